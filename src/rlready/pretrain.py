@@ -1,0 +1,307 @@
+"""Make the embedded base model: a Llama of about a million parameters, pretrained on easy symbolic problems.
+
+Its text is easier than the demo's task: fewer operations, fewer questions.  The curriculum goes from
+looking values up, over single steps, to short chains; problems come fresh from the generator, so nothing
+is seen twice.  Loss on the solution only, as the problems themselves are random.  Muon for the matrices,
+AdamW for the rest.  ``python -m rlready.pretrain --out DIR`` writes the checkpoint and ``record.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from rlready.tasks.dagmath import DagConfig, generate, split_of, topological_order
+from rlready.tasks.render import Symbols, assign_letters
+from rlready.tasks.vocabulary import build_tokenizer
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Everything that shapes the embedded model."""
+
+    out: str = "runs/pretrain"
+    steps: int = 7000
+    batch: int = 96
+    lr: float = 5e-3
+    warmup: int = 100
+    decay: float = 0.5
+    weight_decay: float = 0.01
+    hidden: int = 128
+    layers: int = 5
+    heads: int = 2
+    ffn: int = 384
+    seed: int = 1
+    eval_every: int = 250
+    save_every: int = 250
+    minutes: float = 0.0
+
+
+# share of the run, easiest problems first: (until, DagConfig fields)
+STAGES: tuple[tuple[float, dict[str, object]], ...] = (
+    (0.08, {"ops": (1, 2), "redundant": (0, 6)}),
+    (0.25, {"ops": (1, 3), "redundant": (0, 8)}),
+    (1.00, {"ops": (1, 5), "redundant": (0, 8)}),
+)
+IGNORE = -100
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon (Jordan et al., 2024) over equally shaped matrices at once, in fp32.
+
+    torch.optim.Muon orthogonalises one matrix at a time in bfloat16, which on a CPU took three times as
+    long as forward and backward of this model together.  Update scaled to AdamW's size, 0.2·sqrt(max(m, n)).
+    """
+
+    def __init__(self, params: list[torch.nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            shapes: dict[torch.Size, list[Tensor]] = {}
+            for p in group["params"]:
+                shapes.setdefault(p.shape, []).append(p)
+            for same in shapes.values():
+                updates = []
+                for p in same:
+                    buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                    buffer.lerp_(p.grad, 1 - group["momentum"])
+                    updates.append(p.grad.lerp(buffer, group["momentum"]))
+                x = torch.stack(updates)
+                if flip := x.shape[1] > x.shape[2]:
+                    x = x.mT
+                x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+                for _ in range(5):
+                    gram = x @ x.mT
+                    x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+                x = x.mT if flip else x
+                scale = 0.2 * max(x.shape[1:]) ** 0.5
+                for p, update in zip(same, x, strict=True):
+                    p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
+
+
+class Problems(IterableDataset[list[tuple[list[int], int]]]):
+    """Endless batches of (token ids, prompt length), training-split problems, stage by stage.
+
+    Batches are cut from length-sorted pools and shuffled, so that little is spent on padding.
+    """
+
+    POOL = 8
+
+    def __init__(self, config: PretrainConfig, start: int = 0) -> None:
+        self.config, self.start = config, start
+
+    def __iter__(self) -> Iterator[list[tuple[list[int], int]]]:
+        size = self.config.batch
+        for pool in range(self.start // self.POOL, self.config.steps // self.POOL + 1):
+            rows = sorted((self._row(pool * size * self.POOL + i) for i in range(size * self.POOL)), key=lambda r: len(r[0]))
+            batches = [rows[i : i + size] for i in range(0, len(rows), size)]
+            random.Random(f"pretrain-order:{self.config.seed}:{pool}").shuffle(batches)
+            yield from batches[self.start % self.POOL if pool == self.start // self.POOL else 0 :]
+
+    def _row(self, index: int) -> tuple[list[int], int]:
+        share = index / (self.config.steps * self.config.batch)
+        stage = next(fields for until, fields in STAGES if share < until or until == 1.0)
+        prompt, response = example(stage, random.Random(f"pretrain:{self.config.seed}:{index}"))
+        return encode(prompt, response)
+
+
+@cache
+def vocabulary() -> dict[str, int]:
+    return build_tokenizer().get_vocab()
+
+
+def encode(prompt: str, response: str) -> tuple[list[int], int]:
+    """Token ids of a whole example and the length of its prompt."""
+    words = ["<bos>", *prompt.split(), "<think>", *response.split(), "<eos>"]
+    return [vocabulary()[w] for w in words], len(prompt.split()) + 2
+
+
+def example(stage: dict[str, object], rng: random.Random) -> tuple[str, str]:
+    """One (prompt, solution) of the training split in symbols."""
+    symbols = Symbols()
+    while True:
+        asked = rng.choice((1, 1, 2))
+        low, high = stage["ops"]  # type: ignore[misc]
+        config = DagConfig(ops=(max(low, asked), max(high, asked)), asked=asked, redundant=stage["redundant"])  # type: ignore[arg-type]
+        dag = generate(config, rng)
+        if dag.ops < 4 or split_of(dag) == "train":  # small graphs have too few templates to hold any back
+            break
+    letters = assign_letters(dag, rng)
+    steps = [symbols.step(dag, k, letters) for k in topological_order(dag, dag.needed, rng)]
+    return symbols.prompt(dag, letters), f"{symbols.join(steps)} </think> {symbols.answer(dag, letters)}"
+
+
+def collate(rows: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor]:
+    """(B, L) ids and labels, right-padded; labels only on the solution."""
+    width = max(len(ids) for ids, _ in rows)
+    ids_BL = torch.zeros(len(rows), width, dtype=torch.long)
+    labels_BL = torch.full((len(rows), width), IGNORE, dtype=torch.long)
+    for i, (ids, prompt) in enumerate(rows):
+        ids_BL[i, : len(ids)] = torch.tensor(ids)
+        labels_BL[i, prompt : len(ids)] = torch.tensor(ids[prompt:])
+    return ids_BL, labels_BL
+
+
+def build_model(config: PretrainConfig, vocabulary: int) -> LlamaForCausalLM:
+    torch.manual_seed(config.seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocabulary,
+            hidden_size=config.hidden,
+            intermediate_size=config.ffn,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.heads,
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+            initializer_range=0.04,
+        )
+    )
+
+
+def loss_of(model: LlamaForCausalLM, ids_BL: Tensor, labels_BL: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy over labelled tokens and the (N, V) logits at them; the head runs only there."""
+    hidden = model.model(input_ids=ids_BL, use_cache=False).last_hidden_state[:, :-1]
+    labels = labels_BL[:, 1:]
+    at = labels != IGNORE
+    logits_NV = model.lm_head(hidden[at])
+    return F.cross_entropy(logits_NV, labels[at]), logits_NV
+
+
+ROLES = ("next", "define", "operand", "result", "answer", "end")
+
+
+def roles_of(words: list[str]) -> list[str]:
+    """What each solution token is: which ability predicts it."""
+    roles, answering, equals = [], False, 0
+    for i, word in enumerate(words):
+        if word in ("</think>", "<eos>"):
+            roles.append("end")
+            answering = answering or word == "</think>"
+        elif answering:
+            roles.append("answer")
+        elif word[-1] == ":" and equals == 0 or word[-1] == "=" and len(word) == 2:
+            roles.append("next")
+            equals = 1 if word[-1] == "=" else 0
+        elif word == "=":
+            roles.append("define")
+            equals = 2
+        elif i and words[i - 1][-1] == ":":
+            roles.append("result" if equals == 2 else "define")
+            equals = 0
+        elif equals == 2 and word[-1] != ":":
+            roles.append("operand")
+        else:
+            roles.append("define")
+    return roles
+
+
+def schedule(step: int, config: PretrainConfig) -> float:
+    """Warm-up, plateau, linear decay over the last ``decay`` share of the run."""
+    left = (config.steps - step) / (config.steps * config.decay)
+    return min(1.0, (step + 1) / config.warmup, max(left, 0.0))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, value in asdict(PretrainConfig()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    config = PretrainConfig(**vars(parser.parse_args()))
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer = build_tokenizer()
+    words = {i: w for w, i in tokenizer.get_vocab().items()}
+    model = build_model(config, len(tokenizer))
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    muon = Muon(matrices, lr=config.lr, weight_decay=config.weight_decay)
+    adam = torch.optim.AdamW(others, lr=config.lr, weight_decay=0.0, betas=(0.9, 0.95))
+    optimizers = (muon, adam)
+
+    step, seconds = 0, 0.0
+    state = out / "state.pt"
+    if state.exists():
+        saved = torch.load(state, weights_only=True)
+        model.load_state_dict(saved["model"])
+        for optimizer, values in zip(optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(values)
+        step, seconds = saved["step"], saved["seconds"]
+    rng = random.Random(f"pretrain-eval:{config.seed}")
+    held = []
+    for _ in range(256):
+        held.append(encode(*example(STAGES[-1][1], rng)))
+    held_roles = [r for ids, n in held for r in roles_of([words[i] for i in ids[n:]])]
+
+    loader = DataLoader(
+        Problems(config, step), batch_size=None, collate_fn=collate, num_workers=1, prefetch_factor=32
+    )
+    begun, tokens = time.time() - seconds, 0
+    for ids_BL, labels_BL in loader:
+        rate = schedule(step, config)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = config.lr * rate
+        loss, _ = loss_of(model, ids_BL, labels_BL)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        step += 1
+        tokens += ids_BL.numel()
+        if not math.isfinite(loss.item()):
+            raise SystemExit(f"step {step}: the loss is not finite")
+        done = step >= config.steps or (config.minutes > 0 and time.time() - begun > config.minutes * 60)
+        if step % config.eval_every == 0 or done:
+            with torch.no_grad():
+                held_loss, logits = loss_of(model, *collate(held))
+            _, labels = collate(held)
+            right = (logits.argmax(-1) == labels[:, 1:][labels[:, 1:] != IGNORE]).tolist()
+            by = {
+                role: round(sum(r for r, k in zip(right, held_roles, strict=True) if k == role) / held_roles.count(role), 3)
+                for role in ROLES
+            }
+            line = {"step": step, "loss": round(loss.item(), 4), "held": round(held_loss.item(), 4), **by}
+            line["seconds"] = round(time.time() - begun)
+            with (out / "log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+            print(line, flush=True)
+        if step % config.save_every == 0 or done:
+            model.save_pretrained(out / "model")
+            tokenizer.save_pretrained(out / "model")
+            torch.save(
+                {
+                    "model": model.state_dict(),
+                    "optimizers": [o.state_dict() for o in optimizers],
+                    "step": step,
+                    "seconds": time.time() - begun,
+                },
+                state,
+            )
+        if done:
+            break
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The nouns: what every stage reads and writes.
+
+All are frozen; arrays are numpy, never torch, so that importing this file is cheap and a record can be
+written to Parquet or JSON as it stands.  Shapes: T = tokens of one response.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Finish = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One question with a verifiable answer.
+
+    ``meta`` holds what a task needs to check more than the answer (for DAG maths the graph itself).
+    """
+
+    id: str
+    prompt: str
+    answer: str
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One worked example for SFT: a prompt, an optional thought and the response that follows it."""
+
+    id: str
+    prompt: str
+    response: str
+    thinking: str | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One rollout of one problem.
+
+    ``tokens`` (T,) int32 are the response's token ids, forced ones included; ``mask`` (T,) is 1 where the
+    policy chose the token and 0 where the decoder forced it; ``logprobs`` (T,) float32 are natural-log
+    probabilities at the sampling temperature (0 where forced).  ``thinking`` and ``answer`` count tokens
+    inside and after the thought, closing tokens in neither.
+    """
+
+    problem_id: str
+    sample_id: int
+    tokens: NDArray[np.int32]
+    mask: NDArray[np.uint8]
+    logprobs: NDArray[np.float32]
+    thinking: int
+    answer: int
+    cap: int | None = None
+    extensions: int = 0
+    forced_close: bool = False
+    truncated: bool = False
+    finish: Finish = "stop"
+    text: str = ""
+    correct: bool | None = None
+    reward: float | None = None
+
+    def scored(self, *, correct: bool, reward: float) -> Sample:
+        return replace(self, correct=correct, reward=reward)
+
+
+@dataclass(frozen=True)
+class Group:
+    """All rollouts of one problem in one RL step: the unit of group-relative credit."""
+
+    problem: Problem
+    prompt_ids: Sequence[int]
+    samples: Sequence[Sample]
+
+    @property
+    def rewards(self) -> NDArray[np.float64]:
+        """(G,) rewards; raises ValueError if a sample was never scored (unscored is not 0)."""
+        if any(s.reward is None for s in self.samples):
+            raise ValueError(f"group {self.problem.id}: a sample has no reward; score it first")
+        return np.array([s.reward for s in self.samples], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with its interval: 95 % unless said otherwise, ``n`` independent units of ``varies``."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    varies: str = "problems"
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"

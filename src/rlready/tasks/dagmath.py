@@ -1,0 +1,414 @@
+"""DAG maths: word problems whose dependency graph, length and answer are known exactly.
+
+After iGSM (Ye et al., arXiv 2407.20311).  A hierarchy of items (layers) has *instance parameters*, "the
+number of each A's B", each given by a sentence, and *abstract parameters*, "the number of each A's
+<category>", which are sums over sub-items and follow from the hierarchy.  Every parameter the questions
+need is necessary, the needed operations add up to an exact number, and redundant premises are mixed in.
+
+Operations of a parameter = max(1, binary operations in its expression); a constant counts as an operand.
+
+Ours, where the paper differs or is silent: the graph is grown forwards, every new parameter preferring
+operands nobody uses yet, so that the parameters left unused at the end are exactly the ones asked for;
+several parameters may be asked at once (a larger answer space, so that luck is rare); a definition that
+merely repeats another parameter is left out, as it holds no arithmetic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Expr = int | str | tuple[str, "Expr", "Expr"]
+"""A constant, the key of another parameter, or (operator, left, right) with + - *."""
+
+TRAIN_BINS, BINS = 16, 23  # templates hash into 23 bins; the first 16 are training, the rest test
+
+THEMES: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...] = (
+    (
+        ("District", ("Harbour District", "Mill District", "Garden District", "Castle District")),
+        ("Market", ("Fish Market", "Flower Market", "Night Market", "Book Market")),
+        ("Stall", ("Bread Stall", "Lamp Stall", "Cloth Stall", "Honey Stall")),
+        ("Goods", ("Basket", "Candle", "Ribbon", "Jar")),
+    ),
+    (
+        ("School", ("Riverside School", "Hilltop School", "Forest School", "Lakeview School")),
+        ("Room", ("Music Room", "Chemistry Lab", "Art Studio", "Library")),
+        ("Cupboard", ("Steel Cupboard", "Oak Cupboard", "Glass Cupboard", "Corner Cupboard")),
+        ("Supply", ("Pencil", "Ruler", "Notebook", "Compass")),
+    ),
+    (
+        ("Reserve", ("North Reserve", "Island Reserve", "Valley Reserve", "Desert Reserve")),
+        ("Enclosure", ("Rock Enclosure", "Pond Enclosure", "Cedar Enclosure", "Grass Enclosure")),
+        ("Animal", ("Otter", "Heron", "Badger", "Lynx")),
+        ("Tag", ("Red Tag", "Blue Tag", "Radio Tag", "Ear Tag")),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class DagConfig:
+    """What to generate; all ranges are inclusive."""
+
+    ops: tuple[int, int] = (6, 8)
+    asked: int = 1
+    modulus: int | None = 23
+    max_terms: int = 2
+    constants: tuple[int, int] = (0, 22)
+    redundant: tuple[int, int] = (1, 4)
+    abstract: float = 0.5
+    keep_zero: float = 0.4
+    max_value: int = 1000
+    forced_max: bool = False
+
+    def __post_init__(self) -> None:
+        lo, hi = self.ops
+        if not 1 <= lo <= hi:
+            raise ValueError(f"ops must satisfy 1 <= low <= high, got {self.ops}")
+        if self.max_terms < 2:
+            raise ValueError(f"max_terms must be at least 2, got {self.max_terms}")
+        if not 1 <= self.asked <= lo:
+            raise ValueError(f"asked must lie between 1 and the fewest operations {lo}, got {self.asked}")
+        if hi + self.redundant[1] > 40:
+            raise ValueError("operations plus redundant premises must stay within 40 parameters")
+
+
+@dataclass(frozen=True)
+class Dag:
+    """A problem as a graph.
+
+    ``exprs`` maps each parameter's key to its expression; ``names`` to (owner, item) as words; ``stated``
+    are the keys given by a sentence, in the order shown; ``implied`` the abstract ones that exist beside
+    them; ``needed`` the necessary ones in one topological order; ``values`` all values.
+    """
+
+    exprs: dict[str, Expr]
+    names: dict[str, tuple[str, str]]
+    stated: tuple[str, ...]
+    implied: tuple[str, ...]
+    needed: tuple[str, ...]
+    asked: tuple[str, ...]
+    values: dict[str, int]
+    modulus: int | None
+
+    @property
+    def ops(self) -> int:
+        return sum(operations(self.exprs[key]) for key in self.needed)
+
+    @property
+    def redundant(self) -> tuple[str, ...]:
+        needed = set(self.needed)
+        return tuple(k for k in self.exprs if k not in needed)
+
+
+def references(expr: Expr) -> tuple[str, ...]:
+    """The parameters an expression refers to, left to right."""
+    if isinstance(expr, str):
+        return (expr,)
+    if isinstance(expr, int):
+        return ()
+    return references(expr[1]) + references(expr[2])
+
+
+def binary_operations(expr: Expr) -> int:
+    return 1 + binary_operations(expr[1]) + binary_operations(expr[2]) if isinstance(expr, tuple) else 0
+
+
+def operations(expr: Expr) -> int:
+    """Operation count of a parameter (iGSM): a bare constant counts as one."""
+    return max(1, binary_operations(expr))
+
+
+def evaluate(expr: Expr, values: dict[str, int], modulus: int | None) -> int:
+    """Value of an expression; raises KeyError if it refers to a parameter without a value."""
+    if isinstance(expr, int):
+        value = expr
+    elif isinstance(expr, str):
+        value = values[expr]
+    else:
+        op, left, right = expr
+        a, b = evaluate(left, values, modulus), evaluate(right, values, modulus)
+        value = a + b if op == "+" else a - b if op == "-" else a * b
+    return value % modulus if modulus else value
+
+
+def template(dag: Dag) -> str:
+    """The solution without names and numbers, the same for every topological order of one graph."""
+    index: dict[str, int] = {}
+    lines: list[str] = []
+
+    def shape(expr: Expr) -> str:
+        if isinstance(expr, int):
+            return "c"
+        if isinstance(expr, str):
+            return visit(expr)
+        return f"({shape(expr[1])}{expr[0]}{shape(expr[2])})"
+
+    def visit(key: str) -> str:
+        if key not in index:
+            line = shape(dag.exprs[key])
+            index[key] = len(index)
+            lines.append(line)
+        return f"#{index[key]}"
+
+    asked = ",".join(visit(key) for key in dag.asked)
+    return ";".join(lines) + "?" + asked
+
+
+def split_of(dag: Dag) -> Literal["train", "test"]:
+    """The split a graph belongs to: by a hash of its template, so that no template is in both."""
+    digest = hashlib.sha256(template(dag).encode()).digest()
+    return "train" if int.from_bytes(digest[:8], "big") % BINS < TRAIN_BINS else "test"
+
+
+def topological_order(dag: Dag, keys: tuple[str, ...], rng: random.Random) -> tuple[str, ...]:
+    """A random order of ``keys`` in which every parameter follows those it refers to."""
+    wanted, done, order = set(keys), set[str](), list[str]()
+    waiting = {k: {r for r in references(dag.exprs[k]) if r in wanted} for k in keys}
+    while waiting:
+        ready = [k for k, parents in waiting.items() if parents <= done]
+        if not ready:
+            raise ValueError("the dependency graph has a cycle")
+        key = rng.choice(ready)
+        del waiting[key]
+        done.add(key)
+        order.append(key)
+    return tuple(order)
+
+
+# ------------------------------------------------------------------------------------------ hierarchy
+
+
+def _hierarchy(edges: int, rng: random.Random) -> dict[str, list[str]]:
+    """children of every item "layer.index", with at least ``edges`` (A, B) pairs."""
+    while True:
+        widths = [rng.randint(2, 4) for _ in range(rng.randint(2, 4))]
+        if sum(a * b for a, b in zip(widths, widths[1:], strict=False)) >= edges:
+            break
+    children: dict[str, list[str]] = {f"{i}.{j}": [] for i, w in enumerate(widths) for j in range(w)}
+    spare = []
+    for layer, (upper, lower) in enumerate(zip(widths, widths[1:], strict=False)):
+        for j in range(lower):
+            owner = rng.randrange(upper)
+            children[f"{layer}.{owner}"].append(f"{layer + 1}.{j}")
+            spare += [(f"{layer}.{i}", f"{layer + 1}.{j}") for i in range(upper) if i != owner]
+    rng.shuffle(spare)
+    for owner_key, item in spare[: max(0, edges - sum(map(len, children.values())))]:
+        children[owner_key].append(item)
+    return children
+
+
+def _abstract(children: dict[str, list[str]]) -> dict[str, Expr]:
+    """Expressions of the abstract parameters "A/category": sums, over A's sub-items, of what they hold."""
+    depth = max(int(k.split(".")[0]) for k in children)
+    exprs: dict[str, Expr] = {}
+
+    def total(owner: str, layer: int) -> Expr | None:
+        terms: list[Expr] = []
+        for child in children[owner]:
+            edge = f"{owner}/{child}"
+            if layer == int(child.split(".")[0]):
+                terms.append(edge)
+            elif (inner := reference(child, layer)) is not None:
+                terms.append(("*", edge, inner))
+        if not terms:
+            return None
+        expr = terms[0]
+        for term in terms[1:]:
+            expr = ("+", expr, term)
+        return expr
+
+    def reference(owner: str, layer: int) -> Expr | None:
+        expr = total(owner, layer)
+        if isinstance(expr, tuple):
+            key = f"{owner}/{layer}"
+            exprs[key] = expr
+            return key
+        return expr  # a single sub-item: the instance parameter itself
+
+    for owner in children:
+        for layer in range(int(owner.split(".")[0]) + 1, depth + 1):
+            reference(owner, layer)
+    return exprs
+
+
+# ------------------------------------------------------------------------------------------ generator
+
+
+class _Retry(Exception):
+    """This draw cannot be completed; draw again."""
+
+
+def generate(config: DagConfig, rng: random.Random) -> Dag:
+    """One problem; draws until the graph fits the configuration."""
+    while True:
+        try:
+            return _draw(config, rng)
+        except _Retry:
+            continue
+
+
+def _draw(config: DagConfig, rng: random.Random) -> Dag:
+    lo, hi = config.ops
+    target = hi if config.forced_max else min(rng.randint(lo, hi), rng.randint(lo, hi))
+    redundant = rng.randint(*config.redundant)
+    children = _hierarchy(target + redundant, rng)
+    edges = [f"{a}/{b}" for a, items in children.items() for b in items]
+    rng.shuffle(edges)
+    sums = {k: e for k, e in _abstract(children).items() if binary_operations(e) < config.max_terms}
+
+    budget = _choose(config, target, edges, sums, rng)
+    exprs, asked = _wire(config, budget, sums, rng)
+    needed = tuple(exprs)
+    _add_redundant(config, redundant, [e for e in edges if e not in exprs], exprs, rng)
+    implied = [k for k in exprs if k in sums]
+    if sums and rng.random() < config.abstract:  # an abstract parameter nobody needs
+        spare = [k for k, e in sums.items() if k not in exprs and all(r in exprs for r in references(e))]
+        if spare:
+            key = rng.choice(spare)
+            exprs[key] = sums[key]
+            implied.append(key)
+
+    values: dict[str, int] = {}
+    for key, expr in exprs.items():
+        values[key] = evaluate(expr, values, config.modulus)
+        if config.modulus is None and abs(values[key]) >= config.max_value:
+            raise _Retry
+    if any(values[k] == 0 for k in asked) and rng.random() > config.keep_zero:
+        raise _Retry
+    stated = [k for k in exprs if k not in sums]
+    rng.shuffle(stated)
+    rng.shuffle(asked)
+    theme = rng.choice(THEMES)
+    pick = {layer: rng.sample(theme[layer][1], 4) for layer in range(4)}
+
+    def item(key: str) -> str:
+        layer, _, index = key.partition(".")
+        return pick[int(layer)][int(index)] if index else theme[int(layer)][0]
+
+    names = {k: (item(k.split("/")[0]), item(k.split("/")[1])) for k in exprs}
+    return Dag(
+        exprs, names, tuple(stated), tuple(implied), needed, tuple(asked), values, config.modulus
+    )
+
+
+def _choose(
+    config: DagConfig, target: int, edges: list[str], sums: dict[str, Expr], rng: random.Random
+) -> dict[str, int]:
+    """Which parameters are needed and how many operations each takes; the total is ``target`` exactly."""
+    budget: dict[str, int] = {}
+    if sums and rng.random() < config.abstract:
+        closure: list[str] = []
+
+        def add(key: str) -> None:
+            for parent in references(sums[key]) if key in sums else ():
+                add(parent)
+            if key not in closure:
+                closure.append(key)
+
+        add(rng.choice(list(sums)))
+        cost = {k: operations(sums[k]) if k in sums else 1 for k in closure}
+        if sum(cost.values()) <= target:
+            budget.update(cost)
+    total = sum(budget.values())
+    free = [e for e in edges if e not in budget]
+    while total < target:
+        raisable = [k for k, n in budget.items() if k not in sums and 1 + n < config.max_terms]
+        if raisable and (not free or rng.random() < 0.5):
+            budget[rng.choice(raisable)] += 1
+        elif free:
+            budget[free.pop()] = 1
+        else:
+            raise _Retry
+        total += 1
+    return budget
+
+
+def _wire(
+    config: DagConfig, budget: dict[str, int], sums: dict[str, Expr], rng: random.Random
+) -> tuple[dict[str, Expr], list[str]]:
+    """Give every needed parameter its operands so that nothing needed is idle; returns exprs in order."""
+    waiting = {k: set(references(sums[k])) if k in sums else set[str]() for k in budget}
+    reserved = {r for k in budget if k in sums for r in references(sums[k])}
+    exprs: dict[str, Expr] = {}
+    unused: list[str] = []
+    while waiting:
+        key = rng.choice([k for k, parents in waiting.items() if all(p in exprs for p in parents)])
+        del waiting[key]
+        if key in sums:
+            exprs[key] = sums[key]
+            unused = [u for u in unused if u not in references(sums[key])]
+        else:
+            surplus = len(unused) - config.asked
+            must_merge = surplus >= len(waiting)
+            terms = budget[key] + 1
+            if budget[key] == 1 and not must_merge and (not exprs or rng.random() < 0.3):
+                exprs[key] = rng.randint(*config.constants)
+            else:
+                exprs[key], taken = _combine(config, terms, list(exprs), unused, must_merge, rng)
+                unused = [u for u in unused if u not in taken]
+        if not (key in reserved and any(key in references(sums[k]) for k in waiting if k in sums)):
+            unused.append(key)
+    if len(unused) > config.asked:
+        raise _Retry
+    others = [k for k in exprs if k not in unused]
+    extra = config.asked - len(unused)
+    if extra > len(others):
+        raise _Retry
+    return exprs, unused + rng.sample(others, extra)
+
+
+def _combine(
+    config: DagConfig, terms: int, known: list[str], unused: list[str], merge: bool, rng: random.Random
+) -> tuple[Expr, list[str]]:
+    """An expression over ``terms`` operands: [c more than | c times] a parameter, a sum or a difference."""
+    constant = rng.random() < 0.5 and not (merge and terms == 2)
+    count = terms - constant
+    if count > len(known):
+        constant, count = True, terms - 1
+    if count > len(known) or count < 1:
+        raise _Retry
+    taken: list[str] = []
+    for _ in range(count):
+        idle = [u for u in unused if u not in taken]
+        pool = idle if idle and (merge or rng.random() < 0.7) else [k for k in known if k not in taken]
+        taken.append(rng.choice(pool))
+    expr: Expr = taken[0]
+    if count == 2:
+        expr = (rng.choice("+-"), expr, taken[1])
+    else:
+        for key in taken[1:]:
+            expr = ("+", expr, key)
+    if constant:
+        lo, hi = config.constants
+        expr = ("+", rng.randint(lo, hi), expr) if rng.random() < 0.5 else ("*", rng.randint(max(lo, 1), hi), expr)
+    return expr, taken
+
+
+def _add_redundant(
+    config: DagConfig, count: int, free: list[str], exprs: dict[str, Expr], rng: random.Random
+) -> None:
+    """Premises no question needs; about half of them lean on each other only."""
+    own: list[str] = []
+    for key in free[:count]:
+        pool = own if rng.random() < 0.5 else list(exprs)
+        terms = 1
+        while terms < config.max_terms and rng.random() < 0.5:
+            terms += 1
+        if terms == 1 or not pool:
+            exprs[key] = rng.randint(*config.constants)
+        else:
+            exprs[key], _ = _combine(config, min(terms, len(pool) + 1), pool, [], False, rng)
+        own.append(key)
+
+
+def stream(config: DagConfig, seed: int, split: Literal["train", "test"] | None = None) -> Iterator[Dag]:
+    """Endless problems of one split, no graph twice in a row of ids; the same for the same seed."""
+    index = 0
+    while True:
+        dag = generate(config, random.Random(f"dag:{seed}:{index}"))
+        index += 1
+        if split is None or split_of(dag) == split:
+            yield dag
