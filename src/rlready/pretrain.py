@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -27,8 +28,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from rlready.tasks.dagmath import DagConfig, generate, split_of, topological_order
-from rlready.tasks.render import Symbols, assign_letters
+from rlready.tasks.dagmath import DagConfig, evaluate, generate, split_of, topological_order
+from rlready.tasks.render import LETTERS, Symbols, assign_letters, show
 from rlready.tasks.vocabulary import build_tokenizer
 
 
@@ -37,8 +38,8 @@ class PretrainConfig:
     """Everything that shapes the embedded model."""
 
     out: str = "runs/pretrain"
-    steps: int = 7000
-    batch: int = 96
+    steps: int = 3000
+    batch: int = 64
     lr: float = 5e-3
     warmup: int = 100
     decay: float = 0.5
@@ -48,16 +49,16 @@ class PretrainConfig:
     heads: int = 2
     ffn: int = 384
     seed: int = 1
-    eval_every: int = 250
+    eval_every: int = 125
     save_every: int = 250
     minutes: float = 0.0
 
 
-# share of the run, easiest problems first: (until, DagConfig fields)
-STAGES: tuple[tuple[float, dict[str, object]], ...] = (
-    (0.08, {"ops": (1, 2), "redundant": (0, 6)}),
-    (0.25, {"ops": (1, 3), "redundant": (0, 8)}),
-    (1.00, {"ops": (1, 5), "redundant": (0, 8)}),
+# (until this share of the run, share of drills, DagConfig fields), easiest problems first
+STAGES: tuple[tuple[float, float, dict[str, Any]], ...] = (
+    (0.05, 0.5, {"ops": (1, 2), "redundant": (0, 6)}),
+    (0.25, 0.4, {"ops": (1, 3), "redundant": (0, 8)}),
+    (1.00, 0.1, {"ops": (1, 5), "redundant": (0, 8)}),
 )
 IGNORE = -100
 
@@ -69,7 +70,9 @@ class Muon(torch.optim.Optimizer):
     long as forward and backward of this model together.  Update scaled to AdamW's size, 0.2·sqrt(max(m, n)).
     """
 
-    def __init__(self, params: list[torch.nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
+    def __init__(
+        self, params: list[torch.nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95
+    ) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
@@ -111,16 +114,18 @@ class Problems(IterableDataset[list[tuple[list[int], int]]]):
     def __iter__(self) -> Iterator[list[tuple[list[int], int]]]:
         size = self.config.batch
         for pool in range(self.start // self.POOL, self.config.steps // self.POOL + 1):
-            rows = sorted((self._row(pool * size * self.POOL + i) for i in range(size * self.POOL)), key=lambda r: len(r[0]))
+            rows = sorted(
+                (self._row(pool * size * self.POOL + i) for i in range(size * self.POOL)), key=lambda r: len(r[0])
+            )
             batches = [rows[i : i + size] for i in range(0, len(rows), size)]
             random.Random(f"pretrain-order:{self.config.seed}:{pool}").shuffle(batches)
             yield from batches[self.start % self.POOL if pool == self.start // self.POOL else 0 :]
 
     def _row(self, index: int) -> tuple[list[int], int]:
         share = index / (self.config.steps * self.config.batch)
-        stage = next(fields for until, fields in STAGES if share < until or until == 1.0)
-        prompt, response = example(stage, random.Random(f"pretrain:{self.config.seed}:{index}"))
-        return encode(prompt, response)
+        _, drills, fields = next(stage for stage in STAGES if share < stage[0] or stage[0] == 1.0)
+        rng = random.Random(f"pretrain:{self.config.seed}:{index}")
+        return encode(*(drill(rng) if rng.random() < drills else example(fields, rng)))
 
 
 @cache
@@ -134,19 +139,34 @@ def encode(prompt: str, response: str) -> tuple[list[int], int]:
     return [vocabulary()[w] for w in words], len(prompt.split()) + 2
 
 
-def example(stage: dict[str, object], rng: random.Random) -> tuple[str, str]:
+def example(fields: dict[str, Any], rng: random.Random) -> tuple[str, str]:
     """One (prompt, solution) of the training split in symbols."""
     symbols = Symbols()
+    low, high = fields["ops"]
     while True:
         asked = rng.choice((1, 1, 2))
-        low, high = stage["ops"]  # type: ignore[misc]
-        config = DagConfig(ops=(max(low, asked), max(high, asked)), asked=asked, redundant=stage["redundant"])  # type: ignore[arg-type]
+        config = DagConfig(ops=(max(low, asked), max(high, asked)), asked=asked, redundant=fields["redundant"])
         dag = generate(config, rng)
         if dag.ops < 4 or split_of(dag) == "train":  # small graphs have too few templates to hold any back
             break
     letters = assign_letters(dag, rng)
     steps = [symbols.step(dag, k, letters) for k in topological_order(dag, dag.needed, rng)]
     return symbols.prompt(dag, letters), f"{symbols.join(steps)} </think> {symbols.answer(dag, letters)}"
+
+
+def drill(rng: random.Random) -> tuple[str, str]:
+    """Single steps on plain numbers, several at once: the arithmetic tables, which form last without them."""
+    names = rng.sample(LETTERS, rng.randint(3, 9))
+    modulus = DagConfig().modulus or 0
+    sums: dict[str, tuple[str, int, int]] = {
+        n: (rng.choice("+-*"), rng.randrange(modulus), rng.randrange(modulus)) for n in names
+    }
+    shown = {n: show(e, {}) for n, e in sums.items()}
+    values = {n: evaluate(e, {}, modulus) for n, e in sums.items()}
+    order = rng.sample(names, len(names))
+    prompt = " ".join([f"{n}= {shown[n]}" for n in names] + ["?", *order])
+    steps = " ".join(f"{n}= {shown[n]} {n}: {values[n]}" for n in order)
+    return prompt, f"{steps} </think> {' '.join(f'{n}: {values[n]}' for n in order)}"
 
 
 def collate(rows: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor]:
@@ -201,7 +221,7 @@ def roles_of(words: list[str]) -> list[str]:
             answering = answering or word == "</think>"
         elif answering:
             roles.append("answer")
-        elif word[-1] == ":" and equals == 0 or word[-1] == "=" and len(word) == 2:
+        elif (word[-1] == ":" and equals == 0) or (word[-1] == "=" and len(word) == 2):
             roles.append("next")
             equals = 1 if word[-1] == "=" else 0
         elif word == "=":
@@ -250,12 +270,10 @@ def main() -> None:
     rng = random.Random(f"pretrain-eval:{config.seed}")
     held = []
     for _ in range(256):
-        held.append(encode(*example(STAGES[-1][1], rng)))
+        held.append(encode(*example(STAGES[-1][2], rng)))
     held_roles = [r for ids, n in held for r in roles_of([words[i] for i in ids[n:]])]
 
-    loader = DataLoader(
-        Problems(config, step), batch_size=None, collate_fn=collate, num_workers=1, prefetch_factor=32
-    )
+    loader = DataLoader(Problems(config, step), batch_size=None, collate_fn=collate, num_workers=1, prefetch_factor=32)
     begun, tokens = time.time() - seconds, 0
     for ids_BL, labels_BL in loader:
         rate = schedule(step, config)
@@ -279,7 +297,9 @@ def main() -> None:
             _, labels = collate(held)
             right = (logits.argmax(-1) == labels[:, 1:][labels[:, 1:] != IGNORE]).tolist()
             by = {
-                role: round(sum(r for r, k in zip(right, held_roles, strict=True) if k == role) / held_roles.count(role), 3)
+                role: round(
+                    sum(r for r, k in zip(right, held_roles, strict=True) if k == role) / held_roles.count(role), 3
+                )
                 for role in ROLES
             }
             line = {"step": step, "loss": round(loss.item(), 4), "held": round(held_loss.item(), 4), **by}

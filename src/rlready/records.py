@@ -63,10 +63,11 @@ class Sample:
     finish: Finish = "stop"
     text: str = ""
     correct: bool | None = None
+    strict: bool | None = None  # every step right, where the task can tell
     reward: float | None = None
 
-    def scored(self, *, correct: bool, reward: float) -> Sample:
-        return replace(self, correct=correct, reward=reward)
+    def scored(self, *, correct: bool, reward: float, strict: bool | None) -> Sample:
+        return replace(self, correct=correct, reward=reward, strict=strict)
 
 
 @dataclass(frozen=True)

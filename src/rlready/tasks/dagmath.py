@@ -16,6 +16,7 @@ merely repeats another parameter is left out, as it holds no arithmetic.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ Expr = int | str | tuple[str, "Expr", "Expr"]
 """A constant, the key of another parameter, or (operator, left, right) with + - *."""
 
 TRAIN_BINS, BINS = 16, 23  # templates hash into 23 bins; the first 16 are training, the rest test
+PATIENCE = 5000  # draws in vain after which a configuration is held to be impossible
 
 THEMES: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...] = (
     (
@@ -54,9 +56,9 @@ class DagConfig:
 
     ops: tuple[int, int] = (6, 8)
     asked: int = 1
-    modulus: int | None = 23
+    modulus: int | None = 13
     max_terms: int = 2
-    constants: tuple[int, int] = (0, 22)
+    constants: tuple[int, int] = (0, 12)
     redundant: tuple[int, int] = (1, 4)
     abstract: float = 0.5
     keep_zero: float = 0.4
@@ -71,8 +73,16 @@ class DagConfig:
             raise ValueError(f"max_terms must be at least 2, got {self.max_terms}")
         if not 1 <= self.asked <= lo:
             raise ValueError(f"asked must lie between 1 and the fewest operations {lo}, got {self.asked}")
+        if not 0 <= self.redundant[0] <= self.redundant[1]:
+            raise ValueError(f"redundant must satisfy 0 <= low <= high, got {self.redundant}")
         if hi + self.redundant[1] > 40:
             raise ValueError("operations plus redundant premises must stay within 40 parameters")
+        if self.constants[1] < max(self.constants[0], 1):
+            raise ValueError(f"constants must satisfy low <= high and 1 <= high, got {self.constants}")
+        if self.modulus is not None and self.modulus < 2:
+            raise ValueError(f"modulus must be at least 2, got {self.modulus}")
+        if not (0 <= self.abstract <= 1 and 0 <= self.keep_zero <= 1):
+            raise ValueError(f"abstract and keep_zero are probabilities, got {self.abstract} and {self.keep_zero}")
 
 
 @dataclass(frozen=True)
@@ -185,11 +195,11 @@ def _hierarchy(edges: int, rng: random.Random) -> dict[str, list[str]]:
     """children of every item "layer.index", with at least ``edges`` (A, B) pairs."""
     while True:
         widths = [rng.randint(2, 4) for _ in range(rng.randint(2, 4))]
-        if sum(a * b for a, b in zip(widths, widths[1:], strict=False)) >= edges:
+        if sum(a * b for a, b in itertools.pairwise(widths)) >= edges:
             break
     children: dict[str, list[str]] = {f"{i}.{j}": [] for i, w in enumerate(widths) for j in range(w)}
     spare = []
-    for layer, (upper, lower) in enumerate(zip(widths, widths[1:], strict=False)):
+    for layer, (upper, lower) in enumerate(itertools.pairwise(widths)):
         for j in range(lower):
             owner = rng.randrange(upper)
             children[f"{layer}.{owner}"].append(f"{layer + 1}.{j}")
@@ -242,12 +252,13 @@ class _Retry(Exception):
 
 
 def generate(config: DagConfig, rng: random.Random) -> Dag:
-    """One problem; draws until the graph fits the configuration."""
-    while True:
+    """One problem; draws until the graph fits the configuration, ValueError if it never does."""
+    for _ in range(PATIENCE):
         try:
             return _draw(config, rng)
         except _Retry:
             continue
+    raise ValueError(f"no problem fits these settings in {PATIENCE} draws")
 
 
 def _draw(config: DagConfig, rng: random.Random) -> Dag:
@@ -289,9 +300,7 @@ def _draw(config: DagConfig, rng: random.Random) -> Dag:
         return pick[int(layer)][int(index)] if index else theme[int(layer)][0]
 
     names = {k: (item(k.split("/")[0]), item(k.split("/")[1])) for k in exprs}
-    return Dag(
-        exprs, names, tuple(stated), tuple(implied), needed, tuple(asked), values, config.modulus
-    )
+    return Dag(exprs, names, tuple(stated), tuple(implied), needed, tuple(asked), values, config.modulus)
 
 
 def _choose(
@@ -347,7 +356,7 @@ def _wire(
             if budget[key] == 1 and not must_merge and (not exprs or rng.random() < 0.3):
                 exprs[key] = rng.randint(*config.constants)
             else:
-                exprs[key], taken = _combine(config, terms, list(exprs), unused, must_merge, rng)
+                exprs[key], taken = _combine(config, terms, list(exprs), unused, merge=must_merge, rng=rng)
                 unused = [u for u in unused if u not in taken]
         if not (key in reserved and any(key in references(sums[k]) for k in waiting if k in sums)):
             unused.append(key)
@@ -361,7 +370,7 @@ def _wire(
 
 
 def _combine(
-    config: DagConfig, terms: int, known: list[str], unused: list[str], merge: bool, rng: random.Random
+    config: DagConfig, terms: int, known: list[str], unused: list[str], *, merge: bool, rng: random.Random
 ) -> tuple[Expr, list[str]]:
     """An expression over ``terms`` operands: [c more than | c times] a parameter, a sum or a difference."""
     constant = rng.random() < 0.5 and not (merge and terms == 2)
@@ -387,9 +396,7 @@ def _combine(
     return expr, taken
 
 
-def _add_redundant(
-    config: DagConfig, count: int, free: list[str], exprs: dict[str, Expr], rng: random.Random
-) -> None:
+def _add_redundant(config: DagConfig, count: int, free: list[str], exprs: dict[str, Expr], rng: random.Random) -> None:
     """Premises no question needs; about half of them lean on each other only."""
     own: list[str] = []
     for key in free[:count]:
@@ -400,15 +407,19 @@ def _add_redundant(
         if terms == 1 or not pool:
             exprs[key] = rng.randint(*config.constants)
         else:
-            exprs[key], _ = _combine(config, min(terms, len(pool) + 1), pool, [], False, rng)
+            exprs[key], _ = _combine(config, min(terms, len(pool) + 1), pool, [], merge=False, rng=rng)
         own.append(key)
 
 
 def stream(config: DagConfig, seed: int, split: Literal["train", "test"] | None = None) -> Iterator[Dag]:
-    """Endless problems of one split, no graph twice in a row of ids; the same for the same seed."""
-    index = 0
-    while True:
+    """Endless problems of one split, the same for the same seed; ValueError if the split never comes up."""
+    vain = 0
+    for index in itertools.count():
         dag = generate(config, random.Random(f"dag:{seed}:{index}"))
-        index += 1
         if split is None or split_of(dag) == split:
+            vain = 0
             yield dag
+        elif (vain := vain + 1) == PATIENCE:
+            raise ValueError(
+                f"none of {PATIENCE} problems is in the {split} split: too few templates, ask for more operations"
+            )

@@ -21,6 +21,7 @@ from typing import Protocol
 from rlready.tasks.dagmath import Dag, Expr, binary_operations, evaluate, references
 
 LETTERS = string.ascii_lowercase
+LONGEST_EXPRESSION, LONGEST_LINE = 100, 2000  # tokens, characters: no true step comes near, and reading stays fast
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ def worked_chain(dag: Dag, key: str) -> list[Expr]:
 
 def parse(tokens: Sequence[str], keys: dict[str, str]) -> Expr:
     """Tokens to an expression, left associative; raises ValueError on anything else."""
+    if len(tokens) > LONGEST_EXPRESSION:
+        raise ValueError(f"an expression is longer than {LONGEST_EXPRESSION} tokens")
     rest = list(tokens)
 
     def atom() -> Expr:
@@ -211,12 +214,16 @@ def _split(tokens: Sequence[str]) -> list[list[str]]:
 
 # ---------------------------------------------------------------------------------------------- words
 
+STEP_IN_WORDS = re.compile(r"Let (\w+) be the number of (.+?)\. (\w+) = (.+)\.")
+
 
 class Words:
     """English rendering with the hierarchy's names; abstract parameters stay implicit."""
 
     def prompt(self, dag: Dag, letters: dict[str, str]) -> str:
-        sentences = [f"The number of {self._name(dag, k)} equals {self._phrase(dag, dag.exprs[k])}." for k in dag.stated]
+        sentences = [
+            f"The number of {self._name(dag, k)} equals {self._phrase(dag, dag.exprs[k])}." for k in dag.stated
+        ]
         if dag.modulus:
             sentences.append(f"All arithmetic is modulo {dag.modulus}.")
         sentences += [f"How many {dag.names[k][1]}s does each {dag.names[k][0]} have?" for k in dag.asked]
@@ -239,7 +246,7 @@ class Words:
         named = {self._name(dag, k): k for k in dag.exprs}
         keys: dict[str, str] = {}
         for line in filter(None, (line.strip() for line in text.splitlines())):
-            found = re.fullmatch(r"Let (\w+) be the number of (.+?)\. (\w+) = (.+)\.", line)
+            found = STEP_IN_WORDS.fullmatch(line) if len(line) <= LONGEST_LINE else None
             if not found or found[1] != found[3]:
                 raise ValueError(f"not a step: {line[:60]!r}")
             if found[2] not in named:
@@ -274,35 +281,61 @@ RENDERINGS: dict[str, Rendering] = {"symbols": Symbols(), "words": Words()}
 # ---------------------------------------------------------------------------------------------- check
 
 
+def canonical(expr: Expr) -> object:
+    """The expression with sums and products flattened and sorted: equal for a + b and b + a."""
+    if not isinstance(expr, tuple):
+        return expr
+    op, left, right = expr[0], canonical(expr[1]), canonical(expr[2])
+    if op == "-":
+        return (op, left, right)
+    operands = [
+        o for side in (left, right) for o in (side[1:] if isinstance(side, tuple) and side[0] == op else (side,))
+    ]
+    return (op, *sorted(operands, key=repr))
+
+
+def follows(part: Expr, whole: Expr, modulus: int | None) -> bool:
+    """Whether ``part`` is ``whole`` (numbers only) with some of its operations carried out, and rightly."""
+    if isinstance(part, int):
+        return evaluate(part, {}, modulus) == evaluate(whole, {}, modulus)
+    if isinstance(part, str) or not isinstance(whole, tuple):
+        return False
+    return part[0] == whole[0] and follows(part[1], whole[1], modulus) and follows(part[2], whole[2], modulus)
+
+
 def check(text: str, dag: Dag, letters: dict[str, str], rendering: Rendering) -> Check:
     """Verify every step of a solution, and that every asked parameter was solved.
 
     A step holds if its parameter is in the problem and not solved yet, its first expression is the
-    problem's own definition, all it refers to was solved before, every further expression has the true
-    value, and the value is the true one.
+    problem's own definition (the order of a sum or product is free), all it refers to was solved before,
+    every further expression follows from the values put into the definition, and the value is the true one.
     """
     solved: set[str] = set()
-    count = 0
+    steps = 0
     try:
         for step in rendering.read(text, dag, letters):
-            count += 1
-            if step.key in solved:
-                return Check(count, f"{letters[step.key]} is solved twice")
-            expr = dag.exprs[step.key]
-            if step.chain and step.chain[0] != expr:
-                return Check(count, f"{letters[step.key]} is not defined that way")
-            if not step.chain and not isinstance(expr, int):
-                return Check(count, f"{letters[step.key]} is stated without being worked out")
-            missing = [r for r in references(expr) if r not in solved]
-            if missing:
-                return Check(count, f"{letters[step.key]} needs {letters[missing[0]]}, which is not solved yet")
-            for part in step.chain[1:]:
-                if references(part) or evaluate(part, {}, dag.modulus) != dag.values[step.key]:
-                    return Check(count, f"a calculation of {letters[step.key]} is wrong")
-            if step.value != dag.values[step.key]:
-                return Check(count, f"the value of {letters[step.key]} is wrong")
+            steps += 1
+            if error := _fault(step, dag, letters, solved):
+                return Check(steps, error)
             solved.add(step.key)
     except ValueError as error:
-        return Check(count, str(error))
+        return Check(steps, str(error))
     unsolved = [k for k in dag.asked if k not in solved]
-    return Check(count, f"{letters[unsolved[0]]} was asked for but not solved" if unsolved else None)
+    return Check(steps, f"{letters[unsolved[0]]} was asked for but not solved" if unsolved else None)
+
+
+def _fault(step: Step, dag: Dag, letters: dict[str, str], solved: set[str]) -> str | None:
+    """What is wrong with a step, None if it holds."""
+    name, expr = letters[step.key], dag.exprs[step.key]
+    stated = step.chain[0] if step.chain else expr
+    worked = substitute(stated, dag.values)
+    missing = [letters[r] for r in references(expr) if r not in solved]
+    faults = (
+        (step.key in solved, f"{name} is solved twice"),
+        (canonical(stated) != canonical(expr), f"{name} is not defined that way"),
+        (not step.chain and not isinstance(expr, int), f"{name} is stated without being worked out"),
+        (bool(missing), f"{name} needs {', '.join(missing)}, not solved yet"),
+        (not all(follows(p, worked, dag.modulus) for p in step.chain[1:]), f"a calculation of {name} is wrong"),
+        (step.value != dag.values[step.key], f"the value of {name} is wrong"),
+    )
+    return next((message for bad, message in faults if bad), None)

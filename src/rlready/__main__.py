@@ -1,0 +1,8 @@
+"""``python -m rlready`` is ``rlready``."""
+
+import sys
+
+from rlready.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""``rlready VERB ...``: a thin layer over the functions of the same names.
+
+Reads the words, fills the verb's configuration, calls ``rlready.VERB`` and prints its table.  Free of heavy
+imports, so that ``--help`` is instant.  Exit codes: 0 done, 1 a fault of the program (with its traceback),
+2 bad input (one line), 130 stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import rlready
+from rlready import config
+from rlready.errors import UserError
+from rlready.options import COMMAND_LINE, fill, help_text, nearest
+
+
+@dataclass(frozen=True)
+class Verb:
+    """``places`` is the key that words without ``=`` fill, or what they are where there is no configuration."""
+
+    config: type[Any] | None
+    places: str = ""
+    many: bool = True
+    about: str = ""
+
+    @property
+    def summary(self) -> str:
+        return self.about or (self.config.__doc__ or "").partition("\n")[0]
+
+
+VERBS = {
+    "demo": Verb(config.DemoConfig),
+    "sft": Verb(config.SFTConfig),
+    "rl": Verb(config.RLConfig),
+    "evaluate": Verb(config.EvaluateConfig, "models"),
+    "readiness": Verb(config.ReadinessConfig, "checkpoints"),
+    "show": Verb(None, "runs", about="What is in run folders, as a table."),
+    "report": Verb(None, "run", many=False, about="A run folder's report: one self-contained page."),
+}
+SWITCHES = ("json", "quiet", "help", "version")
+VALUES = ("out", "config")
+
+COMMON = """\
+  --out DIR          run folder (default: runs/VERB); the same command continues a run that was cut off
+  --config FILE      TOML file of keys; the command line wins over it
+  --json             print the result as JSON on standard output and nothing else there
+  --quiet            no progress
+  key=value          or --key value, or --key=value"""
+
+
+@dataclass
+class Words:
+    """The command line, taken apart."""
+
+    places: list[str] = field(default_factory=list)
+    pairs: list[str] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict)
+    switches: set[str] = field(default_factory=set)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    command = shlex.join(["rlready", *argv])
+    try:
+        with _terminated_as_interrupted():
+            return _main(argv, command)
+    except KeyboardInterrupt:
+        return _say(f"stopped; the same command continues: {command}", 130)
+    except UserError as error:
+        return _say(" ".join(str(error).split()), 2)
+    except BrokenPipeError:  # the reader of standard output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def parse(argv: Sequence[str]) -> Words:
+    """Sort the words after the verb; a word is ``key=value`` if a name stands before its first ``=``."""
+    words = Words()
+    rest = iter(argv)
+    for word in rest:
+        if word == "--":
+            words.places += rest
+        elif word in ("-h", "-q"):
+            words.switches.add({"-h": "help", "-q": "quiet"}[word])
+        elif word.startswith("-") and not word.startswith("--") and word != "-":
+            raise UserError(f"unknown option {word}; see rlready --help")
+        else:
+            dashed = word.startswith("--")
+            key, equals, value = word.removeprefix("--").partition("=")
+            if dashed and not equals and key in SWITCHES:
+                words.switches.add(key)
+                continue
+            if not dashed and not (equals and key.replace("-", "_").isidentifier()):
+                words.places.append(word)
+                continue
+            if not equals:
+                value = next(rest, "--")
+                if value.startswith("--"):
+                    raise UserError(f"{word} needs a value: {word} VALUE")
+            if key in VALUES:
+                words.values[key] = value
+            else:
+                words.pairs.append(f"{key}={value}")
+    return words
+
+
+def _main(argv: list[str], command: str) -> int:
+    name = argv[0] if argv else ""
+    if name in ("-h", "--help", "help", ""):
+        print(_help(), file=sys.stdout if name else sys.stderr)
+        return 0 if name else 2
+    if name == "--version":
+        from importlib.metadata import version
+
+        print(version("rlready"))
+        return 0
+    if name not in VERBS:
+        raise UserError(f"unknown verb {name!r}; {nearest(name, VERBS)}")
+    verb, words = VERBS[name], parse(argv[1:])
+    if "help" in words.switches:
+        print(_verb_help(name, verb))
+        return 0
+    result = _call(name, verb, words, command)
+    _print(result, as_json="json" in words.switches)
+    return 0
+
+
+def _call(name: str, verb: Verb, words: Words, command: str) -> Any:
+    from rlready import progress, store
+
+    progress.SCREEN.quiet = "quiet" in words.switches
+    if verb.config is None:
+        for key in [*words.pairs, *words.values]:
+            raise UserError(f"rlready {name} takes {verb.places.upper()} and no keys; got {key!r}")
+        if not words.places or (len(words.places) > 1 and not verb.many):
+            raise UserError(f"rlready {name} needs {'a run folder' if verb.many else 'one run folder'}")
+        paths = [Path(place) for place in words.places]
+        return getattr(rlready, name)(paths if verb.many else paths[0])
+    file = Path(words.values["config"]) if "config" in words.values else None
+    filled = fill(verb.config, file, words.pairs)
+    if words.places:
+        if not verb.places:
+            raise UserError(f"{COMMAND_LINE}: {words.places[0]!r} is not key=value; see rlready {name} --help")
+        if filled.origins[verb.places] == COMMAND_LINE:
+            raise UserError(f"{COMMAND_LINE}: {verb.places} given twice, with {verb.places}= and without")
+        changed = replace(filled.value, **{verb.places: tuple(words.places)})
+        filled = replace(filled, value=changed, origins=filled.origins | {verb.places: COMMAND_LINE})
+    out = Path(words.values.get("out") or f"runs/{name}")
+    progress.note(f"rlready {name}: into {out}")
+    token = store.invocation.set(store.Invocation(command, filled.value, filled.origins))
+    try:
+        return getattr(rlready, name)(filled.value, out)
+    finally:
+        store.invocation.reset(token)
+
+
+def _print(result: Any, *, as_json: bool) -> None:
+    from rlready.store import to_json
+
+    if isinstance(result, Path):
+        result = {"written": str(result)}
+    try:
+        if as_json:
+            print(to_json(result))
+        elif isinstance(result, Mapping):
+            print(table(result.get("table") or [[key, str(value)] for key, value in result.items()]))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot print the result: {error.strerror}") from error
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned; to the right where everything under the head is a number."""
+    columns = [[str(cell) for cell in column] for column in zip(*rows, strict=True)]
+    aligned = []
+    for column in columns:
+        wide = max(map(len, column))
+        number = len(column) > 1 and all(cell.lstrip("+-−.")[:1].isdigit() for cell in column[1:] if cell)
+        aligned.append([cell.rjust(wide) if number else cell.ljust(wide) for cell in column])
+    return "\n".join("  ".join(row).rstrip() for row in zip(*aligned, strict=True))
+
+
+def _help() -> str:
+    verbs = "\n".join(f"  {name:<10} {verb.summary}" for name, verb in VERBS.items())
+    first = "rlready VERB [words] [--out DIR] [--config FILE] [--json] [--quiet] [key=value ...]"
+    return f"{first}\n\n{verbs}\n\n{COMMON}\n\nrlready VERB --help lists a verb's keys."
+
+
+def _verb_help(name: str, verb: Verb) -> str:
+    word = (verb.places.rstrip("s").upper() + ("..." if verb.many else "")) if verb.places else ""
+    usage = " ".join(filter(None, ["rlready", name, f"[{word}]" if verb.config and word else word]))
+    if verb.config is None:
+        return f"{usage} [--json]\n\n{verb.summary}"
+    return f"{usage} [options] [key=value ...]\n\n{verb.summary}\n\n{help_text(verb.config)}\n\n{COMMON}"
+
+
+def _say(text: str, code: int) -> int:
+    print(f"rlready: {text}", file=sys.stderr)
+    return code
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """A polite kill is a Ctrl-C: the run folder is left to be continued."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

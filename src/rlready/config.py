@@ -1,0 +1,117 @@
+"""What a user can set: one typed object per verb.  The text of a field is its ``--help``.
+
+Free of heavy imports, so that ``rlready --help`` is instant.  ``options.py`` fills these from a TOML file
+and ``key=value`` words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+Algorithm = Literal["grpo", "dr_grpo", "rloo", "dapo"]
+
+DEMO_TASK = "dagmath?ops=8&asked=3"
+
+
+def option(default: T, text: str) -> T:
+    """A configuration field with its documentation."""
+    meta: dict[str, Any] = {"help": text}
+    return field(default=default, metadata=meta)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class SFTConfig:
+    """Supervised fine-tuning on worked rows; loss on the response only."""
+
+    model: str = option("embedded", "model to start from: embedded, a Hugging Face folder, or a hub id")
+    rows: str = option(DEMO_TASK + "&split=train&n=2000&seed=1", "worked rows to train on (a task source)")
+    heldout: str = option(
+        DEMO_TASK + "&split=test&n=200&seed=2", "worked rows never trained on, for the loss at every checkpoint"
+    )
+    epochs: float = option(2.0, "passes over the rows")
+    lr: float = option(1e-3, "peak learning rate")
+    schedule: Literal["constant", "linear", "cosine"] = option("linear", "learning-rate decay after warm-up")
+    warmup: float = option(0.05, "share of the steps spent warming up")
+    weight_decay: float = option(0.0, "AdamW weight decay")
+    clip: float = option(1.0, "largest gradient norm")
+    batch_tokens: int = option(8192, "tokens (prompt and response) per optimiser step")
+    micro_tokens: int = option(16384, "tokens per forward pass, padding included; bounds memory")
+    save_every: float = option(0.5, "epochs between checkpoints")
+    seed: int = option(0, "seed of the order of rows")
+    device: str = option("cpu", "torch device")
+    dtype: Literal["float32", "bfloat16"] = option("float32", "precision of the weights")
+
+
+@dataclass(frozen=True)
+class RLConfig:
+    """Reinforcement learning with verifiable rewards, from any checkpoint."""
+
+    model: str = option("embedded", "checkpoint to start from: embedded, a Hugging Face folder, or a hub id")
+    problems: str = option(DEMO_TASK + "&split=train&n=4000&seed=3", "problems to learn on (a task source)")
+    heldout: str = option(DEMO_TASK + "&split=test&n=100&seed=4", "problems that choose the checkpoint (a task source)")
+    algorithm: Algorithm = option("dr_grpo", "credit: grpo, dr_grpo, rloo or dapo")
+    steps: int = option(50, "rollout batches to learn from")
+    prompts: int = option(16, "problems per step")
+    group: int = option(16, "rollouts per problem")
+    updates: int = option(1, "optimiser steps per rollout batch; above 1 the ratio is clipped")
+    lr: float = option(3e-4, "learning rate, constant after a short warm-up")
+    weight_decay: float = option(0.0, "AdamW weight decay")
+    clip: float = option(1.0, "largest gradient norm")
+    clip_low: float = option(0.2, "ratio clip below 1")
+    clip_high: float = option(0.0, "ratio clip above 1; 0 takes the algorithm's own, 0.28 for dapo, else 0.2")
+    kl: float = option(0.0, "weight of the KL penalty to the starting checkpoint; 0 keeps no second model")
+    temperature: float = option(1.0, "sampling temperature of rollouts")
+    budget: int = option(96, "most thinking tokens in a rollout; the thought is closed there, unlearned")
+    answer_cap: int = option(16, "most tokens after the thought")
+    micro_tokens: int = option(16384, "tokens per forward pass, padding included; bounds memory")
+    eval_every: int = option(10, "steps between evaluations on the held-out problems")
+    eval_samples: int = option(4, "samples per held-out problem")
+    patience: int = option(8, "stop after so many steps in a row without a gradient")
+    seed: int = option(0, "seed of problem order and rollouts")
+    device: str = option("cpu", "torch device")
+    dtype: Literal["float32", "bfloat16"] = option("float32", "precision of the weights")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Accuracy at every thinking budget, each budget cut from one trace."""
+
+    models: tuple[str, ...] = option(("embedded",), "checkpoints to compare")
+    problems: str = option(DEMO_TASK + "&split=test&n=200&seed=5", "problems (a task source)")
+    budgets: tuple[int, ...] = option((24, 40, 56, 72, 96), "thinking budgets in tokens")
+    samples: int = option(4, "samples per problem")
+    temperature: float = option(1.0, "sampling temperature; 0 is greedy")
+    answer_cap: int = option(16, "most tokens after the thought")
+    extensions: int = option(0, "how often an early end of the thought is replaced")
+    extension: str = option("Wait", "what replaces it")
+    natural: bool = option(False, "do not force the thought: the model's own prompt and stop, no budget")
+    seed: int = option(0, "seed of the samples")
+    device: str = option("cpu", "torch device")
+    dtype: Literal["float32", "bfloat16"] = option("float32", "precision of the weights")
+
+
+@dataclass(frozen=True)
+class ReadinessConfig:
+    """What a checkpoint is worth as a start for RL, without training anything."""
+
+    checkpoints: tuple[str, ...] = option(("embedded",), "Hugging Face folders or hub ids")
+    heldout: str = option(DEMO_TASK + "&split=test&n=200&seed=2", "worked rows for the held-out loss; empty skips it")
+    problems: str = option(DEMO_TASK + "&split=train&n=64&seed=6", "problems to sample (a task source)")
+    samples: int = option(64, "samples per problem")
+    temperature: float = option(1.0, "sampling temperature")
+    budget: int = option(96, "most thinking tokens")
+    answer_cap: int = option(16, "most tokens after the thought")
+    group: int = option(16, "group size planned for RL, for the share of mixed groups")
+    seed: int = option(0, "seed of the samples")
+    device: str = option("cpu", "torch device")
+    dtype: Literal["float32", "bfloat16"] = option("float32", "precision of the weights")
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """The whole road on the embedded model: SFT, readiness, RL, evaluation at five budgets, report."""
+
+    task: str = option(DEMO_TASK, "task of every stage (a task source without split, n and seed)")
+    seed: int = option(0, "seed of everything")

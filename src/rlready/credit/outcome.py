@@ -1,0 +1,72 @@
+"""Outcome credit: one advantage per response, from the rewards of its group.
+
+    grpo     (R − mean R) / (std R + ε)     each response weighs 1/T, then the mean over responses
+    dr_grpo  R − mean R                     every token weighs 1/(responses · cap)
+    rloo     R − mean of the others' R      as dr_grpo
+    dapo     as grpo                        every token weighs 1/(tokens of the batch)
+
+GRPO after Shao et al. (2402.03300) with the sample standard deviation and ε = 1e-4; Dr. GRPO 2503.20783; RLOO
+2402.14740; DAPO 2503.14476 without its overlong shaping (a reward, not a credit).
+
+A group whose rewards are all equal has no advantage.  It is dropped before the update, by exact equality, and
+counted.  Except in DAPO, which samples dynamically, the dropped responses still count in the normaliser, so
+that dropping saves time and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlready.config import Algorithm
+
+EPSILON = 1e-4
+Floats = NDArray[np.float64]
+
+
+def has_signal(rewards: Floats) -> bool:
+    """Whether a group can teach anything: its rewards are not all exactly equal."""
+    return bool((rewards != rewards[0]).any())
+
+
+def standardised(rewards: Floats) -> Floats:
+    """(G,) GRPO advantages; zeros for a group of one."""
+    if len(rewards) < 2:
+        return np.zeros_like(rewards)
+    return (rewards - rewards.mean()) / (rewards.std(ddof=1) + EPSILON)
+
+
+def centred(rewards: Floats) -> Floats:
+    """(G,) Dr. GRPO advantages."""
+    return rewards - rewards.mean()
+
+
+def leave_one_out(rewards: Floats) -> Floats:
+    """(G,) RLOO advantages: against the mean of the other responses; zeros for a group of one."""
+    if len(rewards) < 2:
+        return np.zeros_like(rewards)
+    return (rewards - rewards.mean()) * (len(rewards) / (len(rewards) - 1))
+
+
+ADVANTAGES: dict[Algorithm, Callable[[Floats], Floats]] = {
+    "grpo": standardised,
+    "dr_grpo": centred,
+    "rloo": leave_one_out,
+    "dapo": standardised,
+}
+
+
+def token_weights(algorithm: Algorithm, lengths: Sequence[int], *, responses: int, cap: int) -> Floats:
+    """(R,) weight of one token of each kept response.
+
+    ``lengths`` are their chosen tokens, ``responses`` all responses of the batch, dropped ones included, and
+    ``cap`` the most tokens a response can have.
+    """
+    size = np.maximum(np.asarray(lengths, dtype=np.float64), 1.0)
+    if algorithm == "grpo":
+        return 1.0 / (size * responses)
+    if algorithm == "dapo":
+        return np.full(len(size), 1.0 / size.sum()) if len(size) else size
+    return np.full(len(size), 1.0 / (responses * cap))

@@ -1,0 +1,1 @@
+"""Sampling: requests in, samples out.  ``protocol`` says what an engine is, ``budget`` how thinking is bounded."""

@@ -1,0 +1,265 @@
+"""Budget forcing as one state machine over one row, for any engine.
+
+    think(cap) ── stop reached ──► extensions left and room?  ── yes ─► drop stop, append "Wait", think on
+                                   └─ no ─► close
+               ── cap reached ───► close + final-answer string   (truncated)
+    close: line break, end of thinking, line break; answer(own cap)
+
+After s1 (Muennighoff et al., arXiv 2501.19393), with these differences of ours: the cap is over all thinking
+tokens, injected ones included (s1 grants each round the whole cap); a stop may not be the first token of a
+continuation; forced tokens carry mask 0 from the moment they are made; the answer has its own cap.  A policy
+that ends its thought in its own words is left alone, and one that ends the whole response inside the thought
+is closed and asked for an answer.
+
+The machine knows tokens only through ``Delimiter``, so one-token and many-token delimiters are one case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rlready.errors import UserError
+from rlready.records import Finish, Sample
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one response may spend.  ``thinking`` None means natural: nothing is forced, one cap for all."""
+
+    thinking: int | None
+    answer: int
+    extensions: int = 0
+
+    def __post_init__(self) -> None:
+        if self.thinking is not None and self.thinking < 1:
+            raise UserError(f"a thinking budget must be at least 1 token, got {self.thinking}")
+        if self.answer < 1:
+            raise UserError(f"the answer cap must be at least 1 token, got {self.answer}")
+        if self.extensions < 0:
+            raise UserError(f"extensions must not be negative, got {self.extensions}")
+
+
+class Delimiter:
+    """Recognises the end of a thought by token id where it is one token, else by decoded text.
+
+    ``decode`` maps token ids to text; ``vocabulary`` all tokens' texts, to know which tokens can complete the
+    delimiter and which can begin it.
+    """
+
+    def __init__(self, text: str, ids: Sequence[int], decode: Callable[[Sequence[int]], str], pieces: Sequence[str]):
+        self.text, self.decode = text, decode
+        self.single = ids[0] if len(ids) == 1 else None
+        if self.single is not None:
+            self.completing = frozenset(ids)
+            self.opening = frozenset(ids)
+        else:
+            last, first = text[-1], text[0]
+            self.completing = frozenset(i for i, piece in enumerate(pieces) if last in piece)
+            stripped = [piece.strip() for piece in pieces]
+            self.opening = frozenset(
+                i for i, s in enumerate(stripped) if s[:1] == first and text.startswith(s[: len(text)])
+            )
+        if not self.completing:
+            raise UserError(f"no token of the vocabulary can complete the thought delimiter {text!r}")
+
+    def length(self, tokens: Sequence[int]) -> int:
+        """How many trailing tokens hold the delimiter that the last token completed; 0 if it did not."""
+        if tokens[-1] not in self.completing:
+            return 0
+        if self.single is not None:
+            return 1
+        for n in range(1, min(len(tokens), 2 * len(self.text)) + 1):
+            text = self.decode(tokens[-n:])
+            if self.text in text:
+                # complete only now: the delimiter must not have stood there before the last token
+                return n if self.text not in self.decode(tokens[-n:-1]) else 0
+        return 0
+
+    def pending(self, tokens: Sequence[int]) -> bool:
+        """Whether the last tokens are a proper beginning of a many-token delimiter."""
+        if self.single is not None or not tokens:
+            return False
+        tail = self.decode(tokens[-len(self.text) :])
+        return any(tail.endswith(self.text[:n]) for n in range(len(self.text) - 1, 0, -1))
+
+
+@dataclass(frozen=True)
+class Forcing:
+    """The template's side of budget forcing: what ends a thought and what is put in its place."""
+
+    delimiter: Delimiter
+    close_ids: tuple[int, ...]
+    final_ids: tuple[int, ...]
+    extension_ids: tuple[int, ...]
+    stop_ids: frozenset[int]
+
+
+@dataclass
+class Machine:
+    """One row being decoded.  Engines ask ``forced`` for a token to append, else draw one and ``accept`` it."""
+
+    budget: Budget
+    forcing: Forcing
+    tokens: list[int] = field(default_factory=list)
+    mask: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    thinking: int = 0
+    answer: int = 0
+    extensions: int = 0
+    phase: str = "think"
+    forced_close: bool = False
+    truncated: bool = False
+    finish: Finish = "stop"
+    fresh: bool = False  # the last token was injected: a stop may not follow at once
+    _queue: list[int] = field(default_factory=list)
+    _overrun: int = 0  # tokens beyond the cap that may still turn out to be the delimiter
+
+    def __post_init__(self) -> None:
+        if self.budget.thinking is None:
+            self.phase = "answer"
+
+    @property
+    def done(self) -> bool:
+        return self.phase == "done"
+
+    @property
+    def banned(self) -> frozenset[int]:
+        """Tokens that may not be drawn now."""
+        if self.phase == "think" and self.fresh:
+            return self.forcing.delimiter.opening | self.forcing.stop_ids
+        return frozenset()
+
+    def forced(self) -> int | None:
+        """The next token to append without asking the policy; None where the policy chooses."""
+        if not self._queue:
+            return None
+        token = self._queue.pop(0)
+        self._append(token, 0.0, chosen=False)
+        return token
+
+    def accept(self, token: int, logprob: float) -> None:
+        """Take a token the policy chose and move on; ``tokens`` may become shorter when something is taken back."""
+        if self.phase == "think":
+            self._think(token, logprob)
+        else:
+            self._answer(token, logprob)
+
+    def _append(self, token: int, logprob: float, *, chosen: bool) -> None:
+        self.tokens.append(token)
+        self.mask.append(int(chosen))
+        self.logprobs.append(logprob)
+
+    def _drop(self, n: int) -> None:
+        keep = len(self.tokens) - n
+        del self.tokens[keep:], self.mask[keep:], self.logprobs[keep:]
+
+    def _think(self, token: int, logprob: float) -> None:
+        cap = self.budget.thinking
+        assert cap is not None
+        self.fresh = False
+        if token in self.forcing.stop_ids and token not in self.forcing.delimiter.completing:
+            if self._overrun:  # the end of the response inside the thought is never kept
+                self._cut()
+            elif not self.extend():
+                self._close(truncated=False)
+            return
+        self._append(token, logprob, chosen=True)
+        self.thinking += 1
+        held = self.forcing.delimiter.length(self.tokens)
+        if held:
+            self.thinking -= held
+            if self.can_extend():
+                self._drop(held)
+                self.extend()
+            else:
+                self.phase = "answer"
+                self._overrun = 0
+        elif self.thinking >= cap:
+            if self.forcing.delimiter.pending(self.tokens) and self._overrun < len(self.forcing.delimiter.text):
+                self._overrun = self.thinking - cap + 1
+            else:
+                self._cut()
+
+    def _cut(self) -> None:
+        """The cap is reached: take back what went beyond it and close."""
+        cap = self.budget.thinking
+        assert cap is not None
+        self._drop(self.thinking - cap)
+        self.thinking = cap
+        self._close(truncated=True)
+
+    def can_extend(self) -> bool:
+        cap = self.budget.thinking
+        room = cap is not None and self.thinking + len(self.forcing.extension_ids) < cap
+        return self.phase == "think" and self.extensions < self.budget.extensions and room
+
+    def extend(self) -> bool:
+        """Put the extension in place of a stop, if there is one left and room for it."""
+        if not self.can_extend():
+            return False
+        self._queue = list(self.forcing.extension_ids)
+        self.thinking += len(self._queue)
+        self.extensions += 1
+        self.fresh = True
+        return True
+
+    def _close(self, *, truncated: bool) -> None:
+        self.forced_close = True
+        self.truncated = truncated
+        self._queue = [*self.forcing.close_ids, *(self.forcing.final_ids if truncated else ())]
+        self._overrun = 0
+        self.phase = "answer"
+
+    def _answer(self, token: int, logprob: float) -> None:
+        self._append(token, logprob, chosen=True)
+        self.answer += 1
+        if token in self.forcing.stop_ids:
+            self.phase, self.finish = "done", "stop"
+        elif self.answer >= self.budget.answer:
+            self.phase, self.finish = "done", "length"
+
+    def replay(self, trace: Sample) -> bool:
+        """Follow a sample drawn under a larger cap as far as this budget allows; True if to its end.
+
+        Because a draw depends on its position only, what this machine does not reach here is what it would
+        have drawn itself: after False, decoding continues from ``tokens``.
+        """
+        for token, chosen, logprob in zip(
+            trace.tokens.tolist(), trace.mask.tolist(), trace.logprobs.tolist(), strict=True
+        ):
+            if not chosen and not self._queue and not self.extend() and not self._ended(trace):
+                return False
+            if chosen:
+                if self._queue:
+                    return False
+                self.accept(token, logprob)
+            elif self.forced() != token:
+                raise ValueError(f"trace {trace.problem_id}/{trace.sample_id} was not made with this template")
+        return self.done
+
+    def _ended(self, trace: Sample) -> bool:
+        """The trace was closed because the response ended inside the thought; so is this one."""
+        if self.phase == "think" and trace.forced_close and not trace.truncated and self.thinking == trace.thinking:
+            self._close(truncated=False)
+            return True
+        return False
+
+    def sample(self, problem_id: str, sample_id: int, text: str) -> Sample:
+        return Sample(
+            problem_id=problem_id,
+            sample_id=sample_id,
+            tokens=np.array(self.tokens, dtype=np.int32),
+            mask=np.array(self.mask, dtype=np.uint8),
+            logprobs=np.array(self.logprobs, dtype=np.float32),
+            thinking=self.thinking,
+            answer=self.answer,
+            cap=self.budget.thinking,
+            extensions=self.extensions,
+            forced_close=self.forced_close,
+            truncated=self.truncated,
+            finish=self.finish,
+            text=text,
+        )

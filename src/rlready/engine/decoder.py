@@ -1,0 +1,81 @@
+"""The Hugging Face decoder: any causal LM behind the four calls that batched sampling needs.
+
+Rows are right-aligned: all rows write the same new column of the cache, and what a row does not hold there
+(left padding, tokens taken back) is a hole, masked out of attention; rotary positions count a row's valid
+columns only.  ``llama.py`` is the fast twin for the Llama family.  Shapes: B rows, M new columns, T cached.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Decoder(Protocol):
+    """A model with the state of a batch of rows."""
+
+    def extend(self, ids_BM: Tensor, valid_BM: Tensor) -> Tensor:
+        """Feed M columns, where ``valid`` (bool) marks real tokens; (B, V) logits after the last column."""
+
+    def select(self, rows: Tensor) -> None:
+        """Keep these rows, in this order; an index may repeat."""
+
+    def forget(self, row: int, count: int) -> None:
+        """Take back the last ``count`` tokens of a row."""
+
+
+class Columns:
+    """Which columns of the cache are valid for each row: the bookkeeping both decoders share."""
+
+    def __init__(self, rows: int, device: torch.device) -> None:
+        self.valid_BT = torch.zeros(rows, 0, dtype=torch.bool, device=device)
+        self.count_B = torch.zeros(rows, dtype=torch.long, device=device)
+
+    def extend(self, valid_BM: Tensor) -> Tensor:
+        """Append columns; returns the (B, M) positions of the new tokens (0 in holes)."""
+        running = valid_BM.long().cumsum(1)
+        positions = (self.count_B[:, None] + running - 1).clamp_(min=0)
+        self.count_B = self.count_B + running[:, -1]
+        self.valid_BT = torch.cat([self.valid_BT, valid_BM], dim=1)
+        return positions
+
+    def select(self, rows: Tensor) -> None:
+        self.valid_BT, self.count_B = self.valid_BT[rows], self.count_B[rows]
+
+    def forget(self, row: int, count: int) -> None:
+        columns = self.valid_BT[row].nonzero()[:, 0][-count:]
+        self.valid_BT[row, columns] = False
+        self.count_B[row] -= count
+
+
+class HFDecoder:
+    """Decoder over a model's own forward and cache."""
+
+    def __init__(self, model: Any, rows: int) -> None:
+        from transformers import DynamicCache
+
+        self.model = model
+        self.cache = DynamicCache(config=model.config)
+        self.columns = Columns(rows, next(model.parameters()).device)
+
+    def extend(self, ids_BM: Tensor, valid_BM: Tensor) -> Tensor:
+        positions = self.columns.extend(valid_BM)
+        out = self.model(
+            input_ids=ids_BM,
+            attention_mask=self.columns.valid_BT.long(),
+            position_ids=positions,
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: Tensor = out.logits[:, -1]
+        return logits
+
+    def select(self, rows: Tensor) -> None:
+        self.columns.select(rows)
+        self.cache.batch_select_indices(rows)
+
+    def forget(self, row: int, count: int) -> None:
+        self.columns.forget(row, count)

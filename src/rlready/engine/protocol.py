@@ -1,0 +1,78 @@
+"""What an engine is: requests in, samples out, in the same order.
+
+An engine draws with ``sampling`` and bounds thinking with ``budget``; the built-in one runs any Hugging Face
+causal LM in torch.  ``requests_for`` builds the requests of a set of problems from a model's template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+from rlready.engine.budget import Budget, Delimiter, Forcing
+from rlready.errors import UserError
+from rlready.lm import CLOSE, LM
+from rlready.records import Problem, Sample
+
+
+@dataclass(frozen=True)
+class Request:
+    """One sample to draw.  ``trace``, if given, is the same sample under a larger budget, to be cut."""
+
+    problem_id: str
+    sample_id: int
+    prompt_ids: tuple[int, ...]
+    budget: Budget
+    trace: Sample | None = None
+
+
+class Engine(Protocol):
+    """Draws samples; the result depends on (seed, problem id, sample id, budget) alone, not on the batch."""
+
+    def sample(
+        self,
+        requests: Sequence[Request],
+        *,
+        temperature: float,
+        seed: int,
+        on_tokens: Callable[[int], None] | None = None,
+    ) -> list[Sample]: ...
+
+
+@lru_cache(maxsize=8)
+def forcing_for(lm: LM, extension: str = "", final: str = "") -> Forcing:
+    """The forced strings of a model's template, as tokens."""
+    if CLOSE in extension:
+        raise UserError(f"the extension {extension!r} contains the thought delimiter {CLOSE!r}")
+    ids = lm.encode(CLOSE)
+    pieces = [lm.decode([i]) for i in range(len(lm.tokenizer))] if len(ids) > 1 else []
+    return Forcing(
+        delimiter=Delimiter(CLOSE, ids, lm.decode, pieces),
+        close_ids=tuple(lm.close_ids),
+        final_ids=tuple(lm.encode(final)) if final else (),
+        extension_ids=tuple(lm.encode(extension)) if extension else (),
+        stop_ids=lm.stop_ids,
+    )
+
+
+def requests_for(lm: LM, problems: Sequence[Problem], samples: int, budget: Budget) -> list[Request]:
+    """``samples`` requests per problem, problem by problem.
+
+    Raises UserError if the template cannot delimit a thought, or a prompt and its budget exceed the context.
+    """
+    think = budget.thinking is not None
+    if think:
+        lm.needs_thought("a thinking budget")
+    requests = []
+    for problem in problems:
+        ids = tuple(lm.prompt_ids(problem.prompt, think=think))
+        most = len(ids) + (budget.thinking or 0) + budget.answer
+        if most > lm.context:
+            raise UserError(
+                f"problem {problem.id}: prompt of {len(ids)} tokens and budget make {most}, more than the context of "
+                f"{lm.context} tokens of {lm.source}; lower the budget"
+            )
+        requests += [Request(problem.id, i, ids, budget) for i in range(samples)]
+    return requests

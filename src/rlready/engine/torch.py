@@ -1,0 +1,144 @@
+"""The built-in engine: batched sampling of any Hugging Face causal LM.
+
+A prompt is prefilled once and its cache copied to all its samples; rows that are done are dropped; every row
+is a budget machine that either forces its next token or takes a drawn one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlready.engine.budget import Forcing, Machine
+from rlready.engine.decoder import Decoder, HFDecoder
+from rlready.engine.llama import LlamaDecoder, supports
+from rlready.engine.protocol import Request
+from rlready.engine.sampling import draw, stream_key, uniforms
+from rlready.lm import LM
+from rlready.records import Sample
+
+KEEP = 0.8  # compact when fewer than this share of the rows is still running
+
+
+class TorchEngine:
+    """Engine over a model in this process; ``rows`` bounds the batch, ``fast`` allows the Llama decoder."""
+
+    def __init__(self, lm: LM, forcing: Forcing, *, rows: int = 256, fast: bool = True) -> None:
+        self.lm, self.forcing, self.rows = lm, forcing, rows
+        self.decoder: type[HFDecoder] | type[LlamaDecoder] = LlamaDecoder if fast and supports(lm.model) else HFDecoder
+        self.device = next(lm.model.parameters()).device
+
+    @torch.no_grad()
+    def sample(
+        self,
+        requests: Sequence[Request],
+        *,
+        temperature: float,
+        seed: int,
+        on_tokens: Callable[[int], None] | None = None,
+    ) -> list[Sample]:
+        """Samples in the order of the requests; ``on_tokens`` hears how many tokens each step decoded."""
+        machines = [Machine(r.budget, self.forcing) for r in requests]
+        todo = []
+        for i, (request, machine) in enumerate(zip(requests, machines, strict=True)):
+            if request.trace is None or not machine.replay(request.trace):
+                todo.append(i)
+        # neighbours in length share a batch; samples of one prompt stay together
+        todo.sort(key=lambda i: (len(requests[i].prompt_ids) + len(machines[i].tokens), requests[i].prompt_ids, i))
+        for at in range(0, len(todo), self.rows):
+            batch = todo[at : at + self.rows]
+            self._run([requests[i] for i in batch], [machines[i] for i in batch], temperature, seed, on_tokens)
+        return [
+            m.sample(r.problem_id, r.sample_id, self.lm.decode(m.tokens))
+            for r, m in zip(requests, machines, strict=True)
+        ]
+
+    def _run(
+        self,
+        requests: list[Request],
+        machines: list[Machine],
+        temperature: float,
+        seed: int,
+        on_tokens: Callable[[int], None] | None,
+    ) -> None:
+        decoder, logits_BV = self._prefill(requests, machines)
+        keys = np.array([stream_key(seed, r.problem_id, r.sample_id) for r in requests], dtype=np.uint64)
+        alive = list(range(len(machines)))  # machine of each row of the decoder
+        running = [True] * len(alive)
+        while True:
+            next_ids = self._advance(
+                decoder, [machines[i] for i in alive], running, logits_BV, temperature, keys[alive]
+            )
+            left = sum(running)
+            if not left:
+                return
+            if on_tokens:
+                on_tokens(left)
+            if left < KEEP * len(alive):
+                kept = [row for row, on in enumerate(running) if on]
+                decoder.select(torch.tensor(kept, device=self.device))
+                next_ids, alive = next_ids[kept], [alive[row] for row in kept]
+                running = [True] * left
+            logits_BV = decoder.extend(next_ids[:, None], torch.ones_like(next_ids, dtype=torch.bool)[:, None])
+
+    def _advance(
+        self,
+        decoder: Decoder,
+        machines: list[Machine],
+        running: list[bool],
+        logits_BV: Tensor,
+        temperature: float,
+        keys: np.ndarray[tuple[int], np.dtype[np.uint64]],
+    ) -> Tensor:
+        """The next token of every row, drawn or forced; marks rows that are done."""
+        for row, machine in enumerate(machines):
+            if running[row] and machine.banned:
+                logits_BV[row, list(machine.banned)] = float("-inf")
+        positions = np.array([len(m.tokens) for m in machines], dtype=np.uint64)
+        tokens_B, logp_B = draw(logits_BV, temperature, uniforms(keys, positions))
+        drawn, logprobs = tokens_B.tolist(), logp_B.tolist()
+        next_ids = []
+        for row, machine in enumerate(machines):
+            token = 0  # a finished row that is not compacted yet is fed padding
+            if running[row]:
+                fed = len(machine.tokens)
+                forced = machine.forced()
+                if forced is None:
+                    machine.accept(drawn[row], logprobs[row])
+                    if len(machine.tokens) < fed:
+                        decoder.forget(row, fed - len(machine.tokens))
+                    if len(machine.tokens) <= fed and not machine.done:
+                        machine.forced()  # something was taken back: what replaces it comes next
+                running[row] = not machine.done
+                token = machine.tokens[-1]
+            next_ids.append(token)
+        return torch.tensor(next_ids, device=self.device)
+
+    def _prefill(self, requests: list[Request], machines: list[Machine]) -> tuple[Decoder, Tensor]:
+        """Encode every distinct prompt once, hand its cache to its rows, then feed what they already hold."""
+        prompts = list(dict.fromkeys(r.prompt_ids for r in requests))
+        decoder = self.decoder(self.lm.model, len(prompts))
+        logits_BV = decoder.extend(*self._pad(prompts))
+        index = {prompt: i for i, prompt in enumerate(prompts)}
+        rows = torch.tensor([index[r.prompt_ids] for r in requests], device=self.device)
+        decoder.select(rows)
+        logits_BV = logits_BV[rows]
+        if any(m.tokens for m in machines):  # the beginning of a trace
+            held_BV = decoder.extend(*self._pad([m.tokens for m in machines]))
+            fed = torch.tensor([bool(m.tokens) for m in machines], device=self.device)
+            logits_BV = torch.where(fed[:, None], held_BV, logits_BV)
+        return decoder, logits_BV
+
+    def _pad(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """(B, M) ids and their validity, padded on the left."""
+        width = max(map(len, rows))
+        ids = torch.zeros(len(rows), width, dtype=torch.long)
+        valid = torch.zeros(len(rows), width, dtype=torch.bool)
+        for i, row in enumerate(rows):
+            if row:
+                ids[i, width - len(row) :] = torch.tensor(list(row))
+                valid[i, width - len(row) :] = True
+        return ids.to(self.device), valid.to(self.device)

@@ -1,0 +1,182 @@
+"""Load and save a causal language model, and know its template: how a prompt opens and closes a thought.
+
+The delimiters are facts of the chat template, so they travel with the checkpoint: if the template (or the
+vocabulary) knows ``<think>``, nothing needs to be said; else SFT writes the delimiters it is given into the
+template it saves, and from then on every stage, and any other program, finds them there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from rlready.errors import UserError
+from rlready.records import Row
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+OPEN, CLOSE = "<think>", "</think>"
+EMBEDDED = "embedded"
+OPENER = "{% if add_generation_prompt %}{{ '" + OPEN + "' }}{% endif %}"
+
+
+@dataclass(frozen=True)
+class LM:
+    """A model with its tokenizer.  ``thinks`` says whether a thought can be delimited at all."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    source: str
+
+    @cached_property
+    def thinks(self) -> bool:
+        template = self.tokenizer.chat_template or ""
+        return CLOSE in str(template) or CLOSE in self.tokenizer.get_added_vocab() or OPEN in str(template)
+
+    @cached_property
+    def stop_ids(self) -> frozenset[int]:
+        """Tokens that end a response: the tokenizer's and the generation config's end of sequence."""
+        config = getattr(self.model, "generation_config", None)
+        ids = getattr(config, "eos_token_id", None)
+        found = {ids} if isinstance(ids, int) else set(ids or ())
+        if self.tokenizer.eos_token_id is not None:
+            found.add(self.tokenizer.eos_token_id)
+        if not found:
+            raise UserError(
+                f"{self.source}: the tokenizer names no end-of-sequence token; set eos_token and save again"
+            )
+        return frozenset(found)
+
+    @cached_property
+    def context(self) -> int:
+        """Most tokens of prompt and response together."""
+        return int(getattr(self.model.config, "max_position_embeddings", 0) or 1 << 30)
+
+    def encode(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def prompt_ids(self, prompt: str, *, think: bool) -> list[int]:
+        """Token ids up to where the response begins; ``think`` makes sure that a thought is open there."""
+        if self.tokenizer.chat_template:
+            text = str(
+                self.tokenizer.apply_chat_template(
+                    [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+                )
+            )
+        else:
+            text = (self.tokenizer.bos_token or "") + prompt + "\n"
+        if think and not text.rstrip().endswith(OPEN):
+            text += OPEN
+        return self.encode(text)
+
+    def response_ids(self, row: Row, *, think: bool) -> list[int]:
+        """Token ids of a worked response, the end-of-sequence token included."""
+        text = f"\n{row.thinking or ''}\n{CLOSE}\n{row.response}" if think else row.response
+        end = self.tokenizer.eos_token_id
+        return [*self.encode(text), *([end] if end is not None else [])]
+
+    @cached_property
+    def close_ids(self) -> list[int]:
+        """The closing delimiter between line breaks, as it is forced when the budget is used up."""
+        return self.encode(f"\n{CLOSE}\n")
+
+    def needs_thought(self, why: str) -> None:
+        """UserError unless the template can delimit a thought."""
+        if not self.thinks:
+            raise UserError(
+                f"{self.source}: its chat template has no thought delimiters ({OPEN} … {CLOSE}), which {why} needs; "
+                "fine-tune it with `rlready sft` on rows that have thinking, or use natural=true"
+            )
+
+
+def load(source: str, *, device: str = "cpu", dtype: str = "float32") -> LM:
+    """A model from ``embedded``, a Hugging Face folder or a hub id, ready for evaluation.
+
+    Raises UserError when the folder is missing, has no weights or no tokenizer, or the model's vocabulary is
+    smaller than the tokenizer's.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # ours says more
+    path = embedded_folder() if source == EMBEDDED else Path(source)
+    local = path.exists()
+    name = str(path) if local else source
+    if local and not (path / "config.json").is_file():
+        raise UserError(f"{source}: not a Hugging Face checkpoint folder, config.json is missing")
+    if not local and (source.startswith((".", "/", "~")) or source.count("/") > 1):
+        raise UserError(f"{source}: no such folder")
+    if local and not any((path / f).is_file() for f in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
+        raise UserError(f"{source}: the folder has no tokenizer; save it there with tokenizer.save_pretrained")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+        model = AutoModelForCausalLM.from_pretrained(name, dtype=getattr(torch, dtype))
+    except (OSError, ValueError, ImportError) as error:
+        line = " ".join(str(error).split())[:300]
+        raise UserError(f"{source}: cannot be loaded as a causal language model: {line}") from error
+    size = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > size:
+        raise UserError(f"{source}: the tokenizer knows {len(tokenizer)} tokens but the model only {size}")
+    model.to(device)
+    model.eval()
+    return LM(model, tokenizer, source)
+
+
+def embedded_folder() -> Path:
+    """The folder of the model shipped inside the package."""
+    return Path(str(files("rlready"))) / "assets" / "embedded"
+
+
+def with_thought(lm: LM) -> LM:
+    """The same model with a template that opens a thought, for SFT on rows that have one."""
+    if not lm.thinks:
+        if not lm.tokenizer.chat_template:
+            raise UserError(f"{lm.source}: the tokenizer has no chat template to write thought delimiters into")
+        lm.tokenizer.chat_template = str(lm.tokenizer.chat_template) + OPENER
+    return LM(lm.model, lm.tokenizer, lm.source)
+
+
+def same_vocabulary(a: LM, b: LM) -> None:
+    """UserError unless two models read text as the same tokens."""
+    if a.tokenizer.get_vocab() != b.tokenizer.get_vocab():
+        raise UserError(
+            f"{a.source} and {b.source} have different vocabularies ({len(a.tokenizer)} and {len(b.tokenizer)} tokens "
+            "or other ids); compare checkpoints of one tokenizer"
+        )
+
+
+def save(lm: LM, folder: Path, card: str) -> None:
+    """Write a Hugging Face folder with its model card into an existing, temporary folder."""
+    lm.model.save_pretrained(folder)
+    lm.tokenizer.save_pretrained(folder)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def head_of(model: Any) -> tuple[Any, Any]:
+    """(backbone, head) of a causal LM: hidden states, and the linear map to logits.
+
+    Some models scale or cap their logits after the head; scoring them here would be silently wrong, so the
+    two are compared once with the model's own forward, and UserError is raised if they differ.
+    """
+    backbone, head = model.base_model, model.get_output_embeddings()
+    if not getattr(model, "_rlready_head_checked", False):
+        with torch.no_grad():
+            ids = torch.arange(4, device=head.weight.device)[None]
+            ours = head(backbone(input_ids=ids, use_cache=False).last_hidden_state)
+            theirs = model(input_ids=ids, use_cache=False).logits
+        if not torch.allclose(ours.float(), theirs.float(), atol=1e-3, rtol=1e-3):
+            raise UserError(
+                f"{type(model).__name__} changes its logits after the head (a cap or a scale), which is not supported"
+            )
+        model._rlready_head_checked = True
+    return backbone, head

@@ -1,0 +1,1 @@
+"""Readiness: what a checkpoint is worth as a start for RL, measured without training anything."""

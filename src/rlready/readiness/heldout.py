@@ -1,0 +1,54 @@
+"""Generalisation loss: the SFT loss of a checkpoint on held-out SFT examples.
+
+After Kang et al. (arXiv 2510.01624): the loss of a post-SFT checkpoint on rows of the SFT distribution it never
+saw.  Ours, where the paper is silent: response tokens only; the headline is the mean over tokens, the mean over
+examples stands beside it; the per-example vector is kept, so that two checkpoints are compared paired.
+Comparable within one SFT distribution only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rlready.lm import LM
+from rlready.logprob import token_logprobs
+from rlready.records import Figure
+from rlready.stats import mean_figure, ratio_figure
+from rlready.train.batch import Example, micro_batches
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Summed negative log-likelihood in nats and response tokens, both (E,), one per example."""
+
+    nll: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+
+    @property
+    def token_mean(self) -> Figure:
+        """Nats per token: sum over all tokens, the interval over examples."""
+        return ratio_figure(self.nll, self.tokens.astype(np.float64), varies="examples")
+
+    @property
+    def example_mean(self) -> Figure:
+        """Mean over examples of their nats per token."""
+        return mean_figure(self.nll / self.tokens, varies="examples")
+
+
+def heldout_loss(lm: LM, examples: Sequence[Example], micro_tokens: int) -> HeldOut:
+    """The loss of every example, without gradients."""
+    nll = np.zeros(len(examples))
+    tokens = np.array([e.learned for e in examples], dtype=np.int64)
+    device = next(lm.model.parameters()).device
+    with torch.no_grad():
+        for batch in micro_batches(examples, micro_tokens, device):
+            logp_N, _ = token_logprobs(lm.model, batch.ids_BL, batch.scored_BL)
+            sizes = batch.scored_BL.sum(1).tolist()
+            for i, part in zip(batch.index, logp_N.double().split(sizes), strict=True):
+                nll[i] = -part.sum().item()
+    return HeldOut(nll, tokens)

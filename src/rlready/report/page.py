@@ -1,0 +1,170 @@
+"""The report of a run folder as one HTML page that needs no network.
+
+A section is there if its data are.  All of it is text that others wrote, model output above all: every value
+passes ``plots.visible`` and autoescape on its way out, and the page's content policy lets no script run but
+the template's own and nothing load from anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from rlready.records import Figure
+from rlready.report import charts
+from rlready.report.folder import read
+from rlready.report.plots import visible
+from rlready.store import write_text
+
+MOST_EXAMPLES = 300
+KINDS = {"pct": (100.0, 1, "\u202f%"), "points": (100.0, 1, " points"), "tokens": (1.0, 1, ""), "loss": (1.0, 3, "")}
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One large number at the top of the page; ``figure`` is None where the number has no interval."""
+
+    label: str
+    kind: str
+    value: float | None
+    figure: Figure | None = None
+    note: str = ""
+
+
+def write(folder: Path) -> Path:
+    """Write ``report.html`` into the run folder and say where it is."""
+    path = Path(folder) / "report.html"
+    write_text(path, render(Path(folder)))
+    return path
+
+
+def render(folder: Path) -> str:
+    """The page of a run folder as text; a ``UserError`` if its ``result.json`` cannot be shown."""
+    run = read(folder)
+    result = run.result
+    every = -(-len(run.examples) // MOST_EXAMPLES) or 1
+    examples = run.examples[::every]
+    page = _environment().get_template("page.html")
+    return page.render(
+        result=result,
+        headlines=list(_headlines(result)),
+        stages=[(label, result[key]) for key, label in charts.STAGES.items() if any(result[key].values())],
+        compared=charts.compared(result["budgets"]),
+        budget_chart=charts.budgets(result["budgets"], result["chance"]),
+        loss_chart=charts.sft_loss(run.logs["sft"]),
+        passk_chart=charts.pass_at_k(result["checkpoints"], result["chance"]),
+        ks=_few(charts.ks(result["checkpoints"])),
+        rl_charts=[chart for chart in charts.rl(run.logs["rl"]) if chart],
+        examples=examples,
+        examples_total=len(run.examples),
+        models=list(dict.fromkeys(e["model"] for e in examples)),
+        record=run.record,
+        left_out=run.left_out,
+    )
+
+
+def show(value: float | None, kind: str, signed: bool = False, unit: bool = True) -> str:
+    """A number as the page prints it; a dash for one that is missing or not finite."""
+    scale, digits, suffix = KINDS[kind]
+    if value is None or not abs(value) < 1e15:
+        return "–"
+    scaled, sign = scale * value, "+" if signed else ""
+    small = 0 < abs(scaled) < 0.5 * 10**-digits
+    text = f"{scaled:{sign}.1g}" if small else f"{scaled:{sign},.{digits}f}"
+    return text.replace("-", "−") + (suffix if unit else "")
+
+
+def interval(figure: Figure, kind: str, signed: bool = False) -> str:
+    return f"[{show(figure.low, kind, signed, False)}, {show(figure.high, kind, signed, False)}]"
+
+
+def units(figures: Iterable[Figure | None]) -> str:
+    """What the intervals of a table run over: "n = 200 problems", more than one if the table mixes them."""
+    return " and ".join(dict.fromkeys(f"n = {f.n:,} {f.varies}" for f in figures if f is not None and f.n))
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None or not 0 <= seconds < 1e9:
+        return "–"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _headlines(result: Mapping[str, Any]) -> Iterator[Headline]:
+    """The few numbers that a reader came for, by what the run has."""
+    for key, label in charts.STAGES.items():
+        if figure := result[key]["accuracy"]:
+            yield Headline(f"{label} accuracy", "pct", figure.value, figure)
+    if figure := result["rl_minus_sft"]:
+        yield Headline("RL − SFT, paired", "points", figure.value, figure)
+    thinking = [(label, f) for key, label in charts.STAGES.items() if (f := result[key]["thinking_tokens"])]
+    if thinking:
+        label, figure = thinking[-1]
+        before = " · ".join(f"{name} {show(f.value, 'tokens')}" for name, f in thinking[:-1])
+        yield Headline(f"Thinking tokens, {label}", "tokens", figure.value, figure, before)
+    if not any(any(result[key].values()) for key in charts.STAGES):
+        yield from _headlines_of_models(result)
+    if any(v is not None for v in result["chance"].values()):
+        rest = [f"{_chance_name(k)} {show(v, 'pct')}" for k, v in result["chance"].items() if k != "pass@1"]
+        yield Headline("Chance, one guess", "pct", result["chance"].get("pass@1"), None, " · ".join(rest))
+
+
+def _headlines_of_models(result: Mapping[str, Any]) -> Iterator[Headline]:
+    """For a run that compares checkpoints or models and is not one road from base to RL."""
+    for i, point in enumerate(result["checkpoints"]):
+        if point["picked"]:
+            name = point["name"] or f"checkpoint {i + 1}"
+            for k in _few(sorted(point["pass"]), 2):
+                yield Headline(f"Picked: pass@{k}", "pct", point["pass"][k].value, point["pass"][k], name)
+            if figure := point["sometimes"]:
+                yield Headline("Picked: sometimes right", "pct", figure.value, figure, name)
+    for entry in result["budgets"][-1:]:
+        for name in charts.compared([entry])[:4]:
+            if figure := entry[name]["accuracy"]:
+                budget = show(entry["budget"], "tokens", unit=False).removesuffix(".0")
+                yield Headline(f"Accuracy at budget {budget}", "pct", figure.value, figure, name)
+
+
+def _chance_name(key: str) -> str:
+    return "most common answer" if key == "majority" else key
+
+
+def _few(ks: list[int], most: int = 3) -> list[int]:
+    """First, middle and last of a list: enough of a curve for a table."""
+    return sorted({ks[round(i * (len(ks) - 1) / (most - 1))] for i in range(most)}) if ks else []
+
+
+def _environment() -> Environment:
+    folder = files(__package__)
+    environment = Environment(
+        loader=FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(show=show, interval=interval, units=units, duration=duration)
+    environment.filters.update(visible=visible, policy=_policy, compact=_compact)
+    environment.globals.update(label=charts.label)
+    return environment
+
+
+def _policy(script: str) -> str:
+    """The source expression that lets this one inline script run."""
+    return "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
+
+
+def _compact(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)

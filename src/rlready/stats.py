@@ -1,0 +1,200 @@
+"""Interval estimates: every number this package prints is a `Figure`, made here.
+
+Resampled are *clusters*: the samples of one problem move together, because they are not independent.  The
+statistic is a ratio of sums over clusters, Σ_i s_i / Σ_i m_i  (a mean: m_i values in cluster i).  All are 95 %.
+
+- **Bayesian bootstrap** (Rubin 1981, Ann. Stat. 9:130): weights w_i ~ Exp(1), which is Dirichlet(1, ..., 1) once
+  normalised: the smooth form of the multinomial bootstrap.
+- **Bounded values** (shares, pass@k): half a pseudo-cluster, weight Gamma(1/2), is added at either bound.  For one
+  0/1 value a problem this *is* Jeffreys' Beta(c + 1/2, n - c + 1/2) (Brown, Cai & DasGupta 2001, Stat. Sci.
+  16:101): 0 right of 100 gives about [0, 0.025], not [0, 0].  For values between the bounds it is ours.
+- **Unbounded values** (lengths, losses): bootstrap quantiles, stretched about the value by
+  t_{n-1}/z · sqrt((n+1)/(n-1)): keeps the skew, mends the narrowness at small n (ours, after the "expanded
+  percentile" of Hesterberg 2015, Am. Stat. 69:371).
+- **Paired differences**: the hull of the stretched interval and of one with half a pseudo-cluster at ±max|d|
+  (ours); without the second a few problems that changed, all one way, are called significant too often.
+
+Chosen by simulated coverage (n = 2 to 200; normal, log-normal, Bernoulli, U-shaped, sparse ±1) against plain and
+BCa bootstrap and Student's t: at 20 problems with a true share of 0.02 those cover 30 %, this 97 %.  Log-normal skew
+at n = 20 stays hard (90 %).  Left out: Clopper-Pearson (safe but wider), bootstrap-t (breaks without spread).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import lru_cache
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import UserError
+from .records import Figure
+
+Floats = NDArray[np.float64]
+Bounds = tuple[float, float]
+
+TAIL = 0.025
+# Wall, Boen & Tweedie 2001, Am. Stat. 55:102: x ± 9.68|x| covers a normal mean with probability >= 95 % from a
+# single observation.  Absurdly wide, which is the truth about n = 1; finite, so it can be stored; never excludes 0.
+SINGLE = 9.68
+CHUNK = 2_000_000  # weights held at once: 16 MB
+
+
+@lru_cache(maxsize=256)
+def t_quantile(p: float, df: int) -> float:
+    """Student's t quantile for 0.5 <= p < 1 and whole degrees of freedom df >= 1.
+
+    P(|T| <= t) is a finite sum in θ = atan(t/√df) (Abramowitz & Stegun 26.7.3-4), solved by bisection.
+    """
+    if not 0.5 <= p < 1 or df < 1:
+        raise ValueError(f"t_quantile needs 0.5 <= p < 1 and df >= 1, not p = {p}, df = {df}")
+    i = np.arange(1, df // 2)
+    ratios = 2 * i / (2 * i + 1) if df % 2 else (2 * i - 1) / (2 * i)  # of each term to the one before it
+
+    def central(theta: float) -> float:
+        sin, cos = math.sin(theta), math.cos(theta)
+        series = sin * (1 + float(np.cumprod(ratios * cos * cos).sum()))
+        return 2 / math.pi * (theta + (cos * series if df > 1 else 0.0)) if df % 2 else series
+
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if central(middle) < 2 * p - 1 else (low, middle)
+    return math.tan((low + high) / 2) * math.sqrt(df)
+
+
+def mean_figure(
+    values: ArrayLike,
+    *,
+    cluster: ArrayLike | None = None,
+    bounds: Bounds | None = None,
+    seed: int = 0,
+    resamples: int = 2000,
+    varies: str = "problems",
+) -> Figure:
+    """Mean of values (N,) with a bootstrap interval over clusters (N,) of ids; without ids each value is one.
+
+    ``bounds`` are the least and greatest *possible* value; pass (0, 1) for any share.  Unset, they are (0, 1) if
+    every value is 0 or 1, else unknown.  Degenerate input: all values equal gives a proper interval under bounds
+    and a zero-width one without (nothing else can be said); one cluster gives a wide finite one (`SINGLE`).
+    Raises UserError without values, ValueError for a value that is not finite or not within ``bounds``.
+    """
+    (v,) = _vectors(values=values)
+    bounds = _bounds(v, bounds)
+    sums, sizes = _clusters(v, np.ones_like(v), cluster)
+    return _figure(sums, sizes, bounds, seed=seed, resamples=resamples, varies=varies)
+
+
+def ratio_figure(
+    numerators: ArrayLike,
+    denominators: ArrayLike,
+    *,
+    cluster: ArrayLike | None = None,
+    seed: int = 0,
+    resamples: int = 2000,
+    varies: str = "examples",
+) -> Figure:
+    """Σ numerators / Σ denominators, both (N,), with a bootstrap interval over examples (or clusters of them).
+
+    The token-mean loss of examples is ``ratio_figure(nll, tokens)``; the paired difference of two checkpoints on
+    the same examples is ``ratio_figure(nll_a - nll_b, tokens)``.
+    Raises UserError for no or unequal lengths, ValueError for denominators that are negative or all 0 in a cluster.
+    """
+    top, bottom = _vectors(numerators=numerators, denominators=denominators)
+    sums, sizes = _clusters(top, bottom, cluster)
+    if bottom.min() < 0 or sizes.min() <= 0:
+        raise ValueError("denominators must not be negative and each example needs a positive one")
+    return _figure(sums, sizes, None, seed=seed, resamples=resamples, varies=varies)
+
+
+def paired_figure(
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    cluster: ArrayLike | None = None,
+    bounds: Bounds | None = None,
+    seed: int = 0,
+    resamples: int = 2000,
+    varies: str = "problems",
+) -> Figure:
+    """Mean of a - b, both (N,) on the same problems in the same order, with a bootstrap interval over them.
+
+    ``bounds`` are those of a and of b ((0, 1) if both hold 0 and 1 only): they clip the interval and keep it open
+    where no problem changed.  Raises UserError for no or unequal lengths, ValueError as `mean_figure`.
+    """
+    left, right = _vectors(values=a, paired_values=b)
+    bounds = _bounds(np.concatenate([left, right]), bounds)
+    span = bounds[1] - bounds[0] if bounds else math.inf
+    sums, sizes = _clusters(left - right, np.ones_like(left), cluster)
+    reach = float(np.abs(sums / sizes).max()) or (span if bounds else 0.0)
+    one, two = (_figure(sums, sizes, r, seed=seed, resamples=resamples, varies=varies) for r in (None, (-reach, reach)))
+    return replace(one, low=max(-span, min(one.low, two.low)), high=min(span, max(one.high, two.high)))
+
+
+def t_figure(values: ArrayLike, *, varies: str = "seeds") -> Figure:
+    """Mean of a few independent runs (N,) with Student's interval  mean ± t_{0.975, N-1} · s/√N  (s with N - 1).
+
+    One run gives the wide finite interval of `SINGLE`.  Raises UserError without values.
+    """
+    (v,) = _vectors(values=values)
+    mean, n = float(v.mean()), len(v)
+    half = t_quantile(1 - TAIL, n - 1) * float(v.std(ddof=1)) / math.sqrt(n) if n > 1 else SINGLE * abs(mean)
+    return Figure(mean, mean - half, mean + half, n, varies)
+
+
+def _vectors(**named: ArrayLike) -> list[Floats]:
+    """Each (N,) in float64; refuses empty or unequal ones, and nan: what was never scored cannot be averaged."""
+    vectors = [np.asarray(values, dtype=np.float64) for values in named.values()]
+    for name, v in zip(named, vectors, strict=True):
+        if v.ndim != 1:
+            raise ValueError(f"{name} must have one dimension, not shape {v.shape}")
+        if not len(v):
+            raise UserError(f"no {name} to average: nothing was measured")
+        if len(v) != len(vectors[0]):
+            raise UserError(f"{len(vectors[0])} and {len(v)} {name}: both must belong to the same problems, in order")
+        if not np.isfinite(v).all():
+            raise ValueError(f"{name}[{int(np.argmin(np.isfinite(v)))}] is not finite; leave out what was not scored")
+    return vectors
+
+
+def _bounds(v: Floats, bounds: Bounds | None) -> Bounds | None:
+    """The bounds of v (N,), (0, 1) where unset and nothing but 0 and 1 occurs; refuses values beyond them."""
+    if bounds is None:
+        return (0.0, 1.0) if np.isin(v, (0.0, 1.0)).all() else None
+    if v.min() < bounds[0] - 1e-9 or v.max() > bounds[1] + 1e-9:
+        raise ValueError(f"values from {v.min():g} to {v.max():g} do not lie within the bounds {bounds}")
+    return bounds
+
+
+def _clusters(top: Floats, bottom: Floats, cluster: ArrayLike | None) -> tuple[Floats, Floats]:
+    """Sums of both (N,) arrays over each cluster: two of (C,), in the order of the sorted ids."""
+    if cluster is None:
+        return top, bottom
+    ids = np.asarray(cluster)
+    if ids.shape != top.shape:
+        raise ValueError(f"{len(top)} values need as many cluster ids, not shape {ids.shape}")
+    _, index = np.unique(ids, return_inverse=True)
+    return np.bincount(index, top).astype(np.float64), np.bincount(index, bottom).astype(np.float64)
+
+
+def _figure(sums: Floats, sizes: Floats, reach: Bounds | None, *, seed: int, resamples: int, varies: str) -> Figure:
+    """Σ sums / Σ sizes over clusters (C,); with half a pseudo-cluster at both ends of ``reach``, or stretched."""
+    value, n = float(sums.sum() / sizes.sum()), len(sums)
+    if n == 1 and reach is None:
+        return Figure(value, value - SINGLE * abs(value), value + SINGLE * abs(value), n, varies)
+    rng = np.random.default_rng(seed)
+    ends = rng.standard_gamma(0.5, (resamples, 2)) * sizes.mean() if reach else np.zeros((resamples, 2))
+    top, bottom = ends @ np.array(reach or (0.0, 0.0)), ends.sum(1)
+    rows = max(1, CHUNK // n)
+    for start in range(0, resamples, rows):
+        w = rng.standard_exponential((min(rows, resamples - start), n))
+        top[start : start + rows] += w @ sums
+        bottom[start : start + rows] += w @ sizes
+    low, high = (float(q) for q in np.quantile(top / bottom, [TAIL, 1 - TAIL]))
+    low, high = min(low, value), max(high, value)  # as Jeffreys' interval is opened at 0 and n of n
+    if reach is None:
+        stretch = t_quantile(1 - TAIL, n - 1) / NormalDist().inv_cdf(1 - TAIL) * math.sqrt((n + 1) / (n - 1))
+        low, high = value - stretch * (value - low), value + stretch * (high - value)
+    return Figure(value, low, high, n, varies)

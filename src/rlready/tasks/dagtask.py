@@ -1,0 +1,176 @@
+"""The DAG maths task: problems from the generator, worked rows, and a verifier of answers and of every step.
+
+``dagmath?ops=8&asked=3&rendering=symbols&split=test&n=200&seed=5``; the keys are the fields of ``DagOptions``.
+In symbols the defaults are what the embedded model knows; in words those of BRIDGE's code
+(Cen et al., arXiv 2505.18917: no modulus, constants 0-9; it uses 15-20 operations).  Nothing is stored: a
+problem depends on the configuration, the split, the seed and its place only, so ``n=100`` is a prefix of
+``n=200``.  Left out: iGSM's prompts with the hierarchy spelled out.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from typing import Any, Literal
+
+from rlready.errors import UserError
+from rlready.records import Problem, Row
+from rlready.tasks.baseline import guess_pass_at_k
+from rlready.tasks.dagmath import PATIENCE, Dag, DagConfig, Expr, stream, topological_order
+from rlready.tasks.protocol import Verdict
+from rlready.tasks.render import LETTERS, RENDERINGS, assign_letters, check
+from rlready.tasks.source import Source, canonical, fill
+from rlready.tasks.verify import final_answer, numbers
+
+ALPHABETS = {"symbols": LETTERS, "words": string.ascii_letters}
+REFERENCE, REFERENCE_SEED = 2000, -1  # problems the blind guesser learns from; a seed no source can name
+
+
+@dataclass(frozen=True)
+class DagOptions(DagConfig):
+    """What a source string can set, beside the generator's own fields."""
+
+    rendering: Literal["symbols", "words"] = "symbols"
+    strict: bool = False
+    split: Literal["train", "test", "all"] = "train"
+    n: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        most, alphabet = self.ops[1] + self.redundant[1] + 1, ALPHABETS[self.rendering]
+        if most > len(alphabet):
+            raise ValueError(f"up to {most} parameters, but {self.rendering} has only {len(alphabet)} variable names")
+
+
+PRESETS = {
+    "symbols": DagOptions(),
+    "words": DagOptions(rendering="words", modulus=None, constants=(0, 9), max_terms=4),
+}
+
+
+def to_meta(dag: Dag, letters: Mapping[str, str]) -> dict[str, Any]:
+    """A graph and its variable names as plain JSON values."""
+    return {
+        "exprs": dag.exprs,
+        "names": dag.names,
+        "stated": dag.stated,
+        "implied": dag.implied,
+        "needed": dag.needed,
+        "asked": dag.asked,
+        "values": dag.values,
+        "modulus": dag.modulus,
+        "letters": dict(letters),
+    }
+
+
+def from_meta(meta: Mapping[str, Any]) -> tuple[Dag, dict[str, str]]:
+    """The graph and the variable names back, also after a journey through JSON (tuples as lists)."""
+
+    def expr(value: Any) -> Expr:
+        return (value[0], expr(value[1]), expr(value[2])) if isinstance(value, (list, tuple)) else value
+
+    dag = Dag(
+        exprs={k: expr(v) for k, v in meta["exprs"].items()},
+        names={k: (owner, item) for k, (owner, item) in meta["names"].items()},
+        stated=tuple(meta["stated"]),
+        implied=tuple(meta["implied"]),
+        needed=tuple(meta["needed"]),
+        asked=tuple(meta["asked"]),
+        values=dict(meta["values"]),
+        modulus=meta["modulus"],
+    )
+    return dag, dict(meta["letters"])
+
+
+class DagTask:
+    """Generated problems; see the module."""
+
+    licence = "Apache-2.0"  # made by this package
+
+    def __init__(self, source: Source) -> None:
+        preset = PRESETS.get(source.options.get("rendering", "symbols"), PRESETS["symbols"])
+        self.options = fill(source, preset)
+        self.source = canonical(source, self.options, replace(preset, rendering="symbols"))
+        self.rendering = RENDERINGS[self.options.rendering]
+
+    @property
+    def description(self) -> str:
+        o = self.options
+        low, high = o.ops
+        return (
+            f"Generated arithmetic over a dependency graph (after iGSM), in {o.rendering}: "
+            f"{low if low == high else f'{low} to {high}'} operations, "
+            f"{o.asked} question{'s' if o.asked > 1 else ''} each, "
+            f"{f'modulo {o.modulus}' if o.modulus else 'no modulus'}, {o.split} split."
+        )
+
+    def problems(self) -> list[Problem]:
+        return [problem for problem, _ in self._made]
+
+    def rows(self) -> list[Row]:
+        return [row for _, row in self._made]
+
+    def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
+        """Right if the answer states every asked value and no other; strict if every step of the thought holds too.
+
+        With ``strict=1`` in the source, only a strict solution is correct.
+        """
+        dag, letters = from_meta(problem.meta)
+        if self.options.rendering == "symbols":
+            right = answer.split() == problem.answer.split()
+        else:
+            right = numbers(final_answer(answer)) == [dag.values[k] for k in dag.asked]
+        if not right:
+            return Verdict(False, False, "the answer is wrong")
+        steps = check(thinking, dag, letters, self.rendering)
+        return Verdict(steps.valid or not self.options.strict, steps.valid, steps.error or "")
+
+    def answer_key(self, problem: Problem) -> str:
+        return _key(problem.meta["values"], problem.meta["asked"])
+
+    def chance(self, k_values: Sequence[int]) -> dict[int, float]:
+        """The guesser knows the generator's settings: it learns from 2,000 other problems made with them."""
+        keys = [self.answer_key(p) for p in self.problems()]
+        return {k: guess_pass_at_k(self._reference, keys, k) for k in k_values}
+
+    @cached_property
+    def _reference(self) -> list[str]:
+        return [_key(d.values, d.asked) for d in islice(stream(self.options, REFERENCE_SEED), REFERENCE)]
+
+    @cached_property
+    def _made(self) -> list[tuple[Problem, Row]]:
+        try:
+            return list(islice(self._make(), self.options.n))
+        except ValueError as error:
+            raise UserError(f"{self.source}: {error}") from None
+
+    def _make(self) -> Iterator[tuple[Problem, Row]]:
+        """Endless distinct problems with their worked rows."""
+        o = self.options
+        seen: set[str] = set()
+        vain = 0
+        for dag in stream(o, o.seed, None if o.split == "all" else o.split):
+            rng = random.Random(f"dag-render:{o.seed}:{len(seen)}")
+            letters = assign_letters(dag, rng, ALPHABETS[o.rendering])
+            prompt = self.rendering.prompt(dag, letters)
+            if prompt in seen:
+                vain += 1
+                if vain == PATIENCE:
+                    raise ValueError(f"there are hardly more than {len(seen)} different problems of this kind")
+                continue
+            vain = 0
+            name = f"dag-{o.split}-{o.seed}-{len(seen):06d}"
+            seen.add(prompt)
+            answer = self.rendering.answer(dag, letters)
+            order = topological_order(dag, dag.needed, rng)
+            steps = self.rendering.join([self.rendering.step(dag, k, letters) for k in order])
+            yield Problem(name, prompt, answer, to_meta(dag, letters)), Row(name, prompt, answer, steps)
+
+
+def _key(values: Mapping[str, int], asked: Sequence[str]) -> str:
+    return " ".join(str(values[k]) for k in asked)

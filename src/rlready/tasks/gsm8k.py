@@ -1,0 +1,98 @@
+"""GSM8K (Cobbe et al., arXiv 2110.14168): grade-school word problems with worked solutions.
+
+``gsm8k:PATH?split=test``: a JSONL file with ``question`` and ``answer``, a folder with train.jsonl and
+test.jsonl, or a hub id such as ``openai/gsm8k``; something that exists on disk always wins.  The solution
+becomes the thought and its last line, ``#### number``, the response, so that a model learns to reason inside
+the thought and the budget falls on reasoning only.  Calculator annotations ``<<48/2=24>>`` are removed:
+they would be spent tokens, as no calculator is called; ``calculator=keep`` leaves them in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from rlready.errors import UserError
+from rlready.records import Problem, Row
+from rlready.tasks.baseline import two_fold
+from rlready.tasks.protocol import Verdict
+from rlready.tasks.source import Source, canonical, fill, select
+from rlready.tasks.table import licence_beside, read_table
+from rlready.tasks.verify import exact_number, same_answer
+
+INSTRUCTION = "Reason step by step, then give the final answer on a last line of the form: #### <number>"
+ANNOTATION = re.compile(r"<<[^<>]*>>")
+
+
+@dataclass(frozen=True)
+class Gsm8kOptions:
+    """What a source string can set; ``split`` chooses the file of a folder or the split of a hub id."""
+
+    split: Literal["", "train", "test"] = ""
+    calculator: Literal["strip", "keep"] = "strip"
+    n: int | None = None
+    seed: int | None = None
+
+
+class Gsm8kTask:
+    """Word problems with one number as answer; see the module."""
+
+    def __init__(self, source: Source) -> None:
+        self.options = fill(source, Gsm8kOptions())
+        self.source = canonical(source, self.options, Gsm8kOptions())
+        self.path = source.path
+        self.split: str = self.options.split or "train"
+        file = Path(source.path)
+        if file.is_dir():
+            self.path = str(file / f"{self.split}.jsonl")
+        elif file.exists():
+            if self.options.split not in ("", file.stem):
+                raise UserError(f"{source.text}: split= chooses a file in a folder, but {file} is a file")
+            self.split = file.stem
+        self.table = read_table(self.path, name="main", split=self.split)
+
+    @property
+    def description(self) -> str:
+        return f"GSM8K grade-school word problems with one number as answer, {self.split} split."
+
+    @property
+    def licence(self) -> str | None:
+        if Path(self.path).exists():
+            return licence_beside(self.path)
+        return "MIT" if self.path == "openai/gsm8k" else None
+
+    def problems(self) -> list[Problem]:
+        return [problem for problem, _ in self._parsed]
+
+    def rows(self) -> list[Row]:
+        return [row for _, row in self._parsed]
+
+    def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
+        right = same_answer(problem.answer, answer)
+        return Verdict(right, None, "" if right else "the answer is wrong")
+
+    def answer_key(self, problem: Problem) -> str:
+        return problem.answer
+
+    def chance(self, k_values: Sequence[int]) -> dict[int, float]:
+        return two_fold([p.answer for p in self.problems()], k_values)
+
+    @cached_property
+    def _parsed(self) -> list[tuple[Problem, Row]]:
+        parsed = []
+        for index, (line, values) in enumerate(self.table.rows):
+            question = self.table.text(line, values, "question").strip()
+            solution, hashes, last = self.table.text(line, values, "answer").rpartition("####")
+            number = exact_number(last)
+            if not hashes or number is None:
+                raise UserError(f"{self.table.place(line)}: the answer does not end in '#### <number>'")
+            answer = last.strip().removeprefix("$").replace(",", "")
+            if self.options.calculator == "strip":
+                solution = ANNOTATION.sub("", solution)
+            name, prompt = f"gsm8k-{self.split}-{index:05d}", f"{question}\n\n{INSTRUCTION}"
+            parsed.append((Problem(name, prompt, answer), Row(name, prompt, f"#### {answer}", solution.strip())))
+        return select(parsed, self.options.n, self.options.seed)

@@ -1,0 +1,61 @@
+"""What every task offers: problems, worked rows, a verifier and the luck to be subtracted.
+
+The verifier is not the reward: a reward may add terms for length or be dense, while checkpoints are always
+chosen by the verifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rlready.records import Problem, Row
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``strict``: also every step is right (None where the task cannot tell); ``reason``: why not, if known."""
+
+    correct: bool
+    strict: bool | None = None
+    reason: str = ""
+
+
+class Task(Protocol):
+    """A source of problems, opened with ``open_task``."""
+
+    @property
+    def source(self) -> str:
+        """The source string in its shortest form, keys in a fixed order: equal tasks have equal sources."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """One plain sentence."""
+        ...
+
+    @property
+    def licence(self) -> str | None:
+        """The licence of the data where it is stated, else None."""
+        ...
+
+    def problems(self) -> list[Problem]:
+        """The same list at every call; a smaller ``n`` gives a prefix of it."""
+        ...
+
+    def rows(self) -> list[Row]:
+        """Worked rows for SFT with the ids, and in the order, of the problems; UserError if there are none."""
+        ...
+
+    def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
+        """Judge a model's text in bounded time; any text gets a verdict."""
+        ...
+
+    def answer_key(self, problem: Problem) -> str:
+        """The answer as a guesser who has not read the prompt could say it: values, no variable names."""
+        ...
+
+    def chance(self, k_values: Sequence[int]) -> dict[int, float]:
+        """pass@k of guessing the k most common answers without reading the prompt, for every k."""
+        ...

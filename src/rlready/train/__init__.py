@@ -1,0 +1,1 @@
+"""Learning: batches, the one loss, the resumable loop, and the two learners."""

@@ -1,0 +1,102 @@
+"""Examples and how they are laid out for the model: length-sorted, right-padded, bounded by tokens.
+
+An example is a prompt, a response and, per response token, a mask, an advantage and a weight: the same for SFT
+and for RL.  Shapes: T response tokens; B rows, L columns, N masked-in tokens of a micro-batch, row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Example:
+    """One response to learn from.  ``advantage`` and ``weight`` are (T,); ``old`` (T,) log-probs or None."""
+
+    prompt_ids: Sequence[int]
+    response_ids: Sequence[int]
+    mask: NDArray[np.uint8]
+    advantage: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    old: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.prompt_ids) + len(self.response_ids)
+
+    @property
+    def learned(self) -> int:
+        return int(self.mask.sum())
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A micro-batch on a device: ids and the tokens to score, then one value per scored token."""
+
+    ids_BL: Tensor
+    scored_BL: Tensor
+    advantage_N: Tensor
+    weight_N: Tensor
+    old_N: Tensor | None
+    index: tuple[int, ...]  # the rows' places among the examples
+
+
+def supervised(prompt_ids: Sequence[int], response_ids: Sequence[int]) -> Example:
+    """An SFT example: advantage 1 on every response token; the weight is set by the batch it lands in."""
+    ones = np.ones(len(response_ids), dtype=np.float32)
+    return Example(prompt_ids, response_ids, ones.astype(np.uint8), ones, ones)
+
+
+def micro_batches(examples: Sequence[Example], most_tokens: int, device: str | torch.device) -> Iterator[Batch]:
+    """Examples sorted by length and cut so that no padded micro-batch exceeds ``most_tokens`` (one row may)."""
+    order = sorted(range(len(examples)), key=lambda i: (-len(examples[i]), i))
+    at = 0
+    while at < len(order):
+        width = len(examples[order[at]])
+        rows = max(1, most_tokens // width)
+        index = tuple(order[at : at + rows])
+        at += rows
+        yield _collate([examples[i] for i in index], index, width, device)
+
+
+def _collate(rows: list[Example], index: tuple[int, ...], width: int, device: str | torch.device) -> Batch:
+    ids = np.zeros((len(rows), width), dtype=np.int64)
+    scored = np.zeros((len(rows), width), dtype=bool)
+    for i, row in enumerate(rows):
+        begin = len(row.prompt_ids)
+        ids[i, :begin] = row.prompt_ids
+        ids[i, begin : len(row)] = row.response_ids
+        scored[i, begin : len(row)] = row.mask
+
+    def per_token(values: Sequence[NDArray[np.float32]]) -> Tensor:
+        kept = [v[r.mask.astype(bool)] for v, r in zip(values, rows, strict=True)]
+        return torch.from_numpy(np.concatenate(kept)).to(device)
+
+    old = [r.old for r in rows if r.old is not None]
+    return Batch(
+        torch.from_numpy(ids).to(device),
+        torch.from_numpy(scored).to(device),
+        per_token([r.advantage for r in rows]),
+        per_token([r.weight for r in rows]),
+        per_token(old) if len(old) == len(rows) else None,
+        index,
+    )
+
+
+def epoch_steps(lengths: Sequence[int], tokens_per_step: int, seed: int, epoch: int) -> list[list[int]]:
+    """One epoch's optimiser steps as lists of row numbers: shuffled, then cut at about the token budget."""
+    order = np.random.default_rng([seed, epoch]).permutation(len(lengths))
+    steps: list[list[int]] = [[]]
+    size = 0
+    for row in order.tolist():
+        if steps[-1] and size + lengths[row] > tokens_per_step:
+            steps.append([])
+            size = 0
+        steps[-1].append(row)
+        size += lengths[row]
+    return steps

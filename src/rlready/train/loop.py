@@ -1,0 +1,127 @@
+"""What both learners share: one optimiser step from examples, checkpoints, and exact resume.
+
+State is saved as a whole folder (weights, optimiser, step), atomically; everything else a run needs follows
+from its configuration and the step, so a run killed anywhere and started again ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rlready.errors import UserError
+from rlready.lm import LM, save
+from rlready.logprob import token_logprobs
+from rlready.store import write_folder
+from rlready.train.batch import Batch, Example, micro_batches
+
+STATE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one optimiser step did; ``entropy`` in nats per chosen token."""
+
+    loss: float
+    grad_norm: float
+    entropy: float
+    tokens: int
+
+
+BatchLoss = Callable[[Batch, torch.Tensor], torch.Tensor]
+
+
+class Learner:
+    """A model and its optimiser (AdamW, betas 0.9 and 0.95)."""
+
+    def __init__(self, lm: LM, *, lr: float, weight_decay: float, clip: float, micro_tokens: int) -> None:
+        self.lm, self.lr, self.clip, self.micro_tokens = lm, lr, clip, micro_tokens
+        self.parameters = [p for p in lm.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.95))
+        self.device = self.parameters[0].device
+
+    def step(self, examples: Sequence[Example], loss_of: BatchLoss, *, rate: float, temperature: float = 1.0) -> Step:
+        """One optimiser step at ``lr * rate``: the loss of a batch is the sum over its micro-batches.
+
+        Raises UserError, leaving weights and optimiser as they were, when the loss or the gradient is not finite.
+        """
+        total, entropy, tokens = 0.0, 0.0, 0
+        for batch in micro_batches(examples, self.micro_tokens, self.device):
+            logp_N, entropy_N = token_logprobs(self.lm.model, batch.ids_BL, batch.scored_BL, temperature)
+            loss = loss_of(batch, logp_N)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+            entropy += entropy_N.sum().item()
+            tokens += len(logp_N)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.clip))
+        if not math.isfinite(total) or not math.isfinite(norm):
+            self.optimizer.zero_grad(set_to_none=True)
+            raise UserError(
+                f"the loss ({total}) or its gradient ({norm}) is not finite; the last checkpoint is intact: lower lr"
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return Step(total, norm, entropy / max(tokens, 1), tokens)
+
+
+class Keeper:
+    """Checkpoints and resumable state of one run folder."""
+
+    def __init__(self, out: Path, learner: Learner) -> None:
+        self.out, self.learner = out, learner
+        self._saved = time.monotonic()
+
+    @property
+    def state(self) -> Path:
+        return self.out / "state"
+
+    def restore(self) -> dict[str, Any]:
+        """Continue from the saved state; returns the run's own facts, empty at a fresh start."""
+        if not (self.state / "facts.json").exists():
+            return {}
+        saved = torch.load(self.state / "tensors.pt", weights_only=True, map_location=self.learner.device)
+        self.learner.lm.model.load_state_dict(saved["model"])
+        self.learner.optimizer.load_state_dict(saved["optimizer"])
+        facts: dict[str, Any] = json.loads((self.state / "facts.json").read_text())
+        return facts
+
+    def keep(self, facts: dict[str, Any], *, now: bool = False) -> None:
+        """Save the state if it is time to, or ``now``."""
+        if not now and time.monotonic() - self._saved < STATE_SECONDS:
+            return
+
+        def fill(folder: Path) -> None:
+            tensors = {
+                "model": self.learner.lm.model.state_dict(),
+                "optimizer": self.learner.optimizer.state_dict(),
+            }
+            torch.save(tensors, folder / "tensors.pt")
+            (folder / "facts.json").write_text(json.dumps(facts))
+
+        write_folder(self.state, fill)
+        self._saved = time.monotonic()
+
+    def checkpoint(self, step: int, card: str) -> Path:
+        """A Hugging Face folder of the weights as they are."""
+        path = self.out / "checkpoints" / f"step-{step}"
+        write_folder(path, lambda folder: save(self.learner.lm, folder, card))
+        return path
+
+
+def token_count(examples: Iterable[Example]) -> int:
+    return sum(len(e) for e in examples)
+
+
+def warm(step: int, steps: int, share: float) -> float:
+    """Linear warm-up over the first ``share`` of the steps, as a factor of the learning rate."""
+    ramp = max(1, round(steps * share))
+    return min(1.0, (step + 1) / ramp)

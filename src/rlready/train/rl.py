@@ -1,0 +1,238 @@
+"""Reinforcement learning with verifiable rewards, from any checkpoint.
+
+A step: sample a group per problem, verify, credit, update.  One update per rollout batch by default, so that
+the ratio is 1 and no second forward pass is needed.  Thinking is capped in rollouts by a masked close; forced
+extensions are left out here on purpose, as they hurt in a published replication.  Checkpoints are chosen by the
+verifier on held-out problems, never by the reward.
+
+Left out of GRPO: the KL penalty by default (no second model in memory), value models, reward models, and
+asynchronous rollouts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rlready.config import RLConfig
+from rlready.engine.budget import Budget
+from rlready.engine.protocol import Request, forcing_for, requests_for
+from rlready.engine.torch import TorchEngine
+from rlready.errors import UserError
+from rlready.lm import LM, load
+from rlready.logprob import token_logprobs
+from rlready.progress import Progress, note
+from rlready.records import Figure, Problem
+from rlready.report.cards import model_card
+from rlready.stats import mean_figure
+from rlready.store import Run, append_line, truncate_log, write_table
+from rlready.tasks import Task, open_task
+from rlready.train.batch import Batch
+from rlready.train.loop import Keeper, Learner, token_count, warm
+from rlready.train.loss import kl_penalty, policy_loss
+from rlready.train.rollout import Credited, credit, describe, draw_groups, table_row
+
+WARM = 0.05  # share of the steps spent warming up
+
+
+def rl(config: RLConfig, out: Path) -> dict[str, Any]:
+    """Learn from rollouts; returns the result, with the checkpoint that held-out problems chose."""
+    with Run(out, "rl", config) as run:
+        if run.finished:
+            return run.result
+        _check(config)
+        task, held_task = open_task(config.problems), open_task(config.heldout)
+        problems, held = task.problems(), held_task.problems()
+        if len(problems) < config.prompts:
+            raise UserError(f"{config.problems}: {len(problems)} problems are fewer than prompts={config.prompts}")
+        note(f"rl: loading {config.model}")
+        lm = load(config.model, device=config.device, dtype=config.dtype)
+        run.note_model(id=config.model, role="start")
+        run.note_data(id=task.source, licence=task.licence, size=len(problems), role="rl")
+        run.note_data(id=held_task.source, licence=held_task.licence, size=len(held), role="held-out problems")
+        learner = Learner(
+            lm, lr=config.lr, weight_decay=config.weight_decay, clip=config.clip, micro_tokens=config.micro_tokens
+        )
+        reference = load(config.model, device=config.device, dtype=config.dtype) if config.kl > 0 else None
+        keeper = Keeper(out, learner)
+        facts = keeper.restore() or {"step": 0, "barren": 0, "stopped": "", "evaluations": []}
+        log = out / "log.jsonl"
+        truncate_log(log, facts["step"] if facts["evaluations"] else -1)
+        card = model_card("rl", config.model, [task.source], config)
+        trainer = _Trainer(config, learner, reference, out / "samples")
+
+        def evaluate(step: int) -> None:
+            figure, thinking = trainer.evaluate(held_task, held)
+            facts["evaluations"].append({"step": step, "accuracy": figure.__dict__, "thinking": thinking})
+            line = {"step": step, "eval_accuracy": figure.value, "eval_low": figure.low, "eval_high": figure.high}
+            append_line(log, line | {"eval_thinking": thinking})
+
+        with Progress("rl", total=config.steps, done=facts["step"], unit="steps") as progress:
+            if not facts["evaluations"]:
+                evaluate(0)
+            while facts["step"] < config.steps and not facts["stopped"]:
+                at = facts["step"]
+                line = trainer.step(task, _choose(problems, config, at), at)
+                run.count("generated", line.pop("generated"))
+                run.count("trained", line.pop("trained"))
+                append_line(log, {"step": at + 1} | line)
+                progress.update(1, reward=line["reward"], thinking=line["thinking"])
+                facts["step"] = at + 1
+                facts["barren"] = 0 if line["groups_used"] else facts["barren"] + 1
+                if facts["barren"] >= config.patience:
+                    facts["stopped"] = _why_barren(line, facts["barren"])
+                    note(f"rl: stopped: {facts['stopped']}")
+                last = facts["step"] == config.steps or bool(facts["stopped"])
+                if facts["step"] % config.eval_every == 0 or last:
+                    keeper.checkpoint(facts["step"], card)
+                    evaluate(facts["step"])
+                    keeper.keep(facts, now=True)
+                keeper.keep(facts)
+        return run.write_result(_result(out, config, facts))
+
+
+class _Trainer:
+    """One RL step and one evaluation, over a model that changes between them."""
+
+    def __init__(self, config: RLConfig, learner: Learner, reference: LM | None, samples: Path) -> None:
+        self.config, self.learner, self.lm, self.reference = config, learner, learner.lm, reference
+        self.samples = samples
+        self.budget = Budget(config.budget, config.answer_cap)
+        self.forcing = forcing_for(self.lm)
+        self.cap = config.budget + config.answer_cap
+
+    def step(self, task: Task, problems: Sequence[Problem], at: int) -> dict[str, Any]:
+        """Sample, verify, credit, update; returns the line of the log."""
+        begun = time.perf_counter()
+        config = self.config
+        requests = requests_for(self.lm, problems, config.group, self.budget)
+        requests = [Request(f"{r.problem_id}@{at}", r.sample_id, r.prompt_ids, r.budget) for r in requests]
+        here = [Problem(f"{p.id}@{at}", p.prompt, p.answer, p.meta) for p in problems]
+        engine = TorchEngine(self.lm, self.forcing)
+        groups = draw_groups(engine, self.lm, task, here, requests, temperature=config.temperature, seed=config.seed)
+        sampled = time.perf_counter()
+        credited = credit(groups, config.algorithm, cap=self.cap, keep_all=self.reference is not None)
+        write_table(self.samples / f"step-{at + 1:05d}.parquet", [table_row(s) for g in groups for s in g.samples])
+        line = describe(groups)
+        line |= self._update(credited, at)
+        line["generated"] = sum(len(s.tokens) for g in groups for s in g.samples)
+        line["seconds_sampling"] = sampled - begun
+        line["seconds"] = time.perf_counter() - begun
+        return line
+
+    def _update(self, credited: Credited, at: int) -> dict[str, Any]:
+        config, clipped = self.config, list[float]()
+        line: dict[str, Any] = {
+            "groups_used": credited.used,
+            "groups_all_right": credited.all_right,
+            "groups_all_wrong": credited.all_wrong,
+            "groups_equal": credited.other,
+            "trained": 0,
+        }
+        if not credited.examples:
+            return line | {"loss": None, "grad_norm": None, "entropy": None, "clipped": None}
+        high = config.clip_high or (0.28 if config.algorithm == "dapo" else 0.2)
+
+        def loss_of(batch: Batch, logp_N: torch.Tensor, *, first: bool) -> torch.Tensor:
+            loss, share = policy_loss(
+                logp_N,
+                batch.advantage_N,
+                batch.weight_N,
+                None if first else batch.old_N,
+                clip_low=config.clip_low,
+                clip_high=high,
+            )
+            clipped.append(float(share))
+            if self.reference is not None:
+                with torch.no_grad():
+                    frozen_N, _ = token_logprobs(
+                        self.reference.model, batch.ids_BL, batch.scored_BL, config.temperature
+                    )
+                loss = loss + config.kl * kl_penalty(logp_N, frozen_N, batch.weight_N)
+            return loss
+
+        for update in range(config.updates):
+            done = self.learner.step(
+                credited.examples,
+                lambda b, logp, first=update == 0: loss_of(b, logp, first=first),
+                rate=warm(at, config.steps, WARM),
+                temperature=config.temperature or 1.0,
+            )
+            line["trained"] += token_count(credited.examples)
+        return line | {
+            "loss": done.loss,
+            "grad_norm": done.grad_norm,
+            "entropy": done.entropy,
+            "clipped": float(np.mean(clipped)),
+        }
+
+    def evaluate(self, task: Task, problems: Sequence[Problem]) -> tuple[Figure, float]:
+        """Accuracy on held-out problems with its interval, and mean thinking tokens; the same draws every time."""
+        requests = requests_for(self.lm, problems, self.config.eval_samples, self.budget)
+        engine = TorchEngine(self.lm, self.forcing)
+        groups = draw_groups(
+            engine, self.lm, task, problems, requests, temperature=self.config.temperature, seed=self.config.seed
+        )
+        right = np.array([np.mean([bool(s.correct) for s in g.samples]) for g in groups])
+        return mean_figure(right), float(np.mean([s.thinking for g in groups for s in g.samples]))
+
+
+def _check(config: RLConfig) -> None:
+    if config.group < 2:
+        raise UserError(f"group must be at least 2 for group-relative credit, got {config.group}")
+    if config.temperature <= 0:
+        raise UserError(f"temperature must be above 0 for rollouts, got {config.temperature}")
+    for name in ("steps", "prompts", "updates", "eval_every", "eval_samples", "patience"):
+        if getattr(config, name) < 1:
+            raise UserError(f"{name} must be at least 1, got {getattr(config, name)}")
+
+
+def _choose(problems: Sequence[Problem], config: RLConfig, at: int) -> list[Problem]:
+    """The problems of step ``at``: epochs of shuffled problems, cut into steps."""
+    per_epoch = len(problems) // config.prompts
+    order = np.random.default_rng([config.seed, 1, at // per_epoch]).permutation(len(problems))
+    begin = (at % per_epoch) * config.prompts
+    return [problems[i] for i in order[begin : begin + config.prompts]]
+
+
+def _why_barren(line: dict[str, Any], steps: int) -> str:
+    kinds = {
+        "every group was all wrong": line["groups_all_wrong"],
+        "every group was all right": line["groups_all_right"],
+        "rewards were equal within every group": line["groups_equal"],
+    }
+    main = max(kinds, key=lambda k: kinds[k])
+    cut = f", {line['truncated']:.0%} truncated" if line["truncated"] else ""
+    return f"no gradient for {steps} steps: in the last one {main}{cut}"
+
+
+def _result(out: Path, config: RLConfig, facts: dict[str, Any]) -> dict[str, Any]:
+    evaluations = facts["evaluations"]
+    kept = [e for e in evaluations if e["step"] > 0]
+    best = max(kept, key=lambda e: (e["accuracy"]["value"], -e["step"]))
+    start = evaluations[0]["accuracy"]
+    rows = [["step", "held-out accuracy", "thinking tokens"]]
+    rows += [[str(e["step"]), str(Figure(**e["accuracy"])), f"{e['thinking']:.1f}"] for e in evaluations]
+    verdict = (
+        f"{config.algorithm}, {facts['step']} steps: held-out accuracy {start['value']:.1%} before, "
+        f"{best['accuracy']['value']:.1%} at step {best['step']}, chosen by the verifier."
+    )
+    return {
+        "verb": "rl",
+        "verdict": verdict + (f" Stopped early: {facts['stopped']}." if facts["stopped"] else ""),
+        "seed": config.seed,
+        "steps": facts["step"],
+        "stopped": facts["stopped"],
+        "best": {
+            "step": best["step"],
+            "path": str(out / "checkpoints" / f"step-{best['step']}"),
+            "accuracy": best["accuracy"],
+        },
+        "evaluations": evaluations,
+        "table": rows,
+    }

@@ -1,0 +1,172 @@
+"""Supervised fine-tuning: response-only log-likelihood, checkpoints at fractions of an epoch.
+
+Every optimiser step takes about ``batch_tokens`` tokens of shuffled rows; the loss is the mean over the step's
+response tokens.  At every checkpoint the loss of each held-out example is stored, because that vector, paired,
+is what readiness compares.  Left out: packing (rows are length-sorted within a step instead), sequence loss on
+the prompt, and any validation-based stopping: which checkpoint to use is readiness's question.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlready.config import SFTConfig
+from rlready.errors import UserError
+from rlready.lm import LM, load, with_thought
+from rlready.progress import Progress, note
+from rlready.readiness.heldout import HeldOut, heldout_loss
+from rlready.records import Row
+from rlready.report.cards import model_card
+from rlready.store import Run, append_line, read_log, truncate_log, write_table
+from rlready.tasks import open_task
+from rlready.train.batch import Example, epoch_steps, supervised
+from rlready.train.loop import Keeper, Learner, token_count, warm
+from rlready.train.loss import likelihood_loss
+
+
+def sft(config: SFTConfig, out: Path) -> dict[str, Any]:
+    """Fine-tune on the rows of a task source; returns the result, with the path of every checkpoint."""
+    with Run(out, "sft", config) as run:
+        if run.finished:
+            return run.result
+        task, held_task = open_task(config.rows), open_task(config.heldout)
+        note(f"sft: loading {config.model}")
+        lm = load(config.model, device=config.device, dtype=config.dtype)
+        rows, held_rows = task.rows(), held_task.rows()
+        if any(r.thinking is not None for r in rows):
+            lm = with_thought(lm)
+        examples, held = encode(lm, rows, config.rows), encode(lm, held_rows, config.heldout)
+        run.note_model(id=config.model, role="base")
+        run.note_data(id=task.source, licence=task.licence, size=len(rows), role="sft")
+        run.note_data(id=held_task.source, licence=held_task.licence, size=len(held), role="held-out loss")
+
+        learner = Learner(
+            lm, lr=config.lr, weight_decay=config.weight_decay, clip=config.clip, micro_tokens=config.micro_tokens
+        )
+        keeper = Keeper(out, learner)
+        steps, per_epoch = plan(examples, config)
+        saves = checkpoint_steps(len(steps), per_epoch, config.save_every)
+        facts = keeper.restore() or {"step": 0, "losses": {}}
+        log = out / "log.jsonl"
+        truncate_log(log, facts["step"])
+        card = model_card("sft", config.model, [task.source], config)
+        with Progress("sft", total=len(steps), done=facts["step"], unit="steps") as progress:
+            for at in range(facts["step"], len(steps)):
+                batch = weighted([examples[i] for i in steps[at]])
+                done = learner.step(
+                    batch,
+                    lambda b, logp: likelihood_loss(logp, b.advantage_N, b.weight_N),
+                    rate=rate_at(at, len(steps), config),
+                )
+                run.count("trained", token_count(batch))
+                step = at + 1
+                line = {"step": step, "epoch": step / per_epoch, "loss": done.loss, "grad_norm": done.grad_norm}
+                append_line(log, line | {"tokens": done.tokens, "lr": config.lr * rate_at(at, len(steps), config)})
+                progress.update(1, loss=done.loss)
+                if step in saves:
+                    path = keeper.checkpoint(step, card)
+                    loss = heldout_loss(lm, held, config.micro_tokens)
+                    facts["losses"][str(step)] = {"nll": loss.nll.tolist(), "tokens": loss.tokens.tolist()}
+                    figure = loss.token_mean
+                    append_line(
+                        log,
+                        {"step": step, "epoch": step / per_epoch, "heldout_loss": figure.value}
+                        | {"heldout_low": figure.low, "heldout_high": figure.high, "checkpoint": path.name},
+                    )
+                facts["step"] = step
+                keeper.keep(facts, now=step in saves)
+        return run.write_result(_result(out, config, held_rows, facts, per_epoch, read_log(log)))
+
+
+def encode(lm: LM, rows: Sequence[Row], source: str) -> list[Example]:
+    """Rows as examples; UserError names the rows that do not fit the context."""
+    if not rows:
+        raise UserError(f"{source}: there are no rows")
+    think = any(r.thinking is not None for r in rows)
+    examples = [supervised(lm.prompt_ids(r.prompt, think=think), lm.response_ids(r, think=think)) for r in rows]
+    long = [r.id for r, e in zip(rows, examples, strict=True) if len(e) > lm.context]
+    if long:
+        raise UserError(
+            f"{source}: {len(long)} rows are longer than the context of {lm.context} tokens of {lm.source} "
+            f"(first: {', '.join(long[:3])}); leave them out, as a cut answer teaches to never answer"
+        )
+    return examples
+
+
+def plan(examples: Sequence[Example], config: SFTConfig) -> tuple[list[list[int]], float]:
+    """All optimiser steps as lists of row numbers, and the mean number of steps in one epoch."""
+    if config.epochs <= 0:
+        raise UserError(f"epochs must be above 0, got {config.epochs}")
+    lengths = [len(e) for e in examples]
+    epochs = [epoch_steps(lengths, config.batch_tokens, config.seed, e) for e in range(math.ceil(config.epochs))]
+    steps = [step for epoch in epochs for step in epoch]
+    per_epoch = len(steps) / len(epochs)
+    return steps[: max(1, round(per_epoch * config.epochs))], per_epoch
+
+
+def checkpoint_steps(steps: int, per_epoch: float, every: float) -> set[int]:
+    """Steps after which a checkpoint is kept: every ``every`` epochs, and the last."""
+    if every <= 0:
+        raise UserError(f"save_every must be above 0, got {every}")
+    marks = {round(per_epoch * every * i) for i in range(1, math.ceil(steps / (per_epoch * every)) + 1)}
+    return {s for s in marks if 0 < s < steps} | {steps}
+
+
+def weighted(examples: Sequence[Example]) -> list[Example]:
+    """Examples whose token weights make the loss the mean over the step's response tokens."""
+    total = sum(e.learned for e in examples)
+    return [replace(e, weight=np.full(len(e.response_ids), 1 / total, dtype=np.float32)) for e in examples]
+
+
+def rate_at(step: int, steps: int, config: SFTConfig) -> float:
+    share = step / max(steps, 1)
+    decay = {"constant": 1.0, "linear": 1 - share, "cosine": 0.5 * (1 + math.cos(math.pi * share))}[config.schedule]
+    return warm(step, steps, config.warmup) * decay
+
+
+def _result(
+    out: Path,
+    config: SFTConfig,
+    held: Sequence[Row],
+    facts: dict[str, Any],
+    per_epoch: float,
+    log: list[dict[str, Any]],
+) -> dict[str, Any]:
+    losses = {int(s): HeldOut(np.array(v["nll"]), np.array(v["tokens"])) for s, v in facts["losses"].items()}
+    write_table(
+        out / "heldout.parquet",
+        [
+            {"checkpoint": f"step-{step}", "id": row.id, "nll": float(nll), "tokens": int(tokens)}
+            for step, loss in losses.items()
+            for row, nll, tokens in zip(held, loss.nll, loss.tokens, strict=True)
+        ],
+    )
+    checkpoints = [
+        {
+            "name": f"step-{step}",
+            "path": str(out / "checkpoints" / f"step-{step}"),
+            "step": step,
+            "epoch": round(step / per_epoch, 4),
+            "heldout_loss": loss.token_mean,
+            "heldout_loss_examples": loss.example_mean,
+        }
+        for step, loss in losses.items()
+    ]
+    table = [["checkpoint", "epoch", "held-out loss (nats per token)"]]
+    table += [[str(c["name"]), str(c["epoch"]), str(c["heldout_loss"])] for c in checkpoints]
+    final = [line["loss"] for line in log if "loss" in line][-1]
+    return {
+        "verb": "sft",
+        "verdict": f"{facts['step']} steps on {config.rows}; held-out loss {checkpoints[-1]['heldout_loss']} nats per token.",
+        "seed": config.seed,
+        "steps": facts["step"],
+        "final_loss": final,
+        "checkpoints": checkpoints,
+        "table": table,
+    }

@@ -1,0 +1,181 @@
+"""The generator keeps its promises, and the checker of steps believes no wrong step."""
+
+import hashlib
+import random
+import re
+import string
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlready.tasks.dagmath import (
+    Dag,
+    DagConfig,
+    evaluate,
+    generate,
+    references,
+    split_of,
+    stream,
+    template,
+    topological_order,
+)
+from rlready.tasks.dagtask import from_meta, to_meta
+from rlready.tasks.render import RENDERINGS, Rendering, assign_letters, check
+from rlready.tasks.vocabulary import NUMBERS, SIGNS, WORDS
+
+quick = settings(max_examples=60, deadline=None, derandomize=True)
+SEEDS = st.integers(0, 10**6)
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> DagConfig:
+    low = draw(st.integers(1, 12))
+    modulus = draw(st.sampled_from([None, 13, 23]))
+    return DagConfig(
+        ops=(low, low + draw(st.integers(0, 4))),
+        asked=draw(st.integers(1, min(low, 3))),
+        modulus=modulus,
+        max_terms=draw(st.integers(2, 5)),
+        constants=(0, 9 if modulus is None else modulus - 1),
+        redundant=(0, draw(st.integers(0, 4))),
+        abstract=draw(st.sampled_from([0.0, 0.5, 1.0])),
+        forced_max=draw(st.booleans()),
+    )
+
+
+def worked(dag: Dag, rendering: Rendering, rng: random.Random) -> tuple[dict[str, str], dict[str, str]]:
+    """The step of every needed parameter in a random order, and the variable names."""
+    letters = assign_letters(dag, rng, string.ascii_letters)
+    return {k: rendering.step(dag, k, letters) for k in topological_order(dag, dag.needed, rng)}, letters
+
+
+@quick
+@given(configs(), SEEDS)
+def test_graph_is_what_was_asked_for(config: DagConfig, seed: int) -> None:
+    dag = generate(config, random.Random(seed))
+    assert dag.ops == config.ops[1] if config.forced_max else config.ops[0] <= dag.ops <= config.ops[1]
+    assert len(set(dag.asked)) == config.asked
+    order = topological_order(dag, tuple(dag.exprs), random.Random(seed))  # raises on a cycle
+    values: dict[str, int] = {}
+    for key in order:
+        values[key] = evaluate(dag.exprs[key], values, dag.modulus)
+    assert values == dag.values
+    ancestors = set(dag.asked)
+    for key in reversed(order):
+        if key in ancestors:
+            ancestors.update(references(dag.exprs[key]))
+    assert ancestors == set(dag.needed), "every needed parameter is necessary, no redundant one is"
+    assert sorted(dag.stated + dag.implied) == sorted(dag.exprs)
+    assert len(set(dag.names.values())) == len(dag.names)
+
+
+@quick
+@given(configs(), SEEDS)
+def test_worked_solutions_hold_in_both_renderings_and_in_any_order(config: DagConfig, seed: int) -> None:
+    rng = random.Random(seed)
+    dag = generate(config, rng)
+    for rendering in RENDERINGS.values():
+        steps, letters = worked(dag, rendering, rng)
+        assert check(rendering.join([*steps.values()]), dag, letters, rendering).error is None
+        assert from_meta(to_meta(dag, letters)) == (dag, letters)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_single_change_of_a_token_passes(seed: int) -> None:
+    """Every word of the vocabulary in every place; only a number of the same residue may stand for another."""
+    rng = random.Random(seed)
+    symbols = RENDERINGS["symbols"]
+    config = DagConfig(ops=(4, 7), asked=2, modulus=13, constants=(0, 12), max_terms=2 + seed % 3)
+    dag = generate(config, rng)
+    steps, letters = worked(dag, symbols, rng)
+    names = list(letters.values())
+    vocabulary = [*NUMBERS, *SIGNS, *WORDS[:2], *(n + mark for n in names for mark in ("", "=", ":"))]
+    tokens = symbols.join([*steps.values()]).split()
+    for at, true in enumerate(tokens):
+        assert not check(" ".join(tokens[:at] + tokens[at + 1 :]), dag, letters, symbols).valid
+        for other in vocabulary:
+            if other != true and check(" ".join([*tokens[:at], other, *tokens[at + 1 :]]), dag, letters, symbols).valid:
+                assert (int(true) - int(other)) % 13 == 0, (true, other)
+
+
+@quick
+@given(SEEDS, st.sampled_from(sorted(RENDERINGS)))
+def test_wrong_solutions_are_rejected(seed: int, name: str) -> None:
+    rng, rendering = random.Random(seed), RENDERINGS[name]
+    dag = generate(DagConfig(ops=(5, 9), asked=2, modulus=None, constants=(0, 9), max_terms=3), rng)
+    by_key, letters = worked(dag, rendering, rng)
+    keys, steps = [*by_key], [*by_key.values()]
+
+    def valid(changed: list[str]) -> bool:
+        return check(rendering.join(changed), dag, letters, rendering).valid
+
+    for at, key in enumerate(keys):
+        assert not valid(steps[:at] + steps[at + 1 :]), "a needed step is missing"
+        assert not valid(steps[: at + 1] + steps[at:]), "a step stands twice"
+        for number in re.finditer(r"[0-9]+", steps[at]):
+            changed = steps[at][: number.start()] + str(int(number[0]) + 1) + steps[at][number.end() :]
+            assert not valid([*steps[:at], changed, *steps[at + 1 :]]), changed
+        for before in range(at):
+            if keys[before] in references(dag.exprs[key]):
+                assert not valid([*steps[:before], steps[at], *steps[before:at], *steps[at + 1 :]]), "parent unsolved"
+
+
+def test_checker_reads_the_mathematics_not_the_letter() -> None:
+    dag = Dag(
+        exprs={"p": 5, "q": ("*", 0, "p"), "r": ("+", "p", "q")},
+        names={k: (k.upper(), k) for k in "pqr"},
+        stated=("p", "q", "r"),
+        implied=(),
+        needed=("p", "q", "r"),
+        asked=("r",),
+        values={"p": 5, "q": 0, "r": 5},
+        modulus=13,
+    )
+    letters = {"p": "a", "q": "b", "r": "c"}
+    right = "a: 5 b= 0 * a = 0 * 5 b: 0 c= a + b = 5 + 0 c: 5"
+    for text, error in {
+        right: None,
+        right.replace("a + b = 5 + 0", "b + a = 0 + 5"): None,
+        right.replace("= 5 + 0", "= 18 + 0"): None,
+        right.replace("= 0 * 5", "= 0 * 7"): "a calculation of b is wrong",
+        right.replace("= 5 + 0", "= 4 + 1"): "a calculation of c is wrong",
+        right.replace("a + b = 5 + 0 ", "a + b = 5 - 0 "): "a calculation of c is wrong",
+        right.replace("b= 0 * a = 0 * 5 ", ""): "b is stated without being worked out",
+        right.replace("a: 5 ", ""): "b needs a, not solved yet",
+        right + " c: 5": "c is solved twice",
+        "a: 5": "c was asked for but not solved",
+    }.items():
+        assert check(text, dag, letters, RENDERINGS["symbols"]).error == error, text
+
+
+def test_no_template_is_in_both_splits() -> None:
+    config = DagConfig(ops=(5, 8), asked=2)
+    seen: dict[str, set[str]] = {"train": set(), "test": set()}
+    for split in ("train", "test"):
+        dags = stream(config, 3, split)
+        for _, dag in zip(range(300), dags, strict=False):
+            assert split_of(dag) == split
+            seen[split].add(template(dag))
+    assert not seen["train"] & seen["test"]
+
+
+def test_text_of_a_seed_never_changes() -> None:
+    """The embedded model was made from these texts; a change here is a change of its training data."""
+    digest = hashlib.sha256()
+    for config in (
+        DagConfig(ops=(1, 5), modulus=13, constants=(0, 12), redundant=(0, 8)),
+        DagConfig(ops=(15, 20), modulus=None, constants=(0, 9), max_terms=4),
+    ):
+        for seed in range(20):
+            rng = random.Random(f"golden:{seed}")
+            dag = generate(config, rng)
+            for rendering in RENDERINGS.values():
+                steps, letters = worked(dag, rendering, rng)
+                parts = (
+                    rendering.prompt(dag, letters),
+                    rendering.join([*steps.values()]),
+                    rendering.answer(dag, letters),
+                )
+                digest.update("|".join([split_of(dag), *parts]).encode())
+    assert digest.hexdigest()[:16] == "afb4d29e6577a95f"

@@ -1,0 +1,248 @@
+"""Run folders: never half written, never silently reused, continued after any kind of end."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlready.config import DemoConfig
+from rlready.errors import UserError
+from rlready.store import (
+    Invocation,
+    Run,
+    append_line,
+    invocation,
+    read_json,
+    read_log,
+    read_table,
+    truncate_log,
+    write_folder,
+    write_json,
+    write_table,
+    write_text,
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    lr: float = 0.1
+    seed: int = 3
+
+
+def record(out: Path) -> dict:
+    return read_json(out / "record.json")
+
+
+def python(code: str, *words: object) -> subprocess.Popen:
+    """A process of its own that says "ready" and waits, to be ended."""
+    process = subprocess.Popen([sys.executable, "-c", code, *map(str, words)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_json_holds_what_runs_produce(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.json"
+    write_json(
+        path, {"z": float("nan"), "a": np.float32(0.5), "n": np.int64(3), "x": np.array([1.0, np.inf]), "c": Config()}
+    )
+    expected = {"z": None, "a": 0.5, "n": 3, "x": [1.0, None], "c": {"lr": 0.1, "seed": 3}}
+    assert path.read_text() == json.dumps(expected, indent=1) + "\n"
+
+
+def test_tables_keep_keys_that_the_first_row_lacks(tmp_path: Path) -> None:
+    rows = [{"id": "a", "tokens": np.array([1, 2], dtype=np.int32)}, {"id": "b", "tokens": (), "reward": 1.0}]
+    write_table(tmp_path / "t.parquet", rows)
+    assert read_table(tmp_path / "t.parquet") == [
+        {"id": "a", "tokens": [1, 2], "reward": None},
+        {"id": "b", "tokens": [], "reward": 1.0},
+    ]
+    write_table(tmp_path / "t.parquet", [])
+    assert read_table(tmp_path / "t.parquet") == []
+
+
+WRITES = {
+    "text": lambda path: write_text(path / "kept", "new"),
+    "table": lambda path: write_table(path / "kept", [{"a": 1}]),
+    "folder": lambda path: write_folder(path, lambda folder: write_text(folder / "kept", "new")),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_full_disk_is_one_line_and_keeps_the_version_before(write, tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "here"
+    write_folder(path, lambda folder: write_text(folder / "kept", "old"))
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(UserError, match=r"^cannot write .*: no space left on the disk$"):
+        write(path)
+    assert (path / "kept").read_text() == "old"
+    assert list(tmp_path.rglob("*.tmp-*")) == []
+
+
+def test_a_full_disk_behind_a_librarys_own_error(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        raise RuntimeError("could not serialise: No space left on device (os error 28)")
+
+    with pytest.raises(UserError, match="no space left"):
+        write_folder(tmp_path / "checkpoint", fill)
+
+
+def test_a_fault_in_the_writer_is_not_put_down_to_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        write_folder(tmp_path / "checkpoint", lambda folder: 1 / 0)
+    with pytest.raises(FileNotFoundError):
+        write_folder(tmp_path / "checkpoint", lambda folder: (tmp_path / "none").read_text())
+    assert list(tmp_path.iterdir()) == []
+
+
+WRITING = """
+import sys, time
+from pathlib import Path
+from rlready.store import write_folder
+def fill(folder):
+    (folder / "a").write_text("half")
+    print("ready", flush=True)
+    time.sleep(60)
+write_folder(Path(sys.argv[1]), fill)
+"""
+
+
+def test_kill_in_the_middle_of_a_folder_leaves_the_one_before(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with Run(out, "sft", Config()):
+        write_folder(out / "step", lambda folder: write_text(folder / "a", "whole"))
+        set_aside = out / "other.tmp-1-before"  # as if killed between the two renames
+        set_aside.mkdir()
+    process = python(WRITING, out / "step")
+    process.kill()
+    process.wait()
+    assert (out / "step" / "a").read_text() == "whole"
+    assert len(list(out.glob("step.tmp-*"))) == 1
+    with Run(out, "sft", Config()):
+        assert sorted(p.name for p in out.iterdir() if p.is_dir()) == ["other", "step"]
+        assert (out / "step" / "a").read_text() == "whole"
+
+
+def test_a_torn_line_is_passed_over_and_then_dropped(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    for step in range(4):
+        append_line(log, {"step": step, "loss": np.float32(step)})
+    with log.open("a") as file:
+        file.write('{"step": 4, "lo')
+    assert [line["step"] for line in read_log(log)] == [0, 1, 2, 3]
+    append_line(log, {"step": 4})
+    assert [line["step"] for line in read_log(log)] == [0, 1, 2, 3, 4]
+    truncate_log(log, 2)
+    assert log.read_text() == "".join(f'{{"step": {step}, "loss": {step}.0}}\n' for step in range(3))
+    log.write_text("not json\n{}\n")
+    with pytest.raises(UserError, match="not a log"):
+        read_log(log)
+
+
+def test_a_run_records_what_it_did(tmp_path: Path) -> None:
+    config = Config()
+    token = invocation.set(Invocation("rlready demo seed=3", config, {"lr": "default", "seed": "command line"}))
+    try:
+        with Run(tmp_path / "demo", "demo", config) as demo:
+            with Run(tmp_path / "demo" / "sft", "sft", Config(lr=0.2)) as run:
+                run.count("trained", 5)
+                run.count("trained", 6)
+                run.note_model(id="tiny", path=Path(__file__), role="start", licence="Apache-2.0")
+                run.note_data(id="dagmath?ops=8", split="train", size=10)
+                assert run.write_result({"loss": np.float64(2)}) == {"loss": 2.0}
+            assert demo.record["status"] == "running"
+    finally:
+        invocation.reset(token)
+    outer, inner = record(tmp_path / "demo"), record(tmp_path / "demo" / "sft")
+    assert outer["origins"] == {"lr": "default", "seed": "command line"}
+    assert inner["origins"] == {"lr": "caller", "seed": "caller"}
+    assert (outer["part_of"], inner["part_of"]) == (None, "demo")
+    assert inner["status"] == "done"
+    assert inner["command"] == "rlready demo seed=3"
+    assert inner["config"] == {"lr": 0.2, "seed": 3}
+    assert inner["seeds"] == {"seed": 3}
+    assert inner["counts"] == {"trained": 11}
+    assert len(inner["models"][0]["sha256"]) == 64
+    assert inner["data"][0]["licence"] == "unknown"
+    assert inner["packages"]["numpy"] == np.__version__
+    assert inner["peak_memory_bytes"] > 1e6
+    assert (tmp_path / "demo" / "sft" / "config.toml").read_text() == "lr = 0.2\nseed = 3\n"
+    assert os.uname().nodename not in json.dumps(inner["host"])
+
+
+def test_a_failed_run_is_continued_and_all_attempts_count(tmp_path: Path) -> None:
+    def broken() -> None:
+        with Run(tmp_path, "rl", Config()) as run:
+            run.count("generated", 10)
+            raise ZeroDivisionError("a fault")
+
+    with pytest.raises(ZeroDivisionError):
+        broken()
+    assert record(tmp_path)["status"] == "failed: ZeroDivisionError: a fault"
+    with pytest.raises(KeyboardInterrupt), Run(tmp_path, "rl", Config()) as run:
+        raise KeyboardInterrupt
+    assert record(tmp_path)["status"] == "interrupted"
+    with Run(tmp_path, "rl", Config()) as run:
+        assert not run.finished
+        run.count("generated", 7)
+        run.write_result({})
+    done = record(tmp_path)
+    assert [attempt["status"].split(":")[0] for attempt in done["attempts"]] == ["failed", "interrupted", "done"]
+    assert done["counts"] == {"generated": 17}
+    assert done["seconds"] == pytest.approx(sum(attempt["seconds"] for attempt in done["attempts"]))
+
+
+def test_a_finished_run_is_found_and_any_other_is_refused(tmp_path: Path) -> None:
+    out, model = tmp_path / "out", tmp_path / "model"
+    write_text(model / "weights", "1")
+    with Run(out, "sft", Config()) as run:
+        run.note_model(id="model", path=model)
+        run.write_result({"loss": 1.5})
+    before = (out / "record.json").read_bytes()
+    with Run(out, "sft", Config()) as run:
+        assert run.finished
+        assert run.result == {"loss": 1.5}
+    assert (out / "record.json").read_bytes() == before
+    with pytest.raises(UserError, match=r"with lr = 0.1, not 0.2: choose another --out, or delete it$"):
+        Run(out, "sft", Config(lr=0.2)).__enter__()
+    with pytest.raises(UserError, match=r"holds a run of sft, not rl"):
+        Run(out, "rl", Config()).__enter__()
+    write_text(model / "weights", "2")
+    with pytest.raises(UserError, match=r"on other content of .*model: choose"):
+        Run(out, "sft", Config()).__enter__()
+    with pytest.raises(UserError, match=r"not empty \(weights\) and holds no run"):
+        Run(model, "sft", Config()).__enter__()
+    with pytest.raises(UserError, match=r"Not a directory|File exists"):
+        Run(model / "weights", "sft", Config()).__enter__()
+    assert [p.name for p in model.iterdir()] == ["weights"]
+
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from rlready.config import DemoConfig
+from rlready.store import Run
+with Run(Path(sys.argv[1]), "sft", DemoConfig()):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_one_process_holds_a_folder_until_it_ends(tmp_path: Path) -> None:
+    process = python(HOLDING, tmp_path)
+    with pytest.raises(UserError, match=f"is in use by process {process.pid}: wait"):
+        Run(tmp_path, "sft", DemoConfig()).__enter__()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with Run(tmp_path, "sft", DemoConfig()) as run:
+        assert [attempt["status"] for attempt in run.record["attempts"]] == ["killed", "running"]

@@ -1,0 +1,181 @@
+"""Both learners end to end on a tiny model: resume is exact, silence is refused, bad input is one line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rlready.config import RLConfig, SFTConfig
+from rlready.errors import UserError
+from rlready.pretrain import PretrainConfig, build_model
+from rlready.store import read_log
+from rlready.tasks.vocabulary import build_tokenizer
+from rlready.train import loop
+from rlready.train.rl import rl
+from rlready.train.sft import checkpoint_steps, sft
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> str:
+    """A random model of the symbolic world with a folder of its own."""
+    tokenizer = build_tokenizer()
+    model = build_model(PretrainConfig(hidden=32, layers=2, heads=2, ffn=64), len(tokenizer))
+    model.save_pretrained(tmp_path / "tiny")
+    tokenizer.save_pretrained(tmp_path / "tiny")
+    return str(tmp_path / "tiny")
+
+
+def sft_config(model: str) -> SFTConfig:
+    return SFTConfig(
+        model=model,
+        rows="dagmath?ops=2&split=all&n=48&seed=1",
+        heldout="dagmath?ops=2&split=all&n=8&seed=2",
+        epochs=1.5,
+        batch_tokens=400,
+    )
+
+
+def rl_config(model: str, problems: Path) -> RLConfig:
+    source = f"rows:{problems}?verifier=verifiers:even"
+    return RLConfig(
+        model=model,
+        problems=source,
+        heldout=source,
+        steps=4,
+        prompts=3,
+        group=4,
+        budget=6,
+        answer_cap=3,
+        eval_every=2,
+        eval_samples=2,
+        lr=1e-2,
+    )
+
+
+@pytest.fixture
+def problems(tmp_path: Path) -> Path:
+    path = tmp_path / "problems.jsonl"
+    lines = [{"id": f"p{i}", "prompt": f"a: {i} b: {i + 1} ? a", "answer": str(i)} for i in range(7)]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    return path
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(path / "model.safetensors")
+
+
+def interrupted_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """The learner is stopped, as by Ctrl-C, in the middle of its ``step``-th optimiser step."""
+    real, calls = loop.Learner.step, [0]
+
+    def stop(self: loop.Learner, *args: object, **kwargs: object) -> loop.Step:
+        calls[0] += 1
+        if calls[0] == step:
+            raise KeyboardInterrupt
+        return real(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop.Learner, "step", stop)
+
+
+@pytest.mark.parametrize("saves", [0.0, 1e9])
+def test_sft_resumed_equals_unbroken(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: float) -> None:
+    """Bit-identical weights and losses, whether state is saved at every step or at checkpoints only."""
+    config = sft_config(tiny)
+    whole = sft(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "STATE_SECONDS", saves)
+        interrupted_at(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            sft(config, tmp_path / "broken")
+    resumed = sft(config, tmp_path / "broken")
+    assert [c["heldout_loss"] for c in resumed["checkpoints"]] == [c["heldout_loss"] for c in whole["checkpoints"]]
+    last = f"checkpoints/step-{whole['steps']}"
+    a, b = weights(tmp_path / "whole" / last), weights(tmp_path / "broken" / last)
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    steps = [line["step"] for line in read_log(tmp_path / "broken" / "log.jsonl") if "loss" in line]
+    assert steps == list(range(1, whole["steps"] + 1))
+
+
+def test_sft_learns_and_keeps_checkpoints(tiny: str, tmp_path: Path) -> None:
+    """The held-out loss falls, checkpoints stand at fractions of an epoch, and a finished run is not run again."""
+    config = replace(sft_config(tiny), epochs=3.0, lr=3e-3)
+    result = sft(config, tmp_path / "run")
+    losses = [c["heldout_loss"]["value"] for c in result["checkpoints"]]
+    assert losses[-1] < losses[0] - 0.1
+    assert len(losses) >= 4
+    before = (tmp_path / "run" / "result.json").stat().st_mtime_ns
+    assert sft(config, tmp_path / "run") == result
+    assert (tmp_path / "run" / "result.json").stat().st_mtime_ns == before
+
+
+def test_rl_resumed_equals_unbroken(tiny: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rollouts, evaluations and weights are the same after an interruption."""
+    config = rl_config(tiny, problems)
+    whole = rl(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        interrupted_at(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            rl(config, tmp_path / "broken")
+    resumed = rl(config, tmp_path / "broken")
+    assert resumed["evaluations"] == whole["evaluations"]
+    a, b = (weights(tmp_path / run / "checkpoints" / "step-4") for run in ("whole", "broken"))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    start = weights(Path(tiny))
+    assert any(not torch.equal(a[k], start[k]) for k in a)
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "rloo", "dapo"])
+def test_every_algorithm_takes_steps(tiny: str, problems: Path, tmp_path: Path, algorithm: str) -> None:
+    """All credits run with a KL penalty and two updates per batch; the ratio is then clipped at times or not, never NaN."""
+    config = replace(
+        rl_config(tiny, problems),
+        algorithm=algorithm,
+        steps=2,
+        updates=2,
+        kl=0.01,  # type: ignore[arg-type]
+    )
+    rl(config, tmp_path / algorithm)
+    lines = [line for line in read_log(tmp_path / algorithm / "log.jsonl") if "reward" in line]
+    assert [line["step"] for line in lines] == [1, 2]
+    assert all(line["grad_norm"] > 0 for line in lines)
+
+
+def test_rl_stops_with_a_reason_when_nothing_can_be_learnt(tiny: str, problems: Path, tmp_path: Path) -> None:
+    """All wrong for ``patience`` steps: the run ends early and says why."""
+    source = f"rows:{problems}?verifier=verifiers:never"
+    config = replace(rl_config(tiny, problems), problems=source, heldout=source, steps=20, patience=2)
+    result = rl(config, tmp_path / "run")
+    assert result["steps"] == 2
+    assert "all wrong" in result["stopped"]
+    assert "all wrong" in result["verdict"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tiny: str, tmp_path: Path) -> None:
+    """The run ends in one line, and the checkpoints written before are intact."""
+    config = replace(sft_config(tiny), lr=1e38, epochs=3.0)
+    with pytest.raises(UserError, match="not finite"):
+        sft(config, tmp_path / "run")
+    kept = list((tmp_path / "run" / "checkpoints").iterdir())
+    assert all((path / "model.safetensors").exists() for path in kept)
+
+
+def test_rows_longer_than_the_context_are_named(tiny: str, tmp_path: Path) -> None:
+    """A cut answer would teach never to answer, so such rows are refused."""
+    rows = tmp_path / "long.jsonl"
+    rows.write_text(json.dumps({"id": "long-one", "prompt": "? a", "response": "a: 1 " * 400}))
+    config = replace(sft_config(tiny), rows=str(rows))
+    with pytest.raises(UserError, match="long-one"):
+        sft(config, tmp_path / "run")
+
+
+def test_checkpoint_steps() -> None:
+    """Every half epoch and the last step, however the epochs fall."""
+    assert checkpoint_steps(20, 10, 0.5) == {5, 10, 15, 20}
+    assert checkpoint_steps(7, 10, 0.5) == {5, 7}
+    assert checkpoint_steps(1, 1, 0.5) == {1}

@@ -1,0 +1,13 @@
+"""Verifiers named by import path in the tests."""
+
+from rlready.records import Problem
+
+
+def even(problem: Problem, answer: str) -> bool:
+    """Right when the answer has an even number of characters: a random model gets mixed groups."""
+    return len(answer) % 2 == 0
+
+
+def never(problem: Problem, answer: str) -> bool:
+    """Nothing is ever right."""
+    return False
