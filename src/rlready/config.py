@@ -18,7 +18,7 @@ DEMO_TASK = "dagmath?ops=8&asked=3"
 def option(default: T, text: str) -> T:
     """A configuration field with its documentation."""
     meta: dict[str, Any] = {"help": text}
-    return field(default=default, metadata=meta)  # type: ignore[no-any-return]
+    return field(default=default, metadata=meta)
 
 
 @dataclass(frozen=True)

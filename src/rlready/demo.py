@@ -5,6 +5,7 @@ base, SFT and RL compared at five thinking budgets.  Every stage is the verb a u
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,29 @@ BUDGETS = (24, 40, 56, 72, 96)
 STAGES = (("sft", 60.0), ("readiness", 70.0), ("rl", 150.0), ("evaluate", 50.0), ("greedy", 10.0))
 
 
-def demo(config: DemoConfig, out: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything; what fits six minutes on two cores."""
+
+    rows: int = 2000
+    heldout: int = 200
+    epochs: float = 2.0
+    lr: float = 1e-3
+    ready_problems: int = 48
+    ready_samples: int = 32
+    rl_steps: int = 50
+    rl_heldout: int = 64
+    eval_every: int = 10
+    prompts: int = 16
+    group: int = 16
+    test: int = 200
+    test_samples: int = 4
+
+
+FULL = Sizes()
+
+
+def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> dict[str, Any]:
     """Run everything, or what a killed run left undone; returns every figure of the report."""
     with Run(out, "demo", config) as run:
         if run.finished:
@@ -45,15 +68,27 @@ def demo(config: DemoConfig, out: Path) -> dict[str, Any]:
             seconds[name] = time.monotonic() - started
             return result
 
-        tuned = stage("sft", sft, SFTConfig(rows=source("train", 2000, 1), heldout=source("test", 200, 2), seed=seed))
+        tuned = stage(
+            "sft",
+            sft,
+            SFTConfig(
+                rows=source("train", sizes.rows, 1),
+                heldout=source("test", sizes.heldout, 2),
+                epochs=sizes.epochs,
+                lr=sizes.lr,
+                save_every=sizes.epochs / 4,
+                seed=seed,
+            ),
+        )
         ready = stage(
             "readiness",
             readiness,
             ReadinessConfig(
                 checkpoints=tuple(c["path"] for c in tuned["checkpoints"]),
-                heldout=source("test", 200, 2),
-                problems=source("train", 48, 3),
-                samples=32,
+                heldout=source("test", sizes.heldout, 2),
+                problems=source("train", sizes.ready_problems, 3),
+                samples=sizes.ready_samples,
+                group=sizes.group,
                 budget=BUDGETS[-1],
                 seed=seed,
             ),
@@ -65,14 +100,18 @@ def demo(config: DemoConfig, out: Path) -> dict[str, Any]:
             RLConfig(
                 model=start,
                 problems=source("train", 4000, 4),
-                heldout=source("test", 64, 5),
+                heldout=source("test", sizes.rl_heldout, 5),
+                steps=sizes.rl_steps,
+                prompts=sizes.prompts,
+                group=sizes.group,
+                eval_every=sizes.eval_every,
                 budget=BUDGETS[-1],
                 seed=seed,
             ),
         )
         best = learned["best"]["path"]
         names = {"base": "embedded", "sft": start, "rl": best}
-        test = source("test", 200, 6)
+        test = source("test", sizes.test, 6)
         at_budgets = stage(
             "evaluate",
             evaluate,

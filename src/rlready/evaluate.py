@@ -108,7 +108,8 @@ def _measure(
     vectors: dict[str, dict[str, list[float]]] = {
         _name(b): {"accuracy": [], "strict": [], "thinking": [], "answer": [], "truncated": []} for b in budgets
     }
-    rows, examples = [], []
+    rows: list[dict[str, Any]] = []
+    examples: list[dict[str, Any]] = []
     chunk = max(1, engine.rows // config.samples)
     for at in range(0, len(problems), chunk):
         some = problems[at : at + chunk]

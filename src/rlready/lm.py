@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -124,10 +124,10 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32") -> LM:
     except (OSError, ValueError, ImportError) as error:
         line = " ".join(str(error).split())[:300]
         raise UserError(f"{source}: cannot be loaded as a causal language model: {line}") from error
-    size = model.get_input_embeddings().weight.shape[0]
+    size = int(cast("Any", model.get_input_embeddings()).weight.shape[0])
     if len(tokenizer) > size:
         raise UserError(f"{source}: the tokenizer knows {len(tokenizer)} tokens but the model only {size}")
-    model.to(device)
+    model.to(device)  # type: ignore[arg-type]
     model.eval()
     return LM(model, tokenizer, source)
 

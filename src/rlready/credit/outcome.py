@@ -35,19 +35,19 @@ def standardised(rewards: Floats) -> Floats:
     """(G,) GRPO advantages; zeros for a group of one."""
     if len(rewards) < 2:
         return np.zeros_like(rewards)
-    return (rewards - rewards.mean()) / (rewards.std(ddof=1) + EPSILON)
+    return np.asarray((rewards - rewards.mean()) / (rewards.std(ddof=1) + EPSILON))
 
 
 def centred(rewards: Floats) -> Floats:
     """(G,) Dr. GRPO advantages."""
-    return rewards - rewards.mean()
+    return np.asarray(rewards - rewards.mean())
 
 
 def leave_one_out(rewards: Floats) -> Floats:
     """(G,) RLOO advantages: against the mean of the other responses; zeros for a group of one."""
     if len(rewards) < 2:
         return np.zeros_like(rewards)
-    return (rewards - rewards.mean()) * (len(rewards) / (len(rewards) - 1))
+    return np.asarray((rewards - rewards.mean()) * (len(rewards) / (len(rewards) - 1)))
 
 
 ADVANTAGES: dict[Algorithm, Callable[[Floats], Floats]] = {

@@ -16,11 +16,11 @@ The machine knows tokens only through ``Delimiter``, so one-token and many-token
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from rlready.engine.delimiter import Delimiter
 from rlready.errors import UserError
 from rlready.records import Finish, Sample
 
@@ -40,50 +40,6 @@ class Budget:
             raise UserError(f"the answer cap must be at least 1 token, got {self.answer}")
         if self.extensions < 0:
             raise UserError(f"extensions must not be negative, got {self.extensions}")
-
-
-class Delimiter:
-    """Recognises the end of a thought by token id where it is one token, else by decoded text.
-
-    ``decode`` maps token ids to text; ``vocabulary`` all tokens' texts, to know which tokens can complete the
-    delimiter and which can begin it.
-    """
-
-    def __init__(self, text: str, ids: Sequence[int], decode: Callable[[Sequence[int]], str], pieces: Sequence[str]):
-        self.text, self.decode = text, decode
-        self.single = ids[0] if len(ids) == 1 else None
-        if self.single is not None:
-            self.completing = frozenset(ids)
-            self.opening = frozenset(ids)
-        else:
-            last, first = text[-1], text[0]
-            self.completing = frozenset(i for i, piece in enumerate(pieces) if last in piece)
-            stripped = [piece.strip() for piece in pieces]
-            self.opening = frozenset(
-                i for i, s in enumerate(stripped) if s[:1] == first and text.startswith(s[: len(text)])
-            )
-        if not self.completing:
-            raise UserError(f"no token of the vocabulary can complete the thought delimiter {text!r}")
-
-    def length(self, tokens: Sequence[int]) -> int:
-        """How many trailing tokens hold the delimiter that the last token completed; 0 if it did not."""
-        if tokens[-1] not in self.completing:
-            return 0
-        if self.single is not None:
-            return 1
-        for n in range(1, min(len(tokens), 2 * len(self.text)) + 1):
-            text = self.decode(tokens[-n:])
-            if self.text in text:
-                # complete only now: the delimiter must not have stood there before the last token
-                return n if self.text not in self.decode(tokens[-n:-1]) else 0
-        return 0
-
-    def pending(self, tokens: Sequence[int]) -> bool:
-        """Whether the last tokens are a proper beginning of a many-token delimiter."""
-        if self.single is not None or not tokens:
-            return False
-        tail = self.decode(tokens[-len(self.text) :])
-        return any(tail.endswith(self.text[:n]) for n in range(len(self.text) - 1, 0, -1))
 
 
 @dataclass(frozen=True)
@@ -120,6 +76,8 @@ class Machine:
     def __post_init__(self) -> None:
         if self.budget.thinking is None:
             self.phase = "answer"
+        if self.budget.extensions and not self.forcing.extension_ids:
+            raise UserError("extensions need a string to put in place of the stop, for example extension=Wait")
 
     @property
     def done(self) -> bool:
@@ -160,7 +118,7 @@ class Machine:
         cap = self.budget.thinking
         assert cap is not None
         self.fresh = False
-        if token in self.forcing.stop_ids and token not in self.forcing.delimiter.completing:
+        if token in self.forcing.stop_ids and token != self.forcing.delimiter.single:
             if self._overrun:  # the end of the response inside the thought is never kept
                 self._cut()
             elif not self.extend():
@@ -169,14 +127,14 @@ class Machine:
         self._append(token, logprob, chosen=True)
         self.thinking += 1
         held = self.forcing.delimiter.length(self.tokens)
-        if held:
+        if held and self.thinking - held <= cap:  # one that begins beyond the cap is too late
             self.thinking -= held
+            self._overrun = 0
             if self.can_extend():
                 self._drop(held)
                 self.extend()
             else:
                 self.phase = "answer"
-                self._overrun = 0
         elif self.thinking >= cap:
             if self.forcing.delimiter.pending(self.tokens) and self._overrun < len(self.forcing.delimiter.text):
                 self._overrun = self.thinking - cap + 1
@@ -222,30 +180,42 @@ class Machine:
             self.phase, self.finish = "done", "length"
 
     def replay(self, trace: Sample) -> bool:
-        """Follow a sample drawn under a larger cap as far as this budget allows; True if to its end.
+        """Follow a sample drawn under a cap at least as large, as far as this budget allows; True if to the end.
 
         Because a draw depends on its position only, what this machine does not reach here is what it would
         have drawn itself: after False, decoding continues from ``tokens``.
         """
-        for token, chosen, logprob in zip(
-            trace.tokens.tolist(), trace.mask.tolist(), trace.logprobs.tolist(), strict=True
-        ):
-            if not chosen and not self._queue and not self.extend() and not self._ended(trace):
-                return False
-            if chosen:
+        natural = float("inf")
+        if (trace.cap or natural) < (self.budget.thinking or natural) or (trace.cap is None) != (self.phase == "answer"):
+            return False
+        chosen, logprobs = trace.mask.tolist(), trace.logprobs.tolist()
+        for at, token in enumerate(trace.tokens.tolist()):
+            if self.done or len(self.tokens) < at:  # something that the trace kept was taken back
+                break
+            if chosen[at]:
                 if self._queue:
                     return False
-                self.accept(token, logprob)
-            elif self.forced() != token:
-                raise ValueError(f"trace {trace.problem_id}/{trace.sample_id} was not made with this template")
+                self.accept(token, logprobs[at])
+                continue
+            if not self._queue and not self.extend() and not self._ended(trace):
+                return False
+            if self._queue[0] != token:  # right where the two part, wrong where both were forced at one place
+                extending = self.phase == "think"
+                if trace.extensions >= self.extensions if extending else trace.thinking == self.thinking:
+                    raise ValueError(f"trace {trace.problem_id}/{trace.sample_id} was not made with this template")
+                return False
+            self.forced()
         return self.done
 
     def _ended(self, trace: Sample) -> bool:
         """The trace was closed because the response ended inside the thought; so is this one."""
-        if self.phase == "think" and trace.forced_close and not trace.truncated and self.thinking == trace.thinking:
+        if self.phase != "think" or not trace.forced_close or trace.truncated or self.thinking != trace.thinking:
+            return False
+        if self._overrun:
+            self._cut()
+        else:
             self._close(truncated=False)
-            return True
-        return False
+        return True
 
     def sample(self, problem_id: str, sample_id: int, text: str) -> Sample:
         return Sample(

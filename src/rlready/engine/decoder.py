@@ -41,6 +41,20 @@ class Columns:
         self.valid_BT = torch.cat([self.valid_BT, valid_BM], dim=1)
         return positions
 
+    def mask(self, new: int, dtype: torch.dtype, window: int | None = None) -> Tensor:
+        """(B, M, T) additive mask of the last M columns: valid columns up to one's own, in a window of positions.
+
+        A hole sees itself, to stay finite.
+        """
+        column = torch.arange(self.valid_BT.shape[1], device=self.valid_BT.device)
+        own = column[-new:, None]
+        allowed = self.valid_BT[:, None] & (column <= own)
+        if window is not None:
+            position_BT = self.valid_BT.long().cumsum(1)
+            allowed &= position_BT[:, None] > position_BT[:, -new:, None] - window
+        allowed |= column == own
+        return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, float("-inf"))
+
     def select(self, rows: Tensor) -> None:
         self.valid_BT, self.count_B = self.valid_BT[rows], self.count_B[rows]
 
@@ -51,20 +65,28 @@ class Columns:
 
 
 class HFDecoder:
-    """Decoder over a model's own forward and cache."""
+    """Decoder over a model's own forward and cache.
+
+    Where attention slides, the model would count its window in columns, holes included; so the cache is kept
+    whole and the masks, which count in positions, are made here.
+    """
 
     def __init__(self, model: Any, rows: int) -> None:
         from transformers import DynamicCache
 
         self.model = model
-        self.cache = DynamicCache(config=model.config)
         self.columns = Columns(rows, next(model.parameters()).device)
+        layer_types = getattr(model.config, "layer_types", None)
+        slides = "sliding_attention" in (layer_types or ["sliding_attention"])
+        self.window: int | None = getattr(model.config, "sliding_window", None) if slides else None
+        self.by_layer_type = layer_types is not None
+        self.cache = DynamicCache() if self.window else DynamicCache(config=model.config)
 
     def extend(self, ids_BM: Tensor, valid_BM: Tensor) -> Tensor:
         positions = self.columns.extend(valid_BM)
         out = self.model(
             input_ids=ids_BM,
-            attention_mask=self.columns.valid_BT.long(),
+            attention_mask=self._mask(ids_BM.shape[1]),
             position_ids=positions,
             past_key_values=self.cache,
             use_cache=True,
@@ -72,6 +94,15 @@ class HFDecoder:
         )
         logits: Tensor = out.logits[:, -1]
         return logits
+
+    def _mask(self, new: int) -> Tensor | dict[str, Tensor]:
+        if not self.window:
+            return self.columns.valid_BT.long()
+        dtype = self.model.dtype
+        sliding = self.columns.mask(new, dtype, self.window)[:, None]
+        if not self.by_layer_type:
+            return sliding
+        return {"sliding_attention": sliding, "full_attention": self.columns.mask(new, dtype)[:, None]}
 
     def select(self, rows: Tensor) -> None:
         self.columns.select(rows)

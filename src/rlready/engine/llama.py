@@ -82,7 +82,7 @@ class LlamaDecoder:
         end = begin + new
         self._reserve(rows, end)
         cos, sin = (t[positions_BM][:, :, None] for t in (self.cos, self.sin))  # (B, M, 1, D)
-        mask = self._mask(begin, new)
+        mask = self._mask(new)
         x = F.embedding(ids_BM, self.embedding)
         for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
             qkv = F.linear(_norm(x, layer.norm_in, self.eps), layer.qkv, layer.qkv_bias)
@@ -121,15 +121,9 @@ class LlamaDecoder:
         out = out.view(rows, self.kv_heads, shared, new, self.width).permute(0, 3, 1, 2, 4)
         return out.reshape(rows, new, self.heads * self.width)
 
-    def _mask(self, begin: int, new: int) -> Tensor:
-        """(B, 1, shared * M, T) additive: valid columns up to one's own.  A hole sees itself, to stay finite."""
-        valid = self.columns.valid_BT
-        total = begin + new
-        column = torch.arange(total, device=valid.device)
-        own = column[begin:, None]
-        allowed = (valid[:, None] & (column <= own)) | (column == own)
-        mask = torch.zeros(allowed.shape, dtype=self.embedding.dtype, device=valid.device)
-        mask.masked_fill_(~allowed, float("-inf"))
+    def _mask(self, new: int) -> Tensor:
+        """(B, 1, shared * M, T): the mask of the new columns, once per query head of a key head."""
+        mask = self.columns.mask(new, self.embedding.dtype)
         return mask.repeat(1, self.heads // self.kv_heads, 1)[:, None]
 
     def _reserve(self, rows: int, columns: int) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from rlready.engine.budget import Budget, Delimiter, Forcing
+from rlready.engine.budget import Budget, Forcing
+from rlready.engine.delimiter import Delimiter
 from rlready.errors import UserError
 from rlready.lm import CLOSE, LM
 from rlready.records import Problem, Sample

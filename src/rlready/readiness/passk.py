@@ -88,8 +88,7 @@ def mixed(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
     n_P, c_P = _counts(n, c)
     _refuse([group], n_P)
     same_P = _within(c_P, n_P, group)[:, -1] + _within(n_P - c_P, n_P, group)[:, -1]
-    # Rounding must not make the chance negative where it is 0, as for a group of one.
-    return np.maximum(0.0, 1.0 - same_P)
+    return 1.0 - same_P
 
 
 def mixed_share(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Figure:
@@ -122,7 +121,7 @@ def spread(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
     log_factorial = np.array([math.lgamma(i + 1.0) for i in range(int(n_P.max()) + 1)])
 
     def log_choose(top: Ints, bottom: Ints) -> Floats:
-        inside = (bottom >= 0) & (bottom <= top)
+        inside = bottom <= top
         safe = np.where(inside, bottom, 0)
         return np.where(inside, log_factorial[top] - log_factorial[safe] - log_factorial[top - safe], -np.inf)
 
@@ -137,9 +136,12 @@ def spread_figure(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Figu
 
 
 def _within(m_P: Ints, n_P: Ints, most: int) -> Floats:
-    """(P, most) chances F(m, k), k = 1..most, that all of k drawn from n lie among m.  Factors in [0, 1]: stable."""
+    """(P, most) chances F(m, k), k = 1..most, that all of k drawn from n lie among m.
+
+    Stable: factors in [0, 1], until one is exactly 0 and makes all later products 0.
+    """
     j = np.arange(most)
-    return np.cumprod(np.maximum(m_P[:, None] - j, 0) / (n_P[:, None] - j), axis=1)
+    return np.cumprod((m_P[:, None] - j) / (n_P[:, None] - j), axis=1, dtype=np.float64)
 
 
 def _whole(values: ArrayLike, name: str) -> Ints:

@@ -124,7 +124,7 @@ def _result(config: ReadinessConfig, task: Task, measured: Sequence[dict[str, An
     for facts in measured:
         c = np.array(facts["correct"])
         never, sometimes, always = solved_shares(n, c)
-        row = {key: facts.get(key) for key in ("name", "heldout_loss", "heldout_loss_examples", "truncated")}
+        row: dict[str, Any] = {key: facts.get(key) for key in ("name", "heldout_loss", "heldout_loss_examples", "truncated")}
         row |= {key: facts[key] for key in ("thinking_right", "thinking_wrong", "correct")}
         row["pass"] = {str(k): figure for k, figure in curve(n, c, ks).items()}
         row |= {"never": never, "sometimes": sometimes, "always": always, "mixed": mixed_share(n, c, group)}

@@ -7,7 +7,7 @@ a resume, a step twice: null is left out, the later line wins.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -31,13 +31,20 @@ def ks(checkpoints: Sequence[Mapping[str, Any]]) -> list[int]:
     return sorted({k for point in checkpoints for k in point["pass"]})
 
 
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Paths by their last part where that tells all of them apart, else by the whole."""
+    short = {name: name.rstrip("/").rsplit("/", 1)[-1] or name for name in names}
+    clear = len(set(short.values())) == len(short) and "budget" not in short.values()
+    return short if clear else {name: name for name in short}
+
+
 def label(model: str) -> str:
     return STAGES.get(model, model)
 
 
 def budgets(entries: Sequence[Mapping[str, Any]], chance: Mapping[str, float | None]) -> Markup:
     """Accuracy against the mean number of thinking tokens that were really used, a point per budget."""
-    series = []
+    series: list[Series] = []
     for i, model in enumerate(compared(entries)):
         points = [
             _point(figures["thinking_tokens"].value, figures["accuracy"], f"{label(model)}, budget {_int(e['budget'])}")
@@ -46,10 +53,11 @@ def budgets(entries: Sequence[Mapping[str, Any]], chance: Mapping[str, float | N
         ]
         tone, shape = TONES.get(model, (i % NEUTRAL, i % 8))
         series.append(Series(label(model), sorted(points, key=lambda p: p.x), tone, shape))
-    guess = chance.get("majority")
+    guess = chance.get("majority", chance.get("pass@1"))
     xs = [p.x for s in series for p in s.points if math.isfinite(p.x)]
     if guess is not None and xs:
-        ends = [Point(min(xs), guess), Point(max(xs), guess)]
+        room = 0.1 * min(xs) if min(xs) == max(xs) else 0.0
+        ends = [Point(min(xs) - room, guess), Point(max(xs) + room, guess)]
         series.append(Series("chance", ends, NEUTRAL, 6, markers=False))
     return line_chart(
         series,
@@ -65,24 +73,18 @@ def budgets(entries: Sequence[Mapping[str, Any]], chance: Mapping[str, float | N
 def pass_at_k(checkpoints: Sequence[Mapping[str, Any]], chance: Mapping[str, float | None]) -> Markup:
     """pass@k over k in doublings; with many checkpoints only first, last and picked stand out."""
     many = len(checkpoints) > MOST_NAMED_CHECKPOINTS
-    series, others = [], []
+    series: list[Series] = []
+    others: list[Series] = []
     for i, entry in enumerate(checkpoints):
-        name = (entry["name"] or f"checkpoint {i + 1}") + (" (picked)" if entry["picked"] else "")
+        name = (entry["name"] or f"checkpoint {i + 1}") + (" ★" if entry["picked"] else "")
         points = [_point(k, f, f"{name}, pass@{k}", band=True) for k, f in sorted(entry["pass"].items()) if f]
         if many and not entry["picked"] and 0 < i < len(checkpoints) - 1:
             others.append(Series(name, points, NEUTRAL, 0, markers=False, named=False))
         else:
             n = len(series)
             series.append(Series(name, points, n % NEUTRAL, n % 8, band=True))
-    points = []
-    for k in ks(checkpoints):
-        guess = chance.get(f"pass@{k}")
-        one = chance.get("pass@1")
-        if guess is None and one is not None:
-            guess = 1 - (1 - one) ** k
-        if guess is not None:
-            points.append(Point(k, guess))
-    lines = [*others, *series, Series("chance", points, NEUTRAL, 6, markers=False)]
+    guesses = [Point(k, g) for k in ks(checkpoints) if (g := chance.get(f"pass@{k}")) is not None]
+    lines = [*others, *series, Series("chance", guesses, NEUTRAL, 6, markers=False)]
     return line_chart(
         lines if others or series else [],
         title="pass@k of each checkpoint",
@@ -90,7 +92,9 @@ def pass_at_k(checkpoints: Sequence[Mapping[str, Any]], chance: Mapping[str, flo
         y_label="problems solved at least once",
         percent=True,
         log2_x=True,
-        note="Bands are 95 % intervals. Chance: k random guesses."
+        note="Bands are 95 % intervals."
+        + (" Chance: guessing the k most common answers." if guesses else "")
+        + (" ★ picked." if any(entry["picked"] for entry in checkpoints) else "")
         + (f" Thin grey: the {len(others)} checkpoints in between." if others else ""),
     )
 
@@ -155,6 +159,8 @@ def rl(log: Log) -> list[Markup]:
 def _groups(log: Log) -> Markup:
     """Shares, whatever the log counts in: a group is mixed (it teaches), all right or all wrong."""
     kinds = {"groups_used": "mixed", "groups_all_right": "all right", "groups_all_wrong": "all wrong"}
+    if any(_number(row, "groups_equal") for row in log):  # neither all right nor all wrong, yet no credit
+        kinds["groups_equal"] = "equal rewards"
     rows = []
     for step, row in _steps(log, "groups_used"):
         counts = {k: _number(row, k) or 0.0 for k in kinds}
@@ -163,7 +169,7 @@ def _groups(log: Log) -> Markup:
             rows.append({"step": step, **{k: v / total for k, v in counts.items()}})
     series = [
         Series(name, _line(rows, key)[0], tone, shape, markers=False)
-        for (key, name), tone, shape in zip(kinds.items(), (1, 2, 3), (0, 1, 2), strict=True)
+        for (key, name), tone, shape in zip(kinds.items(), (1, 2, 3, 4), (0, 1, 2, 4), strict=False)
     ]
     cut = Series("truncated", _line(log, "truncated")[0], NEUTRAL, 3, markers=False)
     return line_chart(

@@ -23,6 +23,7 @@ STAGE = {**SCORES, "strict_accuracy": Figure, "greedy_accuracy": Figure}
 CHECKPOINT = {
     **{"name": str, "epoch": float, "step": float, "picked": bool, "heldout_loss": Figure},
     **{"pass": {"*": Figure}, "never": Figure, "sometimes": Figure, "always": Figure},
+    **{"mixed": Figure, "behind": Figure},
 }
 RESULT = {
     **{"verb": str, "verdict": str, "seed": float, "seconds": float, "task": {"source": str, "description": str}},
@@ -30,6 +31,11 @@ RESULT = {
     "checkpoints": [CHECKPOINT],
     "budgets": [{"budget": float, "*": {**SCORES, "truncated": Figure}}],
     "stages": [{"name": str, "seconds": float}],
+    **{
+        "group": float,
+        "evaluations": [{"step": float, "accuracy": Figure}],
+        "best": {"step": float, "accuracy": Figure},
+    },
 }
 EXAMPLE = {
     **{"model": str, "problem_id": str, "prompt": str, "answer": str, "finish": str, "budget": float},

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,23 @@ from markupsafe import Markup
 
 from rlready.records import Figure
 from rlready.report import charts
-from rlready.report.folder import read
+from rlready.report.folder import RunFolder, read
 from rlready.report.plots import visible
 from rlready.store import write_text
 
 MOST_EXAMPLES = 300
-KINDS = {"pct": (100.0, 1, "\u202f%"), "points": (100.0, 1, " points"), "tokens": (1.0, 1, ""), "loss": (1.0, 3, "")}
+KINDS = {  # kind of number: scale, decimals, unit
+    **{"pct": (100.0, 1, "\u202f%"), "points": (100.0, 1, " points")},
+    **{"tokens": (1.0, 1, ""), "count": (1.0, 0, ""), "loss": (1.0, 3, "")},
+}
+COLUMNS = (
+    *(("accuracy", "accuracy", "pct"), ("strict_accuracy", "every step right", "pct")),
+    *(("greedy_accuracy", "accuracy, greedy", "pct"), ("thinking_tokens", "thinking tokens", "tokens")),
+)
+EXTRAS = (  # of a checkpoint: key, title, kind
+    *(("never", "never right", "pct"), ("sometimes", "sometimes", "pct"), ("always", "always", "pct")),
+    *(("mixed", "mixed groups", "pct"), ("behind", "behind the picked", "points")),
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ def write(folder: Path) -> Path:
 
 def render(folder: Path) -> str:
     """The page of a run folder as text; a ``UserError`` if its ``result.json`` cannot be shown."""
-    run = read(folder)
+    run = _with_short_names(read(folder))
     result = run.result
     every = -(-len(run.examples) // MOST_EXAMPLES) or 1
     examples = run.examples[::every]
@@ -58,11 +69,15 @@ def render(folder: Path) -> str:
         result=result,
         headlines=list(_headlines(result)),
         stages=[(label, result[key]) for key, label in charts.STAGES.items() if any(result[key].values())],
+        columns=[column for column in COLUMNS if any(result[key][column[0]] for key in charts.STAGES)],
         compared=charts.compared(result["budgets"]),
+        budget_figures=[e[m]["accuracy"] for e in result["budgets"] for m in charts.compared([e])],
         budget_chart=charts.budgets(result["budgets"], result["chance"]),
+        checkpoint_figures=[f for c in result["checkpoints"] for f in (c["heldout_loss"], *c["pass"].values())],
         loss_chart=charts.sft_loss(run.logs["sft"]),
         passk_chart=charts.pass_at_k(result["checkpoints"], result["chance"]),
-        ks=_few(charts.ks(result["checkpoints"])),
+        ks=_few(charts.ks(result["checkpoints"]), result["group"]),
+        extras=[x for x in EXTRAS if any(c[x[0]] for c in result["checkpoints"])],
         rl_charts=[chart for chart in charts.rl(run.logs["rl"]) if chart],
         examples=examples,
         examples_total=len(run.examples),
@@ -70,6 +85,18 @@ def render(folder: Path) -> str:
         record=run.record,
         left_out=run.left_out,
     )
+
+
+def _with_short_names(run: RunFolder) -> RunFolder:
+    """The run with checkpoints and models called by the last part of their paths, the same everywhere."""
+    checkpoints, budgets = run.result["checkpoints"], run.result["budgets"]
+    models = [*charts.compared(budgets), *(e["model"] or "" for e in run.examples)]
+    names = charts.short_names([*(c["name"] or "" for c in checkpoints), *models]) | {"budget": "budget"}
+    result = run.result | {
+        "checkpoints": [c | {"name": names[c["name"] or ""]} for c in checkpoints],
+        "budgets": [{names[k]: v for k, v in entry.items()} for entry in budgets],
+    }
+    return replace(run, result=result, examples=[e | {"model": names[e["model"] or ""]} for e in run.examples])
 
 
 def show(value: float | None, kind: str, signed: bool = False, unit: bool = True) -> str:
@@ -125,24 +152,37 @@ def _headlines_of_models(result: Mapping[str, Any]) -> Iterator[Headline]:
     for i, point in enumerate(result["checkpoints"]):
         if point["picked"]:
             name = point["name"] or f"checkpoint {i + 1}"
-            for k in _few(sorted(point["pass"]), 2):
+            for k in _few(sorted(point["pass"]), result["group"]):
                 yield Headline(f"Picked: pass@{k}", "pct", point["pass"][k].value, point["pass"][k], name)
             if figure := point["sometimes"]:
                 yield Headline("Picked: sometimes right", "pct", figure.value, figure, name)
+    losses = [(c["heldout_loss"], c["name"] or "") for c in result["checkpoints"] if c["heldout_loss"]]
+    if losses:
+        figure, name = min(losses, key=lambda pair: pair[0].value)
+        yield Headline("Lowest held-out loss", "loss", figure.value, figure, name)
+    for title, entry in (("before RL", result["evaluations"][:1]), ("best of RL", [result["best"]])):
+        if entry and (figure := entry[0]["accuracy"]):
+            step = f"step {show(entry[0]['step'], 'count')}"
+            yield Headline(f"Held-out accuracy, {title}", "pct", figure.value, figure, step)
     for entry in result["budgets"][-1:]:
         for name in charts.compared([entry])[:4]:
             if figure := entry[name]["accuracy"]:
-                budget = show(entry["budget"], "tokens", unit=False).removesuffix(".0")
-                yield Headline(f"Accuracy at budget {budget}", "pct", figure.value, figure, name)
+                where = (
+                    f"Accuracy at budget {show(entry['budget'], 'count')}" if entry["budget"] else "Accuracy, no budget"
+                )
+                yield Headline(where, "pct", figure.value, figure, charts.label(name))
 
 
 def _chance_name(key: str) -> str:
     return "most common answer" if key == "majority" else key
 
 
-def _few(ks: list[int], most: int = 3) -> list[int]:
-    """First, middle and last of a list: enough of a curve for a table."""
-    return sorted({ks[round(i * (len(ks) - 1) / (most - 1))] for i in range(most)}) if ks else []
+def _few(ks: list[int], group: float | None) -> list[int]:
+    """Enough of a pass@k curve for a table: its ends, and the group size of RL (or the middle) between them."""
+    if not ks:
+        return []
+    middle = int(group) if group is not None and group in ks else ks[len(ks) // 2]
+    return sorted({ks[0], middle, ks[-1]})
 
 
 def _environment() -> Environment:
@@ -156,8 +196,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(show=show, interval=interval, units=units, duration=duration)
-    environment.filters.update(visible=visible, policy=_policy, compact=_compact)
-    environment.globals.update(label=charts.label)
+    environment.filters.update(policy=_policy, compact=_compact)
+    environment.globals.update(label=charts.label, unit_of={kind: unit.strip() for kind, (_, _, unit) in KINDS.items()})
     return environment
 
 
@@ -167,4 +207,7 @@ def _policy(script: str) -> str:
 
 
 def _compact(value: object) -> str:
+    """A part of the record: an object of plain values as lines, anything deeper as JSON."""
+    if isinstance(value, dict) and not any(isinstance(v, dict | list) for v in value.values()):
+        return "\n".join(f"{k}: {v}" for k, v in value.items())
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)

@@ -52,7 +52,7 @@ class Series:
     """Points of one kind: ``tone`` picks the colour, ``shape`` the dash and the marker.
 
     Intervals are drawn as error bars, or as a band where ``band`` is set; a series that is not ``named`` is
-    thin background and has no label.
+    thin background and has neither label nor intervals.
     """
 
     name: str
@@ -88,7 +88,8 @@ def nice_ticks(low: float, high: float, target: int = 5, whole: bool = False) ->
         power = max(power, 1.0)
     factors = (1.0, 2.0, 5.0, 10.0) if whole else (1.0, 2.0, 2.5, 5.0, 10.0)
     step = power * next(f for f in factors if f * power >= raw * (1 - 1e-9))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    first = math.floor(low / step + 1e-9)
+    last = max(first + 1, math.ceil(high / step - 1e-9))
     return [i * step for i in range(first, last + 1)]
 
 
@@ -125,7 +126,7 @@ def line_chart(
         f'<title id="{slug}t">{safe(title)}</title>',
         f'<desc id="{slug}d">{safe(f"{y_label} against {x_label}. {described}.")}</desc>',
         *axes.frame(x_label, y_label),
-        *(part for s in shown for part in _intervals(s, axes)),
+        *(part for s in shown if s.named for part in _intervals(s, axes)),
         *(part for s in shown for part in _line(s, axes)),
         *_names([s for s in shown if s.named], axes),
         "</svg>",
@@ -161,9 +162,10 @@ class _Axes:
         y_ticks = nice_ticks(0.0 if 0 < low <= 0.5 * high else low, high)
         xs = [math.log2(p.x) if log2 else p.x for p in points]
         whole = log2 or all(float(x).is_integer() for x in xs)
-        ticks = nice_ticks(min(xs), max(xs), 6, whole)
-        room = 0.03 * (max(xs) - min(xs)) or 0.5
+        span = max(xs) - min(xs)
+        room = 0.03 * span if span else max(0.5, 0.2 * abs(xs[0]))
         x0, x1 = min(xs) - room, max(xs) + room
+        ticks = nice_ticks(min(xs), max(xs), 6, whole) if span else xs[:1]
         right = WIDTH - 18 - CHAR_WIDTH * max((len(_short(s.name)) for s in shown if s.named), default=0)
         return _Axes(x0, x1, y_ticks, [t for t in ticks if x0 <= t <= x1], right, percent, log2)
 
@@ -241,10 +243,9 @@ def _names(shown: Sequence[Series], axes: _Axes) -> Iterable[str]:
         ys[i] = limit = min(ys[i], limit)
         limit -= LABEL_GAP
     for y, (end, i) in zip(ys, ends, strict=True):
-        series = shown[i]
-        last = axes.x(series.points[-1].x)
+        name, tone, last = safe(_short(shown[i].name)), shown[i].tone, axes.x(shown[i].points[-1].x)
         yield f'<path class="lead" d="M{last + 6:g} {end:g}L{axes.right + 5:g} {y:g}"/>'
-        yield f'<text class="name t{series.tone}" x="{axes.right + 8:g}" y="{y + 4:g}">{safe(_short(series.name))}</text>'
+        yield f'<text class="name t{tone}" x="{axes.right + 8:g}" y="{y + 4:g}">{name}</text>'
 
 
 def _legend_entry(series: Series) -> str:
@@ -258,13 +259,16 @@ def _legend_entry(series: Series) -> str:
 
 
 def _in_words(series: Series, x_label: str, percent: bool) -> str:
+    """The first and the last value, to four digits, for who cannot see the curve."""
     first, last = series.points[0], series.points[-1]
-    return (
-        f"{series.name}: {number(first.y, percent)} at {x_label} {number(first.x)}, "
-        f"{number(last.y, percent)} at {number(last.x)}, {len(series.points)} points"
-    )
+    start, end = (number(float(f"{p.y:.4g}"), percent) for p in (first, last))
+    count = f"{len(series.points)} points"
+    return f"{series.name}: {start} at {x_label} {number(first.x)}, {end} at {number(last.x)}, {count}"
 
 
 def _short(name: str) -> str:
     """A name short enough for the margin; the end of a path tells more than its start."""
-    return name if len(name) <= LABEL_CHARS else "…" + name[1 - LABEL_CHARS :]
+    if len(name) <= LABEL_CHARS:
+        return name
+    last = "…/" + name.rstrip("/").rsplit("/", 1)[-1]
+    return last if "/" in name and len(last) <= LABEL_CHARS else "…" + name[1 - LABEL_CHARS :]

@@ -56,7 +56,7 @@ class Learner:
         for batch in micro_batches(examples, self.micro_tokens, self.device):
             logp_N, entropy_N = token_logprobs(self.lm.model, batch.ids_BL, batch.scored_BL, temperature)
             loss = loss_of(batch, logp_N)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += loss.item()
             entropy += entropy_N.sum().item()
             tokens += len(logp_N)

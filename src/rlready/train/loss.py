@@ -31,10 +31,15 @@ def policy_loss(
     ratio_N = torch.exp(logp_N - (logp_N.detach() if old_N is None else old_N))
     clipped_N = ratio_N.clamp(1 - clip_low, 1 + clip_high)
     plain, bounded = ratio_N * advantage_N, clipped_N * advantage_N
-    return -(weight_N * torch.minimum(plain, bounded)).sum(), (bounded < plain).float().mean().detach()
+    share = (bounded < plain).sum() / max(1, len(logp_N))
+    return -(weight_N * torch.minimum(plain, bounded)).sum(), share.detach()
 
 
 def kl_penalty(logp_N: Tensor, reference_N: Tensor, weight_N: Tensor) -> Tensor:
-    """Σ w (exp(d) − 1 − d) with d = log π_ref − log π: Schulman's k3 estimate of KL(π ‖ π_ref)."""
+    """Σ w (exp(d) − 1 − d) with d = log π_ref − log π: Schulman's k3 estimate of KL(π ‖ π_ref), as in GRPO.
+
+    The estimate holds for the value; its gradient on the policy's own samples is that of KL(π_ref ‖ π), a leash of
+    another shape.  Left out: weighting it by the ratio, which some trainers do to correct the gradient.
+    """
     d_N = reference_N - logp_N
     return (weight_N * (torch.exp(d_N) - 1 - d_N)).sum()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ class _Trainer:
         for update in range(config.updates):
             done = self.learner.step(
                 credited.examples,
-                lambda b, logp, first=update == 0: loss_of(b, logp, first=first),
+                partial(loss_of, first=update == 0),
                 rate=warm(at, config.steps, WARM),
                 temperature=config.temperature or 1.0,
             )
@@ -179,7 +180,7 @@ class _Trainer:
             engine, self.lm, task, problems, requests, temperature=self.config.temperature, seed=self.config.seed
         )
         right = np.array([np.mean([bool(s.correct) for s in g.samples]) for g in groups])
-        return mean_figure(right), float(np.mean([s.thinking for g in groups for s in g.samples]))
+        return mean_figure(right, bounds=(0.0, 1.0)), float(np.mean([s.thinking for g in groups for s in g.samples]))
 
 
 def _check(config: RLConfig) -> None:

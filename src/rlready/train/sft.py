@@ -163,7 +163,7 @@ def _result(
     final = [line["loss"] for line in log if "loss" in line][-1]
     return {
         "verb": "sft",
-        "verdict": f"{facts['step']} steps on {config.rows}; held-out loss {checkpoints[-1]['heldout_loss']} nats per token.",
+        "verdict": f"{facts['step']} steps; held-out loss {checkpoints[-1]['heldout_loss']} nats per token.",
         "seed": config.seed,
         "steps": facts["step"],
         "final_loss": final,

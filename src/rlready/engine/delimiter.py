@@ -1,0 +1,55 @@
+"""The end of a thought, recognised in a stream of tokens, however the tokenizer cuts it.
+
+By token id where the delimiter is one token, else by decoded text: it may then be spelled by different tokens,
+and its first and last token may hold more than the delimiter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rlready.errors import UserError
+
+
+class Delimiter:
+    """Recognises the end of a thought by token id where it is one token, else by decoded text.
+
+    ``decode`` maps token ids to text; ``vocabulary`` all tokens' texts, to know which tokens can complete the
+    delimiter and which can begin it.
+    """
+
+    def __init__(self, text: str, ids: Sequence[int], decode: Callable[[Sequence[int]], str], pieces: Sequence[str]):
+        self.text, self.decode = text, decode
+        self.single = ids[0] if len(ids) == 1 else None
+        if self.single is not None:
+            self.completing = frozenset(ids)
+            self.opening = frozenset(ids)
+        else:
+            last, first = text[-1], text[0]
+            self.completing = frozenset(i for i, piece in enumerate(pieces) if last in piece)
+            stripped = [piece.strip() for piece in pieces]
+            self.opening = frozenset(
+                i for i, s in enumerate(stripped) if s[:1] == first and text.startswith(s[: len(text)])
+            )
+        if not self.completing:
+            raise UserError(f"no token of the vocabulary can complete the thought delimiter {text!r}")
+
+    def length(self, tokens: Sequence[int]) -> int:
+        """How many trailing tokens hold the delimiter that the last token completed; 0 if it did not."""
+        if tokens[-1] not in self.completing:
+            return 0
+        if self.single is not None:
+            return 1
+        for n in range(1, min(len(tokens), 2 * len(self.text)) + 1):
+            text = self.decode(tokens[-n:])
+            if self.text in text:
+                # complete only now: the delimiter must not have stood there before the last token
+                return n if self.text not in self.decode(tokens[-n:-1]) else 0
+        return 0
+
+    def pending(self, tokens: Sequence[int]) -> bool:
+        """Whether the last tokens are a proper beginning of a many-token delimiter."""
+        if self.single is not None or not tokens:
+            return False
+        tail = self.decode(tokens[-len(self.text) :])
+        return any(tail.endswith(self.text[:n]) for n in range(len(self.text) - 1, 0, -1))

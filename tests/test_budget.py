@@ -1,0 +1,310 @@
+"""The budget machine without a model: never over budget, and a cut trace equals a separate run.
+
+A fake policy, a deterministic function of everything before the draw, is driven through the machine as an
+engine does it.  It closes thoughts early, late, never, twice and by halves, in every tokenization.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlready.engine.budget import Budget, Forcing, Machine
+from rlready.engine.delimiter import Delimiter
+from rlready.errors import UserError
+from rlready.records import Sample
+
+CLOSE = "</think>"
+PIECES = (
+    *("<eos>", "<|end|>", "a", " b", "\n", "x", "Wait", "so"),
+    *("<", "</", "think", ">", ">\n", "/", "thi", "nk>", "x<", "/think>", "<<", "</think>", ">."),
+)
+STOPS = frozenset({0, 1})
+
+
+def decode(ids: Sequence[int]) -> str:
+    return "".join(PIECES[i] for i in ids)
+
+
+def ids_of(*pieces: str) -> tuple[int, ...]:
+    return tuple(PIECES.index(p) for p in pieces)
+
+
+PLAIN, BEGIN = ids_of("a", " b", "\n", "x"), ids_of("<", "</", "x<", "<<", "</think>")
+WAIT = ids_of("Wait")
+# by how much of the delimiter stands already: the tokens that go on with it
+GOING_ON = [
+    [i for i, p in enumerate(PIECES) if p[: len(r)] == r[: len(p)]] for r in (CLOSE[n:] for n in range(len(CLOSE)))
+]
+
+
+def forcing(one_token: bool = False, extension: tuple[int, ...] = WAIT, final: tuple[int, ...] = ()) -> Forcing:
+    """Delimiters of one token, or of several whose last one may also hold what follows."""
+    if one_token:
+        delimiter = Delimiter(CLOSE, ids_of(CLOSE), decode, [])
+        return Forcing(delimiter, ids_of("\n", CLOSE, "\n"), final, extension, STOPS)
+    delimiter = Delimiter(CLOSE, ids_of("</", "think", ">"), decode, PIECES)
+    return Forcing(delimiter, ids_of("\n", "</", "think", ">\n"), final, extension, STOPS)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A deterministic policy: the chances of ending the response, beginning a delimiter, and going on with one."""
+
+    seed: int
+    end: float
+    begin: float
+    go_on: float
+
+    def __call__(self, history: Sequence[int], banned: frozenset[int]) -> tuple[int, float]:
+        """The token drawn after this history, and its log-probability, which is never 0."""
+        state = hash((self.seed, *history))  # a hash of integers is the same in every process
+        for attempt in range(4):
+            token = self._draw(history, *(((hash((state, attempt, i)) >> 9) % 4093) / 4093 for i in range(3)))
+            if token not in banned:
+                return token, -0.125 - state % 997 / 997
+        return PLAIN[0], -0.125
+
+    def _draw(self, history: Sequence[int], kind: float, which: float, on: float) -> int:
+        text = decode(history[-8:])
+        begun = next((n for n in range(len(CLOSE) - 1, 0, -1) if text.endswith(CLOSE[:n])), 0)
+        if kind < self.end:
+            choice: Sequence[int] = sorted(STOPS)
+        elif begun and on < self.go_on:
+            choice = GOING_ON[begun]
+        else:
+            choice = BEGIN if kind < self.end + self.begin else PLAIN
+        return choice[int(which * len(choice))]
+
+
+def finish(machine: Machine, policy: Policy) -> int:
+    """Decode to the end, as an engine does; returns the number of draws."""
+    draws = 0
+    while not machine.done:
+        if machine.forced() is None:
+            machine.accept(*policy(machine.tokens, machine.banned))
+            draws += 1
+            assert draws < 1000, "the row does not end"
+    return draws
+
+
+def run(budget: Budget, by: Forcing, policy: Policy) -> Sample:
+    machine = Machine(budget, by)
+    finish(machine, policy)
+    return machine.sample("p", 0, decode(machine.tokens))
+
+
+def cut(budget: Budget, by: Forcing, policy: Policy, trace: Sample) -> Sample:
+    """The sample by replaying a trace and going on where it leaves off."""
+    machine = Machine(budget, by)
+    done = machine.replay(trace)
+    assert done == machine.done
+    finish(machine, policy)
+    return machine.sample("p", 0, decode(machine.tokens))
+
+
+def facts(sample: Sample) -> dict[str, Any]:
+    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(sample).items()}
+
+
+FORCINGS = st.builds(
+    forcing,
+    one_token=st.booleans(),
+    extension=st.sampled_from([WAIT, ids_of("\n", "Wait"), ids_of("Wait", "so", "a")]),
+    final=st.sampled_from([(), ids_of("so", "a")]),
+)
+SHARES = st.sampled_from([0.0, 0.02, 0.1, 0.3, 1.0])
+POLICIES = st.builds(Policy, st.integers(0, 2**32), SHARES, SHARES, st.sampled_from([0.0, 0.5, 0.9, 1.0]))
+BUDGETS = st.builds(Budget, thinking=st.integers(1, 24), answer=st.integers(1, 6), extensions=st.integers(0, 3))
+
+
+def check(sample: Sample, budget: Budget, by: Forcing, policy: Policy) -> None:
+    """Everything a sample promises, read from its tokens alone."""
+    tokens, mask, logprobs = sample.tokens.tolist(), sample.mask.tolist(), sample.logprobs.tolist()
+    assert len(tokens) == len(mask) == len(logprobs)
+    # the caps
+    assert sample.thinking <= (budget.thinking or 0)
+    assert 1 <= sample.answer <= budget.answer
+    assert sample.extensions <= budget.extensions
+    # the accounts: thought, what closes it, answer
+    begin, end = sample.thinking, len(tokens) - sample.answer
+    thought, closing = tokens[:begin], tokens[begin:end]
+    if sample.forced_close:
+        assert closing == [*by.close_ids, *(by.final_ids if sample.truncated else ())]
+        assert not any(mask[begin:end])
+    else:  # the delimiter, nothing but the delimiter, completed by its last token
+        assert CLOSE in decode(closing)
+        assert CLOSE not in decode(closing[1:])
+        assert CLOSE not in decode(closing[:-1])
+    assert not set(thought) & (STOPS | by.delimiter.completing if by.delimiter.single is not None else STOPS)
+    assert by.delimiter.single is not None or CLOSE not in decode(thought)
+    assert not sample.truncated or (sample.thinking == budget.thinking and sample.forced_close)
+    assert all(mask[end:])
+    # the injected tokens
+    injected = [i for i in range(begin) if not mask[i]]
+    size = len(by.extension_ids)
+    assert len(injected) == sample.extensions * size
+    resumed = {injected[k] + 1 for k in range(size - 1, len(injected), size)}  # first position after each extension
+    assert all(tuple(tokens[i - size : i]) == by.extension_ids for i in resumed)
+    assert sample.forced_close or begin not in resumed or not decode(closing).lstrip().startswith(CLOSE)
+    assert not (sample.forced_close and begin in resumed)
+    # at every position what the policy says after that history, or a forced token without a log-probability
+    for i, (token, chosen) in enumerate(zip(tokens, mask, strict=True)):
+        banned = by.delimiter.opening | STOPS if i in resumed else frozenset()
+        said, logprob = policy(tokens[:i], banned) if chosen else (token, 0.0)
+        assert (token, logprobs[i]) == (said, np.float32(logprob))
+    # how it ended
+    assert not STOPS & set(tokens[:-1])
+    assert (sample.finish == "stop") == (tokens[-1] in STOPS)
+    assert sample.finish == "stop" or sample.answer == budget.answer
+
+
+def test_every_sample_keeps_its_budget_and_its_accounts() -> None:
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=2000, deadline=None, derandomize=True, database=None)
+    @given(BUDGETS, FORCINGS, POLICIES)
+    def holds(budget: Budget, by: Forcing, policy: Policy) -> None:
+        machine = Machine(budget, by)
+        draws = finish(machine, policy)
+        sample = machine.sample("p", 0, decode(machine.tokens))
+        check(sample, budget, by, policy)
+        assert draws <= ((budget.thinking or 0) + len(CLOSE)) * (sample.extensions + 1) + budget.answer
+        seen[_kind(sample)] += 1
+
+    holds()
+    assert len(seen) == 6, seen
+    assert min(seen.values()) > 20, seen
+
+
+def _kind(sample: Sample) -> str:
+    ending = "truncated" if sample.truncated else "closed by force" if sample.forced_close else "closed by itself"
+    return ending + (", extended" if sample.extensions else "")
+
+
+def test_a_cut_trace_equals_a_separate_run() -> None:
+    """At every smaller cap: tokens, mask, log-probabilities, counters and flags; at the same cap the same sample."""
+    cases: Counter[str] = Counter()
+
+    @settings(max_examples=1500, deadline=None, derandomize=True, database=None)
+    @given(BUDGETS, FORCINGS, POLICIES)
+    def holds(largest: Budget, by: Forcing, policy: Policy) -> None:
+        trace = run(largest, by, policy)
+        assert facts(cut(largest, by, policy, trace)) == facts(trace)
+        for cap in range((largest.thinking or 0) - 1, 0, -1):
+            budget = replace(largest, thinking=cap)
+            alone = run(budget, by, policy)
+            assert facts(cut(budget, by, policy, trace)) == facts(alone)
+            check(alone, budget, by, policy)
+            cases[_kind(alone)] += 1
+            trace = alone if policy.seed % 2 else trace  # cut from the largest, or each from the next larger
+
+    holds()
+    assert sum(cases.values()) >= 10_000, cases
+    assert min(cases.values()) > 50, cases
+
+
+@settings(max_examples=1000, deadline=None, derandomize=True, database=None)
+@given(BUDGETS | st.builds(Budget, thinking=st.none(), answer=st.integers(1, 20)), BUDGETS, FORCINGS, POLICIES)
+def test_any_trace_is_a_safe_beginning(one: Budget, other: Budget, by: Forcing, policy: Policy) -> None:
+    """Other answer caps, more extensions, a larger cap, no cap: what the trace cannot tell is drawn again."""
+    assert facts(cut(other, by, policy, run(one, by, policy))) == facts(run(other, by, policy))
+    assert facts(cut(one, by, policy, run(other, by, policy))) == facts(run(one, by, policy))
+
+
+def test_a_natural_run_is_left_alone() -> None:
+    sample = run(Budget(None, 12), forcing(), Policy(seed=1, end=0.0, begin=0.3, go_on=0.9))
+    assert (sample.thinking, sample.answer, sample.finish) == (0, 12, "length")
+    assert not sample.forced_close
+    assert all(sample.mask)
+
+
+@dataclass
+class Script:
+    """A policy that says these pieces in this order, whatever was kept of them, then "a" for ever."""
+
+    pieces: list[str]
+
+    def __call__(self, history: Sequence[int], banned: frozenset[int]) -> tuple[int, float]:
+        return (ids_of(self.pieces.pop(0))[0] if self.pieces else PLAIN[0]), -1.0
+
+
+@pytest.mark.parametrize(
+    ("said", "budget", "expected", "marks"),
+    [
+        # closed at the cap
+        ("a a a a", Budget(3, 2), "aaa\n</think>\naa", "111000011"),
+        # the end of the response inside a thought is dropped and closed
+        ("a <eos> x <eos>", Budget(5, 3), "a\n</think>\nx<eos>", "1000011"),
+        # ... or extended
+        ("a <eos> x </think> x <eos>", Budget(5, 3, 1), "aWaitx</think>x<eos>", "101111"),
+        # no room for the extension and a token after it
+        ("a a <|end|> x x x", Budget(3, 2, 1), "aa\n</think>\nxx", "11000011"),
+        # a delimiter begun at the cap is waited for
+        ("a a </ think >. <eos>", Budget(3, 2), "aa</think>.<eos>", "111111"),
+        ("a a < /think> <eos>", Budget(3, 2), "aa</think><eos>", "11111"),
+        ("a a </ x <eos>", Budget(3, 2), "aa</\n</think>\n<eos>", "11100001"),
+        ("a a </ <eos> <eos>", Budget(3, 2), "aa</\n</think>\n<eos>", "11100001"),
+        # ... but one that begins beyond the cap is too late
+        ("a a < < < /think> <eos>", Budget(3, 2), "aa<\n</think>\n<eos>", "11100001"),
+        # a delimiter of several tokens is taken back for an extension, also when it ends beyond the cap
+        ("a </ think > x <eos> <eos>", Budget(4, 2, 1), "aWaitx\n</think>\n<eos>", "10100001"),
+        ("a < / think > x x <eos>", Budget(4, 2, 1), "aWaitxx\n</think>\n<eos>", "101100001"),
+        # the second of two delimiters belongs to the answer
+        ("a </ think > </ think >\n a", Budget(9, 4), "a</think></think>\na", "11111111"),
+    ],
+)
+def test_scripts(said: str, budget: Budget, expected: str, marks: str) -> None:
+    script = Script([p for p in said.replace(">\n", "NL").split(" ") if p])
+    script.pieces = [p.replace("NL", ">\n") for p in script.pieces]
+    machine = Machine(budget, forcing())
+    while not machine.done:
+        if machine.forced() is None:
+            machine.accept(*script(machine.tokens, machine.banned))
+    assert decode(machine.tokens) == expected
+    assert "".join(map(str, machine.mask)) == marks
+
+
+def test_the_final_string_follows_a_truncated_thought_only() -> None:
+    by = forcing(final=ids_of("so"))
+    never = Policy(seed=0, end=0.0, begin=0.0, go_on=0.0)
+    assert decode(run(Budget(2, 1), by, never).tokens[2:-1]) == "\n</think>\nso"
+    ends = Policy(seed=0, end=1.0, begin=0.0, go_on=0.0)
+    assert decode(run(Budget(2, 1), by, ends).tokens[:-1]) == "\n</think>\n"
+
+
+def test_a_stop_token_is_a_stop_also_where_it_could_complete_the_delimiter() -> None:
+    """``<eos>`` ends with the same character as ``</think>``."""
+    sample = run(Budget(9, 2), forcing(), Policy(seed=3, end=1.0, begin=0.0, go_on=0.0))
+    assert sample.thinking == 0
+    assert sample.forced_close
+
+
+@pytest.mark.parametrize("bad", [(0, 5), (-3, 5), (5, 0), (5, -1), (None, 0), (5, 5, -1)])
+def test_bad_budgets_are_refused(bad: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match="must"):
+        Budget(*bad)
+
+
+def test_extensions_need_something_to_put_in() -> None:
+    with pytest.raises(UserError, match="extension"):
+        Machine(Budget(5, 5, 1), forcing(extension=()))
+
+
+def test_a_trace_of_another_template_is_refused() -> None:
+    never = Policy(seed=0, end=0.0, begin=0.0, go_on=0.0)
+    trace = run(Budget(4, 2), forcing(one_token=True), never)
+    with pytest.raises(ValueError, match="template"):
+        Machine(Budget(4, 2), forcing(one_token=False)).replay(trace)
+
+
+def test_a_delimiter_that_no_token_can_complete_is_refused() -> None:
+    with pytest.raises(UserError, match="complete"):
+        Delimiter(CLOSE, (2, 4), decode, ["a", "b"])

@@ -1,0 +1,259 @@
+"""One loss for every learner: what reaches it, what it weighs, and that layout and laziness change nothing."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from rlready import logprob
+from rlready.config import Algorithm
+from rlready.credit.outcome import leave_one_out
+from rlready.lm import LM
+from rlready.logprob import token_logprobs
+from rlready.records import Group, Problem, Sample
+from rlready.tasks.vocabulary import build_tokenizer
+from rlready.train.batch import Example, micro_batches, supervised
+from rlready.train.loss import kl_penalty, likelihood_loss, policy_loss
+from rlready.train.rollout import credit
+from rlready.train.sft import weighted
+from tiny import tiny_model
+
+CAP = 20  # most tokens of a response
+ROUNDING = 5e-6  # relative, of float32 sums in another order
+Gradients = dict[str, torch.Tensor]
+
+
+def symbolic_lm(seed: int = 0) -> LM:
+    """A random Llama with the tokenizer of the symbolic world, not so sharp that float32 shows."""
+    tokenizer = build_tokenizer()
+    model = tiny_model("Llama", seed, vocab_size=len(tokenizer), hidden_size=32, head_dim=8)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(0.5 if weight.dim() > 1 else 1.0)
+    return LM(model, tokenizer, "tiny")
+
+
+def rollouts(lm: LM, rewards: Sequence[Sequence[float]], *, temperature: float = 1.0, seed: int = 0) -> list[Group]:
+    """Groups of random responses with random forced tokens, and the model's own log-probabilities of the rest."""
+    rng = np.random.default_rng(seed)
+    size = len(lm.tokenizer)
+    groups = []
+    for at, row in enumerate(rewards):
+        prompt = [1, *rng.integers(6, size, rng.integers(3, 9)).tolist()]
+        samples = []
+        for i, reward in enumerate(row):
+            tokens = rng.integers(6, size, rng.integers(4, CAP)).astype(np.int32)
+            mask = (rng.random(len(tokens)) > 0.25).astype(np.uint8)
+            mask[-1] = 1
+            old = np.zeros(len(tokens), dtype=np.float32)
+            ids = torch.tensor([[*prompt, *tokens.tolist()]])
+            scored = torch.tensor([[False] * len(prompt) + mask.astype(bool).tolist()])
+            with torch.no_grad():
+                old[mask.astype(bool)] = token_logprobs(lm.model, ids, scored, temperature)[0].numpy()
+            samples.append(Sample(f"p{at}", i, tokens, mask, old, 0, 0, correct=reward > 0, reward=reward))
+        groups.append(Group(Problem(f"p{at}", "", ""), prompt, samples))
+    return groups
+
+
+def gradients(lm: LM) -> Gradients:
+    """Take every parameter's gradient from the model."""
+    found = {name: p.grad.clone() for name, p in lm.model.named_parameters() if p.grad is not None}
+    lm.model.zero_grad(set_to_none=True)
+    return found
+
+
+def learn(
+    lm: LM, examples: Sequence[Example], most_tokens: int = 96, *, old: bool = False, plain: bool = False
+) -> tuple[float, Gradients]:
+    """Loss and gradient through the whole path, several micro-batches unless told otherwise."""
+    total = 0.0
+    for batch in micro_batches(examples, most_tokens, "cpu"):
+        logp, _ = token_logprobs(lm.model, batch.ids_BL, batch.scored_BL)
+        if plain:
+            loss = likelihood_loss(logp, batch.advantage_N, batch.weight_N)
+        else:
+            loss, _ = policy_loss(logp, batch.advantage_N, batch.weight_N, batch.old_N if old else None)
+        loss.backward()
+        total += loss.item()
+    return total, gradients(lm)
+
+
+def apart(a: Gradients, b: Gradients) -> float:
+    """Largest difference of any parameter's gradient, against the largest value in it, which must not be tiny."""
+    assert a.keys() == b.keys()
+    sizes = {k: min(a[k].abs().max().item(), b[k].abs().max().item()) for k in a}
+    assert min(sizes.values()) > 1e-3
+    return max((a[k] - b[k]).abs().max().item() / sizes[k] for k in a)
+
+
+MIXED = ([1.0, 0.0, 0.0, 1.0], [0.3, 0.0, 1.0, 0.1], [0.0, 1.0, 0.0, 0.0])
+FLAT = ([0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0])
+
+
+def test_forced_tokens_get_no_gradient() -> None:
+    """The state that predicts a forced, prompt or padding token has a gradient of exactly 0, any other has one."""
+    lm = symbolic_lm()
+    examples = credit(rollouts(lm, MIXED), "grpo", cap=CAP).examples
+    batch = next(micro_batches(examples, 10**6, "cpu"))
+    kept: list[torch.Tensor] = []
+
+    def keep(_: object, __: object, out: torch.Tensor) -> None:
+        if out.requires_grad:
+            out.retain_grad()
+            kept.append(out)
+
+    handle = lm.model.model.norm.register_forward_hook(keep)
+    logp, _ = token_logprobs(lm.model, batch.ids_BL, batch.scored_BL)
+    handle.remove()
+    policy_loss(logp, batch.advantage_N, batch.weight_N)[0].backward()
+    predicts = torch.zeros_like(batch.scored_BL)
+    predicts[:, :-1] = batch.scored_BL[:, 1:]
+    size = kept[-1].grad.abs().sum(-1)
+    assert (size[~predicts] == 0).all()
+    assert (size[predicts] > 0).all()
+
+
+def test_nothing_about_a_forced_token_but_its_id_is_read() -> None:
+    """NaN as advantage, weight and old log-probability of forced tokens changes no bit."""
+    lm = symbolic_lm()
+    examples = credit(rollouts(lm, MIXED), "dapo", cap=CAP).examples
+    poisoned = []
+    for e in examples:
+        hole = np.where(e.mask == 1, 0, np.nan).astype(np.float32)
+        poisoned.append(
+            Example(e.prompt_ids, e.response_ids, e.mask, e.advantage + hole, e.weight + hole, e.old + hole)
+        )
+    loss, grads = learn(lm, examples, old=True)
+    again, same = learn(lm, poisoned, old=True)
+    assert math.isfinite(loss)
+    assert again == loss
+    assert apart(grads, same) == 0
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "dr_grpo", "rloo", "dapo"])
+def test_dropping_groups_without_signal(algorithm: Algorithm) -> None:
+    """Dropping changes nothing, but for DAPO, whose normaliser then counts the kept tokens only."""
+    lm = symbolic_lm()
+    groups = rollouts(lm, [*MIXED[:2], *FLAT, MIXED[2]])
+    dropped, all_of_them = (credit(groups, algorithm, cap=CAP, keep_all=k) for k in (False, True))
+    assert (len(dropped.examples), len(all_of_them.examples)) == (12, 20)
+    assert (dropped.used, dropped.all_wrong, dropped.all_right, dropped.other) == (3, 1, 1, 0)
+    scale = 1.0
+    if algorithm == "dapo":
+        scale = sum(e.learned for e in dropped.examples) / sum(e.learned for e in all_of_them.examples)
+        assert scale < 0.8
+    loss, grads = learn(lm, dropped.examples, 1)  # row by row, so that both sum the same numbers
+    full_loss, full_grads = learn(lm, all_of_them.examples, 1)
+    assert full_loss == pytest.approx(loss * scale, abs=1e-7)
+    assert apart({k: g * scale for k, g in grads.items()}, full_grads) < (ROUNDING if algorithm == "dapo" else 1e-7)
+
+
+def test_micro_batches_change_nothing() -> None:
+    """One row at a time, a few, or all at once: the same loss and gradient."""
+    lm = symbolic_lm()
+    examples = credit(rollouts(lm, MIXED), "dr_grpo", cap=CAP).examples
+    assert [len(list(micro_batches(examples, n, "cpu"))) for n in (1, 96, 10**6)] == [12, 3, 1]
+    loss, grads = learn(lm, examples, 10**6)
+    for most_tokens in (1, 96):
+        part_loss, part_grads = learn(lm, examples, most_tokens)
+        assert part_loss == pytest.approx(loss, abs=1e-6)
+        assert apart(grads, part_grads) < ROUNDING
+
+
+@pytest.mark.parametrize("chunk", [logprob.CHUNK_ELEMENTS, 7 * 138])
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_log_probs_are_the_plain_ones(chunk: int, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scored in chunks, whatever stands in the padding: log-softmax of the model's own padded, masked forward."""
+    monkeypatch.setattr(logprob, "CHUNK_ELEMENTS", chunk)
+    lm = symbolic_lm()
+    batch = next(micro_batches(credit(rollouts(lm, MIXED), "grpo", cap=CAP).examples, 10**6, "cpu"))
+    real = torch.zeros_like(batch.scored_BL)
+    for row in range(len(real)):
+        real[row, : int(batch.scored_BL[row].nonzero()[-1]) + 1] = True  # a response ends with a chosen token
+    assert not real.all()
+    pull = torch.randn(int(batch.scored_BL.sum()), generator=torch.Generator().manual_seed(0))
+
+    junk = torch.where(real, batch.ids_BL, 9)
+    logp, entropy = token_logprobs(lm.model, junk, batch.scored_BL, temperature)
+    (logp * pull).mean().backward()
+    ours = gradients(lm)
+
+    logits = lm.model(input_ids=batch.ids_BL, attention_mask=real.long()).logits[:, :-1] / temperature
+    every = torch.log_softmax(logits, -1)[batch.scored_BL[:, 1:]]
+    plain = every.gather(-1, batch.ids_BL[:, 1:][batch.scored_BL[:, 1:]][:, None])[:, 0]
+    (plain * pull).mean().backward()
+    torch.testing.assert_close(logp, plain, atol=1e-5, rtol=0)
+    torch.testing.assert_close(entropy, -(every.exp() * every).sum(-1), atol=1e-5, rtol=0)
+    assert apart(ours, gradients(lm)) < ROUNDING
+    assert not entropy.requires_grad
+
+
+def test_a_token_without_context_is_refused() -> None:
+    """The first token of a row has no probability."""
+    with pytest.raises(ValueError, match="first token"):
+        token_logprobs(symbolic_lm().model, torch.ones(1, 3, dtype=torch.long), torch.tensor([[True, True, False]]))
+
+
+def test_leave_one_out_is_what_it_says() -> None:
+    """RLOO's baseline is the mean of the other rewards, one by one."""
+    rewards = np.random.default_rng(0).normal(size=7)
+    brute = [r - np.mean([*rewards[:i], *rewards[i + 1 :]]) for i, r in enumerate(rewards)]
+    np.testing.assert_allclose(leave_one_out(rewards), brute, atol=1e-12)
+    assert leave_one_out(np.ones(1)) == 0
+
+
+def test_the_clip_stops_only_what_goes_too_far() -> None:
+    """The gradient is −w·A·ρ, and 0 where a good token is already too likely or a bad one too unlikely."""
+    low, high = 0.2, 0.28
+    ratio, advantage = torch.meshgrid(torch.linspace(0.41, 1.79, 36), torch.tensor([-2.0, 0.0, 0.5]), indexing="ij")
+    ratio, advantage = ratio.reshape(-1), advantage.reshape(-1)
+    weight = torch.rand(len(ratio), generator=torch.Generator().manual_seed(0)) + 0.1
+    old = torch.full_like(ratio, -1.5)
+    logp = (old + ratio.log()).requires_grad_()
+    loss, share = policy_loss(logp, advantage, weight, old, clip_low=low, clip_high=high)
+    loss.backward()
+    stopped = ((advantage > 0) & (ratio > 1 + high)) | ((advantage < 0) & (ratio < 1 - low))
+    torch.testing.assert_close(logp.grad, torch.where(stopped, 0.0, -weight * advantage * ratio))
+    assert share.item() == pytest.approx(stopped.float().mean().item())
+    bound = torch.where(advantage > 0, ratio.clamp(max=1 + high), ratio.clamp(min=1 - low))
+    assert loss.item() == pytest.approx(-(weight * bound * advantage).sum().item(), rel=1e-5)
+
+
+def test_the_first_update_needs_no_old_log_probs() -> None:
+    """On the policy's own samples: no ratio, a ratio to the exact old log-probs, and A log π, one gradient."""
+    lm = symbolic_lm()
+    examples = credit(rollouts(lm, MIXED), "grpo", cap=CAP).examples
+    loss, grads = learn(lm, examples)
+    old_loss, old_grads = learn(lm, examples, old=True)
+    assert old_loss == pytest.approx(loss, abs=1e-6)
+    assert apart(grads, old_grads) < ROUNDING
+    assert apart(grads, learn(lm, examples, plain=True)[1]) < ROUNDING
+
+
+def test_sft_is_cross_entropy() -> None:
+    """Advantage 1 and weight 1/tokens is torch's cross entropy on the response tokens."""
+    lm = symbolic_lm()
+    rng = np.random.default_rng(0)
+    rows = [(rng.integers(6, 99, n).tolist(), rng.integers(6, 99, m).tolist()) for n, m in ((3, 9), (8, 2), (5, 17))]
+    loss, grads = learn(lm, weighted([supervised(p, r) for p, r in rows]), 24, plain=True)
+    width = max(len(p) + len(r) for p, r in rows)
+    ids, labels = torch.zeros(len(rows), width, dtype=torch.long), torch.full((len(rows), width), -100)
+    for i, (prompt, response) in enumerate(rows):
+        ids[i, : len(prompt) + len(response)] = torch.tensor(prompt + response)
+        labels[i, len(prompt) : len(prompt) + len(response)] = torch.tensor(response)
+    logits = lm.model(input_ids=ids).logits
+    plain = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+    plain.backward()
+    assert loss == pytest.approx(plain.item(), abs=1e-6)
+    assert apart(grads, gradients(lm)) < ROUNDING
+
+
+def test_kl_penalty_is_a_divergence() -> None:
+    """k3 is never negative, 0 only at the reference, and its mean under the policy is the KL divergence."""
+    policy, reference = torch.randn(2, 5, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+    assert kl_penalty(policy, policy, torch.ones(5)) == 0
+    assert all(kl_penalty(policy[i : i + 1], reference[i : i + 1], torch.ones(1)) > 0 for i in range(5))
+    exact = (policy.exp() * (policy - reference)).sum()
+    torch.testing.assert_close(kl_penalty(policy, reference, policy.exp()), exact)

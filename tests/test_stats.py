@@ -1,0 +1,198 @@
+"""Interval estimates: known quantiles, simulated coverage, and what happens where there is little to go on."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from rlready import stats
+from rlready.errors import UserError
+from rlready.records import Figure
+from rlready.stats import mean_figure, paired_figure, ratio_figure, t_figure, t_quantile
+
+PROBLEM = np.repeat(np.arange(30), 8)
+Case = Callable[[np.random.Generator], tuple[Figure, float]]
+
+
+def same(a: Figure, b: Figure) -> bool:
+    return a.n == b.n and (a.value, a.low, a.high) == pytest.approx((b.value, b.low, b.high), rel=1e-12)
+
+
+def test_t_quantiles_of_the_tables() -> None:
+    for df, t in {1: 12.706205, 2: 4.302653, 3: 3.182446, 4: 2.776445, 9: 2.262157, 30: 2.042272}.items():
+        assert t_quantile(0.975, df) == pytest.approx(t, abs=1e-6)
+    assert (t_quantile(0.95, 5), t_quantile(0.995, 10)) == pytest.approx((2.015048, 3.169273), abs=1e-6)
+    assert t_quantile(0.975, 200_001) == pytest.approx(1.959964, abs=2e-5)
+    for p, df in ((0.4, 3), (1.0, 3), (0.9, 0)):
+        with pytest.raises(ValueError, match="t_quantile needs"):
+            t_quantile(p, df)
+
+
+def test_t_interval_of_five_seeds() -> None:
+    figure = t_figure([0.3, 0.4, 0.5, 0.6, 0.7])
+    half = 2.776445 * math.sqrt(0.025) / math.sqrt(5)
+    assert (figure.low, figure.high, figure.n) == pytest.approx((0.5 - half, 0.5 + half, 5), abs=1e-6)
+
+
+@pytest.mark.parametrize(("c", "n"), [(0, 100), (1, 50), (15, 30), (30, 30), (0, 1), (1, 2)])
+def test_shares_get_jeffreys_interval(c: int, n: int) -> None:
+    figure = mean_figure([1] * c + [0] * (n - c), resamples=60_000)
+    low, high = np.quantile(np.random.default_rng(1).beta(c + 0.5, n - c + 0.5, 400_000), [0.025, 0.975])
+    assert figure.low == pytest.approx(0 if c == 0 else low, abs=0.006)
+    assert figure.high == pytest.approx(1 if c == n else high, abs=0.006)
+    assert figure.high - figure.low > 0.01
+    assert figure.low <= figure.value == c / n <= figure.high
+
+
+# --- coverage: each draws one data set and gives its figure and the truth
+
+
+def clustered(rng: np.random.Generator, cluster: object = PROBLEM) -> tuple[Figure, float]:
+    return mean_figure(rng.random(240) < np.repeat(rng.beta(0.4, 0.6, 30), 8), cluster=cluster), 0.4
+
+
+def unequal_clusters(rng: np.random.Generator) -> tuple[Figure, float]:
+    sizes = rng.integers(1, 9, 40)
+    effect = np.repeat(rng.normal(5, 1, 40), sizes)
+    return mean_figure(effect + rng.normal(0, 1, len(effect)), cluster=np.repeat(np.arange(40), sizes)), 5.0
+
+
+def loss(rng: np.random.Generator) -> tuple[Figure, float]:
+    tokens = rng.integers(10, 200, 50)
+    return ratio_figure(tokens * rng.gamma(4, 0.2, 50), tokens), 0.8
+
+
+def paired_shares(rng: np.random.Generator) -> tuple[Figure, float]:
+    change = rng.random(64)  # 8 % become right, 3 % become wrong
+    b = np.where(change < 0.08, 0, np.where(change > 0.97, 1, rng.random(64) < 0.5))
+    a = np.where(change < 0.08, 1, np.where(change > 0.97, 0, b))
+    return paired_figure(a, b), 0.05
+
+
+def paired_lengths(rng: np.random.Generator) -> tuple[Figure, float]:
+    problem = rng.normal(100, 30, 5)
+    return paired_figure(problem + rng.normal(20, 5, 5), problem + rng.normal(0, 5, 5)), 20.0
+
+
+CASES: dict[str, Case] = {
+    "rare share": lambda rng: (mean_figure(rng.random(40) < 0.1), 0.1),
+    "five values": lambda rng: (mean_figure(rng.normal(3, 2, 5)), 3.0),
+    "five seeds": lambda rng: (t_figure(rng.normal(0.6, 0.05, 5)), 0.6),
+    "clustered shares": clustered,
+    "unequal clusters": unequal_clusters,
+    "token-mean loss": loss,
+    "paired shares": paired_shares,
+    "five paired lengths": paired_lengths,
+}
+
+
+def covered(draw: Case, sets: int = 400) -> float:
+    cases = (draw(np.random.default_rng([7, i])) for i in range(sets))
+    return float(np.mean([figure.low <= truth <= figure.high for figure, truth in cases]))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_intervals_cover_the_truth_as_often_as_they_say(case: str) -> None:
+    assert 0.91 <= covered(CASES[case]) <= 0.99
+
+
+def test_samples_of_one_problem_are_not_independent() -> None:
+    """Why clusters are resampled, and proof that the test above can fail."""
+    assert covered(lambda rng: clustered(rng, cluster=None), sets=100) < 0.8
+
+
+def test_one_value_still_covers_a_normal_mean() -> None:
+    draws = np.random.default_rng(0).normal(1, 1, 4000)  # mean = standard deviation is the worst case
+    figures = [mean_figure([x]) for x in draws]
+    assert 0.94 <= np.mean([f.low <= 1 <= f.high for f in figures]) <= 0.96
+    assert all(math.isfinite(f.low) and f.low <= 0 <= f.high and f.n == 1 for f in figures)
+    assert t_figure([0.4]).low < 0 < t_figure([0.4]).high < math.inf
+
+
+# --- clusters, ratios, pairs
+
+
+def test_copies_within_a_problem_add_nothing() -> None:
+    values = np.random.default_rng(3).normal(size=20)
+    ids = [f"problem-{i:02d}" for i in range(20)]
+    order = np.random.default_rng(4).permutation(100)
+    for bounds in (None, (-5.0, 5.0)):
+        once = mean_figure(values, bounds=bounds)
+        assert once.n == 20
+        assert same(once, mean_figure(values, cluster=ids, bounds=bounds))
+        copies, of = np.repeat(values, 5)[order], np.repeat(ids, 5)[order]
+        assert same(once, mean_figure(copies, cluster=of, bounds=bounds))
+    assert same(paired_figure(values, values**2), paired_figure(copies, copies**2, cluster=of))
+
+
+def test_ratio_weighs_examples_by_their_tokens() -> None:
+    nll, tokens = np.array([10.0, 1.0, 3.0]), np.array([100, 1, 10])
+    figure = ratio_figure(nll, tokens)
+    assert figure.value == pytest.approx(14 / 111)
+    assert same(ratio_figure(nll, [2, 2, 2]), mean_figure(nll / 2))
+    halves = ratio_figure(np.repeat(nll / 2, 2), np.repeat(tokens / 2, 2), cluster=[0, 0, 1, 1, 2, 2])
+    assert same(figure, halves)
+
+
+def test_pairing_removes_what_the_problems_share() -> None:
+    rng = np.random.default_rng(5)
+    problem = rng.normal(0, 10, 50)
+    a, b = problem + rng.normal(0.5, 0.5, 50), problem + rng.normal(0, 0.5, 50)
+    difference = paired_figure(a, b)
+    assert difference.value == pytest.approx(a.mean() - b.mean())
+    assert difference.low > 0
+    assert difference.high - difference.low < (mean_figure(a).high - mean_figure(a).low) / 5
+
+
+@pytest.mark.parametrize(("changed", "significant"), [(1, False), (2, False), (3, False), (12, True)])
+def test_a_few_changed_problems_prove_nothing(changed: int, significant: bool) -> None:
+    a, b = [1] * changed + [0] * (100 - changed), [0] * 100
+    for seed in range(5):
+        assert (paired_figure(a, b, seed=seed).low > 0) is significant
+        assert (paired_figure(b, a, seed=seed).high < 0) is significant
+
+
+def test_no_change_is_not_proof_of_no_difference() -> None:
+    figure = paired_figure([0, 1] * 50, [0, 1] * 50)
+    assert -0.05 < figure.low < -0.01 < 0.01 < figure.high < 0.05
+    assert same(figure, paired_figure([0.2, 0.7] * 50, [0.2, 0.7] * 50, bounds=(0, 1)))
+    assert paired_figure([1, 1, 0], [0, 0, 0]).high == 1  # clipped: no share can rise by more
+    assert paired_figure([0, 0, 0], [1, 1, 0]).low == -1
+
+
+def test_equal_values() -> None:
+    figure = mean_figure([96.0] * 10)
+    assert (figure.low, figure.value, figure.high) == pytest.approx((96, 96, 96))
+    assert mean_figure([0.5] * 20, bounds=(0, 1)).low < 0.5 < mean_figure([0.5] * 20, bounds=(0, 1)).high
+
+
+def test_refusals_name_the_fault() -> None:
+    for figure in (mean_figure, t_figure):
+        with pytest.raises(UserError, match="nothing was measured"):
+            figure([])
+        with pytest.raises(ValueError, match=r"values\[2\] is not finite"):
+            figure([1.0, 0.0, math.nan, math.nan])
+    for unequal in (paired_figure, ratio_figure):
+        with pytest.raises(UserError, match="3 and 2"):
+            unequal([1, 2, 3], [1, 2])
+    for call, fault in (
+        (lambda: mean_figure([0.2, 1.2], bounds=(0, 1)), "bounds"),
+        (lambda: mean_figure([-0.1, 0.5], bounds=(0, 1)), "bounds"),
+        (lambda: paired_figure([0.2, 0.3], [0.2, 1.3], bounds=(0, 1)), "bounds"),
+        (lambda: mean_figure([1.0, 2.0], cluster=[1]), "cluster"),
+        (lambda: mean_figure([[1.0, 2.0]]), "one dimension"),
+        (lambda: ratio_figure([1.0, 2.0, 3.0], [1, 0, 1]), "positive"),
+    ):
+        with pytest.raises(ValueError, match=fault):
+            call()
+
+
+def test_the_seed_decides_and_memory_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(6).gamma(2, size=30)
+    figure, other = mean_figure(values, seed=1), mean_figure(values, seed=2)
+    assert figure == mean_figure(values, seed=1)
+    assert other.low != figure.low
+    assert other.low == pytest.approx(figure.low, abs=0.1)
+    monkeypatch.setattr(stats, "CHUNK", 100)
+    assert same(figure, mean_figure(values, seed=1))
