@@ -68,7 +68,7 @@ def tiny_model(family: str, seed: int = 0, **changes: Any) -> Any:
         for name, weight in model.named_parameters():
             noise = torch.randn(weight.shape, generator=generator)
             norm = "norm" in name or ".ln_" in name
-            weight.copy_(1 + 0.3 * noise if norm and not name.endswith("bias") else 0.3 * noise)
+            weight.copy_(1 + 0.3 * noise if norm and not name.endswith("bias") else 0.15 * noise)
     return model.eval()
 
 
@@ -80,7 +80,7 @@ def tiny_lm(
     model = tiny_model(family, seed, **{"vocab_size": len(tokenizer), "hidden_size": 32, "head_dim": 8} | changes)
     if template != "plain":
         ids = tokenizer.encode(CLOSE, add_special_tokens=False)
-        favour(model, {b: {a: 8.0} for a, b in pairwise(ids)})  # once begun, mostly completed
+        favour(model, {b: {a: 30.0} for a, b in pairwise(ids)})  # once begun, mostly completed
         favour(model, {ids[0]: dict.fromkeys(range(3, len(tokenizer)), 1.4)})
     favour(model, {2: dict.fromkeys(range(3, len(tokenizer)), 1.0)})
     return LM(model, tokenizer, f"tiny {family}")
@@ -97,6 +97,10 @@ def favour(model: Any, bonus: dict[int, dict[int, float]]) -> None:
 
 
 def full_logits(model: Any, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-    """(B, V) logits after each row's last token, by the model's own forward, row by row without a cache."""
+    """(B, V) logits after each row's last token, by the model's own forward without cache, mask or holes."""
+    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+    for i, row in enumerate(rows):  # padded on the right, where causal attention cannot see it
+        ids[i, : len(row)] = torch.tensor(list(row))
     with torch.no_grad():
-        return torch.stack([model(input_ids=torch.tensor([list(r)]), use_cache=False).logits[0, -1] for r in rows])
+        logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
+    return logits[torch.arange(len(rows)), torch.tensor([len(r) - 1 for r in rows])]

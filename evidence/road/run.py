@@ -49,9 +49,7 @@ def main() -> None:
     clear = [r["rl_minus_sft"]["low"] > 0 for r in results]
     sft, rl = (t_figure([r[m]["accuracy"]["value"] for r in results]) for m in ("sft", "rl"))
     strict_sft, strict_rl = (t_figure([r[m]["strict_accuracy"]["value"] for r in results]) for m in ("sft", "rl"))
-    greedy = t_figure(
-        [r["rl"]["greedy_accuracy"]["value"] - r["sft"]["greedy_accuracy"]["value"] for r in results]
-    )
+    greedy = t_figure([r["rl"]["greedy_accuracy"]["value"] - r["sft"]["greedy_accuracy"]["value"] for r in results])
     chance = max(r["chance"]["pass@64"] for r in results)
     mixed = t_figure([next(c for c in r["checkpoints"] if c["picked"])["mixed"]["value"] for r in results])
     n = len(results)
@@ -111,9 +109,7 @@ shows what remains. It says nothing about larger models, other tasks, or one alg
 ![RL against SFT at every budget](figure.svg)
 """
     write_text(HERE / "figure.svg", figure(results))
-    write_claims(
-        HERE, command="python evidence/road/run.py", seconds=sum(seconds), claims=claims, words=words
-    )
+    write_claims(HERE, command="python evidence/road/run.py", seconds=sum(seconds), claims=claims, words=words)
     write_text(HERE / "seeds.json", json.dumps(without_times(results), indent=1))
 
 

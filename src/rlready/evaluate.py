@@ -140,7 +140,9 @@ def _name(budget: Budget) -> str:
 
 def _example(lm: LM, model: str, budget: Budget, group: Group) -> dict[str, Any]:
     sample = group.samples[0]
-    pieces = [[lm.decode([t]), int(m)] for t, m in zip(sample.tokens.tolist(), sample.mask.tolist(), strict=True)]
+    texts = [lm.decode(sample.tokens[:i].tolist()) for i in range(len(sample.tokens) + 1)]
+    # what each token adds to the text, spaces included
+    pieces = [[texts[i + 1][len(texts[i]) :], int(m)] for i, m in enumerate(sample.mask.tolist())]
     return {
         "model": model,
         "problem_id": sample.problem_id,

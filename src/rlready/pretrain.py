@@ -9,7 +9,6 @@ AdamW for the rest.  ``python -m rlready.pretrain --out DIR`` writes the checkpo
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import random
@@ -27,8 +26,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from rlready.tasks.dagmath import DagConfig, evaluate, generate, split_of, topological_order
-from rlready.tasks.render import LETTERS, Symbols, assign_letters, show
+from rlready.provenance import host, revision, software
+from rlready.store import append_line, write_json
+from rlready.tasks.dagmath import DagConfig, generate
+from rlready.tasks.expression import show
+from rlready.tasks.graph import evaluate, split_of, topological_order
+from rlready.tasks.render import LETTERS, Symbols, assign_letters
 from rlready.tasks.vocabulary import build_tokenizer
 
 
@@ -48,9 +51,7 @@ class PretrainConfig:
     heads: int = 2
     ffn: int = 384
     seed: int = 1
-    eval_every: int = 125
-    save_every: int = 250
-    minutes: float = 0.0
+    save_every: int = 125
 
 
 # (until this share of the run, share of drills, operations, redundant premises); operations uniform within the range.
@@ -249,39 +250,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in asdict(PretrainConfig()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    config = PretrainConfig(**vars(parser.parse_args()))
+    pretrain(PretrainConfig(**vars(parser.parse_args())))
+
+
+def pretrain(config: PretrainConfig) -> None:
+    """Train from scratch, or on from the state of a run that was killed."""
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = build_tokenizer()
-    words = {i: w for w, i in tokenizer.get_vocab().items()}
-    model = build_model(config, len(tokenizer))
-    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
-    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
-    muon = Muon(matrices, lr=config.lr, weight_decay=config.weight_decay)
-    adam = torch.optim.AdamW(others, lr=config.lr, weight_decay=0.0, betas=(0.9, 0.95))
-    optimizers = (muon, adam)
-
-    step, seconds = 0, 0.0
+    model = build_model(config, len(vocabulary()))
+    optimizers = optimizers_of(model, config)
+    step, seconds, tokens = 0, 0.0, 0
     state = out / "state.pt"
     if state.exists():
         saved = torch.load(state, weights_only=True)
         model.load_state_dict(saved["model"])
         for optimizer, values in zip(optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(values)
-        step, seconds = saved["step"], saved["seconds"]
+        step, seconds, tokens = saved["step"], saved["seconds"], saved["tokens"]
     rng = random.Random(f"pretrain-eval:{config.seed}")
-    held = []
-    for _ in range(256):
-        held.append(encode(*example(*STAGES[-1][2:], rng)))
-    held_roles = [r for ids, n in held for r in roles_of([words[i] for i in ids[n:]])]
-
+    held = [encode(*example(*STAGES[-1][2:], rng)) for _ in range(256)]
     loader = DataLoader(Problems(config, step), batch_size=None, collate_fn=collate, num_workers=1, prefetch_factor=32)
-    begun, tokens = time.time() - seconds, 0
+    begun = time.time() - seconds
     for ids_BL, labels_BL in loader:
-        rate = schedule(step, config)
+        if step >= config.steps:
+            break
         for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = config.lr * rate
+                group["lr"] = config.lr * schedule(step, config)
         loss, _ = loss_of(model, ids_BL, labels_BL)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -289,40 +284,58 @@ def main() -> None:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         step += 1
-        tokens += ids_BL.numel()
+        tokens += int((ids_BL > 0).sum())
         if not math.isfinite(loss.item()):
             raise SystemExit(f"step {step}: the loss is not finite")
-        done = step >= config.steps or (config.minutes > 0 and time.time() - begun > config.minutes * 60)
-        if step % config.eval_every == 0 or done:
-            with torch.no_grad():
-                held_loss, logits = loss_of(model, *collate(held))
-            _, labels = collate(held)
-            right = (logits.argmax(-1) == labels[:, 1:][labels[:, 1:] != IGNORE]).tolist()
-            by = {
-                role: round(
-                    sum(r for r, k in zip(right, held_roles, strict=True) if k == role) / held_roles.count(role), 3
-                )
-                for role in ROLES
-            }
-            line = {"step": step, "loss": round(loss.item(), 4), "held": round(held_loss.item(), 4), **by}
-            line["seconds"] = round(time.time() - begun)
-            with (out / "log.jsonl").open("a") as log:
-                log.write(json.dumps(line) + "\n")
+        if step % config.save_every == 0 or step == config.steps:
+            line = {"step": step, "loss": round(loss.item(), 4), **abilities(model, held)}
+            line |= {"tokens": tokens, "seconds": round(time.time() - begun)}
+            append_line(out / "log.jsonl", line)
             print(line, flush=True)
-        if step % config.save_every == 0 or done:
             model.save_pretrained(out / "model")
-            tokenizer.save_pretrained(out / "model")
-            torch.save(
-                {
-                    "model": model.state_dict(),
-                    "optimizers": [o.state_dict() for o in optimizers],
-                    "step": step,
-                    "seconds": time.time() - begun,
-                },
-                state,
-            )
-        if done:
-            break
+            build_tokenizer().save_pretrained(out / "model")
+            optimizer_states = [o.state_dict() for o in optimizers]
+            facts = {"step": step, "seconds": time.time() - begun, "tokens": tokens}
+            torch.save({"model": model.state_dict(), "optimizers": optimizer_states, **facts}, state)
+    record = {
+        "command": "python -m rlready.pretrain",
+        "config": asdict(config),
+        "stages": STAGES,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "tokens": tokens,
+        "seconds": round(time.time() - begun),
+        "revision": revision(),
+        "machine": host(),
+        "software": software(),
+        "abilities": abilities(model, held),
+    }
+    write_json(out / "model" / "pretraining.json", record)
+
+
+def optimizers_of(model: LlamaForCausalLM, config: PretrainConfig) -> tuple[torch.optim.Optimizer, ...]:
+    """Muon for the matrices inside the layers, AdamW for embeddings and norms."""
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    return (
+        Muon(matrices, lr=config.lr, weight_decay=config.weight_decay),
+        torch.optim.AdamW(others, lr=config.lr, weight_decay=0.0, betas=(0.9, 0.95)),
+    )
+
+
+@torch.no_grad()
+def abilities(model: LlamaForCausalLM, held: list[tuple[list[int], int]]) -> dict[str, float]:
+    """Held-out loss, and the share of tokens predicted right by what predicting them takes: what forms when."""
+    words = {i: w for w, i in vocabulary().items()}
+    roles = [r for ids, n in held for r in roles_of([words[i] for i in ids[n:]])]
+    ids_BL, labels_BL = collate(held)
+    loss, logits_NV = loss_of(model, ids_BL, labels_BL)
+    labels = labels_BL[:, 1:]
+    right = (logits_NV.argmax(-1) == labels[labels != IGNORE]).tolist()
+    found = {"held": round(loss.item(), 4)}
+    for role in ROLES:
+        hits = [r for r, k in zip(right, roles, strict=True) if k == role]
+        found[role] = round(sum(hits) / len(hits), 3)
+    return found
 
 
 if __name__ == "__main__":

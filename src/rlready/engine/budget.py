@@ -185,9 +185,9 @@ class Machine:
         Because a draw depends on its position only, what this machine does not reach here is what it would
         have drawn itself: after False, decoding continues from ``tokens``.
         """
-        natural = float("inf")
-        if (trace.cap or natural) < (self.budget.thinking or natural) or (trace.cap is None) != (self.phase == "answer"):
-            return False
+        cap, larger = self.budget.thinking, trace.cap
+        if (cap is None) != (larger is None) or (cap and larger and larger < cap):
+            return False  # nothing to be learned from it
         chosen, logprobs = trace.mask.tolist(), trace.logprobs.tolist()
         for at, token in enumerate(trace.tokens.tolist()):
             if self.done or len(self.tokens) < at:  # something that the trace kept was taken back

@@ -28,7 +28,7 @@ def supports(model: Any) -> bool:
     rope = getattr(config, "rope_parameters", None) or {}
     sliding = getattr(config, "sliding_window", None) is not None
     layer_types = set(getattr(config, "layer_types", None) or ["full_attention"])
-    plain = all(type(m) is torch.nn.Linear for n, m in model.named_modules() if n.endswith("_proj"))
+    plain = all(type(m) is torch.nn.Linear for n, m in model.named_modules() if n.endswith(("_proj", "lm_head")))
     return (
         type(model).__name__ in FAMILY
         and config.hidden_act == "silu"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
 from rlready.engine.budget import Budget, Forcing
@@ -42,11 +41,10 @@ class Engine(Protocol):
     ) -> list[Sample]: ...
 
 
-@lru_cache(maxsize=8)
 def forcing_for(lm: LM, extension: str = "", final: str = "") -> Forcing:
     """The forced strings of a model's template, as tokens."""
-    if CLOSE in extension:
-        raise UserError(f"the extension {extension!r} contains the thought delimiter {CLOSE!r}")
+    if CLOSE in extension or any(extension.endswith(CLOSE[:n]) for n in range(1, len(CLOSE))):
+        raise UserError(f"the extension {extension!r} contains or begins the thought delimiter {CLOSE!r}")
     ids = lm.encode(CLOSE)
     pieces = [lm.decode([i]) for i in range(len(lm.tokenizer))] if len(ids) > 1 else []
     return Forcing(
@@ -69,7 +67,7 @@ def requests_for(lm: LM, problems: Sequence[Problem], samples: int, budget: Budg
     requests = []
     for problem in problems:
         ids = tuple(lm.prompt_ids(problem.prompt, think=think))
-        most = len(ids) + (budget.thinking or 0) + budget.answer
+        most = len(ids) + (budget.thinking or 0) + (len(lm.close_ids) if think else 0) + budget.answer
         if most > lm.context:
             raise UserError(
                 f"problem {problem.id}: prompt of {len(ids)} tokens and budget make {most}, more than the context of "

@@ -8,6 +8,7 @@ a smaller budget sees the beginning of the same trace.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import torch
@@ -35,18 +36,29 @@ def uniforms(keys: NDArray[np.uint64], positions: NDArray[np.uint64]) -> NDArray
     return np.asarray((z >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
-def draw(logits_BV: Tensor, temperature: float, uniforms_B: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+def draw(
+    logits_BV: Tensor,
+    temperature: float,
+    uniforms_B: NDArray[np.float64],
+    banned: Mapping[int, Collection[int]] | None = None,
+) -> tuple[Tensor, Tensor]:
     """Tokens and their log-probabilities, both (B,); temperature 0 takes the most likely token.
+
+    ``banned``: by row, tokens that may not be drawn.  The log-probability is the policy's own all the same, as
+    training will compute it.
 
     Inverse CDF in double precision: the token is the first whose cumulative probability exceeds the uniform
     number, so two computations of one draw differ only if that number lies within their rounding error of a
     boundary.  The log-probability is that of the tempered distribution (at temperature 0, of the plain one).
     """
     logp_BV = torch.log_softmax(logits_BV.float() / (temperature or 1.0), dim=-1)
+    allowed_BV = logp_BV.clone() if banned else logp_BV
+    for row, tokens in (banned or {}).items():
+        allowed_BV[row, list(tokens)] = float("-inf")
     if temperature == 0:
-        tokens_B = logp_BV.argmax(-1)
+        tokens_B = allowed_BV.argmax(-1)
     else:
-        cdf_BV = logp_BV.double().exp_().cumsum_(-1)
+        cdf_BV = allowed_BV.double().exp_().cumsum_(-1)
         u_B1 = torch.from_numpy(uniforms_B).to(cdf_BV.device)[:, None] * cdf_BV[:, -1:]
         tokens_B = torch.searchsorted(cdf_BV, u_B1, right=True)[:, 0].clamp_(max=logp_BV.shape[-1] - 1)
     return tokens_B, logp_BV.gather(-1, tokens_B[:, None])[:, 0]

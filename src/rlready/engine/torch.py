@@ -6,6 +6,7 @@ is a budget machine that either forces its next token or takes a drawn one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ from rlready.engine.decoder import Decoder, HFDecoder
 from rlready.engine.llama import LlamaDecoder, supports
 from rlready.engine.protocol import Request
 from rlready.engine.sampling import draw, stream_key, uniforms
+from rlready.errors import UserError
 from rlready.lm import LM
 from rlready.records import Sample
 
@@ -94,12 +96,12 @@ class TorchEngine:
         keys: np.ndarray[tuple[int], np.dtype[np.uint64]],
     ) -> Tensor:
         """The next token of every row, drawn or forced; marks rows that are done."""
-        for row, machine in enumerate(machines):
-            if running[row] and machine.banned:
-                logits_BV[row, list(machine.banned)] = float("-inf")
+        banned = {row: m.banned for row, m in enumerate(machines) if running[row] and m.banned}
         positions = np.array([len(m.tokens) for m in machines], dtype=np.uint64)
-        tokens_B, logp_B = draw(logits_BV, temperature, uniforms(keys, positions))
+        tokens_B, logp_B = draw(logits_BV, temperature, uniforms(keys, positions), banned)
         drawn, logprobs = tokens_B.tolist(), logp_B.tolist()
+        if any(running[row] and not math.isfinite(logprob) for row, logprob in enumerate(logprobs)):
+            raise UserError(f"{self.lm.source}: the model's logits are not finite; its weights are broken")
         next_ids = []
         for row, machine in enumerate(machines):
             token = 0  # a finished row that is not compacted yet is fed padding

@@ -124,8 +124,8 @@ def _result(config: ReadinessConfig, task: Task, measured: Sequence[dict[str, An
     for facts in measured:
         c = np.array(facts["correct"])
         never, sometimes, always = solved_shares(n, c)
-        row: dict[str, Any] = {key: facts.get(key) for key in ("name", "heldout_loss", "heldout_loss_examples", "truncated")}
-        row |= {key: facts[key] for key in ("thinking_right", "thinking_wrong", "correct")}
+        row: dict[str, Any] = {key: facts.get(key) for key in ("name", "heldout_loss", "heldout_loss_examples")}
+        row |= {key: facts[key] for key in ("truncated", "thinking_right", "thinking_wrong", "correct")}
         row["pass"] = {str(k): figure for k, figure in curve(n, c, ks).items()}
         row |= {"never": never, "sometimes": sometimes, "always": always, "mixed": mixed_share(n, c, group)}
         rows.append(row)
@@ -155,7 +155,7 @@ def _result(config: ReadinessConfig, task: Task, measured: Sequence[dict[str, An
                 "← picked" if row["picked"] else "",
             ]
         )
-    chance = {f"pass@{k}": v for k, v in task.chance(ks).items()}
+    chance = {f"pass@{k}": v for k, v in task.chance([*ks, 64] if 64 not in ks else ks).items()}
     return {
         "verb": "readiness",
         "verdict": verdict,

@@ -35,8 +35,8 @@ COLUMNS = (
     *(("greedy_accuracy", "accuracy, greedy", "pct"), ("thinking_tokens", "thinking tokens", "tokens")),
 )
 EXTRAS = (  # of a checkpoint: key, title, kind
+    *(("behind", "behind the picked", "points"), ("mixed", "mixed groups", "pct")),
     *(("never", "never right", "pct"), ("sometimes", "sometimes", "pct"), ("always", "always", "pct")),
-    *(("mixed", "mixed groups", "pct"), ("behind", "behind the picked", "points")),
 )
 
 
@@ -77,6 +77,7 @@ def render(folder: Path) -> str:
         loss_chart=charts.sft_loss(run.logs["sft"]),
         passk_chart=charts.pass_at_k(result["checkpoints"], result["chance"]),
         ks=_few(charts.ks(result["checkpoints"]), result["group"]),
+        counted=[key for key in ("epoch", "step") if any(c[key] is not None for c in result["checkpoints"])],
         extras=[x for x in EXTRAS if any(c[x[0]] for c in result["checkpoints"])],
         rl_charts=[chart for chart in charts.rl(run.logs["rl"]) if chart],
         examples=examples,
@@ -155,7 +156,7 @@ def _headlines_of_models(result: Mapping[str, Any]) -> Iterator[Headline]:
             for k in _few(sorted(point["pass"]), result["group"]):
                 yield Headline(f"Picked: pass@{k}", "pct", point["pass"][k].value, point["pass"][k], name)
             if figure := point["sometimes"]:
-                yield Headline("Picked: sometimes right", "pct", figure.value, figure, name)
+                yield Headline("Picked: sometimes", "pct", figure.value, figure, name)
     losses = [(c["heldout_loss"], c["name"] or "") for c in result["checkpoints"] if c["heldout_loss"]]
     if losses:
         figure, name = min(losses, key=lambda pair: pair[0].value)

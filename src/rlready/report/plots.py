@@ -12,6 +12,7 @@ import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
 
 from markupsafe import Markup, escape
 
@@ -139,6 +140,18 @@ def line_chart(
         + "".join(body)
         + (f'<p class="note">{safe(note)}</p>' if note else "")
         + "</figure>"
+    )
+
+
+def standalone(chart: Markup) -> str:
+    """A chart as an SVG file of its own, light or dark as its viewer is."""
+    _, _, rest = str(chart).partition('<svg class="plot"')
+    body, _, _ = rest.partition("</svg>")
+    style = (files("rlready.report") / "page.css").read_text(encoding="utf-8")
+    style += "svg { font-family: sans-serif; background: var(--page); }"
+    head, _, tail = body.partition(">")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="plot"{head}><style><![CDATA[{style}]]></style>{tail}</svg>\n'
     )
 
 

@@ -20,10 +20,12 @@ from typing import Any, Literal
 from rlready.errors import UserError
 from rlready.records import Problem, Row
 from rlready.tasks.baseline import guess_pass_at_k
-from rlready.tasks.dagmath import PATIENCE, Dag, DagConfig, Expr, stream, topological_order
+from rlready.tasks.dagmath import PATIENCE, DagConfig, stream
+from rlready.tasks.graph import Dag, Expr, topological_order
 from rlready.tasks.protocol import Verdict
-from rlready.tasks.render import LETTERS, RENDERINGS, assign_letters, check
+from rlready.tasks.render import LETTERS, RENDERINGS, assign_letters
 from rlready.tasks.source import Source, canonical, fill
+from rlready.tasks.stepcheck import check
 from rlready.tasks.verify import final_answer, numbers
 
 ALPHABETS = {"symbols": LETTERS, "words": string.ascii_letters}

@@ -18,10 +18,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from rlready.tasks.dagmath import Dag, Expr, binary_operations, evaluate, references
+from rlready.tasks.expression import parse, show, worked_chain
+from rlready.tasks.graph import Dag, Expr, references
 
 LETTERS = string.ascii_lowercase
-LONGEST_EXPRESSION, LONGEST_LINE = 100, 2000  # tokens, characters: no true step comes near, and reading stays fast
+LONGEST_LINE = 2000  # characters: no true step comes near, and reading stays fast
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,6 @@ class Step:
     key: str
     chain: tuple[Expr, ...]
     value: int
-
-
-@dataclass(frozen=True)
-class Check:
-    """Verdict on a solution: ``error`` is None when every step holds, else what is wrong with the first bad one."""
-
-    steps: int
-    error: str | None
-
-    @property
-    def valid(self) -> bool:
-        return self.error is None
 
 
 class Rendering(Protocol):
@@ -60,91 +49,6 @@ def assign_letters(dag: Dag, rng: random.Random, alphabet: str = LETTERS) -> dic
     if len(dag.exprs) > len(alphabet):
         raise ValueError(f"{len(dag.exprs)} parameters but only {len(alphabet)} variable names")
     return dict(zip(dag.exprs, rng.sample(alphabet, len(dag.exprs)), strict=True))
-
-
-# ---------------------------------------------------------------------------------------- expressions
-
-
-def show(expr: Expr, names: dict[str, str], nested: bool = False) -> str:
-    """An expression with a space between any two tokens, brackets only where they are needed."""
-    if isinstance(expr, tuple):
-        op, left, right = expr
-        product = op == "*"
-        text = f"{show(left, names, product)} {op} {show(right, names, True)}"
-        return f"( {text} )" if nested and not product else text
-    return names[expr] if isinstance(expr, str) else str(expr)
-
-
-def substitute(expr: Expr, values: dict[str, int]) -> Expr:
-    """The expression with every parameter replaced by its value."""
-    if isinstance(expr, tuple):
-        return (expr[0], substitute(expr[1], values), substitute(expr[2], values))
-    return values[expr] if isinstance(expr, str) else expr
-
-
-def reduce_once(expr: Expr, modulus: int | None) -> Expr:
-    """Carry out the first operation whose operands are numbers, brackets and products before sums."""
-    if not isinstance(expr, tuple):
-        return expr
-    op, left, right = expr
-    if isinstance(left, int) and isinstance(right, int):
-        return evaluate(expr, {}, modulus)
-    if isinstance(left, tuple) and not (op in "+-" and left[0] != "*" and isinstance(right, tuple)):
-        return (op, reduce_once(left, modulus), right)
-    if isinstance(right, tuple):
-        return (op, left, reduce_once(right, modulus))
-    return (op, reduce_once(left, modulus), right)
-
-
-def worked_chain(dag: Dag, key: str) -> list[Expr]:
-    """definition, substitution, then one reduction at a time down to (not including) the value."""
-    expr = dag.exprs[key]
-    chain = [expr]
-    if references(expr):
-        chain.append(substitute(expr, dag.values))
-    while binary_operations(chain[-1]) > 1 or (len(chain) == 1 and binary_operations(chain[-1])):
-        chain.append(reduce_once(chain[-1], dag.modulus))
-    return chain
-
-
-def parse(tokens: Sequence[str], keys: dict[str, str]) -> Expr:
-    """Tokens to an expression, left associative; raises ValueError on anything else."""
-    if len(tokens) > LONGEST_EXPRESSION:
-        raise ValueError(f"an expression is longer than {LONGEST_EXPRESSION} tokens")
-    rest = list(tokens)
-
-    def atom() -> Expr:
-        if not rest:
-            raise ValueError("an expression ends too early")
-        token = rest.pop(0)
-        if token == "(":
-            inner = sums()
-            if not rest or rest.pop(0) != ")":
-                raise ValueError("a bracket is not closed")
-            return inner
-        if token.lstrip("-").isascii() and token.lstrip("-").isdigit() and len(token) < 10:
-            return int(token)
-        if token in keys:
-            return keys[token]
-        raise ValueError(f"{token!r} is neither a number nor a known parameter")
-
-    def products() -> Expr:
-        expr = atom()
-        while rest and rest[0] == "*":
-            rest.pop(0)
-            expr = ("*", expr, atom())
-        return expr
-
-    def sums() -> Expr:
-        expr = products()
-        while rest and rest[0] in "+-":
-            expr = (rest.pop(0), expr, products())
-        return expr
-
-    expr = sums()
-    if rest:
-        raise ValueError(f"unexpected {rest[0]!r}")
-    return expr
 
 
 # -------------------------------------------------------------------------------------------- symbols
@@ -226,7 +130,7 @@ class Words:
         ]
         if dag.modulus:
             sentences.append(f"All arithmetic is modulo {dag.modulus}.")
-        sentences += [f"How many {dag.names[k][1]}s does each {dag.names[k][0]} have?" for k in dag.asked]
+        sentences += [f"What is the number of {self._name(dag, k)}?" for k in dag.asked]
         return " ".join(sentences)
 
     def step(self, dag: Dag, key: str, letters: dict[str, str]) -> str:
@@ -276,66 +180,3 @@ class Words:
 
 
 RENDERINGS: dict[str, Rendering] = {"symbols": Symbols(), "words": Words()}
-
-
-# ---------------------------------------------------------------------------------------------- check
-
-
-def canonical(expr: Expr) -> object:
-    """The expression with sums and products flattened and sorted: equal for a + b and b + a."""
-    if not isinstance(expr, tuple):
-        return expr
-    op, left, right = expr[0], canonical(expr[1]), canonical(expr[2])
-    if op == "-":
-        return (op, left, right)
-    operands = [
-        o for side in (left, right) for o in (side[1:] if isinstance(side, tuple) and side[0] == op else (side,))
-    ]
-    return (op, *sorted(operands, key=repr))
-
-
-def follows(part: Expr, whole: Expr, modulus: int | None) -> bool:
-    """Whether ``part`` is ``whole`` (numbers only) with some of its operations carried out, and rightly."""
-    if isinstance(part, int):
-        return evaluate(part, {}, modulus) == evaluate(whole, {}, modulus)
-    if isinstance(part, str) or not isinstance(whole, tuple):
-        return False
-    return part[0] == whole[0] and follows(part[1], whole[1], modulus) and follows(part[2], whole[2], modulus)
-
-
-def check(text: str, dag: Dag, letters: dict[str, str], rendering: Rendering) -> Check:
-    """Verify every step of a solution, and that every asked parameter was solved.
-
-    A step holds if its parameter is in the problem and not solved yet, its first expression is the
-    problem's own definition (the order of a sum or product is free), all it refers to was solved before,
-    every further expression follows from the values put into the definition, and the value is the true one.
-    """
-    solved: set[str] = set()
-    steps = 0
-    try:
-        for step in rendering.read(text, dag, letters):
-            steps += 1
-            if error := _fault(step, dag, letters, solved):
-                return Check(steps, error)
-            solved.add(step.key)
-    except ValueError as error:
-        return Check(steps, str(error))
-    unsolved = [k for k in dag.asked if k not in solved]
-    return Check(steps, f"{letters[unsolved[0]]} was asked for but not solved" if unsolved else None)
-
-
-def _fault(step: Step, dag: Dag, letters: dict[str, str], solved: set[str]) -> str | None:
-    """What is wrong with a step, None if it holds."""
-    name, expr = letters[step.key], dag.exprs[step.key]
-    stated = step.chain[0] if step.chain else expr
-    worked = substitute(stated, dag.values)
-    missing = [letters[r] for r in references(expr) if r not in solved]
-    faults = (
-        (step.key in solved, f"{name} is solved twice"),
-        (canonical(stated) != canonical(expr), f"{name} is not defined that way"),
-        (not step.chain and not isinstance(expr, int), f"{name} is stated without being worked out"),
-        (bool(missing), f"{name} needs {', '.join(missing)}, not solved yet"),
-        (not all(follows(p, worked, dag.modulus) for p in step.chain[1:]), f"a calculation of {name} is wrong"),
-        (step.value != dag.values[step.key], f"the value of {name} is wrong"),
-    )
-    return next((message for bad, message in faults if bad), None)

@@ -1,0 +1,84 @@
+"""The checker of every step of a solution, for both renderings.
+
+A rendering reads the steps back from text; here each is held against the graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rlready.tasks.expression import substitute
+from rlready.tasks.graph import Dag, Expr, evaluate, references
+from rlready.tasks.render import Rendering, Step
+
+
+@dataclass(frozen=True)
+class Check:
+    """Verdict on a solution: ``error`` is None when every step holds, else what is wrong with the first bad one."""
+
+    steps: int
+    error: str | None
+
+    @property
+    def valid(self) -> bool:
+        return self.error is None
+
+
+def canonical(expr: Expr) -> object:
+    """The expression with sums and products flattened and sorted: equal for a + b and b + a."""
+    if not isinstance(expr, tuple):
+        return expr
+    op, left, right = expr[0], canonical(expr[1]), canonical(expr[2])
+    if op == "-":
+        return (op, left, right)
+    operands = [
+        o for side in (left, right) for o in (side[1:] if isinstance(side, tuple) and side[0] == op else (side,))
+    ]
+    return (op, *sorted(operands, key=repr))
+
+
+def follows(part: Expr, whole: Expr, modulus: int | None) -> bool:
+    """Whether ``part`` is ``whole`` (numbers only) with some of its operations carried out, and rightly."""
+    if isinstance(part, int):
+        return evaluate(part, {}, modulus) == evaluate(whole, {}, modulus)
+    if isinstance(part, str) or not isinstance(whole, tuple):
+        return False
+    return part[0] == whole[0] and follows(part[1], whole[1], modulus) and follows(part[2], whole[2], modulus)
+
+
+def check(text: str, dag: Dag, letters: dict[str, str], rendering: Rendering) -> Check:
+    """Verify every step of a solution, and that every asked parameter was solved.
+
+    A step holds if its parameter is in the problem and not solved yet, its first expression is the
+    problem's own definition (the order of a sum or product is free), all it refers to was solved before,
+    every further expression follows from the values put into the definition, and the value is the true one.
+    """
+    solved: set[str] = set()
+    steps = 0
+    try:
+        for step in rendering.read(text, dag, letters):
+            steps += 1
+            if error := _fault(step, dag, letters, solved):
+                return Check(steps, error)
+            solved.add(step.key)
+    except ValueError as error:
+        return Check(steps, str(error))
+    unsolved = [k for k in dag.asked if k not in solved]
+    return Check(steps, f"{letters[unsolved[0]]} was asked for but not solved" if unsolved else None)
+
+
+def _fault(step: Step, dag: Dag, letters: dict[str, str], solved: set[str]) -> str | None:
+    """What is wrong with a step, None if it holds."""
+    name, expr = letters[step.key], dag.exprs[step.key]
+    stated = step.chain[0] if step.chain else expr
+    worked = substitute(stated, dag.values)
+    missing = [letters[r] for r in references(expr) if r not in solved]
+    faults = (
+        (step.key in solved, f"{name} is solved twice"),
+        (canonical(stated) != canonical(expr), f"{name} is not defined that way"),
+        (not step.chain and not isinstance(expr, int), f"{name} is stated without being worked out"),
+        (bool(missing), f"{name} needs {', '.join(missing)}, not solved yet"),
+        (not all(follows(p, worked, dag.modulus) for p in step.chain[1:]), f"a calculation of {name} is wrong"),
+        (step.value != dag.values[step.key], f"the value of {name} is wrong"),
+    )
+    return next((message for bad, message in faults if bad), None)

@@ -1,0 +1,391 @@
+"""The engine: the same logits as the model, the same sample however it is drawn, and every budget from one trace."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rlready.engine import torch as torch_engine
+from rlready.engine.budget import Budget
+from rlready.engine.decoder import HFDecoder
+from rlready.engine.llama import LlamaDecoder, supports
+from rlready.engine.protocol import Request, forcing_for, requests_for
+from rlready.engine.sampling import draw, stream_key, uniforms
+from rlready.engine.torch import TorchEngine
+from rlready.errors import UserError
+from rlready.evaluate import cut
+from rlready.lm import LM
+from rlready.logprob import token_logprobs
+from rlready.records import Problem, Sample
+from rlready.tasks import Verdict
+from tiny import full_logits, tiny_lm, tiny_model
+
+LLAMA3_ROPE = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+BASE = {"rope_theta": 10_000.0, "original_max_position_embeddings": 16}
+
+FAST = {
+    "Llama": ("Llama", {}),
+    "Llama, tied, with biases": ("Llama", {"tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True}),
+    "Llama, one key head, head_dim 10": ("Llama", {"num_key_value_heads": 1, "head_dim": 10}),
+    "Llama, llama3 rope": ("Llama", {"rope_parameters": LLAMA3_ROPE | BASE}),
+    "Llama, yarn rope": ("Llama", {"rope_parameters": {"rope_type": "yarn", "factor": 8.0} | BASE}),
+    "Llama, linear rope": ("Llama", {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}}),
+    "Qwen2": ("Qwen2", {}),
+    "Qwen2, tied": ("Qwen2", {"tie_word_embeddings": True}),
+    "Qwen3, head_dim 10": ("Qwen3", {"head_dim": 10}),
+    "Qwen3, tied, with biases": ("Qwen3", {"head_dim": 10, "attention_bias": True, "tie_word_embeddings": True}),
+    "Mistral": ("Mistral", {"sliding_window": None}),
+}
+SLOW = {
+    "Mistral, sliding": ("Mistral", {"sliding_window": 5}),
+    "Qwen2, sliding": ("Qwen2", {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}),
+    "Gemma2, sliding": ("Gemma2", {"head_dim": 8, "sliding_window": 5}),
+    "Llama, dynamic rope": ("Llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}}),
+    "Llama, gelu": ("Llama", {"hidden_act": "gelu"}),
+    "GPT2": ("GPT2", {}),
+    "GPTNeoX": ("GPTNeoX", {}),
+}
+
+
+class Rows:
+    """A decoder beside the plain token lists it should stand for; every feeding compares the two."""
+
+    def __init__(self, decoder: type[HFDecoder | LlamaDecoder], model: Any, prompts: Sequence[list[int]]) -> None:
+        self.model, self.decoder = model, decoder(model, len(prompts))
+        self.rows: list[list[int]] = [[] for _ in prompts]
+        self.worst = 0.0
+        self.feed(prompts)
+
+    def feed(self, parts: Sequence[list[int]]) -> None:
+        width = max(map(len, parts))
+        ids = torch.full((len(parts), width), 7)
+        valid = torch.zeros(len(parts), width, dtype=torch.bool)
+        for i, part in enumerate(parts):
+            if part:
+                ids[i, -len(part) :], valid[i, -len(part) :] = torch.tensor(part), True
+            self.rows[i] += part
+        with torch.no_grad():
+            logits = self.decoder.extend(ids, valid)
+        fed = [i for i, part in enumerate(parts) if part]
+        difference = logits[fed] - full_logits(self.model, [self.rows[i] for i in fed])
+        self.worst = max(self.worst, difference.abs().max().item())
+
+    def select(self, rows: list[int]) -> None:
+        self.decoder.select(torch.tensor(rows))
+        self.rows = [list(self.rows[i]) for i in rows]
+
+    def forget(self, row: int, count: int) -> None:
+        self.decoder.forget(row, count)
+        del self.rows[row][-count:]
+
+
+def largest_difference(decoder: type[HFDecoder | LlamaDecoder], model: Any) -> float:
+    """Prefill with left padding, copy, steps, tokens taken back, uneven beginnings, compaction, growth."""
+    rng = random.Random(5)
+
+    def tokens(*lengths: int) -> list[list[int]]:
+        return [[rng.randrange(3, 50) for _ in range(n)] for n in lengths]
+
+    rows = Rows(decoder, model, tokens(1, 7, 4))
+    rows.select([0, 1, 1, 2, 2, 0])
+    rows.feed(tokens(0, 3, 1, 2, 0, 5))
+    for _ in range(3):
+        rows.feed(tokens(1, 1, 1, 1, 1, 1))
+    rows.forget(1, 2)
+    rows.forget(5, 1)
+    rows.feed(tokens(1, 1, 1, 1, 1, 1))
+    rows.forget(1, 3)
+    rows.feed(tokens(1, 1, 1, 1, 1, 1))
+    rows.select([5, 1, 0])
+    rows.feed(tokens(35, 2, 9))
+    rows.feed(tokens(1, 1, 1))
+    return rows.worst
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_the_fast_decoder_equals_the_model(name: str) -> None:
+    family, changes = FAST[name]
+    model = tiny_model(family, 1, **changes)
+    assert supports(model)
+    assert largest_difference(LlamaDecoder, model) <= 1e-5
+
+
+@pytest.mark.parametrize("name", ["Llama", "Qwen3, head_dim 10", *SLOW])
+def test_the_hugging_face_decoder_equals_the_model(name: str) -> None:
+    family, changes = (FAST | SLOW)[name]
+    model = tiny_model(family, 1, **changes)
+    assert supports(model) == (name in FAST)
+    assert largest_difference(HFDecoder, model) <= 1e-5
+
+
+def test_what_the_fast_decoder_does_not_know_goes_to_the_other() -> None:
+    lm = tiny_lm(family="Mistral", sliding_window=5)
+    assert TorchEngine(lm, forcing_for(lm)).decoder is HFDecoder
+    adapted = tiny_lm()
+    assert TorchEngine(adapted, forcing_for(adapted)).decoder is LlamaDecoder
+    assert TorchEngine(adapted, forcing_for(adapted), fast=False).decoder is HFDecoder
+    adapted.model.model.layers[0].self_attn.q_proj = torch.nn.Sequential(adapted.model.model.layers[0].self_attn.q_proj)
+    assert not supports(adapted.model)
+
+
+# ----------------------------------------------------------------------------- one sample, however it is drawn
+
+
+def problems(n: int) -> list[Problem]:
+    rng = random.Random(2)
+    return [Problem(f"p{i}", "".join(rng.choices("0123456789+ab", k=1 + i % 9)), "1") for i in range(n)]
+
+
+def first_difference(a: Sample, b: Sample) -> int | None:
+    if np.array_equal(a.tokens, b.tokens):
+        return None
+    both = min(len(a.tokens), len(b.tokens))
+    return next((i for i in range(both) if a.tokens[i] != b.tokens[i]), both)
+
+
+def boundary(lm: LM, request: Request, tokens: Sequence[int], temperature: float, seed: int) -> float:
+    """How far the uniform number of the draw after ``tokens`` lies from the nearest boundary of the CDF."""
+    logits = full_logits(lm.model, [[*request.prompt_ids, *tokens]])[0]
+    cdf = torch.softmax(logits.double() / temperature, -1).cumsum(-1)
+    key = np.array([stream_key(seed, request.problem_id, request.sample_id)], dtype=np.uint64)
+    return float((cdf - uniforms(key, np.array([len(tokens)], dtype=np.uint64))[0]).abs().min())
+
+
+def differing(
+    lm: LM, requests: Sequence[Request], a: Sequence[Sample], b: Sequence[Sample], temperature: float, seed: int
+) -> int:
+    """How many samples differ; fails unless each differs for a draw on a boundary and all else agrees."""
+    count = 0
+    for request, one, other in zip(requests, a, b, strict=True):
+        assert (one.problem_id, one.sample_id) == (other.problem_id, other.sample_id)
+        at = first_difference(one, other)
+        if at is not None:
+            assert boundary(lm, request, one.tokens[:at].tolist(), temperature, seed) < 1e-5
+            count += 1
+            continue
+        np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-4)
+        assert facts(one) == facts(other)
+    return count
+
+
+def facts(sample: Sample) -> dict[str, Any]:
+    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(sample).items() if k != "logprobs"}
+
+
+def test_a_sample_is_the_same_however_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    lm = tiny_lm(seed=3)
+    requests = requests_for(lm, problems(32), 8, Budget(40, 12))
+    order = random.Random(0).sample(range(256), 256)
+
+    def sample(some: Sequence[Request], **engine: Any) -> list[Sample]:
+        return TorchEngine(lm, forcing_for(lm), **engine).sample(some, temperature=0.9, seed=11)
+
+    together = sample(requests)
+    assert len({len(s.tokens) for s in together}) > 20
+    assert len({s.tokens.tobytes() for s in together}) > 250
+    shuffled = sample([requests[i] for i in order])
+    others = {
+        "shuffled": [shuffled[order.index(i)] for i in range(256)],
+        "batches of 7": sample(requests, rows=7),
+        "Hugging Face decoder": sample(requests, fast=False),
+    }
+    monkeypatch.setattr(torch_engine, "KEEP", 0.0)
+    others["without compaction"] = sample(requests)
+    total, different = 0, 0
+    for other in others.values():
+        different += differing(lm, requests, together, other, 0.9, 11)
+        total += len(other)
+    few = range(0, 256, 7)
+    alone = [sample([requests[i]])[0] for i in few]
+    different += differing(lm, [requests[i] for i in few], [together[i] for i in few], alone, 0.9, 11)
+    assert total > 1000
+    assert different <= 0.001 * total
+
+
+class Parity:
+    """A task that believes what it is told about by chance."""
+
+    source, description, licence = "parity", "Whether the answer's length is even.", None
+
+    def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
+        return Verdict(len(answer) % 2 == 0)
+
+
+@pytest.mark.parametrize("extensions", [0, 2])
+@pytest.mark.parametrize("template", ["opens", "knows"])
+@pytest.mark.parametrize("one_token", [True, False])
+def test_every_budget_from_one_trace(one_token: bool, template: str, extensions: int) -> None:
+    """``cut`` equals a separate run at every budget, whatever the delimiter and whoever opens the thought."""
+    lm = tiny_lm(one_token=one_token, template=template, seed=4)
+    some = problems(12)
+    budgets = [Budget(cap, 5, extensions) for cap in (3, 9, 17, 33)]
+    engine = TorchEngine(lm, forcing_for(lm, "Wait" if extensions else ""), rows=64)
+    found = cut(engine, lm, Parity(), some, budgets, samples=5, temperature=1.1, seed=1)  # type: ignore[arg-type]
+    assert {s.cap for b in budgets for g in found[b] for s in g.samples} == {3, 9, 17, 33}
+    kinds = set()
+    for budget in budgets:
+        requests = requests_for(lm, some, 5, budget)
+        assert lm.decode(requests[0].prompt_ids).endswith("<think>")
+        alone = engine.sample(requests, temperature=1.1, seed=1)
+        cuts = [replace(s, correct=None, reward=None) for g in found[budget] for s in g.samples]
+        assert differing(lm, requests, cuts, alone, 1.1, 1) <= 1
+        kinds |= {(s.truncated, s.forced_close, s.extensions > 0) for s in alone}
+    endings = {(True, True), (False, True), (False, False)}
+    assert kinds >= {(*e, extended) for e in endings for extended in ((False, True) if extensions else (False,))}
+
+
+@pytest.mark.parametrize("one_token", [True, False])
+def test_log_probabilities_are_those_of_training(one_token: bool) -> None:
+    """At every token that the policy chose, also right after an extension; none at a forced one."""
+    lm = tiny_lm(one_token=one_token, family="Qwen3", seed=5)
+    requests = requests_for(lm, problems(8), 6, Budget(20, 6, 1))
+    samples = TorchEngine(lm, forcing_for(lm, "Wait")).sample(requests, temperature=0.8, seed=0)
+    assert any(s.extensions for s in samples)
+    assert any(s.forced_close for s in samples)
+    rows = [[*r.prompt_ids, *s.tokens.tolist()] for r, s in zip(requests, samples, strict=True)]
+    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+    chosen = torch.zeros(ids.shape, dtype=torch.bool)
+    for i, (row, sample) in enumerate(zip(rows, samples, strict=True)):
+        ids[i, : len(row)] = torch.tensor(row)
+        chosen[i, len(row) - len(sample.tokens) : len(row)] = torch.tensor(sample.mask.astype(bool))
+    with torch.no_grad():
+        expected, _ = token_logprobs(lm.model, ids, chosen, temperature=0.8)
+    got = np.concatenate([s.logprobs[s.mask == 1] for s in samples])
+    np.testing.assert_allclose(got, expected.numpy(), atol=1e-4)
+    assert not any(s.logprobs[s.mask == 0].any() for s in samples)
+
+
+def test_greedy_takes_the_most_likely_token() -> None:
+    lm = tiny_lm(seed=6)
+    request = requests_for(lm, problems(1), 1, Budget(12, 6))[0]
+    sample = TorchEngine(lm, forcing_for(lm)).sample([request], temperature=0, seed=0)[0]
+    row = list(request.prompt_ids)
+    for token, chosen in zip(sample.tokens.tolist(), sample.mask.tolist(), strict=True):
+        assert not chosen or token == full_logits(lm.model, [row])[0].argmax()
+        row.append(token)
+
+
+# ---------------------------------------------------------------------------------------------------- randomness
+
+
+def test_draws_follow_the_softmax() -> None:
+    logits = torch.tensor([[2.0, 0.0, -1.0, float("-inf"), 1.0, 0.5, -3.0, 0.0]])
+    n = 40_000
+    keys = np.array([stream_key(0, f"p{i // 200}", i % 200) for i in range(n)], dtype=np.uint64)
+    by_key = uniforms(keys, np.full(n, 3, dtype=np.uint64))
+    by_position = uniforms(np.repeat(keys[:1], n), np.arange(n, dtype=np.uint64))
+    for temperature in (1.0, 0.6):
+        expected = torch.softmax(logits[0].double() / temperature, -1)
+        for u in (by_key, by_position):
+            tokens, logprobs = draw(logits.expand(n, -1), temperature, u)
+            counts = torch.bincount(tokens, minlength=8).double()
+            possible = expected > 0
+            chi2 = ((counts - n * expected)[possible] ** 2 / (n * expected[possible])).sum()
+            assert chi2 < 22.5  # 99.9 % of 6 degrees of freedom
+            assert counts[3] == 0
+            torch.testing.assert_close(logprobs.double(), expected.log()[tokens], atol=1e-5, rtol=0)
+
+
+def test_a_banned_token_is_never_drawn_and_its_share_goes_to_the_others() -> None:
+    logits = torch.tensor([[1.0, 3.0, 0.0, 0.5], [1.0, 3.0, 0.0, 0.5]])
+    n = 10_000
+    u = uniforms(np.arange(2 * n, dtype=np.uint64) << np.uint64(7), np.zeros(2 * n, dtype=np.uint64))
+    banned = dict.fromkeys(range(0, 2 * n, 2), frozenset({1}))
+    tokens, logprobs = draw(logits.repeat(n, 1), 1.0, u, banned)
+    assert not (tokens[::2] == 1).any()
+    share = torch.bincount(tokens[::2], minlength=4) / n
+    expected = torch.softmax(logits[0].masked_fill(torch.tensor([False, True, False, False]), -torch.inf), -1)
+    torch.testing.assert_close(share, expected, atol=0.02, rtol=0)
+    assert (torch.bincount(tokens[1::2], minlength=4) / n)[1] > 0.7
+    torch.testing.assert_close(logprobs, torch.log_softmax(logits[0], -1)[tokens])  # the policy's own
+    assert draw(logits, 0.0, u[:2], {0: {1}})[0].tolist() == [0, 1]
+
+
+def test_every_draw_has_its_own_number() -> None:
+    keys = {stream_key(seed, p, i) for seed in range(3) for p in ("a", "b", "a1") for i in range(40)}
+    assert len(keys) == 360
+    assert stream_key(1, "1", 11) != stream_key(1, "11", 1) != stream_key(11, "1", 1)
+    array = np.array(sorted(keys), dtype=np.uint64)
+    grid = np.stack([uniforms(array, np.full(360, t, dtype=np.uint64)) for t in range(100)])
+    assert grid.min() >= 0
+    assert grid.max() < 1
+    assert len(np.unique(grid)) == grid.size
+    centred = grid - 0.5
+    for shift in ((1, 0), (0, 1), (1, 1)):  # neither neighbours in position nor in key go together
+        other = np.roll(centred, shift, (0, 1))
+        assert abs(float((centred * other).mean()) * 12) < 4 / grid.size**0.5
+    top = np.array([np.iinfo(np.uint64).max], dtype=np.uint64)
+    assert 0 <= uniforms(top, top)[0] < 1
+
+
+# ------------------------------------------------------------------------------------------ requests and prompts
+
+
+def test_a_prompt_is_encoded_once_per_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    class Spy(LlamaDecoder):
+        def extend(self, ids_BM: torch.Tensor, valid_BM: torch.Tensor) -> torch.Tensor:
+            calls.append(int(valid_BM.sum()))
+            return super().extend(ids_BM, valid_BM)
+
+    lm = tiny_lm()
+    requests = requests_for(lm, problems(3), 8, Budget(6, 3))
+    engine = TorchEngine(lm, forcing_for(lm))
+    monkeypatch.setattr(engine, "decoder", Spy)
+    steps: list[int] = []
+    samples = engine.sample(requests, temperature=1.0, seed=0, on_tokens=steps.append)
+    assert calls[0] == sum(len(r.prompt_ids) for r in requests[::8])
+    assert max(calls[1:]) <= 24
+    # finished rows are dropped, so little more is decoded than kept
+    assert sum(calls[1:]) <= 1.25 * sum(len(s.tokens) for s in samples)
+    assert len(steps) == len(calls) - 1
+
+
+def test_samples_come_back_in_the_order_of_the_requests() -> None:
+    lm = tiny_lm()
+    requests = requests_for(lm, problems(9), 3, Budget(6, 3))
+    requests = random.Random(1).sample(requests, len(requests))
+    samples = TorchEngine(lm, forcing_for(lm), rows=5).sample(requests, temperature=1.0, seed=0)
+    assert [(s.problem_id, s.sample_id) for s in samples] == [(r.problem_id, r.sample_id) for r in requests]
+    assert all(s.text == lm.decode(s.tokens.tolist()) for s in samples)
+    assert TorchEngine(lm, forcing_for(lm)).sample([], temperature=1.0, seed=0) == []
+
+
+def test_what_exceeds_the_context_is_refused() -> None:
+    lm = tiny_lm(max_position_embeddings=32)
+    problem = [Problem("long", "1" * 8, "1")]
+    room = 32 - len(lm.prompt_ids("1" * 8, think=True)) - len(lm.close_ids) - 4
+    request = requests_for(lm, problem, 1, Budget(room, 4))[0]
+    never = TorchEngine(lm, forcing_for(lm)).sample([request], temperature=0, seed=0)[0]
+    assert len(request.prompt_ids) + len(never.tokens) <= 32
+    with pytest.raises(UserError, match="more than the context of 32"):
+        requests_for(lm, problem, 1, Budget(room + 1, 4))
+
+
+def test_a_budget_needs_delimiters() -> None:
+    lm = tiny_lm(template="plain")
+    with pytest.raises(UserError, match="no thought delimiters"):
+        requests_for(lm, problems(1), 1, Budget(5, 5))
+    natural = requests_for(lm, problems(1), 1, Budget(None, 5))
+    assert TorchEngine(lm, forcing_for(lm)).sample(natural, temperature=1.0, seed=0)[0].answer <= 5
+
+
+@pytest.mark.parametrize("extension", ["Wait</think>", "Wait <", "so</thi"])
+def test_an_extension_must_not_close_the_thought(extension: str) -> None:
+    with pytest.raises(UserError, match="delimiter"):
+        forcing_for(tiny_lm(), extension)
+
+
+def test_broken_weights_stop_the_run() -> None:
+    lm = tiny_lm()
+    with torch.no_grad():
+        lm.model.model.norm.weight[0] = float("nan")
+    with pytest.raises(UserError, match="not finite"):
+        TorchEngine(lm, forcing_for(lm)).sample(requests_for(lm, problems(1), 2, Budget(5, 5)), temperature=1.0, seed=0)

@@ -1,0 +1,151 @@
+"""The stages after training, and the whole road, on the embedded model in miniature."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rlready.config import DemoConfig, EvaluateConfig, ReadinessConfig
+from rlready.demo import Sizes, demo
+from rlready.errors import UserError
+from rlready.evaluate import evaluate
+from rlready.readiness.readiness import powers, readiness
+from rlready.show import show
+from rlready.store import read_table
+
+SMALL = Sizes(
+    rows=60,
+    heldout=8,
+    ready_problems=4,
+    ready_samples=8,
+    rl_steps=2,
+    rl_heldout=4,
+    eval_every=1,
+    prompts=2,
+    group=4,
+    test=6,
+    test_samples=2,
+)
+EASY = "dagmath?ops=2&split=all&n=6&seed=1"
+
+
+def without_times(value: object) -> object:
+    if isinstance(value, dict):
+        return {k: without_times(v) for k, v in value.items() if k not in {"seconds", "stages"}}
+    return [without_times(v) for v in value] if isinstance(value, list) else value
+
+
+def test_the_whole_road(tmp_path: Path) -> None:
+    """Every figure the report promises exists, the page stands alone, and the same seed gives the same bytes."""
+    result = demo(DemoConfig(seed=3), tmp_path / "a", SMALL)
+    assert len(result["checkpoints"]) >= 4
+    assert sum(c["picked"] for c in result["checkpoints"]) == 1
+    assert len(result["budgets"]) == 5
+    for model in ("base", "sft", "rl"):
+        assert set(result[model]["accuracy"]) >= {"value", "low", "high", "n"}
+        lengths = [row[model]["thinking_tokens"]["value"] for row in result["budgets"]]
+        assert lengths == sorted(lengths)
+        assert all(row[model]["thinking_tokens"]["value"] <= row["budget"] for row in result["budgets"])
+    assert result["rl_minus_sft"]["value"] == pytest.approx(
+        result["rl"]["accuracy"]["value"] - result["sft"]["accuracy"]["value"]
+    )
+    page = (tmp_path / "a" / "report.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    again = demo(DemoConfig(seed=3), tmp_path / "b", SMALL)
+    assert json.dumps(without_times(again)) == json.dumps(without_times(result))
+    assert show([tmp_path / "a"])["runs"]
+
+
+def test_evaluate_pairs_models_and_budgets(tmp_path: Path) -> None:
+    """All samples are kept; a budget that cuts nothing changes nothing; a natural run forces nothing."""
+    config = EvaluateConfig(problems=EASY, budgets=(4, 64, 80), samples=3)
+    result = evaluate(config, tmp_path / "forced")
+    rows = read_table(tmp_path / "forced" / "parts" / "0.parquet")
+    assert len(rows) == 6 * 3 * 3
+    assert all(row["thinking"] <= row["cap"] for row in rows)
+    assert result["budgets"][0]["embedded"]["truncated"]["value"] > 0.5
+    whole, larger = result["budgets"][1]["embedded"], result["budgets"][2]["embedded"]
+    assert whole["truncated"]["value"] == 0
+    assert whole["accuracy"] == larger["accuracy"]
+    natural = evaluate(replace(config, natural=True), tmp_path / "natural")
+    assert natural["budgets"][0]["budget"] is None
+    assert all(all(row["mask"]) for row in read_table(tmp_path / "natural" / "parts" / "0.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"budgets": (8, 8)}, "repeat"),
+        ({"budgets": (0, 8)}, "at least 1"),
+        ({"budgets": ()}, "no budgets"),
+        ({"models": ("embedded", "embedded")}, "twice"),
+        ({"budgets": (4000,)}, "context"),
+        ({"models": ("no/such/folder/here",)}, "no such folder"),
+        ({"problems": "missing.jsonl"}, "missing.jsonl"),
+    ],
+)
+def test_evaluate_refuses(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    """Each in one line that names what is wrong."""
+    config = replace(EvaluateConfig(problems=EASY, budgets=(8,)), **change)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=message) as caught:
+        evaluate(config, tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_readiness_measures_and_resumes(tmp_path: Path, embedded_copy: str) -> None:
+    """Two copies of one model cannot be told apart; a killed run keeps the checkpoints it had measured."""
+    config = ReadinessConfig(
+        checkpoints=("embedded", embedded_copy), heldout=EASY, problems=EASY, samples=4, group=4, budget=64
+    )
+    result = readiness(config, tmp_path / "whole")
+    assert "cannot be told apart" in result["verdict"]
+    first, second = result["checkpoints"]
+    assert first["pass"] == second["pass"]
+    assert first["heldout_loss"] == second["heldout_loss"]
+    assert first["pass"]["4"]["value"] >= first["pass"]["1"]["value"]
+    assert first["never"]["value"] + first["sometimes"]["value"] + first["always"]["value"] == pytest.approx(1)
+
+    part = tmp_path / "whole" / "parts" / "0.json"
+    record = json.loads((tmp_path / "whole" / "record.json").read_text())
+    (tmp_path / "whole" / "record.json").write_text(json.dumps(record | {"status": "interrupted"}))
+    (tmp_path / "whole" / "parts" / "1.json").unlink()
+    before = part.stat().st_mtime_ns
+    assert readiness(config, tmp_path / "whole") == result
+    assert part.stat().st_mtime_ns == before
+
+
+def test_checkpoints_of_two_tokenizers_are_refused(tmp_path: Path, embedded_copy: str) -> None:
+    """Their losses and samples are not comparable."""
+    path = Path(embedded_copy) / "tokenizer.json"
+    path.write_text(path.read_text().replace('"wait"', '"hold"'))
+    config = ReadinessConfig(checkpoints=("embedded", embedded_copy), heldout="", problems=EASY, samples=2, group=2)
+    with pytest.raises(UserError, match="different vocabularies"):
+        readiness(config, tmp_path / "run")
+
+
+@pytest.fixture
+def embedded_copy(tmp_path: Path) -> str:
+    import shutil
+
+    from rlready.lm import embedded_folder
+
+    shutil.copytree(embedded_folder(), tmp_path / "copy")
+    return str(tmp_path / "copy")
+
+
+def test_a_checkpoint_without_tokenizer_is_refused(tmp_path: Path, embedded_copy: str) -> None:
+    """The line says what is missing and how to mend it."""
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (Path(embedded_copy) / name).unlink()
+    with pytest.raises(UserError, match="no tokenizer"):
+        evaluate(EvaluateConfig(models=(embedded_copy,), problems=EASY, budgets=(8,)), tmp_path / "run")
+
+
+def test_powers() -> None:
+    """Doublings, and the last k whatever it is."""
+    assert powers(8) == [1, 2, 4, 8]
+    assert powers(12) == [1, 2, 4, 8, 12]
+    assert powers(1) == [1]
