@@ -122,6 +122,7 @@ FORCINGS = st.builds(
 )
 SHARES = st.sampled_from([0.0, 0.02, 0.1, 0.3, 1.0])
 POLICIES = st.builds(Policy, st.integers(0, 2**32), SHARES, SHARES, st.sampled_from([0.0, 0.5, 0.9, 1.0]))
+LARGE = st.builds(Budget, thinking=st.integers(10, 24), answer=st.integers(1, 6), extensions=st.integers(0, 3))
 BUDGETS = st.builds(Budget, thinking=st.integers(1, 24), answer=st.integers(1, 6), extensions=st.integers(0, 3))
 
 
@@ -169,7 +170,7 @@ def check(sample: Sample, budget: Budget, by: Forcing, policy: Policy) -> None:
 def test_every_sample_keeps_its_budget_and_its_accounts() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=2000, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=1200, deadline=None, derandomize=True, database=None)
     @given(BUDGETS, FORCINGS, POLICIES)
     def holds(budget: Budget, by: Forcing, policy: Policy) -> None:
         machine = Machine(budget, by)
@@ -193,8 +194,8 @@ def test_a_cut_trace_equals_a_separate_run() -> None:
     """At every smaller cap: tokens, mask, log-probabilities, counters and flags; at the same cap the same sample."""
     cases: Counter[str] = Counter()
 
-    @settings(max_examples=1500, deadline=None, derandomize=True, database=None)
-    @given(BUDGETS, FORCINGS, POLICIES)
+    @settings(max_examples=750, deadline=None, derandomize=True, database=None)
+    @given(LARGE, FORCINGS, POLICIES)
     def holds(largest: Budget, by: Forcing, policy: Policy) -> None:
         trace = run(largest, by, policy)
         assert facts(cut(largest, by, policy, trace)) == facts(trace)
@@ -211,7 +212,7 @@ def test_a_cut_trace_equals_a_separate_run() -> None:
     assert min(cases.values()) > 50, cases
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True, database=None)
+@settings(max_examples=600, deadline=None, derandomize=True, database=None)
 @given(BUDGETS | st.builds(Budget, thinking=st.none(), answer=st.integers(1, 20)), BUDGETS, FORCINGS, POLICIES)
 def test_any_trace_is_a_safe_beginning(one: Budget, other: Budget, by: Forcing, policy: Policy) -> None:
     """Other answer caps, more extensions, a larger cap, no cap: what the trace cannot tell is drawn again."""
@@ -220,10 +221,16 @@ def test_any_trace_is_a_safe_beginning(one: Budget, other: Budget, by: Forcing, 
 
 
 def test_a_natural_run_is_left_alone() -> None:
-    sample = run(Budget(None, 12), forcing(), Policy(seed=1, end=0.0, begin=0.3, go_on=0.9))
+    by, policy = forcing(), Policy(seed=1, end=0.0, begin=0.3, go_on=0.9)
+    sample = run(Budget(None, 12), by, policy)
     assert (sample.thinking, sample.answer, sample.finish) == (0, 12, "length")
     assert not sample.forced_close
     assert all(sample.mask)
+    # its prompt opens no thought, so nothing of it can begin a run with a budget, nor the other way round
+    for budget, trace in ((Budget(5, 5), sample), (Budget(None, 5), run(Budget(5, 5), by, policy))):
+        machine = Machine(budget, by)
+        assert not machine.replay(trace)
+        assert not machine.tokens
 
 
 @dataclass

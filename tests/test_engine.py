@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,6 +52,15 @@ SLOW = {
     "GPT2": ("GPT2", {}),
     "GPTNeoX": ("GPTNeoX", {}),
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Models this small only lose by a second thread, most of all on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 class Rows:
@@ -180,7 +190,7 @@ def facts(sample: Sample) -> dict[str, Any]:
 
 def test_a_sample_is_the_same_however_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     lm = tiny_lm(seed=3)
-    requests = requests_for(lm, problems(32), 8, Budget(40, 12))
+    requests = requests_for(lm, problems(32), 8, Budget(30, 10))
     order = random.Random(0).sample(range(256), 256)
 
     def sample(some: Sequence[Request], **engine: Any) -> list[Sample]:
@@ -200,8 +210,8 @@ def test_a_sample_is_the_same_however_it_is_drawn(monkeypatch: pytest.MonkeyPatc
     total, different = 0, 0
     for other in others.values():
         different += differing(lm, requests, together, other, 0.9, 11)
-        total += len(other)
-    few = range(0, 256, 7)
+        total += 256
+    few = range(0, 256, 16)
     alone = [sample([requests[i]])[0] for i in few]
     different += differing(lm, [requests[i] for i in few], [together[i] for i in few], alone, 0.9, 11)
     assert total > 1000
@@ -236,6 +246,10 @@ def test_every_budget_from_one_trace(one_token: bool, template: str, extensions:
         cuts = [replace(s, correct=None, reward=None) for g in found[budget] for s in g.samples]
         assert differing(lm, requests, cuts, alone, 1.1, 1) <= 1
         kinds |= {(s.truncated, s.forced_close, s.extensions > 0) for s in alone}
+        for sample in alone:  # no stop is drawn right after an extension: neither a second one nor the end follows
+            thought = "".join(map(str, sample.mask[: sample.thinking].tolist()))
+            assert {len(forced) for forced in re.findall("0+", thought)} <= {len("Wait")}
+            assert not thought.endswith("0")
     endings = {(True, True), (False, True), (False, False)}
     assert kinds >= {(*e, extended) for e in endings for extended in ((False, True) if extensions else (False,))}
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 T = TypeVar("T")
 Algorithm = Literal["grpo", "dr_grpo", "rloo", "dapo"]
 
-DEMO_TASK = "dagmath?ops=8&asked=3"
+DEMO_TASK = "dagmath?ops=5&asked=3"
 
 
 def option(default: T, text: str) -> T:
@@ -36,7 +36,7 @@ class SFTConfig:
     warmup: float = option(0.05, "share of the steps spent warming up")
     weight_decay: float = option(0.0, "AdamW weight decay")
     clip: float = option(1.0, "largest gradient norm")
-    batch_tokens: int = option(8192, "tokens (prompt and response) per optimiser step")
+    batch_tokens: int = option(2048, "tokens (prompt and response) per optimiser step")
     micro_tokens: int = option(16384, "tokens per forward pass, padding included; bounds memory")
     save_every: float = option(0.5, "epochs between checkpoints")
     seed: int = option(0, "seed of the order of rows")
@@ -56,14 +56,15 @@ class RLConfig:
     prompts: int = option(16, "problems per step")
     group: int = option(16, "rollouts per problem")
     updates: int = option(1, "optimiser steps per rollout batch; above 1 the ratio is clipped")
-    lr: float = option(3e-4, "learning rate, constant after a short warm-up")
+    lr: float = option(5e-4, "learning rate, constant after a short warm-up")
     weight_decay: float = option(0.0, "AdamW weight decay")
     clip: float = option(1.0, "largest gradient norm")
     clip_low: float = option(0.2, "ratio clip below 1")
     clip_high: float = option(0.0, "ratio clip above 1; 0 takes the algorithm's own, 0.28 for dapo, else 0.2")
     kl: float = option(0.0, "weight of the KL penalty to the starting checkpoint; 0 keeps no second model")
+    brevity: float = option(0.0, "share of the reward that length can take from a right answer (Arora & Zanette)")
     temperature: float = option(1.0, "sampling temperature of rollouts")
-    budget: int = option(96, "most thinking tokens in a rollout; the thought is closed there, unlearned")
+    budget: int = option(64, "most thinking tokens in a rollout; the thought is closed there, unlearned")
     answer_cap: int = option(16, "most tokens after the thought")
     micro_tokens: int = option(16384, "tokens per forward pass, padding included; bounds memory")
     eval_every: int = option(10, "steps between evaluations on the held-out problems")
@@ -80,7 +81,7 @@ class EvaluateConfig:
 
     models: tuple[str, ...] = option(("embedded",), "checkpoints to compare")
     problems: str = option(DEMO_TASK + "&split=test&n=200&seed=5", "problems (a task source)")
-    budgets: tuple[int, ...] = option((24, 40, 56, 72, 96), "thinking budgets in tokens")
+    budgets: tuple[int, ...] = option((16, 28, 40, 52, 64), "thinking budgets in tokens")
     samples: int = option(4, "samples per problem")
     temperature: float = option(1.0, "sampling temperature; 0 is greedy")
     answer_cap: int = option(16, "most tokens after the thought")
@@ -101,7 +102,7 @@ class ReadinessConfig:
     problems: str = option(DEMO_TASK + "&split=train&n=64&seed=6", "problems to sample (a task source)")
     samples: int = option(64, "samples per problem")
     temperature: float = option(1.0, "sampling temperature")
-    budget: int = option(96, "most thinking tokens")
+    budget: int = option(64, "most thinking tokens")
     answer_cap: int = option(16, "most tokens after the thought")
     group: int = option(16, "group size planned for RL, for the share of mixed groups")
     seed: int = option(0, "seed of the samples")

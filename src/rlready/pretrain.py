@@ -259,14 +259,14 @@ def pretrain(config: PretrainConfig) -> None:
     out.mkdir(parents=True, exist_ok=True)
     model = build_model(config, len(vocabulary()))
     optimizers = optimizers_of(model, config)
-    step, seconds, tokens = 0, 0.0, 0
+    step, seconds = 0, 0.0
     state = out / "state.pt"
     if state.exists():
         saved = torch.load(state, weights_only=True)
         model.load_state_dict(saved["model"])
         for optimizer, values in zip(optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(values)
-        step, seconds, tokens = saved["step"], saved["seconds"], saved["tokens"]
+        step, seconds = saved["step"], saved["seconds"]
     rng = random.Random(f"pretrain-eval:{config.seed}")
     held = [encode(*example(*STAGES[-1][2:], rng)) for _ in range(256)]
     loader = DataLoader(Problems(config, step), batch_size=None, collate_fn=collate, num_workers=1, prefetch_factor=32)
@@ -284,25 +284,24 @@ def pretrain(config: PretrainConfig) -> None:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         step += 1
-        tokens += int((ids_BL > 0).sum())
         if not math.isfinite(loss.item()):
             raise SystemExit(f"step {step}: the loss is not finite")
         if step % config.save_every == 0 or step == config.steps:
             line = {"step": step, "loss": round(loss.item(), 4), **abilities(model, held)}
-            line |= {"tokens": tokens, "seconds": round(time.time() - begun)}
+            line["seconds"] = round(time.time() - begun)
             append_line(out / "log.jsonl", line)
             print(line, flush=True)
             model.save_pretrained(out / "model")
             build_tokenizer().save_pretrained(out / "model")
             optimizer_states = [o.state_dict() for o in optimizers]
-            facts = {"step": step, "seconds": time.time() - begun, "tokens": tokens}
+            facts = {"step": step, "seconds": time.time() - begun}
             torch.save({"model": model.state_dict(), "optimizers": optimizer_states, **facts}, state)
     record = {
         "command": "python -m rlready.pretrain",
         "config": asdict(config),
         "stages": STAGES,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "tokens": tokens,
+        "sequences": step * config.batch,
         "seconds": round(time.time() - begun),
         "revision": revision(),
         "machine": host(),

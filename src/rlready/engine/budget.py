@@ -187,7 +187,7 @@ class Machine:
         """
         cap, larger = self.budget.thinking, trace.cap
         if (cap is None) != (larger is None) or (cap and larger and larger < cap):
-            return False  # nothing to be learned from it
+            return False  # after another prompt, or closed too early
         chosen, logprobs = trace.mask.tolist(), trace.logprobs.tolist()
         for at, token in enumerate(trace.tokens.tolist()):
             if self.done or len(self.tokens) < at:  # something that the trace kept was taken back

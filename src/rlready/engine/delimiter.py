@@ -14,7 +14,7 @@ from rlready.errors import UserError
 class Delimiter:
     """Recognises the end of a thought by token id where it is one token, else by decoded text.
 
-    ``decode`` maps token ids to text; ``vocabulary`` all tokens' texts, to know which tokens can complete the
+    ``decode`` maps token ids to text; ``pieces`` are all tokens' texts, to know which tokens can complete the
     delimiter and which can begin it.
     """
 
@@ -41,10 +41,8 @@ class Delimiter:
         if self.single is not None:
             return 1
         for n in range(1, min(len(tokens), 2 * len(self.text)) + 1):
-            text = self.decode(tokens[-n:])
-            if self.text in text:
-                # complete only now: the delimiter must not have stood there before the last token
-                return n if self.text not in self.decode(tokens[-n:-1]) else 0
+            if self.text in self.decode(tokens[-n:]):
+                return n
         return 0
 
     def pending(self, tokens: Sequence[int]) -> bool:

@@ -21,7 +21,7 @@ from rlready.errors import UserError
 from rlready.records import Problem, Row
 from rlready.tasks.baseline import guess_pass_at_k
 from rlready.tasks.dagmath import PATIENCE, DagConfig, stream
-from rlready.tasks.graph import Dag, Expr, topological_order
+from rlready.tasks.graph import Dag, Expr, references, topological_order
 from rlready.tasks.protocol import Verdict
 from rlready.tasks.render import LETTERS, RENDERINGS, assign_letters
 from rlready.tasks.source import Source, canonical, fill
@@ -38,12 +38,15 @@ class DagOptions(DagConfig):
 
     rendering: Literal["symbols", "words"] = "symbols"
     strict: bool = False
+    detours: float = 0.0
     split: Literal["train", "test", "all"] = "train"
     n: int = 200
     seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 <= self.detours <= 1:
+            raise ValueError(f"detours is a probability, got {self.detours}")
         most, alphabet = self.ops[1] + self.redundant[1] + 1, ALPHABETS[self.rendering]
         if most > len(alphabet):
             raise ValueError(f"up to {most} parameters, but {self.rendering} has only {len(alphabet)} variable names")
@@ -169,9 +172,23 @@ class DagTask:
             name = f"dag-{o.split}-{o.seed}-{len(seen):06d}"
             seen.add(prompt)
             answer = self.rendering.answer(dag, letters)
-            order = topological_order(dag, dag.needed, rng)
+            order = topological_order(dag, (*dag.needed, *_detours(dag, o.detours, rng)), rng)
             steps = self.rendering.join([self.rendering.step(dag, k, letters) for k in order])
             yield Problem(name, prompt, answer, to_meta(dag, letters)), Row(name, prompt, answer, steps)
+
+
+def _detours(dag: Dag, share: float, rng: random.Random) -> tuple[str, ...]:
+    """Redundant parameters worked out all the same, each with probability ``share``, with what they rest on."""
+    chosen: dict[str, None] = {}
+    for key in dag.redundant if share else ():
+        if rng.random() < share:
+            todo = [key]
+            while todo:
+                at = todo.pop()
+                if at not in dag.needed and at not in chosen:
+                    chosen[at] = None
+                    todo += references(dag.exprs[at])
+    return tuple(chosen)
 
 
 def _key(values: Mapping[str, int], asked: Sequence[str]) -> str:

@@ -115,7 +115,16 @@ class _Trainer:
         requests = [Request(f"{r.problem_id}@{at}", r.sample_id, r.prompt_ids, r.budget) for r in requests]
         here = [Problem(f"{p.id}@{at}", p.prompt, p.answer, p.meta) for p in problems]
         engine = TorchEngine(self.lm, self.forcing)
-        groups = draw_groups(engine, self.lm, task, here, requests, temperature=config.temperature, seed=config.seed)
+        groups = draw_groups(
+            engine,
+            self.lm,
+            task,
+            here,
+            requests,
+            temperature=config.temperature,
+            seed=config.seed,
+            brevity=config.brevity,
+        )
         sampled = time.perf_counter()
         credited = credit(groups, config.algorithm, cap=self.cap, keep_all=self.reference is not None)
         write_table(self.samples / f"step-{at + 1:05d}.parquet", [table_row(s) for g in groups for s in g.samples])
@@ -186,6 +195,10 @@ class _Trainer:
 def _check(config: RLConfig) -> None:
     if config.group < 2:
         raise UserError(f"group must be at least 2 for group-relative credit, got {config.group}")
+    if not 0 <= config.brevity < 1:
+        raise UserError(
+            f"brevity must lie in [0, 1), so that no wrong answer outranks a right one, got {config.brevity}"
+        )
     if config.temperature <= 0:
         raise UserError(f"temperature must be above 0 for rollouts, got {config.temperature}")
     for name in ("steps", "prompts", "updates", "eval_every", "eval_samples", "patience"):

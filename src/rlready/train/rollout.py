@@ -1,7 +1,7 @@
 """From samples to what the update needs: verified, rewarded, credited.
 
 The verifier and the reward are two objects: the verifier says what is right and chooses checkpoints, the
-reward is what the policy is paid for (here the verdict itself).
+reward is what the policy is paid for (the verdict, less a little for length where brevity is asked for).
 """
 
 from __future__ import annotations
@@ -14,18 +14,12 @@ import numpy as np
 
 from rlready.config import Algorithm
 from rlready.credit.outcome import ADVANTAGES, has_signal, token_weights
+from rlready.credit.reward import brief
 from rlready.engine.protocol import Engine, Request
 from rlready.lm import CLOSE, LM
 from rlready.records import Group, Problem, Sample
 from rlready.tasks import Task, Verdict
 from rlready.train.batch import Example
-
-Reward = Callable[[Verdict], float]
-
-
-def verdict_reward(verdict: Verdict) -> float:
-    """1 for a verified answer, else 0."""
-    return float(verdict.correct)
 
 
 def split_text(text: str) -> tuple[str, str]:
@@ -51,19 +45,27 @@ def draw_groups(
     *,
     temperature: float,
     seed: int,
-    reward: Reward = verdict_reward,
+    brevity: float = 0.0,
     on_tokens: Callable[[int], None] | None = None,
 ) -> list[Group]:
     """Sample, verify and reward; one group per problem, in their order."""
     stops = [lm.decode([i]) for i in sorted(lm.stop_ids)]
     by_problem: dict[str, list[Sample]] = {p.id: [] for p in problems}
     prompts = {r.problem_id: r.prompt_ids for r in requests}
-    named = {p.id: p for p in problems}
     for sample in engine.sample(requests, temperature=temperature, seed=seed, on_tokens=on_tokens):
-        verdict = judge(task, named[sample.problem_id], sample, stops)
-        scored = sample.scored(correct=verdict.correct, reward=reward(verdict), strict=verdict.strict)
-        by_problem[sample.problem_id].append(scored)
-    return [Group(p, prompts[p.id], by_problem[p.id]) for p in problems]
+        by_problem[sample.problem_id].append(sample)
+    groups = []
+    for problem in problems:
+        samples = by_problem[problem.id]
+        verdicts = [judge(task, problem, s, stops) for s in samples]
+        correct = np.array([v.correct for v in verdicts])
+        rewards = brief(correct, np.array([s.thinking for s in samples]), brevity).tolist()
+        scored = [
+            s.scored(correct=v.correct, reward=r, strict=v.strict)
+            for s, v, r in zip(samples, verdicts, rewards, strict=True)
+        ]
+        groups.append(Group(problem, prompts[problem.id], scored))
+    return groups
 
 
 @dataclass(frozen=True)
