@@ -156,13 +156,22 @@ def test_rl_stops_with_a_reason_when_nothing_can_be_learnt(tiny: str, problems: 
     assert "all wrong" in result["verdict"]
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tiny: str, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_the_run(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run ends in one line, and the checkpoints written before are intact."""
-    config = replace(sft_config(tiny), lr=1e25, epochs=3.0)
+    real, calls = loop.Learner.step, [0]
+
+    def poisoned(self: loop.Learner, *args: object, **kwargs: object) -> loop.Step:
+        calls[0] += 1
+        if calls[0] == 7:
+            self.parameters[0].data.fill_(float("nan"))
+        return real(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop.Learner, "step", poisoned)
     with pytest.raises(UserError, match="not finite"):
-        sft(config, tmp_path / "run")
+        sft(sft_config(tiny), tmp_path / "run")
     kept = list((tmp_path / "run" / "checkpoints").iterdir())
-    assert all((path / "model.safetensors").exists() for path in kept)
+    assert kept
+    assert all(torch.isfinite(t).all() for path in kept for t in weights(path).values())
 
 
 def test_rows_longer_than_the_context_are_named(tiny: str, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rlready.errors import UserError
 from rlready.lm import LM
 from rlready.logprob import token_logprobs
 from rlready.records import Figure
@@ -41,7 +42,7 @@ class HeldOut:
 
 
 def heldout_loss(lm: LM, examples: Sequence[Example], micro_tokens: int) -> HeldOut:
-    """The loss of every example, without gradients."""
+    """The loss of every example, without gradients; UserError if one is not finite."""
     nll = np.zeros(len(examples))
     tokens = np.array([e.learned for e in examples], dtype=np.int64)
     device = next(lm.model.parameters()).device
@@ -51,4 +52,6 @@ def heldout_loss(lm: LM, examples: Sequence[Example], micro_tokens: int) -> Held
             sizes = batch.scored_BL.sum(1).tolist()
             for i, part in zip(batch.index, logp_N.double().split(sizes), strict=True):
                 nll[i] = -part.sum().item()
+    if not np.isfinite(nll).all():
+        raise UserError(f"{lm.source}: the held-out loss is not finite; earlier checkpoints are intact: lower lr")
     return HeldOut(nll, tokens)

@@ -70,8 +70,8 @@ def sft(config: SFTConfig, out: Path) -> dict[str, Any]:
                 append_line(log, line | {"tokens": done.tokens, "lr": config.lr * rate_at(at, len(steps), config)})
                 progress.update(1, loss=done.loss)
                 if step in saves:
-                    path = keeper.checkpoint(step, card)
                     loss = heldout_loss(lm, held, config.micro_tokens)
+                    path = keeper.checkpoint(step, card)
                     facts["losses"][str(step)] = {"nll": loss.nll.tolist(), "tokens": loss.tokens.tolist()}
                     figure = loss.token_mean
                     append_line(
