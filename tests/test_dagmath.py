@@ -4,6 +4,7 @@ import hashlib
 import random
 import re
 import string
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -34,6 +35,11 @@ def configs(draw: st.DrawFn) -> DagConfig:
         abstract=draw(st.sampled_from([0.0, 0.5, 1.0])),
         forced_max=draw(st.booleans()),
     )
+
+
+def givens_of(dag: Dag) -> set[str]:
+    """The parameters whose sentence in the prompt is a plain number."""
+    return {k for k in dag.stated if isinstance(dag.exprs[k], int)}
 
 
 def worked(dag: Dag, rendering: Rendering, rng: random.Random) -> tuple[dict[str, str], dict[str, str]]:
@@ -75,20 +81,21 @@ def test_worked_solutions_hold_in_both_renderings_and_in_any_order(config: DagCo
 
 @pytest.mark.parametrize("seed", range(10))
 def test_no_single_change_of_a_token_passes(seed: int) -> None:
-    """Every word of the vocabulary in every place; only a number of the same residue may stand for another."""
+    """Every word of the vocabulary in every place; only equals may stand for each other: numbers and givens."""
     rng = random.Random(seed)
     symbols = RENDERINGS["symbols"]
     config = DagConfig(ops=(4, 7), asked=2, modulus=13, constants=(0, 12), max_terms=2 + seed % 3)
     dag = generate(config, rng)
     steps, letters = worked(dag, symbols, rng)
     names = list(letters.values())
+    equal = {n: int(n) % 13 for n in NUMBERS} | {f"{letters[k]}:": dag.values[k] for k in givens_of(dag)}
     vocabulary = [*NUMBERS, *SIGNS, *WORDS[:2], *(n + mark for n in names for mark in ("", "=", ":"))]
     tokens = symbols.join([*steps.values()]).split()
     for at, true in enumerate(tokens):
         assert not check(" ".join(tokens[:at] + tokens[at + 1 :]), dag, letters, symbols).valid
         for other in vocabulary:
             if other != true and check(" ".join([*tokens[:at], other, *tokens[at + 1 :]]), dag, letters, symbols).valid:
-                assert (int(true) - int(other)) % 13 == 0, (true, other)
+                assert equal[true] == equal[other], (true, other)
 
 
 @quick
@@ -102,14 +109,17 @@ def test_wrong_solutions_are_rejected(seed: int, name: str) -> None:
     def valid(changed: list[str]) -> bool:
         return check(rendering.join(changed), dag, letters, rendering).valid
 
+    free = givens_of(dag) if name == "symbols" else set()  # in words only its step gives a given its letter
     for at, key in enumerate(keys):
-        assert not valid(steps[:at] + steps[at + 1 :]), "a needed step is missing"
+        used = any(key in references(dag.exprs[k]) for k in keys)
+        missing_ok = key in free or (key in givens_of(dag) and not used)
+        assert valid(steps[:at] + steps[at + 1 :]) == missing_ok, "a needed step is missing"
         assert not valid(steps[: at + 1] + steps[at:]), "a step stands twice"
         for number in re.finditer(r"[0-9]+", steps[at]):
             changed = steps[at][: number.start()] + str(int(number[0]) + 1) + steps[at][number.end() :]
             assert not valid([*steps[:at], changed, *steps[at + 1 :]]), changed
         for before in range(at):
-            if keys[before] in references(dag.exprs[key]):
+            if keys[before] in {*references(dag.exprs[key])} - free:
                 assert not valid([*steps[:before], steps[at], *steps[before:at], *steps[at + 1 :]]), "parent unsolved"
 
 
@@ -134,11 +144,44 @@ def test_checker_reads_the_mathematics_not_the_letter() -> None:
         right.replace("= 5 + 0", "= 4 + 1"): "a calculation of c is wrong",
         right.replace("a + b = 5 + 0 ", "a + b = 5 - 0 "): "a calculation of c is wrong",
         right.replace("b= 0 * a = 0 * 5 ", ""): "b is stated without being worked out",
-        right.replace("a: 5 ", ""): "b needs a, not solved yet",
+        right.replace("a: 5 ", ""): None,
+        right.replace("a: 5 ", "a: 6 "): "the value of a is wrong",
+        right.replace("a: 5 ", "a: 5 a: 5 "): "a is solved twice",
+        right.replace("b= 0 * a = 0 * 5 b: 0 ", ""): "c needs b, not solved yet",
         right + " c: 5": "c is solved twice",
         "a: 5": "c was asked for but not solved",
     }.items():
         assert check(text, dag, letters, RENDERINGS["symbols"]).error == error, text
+
+
+@quick
+@given(configs(), SEEDS)
+def test_a_given_needs_no_step_and_everything_else_does(config: DagConfig, seed: int) -> None:
+    rng, symbols = random.Random(seed), RENDERINGS["symbols"]
+    dag = generate(config, rng)
+    steps, letters = worked(dag, symbols, rng)
+    derived = {k: step for k, step in steps.items() if k not in givens_of(dag)}
+    assert check(symbols.join([*derived.values()]), dag, letters, symbols).error is None
+    for key in derived:
+        assert not check(symbols.join([s for k, s in derived.items() if k != key]), dag, letters, symbols).valid
+
+
+def test_an_asked_given_needs_no_step_in_either_rendering() -> None:
+    dag = Dag(
+        exprs={"p": 5, "q": ("+", 1, "p"), "i": ("+", "p", "q")},
+        names={k: (k.upper(), k) for k in "pqi"},
+        stated=("p", "q"),
+        implied=("i",),
+        needed=("p",),
+        asked=("p",),
+        values={"p": 5, "q": 6, "i": 11},
+        modulus=None,
+    )
+    letters = {"p": "a", "q": "b", "i": "c"}
+    for rendering in RENDERINGS.values():
+        assert check("", dag, letters, rendering).valid
+        for asked in "qi":
+            assert not check("", replace(dag, asked=(asked,)), letters, rendering).valid
 
 
 def test_no_template_is_in_both_splits() -> None:

@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 import torch
 
+from rlready.batch import Example
 from rlready.engine import torch as torch_engine
 from rlready.engine.budget import Budget
 from rlready.engine.decoder import HFDecoder
-from rlready.engine.llama import LlamaDecoder, supports
+from rlready.engine.llama import LlamaDecoder, LlamaWeights, supports
 from rlready.engine.protocol import Request, forcing_for, requests_for
 from rlready.engine.sampling import draw, stream_key, uniforms
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
 from rlready.evaluate import cut
-from rlready.lm import LM
+from rlready.lm import CLOSE, LM, load
 from rlready.logprob import token_logprobs
 from rlready.records import Problem, Sample
 from rlready.tasks import Verdict
@@ -66,8 +67,8 @@ def one_thread() -> Iterator[None]:
 class Rows:
     """A decoder beside the plain token lists it should stand for; every feeding compares the two."""
 
-    def __init__(self, decoder: type[HFDecoder | LlamaDecoder], model: Any, prompts: Sequence[list[int]]) -> None:
-        self.model, self.decoder = model, decoder(model, len(prompts))
+    def __init__(self, decoder: HFDecoder | LlamaDecoder, model: Any, prompts: Sequence[list[int]]) -> None:
+        self.model, self.decoder = model, decoder
         self.rows: list[list[int]] = [[] for _ in prompts]
         self.worst = 0.0
         self.feed(prompts)
@@ -86,6 +87,10 @@ class Rows:
         difference = logits[fed] - full_logits(self.model, [self.rows[i] for i in fed])
         self.worst = max(self.worst, difference.abs().max().item())
 
+    def branch(self, rows: list[int]) -> None:
+        self.decoder.branch(torch.tensor(rows))
+        self.rows = [list(self.rows[i]) for i in rows]
+
     def select(self, rows: list[int]) -> None:
         self.decoder.select(torch.tensor(rows))
         self.rows = [list(self.rows[i]) for i in rows]
@@ -95,7 +100,7 @@ class Rows:
         del self.rows[row][-count:]
 
 
-def largest_difference(decoder: type[HFDecoder | LlamaDecoder], model: Any) -> float:
+def largest_difference(decoder: HFDecoder | LlamaDecoder, model: Any) -> float:
     """Prefill with left padding, copy, steps, tokens taken back, uneven beginnings, compaction, growth."""
     rng = random.Random(5)
 
@@ -103,7 +108,8 @@ def largest_difference(decoder: type[HFDecoder | LlamaDecoder], model: Any) -> f
         return [[rng.randrange(3, 50) for _ in range(n)] for n in lengths]
 
     rows = Rows(decoder, model, tokens(1, 7, 4))
-    rows.select([0, 1, 1, 2, 2, 0])
+    rows.branch([0, 1, 1, 2, 2, 0])
+    rows.feed(tokens(1, 1, 1, 1, 1, 1))
     rows.feed(tokens(0, 3, 1, 2, 0, 5))
     for _ in range(3):
         rows.feed(tokens(1, 1, 1, 1, 1, 1))
@@ -112,9 +118,11 @@ def largest_difference(decoder: type[HFDecoder | LlamaDecoder], model: Any) -> f
     rows.feed(tokens(1, 1, 1, 1, 1, 1))
     rows.forget(1, 3)
     rows.feed(tokens(1, 1, 1, 1, 1, 1))
-    rows.select([5, 1, 0])
-    rows.feed(tokens(35, 2, 9))
-    rows.feed(tokens(1, 1, 1))
+    rows.select([5, 2, 1, 0])
+    rows.feed(tokens(35, 1, 2, 9))
+    rows.feed(tokens(1, 1, 1, 1))
+    rows.select([0, 3])  # the last rows of two prompts are gone
+    rows.feed(tokens(1, 1))
     return rows.worst
 
 
@@ -123,7 +131,9 @@ def test_the_fast_decoder_equals_the_model(name: str) -> None:
     family, changes = FAST[name]
     model = tiny_model(family, 1, **changes)
     assert supports(model)
-    assert largest_difference(LlamaDecoder, model) <= 1e-5
+    with torch.no_grad():
+        weights = LlamaWeights(model)
+    assert largest_difference(LlamaDecoder(weights, 3), model) <= 1e-5
 
 
 @pytest.mark.parametrize("name", ["Llama", "Qwen3, head_dim 10", *SLOW])
@@ -131,15 +141,15 @@ def test_the_hugging_face_decoder_equals_the_model(name: str) -> None:
     family, changes = (FAST | SLOW)[name]
     model = tiny_model(family, 1, **changes)
     assert supports(model) == (name in FAST)
-    assert largest_difference(HFDecoder, model) <= 1e-5
+    assert largest_difference(HFDecoder(model, 3), model) <= 1e-5
 
 
 def test_what_the_fast_decoder_does_not_know_goes_to_the_other() -> None:
     lm = tiny_lm(family="Mistral", sliding_window=5)
-    assert TorchEngine(lm, forcing_for(lm)).decoder is HFDecoder
+    assert not TorchEngine(lm, forcing_for(lm)).fast
     adapted = tiny_lm()
-    assert TorchEngine(adapted, forcing_for(adapted)).decoder is LlamaDecoder
-    assert TorchEngine(adapted, forcing_for(adapted), fast=False).decoder is HFDecoder
+    assert TorchEngine(adapted, forcing_for(adapted)).fast
+    assert not TorchEngine(adapted, forcing_for(adapted), fast=False).fast
     adapted.model.model.layers[0].self_attn.q_proj = torch.nn.Sequential(adapted.model.model.layers[0].self_attn.q_proj)
     assert not supports(adapted.model)
 
@@ -262,14 +272,12 @@ def test_log_probabilities_are_those_of_training(one_token: bool) -> None:
     samples = TorchEngine(lm, forcing_for(lm, "Wait")).sample(requests, temperature=0.8, seed=0)
     assert any(s.extensions for s in samples)
     assert any(s.forced_close for s in samples)
-    rows = [[*r.prompt_ids, *s.tokens.tolist()] for r, s in zip(requests, samples, strict=True)]
-    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
-    chosen = torch.zeros(ids.shape, dtype=torch.bool)
-    for i, (row, sample) in enumerate(zip(rows, samples, strict=True)):
-        ids[i, : len(row)] = torch.tensor(row)
-        chosen[i, len(row) - len(sample.tokens) : len(row)] = torch.tensor(sample.mask.astype(bool))
+    rows = [
+        Example(r.prompt_ids, s.tokens.tolist(), s.mask, s.logprobs, s.logprobs)
+        for r, s in zip(requests, samples, strict=True)
+    ]
     with torch.no_grad():
-        expected, _ = token_logprobs(lm.model, ids, chosen, temperature=0.8)
+        expected, _ = token_logprobs(lm.model, rows, temperature=0.8)
     got = np.concatenate([s.logprobs[s.mask == 1] for s in samples])
     np.testing.assert_allclose(got, expected.numpy(), atol=1e-4)
     assert not any(s.logprobs[s.mask == 0].any() for s in samples)
@@ -352,14 +360,12 @@ def test_a_prompt_is_encoded_once_per_group(monkeypatch: pytest.MonkeyPatch) -> 
     lm = tiny_lm()
     requests = requests_for(lm, problems(3), 8, Budget(6, 3))
     engine = TorchEngine(lm, forcing_for(lm))
-    monkeypatch.setattr(engine, "decoder", Spy)
-    steps: list[int] = []
-    samples = engine.sample(requests, temperature=1.0, seed=0, on_tokens=steps.append)
+    monkeypatch.setattr(torch_engine, "LlamaDecoder", Spy)
+    samples = engine.sample(requests, temperature=1.0, seed=0)
     assert calls[0] == sum(len(r.prompt_ids) for r in requests[::8])
     assert max(calls[1:]) <= 24
     # finished rows are dropped, so little more is decoded than kept
     assert sum(calls[1:]) <= 1.25 * sum(len(s.tokens) for s in samples)
-    assert len(steps) == len(calls) - 1
 
 
 def test_samples_come_back_in_the_order_of_the_requests() -> None:
@@ -381,6 +387,8 @@ def test_what_exceeds_the_context_is_refused() -> None:
     assert len(request.prompt_ids) + len(never.tokens) <= 32
     with pytest.raises(UserError, match="more than the context of 32"):
         requests_for(lm, problem, 1, Budget(room + 1, 4))
+    with pytest.raises(UserError, match="more than the context of 32"):
+        requests_for(lm, problem, 1, Budget(room, 4), forcing_for(lm, final="so:").final_ids)
 
 
 def test_a_budget_needs_delimiters() -> None:
@@ -395,6 +403,26 @@ def test_a_budget_needs_delimiters() -> None:
 def test_an_extension_must_not_close_the_thought(extension: str) -> None:
     with pytest.raises(UserError, match="delimiter"):
         forcing_for(tiny_lm(), extension)
+
+
+def test_a_cut_thought_is_closed_and_asked_for_an_answer() -> None:
+    """A line break, unless there is one, the delimiter and the final text, in the model's own tokens."""
+    lm = tiny_lm()
+    engine = TorchEngine(lm, forcing_for(lm, final="so:"))
+    requests = requests_for(lm, problems(12), 4, Budget(5, 3), engine.forcing.final_ids)
+    cut = [s for s in engine.sample(requests, temperature=1.5, seed=0) if s.truncated]
+    closings = {(s.text.partition(CLOSE)[0][-1:], lm.decode(s.tokens[5 : -s.answer].tolist())) for s in cut}
+    assert {c for _, c in closings} == {f"\n{CLOSE}\nso:", f"{CLOSE}\nso:"}
+    assert all(last == "\n" for last, _ in closings)
+    assert not any(s.mask[5 : -s.answer].any() for s in cut)
+
+
+@pytest.mark.parametrize("texts", [("§", ""), ("", "§")])
+def test_forced_text_that_the_vocabulary_lacks_is_refused(texts: tuple[str, str]) -> None:
+    with pytest.raises(UserError, match="no words for the forced text '§'"):
+        forcing_for(tiny_lm(), *texts)
+    with pytest.raises(UserError, match="no words"):
+        forcing_for(load("embedded"), *texts)
 
 
 def test_broken_weights_stop_the_run() -> None:

@@ -2,22 +2,24 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from rlready import logprob
+from rlready.backbone import Packed, hidden_states, pack, supports
+from rlready.batch import Example, micro_batches, supervised
 from rlready.config import Algorithm
+from rlready.credit.assign import credit
 from rlready.credit.outcome import leave_one_out
 from rlready.credit.reward import brief
 from rlready.lm import LM
-from rlready.logprob import token_logprobs
+from rlready.logprob import padded, token_logprobs
 from rlready.records import Group, Problem, Sample
 from rlready.tasks.vocabulary import build_tokenizer
-from rlready.train.batch import Example, micro_batches, supervised
 from rlready.train.loss import kl_penalty, likelihood_loss, policy_loss
-from rlready.train.rollout import credit
 from rlready.train.sft import weighted
 from tiny import tiny_model
 
@@ -26,10 +28,10 @@ ROUNDING = 5e-6  # relative, of float32 sums in another order
 Gradients = dict[str, torch.Tensor]
 
 
-def symbolic_lm(seed: int = 0) -> LM:
-    """A random Llama with the tokenizer of the symbolic world, not so sharp that float32 shows."""
+def symbolic_lm(seed: int = 0, family: str = "Llama", **changes: Any) -> LM:
+    """A random model with the tokenizer of the symbolic world, not so sharp that float32 shows."""
     tokenizer = build_tokenizer()
-    model = tiny_model("Llama", seed, vocab_size=len(tokenizer), hidden_size=32, head_dim=8)
+    model = tiny_model(family, seed, **{"vocab_size": len(tokenizer), "hidden_size": 32, "head_dim": 8} | changes)
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(0.5 if weight.dim() > 1 else 1.0)
@@ -41,18 +43,17 @@ def rollouts(lm: LM, rewards: Sequence[Sequence[float]], *, temperature: float =
     rng = np.random.default_rng(seed)
     size = len(lm.tokenizer)
     groups = []
-    for at, row in enumerate(rewards):
+    for at, row_rewards in enumerate(rewards):
         prompt = [1, *rng.integers(6, size, rng.integers(3, 9)).tolist()]
         samples = []
-        for i, reward in enumerate(row):
+        for i, reward in enumerate(row_rewards):
             tokens = rng.integers(6, size, rng.integers(4, CAP)).astype(np.int32)
             mask = (rng.random(len(tokens)) > 0.25).astype(np.uint8)
             mask[-1] = 1
             old = np.zeros(len(tokens), dtype=np.float32)
-            ids = torch.tensor([[*prompt, *tokens.tolist()]])
-            scored = torch.tensor([[False] * len(prompt) + mask.astype(bool).tolist()])
+            row = Example(prompt, tokens.tolist(), mask, old, old)
             with torch.no_grad():
-                old[mask.astype(bool)] = token_logprobs(lm.model, ids, scored, temperature)[0].numpy()
+                old[mask.astype(bool)] = token_logprobs(lm.model, [row], temperature)[0].numpy()
             samples.append(Sample(f"p{at}", i, tokens, mask, old, 0, 0, correct=reward > 0, reward=reward))
         groups.append(Group(Problem(f"p{at}", "", ""), prompt, samples))
     return groups
@@ -71,7 +72,7 @@ def learn(
     """Loss and gradient through the whole path, several micro-batches unless told otherwise."""
     total = 0.0
     for batch in micro_batches(examples, most_tokens, "cpu"):
-        logp, _ = token_logprobs(lm.model, batch.ids_BL, batch.scored_BL)
+        logp, _ = token_logprobs(lm.model, batch.rows)
         if plain:
             loss = likelihood_loss(logp, batch.advantage_N, batch.weight_N)
         else:
@@ -81,39 +82,68 @@ def learn(
     return total, gradients(lm)
 
 
-def apart(a: Gradients, b: Gradients) -> float:
+def apart(a: Gradients, b: Gradients, least: float = 1e-3) -> float:
     """Largest difference of any parameter's gradient, against the largest value in it, which must not be tiny."""
     assert a.keys() == b.keys()
     sizes = {k: min(a[k].abs().max().item(), b[k].abs().max().item()) for k in a}
-    assert min(sizes.values()) > 1e-3
-    return max((a[k] - b[k]).abs().max().item() / sizes[k] for k in a)
+    assert min(sizes.values()) > least
+    return max((a[k] - b[k]).abs().max().item() / max(sizes[k], 1e-3) for k in a)
 
 
 MIXED = ([1.0, 0.0, 0.0, 1.0], [0.3, 0.0, 1.0, 0.1], [0.0, 1.0, 0.0, 0.0])
 FLAT = ([0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0])
 
 
-def test_forced_tokens_get_no_gradient() -> None:
-    """The state that predicts a forced, prompt or padding token has a gradient of exactly 0, any other has one."""
+def test_forced_tokens_get_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state that predicts a forced or prompt token has a gradient of exactly 0, any other has one."""
     lm = symbolic_lm()
-    examples = credit(rollouts(lm, MIXED), "grpo", cap=CAP).examples
-    batch = next(micro_batches(examples, 10**6, "cpu"))
+    rows = credit(rollouts(lm, MIXED), "grpo", cap=CAP).examples
+    batch = next(micro_batches(rows, 10**6, "cpu"))
     kept: list[torch.Tensor] = []
 
-    def keep(_: object, __: object, out: torch.Tensor) -> None:
-        if out.requires_grad:
-            out.retain_grad()
-            kept.append(out)
+    def keep(model: Any, packed: Packed) -> torch.Tensor:
+        kept.append(hidden_states(model, packed))
+        kept[-1].retain_grad()
+        return kept[-1]
 
-    handle = lm.model.model.norm.register_forward_hook(keep)
-    logp, _ = token_logprobs(lm.model, batch.ids_BL, batch.scored_BL)
-    handle.remove()
+    monkeypatch.setattr(logprob, "hidden_states", keep)
+    logp, _ = token_logprobs(lm.model, batch.rows)
     policy_loss(logp, batch.advantage_N, batch.weight_N)[0].backward()
-    predicts = torch.zeros_like(batch.scored_BL)
-    predicts[:, :-1] = batch.scored_BL[:, 1:]
-    size = kept[-1].grad.abs().sum(-1)
+    packed = pack(batch.rows, "cpu")
+    predicts = torch.zeros(len(packed.ids_N), dtype=torch.bool)
+    predicts[packed.context_of] = True
+    at = sum(len(g) for g in {tuple(r.prompt_ids) for r in batch.rows})
+    for row in batch.rows:  # said once more, by hand: a response token predicts the next one
+        mine = predicts[at : at + len(row.response_ids) - 1]
+        assert (mine.numpy() == row.mask[1:].astype(bool)).all()
+        at += len(mine)
+    size = kept[0].grad.abs().sum(-1)
     assert (size[~predicts] == 0).all()
     assert (size[predicts] > 0).all()
+
+
+def test_a_shared_prompt_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encoded once or repeated by the model's own forward: the same loss and gradient, in every family."""
+    for family, changes in (
+        ("Llama", {}),
+        ("Qwen2", {}),
+        ("Qwen3", {"head_dim": 8}),
+        ("Mistral", {"num_key_value_heads": 4, "sliding_window": None}),
+    ):
+        lm = symbolic_lm(family=family, **changes)
+        rows = credit(rollouts(lm, MIXED), "grpo", cap=CAP).examples
+        assert len({tuple(r.prompt_ids) for r in rows}) == len(MIXED)
+        assert supports(lm.model)
+        loss, grads = learn(lm, rows, 10**6)
+        one_by_one, alone = learn(lm, rows, 1)  # a row alone shares nothing
+        with monkeypatch.context() as patch:
+            patch.setattr(logprob, "supports", lambda _: False)
+            plain, theirs = learn(lm, rows, 10**6)
+        assert loss == pytest.approx(plain, abs=1e-6)
+        assert one_by_one == pytest.approx(plain, abs=1e-6)
+        # the bias of keys hardly matters to a softmax
+        assert apart(grads, theirs, least=1e-4) < ROUNDING
+        assert apart(alone, theirs, least=1e-4) < ROUNDING
 
 
 def test_nothing_about_a_forced_token_but_its_id_is_read() -> None:
@@ -155,7 +185,7 @@ def test_micro_batches_change_nothing() -> None:
     """One row at a time, a few, or all at once: the same loss and gradient."""
     lm = symbolic_lm()
     examples = credit(rollouts(lm, MIXED), "dr_grpo", cap=CAP).examples
-    assert [len(list(micro_batches(examples, n, "cpu"))) for n in (1, 96, 10**6)] == [12, 3, 1]
+    assert [len(list(micro_batches(examples, n, "cpu"))) for n in (1, 96, 10**6)] == [12, 4, 1]
     loss, grads = learn(lm, examples, 10**6)
     for most_tokens in (1, 96):
         part_loss, part_grads = learn(lm, examples, most_tokens)
@@ -170,31 +200,33 @@ def test_log_probs_are_the_plain_ones(chunk: int, temperature: float, monkeypatc
     monkeypatch.setattr(logprob, "CHUNK_ELEMENTS", chunk)
     lm = symbolic_lm()
     batch = next(micro_batches(credit(rollouts(lm, MIXED), "grpo", cap=CAP).examples, 10**6, "cpu"))
-    real = torch.zeros_like(batch.scored_BL)
+    ids_BL, scored_BL = padded(batch.rows, "cpu")
+    real = torch.zeros_like(scored_BL)
     for row in range(len(real)):
-        real[row, : int(batch.scored_BL[row].nonzero()[-1]) + 1] = True  # a response ends with a chosen token
+        real[row, : len(batch.rows[row])] = True
     assert not real.all()
-    pull = torch.randn(int(batch.scored_BL.sum()), generator=torch.Generator().manual_seed(0))
-
-    junk = torch.where(real, batch.ids_BL, 9)
-    logp, entropy = token_logprobs(lm.model, junk, batch.scored_BL, temperature)
-    (logp * pull).mean().backward()
-    ours = gradients(lm)
-
-    logits = lm.model(input_ids=batch.ids_BL, attention_mask=real.long()).logits[:, :-1] / temperature
-    every = torch.log_softmax(logits, -1)[batch.scored_BL[:, 1:]]
-    plain = every.gather(-1, batch.ids_BL[:, 1:][batch.scored_BL[:, 1:]][:, None])[:, 0]
+    pull = torch.randn(int(scored_BL.sum()), generator=torch.Generator().manual_seed(0))
+    logits = lm.model(input_ids=torch.where(real, ids_BL, 9), attention_mask=real.long()).logits[:, :-1] / temperature
+    every = torch.log_softmax(logits, -1)[scored_BL[:, 1:]]
+    plain = every.gather(-1, ids_BL[:, 1:][scored_BL[:, 1:]][:, None])[:, 0]
     (plain * pull).mean().backward()
-    torch.testing.assert_close(logp, plain, atol=1e-5, rtol=0)
-    torch.testing.assert_close(entropy, -(every.exp() * every).sum(-1), atol=1e-5, rtol=0)
-    assert apart(ours, gradients(lm)) < ROUNDING
-    assert not entropy.requires_grad
+    theirs = gradients(lm)
+    for fast in (True, False):
+        with monkeypatch.context() as patch:
+            if not fast:
+                patch.setattr(logprob, "supports", lambda _: False)
+            logp, entropy = token_logprobs(lm.model, batch.rows, temperature)
+        (logp * pull).mean().backward()
+        torch.testing.assert_close(logp, plain, atol=1e-5, rtol=0)
+        torch.testing.assert_close(entropy, -(every.exp() * every).sum(-1), atol=1e-5, rtol=0)
+        assert apart(gradients(lm), theirs) < ROUNDING
+        assert not entropy.requires_grad
 
 
 def test_a_token_without_context_is_refused() -> None:
     """The first token of a row has no probability."""
     with pytest.raises(ValueError, match="first token"):
-        token_logprobs(symbolic_lm().model, torch.ones(1, 3, dtype=torch.long), torch.tensor([[True, True, False]]))
+        token_logprobs(symbolic_lm().model, [supervised([], [1, 2, 3])])
 
 
 def test_leave_one_out_is_what_it_says() -> None:

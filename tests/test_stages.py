@@ -144,6 +144,24 @@ def test_a_checkpoint_without_tokenizer_is_refused(tmp_path: Path, embedded_copy
         evaluate(EvaluateConfig(models=(embedded_copy,), problems=EASY, budgets=(8,)), tmp_path / "run")
 
 
+def test_a_run_on_changed_inputs_is_refused(tmp_path: Path, embedded_copy: str) -> None:
+    """Model and data that lie here are hashed, so that a run never mixes two contents under one name."""
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text(json.dumps({"prompt": "a: 5 ? a", "answer": "a: 5"}) + "\n")
+    config = EvaluateConfig(models=("embedded", embedded_copy), problems=str(problems), budgets=(8,), samples=1)
+    result = evaluate(config, tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    embedded, copy = record["models"]
+    assert embedded["sha256"] == copy["sha256"]
+    assert evaluate(config, tmp_path / "run") == result
+    for changed in (problems, Path(embedded_copy) / "config.json"):
+        before = changed.read_text()
+        changed.write_text(before + "\n")
+        with pytest.raises(UserError, match=f"other content of {changed if changed == problems else embedded_copy}:"):
+            evaluate(config, tmp_path / "run")
+        changed.write_text(before)
+
+
 def test_powers() -> None:
     """Doublings, and the last k whatever it is."""
     assert powers(8) == [1, 2, 4, 8]

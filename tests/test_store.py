@@ -217,14 +217,17 @@ def test_a_finished_run_is_found_and_any_other_is_refused(tmp_path: Path) -> Non
         Run(out, "sft", Config(lr=0.2)).__enter__()
     with pytest.raises(UserError, match=r"holds a run of sft, not rl"):
         Run(out, "rl", Config()).__enter__()
+    write_text(model / ".git" / "index", "seen")
+    with Run(out, "sft", Config()) as run:
+        assert run.finished
     write_text(model / "weights", "2")
     with pytest.raises(UserError, match=r"on other content of .*model: choose"):
         Run(out, "sft", Config()).__enter__()
-    with pytest.raises(UserError, match=r"not empty \(weights\) and holds no run"):
+    with pytest.raises(UserError, match=r"not empty \(\.git\) and holds no run"):
         Run(model, "sft", Config()).__enter__()
     with pytest.raises(UserError, match=r"Not a directory|File exists"):
         Run(model / "weights", "sft", Config()).__enter__()
-    assert [p.name for p in model.iterdir()] == ["weights"]
+    assert sorted(p.name for p in model.iterdir()) == [".git", "weights"]
 
 
 HOLDING = """

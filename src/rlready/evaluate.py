@@ -19,13 +19,13 @@ from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
-from rlready.lm import LM, load
+from rlready.lm import LM, load, local_folder
 from rlready.progress import Progress, note
 from rlready.records import Figure, Group, Problem
+from rlready.rollout import draw_groups, table_row
 from rlready.stats import mean_figure, paired_figure
 from rlready.store import Run, append_line, read_json, write_json, write_table
 from rlready.tasks import Task, open_task
-from rlready.train.rollout import draw_groups, table_row
 
 SHOWN = 12  # problems whose samples are kept for reading, one sample per model and budget shown
 
@@ -40,7 +40,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> dict[str, Any]:
             raise UserError("a model is named twice")
         task = open_task(config.problems)
         problems = task.problems()
-        run.note_data(id=task.source, licence=task.licence, size=len(problems), role="test")
+        run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(problems), role="test")
         measured = []
         with Progress("evaluate", total=len(config.models) * len(problems) * config.samples, unit="samples") as bar:
             for number, source in enumerate(config.models):
@@ -48,7 +48,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> dict[str, Any]:
                 if not part.exists():  # a part is one model, kept if the run is killed later
                     note(f"evaluate: {source}")
                     lm = load(source, device=config.device, dtype=config.dtype)
-                    run.note_model(id=source, role="evaluated")
+                    run.note_model(id=source, path=local_folder(source), role="evaluated")
                     write_json(part, {"name": source} | _measure(config, budgets, lm, task, problems, out, number, bar))
                 else:
                     bar.update(len(problems) * config.samples)
@@ -75,7 +75,7 @@ def cut(
     found: dict[Budget, list[Group]] = {}
     traces: dict[tuple[str, int], Any] = {}
     for budget in sorted(budgets, key=lambda b: -(b.thinking or 0)):
-        requests = requests_for(lm, problems, samples, budget)
+        requests = requests_for(lm, problems, samples, budget, engine.forcing.final_ids)
         requests = [replace(r, trace=traces.get((r.problem_id, r.sample_id))) for r in requests]
         groups = draw_groups(engine, lm, task, problems, requests, temperature=temperature, seed=seed)
         traces = {(s.problem_id, s.sample_id): s for g in groups for s in g.samples}
@@ -104,7 +104,7 @@ def _measure(
     bar: Progress,
 ) -> dict[str, Any]:
     """One model: per-problem vectors at every budget, all samples in a table, a few to read."""
-    engine = TorchEngine(lm, forcing_for(lm, config.extension if config.extensions else ""))
+    engine = TorchEngine(lm, forcing_for(lm, config.extension if config.extensions else "", config.final))
     vectors: dict[str, dict[str, list[float]]] = {
         _name(b): {"accuracy": [], "strict": [], "thinking": [], "answer": [], "truncated": []} for b in budgets
     }

@@ -90,6 +90,11 @@ class LM:
         """The closing delimiter between line breaks, as it is forced when the budget is used up."""
         return self.encode(f"\n{CLOSE}\n")
 
+    @cached_property
+    def close_after_break_ids(self) -> list[int]:
+        """The same after a thought that ends in a line break already."""
+        return self.encode(f"{CLOSE}\n")
+
     def needs_thought(self, why: str) -> None:
         """UserError unless the template can delimit a thought."""
         if not self.thinks:
@@ -109,15 +114,14 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32") -> LM:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # ours says more
-    path = embedded_folder() if source == EMBEDDED else Path(source)
-    local = path.exists()
-    name = str(path) if local else source
-    if local and not (path / "config.json").is_file():
+    path = local_folder(source)
+    if path and not (path / "config.json").is_file():
         raise UserError(f"{source}: not a Hugging Face checkpoint folder, config.json is missing")
-    if not local and (source.startswith((".", "/", "~")) or source.count("/") > 1):
+    if not path and (source.startswith((".", "/", "~")) or source.count("/") > 1):
         raise UserError(f"{source}: no such folder")
-    if local and not any((path / f).is_file() for f in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
+    if path and not any((path / f).is_file() for f in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
         raise UserError(f"{source}: the folder has no tokenizer; save it there with tokenizer.save_pretrained")
+    name = str(path or source)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
         model = AutoModelForCausalLM.from_pretrained(name, dtype=getattr(torch, dtype))
@@ -135,6 +139,12 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32") -> LM:
 def embedded_folder() -> Path:
     """The folder of the model shipped inside the package."""
     return Path(str(files("rlready"))) / "assets" / "embedded"
+
+
+def local_folder(source: str) -> Path | None:
+    """Where a model lies on this machine; None for a hub id."""
+    path = embedded_folder() if source == EMBEDDED else Path(source)
+    return path if path.exists() else None
 
 
 def with_thought(lm: LM) -> LM:

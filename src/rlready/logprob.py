@@ -7,30 +7,37 @@ vocabulary.  Shapes: B rows, L columns, N scored tokens, D hidden, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from rlready.backbone import hidden_states, pack, supports
+from rlready.batch import Example
 from rlready.lm import head_of
 
 CHUNK_ELEMENTS = 1 << 24  # logits held at once: 64 MiB in fp32
 
 
-def token_logprobs(model: Any, ids_BL: Tensor, scored_BL: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Log-probability and entropy, both (N,) in nats, of the tokens at ``scored_BL``, row by row.
+def token_logprobs(model: Any, rows: Sequence[Example], temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Log-probability and entropy, both (N,) in nats, of the chosen tokens of the rows, row by row.
 
-    Rows are padded on the right; causal attention then needs no mask, and what stands in the padding cannot
-    reach a scored token.  A token in column 0 has no context and must not be scored (ValueError).  The
-    entropy carries no gradient.
+    Raises ValueError for a chosen token without context (a row without prompt).  The entropy carries no gradient.
     """
-    if bool(scored_BL[:, 0].any()):
+    if any(not r.prompt_ids and r.mask[:1].any() for r in rows):
         raise ValueError("the first token of a row cannot be scored")
-    at_BL = scored_BL[:, 1:]
     backbone, head = head_of(model)
-    hidden_ND = backbone(input_ids=ids_BL, use_cache=False).last_hidden_state[:, :-1][at_BL]
-    targets_N = ids_BL[:, 1:][at_BL]
+    chosen = np.concatenate([np.asarray(r.response_ids)[r.mask.astype(bool)] for r in rows]).astype(np.int64)
+    targets_N = torch.from_numpy(chosen).to(head.weight.device)
+    if supports(model):
+        packed = pack(rows, head.weight.device)
+        hidden_ND = hidden_states(model, packed)[packed.context_of]
+    else:
+        ids_BL, scored_BL = padded(rows, head.weight.device)
+        hidden_ND = backbone(input_ids=ids_BL, use_cache=False).last_hidden_state[:, :-1][scored_BL[:, 1:]]
     size = max(1, CHUNK_ELEMENTS // head.weight.shape[0])
     parts = [
         _score(head, hidden, targets, temperature, len(targets_N) > size)
@@ -39,6 +46,20 @@ def token_logprobs(model: Any, ids_BL: Tensor, scored_BL: Tensor, temperature: f
     if not parts:
         return hidden_ND.new_zeros(0), hidden_ND.new_zeros(0)
     return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+
+def padded(rows: Sequence[Example], device: str | torch.device) -> tuple[Tensor, Tensor]:
+    """(B, L) ids of prompts and responses and which of them are chosen.
+
+    Padded on the right: causal attention then needs no mask, and what stands in the padding reaches no scored token.
+    """
+    ids = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
+    scored = np.zeros(ids.shape, dtype=bool)
+    for i, row in enumerate(rows):
+        begin = len(row.prompt_ids)
+        ids[i, :begin], ids[i, begin : len(row)] = row.prompt_ids, row.response_ids
+        scored[i, begin : len(row)] = row.mask
+    return torch.from_numpy(ids).to(device), torch.from_numpy(scored).to(device)
 
 
 def _score(head: Any, hidden_ND: Tensor, targets_N: Tensor, temperature: float, again: bool) -> tuple[Tensor, Tensor]:

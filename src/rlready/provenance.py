@@ -29,11 +29,15 @@ def file_digest(path: Path) -> str:
 
 
 def folder_digest(path: Path) -> str:
-    """SHA-256 over the sorted relative names and contents of a folder's files."""
+    """SHA-256 over the sorted relative names and contents of a folder's files, but for hidden ones.
+
+    A checkout or a download keeps its own notes there (``.git``, ``.cache``), which change while the content does not.
+    """
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path)
-        if file.is_file() and not any(LEFTOVER.fullmatch(part) for part in name.parts):
+        passing = any(part.startswith(".") or LEFTOVER.fullmatch(part) for part in name.parts)
+        if file.is_file() and not passing:
             digest.update(f"{name.as_posix()}\0{file_digest(file)}\n".encode())
     return digest.hexdigest()
 

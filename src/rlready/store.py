@@ -134,7 +134,7 @@ class Run:
         self._note("data", id, path, facts)
 
     def note_model(self, *, id: str, path: Path | None = None, **facts: object) -> None:
-        """Record a model: sha256, licence, role.  With ``path`` the content is hashed here, and a later
+        """Record a model: sha256, licence, role.  With ``path`` the content is hashed, once in a run, and a later
         attempt that finds other content there is refused rather than mixed with this one."""
         self._note("models", id, path, facts)
 
@@ -144,8 +144,12 @@ class Run:
         self._save()
 
     def _note(self, kind: str, id: str, path: Path | None, facts: dict[str, object]) -> None:
-        entry: dict[str, Any] = {"id": id, **({"path": path, "sha256": content_digest(path)} if path else {}), **facts}
-        entry = plain({"licence": "unknown"} | entry)
+        entry: dict[str, Any] = {"id": id}
+        if path:
+            noted = (e for e in self.record["models"] + self.record["data"] if e.get("path") == str(path))
+            same = next(noted, None)  # hashed in this run already, or found unchanged when it was resumed
+            entry |= {"path": path, "sha256": same["sha256"] if same else content_digest(path)}
+        entry = plain({"licence": "unknown"} | entry | facts)
         if entry not in self.record[kind]:  # a resumed run notes the same again
             self.record[kind].append(entry)
         self._save()

@@ -3,7 +3,7 @@
     think(cap) ── stop reached ──► extensions left and room?  ── yes ─► drop stop, append "Wait", think on
                                    └─ no ─► close
                ── cap reached ───► close + final-answer string   (truncated)
-    close: line break, end of thinking, line break; answer(own cap)
+    close: line break unless there is one, end of thinking, line break; answer(own cap)
 
 After s1 (Muennighoff et al., arXiv 2501.19393), with these differences of ours: the cap is over all thinking
 tokens, injected ones included (s1 grants each round the whole cap); a stop may not be the first token of a
@@ -44,10 +44,15 @@ class Budget:
 
 @dataclass(frozen=True)
 class Forcing:
-    """The template's side of budget forcing: what ends a thought and what is put in its place."""
+    """The template's side of budget forcing: what ends a thought and what is put in its place.
+
+    ``close_after_break_ids`` close a thought that ends in a line break, ``close_ids`` any other; ``final_ids``
+    follow where it was cut.
+    """
 
     delimiter: Delimiter
     close_ids: tuple[int, ...]
+    close_after_break_ids: tuple[int, ...]
     final_ids: tuple[int, ...]
     extension_ids: tuple[int, ...]
     stop_ids: frozenset[int]
@@ -167,7 +172,10 @@ class Machine:
     def _close(self, *, truncated: bool) -> None:
         self.forced_close = True
         self.truncated = truncated
-        self._queue = [*self.forcing.close_ids, *(self.forcing.final_ids if truncated else ())]
+        by = self.forcing
+        broken = self.tokens and by.delimiter.decode(self.tokens[-1:]).endswith("\n")
+        close = by.close_after_break_ids if broken else by.close_ids
+        self._queue = [*close, *(by.final_ids if truncated else ())]
         self._overrun = 0
         self.phase = "answer"
 

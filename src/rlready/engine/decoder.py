@@ -19,8 +19,11 @@ class Decoder(Protocol):
     def extend(self, ids_BM: Tensor, valid_BM: Tensor) -> Tensor:
         """Feed M columns, where ``valid`` (bool) marks real tokens; (B, V) logits after the last column."""
 
+    def branch(self, rows: Tensor) -> None:
+        """Hand what was fed so far, the prompts, to the rows that share them: row i continues prompt ``rows[i]``."""
+
     def select(self, rows: Tensor) -> None:
-        """Keep these rows, in this order; an index may repeat."""
+        """Keep these rows, in this order."""
 
     def forget(self, row: int, count: int) -> None:
         """Take back the last ``count`` tokens of a row."""
@@ -41,19 +44,24 @@ class Columns:
         self.valid_BT = torch.cat([self.valid_BT, valid_BM], dim=1)
         return positions
 
-    def mask(self, new: int, dtype: torch.dtype, window: int | None = None) -> Tensor:
+    def mask(self, new: int, dtype: torch.dtype, window: int | None = None, rows: slice = slice(None)) -> Tensor:
         """(B, M, T) additive mask of the last M columns: valid columns up to one's own, in a window of positions.
 
         A hole sees itself, to stay finite.
         """
-        column = torch.arange(self.valid_BT.shape[1], device=self.valid_BT.device)
+        valid_BT = self.valid_BT[rows]
+        column = torch.arange(valid_BT.shape[1], device=valid_BT.device)
         own = column[-new:, None]
-        allowed = self.valid_BT[:, None] & (column <= own)
+        allowed = valid_BT[:, None] & (column <= own)
         if window is not None:
-            position_BT = self.valid_BT.long().cumsum(1)
+            position_BT = valid_BT.long().cumsum(1)
             allowed &= position_BT[:, None] > position_BT[:, -new:, None] - window
         allowed |= column == own
         return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, float("-inf"))
+
+    def branch(self, rows: Tensor) -> None:
+        """Begin anew without columns, where positions go on from those of the rows branched from."""
+        self.valid_BT, self.count_B = self.valid_BT[rows, :0], self.count_B[rows]
 
     def select(self, rows: Tensor) -> None:
         self.valid_BT, self.count_B = self.valid_BT[rows], self.count_B[rows]
@@ -103,6 +111,9 @@ class HFDecoder:
         if not self.by_layer_type:
             return sliding
         return {"sliding_attention": sliding, "full_attention": self.columns.mask(new, dtype)[:, None]}
+
+    def branch(self, rows: Tensor) -> None:
+        self.select(rows)
 
     def select(self, rows: Tensor) -> None:
         self.columns.select(rows)

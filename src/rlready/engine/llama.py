@@ -2,10 +2,16 @@
 
 The same arithmetic as the Hugging Face forward, without its module calls: query, key and value in one
 product, gate and up in another, a preallocated cache that grows by doubling, grouped attention without
-repeating keys, the head on the last column only.  Proven equal to the model's forward in the tests.
+repeating keys, the head on the last column only.  The rows of one prompt share its keys and values: attention
+runs over [shared prompt | own response].  Proven equal to the model's forward in the tests.
+
+Rotary positions are complex numbers here: the query and key weights are stored with the two halves of a head
+interleaved, so that turning a pair is one multiplication.  A permutation common to both leaves their products as
+they are.
 
 Left out, and sent to the Hugging Face decoder instead: sliding windows, rotary scalings that depend on the
-length, tensor-parallel or quantised weights.
+length, tensor-parallel or quantised weights.  Shapes: B rows, M new columns, T own columns, P prompts of L
+columns; K key heads, each for S query heads of width D.
 """
 
 from __future__ import annotations
@@ -20,6 +26,7 @@ from rlready.engine.decoder import Columns
 
 FAMILY = {"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM"}
 STATIC_ROPE = {"default", "linear", "llama3", "yarn"}
+PREFILL_TOKENS = 16384  # most tokens fed at once; bounds the memory of masks and activations
 
 
 def supports(model: Any) -> bool:
@@ -40,68 +47,165 @@ def supports(model: Any) -> bool:
 
 
 class _Layer:
-    """One layer's weights, fused."""
+    """One layer's weights, fused; those of queries and keys with interleaved halves."""
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, width: int) -> None:
         attention, mlp = layer.self_attn, layer.mlp
-        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self.qkv = torch.cat([p.weight for p in projections])
-        biased = projections[0].bias is not None
-        self.qkv_bias = torch.cat([p.bias for p in projections]) if biased else None
+        q, k, v = attention.q_proj, attention.k_proj, attention.v_proj
+        self.qkv = torch.cat([_interleave(q.weight, width), _interleave(k.weight, width), v.weight])
+        biases = [_interleave(q.bias, width), _interleave(k.bias, width), v.bias] if q.bias is not None else None
+        self.qkv_bias = torch.cat(biases) if biases else None
         self.out, self.out_bias = attention.o_proj.weight, attention.o_proj.bias
         self.gate_up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
         self.gate_up_bias = None if mlp.gate_proj.bias is None else torch.cat([mlp.gate_proj.bias, mlp.up_proj.bias])
         self.down, self.down_bias = mlp.down_proj.weight, mlp.down_proj.bias
         self.norm_in, self.norm_mid = layer.input_layernorm.weight, layer.post_attention_layernorm.weight
-        self.norm_q = attention.q_norm.weight if hasattr(attention, "q_norm") else None
-        self.norm_k = attention.k_norm.weight if hasattr(attention, "k_norm") else None
+        normed = hasattr(attention, "q_norm")
+        self.norm_q = _interleave(attention.q_norm.weight, width) if normed else None
+        self.norm_k = _interleave(attention.k_norm.weight, width) if normed else None
 
 
-class LlamaDecoder:
-    """Decoder with fused weights; they are copied when it is made, so make one per set of weights."""
+class LlamaWeights:
+    """A model's weights as the decoder wants them: copies, so make new ones when the model has changed."""
 
-    def __init__(self, model: Any, rows: int) -> None:
+    def __init__(self, model: Any) -> None:
         config = model.config
-        self.layers = [_Layer(layer) for layer in model.model.layers]
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.width = getattr(config, "head_dim", None) or config.hidden_size // self.heads
+        self.layers = [_Layer(layer, self.width) for layer in model.model.layers]
         self.embedding = model.model.embed_tokens.weight
         self.head = model.lm_head.weight
         self.norm = model.model.norm.weight
         self.eps = config.rms_norm_eps
-        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self.width = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.rotary = model.model.rotary_emb
-        self.columns = Columns(rows, self.embedding.device)
-        self.keys: list[Tensor] = []
+
+    def turns(self, columns: int) -> Tensor:
+        """(columns, D/2) unit complex numbers, one per position and pair (scaled where the model scales them)."""
+        positions = torch.arange(columns, device=self.embedding.device)[None]
+        cos, sin = self.rotary(self.embedding.float(), positions)
+        half = self.width // 2
+        return torch.complex(cos[0, :, :half].float(), sin[0, :, :half].float())
+
+
+class _Prompts:
+    """Keys and values of the prompts, and which rows share which."""
+
+    def __init__(self, keys: list[Tensor], values: list[Tensor], mask_PL: Tensor, owner_B: Tensor) -> None:
+        self.keys, self.values, self.mask_PL = keys, values, mask_PL  # per layer (P, K, L, D)
+        self.owner_B = owner_B
+        self._index()
+
+    def select(self, rows: Tensor) -> None:
+        self.owner_B = self.owner_B[rows]
+        present, owner_B = self.owner_B.unique(return_inverse=True)
+        if len(present) < len(self.mask_PL):
+            self.keys, self.values = [k[present] for k in self.keys], [v[present] for v in self.values]
+            self.mask_PL, self.owner_B = self.mask_PL[present], owner_B
+        self._index()
+
+    def _index(self) -> None:
+        """A slot for each row in a table of (prompt, place among its rows), so that a prompt's rows are one product."""
+        rows, prompts = len(self.owner_B), len(self.mask_PL)
+        order = self.owner_B.argsort(stable=True)
+        counts = self.owner_B.bincount(minlength=prompts)
+        first = counts.cumsum(0) - counts
+        place = torch.empty_like(order)
+        place[order] = torch.arange(rows, device=order.device) - first[self.owner_B[order]]
+        self.most = int(counts.max())
+        slot_B = self.owner_B * self.most + place
+        straight = rows == prompts * self.most and bool((slot_B == torch.arange(rows, device=slot_B.device)).all())
+        self.slot_B = None if straight else slot_B
+
+    def spread(self, x: Tensor) -> Tensor:
+        """(B, K, S, D) as (P, K, most * S, D); slots without a row are zero."""
+        prompts, (_, heads, shared, width) = len(self.mask_PL), x.shape
+        if self.slot_B is not None:
+            x = x.new_zeros(prompts * self.most, *x.shape[1:]).index_copy_(0, self.slot_B, x)
+        x = x.view(prompts, self.most, heads, shared, width).transpose(1, 2)
+        return x.reshape(prompts, heads, self.most * shared, width)
+
+    def gather(self, x: Tensor, shared: int) -> Tensor:
+        """The way back: (P, K, most * S, W) as (B, K, S, W)."""
+        prompts, heads, _, width = x.shape
+        x = x.view(prompts, heads, self.most, shared, width).transpose(1, 2)
+        x = x.reshape(prompts * self.most, heads, shared, width)
+        return x if self.slot_B is None else x[self.slot_B]
+
+
+class LlamaDecoder:
+    """Decoder over ``LlamaWeights``."""
+
+    def __init__(self, weights: LlamaWeights, rows: int) -> None:
+        self.w = weights
+        self.columns = Columns(rows, weights.embedding.device)
+        self.keys: list[Tensor] = []  # per layer (B, K, T, D)
         self.values: list[Tensor] = []
-        self.cos = self.sin = self.embedding.new_zeros(0)
+        self.prompts: _Prompts | None = None
+        self.turns = torch.zeros(0, device=weights.embedding.device)
 
     def extend(self, ids_BM: Tensor, valid_BM: Tensor) -> Tensor:
         rows, new = ids_BM.shape
         begin = self.columns.valid_BT.shape[1]
         positions_BM = self.columns.extend(valid_BM)
+        self._reserve(rows, begin + new)
+        most = int(positions_BM.max()) + 1
+        if most > len(self.turns):
+            self.turns = self.w.turns(max(2 * most, 256))
+        size = rows if new == 1 else max(1, PREFILL_TOKENS // new)
+        parts = [slice(at, min(at + size, rows)) for at in range(0, rows, size)]
+        logits = [self._forward(part, ids_BM[part], positions_BM[part], begin) for part in parts]
+        return torch.cat(logits) if len(logits) > 1 else logits[0]
+
+    def _forward(self, part: slice, ids_BM: Tensor, positions_BM: Tensor, begin: int) -> Tensor:
+        """The new columns of some rows through all layers; (B, V) logits after the last."""
+        w, (rows, new) = self.w, ids_BM.shape
         end = begin + new
-        self._reserve(rows, end)
-        cos, sin = (t[positions_BM][:, :, None] for t in (self.cos, self.sin))  # (B, M, 1, D)
-        mask = self._mask(new)
-        x = F.embedding(ids_BM, self.embedding)
-        for layer, keys, values in zip(self.layers, self.keys, self.values, strict=True):
-            qkv = F.linear(_norm(x, layer.norm_in, self.eps), layer.qkv, layer.qkv_bias)
-            qkv = qkv.view(rows, new, self.heads + 2 * self.kv_heads, self.width)
-            q, k, v = qkv.split([self.heads, self.kv_heads, self.kv_heads], dim=2)
+        turn = self.turns[positions_BM][:, :, None]  # (B, M, 1, D/2)
+        mask = self._mask(part, new)
+        x = F.embedding(ids_BM.reshape(-1), w.embedding)  # (B * M, hidden)
+        for i, layer in enumerate(w.layers):
+            qkv = F.linear(_norm(x, layer.norm_in, w.eps), layer.qkv, layer.qkv_bias)
+            qkv = qkv.view(rows, new, w.heads + 2 * w.kv_heads, w.width)
+            qk, v = qkv[:, :, : w.heads + w.kv_heads], qkv[:, :, w.heads + w.kv_heads :]
             if layer.norm_q is not None and layer.norm_k is not None:
-                q, k = _norm(q, layer.norm_q, self.eps), _norm(k, layer.norm_k, self.eps)
-            q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
+                q, k = qk.split([w.heads, w.kv_heads], dim=2)
+                qk = torch.cat([_norm(q, layer.norm_q, w.eps), _norm(k, layer.norm_k, w.eps)], dim=2)
+            q, k = _turn(qk, turn).split([w.heads, w.kv_heads], dim=2)
+            keys, values = self.keys[i][part], self.values[i][part]
             keys[:, :, begin:end] = k.transpose(1, 2)
             values[:, :, begin:end] = v.transpose(1, 2)
-            mixed = self._attend(q, keys[:, :, :end], values[:, :, :end], mask)
-            x = x + F.linear(mixed, layer.out, layer.out_bias)
-            gate, up = F.linear(_norm(x, layer.norm_mid, self.eps), layer.gate_up, layer.gate_up_bias).chunk(2, -1)
-            x = x + F.linear(F.silu(gate) * up, layer.down, layer.down_bias)
-        return F.linear(_norm(x[:, -1], self.norm, self.eps), self.head)
+            # the query heads of one key head become extra query columns: no key is repeated
+            q = q.view(rows, new, w.kv_heads, -1, w.width).permute(0, 2, 3, 1, 4)
+            q = q.reshape(rows, w.kv_heads, -1, w.width)
+            if new == 1 and self.prompts is not None:
+                mixed = self._attend(self.prompts, i, q, keys[:, :, :end], values[:, :, :end], mask)
+            else:
+                k_all, v_all = self._whole(part, i, keys[:, :, :end], values[:, :, :end])
+                mixed = F.scaled_dot_product_attention(q, k_all, v_all, attn_mask=mask)
+            mixed = mixed.view(rows, w.kv_heads, -1, new, w.width).permute(0, 3, 1, 2, 4)
+            x = _add_linear(x, mixed.reshape(rows * new, -1), layer.out, layer.out_bias)
+            gate, up = F.linear(_norm(x, layer.norm_mid, w.eps), layer.gate_up, layer.gate_up_bias).chunk(2, -1)
+            x = _add_linear(x, F.silu(gate).mul_(up), layer.down, layer.down_bias)
+        return F.linear(_norm(x.view(rows, new, -1)[:, -1], w.norm, w.eps), w.head)
+
+    def branch(self, rows: Tensor) -> None:
+        """What was fed so far becomes the prompts that rows share; ``rows`` says which prompt each new row has."""
+        if self.prompts is not None or not self.keys:
+            raise ValueError("only prompts can branch, and only once")
+        used = self.columns.valid_BT.shape[1]
+        valid_PL = self.columns.valid_BT
+        mask_PL = torch.zeros(valid_PL.shape, dtype=self.w.embedding.dtype, device=valid_PL.device)
+        mask_PL.masked_fill_(~valid_PL, float("-inf"))
+        keys, values = ([c[:, :, :used].contiguous() for c in store] for store in (self.keys, self.values))
+        self.prompts = _Prompts(keys, values, mask_PL, rows)
+        self.keys, self.values = [], []
+        self.columns.branch(rows)
 
     def select(self, rows: Tensor) -> None:
         used = self.columns.valid_BT.shape[1]
         self.columns.select(rows)
+        if self.prompts is not None:
+            self.prompts.select(rows)
         for store in (self.keys, self.values):
             for i, cache in enumerate(store):
                 fresh = cache.new_empty(len(rows), *cache.shape[1:])
@@ -111,47 +215,73 @@ class LlamaDecoder:
     def forget(self, row: int, count: int) -> None:
         self.columns.forget(row, count)
 
-    def _attend(self, q_BMHD: Tensor, keys_BKTD: Tensor, values_BKTD: Tensor, mask: Tensor) -> Tensor:
-        rows, new = q_BMHD.shape[:2]
-        shared = self.heads // self.kv_heads
-        # the query heads of one key head become extra query columns: no key is repeated
-        q = q_BMHD.view(rows, new, self.kv_heads, shared, self.width).permute(0, 2, 3, 1, 4)
-        q = q.reshape(rows, self.kv_heads, shared * new, self.width)
-        out = F.scaled_dot_product_attention(q, keys_BKTD, values_BKTD, attn_mask=mask)
-        out = out.view(rows, self.kv_heads, shared, new, self.width).permute(0, 3, 1, 2, 4)
-        return out.reshape(rows, new, self.heads * self.width)
+    def _attend(
+        self, prompts: _Prompts, i: int, q_BKSD: Tensor, keys_BKTD: Tensor, values_BKTD: Tensor, mask: Tensor
+    ) -> Tensor:
+        """One new column over [shared prompt | own response]: two products, one softmax."""
+        rows, heads, shared, width = q_BKSD.shape
+        own, length = keys_BKTD.shape[2], prompts.mask_PL.shape[1]
+        q = q_BKSD * width**-0.5
+        over_prompt = torch.matmul(prompts.spread(q), prompts.keys[i].transpose(2, 3))
+        over_own = torch.bmm(q.view(-1, shared, width), keys_BKTD.flatten(0, 1).transpose(1, 2))
+        scores = torch.cat([prompts.gather(over_prompt, shared), over_own.view(rows, heads, shared, own)], -1)
+        weights = torch.softmax(scores.add_(mask), -1, dtype=torch.float32).to(q.dtype)
+        from_own = torch.bmm(weights[..., length:].reshape(-1, shared, own), values_BKTD.flatten(0, 1))
+        from_prompt = torch.matmul(prompts.spread(weights[..., :length]), prompts.values[i])
+        return from_own.view(rows, heads, shared, width).add_(prompts.gather(from_prompt, shared))
 
-    def _mask(self, new: int) -> Tensor:
-        """(B, 1, shared * M, T): the mask of the new columns, once per query head of a key head."""
-        mask = self.columns.mask(new, self.embedding.dtype)
-        return mask.repeat(1, self.heads // self.kv_heads, 1)[:, None]
+    def _whole(self, part: slice, i: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values with the prompt's in front, copied to every row: for many new columns at once."""
+        if self.prompts is None:
+            return keys, values
+        owner = self.prompts.owner_B[part]
+        return (
+            torch.cat([self.prompts.keys[i][owner], keys], dim=2),
+            torch.cat([self.prompts.values[i][owner], values], dim=2),
+        )
+
+    def _mask(self, part: slice, new: int) -> Tensor:
+        """(B, 1, S * M, L + T) additive mask of the new columns, once per query head of a key head."""
+        mask = self.columns.mask(new, self.w.embedding.dtype, rows=part)
+        if self.prompts is not None:
+            prompt = self.prompts.mask_PL[self.prompts.owner_B[part]][:, None].expand(-1, new, -1)
+            mask = torch.cat([prompt, mask], dim=-1)
+        return mask[:, None] if new == 1 else mask.repeat(1, self.w.heads // self.w.kv_heads, 1)[:, None]
 
     def _reserve(self, rows: int, columns: int) -> None:
-        """Room in the cache and in the table of rotary angles."""
+        """Room in the cache."""
         have = self.keys[0].shape[2] if self.keys else 0
-        if columns > have:
-            room = max(columns + 32, 2 * have)
-            for store in (self.keys, self.values):
-                old = list(store)
-                store.clear()
-                for i in range(len(self.layers)):
-                    fresh = self.embedding.new_empty(rows, self.kv_heads, room, self.width)
-                    if old:
-                        fresh[:, :, :have] = old[i]
-                    store.append(fresh)
-        if columns > len(self.cos):
-            positions = torch.arange(max(2 * columns, 256), device=self.embedding.device)[None]
-            cos, sin = self.rotary(self.embedding, positions)
-            self.cos, self.sin = cos[0], sin[0]
+        if columns <= have:
+            return
+        room = max(columns + 32, 2 * have)
+        for store in (self.keys, self.values):
+            old = list(store)
+            store.clear()
+            for i in range(len(self.w.layers)):
+                fresh = self.w.embedding.new_empty(rows, self.w.kv_heads, room, self.w.width)
+                if old:
+                    fresh[:, :, :have] = old[i]
+                store.append(fresh)
+
+
+def _interleave(rows: Tensor, width: int) -> Tensor:
+    """(H * D, ...) with the two halves of every head's D interleaved: 0, D/2, 1, D/2 + 1, ..."""
+    return rows.view(-1, 2, width // 2, *rows.shape[1:]).transpose(1, 2).reshape(rows.shape)
 
 
 def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    if x.dtype == torch.float32:
-        return F.rms_norm(x, weight.shape, weight, eps)
-    return weight * F.rms_norm(x.float(), weight.shape, None, eps).to(x.dtype)
+    """RMS norm in fp32."""
+    wide = x.float()
+    scaled = wide * torch.rsqrt((wide * wide).mean(-1, keepdim=True) + eps)
+    return weight * scaled.to(x.dtype)
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding, the halves convention; x (B, M, H, D), cos and sin (B, M, 1, D)."""
-    a, b = x.chunk(2, -1)
-    return x * cos + torch.cat([-b, a], -1) * sin
+def _turn(x: Tensor, turn: Tensor) -> Tensor:
+    """Rotary position embedding of interleaved pairs; x (B, M, H, D), turn (B, M, 1, D/2) complex."""
+    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * turn).flatten(-2).to(x.dtype)
+
+
+def _add_linear(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x + y Wᵀ (+ b), the sum inside the product."""
+    return torch.addmm(x if bias is None else x + bias, y, weight.t())

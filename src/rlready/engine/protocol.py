@@ -6,7 +6,7 @@ causal LM in torch.  ``requests_for`` builds the requests of a set of problems f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,12 +37,15 @@ class Engine(Protocol):
         *,
         temperature: float,
         seed: int,
-        on_tokens: Callable[[int], None] | None = None,
     ) -> list[Sample]: ...
 
 
 def forcing_for(lm: LM, extension: str = "", final: str = "") -> Forcing:
-    """The forced strings of a model's template, as tokens."""
+    """The forced strings of a model's template, as tokens.
+
+    ``extension`` replaces an early end of the thought; ``final`` follows a thought that was cut, to elicit the
+    answer.  UserError if one of them cannot be written in the model's vocabulary, or the extension closes the thought.
+    """
     if CLOSE in extension or any(extension.endswith(CLOSE[:n]) for n in range(1, len(CLOSE))):
         raise UserError(f"the extension {extension!r} contains or begins the thought delimiter {CLOSE!r}")
     ids = lm.encode(CLOSE)
@@ -50,24 +53,36 @@ def forcing_for(lm: LM, extension: str = "", final: str = "") -> Forcing:
     return Forcing(
         delimiter=Delimiter(CLOSE, ids, lm.decode, pieces),
         close_ids=tuple(lm.close_ids),
-        final_ids=tuple(lm.encode(final)) if final else (),
-        extension_ids=tuple(lm.encode(extension)) if extension else (),
+        close_after_break_ids=tuple(lm.close_after_break_ids),
+        final_ids=_forced_ids(lm, final),
+        extension_ids=_forced_ids(lm, extension),
         stop_ids=lm.stop_ids,
     )
 
 
-def requests_for(lm: LM, problems: Sequence[Problem], samples: int, budget: Budget) -> list[Request]:
-    """``samples`` requests per problem, problem by problem.
+def _forced_ids(lm: LM, text: str) -> tuple[int, ...]:
+    ids = tuple(lm.encode(text)) if text else ()
+    if text and (not ids or lm.tokenizer.unk_token_id in ids):
+        raise UserError(f"{lm.source}: its vocabulary has no words for the forced text {text!r}")
+    return ids
+
+
+def requests_for(
+    lm: LM, problems: Sequence[Problem], samples: int, budget: Budget, final_ids: Sequence[int] = ()
+) -> list[Request]:
+    """``samples`` requests per problem, problem by problem; ``final_ids`` as in the engine's ``Forcing``.
 
     Raises UserError if the template cannot delimit a thought, or a prompt and its budget exceed the context.
     """
     think = budget.thinking is not None
+    forced = 0
     if think:
         lm.needs_thought("a thinking budget")
+        forced = max(len(lm.close_ids), len(lm.close_after_break_ids)) + len(final_ids)
     requests = []
     for problem in problems:
         ids = tuple(lm.prompt_ids(problem.prompt, think=think))
-        most = len(ids) + (budget.thinking or 0) + (len(lm.close_ids) if think else 0) + budget.answer
+        most = len(ids) + (budget.thinking or 0) + forced + budget.answer
         if most > lm.context:
             raise UserError(
                 f"problem {problem.id}: prompt of {len(ids)} tokens and budget make {most}, more than the context of "

@@ -1,13 +1,15 @@
 """The built-in engine: batched sampling of any Hugging Face causal LM.
 
 A prompt is prefilled once and its cache copied to all its samples; rows that are done are dropped; every row
-is a budget machine that either forces its next token or takes a drawn one.
+is a budget machine that either forces its next token or takes a drawn one.  Batches of a small model run beside
+each other, a thread a core.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,34 +17,28 @@ from torch import Tensor
 
 from rlready.engine.budget import Forcing, Machine
 from rlready.engine.decoder import Decoder, HFDecoder
-from rlready.engine.llama import LlamaDecoder, supports
+from rlready.engine.llama import LlamaDecoder, LlamaWeights, supports
 from rlready.engine.protocol import Request
 from rlready.engine.sampling import draw, stream_key, uniforms
 from rlready.errors import UserError
 from rlready.lm import LM
 from rlready.records import Sample
+from rlready.threads import beside, workers
 
 KEEP = 0.8  # compact when fewer than this share of the rows is still running
+LEAST_ROWS = 32  # a batch is not split over threads below this
 
 
 class TorchEngine:
-    """Engine over a model in this process; ``rows`` bounds the batch, ``fast`` allows the Llama decoder."""
+    """Engine over a model in this process; ``rows`` bounds a batch, ``fast`` allows the Llama decoder."""
 
     def __init__(self, lm: LM, forcing: Forcing, *, rows: int = 256, fast: bool = True) -> None:
         self.lm, self.forcing, self.rows = lm, forcing, rows
-        self.decoder: type[HFDecoder] | type[LlamaDecoder] = LlamaDecoder if fast and supports(lm.model) else HFDecoder
+        self.fast = fast and supports(lm.model)
         self.device = next(lm.model.parameters()).device
 
-    @torch.no_grad()
-    def sample(
-        self,
-        requests: Sequence[Request],
-        *,
-        temperature: float,
-        seed: int,
-        on_tokens: Callable[[int], None] | None = None,
-    ) -> list[Sample]:
-        """Samples in the order of the requests; ``on_tokens`` hears how many tokens each step decoded."""
+    def sample(self, requests: Sequence[Request], *, temperature: float, seed: int) -> list[Sample]:
+        """Samples in the order of the requests."""
         machines = [Machine(r.budget, self.forcing) for r in requests]
         todo = []
         for i, (request, machine) in enumerate(zip(requests, machines, strict=True)):
@@ -50,23 +46,41 @@ class TorchEngine:
                 todo.append(i)
         # neighbours in length share a batch; samples of one prompt stay together
         todo.sort(key=lambda i: (len(requests[i].prompt_ids) + len(machines[i].tokens), requests[i].prompt_ids, i))
-        for at in range(0, len(todo), self.rows):
-            batch = todo[at : at + self.rows]
-            self._run([requests[i] for i in batch], [machines[i] for i in batch], temperature, seed, on_tokens)
+        threads = workers(self.lm.model)
+        size = min(self.rows, max(LEAST_ROWS, math.ceil(len(todo) / threads)))
+        batches = [todo[at : at + size] for at in range(0, len(todo), size)]
+        if batches:
+            decoders = self.decoders()
+            beside(
+                [
+                    partial(self._run, decoders, [requests[i] for i in b], [machines[i] for i in b], temperature, seed)
+                    for b in batches
+                ],
+                threads,
+            )
         return [
             m.sample(r.problem_id, r.sample_id, self.lm.decode(m.tokens))
             for r, m in zip(requests, machines, strict=True)
         ]
 
+    def decoders(self) -> Callable[[int], Decoder]:
+        """Makes decoders of so many rows, over the model's weights as they are now."""
+        if self.fast:
+            with torch.no_grad():
+                return partial(LlamaDecoder, LlamaWeights(self.lm.model))
+        return partial(HFDecoder, self.lm.model)
+
+    @torch.no_grad()
     def _run(
         self,
+        decoders: Callable[[int], Decoder],
         requests: list[Request],
         machines: list[Machine],
         temperature: float,
         seed: int,
-        on_tokens: Callable[[int], None] | None,
     ) -> None:
-        decoder, logits_BV = self._prefill(requests, machines)
+        """Decode one batch to its end."""
+        decoder, logits_BV = self._prefill(decoders, requests, machines)
         keys = np.array([stream_key(seed, r.problem_id, r.sample_id) for r in requests], dtype=np.uint64)
         alive = list(range(len(machines)))  # machine of each row of the decoder
         running = [True] * len(alive)
@@ -77,8 +91,6 @@ class TorchEngine:
             left = sum(running)
             if not left:
                 return
-            if on_tokens:
-                on_tokens(left)
             if left < KEEP * len(alive):
                 kept = [row for row, on in enumerate(running) if on]
                 decoder.select(torch.tensor(kept, device=self.device))
@@ -119,14 +131,16 @@ class TorchEngine:
             next_ids.append(token)
         return torch.tensor(next_ids, device=self.device)
 
-    def _prefill(self, requests: list[Request], machines: list[Machine]) -> tuple[Decoder, Tensor]:
+    def _prefill(
+        self, decoders: Callable[[int], Decoder], requests: list[Request], machines: list[Machine]
+    ) -> tuple[Decoder, Tensor]:
         """Encode every distinct prompt once, hand its cache to its rows, then feed what they already hold."""
         prompts = list(dict.fromkeys(r.prompt_ids for r in requests))
-        decoder = self.decoder(self.lm.model, len(prompts))
+        decoder = decoders(len(prompts))
         logits_BV = decoder.extend(*self._pad(prompts))
         index = {prompt: i for i, prompt in enumerate(prompts)}
         rows = torch.tensor([index[r.prompt_ids] for r in requests], device=self.device)
-        decoder.select(rows)
+        decoder.branch(rows)
         logits_BV = logits_BV[rows]
         if any(m.tokens for m in machines):  # the beginning of a trace
             held_BV = decoder.extend(*self._pad([m.tokens for m in machines]))

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rlready.batch import Example, micro_batches
 from rlready.errors import UserError
 from rlready.lm import LM
 from rlready.logprob import token_logprobs
 from rlready.records import Figure
 from rlready.stats import mean_figure, ratio_figure
-from rlready.train.batch import Example, micro_batches
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def heldout_loss(lm: LM, examples: Sequence[Example], micro_tokens: int) -> Held
     device = next(lm.model.parameters()).device
     with torch.no_grad():
         for batch in micro_batches(examples, micro_tokens, device):
-            logp_N, _ = token_logprobs(lm.model, batch.ids_BL, batch.scored_BL)
-            sizes = batch.scored_BL.sum(1).tolist()
+            logp_N, _ = token_logprobs(lm.model, batch.rows)
+            sizes = [row.learned for row in batch.rows]
             for i, part in zip(batch.index, logp_N.double().split(sizes), strict=True):
                 nll[i] = -part.sum().item()
     if not np.isfinite(nll).all():

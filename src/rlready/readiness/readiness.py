@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 
 from rlready.config import ReadinessConfig
+from rlready.encode import encode
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
-from rlready.lm import LM, load, same_vocabulary
+from rlready.lm import LM, load, local_folder, same_vocabulary
 from rlready.progress import Progress, note
 from rlready.readiness.heldout import heldout_loss
 from rlready.readiness.passk import curve, mixed_share, pass_at_k, solved_shares
 from rlready.records import Figure, Problem
+from rlready.rollout import draw_groups, table_row
 from rlready.stats import mean_figure, paired_figure
 from rlready.store import Run, read_json, write_json, write_table
 from rlready.tasks import Task, open_task
-from rlready.train.rollout import draw_groups, table_row
-from rlready.train.sft import encode
 
 MICRO_TOKENS = 16384
 
@@ -42,7 +42,10 @@ def readiness(config: ReadinessConfig, out: Path) -> dict[str, Any]:
         task = open_task(config.problems)
         problems = task.problems()
         held_task = open_task(config.heldout) if config.heldout else None
-        run.note_data(id=task.source, licence=task.licence, size=len(problems), role="readiness")
+        run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(problems), role="readiness")
+        if held_task is not None:
+            role = "held-out loss"
+            run.note_data(id=held_task.source, path=held_task.path, licence=held_task.licence, role=role)
         first: LM | None = None
         measured = []
         with Progress(
@@ -53,7 +56,7 @@ def readiness(config: ReadinessConfig, out: Path) -> dict[str, Any]:
                 if not part.exists():  # a part is one checkpoint, kept if the run is killed later
                     note(f"readiness: {source}")
                     lm = load(source, device=config.device, dtype=config.dtype)
-                    run.note_model(id=source, role="checkpoint")
+                    run.note_model(id=source, path=local_folder(source), role="checkpoint")
                     if first is None:
                         first = lm
                     same_vocabulary(first, lm)
@@ -81,14 +84,15 @@ def _measure(
         loss = heldout_loss(lm, encode(lm, rows, config.heldout), MICRO_TOKENS)
         facts |= {"heldout_loss": loss.token_mean, "heldout_loss_examples": loss.example_mean}
         facts["nll"], facts["nll_tokens"] = loss.nll, loss.tokens
-    engine = TorchEngine(lm, forcing_for(lm))
+    engine = TorchEngine(lm, forcing_for(lm, final=config.final))
+    budget = Budget(config.budget, config.answer_cap)
     right, rows_out = [], []
     lengths: dict[bool, list[int]] = {True: [], False: []}
     truncated = []
     chunk = max(1, engine.rows // config.samples)
     for at in range(0, len(problems), chunk):
         some = problems[at : at + chunk]
-        requests = requests_for(lm, some, config.samples, Budget(config.budget, config.answer_cap))
+        requests = requests_for(lm, some, config.samples, budget, engine.forcing.final_ids)
         groups = draw_groups(engine, lm, task, some, requests, temperature=config.temperature, seed=config.seed)
         for group in groups:
             right.append(sum(bool(s.correct) for s in group.samples))

@@ -96,6 +96,7 @@ class DagTask:
     """Generated problems; see the module."""
 
     licence = "Apache-2.0"  # made by this package
+    path = None
 
     def __init__(self, source: Source) -> None:
         preset = PRESETS.get(source.options.get("rendering", "symbols"), PRESETS["symbols"])

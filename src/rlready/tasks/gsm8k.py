@@ -44,16 +44,16 @@ class Gsm8kTask:
     def __init__(self, source: Source) -> None:
         self.options = fill(source, Gsm8kOptions())
         self.source = canonical(source, self.options, Gsm8kOptions())
-        self.path = source.path
         self.split: str = self.options.split or "train"
         file = Path(source.path)
         if file.is_dir():
-            self.path = str(file / f"{self.split}.jsonl")
+            file /= f"{self.split}.jsonl"
         elif file.exists():
             if self.options.split not in ("", file.stem):
                 raise UserError(f"{source.text}: split= chooses a file in a folder, but {file} is a file")
             self.split = file.stem
-        self.table = read_table(self.path, name="main", split=self.split)
+        self.path = file if file.exists() else None
+        self.table = read_table(str(file), name="main", split=self.split)
 
     @property
     def description(self) -> str:
@@ -61,9 +61,9 @@ class Gsm8kTask:
 
     @property
     def licence(self) -> str | None:
-        if Path(self.path).exists():
+        if self.path:
             return licence_beside(self.path)
-        return "MIT" if self.path == "openai/gsm8k" else None
+        return "MIT" if self.table.where == "openai/gsm8k" else None
 
     def problems(self) -> list[Problem]:
         return [problem for problem, _ in self._parsed]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from rlready.records import Problem, Row
@@ -28,6 +29,11 @@ class Task(Protocol):
     @property
     def source(self) -> str:
         """The source string in its shortest form, keys in a fixed order: equal tasks have equal sources."""
+        ...
+
+    @property
+    def path(self) -> Path | None:
+        """The local file that holds the data; None where it is generated or on the hub."""
         ...
 
     @property

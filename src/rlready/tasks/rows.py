@@ -67,8 +67,9 @@ class RowsTask:
     def __init__(self, source: Source) -> None:
         self.options = fill(source, RowsOptions())
         self.source = canonical(source, self.options, RowsOptions())
-        self.path = source.path
-        if Path(self.path).exists() and source.options.keys() & {"name", "split"}:
+        self.name = Path(source.path)
+        self.path = self.name if self.name.exists() else None
+        if self.path and source.options.keys() & {"name", "split"}:
             raise UserError(f"{source.text}: name= and split= are for a data set on the hub, but {self.path} is a file")
         self.verifier = load_verifier(self.options.verifier) if self.options.verifier else None
         self.table = read_table(source.path, name=self.options.name or None, split=self.options.split)
@@ -76,11 +77,11 @@ class RowsTask:
     @property
     def description(self) -> str:
         judge = f"judged by {self.options.verifier}" if self.verifier else "judged by equality of the final answer"
-        return f"{len(self._items)} rows of {Path(self.path).name}, {judge}."
+        return f"{len(self._items)} rows of {self.name.name}, {judge}."
 
     @property
     def licence(self) -> str | None:
-        return licence_beside(self.path) if Path(self.path).exists() else None
+        return licence_beside(self.path) if self.path else None
 
     def problems(self) -> list[Problem]:
         if self.verifier is None:
@@ -150,7 +151,7 @@ class RowsTask:
         name = row.get(o.id)
         return _Item(
             line,
-            f"{Path(self.path).stem}-{line:06d}" if name is None else str(name),
+            f"{self.name.stem}-{line:06d}" if name is None else str(name),
             prompt,
             response,
             thinking,

@@ -69,9 +69,9 @@ def read_table(path: str, *, name: str | None = None, split: str = "train") -> T
     return table
 
 
-def licence_beside(path: str) -> str | None:
+def licence_beside(file: Path) -> str | None:
     """The first line of a LICENSE file in the folder of the data, else None."""
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    folder = file.parent
     for name in ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE"):
         if (folder / name).is_file():
             lines = (folder / name).read_text(encoding="utf-8", errors="replace").splitlines()

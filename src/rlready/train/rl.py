@@ -20,23 +20,24 @@ from typing import Any
 import numpy as np
 import torch
 
+from rlready.batch import Batch
 from rlready.config import RLConfig
+from rlready.credit.assign import Credited, credit
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import Request, forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
-from rlready.lm import LM, load
+from rlready.lm import LM, load, local_folder
 from rlready.logprob import token_logprobs
 from rlready.progress import Progress, note
 from rlready.records import Figure, Problem
 from rlready.report.cards import model_card
+from rlready.rollout import describe, draw_groups, table_row
 from rlready.stats import mean_figure
 from rlready.store import Run, append_line, truncate_log, write_table
 from rlready.tasks import Task, open_task
-from rlready.train.batch import Batch
 from rlready.train.loop import Keeper, Learner, token_count, warm
 from rlready.train.loss import kl_penalty, policy_loss
-from rlready.train.rollout import Credited, credit, describe, draw_groups, table_row
 
 WARM = 0.05  # share of the steps spent warming up
 
@@ -53,9 +54,10 @@ def rl(config: RLConfig, out: Path) -> dict[str, Any]:
             raise UserError(f"{config.problems}: {len(problems)} problems are fewer than prompts={config.prompts}")
         note(f"rl: loading {config.model}")
         lm = load(config.model, device=config.device, dtype=config.dtype)
-        run.note_model(id=config.model, role="start")
-        run.note_data(id=task.source, licence=task.licence, size=len(problems), role="rl")
-        run.note_data(id=held_task.source, licence=held_task.licence, size=len(held), role="held-out problems")
+        run.note_model(id=config.model, path=local_folder(config.model), role="start")
+        run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(problems), role="rl")
+        size, role = len(held), "held-out problems"
+        run.note_data(id=held_task.source, path=held_task.path, licence=held_task.licence, size=size, role=role)
         learner = Learner(
             lm, lr=config.lr, weight_decay=config.weight_decay, clip=config.clip, micro_tokens=config.micro_tokens
         )
@@ -104,14 +106,14 @@ class _Trainer:
         self.config, self.learner, self.lm, self.reference = config, learner, learner.lm, reference
         self.samples = samples
         self.budget = Budget(config.budget, config.answer_cap)
-        self.forcing = forcing_for(self.lm)
+        self.forcing = forcing_for(self.lm, final=config.final)
         self.cap = config.budget + config.answer_cap
 
     def step(self, task: Task, problems: Sequence[Problem], at: int) -> dict[str, Any]:
         """Sample, verify, credit, update; returns the line of the log."""
         begun = time.perf_counter()
         config = self.config
-        requests = requests_for(self.lm, problems, config.group, self.budget)
+        requests = requests_for(self.lm, problems, config.group, self.budget, self.forcing.final_ids)
         requests = [Request(f"{r.problem_id}@{at}", r.sample_id, r.prompt_ids, r.budget) for r in requests]
         here = [Problem(f"{p.id}@{at}", p.prompt, p.answer, p.meta) for p in problems]
         engine = TorchEngine(self.lm, self.forcing)
@@ -136,7 +138,7 @@ class _Trainer:
         return line
 
     def _update(self, credited: Credited, at: int) -> dict[str, Any]:
-        config, clipped = self.config, list[float]()
+        config = self.config
         line: dict[str, Any] = {
             "groups_used": credited.used,
             "groups_all_right": credited.all_right,
@@ -148,7 +150,7 @@ class _Trainer:
             return line | {"loss": None, "grad_norm": None, "entropy": None, "clipped": None}
         high = config.clip_high or (0.28 if config.algorithm == "dapo" else 0.2)
 
-        def loss_of(batch: Batch, logp_N: torch.Tensor, *, first: bool) -> torch.Tensor:
+        def loss_of(batch: Batch, logp_N: torch.Tensor, *, first: bool) -> tuple[torch.Tensor, torch.Tensor]:
             loss, share = policy_loss(
                 logp_N,
                 batch.advantage_N,
@@ -157,15 +159,13 @@ class _Trainer:
                 clip_low=config.clip_low,
                 clip_high=high,
             )
-            clipped.append(float(share))
             if self.reference is not None:
                 with torch.no_grad():
-                    frozen_N, _ = token_logprobs(
-                        self.reference.model, batch.ids_BL, batch.scored_BL, config.temperature
-                    )
+                    frozen_N, _ = token_logprobs(self.reference.model, batch.rows, config.temperature)
                 loss = loss + config.kl * kl_penalty(logp_N, frozen_N, batch.weight_N)
-            return loss
+            return loss, share
 
+        clipped = 0.0
         for update in range(config.updates):
             done = self.learner.step(
                 credited.examples,
@@ -173,17 +173,18 @@ class _Trainer:
                 rate=warm(at, config.steps, WARM),
                 temperature=config.temperature or 1.0,
             )
+            clipped += done.clipped / config.updates
             line["trained"] += token_count(credited.examples)
         return line | {
             "loss": done.loss,
             "grad_norm": done.grad_norm,
             "entropy": done.entropy,
-            "clipped": float(np.mean(clipped)),
+            "clipped": clipped,
         }
 
     def evaluate(self, task: Task, problems: Sequence[Problem]) -> tuple[Figure, float]:
         """Accuracy on held-out problems with its interval, and mean thinking tokens; the same draws every time."""
-        requests = requests_for(self.lm, problems, self.config.eval_samples, self.budget)
+        requests = requests_for(self.lm, problems, self.config.eval_samples, self.budget, self.forcing.final_ids)
         engine = TorchEngine(self.lm, self.forcing)
         groups = draw_groups(
             engine, self.lm, task, problems, requests, temperature=self.config.temperature, seed=self.config.seed

@@ -16,16 +16,17 @@ from typing import Any
 
 import numpy as np
 
+from rlready.batch import Example, epoch_steps
 from rlready.config import SFTConfig
+from rlready.encode import encode
 from rlready.errors import UserError
-from rlready.lm import LM, load, with_thought
+from rlready.lm import load, local_folder, with_thought
 from rlready.progress import Progress, note
 from rlready.readiness.heldout import HeldOut, heldout_loss
 from rlready.records import Row
 from rlready.report.cards import model_card
 from rlready.store import Run, append_line, read_log, truncate_log, write_table
 from rlready.tasks import open_task
-from rlready.train.batch import Example, epoch_steps, supervised
 from rlready.train.loop import Keeper, Learner, token_count, warm
 from rlready.train.loss import likelihood_loss
 
@@ -42,9 +43,10 @@ def sft(config: SFTConfig, out: Path) -> dict[str, Any]:
         if any(r.thinking is not None for r in rows):
             lm = with_thought(lm)
         examples, held = encode(lm, rows, config.rows), encode(lm, held_rows, config.heldout)
-        run.note_model(id=config.model, role="base")
-        run.note_data(id=task.source, licence=task.licence, size=len(rows), role="sft")
-        run.note_data(id=held_task.source, licence=held_task.licence, size=len(held), role="held-out loss")
+        run.note_model(id=config.model, path=local_folder(config.model), role="base")
+        run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(rows), role="sft")
+        size, role = len(held), "held-out loss"
+        run.note_data(id=held_task.source, path=held_task.path, licence=held_task.licence, size=size, role=role)
 
         learner = Learner(
             lm, lr=config.lr, weight_decay=config.weight_decay, clip=config.clip, micro_tokens=config.micro_tokens
@@ -61,7 +63,7 @@ def sft(config: SFTConfig, out: Path) -> dict[str, Any]:
                 batch = weighted([examples[i] for i in steps[at]])
                 done = learner.step(
                     batch,
-                    lambda b, logp: likelihood_loss(logp, b.advantage_N, b.weight_N),
+                    lambda b, logp: (likelihood_loss(logp, b.advantage_N, b.weight_N), 0.0),
                     rate=rate_at(at, len(steps), config),
                 )
                 run.count("trained", token_count(batch))
@@ -82,21 +84,6 @@ def sft(config: SFTConfig, out: Path) -> dict[str, Any]:
                 facts["step"] = step
                 keeper.keep(facts, now=step in saves)
         return run.write_result(_result(out, config, held_rows, facts, per_epoch, read_log(log)))
-
-
-def encode(lm: LM, rows: Sequence[Row], source: str) -> list[Example]:
-    """Rows as examples; UserError names the rows that do not fit the context."""
-    if not rows:
-        raise UserError(f"{source}: there are no rows")
-    think = any(r.thinking is not None for r in rows)
-    examples = [supervised(lm.prompt_ids(r.prompt, think=think), lm.response_ids(r, think=think)) for r in rows]
-    long = [r.id for r, e in zip(rows, examples, strict=True) if len(e) > lm.context]
-    if long:
-        raise UserError(
-            f"{source}: {len(long)} rows are longer than the context of {lm.context} tokens of {lm.source} "
-            f"(first: {', '.join(long[:3])}); leave them out, as a cut answer teaches to never answer"
-        )
-    return examples
 
 
 def plan(examples: Sequence[Example], config: SFTConfig) -> tuple[list[list[int]], float]:

@@ -1,7 +1,7 @@
-"""Examples and how they are laid out for the model: length-sorted, right-padded, bounded by tokens.
+"""Examples and how they are cut into micro-batches: sorted by length, prompts together, bounded by tokens.
 
 An example is a prompt, a response and, per response token, a mask, an advantage and a weight: the same for SFT
-and for RL.  Shapes: T response tokens; B rows, L columns, N masked-in tokens of a micro-batch, row by row.
+and for RL.  Shapes: T response tokens; N masked-in tokens of a micro-batch, row by row.
 """
 
 from __future__ import annotations
@@ -36,10 +36,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """A micro-batch on a device: ids and the tokens to score, then one value per scored token."""
+    """A micro-batch: its rows, and per chosen token, row by row, what the loss needs, on a device."""
 
-    ids_BL: Tensor
-    scored_BL: Tensor
+    rows: Sequence[Example]
     advantage_N: Tensor
     weight_N: Tensor
     old_N: Tensor | None
@@ -53,34 +52,31 @@ def supervised(prompt_ids: Sequence[int], response_ids: Sequence[int]) -> Exampl
 
 
 def micro_batches(examples: Sequence[Example], most_tokens: int, device: str | torch.device) -> Iterator[Batch]:
-    """Examples sorted by length and cut so that no padded micro-batch exceeds ``most_tokens`` (one row may)."""
-    order = sorted(range(len(examples)), key=lambda i: (-len(examples[i]), i))
+    """Examples sorted by length and cut so that no padded micro-batch exceeds ``most_tokens`` (one row may).
+
+    The rows of one prompt stay together, sorted by the longest of them, so that its encoding can be shared.
+    """
+    longest: dict[tuple[int, ...], int] = {}
+    prompts = [tuple(e.prompt_ids) for e in examples]
+    for prompt, example in zip(prompts, examples, strict=True):
+        longest[prompt] = max(longest.get(prompt, 0), len(example))
+    order = sorted(range(len(examples)), key=lambda i: (-longest[prompts[i]], prompts[i], -len(examples[i]), i))
     at = 0
     while at < len(order):
-        width = len(examples[order[at]])
-        rows = max(1, most_tokens // width)
+        rows = max(1, most_tokens // longest[prompts[order[at]]])
         index = tuple(order[at : at + rows])
         at += rows
-        yield _collate([examples[i] for i in index], index, width, device)
+        yield _batch([examples[i] for i in index], index, device)
 
 
-def _collate(rows: list[Example], index: tuple[int, ...], width: int, device: str | torch.device) -> Batch:
-    ids = np.zeros((len(rows), width), dtype=np.int64)
-    scored = np.zeros((len(rows), width), dtype=bool)
-    for i, row in enumerate(rows):
-        begin = len(row.prompt_ids)
-        ids[i, :begin] = row.prompt_ids
-        ids[i, begin : len(row)] = row.response_ids
-        scored[i, begin : len(row)] = row.mask
-
+def _batch(rows: list[Example], index: tuple[int, ...], device: str | torch.device) -> Batch:
     def per_token(values: Sequence[NDArray[np.float32]]) -> Tensor:
         kept = [v[r.mask.astype(bool)] for v, r in zip(values, rows, strict=True)]
         return torch.from_numpy(np.concatenate(kept)).to(device)
 
     old = [r.old for r in rows if r.old is not None]
     return Batch(
-        torch.from_numpy(ids).to(device),
-        torch.from_numpy(scored).to(device),
+        rows,
         per_token([r.advantage for r in rows]),
         per_token([r.weight for r in rows]),
         per_token(old) if len(old) == len(rows) else None,

@@ -1,4 +1,4 @@
-"""From samples to what the update needs: verified, rewarded, credited.
+"""Rollouts: samples of an engine, verified and rewarded, in one group per problem.
 
 The verifier and the reward are two objects: the verifier says what is right and chooses checkpoints, the
 reward is what the policy is paid for (the verdict, less a little for length where brevity is asked for).
@@ -6,20 +6,16 @@ reward is what the policy is paid for (the verdict, less a little for length whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from rlready.config import Algorithm
-from rlready.credit.outcome import ADVANTAGES, has_signal, token_weights
 from rlready.credit.reward import brief
 from rlready.engine.protocol import Engine, Request
 from rlready.lm import CLOSE, LM
 from rlready.records import Group, Problem, Sample
 from rlready.tasks import Task, Verdict
-from rlready.train.batch import Example
 
 
 def split_text(text: str) -> tuple[str, str]:
@@ -46,13 +42,12 @@ def draw_groups(
     temperature: float,
     seed: int,
     brevity: float = 0.0,
-    on_tokens: Callable[[int], None] | None = None,
 ) -> list[Group]:
     """Sample, verify and reward; one group per problem, in their order."""
     stops = [lm.decode([i]) for i in sorted(lm.stop_ids)]
     by_problem: dict[str, list[Sample]] = {p.id: [] for p in problems}
     prompts = {r.problem_id: r.prompt_ids for r in requests}
-    for sample in engine.sample(requests, temperature=temperature, seed=seed, on_tokens=on_tokens):
+    for sample in engine.sample(requests, temperature=temperature, seed=seed):
         by_problem[sample.problem_id].append(sample)
     groups = []
     for problem in problems:
@@ -66,47 +61,6 @@ def draw_groups(
         ]
         groups.append(Group(problem, prompts[problem.id], scored))
     return groups
-
-
-@dataclass(frozen=True)
-class Credited:
-    """Examples with a gradient, and how many groups had none and why."""
-
-    examples: list[Example]
-    used: int
-    all_right: int
-    all_wrong: int
-    other: int  # equal rewards that are neither all right nor all wrong
-
-
-def credit(groups: Sequence[Group], algorithm: Algorithm, *, cap: int, keep_all: bool = False) -> Credited:
-    """Examples of the groups that can teach something; ``keep_all`` keeps the rest too, for a KL penalty."""
-    kept = [g for g in groups if keep_all or has_signal(g.rewards)]
-    flat = [g for g in groups if not has_signal(g.rewards)]
-    rows: list[tuple[Group, Sample, float]] = []
-    for group in kept:
-        advantages = ADVANTAGES[algorithm](group.rewards)
-        rows += [(group, s, float(a)) for s, a in zip(group.samples, advantages, strict=True)]
-    weights = token_weights(
-        algorithm,
-        [int(s.mask.sum()) for _, s, _ in rows],
-        responses=sum(len(g.samples) for g in groups),
-        cap=cap,
-    )
-    examples = [
-        Example(
-            group.prompt_ids,
-            sample.tokens.tolist(),
-            sample.mask,
-            np.full(len(sample.tokens), advantage, dtype=np.float32),
-            np.full(len(sample.tokens), weight, dtype=np.float32),
-            sample.logprobs,
-        )
-        for (group, sample, advantage), weight in zip(rows, weights, strict=True)
-    ]
-    right = sum(all(s.correct for s in g.samples) for g in flat)
-    wrong = sum(not any(s.correct for s in g.samples) for g in flat)
-    return Credited(examples, len(groups) - len(flat), right, wrong, len(flat) - right - wrong)
 
 
 def table_row(sample: Sample) -> dict[str, Any]:

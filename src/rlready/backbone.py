@@ -1,0 +1,204 @@
+"""Hidden states for training: the prompt of a group encoded once, and no padding where it costs.
+
+Rows that share a prompt share its tokens: attention of a response runs over [prompt | own tokens], the gradient of the
+prompt's keys and values is the sum over its rows, so losses and gradients are exactly those of repeated prompts.  All
+products run over packed tokens; only attention pads.  The last token of a row predicts nothing and is not fed.
+
+For the Llama family only (the decoder's ``supports``); other models go through their own forward, prompts repeated.
+Shapes: N packed tokens, P prompts of at most L tokens, B rows of at most T response tokens, K key heads for S query
+heads each, D their width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from rlready.batch import Example
+from rlready.engine.llama import supports
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Rows laid out for one forward: prompts first, then responses, without padding.
+
+    ``at_prompt`` and ``at_response`` are the places of the packed tokens in their padded (P, L) and (B, T) tables.
+    """
+
+    ids_N: Tensor
+    positions_N: Tensor
+    at_prompt: Tensor
+    at_response: Tensor
+    prompts: tuple[int, int]  # P, L
+    rows: tuple[int, int]  # B, T
+    owner_B: Tensor
+    prompt_mask_PL: Tensor  # True where a token is
+    context_of: Tensor  # the packed token whose hidden state predicts each scored token
+
+
+def pack(rows: Sequence[Example], device: str | torch.device) -> Packed:
+    """Lay out rows; where no prompt is shared, a row is one piece, prompt and response together."""
+    own = [tuple(r.prompt_ids) for r in rows]
+    shared = len(set(own)) < len(own) and all(own)
+    prompts = list(dict.fromkeys(own)) if shared else []
+    owner = [prompts.index(p) for p in own] if shared else [0] * len(own)
+    before = [len(p) if shared else 0 for p in own]
+    pieces = [r.response_ids[:-1] if shared else [*p, *r.response_ids[:-1]] for r, p in zip(rows, own, strict=True)]
+    sizes, lengths = [len(p) for p in prompts], [len(p) for p in pieces]
+    ends = np.cumsum([*sizes, *lengths])  # of every piece among the packed tokens
+
+    context = []
+    for i, row in enumerate(rows):
+        # the token before a scored one: in the row's piece, or the last of its prompt
+        place = np.flatnonzero(row.mask) + len(own[i]) - before[i] - 1
+        begin = ends[len(prompts) + i] - lengths[i]
+        context.append(np.where(place < 0, ends[owner[i]] - 1, begin + place))
+
+    def tensor(parts: Sequence[ArrayLike]) -> Tensor:
+        return torch.from_numpy(np.concatenate([np.zeros(0), *parts]).astype(np.int64)).to(device)
+
+    longest, widest = max(sizes, default=0), max(1, *lengths)
+    return Packed(
+        ids_N=tensor([*prompts, *pieces]),
+        positions_N=tensor([*map(np.arange, sizes), *(np.arange(n) + b for n, b in zip(lengths, before, strict=True))]),
+        at_prompt=tensor([np.arange(n) + i * longest for i, n in enumerate(sizes)]),
+        at_response=tensor([np.arange(n) + i * widest for i, n in enumerate(lengths)]),
+        prompts=(len(prompts), longest),
+        rows=(len(rows), widest),
+        owner_B=tensor([owner]),
+        prompt_mask_PL=torch.arange(longest, device=device) < tensor([sizes])[:, None],
+        context_of=tensor(context),
+    )
+
+
+def hidden_states(model: Any, packed: Packed) -> Tensor:
+    """(N, hidden) after the last norm, with gradients to the model's parameters."""
+    backbone, config = model.model, model.config
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    x = F.embedding(packed.ids_N, backbone.embed_tokens.weight)
+    cos, sin = (t[0][:, None] for t in backbone.rotary_emb(x, packed.positions_N[None]))
+    attend = _Attention(packed, x)
+    for layer in backbone.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        normed = norm(x, layer.input_layernorm.weight, config.rms_norm_eps)
+        q, k, v = (p(normed).view(len(x), -1, width) for p in (attention.q_proj, attention.k_proj, attention.v_proj))
+        if hasattr(attention, "q_norm"):
+            q = norm(q, attention.q_norm.weight, config.rms_norm_eps)
+            k = norm(k, attention.k_norm.weight, config.rms_norm_eps)
+        mixed = attend(_rotate(q, cos, sin), _rotate(k, cos, sin), v)
+        x = x + attention.o_proj(mixed)
+        normed = norm(x, layer.post_attention_layernorm.weight, config.rms_norm_eps)
+        x = x + mlp.down_proj(F.silu(mlp.gate_proj(normed)) * mlp.up_proj(normed))
+    return norm(x, backbone.norm.weight, config.rms_norm_eps)
+
+
+class _Attention:
+    """Causal attention over packed tokens, rows behind their shared prompts."""
+
+    def __init__(self, packed: Packed, like: Tensor) -> None:
+        self.packed = packed
+        self.split = len(packed.at_prompt)
+        rows, width = packed.rows
+        causal = torch.ones(width, width, dtype=torch.bool, device=like.device).tril()
+        if self.split:
+            prompt = packed.prompt_mask_PL[packed.owner_B][:, None].expand(-1, width, -1)
+            allowed = torch.cat([prompt, causal.expand(rows, -1, -1)], dim=-1)
+            self.mask = torch.zeros(allowed.shape, dtype=like.dtype, device=like.device)
+            self.mask = self.mask.masked_fill_(~allowed, float("-inf"))[:, None]
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """(N, heads, D), (N, K, D), (N, K, D) to (N, heads * D)."""
+        p = self.packed
+        q_B, k_B, v_B = (_table(t[self.split :], p.at_response, p.rows) for t in (q, k, v))
+        gqa = q.shape[1] != k.shape[1]
+        if not self.split:
+            mixed = F.scaled_dot_product_attention(q_B, k_B, v_B, is_causal=True, enable_gqa=gqa)
+            return _untable(mixed, p.at_response)
+        q_P, k_P, v_P = (_table(t[: self.split], p.at_prompt, p.prompts) for t in (q, k, v))
+        prompt = F.scaled_dot_product_attention(q_P, k_P, v_P, is_causal=True, enable_gqa=gqa)
+        k_B = torch.cat([k_P[p.owner_B], k_B], dim=2)
+        v_B = torch.cat([v_P[p.owner_B], v_B], dim=2)
+        mixed = F.scaled_dot_product_attention(q_B, k_B, v_B, attn_mask=self.mask, enable_gqa=gqa)
+        return torch.cat([_untable(prompt, p.at_prompt), _untable(mixed, p.at_response)])
+
+
+def _table(x: Tensor, places: Tensor, shape: tuple[int, int]) -> Tensor:
+    """(n, H, D) packed tokens as a padded table (rows, H, columns, D)."""
+    table: Tensor = _Scatter.apply(x, places, shape[0] * shape[1])  # type: ignore[no-untyped-call]
+    return table.view(*shape, *x.shape[1:]).transpose(1, 2)
+
+
+def _untable(x: Tensor, places: Tensor) -> Tensor:
+    """(rows, H, columns, D) back to packed (n, H * D)."""
+    found: Tensor = _Gather.apply(x.transpose(1, 2).flatten(0, 1).flatten(1), places)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Scatter(torch.autograd.Function):
+    """Rows to distinct places of a table of zeros; the gradient is the gather, without atomics."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, places: Tensor, size: int) -> Tensor:
+        ctx.save_for_backward(places)
+        return x.new_zeros(size, *x.shape[1:]).index_copy_(0, places, x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return grad.index_select(0, ctx.saved_tensors[0]), None, None
+
+
+class _Gather(torch.autograd.Function):
+    """The opposite."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        ctx.size = len(table)
+        return table.index_select(0, places)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        table = grad.new_zeros(ctx.size, *grad.shape[1:])
+        return table.index_copy_(0, ctx.saved_tensors[0], grad), None
+
+
+class _Norm(torch.autograd.Function):
+    """RMS norm in fp32 with its gradient in few passes over memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        wide = x.float()
+        scale = torch.rsqrt((wide * wide).mean(-1, keepdim=True) + eps)
+        normed = wide * scale
+        ctx.save_for_backward(normed, scale, weight)
+        return weight * normed.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        normed, scale, weight = ctx.saved_tensors
+        product = grad.float() * normed
+        dot = (product @ weight.float())[..., None] / normed.shape[-1]
+        inner = (grad.float() * weight.float()).addcmul_(normed, dot, value=-1).mul_(scale)
+        return inner.to(grad.dtype), product.flatten(0, -2).sum(0).to(weight.dtype), None
+
+
+def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """RMS norm over the last dimension."""
+    normed: Tensor = _Norm.apply(x, weight, eps)  # type: ignore[no-untyped-call]
+    return normed
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position embedding, the halves convention; x (N, H, D), cos and sin (N, 1, D)."""
+    a, b = x.chunk(2, -1)
+    return x * cos + torch.cat([-b, a], -1) * sin
+
+
+__all__ = ["Packed", "hidden_states", "norm", "pack", "supports"]

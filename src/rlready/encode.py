@@ -1,0 +1,25 @@
+"""Worked rows as examples to learn from, in the tokens and the template of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rlready.batch import Example, supervised
+from rlready.errors import UserError
+from rlready.lm import LM
+from rlready.records import Row
+
+
+def encode(lm: LM, rows: Sequence[Row], source: str) -> list[Example]:
+    """Rows as examples; UserError names the rows that do not fit the context."""
+    if not rows:
+        raise UserError(f"{source}: there are no rows")
+    think = any(r.thinking is not None for r in rows)
+    examples = [supervised(lm.prompt_ids(r.prompt, think=think), lm.response_ids(r, think=think)) for r in rows]
+    long = [r.id for r, e in zip(rows, examples, strict=True) if len(e) > lm.context]
+    if long:
+        raise UserError(
+            f"{source}: {len(long)} rows are longer than the context of {lm.context} tokens of {lm.source} "
+            f"(first: {', '.join(long[:3])}); leave them out, as a cut answer teaches to never answer"
+        )
+    return examples

@@ -1,0 +1,37 @@
+"""Two ways to use the cores: inside each operation (torch's own threads) or beside each other (these).
+
+A model of a few million parameters spends its time in operations too small to be worth splitting; there, one thread a
+core, each over its own rows with single-threaded operations, is up to twice as fast.  Torch lets go of the
+interpreter during an operation, so ordinary threads do.  A large model is bound by reading its weights, which every
+thread would repeat; it is left to torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import torch
+
+T = TypeVar("T")
+SMALL = 1 << 24  # parameters
+
+
+def workers(model: Any) -> int:
+    """How many threads to work beside each other with: one where torch's own do better."""
+    parameters = list(model.parameters())
+    small = sum(p.numel() for p in parameters) <= SMALL and parameters[0].device.type == "cpu"
+    return torch.get_num_threads() if small else 1
+
+
+def beside(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
+    """The calls' results in their order, computed by that many threads of single-threaded operations."""
+    if workers == 1 or len(calls) == 1:
+        return [call() for call in calls]
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return [future.result() for future in [pool.submit(call) for call in calls]]
+    finally:
+        torch.set_num_threads(threads)  # the numerical library's own count is shared by all threads
