@@ -94,6 +94,9 @@ def test_show_and_report_take_folders(verbs, capsys) -> None:
     assert main(["show", "a", "b"]) == 0
     assert main(["report", "a", "--json"]) == 0
     assert capsys.readouterr().out == 'runs  2\n{\n "written": "a/report.html"\n}\n'
+    verbs.show = lambda paths: {"table": [["run"], ["a"]], "tables": {"a": [["step", "loss"], ["1", "2.5"]]}}
+    assert main(["show", "a"]) == 0
+    assert capsys.readouterr().out == "run\na\n\na\nstep  loss\n   1   2.5\n"
 
 
 @pytest.mark.parametrize(

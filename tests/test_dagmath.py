@@ -114,7 +114,7 @@ def test_wrong_solutions_are_rejected(seed: int, name: str) -> None:
         used = any(key in references(dag.exprs[k]) for k in keys)
         missing_ok = key in free or (key in givens_of(dag) and not used)
         assert valid(steps[:at] + steps[at + 1 :]) == missing_ok, "a needed step is missing"
-        assert not valid(steps[: at + 1] + steps[at:]), "a step stands twice"
+        assert valid(steps[: at + 1] + steps[at:]), "a right step may stand twice"
         for number in re.finditer(r"[0-9]+", steps[at]):
             changed = steps[at][: number.start()] + str(int(number[0]) + 1) + steps[at][number.end() :]
             assert not valid([*steps[:at], changed, *steps[at + 1 :]]), changed
@@ -146,9 +146,8 @@ def test_checker_reads_the_mathematics_not_the_letter() -> None:
         right.replace("b= 0 * a = 0 * 5 ", ""): "b is stated without being worked out",
         right.replace("a: 5 ", ""): None,
         right.replace("a: 5 ", "a: 6 "): "the value of a is wrong",
-        right.replace("a: 5 ", "a: 5 a: 5 "): "a is solved twice",
         right.replace("b= 0 * a = 0 * 5 b: 0 ", ""): "c needs b, not solved yet",
-        right + " c: 5": "c is solved twice",
+        right + " c: 5": "c is stated without being worked out",
         "a: 5": "c was asked for but not solved",
     }.items():
         assert check(text, dag, letters, RENDERINGS["symbols"]).error == error, text

@@ -56,7 +56,12 @@ def test_the_whole_road(tmp_path: Path) -> None:
     assert "http://" not in page.replace("http://www.w3.org", "")
     again = demo(DemoConfig(seed=3), tmp_path / "b", SMALL)
     assert json.dumps(without_times(again)) == json.dumps(without_times(result))
-    assert show([tmp_path / "a"])["runs"]
+    shown = show([tmp_path, tmp_path / "a", tmp_path / "a" / "sft"])  # the first holds runs and is none
+    assert [line[2] for line in shown["table"]] == ["status", "not a run", "done", "done"]
+    assert shown["tables"] == {path: run["result"]["table"] for path, run in shown["runs"].items()}
+    for path, message in ((tmp_path, "not a run folder"), (tmp_path / "none", "no such folder")):
+        with pytest.raises(UserError, match=message):
+            show([path])
 
 
 def test_evaluate_pairs_models_and_budgets(tmp_path: Path) -> None:

@@ -176,6 +176,8 @@ def _print(result: Any, *, as_json: bool) -> None:
             print(to_json(result))
         elif isinstance(result, Mapping):
             print(table(result.get("table") or [[key, str(value)] for key, value in result.items()]))
+            for title, rows in result.get("tables", {}).items():
+                print(f"\n{title}\n{table(rows)}")
         sys.stdout.flush()
     except BrokenPipeError:
         raise

@@ -1,4 +1,4 @@
-"""``rlready show``: what a run folder holds, on a terminal; for several folders, one below the other."""
+"""``rlready show``: what run folders hold, on a terminal: a line for each run, then every run's own table."""
 
 from __future__ import annotations
 
@@ -11,16 +11,27 @@ from rlready.store import RECORD, RESULT, read_json
 
 
 def show(paths: Sequence[Path]) -> dict[str, Any]:
-    """Status, time and main table of every run folder; UserError for a folder that is none."""
+    """Status, time, verdict and main table of every run.
+
+    What is no run is passed over with a line that says so, as it may be in ``runs/*``; UserError where there is no
+    run at all, and for what does not exist.
+    """
     rows: list[list[str]] = [["run", "verb", "status", "seconds", "says"]]
     found: dict[str, Any] = {}
+    tables: dict[str, list[list[str]]] = {}
     for path in paths:
+        if not path.exists():
+            raise UserError(f"{path}: no such folder")
         if not (path / RECORD).is_file():
-            raise UserError(f"{path}: not a run folder, {RECORD} is missing")
+            rows.append([str(path), "–", "not a run", "", f"{RECORD} is missing"])
+            continue
         record = read_json(path / RECORD)
         result = read_json(path / RESULT) if (path / RESULT).is_file() else {}
         found[str(path)] = {"record": record, "result": result}
-        says = str(result.get("verdict", ""))
-        rows.append([str(path), record["verb"], record["status"], f"{record['seconds']:.0f}", says])
-        rows += [["", *map(str, line)] for line in result.get("table", [])]
-    return {"verb": "show", "runs": found, "table": rows}
+        facts = (record["verb"], record["status"], f"{record['seconds']:.0f}", result.get("verdict", ""))
+        rows.append([str(path), *facts])
+        if result.get("table"):
+            tables[str(path)] = result["table"]
+    if not found:
+        raise UserError(f"{paths[0]}: not a run folder, {RECORD} is missing")
+    return {"verb": "show", "runs": found, "table": rows, "tables": tables}

@@ -109,7 +109,8 @@ class TorchEngine:
     ) -> Tensor:
         """The next token of every row, drawn or forced; marks rows that are done."""
         banned = {row: m.banned for row, m in enumerate(machines) if running[row] and m.banned}
-        positions = np.array([len(m.tokens) for m in machines], dtype=np.uint64)
+        # what was taken back for an extension is not drawn again with the same numbers
+        positions = np.array([len(m.tokens) + (m.extensions << 32) for m in machines], dtype=np.uint64)
         tokens_B, logp_B = draw(logits_BV, temperature, uniforms(keys, positions), banned)
         drawn, logprobs = tokens_B.tolist(), logp_B.tolist()
         if any(running[row] and not math.isfinite(logprob) for row, logprob in enumerate(logprobs)):

@@ -50,35 +50,33 @@ def check(text: str, dag: Dag, letters: dict[str, str], rendering: Rendering) ->
     """Verify every step of a solution, and that every asked parameter is known at its end.
 
     Known from the start are the givens, whose sentence in the prompt is a plain number; everything else has to
-    be solved, the abstract parameters too.  A step holds if its parameter is in the problem and has no step yet,
-    its first expression is the problem's own definition (the order of a sum or product is free), all it refers to
-    is known, every further expression follows from the values put into the definition, and the value is the true
-    one.  A given may be stated in a step of its own; in words it must be where a later step uses it, as only that
-    gives it a letter.
+    be solved, the abstract parameters too.  A step holds if its parameter is in the problem, its first expression
+    is the problem's own definition (the order of a sum or product is free), all it refers to is known, every
+    further expression follows from the values put into the definition, and the value is the true one.  To repeat a
+    right step is idle, not wrong.  A given may be stated in a step of its own; in words it must be where a later
+    step uses it, as only that gives it a letter.
     """
-    givens = {k for k in dag.stated if isinstance(dag.exprs[k], int)}
-    solved: set[str] = set()
+    known = {k for k in dag.stated if isinstance(dag.exprs[k], int)}
     steps = 0
     try:
         for step in rendering.read(text, dag, letters):
             steps += 1
-            if error := _fault(step, dag, letters, solved, givens):
+            if error := _fault(step, dag, letters, known):
                 return Check(steps, error)
-            solved.add(step.key)
+            known.add(step.key)
     except ValueError as error:
         return Check(steps, str(error))
-    unsolved = [k for k in dag.asked if k not in solved | givens]
+    unsolved = [k for k in dag.asked if k not in known]
     return Check(steps, f"{letters[unsolved[0]]} was asked for but not solved" if unsolved else None)
 
 
-def _fault(step: Step, dag: Dag, letters: dict[str, str], solved: set[str], givens: set[str]) -> str | None:
+def _fault(step: Step, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:
     """What is wrong with a step, None if it holds."""
     name, expr = letters[step.key], dag.exprs[step.key]
     stated = step.chain[0] if step.chain else expr
     worked = substitute(stated, dag.values)
-    missing = [letters[r] for r in references(expr) if r not in solved | givens]
+    missing = [letters[r] for r in references(expr) if r not in known]
     faults = (
-        (step.key in solved, f"{name} is solved twice"),
         (canonical(stated) != canonical(expr), f"{name} is not defined that way"),
         (not step.chain and not isinstance(expr, int), f"{name} is stated without being worked out"),
         (bool(missing), f"{name} needs {', '.join(missing)}, not solved yet"),

@@ -72,7 +72,9 @@ class Learner:
         Raises UserError, leaving weights and optimiser as they were, when the loss or the gradient is not finite.
         """
         threads = workers(self.lm.model) if supports(self.lm.model) else 1
-        most = min(self.micro_tokens, SPLIT_TOKENS) if threads > 1 else self.micro_tokens
+        most = self.micro_tokens
+        if threads > 1:  # two a thread, so that none waits long for another
+            most = min(most, SPLIT_TOKENS, math.ceil(token_count(examples) / (2 * threads)))
         batches = list(micro_batches(examples, most, self.device))
         # which thread takes which is fixed, and so is every order of summation
         shares = [batches[i::threads] for i in range(min(threads, len(batches)))]
