@@ -88,7 +88,7 @@ class Rows:
         self.worst = max(self.worst, difference.abs().max().item())
 
     def branch(self, rows: list[int]) -> None:
-        self.decoder.branch(torch.tensor(rows))
+        self.decoder.branch(torch.tensor(rows), 20)
         self.rows = [list(self.rows[i]) for i in rows]
 
     def select(self, rows: list[int]) -> None:

@@ -24,7 +24,7 @@ from rlready.train.sft import sft
 BUDGETS = (16, 28, 40, 52, 64)
 DETOURS = "&detours=0.5"  # worked rows also solve some of what nobody asked for: something to unlearn
 # seconds each stage took on two cores; only used to say how much time is left
-STAGES = (("sft", 60.0), ("readiness", 70.0), ("rl", 150.0), ("evaluate", 50.0), ("greedy", 10.0))
+STAGES = (("sft", 60.0), ("readiness", 40.0), ("rl", 170.0), ("evaluate", 30.0), ("greedy", 6.0))
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Sizes:
     lr: float = 1e-3
     ready_problems: int = 48
     ready_samples: int = 32
-    rl_steps: int = 40
+    rl_steps: int = 48
     rl_heldout: int = 64
-    eval_every: int = 10
+    eval_every: int = 12
     prompts: int = 16
     group: int = 16
     test: int = 200

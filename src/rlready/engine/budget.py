@@ -57,6 +57,11 @@ class Forcing:
     extension_ids: tuple[int, ...]
     stop_ids: frozenset[int]
 
+    def most(self, budget: Budget) -> int:
+        """Tokens of the longest response under a budget, forced ones included."""
+        closing = max(len(self.close_ids), len(self.close_after_break_ids)) + len(self.final_ids)
+        return budget.answer + (0 if budget.thinking is None else budget.thinking + closing)
+
 
 @dataclass
 class Machine:

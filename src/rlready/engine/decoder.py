@@ -19,8 +19,11 @@ class Decoder(Protocol):
     def extend(self, ids_BM: Tensor, valid_BM: Tensor) -> Tensor:
         """Feed M columns, where ``valid`` (bool) marks real tokens; (B, V) logits after the last column."""
 
-    def branch(self, rows: Tensor) -> None:
-        """Hand what was fed so far, the prompts, to the rows that share them: row i continues prompt ``rows[i]``."""
+    def branch(self, rows: Tensor, room: int) -> None:
+        """Hand what was fed so far, the prompts, to the rows that share them: row i continues prompt ``rows[i]``.
+
+        About ``room`` columns follow at most.
+        """
 
     def select(self, rows: Tensor) -> None:
         """Keep these rows, in this order."""
@@ -112,7 +115,7 @@ class HFDecoder:
             return sliding
         return {"sliding_attention": sliding, "full_attention": self.columns.mask(new, dtype)[:, None]}
 
-    def branch(self, rows: Tensor) -> None:
+    def branch(self, rows: Tensor, room: int) -> None:
         self.select(rows)
 
     def select(self, rows: Tensor) -> None:

@@ -1,7 +1,7 @@
 """The fast decoder for the Llama family (Llama, Qwen2, Qwen2.5, Qwen3, Mistral, SmolLM).
 
 The same arithmetic as the Hugging Face forward, without its module calls: query, key and value in one
-product, gate and up in another, a preallocated cache that grows by doubling, grouped attention without
+product, gate and up in another, a preallocated cache, grouped attention without
 repeating keys, the head on the last column only.  The rows of one prompt share its keys and values: attention
 runs over [shared prompt | own response].  Proven equal to the model's forward in the tests.
 
@@ -26,6 +26,7 @@ from rlready.engine.decoder import Columns
 
 FAMILY = {"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM"}
 STATIC_ROPE = {"default", "linear", "llama3", "yarn"}
+COLUMNS = 128  # the cache begins with so many and then doubles, up to what can be needed
 PREFILL_TOKENS = 16384  # most tokens fed at once; bounds the memory of masks and activations
 
 
@@ -99,7 +100,7 @@ class _Prompts:
         self.owner_B = self.owner_B[rows]
         present, owner_B = self.owner_B.unique(return_inverse=True)
         if len(present) < len(self.mask_PL):
-            self.keys, self.values = [k[present] for k in self.keys], [v[present] for v in self.values]
+            self.keys, self.values = ([t.index_select(0, present) for t in ts] for ts in (self.keys, self.values))
             self.mask_PL, self.owner_B = self.mask_PL[present], owner_B
         self._index()
 
@@ -129,7 +130,7 @@ class _Prompts:
         prompts, heads, _, width = x.shape
         x = x.view(prompts, heads, self.most, shared, width).transpose(1, 2)
         x = x.reshape(prompts * self.most, heads, shared, width)
-        return x if self.slot_B is None else x[self.slot_B]
+        return x if self.slot_B is None else x.index_select(0, self.slot_B)
 
 
 class LlamaDecoder:
@@ -141,6 +142,7 @@ class LlamaDecoder:
         self.keys: list[Tensor] = []  # per layer (B, K, T, D)
         self.values: list[Tensor] = []
         self.prompts: _Prompts | None = None
+        self.room = 0  # columns that are expected to follow the prompts at most
         self.turns = torch.zeros(0, device=weights.embedding.device)
 
     def extend(self, ids_BM: Tensor, valid_BM: Tensor) -> Tensor:
@@ -188,8 +190,8 @@ class LlamaDecoder:
             x = _add_linear(x, F.silu(gate).mul_(up), layer.down, layer.down_bias)
         return F.linear(_norm(x.view(rows, new, -1)[:, -1], w.norm, w.eps), w.head)
 
-    def branch(self, rows: Tensor) -> None:
-        """What was fed so far becomes the prompts that rows share; ``rows`` says which prompt each new row has."""
+    def branch(self, rows: Tensor, room: int) -> None:
+        """What was fed so far becomes the prompts that rows share."""
         if self.prompts is not None or not self.keys:
             raise ValueError("only prompts can branch, and only once")
         used = self.columns.valid_BT.shape[1]
@@ -198,7 +200,7 @@ class LlamaDecoder:
         mask_PL.masked_fill_(~valid_PL, float("-inf"))
         keys, values = ([c[:, :, :used].contiguous() for c in store] for store in (self.keys, self.values))
         self.prompts = _Prompts(keys, values, mask_PL, rows)
-        self.keys, self.values = [], []
+        self.keys, self.values, self.room = [], [], room
         self.columns.branch(rows)
 
     def select(self, rows: Tensor) -> None:
@@ -208,9 +210,8 @@ class LlamaDecoder:
             self.prompts.select(rows)
         for store in (self.keys, self.values):
             for i, cache in enumerate(store):
-                fresh = cache.new_empty(len(rows), *cache.shape[1:])
-                fresh[:, :, :used] = cache[rows, :, :used]
-                store[i] = fresh
+                store[i] = cache.new_empty(len(rows), *cache.shape[1:])
+                torch.index_select(cache[:, :, :used], 0, rows, out=store[i][:, :, :used])
 
     def forget(self, row: int, count: int) -> None:
         self.columns.forget(row, count)
@@ -253,7 +254,8 @@ class LlamaDecoder:
         have = self.keys[0].shape[2] if self.keys else 0
         if columns <= have:
             return
-        room = max(columns + 32, 2 * have)
+        most = self.room if columns <= self.room else 2 * columns  # beyond it where tokens were taken back
+        room = columns if self.prompts is None else min(most, max(columns, COLUMNS, 2 * have))
         for store in (self.keys, self.values):
             old = list(store)
             store.clear()

@@ -141,7 +141,7 @@ class TorchEngine:
         logits_BV = decoder.extend(*self._pad(prompts))
         index = {prompt: i for i, prompt in enumerate(prompts)}
         rows = torch.tensor([index[r.prompt_ids] for r in requests], device=self.device)
-        decoder.branch(rows)
+        decoder.branch(rows, max(self.forcing.most(r.budget) for r in requests))
         logits_BV = logits_BV[rows]
         if any(m.tokens for m in machines):  # the beginning of a trace
             held_BV = decoder.extend(*self._pad([m.tokens for m in machines]))
