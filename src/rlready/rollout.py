@@ -16,6 +16,7 @@ from rlready.engine.protocol import Engine, Request
 from rlready.lm import CLOSE, LM
 from rlready.records import Group, Problem, Sample
 from rlready.tasks import Task, Verdict
+from rlready.timing import span
 
 
 def split_text(text: str) -> tuple[str, str]:
@@ -52,7 +53,8 @@ def draw_groups(
     groups = []
     for problem in problems:
         samples = by_problem[problem.id]
-        verdicts = [judge(task, problem, s, stops) for s in samples]
+        with span("score"):
+            verdicts = [judge(task, problem, s, stops) for s in samples]
         correct = np.array([v.correct for v in verdicts])
         rewards = brief(correct, np.array([s.thinking for s in samples]), brevity).tolist()
         scored = [

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from rlready.timing import part_of
+
 T = TypeVar("T")
 SMALL = 1 << 24  # parameters
 
@@ -31,7 +33,12 @@ def beside(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
         return [call() for call in calls]
     threads = torch.get_num_threads()
     try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(workers, initializer=_begin, initargs=(min(workers, len(calls)),)) as pool:
             return [future.result() for future in [pool.submit(call) for call in calls]]
     finally:
         torch.set_num_threads(threads)  # the numerical library's own count is shared by all threads
+
+
+def _begin(workers: int) -> None:
+    torch.set_num_threads(1)
+    part_of(workers)

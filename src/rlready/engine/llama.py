@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rlready.engine.decoder import Columns
+from rlready.engine.prompts import Prompts
 
 FAMILY = {"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM"}
 STATIC_ROPE = {"default", "linear", "llama3", "yarn"}
@@ -88,51 +89,6 @@ class LlamaWeights:
         return torch.complex(cos[0, :, :half].float(), sin[0, :, :half].float())
 
 
-class _Prompts:
-    """Keys and values of the prompts, and which rows share which."""
-
-    def __init__(self, keys: list[Tensor], values: list[Tensor], mask_PL: Tensor, owner_B: Tensor) -> None:
-        self.keys, self.values, self.mask_PL = keys, values, mask_PL  # per layer (P, K, L, D)
-        self.owner_B = owner_B
-        self._index()
-
-    def select(self, rows: Tensor) -> None:
-        self.owner_B = self.owner_B[rows]
-        present, owner_B = self.owner_B.unique(return_inverse=True)
-        if len(present) < len(self.mask_PL):
-            self.keys, self.values = ([t.index_select(0, present) for t in ts] for ts in (self.keys, self.values))
-            self.mask_PL, self.owner_B = self.mask_PL[present], owner_B
-        self._index()
-
-    def _index(self) -> None:
-        """A slot for each row in a table of (prompt, place among its rows), so that a prompt's rows are one product."""
-        rows, prompts = len(self.owner_B), len(self.mask_PL)
-        order = self.owner_B.argsort(stable=True)
-        counts = self.owner_B.bincount(minlength=prompts)
-        first = counts.cumsum(0) - counts
-        place = torch.empty_like(order)
-        place[order] = torch.arange(rows, device=order.device) - first[self.owner_B[order]]
-        self.most = int(counts.max())
-        slot_B = self.owner_B * self.most + place
-        straight = rows == prompts * self.most and bool((slot_B == torch.arange(rows, device=slot_B.device)).all())
-        self.slot_B = None if straight else slot_B
-
-    def spread(self, x: Tensor) -> Tensor:
-        """(B, K, S, D) as (P, K, most * S, D); slots without a row are zero."""
-        prompts, (_, heads, shared, width) = len(self.mask_PL), x.shape
-        if self.slot_B is not None:
-            x = x.new_zeros(prompts * self.most, *x.shape[1:]).index_copy_(0, self.slot_B, x)
-        x = x.view(prompts, self.most, heads, shared, width).transpose(1, 2)
-        return x.reshape(prompts, heads, self.most * shared, width)
-
-    def gather(self, x: Tensor, shared: int) -> Tensor:
-        """The way back: (P, K, most * S, W) as (B, K, S, W)."""
-        prompts, heads, _, width = x.shape
-        x = x.view(prompts, heads, self.most, shared, width).transpose(1, 2)
-        x = x.reshape(prompts * self.most, heads, shared, width)
-        return x if self.slot_B is None else x.index_select(0, self.slot_B)
-
-
 class LlamaDecoder:
     """Decoder over ``LlamaWeights``."""
 
@@ -141,7 +97,7 @@ class LlamaDecoder:
         self.columns = Columns(rows, weights.embedding.device)
         self.keys: list[Tensor] = []  # per layer (B, K, T, D)
         self.values: list[Tensor] = []
-        self.prompts: _Prompts | None = None
+        self.prompts: Prompts | None = None
         self.room = 0  # columns that are expected to follow the prompts at most
         self.turns = torch.zeros(0, device=weights.embedding.device)
 
@@ -199,7 +155,7 @@ class LlamaDecoder:
         mask_PL = torch.zeros(valid_PL.shape, dtype=self.w.embedding.dtype, device=valid_PL.device)
         mask_PL.masked_fill_(~valid_PL, float("-inf"))
         keys, values = ([c[:, :, :used].contiguous() for c in store] for store in (self.keys, self.values))
-        self.prompts = _Prompts(keys, values, mask_PL, rows)
+        self.prompts = Prompts(keys, values, mask_PL, rows)
         self.keys, self.values, self.room = [], [], room
         self.columns.branch(rows)
 
@@ -217,7 +173,7 @@ class LlamaDecoder:
         self.columns.forget(row, count)
 
     def _attend(
-        self, prompts: _Prompts, i: int, q_BKSD: Tensor, keys_BKTD: Tensor, values_BKTD: Tensor, mask: Tensor
+        self, prompts: Prompts, i: int, q_BKSD: Tensor, keys_BKTD: Tensor, values_BKTD: Tensor, mask: Tensor
     ) -> Tensor:
         """One new column over [shared prompt | own response]: two products, one softmax."""
         rows, heads, shared, width = q_BKSD.shape

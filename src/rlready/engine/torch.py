@@ -24,6 +24,7 @@ from rlready.errors import UserError
 from rlready.lm import LM
 from rlready.records import Sample
 from rlready.threads import beside, workers
+from rlready.timing import span
 
 KEEP = 0.8  # compact when fewer than this share of the rows is still running
 LEAST_ROWS = 32  # a batch is not split over threads below this
@@ -80,7 +81,20 @@ class TorchEngine:
         seed: int,
     ) -> None:
         """Decode one batch to its end."""
-        decoder, logits_BV = self._prefill(decoders, requests, machines)
+        with span("prefill"):
+            decoder, logits_BV = self._prefill(decoders, requests, machines)
+        with span("decode"):
+            self._decode(decoder, logits_BV, requests, machines, temperature, seed)
+
+    def _decode(
+        self,
+        decoder: Decoder,
+        logits_BV: Tensor,
+        requests: list[Request],
+        machines: list[Machine],
+        temperature: float,
+        seed: int,
+    ) -> None:
         keys = np.array([stream_key(seed, r.problem_id, r.sample_id) for r in requests], dtype=np.uint64)
         alive = list(range(len(machines)))  # machine of each row of the decoder
         running = [True] * len(alive)

@@ -24,6 +24,7 @@ from rlready.lm import LM, save
 from rlready.logprob import token_logprobs
 from rlready.store import write_folder
 from rlready.threads import beside, workers
+from rlready.timing import span
 
 STATE_SECONDS = 30.0
 
@@ -40,6 +41,7 @@ class Step:
     entropy: float
     clipped: float
     tokens: int
+    fed: int  # tokens of the forward pass: chosen or not, shared prompts once
 
 
 # from a micro-batch and its log-probs (N,): the loss, and the share of tokens whose ratio was clipped
@@ -55,6 +57,7 @@ class _Part:
     entropy: float = 0.0
     clipped: float = 0.0
     tokens: int = 0
+    fed: int = 0
 
 
 class Learner:
@@ -94,18 +97,21 @@ class Learner:
             )
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * rate
-        self.optimizer.step()
+        with span("optimizer"):
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        entropy, clipped = (sum(getattr(p, name) for p in parts) for name in ("entropy", "clipped"))
-        return Step(total, norm, entropy / max(tokens, 1), clipped / max(tokens, 1), tokens)
+        entropy, clipped = (sum(getattr(p, name) for p in parts) / max(tokens, 1) for name in ("entropy", "clipped"))
+        return Step(total, norm, entropy, clipped, tokens, sum(p.fed for p in parts))
 
     def _gradients(self, batches: Sequence[Batch], loss_of: BatchLoss, temperature: float) -> _Part:
         """Losses and gradients of micro-batches, one after another."""
         part = _Part([None] * len(self.parameters))
         for batch in batches:
-            logp_N, entropy_N = token_logprobs(self.lm.model, batch.rows, temperature)
-            loss, clipped = loss_of(batch, logp_N)
-            found = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+            with span("logprobs"):
+                logp_N, entropy_N = token_logprobs(self.lm.model, batch.rows, temperature)
+                loss, clipped = loss_of(batch, logp_N)
+            with span("backward"):
+                found = torch.autograd.grad(loss, self.parameters, allow_unused=True)
             for i, gradient in enumerate(found):
                 held = part.gradients[i]
                 if held is None:
@@ -116,6 +122,7 @@ class Learner:
             part.entropy += entropy_N.sum().item()
             part.clipped += float(clipped) * len(logp_N)
             part.tokens += len(logp_N)
+            part.fed += fed_tokens(batch.rows)
         return part
 
 
@@ -165,6 +172,11 @@ class Keeper:
 
 def token_count(examples: Iterable[Example]) -> int:
     return sum(len(e) for e in examples)
+
+
+def fed_tokens(rows: Sequence[Example]) -> int:
+    """Tokens of the rows with every prompt counted once."""
+    return sum(map(len, {tuple(r.prompt_ids) for r in rows})) + sum(len(r.response_ids) for r in rows)
 
 
 def warm(step: int, steps: int, share: float) -> float:

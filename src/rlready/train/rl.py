@@ -11,7 +11,6 @@ asynchronous rollouts.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -36,6 +35,7 @@ from rlready.rollout import describe, draw_groups, table_row
 from rlready.stats import mean_figure
 from rlready.store import Run, append_line, truncate_log, write_table
 from rlready.tasks import Task, open_task
+from rlready.timing import Watch, gemm_peak, multiplied
 from rlready.train.loop import Keeper, Learner, token_count, warm
 from rlready.train.loss import kl_penalty, policy_loss
 
@@ -108,11 +108,12 @@ class _Trainer:
         self.budget = Budget(config.budget, config.answer_cap)
         self.forcing = forcing_for(self.lm, final=config.final)
         self.cap = config.budget + config.answer_cap
+        self.weights = multiplied(self.lm.model)
+        self.peak = gemm_peak()
 
     def step(self, task: Task, problems: Sequence[Problem], at: int) -> dict[str, Any]:
         """Sample, verify, credit, update; returns the line of the log."""
-        begun = time.perf_counter()
-        config = self.config
+        watch, config = Watch(), self.config
         requests = requests_for(self.lm, problems, config.group, self.budget, self.forcing.final_ids)
         requests = [Request(f"{r.problem_id}@{at}", r.sample_id, r.prompt_ids, r.budget) for r in requests]
         here = [Problem(f"{p.id}@{at}", p.prompt, p.answer, p.meta) for p in problems]
@@ -127,15 +128,13 @@ class _Trainer:
             seed=config.seed,
             brevity=config.brevity,
         )
-        sampled = time.perf_counter()
         credited = credit(groups, config.algorithm, cap=self.cap, keep_all=self.reference is not None)
         write_table(self.samples / f"step-{at + 1:05d}.parquet", [table_row(s) for g in groups for s in g.samples])
         line = describe(groups)
         line |= self._update(credited, at)
         line["generated"] = sum(len(s.tokens) for g in groups for s in g.samples)
-        line["seconds_sampling"] = sampled - begun
-        line["seconds"] = time.perf_counter() - begun
-        return line
+        line |= watch.read(self.weights, generated=line["generated"], fed=line.pop("fed"))
+        return line | {"gflops_peak": self.peak}
 
     def _update(self, credited: Credited, at: int) -> dict[str, Any]:
         config = self.config
@@ -145,6 +144,7 @@ class _Trainer:
             "groups_all_wrong": credited.all_wrong,
             "groups_equal": credited.other,
             "trained": 0,
+            "fed": 0,
         }
         if not credited.examples:
             return line | {"loss": None, "grad_norm": None, "entropy": None, "clipped": None}
@@ -175,6 +175,7 @@ class _Trainer:
             )
             clipped += done.clipped / config.updates
             line["trained"] += token_count(credited.examples)
+            line["fed"] += done.fed
         return line | {
             "loss": done.loss,
             "grad_norm": done.grad_norm,

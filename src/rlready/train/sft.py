@@ -27,6 +27,7 @@ from rlready.records import Row
 from rlready.report.cards import model_card
 from rlready.store import Run, append_line, read_log, truncate_log, write_table
 from rlready.tasks import open_task
+from rlready.timing import Watch, gemm_peak, multiplied
 from rlready.train.loop import Keeper, Learner, token_count, warm
 from rlready.train.loss import likelihood_loss
 
@@ -58,9 +59,10 @@ def sft(config: SFTConfig, out: Path) -> dict[str, Any]:
         log = out / "log.jsonl"
         truncate_log(log, facts["step"])
         card = model_card("sft", config.model, [task.source], config)
+        weights, peak = multiplied(lm.model), gemm_peak()
         with Progress("sft", total=len(steps), done=facts["step"], unit="steps") as progress:
             for at in range(facts["step"], len(steps)):
-                batch = weighted([examples[i] for i in steps[at]])
+                watch, batch = Watch(), weighted([examples[i] for i in steps[at]])
                 done = learner.step(
                     batch,
                     lambda b, logp: (likelihood_loss(logp, b.advantage_N, b.weight_N), 0.0),
@@ -69,7 +71,8 @@ def sft(config: SFTConfig, out: Path) -> dict[str, Any]:
                 run.count("trained", token_count(batch))
                 step = at + 1
                 line = {"step": step, "epoch": step / per_epoch, "loss": done.loss, "grad_norm": done.grad_norm}
-                append_line(log, line | {"tokens": done.tokens, "lr": config.lr * rate_at(at, len(steps), config)})
+                line |= {"tokens": done.tokens, "lr": config.lr * rate_at(at, len(steps), config)}
+                append_line(log, line | watch.read(weights, fed=done.fed) | {"gflops_peak": peak})
                 progress.update(1, loss=done.loss)
                 if step in saves:
                     loss = heldout_loss(lm, held, config.micro_tokens)

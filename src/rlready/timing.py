@@ -1,0 +1,93 @@
+"""Where the seconds of a step go, and how close to the machine's limit its arithmetic ran.
+
+``with span("decode"):`` adds to a table that a ``Watch`` reads, once a step.  Threads that work beside each other each
+add their part of a wall second, so that the table still sums to about the wall time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+_table: defaultdict[str, float] = defaultdict(float)
+_lock = threading.Lock()
+_thread = threading.local()
+
+
+def part_of(threads: int) -> None:
+    """Say, in a worker, among how many it works: its seconds count that much less."""
+    _thread.share = 1 / threads
+
+
+@contextmanager
+def span(name: str) -> Iterator[None]:
+    """Count the seconds of the block under a name; spans are not nested."""
+    begun = time.perf_counter()
+    try:
+        yield
+    finally:
+        spent = (time.perf_counter() - begun) * getattr(_thread, "share", 1.0)
+        with _lock:
+            _table[name] += spent
+
+
+class Watch:
+    """One step's wall and CPU seconds, by kind of work; made when the step begins."""
+
+    def __init__(self) -> None:
+        _take()
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self, weights: int, *, generated: int = 0, fed: int = 0) -> dict[str, Any]:
+        """For the log: seconds, what they went into, tokens and GFLOP/s while sampling and while updating.
+
+        ``weights`` is the model's ``multiplied``, ``fed`` the tokens of the update's forward pass; a token costs
+        2 operations a weight forward and 4 backward.  Attention is not counted.
+        """
+        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        parts = _take()
+        line: dict[str, Any] = {"seconds": wall, "cpu_seconds": cpu}
+        line |= {f"seconds_{name}": spent for name, spent in sorted(parts.items())}
+        line["seconds_other"] = wall - sum(parts.values())
+        sampling, update = parts.get("prefill", 0.0) + parts.get("decode", 0.0), parts.get("logprobs", 0.0)
+        update += parts.get("backward", 0.0)
+        if sampling:
+            line |= {
+                "tokens_per_second": generated / sampling,
+                "gflops_sampling": 2e-9 * weights * generated / sampling,
+            }
+        if update:
+            line["gflops_update"] = 6e-9 * weights * fed / update
+        return line
+
+
+def _take() -> dict[str, float]:
+    """Seconds by name since the last call."""
+    with _lock:
+        found = dict(_table)
+        _table.clear()
+    return found
+
+
+def gemm_peak(size: int = 1536, rounds: int = 5) -> float:
+    """GFLOP/s of a square fp32 matrix product on the CPU with torch's threads: the best of some rounds."""
+    a = torch.ones(size, size)
+    best = float("inf")
+    for _ in range(rounds + 1):  # the first one warms up
+        begun = time.perf_counter()
+        torch.mm(a, a)
+        best = min(best, time.perf_counter() - begun)
+    return 2 * size**3 / best / 1e9
+
+
+def multiplied(model: Any) -> int:
+    """Parameters that every token is multiplied with: all but the embedding, where it is not the head as well."""
+    embedding = model.get_input_embeddings().weight
+    tied = model.get_output_embeddings() is not None and model.get_output_embeddings().weight is embedding
+    return int(sum(p.numel() for p in model.parameters()) - (0 if tied else embedding.numel()))
