@@ -38,17 +38,6 @@ def evaluate(config: EvaluateConfig, out: Path) -> dict:
         )
 
 
-def test_every_verb_is_a_function_whatever_was_imported_before() -> None:
-    code = (
-        "import importlib, rlready\n"
-        "for name, (module, _) in rlready.VERBS.items():\n"
-        "    early = getattr(rlready, name)\n"
-        "    importlib.import_module(module)\n"
-        "    assert callable(early) and getattr(rlready, name) is early, name"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_help_is_instant_and_imports_nothing_heavy() -> None:
     code = (
         "import sys, os, rlready, rlready.cli; code = rlready.cli.main(['rl', '--help'])\n"

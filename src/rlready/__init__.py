@@ -21,7 +21,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if TYPE_CHECKING:
     from rlready.demo import demo as demo
     from rlready.evaluate import evaluate as evaluate
-    from rlready.readiness.readiness import readiness as readiness
+    from rlready.readiness import readiness as readiness
     from rlready.report.page import write as report
     from rlready.show import show as show
     from rlready.train.rl import rl as rl
@@ -32,7 +32,7 @@ VERBS = {
     "sft": ("rlready.train.sft", "sft"),
     "rl": ("rlready.train.rl", "rl"),
     "evaluate": ("rlready.evaluate", "evaluate"),
-    "readiness": ("rlready.readiness.readiness", "readiness"),
+    "readiness": ("rlready.readiness", "readiness"),
     "show": ("rlready.show", "show"),
     "report": ("rlready.report.page", "write"),
 }

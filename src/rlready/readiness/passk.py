@@ -1,30 +1,30 @@
-"""pass@k: the chance that at least one of k samples of a problem is right, estimated without bias.
+"""What n samples a problem say about k: pass@k, mixed groups, spread; unbiased, from the counts (n, c) alone.
 
-c of n samples were right.  Given the problem's unknown chance p the samples are independent, so k of the n drawn
-without replacement are distributed as k fresh ones, and
+c of the n samples of a problem were correct.  Samples are independent given the problem, with an unknown chance p.
+A group of k drawn from the n without replacement is distributed as k fresh samples, so its hypergeometric
+expectation given (n, c) estimates any function of a group without bias, as long as k <= n.  Plugging c/n into
+1 - (1 - p)^k instead is biased (Chen et al., arXiv 2107.03374, which gives pass@k below; the others are the same
+argument, ours).  Their code multiplies c factors; the k factors of
 
-    pass@k = 1 - F(n - c, k),    F(m, k) = C(m, k) / C(n, k) = Π_{j<k} (m - j) / (n - j)
+    F(m, k) = C(m, k) / C(n, k) = Π_{j<k} (m - j) / (n - j)
 
-has the expectation 1 - (1 - p)^k for every k <= n (Chen et al., arXiv 2107.03374, whose code multiplies the c factors
-of the same number).  Plugging c/n into 1 - (1 - p)^k instead is biased.
+give the same number, and every smaller k on the way:
 
-**Where sampling stopped at a success** (`sequential.py`) c/n is biased too: to stop at a success is to stop while one
-is ahead.  Unbiased there is the indicator "a success within the first k draws", known for every k up to the cap,
-because no problem without success is given up before.  Of a wave, the draws made together, only the number of
-successes matters, not their order; so the indicator is replaced by its mean over all orders (Rao and Blackwell; the
-plan is closed and the counts are sufficient, Girshick, Mosteller & Savage 1946, Ann. Math. Stat. 17:13).  With
-``since`` draws before the last wave, all wrong, and c of the last b = drawn - since right, this is
+    pass@k                                1 - F(n - c, k)
+    group of g mixed, 1 - p^g - (1-p)^g   1 - F(c, g) - F(n - c, g)
+    p (1 - p)                             c (n - c) / (n (n - 1))
+    E sqrt(α (1 - α)), α = correct / g    Σ_j C(c, j) C(n - c, g - j) / C(n, g) · sqrt(j/g (1 - j/g))
 
-    0 for k <= since,    1 - C(b - c, k - since) / C(b, k - since) up to drawn,    then 1 if c > 0
+The last is the weight of a query's gradient in one RL step (Cen et al., arXiv 2505.18917).  Functions named after a
+quantity return one estimate a problem; those that return a `Figure` average them, with an interval over problems.
 
-which is the first formula where since = 0.  That pass@k can be had from sequential draws is in METHODS; the mean over
-orders is ours.
-
-Shapes: P = problems, K = values of k.  Counts are whole numbers, n (P,) or one for all.
+Shapes: P = problems, K = values of k.  Counts are whole numbers, n (P,) or one for all; ValueError if they are not
+0 <= c <= n, UserError where k or g is below 1 or above the least n.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ Ints = NDArray[np.int64]
 
 
 class Shares(NamedTuple):
-    """Shares of problems solved in none, some and all of their samples.  They depend on n: never is not p = 0."""
+    """Shares of problems solved in none, some and all of their n samples.  They depend on n: never is not p = 0."""
 
     never: Figure
     sometimes: Figure
@@ -48,70 +48,113 @@ class Shares(NamedTuple):
 
 
 def pass_at_k(n: ArrayLike, c: ArrayLike, ks: Sequence[int]) -> Floats:
-    """(P, K) unbiased estimates of pass@k where n was chosen before drawing.
-
-    UserError for a k below 1 or above the least n; ValueError for impossible counts.
-    """
-    n_P, c_P = counts(n, c)
-    refuse(ks, int(n_P.min()))
-    return _estimates(np.zeros_like(n_P), n_P, c_P, ks)
+    """(P, K) unbiased estimates of the chance that at least one of k samples is correct."""
+    n_P, c_P = _counts(n, c)
+    _refuse(ks, n_P)
+    within_PK = _within(n_P - c_P, n_P, max(ks))
+    return 1.0 - within_PK[:, np.array(ks) - 1]
 
 
-def pass_at_k_stopped(since: ArrayLike, drawn: ArrayLike, correct: ArrayLike, cap: int, ks: Sequence[int]) -> Floats:
-    """(P, K) unbiased estimates of pass@k where a problem was drawn in waves and stopped after one with a success.
-
-    ``since`` (P,) draws, all wrong, came before a problem's last wave; ``drawn`` (P,) include it; ``correct`` (P,) of
-    its draws were right.  A problem without success must have all ``cap`` draws, else what its k-th would have been is
-    not known (ValueError, as for impossible counts).  UserError for k outside 1..cap.
-    """
-    drawn_P, correct_P = counts(drawn, correct)
-    since_P, wave_P = counts(drawn_P, since)[1], drawn_P - whole(since, "since")
-    if ((correct_P > wave_P) | ((correct_P == 0) & (drawn_P < cap))).any():
-        raise ValueError("more successes than draws in a last wave, or a problem given up before success and cap")
-    refuse(ks, cap)
-    return _estimates(since_P, drawn_P, correct_P, ks)
-
-
-def curve(estimates_PK: Floats, ks: Sequence[int], seed: int = 0) -> dict[int, Figure]:
+def curve(n: ArrayLike, c: ArrayLike, ks: Sequence[int], seed: int = 0) -> dict[int, Figure]:
     """Mean pass@k over problems for each k.  One seed draws the same resamples for all k, so the curves agree."""
+    estimates_PK = pass_at_k(n, c, ks)
     return {k: mean_figure(estimates_PK[:, i], bounds=(0.0, 1.0), seed=seed) for i, k in enumerate(ks)}
 
 
-def powers(most: int) -> list[int]:
-    """1, 2, 4, … up to and including ``most``."""
-    ks = [1]
-    while ks[-1] * 2 <= most:
-        ks.append(ks[-1] * 2)
-    return ks if ks[-1] == most else [*ks, most]
+def success_within(first: ArrayLike, cap: int, ks: Sequence[int]) -> Floats:
+    """(P, K) estimates of pass@k when sampling stops early: 1 where the first success came within k draws, else 0.
+
+    ``first`` (P,) is the number, from 1, of the first correct draw, or 0 if none of ``cap`` draws was.  Unbiased for
+    every k <= cap under "draw m, then stop at the first success, at most cap": the rule never ends a problem without
+    success before draw k, so "within k" is always known.  For k <= m `pass_at_k` of the first m draws varies less.
+    Raises UserError for k outside 1..cap, ValueError for ``first`` outside 0..cap.
+    """
+    first_P = _whole(first, "first")
+    if first_P.ndim != 1 or ((first_P < 0) | (first_P > cap)).any():
+        raise ValueError(f"first must be (P,) numbers of draws from 0 (never) to the cap of {cap}")
+    _refuse(ks, np.array([cap]))
+    return ((first_P[:, None] > 0) & (first_P[:, None] <= np.array(ks))).astype(np.float64)
 
 
-def within(m_P: Ints, n_P: Ints, most: int) -> Floats:
-    """(P, most + 1) chances F(m, k), k = 0..most, that all of k drawn from n lie among m; beyond n it means nothing.
+def solved_shares(n: ArrayLike, c: ArrayLike, seed: int = 0) -> Shares:
+    """How many problems are never (c = 0), sometimes and always (c = n) solved."""
+    n_P, c_P = _counts(n, c)
+    never, always = c_P == 0, c_P == n_P
+    return Shares(*(mean_figure(each, bounds=(0.0, 1.0), seed=seed) for each in (never, ~never & ~always, always)))
+
+
+def mixed(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
+    """(P,) chance that a group holds both right and wrong: without both, its relative credit is 0."""
+    n_P, c_P = _counts(n, c)
+    _refuse([group], n_P)
+    same_P = _within(c_P, n_P, group)[:, -1] + _within(n_P - c_P, n_P, group)[:, -1]
+    return 1.0 - same_P
+
+
+def mixed_share(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Figure:
+    """Expected share of mixed groups of ``group`` samples over problems."""
+    return mean_figure(mixed(n, c, group), bounds=(0.0, 1.0), seed=seed)
+
+
+def variance(n: ArrayLike, c: ArrayLike) -> Floats:
+    """(P,) estimates of p (1 - p), the weight of a query's gradient without division by the standard deviation.
+
+    Needs 2 samples of each problem (UserError).
+    """
+    n_P, c_P = _counts(n, c)
+    _refuse([2], n_P)
+    estimates_P: Floats = c_P * (n_P - c_P) / (n_P * (n_P - 1))
+    return estimates_P
+
+
+def variance_figure(n: ArrayLike, c: ArrayLike, seed: int = 0) -> Figure:
+    """Mean p (1 - p) over problems.  An estimate may exceed 1/4, as at n = 2, c = 1, where it is 1/2."""
+    least = int(np.min(_counts(n, c)[0]))
+    most = variance([least], [least // 2])[0]
+    return mean_figure(variance(n, c), bounds=(0.0, float(most)), seed=seed)
+
+
+def spread(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
+    """(P,) estimates of E sqrt(α (1 - α)), α = the share correct of a group of ``group`` samples."""
+    n_P, c_P = _counts(n, c)
+    _refuse([group], n_P)
+    log_factorial = np.array([math.lgamma(i + 1.0) for i in range(int(n_P.max()) + 1)])
+
+    def log_choose(top: Ints, bottom: Ints) -> Floats:
+        inside = bottom <= top
+        safe = np.where(inside, bottom, 0)
+        return np.where(inside, log_factorial[top] - log_factorial[safe] - log_factorial[top - safe], -np.inf)
+
+    j, right, total = np.arange(group + 1), c_P[:, None], n_P[:, None]
+    log_chance = log_choose(right, j) + log_choose(total - right, group - j) - log_choose(total, np.array([group]))
+    return np.exp(log_chance) @ np.sqrt(j / group * (1 - j / group))
+
+
+def spread_figure(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Figure:
+    """Mean E sqrt(α (1 - α)) over problems; 0 where RL learns nothing, at most 1/2."""
+    return mean_figure(spread(n, c, group), bounds=(0.0, 0.5), seed=seed)
+
+
+def _within(m_P: Ints, n_P: Ints, most: int) -> Floats:
+    """(P, most) chances F(m, k), k = 1..most, that all of k drawn from n lie among m.
 
     Stable: factors in [0, 1], until one is exactly 0 and makes all later products 0.
     """
     j = np.arange(most)
-    factors = np.maximum(m_P[:, None] - j, 0) / np.maximum(n_P[:, None] - j, 1)
-    return np.concatenate([np.ones((len(m_P), 1)), np.cumprod(factors, axis=1, dtype=np.float64)], axis=1)
+    return np.cumprod((m_P[:, None] - j) / (n_P[:, None] - j), axis=1, dtype=np.float64)
 
 
-def _estimates(since_P: Ints, drawn_P: Ints, correct_P: Ints, ks: Sequence[int]) -> Floats:
-    wave_P = drawn_P - since_P
-    inside_PK = np.clip(np.array(ks) - since_P[:, None], 0, wave_P[:, None])
-    return 1.0 - np.take_along_axis(within(wave_P - correct_P, wave_P, int(inside_PK.max())), inside_PK, axis=1)
-
-
-def whole(values: ArrayLike, name: str) -> Ints:
+def _whole(values: ArrayLike, name: str) -> Ints:
     array = np.asarray(values)
     if not np.equal(array, np.round(array)).all():
         raise ValueError(f"{name} must be whole numbers")
     return array.astype(np.int64)
 
 
-def counts(n: ArrayLike, c: ArrayLike) -> tuple[Ints, Ints]:
-    """(P,) samples and correct samples; ValueError unless they are whole, 0 <= c <= n and n >= 1."""
-    c_P = whole(c, "c")
-    n_P = whole(n, "n")
+def _counts(n: ArrayLike, c: ArrayLike) -> tuple[Ints, Ints]:
+    """(P,) samples and correct samples."""
+    c_P = _whole(c, "c")
+    n_P = _whole(n, "n")
     if c_P.ndim != 1 or n_P.shape not in {(), c_P.shape}:
         raise ValueError(f"n and c must be (P,) counts of the same problems, not {n_P.shape} and {c_P.shape}")
     if not len(c_P):
@@ -124,8 +167,9 @@ def counts(n: ArrayLike, c: ArrayLike) -> tuple[Ints, Ints]:
     return n_P, c_P
 
 
-def refuse(ks: Sequence[int], least: int) -> None:
-    """UserError unless 1 <= k <= ``least`` for each k: beyond the least n there is no unbiased estimate."""
+def _refuse(ks: Sequence[int], n_P: Ints) -> None:
+    """UserError unless 1 <= k <= n for each k and every problem: beyond n there is no unbiased estimate."""
+    least = int(n_P.min())
     for k in ks:
         if not 1 <= k <= least:
             raise UserError(f"k = {k} needs n >= k samples of every problem and k >= 1; the least n is {least}")
