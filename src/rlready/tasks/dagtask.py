@@ -29,7 +29,7 @@ from rlready.tasks.stepcheck import check
 from rlready.tasks.verify import final_answer, numbers
 
 ALPHABETS = {"symbols": LETTERS, "words": string.ascii_letters}
-REFERENCE, REFERENCE_SEED = 2000, -1  # problems the blind guesser learns from; a seed no source can name
+REFERENCE, REFERENCE_SEED = 2000, -1  # problems the blind guesser learns from, and as many; a seed no source can name
 
 
 @dataclass(frozen=True)
@@ -140,13 +140,15 @@ class DagTask:
         return _key(problem.meta["values"], problem.meta["asked"])
 
     def chance(self, k_values: Sequence[int]) -> dict[int, float]:
-        """The guesser knows the generator's settings: it learns from 2,000 other problems made with them."""
-        keys = [self.answer_key(p) for p in self.problems()]
-        return {k: guess_pass_at_k(self._reference, keys, k) for k in k_values}
+        """The guesser knows the generator's settings: it learns from 2,000 problems made with them.
+
+        It is scored on 2,000 more, not on the few of this source: chance is a property of the settings.
+        """
+        return {k: guess_pass_at_k(self._reference[:REFERENCE], self._reference[REFERENCE:], k) for k in k_values}
 
     @cached_property
     def _reference(self) -> list[str]:
-        return [_key(d.values, d.asked) for d in islice(stream(self.options, REFERENCE_SEED), REFERENCE)]
+        return [_key(d.values, d.asked) for d in islice(stream(self.options, REFERENCE_SEED), 2 * REFERENCE)]
 
     @cached_property
     def _made(self) -> list[tuple[Problem, Row]]:
