@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: $(READY)
 	@$(BIN)/rlready demo --out runs/demo
@@ -15,6 +15,11 @@ lint: $(READY)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+# every claim about speed, against its peer; GSM8K=PATH for the row that needs it
+bench: $(READY)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	@$(BIN)/python bench/run.py $(if $(GSM8K),--gsm8k $(GSM8K))
 
 # torch first and alone: pip takes a CPU build where it is set up to find one
 $(READY): pyproject.toml constraints.txt

@@ -8,18 +8,9 @@ import numpy as np
 import pytest
 
 from rlready.errors import UserError
-from rlready.readiness.passk import (
-    curve,
-    mixed,
-    mixed_share,
-    pass_at_k,
-    solved_shares,
-    spread,
-    spread_figure,
-    success_within,
-    variance,
-    variance_figure,
-)
+from rlready.readiness.passk import curve, pass_at_k, pass_at_k_stopped, powers
+from rlready.readiness.sequential import Counts
+from rlready.readiness.spread import mixed, mixed_share, spread, spread_figure, variance, variance_figure
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 7])
@@ -89,13 +80,13 @@ def test_shape_order_and_mixed_numbers_of_samples() -> None:
 
 def test_curve_is_the_mean_with_its_interval() -> None:
     n, c = np.full(50, 32), np.random.default_rng(0).binomial(32, 0.2, 50)
-    figures = curve(n, c, [1, 4, 32])
+    figures = curve(pass_at_k(n, c, [1, 4, 32]), [1, 4, 32])
     assert list(figures) == [1, 4, 32]
     for k, figure in figures.items():
         assert figure.value == pytest.approx(pass_at_k(n, c, [k]).mean())
         assert 0 <= figure.low < figure.value <= figure.high <= 1
         assert (figure.n, figure.varies) == (50, "problems")
-    hopeless = curve(16, np.zeros(100), [16])[16]
+    hopeless = curve(pass_at_k(16, np.zeros(100), [16]), [16])[16]
     assert hopeless.low == hopeless.value == 0
     assert 0.01 < hopeless.high < 0.05
 
@@ -106,16 +97,19 @@ def test_curve_intervals_cover() -> None:
     hits = {1: 0, 8: 0}
     for i in range(400):
         rng = np.random.default_rng([1, i])
-        figures = curve(16, rng.binomial(16, rng.beta(0.3, 1.2, 40)), [1, 8])
+        figures = curve(pass_at_k(16, rng.binomial(16, rng.beta(0.3, 1.2, 40)), [1, 8]), [1, 8])
         for k, figure in figures.items():
             hits[k] += figure.low <= truth[k] <= figure.high
     assert all(0.91 <= count / 400 <= 0.99 for count in hits.values())
 
 
-def test_shares_and_figures() -> None:
+def test_figures() -> None:
     n, c = np.array([4, 4, 6, 6, 8]), np.array([0, 4, 6, 3, 1])
-    shares = solved_shares(n, c)
-    assert [f.value for f in shares] == pytest.approx([0.2, 0.4, 0.4])
+    whole = Counts(4, 4, np.zeros(5, dtype=int), n, c)
+    shares = whole.shares(4)
+    assert shares.never.value == pytest.approx(1 - pass_at_k(n, c, [4]).mean())
+    assert shares.always.value == pytest.approx(0.4)
+    assert sum(share.value for share in shares) == pytest.approx(1)
     assert shares.never.low < 0.2 < shares.never.high
     assert mixed_share(n, c, 4).value == pytest.approx(mixed(n, c, 4).mean())
     assert variance_figure(n, c).value == pytest.approx(variance(n, c).mean())
@@ -128,35 +122,30 @@ def test_shares_and_figures() -> None:
     assert dead.low == dead.value == 0 < dead.high
 
 
-def test_success_within_under_sequential_stopping() -> None:
-    """The rule itself, simulated: 4 draws for each problem, then stop at the first success, at most 16."""
-    rng = np.random.default_rng(2)
-    p = rng.beta(0.3, 1.2, 20_000)
-    right = rng.random((20_000, 16)) < p[:, None]
-    first = np.zeros(20_000, dtype=int)
-    drawn = 0
-    for i, row in enumerate(right):
-        stop = 4
-        while stop < 16 and not row[:stop].any():
-            stop += 1
-        drawn += stop
-        first[i] = row[:stop].argmax() + 1 if row[:stop].any() else 0
-    assert drawn < 0.75 * right.size
-    ks = [1, 3, 4, 5, 16]
-    table = success_within(first, 16, ks)
-    truth = 1 - (1 - p[:, None]) ** np.array(ks)
-    error = np.abs((table - truth).mean(0))
-    assert (error < 4 * np.sqrt((truth * (1 - truth)).mean(0) / 20_000)).all()
-    assert success_within([0, 1, 3], 4, [1, 2, 3, 4]).tolist() == [[0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 1, 1]]
+def test_spread_of_a_group_falls_short_of_the_spread_of_p_by_no_more_than_said() -> None:
+    """The Bernstein polynomial of √(p(1-p)): from below, at most 0.3/√g short."""
+    p = np.linspace(0, 1, 4001)
+    for g in (8, 16, 64):
+        counts = np.arange(g + 1)
+        chance = np.array([comb(g, c) for c in counts]) * p[:, None] ** counts * (1 - p[:, None]) ** (g - counts)
+        short = np.sqrt(p * (1 - p)) - chance @ spread(g, counts, g)
+        assert short.min() > -1e-12
+        assert 0.25 < short.max() * sqrt(g) < 0.3
+
+
+def test_powers() -> None:
+    """Doublings, and the last k whatever it is."""
+    assert powers(8) == [1, 2, 4, 8]
+    assert powers(12) == [1, 2, 4, 8, 12]
+    assert powers(1) == [1]
 
 
 def test_refusals_name_n_and_k() -> None:
     for call in (
         lambda: pass_at_k([8, 4], [1, 1], [1, 5]),
-        lambda: curve([8, 4], [1, 1], [5]),
         lambda: mixed([8, 4], [1, 1], 5),
         lambda: spread([8, 4], [1, 1], 5),
-        lambda: success_within([1, 0], 4, [5]),
+        lambda: pass_at_k_stopped([0, 0], [4, 4], [1, 0], 4, [5]),
     ):
         with pytest.raises(UserError, match=r"k = 5 .* n is 4"):
             call()
@@ -171,6 +160,12 @@ def test_refusals_name_n_and_k() -> None:
     for n, c in (([4, 4], [1, 5]), ([4, 4], [1, -1]), ([4], [1, 1]), ([4, 4.5], [1, 1])):
         with pytest.raises(ValueError, match=r"impossible|same problems|whole"):
             pass_at_k(n, c, [1])
-    for first in ([5], [-1], [[1]], [0.5]):
-        with pytest.raises(ValueError, match="first"):
-            success_within(first, 4, [1])
+    for since, drawn, correct in (
+        ([4], [4], [1]),
+        ([0], [3], [0]),
+        ([2], [4], [3]),
+        ([-1], [4], [1]),
+        ([0.5], [4], [1]),
+    ):
+        with pytest.raises(ValueError, match=r"last wave|impossible|whole"):
+            pass_at_k_stopped(since, drawn, correct, 4, [1])

@@ -12,7 +12,7 @@ from rlready.config import DemoConfig, EvaluateConfig, ReadinessConfig
 from rlready.demo import Sizes, demo
 from rlready.errors import UserError
 from rlready.evaluate import evaluate
-from rlready.readiness.readiness import powers, readiness
+from rlready.readiness.readiness import readiness
 from rlready.show import show
 from rlready.store import read_table
 
@@ -165,10 +165,3 @@ def test_a_run_on_changed_inputs_is_refused(tmp_path: Path, embedded_copy: str) 
         with pytest.raises(UserError, match=f"other content of {changed if changed == problems else embedded_copy}:"):
             evaluate(config, tmp_path / "run")
         changed.write_text(before)
-
-
-def test_powers() -> None:
-    """Doublings, and the last k whatever it is."""
-    assert powers(8) == [1, 2, 4, 8]
-    assert powers(12) == [1, 2, 4, 8, 12]
-    assert powers(1) == [1]

@@ -21,6 +21,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if TYPE_CHECKING:
     from rlready.demo import demo as demo
     from rlready.evaluate import evaluate as evaluate
+    from rlready.predict.predict import predict as predict
     from rlready.readiness.readiness import readiness as readiness
     from rlready.report.page import write as report
     from rlready.show import show as show
@@ -33,10 +34,11 @@ VERBS = {
     "rl": ("rlready.train.rl", "rl"),
     "evaluate": ("rlready.evaluate", "evaluate"),
     "readiness": ("rlready.readiness.readiness", "readiness"),
+    "predict": ("rlready.predict.predict", "predict"),
     "show": ("rlready.show", "show"),
     "report": ("rlready.report.page", "write"),
 }
-__all__ = ["demo", "evaluate", "readiness", "report", "rl", "sft", "show"]
+__all__ = ["demo", "evaluate", "predict", "readiness", "report", "rl", "sft", "show"]
 
 
 class _Package(ModuleType):

@@ -45,6 +45,7 @@ VERBS = {
     "rl": Verb(config.RLConfig),
     "evaluate": Verb(config.EvaluateConfig, "models"),
     "readiness": Verb(config.ReadinessConfig, "checkpoints"),
+    "predict": Verb(config.PredictConfig, "runs"),
     "show": Verb(None, "runs", about="What is in run folders, as a table."),
     "report": Verb(None, "run", many=False, about="A run folder's report: one self-contained page."),
 }

@@ -99,18 +99,53 @@ class EvaluateConfig:
 class ReadinessConfig:
     """What a checkpoint is worth as a start for RL, without training anything."""
 
-    checkpoints: tuple[str, ...] = option(("embedded",), "Hugging Face folders or hub ids")
+    checkpoints: tuple[str, ...] = option(
+        ("embedded",),
+        "in the order of training: Hugging Face folders, hub ids, or tables of samples drawn elsewhere, such as "
+        "TABLE.parquet?problem=id&correct=passed",
+    )
     heldout: str = option(DEMO_TASK + "&split=test&n=200&seed=2", "worked rows for the held-out loss; empty skips it")
     problems: str = option(DEMO_TASK + "&split=train&n=64&seed=6", "problems to sample (a task source)")
-    samples: int = option(64, "samples per problem")
+    samples: int = option(64, "samples per problem at most; pass@k is estimated for every k up to it")
+    stop: Literal["auto", "first", "never"] = option(
+        "auto", "first: draw on only where nothing was right yet; never: draw all; auto: first above 32 samples"
+    )
+    first: int = option(0, "samples of every problem before one may stop; 0 takes group, and at least 8")
     temperature: float = option(1.0, "sampling temperature")
     budget: int = option(64, "most thinking tokens")
     answer_cap: int = option(16, "most tokens after the thought")
     final: str = option("", "text forced after a thought that was cut, to elicit the answer")
-    group: int = option(16, "group size planned for RL, for the share of mixed groups")
+    group: int = option(16, "group size planned for RL: checkpoints are ranked by pass@k at it")
     seed: int = option(0, "seed of the samples")
     device: str = option("cpu", "torch device")
     dtype: Literal["float32", "bfloat16"] = option("float32", "precision of the weights")
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """Which checkpoint RL should start from, and how far each predictor of RL outcomes can be trusted."""
+
+    runs: tuple[str, ...] = option(
+        (),
+        "run folders (readiness, rl, evaluate, sweep) and tables of RL outcomes: checkpoint, outcome, and if known "
+        "cost, seed, recipe, family",
+    )
+    by: str = option("", "predictor to rank by, such as pass@16, loss or combined; empty: pass@k, k up to 64")
+    force_loss: bool = option(False, "compare held-out losses of checkpoints that learned from different data")
+    splits: int = option(1000, "random halves for the out-of-sample fit")
+    resamples: int = option(2000, "bootstrap resamples")
+    seed: int = option(0, "seed of halves, resamples and permutations")
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Many SFT recipes, their checkpoints, RL from each, and the table of outcomes that predict reads."""
+
+    file: str = option("", "sweep file (TOML): settings of sft, readiness, rl and evaluate, and the recipes")
+    workers: int = option(2, "jobs beside each other on this machine, by Ray; 0: one after another in this process")
+    threads: int = option(1, "processor threads of a job")
+    ray: str = option("", "address of a Ray cluster, whose nodes share this disk; empty: this machine")
+    yes: bool = option(False, "start even if it is a thousand jobs or more than a day")
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,18 @@ def paired_figure(
     return replace(one, low=max(-span, min(one.low, two.low)), high=min(span, max(one.high, two.high)))
 
 
+def simultaneous(figure: Figure, comparisons: int, span: float = math.inf) -> Figure:
+    """A difference whose interval holds together with ``comparisons`` - 1 others (Bonferroni), within ±``span``.
+
+    Its ends move away from the value by t_{1 - 0.025/m, n-1} / t_{0.975, n-1}: the bootstrap has too few resamples to
+    read such quantiles off.  With it "the best of many" may be compared with the others after it was chosen.
+    """
+    df = max(1, figure.n - 1)
+    wider = t_quantile(1 - TAIL / max(1, comparisons), df) / t_quantile(1 - TAIL, df)
+    low, high = (figure.value + wider * (end - figure.value) for end in (figure.low, figure.high))
+    return replace(figure, low=max(low, -span), high=min(high, span))
+
+
 def t_figure(values: ArrayLike, *, varies: str = "seeds") -> Figure:
     """Mean of a few independent runs (N,) with Student's interval  mean ± t_{0.975, N-1} · s/√N  (s with N - 1).
 

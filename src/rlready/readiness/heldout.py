@@ -40,6 +40,18 @@ class HeldOut:
         """Mean over examples of their nats per token."""
         return mean_figure(self.nll / self.tokens, varies="examples")
 
+    def minus(self, other: HeldOut) -> Figure:
+        """This checkpoint's loss minus another's on the same examples, nats per token, paired.
+
+        UserError unless both read every response as the same number of tokens: nats per other tokens do not compare.
+        """
+        if not np.array_equal(self.tokens, other.tokens):
+            raise UserError(
+                "two checkpoints read the held-out rows as different numbers of tokens, so their losses cannot be "
+                "compared; compare checkpoints of one tokenizer and one chat template"
+            )
+        return ratio_figure(self.nll - other.nll, self.tokens.astype(np.float64), varies="examples")
+
 
 def heldout_loss(lm: LM, examples: Sequence[Example], micro_tokens: int) -> HeldOut:
     """The loss of every example, without gradients; UserError if one is not finite."""

@@ -62,11 +62,11 @@ class Counts:
         """Mean pass@k over problems, with intervals."""
         return curve(self.pass_at_k(ks), ks)
 
-    def shares(self) -> Shares:
-        """Shares of problems never right in ``cap`` draws, always right in the first, and the rest."""
+    def shares(self, k: int) -> Shares:
+        """Shares of problems never right in k draws, always right in the first ones, and the rest."""
         n, c = self.head
-        never, always = self.correct == 0, c == n
-        return Shares(*(mean_figure(each, bounds=(0.0, 1.0)) for each in (never, ~never & ~always, always)))
+        never, always = 1.0 - self.pass_at_k([k])[:, 0], (c == n).astype(np.float64)
+        return Shares(*(mean_figure(each, bounds=(0.0, 1.0)) for each in (never, 1.0 - never - always, always)))
 
 
 def waves(first: int, cap: int) -> list[tuple[int, int]]:

@@ -12,12 +12,12 @@ All three are unbiased for g <= n, as g of the n without replacement are distrib
 
 **What has no unbiased estimate.**  √(p(1-p)) of the unknown p is not a polynomial, so nothing made of finitely many
 draws has it as its expectation.  The second line is its Bernstein polynomial of degree g: what a group of g really
-gets, and by concavity never more than √(p(1-p)), short of it by at most 0.28/√g (at p near 0.4/g).  The plug-in
-√(c/n (1 - c/n)) is the case g = n, with the same bias downward.
+gets, and by concavity never more than √(p(1-p)); from g = 8 on it is at most 0.3/√g short (at p near 0.4/g).  The
+plug-in √(c/n (1 - c/n)) is the case g = n, with the same bias downward.
 
 **Which draws.**  Where sampling stopped at successes only the first ones, which every problem got, serve here: p^g
-needs draws of solved problems, which were not made.  (For g beyond them p^g still has a single unbiased estimator, with
-weights of alternating sign so large that it is of no use.)  `Counts.head` hands them over.
+needs draws of solved problems, which were not made.  (Beyond them p^g still has an unbiased estimator, of no use: for
+g = 16 after 8 draws it counts a problem with one success as -429.)  `Counts.head` hands them over.
 
 Functions named after a quantity return one estimate a problem; those that return a `Figure` average them.
 Shapes: P = problems.  UserError where g is below 1 or above the least n.

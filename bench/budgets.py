@@ -1,0 +1,76 @@
+"""Five thinking budgets cut from one trace against five runs: `python bench/budgets.py`.
+
+64 problems x 4 samples of the embedded model at the demo's budgets.  Counted are rows times decoding steps, forced
+tokens and rows that wait for their batch included.  The samples of the two must be the same, token by token.  What is
+read again, the beginning of a trace that is cut, is no decoding and is told beside it, and so are the seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from common import Goal, Row, main, timed
+from rlready.config import DEMO_TASK, EvaluateConfig
+from rlready.engine.budget import Budget
+from rlready.engine.decoder import Decoder
+from rlready.engine.protocol import forcing_for
+from rlready.engine.torch import TorchEngine
+from rlready.evaluate import cut
+from rlready.lm import load
+from rlready.records import Group
+from rlready.tasks import open_task
+
+GOAL = Goal("five budgets, embedded model: tokens decoded by five runs over those of one trace", ">= 3")
+
+
+class Counting(TorchEngine):
+    """The engine, counting the tokens it decodes and those it reads."""
+
+    def __init__(self, *words: Any, **named: Any) -> None:
+        super().__init__(*words, **named)
+        self.decoded, self.read = list[int](), list[int]()  # one number a call: threads append without losing any
+
+    def decoders(self) -> Callable[[int], Decoder]:
+        make = super().decoders()
+
+        def counted(rows: int) -> Decoder:
+            decoder = make(rows)
+            extend = decoder.extend
+
+            def counting(ids_BM: Any, valid_BM: Any) -> Any:
+                (self.decoded if ids_BM.shape[1] == 1 else self.read).append(int(valid_BM.sum()))
+                return extend(ids_BM, valid_BM)
+
+            decoder.extend = counting  # type: ignore[method-assign]
+            return decoder
+
+        return counted
+
+
+def run(quick: bool) -> list[Row]:
+    lm = load("embedded")
+    task = open_task(f"{DEMO_TASK}&split=test&seed=8", limit=8 if quick else 64)
+    config = EvaluateConfig()
+    budgets = [Budget(b, config.answer_cap) for b in config.budgets]
+    shared, apart = Counting(lm, forcing_for(lm)), Counting(lm, forcing_for(lm))
+
+    def draw(engine: Counting, some: list[Budget]) -> dict[Budget, list[Group]]:
+        return cut(engine, lm, task, task.problems(), some, samples=config.samples, temperature=1.0, seed=0)
+
+    found: dict[str, dict[Budget, list[Group]]] = {"shared": {}, "apart": {}}
+    seconds = [
+        timed(lambda: found["shared"].update(draw(shared, budgets)) or 0).seconds,
+        timed(lambda: [found["apart"].update(draw(apart, [b])) for b in budgets] and 0).seconds,
+    ]
+    for budget in budgets:
+        tokens = [[s.tokens.tolist() for g in found[how][budget] for s in g.samples] for how in ("shared", "apart")]
+        if tokens[0] != tokens[1]:
+            raise RuntimeError(f"budget {budget.thinking}: other samples than in a run of its own")
+    counts = {"decoded": [sum(e.decoded) for e in (shared, apart)], "read": [sum(e.read) for e in (shared, apart)]}
+    ratio = counts["decoded"][1] / counts["decoded"][0]
+    return [GOAL.row([ratio], varies="count", **counts, ratio_of_seconds=seconds[1] / seconds[0])]
+
+
+if __name__ == "__main__":
+    main([GOAL], run)

@@ -1,0 +1,207 @@
+"""A GRPO step on either side: the same start, prompts, rewards, optimiser and number of threads.
+
+Ours is the step of ``rlready rl``, files included; TRL's is timed between its callbacks for the beginning and the end
+of a step, which leaves its data loading out.  The verifier runs on both sides; what is paid is right and wrong in
+turn, so that no group is without signal and ours, which drops such groups, learns from as many tokens as TRL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
+
+from common import LR, Duel, Goal, Lap, Row, needs
+from rlready.config import RLConfig
+from rlready.engine.budget import Budget
+from rlready.lm import LM, load, save
+from rlready.records import Problem
+from rlready.rollout import judge
+from rlready.tasks import Task, Verdict, open_task
+from rlready.train.loop import Learner
+from rlready.train.rl import _Trainer
+
+
+class InTurn:
+    """A task that verifies as ever and then calls every second response right."""
+
+    def __init__(self, task: Task) -> None:
+        self.task, self.calls = task, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.task, name)
+
+    def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
+        self.task.verify(problem, thinking, answer)
+        self.calls += 1
+        return Verdict(self.calls % 2 == 0)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step is: ``prompts`` x ``group`` responses, of a fixed length if ``response`` says so."""
+
+    start: str
+    source: str
+    steps: int
+    prompts: int = 16
+    group: int = 16
+    thinking: int = 64
+    answer: int = 16
+    response: int | None = None
+    prompt_words: int | None = None  # cut or repeat prompts to so many words
+
+    @cached_property
+    def task(self) -> InTurn:
+        return InTurn(open_task(self.source, limit=self.prompts * self.steps))
+
+    @cached_property
+    def problems(self) -> list[Problem]:
+        def sized(p: Problem) -> Problem:
+            return replace(p, prompt=" ".join((p.prompt.split() * self.prompt_words)[: self.prompt_words]))
+
+        return [sized(p) if self.prompt_words else p for p in self.task.problems()]
+
+    def of_step(self, at: int) -> list[Problem]:
+        return self.problems[at * self.prompts : (at + 1) * self.prompts]
+
+    @property
+    def cap(self) -> int:
+        return self.response or self.thinking + self.answer
+
+
+def trainer(work: Work, folder: Path) -> _Trainer:
+    """Our side, from the work's start."""
+    config = RLConfig(
+        algorithm="grpo",
+        prompts=work.prompts,
+        group=work.group,
+        lr=LR,
+        budget=work.thinking,
+        answer_cap=work.answer,
+        micro_tokens=4096 if work.response else RLConfig.micro_tokens,
+    )
+    lm = load(work.start)
+    learner = Learner(lm, lr=LR, weight_decay=0.0, clip=1.0, micro_tokens=config.micro_tokens)
+    made = _Trainer(config, learner, None, folder / "samples")
+    if work.response:
+        made.budget, made.cap = Budget(None, work.response), work.response
+        made.forcing = replace(made.forcing, stop_ids=frozenset())
+    return made
+
+
+def trl_steps(
+    work: Work, folder: Path, micro: int, steps: int, before: Callable[[int], None], after: Callable[[Lap], None]
+) -> None:
+    """TRL's own training loop: ``before`` each step, and ``after`` it with its seconds and completion tokens."""
+    import trl_peer
+
+    lm: LM = load(work.start)
+    stops = [lm.decode([i]) for i in sorted(lm.stop_ids)]
+    tokens = 0
+
+    def reward(completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float]:
+        nonlocal tokens
+        tokens += sum(map(len, completion_ids))
+        texts = [SimpleNamespace(text=lm.decode(ids)) for ids in completion_ids]
+        drawn = zip(number, texts, strict=True)
+        return [float(judge(work.task, work.problems[n], text, stops).correct) for n, text in drawn]
+
+    def done(seconds: float) -> None:
+        nonlocal tokens
+        after(Lap(seconds, tokens))
+        tokens = 0
+
+    numbers = range(steps * work.prompts)
+    prompts = [[{"role": "user", "content": work.problems[n].prompt}] for n in numbers]
+    for problem, prompt in zip(work.problems, prompts, strict=False):
+        if trl_peer.prompt_ids(lm.tokenizer, prompt) != lm.prompt_ids(problem.prompt, think=not work.response):
+            raise RuntimeError(f"not the same prompt: {problem.id}")
+    trl_peer.grpo(
+        work.start,
+        {"prompt": prompts, "number": list(numbers)},
+        reward,
+        folder=folder,
+        micro=micro,
+        batch=work.prompts * work.group,
+        group=work.group,
+        cap=work.cap,
+        fixed=work.response is not None,
+        steps=steps,
+        before=before,
+        after=done,
+    )
+
+
+def fastest(work: Work, folder: Path, micros: Sequence[int], trials: int) -> int:
+    """The rows of a forward pass with which TRL is fastest, by its last trial step."""
+    seconds: dict[int, float] = {}
+    for micro in micros if len(micros) > 1 else ():
+        trl_steps(work, folder, micro, trials, lambda _: None, lambda lap, m=micro: seconds.update({m: lap.seconds}))
+    return min(seconds, key=seconds.__getitem__) if seconds else micros[0]
+
+
+def duel(goal: Goal, work: Work, *, micros: Sequence[int], warm: int = 1, trials: int = 2, tolerance: float) -> Row:
+    """Steps of ours and TRL's in turn."""
+    needs("trl", "datasets")
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        micro = fastest(work, folder, micros, trials)
+        ours, contest = trainer(work, folder), Duel(warm=warm, tolerance=tolerance)
+
+        def step(at: int) -> float:
+            line = ours.step(work.task, work.of_step(at), at)
+            if line["groups_used"] != work.prompts:
+                raise RuntimeError("a group had no signal")
+            return float(line["generated"])
+
+        trl_steps(
+            work,
+            folder,
+            micro,
+            work.steps,
+            lambda at: contest.run("ours", lambda: step(at)),
+            lambda lap: contest.add("theirs", lap),
+        )
+    return goal.row(contest.ratios(), **contest.details(), trl_rows_per_forward=micro)
+
+
+def random_llama(folder: Path, layers: int = 6) -> str:
+    """A Llama of about 6 million random parameters with the vocabulary of the embedded model."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.utils import logging
+
+    from rlready.tasks.vocabulary import build_tokenizer
+
+    logging.disable_progress_bar()
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=256,
+        intermediate_size=960,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    save(LM(LlamaForCausalLM(config), tokenizer, "random"), folder, "")
+    return str(folder)
+
+
+def six_million(folder: Path, *, steps: int, quick: bool) -> Work:
+    """16 x 16 responses of 48 tokens to prompts of 64, the template's two included."""
+    size = 4 if quick else 16
+    start = random_llama(folder / "start", layers=1 if quick else 6)
+    source = "dagmath?ops=5&asked=3&split=train&seed=3"
+    return Work(start, source, steps, prompts=size, group=size, response=8 if quick else 48, prompt_words=62)

@@ -1,0 +1,20 @@
+"""A GRPO step with SmolLM2-135M on GSM8K against TRL's: `python bench/grpo_smollm2.py --gsm8k PATH`.
+
+4 x 8 responses of exactly 128 tokens: an end of sequence is a token like any other on both sides.
+"""
+
+from common import Goal, Row, gsm8k, main, needs, smollm2
+from grpo import Work, duel
+
+GOAL = Goal("GRPO step, SmolLM2-135M, 4 x 8: TRL's seconds per token over ours", ">= 2.5")
+
+
+def run(quick: bool) -> list[Row]:
+    needs("trl", "datasets")
+    prompts, group, response, rounds = (2, 2, 4, 1) if quick else (4, 8, 128, 3)
+    work = Work(str(smollm2()), gsm8k(), rounds, prompts=prompts, group=group, response=response)
+    return [duel(GOAL, work, micros=(4,) if quick else (8, 32), warm=0, trials=1, tolerance=0.0)]
+
+
+if __name__ == "__main__":
+    main([GOAL], run)

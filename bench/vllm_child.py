@@ -1,0 +1,41 @@
+"""vLLM as a child process: `vllm_child.py MODEL DTYPE ROWS`; a JSON command a line in, its seconds and tokens out."""
+
+import json
+import os
+import sys
+import time
+
+# one process, no network, as many threads as there are cores, and none of them waiting in a loop
+os.environ |= {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_CPU_KVCACHE_SPACE": "2",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_NUM_THREADS": str(os.cpu_count()),
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "VLLM_NO_USAGE_STATS": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+
+
+def main(model: str, dtype: str, rows: int) -> None:
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what vLLM prints is no answer
+    from vllm import LLM, SamplingParams
+
+    llm = LLM(model=model, dtype=dtype, max_model_len=1024, max_num_seqs=rows, seed=0)
+    print("{}", file=answers)
+    for line in sys.stdin:
+        command = json.loads(line)
+        wanted = SamplingParams(
+            n=command["samples"], temperature=1.0, max_tokens=command["response"], ignore_eos=True, detokenize=False
+        )
+        prompts = [{"prompt_token_ids": ids} for ids in command["prompts"]]
+        begun = time.perf_counter()
+        done = llm.generate(prompts, wanted, use_tqdm=False)
+        seconds = time.perf_counter() - begun
+        tokens = sum(len(o.token_ids) for request in done for o in request.outputs)
+        print(json.dumps({"seconds": seconds, "work": tokens}), file=answers)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

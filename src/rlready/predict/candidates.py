@@ -1,0 +1,142 @@
+"""Candidates: SFT checkpoints with what readiness measured, all on the same problems.
+
+Each knows, as far as its SFT run folder tells, from which *distribution* of rows it learned: the source of its rows
+without what only says how many or which random ones (n, seed, split, ``select=random``).  Held-out losses are
+comparable within one such distribution only (Kang et al., arXiv 2510.01624); ours is how it is told.
+
+Shapes: P = problems.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlready.errors import UserError
+from rlready.readiness.heldout import HeldOut
+from rlready.readiness.sequential import Counts
+from rlready.records import Figure
+from rlready.store import RECORD, RESULT, read_json
+from rlready.tasks.source import parse_source
+
+SAME = ("problems", "temperature", "budget", "answer_cap", "final")  # settings that samples must share to be compared
+COUNTING = ("n", "of", "seed", "split")  # of a source string: how many and which, not of what kind
+STEP = re.compile(r"step-(\d+)")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One checkpoint; ``trained``, ``sft`` (its run) and ``step`` are None where unknown."""
+
+    name: str
+    counts: Counts
+    loss: HeldOut | None
+    entropy: Figure | None
+    heldout: str
+    trained: str | None
+    sft: str | None
+    step: int | None
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """All of them; ``group`` is the number of rollouts of a problem that RL is planned with."""
+
+    all: list[Candidate]
+    group: int
+    task: dict[str, str]
+    chance: dict[str, float]
+
+    @property
+    def names(self) -> list[str]:
+        return [c.name for c in self.all]
+
+    @property
+    def most(self) -> int:
+        """The largest k of which every candidate's pass@k is known."""
+        return min(c.counts.cap for c in self.all)
+
+
+def read(folders: Sequence[Path]) -> Candidates:
+    """Candidates of readiness run folders; UserError where they are not measured alike, or fewer than two."""
+    found: dict[str, tuple[Candidate, Path]] = {}
+    problems: list[str] = []
+    first: dict[str, Any] = {}
+    groups = []
+    for folder in folders:
+        config, result = read_json(folder / RECORD)["config"], read_json(folder / RESULT)
+        for key in SAME if first else ():
+            if config.get(key) != first["config"].get(key):
+                raise UserError(
+                    f"{folders[0]} and {folder} measured readiness with different {key}: "
+                    f"{first['config'].get(key)} and {config.get(key)}; measure all checkpoints alike"
+                )
+        first = first or {"config": config, "result": result}
+        groups.append(result["group"])
+        for part in _parts(folder, result):
+            name = part["name"]
+            if name in found:
+                raise UserError(f"{name} is measured twice, in {found[name][1]} and {folder}: name one of them")
+            problems = problems or part["problems"]
+            if part["problems"] != problems:
+                raise UserError(f"{folders[0]} and {folder} measured readiness on different problems")
+            found[name] = (_candidate(part, config.get("heldout", "")), folder)
+    if not found:
+        raise UserError("no readiness was measured: name folders of rlready readiness runs")
+    if len(found) == 1:
+        raise UserError(f"there is one checkpoint only, {next(iter(found))}: nothing to rank it against")
+    result = first["result"]
+    return Candidates([c for c, _ in found.values()], min(groups), result["task"], result.get("chance", {}))
+
+
+def distribution(source: str) -> str:
+    """A source of rows without what only says how many or which random ones."""
+    try:
+        parsed = parse_source(source)
+    except UserError:  # another trainer's words
+        return source
+    kept = {k: v for k, v in parsed.options.items() if k not in COUNTING and (k, v) != ("select", "random")}
+    return f"{parsed.kind}:{parsed.path}?" + "&".join(f"{k}={v}" for k, v in sorted(kept.items()))
+
+
+def labels(names: Iterable[str]) -> dict[str, str]:
+    """Checkpoints by as many last parts of their paths as tell them apart; the folder "checkpoints" says nothing."""
+    paths = {name: [p for p in name.rstrip("/").split("/") if p != "checkpoints"] or [name] for name in names}
+    for size in range(1, 1 + max(map(len, paths.values()), default=0)):
+        short = {name: "/".join(parts[-size:]) for name, parts in paths.items()}
+        if len(set(short.values())) == len(short):
+            return short
+    return {name: name for name in paths}
+
+
+def _parts(folder: Path, result: dict[str, Any]) -> list[dict[str, Any]]:
+    """What readiness kept of every checkpoint: counts and losses, one by one."""
+    parts = [read_json(folder / "parts" / f"{i}.json") for i in range(len(result["checkpoints"]))]
+    for part, row in zip(parts, result["checkpoints"], strict=True):
+        if part["name"] != row["name"]:
+            raise UserError(f"{folder}: its parts do not belong to its result; measure readiness again")
+    return parts
+
+
+def _candidate(part: dict[str, Any], heldout: str) -> Candidate:
+    run = Path(part["name"]).parent.parent
+    record = read_json(run / RECORD) if (run / RECORD).is_file() else {}
+    tuned = record.get("verb") == "sft"
+    step = STEP.fullmatch(Path(part["name"]).name)
+    loss, entropy, counts = part["heldout"], part["figures"]["entropy"], part["counts"]
+    arrays = {key: np.array(counts[key], dtype=np.int64) for key in ("since", "drawn", "correct")}
+    return Candidate(
+        name=part["name"],
+        counts=Counts(counts["first"], counts["cap"], **arrays),
+        loss=HeldOut(np.array(loss["nll"]), np.array(loss["tokens"])) if loss else None,
+        entropy=Figure(**entropy) if entropy else None,
+        heldout=heldout,
+        trained=distribution(record["config"]["rows"]) if tuned else None,
+        sft=str(run) if tuned else None,
+        step=int(step[1]) if step else None,
+    )

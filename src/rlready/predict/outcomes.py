@@ -1,0 +1,203 @@
+"""What RL reached from checkpoints: from a table of anyone's, or from our own run folders.
+
+A table (JSONL, JSON, Parquet) has the columns
+
+    checkpoint   as readiness names it, or as many last parts of its path as tell it apart
+    outcome      a number, more is better: accuracy after RL
+    cost         seconds of GPU or CPU that RL took; may be missing
+    seed         of RL; runs that differ in it alone are averaged
+    recipe       SFT recipe: runs of one recipe are not independent; without it a checkpoint is its own
+    family       runs to be compared with each other: one scenario, one RL recipe; without it all are one
+
+A folder of ``rlready rl`` gives its held-out accuracy, at the step that held-out problems chose, or the accuracy that
+``rlready evaluate`` measured on other problems where a folder of that is named too; the cost is its CPU seconds, or
+its wall seconds times the number of GPUs where it had some.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlready.errors import UserError
+from rlready.options import nearest
+from rlready.progress import note
+from rlready.store import RECORD, RESULT, read_json
+from rlready.tasks.source import TABLES
+from rlready.tasks.table import Table, read_table
+
+RUNS = "runs.jsonl"  # a sweep's table
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One RL run: where it started, what it reached; ``readiness`` is the run folder that measured its start."""
+
+    checkpoint: str
+    value: float
+    cost: float | None = None
+    seed: str = ""
+    recipe: str = ""
+    family: str = ""
+    readiness: str = ""
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the words of the command line name; ``files`` are what was read, to be hashed."""
+
+    readiness: list[Path]
+    outcomes: list[Outcome]
+    files: list[Path]
+
+
+def find(words: Sequence[str]) -> Found:
+    """Sort run folders and tables by what they hold; UserError for what is neither."""
+    readiness: list[Path] = []
+    tables: list[Path] = []
+    folders: dict[str, list[Path]] = {"rl": [], "evaluate": []}
+    for path in _unfold(map(Path, words)):
+        if not path.is_dir():
+            tables.append(path)
+            continue
+        verb, status = (read_json(path / RECORD)[key] for key in ("verb", "status"))
+        if status != "done":
+            note(f"predict: {path} is left out: {verb} has not finished ({status.partition(':')[0]})")
+        elif verb == "readiness":
+            readiness.append(path)
+        elif verb in folders:
+            folders[verb].append(path)
+    listed = [outcome for table in tables for outcome in _from_table(table)]
+    for outcome in listed:
+        folder = Path(outcome.readiness)
+        if outcome.readiness and not (folder / RESULT).is_file():
+            raise UserError(f"{outcome.where}: no readiness run in {folder}")
+        if outcome.readiness and folder not in readiness:
+            readiness.append(folder)
+    outcomes = listed + _from_folders(folders["rl"], folders["evaluate"])
+    runs = [folder / RESULT for folder in (*readiness, *folders["rl"], *folders["evaluate"])]
+    return Found(readiness, outcomes, [*tables, *runs])
+
+
+def matched(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[Outcome]]:
+    """Outcomes by the full name of their checkpoint; UserError for one that nobody measured or that is given twice."""
+    found: dict[str, list[Outcome]] = {}
+    seen: dict[tuple[str, str, str], str] = {}
+    for outcome in outcomes:
+        name = _match(outcome, names)
+        key = (name, outcome.family, outcome.seed)
+        if key in seen:
+            what = f"{outcome.checkpoint}, seed {outcome.seed}" if outcome.seed else outcome.checkpoint
+            raise UserError(f"{outcome.where}: an outcome of {what} is given twice, before in {seen[key]}")
+        seen[key] = outcome.where
+        found.setdefault(name, []).append(outcome)
+    return found
+
+
+def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
+    """Runs and tables: a sweep stands for its table, a composite run for the runs in it."""
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path}: no such folder or file")
+        if path.is_file():
+            if path.suffix not in TABLES:
+                raise UserError(f"{path}: a table of outcomes ends in {', '.join(TABLES)}")
+            yield path
+            continue
+        if not (path / RECORD).is_file():
+            raise UserError(f"{path}: not a run folder, {RECORD} is missing")
+        verb = read_json(path / RECORD)["verb"]
+        if verb == "sweep":
+            if not (path / RUNS).is_file():
+                raise UserError(f"{path}: this sweep has no {RUNS} yet; run it to its end")
+            yield path / RUNS
+        elif verb == "demo":
+            yield from _unfold(sorted(inside.parent for inside in path.glob(f"*/{RECORD}")))
+        else:
+            yield path
+
+
+def _from_table(path: Path) -> list[Outcome]:
+    table = read_table(str(path))
+    return [_row(table, line, row, path.parent) for line, row in table.rows]
+
+
+def _row(table: Table, line: int, row: dict[str, Any], folder: Path) -> Outcome:
+    place = table.place(line)
+    if "outcome" not in row:
+        raise UserError(f"{place}: no column 'outcome'; {nearest('outcome', row)}")
+    value, cost = row["outcome"], row.get("cost")
+    if not _is_number(value):
+        raise UserError(f"{place}: outcome must be a finite number, not {value!r}; leave out runs that have none")
+    if cost is not None and (not _is_number(cost) or cost < 0):
+        raise UserError(f"{place}: cost must be seconds, not {cost!r}")
+    words = {key: "" if row.get(key) is None else str(row[key]) for key in ("seed", "recipe", "family", "readiness")}
+    measured = words["readiness"]
+    if measured and not Path(measured).is_dir():  # a sweep that was moved: the table lies beside its runs
+        words["readiness"] = str(folder / measured)
+    return Outcome(table.text(line, row, "checkpoint"), float(value), cost, where=place, **words)
+
+
+def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]:
+    """The outcome of every RL run; once one was evaluated, only of those that were, as problems then differ."""
+    measured: dict[Path, tuple[float, Path]] = {}
+    on: dict[tuple[str, str], Path] = {}
+    for folder in evaluate:
+        result = read_json(folder / RESULT)
+        on[result["task"]["source"], str(result["budgets"][-1]["budget"])] = folder
+        for model in result["models"]:
+            run = Path(model).resolve().parent.parent
+            if (run / RECORD).is_file() and read_json(run / RECORD)["verb"] == "rl":
+                if run in measured:
+                    raise UserError(f"{run} is evaluated twice, in {measured[run][1]} and {folder}: name one of them")
+                measured[run] = (result["budgets"][-1][model]["accuracy"]["value"], folder)
+    if len(on) > 1:
+        raise UserError(f"{' and '.join(map(str, list(on.values())[:2]))} evaluated on different problems or budgets")
+    for run in rl:
+        if measured and run.resolve() not in measured:
+            note(f"predict: {run} is left out: its checkpoint was not evaluated, as those of others were")
+    runs = list(measured or dict.fromkeys(folder.resolve() for folder in rl))
+    records = [read_json(run / RECORD) for run in runs]
+    settings = [{k: str(v) for k, v in r["config"].items() if k not in ("model", "seed")} for r in records]
+    varied = [key for key in (settings[0] if settings else ()) if len({s.get(key) for s in settings}) > 1]
+    return [
+        Outcome(
+            record["config"]["model"],
+            measured[run][0] if run in measured else read_json(run / RESULT)["best"]["accuracy"]["value"],
+            cost_of(record),
+            str(record["config"]["seed"]),
+            family=", ".join(f"{key}={each[key]}" for key in varied),
+            where=str(run),
+        )
+        for run, record, each in zip(runs, records, settings, strict=True)
+    ]
+
+
+def cost_of(record: Mapping[str, Any]) -> float:
+    """Seconds of GPU where the run had some, else of CPU."""
+    gpus = len(record["accelerators"])
+    return float(record["seconds"] * gpus if gpus else record["cpu_seconds"])
+
+
+def _match(outcome: Outcome, names: Sequence[str]) -> str:
+    if outcome.checkpoint in names:
+        return outcome.checkpoint
+    parts, path = [part for part in outcome.checkpoint.split("/") if part], Path(outcome.checkpoint).resolve()
+    fits = [name for name in names if parts and name.split("/")[-len(parts) :] == parts]
+    fits = fits or [name for name in names if Path(name).resolve() == path]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise UserError(f"{outcome.where}: {outcome.checkpoint!r} may be any of {len(fits)} checkpoints, as {fits[0]}")
+    raise UserError(
+        f"{outcome.where}: an outcome of {outcome.checkpoint!r}, whose readiness was not measured; "
+        + nearest(outcome.checkpoint, names)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,228 @@
+"""``rlready predict``: rank checkpoints as starts for RL, and score the ranking where RL has been run.
+
+Reads run folders and tables, trains nothing.  What is whose: Kang et al. (arXiv 2510.01624) for the predictors and the
+protocol; the files beside this one say where the paper is silent and the choice ours.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlready.config import PredictConfig
+from rlready.errors import UserError
+from rlready.options import nearest
+from rlready.predict.advice import Advice, advise, distributions, next_steps, trust
+from rlready.predict.candidates import Candidate, Candidates, labels, read
+from rlready.predict.fit import predict_with_interval
+from rlready.predict.outcomes import Outcome, find, matched
+from rlready.predict.predictors import BASELINE, COMBINED, LOSS, Predictor, large, predictors
+from rlready.predict.score import ENOUGH, LEAST, Family, Score, families, score
+from rlready.predict.tables import checkpoint_table, score_table
+from rlready.progress import note
+from rlready.readiness.passk import powers
+from rlready.readiness.turnup import TurnUp, turn_up
+from rlready.records import Figure
+from rlready.stats import mean_figure
+from rlready.store import Run
+
+UNKNOWN = "unknown"
+
+
+def predict(config: PredictConfig, out: Path) -> dict[str, Any]:
+    """Rank, score, advise; UserError for outcomes that fit no checkpoint, one checkpoint, or unlike measurements."""
+    with Run(out, "predict", config) as run:
+        if run.finished:
+            return run.result
+        if not config.runs:
+            raise UserError("name run folders of rlready readiness, and tables or run folders with outcomes of RL")
+        found = find(config.runs)
+        for file in found.files:
+            run.note_data(id=str(file), path=file, role="measurements")
+        measured = read(found.readiness)
+        return run.write_result(_result(config, measured, matched(found.outcomes, measured.names)))
+
+
+def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, list[Outcome]]) -> dict[str, Any]:
+    names, notes = measured.names, list[str]()
+    short = labels(names)
+    shown = [short[name] for name in names]
+    whole, why = _predictors(config, measured, measured.all, config.resamples)
+    notes += [f"held-out losses are not compared: {why}."] if why else []
+    by = _chosen(config.by or f"pass@{large(measured.most)}", whole)
+    turned = _turned(measured.all)
+    advice = advise(by, turned, shown)
+
+    scored: list[tuple[Family, list[Score]]] = []
+    for family in families(outcomes, names):
+        mine = [measured.all[i] for i in family.place]
+        few, why = _predictors(config, measured, mine, 1)
+        name = family.name or "these runs"
+        notes += [f"{name}: held-out losses are not compared: {why}."] if why and len(mine) < len(names) else []
+        if 0 < len(mine) < ENOUGH:
+            notes.append(f"{name}: {len(mine)} runs are fewer than {ENOUGH}; scores of so few mislead.")
+        enough = len(mine) >= LEAST and float(np.ptp(family.outcome)) > 0
+        settings = {"splits": config.splits, "resamples": config.resamples, "seed": config.seed}
+        scored.append((family, score(few, family, **settings) if enough else []))
+    expected = _expected(by, scored[0][0]) if len(scored) == 1 else None
+    for line in notes:
+        note(f"predict: {line}")
+
+    steps = next_steps(by, advice, shown, [name in outcomes for name in names])
+    trusted = [trust(family, scores, by.name) for family, scores in scored]
+    rows = [_row(measured, i, short, whole, by, turned[i], advice[i], outcomes, expected) for i in range(len(names))]
+    return {
+        "verb": "predict",
+        "verdict": " ".join([*steps[:2], *trusted[:1]] if scored else steps[:3]),
+        "seed": config.seed,
+        "task": measured.task,
+        "chance": measured.chance,
+        "group": measured.group,
+        "by": by.name,
+        "picked": next(name for name, a in zip(names, advice, strict=True) if a.what == "rl"),
+        "next": [*steps, *trusted],
+        "notes": notes,
+        "checkpoints": rows,
+        "predictors": [_ranking(p, by.name, shown) for p in whole],
+        "families": [_family(config, measured, family, scores, by.name, shown) for family, scores in scored],
+        "table": checkpoint_table(rows, by.name, measured.most),
+        "tables": {_title(family): score_table(family, scores) for family, scores in scored if scores},
+    }
+
+
+def _predictors(
+    config: PredictConfig, measured: Candidates, some: Sequence[Candidate], resamples: int
+) -> tuple[list[Predictor], str]:
+    """Those of some candidates, and why their losses are not compared ("" if they are)."""
+    trained = Counter(c.trained or UNKNOWN for c in some)
+    losses = [c.loss for c in some if c.loss is not None]
+    if len(losses) < len(some):
+        why = f"{len(some) - len(losses)} of {len(some)} checkpoints have none"
+    elif len({c.heldout for c in some}) > 1 or any(not np.array_equal(x.tokens, losses[0].tokens) for x in losses):
+        why = "they were not measured on the same rows with the same tokens"
+    else:
+        why = distributions(trained) if len(trained) > 1 and not config.force_loss else ""
+    settings = {"resamples": resamples, "seed": config.seed}
+    return predictors(some, group=measured.group, compare_loss=not why, **settings), why
+
+
+def _chosen(name: str, found: Sequence[Predictor]) -> Predictor:
+    for each in found:
+        if each.name == name:
+            return each
+    raise UserError(f"by={name}: not known of these checkpoints; {nearest(name, [p.name for p in found])}")
+
+
+def _turned(candidates: Sequence[Candidate]) -> list[TurnUp | None]:
+    """The flag of every candidate that has others of its SFT run beside it, in the order of training."""
+    found: dict[str, TurnUp | None] = {}
+    for run in dict.fromkeys(c.sft for c in candidates if c.sft):
+        mine = [c for c in candidates if c.sft == run and c.loss is not None and c.step is not None]
+        mine.sort(key=lambda c: c.step or 0)
+        if len(mine) > 1:
+            turns = turn_up([c.loss for c in mine if c.loss], [c.counts.pass_at_k([1])[:, 0] for c in mine])
+            found |= {c.name: turn for c, turn in zip(mine, turns, strict=True)}
+    return [found.get(c.name) for c in candidates]
+
+
+def _expected(by: Predictor, family: Family) -> list[Figure] | None:
+    """Outcome of RL from every candidate with its 95 % prediction interval; None where runs are too few."""
+    x = by.inputs
+    runs = len(family.outcome)
+    if runs < x.shape[1] + 2 or len(np.unique(x[family.place], axis=0)) <= x.shape[1]:
+        return None
+    guess, half = predict_with_interval(x[family.place], family.outcome, x)
+    return [Figure(float(g), float(g - h), float(g + h), runs, "runs") for g, h in zip(guess, half, strict=True)]
+
+
+def _row(
+    measured: Candidates,
+    i: int,
+    short: dict[str, str],
+    whole: Sequence[Predictor],
+    by: Predictor,
+    turn: TurnUp | None,
+    advice: Advice,
+    outcomes: dict[str, list[Outcome]],
+    expected: list[Figure] | None,
+) -> dict[str, Any]:
+    candidate = measured.all[i]
+    mine = outcomes.get(candidate.name, [])
+    values = {p.name: float(p.values[i]) for p in whole}
+    return {
+        "name": candidate.name,
+        "label": short[candidate.name],
+        "sft": candidate.sft,
+        "step": candidate.step,
+        "trained": candidate.trained,
+        "heldout_loss": candidate.loss.token_mean if candidate.loss else None,
+        "pass": {str(k): f for k, f in candidate.counts.curve(powers(measured.most)).items()},
+        "values": values,
+        "p_best": float(by.best()[i]),
+        "turn_up": turn,
+        "picked": advice.what == "rl",
+        "advice": advice.what,
+        "why": advice.why,
+        "outcomes": [{"family": o.family, "seed": o.seed, "value": o.value, "cost": o.cost} for o in mine],
+        "expected": expected[i] if expected else None,
+    }
+
+
+def _ranking(predictor: Predictor, by: str, shown: Sequence[str]) -> dict[str, Any]:
+    """A predictor's order; the whole matrix of who beats whom for those that a reader asks about."""
+    order = np.argsort(-predictor.score, kind="stable")
+    kept = predictor.name in (BASELINE, LOSS, COMBINED, by)
+    return {
+        "name": predictor.name,
+        "better": "high" if predictor.sign > 0 else "low",
+        "order": [shown[i] for i in order],
+        "best": np.round(predictor.best(), 4),
+        "beats": np.round(predictor.beats(), 4) if kept else None,
+    }
+
+
+def _family(
+    config: PredictConfig,
+    measured: Candidates,
+    family: Family,
+    scores: Sequence[Score],
+    by: str,
+    shown: Sequence[str],
+) -> dict[str, Any]:
+    """What the report draws: points of the main predictors with outcomes, and every score."""
+    mine = [measured.all[i] for i in family.place]
+    found = {p.name: p for p in _predictors(config, measured, mine, config.resamples)[0]}
+    drawn = [found[name] for name in dict.fromkeys((BASELINE, LOSS, by)) if name in found]
+    points = []
+    for j, i in enumerate(family.place):
+        each = {p.name: _with_interval(p, j) for p in drawn}
+        points.append({"label": shown[i], "predictors": each, "outcome": float(family.outcome[j])})
+    return {
+        "name": family.name,
+        "runs": len(family.outcome),
+        "trained": family.trained,
+        "recipes": int(family.recipe.max()) + 1,
+        "seed_sd": family.seed_sd,
+        "mean": mean_figure(family.outcome, cluster=family.recipe, varies="recipes"),
+        "points": points,
+        "scores": list(map(_plain, scores)),
+    }
+
+
+def _with_interval(predictor: Predictor, place: int) -> Figure:
+    value, draws = float(predictor.values[place]), predictor.draws[:, place]
+    low, high = (float(q) for q in np.quantile(draws, [0.025, 0.975]))
+    return Figure(value, min(low, value), max(high, value), 0, "problems")
+
+
+def _plain(score: Score) -> dict[str, Any]:
+    return {**vars(replace(score, few=[])), "few": [vars(f) for f in score.few]}
+
+
+def _title(family: Family) -> str:
+    return f"Predictors of RL outcomes over {len(family.outcome)} runs" + (f", {family.name}" if family.name else "")

@@ -1,0 +1,125 @@
+"""What may foretell the outcome of RL: one number a checkpoint, and its bootstrap over problems or examples.
+
+After Kang et al. (arXiv 2510.01624): post-SFT pass@1 is the *baseline*; generalisation loss (less is better) and pass@k
+at large k are the better predictors.  The α-spread E √(α(1-α)) is after Cen et al. (arXiv 2505.18917), entropy after
+Aphale & Liu (2606.18487); the share of mixed groups is ours.
+
+*combined* is ours, as the paper does not say how it joined the two: least squares on (loss, pass@k), both standardised
+over the checkpoints: three parameters, pass@k as it is rather than its log-odds, as in the paper's linear fits.  Where
+nothing is fitted (ranking, Spearman) it is the mean of the two standardised, so that it cannot flatter itself.
+
+**Bootstrap.**  Bayesian, as in ``stats.py``: one set of weights over problems for all checkpoints, which keeps them
+paired, and at either bound half a pseudo-problem for each checkpoint apart, so that a draw is never certain because a
+few problems fell one way.  Entropy is known by its interval only: normal, not paired.
+
+Shapes: B = resamples, C = checkpoints, P = problems, E = held-out examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlready.predict.candidates import Candidate
+from rlready.readiness.passk import Floats, powers
+from rlready.readiness.spread import mixed, spread
+
+LARGE = 64  # the paper's k
+BASELINE, LOSS, COMBINED = "pass@1", "loss", "combined"
+NORMAL = 2 * 1.959964  # standard deviations in a 95 % interval
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """``values`` (C,) and ``draws`` (B, C) of them; ``sign`` -1 where less is better.
+
+    ``features`` (C, F) are what a fit gets: the values, or two columns for *combined*.
+    """
+
+    name: str
+    values: Floats
+    draws: Floats
+    sign: int = 1
+    features: Floats | None = None
+
+    @property
+    def score(self) -> Floats:
+        """(C,) more is better."""
+        return self.sign * self.values
+
+    @property
+    def inputs(self) -> Floats:
+        return self.values[:, None] if self.features is None else self.features
+
+    def beats(self) -> Floats:
+        """(C, C) chance that the row's checkpoint is truly better than the column's by this predictor; ties halve."""
+        draws = self.sign * self.draws
+        return np.array([(draws[:, i : i + 1] > draws).mean(0) + 0.5 * (draws[:, i : i + 1] == draws).mean(0)
+                         for i in range(draws.shape[1])])  # fmt: skip
+
+    def best(self) -> Floats:
+        """(C,) chance of being the best of all; ties share it."""
+        draws = self.sign * self.draws
+        top = draws == draws.max(1, keepdims=True)
+        share: Floats = (top / top.sum(1, keepdims=True)).mean(0)
+        return share
+
+
+def predictors(
+    candidates: Sequence[Candidate], *, group: int, compare_loss: bool, resamples: int, seed: int
+) -> list[Predictor]:
+    """All that is known of every candidate; the baseline comes first, *combined* last.
+
+    ``compare_loss``: their losses are of the same rows and may be compared.
+    """
+    rng = np.random.default_rng([seed, 1])
+    cap = min(c.counts.cap for c in candidates)
+    heads = [c.counts.head for c in candidates]
+    group = min(group, *(int(n.min()) for n, _ in heads))
+    weights_BP = rng.standard_exponential((resamples, len(candidates[0].counts.drawn)))
+    ends_BC2 = rng.standard_gamma(0.5, (resamples, len(candidates), 2))
+
+    def shares(name: str, estimates_CP: Floats, most: float) -> Predictor:
+        top = weights_BP @ estimates_CP.T + most * ends_BC2[:, :, 0]
+        return Predictor(name, estimates_CP.mean(1), top / (weights_BP.sum(1)[:, None] + ends_BC2.sum(2)))
+
+    ks = powers(cap)
+    passes_CPK = np.array([c.counts.pass_at_k(ks) for c in candidates])
+    found = [shares(f"pass@{k}", passes_CPK[:, :, i], 1.0) for i, k in enumerate(ks)]
+    if group > 1:
+        found.append(shares("spread", np.array([spread(n, c, group) for n, c in heads]), 0.5))
+        found.append(shares("mixed", np.array([mixed(n, c, group) for n, c in heads]), 1.0))
+    entropies = [c.entropy for c in candidates if c.entropy is not None]
+    if len(entropies) == len(candidates):
+        values = np.array([e.value for e in entropies])
+        noise = rng.standard_normal((resamples, len(values))) * [(e.high - e.low) / NORMAL for e in entropies]
+        found.append(Predictor("entropy", values, values + noise))
+    losses = [c.loss for c in candidates if c.loss is not None] if compare_loss else []
+    if len(losses) == len(candidates):
+        nll_CE, tokens_CE = np.array([x.nll for x in losses]), np.array([x.tokens for x in losses], dtype=np.float64)
+        weights_BE = rng.standard_exponential((resamples, nll_CE.shape[1]))
+        draws = (weights_BE @ nll_CE.T) / (weights_BE @ tokens_CE.T)
+        loss = Predictor(LOSS, nll_CE.sum(1) / tokens_CE.sum(1), draws, sign=-1)
+        found += [loss, combined(loss, next(p for p in found if p.name == f"pass@{large(cap)}"))]
+    return found
+
+
+def combined(loss: Predictor, passes: Predictor) -> Predictor:
+    """The mean of both standardised over checkpoints, less loss being better; both as features of a fit."""
+    values = (standard(passes.values) - standard(loss.values)) / 2
+    draws = (standard(passes.draws) - standard(loss.draws)) / 2
+    return Predictor(COMBINED, values, draws, features=np.stack([loss.values, passes.values], axis=1))
+
+
+def standard(values: Floats) -> Floats:
+    """Values (..., C) less their mean over checkpoints, in standard deviations; zeros where all are equal."""
+    spread_ = values.std(-1, keepdims=True)
+    standardised: Floats = (values - values.mean(-1, keepdims=True)) / np.where(spread_ > 0, spread_, 1.0)
+    return standardised
+
+
+def large(cap: int) -> int:
+    """The k of "pass@k at large k": 64, or the most that was sampled, if less."""
+    return max(k for k in powers(cap) if k <= LARGE)

@@ -1,0 +1,235 @@
+"""How good a predictor was, once RL has been run: Spearman, out-of-sample fit, regret of its first choice.
+
+The unit is a *run*: a checkpoint that RL started from, its outcome the mean over RL seeds.  Runs of one SFT recipe
+(other seeds, other checkpoints of it) resemble each other, so that what is resampled, halved and permuted is recipes.
+
+- **Spearman** over all runs, nothing fitted: rank of the predictor in its own direction against rank of the outcome.
+  Interval: Bayesian bootstrap over recipes, through weighted mid-ranks, stretched for small numbers as in ``stats.py``,
+  and where it is wider ±1.96 √((1 + ρ²/2)/(G - 3)) on Fisher's scale (Bonett & Wright 2000, Psychometrika 65:23).
+  *Gain*: the bootstrap, paired, of the difference to the baseline (post-SFT pass@1).
+- **p**: share of permutations of recipes (ranks of their means) whose |ρ| is as large; *p_any* asks so of the largest
+  |ρ| of all predictors (Westfall & Young 1993), as the best of a dozen always looks good.
+- **R², MAE**: ``fit.py``.
+- **Regret** of the first choice: best outcome minus that of the run the predictor puts first.  *In cost*: seconds of RL
+  spent on the runs it puts before the best one.  Interval: bootstrap over recipes, drawn with replacement.
+
+All but Spearman, R² and the halves are ours in their definition.  Shapes: M = runs, G = recipes, B = resamples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from rlready.predict.fit import Few, Mask, few, halves, split_scores
+from rlready.predict.outcomes import Outcome
+from rlready.predict.predictors import Predictor
+from rlready.readiness.passk import Floats, Ints
+from rlready.records import Figure
+from rlready.stats import TAIL, t_quantile
+
+ENOUGH = 8  # runs below which scores are warned about
+LEAST = 3  # runs below which there is nothing to score
+SPLITTABLE = 4  # recipes below which halves hold one
+FEW = (3, 4)
+PERMUTATIONS, WEIGHTINGS, WEIGHTED_SPLITS = 4999, 200, 200
+
+
+@dataclass(frozen=True)
+class Family:
+    """Runs that may be compared: one scenario, one RL recipe.  ``place`` (M,) among the candidates.
+
+    ``cost`` is the sum over seeds, None where one is unknown; ``seed_sd`` the standard deviation between RL seeds of
+    one checkpoint, None without two of any.
+    """
+
+    name: str
+    place: Ints
+    outcome: Floats
+    cost: Floats | None
+    recipe: Ints
+    trained: int
+    seed_sd: float | None
+
+
+@dataclass(frozen=True)
+class Score:
+    """A predictor's worth in one family; None where runs are too few or costs unknown."""
+
+    predictor: str
+    spearman: Figure
+    gain: Figure | None
+    p: float
+    p_any: float
+    r2: Figure | None
+    r2_sd: float | None
+    r2_median: float | None
+    mae: Figure | None
+    regret: Figure
+    regret_cost: Figure | None
+    few: list[Few]
+
+
+def families(outcomes: Mapping[str, Sequence[Outcome]], names: Sequence[str]) -> list[Family]:
+    """Runs by family, in the order of their first outcome; checkpoints in the order of ``names``."""
+    order = dict.fromkeys(o.family for name in names for o in outcomes.get(name, ()))
+    found = []
+    for family in order:
+        mine = [(i, [o for o in outcomes.get(n, ()) if o.family == family]) for i, n in enumerate(names)]
+        runs = [(i, some) for i, some in mine if some]
+        _, recipe = np.unique([some[0].recipe or names[i] for i, some in runs], return_inverse=True)
+        costs = [[o.cost for o in some] for _, some in runs]
+        repeated = [[o.value for o in some] for _, some in runs if len(some) > 1]
+        found.append(
+            Family(
+                family,
+                np.array([i for i, _ in runs]),
+                np.array([np.mean([o.value for o in some]) for _, some in runs]),
+                None
+                if any(c is None for some in costs for c in some)
+                else np.array([sum(map(float, c)) for c in costs]),  # type: ignore[arg-type]
+                recipe,
+                sum(len(some) for _, some in runs),
+                math.sqrt(np.mean([np.var(values, ddof=1) for values in repeated])) if repeated else None,
+            )
+        )
+    return found
+
+
+def score(found: Sequence[Predictor], family: Family, *, splits: int, resamples: int, seed: int) -> list[Score]:
+    """Scores of predictors whose values are of the family's runs, in its order; the first is the baseline."""
+    rng = np.random.default_rng([seed, 2])
+    y, recipe = family.outcome, family.recipe
+    recipes = int(recipe.max()) + 1
+    weights_BM = rng.standard_exponential((resamples, recipes))[:, recipe]
+    drawn_BM = _drawn(recipes, resamples, rng)[:, recipe]
+    half_SM = halves(recipe, splits, rng)
+    p, p_any = permutation_p(np.array([each.score for each in found]), y, recipe, rng)
+    weighted = [spearman(each.score, y, weights_BM) for each in found]
+    whole = [float(spearman(each.score, y, np.ones((1, len(y))))[0]) for each in found]
+    scores = []
+    for i, each in enumerate(found):
+        r2, r2_sd, r2_median, mae = _fitted(each, y, half_SM, weights_BM[:WEIGHTINGS], recipes)
+        regret, costs = regrets(each.score, y, family.cost, np.vstack([np.ones_like(drawn_BM[:1]), drawn_BM]))
+        scores.append(
+            Score(
+                each.name,
+                _correlation(whole[i], weighted[i], recipes),
+                _difference(whole[i] - whole[0], weighted[i] - weighted[0], recipes) if i else None,
+                float(p[i]),
+                float(p_any[i]),
+                r2,
+                r2_sd,
+                r2_median,
+                mae,
+                _percentiles(regret[0], regret[1:], recipes),
+                None if costs is None else _percentiles(costs[0], costs[1:], recipes),
+                [f for m in FEW if (f := few(each.inputs, y, m, splits, rng))],
+            )
+        )
+    return scores
+
+
+def spearman(score_M: Floats, y_M: Floats, weights_BM: Floats) -> Floats:
+    """(B,) correlations of weighted mid-ranks; 0 where either side is all equal."""
+    ranks = []
+    for values in (score_M, y_M):
+        below = (values[:, None] > values).astype(np.float64) + 0.5 * (values[:, None] == values)
+        ranks.append(weights_BM @ below.T)  # (B, M): the weight below each run, half of its equals'
+    share = weights_BM / weights_BM.sum(1, keepdims=True)
+    a, b = (r - (share * r).sum(1, keepdims=True) for r in ranks)
+    norm = np.sqrt((share * a * a).sum(1) * (share * b * b).sum(1))
+    rho: Floats = np.where(norm > 1e-12, (share * a * b).sum(1) / np.maximum(norm, 1e-12), 0.0)
+    return rho.clip(-1.0, 1.0)
+
+
+def permutation_p(score_KM: Floats, y_M: Floats, recipe_M: Ints, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Two-sided p of every predictor, and that of the largest |ρ| of all (K,); recipes are exchanged as wholes."""
+    sizes = np.bincount(recipe_M)
+    orders = np.argsort(rng.random((PERMUTATIONS, len(sizes))), axis=1)
+
+    def standardised(values: Floats) -> Floats:
+        ranks = _ranks(np.bincount(recipe_M, values) / sizes)
+        centred = ranks - ranks.mean()
+        norm = np.sqrt((centred**2).sum())
+        return centred / norm if norm > 0 else centred
+
+    x_KG, y_G = np.array([standardised(s) for s in score_KM]), standardised(y_M)
+    seen_K, chance_KN = np.abs(x_KG @ y_G), np.abs(x_KG @ y_G[orders].T)
+    close = 1e-9
+    p = (1 + (chance_KN >= seen_K[:, None] - close).sum(1)) / (1 + PERMUTATIONS)
+    p_any = (1 + (chance_KN.max(0) >= seen_K[:, None] - close).sum(1)) / (1 + PERMUTATIONS)
+    return p, p_any
+
+
+def regrets(score_M: Floats, y_M: Floats, cost_M: Floats | None, present_BM: Floats) -> tuple[Floats, Floats | None]:
+    """(B,) outcome lost, and cost before the best run, among the runs present; a tie for first counts as its mean."""
+    here = present_BM > 0
+    best = np.where(here, y_M, -np.inf).max(1)
+    first = np.where(here, score_M, -np.inf) == np.where(here, score_M, -np.inf).max(1, keepdims=True)
+    regret = best - (first * y_M).sum(1) / first.sum(1)
+    if cost_M is None:
+        return regret, None
+    best_score = np.where(here & (y_M >= best[:, None]), score_M, -np.inf).max(1)
+    return regret, (here & (score_M > best_score[:, None])).astype(np.float64) @ cost_M
+
+
+def _fitted(
+    each: Predictor, y: Floats, half_SM: Mask, weights_BM: Floats, recipes: int
+) -> tuple[Figure | None, float | None, float | None, Figure | None]:
+    """Mean R² over halves with its interval over recipes, its deviation and median over halves, and the mean MAE."""
+    if recipes < SPLITTABLE:
+        return None, None, None, None
+    r2, mae = split_scores(each.inputs, y, np.ones_like(y), half_SM)
+    if not np.isfinite(r2).any():
+        return None, None, None, None
+    drawn = [split_scores(each.inputs, y, w, half_SM[:WEIGHTED_SPLITS]) for w in weights_BM]
+    means = np.array([[np.nanmean(a), np.mean(b)] for a, b in drawn])
+    return (
+        _percentiles(float(np.nanmean(r2)), means[:, 0], recipes),
+        float(np.nanstd(r2)),
+        float(np.nanmedian(r2)),
+        _percentiles(float(mae.mean()), means[:, 1], recipes),
+    )
+
+
+def _correlation(value: float, draws: Floats, n: int) -> Figure:
+    """The hull of both intervals, each on Fisher's scale: a resample of a perfect order is as perfect."""
+    most = 1 - 6 / (n * (n * n - 1)) if n > 1 else 0.5  # between perfect and one swap of neighbours
+    centre = math.atanh(max(-most, min(most, value)))
+    low, high = _stretched(centre, np.arctanh(np.clip(draws, -most, most)), n)
+    half = NormalDist().inv_cdf(1 - TAIL) * math.sqrt((1 + value * value / 2) / max(0.5, n - 3))
+    low, high = min(low, centre - half), max(high, centre + half)
+    return Figure(value, min(value, math.tanh(low)), max(value, math.tanh(high)), n, "recipes")
+
+
+def _difference(value: float, draws: Floats, n: int) -> Figure:
+    low, high = _stretched(value, draws, n)
+    return Figure(value, max(-2.0, low), min(2.0, high), n, "recipes")
+
+
+def _percentiles(value: float, draws: Floats, n: int) -> Figure:
+    low, high = (float(q) for q in np.quantile(draws[np.isfinite(draws)], [TAIL, 1 - TAIL]))
+    return Figure(float(value), min(low, float(value)), max(high, float(value)), n, "recipes")
+
+
+def _stretched(value: float, draws: Floats, n: int) -> tuple[float, float]:
+    low, high = (float(q) for q in np.quantile(draws, [TAIL, 1 - TAIL]))
+    stretch = t_quantile(1 - TAIL, max(1, n - 2)) / NormalDist().inv_cdf(1 - TAIL) * math.sqrt((n + 1) / max(1, n - 1))
+    return value - stretch * max(0.0, value - low), value + stretch * max(0.0, high - value)
+
+
+def _drawn(recipes: int, resamples: int, rng: np.random.Generator) -> Floats:
+    """(B, G) how often each recipe is drawn with replacement."""
+    picks = rng.integers(0, recipes, (resamples, recipes))
+    return np.array([np.bincount(row, minlength=recipes) for row in picks], dtype=np.float64)
+
+
+def _ranks(values: Floats) -> Floats:
+    """Mid-ranks."""
+    below: Floats = (values[:, None] > values).sum(1) + 0.5 * (values[:, None] == values).sum(1)
+    return below

@@ -1,0 +1,158 @@
+"""One checkpoint measured: its held-out loss, and its samples, drawn by the model or read from a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlready.config import ReadinessConfig
+from rlready.encode import encode
+from rlready.engine.budget import Budget
+from rlready.engine.protocol import forcing_for, requests_for
+from rlready.engine.torch import TorchEngine
+from rlready.errors import UserError
+from rlready.lm import LM, load, local_folder, vocabulary_digest
+from rlready.progress import Progress
+from rlready.readiness.draws import Draws
+from rlready.readiness.heldout import heldout_loss
+from rlready.readiness.sequential import draw_until_right, plan
+from rlready.readiness.stored import Stored, settle
+from rlready.records import Problem, Row
+from rlready.rollout import draw_groups, table_row
+from rlready.store import Run, read_table, write_table
+from rlready.tasks import Task
+from rlready.threads import workers
+
+MICRO_TOKENS = 16384
+
+
+@dataclass
+class Measurer:
+    """What all checkpoints of a run are measured on.
+
+    ``task`` is None where all samples are stored with their verdicts; ``ids`` are the problems, in order.
+    ``vocabulary`` is that of the first checkpoint measured (name, number of tokens, digest), and every other's.
+    """
+
+    config: ReadinessConfig
+    run: Run
+    parts: Path
+    task: Task | None
+    problems: Sequence[Problem]
+    ids: Sequence[str]
+    held: Sequence[Row]
+    bar: Progress
+    vocabulary: tuple[str, int, str] | None = None
+
+    def model(self, number: int, source: str) -> dict[str, Any]:
+        """A checkpoint that draws its own samples; all of them are kept in ``parts/NUMBER.parquet``."""
+        lm = self._load(source)
+        facts = self._loss(lm)
+        rows = self._draw(number, lm)
+        write_table(self.parts / f"{number}.parquet", rows)
+        for leftover in self.parts.glob(f"{number}-wave-*.parquet"):
+            leftover.unlink()
+        return facts | self._samples(source, rows)
+
+    def table(self, stored: Stored) -> dict[str, Any]:
+        """A checkpoint known by its samples; with ``model=`` also by its held-out loss."""
+        self.run.note_data(id=stored.path, path=Path(stored.path), size=len(stored.rows), role="samples")
+        lm = self._load(stored.options.model) if stored.options.model else None
+        strange = set(stored.problem_ids) ^ set(self.ids)
+        if strange:
+            missing = set(self.ids) - set(stored.problem_ids)
+            what = f"has no sample of {len(missing)} of them" if missing else "has samples of others"
+            raise UserError(
+                f"{stored.path}: checkpoints are compared on the same {len(self.ids)} problems, but this table {what} "
+                f"(first: {min(missing or strange)})"
+            )
+        settle(stored, self.task, self.problems, lm)
+        facts = self._loss(lm) if lm else {"heldout": None, "vocabulary": None}
+        return facts | self._samples(stored.path, stored.rows)
+
+    def _load(self, source: str) -> LM:
+        lm = load(source, device=self.config.device, dtype=self.config.dtype)
+        self.run.note_model(id=source, path=local_folder(source), role="checkpoint")
+        mine = (source, len(lm.tokenizer), vocabulary_digest(lm))
+        first = self.vocabulary = self.vocabulary or mine
+        if mine[2] != first[2]:
+            raise UserError(
+                f"{first[0]} and {source} have different vocabularies ({first[1]} and {mine[1]} tokens or other ids); "
+                "compare checkpoints of one tokenizer"
+            )
+        return lm
+
+    def _loss(self, lm: LM) -> dict[str, Any]:
+        facts: dict[str, Any] = {"heldout": None, "vocabulary": self.vocabulary}
+        if self.held:
+            loss = heldout_loss(lm, encode(lm, self.held, self.config.heldout), MICRO_TOKENS)
+            facts["heldout"] = {"nll": loss.nll, "tokens": loss.tokens}
+        return facts
+
+    def _draw(self, number: int, lm: LM) -> list[dict[str, Any]]:
+        """All samples, wave by wave; a wave that an earlier attempt finished is read again."""
+        config, task = self.config, self.task
+        assert task is not None
+        engine = TorchEngine(lm, forcing_for(lm, final=config.final))
+        budget = Budget(config.budget, config.answer_cap)
+        requests = requests_for(lm, self.problems, config.samples, budget, engine.forcing.final_ids)
+        stages = plan(config.samples, config.group, config.stop, config.first)
+        rows: list[dict[str, Any]] = []
+        done = 0
+
+        def draw(which: Sequence[int], begin: int, end: int) -> NDArray[np.bool_]:
+            nonlocal done
+            path = self.parts / f"{number}-wave-{done}.parquet"
+            wave: list[dict[str, Any]] = read_table(path) if path.exists() else []
+            if wave:
+                self.bar.update(len(wave))
+            chunk = max(1, engine.rows * workers(lm.model) // (end - begin))
+            for at in range(0, len(which) if not wave else 0, chunk):
+                some = which[at : at + chunk]
+                groups = draw_groups(
+                    engine,
+                    lm,
+                    task,
+                    [self.problems[i] for i in some],
+                    [r for i in some for r in requests[i * config.samples + begin : i * config.samples + end]],
+                    temperature=config.temperature,
+                    seed=config.seed,
+                )
+                new = [
+                    table_row(sample) | {"wave": done, "planned": config.samples}
+                    for group in groups
+                    for sample in group.samples
+                ]
+                self.run.count("generated", sum(len(row["tokens"]) for row in new))
+                self.bar.update(len(new))
+                wave += new
+            write_table(path, wave)
+            rows.extend(wave)
+            done += 1
+            return np.array([row["correct"] for row in wave], dtype=bool).reshape(len(which), end - begin)
+
+        draw_until_right(len(self.problems), stages, draw)
+        self.bar.total = (self.bar.total or 0) - len(self.problems) * config.samples + len(rows)  # what was not needed
+        return rows
+
+    def _samples(self, where: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        draws = Draws.of(rows, self.ids)
+        counts = draws.counts(where)
+        if counts.cap < self.config.samples:
+            least = int(np.argmax(counts.drawn == counts.cap))
+            raise UserError(
+                f"{where}: problem {self.ids[least]} has n = {counts.cap} samples, fewer than the k = "
+                f"{self.config.samples} that samples= asks pass@k for; set samples={counts.cap} or draw more"
+            )
+        tokens = [len(row["tokens"]) for row in rows if row.get("tokens") is not None]
+        return {
+            "counts": asdict(counts),
+            "figures": draws.figures(),
+            "drawn_samples": len(rows),
+            "drawn_tokens": sum(tokens) if len(tokens) == len(rows) else None,
+        }

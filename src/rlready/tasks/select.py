@@ -1,0 +1,121 @@
+"""Which of a pool of worked rows to keep: the shortest, the longest, random ones, or half shortest and half longest.
+
+``…&n=1000&select=shortest&of=4000`` keeps 1,000 of the first 4,000 rows of any source: ``dagmath``, ``gsm8k`` and
+``rows`` alike.  The kinds are the *instance-level* choices of Kang et al. (arXiv 2510.01624), who vary which data an
+SFT run sees at a fixed recipe.  Ours: the length of a row is that of its thought and response in characters (no
+tokenizer is known here), and ties keep their order.
+
+Rows come in the order in which they were chosen (``halves``: shortest, longest, second shortest, ...), so that a
+smaller ``n`` is a prefix of a larger one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from rlready.errors import UserError
+from rlready.records import Problem, Row
+from rlready.tasks.protocol import Task, Verdict
+from rlready.tasks.source import Source, fill, parse_source
+
+Kind = Literal["shortest", "longest", "random", "halves"]
+KEYS = ("select", "of")
+WORDS = {
+    "shortest": "the shortest",
+    "longest": "the longest",
+    "random": "at random",
+    "halves": "half of them the shortest and half the longest",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a source string can set: keep ``n`` of the first ``of`` rows (None: of all)."""
+
+    select: Kind
+    of: int | None = None
+    n: int | None = None
+
+
+class Selected:
+    """A task cut down to chosen rows; see the module."""
+
+    def __init__(self, source: Source, open_source: Callable[[Source], Task]) -> None:
+        given = {key: value for key, value in source.options.items() if key in (*KEYS, "n")}
+        if "select" not in given:
+            raise UserError(f"{source.text}: of= says how many rows select= chooses from; add select=random or another")
+        self.choice = fill(replace(source, options=given), Choice("random"))
+        if self.choice.n is None:
+            raise UserError(f"{source.text}: select= needs n=, the number of rows to keep")
+        if self.choice.of is None and source.kind == "dagmath":
+            raise UserError(f"{source.text}: dagmath has no end; say how many rows to choose from with of=")
+        rest = {key: value for key, value in source.options.items() if key not in given}
+        pool = rest if self.choice.of is None else rest | {"n": str(self.choice.of)}
+        self.pool = open_source(Source(source.text, source.kind, source.path, pool))
+        self.seed = source.options.get("seed", "")
+        self.text = source.text
+
+    @property
+    def source(self) -> str:
+        pool = parse_source(self.pool.source)
+        options = [f"{key}={value}" for key, value in pool.options.items() if key != "n"]
+        options += [f"n={self.choice.n}", f"select={self.choice.select}"]
+        options += [] if self.choice.of is None else [f"of={self.choice.of}"]
+        return f"{pool.kind}{':' * bool(pool.path)}{pool.path}?{'&'.join(options)}"
+
+    @property
+    def path(self) -> Path | None:
+        return self.pool.path
+
+    @property
+    def description(self) -> str:
+        of = f"the first {self.choice.of}" if self.choice.of else "all"
+        return f"{self.pool.description} {self.choice.n} of {of} rows, {WORDS[self.choice.select]}."
+
+    @property
+    def licence(self) -> str | None:
+        return self.pool.licence
+
+    def problems(self) -> list[Problem]:
+        pool = self.pool.problems()
+        return [pool[i] for i in self._chosen]
+
+    def rows(self) -> list[Row]:
+        return [self._rows[i] for i in self._chosen]
+
+    def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
+        return self.pool.verify(problem, thinking, answer)
+
+    def answer_key(self, problem: Problem) -> str:
+        return self.pool.answer_key(problem)
+
+    def chance(self, k_values: Sequence[int]) -> dict[int, float]:
+        """That of the whole pool, of which it is better known."""
+        return self.pool.chance(k_values)
+
+    @cached_property
+    def _rows(self) -> list[Row]:
+        return self.pool.rows()
+
+    @cached_property
+    def _chosen(self) -> list[int]:
+        """Places in the pool."""
+        n, rows = self.choice.n or 0, self._rows
+        if n > len(rows):
+            raise UserError(f"{self.text}: n={n} is more than the {len(rows)} rows to choose from")
+        places = list(range(len(rows)))
+        if self.choice.select == "random":
+            random.Random(f"choose:{self.seed}").shuffle(places)
+            return places[:n]
+        shortest = sorted(places, key=lambda i: len(rows[i].thinking or "") + len(rows[i].response))
+        if self.choice.select == "shortest":
+            return shortest[:n]
+        if self.choice.select == "longest":
+            return shortest[::-1][:n]
+        ends = [i for pair in zip(shortest, shortest[::-1], strict=True) for i in pair]
+        return ends[:n]

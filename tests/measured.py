@@ -1,0 +1,72 @@
+"""Readiness run folders without a model: simulated checkpoints whose chances of success are known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlready.config import ReadinessConfig
+from rlready.disk import plain
+
+HELDOUT = "dagmath?ops=5&split=test&seed=2"
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A checkpoint: its chance on every problem (P,), its loss on every held-out example, the rows it learned from."""
+
+    name: str
+    chances: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    rows: str = "dagmath?ops=5&seed=1"
+
+    @property
+    def pass_64(self) -> float:
+        return float((1 - (1 - self.chances) ** 64).mean())
+
+
+def checkpoint(name: str, *, reach: float, skill: float, seed: int, loss: float = 0.5, problems: int = 80) -> Simulated:
+    """``reach``: share of problems it can solve at all; ``skill``: how often it solves those."""
+    rng = np.random.default_rng(seed)
+    able = np.arange(problems) < reach * problems  # problems differ in difficulty: the easy ones come first
+    chances = np.where(able, rng.beta(20 * skill, 20 * (1 - skill), problems), 0.0)
+    noise = np.random.default_rng(9).normal(0, 0.1, 120)  # examples differ alike for all: losses are paired
+    return Simulated(name, chances, np.maximum(0.01, loss + noise + rng.normal(0, 0.01, 120)))
+
+
+def write_readiness(folder: Path, found: Sequence[Simulated], *, samples: int = 64, seed: int = 0) -> Path:
+    """A finished run folder, as readiness leaves it, of samples drawn with these chances."""
+    config = ReadinessConfig(checkpoints=tuple(c.name for c in found), heldout=HELDOUT, samples=samples, stop="never")
+    ids = [f"problem-{i}" for i in range(len(found[0].chances))]
+    (folder / "parts").mkdir(parents=True)
+    for i, each in enumerate(found):
+        correct = np.random.default_rng([seed, i]).binomial(samples, each.chances)
+        counts = {"first": samples, "cap": samples, "since": [0] * len(ids), "drawn": [samples] * len(ids)}
+        part = {
+            "name": each.name,
+            "problems": ids,
+            "heldout": {"nll": (20 * each.loss).tolist(), "tokens": [20] * len(each.loss)},
+            "counts": counts | {"correct": correct.tolist()},
+            "figures": {"entropy": None},
+        }
+        (folder / "parts" / f"{i}.json").write_text(json.dumps(part))
+        run = Path(each.name).parent.parent
+        if run.name and not (run / "record.json").exists():
+            run.mkdir(parents=True, exist_ok=True)
+            record = {"verb": "sft", "status": "done", "config": {"rows": each.rows}}
+            (run / "record.json").write_text(json.dumps(record))
+    record = {"verb": "readiness", "status": "done", "config": plain(asdict(config))}
+    result = {
+        "verb": "readiness",
+        "task": {"source": config.problems, "description": "simulated"},
+        "group": 16,
+        "checkpoints": [{"name": each.name} for each in found],
+    }
+    (folder / "record.json").write_text(json.dumps(record))
+    (folder / "result.json").write_text(json.dumps(result))
+    return folder

@@ -1,0 +1,302 @@
+"""Predicting RL from simulated checkpoints whose truth is known, and one clear line for bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from measured import Simulated, checkpoint, write_readiness
+from rlready.config import PredictConfig
+from rlready.errors import UserError
+from rlready.predict.candidates import distribution, labels
+from rlready.predict.fit import few, halves, least_squares, predict_with_interval, split_scores
+from rlready.predict.predict import predict
+from rlready.predict.score import permutation_p, regrets, spearman
+
+RUNS = 24
+
+
+def table(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def disagreeing(folder: Path) -> list[Simulated]:
+    """Checkpoints that trade reach for skill: the more often they are right, the fewer problems they ever solve."""
+    mix = np.random.default_rng(1).permutation(np.linspace(0, 1, RUNS))
+    return [
+        checkpoint(str(folder / f"sft-{i:02d}/checkpoints/step-9"), reach=0.9 - 0.4 * m, skill=0.15 + 0.7 * m, seed=i)
+        for i, m in enumerate(mix)
+    ]
+
+
+def after_rl(found: list[Simulated], seeds: int = 2) -> list[dict[str, Any]]:
+    """RL makes of every problem that is solved at times one that is solved mostly."""
+    rng = np.random.default_rng(2)
+    return [
+        {"checkpoint": c.name, "outcome": 0.1 + 0.8 * c.pass_64 + rng.normal(0, 0.01), "seed": s, "cost": 60 + s}
+        for c in found
+        for s in range(seeds)
+    ]
+
+
+def test_reach_beats_accuracy_where_they_disagree(tmp_path: Path) -> None:
+    """pass@64 ranks and fits the outcomes, pass@1 ranks them upside down, and both are said in words."""
+    found = disagreeing(tmp_path)
+    ready = write_readiness(tmp_path / "ready", found)
+    outcomes = after_rl(found)
+    result = predict(PredictConfig((str(ready), table(tmp_path / "rl.jsonl", outcomes))), tmp_path / "out")
+    (family,) = result["families"]
+    scores = {s["predictor"]: s for s in family["scores"]}
+    assert (family["runs"], family["trained"], family["recipes"]) == (RUNS, 2 * RUNS, RUNS)
+    assert 0.005 < family["seed_sd"] < 0.015
+    good, bad = scores["pass@64"], scores["pass@1"]
+    assert good["spearman"]["value"] > 0.95
+    assert good["spearman"]["low"] > 0.8
+    assert bad["spearman"]["high"] < 0
+    assert good["gain"]["low"] > 1
+    assert good["p_any"] < 0.01
+    assert good["r2"]["value"] > 0.9
+    assert good["mae"]["value"] < 0.03
+    assert good["regret"]["value"] < 0.03
+    assert bad["regret"]["value"] > 0.2
+    assert bad["regret_cost"]["value"] > 10 * 121
+    assert all(f["covered"] > 0.85 for f in good["few"])
+    assert [f["runs"] for f in good["few"]] == [3, 4]
+    assert scores["loss"]["spearman"]["value"] < 0.6
+    best = max(found, key=lambda c: c.pass_64)
+    assert result["checkpoints"][[c.name for c in found].index(result["picked"])]["pass"]["64"]["value"] > 0.85
+    assert best.pass_64 - next(c for c in found if c.name == result["picked"]).pass_64 < 0.03
+    expected = {row["name"]: row["expected"] for row in result["checkpoints"]}
+    truth = {c.name: 0.1 + 0.8 * c.pass_64 for c in found}
+    assert np.mean([e["low"] <= truth[name] <= e["high"] for name, e in expected.items()]) > 0.9
+    assert "pass@64 better than pass@1" in result["verdict"]
+
+
+def test_shuffled_outcomes_show_no_skill(tmp_path: Path) -> None:
+    """The same outcomes dealt out at random: no predictor is believed, and it is said."""
+    found = disagreeing(tmp_path)
+    ready = write_readiness(tmp_path / "ready", found)
+    values = np.random.default_rng(3).permutation([c.pass_64 for c in found])
+    rows = [{"checkpoint": c.name, "outcome": float(v)} for c, v in zip(found, values, strict=True)]
+    result = predict(PredictConfig((str(ready), table(tmp_path / "rl.jsonl", rows))), tmp_path / "out")
+    scores = result["families"][0]["scores"]
+    assert min(s["p_any"] for s in scores) > 0.05
+    assert all(s["spearman"]["low"] < 0 < s["spearman"]["high"] for s in scores)
+    assert all(s["r2"]["value"] < 0.2 for s in scores)
+    assert "No predictor has shown skill" in result["verdict"]
+
+
+def test_ranking_without_outcomes(tmp_path: Path) -> None:
+    """Chances to beat each other follow the truth; equals cannot be told apart; a turned-up loss is dropped."""
+    run = tmp_path / "sft/checkpoints"
+    found = [
+        checkpoint(f"{run}/step-10", reach=0.8, skill=0.3, seed=1, loss=0.50),
+        checkpoint(f"{run}/step-20", reach=0.8, skill=0.32, seed=2, loss=0.48),
+        checkpoint(f"{run}/step-30", reach=0.8, skill=0.5, seed=3, loss=0.60),
+        checkpoint(f"{tmp_path}/other/checkpoints/step-10", reach=0.3, skill=0.6, seed=4, loss=0.55),
+    ]
+    result = predict(PredictConfig((str(write_readiness(tmp_path / "ready", found)),)), tmp_path / "out")
+    advice = {row["label"]: row["advice"] for row in result["checkpoints"]}
+    assert advice["sft/step-30"] == "drop"
+    assert "above its minimum" in result["checkpoints"][2]["why"]
+    assert sorted([advice["sft/step-10"], advice["step-20"] if "step-20" in advice else advice["sft/step-20"]]) == [
+        "rl",
+        "tie",
+    ]
+    assert advice["other/step-10"] == "drop"
+    by = {p["name"]: p for p in result["predictors"]}
+    beats = np.array(by["pass@64"]["beats"])
+    assert np.allclose(beats + beats.T, 1)
+    assert 0.1 < beats[0, 1] < 0.9
+    assert beats[0, 3] > 0.99
+    assert np.array(by["loss"]["beats"])[1, 2] > 0.99
+    assert sum(by["pass@64"]["best"]) == pytest.approx(1, abs=1e-3)
+    assert by["pass@1"]["order"][0] == "sft/step-30"
+    assert any("RL from" in step and "span its range" in step for step in result["next"])
+    assert result["families"] == []
+
+
+def test_losses_across_distributions_are_refused_unless_forced(tmp_path: Path) -> None:
+    """Within one distribution they are compared, whatever the number of rows."""
+    found = [
+        Simulated(**vars(c) | {"rows": rows})
+        for c, rows in zip(
+            disagreeing(tmp_path)[:3],
+            ("dagmath?n=10", "dagmath?n=20&seed=4", "dagmath?n=5&select=shortest&of=20"),
+            strict=True,
+        )
+    ]
+    same = predict(PredictConfig((str(write_readiness(tmp_path / "a", found[:2])),)), tmp_path / "same")
+    assert "loss" in [p["name"] for p in same["predictors"]]
+    ready = str(write_readiness(tmp_path / "b", found))
+    mixed = predict(PredictConfig((ready,)), tmp_path / "mixed")
+    assert not {"loss", "combined"} & {p["name"] for p in mixed["predictors"]}
+    assert "force_loss=true" in mixed["notes"][0]
+    forced = predict(PredictConfig((ready,), force_loss=True), tmp_path / "forced")
+    assert {"loss", "combined"} <= {p["name"] for p in forced["predictors"]}
+    with pytest.raises(UserError, match="by=loss: not known"):
+        predict(PredictConfig((ready,), by="loss"), tmp_path / "by")
+
+
+def test_families_and_recipes_are_kept_apart(tmp_path: Path) -> None:
+    """Each family is scored alone; runs of one recipe count as one when intervals are made."""
+    found = disagreeing(tmp_path)
+    rows = [
+        row | {"family": "early" if i < RUNS else "late", "recipe": f"r{i // 8}"}
+        for i, row in enumerate(after_rl(found))
+    ]
+    ready = write_readiness(tmp_path / "ready", found)
+    result = predict(PredictConfig((str(ready), table(tmp_path / "rl.jsonl", rows)), resamples=200), tmp_path / "out")
+    assert [(f["name"], f["runs"], f["recipes"]) for f in result["families"]] == [("early", 12, 3), ("late", 12, 3)]
+    assert result["families"][0]["scores"][0]["r2"] is None  # three recipes make no halves
+    assert result["families"][0]["scores"][0]["spearman"]["n"] == 3
+
+
+def test_few_runs_are_warned_about(tmp_path: Path) -> None:
+    found = disagreeing(tmp_path)[:5]
+    ready = write_readiness(tmp_path / "ready", found)
+    rows = after_rl(found, seeds=1)
+    result = predict(PredictConfig((str(ready), table(tmp_path / "five.jsonl", rows)), resamples=200), tmp_path / "5")
+    assert "5 runs are fewer than 8" in result["notes"][0]
+    two = table(tmp_path / "two.jsonl", rows[:2])
+    result = predict(PredictConfig((str(ready), two), resamples=200), tmp_path / "2")
+    assert "too few to score" in result["verdict"]
+    assert result["families"][0]["scores"] == []
+
+
+BAD: list[tuple[list[dict[str, Any]], str]] = [
+    ([{"checkpoint": "sft-99/step-9", "outcome": 0.5}], "whose readiness was not measured"),
+    ([{"checkpoint": "step-9", "outcome": 0.5}], "may be any of 24"),
+    ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": float("nan")}], ":1: outcome must be a finite number"),
+    ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": None}], "not None"),
+    ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": "0.5"}], "finite number"),
+    ([{"checkpoint": "sft-00/checkpoints/step-9", "accuracy": 0.5}], "no column 'outcome'"),
+    ([{"outcome": 0.5}], "no column 'checkpoint'"),
+    ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "cost": -1}], "cost must be seconds"),
+    ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "seed": 1}] * 2, "given twice"),
+]
+
+
+@pytest.mark.parametrize(("rows", "message"), BAD)
+def test_bad_outcomes_are_one_clear_line(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> None:
+    ready = write_readiness(tmp_path / "ready", disagreeing(tmp_path))
+    with pytest.raises(UserError, match=message) as caught:
+        predict(PredictConfig((str(ready), table(tmp_path / "rl.jsonl", rows))), tmp_path / "out")
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_measurements_are_one_clear_line(tmp_path: Path) -> None:
+    found = disagreeing(tmp_path)
+    alone = write_readiness(tmp_path / "alone", found[:1])
+    other = write_readiness(tmp_path / "other", found[1:2])
+    again = write_readiness(tmp_path / "again", found[:2])
+    unlike = write_readiness(tmp_path / "unlike", found[2:3])
+    record = json.loads((unlike / "record.json").read_text())
+    record["config"]["temperature"] = 0.7
+    (unlike / "record.json").write_text(json.dumps(record))
+    running = write_readiness(tmp_path / "running", found[3:5])
+    record = json.loads((running / "record.json").read_text())
+    (running / "record.json").write_text(json.dumps(record | {"status": "running"}))
+    for runs, message in (
+        ([], "name run folders"),
+        ([alone], "one checkpoint only"),
+        ([alone, again], "measured twice"),
+        ([alone, unlike], "different temperature: 1.0 and 0.7"),
+        ([running], "no readiness was measured"),
+        ([tmp_path / "none"], "no such folder"),
+        ([tmp_path], "not a run folder"),
+        ([alone, tmp_path / "alone/parts/0.json", tmp_path / "measured.txt"], "no such folder or file"),
+    ):
+        with pytest.raises(UserError, match=message):
+            predict(PredictConfig(tuple(map(str, runs))), tmp_path / "out" / message[:9])
+    assert len(predict(PredictConfig((str(alone), str(other))), tmp_path / "two")["checkpoints"]) == 2
+
+
+# ------------------------------------------------------------------------------------------ arithmetic
+
+
+def test_weighted_spearman_is_that_of_repeated_runs() -> None:
+    """Whole-number weights are repetitions; equal values share their ranks; constants correlate with nothing."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 4, 12).astype(float), rng.normal(size=12)
+    weights = rng.integers(1, 4, 12)
+    repeated = np.repeat(np.arange(12), weights)
+
+    def plain(a: np.ndarray, b: np.ndarray) -> float:
+        ranks = [(v[:, None] > v).sum(1) + 0.5 * (v[:, None] == v).sum(1) for v in (a, b)]
+        return float(np.corrcoef(*ranks)[0, 1])
+
+    assert spearman(x, y, weights[None].astype(float))[0] == pytest.approx(plain(x[repeated], y[repeated]))
+    assert spearman(y, y**3, np.ones((1, 12)))[0] == pytest.approx(1)
+    assert spearman(np.zeros(12), y, np.ones((1, 12)))[0] == 0
+
+
+def test_fits_are_those_of_least_squares() -> None:
+    """Predictions, halves and intervals against numpy's own solution; an exact line is found and covered."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(10, 2))
+    y = 1 + x @ [2.0, -1.0] + rng.normal(0, 0.1, 10)
+    half = halves(np.arange(10), 50, rng)
+    assert (half.sum(1) == 5).all()
+    design = np.column_stack([np.ones(10), x])
+    fits = least_squares(x, y, half.astype(float))
+    for row, mask in zip(fits, half, strict=True):
+        assert row == pytest.approx(design @ np.linalg.lstsq(design[mask], y[mask], rcond=None)[0], abs=1e-4)
+    r2, mae = split_scores(x, y, np.ones(10), half)
+    rest = ~half[0]
+    assert r2[0] == pytest.approx(1 - ((y - fits[0])[rest] ** 2).sum() / ((y[rest] - y[rest].mean()) ** 2).sum())
+    assert mae[0] == pytest.approx(np.abs(y - fits[0])[rest].mean())
+    grouped = halves(np.array([0, 0, 1, 1, 2, 2, 3, 3]), 50, rng)
+    assert (grouped[:, ::2] == grouped[:, 1::2]).all()
+    guess, width = predict_with_interval(x, 3 + x @ [1.0, 1.0], x)
+    assert guess == pytest.approx(3 + x.sum(1))
+    assert width == pytest.approx(0, abs=1e-6)
+
+
+def test_few_run_intervals_cover() -> None:
+    """95 % prediction intervals from three and four runs cover 95 % of the others."""
+    rng = np.random.default_rng(0)
+    covered = []
+    for _ in range(60):
+        x = rng.normal(size=(12, 1))
+        y = x[:, 0] + rng.normal(0, 0.3, 12)
+        covered.append([few(x, y, m, 50, rng).covered for m in (3, 4)])  # type: ignore[union-attr]
+    assert np.mean(covered, axis=0) == pytest.approx(0.95, abs=0.03)
+    assert few(x[:4], y[:4], 3, 50, rng) is None
+
+
+def test_regret_counts_outcome_and_cost() -> None:
+    y, cost = np.array([0.5, 0.9, 0.7]), np.array([10.0, 20.0, 40.0])
+    present = np.array([[1.0, 1, 1], [1, 0, 2]])
+    lost, spent = regrets(np.array([1.0, 2, 3]), y, cost, present)
+    assert lost == pytest.approx([0.2, 0.0])
+    assert spent == pytest.approx([40.0, 0.0])
+    lost, spent = regrets(np.array([3.0, 1, 3]), y, None, present)
+    assert lost == pytest.approx([0.9 - 0.6, 0.7 - 0.6])
+    assert spent is None
+
+
+def test_permutation_p_is_uniform_without_skill() -> None:
+    rng = np.random.default_rng(0)
+    found = [permutation_p(rng.normal(size=(5, 8)), rng.normal(size=8), np.arange(8), rng) for _ in range(60)]
+    single, largest = np.array([p[0] for p, _ in found]), np.array([p_any.min() for _, p_any in found])
+    assert 0.35 < single.mean() < 0.65
+    assert (largest < 0.05).mean() < 0.15
+    assert all((p_any >= p).all() for p, p_any in found)
+
+
+def test_names() -> None:
+    assert labels(["a/sft-1/checkpoints/step-2", "a/sft-2/checkpoints/step-2"]) == {
+        "a/sft-1/checkpoints/step-2": "sft-1/step-2",
+        "a/sft-2/checkpoints/step-2": "sft-2/step-2",
+    }
+    one = distribution("dagmath?ops=5&n=100&seed=3&split=train")
+    assert one == distribution("dagmath?seed=4&ops=5&n=50&select=random&of=80")
+    assert one != distribution("dagmath?ops=5&n=50&select=shortest&of=80")
+    assert distribution("rows.jsonl?n=5") == distribution("rows:rows.jsonl")
+    assert distribution("somebody's data") == "somebody's data"

@@ -1,0 +1,78 @@
+"""Choosing rows of a pool by length, the same for every kind of source."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rlready.errors import UserError
+from rlready.records import Row
+from rlready.tasks import Task, open_task
+
+POOL = "dagmath?ops=3-8&asked=2&n=60&seed=4"
+
+
+def length(row: Row) -> int:
+    return len(row.thinking or "") + len(row.response)
+
+
+def chosen(kind: str, n: int, of: int = 60) -> Task:
+    return open_task(POOL.replace("n=60", f"n={n}&select={kind}&of={of}"))
+
+
+def test_each_kind_chooses_what_it_says() -> None:
+    """Lengths are those of the sorted pool; problems go with their rows; a smaller n is a prefix of a larger one."""
+    pool = open_task(POOL)
+    ordered = sorted(map(length, pool.rows()))
+    found = {kind: chosen(kind, 10) for kind in ("shortest", "longest", "halves", "random")}
+    lengths = {kind: [length(row) for row in task.rows()] for kind, task in found.items()}
+    assert lengths["shortest"] == ordered[:10]
+    assert lengths["longest"] == ordered[::-1][:10]
+    assert sorted(lengths["halves"]) == ordered[:5] + ordered[-5:]
+    assert len({row.id for row in found["random"].rows()}) == 10
+    assert lengths["random"] != [length(row) for row in pool.rows()[:10]]
+    by_id = {p.id: p for p in pool.problems()}
+    for kind, task in found.items():
+        assert [by_id[row.id] for row in task.rows()] == task.problems()
+        assert chosen(kind, 4).rows() == task.rows()[:4]
+        assert {row.id for row in chosen(kind, 60).rows()} == by_id.keys()
+        problem, row = task.problems()[0], task.rows()[0]
+        assert task.verify(problem, row.thinking or "", row.response).strict
+
+
+def test_sources_are_canonical_and_read_back() -> None:
+    task = open_task("dagmath?of=60&seed=4&select=shortest&asked=2&ops=3-8&n=10")
+    assert task.source == "dagmath?ops=3-8&asked=2&seed=4&n=10&select=shortest&of=60"
+    assert open_task(task.source).rows() == task.rows()
+    assert open_task(task.source, limit=3).rows() == task.rows()[:3]
+    assert "10 of the first 60 rows, the shortest" in task.description
+
+
+def test_rows_and_gsm8k_files(tmp_path: Path) -> None:
+    """Without of= the whole file is the pool; a file of rows without answers will do for SFT."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"id": i, "prompt": "p", "response": "x" * i}) + "\n" for i in (3, 1, 2)))
+    assert [r.id for r in open_task(f"{rows}?n=2&select=longest").rows()] == ["3", "2"]
+    gsm8k = tmp_path / "train.jsonl"
+    lines = [{"question": f"q{i}", "answer": f"{'step ' * i}\n#### {i}"} for i in (5, 1, 3)]
+    gsm8k.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    task = open_task(f"gsm8k:{gsm8k}?n=2&select=shortest")
+    assert [p.answer for p in task.problems()] == ["1", "3"]
+    assert task.path == gsm8k
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("n=5&of=9", "add select=random"),
+        ("select=short&n=5&of=9", "select=short is not one of shortest, longest"),
+        ("select=random&of=9", "needs n="),
+        ("select=random&n=5", "of="),
+        ("select=random&n=9&of=5", "n=9 is more than the 5 rows"),
+        ("select=random&n=5&of=many", "of=many is not a whole number"),
+    ],
+)
+def test_bad_choices_are_one_clear_line(options: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        open_task(f"dagmath?{options}").rows()
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,168 @@
+"""Sampling that stops at a success: unbiased by enumeration and by simulation, cheaper, and the same draws."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rlready.config import ReadinessConfig
+from rlready.errors import UserError
+from rlready.readiness.passk import pass_at_k
+from rlready.readiness.readiness import readiness
+from rlready.readiness.sequential import Counts, draw_until_right, plan, waves
+from rlready.readiness.spread import mixed, spread, variance
+from rlready.store import read_table
+
+HARD = "dagmath?ops=5&asked=3&split=all&n=6&seed=1"
+PLANS = [waves(1, 4), waves(2, 7), waves(3, 6), [(0, 6)], [(0, 2), (2, 3), (3, 7)]]
+
+
+def counted(right: NDArray[np.bool_], over: Sequence[tuple[int, int]]) -> Counts:
+    """The sequential run whose draws are the columns of ``right`` (P, cap), and nothing but those it asks for."""
+
+    def draw(which: Sequence[int], begin: int, end: int) -> NDArray[np.bool_]:
+        assert not right[np.array(which), :begin].any()  # only problems without a success are drawn again
+        return right[np.array(which), begin:end]
+
+    return draw_until_right(len(right), over, draw)
+
+
+@pytest.mark.parametrize("over", PLANS)
+@pytest.mark.parametrize("p", [0.0, 0.07, 0.5, 0.93, 1.0])
+def test_exactly_unbiased_over_all_outcomes(over: list[tuple[int, int]], p: float) -> None:
+    """Every possible run of draws, weighed by its chance: the mean estimate is the truth, to rounding."""
+    cap, first = over[-1][1], over[0][1]
+    right = np.array(list(product([False, True], repeat=cap)))
+    chance = np.prod(np.where(right, p, 1 - p), axis=1)
+    counts = counted(right, over)
+    ks = list(range(1, cap + 1))
+    assert chance @ counts.pass_at_k(ks) == pytest.approx(1 - (1 - p) ** np.array(ks), abs=1e-12)
+    n, c = counts.head
+    assert (n == first).all()
+    assert (c == right[:, :first].sum(1)).all()
+    for g in range(1, first + 1):
+        assert chance @ mixed(n, c, g) == pytest.approx(1 - p**g - (1 - p) ** g, abs=1e-12)
+    if first > 1:
+        assert chance @ variance(n, c) == pytest.approx(p * (1 - p), abs=1e-12)
+    if 0 < p < 0.9 and len(over) > 1:  # what must not be done
+        assert chance @ (counts.correct / counts.drawn) > p + 1e-3
+
+
+def test_estimates_are_the_indicator_averaged_over_the_order_within_waves() -> None:
+    """Rao and Blackwell: the mean of "success within k" over all runs with the same counts, hence never more spread."""
+    right = np.array(list(product([False, True], repeat=7)))
+    counts = counted(right, waves(2, 7))
+    ks = list(range(1, 8))
+    table = counts.pass_at_k(ks)
+    within = np.maximum.accumulate(right, axis=1).astype(float)
+    kinds = np.stack([counts.since, counts.drawn, counts.correct], axis=1)
+    for kind in np.unique(kinds, axis=0):
+        same = (kinds == kind).all(1)
+        assert table[same] == pytest.approx(np.broadcast_to(within[same].mean(0), table[same].shape), abs=1e-12)
+    assert (np.diff(table, axis=1) >= -1e-12).all()
+
+
+def test_simulated_against_brute_force() -> None:
+    """20,000 problems, K = 64: the mean agrees with all draws and with the truth; the biased plug-in is caught."""
+    rng = np.random.default_rng(5)
+    p = rng.beta(0.3, 1.2, 20_000)
+    right = rng.random((len(p), 64)) < p[:, None]
+    ks = [1, 2, 4, 8, 12, 16, 32, 48, 64]
+    counts = counted(right, plan(64, 8, "first"))
+    truth = 1 - (1 - p[:, None]) ** np.array(ks)
+
+    def worst_z(estimates: NDArray[np.float64], goal: NDArray[np.float64]) -> float:
+        """The largest mean error of any column, in standard errors."""
+        error = estimates - goal
+        spread = error.std(axis=0)
+        return float(np.abs(error.mean(0) / np.maximum(spread / np.sqrt(len(p)), 1e-12)).max())
+
+    brute = pass_at_k(64, right.sum(1), ks)
+    assert worst_z(counts.pass_at_k(ks), truth) < 3.5  # 9 columns: a false alarm in one of 250 seeds
+    assert worst_z(counts.pass_at_k(ks), brute) < 3.5
+    n, c = counts.head
+    weight = spread(n, c, 8)[:, None] - spread(64, right.sum(1), 8)[:, None]
+    assert worst_z(weight, np.zeros_like(weight)) < 3.5
+    biased = (counts.correct / counts.drawn)[:, None]
+    assert worst_z(biased, p[:, None]) > 10
+    assert counts.drawn.sum() < 0.5 * right.size
+    assert (counts.drawn[right[:, :8].any(1)] == 8).all()
+    assert (counts.drawn[~right.any(1)] == 64).all()
+
+
+def test_intervals_cover_as_those_of_all_draws_do() -> None:
+    """95 % intervals over problems at k inside and at the end of waves."""
+    truth = {k: 1 - float(np.prod([(1.2 + i) / (1.5 + i) for i in range(k)])) for k in (1, 24, 64)}
+    hits = dict.fromkeys(truth, 0)
+    for i in range(400):
+        rng = np.random.default_rng([3, i])
+        right = rng.random((48, 64)) < rng.beta(0.3, 1.2, 48)[:, None]
+        for k, figure in counted(right, waves(8, 64)).curve(list(truth)).items():
+            hits[k] += figure.low <= truth[k] <= figure.high
+    assert all(0.91 <= count / 400 <= 0.99 for count in hits.values()), hits
+
+
+def test_plans() -> None:
+    assert waves(8, 64) == [(0, 8), (8, 16), (16, 32), (32, 64)]
+    assert waves(8, 50) == [(0, 8), (8, 16), (16, 32), (32, 50)]
+    assert waves(16, 8) == [(0, 8)]
+    assert plan(32, 16, "auto") == plan(32, 4, "never") == [(0, 32)]
+    assert plan(33, 4, "auto")[0] == (0, 8)
+    assert plan(64, 16, "auto")[0] == (0, 16)
+    assert plan(64, 16, "first", first=4)[0] == (0, 4)
+    assert plan(256, 4, "never") == [(0, 256)]
+
+
+def test_a_sequential_run_draws_a_subset_of_the_plain_one(tmp_path: Path) -> None:
+    """The same tokens, log-probabilities and verdicts; a killed run reads its finished waves and ends the same."""
+    config = ReadinessConfig(heldout="", problems=HARD, samples=16, group=2, first=2, budget=64, stop="never")
+    readiness(config, tmp_path / "plain")
+    stopped = replace(config, stop="first")
+    result = readiness(stopped, tmp_path / "first")
+    key = ("problem_id", "sample_id")
+    plain = {tuple(row[k] for k in key): row for row in read_table(tmp_path / "plain" / "parts" / "0.parquet")}
+    rows = read_table(tmp_path / "first" / "parts" / "0.parquet")
+    assert 6 * 2 < len(rows) < len(plain) == 6 * 16
+    for row in rows:
+        other = plain[tuple(row[k] for k in key)]
+        assert row["tokens"] == other["tokens"]
+        assert row["logprobs"] == pytest.approx(other["logprobs"], abs=1e-4)
+        assert (row["correct"], row["text"]) == (other["correct"], other["text"])
+    firsts = {
+        name: min((s for (n, s), r in plain.items() if n == name and r["correct"]), default=None) for name, _ in plain
+    }
+    for name, drawn in zip(result["problems"], result["per_problem"]["embedded"]["drawn"], strict=True):
+        at = firsts[name]
+        assert drawn == next(end for begin, end in waves(2, 16) if at is None or at < end or end == 16)
+    assert result["checkpoints"][0]["samples"] == len(rows)
+
+    killed = tmp_path / "killed"
+    readiness(stopped, killed)
+    record = json.loads((killed / "record.json").read_text())
+    (killed / "record.json").write_text(json.dumps(record | {"status": "interrupted"}))
+    (killed / "parts" / "0.json").unlink()
+    (killed / "parts" / "0.parquet").rename(killed / "parts" / "all.parquet")
+    from rlready.store import write_table
+
+    write_table(killed / "parts" / "0-wave-0.parquet", [row for row in rows if row["wave"] == 0])
+    assert readiness(stopped, killed) == result
+    assert (killed / "parts" / "0.parquet").read_bytes() == (tmp_path / "first" / "parts" / "0.parquet").read_bytes()
+    assert not list((killed / "parts").glob("*wave*"))
+
+
+def test_refusals(tmp_path: Path) -> None:
+    for change, message in (
+        ({"first": -1}, "first must not be negative"),
+        ({"samples": 0}, "samples must be at least 1"),
+        ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"checkpoints": ()}, "no checkpoint"),
+    ):
+        with pytest.raises(UserError, match=message):
+            readiness(replace(ReadinessConfig(problems=HARD), **change), tmp_path / "run")  # type: ignore[arg-type]
