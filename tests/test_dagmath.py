@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlready.tasks.dagmath import DagConfig, generate, stream
-from rlready.tasks.dagtask import from_meta, to_meta
+from rlready.tasks.dagmeta import from_meta, to_meta
 from rlready.tasks.graph import Dag, evaluate, references, split_of, template, topological_order
 from rlready.tasks.render import RENDERINGS, Rendering, assign_letters
 from rlready.tasks.stepcheck import check

@@ -18,9 +18,9 @@ from rlready.readiness.passk import pass_at_k
 from rlready.readiness.readiness import readiness
 from rlready.readiness.sequential import Counts, draw_until_right, plan, waves
 from rlready.readiness.spread import mixed, spread, variance
-from rlready.store import read_table
+from rlready.store import read_table, write_table
 
-HARD = "dagmath?ops=5&asked=3&split=all&n=6&seed=1"
+HARD = "dagmath?ops=4-7&asked=2&split=all&n=8&seed=1"  # solved at once, late and never
 PLANS = [waves(1, 4), waves(2, 7), waves(3, 6), [(0, 6)], [(0, 2), (2, 3), (3, 7)]]
 
 
@@ -129,7 +129,7 @@ def test_a_sequential_run_draws_a_subset_of_the_plain_one(tmp_path: Path) -> Non
     key = ("problem_id", "sample_id")
     plain = {tuple(row[k] for k in key): row for row in read_table(tmp_path / "plain" / "parts" / "0.parquet")}
     rows = read_table(tmp_path / "first" / "parts" / "0.parquet")
-    assert 6 * 2 < len(rows) < len(plain) == 6 * 16
+    assert 8 * 2 < len(rows) < len(plain) == 8 * 16
     for row in rows:
         other = plain[tuple(row[k] for k in key)]
         assert row["tokens"] == other["tokens"]
@@ -140,7 +140,7 @@ def test_a_sequential_run_draws_a_subset_of_the_plain_one(tmp_path: Path) -> Non
     }
     for name, drawn in zip(result["problems"], result["per_problem"]["embedded"]["drawn"], strict=True):
         at = firsts[name]
-        assert drawn == next(end for begin, end in waves(2, 16) if at is None or at < end or end == 16)
+        assert drawn == next(end for _, end in waves(2, 16) if end == 16 or (at is not None and at < end))
     assert result["checkpoints"][0]["samples"] == len(rows)
 
     killed = tmp_path / "killed"
@@ -149,8 +149,6 @@ def test_a_sequential_run_draws_a_subset_of_the_plain_one(tmp_path: Path) -> Non
     (killed / "record.json").write_text(json.dumps(record | {"status": "interrupted"}))
     (killed / "parts" / "0.json").unlink()
     (killed / "parts" / "0.parquet").rename(killed / "parts" / "all.parquet")
-    from rlready.store import write_table
-
     write_table(killed / "parts" / "0-wave-0.parquet", [row for row in rows if row["wave"] == 0])
     assert readiness(stopped, killed) == result
     assert (killed / "parts" / "0.parquet").read_bytes() == (tmp_path / "first" / "parts" / "0.parquet").read_bytes()
@@ -158,11 +156,13 @@ def test_a_sequential_run_draws_a_subset_of_the_plain_one(tmp_path: Path) -> Non
 
 
 def test_refusals(tmp_path: Path) -> None:
-    for change, message in (
-        ({"first": -1}, "first must not be negative"),
-        ({"samples": 0}, "samples must be at least 1"),
-        ({"temperature": 0.0}, "temperature must be above 0"),
-        ({"checkpoints": ()}, "no checkpoint"),
+    for at, (change, message) in enumerate(
+        (
+            ({"first": -1}, "first must not be negative"),
+            ({"samples": 0}, "samples must be at least 1"),
+            ({"temperature": 0.0}, "temperature must be above 0"),
+            ({"checkpoints": ()}, "no checkpoint"),
+        )
     ):
         with pytest.raises(UserError, match=message):
-            readiness(replace(ReadinessConfig(problems=HARD), **change), tmp_path / "run")  # type: ignore[arg-type]
+            readiness(replace(ReadinessConfig(problems=HARD), **change), tmp_path / str(at))  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from rlready.errors import UserError
 from rlready.records import Problem
 from rlready.tasks import open_task
 from rlready.tasks.baseline import guess_pass_at_k, majority, two_fold
-from rlready.tasks.dagtask import from_meta
+from rlready.tasks.dagmeta import from_meta
 from rlready.tasks.graph import template
 
 DEMO = "dagmath?ops=8&asked=3"

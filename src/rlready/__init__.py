@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rlready.readiness.readiness import readiness as readiness
     from rlready.report.page import write as report
     from rlready.show import show as show
+    from rlready.sweep.sweep import sweep as sweep
     from rlready.train.rl import rl as rl
     from rlready.train.sft import sft as sft
 
@@ -35,10 +36,11 @@ VERBS = {
     "evaluate": ("rlready.evaluate", "evaluate"),
     "readiness": ("rlready.readiness.readiness", "readiness"),
     "predict": ("rlready.predict.predict", "predict"),
+    "sweep": ("rlready.sweep.sweep", "sweep"),
     "show": ("rlready.show", "show"),
     "report": ("rlready.report.page", "write"),
 }
-__all__ = ["demo", "evaluate", "predict", "readiness", "report", "rl", "sft", "show"]
+__all__ = ["demo", "evaluate", "predict", "readiness", "report", "rl", "sft", "show", "sweep"]
 
 
 class _Package(ModuleType):

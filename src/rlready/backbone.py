@@ -78,24 +78,46 @@ def pack(rows: Sequence[Example], device: str | torch.device) -> Packed:
     )
 
 
-def hidden_states(model: Any, packed: Packed) -> Tensor:
+class Operations:
+    """All that a backbone does with its parameters: where a subclass can stand between them and the tokens."""
+
+    def embed(self, ids_N: Tensor, weight: Tensor) -> Tensor:
+        """(N, hidden) rows of the embedding."""
+        return F.embedding(ids_N, weight)
+
+    def linear(self, x: Tensor, layer: Any) -> Tensor:
+        """(N, out) products with a layer's weight, its bias added."""
+        y: Tensor = layer(x)
+        return y
+
+    def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        """RMS norm over the last dimension."""
+        return norm(x, weight, eps)
+
+
+PLAIN = Operations()
+
+
+def hidden_states(model: Any, packed: Packed, operations: Operations = PLAIN) -> Tensor:
     """(N, hidden) after the last norm, with gradients to the model's parameters."""
+    embed, linear, norm = operations.embed, operations.linear, operations.norm
     backbone, config = model.model, model.config
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    x = F.embedding(packed.ids_N, backbone.embed_tokens.weight)
+    x = embed(packed.ids_N, backbone.embed_tokens.weight)
     cos, sin = (t[0][:, None] for t in backbone.rotary_emb(x, packed.positions_N[None]))
     attend = _Attention(packed, x)
     for layer in backbone.layers:
         attention, mlp = layer.self_attn, layer.mlp
         normed = norm(x, layer.input_layernorm.weight, config.rms_norm_eps)
-        q, k, v = (p(normed).view(len(x), -1, width) for p in (attention.q_proj, attention.k_proj, attention.v_proj))
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        q, k, v = (linear(normed, p).view(len(x), -1, width) for p in projections)
         if hasattr(attention, "q_norm"):
             q = norm(q, attention.q_norm.weight, config.rms_norm_eps)
             k = norm(k, attention.k_norm.weight, config.rms_norm_eps)
         mixed = attend(_rotate(q, cos, sin), _rotate(k, cos, sin), v)
-        x = x + attention.o_proj(mixed)
+        x = x + linear(mixed, attention.o_proj)
         normed = norm(x, layer.post_attention_layernorm.weight, config.rms_norm_eps)
-        x = x + mlp.down_proj(F.silu(mlp.gate_proj(normed)) * mlp.up_proj(normed))
+        x = x + linear(F.silu(linear(normed, mlp.gate_proj)) * linear(normed, mlp.up_proj), mlp.down_proj)
     return norm(x, backbone.norm.weight, config.rms_norm_eps)
 
 
@@ -170,11 +192,11 @@ class _Gather(torch.autograd.Function):
 
 
 class _Norm(torch.autograd.Function):
-    """RMS norm in fp32 with its gradient in few passes over memory."""
+    """RMS norm in fp32 (fp64 stays) with its gradient in few passes over memory."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        wide = x.float()
+        wide = at_least_float(x)
         scale = torch.rsqrt((wide * wide).mean(-1, keepdim=True) + eps)
         normed = wide * scale
         ctx.save_for_backward(normed, scale, weight)
@@ -183,10 +205,16 @@ class _Norm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         normed, scale, weight = ctx.saved_tensors
-        product = grad.float() * normed
-        dot = (product @ weight.float())[..., None] / normed.shape[-1]
-        inner = (grad.float() * weight.float()).addcmul_(normed, dot, value=-1).mul_(scale)
-        return inner.to(grad.dtype), product.flatten(0, -2).sum(0).to(weight.dtype), None
+        wide, weight = at_least_float(grad), at_least_float(weight)
+        product = wide * normed
+        dot = (product @ weight)[..., None] / normed.shape[-1]
+        inner = (wide * weight).addcmul_(normed, dot, value=-1).mul_(scale)
+        return inner.to(grad.dtype), product.flatten(0, -2).sum(0).to(ctx.saved_tensors[2].dtype), None
+
+
+def at_least_float(x: Tensor) -> Tensor:
+    """The tensor in fp32, unless it is more precise already."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -201,4 +229,4 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat([-b, a], -1) * sin
 
 
-__all__ = ["Packed", "hidden_states", "norm", "pack", "supports"]
+__all__ = ["Operations", "Packed", "at_least_float", "hidden_states", "norm", "pack", "supports"]

@@ -46,11 +46,13 @@ VERBS = {
     "evaluate": Verb(config.EvaluateConfig, "models"),
     "readiness": Verb(config.ReadinessConfig, "checkpoints"),
     "predict": Verb(config.PredictConfig, "runs"),
+    "sweep": Verb(config.SweepConfig, "file", many=False),
     "show": Verb(None, "runs", about="What is in run folders, as a table."),
     "report": Verb(None, "run", many=False, about="A run folder's report: one self-contained page."),
 }
 SWITCHES = ("json", "quiet", "help", "version")
 VALUES = ("out", "config")
+AGREED = ("yes",)  # keys that may stand as --key alone
 
 COMMON = """\
   --out DIR          run folder (default: runs/VERB); the same command continues a run that was cut off
@@ -102,6 +104,9 @@ def parse(argv: Sequence[str]) -> Words:
             key, equals, value = word.removeprefix("--").partition("=")
             if dashed and not equals and key in SWITCHES:
                 words.switches.add(key)
+                continue
+            if dashed and not equals and key in AGREED:
+                words.pairs.append(f"{key}=true")
                 continue
             if not dashed and not (equals and key.replace("-", "_").isidentifier()):
                 words.places.append(word)
@@ -156,7 +161,9 @@ def _call(name: str, verb: Verb, words: Words, command: str) -> Any:
             raise UserError(f"{COMMAND_LINE}: {words.places[0]!r} is not key=value; see rlready {name} --help")
         if filled.origins[verb.places] == COMMAND_LINE:
             raise UserError(f"{COMMAND_LINE}: {verb.places} given twice, with {verb.places}= and without")
-        changed = replace(filled.value, **{verb.places: tuple(words.places)})
+        if len(words.places) > 1 and not verb.many:
+            raise UserError(f"{COMMAND_LINE}: one {verb.places} at a time, not also {words.places[1]!r}")
+        changed = replace(filled.value, **{verb.places: tuple(words.places) if verb.many else words.places[0]})
         filled = replace(filled, value=changed, origins=filled.origins | {verb.places: COMMAND_LINE})
     out = Path(words.values.get("out") or f"runs/{name}")
     progress.note(f"rlready {name}: into {out}")

@@ -1,13 +1,13 @@
 """Token log-probabilities: the only place where they are computed for training and scoring.
 
-fp32 log-softmax over the full vocabulary at the sampling temperature; the head runs only on the positions
-asked for, in chunks that are recomputed in the backward pass, so that memory does not grow with the
+Log-softmax in fp32 (fp64 for a model in it) over the full vocabulary at the sampling temperature; the head runs only
+on the positions asked for, in chunks that are recomputed in the backward pass, so that memory does not grow with the
 vocabulary.  Shapes: B rows, L columns, N scored tokens, D hidden, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from rlready.backbone import hidden_states, pack, supports
+from rlready.backbone import at_least_float, hidden_states, pack, supports
 from rlready.batch import Example
 from rlready.lm import head_of
 
@@ -27,20 +27,32 @@ def token_logprobs(model: Any, rows: Sequence[Example], temperature: float = 1.0
 
     Raises ValueError for a chosen token without context (a row without prompt).  The entropy carries no gradient.
     """
-    if any(not r.prompt_ids and r.mask[:1].any() for r in rows):
-        raise ValueError("the first token of a row cannot be scored")
     backbone, head = head_of(model)
-    chosen = np.concatenate([np.asarray(r.response_ids)[r.mask.astype(bool)] for r in rows]).astype(np.int64)
-    targets_N = torch.from_numpy(chosen).to(head.weight.device)
+    targets_N = chosen_ids(rows, head.weight.device)
     if supports(model):
         packed = pack(rows, head.weight.device)
         hidden_ND = hidden_states(model, packed)[packed.context_of]
     else:
         ids_BL, scored_BL = padded(rows, head.weight.device)
         hidden_ND = backbone(input_ids=ids_BL, use_cache=False).last_hidden_state[:, :-1][scored_BL[:, 1:]]
-    size = max(1, CHUNK_ELEMENTS // head.weight.shape[0])
+    return score(head, hidden_ND, targets_N, temperature, head.weight.shape[0])
+
+
+def chosen_ids(rows: Sequence[Example], device: str | torch.device) -> Tensor:
+    """(N,) ids of the chosen tokens, row by row; ValueError for one without context."""
+    if any(not r.prompt_ids and r.mask[:1].any() for r in rows):
+        raise ValueError("the first token of a row cannot be scored")
+    chosen = np.concatenate([np.asarray(r.response_ids)[r.mask.astype(bool)] for r in rows]).astype(np.int64)
+    return torch.from_numpy(chosen).to(device)
+
+
+def score(
+    head: Callable[[Tensor], Tensor], hidden_ND: Tensor, targets_N: Tensor, temperature: float, vocabulary: int
+) -> tuple[Tensor, Tensor]:
+    """Log-probability of the targets and entropy, both (N,), after hidden states; ``head`` gives (n, V) logits."""
+    size = max(1, CHUNK_ELEMENTS // vocabulary)
     parts = [
-        _score(head, hidden, targets, temperature, len(targets_N) > size)
+        _chunk(head, hidden, targets, temperature, len(targets_N) > size)
         for hidden, targets in zip(hidden_ND.split(size), targets_N.split(size), strict=True)
     ]
     if not parts:
@@ -62,9 +74,11 @@ def padded(rows: Sequence[Example], device: str | torch.device) -> tuple[Tensor,
     return torch.from_numpy(ids).to(device), torch.from_numpy(scored).to(device)
 
 
-def _score(head: Any, hidden_ND: Tensor, targets_N: Tensor, temperature: float, again: bool) -> tuple[Tensor, Tensor]:
+def _chunk(
+    head: Callable[[Tensor], Tensor], hidden_ND: Tensor, targets_N: Tensor, temperature: float, again: bool
+) -> tuple[Tensor, Tensor]:
     def chunk(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        logp_NV = torch.log_softmax(head(hidden).float() / temperature, dim=-1)
+        logp_NV = torch.log_softmax(at_least_float(head(hidden)) / temperature, dim=-1)
         with torch.no_grad():
             entropy_N = -(logp_NV.exp() * logp_NV).sum(-1)
         return logp_NV.gather(-1, targets[:, None])[:, 0], entropy_N

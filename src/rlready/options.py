@@ -10,7 +10,7 @@ import json
 import math
 import textwrap
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -40,24 +40,21 @@ class _WrongType(Exception):
 
 def fill(cls: type[T], file: Path | None, words: Sequence[str]) -> Filled[T]:
     """Build a ``cls`` from its defaults, then ``file``, then ``words`` (each ``key=value``)."""
-    hints = get_type_hints(cls)
-    names = [f.name for f in _fields(cls)]
     values: dict[str, Any] = {}
-    origins = dict.fromkeys(names, "default")
+    origins = dict.fromkeys((f.name for f in _fields(cls)), "default")
     for where, origin, items in (
-        (str(file), "file", _read_toml(file).items() if file else ()),
-        (COMMAND_LINE, COMMAND_LINE, [_split(word) for word in words]),
+        (str(file), "file", _read_toml(file) if file else {}),
+        (COMMAND_LINE, COMMAND_LINE, dict(map(_split, words))),
     ):
-        for key, raw in items:
-            name = key.replace("-", "_")
-            if name not in names:
-                raise UserError(f"{where}: unknown key {key!r}; {nearest(name, names)}")
-            try:
-                values[name] = _convert(raw, hints[name])
-            except _WrongType:
-                raise UserError(f"{where}: {name} = {_shown(raw)} is not {_expected(raw, hints[name])}") from None
-            origins[name] = origin
+        given = _take(cls, where, items)
+        values |= given
+        origins |= dict.fromkeys(given, origin)
     return Filled(cls(**values), origins)
+
+
+def fill_table(cls: type[T], where: str, items: Mapping[str, Any]) -> T:
+    """Build a ``cls`` from its defaults and a table of a TOML file; ``where`` is how errors name it."""
+    return cls(**_take(cls, where, items))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -93,6 +90,21 @@ def help_text(cls: type[Any]) -> str:
             break_on_hyphens=False,
         )
     return "\n".join(lines)
+
+
+def _take(cls: type[Any], where: str, items: Mapping[str, Any]) -> dict[str, Any]:
+    """``items`` as the types of the fields they name; UserError for a key that is none, and for a wrong type."""
+    hints = get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for key, raw in items.items():
+        name = key.replace("-", "_")
+        if name not in hints:
+            raise UserError(f"{where}: unknown key {key!r}; {nearest(name, hints)}")
+        try:
+            values[name] = _convert(raw, hints[name])
+        except _WrongType:
+            raise UserError(f"{where}: {name} = {_shown(raw)} is not {_expected(raw, hints[name])}") from None
+    return values
 
 
 def _fields(cls: type[Any]) -> tuple[Field[Any], ...]:

@@ -31,7 +31,8 @@ from rlready.store import append_line, write_json
 from rlready.tasks.dagmath import DagConfig, generate
 from rlready.tasks.expression import show
 from rlready.tasks.graph import evaluate, split_of, topological_order
-from rlready.tasks.render import LETTERS, Symbols, assign_letters
+from rlready.tasks.render import LETTERS, assign_letters
+from rlready.tasks.symbols import Symbols
 from rlready.tasks.vocabulary import build_tokenizer
 
 

@@ -93,8 +93,8 @@ def trust(family: Family, scores: Sequence[Score], by: str) -> str:
     said += f"; {', '.join(words)}." if words else "."
     if min(s.p_any for s in scores) >= SKILL:
         return said + " No predictor has shown skill: as good an order comes by chance."
-    clear = [s.predictor for s in shown if s.gain and s.gain.low > 0]
-    said += f" {' and '.join(clear)} better than pass@1." if clear else " None is clearly better than pass@1."
+    clear = [s.predictor for s in shown if s.gain and s.gain.low > 0 and s.spearman.low > 0]
+    said += f" Clearly better than pass@1: {' and '.join(clear) or 'none'}."
     if len(family.outcome) < ENOUGH:
         said += f" With fewer than {ENOUGH} runs a good order may be luck."
     return said

@@ -7,12 +7,11 @@ own mean; intervals by weights on recipes (Bayesian bootstrap) carried through f
 **A few runs** (the paper says 3-4): ordinary least squares with prediction intervals
 ŷ ± t_{0.975, m-p} · s · √(1 + h),  h = xᵀ(XᵀX)⁻¹x,  m runs, p parameters.  With m = 3 and one predictor t is 12.7.
 
-Shapes: M = runs, F = features, S = splits, B = resamples, m = runs to calibrate with.
+Shapes: M = runs, F = features, S = splits, T = sets of m runs to calibrate with, N = places to foretell.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,33 +71,34 @@ def split_scores(x_MF: Floats, y_M: Floats, weights_M: Floats, half_SM: Mask) ->
     return r2, (outside * np.abs(error_SM)).sum(1) / total
 
 
-def predict_with_interval(x_mF: Floats, y_m: Floats, x_NF: Floats) -> tuple[Floats, Floats]:
-    """(N,) predictions and half-widths of their 95 % intervals from m runs; needs more runs than parameters."""
-    design, new = (np.column_stack([np.ones(len(x)), x]) for x in (x_mF, x_NF))
-    inverse = np.linalg.pinv(design.T @ design)
-    coefficients = inverse @ design.T @ y_m
-    free = len(y_m) - design.shape[1]
-    s2 = float(((y_m - design @ coefficients) ** 2).sum()) / free
-    leverage = (new @ inverse * new).sum(1)
-    return new @ coefficients, t_quantile(1 - TAIL, free) * np.sqrt(s2 * (1 + leverage))
+def predict_with_interval(x_TmF: Floats, y_Tm: Floats, x_NF: Floats) -> tuple[Floats, Floats]:
+    """(T, N) predictions and half-widths of their 95 % intervals, from T sets of m runs, m above F + 1.
+
+    Both are nan where a set's runs lie too close together to draw a line through.
+    """
+    sets, runs, features = x_TmF.shape
+    design = np.concatenate([np.ones((sets, runs, 1)), x_TmF], axis=2)
+    new = np.column_stack([np.ones(len(x_NF)), x_NF])
+    inverse = np.linalg.pinv(design.transpose(0, 2, 1) @ design)
+    coefficients = (inverse @ (design.transpose(0, 2, 1) @ y_Tm[:, :, None]))[:, :, 0]
+    free = runs - features - 1
+    s2_T = ((y_Tm - (design @ coefficients[:, :, None])[:, :, 0]) ** 2).sum(1) / free
+    leverage_TN = ((new @ inverse) * new).sum(2)
+    good = np.linalg.matrix_rank(design) == features + 1
+    guess = np.where(good[:, None], coefficients @ new.T, np.nan)
+    return guess, t_quantile(1 - TAIL, free) * np.sqrt(s2_T[:, None] * (1 + leverage_TN))
 
 
 def few(x_MF: Floats, y_M: Floats, runs: int, trials: int, rng: np.random.Generator) -> Few | None:
     """What a calibration with so many random runs is worth; None where runs or the others are too few."""
     if runs <= x_MF.shape[1] + 1 or len(y_M) - runs < 2:
         return None
-    trials = min(trials, math.comb(len(y_M), runs))
-    errors, inside, widths = [], [], []
-    for _ in range(trials):
-        chosen = rng.permutation(len(y_M))
-        known, rest = chosen[:runs], chosen[runs:]
-        if len(np.unique(x_MF[known], axis=0)) <= x_MF.shape[1]:
-            continue  # too few different values to draw a line through
-        guess, half = predict_with_interval(x_MF[known], y_M[known], x_MF[rest])
-        miss = np.abs(y_M[rest] - guess)
-        errors.append(miss.mean())
-        inside.append((miss <= half).mean())
-        widths.append(np.median(half))
-    if not errors:
+    order = np.argsort(rng.random((trials, len(y_M))), axis=1)
+    known, rest = order[:, :runs], order[:, runs:]
+    guess, half = predict_with_interval(x_MF[known], y_M[known], x_MF)
+    guess, half = (np.take_along_axis(each, rest, axis=1) for each in (guess, half))
+    good = np.isfinite(guess).all(1)
+    if not good.any():
         return None
-    return Few(runs, float(np.mean(errors)), float(np.mean(inside)), float(np.median(widths)))
+    miss, half = np.abs(y_M[rest] - guess)[good], half[good]
+    return Few(runs, float(miss.mean()), float((miss <= half).mean()), float(np.median(half)))

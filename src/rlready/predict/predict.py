@@ -134,9 +134,11 @@ def _expected(by: Predictor, family: Family) -> list[Figure] | None:
     """Outcome of RL from every candidate with its 95 % prediction interval; None where runs are too few."""
     x = by.inputs
     runs = len(family.outcome)
-    if runs < x.shape[1] + 2 or len(np.unique(x[family.place], axis=0)) <= x.shape[1]:
+    if runs < x.shape[1] + 2:
         return None
-    guess, half = predict_with_interval(x[family.place], family.outcome, x)
+    (guess,), (half,) = predict_with_interval(x[family.place][None], family.outcome[None], x)
+    if not np.isfinite(guess).all():
+        return None
     return [Figure(float(g), float(g - h), float(g + h), runs, "runs") for g, h in zip(guess, half, strict=True)]
 
 

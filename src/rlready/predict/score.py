@@ -155,8 +155,8 @@ def permutation_p(score_KM: Floats, y_M: Floats, recipe_M: Ints, rng: np.random.
     def standardised(values: Floats) -> Floats:
         ranks = _ranks(np.bincount(recipe_M, values) / sizes)
         centred = ranks - ranks.mean()
-        norm = np.sqrt((centred**2).sum())
-        return centred / norm if norm > 0 else centred
+        norm = float(np.sqrt((centred**2).sum()))
+        return centred / (norm or 1.0)
 
     x_KG, y_G = np.array([standardised(s) for s in score_KM]), standardised(y_M)
     seen_K, chance_KN = np.abs(x_KG @ y_G), np.abs(x_KG @ y_G[orders].T)

@@ -50,21 +50,22 @@ def readiness(config: ReadinessConfig, out: Path) -> dict[str, Any]:
         if task:
             run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(ids), role="readiness")
         held = _held(config, run)
-        measured = []
+        # tables first: they cost little, and what is refused should be before a model has drawn for hours
+        order = sorted(enumerate(names.items()), key=lambda item: item[1][0] not in tables)
+        parts = [out / "parts" / f"{number}.json" for number in range(len(names))]
         total = len(ids) * config.samples * (len(names) - len(tables))
         with Progress("readiness", total=total, unit="samples") as bar:
             measure = Measurer(config, run, out / "parts", task, problems, ids, held, bar)
-            for number, (name, source) in enumerate(names.items()):
-                part = out / "parts" / f"{number}.json"
-                if not part.exists():  # a part is one checkpoint, kept if the run is killed later
+            for number, (name, source) in order:
+                if not parts[number].exists():  # a part is one checkpoint, kept if the run is killed later
                     note(f"readiness: {source}")
                     facts = measure.table(tables[name]) if name in tables else measure.model(number, source)
-                    write_json(part, {"name": name, "problems": ids} | facts)
+                    write_json(parts[number], {"name": name, "problems": ids} | facts)
                 elif name not in tables:
                     bar.total = (bar.total or 0) - len(ids) * config.samples
-                measured.append(read_json(part))
-                if first := measured[-1]["vocabulary"]:
+                if first := read_json(parts[number])["vocabulary"]:
                     measure.vocabulary = (str(first[0]), int(first[1]), str(first[2]))
+        measured = [read_json(part) for part in parts]
         _write_losses(out / "heldout.parquet", held, measured)
         return run.write_result(_result(config, task, list(tables.values()), ids, measured))
 

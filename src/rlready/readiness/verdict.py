@@ -2,9 +2,8 @@
 
 Checkpoints are ranked by pass@k at the planned group size: RL can only turn what a group already contains into habit
 (Kang et al., arXiv 2510.01624, rank by pass@64).  "Cannot be told apart" (ours): the paired difference to the best
-reaches 0 in an interval that holds for all the others together, so that the best of these problems is called the best
-of all only if it survives having been chosen (Gupta 1965, Technometrics 7:225: the best is among those not told apart
-with the probability of the interval).
+reaches 0 in an interval that holds for all pairs of checkpoints together (Bonferroni), because the best on these
+problems was chosen for it: among twelve equal ones a plain 95 % interval calls some other worse nearly every time.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def compare(config: ReadinessConfig, measured: Sequence[Mapping[str, Any]]) -> d
         row["picked"] = i == best
         if i != best:
             behind = paired_figure(skill[best], skill[i], bounds=(0.0, 1.0))
-            row["behind"] = simultaneous(behind, len(rows) - 1, span=1.0)
+            row["behind"] = simultaneous(behind, len(rows) * (len(rows) - 1) // 2, span=1.0)
             row["told_apart"] = row["behind"].low > 0
     return {
         "verdict": _verdict(rows, order, group, float(skill[best].mean())),

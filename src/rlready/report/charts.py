@@ -99,6 +99,22 @@ def pass_at_k(checkpoints: Sequence[Mapping[str, Any]], chance: Mapping[str, flo
     )
 
 
+def heldout_loss(checkpoints: Sequence[Mapping[str, Any]]) -> Markup:
+    """Held-out loss in the order of training, for a run without a log of steps; none for a single checkpoint."""
+    points = [
+        Point(i + 1, f.value, f.low, f.high, f"{entry['name'] or f'checkpoint {i + 1}'}: {f} nats per token")
+        for i, entry in enumerate(checkpoints)
+        if (f := entry["heldout_loss"])
+    ]
+    return line_chart(
+        [Series("held-out", points, 0, 0)] if len(points) > 1 else [],
+        title="Held-out loss",
+        x_label="checkpoint, in order of training",
+        y_label="loss, nats per token",
+        note="Bars are 95 % intervals over examples, which checkpoints share: differences are far surer.",
+    )
+
+
 def sft_loss(log: Log) -> Markup:
     heldout = [
         Point(step, row["heldout_loss"], _number(row, "heldout_low"), _number(row, "heldout_high"), _loss_note(row))

@@ -23,7 +23,8 @@ STAGE = {**SCORES, "strict_accuracy": Figure, "greedy_accuracy": Figure}
 CHECKPOINT = {
     **{"name": str, "epoch": float, "step": float, "picked": bool, "heldout_loss": Figure},
     **{"pass": {"*": Figure}, "never": Figure, "sometimes": Figure, "always": Figure},
-    **{"mixed": Figure, "behind": Figure},
+    **{"mixed": Figure, "behind": Figure, "spread": Figure, "entropy": Figure, "truncated": Figure},
+    **{"length_right": Figure, "length_wrong": Figure, "turned_up": bool},
 }
 RESULT = {
     **{"verb": str, "verdict": str, "seed": float, "seconds": float, "task": {"source": str, "description": str}},

@@ -37,6 +37,9 @@ COLUMNS = (
 EXTRAS = (  # of a checkpoint: key, title, kind
     *(("behind", "behind the picked", "points"), ("mixed", "mixed groups", "pct")),
     *(("never", "never right", "pct"), ("sometimes", "sometimes", "pct"), ("always", "always", "pct")),
+    *(("spread", "√(α(1−α)) of a group", "loss"), ("entropy", "nats of entropy per token", "loss")),
+    *(("length_right", "tokens, right", "tokens"), ("length_wrong", "tokens, wrong", "tokens")),
+    ("truncated", "cut at the budget", "pct"),
 )
 
 
@@ -74,7 +77,7 @@ def render(folder: Path) -> str:
         budget_figures=[e[m]["accuracy"] for e in result["budgets"] for m in charts.compared([e])],
         budget_chart=charts.budgets(result["budgets"], result["chance"]),
         checkpoint_figures=[f for c in result["checkpoints"] for f in (c["heldout_loss"], *c["pass"].values())],
-        loss_chart=charts.sft_loss(run.logs["sft"]),
+        loss_chart=charts.sft_loss(run.logs["sft"]) or charts.heldout_loss(result["checkpoints"]),
         passk_chart=charts.pass_at_k(result["checkpoints"], result["chance"]),
         ks=_few(charts.ks(result["checkpoints"]), result["group"]),
         counted=[key for key in ("epoch", "step") if any(c[key] is not None for c in result["checkpoints"])],

@@ -2,31 +2,31 @@
 
 ``dagmath?ops=8&asked=3&rendering=symbols&split=test&n=200&seed=5``; the keys are the fields of ``DagOptions``.
 In symbols the defaults are what the embedded model knows; in words those of BRIDGE's code
-(Cen et al., arXiv 2505.18917: no modulus, constants 0-9; it uses 15-20 operations).  Nothing is stored: a
-problem depends on the configuration, the split, the seed and its place only, so ``n=100`` is a prefix of
-``n=200``.  Left out: iGSM's prompts with the hierarchy spelled out.
+(Cen et al., arXiv 2505.18917: no modulus, constants 0-9; it uses 15-20 operations).  Worked rows write every
+operation out; with ``working=short``, as in BRIDGE's vanilla rows, they go from the values to the result at
+once.  Nothing is stored: a problem depends on the configuration, the split, the seed and its place only, so
+``n=100`` is a prefix of ``n=200``.  Left out: iGSM's prompts with the hierarchy spelled out.
 """
 
 from __future__ import annotations
 
 import random
 import string
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
-from typing import Any, Literal
+from typing import Literal
 
 from rlready.errors import UserError
 from rlready.records import Problem, Row
 from rlready.tasks.baseline import guess_pass_at_k
 from rlready.tasks.dagmath import PATIENCE, DagConfig, stream
-from rlready.tasks.graph import Dag, Expr, references, topological_order
+from rlready.tasks.dagmeta import answer_key, judge, to_meta
+from rlready.tasks.graph import Dag, references, topological_order
 from rlready.tasks.protocol import Verdict
 from rlready.tasks.render import LETTERS, RENDERINGS, assign_letters
 from rlready.tasks.source import Source, canonical, fill
-from rlready.tasks.stepcheck import check
-from rlready.tasks.verify import final_answer, numbers
 
 ALPHABETS = {"symbols": LETTERS, "words": string.ascii_letters}
 REFERENCE, REFERENCE_SEED = 2000, -1  # problems the blind guesser learns from, and as many; a seed no source can name
@@ -39,6 +39,7 @@ class DagOptions(DagConfig):
     rendering: Literal["symbols", "words"] = "symbols"
     strict: bool = False
     detours: float = 0.0
+    working: Literal["full", "short"] = "full"
     split: Literal["train", "test", "all"] = "train"
     n: int = 200
     seed: int = 0
@@ -56,40 +57,6 @@ PRESETS = {
     "symbols": DagOptions(),
     "words": DagOptions(rendering="words", modulus=None, constants=(0, 9), max_terms=4),
 }
-
-
-def to_meta(dag: Dag, letters: Mapping[str, str]) -> dict[str, Any]:
-    """A graph and its variable names as plain JSON values."""
-    return {
-        "exprs": dag.exprs,
-        "names": dag.names,
-        "stated": dag.stated,
-        "implied": dag.implied,
-        "needed": dag.needed,
-        "asked": dag.asked,
-        "values": dag.values,
-        "modulus": dag.modulus,
-        "letters": dict(letters),
-    }
-
-
-def from_meta(meta: Mapping[str, Any]) -> tuple[Dag, dict[str, str]]:
-    """The graph and the variable names back, also after a journey through JSON (tuples as lists)."""
-
-    def expr(value: Any) -> Expr:
-        return (value[0], expr(value[1]), expr(value[2])) if isinstance(value, (list, tuple)) else value
-
-    dag = Dag(
-        exprs={k: expr(v) for k, v in meta["exprs"].items()},
-        names={k: (owner, item) for k, (owner, item) in meta["names"].items()},
-        stated=tuple(meta["stated"]),
-        implied=tuple(meta["implied"]),
-        needed=tuple(meta["needed"]),
-        asked=tuple(meta["asked"]),
-        values=dict(meta["values"]),
-        modulus=meta["modulus"],
-    )
-    return dag, dict(meta["letters"])
 
 
 class DagTask:
@@ -126,18 +93,14 @@ class DagTask:
 
         With ``strict=1`` in the source, only a strict solution is correct.
         """
-        dag, letters = from_meta(problem.meta)
-        if self.options.rendering == "symbols":
-            right = answer.split() == problem.answer.split()
-        else:
-            right = numbers(final_answer(answer)) == [dag.values[k] for k in dag.asked]
-        if not right:
-            return Verdict(False, False, "the answer is wrong")
-        steps = check(thinking, dag, letters, self.rendering)
-        return Verdict(steps.valid or not self.options.strict, steps.valid, steps.error or "")
+        verdict = judge(problem.meta, thinking, answer)
+        return replace(verdict, correct=bool(verdict.strict)) if self.options.strict else verdict
 
     def answer_key(self, problem: Problem) -> str:
-        return _key(problem.meta["values"], problem.meta["asked"])
+        return answer_key(problem.meta)
+
+    def place(self, id: str) -> str:
+        return f"{self.source} {id}"
 
     def chance(self, k_values: Sequence[int]) -> dict[int, float]:
         """The guesser knows the generator's settings: it learns from 2,000 problems made with them.
@@ -148,7 +111,10 @@ class DagTask:
 
     @cached_property
     def _reference(self) -> list[str]:
-        return [_key(d.values, d.asked) for d in islice(stream(self.options, REFERENCE_SEED), 2 * REFERENCE)]
+        return [
+            answer_key({"values": d.values, "asked": d.asked})
+            for d in islice(stream(self.options, REFERENCE_SEED), 2 * REFERENCE)
+        ]
 
     @cached_property
     def _made(self) -> list[tuple[Problem, Row]]:
@@ -176,8 +142,10 @@ class DagTask:
             seen.add(prompt)
             answer = self.rendering.answer(dag, letters)
             order = topological_order(dag, (*dag.needed, *_detours(dag, o.detours, rng)), rng)
-            steps = self.rendering.join([self.rendering.step(dag, k, letters) for k in order])
-            yield Problem(name, prompt, answer, to_meta(dag, letters)), Row(name, prompt, answer, steps)
+            short = o.working == "short"
+            steps = self.rendering.join([self.rendering.step(dag, k, letters, short=short) for k in order])
+            meta = to_meta(dag, letters, o.rendering)
+            yield Problem(name, prompt, answer, meta), Row(name, prompt, answer, steps)
 
 
 def _detours(dag: Dag, share: float, rng: random.Random) -> tuple[str, ...]:
@@ -192,7 +160,3 @@ def _detours(dag: Dag, share: float, rng: random.Random) -> tuple[str, ...]:
                     chosen[at] = None
                     todo += references(dag.exprs[at])
     return tuple(chosen)
-
-
-def _key(values: Mapping[str, int], asked: Sequence[str]) -> str:
-    return " ".join(str(values[k]) for k in asked)

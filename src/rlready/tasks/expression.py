@@ -40,13 +40,13 @@ def reduce_once(expr: Expr, modulus: int | None) -> Expr:
     return (op, reduce_once(left, modulus), right)
 
 
-def worked_chain(dag: Dag, key: str) -> list[Expr]:
-    """definition, substitution, then one reduction at a time down to (not including) the value."""
+def worked_chain(dag: Dag, key: str, *, short: bool = False) -> list[Expr]:
+    """definition, substitution, then (unless ``short``) one reduction at a time down to (not including) the value."""
     expr = dag.exprs[key]
     chain = [expr]
     if references(expr):
         chain.append(substitute(expr, dag.values))
-    while binary_operations(chain[-1]) > 1 or (len(chain) == 1 and binary_operations(chain[-1])):
+    while not short and (binary_operations(chain[-1]) > 1 or (len(chain) == 1 and binary_operations(chain[-1]))):
         chain.append(reduce_once(chain[-1], dag.modulus))
     return chain
 
@@ -89,3 +89,14 @@ def parse(tokens: Sequence[str], keys: dict[str, str]) -> Expr:
     if rest:
         raise ValueError(f"unexpected {rest[0]!r}")
     return expr
+
+
+def split(tokens: Sequence[str]) -> list[list[str]]:
+    """Tokens cut at every equals sign."""
+    parts: list[list[str]] = [[]]
+    for token in tokens:
+        if token == "=":
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return parts

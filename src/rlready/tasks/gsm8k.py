@@ -75,6 +75,9 @@ class Gsm8kTask:
         right = same_answer(problem.answer, answer)
         return Verdict(right, None, "" if right else "the answer is wrong")
 
+    def place(self, id: str) -> str:
+        return self._places[id]
+
     def answer_key(self, problem: Problem) -> str:
         return problem.answer
 
@@ -84,6 +87,7 @@ class Gsm8kTask:
     @cached_property
     def _parsed(self) -> list[tuple[Problem, Row]]:
         parsed = []
+        self._places: dict[str, str] = {}
         for index, (line, values) in enumerate(self.table.rows):
             question = self.table.text(line, values, "question").strip()
             solution, hashes, last = self.table.text(line, values, "answer").rpartition("####")
@@ -94,5 +98,6 @@ class Gsm8kTask:
             if self.options.calculator == "strip":
                 solution = ANNOTATION.sub("", solution)
             name, prompt = f"gsm8k-{self.split}-{index:05d}", f"{question}\n\n{INSTRUCTION}"
+            self._places[name] = self.table.place(line)
             parsed.append((Problem(name, prompt, answer), Row(name, prompt, f"#### {answer}", solution.strip())))
         return select(parsed, self.options.n, self.options.seed)

@@ -58,6 +58,10 @@ class Task(Protocol):
         """Judge a model's text in bounded time; any text gets a verdict."""
         ...
 
+    def place(self, id: str) -> str:
+        """Where the problem of this id stands, for error lines: a file and line where there is one."""
+        ...
+
     def answer_key(self, problem: Problem) -> str:
         """The answer as a guesser who has not read the prompt could say it: values, no variable names."""
         ...

@@ -4,7 +4,8 @@
 and id unless named otherwise; without a prompt column, ``messages`` in chat format is read: one question,
 whose last assistant turn is the response.  A response that begins with a thought (``<think>…</think>``) is
 taken apart.  The verifier is called as ``function(problem, answer) -> bool``, with all other columns of the
-row in ``problem.meta``; without one the answer column is compared by ``verify.same_answer``.  Left out:
+row in ``problem.meta``; without one the answer column is compared by ``verify.same_answer``, and where a ``dag``
+column holds the graph of DAG maths, as ``rlready inject`` writes it, every step is checked too.  Left out:
 conversations of several turns.
 """
 
@@ -24,7 +25,9 @@ from typing import Any
 
 from rlready.errors import UserError
 from rlready.records import Problem, Row
+from rlready.tasks import dagmeta
 from rlready.tasks.baseline import two_fold
+from rlready.tasks.dagmeta import graph_of, judge, validate
 from rlready.tasks.protocol import Verdict
 from rlready.tasks.source import Source, canonical, fill, select
 from rlready.tasks.table import Table, licence_beside, read_table
@@ -98,6 +101,8 @@ class RowsTask:
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
         """The named verifier's word; one that raises is warned about once a message, and its verdict is wrong."""
         if self.verifier is None:
+            if (graph := graph_of(problem.meta)) is not None:
+                return judge(graph, thinking, answer)
             right = same_answer(problem.answer, answer)
         else:
             try:
@@ -108,7 +113,12 @@ class RowsTask:
                 return Verdict(False, None, reason)
         return Verdict(right, None, "" if right else "the answer is wrong")
 
+    def place(self, id: str) -> str:
+        return next(self.table.place(item.line) for item in self._items if item.id == id)
+
     def answer_key(self, problem: Problem) -> str:
+        if (graph := graph_of(problem.meta)) is not None:
+            return dagmeta.answer_key(graph)
         answer = final_answer(problem.answer)
         number = exact_number(answer)
         return " ".join(answer.split()) if number is None else str(number)
@@ -149,6 +159,12 @@ class RowsTask:
         elif answer is not None:
             answer = self.table.text(line, row, o.answer)
         name = row.get(o.id)
+        meta = {k: v for k, v in row.items() if k not in used}
+        if (graph := graph_of(meta)) is not None:
+            try:
+                validate(graph)
+            except ValueError as error:
+                raise UserError(f"{self.table.place(line)}: {error}") from None
         return _Item(
             line,
             f"{self.name.stem}-{line:06d}" if name is None else str(name),
@@ -156,7 +172,7 @@ class RowsTask:
             response,
             thinking,
             answer or "",
-            {k: v for k, v in row.items() if k not in used},
+            meta,
         )
 
     def _optional(self, line: int, row: dict[str, Any], column: str) -> str:

@@ -91,6 +91,9 @@ class Selected:
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
         return self.pool.verify(problem, thinking, answer)
 
+    def place(self, id: str) -> str:
+        return self.pool.place(id)
+
     def answer_key(self, problem: Problem) -> str:
         return self.pool.answer_key(problem)
 

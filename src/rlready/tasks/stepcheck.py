@@ -1,6 +1,6 @@
-"""The checker of every step of a solution, for both renderings.
+"""The checker of every step of a solution, and of every behaviour among the steps, for both renderings.
 
-A rendering reads the steps back from text; here each is held against the graph.
+A rendering reads the passages back from text; here each is held against the graph.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from dataclasses import dataclass
 
 from rlready.tasks.expression import substitute
 from rlready.tasks.graph import Dag, Expr, evaluate, references
-from rlready.tasks.render import Rendering, Step
+from rlready.tasks.passage import Analysis, Attempt, Passage, Step
+from rlready.tasks.render import Rendering
 
 
 @dataclass(frozen=True)
 class Check:
-    """Verdict on a solution: ``error`` is None when every step holds, else what is wrong with the first bad one."""
+    """Verdict on a solution: ``error`` is None when all holds, else what is wrong with the last of ``steps``.
+
+    Counted as steps are failed attempts too.
+    """
 
     steps: int
     error: str | None
@@ -55,23 +59,57 @@ def check(text: str, dag: Dag, letters: dict[str, str], rendering: Rendering) ->
     further expression follows from the values put into the definition, and the value is the true one.  To repeat a
     right step is idle, not wrong.  A given may be stated in a step of its own; in words it must be where a later
     step uses it, as only that gives it a letter.
+
+    A failed attempt holds if it names exactly the parents that are unsolved there, and there is one; an analysis if
+    it restates the definition of its step, or recalls exactly the values that its step rests on, all known by then.
     """
     known = {k for k in dag.stated if isinstance(dag.exprs[k], int)}
     steps = 0
     try:
-        for step in rendering.read(text, dag, letters):
-            steps += 1
-            if error := _fault(step, dag, letters, known):
-                return Check(steps, error)
-            known.add(step.key)
+        for passage in rendering.read(text, dag, letters):
+            steps += not isinstance(passage, Analysis)
+            if error := _fault(passage, dag, letters, known):
+                return Check(steps + isinstance(passage, Analysis), error)
+            if isinstance(passage, Step):
+                known.add(passage.key)
     except ValueError as error:
-        return Check(steps, str(error))
+        return Check(steps + 1, str(error))
     unsolved = [k for k in dag.asked if k not in known]
     return Check(steps, f"{letters[unsolved[0]]} was asked for but not solved" if unsolved else None)
 
 
-def _fault(step: Step, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:
-    """What is wrong with a step, None if it holds."""
+def _fault(passage: Passage, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:
+    """What is wrong with a passage, None if it holds."""
+    if isinstance(passage, Attempt):
+        return _attempt_fault(passage, dag, letters, known)
+    if isinstance(passage, Analysis):
+        return _analysis_fault(passage, dag, letters, known)
+    return _step_fault(passage, dag, letters, known)
+
+
+def _attempt_fault(attempt: Attempt, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:
+    name, claimed = letters[attempt.key], attempt.missing
+    parents = references(dag.exprs[attempt.key])
+    faults = [(k not in parents, f"{name} does not need {letters[k]}") for k in claimed]
+    faults += [(k in known, f"{letters[k]} is called unsolved but known by then") for k in claimed]
+    faults += [(k not in known and k not in claimed, f"{letters[k]} is missing for {name}, too") for k in parents]
+    faults += [(len({*claimed}) < len(claimed), f"something missing for {name} is named twice")]
+    return next((message for bad, message in faults if bad), None)
+
+
+def _analysis_fault(analysis: Analysis, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:
+    name, expr, recalled = letters[analysis.key], dag.exprs[analysis.key], analysis.recalled
+    if analysis.restated is not None:
+        return None if canonical(analysis.restated) == canonical(expr) else f"{name} is not defined that way"
+    parents = references(expr)
+    faults = [(k not in parents, f"{name} does not need {letters[k]}") for k, _ in recalled]
+    faults += [(k not in known, f"{letters[k]} is recalled but not solved yet") for k, _ in recalled]
+    faults += [(value != dag.values[k], f"the value of {letters[k]} is wrong") for k, value in recalled]
+    faults += [(sorted({*parents}) != sorted(k for k, _ in recalled), f"{name} needs other values than are recalled")]
+    return next((message for bad, message in faults if bad), None)
+
+
+def _step_fault(step: Step, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:
     name, expr = letters[step.key], dag.exprs[step.key]
     stated = step.chain[0] if step.chain else expr
     worked = substitute(stated, dag.values)

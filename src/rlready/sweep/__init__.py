@@ -1,0 +1,1 @@
+"""Sweep: a grid of SFT recipes, checkpoints, RL recipes and seeds, as jobs that share what they have in common."""

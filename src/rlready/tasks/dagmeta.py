@@ -1,0 +1,135 @@
+"""A graph as plain JSON values, so that it travels with its problem: in ``Problem.meta`` and in rows written to files.
+
+Rows from a file may hold anything, so a graph that comes from one is held against itself before it is used.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from rlready.tasks.graph import Dag, Expr, evaluate, references, topological_order
+from rlready.tasks.protocol import Verdict
+from rlready.tasks.render import RENDERINGS, Rendering
+from rlready.tasks.stepcheck import check
+from rlready.tasks.verify import final_answer, numbers
+
+COLUMN = "dag"  # of a row in a file
+OPERATORS = ("+", "-", "*")
+
+
+def to_meta(dag: Dag, letters: Mapping[str, str], rendering: str = "symbols") -> dict[str, Any]:
+    """A graph, its variable names and the name of its rendering as plain JSON values."""
+    return {
+        "exprs": dag.exprs,
+        "names": dag.names,
+        "stated": dag.stated,
+        "implied": dag.implied,
+        "needed": dag.needed,
+        "asked": dag.asked,
+        "values": dag.values,
+        "modulus": dag.modulus,
+        "letters": dict(letters),
+        "rendering": rendering,
+    }
+
+
+def from_meta(meta: Mapping[str, Any]) -> tuple[Dag, dict[str, str]]:
+    """The graph and the variable names back, also after a journey through JSON (tuples as lists)."""
+
+    def expr(value: Any) -> Expr:
+        if isinstance(value, (list, tuple)):
+            op, left, right = value
+            return (op, expr(left), expr(right))
+        return value  # type: ignore[no-any-return]
+
+    dag = Dag(
+        exprs={k: expr(v) for k, v in meta["exprs"].items()},
+        names={k: (owner, item) for k, (owner, item) in meta["names"].items()},
+        stated=tuple(meta["stated"]),
+        implied=tuple(meta["implied"]),
+        needed=tuple(meta["needed"]),
+        asked=tuple(meta["asked"]),
+        values=dict(meta["values"]),
+        modulus=meta["modulus"],
+    )
+    return dag, dict(meta["letters"])
+
+
+def graph_of(meta: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The graph in a problem's ``meta``, which it either is or holds as a column; None if there is none."""
+    found = meta if "exprs" in meta else meta.get(COLUMN)
+    return found if isinstance(found, Mapping) and "exprs" in found else None
+
+
+def rendering_of(graph: Mapping[str, Any]) -> Rendering:
+    return RENDERINGS[graph.get("rendering", "symbols")]
+
+
+def answer_key(graph: Mapping[str, Any]) -> str:
+    """The asked values, without variable names."""
+    return " ".join(str(graph["values"][k]) for k in graph["asked"])
+
+
+def judge(graph: Mapping[str, Any], thinking: str, answer: str) -> Verdict:
+    """Right if the answer states every asked value and no other; strict if every step of the thought holds too."""
+    dag, letters = from_meta(graph)
+    rendering = rendering_of(graph)
+    if graph.get("rendering", "symbols") == "symbols":
+        right = answer.split() == rendering.answer(dag, letters).split()
+    else:
+        right = numbers(final_answer(answer)) == [dag.values[k] for k in dag.asked]
+    if not right:
+        return Verdict(False, False, "the answer is wrong")
+    steps = check(thinking, dag, letters, rendering)
+    return Verdict(True, steps.valid, steps.error or "")
+
+
+def validate(graph: Mapping[str, Any]) -> None:
+    """ValueError with what is wrong with a graph from a file: form, cycles, loose ends, values."""
+    try:
+        dag, letters = from_meta(graph)
+        for expr in dag.exprs.values():
+            _shape(expr)
+        listed = {*dag.stated, *dag.implied, *dag.needed, *dag.asked}
+        uses = {k: references(e) for k, e in dag.exprs.items()}
+        known = all(isinstance(dag.values[k], int) and dag.names[k] and letters[k] for k in dag.exprs)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+        raise ValueError(f"not a graph: {type(error).__name__} {error}") from None
+    if graph.get("rendering", "symbols") not in [*RENDERINGS]:
+        raise ValueError(f"no rendering is called {graph['rendering']!r}")
+    if not known or len(set(letters.values())) < len(letters):
+        raise ValueError("values must be whole numbers, and names and letters different from each other")
+    undefined = sorted({*listed, *(r for refs in uses.values() for r in refs)} - dag.exprs.keys())
+    if undefined:
+        raise ValueError(f"{undefined[0]} is referred to but not defined")
+    if not dag.asked:
+        raise ValueError("nothing is asked")
+    for key in topological_order(dag, tuple(dag.exprs), random.Random(0)):
+        if evaluate(dag.exprs[key], dag.values, dag.modulus) != dag.values[key]:
+            raise ValueError(f"the value of {letters[key]} ({key}) contradicts its definition")
+    if loose := {*dag.exprs} - {*dag.stated, *dag.implied}:
+        raise ValueError(f"{letters[min(loose)]} ({min(loose)}) is neither stated nor implied")
+    ancestors, todo = set[str](), [*dag.asked]
+    while todo:
+        key = todo.pop()
+        if key not in ancestors:
+            ancestors.add(key)
+            todo += uses[key]
+    if odd := sorted(ancestors ^ {*dag.needed}):
+        why = (
+            "needed, but not listed" if odd[0] in ancestors else "listed as needed, but no asked parameter rests on it"
+        )
+        raise ValueError(f"the graph is not connected as it says: {letters[odd[0]]} ({odd[0]}) is {why}")
+
+
+def _shape(expr: object) -> None:
+    """ValueError if this is no expression."""
+    if isinstance(expr, tuple):
+        if len(expr) != 3 or expr[0] not in OPERATORS:
+            raise ValueError(f"{expr!r} is no sum, difference or product of two")
+        _shape(expr[1])
+        _shape(expr[2])
+    elif isinstance(expr, bool) or not isinstance(expr, (int, str)):
+        raise ValueError(f"{expr!r} is no expression")

@@ -1,0 +1,248 @@
+"""Readiness from stored samples, beside models, along a run; and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlready.config import ReadinessConfig
+from rlready.errors import UserError
+from rlready.lm import load
+from rlready.readiness.draws import Draws
+from rlready.readiness.heldout import HeldOut
+from rlready.readiness.readiness import readiness
+from rlready.readiness.turnup import turn_up
+from rlready.records import Figure
+from rlready.stats import paired_figure, simultaneous
+from rlready.store import read_table, write_table
+
+HARD = "dagmath?ops=4-7&asked=2&split=all&n=8&seed=1"  # solved at once, late and never
+DRAWN = ReadinessConfig(heldout=HARD, problems=HARD, samples=16, group=4, first=4, stop="first")
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """The embedded model measured, and the table of its samples."""
+    out = tmp_path_factory.mktemp("drawn")
+    return readiness(DRAWN, out), out / "parts" / "0.parquet"
+
+
+def jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def figures(row: Mapping[str, Any]) -> dict[str, Any]:
+    skipped = ("name", "picked", "behind", "told_apart", "tokens", "loss_since_before", "loss_above_least")
+    return {k: v for k, v in row.items() if k not in (*skipped, "pass_1_since_least", "turned_up")}
+
+
+def test_a_model_and_the_table_of_its_samples_say_the_same(drawn: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    """Mixed sources: our table with the loss of its model, one with text and other names, and one with tokens."""
+    _, path = drawn
+    rows = read_table(path)
+    foreign = [
+        {"pid": row["problem_id"], "output": row["text"].removesuffix("<eos>"), "wave": row["wave"], "planned": 16}
+        | {"finish_reason": "length" if row["truncated"] else "stop"}
+        for row in rows
+    ]
+    ids = [{k: row[k] for k in ("problem_id", "sample_id", "tokens", "mask", "wave", "planned")} for row in rows]
+    text = jsonl(tmp_path / "text.jsonl", foreign) + "?problem=pid&text=output"
+    tokens = jsonl(tmp_path / "tokens.jsonl", ids) + "?model=embedded&name=from-tokens"
+    config = replace(DRAWN, checkpoints=("embedded", f"{path}?model=embedded", text, tokens))
+    result = readiness(config, tmp_path / "mixed")
+    model, table, by_text, by_tokens = result["checkpoints"]
+    assert figures(table) == figures(model)
+    assert by_tokens["name"] == "from-tokens"
+    for row in (by_text, by_tokens):
+        for key in ("pass", "never", "sometimes", "always", "mixed", "spread", "variance", "correct", "samples"):
+            assert row[key] == model[key]
+    assert by_text["truncated"] == model["truncated"]
+    assert by_text["heldout_loss"] is by_text["entropy"] is by_text["thinking_right"] is None
+    assert by_tokens["heldout_loss"] == model["heldout_loss"]
+    assert "3 of 3 others cannot be told apart" in result["verdict"]
+    assert table["loss_since_before"]["value"] == 0
+    losses = read_table(tmp_path / "mixed" / "heldout.parquet")
+    assert {row["checkpoint"] for row in losses} == {"embedded", str(path), "from-tokens"}
+    assert sum(row["nll"] for row in losses[:8]) / sum(row["tokens"] for row in losses[:8]) == pytest.approx(
+        model["heldout_loss"]["value"]
+    )
+
+
+def test_figures_are_those_of_the_first_draws(drawn: tuple[dict[str, Any], Path]) -> None:
+    result, path = drawn
+    row = result["checkpoints"][0]
+    head = [r for r in read_table(path) if r["wave"] == 0]
+    assert len(head) == 8 * 4
+    right, wrong = [r for r in head if r["correct"]], [r for r in head if not r["correct"]]
+    assert row["length_right"]["value"] == pytest.approx(np.mean([len(r["tokens"]) for r in right]))
+    assert row["thinking_wrong"]["value"] == pytest.approx(np.mean([r["thinking"] for r in wrong]))
+    assert row["truncated"]["value"] == pytest.approx(np.mean([r["truncated"] for r in head]))
+    chosen = sum(sum(r["mask"]) for r in head)
+    assert row["entropy"]["value"] == pytest.approx(-sum(sum(r["logprobs"]) for r in head) / chosen)
+    assert (result["group"], result["mixed_group"]) == (4, 4)
+
+
+def test_the_entropy_of_samples_is_that_of_the_policy() -> None:
+    """The mean of -log π over a policy's own tokens against Σ π log π, at a z bound."""
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(12), 400)
+    rows = [
+        {"problem_id": str(i), "correct": False, "logprobs": np.log(p[i, rng.choice(12, 50, p=p[i])]).tolist()}
+        for i in range(400)
+    ]
+    figure = Draws.of(rows, [str(i) for i in range(400)]).figures()["entropy"]
+    assert figure
+    exact = -(p * np.log(p)).sum(1)
+    noise = np.sqrt(((p * np.log(p) ** 2).sum(1) - exact**2).sum() / 50) / 400
+    assert abs(figure.value - exact.mean()) < 4 * noise
+    assert figure.low < exact.mean() < figure.high
+
+
+def test_tables_alone_need_no_task(tmp_path: Path) -> None:
+    """Verdicts of anyone's problems; the better of two is told apart from the worse."""
+    rng = np.random.default_rng(1)
+    sources = []
+    for name, share in (("early", 0.1), ("late", 0.6)):
+        rows = [{"id": i, "passed": int(rng.random() < share)} for i in range(60) for _ in range(8)]
+        sources.append(jsonl(tmp_path / f"{name}.jsonl", rows) + "?problem=id&correct=passed")
+    result = readiness(ReadinessConfig(checkpoints=tuple(sources), samples=8, group=4), tmp_path / "run")
+    early, late = result["checkpoints"]
+    assert late["picked"]
+    assert early["told_apart"]
+    assert early["behind"]["low"] > 0
+    assert result["chance"] == {}
+    assert result["task"]["description"] == "Stored samples of 60 problems."
+    assert "cannot" not in result["verdict"]
+    assert result["table"][2][-1] == "← picked"
+
+
+def test_refused_tables(drawn: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    """One line each that says what is wrong and where."""
+
+    def samples(*of: tuple[str, Any], **more: Any) -> list[dict[str, Any]]:
+        return [{"problem_id": name, "correct": right} | more for name, right in of]
+
+    both = [("a", True), ("b", False)]
+    cases: list[tuple[list[dict[str, Any]], str, str]] = [
+        (samples(*both * 3), "", r"problem a has n = 3 samples, fewer than the k = 4 .* set samples=3"),
+        (samples(*both * 4, ("b", False)), "?samle=x", "unknown key 'samle'; did you mean sample"),
+        (samples(*both * 4, sample_id=0), "", r"sample 0 of problem 'a' is given twice \(lines 1, 3\)"),
+        (samples(*both * 4, sample_id=0, cap=64), "", "cap=64 keeps one thinking budget"),
+        (samples(*both * 4), "?problem=problem", "no column 'problem'; did you mean problem_id"),
+        (samples(("a", 0.5)), "", "x.jsonl:1: correct must be true or false, 1 or 0, not '0.5'"),
+        (samples((None, True)), "", "problem_id must be text or a whole number"),
+        (samples(*both * 4, wave="x"), "", "wave must be a whole number"),
+        (samples(*both * 4), "?cap=64", "no row has cap = 64"),
+        (samples(("a", None)), "?model=embedded", "needs|has no sample|samples of others"),
+        ([*samples(("a", False)) * 2, *samples(("a", True)), *samples(("b", False)) * 5], "", "stopped at the first"),
+        ([*samples(*both, wave=0), *samples(*both, wave=1)], "", "column wave: 1 of 2 problems"),
+    ]
+    for at, (rows, query, message) in enumerate(cases):
+        source = jsonl(tmp_path / "x.jsonl", rows) + query
+        with pytest.raises(UserError, match=message) as caught:
+            readiness(ReadinessConfig(checkpoints=(source,), samples=4, group=2), tmp_path / f"run-{at}")
+        assert "\n" not in str(caught.value)
+
+    _, path = drawn
+    bare = jsonl(tmp_path / "bare.jsonl", [{"problem_id": row["problem_id"]} for row in read_table(path)])
+    other = jsonl(tmp_path / "other.jsonl", samples(*both * 8))
+    for name, table, message in (
+        ("bare", bare, r"rows without a verdict, and without text to verify \(lines 1, 2, 3, 4, 5, …\)"),
+        ("other", other, "same 8 problems, but this table has no sample of 8 of them"),
+    ):
+        with pytest.raises(UserError, match=message):
+            readiness(replace(DRAWN, heldout="", checkpoints=("embedded", table)), tmp_path / name)
+        assert not (tmp_path / name / "parts").exists()  # refused before the model drew anything
+    with pytest.raises(UserError, match=r"named twice: .*other\.jsonl; tables of one path need name="):
+        readiness(replace(DRAWN, checkpoints=(other, other)), tmp_path / "twice")
+
+
+def test_more_than_was_drawn_is_known_only_where_it_is(drawn: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    """A stopped table answers up to its planned samples, and for a smaller k as a run for it would have."""
+    result, path = drawn
+    less = readiness(replace(DRAWN, heldout="", samples=8, checkpoints=(str(path),)), tmp_path / "less")
+    assert less["checkpoints"][0]["pass"] == {k: v for k, v in result["checkpoints"][0]["pass"].items() if int(k) <= 8}
+    solved = [row | {"problem_id": "p"} for row in read_table(path) if row["wave"] == 0][:4]
+    write_table(
+        tmp_path / "solved.parquet", [row | {"sample_id": i, "correct": i == 2} for i, row in enumerate(solved)]
+    )
+    one = readiness(ReadinessConfig(checkpoints=(str(tmp_path / "solved.parquet"),), samples=16), tmp_path / "one")
+    assert one["checkpoints"][0]["pass"]["16"]["value"] == 1
+    assert one["checkpoints"][0]["pass"]["1"]["value"] == 0.25
+    with pytest.raises(UserError, match="n = 16 samples, fewer than the k = 32"):
+        readiness(replace(DRAWN, heldout="", samples=32, checkpoints=(str(path),)), tmp_path / "more")
+
+
+def run_of_losses(rng: np.random.Generator, rises: Sequence[float], examples: int = 200) -> list[HeldOut]:
+    """Held-out losses of checkpoints: one difficulty per example, own noise per checkpoint, and a rise of all."""
+    tokens = rng.integers(20, 60, examples)
+    base = rng.gamma(4, 0.1, examples)
+    return [HeldOut(tokens * (base + rise + rng.normal(0, 0.02, examples)), tokens) for rise in rises]
+
+
+def test_turn_up_needs_a_clear_rise_and_an_accuracy_that_does_not_fall() -> None:
+    rng = np.random.default_rng(0)
+    losses = run_of_losses(rng, [0.05, 0.0, 0.003, 0.02])
+    flat = [rng.binomial(8, 0.4, 100) / 8 for _ in range(4)]
+    found = turn_up(losses, flat)
+    assert [bool(t and t.flagged) for t in found] == [False, False, False, True]
+    assert found[1] is None
+    up, down = found[3], found[0]
+    assert up
+    assert down
+    assert down.loss.low > 0
+    assert down.least == 1
+    assert up.loss.value == pytest.approx(0.02, abs=0.005)
+    fallen = [*flat[:3], np.zeros(100)]
+    assert [bool(t and t.flagged) for t in turn_up(losses, fallen)] == [False] * 4
+    with pytest.raises(UserError, match="different numbers of tokens"):
+        turn_up([losses[0], HeldOut(losses[1].nll, losses[1].tokens + 1)], flat[:2])
+
+
+def test_flat_runs_are_seldom_flagged() -> None:
+    """Eight checkpoints of equal loss: a plain interval against the least would flag most runs, ours hardly any."""
+    flagged = plain = 0
+    for seed in range(60):
+        rng = np.random.default_rng([7, seed])
+        losses = run_of_losses(rng, [0.0] * 8, examples=80)
+        found = [t for t in turn_up(losses, [np.full(4, 0.5)] * 8) if t]
+        flagged += any(t.flagged for t in found)
+        least = losses[found[0].least]
+        plain += any(loss.minus(least).low > 0 for loss in losses[found[0].least + 1 :])
+    assert flagged <= 6
+    assert plain >= 15
+
+
+def test_the_best_of_many_is_not_called_so_by_luck() -> None:
+    """Twelve equal checkpoints: how often some other is told apart from the one picked."""
+    alone = together = 0
+    for seed in range(60):
+        rng = np.random.default_rng([9, seed])
+        skill = rng.binomial(1, 0.5, (12, 60)).astype(float)
+        best = int(skill.mean(1).argmax())
+        figures = [paired_figure(skill[best], other, bounds=(0, 1)) for i, other in enumerate(skill) if i != best]
+        alone += any(f.low > 0 for f in figures)
+        together += any(simultaneous(f, 12 * 11 // 2, span=1.0).low > 0 for f in figures)
+    assert together <= 6
+    assert alone >= 20
+    figure = Figure(0.2, 0.1, 0.3, 50)
+    assert simultaneous(figure, 1) == figure
+    assert simultaneous(figure, 10).low < 0.1
+    assert simultaneous(replace(figure, value=0.95, high=0.99), 10, span=1.0).high == 1.0
+
+
+def test_templates_that_cut_rows_otherwise_are_refused(tmp_path: Path, drawn: tuple[dict[str, Any], Path]) -> None:
+    """One vocabulary, but not the same tokens of the same rows: nats per token do not compare."""
+    lm = load("embedded")
+    a = HeldOut(np.array([1.0, 2.0]), np.array([3, 4]))
+    with pytest.raises(UserError, match="one tokenizer and one chat template"):
+        a.minus(HeldOut(np.array([1.0, 2.0]), np.array([3, 5])))
+    assert a.minus(HeldOut(np.array([1.5, 2.5]), np.array([3, 4]))).value == pytest.approx(-1 / 7)
+    assert lm.thinks
