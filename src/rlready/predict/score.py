@@ -154,7 +154,7 @@ def permutation_p(score_KM: Floats, y_M: Floats, recipe_M: Ints, rng: np.random.
 
     def standardised(values: Floats) -> Floats:
         ranks = _ranks(np.bincount(recipe_M, values) / sizes)
-        centred = ranks - ranks.mean()
+        centred: Floats = ranks - ranks.mean()
         norm = float(np.sqrt((centred**2).sum()))
         return centred / (norm or 1.0)
 
