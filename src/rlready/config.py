@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
-Algorithm = Literal["grpo", "dr_grpo", "rloo", "dapo"]
+Algorithm = Literal["grpo", "dr_grpo", "rloo", "dapo", "dense"]
+Returns = Literal["to_go", "path", "even"]
+Scaling = Literal["std", "zscore", "none"]
 
 DEMO_TASK = "dagmath?ops=5&asked=3"
 
@@ -39,6 +41,9 @@ class SFTConfig:
     batch_tokens: int = option(2048, "tokens (prompt and response) per optimiser step")
     micro_tokens: int = option(16384, "tokens per forward pass, padding included; bounds memory")
     save_every: float = option(0.5, "epochs between checkpoints")
+    references: tuple[float, ...] = option(
+        (0.5,), "also keep a checkpoint after these shares of all samples, to measure dense rewards against"
+    )
     seed: int = option(0, "seed of the order of rows")
     device: str = option("cpu", "torch device")
     dtype: Literal["float32", "bfloat16"] = option("float32", "precision of the weights")
@@ -51,7 +56,9 @@ class RLConfig:
     model: str = option("embedded", "checkpoint to start from: embedded, a Hugging Face folder, or a hub id")
     problems: str = option(DEMO_TASK + "&split=train&n=4000&seed=3", "problems to learn on (a task source)")
     heldout: str = option(DEMO_TASK + "&split=test&n=100&seed=4", "problems that choose the checkpoint (a task source)")
-    algorithm: Algorithm = option("dr_grpo", "credit: grpo, dr_grpo, rloo or dapo")
+    algorithm: Algorithm = option(
+        "dr_grpo", "credit: grpo, dr_grpo, rloo, dapo, or dense: a reward a token, from an SFT run"
+    )
     steps: int = option(50, "rollout batches to learn from")
     prompts: int = option(16, "problems per step")
     group: int = option(16, "rollouts per problem")
@@ -63,6 +70,24 @@ class RLConfig:
     clip_high: float = option(0.0, "ratio clip above 1; 0 takes the algorithm's own, 0.28 for dapo, else 0.2")
     kl: float = option(0.0, "weight of the KL penalty to the starting checkpoint; 0 keeps no second model")
     brevity: float = option(0.0, "share of the reward that length can take from a right answer (Arora & Zanette)")
+    reference: str = option(
+        "", "dense: checkpoint to measure model against; none: against nothing; empty: found in model's SFT run"
+    )
+    fraction: float = option(0.5, "dense: share of the SFT run's samples after which the reference is taken")
+    force_reference: bool = option(
+        False, "dense: take a reference of another run or with another tokenizer all the same"
+    )
+    returns: Returns = option(
+        "to_go", "dense: a token is paid what follows (to_go), the whole response (path), or its even share (even)"
+    )
+    gamma: float = option(1.0, "dense: discount a token; 0 pays a token its own reward only")
+    scaling: Scaling = option(
+        "std", "dense: rewards of a batch divided by their deviation, standardised, or as they are"
+    )
+    reward_clip: float = option(0.0, "dense: largest scaled reward of a token, either way; 0 does not clip")
+    beta: float = option(0.1, "dense: weight of the KL divergence to model, inside the reward, after scaling")
+    mix: float = option(1.0, "dense: its share of the credit; the verifier has the rest")
+    stop_on_drift: bool = option(False, "dense: end the run when entropy collapses or lengths drift, not only say so")
     temperature: float = option(1.0, "sampling temperature of rollouts")
     budget: int = option(64, "most thinking tokens in a rollout; the thought is closed there, unlearned")
     answer_cap: int = option(16, "most tokens after the thought")

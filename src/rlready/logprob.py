@@ -8,16 +8,20 @@ vocabulary.  Shapes: B rows, L columns, N scored tokens, D hidden, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from rlready.backbone import at_least_float, hidden_states, pack, supports
-from rlready.batch import Example
+from rlready.batch import Batch, Example, micro_batches
 from rlready.lm import head_of
+from rlready.threads import beside, split_tokens, workers
+from rlready.timing import span
 
 CHUNK_ELEMENTS = 1 << 24  # logits held at once: 64 MiB in fp32
 
@@ -36,6 +40,27 @@ def token_logprobs(model: Any, rows: Sequence[Example], temperature: float = 1.0
         ids_BL, scored_BL = padded(rows, head.weight.device)
         hidden_ND = backbone(input_ids=ids_BL, use_cache=False).last_hidden_state[:, :-1][scored_BL[:, 1:]]
     return score(head, hidden_ND, targets_N, temperature, head.weight.shape[0])
+
+
+def frozen_logprobs(
+    model: Any, rows: Sequence[Example], *, micro_tokens: int, temperature: float = 1.0
+) -> list[NDArray[np.float32]]:
+    """Log-probabilities of every row's response tokens, (T,) each, 0 where forced: no gradient, prompts shared."""
+    threads = workers(model) if supports(model) else 1
+    most = split_tokens(sum(map(len, rows)), micro_tokens, threads)
+    batches = list(micro_batches(rows, most, next(model.parameters()).device))
+    found = [np.zeros(len(row.response_ids), dtype=np.float32) for row in rows]
+    beside([partial(_fill, found, model, batch, temperature) for batch in batches], threads)
+    return found
+
+
+@torch.no_grad()  # of this thread alone, so it stands here
+def _fill(found: list[NDArray[np.float32]], model: Any, batch: Batch, temperature: float) -> None:
+    with span("frozen"):
+        logp_N, _ = token_logprobs(model, batch.rows, temperature)
+    parts = logp_N.float().cpu().split([row.learned for row in batch.rows])
+    for i, row, part in zip(batch.index, batch.rows, parts, strict=True):
+        found[i][row.mask.astype(bool)] = part.numpy()
 
 
 def chosen_ids(rows: Sequence[Example], device: str | torch.device) -> Tensor:

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from rlready.batch import Example, micro_batches
+from rlready.batch import Example
 from rlready.errors import UserError
 from rlready.lm import LM
-from rlready.logprob import token_logprobs
+from rlready.logprob import frozen_logprobs
 from rlready.records import Figure
 from rlready.stats import mean_figure, ratio_figure
 
@@ -55,15 +54,9 @@ class HeldOut:
 
 def heldout_loss(lm: LM, examples: Sequence[Example], micro_tokens: int) -> HeldOut:
     """The loss of every example, without gradients; UserError if one is not finite."""
-    nll = np.zeros(len(examples))
+    logprobs = frozen_logprobs(lm.model, examples, micro_tokens=micro_tokens)
+    nll = np.array([-part.sum(dtype=np.float64) for part in logprobs])
     tokens = np.array([e.learned for e in examples], dtype=np.int64)
-    device = next(lm.model.parameters()).device
-    with torch.no_grad():
-        for batch in micro_batches(examples, micro_tokens, device):
-            logp_N, _ = token_logprobs(lm.model, batch.rows)
-            sizes = [row.learned for row in batch.rows]
-            for i, part in zip(batch.index, logp_N.double().split(sizes), strict=True):
-                nll[i] = -part.sum().item()
     if not np.isfinite(nll).all():
         raise UserError(f"{lm.source}: the held-out loss is not finite; earlier checkpoints are intact: lower lr")
     return HeldOut(nll, tokens)

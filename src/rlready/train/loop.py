@@ -23,13 +23,10 @@ from rlready.errors import UserError
 from rlready.lm import LM, save
 from rlready.logprob import token_logprobs
 from rlready.store import write_folder
-from rlready.threads import beside, workers
+from rlready.threads import beside, split_tokens, workers
 from rlready.timing import span
 
 STATE_SECONDS = 30.0
-
-
-SPLIT_TOKENS = 6144  # of a micro-batch where threads work beside each other: its activations stay in cache
 
 
 @dataclass(frozen=True)
@@ -75,9 +72,7 @@ class Learner:
         Raises UserError, leaving weights and optimiser as they were, when the loss or the gradient is not finite.
         """
         threads = workers(self.lm.model) if supports(self.lm.model) else 1
-        most = self.micro_tokens
-        if threads > 1:  # two a thread, so that none waits long for another
-            most = min(most, SPLIT_TOKENS, math.ceil(token_count(examples) / (2 * threads)))
+        most = split_tokens(token_count(examples), self.micro_tokens, threads)
         batches = list(micro_batches(examples, most, self.device))
         # which thread takes which is fixed, and so is every order of summation
         shares = [batches[i::threads] for i in range(min(threads, len(batches)))]

@@ -1,4 +1,4 @@
-"""Reinforcement learning with verifiable rewards, from any checkpoint.
+"""Reinforcement learning with verifiable rewards, or with dense ones from an SFT run, from any checkpoint.
 
 A step: sample a group per problem, verify, credit, update.  One update per rollout batch by default, so that
 the ratio is 1 and no second forward pass is needed.  Thinking is capped in rollouts by a masked close; forced
@@ -21,7 +21,9 @@ import torch
 
 from rlready.batch import Batch
 from rlready.config import RLConfig
-from rlready.credit.assign import Credited, credit
+from rlready.credit.assign import Credited, credit, dense_credit
+from rlready.credit.dense import Shape
+from rlready.credit.reference import Frozen, load_frozen
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import Request, forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
@@ -29,7 +31,7 @@ from rlready.errors import UserError
 from rlready.lm import LM, load, local_folder
 from rlready.logprob import token_logprobs
 from rlready.progress import Progress, note
-from rlready.records import Figure, Problem
+from rlready.records import Figure, Group, Problem
 from rlready.report.cards import model_card
 from rlready.rollout import describe, draw_groups, table_row
 from rlready.stats import mean_figure
@@ -37,6 +39,7 @@ from rlready.store import Run, append_line, truncate_log, write_table
 from rlready.tasks import Task, open_task
 from rlready.timing import Watch, gemm_peak, multiplied
 from rlready.train.loop import Keeper, Learner, token_count, warm
+from rlready.train.drift import WATCHED, drift
 from rlready.train.loss import kl_penalty, policy_loss
 
 WARM = 0.05  # share of the steps spent warming up
@@ -53,6 +56,7 @@ def rl(config: RLConfig, out: Path) -> dict[str, Any]:
         if len(problems) < config.prompts:
             raise UserError(f"{config.problems}: {len(problems)} problems are fewer than prompts={config.prompts}")
         note(f"rl: loading {config.model}")
+        frozen = _frozen(config, run) if config.algorithm == "dense" else None
         lm = load(config.model, device=config.device, dtype=config.dtype)
         run.note_model(id=config.model, path=local_folder(config.model), role="start")
         run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(problems), role="rl")
@@ -63,11 +67,11 @@ def rl(config: RLConfig, out: Path) -> dict[str, Any]:
         )
         reference = load(config.model, device=config.device, dtype=config.dtype) if config.kl > 0 else None
         keeper = Keeper(out, learner)
-        facts = keeper.restore() or {"step": 0, "barren": 0, "stopped": "", "evaluations": []}
+        facts = keeper.restore() or {"step": 0, "barren": 0, "stopped": "", "evaluations": [], "first": {}, "drift": ""}
         log = out / "log.jsonl"
         truncate_log(log, facts["step"] if facts["evaluations"] else -1)
         card = model_card("rl", config.model, [task.source], config)
-        trainer = _Trainer(config, learner, reference, out / "samples")
+        trainer = _Trainer(config, learner, reference, out / "samples", frozen)
 
         def evaluate(step: int) -> None:
             figure, thinking = trainer.evaluate(held_task, held)
@@ -89,6 +93,9 @@ def rl(config: RLConfig, out: Path) -> dict[str, Any]:
                 facts["barren"] = 0 if line["groups_used"] else facts["barren"] + 1
                 if facts["barren"] >= config.patience:
                     facts["stopped"] = _why_barren(line, facts["barren"])
+                if frozen:
+                    _watch(facts, line, config)
+                if facts["stopped"]:
                     note(f"rl: stopped: {facts['stopped']}")
                 last = facts["step"] == config.steps or bool(facts["stopped"])
                 if facts["step"] % config.eval_every == 0 or last:
@@ -102,9 +109,11 @@ def rl(config: RLConfig, out: Path) -> dict[str, Any]:
 class _Trainer:
     """One RL step and one evaluation, over a model that changes between them."""
 
-    def __init__(self, config: RLConfig, learner: Learner, reference: LM | None, samples: Path) -> None:
+    def __init__(
+        self, config: RLConfig, learner: Learner, reference: LM | None, samples: Path, frozen: Frozen | None = None
+    ) -> None:
         self.config, self.learner, self.lm, self.reference = config, learner, learner.lm, reference
-        self.samples = samples
+        self.samples, self.frozen = samples, frozen
         self.budget = Budget(config.budget, config.answer_cap)
         self.forcing = forcing_for(self.lm, final=config.final)
         self.cap = config.budget + config.answer_cap
@@ -128,13 +137,27 @@ class _Trainer:
             seed=config.seed,
             brevity=config.brevity,
         )
-        credited = credit(groups, config.algorithm, cap=self.cap, keep_all=self.reference is not None)
-        write_table(self.samples / f"step-{at + 1:05d}.parquet", [table_row(s) for g in groups for s in g.samples])
+        credited = self._credit(groups)
+        rows = [table_row(s) | {"prompt": g.problem.prompt} for g in groups for s in g.samples]
+        write_table(self.samples / f"step-{at + 1:05d}.parquet", rows)
         line = describe(groups)
-        line |= self._update(credited, at)
+        line |= credited.facts | self._update(credited, at)
         line["generated"] = sum(len(s.tokens) for g in groups for s in g.samples)
         line |= watch.read(self.weights, generated=line["generated"], fed=line.pop("fed"))
         return line | {"gflops_peak": self.peak}
+
+    def _credit(self, groups: Sequence[Group]) -> Credited:
+        config = self.config
+        if self.frozen is None:
+            return credit(groups, config.algorithm, cap=self.cap, keep_all=self.reference is not None)
+        return dense_credit(
+            groups,
+            self.frozen,
+            Shape(config.returns, config.gamma, config.scaling, config.reward_clip, config.beta, config.mix),
+            cap=self.cap,
+            micro_tokens=config.micro_tokens,
+            temperature=config.temperature,
+        )
 
     def _update(self, credited: Credited, at: int) -> dict[str, Any]:
         config = self.config
@@ -206,6 +229,49 @@ def _check(config: RLConfig) -> None:
     for name in ("steps", "prompts", "updates", "eval_every", "eval_samples", "patience"):
         if getattr(config, name) < 1:
             raise UserError(f"{name} must be at least 1, got {getattr(config, name)}")
+    if config.algorithm == "dense":
+        _check_dense(config)
+
+
+def _check_dense(config: RLConfig) -> None:
+    for name, high in (("gamma", 1.0), ("mix", 1.0), ("fraction", 1.0), ("beta", np.inf), ("reward_clip", np.inf)):
+        if not 0 <= getattr(config, name) <= high:
+            wanted = "not be negative" if high == np.inf else "lie in [0, 1]"
+            raise UserError(f"{name} must {wanted}, got {getattr(config, name):g}")
+    if config.kl:
+        raise UserError("kl is the penalty of the other algorithms; dense has its own inside the reward: use beta")
+    if config.beta == 0 and not config.stop_on_drift:
+        note(
+            "rl: warning: beta=0 has no leash, its optimum is the single response that the reference finds least "
+            "likely; set beta above 0, or stop_on_drift=true"
+        )
+
+
+def _frozen(config: RLConfig, run: Run) -> Frozen:
+    """The pair that dense credit is measured with, noted in the record."""
+    frozen = load_frozen(
+        config.model,
+        config.reference,
+        config.fraction,
+        force=config.force_reference,
+        device=config.device,
+        dtype=config.dtype,
+    )
+    if frozen.reference is not None:
+        source = frozen.reference.source
+        note(f"rl: dense rewards measured against {source}")
+        run.note_model(id=source, path=local_folder(source), role="reference")
+    return frozen
+
+
+def _watch(facts: dict[str, Any], line: dict[str, Any], config: RLConfig) -> None:
+    """Say once that the policy drifts from its first step, and stop it if asked."""
+    facts["first"] = facts["first"] or {key: line[key] for key in WATCHED}
+    if not facts["drift"] and (found := drift(facts["first"], line)):
+        facts["drift"] = f"{found} at step {facts['step']}"
+        note(f"rl: warning: {facts['drift']}; raise beta or take fewer steps")
+    if facts["drift"] and config.stop_on_drift:
+        facts["stopped"] = facts["stopped"] or facts["drift"]
 
 
 def _choose(problems: Sequence[Problem], config: RLConfig, at: int) -> list[Problem]:
@@ -238,12 +304,17 @@ def _result(out: Path, config: RLConfig, facts: dict[str, Any]) -> dict[str, Any
         f"{config.algorithm}, {facts['step']} steps: held-out accuracy {start['value']:.1%} before, "
         f"{best['accuracy']['value']:.1%} at step {best['step']}, chosen by the verifier."
     )
+    if facts["stopped"]:
+        verdict += f" Stopped early: {facts['stopped']}."
+    elif facts["drift"]:
+        verdict += f" Warning: {facts['drift']}."
     return {
         "verb": "rl",
-        "verdict": verdict + (f" Stopped early: {facts['stopped']}." if facts["stopped"] else ""),
+        "verdict": verdict,
         "seed": config.seed,
         "steps": facts["step"],
         "stopped": facts["stopped"],
+        "drift": facts["drift"],
         "best": {
             "step": best["step"],
             "path": str(out / "checkpoints" / f"step-{best['step']}"),

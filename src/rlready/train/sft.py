@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlready.batch import Example, epoch_steps
 from rlready.config import SFTConfig
@@ -54,7 +55,9 @@ def sft(config: SFTConfig, out: Path) -> dict[str, Any]:
         )
         keeper = Keeper(out, learner)
         steps, per_epoch = plan(examples, config)
+        shares = np.cumsum([len(step) for step in steps]) / sum(map(len, steps))
         saves = checkpoint_steps(len(steps), per_epoch, config.save_every)
+        saves |= reference_steps(shares, saves, config.references)
         facts = keeper.restore() or {"step": 0, "losses": {}}
         log = out / "log.jsonl"
         truncate_log(log, facts["step"])
@@ -86,7 +89,7 @@ def sft(config: SFTConfig, out: Path) -> dict[str, Any]:
                     )
                 facts["step"] = step
                 keeper.keep(facts, now=step in saves)
-        return run.write_result(_result(out, config, held_rows, facts, per_epoch, read_log(log)))
+        return run.write_result(_result(out, config, held_rows, facts, per_epoch, shares, read_log(log)))
 
 
 def plan(examples: Sequence[Example], config: SFTConfig) -> tuple[list[list[int]], float]:
@@ -108,6 +111,21 @@ def checkpoint_steps(steps: int, per_epoch: float, every: float) -> set[int]:
     return {s for s in marks if 0 < s < steps} | {steps}
 
 
+def reference_steps(shares: NDArray[np.float64], saves: set[int], fractions: Sequence[float]) -> set[int]:
+    """Steps after which each fraction of the run's samples is seen, but where a save is at most a step away.
+
+    ``shares`` (steps,) are the shares of the samples seen after every step.
+    """
+    found = set()
+    for fraction in fractions:
+        if not 0 < fraction < 1:
+            raise UserError(f"references are shares of the samples between 0 and 1, got {fraction:g}")
+        step = int(np.abs(shares - fraction).argmin()) + 1
+        if not saves & {step - 1, step, step + 1} - {len(shares)}:
+            found.add(step)
+    return found - {len(shares)}
+
+
 def weighted(examples: Sequence[Example]) -> list[Example]:
     """Examples whose token weights make the loss the mean over the step's response tokens."""
     total = sum(e.learned for e in examples)
@@ -126,6 +144,7 @@ def _result(
     held: Sequence[Row],
     facts: dict[str, Any],
     per_epoch: float,
+    shares: NDArray[np.float64],
     log: list[dict[str, Any]],
 ) -> dict[str, Any]:
     losses = {int(s): HeldOut(np.array(v["nll"]), np.array(v["tokens"])) for s, v in facts["losses"].items()}
@@ -143,6 +162,7 @@ def _result(
             "path": str(out / "checkpoints" / f"step-{step}"),
             "step": step,
             "epoch": round(step / per_epoch, 4),
+            "samples": round(float(shares[step - 1]), 4),
             "heldout_loss": loss.token_mean,
             "heldout_loss_examples": loss.example_mean,
         }

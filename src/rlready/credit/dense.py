@@ -1,0 +1,104 @@
+"""Dense credit: a reward for every token, from two frozen checkpoints of one SFT run, and no verifier.
+
+    r̂_t = log π_SFT(y_t|s_t) − log π_ref(y_t|s_t)                        π_ref: an earlier checkpoint
+    r_t = clip(r̂_t / σ) − β (log π_θ(y_t|s_t) − log π_SFT(y_t|s_t))      σ: deviation of r̂ over the batch
+    G_t = Σ_{k≥t} γ^{k−t} r_k
+    A_t = G_t − mean of G_t over the group's responses that chose a token at t
+
+r̂ and the critic-free, undiscounted REINFORCE are those of Dense-Path REINFORCE (Li et al., arXiv 2510.02493, eq. 5),
+where π_ref has seen half of the samples.  Ours, as the paper's own are not public: the group's mean as baseline, σ,
+the clip, the KL term in the reward (so that the optimum is π_SFT^{1+1/βσ} / π_ref^{1/βσ}), the constant normaliser, and
+the mixture with a verifier.  All log-probabilities are those at the sampling temperature, the end of sequence included;
+forced tokens have no reward.  Left out: a learned value, several references, rewards ignored where both are unsure.
+
+Shapes: R responses of at most T tokens, in one table; a response's group is its prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlready.config import Returns, Scaling
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How rewards become credit; fields as in ``RLConfig``."""
+
+    returns: Returns = "to_go"
+    gamma: float = 1.0
+    scaling: Scaling = "std"
+    clip: float = 0.0
+    beta: float = 0.1
+    mix: float = 1.0
+
+
+def table(rows: Sequence[NDArray[np.generic]]) -> Floats:
+    """(R, T) rows padded with 0 on the right."""
+    padded = np.zeros((len(rows), max(map(len, rows))))
+    for i, row in enumerate(rows):
+        padded[i, : len(row)] = row
+    return padded
+
+
+def scaled(dense_RT: Floats, mask_RT: Mask, scaling: Scaling, clip: float = 0.0) -> tuple[Floats, float]:
+    """r̂ in units of its deviation over the chosen tokens of the batch, clipped; and that deviation (1 for none)."""
+    chosen = dense_RT[mask_RT]
+    scale = 1.0 if scaling == "none" else float(chosen.std())
+    centre = chosen.mean() if scaling == "zscore" else 0.0
+    reward_RT = np.where(mask_RT, (dense_RT - centre) / (scale or 1.0), 0.0)
+    return (np.clip(reward_RT, -clip, clip) if clip else reward_RT), scale
+
+
+def spread(reward_RT: Floats, mask_RT: Mask) -> Floats:
+    """The same total of every response, in equal parts on its chosen tokens: credit that knows no place."""
+    share_R1 = reward_RT.sum(1, keepdims=True) / np.maximum(mask_RT.sum(1, keepdims=True), 1)
+    return np.where(mask_RT, share_R1, 0.0)
+
+
+def returns_of(reward_RT: Floats, gamma: float, *, path: bool = False) -> Floats:
+    """Discounted rewards to go; or, for ``path``, the discounted sum of the whole response on each of its tokens."""
+    to_go_RT = np.zeros_like(reward_RT)
+    after_R = np.zeros(len(reward_RT))
+    for t in reversed(range(reward_RT.shape[1])):
+        to_go_RT[:, t] = after_R = reward_RT[:, t] + gamma * after_R
+    return np.broadcast_to(to_go_RT[:, :1], to_go_RT.shape).copy() if path else to_go_RT
+
+
+def against_group(return_RT: Floats, mask_RT: Mask, sizes: Sequence[int]) -> Floats:
+    """Advantages: returns less their group's mean at the same position, 0 where nothing was chosen.
+
+    ``sizes`` are the responses of each group, in the order of the rows.  A token that stands alone has none.
+    """
+    advantage_RT = np.zeros_like(return_RT)
+    ends = np.cumsum(sizes)
+    for begin, end in zip(ends - sizes, ends, strict=True):
+        mask, value = mask_RT[begin:end], return_RT[begin:end]
+        mean_T = np.where(mask, value, 0.0).sum(0) / np.maximum(mask.sum(0), 1)
+        advantage_RT[begin:end] = np.where(mask, value - mean_T, 0.0)
+    return advantage_RT
+
+
+def mixed(dense_RT: Floats, outcome_R: Floats, mask_RT: Mask, share: float) -> Floats:
+    """share · dense + (1 − share) · outcome, each with a mean square of 1 over the chosen tokens of the batch."""
+    if share == 1:
+        return dense_RT
+    outcome_RT = np.where(mask_RT, outcome_R[:, None], 0.0)
+    return share * _unit(dense_RT, mask_RT) + (1 - share) * _unit(outcome_RT, mask_RT)
+
+
+def _unit(advantage_RT: Floats, mask_RT: Mask) -> Floats:
+    size = float(np.sqrt(np.square(advantage_RT[mask_RT]).mean()))
+    return advantage_RT / size if size else advantage_RT
+
+
+def correlation(a: Floats, b: Floats) -> float | None:
+    """Pearson's, or None where one of the two does not vary."""
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else None
