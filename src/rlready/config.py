@@ -115,6 +115,8 @@ class EvaluateConfig:
     extensions: int = option(0, "how often an early end of the thought is replaced")
     extension: str = option("Wait", "what replaces it")
     natural: bool = option(False, "do not force the thought: the model's own prompt and stop, no budget")
+    reference: str = option("", "decode away from this checkpoint: from model^(1+1/beta) / reference^(1/beta)")
+    beta: float = option(1.0, "how little: with a reference, the models' log-ratio counts 1/beta times")
     seed: int = option(0, "seed of the samples")
     device: str = option("cpu", "torch device")
     dtype: Literal["float32", "bfloat16"] = option("float32", "precision of the weights")

@@ -16,6 +16,7 @@ import numpy as np
 
 from rlready.config import EvaluateConfig
 from rlready.engine.budget import Budget
+from rlready.engine.contrast import Contrast
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
@@ -38,9 +39,12 @@ def evaluate(config: EvaluateConfig, out: Path) -> dict[str, Any]:
         budgets = _budgets(config)
         if len(set(config.models)) != len(config.models):
             raise UserError("a model is named twice")
+        contrast = _contrast(config)
         task = open_task(config.problems)
         problems = task.problems()
         run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(problems), role="test")
+        if contrast:
+            run.note_model(id=config.reference, path=local_folder(config.reference), role="decoded away from")
         measured = []
         with Progress("evaluate", total=len(config.models) * len(problems) * config.samples, unit="samples") as bar:
             for number, source in enumerate(config.models):
@@ -49,7 +53,13 @@ def evaluate(config: EvaluateConfig, out: Path) -> dict[str, Any]:
                     note(f"evaluate: {source}")
                     lm = load(source, device=config.device, dtype=config.dtype)
                     run.note_model(id=source, path=local_folder(source), role="evaluated")
-                    write_json(part, {"name": source} | _measure(config, budgets, lm, task, problems, out, number, bar))
+                    engine = TorchEngine(
+                        lm,
+                        forcing_for(lm, config.extension if config.extensions else "", config.final),
+                        contrast=contrast,
+                    )
+                    facts = _measure(config, budgets, engine, task, problems, out, number, bar)
+                    write_json(part, {"name": source} | facts)
                 else:
                     bar.update(len(problems) * config.samples)
                 measured.append(read_json(part))
@@ -93,10 +103,18 @@ def _budgets(config: EvaluateConfig) -> list[Budget]:
     return [Budget(b, config.answer_cap, config.extensions) for b in sorted(config.budgets)]
 
 
+def _contrast(config: EvaluateConfig) -> Contrast | None:
+    if not config.reference:
+        return None
+    if config.beta <= 0:
+        raise UserError(f"beta must be above 0, got {config.beta:g}: at 0 only the reference's mistakes would count")
+    return Contrast(load(config.reference, device=config.device, dtype=config.dtype), 1 / config.beta)
+
+
 def _measure(
     config: EvaluateConfig,
     budgets: Sequence[Budget],
-    lm: LM,
+    engine: TorchEngine,
     task: Task,
     problems: Sequence[Problem],
     out: Path,
@@ -104,7 +122,7 @@ def _measure(
     bar: Progress,
 ) -> dict[str, Any]:
     """One model: per-problem vectors at every budget, all samples in a table, a few to read."""
-    engine = TorchEngine(lm, forcing_for(lm, config.extension if config.extensions else "", config.final))
+    lm = engine.lm
     vectors: dict[str, dict[str, list[float]]] = {
         _name(b): {"accuracy": [], "strict": [], "thinking": [], "answer": [], "truncated": []} for b in budgets
     }
@@ -125,7 +143,7 @@ def _measure(
                 into["thinking"].append(float(np.mean([s.thinking for s in samples])))
                 into["answer"].append(float(np.mean([s.answer for s in samples])))
                 into["truncated"].append(float(np.mean([s.truncated for s in samples])))
-                rows += [table_row(s) for s in samples]
+                rows += [table_row(s) | {"prompt": group.problem.prompt} for s in samples]
                 if len(examples) < SHOWN * len(budgets):
                     examples.append(_example(lm, config.models[number], budget, group))
         bar.update(len(some) * config.samples)
@@ -140,9 +158,7 @@ def _name(budget: Budget) -> str:
 
 def _example(lm: LM, model: str, budget: Budget, group: Group) -> dict[str, Any]:
     sample = group.samples[0]
-    texts = [lm.decode(sample.tokens[:i].tolist()) for i in range(len(sample.tokens) + 1)]
-    # what each token adds to the text, spaces included
-    pieces = [[texts[i + 1][len(texts[i]) :], int(m)] for i, m in enumerate(sample.mask.tolist())]
+    pieces = [list(pair) for pair in zip(lm.pieces(sample.tokens.tolist()), sample.mask.tolist(), strict=True)]
     return {
         "model": model,
         "problem_id": sample.problem_id,

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -66,6 +67,11 @@ class LM:
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """What each token adds to the text, spaces included."""
+        texts = [self.decode(ids[:i]) for i in range(len(ids) + 1)]
+        return [after[len(before) :] for before, after in pairwise(texts)]
 
     def prompt_ids(self, prompt: str, *, think: bool) -> list[int]:
         """Token ids up to where the response begins; ``think`` makes sure that a thought is open there."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from rlready.engine.budget import Forcing, Machine
+from rlready.engine.contrast import Contrast, ContrastDecoder
 from rlready.engine.decoder import Decoder, HFDecoder
 from rlready.engine.llama import LlamaDecoder, LlamaWeights, supports
 from rlready.engine.protocol import Request
@@ -31,11 +32,17 @@ LEAST_ROWS = 32  # a batch is not split over threads below this
 
 
 class TorchEngine:
-    """Engine over a model in this process; ``rows`` bounds a batch, ``fast`` allows the Llama decoder."""
+    """Engine over a model in this process; ``rows`` bounds a batch, ``fast`` allows the Llama decoder.
 
-    def __init__(self, lm: LM, forcing: Forcing, *, rows: int = 256, fast: bool = True) -> None:
-        self.lm, self.forcing, self.rows = lm, forcing, rows
-        self.fast = fast and supports(lm.model)
+    With ``contrast`` it samples away from a second model; the log-probabilities are those of the joint policy.
+    """
+
+    def __init__(
+        self, lm: LM, forcing: Forcing, *, rows: int = 256, fast: bool = True, contrast: Contrast | None = None
+    ) -> None:
+        if contrast:
+            contrast.check(lm)
+        self.lm, self.forcing, self.rows, self.fast, self.contrast = lm, forcing, rows, fast, contrast
         self.device = next(lm.model.parameters()).device
 
     def sample(self, requests: Sequence[Request], *, temperature: float, seed: int) -> list[Sample]:
@@ -66,10 +73,17 @@ class TorchEngine:
 
     def decoders(self) -> Callable[[int], Decoder]:
         """Makes decoders of so many rows, over the model's weights as they are now."""
-        if self.fast:
+        policy = self._decoders(self.lm)
+        if self.contrast is None:
+            return policy
+        reference, weight = self._decoders(self.contrast.reference), self.contrast.weight
+        return lambda rows: ContrastDecoder(policy(rows), reference(rows), weight)
+
+    def _decoders(self, lm: LM) -> Callable[[int], Decoder]:
+        if self.fast and supports(lm.model):
             with torch.no_grad():
-                return partial(LlamaDecoder, LlamaWeights(self.lm.model))
-        return partial(HFDecoder, self.lm.model)
+                return partial(LlamaDecoder, LlamaWeights(lm.model))
+        return partial(HFDecoder, lm.model)
 
     @torch.no_grad()
     def _run(

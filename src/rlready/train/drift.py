@@ -1,8 +1,8 @@
 """Drift: what a reward blind to correctness does to a policy when its leash is too long.
 
-The optimum of dense rewards is π_SFT^{1+1/β} / π_ref^{1/β}: a small β collapses entropy, and as E[r̂] = KL(π_SFT ‖ π_ref)
-≥ 0 in every state, length is paid for.  So the first step's entropy (nats per chosen token) and thinking tokens are
-kept, and a step far from them is told of.  The bounds are ours.
+The optimum of dense rewards is π_SFT^{1+1/β} / π_ref^{1/β}: a small β collapses entropy, and as E[r̂], the divergence
+of π_ref from π_SFT, is never negative, length is paid for.  So the first step's entropy (nats per chosen token) and
+thinking tokens are kept, and a step far from them is told of.  The bounds are ours.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LENGTHS = (0.6, 1.4)  # times the first step's thinking tokens
 def drift(first: Mapping[str, Any], line: Mapping[str, Any]) -> str:
     """What has drifted between the first line of the log and this one, in words; empty if nothing has."""
     found = []
-    if line["entropy"] is not None and line["entropy"] < COLLAPSE * first["entropy"]:
+    if line["entropy"] < COLLAPSE * first["entropy"]:
         found.append(f"entropy collapsed from {first['entropy']:.3f} to {line['entropy']:.3f} nats per token")
     low, high = (share * first["thinking"] for share in LENGTHS)
     if not low <= line["thinking"] <= high:

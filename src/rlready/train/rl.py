@@ -38,8 +38,8 @@ from rlready.stats import mean_figure
 from rlready.store import Run, append_line, truncate_log, write_table
 from rlready.tasks import Task, open_task
 from rlready.timing import Watch, gemm_peak, multiplied
-from rlready.train.loop import Keeper, Learner, token_count, warm
 from rlready.train.drift import WATCHED, drift
+from rlready.train.loop import Keeper, Learner, token_count, warm
 from rlready.train.loss import kl_penalty, policy_loss
 
 WARM = 0.05  # share of the steps spent warming up
@@ -90,13 +90,7 @@ def rl(config: RLConfig, out: Path) -> dict[str, Any]:
                 append_line(log, {"step": at + 1} | line)
                 progress.update(1, reward=line["reward"], thinking=line["thinking"])
                 facts["step"] = at + 1
-                facts["barren"] = 0 if line["groups_used"] else facts["barren"] + 1
-                if facts["barren"] >= config.patience:
-                    facts["stopped"] = _why_barren(line, facts["barren"])
-                if frozen:
-                    _watch(facts, line, config)
-                if facts["stopped"]:
-                    note(f"rl: stopped: {facts['stopped']}")
+                _watch(facts, line, config)
                 last = facts["step"] == config.steps or bool(facts["stopped"])
                 if facts["step"] % config.eval_every == 0 or last:
                     keeper.checkpoint(facts["step"], card)
@@ -265,13 +259,19 @@ def _frozen(config: RLConfig, run: Run) -> Frozen:
 
 
 def _watch(facts: dict[str, Any], line: dict[str, Any], config: RLConfig) -> None:
-    """Say once that the policy drifts from its first step, and stop it if asked."""
-    facts["first"] = facts["first"] or {key: line[key] for key in WATCHED}
-    if not facts["drift"] and (found := drift(facts["first"], line)):
-        facts["drift"] = f"{found} at step {facts['step']}"
-        note(f"rl: warning: {facts['drift']}; raise beta or take fewer steps")
-    if facts["drift"] and config.stop_on_drift:
-        facts["stopped"] = facts["stopped"] or facts["drift"]
+    """Stop a run that learns nothing; say once that dense rewards make the policy drift, and stop that if asked."""
+    facts["barren"] = 0 if line["groups_used"] else facts["barren"] + 1
+    if facts["barren"] >= config.patience:
+        facts["stopped"] = _why_barren(line, facts["barren"])
+    if config.algorithm == "dense" and line["entropy"] is not None:
+        facts["first"] = facts["first"] or {key: line[key] for key in WATCHED}
+        if not facts["drift"] and (found := drift(facts["first"], line)):
+            facts["drift"] = f"{found} at step {facts['step']}"
+            note(f"rl: warning: {facts['drift']}; raise beta or take fewer steps")
+        if facts["drift"] and config.stop_on_drift:
+            facts["stopped"] = facts["stopped"] or facts["drift"]
+    if facts["stopped"]:
+        note(f"rl: stopped: {facts['stopped']}")
 
 
 def _choose(problems: Sequence[Problem], config: RLConfig, at: int) -> list[Problem]:

@@ -1,0 +1,55 @@
+"""Two models behind one sampler: decoding away from a reference, without training.
+
+    log π(y|s) = (1 + w) log π_SFT(y|s) − w log π_ref(y|s) + constant,      w = 1/β
+
+The optimum of dense rewards (Li et al., arXiv 2510.02493) under a KL leash is π_SFT^{1+1/β} / π_ref^{1/β} over whole
+responses; this takes it token by token, the optimum with γ = 0.  It is the control that asks what training adds.
+Left out: a plausibility cut, which contrastive decoding (Li et al., arXiv 2210.15097) needs where models are unlike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rlready.engine.decoder import Decoder
+from rlready.errors import UserError
+from rlready.lm import LM, vocabulary_digest
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What to decode away from, and how far: ``weight`` is 1/β."""
+
+    reference: LM
+    weight: float
+
+    def check(self, lm: LM) -> None:
+        """UserError unless both models read and write the same tokens."""
+        if vocabulary_digest(lm) != vocabulary_digest(self.reference):
+            raise UserError(f"{lm.source} and {self.reference.source} have different tokenizers: no common next token")
+
+
+class ContrastDecoder:
+    """Feeds two decoders the same tokens and joins their logits."""
+
+    def __init__(self, policy: Decoder, reference: Decoder, weight: float) -> None:
+        self.policy, self.reference, self.weight = policy, reference, weight
+
+    def extend(self, ids_BM: Tensor, valid_BM: Tensor) -> Tensor:
+        logp, other = (torch.log_softmax(d.extend(ids_BM, valid_BM).float(), -1) for d in (self.policy, self.reference))
+        return logp + self.weight * (logp - other)
+
+    def branch(self, rows: Tensor, room: int) -> None:
+        for decoder in (self.policy, self.reference):
+            decoder.branch(rows, room)
+
+    def select(self, rows: Tensor) -> None:
+        for decoder in (self.policy, self.reference):
+            decoder.select(rows)
+
+    def forget(self, row: int, count: int) -> None:
+        for decoder in (self.policy, self.reference):
+            decoder.forget(row, count)
