@@ -47,10 +47,14 @@ VERBS = {
     "readiness": Verb(config.ReadinessConfig, "checkpoints"),
     "predict": Verb(config.PredictConfig, "runs"),
     "sweep": Verb(config.SweepConfig, "file", many=False),
-    "show": Verb(None, "runs", about="What is in run folders, as a table."),
+    "show": Verb(
+        None,
+        "runs",
+        about="What is in run folders, as a table; --credit SFT_RUN TEXT|SAMPLES: where dense rewards fall.",
+    ),
     "report": Verb(None, "run", many=False, about="A run folder's report: one self-contained page."),
 }
-SWITCHES = ("json", "quiet", "help", "version")
+SWITCHES = ("json", "quiet", "help", "version", "credit")
 VALUES = ("out", "config")
 AGREED = ("yes",)  # keys that may stand as --key alone
 
@@ -135,6 +139,8 @@ def _main(argv: list[str], command: str) -> int:
     if name not in VERBS:
         raise UserError(f"unknown verb {name!r}; {nearest(name, VERBS)}")
     verb, words = VERBS[name], parse(argv[1:])
+    if "credit" in words.switches and name != "show":
+        raise UserError(f"--credit is for rlready show, not {name}")
     if "help" in words.switches:
         print(_verb_help(name, verb))
         return 0
@@ -147,6 +153,8 @@ def _call(name: str, verb: Verb, words: Words, command: str) -> Any:
     from rlready import progress, store
 
     progress.SCREEN.quiet = "quiet" in words.switches
+    if "credit" in words.switches:
+        return _show_credit(words)
     if verb.config is None:
         for key in [*words.pairs, *words.values]:
             raise UserError(f"rlready {name} takes {verb.places.upper()} and no keys; got {key!r}")
@@ -174,6 +182,16 @@ def _call(name: str, verb: Verb, words: Words, command: str) -> Any:
         store.invocation.reset(token)
 
 
+def _show_credit(words: Words) -> Any:
+    from rlready.show import show_credit
+
+    if len(words.places) < 2:
+        raise UserError("rlready show --credit needs the folder of an SFT run, then texts or tables of samples")
+    filled = fill(config.CreditConfig, None, words.pairs)
+    out = Path(words.values["out"]) if "out" in words.values else None
+    return show_credit(Path(words.places[0]), words.places[1:], filled.value, out)
+
+
 def _print(result: Any, *, as_json: bool) -> None:
     from rlready.store import to_json
 
@@ -183,6 +201,8 @@ def _print(result: Any, *, as_json: bool) -> None:
         if as_json:
             print(to_json(result))
         elif isinstance(result, Mapping):
+            if "text" in result:
+                print(f"{result['text']}\n")
             print(table(result.get("table") or [[key, str(value)] for key, value in result.items()]))
             for title, rows in result.get("tables", {}).items():
                 print(f"\n{title}\n{table(rows)}")
@@ -214,7 +234,8 @@ def _verb_help(name: str, verb: Verb) -> str:
     word = (verb.places.rstrip("s").upper() + ("..." if verb.many else "")) if verb.places else ""
     usage = " ".join(filter(None, ["rlready", name, f"[{word}]" if verb.config and word else word]))
     if verb.config is None:
-        return f"{usage} [--json]\n\n{verb.summary}"
+        more = f"\n\nwith --credit:\n{help_text(config.CreditConfig)}" if name == "show" else ""
+        return f"{usage} [--json]\n\n{verb.summary}{more}"
     return f"{usage} [options] [key=value ...]\n\n{verb.summary}\n\n{help_text(verb.config)}\n\n{COMMON}"
 
 

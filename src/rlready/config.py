@@ -102,6 +102,14 @@ class RLConfig:
 
 
 @dataclass(frozen=True)
+class CreditConfig:
+    """Where dense rewards fall: tokens coloured by them."""
+
+    reference: str = option("", "checkpoint to measure against; none: against nothing; empty: found in the SFT run")
+    fraction: float = option(0.5, "share of the SFT run's samples after which the reference is taken")
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """Accuracy at every thinking budget, each budget cut from one trace."""
 

@@ -1,11 +1,16 @@
-"""``rlready show``: what run folders hold, on a terminal: a line for each run, then every run's own table."""
+"""``rlready show``: what run folders hold, on a terminal: a line for each run, then every run's own table.
+
+With ``--credit``: where the dense rewards of an SFT run fall in a text or in samples.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlready.config import CreditConfig
 from rlready.errors import UserError
 from rlready.store import RECORD, RESULT, read_json
 
@@ -35,3 +40,36 @@ def show(paths: Sequence[Path]) -> dict[str, Any]:
     if not found:
         raise UserError(f"{paths[0]}: not a run folder, {RECORD} is missing")
     return {"verb": "show", "runs": found, "table": rows, "tables": tables}
+
+
+def show_credit(run: Path, words: Sequence[str], config: CreditConfig, out: Path | None = None) -> dict[str, Any]:
+    """r̂ of every token of texts and samples, by the last checkpoint of an SFT run; see ``credit/reading.py``.
+
+    With ``out`` also as a page, ``credit.html``.  UserError for a folder that is no finished SFT run, for a reference
+    that is not there, and for what is neither a text nor a table of samples.
+    """
+    from rlready.credit import reading, reference
+    from rlready.report import credit
+
+    model = reference.last_checkpoint(run)
+    frozen = reference.load_frozen(str(model), config.reference, config.fraction)
+    readings = reading.read(frozen, words)
+    against = frozen.reference.source if frozen.reference else "nothing"
+    about = f"Reward of a token: log-probability by {model} less that by {against}, in nats."
+    rows = [["response", "sum of r̂ (nats)", "tokens", "least", "at"]]
+    for r in readings:
+        at = int(r.dense.argmin())
+        rows.append([r.name, f"{r.total:+.2f}", str(len(r.pieces)), f"{r.dense[at]:+.2f}", repr(r.pieces[at])])
+    result: dict[str, Any] = {
+        "verb": "show",
+        "about": about,
+        "responses": [
+            {"name": r.name, "prompt": r.prompt, "pieces": r.pieces, "dense": r.dense.tolist(), "sum": r.total}
+            for r in readings
+        ],
+        "text": credit.terminal(readings, colour=sys.stdout.isatty()),
+        "table": rows,
+    }
+    if out:
+        result["page"] = str(credit.write_page(readings, about, out))
+    return result

@@ -1,0 +1,108 @@
+"""The planted-error probe: does dense credit fall where the error is?
+
+In a right solution one number is changed; the copy and the original are scored with the two checkpoints.  Li et al.
+(arXiv 2510.02493) show one such pair in their figure 1; here the figure is a number, over many solutions:
+
+    auc      how often another token of the copy has more r̂ than the planted one (ties half)
+    top      how often the planted one has the least r̂ of all
+    ranked   how often Σr̂ of the original is above that of the copy
+
+beside the same for log π_SFT alone, which says what the reference is worth.  Ours: the number is drawn evenly among
+those of the solution, and the one in its place among the other numbers that solutions contain.  What follows the
+planted number is left as it was, so it may contradict it and lose credit too.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlready.batch import Example
+from rlready.credit.reference import Frozen
+from rlready.encode import encode
+from rlready.errors import UserError
+from rlready.records import Figure, Row
+from rlready.stats import mean_figure
+
+NUMBER = re.compile(r"\d+")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the probe found, intervals over solutions; ``place`` holds the planted token of every copy."""
+
+    auc: Figure
+    top: Figure
+    ranked: Figure
+    auc_sft: Figure
+    ranked_sft: Figure
+    copies: list[Row]
+    place: list[int]
+
+
+def planted_error(frozen: Frozen, rows: Sequence[Row], *, seed: int = 0, micro_tokens: int = 16384) -> Probe:
+    """Plant an error in each of the right solutions and look for it; UserError if no solution holds a number.
+
+    Rows without a number, or whose copy reads as the same tokens, are left out.
+    """
+    texts = [_text(row) for row in rows]
+    pool = sorted({n for text in texts for n in NUMBER.findall(text)})
+    pairs = [(row, plant(row, pool, random.Random(f"plant:{seed}:{row.id}"))) for row in rows]
+    kept = [(row, copy) for row, copy in pairs if copy is not None]
+    if not kept:
+        raise UserError("no solution has a number that could be changed, so there is nothing to probe")
+    right = encode(frozen.sft, [row for row, _ in kept], "the solutions")
+    wrong = encode(frozen.sft, [copy for _, copy in kept], "the solutions")
+    places = [_first_difference(a, b) for a, b in zip(right, wrong, strict=True)]
+    dense, sft = frozen.score([*right, *wrong], micro_tokens=micro_tokens)
+    n = len(kept)
+
+    def figures(scores: Sequence[NDArray[np.float32]]) -> tuple[Figure, Figure, Figure]:
+        found = [_standing(copy, place) for copy, place in zip(scores[n:], places, strict=True)]
+        sums = np.array([s.sum(dtype=np.float64) for s in scores])
+        ranked = (sums[:n] > sums[n:]).astype(np.float64)
+        values = ([auc for auc, _ in found], [float(top) for _, top in found], ranked)
+        auc, top, above = (mean_figure(v, bounds=(0.0, 1.0), varies="solutions") for v in values)
+        return auc, top, above
+
+    auc, top, ranked = figures(dense)
+    auc_sft, _, ranked_sft = figures(sft)
+    return Probe(auc, top, ranked, auc_sft, ranked_sft, [copy for _, copy in kept], places)
+
+
+def plant(row: Row, pool: Sequence[str], rng: random.Random) -> Row | None:
+    """The row with one number of its thought (of its response, if it has none) replaced by another of the pool."""
+    text = _text(row)
+    numbers = list(NUMBER.finditer(text))
+    if not numbers:
+        return None
+    chosen = rng.choice(numbers)
+    others = [n for n in pool if n != chosen[0]]
+    if not others:
+        return None
+    changed = text[: chosen.start()] + rng.choice(others) + text[chosen.end() :]
+    return replace(row, response=changed) if row.thinking is None else replace(row, thinking=changed)
+
+
+def _text(row: Row) -> str:
+    return row.response if row.thinking is None else row.thinking
+
+
+def _first_difference(right: Example, wrong: Example) -> int:
+    """The first token of the planted number: the first response token in which the two differ."""
+    pairs = zip(right.response_ids, wrong.response_ids, strict=False)
+    return next(i for i, (a, b) in enumerate(pairs) if a != b)
+
+
+def _standing(score: NDArray[np.float32], place: int) -> tuple[float, bool]:
+    """(share of the other tokens above this one, whether none is below it)."""
+    others = np.delete(score, place)
+    if not len(others):
+        return 0.5, True
+    above = (others > score[place]).mean() + 0.5 * (others == score[place]).mean()
+    return float(above), bool((others >= score[place]).all())

@@ -1,0 +1,115 @@
+"""Responses read token by token with their dense rewards: what ``rlready show --credit`` shows.
+
+Taken are texts (``PROMPT<think>RESPONSE``) and tables with a column ``prompt`` and either ``tokens`` and ``mask``, as
+run folders keep their samples, or ``pieces``, as their examples, or ``response`` and, if there is one, ``thinking``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlready.batch import Example, supervised
+from rlready.credit.reference import Frozen
+from rlready.disk import read_table
+from rlready.errors import UserError
+from rlready.lm import LM, OPEN
+from rlready.records import Row
+from rlready.steplog import read_log
+
+SHOWN = 20  # responses of a table
+TABLES = (".parquet", ".jsonl")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One response; ``pieces`` (T,) are what its tokens add to the text, ``dense`` (T,) their r̂ in nats."""
+
+    name: str
+    prompt: str
+    pieces: Sequence[str]
+    dense: NDArray[np.float32]
+
+    @property
+    def total(self) -> float:
+        return float(self.dense.sum(dtype=np.float64))
+
+
+def read(frozen: Frozen, words: Sequence[str], *, micro_tokens: int = 16384) -> list[Reading]:
+    """Every word a table of samples or a text; UserError for what is neither."""
+    found: list[tuple[str, str, Example]] = []
+    for word in words:
+        path = Path(word)
+        if path.suffix in TABLES:
+            found += _table(frozen.sft, path)
+        else:
+            found.append(_text(frozen.sft, path.read_text(encoding="utf-8") if _is_file(path) else word))
+    dense, _ = frozen.score([e for _, _, e in found], micro_tokens=micro_tokens)
+    return [
+        Reading(name, prompt, frozen.sft.pieces(list(e.response_ids)), r)
+        for (name, prompt, e), r in zip(found, dense, strict=True)
+    ]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a text too long, or with a character that no file name has
+        return False
+
+
+def _text(lm: LM, text: str) -> tuple[str, str, Example]:
+    prompt, opened, response = text.partition(OPEN)
+    if not opened or not response.strip():
+        raise UserError(f"{text[:60]!r}: neither a table of samples nor a text of the form PROMPT{OPEN}RESPONSE")
+    return "text", prompt, _example(lm, lm.prompt_ids(prompt.strip(), think=True), lm.encode(response), "text")
+
+
+def _table(lm: LM, path: Path) -> list[tuple[str, str, Example]]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    rows = read_table(path) if path.suffix == ".parquet" else read_log(path)
+    if not rows:
+        raise UserError(f"{path}: there are no samples")
+    return [_row(lm, row, f"{path} row {i + 1}") for i, row in enumerate(rows[:SHOWN])]
+
+
+def _row(lm: LM, row: Mapping[str, Any], where: str) -> tuple[str, str, Example]:
+    """A row of a table; its tokens as they are, or else its text."""
+    name = str(row.get("problem_id") or row.get("id") or where)
+    prompt = row.get("prompt")
+    if not isinstance(prompt, str):
+        raise UserError(f"{where}: has no column prompt, without which a response cannot be scored")
+    if row.get("tokens") is not None:
+        ids, mask = [int(t) for t in row["tokens"]], row.get("mask")
+        think = row.get("cap") is not None
+        return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), ids, where, mask)
+    if row.get("pieces") is not None:
+        text = "".join(str(piece) for piece, _ in row["pieces"])
+        think = row.get("budget") is not None
+        return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), lm.encode(text), where)
+    if not isinstance(row.get("response"), str):
+        raise UserError(f"{where}: has none of the columns tokens, pieces and response")
+    worked = Row(name, prompt, row["response"], row.get("thinking"))
+    think = worked.thinking is not None
+    return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), lm.response_ids(worked, think=think), where)
+
+
+def _example(lm: LM, prompt: Sequence[int], ids: Sequence[int], where: str, mask: Any = None) -> Example:
+    if not ids:
+        raise UserError(f"{where}: the response is empty")
+    if max(ids) >= len(lm.tokenizer) or min(ids) < 0:
+        raise UserError(f"{where}: token {max(ids)} is none of this model's {len(lm.tokenizer)}")
+    if len(prompt) + len(ids) > lm.context:
+        raise UserError(f"{where}: longer than the context of {lm.context} tokens")
+    made = supervised(prompt, ids)
+    if mask is None:
+        return made
+    if len(mask) != len(ids):
+        raise UserError(f"{where}: {len(ids)} tokens but {len(mask)} of mask")
+    return Example(prompt, ids, np.asarray(mask, dtype=np.uint8), made.advantage, made.weight)
