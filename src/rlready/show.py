@@ -50,6 +50,7 @@ def show_credit(run: Path, words: Sequence[str], config: CreditConfig, out: Path
     """
     from rlready.credit import reading, reference
     from rlready.report import credit
+    from rlready.report.plots import visible
 
     model = reference.last_checkpoint(run)
     frozen = reference.load_frozen(str(model), config.reference, config.fraction)
@@ -59,7 +60,7 @@ def show_credit(run: Path, words: Sequence[str], config: CreditConfig, out: Path
     rows = [["response", "sum of r̂ (nats)", "tokens", "least", "at"]]
     for r in readings:
         at = int(r.dense.argmin())
-        rows.append([r.name, f"{r.total:+.2f}", str(len(r.pieces)), f"{r.dense[at]:+.2f}", repr(r.pieces[at])])
+        rows.append([visible(r.name), f"{r.total:+.2f}", str(len(r.pieces)), f"{r.dense[at]:+.2f}", repr(r.pieces[at])])
     result: dict[str, Any] = {
         "verb": "show",
         "about": about,

@@ -1,0 +1,562 @@
+"""Dense credit: its identities, its optimum, what it refuses, and where it falls."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rlready.batch import supervised
+from rlready.cli import main
+from rlready.config import RLConfig, SFTConfig
+from rlready.credit import dense
+from rlready.credit.assign import dense_credit
+from rlready.credit.probe import NUMBER, plant, planted_error
+from rlready.credit.reading import Reading
+from rlready.credit.reference import Frozen, find_reference, load_frozen
+from rlready.engine.budget import Budget
+from rlready.engine.contrast import Contrast
+from rlready.engine.protocol import forcing_for, requests_for
+from rlready.engine.torch import TorchEngine
+from rlready.errors import UserError
+from rlready.lm import LM, save
+from rlready.logprob import frozen_logprobs, token_logprobs
+from rlready.pretrain import PretrainConfig, build_model
+from rlready.records import Group, Problem, Row, Sample
+from rlready.report.credit import level, page, terminal
+from rlready.store import read_json, read_log, write_json
+from rlready.tasks import open_task
+from rlready.tasks.vocabulary import build_tokenizer
+from rlready.train.drift import drift
+from rlready.train.loss import policy_loss
+from rlready.train.rl import rl
+from rlready.train.sft import reference_steps, sft
+from tiny import full_logits, tiny_lm
+
+CAP = 12
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def world(seed: int) -> LM:
+    torch.manual_seed(seed)
+    tokenizer = build_tokenizer()
+    return LM(
+        build_model(PretrainConfig(hidden=32, layers=1, heads=2, ffn=32), len(tokenizer)).eval(),
+        tokenizer,
+        f"tiny {seed}",
+    )
+
+
+def drawn(lm: LM, groups: int = 3, size: int = 4, seed: int = 0) -> list[Group]:
+    """Groups of random responses, some tokens forced, with the model's log-probabilities of the others."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for g in range(groups):
+        prompt = [1, *rng.integers(6, 40, 5).tolist()]
+        samples = []
+        for i in range(size):
+            tokens = rng.integers(6, 40, rng.integers(3, CAP)).astype(np.int32)
+            mask = (rng.random(len(tokens)) > 0.2).astype(np.uint8)
+            mask[-1] = 1
+            row = replace(supervised(prompt, tokens.tolist()), mask=mask)
+            logp = frozen_logprobs(lm.model, [row], micro_tokens=1000)[0]
+            right = bool(rng.random() < 0.5)
+            samples.append(Sample(f"p{g}", i, tokens, mask, logp, 3, 1, correct=right, reward=float(right)))
+        made.append(Group(Problem(f"p{g}", "", ""), prompt, samples))
+    return made
+
+
+# --- identities -------------------------------------------------------------------------------------------------
+
+
+def test_telescoping_and_shaping() -> None:
+    """With Q = logits, V = logsumexp: Σ[Q − V(s')] − V(s_0) = Σ log π, and log π = r + V(s') − V(s) token by token."""
+    lm = world(0)
+    prompt, response = [1, 7, 9, 12], [8, 30, 11, 22, 3]
+    logp = frozen_logprobs(lm.model, [supervised(prompt, response)], micro_tokens=100)[0]
+    logits = full_logits(lm.model, [prompt + response[:t] for t in range(len(response))]).double()
+    q = logits[range(len(response)), response].numpy()
+    v = np.append(logits.logsumexp(-1).numpy(), 0.0)  # nothing is worth anything after the end
+    reward = q - v[1:]
+    assert reward.sum() - v[0] == pytest.approx(float(logp.sum()), abs=1e-4)
+    np.testing.assert_allclose(reward + v[1:] - v[:-1], logp, atol=1e-4)
+    assert np.abs(reward - logp).max() > 0.1  # the two are not the same reward
+
+
+def test_potential_shaping_moves_returns_by_the_potential_alone() -> None:
+    rng = np.random.default_rng(0)
+    reward, potential = rng.normal(size=(4, 6)), rng.normal(size=(4, 7))
+    potential[:, -1] = 0
+    for gamma in (1.0, 0.95, 0.0):
+        shaped = reward + gamma * potential[:, 1:] - potential[:, :-1]
+        moved = dense.returns_of(shaped, gamma) - dense.returns_of(reward, gamma)
+        np.testing.assert_allclose(moved, -potential[:, :-1], atol=1e-12)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.95, 1.0])
+def test_returns_are_what_the_formula_says(gamma: float) -> None:
+    reward = np.random.default_rng(1).normal(size=(3, 5))
+    brute = [[sum(gamma ** (k - t) * row[k] for k in range(t, 5)) for t in range(5)] for row in reward]
+    np.testing.assert_allclose(dense.returns_of(reward, gamma), brute, atol=1e-12)
+    whole = dense.returns_of(reward, gamma, path=True)
+    np.testing.assert_allclose(whole, np.repeat(np.array(brute)[:, :1], 5, 1), atol=1e-12)
+    if gamma == 0:
+        np.testing.assert_array_equal(dense.returns_of(reward, 0.0), reward)
+
+
+def test_scaling_clipping_spreading_and_mixing() -> None:
+    rng = np.random.default_rng(2)
+    mask = rng.random((6, 9)) > 0.3
+    reward = np.where(mask, rng.normal(0.7, 3, (6, 9)), 0.0)
+    scaled, scale = dense.scaled(reward, mask, "std")
+    assert scaled[mask].std() == pytest.approx(1)
+    np.testing.assert_allclose(scaled * scale, reward)
+    standard, _ = dense.scaled(reward, mask, "zscore")
+    assert standard[mask].mean() == pytest.approx(0, abs=1e-12)
+    assert not standard[~mask].any()
+    clipped, _ = dense.scaled(reward, mask, "std", 0.5)
+    assert np.abs(clipped).max() == 0.5
+    np.testing.assert_array_equal(dense.scaled(reward, mask, "none")[0], reward)
+    even = dense.spread(reward, mask)
+    np.testing.assert_allclose(even.sum(1), reward.sum(1))
+    assert all(len(set(np.round(row[m], 9))) <= 1 for row, m in zip(even, mask, strict=True))
+    outcome = np.array([1.0, -1, 0, 0, 1, -1])
+    half = dense.mixed(reward, outcome, mask, 0.5)
+    rms = np.sqrt((reward[mask] ** 2).mean()), np.sqrt((np.broadcast_to(outcome[:, None], (6, 9))[mask] ** 2).mean())
+    expected = 0.5 * reward / rms[0] + 0.5 * np.where(mask, outcome[:, None], 0) / rms[1]
+    np.testing.assert_allclose(half, expected)
+    assert dense.mixed(reward, outcome, mask, 1.0) is reward
+
+
+def test_the_baseline_is_the_group_at_that_position() -> None:
+    """By hand: forced and ended responses do not count, groups do not mix, a token alone has no advantage."""
+    value = np.array([[1.0, 2, 3], [5, 4, 0], [10, 0, 0], [20, 6, 0]])
+    mask = np.array([[1, 1, 1], [1, 0, 0], [1, 0, 0], [1, 1, 0]], dtype=bool)
+    expected = [[-2, 0, 0], [2, 0, 0], [-5, 0, 0], [5, 0, 0]]
+    np.testing.assert_allclose(dense.against_group(value, mask, [2, 2]), expected)
+
+
+def test_the_optimum_is_the_closed_form() -> None:
+    """On all texts of at most 4 letters: our returns and our loss lead to π_SFT^{1+1/β} / π_ref^{1/β}."""
+    letters, longest, beta, end = 3, 4, 0.5, 2
+    texts = [
+        y
+        for n in range(1, longest + 1)
+        for y in product(range(letters), repeat=n)
+        if end not in y[:-1] and (y[-1] == end or n == longest)
+    ]
+    states = {s: i for i, s in enumerate(sorted({y[:t] for y in texts for t in range(len(y))}))}
+    at = np.zeros((len(texts), longest), dtype=int)
+    token, mask = np.zeros_like(at), np.zeros(at.shape, dtype=bool)
+    for i, y in enumerate(texts):
+        for t, letter in enumerate(y):
+            at[i, t], token[i, t], mask[i, t] = states[y[:t]], letter, True
+    rng = np.random.default_rng(0)
+
+    def logprobs(logits: torch.Tensor) -> torch.Tensor:
+        return torch.log_softmax(logits, -1)[at, token] * torch.tensor(mask)
+
+    sft_logits = torch.tensor(rng.normal(size=(len(states), letters)))
+    sft, ref = (logprobs(x).numpy() for x in (sft_logits, torch.tensor(rng.normal(size=sft_logits.shape))))
+    best = np.exp((1 + 1 / beta) * sft.sum(1) - ref.sum(1) / beta)
+    best /= best.sum()
+    logits = sft_logits.clone().requires_grad_()
+    optimizer = torch.optim.Adam([logits], lr=0.05)
+    for _ in range(400):
+        logp = logprobs(logits)
+        now = logp.detach().numpy()
+        reward, _ = dense.scaled(sft - ref, mask, "none")
+        returns = dense.returns_of(reward - beta * (now - sft), 1.0)
+        chance = np.repeat(np.exp(now.sum(1))[:, None], longest, 1)  # all texts, each weighed as if it were drawn
+        loss, _ = policy_loss(logp[mask], torch.tensor(returns[mask]), torch.tensor(chance[mask]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    found = np.exp(logprobs(logits).detach().numpy().sum(1))
+    assert np.abs(np.exp(sft.sum(1)) - best).max() > 0.1  # there was a way to go
+    np.testing.assert_allclose(found, best, atol=2e-3)
+
+
+# --- from groups to examples ------------------------------------------------------------------------------------
+
+
+def test_frozen_log_probs_are_those_of_the_one_path() -> None:
+    """Row by row and all at once, forced tokens 0, no gradient."""
+    lm = world(1)
+    rows = [replace(supervised(g.prompt_ids, s.tokens.tolist()), mask=s.mask) for g in drawn(lm) for s in g.samples]
+    together = frozen_logprobs(lm.model, rows, micro_tokens=60, temperature=0.7)
+    for row, found in zip(rows, together, strict=True):
+        with torch.no_grad():
+            alone, _ = token_logprobs(lm.model, [row], 0.7)
+        np.testing.assert_allclose(found[row.mask > 0], alone.numpy(), atol=1e-5)
+        assert not found[row.mask == 0].any()
+    assert all(p.grad is None for p in lm.model.parameters())
+
+
+def test_dense_credit_by_hand() -> None:
+    """Advantages are the formula's, forced tokens carry none, the weight is constant, the facts are right."""
+    lm, pair = world(0), Frozen(world(2), world(3))
+    groups = drawn(lm)
+    shape = dense.Shape(scaling="none", beta=0.3, gamma=0.95)
+    credited = dense_credit(groups, pair, shape, cap=CAP, micro_tokens=200)
+    assert credited.used == 3
+    rows = credited.examples
+    r_hat, sft = pair.score(rows, micro_tokens=10**6)
+    for g in range(3):
+        some = slice(4 * g, 4 * g + 4)
+        reward = [(r - 0.3 * (e.old - s)) * e.mask for r, s, e in zip(r_hat[some], sft[some], rows[some], strict=True)]
+        to_go = [[sum(0.95 ** (k - t) * r[k] for k in range(t, len(r))) for t in range(len(r))] for r in reward]
+        for e, back in zip(rows[some], to_go, strict=True):
+            for t in range(len(back)):
+                peers = [b[t] for b, o in zip(to_go, rows[some], strict=True) if t < len(b) and o.mask[t]]
+                expected = back[t] - np.mean(peers) if e.mask[t] else 0.0
+                assert e.advantage[t] == pytest.approx(expected, abs=1e-4)
+            assert e.weight[0] == pytest.approx(1 / (12 * CAP))
+    chosen = np.concatenate([r[e.mask > 0] for r, e in zip(r_hat, rows, strict=True)])
+    assert credited.facts["dense_sum"] == pytest.approx(chosen.sum() / 12, abs=1e-4)
+    assert credited.facts["kl"] == pytest.approx(
+        np.concatenate([(e.old - s)[e.mask > 0] for e, s in zip(rows, sft, strict=True)]).mean(), abs=1e-5
+    )
+
+
+def test_no_reward_is_no_signal() -> None:
+    """Two equal models give no example at all, as flat groups do elsewhere; the verifier's share still counts."""
+    lm = world(0)
+    groups = drawn(lm)
+    same = Frozen(lm, lm)
+    assert dense_credit(groups, same, dense.Shape(beta=0.0), cap=CAP, micro_tokens=200).used == 0
+    half = dense_credit(groups, same, dense.Shape(beta=0.0, mix=0.5), cap=CAP, micro_tokens=200)
+    assert half.used == sum(0 < sum(bool(s.correct) for s in g.samples) < 4 for g in groups) > 0
+
+
+def test_without_a_reference_the_reward_is_the_likelihood() -> None:
+    lm = world(0)
+    rows = [supervised([1, 7, 8], [9, 10, 11])]
+    reward, sft = Frozen(lm, None).score(rows, micro_tokens=100)
+    np.testing.assert_array_equal(reward[0], sft[0])
+
+
+# --- decoding -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_contrast_draws_from_the_joint_policy(fast: bool) -> None:
+    """Log-probabilities are those of π^{1+w}/π_ref^w; w = 0 draws what the model alone draws."""
+    lm, other = tiny_lm(seed=0), tiny_lm(seed=1)
+    problems = [Problem(f"p{i}", "a + b" + "c" * i, "") for i in range(3)]
+    forcing = forcing_for(lm)
+    requests = requests_for(lm, problems, 2, Budget(10, 6))
+
+    def draw(contrast: Contrast | None) -> list[Sample]:
+        engine = TorchEngine(lm, forcing, fast=fast, contrast=contrast)
+        return engine.sample(requests, temperature=1.0, seed=0)
+
+    plain, none = draw(None), draw(Contrast(other, 0.0))
+    assert all(np.array_equal(a.tokens, b.tokens) for a, b in zip(plain, none, strict=True))
+    away = draw(Contrast(other, 0.7))
+    assert any(not np.array_equal(a.tokens, b.tokens) for a, b in zip(plain, away, strict=True))
+    for request, sample in zip(requests, away, strict=True):
+        ids = sample.tokens.tolist()
+        prefixes = [[*request.prompt_ids, *ids[:t]] for t in range(len(ids))]
+        a, b = (torch.log_softmax(full_logits(m.model, prefixes), -1) for m in (lm, other))
+        joint = torch.log_softmax(1.7 * a - 0.7 * b, -1)[range(len(ids)), ids].numpy()
+        np.testing.assert_allclose(sample.logprobs[sample.mask > 0], joint[sample.mask > 0], atol=1e-4)
+
+
+def test_contrast_needs_one_tokenizer() -> None:
+    lm = tiny_lm()
+    forcing = forcing_for(lm)
+    with pytest.raises(UserError, match="different tokenizers"):
+        TorchEngine(lm, forcing, contrast=Contrast(world(0), 1.0))
+
+
+# --- the runs -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished SFT run of a tiny model, its references at a quarter, a half and three quarters of the samples."""
+    root = tmp_path_factory.mktemp("dense")
+    save(world(0), _made(root / "base"), "")
+    config = SFTConfig(
+        model=str(root / "base"),
+        rows="dagmath?ops=2&split=all&n=64&seed=1",
+        heldout="dagmath?ops=2&split=all&n=8&seed=2",
+        epochs=1,
+        batch_tokens=300,
+        lr=1e-2,
+        save_every=1,
+        references=(0.25, 0.5, 0.75),
+    )
+    sft(config, root / "sft")
+    return root / "sft"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def run(tuned: Path, tmp_path: Path) -> Path:
+    """A copy that may be spoilt."""
+    return Path(shutil.copytree(tuned, tmp_path / "sft"))
+
+
+def last(run: Path) -> str:
+    return read_json(run / "result.json")["checkpoints"][-1]["path"].replace(
+        str(Path(read_json(run / "result.json")["checkpoints"][-1]["path"]).parents[1]), str(run)
+    )
+
+
+def rl_config(run: Path, **changes: Any) -> RLConfig:
+    source = "dagmath?ops=2&split=all&n=12&seed=3"
+    small: dict[str, Any] = {"steps": 3, "prompts": 3, "group": 4, "budget": 8, "answer_cap": 3, "eval_every": 3}
+    small |= {"eval_samples": 2, "lr": 1e-2, "problems": source, "heldout": source, "algorithm": "dense"}
+    return RLConfig(model=last(run), **(small | changes))
+
+
+def test_sft_keeps_its_references(tuned: Path) -> None:
+    """The checkpoints say their share of the samples, and the nearest to a fraction is found."""
+    result = read_json(tuned / "result.json")
+    shares = [c["samples"] for c in result["checkpoints"]]
+    assert len(shares) == 4
+    np.testing.assert_allclose(shares, [0.25, 0.5, 0.75, 1.0], atol=1 / result["steps"])
+    for fraction, checkpoint in zip((0.25, 0.5, 0.75), result["checkpoints"], strict=False):
+        assert find_reference(last(tuned), fraction).name == checkpoint["name"]
+    with pytest.raises(UserError, match=r"no checkpoint was kept after 0\.1"):
+        find_reference(last(tuned), 0.02)
+
+
+def test_reference_steps() -> None:
+    """The step nearest to the share; none where a checkpoint is kept at most a step away, or at the end."""
+    shares = np.linspace(0.1, 1, 10)
+    assert reference_steps(shares, {10}, (0.5, 0.26)) == {5, 3}
+    assert reference_steps(shares, {4, 10}, (0.5,)) == set()
+    assert reference_steps(shares, {10}, (0.9, 0.99)) == {9}
+    with pytest.raises(UserError, match="between 0 and 1"):
+        reference_steps(shares, {10}, (1.0,))
+
+
+ARMS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "two updates": {"updates": 2},
+    "path": {"returns": "path"},
+    "even": {"returns": "even"},
+    "a token": {"gamma": 0.0},
+    "no baseline": {"reference": "none"},
+    "early": {"fraction": 0.25},
+    "clipped": {"reward_clip": 1.0, "scaling": "zscore"},
+    "mixed": {"mix": 0.5},
+}
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_every_control_is_a_configuration(tuned: Path, tmp_path: Path, arm: str) -> None:
+    """Each takes steps with a gradient and logs how its rewards were made."""
+    rl(rl_config(tuned, steps=1, **ARMS[arm]), tmp_path / "rl")
+    (line,) = [x for x in read_log(tmp_path / "rl" / "log.jsonl") if "reward" in x]
+    assert line["grad_norm"] > 0
+    assert line["dense_scale"] > 0
+    assert abs(line["kl"]) < 1e-4  # the first step is the SFT model's own
+
+
+def test_dense_resumed_equals_unbroken(tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rlready.train import loop
+
+    whole = rl(rl_config(tuned), tmp_path / "whole")
+    real, calls = loop.Learner.step, [0]
+
+    def stop(self: loop.Learner, *args: Any, **kwargs: Any) -> loop.Step:
+        calls[0] += 1
+        if calls[0] == 3:
+            raise KeyboardInterrupt
+        return real(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "STATE_SECONDS", 0.0)
+        patch.setattr(loop.Learner, "step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            rl(rl_config(tuned), tmp_path / "broken")
+    assert rl(rl_config(tuned), tmp_path / "broken")["evaluations"] == whole["evaluations"]
+
+
+def test_drift_is_said_and_stops_if_asked(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = {"entropy": 0.4, "thinking": 40.0}
+    assert drift(first, {"entropy": 0.3, "thinking": 45.0}) == ""
+    assert "entropy collapsed from 0.400 to 0.050" in drift(first, {"entropy": 0.05, "thinking": 45.0})
+    assert "thinking went from 40.0 to 60.0" in drift(first, {"entropy": 0.3, "thinking": 60.0})
+    wild: dict[str, Any] = {"beta": 0.0, "lr": 0.3, "steps": 8, "eval_every": 8}
+    loose = rl(rl_config(tuned, **wild), tmp_path / "loose")
+    said = capsys.readouterr().err
+    assert "beta=0 has no leash" in said
+    assert f"warning: {loose['drift']}" in said
+    assert loose["drift"]
+    assert loose["steps"] == 8
+    assert "Warning" in loose["verdict"]
+    strict = rl(rl_config(tuned, **wild, stop_on_drift=True), tmp_path / "strict")
+    assert strict["stopped"] == strict["drift"] == loose["drift"]
+    assert strict["steps"] < 8
+    assert "beta=0" not in capsys.readouterr().err
+
+
+def test_bad_pairs_are_refused(run: Path, tmp_path: Path) -> None:
+    """Each in a line that says how to mend it; what can be forced is."""
+    model, half = last(run), find_reference(last(run), 0.5)
+    with pytest.raises(UserError, match="equals"):
+        load_frozen(model, model, 0.5)
+    with pytest.raises(UserError, match="comes after"):
+        load_frozen(str(half), model, 0.5)
+    stranger = save_other(world(7), tmp_path / "other" / "step-1")
+    with pytest.raises(UserError, match="different runs"):
+        load_frozen(model, stranger, 0.5)
+    assert load_frozen(model, stranger, 0.5, force=True).reference is not None
+    foreign = save_other(tiny_lm(), run / "checkpoints" / "foreign")
+    with pytest.raises(UserError, match="different tokenizers"):
+        load_frozen(model, foreign, 0.5)
+    with pytest.raises(UserError, match="too few tokens"):
+        load_frozen(model, foreign, 0.5, force=True)
+    with pytest.raises(UserError, match=r"not a checkpoint of a finished run.*reference=PATH"):
+        load_frozen(stranger, "", 0.5)
+    shutil.rmtree(half)
+    with pytest.raises(UserError, match=r"was deleted.*left: 0\.2"):
+        load_frozen(model, "", 0.5)
+    result = read_json(run / "result.json")
+    for checkpoint in result["checkpoints"]:
+        del checkpoint["samples"]
+    write_json(run / "result.json", result)
+    with pytest.raises(UserError, match="does not say after how many samples"):
+        load_frozen(model, "", 0.5)
+
+
+def save_other(lm: LM, folder: Path) -> str:
+    save(lm, _made(folder), "")
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gamma": 1.5}, "gamma must lie"),
+        ({"mix": -0.1}, "mix must lie"),
+        ({"beta": -1.0}, "beta must not be negative"),
+        ({"kl": 0.1}, "use beta"),
+    ],
+)
+def test_bad_settings_are_one_line(tuned: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        rl(rl_config(tuned, **changes), tmp_path / "rl")
+
+
+# --- where it falls -----------------------------------------------------------------------------------------------
+
+
+def test_one_number_is_planted() -> None:
+    rows = open_task("dagmath?ops=3&split=all&n=20&seed=1").rows()
+    pool = [str(n) for n in range(23)]
+    for row in rows:
+        copy = plant(row, pool, random.Random(row.id))
+        assert copy is not None
+        assert copy.thinking is not None
+        assert row.thinking is not None
+        before, after = NUMBER.findall(row.thinking), NUMBER.findall(copy.thinking)
+        assert sum(a != b for a, b in zip(before, after, strict=True)) == 1
+        assert NUMBER.sub("#", row.thinking) == NUMBER.sub("#", copy.thinking)
+        assert copy.response == row.response
+    assert plant(Row("x", "?", "no figures"), pool, random.Random(0)) is None
+
+
+def test_the_probe_finds_what_the_credit_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credit that punishes wrong numbers scores 1, its opposite 0, none at all 0.5."""
+    lm = world(0)
+    rows = open_task("dagmath?ops=3&split=all&n=12&seed=1").rows()
+    sign = 1.0
+
+    def score(self: Frozen, examples: Any, **_: Any) -> tuple[Any, Any]:
+        n = len(examples) // 2
+        found = [np.zeros(len(e.response_ids), dtype=np.float32) for e in examples]
+        for i in range(n):
+            ids = zip(examples[i].response_ids, examples[n + i].response_ids, strict=True)
+            (place,) = [t for t, (a, b) in enumerate(ids) if a != b]
+            found[n + i][place] = -sign
+        return found, [f + 1 for f in found]
+
+    monkeypatch.setattr(Frozen, "score", score)
+    probe = planted_error(Frozen(lm, None), rows)
+    assert (probe.auc.value, probe.top.value, probe.ranked.value) == (1, 1, 1)
+    assert probe.auc.n == 12
+    assert probe.auc.varies == "solutions"
+    sign = -1.0
+    probe = planted_error(Frozen(lm, None), rows)
+    assert (probe.auc.value, probe.top.value, probe.ranked.value) == (0, 0, 0)
+    sign = 0.0
+    assert planted_error(Frozen(lm, None), rows).auc.value == 0.5
+
+
+HOSTILE = ["<script>alert(1)</script>", "\x1b[31m", "\u202e", '"', "&", "9"]
+
+
+def test_model_text_is_escaped_wherever_it_is_shown() -> None:
+    reading = Reading("<b>", "<i>\x1b]0;x\x07", HOSTILE, np.array([-3, 2, 0.1, 0, 1, -1], dtype=np.float32))
+    html = page([reading], "<about>")
+    assert "<script" not in html
+    assert "<b>" not in html
+    assert "<i>" not in html
+    assert "\x1b" not in html
+    assert "\u202e" not in html
+    assert "&lt;script&gt;" in html
+    plain = terminal([reading], colour=False)
+    assert "\x1b" not in plain
+    assert "[-3.0]" in plain
+    coloured = terminal([reading], colour=True)
+    assert "\x1b[31m" not in coloured
+    assert "\x1b]" not in coloured
+    assert "\x1b[30;48;5;" in coloured
+    assert [level(v, 3.0) for v in (-9, -3, 0.1, 1.5, 3)] == [-4, -4, 0, 2, 4]
+    assert level(1.0, 0.0) == 0
+
+
+def test_show_credit_reads_texts_and_samples(
+    tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Samples of an RL run, worked rows and a text, each with the sum of its rewards; the page stands alone."""
+    rl(rl_config(tuned, steps=1), tmp_path / "rl")
+    samples = str(tmp_path / "rl" / "samples" / "step-00001.parquet")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"id": "r1", "prompt": "a: 5 ? a", "thinking": "a: 5", "response": "a: 5"}))
+    text = "a: 5 ? a<think>\na: 5\n</think>\na: 5<eos>"
+    capsys.readouterr()
+    assert main(["show", "--credit", str(tuned), samples, str(rows), text, "--json", "--out", str(tmp_path / "o")]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [len(r["pieces"]) == len(r["dense"]) for r in shown["responses"]] == [True] * 14
+    assert all(r["sum"] == pytest.approx(sum(r["dense"]), abs=1e-4) for r in shown["responses"])
+    one, other = shown["responses"][-2:]
+    assert one["sum"] == pytest.approx(other["sum"], abs=0.2)  # the same response, its end of sequence apart
+    assert "http" not in Path(shown["page"]).read_text()
+    assert main(["show", "--credit", str(tuned), text]) == 0
+    assert "sum " in capsys.readouterr().out
+    for words, message in (
+        ([str(tuned)], "needs the folder"),
+        ([str(tuned), "no thought here"], "PROMPT<think>RESPONSE"),
+        ([str(tuned), str(tmp_path / "none.parquet")], "no such file"),
+        ([str(tmp_path / "rl"), text], "not the folder of a finished run of rlready sft"),
+        ([str(tuned), text, "fraction=0.02"], "no checkpoint was kept"),
+    ):
+        assert main(["show", "--credit", *words]) == 2
+        assert message in capsys.readouterr().err
