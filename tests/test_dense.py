@@ -30,17 +30,18 @@ from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
 from rlready.lm import LM, save
 from rlready.logprob import frozen_logprobs, token_logprobs
-from rlready.pretrain import PretrainConfig, build_model
 from rlready.records import Group, Problem, Row, Sample
 from rlready.report.credit import level, page, terminal
 from rlready.store import read_json, read_log, write_json
 from rlready.tasks import open_task
 from rlready.tasks.vocabulary import build_tokenizer
+from rlready.train import drift as drifting
+from rlready.train import loop
 from rlready.train.drift import drift
 from rlready.train.loss import policy_loss
 from rlready.train.rl import rl
 from rlready.train.sft import reference_steps, sft
-from tiny import full_logits, tiny_lm
+from tiny import full_logits, tiny_lm, tiny_model
 
 CAP = 12
 
@@ -54,13 +55,10 @@ def one_thread() -> Iterator[None]:
 
 
 def world(seed: int) -> LM:
-    torch.manual_seed(seed)
+    """A random model of the symbolic world."""
     tokenizer = build_tokenizer()
-    return LM(
-        build_model(PretrainConfig(hidden=32, layers=1, heads=2, ffn=32), len(tokenizer)).eval(),
-        tokenizer,
-        f"tiny {seed}",
-    )
+    sizes = {"vocab_size": len(tokenizer), "hidden_size": 32, "head_dim": 8, "max_position_embeddings": 256}
+    return LM(tiny_model("Llama", seed, **sizes), tokenizer, f"tiny {seed}")
 
 
 def drawn(lm: LM, groups: int = 3, size: int = 4, seed: int = 0) -> list[Group]:
@@ -154,7 +152,7 @@ def test_the_baseline_is_the_group_at_that_position() -> None:
 
 def test_the_optimum_is_the_closed_form() -> None:
     """On all texts of at most 4 letters: our returns and our loss lead to π_SFT^{1+1/β} / π_ref^{1/β}."""
-    letters, longest, beta, end = 3, 4, 0.5, 2
+    letters, longest, beta, end = 3, 4, 1.0, 2
     texts = [
         y
         for n in range(1, longest + 1)
@@ -178,7 +176,7 @@ def test_the_optimum_is_the_closed_form() -> None:
     best /= best.sum()
     logits = sft_logits.clone().requires_grad_()
     optimizer = torch.optim.Adam([logits], lr=0.05)
-    for _ in range(400):
+    for _ in range(600):
         logp = logprobs(logits)
         now = logp.detach().numpy()
         reward, _ = dense.scaled(sft - ref, mask, "none")
@@ -340,7 +338,7 @@ def test_sft_keeps_its_references(tuned: Path) -> None:
     np.testing.assert_allclose(shares, [0.25, 0.5, 0.75, 1.0], atol=1 / result["steps"])
     for fraction, checkpoint in zip((0.25, 0.5, 0.75), result["checkpoints"], strict=False):
         assert find_reference(last(tuned), fraction).name == checkpoint["name"]
-    with pytest.raises(UserError, match=r"no checkpoint was kept after 0\.1"):
+    with pytest.raises(UserError, match=r"no checkpoint was kept after 0\.02"):
         find_reference(last(tuned), 0.02)
 
 
@@ -378,8 +376,6 @@ def test_every_control_is_a_configuration(tuned: Path, tmp_path: Path, arm: str)
 
 
 def test_dense_resumed_equals_unbroken(tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rlready.train import loop
-
     whole = rl(rl_config(tuned), tmp_path / "whole")
     real, calls = loop.Learner.step, [0]
 
@@ -397,22 +393,25 @@ def test_dense_resumed_equals_unbroken(tuned: Path, tmp_path: Path, monkeypatch:
     assert rl(rl_config(tuned), tmp_path / "broken")["evaluations"] == whole["evaluations"]
 
 
-def test_drift_is_said_and_stops_if_asked(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_drift_is_said_and_stops_if_asked(
+    tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = {"entropy": 0.4, "thinking": 40.0}
     assert drift(first, {"entropy": 0.3, "thinking": 45.0}) == ""
     assert "entropy collapsed from 0.400 to 0.050" in drift(first, {"entropy": 0.05, "thinking": 45.0})
     assert "thinking went from 40.0 to 60.0" in drift(first, {"entropy": 0.3, "thinking": 60.0})
-    wild: dict[str, Any] = {"beta": 0.0, "lr": 0.3, "steps": 8, "eval_every": 8}
-    loose = rl(rl_config(tuned, **wild), tmp_path / "loose")
+    monkeypatch.setattr(drifting, "COLLAPSE", 2.0)  # everything is a collapse
+    loose = rl(rl_config(tuned, beta=0.0), tmp_path / "loose")
     said = capsys.readouterr().err
     assert "beta=0 has no leash" in said
-    assert f"warning: {loose['drift']}" in said
-    assert loose["drift"]
-    assert loose["steps"] == 8
-    assert "Warning" in loose["verdict"]
-    strict = rl(rl_config(tuned, **wild, stop_on_drift=True), tmp_path / "strict")
-    assert strict["stopped"] == strict["drift"] == loose["drift"]
-    assert strict["steps"] < 8
+    assert said.count(f"warning: {loose['drift']}") == 1
+    assert "at step 1" in loose["drift"]
+    assert (loose["steps"], loose["stopped"]) == (3, "")
+    assert "Warning: entropy collapsed" in loose["verdict"]
+    strict = rl(rl_config(tuned, beta=0.0, stop_on_drift=True), tmp_path / "strict")
+    assert strict["stopped"] == loose["drift"]
+    assert strict["steps"] == 1
+    assert Path(strict["best"]["path"]).is_dir()
     assert "beta=0" not in capsys.readouterr().err
 
 
@@ -542,8 +541,10 @@ def test_show_credit_reads_texts_and_samples(
     rows.write_text(json.dumps({"id": "r1", "prompt": "a: 5 ? a", "thinking": "a: 5", "response": "a: 5"}))
     text = "a: 5 ? a<think>\na: 5\n</think>\na: 5<eos>"
     capsys.readouterr()
-    assert main(["show", "--credit", str(tuned), samples, str(rows), text, "--json", "--out", str(tmp_path / "o")]) == 0
-    shown = json.loads(capsys.readouterr().out)
+    code = main(["show", "--credit", str(tuned), samples, str(rows), text, "--json", "--out", str(tmp_path / "o")])
+    printed = capsys.readouterr()
+    assert (code, printed.err) == (0, "")
+    shown = json.loads(printed.out)
     assert [len(r["pieces"]) == len(r["dense"]) for r in shown["responses"]] == [True] * 14
     assert all(r["sum"] == pytest.approx(sum(r["dense"]), abs=1e-4) for r in shown["responses"])
     one, other = shown["responses"][-2:]
