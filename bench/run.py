@@ -27,6 +27,7 @@ ORDER = (
     "sft",
     "grpo_step",
     "grpo_6m",
+    "dense",
     "sampling_vllm",
     "grpo_smollm2",
 )

@@ -1,0 +1,58 @@
+"""What dense credit adds to a GRPO step: `python bench/dense.py`.
+
+The same start, problems, rollouts and update on both sides; dense credit scores every response with two frozen models
+more, prompts shared, before it.  Both sides learn from every response: what GRPO is paid is right and wrong in turn.
+The value is the median of (dense seconds / GRPO seconds − 1) per token of the step, on the embedded model.
+"""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from common import Duel, Goal, Row, main
+from grpo import Work, trainer
+from rlready.config import DEMO_TASK
+from rlready.credit.reference import Frozen
+from rlready.lm import embedded_folder, load
+from rlready.train.rl import _Trainer
+
+GOAL = Goal("Dense credit's extra seconds over a GRPO step, embedded model, 16 x 16, as a share", "<= 0.35")
+
+
+def frozen(start: str) -> Frozen:
+    """The start, and a reference a little beside it."""
+    pair = Frozen(load(start), load(start))
+    assert pair.reference is not None
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in pair.reference.model.parameters():
+            weight.add_(0.01 * weight.std() * torch.randn(weight.shape, generator=generator))
+    return pair
+
+
+def step(work: Work, learner: _Trainer, at: int) -> float:
+    line = learner.step(work.task, work.of_step(at), at)
+    if line["groups_used"] != work.prompts:
+        raise RuntimeError("a group had no signal")
+    return float(line["generated"])
+
+
+def run(quick: bool) -> list[Row]:
+    size, rounds = (4, 1) if quick else (16, 6)
+    contest = Duel(tolerance=0.5 if quick else 0.1)
+    with TemporaryDirectory() as folder:
+        work = Work(str(embedded_folder()), f"{DEMO_TASK}&split=train&seed=3", rounds + 1, prompts=size, group=size)
+        sides = {"theirs": trainer(work, Path(folder) / "dense"), "ours": trainer(work, Path(folder) / "grpo")}
+        dense = sides["theirs"]
+        dense.config, dense.frozen = replace(dense.config, algorithm="dense"), frozen(work.start)
+        for at in range(rounds + 1):
+            for side, learner in sides.items():
+                contest.run(side, partial(step, work, learner, at))
+    return [GOAL.row([ratio - 1 for ratio in contest.ratios()], **contest.details())]
+
+
+if __name__ == "__main__":
+    main([GOAL], run)
