@@ -107,7 +107,7 @@ def arms_of(seed: int, out: Path) -> dict[str, str]:
 
 
 def scored(lm: LM, table: Path) -> dict[str, float]:
-    """Entropy and divergence from SFT of the samples' policy, in nats per chosen token: means of −log π, log π/π_SFT."""
+    """Entropy and divergence from SFT of the samples' policy, nats per chosen token: means of −log π, log π/π_SFT."""
     rows = read_table(table)
     masks = [np.array(r["mask"], dtype=np.uint8) for r in rows]
     examples = [
@@ -145,8 +145,7 @@ def measured(seed: int) -> dict[str, Any]:
                 "per_problem": drawn["per_problem"][path][str(BUDGET)],
             } | scored(lm, out / name / "parts" / f"{number}.parquet")
     frozen = load_frozen(start, "", 0.5)
-    held = [r for r in open_task(source(seed, "test", 200, 7)).rows()]
-    probe = planted_error(frozen, held, seed=seed)
+    probe = planted_error(frozen, open_task(source(seed, "test", 200, 7)).rows(), seed=seed)
     curves = {
         arm: [(e["step"], e["accuracy"]["value"]) for e in read_json(out / slug(arm) / "result.json")["evaluations"]]
         for arm in VERIFIED
@@ -228,13 +227,13 @@ def main(seeds: Sequence[int]) -> None:
     probe = {k: over_seeds(lambda r, k=k: r["probe"][k]["value"]) for k in results[0]["probe"]}
     words = f"""# Dense rewards from demonstrations, with controls
 
-Credit r̂ = log π_SFT − log π_ref of every token, from two checkpoints of one SFT run (Li et al., arXiv 2510.02493), on the
-embedded model and DAG maths, seeds 0 to 4. SFT: 2,000 rows, 2 epochs. Arms without a verifier: {STEPS} steps of 16 x 8
-rollouts from the SFT model, learning rate {LR:g}, β = {BETA:g}, scale by the batch's deviation; continued SFT: as many
-optimiser steps on the same rows at the same rate. Arms with a verifier: {LONG} steps at {5 * LR:g}. The last checkpoint is
-measured, never a chosen one: 200 test problems, 4 samples at temperature 1, and greedy. Intervals run over seeds
-(Student's t); the last column counts the seeds whose paired interval over problems is above zero. Entropy and KL in
-nats per chosen token, on each arm's own samples.
+Credit r̂ = log π_SFT − log π_ref of every token, from two checkpoints of one SFT run (Li et al., arXiv 2510.02493), on
+the embedded model and DAG maths, seeds 0 to 4. SFT: 2,000 rows, 2 epochs. Arms without a verifier: {STEPS} steps of
+16 x 8 rollouts from the SFT model, learning rate {LR:g}, β = {BETA:g}, rewards scaled by the batch's deviation;
+continued SFT: as many optimiser steps on the same rows at the same rate. Arms with a verifier: {LONG} steps at
+{5 * LR:g}. The last checkpoint is measured, never a chosen one: 200 test problems, 4 samples at temperature 1, and
+greedy. Intervals run over seeds (Student's t); the last column counts the seeds whose paired interval over problems is
+above zero. Entropy and KL in nats per chosen token, on each arm's own samples.
 
 {chr(10).join(lines)}
 

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from rlready.batch import Example, supervised
 from rlready.credit.reference import Frozen
-from rlready.disk import read_table
 from rlready.errors import UserError
 from rlready.lm import LM, OPEN
 from rlready.records import Row
-from rlready.steplog import read_log
+from rlready.tasks.table import read_table
 
 SHOWN = 20  # responses of a table
-TABLES = (".parquet", ".jsonl")
+TABLES = (".parquet", ".jsonl", ".json")
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,8 @@ def _text(lm: LM, text: str) -> tuple[str, str, Example]:
 def _table(lm: LM, path: Path) -> list[tuple[str, str, Example]]:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    rows = read_table(path) if path.suffix == ".parquet" else read_log(path)
-    if not rows:
-        raise UserError(f"{path}: there are no samples")
-    return [_row(lm, row, f"{path} row {i + 1}") for i, row in enumerate(rows[:SHOWN])]
+    table = read_table(str(path))
+    return [_row(lm, row, table.place(line)) for line, row in table.rows[:SHOWN]]
 
 
 def _row(lm: LM, row: Mapping[str, Any], where: str) -> tuple[str, str, Example]:
@@ -86,11 +83,16 @@ def _row(lm: LM, row: Mapping[str, Any], where: str) -> tuple[str, str, Example]
     if not isinstance(prompt, str):
         raise UserError(f"{where}: has no column prompt, without which a response cannot be scored")
     if row.get("tokens") is not None:
-        ids, mask = [int(t) for t in row["tokens"]], row.get("mask")
+        ids, mask = row["tokens"], row.get("mask")
+        if not all(isinstance(t, int) for t in ids):
+            raise UserError(f"{where}: tokens should be a list of whole numbers")
         think = row.get("cap") is not None
         return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), ids, where, mask)
     if row.get("pieces") is not None:
-        text = "".join(str(piece) for piece, _ in row["pieces"])
+        try:
+            text = "".join(piece for piece, _ in row["pieces"])
+        except (TypeError, ValueError):
+            raise UserError(f"{where}: pieces should be a list of [text, 0 or 1]") from None
         think = row.get("budget") is not None
         return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), lm.encode(text), where)
     if not isinstance(row.get("response"), str):
