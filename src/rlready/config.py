@@ -85,7 +85,7 @@ class RLConfig:
         "std", "dense: rewards of a batch divided by their deviation, standardised, or as they are"
     )
     reward_clip: float = option(0.0, "dense: largest scaled reward of a token, either way; 0 does not clip")
-    beta: float = option(0.1, "dense: weight of the KL divergence to model, inside the reward, after scaling")
+    beta: float = option(1.0, "dense: weight of the KL divergence to model, inside the reward, after scaling")
     mix: float = option(1.0, "dense: its share of the credit; the verifier has the rest")
     stop_on_drift: bool = option(False, "dense: end the run when entropy collapses or lengths drift, not only say so")
     temperature: float = option(1.0, "sampling temperature of rollouts")

@@ -36,7 +36,7 @@ class Shape:
     gamma: float = 1.0
     scaling: Scaling = "std"
     clip: float = 0.0
-    beta: float = 0.1
+    beta: float = 1.0
     mix: float = 1.0
 
 
