@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -70,13 +70,13 @@ def find_reference(model: str, fraction: float) -> Path:
             f"{model}: not a checkpoint of a finished run of rlready sft, so there is no reference to be found; "
             "name an earlier checkpoint of the same training with reference=PATH"
         )
-    shares = {c["name"]: c["samples"] for c in run["checkpoints"] if "samples" in c}
+    shares: dict[str, float] = {c["name"]: c["samples"] for c in run["checkpoints"] if "samples" in c}
     if not shares:
         raise UserError(
             f"{path.parents[1]}: its result does not say after how many samples its checkpoints were kept; "
             "name one with reference=PATH"
         )
-    name = min(shares, key=lambda n: abs(shares[n] - fraction))
+    name = str(min(shares, key=lambda n: abs(shares[n] - fraction)))
     if abs(shares[name] - fraction) > 1.5 / run["steps"]:  # more than a step away
         kept = ", ".join(f"{s:.2g}" for s in shares.values())
         raise UserError(
@@ -131,7 +131,7 @@ def load_frozen(
 
 
 def _vocabulary(lm: LM) -> int:
-    return int(lm.model.get_input_embeddings().weight.shape[0])  # type: ignore[union-attr, arg-type]
+    return int(cast("Any", lm.model.get_input_embeddings()).weight.shape[0])
 
 
 def _equal(a: LM, b: LM) -> bool:
