@@ -549,7 +549,7 @@ def test_show_credit_reads_texts_and_samples(
     assert all(r["sum"] == pytest.approx(sum(r["dense"]), abs=1e-4) for r in shown["responses"])
     one, other = shown["responses"][-2:]
     assert one["sum"] == pytest.approx(other["sum"], abs=0.2)  # the same response, its end of sequence apart
-    assert "http" not in Path(shown["page"]).read_text()
+    assert "://" not in Path(shown["page"]).read_text()
     assert main(["show", "--credit", str(tuned), text]) == 0
     assert "sum " in capsys.readouterr().out
     for words, message in (
