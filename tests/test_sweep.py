@@ -31,7 +31,7 @@ save-every = 1
 [[sft.recipes]]
 name = "one"
 family = "size"
-rows = "dagmath?ops=2&split=all&n=6&seed=1"
+rows = "dagmath?ops=2&split=all&n=6&seed={seed}"
 lr = {lr}
 epochs = 2
 [readiness]
@@ -46,7 +46,7 @@ group = 4
 budget = 24
 eval_every = 1
 eval_samples = 1
-seed = {seed}
+seed = {rl_seed}
 [evaluate]
 problems = "dagmath?ops=2&split=all&n=4&seed=6"
 samples = 2
@@ -56,7 +56,7 @@ PROBLEMS = "dagmath?ops=2&split=all&n=4&seed=4"
 
 def write(folder: Path, **changes: Any) -> str:
     """A sweep file; by default of one SFT run, one RL run."""
-    settings = {"checkpoints": "last", "lr": [1e-3], "problems": [PROBLEMS], "seed": [0]} | changes
+    settings = {"checkpoints": "last", "lr": [1e-3], "problems": [PROBLEMS], "rl_seed": [0]} | changes
     text = FILE
     for key, value in settings.items():
         text = text.replace(f"{{{key}}}", value if isinstance(value, str) else json.dumps(value))
@@ -97,7 +97,7 @@ def test_shared_prefixes_run_once_and_predict_reads_the_table(tmp_path: Path, mo
         assert sweep(config, out) == result
     assert third == []
 
-    config = SweepConfig(write(tmp_path, checkpoints="all", seed=[0, 1]), workers=0)
+    config = SweepConfig(write(tmp_path, checkpoints="all", rl_seed=[0, 1]), workers=0)
     with watched(monkeypatch) as grown:
         assert sweep(config, out)["runs"] == 4
     assert Counter(grown) == dict.fromkeys([f"{verb}/one-{i}-rl-s1" for verb in ("rl", "evaluate") for i in (1, 2)], 1)
@@ -105,9 +105,9 @@ def test_shared_prefixes_run_once_and_predict_reads_the_table(tmp_path: Path, mo
     assert {(row["family"], row["recipe"], row["seed"]) for row in rows} == {("size", "one", 0), ("size", "one", 1)}
     assert len({row["checkpoint"] for row in rows}) == len({row["readiness"] for row in rows}) == 2
     for row in rows:
-        evaluated = read_json(Path(row["evaluate"]) / "result.json")
+        evaluated = read_json(out / row["evaluate"] / "result.json")
         assert row["outcome"] == evaluated["budgets"][-1][evaluated["models"][0]]["accuracy"]["value"]
-        assert read_json(Path(row["run"]) / "record.json")["config"]["model"] == row["checkpoint"]
+        assert read_json(out / row["run"] / "record.json")["config"]["model"] == row["checkpoint"]
     out.rename(tmp_path / "moved")
     ranked = predict(PredictConfig((str(tmp_path / "moved"),), splits=10, resamples=50), tmp_path / "predict")
     assert {row["name"] for row in ranked["checkpoints"]} == {row["checkpoint"] for row in rows}
@@ -126,7 +126,7 @@ def test_a_failing_job_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "\n" not in str(caught.value)
     assert [row["rl"] for row in read_log(out / "runs.jsonl")] == ["rl-problems2-s0"]
     assert "rl/one-2-rl-problems1-s0 failed: " in capfd.readouterr().err
-    missing.write_text("".join(json.dumps({"question": f"{i} + 1", "answer": str(i + 1)}) + "\n" for i in range(2)))
+    missing.write_text("".join(json.dumps({"prompt": f"a: {i} ? a", "answer": f"a: {i}"}) + "\n" for i in range(2)))
     with watched(monkeypatch) as second:
         result = sweep(config, out)
     assert (len(first), second) == (6, ["rl/one-2-rl-problems1-s0", "evaluate/one-2-rl-problems1-s0"])
@@ -149,7 +149,7 @@ def test_a_changed_recipe_is_refused_with_what_starts_from_it(tmp_path: Path) ->
 
 def test_thousands_of_jobs_are_asked_for_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     """The line says how many and how long, and nothing was begun; a word lets it through."""
-    file = write(tmp_path, seed=list(range(2000)))
+    file = write(tmp_path, rl_seed=list(range(2000)))
     assert main(["sweep", file, "--out", str(tmp_path / "sweep")]) == 2
     said = capfd.readouterr().err
     assert "4,003 jobs (1 sft, 2 readiness, 2,000 rl, 2,000 evaluate), of which 4,003 are to be run: about" in said
@@ -157,7 +157,7 @@ def test_thousands_of_jobs_are_asked_for_twice(tmp_path: Path, monkeypatch: pyte
     assert "--yes" in said
     assert not (tmp_path / "sweep").exists()
     monkeypatch.setattr(sweep_module, "MANY", 4)
-    config = SweepConfig(write(tmp_path, problems="missing.jsonl"), workers=0)
+    config = SweepConfig(write(tmp_path, problems=["missing.jsonl"]), workers=0)
     with pytest.raises(UserError, match=r"makes 5 jobs .* to start all the same add --yes"):
         sweep(config, tmp_path / "sweep")
     with pytest.raises(UserError, match="1 of 5 jobs failed"):
@@ -177,7 +177,7 @@ def test_thousands_of_jobs_are_asked_for_twice(tmp_path: Path, monkeypatch: pyte
         ("epochs = 2", "epochs = 2\ncheckpoints = [-3]", r"checkpoints = \[-3\], but one-s0 keeps 2"),
         ("epochs = 2", 'epochs = 2\ncheckpoints = "first"', "'first' is not last or all or places"),
         ("epochs = 2", "epochs = 2\nmeasure = 3", "measure = 3 is not all or starts"),
-        ("epochs = 2", "epochs = 2\n[[sft.recipes]]\nname = 'one'", "two runs of the name one"),
+        ("epochs = 2", "epochs = 2\n[[sft.recipes]]\nname = 'one'\nseed = [0]", "two runs of the name one-s0"),
         ("samples = 4", "checkpoints = ['x']", r"\[readiness\]: checkpoints is what the sweep fills in"),
         ("[readiness]", "[readiness", "cannot be read as TOML"),
     ],
@@ -199,6 +199,10 @@ def test_settings_that_must_agree_are_taken_over(tmp_path: Path) -> None:
     ready = plan.readiness_for(tuned)
     assert (ready.budget, ready.group, ready.samples, ready.heldout) == (24, 4, 4, tuned.config.heldout)
     assert plan.evaluate.budgets == (24,)
+    assert [v.config.rows[-6:] for v in grid.read(Path(write(tmp_path, lr="1e-3\nseed = [7, 8]"))).sft] == [
+        "seed=7",
+        "seed=8",
+    ]
     keys = [job.key for job in jobs_of(plan)]
     assert keys[:3] == ["sft/one", "readiness/one-1", "readiness/one-2"]
     for chain in chains_of(plan):

@@ -17,7 +17,8 @@
     [evaluate]
     samples = 4
 
-``[rl]`` may have ``[[rl.recipes]]`` too.  What differs in the seed alone is one recipe.  Settings that measuring and
+``[rl]`` may have ``[[rl.recipes]]`` too.  What differs in the seed alone is one recipe; ``{seed}`` in a text stands for
+it, so that the data of a run can follow: ``rows = "dagmath?n=500&seed={seed}"``.  Settings that measuring and
 learning must share are taken over where they are not given: readiness and evaluate sample with the budget, answer cap
 and final text of RL, readiness plans with its group, and takes the held-out rows of SFT.
 """
@@ -193,7 +194,10 @@ def _combinations(verb: str, settings: Mapping[str, Any]) -> Iterator[tuple[list
             for key, (place, value) in zip(lists, picks, strict=True)
             if key != "seed" and len(lists[key]) > 1
         ]
-        yield suffix, values.get("seed"), dict(settings) | values
+        chosen = dict(settings) | values
+        seed = str(chosen.get("seed", 0))
+        filled = {k: v.replace("{seed}", seed) if isinstance(v, str) else v for k, v in chosen.items()}
+        yield suffix, values.get("seed"), filled
 
 
 def _text(where: str, table: Mapping[str, Any], key: str) -> str:
