@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 ORDER = (
     "startup",
     "budgets",
+    "readiness",
     "gflops",
     "sampling_hf",
     "sft",

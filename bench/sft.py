@@ -1,6 +1,6 @@
 """SFT on the embedded model against TRL's: `python bench/sft.py`.
 
-Worked rows, 16 a step (about the 2048 tokens of `rlready sft`), the same rows in the same steps on both sides; loss on
+Worked rows, 24 a step (about the 2048 tokens of `rlready sft`), the same rows in the same steps on both sides; loss on
 the response only.  TRL pads, or lays rows in one line without padding, whichever is faster; packing several rows into
 one would change which rows a step has.  Work is counted in tokens of prompts and responses, padding left out.
 """
@@ -21,7 +21,7 @@ from rlready.train.loss import likelihood_loss
 from rlready.train.sft import weighted
 
 GOAL = Goal("SFT, embedded model: tokens per second over TRL's", ">= 3")
-BATCH = 16
+BATCH = 24
 
 
 def run(quick: bool) -> list[Row]:
@@ -30,9 +30,9 @@ def run(quick: bool) -> list[Row]:
 
     each, rounds = (2, 1) if quick else (20, 4)  # steps a round
     steps = each * (rounds + 1)
-    source = f"{DEMO_TASK}&split=train&seed=1&detours=0.5"
+    source = f"{DEMO_TASK}&split=train&n={BATCH * steps}&seed=1&detours=0.5"
     lm = load("embedded")
-    examples = encode(lm, open_task(source, limit=BATCH * steps).rows(), source)
+    examples = encode(lm, open_task(source).rows(), source)
     batches = [examples[at : at + BATCH] for at in range(0, len(examples), BATCH)]
     table = {
         "input_ids": [[*e.prompt_ids, *e.response_ids] for e in examples],

@@ -54,17 +54,22 @@ class _Layer:
     def __init__(self, layer: Any, width: int) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         q, k, v = attention.q_proj, attention.k_proj, attention.v_proj
-        self.qkv = torch.cat([_interleave(q.weight, width), _interleave(k.weight, width), v.weight])
-        biases = [_interleave(q.bias, width), _interleave(k.bias, width), v.bias] if q.bias is not None else None
-        self.qkv_bias = torch.cat(biases) if biases else None
-        self.out, self.out_bias = attention.o_proj.weight, attention.o_proj.bias
+        normed = hasattr(attention, "q_norm")
+        scale = width**-0.5  # of the scores: it is taken into the queries, after their norm where there is one
+        first = 1.0 if normed else scale
+        self.qkv = self._joined(q.weight, k.weight, v.weight, width, first)
+        self.qkv_bias = None if q.bias is None else self._joined(q.bias, k.bias, v.bias, width, first)
+        self.out, self.out_bias = attention.o_proj.weight.t(), attention.o_proj.bias
         self.gate_up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
         self.gate_up_bias = None if mlp.gate_proj.bias is None else torch.cat([mlp.gate_proj.bias, mlp.up_proj.bias])
-        self.down, self.down_bias = mlp.down_proj.weight, mlp.down_proj.bias
+        self.down, self.down_bias = mlp.down_proj.weight.t(), mlp.down_proj.bias
         self.norm_in, self.norm_mid = layer.input_layernorm.weight, layer.post_attention_layernorm.weight
-        normed = hasattr(attention, "q_norm")
-        self.norm_q = _interleave(attention.q_norm.weight, width) if normed else None
+        self.norm_q = _interleave(attention.q_norm.weight, width) * scale if normed else None
         self.norm_k = _interleave(attention.k_norm.weight, width) if normed else None
+
+    @staticmethod
+    def _joined(q: Tensor, k: Tensor, v: Tensor, width: int, scale: float) -> Tensor:
+        return torch.cat([_interleave(q, width) * scale, _interleave(k, width), v])
 
 
 class LlamaWeights:
@@ -118,17 +123,18 @@ class LlamaDecoder:
         """The new columns of some rows through all layers; (B, V) logits after the last."""
         w, (rows, new) = self.w, ids_BM.shape
         end = begin + new
-        turn = self.turns[positions_BM][:, :, None]  # (B, M, 1, D/2)
+        # queries and keys turn, values stay: one product for all
+        turned, still = w.heads + w.kv_heads, self.turns.new_ones(rows, new, w.kv_heads, w.width // 2)
+        turn = torch.cat([self.turns[positions_BM][:, :, None].expand(-1, -1, turned, -1), still], dim=2)
         mask = self._mask(part, new)
         x = F.embedding(ids_BM.reshape(-1), w.embedding)  # (B * M, hidden)
         for i, layer in enumerate(w.layers):
             qkv = F.linear(_norm(x, layer.norm_in, w.eps), layer.qkv, layer.qkv_bias)
-            qkv = qkv.view(rows, new, w.heads + 2 * w.kv_heads, w.width)
-            qk, v = qkv[:, :, : w.heads + w.kv_heads], qkv[:, :, w.heads + w.kv_heads :]
+            qkv = qkv.view(rows, new, -1, w.width)
             if layer.norm_q is not None and layer.norm_k is not None:
-                q, k = qk.split([w.heads, w.kv_heads], dim=2)
-                qk = torch.cat([_norm(q, layer.norm_q, w.eps), _norm(k, layer.norm_k, w.eps)], dim=2)
-            q, k = _turn(qk, turn).split([w.heads, w.kv_heads], dim=2)
+                q, k, v = qkv.split([w.heads, w.kv_heads, w.kv_heads], dim=2)
+                qkv = torch.cat([_norm(q, layer.norm_q, w.eps), _norm(k, layer.norm_k, w.eps), v], dim=2)
+            q, k, v = _turn(qkv, turn).split([w.heads, w.kv_heads, w.kv_heads], dim=2)
             keys, values = self.keys[i][part], self.values[i][part]
             keys[:, :, begin:end] = k.transpose(1, 2)
             values[:, :, begin:end] = v.transpose(1, 2)
@@ -139,11 +145,11 @@ class LlamaDecoder:
                 mixed = self._attend(self.prompts, i, q, keys[:, :, :end], values[:, :, :end], mask)
             else:
                 k_all, v_all = self._whole(part, i, keys[:, :, :end], values[:, :, :end])
-                mixed = F.scaled_dot_product_attention(q, k_all, v_all, attn_mask=mask)
+                mixed = F.scaled_dot_product_attention(q, k_all, v_all, attn_mask=mask, scale=1.0)
             mixed = mixed.view(rows, w.kv_heads, -1, new, w.width).permute(0, 3, 1, 2, 4)
-            x = _add_linear(x, mixed.reshape(rows * new, -1), layer.out, layer.out_bias)
+            x = _add_product(x, mixed.reshape(rows * new, -1), layer.out, layer.out_bias)
             gate, up = F.linear(_norm(x, layer.norm_mid, w.eps), layer.gate_up, layer.gate_up_bias).chunk(2, -1)
-            x = _add_linear(x, F.silu(gate).mul_(up), layer.down, layer.down_bias)
+            x = _add_product(x, F.silu(gate).mul_(up), layer.down, layer.down_bias)
         return F.linear(_norm(x.view(rows, new, -1)[:, -1], w.norm, w.eps), w.head)
 
     def branch(self, rows: Tensor, room: int) -> None:
@@ -178,11 +184,10 @@ class LlamaDecoder:
         """One new column over [shared prompt | own response]: two products, one softmax."""
         rows, heads, shared, width = q_BKSD.shape
         own, length = keys_BKTD.shape[2], prompts.mask_PL.shape[1]
-        q = q_BKSD * width**-0.5
-        over_prompt = torch.matmul(prompts.spread(q), prompts.keys[i].transpose(2, 3))
-        over_own = torch.bmm(q.view(-1, shared, width), keys_BKTD.flatten(0, 1).transpose(1, 2))
+        over_prompt = torch.matmul(prompts.spread(q_BKSD), prompts.keys[i].transpose(2, 3))
+        over_own = torch.bmm(q_BKSD.reshape(-1, shared, width), keys_BKTD.flatten(0, 1).transpose(1, 2))
         scores = torch.cat([prompts.gather(over_prompt, shared), over_own.view(rows, heads, shared, own)], -1)
-        weights = torch.softmax(scores.add_(mask), -1, dtype=torch.float32).to(q.dtype)
+        weights = torch.softmax(scores.add_(mask), -1, dtype=torch.float32).to(q_BKSD.dtype)
         from_own = torch.bmm(weights[..., length:].reshape(-1, shared, own), values_BKTD.flatten(0, 1))
         from_prompt = torch.matmul(prompts.spread(weights[..., :length]), prompts.values[i])
         return from_own.view(rows, heads, shared, width).add_(prompts.gather(from_prompt, shared))
@@ -228,18 +233,15 @@ def _interleave(rows: Tensor, width: int) -> Tensor:
 
 
 def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """RMS norm in fp32."""
-    wide = x.float()
-    scaled = wide * torch.rsqrt((wide * wide).mean(-1, keepdim=True) + eps)
-    return weight * scaled.to(x.dtype)
+    return F.rms_norm(x, x.shape[-1:], weight, eps)
 
 
 def _turn(x: Tensor, turn: Tensor) -> Tensor:
-    """Rotary position embedding of interleaved pairs; x (B, M, H, D), turn (B, M, 1, D/2) complex."""
-    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
+    """Rotary position embedding of interleaved pairs; x (B, M, H, D), turn (B, M, H, D/2) complex."""
+    pairs = torch.view_as_complex(x.float().view(*x.shape[:-1], -1, 2))
     return torch.view_as_real(pairs * turn).flatten(-2).to(x.dtype)
 
 
-def _add_linear(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x + y Wᵀ (+ b), the sum inside the product."""
-    return torch.addmm(x if bias is None else x + bias, y, weight.t())
+def _add_product(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x + y W (+ b), the sum inside the product."""
+    return torch.addmm(x if bias is None else x + bias, y, weight)
