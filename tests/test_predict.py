@@ -61,6 +61,9 @@ def test_reach_beats_accuracy_where_they_disagree(tmp_path: Path) -> None:
     assert good["gain"]["low"] > 1
     assert good["p_any"] < 0.01
     assert good["r2"]["value"] > 0.9
+    assert good["r2_gain"]["value"] == pytest.approx(good["r2"]["value"] - bad["r2"]["value"])
+    assert good["r2_gain"]["low"] > 0
+    assert bad["r2_gain"] is None
     assert good["mae"]["value"] < 0.03
     assert good["regret"]["value"] < 0.03
     assert bad["regret"]["value"] > 0.2

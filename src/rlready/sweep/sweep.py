@@ -51,10 +51,12 @@ def sweep(config: SweepConfig, out: Path) -> dict[str, Any]:
     plan = grid.read(Path(config.file))
     jobs, chains = jobs_of(plan), chains_of(plan)
     digest = hashlib.sha256(json.dumps(plain([asdict(job) for job in jobs])).encode()).hexdigest()
-    taken = {job.key: (job, _seconds(out / job.key)) for job in jobs if _done(job, out)}
+    taken: dict[str, tuple[Job, float]] = {}
+    for job in jobs:  # a job is done only if what it starts from is
+        if (not job.start or job.start in taken) and job.done(out):
+            taken[job.key] = (job, _seconds(out / job.key))
     _ask(config, jobs, taken)
-    if (out / RESULT).is_file() and read_json(out / RESULT).get("plan") != digest:
-        (out / RESULT).unlink()  # the file has grown since: that result is no longer of the whole
+    _drop_outgrown(out, digest)
     with Run(out, "sweep", SweepRun(Path(config.file).name)) as run:
         if run.finished:
             return run.result
@@ -142,11 +144,12 @@ def _ask(config: SweepConfig, jobs: Sequence[Job], taken: Mapping[str, tuple[Job
     note(f"sweep: {said}")
 
 
-def _done(job: Job, out: Path) -> bool:
-    """Done, and what it started from too; a start that is not done yet leaves nothing to compare with."""
-    if job.start and not (out / job.start / RESULT).is_file():
-        return False
-    return job.done(out)
+def _drop_outgrown(out: Path, digest: str) -> None:
+    """Where the file has changed since, a sweep's result is no longer of the whole."""
+    if not ((out / RECORD).is_file() and (out / RESULT).is_file()):
+        return
+    if read_json(out / RECORD)["verb"] == "sweep" and read_json(out / RESULT)["plan"] != digest:
+        (out / RESULT).unlink()
 
 
 def _seconds(folder: Path) -> float:
