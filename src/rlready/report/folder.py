@@ -16,7 +16,7 @@ from typing import Any
 
 from rlready.errors import UserError
 from rlready.records import Figure
-from rlready.report.plots import visible
+from rlready.report.text import visible
 
 SCORES = {"accuracy": Figure, "thinking_tokens": Figure}
 STAGE = {**SCORES, "strict_accuracy": Figure, "greedy_accuracy": Figure}

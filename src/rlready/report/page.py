@@ -22,7 +22,7 @@ from markupsafe import Markup
 from rlready.records import Figure
 from rlready.report import charts
 from rlready.report.folder import RunFolder, read
-from rlready.report.plots import visible
+from rlready.report.text import visible
 from rlready.store import write_text
 
 MOST_EXAMPLES = 300
