@@ -16,6 +16,7 @@ import numpy as np
 
 from rlready.config import ReadinessConfig
 from rlready.readiness.heldout import HeldOut
+from rlready.readiness.naming import labels, run_of
 from rlready.readiness.passk import powers
 from rlready.readiness.sequential import Counts
 from rlready.readiness.spread import mixed_share, spread_figure, variance_figure
@@ -77,7 +78,13 @@ def _row(
 
 
 def _follow(rows: Sequence[dict[str, Any]], counts: Sequence[Counts], losses: Sequence[HeldOut | None]) -> None:
-    """Add the differences between checkpoints in the order of training, of those that have a loss."""
+    """Add the differences along every SFT run, of checkpoints that have a loss."""
+    for run in dict.fromkeys(run_of(row["name"]) for row in rows):
+        mine = [i for i, row in enumerate(rows) if run_of(row["name"]) == run]
+        _follow_run([rows[i] for i in mine], [counts[i] for i in mine], [losses[i] for i in mine])
+
+
+def _follow_run(rows: Sequence[dict[str, Any]], counts: Sequence[Counts], losses: Sequence[HeldOut | None]) -> None:
     known = [i for i, loss in enumerate(losses) if loss]
     found = [loss for loss in losses if loss]
     turns: list[TurnUp | None] = turn_up(found, [counts[i].pass_at_k([1])[:, 0] for i in known]) if found else []
