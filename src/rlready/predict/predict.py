@@ -58,8 +58,8 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
     guessed = [c for c in measured.all if c.trained is None]
     if any(p.name == LOSS for p in whole) and len({c.sft for c in measured.all}) > 1 and guessed:
         notes.append(
-            f"which rows {len(guessed)} of {len(names)} checkpoints learned from is not known; their held-out losses are "
-            "compared as if from one distribution."
+            f"which rows {len(guessed)} of {len(names)} checkpoints learned from is not known; "
+            "their held-out losses are compared as if from one distribution."
         )
     by = _chosen(config.by or f"pass@{large(measured.most)}", whole)
     turned = _turned(measured.all)

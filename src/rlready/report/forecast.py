@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from pathlib import PurePath
 from typing import Any
 
 from markupsafe import Markup
 
+from rlready.readiness.naming import labels
 from rlready.records import Figure
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
 from rlready.report.text import number
@@ -75,11 +75,10 @@ def _trajectory(key: str, checkpoints: Rows, runs: Sequence[str]) -> Markup:
         ]
         if len(found) > 1:
             lines.append((run, sorted(found, key=lambda pair: pair[0].x)))
+    short = labels(run for run, _ in lines)
     many = len(lines) > MOST_NAMED_RUNS
     series = [
-        Series(
-            PurePath(run).name or run, [p for p, _ in found], NEUTRAL if many else i, 0 if many else i, named=not many
-        )
+        Series(short[run], [p for p, _ in found], NEUTRAL if many else i, 0 if many else i, named=not many)
         for i, (run, found) in enumerate(lines)
     ]
     up = [p for _, found in lines for p, turned in found if turned]

@@ -19,8 +19,8 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from rlready.records import Figure
 from rlready.predict.tables import WORDS
+from rlready.records import Figure
 from rlready.report import charts, forecast
 from rlready.report.folder import RunFolder, read
 from rlready.report.text import visible
