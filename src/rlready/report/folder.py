@@ -34,7 +34,8 @@ SCORE = {
     "few": [{"runs": float, "mae": float, "covered": float, "half_width": float}],
 }
 FAMILY = {
-    **{"name": str, "runs": float, "trained": float, "recipes": float, "seed_sd": float, "lines": {"*": [[float]]}},
+    **{"name": str, "runs": float, "trained": float, "recipes": float, "seed_sd": float, "mean": Figure},
+    "lines": {"*": [[float]]},
     "points": [{"label": str, "predictors": {"*": Figure}, "outcome": Figure}],
     "scores": [SCORE],
 }
