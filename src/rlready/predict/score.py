@@ -43,8 +43,8 @@ PERMUTATIONS, WEIGHTINGS, WEIGHTED_SPLITS = 4999, 200, 200
 class Family:
     """Runs that may be compared: one scenario, one RL recipe.  ``place`` (M,) among the candidates.
 
-    ``cost`` is the sum over seeds, None where one is unknown; ``seed_sd`` the standard deviation between RL seeds of
-    one checkpoint, None without two of any.
+    ``seeds`` (M,) is how many RL runs an outcome is the mean of.  ``cost`` is their sum, None where one is unknown;
+    ``seed_sd`` the standard deviation between RL seeds of one checkpoint, pooled, None without two of any.
     """
 
     name: str
@@ -52,8 +52,17 @@ class Family:
     outcome: Floats
     cost: Floats | None
     recipe: Ints
-    trained: int
+    seeds: Ints
     seed_sd: float | None
+
+    def figures(self) -> list[Figure]:
+        """Outcomes with Student's interval over seeds; its ends are not-a-number where no checkpoint has two."""
+        free = int((self.seeds - 1).sum())
+        half = np.full(len(self.outcome), math.nan)
+        if self.seed_sd is not None:
+            half = t_quantile(1 - TAIL, free) * self.seed_sd / np.sqrt(self.seeds)
+        rows = zip(self.outcome, half, self.seeds, strict=True)
+        return [Figure(float(y), float(y - h), float(y + h), int(n), "seeds") for y, h, n in rows]
 
 
 @dataclass(frozen=True)
@@ -84,18 +93,20 @@ def families(outcomes: Mapping[str, Sequence[Outcome]], names: Sequence[str]) ->
         runs = [(i, some) for i, some in mine if some]
         _, recipe = np.unique([some[0].recipe or names[i] for i, some in runs], return_inverse=True)
         costs = [[o.cost for o in some] for _, some in runs]
-        repeated = [[o.value for o in some] for _, some in runs if len(some) > 1]
+        values = [np.array([o.value for o in some]) for _, some in runs]
+        free = sum(len(v) - 1 for v in values)
+        within = sum(float(((v - v.mean()) ** 2).sum()) for v in values)
         found.append(
             Family(
                 family,
                 np.array([i for i, _ in runs]),
-                np.array([np.mean([o.value for o in some]) for _, some in runs]),
+                np.array([v.mean() for v in values]),
                 None
                 if any(c is None for some in costs for c in some)
                 else np.array([sum(map(float, c)) for c in costs]),  # type: ignore[arg-type]
                 recipe,
-                sum(len(some) for _, some in runs),
-                math.sqrt(np.mean([np.var(values, ddof=1) for values in repeated])) if repeated else None,
+                np.array([len(v) for v in values]),
+                math.sqrt(within / free) if free else None,
             )
         )
     return found

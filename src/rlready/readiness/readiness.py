@@ -1,13 +1,14 @@
 """The readiness of checkpoints: held-out loss, pass@k, and how many groups could teach RL anything.
 
 After Kang et al. (arXiv 2510.01624): post-SFT accuracy misleads; the loss on held-out SFT rows and pass@k at large k
-say more about what RL will reach.  Checkpoints are given in the order of training, each a model to draw samples from
+say more about what RL will reach.  Checkpoints are taken in the order of training, each a model to draw samples from
 or a table of samples drawn elsewhere, and measured on the same problems and rows:
 
     heldout.py      generalisation loss          passk.py        pass@k from counts, also from stopped ones
     measure.py      one checkpoint               sequential.py   which draws to make, and what they may be used for
     stored.py       samples out of a table       draws.py        entropy, lengths, truncation
     turnup.py       has the loss turned up?      spread.py       mixed groups, credit
+    naming.py       of which run, at which step
     verdict.py      which one, and how surely
 """
 
@@ -24,6 +25,7 @@ from rlready.errors import UserError
 from rlready.progress import Progress, note
 from rlready.readiness import stored
 from rlready.readiness.measure import Measurer
+from rlready.readiness.naming import in_training_order
 from rlready.readiness.passk import powers
 from rlready.readiness.verdict import compare
 from rlready.records import Row
@@ -82,7 +84,7 @@ def _check(config: ReadinessConfig) -> dict[str, str]:
     if not config.checkpoints:
         raise UserError("no checkpoint is named")
     names: dict[str, str] = {}
-    for source in config.checkpoints:
+    for source in in_training_order(config.checkpoints):
         name = source
         if stored.is_table(source):
             path, options = stored.parse(source)

@@ -9,13 +9,13 @@ problems was chosen for it: among twelve equal ones a plain 95 % interval calls 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rlready.config import ReadinessConfig
 from rlready.readiness.heldout import HeldOut
+from rlready.readiness.naming import labels, run_of
 from rlready.readiness.passk import powers
 from rlready.readiness.sequential import Counts
 from rlready.readiness.spread import mixed_share, spread_figure, variance_figure
@@ -77,7 +77,13 @@ def _row(
 
 
 def _follow(rows: Sequence[dict[str, Any]], counts: Sequence[Counts], losses: Sequence[HeldOut | None]) -> None:
-    """Add the differences between checkpoints in the order of training, of those that have a loss."""
+    """Add the differences along every SFT run, of checkpoints that have a loss."""
+    for run in dict.fromkeys(run_of(row["name"]) for row in rows):
+        mine = [i for i, row in enumerate(rows) if run_of(row["name"]) == run]
+        _follow_run([rows[i] for i in mine], [counts[i] for i in mine], [losses[i] for i in mine])
+
+
+def _follow_run(rows: Sequence[dict[str, Any]], counts: Sequence[Counts], losses: Sequence[HeldOut | None]) -> None:
     known = [i for i, loss in enumerate(losses) if loss]
     found = [loss for loss in losses if loss]
     turns: list[TurnUp | None] = turn_up(found, [counts[i].pass_at_k([1])[:, 0] for i in known]) if found else []
@@ -89,15 +95,16 @@ def _follow(rows: Sequence[dict[str, Any]], counts: Sequence[Counts], losses: Se
 
 
 def _verdict(rows: Sequence[Mapping[str, Any]], order: Sequence[int], group: int, skill: float) -> str:
+    short = labels(row["name"] for row in rows)
     best, others = rows[order[0]], [rows[i] for i in order[1:]]
-    verdict = f"Start RL from {_short(best['name'])}: its pass@{group} is the highest, {skill:.1%}."
-    close = [_short(row["name"]) for row in others if not row["told_apart"]]
+    verdict = f"Start RL from {short[best['name']]}: its pass@{group} is the highest, {skill:.1%}."
+    close = [short[row["name"]] for row in others if not row["told_apart"]]
     if close:
         named = f" ({', '.join(close)})" if len(close) <= NAMED else ""
         verdict += f" {len(close)} of {len(others)} others cannot be told apart from it on these problems{named}."
     if best.get("turned_up"):
         rise = best["loss_above_least"]
-        rest = next((_short(row["name"]) for row in others if not row.get("turned_up")), "none")
+        rest = next((short[row["name"]] for row in others if not row.get("turned_up")), "none")
         verdict += (
             f" But its held-out loss has turned up, {rise.value:.3f} [{rise.low:.3f}, {rise.high:.3f}] nats per token "
             f"above its minimum, while pass@1 did not fall: Kang et al. would pass it over. Best of the others: {rest}."
@@ -109,6 +116,7 @@ def _table(rows: Sequence[Mapping[str, Any]], group: int, most: int) -> list[lis
     ks = [str(k) for k in sorted({1, group, most})]
     head = ["checkpoint", "held-out loss", *(f"pass@{k}" for k in ks), "never", "mixed", "spread", "entropy"]
     table = [[*head, "tokens right", "wrong", "cut", ""]]
+    short = labels(row["name"] for row in rows)
     for row in rows:
         numbers = [_brief(row[key], 2) for key in ("never", "mixed")] + [
             _brief(row[k], 3) for k in ("spread", "entropy")
@@ -116,7 +124,7 @@ def _table(rows: Sequence[Mapping[str, Any]], group: int, most: int) -> list[lis
         lengths = [_brief(row[f"length_{kind}"], 0) for kind in ("right", "wrong")]
         table.append(
             [
-                _short(row["name"]),
+                short[row["name"]],
                 str(row["heldout_loss"] or DASH),
                 *(str(row["pass"].get(k, DASH)) for k in ks),
                 *numbers,
@@ -140,7 +148,3 @@ def _brief(figure: Figure | None, digits: int) -> str:
 def _counts(facts: Mapping[str, Any]) -> Counts:
     arrays = {key: np.array(facts[key], dtype=np.int64) for key in ("since", "drawn", "correct")}
     return Counts(facts["first"], facts["cap"], **arrays)
-
-
-def _short(name: str) -> str:
-    return Path(name).name

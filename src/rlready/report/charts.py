@@ -13,7 +13,8 @@ from typing import Any
 from markupsafe import Markup
 
 from rlready.records import Figure
-from rlready.report.plots import NEUTRAL, Point, Series, line_chart, number
+from rlready.report.plots import NEUTRAL, Point, Series, line_chart
+from rlready.report.text import number
 
 Log = Sequence[Mapping[str, Any]]
 STAGES = {"base": "Base", "sft": "SFT", "rl": "RL"}

@@ -20,8 +20,8 @@ import numpy as np
 from rlready.config import SweepConfig
 from rlready.disk import plain, read_json
 from rlready.errors import UserError
-from rlready.predict.candidates import labels
 from rlready.progress import note
+from rlready.readiness.naming import labels
 from rlready.records import Figure
 from rlready.stats import t_figure
 from rlready.steplog import append_line
@@ -168,24 +168,27 @@ def _result(
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["family"], row["checkpoint"]), []).append(row)
+    starts: list[dict[str, Any]] = [
+        {"family": family, "checkpoint": short[checkpoint], "runs": len(mine), "outcome": _over_seeds(mine)}
+        | {"cost": float(np.mean([row["cost"] for row in mine]))}
+        for (family, checkpoint), mine in groups.items()
+    ]
     table = [["family", "checkpoint", "RL runs", "accuracy after RL", "seconds of RL"]]
-    for (family, checkpoint), mine in groups.items():
-        figure = _over_seeds(mine)
-        cost = np.mean([row["cost"] for row in mine])
-        table.append([family, short[checkpoint], str(len(mine)), str(figure), f"{cost:.0f}"])
-    best = max(groups.values(), key=lambda mine: np.mean([row["outcome"] for row in mine]))
+    table += [[s["family"], s["checkpoint"], str(s["runs"]), str(s["outcome"]), f"{s['cost']:.0f}"] for s in starts]
+    best = max(starts, key=lambda s: s["outcome"].value)
     counts = Counter(job.verb for job in jobs)
     return {
         "verb": "sweep",
         "verdict": (
             f"{len(rows)} RL runs from {len(short)} checkpoints of {counts['sft']} SFT runs; "
-            f"the highest mean accuracy, {np.mean([row['outcome'] for row in best]):.1%}, "
-            f"from {short[best[0]['checkpoint']]}. Next: rlready predict {out}"
+            f"the highest mean accuracy, {best['outcome'].value:.1%}, "
+            f"from {best['checkpoint']}. Next: rlready predict {out}"
         ),
         "plan": digest,
         "jobs": dict(counts),
         "seconds_of_jobs": sum(taken.values()),
         "runs": len(chains),
+        "starts": starts,
         "table": table,
     }
 
