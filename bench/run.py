@@ -22,6 +22,7 @@ ORDER = (
     "startup",
     "budgets",
     "gflops",
+    "influence",
     "sampling_hf",
     "sft",
     "grpo_step",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from rlready.batch import Example
 from rlready.config import ReadinessConfig
 from rlready.credit.outcome import ADVANTAGES
+from rlready.engine.budget import Budget
+from rlready.engine.protocol import forcing_for, requests_for
+from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
 from rlready.lm import load
 from rlready.logprob import token_logprobs
@@ -21,10 +25,15 @@ from rlready.readiness.gram import collect, gram, parameters_of
 from rlready.readiness.influence import Influence, Rollouts, influence
 from rlready.readiness.readiness import readiness
 from rlready.readiness.sketch import Whole
+from rlready.report.page import render
+from rlready.rollout import draw_groups
+from rlready.store import read_table
+from rlready.tasks import open_task
 from tiny import tiny_model
 
 Floats = NDArray[np.float64]
 RIGHT = ([1, 0, 0, 0], [1, 1, 0, 1, 0], [0, 0, 0], [1, 1], [0, 1])  # the third and fourth have no signal
+PROBLEMS = "dagmath?ops=4-7&asked=2&split=all&n=6&seed=1"
 
 
 def rollouts(correct: Sequence[Sequence[int]], seed: int = 0, prompts: int = 99) -> list[Rollouts]:
@@ -67,7 +76,7 @@ def test_a_group_is_one_gradient_whatever_divides_its_advantages(model: Any) -> 
     """(1/N) Σ A g = √(α(1−α)) (ḡ⁺ − ḡ⁻) with σ; √((N−1)/N) of it with s, √(α(1−α)) of it without."""
     for group in rollouts([[1, 0, 0, 0, 0], [1, 1, 0, 1]]):
         n, rewards = len(group.rows), group.correct.astype(float)
-        means = [gradient(model, some, np.full(len(some), 1 / len(some))) for some in (group.of(True), group.of(False))]
+        means = [gradient(model, some, np.full(len(some), 1 / len(some))) for some in (group.those(True), group.those(False))]
         u = group.spread * (means[0] - means[1])
         by_population = gradient(model, group.rows, (rewards - rewards.mean()) / rewards.std() / n)
         assert relative(by_population, u) < 1e-10
@@ -227,7 +236,7 @@ def test_the_predicted_step_is_the_step() -> None:
     for q, group in enumerate(live):
         lm.model.zero_grad()
         for right, sign in ((True, 1.0), (False, -1.0)):
-            rows = group.of(right)
+            rows = group.those(right)
             (sign * group.spread * token_logprobs(lm.model, rows)[0].sum() / len(rows)).backward()
         with torch.no_grad():
             for p in parameters:
@@ -244,23 +253,56 @@ def test_the_predicted_step_is_the_step() -> None:
 
 def drawn(lm: Any) -> list[Rollouts]:
     """Rollouts of the model itself, verified."""
-    from rlready.engine.budget import Budget
-    from rlready.engine.protocol import forcing_for, requests_for
-    from rlready.engine.torch import TorchEngine
-    from rlready.rollout import draw_groups
-    from rlready.tasks import open_task
-
     task = open_task("dagmath?ops=5&asked=3&split=train&n=12&seed=6")
     problems = task.problems()
     requests = requests_for(lm, problems, 8, Budget(64, 16))
-    found = draw_groups(
-        TorchEngine(lm, forcing_for(lm)), lm, task, problems, requests, temperature=1.0, seed=0
-    )
-    groups = []
-    for group in found:
-        rows = []
-        for sample in group.samples:
-            ones = np.ones(len(sample.tokens), dtype=np.float32)
-            rows.append(Example(group.prompt_ids, sample.tokens.tolist(), sample.mask, ones, ones))
-        groups.append(Rollouts(rows, np.array([bool(s.correct) for s in group.samples])))
-    return groups
+    engine = TorchEngine(lm, forcing_for(lm))
+    return [
+        Rollouts.of(group.prompt_ids, [(s.tokens.tolist(), s.mask) for s in group.samples], (group.rewards > 0).tolist())
+        for group in draw_groups(engine, lm, task, problems, requests, temperature=1.0, seed=0)
+    ]
+
+
+def test_readiness_tells_the_influence_of_what_it_drew(tmp_path: Path) -> None:
+    """In result, table and page; of the first group of every problem; dashes for a table of samples."""
+    config = ReadinessConfig(heldout="", problems=PROBLEMS, samples=16, group=8, influence=True)
+    readiness(config, tmp_path / "once")
+    table = tmp_path / "once" / "parts" / "0.parquet"
+    result = readiness(replace(config, checkpoints=("embedded", str(table))), tmp_path / "both")
+    row, stored = result["checkpoints"]
+    assert stored["influence"] is None
+    assert stored["histogram"] == row["histogram"]
+    assert sum(bar["problems"]["value"] for bar in row["histogram"]) == pytest.approx(1)
+    lm = load("embedded")
+    rows = [[r for r in read_table(table) if r["problem_id"] == p][:8] for p in result["problems"]]
+    prompts = [lm.prompt_ids(p.prompt, think=True) for p in open_task(PROBLEMS).problems()]
+    groups = [
+        Rollouts.of(ids, [(r["tokens"], np.array(r["mask"])) for r in some], [r["correct"] for r in some])
+        for ids, some in zip(prompts, rows, strict=True)
+    ]
+    wanted = influence(lm.model, groups, parameters_of(lm.model)).figures()
+    for key, figure in wanted.items():
+        assert figure is not None
+        assert row["influence"][key]["value"] == pytest.approx(figure.value, rel=1e-4)
+    assert row["influence"]["problems"] == 6
+    assert row["influence"]["all_right"] + row["influence"]["all_wrong"] == sum(not g.mixed for g in groups)
+    assert result["table"][0][-4:-1] == ["ΔJ/η", "co-influence", "cosine"]
+    assert result["table"][2][-4:-1] == ["–"] * 3
+    page = render(tmp_path / "both")
+    for text in ("What a step on one problem does for the others", "Rollout accuracy of the problems", "K⁺"):
+        assert text in page
+
+
+def test_what_cannot_be_meant_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    config = ReadinessConfig(heldout="", problems=PROBLEMS, samples=8, group=8, influence=True)
+    for at, (changes, message) in enumerate(
+        (
+            ({"problems": PROBLEMS.replace("n=6", "n=1")}, "influence needs at least 2 problems, got 1"),
+            ({"influence_layers": ("layers.99",)}, "no parameter of LlamaForCausalLM is in a layer 'layers.99'"),
+            ({"influence_rank": -1}, "influence_rank must not be negative, got -1"),
+        )
+    ):
+        with pytest.raises(UserError, match=message) as caught:
+            readiness(replace(config, **changes), tmp_path / f"run-{at}")  # type: ignore[arg-type]
+        assert "\n" not in str(caught.value)
+        assert not list((tmp_path / f"run-{at}").rglob("*.parquet"))

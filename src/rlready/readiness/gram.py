@@ -20,7 +20,6 @@ Shapes: S sets, N tokens of a micro-batch, C copies (2 projections, or 1).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
@@ -39,10 +38,9 @@ from rlready.lm import head_of
 from rlready.logprob import chosen_ids, score, token_logprobs
 from rlready.options import nearest
 from rlready.readiness.sketch import Kept, Projected, Runs, Whole
-from rlready.threads import beside, workers
+from rlready.threads import beside, split_tokens, workers
 
 MEMORY = 2 << 30  # bytes of gradients held at once
-SPLIT_TOKENS = 6144  # of a micro-batch where threads work beside each other, as in the update
 Sets = Sequence[Sequence[Example]]
 
 
@@ -87,7 +85,7 @@ def collect(model: Any, sets: Sets, kept: Kept, *, temperature: float = 1.0, mic
     """Add the gradients of all sets to ``kept``, by threads beside each other where the model is small."""
     tokens = [sum(map(len, rows)) for rows in sets]
     fast, threads = supports(model), workers(model)
-    most = micro_tokens if threads == 1 else min(micro_tokens, SPLIT_TOKENS, math.ceil(sum(tokens) / (2 * threads)))
+    most = split_tokens(sum(tokens), micro_tokens, threads)
     seen: dict[tuple[int, ...], int] = {}
     turns: dict[int, list[int]] = {}
     for at in sorted(range(len(sets)), key=lambda i: (-tokens[i], i)):

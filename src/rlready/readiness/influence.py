@@ -30,7 +30,7 @@ Shapes: P problems, M mixed ones, C copies of a Gram matrix (`gram.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rlready.batch import Example
+from rlready.batch import Example, supervised
 from rlready.errors import UserError
 from rlready.readiness.gram import gram
 from rlready.records import Figure
@@ -64,7 +64,18 @@ class Rollouts:
         share = float(self.correct.mean())
         return float(np.sqrt(share * (1 - share)))
 
-    def of(self, right: bool) -> list[Example]:
+    @staticmethod
+    def of(
+        prompt_ids: Sequence[int],
+        responses: Sequence[tuple[Sequence[int], NDArray[np.uint8]]],
+        correct: Sequence[bool],
+    ) -> Rollouts:
+        """From token ids and masks of the responses."""
+        rows = [replace(supervised(prompt_ids, tokens), mask=mask) for tokens, mask in responses]
+        return Rollouts(rows, np.array(correct, dtype=bool))
+
+    def those(self, right: bool) -> list[Example]:
+        """The rows that are right, or those that are wrong."""
         return [row for row, c in zip(self.rows, self.correct, strict=True) if c == right]
 
 
@@ -123,7 +134,8 @@ class Influence:
         if len(place) > 1:
             found["k_right"], found["k_wrong"] = figure(right, True), figure(wrong, True)
             found["co_influence"] = figure(right - wrong, True)
-            found["cosine"] = weighted_figure(partial(_pair_mean, self.cosines.mean(0), np.arange(len(place)), None), len(place))
+            among = partial(_pair_mean, self.cosines.mean(0), np.arange(len(place)), None)
+            found["cosine"] = weighted_figure(among, len(place))
         return {"step": figure(right - wrong), "spread": mean_figure(spread, bounds=(0.0, 0.5)), **found}
 
 
@@ -147,7 +159,7 @@ def influence(
     many = len(place)
     if not many:
         return Influence(spread, place, np.zeros((1, 0, 0)), np.zeros((1, 0, 0)))
-    sets = [groups[i].of(right) for right in (True, False) for i in place]
+    sets = [groups[i].those(right) for right in (True, False) for i in place]
     inner = gram(model, sets, parameters, temperature=temperature, rank=rank, seed=seed)
     of_u = spread[place][:, None] * (inner[:, :many] - inner[:, many:])
     return Influence(spread, place, of_u[..., :many], of_u[..., many:])

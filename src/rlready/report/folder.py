@@ -25,6 +25,12 @@ CHECKPOINT = {
     **{"pass": {"*": Figure}, "never": Figure, "sometimes": Figure, "always": Figure},
     **{"mixed": Figure, "behind": Figure, "spread": Figure, "entropy": Figure, "truncated": Figure},
     **{"length_right": Figure, "length_wrong": Figure, "turned_up": bool},
+    "histogram": [{"right": float, "problems": Figure}],
+    "influence": {
+        **{"step": Figure, "spread": Figure, "co_influence": Figure, "k_right": Figure, "k_wrong": Figure},
+        **{"cosine": Figure, "error": float, "problems": float, "all_right": float, "all_wrong": float},
+        "parameters": float,
+    },
 }
 RESULT = {
     **{"verb": str, "verdict": str, "seed": float, "seconds": float, "task": {"source": str, "description": str}},
