@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
 from common import Duel, Goal, Row, main
 from rlready.batch import Example, token_count
 from rlready.config import DEMO_TASK

@@ -76,7 +76,9 @@ def test_a_group_is_one_gradient_whatever_divides_its_advantages(model: Any) -> 
     """(1/N) Σ A g = √(α(1−α)) (ḡ⁺ − ḡ⁻) with σ; √((N−1)/N) of it with s, √(α(1−α)) of it without."""
     for group in rollouts([[1, 0, 0, 0, 0], [1, 1, 0, 1]]):
         n, rewards = len(group.rows), group.correct.astype(float)
-        means = [gradient(model, some, np.full(len(some), 1 / len(some))) for some in (group.those(True), group.those(False))]
+        means = [
+            gradient(model, some, np.full(len(some), 1 / len(some))) for some in (group.those(True), group.those(False))
+        ]
         u = group.spread * (means[0] - means[1])
         by_population = gradient(model, group.rows, (rewards - rewards.mean()) / rewards.std() / n)
         assert relative(by_population, u) < 1e-10
@@ -111,9 +113,13 @@ def test_influence_is_the_mean_over_all_pairs_of_rollouts(model: Any) -> None:
         assert figure.value == pytest.approx(wanted, rel=1e-10)
         assert figure.low < figure.value < figure.high
     spread, co, whole = figures["spread"], figures["co_influence"], figures["step"]
-    assert spread and co and whole
+    assert spread
+    assert co
+    assert whole
     assert spread.value * co.value == pytest.approx(whole.value, rel=1e-10)
-    u = [g.spread * (e[g.correct].mean(0) - e[~g.correct].mean(0)) for g, e in zip(groups, each, strict=True) if g.mixed]
+    u = [
+        g.spread * (e[g.correct].mean(0) - e[~g.correct].mean(0)) for g, e in zip(groups, each, strict=True) if g.mixed
+    ]
     unit = torch.stack([v / v.norm() for v in u])
     assert relative(found.cosines[0], unit @ unit.T) < 1e-10
     assert figures["cosine"] is not None
@@ -132,7 +138,7 @@ def test_influence_is_the_mean_over_all_pairs_of_rollouts(model: Any) -> None:
     ],
 )
 def test_hooks_and_a_loop_give_the_same_gradients(family: str, changes: dict[str, Any]) -> None:
-    """Every parameter of every family; prompts shared, repeated in another group, and in micro-batches that cut them."""
+    """Every parameter of every family; prompts shared, in two groups, and cut by micro-batches."""
     single = tiny_model(family, **changes)
     groups = rollouts(RIGHT, prompts=3)
     sets = [group.rows for group in groups]
@@ -182,7 +188,8 @@ def test_groups_without_signal_count_and_are_never_nan(model: Any) -> None:
     none = influence(model, rollouts([[1, 1], [0, 0], [0, 0, 0]]), parameters_of(model))
     assert (none.step == 0).all()
     figures = none.figures()
-    assert figures["step"] is not None and figures["spread"] is not None
+    assert figures["step"] is not None
+    assert figures["spread"] is not None
     assert (figures["step"].value, figures["step"].low, figures["step"].high) == (0, 0, 0)
     assert figures["spread"].value == 0 < figures["spread"].high
     assert figures["co_influence"] is figures["k_right"] is figures["cosine"] is None
@@ -258,7 +265,9 @@ def drawn(lm: Any) -> list[Rollouts]:
     requests = requests_for(lm, problems, 8, Budget(64, 16))
     engine = TorchEngine(lm, forcing_for(lm))
     return [
-        Rollouts.of(group.prompt_ids, [(s.tokens.tolist(), s.mask) for s in group.samples], (group.rewards > 0).tolist())
+        Rollouts.of(
+            group.prompt_ids, [(s.tokens.tolist(), s.mask) for s in group.samples], (group.rewards > 0).tolist()
+        )
         for group in draw_groups(engine, lm, task, problems, requests, temperature=1.0, seed=0)
     ]
 

@@ -14,9 +14,9 @@ factors, both needed to learn anything:
 
     ΔJ / η = spread × co-influence,    spread = mean √(α(1−α)),    co-influence = K⁺ − K⁻ weighted by √(α(1−α))
 
-**Ours.**  Problems serve as q and q' in turn, never both at once: a problem's influence on itself is no sign of learning
-anything.  A problem all right or all wrong has u = 0, counts in every mean over problems, and has no K±.  Dots grow
-with gradient norms, so those of two checkpoints do not compare; the mean cosine of u of two mixed problems does.
+**Ours.**  Problems serve as q and q' in turn, never both at once: a problem's influence on itself is no sign of
+learning anything.  A problem all right or all wrong has u = 0, counts in every mean over problems, and has no K±.
+Dots grow with gradient norms, so those of two checkpoints do not compare; the mean cosine of two mixed problems does.
 Intervals are bootstrapped over problems, a pair weighing the product of its problems' weights; this holds for other
 problems like these, sampled once.  Where gradients are projected, ``error`` is what a cosine is off by, root mean
 square, from the difference of two independent projections.

@@ -74,7 +74,9 @@ def pass_at_k(checkpoints: Sequence[Mapping[str, Any]], chance: Mapping[str, flo
     """pass@k over k in doublings; with many checkpoints only first, last and picked stand out."""
     others, series = _apart(
         checkpoints,
-        lambda name, entry: [_point(k, f, f"{name}, pass@{k}", band=True) for k, f in sorted(entry["pass"].items()) if f],
+        lambda name, entry: [
+            _point(k, f, f"{name}, pass@{k}", band=True) for k, f in sorted(entry["pass"].items()) if f
+        ],
     )
     guesses = [Point(k, g) for k in ks(checkpoints) if (g := chance.get(f"pass@{k}")) is not None]
     lines = [*others, *series, Series("chance", guesses, NEUTRAL, 6, markers=False)]

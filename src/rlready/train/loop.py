@@ -28,6 +28,7 @@ from rlready.timing import span
 
 STATE_SECONDS = 30.0
 
+
 @dataclass(frozen=True)
 class Step:
     """What one optimiser step did; ``entropy`` in nats per chosen token, ``clipped`` the share of them."""
