@@ -56,7 +56,7 @@ def gradient(model: Any, rows: Sequence[Example], weights: Sequence[float] | Flo
     """(parameters,) of Σ w_i log π(o_i), a row at a time, prompts not shared."""
     parameters = list(model.parameters())
     total = [torch.zeros_like(p) for p in parameters]
-    for row, weight in zip(rows, weights, strict=True):
+    for row, weight in zip(rows, np.asarray(weights).tolist(), strict=True):
         found = torch.autograd.grad(weight * token_logprobs(model, [row])[0].sum(), parameters)
         total = [a + b for a, b in zip(total, found, strict=True)]
     return torch.cat([t.flatten() for t in total])
@@ -146,7 +146,7 @@ def test_hooks_and_a_loop_give_the_same_gradients(family: str, changes: dict[str
     collect(single, sets, kept, micro_tokens=40)
     loop = torch.stack([gradient(single, rows, np.full(len(rows), 1 / len(rows))) for rows in sets])
     for span in kept.span.values():
-        assert relative(kept.table[0, :, span], loop[:, span]) < (1e-6 if family != "Llama" else 2e-6)
+        assert float((kept.table[0, :, span] - loop[:, span]).norm() / loop[:, span].norm()) < 1e-6
     double = single.double()
     exact = torch.stack([gradient(double, rows, np.full(len(rows), 1 / len(rows))) for rows in sets])
     assert relative(gram(double, sets, parameters_of(double))[0], exact @ exact.T) < 1e-10
@@ -171,15 +171,16 @@ def test_projections_are_unbiased_and_know_their_error() -> None:
     parameters = parameters_of(model)
     exact = influence(model, groups, parameters)
     off = ~np.eye(len(groups), dtype=bool)
-    mean, told, made = np.zeros_like(exact.cosines[0]), [], []
+    products, told, made = [], [], []
     for seed in range(30):
         found = influence(model, groups, parameters, rank=8, seed=seed)
-        mean += found.cosines.mean(0) / 30
+        products.append(found.products.mean(0))
         told.append(found.error)
         made.append(float(np.sqrt(np.mean((found.cosines.mean(0) - exact.cosines[0])[off] ** 2))))
     assert 0 < np.mean(made) < 0.2
-    assert np.mean(told) == pytest.approx(np.mean(made), rel=0.2)
-    assert np.abs(mean - exact.cosines[0])[off].max() < 4 * np.mean(made) / 30**0.5
+    assert np.mean(told) == pytest.approx(np.mean(made), rel=0.3)
+    noise = np.std(products, axis=0, ddof=1) / 30**0.5
+    assert (np.abs(np.mean(products, axis=0) - exact.products[0]) < 5 * noise).all()
     assert relative(influence(model, groups, parameters, rank=999).right.mean(0), exact.right[0]) < 1e-10
 
 
@@ -206,20 +207,20 @@ def test_intervals_hold_the_truth_at_about_their_level() -> None:
     """u(q) = common part + noise: the mean of products of two problems is known."""
     rng = np.random.default_rng(0)
     inside = 0
-    for _ in range(200):
+    for _ in range(100):
         u = np.array([0.5, 0.0, 0.0, 0.0]) + rng.normal(0, 1, (30, 4))
-        products = u @ u.T
-        spread = np.ones(30)
-        figure = Influence(spread, np.arange(30), products[None], np.zeros((1, 30, 30))).figures()["step"]
+        right = 2 * (u @ u.T)[None]
+        figure = Influence(np.full(30, 0.5), np.arange(30), right, np.zeros_like(right)).figures()["step"]
         assert figure is not None
         inside += figure.low < 0.25 < figure.high
-    assert 180 <= inside <= 200
+    assert inside >= 88
 
 
 def test_the_predicted_step_is_the_step() -> None:
     """A small SGD step on each problem in turn: what it does to the others' advantage-weighted log-probabilities."""
     lm = load("embedded")
     groups = drawn(lm)
+    lm.model.double()
     parameters = parameters_of(lm.model)
     found = influence(lm.model, groups, parameters)
     live = [g for g in groups if g.mixed]
@@ -239,7 +240,7 @@ def test_the_predicted_step_is_the_step() -> None:
         return np.array(values)
 
     before, measured = objective(), []
-    rate = 1e-3 / float(np.sqrt(found.products[0].diagonal().max()))
+    rate = 1e-4 / float(np.sqrt(found.products[0].diagonal().max()))
     for q, group in enumerate(live):
         lm.model.zero_grad()
         for right, sign in ((True, 1.0), (False, -1.0)):
@@ -254,13 +255,13 @@ def test_the_predicted_step_is_the_step() -> None:
             for p, old in zip(parameters, start, strict=True):
                 p.copy_(old)
     predicted = rate * found.step[found.place]
-    assert np.corrcoef(predicted, measured)[0, 1] > 0.99
-    assert relative(np.array(measured), predicted) < 0.1
+    assert np.corrcoef(predicted, measured)[0, 1] > 0.999
+    assert relative(np.array(measured), predicted) < 0.02
 
 
 def drawn(lm: Any) -> list[Rollouts]:
     """Rollouts of the model itself, verified."""
-    task = open_task("dagmath?ops=5&asked=3&split=train&n=12&seed=6")
+    task = open_task(PROBLEMS.replace("n=6", "n=16"))
     problems = task.problems()
     requests = requests_for(lm, problems, 8, Budget(64, 16))
     engine = TorchEngine(lm, forcing_for(lm))

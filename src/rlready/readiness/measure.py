@@ -154,7 +154,7 @@ class Measurer:
             note(f"influence: {lm.source} is not of the Llama family; its groups are taken one by one, which is slower")
         drawn: dict[str, list[dict[str, Any]]] = {problem.id: [] for problem in self.problems}
         for row in rows:
-            if row["wave"] == 0 and len(drawn[row["problem_id"]]) < self.config.group:
+            if row["wave"] == 0 and row["sample_id"] < self.config.group:
                 drawn[row["problem_id"]].append(row)
         groups = [
             Rollouts.of(

@@ -79,7 +79,7 @@ def _row(
 
 
 def _influence(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return facts and {k: Figure(**v) if isinstance(v, Mapping) else v for k, v in facts.items()}
+    return {k: Figure(**v) if isinstance(v, Mapping) else v for k, v in facts.items()} if facts else None
 
 
 def _follow(rows: Sequence[dict[str, Any]], counts: Sequence[Counts], losses: Sequence[HeldOut | None]) -> None:
