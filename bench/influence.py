@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from common import Duel, Goal, Row, main
-from rlready.batch import Example, token_count
+from rlready.batch import Example
 from rlready.config import DEMO_TASK
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
@@ -22,7 +22,7 @@ from rlready.lm import LM, load
 from rlready.readiness.gram import parameters_of
 from rlready.readiness.influence import Rollouts, influence
 from rlready.tasks import open_task
-from rlready.train.loop import Learner
+from rlready.train.loop import Learner, token_count
 from rlready.train.loss import likelihood_loss
 
 GOAL = Goal("exact influence, embedded model, 64 x 16: seconds over those of a plain forward and backward", "<= 1.6")
