@@ -8,6 +8,8 @@ or a table of samples drawn elsewhere, and measured on the same problems and row
     measure.py      one checkpoint               sequential.py   which draws to make, and what they may be used for
     stored.py       samples out of a table       draws.py        entropy, lengths, truncation
     turnup.py       has the loss turned up?      spread.py       mixed groups, credit
+    gram.py         inner products of gradients  sketch.py       how gradients are kept: whole, or projected
+    influence.py    what a step on one problem does for the others
     naming.py       of which run, at which step
     verdict.py      which one, and how surely
 """
@@ -49,6 +51,8 @@ def readiness(config: ReadinessConfig, out: Path) -> dict[str, Any]:
         if len(set(ids)) < len(ids):
             twice = next(name for i, name in enumerate(ids) if name in ids[:i])
             raise UserError(f"{config.problems}: problem {twice!r} is given twice; ids must differ")
+        if config.influence and len(ids) < 2:
+            raise UserError(f"{config.problems}: influence needs at least 2 problems, got {len(ids)}")
         if task:
             run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(ids), role="readiness")
         held = _held(config, run)
@@ -77,8 +81,9 @@ def _check(config: ReadinessConfig) -> dict[str, str]:
     for name in ("samples", "group", "budget", "answer_cap"):
         if getattr(config, name) < 1:
             raise UserError(f"{name} must be at least 1, got {getattr(config, name)}")
-    if config.first < 0:
-        raise UserError(f"first must not be negative, got {config.first}")
+    for name in ("first", "influence_rank"):
+        if getattr(config, name) < 0:
+            raise UserError(f"{name} must not be negative, got {getattr(config, name)}")
     if config.temperature <= 0:
         raise UserError(f"temperature must be above 0, got {config.temperature}: greedy samples are all the same")
     if not config.checkpoints:

@@ -18,7 +18,7 @@ from rlready.readiness.heldout import HeldOut
 from rlready.readiness.naming import labels, run_of
 from rlready.readiness.passk import powers
 from rlready.readiness.sequential import Counts
-from rlready.readiness.spread import mixed_share, spread_figure, variance_figure
+from rlready.readiness.spread import histogram, mixed_share, spread_figure, variance_figure
 from rlready.readiness.turnup import TurnUp, turn_up
 from rlready.records import Figure
 from rlready.stats import paired_figure, simultaneous
@@ -70,10 +70,16 @@ def _row(
         "spread": spread_figure(n, c, group),
         "variance": variance_figure(n, c) if n.min() > 1 else None,
         **{key: Figure(**figure) if figure else None for key, figure in facts["figures"].items()},
+        "histogram": histogram(n, c),
+        "influence": _influence(facts["influence"]),
         "correct": counts.correct,
         "samples": facts["drawn_samples"],
         "tokens": facts["drawn_tokens"],
     }
+
+
+def _influence(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return {k: Figure(**v) if isinstance(v, Mapping) else v for k, v in facts.items()} if facts else None
 
 
 def _follow(rows: Sequence[dict[str, Any]], counts: Sequence[Counts], losses: Sequence[HeldOut | None]) -> None:
@@ -115,7 +121,10 @@ def _verdict(rows: Sequence[Mapping[str, Any]], order: Sequence[int], group: int
 def _table(rows: Sequence[Mapping[str, Any]], group: int, most: int) -> list[list[str]]:
     ks = [str(k) for k in sorted({1, group, most})]
     head = ["checkpoint", "held-out loss", *(f"pass@{k}" for k in ks), "never", "mixed", "spread", "entropy"]
-    table = [[*head, "tokens right", "wrong", "cut", ""]]
+    influenced = any(row["influence"] for row in rows)
+    factors = ("step", "co_influence", "cosine") if influenced else ()
+    titles = ("ΔJ/η", "co-influence", "cosine") if influenced else ()
+    table = [[*head, "tokens right", "wrong", "cut", *titles, ""]]
     short = labels(row["name"] for row in rows)
     for row in rows:
         numbers = [_brief(row[key], 2) for key in ("never", "mixed")] + [
@@ -130,6 +139,7 @@ def _table(rows: Sequence[Mapping[str, Any]], group: int, most: int) -> list[lis
                 *numbers,
                 *lengths,
                 f"{row['truncated'].value:.0%}" if row["truncated"] else DASH,
+                *(_magnitude((row["influence"] or {}).get(key)) for key in factors),
                 _note(row),
             ]
         )
@@ -143,6 +153,10 @@ def _note(row: Mapping[str, Any]) -> str:
 
 def _brief(figure: Figure | None, digits: int) -> str:
     return f"{figure.value:.{digits}f}" if figure else DASH
+
+
+def _magnitude(figure: Figure | None) -> str:
+    return f"{figure.value:.3g} [{figure.low:.3g}, {figure.high:.3g}]" if figure else DASH
 
 
 def _counts(facts: Mapping[str, Any]) -> Counts:

@@ -27,6 +27,12 @@ CHECKPOINT = {
     **{"length_right": Figure, "length_wrong": Figure, "turned_up": bool},
     **{"label": str, "sft": str, "advice": str, "why": str, "p_best": float, "expected": Figure},
     **{"turn_up": {"loss": Figure, "pass_1": Figure, "flagged": bool}, "outcomes": [{"value": float, "cost": float}]},
+    "histogram": [{"right": float, "problems": Figure}],
+    "influence": {
+        **{"step": Figure, "spread": Figure, "co_influence": Figure, "k_right": Figure, "k_wrong": Figure},
+        **{"cosine": Figure, "error": float, "problems": float, "all_right": float, "all_wrong": float},
+        "parameters": float,
+    },
 }
 SCORE = {
     **{"predictor": str, "spearman": Figure, "gain": Figure, "p": float, "p_any": float},

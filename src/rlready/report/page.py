@@ -44,6 +44,11 @@ EXTRAS = (  # of a checkpoint: key, title, kind
     ("truncated", "cut at the budget", "pct"),
 )
 
+FACTORS = (  # of the influence: key, title
+    *(("step", "ΔJ / η"), ("spread", "= √(α(1−α)), mean"), ("co_influence", "× co-influence")),
+    *(("k_right", "= K⁺"), ("k_wrong", "− K⁻"), ("cosine", "cosine")),
+)
+
 
 @dataclass(frozen=True)
 class Headline:
@@ -84,6 +89,10 @@ def render(folder: Path) -> str:
         ks=_few(charts.ks(result["checkpoints"]), result["group"]),
         counted=[key for key in ("epoch", "step") if any(c[key] is not None for c in result["checkpoints"])],
         extras=[x for x in EXTRAS if any(c[x[0]] for c in result["checkpoints"])],
+        histogram_chart=charts.histogram(result["checkpoints"]),
+        cosine_chart=charts.cosine(result["checkpoints"]),
+        influenced=[c for c in result["checkpoints"] if c["influence"]["step"]],
+        factors=FACTORS,
         rl_charts=[chart for chart in charts.rl(run.logs["rl"]) if chart],
         **_forecast(result),
         examples=examples,
