@@ -20,16 +20,24 @@ from rlready.tasks.verify import numbers
 RESULT = re.compile(r"\s*[$€£¢]?\s*(-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|-?\.[0-9]+)")
 PER_CENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:%|per\s?cent)")
 WORD = re.compile(r"[a-z]+")
-SPOKEN = {
-    **{w: (n,) for n, w in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"])},
-    **{w: (n,) for n, w in enumerate(["thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"], 13)},
-    **{w: (n,) for n, w in zip(range(20, 100, 10), ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], strict=True)},
-    **{w: (2, Fraction(1, 2)) for w in ("half", "halves", "twice", "double", "doubles", "doubled", "pair", "couple", "both")},
-    **{w: (3, Fraction(1, 3)) for w in ("third", "thirds", "triple", "triples", "tripled", "thrice")},
-    **{w: (4, Fraction(1, 4)) for w in ("quarter", "quarters", "fourth", "fourths", "quadruple")},
-    **{w: (5, Fraction(1, 5)) for w in ("fifth", "fifths")},
-    **{"hundred": (100,), "thousand": (1000,), "million": (10**6,), "dozen": (12,), "dozens": (12,)},
-}  # fmt: skip
+UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+)
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+PARTS = {  # of n the words that say n or its reciprocal
+    2: "half halves twice double doubles doubled pair couple both",
+    3: "third thirds triple triples tripled thrice",
+    4: "quarter quarters fourth fourths quadruple",
+    5: "fifth fifths",
+}
+SPOKEN: dict[str, tuple[Fraction, ...]] = {
+    **{word: (Fraction(n),) for n, word in enumerate(UNITS.split())},
+    **{word: (Fraction(n),) for n, word in zip(range(20, 100, 10), TENS.split(), strict=True)},
+    **{word: (Fraction(n), Fraction(1, n)) for n, words in PARTS.items() for word in words.split()},
+    **{word: (Fraction(n),) for word, n in {"dozen": 12, "dozens": 12, "hundred": 100, "thousand": 1000}.items()},
+    "million": (Fraction(10**6),),
+}
 UNTOLD = frozenset(map(Fraction, (0, 1, 2, 7, 10, 12, 24, 30, 31, 52, 60, 100, 365, 1000)))
 
 
@@ -55,7 +63,7 @@ def said(text: str) -> set[Fraction]:
     """Every number that a text says: in digits, as a percentage also its share, and in words."""
     found = {n for n in numbers(text) if n is not None}
     found |= {Fraction(m[1]) / 100 for m in PER_CENT.finditer(text)}
-    return found | {Fraction(n) for word in WORD.findall(text.lower()) for n in SPOKEN.get(word, ())}
+    return found | {n for word in WORD.findall(text.lower()) for n in SPOKEN.get(word, ())}
 
 
 def solution(question: str, thinking: str, answer: Fraction | None) -> list[ProseStep]:
