@@ -182,7 +182,7 @@ def test_behaviours_in_prose_read_as_meant() -> None:
     assert "We need 56 (from 84 - 28) and 4 (given)." in found
     assert "She makes 14*3+5= 42 + 5 = $<<14*3+5=47>>47." in found
     assert "Let me try ? / 4 first. But that needs 84 - ?, not worked out yet, so I step back." in found
-    assert "Let me try ? / 4 first. But that needs what is not worked out yet, so I step back." in found
+    assert "Let me try ? * 3 + 5 first. But that needs ? / 4, not worked out yet, so I step back." in found
 
 
 @settings(max_examples=60, deadline=None)
@@ -253,7 +253,7 @@ def test_a_contradiction_names_its_step(line: str, why: str) -> None:
         ("It is 47.", "no calculator annotations"),
         ("\n".join(LINES[:4]), "not the result of an annotation"),
         ("She makes 14*3+5=$<<__import__('os')=47>>47.", "not plain arithmetic"),
-        ("She makes 14*3=42+5=<<42+5=47>>47.", "no longer holds"),
+        ("She makes 14*3=40+5=42+5=<<42+5=47>>47.", "no longer holds"),
         (f"We need 7 (given).\n{BAKER}", "already"),
         ("x <<1/0=47>>47", "division by zero"),
     ],
@@ -334,7 +334,8 @@ def test_show_diff_does_not_steer_the_terminal(tmp_path: Path, capsys: pytest.Ca
     assert "\\x1b[2J" in out
 
 
-def refusal(rows: str, out: Path, **options: object) -> str:
+def refusal(rows: str, folder: Path, **options: object) -> str:
+    out = folder / f"out-{len([*folder.iterdir()])}"
     with pytest.raises(UserError) as error:
         inject(replace(InjectConfig(rows=rows), **options), out)  # type: ignore[arg-type]
     assert not list(out.glob("*.jsonl"))
@@ -342,20 +343,28 @@ def refusal(rows: str, out: Path, **options: object) -> str:
 
 
 def test_bad_input_is_one_clear_line(tmp_path: Path) -> None:
-    out = tmp_path / "o"
     wrong = gsm8k(tmp_path / "w.jsonl", BAKER, BAKER.replace("84/3=28>>28", "84/3=29>>29"))
-    assert f"{tmp_path / 'w.jsonl'}:2: step 2: <<84/3=29>> is wrong" in refusal(wrong, out)
+    assert f"{tmp_path / 'w.jsonl'}:2: step 2: <<84/3=29>> is wrong" in refusal(wrong, tmp_path)
     good = gsm8k(tmp_path / "g.jsonl", BAKER)
     for p in (-0.1, 1.5):
-        assert "between 0 and 1" in refusal(good, out, p=p)
-    assert "did you mean explore" in refusal(good, out, behaviours=("explor",))
-    assert "method=vanilla" in refusal(good, out, behaviours=())
-    assert "no row can be used: it has no graph" in refusal(good, out, method="chains")
-    assert "no row can be used" in refusal(gsm8k(tmp_path / "n.jsonl", "It is 47."), out)
-    assert "no such file" in refusal(f"gsm8k:{tmp_path}/missing.jsonl", out)
+        assert "between 0 and 1" in refusal(good, tmp_path, p=p)
+    assert "did you mean explore" in refusal(good, tmp_path, behaviours=("explor",))
+    assert "method=vanilla" in refusal(good, tmp_path, behaviours=())
+    assert "no row can be used: it has no graph" in refusal(good, tmp_path, method="chains")
+    assert "no row can be used" in refusal(gsm8k(tmp_path / "n.jsonl", "It is 47."), tmp_path)
+    assert "no such file" in refusal(f"gsm8k:{tmp_path}/missing.jsonl", tmp_path)
     (tmp_path / "empty.jsonl").write_text("")
-    assert "empty" in refusal(str(tmp_path / "empty.jsonl"), out)
-    assert "rlready inject ROWS" in refusal("", out)
+    assert "empty" in refusal(str(tmp_path / "empty.jsonl"), tmp_path)
+    assert "rlready inject ROWS" in refusal("", tmp_path)
+    assert f"write gsm8k:{tmp_path / 'g.jsonl'}" in refusal(str(tmp_path / "g.jsonl"), tmp_path)
+
+
+def test_a_mended_row_goes_into_the_same_folder(tmp_path: Path) -> None:
+    text = gsm8k(tmp_path / "t.jsonl", BAKER.replace("84/3=28>>28", "84/3=29>>29"))
+    with pytest.raises(UserError, match="step 2"):
+        inject(InjectConfig(rows=text), tmp_path / "o")
+    gsm8k(tmp_path / "t.jsonl", BAKER)
+    assert inject(InjectConfig(rows=text), tmp_path / "o")["rows_out"] == 1
 
 
 @pytest.mark.parametrize(

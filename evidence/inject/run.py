@@ -214,7 +214,8 @@ def page(results: Results, names: Mapping[str, str]) -> str:
     tables = []
     for where, words in names.items():
         lines = [
-            "| rows | SFT | RL | RL gain | entropy: SFT → RL | tokens: SFT → RL | spread before RL | never, always solved |",
+            "| rows | SFT | RL | RL gain | entropy: SFT → RL | tokens: SFT → RL | spread before RL "
+            "| never, always solved |",
             "|---|---|---|---|---|---|---|---|",
         ]
         for name, found in results.items():

@@ -57,7 +57,6 @@ def inject(config: InjectConfig, out: Path) -> dict[str, Any]:
             return run.result
         task = open_task(config.rows)
         before = worked(task, config.rows)
-        run.note_data(id=task.source, path=task.path, licence=task.licence or "unknown", size=len(before))
         made, unfit = list[tuple[Worked, Worked, Splice | None]](), Counter[str]()
         with Progress("inject", total=len(before), unit="rows") as progress:
             for row in before:
@@ -71,6 +70,7 @@ def inject(config: InjectConfig, out: Path) -> dict[str, Any]:
                 progress.update()
         if unfit.total() == len(before):
             raise UserError(f"{task.source}: no row can be used: {unfit.most_common(1)[0][0]}")
+        run.note_data(id=task.source, path=task.path, licence=task.licence or "unknown", size=len(before))
         facts = {
             "verb": "inject",
             "rows": file.name,

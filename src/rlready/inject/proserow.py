@@ -25,7 +25,7 @@ from rlready.inject.prose import UNTOLD, ProseStep, solution
 from rlready.inject.splice import Behaviour, Piece, Splice, Unit, insert
 from rlready.inject.walk import Fail, walk
 
-OURS = re.compile(r"Let me try .+ first\. But that needs .+, so I step back\.|We need \S+ \((?:given|from .+)\)\.")
+OURS = re.compile(r"Let me try .+ first\. But that needs .+, so I step back\.|We need \S+ \((?:given|from ).*\)\.")
 BLANK = re.compile(r"[\s$€£¢,]")
 CALCULATING = "0123456789.+-*/()"
 

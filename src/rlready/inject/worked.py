@@ -12,7 +12,7 @@ from rlready.records import Problem
 from rlready.tasks.dagmeta import COLUMN, graph_of
 from rlready.tasks.gsm8k import Gsm8kTask
 from rlready.tasks.protocol import Task
-from rlready.tasks.source import parse_source
+from rlready.tasks.source import Source, parse_source
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _annotated(source: str) -> dict[str, str]:
     if parsed.kind != "gsm8k":
         return {}
     options = {"calculator": "keep"} | {k: v for k, v in parsed.options.items() if k == "split"}
-    rows = Gsm8kTask(type(parsed)(parsed.text, parsed.kind, parsed.path, options)).rows()
+    rows = Gsm8kTask(Source(parsed.text, parsed.kind, parsed.path, options)).rows()
     return {row.id: row.thinking or "" for row in rows}
 
 
