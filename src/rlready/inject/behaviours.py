@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from rlready.inject import graph, proserow
-from rlready.inject.errors import Unfit
+from rlready.inject.errors import Contradiction, Unfit
 from rlready.inject.splice import Behaviour, Splice
 from rlready.inject.worked import Worked
 from rlready.tasks.dagmeta import judge
@@ -28,8 +28,11 @@ def inject(row: Worked, behaviours: Collection[Behaviour], p: float, seed: str) 
     else:
         answer = exact_number(final_answer(row.response))
         made = proserow.splice(row.problem.prompt, row.solution, answer, behaviours, p, seed)
-        proserow.check(row.problem.prompt, made.text, answer)
         fault = ""
+        try:
+            proserow.check(row.problem.prompt, made.text, answer)
+        except (Contradiction, Unfit) as error:  # the row alone had passed: the fault is ours
+            fault = str(error)
     shown = made.mapped(row.shown)
     if fault or made.before != row.solution or shown.before != row.thinking:
         raise RuntimeError(f"{row.problem.id}: what was written does not verify: {fault or 'the solution changed'}")

@@ -22,7 +22,7 @@ from rlready.inject.calculator import ANNOTATION, Annotation, decimal, number, r
 from rlready.inject.errors import Contradiction, Unfit
 from rlready.inject.graph import ANALYSIS
 from rlready.inject.prose import UNTOLD, ProseStep, solution
-from rlready.inject.splice import Behaviour, Piece, Splice, Unit, insert
+from rlready.inject.splice import Behaviour, Insertion, Piece, Splice, Unit, insert
 from rlready.inject.walk import Fail, walk
 
 OURS = re.compile(r"Let me try .+ first\. But that needs .+, so I step back\.|We need \S+ \((?:given|from ).*\)\.")
@@ -36,7 +36,14 @@ def splice(
     """The annotated solution with behaviours in it, a function of the arguments alone."""
     if any(OURS.fullmatch(line) for line in thinking.split("\n")):
         raise Unfit("it shows such behaviours already")
-    steps = solution(question, thinking, answer)
+    plain = solution(question, thinking, answer)
+    chains: list[list[Insertion]] = [
+        [(place, chain, "compute") for place, chain in computations(step.text)] if "compute" in behaviours else []
+        for step in plain
+    ]
+    # what is written out says numbers, too: after it they are known
+    full = ["".join(p.text for p in insert(step.text, chain)) for step, chain in zip(plain, chains, strict=True)]
+    steps = solution(question, "\n".join(full), answer)
     rng = random.Random(f"{seed}:analyse")
     units, done = [], 0
     events = walk(
@@ -53,10 +60,8 @@ def splice(
             continue
         wanted = rng.random() < ANALYSIS[min(len(steps[n].origin), len(ANALYSIS) - 1)]
         what = analysis(steps, n) if wanted and "analyse" in behaviours else ""
-        insertions: list[tuple[int, str, Behaviour]] = [(0, f"{what}\n", "analyse")] if what else []
-        if "compute" in behaviours:
-            insertions += [(place, chain, "compute") for place, chain in computations(steps[n].text)]
-        units.append(Unit(insert(steps[n].text, insertions), n))
+        before: list[Insertion] = [(0, f"{what}\n", "analyse")] if what else []
+        units.append(Unit(insert(plain[n].text, before + chains[n]), n))
         done = n + 1
     return Splice(tuple(units), "\n", failed=len(units) - len(steps))
 

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 Behaviour = Literal["explore", "analyse", "compute"]
 BEHAVIOURS: tuple[Behaviour, ...] = get_args(Behaviour)
+Insertion = tuple[int, str, Behaviour]  # (place, what, kind)
 MOVED = "moved"  # a step of the solution taken before its turn
 
 
@@ -87,8 +88,8 @@ class Splice:
         return replace(self, units=tuple(units))
 
 
-def insert(text: str, insertions: Sequence[tuple[int, str, Behaviour]]) -> tuple[Piece, ...]:
-    """``text`` with each (place, what, kind) inserted; what is empty is left out."""
+def insert(text: str, insertions: Sequence[Insertion]) -> tuple[Piece, ...]:
+    """``text`` with each of them inserted; what is empty is left out."""
 
     def pieces() -> Iterator[Piece]:
         at = 0
