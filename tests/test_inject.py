@@ -211,6 +211,16 @@ def test_a_lie_in_prose_is_found(old: str, new: str) -> None:
         proserow.check(QUESTION, text.replace(old, new), Fraction(47))
 
 
+def test_a_number_that_is_written_out_is_known() -> None:
+    lines = ("7*12=<<7*12=84>>84", "14*3+5=<<14*3+5=47>>47", "84/2=<<84/2=42>>42", "42+5=<<42+5=47>>47")
+    row = Worked(Problem("x", QUESTION, "47"), "\n".join(lines), "#### 47", "\n".join(lines))
+    texts = [inject_row(row, ALL, 1.0, str(seed))[0].thinking for seed in range(20)]
+    assert all("= 42 + 5 =" in text for text in texts)
+    assert not any("Let me try ? + 5 first" in text for text in texts)
+    alone = [inject_row(row, {"explore"}, 1.0, str(seed))[0].thinking for seed in range(20)]
+    assert any("Let me try ? + 5 first" in text for text in alone)
+
+
 def test_numbers_that_are_not_known_yet_are_not_shown() -> None:
     for seed in range(60):
         seen = QUESTION + " third 3"
