@@ -12,6 +12,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ TASK = "dagmath?asked=2&max_terms=3&working=short"
 OPS = {"in": 5, "out": 7}  # of the test problems: as in training, and more
 ROWS, EPOCHS, BATCH_TOKENS = 800, 2.0, 2048
 RL_STEPS, PROMPTS, GROUP, BUDGET = 20, 8, 16, 128
-TEST, SAMPLES = 80, 8
+TEST, SAMPLES = 64, 8
 VANILLA, MAIN = "vanilla", "all, p = .1"
 SECONDS = 110.0  # an arm of one seed on two cores; only used to say how much time is left
 
@@ -78,7 +79,7 @@ def main() -> None:
     for seed in SEEDS:
         for name, arm in ARMS.items():
             with plan.stage(f"seed {seed}, {name}"):
-                results[name].append(run(arm, seed, RUNS / f"seed-{seed}" / name.replace(" ", "-")))
+                results[name].append(run(arm, seed, RUNS / f"seed-{seed}" / re.sub(r"\W+", "-", name)))
     report(results)
 
 

@@ -68,7 +68,7 @@ def states(value: Fraction, text: str) -> bool:
     """Whether the number ``text`` gives ``value``: exactly, or to all the decimals that it shows."""
     places = len(text.rstrip(".").partition(".")[2])
     error = Fraction(1, 10**places) if places else 0
-    return abs(number(text) - value) < max(error, EXACT * max(1, abs(value)))
+    return abs(number(text) - value) < max(error, EXACT * max(Fraction(1), abs(value)))
 
 
 def reductions(calc: Calc) -> list[Calc]:
