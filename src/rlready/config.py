@@ -50,6 +50,22 @@ class SFTConfig:
 
 
 @dataclass(frozen=True)
+class InjectConfig:
+    """Worked rows made ready for RL: behaviours spliced in, or a baseline, every step verified."""
+
+    rows: str = option("", "worked rows: DAG maths, GSM8K, or rows of your own with a dag column or annotations")
+    method: Literal["behaviours", "vanilla", "premises", "chains"] = option(
+        "behaviours",
+        "vanilla: as they are; premises, chains: each row four times, premises or steps in another order (DAG maths)",
+    )
+    behaviours: tuple[str, ...] = option(
+        ("explore", "analyse", "compute"), "which: exploration, analysis, sub-goal computation"
+    )
+    p: float = option(0.1, "probability, before a step, of trying another one first")
+    seed: int = option(0, "seed of where behaviours go, and of the orders")
+
+
+@dataclass(frozen=True)
 class RLConfig:
     """Reinforcement learning with verifiable rewards, from any checkpoint."""
 
@@ -151,6 +167,13 @@ class ReadinessConfig:
     answer_cap: int = option(16, "most tokens after the thought")
     final: str = option("", "text forced after a thought that was cut, to elicit the answer")
     group: int = option(16, "group size planned for RL: checkpoints are ranked by pass@k at it")
+    influence: bool = option(False, "what a step on one problem does for the others, of checkpoints that draw samples")
+    influence_layers: tuple[str, ...] = option(
+        (), "parts of the model it is taken over, as layers.3 or mlp; empty: all"
+    )
+    influence_rank: int = option(
+        0, "0: exact; else each matrix's gradient is projected to rank x rank, for large models"
+    )
     seed: int = option(0, "seed of the samples")
     device: str = option("cpu", "torch device")
     dtype: Literal["float32", "bfloat16"] = option("float32", "precision of the weights")

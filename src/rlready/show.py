@@ -1,6 +1,7 @@
-"""``rlready show``: what run folders hold, on a terminal: a line for each run, then every run's own table.
+"""``rlready show``: what run folders hold, on a terminal: a line for each run, then every run's own tables.
 
-With ``--credit``: where the dense rewards of an SFT run fall in a text or in samples.
+With ``--diff``: rows of a run of ``inject``, before and after.  With ``--credit``: where the dense rewards of an SFT
+run fall in a text or in samples.
 """
 
 from __future__ import annotations
@@ -10,36 +11,46 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlready import lock
 from rlready.config import CreditConfig
 from rlready.errors import UserError
+from rlready.inject import diff as rows
 from rlready.store import RECORD, RESULT, read_json
 
 
-def show(paths: Sequence[Path]) -> dict[str, Any]:
-    """Status, time, verdict and main table of every run.
+def show(paths: Sequence[Path], *, diff: Sequence[str] | None = None) -> dict[str, Any]:
+    """Status, time, verdict and tables of every run; one whose process is gone is not running, whatever it wrote.
+
+    With ``diff``, ids of rows of the one run, an ``inject``: those rows before and after, instead; without an id the
+    first row that was changed.
 
     What is no run is passed over with a line that says so, as it may be in ``runs/*``; UserError where there is no
     run at all, and for what does not exist.
     """
-    rows: list[list[str]] = [["run", "verb", "status", "seconds", "says"]]
+    if diff is not None:
+        return rows.show(paths[0], diff)
+    lines: list[list[str]] = [["run", "verb", "status", "seconds", "says"]]
     found: dict[str, Any] = {}
     tables: dict[str, list[list[str]]] = {}
     for path in paths:
         if not path.exists():
             raise UserError(f"{path}: no such folder")
         if not (path / RECORD).is_file():
-            rows.append([str(path), "–", "not a run", "", f"{RECORD} is missing"])
+            lines.append([str(path), "–", "not a run", "", f"{RECORD} is missing"])
             continue
         record = read_json(path / RECORD)
         result = read_json(path / RESULT) if (path / RESULT).is_file() else {}
         found[str(path)] = {"record": record, "result": result}
-        facts = (record["verb"], record["status"], f"{record['seconds']:.0f}", result.get("verdict", ""))
-        rows.append([str(path), *facts])
+        killed = record["status"] == "running" and not lock.held(path)
+        status = "killed; the same command continues" if killed else record["status"]
+        facts = (record["verb"], status, f"{record['seconds']:.0f}", result.get("verdict", ""))
+        lines.append([str(path), *facts])
         if result.get("table"):
             tables[str(path)] = result["table"]
+        tables |= {f"{path}: {title}": table for title, table in result.get("tables", {}).items()}
     if not found:
         raise UserError(f"{paths[0]}: not a run folder, {RECORD} is missing")
-    return {"verb": "show", "runs": found, "table": rows, "tables": tables}
+    return {"verb": "show", "runs": found, "table": lines, "tables": tables}
 
 
 def show_credit(run: Path, words: Sequence[str], config: CreditConfig, out: Path | None = None) -> dict[str, Any]:
@@ -50,17 +61,19 @@ def show_credit(run: Path, words: Sequence[str], config: CreditConfig, out: Path
     """
     from rlready.credit import reading, reference
     from rlready.report import credit
-    from rlready.report.plots import visible
+    from rlready.report.text import visible
 
     model = reference.last_checkpoint(run)
     frozen = reference.load_frozen(str(model), config.reference, config.fraction)
     readings = reading.read(frozen, words)
     against = frozen.reference.source if frozen.reference else "nothing"
     about = f"Reward of a token: log-probability by {model} less that by {against}, in nats."
-    rows = [["response", "sum of r̂ (nats)", "tokens", "least", "at"]]
+    lines = [["response", "sum of r̂ (nats)", "tokens", "least", "at"]]
     for r in readings:
         at = int(r.dense.argmin())
-        rows.append([visible(r.name), f"{r.total:+.2f}", str(len(r.pieces)), f"{r.dense[at]:+.2f}", repr(r.pieces[at])])
+        lines.append(
+            [visible(r.name), f"{r.total:+.2f}", str(len(r.pieces)), f"{r.dense[at]:+.2f}", repr(r.pieces[at])]
+        )
     result: dict[str, Any] = {
         "verb": "show",
         "about": about,
@@ -69,7 +82,7 @@ def show_credit(run: Path, words: Sequence[str], config: CreditConfig, out: Path
             for r in readings
         ],
         "text": credit.terminal(readings, colour=sys.stdout.isatty()),
-        "table": rows,
+        "table": lines,
     }
     if out:
         result["page"] = str(credit.write_page(readings, about, out))

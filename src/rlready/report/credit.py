@@ -15,7 +15,7 @@ import numpy as np
 from markupsafe import Markup
 
 from rlready.credit.reading import Reading
-from rlready.report.plots import safe, visible
+from rlready.report.text import safe, visible
 from rlready.store import write_text
 
 LEVELS = 4
