@@ -45,7 +45,7 @@ class Frozen:
 
 def sft_run(checkpoint: Path) -> dict[str, Any] | None:
     """The result of the SFT run in whose ``checkpoints`` folder a checkpoint lies; None if in none."""
-    path = checkpoint.resolve().parents[1] / RESULT
+    path = checkpoint.resolve().parent.parent / RESULT
     result = read_json(path) if checkpoint.parent.name == "checkpoints" and path.is_file() else {}
     return result if result.get("verb") == "sft" else None
 
@@ -104,9 +104,11 @@ def load_frozen(
     if reference == NONE:
         return Frozen(load(model, device=device, dtype=dtype), None)
     path = Path(reference) if reference else find_reference(model, fraction)
+    pair = Frozen(load(model, device=device, dtype=dtype), load(str(path), device=device, dtype=dtype))
+    assert pair.reference is not None
     run = sft_run(Path(model))
     steps = {c["name"]: c["step"] for c in run["checkpoints"]} if run else {}
-    same_run = path.resolve().parent == Path(model).resolve().parent
+    same_run = path.is_dir() and path.resolve().parent == Path(model).resolve().parent
     if same_run and steps.get(path.name, 0) > steps.get(Path(model).name, 0):
         raise UserError(
             f"{path}: the reference comes after {model}, which turns every reward round; choose a smaller fraction"
@@ -116,8 +118,6 @@ def load_frozen(
             f"{path} and {model} lie in different folders, so they are of different runs and their difference is no "
             "reward; force_reference=true takes it all the same"
         )
-    pair = Frozen(load(model, device=device, dtype=dtype), load(str(path), device=device, dtype=dtype))
-    assert pair.reference is not None
     if vocabulary_digest(pair.sft) != vocabulary_digest(pair.reference):
         fits = len(pair.sft.tokenizer) <= _vocabulary(pair.reference)
         if not force or not fits:
