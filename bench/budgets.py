@@ -16,7 +16,7 @@ from rlready.engine.budget import Budget
 from rlready.engine.decoder import Decoder
 from rlready.engine.protocol import forcing_for
 from rlready.engine.torch import TorchEngine
-from rlready.evaluate import cut
+from rlready.evaluate.cut import cut
 from rlready.lm import load
 from rlready.records import Group
 from rlready.tasks import open_task

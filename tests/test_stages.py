@@ -11,7 +11,7 @@ import pytest
 from rlready.config import DemoConfig, EvaluateConfig, ReadinessConfig
 from rlready.demo import Sizes, demo
 from rlready.errors import UserError
-from rlready.evaluate import evaluate
+from rlready.evaluate.evaluate import evaluate
 from rlready.readiness.readiness import readiness
 from rlready.show import show
 from rlready.store import read_table
