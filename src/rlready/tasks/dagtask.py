@@ -4,9 +4,9 @@
 In symbols the defaults are what the embedded model knows; in words those of BRIDGE's code
 (Cen et al., arXiv 2505.18917: no modulus, constants 0-9; it uses 15-20 operations).  Worked rows write every
 operation out; with ``working=short``, as in BRIDGE's vanilla rows, they go from the values to the result at
-once; with
-``verbose=0.7`` they check and correct themselves over and over.  Nothing is stored: a problem depends on the configuration, the split, the seed and its place only, so
-``n=100`` is a prefix of ``n=200``.  Left out: iGSM's prompts with the hierarchy spelled out.
+once; with ``verbose=0.6`` they check and correct themselves over and over (symbols only).  Nothing is stored: a
+problem depends on the configuration, the split, the seed and its place only, so ``n=100`` is a prefix of ``n=200``.
+Left out: iGSM's prompts with the hierarchy spelled out.
 """
 
 from __future__ import annotations
