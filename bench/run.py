@@ -23,6 +23,7 @@ ORDER = (
     "budgets",
     "readiness",
     "gflops",
+    "influence",
     "sampling_hf",
     "sft",
     "grpo_step",

@@ -12,10 +12,11 @@ import pytest
 from measured import Simulated, checkpoint, write_readiness
 from rlready.config import PredictConfig
 from rlready.errors import UserError
-from rlready.predict.candidates import distribution, labels
+from rlready.predict.candidates import distribution
 from rlready.predict.fit import few, halves, least_squares, predict_with_interval, split_scores
 from rlready.predict.predict import predict
 from rlready.predict.score import permutation_p, regrets, spearman
+from rlready.readiness.naming import in_training_order, labels
 
 RUNS = 24
 
@@ -61,6 +62,9 @@ def test_reach_beats_accuracy_where_they_disagree(tmp_path: Path) -> None:
     assert good["gain"]["low"] > 1
     assert good["p_any"] < 0.01
     assert good["r2"]["value"] > 0.9
+    assert good["r2_gain"]["value"] == pytest.approx(good["r2"]["value"] - bad["r2"]["value"])
+    assert good["r2_gain"]["low"] > 0
+    assert bad["r2_gain"] is None
     assert good["mae"]["value"] < 0.03
     assert good["regret"]["value"] < 0.03
     assert bad["regret"]["value"] > 0.2
@@ -296,6 +300,9 @@ def test_names() -> None:
         "a/sft-1/checkpoints/step-2": "sft-1/step-2",
         "a/sft-2/checkpoints/step-2": "sft-2/step-2",
     }
+    assert in_training_order(["a/step-100", "x", "a/step-40", "b/checkpoint-9", "b/checkpoint-10"]) == [
+        *("a/step-40", "x", "a/step-100", "b/checkpoint-9", "b/checkpoint-10")
+    ]
     one = distribution("dagmath?ops=5&n=100&seed=3&split=train")
     assert one == distribution("dagmath?seed=4&ops=5&n=50&select=random&of=80")
     assert one != distribution("dagmath?ops=5&n=50&select=shortest&of=80")

@@ -142,6 +142,13 @@ class ReadinessConfig:
     answer_cap: int = option(16, "most tokens after the thought")
     final: str = option("", "text forced after a thought that was cut, to elicit the answer")
     group: int = option(16, "group size planned for RL: checkpoints are ranked by pass@k at it")
+    influence: bool = option(False, "what a step on one problem does for the others, of checkpoints that draw samples")
+    influence_layers: tuple[str, ...] = option(
+        (), "parts of the model it is taken over, as layers.3 or mlp; empty: all"
+    )
+    influence_rank: int = option(
+        0, "0: exact; else each matrix's gradient is projected to rank x rank, for large models"
+    )
     seed: int = option(0, "seed of the samples")
     device: str = option("cpu", "torch device")
     dtype: Literal["float32", "bfloat16"] = option("float32", "precision of the weights")

@@ -12,6 +12,23 @@ from rlready.progress import note
 NAME = ".lock"
 
 
+def held(folder: Path) -> bool:
+    """Whether a process holds ``folder`` now; True where this disk cannot tell."""
+    try:
+        lock = os.open(folder / NAME, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def take(folder: Path) -> int:
     """Hold ``folder``; close the descriptor that comes back to let go."""
     lock = os.open(folder / NAME, os.O_RDWR | os.O_CREAT)

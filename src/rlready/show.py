@@ -1,4 +1,4 @@
-"""``rlready show``: what run folders hold, on a terminal: a line for each run, then every run's own table."""
+"""``rlready show``: what run folders hold, on a terminal: a line for each run, then every run's own tables."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlready import lock
 from rlready.errors import UserError
 from rlready.store import RECORD, RESULT, read_json
 
 
 def show(paths: Sequence[Path]) -> dict[str, Any]:
-    """Status, time, verdict and main table of every run.
+    """Status, time, verdict and tables of every run; one whose process is gone is not running, whatever it wrote.
 
     What is no run is passed over with a line that says so, as it may be in ``runs/*``; UserError where there is no
     run at all, and for what does not exist.
@@ -28,10 +29,13 @@ def show(paths: Sequence[Path]) -> dict[str, Any]:
         record = read_json(path / RECORD)
         result = read_json(path / RESULT) if (path / RESULT).is_file() else {}
         found[str(path)] = {"record": record, "result": result}
-        facts = (record["verb"], record["status"], f"{record['seconds']:.0f}", result.get("verdict", ""))
+        killed = record["status"] == "running" and not lock.held(path)
+        status = "killed; the same command continues" if killed else record["status"]
+        facts = (record["verb"], status, f"{record['seconds']:.0f}", result.get("verdict", ""))
         rows.append([str(path), *facts])
         if result.get("table"):
             tables[str(path)] = result["table"]
+        tables |= {f"{path}: {title}": table for title, table in result.get("tables", {}).items()}
     if not found:
         raise UserError(f"{paths[0]}: not a run folder, {RECORD} is missing")
     return {"verb": "show", "runs": found, "table": rows, "tables": tables}

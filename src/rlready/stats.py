@@ -22,6 +22,7 @@ at n = 20 stays hard (90 %).  Left out: Clopper-Pearson (safe but wider), bootst
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from statistics import NormalDist
@@ -145,6 +146,20 @@ def simultaneous(figure: Figure, comparisons: int, span: float = math.inf) -> Fi
     return replace(figure, low=max(low, -span), high=min(high, span))
 
 
+def weighted_figure(
+    statistic: Callable[[Floats], Floats], n: int, *, seed: int = 0, resamples: int = 2000, varies: str = "problems"
+) -> Figure:
+    """A statistic of n >= 2 weighted clusters that is no ratio of sums over them, as a mean over pairs.
+
+    ``statistic`` maps weights (R, n) to (R,) finite values, whatever the weights' scale.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = statistic(rng.standard_exponential((resamples, n)))
+    value = float(statistic(np.ones((1, n)))[0])
+    low, high = (float(q) for q in np.quantile(drawn, [TAIL, 1 - TAIL]))
+    return _stretched(Figure(value, min(low, value), max(high, value), n, varies))
+
+
 def t_figure(values: ArrayLike, *, varies: str = "seeds") -> Figure:
     """Mean of a few independent runs (N,) with Student's interval  mean ± t_{0.975, N-1} · s/√N  (s with N - 1).
 
@@ -206,7 +221,11 @@ def _figure(sums: Floats, sizes: Floats, reach: Bounds | None, *, seed: int, res
         bottom[start : start + rows] += w @ sizes
     low, high = (float(q) for q in np.quantile(top / bottom, [TAIL, 1 - TAIL]))
     low, high = min(low, value), max(high, value)  # as Jeffreys' interval is opened at 0 and n of n
-    if reach is None:
-        stretch = t_quantile(1 - TAIL, n - 1) / NormalDist().inv_cdf(1 - TAIL) * math.sqrt((n + 1) / (n - 1))
-        low, high = value - stretch * (value - low), value + stretch * (high - value)
-    return Figure(value, low, high, n, varies)
+    return _stretched(Figure(value, low, high, n, varies)) if reach is None else Figure(value, low, high, n, varies)
+
+
+def _stretched(figure: Figure) -> Figure:
+    """Bootstrap quantiles moved away from the value, for the narrowness at small n."""
+    value, n = figure.value, figure.n
+    stretch = t_quantile(1 - TAIL, n - 1) / NormalDist().inv_cdf(1 - TAIL) * math.sqrt((n + 1) / (n - 1))
+    return replace(figure, low=value - stretch * (value - figure.low), high=value + stretch * (figure.high - value))

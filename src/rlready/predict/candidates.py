@@ -9,8 +9,7 @@ Shapes: P = problems.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 
 from rlready.errors import UserError
 from rlready.readiness.heldout import HeldOut
+from rlready.readiness.naming import run_of, step_of
 from rlready.readiness.sequential import Counts
 from rlready.records import Figure
 from rlready.store import RECORD, RESULT, read_json
@@ -26,12 +26,11 @@ from rlready.tasks.source import parse_source
 
 SAME = ("problems", "temperature", "budget", "answer_cap", "final")  # settings that samples must share to be compared
 COUNTING = ("n", "of", "seed", "split")  # of a source string: how many and which, not of what kind
-STEP = re.compile(r"step-(\d+)")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One checkpoint; ``trained``, ``sft`` (its run) and ``step`` are None where unknown."""
+    """One checkpoint; ``trained``, ``sft`` (the folder of its run) and ``step`` are None where unknown."""
 
     name: str
     counts: Counts
@@ -104,16 +103,6 @@ def distribution(source: str) -> str:
     return f"{parsed.kind}:{parsed.path}?" + "&".join(f"{k}={v}" for k, v in sorted(kept.items()))
 
 
-def labels(names: Iterable[str]) -> dict[str, str]:
-    """Checkpoints by as many last parts of their paths as tell them apart; the folder "checkpoints" says nothing."""
-    paths = {name: [p for p in name.rstrip("/").split("/") if p != "checkpoints"] or [name] for name in names}
-    for size in range(1, 1 + max(map(len, paths.values()), default=0)):
-        short = {name: "/".join(parts[-size:]) for name, parts in paths.items()}
-        if len(set(short.values())) == len(short):
-            return short
-    return {name: name for name in paths}
-
-
 def _parts(folder: Path, result: dict[str, Any]) -> list[dict[str, Any]]:
     """What readiness kept of every checkpoint: counts and losses, one by one."""
     parts = [read_json(folder / "parts" / f"{i}.json") for i in range(len(result["checkpoints"]))]
@@ -127,7 +116,6 @@ def _candidate(part: dict[str, Any], heldout: str) -> Candidate:
     run = Path(part["name"]).parent.parent
     record = read_json(run / RECORD) if (run / RECORD).is_file() else {}
     tuned = record.get("verb") == "sft"
-    step = STEP.fullmatch(Path(part["name"]).name)
     loss, entropy, counts = part["heldout"], part["figures"]["entropy"], part["counts"]
     arrays = {key: np.array(counts[key], dtype=np.int64) for key in ("since", "drawn", "correct")}
     return Candidate(
@@ -137,6 +125,6 @@ def _candidate(part: dict[str, Any], heldout: str) -> Candidate:
         entropy=Figure(**entropy) if entropy else None,
         heldout=heldout,
         trained=distribution(record["config"]["rows"]) if tuned else None,
-        sft=str(run) if tuned else None,
-        step=int(step[1]) if step else None,
+        sft=str(run) if tuned else run_of(part["name"]),
+        step=step_of(part["name"]),
     )

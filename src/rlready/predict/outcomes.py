@@ -136,9 +136,8 @@ def _row(table: Table, line: int, row: dict[str, Any], folder: Path) -> Outcome:
     if cost is not None and (not _is_number(cost) or cost < 0):
         raise UserError(f"{place}: cost must be seconds, not {cost!r}")
     words = {key: "" if row.get(key) is None else str(row[key]) for key in ("seed", "recipe", "family", "readiness")}
-    measured = words["readiness"]
-    if measured and not Path(measured).is_dir():  # a sweep that was moved: the table lies beside its runs
-        words["readiness"] = str(folder / measured)
+    if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table lies beside its runs
+        words["readiness"] = str(folder / words["readiness"])
     return Outcome(table.text(line, row, "checkpoint"), float(value), cost, where=place, **words)
 
 

@@ -18,14 +18,15 @@ from rlready.config import PredictConfig
 from rlready.errors import UserError
 from rlready.options import nearest
 from rlready.predict.advice import Advice, advise, distributions, next_steps, trust
-from rlready.predict.candidates import Candidate, Candidates, labels, read
+from rlready.predict.candidates import Candidate, Candidates, read
 from rlready.predict.fit import predict_with_interval
 from rlready.predict.outcomes import Outcome, find, matched
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS, Predictor, large, predictors
 from rlready.predict.score import ENOUGH, LEAST, Family, Score, families, score
 from rlready.predict.tables import checkpoint_table, score_table
 from rlready.progress import note
-from rlready.readiness.passk import powers
+from rlready.readiness.naming import labels
+from rlready.readiness.passk import Floats, powers
 from rlready.readiness.turnup import TurnUp, turn_up
 from rlready.records import Figure
 from rlready.stats import mean_figure
@@ -54,6 +55,12 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
     shown = [short[name] for name in names]
     whole, why = _predictors(config, measured, measured.all, config.resamples)
     notes += [f"held-out losses are not compared: {why}."] if why else []
+    guessed = [c for c in measured.all if c.trained is None]
+    if any(p.name == LOSS for p in whole) and len({c.sft for c in measured.all}) > 1 and guessed:
+        notes.append(
+            f"which rows {len(guessed)} of {len(names)} checkpoints learned from is not known; "
+            "their held-out losses are compared as if from one distribution."
+        )
     by = _chosen(config.by or f"pass@{large(measured.most)}", whole)
     turned = _turned(measured.all)
     advice = advise(by, turned, shown)
@@ -196,22 +203,24 @@ def _family(
     by: str,
     shown: Sequence[str],
 ) -> dict[str, Any]:
-    """What the report draws: points of the main predictors with outcomes, and every score."""
+    """What the report draws: points of the main predictors with outcomes, a line through them, and every score."""
     mine = [measured.all[i] for i in family.place]
     found = {p.name: p for p in _predictors(config, measured, mine, config.resamples)[0]}
     drawn = [found[name] for name in dict.fromkeys((BASELINE, LOSS, by)) if name in found]
+    outcomes = family.figures()
     points = []
     for j, i in enumerate(family.place):
         each = {p.name: _with_interval(p, j) for p in drawn}
-        points.append({"label": shown[i], "predictors": each, "outcome": float(family.outcome[j])})
+        points.append({"label": shown[i], "predictors": each, "outcome": outcomes[j]})
     return {
         "name": family.name,
         "runs": len(family.outcome),
-        "trained": family.trained,
+        "trained": int(family.seeds.sum()),
         "recipes": int(family.recipe.max()) + 1,
         "seed_sd": family.seed_sd,
         "mean": mean_figure(family.outcome, cluster=family.recipe, varies="recipes"),
         "points": points,
+        "lines": {p.name: _line(p.values, family.outcome) for p in drawn},
         "scores": list(map(_plain, scores)),
     }
 
@@ -220,6 +229,14 @@ def _with_interval(predictor: Predictor, place: int) -> Figure:
     value, draws = float(predictor.values[place]), predictor.draws[:, place]
     low, high = (float(q) for q in np.quantile(draws, [0.025, 0.975]))
     return Figure(value, min(low, value), max(high, value), 0, "problems")
+
+
+def _line(x: Floats, y: Floats) -> list[list[float]] | None:
+    """Both ends, [x, y], of the least-squares line through all runs; None where there is none to draw."""
+    if len(x) < LEAST or float(np.ptp(x)) == 0:
+        return None
+    at = np.array([x.min(), x.max()])
+    return np.stack([at, np.polyval(np.polyfit(x, y, 1), at)], axis=1).tolist()  # type: ignore[no-any-return]
 
 
 def _plain(score: Score) -> dict[str, Any]:

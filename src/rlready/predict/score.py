@@ -6,7 +6,7 @@ The unit is a *run*: a checkpoint that RL started from, its outcome the mean ove
 - **Spearman** over all runs, nothing fitted: rank of the predictor in its own direction against rank of the outcome.
   Interval: Bayesian bootstrap over recipes, through weighted mid-ranks, stretched for small numbers as in ``stats.py``,
   and where it is wider ±1.96 √((1 + ρ²/2)/(G - 3)) on Fisher's scale (Bonett & Wright 2000, Psychometrika 65:23).
-  *Gain*: the bootstrap, paired, of the difference to the baseline (post-SFT pass@1).
+  *Gain*: the bootstrap, paired, of the difference to the baseline (post-SFT pass@1); so too for R².
 - **p**: share of permutations of recipes (ranks of their means) whose |ρ| is as large; *p_any* asks so of the largest
   |ρ| of all predictors (Westfall & Young 1993), as the best of a dozen always looks good.
 - **R², MAE**: ``fit.py``.
@@ -43,8 +43,8 @@ PERMUTATIONS, WEIGHTINGS, WEIGHTED_SPLITS = 4999, 200, 200
 class Family:
     """Runs that may be compared: one scenario, one RL recipe.  ``place`` (M,) among the candidates.
 
-    ``cost`` is the sum over seeds, None where one is unknown; ``seed_sd`` the standard deviation between RL seeds of
-    one checkpoint, None without two of any.
+    ``seeds`` (M,) is how many RL runs an outcome is the mean of.  ``cost`` is their sum, None where one is unknown;
+    ``seed_sd`` the standard deviation between RL seeds of one checkpoint, pooled, None without two of any.
     """
 
     name: str
@@ -52,8 +52,17 @@ class Family:
     outcome: Floats
     cost: Floats | None
     recipe: Ints
-    trained: int
+    seeds: Ints
     seed_sd: float | None
+
+    def figures(self) -> list[Figure]:
+        """Outcomes with Student's interval over seeds; its ends are not-a-number where no checkpoint has two."""
+        free = int((self.seeds - 1).sum())
+        half = np.full(len(self.outcome), math.nan)
+        if self.seed_sd is not None:
+            half = t_quantile(1 - TAIL, free) * self.seed_sd / np.sqrt(self.seeds)
+        rows = zip(self.outcome, half, self.seeds, strict=True)
+        return [Figure(float(y), float(y - h), float(y + h), int(n), "seeds") for y, h, n in rows]
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class Score:
     p: float
     p_any: float
     r2: Figure | None
+    r2_gain: Figure | None
     r2_sd: float | None
     r2_median: float | None
     mae: Figure | None
@@ -83,18 +93,20 @@ def families(outcomes: Mapping[str, Sequence[Outcome]], names: Sequence[str]) ->
         runs = [(i, some) for i, some in mine if some]
         _, recipe = np.unique([some[0].recipe or names[i] for i, some in runs], return_inverse=True)
         costs = [[o.cost for o in some] for _, some in runs]
-        repeated = [[o.value for o in some] for _, some in runs if len(some) > 1]
+        values = [np.array([o.value for o in some]) for _, some in runs]
+        free = sum(len(v) - 1 for v in values)
+        within = sum(float(((v - v.mean()) ** 2).sum()) for v in values)
         found.append(
             Family(
                 family,
                 np.array([i for i, _ in runs]),
-                np.array([np.mean([o.value for o in some]) for _, some in runs]),
+                np.array([v.mean() for v in values]),
                 None
                 if any(c is None for some in costs for c in some)
                 else np.array([sum(map(float, c)) for c in costs]),  # type: ignore[arg-type]
                 recipe,
-                sum(len(some) for _, some in runs),
-                math.sqrt(np.mean([np.var(values, ddof=1) for values in repeated])) if repeated else None,
+                np.array([len(v) for v in values]),
+                math.sqrt(within / free) if free else None,
             )
         )
     return found
@@ -111,9 +123,14 @@ def score(found: Sequence[Predictor], family: Family, *, splits: int, resamples:
     p, p_any = permutation_p(np.array([each.score for each in found]), y, recipe, rng)
     weighted = [spearman(each.score, y, weights_BM) for each in found]
     whole = [float(spearman(each.score, y, np.ones((1, len(y))))[0]) for each in found]
+    fitted = [_fit(each, y, half_SM, weights_BM[:WEIGHTINGS], recipes) for each in found]
     scores = []
-    for i, each in enumerate(found):
-        r2, r2_sd, r2_median, mae = _fitted(each, y, half_SM, weights_BM[:WEIGHTINGS], recipes)
+    for i, (each, fit) in enumerate(zip(found, fitted, strict=True)):
+        r2 = r2_gain = mae = None
+        if fit:
+            r2, mae = _percentiles(fit.r2, fit.r2_B, recipes), _percentiles(fit.mae, fit.mae_B, recipes)
+        if fit and i and (base := fitted[0]):
+            r2_gain = _percentiles(fit.r2 - base.r2, fit.r2_B - base.r2_B, recipes)
         regret, costs = regrets(each.score, y, family.cost, np.vstack([np.ones_like(drawn_BM[:1]), drawn_BM]))
         scores.append(
             Score(
@@ -123,8 +140,9 @@ def score(found: Sequence[Predictor], family: Family, *, splits: int, resamples:
                 float(p[i]),
                 float(p_any[i]),
                 r2,
-                r2_sd,
-                r2_median,
+                r2_gain,
+                fit.r2_sd if fit else None,
+                fit.r2_median if fit else None,
                 mae,
                 _percentiles(regret[0], regret[1:], recipes),
                 None if costs is None else _percentiles(costs[0], costs[1:], recipes),
@@ -178,23 +196,28 @@ def regrets(score_M: Floats, y_M: Floats, cost_M: Floats | None, present_BM: Flo
     return regret, (here & (score_M > best_score[:, None])).astype(np.float64) @ cost_M
 
 
-def _fitted(
-    each: Predictor, y: Floats, half_SM: Mask, weights_BM: Floats, recipes: int
-) -> tuple[Figure | None, float | None, float | None, Figure | None]:
-    """Mean R² over halves with its interval over recipes, its deviation and median over halves, and the mean MAE."""
+@dataclass(frozen=True)
+class _Fit:
+    """Means over halves, deviation and median of R² over them; and the means under weights on recipes (B,)."""
+
+    r2: float
+    mae: float
+    r2_sd: float
+    r2_median: float
+    r2_B: Floats
+    mae_B: Floats
+
+
+def _fit(each: Predictor, y: Floats, half_SM: Mask, weights_BM: Floats, recipes: int) -> _Fit | None:
+    """None where recipes are too few to halve, or no half has outcomes that differ."""
     if recipes < SPLITTABLE:
-        return None, None, None, None
+        return None
     r2, mae = split_scores(each.inputs, y, np.ones_like(y), half_SM)
     if not np.isfinite(r2).any():
-        return None, None, None, None
+        return None
     drawn = [split_scores(each.inputs, y, w, half_SM[:WEIGHTED_SPLITS]) for w in weights_BM]
-    means = np.array([[np.nanmean(a), np.mean(b)] for a, b in drawn])
-    return (
-        _percentiles(float(np.nanmean(r2)), means[:, 0], recipes),
-        float(np.nanstd(r2)),
-        float(np.nanmedian(r2)),
-        _percentiles(float(mae.mean()), means[:, 1], recipes),
-    )
+    r2_B, mae_B = np.array([[np.nanmean(a), np.mean(b)] for a, b in drawn]).T
+    return _Fit(float(np.nanmean(r2)), float(mae.mean()), float(np.nanstd(r2)), float(np.nanmedian(r2)), r2_B, mae_B)
 
 
 def _correlation(value: float, draws: Floats, n: int) -> Figure:

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from rlready.backbone import supports
 from rlready.config import ReadinessConfig
 from rlready.encode import encode
 from rlready.engine.budget import Budget
@@ -17,9 +19,11 @@ from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
 from rlready.lm import LM, load, local_folder, vocabulary_digest
-from rlready.progress import Progress
+from rlready.progress import Progress, note
 from rlready.readiness.draws import Draws
+from rlready.readiness.gram import parameters_of
 from rlready.readiness.heldout import heldout_loss
+from rlready.readiness.influence import Rollouts, influence
 from rlready.readiness.sequential import draw_until_right, plan
 from rlready.readiness.stored import Stored, settle
 from rlready.records import Problem, Row
@@ -52,12 +56,14 @@ class Measurer:
     def model(self, number: int, source: str) -> dict[str, Any]:
         """A checkpoint that draws its own samples; all of them are kept in ``parts/NUMBER.parquet``."""
         lm = self._load(source)
+        wanted = self.config.influence
+        parameters = parameters_of(lm.model, self.config.influence_layers) if wanted else []  # refused before drawing
         facts = self._loss(lm)
         rows = self._draw(number, lm)
         write_table(self.parts / f"{number}.parquet", rows)
         for leftover in self.parts.glob(f"{number}-wave-*.parquet"):
             leftover.unlink()
-        return facts | self._samples(source, rows)
+        return facts | self._samples(source, rows) | {"influence": self._influence(lm, rows, parameters)}
 
     def table(self, stored: Stored) -> dict[str, Any]:
         """A checkpoint known by its samples; with ``model=`` also by its held-out loss."""
@@ -73,7 +79,7 @@ class Measurer:
             )
         settle(stored, self.task, self.problems, lm)
         facts = self._loss(lm) if lm else {"heldout": None, "vocabulary": None}
-        return facts | self._samples(stored.path, stored.rows)
+        return facts | self._samples(stored.path, stored.rows) | {"influence": None}
 
     def _load(self, source: str) -> LM:
         lm = load(source, device=self.config.device, dtype=self.config.dtype)
@@ -139,6 +145,36 @@ class Measurer:
         draw_until_right(len(self.problems), stages, draw)
         self.bar.total = (self.bar.total or 0) - len(self.problems) * config.samples + len(rows)  # what was not needed
         return rows
+
+    def _influence(self, lm: LM, rows: Sequence[dict[str, Any]], parameters: Sequence[Tensor]) -> dict[str, Any] | None:
+        """From the first group of every problem, which no outcome decided."""
+        if not parameters:
+            return None
+        if not supports(lm.model):
+            note(f"influence: {lm.source} is not of the Llama family; its groups are taken one by one, which is slower")
+        drawn: dict[str, list[dict[str, Any]]] = {problem.id: [] for problem in self.problems}
+        for row in rows:
+            if row["wave"] == 0 and row["sample_id"] < self.config.group:
+                drawn[row["problem_id"]].append(row)
+        groups = [
+            Rollouts.of(
+                lm.prompt_ids(problem.prompt, think=True),
+                [(row["tokens"], np.array(row["mask"], dtype=np.uint8)) for row in drawn[problem.id]],
+                [row["correct"] for row in drawn[problem.id]],
+            )
+            for problem in self.problems
+        ]
+        config = self.config
+        found = influence(
+            lm.model, groups, parameters, temperature=config.temperature, rank=config.influence_rank, seed=config.seed
+        )
+        return found.figures() | {
+            "problems": len(groups),
+            "all_right": sum(bool(group.correct.all()) for group in groups),
+            "all_wrong": sum(not group.correct.any() for group in groups),
+            "parameters": sum(p.numel() for p in parameters),
+            "error": found.error,
+        }
 
     def _samples(self, where: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         draws = Draws.of(rows, self.ids)

@@ -1,13 +1,16 @@
 """The readiness of checkpoints: held-out loss, pass@k, and how many groups could teach RL anything.
 
 After Kang et al. (arXiv 2510.01624): post-SFT accuracy misleads; the loss on held-out SFT rows and pass@k at large k
-say more about what RL will reach.  Checkpoints are given in the order of training, each a model to draw samples from
+say more about what RL will reach.  Checkpoints are taken in the order of training, each a model to draw samples from
 or a table of samples drawn elsewhere, and measured on the same problems and rows:
 
     heldout.py      generalisation loss          passk.py        pass@k from counts, also from stopped ones
     measure.py      one checkpoint               sequential.py   which draws to make, and what they may be used for
     stored.py       samples out of a table       draws.py        entropy, lengths, truncation
     turnup.py       has the loss turned up?      spread.py       mixed groups, credit
+    gram.py         inner products of gradients  sketch.py       how gradients are kept: whole, or projected
+    influence.py    what a step on one problem does for the others
+    naming.py       of which run, at which step
     verdict.py      which one, and how surely
 """
 
@@ -24,6 +27,7 @@ from rlready.errors import UserError
 from rlready.progress import Progress, note
 from rlready.readiness import stored
 from rlready.readiness.measure import Measurer
+from rlready.readiness.naming import in_training_order
 from rlready.readiness.passk import powers
 from rlready.readiness.verdict import compare
 from rlready.records import Row
@@ -47,6 +51,8 @@ def readiness(config: ReadinessConfig, out: Path) -> dict[str, Any]:
         if len(set(ids)) < len(ids):
             twice = next(name for i, name in enumerate(ids) if name in ids[:i])
             raise UserError(f"{config.problems}: problem {twice!r} is given twice; ids must differ")
+        if config.influence and len(ids) < 2:
+            raise UserError(f"{config.problems}: influence needs at least 2 problems, got {len(ids)}")
         if task:
             run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(ids), role="readiness")
         held = _held(config, run)
@@ -75,14 +81,15 @@ def _check(config: ReadinessConfig) -> dict[str, str]:
     for name in ("samples", "group", "budget", "answer_cap"):
         if getattr(config, name) < 1:
             raise UserError(f"{name} must be at least 1, got {getattr(config, name)}")
-    if config.first < 0:
-        raise UserError(f"first must not be negative, got {config.first}")
+    for name in ("first", "influence_rank"):
+        if getattr(config, name) < 0:
+            raise UserError(f"{name} must not be negative, got {getattr(config, name)}")
     if config.temperature <= 0:
         raise UserError(f"temperature must be above 0, got {config.temperature}: greedy samples are all the same")
     if not config.checkpoints:
         raise UserError("no checkpoint is named")
     names: dict[str, str] = {}
-    for source in config.checkpoints:
+    for source in in_training_order(config.checkpoints):
         name = source
         if stored.is_table(source):
             path, options = stored.parse(source)

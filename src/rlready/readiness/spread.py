@@ -26,6 +26,7 @@ Shapes: P = problems.  UserError where g is below 1 or above the least n.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,6 +34,8 @@ from numpy.typing import ArrayLike
 from rlready.readiness.passk import Floats, Ints, counts, refuse, within
 from rlready.records import Figure
 from rlready.stats import mean_figure
+
+FIFTHS = 5
 
 
 def mixed(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
@@ -67,6 +70,17 @@ def spread(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
 def spread_figure(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Figure:
     """Mean E √(α(1-α)) over problems; 0 where RL learns nothing, at most 1/2."""
     return mean_figure(spread(n, c, group), bounds=(0.0, 0.5), seed=seed)
+
+
+def histogram(n: ArrayLike, c: ArrayLike) -> list[dict[str, Any]]:
+    """Shares of ``problems`` (Figure) by the share ``right`` of their samples: none, fifths by their middle, all.
+
+    A fifth includes its lower end.  How far the shares spread depends on n, as c / n scatters about p.
+    """
+    n_P, c_P = counts(n, c)
+    bin_P = np.where(c_P == 0, 0, np.where(c_P == n_P, FIFTHS + 1, 1 + FIFTHS * c_P // n_P))
+    middles = [0.0, *((2 * i + 1) / (2 * FIFTHS) for i in range(FIFTHS)), 1.0]
+    return [{"right": at, "problems": mean_figure(bin_P == i, bounds=(0.0, 1.0))} for i, at in enumerate(middles)]
 
 
 def variance(n: ArrayLike, c: ArrayLike) -> Floats:

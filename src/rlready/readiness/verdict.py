@@ -9,16 +9,16 @@ problems was chosen for it: among twelve equal ones a plain 95 % interval calls 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rlready.config import ReadinessConfig
 from rlready.readiness.heldout import HeldOut
+from rlready.readiness.naming import labels, run_of
 from rlready.readiness.passk import powers
 from rlready.readiness.sequential import Counts
-from rlready.readiness.spread import mixed_share, spread_figure, variance_figure
+from rlready.readiness.spread import histogram, mixed_share, spread_figure, variance_figure
 from rlready.readiness.turnup import TurnUp, turn_up
 from rlready.records import Figure
 from rlready.stats import paired_figure, simultaneous
@@ -70,14 +70,26 @@ def _row(
         "spread": spread_figure(n, c, group),
         "variance": variance_figure(n, c) if n.min() > 1 else None,
         **{key: Figure(**figure) if figure else None for key, figure in facts["figures"].items()},
+        "histogram": histogram(n, c),
+        "influence": _influence(facts["influence"]),
         "correct": counts.correct,
         "samples": facts["drawn_samples"],
         "tokens": facts["drawn_tokens"],
     }
 
 
+def _influence(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return {k: Figure(**v) if isinstance(v, Mapping) else v for k, v in facts.items()} if facts else None
+
+
 def _follow(rows: Sequence[dict[str, Any]], counts: Sequence[Counts], losses: Sequence[HeldOut | None]) -> None:
-    """Add the differences between checkpoints in the order of training, of those that have a loss."""
+    """Add the differences along every SFT run, of checkpoints that have a loss."""
+    for run in dict.fromkeys(run_of(row["name"]) for row in rows):
+        mine = [i for i, row in enumerate(rows) if run_of(row["name"]) == run]
+        _follow_run([rows[i] for i in mine], [counts[i] for i in mine], [losses[i] for i in mine])
+
+
+def _follow_run(rows: Sequence[dict[str, Any]], counts: Sequence[Counts], losses: Sequence[HeldOut | None]) -> None:
     known = [i for i, loss in enumerate(losses) if loss]
     found = [loss for loss in losses if loss]
     turns: list[TurnUp | None] = turn_up(found, [counts[i].pass_at_k([1])[:, 0] for i in known]) if found else []
@@ -89,15 +101,16 @@ def _follow(rows: Sequence[dict[str, Any]], counts: Sequence[Counts], losses: Se
 
 
 def _verdict(rows: Sequence[Mapping[str, Any]], order: Sequence[int], group: int, skill: float) -> str:
+    short = labels(row["name"] for row in rows)
     best, others = rows[order[0]], [rows[i] for i in order[1:]]
-    verdict = f"Start RL from {_short(best['name'])}: its pass@{group} is the highest, {skill:.1%}."
-    close = [_short(row["name"]) for row in others if not row["told_apart"]]
+    verdict = f"Start RL from {short[best['name']]}: its pass@{group} is the highest, {skill:.1%}."
+    close = [short[row["name"]] for row in others if not row["told_apart"]]
     if close:
         named = f" ({', '.join(close)})" if len(close) <= NAMED else ""
         verdict += f" {len(close)} of {len(others)} others cannot be told apart from it on these problems{named}."
     if best.get("turned_up"):
         rise = best["loss_above_least"]
-        rest = next((_short(row["name"]) for row in others if not row.get("turned_up")), "none")
+        rest = next((short[row["name"]] for row in others if not row.get("turned_up")), "none")
         verdict += (
             f" But its held-out loss has turned up, {rise.value:.3f} [{rise.low:.3f}, {rise.high:.3f}] nats per token "
             f"above its minimum, while pass@1 did not fall: Kang et al. would pass it over. Best of the others: {rest}."
@@ -108,7 +121,11 @@ def _verdict(rows: Sequence[Mapping[str, Any]], order: Sequence[int], group: int
 def _table(rows: Sequence[Mapping[str, Any]], group: int, most: int) -> list[list[str]]:
     ks = [str(k) for k in sorted({1, group, most})]
     head = ["checkpoint", "held-out loss", *(f"pass@{k}" for k in ks), "never", "mixed", "spread", "entropy"]
-    table = [[*head, "tokens right", "wrong", "cut", ""]]
+    influenced = any(row["influence"] for row in rows)
+    factors = ("step", "co_influence", "cosine") if influenced else ()
+    titles = ("ΔJ/η", "co-influence", "cosine") if influenced else ()
+    table = [[*head, "tokens right", "wrong", "cut", *titles, ""]]
+    short = labels(row["name"] for row in rows)
     for row in rows:
         numbers = [_brief(row[key], 2) for key in ("never", "mixed")] + [
             _brief(row[k], 3) for k in ("spread", "entropy")
@@ -116,12 +133,13 @@ def _table(rows: Sequence[Mapping[str, Any]], group: int, most: int) -> list[lis
         lengths = [_brief(row[f"length_{kind}"], 0) for kind in ("right", "wrong")]
         table.append(
             [
-                _short(row["name"]),
+                short[row["name"]],
                 str(row["heldout_loss"] or DASH),
                 *(str(row["pass"].get(k, DASH)) for k in ks),
                 *numbers,
                 *lengths,
                 f"{row['truncated'].value:.0%}" if row["truncated"] else DASH,
+                *(_magnitude((row["influence"] or {}).get(key)) for key in factors),
                 _note(row),
             ]
         )
@@ -137,10 +155,10 @@ def _brief(figure: Figure | None, digits: int) -> str:
     return f"{figure.value:.{digits}f}" if figure else DASH
 
 
+def _magnitude(figure: Figure | None) -> str:
+    return f"{figure.value:.3g} [{figure.low:.3g}, {figure.high:.3g}]" if figure else DASH
+
+
 def _counts(facts: Mapping[str, Any]) -> Counts:
     arrays = {key: np.array(facts[key], dtype=np.int64) for key in ("since", "drawn", "correct")}
     return Counts(facts["first"], facts["cap"], **arrays)
-
-
-def _short(name: str) -> str:
-    return Path(name).name

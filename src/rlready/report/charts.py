@@ -7,13 +7,14 @@ a resume, a step twice: null is left out, the later line wins.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from rlready.records import Figure
-from rlready.report.plots import NEUTRAL, Point, Series, line_chart, number
+from rlready.report.plots import NEUTRAL, Point, Series, line_chart
+from rlready.report.text import number
 
 Log = Sequence[Mapping[str, Any]]
 STAGES = {"base": "Base", "sft": "SFT", "rl": "RL"}
@@ -72,17 +73,12 @@ def budgets(entries: Sequence[Mapping[str, Any]], chance: Mapping[str, float | N
 
 def pass_at_k(checkpoints: Sequence[Mapping[str, Any]], chance: Mapping[str, float | None]) -> Markup:
     """pass@k over k in doublings; with many checkpoints only first, last and picked stand out."""
-    many = len(checkpoints) > MOST_NAMED_CHECKPOINTS
-    series: list[Series] = []
-    others: list[Series] = []
-    for i, entry in enumerate(checkpoints):
-        name = (entry["name"] or f"checkpoint {i + 1}") + (" ★" if entry["picked"] else "")
-        points = [_point(k, f, f"{name}, pass@{k}", band=True) for k, f in sorted(entry["pass"].items()) if f]
-        if many and not entry["picked"] and 0 < i < len(checkpoints) - 1:
-            others.append(Series(name, points, NEUTRAL, 0, markers=False, named=False))
-        else:
-            n = len(series)
-            series.append(Series(name, points, n % NEUTRAL, n % 8, band=True))
+    others, series = _apart(
+        checkpoints,
+        lambda name, entry: [
+            _point(k, f, f"{name}, pass@{k}", band=True) for k, f in sorted(entry["pass"].items()) if f
+        ],
+    )
     guesses = [Point(k, g) for k in ks(checkpoints) if (g := chance.get(f"pass@{k}")) is not None]
     lines = [*others, *series, Series("chance", guesses, NEUTRAL, 6, markers=False)]
     return line_chart(
@@ -94,8 +90,65 @@ def pass_at_k(checkpoints: Sequence[Mapping[str, Any]], chance: Mapping[str, flo
         log2_x=True,
         note="Bands are 95 % intervals."
         + (" Chance: guessing the k most common answers." if guesses else "")
-        + (" ★ picked." if any(entry["picked"] for entry in checkpoints) else "")
-        + (f" Thin grey: the {len(others)} checkpoints in between." if others else ""),
+        + _apart_note(checkpoints, others),
+    )
+
+
+def histogram(checkpoints: Sequence[Mapping[str, Any]]) -> Markup:
+    """How right rollouts are spread over problems: what lies between 0 and 1 is what RL can learn from."""
+
+    def points(name: str, entry: Mapping[str, Any]) -> list[Point]:
+        known = [(bar["right"], f) for bar in entry["histogram"] if bar["right"] is not None and (f := bar["problems"])]
+        return [_point(x, f, f"{name}, about {number(x, True)} right", band=True) for x, f in known]
+
+    others, series = _apart(checkpoints, points)
+    return line_chart(
+        [*others, *series],
+        title="Rollout accuracy of the problems",
+        x_label="share of a problem's rollouts that are right",
+        y_label="problems",
+        percent=True,
+        note="Points: none right, fifths by their middle, all right. Bands are 95 % intervals."
+        + _apart_note(checkpoints, others),
+    )
+
+
+def cosine(checkpoints: Sequence[Mapping[str, Any]]) -> Markup:
+    """Whether problems pull the model one way, in the order of training; none for a single checkpoint."""
+    points = [
+        Point(i + 1, f.value, f.low, f.high, f"{entry['name'] or f'checkpoint {i + 1}'}: {f}")
+        for i, entry in enumerate(checkpoints)
+        if (f := entry["influence"]["cosine"])
+    ]
+    return line_chart(
+        [Series("cosine", points, 0, 0)] if len(points) > 1 else [],
+        title="Do problems teach each other?",
+        x_label="checkpoint, in order of training",
+        y_label="cosine of the gradients of two problems",
+        note="Bars are 95 % intervals.",
+    )
+
+
+def _apart(
+    checkpoints: Sequence[Mapping[str, Any]], points: Callable[[str, Mapping[str, Any]], list[Point]]
+) -> tuple[list[Series], list[Series]]:
+    """A series a checkpoint, (background, named): with many only first, last and picked stand out."""
+    many = len(checkpoints) > MOST_NAMED_CHECKPOINTS
+    series: list[Series] = []
+    others: list[Series] = []
+    for i, entry in enumerate(checkpoints):
+        name = (entry["name"] or f"checkpoint {i + 1}") + (" ★" if entry["picked"] else "")
+        if many and not entry["picked"] and 0 < i < len(checkpoints) - 1:
+            others.append(Series(name, points(name, entry), NEUTRAL, 0, markers=False, named=False))
+        else:
+            n = len(series)
+            series.append(Series(name, points(name, entry), n % NEUTRAL, n % 8, band=True))
+    return others, series
+
+
+def _apart_note(checkpoints: Sequence[Mapping[str, Any]], others: Sequence[Series]) -> str:
+    return (" ★ picked." if any(entry["picked"] for entry in checkpoints) else "") + (
+        f" Thin grey: the {len(others)} checkpoints in between." if others else ""
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from rlready.errors import UserError
 from rlready.records import Figure
-from rlready.report.plots import visible
+from rlready.report.text import visible
 
 SCORES = {"accuracy": Figure, "thinking_tokens": Figure}
 STAGE = {**SCORES, "strict_accuracy": Figure, "greedy_accuracy": Figure}
@@ -25,6 +25,25 @@ CHECKPOINT = {
     **{"pass": {"*": Figure}, "never": Figure, "sometimes": Figure, "always": Figure},
     **{"mixed": Figure, "behind": Figure, "spread": Figure, "entropy": Figure, "truncated": Figure},
     **{"length_right": Figure, "length_wrong": Figure, "turned_up": bool},
+    **{"label": str, "sft": str, "advice": str, "why": str, "p_best": float, "expected": Figure},
+    **{"turn_up": {"loss": Figure, "pass_1": Figure, "flagged": bool}, "outcomes": [{"value": float, "cost": float}]},
+    "histogram": [{"right": float, "problems": Figure}],
+    "influence": {
+        **{"step": Figure, "spread": Figure, "co_influence": Figure, "k_right": Figure, "k_wrong": Figure},
+        **{"cosine": Figure, "error": float, "problems": float, "all_right": float, "all_wrong": float},
+        "parameters": float,
+    },
+}
+SCORE = {
+    **{"predictor": str, "spearman": Figure, "gain": Figure, "p": float, "p_any": float},
+    **{"r2": Figure, "r2_sd": float, "r2_median": float, "mae": Figure, "regret": Figure, "regret_cost": Figure},
+    "few": [{"runs": float, "mae": float, "covered": float, "half_width": float}],
+}
+FAMILY = {
+    **{"name": str, "runs": float, "trained": float, "recipes": float, "seed_sd": float, "mean": Figure},
+    "lines": {"*": [[float]]},
+    "points": [{"label": str, "predictors": {"*": Figure}, "outcome": Figure}],
+    "scores": [SCORE],
 }
 RESULT = {
     **{"verb": str, "verdict": str, "seed": float, "seconds": float, "task": {"source": str, "description": str}},
@@ -36,6 +55,9 @@ RESULT = {
         "group": float,
         "evaluations": [{"step": float, "accuracy": Figure}],
         "best": {"step": float, "accuracy": Figure},
+        **{"by": str, "next": [str], "notes": [str], "families": [FAMILY]},
+        "predictors": [{"name": str, "better": str, "order": [str], "best": [float], "beats": [[float]]}],
+        "starts": [{"family": str, "checkpoint": str, "runs": float, "outcome": Figure, "cost": float}],
     },
 }
 EXAMPLE = {

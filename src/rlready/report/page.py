@@ -19,16 +19,18 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from rlready.predict.tables import WORDS
 from rlready.records import Figure
-from rlready.report import charts
+from rlready.report import charts, forecast
 from rlready.report.folder import RunFolder, read
-from rlready.report.plots import visible
+from rlready.report.text import visible
 from rlready.store import write_text
 
 MOST_EXAMPLES = 300
 KINDS = {  # kind of number: scale, decimals, unit
     **{"pct": (100.0, 1, "\u202f%"), "points": (100.0, 1, " points")},
     **{"tokens": (1.0, 1, ""), "count": (1.0, 0, ""), "loss": (1.0, 3, "")},
+    **{"rho": (1.0, 2, ""), "whole": (100.0, 0, "\u202f%")},
 }
 COLUMNS = (
     *(("accuracy", "accuracy", "pct"), ("strict_accuracy", "every step right", "pct")),
@@ -40,6 +42,11 @@ EXTRAS = (  # of a checkpoint: key, title, kind
     *(("spread", "√(α(1−α)) of a group", "loss"), ("entropy", "nats of entropy per token", "loss")),
     *(("length_right", "tokens, right", "tokens"), ("length_wrong", "tokens, wrong", "tokens")),
     ("truncated", "cut at the budget", "pct"),
+)
+
+FACTORS = (  # of the influence: key, title
+    *(("step", "ΔJ / η"), ("spread", "= √(α(1−α)), mean"), ("co_influence", "× co-influence")),
+    *(("k_right", "= K⁺"), ("k_wrong", "− K⁻"), ("cosine", "cosine")),
 )
 
 
@@ -82,13 +89,45 @@ def render(folder: Path) -> str:
         ks=_few(charts.ks(result["checkpoints"]), result["group"]),
         counted=[key for key in ("epoch", "step") if any(c[key] is not None for c in result["checkpoints"])],
         extras=[x for x in EXTRAS if any(c[x[0]] for c in result["checkpoints"])],
+        histogram_chart=charts.histogram(result["checkpoints"]),
+        cosine_chart=charts.cosine(result["checkpoints"]),
+        influenced=[c for c in result["checkpoints"] if c["influence"]["step"]],
+        factors=FACTORS,
         rl_charts=[chart for chart in charts.rl(run.logs["rl"]) if chart],
+        **_forecast(result),
         examples=examples,
         examples_total=len(run.examples),
         models=list(dict.fromkeys(e["model"] for e in examples)),
         record=run.record,
         left_out=run.left_out,
     )
+
+
+def _forecast(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the sections on ``rlready predict`` and ``rlready sweep`` show."""
+    rows = result["checkpoints"]
+    beating, beaten = forecast.beats(result)
+    picked = next((c["label"] for c in rows if c["picked"]), None)
+    return {
+        "ranked": forecast.ranked(rows),
+        "words": WORDS,
+        "outcomes_known": any(c["outcomes"] for c in rows),
+        "expected": any(c["expected"] for c in rows),
+        "beating": beating,
+        "beaten": beaten,
+        "sft_charts": forecast.trajectories(rows),
+        "families": [
+            {
+                "data": family,
+                "charts": forecast.outcomes(family, picked),
+                "shares": forecast.shares(family),
+                "costs": any(s["regret_cost"] for s in family["scores"]),
+                "calibrations": forecast.calibrations(family),
+            }
+            for family in result["families"]
+        ],
+        "start_charts": forecast.starts(result["starts"]),
+    }
 
 
 def _with_short_names(run: RunFolder) -> RunFolder:
@@ -134,6 +173,9 @@ def duration(seconds: float | None) -> str:
 
 def _headlines(result: Mapping[str, Any]) -> Iterator[Headline]:
     """The few numbers that a reader came for, by what the run has."""
+    if result["by"]:
+        yield from (Headline(*each) for each in forecast.headlines(result))
+        return
     for key, label in charts.STAGES.items():
         if figure := result[key]["accuracy"]:
             yield Headline(f"{label} accuracy", "pct", figure.value, figure)

@@ -1,4 +1,4 @@
-"""Line charts as inline SVG: text in, text out, no plotting library and no script.
+"""Charts of lines and points as inline SVG: text in, text out, no plotting library and no script.
 
 A chart is an HTML ``figure``: title, legend and one ``svg`` that scales with its column.  Colours are CSS
 variables of the page, so the same markup serves light and dark.  No series is told from another by colour
@@ -7,18 +7,17 @@ alone: each ``shape`` has its own dash and marker, and line ends carry their nam
 
 from __future__ import annotations
 
-import math
-import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-WIDTH, HEIGHT = 480.0, 300.0
-LEFT, TOP, BOTTOM = 52.0, 30.0, 46.0
-LABEL_CHARS, CHAR_WIDTH, LABEL_GAP = 16, 7.4, 16.0
+from rlready.report.axes import BOTTOM, HEIGHT, TOP, WIDTH, Axes
+from rlready.report.text import number, safe
+
+LABEL_CHARS, LABEL_GAP = 16, 16.0
 NEUTRAL = 7  # the colour of baselines; 0..6 are hues
 DASHES = ("", "7 4", "2 3.5", "11 3 2 3", "4 2", "14 5", "1.5 5", "5 5")
 MARKERS = (
@@ -31,21 +30,22 @@ MARKERS = (
     "M0-4.8 4.6-1.4 2.8 4h-5.6l-1.8-5.4z",  # pentagon
     "M-4.6-1.7h9.2v3.4h-9.2z",  # bar
 )
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-    "\ufff0-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
-)
 
 
 @dataclass(frozen=True)
 class Point:
-    """One value with its interval, if it has one; ``note`` is what a pointer resting on it is told."""
+    """A value with its intervals, if it has any: low to high of y, left to right of x.
+
+    ``note`` is what a pointer resting on it is told.
+    """
 
     x: float
     y: float
     low: float | None = None
     high: float | None = None
     note: str = ""
+    left: float | None = None
+    right: float | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Series:
     """Points of one kind: ``tone`` picks the colour, ``shape`` the dash and the marker.
 
     Intervals are drawn as error bars, or as a band where ``band`` is set; a series that is not ``named`` is
-    thin background and has neither label nor intervals.
+    thin background and has neither label nor intervals, one that is not ``joined`` is points without a line.
     """
 
     name: str
@@ -63,42 +63,7 @@ class Series:
     markers: bool = True
     band: bool = False
     named: bool = True
-
-
-def visible(text: str) -> str:
-    """Text whose every character can be seen: controls, bidi overrides and lone surrogates by name.
-
-    What a model writes may hide or reorder what stands beside it; newline and tab stay as they are.
-    """
-    return _UNSEEN.sub(lambda m: f"⟨U+{ord(m[0]):04X}⟩", text.replace("\r\n", "\n"))
-
-
-def safe(text: str) -> Markup:
-    """``text`` made visible and escaped, for element content and quoted attributes."""
-    return escape(visible(text))
-
-
-def nice_ticks(low: float, high: float, target: int = 5, whole: bool = False) -> list[float]:
-    """Evenly spaced round numbers (1, 2, 2.5 or 5 times a power of ten) that enclose [low, high]."""
-    if high - low <= max(1e-9 * max(abs(low), abs(high)), 1e-100):
-        pad = 0.1 * abs(low) or 0.5
-        low, high = low - pad, high + pad
-    raw = (high - low) / target
-    power = 10.0 ** math.floor(math.log10(raw))
-    if whole:
-        power = max(power, 1.0)
-    factors = (1.0, 2.0, 5.0, 10.0) if whole else (1.0, 2.0, 2.5, 5.0, 10.0)
-    step = power * next(f for f in factors if f * power >= raw * (1 - 1e-9))
-    first = math.floor(low / step + 1e-9)
-    last = max(first + 1, math.ceil(high / step - 1e-9))
-    return [i * step for i in range(first, last + 1)]
-
-
-def number(value: float, percent: bool = False) -> str:
-    """A tick or a value in a description, as short as it is exact to six digits."""
-    value = 100 * value if percent else value
-    text = f"{value:,.6g}" if abs(value) >= 1e4 else f"{value:.6g}"
-    return text.replace("-", "−") + ("\u202f%" if percent else "")
+    joined: bool = True
 
 
 def line_chart(
@@ -119,7 +84,16 @@ def line_chart(
     shown = [s for s in (_finite(s, log2_x) for s in series) if s.points]
     if not shown:
         return Markup("")
-    axes = _Axes.fit(shown, percent, log2_x)
+    named = [s for s in shown if s.named]
+    ends = named if all(s.joined for s in named) else []  # among points names lead nowhere
+    points = [p for s in shown for p in s.points]
+    axes = Axes.fit(
+        [v for p in points for v in (p.x, p.left, p.right) if v is not None],
+        [v for p in points for v in (p.y, p.low, p.high) if v is not None],
+        margin=max((len(_short(s.name)) for s in ends), default=0),
+        percent=percent,
+        log2=log2_x,
+    )
     slug = f"c{zlib.crc32(repr((title, shown)).encode('utf-8', 'replace')):08x}"
     described = "; ".join(_in_words(s, x_label, percent) for s in shown)
     body = [
@@ -127,12 +101,11 @@ def line_chart(
         f'<title id="{slug}t">{safe(title)}</title>',
         f'<desc id="{slug}d">{safe(f"{y_label} against {x_label}. {described}.")}</desc>',
         *axes.frame(x_label, y_label),
-        *(part for s in shown if s.named for part in _intervals(s, axes)),
+        *(part for s in named for part in _intervals(s, axes)),
         *(part for s in shown for part in _line(s, axes)),
-        *_names([s for s in shown if s.named], axes),
+        *_names(ends, axes),
         "</svg>",
     ]
-    named = [s for s in shown if s.named]
     legend = "".join(_legend_entry(s) for s in named) if len(named) > 1 else ""
     return Markup(
         f'<figure class="chart"><figcaption>{safe(title)}</figcaption>'
@@ -155,58 +128,6 @@ def standalone(chart: Markup) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _Axes:
-    """The map from data to the drawing, and the drawing of its ticks."""
-
-    x0: float
-    x1: float
-    y_ticks: Sequence[float]
-    x_ticks: Sequence[float]
-    right: float
-    percent: bool
-    log2: bool
-
-    @staticmethod
-    def fit(shown: Sequence[Series], percent: bool, log2: bool) -> _Axes:
-        points = [p for s in shown for p in s.points]
-        ys = [v for p in points for v in (p.y, p.low, p.high) if v is not None]
-        low, high = min(ys), max(ys)
-        y_ticks = nice_ticks(0.0 if 0 < low <= 0.5 * high else low, high)
-        xs = [math.log2(p.x) if log2 else p.x for p in points]
-        whole = log2 or all(float(x).is_integer() for x in xs)
-        span = max(xs) - min(xs)
-        room = 0.03 * span if span else max(0.5, 0.2 * abs(xs[0]))
-        x0, x1 = min(xs) - room, max(xs) + room
-        ticks = nice_ticks(min(xs), max(xs), 6, whole) if span else xs[:1]
-        right = WIDTH - 18 - CHAR_WIDTH * max((len(_short(s.name)) for s in shown if s.named), default=0)
-        return _Axes(x0, x1, y_ticks, [t for t in ticks if x0 <= t <= x1], right, percent, log2)
-
-    def x(self, value: float) -> float:
-        value = math.log2(value) if self.log2 else value
-        return round(LEFT + (self.right - LEFT) * (value - self.x0) / (self.x1 - self.x0), 2)
-
-    def y(self, value: float) -> float:
-        low, high = self.y_ticks[0], self.y_ticks[-1]
-        return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (value - low) / (high - low), 2)
-
-    def frame(self, x_label: str, y_label: str) -> Iterable[str]:
-        floor = HEIGHT - BOTTOM
-        for tick in self.y_ticks:
-            y, kind = self.y(tick), "grid zero" if tick == self.y_ticks[0] else "grid"
-            yield f'<path class="{kind}" d="M{LEFT:g} {y:g}H{self.right:g}"/>'
-            yield f'<text class="tick" x="{LEFT - 7:g}" y="{y + 4:g}" text-anchor="end">'
-            yield f"{number(tick, self.percent)}</text>"
-        for tick in self.x_ticks:
-            shown = 2.0**tick if self.log2 else tick
-            yield f'<path class="grid zero" d="M{self.x(shown):g} {floor:g}v4"/>'
-            yield f'<text class="tick" x="{self.x(shown):g}" y="{floor + 18:g}" text-anchor="middle">'
-            yield f"{number(shown)}</text>"
-        yield f'<text class="axis" x="2" y="13">{safe(y_label)}</text>'
-        yield f'<text class="axis" x="{(LEFT + self.right) / 2:g}" y="{HEIGHT - 7:g}" text-anchor="middle">'
-        yield f"{safe(x_label)}</text>"
-
-
 def _finite(series: Series, log2: bool) -> Series:
     """The series less what cannot be drawn; an interval needs both its ends."""
 
@@ -215,10 +136,11 @@ def _finite(series: Series, log2: bool) -> Series:
 
     kept = [p for p in series.points if good(p.x) and good(p.y) and (p.x > 0 or not log2)]
     kept = [p if good(p.low) and good(p.high) else replace(p, low=None, high=None) for p in kept]
+    kept = [p if good(p.left) and good(p.right) else replace(p, left=None, right=None) for p in kept]
     return replace(series, points=kept)
 
 
-def _intervals(series: Series, axes: _Axes) -> Iterable[str]:
+def _intervals(series: Series, axes: Axes) -> Iterable[str]:
     spans = [
         (axes.x(p.x), axes.y(p.low), axes.y(p.high)) for p in series.points if p.low is not None and p.high is not None
     ]
@@ -227,13 +149,18 @@ def _intervals(series: Series, axes: _Axes) -> Iterable[str]:
         yield f'<path class="band t{series.tone}" d="M{"L".join(edge)}z"/>'
     elif not series.band:
         bars = "".join(f"M{x - 3:g} {low:g}h6m-3 0V{high:g}m-3 0h6" for x, low, high in spans)
+        bars += "".join(
+            f"M{axes.x(p.left):g} {axes.y(p.y) - 3:g}v6m0-3H{axes.x(p.right):g}m0-3v6"
+            for p in series.points
+            if p.left is not None and p.right is not None
+        )
         yield f'<path class="bar t{series.tone}" d="{bars}"/>' if bars else ""
 
 
-def _line(series: Series, axes: _Axes) -> Iterable[str]:
+def _line(series: Series, axes: Axes) -> Iterable[str]:
     places = [(axes.x(p.x), axes.y(p.y)) for p in series.points]
     dash = f' stroke-dasharray="{DASHES[series.shape]}"' if DASHES[series.shape] else ""
-    if len(places) > 1:
+    if len(places) > 1 and series.joined:
         path = "L".join(f"{x:g} {y:g}" for x, y in places)
         yield f'<path class="line t{series.tone}{"" if series.named else " behind"}"{dash} d="M{path}"/>'
     if series.markers or len(places) == 1:
@@ -242,7 +169,7 @@ def _line(series: Series, axes: _Axes) -> Iterable[str]:
             yield f"<title>{safe(point.note or series.name)}</title></path>"
 
 
-def _names(shown: Sequence[Series], axes: _Axes) -> Iterable[str]:
+def _names(shown: Sequence[Series], axes: Axes) -> Iterable[str]:
     """Each series' name in the right margin at the height of its last point, pushed apart where they meet."""
     ends = sorted((axes.y(s.points[-1].y), i) for i, s in enumerate(shown))
     room = HEIGHT - BOTTOM - TOP
@@ -264,9 +191,10 @@ def _names(shown: Sequence[Series], axes: _Axes) -> Iterable[str]:
 def _legend_entry(series: Series) -> str:
     dash = f' stroke-dasharray="{DASHES[series.shape]}"' if DASHES[series.shape] else ""
     marker = f'<path class="mark t{series.tone}" transform="translate(15 6)" d="{MARKERS[series.shape]}"/>'
+    line = f'<path class="line t{series.tone}"{dash} d="M1 6H29"/>' if series.joined else ""
     return (
         '<li><svg class="key" viewBox="0 0 30 12" aria-hidden="true">'
-        f'<path class="line t{series.tone}"{dash} d="M1 6H29"/>{marker if series.markers else ""}</svg>'
+        f"{line}{marker if series.markers else ''}</svg>"
         f"{safe(series.name)}</li>"
     )
 

@@ -8,6 +8,7 @@ lost) is tried once more: its run folder continues where it was.
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 from rlready.errors import UserError
@@ -35,6 +36,10 @@ class Cluster:
             ray.init(address or "local", **settings)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(f"no Ray at {address or 'this machine'}: {' '.join(str(error).split())[:200]}") from None
+        nodes: Any = ray.nodes
+        if threads > max((n["Resources"].get("CPU", 0) for n in nodes() if n["Alive"]), default=0):
+            ray.shutdown()
+            raise UserError(f"threads={threads} are more processors than any node of {address} has")
         runtime = {"env_vars": POLICY | {"OMP_NUM_THREADS": str(threads)}}
         self._resources: Any = ray.cluster_resources
         self._perform: Any = ray.remote(num_cpus=threads, max_retries=1, runtime_env=runtime)(_remote)
@@ -44,10 +49,15 @@ class Cluster:
         return max(0, int(self._resources().get("CPU", 0)) // self.threads - len(self._running))
 
     def begin(self, order: Order) -> None:
-        gpus = 1 if str(order.config.device).startswith("cuda") else 0
+        gpus = 1 if order.config.device.startswith("cuda") else 0
+        if gpus > self._resources().get("GPU", 0):
+            raise UserError(f"{order.key} asks for device={order.config.device}, and no node here has a GPU")
         self._running[self._perform.options(num_gpus=gpus).remote(order)] = order
 
     def wait(self) -> list[Report]:
+        if not self._running:  # no node has joined yet
+            time.sleep(MOMENT)
+            return []
         ended, _ = self.ray.wait(list(self._running), num_returns=1, timeout=MOMENT)
         return [self._report(each) for each in ended]
 

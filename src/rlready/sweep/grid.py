@@ -17,7 +17,8 @@
     [evaluate]
     samples = 4
 
-``[rl]`` may have ``[[rl.recipes]]`` too.  What differs in the seed alone is one recipe.  Settings that measuring and
+``[rl]`` may have ``[[rl.recipes]]`` too.  What differs in the seed alone is one recipe; ``{seed}`` in a text stands for
+it, so that the data of a run can follow: ``rows = "dagmath?n=500&seed={seed}"``.  Settings that measuring and
 learning must share are taken over where they are not given: readiness and evaluate sample with the budget, answer cap
 and final text of RL, readiness plans with its group, and takes the held-out rows of SFT.
 """
@@ -100,6 +101,7 @@ def read(file: Path) -> Grid:
         raw = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{file}: cannot be read as TOML: {error}") from None
+    raw = _underscored(raw)
     for key in raw:
         if key not in (*CONFIGS, *WORDS):
             raise UserError(f"{file}: unknown key {key!r}; {nearest(key, (*CONFIGS, *WORDS))}")
@@ -123,6 +125,13 @@ def read(file: Path) -> Grid:
     if "budget" in agreed and "budgets" not in tables["evaluate"]:
         inherited["budgets"] = (agreed["budget"],)
     return Grid(sft, rl, agreed | given, replace(evaluate, **inherited))
+
+
+def _underscored(value: Any) -> Any:
+    """``eval-every`` may stand for ``eval_every`` in every table, as on the command line."""
+    if isinstance(value, dict):
+        return {key.replace("-", "_"): _underscored(inside) for key, inside in value.items()}
+    return [_underscored(inside) for inside in value] if isinstance(value, list) else value
 
 
 def _agreed(configs: Sequence[Any]) -> dict[str, Any]:
@@ -153,7 +162,22 @@ def _variants(file: Path, verb: str, table: Mapping[str, Any], common: Mapping[s
             if full in seen:
                 raise UserError(f"{where}: there are two runs of the name {full}; give recipes different names")
             seen.add(full)
-            yield Variant(full, name, fill_table(CONFIGS[verb], where, values), **own, **chosen)
+            made = Variant(full, name, fill_table(CONFIGS[verb], where, values), **own, **chosen)
+            if verb == "sft":
+                _check_places(where, made)
+            yield made
+
+
+def _check_places(where: str, variant: Variant) -> None:
+    for key in ("epochs", "save_every"):
+        if getattr(variant.config, key) <= 0:
+            raise UserError(f"{where}: {key} must be above 0, got {getattr(variant.config, key)}")
+    for i in variant.starts:
+        if not 1 <= i <= variant.saved:
+            raise UserError(
+                f"{where}: checkpoints = {list(variant.checkpoints)}, but {variant.name} keeps {variant.saved}: "
+                "one every save_every epochs, and the last"
+            )
 
 
 def _combinations(verb: str, settings: Mapping[str, Any]) -> Iterator[tuple[list[str], Any, dict[str, Any]]]:
@@ -170,7 +194,10 @@ def _combinations(verb: str, settings: Mapping[str, Any]) -> Iterator[tuple[list
             for key, (place, value) in zip(lists, picks, strict=True)
             if key != "seed" and len(lists[key]) > 1
         ]
-        yield suffix, values.get("seed"), dict(settings) | values
+        chosen = dict(settings) | values
+        seed = str(chosen.get("seed", 0))
+        filled = {k: v.replace("{seed}", seed) if isinstance(v, str) else v for k, v in chosen.items()}
+        yield suffix, values.get("seed"), filled
 
 
 def _text(where: str, table: Mapping[str, Any], key: str) -> str:

@@ -75,9 +75,13 @@ class Chain:
 
 
 def jobs_of(grid: Grid) -> list[Job]:
-    """All jobs, a job after the one it starts from, each once."""
-    found = {job.key: job for job in _jobs(grid)}
-    return list(found.values())
+    """All jobs, a job after the one it starts from; UserError where two would share a folder."""
+    jobs, keys = list(_jobs(grid)), set[str]()
+    for job in jobs:
+        if job.key in keys:
+            raise UserError(f"two jobs would share the folder {job.key}; give recipes other names")
+        keys.add(job.key)
+    return jobs
 
 
 def chains_of(grid: Grid) -> list[Chain]:

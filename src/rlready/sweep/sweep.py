@@ -20,8 +20,8 @@ import numpy as np
 from rlready.config import SweepConfig
 from rlready.disk import plain, read_json
 from rlready.errors import UserError
-from rlready.predict.candidates import labels
 from rlready.progress import note
+from rlready.readiness.naming import labels
 from rlready.records import Figure
 from rlready.stats import t_figure
 from rlready.steplog import append_line
@@ -51,10 +51,12 @@ def sweep(config: SweepConfig, out: Path) -> dict[str, Any]:
     plan = grid.read(Path(config.file))
     jobs, chains = jobs_of(plan), chains_of(plan)
     digest = hashlib.sha256(json.dumps(plain([asdict(job) for job in jobs])).encode()).hexdigest()
-    taken = {job.key: (job, _seconds(out / job.key)) for job in jobs if _done(job, out)}
+    taken: dict[str, tuple[Job, float]] = {}
+    for job in jobs:  # a job is done only if what it starts from is
+        if (not job.start or job.start in taken) and job.done(out):
+            taken[job.key] = (job, _seconds(out / job.key))
     _ask(config, jobs, taken)
-    if (out / RESULT).is_file() and read_json(out / RESULT).get("plan") != digest:
-        (out / RESULT).unlink()  # the file has grown since: that result is no longer of the whole
+    _drop_outgrown(out, digest)
     with Run(out, "sweep", SweepRun(Path(config.file).name)) as run:
         if run.finished:
             return run.result
@@ -142,11 +144,12 @@ def _ask(config: SweepConfig, jobs: Sequence[Job], taken: Mapping[str, tuple[Job
     note(f"sweep: {said}")
 
 
-def _done(job: Job, out: Path) -> bool:
-    """Done, and what it started from too; a start that is not done yet leaves nothing to compare with."""
-    if job.start and not (out / job.start / RESULT).is_file():
-        return False
-    return job.done(out)
+def _drop_outgrown(out: Path, digest: str) -> None:
+    """Where the file has changed since, a sweep's result is no longer of the whole."""
+    if not ((out / RECORD).is_file() and (out / RESULT).is_file()):
+        return
+    if read_json(out / RECORD)["verb"] == "sweep" and read_json(out / RESULT)["plan"] != digest:
+        (out / RESULT).unlink()
 
 
 def _seconds(folder: Path) -> float:
@@ -165,24 +168,27 @@ def _result(
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["family"], row["checkpoint"]), []).append(row)
+    starts: list[dict[str, Any]] = [
+        {"family": family, "checkpoint": short[checkpoint], "runs": len(mine), "outcome": _over_seeds(mine)}
+        | {"cost": float(np.mean([row["cost"] for row in mine]))}
+        for (family, checkpoint), mine in groups.items()
+    ]
     table = [["family", "checkpoint", "RL runs", "accuracy after RL", "seconds of RL"]]
-    for (family, checkpoint), mine in groups.items():
-        figure = _over_seeds(mine)
-        cost = np.mean([row["cost"] for row in mine])
-        table.append([family, short[checkpoint], str(len(mine)), str(figure), f"{cost:.0f}"])
-    best = max(groups.values(), key=lambda mine: np.mean([row["outcome"] for row in mine]))
+    table += [[s["family"], s["checkpoint"], str(s["runs"]), str(s["outcome"]), f"{s['cost']:.0f}"] for s in starts]
+    best = max(starts, key=lambda s: s["outcome"].value)
     counts = Counter(job.verb for job in jobs)
     return {
         "verb": "sweep",
         "verdict": (
             f"{len(rows)} RL runs from {len(short)} checkpoints of {counts['sft']} SFT runs; "
-            f"the highest mean accuracy, {np.mean([row['outcome'] for row in best]):.1%}, "
-            f"from {short[best[0]['checkpoint']]}. Next: rlready predict {out}"
+            f"the highest mean accuracy, {best['outcome'].value:.1%}, "
+            f"from {best['checkpoint']}. Next: rlready predict {out}"
         ),
         "plan": digest,
         "jobs": dict(counts),
         "seconds_of_jobs": sum(taken.values()),
         "runs": len(chains),
+        "starts": starts,
         "table": table,
     }
 

@@ -3,7 +3,7 @@
 checkpoint   where RL started           outcome, low, high, n   accuracy at the largest budget, interval over problems
 recipe       SFT recipe without seed    cost                    seconds of RL: of GPU where there was one, else of CPU
 family       runs to be compared        seed                    of RL
-sft, rl      names of the runs          readiness, run, evaluate   their folders
+sft, rl      names of the runs          readiness, run, evaluate   folders beside the table
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _row(out: Path, chain: Chain, several: bool) -> dict[str, Any]:
         "family": ", ".join(filter(None, [chain.sft.family, chain.rl.recipe if several else ""])),
         "sft": chain.sft.name,
         "rl": chain.rl.name,
-        "readiness": str(out / chain.readiness),
-        "run": str(out / chain.run),
-        "evaluate": str(out / chain.evaluate),
+        "readiness": chain.readiness,
+        "run": chain.run,
+        "evaluate": chain.evaluate,
     }

@@ -23,13 +23,10 @@ from rlready.errors import UserError
 from rlready.lm import LM, save
 from rlready.logprob import token_logprobs
 from rlready.store import write_folder
-from rlready.threads import beside, workers
+from rlready.threads import beside, split_tokens, workers
 from rlready.timing import span
 
 STATE_SECONDS = 30.0
-
-
-SPLIT_TOKENS = 6144  # of a micro-batch where threads work beside each other: its activations stay in cache
 
 
 @dataclass(frozen=True)
@@ -74,21 +71,9 @@ class Learner:
 
         Raises UserError, leaving weights and optimiser as they were, when the loss or the gradient is not finite.
         """
-        threads = workers(self.lm.model) if supports(self.lm.model) else 1
-        most = self.micro_tokens
-        if threads > 1:  # two a thread, so that none waits long for another
-            most = min(most, SPLIT_TOKENS, math.ceil(token_count(examples) / (2 * threads)))
-        batches = list(micro_batches(examples, most, self.device))
-        # which thread takes which is fixed, and so is every order of summation
-        shares = [batches[i::threads] for i in range(min(threads, len(batches)))]
-        parts = beside([partial(self._gradients, share, loss_of, temperature) for share in shares], threads)
+        parts = self.accumulate(examples, loss_of, temperature)
         total = sum(p.loss for p in parts)
         tokens = sum(p.tokens for p in parts)
-        for i, parameter in enumerate(self.parameters):
-            found = [g for p in parts if (g := p.gradients[i]) is not None]
-            for other in found[1:]:
-                found[0].add_(other)
-            parameter.grad = found[0] if found else None
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.clip))
         if not math.isfinite(total) or not math.isfinite(norm):
             self.optimizer.zero_grad(set_to_none=True)
@@ -102,6 +87,21 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         entropy, clipped = (sum(getattr(p, name) for p in parts) / max(tokens, 1) for name in ("entropy", "clipped"))
         return Step(total, norm, entropy, clipped, tokens, sum(p.fed for p in parts))
+
+    def accumulate(self, examples: Sequence[Example], loss_of: BatchLoss, temperature: float = 1.0) -> list[_Part]:
+        """Give the parameters the gradient of the summed loss; returns what each thread did."""
+        threads = workers(self.lm.model) if supports(self.lm.model) else 1
+        most = split_tokens(token_count(examples), self.micro_tokens, threads)
+        batches = list(micro_batches(examples, most, self.device))
+        # which thread takes which is fixed, and so is every order of summation
+        shares = [batches[i::threads] for i in range(min(threads, len(batches)))]
+        parts = beside([partial(self._gradients, share, loss_of, temperature) for share in shares], threads)
+        for i, parameter in enumerate(self.parameters):
+            found = [g for p in parts if (g := p.gradients[i]) is not None]
+            for other in found[1:]:
+                found[0].add_(other)
+            parameter.grad = found[0] if found else None
+        return parts
 
     def _gradients(self, batches: Sequence[Batch], loss_of: BatchLoss, temperature: float) -> _Part:
         """Losses and gradients of micro-batches, one after another."""

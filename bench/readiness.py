@@ -1,0 +1,59 @@
+"""The pass@256 curve by draws that stop at successes against 256 draws of every problem: `python bench/readiness.py`.
+
+The embedded model after one epoch of SFT, as in the demo.  Both ways draw the same samples as far as they go, so the
+estimates are of the same thing; checked is that the interval of pass@k at every k is about as wide.  Beside it: the
+seconds that the first way takes for 256 problems.
+"""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from common import Goal, Row, main, timed
+from rlready.config import DEMO_TASK, ReadinessConfig, SFTConfig
+from rlready.readiness.readiness import readiness
+from rlready.train.sft import sft
+
+TOKENS = Goal("pass@k up to 256, embedded model after SFT: tokens of plain draws over ours", ">= 2.5")
+WIDTHS = Goal("the same: width of the 95 % interval of pass@k, ours over plain, the widest k", "<= 1.1")
+SECONDS = Goal("readiness at pass@256 on 256 problems, seconds", "< 90")
+
+
+def run(quick: bool) -> list[Row]:
+    rows, few, many, draws = (64, 4, 8, 32) if quick else (2000, 64, 256, 256)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        tuned = sft(SFTConfig(rows=f"{DEMO_TASK}&split=train&n={rows}&seed=1", epochs=1, save_every=1), folder / "sft")
+
+        def measure(problems: int, stop: Any) -> Row:
+            settings = ReadinessConfig(
+                checkpoints=(tuned["checkpoints"][-1]["path"],),
+                heldout="",
+                problems=f"{DEMO_TASK}&split=train&n={problems}&seed=6",
+                samples=draws,
+                stop=stop,
+            )
+            row: Row = readiness(settings, folder / f"{stop}-{problems}")["checkpoints"][0]
+            return row
+
+        ours, plain = measure(few, "first"), measure(few, "never")
+        lap = timed(lambda: float(measure(many, "first")["tokens"]))
+
+    def width(row: Row, k: str) -> float:
+        return float(row["pass"][k]["high"] - row["pass"][k]["low"])
+
+    widths = {f"pass@{k}": width(ours, k) / width(plain, k) for k in plain["pass"] if width(plain, k)}
+    at_1 = plain["pass"]["1"]["value"]
+    counted: dict[str, Any] = {"ours_tokens": ours["tokens"], "plain_tokens": plain["tokens"], "pass_at_1": at_1}
+    return [
+        TOKENS.row([plain["tokens"] / ours["tokens"]], varies="count", problems=few, **counted),
+        WIDTHS.row([max(widths.values())], varies="problem set", median=statistics.median(widths.values()), **widths),
+        SECONDS.row([lap.seconds], varies="run", problems=many),
+    ]
+
+
+if __name__ == "__main__":
+    main([TOKENS, WIDTHS, SECONDS], run)

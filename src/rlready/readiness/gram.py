@@ -1,0 +1,209 @@
+"""Inner products of gradients of log-probabilities, by one batched backward for all of them.
+
+Given are sets of responses, each to one prompt q; a set's gradient is ḡ = ∇ mean_i log π(o_i | q), log π the sum over
+chosen tokens: forced tokens and the prompt have no log-probability in it.  Wanted is K[a, b] = ⟨ḡ_a, ḡ_b⟩ over some
+parameters.
+
+**Batched** (ours, the usual per-example gradients taken per set).  One forward and one backward serve many sets,
+prompts encoded once; at every weight the gradients of its outputs meet its inputs, and instead of summing over all
+tokens, each set's tokens are summed apart: the arithmetic of a plain backward, in smaller pieces.  Embedding, norms,
+biases and a tied head are all there.  For the Llama family (`backbone.py`); other models get one backward a set.
+
+**Memory.**  The gradients of all sets are held for as many parameters at a time as fit into ``memory`` bytes, at least
+for the largest one; if there are several times, forward and backward are repeated, backward only down to the lowest of
+them.  With ``rank`` the gradients are projected (`sketch.py`), and one time always does.
+
+The result does not depend on the threads' timing: a set belongs to one thread, whose order is fixed.
+Left out: the "ghost" form, Σ_tt' (δ_t·δ_t')(x_t·x_t'), which needs all pairs of tokens: slower from a few hundred on.
+Shapes: S sets, N tokens of a micro-batch, C copies (2 projections, or 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rlready.backbone import Operations, Packed, hidden_states, norm, pack, supports
+from rlready.batch import Example, micro_batches
+from rlready.errors import UserError
+from rlready.lm import head_of
+from rlready.logprob import chosen_ids, score, token_logprobs
+from rlready.options import nearest
+from rlready.readiness.sketch import Kept, Projected, Runs, Whole
+from rlready.threads import beside, split_tokens, workers
+
+MEMORY = 2 << 30  # bytes of gradients held at once
+Sets = Sequence[Sequence[Example]]
+
+
+def parameters_of(model: Any, layers: Sequence[str] = ()) -> list[Tensor]:
+    """Parameters whose names contain one of ``layers`` as whole parts ("layers.3", "mlp"); all where none is named.
+
+    UserError for a name that no parameter has.
+    """
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    for layer in layers:
+        if not any(_within(layer, name) for name in named):
+            parts = dict.fromkeys(part for name in named for part in name.split(".") if not part.isdigit())
+            raise UserError(f"no parameter of {type(model).__name__} is in a layer {layer!r}; {nearest(layer, parts)}")
+    return [p for name, p in named.items() if not layers or any(_within(layer, name) for layer in layers)]
+
+
+def gram(
+    model: Any,
+    sets: Sets,
+    parameters: Sequence[Tensor],
+    *,
+    temperature: float = 1.0,
+    rank: int = 0,
+    seed: int = 0,
+    memory: int = MEMORY,
+    micro_tokens: int = 16384,
+) -> NDArray[np.float64]:
+    """(C, S, S) inner products of the sets' gradients with respect to the parameters; no set is empty.
+
+    ``rank`` 0 is exact, one copy; else every matrix's gradient is projected to rank × rank numbers, by ``seed``,
+    twice.
+    """
+    total = torch.zeros(2 if rank else 1, len(sets), len(sets), dtype=torch.float64)
+    for some in [parameters] if rank else _fitting(parameters, len(sets), memory):
+        kept = Projected.of(some, len(sets), rank, seed) if rank else Whole.of(some, len(sets))
+        collect(model, sets, kept, temperature=temperature, micro_tokens=micro_tokens)
+        total += kept.grams()
+    return total.numpy()
+
+
+def collect(model: Any, sets: Sets, kept: Kept, *, temperature: float = 1.0, micro_tokens: int = 16384) -> None:
+    """Add the gradients of all sets to ``kept``, by threads beside each other where the model is small."""
+    tokens = [sum(map(len, rows)) for rows in sets]
+    fast, threads = supports(model), workers(model)
+    most = split_tokens(sum(tokens), micro_tokens, threads)
+    seen: dict[tuple[int, ...], int] = {}
+    turns: dict[int, list[int]] = {}
+    for at in sorted(range(len(sets)), key=lambda i: (-tokens[i], i)):
+        prompt = tuple(sets[at][0].prompt_ids)
+        if any(tuple(row.prompt_ids) != prompt for row in sets[at]):
+            raise ValueError(f"set {at} has more than one prompt")
+        # two sets of one prompt would share its tokens if they met in a micro-batch
+        seen[prompt] = seen.get(prompt, -1) + 1
+        turns.setdefault(seen[prompt], []).append(at)
+    head_of(model)  # looks at the model once, before threads do
+    work = partial(_batched if fast else _one_by_one, model, sets, kept, temperature, most)
+    shares = [turn[i::threads] for turn in turns.values() for i in range(min(threads, len(turn)))]
+    beside([partial(work, share) for share in shares], threads)
+    if fast and len(kept.seen) < len(kept.span):
+        raise RuntimeError(f"{len(kept.span) - len(kept.seen)} parameters of {type(model).__name__} were not reached")
+
+
+def _batched(model: Any, sets: Sets, kept: Kept, temperature: float, most: int, share: Sequence[int]) -> None:
+    """Many sets by one backward; the prompts of a share differ."""
+    _, head = head_of(model)
+    device = head.weight.device
+    work = [(at, row) for at in share for row in sets[at]]
+    for batch in micro_batches([row for _, row in work], most, device):
+        owner = np.array([work[i][0] for i in batch.index])
+        packed = pack(batch.rows, device)
+        hidden_ND = hidden_states(model, packed, _Listener(kept, _runs(_owners(packed, owner))))[packed.context_of]
+        runs = _runs(owner.repeat([row.learned for row in batch.rows]))
+        sizes = [end - begin for _, begin, end in runs]
+        parts = zip(runs, hidden_ND.split(sizes), chosen_ids(batch.rows, device).split(sizes), strict=True)
+        total = hidden_ND.new_zeros(())
+        for (at, _, _), hidden, targets in parts:
+            product = partial(_Listener(kept, [(at, 0, len(hidden))]).linear, layer=head)
+            logp, _ = score(product, hidden, targets, temperature, head.weight.shape[0])
+            total = total + logp.sum() / len(sets[at])
+        if total.requires_grad:  # not so where every token was forced
+            total.backward()
+
+
+def _one_by_one(model: Any, sets: Sets, kept: Kept, temperature: float, most: int, share: Sequence[int]) -> None:
+    """A backward a set, for any model."""
+    parameters = list(kept.span)
+    for at in share:
+        for batch in micro_batches(sets[at], most, parameters[0].device):
+            logp_N, _ = token_logprobs(model, batch.rows, temperature)
+            found = torch.autograd.grad(logp_N.sum() / len(sets[at]), parameters, allow_unused=True)
+            for parameter, gradient in zip(parameters, found, strict=True):
+                if gradient is not None:
+                    kept.whole(parameter, at, gradient)
+
+
+class _Listener(Operations):
+    """The operations of a backbone on constants; what their outputs' gradients say of a parameter is kept."""
+
+    def __init__(self, kept: Kept, runs: Runs) -> None:
+        self.kept, self.runs = kept, runs
+
+    def embed(self, ids_N: Tensor, weight: Tensor) -> Tensor:
+        x = F.embedding(ids_N, weight.detach())
+        if weight in self.kept:
+            _hear(x, lambda grad: self.kept.picked(weight, self.runs, ids_N, grad))
+        return x
+
+    def linear(self, x: Tensor, layer: Any) -> Tensor:
+        weight, bias = layer.weight, layer.bias
+        y = F.linear(x, weight.detach(), None if bias is None else bias.detach())
+        if weight in self.kept:
+            _hear(y, lambda grad: self.kept.outer(weight, self.runs, grad, x.detach()))
+        if bias is not None and bias in self.kept:
+            _hear(y, lambda grad: self.kept.vector(bias, self.runs, grad))
+        return y
+
+    def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        normed = norm(x, torch.ones_like(weight), eps)
+        y = normed * weight.detach()
+        if weight in self.kept:
+            _hear(y, lambda grad: self.kept.vector(weight, self.runs, grad * normed.detach()))
+        return y
+
+
+def _hear(y: Tensor, hook: Callable[[Tensor], None]) -> None:
+    if not y.requires_grad:  # the lowest parameter that is kept: backward ends here
+        y.requires_grad_()
+    y.register_hook(hook)
+
+
+def _within(layer: str, name: str) -> bool:
+    return f".{layer}." in f".{name}."
+
+
+def _owners(packed: Packed, owner: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,) the set of every packed token, prompts first; ``owner`` (B,) is that of a row."""
+    (prompts, longest), (_, width) = packed.prompts, packed.rows
+    of_prompt = np.zeros(prompts, dtype=np.int64)
+    if prompts:
+        of_prompt[packed.owner_B.cpu().numpy()] = owner
+    in_prompts = of_prompt[packed.at_prompt.cpu().numpy() // max(1, longest)]
+    return np.concatenate([in_prompts, owner[packed.at_response.cpu().numpy() // width]])
+
+
+def _runs(owner: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """Neighbouring tokens of one set, as (set, from, to)."""
+    found, at = [], 0
+    for one, tokens in groupby(owner.tolist()):
+        end = at + len(list(tokens))
+        found.append((one, at, end))
+        at = end
+    return found
+
+
+def _fitting(parameters: Sequence[Tensor], sets: int, memory: int) -> list[list[Tensor]]:
+    """Parameters in order, as many at a time as have gradients of all sets within ``memory`` bytes."""
+    found: list[list[Tensor]] = []
+    room = 0
+    for p in parameters:
+        size = sets * p.numel() * max(4, p.element_size())
+        if not found or size > room:
+            found.append([])
+            room = memory
+        found[-1].append(p)
+        room -= size
+    return found
