@@ -267,9 +267,8 @@ def _environment() -> Environment:
     )
     environment.filters.update(show=show, interval=interval, units=units, duration=duration)
     environment.filters.update(policy=_policy, compact=_compact)
-    environment.globals.update(
-        way=spending.way, label=charts.label, unit_of={kind: unit.strip() for kind, (_, _, unit) in KINDS.items()}
-    )
+    environment.globals.update(label=charts.label, way=spending.way)
+    environment.globals.update(unit_of={kind: unit.strip() for kind, (_, _, unit) in KINDS.items()})
     return environment
 
 

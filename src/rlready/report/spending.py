@@ -71,11 +71,9 @@ def _ways(result: Mapping[str, Any], model: str) -> Markup:
             curves.setdefault(name, []).append(_point(arm["thinking_tokens"], arm["accuracy"], said))
     spent = {e["budget"]: f for e in result["budgets"] if (f := e.get(model)) and f["thinking_tokens"]}
     votes = [
-        Point(
-            v["n"] * f["thinking_tokens"].value, v["vote"].value, v["vote"].low, v["vote"].high, f"vote of {v['n']:g}"
-        )
+        Point(v["n"] * f["thinking_tokens"].value, vote.value, vote.low, vote.high, f"vote of {v['n']:g}")
         for v in result["votes"]
-        if v["model"] == model and v["vote"] and v["n"] and (f := spent.get(v["budget"]))
+        if v["model"] == model and (vote := v["vote"]) and v["n"] and (f := spent.get(v["budget"]))
     ]
     if not curves:
         return Markup("")
