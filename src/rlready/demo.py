@@ -171,6 +171,11 @@ def _result(
         "rl_step": learned["best"]["step"],
         "checkpoints": checkpoints,
         "budgets": budgets,
+        "untouched": {name: at_budgets["untouched"][path] for name, path in names.items()},
+        "lengths": {
+            "edges": at_budgets["lengths"]["edges"],
+            "models": {name: at_budgets["lengths"]["models"][path] for name, path in names.items()},
+        },
     }
     for name, path in names.items():
         result[name] = dict(last[name])

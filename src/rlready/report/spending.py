@@ -95,9 +95,10 @@ def _ways(result: Mapping[str, Any], model: str) -> Markup:
 def lengths(result: Mapping[str, Any]) -> list[Markup]:
     """A histogram a model: thinking tokens at the largest budget, of right and of wrong responses."""
     edges, models = result["lengths"]["edges"], result["lengths"]["models"]
-    middles = [(low + high - 1) / 2 for low, high in pairwise(edges)]
+    middles = [(low + high - 1) / 2 for low, high in pairwise(e or 0 for e in edges)]
     charts = []
-    for model, counts in models.items():
+    for model, found in models.items():
+        counts = {kind: [n or 0 for n in found[kind]] for kind in found}
         total = sum(counts["right"]) + sum(counts["wrong"])
         series = [
             Series(kind, [Point(x, n / total) for x, n in zip(middles, counts[kind], strict=False)], tone, shape)
