@@ -168,7 +168,8 @@ def test_a_bias_shortens_thoughts_and_leaves_log_probabilities(embedded: LM) -> 
     engine = TorchEngine(embedded, forcing_for(embedded))
     found = cut(engine, embedded, task, task.problems(), budgets, samples=4, temperature=1.0, seed=0)
     mean = [np.mean([s.thinking for g in found[b] for s in g.samples]) for b in budgets]
-    assert mean == sorted(mean)
+    assert mean == sorted(mean, reverse=True)
+    assert mean[0] > mean[2]
     assert mean[-1] == 0
     logits = torch.tensor([[0.0, 1.0, 2.0]])
     u = np.array([0.999])

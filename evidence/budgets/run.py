@@ -48,8 +48,8 @@ class Arm:
 ARMS = {
     "rl only": Arm("base"),
     "sft + rl": Arm("sft"),
-    "brief": Arm("sft", "brief", 0.3),
-    "selective": Arm("sft", "selective", 0.3),
+    "brief": Arm("sft", "brief", 0.5),
+    "selective": Arm("sft", "selective", 0.5),
     "at most": Arm("sft", "at_most", 0.01, (48,)),
 }
 NAMES = ("base", "sft", *ARMS)
@@ -69,8 +69,8 @@ def one(seed: int, out: Path) -> dict[str, Any]:
             model=paths[arm.start],
             problems=source("train", 4000, seed, 4),
             heldout=source("test", 64, seed, 5),
-            steps=48,
-            eval_every=24,
+            steps=36,
+            eval_every=18,
             reward=arm.reward,
             strength=arm.strength,
             targets=arm.targets,
@@ -180,7 +180,7 @@ def page(results: list[dict[str, Any]]) -> None:
     words = f"""# Accurate at every budget, {len(results)} seeds
 
 The embedded model, fine-tuned on 2,000 worked solutions in which every step may be checked again and some are taken
-back (`{VERBOSE[1:]}`), then RL of 48 steps from it: for the verdict alone (sft + rl), and for three rewards that mind
+back (`{VERBOSE[1:]}`), then RL of 36 steps from it: for the verdict alone (sft + rl), and for three rewards that mind
 the length: {", ".join(f"{n} (`reward={a.reward} strength={a.strength}`)" for n, a in ARMS.items() if a.strength)}.
 Accuracy is the mean over 4 samples at temperature 1 of 200 test problems whose templates are in no training set.
 Budgets cap the thought, which is then closed; untouched is without any. What varies between seeds: rows, problems,

@@ -44,7 +44,7 @@ def voted(gold: str, text: str) -> str:
     if exact_number(final_answer(gold)) is None:
         return " ".join(answer.split())
     found = numbers(answer)
-    return str(found[-1]) if found else ""
+    return str(found[-1]) if found and found[-1] is not None else ""
 
 
 def marked(text: str) -> str | None:
