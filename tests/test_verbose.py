@@ -1,4 +1,4 @@
-"""Wordy rows: longer, right by the step checker, in the vocabulary; and what the checker makes of re-checks and slips."""
+"""Wordy rows: longer, right by the step checker, in the vocabulary; what the checker makes of re-checks and slips."""
 
 from __future__ import annotations
 
