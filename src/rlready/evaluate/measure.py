@@ -50,7 +50,8 @@ def measure(
     ``lengths``: thinking tokens of every sample of the largest main arm, right and wrong apart.  All samples go into
     the table ``samples_to``; ``update`` is told of every one that is done.
     """
-    longest = _within_context(arms, lm, problems)
+    asked = [stating.state(p, config.stating, arms.main[-1].tokens or 0) for p in problems] if arms.stated else problems
+    longest = _within_context(arms, lm, asked)
     engine = TorchEngine(lm, forcing_for(lm, config.extension if any(config.extensions) else "", config.final))
     vectors: dict[str, dict[str, list[float]]] = {arm.name: {} for arm in arms.all}
     ballots: dict[str, list[list[Ballot]]] = {arm.name: [] for arm in arms.main}
@@ -84,9 +85,9 @@ def measure(
 
 
 def _within_context(arms: Arms, lm: LM, problems: Sequence[Problem]) -> int:
-    """The most tokens of an untouched response that the context has room for after every prompt."""
+    """The most tokens of an untouched response that the context has room for after every one of these prompts."""
     most, where = max((len(lm.prompt_ids(p.prompt, think=False)), p.id) for p in problems)
-    room = lm.context - most - 8 * bool(arms.stated)  # the stated length makes prompts longer
+    room = lm.context - most
     if room < 1:
         raise UserError(f"problem {where}: a prompt of {most} tokens fills the context of {lm.source}")
     return min(arms.untouched.budget.answer, room)
