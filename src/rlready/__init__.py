@@ -21,6 +21,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if TYPE_CHECKING:
     from rlready.demo import demo as demo
     from rlready.evaluate.evaluate import evaluate as evaluate
+    from rlready.inject.inject import inject as inject
     from rlready.predict.predict import predict as predict
     from rlready.readiness.readiness import readiness as readiness
     from rlready.report.page import write as report
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "demo": ("rlready.demo", "demo"),
+    "inject": ("rlready.inject.inject", "inject"),
     "sft": ("rlready.train.sft", "sft"),
     "rl": ("rlready.train.rl", "rl"),
     "evaluate": ("rlready.evaluate.evaluate", "evaluate"),
@@ -40,7 +42,7 @@ VERBS = {
     "show": ("rlready.show", "show"),
     "report": ("rlready.report.page", "write"),
 }
-__all__ = ["demo", "evaluate", "predict", "readiness", "report", "rl", "sft", "show", "sweep"]
+__all__ = ["demo", "evaluate", "inject", "predict", "readiness", "report", "rl", "sft", "show", "sweep"]
 
 
 class _Package(ModuleType):

@@ -41,16 +41,19 @@ class Verb:
 
 VERBS = {
     "demo": Verb(config.DemoConfig),
+    "inject": Verb(config.InjectConfig, "rows", many=False),
     "sft": Verb(config.SFTConfig),
     "rl": Verb(config.RLConfig),
     "evaluate": Verb(config.EvaluateConfig, "models"),
     "readiness": Verb(config.ReadinessConfig, "checkpoints"),
     "predict": Verb(config.PredictConfig, "runs"),
     "sweep": Verb(config.SweepConfig, "file", many=False),
-    "show": Verb(None, "runs", about="What is in run folders, as a table."),
+    "show": Verb(
+        None, "runs", about="What is in run folders, as a table; --diff RUN [ID]: a row before and after inject."
+    ),
     "report": Verb(None, "run", many=False, about="A run folder's report: one self-contained page."),
 }
-SWITCHES = ("json", "quiet", "help", "version")
+SWITCHES = ("json", "quiet", "help", "version", "diff")
 VALUES = ("out", "config")
 AGREED = ("yes",)  # keys that may stand as --key alone
 
@@ -135,6 +138,8 @@ def _main(argv: list[str], command: str) -> int:
     if name not in VERBS:
         raise UserError(f"unknown verb {name!r}; {nearest(name, VERBS)}")
     verb, words = VERBS[name], parse(argv[1:])
+    if "diff" in words.switches and name != "show":
+        raise UserError(f"--diff is for rlready show, not {name}")
     if "help" in words.switches:
         print(_verb_help(name, verb))
         return 0
@@ -152,6 +157,8 @@ def _call(name: str, verb: Verb, words: Words, command: str) -> Any:
             raise UserError(f"rlready {name} takes {verb.places.upper()} and no keys; got {key!r}")
         if not words.places or (len(words.places) > 1 and not verb.many):
             raise UserError(f"rlready {name} needs {'a run folder' if verb.many else 'one run folder'}")
+        if "diff" in words.switches:
+            return rlready.show([Path(words.places[0])], diff=words.places[1:])
         paths = [Path(place) for place in words.places]
         return getattr(rlready, name)(paths if verb.many else paths[0])
     file = Path(words.values["config"]) if "config" in words.values else None

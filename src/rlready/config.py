@@ -46,6 +46,22 @@ class SFTConfig:
 
 
 @dataclass(frozen=True)
+class InjectConfig:
+    """Worked rows made ready for RL: behaviours spliced in, or a baseline, every step verified."""
+
+    rows: str = option("", "worked rows: DAG maths, GSM8K, or rows of your own with a dag column or annotations")
+    method: Literal["behaviours", "vanilla", "premises", "chains"] = option(
+        "behaviours",
+        "vanilla: as they are; premises, chains: each row four times, premises or steps in another order (DAG maths)",
+    )
+    behaviours: tuple[str, ...] = option(
+        ("explore", "analyse", "compute"), "which: exploration, analysis, sub-goal computation"
+    )
+    p: float = option(0.1, "probability, before a step, of trying another one first")
+    seed: int = option(0, "seed of where behaviours go, and of the orders")
+
+
+@dataclass(frozen=True)
 class RLConfig:
     """Reinforcement learning with verifiable rewards, from any checkpoint."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain, groupby
 
 import numpy as np
 import torch
@@ -52,6 +53,9 @@ class TorchEngine:
         threads = workers(self.lm.model)
         size = min(self.rows, max(LEAST_ROWS, math.ceil(len(todo) / threads)))
         batches = [todo[at : at + size] for at in range(0, len(todo), size)]
+        if 1 < len(batches) <= threads:  # a batch a thread: long and short prompts for each, so that they end together
+            prompts = [list(some) for _, some in groupby(todo, lambda i: requests[i].prompt_ids)]
+            batches = [list(chain(*prompts[at :: len(batches)])) for at in range(min(len(batches), len(prompts)))]
         if batches:
             decoders = self.decoders()
             beside(

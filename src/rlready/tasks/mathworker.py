@@ -8,6 +8,7 @@ ends even a power that no Python code can interrupt, should the parent be gone t
 import json
 import signal
 import sys
+from functools import lru_cache
 
 MEMORY, SECONDS = 4 << 30, 30
 
@@ -23,6 +24,7 @@ def main() -> None:
         pass
     alarm = getattr(signal, "alarm", lambda seconds: None)
 
+    @lru_cache(256)  # the right answer comes with every sample
     def read(text: str) -> list[object]:
         found: list[object] = parse(
             f"${text.strip('$')}$", [LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=None

@@ -143,6 +143,8 @@ class RowsTask:
         used = {o.prompt, o.response, o.thinking, o.answer, o.id, "messages"}
         if o.prompt not in row and "messages" in row:
             prompt, response = _conversation(self.table, line, row["messages"])
+        elif o.prompt not in row and {"question", "answer"} <= row.keys() and "####" in str(row["answer"]):
+            raise UserError(f"{self.table.place(line)}: columns of GSM8K; write gsm8k:{self.table.where}")
         else:
             prompt = self.table.text(line, row, o.prompt)
             response = self._optional(line, row, o.response)

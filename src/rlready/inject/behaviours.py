@@ -1,0 +1,39 @@
+"""One row with behaviours in it: by its graph, or by the calculator annotations of its solution."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from rlready.inject import graph, proserow
+from rlready.inject.errors import Contradiction, Unfit
+from rlready.inject.splice import Behaviour, Splice
+from rlready.inject.worked import Worked
+from rlready.tasks.dagmeta import judge
+from rlready.tasks.verify import exact_number, final_answer
+
+
+def inject(row: Worked, behaviours: Collection[Behaviour], p: float, seed: str) -> tuple[Worked, Splice]:
+    """The row with behaviours, and what was written into its thought, as the row shows it.
+
+    Verified before it is returned: the answer, every step and every behaviour hold, and without the behaviours the
+    solution is the one it was.  Raises Unfit or Contradiction for a row that gets none.
+    """
+    if not row.solution:
+        raise Unfit("it has no thought")
+    if row.graph is not None:
+        made = graph.splice(row.solution, row.graph, behaviours, p, seed)
+        verdict = judge(row.graph, made.text, row.response)
+        fault = "" if verdict.strict else verdict.reason
+    else:
+        answer = exact_number(final_answer(row.response))
+        made = proserow.splice(row.problem.prompt, row.solution, answer, behaviours, p, seed)
+        fault = ""
+        try:
+            proserow.check(row.problem.prompt, made.text, answer)
+        except (Contradiction, Unfit) as error:  # the row alone had passed: the fault is ours
+            fault = str(error)
+    shown = made.mapped(row.shown)
+    if fault or made.before != row.solution or shown.before != row.thinking:
+        raise RuntimeError(f"{row.problem.id}: what was written does not verify: {fault or 'the solution changed'}")
+    return replace(row, thinking=shown.text, solution=made.text), shown

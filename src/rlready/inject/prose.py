@@ -1,0 +1,134 @@
+"""A GSM8K solution as a graph, from its calculator annotations (ours; BRIDGE treats problems with a known DAG only).
+
+A step is a line with annotations and the lines without before it.  An operand was *given* if the question says the
+number, in digits or in words; it comes *from* an earlier step if the number appears for the first time in the whole
+text as that step's result.  All else (a dozen, 60 minutes, a number that a sentence slips in) has no origin, and so has
+a number that people use without being told: nothing is claimed about those.  So "not worked out yet" is never said of a
+number that the question or an earlier line holds.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from rlready.inject.calculator import ANNOTATION, Annotation, arithmetic, evaluate, read, states
+from rlready.inject.errors import Contradiction, Unfit
+from rlready.tasks.verify import numbers
+
+RESULT = re.compile(r"\s*[$€£¢]?\s*(-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|-?\.[0-9]+)")
+PER_CENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:%|per\s?cent)")
+WORD = re.compile(r"[a-z]+")
+UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+)
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+PARTS = {  # of n the words that say n or its reciprocal
+    2: "half halves twice double doubles doubled pair couple both",
+    3: "third thirds triple triples tripled thrice",
+    4: "quarter quarters fourth fourths quadruple",
+    5: "fifth fifths",
+}
+SPOKEN: dict[str, tuple[Fraction, ...]] = {
+    **{word: (Fraction(n),) for n, word in enumerate(UNITS.split())},
+    **{word: (Fraction(n),) for n, word in zip(range(20, 100, 10), TENS.split(), strict=True)},
+    **{word: (Fraction(n), Fraction(1, n)) for n, words in PARTS.items() for word in words.split()},
+    **{word: (Fraction(n),) for word, n in {"dozen": 12, "dozens": 12, "hundred": 100, "thousand": 1000}.items()},
+    "million": (Fraction(10**6),),
+}
+UNTOLD = frozenset(map(Fraction, (0, 1, 2, 7, 10, 12, 24, 30, 31, 52, 60, 100, 365, 1000)))
+
+
+@dataclass(frozen=True)
+class ProseStep:
+    """``lines`` ends with the line that calculates; ``origin`` has the step (by number) that an operand comes from,
+    or None for one that was given."""
+
+    lines: tuple[str, ...]
+    calcs: tuple[Annotation, ...]
+    origin: dict[Fraction, int | None]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def parents(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(step for step in self.origin.values() if step is not None))
+
+
+def said(text: str) -> set[Fraction]:
+    """Every number that a text says: in digits, as a percentage also its share, and in words."""
+    found = {n for n in numbers(text) if n is not None}
+    found |= {Fraction(m[1]) / 100 for m in PER_CENT.finditer(text)}
+    return found | {n for word in WORD.findall(text.lower()) for n in SPOKEN.get(word, ())}
+
+
+def solution(question: str, thinking: str, answer: Fraction | None) -> list[ProseStep]:
+    """The steps of an annotated solution; Unfit or Contradiction says why there are none."""
+    blocks: list[list[str]] = [[]]
+    for line in thinking.split("\n"):
+        blocks[-1].append(line)
+        if ANNOTATION.search(line):
+            blocks.append([])
+    tail = blocks.pop()
+    if not blocks:
+        raise Unfit("it has no calculator annotations")
+    blocks[-1] += tail
+    calcs = [_calculations(block, n) for n, block in enumerate(blocks, start=1)]
+    if answer is None or all(c.value != answer for step in calcs for c in step):
+        raise Unfit("its answer is not the result of an annotation")
+
+    given, first = said(question), dict[Fraction, int | None]()
+    steps = []
+    for n, (block, inside) in enumerate(zip(blocks, calcs, strict=True)):
+        results = {c.value for c in inside}
+        operands = dict.fromkeys(v for c in inside for v in c.operands if v not in results)
+        origin = {v: None if v in given else first[v] for v in operands if v in given or first.get(v) is not None}
+        steps.append(ProseStep(tuple(block), inside, origin))
+        for value in said(" ".join(block)):
+            first.setdefault(value, n if value in results and value not in UNTOLD | given else None)
+    return steps
+
+
+def _calculations(block: list[str], step: int) -> tuple[Annotation, ...]:
+    """The annotations of a step, each of them right and followed by its result."""
+    calcs = []
+    for line in block:
+        end = 0
+        for found in ANNOTATION.finditer(line):
+            try:
+                calc = read(found[1])
+                value = evaluate(calc.calc)
+            except ValueError as error:
+                raise Unfit(str(error)) from None
+            stated = found[1].partition("=")[2].strip()
+            if not states(value, stated):
+                raise Contradiction(f"step {step}: {found[0]} is wrong")
+            if not _holds(line[end : found.start()], value):
+                raise Unfit("an equation goes on where it no longer holds")
+            end = found.end()
+            result = RESULT.match(line, found.end())
+            if not result:
+                raise Unfit("an annotation is not followed by its result")
+            if not states(calc.value, result[1]):
+                raise Contradiction(f"step {step}: {found[0]} is followed by {result[1]}")
+            calcs.append(calc)
+    return tuple(calcs)
+
+
+def _holds(before: str, value: Fraction) -> bool:
+    """Whether what stands between the equals signs that lead up to an annotation has its value.
+
+    In "5 + 3*2 = 5 + 6 = <<5+3*2=11>>11" that is 5 + 6; what stands before the first of them may hold words too.
+    """
+    *_, middle = before.partition("=")
+    for part in reversed(middle.split("=")[:-1]):
+        try:
+            if evaluate(arithmetic(part)) != value:
+                return False
+        except ValueError:  # words: the equation begins after them
+            return True
+    return True

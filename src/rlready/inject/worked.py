@@ -1,0 +1,75 @@
+"""A worked row with all that is known of it: from a task, and to a line of the file written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlready.errors import UserError
+from rlready.inject.calculator import ANNOTATION
+from rlready.records import Problem
+from rlready.tasks.dagmeta import COLUMN, graph_of
+from rlready.tasks.gsm8k import Gsm8kTask
+from rlready.tasks.protocol import Task
+from rlready.tasks.source import Source, parse_source
+
+
+@dataclass(frozen=True)
+class Worked:
+    """``problem.meta`` holds the other columns.
+
+    ``solution`` is the thought with the calculator annotations that ``thinking`` may have lost.
+    """
+
+    problem: Problem
+    thinking: str
+    response: str
+    solution: str
+
+    @property
+    def graph(self) -> Mapping[str, Any] | None:
+        return graph_of(self.problem.meta)
+
+    @property
+    def annotated(self) -> bool:
+        """Whether the row keeps its annotations."""
+        return self.thinking == self.solution
+
+    def shown(self, text: str) -> str:
+        """A piece of an annotated solution as the row shows it."""
+        return text if self.annotated else ANNOTATION.sub("", text)
+
+    def columns(self) -> dict[str, Any]:
+        """A line of the file, as ``rows:PATH`` reads it."""
+        p = self.problem
+        others = {COLUMN: dict(p.meta)} if "exprs" in p.meta else dict(p.meta)
+        columns = {"id": p.id, "prompt": p.prompt, "thinking": self.thinking, "response": self.response}
+        return others | columns | {"answer": p.answer}
+
+
+def worked(task: Task, source: str) -> list[Worked]:
+    """The rows of a task; UserError names the first whose response is not the right answer."""
+    rows, problems, solutions = task.rows(), task.problems(), _annotated(source)
+    found = []
+    for problem, row in zip(problems, rows, strict=True):
+        thinking = row.thinking or ""
+        if not task.verify(problem, thinking, row.response).correct:
+            raise UserError(f"{task.place(row.id)}: the response is not the right answer; mend the row or remove it")
+        found.append(Worked(problem, thinking, row.response, solutions.get(row.id, thinking)))
+    return found
+
+
+def _annotated(source: str) -> dict[str, str]:
+    """The thoughts of a GSM8K source by id, with the annotations that it leaves out by default."""
+    parsed = parse_source(source)
+    if parsed.kind != "gsm8k":
+        return {}
+    options = {"calculator": "keep"} | {k: v for k, v in parsed.options.items() if k == "split"}
+    rows = Gsm8kTask(Source(parsed.text, parsed.kind, parsed.path, options)).rows()
+    return {row.id: row.thinking or "" for row in rows}
+
+
+def words(rows: Sequence[Worked]) -> list[int]:
+    """Words of thought and response, row by row; in the symbols rendering these are tokens."""
+    return [len(row.thinking.split()) + len(row.response.split()) for row in rows]

@@ -1,0 +1,397 @@
+"""Injected rows: right to the last step, unchanged where nothing was added, and every lie in them found."""
+
+import json
+import random
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlready.cli import main
+from rlready.config import InjectConfig
+from rlready.errors import UserError
+from rlready.inject import proserow
+from rlready.inject.behaviours import inject as inject_row
+from rlready.inject.calculator import read, reductions, show
+from rlready.inject.errors import Contradiction, Unfit
+from rlready.inject.inject import inject
+from rlready.inject.permute import COPIES, chains, premises
+from rlready.inject.splice import BEHAVIOURS, Behaviour
+from rlready.inject.walk import Fail, Solve, walk
+from rlready.inject.worked import Worked, worked
+from rlready.records import Problem
+from rlready.tasks import open_task
+from rlready.tasks.dagmeta import from_meta, judge, rendering_of
+from rlready.tasks.passage import Analysis, Attempt
+from rlready.tasks.render import LETTERS
+from rlready.tasks.vocabulary import NUMBERS, SIGNS, WORDS
+
+QUESTION = (
+    "A baker fills 7 trays with 12 rolls each and gives a third of the rolls away. She packs the rest in bags of 4, "
+    "sells each bag for $3 and gets a tip of $5. How much money does she make?"
+)
+LINES = (
+    "She bakes 7*12=<<7*12=84>>84 rolls.",
+    "She gives 84/3=<<84/3=28>>28 of them away,",
+    "so 84-28=<<84-28=56>>56 are left.",
+    "They fill 56/4=<<56/4=14>>14 bags.",
+    "She makes 14*3+5=$<<14*3+5=47>>47.",
+)
+BAKER = "\n".join(LINES)
+ALL = frozenset(BEHAVIOURS)
+
+
+def source(seed: int, rendering: str, ops: int = 7) -> str:
+    return f"dagmath?ops={ops}&asked=2&max_terms=4&working=short&rendering={rendering}&n=1&seed={seed}"
+
+
+def one(text: str) -> Worked:
+    return worked(open_task(text), text)[0]
+
+
+def prose(solution: str, behaviours: frozenset[Behaviour] = ALL, p: float = 1.0, seed: str = "0") -> str:
+    return proserow.splice(QUESTION, solution, Fraction(47), behaviours, p, seed).text
+
+
+# -------------------------------------------------------------------------------------------- the walk
+
+
+@given(st.integers(0, 10**6), st.integers(2, 14), st.floats(0, 1))
+def test_a_walk_solves_every_step_once_and_fails_only_where_it_must(seed: int, n: int, p: float) -> None:
+    rng = random.Random(seed)
+    keys = [str(i) for i in range(n)]
+    parents = {k: tuple(rng.sample(keys[:i], min(i, rng.randint(0, 2)))) for i, k in enumerate(keys)}
+    idle = {f"r{i}": tuple(rng.sample(keys, rng.randint(1, 2))) for i in range(2)}
+    events = list(walk(keys, parents | idle, rng, p=p, redundant=[*idle]))
+    solved = list[str]()
+    for event in events:
+        missing = [k for k in (parents | idle)[event.key] if k not in solved]
+        assert missing == (list(event.missing) if isinstance(event, Fail) else [])
+        if isinstance(event, Solve):
+            solved.append(event.key)
+    assert sorted(k for k in solved if k in parents) == sorted(keys)
+    assert len(set(solved)) == len(solved)
+    assert isinstance(events[0], Solve)
+    assert isinstance(events[-1], Solve)
+    assert isinstance(events[-2], Solve)
+    assert not any(isinstance(a, Fail) and isinstance(b, Fail) for a, b in pairwise(events))
+    if p == 0:
+        assert [e.key for e in events] == keys
+
+
+def test_failed_attempts_are_about_as_many_as_in_bridges_code() -> None:
+    """0.84 an answer, 57 % of answers, measured on its own generator at 15-20 operations and p = 0.1."""
+    text = "dagmath?ops=15-20&rendering=words&n=150&seed=3"
+    failed = [inject_row(row, {"explore"}, 0.1, row.problem.id)[1].failed for row in worked(open_task(text), text)]
+    assert 0.5 < sum(failed) / len(failed) < 1.2
+    assert 0.4 < sum(map(bool, failed)) / len(failed) < 0.75
+
+
+# --------------------------------------------------------------------------------------------- graphs
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 200),
+    st.sampled_from(["symbols", "words"]),
+    st.sets(st.sampled_from(BEHAVIOURS), min_size=1),
+    st.floats(0, 1),
+)
+def test_rows_with_behaviours_verify(seed: int, rendering: str, behaviours: set[Behaviour], p: float) -> None:
+    row = one(source(seed, rendering))
+    made, splice = inject_row(row, behaviours, p, "s")
+    assert row.graph is not None
+    assert judge(row.graph, made.thinking, made.response).strict
+    assert (splice.before, splice.text) == (row.thinking, made.thinking)
+    assert (made.problem, made.response) == (row.problem, row.response)
+    dag, letters = from_meta(row.graph)
+    passages = list(rendering_of(row.graph).read(made.thinking, dag, letters))
+    assert sum(isinstance(x, Attempt) for x in passages) == splice.failed
+    assert "analyse" in behaviours or not any(isinstance(x, Analysis) for x in passages)
+    assert "explore" in behaviours or (splice.failed, splice.lucky) == (0, 0)
+    assert {kind for _, _, kind in splice.spans} <= {*behaviours, "moved"}
+    assert inject_row(row, behaviours, p, "s")[0] == made
+    known = {*NUMBERS, *SIGNS, *WORDS, *(x + m for x in LETTERS for m in ("", "=", ":"))}
+    assert rendering == "words" or {*made.thinking.split()} <= known
+
+
+@pytest.mark.parametrize("rendering", ["symbols", "words"])
+def test_every_behaviour_is_written_and_a_lie_in_it_is_found(rendering: str) -> None:
+    lies = Counter[str]()
+    for seed in range(12):
+        row = one(source(seed, rendering))
+        assert row.graph is not None
+        made, splice = inject_row(row, ALL, 0.5, "s")
+        for start, end, kind in splice.spans:
+            said = made.thinking[start:end]
+            words = said.split(" ")
+            for i, word in enumerate(words):
+                number = word.rstrip(".").isdigit()
+                lie = " ".join([*words[:i], word.replace(word.rstrip("."), "12"), *words[i + 1 :]])
+                if kind in ("analyse", "compute") and number and word.rstrip(".") != "12":
+                    text = made.thinking[:start] + lie + made.thinking[end:]
+                    assert not judge(row.graph, text, row.response).strict, lie
+                    lies[kind] += 1
+        twice = rendering_of(row.graph).join([made.thinking, made.thinking])  # idle, but for attempts: those are false
+        assert judge(row.graph, twice, row.response).strict == (splice.failed == 0)
+        lies["explore"] += splice.failed > 0
+        if splice.counts["analyse"] + splice.failed:
+            with pytest.raises(Unfit, match="already"):
+                inject_row(made, ALL, 0.5, "s")
+    assert min(lies[b] for b in BEHAVIOURS) > 0
+
+
+def test_p_of_nothing_changes_nothing() -> None:
+    row = one(source(1, "symbols"))
+    assert inject_row(row, {"explore"}, 0.0, "s")[0] == row
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 200), st.sampled_from(["symbols", "words"]))
+def test_permutations_are_the_same_problem_four_times(seed: int, rendering: str) -> None:
+    row = one(source(seed, rendering))
+    asked, told = list(premises(row, random.Random(0))), list(chains(row, random.Random(0)))
+    assert len(asked) == len(told) == COPIES
+    for other in (*asked, *told):
+        assert other.graph is not None
+        assert judge(other.graph, other.thinking, other.response).strict
+        assert other.response == row.response
+    cut = " " if rendering == "symbols" else ". "
+    assert all(other.thinking == row.thinking for other in asked)
+    assert len({other.problem.prompt for other in asked} | {row.problem.prompt}) == COPIES + 1
+    assert len({tuple(sorted(other.problem.prompt.split(cut))) for other in asked}) == 1
+    assert all(sorted(other.thinking.split()) == sorted(row.thinking.split()) for other in told)
+    assert all(other.problem == row.problem for other in told)
+
+
+def test_chains_of_a_row_with_room_are_all_different() -> None:
+    row = one(source(3, "symbols", ops=9))
+    assert len({other.thinking for other in chains(row, random.Random(0))} | {row.thinking}) == COPIES + 1
+
+
+# ------------------------------------------------------------------------------- calculator annotations
+
+
+def test_behaviours_in_prose_read_as_meant() -> None:
+    found = "\n".join(prose(BAKER, seed=str(seed)) for seed in range(60))
+    assert "We need 84 (from 7 * 12) and 28 (from 84 / 3)." in found
+    assert "We need 56 (from 84 - 28) and 4 (given)." in found
+    assert "She makes 14*3+5= 42 + 5 = $<<14*3+5=47>>47." in found
+    assert "Let me try ? / 4 first. But that needs 84 - ?, not worked out yet, so I step back." in found
+    assert "Let me try ? * 3 + 5 first. But that needs ? / 4, not worked out yet, so I step back." in found
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0, 1), st.sets(st.sampled_from(BEHAVIOURS), min_size=1))
+def test_prose_verifies_and_any_line_out_of_place_does_not(seed: int, p: float, behaviours: set[Behaviour]) -> None:
+    row = Worked(Problem("x", QUESTION, "47"), BAKER, "#### 47", BAKER)
+    made, splice = inject_row(row, behaviours, p, str(seed))
+    assert splice.before == BAKER
+    assert made == inject_row(row, behaviours, p, str(seed))[0]
+    lines = made.thinking.split("\n")
+    for i, line in enumerate(lines):
+        if proserow.OURS.fullmatch(line):
+            late = "\n".join([*lines[:i], *lines[i + 1 :], line])
+            with pytest.raises(Contradiction, match="does not hold"):
+                proserow.check(QUESTION, late, Fraction(47))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("42 + 5", "41 + 6 - 1"), ("84 (from 7 * 12)", "85 (from 7 * 12)"), ("28 (from 84 / 3)", "28 (given)")],
+)
+def test_a_lie_in_prose_is_found(old: str, new: str) -> None:
+    text = next(t for seed in range(60) if old in (t := prose(BAKER, seed=str(seed))))
+    with pytest.raises((Contradiction, Unfit)):
+        proserow.check(QUESTION, text.replace(old, new), Fraction(47))
+
+
+def test_a_number_that_is_written_out_is_known() -> None:
+    lines = ("7*12=<<7*12=84>>84", "14*3+5=<<14*3+5=47>>47", "84/2=<<84/2=42>>42", "42+5=<<42+5=47>>47")
+    row = Worked(Problem("x", QUESTION, "47"), "\n".join(lines), "#### 47", "\n".join(lines))
+    texts = [inject_row(row, ALL, 1.0, str(seed))[0].thinking for seed in range(20)]
+    assert all("= 42 + 5 =" in text for text in texts)
+    assert not any("Let me try ? + 5 first" in text for text in texts)
+    alone = [inject_row(row, {"explore"}, 1.0, str(seed))[0].thinking for seed in range(20)]
+    assert any("Let me try ? + 5 first" in text for text in alone)
+
+
+def test_numbers_that_are_not_known_yet_are_not_shown() -> None:
+    for seed in range(60):
+        seen = QUESTION + " third 3"
+        for line in prose(BAKER, seed=str(seed)).split("\n"):
+            if line.startswith("Let me try"):
+                assert {w.strip(".,") for w in line.split() if w.strip(".,").isdigit()} <= {
+                    w.strip("$.,") for w in seen.replace("=", " ").replace(">>", " ").split()
+                }
+            seen += f" {line}"
+
+
+@pytest.mark.parametrize(
+    ("text", "chain"),
+    [
+        ("5+3*2=11", ["5 + 6"]),
+        ("(5+3)*2/4=4", ["8 * 2 / 4", "16 / 4"]),
+        ("10-(2+3)-1=4", ["10 - 5 - 1", "5 - 1"]),
+        ("2*-3+1=-5", ["-6 + 1"]),
+        ("4/2=2", []),
+    ],
+)
+def test_calculations_one_operation_at_a_time(text: str, chain: list[str]) -> None:
+    assert [show(calc) for calc in reductions(read(text).calc)] == chain
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("She makes 14*3+5=$<<14*3+5=48>>48.", "step 5: <<14*3+5=48>> is wrong"),
+        ("She makes 14*3+5=$<<14*3+5=47>>48.", "step 5: <<14*3+5=47>> is followed by 48"),
+    ],
+)
+def test_a_contradiction_names_its_step(line: str, why: str) -> None:
+    with pytest.raises(Contradiction, match=why.replace("*", r"\*").replace("+", r"\+")):
+        prose("\n".join([*LINES[:4], line]))
+
+
+@pytest.mark.parametrize(
+    ("solution", "why"),
+    [
+        ("It is 47.", "no calculator annotations"),
+        ("\n".join(LINES[:4]), "not the result of an annotation"),
+        ("She makes 14*3+5=$<<__import__('os')=47>>47.", "not plain arithmetic"),
+        ("She makes 14*3=40+5=42+5=<<42+5=47>>47.", "no longer holds"),
+        (f"We need 7 (given).\n{BAKER}", "already"),
+        ("x <<1/0=47>>47", "division by zero"),
+    ],
+)
+def test_what_cannot_be_parsed_says_why(solution: str, why: str) -> None:
+    with pytest.raises(Unfit, match=why):
+        prose(solution)
+
+
+# --------------------------------------------------------------------------------------------- the verb
+
+
+def gsm8k(path: Path, *solutions: str) -> str:
+    rows = [{"question": QUESTION, "answer": f"{solution}\n#### 47"} for solution in solutions]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return f"gsm8k:{path}"
+
+
+def test_dag_rows_are_written_read_back_and_documented(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = InjectConfig(rows=source(1, "symbols").replace("n=1", "n=30"), p=0.3)
+    result = inject(config, tmp_path / "a")
+    again = inject(config, tmp_path / "b" / "other.jsonl")
+    assert (tmp_path / "a" / "rows.jsonl").read_bytes() == (tmp_path / "b" / "other.jsonl").read_bytes()
+    assert inject(config, tmp_path / "a") == result
+    with pytest.raises(UserError, match=r"holds other.jsonl, not mine.jsonl"):
+        inject(config, tmp_path / "b" / "mine.jsonl")
+    task = open_task(str(tmp_path / "a" / "rows.jsonl"))
+    for problem, row in zip(task.problems(), task.rows(), strict=True):
+        assert task.verify(problem, row.thinking or "", row.response).strict
+    assert result["rows_out"] == 30
+    assert result["behaviours"] == again["behaviours"]
+    assert all(result["behaviours"][b]["times"] > 0 for b in BEHAVIOURS)
+    card = (tmp_path / "a" / "README.md").read_text()
+    assert f"| sub-goal computation | {result['behaviours']['compute']['times']} |" in card
+    assert "data_files: rows.jsonl" in card
+    capsys.readouterr()
+    assert main(["show", "--diff", str(tmp_path / "a")]) == 0
+    shown = capsys.readouterr().out
+    assert "+ compute" in shown
+    assert "before" in shown
+    assert main(["show", "--diff", str(tmp_path / "a"), "nobody"]) == 2
+
+
+def test_rows_written_can_be_permuted_and_injected_again(tmp_path: Path) -> None:
+    inject(InjectConfig(rows=source(1, "words").replace("n=1", "n=3"), method="vanilla"), tmp_path / "v")
+    rows = str(tmp_path / "v" / "rows.jsonl")
+    for method in ("premises", "chains"):
+        made = inject(InjectConfig(rows=rows, method=method), tmp_path / method)
+        assert (made["rows_in"], made["rows_out"]) == (3, 3 * COPIES)
+        task = open_task(str(tmp_path / method / "rows.jsonl"))
+        for problem, row in zip(task.problems(), task.rows(), strict=True):
+            assert task.verify(problem, row.thinking or "", row.response).strict
+    assert inject(InjectConfig(rows=rows), tmp_path / "i")["rows_out"] == 3
+
+
+def test_gsm8k_rows_lose_their_annotations_and_keep_their_answers(tmp_path: Path) -> None:
+    text = gsm8k(tmp_path / "train.jsonl", BAKER, "It is 47.", BAKER)
+    result = inject(InjectConfig(rows=text, p=1.0), tmp_path / "i")
+    assert result["unfit"] == {"it has no calculator annotations": 1}
+    task, before = open_task(str(tmp_path / "i" / "rows.jsonl")), open_task(text)
+    for problem, row, old in zip(task.problems(), task.rows(), before.rows(), strict=True):
+        assert "<<" not in (row.thinking or "")
+        assert before.verify(problem, "", row.response).correct
+        assert task.verify(problem, "", row.response).correct
+        assert (row.id, row.prompt, row.response) == (old.id, old.prompt, old.response)
+    assert task.rows()[1] == before.rows()[1]
+    kept = inject(InjectConfig(rows=f"{text}?calculator=keep", p=1.0), tmp_path / "k")
+    assert kept["behaviours"] == result["behaviours"]
+    assert "<<84/3=28>>" in (tmp_path / "k" / "rows.jsonl").read_text()
+
+
+def test_show_diff_does_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = gsm8k(tmp_path / "train.jsonl", BAKER.replace("rolls.", "rolls\x1b[2J."))
+    inject(InjectConfig(rows=text, p=1.0), tmp_path / "i")
+    assert main(["show", "--diff", str(tmp_path / "i")]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "\\x1b[2J" in out
+
+
+def refusal(rows: str, folder: Path, **options: object) -> str:
+    out = folder / f"out-{len([*folder.iterdir()])}"
+    with pytest.raises(UserError) as error:
+        inject(replace(InjectConfig(rows=rows), **options), out)  # type: ignore[arg-type]
+    assert not list(out.glob("*.jsonl"))
+    return str(error.value)
+
+
+def test_bad_input_is_one_clear_line(tmp_path: Path) -> None:
+    wrong = gsm8k(tmp_path / "w.jsonl", BAKER, BAKER.replace("84/3=28>>28", "84/3=29>>29"))
+    assert f"{tmp_path / 'w.jsonl'}:2: step 2: <<84/3=29>> is wrong" in refusal(wrong, tmp_path)
+    good = gsm8k(tmp_path / "g.jsonl", BAKER)
+    for p in (-0.1, 1.5):
+        assert "between 0 and 1" in refusal(good, tmp_path, p=p)
+    assert "did you mean explore" in refusal(good, tmp_path, behaviours=("explor",))
+    assert "method=vanilla" in refusal(good, tmp_path, behaviours=())
+    assert "no row can be used: it has no graph" in refusal(good, tmp_path, method="chains")
+    assert "no row can be used" in refusal(gsm8k(tmp_path / "n.jsonl", "It is 47."), tmp_path)
+    assert "no such file" in refusal(f"gsm8k:{tmp_path}/missing.jsonl", tmp_path)
+    (tmp_path / "empty.jsonl").write_text("")
+    assert "empty" in refusal(str(tmp_path / "empty.jsonl"), tmp_path)
+    assert "rlready inject ROWS" in refusal("", tmp_path)
+    assert f"write gsm8k:{tmp_path / 'g.jsonl'}" in refusal(str(tmp_path / "g.jsonl"), tmp_path)
+
+
+def test_a_mended_row_goes_into_the_same_folder(tmp_path: Path) -> None:
+    text = gsm8k(tmp_path / "t.jsonl", BAKER.replace("84/3=28>>28", "84/3=29>>29"))
+    with pytest.raises(UserError, match="step 2"):
+        inject(InjectConfig(rows=text), tmp_path / "o")
+    gsm8k(tmp_path / "t.jsonl", BAKER)
+    assert inject(InjectConfig(rows=text), tmp_path / "o")["rows_out"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda row: row["dag"]["exprs"].update({row["dag"]["needed"][0]: row["dag"]["needed"][0]}), "has a cycle"),
+        (lambda row: row["dag"]["needed"].pop(), "not connected"),
+        (lambda row: row["dag"]["values"].update({row["dag"]["asked"][0]: 99}), "contradicts its definition"),
+        (lambda row: row.update(response="z: 1"), "not the right answer"),
+        (lambda row: row.update(thinking=row["thinking"].replace("= ", "= 1 + ", 1)), "step [0-9]+: . is not defined"),
+    ],
+)
+def test_broken_graphs_and_solutions_are_refused_by_line(tmp_path: Path, change, why: str) -> None:
+    inject(InjectConfig(rows=source(1, "symbols").replace("n=1", "n=2"), method="vanilla"), tmp_path / "v")
+    rows = [json.loads(line) for line in (tmp_path / "v" / "rows.jsonl").read_text().splitlines()]
+    change(rows[1])
+    (tmp_path / "bad.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UserError, match=rf"bad\.jsonl:2: .*{why}"):
+        inject(InjectConfig(rows=str(tmp_path / "bad.jsonl")), tmp_path / "o")
