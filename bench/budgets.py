@@ -16,12 +16,13 @@ from rlready.engine.budget import Budget
 from rlready.engine.decoder import Decoder
 from rlready.engine.protocol import forcing_for
 from rlready.engine.torch import TorchEngine
-from rlready.evaluate import cut
+from rlready.evaluate.cut import cut
 from rlready.lm import load
 from rlready.records import Group
 from rlready.tasks import open_task
 
-GOAL = Goal("five budgets, embedded model: tokens decoded by five runs over those of one trace", ">= 3")
+APART = Goal("five budgets, embedded model: tokens decoded by five runs over those of one trace", ">= 3")
+LARGEST = Goal("five budgets, embedded model: tokens decoded over those of the largest budget alone", "<= 1.35")
 
 
 class Counting(TorchEngine):
@@ -67,10 +68,15 @@ def run(quick: bool) -> list[Row]:
         tokens = [[s.tokens.tolist() for g in found[how][budget] for s in g.samples] for how in ("shared", "apart")]
         if tokens[0] != tokens[1]:
             raise RuntimeError(f"budget {budget.thinking}: other samples than in a run of its own")
+    alone = Counting(lm, forcing_for(lm))
+    draw(alone, budgets[-1:])
     counts = {"decoded": [sum(e.decoded) for e in (shared, apart)], "read": [sum(e.read) for e in (shared, apart)]}
-    ratio = counts["decoded"][1] / counts["decoded"][0]
-    return [GOAL.row([ratio], varies="count", **counts, ratio_of_seconds=seconds[1] / seconds[0])]
+    decoded = counts["decoded"]
+    return [
+        APART.row([decoded[1] / decoded[0]], varies="count", **counts, ratio_of_seconds=seconds[1] / seconds[0]),
+        LARGEST.row([decoded[0] / sum(alone.decoded)], varies="count", decoded=[decoded[0], sum(alone.decoded)]),
+    ]
 
 
 if __name__ == "__main__":
-    main([GOAL], run)
+    main([APART, LARGEST], run)

@@ -45,14 +45,19 @@ GOING_ON = [
 ]
 
 
-def forcing(one_token: bool = False, extension: tuple[int, ...] = WAIT, final: tuple[int, ...] = ()) -> Forcing:
+def forcing(
+    one_token: bool = False,
+    extension: tuple[int, ...] = WAIT,
+    final: tuple[int, ...] = (),
+    opener: Delimiter | None = None,
+) -> Forcing:
     """Delimiters of one token, or of several whose last one may also hold what follows."""
     if one_token:
         delimiter = Delimiter(CLOSE, ids_of(CLOSE), decode, [])
-        return Forcing(delimiter, ids_of("\n", CLOSE, "\n"), ids_of(CLOSE, "\n"), final, extension, STOPS)
+        return Forcing(delimiter, ids_of("\n", CLOSE, "\n"), ids_of(CLOSE, "\n"), final, extension, STOPS, opener)
     delimiter = Delimiter(CLOSE, ids_of("</", "think", ">"), decode, PIECES)
     close = ids_of("</", "think", ">\n")
-    return Forcing(delimiter, (*ids_of("\n"), *close), close, final, extension, STOPS)
+    return Forcing(delimiter, (*ids_of("\n"), *close), close, final, extension, STOPS, opener)
 
 
 @dataclass(frozen=True)
@@ -115,11 +120,13 @@ def facts(sample: Sample) -> dict[str, Any]:
     return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(sample).items()}
 
 
+OPENER = Delimiter("ax", ids_of("a", "x"), decode, PIECES)  # what policies say often
 FORCINGS = st.builds(
     forcing,
     one_token=st.booleans(),
     extension=st.sampled_from([WAIT, ids_of("\n", "Wait"), ids_of("Wait", "so", "a")]),
     final=st.sampled_from([(), ids_of("so", "a")]),
+    opener=st.sampled_from([None, OPENER]),
 )
 SHARES = st.sampled_from([0.0, 0.02, 0.1, 0.3, 1.0])
 POLICIES = st.builds(Policy, st.integers(0, 2**32), SHARES, SHARES, st.sampled_from([0.0, 0.5, 0.9, 1.0]))
@@ -166,7 +173,10 @@ def check(sample: Sample, budget: Budget, by: Forcing, policy: Policy) -> None:
     # how it ended
     assert not STOPS & set(tokens[:-1])
     assert (sample.finish == "stop") == (tokens[-1] in STOPS)
-    assert sample.finish == "stop" or sample.answer == budget.answer
+    assert sample.finish != "length" or sample.answer == budget.answer
+    # no thought after the thought
+    assert (sample.finish == "reopened") == (by.opener is not None and "ax" in decode(tokens[end:]))
+    assert by.opener is None or "ax" not in decode(tokens[end:-1])
 
 
 def test_every_sample_keeps_its_budget_and_its_accounts() -> None:
@@ -197,7 +207,7 @@ def test_a_cut_trace_equals_a_separate_run() -> None:
     """At every smaller cap: tokens, mask, log-probabilities, counters and flags; at the same cap the same sample."""
     cases: Counter[str] = Counter()
 
-    @settings(max_examples=750, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=800, deadline=None, derandomize=True, database=None)
     @given(LARGE, FORCINGS, POLICIES)
     def holds(largest: Budget, by: Forcing, policy: Policy) -> None:
         trace = run(largest, by, policy)
@@ -229,11 +239,20 @@ def test_a_natural_run_is_left_alone() -> None:
     assert (sample.thinking, sample.answer, sample.finish) == (0, 12, "length")
     assert not sample.forced_close
     assert all(sample.mask)
-    # its prompt opens no thought, so nothing of it can begin a run with a budget, nor the other way round
-    for budget, trace in ((Budget(5, 5), sample), (Budget(None, 5), run(Budget(5, 5), by, policy))):
-        machine = Machine(budget, by)
-        assert not machine.replay(trace)
-        assert not machine.tokens
+    # it can begin a run with a budget (after the same prompt), but what was forced cannot begin a natural one
+    assert facts(cut(Budget(5, 5), by, policy, sample)) == facts(run(Budget(5, 5), by, policy))
+    machine = Machine(Budget(None, 5), by)
+    assert not machine.replay(run(Budget(5, 5), by, policy))
+    assert not machine.tokens
+
+
+def test_a_trace_from_other_odds_begins_nothing() -> None:
+    by, policy = forcing(one_token=True), Policy(seed=1, end=0.0, begin=0.3, go_on=0.9)
+    machine = Machine(Budget(5, 5, bias=1.0), by)
+    assert not machine.replay(run(Budget(5, 5), by, policy))
+    assert not machine.tokens
+    with pytest.raises(UserError, match="one token"):
+        Machine(Budget(5, 5, bias=1.0), forcing(one_token=False))
 
 
 @dataclass

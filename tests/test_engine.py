@@ -21,7 +21,7 @@ from rlready.engine.protocol import Request, forcing_for, requests_for
 from rlready.engine.sampling import draw, stream_key, uniforms
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
-from rlready.evaluate import cut
+from rlready.evaluate.cut import cut
 from rlready.lm import CLOSE, LM, load
 from rlready.logprob import token_logprobs
 from rlready.records import Problem, Sample

@@ -14,7 +14,6 @@ from rlready.batch import Example, micro_batches, supervised
 from rlready.config import Algorithm
 from rlready.credit.assign import credit
 from rlready.credit.outcome import leave_one_out
-from rlready.credit.reward import brief
 from rlready.lm import LM
 from rlready.logprob import padded, token_logprobs
 from rlready.records import Group, Problem, Sample
@@ -290,17 +289,3 @@ def test_kl_penalty_is_a_divergence() -> None:
     assert all(kl_penalty(policy[i : i + 1], reference[i : i + 1], torch.ones(1)) > 0 for i in range(5))
     exact = (policy.exp() * (policy - reference)).sum()
     torch.testing.assert_close(kl_penalty(policy, reference, policy.exp()), exact)
-
-
-def test_no_wrong_answer_outranks_a_right_one() -> None:
-    """Whatever the lengths, brevity orders right answers among themselves only, shorter first."""
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        correct = rng.random(8) < 0.5
-        thinking = rng.integers(1, 500, 8)
-        reward = brief(correct, thinking, 0.2)
-        assert (reward[~correct] == 0).all()
-        assert (reward[correct] >= 0.8).all()
-        by_length = np.argsort(thinking[correct], kind="stable")
-        assert (np.diff(reward[correct][by_length]) <= 0).all()
-        assert (brief(correct, thinking, 0.0) == correct).all()

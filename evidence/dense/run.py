@@ -28,7 +28,7 @@ from rlready.credit.reading import Reading
 from rlready.credit.reference import find_reference, load_frozen
 from rlready.disk import read_json, read_table, write_json, write_text
 from rlready.encode import encode
-from rlready.evaluate import evaluate
+from rlready.evaluate.evaluate import evaluate
 from rlready.lm import LM, load
 from rlready.logprob import frozen_logprobs
 from rlready.records import Figure

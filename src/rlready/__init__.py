@@ -2,7 +2,7 @@
 
 Each verb of the command line is a function of the same name here: ``rlready.sft(config, out)``.  They are
 imported at first use, so that importing the package is instant.  Where a module has its verb's name
-(``rlready.evaluate``), the attribute is the function; ``from rlready.evaluate import ...`` reaches the module.
+(``rlready.readiness``), the attribute is the function; ``from rlready.readiness import ...`` reaches the module.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 if TYPE_CHECKING:
     from rlready.demo import demo as demo
-    from rlready.evaluate import evaluate as evaluate
+    from rlready.evaluate.evaluate import evaluate as evaluate
     from rlready.inject.inject import inject as inject
     from rlready.predict.predict import predict as predict
     from rlready.readiness.readiness import readiness as readiness
@@ -35,7 +35,7 @@ VERBS = {
     "inject": ("rlready.inject.inject", "inject"),
     "sft": ("rlready.train.sft", "sft"),
     "rl": ("rlready.train.rl", "rl"),
-    "evaluate": ("rlready.evaluate", "evaluate"),
+    "evaluate": ("rlready.evaluate.evaluate", "evaluate"),
     "readiness": ("rlready.readiness.readiness", "readiness"),
     "predict": ("rlready.predict.predict", "predict"),
     "sweep": ("rlready.sweep.sweep", "sweep"),

@@ -13,6 +13,7 @@ T = TypeVar("T")
 Algorithm = Literal["grpo", "dr_grpo", "rloo", "dapo", "dense"]
 Returns = Literal["to_go", "path", "even"]
 Scaling = Literal["std", "zscore", "none"]
+Reward = Literal["verdict", "brief", "selective", "overlong", "exact", "at_most"]
 
 DEMO_TASK = "dagmath?ops=5&asked=3"
 
@@ -85,7 +86,16 @@ class RLConfig:
     clip_low: float = option(0.2, "ratio clip below 1")
     clip_high: float = option(0.0, "ratio clip above 1; 0 takes the algorithm's own, 0.28 for dapo, else 0.2")
     kl: float = option(0.0, "weight of the KL penalty to the starting checkpoint; 0 keeps no second model")
-    brevity: float = option(0.0, "share of the reward that length can take from a right answer (Arora & Zanette)")
+    reward: Reward = option(
+        "verdict",
+        "what a response is paid for: the verdict alone, or less for length: brief (Arora & Zanette), selective "
+        "(GRPO-lambda), overlong (DAPO), exact, at_most (LCPO); never more for a wrong answer than for a right one",
+    )
+    strength: float = option(0.0, "the coefficient of that reward; 0 takes its source's own")
+    targets: tuple[int, ...] = option(
+        (), "thinking tokens that overlong, exact and at_most aim at, one drawn for every problem; empty: the budget"
+    )
+    stating: str = option("", "text at the end of the prompt that states the target, such as ' Use {N} tokens.'")
     reference: str = option(
         "", "dense: checkpoint to measure model against; none: against nothing; empty: found in model's SFT run"
     )
@@ -108,6 +118,12 @@ class RLConfig:
     budget: int = option(64, "most thinking tokens in a rollout; the thought is closed there, unlearned")
     answer_cap: int = option(16, "most tokens after the thought")
     final: str = option("", "text forced after a thought that was cut, to elicit the answer")
+    extensions: int = option(
+        0,
+        "how often an early end of the thought is replaced in rollouts; leave it at 0: in a published replication "
+        "(GSM8K, Qwen2.5 3B and 7B) it took accuracy from 77.6 to 67.9 and from 84.1 to 39.8",
+    )
+    extension: str = option("Wait", "what replaces it, unlearned")
     micro_tokens: int = option(16384, "tokens per forward pass, padding included; bounds memory")
     eval_every: int = option(10, "steps between evaluations on the held-out problems")
     eval_samples: int = option(4, "samples per held-out problem")
@@ -132,13 +148,23 @@ class EvaluateConfig:
     models: tuple[str, ...] = option(("embedded",), "checkpoints to compare")
     problems: str = option(DEMO_TASK + "&split=test&n=200&seed=5", "problems (a task source)")
     budgets: tuple[int, ...] = option((16, 28, 40, 52, 64), "thinking budgets in tokens")
-    samples: int = option(4, "samples per problem")
+    samples: int = option(4, "samples per problem; majority vote and best of n choose among them")
     temperature: float = option(1.0, "sampling temperature; 0 is greedy")
     answer_cap: int = option(16, "most tokens after the thought")
     final: str = option("", "text forced after a thought that was cut, to elicit the answer")
-    extensions: int = option(0, "how often an early end of the thought is replaced")
+    extensions: tuple[int, ...] = option((0,), "how often an early end of the thought is replaced: 0,1,2,4")
     extension: str = option("Wait", "what replaces it")
-    natural: bool = option(False, "do not force the thought: the model's own prompt and stop, no budget")
+    biases: tuple[float, ...] = option(
+        (0.0,), "nats added to the log-odds of ending the thought, where forcing leaves that to the model: 0,1,2"
+    )
+    stating: str = option(
+        "", "also ask for every budget in the prompt, unforced, such as ' Think for at most {N} tokens.'"
+    )
+    delimiters: tuple[str, ...] = option((), "what opens and what closes a thought; empty: as the template has it")
+    natural: bool = option(False, "only the untouched model: its own prompt and stop, no budget")
+    longest: int = option(
+        0, "most tokens of an untouched response; 0: four times the largest budget and answer, or the context"
+    )
     reference: str = option("", "decode away from this checkpoint: from model^(1+1/beta) / reference^(1/beta)")
     beta: float = option(1.0, "how little: with a reference, the models' log-ratio counts 1/beta times")
     seed: int = option(0, "seed of the samples")

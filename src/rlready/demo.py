@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlready.config import DemoConfig, EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
-from rlready.evaluate import evaluate
+from rlready.evaluate.evaluate import evaluate
 from rlready.progress import Plan, note
 from rlready.readiness.readiness import readiness
 from rlready.records import Figure
@@ -106,7 +106,8 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> dict[str, Any]:
                 prompts=sizes.prompts,
                 group=sizes.group,
                 eval_every=sizes.eval_every,
-                brevity=0.2,
+                reward="brief",
+                strength=0.2,
                 budget=BUDGETS[-1],
                 seed=seed,
             ),
@@ -170,6 +171,11 @@ def _result(
         "rl_step": learned["best"]["step"],
         "checkpoints": checkpoints,
         "budgets": budgets,
+        "untouched": {name: at_budgets["untouched"][path] for name, path in names.items()},
+        "lengths": {
+            "edges": at_budgets["lengths"]["edges"],
+            "models": {name: at_budgets["lengths"]["models"][path] for name, path in names.items()},
+        },
     }
     for name, path in names.items():
         result[name] = dict(last[name])

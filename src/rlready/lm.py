@@ -1,8 +1,9 @@
 """Load and save a causal language model, and know its template: how a prompt opens and closes a thought.
 
 The delimiters are facts of the chat template, so they travel with the checkpoint: if the template (or the
-vocabulary) knows ``<think>``, nothing needs to be said; else SFT writes the delimiters it is given into the
-template it saves, and from then on every stage, and any other program, finds them there.
+vocabulary) knows a pair of ``KNOWN``, nothing needs to be said; else SFT writes ``<think>`` into the template it
+saves, and from then on every stage, and any other program, finds it there.  Delimiters that no template knows can
+be given.
 """
 
 from __future__ import annotations
@@ -26,22 +27,46 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 OPEN, CLOSE = "<think>", "</think>"
+KNOWN = (  # looked for in this order
+    (OPEN, CLOSE),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|im_start|>think", "<|im_start|>answer"),
+)
 EMBEDDED = "embedded"
 OPENER = "{% if add_generation_prompt %}{{ '" + OPEN + "' }}{% endif %}"
 
 
 @dataclass(frozen=True)
 class LM:
-    """A model with its tokenizer.  ``thinks`` says whether a thought can be delimited at all."""
+    """A model with its tokenizer.  ``given`` are thought delimiters that nothing else says it has."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     source: str
+    given: tuple[str, str] | None = None
 
     @cached_property
     def thinks(self) -> bool:
-        template = self.tokenizer.chat_template or ""
-        return CLOSE in str(template) or CLOSE in self.tokenizer.get_added_vocab() or OPEN in str(template)
+        """Whether a thought can be delimited at all."""
+        return self._thought is not None
+
+    @property
+    def open(self) -> str:
+        return (self._thought or KNOWN[0])[0]
+
+    @property
+    def close(self) -> str:
+        return (self._thought or KNOWN[0])[1]
+
+    @cached_property
+    def _thought(self) -> tuple[str, str] | None:
+        template, added = str(self.tokenizer.chat_template or ""), self.tokenizer.get_added_vocab()
+        found = (pair for pair in KNOWN if pair[1] in template or pair[1] in added or pair[0] in template)
+        return self.given or next(found, None)
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:
@@ -83,44 +108,48 @@ class LM:
             )
         else:
             text = (self.tokenizer.bos_token or "") + prompt + "\n"
-        if think and not text.rstrip().endswith(OPEN):
-            text += OPEN
+        if think and not text.rstrip().endswith(self.open):
+            text += self.open
         return self.encode(text)
 
     def response_ids(self, row: Row, *, think: bool) -> list[int]:
         """Token ids of a worked response, the end-of-sequence token included."""
-        text = f"\n{row.thinking or ''}\n{CLOSE}\n{row.response}" if think else row.response
+        text = f"\n{row.thinking or ''}\n{self.close}\n{row.response}" if think else row.response
         end = self.tokenizer.eos_token_id
         return [*self.encode(text), *([end] if end is not None else [])]
 
     @cached_property
     def close_ids(self) -> list[int]:
         """The closing delimiter between line breaks, as it is forced when the budget is used up."""
-        return self.encode(f"\n{CLOSE}\n")
+        return self.encode(f"\n{self.close}\n")
 
     @cached_property
     def close_after_break_ids(self) -> list[int]:
         """The same after a thought that ends in a line break already."""
-        return self.encode(f"{CLOSE}\n")
+        return self.encode(f"{self.close}\n")
 
     def needs_thought(self, why: str) -> None:
         """UserError unless the template can delimit a thought."""
         if not self.thinks:
             raise UserError(
                 f"{self.source}: its chat template has no thought delimiters ({OPEN} … {CLOSE}), which {why} needs; "
-                "fine-tune it with `rlready sft` on rows that have thinking, or use natural=true"
+                "fine-tune it with `rlready sft` on rows that have thinking, give delimiters=OPEN,CLOSE, or use "
+                "natural=true"
             )
 
 
-def load(source: str, *, device: str = "cpu", dtype: str = "float32") -> LM:
+def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters: Sequence[str] = ()) -> LM:
     """A model from ``embedded``, a Hugging Face folder or a hub id, ready for evaluation.
 
-    Raises UserError when the folder is missing, has no weights or no tokenizer, or the model's vocabulary is
-    smaller than the tokenizer's.
+    ``delimiters``: what opens and what closes a thought; none: what the template or the vocabulary says.
+    Raises UserError when the folder is missing, has no weights or no tokenizer, the model's vocabulary is
+    smaller than the tokenizer's, or the delimiters are not two different texts.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
+    if delimiters and (len(delimiters) != 2 or not all(delimiters) or delimiters[0] == delimiters[1]):
+        raise UserError(f"delimiters are two different texts, OPEN,CLOSE; got {', '.join(map(repr, delimiters))}")
     logging.disable_progress_bar()  # ours says more
     path = local_folder(source)
     if path and not (path / "config.json").is_file():
@@ -141,7 +170,7 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32") -> LM:
         raise UserError(f"{source}: the tokenizer knows {len(tokenizer)} tokens but the model only {size}")
     model.to(device)  # type: ignore[arg-type]
     model.eval()
-    return LM(model, tokenizer, source)
+    return LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
 
 
 def embedded_folder() -> Path:
@@ -161,7 +190,7 @@ def with_thought(lm: LM) -> LM:
         if not lm.tokenizer.chat_template:
             raise UserError(f"{lm.source}: the tokenizer has no chat template to write thought delimiters into")
         lm.tokenizer.chat_template = str(lm.tokenizer.chat_template) + OPENER
-    return LM(lm.model, lm.tokenizer, lm.source)
+    return LM(lm.model, lm.tokenizer, lm.source, lm.given)
 
 
 def vocabulary_digest(lm: LM) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Finish = Literal["stop", "length"]
+Finish = Literal["stop", "length", "reopened"]  # the last: the answer began another thought
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Sample:
     answer: int
     cap: int | None = None
     extensions: int = 0
+    bias: float = 0.0  # nats added to the log-odds of ending the thought
     forced_close: bool = False
     truncated: bool = False
     finish: Finish = "stop"

@@ -1,36 +1,38 @@
 """Rollouts: samples of an engine, verified and rewarded, in one group per problem.
 
 The verifier and the reward are two objects: the verifier says what is right and chooses checkpoints, the
-reward is what the policy is paid for (the verdict, less a little for length where brevity is asked for).
+reward is what the policy is paid for (the verdict, less a little for length where that is asked for).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from rlready.credit.reward import brief
+from rlready.credit.reward import Pay
 from rlready.engine.protocol import Engine, Request
 from rlready.lm import CLOSE, LM
 from rlready.records import Group, Problem, Sample
 from rlready.tasks import Task, Verdict
 from rlready.timing import span
 
+VERDICT = Pay()
 
-def split_text(text: str) -> tuple[str, str]:
+
+def split_text(text: str, close: str = CLOSE) -> tuple[str, str]:
     """(thinking, answer): what stands before and after the end of the thought; all is answer if it has none."""
-    thinking, closed, answer = text.partition(CLOSE)
+    thinking, closed, answer = text.partition(close)
     return (thinking, answer) if closed else ("", text)
 
 
-def judge(task: Task, problem: Problem, sample: Sample, stop_texts: Sequence[str]) -> Verdict:
+def judge(task: Task, problem: Problem, sample: Sample, stop_texts: Sequence[str], close: str = CLOSE) -> Verdict:
     """The verifier's word on a sample.  A response that never ended is still read: its answer may be there."""
     text = sample.text
     for stop in stop_texts:
         text = text.removesuffix(stop)
-    return task.verify(problem, *split_text(text))
+    return task.verify(problem, *split_text(text, close))
 
 
 def draw_groups(
@@ -42,9 +44,10 @@ def draw_groups(
     *,
     temperature: float,
     seed: int,
-    brevity: float = 0.0,
+    pay: Pay = VERDICT,
+    targets: Mapping[str, int] | None = None,
 ) -> list[Group]:
-    """Sample, verify and reward; one group per problem, in their order."""
+    """Sample, verify and reward; one group per problem, in their order; ``targets``: a length for each problem id."""
     stops = [lm.decode([i]) for i in sorted(lm.stop_ids)]
     by_problem: dict[str, list[Sample]] = {p.id: [] for p in problems}
     prompts = {r.problem_id: r.prompt_ids for r in requests}
@@ -54,9 +57,10 @@ def draw_groups(
     for problem in problems:
         samples = by_problem[problem.id]
         with span("score"):
-            verdicts = [judge(task, problem, s, stops) for s in samples]
+            verdicts = [judge(task, problem, s, stops, lm.close) for s in samples]
         correct = np.array([v.correct for v in verdicts])
-        rewards = brief(correct, np.array([s.thinking for s in samples]), brevity).tolist()
+        thinking = np.array([s.thinking for s in samples])
+        rewards = pay(correct, thinking, (targets or {}).get(problem.id, 0)).tolist()
         scored = [
             s.scored(correct=v.correct, reward=r, strict=v.strict)
             for s, v, r in zip(samples, verdicts, rewards, strict=True)

@@ -3,19 +3,24 @@
     think(cap) ── stop reached ──► extensions left and room?  ── yes ─► drop stop, append "Wait", think on
                                    └─ no ─► close
                ── cap reached ───► close + final-answer string   (truncated)
-    close: line break unless there is one, end of thinking, line break; answer(own cap)
+    close: line break unless there is one, end of thinking, line break; answer(own cap), up to another thought
 
 After s1 (Muennighoff et al., arXiv 2501.19393), with these differences of ours: the cap is over all thinking
 tokens, injected ones included (s1 grants each round the whole cap); a stop may not be the first token of a
-continuation; forced tokens carry mask 0 from the moment they are made; the answer has its own cap.  A policy
-that ends its thought in its own words is left alone, and one that ends the whole response inside the thought
-is closed and asked for an answer.
+continuation; forced tokens carry mask 0 from the moment they are made; the answer has its own cap, and ends where it
+begins another thought, which would escape the cap.  A policy that ends its thought in its own words is left alone, and
+one that ends the whole response inside the thought is closed and asked for an answer.
+
+Beside forcing, a training-free way to think less (or more): ``bias`` is added to the log-odds of the end of the thought
+wherever the policy may end it.  After the stop decision's temperature of "Making Small Language Models Efficient
+Reasoners" (arXiv 2505.07961), of which only the abstract was at hand; an additive term and its place are ours.
 
 The machine knows tokens only through ``Delimiter``, so one-token and many-token delimiters are one case.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +37,7 @@ class Budget:
     thinking: int | None
     answer: int
     extensions: int = 0
+    bias: float = 0.0
 
     def __post_init__(self) -> None:
         if self.thinking is not None and self.thinking < 1:
@@ -40,6 +46,8 @@ class Budget:
             raise UserError(f"the answer cap must be at least 1 token, got {self.answer}")
         if self.extensions < 0:
             raise UserError(f"extensions must not be negative, got {self.extensions}")
+        if not math.isfinite(self.bias):
+            raise UserError(f"the bias on the end of the thought must be finite, got {self.bias}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Forcing:
     """The template's side of budget forcing: what ends a thought and what is put in its place.
 
     ``close_after_break_ids`` close a thought that ends in a line break, ``close_ids`` any other; ``final_ids``
-    follow where it was cut.
+    follow where it was cut.  ``opener``: what would begin another thought.
     """
 
     delimiter: Delimiter
@@ -56,6 +64,7 @@ class Forcing:
     final_ids: tuple[int, ...]
     extension_ids: tuple[int, ...]
     stop_ids: frozenset[int]
+    opener: Delimiter | None = None
 
     def most(self, budget: Budget) -> int:
         """Tokens of the longest response under a budget, forced ones included."""
@@ -88,6 +97,10 @@ class Machine:
             self.phase = "answer"
         if self.budget.extensions and not self.forcing.extension_ids:
             raise UserError("extensions need a string to put in place of the stop, for example extension=Wait")
+        if self.budget.bias and self.forcing.delimiter.single is None:
+            raise UserError(
+                f"a bias needs the thought to end in one token, but {self.forcing.delimiter.text!r} is several"
+            )
 
     @property
     def done(self) -> bool:
@@ -99,6 +112,11 @@ class Machine:
         if self.phase == "think" and self.fresh:
             return self.forcing.delimiter.opening | self.forcing.stop_ids
         return frozenset()
+
+    @property
+    def bias(self) -> float:
+        """Nats to add to the log-odds of the token that ends the thought."""
+        return self.budget.bias if self.phase == "think" and not self._queue else 0.0
 
     def forced(self) -> int | None:
         """The next token to append without asking the policy; None where the policy chooses."""
@@ -187,20 +205,24 @@ class Machine:
     def _answer(self, token: int, logprob: float) -> None:
         self._append(token, logprob, chosen=True)
         self.answer += 1
+        opener = self.forcing.opener if self.budget.thinking is not None else None
         if token in self.forcing.stop_ids:
             self.phase, self.finish = "done", "stop"
+        elif opener and opener.length(self.tokens[-self.answer :]):
+            self.phase, self.finish = "done", "reopened"
         elif self.answer >= self.budget.answer:
             self.phase, self.finish = "done", "length"
 
     def replay(self, trace: Sample) -> bool:
         """Follow a sample drawn under a cap at least as large, as far as this budget allows; True if to the end.
 
-        Because a draw depends on its position only, what this machine does not reach here is what it would
-        have drawn itself: after False, decoding continues from ``tokens``.
+        The sample may also be a natural one after the same prompt.  Because a draw depends on its position only, what
+        this machine does not reach here is what it would have drawn itself: after False, decoding continues from
+        ``tokens``.
         """
         cap, larger = self.budget.thinking, trace.cap
-        if (cap is None) != (larger is None) or (cap and larger and larger < cap):
-            return False  # after another prompt, or closed too early
+        if (cap is None and larger is not None) or (cap and larger and larger < cap) or self.budget.bias != trace.bias:
+            return False  # after another prompt, closed too early, or from other odds
         chosen, logprobs = trace.mask.tolist(), trace.logprobs.tolist()
         for at, token in enumerate(trace.tokens.tolist()):
             if self.done or len(self.tokens) < at:  # something that the trace kept was taken back
@@ -241,6 +263,7 @@ class Machine:
             answer=self.answer,
             cap=self.budget.thinking,
             extensions=self.extensions,
+            bias=self.budget.bias,
             forced_close=self.forced_close,
             truncated=self.truncated,
             finish=self.finish,

@@ -13,13 +13,16 @@ from typing import Protocol
 from rlready.engine.budget import Budget, Forcing
 from rlready.engine.delimiter import Delimiter
 from rlready.errors import UserError
-from rlready.lm import CLOSE, LM
+from rlready.lm import LM
 from rlready.records import Problem, Sample
 
 
 @dataclass(frozen=True)
 class Request:
-    """One sample to draw.  ``trace``, if given, is the same sample under a larger budget, to be cut."""
+    """One sample to draw.
+
+    ``trace``, if given, is the same sample after the same prompt under a larger budget, or none, to be cut.
+    """
 
     problem_id: str
     sample_id: int
@@ -44,19 +47,23 @@ def forcing_for(lm: LM, extension: str = "", final: str = "") -> Forcing:
     """The forced strings of a model's template, as tokens.
 
     ``extension`` replaces an early end of the thought; ``final`` follows a thought that was cut, to elicit the
-    answer.  UserError if one of them cannot be written in the model's vocabulary, or the extension closes the thought.
+    answer.  UserError if one of them, or a delimiter, cannot be written in the model's vocabulary, if the extension
+    closes the thought, or if either ends the response.
     """
-    if CLOSE in extension or any(extension.endswith(CLOSE[:n]) for n in range(1, len(CLOSE))):
-        raise UserError(f"the extension {extension!r} contains or begins the thought delimiter {CLOSE!r}")
-    ids = lm.encode(CLOSE)
-    pieces = [lm.decode([i]) for i in range(len(lm.tokenizer))] if len(ids) > 1 else []
+    close = lm.close
+    if close in extension or any(extension.endswith(close[:n]) for n in range(1, len(close))):
+        raise UserError(f"the extension {extension!r} contains or begins the thought delimiter {close!r}")
+    ids, opener_ids = _forced_ids(lm, close), _forced_ids(lm, lm.open)
+    several = len(ids) > 1 or len(opener_ids) > 1
+    pieces = [lm.decode([i]) for i in range(len(lm.tokenizer))] if several else []
     return Forcing(
-        delimiter=Delimiter(CLOSE, ids, lm.decode, pieces),
+        delimiter=Delimiter(close, ids, lm.decode, pieces),
         close_ids=tuple(lm.close_ids),
         close_after_break_ids=tuple(lm.close_after_break_ids),
         final_ids=_forced_ids(lm, final),
         extension_ids=_forced_ids(lm, extension),
         stop_ids=lm.stop_ids,
+        opener=Delimiter(lm.open, opener_ids, lm.decode, pieces),
     )
 
 
@@ -64,6 +71,8 @@ def _forced_ids(lm: LM, text: str) -> tuple[int, ...]:
     ids = tuple(lm.encode(text)) if text else ()
     if text and (not ids or lm.tokenizer.unk_token_id in ids):
         raise UserError(f"{lm.source}: its vocabulary has no words for the forced text {text!r}")
+    if lm.stop_ids & set(ids) and text != lm.close:
+        raise UserError(f"{lm.source}: the forced text {text!r} contains a token that ends the response")
     return ids
 
 

@@ -52,6 +52,8 @@ class TorchEngine:
         todo = []
         for i, (request, machine) in enumerate(zip(requests, machines, strict=True)):
             if request.trace is None or not machine.replay(request.trace):
+                while machine.forced() is not None:  # what closes a cut trace is read with it
+                    pass
                 todo.append(i)
         # neighbours in length share a batch; samples of one prompt stay together
         todo.sort(key=lambda i: (len(requests[i].prompt_ids) + len(machines[i].tokens), requests[i].prompt_ids, i))
@@ -143,7 +145,10 @@ class TorchEngine:
         banned = {row: m.banned for row, m in enumerate(machines) if running[row] and m.banned}
         # what was taken back for an extension is not drawn again with the same numbers
         positions = np.array([len(m.tokens) + (m.extensions << 32) for m in machines], dtype=np.uint64)
-        tokens_B, logp_B = draw(logits_BV, temperature, uniforms(keys, positions), banned)
+        bias_B = np.array([m.bias for m in machines])
+        end = self.forcing.delimiter.single
+        nudge = (end, bias_B) if end is not None and bias_B.any() else None
+        tokens_B, logp_B = draw(logits_BV, temperature, uniforms(keys, positions), banned, nudge)
         drawn, logprobs = tokens_B.tolist(), logp_B.tolist()
         if any(running[row] and not math.isfinite(logprob) for row, logprob in enumerate(logprobs)):
             raise UserError(f"{self.lm.source}: the model's logits are not finite; its weights are broken")

@@ -43,41 +43,11 @@ def label(model: str) -> str:
     return STAGES.get(model, model)
 
 
-def budgets(entries: Sequence[Mapping[str, Any]], chance: Mapping[str, float | None]) -> Markup:
-    """Accuracy against the mean number of thinking tokens that were really used, a point per budget."""
-    series: list[Series] = []
-    for i, model in enumerate(compared(entries)):
-        points = [
-            _point(figures["thinking_tokens"].value, figures["accuracy"], f"{label(model)}, budget {_int(e['budget'])}")
-            for e in entries
-            if (figures := e.get(model)) and figures["accuracy"] and figures["thinking_tokens"]
-        ]
-        tone, shape = TONES.get(model, (i % NEUTRAL, i % 8))
-        series.append(Series(label(model), sorted(points, key=lambda p: p.x), tone, shape))
-    guess = chance.get("majority", chance.get("pass@1"))
-    xs = [p.x for s in series for p in s.points if math.isfinite(p.x)]
-    if guess is not None and xs:
-        room = 0.1 * min(xs) if min(xs) == max(xs) else 0.0
-        ends = [Point(min(xs) - room, guess), Point(max(xs) + room, guess)]
-        series.append(Series("chance", ends, NEUTRAL, 6, markers=False))
-    return line_chart(
-        series,
-        title="Accuracy against thinking spent",
-        x_label="mean thinking tokens per problem",
-        y_label="accuracy",
-        percent=True,
-        note="One point per budget; bars are 95 % intervals. "
-        + ("Chance: always giving the most common answer." if guess is not None else ""),
-    )
-
-
 def pass_at_k(checkpoints: Sequence[Mapping[str, Any]], chance: Mapping[str, float | None]) -> Markup:
     """pass@k over k in doublings; with many checkpoints only first, last and picked stand out."""
     others, series = _apart(
         checkpoints,
-        lambda name, entry: [
-            _point(k, f, f"{name}, pass@{k}", band=True) for k, f in sorted(entry["pass"].items()) if f
-        ],
+        lambda name, entry: [_point(k, f, f"{name}, pass@{k}") for k, f in sorted(entry["pass"].items()) if f],
     )
     guesses = [Point(k, g) for k in ks(checkpoints) if (g := chance.get(f"pass@{k}")) is not None]
     lines = [*others, *series, Series("chance", guesses, NEUTRAL, 6, markers=False)]
@@ -99,7 +69,7 @@ def histogram(checkpoints: Sequence[Mapping[str, Any]]) -> Markup:
 
     def points(name: str, entry: Mapping[str, Any]) -> list[Point]:
         known = [(bar["right"], f) for bar in entry["histogram"] if bar["right"] is not None and (f := bar["problems"])]
-        return [_point(x, f, f"{name}, about {number(x, True)} right", band=True) for x, f in known]
+        return [_point(x, f, f"{name}, about {number(x, True)} right") for x, f in known]
 
     others, series = _apart(checkpoints, points)
     return line_chart(
@@ -251,10 +221,9 @@ def _groups(log: Log) -> Markup:
     )
 
 
-def _point(x: float, figure: Figure, note: str, band: bool = False) -> Point:
+def _point(x: float, figure: Figure, note: str) -> Point:
     value, low, high = (number(round(v, 3), True) for v in (figure.value, figure.low, figure.high))
-    where = "" if band else f" at {number(round(x, 1))} tokens"
-    return Point(x, figure.value, figure.low, figure.high, f"{note}: {value} [{low}, {high}]{where}")
+    return Point(x, figure.value, figure.low, figure.high, f"{note}: {value} [{low}, {high}]")
 
 
 def _steps(log: Log, key: str) -> list[tuple[float, Mapping[str, Any]]]:
@@ -279,10 +248,6 @@ def _number(row: Mapping[str, Any], key: str) -> float | None:
 
 def _averaged(every: int) -> str:
     return f"Training: means over {every} steps. " if every > 1 else ""
-
-
-def _int(value: float | None) -> str:
-    return "?" if value is None else number(value)
 
 
 def _loss_note(row: Mapping[str, Any]) -> str:

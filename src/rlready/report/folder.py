@@ -20,6 +20,7 @@ from rlready.report.text import visible
 
 SCORES = {"accuracy": Figure, "thinking_tokens": Figure}
 STAGE = {**SCORES, "strict_accuracy": Figure, "greedy_accuracy": Figure}
+SPENT = {**SCORES, "answer_tokens": Figure, "truncated": Figure}
 CHECKPOINT = {
     **{"name": str, "epoch": float, "step": float, "picked": bool, "heldout_loss": Figure},
     **{"pass": {"*": Figure}, "never": Figure, "sometimes": Figure, "always": Figure},
@@ -49,7 +50,27 @@ RESULT = {
     **{"verb": str, "verdict": str, "seed": float, "seconds": float, "task": {"source": str, "description": str}},
     **{"base": STAGE, "sft": STAGE, "rl": STAGE, "rl_minus_sft": Figure, "chance": {"*": float}},
     "checkpoints": [CHECKPOINT],
-    "budgets": [{"budget": float, "*": {**SCORES, "truncated": Figure}}],
+    "budgets": [{"budget": float, "*": SPENT}],
+    "untouched": {"*": SPENT},
+    "arms": [
+        {
+            **{"model": str, "budget": float, "extensions": float, "bias": float, "stated": bool, **SPENT},
+            **{"change": Figure, "mended": Figure, "broken": Figure, "extended": Figure, "off": Figure},
+        }
+    ],
+    "metrics": [
+        {
+            **{"model": str, "extensions": float, "bias": float, "stated": bool},
+            **{"control": float, "scaling": Figure, "performance": Figure, "at": float},
+        }
+    ],
+    "votes": [
+        {
+            **{"model": str, "budget": float, "n": float, "tokens": float},
+            **{"vote": Figure, "best": Figure, "any": Figure},
+        }
+    ],
+    "lengths": {"edges": [float], "models": {"*": {"right": [float], "wrong": [float]}}},
     "stages": [{"name": str, "seconds": float}],
     **{
         "group": float,

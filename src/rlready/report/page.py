@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from rlready.predict.tables import WORDS
 from rlready.records import Figure
-from rlready.report import charts, forecast
+from rlready.report import charts, forecast, spending
 from rlready.report.folder import RunFolder, read
 from rlready.report.text import visible
 from rlready.store import write_text
@@ -81,8 +81,7 @@ def render(folder: Path) -> str:
         stages=[(label, result[key]) for key, label in charts.STAGES.items() if any(result[key].values())],
         columns=[column for column in COLUMNS if any(result[key][column[0]] for key in charts.STAGES)],
         compared=charts.compared(result["budgets"]),
-        budget_figures=[e[m]["accuracy"] for e in result["budgets"] for m in charts.compared([e])],
-        budget_chart=charts.budgets(result["budgets"], result["chance"]),
+        **_spending(result),
         checkpoint_figures=[f for c in result["checkpoints"] for f in (c["heldout_loss"], *c["pass"].values())],
         loss_chart=charts.sft_loss(run.logs["sft"]) or charts.heldout_loss(result["checkpoints"]),
         passk_chart=charts.pass_at_k(result["checkpoints"], result["chance"]),
@@ -101,6 +100,22 @@ def render(folder: Path) -> str:
         record=run.record,
         left_out=run.left_out,
     )
+
+
+def _spending(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the section on thinking budgets shows; the untouched models are a last budget."""
+    rows = list(result["budgets"])
+    if result["untouched"] and any(e["budget"] is not None for e in rows):
+        rows.append({"budget": "untouched", **result["untouched"]})
+    figures = [e[m] for e in rows for m in charts.compared([e])]
+    return {
+        "budget_rows": rows,
+        "budget_figures": [f["accuracy"] for f in figures],
+        "answers": any(f["answer_tokens"] for f in figures),
+        "budget_chart": spending.accuracy(result),
+        "length_charts": spending.lengths(result),
+        "way_charts": spending.other_ways(result),
+    }
 
 
 def _forecast(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,11 +148,20 @@ def _forecast(result: Mapping[str, Any]) -> dict[str, Any]:
 def _with_short_names(run: RunFolder) -> RunFolder:
     """The run with checkpoints and models called by the last part of their paths, the same everywhere."""
     checkpoints, budgets = run.result["checkpoints"], run.result["budgets"]
-    models = [*charts.compared(budgets), *(e["model"] or "" for e in run.examples)]
+    named = [*run.examples, *(line for key in ("arms", "metrics", "votes") for line in run.result[key])]
+    models = [*charts.compared(budgets), *run.result["untouched"], *run.result["lengths"]["models"]]
+    models += [line["model"] or "" for line in named]
     names = charts.short_names([*(c["name"] or "" for c in checkpoints), *models]) | {"budget": "budget"}
     result = run.result | {
         "checkpoints": [c | {"name": names[c["name"] or ""]} for c in checkpoints],
         "budgets": [{names[k]: v for k, v in entry.items()} for entry in budgets],
+        "untouched": {names[k]: v for k, v in run.result["untouched"].items()},
+        "lengths": run.result["lengths"]
+        | {"models": {names[k]: v for k, v in run.result["lengths"]["models"].items()}},
+        **{
+            key: [line | {"model": names[line["model"] or ""]} for line in run.result[key]]
+            for key in ("arms", "metrics", "votes")
+        },
     }
     return replace(run, result=result, examples=[e | {"model": names[e["model"] or ""]} for e in run.examples])
 
@@ -243,7 +267,8 @@ def _environment() -> Environment:
     )
     environment.filters.update(show=show, interval=interval, units=units, duration=duration)
     environment.filters.update(policy=_policy, compact=_compact)
-    environment.globals.update(label=charts.label, unit_of={kind: unit.strip() for kind, (_, _, unit) in KINDS.items()})
+    environment.globals.update(label=charts.label, way=spending.way)
+    environment.globals.update(unit_of={kind: unit.strip() for kind, (_, _, unit) in KINDS.items()})
     return environment
 
 

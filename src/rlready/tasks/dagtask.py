@@ -4,8 +4,9 @@
 In symbols the defaults are what the embedded model knows; in words those of BRIDGE's code
 (Cen et al., arXiv 2505.18917: no modulus, constants 0-9; it uses 15-20 operations).  Worked rows write every
 operation out; with ``working=short``, as in BRIDGE's vanilla rows, they go from the values to the result at
-once.  Nothing is stored: a problem depends on the configuration, the split, the seed and its place only, so
-``n=100`` is a prefix of ``n=200``.  Left out: iGSM's prompts with the hierarchy spelled out.
+once; with ``verbose=0.6`` they check and correct themselves over and over (symbols only).  Nothing is stored: a
+problem depends on the configuration, the split, the seed and its place only, so ``n=100`` is a prefix of ``n=200``.
+Left out: iGSM's prompts with the hierarchy spelled out.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from rlready.tasks.graph import Dag, references, topological_order
 from rlready.tasks.protocol import Verdict
 from rlready.tasks.render import LETTERS, RENDERINGS, assign_letters
 from rlready.tasks.source import Source, canonical, fill
+from rlready.tasks.symbols import Symbols
+from rlready.tasks.verbose import wordy
 
 ALPHABETS = {"symbols": LETTERS, "words": string.ascii_letters}
 REFERENCE, REFERENCE_SEED = 2000, -1  # problems the blind guesser learns from, and as many; a seed no source can name
@@ -39,6 +42,7 @@ class DagOptions(DagConfig):
     rendering: Literal["symbols", "words"] = "symbols"
     strict: bool = False
     detours: float = 0.0
+    verbose: float = 0.0
     working: Literal["full", "short"] = "full"
     split: Literal["train", "test", "all"] = "train"
     n: int = 200
@@ -48,6 +52,10 @@ class DagOptions(DagConfig):
         super().__post_init__()
         if not 0 <= self.detours <= 1:
             raise ValueError(f"detours is a probability, got {self.detours}")
+        if not 0 <= self.verbose <= 1:
+            raise ValueError(f"verbose is a probability, got {self.verbose}")
+        if self.verbose and (self.rendering != "symbols" or self.working == "short"):
+            raise ValueError("verbose rows exist in symbols with full working only")
         most, alphabet = self.ops[1] + self.redundant[1] + 1, ALPHABETS[self.rendering]
         if most > len(alphabet):
             raise ValueError(f"up to {most} parameters, but {self.rendering} has only {len(alphabet)} variable names")
@@ -143,9 +151,11 @@ class DagTask:
             answer = self.rendering.answer(dag, letters)
             order = topological_order(dag, (*dag.needed, *_detours(dag, o.detours, rng)), rng)
             short = o.working == "short"
-            steps = self.rendering.join([self.rendering.step(dag, k, letters, short=short) for k in order])
+            steps = [self.rendering.step(dag, k, letters, short=short) for k in order]
+            if o.verbose and isinstance(self.rendering, Symbols):
+                steps = wordy(dag, order, letters, self.rendering, o.verbose, rng)
             meta = to_meta(dag, letters, o.rendering)
-            yield Problem(name, prompt, answer, meta), Row(name, prompt, answer, steps)
+            yield Problem(name, prompt, answer, meta), Row(name, prompt, answer, self.rendering.join(steps))
 
 
 def _detours(dag: Dag, share: float, rng: random.Random) -> tuple[str, ...]:

@@ -43,4 +43,11 @@ class Analysis:
     recalled: tuple[tuple[str, int], ...] = ()
 
 
-Passage = Step | Attempt | Analysis
+@dataclass(frozen=True)
+class Slip:
+    """A step that is called wrong right after it was taken: it does not count as solved."""
+
+    step: Step
+
+
+Passage = Step | Attempt | Analysis | Slip

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rlready.tasks.expression import substitute
 from rlready.tasks.graph import Dag, Expr, evaluate, references
-from rlready.tasks.passage import Analysis, Attempt, Passage, Step
+from rlready.tasks.passage import Analysis, Attempt, Passage, Slip, Step
 from rlready.tasks.render import Rendering
 
 
@@ -62,6 +62,7 @@ def check(text: str, dag: Dag, letters: dict[str, str], rendering: Rendering) ->
 
     A failed attempt holds if it names exactly the parents that are unsolved there, and there is one; an analysis if
     it restates the definition of its step, or recalls exactly the values that its step rests on, all known by then.
+    A slip, a step called wrong at once, holds if its value is indeed wrong, and solves nothing.
     """
     known = {k for k in dag.stated if isinstance(dag.exprs[k], int)}
     steps = 0
@@ -84,6 +85,9 @@ def _fault(passage: Passage, dag: Dag, letters: dict[str, str], known: set[str])
         return _attempt_fault(passage, dag, letters, known)
     if isinstance(passage, Analysis):
         return _analysis_fault(passage, dag, letters, known)
+    if isinstance(passage, Slip):
+        right = passage.step.value == dag.values[passage.step.key]
+        return f"the value of {letters[passage.step.key]} is called wrong but right" if right else None
     return _step_fault(passage, dag, letters, known)
 
 

@@ -6,6 +6,8 @@ hierarchy.  The behaviours, in words that the embedded model's vocabulary has sp
 
     try c needs b locked back        a failed attempt at c: b, its only unsolved parent, comes first
     given b: 8 so c= 2 * b = ...     analysis: what c rests on, gathered before the step
+    wait check a: 5 right            re-checking: a step once more, for nothing
+    b= ... b: 9 wrong again b= ...   self-correction: a slip, taken back
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from rlready.tasks.expression import parse, show, split, worked_chain
 from rlready.tasks.graph import Dag, Expr, references
-from rlready.tasks.passage import Analysis, Attempt, Passage, Step
+from rlready.tasks.passage import Analysis, Attempt, Passage, Slip, Step
 
 
 class Symbols:
@@ -41,6 +43,13 @@ class Symbols:
         recalled = " ".join(f"{letters[k]}: {dag.values[k]}" for k in parents)
         return 0, f"given {recalled} so " if parents else ""
 
+    def recheck(self, dag: Dag, key: str, letters: dict[str, str]) -> str:
+        return f"wait check {self.step(dag, key, letters)} right"
+
+    def slip(self, dag: Dag, key: str, letters: dict[str, str], value: int) -> str:
+        """The step of ``key`` with another value, and its withdrawal."""
+        return f"{self.step(dag, key, letters).rpartition(' ')[0]} {value} wrong again"
+
     def join(self, steps: Sequence[str]) -> str:
         return " ".join(steps)
 
@@ -65,11 +74,19 @@ class _Reader:
             if self._next("try"):
                 yield self._attempt()
                 continue
+            if self._next("wait"):
+                self._expect("check")
+                yield self._step()
+                self._expect("right")
+                continue
             recalled = self._recalled() if self._next("given") else ()
             step = self._step()
             if recalled:
                 yield Analysis(step.key, recalled=recalled)
-            yield step
+            slipped = self._next("wrong")
+            if slipped:
+                self._expect("again")
+            yield Slip(step) if slipped else step
 
     def _attempt(self) -> Attempt:
         key = self._parameter("try")

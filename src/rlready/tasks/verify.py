@@ -36,6 +36,18 @@ def final_answer(text: str) -> str:
     return text.strip() if found is None else found
 
 
+def voted(gold: str, text: str) -> str:
+    """The answer of a text in a form in which equal answers are equal texts; empty if it gives none.
+
+    Of ``gold`` only the form matters: where that is a number, the last number counts.
+    """
+    answer = final_answer(text)[:LONGEST]
+    if exact_number(final_answer(gold)) is None:
+        return " ".join(answer.split())
+    found = numbers(answer)
+    return str(found[-1]) if found and found[-1] is not None else ""
+
+
 def marked(text: str) -> str | None:
     """The line after the last ``####``, else the last closed ``\\boxed{}``, else what follows "answer is"."""
     _, hashes, rest = text.rpartition("####")

@@ -1,9 +1,11 @@
 """Reinforcement learning with verifiable rewards, or with dense ones from an SFT run, from any checkpoint.
 
 A step: sample a group per problem, verify, credit, update.  One update per rollout batch by default, so that
-the ratio is 1 and no second forward pass is needed.  Thinking is capped in rollouts by a masked close; forced
-extensions are left out here on purpose, as they hurt in a published replication.  Checkpoints are chosen by the
-verifier on held-out problems, never by the reward.
+the ratio is 1 and no second forward pass is needed.  Thinking is capped in rollouts by a masked close.  Forced
+extensions are off: in a published replication they hurt (GSM8K, Qwen2.5-3B: 77.6 -> 67.9; 7B: 84.1 -> 39.8), as the
+policy comes to expect them; extend at evaluation.  Checkpoints are chosen by the verifier on held-out problems, never
+by the reward.  A target length may be stated in the prompt (``stating``), for thoughts as long as asked for; how well
+that is kept is measured by ``rlready evaluate stating=...`` at budgets that were no target here.
 
 Left out of GRPO: the KL penalty by default (no second model in memory), value models, reward models, and
 asynchronous rollouts.
@@ -24,6 +26,7 @@ from rlready.config import RLConfig
 from rlready.credit.assign import Credited, credit, dense_credit
 from rlready.credit.dense import Shape
 from rlready.credit.reference import Frozen, load_frozen
+from rlready.credit.reward import Pay
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import Request, forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
@@ -36,7 +39,7 @@ from rlready.report.cards import model_card
 from rlready.rollout import describe, draw_groups, table_row
 from rlready.stats import mean_figure
 from rlready.store import Run, append_line, truncate_log, write_table
-from rlready.tasks import Task, open_task
+from rlready.tasks import Task, open_task, stating
 from rlready.timing import Watch, gemm_peak, multiplied
 from rlready.train.drift import WATCHED, drift
 from rlready.train.loop import Keeper, Learner, token_count, warm
@@ -108,8 +111,10 @@ class _Trainer:
     ) -> None:
         self.config, self.learner, self.lm, self.reference = config, learner, learner.lm, reference
         self.samples, self.frozen = samples, frozen
-        self.budget = Budget(config.budget, config.answer_cap)
-        self.forcing = forcing_for(self.lm, final=config.final)
+        self.budget = Budget(config.budget, config.answer_cap, config.extensions)
+        self.forcing = forcing_for(self.lm, config.extension if config.extensions else "", config.final)
+        self.pay = Pay(config.reward, config.strength)
+        self.targets = config.targets or (config.budget,)
         self.cap = config.budget + config.answer_cap
         self.weights = multiplied(self.lm.model)
         self.peak = gemm_peak()
@@ -117,6 +122,8 @@ class _Trainer:
     def step(self, task: Task, problems: Sequence[Problem], at: int) -> dict[str, Any]:
         """Sample, verify, credit, update; returns the line of the log."""
         watch, config = Watch(), self.config
+        chosen = np.random.default_rng([config.seed, 2, at]).choice(self.targets, len(problems)).tolist()
+        problems = self._asked(problems, chosen)
         requests = requests_for(self.lm, problems, config.group, self.budget, self.forcing.final_ids)
         requests = [Request(f"{r.problem_id}@{at}", r.sample_id, r.prompt_ids, r.budget) for r in requests]
         here = [Problem(f"{p.id}@{at}", p.prompt, p.answer, p.meta) for p in problems]
@@ -129,7 +136,8 @@ class _Trainer:
             requests,
             temperature=config.temperature,
             seed=config.seed,
-            brevity=config.brevity,
+            pay=self.pay,
+            targets={p.id: target for p, target in zip(here, chosen, strict=True)},
         )
         credited = self._credit(groups)
         rows = [table_row(s) | {"prompt": g.problem.prompt} for g in groups for s in g.samples]
@@ -152,6 +160,11 @@ class _Trainer:
             micro_tokens=config.micro_tokens,
             temperature=config.temperature,
         )
+
+    def _asked(self, problems: Sequence[Problem], targets: Sequence[int]) -> list[Problem]:
+        """The problems with their targets stated, where that is asked for."""
+        pairs = zip(problems, targets, strict=True)
+        return [stating.state(problem, self.config.stating, target) for problem, target in pairs]
 
     def _update(self, credited: Credited, at: int) -> dict[str, Any]:
         config = self.config
@@ -202,6 +215,7 @@ class _Trainer:
 
     def evaluate(self, task: Task, problems: Sequence[Problem]) -> tuple[Figure, float]:
         """Accuracy on held-out problems with its interval, and mean thinking tokens; the same draws every time."""
+        problems = self._asked(problems, [self.targets[i % len(self.targets)] for i in range(len(problems))])
         requests = requests_for(self.lm, problems, self.config.eval_samples, self.budget, self.forcing.final_ids)
         engine = TorchEngine(self.lm, self.forcing)
         groups = draw_groups(
@@ -214,10 +228,10 @@ class _Trainer:
 def _check(config: RLConfig) -> None:
     if config.group < 2:
         raise UserError(f"group must be at least 2 for group-relative credit, got {config.group}")
-    if not 0 <= config.brevity < 1:
-        raise UserError(
-            f"brevity must lie in [0, 1), so that no wrong answer outranks a right one, got {config.brevity}"
-        )
+    Pay(config.reward, config.strength)
+    stating.check(config.stating)
+    if any(target < 1 for target in config.targets):
+        raise UserError(f"targets must be at least 1 token, got {', '.join(map(str, config.targets))}")
     if config.temperature <= 0:
         raise UserError(f"temperature must be above 0 for rollouts, got {config.temperature}")
     for name in ("steps", "prompts", "updates", "eval_every", "eval_samples", "patience"):

@@ -1,0 +1,202 @@
+"""One model in every arm: what each problem's samples came to, as vectors over problems (N,)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlready.config import EvaluateConfig
+from rlready.engine.contrast import Contrast
+from rlready.engine.delimiter import Delimiter
+from rlready.engine.protocol import forcing_for
+from rlready.engine.torch import TorchEngine
+from rlready.errors import UserError
+from rlready.evaluate.arms import Arm, Arms
+from rlready.evaluate.cut import cut
+from rlready.evaluate.vote import Ballot, affordable, ballot, shares
+from rlready.lm import LM
+from rlready.records import Group, Problem, Sample
+from rlready.rollout import split_text, table_row
+from rlready.store import write_table
+from rlready.tasks import Task, stating
+from rlready.tasks.verify import voted
+
+SHOWN = 12  # problems whose samples are kept for reading, one sample per model and arm shown
+
+MEANS: dict[str, Callable[[Sample], float]] = {
+    "accuracy": lambda s: bool(s.correct),
+    "strict": lambda s: bool(s.strict),
+    "thinking": lambda s: s.thinking,
+    "answer": lambda s: s.answer,
+    "truncated": lambda s: s.truncated if s.cap else s.finish == "length",
+    "extended": lambda s: s.extensions > 0,
+}
+
+
+def measure(
+    config: EvaluateConfig,
+    arms: Arms,
+    lm: LM,
+    task: Task,
+    problems: Sequence[Problem],
+    samples_to: Path,
+    update: Callable[[int], None],
+    contrast: Contrast | None = None,
+) -> dict[str, Any]:
+    """``vectors``: by arm, means over each problem's samples (N,); ``votes``: by main arm; ``examples`` to read.
+
+    ``lengths``: thinking tokens of every sample of the largest main arm, right and wrong apart.  All samples go into
+    the table ``samples_to``; ``update`` is told of every one that is done.
+    """
+    asked = [stating.state(p, config.stating, arms.main[-1].tokens or 0) for p in problems] if arms.stated else problems
+    longest = _within_context(arms, lm, asked)
+    forcing = forcing_for(lm, config.extension if any(config.extensions) else "", config.final)
+    engine = TorchEngine(lm, forcing, contrast=contrast)
+    vectors: dict[str, dict[str, list[float]]] = {arm.name: {} for arm in arms.all}
+    ballots: dict[str, list[list[Ballot]]] = {arm.name: [] for arm in arms.main}
+    lengths: dict[str, list[int]] = {"right": [], "wrong": []}
+    rows: list[dict[str, Any]] = []
+    examples: list[dict[str, Any]] = []
+    chunk = max(1, engine.rows // config.samples)
+    for at in range(0, len(problems), chunk):
+        drawn = _draw(config, arms, engine, lm, task, problems[at : at + chunk], longest)
+        for arm, groups in drawn.items():
+            main = groups if arm == arms.untouched else drawn[arms.beside(arm)]
+            for group, beside in zip(groups, main, strict=True):
+                _add(vectors[arm.name], _facts(arm, group, beside))
+                rows += [table_row(s) | {"arm": arm.name, "prompt": group.problem.prompt} for s in group.samples]
+                if arm in arms.main:
+                    ballots[arm.name].append([_ballot(lm, group.problem, s) for s in group.samples])
+                    if len(examples) < SHOWN * len(arms.main):
+                        examples.append(example(lm, arm, group))
+                if arm == arms.main[-1]:
+                    for s in group.samples:
+                        lengths["right" if s.correct else "wrong"].append(s.thinking)
+        update(config.samples * len(problems[at : at + chunk]))
+    write_table(samples_to, rows)
+    return {
+        "vectors": vectors,
+        "votes": _votes(vectors, ballots, [arm.name for arm in (*arms.main, *arms.others)]),
+        "lengths": lengths,
+        "examples": examples,
+        "knows_steps": any(row["strict"] is not None for row in rows),
+    }
+
+
+def _within_context(arms: Arms, lm: LM, problems: Sequence[Problem]) -> int:
+    """The most tokens of an untouched response that the context has room for after every one of these prompts."""
+    most, where = max((len(lm.prompt_ids(p.prompt, think=False)), p.id) for p in problems)
+    room = lm.context - most
+    if room < 1:
+        raise UserError(f"problem {where}: a prompt of {most} tokens fills the context of {lm.source}")
+    return min(arms.untouched.budget.answer, room)
+
+
+def _draw(
+    config: EvaluateConfig,
+    arms: Arms,
+    engine: TorchEngine,
+    lm: LM,
+    task: Task,
+    problems: Sequence[Problem],
+    longest: int,
+) -> dict[Arm, list[Group]]:
+    """The groups of every arm, the main arms before those that are held against them."""
+    natural = replace(arms.untouched.budget, answer=longest)
+    budgets = {arm: natural if arm.budget.thinking is None else arm.budget for arm in arms.all}
+    draws = {"samples": config.samples, "temperature": config.temperature, "seed": config.seed}
+    forced = [arm for arm in arms.all if arm.stated is None]
+    found = cut(engine, lm, task, problems, [budgets[a] for a in forced], **draws)  # type: ignore[arg-type]
+    drawn = {arm: found[budgets[arm]] for arm in forced}
+    for arm in arms.stated:
+        asked = [stating.state(p, config.stating, arm.stated or 0) for p in problems]
+        drawn[arm] = cut(engine, lm, task, asked, [budgets[arm]], **draws)[budgets[arm]]  # type: ignore[arg-type]
+    for arm, groups in drawn.items():
+        if arm.budget.thinking is None:
+            drawn[arm] = [_counted(engine, lm, g) for g in groups]
+    return drawn
+
+
+def _counted(engine: TorchEngine, lm: LM, group: Group) -> Group:
+    """A group of natural samples with the tokens before and after the end of the thought counted apart."""
+    opened = lm.thinks and lm.decode(group.prompt_ids).rstrip().endswith(lm.open)
+    samples = []
+    for s in group.samples:
+        begun = opened or s.text.lstrip().startswith(lm.open)
+        thinking, answer = unforced_lengths(s.tokens.tolist(), engine.forcing.delimiter, begun)
+        samples.append(replace(s, thinking=thinking, answer=answer))
+    return replace(group, samples=samples)
+
+
+def unforced_lengths(tokens: Sequence[int], end: Delimiter, begun: bool) -> tuple[int, int]:
+    """(thinking, answer) tokens of a response that nothing was forced on; the delimiter is in neither.
+
+    ``begun``: the prompt or the response opens a thought; where it does not, all is answer.
+    """
+    for at, token in enumerate(tokens):
+        if begun and token in end.completing and (held := end.length(tokens[: at + 1])):
+            return at + 1 - held, len(tokens) - at - 1
+    return (len(tokens), 0) if begun else (0, len(tokens))
+
+
+def _facts(arm: Arm, group: Group, beside: Group) -> dict[str, float]:
+    """Means over a group's samples; ``mended`` and ``broken``: where the verdict differs from that beside it."""
+    facts = {key: float(np.mean([of(s) for s in group.samples])) for key, of in MEANS.items()}
+    pairs = [(bool(s.correct), bool(b.correct)) for s, b in zip(group.samples, beside.samples, strict=True)]
+    facts["mended"] = float(np.mean([now and not then for now, then in pairs]))
+    facts["broken"] = float(np.mean([then and not now for now, then in pairs]))
+    if arm.stated:
+        facts["off"] = float(np.mean([abs(s.thinking - arm.stated) / arm.stated for s in group.samples]))
+    return facts
+
+
+def _add(vectors: dict[str, list[float]], facts: dict[str, float]) -> None:
+    for key, value in facts.items():
+        vectors.setdefault(key, []).append(value)
+
+
+def _ballot(lm: LM, problem: Problem, sample: Sample) -> Ballot:
+    text = sample.text
+    for stop in sorted(lm.stop_ids):
+        text = text.removesuffix(lm.decode([stop]))
+    return ballot(sample, voted(problem.answer, split_text(text, lm.close)[1]))
+
+
+def _votes(
+    vectors: dict[str, dict[str, list[float]]], ballots: dict[str, list[list[Ballot]]], arms: Sequence[str]
+) -> dict[str, Any]:
+    """By main arm: how many responses the tokens of one in the costliest of ``arms`` buy; what they come to (N,)."""
+
+    def cost(name: str) -> float:
+        return float(np.mean(vectors[name]["thinking"]) + np.mean(vectors[name]["answer"]))
+
+    total = max(cost(name) for name in arms)
+    found = {}
+    for name, by_problem in ballots.items():
+        n = affordable(total, cost(name), len(by_problem[0]))
+        each = [shares(some, n) for some in by_problem]
+        found[name] = {"n": n, "tokens": n * cost(name)} | {key: [e[key] for e in each] for key in each[0]}
+    return found
+
+
+def example(lm: LM, arm: Arm, group: Group) -> dict[str, Any]:
+    """A group's first sample for reading: text by text what each token adds, and who chose it."""
+    sample = group.samples[0]
+    pieces = [list(pair) for pair in zip(lm.pieces(sample.tokens.tolist()), sample.mask.tolist(), strict=True)]
+    return {
+        "model": lm.source,
+        "problem_id": sample.problem_id,
+        "prompt": group.problem.prompt,
+        "answer": group.problem.answer,
+        "correct": sample.correct,
+        "strict": sample.strict,
+        "finish": sample.finish,
+        "truncated": sample.truncated,
+        "budget": arm.tokens,
+        "thinking": sample.thinking,
+        "pieces": pieces,
+    }

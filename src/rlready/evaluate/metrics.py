@@ -1,0 +1,57 @@
+"""A curve of accuracy over budgets in three numbers, after s1 (Muennighoff et al., arXiv 2501.19393, eqs. 1-3).
+
+    Control      mean over budgets of 1[a <= cap],  a = mean thinking tokens of the run at that budget
+    Scaling      mean over pairs of budgets of (f(b) - f(a)) / (b - a), in points per 1,000 thinking tokens
+    Performance  max f,  f = accuracy of the run
+
+Ours: the unit of Scaling, which the paper leaves open; pairs less than a token apart are left out of it, as their slope
+is noise; its interval holds the lengths fixed, and that of Performance the budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlready.records import Figure
+from rlready.stats import mean_figure
+
+Floats = NDArray[np.float64]
+APART = 1.0  # tokens
+UNIT = 100 * 1000  # accuracy per token to points per 1,000 tokens
+
+
+@dataclass(frozen=True)
+class Curve:
+    """S1's three metrics; ``at``: the budget of the best accuracy.  Scaling is None without two lengths apart."""
+
+    control: float
+    scaling: Figure | None
+    performance: Figure
+    at: int
+
+
+def curve(caps: Sequence[int], tokens: Sequence[float], accuracy: Sequence[Sequence[float]]) -> Curve:
+    """From budgets (B,), mean thinking tokens (B,) and accuracies (B, N) of N problems, in one order."""
+    right_BN, spent_B = np.asarray(accuracy, dtype=np.float64), np.asarray(tokens, dtype=np.float64)
+    best = int(right_BN.mean(1).argmax())
+    weights_B = _slope(spent_B)
+    scaling = None if weights_B is None else mean_figure(UNIT * weights_B @ right_BN)
+    performance = mean_figure(right_BN[best], bounds=(0.0, 1.0))
+    return Curve(float(np.mean(spent_B <= np.asarray(caps))), scaling, performance, caps[best])
+
+
+def _slope(spent_B: Floats) -> Floats | None:
+    """(B,) weights w such that Scaling = Σ w f."""
+    weights_B, pairs = np.zeros(len(spent_B)), 0
+    for i, j in combinations(range(len(spent_B)), 2):
+        apart = spent_B[j] - spent_B[i]
+        if abs(apart) >= APART:
+            weights_B[j] += 1 / apart
+            weights_B[i] -= 1 / apart
+            pairs += 1
+    return weights_B / pairs if pairs else None

@@ -1,0 +1,190 @@
+"""The result of an evaluation: figures with intervals over problems, from the vectors of every model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlready.config import EvaluateConfig
+from rlready.evaluate.arms import Arm, Arms
+from rlready.evaluate.metrics import curve
+from rlready.records import Figure, Problem
+from rlready.stats import mean_figure, paired_figure
+from rlready.tasks import Task
+
+Measured = Mapping[str, Any]
+SHARE = (0.0, 1.0)
+BINS = 24  # of the histogram of lengths, at most
+
+
+def summary(
+    config: EvaluateConfig, arms: Arms, task: Task, problems: Sequence[Problem], measured: Sequence[Measured]
+) -> dict[str, Any]:
+    """``budgets``: the main arms, by budget and model; ``untouched`` by model; ``arms``: all others, held against them.
+
+    ``metrics``: Control, Scaling and Performance of every curve; ``votes``: parallel samples at equal total tokens;
+    ``lengths``: a histogram of thinking tokens at the largest budget, right and wrong apart.
+    """
+    first = measured[0]
+    budgets: list[dict[str, Any]] = [
+        {"budget": arm.tokens}
+        | {m["name"]: _figures(m, arm) | ({} if m is first else {"gain": _gain(m, first, arm)}) for m in measured}
+        for arm in arms.main
+    ]
+    untouched = {m["name"]: _figures(m, arms.untouched) for m in measured}
+    others = [_other(m, arm, arms) for m in measured for arm in (*arms.others, *arms.stated)]
+    metrics = [] if config.natural else [line for m in measured for line in _metrics(m, arms)]
+    votes = [] if config.samples == 1 else [_vote(m, arm) for m in measured for arm in arms.main]
+    last = budgets[-1]
+    words = [f"{Path(m['name']).name} {last[m['name']]['accuracy'].value:.1%}" for m in measured]
+    free = [f"{Path(name).name} {figures['accuracy'].value:.1%}" for name, figures in untouched.items()]
+    where = "untouched" if config.natural else "at the largest budget"
+    return {
+        "verb": "evaluate",
+        "verdict": f"Accuracy {where}: {', '.join(words)}"
+        + ("." if config.natural else f"; untouched, without a budget: {', '.join(free)}."),
+        "seed": config.seed,
+        "task": {"source": task.source, "description": task.description},
+        "chance": {f"pass@{k}": v for k, v in task.chance([1]).items()},
+        "models": [m["name"] for m in measured],
+        "problems": [p.id for p in problems],
+        "per_problem": {
+            m["name"]: {arm.name: m["vectors"][arm.name]["accuracy"] for arm in (*arms.main, arms.untouched)}
+            for m in measured
+        },
+        "budgets": budgets,
+        "untouched": untouched,
+        "arms": others,
+        "metrics": metrics,
+        "votes": votes,
+        "lengths": _histogram(measured),
+        "table": _table(arms, budgets, untouched),
+        "tables": _tables(others, metrics, votes),
+    }
+
+
+def _figures(facts: Measured, arm: Arm) -> dict[str, Figure]:
+    vectors = facts["vectors"][arm.name]
+    figures = {
+        "accuracy": mean_figure(vectors["accuracy"], bounds=SHARE),
+        "thinking_tokens": mean_figure(vectors["thinking"]),
+        "answer_tokens": mean_figure(vectors["answer"]),
+        "truncated": mean_figure(vectors["truncated"], bounds=SHARE),
+    }
+    return figures | ({"strict_accuracy": mean_figure(vectors["strict"], bounds=SHARE)} if facts["knows_steps"] else {})
+
+
+def _gain(facts: Measured, first: Measured, arm: Arm) -> Figure:
+    """Accuracy against the first model's, paired over problems."""
+    return paired_figure(*(m["vectors"][arm.name]["accuracy"] for m in (facts, first)), bounds=SHARE)
+
+
+def _other(facts: Measured, arm: Arm, arms: Arms) -> dict[str, Any]:
+    """An arm held against the main arm of its budget; ``off``: how far lengths are from what was asked for."""
+    vectors, beside = facts["vectors"][arm.name], facts["vectors"][arms.beside(arm).name]
+    return {
+        "model": facts["name"],
+        "arm": arm.name,
+        "budget": arm.tokens,
+        "extensions": arm.budget.extensions,
+        "bias": arm.budget.bias,
+        "stated": arm.stated is not None,
+        **_figures(facts, arm),
+        "change": paired_figure(vectors["accuracy"], beside["accuracy"], bounds=SHARE),
+        "mended": mean_figure(vectors["mended"], bounds=SHARE),
+        "broken": mean_figure(vectors["broken"], bounds=SHARE),
+        "extended": mean_figure(vectors["extended"], bounds=SHARE),
+        "off": mean_figure(vectors["off"]) if arm.stated else None,
+    }
+
+
+def _metrics(facts: Measured, arms: Arms) -> list[dict[str, Any]]:
+    """A line for each curve: main arms, each extension and bias, stated budgets."""
+    curves: dict[tuple[int, float, bool], list[Arm]] = {}
+    for arm in (*arms.main, *arms.others, *arms.stated):
+        curves.setdefault((arm.budget.extensions, arm.budget.bias, arm.stated is not None), []).append(arm)
+    lines = []
+    for (extensions, bias, stated), along in curves.items():
+        vectors = [facts["vectors"][arm.name] for arm in along]
+        tokens = [float(np.mean(v["thinking"])) for v in vectors]
+        found = curve([arm.tokens or 0 for arm in along], tokens, [v["accuracy"] for v in vectors])
+        which = {"model": facts["name"], "extensions": extensions, "bias": bias, "stated": stated}
+        lines.append(which | vars(found))
+    return lines
+
+
+def _vote(facts: Measured, arm: Arm) -> dict[str, Any]:
+    """Parallel samples of a budget, as many as the tokens of the costliest arm buy."""
+    found = facts["votes"][arm.name]
+    shares = {key: mean_figure(found[key], bounds=SHARE) for key in ("vote", "best", "any")}
+    return {"model": facts["name"], "budget": arm.tokens, "n": found["n"], "tokens": found["tokens"]} | shares
+
+
+def _histogram(measured: Sequence[Measured]) -> dict[str, Any]:
+    """Counts (B,) of samples by thinking tokens, ``edges`` (B + 1,) the same for all models."""
+    most = max((max(m["lengths"][kind], default=0) for m in measured for kind in ("right", "wrong")), default=0)
+    width = max(1, -(-(most + 1) // BINS))
+    edges = list(range(0, most + width + 1, width))
+    counts = {
+        m["name"]: {k: np.histogram(m["lengths"][k], bins=edges)[0].tolist() for k in ("right", "wrong")}
+        for m in measured
+    }
+    return {"edges": edges, "models": counts}
+
+
+def _table(arms: Arms, budgets: Sequence[Mapping[str, Any]], untouched: Mapping[str, Any]) -> list[list[str]]:
+    table = [["budget", "model", "accuracy", "thinking tokens", "answer tokens", "truncated"]]
+    forced = [(str(row["budget"]), {k: v for k, v in row.items() if k != "budget"}) for row in budgets]
+    for budget, models in [*(forced if arms.main[0] != arms.untouched else []), ("untouched", untouched)]:
+        for name, figures in models.items():
+            spent = [f"{figures[key].value:.1f}" for key in ("thinking_tokens", "answer_tokens")]
+            cut_off = f"{figures['truncated'].value:.0%}"
+            table.append([budget, Path(name).name, str(figures["accuracy"]), *spent, cut_off])
+    return table
+
+
+def _tables(
+    others: Sequence[Mapping[str, Any]], metrics: Sequence[Mapping[str, Any]], votes: Sequence[Mapping[str, Any]]
+) -> dict[str, list[list[str]]]:
+    """What else to print, title by title; nothing without rows."""
+    tables = {}
+    if others:
+        rows = [["arm", "model", "accuracy", "change", "wrong→right", "right→wrong", "thinking tokens", "off by"]]
+        tables["Against the same budget without: +extensions, ~bias, stated in the prompt"] = rows + [
+            [
+                *(o["arm"], Path(o["model"]).name, f"{o['accuracy'].value:.3f}", str(o["change"])),
+                *(f"{o['mended'].value:.1%}", f"{o['broken'].value:.1%}", f"{o['thinking_tokens'].value:.1f}"),
+                f"{o['off'].value:.0%}" if o["off"] else "–",
+            ]
+            for o in others
+        ]
+    if metrics:
+        rows = [["model", "arm", "control", "scaling (points per 1,000 tokens)", "performance", "at budget"]]
+        tables["Control, scaling, performance"] = rows + [
+            [
+                *(Path(m["model"]).name, _arm_words(m), f"{m['control']:.0%}"),
+                *(str(m["scaling"] or "–"), str(m["performance"]), str(m["at"])),
+            ]
+            for m in metrics
+        ]
+    if votes:
+        rows = [["budget", "model", "samples", "tokens", "majority vote", "most likely", "any right"]]
+        tables["Many samples at equal total tokens"] = rows + [
+            [
+                *(str(v["budget"] or "none"), Path(v["model"]).name, str(v["n"]), f"{v['tokens']:.0f}"),
+                *(str(v[key]) for key in ("vote", "best", "any")),
+            ]
+            for v in votes
+        ]
+    return tables
+
+
+def _arm_words(line: Mapping[str, Any]) -> str:
+    if line["stated"]:
+        return "stated"
+    words = [f"{line['extensions']} extensions" if line["extensions"] else ""]
+    words.append(f"bias {line['bias']:g}" if line["bias"] else "")
+    return ", ".join(filter(None, words)) or "budget"

@@ -1,0 +1,56 @@
+"""Many short thoughts instead of one long: majority vote and best of n over the samples of a problem.
+
+All at equal total tokens: with T tokens to spend and t for one response, n = T / t of them, at least one and at most as
+many as were drawn.  After s1's comparison of sequential and parallel scaling (Muennighoff et al., arXiv 2501.19393);
+ours: the samples are cut into blocks of n that follow each other, whose results are averaged, so nothing is used twice.
+
+    vote   right if the most common answer is (of equally common ones the first)
+    best   right if the response most likely per token, by the model itself, is
+    any    right if one of them is: what a perfect judge could pick
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlready.records import Sample
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """One response as a vote: its answer in the form in which answers are compared, its verdict, its likelihood."""
+
+    answer: str
+    correct: bool
+    likelihood: float  # mean log-probability of the tokens that the policy chose
+
+
+def ballot(sample: Sample, answer: str) -> Ballot:
+    chosen = sample.mask.astype(bool)
+    return Ballot(answer, bool(sample.correct), float(sample.logprobs[chosen].mean()) if chosen.any() else -np.inf)
+
+
+def affordable(total: float, one: float, drawn: int) -> int:
+    """How many responses of ``one`` token each a ``total`` of tokens buys."""
+    return max(1, min(drawn, int(total / one + 1e-9) if one else drawn))
+
+
+def shares(ballots: Sequence[Ballot], n: int) -> dict[str, float]:
+    """Shares of the blocks of ``n`` ballots that are right by vote, by likelihood and by at least one."""
+    blocks = [ballots[at : at + n] for at in range(0, len(ballots) - n + 1, n)]
+    return {
+        "vote": float(np.mean([_elected(block).correct for block in blocks])),
+        "best": float(np.mean([max(block, key=lambda b: b.likelihood).correct for block in blocks])),
+        "any": float(np.mean([any(b.correct for b in block) for block in blocks])),
+    }
+
+
+def _elected(block: Sequence[Ballot]) -> Ballot:
+    """The first ballot with the most common answer; an empty answer is no vote while there are others."""
+    counts = Counter(b.answer for b in block if b.answer) or Counter(b.answer for b in block)
+    winner = max(counts, key=lambda answer: counts[answer])
+    return next(b for b in block if b.answer == winner)

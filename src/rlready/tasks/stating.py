@@ -1,0 +1,27 @@
+"""A length stated in the prompt: "Think for at most {N} tokens.", for thoughts whose length can be asked for.
+
+After L1 (Aggarwal & Welleck, arXiv 2503.04697) and s1's token-conditional control.  ``{N}`` stands for the tokens,
+``{N/8}`` for eighths of them rounded to the nearest, for vocabularies that count no further.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from rlready.errors import UserError
+from rlready.records import Problem
+
+PLACE = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")
+
+
+def check(stating: str) -> None:
+    """UserError if the text states nothing."""
+    if stating and not PLACE.search(stating):
+        raise UserError(f"stating={stating!r} states no length; write {{N}} where the tokens belong, or {{N/8}}")
+
+
+def state(problem: Problem, stating: str, tokens: int) -> Problem:
+    """The problem with its length at the end of the prompt; as it is if there is nothing to state."""
+    text = PLACE.sub(lambda m: str(round(tokens / int(m[1] or 1))), stating)
+    return replace(problem, prompt=problem.prompt + text) if stating else problem
