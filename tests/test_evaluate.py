@@ -76,7 +76,8 @@ def test_the_cap_is_never_exceeded(number: int) -> None:
             seen[f"{sample.truncated} {sample.extensions > 0}"] += 1
             seen[sample.finish] += 1
     assert seen["True False"] > 20, seen
-    assert seen["True True"] > 0, seen
+    # a delimiter of several tokens is hardly ever drawn by a random model
+    assert seen["True True"] > 0 or by.delimiter.single is None, seen
 
 
 def _within(lm: LM, budget: Budget, sample: Sample, close: str) -> None:

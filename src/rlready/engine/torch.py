@@ -43,7 +43,8 @@ class TorchEngine:
     ) -> None:
         if contrast:
             contrast.check(lm)
-        self.lm, self.forcing, self.rows, self.fast, self.contrast = lm, forcing, rows, fast, contrast
+        self.lm, self.forcing, self.rows, self.contrast = lm, forcing, rows, contrast
+        self.fast = fast and supports(lm.model)
         self.device = next(lm.model.parameters()).device
 
     def sample(self, requests: Sequence[Request], *, temperature: float, seed: int) -> list[Sample]:
@@ -79,14 +80,16 @@ class TorchEngine:
 
     def decoders(self) -> Callable[[int], Decoder]:
         """Makes decoders of so many rows, over the model's weights as they are now."""
-        policy = self._decoders(self.lm)
+        policy = self._decoders(self.lm, self.fast)
         if self.contrast is None:
             return policy
-        reference, weight = self._decoders(self.contrast.reference), self.contrast.weight
+        other, weight = self.contrast.reference, self.contrast.weight
+        reference = self._decoders(other, self.fast and supports(other.model))
         return lambda rows: ContrastDecoder(policy(rows), reference(rows), weight)
 
-    def _decoders(self, lm: LM) -> Callable[[int], Decoder]:
-        if self.fast and supports(lm.model):
+    @staticmethod
+    def _decoders(lm: LM, fast: bool) -> Callable[[int], Decoder]:
+        if fast:
             with torch.no_grad():
                 return partial(LlamaDecoder, LlamaWeights(lm.model))
         return partial(HFDecoder, lm.model)
