@@ -133,12 +133,16 @@ def show(row: Row) -> str:
     return f"{row['claim']}: {row['value']:.3g} ({row['low']:.3g} to {row['high']:.3g}), {row['target']}: {verdict}"
 
 
-def parse(description: str | None) -> argparse.Namespace:
+def parse(description: str | None, names: Sequence[str] = ()) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
+    if names:
+        parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these of {', '.join(names)}")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run? its numbers mean nothing")
     parser.add_argument("--gsm8k", metavar="PATH", help="GSM8K's JSONL file or folder (also RLREADY_GSM8K)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the rows as JSON")
     words = parser.parse_args()
+    if strange := [name for name in getattr(words, "names", []) if name not in names]:
+        parser.error(f"no benchmark is called {strange[0]!r}; there are {', '.join(names)}")
     if words.gsm8k:
         os.environ["RLREADY_GSM8K"] = words.gsm8k
     return words

@@ -1,6 +1,7 @@
 """Every benchmark, one after another, in processes of their own: `python bench/run.py --gsm8k PATH` (or `make bench`).
 
-Writes bench/result.json and the table of bench/README.md; with ``--quick`` it only shows the table.
+Writes bench/result.json and the table of bench/README.md; with ``--quick`` it only shows the table.  Where benchmarks
+are named, `python bench/run.py sft budgets`, the rows of the others stay as they were measured last.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from common import Row, parse
 from rlready.provenance import host, package_version, revision
-from rlready.store import write_json, write_text
+from rlready.store import read_json, write_json, write_text
 
 HERE = Path(__file__).parent
 ORDER = (
@@ -41,6 +43,7 @@ beside it the smallest and the largest. Seconds of one machine say little about 
 alone but the start-up. What was compared, and what counts as work, is at the top of each file.
 
     make bench GSM8K=PATH            # all of them, in under 20 minutes on two cores
+    python bench/run.py sft budgets  # some of them, into the same table
     python bench/grpo_step.py        # one of them
     python bench/run.py --quick      # tiny sizes: does everything run?
 
@@ -54,18 +57,18 @@ a row says what is missing.
 """
 
 
-def measured(words: list[str]) -> tuple[list[Row], bool]:
-    """The rows of all benchmarks, and whether all of them ran."""
-    rows, ran = list[Row](), True
+def measured(names: Sequence[str], words: list[str]) -> tuple[list[Row], bool]:
+    """The rows of these benchmarks, and whether all of them ran."""
+    rows, ran, when = list[Row](), True, {"date": datetime.now(UTC).date().isoformat(), "revision": revision()}
     with TemporaryDirectory() as folder:
-        for name in ORDER:
+        for name in names:
             begun, out = time.monotonic(), Path(folder) / f"{name}.json"
             print(f"{name} ...", file=sys.stderr, flush=True)
             done = subprocess.run([sys.executable, str(HERE / f"{name}.py"), "--out", str(out), *words], check=False)
             ran &= done.returncode == 0
             for row in json.loads(out.read_text(encoding="utf-8")) if out.exists() else []:
                 row["details"]["seconds_of_benchmark"] = round(time.monotonic() - begun)
-                rows.append(row | {"file": f"bench/{name}.py"})
+                rows.append(row | {"file": f"bench/{name}.py", "measured": when})
     return rows, ran
 
 
@@ -73,17 +76,25 @@ def line(row: Row) -> str:
     """A row of the table."""
     name = f"[{row['claim']}]({Path(row['file']).name})"
     if row["value"] is None:
-        return f"| {name} | – | | | {row['target']} | {row['details']['missing']} |"
+        return f"| {name} | – | | | {row['target']} | {row['details']['missing']} | {row['measured']['date']} |"
     verdict = "met" if row["met"] else "**missed**"
     spread = f"{row['low']:.3g} to {row['high']:.3g}" if row["n"] > 1 else ""
-    return f"| {name} | {row['value']:.3g} | {spread} | {row['n']} {row['varies']} | {row['target']} | {verdict} |"
+    counted = f"{row['n']} {row['varies']} | {row['target']} | {verdict} | {row['measured']['date']}"
+    return f"| {name} | {row['value']:.3g} | {spread} | {counted} |"
 
 
 def main() -> int:
-    words = parse(__doc__)
+    words = parse(__doc__, ORDER)
+    names = [name for name in ORDER if name in words.names] or ORDER
     begun = time.monotonic()
-    rows, ran = measured(["--quick"] if words.quick else [])
-    table = "\n".join(["| claim | median | smallest to largest | n | target | |", "|---|---|---|---|---|---|"])
+    rows, ran = measured(names, ["--quick"] if words.quick else [])
+    if (HERE / "result.json").exists() and not words.quick:
+        old = read_json(HERE / "result.json")["claims"]
+        rows += [row for row in old if Path(row["file"]).stem not in names]
+        rows.sort(key=lambda row: ORDER.index(Path(row["file"]).stem))
+    table = "\n".join(
+        ["| claim | median | smallest to largest | n | target | | date |", "|---|---|---|---|---|---|---|"]
+    )
     table += "\n" + "\n".join(map(line, rows))
     print(table)
     if words.quick:
@@ -102,7 +113,10 @@ def main() -> int:
     write_json(HERE / "result.json", result)
     where = f"{date}, {machine['cores']} cores of {machine['cpu']}, {machine['memory_bytes'] / 2**30:.0f} GiB, "
     where += f"{machine['os']}; " + ", ".join(f"{name} {version}" for name, version in peers.items() if version)
-    write_text(HERE / "README.md", f"{WORDS}\n## Result\n\n{where}; {result['seconds'] / 60:.0f} minutes.\n\n{table}\n")
+    write_text(
+        HERE / "README.md",
+        f"{WORDS}\n## Result\n\n{where}; {result['seconds'] / 60:.0f} minutes for {len(names)} files.\n\n{table}\n",
+    )
     return 0 if ran else 1
 
 
