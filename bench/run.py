@@ -92,10 +92,8 @@ def main() -> int:
         old = read_json(HERE / "result.json")["claims"]
         rows += [row for row in old if Path(row["file"]).stem not in names]
         rows.sort(key=lambda row: ORDER.index(Path(row["file"]).stem))
-    table = "\n".join(
-        ["| claim | median | smallest to largest | n | target | | date |", "|---|---|---|---|---|---|---|"]
-    )
-    table += "\n" + "\n".join(map(line, rows))
+    head = ["| claim | median | smallest to largest | n | target | | date |", "|---|---|---|---|---|---|---|"]
+    table = "\n".join([*head, *map(line, rows)])
     print(table)
     if words.quick:
         return 0 if ran else 1
@@ -113,10 +111,8 @@ def main() -> int:
     write_json(HERE / "result.json", result)
     where = f"{date}, {machine['cores']} cores of {machine['cpu']}, {machine['memory_bytes'] / 2**30:.0f} GiB, "
     where += f"{machine['os']}; " + ", ".join(f"{name} {version}" for name, version in peers.items() if version)
-    write_text(
-        HERE / "README.md",
-        f"{WORDS}\n## Result\n\n{where}; {result['seconds'] / 60:.0f} minutes for {len(names)} files.\n\n{table}\n",
-    )
+    where += f"; {result['seconds'] / 60:.0f} minutes for {len(names)} files."
+    write_text(HERE / "README.md", f"{WORDS}\n## Result\n\n{where}\n\n{table}\n")
     return 0 if ran else 1
 
 

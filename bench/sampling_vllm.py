@@ -1,9 +1,9 @@
 """8 prompts x 32 samples of SmolLM2-135M against vLLM's CPU build: `python bench/sampling_vllm.py`.
 
-Responses of exactly 48 tokens.  vLLM runs as a child process that samples on command, so that rounds take turns.  Where
-the processor has bfloat16 both precisions are tried and the faster one takes part; elsewhere it is emulated, and minutes
-slower than single precision.  It returns no log-probabilities, ours does.  Its dependencies may
-live in an environment of their own: RLREADY_VLLM_PYTHON names its interpreter.
+Responses of exactly 48 tokens.  vLLM runs as a child process that samples on command, so that rounds take turns.
+Where the processor has bfloat16 both precisions are tried and the faster one takes part; elsewhere bfloat16 is
+emulated, and minutes slower.  It returns no log-probabilities, ours does.  Its dependencies may live in an environment
+of their own: RLREADY_VLLM_PYTHON names its interpreter.
 """
 
 from __future__ import annotations
