@@ -72,7 +72,8 @@ def report() -> None:
     fall = t_figure([b - a for a, b in zip(first, last, strict=True)], varies="held-out examples")
     held = ", ".join(str(Figure(**c["heldout_loss"])) for c in results["sft"]["checkpoints"])
     steps = [line for line in read_log(RUNS / "rl" / "log.jsonl") if "reward" in line]
-    samples = [s for number in (0, 1) for s in read_table(RUNS / "evaluate" / "parts" / f"{number}.parquet")]
+    drawn = [s for number in (0, 1) for s in read_table(RUNS / "evaluate" / "parts" / f"{number}.parquet")]
+    samples = [s for s in drawn if s["cap"] is not None]  # the untouched models have no budget
     above = float(max(s["thinking"] - s["cap"] for s in samples))
     examples = [e for e in read_log(RUNS / "evaluate" / "examples.jsonl") if e["budget"] == 192]
     shown = examples[:SHOWN] + [e for e in examples[SHOWN:] if e["correct"]][:1]
