@@ -17,7 +17,7 @@ from grpo import Work, trainer
 from rlready.config import DEMO_TASK
 from rlready.credit.reference import Frozen
 from rlready.lm import embedded_folder, load
-from rlready.train.rl import _Trainer
+from rlready.train.trainer import Trainer
 
 GOAL = Goal("Dense credit's extra seconds over a GRPO step, embedded model, 16 x 16, as a share", "<= 0.35")
 
@@ -33,7 +33,7 @@ def frozen(start: str) -> Frozen:
     return pair
 
 
-def step(work: Work, learner: _Trainer, at: int) -> float:
+def step(work: Work, learner: Trainer, at: int) -> float:
     line = learner.step(work.task, work.of_step(at), at)
     if line["groups_used"] != work.prompts:
         raise RuntimeError("a group had no signal")

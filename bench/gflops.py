@@ -58,7 +58,7 @@ def run(quick: bool) -> list[Row]:
                 raise RuntimeError("a response has another length")
             credited = credit(groups, "grpo", cap=work.cap)
             begun = time.perf_counter()
-            ours._update(credited, at)
+            ours.update(credited, at)
             updated.append(3 * forward / (time.perf_counter() - begun))
     rows = []
     for goal, found in ((UPDATE, updated[1:]), (DECODE, decoded[1:])):  # the first round warms up

@@ -23,7 +23,7 @@ from rlready.records import Problem
 from rlready.rollout import judge
 from rlready.tasks import Task, Verdict, open_task
 from rlready.train.loop import Learner
-from rlready.train.rl import _Trainer
+from rlready.train.trainer import Trainer
 
 
 class InTurn:
@@ -74,7 +74,7 @@ class Work:
         return self.response or self.thinking + self.answer
 
 
-def trainer(work: Work, folder: Path) -> _Trainer:
+def trainer(work: Work, folder: Path) -> Trainer:
     """Our side, from the work's start."""
     config = RLConfig(
         algorithm="grpo",
@@ -87,7 +87,7 @@ def trainer(work: Work, folder: Path) -> _Trainer:
     )
     lm = load(work.start)
     learner = Learner(lm, lr=LR, weight_decay=0.0, clip=1.0, micro_tokens=config.micro_tokens)
-    made = _Trainer(config, learner, None, folder / "samples")
+    made = Trainer(config, learner, None, folder / "samples")
     if work.response:
         made.budget, made.cap = Budget(None, work.response), work.response
         made.forcing = replace(made.forcing, stop_ids=frozenset())

@@ -31,8 +31,8 @@ from rlready.lm import load, save
 from rlready.records import Group, Row
 from rlready.train.loop import Learner
 from rlready.train.loss import likelihood_loss
-from rlready.train.rl import _Trainer
 from rlready.train.sft import weighted
+from rlready.train.trainer import Trainer
 from test_loss import FLAT, MIXED, Gradients, rollouts, symbolic_lm
 
 TOLERANCE = 1e-5
@@ -177,8 +177,8 @@ def our_grpo(
     )
     reference = load(str(folder / "reference")) if kl else None
     lr = THEIRS[algorithm].get("learning_rate", LR)
-    trainer = _Trainer(config, learner(folder, seen, lr), reference, folder)
-    line = trainer._update(credit(groups, algorithm, cap=trainer.cap, keep_all=kl > 0), 0)
+    trainer = Trainer(config, learner(folder, seen, lr), reference, folder)
+    line = trainer.update(credit(groups, algorithm, cap=trainer.cap, keep_all=kl > 0), 0)
     seen.losses = [line["loss"]]
     return seen, line["clipped"]
 
