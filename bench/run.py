@@ -42,7 +42,7 @@ and the peer, one right after the other, and gives one ratio; the value is the m
 beside it the smallest and the largest. Seconds of one machine say little about another, so no row is about seconds
 alone but the start-up. What was compared, and what counts as work, is at the top of each file.
 
-    make bench GSM8K=PATH            # all of them, in under 20 minutes on two cores
+    make bench GSM8K=PATH            # all of them
     python bench/run.py sft budgets  # some of them, into the same table
     python bench/grpo_step.py        # one of them
     python bench/run.py --quick      # tiny sizes: does everything run?
