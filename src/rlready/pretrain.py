@@ -13,9 +13,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -23,16 +21,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from rlready.curriculum import IGNORE, STAGES, Problems, collate, encode, example, vocabulary
+from rlready.muon import Muon
 from rlready.provenance import host, revision, software
 from rlready.store import append_line, write_json
-from rlready.tasks.dagmath import DagConfig, generate
-from rlready.tasks.expression import show
-from rlready.tasks.graph import evaluate, split_of, topological_order
-from rlready.tasks.render import LETTERS, assign_letters
-from rlready.tasks.symbols import Symbols
 from rlready.tasks.vocabulary import build_tokenizer
 
 
@@ -53,135 +48,6 @@ class PretrainConfig:
     ffn: int = 384
     seed: int = 1
     save_every: int = 125
-
-
-# (until this share of the run, share of drills, operations, redundant premises); operations uniform within the range.
-# Retrieval first and alone: with drills from the start it formed several times more slowly; the tables then come
-# within a few hundred steps of drills.
-STAGES: tuple[tuple[float, float, tuple[int, int], tuple[int, int]], ...] = (
-    (0.15, 0.0, (1, 3), (0, 4)),
-    (0.45, 0.0, (1, 4), (0, 4)),
-    (0.60, 0.5, (1, 4), (0, 4)),
-    (1.00, 0.1, (1, 4), (0, 4)),
-)
-IGNORE = -100
-
-
-class Muon(torch.optim.Optimizer):
-    """Muon (Jordan et al., 2024) over equally shaped matrices at once, in fp32.
-
-    torch.optim.Muon orthogonalises one matrix at a time in bfloat16, which on a CPU took three times as
-    long as forward and backward of this model together.  Update scaled to AdamW's size, 0.2·sqrt(max(m, n)).
-    """
-
-    def __init__(
-        self, params: list[torch.nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95
-    ) -> None:
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            shapes: dict[torch.Size, list[Tensor]] = {}
-            for p in group["params"]:
-                shapes.setdefault(p.shape, []).append(p)
-            for same in shapes.values():
-                updates = []
-                for p in same:
-                    buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                    assert p.grad is not None
-                    buffer.lerp_(p.grad, 1 - group["momentum"])
-                    updates.append(p.grad.lerp(buffer, group["momentum"]))
-                x = torch.stack(updates)
-                if flip := x.shape[1] > x.shape[2]:
-                    x = x.mT
-                x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-                for _ in range(5):
-                    gram = x @ x.mT
-                    x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-                x = x.mT if flip else x
-                scale = 0.2 * max(x.shape[1:]) ** 0.5
-                for p, update in zip(same, x, strict=True):
-                    p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
-
-
-class Problems(IterableDataset[list[tuple[list[int], int]]]):
-    """Endless batches of (token ids, prompt length), training-split problems, stage by stage.
-
-    Batches are cut from length-sorted pools and shuffled, so that little is spent on padding.
-    """
-
-    POOL = 8
-
-    def __init__(self, config: PretrainConfig, start: int = 0) -> None:
-        self.config, self.start = config, start
-
-    def __iter__(self) -> Iterator[list[tuple[list[int], int]]]:
-        size = self.config.batch
-        for pool in range(self.start // self.POOL, self.config.steps // self.POOL + 1):
-            rows = sorted(
-                (self._row(pool * size * self.POOL + i) for i in range(size * self.POOL)), key=lambda r: len(r[0])
-            )
-            batches = [rows[i : i + size] for i in range(0, len(rows), size)]
-            random.Random(f"pretrain-order:{self.config.seed}:{pool}").shuffle(batches)
-            yield from batches[self.start % self.POOL if pool == self.start // self.POOL else 0 :]
-
-    def _row(self, index: int) -> tuple[list[int], int]:
-        share = index / (self.config.steps * self.config.batch)
-        _, drills, ops, redundant = next(stage for stage in STAGES if share < stage[0] or stage[0] == 1.0)
-        rng = random.Random(f"pretrain:{self.config.seed}:{index}")
-        return encode(*(drill(rng) if rng.random() < drills else example(ops, redundant, rng)))
-
-
-@cache
-def vocabulary() -> dict[str, int]:
-    return build_tokenizer().get_vocab()
-
-
-def encode(prompt: str, response: str) -> tuple[list[int], int]:
-    """Token ids of a whole example and the length of its prompt."""
-    words = ["<bos>", *prompt.split(), "<think>", *response.split(), "<eos>"]
-    return [vocabulary()[w] for w in words], len(prompt.split()) + 2
-
-
-def example(ops: tuple[int, int], redundant: tuple[int, int], rng: random.Random) -> tuple[str, str]:
-    """One (prompt, solution) of the training split in symbols."""
-    symbols = Symbols()
-    while True:
-        count = rng.randint(*ops)
-        config = DagConfig(ops=(count, count), asked=min(count, rng.choice((1, 1, 2))), redundant=redundant)
-        dag = generate(config, rng)
-        if dag.ops < 4 or split_of(dag) == "train":  # small graphs have too few templates to hold any back
-            break
-    letters = assign_letters(dag, rng)
-    steps = [symbols.step(dag, k, letters) for k in topological_order(dag, dag.needed, rng)]
-    return symbols.prompt(dag, letters), f"{symbols.join(steps)} </think> {symbols.answer(dag, letters)}"
-
-
-def drill(rng: random.Random) -> tuple[str, str]:
-    """Single steps on plain numbers, several at once: the arithmetic tables, which form last without them."""
-    names = rng.sample(LETTERS, rng.randint(3, 9))
-    modulus = DagConfig().modulus or 0
-    sums: dict[str, tuple[str, int, int]] = {
-        n: (rng.choice("+-*"), rng.randrange(modulus), rng.randrange(modulus)) for n in names
-    }
-    shown = {n: show(e, {}) for n, e in sums.items()}
-    values = {n: evaluate(e, {}, modulus) for n, e in sums.items()}
-    order = rng.sample(names, len(names))
-    prompt = " ".join([f"{n}= {shown[n]}" for n in names] + ["?", *order])
-    steps = " ".join(f"{n}= {shown[n]} {n}: {values[n]}" for n in order)
-    return prompt, f"{steps} </think> {' '.join(f'{n}: {values[n]}' for n in order)}"
-
-
-def collate(rows: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor]:
-    """(B, L) ids and labels, right-padded; labels only on the solution."""
-    width = max(len(ids) for ids, _ in rows)
-    ids_BL = torch.zeros(len(rows), width, dtype=torch.long)
-    labels_BL = torch.full((len(rows), width), IGNORE, dtype=torch.long)
-    for i, (ids, prompt) in enumerate(rows):
-        ids_BL[i, : len(ids)] = torch.tensor(ids)
-        labels_BL[i, prompt : len(ids)] = torch.tensor(ids[prompt:])
-    return ids_BL, labels_BL
 
 
 def build_model(config: PretrainConfig, vocabulary: int) -> LlamaForCausalLM:
@@ -270,7 +136,13 @@ def pretrain(config: PretrainConfig) -> None:
         step, seconds = saved["step"], saved["seconds"]
     rng = random.Random(f"pretrain-eval:{config.seed}")
     held = [encode(*example(*STAGES[-1][2:], rng)) for _ in range(256)]
-    loader = DataLoader(Problems(config, step), batch_size=None, collate_fn=collate, num_workers=1, prefetch_factor=32)
+    loader = DataLoader(
+        Problems(config.seed, config.batch, config.steps, step),
+        batch_size=None,
+        collate_fn=collate,
+        num_workers=1,
+        prefetch_factor=32,
+    )
     begun = time.time() - seconds
     for ids_BL, labels_BL in loader:
         if step >= config.steps:

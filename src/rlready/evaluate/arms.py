@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rlready.config import EvaluateConfig
 from rlready.engine.budget import Budget
@@ -72,3 +74,12 @@ def arms_of(config: EvaluateConfig) -> Arms:
     first, *others = grid.values()
     stated = [Arm(untouched.budget, b) for b in sizes] if config.stating else []
     return Arms(untouched, tuple(first), tuple(a for each in others for a in each), tuple(stated))
+
+
+def way(line: Mapping[str, Any]) -> str:
+    """How an arm or a curve spends its tokens, in words."""
+    if line["stated"]:
+        return "stated in the prompt"
+    words = [f"{line['extensions']:g} extensions" if line["extensions"] else ""]
+    words.append(f"bias {line['bias']:g}" if line["bias"] else "")
+    return ", ".join(filter(None, words)) or "budget alone"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rlready.config import EvaluateConfig
-from rlready.evaluate.arms import Arm, Arms
+from rlready.evaluate.arms import Arm, Arms, way
 from rlready.evaluate.metrics import curve
 from rlready.records import Figure, Problem
 from rlready.stats import mean_figure, paired_figure
@@ -165,7 +165,7 @@ def _tables(
         rows = [["model", "arm", "control", "scaling (points per 1,000 tokens)", "performance", "at budget"]]
         tables["Control, scaling, performance"] = rows + [
             [
-                *(Path(m["model"]).name, _arm_words(m), f"{m['control']:.0%}"),
+                *(Path(m["model"]).name, way(m), f"{m['control']:.0%}"),
                 *(str(m["scaling"] or "–"), str(m["performance"]), str(m["at"])),
             ]
             for m in metrics
@@ -180,11 +180,3 @@ def _tables(
             for v in votes
         ]
     return tables
-
-
-def _arm_words(line: Mapping[str, Any]) -> str:
-    if line["stated"]:
-        return "stated"
-    words = [f"{line['extensions']} extensions" if line["extensions"] else ""]
-    words.append(f"bias {line['bias']:g}" if line["bias"] else "")
-    return ", ".join(filter(None, words)) or "budget"

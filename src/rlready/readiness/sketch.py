@@ -17,6 +17,7 @@ Shapes: S sets, N tokens, r rank, K numbers kept a set, C copies (2 projections,
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -31,7 +32,7 @@ Runs = Sequence[tuple[int, int, int]]  # (set, from, to): which tokens are of a 
 
 
 @dataclass
-class Kept:
+class Kept(ABC):
     """What is kept of the gradients of some parameters: (C, S, K) numbers, ``span`` the columns of each parameter."""
 
     table: Tensor
@@ -41,17 +42,17 @@ class Kept:
     def __contains__(self, parameter: Tensor) -> bool:
         return parameter in self.span
 
+    @abstractmethod
     def outer(self, weight: Tensor, runs: Runs, left_N: Tensor, right_N: Tensor) -> None:
         """Add Σ_t left_t right_tᵀ of every set; factors (N, out) and (N, in)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def picked(self, weight: Tensor, runs: Runs, ids_N: Tensor, right_N: Tensor) -> None:
         """Add the same for a left factor that picks row ``ids_N`` of the weight."""
-        raise NotImplementedError
 
+    @abstractmethod
     def whole(self, parameter: Tensor, owner: int, gradient: Tensor) -> None:
         """Add the gradient of one set, of the parameter's shape."""
-        raise NotImplementedError
 
     def vector(self, vector: Tensor, runs: Runs, values_N: Tensor) -> None:
         """Add Σ_t values_t of every set; values (N, ..., size)."""

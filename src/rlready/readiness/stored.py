@@ -29,7 +29,7 @@ from rlready.options import nearest
 from rlready.records import Problem
 from rlready.rollout import split_text
 from rlready.tasks import Task
-from rlready.tasks.source import TABLES, Source, fill
+from rlready.tasks.source import TABLES, Source, fill, options_of
 from rlready.tasks.table import Table, read_table
 
 KEPT = ("thinking", "truncated", "finish", "finish_reason", "logprobs", "mask")
@@ -79,13 +79,7 @@ def is_table(source: str) -> bool:
 def parse(source: str) -> tuple[str, TableOptions]:
     """Path and options; UserError for an option that is none."""
     path, _, query = source.partition("?")
-    options: dict[str, str] = {}
-    for word in filter(None, query.split("&")):
-        key, equals, value = word.partition("=")
-        if not equals or key in options:
-            raise UserError(f"{source}: {word!r} " + ("is given twice" if equals else "is not key=value"))
-        options[key] = value
-    return path, fill(Source(source, "samples", path, options), TableOptions())
+    return path, fill(Source(source, "samples", path, options_of(source, query)), TableOptions())
 
 
 def read(source: str) -> Stored:

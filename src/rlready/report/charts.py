@@ -84,18 +84,31 @@ def histogram(checkpoints: Sequence[Mapping[str, Any]]) -> Markup:
 
 
 def cosine(checkpoints: Sequence[Mapping[str, Any]]) -> Markup:
-    """Whether problems pull the model one way, in the order of training; none for a single checkpoint."""
+    """Whether problems pull the model one way."""
+    return _along(
+        [entry["influence"]["cosine"] for entry in checkpoints],
+        checkpoints,
+        "Do problems teach each other?",
+        "cosine of the gradients of two problems",
+        "Bars are 95 % intervals.",
+    )
+
+
+def _along(
+    figures: Sequence[Figure | None], checkpoints: Sequence[Mapping[str, Any]], title: str, y_label: str, note: str
+) -> Markup:
+    """A figure of every checkpoint in the order of training; none for a single checkpoint."""
     points = [
         Point(i + 1, f.value, f.low, f.high, f"{entry['name'] or f'checkpoint {i + 1}'}: {f}")
-        for i, entry in enumerate(checkpoints)
-        if (f := entry["influence"]["cosine"])
+        for i, (f, entry) in enumerate(zip(figures, checkpoints, strict=True))
+        if f
     ]
     return line_chart(
-        [Series("cosine", points, 0, 0)] if len(points) > 1 else [],
-        title="Do problems teach each other?",
+        [Series(title, points, 0, 0)] if len(points) > 1 else [],
+        title=title,
         x_label="checkpoint, in order of training",
-        y_label="cosine of the gradients of two problems",
-        note="Bars are 95 % intervals.",
+        y_label=y_label,
+        note=note,
     )
 
 
@@ -123,18 +136,13 @@ def _apart_note(checkpoints: Sequence[Mapping[str, Any]], others: Sequence[Serie
 
 
 def heldout_loss(checkpoints: Sequence[Mapping[str, Any]]) -> Markup:
-    """Held-out loss in the order of training, for a run without a log of steps; none for a single checkpoint."""
-    points = [
-        Point(i + 1, f.value, f.low, f.high, f"{entry['name'] or f'checkpoint {i + 1}'}: {f} nats per token")
-        for i, entry in enumerate(checkpoints)
-        if (f := entry["heldout_loss"])
-    ]
-    return line_chart(
-        [Series("held-out", points, 0, 0)] if len(points) > 1 else [],
-        title="Held-out loss",
-        x_label="checkpoint, in order of training",
-        y_label="loss, nats per token",
-        note="Bars are 95 % intervals over examples, which checkpoints share: differences are far surer.",
+    """Held-out loss, for a run without a log of steps."""
+    return _along(
+        [entry["heldout_loss"] for entry in checkpoints],
+        checkpoints,
+        "Held-out loss",
+        "loss, nats per token",
+        "Bars are 95 % intervals over examples, which checkpoints share: differences are far surer.",
     )
 
 

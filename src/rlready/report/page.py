@@ -19,6 +19,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from rlready.evaluate.arms import way
 from rlready.predict.tables import WORDS
 from rlready.records import Figure
 from rlready.report import charts, forecast, spending
@@ -267,7 +268,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(show=show, interval=interval, units=units, duration=duration)
     environment.filters.update(policy=_policy, compact=_compact)
-    environment.globals.update(label=charts.label, way=spending.way)
+    environment.globals.update(label=charts.label, way=way)
     environment.globals.update(unit_of={kind: unit.strip() for kind, (_, _, unit) in KINDS.items()})
     return environment
 

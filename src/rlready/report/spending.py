@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from rlready.evaluate.arms import way
 from rlready.records import Figure
 from rlready.report.charts import TONES, compared, label
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
@@ -116,15 +117,6 @@ def lengths(result: Mapping[str, Any]) -> list[Markup]:
             )
         )
     return [chart for chart in charts if chart]
-
-
-def way(line: Mapping[str, Any]) -> str:
-    """How an arm or a curve spends its tokens, in words."""
-    if line["stated"]:
-        return "stated in the prompt"
-    words = [f"{line['extensions']:g} extensions" if line["extensions"] else ""]
-    words.append(f"bias {line['bias']:g}" if line["bias"] else "")
-    return ", ".join(filter(None, words)) or "budget alone"
 
 
 def _budget(budget: float | None) -> str:

@@ -20,29 +20,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rlready.tasks.graph import Dag, Expr, binary_operations, evaluate, operations, references, split_of
+from rlready.tasks.hierarchy import THEMES, abstract, hierarchy
 
 PATIENCE = 5000  # draws in vain after which a configuration is held to be impossible
-
-THEMES: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...] = (
-    (
-        ("District", ("Harbour District", "Mill District", "Garden District", "Castle District")),
-        ("Market", ("Fish Market", "Flower Market", "Night Market", "Book Market")),
-        ("Stall", ("Bread Stall", "Lamp Stall", "Cloth Stall", "Honey Stall")),
-        ("Goods", ("Basket", "Candle", "Ribbon", "Jar")),
-    ),
-    (
-        ("School", ("Riverside School", "Hilltop School", "Forest School", "Lakeview School")),
-        ("Room", ("Music Room", "Chemistry Lab", "Art Studio", "Library")),
-        ("Cupboard", ("Steel Cupboard", "Oak Cupboard", "Glass Cupboard", "Corner Cupboard")),
-        ("Supply", ("Pencil", "Ruler", "Notebook", "Compass")),
-    ),
-    (
-        ("Reserve", ("North Reserve", "Island Reserve", "Valley Reserve", "Desert Reserve")),
-        ("Enclosure", ("Rock Enclosure", "Pond Enclosure", "Cedar Enclosure", "Grass Enclosure")),
-        ("Animal", ("Otter", "Heron", "Badger", "Lynx")),
-        ("Tag", ("Red Tag", "Blue Tag", "Radio Tag", "Ear Tag")),
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -80,65 +60,6 @@ class DagConfig:
             raise ValueError(f"abstract and keep_zero are probabilities, got {self.abstract} and {self.keep_zero}")
 
 
-# ------------------------------------------------------------------------------------------ hierarchy
-
-
-def _hierarchy(edges: int, rng: random.Random) -> dict[str, list[str]]:
-    """children of every item "layer.index", with at least ``edges`` (A, B) pairs."""
-    while True:
-        widths = [rng.randint(2, 4) for _ in range(rng.randint(2, 4))]
-        if sum(a * b for a, b in itertools.pairwise(widths)) >= edges:
-            break
-    children: dict[str, list[str]] = {f"{i}.{j}": [] for i, w in enumerate(widths) for j in range(w)}
-    spare = []
-    for layer, (upper, lower) in enumerate(itertools.pairwise(widths)):
-        for j in range(lower):
-            owner = rng.randrange(upper)
-            children[f"{layer}.{owner}"].append(f"{layer + 1}.{j}")
-            spare += [(f"{layer}.{i}", f"{layer + 1}.{j}") for i in range(upper) if i != owner]
-    rng.shuffle(spare)
-    for owner_key, item in spare[: max(0, edges - sum(map(len, children.values())))]:
-        children[owner_key].append(item)
-    return children
-
-
-def _abstract(children: dict[str, list[str]]) -> dict[str, Expr]:
-    """Expressions of the abstract parameters "A/category": sums, over A's sub-items, of what they hold."""
-    depth = max(int(k.split(".")[0]) for k in children)
-    exprs: dict[str, Expr] = {}
-
-    def total(owner: str, layer: int) -> Expr | None:
-        terms: list[Expr] = []
-        for child in children[owner]:
-            edge = f"{owner}/{child}"
-            if layer == int(child.split(".")[0]):
-                terms.append(edge)
-            elif (inner := reference(child, layer)) is not None:
-                terms.append(("*", edge, inner))
-        if not terms:
-            return None
-        expr = terms[0]
-        for term in terms[1:]:
-            expr = ("+", expr, term)
-        return expr
-
-    def reference(owner: str, layer: int) -> Expr | None:
-        expr = total(owner, layer)
-        if isinstance(expr, tuple):
-            key = f"{owner}/{layer}"
-            exprs[key] = expr
-            return key
-        return expr  # a single sub-item: the instance parameter itself
-
-    for owner in children:
-        for layer in range(int(owner.split(".")[0]) + 1, depth + 1):
-            reference(owner, layer)
-    return exprs
-
-
-# ------------------------------------------------------------------------------------------ generator
-
-
 class _Retry(Exception):
     """This draw cannot be completed; draw again."""
 
@@ -157,10 +78,10 @@ def _draw(config: DagConfig, rng: random.Random) -> Dag:
     lo, hi = config.ops
     target = hi if config.forced_max else min(rng.randint(lo, hi), rng.randint(lo, hi))
     redundant = rng.randint(*config.redundant)
-    children = _hierarchy(target + redundant, rng)
+    children = hierarchy(target + redundant, rng)
     edges = [f"{a}/{b}" for a, items in children.items() for b in items]
     rng.shuffle(edges)
-    sums = {k: e for k, e in _abstract(children).items() if binary_operations(e) < config.max_terms}
+    sums = {k: e for k, e in abstract(children).items() if binary_operations(e) < config.max_terms}
 
     budget = _choose(config, target, edges, sums, rng)
     exprs, asked = _wire(config, budget, sums, rng)

@@ -51,13 +51,18 @@ def parse_source(text: str, limit: int | None = None) -> Source:
         kind, path = "rows", head
     if (kind == "dagmath") == bool(path):
         raise UserError(f"{text}: " + ("dagmath takes no path" if path else f"name a file: {kind}:PATH"))
+    return Source(text, kind, path, options_of(text, query), limit)
+
+
+def options_of(text: str, query: str) -> dict[str, str]:
+    """``a=1&b=2`` as a mapping; ``text`` is how errors name it."""
     options: dict[str, str] = {}
     for word in filter(None, query.split("&")):
         key, equals, value = word.partition("=")
         if not equals or key in options:
             raise UserError(f"{text}: {word!r} " + ("is given twice" if equals else "is not key=value"))
         options[key] = value
-    return Source(text, kind, path, options, limit)
+    return options
 
 
 def fill(source: Source, default: Options) -> Options:
