@@ -192,6 +192,24 @@ def test_micro_batches_change_nothing() -> None:
         assert apart(grads, part_grads) < ROUNDING
 
 
+@pytest.mark.parametrize("sharers", [1, 2, 3])
+def test_micro_batches_are_equal_shares(sharers: int) -> None:
+    """Every row once, none above the limit when padded but a single row, and shares of tokens a row apart at most."""
+    rng = np.random.default_rng(sharers)
+    for _ in range(50):
+        lengths = rng.integers(1, 60, rng.integers(1, 40)).tolist()
+        examples = [supervised([i], [7] * n) for i, n in enumerate(lengths)]
+        most = int(rng.integers(1, 600))
+        batches = list(micro_batches(examples, most, "cpu", sharers))
+        assert sorted(i for b in batches for i in b.index) == list(range(len(examples)))
+        padded_sizes = [len(b.rows) * max(map(len, b.rows)) for b in batches]
+        assert all(size <= most or len(b.rows) == 1 for b, size in zip(batches, padded_sizes, strict=True))
+        if len(batches) == sharers:
+            shares = [sum(map(len, b.rows)) for b in batches]
+            assert max(shares) - min(shares) <= 2 * (max(lengths) + 1)
+    assert not list(micro_batches([], 96, "cpu", sharers))
+
+
 @pytest.mark.parametrize("chunk", [logprob.CHUNK_ELEMENTS, 7 * 138])
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_log_probs_are_the_plain_ones(chunk: int, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,22 +51,36 @@ def supervised(prompt_ids: Sequence[int], response_ids: Sequence[int]) -> Exampl
     return Example(prompt_ids, response_ids, ones.astype(np.uint8), ones, ones)
 
 
-def micro_batches(examples: Sequence[Example], most_tokens: int, device: str | torch.device) -> Iterator[Batch]:
-    """Examples sorted by length and cut so that no padded micro-batch exceeds ``most_tokens`` (one row may).
+def micro_batches(
+    examples: Sequence[Example], most_tokens: int, device: str | torch.device, sharers: int = 1
+) -> Iterator[Batch]:
+    """Examples sorted by length and cut into equal shares of tokens, none above ``most_tokens`` when padded.
 
-    The rows of one prompt stay together, sorted by the longest of them, so that its encoding can be shared.
+    Only a single row may be longer.  There are as few as can be, but a multiple of ``sharers``, so that those who
+    share the work end together.  The rows of one prompt stay together, sorted by the longest of them, so that its
+    encoding can be shared.
     """
     longest: dict[tuple[int, ...], int] = {}
     prompts = [tuple(e.prompt_ids) for e in examples]
     for prompt, example in zip(prompts, examples, strict=True):
         longest[prompt] = max(longest.get(prompt, 0), len(example))
     order = sorted(range(len(examples)), key=lambda i: (-longest[prompts[i]], prompts[i], -len(examples[i]), i))
-    at = 0
-    while at < len(order):
-        rows = max(1, most_tokens // longest[prompts[order[at]]])
-        index = tuple(order[at : at + rows])
-        at += rows
-        yield _batch([examples[i] for i in index], index, device)
+    widths = np.array([longest[prompts[i]] for i in order])
+    for index in _equal_shares(widths, most_tokens, sharers):
+        chosen = tuple(order[i] for i in index)
+        yield _batch([examples[i] for i in chosen], chosen, device)
+
+
+def _equal_shares(widths: NDArray[np.int64], most: int, sharers: int) -> list[NDArray[np.int64]]:
+    """Runs of rows of about equal sums of (falling) widths; rows times widest is within ``most``, but for one row."""
+    total, middle = widths.sum(), widths.cumsum() - widths / 2
+    count = sharers
+    while True:
+        starts = np.flatnonzero(np.diff(np.floor(middle * count / total), prepend=-1.0))
+        sizes = np.diff(starts, append=len(widths))
+        if ((sizes == 1) | (sizes * widths[starts] <= most)).all():
+            return np.split(np.arange(len(widths)), starts[1:]) if len(widths) else []
+        count += sharers
 
 
 def _batch(rows: list[Example], index: tuple[int, ...], device: str | torch.device) -> Batch:

@@ -190,7 +190,10 @@ def _show_credit(words: Words) -> Any:
     from rlready.show import show_credit
 
     if len(words.places) < 2:
-        raise UserError("rlready show --credit needs the folder of an SFT run, then texts or tables of samples")
+        raise UserError(
+            "rlready show --credit needs the folder of an SFT run, then texts or tables of samples; "
+            "a text with a = in it goes behind --"
+        )
     filled = fill(config.CreditConfig, None, words.pairs)
     out = Path(words.values["out"]) if "out" in words.values else None
     return show_credit(Path(words.places[0]), words.places[1:], filled.value, out)

@@ -47,8 +47,8 @@ def frozen_logprobs(
 ) -> list[NDArray[np.float32]]:
     """Log-probabilities of every row's response tokens, (T,) each, 0 where forced: no gradient, prompts shared."""
     threads = workers(model) if supports(model) else 1
-    most = split_tokens(sum(map(len, rows)), micro_tokens, threads)
-    batches = list(micro_batches(rows, most, next(model.parameters()).device))
+    most = split_tokens(micro_tokens, threads)
+    batches = list(micro_batches(rows, most, next(model.parameters()).device, threads))
     found = [np.zeros(len(row.response_ids), dtype=np.float32) for row in rows]
     beside([partial(_fill, found, model, batch, temperature) for batch in batches], threads)
     return found

@@ -8,7 +8,6 @@ thread would repeat; it is left to torch.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -32,9 +31,9 @@ def workers(model: Any) -> int:
     return torch.get_num_threads() if small else 1
 
 
-def split_tokens(tokens: int, most: int, workers: int) -> int:
-    """Tokens of a micro-batch, at most ``most``; two micro-batches a thread, so that none waits long for another."""
-    return most if workers == 1 else min(most, SPLIT_TOKENS, math.ceil(tokens / (2 * workers)))
+def split_tokens(most: int, workers: int) -> int:
+    """Tokens of a micro-batch, at most ``most``."""
+    return most if workers == 1 else min(most, SPLIT_TOKENS)
 
 
 def beside(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:

@@ -85,7 +85,7 @@ def collect(model: Any, sets: Sets, kept: Kept, *, temperature: float = 1.0, mic
     """Add the gradients of all sets to ``kept``, by threads beside each other where the model is small."""
     tokens = [sum(map(len, rows)) for rows in sets]
     fast, threads = supports(model), workers(model)
-    most = split_tokens(sum(tokens), micro_tokens, threads)
+    most = split_tokens(micro_tokens, threads)
     seen: dict[tuple[int, ...], int] = {}
     turns: dict[int, list[int]] = {}
     for at in sorted(range(len(sets)), key=lambda i: (-tokens[i], i)):

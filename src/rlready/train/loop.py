@@ -91,8 +91,8 @@ class Learner:
     def accumulate(self, examples: Sequence[Example], loss_of: BatchLoss, temperature: float = 1.0) -> list[_Part]:
         """Give the parameters the gradient of the summed loss; returns what each thread did."""
         threads = workers(self.lm.model) if supports(self.lm.model) else 1
-        most = split_tokens(token_count(examples), self.micro_tokens, threads)
-        batches = list(micro_batches(examples, most, self.device))
+        most = split_tokens(self.micro_tokens, threads)
+        batches = list(micro_batches(examples, most, self.device, threads))
         # which thread takes which is fixed, and so is every order of summation
         shares = [batches[i::threads] for i in range(min(threads, len(batches)))]
         parts = beside([partial(self._gradients, share, loss_of, temperature) for share in shares], threads)
