@@ -21,7 +21,7 @@ from rlready.timing import part_of
 T = TypeVar("T")
 SMALL = 1 << 24  # parameters
 HANDOVER = 1e-4  # seconds until a waiting thread gets the interpreter; Python waits 5 ms, as long as many operations
-SPLIT_TOKENS = 6144  # of a micro-batch where threads work beside each other: its activations stay in cache
+SPLIT_TOKENS = 8192  # of a micro-batch where threads work beside each other: its activations stay in cache
 
 
 def workers(model: Any) -> int:
