@@ -97,6 +97,14 @@ class Duel:
         return found
 
 
+def at_peak(ratio: float, seconds: float, gigaflop: float) -> float:
+    """What a ratio would be if our side's products took no longer than the machine's matrix products do, and nothing
+    else took any time: how far from the target arithmetic alone keeps it."""
+    from rlready.timing import gemm_peak
+
+    return ratio * seconds / (gigaflop / gemm_peak(2048))
+
+
 def timed(call: Callable[[], float]) -> Lap:
     gc.collect()
     begun = time.perf_counter()

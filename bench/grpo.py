@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
-from common import LR, Duel, Goal, Lap, Row, needs
+from common import LR, Duel, Goal, Lap, Row, at_peak, needs
 from rlready.config import RLConfig
 from rlready.engine.budget import Budget
 from rlready.lm import LM, load, save
@@ -54,6 +55,7 @@ class Work:
     answer: int = 16
     response: int | None = None
     prompt_words: int | None = None  # cut or repeat prompts to so many words
+    micro_tokens: int = RLConfig.micro_tokens  # of ours; TRL's best is tried out
 
     @cached_property
     def task(self) -> InTurn:
@@ -83,7 +85,7 @@ def trainer(work: Work, folder: Path) -> Trainer:
         lr=LR,
         budget=work.thinking,
         answer_cap=work.answer,
-        micro_tokens=4096 if work.response else RLConfig.micro_tokens,
+        micro_tokens=work.micro_tokens,
     )
     lm = load(work.start)
     learner = Learner(lm, lr=LR, weight_decay=0.0, clip=1.0, micro_tokens=config.micro_tokens)
@@ -151,13 +153,13 @@ def duel(goal: Goal, work: Work, *, micros: Sequence[int], warm: int = 1, trials
     with TemporaryDirectory() as name:
         folder = Path(name)
         micro = fastest(work, folder, micros, trials)
-        ours, contest = trainer(work, folder), Duel(warm=warm, tolerance=tolerance)
+        ours, contest, lines = trainer(work, folder), Duel(warm=warm, tolerance=tolerance), list[dict[str, Any]]()
 
         def step(at: int) -> float:
-            line = ours.step(work.task, work.of_step(at), at)
-            if line["groups_used"] != work.prompts:
+            lines.append(ours.step(work.task, work.of_step(at), at))
+            if lines[-1]["groups_used"] != work.prompts:
                 raise RuntimeError("a group had no signal")
-            return float(line["generated"])
+            return float(lines[-1]["generated"])
 
         trl_steps(
             work,
@@ -167,7 +169,13 @@ def duel(goal: Goal, work: Work, *, micros: Sequence[int], warm: int = 1, trials
             lambda at: contest.run("ours", lambda: step(at)),
             lambda lap: contest.add("theirs", lap),
         )
-    return goal.row(contest.ratios(), **contest.details(), trl_rows_per_forward=micro)
+    where = [key for key in lines[-1] if key.startswith(("seconds", "gflops"))]  # what a step of ours goes into
+    parts = {key: median(line[key] for line in lines[warm:]) for key in where}
+    ratios = contest.ratios()
+    sampling = parts["gflops_sampling"] * (parts["seconds_prefill"] + parts["seconds_decode"])
+    update = parts["gflops_update"] * (parts["seconds_logprobs"] + parts["seconds_backward"])
+    bound = at_peak(median(ratios), parts["seconds"], sampling + update)
+    return goal.row(ratios, **contest.details(), trl_rows_per_forward=micro, ours_step=parts, at_peak=bound)
 
 
 def random_llama(folder: Path, layers: int = 6) -> str:

@@ -1,6 +1,6 @@
 """8 prompts x 32 samples of SmolLM2-135M against vLLM's CPU build: `python bench/sampling_vllm.py`.
 
-Responses of exactly 48 tokens.  vLLM runs as a child process that samples on command, so that rounds take turns.
+Responses of exactly 24 tokens.  vLLM runs as a child process that samples on command, so that rounds take turns.
 Where the processor has bfloat16 both precisions are tried and the faster one takes part; elsewhere bfloat16 is
 emulated, and minutes slower.  It returns no log-probabilities, ours does.  Its dependencies may live in an environment
 of their own: RLREADY_VLLM_PYTHON names its interpreter.
@@ -84,7 +84,7 @@ def fastest(python: str, model: Path, rows: int, trial: Sequence[Any]) -> Child:
 
 
 def run(quick: bool) -> list[Row]:
-    prompts, samples, response, rounds = (2, 4, 4, 1) if quick else (8, 32, 48, 3)
+    prompts, samples, response, rounds = (2, 4, 4, 1) if quick else (8, 32, 24, 3)
     model, python = smollm2(), interpreter()
     lm = load(str(model))
     problems = open_task(SOURCE, limit=prompts).problems()

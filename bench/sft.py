@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
-from common import LR, Duel, Goal, Lap, Row, main, needs
+from common import LR, Duel, Goal, Lap, Row, at_peak, main, needs
 from rlready.config import DEMO_TASK
 from rlready.encode import encode
 from rlready.lm import embedded_folder, load
 from rlready.tasks import open_task
+from rlready.timing import multiplied
 from rlready.train.loop import Learner, token_count
 from rlready.train.loss import likelihood_loss
 from rlready.train.sft import weighted
@@ -66,7 +68,9 @@ def run(quick: bool) -> list[Row]:
             trial[free] = min(spent)
         free = trial[True] < trial[False]
         theirs(padding_free=free, steps=steps, before=before, after=after)
-    return [GOAL.row(duel.ratios(), **duel.details(), trl="padding-free" if free else "padded")]
+    ratios, found = duel.ratios(), duel.details()
+    bound = at_peak(median(ratios), found["ours_seconds"], 6e-9 * multiplied(lm.model) * found["ours_tokens"])
+    return [GOAL.row(ratios, **found, trl="padding-free" if free else "padded", at_peak=bound)]
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from rlready.errors import UserError
 from rlready.inject import proserow
 from rlready.inject.behaviours import inject as inject_row
 from rlready.inject.calculator import read, reductions, show
+from rlready.inject.diff import BEFORE
 from rlready.inject.errors import Contradiction, Unfit
 from rlready.inject.inject import inject
 from rlready.inject.permute import COPIES, chains, premises
@@ -25,6 +26,7 @@ from rlready.inject.splice import BEHAVIOURS, Behaviour
 from rlready.inject.walk import Fail, Solve, walk
 from rlready.inject.worked import Worked, worked
 from rlready.records import Problem
+from rlready.report.page import render
 from rlready.tasks import open_task
 from rlready.tasks.dagmeta import from_meta, judge, rendering_of
 from rlready.tasks.passage import Analysis, Attempt
@@ -343,6 +345,27 @@ def test_show_diff_does_not_steer_the_terminal(tmp_path: Path, capsys: pytest.Ca
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "\\x1b[2J" in out
+
+
+def test_the_report_shows_rows_before_and_after(tmp_path: Path) -> None:
+    """What was written in is marked with its kind; text and kinds of a row are untrusted."""
+    text = gsm8k(tmp_path / "train.jsonl", BAKER.replace("rolls.", "<em>rolls</em>."), "It is 47.")
+    inject(InjectConfig(rows=text, p=1.0), tmp_path / "i")
+    page = render(tmp_path / "i")
+    assert "Rows before and after" in page
+    assert page.count("Thought before") == 1  # the other row is as it was
+    assert '<ins data-kind="compute">' in page
+    assert "<em>" not in page
+    assert "&lt;em&gt;rolls" in page
+    file = tmp_path / "i" / BEFORE
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for spans, said in (([[0, 5, '"><em>']], ""), ([[0, "5", "x"]], "inserted should be a list"), ("x", "inserted")):
+        file.write_text("".join(json.dumps(line | {"inserted": spans}) + "\n" for line in lines))
+        page = render(tmp_path / "i")
+        assert "<em>" not in page
+        assert said in page
+    file.write_text("")
+    assert "Rows before and after" not in render(tmp_path / "i")
 
 
 def refusal(rows: str, folder: Path, **options: object) -> str:

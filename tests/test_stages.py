@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM
 
 from rlready.config import DemoConfig, EvaluateConfig, ReadinessConfig
 from rlready.demo import Sizes, demo
+from rlready.engine.llama import supports
 from rlready.errors import UserError
 from rlready.evaluate.evaluate import evaluate
+from rlready.lm import load, save
 from rlready.readiness.readiness import readiness
 from rlready.show import show
 from rlready.store import read_table
+from tiny import tiny_lm
 
 SMALL = Sizes(
     rows=60,
@@ -147,6 +153,34 @@ def test_a_checkpoint_without_tokenizer_is_refused(tmp_path: Path, embedded_copy
         (Path(embedded_copy) / name).unlink()
     with pytest.raises(UserError, match="no tokenizer"):
         evaluate(EvaluateConfig(models=(embedded_copy,), problems=EASY, budgets=(8,)), tmp_path / "run")
+
+
+def test_an_adapter_is_its_base_with_the_adapter_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same log-probabilities as the adapter's own forward, on the fast path; without peft, one line."""
+    peft = pytest.importorskip("peft")
+    base = tiny_lm()
+    save(base, tmp_path / "base", "")
+    tuned = peft.get_peft_model(
+        AutoModelForCausalLM.from_pretrained(tmp_path / "base"), peft.LoraConfig(r=4, target_modules="all-linear")
+    )
+    with torch.no_grad():
+        for name, weight in tuned.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(0, 0.1, generator=torch.Generator().manual_seed(0))
+    tuned.save_pretrained(tmp_path / "adapter")
+    with pytest.raises(UserError, match="no tokenizer"):
+        load(str(tmp_path / "adapter"))
+    base.tokenizer.save_pretrained(tmp_path / "adapter")
+    lm = load(str(tmp_path / "adapter"))
+    ids = torch.arange(5, 25)[None]
+    with torch.no_grad():
+        wanted, plain = tuned.eval()(ids).logits, base.model(ids).logits
+        assert (lm.model(ids).logits - wanted).abs().max() < 1e-4
+    assert (wanted - plain).abs().max() > 0.1
+    assert supports(lm.model)
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(UserError, match=r"pip install 'rlready\[peft\]'"):
+        load(str(tmp_path / "adapter"))
 
 
 def test_a_run_on_changed_inputs_is_refused(tmp_path: Path, embedded_copy: str) -> None:

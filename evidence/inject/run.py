@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +29,9 @@ from rlready.progress import Plan
 from rlready.readiness.readiness import readiness
 from rlready.records import Figure
 from rlready.report.claims import Claim, write_claims
+from rlready.report.plots import MARKERS, NEUTRAL, Point, Series, line_chart, standalone
 from rlready.stats import t_figure, t_quantile
+from rlready.store import write_text
 from rlready.tasks import open_task
 from rlready.train.rl import rl
 from rlready.train.sft import sft
@@ -43,6 +46,8 @@ ROWS, EPOCHS, BATCH_TOKENS = 800, 2.0, 2048
 RL_STEPS, PROMPTS, GROUP, BUDGET = 20, 8, 16, 128
 TEST, SAMPLES = 64, 8
 VANILLA, MAIN = "vanilla", "all, p = .1"
+FACTORS = {"step": "ΔJ / η", "co_influence": "co-influence", "cosine": "cosine of two problems' gradients"}
+NONE = {"value": 0.0}  # of the factors where fewer than two problems are right now and then
 SECONDS = 110.0  # an arm of one seed on two cores; only used to say how much time is left
 
 
@@ -126,30 +131,32 @@ def run(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
     )
     measured = {"sft": start, "rl": learned["best"]["path"]}
     found: dict[str, Any] = {"steps": tuned["steps"], "longer": longer, "made": made, "stopped": learned["stopped"]}
-    for where, number in OPS.items():
+    for (where, number), (stage, path) in product(OPS.items(), measured.items()):
         judged = readiness(
             ReadinessConfig(
-                checkpoints=tuple(measured.values()),
+                checkpoints=(path,),
                 heldout="",
                 problems=source(number, "test", TEST, salt + 3),
                 samples=SAMPLES,
                 stop="never",
                 budget=BUDGET,
                 group=SAMPLES,
+                influence=stage == "sft",
                 seed=seed,
             ),
-            out / where,
+            out / f"{where}-{stage}",
         )
-        for row in judged["checkpoints"]:
-            stage = "sft" if row["name"] == start else "rl"
-            found[f"{where} {stage}"] = {
-                "accuracy": row["pass"]["1"]["value"],
-                "entropy": row["entropy"]["value"],
-                "tokens": row["tokens"] / row["samples"],
-                "truncated": row["truncated"]["value"],
-                **{key: row[key]["value"] for key in ("spread", "never", "sometimes", "always")},
-            }
-    records = [read_json(out / stage / "record.json") for stage in ("inject", "sft", "rl", *OPS)]
+        (row,) = judged["checkpoints"]
+        found[f"{where} {stage}"] = {
+            "accuracy": row["pass"]["1"]["value"],
+            "entropy": row["entropy"]["value"],
+            "tokens": row["tokens"] / row["samples"],
+            "truncated": row["truncated"]["value"],
+            **{key: row[key]["value"] for key in ("spread", "never", "sometimes", "always")},
+            **({key: (row["influence"][key] or NONE)["value"] for key in FACTORS} if stage == "sft" else {}),
+        }
+    stages = ("inject", "sft", "rl", *(f"{where}-{stage}" for where, stage in product(OPS, measured)))
+    records = [read_json(out / stage / "record.json") for stage in stages]
     return found | {"seconds": sum(record["seconds"] for record in records)}
 
 
@@ -194,6 +201,7 @@ def report(results: Results) -> None:
                 more = [a - b for a, b in zip(gains(found, where), gains(base, where), strict=True)]
                 claims.append(Claim.of(f"RL gain minus vanilla's, {name}, {words}", t_figure(more), "> 0"))
     for key, said, target in (
+        *((key, f"{words} before RL minus vanilla's", "> 0") for key, words in FACTORS.items()),
         ("spread", "√(α(1−α)) before RL minus vanilla's", "> 0"),
         ("entropy", "entropy before RL minus vanilla's (nats per token)", "> 0"),
         ("tokens", "tokens of a sample before RL minus vanilla's", "> 0"),
@@ -204,6 +212,8 @@ def report(results: Results) -> None:
     worst = max(steps)
     claims.append(Claim("largest difference in SFT steps from vanilla's", worst, worst, worst, len(steps), "runs",
                         "<= 0.05"))  # fmt: skip
+    for where in OPS:
+        write_text(HERE / f"gain-{where}.svg", figure(results, where))
     seconds = sum(r["seconds"] for found in results.values() for r in found)
     write_claims(
         HERE, command="python evidence/inject/run.py", seconds=seconds, claims=claims, words=page(results, names)
@@ -230,6 +240,12 @@ def page(results: Results, names: Mapping[str, str]) -> str:
                 f"{sft_['spread']:.3f} | {sft_['never']:.0%}, {sft_['always']:.0%} |"
             )
         tables.append(f"## {words}\n\n{chr(10).join(lines)}")
+    influences = []
+    for name, found in results.items():
+        cells = [f"{figure.value:.3g} [{figure.low:.3g}, {figure.high:.3g}]" for figure in (
+            t_figure([r[f"{where} sft"][key] for r in found]) for where in OPS for key in ("spread", *FACTORS)
+        )]  # fmt: skip
+        influences.append(f"| {name} | {' | '.join(cells)} |")
     cost = "\n".join(
         f"| {name} | {found[0]['made']['rows_out']} | {mean(found, 'longer'):.2f} | {mean(found, 'steps'):.0f} |"
         for name, found in results.items()
@@ -243,6 +259,18 @@ each at temperature 1; no template of a test problem is in a training set. Gains
 over seeds (Student's t); a ratio of gains has Fieller's interval over seeds.
 
 {(chr(10) * 2).join(tables)}
+
+## Influence before RL
+
+What a small step on one test problem does for the others, and its two factors (`rlready readiness influence=true`);
+dots grow with gradient norms, the cosine does not. First the {OPS["in"]} operations, then the {OPS["out"]}; beside it
+the RL gain, over all arms and seeds, correlates {correlation(results, "in")} and {correlation(results, "out")}.
+
+| rows | √(α(1−α)) | ΔJ / η | co-influence | cosine | √(α(1−α)) | ΔJ / η | co-influence | cosine |
+|---|---|---|---|---|---|---|---|---|
+{chr(10).join(influences)}
+
+{chr(10).join(f"![{where}](gain-{where}.svg)" for where in OPS)}
 
 ## Cost
 
@@ -258,6 +286,34 @@ Rows a step are the same for all, so that equal rows are equal SFT steps; the fo
 A model of a million parameters in a symbolic world, a short RL run. What injection teaches here is partly arithmetic:
 vanilla rows skip operations that sub-goal computation writes out, as in the paper. It says nothing about larger models.
 """
+
+
+def correlation(results: Results, where: str) -> str:
+    """Of the RL gain of a run with what was measured before it."""
+    rows = [r for found in results.values() for r in found]
+    gain = gains(rows, where)
+    found = {k: np.corrcoef([r[f"{where} sft"][k] for r in rows], gain)[0, 1] for k in ("accuracy", "spread", *FACTORS)}
+    names = {"accuracy": "accuracy", "spread": "√(α(1−α))", **FACTORS}
+    return "(" + ", ".join(f"{names[key]} {value:+.2f}" for key, value in found.items()) + f"; n = {len(rows)} runs)"
+
+
+def figure(results: Results, where: str) -> str:
+    """RL gain of every arm, with its interval over seeds, against the influence before RL."""
+    series = []
+    for i, (name, found) in enumerate(results.items()):
+        gain = t_figure(gains(found, where))
+        before = t_figure([r[f"{where} sft"]["step"] for r in found])
+        point = Point(before.value, gain.value, gain.low, gain.high, name, left=before.low, right=before.high)
+        series.append(Series(name, [point], tone=i % NEUTRAL, shape=i % len(MARKERS)))
+    return standalone(
+        line_chart(
+            series,
+            title=f"RL gain against influence before RL, {OPS[where]} operations",
+            x_label="ΔJ / η before RL",
+            y_label="RL gain",
+            percent=True,
+        )
+    )
 
 
 def mean(rows: Sequence[Mapping[str, Any]], key: str) -> float:

@@ -37,6 +37,7 @@ KNOWN = (  # looked for in this order
     ("<|im_start|>think", "<|im_start|>answer"),
 )
 EMBEDDED = "embedded"
+ADAPTER = "adapter_config.json"
 OPENER = "{% if add_generation_prompt %}{{ '" + OPEN + "' }}{% endif %}"
 
 
@@ -141,6 +142,7 @@ class LM:
 def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters: Sequence[str] = ()) -> LM:
     """A model from ``embedded``, a Hugging Face folder or a hub id, ready for evaluation.
 
+    A folder that holds a LoRA adapter is its base with the adapter merged into it.
     ``delimiters``: what opens and what closes a thought; none: what the template or the vocabulary says.
     Raises UserError when the folder is missing, has no weights or no tokenizer, the model's vocabulary is
     smaller than the tokenizer's, or the delimiters are not two different texts.
@@ -152,7 +154,8 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
         raise UserError(f"delimiters are two different texts, OPEN,CLOSE; got {', '.join(map(repr, delimiters))}")
     logging.disable_progress_bar()  # ours says more
     path = local_folder(source)
-    if path and not (path / "config.json").is_file():
+    adapter = bool(path and (path / ADAPTER).is_file())
+    if path and not adapter and not (path / "config.json").is_file():
         raise UserError(f"{source}: not a Hugging Face checkpoint folder, config.json is missing")
     if not path and (source.startswith((".", "/", "~")) or source.count("/") > 1):
         raise UserError(f"{source}: no such folder")
@@ -161,7 +164,7 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
     name = str(path or source)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
-        model = AutoModelForCausalLM.from_pretrained(name, dtype=getattr(torch, dtype))
+        model = (_merged if adapter else AutoModelForCausalLM.from_pretrained)(name, dtype=getattr(torch, dtype))
     except (OSError, ValueError, ImportError) as error:
         line = " ".join(str(error).split())[:300]
         raise UserError(f"{source}: cannot be loaded as a causal language model: {line}") from error
@@ -171,6 +174,15 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
     model.to(device)  # type: ignore[arg-type]
     model.eval()
     return LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
+
+
+def _merged(folder: str, dtype: torch.dtype) -> Any:
+    """The base that an adapter's folder names, with the adapter added to its weights."""
+    try:
+        from peft import AutoPeftModelForCausalLM
+    except ImportError:
+        raise UserError(f"{folder}: an adapter; to load it: pip install 'rlready[peft]'") from None
+    return AutoPeftModelForCausalLM.from_pretrained(folder, dtype=dtype).merge_and_unload()
 
 
 def embedded_folder() -> Path:

@@ -103,11 +103,36 @@ def _chunk(
     head: Callable[[Tensor], Tensor], hidden_ND: Tensor, targets_N: Tensor, temperature: float, again: bool
 ) -> tuple[Tensor, Tensor]:
     def chunk(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        logp_NV = torch.log_softmax(at_least_float(head(hidden)) / temperature, dim=-1)
-        with torch.no_grad():
-            entropy_N = -(logp_NV.exp() * logp_NV).sum(-1)
-        return logp_NV.gather(-1, targets[:, None])[:, 0], entropy_N
+        return cast(
+            "tuple[Tensor, Tensor]",
+            _Chosen.apply(head(hidden), targets, temperature),  # type: ignore[no-untyped-call]
+        )
 
     if again and torch.is_grad_enabled():
         return cast("tuple[Tensor, Tensor]", checkpoint(chunk, hidden_ND, targets_N, use_reentrant=False))
     return chunk(hidden_ND, targets_N)
+
+
+class _Chosen(torch.autograd.Function):
+    """Log-softmax at the chosen tokens, and the entropy, with few passes over the vocabulary.
+
+    The gradient of a chosen token's log-probability is (its indicator − the probabilities) / temperature.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits_NV: Tensor, targets_N: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        wide_NV = at_least_float(logits_NV)
+        logp_NV = torch.log_softmax(wide_NV if temperature == 1 else wide_NV / temperature, dim=-1)
+        p_NV = logp_NV.exp()
+        ctx.save_for_backward(p_NV, targets_N)
+        ctx.temperature, ctx.dtype = temperature, logits_NV.dtype
+        entropy_N = -torch.linalg.vecdot(p_NV, logp_NV)
+        ctx.mark_non_differentiable(entropy_N)
+        return logp_NV.gather(-1, targets_N[:, None])[:, 0], entropy_N
+
+    @staticmethod
+    def backward(ctx: Any, grad_N: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
+        p_NV, targets_N = ctx.saved_tensors
+        scaled_N1 = (grad_N / ctx.temperature)[:, None]
+        grad_NV = (p_NV * -scaled_N1).scatter_add_(1, targets_N[:, None], scaled_N1)
+        return grad_NV.to(ctx.dtype), None, None

@@ -3,7 +3,8 @@
 A model of a few million parameters spends its time in operations too small to be worth splitting; there, one thread a
 core, each over its own rows with single-threaded operations, is up to twice as fast.  Torch lets go of the
 interpreter during an operation, so ordinary threads do.  A large model is bound by reading its weights, which every
-thread would repeat; it is left to torch.
+thread would repeat, and every thread would hold gradients as large; it is left to torch, but sampling, where many rows
+share a reading, gains up to a larger size.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from rlready.timing import part_of
 
 T = TypeVar("T")
 SMALL = 1 << 24  # parameters
+SAMPLED = 1 << 28  # the same, for a sampler's threads of some dozen rows each
 HANDOVER = 1e-4  # seconds until a waiting thread gets the interpreter; Python waits 5 ms, as long as many operations
 SPLIT_TOKENS = 8192  # of a micro-batch where threads work beside each other: its activations stay in cache
 
 
-def workers(model: Any) -> int:
-    """How many threads to work beside each other with: one where torch's own do better."""
+def workers(model: Any, most: int = SMALL) -> int:
+    """How many threads to work beside each other with: one above ``most`` parameters, where torch's own do better."""
     parameters = list(model.parameters())
-    small = sum(p.numel() for p in parameters) <= SMALL and parameters[0].device.type == "cpu"
+    small = sum(p.numel() for p in parameters) <= most and parameters[0].device.type == "cpu"
     return torch.get_num_threads() if small else 1
 
 

@@ -25,7 +25,7 @@ from rlready.engine.sampling import draw, stream_key, uniforms
 from rlready.errors import UserError
 from rlready.lm import LM
 from rlready.records import Sample
-from rlready.threads import beside, workers
+from rlready.threads import SAMPLED, beside, workers
 from rlready.timing import span
 
 KEEP = 0.8  # compact when fewer than this share of the rows is still running
@@ -58,7 +58,7 @@ class TorchEngine:
                 todo.append(i)
         # neighbours in length share a batch; samples of one prompt stay together
         todo.sort(key=lambda i: (len(requests[i].prompt_ids) + len(machines[i].tokens), requests[i].prompt_ids, i))
-        threads = workers(self.lm.model)
+        threads = workers(self.lm.model, SAMPLED)
         size = min(self.rows, max(LEAST_ROWS, math.ceil(len(todo) / threads)))
         batches = [todo[at : at + size] for at in range(0, len(todo), size)]
         if 1 < len(batches) <= threads:  # a batch a thread: long and short prompts for each, so that they end together

@@ -12,6 +12,7 @@ from rlready.store import RESULT, read_json
 from rlready.tasks.table import read_table
 
 BEFORE = "before.jsonl"  # beside the rows: id, prompt and thinking before, and the spans of what was inserted
+MOVED = "moved"
 WIDE = 110
 
 
@@ -23,16 +24,24 @@ def diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[list[str]]
     else:
         lines += _lines("prompt", after["prompt"])
     lines += _lines("before", before["thinking"])
-    text, at = after["thinking"], 0
-    if before["thinking"] != text:
+    if before["thinking"] != after["thinking"]:
         lines.append(["after", ""])
-        for start, end, kind in _flat(before["inserted"]):
-            lines += _lines("", text[at:start]) + _lines(
-                f"> {kind}" if kind == "moved" else f"+ {kind}", text[start:end]
-            )
-            at = end
-        lines += _lines("", text[at:])
+        for text, kind in pieces(before, after):
+            lines += _lines(f"{'>' if kind == MOVED else '+'} {kind}" if kind else "", text)
     return [*lines, *_lines("response", after["response"])]
+
+
+def pieces(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The thought as it is now, in (text, kind): the kind of what was inserted or "moved", "" where nothing was."""
+    text, at, found = after["thinking"], 0, []
+    for start, end, kind in _flat(before["inserted"]):
+        found += [(text[at:start], ""), (text[start:end], kind)]
+        at = end
+    return [piece for piece in [*found, (text[at:], "")] if piece[0]]
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    return any(after[key] != before[key] for key in ("prompt", "thinking"))
 
 
 def show(run: Path, ids: Sequence[str]) -> dict[str, Any]:
@@ -44,8 +53,7 @@ def show(run: Path, ids: Sequence[str]) -> dict[str, Any]:
     for id in ids:
         if id not in after:
             raise UserError(f"{run}: no row has the id {id!r}; {nearest(id, after)[:200]}")
-    changed = (i for i, row in after.items() if any(row[key] != before[i][key] for key in ("prompt", "thinking")))
-    shown = ids or [next(changed, next(iter(after)))]
+    shown = ids or [next((i for i, row in after.items() if changed(before[i], row)), next(iter(after)))]
     rows = [{"before": before[id], "after": after[id]} for id in shown]
     lines = [line for row in rows for line in diff(row["before"], row["after"])]
     return {"verb": "show", "rows": rows, "table": lines}
@@ -58,9 +66,9 @@ def _read(file: Path) -> list[dict[str, Any]]:
 def _flat(spans: Sequence[Sequence[Any]]) -> list[tuple[int, int, str]]:
     """Spans that do not overlap: of a moved step only what no inserted piece inside it covers."""
     flat: list[tuple[int, int, str]] = []
-    inner = sorted((s, e, k) for s, e, k in spans if k != "moved")
+    inner = sorted((s, e, k) for s, e, k in spans if k != MOVED)
     for start, end, kind in spans:
-        if kind == "moved":
+        if kind == MOVED:
             for s, e, _ in [i for i in inner if start <= i[0] < end] + [(end, end, "")]:
                 if start < s:
                     flat.append((start, s, kind))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rlready.errors import UserError
+from rlready.inject.diff import BEFORE, changed, pieces
 from rlready.records import Figure
 from rlready.report.text import visible
 
@@ -85,6 +86,8 @@ EXAMPLE = {
     **{"model": str, "problem_id": str, "prompt": str, "answer": str, "finish": str, "budget": float},
     **{"thinking": float, "correct": bool, "strict": bool, "truncated": bool},
 }
+ROW = {"id": str, "prompt": str, "thinking": str, "response": str}
+REWRITTEN = 3  # rows of an ``inject`` run that are shown
 NAMES = {dict: "an object", list: "a list", str: "text", float: "a number", bool: "true or false"}
 
 
@@ -97,6 +100,7 @@ class RunFolder:
     examples: list[dict[str, Any]]
     record: dict[str, Any]
     left_out: list[str] = field(default_factory=list)
+    rewritten: list[dict[str, Any]] = field(default_factory=list)
 
 
 def read(folder: Path) -> RunFolder:
@@ -115,7 +119,8 @@ def read(folder: Path) -> RunFolder:
             left_out.append(str(error))
     record = folder / "record.json"
     content = _read_lines(record, folder, left_out, whole=True)
-    return RunFolder(result, logs, examples, content[0] if content else {}, left_out)
+    rewritten = _rewritten(folder, left_out)
+    return RunFolder(result, logs, examples, content[0] if content else {}, left_out, rewritten)
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -193,6 +198,32 @@ def _read_lines(path: Path, folder: Path, left_out: list[str], whole: bool = Fal
         what = f"{torn} unreadable line{'s' if torn > 1 else ''}" if not whole else "no JSON object"
         left_out.append(f"{path.relative_to(folder).as_posix()}: {what}")
     return [row for row in rows if row]
+
+
+def _rewritten(folder: Path, left_out: list[str]) -> list[dict[str, Any]]:
+    """Some of the rows that ``inject`` changed, those first in which the most kinds of change meet."""
+    before = {row.get("id"): row for row in _read_lines(folder / BEFORE, folder, left_out)}
+    found = []
+    for line in _read_lines(folder / "rows.jsonl", folder, left_out) if before else []:
+        try:
+            now = _fit(line, ROW, "rows.jsonl")
+            was = _fit(before.get(now["id"]) or {}, ROW, BEFORE) | {"inserted": _spans(before.get(now["id"]) or {})}
+        except UserError as error:
+            left_out.append(str(error))
+            continue
+        if changed(was, now) and now["thinking"]:
+            parts = pieces(was, now)
+            found.append({"now": now, "was": was, "pieces": parts, "kinds": sorted({k for _, k in parts if k})})
+    return sorted(found, key=lambda row: -len(row["kinds"]))[:REWRITTEN]
+
+
+def _spans(row: Mapping[str, Any]) -> list[tuple[int, int, str]]:
+    spans = row.get("inserted") or []
+    if not isinstance(spans, list) or any(
+        not isinstance(s, list) or [type(part) for part in s] != [int, int, str] or min(s[:2]) < 0 for s in spans
+    ):
+        raise UserError(f"{BEFORE}: inserted should be a list of [start, end, kind]")
+    return [(start, end, kind) for start, end, kind in spans]
 
 
 def _runs(pieces: Any) -> list[tuple[str, bool]]:

@@ -93,6 +93,7 @@ def render(folder: Path) -> str:
         cosine_chart=charts.cosine(result["checkpoints"]),
         influenced=[c for c in result["checkpoints"] if c["influence"]["step"]],
         factors=FACTORS,
+        rewritten=run.rewritten,
         rl_charts=[chart for chart in charts.rl(run.logs["rl"]) if chart],
         **_forecast(result),
         examples=examples,
