@@ -30,7 +30,7 @@ from rlready.report.cards import model_card
 from rlready.store import Run, append_line, truncate_log
 from rlready.tasks import open_task, stating
 from rlready.train.drift import WATCHED, drift
-from rlready.train.loop import Keeper, Learner
+from rlready.train.loop import Keeper, Learner, check
 from rlready.train.trainer import Trainer
 
 
@@ -39,6 +39,7 @@ def rl(config: RLConfig, out: Path) -> dict[str, Any]:
     with Run(out, "rl", config) as run:
         if run.finished:
             return run.result
+        check(config)
         _check(config)
         task, held_task = open_task(config.problems), open_task(config.heldout)
         problems, held = task.problems(), held_task.problems()
