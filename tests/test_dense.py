@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import random
 import shutil
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,7 @@ from rlready.lm import LM, save
 from rlready.logprob import frozen_logprobs, token_logprobs
 from rlready.records import Group, Problem, Row, Sample
 from rlready.report.credit import level, page, terminal
-from rlready.store import read_json, read_log, write_json
+from rlready.store import append_line, read_json, read_log, write_json, write_table
 from rlready.tasks import open_task
 from rlready.tasks.vocabulary import build_tokenizer
 from rlready.train import drift as drifting
@@ -561,3 +563,96 @@ def test_show_credit_reads_texts_and_samples(
     ):
         assert main(["show", "--credit", *words]) == 2
         assert message in capsys.readouterr().err
+
+
+# --- the evidence -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The protocol of ``evidence/dense``, its runs and its page in a folder of their own."""
+    spec = importlib.util.spec_from_file_location("dense_run", Path(__file__).parents[1] / "evidence/dense/run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "HERE", tmp_path)
+    monkeypatch.setattr(module, "RUNS", tmp_path / "runs")
+    return module
+
+
+def test_steps_saved_are_first_passage_against_first_passage(evidence: ModuleType) -> None:
+    verifier = [(0, 0.3), (4, 0.4), (8, 0.6), (12, 0.5), (16, 0.6)]
+    curves = {
+        evidence.VERIFIER: verifier,
+        "sooner": [(0, 0.3), (4, 0.6), (8, 0.1)],
+        "later": [(0, 0.3), (4, 0.5), (12, 0.7)],
+        "never": [(0, 0.3), (4, 0.59)],
+    }
+    assert [evidence.saved(curves, arm) for arm in curves] == [0, 0.5, -0.5, 1 - 52 / 8]
+    curves[evidence.VERIFIER] = [(0, 0.6), *verifier[1:]]
+    assert evidence.saved(curves, "sooner") is None
+
+
+def test_entropy_and_divergence_are_those_at_the_budget(evidence: ModuleType, tmp_path: Path) -> None:
+    lm = world(0)
+    ids = lm.prompt_ids("a: 5 ? a", think=True)
+    rows = []
+    for arm, tokens in ((str(evidence.BUDGET), [8, 9, 10]), ("natural", [11, 12, 13, 14])):
+        logp = frozen_logprobs(lm.model, [supervised(ids, tokens)], micro_tokens=100)[0] + (arm == "natural")
+        line = {"prompt": "a: 5 ? a", "tokens": tokens, "mask": [1] * len(tokens), "logprobs": logp.tolist()}
+        rows.append({"arm": arm} | line)
+    write_table(tmp_path / "both.parquet", rows)
+    found = evidence.scored(lm, tmp_path / "both.parquet")
+    assert found["kl"] == pytest.approx(0, abs=1e-6)
+    assert found["entropy"] == pytest.approx(-np.mean(rows[0]["logprobs"]), abs=1e-6)
+
+
+def test_logs_give_the_leash_and_the_diagnosis(evidence: ModuleType, tmp_path: Path) -> None:
+    """Decoding away has the dense arm's own σ; correlations are those of its first and last step."""
+    run = tmp_path / "dense"
+    run.mkdir()
+    for step, right in ((1, 0.1), (2, 0.2), (3, None)):
+        append_line(run / "log.jsonl", {"step": step - 1, "eval_accuracy": 0.3})
+        line = {"step": step, "dense_scale": 0.25 * step, "dense_right": right, "dense_length": -0.5}
+        append_line(run / "log.jsonl", line)
+    assert evidence.leash(run) == 0.25 * evidence.BETA
+    assert evidence.diagnosed(tmp_path) == {"dense": {"dense_right": [0.1, None], "dense_length": [-0.5, -0.5]}}
+    for name, seconds in (("dense", 1.5), ("sft", 2.0)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        write_json(tmp_path / name / "record.json", {"seconds": seconds})
+    assert evidence.seconds_of(tmp_path) == 3.5
+
+
+def test_a_seed_of_another_protocol_is_refused(evidence: ModuleType) -> None:
+    done = evidence.RUNS / "seed-0" / "measured.json"
+    done.parent.mkdir(parents=True)
+    write_json(done, {"protocol": evidence.PROTOCOL, "arms": {}})
+    assert evidence.measured(0)["arms"] == {}
+    for other in ({}, {"protocol": evidence.PROTOCOL | {"rates": [1e-3, 1.0]}}):
+        write_json(done, other)
+        with pytest.raises(UserError, match=r"measured\.json: measured by another protocol"):
+            evidence.measured(0)
+
+
+def test_the_page_says_what_was_measured(evidence: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The seed that starts at the goal is named and left out; a correlation that no seed has is left blank."""
+    arms = ("SFT", "SFT continued", *evidence.DENSE, *evidence.VERIFIED, evidence.DECODED)
+
+    def measured(seed: int) -> dict[str, Any]:
+        start = 0.6 if seed == 3 else 0.2
+        return {
+            "arms": {arm: dict.fromkeys(evidence.MEASURES, 0.1 * seed) | {"per_problem": [0.0, 1.0]} for arm in arms},
+            "probe": {str(f): dict.fromkeys(evidence.PROBED, 0.5) for f in evidence.FRACTIONS},
+            "curves": {arm: [(0, start), (24, 0.4), (48, 0.5)] for arm in evidence.VERIFIED},
+            "diagnosed": {"dense": {"dense_right": [0.25, None], "dense_length": [0.75, 0.5]}},
+            "seconds": 1.0,
+        }
+
+    monkeypatch.setattr(evidence, "measured", measured)
+    evidence.main(evidence.SEEDS)
+    text = (tmp_path / "README.md").read_text()
+    assert "already:\n3." in text
+    assert "| dense | 0.250 [0.250, 0.250] |  | 0.750 [0.750, 0.750] | 0.500 [0.500, 0.500] |" in text
+    claims = {c["claim"]: c for c in read_json(tmp_path / "result.json")["claims"]}
+    assert claims["steps that dense + verifier saves to the verifier's last accuracy, share"]["n"] == 4
