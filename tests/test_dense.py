@@ -299,7 +299,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows="dagmath?ops=2&split=all&n=64&seed=1",
         heldout="dagmath?ops=2&split=all&n=8&seed=2",
         epochs=1,
-        batch_tokens=300,
+        batch_tokens=100,
         lr=1e-2,
         save_every=1,
         references=(0.25, 0.5, 0.75),
@@ -340,8 +340,21 @@ def test_sft_keeps_its_references(tuned: Path) -> None:
     np.testing.assert_allclose(shares, [0.25, 0.5, 0.75, 1.0], atol=1 / result["steps"])
     for fraction, checkpoint in zip((0.25, 0.5, 0.75), result["checkpoints"], strict=False):
         assert find_reference(last(tuned), fraction).name == checkpoint["name"]
-    with pytest.raises(UserError, match=r"no checkpoint was kept after 0\.02"):
+    with pytest.raises(UserError, match=r"no checkpoint was kept within three steps of 0\.02"):
         find_reference(last(tuned), 0.02)
+
+
+def test_every_reference_that_sft_keeps_is_found(run: Path) -> None:
+    """Where a save is a step from a reference none is kept beside it, however unequal the steps."""
+    result = read_json(run / "result.json")
+    shares = np.cumsum([5, 5, 17, 5, 5, 5, 5, 5, 5, 5]) / 62  # samples; 0.3 is nearest to step 2, a save stands at 3
+    saves = {3, 10}
+    assert reference_steps(shares, saves, (0.26,)) == set()
+    (tmp := run / "checkpoints" / "step-3").mkdir(exist_ok=True)
+    (tmp / "config.json").touch()
+    kept = [{"name": f"step-{step}", "samples": shares[step - 1]} for step in saves]
+    write_json(run / "result.json", result | {"steps": 10, "checkpoints": kept})
+    assert find_reference(str(run / "checkpoints" / "step-10"), 0.26).name == "step-3"
 
 
 def test_reference_steps() -> None:
@@ -446,6 +459,15 @@ def test_bad_pairs_are_refused(run: Path, tmp_path: Path) -> None:
         load_frozen(model, "", 0.5)
 
 
+def test_the_order_of_another_trainers_checkpoints_is_in_their_names(tmp_path: Path) -> None:
+    early, late = (save_other(world(i), tmp_path / f"checkpoint-{step}") for i, step in enumerate((900, 1000)))
+    final = save_other(world(2), tmp_path / "final")
+    assert load_frozen(late, early, 0.5).reference is not None
+    assert load_frozen(final, late, 0.5).reference is not None
+    with pytest.raises(UserError, match="checkpoint-1000: the reference comes after"):
+        load_frozen(early, late, 0.5)
+
+
 def save_other(lm: LM, folder: Path) -> str:
     save(lm, _made(folder), "")
     return str(folder)
@@ -508,6 +530,20 @@ def test_the_probe_finds_what_the_credit_knows(monkeypatch: pytest.MonkeyPatch) 
     assert (probe.auc.value, probe.top.value, probe.ranked.value) == (0, 0, 0)
     sign = 0.0
     assert planted_error(Frozen(lm, None), rows).auc.value == 0.5
+
+
+def test_a_copy_that_reads_the_same_is_left_out() -> None:
+    """Numbers that the tokenizer does not know are one to the model."""
+    lm = world(0)
+    strange = [Row("x", "a: 5 ? a", "a: 901"), Row("y", "a: 5 ? a", "a: 902")]
+    assert lm.encode("901") == lm.encode("902")
+    with pytest.raises(UserError, match="nothing to probe"):
+        planted_error(Frozen(lm, None), strange)
+    with pytest.raises(UserError, match="nothing to probe"):
+        planted_error(Frozen(lm, None), [Row("x", "a: 5 ? a", "a:")])
+    probe = planted_error(Frozen(lm, None), [*strange, Row("z", "a: 5 ? a", "a: 5")])
+    assert [row.id for row in probe.copies] == ["z"]
+    assert probe.auc.n == len(probe.place) == 1
 
 
 HOSTILE = ["<script>alert(1)</script>", "\x1b[31m", "\u202e", '"', "&", "9"]
