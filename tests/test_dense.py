@@ -23,7 +23,7 @@ from rlready.config import RLConfig, SFTConfig
 from rlready.credit import dense
 from rlready.credit.assign import dense_credit
 from rlready.credit.probe import NUMBER, plant, planted_error
-from rlready.credit.reading import Reading
+from rlready.credit.reading import Reading, read
 from rlready.credit.reference import Frozen, find_reference, load_frozen
 from rlready.engine.budget import Budget
 from rlready.engine.contrast import Contrast
@@ -477,6 +477,7 @@ def save_other(lm: LM, folder: Path) -> str:
     ("changes", "message"),
     [
         ({"gamma": 1.5}, "gamma must lie"),
+        ({"gamma": 0.0, "returns": "path"}, "pays a response its first token"),
         ({"mix": -0.1}, "mix must lie"),
         ({"beta": -1.0}, "beta must not be negative"),
         ({"kl": 0.1}, "use beta"),
@@ -599,6 +600,27 @@ def test_show_credit_reads_texts_and_samples(
     ):
         assert main(["show", "--credit", *words]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"tokens": 5}, "tokens should be a list of whole numbers"),
+        ({"tokens": "56"}, "tokens should be"),
+        ({"tokens": [7, -1]}, "token -1 is none of this model's"),
+        ({"tokens": [7, 10**6]}, "token 1000000 is none of this model's"),
+        *(({"tokens": [7, 8], "mask": m}, "mask should be") for m in (5, "10", ["a", "b"], [2, 0], [-1, 0], [[1], 0])),
+        ({"tokens": [7, 8], "mask": [1]}, "2 tokens but 1 of mask"),
+        ({"response": "a: 5", "thinking": 3}, "thinking should be text"),
+        ({"response": 5}, "has none of the columns"),
+        ({"pieces": 5}, "pieces should be"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_one_line(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"prompt": "a: 5 ? a"} | columns))
+    with pytest.raises(UserError, match=f"rows.jsonl:1: {message}"):
+        read(Frozen(world(0), None), [str(rows)])
 
 
 # --- the evidence -------------------------------------------------------------------------------------------------

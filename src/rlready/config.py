@@ -104,7 +104,9 @@ class RLConfig:
         False, "dense: take a reference of another run or with another tokenizer all the same"
     )
     returns: Returns = option(
-        "to_go", "dense: a token is paid what follows (to_go), the whole response (path), or its even share (even)"
+        "to_go",
+        "dense: a token is paid what follows (to_go), the whole response (path), or what follows of the total spread "
+        "evenly as reward (even)",
     )
     gamma: float = option(1.0, "dense: discount a token; 0 pays a token its own reward only")
     scaling: Scaling = option(

@@ -111,6 +111,8 @@ def _check_dense(config: RLConfig) -> None:
         if not 0 <= getattr(config, name) <= high:
             wanted = "not be negative" if high == np.inf else "lie in [0, 1]"
             raise UserError(f"{name} must {wanted}, got {getattr(config, name):g}")
+    if config.returns == "path" and config.gamma == 0:
+        raise UserError("returns=path with gamma=0 pays a response its first token only; choose returns=to_go")
     if config.kl:
         raise UserError("kl is the penalty of the other algorithms; dense has its own inside the reward: use beta")
     if config.beta == 0 and not config.stop_on_drift:
