@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import random
 import shutil
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from rlready.config import RLConfig, SFTConfig
 from rlready.credit import dense
 from rlready.credit.assign import dense_credit
 from rlready.credit.probe import NUMBER, plant, planted_error
-from rlready.credit.reading import Reading
+from rlready.credit.reading import Reading, read
 from rlready.credit.reference import Frozen, find_reference, load_frozen
 from rlready.engine.budget import Budget
 from rlready.engine.contrast import Contrast
@@ -32,7 +34,7 @@ from rlready.lm import LM, save
 from rlready.logprob import frozen_logprobs, token_logprobs
 from rlready.records import Group, Problem, Row, Sample
 from rlready.report.credit import level, page, terminal
-from rlready.store import read_json, read_log, write_json
+from rlready.store import append_line, read_json, read_log, write_json, write_table
 from rlready.tasks import open_task
 from rlready.tasks.vocabulary import build_tokenizer
 from rlready.train import drift as drifting
@@ -297,7 +299,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows="dagmath?ops=2&split=all&n=64&seed=1",
         heldout="dagmath?ops=2&split=all&n=8&seed=2",
         epochs=1,
-        batch_tokens=300,
+        batch_tokens=100,
         lr=1e-2,
         save_every=1,
         references=(0.25, 0.5, 0.75),
@@ -338,8 +340,21 @@ def test_sft_keeps_its_references(tuned: Path) -> None:
     np.testing.assert_allclose(shares, [0.25, 0.5, 0.75, 1.0], atol=1 / result["steps"])
     for fraction, checkpoint in zip((0.25, 0.5, 0.75), result["checkpoints"], strict=False):
         assert find_reference(last(tuned), fraction).name == checkpoint["name"]
-    with pytest.raises(UserError, match=r"no checkpoint was kept after 0\.02"):
+    with pytest.raises(UserError, match=r"no checkpoint was kept within three steps of 0\.02"):
         find_reference(last(tuned), 0.02)
+
+
+def test_every_reference_that_sft_keeps_is_found(run: Path) -> None:
+    """Where a save is a step from a reference none is kept beside it, however unequal the steps."""
+    result = read_json(run / "result.json")
+    shares = np.cumsum([5, 5, 17, 5, 5, 5, 5, 5, 5, 5]) / 62  # samples; 0.3 is nearest to step 2, a save stands at 3
+    saves = {3, 10}
+    assert reference_steps(shares, saves, (0.26,)) == set()
+    (tmp := run / "checkpoints" / "step-3").mkdir(exist_ok=True)
+    (tmp / "config.json").touch()
+    kept = [{"name": f"step-{step}", "samples": shares[step - 1]} for step in saves]
+    write_json(run / "result.json", result | {"steps": 10, "checkpoints": kept})
+    assert find_reference(str(run / "checkpoints" / "step-10"), 0.26).name == "step-3"
 
 
 def test_reference_steps() -> None:
@@ -444,6 +459,15 @@ def test_bad_pairs_are_refused(run: Path, tmp_path: Path) -> None:
         load_frozen(model, "", 0.5)
 
 
+def test_the_order_of_another_trainers_checkpoints_is_in_their_names(tmp_path: Path) -> None:
+    early, late = (save_other(world(i), tmp_path / f"checkpoint-{step}") for i, step in enumerate((900, 1000)))
+    final = save_other(world(2), tmp_path / "final")
+    assert load_frozen(late, early, 0.5).reference is not None
+    assert load_frozen(final, late, 0.5).reference is not None
+    with pytest.raises(UserError, match="checkpoint-1000: the reference comes after"):
+        load_frozen(early, late, 0.5)
+
+
 def save_other(lm: LM, folder: Path) -> str:
     save(lm, _made(folder), "")
     return str(folder)
@@ -453,6 +477,7 @@ def save_other(lm: LM, folder: Path) -> str:
     ("changes", "message"),
     [
         ({"gamma": 1.5}, "gamma must lie"),
+        ({"gamma": 0.0, "returns": "path"}, "pays a response its first token"),
         ({"mix": -0.1}, "mix must lie"),
         ({"beta": -1.0}, "beta must not be negative"),
         ({"kl": 0.1}, "use beta"),
@@ -508,6 +533,20 @@ def test_the_probe_finds_what_the_credit_knows(monkeypatch: pytest.MonkeyPatch) 
     assert planted_error(Frozen(lm, None), rows).auc.value == 0.5
 
 
+def test_a_copy_that_reads_the_same_is_left_out() -> None:
+    """Numbers that the tokenizer does not know are one to the model."""
+    lm = world(0)
+    strange = [Row("x", "a: 5 ? a", "a: 901"), Row("y", "a: 5 ? a", "a: 902")]
+    assert lm.encode("901") == lm.encode("902")
+    with pytest.raises(UserError, match="nothing to probe"):
+        planted_error(Frozen(lm, None), strange)
+    with pytest.raises(UserError, match="nothing to probe"):
+        planted_error(Frozen(lm, None), [Row("x", "a: 5 ? a", "a:")])
+    probe = planted_error(Frozen(lm, None), [*strange, Row("z", "a: 5 ? a", "a: 5")])
+    assert [row.id for row in probe.copies] == ["z"]
+    assert probe.auc.n == len(probe.place) == 1
+
+
 HOSTILE = ["<script>alert(1)</script>", "\x1b[31m", "\u202e", '"', "&", "9"]
 
 
@@ -561,3 +600,117 @@ def test_show_credit_reads_texts_and_samples(
     ):
         assert main(["show", "--credit", *words]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"tokens": 5}, "tokens should be a list of whole numbers"),
+        ({"tokens": "56"}, "tokens should be"),
+        ({"tokens": [7, -1]}, "token -1 is none of this model's"),
+        ({"tokens": [7, 10**6]}, "token 1000000 is none of this model's"),
+        *(({"tokens": [7, 8], "mask": m}, "mask should be") for m in (5, "10", ["a", "b"], [2, 0], [-1, 0], [[1], 0])),
+        ({"tokens": [7, 8], "mask": [1]}, "2 tokens but 1 of mask"),
+        ({"response": "a: 5", "thinking": 3}, "thinking should be text"),
+        ({"response": 5}, "has none of the columns"),
+        ({"pieces": 5}, "pieces should be"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_one_line(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"prompt": "a: 5 ? a"} | columns))
+    with pytest.raises(UserError, match=f"rows.jsonl:1: {message}"):
+        read(Frozen(world(0), None), [str(rows)])
+
+
+# --- the evidence -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The protocol of ``evidence/dense``, its runs and its page in a folder of their own."""
+    spec = importlib.util.spec_from_file_location("dense_run", Path(__file__).parents[1] / "evidence/dense/run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "HERE", tmp_path)
+    monkeypatch.setattr(module, "RUNS", tmp_path / "runs")
+    return module
+
+
+def test_steps_saved_are_first_passage_against_first_passage(evidence: ModuleType) -> None:
+    verifier = [(0, 0.3), (4, 0.4), (8, 0.6), (12, 0.5), (16, 0.6)]
+    curves = {
+        evidence.VERIFIER: verifier,
+        "sooner": [(0, 0.3), (4, 0.6), (8, 0.1)],
+        "later": [(0, 0.3), (4, 0.5), (12, 0.7)],
+        "never": [(0, 0.3), (4, 0.59)],
+    }
+    assert [evidence.saved(curves, arm) for arm in curves] == [0, 0.5, -0.5, 1 - 52 / 8]
+    curves[evidence.VERIFIER] = [(0, 0.6), *verifier[1:]]
+    assert evidence.saved(curves, "sooner") is None
+
+
+def test_entropy_and_divergence_are_those_at_the_budget(evidence: ModuleType, tmp_path: Path) -> None:
+    lm = world(0)
+    ids = lm.prompt_ids("a: 5 ? a", think=True)
+    rows = []
+    for arm, tokens in ((str(evidence.BUDGET), [8, 9, 10]), ("natural", [11, 12, 13, 14])):
+        logp = frozen_logprobs(lm.model, [supervised(ids, tokens)], micro_tokens=100)[0] + (arm == "natural")
+        line = {"prompt": "a: 5 ? a", "tokens": tokens, "mask": [1] * len(tokens), "logprobs": logp.tolist()}
+        rows.append({"arm": arm} | line)
+    write_table(tmp_path / "both.parquet", rows)
+    found = evidence.scored(lm, tmp_path / "both.parquet")
+    assert found["kl"] == pytest.approx(0, abs=1e-6)
+    assert found["entropy"] == pytest.approx(-np.mean(rows[0]["logprobs"]), abs=1e-6)
+
+
+def test_logs_give_the_leash_and_the_diagnosis(evidence: ModuleType, tmp_path: Path) -> None:
+    """Decoding away has the dense arm's own σ; correlations are those of its first and last step."""
+    run = tmp_path / "dense"
+    run.mkdir()
+    for step, right in ((1, 0.1), (2, 0.2), (3, None)):
+        append_line(run / "log.jsonl", {"step": step - 1, "eval_accuracy": 0.3})
+        line = {"step": step, "dense_scale": 0.25 * step, "dense_right": right, "dense_length": -0.5}
+        append_line(run / "log.jsonl", line)
+    assert evidence.leash(run) == 0.25 * evidence.BETA
+    assert evidence.diagnosed(tmp_path) == {"dense": {"dense_right": [0.1, None], "dense_length": [-0.5, -0.5]}}
+    for name, seconds in (("dense", 1.5), ("sft", 2.0)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        write_json(tmp_path / name / "record.json", {"seconds": seconds})
+    assert evidence.seconds_of(tmp_path) == 3.5
+
+
+def test_a_seed_of_another_protocol_is_refused(evidence: ModuleType) -> None:
+    done = evidence.RUNS / "seed-0" / "measured.json"
+    done.parent.mkdir(parents=True)
+    write_json(done, {"protocol": evidence.PROTOCOL, "arms": {}})
+    assert evidence.measured(0)["arms"] == {}
+    for other in ({}, {"protocol": evidence.PROTOCOL | {"rates": [1e-3, 1.0]}}):
+        write_json(done, other)
+        with pytest.raises(UserError, match=r"measured\.json: measured by another protocol"):
+            evidence.measured(0)
+
+
+def test_the_page_says_what_was_measured(evidence: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The seed that starts at the goal is named and left out; a correlation that no seed has is left blank."""
+    arms = ("SFT", "SFT continued", *evidence.DENSE, *evidence.VERIFIED, evidence.DECODED)
+
+    def measured(seed: int) -> dict[str, Any]:
+        start = 0.6 if seed == 3 else 0.2
+        return {
+            "arms": {arm: dict.fromkeys(evidence.MEASURES, 0.1 * seed) | {"per_problem": [0.0, 1.0]} for arm in arms},
+            "probe": {str(f): dict.fromkeys(evidence.PROBED, 0.5) for f in evidence.FRACTIONS},
+            "curves": {arm: [(0, start), (24, 0.4), (48, 0.5)] for arm in evidence.VERIFIED},
+            "diagnosed": {"dense": {"dense_right": [0.25, None], "dense_length": [0.75, 0.5]}},
+            "seconds": 1.0,
+        }
+
+    monkeypatch.setattr(evidence, "measured", measured)
+    evidence.main(evidence.SEEDS)
+    text = (tmp_path / "README.md").read_text()
+    assert "already:\n3." in text
+    assert "| dense | 0.250 [0.250, 0.250] |  | 0.750 [0.750, 0.750] | 0.500 [0.500, 0.500] |" in text
+    claims = {c["claim"]: c for c in read_json(tmp_path / "result.json")["claims"]}
+    assert claims["steps that dense + verifier saves to the verifier's last accuracy, share"]["n"] == 4

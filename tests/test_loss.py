@@ -240,6 +240,46 @@ def test_log_probs_are_the_plain_ones(chunk: int, temperature: float, monkeypatc
         assert not entropy.requires_grad
 
 
+@pytest.mark.parametrize("chunk", [logprob.CHUNK_ELEMENTS, 3 * 13])
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_chosen_log_probs_and_their_gradient(chunk: int, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float64, at once and in recomputed chunks: log-softmax, then gather, and what autograd makes of that."""
+    monkeypatch.setattr(logprob, "CHUNK_ELEMENTS", chunk)
+    rng = torch.Generator().manual_seed(0)
+    hidden, weight = (torch.randn(n, 5, generator=rng, dtype=torch.float64, requires_grad=True) for n in (11, 13))
+    targets, pull = torch.randint(13, (11,), generator=rng), torch.randn(11, generator=rng, dtype=torch.float64)
+
+    def chosen(hidden: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return logprob.score(lambda h: 2 * h @ weight.T, hidden, targets, temperature, 13)
+
+    logp, entropy = chosen(hidden, weight)
+    every = torch.log_softmax(2 * hidden @ weight.T / temperature, -1)
+    plain = every.gather(-1, targets[:, None])[:, 0]
+    torch.testing.assert_close(logp, plain, atol=1e-12, rtol=0)
+    torch.testing.assert_close(entropy, -(every.exp() * every).sum(-1), atol=1e-12, rtol=0)
+    assert not entropy.requires_grad
+    mine, theirs = (torch.autograd.grad((p * pull).sum(), (hidden, weight)) for p in (logp, plain))
+    torch.testing.assert_close(mine, theirs, atol=1e-12, rtol=0)
+    assert torch.autograd.gradcheck(lambda *given: chosen(*given)[0], (hidden, weight))
+
+
+@pytest.mark.parametrize("chunk", [logprob.CHUNK_ELEMENTS, 3 * 13])
+def test_the_gradient_has_the_precision_of_the_logits(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logits in bfloat16: log-softmax in float32 all the same, its gradient rounded once, at the end."""
+    monkeypatch.setattr(logprob, "CHUNK_ELEMENTS", chunk)
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(11, 13, generator=rng).bfloat16().requires_grad_()
+    wide = logits.detach().float().requires_grad_()
+    targets = torch.randint(13, (11,), generator=rng)
+    logp, entropy = logprob.score(lambda x: x, logits, targets, 0.6, 13)
+    plain = torch.log_softmax(wide / 0.6, -1).gather(-1, targets[:, None])[:, 0]
+    assert logp.dtype == entropy.dtype == torch.float32
+    torch.testing.assert_close(logp, plain, atol=1e-6, rtol=0)
+    (mine,), (theirs,) = torch.autograd.grad(logp.sum(), logits), torch.autograd.grad(plain.sum(), wide)
+    assert mine.dtype == torch.bfloat16
+    torch.testing.assert_close(mine.float(), theirs, atol=1e-6, rtol=2**-8)
+
+
 def test_a_token_without_context_is_refused() -> None:
     """The first token of a row has no probability."""
     with pytest.raises(ValueError, match="first token"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -181,6 +182,32 @@ def test_rows_longer_than_the_context_are_named(tiny: str, tmp_path: Path) -> No
     config = replace(sft_config(tiny), rows=str(rows))
     with pytest.raises(UserError, match="long-one"):
         sft(config, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": 0.0}, "lr must be above 0, got 0"),
+        ({"lr": -1e-3}, "lr must be above 0"),
+        ({"clip": 0.0}, "clip must be above 0"),
+        ({"clip": float("nan")}, "clip must be above 0, got nan"),
+        ({"weight_decay": -0.1}, "weight_decay must not be negative"),
+        ({"seed": -1}, "seed must not be negative, got -1"),
+    ],
+)
+def test_settings_that_cannot_train_are_one_line(
+    tiny: str, problems: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    """The same ones, and in the same words, for both learners."""
+    with pytest.raises(UserError, match=message):
+        sft(replace(sft_config(tiny), **changes), tmp_path / "sft")
+    with pytest.raises(UserError, match=message):
+        rl(replace(rl_config(tiny, problems), **changes), tmp_path / "rl")
+
+
+def test_a_negative_penalty_is_refused(tiny: str, problems: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"kl must not be negative, got -0\.1"):
+        rl(replace(rl_config(tiny, problems), kl=-0.1), tmp_path / "rl")
 
 
 def test_checkpoint_steps() -> None:

@@ -13,8 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import math
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,9 @@ from rlready.config import DEMO_TASK, EvaluateConfig, RLConfig, SFTConfig
 from rlready.credit.probe import planted_error
 from rlready.credit.reading import Reading
 from rlready.credit.reference import find_reference, load_frozen
-from rlready.disk import read_json, read_table, write_json, write_text
+from rlready.disk import plain, read_json, read_table, write_json, write_text
 from rlready.encode import encode
+from rlready.errors import UserError
 from rlready.evaluate.evaluate import evaluate
 from rlready.lm import LM, load
 from rlready.logprob import frozen_logprobs
@@ -35,6 +35,7 @@ from rlready.records import Figure
 from rlready.report.claims import Claim, write_claims
 from rlready.report.credit import page
 from rlready.stats import paired_figure, t_figure
+from rlready.steplog import read_log
 from rlready.tasks import open_task
 from rlready.train.rl import rl
 from rlready.train.sft import sft
@@ -44,6 +45,7 @@ RUNS = Path("runs/dense")
 SEEDS = range(5)
 FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
 STEPS, LONG = 24, 48  # of the arms without and with a verifier
+EVERY = 4  # steps between the evaluations of the latter
 ROWS, PROBLEMS, TEST, PROMPTS, GROUP = 2000, 4000, 200, 16, 8
 BUDGET, LR, BETA = 64, 1e-4, 1.0
 DENSE: dict[str, dict[str, Any]] = {
@@ -58,13 +60,24 @@ DENSE: dict[str, dict[str, Any]] = {
     "dense, γ = 0.95": {"gamma": 0.95},
     "dense, γ = 0": {"gamma": 0.0},
 }
+VERIFIER = "verifier (Dr. GRPO)"
 VERIFIED: dict[str, dict[str, Any]] = {
-    "verifier (Dr. GRPO)": {"algorithm": "dr_grpo"},
+    VERIFIER: {"algorithm": "dr_grpo"},
     "dense + verifier": {"mix": 0.5},
     "dense, γ = 0, + verifier": {"mix": 0.5, "gamma": 0.0},
 }
-DECODED = "decoding from π_SFT² / π_ref, untrained"
+PROTOCOL = {
+    "task": DEMO_TASK,
+    "fractions": FRACTIONS,
+    "steps": (STEPS, LONG, EVERY),
+    "sizes": (ROWS, PROBLEMS, TEST, PROMPTS, GROUP, BUDGET),
+    "rates": (LR, BETA),
+    "dense": DENSE,
+    "verified": VERIFIED,
+}
+DECODED = "decoding from π_SFT^(1 + 1/βσ) / π_ref^(1/βσ), untrained"
 PROBED = ("auc", "top", "ranked", "auc_sft", "ranked_sft")
+DIAGNOSED = {"dense_right": "correctness", "dense_length": "length"}
 MEASURES = ("accuracy", "greedy", "thinking", "entropy", "kl")
 
 
@@ -103,14 +116,14 @@ def arms_of(seed: int, out: Path) -> dict[str, str]:
         rl(replace(learning, steps=STEPS, **changes), out / slug(arm))
         found[arm] = str(out / slug(arm) / "checkpoints" / f"step-{STEPS}")
     for arm, changes in VERIFIED.items():
-        rl(replace(learning, steps=LONG, eval_every=4, **{"lr": 5 * LR} | changes), out / slug(arm))
+        rl(replace(learning, steps=LONG, eval_every=EVERY, **{"lr": 5 * LR} | changes), out / slug(arm))
         found[arm] = str(out / slug(arm) / "checkpoints" / f"step-{LONG}")
     return found
 
 
 def scored(lm: LM, table: Path) -> dict[str, float]:
-    """Entropy and divergence from SFT of the samples' policy, nats per chosen token: means of −log π, log π/π_SFT."""
-    rows = read_table(table)
+    """Entropy and divergence from SFT at the budget, nats per chosen token: means of −log π and log π/π_SFT."""
+    rows = [r for r in read_table(table) if r["arm"] == str(BUDGET)]
     masks = [np.array(r["mask"], dtype=np.uint8) for r in rows]
     examples = [
         replace(supervised(lm.prompt_ids(r["prompt"], think=True), r["tokens"]), mask=m)
@@ -122,17 +135,48 @@ def scored(lm: LM, table: Path) -> dict[str, float]:
     return {"entropy": float(-own.mean()), "kl": float((own - sft_own).mean())}
 
 
+def dense_steps(run: Path) -> list[dict[str, Any]]:
+    """The lines of an RL run's log that say how dense rewards were made."""
+    return [line for line in read_log(run / "log.jsonl") if "dense_scale" in line]
+
+
+def leash(run: Path) -> float:
+    """β in nats of r̂, which rewards were divided by: where the optimum of the run's first step lies."""
+    return float(BETA * dense_steps(run)[0]["dense_scale"])
+
+
+def seconds_of(out: Path) -> float:
+    """Of all runs of a seed, those before an interruption included."""
+    return math.fsum(read_json(record)["seconds"] for record in out.glob("*/record.json"))
+
+
+def diagnosed(out: Path) -> dict[str, dict[str, list[float | None]]]:
+    """Correlations of Σr̂ at the first and at the last step of every dense arm; None where nothing varies."""
+    steps = {arm: dense_steps(out / slug(arm)) for arm in (*DENSE, *VERIFIED)}
+    return {
+        arm: {key: [line[key] for line in (lines[0], lines[-1])] for key in DIAGNOSED}
+        for arm, lines in steps.items()
+        if lines
+    }
+
+
 def measured(seed: int) -> dict[str, Any]:
-    """All that is known of one seed; kept, so that a finished seed is read and not run."""
+    """All that is known of one seed; kept, so that a finished seed is read and not run.
+
+    UserError if it was measured by another protocol than this one.
+    """
     out = RUNS / f"seed-{seed}"
-    if (out / "measured.json").exists():
-        return dict(read_json(out / "measured.json"))
-    begun = time.monotonic()
+    done = out / "measured.json"
+    if done.exists():
+        kept = dict(read_json(done))
+        if kept.get("protocol") != plain(PROTOCOL):
+            raise UserError(f"{done}: measured by another protocol; move {out} away to measure the seed again")
+        return kept
     models = arms_of(seed, out)
     start = models["SFT"]
     test = source(seed, "test", TEST, 6)
     usual = EvaluateConfig(models=tuple(models.values()), problems=test, budgets=(BUDGET,), seed=seed)
-    away = replace(usual, models=(start,), reference=str(find_reference(start, 0.5)), beta=1.0)
+    away = replace(usual, models=(start,), reference=str(find_reference(start, 0.5)), beta=leash(out / "dense"))
     lm, arms = load(start), dict[str, Any]()
     for config, name in ((usual, "evaluate"), (away, "decoded")):
         drawn = evaluate(config, out / name)
@@ -164,20 +208,34 @@ def measured(seed: int) -> dict[str, Any]:
         about = "Right solutions with one number changed; blue: credit above 0, orange: below."
         write_text(HERE / "credit.html", page(readings, about))
     found = {
+        "protocol": PROTOCOL,
         "arms": arms,
         "probe": {str(f): {k: getattr(p, k).value for k in PROBED} for f, p in probes.items()},
         "curves": curves,
-        "seconds": time.monotonic() - begun,
+        "diagnosed": diagnosed(out),
+        "seconds": seconds_of(out),
     }
-    write_json(out / "measured.json", found)
-    return dict(read_json(out / "measured.json"))
+    write_json(done, found)
+    return dict(read_json(done))
 
 
-def saved(curves: dict[str, Any], arm: str) -> float:
-    """Share of the verifier's steps that an arm does not need to reach its final accuracy; 0 if it never does."""
-    goal = curves["verifier (Dr. GRPO)"][-1][1]
-    reached = [step for step, accuracy in curves[arm] if accuracy >= goal]
-    return 1 - reached[0] / LONG if reached else 0.0
+def first(curve: Sequence[tuple[int, float]], goal: float) -> int:
+    """The first step after the start with this accuracy; one evaluation after the last where there is none."""
+    return next((step for step, accuracy in curve if step > 0 and accuracy >= goal), LONG + EVERY)
+
+
+def saved(curves: dict[str, Any], arm: str) -> float | None:
+    """Share of the verifier's steps to its last accuracy that an arm does not need; None if SFT has that already.
+
+    Both count to the first evaluation that reaches it, so that an arm that needs more steps has a negative share.
+    """
+    verifier = curves[VERIFIER]
+    goal = verifier[-1][1]
+    return None if verifier[0][1] >= goal else 1 - first(curves[arm], goal) / first(verifier, goal)
+
+
+def known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 def points(figure: Figure) -> str:
@@ -200,6 +258,7 @@ def main(seeds: Sequence[int]) -> None:
         return sum(paired_figure(a, b, bounds=(0.0, 1.0)).low > 0 for a, b in pairs)
 
     arms = list(results[0]["arms"])
+    at_goal = [str(seed) for seed, r in zip(seeds, results, strict=True) if saved(r["curves"], VERIFIER) is None]
     claims = [
         Claim.of("dense minus SFT accuracy, no verifier", gain("dense", "SFT"), ">= 0.03"),
         Claim.of("dense minus continued SFT accuracy, equal steps", gain("dense", "SFT continued"), ">= 0.03"),
@@ -209,9 +268,9 @@ def main(seeds: Sequence[int]) -> None:
             "dense with γ = 0 minus continued SFT accuracy", gain("dense, γ = 0", "SFT continued"), ">= 0.03"
         ),
         *(
-            Claim.of(f"steps that {arm} saves to the verifier's final accuracy, share",
-                     over_seeds(lambda r, arm=arm: saved(r["curves"], arm)), ">= 0.25")
+            Claim.of(f"steps that {arm} saves to the verifier's last accuracy, share", t_figure(shares), ">= 0.25")
             for arm in ("dense + verifier", "dense, γ = 0, + verifier")
+            if (shares := known(saved(r["curves"], arm) for r in results))
         ),
         Claim.of("planted error: AUC of the least-credited token", over_seeds(lambda r: r["probe"]["0.5"]["auc"]),
                  ">= 0.8"),
@@ -242,6 +301,13 @@ def main(seeds: Sequence[int]) -> None:
         *(f"| {float(f):.0%} | {p['auc']} | {p['top']} | {p['ranked']} |" for f, p in probed.items()),
         f"| none: log π_SFT | {half['auc_sft']} | | {half['ranked_sft']} |",
     ]
+    diagnoses = [
+        "| arm | " + " | ".join(f"{word}, {at} step" for word in DIAGNOSED.values() for at in ("first", "last")) + " |",
+        "|---" * (1 + 2 * len(DIAGNOSED)) + "|",
+    ]
+    for arm in results[0]["diagnosed"]:
+        columns = [known(r["diagnosed"][arm][key][at] for r in results) for key in DIAGNOSED for at in (0, 1)]
+        diagnoses.append(f"| {arm} | " + " | ".join(str(t_figure(c)) if c else "" for c in columns) + " |")
     words = f"""# Dense rewards from demonstrations, with controls
 
 Credit r̂ = log π_SFT − log π_ref of every token, from two checkpoints of one SFT run (Li et al., arXiv 2510.02493), on
@@ -250,7 +316,12 @@ the embedded model and DAG maths, seeds 0 to 4. SFT: 2,000 rows, 2 epochs. Arms 
 continued SFT: as many optimiser steps on the same rows at the same rate. Arms with a verifier: {LONG} steps at
 {5 * LR:g}. The last checkpoint is measured, never a chosen one: 200 test problems, 4 samples at temperature 1, and
 greedy. Intervals run over seeds (Student's t); the last column counts the seeds whose paired interval over problems is
-above zero. Entropy and KL in nats per chosen token, on each arm's own samples.
+above zero. Entropy and KL in nats per chosen token, on each arm's own samples. σ is the deviation of r̂ at the first
+step of the dense arm, so that what is decoded untrained has the leash of what is trained.
+
+Steps saved count evaluations every {EVERY} steps, to the first one at the verifier's last accuracy, of the verifier as
+of the arm; an arm that never gets there counts {LONG + EVERY} steps. Seeds left out as SFT has that accuracy already:
+{", ".join(at_goal) or "none"}.
 
 {chr(10).join(lines)}
 
@@ -263,6 +334,12 @@ sum than its copy.
 {chr(10).join(found)}
 
 [Four copies, coloured](credit.html).
+
+## What the sum of credit goes with
+
+Correlation over a step's rollouts of Σr̂ with correctness and with length; intervals over the seeds where both vary.
+
+{chr(10).join(diagnoses)}
 
 ## What it shows, and what not
 
@@ -277,4 +354,7 @@ instruction following, where the paper's own gains are.
 
 
 if __name__ == "__main__":
-    main([int(word) for word in sys.argv[1:]] or list(SEEDS))
+    try:
+        main([int(word) for word in sys.argv[1:]] or list(SEEDS))
+    except UserError as error:
+        sys.exit(f"dense: {error}")

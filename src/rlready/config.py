@@ -104,7 +104,9 @@ class RLConfig:
         False, "dense: take a reference of another run or with another tokenizer all the same"
     )
     returns: Returns = option(
-        "to_go", "dense: a token is paid what follows (to_go), the whole response (path), or its even share (even)"
+        "to_go",
+        "dense: a token is paid what follows (to_go), the whole response (path), or what follows of the total spread "
+        "evenly as reward (even)",
     )
     gamma: float = option(1.0, "dense: discount a token; 0 pays a token its own reward only")
     scaling: Scaling = option(
@@ -166,7 +168,11 @@ class EvaluateConfig:
         0, "most tokens of an untouched response; 0: four times the largest budget and answer, or the context"
     )
     reference: str = option("", "decode away from this checkpoint: from model^(1+1/beta) / reference^(1/beta)")
-    beta: float = option(1.0, "how little: with a reference, the models' log-ratio counts 1/beta times")
+    beta: float = option(
+        1.0,
+        "how little: with a reference, the models' log-ratio counts 1/beta times; to match rl, its beta times the "
+        "dense_scale of its log",
+    )
     seed: int = option(0, "seed of the samples")
     device: str = option("cpu", "torch device")
     dtype: Literal["float32", "bfloat16"] = option("float32", "precision of the weights")

@@ -58,7 +58,7 @@ def scaled(dense_RT: Floats, mask_RT: Mask, scaling: Scaling, clip: float = 0.0)
 
 
 def spread(reward_RT: Floats, mask_RT: Mask) -> Floats:
-    """The same total of every response, in equal parts on its chosen tokens: credit that knows no place."""
+    """The same total of every response, in equal parts on its chosen tokens: rewards that know no place."""
     share_R1 = reward_RT.sum(1, keepdims=True) / np.maximum(mask_RT.sum(1, keepdims=True), 1)
     return np.where(mask_RT, share_R1, 0.0)
 

@@ -46,24 +46,22 @@ class Probe:
 
 
 def planted_error(frozen: Frozen, rows: Sequence[Row], *, seed: int = 0, micro_tokens: int = 16384) -> Probe:
-    """Plant an error in each of the right solutions and look for it; UserError if no solution holds a number.
+    """Plant an error in each of the right solutions and look for it; UserError if none can be planted.
 
     Rows without a number, or whose copy reads as the same tokens, are left out.
     """
     texts = [_text(row) for row in rows]
     pool = sorted({n for text in texts for n in NUMBER.findall(text)})
-    pairs = [(row, plant(row, pool, random.Random(f"plant:{seed}:{row.id}"))) for row in rows]
-    kept = [(row, copy) for row, copy in pairs if copy is not None]
-    if not kept:
-        raise UserError("no solution has a number that could be changed, so there is nothing to probe")
-    right = encode(frozen.sft, [row for row, _ in kept], "the solutions")
-    wrong = encode(frozen.sft, [copy for _, copy in kept], "the solutions")
-    places = [_first_difference(a, b) for a, b in zip(right, wrong, strict=True)]
-    dense, sft = frozen.score([*right, *wrong], micro_tokens=micro_tokens)
-    n = len(kept)
+    copies = [plant(row, pool, random.Random(f"plant:{seed}:{row.id}")) or row for row in rows]
+    right, wrong = (encode(frozen.sft, side, "the solutions") for side in (rows, copies))
+    places = {i: at for i, at in enumerate(map(_first_difference, right, wrong)) if at is not None}
+    if not places:
+        raise UserError("no solution has a number that the model would read changed, so there is nothing to probe")
+    dense, sft = frozen.score([side[i] for side in (right, wrong) for i in places], micro_tokens=micro_tokens)
+    n = len(places)
 
     def figures(scores: Sequence[NDArray[np.float32]]) -> tuple[Figure, Figure, Figure]:
-        found = [_standing(copy, place) for copy, place in zip(scores[n:], places, strict=True)]
+        found = [_standing(copy, place) for copy, place in zip(scores[n:], places.values(), strict=True)]
         sums = np.array([s.sum(dtype=np.float64) for s in scores])
         ranked = (sums[:n] > sums[n:]).astype(np.float64)
         values = ([auc for auc, _ in found], [float(top) for _, top in found], ranked)
@@ -72,7 +70,7 @@ def planted_error(frozen: Frozen, rows: Sequence[Row], *, seed: int = 0, micro_t
 
     auc, top, ranked = figures(dense)
     auc_sft, _, ranked_sft = figures(sft)
-    return Probe(auc, top, ranked, auc_sft, ranked_sft, [copy for _, copy in kept], places)
+    return Probe(auc, top, ranked, auc_sft, ranked_sft, [copies[i] for i in places], list(places.values()))
 
 
 def plant(row: Row, pool: Sequence[str], rng: random.Random) -> Row | None:
@@ -93,10 +91,10 @@ def _text(row: Row) -> str:
     return row.response if row.thinking is None else row.thinking
 
 
-def _first_difference(right: Example, wrong: Example) -> int:
-    """The first token of the planted number: the first response token in which the two differ."""
+def _first_difference(right: Example, wrong: Example) -> int | None:
+    """The first token of the planted number: the first response token in which the two differ; None if they do not."""
     pairs = zip(right.response_ids, wrong.response_ids, strict=False)
-    return next(i for i, (a, b) in enumerate(pairs) if a != b)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), None)
 
 
 def _standing(score: NDArray[np.float32], place: int) -> tuple[float, bool]:

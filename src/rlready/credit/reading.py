@@ -84,7 +84,7 @@ def _row(lm: LM, row: Mapping[str, Any], where: str) -> tuple[str, str, Example]
         raise UserError(f"{where}: has no column prompt, without which a response cannot be scored")
     if row.get("tokens") is not None:
         ids, mask = row["tokens"], row.get("mask")
-        if not all(isinstance(t, int) for t in ids):
+        if not isinstance(ids, list) or not all(isinstance(t, int) for t in ids):
             raise UserError(f"{where}: tokens should be a list of whole numbers")
         think = row.get("cap") is not None
         return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), ids, where, mask)
@@ -97,6 +97,8 @@ def _row(lm: LM, row: Mapping[str, Any], where: str) -> tuple[str, str, Example]
         return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), lm.encode(text), where)
     if not isinstance(row.get("response"), str):
         raise UserError(f"{where}: has none of the columns tokens, pieces and response")
+    if not isinstance(row.get("thinking"), str | None):
+        raise UserError(f"{where}: thinking should be text, or left out")
     worked = Row(name, prompt, row["response"], row.get("thinking"))
     think = worked.thinking is not None
     return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), lm.response_ids(worked, think=think), where)
@@ -105,13 +107,16 @@ def _row(lm: LM, row: Mapping[str, Any], where: str) -> tuple[str, str, Example]
 def _example(lm: LM, prompt: Sequence[int], ids: Sequence[int], where: str, mask: Any = None) -> Example:
     if not ids:
         raise UserError(f"{where}: the response is empty")
-    if max(ids) >= len(lm.tokenizer) or min(ids) < 0:
-        raise UserError(f"{where}: token {max(ids)} is none of this model's {len(lm.tokenizer)}")
+    strange = next((t for t in ids if not 0 <= t < len(lm.tokenizer)), None)
+    if strange is not None:
+        raise UserError(f"{where}: token {strange} is none of this model's {len(lm.tokenizer)}")
     if len(prompt) + len(ids) > lm.context:
         raise UserError(f"{where}: longer than the context of {lm.context} tokens")
     made = supervised(prompt, ids)
     if mask is None:
         return made
+    if not isinstance(mask, list) or not all(m in (0, 1) for m in mask):
+        raise UserError(f"{where}: mask should be a list of 0 (forced) and 1 (chosen)")
     if len(mask) != len(ids):
         raise UserError(f"{where}: {len(ids)} tokens but {len(mask)} of mask")
     return Example(prompt, ids, np.asarray(mask, dtype=np.uint8), made.advantage, made.weight)

@@ -7,6 +7,7 @@ Two checkpoints are of one run if they lie in one folder, as all trainers keep t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,7 @@ def last_checkpoint(run: Path) -> Path:
 def find_reference(model: str, fraction: float) -> Path:
     """The checkpoint after ``fraction`` of the samples of the SFT run that ``model`` is a checkpoint of.
 
+    The nearest counts if it is at most three steps of the run away: sft keeps none beside one that it has anyway.
     UserError if there is no such run, if it kept no checkpoint there, or if that was deleted since.
     """
     path = Path(model)
@@ -77,11 +79,11 @@ def find_reference(model: str, fraction: float) -> Path:
             "name one with reference=PATH"
         )
     name = str(min(shares, key=lambda n: abs(shares[n] - fraction)))
-    if abs(shares[name] - fraction) > 1.5 / run["steps"]:  # more than a step away
+    if abs(shares[name] - fraction) > 3 / run["steps"]:
         kept = ", ".join(f"{s:.2g}" for s in shares.values())
         raise UserError(
-            f"{path.parents[1]}: no checkpoint was kept after {fraction:g} of its samples (kept: {kept}); choose "
-            f"another fraction, or run sft again with references={fraction:g}"
+            f"{path.parents[1]}: no checkpoint was kept within three steps of {fraction:g} of its samples (kept: "
+            f"{kept}); choose another fraction, or run sft again with references={fraction:g}"
         )
     found = path.parent / name
     if not (found / "config.json").is_file():
@@ -106,12 +108,11 @@ def load_frozen(
     path = Path(reference) if reference else find_reference(model, fraction)
     pair = Frozen(load(model, device=device, dtype=dtype), load(str(path), device=device, dtype=dtype))
     assert pair.reference is not None
-    run = sft_run(Path(model))
-    steps = {c["name"]: c["step"] for c in run["checkpoints"]} if run else {}
     same_run = path.is_dir() and path.resolve().parent == Path(model).resolve().parent
-    if same_run and steps.get(path.name, 0) > steps.get(Path(model).name, 0):
+    if same_run and _is_after(path.resolve().name, Path(model).resolve().name):
         raise UserError(
-            f"{path}: the reference comes after {model}, which turns every reward round; choose a smaller fraction"
+            f"{path}: the reference comes after {model}, which turns every reward round; choose an earlier one, or a "
+            "smaller fraction"
         )
     if not same_run and not force:
         raise UserError(
@@ -128,6 +129,12 @@ def load_frozen(
     if _equal(pair.sft, pair.reference):
         raise UserError(f"{path}: the reference equals {model}, so every dense reward is 0; choose an earlier one")
     return pair
+
+
+def _is_after(name: str, other: str) -> bool:
+    """Whether two checkpoints' names, alike but for the step that trainers put at the end, say so."""
+    one, two = (re.fullmatch(r"(.*?)(\d+)", n) for n in (name, other))
+    return bool(one and two and one[1] == two[1] and int(one[2]) > int(two[2]))
 
 
 def _vocabulary(lm: LM) -> int:

@@ -3,7 +3,8 @@
     log π(y|s) = (1 + w) log π_SFT(y|s) − w log π_ref(y|s) + constant,      w = 1/β
 
 The optimum of dense rewards (Li et al., arXiv 2510.02493) under a KL leash is π_SFT^{1+1/β} / π_ref^{1/β} over whole
-responses; this takes it token by token, the optimum with γ = 0.  It is the control that asks what training adds.
+responses, where β is in nats of r̂: training divides r̂ by its deviation σ, so its own β counts βσ here.  This takes the
+optimum token by token, as with γ = 0.  It is the control that asks what training adds.
 Left out: a plausibility cut, which contrastive decoding (Li et al., arXiv 2210.15097) needs where models are unlike.
 """
 

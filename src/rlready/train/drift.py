@@ -1,8 +1,9 @@
 """Drift: what a reward blind to correctness does to a policy when its leash is too long.
 
-The optimum of dense rewards is π_SFT^{1+1/β} / π_ref^{1/β}: a small β collapses entropy, and as E[r̂], the divergence
-of π_ref from π_SFT, is never negative, length is paid for.  So the first step's entropy (nats per chosen token) and
-thinking tokens are kept, and a step far from them is told of.  The bounds are ours.
+The optimum of dense rewards is π_SFT^{1+1/βσ} / π_ref^{1/βσ}, σ the deviation of r̂ that they are divided by: a small β
+collapses entropy, and as E[r̂], the divergence of π_ref from π_SFT, is never negative, length is paid for.  So the first
+step's entropy (nats per chosen token) and thinking tokens are kept, and a step far from them is told of.  The bounds
+are ours.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from rlready.batch import Batch, Example, micro_batches
+from rlready.config import RLConfig, SFTConfig
 from rlready.engine.llama import supports
 from rlready.errors import UserError
 from rlready.lm import LM, save
@@ -55,6 +56,16 @@ class _Part:
     clipped: float = 0.0
     tokens: int = 0
     fed: int = 0
+
+
+def check(config: SFTConfig | RLConfig) -> None:
+    """UserError for a seed that nothing can be drawn from, and for an optimiser that stands still or climbs."""
+    for name in ("lr", "clip"):
+        if not getattr(config, name) > 0:
+            raise UserError(f"{name} must be above 0, got {getattr(config, name):g}")
+    for name in ("seed", "weight_decay", "kl"):
+        if not getattr(config, name, 0) >= 0:  # only RL has kl
+            raise UserError(f"{name} must not be negative, got {getattr(config, name):g}")
 
 
 class Learner:

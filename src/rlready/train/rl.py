@@ -30,7 +30,7 @@ from rlready.report.cards import model_card
 from rlready.store import Run, append_line, truncate_log
 from rlready.tasks import open_task, stating
 from rlready.train.drift import WATCHED, drift
-from rlready.train.loop import Keeper, Learner
+from rlready.train.loop import Keeper, Learner, check
 from rlready.train.trainer import Trainer
 
 
@@ -39,6 +39,7 @@ def rl(config: RLConfig, out: Path) -> dict[str, Any]:
     with Run(out, "rl", config) as run:
         if run.finished:
             return run.result
+        check(config)
         _check(config)
         task, held_task = open_task(config.problems), open_task(config.heldout)
         problems, held = task.problems(), held_task.problems()
@@ -110,6 +111,8 @@ def _check_dense(config: RLConfig) -> None:
         if not 0 <= getattr(config, name) <= high:
             wanted = "not be negative" if high == np.inf else "lie in [0, 1]"
             raise UserError(f"{name} must {wanted}, got {getattr(config, name):g}")
+    if config.returns == "path" and config.gamma == 0:
+        raise UserError("returns=path with gamma=0 pays a response its first token only; choose returns=to_go")
     if config.kl:
         raise UserError("kl is the penalty of the other algorithms; dense has its own inside the reward: use beta")
     if config.beta == 0 and not config.stop_on_drift:

@@ -29,7 +29,7 @@ from rlready.report.cards import model_card
 from rlready.store import Run, append_line, read_log, truncate_log, write_table
 from rlready.tasks import open_task
 from rlready.timing import Watch, gemm_peak, multiplied
-from rlready.train.loop import Keeper, Learner, token_count, warm
+from rlready.train.loop import Keeper, Learner, check, token_count, warm
 from rlready.train.loss import likelihood_loss
 
 
@@ -38,6 +38,7 @@ def sft(config: SFTConfig, out: Path) -> dict[str, Any]:
     with Run(out, "sft", config) as run:
         if run.finished:
             return run.result
+        check(config)
         task, held_task = open_task(config.rows), open_task(config.heldout)
         note(f"sft: loading {config.model}")
         lm = load(config.model, device=config.device, dtype=config.dtype)
