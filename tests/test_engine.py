@@ -384,6 +384,36 @@ def test_what_exceeds_the_context_is_refused() -> None:
         requests_for(lm, problem, 1, Budget(room, 4), forcing_for(lm, final="so:").final_ids)
 
 
+def test_rows_that_are_done_take_no_positions() -> None:
+    """A model with learned positions has none beyond its context, which a batch's longest rows may fill."""
+    lm = tiny_lm(family="GPT2")
+    some = [Problem(f"p{i}", f"a+{i}", "1") for i in range(4)]
+    budgets = [Budget(111, 8), Budget(111, 8, 1)]
+    engine = TorchEngine(lm, forcing_for(lm, "Wait"))
+    found = cut(engine, lm, Parity(), some, budgets, samples=16, temperature=1.0, seed=0)  # type: ignore[arg-type]
+    assert max(len(g.prompt_ids) + len(s.tokens) for b in budgets for g in found[b] for s in g.samples) <= lm.context
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_no_batch_of_a_thread_is_above_the_bound(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where prompts are fewer than threads, or do not share out evenly."""
+    monkeypatch.setattr(torch_engine, "workers", lambda model, most: 4)
+    monkeypatch.setattr(torch_engine, "beside", lambda calls, threads: [call() for call in calls])
+    sizes: list[int] = []
+    run = TorchEngine._run
+
+    def spy(engine: TorchEngine, decoders: Any, requests: Any, *more: Any) -> None:
+        sizes.append(len(requests))
+        run(engine, decoders, requests, *more)
+
+    monkeypatch.setattr(TorchEngine, "_run", spy)
+    lm = tiny_lm()
+    requests = requests_for(lm, problems(count), 80 // count, Budget(4, 2))
+    TorchEngine(lm, forcing_for(lm), rows=40).sample(requests, temperature=1.0, seed=0)
+    assert max(sizes) <= 40
+    assert sum(sizes) == len(requests)
+
+
 def test_a_budget_needs_delimiters() -> None:
     lm = tiny_lm(template="plain")
     with pytest.raises(UserError, match="no thought delimiters"):

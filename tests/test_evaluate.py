@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
+from transformers import PreTrainedTokenizerFast
 
 from rlready.config import EvaluateConfig
-from rlready.engine.budget import Budget
+from rlready.engine.budget import Budget, Machine
 from rlready.engine.decoder import Decoder
 from rlready.engine.protocol import Request, forcing_for, requests_for
 from rlready.engine.sampling import draw
@@ -22,15 +26,16 @@ from rlready.errors import UserError
 from rlready.evaluate.arms import arms_of
 from rlready.evaluate.cut import cut
 from rlready.evaluate.evaluate import evaluate
-from rlready.evaluate.measure import unforced_lengths
+from rlready.evaluate.measure import _ballot, unforced_lengths
 from rlready.evaluate.metrics import curve
 from rlready.evaluate.vote import Ballot, affordable, shares
-from rlready.lm import LM, load
+from rlready.lm import LM, load, save
 from rlready.records import Problem, Sample
+from rlready.rollout import draw_groups
 from rlready.store import read_table
-from rlready.tasks import open_task
-from rlready.tasks.verify import voted
-from tiny import tiny_lm
+from rlready.tasks import Verdict, open_task
+from rlready.tasks.verify import final_answer, voted
+from tiny import tiny_lm, tiny_model
 
 EASY = "dagmath?ops=3&split=all&n=8&seed=1"
 TASK = "dagmath?split=test&n=16&seed=8"
@@ -114,7 +119,7 @@ def embedded() -> LM:
 
 def test_the_grid_of_budgets_costs_little_more_than_the_largest(embedded: LM, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sample for sample the same as separate runs, for at most 1.35 times the decode tokens of the largest budget."""
-    monkeypatch.setattr("rlready.engine.torch.workers", lambda model: 1)
+    monkeypatch.setattr("rlready.engine.torch.workers", lambda model, most: 1)
     task = open_task(TASK)
     budgets = [Budget(b, 8) for b in (16, 28, 40, 52, 64)]
     named: dict[str, Any] = {"samples": 4, "temperature": 1.0, "seed": 0}
@@ -140,8 +145,6 @@ def test_extensions_and_untouched_share_traces_without_a_difference(template: st
 
     class Nothing:
         def verify(self, problem: Problem, thinking: str, answer: str) -> Any:
-            from rlready.tasks import Verdict
-
             return Verdict(False)
 
     def drawn(some: list[Budget]) -> dict[Budget, list[list[int]]]:
@@ -212,12 +215,96 @@ def test_answers_as_votes(gold: str, text: str, vote: str) -> None:
 
 
 def test_thinking_without_a_budget_is_counted() -> None:
-    by = forcing_for(tiny_lm())
-    end = by.delimiter.single
-    assert end is not None
-    assert unforced_lengths([9, 9, end, 9, 2], by.delimiter, True) == (2, 2)
-    assert unforced_lengths([9, 9, 9], by.delimiter, True) == (3, 0)
-    assert unforced_lengths([9, 9, end, 9, 2], by.delimiter, False) == (0, 5)
+    """In all thoughts of a response together, without the delimiters."""
+    lm = tiny_lm()
+    by, (begin,), (end,) = forcing_for(lm), lm.encode(lm.open), lm.encode(lm.close)
+    assert unforced_lengths([9, 9, end, 9, 2], by, True) == (2, 2)
+    assert unforced_lengths([9, 9, 9], by, True) == (3, 0)
+    assert unforced_lengths([9, 9, end, 9, 2], by, False) == (0, 5)
+    assert unforced_lengths([begin, 9, 9, end, 2], by, False) == (2, 1)
+    assert unforced_lengths([9, 9, begin, 9, end, 2], by, False) == (1, 3)
+    assert unforced_lengths([9, end, 9, 9, begin, 9, 9, 9, end, 2], by, True) == (4, 3)
+    assert unforced_lengths([9, end, 9, 9, begin, 9, 9, 9], by, True) == (4, 2)
+    several = tiny_lm(one_token=False)
+    said = several.encode("a</think>\nb<think>cd</think>e")
+    assert unforced_lengths(said, forcing_for(several), True) == (3, 2)
+
+
+def words_lm(*more: str) -> LM:
+    """A random model whose vocabulary is words and these, without a line break."""
+    raw = Tokenizer(WordLevel({w: i for i, w in enumerate(("<unk>", "<eos>", "a", "b", *more))}, "<unk>"))
+    raw.pre_tokenizer = Split(" ", "removed")  # type: ignore[assignment]
+    raw.add_special_tokens([AddedToken(w, normalized=False) for w in more])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>", eos_token="<eos>")
+    tokenizer.chat_template = "{{ messages[0]['content'] }}"
+    return LM(tiny_model("Llama", vocab_size=len(tokenizer)), tokenizer, "words")
+
+
+def test_a_model_without_delimiters_is_measured_untouched(tmp_path: Path) -> None:
+    """Also one whose vocabulary cannot write them; a budget is refused before anything is drawn."""
+    folder = tmp_path / "words"
+    folder.mkdir()
+    save(words_lm(), folder, "")
+    config = EvaluateConfig(models=(str(folder),), problems=EASY, budgets=(4,), answer_cap=4, samples=2, natural=True)
+    untouched = evaluate(config, tmp_path / "run")["untouched"][str(folder)]
+    assert untouched["thinking_tokens"]["value"] == 0
+    assert untouched["answer_tokens"]["value"] > 0
+    with pytest.raises(UserError, match=r"no thought delimiters .* natural=true"):
+        evaluate(replace(config, natural=False), tmp_path / "forced")
+
+
+def test_no_unknown_token_is_forced() -> None:
+    """A vocabulary without line breaks closes a thought without them."""
+    lm = words_lm("<think>", "</think>")
+    assert lm.tokenizer.unk_token_id in lm.close_ids
+    by = forcing_for(lm)
+    assert by.close_ids == by.close_after_break_ids == tuple(lm.encode("</think>"))
+
+
+class Answers:
+    """A task that compares all of the answer with the problem's, as tasks in symbols do, or what is marked in it."""
+
+    def __init__(self, marks: bool = False) -> None:
+        self.read = final_answer if marks else str.strip
+
+    def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
+        return Verdict(self.read(answer) == problem.answer)
+
+
+@pytest.mark.parametrize(
+    ("final", "marks", "said"),
+    [
+        ("", False, "5<eos>"),
+        ("so: ", False, "5<eos>"),
+        ("so: ", False, "5<think>"),
+        ("", False, "5<think>"),
+        ("the answer is ", True, "5\n7<eos>"),
+        ("so: ", True, "the answer is 5<think>"),
+    ],
+)
+def test_what_is_judged_is_the_answer(final: str, marks: bool, said: str) -> None:
+    """Not what elicited it, nor the thought that was begun after it; a mark that the verifier looks for stays."""
+    lm = tiny_lm()
+    by = forcing_for(lm, final=final)
+    machine = Machine(Budget(3, 20), by)
+    for token in lm.encode("aaa"):
+        machine.accept(token, -1.0)
+    while machine.forced() is not None:
+        pass
+    for token in lm.encode(said):
+        machine.accept(token, -1.0)
+    assert machine.done
+    sample = machine.sample("p", 0, lm.decode(machine.tokens))
+
+    class Drawn:
+        def sample(self, requests: Any, *, temperature: float, seed: int) -> list[Sample]:
+            return [sample]
+
+    problem = Problem("p", "a", "5")
+    request = Request("p", 0, (), machine.budget)
+    (group,) = draw_groups(Drawn(), lm, Answers(marks), [problem], [request], temperature=1.0, seed=0)  # type: ignore[arg-type]
+    assert group.samples[0].correct
+    assert _ballot(lm, problem, group.samples[0]).answer == "5"
 
 
 def test_one_command_compares_everything(tmp_path: Path) -> None:
@@ -257,6 +344,25 @@ def test_one_command_compares_everything(tmp_path: Path) -> None:
     assert untouched["thinking_tokens"]["value"] > 6
 
 
+def test_the_untouched_arm_is_not_decoded_away_from_a_reference(embedded: LM, tmp_path: Path) -> None:
+    other = load("embedded")
+    with torch.no_grad():
+        other.model.get_output_embeddings().weight.mul_(0.5)
+    (tmp_path / "other").mkdir()
+    save(other, tmp_path / "other", "")
+    config = EvaluateConfig(problems=EASY, budgets=(12,), samples=2, answer_cap=4, longest=24)
+    plain = evaluate(config, tmp_path / "plain")
+    away = evaluate(replace(config, reference=str(tmp_path / "other")), tmp_path / "away")
+    drawn = [
+        {(r["arm"], r["problem_id"], r["sample_id"]): r["text"] for r in read_table(tmp_path / run / "parts/0.parquet")}
+        for run in ("plain", "away")
+    ]
+    same = {arm: [drawn[0][key] == drawn[1][key] for key in drawn[0] if key[0] == arm] for arm in ("natural", "12")}
+    assert all(same["natural"])
+    assert not all(same["12"])
+    assert plain["untouched"] == away["untouched"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -269,6 +375,9 @@ def test_one_command_compares_everything(tmp_path: Path) -> None:
         ({"budgets": (-4,)}, "at least 1"),
         ({"budgets": (8, 8)}, "budgets repeat"),
         ({"samples": 0}, "samples"),
+        ({"temperature": -0.5}, "temperature must be 0"),
+        ({"temperature": float("nan")}, "temperature must be 0"),
+        ({"natural": True, "reference": "embedded"}, "leave one out"),
         ({"delimiters": ("<think>",)}, "OPEN,CLOSE"),
         ({"delimiters": ("x", "x")}, "OPEN,CLOSE"),
         ({"delimiters": ("[deep]", "[/deep]")}, "no words for the forced text '\\[/deep\\]'"),
@@ -284,10 +393,12 @@ def test_bad_input_gets_one_line(tmp_path: Path, change: dict[str, Any], message
     assert "\n" not in str(caught.value)
 
 
-def test_unsorted_budgets_are_sorted_and_the_first_setting_is_the_main_one() -> None:
+def test_unsorted_budgets_are_sorted_and_all_is_held_against_budgets_alone() -> None:
     arms = arms_of(EvaluateConfig(budgets=(9, 3), extensions=(2, 0), extension="wait"))
-    assert [arm.name for arm in arms.main] == ["3+2", "9+2"]
-    assert [arm.name for arm in arms.others] == ["3", "9"]
+    assert [arm.name for arm in arms.main] == ["3", "9"]
+    assert [arm.name for arm in arms.others] == ["3+2", "9+2"]
+    without = arms_of(EvaluateConfig(budgets=(9, 3), extensions=(2, 1), extension="wait"))
+    assert [arm.name for arm in without.main] == ["3+2", "9+2"]
     assert arms_of(EvaluateConfig(natural=True)).all == (arms_of(EvaluateConfig()).untouched,)
 
 

@@ -266,6 +266,16 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
     natural = text_of({"verb": "evaluate", "budgets": [{"budget": None, "a/b": budget(96)["sft"]}]})
     assert "Accuracy, no budget 48.5 %" in natural
     assert "none b 48.5 %" in natural
+    arm = {"model": "sft", "budget": 24, "stated": False, **budget(24)["sft"], "change": fig(0.1)}
+    arms = [arm | {"extensions": e, "bias": 0.0} for e in (1, 2)]
+    line = {"model": "sft", "stated": False, "bias": 0.0, "control": 1.0, "performance": fig(0.5), "at": 24}
+    forced = {"verb": "evaluate", "budgets": [budget(24)]}
+    alone = text_of(forced | {"arms": arms, "metrics": [line | {"extensions": 0}]})
+    assert "Against budget alone at the same budget" in alone
+    assert "tokensbudget alone1 extensions2 extensions" in alone
+    extended = text_of(forced | {"arms": arms[:1], "metrics": [line | {"extensions": 2}]})
+    assert "Against 2 extensions at the same budget" in extended
+    assert "tokens2 extensions1 extensions" in extended
     assert short_names(["x/step-1", "y/step-2"]) == {"x/step-1": "step-1", "y/step-2": "step-2"}
     assert short_names(["x/step-1", "y/step-1", "z"]) == {"x/step-1": "x/step-1", "y/step-1": "y/step-1", "z": "z"}
 

@@ -7,6 +7,7 @@ reward is what the policy is paid for (the verdict, less a little for length whe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from rlready.engine.protocol import Engine, Request
 from rlready.lm import CLOSE, LM
 from rlready.records import Group, Problem, Sample
 from rlready.tasks import Task, Verdict
+from rlready.tasks.verify import marked
 from rlready.timing import span
 
 VERDICT = Pay()
@@ -33,6 +35,20 @@ def judge(task: Task, problem: Problem, sample: Sample, stop_texts: Sequence[str
     for stop in stop_texts:
         text = text.removesuffix(stop)
     return task.verify(problem, *split_text(text, close))
+
+
+def as_read(sample: Sample, lm: LM) -> Sample:
+    """A sample with the text that is judged: without the thought it began after its answer, and without the forced
+    words that asked for the answer, unless a verifier finds the answer by them, as it does by ``\\boxed{``."""
+    text = sample.text
+    if sample.finish == "reopened":
+        text = text.rpartition(lm.open)[0]
+    if sample.truncated:
+        head = lm.decode(sample.tokens[: -sample.answer].tolist())
+        final = head.rpartition(lm.close)[2].lstrip()
+        if marked(final + "0}") is None:  # whatever follows it, the brace for \boxed{
+            text = head.removesuffix(final) + text[len(head) :]
+    return replace(sample, text=text)
 
 
 def draw_groups(
@@ -57,7 +73,7 @@ def draw_groups(
     for problem in problems:
         samples = by_problem[problem.id]
         with span("score"):
-            verdicts = [judge(task, problem, s, stops, lm.close) for s in samples]
+            verdicts = [judge(task, problem, as_read(s, lm), stops, lm.close) for s in samples]
         correct = np.array([v.correct for v in verdicts])
         thinking = np.array([s.thinking for s in samples])
         rewards = pay(correct, thinking, (targets or {}).get(problem.id, 0)).tolist()

@@ -16,6 +16,8 @@ from rlready.errors import UserError
 from rlready.lm import LM
 from rlready.records import Problem, Sample
 
+NO_TOKEN = -1  # an id that no token has
+
 
 @dataclass(frozen=True)
 class Request:
@@ -48,9 +50,12 @@ def forcing_for(lm: LM, extension: str = "", final: str = "") -> Forcing:
 
     ``extension`` replaces an early end of the thought; ``final`` follows a thought that was cut, to elicit the
     answer.  UserError if one of them, or a delimiter, cannot be written in the model's vocabulary, if the extension
-    closes the thought, or if either ends the response.
+    closes the thought, or if either ends the response.  Without thoughts nothing can be forced, and nothing is.
     """
     close = lm.close
+    if not lm.thinks:
+        never = Delimiter(close, [NO_TOKEN], lm.decode, [])
+        return Forcing(never, (), (), (), (), lm.stop_ids)
     if close in extension or any(extension.endswith(close[:n]) for n in range(1, len(close))):
         raise UserError(f"the extension {extension!r} contains or begins the thought delimiter {close!r}")
     ids, opener_ids = _forced_ids(lm, close), _forced_ids(lm, lm.open)
@@ -58,13 +63,18 @@ def forcing_for(lm: LM, extension: str = "", final: str = "") -> Forcing:
     pieces = [lm.decode([i]) for i in range(len(lm.tokenizer))] if several else []
     return Forcing(
         delimiter=Delimiter(close, ids, lm.decode, pieces),
-        close_ids=tuple(lm.close_ids),
-        close_after_break_ids=tuple(lm.close_after_break_ids),
+        close_ids=_known(lm, lm.close_ids) or ids,
+        close_after_break_ids=_known(lm, lm.close_after_break_ids) or ids,
         final_ids=_forced_ids(lm, final),
         extension_ids=_forced_ids(lm, extension),
         stop_ids=lm.stop_ids,
         opener=Delimiter(lm.open, opener_ids, lm.decode, pieces),
     )
+
+
+def _known(lm: LM, ids: Sequence[int]) -> tuple[int, ...]:
+    """Nothing if one of them is the unknown token, as line breaks are in a vocabulary of words."""
+    return () if lm.tokenizer.unk_token_id in ids else tuple(ids)
 
 
 def _forced_ids(lm: LM, text: str) -> tuple[int, ...]:

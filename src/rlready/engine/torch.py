@@ -63,7 +63,8 @@ class TorchEngine:
         batches = [todo[at : at + size] for at in range(0, len(todo), size)]
         if 1 < len(batches) <= threads:  # a batch a thread: long and short prompts for each, so that they end together
             prompts = [list(some) for _, some in groupby(todo, lambda i: requests[i].prompt_ids)]
-            batches = [list(chain(*prompts[at :: len(batches)])) for at in range(min(len(batches), len(prompts)))]
+            dealt = [list(chain(*prompts[at :: len(batches)])) for at in range(len(batches))]
+            batches = dealt if all(0 < len(b) <= self.rows for b in dealt) else batches
         if batches:
             decoders = self.decoders()
             beside(
@@ -133,7 +134,7 @@ class TorchEngine:
                 decoder.select(torch.tensor(kept, device=self.device))
                 next_ids, alive = next_ids[kept], [alive[row] for row in kept]
                 running = [True] * left
-            logits_BV = decoder.extend(next_ids[:, None], torch.ones_like(next_ids, dtype=torch.bool)[:, None])
+            logits_BV = decoder.extend(next_ids[:, None], torch.tensor(running, device=self.device)[:, None])
 
     def _advance(
         self,
@@ -157,7 +158,7 @@ class TorchEngine:
             raise UserError(f"{self.lm.source}: the model's logits are not finite; its weights are broken")
         next_ids = []
         for row, machine in enumerate(machines):
-            token = 0  # a finished row that is not compacted yet is fed padding
+            token = 0  # a finished row that is not compacted yet is fed a hole
             if running[row]:
                 fed = len(machine.tokens)
                 forced = machine.forced()

@@ -35,7 +35,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Arms:
-    """All settings of an evaluation; the first extension and bias are the main arms, the others held against them."""
+    """All settings of an evaluation; the others are held against the main arms: budgets alone, or the first setting."""
 
     untouched: Arm
     main: tuple[Arm, ...]  # by growing budget; the untouched arm alone in a natural run
@@ -71,7 +71,7 @@ def arms_of(config: EvaluateConfig) -> Arms:
     untouched = Arm(Budget(None, config.longest or 4 * (sizes[-1] + config.answer_cap)))
     if config.natural:
         return Arms(untouched, (untouched,), (), ())
-    first, *others = grid.values()
+    first, *others = (grid[setting] for setting in sorted(grid, key=any))  # nothing but the budget comes first
     stated = [Arm(untouched.budget, b) for b in sizes] if config.stating else []
     return Arms(untouched, tuple(first), tuple(a for each in others for a in each), tuple(stated))
 

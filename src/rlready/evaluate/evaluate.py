@@ -1,11 +1,12 @@
 """``rlready evaluate``: accuracy against thinking budget, for any checkpoints, on the same problems.
 
-Every model is also measured untouched: its own prompt, its own stop, no budget.  Forcing makes many models look worse
-than they are, so nothing is compared without that line.
+Every model is also measured untouched: its own prompt, its own stop, no budget, and not decoded away from a reference.
+Forcing makes many models look worse than they are, so nothing is compared without that line.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ def evaluate(config: EvaluateConfig, out: Path) -> dict[str, Any]:
             raise UserError("a model is named twice")
         if config.samples < 1:
             raise UserError(f"samples must be at least 1, got {config.samples}")
+        if not 0 <= config.temperature < math.inf:
+            raise UserError(f"temperature must be 0 (greedy) or above, got {config.temperature:g}")
         contrast = _contrast(config)
         task = open_task(config.problems)
         problems = task.problems()
@@ -64,6 +67,8 @@ def evaluate(config: EvaluateConfig, out: Path) -> dict[str, Any]:
 def _contrast(config: EvaluateConfig) -> Contrast | None:
     if not config.reference:
         return None
+    if config.natural:
+        raise UserError("natural=true measures models untouched, reference decodes away from another: leave one out")
     if config.beta <= 0:
         raise UserError(f"beta must be above 0, got {config.beta:g}: at 0 only the reference's mistakes would count")
     return Contrast(load(config.reference, device=config.device, dtype=config.dtype), 1 / config.beta)

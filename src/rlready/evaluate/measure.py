@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from rlready.config import EvaluateConfig
+from rlready.engine.budget import Forcing
 from rlready.engine.contrast import Contrast
-from rlready.engine.delimiter import Delimiter
 from rlready.engine.protocol import forcing_for
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
@@ -20,7 +20,7 @@ from rlready.evaluate.cut import cut
 from rlready.evaluate.vote import Ballot, affordable, ballot, shares
 from rlready.lm import LM
 from rlready.records import Group, Problem, Sample
-from rlready.rollout import split_text, table_row
+from rlready.rollout import as_read, split_text, table_row
 from rlready.store import write_table
 from rlready.tasks import Task, stating
 from rlready.tasks.verify import voted
@@ -52,10 +52,13 @@ def measure(
     ``lengths``: thinking tokens of every sample of the largest main arm, right and wrong apart.  All samples go into
     the table ``samples_to``; ``update`` is told of every one that is done.
     """
+    if not config.natural:
+        lm.needs_thought("a thinking budget")
     asked = [stating.state(p, config.stating, arms.main[-1].tokens or 0) for p in problems] if arms.stated else problems
     longest = _within_context(arms, lm, asked)
     forcing = forcing_for(lm, config.extension if any(config.extensions) else "", config.final)
-    engine = TorchEngine(lm, forcing, contrast=contrast)
+    alone = TorchEngine(lm, forcing)
+    engine = TorchEngine(lm, forcing, contrast=contrast) if contrast else alone
     vectors: dict[str, dict[str, list[float]]] = {arm.name: {} for arm in arms.all}
     ballots: dict[str, list[list[Ballot]]] = {arm.name: [] for arm in arms.main}
     lengths: dict[str, list[int]] = {"right": [], "wrong": []}
@@ -63,7 +66,7 @@ def measure(
     examples: list[dict[str, Any]] = []
     chunk = max(1, engine.rows // config.samples)
     for at in range(0, len(problems), chunk):
-        drawn = _draw(config, arms, engine, lm, task, problems[at : at + chunk], longest)
+        drawn = _draw(config, arms, engine, alone, lm, task, problems[at : at + chunk], longest)
         for arm, groups in drawn.items():
             main = groups if arm == arms.untouched else drawn[arms.beside(arm)]
             for group, beside in zip(groups, main, strict=True):
@@ -100,17 +103,20 @@ def _draw(
     config: EvaluateConfig,
     arms: Arms,
     engine: TorchEngine,
+    alone: TorchEngine,
     lm: LM,
     task: Task,
     problems: Sequence[Problem],
     longest: int,
 ) -> dict[Arm, list[Group]]:
-    """The groups of every arm, the main arms before those that are held against them."""
+    """The groups of every arm, the untouched one drawn from the model ``alone``."""
     natural = replace(arms.untouched.budget, answer=longest)
     budgets = {arm: natural if arm.budget.thinking is None else arm.budget for arm in arms.all}
     draws = {"samples": config.samples, "temperature": config.temperature, "seed": config.seed}
     forced = [arm for arm in arms.all if arm.stated is None]
-    found = cut(engine, lm, task, problems, [budgets[a] for a in forced], **draws)  # type: ignore[arg-type]
+    apart = () if engine is alone else (arms.untouched,)  # a model's own trace begins none of a joint policy's
+    found = cut(alone, lm, task, problems, [budgets[a] for a in apart], **draws)  # type: ignore[arg-type]
+    found |= cut(engine, lm, task, problems, [budgets[a] for a in forced if a not in apart], **draws)  # type: ignore[arg-type]
     drawn = {arm: found[budgets[arm]] for arm in forced}
     for arm in arms.stated:
         asked = [stating.state(p, config.stating, arm.stated or 0) for p in problems]
@@ -122,25 +128,27 @@ def _draw(
 
 
 def _counted(engine: TorchEngine, lm: LM, group: Group) -> Group:
-    """A group of natural samples with the tokens before and after the end of the thought counted apart."""
+    """A group of natural samples with the tokens inside and outside of thoughts counted apart."""
     opened = lm.thinks and lm.decode(group.prompt_ids).rstrip().endswith(lm.open)
     samples = []
     for s in group.samples:
-        begun = opened or s.text.lstrip().startswith(lm.open)
-        thinking, answer = unforced_lengths(s.tokens.tolist(), engine.forcing.delimiter, begun)
+        thinking, answer = unforced_lengths(s.tokens.tolist(), engine.forcing, opened)
         samples.append(replace(s, thinking=thinking, answer=answer))
     return replace(group, samples=samples)
 
 
-def unforced_lengths(tokens: Sequence[int], end: Delimiter, begun: bool) -> tuple[int, int]:
-    """(thinking, answer) tokens of a response that nothing was forced on; the delimiter is in neither.
-
-    ``begun``: the prompt or the response opens a thought; where it does not, all is answer.
+def unforced_lengths(tokens: Sequence[int], by: Forcing, opened: bool) -> tuple[int, int]:
+    """(thinking, answer) tokens of a response that nothing was forced on, over all its thoughts; delimiters are in
+    neither.  ``opened``: the prompt opens a thought.
     """
+    counts, inside, begin = {True: 0, False: 0}, opened, 0
     for at, token in enumerate(tokens):
-        if begun and token in end.completing and (held := end.length(tokens[: at + 1])):
-            return at + 1 - held, len(tokens) - at - 1
-    return (len(tokens), 0) if begun else (0, len(tokens))
+        turn = by.delimiter if inside else by.opener
+        if turn and token in turn.completing and (held := turn.length(tokens[begin : at + 1])):
+            counts[inside] += at + 1 - held - begin
+            inside, begin = not inside, at + 1
+    counts[inside] += len(tokens) - begin
+    return counts[True], counts[False]
 
 
 def _facts(arm: Arm, group: Group, beside: Group) -> dict[str, float]:
@@ -160,7 +168,7 @@ def _add(vectors: dict[str, list[float]], facts: dict[str, float]) -> None:
 
 
 def _ballot(lm: LM, problem: Problem, sample: Sample) -> Ballot:
-    text = sample.text
+    text = as_read(sample, lm).text
     for stop in sorted(lm.stop_ids):
         text = text.removesuffix(lm.decode([stop]))
     return ballot(sample, voted(problem.answer, split_text(text, lm.close)[1]))

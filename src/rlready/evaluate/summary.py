@@ -153,7 +153,7 @@ def _tables(
     tables = {}
     if others:
         rows = [["arm", "model", "accuracy", "change", "wrong→right", "right→wrong", "thinking tokens", "off by"]]
-        tables["Against the same budget without: +extensions, ~bias, stated in the prompt"] = rows + [
+        tables[f"Against {way(metrics[0])} at the same budget: +extensions, ~bias, stated in the prompt"] = rows + [
             [
                 *(o["arm"], Path(o["model"]).name, f"{o['accuracy'].value:.3f}", str(o["change"])),
                 *(f"{o['mended'].value:.1%}", f"{o['broken'].value:.1%}", f"{o['thinking_tokens'].value:.1f}"),

@@ -79,7 +79,8 @@ def _ways(result: Mapping[str, Any], model: str) -> Markup:
     if not curves:
         return Markup("")
     plain = [_point(f["thinking_tokens"], f["accuracy"], _budget(b)) for b, f in spent.items() if f["accuracy"]]
-    named = {"budget alone": plain, **curves, "majority vote": votes}
+    main = way(result["metrics"][0]) if result["metrics"] else "budget alone"
+    named = {main: plain, **curves, "majority vote": votes}
     return line_chart(
         [
             Series(name, sorted(points, key=lambda p: p.x), i % NEUTRAL, i % 8)
