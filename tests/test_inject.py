@@ -338,6 +338,23 @@ def test_gsm8k_rows_lose_their_annotations_and_keep_their_answers(tmp_path: Path
     assert "<<84/3=28>>" in (tmp_path / "k" / "rows.jsonl").read_text()
 
 
+@pytest.mark.parametrize("rendering", ["symbols", "words"])
+@pytest.mark.parametrize("change", ["{}\n", " {}", "{}  ", "blank"])
+def test_a_row_with_other_white_space_is_left_as_it_is(rendering: str, change: str) -> None:
+    row = one(source(1, rendering))
+    cut = " " if rendering == "symbols" else "\n"
+    text = row.thinking.replace(cut, 2 * cut, 1) if change == "blank" else change.format(row.thinking)
+    assert text != row.thinking
+    with pytest.raises(Unfit, match="white space"):
+        inject_row(replace(row, thinking=text, solution=text), ALL, 0.5, "s")
+
+
+def test_gsm8k_rows_that_begin_with_an_annotation_are_left_as_they_are(tmp_path: Path) -> None:
+    begun = "<<14*3+5=47>> 47 dollars."
+    result = inject(InjectConfig(rows=gsm8k(tmp_path / "t.jsonl", begun, BAKER)), tmp_path / "i")
+    assert result["unfit"] == {"without its annotations it begins or ends with white space": 1}
+
+
 def test_show_diff_does_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = gsm8k(tmp_path / "train.jsonl", BAKER.replace("rolls.", "rolls\x1b[2J."))
     inject(InjectConfig(rows=text, p=1.0), tmp_path / "i")
