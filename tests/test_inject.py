@@ -4,10 +4,13 @@ import json
 import random
 from collections import Counter
 from dataclasses import replace
+from datetime import datetime
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -408,6 +411,17 @@ def test_bad_input_is_one_clear_line(tmp_path: Path) -> None:
     assert "empty" in refusal(str(tmp_path / "empty.jsonl"), tmp_path)
     assert "rlready inject ROWS" in refusal("", tmp_path)
     assert f"write gsm8k:{tmp_path / 'g.jsonl'}" in refusal(str(tmp_path / "g.jsonl"), tmp_path)
+
+
+def test_a_value_that_json_does_not_hold_is_refused_by_row(tmp_path: Path) -> None:
+    row = {"prompt": QUESTION, "thinking": BAKER, "response": "#### 47", "answer": "47"}
+    table = pa.Table.from_pylist([{**row, "made": value} for value in (None, datetime(2024, 5, 1))])
+    pq.write_table(table, tmp_path / "dated.parquet")
+    assert "dated.parquet row 2: not to be written as JSON: Object of type datetime" in refusal(
+        str(tmp_path / "dated.parquet"), tmp_path
+    )
+    (tmp_path / "half.jsonl").write_text(json.dumps({**row, "made": "\ud800"}) + "\n")
+    assert "half.jsonl:1: not to be written as JSON: " in refusal(str(tmp_path / "half.jsonl"), tmp_path)
 
 
 def test_a_mended_row_goes_into_the_same_folder(tmp_path: Path) -> None:
