@@ -384,7 +384,18 @@ def test_the_report_shows_rows_before_and_after(tmp_path: Path) -> None:
         page = render(tmp_path / "i")
         assert "<em>" not in page
         assert said in page
-    file.write_text("")
+    for odd in ("", '{"id": ["a"]}\n', '{"id": {}, "thinking": "x"}\n'):
+        file.write_text(odd)
+        assert "Rows before and after" not in render(tmp_path / "i")
+
+
+def test_the_report_reads_the_rows_that_the_result_names(tmp_path: Path) -> None:
+    inject(InjectConfig(rows=gsm8k(tmp_path / "train.jsonl", BAKER), p=1.0), tmp_path / "i" / "mine.jsonl")
+    assert "Rows before and after" in render(tmp_path / "i")
+    result = tmp_path / "i" / "result.json"
+    result.write_text(result.read_text().replace('"mine.jsonl"', '"/elsewhere/mine.jsonl"'))  # only beside it is read
+    assert "Rows before and after" in render(tmp_path / "i")
+    result.write_text(result.read_text().replace('"/elsewhere/mine.jsonl"', '".."'))
     assert "Rows before and after" not in render(tmp_path / "i")
 
 
