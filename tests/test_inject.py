@@ -269,7 +269,9 @@ def test_a_contradiction_names_its_step(line: str, why: str) -> None:
         ("It is 47.", "no calculator annotations"),
         ("\n".join(LINES[:4]), "not the result of an annotation"),
         ("She makes 14*3+5=$<<__import__('os')=47>>47.", "not plain arithmetic"),
-        ("She makes 14*3=40+5=42+5=<<42+5=47>>47.", "no longer holds"),
+        ("She makes 14*3=40+5=42+5=<<42+5=47>>47.", "equation .* does not hold"),
+        ("She makes 14*3+6=$<<14*3+5=47>>47.", "equation .* does not hold"),
+        ("14 x 3 + 6 = $<<14*3+5=47>>47.", "equation .* does not hold"),
         (f"We need 7 (given).\n{BAKER}", "already"),
         ("x <<1/0=47>>47", "division by zero"),
     ],
@@ -277,6 +279,20 @@ def test_a_contradiction_names_its_step(line: str, why: str) -> None:
 def test_what_cannot_be_parsed_says_why(solution: str, why: str) -> None:
     with pytest.raises(Unfit, match=why):
         prose(solution)
+
+
+@pytest.mark.parametrize(
+    "before", ["14 bags x $3 + 5", "on day 5", "14 x 3 + 5", "94 ÷ (1+1)", "the 14 * 3 + 5", "14/0"]
+)
+def test_what_stands_before_an_annotation_may_be_prose(before: str) -> None:
+    assert prose(f"She makes {before} = $<<14*3+5=47>>47.", p=0.0)
+
+
+def test_analysis_is_as_likely_as_all_operands_make_it() -> None:
+    """Three, two of them constants: .8 and not the .1 of one."""
+    text = "It is 7*13*17=<<7*13*17=1547>>1547."
+    texts = [proserow.splice(QUESTION, text, Fraction(1547), {"analyse"}, 0.0, str(seed)).text for seed in range(100)]
+    assert 65 <= sum("We need 7 (given)." in made for made in texts) <= 95
 
 
 # --------------------------------------------------------------------------------------------- the verb
