@@ -4,10 +4,13 @@ import json
 import random
 from collections import Counter
 from dataclasses import replace
+from datetime import datetime
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -266,7 +269,9 @@ def test_a_contradiction_names_its_step(line: str, why: str) -> None:
         ("It is 47.", "no calculator annotations"),
         ("\n".join(LINES[:4]), "not the result of an annotation"),
         ("She makes 14*3+5=$<<__import__('os')=47>>47.", "not plain arithmetic"),
-        ("She makes 14*3=40+5=42+5=<<42+5=47>>47.", "no longer holds"),
+        ("She makes 14*3=40+5=42+5=<<42+5=47>>47.", "equation .* does not hold"),
+        ("She makes 14*3+6=$<<14*3+5=47>>47.", "equation .* does not hold"),
+        ("14 x 3 + 6 = $<<14*3+5=47>>47.", "equation .* does not hold"),
         (f"We need 7 (given).\n{BAKER}", "already"),
         ("x <<1/0=47>>47", "division by zero"),
     ],
@@ -274,6 +279,20 @@ def test_a_contradiction_names_its_step(line: str, why: str) -> None:
 def test_what_cannot_be_parsed_says_why(solution: str, why: str) -> None:
     with pytest.raises(Unfit, match=why):
         prose(solution)
+
+
+@pytest.mark.parametrize(
+    "before", ["14 bags x $3 + 5", "on day 5", "14 x 3 + 5", "94 ÷ (1+1)", "the 14 * 3 + 5", "14/0"]
+)
+def test_what_stands_before_an_annotation_may_be_prose(before: str) -> None:
+    assert prose(f"She makes {before} = $<<14*3+5=47>>47.", p=0.0)
+
+
+def test_analysis_is_as_likely_as_all_operands_make_it() -> None:
+    """Three, two of them constants: .8 and not the .1 of one."""
+    text = "It is 7*13*17=<<7*13*17=1547>>1547."
+    texts = [proserow.splice(QUESTION, text, Fraction(1547), {"analyse"}, 0.0, str(seed)).text for seed in range(100)]
+    assert 65 <= sum("We need 7 (given)." in made for made in texts) <= 95
 
 
 # --------------------------------------------------------------------------------------------- the verb
@@ -338,6 +357,23 @@ def test_gsm8k_rows_lose_their_annotations_and_keep_their_answers(tmp_path: Path
     assert "<<84/3=28>>" in (tmp_path / "k" / "rows.jsonl").read_text()
 
 
+@pytest.mark.parametrize("rendering", ["symbols", "words"])
+@pytest.mark.parametrize("change", ["{}\n", " {}", "{}  ", "blank"])
+def test_a_row_with_other_white_space_is_left_as_it_is(rendering: str, change: str) -> None:
+    row = one(source(1, rendering))
+    cut = " " if rendering == "symbols" else "\n"
+    text = row.thinking.replace(cut, 2 * cut, 1) if change == "blank" else change.format(row.thinking)
+    assert text != row.thinking
+    with pytest.raises(Unfit, match="white space"):
+        inject_row(replace(row, thinking=text, solution=text), ALL, 0.5, "s")
+
+
+def test_gsm8k_rows_that_begin_with_an_annotation_are_left_as_they_are(tmp_path: Path) -> None:
+    begun = "<<14*3+5=47>> 47 dollars."
+    result = inject(InjectConfig(rows=gsm8k(tmp_path / "t.jsonl", begun, BAKER)), tmp_path / "i")
+    assert result["unfit"] == {"without its annotations it begins or ends with white space": 1}
+
+
 def test_show_diff_does_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = gsm8k(tmp_path / "train.jsonl", BAKER.replace("rolls.", "rolls\x1b[2J."))
     inject(InjectConfig(rows=text, p=1.0), tmp_path / "i")
@@ -364,7 +400,18 @@ def test_the_report_shows_rows_before_and_after(tmp_path: Path) -> None:
         page = render(tmp_path / "i")
         assert "<em>" not in page
         assert said in page
-    file.write_text("")
+    for odd in ("", '{"id": ["a"]}\n', '{"id": {}, "thinking": "x"}\n'):
+        file.write_text(odd)
+        assert "Rows before and after" not in render(tmp_path / "i")
+
+
+def test_the_report_reads_the_rows_that_the_result_names(tmp_path: Path) -> None:
+    inject(InjectConfig(rows=gsm8k(tmp_path / "train.jsonl", BAKER), p=1.0), tmp_path / "i" / "mine.jsonl")
+    assert "Rows before and after" in render(tmp_path / "i")
+    result = tmp_path / "i" / "result.json"
+    result.write_text(result.read_text().replace('"mine.jsonl"', '"/elsewhere/mine.jsonl"'))  # only beside it is read
+    assert "Rows before and after" in render(tmp_path / "i")
+    result.write_text(result.read_text().replace('"/elsewhere/mine.jsonl"', '".."'))
     assert "Rows before and after" not in render(tmp_path / "i")
 
 
@@ -393,6 +440,17 @@ def test_bad_input_is_one_clear_line(tmp_path: Path) -> None:
     assert f"write gsm8k:{tmp_path / 'g.jsonl'}" in refusal(str(tmp_path / "g.jsonl"), tmp_path)
 
 
+def test_a_value_that_json_does_not_hold_is_refused_by_row(tmp_path: Path) -> None:
+    row = {"prompt": QUESTION, "thinking": BAKER, "response": "#### 47", "answer": "47"}
+    table = pa.Table.from_pylist([{**row, "made": value} for value in (None, datetime(2024, 5, 1))])
+    pq.write_table(table, tmp_path / "dated.parquet")
+    assert "dated.parquet row 2: not to be written as JSON: Object of type datetime" in refusal(
+        str(tmp_path / "dated.parquet"), tmp_path
+    )
+    (tmp_path / "half.jsonl").write_text(json.dumps({**row, "made": "\ud800"}) + "\n")
+    assert "half.jsonl:1: not to be written as JSON: " in refusal(str(tmp_path / "half.jsonl"), tmp_path)
+
+
 def test_a_mended_row_goes_into_the_same_folder(tmp_path: Path) -> None:
     text = gsm8k(tmp_path / "t.jsonl", BAKER.replace("84/3=28>>28", "84/3=29>>29"))
     with pytest.raises(UserError, match="step 2"):
@@ -407,6 +465,10 @@ def test_a_mended_row_goes_into_the_same_folder(tmp_path: Path) -> None:
         (lambda row: row["dag"]["exprs"].update({row["dag"]["needed"][0]: row["dag"]["needed"][0]}), "has a cycle"),
         (lambda row: row["dag"]["needed"].pop(), "not connected"),
         (lambda row: row["dag"]["values"].update({row["dag"]["asked"][0]: 99}), "contradicts its definition"),
+        (lambda row: row["dag"].update(modulus="13"), "modulus must be null or a whole number"),
+        (lambda row: row["dag"].update(modulus=0), "modulus must be null or a whole number"),
+        (lambda row: row["dag"]["letters"].update({row["dag"]["asked"][0]: ["a"]}), r"letters \(text\)"),
+        (lambda row: row["dag"].update(names={key: ["A", "B"] for key in row["dag"]["names"]}), "names .* different"),
         (lambda row: row.update(response="z: 1"), "not the right answer"),
         (lambda row: row.update(thinking=row["thinking"].replace("= ", "= 1 + ", 1)), "step [0-9]+: . is not defined"),
     ],

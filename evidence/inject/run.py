@@ -2,7 +2,8 @@
 
 Resumable: what a killed run left undone is done when the command is given again.  What varies between seeds is
 everything: the rows, where behaviours go, the RL problems, the test problems, the order of rows and all samples.
-Within a seed every arm has the same questions to draw on, the same RL problems and the same test problems.
+Within a seed every arm has the same questions to draw on, the same RL problems and the same test problems.  What may
+foretell the gain is measured on test problems of its own: on those of the gain, luck before RL would count in both.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -46,8 +47,8 @@ ROWS, EPOCHS, BATCH_TOKENS = 800, 2.0, 2048
 RL_STEPS, PROMPTS, GROUP, BUDGET = 20, 8, 16, 128
 TEST, SAMPLES = 64, 8
 VANILLA, MAIN = "vanilla", "all, p = .1"
-FACTORS = {"step": "ΔJ / η", "co_influence": "co-influence", "cosine": "cosine of two problems' gradients"}
-NONE = {"value": 0.0}  # of the factors where fewer than two problems are right now and then
+COMPARED = {"spread": "√(α(1−α))", "cosine": "cosine of two problems' gradients"}
+DOTS = {"step": "ΔJ / η", "co_influence": "co-influence"}  # grow with gradient norms: shown, not compared
 SECONDS = 110.0  # an arm of one seed on two cores; only used to say how much time is left
 
 
@@ -129,35 +130,42 @@ def run(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
         ),
         out / "rl",
     )
-    measured = {"sft": start, "rl": learned["best"]["path"]}
-    found: dict[str, Any] = {"steps": tuned["steps"], "longer": longer, "made": made, "stopped": learned["stopped"]}
-    for (where, number), (stage, path) in product(OPS.items(), measured.items()):
-        judged = readiness(
-            ReadinessConfig(
-                checkpoints=(path,),
-                heldout="",
-                problems=source(number, "test", TEST, salt + 3),
-                samples=SAMPLES,
-                stop="never",
-                budget=BUDGET,
-                group=SAMPLES,
-                influence=stage == "sft",
-                seed=seed,
-            ),
-            out / f"{where}-{stage}",
-        )
-        (row,) = judged["checkpoints"]
-        found[f"{where} {stage}"] = {
-            "accuracy": row["pass"]["1"]["value"],
-            "entropy": row["entropy"]["value"],
-            "tokens": row["tokens"] / row["samples"],
-            "truncated": row["truncated"]["value"],
-            **{key: row[key]["value"] for key in ("spread", "never", "sometimes", "always")},
-            **({key: (row["influence"][key] or NONE)["value"] for key in FACTORS} if stage == "sft" else {}),
-        }
-    stages = ("inject", "sft", "rl", *(f"{where}-{stage}" for where, stage in product(OPS, measured)))
+    models = {"sft": start, "rl": learned["best"]["path"]}
+    problems = {where: source(number, "test", TEST, salt + 3) for where, number in OPS.items()}
+    found = {
+        "steps": tuned["steps"],
+        "longer": longer,
+        "made": made,
+        "stopped": learned["stopped"],
+        "before": judged(start, source(ops, "test", TEST, salt + 4), seed, out / "before", influence=True),
+        **{f"{w} {m}": judged(models[m], problems[w], seed, out / f"{w}-{m}") for w, m in product(OPS, models)},
+    }
+    stages = ("inject", "sft", "before", "rl", *(f"{where}-{model}" for where, model in product(OPS, models)))
     records = [read_json(out / stage / "record.json") for stage in stages]
     return found | {"seconds": sum(record["seconds"] for record in records)}
+
+
+def judged(model: str, problems: str, seed: int, out: Path, *, influence: bool = False) -> dict[str, float | None]:
+    """A checkpoint's figures; with ``influence`` also its factors, None where fewer than two problems are mixed."""
+    config = ReadinessConfig(
+        checkpoints=(model,),
+        heldout="",
+        problems=problems,
+        samples=SAMPLES,
+        stop="never",
+        budget=BUDGET,
+        group=SAMPLES,
+        influence=influence,
+        seed=seed,
+    )
+    (row,) = readiness(config, out)["checkpoints"]
+    factors = {key: row["influence"][key] for key in ("cosine", *DOTS)} if influence else {}
+    return {
+        "accuracy": row["pass"]["1"]["value"],
+        "tokens": row["tokens"] / row["samples"],
+        **{key: row[key]["value"] for key in ("entropy", "truncated", "spread", "never", "sometimes", "always")},
+        **{key: figure and figure["value"] for key, figure in factors.items()},
+    }
 
 
 def tokens(rows: str) -> float:
@@ -168,7 +176,7 @@ def tokens(rows: str) -> float:
 def ratio(top: Sequence[float], bottom: Sequence[float]) -> Figure:
     """Mean over mean of paired values, with Fieller's interval (1954, J. R. Stat. Soc. B 16:175).
 
-    Everything (infinite bounds) where the denominator's own interval holds 0.
+    For a denominator whose own interval lies above 0; else no interval holds the ratio.
     """
     a, b, n = np.asarray(top), np.asarray(bottom), len(top)
     value, q = float(a.mean() / b.mean()), t_quantile(0.975, n - 1) ** 2 / n
@@ -178,8 +186,6 @@ def ratio(top: Sequence[float], bottom: Sequence[float]) -> Figure:
         a.mean() * b.mean() - q * cov[0, 1],
         a.mean() ** 2 - q * cov[0, 0],
     )
-    if square <= 0:
-        return Figure(value, -math.inf, math.inf, n, "seeds")
     half = math.sqrt(max(0.0, middle**2 - square * rest))
     return Figure(value, float((middle - half) / square), float((middle + half) / square), n, "seeds")
 
@@ -188,32 +194,44 @@ def gains(results: Sequence[Mapping[str, Any]], where: str, key: str = "accuracy
     return [r[f"{where} rl"][key] - r[f"{where} sft"][key] for r in results]
 
 
+def over_seeds(values: Iterable[float | None]) -> Figure | None:
+    """Of the seeds in which there is a value; None where that is none of them."""
+    known = [value for value in values if value is not None]
+    return t_figure(known) if known else None
+
+
+def dropped(figure: Figure) -> str:
+    return f" ({len(SEEDS) - figure.n} of {len(SEEDS)} seeds dropped)" if figure.n < len(SEEDS) else ""
+
+
 def report(results: Results) -> None:
     base, best = results[VANILLA], results[MAIN]
     names = {"in": f"{OPS['in']} operations, as in training", "out": f"{OPS['out']} operations"}
     claims = []
     for where, words in names.items():
-        said = f"RL gain of injection ({MAIN}) over that of vanilla, {words}"
-        claims.append(Claim.of(said, ratio(gains(best, where), gains(base, where)), ">= 2"))
+        said = f"RL gain of injection ({MAIN}) minus twice vanilla's, points, {words}"
+        more = [100 * (a - 2 * b) for a, b in zip(gains(best, where), gains(base, where), strict=True)]
+        claims.append(Claim.of(said, t_figure(more), "> 0"))
     for name, found in results.items():
         for where, words in names.items():
             if name != VANILLA:
-                more = [a - b for a, b in zip(gains(found, where), gains(base, where), strict=True)]
-                claims.append(Claim.of(f"RL gain minus vanilla's, {name}, {words}", t_figure(more), "> 0"))
-    for key, said, target in (
-        *((key, f"{words} before RL minus vanilla's", "> 0") for key, words in FACTORS.items()),
-        ("spread", "√(α(1−α)) before RL minus vanilla's", "> 0"),
-        ("entropy", "entropy before RL minus vanilla's (nats per token)", "> 0"),
-        ("tokens", "tokens of a sample before RL minus vanilla's", "> 0"),
+                more = [100 * (a - b) for a, b in zip(gains(found, where), gains(base, where), strict=True)]
+                claims.append(Claim.of(f"RL gain minus vanilla's, points, {name}, {words}", t_figure(more), "> 0"))
+    for stage, key, said in (
+        *(("before", key, words) for key, words in COMPARED.items()),
+        ("in sft", "entropy", "entropy (nats per token)"),
+        ("in sft", "tokens", "tokens of a sample"),
     ):
-        more = [a["in sft"][key] - b["in sft"][key] for a, b in zip(best, base, strict=True)]
-        claims.append(Claim.of(f"{said}, {MAIN}", t_figure(more), target))
+        pairs = [(a[stage][key], b[stage][key]) for a, b in zip(best, base, strict=True)]
+        figure = over_seeds(None if None in pair else pair[0] - pair[1] for pair in pairs)
+        if figure:
+            claims.append(Claim.of(f"{said} before RL minus vanilla's, {MAIN}{dropped(figure)}", figure, "> 0"))
     steps = [abs(r["steps"] / b["steps"] - 1) for found in results.values() for r, b in zip(found, base, strict=True)]
     worst = max(steps)
     claims.append(Claim("largest difference in SFT steps from vanilla's", worst, worst, worst, len(steps), "runs",
                         "<= 0.05"))  # fmt: skip
-    for where in OPS:
-        write_text(HERE / f"gain-{where}.svg", figure(results, where))
+    for where, key in product(OPS, COMPARED):
+        write_text(HERE / f"gain-{where}-{key}.svg", chart(results, where, key))
     seconds = sum(r["seconds"] for found in results.values() for r in found)
     write_claims(
         HERE, command="python evidence/inject/run.py", seconds=seconds, claims=claims, words=page(results, names)
@@ -240,12 +258,10 @@ def page(results: Results, names: Mapping[str, str]) -> str:
                 f"{sft_['spread']:.3f} | {sft_['never']:.0%}, {sft_['always']:.0%} |"
             )
         tables.append(f"## {words}\n\n{chr(10).join(lines)}")
-    influences = []
-    for name, found in results.items():
-        cells = [f"{figure.value:.3g} [{figure.low:.3g}, {figure.high:.3g}]" for figure in (
-            t_figure([r[f"{where} sft"][key] for r in found]) for where in OPS for key in ("spread", *FACTORS)
-        )]  # fmt: skip
-        influences.append(f"| {name} | {' | '.join(cells)} |")
+    influences = "\n".join(
+        f"| {name} | {' | '.join(cell([r['before'][key] for r in found]) for key in (*COMPARED, *DOTS))} |"
+        for name, found in results.items()
+    )
     cost = "\n".join(
         f"| {name} | {found[0]['made']['rows_out']} | {mean(found, 'longer'):.2f} | {mean(found, 'steps'):.0f} |"
         for name, found in results.items()
@@ -256,21 +272,23 @@ The embedded model, `{TASK}`: {ROWS} worked rows of {OPS["in"]} operations for S
 (Dr. GRPO, {PROMPTS} problems, {GROUP} rollouts each, at most {BUDGET} thinking tokens). Vanilla rows go from the values
 to the result at once. Every arm of a seed has the same RL problems and the same {TEST} test problems, {SAMPLES} samples
 each at temperature 1; no template of a test problem is in a training set. Gains are points of accuracy, their intervals
-over seeds (Student's t); a ratio of gains has Fieller's interval over seeds.
+over seeds (Student's t). The gain of injection ({MAIN}) over vanilla's: {"; ".join(times(results, w) for w in OPS)}.
 
 {(chr(10) * 2).join(tables)}
 
 ## Influence before RL
 
-What a small step on one test problem does for the others, and its two factors (`rlready readiness influence=true`);
-dots grow with gradient norms, the cosine does not. First the {OPS["in"]} operations, then the {OPS["out"]}; beside it
-the RL gain, over all arms and seeds, correlates {correlation(results, "in")} and {correlation(results, "out")}.
+What a small step on one test problem does for the others, and its factors (`rlready readiness influence=true`), on
+{TEST} problems of {OPS["in"]} operations that no gain is measured on. ΔJ / η and co-influence grow with gradient norms,
+so those of two checkpoints do not compare; the spread and the cosine do. Where fewer than two problems are right now
+and then there is no cosine; such a seed is dropped. The RL gain correlates, over the arms' means:
+{chr(10).join(f"{words}: {correlations(results, where)}." for where, words in names.items())}
 
-| rows | √(α(1−α)) | ΔJ / η | co-influence | cosine | √(α(1−α)) | ΔJ / η | co-influence | cosine |
-|---|---|---|---|---|---|---|---|---|
-{chr(10).join(influences)}
+| rows | {" | ".join((COMPARED | DOTS).values())} |
+|---|---|---|---|---|
+{influences}
 
-{chr(10).join(f"![{where}](gain-{where}.svg)" for where in OPS)}
+{chr(10).join(f"![{where}, {key}](gain-{where}-{key}.svg)" for where, key in product(OPS, COMPARED))}
 
 ## Cost
 
@@ -288,28 +306,46 @@ vanilla rows skip operations that sub-goal computation writes out, as in the pap
 """
 
 
-def correlation(results: Results, where: str) -> str:
-    """Of the RL gain of a run with what was measured before it."""
-    rows = [r for found in results.values() for r in found]
-    gain = gains(rows, where)
-    found = {k: np.corrcoef([r[f"{where} sft"][k] for r in rows], gain)[0, 1] for k in ("accuracy", "spread", *FACTORS)}
-    names = {"accuracy": "accuracy", "spread": "√(α(1−α))", **FACTORS}
-    return "(" + ", ".join(f"{names[key]} {value:+.2f}" for key, value in found.items()) + f"; n = {len(rows)} runs)"
+def cell(values: Sequence[float | None]) -> str:
+    figure = over_seeds(values)
+    return f"{figure.value:.3g} [{figure.low:.3g}, {figure.high:.3g}]{dropped(figure)}" if figure else "–"
 
 
-def figure(results: Results, where: str) -> str:
-    """RL gain of every arm, with its interval over seeds, against the influence before RL."""
+def times(results: Results, where: str) -> str:
+    """How many times vanilla's gain injection's is, where vanilla has one."""
+    best, base = (gains(results[name], where) for name in (MAIN, VANILLA))
+    if t_figure(base).low <= 0:
+        return f"at {OPS[where]} operations vanilla's is not clear of 0: no ratio, and only the plain difference counts"
+    found = ratio(best, base)
+    return f"{found.value:.2f} times [{found.low:.2f}, {found.high:.2f}] (Fieller) at {OPS[where]} operations"
+
+
+def correlations(results: Results, where: str) -> str:
+    """Of an arm's RL gain with what was measured before it, on other problems."""
+    said = []
+    for key, words in {"accuracy": "accuracy", **COMPARED}.items():
+        arms = [
+            (over_seeds(r["before"][key] for r in found), t_figure(gains(found, where))) for found in results.values()
+        ]
+        known = [(before.value, gain.value) for before, gain in arms if before]
+        said.append(f"{words} {np.corrcoef(known, rowvar=False)[0, 1]:+.2f} (n = {len(known)} arms)")
+    return ", ".join(said)
+
+
+def chart(results: Results, where: str, key: str) -> str:
+    """RL gain of every arm, with its interval over seeds, against what was measured before RL."""
     series = []
     for i, (name, found) in enumerate(results.items()):
         gain = t_figure(gains(found, where))
-        before = t_figure([r[f"{where} sft"]["step"] for r in found])
-        point = Point(before.value, gain.value, gain.low, gain.high, name, left=before.low, right=before.high)
-        series.append(Series(name, [point], tone=i % NEUTRAL, shape=i % len(MARKERS)))
+        if before := over_seeds(r["before"][key] for r in found):
+            note = f"{name}{dropped(before)}"
+            point = Point(before.value, gain.value, gain.low, gain.high, note, left=before.low, right=before.high)
+            series.append(Series(note, [point], tone=i % NEUTRAL, shape=i % len(MARKERS)))
     return standalone(
         line_chart(
             series,
-            title=f"RL gain against influence before RL, {OPS[where]} operations",
-            x_label="ΔJ / η before RL",
+            title=f"RL gain against the {COMPARED[key]} before RL, {OPS[where]} operations",
+            x_label=f"{COMPARED[key]} before RL",
             y_label="RL gain",
             percent=True,
         )

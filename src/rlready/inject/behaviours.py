@@ -21,6 +21,8 @@ def inject(row: Worked, behaviours: Collection[Behaviour], p: float, seed: str) 
     """
     if not row.solution:
         raise Unfit("it has no thought")
+    if row.shown(row.solution) != row.thinking:  # a row without its annotations is stripped
+        raise Unfit("without its annotations it begins or ends with white space")
     if row.graph is not None:
         made = graph.splice(row.solution, row.graph, behaviours, p, seed)
         verdict = judge(row.graph, made.text, row.response)

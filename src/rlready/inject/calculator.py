@@ -13,7 +13,8 @@ ANNOTATION = re.compile(r"<<([^<>]*)>>")
 TOKEN = re.compile(r"\s*([0-9][0-9,]*(?:\.[0-9]*)?|\.[0-9]+|[-+*/()])")
 LONGEST, DIGITS = 200, 6  # characters of an annotation, and decimals of a number worth writing
 
-CURRENCY = str.maketrans("", "", "$€£¢")
+IN_PROSE = "0123456789.,+-*/()xX×÷$€£¢ "  # what a calculation in prose is written with
+PLAIN = str.maketrans("xX×÷", "***/", "$€£¢")
 EXACT = Fraction(1, 10**12)  # of a number: the annotations were made with floating point
 
 Calc = Fraction | tuple[str, "Calc", "Calc"]
@@ -45,8 +46,8 @@ def read(text: str) -> Annotation:
 
 
 def arithmetic(text: str) -> Calc:
-    """A calculation, currency signs aside; ValueError if there is more to it."""
-    return _parse(_tokens(text.translate(CURRENCY)))
+    """A calculation as prose writes it, currency signs aside; ValueError if there is more to it."""
+    return _parse(_tokens(text.translate(PLAIN)))
 
 
 def number(text: str) -> Fraction:

@@ -40,7 +40,10 @@ def steps_of(thinking: str, graph: Mapping[str, Any]) -> dict[str, str]:
         raise Unfit("it shows such behaviours, or states a step twice, already")
     if any(step.name != letters[key] for key, step in steps.items()):
         raise Unfit("its variable names are not those of its graph")
-    return {key: step.text for key, step in steps.items()}
+    texts = {key: step.text for key, step in steps.items()}
+    if rendering.join([*texts.values()]) != thinking:
+        raise Unfit("its white space is not that of its rendering")
+    return texts
 
 
 def splice(thinking: str, graph: Mapping[str, Any], behaviours: Collection[Behaviour], p: float, seed: str) -> Splice:

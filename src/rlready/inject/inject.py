@@ -58,15 +58,22 @@ def inject(config: InjectConfig, out: Path) -> dict[str, Any]:
         task = open_task(config.rows)
         before = worked(task, config.rows)
         made, unfit = list[tuple[Worked, Worked, Splice | None]](), Counter[str]()
+        lines = list[tuple[str, str]]()
         with Progress("inject", total=len(before), unit="rows") as progress:
             for row in before:
                 try:
-                    made += [(row, *pair) for pair in _made(row, config, names)]
+                    of_row = [(row, *pair) for pair in _made(row, config, names)]
                 except Unfit as reason:
                     unfit[str(reason)] += 1
-                    made.append((row, row, None))
+                    of_row = [(row, row, None)]
                 except Contradiction as error:
                     raise UserError(f"{task.place(row.problem.id)}: {error}; mend the row or remove it") from None
+                try:
+                    lines += [_lines(*each) for each in of_row]
+                except (TypeError, UnicodeEncodeError) as error:
+                    place = task.place(row.problem.id)
+                    raise UserError(f"{place}: not to be written as JSON: {error}; mend or remove the value") from None
+                made += of_row
                 progress.update()
         if unfit.total() == len(before):
             raise UserError(f"{task.source}: no row can be used: {unfit.most_common(1)[0][0]}")
@@ -83,7 +90,8 @@ def inject(config: InjectConfig, out: Path) -> dict[str, Any]:
         }
         facts |= _figures(made, names if config.method == "behaviours" else ())
         facts["verdict"] = _verdict(facts)
-        _write(file, made)
+        for path, texts in zip((file, file.parent / BEFORE), zip(*lines, strict=True), strict=True):
+            write_text(path, "".join(texts))
         write_text(file.parent / "README.md", data_card(config, file.name, facts))
         return run.write_result(facts)
 
@@ -159,16 +167,14 @@ def _verdict(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _write(file: Path, made: Sequence[tuple[Worked, Worked, Splice | None]]) -> None:
-    """The rows, and beside them what they were."""
-    earlier = [
-        {
-            "id": after.problem.id,
-            "prompt": before.problem.prompt,
-            "thinking": before.thinking,
-            "inserted": splice.spans if splice else [],
-        }
-        for before, after, splice in made
-    ]
-    for path, lines in ((file, [after.columns() for _, after, _ in made]), (file.parent / BEFORE, earlier)):
-        write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+def _lines(before: Worked, after: Worked, splice: Splice | None) -> tuple[str, str]:
+    """A row, and what it was; TypeError or UnicodeEncodeError for what JSON in UTF-8 does not hold."""
+    earlier = {
+        "id": after.problem.id,
+        "prompt": before.problem.prompt,
+        "thinking": before.thinking,
+        "inserted": splice.spans if splice else [],
+    }
+    new, old = (json.dumps(columns, ensure_ascii=False) + "\n" for columns in (after.columns(), earlier))
+    (new + old).encode()
+    return new, old

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from rlready.inject.calculator import ANNOTATION, Annotation, arithmetic, evaluate, read, states
+from rlready.inject.calculator import ANNOTATION, IN_PROSE, Annotation, arithmetic, evaluate, read, states
 from rlready.inject.errors import Contradiction, Unfit
 from rlready.tasks.verify import numbers
 
@@ -53,6 +53,12 @@ class ProseStep:
     @property
     def text(self) -> str:
         return "\n".join(self.lines)
+
+    @property
+    def operands(self) -> int:
+        """How many numbers it calculates with, its own results aside; a constant counts, as in METHODS 3.2."""
+        results = {c.value for c in self.calcs}
+        return sum(value not in results for c in self.calcs for value in c.operands)
 
     @property
     def parents(self) -> tuple[int, ...]:
@@ -108,7 +114,7 @@ def _calculations(block: list[str], step: int) -> tuple[Annotation, ...]:
             if not states(value, stated):
                 raise Contradiction(f"step {step}: {found[0]} is wrong")
             if not _holds(line[end : found.start()], value):
-                raise Unfit("an equation goes on where it no longer holds")
+                raise Unfit("an equation before an annotation does not hold")
             end = found.end()
             result = RESULT.match(line, found.end())
             if not result:
@@ -120,15 +126,21 @@ def _calculations(block: list[str], step: int) -> tuple[Annotation, ...]:
 
 
 def _holds(before: str, value: Fraction) -> bool:
-    """Whether what stands between the equals signs that lead up to an annotation has its value.
+    """Whether what stands before the equals signs that lead up to an annotation has its value.
 
-    In "5 + 3*2 = 5 + 6 = <<5+3*2=11>>11" that is 5 + 6; what stands before the first of them may hold words too.
+    In "They are 5 + 3*2 = 5 + 6 = <<5+3*2=11>>11" that is 5 + 6, then 5 + 3*2.  A number alone after words, or what
+    goes on from words with a sign ("40 marbles - 3"), says too little to be held to it.
     """
-    *_, middle = before.partition("=")
-    for part in reversed(middle.split("=")[:-1]):
+    for part in reversed(before.split("=")[:-1]):
+        words = part.rstrip(IN_PROSE)
+        run = part[len(words) :].strip()
         try:
-            if evaluate(arithmetic(part)) != value:
+            calc = arithmetic(run)
+            vague = words and (isinstance(calc, Fraction) or run[0] in "+-")
+            if not vague and evaluate(calc) != value:
                 return False
-        except ValueError:  # words: the equation begins after them
+        except ValueError:  # no calculation
+            return True
+        if words:
             return True
     return True

@@ -58,7 +58,7 @@ def splice(
         if isinstance(event, Fail):
             units.append(Unit((Piece(attempt(steps, n, done), "explore"),)))
             continue
-        wanted = rng.random() < ANALYSIS[min(len(steps[n].origin), len(ANALYSIS) - 1)]
+        wanted = rng.random() < ANALYSIS[min(steps[n].operands, len(ANALYSIS) - 1)]
         what = analysis(steps, n) if wanted and "analyse" in behaviours else ""
         before: list[Insertion] = [(0, f"{what}\n", "analyse")] if what else []
         units.append(Unit(insert(plain[n].text, before + chains[n]), n))

@@ -48,7 +48,14 @@ FAMILY = {
     "scores": [SCORE],
 }
 RESULT = {
-    **{"verb": str, "verdict": str, "seed": float, "seconds": float, "task": {"source": str, "description": str}},
+    **{
+        "verb": str,
+        "verdict": str,
+        "rows": str,
+        "seed": float,
+        "seconds": float,
+        "task": {"source": str, "description": str},
+    },
     **{"base": STAGE, "sft": STAGE, "rl": STAGE, "rl_minus_sft": Figure, "chance": {"*": float}},
     "checkpoints": [CHECKPOINT],
     "budgets": [{"budget": float, "*": SPENT}],
@@ -119,7 +126,7 @@ def read(folder: Path) -> RunFolder:
             left_out.append(str(error))
     record = folder / "record.json"
     content = _read_lines(record, folder, left_out, whole=True)
-    rewritten = _rewritten(folder, left_out)
+    rewritten = _rewritten(folder, Path(result["rows"] or "").name, left_out)
     return RunFolder(result, logs, examples, content[0] if content else {}, left_out, rewritten)
 
 
@@ -200,18 +207,20 @@ def _read_lines(path: Path, folder: Path, left_out: list[str], whole: bool = Fal
     return [row for row in rows if row]
 
 
-def _rewritten(folder: Path, left_out: list[str]) -> list[dict[str, Any]]:
+def _rewritten(folder: Path, rows: str, left_out: list[str]) -> list[dict[str, Any]]:
     """Some of the rows that ``inject`` changed, those first in which the most kinds of change meet."""
-    before = {row.get("id"): row for row in _read_lines(folder / BEFORE, folder, left_out)}
+    lines = _read_lines(folder / BEFORE, folder, left_out)
+    before = {line["id"]: line for line in lines if isinstance(line.get("id"), str)}
     found = []
-    for line in _read_lines(folder / "rows.jsonl", folder, left_out) if before else []:
+    for line in _read_lines(folder / rows, folder, left_out) if before else []:
         try:
-            now = _fit(line, ROW, "rows.jsonl")
-            was = _fit(before.get(now["id"]) or {}, ROW, BEFORE) | {"inserted": _spans(before.get(now["id"]) or {})}
+            now = _fit(line, ROW, rows)
+            old = before.get(now["id"], {})
+            was = _fit(old, ROW, BEFORE) | {"inserted": _spans(old)}
         except UserError as error:
             left_out.append(str(error))
             continue
-        if changed(was, now) and now["thinking"]:
+        if old and changed(was, now) and now["thinking"]:
             parts = pieces(was, now)
             found.append({"now": now, "was": was, "pieces": parts, "kinds": sorted({k for _, k in parts if k})})
     return sorted(found, key=lambda row: -len(row["kinds"]))[:REWRITTEN]

@@ -94,13 +94,13 @@ def validate(graph: Mapping[str, Any]) -> None:
             _shape(expr)
         listed = {*dag.stated, *dag.implied, *dag.needed, *dag.asked}
         uses = {k: references(e) for k, e in dag.exprs.items()}
-        known = all(isinstance(dag.values[k], int) and dag.names[k] and letters[k] for k in dag.exprs)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+        _entries(dag, letters)
+    except ValueError as error:
+        raise ValueError(f"not a graph: {error}") from None
+    except (KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(f"not a graph: {type(error).__name__} {error}") from None
     if graph.get("rendering", "symbols") not in [*RENDERINGS]:
         raise ValueError(f"no rendering is called {graph['rendering']!r}")
-    if not known or len(set(letters.values())) < len(letters):
-        raise ValueError("values must be whole numbers, and names and letters different from each other")
     undefined = sorted({*listed, *(r for refs in uses.values() for r in refs)} - dag.exprs.keys())
     if undefined:
         raise ValueError(f"{undefined[0]} is referred to but not defined")
@@ -122,6 +122,16 @@ def validate(graph: Mapping[str, Any]) -> None:
             "needed, but not listed" if odd[0] in ancestors else "listed as needed, but no asked parameter rests on it"
         )
         raise ValueError(f"the graph is not connected as it says: {letters[odd[0]]} ({odd[0]}) is {why}")
+
+
+def _entries(dag: Dag, letters: Mapping[str, str]) -> None:
+    """ValueError for a modulus, a value, a name or a letter that is none; KeyError or TypeError likewise."""
+    if dag.modulus is not None and (not isinstance(dag.modulus, int) or dag.modulus < 2):
+        raise ValueError(f"the modulus must be null or a whole number from 2, not {dag.modulus!r}")
+    whole = all(isinstance(dag.values[k], int) and dag.names[k] for k in dag.exprs)
+    text = all(isinstance(letters[k], str) and letters[k] for k in dag.exprs)
+    if not (whole and text and all(len({*each.values()}) == len(each) for each in (dag.names, letters))):
+        raise ValueError("values must be whole numbers, and names and letters (text) different from each other")
 
 
 def _shape(expr: object) -> None:
