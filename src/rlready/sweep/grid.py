@@ -76,9 +76,13 @@ class Variant:
 
     @property
     def saved(self) -> int:
-        """How many checkpoints the SFT run will keep: one every ``save_every`` epochs, and the last."""
+        """How many checkpoints the SFT run will keep at most: one every ``save_every`` epochs, and the last."""
         saved: int = math.ceil(self.config.epochs / self.config.save_every - 1e-9)
         return max(1, saved)
+
+    def from_end(self, place: int) -> int:
+        """A place as -1 for the last: with few steps an epoch some fall together, never the last."""
+        return place - self.saved - 1
 
 
 @dataclass(frozen=True)
