@@ -129,9 +129,9 @@ def ranked(checkpoints: Rows) -> list[Mapping[str, Any]]:
 
 def beats(result: Mapping[str, Any]) -> tuple[list[str], list[list[float | None]]]:
     """Names of the first checkpoints of the ranking, and the chance that the row's is better than the column's."""
-    by = next((p for p in result["predictors"] if p["name"] == result["by"]), {"beats": [], "order": []})
-    matrix = by["beats"]
-    some = [c for c in result["checkpoints"] if c["label"] in by["order"][: len(matrix)]]
+    by = [p for p in result["predictors"] if p["name"] == result["by"]]
+    matrix, order = (by[0]["beats"], by[0]["order"]) if by else ([], [])
+    some = [c for c in result["checkpoints"] if c["label"] in order[: len(matrix)]]
     if any(len(row) != len(some) for row in matrix) or len(matrix) != len(some):
         return [], []
     place = {id(c): i for i, c in enumerate(some)}
