@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,7 @@ def test_bad_measurements_are_one_clear_line(tmp_path: Path) -> None:
     record = json.loads((unlike / "record.json").read_text())
     record["config"]["temperature"] = 0.7
     (unlike / "record.json").write_text(json.dumps(record))
+    foreign = write_readiness(tmp_path / "foreign", [replace(found[5], vocabulary="two")])
     running = write_readiness(tmp_path / "running", found[3:5])
     record = json.loads((running / "record.json").read_text())
     (running / "record.json").write_text(json.dumps(record | {"status": "running"}))
@@ -253,6 +255,7 @@ def test_bad_measurements_are_one_clear_line(tmp_path: Path) -> None:
         ([alone], "one checkpoint only"),
         ([alone, again], "measured twice"),
         ([alone, unlike], "different temperature: 1.0 and 0.7"),
+        ([alone, foreign], "sft-00.* and .*sft-05.* read text with different tokenizers, one and two"),
         ([running], "no readiness was measured"),
         ([tmp_path / "none"], "no such folder"),
         ([tmp_path], "not a run folder"),
@@ -312,10 +315,23 @@ def test_few_run_intervals_cover() -> None:
     for _ in range(60):
         x = rng.normal(size=(12, 1))
         y = x[:, 0] + rng.normal(0, 0.3, 12)
-        covered.append([few(x, y, m, 50, rng).covered for m in (3, 4)])  # type: ignore[union-attr]
+        covered.append([few(x, y, np.arange(12), m, 50, rng).covered for m in (3, 4)])  # type: ignore[union-attr]
     assert np.mean(covered, axis=0) == pytest.approx(0.95, abs=0.03)
-    assert few(x[:4], y[:4], 3, 50, rng) is None
-    assert few(np.ones((8, 1)), y[:8], 3, 50, rng) is None
+    assert few(x[:4], y[:4], np.arange(4), 3, 50, rng) is None
+    assert few(np.ones((8, 1)), y[:8], np.arange(8), 3, 50, rng) is None
+
+
+def test_few_runs_are_judged_on_other_recipes() -> None:
+    """Runs of a recipe share what the predictor does not know: judged on each other they would look exact."""
+    rng = np.random.default_rng(0)
+    recipe = np.repeat(np.arange(4), 4)
+    x = rng.normal(size=(16, 1))
+    y = x[:, 0] + 10.0 * recipe
+    found = few(x, y, recipe, 4, 200, rng)
+    assert found is not None
+    assert found.mae == pytest.approx(np.mean([10, 20, 30, 10, 20, 10]), rel=0.15)
+    assert found.covered == 0
+    assert few(x[:8], y[:8], np.zeros(8, dtype=int), 3, 50, rng) is None
 
 
 def test_regret_counts_outcome_and_cost() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,6 +98,10 @@ def test_shared_prefixes_run_once_and_predict_reads_the_table(tmp_path: Path, mo
     with watched(monkeypatch) as third:
         assert sweep(config, out) == result
     assert third == []
+    shutil.rmtree(out / "evaluate/one-1-rl-s0")
+    with watched(monkeypatch) as fourth:
+        assert sweep(config, out)["starts"] == result["starts"]
+    assert fourth == ["evaluate/one-1-rl-s0"]
 
     config = SweepConfig(write(tmp_path, checkpoints="all", rl_seed=[0, 1]), workers=0)
     with watched(monkeypatch) as grown:
@@ -200,6 +205,10 @@ def test_settings_that_must_agree_are_taken_over(tmp_path: Path) -> None:
     ready = plan.readiness_for(tuned)
     assert (ready.budget, ready.group, ready.samples, ready.heldout) == (24, 4, 4, tuned.config.heldout)
     assert plan.evaluate.budgets == (24,)
+    warm = Path(write(tmp_path, rl_seed="[0]\ntemperature = 0.7"))
+    assert (grid.read(warm).readiness["temperature"], grid.read(warm).evaluate.temperature) == (0.7, 0.7)
+    warm.write_text(warm.read_text().replace("[evaluate]", "[evaluate]\ntemperature = 0.0"))
+    assert grid.read(warm).evaluate.temperature == 0
     assert [v.config.rows[-6:] for v in grid.read(Path(write(tmp_path, lr="1e-3\nseed = [7, 8]"))).sft] == [
         "seed=7",
         "seed=8",

@@ -150,7 +150,7 @@ def score(found: Sequence[Predictor], family: Family, *, splits: int, resamples:
                 mae,
                 _percentiles(regret[0], regret[1:], recipes),
                 None if costs is None else _percentiles(costs[0], costs[1:], recipes),
-                [f for m in FEW if (f := few(each.inputs, y, m, splits, rng))],
+                [f for m in FEW if (f := few(each.inputs, y, recipe, m, splits, rng))],
             )
         )
     return scores
