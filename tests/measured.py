@@ -24,6 +24,7 @@ class Simulated:
     chances: NDArray[np.float64]
     loss: NDArray[np.float64]
     rows: str = "dagmath?ops=5&seed=1"
+    vocabulary: str = "one"
 
     @property
     def pass_64(self) -> float:
@@ -53,6 +54,7 @@ def write_readiness(folder: Path, found: Sequence[Simulated], *, samples: int = 
             "heldout": {"nll": (20 * each.loss).tolist(), "tokens": [20] * len(each.loss)},
             "counts": counts | {"correct": correct.tolist()},
             "figures": {"entropy": None},
+            "vocabulary": [each.name, 99, each.vocabulary],
         }
         (folder / "parts" / f"{i}.json").write_text(json.dumps(part))
         run = Path(each.name).parent.parent

@@ -33,7 +33,7 @@ from tiny import tiny_model
 
 Floats = NDArray[np.float64]
 RIGHT = ([1, 0, 0, 0], [1, 1, 0, 1, 0], [0, 0, 0], [1, 1], [0, 1])  # the third and fourth have no signal
-PROBLEMS = "dagmath?ops=4-7&asked=2&split=all&n=6&seed=1"
+PROBLEMS = "dagmath?ops=4-7&asked=2&split=all&n=6&seed=2"
 
 
 def rollouts(correct: Sequence[Sequence[int]], seed: int = 0, prompts: int = 99) -> list[Rollouts]:
@@ -201,6 +201,21 @@ def test_groups_without_signal_count_and_are_never_nan(model: Any) -> None:
     assert (among[[2, 3]] == 0).all()
     with pytest.raises(UserError, match="at least 2 of them, got 1"):
         influence(model, groups[:1], parameters_of(model))
+
+
+def test_two_problems_are_too_few_for_an_interval_of_pairs(model: Any) -> None:
+    """One pair weighs the same under any weights: no factor of two mixed problems, and a step as wide as one value."""
+    groups = rollouts(RIGHT)
+    mixed = [g for g in groups if g.mixed][:2]
+    for some in (mixed, [*mixed, next(g for g in groups if not g.mixed)]):
+        figures = influence(model, some, parameters_of(model)).figures()
+        assert figures["co_influence"] is figures["k_right"] is figures["k_wrong"] is figures["cosine"] is None
+        step = figures["step"]
+        assert step is not None
+        assert step.n == len(some)
+        assert step.low < step.value < step.high
+        if len(some) == 2:
+            assert step.low < 0 < step.high
 
 
 def test_intervals_hold_the_truth_at_about_their_level() -> None:

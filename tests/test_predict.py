@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rlready.predict.fit import few, halves, least_squares, predict_with_interva
 from rlready.predict.predict import predict
 from rlready.predict.score import permutation_p, regrets, spearman
 from rlready.readiness.naming import in_training_order, labels
+from rlready.report.forecast import beats
 
 RUNS = 24
 
@@ -79,6 +81,13 @@ def test_reach_beats_accuracy_where_they_disagree(tmp_path: Path) -> None:
     truth = {c.name: 0.1 + 0.8 * c.pass_64 for c in found}
     assert np.mean([e["low"] <= truth[name] <= e["high"] for name, e in expected.items()]) > 0.9
     assert "Clearly better than pass@1: pass@64 and combined." in result["verdict"]
+    ranking = next(p for p in result["predictors"] if p["name"] == "pass@64")
+    assert np.shape(ranking["beats"]) == (12, 12)
+    compared, matrix = beats(result)
+    assert set(compared) == set(ranking["order"][:12])
+    assert all(row[i] is None for i, row in enumerate(matrix))
+    assert matrix[0][-1] > 0.5
+    assert matrix[0][-1] + matrix[-1][0] == pytest.approx(1, abs=1e-3)
 
 
 def test_shuffled_outcomes_show_no_skill(tmp_path: Path) -> None:
@@ -113,10 +122,10 @@ def test_ranking_without_outcomes(tmp_path: Path) -> None:
     ]
     assert advice["other/step-10"] == "drop"
     by = {p["name"]: p for p in result["predictors"]}
-    beats = np.array(by["pass@64"]["beats"])
-    assert np.allclose(beats + beats.T, 1)
-    assert 0.1 < beats[0, 1] < 0.9
-    assert beats[0, 3] > 0.99
+    matrix = np.array(by["pass@64"]["beats"])
+    assert np.allclose(matrix + matrix.T, 1)
+    assert 0.1 < matrix[0, 1] < 0.9
+    assert matrix[0, 3] > 0.99
     assert np.array(by["loss"]["beats"])[1, 2] > 0.99
     assert sum(by["pass@64"]["best"]) == pytest.approx(1, abs=1e-3)
     assert by["pass@1"]["order"][0] == "sft/step-30"
@@ -158,6 +167,41 @@ def test_families_and_recipes_are_kept_apart(tmp_path: Path) -> None:
     assert [(f["name"], f["runs"], f["recipes"]) for f in result["families"]] == [("early", 12, 3), ("late", 12, 3)]
     assert result["families"][0]["scores"][0]["r2"] is None  # three recipes make no halves
     assert result["families"][0]["scores"][0]["spearman"]["n"] == 3
+
+
+def test_checkpoints_of_one_sft_run_are_one_recipe(tmp_path: Path) -> None:
+    """Where no outcome names a recipe; with the values that each predictor gave the runs of a family."""
+    found = [
+        checkpoint(f"{tmp_path}/sft-{i % 2}/checkpoints/step-{i + 1}", reach=0.4 + 0.05 * i, skill=0.3, seed=i)
+        for i in range(6)
+    ]
+    rows = [row for row in after_rl(found, seeds=1) if not row["checkpoint"].endswith("step-1")]
+    ready = write_readiness(tmp_path / "ready", found)
+    result = predict(PredictConfig((str(ready), table(tmp_path / "rl.jsonl", rows)), resamples=50), tmp_path / "out")
+    (family,) = result["families"]
+    assert (family["runs"], family["recipes"]) == (5, 2)
+    values = family["values"]
+    assert {"pass@1", "pass@64", "loss", "combined"} <= values.keys()
+    assert values["pass@64"] == pytest.approx([c["values"]["pass@64"] for c in result["checkpoints"][1:]])
+    assert list(map(len, values.values())) == [5] * len(values)
+
+
+def test_a_sweep_is_also_what_it_measured(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """All its finished readiness, so that a loss can turn up before RL starts; one cut off is ranked with a word."""
+    sweep = tmp_path / "sweep"
+    found = [
+        checkpoint(f"{sweep}/sft/one/checkpoints/step-{i + 1}", reach=0.8, skill=0.3 + 0.05 * i, seed=i, loss=loss)
+        for i, loss in enumerate((0.5, 0.6))
+    ]
+    for i, each in enumerate(found, start=1):
+        write_readiness(sweep / f"readiness/one-{i}", [each])
+    table(sweep / "runs.jsonl", [{"checkpoint": found[1].name, "outcome": 0.5, "readiness": "readiness/one-2"}])
+    for status, said in (("done", False), ("failed: one job", True)):
+        (sweep / "record.json").write_text(json.dumps({"verb": "sweep", "status": status}))
+        result = predict(PredictConfig((str(sweep),), resamples=200), tmp_path / status[:4])
+        assert [row["name"] for row in result["checkpoints"]] == [c.name for c in found]
+        assert result["checkpoints"][1]["turn_up"]["flagged"]
+        assert ("has not finished (failed): only what is done is ranked" in capfd.readouterr().err) is said
 
 
 def test_few_runs_are_warned_about(tmp_path: Path) -> None:
@@ -202,6 +246,7 @@ def test_bad_measurements_are_one_clear_line(tmp_path: Path) -> None:
     record = json.loads((unlike / "record.json").read_text())
     record["config"]["temperature"] = 0.7
     (unlike / "record.json").write_text(json.dumps(record))
+    foreign = write_readiness(tmp_path / "foreign", [replace(found[5], vocabulary="two")])
     running = write_readiness(tmp_path / "running", found[3:5])
     record = json.loads((running / "record.json").read_text())
     (running / "record.json").write_text(json.dumps(record | {"status": "running"}))
@@ -210,6 +255,7 @@ def test_bad_measurements_are_one_clear_line(tmp_path: Path) -> None:
         ([alone], "one checkpoint only"),
         ([alone, again], "measured twice"),
         ([alone, unlike], "different temperature: 1.0 and 0.7"),
+        ([alone, foreign], "sft-00.* and .*sft-05.* read text with different tokenizers, one and two"),
         ([running], "no readiness was measured"),
         ([tmp_path / "none"], "no such folder"),
         ([tmp_path], "not a run folder"),
@@ -269,10 +315,23 @@ def test_few_run_intervals_cover() -> None:
     for _ in range(60):
         x = rng.normal(size=(12, 1))
         y = x[:, 0] + rng.normal(0, 0.3, 12)
-        covered.append([few(x, y, m, 50, rng).covered for m in (3, 4)])  # type: ignore[union-attr]
+        covered.append([few(x, y, np.arange(12), m, 50, rng).covered for m in (3, 4)])  # type: ignore[union-attr]
     assert np.mean(covered, axis=0) == pytest.approx(0.95, abs=0.03)
-    assert few(x[:4], y[:4], 3, 50, rng) is None
-    assert few(np.ones((8, 1)), y[:8], 3, 50, rng) is None
+    assert few(x[:4], y[:4], np.arange(4), 3, 50, rng) is None
+    assert few(np.ones((8, 1)), y[:8], np.arange(8), 3, 50, rng) is None
+
+
+def test_few_runs_are_judged_on_other_recipes() -> None:
+    """Runs of a recipe share what the predictor does not know: judged on each other they would look exact."""
+    rng = np.random.default_rng(0)
+    recipe = np.repeat(np.arange(4), 4)
+    x = rng.normal(size=(16, 1))
+    y = x[:, 0] + 10.0 * recipe
+    found = few(x, y, recipe, 4, 200, rng)
+    assert found is not None
+    assert found.mae == pytest.approx(np.mean([10, 20, 30, 10, 20, 10]), rel=0.15)
+    assert found.covered == 0
+    assert few(x[:8], y[:8], np.zeros(8, dtype=int), 3, 50, rng) is None
 
 
 def test_regret_counts_outcome_and_cost() -> None:

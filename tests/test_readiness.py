@@ -18,9 +18,11 @@ from rlready.readiness.draws import Draws
 from rlready.readiness.heldout import HeldOut
 from rlready.readiness.readiness import readiness
 from rlready.readiness.turnup import turn_up
+from rlready.readiness.verdict import compare
 from rlready.records import Figure
 from rlready.stats import paired_figure, simultaneous
 from rlready.store import read_table, write_table
+from tiny import tiny_model, tiny_tokenizer
 
 HARD = "dagmath?ops=4-7&asked=2&split=all&n=8&seed=1"  # solved at once, late and never
 DRAWN = ReadinessConfig(heldout=HARD, problems=HARD, samples=16, group=4, first=4, stop="first")
@@ -67,7 +69,7 @@ def test_a_model_and_the_table_of_its_samples_say_the_same(drawn: tuple[dict[str
     assert by_text["heldout_loss"] is by_text["entropy"] is by_text["thinking_right"] is None
     assert by_tokens["heldout_loss"] == model["heldout_loss"]
     assert "3 of 3 others cannot be told apart" in result["verdict"]
-    assert table["loss_since_before"]["value"] == 0
+    assert table["loss_since_before"] is None  # no names of one SFT run
     losses = read_table(tmp_path / "mixed" / "heldout.parquet")
     assert {row["checkpoint"] for row in losses} == {"embedded", str(path), "from-tokens"}
     assert sum(row["nll"] for row in losses[:8]) / sum(row["tokens"] for row in losses[:8]) == pytest.approx(
@@ -236,6 +238,48 @@ def test_the_best_of_many_is_not_called_so_by_luck() -> None:
     assert simultaneous(figure, 1) == figure
     assert simultaneous(figure, 10).low < 0.1
     assert simultaneous(replace(figure, value=0.95, high=0.99), 10, span=1.0).high == 1.0
+
+
+def facts(name: str, rise: float) -> dict[str, Any]:
+    """What was measured of a simulated checkpoint: eight problems half right, and a loss that is this much higher."""
+    tokens = np.full(50, 10)
+    counts = {"first": 16, "cap": 16, "since": [0] * 8, "drawn": [16] * 8, "correct": [8] * 8}
+    return {
+        "name": name,
+        "heldout": {"nll": tokens * (0.5 + rise), "tokens": tokens},
+        "counts": counts,
+        "figures": dict.fromkeys(("entropy", "truncated", "length_right", "length_wrong")),
+        "influence": None,
+        "drawn_samples": 128,
+        "drawn_tokens": None,
+    }
+
+
+def test_only_checkpoints_of_one_run_are_followed(tmp_path: Path) -> None:
+    """Models of other names have no minimum to turn up from; pass@group is told of any group."""
+    config = ReadinessConfig(samples=16, group=6)
+    for names, turned in ((("sft/step-1", "sft/step-2"), True), (("this/model", "that/model"), False)):
+        result = compare(config, [facts(name, rise) for name, rise in zip(names, (0.0, 0.2), strict=True)])
+        assert [row["turned_up"] for row in result["checkpoints"]] == [False, turned]
+        assert list(result["checkpoints"][0]["pass"]) == ["1", "2", "4", "6", "8", "16"]
+        column = result["table"][0].index("pass@6")
+        assert "–" not in [line[column] for line in result["table"]]
+
+
+def test_other_vocabularies_are_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    tiny_tokenizer().save_pretrained(tmp_path / "other")
+    tiny_model("Llama").save_pretrained(tmp_path / "other")
+    config = replace(DRAWN, checkpoints=("embedded", str(tmp_path / "other")))
+    with pytest.raises(UserError, match=r"embedded and .*other have different vocabularies"):
+        readiness(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "parts").exists()
+
+
+def test_rows_of_the_demo_are_no_held_out_rows_of_other_problems(tmp_path: Path, capfd: Any) -> None:
+    config = replace(DRAWN, heldout=ReadinessConfig().heldout, samples=4, stop="never")
+    result = readiness(config, tmp_path / "run")
+    assert result["checkpoints"][0]["heldout_loss"] is None
+    assert capfd.readouterr().err.count("no held-out loss: the demo's rows are not like dagmath?ops=4-7") == 1
 
 
 def test_templates_that_cut_rows_otherwise_are_refused(tmp_path: Path, drawn: tuple[dict[str, Any], Path]) -> None:

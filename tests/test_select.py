@@ -40,7 +40,20 @@ def test_each_kind_chooses_what_it_says() -> None:
         assert task.verify(problem, row.thinking or "", row.response).strict
 
 
+def test_ties_keep_their_order(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    lengths = (2, 1, 2, 3, 2)
+    lines = [{"id": i, "prompt": "p", "response": "x" * size} for i, size in enumerate(lengths)]
+    rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    wanted = {"shortest": "10243", "longest": "30241", "halves": "13024"}
+    for kind, ids in wanted.items():
+        assert "".join(row.id for row in open_task(f"{rows}?n=5&select={kind}").rows()) == ids
+
+
 def test_sources_are_canonical_and_read_back() -> None:
+    default = open_task("dagmath?ops=3-8&seed=0&n=10&select=random&of=60")
+    assert "seed" not in default.source
+    assert open_task(default.source).rows() == default.rows()
     task = open_task("dagmath?of=60&seed=4&select=shortest&asked=2&ops=3-8&n=10")
     assert task.source == "dagmath?ops=3-8&asked=2&seed=4&n=10&select=shortest&of=60"
     assert open_task(task.source).rows() == task.rows()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from rlready.sweep import sweep as sweep_module
 from rlready.sweep.board import Board, duration, remaining
 from rlready.sweep.jobs import Job, chains_of, jobs_of
 from rlready.sweep.sweep import sweep
+from rlready.train.sft import sft as run_sft
 
 FILE = """
 checkpoints = "{checkpoints}"
@@ -96,6 +98,10 @@ def test_shared_prefixes_run_once_and_predict_reads_the_table(tmp_path: Path, mo
     with watched(monkeypatch) as third:
         assert sweep(config, out) == result
     assert third == []
+    shutil.rmtree(out / "evaluate/one-1-rl-s0")
+    with watched(monkeypatch) as fourth:
+        assert sweep(config, out)["starts"] == result["starts"]
+    assert fourth == ["evaluate/one-1-rl-s0"]
 
     config = SweepConfig(write(tmp_path, checkpoints="all", rl_seed=[0, 1]), workers=0)
     with watched(monkeypatch) as grown:
@@ -199,6 +205,10 @@ def test_settings_that_must_agree_are_taken_over(tmp_path: Path) -> None:
     ready = plan.readiness_for(tuned)
     assert (ready.budget, ready.group, ready.samples, ready.heldout) == (24, 4, 4, tuned.config.heldout)
     assert plan.evaluate.budgets == (24,)
+    warm = Path(write(tmp_path, rl_seed="[0]\ntemperature = 0.7"))
+    assert (grid.read(warm).readiness["temperature"], grid.read(warm).evaluate.temperature) == (0.7, 0.7)
+    warm.write_text(warm.read_text().replace("[evaluate]", "[evaluate]\ntemperature = 0.0"))
+    assert grid.read(warm).evaluate.temperature == 0
     assert [v.config.rows[-6:] for v in grid.read(Path(write(tmp_path, lr="1e-3\nseed = [7, 8]"))).sft] == [
         "seed=7",
         "seed=8",
@@ -207,6 +217,31 @@ def test_settings_that_must_agree_are_taken_over(tmp_path: Path) -> None:
     assert keys[:3] == ["sft/one", "readiness/one-1", "readiness/one-2"]
     for chain in chains_of(plan):
         assert {chain.readiness, chain.run, chain.evaluate} <= set(keys)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "epochs", "save_every", "kept", "reference"), [(60, 1, 1, 2, True), (10**6, 2, 0.25, 2, False)]
+)
+def test_the_last_checkpoint_is_the_last(
+    tmp_path: Path, tokens: int, epochs: int, save_every: float, kept: int, reference: bool
+) -> None:
+    """Whether references are kept beside it, or the marks of an epoch of one step fall together."""
+    file = Path(write(tmp_path))
+    settings = f"epochs = {epochs}\nsave_every = {save_every}\nbatch_tokens = {tokens}"
+    file.write_text(file.read_text().replace("epochs = 2", settings))
+    tuned, *rest = jobs_of(grid.read(file))
+    result = run_sft(tuned.config, tmp_path / tuned.key)
+    checkpoints = result["checkpoints"]
+    assert result["steps"] >= 6 or not reference
+    assert [c["reference"] for c in checkpoints] == [reference, False][-kept:]
+    (learned,) = (job for job in rest if job.verb == "rl")
+    assert learned.key == f"rl/one-{int(epochs / save_every)}-rl-s0"
+    assert learned.filled(tmp_path).model == checkpoints[-1]["path"]
+    missing = [job for job in rest if job.verb == "readiness" and -job.place > kept]
+    assert bool(missing) is not reference
+    for job in missing:
+        with pytest.raises(UserError, match=f"has too few steps .* and kept {kept}, none for {job.key}"):
+            job.filled(tmp_path)
 
 
 def test_the_board_counts_and_foretells() -> None:

@@ -187,7 +187,10 @@ class ReadinessConfig:
         "in the order of training: Hugging Face folders, hub ids, or tables of samples drawn elsewhere, such as "
         "TABLE.parquet?problem=id&correct=passed",
     )
-    heldout: str = option(DEMO_TASK + "&split=test&n=200&seed=2", "worked rows for the held-out loss; empty skips it")
+    heldout: str = option(
+        DEMO_TASK + "&split=test&n=200&seed=2",
+        "worked rows for the held-out loss; empty skips it, as does leaving it out with problems of your own",
+    )
     problems: str = option(DEMO_TASK + "&split=train&n=64&seed=6", "problems to sample (a task source)")
     samples: int = option(64, "samples per problem at most; pass@k is estimated for every k up to it")
     stop: Literal["auto", "first", "never"] = option(

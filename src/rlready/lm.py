@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -147,12 +148,29 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
     Raises UserError when the folder is missing, has no weights or no tokenizer, the model's vocabulary is
     smaller than the tokenizer's, or the delimiters are not two different texts.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     if delimiters and (len(delimiters) != 2 or not all(delimiters) or delimiters[0] == delimiters[1]):
         raise UserError(f"delimiters are two different texts, OPEN,CLOSE; got {', '.join(map(repr, delimiters))}")
     logging.disable_progress_bar()  # ours says more
+    tokenizer = tokenizer_of(source)
+    path = local_folder(source)
+    with _refused(source):
+        kind = _merged if path and (path / ADAPTER).is_file() else AutoModelForCausalLM.from_pretrained
+        model = kind(str(path or source), dtype=getattr(torch, dtype))
+    size = int(cast("Any", model.get_input_embeddings()).weight.shape[0])
+    if len(tokenizer) > size:
+        raise UserError(f"{source}: the tokenizer knows {len(tokenizer)} tokens but the model only {size}")
+    model.to(device)  # type: ignore[arg-type]
+    model.eval()
+    return LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
+
+
+def tokenizer_of(source: str) -> PreTrainedTokenizerBase:
+    """The tokenizer that `load` takes, refused as there, without reading weights."""
+    from transformers import AutoTokenizer
+
     path = local_folder(source)
     adapter = bool(path and (path / ADAPTER).is_file())
     if path and not adapter and not (path / "config.json").is_file():
@@ -161,19 +179,18 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
         raise UserError(f"{source}: no such folder")
     if path and not any((path / f).is_file() for f in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
         raise UserError(f"{source}: the folder has no tokenizer; save it there with tokenizer.save_pretrained")
-    name = str(path or source)
+    with _refused(source):
+        return AutoTokenizer.from_pretrained(str(path or source))
+
+
+@contextmanager
+def _refused(source: str) -> Iterator[None]:
+    """What Transformers cannot load is one line of ours."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        model = (_merged if adapter else AutoModelForCausalLM.from_pretrained)(name, dtype=getattr(torch, dtype))
+        yield
     except (OSError, ValueError, ImportError) as error:
         line = " ".join(str(error).split())[:300]
         raise UserError(f"{source}: cannot be loaded as a causal language model: {line}") from error
-    size = int(cast("Any", model.get_input_embeddings()).weight.shape[0])
-    if len(tokenizer) > size:
-        raise UserError(f"{source}: the tokenizer knows {len(tokenizer)} tokens but the model only {size}")
-    model.to(device)  # type: ignore[arg-type]
-    model.eval()
-    return LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
 
 
 def _merged(folder: str, dtype: torch.dtype) -> Any:
@@ -207,7 +224,12 @@ def with_thought(lm: LM) -> LM:
 
 def vocabulary_digest(lm: LM) -> str:
     """Equal for two models that read text as the same tokens."""
-    return hashlib.sha256(json.dumps(sorted(lm.tokenizer.get_vocab().items())).encode()).hexdigest()
+    return tokens_digest(lm.tokenizer)
+
+
+def tokens_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Of all tokens with their ids, SHA-256."""
+    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()
 
 
 def save(lm: LM, folder: Path, card: str) -> None:

@@ -151,11 +151,14 @@ def weighted_figure(
 ) -> Figure:
     """A statistic of n >= 2 weighted clusters that is no ratio of sums over them, as a mean over pairs.
 
-    ``statistic`` maps weights (R, n) to (R,) finite values, whatever the weights' scale.
+    ``statistic`` maps weights (R, n) to (R,) finite values, whatever the weights' scale.  Two clusters are one pair,
+    which weighs the same however it is weighted: they give the wide finite interval of `SINGLE`.
     """
+    value = float(statistic(np.ones((1, n)))[0])
+    if n == 2:
+        return replace(t_figure([value], varies=varies), n=n)
     rng = np.random.default_rng(seed)
     drawn = statistic(rng.standard_exponential((resamples, n)))
-    value = float(statistic(np.ones((1, n)))[0])
     low, high = (float(q) for q in np.quantile(drawn, [TAIL, 1 - TAIL]))
     return _stretched(Figure(value, min(low, value), max(high, value), n, varies))
 

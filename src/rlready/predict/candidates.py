@@ -65,6 +65,7 @@ def read(folders: Sequence[Path]) -> Candidates:
     """Candidates of readiness run folders; UserError where they are not measured alike, or fewer than two."""
     found: dict[str, tuple[Candidate, Path]] = {}
     problems: list[str] = []
+    vocabulary: tuple[str, str] | None = None
     first: dict[str, Any] = {}
     groups = []
     for folder in folders:
@@ -84,6 +85,14 @@ def read(folders: Sequence[Path]) -> Candidates:
             problems = problems or part["problems"]
             if part["problems"] != problems:
                 raise UserError(f"{folders[0]} and {folder} measured readiness on different problems")
+            if part["vocabulary"]:
+                digest = part["vocabulary"][2]
+                vocabulary = vocabulary or (name, digest)
+                if vocabulary[1] != digest:
+                    raise UserError(
+                        f"{vocabulary[0]} and {name} read text with different tokenizers, {vocabulary[1][:12]} and "
+                        f"{digest[:12]} (SHA-256 of their vocabularies); compare checkpoints of one tokenizer"
+                    )
             found[name] = (_candidate(part, config.get("heldout", "")), folder)
     if not found:
         raise UserError("no readiness was measured: name folders of rlready readiness runs")

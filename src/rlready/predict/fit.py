@@ -4,7 +4,8 @@ After Kang et al. (arXiv 2510.01624): a linear fit calibrated on some runs and s
 Ours: 50/50 halves of *recipes*, so that no recipe is on both sides; R² = 1 - SSE/SST on the held half, SST about its
 own mean; intervals by weights on recipes (Bayesian bootstrap) carried through fit and score.
 
-**A few runs** (the paper says 3-4): ordinary least squares with prediction intervals
+**A few runs** (the paper says 3-4), of as few recipes as have them, judged on the other recipes: ordinary least
+squares with prediction intervals
 ŷ ± t_{0.975, m-p} · s · √(1 + h),  h = xᵀ(XᵀX)⁻¹x,  m runs, p parameters.  With m = 3 and one predictor t is 12.7.
 
 Shapes: M = runs, F = features, S = splits, T = sets of m runs to calibrate with, N = places to foretell.
@@ -26,7 +27,7 @@ RIDGE = 1e-9  # keeps a half with one distinct value solvable: its fit is the me
 
 @dataclass(frozen=True)
 class Few:
-    """Calibrated with ``runs`` random runs, judged on the others: errors in units of the outcome.
+    """Calibrated with ``runs`` random runs, judged on those of other recipes: errors in units of the outcome.
 
     ``covered``: share of outcomes within the 95 % prediction interval; ``half_width``: the median of its halves.
     """
@@ -89,16 +90,20 @@ def predict_with_interval(x_TmF: Floats, y_Tm: Floats, x_NF: Floats) -> tuple[Fl
     return guess, t_quantile(1 - TAIL, free) * np.sqrt(s2_T[:, None] * (1 + leverage_TN))
 
 
-def few(x_MF: Floats, y_M: Floats, runs: int, trials: int, rng: np.random.Generator) -> Few | None:
-    """What a calibration with so many random runs is worth; None where runs or the others are too few."""
+def few(x_MF: Floats, y_M: Floats, recipe_M: Ints, runs: int, trials: int, rng: np.random.Generator) -> Few | None:
+    """What a calibration with so many runs is worth, of recipes drawn one by one until there are as many.
+
+    None where runs or the others are too few.
+    """
     if runs <= x_MF.shape[1] + 1 or len(y_M) - runs < 2:
         return None
-    order = np.argsort(rng.random((trials, len(y_M))), axis=1)
-    known, rest = order[:, :runs], order[:, runs:]
+    recipes = np.tile(np.arange(int(recipe_M.max()) + 1), (trials, 1))
+    turn_TM = rng.permuted(recipes, axis=1)[:, recipe_M]
+    known = np.argsort(turn_TM + rng.random(turn_TM.shape), axis=1)[:, :runs]
     guess, half = predict_with_interval(x_MF[known], y_M[known], x_MF)
-    guess, half = (np.take_along_axis(each, rest, axis=1) for each in (guess, half))
-    good = np.isfinite(guess).all(1)
-    if not good.any():
+    last = np.take_along_axis(turn_TM, known, axis=1).max(1, keepdims=True)
+    judged = (turn_TM > last) & np.isfinite(guess).all(1, keepdims=True)
+    if not judged.any():
         return None
-    miss, half = np.abs(y_M[rest] - guess)[good], half[good]
+    miss, half = np.abs(y_M - guess)[judged], half[judged]
     return Few(runs, float(miss.mean()), float((miss <= half).mean()), float(np.median(half)))

@@ -6,7 +6,7 @@ A table (JSONL, JSON, Parquet) has the columns
     outcome      a number, more is better: accuracy after RL
     cost         seconds of GPU or CPU that RL took; may be missing
     seed         of RL; runs that differ in it alone are averaged
-    recipe       SFT recipe: runs of one recipe are not independent; without it a checkpoint is its own
+    recipe       SFT recipe: runs of one recipe are not independent; without it a checkpoint's SFT run is its recipe
     family       runs to be compared with each other: one scenario, one RL recipe; without it all are one
 
 A folder of ``rlready rl`` gives its held-out accuracy, at the step that held-out problems chose, or the accuracy that
@@ -99,7 +99,7 @@ def matched(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, list
 
 
 def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
-    """Runs and tables: a sweep stands for its table, a composite run for the runs in it."""
+    """Runs and tables: a sweep stands for its table and what it measured, a composite run for the runs in it."""
     for path in paths:
         if not path.exists():
             raise UserError(f"{path}: no such folder or file")
@@ -110,11 +110,14 @@ def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
             continue
         if not (path / RECORD).is_file():
             raise UserError(f"{path}: not a run folder, {RECORD} is missing")
-        verb = read_json(path / RECORD)["verb"]
+        verb, status = (read_json(path / RECORD)[key] for key in ("verb", "status"))
         if verb == "sweep":
             if not (path / RUNS).is_file():
                 raise UserError(f"{path}: this sweep has no {RUNS} yet; run it to its end")
+            if status != "done":
+                note(f"predict: {path} has not finished ({status.partition(':')[0]}): only what is done is ranked")
             yield path / RUNS
+            yield from sorted(inside.parent for inside in path.glob(f"readiness/*/{RECORD}"))
         elif verb == "demo":
             yield from _unfold(sorted(inside.parent for inside in path.glob(f"*/{RECORD}")))
         else:

@@ -33,6 +33,7 @@ from rlready.stats import mean_figure
 from rlready.store import Run
 
 UNKNOWN = "unknown"
+COMPARED = 12  # checkpoints of which is said who beats whom: a matrix of more nobody reads
 
 
 def predict(config: PredictConfig, out: Path) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
     advice = advise(by, turned, shown)
 
     scored: list[tuple[Family, list[Score]]] = []
-    for family in families(outcomes, names):
+    for family in families(outcomes, {c.name: c.sft for c in measured.all}):
         mine = [measured.all[i] for i in family.place]
         few, why = _predictors(config, measured, mine, 1)
         name = family.name or "these runs"
@@ -82,7 +83,11 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
 
     steps = next_steps(by, advice, shown, [name in outcomes for name in names])
     trusted = [trust(family, scores, by.name) for family, scores in scored]
-    rows = [_row(measured, i, short, whole, by, turned[i], advice[i], outcomes, expected) for i in range(len(names))]
+    best = by.best()
+    rows = [
+        _row(measured, i, short, whole, float(best[i]), turned[i], advice[i], outcomes, expected)
+        for i in range(len(names))
+    ]
     return {
         "verb": "predict",
         "verdict": " ".join([*steps[:2], *trusted[:1]] if scored else steps[:3]),
@@ -154,7 +159,7 @@ def _row(
     i: int,
     short: dict[str, str],
     whole: Sequence[Predictor],
-    by: Predictor,
+    p_best: float,
     turn: TurnUp | None,
     advice: Advice,
     outcomes: dict[str, list[Outcome]],
@@ -172,7 +177,7 @@ def _row(
         "heldout_loss": candidate.loss.token_mean if candidate.loss else None,
         "pass": {str(k): f for k, f in candidate.counts.curve(powers(measured.most)).items()},
         "values": values,
-        "p_best": float(by.best()[i]),
+        "p_best": p_best,
         "turn_up": turn,
         "picked": advice.what == "rl",
         "advice": advice.what,
@@ -183,15 +188,16 @@ def _row(
 
 
 def _ranking(predictor: Predictor, by: str, shown: Sequence[str]) -> dict[str, Any]:
-    """A predictor's order; the whole matrix of who beats whom for those that a reader asks about."""
+    """A predictor's order; who beats whom among its first few, in the order of the checkpoints, where a reader asks."""
     order = np.argsort(-predictor.score, kind="stable")
+    first = np.sort(order[:COMPARED])
     kept = predictor.name in (BASELINE, LOSS, COMBINED, by)
     return {
         "name": predictor.name,
         "better": "high" if predictor.sign > 0 else "low",
         "order": [shown[i] for i in order],
         "best": np.round(predictor.best(), 4),
-        "beats": np.round(predictor.beats(), 4) if kept else None,
+        "beats": np.round(replace(predictor, draws=predictor.draws[:, first]).beats(), 4) if kept else None,
     }
 
 
@@ -203,7 +209,10 @@ def _family(
     by: str,
     shown: Sequence[str],
 ) -> dict[str, Any]:
-    """What the report draws: points of the main predictors with outcomes, a line through them, and every score."""
+    """What the report draws: points of the main predictors with outcomes, a line through them, and every score.
+
+    ``values`` are those of every predictor, in the order of the points.
+    """
     mine = [measured.all[i] for i in family.place]
     found = {p.name: p for p in _predictors(config, measured, mine, config.resamples)[0]}
     drawn = [found[name] for name in dict.fromkeys((BASELINE, LOSS, by)) if name in found]
@@ -221,6 +230,7 @@ def _family(
         "mean": mean_figure(family.outcome, cluster=family.recipe, varies="recipes"),
         "points": points,
         "lines": {p.name: _line(p.values, family.outcome) for p in drawn},
+        "values": {name: p.values for name, p in found.items()},
         "scores": list(map(_plain, scores)),
     }
 

@@ -84,14 +84,18 @@ class Score:
     few: list[Few]
 
 
-def families(outcomes: Mapping[str, Sequence[Outcome]], names: Sequence[str]) -> list[Family]:
-    """Runs by family, in the order of their first outcome; checkpoints in the order of ``names``."""
+def families(outcomes: Mapping[str, Sequence[Outcome]], sft: Mapping[str, str | None]) -> list[Family]:
+    """Runs by family, in the order of their first outcome; checkpoints in the order of ``sft``, which has their runs.
+
+    A checkpoint is of the recipe that its outcomes name, else of that of its SFT run, else its own.
+    """
+    names = list(sft)
     order = dict.fromkeys(o.family for name in names for o in outcomes.get(name, ()))
     found = []
     for family in order:
         mine = [(i, [o for o in outcomes.get(n, ()) if o.family == family]) for i, n in enumerate(names)]
         runs = [(i, some) for i, some in mine if some]
-        _, recipe = np.unique([some[0].recipe or names[i] for i, some in runs], return_inverse=True)
+        _, recipe = np.unique([some[0].recipe or sft[names[i]] or names[i] for i, some in runs], return_inverse=True)
         costs = [[o.cost for o in some] for _, some in runs]
         values = [np.array([o.value for o in some]) for _, some in runs]
         free = sum(len(v) - 1 for v in values)
@@ -146,7 +150,7 @@ def score(found: Sequence[Predictor], family: Family, *, splits: int, resamples:
                 mae,
                 _percentiles(regret[0], regret[1:], recipes),
                 None if costs is None else _percentiles(costs[0], costs[1:], recipes),
-                [f for m in FEW if (f := few(each.inputs, y, m, splits, rng))],
+                [f for m in FEW if (f := few(each.inputs, y, recipe, m, splits, rng))],
             )
         )
     return scores

@@ -123,7 +123,8 @@ class Influence:
 
     def figures(self) -> dict[str, Figure | None]:
         """``step`` (ΔJ / η), its factors ``spread`` and ``co_influence`` with its parts ``k_right`` and ``k_wrong``,
-        and ``cosine``; all but the first two are None where fewer than two problems are mixed."""
+        and ``cosine``; all but the first two are None where fewer than three problems are mixed: two
+        are one pair, which says nothing of others."""
         spread, place, size = self.spread, self.place, len(self.spread)
 
         def figure(pairs_MM: Floats, per_spread: bool = False) -> Figure:
@@ -131,7 +132,7 @@ class Influence:
 
         found: dict[str, Figure | None] = dict.fromkeys(("k_right", "k_wrong", "co_influence", "cosine"))
         right, wrong = (k.mean(0) * spread[place] for k in (self.right, self.wrong))
-        if len(place) > 1:
+        if len(place) > 2:
             found["k_right"], found["k_wrong"] = figure(right, True), figure(wrong, True)
             found["co_influence"] = figure(right - wrong, True)
             among = partial(_pair_mean, self.cosines.mean(0), np.arange(len(place)), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
-from rlready.lm import LM, load, local_folder, vocabulary_digest
+from rlready.lm import LM, load, local_folder, tokenizer_of, tokens_digest
 from rlready.progress import Progress, note
 from rlready.readiness.draws import Draws
 from rlready.readiness.gram import parameters_of
@@ -40,7 +40,7 @@ class Measurer:
     """What all checkpoints of a run are measured on.
 
     ``task`` is None where all samples are stored with their verdicts; ``ids`` are the problems, in order.
-    ``vocabulary`` is that of the first checkpoint measured (name, number of tokens, digest), and every other's.
+    ``vocabulary`` is that of the first model (name, number of tokens, digest), and every other's.
     """
 
     config: ReadinessConfig
@@ -52,6 +52,18 @@ class Measurer:
     held: Sequence[Row]
     bar: Progress
     vocabulary: tuple[str, int, str] | None = None
+
+    def compare_vocabularies(self, models: Iterable[str]) -> None:
+        """Refuse models that read text as different tokens, before any of them draws."""
+        for source in models:
+            tokenizer = tokenizer_of(source)
+            mine = (source, len(tokenizer), tokens_digest(tokenizer))
+            first = self.vocabulary = self.vocabulary or mine
+            if mine[2] != first[2]:
+                raise UserError(
+                    f"{first[0]} and {source} have different vocabularies ({first[1]} and {mine[1]} tokens or other "
+                    "ids); compare checkpoints of one tokenizer"
+                )
 
     def model(self, number: int, source: str) -> dict[str, Any]:
         """A checkpoint that draws its own samples; all of them are kept in ``parts/NUMBER.parquet``."""
@@ -84,13 +96,6 @@ class Measurer:
     def _load(self, source: str) -> LM:
         lm = load(source, device=self.config.device, dtype=self.config.dtype)
         self.run.note_model(id=source, path=local_folder(source), role="checkpoint")
-        mine = (source, len(lm.tokenizer), vocabulary_digest(lm))
-        first = self.vocabulary = self.vocabulary or mine
-        if mine[2] != first[2]:
-            raise UserError(
-                f"{first[0]} and {source} have different vocabularies ({first[1]} and {mine[1]} tokens or other ids); "
-                "compare checkpoints of one tokenizer"
-            )
         return lm
 
     def _loss(self, lm: LM) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from rlready.config import ReadinessConfig
+from rlready.config import DEMO_TASK, ReadinessConfig
 from rlready.errors import UserError
 from rlready.progress import Progress, note
 from rlready.readiness import stored
@@ -34,7 +34,7 @@ from rlready.records import Row
 from rlready.store import Run, read_json, write_json, write_table
 from rlready.tasks import Task, open_task
 
-DEFAULT_PROBLEMS = next(f.default for f in fields(ReadinessConfig) if f.name == "problems")
+DEFAULTS = {f.name: f.default for f in fields(ReadinessConfig)}
 CHANCE_AT = 64  # luck is also told at the k that Kang et al. use
 
 
@@ -62,6 +62,8 @@ def readiness(config: ReadinessConfig, out: Path) -> dict[str, Any]:
         total = len(ids) * config.samples * (len(names) - len(tables))
         with Progress("readiness", total=total, unit="samples") as bar:
             measure = Measurer(config, run, out / "parts", task, problems, ids, held, bar)
+            models = [tables[name].options.model if name in tables else source for _, (name, source) in order]
+            measure.compare_vocabularies(filter(None, models))
             for number, (name, source) in order:
                 if not parts[number].exists():  # a part is one checkpoint, kept if the run is killed later
                     note(f"readiness: {source}")
@@ -69,8 +71,6 @@ def readiness(config: ReadinessConfig, out: Path) -> dict[str, Any]:
                     write_json(parts[number], {"name": name, "problems": ids} | facts)
                 elif name not in tables:
                     bar.total = (bar.total or 0) - len(ids) * config.samples
-                if first := read_json(parts[number])["vocabulary"]:
-                    measure.vocabulary = (str(first[0]), int(first[1]), str(first[2]))
         measured = [read_json(part) for part in parts]
         _write_losses(out / "heldout.parquet", held, measured)
         return run.write_result(_result(config, task, list(tables.values()), ids, measured))
@@ -103,12 +103,15 @@ def _check(config: ReadinessConfig) -> dict[str, str]:
 def _task(config: ReadinessConfig, tables: Sequence[stored.Stored], models: bool) -> Task | None:
     """The task of the problems; None where nothing needs it: only tables with verdicts, and no problems asked for."""
     needed = models or any(table.unverified for table in tables)
-    return open_task(config.problems) if needed or config.problems != DEFAULT_PROBLEMS else None
+    return open_task(config.problems) if needed or config.problems != DEFAULTS["problems"] else None
 
 
 def _held(config: ReadinessConfig, run: Run) -> Sequence[Row]:
-    """Rows for the held-out loss; none where it is not asked for."""
+    """Rows for the held-out loss; none where it is not asked for, or by nobody and the problems are of another task."""
     if not config.heldout:
+        return []
+    if config.heldout == DEFAULTS["heldout"] and not config.problems.startswith(DEMO_TASK):
+        note(f"readiness: no held-out loss: the demo's rows are not like {config.problems}; name rows with heldout=")
         return []
     task = open_task(config.heldout)
     rows = task.rows()

@@ -60,11 +60,12 @@ def _row(
     """The figures of one checkpoint alone."""
     n, c = counts.head
     never, sometimes, always = counts.shares(config.samples)
+    ks = sorted({*powers(config.samples), min(config.group, config.samples)})
     return {
         "name": facts["name"],
         "heldout_loss": loss.token_mean if loss else None,
         "heldout_loss_examples": loss.example_mean if loss else None,
-        "pass": {str(k): figure for k, figure in counts.curve(powers(config.samples)).items()},
+        "pass": {str(k): figure for k, figure in counts.curve(ks).items()},
         **{"never": never, "sometimes": sometimes, "always": always},
         "mixed": mixed_share(n, c, group),
         "spread": spread_figure(n, c, group),
@@ -83,9 +84,10 @@ def _influence(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _follow(rows: Sequence[dict[str, Any]], counts: Sequence[Counts], losses: Sequence[HeldOut | None]) -> None:
-    """Add the differences along every SFT run, of checkpoints that have a loss."""
-    for run in dict.fromkeys(run_of(row["name"]) for row in rows):
-        mine = [i for i, row in enumerate(rows) if run_of(row["name"]) == run]
+    """Add the differences along every SFT run, of checkpoints that have a loss; one without a step has no others."""
+    runs = [run_of(row["name"]) or row["name"] for row in rows]
+    for run in dict.fromkeys(runs):
+        mine = [i for i, of in enumerate(runs) if of == run]
         _follow_run([rows[i] for i in mine], [counts[i] for i in mine], [losses[i] for i in mine])
 
 

@@ -20,7 +20,6 @@ from rlready.report.text import number
 
 Rows = Sequence[Mapping[str, Any]]
 MOST_NAMED_RUNS = 6
-MOST_COMPARED = 12  # checkpoints of which the page says who beats whom
 BAD = 3  # the colour of what has turned up
 BASELINE, LOSS = "pass@1", "loss"
 
@@ -130,12 +129,13 @@ def ranked(checkpoints: Rows) -> list[Mapping[str, Any]]:
 
 def beats(result: Mapping[str, Any]) -> tuple[list[str], list[list[float | None]]]:
     """Names of the first checkpoints of the ranking, and the chance that the row's is better than the column's."""
-    matrix: Sequence[Any] = next((p["beats"] for p in result["predictors"] if p["name"] == result["by"]), [])
-    count = len(result["checkpoints"])
-    if not matrix or any(len(row) != count for row in matrix) or len(matrix) != count:
+    by = [p for p in result["predictors"] if p["name"] == result["by"]]
+    matrix, order = (by[0]["beats"], by[0]["order"]) if by else ([], [])
+    some = [c for c in result["checkpoints"] if c["label"] in order[: len(matrix)]]
+    if any(len(row) != len(some) for row in matrix) or len(matrix) != len(some):
         return [], []
-    place = {id(c): i for i, c in enumerate(result["checkpoints"])}
-    first = ranked(result["checkpoints"])[:MOST_COMPARED]
+    place = {id(c): i for i, c in enumerate(some)}
+    first = ranked(some)
     rows = [[None if a is b else matrix[place[id(a)]][place[id(b)]] for b in first] for a in first]
     return [_name(c) for c in first], rows
 

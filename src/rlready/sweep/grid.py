@@ -19,8 +19,8 @@
 
 ``[rl]`` may have ``[[rl.recipes]]`` too.  What differs in the seed alone is one recipe; ``{seed}`` in a text stands for
 it, so that the data of a run can follow: ``rows = "dagmath?n=500&seed={seed}"``.  Settings that measuring and
-learning must share are taken over where they are not given: readiness and evaluate sample with the budget, answer cap
-and final text of RL, readiness plans with its group, and takes the held-out rows of SFT.
+learning must share are taken over where they are not given: readiness and evaluate sample with the temperature, budget,
+answer cap and final text of RL, readiness plans with its group, and takes the held-out rows of SFT.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CONFIGS: dict[str, type[Any]] = {
     "evaluate": EvaluateConfig,
 }
 GIVEN = {"sft": (), "readiness": ("checkpoints",), "rl": ("model",), "evaluate": ("models",)}  # by the sweep itself
-SHARED = ("budget", "answer_cap", "final")
+SHARED = ("temperature", "budget", "answer_cap", "final")
 WORDS = {"checkpoints": ("last", "all"), "measure": ("all", "starts")}
 PLAIN = re.compile(r"[\w.+=-]{1,24}")  # values short enough to be part of a folder's name
 
@@ -76,9 +76,13 @@ class Variant:
 
     @property
     def saved(self) -> int:
-        """How many checkpoints the SFT run will keep: one every ``save_every`` epochs, and the last."""
+        """How many checkpoints the SFT run will keep at most: one every ``save_every`` epochs, and the last."""
         saved: int = math.ceil(self.config.epochs / self.config.save_every - 1e-9)
         return max(1, saved)
+
+    def from_end(self, place: int) -> int:
+        """A place as -1 for the last: with few steps an epoch some fall together, never the last."""
+        return place - self.saved - 1
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def read(file: Path) -> Grid:
     given = {key: getattr(readiness, key) for key in tables["readiness"]}
     evaluate = fill_table(EvaluateConfig, f"{file} [evaluate]", tables["evaluate"])
     inherited: dict[str, Any] = {
-        key: agreed[key] for key in ("answer_cap", "final") if key in agreed and key not in tables["evaluate"]
+        key: agreed[key] for key in SHARED if key != "budget" and key in agreed and key not in tables["evaluate"]
     }
     if "budget" in agreed and "budgets" not in tables["evaluate"]:
         inherited["budgets"] = (agreed["budget"],)

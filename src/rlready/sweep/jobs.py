@@ -27,7 +27,7 @@ FIXED = 6.0  # seconds to start a job: imports, loading, problems
 
 @dataclass(frozen=True)
 class Job:
-    """``key`` is its folder in the sweep's; ``start`` the job whose checkpoint it takes, at ``place`` from 1.
+    """``key`` is its folder in the sweep's; ``start`` the job whose checkpoint it takes, at ``place`` from the end, -1.
 
     ``work`` is a guess of its seconds, good for comparing jobs of one verb.
     """
@@ -46,10 +46,13 @@ class Job:
         result = read_json(out / self.start / RESULT)
         if self.verb == "evaluate":
             return replace(self.config, models=(result["best"]["path"],))
-        found = result["checkpoints"]
-        if self.place > len(found):
-            raise UserError(f"{self.start} kept {len(found)} checkpoints, there is no number {self.place}")
-        path = found[self.place - 1]["path"]
+        found = [each for each in result["checkpoints"] if not each.get("reference")]
+        if -self.place > len(found):
+            raise UserError(
+                f"{self.start} has too few steps for a checkpoint every save_every epochs and kept {len(found)}, "
+                f'none for {self.key}; raise save_every, or keep measure = "starts" and checkpoints = "last"'
+            )
+        path = found[self.place]["path"]
         return (
             replace(self.config, checkpoints=(path,)) if self.verb == "readiness" else replace(self.config, model=path)
         )
@@ -102,13 +105,13 @@ def _jobs(grid: Grid) -> Iterator[Job]:
         for i in sorted({*tuned.measured, *tuned.starts}):
             samples = size_of(ready.problems, 64) * ready.samples
             work = FIXED + COST["readiness"] * samples + COST["sft"] / 3 * size_of(ready.heldout, 200)
-            yield Job(f"readiness/{tuned.name}-{i}", "readiness", ready, work, start, i)
+            yield Job(f"readiness/{tuned.name}-{i}", "readiness", ready, work, start, tuned.from_end(i))
         for i in tuned.starts:
             for learned in grid.rl:
                 name, rl = f"{tuned.name}-{i}-{learned.name}", learned.config
                 tested = size_of(rl.heldout, 100) * rl.eval_samples * (1 + rl.steps / rl.eval_every)
                 work = FIXED + COST["rl"] * rl.steps * rl.prompts * rl.group + COST["evaluate"] * tested
-                yield Job(f"rl/{name}", "rl", rl, work, start, i)
+                yield Job(f"rl/{name}", "rl", rl, work, start, tuned.from_end(i))
                 last = grid.evaluate
                 work = FIXED + COST["evaluate"] * size_of(last.problems, 200) * last.samples * len(last.budgets)
                 yield Job(f"evaluate/{name}", "evaluate", last, work, f"rl/{name}")

@@ -56,7 +56,7 @@ def sweep(config: SweepConfig, out: Path) -> dict[str, Any]:
         if (not job.start or job.start in taken) and job.done(out):
             taken[job.key] = (job, _seconds(out / job.key))
     _ask(config, jobs, taken)
-    _drop_outgrown(out, digest)
+    _drop_outgrown(out, digest, whole=len(taken) == len(jobs))
     with Run(out, "sweep", SweepRun(Path(config.file).name)) as run:
         if run.finished:
             return run.result
@@ -144,11 +144,11 @@ def _ask(config: SweepConfig, jobs: Sequence[Job], taken: Mapping[str, tuple[Job
     note(f"sweep: {said}")
 
 
-def _drop_outgrown(out: Path, digest: str) -> None:
-    """Where the file has changed since, a sweep's result is no longer of the whole."""
+def _drop_outgrown(out: Path, digest: str, whole: bool) -> None:
+    """Where the file has changed since, or a job is no longer done, a sweep's result is not of the whole."""
     if not ((out / RECORD).is_file() and (out / RESULT).is_file()):
         return
-    if read_json(out / RECORD)["verb"] == "sweep" and read_json(out / RESULT)["plan"] != digest:
+    if read_json(out / RECORD)["verb"] == "sweep" and not (whole and read_json(out / RESULT)["plan"] == digest):
         (out / RESULT).unlink()
 
 

@@ -57,7 +57,6 @@ class Selected:
         rest = {key: value for key, value in source.options.items() if key not in given}
         pool = rest if self.choice.of is None else rest | {"n": str(self.choice.of)}
         self.pool = open_source(Source(source.text, source.kind, source.path, pool))
-        self.seed = source.options.get("seed", "")
         self.text = source.text
 
     @property
@@ -113,12 +112,14 @@ class Selected:
             raise UserError(f"{self.text}: n={n} is more than the {len(rows)} rows to choose from")
         places = list(range(len(rows)))
         if self.choice.select == "random":
-            random.Random(f"choose:{self.seed}").shuffle(places)
+            seed = parse_source(self.pool.source).options.get("seed", "")  # as recorded, where a default is left out
+            random.Random(f"choose:{seed}").shuffle(places)
             return places[:n]
-        shortest = sorted(places, key=lambda i: len(rows[i].thinking or "") + len(rows[i].response))
+        lengths = [len(row.thinking or "") + len(row.response) for row in rows]
+        shortest, longest = (sorted(places, key=lambda i: sign * lengths[i]) for sign in (1, -1))
         if self.choice.select == "shortest":
             return shortest[:n]
         if self.choice.select == "longest":
-            return shortest[::-1][:n]
-        ends = [i for pair in zip(shortest, shortest[::-1], strict=True) for i in pair]
-        return ends[:n]
+            return longest[:n]
+        ends = dict.fromkeys(i for pair in zip(shortest, longest, strict=True) for i in pair)  # a tie may be at both
+        return list(ends)[:n]

@@ -157,6 +157,7 @@ def _result(
             for row, nll, tokens in zip(held, loss.nll, loss.tokens, strict=True)
         ],
     )
+    saves = checkpoint_steps(len(shares), per_epoch, config.save_every)
     checkpoints = [
         {
             "name": f"step-{step}",
@@ -164,6 +165,7 @@ def _result(
             "step": step,
             "epoch": round(step / per_epoch, 4),
             "samples": round(float(shares[step - 1]), 4),
+            "reference": step not in saves,
             "heldout_loss": loss.token_mean,
             "heldout_loss_examples": loss.example_mean,
         }
