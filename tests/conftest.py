@@ -11,6 +11,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("same", deadline=None, derandomize=True, database=None)  # on any machine, however busy
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="module")

@@ -182,7 +182,7 @@ def check(sample: Sample, budget: Budget, by: Forcing, policy: Policy) -> None:
 def test_every_sample_keeps_its_budget_and_its_accounts() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=1600, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=1600)
     @given(BUDGETS, FORCINGS, POLICIES)
     def holds(budget: Budget, by: Forcing, policy: Policy) -> None:
         machine = Machine(budget, by)
@@ -207,7 +207,7 @@ def test_a_cut_trace_equals_a_separate_run() -> None:
     """At every smaller cap: tokens, mask, log-probabilities, counters and flags; at the same cap the same sample."""
     cases: Counter[str] = Counter()
 
-    @settings(max_examples=800, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=800)
     @given(LARGE, FORCINGS, POLICIES)
     def holds(largest: Budget, by: Forcing, policy: Policy) -> None:
         trace = run(largest, by, policy)
@@ -225,7 +225,7 @@ def test_a_cut_trace_equals_a_separate_run() -> None:
     assert min(cases.values()) > 50, cases
 
 
-@settings(max_examples=600, deadline=None, derandomize=True, database=None)
+@settings(max_examples=600)
 @given(BUDGETS | st.builds(Budget, thinking=st.none(), answer=st.integers(1, 20)), BUDGETS, FORCINGS, POLICIES)
 def test_any_trace_is_a_safe_beginning(one: Budget, other: Budget, by: Forcing, policy: Policy) -> None:
     """Other answer caps, more extensions, a larger cap, no cap: what the trace cannot tell is drawn again."""

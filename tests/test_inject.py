@@ -100,7 +100,7 @@ def test_failed_attempts_are_about_as_many_as_in_bridges_code() -> None:
 # --------------------------------------------------------------------------------------------- graphs
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 200),
     st.sampled_from(["symbols", "words"]),
@@ -156,7 +156,7 @@ def test_p_of_nothing_changes_nothing() -> None:
     assert inject_row(row, {"explore"}, 0.0, "s")[0] == row
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 200), st.sampled_from(["symbols", "words"]))
 def test_permutations_are_the_same_problem_four_times(seed: int, rendering: str) -> None:
     row = one(source(seed, rendering))
@@ -191,7 +191,7 @@ def test_behaviours_in_prose_read_as_meant() -> None:
     assert "Let me try ? * 3 + 5 first. But that needs ? / 4, not worked out yet, so I step back." in found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.floats(0, 1), st.sets(st.sampled_from(BEHAVIOURS), min_size=1))
 def test_prose_verifies_and_any_line_out_of_place_does_not(seed: int, p: float, behaviours: set[Behaviour]) -> None:
     row = Worked(Problem("x", QUESTION, "47"), BAKER, "#### 47", BAKER)

@@ -16,7 +16,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rlready.errors import UserError
@@ -372,7 +372,6 @@ def test_only_the_script_of_the_page_may_run(tmp_path: Path) -> None:
     assert "default-src 'none'" in html
 
 
-@settings(deadline=None)
 @given(st.floats(-1e60, 1e60), st.floats(-1e60, 1e60), st.booleans())
 def test_ticks_are_few_even_round_and_enclose(a: float, b: float, whole: bool) -> None:
     low, high = min(a, b), max(a, b)

@@ -19,7 +19,7 @@ STRENGTHS = {kind: st.floats(0, 1 if kind in SHARES else 100) for kind in STRENG
 PAYS = st.one_of(*(st.builds(Pay, st.just(kind), strength) for kind, strength in STRENGTHS.items()), st.just(Pay()))
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True, database=None)
+@settings(max_examples=1500)
 @given(GROUPS, PAYS, st.integers(1, 40_000))
 def test_no_wrong_answer_outranks_a_right_one(group: list[tuple[bool, int]], pay: Pay, target: int) -> None:
     """Whatever the lengths, the target and the coefficient; where all lengths are equal, right beats wrong clearly."""
@@ -34,7 +34,7 @@ def test_no_wrong_answer_outranks_a_right_one(group: list[tuple[bool, int]], pay
         assert min(reward[correct], default=1.0) > max(reward[~correct], default=0.0)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True, database=None)
+@settings(max_examples=500)
 @given(GROUPS, PAYS)
 def test_of_right_answers_the_shorter_is_worth_at_least_as_much(group: list[tuple[bool, int]], pay: Pay) -> None:
     """Beyond the target; ``exact`` rewards what comes near it from either side."""

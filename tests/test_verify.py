@@ -97,7 +97,7 @@ def test_nasty_text_gets_a_verdict_soon(text: str, verifiers: list[tuple[Task, P
         assert time.perf_counter() - began < 3
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(st.text(), st.lists(st.sampled_from(["a:", "b=", "a", "=", "+", "(", ")", "-", "5", "Let", ".", "\n"])))
 def test_any_text_gets_a_verdict(verifiers: list[tuple[Task, Problem]], text: str, words: list[str]) -> None:
     for task, problem in verifiers:
