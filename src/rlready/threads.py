@@ -8,8 +8,10 @@ thread would repeat; it is left to torch.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +20,7 @@ from rlready.timing import part_of
 
 T = TypeVar("T")
 SMALL = 1 << 24  # parameters
+HANDOVER = 1e-4  # seconds until a waiting thread gets the interpreter; Python waits 5 ms, as long as many operations
 
 
 def workers(model: Any) -> int:
@@ -28,17 +31,33 @@ def workers(model: Any) -> int:
 
 
 def beside(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
-    """The calls' results in their order, computed by that many threads of single-threaded operations."""
+    """The calls' results in their order, computed by that many threads of single-threaded operations.
+
+    Returns, or raises the first call's error, when all have ended.
+    """
     if workers == 1 or len(calls) == 1:
         return [call() for call in calls]
-    threads = torch.get_num_threads()
+    share = min(workers, len(calls))
+
+    def alone(call: Callable[[], T]) -> T:
+        torch.set_num_threads(1)
+        part_of(share)
+        return call()
+
+    threads, interval = torch.get_num_threads(), sys.getswitchinterval()
+    torch.set_num_threads(1)  # the numerical library's own count is shared by all threads
+    sys.setswitchinterval(HANDOVER)
+    futures = [_pool(workers).submit(alone, call) for call in calls]
     try:
-        with ThreadPoolExecutor(workers, initializer=_begin, initargs=(min(workers, len(calls)),)) as pool:
-            return [future.result() for future in [pool.submit(call) for call in calls]]
+        wait(futures)
+        return [future.result() for future in futures]
     finally:
-        torch.set_num_threads(threads)  # the numerical library's own count is shared by all threads
+        wait(futures)  # also where Ctrl-C ended the first wait
+        sys.setswitchinterval(interval)
+        torch.set_num_threads(threads)
 
 
-def _begin(workers: int) -> None:
-    torch.set_num_threads(1)
-    part_of(workers)
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Threads that stay, and with them the memory they have: a new thread begins with none and faults it in."""
+    return ThreadPoolExecutor(workers, "rlready")
