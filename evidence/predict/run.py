@@ -10,6 +10,7 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import json
 from collections.abc import Callable, Sequence
 from itertools import permutations
 from pathlib import Path
@@ -37,11 +38,6 @@ Row = dict[str, Any]
 def main() -> None:
     sweep(SweepConfig(str(HERE / "sweep.toml")), SWEEP)
     rows = read_log(SWEEP / "runs.jsonl")
-    # by force: losses are compared across the selections too; what the tool does by itself is in ``plain``
-    plain, forced = (
-        predict(PredictConfig((str(SWEEP),), force_loss=force), RUNS / name)
-        for name, force in (("predict", False), ("forced", True))
-    )
     fewest = min(len([r for r in rows if r["recipe"] == each["recipe"]]) for each in rows)
     claims = [
         once("SFT→RL runs", len(rows), "sweep", ">= 48"),
@@ -49,21 +45,36 @@ def main() -> None:
     ]
     sections: list[str] = []
     choices: list[Row] = []
-    for family, by_force in zip(plain["families"], forced["families"], strict=True):
-        name, scores = family["name"], by_force["scores"]
+    told: dict[str, list[Any]] = {"plain": [], "forced": []}
+    for name in dict.fromkeys(r["family"] for r in rows):
         mine = [r for r in rows if r["family"] == name]
+        # by force: losses are compared across the selections too; what the tool does by itself is in ``plain``
+        plain, forced = (ranked(name, mine, force=force) for force in (False, True))
+        (family,), (by_force,) = plain["families"], forced["families"]
+        told["plain"].append(family)
+        told["forced"].append(by_force)
+        scores = by_force["scores"]
         reversed_, said = counter_examples(name, mine)
-        claims += [*beating(name, scores), regret(name, scores), reversed_]
-        choices += picks(name, mine)
+        made = picks(name, mine)
+        claims += [*beating(name, scores), regret(name, scores), reversed_, *paying(name, made)]
+        choices += made
         sections.append(section(family, scores, said))
         for file, predictor in (("before", BASELINE), ("best", best(scores)["predictor"])):
             write_text(HERE / f"{name}-{file}.svg", figure(name, predictor, mine, forced))
-    seconds = sum(read_json(folder / "record.json")["seconds"] for folder in RUNS.iterdir())
-    claims += [*paying(choices), once("seconds of the sweep and of all predictions", seconds, "run", "< 7200")]
-    write_json(HERE / "scores.json", {"plain": plain["families"], "forced": forced["families"]})
+    seconds = sum(read_json(record)["seconds"] for record in RUNS.glob("*/record.json"))
+    claims += [once("seconds of the sweep and of all predictions", seconds, "run", "< 7200")]
+    write_json(HERE / "scores.json", told)
     write_json(HERE / "runs.json", rows)
     words = page(rows, sections, choices)
     write_claims(HERE, command="python evidence/predict/run.py", seconds=seconds, claims=claims, words=words)
+
+
+def ranked(family: str, rows: Sequence[Row], *, force: bool) -> Row:
+    """What ``rlready predict`` says of one family's runs."""
+    table = RUNS / f"{family}.jsonl"
+    lines = [r | {"readiness": str((SWEEP / r["readiness"]).resolve())} for r in rows]
+    write_text(table, "".join(json.dumps(line) + "\n" for line in lines))
+    return predict(PredictConfig((str(table),), force_loss=force), RUNS / f"{'forced' if force else 'plain'}-{family}")
 
 
 def once(sentence: str, value: float, varies: str, target: str) -> Claim:
@@ -180,12 +191,12 @@ def seed_of(row: Row) -> str:
     return str(row["sft"].rpartition("-s")[2])
 
 
-def paying(lines: Sequence[Row]) -> list[Claim]:
+def paying(family: str, lines: Sequence[Row]) -> list[Claim]:
     def gain(name: str) -> Figure:
         return t_figure([100 * (line["tool"] - line[name]) for line in lines], varies="choices")
 
     return [
-        Claim.of(f"RL from the tool's pick minus RL from the pick by {words}, points", gain(name), "> 0")
+        Claim.of(f"{family}: RL from the tool's pick minus RL from the pick by {words}, points", gain(name), "> 0")
         for name, words in ((BASELINE, "pass@1"), (LOSS, "held-out loss"), ("random", "chance (mean of all)"))
     ]
 
@@ -239,8 +250,8 @@ often at equal SFT steps, and the learning rate. *instance*: which rows of one p
 shortest and half longest) at a fixed recipe. Every recipe has three seeds, which draw other rows in another order. RL
 is the same for all. Its outcome, {min(outcomes):.1%} to {max(outcomes):.1%}, is the accuracy on held-out problems after
 the last step. Intervals: over recipes (whole recipes are resampled, halved and permuted), of the counter-examples over
-problems, of the picks over choices (Student's t). Out-of-sample R² is the mean over 1,000 random halves of the
-recipes; with so few recipes some halves are far off, so that the median stands beside it.
+problems, of the picks over the three seeds of SFT (Student's t). Out-of-sample R² is the mean over 1,000 random halves
+of the recipes; with so few recipes some halves are far off, so that the median stands beside it.
 
 {(chr(10) * 2).join(sections)}
 
