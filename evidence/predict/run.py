@@ -65,7 +65,7 @@ def main() -> None:
     claims += [once("seconds of the sweep and of all predictions", seconds, "run", "< 7200")]
     write_json(HERE / "scores.json", told)
     write_json(HERE / "runs.json", rows)
-    words = page(rows, sections, choices)
+    words = page(rows, sections, choices, plain_words(told["forced"], claims))
     write_claims(HERE, command="python evidence/predict/run.py", seconds=seconds, claims=claims, words=words)
 
 
@@ -231,7 +231,30 @@ def points(figure: Figure) -> str:
     return shown(vars(figure), 100, 1)
 
 
-def page(rows: Sequence[Row], sections: Sequence[str], lines: Sequence[Row]) -> str:
+def plain_words(families: Sequence[Row], claims: Sequence[Claim]) -> str:
+    """What the tables come to, in sentences."""
+    said = []
+    for family in families:
+        base, *others = family["scores"]
+        clear = [
+            f"{s['predictor']} ({what} {shown(s[key])})"
+            for s in others
+            for key, what in (("gain", "Spearman"), ("r2_gain", "R²"))
+            if s[key] and s[key]["low"] > 0
+        ]
+        top = best(family["scores"])
+        said.append(
+            f"- *{family['name']}*: post-SFT pass@1 alone has a Spearman of {shown(base['spearman'])} with the outcome; "
+            f"the highest is {top['predictor']}'s, {shown(top['spearman'])}. Better than pass@1 with an interval clear "
+            f"of 0: {', '.join(clear) or 'none'}."
+        )
+    for claim in (c for c in claims if "pick" in c.claim):
+        sign = "clear of 0" if claim.low > 0 or claim.high < 0 else "not told apart from 0"
+        said.append(f"- {claim.claim}: {claim.value:+.1f} [{claim.low:+.1f}, {claim.high:+.1f}], {sign}.")
+    return "\n".join(said)
+
+
+def page(rows: Sequence[Row], sections: Sequence[str], lines: Sequence[Row], said: str) -> str:
     outcomes = [r["outcome"] for r in rows]
     table = [
         "| family | seed | best of all | the tool (pass@64) | pass@1 | held-out loss | combined | mean of all |",
@@ -252,6 +275,10 @@ is the same for all. Its outcome, {min(outcomes):.1%} to {max(outcomes):.1%}, is
 the last step. Intervals: over recipes (whole recipes are resampled, halved and permuted), of the counter-examples over
 problems, of the picks over the three seeds of SFT (Student's t). Out-of-sample R² is the mean over 1,000 random halves
 of the recipes; with so few recipes some halves are far off, so that the median stands beside it.
+
+## In short
+
+{said}
 
 {(chr(10) * 2).join(sections)}
 
