@@ -245,8 +245,8 @@ def plain_words(families: Sequence[Row], claims: Sequence[Claim]) -> str:
         top = best(family["scores"])
         said.append(
             f"- *{family['name']}*: post-SFT pass@1 alone has a Spearman of {shown(base['spearman'])} with the "
-            f"outcome; the highest is {top['predictor']}'s, {shown(top['spearman'])}. Better than pass@1 with an interval "
-            f"clear of 0: {', '.join(clear) or 'none'}."
+            f"outcome; the highest is {top['predictor']}'s, {shown(top['spearman'])}. Better than pass@1 with an "
+            f"interval clear of 0: {', '.join(clear) or 'none'}."
         )
     for claim in (c for c in claims if "pick" in c.claim):
         sign = "clear of 0" if claim.low > 0 or claim.high < 0 else "not told apart from 0"
