@@ -222,13 +222,8 @@ def with_thought(lm: LM) -> LM:
     return LM(lm.model, lm.tokenizer, lm.source, lm.given)
 
 
-def vocabulary_digest(lm: LM) -> str:
-    """Equal for two models that read text as the same tokens."""
-    return tokens_digest(lm.tokenizer)
-
-
-def tokens_digest(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Of all tokens with their ids, SHA-256."""
+def vocabulary_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of all tokens with their ids: equal for two models that read text as the same tokens."""
     return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()
 
 

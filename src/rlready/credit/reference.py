@@ -119,7 +119,7 @@ def load_frozen(
             f"{path} and {model} lie in different folders, so they are of different runs and their difference is no "
             "reward; force_reference=true takes it all the same"
         )
-    if vocabulary_digest(pair.sft) != vocabulary_digest(pair.reference):
+    if vocabulary_digest(pair.sft.tokenizer) != vocabulary_digest(pair.reference.tokenizer):
         fits = len(pair.sft.tokenizer) <= _vocabulary(pair.reference)
         if not force or not fits:
             raise UserError(

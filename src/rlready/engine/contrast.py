@@ -29,7 +29,7 @@ class Contrast:
 
     def check(self, lm: LM) -> None:
         """UserError unless both models read and write the same tokens."""
-        if vocabulary_digest(lm) != vocabulary_digest(self.reference):
+        if vocabulary_digest(lm.tokenizer) != vocabulary_digest(self.reference.tokenizer):
             raise UserError(f"{lm.source} and {self.reference.source} have different tokenizers: no common next token")
 
 

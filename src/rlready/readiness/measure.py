@@ -18,7 +18,7 @@ from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
-from rlready.lm import LM, load, local_folder, tokenizer_of, tokens_digest
+from rlready.lm import LM, load, local_folder, tokenizer_of, vocabulary_digest
 from rlready.progress import Progress, note
 from rlready.readiness.draws import Draws
 from rlready.readiness.gram import parameters_of
@@ -57,7 +57,7 @@ class Measurer:
         """Refuse models that read text as different tokens, before any of them draws."""
         for source in models:
             tokenizer = tokenizer_of(source)
-            mine = (source, len(tokenizer), tokens_digest(tokenizer))
+            mine = (source, len(tokenizer), vocabulary_digest(tokenizer))
             first = self.vocabulary = self.vocabulary or mine
             if mine[2] != first[2]:
                 raise UserError(
