@@ -117,6 +117,7 @@ def _spending(result: Mapping[str, Any]) -> dict[str, Any]:
         "budget_chart": spending.accuracy(result),
         "length_charts": spending.lengths(result),
         "way_charts": spending.other_ways(result),
+        "main_way": spending.main_way(result),
     }
 
 

@@ -63,6 +63,11 @@ def other_ways(result: Mapping[str, Any]) -> list[Markup]:
     return [chart for model in compared(result["budgets"]) if (chart := _ways(result, model))]
 
 
+def main_way(result: Mapping[str, Any]) -> str:
+    """How the arms that others are held against spend tokens: the first settings measured, or budgets alone."""
+    return way(result["metrics"][0]) if result["metrics"] else "budget alone"
+
+
 def _ways(result: Mapping[str, Any], model: str) -> Markup:
     curves: dict[str, list[Point]] = {}
     for arm in result["arms"]:
@@ -79,8 +84,7 @@ def _ways(result: Mapping[str, Any], model: str) -> Markup:
     if not curves:
         return Markup("")
     plain = [_point(f["thinking_tokens"], f["accuracy"], _budget(b)) for b, f in spent.items() if f["accuracy"]]
-    main = way(result["metrics"][0]) if result["metrics"] else "budget alone"
-    named = {main: plain, **curves, "majority vote": votes}
+    named = {main_way(result): plain, **curves, "majority vote": votes}
     return line_chart(
         [
             Series(name, sorted(points, key=lambda p: p.x), i % NEUTRAL, i % 8)

@@ -63,8 +63,8 @@ def check(config: SFTConfig | RLConfig) -> None:
     for name in ("lr", "clip"):
         if not getattr(config, name) > 0:
             raise UserError(f"{name} must be above 0, got {getattr(config, name):g}")
-    for name in ("seed", "weight_decay", "kl"):
-        if not getattr(config, name, 0) >= 0:  # only RL has kl
+    for name in ("seed", "weight_decay"):
+        if not getattr(config, name) >= 0:
             raise UserError(f"{name} must not be negative, got {getattr(config, name):g}")
 
 

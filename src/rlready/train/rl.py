@@ -93,6 +93,8 @@ def rl(config: RLConfig, out: Path) -> dict[str, Any]:
 def _check(config: RLConfig) -> None:
     if config.group < 2:
         raise UserError(f"group must be at least 2 for group-relative credit, got {config.group}")
+    if not config.kl >= 0:
+        raise UserError(f"kl must not be negative, got {config.kl:g}")
     Pay(config.reward, config.strength)
     stating.check(config.stating)
     if any(target < 1 for target in config.targets):
