@@ -10,7 +10,6 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import json
 from collections.abc import Callable, Sequence
 from itertools import permutations
 from pathlib import Path
@@ -45,36 +44,28 @@ def main() -> None:
     ]
     sections: list[str] = []
     choices: list[Row] = []
-    told: dict[str, list[Any]] = {"plain": [], "forced": []}
-    for name in dict.fromkeys(r["family"] for r in rows):
+    # by force: losses are compared across the selections too; what the tool does by itself is in ``plain``
+    plain, forced = (
+        predict(PredictConfig((str(SWEEP),), force_loss=force), RUNS / name)
+        for name, force in (("plain", False), ("forced", True))
+    )
+    short = {c["name"]: c["label"] for c in forced["checkpoints"]}
+    for family, by_force in zip(plain["families"], forced["families"], strict=True):
+        name, scores = family["name"], by_force["scores"]
         mine = [r for r in rows if r["family"] == name]
-        # by force: losses are compared across the selections too; what the tool does by itself is in ``plain``
-        plain, forced = (ranked(name, mine, force=force) for force in (False, True))
-        (family,), (by_force,) = plain["families"], forced["families"]
-        told["plain"].append(family)
-        told["forced"].append(by_force)
-        scores = by_force["scores"]
         reversed_, said = counter_examples(name, mine)
         made = picks(name, mine)
         claims += [*beating(name, scores), regret(name, scores), reversed_, *paying(name, made)]
         choices += made
         sections.append(section(family, scores, said))
         for file, predictor in (("before", BASELINE), ("best", best(scores)["predictor"])):
-            write_text(HERE / f"{name}-{file}.svg", figure(name, predictor, mine, forced))
+            write_text(HERE / f"{name}-{file}.svg", figure(by_force, predictor, mine, short))
     seconds = sum(read_json(record)["seconds"] for record in RUNS.glob("*/record.json"))
     claims += [once("seconds of the sweep and of all predictions", seconds, "run", "< 7200")]
-    write_json(HERE / "scores.json", told)
+    write_json(HERE / "scores.json", {"plain": plain["families"], "forced": forced["families"]})
     write_json(HERE / "runs.json", rows)
-    words = page(rows, sections, choices, plain_words(told["forced"], claims))
+    words = page(rows, sections, choices, plain_words(forced["families"], claims))
     write_claims(HERE, command="python evidence/predict/run.py", seconds=seconds, claims=claims, words=words)
-
-
-def ranked(family: str, rows: Sequence[Row], *, force: bool) -> Row:
-    """What ``rlready predict`` says of one family's runs."""
-    table = RUNS / f"{family}.jsonl"
-    lines = [r | {"readiness": str((SWEEP / r["readiness"]).resolve())} for r in rows]
-    write_text(table, "".join(json.dumps(line) + "\n" for line in lines))
-    return predict(PredictConfig((str(table),), force_loss=force), RUNS / f"{'forced' if force else 'plain'}-{family}")
 
 
 def once(sentence: str, value: float, varies: str, target: str) -> Claim:
@@ -298,19 +289,20 @@ what would come of it. The best predictor of a family is chosen after the outcom
 """
 
 
-def figure(family: str, predictor: str, rows: Sequence[Row], forced: dict[str, Any]) -> str:
+def figure(family: Row, predictor: str, rows: Sequence[Row], short: dict[str, str]) -> str:
     """Outcome of RL against a predictor: a colour a recipe, a mark a run."""
-    values = {c["name"]: c["values"][predictor] for c in forced["checkpoints"]}
+    labels = (point["label"] for point in family["points"])
+    values = dict(zip(labels, family["values"][predictor], strict=True))
     recipes = sorted({r["recipe"] for r in rows})
     series = []
     for i, recipe in enumerate(recipes):
         mine = [r for r in rows if r["recipe"] == recipe]
         for number, r in enumerate(mine):
-            point = Point(values[r["checkpoint"]], r["outcome"], r["low"], r["high"], r["sft"])
+            point = Point(values[short[r["checkpoint"]]], r["outcome"], r["low"], r["high"], r["sft"])
             series.append(Series(recipe, [point], tone=i % NEUTRAL, shape=i % len(MARKERS), named=number == 0))
     chart = line_chart(
         series,
-        title=f"{family}: accuracy after RL against {predictor} before it",
+        title=f"{family['name']}: accuracy after RL against {predictor} before it",
         x_label=predictor,
         y_label="accuracy after RL",
         percent=True,
