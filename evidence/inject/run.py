@@ -22,8 +22,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rlready.config import InjectConfig, ReadinessConfig, RLConfig, SFTConfig
+from rlready.config import EvaluateConfig, InjectConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.disk import read_json, write_json
+from rlready.evaluate.evaluate import evaluate
 from rlready.inject.inject import inject
 from rlready.inject.permute import COPIES
 from rlready.progress import Plan
@@ -42,9 +43,9 @@ RUNS = Path("runs/inject")
 SEEDS = range(5)
 
 TASK = "dagmath?asked=2&max_terms=3&working=short"
-OPS = {"in": 5, "out": 7}  # of the test problems: as in training, and more
+OPS = {"in": 4, "out": 5}  # of the test problems: as in training, and more
 ROWS, EPOCHS, BATCH_TOKENS = 800, 2.0, 2048
-RL_STEPS, PROMPTS, GROUP, BUDGET = 20, 8, 16, 128
+RL_STEPS, PROMPTS, GROUP, BUDGET = 28, 16, 16, 128
 TEST, SAMPLES = 64, 8
 VANILLA, MAIN = "vanilla", "all, p = .1"
 COMPARED = {"spread": "√(α(1−α))", "cosine": "cosine of two problems' gradients"}
@@ -139,8 +140,10 @@ def run(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
         "stopped": learned["stopped"],
         "before": judged(start, source(ops, "test", TEST, salt + 4), seed, out / "before", influence=True),
         **{f"{w} {m}": judged(models[m], problems[w], seed, out / f"{w}-{m}") for w, m in product(OPS, models)},
+        "greedy": {where: greedy(models, asked, out / f"{where}-greedy") for where, asked in problems.items()},
     }
-    stages = ("inject", "sft", "before", "rl", *(f"{where}-{model}" for where, model in product(OPS, models)))
+    checked = (f"{where}-{how}" for where, how in product(OPS, (*models, "greedy")))
+    stages = ("inject", "sft", "before", "rl", *checked)
     records = [read_json(out / stage / "record.json") for stage in stages]
     return found | {"seconds": sum(record["seconds"] for record in records)}
 
@@ -166,6 +169,15 @@ def judged(model: str, problems: str, seed: int, out: Path, *, influence: bool =
         **{key: row[key]["value"] for key in ("entropy", "truncated", "spread", "never", "sometimes", "always")},
         **{key: figure and figure["value"] for key, figure in factors.items()},
     }
+
+
+def greedy(models: Mapping[str, str], problems: str, out: Path) -> dict[str, float]:
+    """Accuracy of each model without chance, where a sharper distribution alone is worth nothing."""
+    config = EvaluateConfig(
+        models=tuple(models.values()), problems=problems, budgets=(BUDGET,), samples=1, temperature=0.0
+    )
+    (row,) = evaluate(config, out)["budgets"]
+    return {name: row[path]["accuracy"]["value"] for name, path in models.items()}
 
 
 def tokens(rows: str) -> float:
@@ -194,6 +206,15 @@ def gains(results: Sequence[Mapping[str, Any]], where: str, key: str = "accuracy
     return [r[f"{where} rl"][key] - r[f"{where} sft"][key] for r in results]
 
 
+def greedy_gains(results: Sequence[Mapping[str, Any]], where: str) -> list[float]:
+    return [r["greedy"][where]["rl"] - r["greedy"][where]["sft"] for r in results]
+
+
+def points(top: Sequence[float], bottom: Sequence[float]) -> Figure:
+    """The mean difference of paired shares, in points."""
+    return t_figure([100 * (a - b) for a, b in zip(top, bottom, strict=True)])
+
+
 def over_seeds(values: Iterable[float | None]) -> Figure | None:
     """Of the seeds in which there is a value; None where that is none of them."""
     known = [value for value in values if value is not None]
@@ -210,13 +231,18 @@ def report(results: Results) -> None:
     claims = []
     for where, words in names.items():
         said = f"RL gain of injection ({MAIN}) minus twice vanilla's, points, {words}"
-        more = [100 * (a - 2 * b) for a, b in zip(gains(best, where), gains(base, where), strict=True)]
-        claims.append(Claim.of(said, t_figure(more), "> 0"))
+        twice = [2 * gain for gain in gains(base, where)]
+        claims.append(Claim.of(said, points(gains(best, where), twice), "> 0"))
+        ends = ([r[f"{where} rl"]["accuracy"] for r in found] for found in (best, base))
+        claims.append(Claim.of(f"accuracy after RL, {MAIN}, minus vanilla's, points, {words}", points(*ends), "> 0"))
+        sure = (greedy_gains(found, where) for found in (best, base))
+        said = f"RL gain minus vanilla's, both greedy, points, {MAIN}, {words}"
+        claims.append(Claim.of(said, points(*sure), "> 0"))
     for name, found in results.items():
         for where, words in names.items():
             if name != VANILLA:
-                more = [100 * (a - b) for a, b in zip(gains(found, where), gains(base, where), strict=True)]
-                claims.append(Claim.of(f"RL gain minus vanilla's, points, {name}, {words}", t_figure(more), "> 0"))
+                more = points(gains(found, where), gains(base, where))
+                claims.append(Claim.of(f"RL gain minus vanilla's, points, {name}, {words}", more, "> 0"))
     for stage, key, said in (
         *(("before", key, words) for key, words in COMPARED.items()),
         ("in sft", "entropy", "entropy (nats per token)"),
@@ -243,17 +269,18 @@ def page(results: Results, names: Mapping[str, str]) -> str:
     tables = []
     for where, words in names.items():
         lines = [
-            "| rows | SFT | RL | RL gain | entropy: SFT → RL | tokens: SFT → RL | spread before RL "
+            "| rows | SFT | RL | RL gain | greedy: SFT → RL | entropy: SFT → RL | tokens: SFT → RL | spread before RL "
             "| never, always solved |",
-            "|---|---|---|---|---|---|---|---|",
+            "|---|---|---|---|---|---|---|---|---|",
         ]
         for name, found in results.items():
             before, after = ([r[f"{where} {stage}"] for r in found] for stage in ("sft", "rl"))
             sft_, rl_ = ({key: mean(rows, key) for key in rows[0]} for rows in (before, after))
-            gain = t_figure(gains(found, where))
+            gain, sure = t_figure(gains(found, where)), [r["greedy"][where] for r in found]
             lines.append(
                 f"| {name} | {sft_['accuracy']:.1%} | {rl_['accuracy']:.1%} | "
                 f"{gain.value * 100:+.1f} [{gain.low * 100:+.1f}, {gain.high * 100:+.1f}] | "
+                f"{mean(sure, 'sft'):.1%} → {mean(sure, 'rl'):.1%} | "
                 f"{sft_['entropy']:.3f} → {rl_['entropy']:.3f} | {sft_['tokens']:.0f} → {rl_['tokens']:.0f} | "
                 f"{sft_['spread']:.3f} | {sft_['never']:.0%}, {sft_['always']:.0%} |"
             )
@@ -272,7 +299,8 @@ The embedded model, `{TASK}`: {ROWS} worked rows of {OPS["in"]} operations for S
 (Dr. GRPO, {PROMPTS} problems, {GROUP} rollouts each, at most {BUDGET} thinking tokens). Vanilla rows go from the values
 to the result at once. Every arm of a seed has the same RL problems and the same {TEST} test problems, {SAMPLES} samples
 each at temperature 1; no template of a test problem is in a training set. Gains are points of accuracy, their intervals
-over seeds (Student's t). The gain of injection ({MAIN}) over vanilla's: {"; ".join(times(results, w) for w in OPS)}.
+over seeds (Student's t). Part of a gain at temperature 1 is sharpening, that is sampling less from the tail; greedy
+decoding leaves that out. The gain of injection ({MAIN}) over vanilla's: {"; ".join(times(results, w) for w in OPS)}.
 
 {(chr(10) * 2).join(tables)}
 
