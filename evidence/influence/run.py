@@ -43,12 +43,12 @@ RUNS = Path("runs/influence")
 SEEDS = range(5)
 
 TASK = "dagmath?asked=2&max_terms=3&ops=5"
-ROWS, PROBLEMS, GROUP, BUDGET = 800, 48, 16, 96
+ROWS, PROBLEMS, GROUP, BUDGET = 800, 32, 16, 96
 # Of a step, as a share of the norm of all weights, 181.  AdamW moves each of the 1,082,496 by about RL's learning rate
 # of 5e-4, in all by 0.52: the last.
 LENGTHS = (1e-6, 1e-5, 1e-4, 3e-3)
 PROTOCOL = {"task": TASK, "rows": ROWS, "problems": PROBLEMS, "group": GROUP, "budget": BUDGET, "lengths": [*LENGTHS]}
-SECONDS = 300.0  # a seed on two cores; only used to say how much time is left
+SECONDS = 150.0  # a seed on two cores; only used to say how much time is left
 
 Floats = NDArray[np.float64]
 
