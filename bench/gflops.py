@@ -39,7 +39,7 @@ def gigaflops(work: Work, model: Any) -> float:
 
 
 def run(quick: bool) -> list[Row]:
-    rounds = 1 if quick else 5
+    rounds = 1 if quick else 4
     decoded, updated, peaks = list[float](), list[float](), list[float]()
     with TemporaryDirectory() as name:
         work = six_million(Path(name), steps=rounds + 1, quick=quick)

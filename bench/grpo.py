@@ -147,12 +147,21 @@ def fastest(work: Work, folder: Path, micros: Sequence[int], trials: int) -> int
     return min(seconds, key=seconds.__getitem__) if seconds else micros[0]
 
 
-def duel(goal: Goal, work: Work, *, micros: Sequence[int], warm: int = 1, trials: int = 2, tolerance: float) -> Row:
-    """Steps of ours and TRL's in turn."""
+def duel(
+    goal: Goal,
+    work: Work,
+    *,
+    micros: Sequence[int],
+    warm: int = 1,
+    trial: Work | None = None,
+    trials: int = 2,
+    tolerance: float,
+) -> Row:
+    """Steps of ours and TRL's in turn; TRL's batches are chosen by ``trials`` steps of ``trial``, else of the work."""
     needs("trl", "datasets")
     with TemporaryDirectory() as name:
         folder = Path(name)
-        micro = fastest(work, folder, micros, trials)
+        micro = fastest(trial or work, folder, micros, trials)
         ours, contest, lines = trainer(work, folder), Duel(warm=warm, tolerance=tolerance), list[dict[str, Any]]()
 
         def step(at: int) -> float:
