@@ -32,7 +32,7 @@ def run(quick: bool) -> list[Row]:
             settings = ReadinessConfig(
                 checkpoints=(tuned["checkpoints"][-1]["path"],),
                 heldout="",
-                problems=f"{DEMO_TASK}&split=train&n={problems}&seed=6",
+                problems=f"{DEMO_TASK}&split=train&n={problems}&seed=26",
                 samples=draws,
                 stop=stop,
                 first=first,

@@ -23,6 +23,7 @@ from rlready.errors import UserError
 from rlready.report import page
 from rlready.report.axes import nice_ticks
 from rlready.report.charts import short_names
+from rlready.report.claims import Claim
 from rlready.report.plots import Point, Series, line_chart
 from rlready.report.text import visible
 
@@ -394,3 +395,11 @@ def test_ticks_of_common_axes() -> None:
 def test_text_keeps_its_lines_and_letters() -> None:
     assert visible("a\r\nb\tc é 漢字 👩‍🚀 שלום") == "a\nb\tc é 漢字 👩‍🚀 שלום"
     assert visible("a\rb\u2066\x7f") == "a⟨U+000D⟩b⟨U+2066⟩⟨U+007F⟩"
+
+
+@pytest.mark.parametrize(
+    ("target", "met"),
+    [("> 0", True), (">= 2", False), ("interval > 0", False), ("interval > -2", True), ("interval < 3", False)],
+)
+def test_a_claim_is_checked_against_its_value_or_its_whole_interval(target: str, met: bool) -> None:
+    assert Claim("a gain", 1.0, -1.0, 3.0, 5, "seeds", target).met is met

@@ -206,6 +206,10 @@ def gains(results: Sequence[Mapping[str, Any]], where: str, key: str = "accuracy
     return [r[f"{where} rl"][key] - r[f"{where} sft"][key] for r in results]
 
 
+def ends(results: Sequence[Mapping[str, Any]], where: str) -> list[float]:
+    return [r[f"{where} rl"]["accuracy"] for r in results]
+
+
 def greedy_gains(results: Sequence[Mapping[str, Any]], where: str) -> list[float]:
     return [r["greedy"][where]["rl"] - r["greedy"][where]["sft"] for r in results]
 
@@ -230,19 +234,18 @@ def report(results: Results) -> None:
     names = {"in": f"{OPS['in']} operations, as in training", "out": f"{OPS['out']} operations"}
     claims = []
     for where, words in names.items():
-        said = f"RL gain of injection ({MAIN}) minus twice vanilla's, points, {words}"
-        twice = [2 * gain for gain in gains(base, where)]
-        claims.append(Claim.of(said, points(gains(best, where), twice), "> 0"))
-        ends = ([r[f"{where} rl"]["accuracy"] for r in found] for found in (best, base))
-        claims.append(Claim.of(f"accuracy after RL, {MAIN}, minus vanilla's, points, {words}", points(*ends), "> 0"))
-        sure = (greedy_gains(found, where) for found in (best, base))
-        said = f"RL gain minus vanilla's, both greedy, points, {MAIN}, {words}"
-        claims.append(Claim.of(said, points(*sure), "> 0"))
-    for name, found in results.items():
-        for where, words in names.items():
-            if name != VANILLA:
-                more = points(gains(found, where), gains(base, where))
-                claims.append(Claim.of(f"RL gain minus vanilla's, points, {name}, {words}", more, "> 0"))
+        gained = gains(best, where), gains(base, where)
+        if t_figure(gained[1]).low > 0:
+            times = ratio(*gained)
+            for target in (">= 2", "interval > 1"):
+                claims.append(Claim.of(f"RL gain of injection ({MAIN}) over vanilla's, {words}", times, target))
+        for said, pair in {
+            f"RL gain of injection ({MAIN}) minus vanilla's": gained,
+            "the same minus twice vanilla's": (gained[0], [2 * gain for gain in gained[1]]),
+            "the same, both greedy, minus vanilla's": (greedy_gains(best, where), greedy_gains(base, where)),
+            f"accuracy after RL, {MAIN}, minus vanilla's": (ends(best, where), ends(base, where)),
+        }.items():
+            claims.append(Claim.of(f"{said}, points, {words}", points(*pair), "interval > 0"))
     for stage, key, said in (
         *(("before", key, words) for key, words in COMPARED.items()),
         ("in sft", "entropy", "entropy (nats per token)"),
@@ -251,7 +254,8 @@ def report(results: Results) -> None:
         pairs = [(a[stage][key], b[stage][key]) for a, b in zip(best, base, strict=True)]
         figure = over_seeds(None if None in pair else pair[0] - pair[1] for pair in pairs)
         if figure:
-            claims.append(Claim.of(f"{said} before RL minus vanilla's, {MAIN}{dropped(figure)}", figure, "> 0"))
+            said = f"{said} before RL minus vanilla's, {MAIN}{dropped(figure)}"
+            claims.append(Claim.of(said, figure, "interval > 0"))
     steps = [abs(r["steps"] / b["steps"] - 1) for found in results.values() for r, b in zip(found, base, strict=True)]
     worst = max(steps)
     claims.append(Claim("largest difference in SFT steps from vanilla's", worst, worst, worst, len(steps), "runs",
@@ -269,17 +273,18 @@ def page(results: Results, names: Mapping[str, str]) -> str:
     tables = []
     for where, words in names.items():
         lines = [
-            "| rows | SFT | RL | RL gain | greedy: SFT → RL | entropy: SFT → RL | tokens: SFT → RL | spread before RL "
-            "| never, always solved |",
-            "|---|---|---|---|---|---|---|---|---|",
+            "| rows | SFT | RL | RL gain | − vanilla's | greedy: SFT → RL | entropy: SFT → RL | tokens: SFT → RL "
+            "| spread before RL | never, always solved |",
+            "|---|---|---|---|---|---|---|---|---|---|",
         ]
         for name, found in results.items():
             before, after = ([r[f"{where} {stage}"] for r in found] for stage in ("sft", "rl"))
             sft_, rl_ = ({key: mean(rows, key) for key in rows[0]} for rows in (before, after))
-            gain, sure = t_figure(gains(found, where)), [r["greedy"][where] for r in found]
+            gain, sure = points(gains(found, where), [0.0] * len(found)), [r["greedy"][where] for r in found]
+            more = points(gains(found, where), gains(results[VANILLA], where))
             lines.append(
                 f"| {name} | {sft_['accuracy']:.1%} | {rl_['accuracy']:.1%} | "
-                f"{gain.value * 100:+.1f} [{gain.low * 100:+.1f}, {gain.high * 100:+.1f}] | "
+                f"{signed(gain)} | {'' if name == VANILLA else signed(more)} | "
                 f"{mean(sure, 'sft'):.1%} → {mean(sure, 'rl'):.1%} | "
                 f"{sft_['entropy']:.3f} → {rl_['entropy']:.3f} | {sft_['tokens']:.0f} → {rl_['tokens']:.0f} | "
                 f"{sft_['spread']:.3f} | {sft_['never']:.0%}, {sft_['always']:.0%} |"
@@ -329,9 +334,20 @@ Rows a step are the same for all, so that equal rows are equal SFT steps; the fo
 
 ## What it shows, and what not
 
-A model of a million parameters in a symbolic world, a short RL run. What injection teaches here is partly arithmetic:
-vanilla rows skip operations that sub-goal computation writes out, as in the paper. It says nothing about larger models.
+A larger gain is not a better end. In distribution injection multiplies the gain and RL moves its greedy answers too,
+so it is not sharpening alone; but its longer, less regular rows teach less in as many SFT steps, it starts lower, and
+RL brings it to about where vanilla rows end, not above. The analysis does that alone, exploration and sub-goal
+computation alone change nothing that can be told from vanilla, and more of it (p = .2, .3) changes nothing further.
+Neither factor of the influence is larger before RL: what goes with the gain is a low start and a high entropy. The
+paper's ends, twice vanilla's accuracy, are not reproduced.
+
+It is a model of a million parameters in a symbolic world, a short RL run, a temperature of 1; vanilla rows skip
+operations that sub-goal computation writes out, as in the paper. It says nothing about larger models.
 """
+
+
+def signed(figure: Figure) -> str:
+    return f"{figure.value:+.1f} [{figure.low:+.1f}, {figure.high:+.1f}]"
 
 
 def cell(values: Sequence[float | None]) -> str:

@@ -20,7 +20,10 @@ COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator
 
 @dataclass(frozen=True)
 class Claim:
-    """One sentence with its number; ``target`` is a comparison such as ">= 0.15", checked against the value."""
+    """One sentence with its number.
+
+    ``target`` is a comparison such as ">= 0.15", checked against the value; "interval > 0" against the whole interval.
+    """
 
     claim: str
     value: float
@@ -32,8 +35,9 @@ class Claim:
 
     @property
     def met(self) -> bool:
-        sign, _, bound = self.target.partition(" ")
-        return bool(COMPARE[sign](self.value, float(bound)))
+        *interval, sign, bound = self.target.split()
+        ends = (self.low, self.high) if interval else (self.value,)
+        return all(COMPARE[sign](end, float(bound)) for end in ends)
 
     @staticmethod
     def of(claim: str, figure: Figure, target: str) -> Claim:
