@@ -41,7 +41,7 @@ from rlready.train import drift as drifting
 from rlready.train import loop
 from rlready.train.drift import drift
 from rlready.train.loss import policy_loss
-from rlready.train.rl import rl
+from rlready.train.rl import _watch, rl
 from rlready.train.sft import reference_steps, sft
 from tiny import full_logits, tiny_lm, tiny_model
 
@@ -245,6 +245,18 @@ def test_no_reward_is_no_signal() -> None:
     assert half.used == sum(0 < sum(bool(s.correct) for s in g.samples) < 4 for g in groups) > 0
 
 
+@pytest.mark.parametrize("mix", [1.0, 0.5])
+def test_what_rounding_makes_of_equal_responses_is_no_signal(mix: float) -> None:
+    lm, rng = world(0), np.random.default_rng(0)
+    groups = []
+    for group in drawn(lm, groups=2, size=7):
+        one = replace(group.samples[0], correct=True, reward=0.95)  # 7 times 0.95 over 7 is not 0.95
+        noise = [1 + 1e-7 * rng.normal(size=len(one.tokens)).astype(np.float32) for _ in range(7)]
+        groups.append(replace(group, samples=[replace(one, logprobs=one.logprobs * n) for n in noise]))
+    credited = dense_credit(groups, Frozen(lm, world(1)), dense.Shape(mix=mix), cap=CAP, micro_tokens=200)
+    assert (credited.used, credited.all_right, credited.examples) == (0, 2, [])
+
+
 def test_without_a_reference_the_reward_is_the_likelihood() -> None:
     lm = world(0)
     rows = [supervised([1, 7, 8], [9, 10, 11])]
@@ -284,6 +296,9 @@ def test_contrast_needs_one_tokenizer() -> None:
     forcing = forcing_for(lm)
     with pytest.raises(UserError, match="different tokenizers"):
         TorchEngine(lm, forcing, contrast=Contrast(world(0), 1.0))
+    wide = replace(lm, model=tiny_model("Llama", 0, vocab_size=len(lm.tokenizer) + 2))
+    with pytest.raises(UserError, match="logits"):
+        TorchEngine(lm, forcing, contrast=Contrast(wide, 1.0))
 
 
 # --- the runs -----------------------------------------------------------------------------------------------------
@@ -412,22 +427,34 @@ def test_drift_is_said_and_stops_if_asked(
     tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = {"entropy": 0.4, "thinking": 40.0}
-    assert drift(first, {"entropy": 0.3, "thinking": 45.0}) == ""
-    assert "entropy collapsed from 0.400 to 0.050" in drift(first, {"entropy": 0.05, "thinking": 45.0})
-    assert "thinking went from 40.0 to 60.0" in drift(first, {"entropy": 0.3, "thinking": 60.0})
+    assert drift(first, {"entropy": 0.3, "thinking": 45.0}) == {}
+    assert "entropy collapsed from 0.400 to 0.050" in drift(first, {"entropy": 0.05, "thinking": 45.0})["entropy"]
+    assert "thinking went from 40.0 to 60.0" in drift(first, {"entropy": 0.3, "thinking": 60.0})["thinking"]
     monkeypatch.setattr(drifting, "COLLAPSE", 2.0)  # everything is a collapse
     loose = rl(rl_config(tuned, beta=0.0), tmp_path / "loose")
     said = capsys.readouterr().err
     assert "beta=0 has no leash" in said
-    assert said.count(f"warning: {loose['drift']}") == 1
+    drifts = loose["drift"].split("; ")
+    assert all(said.count(f"warning: {words}") == 1 for words in drifts)
     assert "at step 1" in loose["drift"]
     assert (loose["steps"], loose["stopped"]) == (3, "")
     assert "Warning: entropy collapsed" in loose["verdict"]
     strict = rl(rl_config(tuned, beta=0.0, stop_on_drift=True), tmp_path / "strict")
-    assert strict["stopped"] == loose["drift"]
+    assert strict["stopped"] == drifts[0]
     assert strict["steps"] == 1
     assert Path(strict["best"]["path"]).is_dir()
     assert "beta=0" not in capsys.readouterr().err
+
+
+def test_every_kind_of_drift_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    facts: dict[str, Any] = {"barren": 0, "stopped": "", "first": {}, "drift": {}}
+    for step, (entropy, thinking) in enumerate([(0.4, 40.0), (0.4, 58.0), (0.01, 60.0), (0.01, 61.0)], 1):
+        facts["step"] = step
+        _watch(facts, {"groups_used": 1, "entropy": entropy, "thinking": thinking}, RLConfig(algorithm="dense"))
+    said = capsys.readouterr().err
+    assert said.count("thinking went from 40.0 to 58.0 tokens at step 2") == 1
+    assert said.count("entropy collapsed from 0.400 to 0.010 nats per token at step 3") == 1
+    assert said.count("warning") == 2
 
 
 def test_bad_pairs_are_refused(run: Path, tmp_path: Path) -> None:
@@ -591,12 +618,16 @@ def test_show_credit_reads_texts_and_samples(
     assert "://" not in Path(shown["page"]).read_text()
     assert main(["show", "--credit", str(tuned), text]) == 0
     assert "sum " in capsys.readouterr().out
+    binary = tmp_path / "binary.txt"
+    binary.write_bytes(b"\xff\xfe a")
     for words, message in (
         ([str(tuned)], "needs the folder"),
         ([str(tuned), "no thought here"], "PROMPT<think>RESPONSE"),
         ([str(tuned), str(tmp_path / "none.parquet")], "no such file"),
         ([str(tmp_path / "rl"), text], "not the folder of a finished run of rlready sft"),
         ([str(tuned), text, "fraction=0.02"], "no checkpoint was kept"),
+        ([str(tuned), str(binary)], "not a text in UTF-8"),
+        ([str(tuned), text, "--out", str(rows)], "a file is in the way"),
     ):
         assert main(["show", "--credit", *words]) == 2
         assert message in capsys.readouterr().err
@@ -614,6 +645,7 @@ def test_show_credit_reads_texts_and_samples(
         ({"response": "a: 5", "thinking": 3}, "thinking should be text"),
         ({"response": 5}, "has none of the columns"),
         ({"pieces": 5}, "pieces should be"),
+        ({"pieces": [["a: 5", 1]]}, "this model reads 1 pieces as 2 tokens"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_one_line(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
@@ -704,6 +736,7 @@ def test_the_page_says_what_was_measured(evidence: ModuleType, monkeypatch: pyte
             "probe": {str(f): dict.fromkeys(evidence.PROBED, 0.5) for f in evidence.FRACTIONS},
             "curves": {arm: [(0, start), (24, 0.4), (48, 0.5)] for arm in evidence.VERIFIED},
             "diagnosed": {"dense": {"dense_right": [0.25, None], "dense_length": [0.75, 0.5]}},
+            "stopped": {"dense": "no gradient for 8 steps"} if seed == 1 else {},
             "seconds": 1.0,
         }
 

@@ -17,7 +17,7 @@ from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerFast
 
 from rlready.config import EvaluateConfig
-from rlready.engine.budget import Budget, Machine
+from rlready.engine.budget import Budget, Forcing, Machine
 from rlready.engine.decoder import Decoder
 from rlready.engine.protocol import Request, forcing_for, requests_for
 from rlready.engine.sampling import draw
@@ -71,7 +71,7 @@ def test_the_cap_is_never_exceeded(number: int) -> None:
             prompt = lm.prompt_ids("ab"[: rng.integers(1, 3)], think=True)
             requests.append(Request(f"p{i}", 0, tuple(prompt), budget))
         for request, sample in zip(requests, engine.sample(requests, temperature=1.2, seed=number), strict=True):
-            _within(lm, request.budget, sample, by.delimiter.text)
+            _within(lm, by, request.budget, sample)
             seen[f"{sample.truncated} {sample.extensions > 0}"] += 1
             seen[sample.finish] += 1
     assert seen["True False"] > 20, seen
@@ -79,13 +79,16 @@ def test_the_cap_is_never_exceeded(number: int) -> None:
     assert seen["True True"] > 0 or by.delimiter.single is None, seen
 
 
-def _within(lm: LM, budget: Budget, sample: Sample, close: str) -> None:
+def _within(lm: LM, by: Forcing, budget: Budget, sample: Sample) -> None:
     """From the tokens alone: what stands before the end of the thought is no more than the cap."""
     assert sample.thinking <= (budget.thinking or 0)
     assert sample.answer <= budget.answer
-    before = next(i for i in range(1, len(sample.tokens) + 1) if close in lm.decode(sample.tokens[:i].tolist()))
-    delimiter = len(sample.tokens) - sample.answer - sample.thinking
-    assert before <= sample.thinking + delimiter
+    tokens = sample.tokens.tolist()
+    before = next(i for i in range(1, len(tokens) + 1) if by.delimiter.text in lm.decode(tokens[:i]))
+    closing = by.delimiter.length(tokens[:before])
+    for ids in (by.close_ids, by.close_after_break_ids):  # with what was forced before the delimiter itself
+        closing = max([closing, *(n for n in range(1, len(ids) + 1) if tokens[before - n : before] == list(ids[:n]))])
+    assert before - closing <= (budget.thinking or 0)
     answer = lm.decode(sample.tokens[len(sample.tokens) - sample.answer :].tolist())
     assert (lm.open in answer) == (sample.finish == "reopened")
 
@@ -316,7 +319,7 @@ def test_one_command_compares_everything(tmp_path: Path) -> None:
         extensions=(0, 1),
         extension="wait",
         biases=(0.0, 1.0),
-        stating=" budget {N/4}",
+        stating=" wait {N/4}",
         answer_cap=8,
     )
     result = evaluate(config, tmp_path / "run")
@@ -363,6 +366,30 @@ def test_the_untouched_arm_is_not_decoded_away_from_a_reference(embedded: LM, tm
     assert plain["untouched"] == away["untouched"]
 
 
+def test_models_of_one_name_are_told_apart_and_held_against_the_first(tmp_path: Path) -> None:
+    """With responses that were cut counted, and every prompt's room looked at before anything is drawn."""
+    lm, models = load("embedded"), tuple(str(tmp_path / run / "step-1") for run in "ab")
+    for number, model in enumerate(models):
+        with torch.no_grad():
+            lm.model.get_output_embeddings().weight.mul_(1.0 - 0.2 * number)
+        Path(model).mkdir(parents=True)
+        save(lm, Path(model), "")
+    config = EvaluateConfig(models=models, problems=EASY, budgets=(48,), samples=2, answer_cap=1, longest=3)
+    result = evaluate(config, tmp_path / "run")
+    header, *rows = result["table"]
+    assert header[-2:] == ["unfinished", "minus a/step-1"]
+    assert [row[1] for row in rows] == ["a/step-1", "b/step-1"] * 2
+    assert [row[-1] == "" for row in rows] == [True, False] * 2
+    assert rows[2][-2] == "100%"
+    assert "b/step-1 0.0% (100% unfinished)" in result["verdict"]
+    gain = result["untouched"][models[1]]["gain"]
+    assert gain["value"] == pytest.approx(
+        np.subtract(*(result["per_problem"][m]["natural"] for m in models[::-1])).mean()
+    )
+    with pytest.raises(UserError, match="lower the budget"):
+        evaluate(replace(config, budgets=(500,)), tmp_path / "long")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -371,6 +398,8 @@ def test_the_untouched_arm_is_not_decoded_away_from_a_reference(embedded: LM, tm
         ({"extensions": (-1,)}, "negative"),
         ({"biases": (float("inf"),)}, "finite"),
         ({"stating": " be brief"}, "states no length"),
+        ({"stating": " Use {N} tokens."}, "no words for ' Use 8 tokens.'"),
+        ({"reference": "embedded"}, "nothing to decode away from"),
         ({"longest": -1}, "longest"),
         ({"budgets": (-4,)}, "at least 1"),
         ({"budgets": (8, 8)}, "budgets repeat"),

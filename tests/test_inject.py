@@ -480,3 +480,9 @@ def test_broken_graphs_and_solutions_are_refused_by_line(tmp_path: Path, change,
     (tmp_path / "bad.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(UserError, match=rf"bad\.jsonl:2: .*{why}"):
         inject(InjectConfig(rows=str(tmp_path / "bad.jsonl")), tmp_path / "o")
+
+
+def test_the_rows_as_they_were_are_never_written_over(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="choose another name"):
+        inject(InjectConfig(rows="dagmath?n=2&seed=1"), tmp_path / "before.jsonl")
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from rlready.errors import UserError
 from rlready.lm import load
 from rlready.readiness.draws import Draws
 from rlready.readiness.heldout import HeldOut
+from rlready.readiness.measure import Measurer
 from rlready.readiness.readiness import readiness
 from rlready.readiness.turnup import turn_up
 from rlready.readiness.verdict import compare
@@ -290,3 +292,32 @@ def test_templates_that_cut_rows_otherwise_are_refused(tmp_path: Path, drawn: tu
         a.minus(HeldOut(np.array([1.0, 2.0]), np.array([3, 5])))
     assert a.minus(HeldOut(np.array([1.5, 2.5]), np.array([3, 4]))).value == pytest.approx(-1 / 7)
     assert lm.thinks
+
+
+def test_draws_outlive_a_fault_in_the_influence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    easy = "dagmath?ops=3&split=all&n=4&seed=1"
+    config = ReadinessConfig(
+        checkpoints=("embedded",), heldout="", problems=easy, samples=4, group=4, stop="never", influence=True
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(Measurer, "_influence", broken)
+        with pytest.raises(KeyboardInterrupt):
+            readiness(config, tmp_path / "run")
+    monkeypatch.setattr(sys.modules[Measurer.__module__], "draw_groups", broken)
+    (row,) = readiness(config, tmp_path / "run")["checkpoints"]
+    assert row["samples"] == 16
+    assert not list((tmp_path / "run" / "parts").glob("*-wave-*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"seed": -1}, "seed must not be negative"), ({"influence": True, "group": 1}, "of 2 or more")],
+)
+def test_what_influence_cannot_work_with_is_refused_before_drawing(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        readiness(replace(ReadinessConfig(checkpoints=("embedded",)), **changes), tmp_path / "run")

@@ -32,6 +32,7 @@ SEEDS = range(5)
 BUDGETS = (24, 48, 72, 96, 144)
 VERBOSE = "&verbose=0.6"
 MAIN = "brief"  # the arm the goal is about, chosen before the runs
+NO_WORSE = "interval >= -0.01"  # a share of accuracy that may be lost: equal models differ by chance
 
 
 @dataclass(frozen=True)
@@ -131,20 +132,20 @@ def claims_of(results: list[dict[str, Any]]) -> list[Claim]:
     claims = []
     for budget in BUDGETS:
         gain = t_figure(differences(results, MAIN, budget))
-        claims.append(Claim.of(f"{MAIN} minus SFT accuracy at {budget} thinking tokens", gain, ">= 0"))
-    worst = min(min(differences(results, MAIN, b)) for b in BUDGETS)
+        claims.append(Claim.of(f"{MAIN} minus SFT accuracy at {budget} thinking tokens", gain, NO_WORSE))
     claims += [
-        Claim(f"the least {MAIN} minus SFT of any seed and budget", worst, worst, worst, len(results), "seeds", ">= 0"),
         Claim.of(
             f"share of SFT's thinking tokens saved by {MAIN}, untouched", t_figure(saved(results, MAIN)), ">= 0.5"
         ),
-        Claim.of(f"{MAIN} minus SFT accuracy, untouched", t_figure(differences(results, MAIN, None)), ">= 0"),
+        Claim.of(f"{MAIN} minus SFT accuracy, untouched", t_figure(differences(results, MAIN, None)), NO_WORSE),
     ]
     for model in ("sft + rl", "selective", "at most"):
         lowest = min(t_figure(differences(results, model, b)).value for b in BUDGETS)
         claims += [
             Claim.of(
-                f"share of SFT's thinking tokens saved by {model}, untouched", t_figure(saved(results, model)), "> 0"
+                f"share of SFT's thinking tokens saved by {model}, untouched",
+                t_figure(saved(results, model)),
+                "interval > 0",
             ),
             Claim(
                 f"the least {model} minus SFT over budgets, each the mean of the seeds",
@@ -158,8 +159,10 @@ def claims_of(results: list[dict[str, Any]]) -> list[Claim]:
     ]
     return [
         *claims,
-        Claim.of("SFT on wordy rows: thinking tokens above the base model's, as a share", t_figure(wordy), "> 0"),
-        Claim.of(f"{MAIN} minus RL without SFT, each at its best budget", t_figure(ahead), "> 0"),
+        Claim.of(
+            "SFT on wordy rows: thinking tokens above the base model's, as a share", t_figure(wordy), "interval > 0"
+        ),
+        Claim.of(f"{MAIN} minus RL without SFT, each at its best budget", t_figure(ahead), "interval > 0"),
     ]
 
 
@@ -182,7 +185,8 @@ def page(results: list[dict[str, Any]]) -> None:
 The embedded model, fine-tuned on 2,000 worked solutions in which every step may be checked again and some are taken
 back (`{VERBOSE[1:]}`), then RL of 36 steps from it: for the verdict alone (sft + rl), and for three rewards that mind
 the length: {", ".join(f"{n} (`reward={a.reward} strength={a.strength}`)" for n, a in ARMS.items() if a.strength)}.
-Of each RL run the better of its checkpoints after 18 and 36 steps is compared, by 64 held-out problems.
+Of each RL run the better of its checkpoints after 18 and 36 steps is compared, by 64 held-out problems; its length
+does not count in that choice.
 Accuracy is the mean over 4 samples at temperature 1 of 200 test problems whose templates are in no training set.
 Budgets cap the thought, which is then closed; untouched is without any. What varies between seeds: rows, problems,
 their order and every sample; the embedded base model does not.

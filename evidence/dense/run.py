@@ -113,12 +113,23 @@ def arms_of(seed: int, out: Path) -> dict[str, str]:
         seed=seed,
     )
     for arm, changes in DENSE.items():
-        rl(replace(learning, steps=STEPS, **changes), out / slug(arm))
-        found[arm] = str(out / slug(arm) / "checkpoints" / f"step-{STEPS}")
+        learned = rl(replace(learning, steps=STEPS, **changes), out / slug(arm))
+        found[arm] = last_of(out / slug(arm), learned)
     for arm, changes in VERIFIED.items():
-        rl(replace(learning, steps=LONG, eval_every=EVERY, **{"lr": 5 * LR} | changes), out / slug(arm))
-        found[arm] = str(out / slug(arm) / "checkpoints" / f"step-{LONG}")
+        learned = rl(replace(learning, steps=LONG, eval_every=EVERY, **{"lr": 5 * LR} | changes), out / slug(arm))
+        found[arm] = last_of(out / slug(arm), learned)
     return found
+
+
+def last_of(run: Path, learned: dict[str, Any]) -> str:
+    """The checkpoint a run of RL ended with, early or not."""
+    return str(run / "checkpoints" / f"step-{learned['steps']}")
+
+
+def stopped(out: Path) -> dict[str, str]:
+    """Arms that ended early, and why."""
+    why = {arm: read_json(out / slug(arm) / "result.json")["stopped"] for arm in (*DENSE, *VERIFIED)}
+    return {arm: words for arm, words in why.items() if words}
 
 
 def scored(lm: LM, table: Path) -> dict[str, float]:
@@ -213,6 +224,7 @@ def measured(seed: int) -> dict[str, Any]:
         "probe": {str(f): {k: getattr(p, k).value for k in PROBED} for f, p in probes.items()},
         "curves": curves,
         "diagnosed": diagnosed(out),
+        "stopped": stopped(out),
         "seconds": seconds_of(out),
     }
     write_json(done, found)
@@ -301,6 +313,9 @@ def main(seeds: Sequence[int]) -> None:
         *(f"| {float(f):.0%} | {p['auc']} | {p['top']} | {p['ranked']} |" for f, p in probed.items()),
         f"| none: log π_SFT | {half['auc_sft']} | | {half['ranked_sft']} |",
     ]
+    early = [
+        f"seed {s}, {arm}: {why}" for s, r in zip(seeds, results, strict=True) for arm, why in r["stopped"].items()
+    ]
     diagnoses = [
         "| arm | " + " | ".join(f"{word}, {at} step" for word in DIAGNOSED.values() for at in ("first", "last")) + " |",
         "|---" * (1 + 2 * len(DIAGNOSED)) + "|",
@@ -321,7 +336,7 @@ step of the dense arm, so that what is decoded untrained has the leash of what i
 
 Steps saved count evaluations every {EVERY} steps, to the first one at the verifier's last accuracy, of the verifier as
 of the arm; an arm that never gets there counts {LONG + EVERY} steps. Seeds left out as SFT has that accuracy already:
-{", ".join(at_goal) or "none"}.
+{", ".join(at_goal) or "none"}. Arms that ended before their last step: {"; ".join(early) or "none"}.
 
 {chr(10).join(lines)}
 

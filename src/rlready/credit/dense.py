@@ -26,6 +26,7 @@ from rlready.config import Returns, Scaling
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+ROUNDING = 1e-5  # of a group's largest return: float32 log-probabilities of equal responses differ by as much
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,17 @@ def returns_of(reward_RT: Floats, gamma: float, *, path: bool = False) -> Floats
 def against_group(return_RT: Floats, mask_RT: Mask, sizes: Sequence[int]) -> Floats:
     """Advantages: returns less their group's mean at the same position, 0 where nothing was chosen.
 
-    ``sizes`` are the responses of each group, in the order of the rows.  A token that stands alone has none.
+    ``sizes`` are the responses of each group, in the order of the rows.  A token that stands alone has none; neither
+    has a group whose returns differ by rounding alone.
     """
     advantage_RT = np.zeros_like(return_RT)
     ends = np.cumsum(sizes)
     for begin, end in zip(ends - sizes, ends, strict=True):
         mask, value = mask_RT[begin:end], return_RT[begin:end]
         mean_T = np.where(mask, value, 0.0).sum(0) / np.maximum(mask.sum(0), 1)
-        advantage_RT[begin:end] = np.where(mask, value - mean_T, 0.0)
+        advantage = np.where(mask, value - mean_T, 0.0)
+        if np.abs(advantage).max() > ROUNDING * np.abs(value).max():
+            advantage_RT[begin:end] = advantage
     return advantage_RT
 
 

@@ -47,7 +47,7 @@ def read(frozen: Frozen, words: Sequence[str], *, micro_tokens: int = 16384) -> 
         if path.suffix in TABLES:
             found += _table(frozen.sft, path)
         else:
-            found.append(_text(frozen.sft, path.read_text(encoding="utf-8") if _is_file(path) else word))
+            found.append(_text(frozen.sft, _content(path) if _is_file(path) else word))
     dense, _ = frozen.score([e for _, _, e in found], micro_tokens=micro_tokens)
     return [
         Reading(name, prompt, frozen.sft.pieces(list(e.response_ids)), r)
@@ -60,6 +60,13 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):  # a text too long, or with a character that no file name has
         return False
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text in UTF-8") from None
 
 
 def _text(lm: LM, text: str) -> tuple[str, str, Example]:
@@ -90,11 +97,15 @@ def _row(lm: LM, row: Mapping[str, Any], where: str) -> tuple[str, str, Example]
         return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), ids, where, mask)
     if row.get("pieces") is not None:
         try:
-            text = "".join(piece for piece, _ in row["pieces"])
+            ids, mask = lm.encode("".join(piece for piece, _ in row["pieces"])), [own for _, own in row["pieces"]]
         except (TypeError, ValueError):
             raise UserError(f"{where}: pieces should be a list of [text, 0 or 1]") from None
+        if len(ids) != len(mask):  # then nobody knows which of its tokens were forced
+            raise UserError(
+                f"{where}: this model reads {len(mask)} pieces as {len(ids)} tokens; give a table of samples"
+            )
         think = row.get("budget") is not None
-        return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), lm.encode(text), where)
+        return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), ids, where, mask)
     if not isinstance(row.get("response"), str):
         raise UserError(f"{where}: has none of the columns tokens, pieces and response")
     if not isinstance(row.get("thinking"), str | None):

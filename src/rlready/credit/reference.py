@@ -126,7 +126,7 @@ def load_frozen(
                 f"{path} and {model} have different tokenizers, so a token is not the same word to both; "
                 + ("force_reference=true takes it all the same" if fits else "the reference knows too few tokens")
             )
-    if _equal(pair.sft, pair.reference):
+    if equal(pair.sft, pair.reference):
         raise UserError(f"{path}: the reference equals {model}, so every dense reward is 0; choose an earlier one")
     return pair
 
@@ -141,6 +141,7 @@ def _vocabulary(lm: LM) -> int:
     return int(cast("Any", lm.model.get_input_embeddings()).weight.shape[0])
 
 
-def _equal(a: LM, b: LM) -> bool:
+def equal(a: LM, b: LM) -> bool:
+    """Whether two models have the same weights."""
     one, other = a.model.state_dict(), b.model.state_dict()
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)

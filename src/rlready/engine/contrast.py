@@ -11,6 +11,7 @@ Left out: a plausibility cut, which contrastive decoding (Li et al., arXiv 2210.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -28,9 +29,14 @@ class Contrast:
     weight: float
 
     def check(self, lm: LM) -> None:
-        """UserError unless both models read and write the same tokens."""
+        """UserError unless both models read and write the same tokens, each with a logit of its own in both."""
         if vocabulary_digest(lm.tokenizer) != vocabulary_digest(self.reference.tokenizer):
             raise UserError(f"{lm.source} and {self.reference.source} have different tokenizers: no common next token")
+        widths = [len(cast("Any", m.model.get_input_embeddings()).weight) for m in (lm, self.reference)]
+        if widths[0] != widths[1]:
+            raise UserError(
+                f"{lm.source} and {self.reference.source} have {widths[0]} and {widths[1]} logits: no common next token"
+            )
 
 
 class ContrastDecoder:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlready.config import EvaluateConfig
+from rlready.credit.reference import equal
 from rlready.engine.contrast import Contrast
 from rlready.errors import UserError
 from rlready.evaluate.arms import arms_of
@@ -51,6 +52,8 @@ def evaluate(config: EvaluateConfig, out: Path) -> dict[str, Any]:
                     note(f"evaluate: {source}")
                     lm = load(source, device=config.device, dtype=config.dtype, delimiters=config.delimiters)
                     run.note_model(id=source, path=local_folder(source), role="evaluated")
+                    if contrast and equal(lm, contrast.reference):
+                        raise UserError(f"reference={config.reference} equals {source}: nothing to decode away from")
                     samples = out / "parts" / f"{number}.parquet"
                     facts = measure(config, arms, lm, task, problems, samples, bar.update, contrast)
                     write_json(part, {"name": source} | facts)

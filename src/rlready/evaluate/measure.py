@@ -12,7 +12,7 @@ import numpy as np
 from rlready.config import EvaluateConfig
 from rlready.engine.budget import Forcing
 from rlready.engine.contrast import Contrast
-from rlready.engine.protocol import forcing_for
+from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
 from rlready.evaluate.arms import Arm, Arms
@@ -33,6 +33,7 @@ MEANS: dict[str, Callable[[Sample], float]] = {
     "thinking": lambda s: s.thinking,
     "answer": lambda s: s.answer,
     "truncated": lambda s: s.truncated if s.cap else s.finish == "length",
+    "unfinished": lambda s: s.finish == "length",
     "extended": lambda s: s.extensions > 0,
 }
 
@@ -54,9 +55,12 @@ def measure(
     """
     if not config.natural:
         lm.needs_thought("a thinking budget")
+    stating.check_words(config.stating, [arm.stated or 0 for arm in arms.stated], lm)
     asked = [stating.state(p, config.stating, arms.main[-1].tokens or 0) for p in problems] if arms.stated else problems
     longest = _within_context(arms, lm, asked)
     forcing = forcing_for(lm, config.extension if any(config.extensions) else "", config.final)
+    if not config.natural:
+        requests_for(lm, problems, 1, arms.main[-1].budget, forcing.final_ids)  # every prompt leaves room for a budget
     alone = TorchEngine(lm, forcing)
     engine = TorchEngine(lm, forcing, contrast=contrast) if contrast else alone
     vectors: dict[str, dict[str, list[float]]] = {arm.name: {} for arm in arms.all}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from rlready.config import EvaluateConfig
 from rlready.evaluate.arms import Arm, Arms, way
 from rlready.evaluate.metrics import curve
+from rlready.readiness.naming import labels
 from rlready.records import Figure, Problem
 from rlready.stats import mean_figure, paired_figure
 from rlready.tasks import Task
@@ -25,23 +25,25 @@ def summary(
 ) -> dict[str, Any]:
     """``budgets``: the main arms, by budget and model; ``untouched`` by model; ``arms``: all others, held against them.
 
+    Every model but the first has its ``gain`` over that one, paired over problems.
     ``metrics``: Control, Scaling and Performance of every curve; ``votes``: parallel samples at equal total tokens;
     ``lengths``: a histogram of thinking tokens at the largest budget, right and wrong apart.
     """
     first = measured[0]
     budgets: list[dict[str, Any]] = [
-        {"budget": arm.tokens}
-        | {m["name"]: _figures(m, arm) | ({} if m is first else {"gain": _gain(m, first, arm)}) for m in measured}
-        for arm in arms.main
+        {"budget": arm.tokens} | {m["name"]: _against(m, first, arm) for m in measured} for arm in arms.main
     ]
-    untouched = {m["name"]: _figures(m, arms.untouched) for m in measured}
+    untouched = {m["name"]: _against(m, first, arms.untouched) for m in measured}
     others = [_other(m, arm, arms) for m in measured for arm in (*arms.others, *arms.stated)]
     metrics = [] if config.natural else [line for m in measured for line in _metrics(m, arms)]
     votes = [] if config.samples == 1 else [_vote(m, arm) for m in measured for arm in arms.main]
     last = budgets[-1]
-    words = [f"{Path(m['name']).name} {last[m['name']]['accuracy'].value:.1%}" for m in measured]
-    free = [f"{Path(name).name} {figures['accuracy'].value:.1%}" for name, figures in untouched.items()]
+    short = labels([m["name"] for m in measured])
+    words = [f"{short[m['name']]} {last[m['name']]['accuracy'].value:.1%}" for m in measured]
+    free = [f"{short[name]} {figures['accuracy'].value:.1%}{_cut(figures)}" for name, figures in untouched.items()]
     where = "untouched" if config.natural else "at the largest budget"
+    if config.reference:
+        where += f", decoded away from {config.reference} (beta {config.beta:g})"
     return {
         "verb": "evaluate",
         "verdict": f"Accuracy {where}: {', '.join(words)}"
@@ -61,8 +63,8 @@ def summary(
         "metrics": metrics,
         "votes": votes,
         "lengths": _histogram(measured),
-        "table": _table(arms, budgets, untouched),
-        "tables": _tables(others, metrics, votes),
+        "table": _table(arms, budgets, untouched, short),
+        "tables": _tables(others, metrics, votes, short),
     }
 
 
@@ -73,13 +75,23 @@ def _figures(facts: Measured, arm: Arm) -> dict[str, Figure]:
         "thinking_tokens": mean_figure(vectors["thinking"]),
         "answer_tokens": mean_figure(vectors["answer"]),
         "truncated": mean_figure(vectors["truncated"], bounds=SHARE),
+        "unfinished": mean_figure(vectors["unfinished"], bounds=SHARE),
     }
     return figures | ({"strict_accuracy": mean_figure(vectors["strict"], bounds=SHARE)} if facts["knows_steps"] else {})
 
 
-def _gain(facts: Measured, first: Measured, arm: Arm) -> Figure:
-    """Accuracy against the first model's, paired over problems."""
-    return paired_figure(*(m["vectors"][arm.name]["accuracy"] for m in (facts, first)), bounds=SHARE)
+def _against(facts: Measured, first: Measured, arm: Arm) -> dict[str, Figure]:
+    """A model's figures, with its accuracy less the first model's."""
+    if facts is first:
+        return _figures(facts, arm)
+    pair = (m["vectors"][arm.name]["accuracy"] for m in (facts, first))
+    return _figures(facts, arm) | {"gain": paired_figure(*pair, bounds=SHARE)}
+
+
+def _cut(figures: Mapping[str, Figure]) -> str:
+    """How many responses had no end, which an accuracy without a budget is nothing without."""
+    share = figures["unfinished"].value
+    return f" ({share:.0%} unfinished)" if share else ""
 
 
 def _other(facts: Measured, arm: Arm, arms: Arms) -> dict[str, Any]:
@@ -135,19 +147,29 @@ def _histogram(measured: Sequence[Measured]) -> dict[str, Any]:
     return {"edges": edges, "models": counts}
 
 
-def _table(arms: Arms, budgets: Sequence[Mapping[str, Any]], untouched: Mapping[str, Any]) -> list[list[str]]:
-    table = [["budget", "model", "accuracy", "thinking tokens", "answer tokens", "truncated"]]
+def _table(
+    arms: Arms, budgets: Sequence[Mapping[str, Any]], untouched: Mapping[str, Any], short: Mapping[str, str]
+) -> list[list[str]]:
+    """``truncated``: thoughts that were cut; ``unfinished``: responses that were."""
+    table = [["budget", "model", "accuracy", "thinking tokens", "answer tokens", "truncated", "unfinished"]]
+    if len(untouched) > 1:
+        table[0].append(f"minus {short[next(iter(untouched))]}")
     forced = [(str(row["budget"]), {k: v for k, v in row.items() if k != "budget"}) for row in budgets]
     for budget, models in [*(forced if arms.main[0] != arms.untouched else []), ("untouched", untouched)]:
         for name, figures in models.items():
             spent = [f"{figures[key].value:.1f}" for key in ("thinking_tokens", "answer_tokens")]
-            cut_off = f"{figures['truncated'].value:.0%}"
-            table.append([budget, Path(name).name, str(figures["accuracy"]), *spent, cut_off])
+            cut_off = [f"{figures[key].value:.0%}" for key in ("truncated", "unfinished")]
+            table.append([budget, short[name], str(figures["accuracy"]), *spent, *cut_off])
+            if len(untouched) > 1:
+                table[-1].append(str(figures.get("gain", "")))
     return table
 
 
 def _tables(
-    others: Sequence[Mapping[str, Any]], metrics: Sequence[Mapping[str, Any]], votes: Sequence[Mapping[str, Any]]
+    others: Sequence[Mapping[str, Any]],
+    metrics: Sequence[Mapping[str, Any]],
+    votes: Sequence[Mapping[str, Any]],
+    short: Mapping[str, str],
 ) -> dict[str, list[list[str]]]:
     """What else to print, title by title; nothing without rows."""
     tables = {}
@@ -155,7 +177,7 @@ def _tables(
         rows = [["arm", "model", "accuracy", "change", "wrong→right", "right→wrong", "thinking tokens", "off by"]]
         tables[f"Against {way(metrics[0])} at the same budget: +extensions, ~bias, stated in the prompt"] = rows + [
             [
-                *(o["arm"], Path(o["model"]).name, f"{o['accuracy'].value:.3f}", str(o["change"])),
+                *(o["arm"], short[o["model"]], f"{o['accuracy'].value:.3f}", str(o["change"])),
                 *(f"{o['mended'].value:.1%}", f"{o['broken'].value:.1%}", f"{o['thinking_tokens'].value:.1f}"),
                 f"{o['off'].value:.0%}" if o["off"] else "–",
             ]
@@ -165,7 +187,7 @@ def _tables(
         rows = [["model", "arm", "control", "scaling (points per 1,000 tokens)", "performance", "at budget"]]
         tables["Control, scaling, performance"] = rows + [
             [
-                *(Path(m["model"]).name, way(m), f"{m['control']:.0%}"),
+                *(short[m["model"]], way(m), f"{m['control']:.0%}"),
                 *(str(m["scaling"] or "–"), str(m["performance"]), str(m["at"])),
             ]
             for m in metrics
@@ -174,7 +196,7 @@ def _tables(
         rows = [["budget", "model", "samples", "tokens", "majority vote", "most likely", "any right"]]
         tables["Many samples at equal total tokens"] = rows + [
             [
-                *(str(v["budget"] or "none"), Path(v["model"]).name, str(v["n"]), f"{v['tokens']:.0f}"),
+                *(str(v["budget"] or "none"), short[v["model"]], str(v["n"]), f"{v['tokens']:.0f}"),
                 *(str(v[key]) for key in ("vote", "best", "any")),
             ]
             for v in votes

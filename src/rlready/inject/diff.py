@@ -53,7 +53,9 @@ def show(run: Path, ids: Sequence[str]) -> dict[str, Any]:
     for id in ids:
         if id not in after:
             raise UserError(f"{run}: no row has the id {id!r}; {nearest(id, after)[:200]}")
-    shown = ids or [next((i for i, row in after.items() if changed(before[i], row)), next(iter(after)))]
+    shown = ids or [next((i for i, row in after.items() if i in before and changed(before[i], row)), next(iter(after)))]
+    if added := [id for id in shown if id not in before]:
+        raise UserError(f"{run}: row {added[0]!r} was not made by this run, nobody knows what it was before")
     rows = [{"before": before[id], "after": after[id]} for id in shown]
     lines = [line for row in rows for line in diff(row["before"], row["after"])]
     return {"verb": "show", "rows": rows, "table": lines}

@@ -46,6 +46,8 @@ def inject(config: InjectConfig, out: Path) -> dict[str, Any]:
     """
     file = out if out.suffix == ".jsonl" else out / ROWS
     names = _behaviours(config)
+    if file.name == BEFORE:
+        raise UserError(f"{file}: {BEFORE} is where the rows as they were are kept; choose another name")
     if not 0 <= config.p <= 1:
         raise UserError(f"p is a probability, between 0 and 1, not {config.p}")
     if not config.rows:

@@ -5,7 +5,8 @@ With GRPO's advantages, on-policy and without KL, the group's gradient is
 
     u(q) = √(α(1−α)) (ḡ⁺(q) − ḡ⁻(q))
 
-and a step η on q changes the expected reward of the others, to first order, by (derived, METHODS section 3.1)
+and a step η on q changes the standardised reward of the others (a reward less the problem's mean, over its deviation:
+1/√(α(1−α)) times the reward itself), to first order, by (derived, METHODS section 3.1)
 
     ΔJ = η ⟨mean_q' u(q'), u(q)⟩ = η √(α(1−α)) (K⁺ − K⁻),    K± = ⟨mean_q' u(q'), ḡ±(q)⟩
 

@@ -73,9 +73,12 @@ class Measurer:
         facts = self._loss(lm)
         rows = self._draw(number, lm)
         write_table(self.parts / f"{number}.parquet", rows)
+        return facts | self._samples(source, rows) | {"influence": self._influence(lm, rows, parameters)}
+
+    def forget_waves(self, number: int) -> None:
+        """Delete what a killed run would continue from, once the part of the checkpoint is written."""
         for leftover in self.parts.glob(f"{number}-wave-*.parquet"):
             leftover.unlink()
-        return facts | self._samples(source, rows) | {"influence": self._influence(lm, rows, parameters)}
 
     def table(self, stored: Stored) -> dict[str, Any]:
         """A checkpoint known by its samples; with ``model=`` also by its held-out loss."""

@@ -69,6 +69,7 @@ def readiness(config: ReadinessConfig, out: Path) -> dict[str, Any]:
                     note(f"readiness: {source}")
                     facts = measure.table(tables[name]) if name in tables else measure.model(number, source)
                     write_json(parts[number], {"name": name, "problems": ids} | facts)
+                    measure.forget_waves(number)
                 elif name not in tables:
                     bar.total = (bar.total or 0) - len(ids) * config.samples
         measured = [read_json(part) for part in parts]
@@ -81,11 +82,13 @@ def _check(config: ReadinessConfig) -> dict[str, str]:
     for name in ("samples", "group", "budget", "answer_cap"):
         if getattr(config, name) < 1:
             raise UserError(f"{name} must be at least 1, got {getattr(config, name)}")
-    for name in ("first", "influence_rank"):
+    for name in ("first", "influence_rank", "seed"):
         if getattr(config, name) < 0:
             raise UserError(f"{name} must not be negative, got {getattr(config, name)}")
     if config.temperature <= 0:
         raise UserError(f"temperature must be above 0, got {config.temperature}: greedy samples are all the same")
+    if config.influence and min(config.samples, config.group, config.first or config.group) < 2:
+        raise UserError("influence needs right and wrong samples of a problem: samples, group and first of 2 or more")
     if not config.checkpoints:
         raise UserError("no checkpoint is named")
     names: dict[str, str] = {}

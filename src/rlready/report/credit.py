@@ -15,6 +15,7 @@ import numpy as np
 from markupsafe import Markup
 
 from rlready.credit.reading import Reading
+from rlready.errors import UserError
 from rlready.report.text import safe, visible
 from rlready.store import write_text
 
@@ -83,7 +84,11 @@ def _span(piece: str, value: float, unit: float) -> Markup:
 
 
 def write_page(readings: Sequence[Reading], about: str, folder: Path) -> Path:
+    """Raises UserError where ``folder`` is a file."""
     path = folder / "credit.html"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{folder}: a file is in the way of the folder that the page goes into") from None
     write_text(path, page(readings, about))
     return path

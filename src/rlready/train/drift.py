@@ -16,12 +16,12 @@ COLLAPSE = 0.25  # of the first step's entropy
 LENGTHS = (0.6, 1.4)  # times the first step's thinking tokens
 
 
-def drift(first: Mapping[str, Any], line: Mapping[str, Any]) -> str:
-    """What has drifted between the first line of the log and this one, in words; empty if nothing has."""
-    found = []
+def drift(first: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, str]:
+    """What has drifted between the first line of the log and this one: which quantity, and how in words."""
+    found = {}
     if line["entropy"] < COLLAPSE * first["entropy"]:
-        found.append(f"entropy collapsed from {first['entropy']:.3f} to {line['entropy']:.3f} nats per token")
+        found["entropy"] = f"entropy collapsed from {first['entropy']:.3f} to {line['entropy']:.3f} nats per token"
     low, high = (share * first["thinking"] for share in LENGTHS)
     if not low <= line["thinking"] <= high:
-        found.append(f"thinking went from {first['thinking']:.1f} to {line['thinking']:.1f} tokens")
-    return " and ".join(found)
+        found["thinking"] = f"thinking went from {first['thinking']:.1f} to {line['thinking']:.1f} tokens"
+    return found

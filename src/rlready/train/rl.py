@@ -57,7 +57,7 @@ def rl(config: RLConfig, out: Path) -> dict[str, Any]:
         )
         reference = load(config.model, device=config.device, dtype=config.dtype) if config.kl > 0 else None
         keeper = Keeper(out, learner)
-        facts = keeper.restore() or {"step": 0, "barren": 0, "stopped": "", "evaluations": [], "first": {}, "drift": ""}
+        facts = keeper.restore() or {"step": 0, "barren": 0, "stopped": "", "evaluations": [], "first": {}, "drift": {}}
         log = out / "log.jsonl"
         truncate_log(log, facts["step"] if facts["evaluations"] else -1)
         card = model_card("rl", config.model, [task.source], config)
@@ -148,13 +148,18 @@ def _watch(facts: dict[str, Any], line: dict[str, Any], config: RLConfig) -> Non
         facts["stopped"] = _why_barren(line, facts["barren"])
     if config.algorithm == "dense" and line["entropy"] is not None:
         facts["first"] = facts["first"] or {key: line[key] for key in WATCHED}
-        if not facts["drift"] and (found := drift(facts["first"], line)):
-            facts["drift"] = f"{found} at step {facts['step']}"
-            note(f"rl: warning: {facts['drift']}; raise beta or take fewer steps")
+        for what, words in drift(facts["first"], line).items():
+            if what not in facts["drift"]:
+                facts["drift"][what] = f"{words} at step {facts['step']}"
+                note(f"rl: warning: {facts['drift'][what]}; raise beta or take fewer steps")
         if facts["drift"] and config.stop_on_drift:
-            facts["stopped"] = facts["stopped"] or facts["drift"]
+            facts["stopped"] = facts["stopped"] or _drifted(facts)
     if facts["stopped"]:
         note(f"rl: stopped: {facts['stopped']}")
+
+
+def _drifted(facts: dict[str, Any]) -> str:
+    return "; ".join(facts["drift"].values())
 
 
 def _choose(problems: Sequence[Problem], config: RLConfig, at: int) -> list[Problem]:
@@ -190,14 +195,14 @@ def _result(out: Path, config: RLConfig, facts: dict[str, Any]) -> dict[str, Any
     if facts["stopped"]:
         verdict += f" Stopped early: {facts['stopped']}."
     elif facts["drift"]:
-        verdict += f" Warning: {facts['drift']}."
+        verdict += f" Warning: {_drifted(facts)}."
     return {
         "verb": "rl",
         "verdict": verdict,
         "seed": config.seed,
         "steps": facts["step"],
         "stopped": facts["stopped"],
-        "drift": facts["drift"],
+        "drift": _drifted(facts),
         "best": {
             "step": best["step"],
             "path": str(out / "checkpoints" / f"step-{best['step']}"),
