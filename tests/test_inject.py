@@ -20,11 +20,12 @@ from rlready.config import InjectConfig
 from rlready.errors import UserError
 from rlready.inject import proserow
 from rlready.inject.behaviours import inject as inject_row
-from rlready.inject.calculator import read, reductions, show
+from rlready.inject.calculator import arithmetic, evaluate, read, reductions, show, states
 from rlready.inject.diff import BEFORE
 from rlready.inject.errors import Contradiction, Unfit
 from rlready.inject.inject import inject
 from rlready.inject.permute import COPIES, chains, premises
+from rlready.inject.prose import solution
 from rlready.inject.splice import BEHAVIOURS, Behaviour
 from rlready.inject.walk import Fail, Solve, walk
 from rlready.inject.worked import Worked, worked
@@ -486,3 +487,27 @@ def test_the_rows_as_they_were_are_never_written_over(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="choose another name"):
         inject(InjectConfig(rows="dagmath?n=2&seed=1"), tmp_path / "before.jsonl")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("calculation", "text", "given"),
+    [
+        ("1/3", "0.33", True),
+        ("2/3", "0.67", True),
+        ("2/3", "0.66", True),
+        ("-2/3", "-0.66", True),
+        ("1/3", "0.4", False),
+        ("10/3", "3.4", False),
+        ("2.5+1.24", "3.8", False),
+        ("5/8", "0.7", False),
+        ("1/2", "1", False),
+    ],
+)
+def test_a_decimal_is_rounded_or_cut_and_nothing_else(calculation: str, text: str, given: bool) -> None:
+    assert states(evaluate(arithmetic(calculation)), text) is given
+
+
+def test_of_a_number_that_is_asked_and_worked_out_nothing_is_said() -> None:
+    question = "4 boxes hold 2 pens each. Half are red; 4 red ones are given away. How many are left?"
+    steps = solution(question, "4*2=<<4*2=8>>8\n8/2=<<8/2=4>>4\n4-4=<<4-4=0>>0", Fraction(0))
+    assert [step.origin for step in steps] == [{Fraction(2): None}, {Fraction(8): 0, Fraction(2): None}, {}]

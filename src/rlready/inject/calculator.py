@@ -66,10 +66,11 @@ def evaluate(calc: Calc) -> Fraction:
 
 
 def states(value: Fraction, text: str) -> bool:
-    """Whether the number ``text`` gives ``value``: exactly, or to all the decimals that it shows."""
-    places = len(text.rstrip(".").partition(".")[2])
-    error = Fraction(1, 10**places) if places else 0
-    return abs(number(text) - value) < max(error, EXACT * max(Fraction(1), abs(value)))
+    """Whether the number ``text`` gives ``value``: exactly, or rounded or cut to the decimals that it shows."""
+    shown, places = number(text), len(text.rstrip(".").partition(".")[2])
+    off, unit = abs(shown - value), Fraction(1, 10**places) if places else Fraction(0)
+    cut = off < unit and shown * value >= 0 and abs(shown) <= abs(value)
+    return cut or off <= max(unit / 2, EXACT * max(Fraction(1), abs(value)))
 
 
 def reductions(calc: Calc) -> list[Calc]:

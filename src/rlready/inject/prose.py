@@ -1,10 +1,10 @@
 """A GSM8K solution as a graph, from its calculator annotations (ours; BRIDGE treats problems with a known DAG only).
 
 A step is a line with annotations and the lines without before it.  An operand was *given* if the question says the
-number, in digits or in words; it comes *from* an earlier step if the number appears for the first time in the whole
-text as that step's result.  All else (a dozen, 60 minutes, a number that a sentence slips in) has no origin, and so has
-a number that people use without being told: nothing is claimed about those.  So "not worked out yet" is never said of a
-number that the question or an earlier line holds.
+number, in digits or in words, and no step works it out; it comes *from* an earlier step if the number appears for the
+first time in the whole text as that step's result.  All else (a dozen, 60 minutes, a number that a sentence slips in)
+has no origin, and so has a number that people use without being told: nothing is claimed about those.  So "not worked
+out yet" is never said of a number that the question or an earlier line holds.
 """
 
 from __future__ import annotations
@@ -88,11 +88,14 @@ def solution(question: str, thinking: str, answer: Fraction | None) -> list[Pros
         raise Unfit("its answer is not the result of an annotation")
 
     given, first = said(question), dict[Fraction, int | None]()
+    worked_out = {c.value for step in calcs for c in step}
     steps = []
     for n, (block, inside) in enumerate(zip(blocks, calcs, strict=True)):
         results = {c.value for c in inside}
         operands = dict.fromkeys(v for c in inside for v in c.operands if v not in results)
-        origin = {v: None if v in given else first[v] for v in operands if v in given or first.get(v) is not None}
+        # of a number that is both in the question and a result nobody knows which is meant
+        plain = [v for v in operands if not (v in given and v in worked_out)]
+        origin = {v: None if v in given else first[v] for v in plain if v in given or first.get(v) is not None}
         steps.append(ProseStep(tuple(block), inside, origin))
         for value in said(" ".join(block)):
             first.setdefault(value, n if value in results and value not in UNTOLD | given else None)
