@@ -511,3 +511,15 @@ def test_of_a_number_that_is_asked_and_worked_out_nothing_is_said() -> None:
     question = "4 boxes hold 2 pens each. Half are red; 4 red ones are given away. How many are left?"
     steps = solution(question, "4*2=<<4*2=8>>8\n8/2=<<8/2=4>>4\n4-4=<<4-4=0>>0", Fraction(0))
     assert [step.origin for step in steps] == [{Fraction(2): None}, {Fraction(8): 0, Fraction(2): None}, {}]
+
+
+def test_a_row_whose_text_contradicts_its_annotation_is_passed_through_and_named(tmp_path: Path) -> None:
+    texts = ["4*2=<<4*2=8>>8\n8/2=<<8/2=4>>4\n#### 4", "4*2=<<4*2=8>>8\n8/3=<<8/2=4>>4\n#### 4"]
+    rows = tmp_path / "train.jsonl"
+    rows.write_text(
+        "".join(json.dumps({"question": "4 boxes of 2 pens?", "answer": t}) + "\n" for t in texts)
+    )
+    result = inject(InjectConfig(rows=f"gsm8k:{rows}"), tmp_path / "run")
+    (named,) = result["doubtful"]
+    assert "train.jsonl:2, step 2: an equation before an annotation does not hold" in named
+    assert named in (tmp_path / "run" / "README.md").read_text()

@@ -38,6 +38,8 @@ def data_card(config: InjectConfig, file: str, facts: Mapping[str, Any]) -> str:
     if facts["unfit"]:
         reasons = "\n".join(f"- {count}: {reason}" for reason, count in facts["unfit"].items())
         lines.append(f"{sum(facts['unfit'].values())} rows are as they were:\n\n{reasons}")
+    if facts["doubtful"]:
+        lines.append("Look at these:\n\n" + "\n".join(f"- {where}" for where in facts["doubtful"]))
     lines.append(
         "Every row ends in the right answer. In every row that was changed, each step, each failed attempt and each "
         "analysis was verified when it was written. Where a solution has calculator annotations it is they that were "

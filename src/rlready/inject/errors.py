@@ -5,5 +5,13 @@ class Unfit(Exception):
     """The row is passed through unchanged and counted; the message is the reason, without particulars."""
 
 
+class Doubtful(Unfit):
+    """The text of a solution contradicts its annotation: passed through, and named; ``step`` counts from 1."""
+
+    def __init__(self, reason: str, step: int) -> None:
+        super().__init__(reason)
+        self.step = step
+
+
 class Contradiction(Exception):
     """The solution contradicts itself; the message names the step."""

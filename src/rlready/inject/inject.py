@@ -19,7 +19,7 @@ from rlready.errors import UserError
 from rlready.inject.behaviours import inject as inject_row
 from rlready.inject.card import data_card
 from rlready.inject.diff import BEFORE
-from rlready.inject.errors import Contradiction, Unfit
+from rlready.inject.errors import Contradiction, Doubtful, Unfit
 from rlready.inject.graph import steps_of
 from rlready.inject.permute import chains, premises
 from rlready.inject.prose import solution
@@ -60,13 +60,15 @@ def inject(config: InjectConfig, out: Path) -> dict[str, Any]:
         task = open_task(config.rows)
         before = worked(task, config.rows)
         made, unfit = list[tuple[Worked, Worked, Splice | None]](), Counter[str]()
-        lines = list[tuple[str, str]]()
+        lines, doubtful = list[tuple[str, str]](), list[str]()
         with Progress("inject", total=len(before), unit="rows") as progress:
             for row in before:
                 try:
                     of_row = [(row, *pair) for pair in _made(row, config, names)]
                 except Unfit as reason:
                     unfit[str(reason)] += 1
+                    if isinstance(reason, Doubtful):
+                        doubtful.append(f"{task.place(row.problem.id)}, step {reason.step}: {reason}")
                     of_row = [(row, row, None)]
                 except Contradiction as error:
                     raise UserError(f"{task.place(row.problem.id)}: {error}; mend the row or remove it") from None
@@ -89,6 +91,7 @@ def inject(config: InjectConfig, out: Path) -> dict[str, Any]:
             "rows_in": len(before),
             "rows_out": len(made),
             "unfit": dict(unfit.most_common()),
+            "doubtful": doubtful,
         }
         facts |= _figures(made, names if config.method == "behaviours" else ())
         facts["verdict"] = _verdict(facts)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from rlready.inject.calculator import ANNOTATION, IN_PROSE, Annotation, arithmetic, evaluate, read, states
-from rlready.inject.errors import Contradiction, Unfit
+from rlready.inject.errors import Contradiction, Doubtful, Unfit
 from rlready.tasks.verify import numbers
 
 RESULT = re.compile(r"\s*[$€£¢]?\s*(-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|-?\.[0-9]+)")
@@ -117,7 +117,7 @@ def _calculations(block: list[str], step: int) -> tuple[Annotation, ...]:
             if not states(value, stated):
                 raise Contradiction(f"step {step}: {found[0]} is wrong")
             if not _holds(line[end : found.start()], value):
-                raise Unfit("an equation before an annotation does not hold")
+                raise Doubtful("an equation before an annotation does not hold", step)
             end = found.end()
             result = RESULT.match(line, found.end())
             if not result:
