@@ -516,9 +516,7 @@ def test_of_a_number_that_is_asked_and_worked_out_nothing_is_said() -> None:
 def test_a_row_whose_text_contradicts_its_annotation_is_passed_through_and_named(tmp_path: Path) -> None:
     texts = ["4*2=<<4*2=8>>8\n8/2=<<8/2=4>>4\n#### 4", "4*2=<<4*2=8>>8\n8/3=<<8/2=4>>4\n#### 4"]
     rows = tmp_path / "train.jsonl"
-    rows.write_text(
-        "".join(json.dumps({"question": "4 boxes of 2 pens?", "answer": t}) + "\n" for t in texts)
-    )
+    rows.write_text("".join(json.dumps({"question": "4 boxes of 2 pens?", "answer": t}) + "\n" for t in texts))
     result = inject(InjectConfig(rows=f"gsm8k:{rows}"), tmp_path / "run")
     (named,) = result["doubtful"]
     assert "train.jsonl:2, step 2: an equation before an annotation does not hold" in named
