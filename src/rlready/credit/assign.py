@@ -90,8 +90,7 @@ def dense_credit(
     return_RT = dense.returns_of(reward_RT - shape.beta * drift_RT, shape.gamma, path=shape.returns == "path")
     sizes = [len(g.samples) for g in groups]
     advantage_RT = dense.against_group(return_RT, mask_RT, sizes)
-    # the mean of equal rewards may be off by rounding, which a mixture would blow up
-    outcome_R = np.concatenate([centred(g.rewards) if has_signal(g.rewards) else 0 * g.rewards for g in groups])
+    outcome_R = np.concatenate([centred(g.rewards) for g in groups])
     advantage_RT = dense.mixed(advantage_RT, outcome_R, mask_RT, shape.mix)
     owner = np.repeat(np.arange(len(groups)), sizes)
     used = np.bincount(owner, advantage_RT.any(1)) > 0

@@ -39,8 +39,8 @@ def standardised(rewards: Floats) -> Floats:
 
 
 def centred(rewards: Floats) -> Floats:
-    """(G,) Dr. GRPO advantages."""
-    return np.asarray(rewards - rewards.mean())
+    """(G,) Dr. GRPO advantages; exactly 0 for equal rewards, whose mean may be off by rounding."""
+    return np.asarray(rewards - rewards.mean()) if has_signal(rewards) else np.zeros_like(rewards)
 
 
 def leave_one_out(rewards: Floats) -> Floats:

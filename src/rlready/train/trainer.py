@@ -45,8 +45,7 @@ class Trainer:
         self.forcing = forcing_for(self.lm, config.extension if config.extensions else "", config.final)
         self.pay = Pay(config.reward, config.strength)
         self.targets = config.targets or (config.budget,)
-        if config.stating:
-            stating.check_words(config.stating, self.targets, self.lm)
+        stating.check_words(config.stating, self.targets, self.lm)
         self.cap = config.budget + config.answer_cap
         self.weights = multiplied(self.lm.model)
         self.peak = gemm_peak()
