@@ -8,6 +8,7 @@ from datetime import datetime
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,7 +34,8 @@ from rlready.records import Problem
 from rlready.report.page import render
 from rlready.tasks import open_task
 from rlready.tasks.dagmeta import from_meta, judge, rendering_of
-from rlready.tasks.passage import Analysis, Attempt
+from rlready.tasks.graph import binary_operations, references
+from rlready.tasks.passage import Analysis, Attempt, Step
 from rlready.tasks.render import LETTERS
 from rlready.tasks.vocabulary import NUMBERS, SIGNS, WORDS
 
@@ -98,6 +100,17 @@ def test_failed_attempts_are_about_as_many_as_in_bridges_code() -> None:
     assert 0.4 < sum(map(bool, failed)) / len(failed) < 0.75
 
 
+def test_three_jumps_in_ten_go_to_redundant_parameters() -> None:
+    """As in BRIDGE's code: of the first jump of each walk, where both kinds are there."""
+    order, parents = ["a", "b", "c", "d"], {"a": (), "b": ("a",), "c": ("b",), "d": ("c",), "x": ("d",), "y": ("x",)}
+    first = []
+    for seed in range(2000):
+        events = walk(order, parents, random.Random(seed), p=1.0, redundant=["x", "y"])
+        first.append(next(e.key for e in events if isinstance(e, Fail)))
+    assert {*first} == {"c", "d", "x", "y"}
+    assert 0.27 < sum(key in {"x", "y"} for key in first) / len(first) < 0.33
+
+
 # --------------------------------------------------------------------------------------------- graphs
 
 
@@ -150,6 +163,25 @@ def test_every_behaviour_is_written_and_a_lie_in_it_is_found(rendering: str) -> 
             with pytest.raises(Unfit, match="already"):
                 inject_row(made, ALL, 0.5, "s")
     assert min(lies[b] for b in BEHAVIOURS) > 0
+
+
+def test_analysis_is_as_frequent_as_in_bridges_code() -> None:
+    """By the number of operands, a constant included: .4, .8 and 1 from four on; never without parents."""
+    text = "dagmath?ops=14&asked=2&max_terms=4&n=150&seed=3"
+    shown: dict[int, list[bool]] = {}
+    for row in worked(open_task(text), text):
+        dag, letters = from_meta(row.graph or {})
+        made, _ = inject_row(row, {"analyse"}, 0.0, row.problem.id)
+        passages = list(rendering_of(row.graph or {}).read(made.thinking, dag, letters))
+        analysed = {x.key for x in passages if isinstance(x, Analysis)}
+        for step in passages:
+            if isinstance(step, Step):
+                expr = dag.exprs[step.key]
+                operands = min(binary_operations(expr) + 1, 4) if references(expr) else 0
+                shown.setdefault(operands, []).append(step.key in analysed)
+    for operands, wanted in ((0, 0.0), (2, 0.4), (3, 0.8), (4, 1.0)):
+        many = shown[operands]
+        assert abs(sum(many) / len(many) - wanted) <= 4 * (wanted * (1 - wanted) / len(many)) ** 0.5, operands
 
 
 def test_p_of_nothing_changes_nothing() -> None:
@@ -268,7 +300,11 @@ def test_a_contradiction_names_its_step(line: str, why: str) -> None:
     ("solution", "why"),
     [
         ("It is 47.", "no calculator annotations"),
-        ("\n".join(LINES[:4]), "not the result of an annotation"),
+        ("\n".join(LINES[:4]), "not the result of the last annotation"),
+        ("\n".join([*LINES, "Her 3 sons get 48/3=<<48/3=16>>16."]), "not the result of the last annotation"),
+        (f"She bakes 7*12=80 rolls.\n{BAKER}", "equation without an annotation does not hold"),
+        (f"{BAKER} That is 47/2 = $24 each.", "equation without an annotation does not hold"),
+        (f"14 bags at $3 are 14 x 3 = $45, so {LINES[4]}", "equation without an annotation does not hold"),
         ("She makes 14*3+5=$<<__import__('os')=47>>47.", "not plain arithmetic"),
         ("She makes 14*3=40+5=42+5=<<42+5=47>>47.", "equation .* does not hold"),
         ("She makes 14*3+6=$<<14*3+5=47>>47.", "equation .* does not hold"),
@@ -280,6 +316,14 @@ def test_a_contradiction_names_its_step(line: str, why: str) -> None:
 def test_what_cannot_be_parsed_says_why(solution: str, why: str) -> None:
     with pytest.raises(Unfit, match=why):
         prose(solution)
+
+
+@pytest.mark.parametrize(
+    "plain",
+    ["4x + 12 = 56", "12/5 = 2 and 2/5", "3/2 = 1 1/2", "$1/2 = 50 cents", "by day -3 + 5 = 8", "7*12 = 84", "= 3"],
+)
+def test_an_equation_in_prose_may_be_more_than_arithmetic(plain: str) -> None:
+    assert prose(f"{plain}\n{BAKER}", p=0.0)
 
 
 @pytest.mark.parametrize(
@@ -309,6 +353,9 @@ def test_dag_rows_are_written_read_back_and_documented(tmp_path: Path, capsys: p
     config = InjectConfig(rows=source(1, "symbols").replace("n=1", "n=30"), p=0.3)
     result = inject(config, tmp_path / "a")
     again = inject(config, tmp_path / "b" / "other.jsonl")
+    other = inject(replace(config, seed=1), tmp_path / "c")
+    assert other["words_before"] == result["words_before"]
+    assert (tmp_path / "a" / "rows.jsonl").read_bytes() != (tmp_path / "c" / "rows.jsonl").read_bytes()
     assert (tmp_path / "a" / "rows.jsonl").read_bytes() == (tmp_path / "b" / "other.jsonl").read_bytes()
     assert inject(config, tmp_path / "a") == result
     with pytest.raises(UserError, match=r"holds other.jsonl, not mine.jsonl"):
@@ -481,6 +528,52 @@ def test_broken_graphs_and_solutions_are_refused_by_line(tmp_path: Path, change,
     (tmp_path / "bad.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(UserError, match=rf"bad\.jsonl:2: .*{why}"):
         inject(InjectConfig(rows=str(tmp_path / "bad.jsonl")), tmp_path / "o")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda dag: _define(dag, ["+", *dag["stated"][:2]], "Salt and Pepper"), "no parameter is called"),
+        (lambda dag: _define(dag, ["+", *dag["stated"][:2]], "St. Mary"), "no parameter is called"),
+        (lambda dag: _define(dag, ["-", 50, dag["stated"][0]]), "is not defined that way"),
+        (lambda dag: _define(dag, ["+", dag["stated"][0], 5]), "a sum of 1 terms"),
+        (lambda dag: _define(dag, ["*", dag["stated"][0], dag["stated"][1]]), "is not defined that way"),
+    ],
+)
+def test_a_graph_that_words_cannot_say_is_refused_by_line(tmp_path: Path, change, why: str) -> None:
+    inject(InjectConfig(rows=source(1, "words").replace("n=1", "n=2"), method="vanilla"), tmp_path / "v")
+    rows = [json.loads(line) for line in (tmp_path / "v" / "rows.jsonl").read_text().splitlines()]
+    change(rows[1]["dag"])
+    (tmp_path / "bad.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UserError, match=rf"bad\.jsonl:2: it cannot be written as steps: .*{why}"):
+        inject(InjectConfig(rows=str(tmp_path / "bad.jsonl")), tmp_path / "o")
+
+
+def _define(dag, expr, name: str = "Zoo") -> None:
+    """A new parameter, asked for, that is defined this way, its first parent's owner called so."""
+    dag["names"] = {k: [name, v[1]] if k in expr[1:2] else v for k, v in dag["names"].items()}
+    values, (a, b) = dag["values"], (x if isinstance(x, int) else dag["values"][x] for x in expr[1:])
+    value = {"+": a + b, "-": a - b, "*": a * b}[expr[0]]
+    values["new"] = value % dag["modulus"] if dag["modulus"] else value
+    dag["exprs"]["new"], dag["names"]["new"], dag["letters"]["new"] = expr, ["Zoo", "Yak"], "Q"
+    dag["stated"].append("new")
+    dag["asked"].append("new")
+    seen, todo = set(), list(dag["asked"])
+    while todo:
+        seen.add(key := todo.pop())
+        todo += references(from_meta(dag)[0].exprs[key])
+    dag["needed"] = sorted(seen)
+
+
+@pytest.mark.parametrize("method", ["behaviours", "vanilla", "premises", "chains"])
+def test_a_prompt_that_contradicts_its_graph_is_counted_and_left_alone(tmp_path: Path, method: Any) -> None:
+    inject(InjectConfig(rows=source(1, "words").replace("n=1", "n=2"), method="vanilla"), tmp_path / "v")
+    rows = [json.loads(line) for line in (tmp_path / "v" / "rows.jsonl").read_text().splitlines()]
+    rows[1]["prompt"] = rows[1]["prompt"].replace("number", "share", 1)
+    (tmp_path / "odd.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = inject(InjectConfig(rows=str(tmp_path / "odd.jsonl"), method=method), tmp_path / "o")
+    assert result["unfit"] == {"its prompt is not that of its graph": 1}
+    assert json.loads((tmp_path / "o" / "rows.jsonl").read_text().splitlines()[-1]) == rows[1]
 
 
 def test_the_rows_as_they_were_are_never_written_over(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from rlready.records import Figure
 from rlready.stats import mean_figure, paired_figure
 from rlready.store import Run, write_text
 from rlready.tasks import open_task
+from rlready.tasks.dagmeta import from_meta, rendering_of
 from rlready.tasks.verify import exact_number, final_answer
 
 ROWS = "rows.jsonl"
@@ -113,6 +114,8 @@ def _behaviours(config: InjectConfig) -> tuple[Behaviour, ...]:
 def _made(row: Worked, config: InjectConfig, names: tuple[Behaviour, ...]) -> Made:
     """The rows that come of one, in the order written."""
     seed = f"inject:{config.seed}:{row.problem.id}"
+    if row.graph is not None and row.problem.prompt != rendering_of(row.graph).prompt(*from_meta(row.graph)):
+        raise Unfit("its prompt is not that of its graph")
     if config.method == "behaviours":
         return [inject_row(row, names, config.p, seed)]
     if config.method == "vanilla":

@@ -28,8 +28,6 @@ def premises(row: Worked, rng: random.Random) -> Iterator[Worked]:
     steps_of(row.solution, graph := _graph(row))
     dag, letters = from_meta(graph)
     rendering = rendering_of(graph)
-    if row.problem.prompt != rendering.prompt(dag, letters):
-        raise Unfit("its prompt is not that of its graph")
     for stated in _others(dag.stated, lambda: tuple(rng.sample(dag.stated, len(dag.stated)))):
         other = replace(dag, stated=stated)
         meta = to_meta(other, letters, str(graph.get("rendering", "symbols")))

@@ -12,12 +12,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 from rlready.inject.calculator import ANNOTATION, IN_PROSE, Annotation, arithmetic, evaluate, read, states
 from rlready.inject.errors import Contradiction, Doubtful, Unfit
 from rlready.tasks.verify import numbers
 
 RESULT = re.compile(r"\s*[$€£¢]?\s*(-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|-?\.[0-9]+)")
+GOES_ON = re.compile(r"\s*(?:[-+*/xX×÷(%^0-9]|and |cents?\b)")  # after a number that is not all of a result
+UNKNOWN = re.compile(r"[xX]\s*(?:[-+)]|$)")  # the x of 4x + 12
 PER_CENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:%|per\s?cent)")
 WORD = re.compile(r"[a-z]+")
 UNITS = (
@@ -38,6 +41,7 @@ SPOKEN: dict[str, tuple[Fraction, ...]] = {
     **{word: (Fraction(n),) for word, n in {"dozen": 12, "dozens": 12, "hundred": 100, "thousand": 1000}.items()},
     "million": (Fraction(10**6),),
 }
+PLAIN_EQUATION = "an equation without an annotation does not hold"
 UNTOLD = frozenset(map(Fraction, (0, 1, 2, 7, 10, 12, 24, 30, 31, 52, 60, 100, 365, 1000)))
 
 
@@ -84,8 +88,8 @@ def solution(question: str, thinking: str, answer: Fraction | None) -> list[Pros
         raise Unfit("it has no calculator annotations")
     blocks[-1] += tail
     calcs = [_calculations(block, n) for n, block in enumerate(blocks, start=1)]
-    if answer is None or all(c.value != answer for step in calcs for c in step):
-        raise Unfit("its answer is not the result of an annotation")
+    if answer is None or calcs[-1][-1].value != answer:
+        raise Unfit("its answer is not the result of the last annotation")
 
     given, first = said(question), dict[Fraction, int | None]()
     worked_out = {c.value for step in calcs for c in step}
@@ -118,6 +122,8 @@ def _calculations(block: list[str], step: int) -> tuple[Annotation, ...]:
                 raise Contradiction(f"step {step}: {found[0]} is wrong")
             if not _holds(line[end : found.start()], value):
                 raise Doubtful("an equation before an annotation does not hold", step)
+            if _false(line[end : found.start()]):
+                raise Doubtful(PLAIN_EQUATION, step)
             end = found.end()
             result = RESULT.match(line, found.end())
             if not result:
@@ -125,7 +131,24 @@ def _calculations(block: list[str], step: int) -> tuple[Annotation, ...]:
             if not states(calc.value, result[1]):
                 raise Contradiction(f"step {step}: {found[0]} is followed by {result[1]}")
             calcs.append(calc)
+        if _false(line[end:]):
+            raise Doubtful(PLAIN_EQUATION, step)
     return tuple(calcs)
+
+
+def _false(text: str) -> bool:
+    """Whether a calculation in prose is said to be a number that it is not: "6/3 = .5 hours"."""
+    for left, right in pairwise(text.split("=")):
+        run, result = left[len(left.rstrip(IN_PROSE)) :].strip(), RESULT.match(right)
+        if not result or GOES_ON.match(right, result.end()) or UNKNOWN.search(run) or run[:1] in {"+", "-"}:
+            continue
+        try:
+            calc = arithmetic(run)
+            if isinstance(calc, tuple) and not states(evaluate(calc), result[1]):
+                return True
+        except ValueError:  # no calculation
+            continue
+    return False
 
 
 def _holds(before: str, value: Fraction) -> bool:

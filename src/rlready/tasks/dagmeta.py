@@ -109,6 +109,7 @@ def validate(graph: Mapping[str, Any]) -> None:
     for key in topological_order(dag, tuple(dag.exprs), random.Random(0)):
         if evaluate(dag.exprs[key], dag.values, dag.modulus) != dag.values[key]:
             raise ValueError(f"the value of {letters[key]} ({key}) contradicts its definition")
+    _writable(dag, letters, rendering_of(graph))
     if loose := {*dag.exprs} - {*dag.stated, *dag.implied}:
         raise ValueError(f"{letters[min(loose)]} ({min(loose)}) is neither stated nor implied")
     ancestors, todo = set[str](), [*dag.asked]
@@ -122,6 +123,21 @@ def validate(graph: Mapping[str, Any]) -> None:
             "needed, but not listed" if odd[0] in ancestors else "listed as needed, but no asked parameter rests on it"
         )
         raise ValueError(f"the graph is not connected as it says: {letters[odd[0]]} ({odd[0]}) is {why}")
+
+
+def _writable(dag: Dag, letters: dict[str, str], rendering: Rendering) -> None:
+    """ValueError for what the rendering does not read back as it was written: an odd name, an expression unheard of."""
+    givens = {k for k in dag.stated if isinstance(dag.exprs[k], int)}
+    parents = {k: dict.fromkeys(references(e)) for k, e in dag.exprs.items()}
+    locked = {k: [p for p in keys if p not in givens] for k, keys in parents.items()}
+    passages = [rendering.attempt(dag, k, missing, letters) for k, missing in locked.items() if missing]
+    for key in topological_order(dag, tuple(dag.exprs), random.Random(0)):
+        place, what = rendering.analysis(dag, key, letters)
+        step = rendering.step(dag, key, letters)
+        passages.append(step[:place] + what + step[place:])
+    verdict = check(rendering.join(passages), dag, letters, rendering)
+    if verdict.error:
+        raise ValueError(f"it cannot be written as steps: {verdict.error}")
 
 
 def _entries(dag: Dag, letters: Mapping[str, str]) -> None:
