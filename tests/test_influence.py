@@ -142,7 +142,7 @@ def test_hooks_and_a_loop_give_the_same_gradients(family: str, changes: dict[str
     single = tiny_model(family, **changes)
     groups = rollouts(RIGHT, prompts=3)
     sets = [group.rows for group in groups]
-    kept = Whole.of(parameters_of(single), len(sets))
+    kept = Whole.of({p: slice(0, len(p)) for p in parameters_of(single)}, len(sets))
     collect(single, sets, kept, micro_tokens=40)
     loop = torch.stack([gradient(single, rows, np.full(len(rows), 1 / len(rows))) for rows in sets])
     for span in kept.span.values():
@@ -153,15 +153,36 @@ def test_hooks_and_a_loop_give_the_same_gradients(family: str, changes: dict[str
 
 
 def test_parameters_a_few_at_a_time_or_only_some(model: Any) -> None:
-    """Bounded memory changes nothing; layers add up to the whole; a name that is none is one line."""
+    """Layers add up to the whole; a name that is none is one line."""
     sets = [group.rows for group in rollouts(RIGHT)]
     whole = gram(model, sets, parameters_of(model))
-    assert relative(gram(model, sets, parameters_of(model), memory=1), whole) < 1e-10
     parts = [parameters_of(model, [name]) for name in ("embed_tokens", "layers.0", "layers.1", "model.norm")]
     assert sum(map(len, parts)) == len(parameters_of(model))
     assert relative(sum(gram(model, sets, part) for part in parts), whole) < 1e-10  # type: ignore[arg-type]
     with pytest.raises(UserError, match="no parameter of LlamaForCausalLM is in a layer 'layer'; did you mean layers"):
         parameters_of(model, ["layer"])
+
+
+@pytest.mark.parametrize("family", ["Llama", "GPT2"])
+@pytest.mark.parametrize("memory", [5_000, 40_000])
+def test_memory_is_kept_whatever_the_largest_matrix(monkeypatch: pytest.MonkeyPatch, family: str, memory: int) -> None:
+    """Rows of a matrix at a time where all of them are too many; the sum is the same."""
+    model = tiny_model(family, **({"tie_word_embeddings": True} if family == "Llama" else {})).double()
+    sets = [group.rows for group in rollouts(RIGHT)]
+    whole = gram(model, sets, parameters_of(model))
+    held: list[int] = []
+    plain = Whole.of
+
+    def of(rows: Any, many: int) -> Whole:
+        kept = plain(rows, many)
+        held.append(kept.table.nbytes)
+        return kept
+
+    monkeypatch.setattr(Whole, "of", of)
+    assert relative(gram(model, sets, parameters_of(model), memory=memory), whole) < 1e-10
+    largest = max(p.numel() for p in parameters_of(model)) * len(sets) * 8
+    assert max(held) <= memory < largest
+    assert len(held) > 1
 
 
 def test_projections_are_unbiased_and_know_their_error() -> None:
@@ -189,11 +210,9 @@ def test_groups_without_signal_count_and_are_never_nan(model: Any) -> None:
     none = influence(model, rollouts([[1, 1], [0, 0], [0, 0, 0]]), parameters_of(model))
     assert (none.step == 0).all()
     figures = none.figures()
-    assert figures["step"] is not None
     assert figures["spread"] is not None
-    assert (figures["step"].value, figures["step"].low, figures["step"].high) == (0, 0, 0)
     assert figures["spread"].value == 0 < figures["spread"].high
-    assert figures["co_influence"] is figures["k_right"] is figures["cosine"] is None
+    assert figures["step"] is figures["co_influence"] is figures["k_right"] is figures["cosine"] is None
     groups = rollouts(RIGHT)
     alone = influence(model, [g for g in groups if g.mixed], parameters_of(model)).step
     among = influence(model, groups, parameters_of(model)).step

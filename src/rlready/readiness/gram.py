@@ -9,8 +9,8 @@ prompts encoded once; at every weight the gradients of its outputs meet its inpu
 tokens, each set's tokens are summed apart: the arithmetic of a plain backward, in smaller pieces.  Embedding, norms,
 biases and a tied head are all there.  For the Llama family (`backbone.py`); other models get one backward a set.
 
-**Memory.**  The gradients of all sets are held for as many parameters at a time as fit into ``memory`` bytes, at least
-for the largest one; if there are several times, forward and backward are repeated, backward only down to the lowest of
+**Memory.**  The gradients of all sets are held for as many parameters, and rows of one, at a time as fit into
+``memory`` bytes; if there are several times, forward and backward are repeated, backward only down to the lowest of
 them.  With ``rank`` the gradients are projected (`sketch.py`), and one time always does.
 
 The result does not depend on the threads' timing: a set belongs to one thread, whose order is fixed.
@@ -195,15 +195,21 @@ def _runs(owner: NDArray[np.int64]) -> list[tuple[int, int, int]]:
     return found
 
 
-def _fitting(parameters: Sequence[Tensor], sets: int, memory: int) -> list[list[Tensor]]:
-    """Parameters in order, as many at a time as have gradients of all sets within ``memory`` bytes."""
-    found: list[list[Tensor]] = []
+def _fitting(parameters: Sequence[Tensor], sets: int, memory: int) -> list[dict[Tensor, slice]]:
+    """Rows of parameters, in order: as many at a time as have gradients of all sets within ``memory`` bytes.
+
+    At least one row; never two parts of one parameter at a time, as a part that is not the last fills the memory.
+    """
+    found: list[dict[Tensor, slice]] = []
     room = 0
     for p in parameters:
-        size = sets * p.numel() * max(4, p.element_size())
-        if not found or size > room:
-            found.append([])
-            room = memory
-        found[-1].append(p)
-        room -= size
+        of_a_row = sets * p[0].numel() * max(4, p.element_size())
+        most = max(1, memory // of_a_row)
+        for begin in range(0, len(p), most):
+            end = min(begin + most, len(p))
+            if not found or (end - begin) * of_a_row > room:
+                found.append({})
+                room = memory
+            found[-1][p] = slice(begin, end)
+            room -= (end - begin) * of_a_row
     return found

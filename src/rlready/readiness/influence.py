@@ -124,8 +124,11 @@ class Influence:
 
     def figures(self) -> dict[str, Figure | None]:
         """``step`` (ΔJ / η), its factors ``spread`` and ``co_influence`` with its parts ``k_right`` and ``k_wrong``,
-        and ``cosine``; all but the first two are None where fewer than three problems are mixed: two
-        are one pair, which says nothing of others."""
+        and ``cosine``.
+
+        ``step`` is None where fewer than two problems are mixed, as there is no pair to measure; all but it and
+        ``spread`` where fewer than three are: two are one pair, which says nothing of others.
+        """
         spread, place, size = self.spread, self.place, len(self.spread)
 
         def figure(pairs_MM: Floats, per_spread: bool = False) -> Figure:
@@ -138,7 +141,8 @@ class Influence:
             found["co_influence"] = figure(right - wrong, True)
             among = partial(_pair_mean, self.cosines.mean(0), np.arange(len(place)), None)
             found["cosine"] = weighted_figure(among, len(place))
-        return {"step": figure(right - wrong), "spread": mean_figure(spread, bounds=(0.0, 0.5)), **found}
+        step = figure(right - wrong) if len(place) > 1 else None
+        return {"step": step, "spread": mean_figure(spread, bounds=(0.0, 0.5)), **found}
 
 
 def influence(

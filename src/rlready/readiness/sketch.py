@@ -4,7 +4,7 @@ A weight W (out, in) meets a token as y = W x, so its gradient is Σ_t δ_t x_t�
 token.  The row of an embedding is picked by a token, which makes the left factor an indicator.  Biases and norms are
 vectors, with one factor.  A parameter that is used twice (a tied head) collects both uses in one place.
 
-- ``Whole`` adds the products up, a set a row: exact, S gradients in memory.
+- ``Whole`` adds the products up, a set a row: exact, S gradients in memory, of some rows of a weight if need be.
 - ``Projected`` keeps A (Σ_t δ_t x_tᵀ) Bᵀ = Σ_t (A δ_t)(B x_t)ᵀ with random signs A (r, out) and B (r, in), divided by
   √r, so that the gradients are never made (LoGra, Choe et al., arXiv 2405.13954, with learned A and B in place of
   signs).  As E AᵀA = E BᵀB = 1, inner products are unbiased; their error falls as 1/√r for gradients of low rank
@@ -18,7 +18,7 @@ Shapes: S sets, N tokens, r rank, K numbers kept a set, C copies (2 projections,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,25 +72,36 @@ class Kept(ABC):
         return self.table[:, owner, self.span[parameter]]
 
 
+@dataclass
 class Whole(Kept):
-    """Every number of every gradient."""
+    """Every number of every gradient, in some rows of each parameter."""
+
+    rows: Mapping[Tensor, slice] = field(default_factory=dict)
 
     @staticmethod
-    def of(parameters: Iterable[Tensor], sets: int) -> Whole:
-        return Whole(*_table([(p, p.numel()) for p in parameters], 1, sets))
+    def of(rows: Mapping[Tensor, slice], sets: int) -> Whole:
+        return Whole(*_table([(p, p[some].numel()) for p, some in rows.items()], 1, sets), rows=rows)
 
     def outer(self, weight: Tensor, runs: Runs, left_N: Tensor, right_N: Tensor) -> None:
-        left_N, right_N = at_least_float(left_N), at_least_float(right_N)
+        left_N, right_N = at_least_float(left_N[:, self.rows[weight]]), at_least_float(right_N)
         for owner, begin, end in runs:
-            self._place(weight, owner).view(weight.shape).addmm_(left_N[begin:end].T, right_N[begin:end])
+            self._matrix(weight, owner).addmm_(left_N[begin:end].T, right_N[begin:end])
 
     def picked(self, weight: Tensor, runs: Runs, ids_N: Tensor, right_N: Tensor) -> None:
-        right_N = at_least_float(right_N)
+        right_N, some = at_least_float(right_N), self.rows[weight]
         for owner, begin, end in runs:
-            self._place(weight, owner).view(weight.shape).index_add_(0, ids_N[begin:end], right_N[begin:end])
+            ids, right = ids_N[begin:end], right_N[begin:end]
+            here = (ids >= some.start) & (ids < some.stop)
+            self._matrix(weight, owner).index_add_(0, ids[here] - some.start, right[here])
 
     def whole(self, parameter: Tensor, owner: int, gradient: Tensor) -> None:
-        self._place(parameter, owner).add_(gradient.flatten())
+        self._place(parameter, owner).add_(gradient[self.rows[parameter]].flatten())
+
+    def vector(self, vector: Tensor, runs: Runs, values_N: Tensor) -> None:
+        super().vector(vector, runs, values_N[..., self.rows[vector]])
+
+    def _matrix(self, weight: Tensor, owner: int) -> Tensor:
+        return self._place(weight, owner).view(-1, weight.shape[1])
 
 
 @dataclass

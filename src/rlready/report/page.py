@@ -91,7 +91,7 @@ def render(folder: Path) -> str:
         extras=[x for x in EXTRAS if any(c[x[0]] for c in result["checkpoints"])],
         histogram_chart=charts.histogram(result["checkpoints"]),
         cosine_chart=charts.cosine(result["checkpoints"]),
-        influenced=[c for c in result["checkpoints"] if c["influence"]["step"]],
+        influenced=[c for c in result["checkpoints"] if c["influence"]["spread"]],
         factors=FACTORS,
         rewritten=run.rewritten,
         rl_charts=[chart for chart in charts.rl(run.logs["rl"]) if chart],
