@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from rlready import logprob
 from rlready.batch import Example
 from rlready.config import ReadinessConfig
 from rlready.credit.outcome import ADVANTAGES
@@ -150,6 +151,23 @@ def test_hooks_and_a_loop_give_the_same_gradients(family: str, changes: dict[str
     double = single.double()
     exact = torch.stack([gradient(double, rows, np.full(len(rows), 1 / len(rows))) for rows in sets])
     assert relative(gram(double, sets, parameters_of(double))[0], exact @ exact.T) < 1e-10
+
+
+@pytest.mark.parametrize(("chunk", "temperature"), [(1 << 24, 0.7), (200, 1.0), (200, 1.6)])
+def test_the_head_in_chunks_and_any_temperature(
+    monkeypatch: pytest.MonkeyPatch, model: Any, chunk: int, temperature: float
+) -> None:
+    """A few tokens' logits at a time, worked out again on the way back; the gradient is of what was drawn from."""
+    sets = [group.rows for group in rollouts(RIGHT)]
+    parameters = [p.requires_grad_() for p in parameters_of(model)]
+    each = []
+    for rows in sets:
+        logp, _ = token_logprobs(model, rows, temperature)
+        each.append(torch.cat([g.flatten() for g in torch.autograd.grad(logp.sum() / len(rows), parameters)]))
+    exact = torch.stack(each) @ torch.stack(each).T
+    monkeypatch.setattr(logprob, "CHUNK_ELEMENTS", chunk)
+    assert relative(gram(model, sets, parameters, temperature=temperature)[0], exact) < 1e-10
+    assert relative(gram(model, sets, parameters, temperature=1.1 * temperature)[0], exact) > 1e-2
 
 
 def test_parameters_a_few_at_a_time_or_only_some(model: Any) -> None:
