@@ -354,7 +354,7 @@ def test_dag_rows_are_written_read_back_and_documented(tmp_path: Path, capsys: p
     result = inject(config, tmp_path / "a")
     again = inject(config, tmp_path / "b" / "other.jsonl")
     other = inject(replace(config, seed=1), tmp_path / "c")
-    assert other["words_before"] == result["words_before"]
+    assert other["length_before"] == result["length_before"]
     assert (tmp_path / "a" / "rows.jsonl").read_bytes() != (tmp_path / "c" / "rows.jsonl").read_bytes()
     assert (tmp_path / "a" / "rows.jsonl").read_bytes() == (tmp_path / "b" / "other.jsonl").read_bytes()
     assert inject(config, tmp_path / "a") == result
@@ -375,6 +375,19 @@ def test_dag_rows_are_written_read_back_and_documented(tmp_path: Path, capsys: p
     assert "+ compute" in shown
     assert "before" in shown
     assert main(["show", "--diff", str(tmp_path / "a"), "nobody"]) == 2
+
+
+def test_the_cost_is_told_in_the_tokens_of_a_checkpoint(tmp_path: Path) -> None:
+    """The embedded vocabulary has a token a word, which is what makes the two comparable."""
+    rows = source(1, "symbols").replace("n=1", "n=5")
+    words = inject(InjectConfig(rows=rows), tmp_path / "words")
+    tokens = inject(InjectConfig(rows=rows, tokenizer="embedded"), tmp_path / "tokens")
+    assert (words["unit"], tokens["unit"]) == ("words", "tokens")
+    assert tokens["length_after"]["value"] == words["length_after"]["value"] > words["length_before"]["value"]
+    assert "tokens a row, after" in (tmp_path / "tokens" / "README.md").read_text()
+    assert "tokens a row (" in tokens["verdict"]
+    with pytest.raises(UserError, match="nowhere"):
+        inject(InjectConfig(rows=rows, tokenizer="./nowhere"), tmp_path / "none")
 
 
 def test_rows_written_can_be_permuted_and_injected_again(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ class InjectConfig:
         ("explore", "analyse", "compute"), "which: exploration, analysis, sub-goal computation"
     )
     p: float = option(0.1, "probability, before a step, of trying another one first")
+    tokenizer: str = option("", "checkpoint whose tokens the cost is counted in; empty: words between spaces")
     seed: int = option(0, "seed of where behaviours go, and of the orders")
 
 

@@ -43,8 +43,11 @@ def data_card(config: InjectConfig, file: str, facts: Mapping[str, Any]) -> str:
     lines.append(
         "Every row ends in the right answer. In every row that was changed, each step, each failed attempt and each "
         "analysis was verified when it was written. Where a solution has calculator annotations it is they that were "
-        "verified, and what is written out between equals signs before them. Words are separated by spaces."
+        "verified, and what is written out between equals signs before them; a row with a plain equation that does not "
+        "hold is left as it is."
     )
+    counted = f"Tokens are those of {config.tokenizer}." if config.tokenizer else "Words are separated by spaces."
+    lines[-1] += f" {counted}"
     return f"""---
 configs:
 - config_name: default

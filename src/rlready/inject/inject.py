@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlready.config import InjectConfig
 from rlready.errors import UserError
@@ -24,7 +24,7 @@ from rlready.inject.graph import steps_of
 from rlready.inject.permute import chains, premises
 from rlready.inject.prose import solution
 from rlready.inject.splice import BEHAVIOURS, Behaviour, Splice
-from rlready.inject.worked import Worked, words, worked
+from rlready.inject.worked import Worked, lengths, worked
 from rlready.options import nearest
 from rlready.progress import Progress
 from rlready.records import Figure
@@ -34,6 +34,9 @@ from rlready.tasks import open_task
 from rlready.tasks.dagmeta import from_meta, rendering_of
 from rlready.tasks.verify import exact_number, final_answer
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 ROWS = "rows.jsonl"
 KINDS = {"explore": "exploration", "analyse": "analysis", "compute": "sub-goal computation"}
 Made = list[tuple[Worked, Splice | None]]
@@ -42,8 +45,8 @@ Made = list[tuple[Worked, Splice | None]]
 def inject(config: InjectConfig, out: Path) -> dict[str, Any]:
     """Write the rows into ``out``, a folder or (named ``*.jsonl``) the file of rows in a folder of its own.
 
-    Returns what was added, to how many rows, at what cost in words.  UserError for a row that contradicts its own
-    arithmetic or its graph, and where no row at all can be changed.
+    Returns what was added, to how many rows, at what cost in words or tokens.  UserError for a row that contradicts
+    its own arithmetic or its graph, and where no row at all can be changed.
     """
     file = out if out.suffix == ".jsonl" else out / ROWS
     names = _behaviours(config)
@@ -58,6 +61,7 @@ def inject(config: InjectConfig, out: Path) -> dict[str, Any]:
             if run.result["rows"] != file.name:
                 raise UserError(f"{file.parent} holds {run.result['rows']}, not {file.name}: choose another --out")
             return run.result
+        tokenizer = _tokenizer(config.tokenizer)
         task = open_task(config.rows)
         before = worked(task, config.rows)
         made, unfit = list[tuple[Worked, Worked, Splice | None]](), Counter[str]()
@@ -94,7 +98,7 @@ def inject(config: InjectConfig, out: Path) -> dict[str, Any]:
             "unfit": dict(unfit.most_common()),
             "doubtful": doubtful,
         }
-        facts |= _figures(made, names if config.method == "behaviours" else ())
+        facts |= _figures(made, names if config.method == "behaviours" else (), tokenizer)
         facts["verdict"] = _verdict(facts)
         for path, texts in zip((file, file.parent / BEFORE), zip(*lines, strict=True), strict=True):
             write_text(path, "".join(texts))
@@ -125,6 +129,14 @@ def _made(row: Worked, config: InjectConfig, names: tuple[Behaviour, ...]) -> Ma
     return [(_copy(other, n), None) for n, other in enumerate(permuted, start=1)]
 
 
+def _tokenizer(source: str) -> PreTrainedTokenizerBase | None:
+    if not source:
+        return None
+    from rlready.lm import tokenizer_of  # imports torch, which nothing else here needs
+
+    return tokenizer_of(source)
+
+
 def _examine(row: Worked) -> None:
     if row.graph is not None:
         steps_of(row.solution, row.graph)
@@ -136,11 +148,15 @@ def _copy(row: Worked, n: int) -> Worked:
     return replace(row, problem=replace(row.problem, id=f"{row.problem.id}-{n}"))
 
 
-def _figures(made: Sequence[tuple[Worked, Worked, Splice | None]], names: Sequence[Behaviour]) -> dict[str, Any]:
-    """How often each behaviour was written, and the words before and after."""
+def _figures(
+    made: Sequence[tuple[Worked, Worked, Splice | None]],
+    names: Sequence[Behaviour],
+    tokenizer: PreTrainedTokenizerBase | None,
+) -> dict[str, Any]:
+    """How often each behaviour was written, and the lengths before and after."""
     splices = [splice for _, _, splice in made]
     counts = [splice.counts if splice else Counter[str]() for splice in splices]
-    lengths = [words([row for row, _, _ in made]), words([row for _, row, _ in made])]
+    short, long = (lengths(list(rows), tokenizer) for rows in list(zip(*made, strict=True))[:2])
     table = [["added", "times", "rows with it", "share of rows"]]
     behaviours: dict[str, Any] = {}
     for name in names:
@@ -152,13 +168,13 @@ def _figures(made: Sequence[tuple[Worked, Worked, Splice | None]], names: Sequen
     lucky = sum(splice.lucky for splice in splices if splice)
     if "explore" in names:
         table += [["  failed attempts", str(failed), "", ""], ["  solved early", str(lucky), "", ""]]
-    before, after = (mean_figure(n, varies="rows") for n in lengths)
-    cost = paired_figure(lengths[1], lengths[0], varies="rows")
+    before, after = (mean_figure(n, varies="rows") for n in (short, long))
+    cost, unit = paired_figure(long, short, varies="rows"), "tokens" if tokenizer else "words"
     table += [
-        ["words a row, before", _number(before), "", ""],
-        ["words a row, after", _number(after), "", ""],
+        [f"{unit} a row, before", _number(before), "", ""],
+        [f"{unit} a row, after", _number(after), "", ""],
     ]
-    sizes = {"words_before": before, "words_after": after, "words_added": cost}
+    sizes = {"unit": unit, "length_before": before, "length_after": after, "length_added": cost}
     return {"behaviours": behaviours, "failed": failed, "lucky": lucky} | sizes | {"table": table}
 
 
@@ -168,10 +184,10 @@ def _number(figure: Figure) -> str:
 
 def _verdict(facts: Mapping[str, Any]) -> str:
     used = facts["rows_in"] - sum(facts["unfit"].values())
-    added, before = facts["words_added"].value, facts["words_before"].value
+    added, before = facts["length_added"].value, facts["length_before"].value
     return (
         f"{facts['rows_out']} rows from {facts['rows_in']}, {used} ({used / facts['rows_in']:.1%}) of them parsed and "
-        f"verified; {added:+.1f} words a row ({added / before:+.1%})."
+        f"verified; {added:+.1f} {facts['unit']} a row ({added / before:+.1%})."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlready.errors import UserError
 from rlready.inject.calculator import ANNOTATION
@@ -13,6 +13,9 @@ from rlready.tasks.dagmeta import COLUMN, graph_of
 from rlready.tasks.gsm8k import Gsm8kTask
 from rlready.tasks.protocol import Task
 from rlready.tasks.source import Source, parse_source
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,9 @@ def _annotated(source: str) -> dict[str, str]:
     return {row.id: row.thinking or "" for row in rows}
 
 
-def words(rows: Sequence[Worked]) -> list[int]:
-    """Words of thought and response, row by row; in the symbols rendering these are tokens."""
-    return [len(row.thinking.split()) + len(row.response.split()) for row in rows]
+def lengths(rows: Sequence[Worked], tokenizer: PreTrainedTokenizerBase | None) -> list[int]:
+    """Tokens of thought and response, row by row; words between spaces without a tokenizer."""
+    texts = [f"{row.thinking}\n{row.response}" for row in rows]
+    if tokenizer is None:
+        return [len(text.split()) for text in texts]
+    return [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]

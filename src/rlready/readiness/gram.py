@@ -74,8 +74,11 @@ def gram(
     twice.
     """
     total = torch.zeros(2 if rank else 1, len(sets), len(sets), dtype=torch.float64)
-    for some in [parameters] if rank else _fitting(parameters, len(sets), memory):
-        kept = Projected.of(some, len(sets), rank, seed) if rank else Whole.of(some, len(sets))
+    parts: list[Callable[[], Kept]] = [partial(Projected.of, parameters, len(sets), rank, seed)]
+    if not rank:
+        parts = [partial(Whole.of, rows, len(sets)) for rows in _fitting(parameters, len(sets), memory)]
+    for part in parts:
+        kept = part()
         collect(model, sets, kept, temperature=temperature, micro_tokens=micro_tokens)
         total += kept.grams()
     return total.numpy()
