@@ -1,10 +1,10 @@
 """Accurate at every budget, five seeds: `python evidence/budgets/run.py`.
 
 SFT on wordy rows (every step may be checked again) makes the embedded model spend tokens on nothing; RL from it, with
-the verdict alone and with three rewards that mind the length, is compared with it, with SFT on terse
-rows, with the base model and with RL without SFT: at five thinking budgets, and untouched.  Another run is paid for lengths stated in its prompts and
-asked for others.  Resumable: what a killed run left undone is done when the command
-is given again.  ``--seeds N`` does the first N seeds only and writes no claims.
+the verdict alone and with three rewards that mind the length, is compared with it, with SFT on terse rows, with the
+base model and with RL without SFT: at five thinking budgets, and untouched.  Another run is paid for lengths stated in
+its prompts and asked for others.  Resumable: what a killed run left undone is done when the command is given again.
+``--seeds N`` does the first N seeds only and writes no claims.
 """
 
 from __future__ import annotations
@@ -238,8 +238,9 @@ def page(results: list[dict[str, Any]]) -> None:
     words = f"""# Accurate at every budget, {len(results)} seeds
 
 The embedded model, fine-tuned on 2,000 worked solutions in which every step may be checked again and some are taken
-back (`{VERBOSE[1:]}`; terse sft: the same solutions without that), then RL of 36 steps from it: for the verdict alone (sft + rl), and for three rewards that mind
-the length: {", ".join(f"{n} (`reward={a.reward} strength={a.strength}`)" for n, a in ARMS.items() if a.strength)}.
+back (`{VERBOSE[1:]}`; terse sft: the same solutions without that), then RL of 36 steps from it: for the verdict alone
+(sft + rl), and for three rewards that mind the length:
+{", ".join(f"{n} (`reward={a.reward} strength={a.strength}`)" for n, a in ARMS.items() if a.strength)}.
 Of each RL run the better of its checkpoints after 18 and 36 steps is compared, by 64 held-out problems; its length
 does not count in that choice.
 Accuracy is the mean over 4 samples at temperature 1 of 200 test problems whose templates are in no training set.
