@@ -377,15 +377,19 @@ def test_models_of_one_name_are_told_apart_and_held_against_the_first(tmp_path: 
     config = EvaluateConfig(models=models, problems=EASY, budgets=(48,), samples=2, answer_cap=1, longest=3)
     result = evaluate(config, tmp_path / "run")
     header, *rows = result["table"]
-    assert header[-2:] == ["unfinished", "minus a/step-1"]
+    assert header[-3:] == ["unfinished", "minus a/step-1", "minus 48"]
     assert [row[1] for row in rows] == ["a/step-1", "b/step-1"] * 2
-    assert [row[-1] == "" for row in rows] == [True, False] * 2
-    assert rows[2][-2] == "100%"
+    assert [row[-2] == "" for row in rows] == [True, False] * 2
+    assert [row[-1] == "" for row in rows] == [True, True, False, False]
+    assert rows[2][-3] == "100%"
     assert "b/step-1 0.0% (100% unfinished)" in result["verdict"]
     gain = result["untouched"][models[1]]["gain"]
     assert gain["value"] == pytest.approx(
         np.subtract(*(result["per_problem"][m]["natural"] for m in models[::-1])).mean()
     )
+    change = result["untouched"][models[1]]["change"]
+    of = result["per_problem"][models[1]]
+    assert change["value"] == pytest.approx(np.mean(of["natural"]) - np.mean(of["48"]))
     with pytest.raises(UserError, match="lower the budget"):
         evaluate(replace(config, budgets=(500,)), tmp_path / "long")
 
@@ -409,7 +413,10 @@ def test_models_of_one_name_are_told_apart_and_held_against_the_first(tmp_path: 
         ({"natural": True, "reference": "embedded"}, "leave one out"),
         ({"delimiters": ("<think>",)}, "OPEN,CLOSE"),
         ({"delimiters": ("x", "x")}, "OPEN,CLOSE"),
-        ({"delimiters": ("[deep]", "[/deep]")}, "no words for the forced text '\\[/deep\\]'"),
+        ({"delimiters": ("[deep]", "[/deep]")}, "writes thoughts as <think> … </think>, not as"),
+        ({"natural": True, "extensions": (1,)}, "leave out extensions, biases and stating"),
+        ({"natural": True, "stating": " budget {N}"}, "leave out extensions, biases and stating"),
+        ({"extensions": (1,), "extension": "wait wait wait", "budgets": (2, 3)}, "would never be given"),
         ({"extensions": (1,), "extension": "try <eos>"}, "ends the response"),
         ({"extensions": (1,), "extension": "Wait"}, "no words"),
         ({"extensions": (1,), "extension": "wait </think>"}, "delimiter"),

@@ -267,6 +267,11 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
     natural = text_of({"verb": "evaluate", "budgets": [{"budget": None, "a/b": budget(96)["sft"]}]})
     assert "Accuracy, no budget 48.5 %" in natural
     assert "none b 48.5 %" in natural
+    held = {"budget": 24, "a/b": {**budget(24)["sft"], "unfinished": fig(0.25), "change": fig(-0.1)}}
+    beside = text_of({"verb": "evaluate", "budgets": [held]})
+    assert "cut at the budget without an end minus the largest budget" in beside
+    assert "minus the first model" not in beside
+    assert "−10.0 points" in beside
     arm = {"model": "sft", "budget": 24, "stated": False, **budget(24)["sft"], "change": fig(0.1)}
     arms = [arm | {"extensions": e, "bias": 0.0} for e in (1, 2)]
     line = {"model": "sft", "stated": False, "bias": 0.0, "control": 1.0, "performance": fig(0.5), "at": 24}

@@ -146,7 +146,7 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
     A folder that holds a LoRA adapter is its base with the adapter merged into it.
     ``delimiters``: what opens and what closes a thought; none: what the template or the vocabulary says.
     Raises UserError when the folder is missing, has no weights or no tokenizer, the model's vocabulary is
-    smaller than the tokenizer's, or the delimiters are not two different texts.
+    smaller than the tokenizer's, or the delimiters are not two different texts or not those of the chat template.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -164,7 +164,15 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
         raise UserError(f"{source}: the tokenizer knows {len(tokenizer)} tokens but the model only {size}")
     model.to(device)  # type: ignore[arg-type]
     model.eval()
-    return LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
+    lm = LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
+    template = str(tokenizer.chat_template or "")
+    written = next((pair for pair in KNOWN if any(text in template for text in pair)), None)
+    if delimiters and written and not any(text in template for text in delimiters):
+        raise UserError(
+            f"{source}: its chat template writes thoughts as {written[0]} … {written[1]}, not as "
+            f"{delimiters[0]} … {delimiters[1]}; leave delimiters out, or mend the template"
+        )
+    return lm
 
 
 def tokenizer_of(source: str) -> PreTrainedTokenizerBase:

@@ -60,6 +60,8 @@ def arms_of(config: EvaluateConfig) -> Arms:
         if not values or len(set(values)) != len(values):
             raise UserError(f"{name} repeat: {', '.join(map(str, values))}" if values else f"no {name} are given")
     stating.check(config.stating)
+    if config.natural and (any(config.extensions) or any(config.biases) or config.stating):
+        raise UserError("natural=true measures models untouched: leave out extensions, biases and stating")
     if config.longest < 0:
         raise UserError(f"longest must not be negative, got {config.longest}")
     sizes = sorted(config.budgets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +60,11 @@ def measure(
     asked = [stating.state(p, config.stating, arms.main[-1].tokens or 0) for p in problems] if arms.stated else problems
     longest = _within_context(arms, lm, asked)
     forcing = forcing_for(lm, config.extension if any(config.extensions) else "", config.final)
+    if len(forcing.extension_ids) >= (arms.main[-1].tokens or math.inf):
+        raise UserError(
+            f"extension={config.extension!r} has {len(forcing.extension_ids)} tokens, no fewer than the largest "
+            "budget: it would never be given"
+        )
     if not config.natural:
         requests_for(lm, problems, 1, arms.main[-1].budget, forcing.final_ids)  # every prompt leaves room for a budget
     alone = TorchEngine(lm, forcing)

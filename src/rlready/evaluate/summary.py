@@ -25,15 +25,16 @@ def summary(
 ) -> dict[str, Any]:
     """``budgets``: the main arms, by budget and model; ``untouched`` by model; ``arms``: all others, held against them.
 
-    Every model but the first has its ``gain`` over that one, paired over problems.
+    Every model but the first has its ``gain`` over that one, and every budget but the largest its ``change`` from that
+    one, both paired over problems.
     ``metrics``: Control, Scaling and Performance of every curve; ``votes``: parallel samples at equal total tokens;
     ``lengths``: a histogram of thinking tokens at the largest budget, right and wrong apart.
     """
     first = measured[0]
     budgets: list[dict[str, Any]] = [
-        {"budget": arm.tokens} | {m["name"]: _against(m, first, arm) for m in measured} for arm in arms.main
+        {"budget": arm.tokens} | {m["name"]: _against(m, first, arm, arms) for m in measured} for arm in arms.main
     ]
-    untouched = {m["name"]: _against(m, first, arms.untouched) for m in measured}
+    untouched = {m["name"]: _against(m, first, arms.untouched, arms) for m in measured}
     others = [_other(m, arm, arms) for m in measured for arm in (*arms.others, *arms.stated)]
     metrics = [] if config.natural else [line for m in measured for line in _metrics(m, arms)]
     votes = [] if config.samples == 1 else [_vote(m, arm) for m in measured for arm in arms.main]
@@ -80,12 +81,15 @@ def _figures(facts: Measured, arm: Arm) -> dict[str, Figure]:
     return figures | ({"strict_accuracy": mean_figure(vectors["strict"], bounds=SHARE)} if facts["knows_steps"] else {})
 
 
-def _against(facts: Measured, first: Measured, arm: Arm) -> dict[str, Figure]:
-    """A model's figures, with its accuracy less the first model's."""
-    if facts is first:
-        return _figures(facts, arm)
-    pair = (m["vectors"][arm.name]["accuracy"] for m in (facts, first))
-    return _figures(facts, arm) | {"gain": paired_figure(*pair, bounds=SHARE)}
+def _against(facts: Measured, first: Measured, arm: Arm, arms: Arms) -> dict[str, Figure]:
+    """A model's figures, with its accuracy less the first model's, and less its own at the largest budget."""
+    figures, accuracy = _figures(facts, arm), facts["vectors"][arm.name]["accuracy"]
+    if facts is not first:
+        figures["gain"] = paired_figure(accuracy, first["vectors"][arm.name]["accuracy"], bounds=SHARE)
+    if arm != arms.main[-1]:
+        most = facts["vectors"][arms.main[-1].name]["accuracy"]
+        figures["change"] = paired_figure(accuracy, most, bounds=SHARE)
+    return figures
 
 
 def _cut(figures: Mapping[str, Figure]) -> str:
@@ -152,16 +156,16 @@ def _table(
 ) -> list[list[str]]:
     """``truncated``: thoughts that were cut; ``unfinished``: responses that were."""
     table = [["budget", "model", "accuracy", "thinking tokens", "answer tokens", "truncated", "unfinished"]]
-    if len(untouched) > 1:
-        table[0].append(f"minus {short[next(iter(untouched))]}")
+    beside = {"gain": f"minus {short[next(iter(untouched))]}"} if len(untouched) > 1 else {}
+    beside |= {} if arms.main[0] == arms.untouched else {"change": f"minus {arms.main[-1].tokens}"}
+    table[0] += beside.values()
     forced = [(str(row["budget"]), {k: v for k, v in row.items() if k != "budget"}) for row in budgets]
     for budget, models in [*(forced if arms.main[0] != arms.untouched else []), ("untouched", untouched)]:
         for name, figures in models.items():
             spent = [f"{figures[key].value:.1f}" for key in ("thinking_tokens", "answer_tokens")]
             cut_off = [f"{figures[key].value:.0%}" for key in ("truncated", "unfinished")]
             table.append([budget, short[name], str(figures["accuracy"]), *spent, *cut_off])
-            if len(untouched) > 1:
-                table[-1].append(str(figures.get("gain", "")))
+            table[-1] += [str(figures.get(key, "")) for key in beside]
     return table
 
 

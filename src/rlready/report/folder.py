@@ -21,7 +21,10 @@ from rlready.report.text import visible
 
 SCORES = {"accuracy": Figure, "thinking_tokens": Figure}
 STAGE = {**SCORES, "strict_accuracy": Figure, "greedy_accuracy": Figure}
-SPENT = {**SCORES, "answer_tokens": Figure, "truncated": Figure}
+SPENT = {
+    **{**SCORES, "answer_tokens": Figure, "truncated": Figure, "unfinished": Figure},
+    **{"gain": Figure, "change": Figure},
+}
 CHECKPOINT = {
     **{"name": str, "epoch": float, "step": float, "picked": bool, "heldout_loss": Figure},
     **{"pass": {"*": Figure}, "never": Figure, "sometimes": Figure, "always": Figure},
@@ -63,7 +66,7 @@ RESULT = {
     "arms": [
         {
             **{"model": str, "budget": float, "extensions": float, "bias": float, "stated": bool, **SPENT},
-            **{"change": Figure, "mended": Figure, "broken": Figure, "extended": Figure, "off": Figure},
+            **{"mended": Figure, "broken": Figure, "extended": Figure, "off": Figure},
         }
     ],
     "metrics": [

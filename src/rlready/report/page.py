@@ -44,7 +44,10 @@ EXTRAS = (  # of a checkpoint: key, title, kind
     *(("length_right", "tokens, right", "tokens"), ("length_wrong", "tokens, wrong", "tokens")),
     ("truncated", "cut at the budget", "pct"),
 )
-
+SPENT_EXTRAS = (  # at a budget: key, title, kind
+    *(("unfinished", "without an end", "pct"), ("gain", "minus the first model", "points")),
+    ("change", "minus the largest budget", "points"),
+)
 FACTORS = (  # of the influence: key, title
     *(("step", "ΔJ / η"), ("spread", "= √(α(1−α)), mean"), ("co_influence", "× co-influence")),
     *(("k_right", "= K⁺"), ("k_wrong", "− K⁻"), ("cosine", "cosine")),
@@ -114,6 +117,7 @@ def _spending(result: Mapping[str, Any]) -> dict[str, Any]:
         "budget_rows": rows,
         "budget_figures": [f["accuracy"] for f in figures],
         "answers": any(f["answer_tokens"] for f in figures),
+        "spent_extras": [x for x in SPENT_EXTRAS if any(f[x[0]] for f in figures)],
         "budget_chart": spending.accuracy(result),
         "length_charts": spending.lengths(result),
         "way_charts": spending.other_ways(result),
