@@ -633,6 +633,26 @@ def test_show_credit_reads_texts_and_samples(
         assert message in capsys.readouterr().err
 
 
+def test_show_credit_plants_errors(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In right rows only; the copies are shown, with how well the credit finds what was changed."""
+    good = {"id": "good", "prompt": "a: 5 ? a", "thinking": "a: 5", "response": "a: 5", "answer": "a: 5"}
+    rows, wrong = tmp_path / "rows.jsonl", tmp_path / "wrong.jsonl"
+    many = [good | {"id": f"good{i}", "thinking": f"a: {i}"} for i in range(2, 6)]
+    rows.write_text("".join(json.dumps(row) + "\n" for row in [*many, good | {"id": "bad", "response": "a: 6"}]))
+    wrong.write_text(json.dumps(good | {"response": "a: 6"}))
+    assert main(["show", "--credit", str(tuned), f"probe={rows}", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert {r["name"].split(",")[0] for r in shown["responses"]} == {f"good{i}" for i in range(2, 6)}
+    assert all("changed at token" in r["name"] for r in shown["responses"])
+    assert shown["probe"]["auc"]["n"] == 4
+    assert [row[0] for row in shown["tables"]["Does the least credit fall on a changed number?"]][1:3] == [
+        "others above it (AUC)",
+        "least of all",
+    ]
+    assert main(["show", "--credit", str(tuned), f"probe={wrong}"]) == 2
+    assert "no row ends in the right answer" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [

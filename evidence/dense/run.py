@@ -23,10 +23,9 @@ import numpy as np
 from rlready.batch import supervised
 from rlready.config import DEMO_TASK, EvaluateConfig, RLConfig, SFTConfig
 from rlready.credit.probe import planted_error
-from rlready.credit.reading import Reading
+from rlready.credit.reading import read_copies
 from rlready.credit.reference import find_reference, load_frozen
 from rlready.disk import plain, read_json, read_table, write_json, write_text
-from rlready.encode import encode
 from rlready.errors import UserError
 from rlready.evaluate.evaluate import evaluate
 from rlready.lm import LM, load
@@ -210,12 +209,7 @@ def measured(seed: int) -> dict[str, Any]:
         for arm in VERIFIED
     }
     if seed == SEEDS[0]:
-        copies = encode(frozen.sft, probe.copies[:4], "the solutions")
-        credit, _ = frozen.score(copies, micro_tokens=16384)
-        readings = [
-            Reading(f"{row.id}, wrong number at token {at + 1}", row.prompt, frozen.sft.pieces(list(e.response_ids)), r)
-            for row, at, e, r in zip(probe.copies, probe.place, copies, credit, strict=False)
-        ]
+        readings = read_copies(frozen, probe)[:4]
         about = "Right solutions with one number changed; blue: credit above 0, orange: below."
         write_text(HERE / "credit.html", page(readings, about))
     found = {

@@ -189,12 +189,12 @@ def _call(name: str, verb: Verb, words: Words, command: str) -> Any:
 def _show_credit(words: Words) -> Any:
     from rlready.show import show_credit
 
-    if len(words.places) < 2:
+    filled = fill(config.CreditConfig, None, words.pairs)
+    if len(words.places) < (1 if filled.value.probe else 2):
         raise UserError(
-            "rlready show --credit needs the folder of an SFT run, then texts or tables of samples; "
+            "rlready show --credit needs the folder of an SFT run, then texts or tables of samples, or probe=ROWS; "
             "a text with a = in it goes behind --"
         )
-    filled = fill(config.CreditConfig, None, words.pairs)
     out = Path(words.values["out"]) if "out" in words.values else None
     return show_credit(Path(words.places[0]), words.places[1:], filled.value, out)
 

@@ -142,6 +142,8 @@ class CreditConfig:
 
     reference: str = option("", "checkpoint to measure against; none: against nothing; empty: found in the SFT run")
     fraction: float = option(0.5, "share of the SFT run's samples after which the reference is taken")
+    probe: str = option("", "worked rows: change a number in each and tell whether the least credit falls there")
+    seed: int = option(0, "seed of what is changed")
 
 
 @dataclass(frozen=True)

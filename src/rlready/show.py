@@ -15,6 +15,7 @@ from rlready import lock
 from rlready.config import CreditConfig
 from rlready.errors import UserError
 from rlready.inject import diff as rows
+from rlready.records import Row
 from rlready.store import RECORD, RESULT, read_json
 
 
@@ -56,16 +57,20 @@ def show(paths: Sequence[Path], *, diff: Sequence[str] | None = None) -> dict[st
 def show_credit(run: Path, words: Sequence[str], config: CreditConfig, out: Path | None = None) -> dict[str, Any]:
     """r̂ of every token of texts and samples, by the last checkpoint of an SFT run; see ``credit/reading.py``.
 
-    With ``out`` also as a page, ``credit.html``.  UserError for a folder that is no finished SFT run, for a reference
-    that is not there, and for what is neither a text nor a table of samples.
+    With ``config.probe`` also of worked rows with one number changed, and how well r̂ finds it; see
+    ``credit/probe.py``.  With ``out`` also as a page, ``credit.html``.  UserError for a folder that is no finished SFT
+    run, for a reference that is not there, and for what is neither a text nor a table of samples.
     """
     from rlready.credit import reading, reference
+    from rlready.credit.probe import planted_error
     from rlready.report import credit
     from rlready.report.text import visible
 
     model = reference.last_checkpoint(run)
     frozen = reference.load_frozen(str(model), config.reference, config.fraction)
-    readings = reading.read(frozen, words)
+    readings = reading.read(frozen, words) if words else []
+    probe = planted_error(frozen, _right_rows(config.probe), seed=config.seed) if config.probe else None
+    readings += reading.read_copies(frozen, probe) if probe else []
     against = frozen.reference.source if frozen.reference else "nothing"
     about = f"Reward of a token: log-probability by {model} less that by {against}, in nats."
     lines = [["response", "sum of r̂ (nats)", "tokens", "least", "at"]]
@@ -83,7 +88,21 @@ def show_credit(run: Path, words: Sequence[str], config: CreditConfig, out: Path
         ],
         "text": credit.terminal(readings, colour=sys.stdout.isatty()),
         "table": lines,
+        "probe": {k: getattr(probe, k) for k in ("auc", "top", "ranked", "auc_sft", "ranked_sft")} if probe else None,
+        "tables": {"Does the least credit fall on a changed number?": probe.table()} if probe else {},
     }
     if out:
         result["page"] = str(credit.write_page(readings, about, out))
     return result
+
+
+def _right_rows(source: str) -> list[Row]:
+    """The worked rows of a source that end in the right answer; UserError if none does."""
+    from rlready.tasks import open_task
+
+    task = open_task(source)
+    pairs = zip(task.problems(), task.rows(), strict=True)
+    right = [row for problem, row in pairs if task.verify(problem, row.thinking or "", row.response).correct]
+    if not right:
+        raise UserError(f"{source}: no row ends in the right answer, so there is no error to plant")
+    return right

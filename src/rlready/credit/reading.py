@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.batch import Example, supervised
+from rlready.credit.probe import Probe
 from rlready.credit.reference import Frozen
+from rlready.encode import encode
 from rlready.errors import UserError
 from rlready.lm import LM, OPEN
 from rlready.records import Row
@@ -48,6 +50,19 @@ def read(frozen: Frozen, words: Sequence[str], *, micro_tokens: int = 16384) -> 
             found += _table(frozen.sft, path)
         else:
             found.append(_text(frozen.sft, _content(path) if _is_file(path) else word))
+    return _scored(frozen, found, micro_tokens)
+
+
+def read_copies(frozen: Frozen, probe: Probe, *, micro_tokens: int = 16384) -> list[Reading]:
+    """The first copies of the planted-error probe, named by the token that was changed."""
+    copies = probe.copies[:SHOWN]
+    names = [f"{row.id}, changed at token {at + 1}" for row, at in zip(copies, probe.place, strict=False)]
+    rows = encode(frozen.sft, copies, "the solutions")
+    found = [(name, row.prompt, example) for name, row, example in zip(names, copies, rows, strict=True)]
+    return _scored(frozen, found, micro_tokens)
+
+
+def _scored(frozen: Frozen, found: Sequence[tuple[str, str, Example]], micro_tokens: int) -> list[Reading]:
     dense, _ = frozen.score([e for _, _, e in found], micro_tokens=micro_tokens)
     return [
         Reading(name, prompt, frozen.sft.pieces(list(e.response_ids)), r)
