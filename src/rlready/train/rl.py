@@ -33,6 +33,12 @@ from rlready.train.drift import WATCHED, drift
 from rlready.train.loop import Keeper, Learner, check
 from rlready.train.trainer import Trainer
 
+DEFAULTS = RLConfig()
+DENSE_ONLY = (
+    *("reference", "fraction", "force_reference", "returns", "gamma", "scaling", "reward_clip", "beta", "mix"),
+    "stop_on_drift",
+)
+
 
 def rl(config: RLConfig, out: Path) -> dict[str, Any]:
     """Learn from rollouts; returns the result, with the checkpoint that held-out problems chose."""
@@ -106,6 +112,8 @@ def _check(config: RLConfig) -> None:
             raise UserError(f"{name} must be at least 1, got {getattr(config, name)}")
     if config.algorithm == "dense":
         _check_dense(config)
+    elif idle := [name for name in DENSE_ONLY if getattr(config, name) != getattr(DEFAULTS, name)]:
+        raise UserError(f"{idle[0]} means nothing to algorithm={config.algorithm}; it is for algorithm=dense")
 
 
 def _check_dense(config: RLConfig) -> None:
