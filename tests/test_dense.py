@@ -637,7 +637,7 @@ def test_settings_of_dense_credit_are_refused_elsewhere(tmp_path: Path) -> None:
     """Ignored, they would look as if they had been tried."""
     for name, value in {"gamma": 0.5, "mix": 0.5, "returns": "path", "stop_on_drift": True}.items():
         with pytest.raises(UserError, match=f"{name} means nothing to algorithm=grpo"):
-            rl(RLConfig(algorithm="grpo", **{name: value}), tmp_path / "run")
+            rl(RLConfig(algorithm="grpo", **{name: value}), tmp_path / name)
 
 
 def test_show_credit_plants_errors(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
