@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from rlready.errors import UserError
 from rlready.report import page
 from rlready.report.axes import nice_ticks
-from rlready.report.charts import short_names
 from rlready.report.claims import Claim
 from rlready.report.plots import Point, Series, line_chart
 from rlready.report.text import visible
@@ -282,8 +281,11 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
     extended = text_of(forced | {"arms": arms[:1], "metrics": [line | {"extensions": 2}]})
     assert "Against 2 extensions at the same budget" in extended
     assert "tokens2 extensions1 extensions" in extended
-    assert short_names(["x/step-1", "y/step-2"]) == {"x/step-1": "step-1", "y/step-2": "step-2"}
-    assert short_names(["x/step-1", "y/step-1", "z"]) == {"x/step-1": "x/step-1", "y/step-1": "y/step-1", "z": "z"}
+    both = {"budget": 24, "runs/a/step-1": budget(24)["sft"], "runs/b/step-1": budget(24)["rl"]}
+    assert "24 a/step-1 " in (apart := text_of({"verb": "evaluate", "budgets": [both]}))
+    assert " b/step-1 " in apart
+    odd = {"budget": 24, "runs/budget": budget(24)["sft"]}
+    assert "24 runs/budget " in text_of({"verb": "evaluate", "budgets": [odd]})
 
 
 def test_forced_tokens_are_marked_and_chosen_ones_are_not(tmp_path: Path) -> None:

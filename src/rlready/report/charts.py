@@ -7,7 +7,7 @@ a resume, a step twice: null is left out, the later line wins.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -30,13 +30,6 @@ def compared(budgets: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def ks(checkpoints: Sequence[Mapping[str, Any]]) -> list[int]:
     return sorted({k for point in checkpoints for k in point["pass"]})
-
-
-def short_names(names: Iterable[str]) -> dict[str, str]:
-    """Paths by their last part where that tells all of them apart, else by the whole."""
-    short = {name: name.rstrip("/").rsplit("/", 1)[-1] or name for name in names}
-    clear = len(set(short.values())) == len(short) and "budget" not in short.values()
-    return short if clear else {name: name for name in short}
 
 
 def label(model: str) -> str:

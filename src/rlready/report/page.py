@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from rlready.evaluate.arms import way
 from rlready.predict.tables import WORDS
+from rlready.readiness.naming import labels
 from rlready.records import Figure
 from rlready.report import charts, forecast, spending
 from rlready.report.folder import RunFolder, read
@@ -153,12 +154,15 @@ def _forecast(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_short_names(run: RunFolder) -> RunFolder:
-    """The run with checkpoints and models called by the last part of their paths, the same everywhere."""
+    """The run with checkpoints and models called by the last parts of their paths, the same everywhere.
+
+    No model is called "budget", which is the other key of a line.
+    """
     checkpoints, budgets = run.result["checkpoints"], run.result["budgets"]
     named = [*run.examples, *(line for key in ("arms", "metrics", "votes") for line in run.result[key])]
     models = [*charts.compared(budgets), *run.result["untouched"], *run.result["lengths"]["models"]]
     models += [line["model"] or "" for line in named]
-    names = charts.short_names([*(c["name"] or "" for c in checkpoints), *models]) | {"budget": "budget"}
+    names = labels([*(c["name"] or "" for c in checkpoints), *models, "budget"])
     result = run.result | {
         "checkpoints": [c | {"name": names[c["name"] or ""]} for c in checkpoints],
         "budgets": [{names[k]: v for k, v in entry.items()} for entry in budgets],
