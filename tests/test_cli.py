@@ -26,6 +26,7 @@ def verbs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     monkeypatch.setitem(sys.modules, "fake_verbs", module)
     for name in rlready.VERBS:
         monkeypatch.setitem(rlready.VERBS, name, ("fake_verbs", name))
+    module.report = lambda folder: folder / "report.html"  # type: ignore[attr-defined]
     monkeypatch.chdir(tmp_path)
     return module
 
@@ -80,7 +81,9 @@ def test_a_verb_gets_its_configuration_and_prints_a_table(verbs, capsys, tmp_pat
     assert main(["evaluate", "runs/a", "x,y", "--seed", "4", "--budgets=1,2"]) == 0
     printed = capsys.readouterr()
     assert printed.out == "model   accuracy\nruns/a       0.5\nb          10.25\n"
-    assert printed.err.startswith("rlready evaluate: into runs/evaluate\n")
+    first, last = "rlready evaluate: into runs/evaluate\n", "evaluate: the report is runs/evaluate/report.html\n"
+    assert printed.err.startswith(first)
+    assert printed.err.endswith(last)
     record = read_json(tmp_path / "runs/evaluate/record.json")
     assert record["command"] == "rlready evaluate runs/a x,y --seed 4 --budgets=1,2"
     assert record["config"]["models"] == ["runs/a", "x,y"]
@@ -153,8 +156,8 @@ def sft(config, out):
         print("ready", flush=True)
         time.sleep(60)
 sys.modules["fake_verbs"] = types.ModuleType("fake_verbs")
-sys.modules["fake_verbs"].sft = sft
-rlready.VERBS["sft"] = ("fake_verbs", "sft")
+sys.modules["fake_verbs"].sft, sys.modules["fake_verbs"].report = sft, str
+rlready.VERBS |= {name: ("fake_verbs", name) for name in ("sft", "report")}
 sys.exit(main())
 """
 

@@ -181,9 +181,13 @@ def _call(name: str, verb: Verb, words: Words, command: str) -> Any:
     progress.note(f"rlready {name}: into {out}")
     token = store.invocation.set(store.Invocation(command, filled.value, filled.origins))
     try:
-        return getattr(rlready, name)(filled.value, out)
+        result = getattr(rlready, name)(filled.value, out)
     finally:
         store.invocation.reset(token)
+    if name != "demo":  # which writes its own
+        page = rlready.report(out.parent if out.is_file() else out)
+        progress.note(f"rlready {name}: the report is {page}")
+    return result
 
 
 def _show_credit(words: Words) -> Any:
