@@ -40,13 +40,15 @@ from rlready.train.rl import rl
 from rlready.train.sft import sft
 
 HERE = Path(__file__).parent
+WORLD = f"{DEMO_TASK}&modulus=17"  # arithmetic that the embedded model has not seen: SFT has something to teach
 RUNS = Path("runs/dense")
 SEEDS = range(5)
 FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
-STEPS, LONG = 24, 48  # of the arms without and with a verifier
+STEPS, LONG = 40, 48  # of the arms without and with a verifier
 EVERY = 4  # steps between the evaluations of the latter
 ROWS, PROBLEMS, TEST, PROMPTS, GROUP = 2000, 4000, 200, 16, 8
-BUDGET, LR, BETA = 64, 1e-4, 1.0
+EPOCHS = 4
+BUDGET, LR, BETA = 64, 5e-4, 1.0  # r̂ is not scaled, so that beta is in nats
 DENSE: dict[str, dict[str, Any]] = {
     "dense": {},
     "dense, whole path": {"returns": "path"},
@@ -61,12 +63,12 @@ DENSE: dict[str, dict[str, Any]] = {
 }
 VERIFIER = "verifier (Dr. GRPO)"
 VERIFIED: dict[str, dict[str, Any]] = {
-    VERIFIER: {"algorithm": "dr_grpo"},
+    VERIFIER: {"algorithm": "dr_grpo", "scaling": "std"},
     "dense + verifier": {"mix": 0.5},
     "dense, γ = 0, + verifier": {"mix": 0.5, "gamma": 0.0},
 }
 PROTOCOL = {
-    "task": DEMO_TASK,
+    "task": (WORLD, EPOCHS),
     "fractions": FRACTIONS,
     "steps": (STEPS, LONG, EVERY),
     "sizes": (ROWS, PROBLEMS, TEST, PROMPTS, GROUP, BUDGET),
@@ -74,27 +76,32 @@ PROTOCOL = {
     "dense": DENSE,
     "verified": VERIFIED,
 }
-DECODED = "decoding from π_SFT^(1 + 1/βσ) / π_ref^(1/βσ), untrained"
+DECODED = "decoding from π_SFT^(1 + 1/β) / π_ref^(1/β), untrained"
+KNOWN = "known"  # the usual world, whose arithmetic the embedded model was made with
 PROBED = ("auc", "top", "ranked", "auc_sft", "ranked_sft")
 DIAGNOSED = {"dense_right": "correctness", "dense_length": "length"}
 MEASURES = ("accuracy", "greedy", "thinking", "entropy", "kl")
 
 
-def source(seed: int, split: str, n: int, salt: int) -> str:
-    return f"{DEMO_TASK}&split={split}&n={n}&seed={1000 * (seed + 1) + salt}"
+def source(seed: int, split: str, n: int, salt: int, task: str = WORLD) -> str:
+    return f"{task}&split={split}&n={n}&seed={1000 * (seed + 1) + salt}"
 
 
 def slug(arm: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in arm)
 
 
+def tuned_on(task: str, seed: int, out: Path) -> tuple[SFTConfig, dict[str, Any]]:
+    rows, held = source(seed, "train", ROWS, 1, task), source(seed, "test", TEST, 2, task)
+    tuning = SFTConfig(rows=rows, heldout=held, epochs=EPOCHS, save_every=EPOCHS, references=FRACTIONS, seed=seed)
+    return tuning, sft(tuning, out)
+
+
 def arms_of(seed: int, out: Path) -> dict[str, str]:
     """Every arm's last checkpoint: none is chosen with the verifier, which dense rewards are to do without."""
-    rows, held = source(seed, "train", ROWS, 1), source(seed, "test", TEST, 2)
-    tuning = SFTConfig(rows=rows, heldout=held, epochs=2, save_every=2, references=FRACTIONS, seed=seed)
-    tuned = sft(tuning, out / "sft")
+    tuning, tuned = tuned_on(WORLD, seed, out / "sft")
     start = str(out / "sft" / "checkpoints" / tuned["checkpoints"][-1]["name"])
-    epochs = STEPS / (tuned["steps"] / 2)
+    epochs = STEPS / (tuned["steps"] / EPOCHS)
     more = replace(tuning, model=start, epochs=epochs, save_every=epochs, references=(), lr=LR, schedule="constant")
     continued = sft(replace(more, seed=seed + 100), out / "continued")
     found = {"SFT": start, "SFT continued": continued["checkpoints"][-1]["path"]}
@@ -104,6 +111,7 @@ def arms_of(seed: int, out: Path) -> dict[str, str]:
         heldout=source(seed, "test", TEST, 5),
         algorithm="dense",
         beta=BETA,
+        scaling="none",
         prompts=PROMPTS,
         group=GROUP,
         lr=LR,
@@ -115,7 +123,7 @@ def arms_of(seed: int, out: Path) -> dict[str, str]:
         learned = rl(replace(learning, steps=STEPS, **changes), out / slug(arm))
         found[arm] = last_of(out / slug(arm), learned)
     for arm, changes in VERIFIED.items():
-        learned = rl(replace(learning, steps=LONG, eval_every=EVERY, **{"lr": 5 * LR} | changes), out / slug(arm))
+        learned = rl(replace(learning, steps=LONG, eval_every=EVERY, **changes), out / slug(arm))
         found[arm] = last_of(out / slug(arm), learned)
     return found
 
@@ -150,11 +158,6 @@ def dense_steps(run: Path) -> list[dict[str, Any]]:
     return [line for line in read_log(run / "log.jsonl") if "dense_scale" in line]
 
 
-def leash(run: Path) -> float:
-    """β in nats of r̂, which rewards were divided by: where the optimum of the run's first step lies."""
-    return float(BETA * dense_steps(run)[0]["dense_scale"])
-
-
 def seconds_of(out: Path) -> float:
     """Of all runs of a seed, those before an interruption included."""
     return math.fsum(read_json(record)["seconds"] for record in out.glob("*/record.json"))
@@ -186,7 +189,7 @@ def measured(seed: int) -> dict[str, Any]:
     start = models["SFT"]
     test = source(seed, "test", TEST, 6)
     usual = EvaluateConfig(models=tuple(models.values()), problems=test, budgets=(BUDGET,), seed=seed)
-    away = replace(usual, models=(start,), reference=str(find_reference(start, 0.5)), beta=leash(out / "dense"))
+    away = replace(usual, models=(start,), reference=str(find_reference(start, 0.5)), beta=BETA)
     lm, arms = load(start), dict[str, Any]()
     for config, name in ((usual, "evaluate"), (away, "decoded")):
         drawn = evaluate(config, out / name)
@@ -204,6 +207,9 @@ def measured(seed: int) -> dict[str, Any]:
     pairs = {f: load_frozen(start, "", f) for f in FRACTIONS}
     probes = {f: planted_error(pair, held, seed=seed) for f, pair in pairs.items()}
     frozen, probe = pairs[0.5], probes[0.5]
+    _, other = tuned_on(DEMO_TASK, seed, out / "sft-known")  # where SFT has no arithmetic to teach
+    known_pair = load_frozen(str(out / "sft-known" / "checkpoints" / other["checkpoints"][-1]["name"]), "", 0.5)
+    known_rows = open_task(source(seed, "test", TEST, 7, DEMO_TASK)).rows()
     curves = {
         arm: [(e["step"], e["accuracy"]["value"]) for e in read_json(out / slug(arm) / "result.json")["evaluations"]]
         for arm in VERIFIED
@@ -215,7 +221,10 @@ def measured(seed: int) -> dict[str, Any]:
     found = {
         "protocol": PROTOCOL,
         "arms": arms,
-        "probe": {str(f): {k: getattr(p, k).value for k in PROBED} for f, p in probes.items()},
+        "probe": {
+            str(f): {k: getattr(p, k).value for k in PROBED}
+            for f, p in (probes | {KNOWN: planted_error(known_pair, known_rows, seed=seed)}).items()
+        },
         "curves": curves,
         "diagnosed": diagnosed(out),
         "stopped": stopped(out),
@@ -273,6 +282,7 @@ def main(seeds: Sequence[int]) -> None:
         Claim.of(
             "dense with γ = 0 minus continued SFT accuracy", gain("dense, γ = 0", "SFT continued"), ">= 0.03"
         ),
+        Claim.of("decoding away from the reference, untrained, minus SFT accuracy", gain(DECODED, "SFT"), ">= 0.03"),
         *(
             Claim.of(f"steps that {arm} saves to the verifier's last accuracy, share", t_figure(shares), ">= 0.25")
             for arm in ("dense + verifier", "dense, γ = 0, + verifier")
@@ -299,13 +309,16 @@ def main(seeds: Sequence[int]) -> None:
             f"| {arm} | {accuracy:.1%} | {greedy:.1%} | {thinking:.1f} | {entropy:.3f} | {kl:.3f} | {against} | "
             f"{clear(arm, 'SFT continued')} of {len(results)} |"
         )
-    probed = {str(f): {k: over_seeds(lambda r, k=k, f=f: r["probe"][str(f)][k]) for k in PROBED} for f in FRACTIONS}
-    half = probed["0.5"]
+    probed = {
+        str(f): {k: over_seeds(lambda r, k=k, f=f: r["probe"][str(f)][k]) for k in PROBED} for f in (*FRACTIONS, KNOWN)
+    }
+    half, usual = probed["0.5"], probed.pop(KNOWN)
     found = [
         "| reference at | AUC | least of all | right above wrong |",
         "|---|---|---|---|",
         *(f"| {float(f):.0%} | {p['auc']} | {p['top']} | {p['ranked']} |" for f, p in probed.items()),
         f"| none: log π_SFT | {half['auc_sft']} | | {half['ranked_sft']} |",
+        f"| 50 %, modulo 13 | {usual['auc']} | {usual['top']} | {usual['ranked']} |",
     ]
     early = [
         f"seed {s}, {arm}: {why}" for s, r in zip(seeds, results, strict=True) for arm, why in r["stopped"].items()
@@ -320,13 +333,13 @@ def main(seeds: Sequence[int]) -> None:
     words = f"""# Dense rewards from demonstrations, with controls
 
 Credit r̂ = log π_SFT − log π_ref of every token, from two checkpoints of one SFT run (Li et al., arXiv 2510.02493), on
-the embedded model and DAG maths, seeds 0 to 4. SFT: 2,000 rows, 2 epochs. Arms without a verifier: {STEPS} steps of
-16 x 8 rollouts from the SFT model, learning rate {LR:g}, β = {BETA:g}, rewards scaled by the batch's deviation;
-continued SFT: as many optimiser steps on the same rows at the same rate. Arms with a verifier: {LONG} steps at
-{5 * LR:g}. The last checkpoint is measured, never a chosen one: 200 test problems, 4 samples at temperature 1, and
-greedy. Intervals run over seeds (Student's t); the last column counts the seeds whose paired interval over problems is
-above zero. Entropy and KL in nats per chosen token, on each arm's own samples. σ is the deviation of r̂ at the first
-step of the dense arm, so that what is decoded untrained has the leash of what is trained.
+the embedded model and DAG maths modulo 17, seeds 0 to 4. The model was made with arithmetic modulo 13, so that SFT has
+arithmetic to teach. SFT: 2,000 rows, {EPOCHS} epochs. Arms without a verifier: {STEPS} steps of 16 x 8 rollouts from
+the SFT model, learning rate {LR:g}, β = {BETA:g} nat, rewards not scaled; continued SFT: as many optimiser steps on the
+same rows at the same rate. Arms with a verifier: {LONG} steps. The last checkpoint is measured, never a chosen one: 200
+test problems, 4 samples at temperature 1, and greedy. Intervals run over seeds (Student's t); the last column counts
+the seeds whose paired interval over problems is above zero. Entropy and KL in nats per chosen token, on each arm's own
+samples. The world, the leash and the rate were chosen on seed 100, which is not among these.
 
 Steps saved count evaluations every {EVERY} steps, to the first one at the verifier's last accuracy, of the verifier as
 of the arm; an arm that never gets there counts {LONG + EVERY} steps. Seeds left out as SFT has that accuracy already:
@@ -338,7 +351,7 @@ of the arm; an arm that never gets there counts {LONG + EVERY} steps. Seeds left
 
 One number of a held-out right solution is changed. AUC: how often another token of the copy has more credit than the
 changed one; least of all: how often none has less; right above wrong: how often the right solution has more credit in
-sum than its copy.
+sum than its copy. The last line is the same SFT modulo 13, where it has no arithmetic to teach.
 
 {chr(10).join(found)}
 
