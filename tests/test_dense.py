@@ -725,15 +725,14 @@ def test_entropy_and_divergence_are_those_at_the_budget(evidence: ModuleType, tm
     assert found["entropy"] == pytest.approx(-np.mean(rows[0]["logprobs"]), abs=1e-6)
 
 
-def test_logs_give_the_leash_and_the_diagnosis(evidence: ModuleType, tmp_path: Path) -> None:
-    """Decoding away has the dense arm's own σ; correlations are those of its first and last step."""
+def test_logs_give_the_diagnosis(evidence: ModuleType, tmp_path: Path) -> None:
+    """Correlations of the first and the last step."""
     run = tmp_path / "dense"
     run.mkdir()
     for step, right in ((1, 0.1), (2, 0.2), (3, None)):
         append_line(run / "log.jsonl", {"step": step - 1, "eval_accuracy": 0.3})
         line = {"step": step, "dense_scale": 0.25 * step, "dense_right": right, "dense_length": -0.5}
         append_line(run / "log.jsonl", line)
-    assert evidence.leash(run) == 0.25 * evidence.BETA
     assert evidence.diagnosed(tmp_path) == {"dense": {"dense_right": [0.1, None], "dense_length": [-0.5, -0.5]}}
     for name, seconds in (("dense", 1.5), ("sft", 2.0)):
         (tmp_path / name).mkdir(exist_ok=True)
@@ -760,7 +759,10 @@ def test_the_page_says_what_was_measured(evidence: ModuleType, monkeypatch: pyte
         start = 0.6 if seed == 3 else 0.2
         return {
             "arms": {arm: dict.fromkeys(evidence.MEASURES, 0.1 * seed) | {"per_problem": [0.0, 1.0]} for arm in arms},
-            "probe": {str(f): dict.fromkeys(evidence.PROBED, 0.5) for f in evidence.FRACTIONS},
+            "probe": {
+                str(f): dict.fromkeys(evidence.PROBED, 0.3 if f == evidence.KNOWN else 0.5)
+                for f in (*evidence.FRACTIONS, evidence.KNOWN)
+            },
             "curves": {arm: [(0, start), (24, 0.4), (48, 0.5)] for arm in evidence.VERIFIED},
             "diagnosed": {"dense": {"dense_right": [0.25, None], "dense_length": [0.75, 0.5]}},
             "stopped": {"dense": "no gradient for 8 steps"} if seed == 1 else {},
@@ -771,6 +773,7 @@ def test_the_page_says_what_was_measured(evidence: ModuleType, monkeypatch: pyte
     evidence.main(evidence.SEEDS)
     text = (tmp_path / "README.md").read_text()
     assert "already:\n3." in text
+    assert "| 50 %, modulo 13 | 0.300 [0.300, 0.300] |" in text
     assert "| dense | 0.250 [0.250, 0.250] |  | 0.750 [0.750, 0.750] | 0.500 [0.500, 0.500] |" in text
     claims = {c["claim"]: c for c in read_json(tmp_path / "result.json")["claims"]}
     assert claims["steps that dense + verifier saves to the verifier's last accuracy, share"]["n"] == 4
