@@ -59,7 +59,17 @@ def test_quiet_and_a_closed_stream_stop_nothing() -> None:
         screen.stream.close()
         with Progress("sft", total=4, screen=screen) as bar:
             bar.update(4)
-        assert screen.quiet
+        assert screen.gone
+
+
+def test_quiet_keeps_warnings() -> None:
+    screen = Screen(stream := io.StringIO())
+    screen.quiet = True
+    screen.print("loading")
+    with Progress("sft", total=4, screen=screen) as bar:
+        screen.print("beta=0 has no leash", warning=True)
+        bar.update(4)
+    assert stream.getvalue() == "beta=0 has no leash\n"
 
 
 def test_the_plan_learns_the_machines_speed() -> None:

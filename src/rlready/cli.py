@@ -64,7 +64,7 @@ COMMON = """\
   --out DIR          run folder (default: runs/VERB); the same command continues a run that was cut off
   --config FILE      TOML file of keys; the command line wins over it
   --json             print the result as JSON on standard output and nothing else there
-  --quiet            no progress
+  --quiet            no progress, only warnings
   key=value          or --key value, or --key=value"""
 
 

@@ -26,7 +26,8 @@ class Screen:
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self.clock = clock
-        self.quiet = False
+        self.quiet = False  # only warnings are shown
+        self.gone = False  # nobody reads any more
         self.bars: list[Progress] = []
         self.plan: Plan | None = None
         self._last = -EVERY
@@ -53,9 +54,9 @@ class Screen:
         else:
             self._write(text + "\n")
 
-    def print(self, text: str) -> None:
+    def print(self, text: str, *, warning: bool = False) -> None:
         """A line of its own; a bar is drawn again below it."""
-        self._write(("\r\x1b[K" if self._line_open else "") + text + "\n")
+        self._write(("\r\x1b[K" if self._line_open else "") + text + "\n", warning)
         self._line_open = False
 
     def clear(self) -> None:
@@ -63,13 +64,13 @@ class Screen:
             self._write("\r\x1b[K")
             self._line_open = False
 
-    def _write(self, text: str) -> None:
-        if not self.quiet:
+    def _write(self, text: str, warning: bool = False) -> None:
+        if not self.gone and (warning or not self.quiet):
             try:
                 self.stream.write(text)
                 self.stream.flush()
-            except (OSError, ValueError):  # nobody reads any more: no reason to stop hours of work
-                self.quiet = True
+            except (OSError, ValueError):  # no reason to stop hours of work
+                self.gone = True
 
 
 SCREEN = Screen()
@@ -78,6 +79,11 @@ SCREEN = Screen()
 def note(text: str) -> None:
     """Print a line for a person without breaking the bar."""
     SCREEN.print(text)
+
+
+def warn(text: str) -> None:
+    """A line that is printed with ``--quiet``, too."""
+    SCREEN.print(text, warning=True)
 
 
 class Progress:

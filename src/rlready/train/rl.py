@@ -24,7 +24,7 @@ from rlready.credit.reference import Frozen, load_frozen
 from rlready.credit.reward import Pay
 from rlready.errors import UserError
 from rlready.lm import load, local_folder
-from rlready.progress import Progress, note
+from rlready.progress import Progress, note, warn
 from rlready.records import Figure, Problem
 from rlready.report.cards import model_card
 from rlready.store import Run, append_line, truncate_log
@@ -126,7 +126,7 @@ def _check_dense(config: RLConfig) -> None:
     if config.kl:
         raise UserError("kl is the penalty of the other algorithms; dense has its own inside the reward: use beta")
     if config.beta == 0 and not config.stop_on_drift:
-        note(
+        warn(
             "rl: warning: beta=0 has no leash, its optimum is the single response that the reference finds least "
             "likely; set beta above 0, or stop_on_drift=true"
         )
@@ -159,7 +159,7 @@ def _watch(facts: dict[str, Any], line: dict[str, Any], config: RLConfig) -> Non
         for what, words in drift(facts["first"], line).items():
             if what not in facts["drift"]:
                 facts["drift"][what] = f"{words} at step {facts['step']}"
-                note(f"rl: warning: {facts['drift'][what]}; raise beta or take fewer steps")
+                warn(f"rl: warning: {facts['drift'][what]}; raise beta or take fewer steps")
         if facts["drift"] and config.stop_on_drift:
             facts["stopped"] = facts["stopped"] or _drifted(facts)
     if facts["stopped"]:
