@@ -156,7 +156,7 @@ def _figures(
     """How often each behaviour was written, and the lengths before and after."""
     splices = [splice for _, _, splice in made]
     counts = [splice.counts if splice else Counter[str]() for splice in splices]
-    short, long = (lengths(list(rows), tokenizer) for rows in list(zip(*made, strict=True))[:2])
+    short, long = lengths([row for row, _, _ in made], tokenizer), lengths([row for _, row, _ in made], tokenizer)
     table = [["added", "times", "rows with it", "share of rows"]]
     behaviours: dict[str, Any] = {}
     for name in names:

@@ -139,7 +139,7 @@ def _calculations(block: list[str], step: int) -> tuple[Annotation, ...]:
 def _false(text: str) -> bool:
     """Whether a calculation in prose is said to be a number that it is not: "6/3 = .5 hours"."""
     for left, right in pairwise(text.split("=")):
-        run, result = left[len(left.rstrip(IN_PROSE)) :].strip(), RESULT.match(right)
+        (_, run), result = _ending(left), RESULT.match(right)
         if not result or GOES_ON.match(right, result.end()) or UNKNOWN.search(run) or run[:1] in {"+", "-"}:
             continue
         try:
@@ -158,8 +158,7 @@ def _holds(before: str, value: Fraction) -> bool:
     goes on from words with a sign ("40 marbles - 3"), says too little to be held to it.
     """
     for part in reversed(before.split("=")[:-1]):
-        words = part.rstrip(IN_PROSE)
-        run = part[len(words) :].strip()
+        words, run = _ending(part)
         try:
             calc = arithmetic(run)
             vague = words and (isinstance(calc, Fraction) or run[0] in "+-")
@@ -170,3 +169,9 @@ def _holds(before: str, value: Fraction) -> bool:
         if words:
             return True
     return True
+
+
+def _ending(text: str) -> tuple[str, str]:
+    """A text's words, and what may be the calculation that it ends in."""
+    words = text.rstrip(IN_PROSE)
+    return words, text[len(words) :].strip()
