@@ -139,11 +139,11 @@ def trl_steps(
     )
 
 
-def fastest(work: Work, folder: Path, micros: Sequence[int], trials: int) -> int:
-    """The rows of a forward pass with which TRL is fastest, by its last trial step."""
+def fastest(work: Work, folder: Path, micros: Sequence[int]) -> int:
+    """The rows of a forward pass with which TRL is fastest, by the second of two steps."""
     seconds: dict[int, float] = {}
     for micro in micros if len(micros) > 1 else ():
-        trl_steps(work, folder, micro, trials, lambda _: None, lambda lap, m=micro: seconds.update({m: lap.seconds}))
+        trl_steps(work, folder, micro, 2, lambda _: None, lambda lap, m=micro: seconds.update({m: lap.seconds}))
     return min(seconds, key=seconds.__getitem__) if seconds else micros[0]
 
 
@@ -153,15 +153,13 @@ def duel(
     *,
     micros: Sequence[int],
     warm: int = 1,
-    trial: Work | None = None,
-    trials: int = 2,
     tolerance: float,
 ) -> Row:
-    """Steps of ours and TRL's in turn; TRL's batches are chosen by ``trials`` steps of ``trial``, else of the work."""
+    """Steps of ours and TRL's in turn; where ``micros`` are several, TRL's rows are chosen by two steps of each."""
     needs("trl", "datasets")
     with TemporaryDirectory() as name:
         folder = Path(name)
-        micro = fastest(trial or work, folder, micros, trials)
+        micro = fastest(work, folder, micros)
         ours, contest, lines = trainer(work, folder), Duel(warm=warm, tolerance=tolerance), list[dict[str, Any]]()
 
         def step(at: int) -> float:

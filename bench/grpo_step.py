@@ -13,7 +13,7 @@ GOAL = Goal("GRPO step, embedded model, 16 x 16: TRL's seconds per token over ou
 
 
 def run(quick: bool) -> list[Row]:
-    size, rounds = (4, 1) if quick else (16, 5)
+    size, rounds = (4, 1) if quick else (16, 9)
     work = Work(str(embedded_folder()), f"{DEMO_TASK}&split=train&seed=3", rounds + 1, prompts=size, group=size)
     micros = (size * size,) if quick else (32, 64, 128)
     return [duel(GOAL, work, micros=micros, tolerance=0.5 if quick else 0.1)]

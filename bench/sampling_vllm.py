@@ -84,7 +84,7 @@ def fastest(python: str, model: Path, rows: int, trial: Sequence[Any]) -> Child:
 
 
 def run(quick: bool) -> list[Row]:
-    prompts, samples, response, rounds = (2, 4, 4, 1) if quick else (8, 32, 24, 3)
+    prompts, samples, response, rounds = (2, 4, 4, 1) if quick else (8, 32, 24, 2)
     model, python = smollm2(), interpreter()
     lm = load(str(model))
     problems = open_task(SOURCE, limit=prompts).problems()

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from rlready.batch import Example
+from rlready.engine import product
 from rlready.engine import torch as torch_engine
 from rlready.engine.budget import Budget
 from rlready.engine.decoder import HFDecoder
@@ -127,6 +128,38 @@ def test_the_fast_decoder_equals_the_model(name: str) -> None:
     with torch.no_grad():
         weights = LlamaWeights(model)
     assert largest_difference(LlamaDecoder(weights, 3), model) <= 1e-5
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_weights_laid_out_give_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of larger models are."""
+    family, changes = FAST[name]
+    model = tiny_model(family, 1, **changes)
+    monkeypatch.setattr(product, "LAID_OUT", 1)
+    with torch.no_grad():
+        weights = LlamaWeights(model)
+    if torch.backends.mkldnn.is_available():
+        assert weights.head.laid_out is not None
+    assert largest_difference(LlamaDecoder(weights, 3), model) <= 1e-5
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("laid_out", [1, 1 << 60])
+def test_products(laid_out: int, biased: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any number of rows, joined with what stands beside them; what is given stays as it was."""
+    monkeypatch.setattr(product, "LAID_OUT", laid_out)
+    rng = torch.Generator().manual_seed(0)
+    weight, bias = torch.randn(48, 33, generator=rng), torch.randn(48, generator=rng) if biased else None
+    made = product.Product(weight, bias)
+    for rows in (1, 5, 64, 300):
+        x, other = torch.randn(rows, 33, generator=rng), torch.randn(rows, 48, generator=rng)
+        before = other.clone()
+        plain = x.double() @ weight.double().T + (0 if bias is None else bias)
+        silu = plain * torch.sigmoid(plain)
+        pairs = [(made(x), plain), (made.silu(x), silu), (made.times(other, x), other * plain)]
+        for mine, theirs in [*pairs, (made.added(other, x), other + plain)]:
+            torch.testing.assert_close(mine.double(), theirs, atol=1e-4, rtol=1e-5)
+        assert torch.equal(other, before)
 
 
 @pytest.mark.parametrize("name", ["Llama", "Qwen3, head_dim 10", *SLOW])
@@ -409,9 +442,21 @@ def test_no_batch_of_a_thread_is_above_the_bound(count: int, monkeypatch: pytest
     monkeypatch.setattr(TorchEngine, "_run", spy)
     lm = tiny_lm()
     requests = requests_for(lm, problems(count), 80 // count, Budget(4, 2))
-    TorchEngine(lm, forcing_for(lm), rows=40).sample(requests, temperature=1.0, seed=0)
+    engine = TorchEngine(lm, forcing_for(lm), rows=40)
+    engine.sample(requests, temperature=1.0, seed=0)
     assert max(sizes) <= 40
     assert sum(sizes) == len(requests)
+    longest = max(len(r.prompt_ids) + engine.forcing.most(r.budget) for r in requests)
+    decoder = engine.decoders()(1)
+    decoder.extend(torch.zeros(1, longest, dtype=torch.long), torch.ones(1, longest, dtype=torch.bool))
+    assert isinstance(decoder, LlamaDecoder)
+    row = sum(t.nbytes for t in (*decoder.keys, *decoder.values))
+    for room, most in ((7.5, 7), (0.5, 1)):  # rows of four batches at once that memory has room for
+        sizes.clear()
+        monkeypatch.setattr(torch_engine, "CACHE_BYTES", int(4 * room * row))
+        engine.sample(requests, temperature=1.0, seed=0)
+        assert max(sizes) == most
+        assert sum(sizes) == len(requests)
 
 
 def test_a_budget_needs_delimiters() -> None:

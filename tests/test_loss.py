@@ -215,6 +215,7 @@ def test_micro_batches_are_equal_shares(sharers: int) -> None:
 def test_log_probs_are_the_plain_ones(chunk: int, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scored in chunks, whatever stands in the padding: log-softmax of the model's own padded, masked forward."""
     monkeypatch.setattr(logprob, "CHUNK_ELEMENTS", chunk)
+    monkeypatch.setattr(logprob, "KEPT_ELEMENTS", chunk)
     lm = symbolic_lm()
     batch = next(micro_batches(credit(rollouts(lm, MIXED), "grpo", cap=CAP).examples, 10**6, "cpu"))
     ids_BL, scored_BL = padded(batch.rows, "cpu")
@@ -240,19 +241,31 @@ def test_log_probs_are_the_plain_ones(chunk: int, temperature: float, monkeypatc
         assert not entropy.requires_grad
 
 
-@pytest.mark.parametrize("chunk", [logprob.CHUNK_ELEMENTS, 3 * 13])
+@pytest.mark.parametrize(("chunk", "kept"), [(11 * 13, 11 * 13), (3 * 13, 11 * 13), (3 * 13, 11 * 13 - 1)])
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
-def test_chosen_log_probs_and_their_gradient(chunk: int, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In float64, at once and in recomputed chunks: log-softmax, then gather, and what autograd makes of that."""
+def test_chosen_log_probs_and_their_gradient(
+    chunk: int, kept: int, temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float64, at once, in chunks and in recomputed ones: log-softmax, gather, and what autograd makes of that."""
     monkeypatch.setattr(logprob, "CHUNK_ELEMENTS", chunk)
+    monkeypatch.setattr(logprob, "KEPT_ELEMENTS", kept)
     rng = torch.Generator().manual_seed(0)
     hidden, weight = (torch.randn(n, 5, generator=rng, dtype=torch.float64, requires_grad=True) for n in (11, 13))
     targets, pull = torch.randint(13, (11,), generator=rng), torch.randn(11, generator=rng, dtype=torch.float64)
 
+    calls: list[int] = []
+
     def chosen(hidden: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return logprob.score(lambda h: 2 * h @ weight.T, hidden, targets, temperature, 13)
+        def head(h: torch.Tensor) -> torch.Tensor:
+            calls.append(len(h))
+            return 2 * h @ weight.T
+
+        return logprob.score(head, hidden, targets, temperature, 13)
 
     logp, entropy = chosen(hidden, weight)
+    torch.autograd.grad(logp.sum(), hidden, retain_graph=True)
+    assert max(calls) == chunk // 13
+    assert sum(calls) == (11 if kept >= 11 * 13 else 22)
     every = torch.log_softmax(2 * hidden @ weight.T / temperature, -1)
     plain = every.gather(-1, targets[:, None])[:, 0]
     torch.testing.assert_close(logp, plain, atol=1e-12, rtol=0)
@@ -267,6 +280,7 @@ def test_chosen_log_probs_and_their_gradient(chunk: int, temperature: float, mon
 def test_the_gradient_has_the_precision_of_the_logits(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Logits in bfloat16: log-softmax in float32 all the same, its gradient rounded once, at the end."""
     monkeypatch.setattr(logprob, "CHUNK_ELEMENTS", chunk)
+    monkeypatch.setattr(logprob, "KEPT_ELEMENTS", chunk)
     rng = torch.Generator().manual_seed(0)
     logits = torch.randn(11, 13, generator=rng).bfloat16().requires_grad_()
     wide = logits.detach().float().requires_grad_()

@@ -105,6 +105,7 @@ def hidden_states(model: Any, packed: Packed, operations: Operations = PLAIN) ->
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     x = embed(packed.ids_N, backbone.embed_tokens.weight)
     cos, sin = (t[0][:, None] for t in backbone.rotary_emb(x, packed.positions_N[None]))
+    sin = torch.cat([-sin[..., : width // 2], sin[..., width // 2 :]], -1)
     attend = _Attention(packed, x)
     for layer in backbone.layers:
         attention, mlp = layer.self_attn, layer.mlp
@@ -225,10 +226,30 @@ def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return normed
 
 
+class _Rotate(torch.autograd.Function):
+    """Rotary position embedding, the halves convention; the gradient turns back.
+
+    x (N, H, D); cos and sin (N, 1, D), the latter with its first half negated.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return torch.addcmul(x * cos, _swapped(x), sin)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return torch.addcmul(grad * cos, _swapped(grad), sin, value=-1), None, None
+
+
+def _swapped(x: Tensor) -> Tensor:
+    return torch.cat(x.chunk(2, -1)[::-1], -1)
+
+
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding, the halves convention; x (N, H, D), cos and sin (N, 1, D)."""
-    a, b = x.chunk(2, -1)
-    return x * cos + torch.cat([-b, a], -1) * sin
+    turned: Tensor = _Rotate.apply(x, cos, sin)  # type: ignore[no-untyped-call]
+    return turned
 
 
 __all__ = ["Operations", "Packed", "at_least_float", "hidden_states", "norm", "pack", "supports"]

@@ -1,8 +1,8 @@
 """Token log-probabilities: the only place where they are computed for training and scoring.
 
 Log-softmax in fp32 (fp64 for a model in it) over the full vocabulary at the sampling temperature; the head runs only
-on the positions asked for, in chunks that are recomputed in the backward pass, so that memory does not grow with the
-vocabulary.  Shapes: B rows, L columns, N scored tokens, D hidden, V vocabulary.
+on the positions asked for, in chunks.  Where all chunks are too much to keep, the backward pass computes them again, so
+that memory does not grow with the vocabulary.  Shapes: B rows, L columns, N scored tokens, D hidden, V vocabulary.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from rlready.lm import head_of
 from rlready.threads import beside, split_tokens, workers
 from rlready.timing import span
 
-CHUNK_ELEMENTS = 1 << 24  # logits held at once: 64 MiB in fp32
+CHUNK_ELEMENTS = 1 << 24  # logits of a chunk: 64 MiB in fp32
+KEPT_ELEMENTS = 1 << 28  # probabilities kept for the backward pass: 1 GiB
 
 
 def token_logprobs(model: Any, rows: Sequence[Example], temperature: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -76,8 +77,9 @@ def score(
 ) -> tuple[Tensor, Tensor]:
     """Log-probability of the targets and entropy, both (N,), after hidden states; ``head`` gives (n, V) logits."""
     size = max(1, CHUNK_ELEMENTS // vocabulary)
+    again = len(targets_N) * vocabulary > KEPT_ELEMENTS
     parts = [
-        _chunk(head, hidden, targets, temperature, len(targets_N) > size)
+        _chunk(head, hidden, targets, temperature, again)
         for hidden, targets in zip(hidden_ND.split(size), targets_N.split(size), strict=True)
     ]
     if not parts:

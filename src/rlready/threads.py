@@ -26,11 +26,15 @@ HANDOVER = 1e-4  # seconds until a waiting thread gets the interpreter; Python w
 SPLIT_TOKENS = 8192  # of a micro-batch where threads work beside each other: its activations stay in cache
 
 
+def small(model: Any, most: int = SMALL) -> bool:
+    """Whether a model is on the processor and has at most so many parameters."""
+    parameters = list(model.parameters())
+    return bool(sum(p.numel() for p in parameters) <= most and parameters[0].device.type == "cpu")
+
+
 def workers(model: Any, most: int = SMALL) -> int:
     """How many threads to work beside each other with: one above ``most`` parameters, where torch's own do better."""
-    parameters = list(model.parameters())
-    small = sum(p.numel() for p in parameters) <= most and parameters[0].device.type == "cpu"
-    return torch.get_num_threads() if small else 1
+    return torch.get_num_threads() if small(model, most) else 1
 
 
 def split_tokens(most: int, workers: int) -> int:

@@ -1,9 +1,9 @@
 """The fast decoder for the Llama family (Llama, Qwen2, Qwen2.5, Qwen3, Mistral, SmolLM).
 
-The same arithmetic as the Hugging Face forward, without its module calls: query, key and value in one
-product, gate and up in another, a preallocated cache, grouped attention without
-repeating keys, the head on the last column only.  The rows of one prompt share its keys and values: attention
-runs over [shared prompt | own response].  Proven equal to the model's forward in the tests.
+The same arithmetic as the Hugging Face forward, without its module calls: query, key and value in one product, a
+preallocated cache, grouped attention without repeating keys, the head on the last column only.  The rows of one prompt
+share its keys and values: attention runs over [shared prompt | own response].  Proven equal to the model's forward in
+the tests.
 
 Rotary positions are complex numbers here: the query and key weights are stored with the two halves of a head
 interleaved, so that turning a pair is one multiplication.  A permutation common to both leaves their products as
@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rlready.engine.decoder import Columns
+from rlready.engine.product import Product
 from rlready.engine.prompts import Prompts
 
 FAMILY = {"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM"}
@@ -57,12 +58,10 @@ class _Layer:
         normed = hasattr(attention, "q_norm")
         scale = width**-0.5  # of the scores: it is taken into the queries, after their norm where there is one
         first = 1.0 if normed else scale
-        self.qkv = self._joined(q.weight, k.weight, v.weight, width, first)
-        self.qkv_bias = None if q.bias is None else self._joined(q.bias, k.bias, v.bias, width, first)
-        self.out, self.out_bias = attention.o_proj.weight.t(), attention.o_proj.bias
-        self.gate_up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
-        self.gate_up_bias = None if mlp.gate_proj.bias is None else torch.cat([mlp.gate_proj.bias, mlp.up_proj.bias])
-        self.down, self.down_bias = mlp.down_proj.weight.t(), mlp.down_proj.bias
+        qkv_bias = None if q.bias is None else self._joined(q.bias, k.bias, v.bias, width, first)
+        self.qkv = Product(self._joined(q.weight, k.weight, v.weight, width, first), qkv_bias)
+        self.out = Product(attention.o_proj.weight, attention.o_proj.bias)
+        self.gate, self.up, self.down = (Product(m.weight, m.bias) for m in (mlp.gate_proj, mlp.up_proj, mlp.down_proj))
         self.norm_in, self.norm_mid = layer.input_layernorm.weight, layer.post_attention_layernorm.weight
         self.norm_q = _interleave(attention.q_norm.weight, width) * scale if normed else None
         self.norm_k = _interleave(attention.k_norm.weight, width) if normed else None
@@ -81,7 +80,7 @@ class LlamaWeights:
         self.width = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.layers = [_Layer(layer, self.width) for layer in model.model.layers]
         self.embedding = model.model.embed_tokens.weight
-        self.head = model.lm_head.weight
+        self.head = Product(model.lm_head.weight)
         self.norm = model.model.norm.weight
         self.eps = config.rms_norm_eps
         self.rotary = model.model.rotary_emb
@@ -129,8 +128,7 @@ class LlamaDecoder:
         mask = self._mask(part, new)
         x = F.embedding(ids_BM.reshape(-1), w.embedding)  # (B * M, hidden)
         for i, layer in enumerate(w.layers):
-            qkv = F.linear(_norm(x, layer.norm_in, w.eps), layer.qkv, layer.qkv_bias)
-            qkv = qkv.view(rows, new, -1, w.width)
+            qkv = layer.qkv(_norm(x, layer.norm_in, w.eps)).view(rows, new, -1, w.width)
             if layer.norm_q is not None and layer.norm_k is not None:
                 q, k, v = qkv.split([w.heads, w.kv_heads, w.kv_heads], dim=2)
                 qkv = torch.cat([_norm(q, layer.norm_q, w.eps), _norm(k, layer.norm_k, w.eps), v], dim=2)
@@ -147,10 +145,10 @@ class LlamaDecoder:
                 k_all, v_all = self._whole(part, i, keys[:, :, :end], values[:, :, :end])
                 mixed = F.scaled_dot_product_attention(q, k_all, v_all, attn_mask=mask, scale=1.0)
             mixed = mixed.view(rows, w.kv_heads, -1, new, w.width).permute(0, 3, 1, 2, 4)
-            x = _add_product(x, mixed.reshape(rows * new, -1), layer.out, layer.out_bias)
-            gate, up = F.linear(_norm(x, layer.norm_mid, w.eps), layer.gate_up, layer.gate_up_bias).chunk(2, -1)
-            x = _add_product(x, F.silu(gate).mul_(up), layer.down, layer.down_bias)
-        return F.linear(_norm(x.view(rows, new, -1)[:, -1], w.norm, w.eps), w.head)
+            x = layer.out.added(x, mixed.reshape(rows * new, -1))
+            normed = _norm(x, layer.norm_mid, w.eps)
+            x = layer.down.added(x, layer.up.times(layer.gate.silu(normed), normed))
+        return w.head(_norm(x.view(rows, new, -1)[:, -1], w.norm, w.eps))
 
     def branch(self, rows: Tensor, room: int) -> None:
         """What was fed so far becomes the prompts that rows share."""
@@ -240,8 +238,3 @@ def _turn(x: Tensor, turn: Tensor) -> Tensor:
     """Rotary position embedding of interleaved pairs; x (B, M, H, D), turn (B, M, H, D/2) complex."""
     pairs = torch.view_as_complex(x.float().view(*x.shape[:-1], -1, 2))
     return torch.view_as_real(pairs * turn).flatten(-2).to(x.dtype)
-
-
-def _add_product(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x + y W (+ b), the sum inside the product."""
-    return torch.addmm(x if bias is None else x + bias, y, weight)

@@ -18,32 +18,38 @@ from torch import Tensor
 
 from rlready.engine.budget import Forcing, Machine
 from rlready.engine.contrast import Contrast, ContrastDecoder
-from rlready.engine.decoder import Decoder, HFDecoder
+from rlready.engine.decoder import Decoder, HFDecoder, cache_bytes
 from rlready.engine.llama import LlamaDecoder, LlamaWeights, supports
 from rlready.engine.protocol import Request
 from rlready.engine.sampling import draw, stream_key, uniforms
 from rlready.errors import UserError
 from rlready.lm import LM
 from rlready.records import Sample
-from rlready.threads import SAMPLED, beside, workers
+from rlready.threads import SAMPLED, beside, small, workers
 from rlready.timing import span
 
 KEEP = 0.8  # compact when fewer than this share of the rows is still running
+ROWS = 256  # most rows of a batch, and of a small model, whose operations are short for their number of rows:
+ROWS_OF_SMALL = 1024
 LEAST_ROWS = 32  # a batch is not split over threads below this
+CACHE_BYTES = 4 << 30  # of keys and values, in all batches at once, on a processor
+CACHE_SHARE = 4  # the part of an accelerator's memory that they may have: a quarter
 
 
 class TorchEngine:
     """Engine over a model in this process; ``rows`` bounds a batch, ``fast`` allows the Llama decoder.
 
+    A batch whose keys and values might not fit in memory has fewer rows.
     With ``contrast`` it samples away from a second model; the log-probabilities are those of the joint policy.
     """
 
     def __init__(
-        self, lm: LM, forcing: Forcing, *, rows: int = 256, fast: bool = True, contrast: Contrast | None = None
+        self, lm: LM, forcing: Forcing, *, rows: int | None = None, fast: bool = True, contrast: Contrast | None = None
     ) -> None:
         if contrast:
             contrast.check(lm)
-        self.lm, self.forcing, self.rows, self.contrast = lm, forcing, rows, contrast
+        self.lm, self.forcing, self.contrast = lm, forcing, contrast
+        self.rows = rows or (ROWS_OF_SMALL if small(lm.model) else ROWS)
         self.fast = fast and supports(lm.model)
         self.device = next(lm.model.parameters()).device
 
@@ -59,12 +65,13 @@ class TorchEngine:
         # neighbours in length share a batch; samples of one prompt stay together
         todo.sort(key=lambda i: (len(requests[i].prompt_ids) + len(machines[i].tokens), requests[i].prompt_ids, i))
         threads = workers(self.lm.model, SAMPLED)
-        size = min(self.rows, max(LEAST_ROWS, math.ceil(len(todo) / threads)))
+        most = min(self.rows, self._room([requests[i] for i in todo], threads))
+        size = min(most, max(LEAST_ROWS, math.ceil(len(todo) / threads)))
         batches = [todo[at : at + size] for at in range(0, len(todo), size)]
         if 1 < len(batches) <= threads:  # a batch a thread: long and short prompts for each, so that they end together
             prompts = [list(some) for _, some in groupby(todo, lambda i: requests[i].prompt_ids)]
             dealt = [list(chain(*prompts[at :: len(batches)])) for at in range(len(batches))]
-            batches = dealt if all(0 < len(b) <= self.rows for b in dealt) else batches
+            batches = dealt if all(0 < len(b) <= most for b in dealt) else batches
         if batches:
             decoders = self.decoders()
             beside(
@@ -78,6 +85,15 @@ class TorchEngine:
             m.sample(r.problem_id, r.sample_id, self.lm.decode(m.tokens))
             for r, m in zip(requests, machines, strict=True)
         ]
+
+    def _room(self, requests: Sequence[Request], threads: int) -> int:
+        """Rows of a batch, at least one, whose keys and values fit in memory at the requests' greatest length."""
+        longest = max((len(r.prompt_ids) + self.forcing.most(r.budget) for r in requests), default=1)
+        memory = CACHE_BYTES
+        if self.device.type == "cuda":
+            memory = torch.cuda.get_device_properties(self.device).total_memory // CACHE_SHARE
+        models = [self.lm.model, *([self.contrast.reference.model] if self.contrast else [])]
+        return max(1, memory // (threads * longest * sum(map(cache_bytes, models))))
 
     def decoders(self) -> Callable[[int], Decoder]:
         """Makes decoders of so many rows, over the model's weights as they are now."""

@@ -74,7 +74,9 @@ class Learner:
     def __init__(self, lm: LM, *, lr: float, weight_decay: float, clip: float, micro_tokens: int) -> None:
         self.lm, self.lr, self.clip, self.micro_tokens = lm, lr, clip, micro_tokens
         self.parameters = [p for p in lm.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.95))
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.95), fused=True
+        )
         self.device = self.parameters[0].device
 
     def step(self, examples: Sequence[Example], loss_of: BatchLoss, *, rate: float, temperature: float = 1.0) -> Step:
