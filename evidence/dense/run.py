@@ -77,6 +77,13 @@ PROTOCOL = {
     "dense": DENSE,
     "verified": VERIFIED,
 }
+USUAL: dict[str, Any] = {  # the usual world, where RL learns fast: two arms of the same settings
+    "task": (DEMO_TASK, EPOCHS),
+    "steps": (LONG, EVERY),
+    "sizes": (ROWS, PROBLEMS, TEST, PROMPTS, GROUP, BUDGET),
+    "rates": (LR, BETA),
+    "verified": {arm: VERIFIED[arm] for arm in (VERIFIER, "dense + verifier")},
+}
 DECODED = "decoding from π_SFT^(1 + 1/β) / π_ref^(1/β), untrained"
 KNOWN = "known"  # the usual world, whose arithmetic the embedded model was made with
 PROBED = ("auc", "top", "ranked", "auc_sft", "ranked_sft")
@@ -92,24 +99,41 @@ def slug(arm: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in arm)
 
 
-def tuned_on(task: str, seed: int, out: Path) -> tuple[SFTConfig, dict[str, Any]]:
+def tuning_on(task: str, seed: int) -> SFTConfig:
     rows, held = source(seed, "train", ROWS, 1, task), source(seed, "test", TEST, 2, task)
-    tuning = SFTConfig(rows=rows, heldout=held, epochs=EPOCHS, save_every=EPOCHS, references=FRACTIONS, seed=seed)
-    return tuning, sft(tuning, out)
+    return SFTConfig(rows=rows, heldout=held, epochs=EPOCHS, save_every=EPOCHS, references=FRACTIONS, seed=seed)
+
+
+def tuned_on(task: str, seed: int, out: Path) -> str:
+    """The last checkpoint of SFT."""
+    return str(out / "checkpoints" / sft(tuning_on(task, seed), out)["checkpoints"][-1]["name"])
 
 
 def arms_of(seed: int, out: Path) -> dict[str, str]:
     """Every arm's last checkpoint: none is chosen with the verifier, which dense rewards are to do without."""
-    tuning, tuned = tuned_on(WORLD, seed, out / "sft")
-    start = str(out / "sft" / "checkpoints" / tuned["checkpoints"][-1]["name"])
-    epochs = STEPS / (tuned["steps"] / EPOCHS)
-    more = replace(tuning, model=start, epochs=epochs, save_every=epochs, references=(), lr=LR, schedule="constant")
+    start = tuned_on(WORLD, seed, out / "sft")
+    epochs = STEPS / (read_json(out / "sft" / "result.json")["steps"] / EPOCHS)
+    more = replace(
+        tuning_on(WORLD, seed), model=start, epochs=epochs, save_every=epochs, references=(), lr=LR, schedule="constant"
+    )
     continued = sft(replace(more, seed=seed + 100), out / "continued")
     found = {"SFT": start, "SFT continued": continued["checkpoints"][-1]["path"]}
-    learning = RLConfig(
+    learning = learning_from(start, seed, WORLD)
+    for arm, changes in DENSE.items():
+        learned = rl(replace(learning, steps=STEPS, eval_every=STEPS, **changes), out / slug(arm))
+        found[arm] = last_of(out / slug(arm), learned)
+    for arm, changes in VERIFIED.items():
+        learned = rl(replace(learning, **changes), out / slug(arm))
+        found[arm] = last_of(out / slug(arm), learned)
+    return found
+
+
+def learning_from(start: str, seed: int, task: str) -> RLConfig:
+    """RL with dense credit from an SFT model, as long as that with a verifier."""
+    return RLConfig(
         model=start,
-        problems=source(seed, "train", PROBLEMS, 4),
-        heldout=source(seed, "test", TEST, 5),
+        problems=source(seed, "train", PROBLEMS, 4, task),
+        heldout=source(seed, "test", TEST, 5, task),
         algorithm="dense",
         beta=BETA,
         scaling="none",
@@ -117,16 +141,10 @@ def arms_of(seed: int, out: Path) -> dict[str, str]:
         group=GROUP,
         lr=LR,
         budget=BUDGET,
-        eval_every=STEPS,
+        steps=LONG,
+        eval_every=EVERY,
         seed=seed,
     )
-    for arm, changes in DENSE.items():
-        learned = rl(replace(learning, steps=STEPS, **changes), out / slug(arm))
-        found[arm] = last_of(out / slug(arm), learned)
-    for arm, changes in VERIFIED.items():
-        learned = rl(replace(learning, steps=LONG, eval_every=EVERY, **changes), out / slug(arm))
-        found[arm] = last_of(out / slug(arm), learned)
-    return found
 
 
 def last_of(run: Path, learned: dict[str, Any]) -> str:
@@ -174,18 +192,45 @@ def diagnosed(out: Path) -> dict[str, dict[str, list[float | None]]]:
     }
 
 
-def measured(seed: int) -> dict[str, Any]:
-    """All that is known of one seed; kept, so that a finished seed is read and not run.
+def kept(done: Path, protocol: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What was measured; kept in a file, so that what is finished is read and not run.
 
     UserError if it was measured by another protocol than this one.
     """
+    if not done.exists():
+        write_json(done, {"protocol": protocol} | measure())
+    found = dict(read_json(done))
+    if found.get("protocol") != plain(protocol):
+        raise UserError(f"{done}: measured by another protocol; move {done.parent} away to measure the seed again")
+    return found
+
+
+def measured(seed: int) -> dict[str, Any]:
+    """All that is known of one seed."""
     out = RUNS / f"seed-{seed}"
-    done = out / "measured.json"
-    if done.exists():
-        kept = dict(read_json(done))
-        if kept.get("protocol") != plain(PROTOCOL):
-            raise UserError(f"{done}: measured by another protocol; move {out} away to measure the seed again")
-        return kept
+    main = kept(out / "measured.json", PROTOCOL, lambda: new_world(seed, out))
+    usual = kept(out / "usual.json", USUAL, lambda: usual_world(seed, out))
+    return main | {"usual": usual["curves"], "seconds": seconds_of(out)}
+
+
+def curve(run: Path) -> list[tuple[int, float]]:
+    """Held-out accuracy along a run of RL."""
+    return [(e["step"], e["accuracy"]["value"]) for e in read_json(run / "result.json")["evaluations"]]
+
+
+def usual_world(seed: int, out: Path) -> dict[str, Any]:
+    """The verifier alone and with dense credit mixed in, modulo 13."""
+    learning = learning_from(tuned_on(DEMO_TASK, seed, out / "sft-known"), seed, DEMO_TASK)
+    curves = {}
+    for arm, changes in USUAL["verified"].items():
+        run = out / f"usual-{slug(arm)}"
+        rl(replace(learning, **changes), run)
+        curves[arm] = curve(run)
+    return {"curves": curves}
+
+
+def new_world(seed: int, out: Path) -> dict[str, Any]:
+    """Every arm modulo 17, and the probe there and modulo 13."""
     models = arms_of(seed, out)
     start = models["SFT"]
     test = source(seed, "test", TEST, 6)
@@ -208,36 +253,27 @@ def measured(seed: int) -> dict[str, Any]:
     pairs = {f: load_frozen(start, "", f) for f in FRACTIONS}
     probes = {f: planted_error(pair, held, seed=seed) for f, pair in pairs.items()}
     frozen, probe = pairs[0.5], probes[0.5]
-    _, other = tuned_on(DEMO_TASK, seed, out / "sft-known")  # where SFT has no arithmetic to teach
-    known_pair = load_frozen(str(out / "sft-known" / "checkpoints" / other["checkpoints"][-1]["name"]), "", 0.5)
+    known_pair = load_frozen(tuned_on(DEMO_TASK, seed, out / "sft-known"), "", 0.5)  # has no arithmetic to learn
     known_rows = open_task(source(seed, "test", TEST, 7, DEMO_TASK)).rows()
-    curves = {
-        arm: [(e["step"], e["accuracy"]["value"]) for e in read_json(out / slug(arm) / "result.json")["evaluations"]]
-        for arm in VERIFIED
-    }
     if seed == SEEDS[0]:
         readings = read_copies(frozen, probe)[:4]
         about = "Right solutions with one number changed; blue: credit above 0, orange: below."
         write_text(HERE / "credit.html", page(readings, about))
-    found = {
-        "protocol": PROTOCOL,
+    return {
         "arms": arms,
         "probe": {
             str(f): {k: getattr(p, k).value for k in PROBED}
             for f, p in (probes | {KNOWN: planted_error(known_pair, known_rows, seed=seed)}).items()
         },
-        "curves": curves,
+        "curves": {arm: curve(out / slug(arm)) for arm in VERIFIED},
         "diagnosed": diagnosed(out),
         "stopped": stopped(out),
-        "seconds": seconds_of(out),
     }
-    write_json(done, found)
-    return dict(read_json(done))
 
 
-def first(curve: Sequence[tuple[int, float]], goal: float) -> int:
+def first(points: Sequence[tuple[int, float]], goal: float) -> int:
     """The first step after the start with this accuracy; one evaluation after the last where there is none."""
-    return next((step for step, accuracy in curve if step > 0 and accuracy >= goal), LONG + EVERY)
+    return next((step for step, accuracy in points if step > 0 and accuracy >= goal), LONG + EVERY)
 
 
 def saved(curves: dict[str, Any], arm: str) -> float | None:
@@ -254,16 +290,16 @@ def known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def learning(results: Sequence[dict[str, Any]]) -> str:
+def chart(curves: Sequence[dict[str, Any]], world: str) -> str:
     """Held-out accuracy along RL of the arms with a verifier: means over seeds, a band of Student's t."""
     series = []
-    for number, arm in enumerate(VERIFIED):
+    for number, arm in enumerate(curves[0]):
         found = []
-        for at, (step, _) in enumerate(results[0]["curves"][arm]):
-            f = t_figure([r["curves"][arm][at][1] for r in results])
+        for at, (step, _) in enumerate(curves[0][arm]):
+            f = t_figure([c[arm][at][1] for c in curves])
             found.append(Point(step, f.value, max(f.low, 0.0), min(f.high, 1.0)))
         series.append(Series(arm, found, tone=number, shape=number, band=True))
-    title = f"Held-out accuracy along RL with a verifier, {len(results)} seeds"
+    title = f"Held-out accuracy along RL with a verifier, {world}, {len(curves)} seeds"
     return standalone(line_chart(series, title=title, x_label="step", y_label="accuracy", percent=True))
 
 
@@ -287,7 +323,11 @@ def main(seeds: Sequence[int]) -> None:
         return sum(paired_figure(a, b, bounds=(0.0, 1.0)).low > 0 for a, b in pairs)
 
     arms = list(results[0]["arms"])
-    at_goal = [str(seed) for seed, r in zip(seeds, results, strict=True) if saved(r["curves"], VERIFIER) is None]
+    worlds = {"modulo 17": [r["curves"] for r in results], "modulo 13": [r["usual"] for r in results]}
+    at_goal = {
+        world: [str(seed) for seed, c in zip(seeds, curves, strict=True) if saved(c, VERIFIER) is None]
+        for world, curves in worlds.items()
+    }
     claims = [
         Claim.of("dense minus SFT accuracy, no verifier", gain("dense", "SFT"), ">= 0.03"),
         Claim.of("dense minus continued SFT accuracy, equal steps", gain("dense", "SFT continued"), ">= 0.03"),
@@ -298,9 +338,12 @@ def main(seeds: Sequence[int]) -> None:
         ),
         Claim.of("decoding away from the reference, untrained, minus SFT accuracy", gain(DECODED, "SFT"), ">= 0.03"),
         *(
-            Claim.of(f"steps that {arm} saves to the verifier's last accuracy, share", t_figure(shares), ">= 0.25")
-            for arm in ("dense + verifier", "dense, γ = 0, + verifier")
-            if (shares := known(saved(r["curves"], arm) for r in results))
+            Claim.of(
+                f"{world}: steps that {arm} saves to the verifier's last accuracy, share", t_figure(shares), ">= 0.25"
+            )
+            for world, curves in worlds.items()
+            for arm in curves[0]
+            if arm != VERIFIER and (shares := known(saved(c, arm) for c in curves))
         ),
         Claim.of("planted error: AUC of the least-credited token", over_seeds(lambda r: r["probe"]["0.5"]["auc"]),
                  ">= 0.8"),
@@ -349,6 +392,10 @@ def main(seeds: Sequence[int]) -> None:
         """Correlation of Σr̂ with correctness at an arm's first step."""
         return t_figure(known(r["diagnosed"][arm]["dense_right"][0] for r in results))
 
+    def ends(arm: str, at: int) -> Figure:
+        """Held-out accuracy of an arm modulo 13, at its first or last evaluation."""
+        return over_seeds(lambda r: r["usual"][arm][at][1])
+
     words = f"""# Dense rewards from demonstrations, with controls
 
 Credit r̂ = log π_SFT − log π_ref of every token, from two checkpoints of one SFT run (Li et al., arXiv 2510.02493), on
@@ -362,11 +409,15 @@ samples. The world, the leash and the rate were chosen on seed 100, which is not
 
 Steps saved count evaluations every {EVERY} steps, to the first one at the verifier's last accuracy, of the verifier as
 of the arm; an arm that never gets there counts {LONG + EVERY} steps. Seeds left out as SFT has that accuracy already:
-{", ".join(at_goal) or "none"}. Arms that ended before their last step: {"; ".join(early) or "none"}.
+{"; ".join(f"{world} {', '.join(left) or 'none'}" for world, left in at_goal.items())}. The verifier, alone and with
+dense credit mixed in, was also run modulo 13, where RL learns fast, otherwise the same. Arms that ended before their
+last step, modulo 17: {"; ".join(early) or "none"}.
 
 {chr(10).join(lines)}
 
-![Held-out accuracy along RL with a verifier](figure.svg)
+![Held-out accuracy along RL with a verifier, modulo 17](figure.svg)
+
+![The same modulo 13](usual.svg)
 
 ## Where the credit falls
 
@@ -394,13 +445,15 @@ right or not. Accuracy less that of SFT: dense {points(gain("dense", "SFT"))} po
 {points(gain("dense, γ = 0", "SFT"))}, both with the verifier mixed in {points(gain("dense + verifier", "SFT"))} and
 {points(gain("dense, γ = 0, + verifier", "SFT"))}.
 
-The verifier alone adds {points(gain(VERIFIER, "SFT"))} points in {LONG} steps: in this world, at this rate, RL learns
-slowly from a start of {over_seeds(lambda r: r["arms"]["SFT"]["accuracy"]).value:.0%}, so that the steps saved say
-little. Dense credit was not measured where RL learns fast: modulo 13, where SFT has no arithmetic to teach, it finds
-planted errors at {usual["auc"]} only. One symbolic world, one model of a million parameters, one setting of learning
-rate and leash: nothing is said of larger models or instruction following, where the paper's own gains are.
+The verifier alone adds {points(gain(VERIFIER, "SFT"))} points in {LONG} steps: modulo 17, at this rate, RL learns
+slowly from a start of {over_seeds(lambda r: r["arms"]["SFT"]["accuracy"]).value:.0%}, so that the steps saved there say
+little. Modulo 13 it goes from {ends(VERIFIER, 0)} to {ends(VERIFIER, -1)}, with dense credit mixed in to
+{ends("dense + verifier", -1)}; but there SFT has no arithmetic to teach, and credit finds planted errors at
+{usual["auc"]} only. One symbolic world, one model of a million parameters, one setting of learning rate and leash:
+nothing is said of larger models or instruction following, where the paper's own gains are.
 """
-    write_text(HERE / "figure.svg", learning(results))
+    for name, (world, curves) in zip(("figure", "usual"), worlds.items(), strict=True):
+        write_text(HERE / f"{name}.svg", chart(curves, world))
     seconds = math.fsum(r["seconds"] for r in results)
     write_claims(HERE, command="python evidence/dense/run.py", seconds=seconds, claims=claims, words=words)
     write_json(HERE / "seeds.json", results)
