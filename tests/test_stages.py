@@ -18,6 +18,7 @@ from rlready.errors import UserError
 from rlready.evaluate.evaluate import evaluate
 from rlready.lm import load, save
 from rlready.readiness.readiness import readiness
+from rlready.report.page import write as report
 from rlready.show import show
 from rlready.store import read_table
 from tiny import tiny_lm
@@ -58,7 +59,7 @@ def test_the_whole_road(tmp_path: Path) -> None:
     assert result["rl_minus_sft"]["value"] == pytest.approx(
         result["rl"]["accuracy"]["value"] - result["sft"]["accuracy"]["value"]
     )
-    page = (tmp_path / "a" / "report.html").read_text()
+    page = report(tmp_path / "a").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
     again = demo(DemoConfig(seed=3), tmp_path / "b", SMALL)
     assert json.dumps(without_times(again)) == json.dumps(without_times(result))

@@ -184,9 +184,8 @@ def _call(name: str, verb: Verb, words: Words, command: str) -> Any:
         result = getattr(rlready, name)(filled.value, out)
     finally:
         store.invocation.reset(token)
-    if name != "demo":  # which writes its own
-        page = rlready.report(out.parent if out.is_file() else out)
-        progress.note(f"rlready {name}: the report is {page}")
+    page = rlready.report(out.parent if out.is_file() else out)
+    progress.note(f"rlready {name}: the report is {page}")
     return result
 
 

@@ -11,10 +11,9 @@ from typing import Any
 
 from rlready.config import DemoConfig, EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.evaluate.evaluate import evaluate
-from rlready.progress import Plan, note
+from rlready.progress import Plan
 from rlready.readiness.readiness import readiness
 from rlready.records import Figure
-from rlready.report.page import write
 from rlready.stats import paired_figure
 from rlready.store import Run, append_line, read_log
 from rlready.tasks import open_task
@@ -131,9 +130,7 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> dict[str, Any]:
         result["stages"] = [{"name": name, "seconds": spent} for name, spent in seconds.items()]
         result["seconds"] = time.monotonic() - begun
         _examples(out, {path: name for name, path in names.items()})
-        stored = run.write_result(result)
-    note(f"demo: the report is {write(out)}")
-    return stored
+        return run.write_result(result)
 
 
 def _result(
