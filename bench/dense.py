@@ -41,7 +41,7 @@ def step(work: Work, learner: Trainer, at: int) -> float:
 
 
 def run(quick: bool) -> list[Row]:
-    size, rounds = (4, 1) if quick else (16, 6)
+    size, rounds = (4, 1) if quick else (16, 15)
     contest = Duel(tolerance=0.5 if quick else 0.1)
     with TemporaryDirectory() as folder:
         work = Work(str(embedded_folder()), f"{DEMO_TASK}&split=train&seed=3", rounds + 1, prompts=size, group=size)
