@@ -741,14 +741,19 @@ def test_logs_give_the_diagnosis(evidence: ModuleType, tmp_path: Path) -> None:
 
 
 def test_a_seed_of_another_protocol_is_refused(evidence: ModuleType) -> None:
-    done = evidence.RUNS / "seed-0" / "measured.json"
-    done.parent.mkdir(parents=True)
-    write_json(done, {"protocol": evidence.PROTOCOL, "arms": {}})
-    assert evidence.measured(0)["arms"] == {}
-    for other in ({}, {"protocol": evidence.PROTOCOL | {"rates": [1e-3, 1.0]}}):
-        write_json(done, other)
-        with pytest.raises(UserError, match=r"measured\.json: measured by another protocol"):
-            evidence.measured(0)
+    out = evidence.RUNS / "seed-0"
+    out.mkdir(parents=True)
+    own = {"measured.json": evidence.PROTOCOL, "usual.json": evidence.USUAL}
+    for name, protocol in own.items():
+        write_json(out / name, {"protocol": protocol, "arms": {}, "curves": {"dense": [[0, 0.5]]}})
+    found = evidence.measured(0)
+    assert (found["arms"], found["usual"]) == ({}, {"dense": [[0, 0.5]]})
+    for name, protocol in own.items():
+        for other in ({}, {"protocol": protocol | {"rates": [1e-3, 1.0]}}):
+            write_json(out / name, other)
+            with pytest.raises(UserError, match=rf"{name}: measured by another protocol"):
+                evidence.measured(0)
+        write_json(out / name, {"protocol": protocol, "curves": {}})
 
 
 def test_the_page_says_what_was_measured(evidence: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -764,7 +769,11 @@ def test_the_page_says_what_was_measured(evidence: ModuleType, monkeypatch: pyte
                 for f in (*evidence.FRACTIONS, evidence.KNOWN)
             },
             "curves": {arm: [(0, start), (24, 0.4), (48, 0.5)] for arm in evidence.VERIFIED},
-            "diagnosed": {"dense": {"dense_right": [0.25, None], "dense_length": [0.75, 0.5]}},
+            "usual": {arm: [(0, 0.3), (24, 0.5), (48, 0.5)] for arm in evidence.USUAL["verified"]},
+            "diagnosed": {
+                "dense": {"dense_right": [0.25, None], "dense_length": [0.75, 0.5]},
+                "dense, no baseline (log π_SFT)": {"dense_right": [0.4, 0.4], "dense_length": [None, None]},
+            },
             "stopped": {"dense": "no gradient for 8 steps"} if seed == 1 else {},
             "seconds": 1.0,
         }
@@ -772,8 +781,12 @@ def test_the_page_says_what_was_measured(evidence: ModuleType, monkeypatch: pyte
     monkeypatch.setattr(evidence, "measured", measured)
     evidence.main(evidence.SEEDS)
     text = (tmp_path / "README.md").read_text()
-    assert "already:\n3." in text
+    assert "already:\nmodulo 17 3; modulo 13 none." in text
+    assert "goes with correctness at 0.250 [0.250, 0.250], log π_SFT at\n0.400 [0.400, 0.400]." in text
+    assert "Modulo 13 it goes from 0.300 [0.300, 0.300] to 0.500 [0.500, 0.500]" in text
     assert "| 50 %, modulo 13 | 0.300 [0.300, 0.300] |" in text
     assert "| dense | 0.250 [0.250, 0.250] |  | 0.750 [0.750, 0.750] | 0.500 [0.500, 0.500] |" in text
     claims = {c["claim"]: c for c in read_json(tmp_path / "result.json")["claims"]}
-    assert claims["steps that dense + verifier saves to the verifier's last accuracy, share"]["n"] == 4
+    share = "steps that dense + verifier saves to the verifier's last accuracy, share"
+    assert [claims[f"{world}: {share}"]["n"] for world in ("modulo 17", "modulo 13")] == [4, 5]
+    assert all((tmp_path / f"{name}.svg").stat().st_size > 1000 for name in ("figure", "usual"))
