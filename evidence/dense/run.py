@@ -68,7 +68,7 @@ VERIFIED: dict[str, dict[str, Any]] = {
     "dense + verifier": {"mix": 0.5},
     "dense, γ = 0, + verifier": {"mix": 0.5, "gamma": 0.0},
 }
-PROTOCOL = {
+PROTOCOL: dict[str, Any] = {
     "task": (WORLD, EPOCHS),
     "fractions": FRACTIONS,
     "steps": (STEPS, LONG, EVERY),
@@ -77,11 +77,9 @@ PROTOCOL = {
     "dense": DENSE,
     "verified": VERIFIED,
 }
-USUAL: dict[str, Any] = {  # the usual world, where RL learns fast: two arms of the same settings
+USUAL = PROTOCOL | {  # the usual world, where RL learns fast: two of the arms
     "task": (DEMO_TASK, EPOCHS),
-    "steps": (LONG, EVERY),
-    "sizes": (ROWS, PROBLEMS, TEST, PROMPTS, GROUP, BUDGET),
-    "rates": (LR, BETA),
+    "dense": {},
     "verified": {arm: VERIFIED[arm] for arm in (VERIFIER, "dense + verifier")},
 }
 DECODED = "decoding from π_SFT^(1 + 1/β) / π_ref^(1/β), untrained"

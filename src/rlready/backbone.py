@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from rlready.batch import Example
+from rlready.engine.decoder import head_width
 from rlready.engine.llama import supports
 
 
@@ -102,7 +103,7 @@ def hidden_states(model: Any, packed: Packed, operations: Operations = PLAIN) ->
     """(N, hidden) after the last norm, with gradients to the model's parameters."""
     embed, linear, norm = operations.embed, operations.linear, operations.norm
     backbone, config = model.model, model.config
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    width = head_width(config)
     x = embed(packed.ids_N, backbone.embed_tokens.weight)
     cos, sin = (t[0][:, None] for t in backbone.rotary_emb(x, packed.positions_N[None]))
     sin = torch.cat([-sin[..., : width // 2], sin[..., width // 2 :]], -1)

@@ -32,12 +32,16 @@ class Decoder(Protocol):
         """Take back the last ``count`` tokens of a row."""
 
 
+def head_width(config: Any) -> int:
+    """Of a query, a key or a value of one head."""
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+
+
 def cache_bytes(model: Any) -> int:
     """Of the keys and values of one token, in all layers."""
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(2 * config.num_hidden_layers * heads * width * model.dtype.itemsize)
+    return int(2 * config.num_hidden_layers * heads * head_width(config) * model.dtype.itemsize)
 
 
 class Columns:

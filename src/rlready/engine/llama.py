@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rlready.engine.decoder import Columns
+from rlready.engine.decoder import Columns, head_width
 from rlready.engine.product import Product
 from rlready.engine.prompts import Prompts
 
@@ -77,7 +77,7 @@ class LlamaWeights:
     def __init__(self, model: Any) -> None:
         config = model.config
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self.width = getattr(config, "head_dim", None) or config.hidden_size // self.heads
+        self.width = head_width(config)
         self.layers = [_Layer(layer, self.width) for layer in model.model.layers]
         self.embedding = model.model.embed_tokens.weight
         self.head = Product(model.lm_head.weight)

@@ -29,8 +29,8 @@ from rlready.threads import SAMPLED, beside, small, workers
 from rlready.timing import span
 
 KEEP = 0.8  # compact when fewer than this share of the rows is still running
-ROWS = 256  # most rows of a batch, and of a small model, whose operations are short for their number of rows:
-ROWS_OF_SMALL = 1024
+ROWS = 256  # of a batch, at most
+ROWS_OF_SMALL = 1024  # the same for a small model, whose operations are too short to be worth starting for fewer
 LEAST_ROWS = 32  # a batch is not split over threads below this
 CACHE_BYTES = 4 << 30  # of keys and values, in all batches at once, on a processor
 CACHE_SHARE = 4  # the part of an accelerator's memory that they may have: a quarter
