@@ -1,7 +1,8 @@
 """A GRPO step with six million parameters against TRL's: `python bench/grpo_6m.py`.
 
 A random Llama (hidden size 256, six layers, heads of 64), 16 x 16, prompts of 64 tokens, responses of exactly 48: an
-end of sequence is a token like any other on both sides.
+end of sequence is a token like any other on both sides.  TRL has 32 rows a forward pass: in five trials of 16, 32 and
+64, each was the fastest at least once.
 """
 
 from pathlib import Path
@@ -15,9 +16,9 @@ GOAL = Goal("GRPO step, 6 M parameters, 16 x 16: TRL's seconds per token over ou
 
 def run(quick: bool) -> list[Row]:
     with TemporaryDirectory() as folder:
-        work = six_million(Path(folder), steps=2 if quick else 4, quick=quick)
-        micros = (work.prompts * work.group,) if quick else (16, 32, 64)
-        return [duel(GOAL, work, micros=micros, tolerance=0.0)]
+        work = six_million(Path(folder), steps=2 if quick else 6, quick=quick)
+        micro = work.prompts * work.group if quick else 32
+        return [duel(GOAL, work, micros=(micro,), tolerance=0.0)]
 
 
 if __name__ == "__main__":
