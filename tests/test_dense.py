@@ -75,7 +75,7 @@ def drawn(lm: LM, groups: int = 3, size: int = 4, seed: int = 0) -> list[Group]:
             mask = (rng.random(len(tokens)) > 0.2).astype(np.uint8)
             mask[-1] = 1
             row = replace(supervised(prompt, tokens.tolist()), mask=mask)
-            logp = frozen_logprobs(lm.model, [row], micro_tokens=1000)[0]
+            logp = frozen_logprobs([lm.model], [row], micro_tokens=1000)[0][0]
             right = bool(rng.random() < 0.5)
             samples.append(Sample(f"p{g}", i, tokens, mask, logp, 3, 1, correct=right, reward=float(right)))
         made.append(Group(Problem(f"p{g}", "", ""), prompt, samples))
@@ -89,7 +89,7 @@ def test_telescoping_and_shaping() -> None:
     """With Q = logits, V = logsumexp: Σ[Q − V(s')] − V(s_0) = Σ log π, and log π = r + V(s') − V(s) token by token."""
     lm = world(0)
     prompt, response = [1, 7, 9, 12], [8, 30, 11, 22, 3]
-    logp = frozen_logprobs(lm.model, [supervised(prompt, response)], micro_tokens=100)[0]
+    logp = frozen_logprobs([lm.model], [supervised(prompt, response)], micro_tokens=100)[0][0]
     logits = full_logits(lm.model, [prompt + response[:t] for t in range(len(response))]).double()
     q = logits[range(len(response)), response].numpy()
     v = np.append(logits.logsumexp(-1).numpy(), 0.0)  # nothing is worth anything after the end
@@ -200,7 +200,7 @@ def test_frozen_log_probs_are_those_of_the_one_path() -> None:
     """Row by row and all at once, forced tokens 0, no gradient."""
     lm = world(1)
     rows = [replace(supervised(g.prompt_ids, s.tokens.tolist()), mask=s.mask) for g in drawn(lm) for s in g.samples]
-    together = frozen_logprobs(lm.model, rows, micro_tokens=60, temperature=0.7)
+    together = frozen_logprobs([lm.model], rows, micro_tokens=60, temperature=0.7)[0]
     for row, found in zip(rows, together, strict=True):
         with torch.no_grad():
             alone, _ = token_logprobs(lm.model, [row], 0.7)
@@ -716,7 +716,7 @@ def test_entropy_and_divergence_are_those_at_the_budget(evidence: ModuleType, tm
     ids = lm.prompt_ids("a: 5 ? a", think=True)
     rows = []
     for arm, tokens in ((str(evidence.BUDGET), [8, 9, 10]), ("natural", [11, 12, 13, 14])):
-        logp = frozen_logprobs(lm.model, [supervised(ids, tokens)], micro_tokens=100)[0] + (arm == "natural")
+        logp = frozen_logprobs([lm.model], [supervised(ids, tokens)], micro_tokens=100)[0][0] + (arm == "natural")
         line = {"prompt": "a: 5 ? a", "tokens": tokens, "mask": [1] * len(tokens), "logprobs": logp.tolist()}
         rows.append({"arm": arm} | line)
     write_table(tmp_path / "both.parquet", rows)

@@ -164,7 +164,7 @@ def scored(lm: LM, table: Path) -> dict[str, float]:
         replace(supervised(lm.prompt_ids(r["prompt"], think=True), r["tokens"]), mask=m)
         for r, m in zip(rows, masks, strict=True)
     ]
-    frozen = frozen_logprobs(lm.model, examples, micro_tokens=16384)
+    frozen = frozen_logprobs([lm.model], examples, micro_tokens=16384)[0]
     own = np.concatenate([np.array(r["logprobs"])[m > 0] for r, m in zip(rows, masks, strict=True)])
     sft_own = np.concatenate([f[m > 0] for f, m in zip(frozen, masks, strict=True)])
     return {"entropy": float(-own.mean()), "kl": float((own - sft_own).mean())}

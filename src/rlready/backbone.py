@@ -30,15 +30,16 @@ from rlready.engine.llama import supports
 class Packed:
     """Rows laid out for one forward: prompts first, then responses, without padding.
 
-    ``at_prompt`` and ``at_response`` are the places of the packed tokens in their padded (P, L) and (B, T) tables.
+    ``at_prompt`` and ``at_response`` are the places of the packed tokens in their padded (P, L) and (B, T) tables;
+    ``prompt_PL`` and ``response_BT`` the packed token of every place, and some token in the padding.
     """
 
     ids_N: Tensor
     positions_N: Tensor
     at_prompt: Tensor
     at_response: Tensor
-    prompts: tuple[int, int]  # P, L
-    rows: tuple[int, int]  # B, T
+    prompt_PL: Tensor
+    response_BT: Tensor
     owner_B: Tensor
     prompt_mask_PL: Tensor  # True where a token is
     context_of: Tensor  # the packed token whose hidden state predicts each scored token
@@ -65,14 +66,23 @@ def pack(rows: Sequence[Example], device: str | torch.device) -> Packed:
     def tensor(parts: Sequence[ArrayLike]) -> Tensor:
         return torch.from_numpy(np.concatenate([np.zeros(0), *parts]).astype(np.int64)).to(device)
 
+    def table(lengths: Sequence[int], width: int, first: int) -> tuple[Tensor, Tensor]:
+        """Places of packed pieces in their table, and the token of every place; the pieces' tokens begin at one."""
+        places = tensor([np.arange(n) + i * width for i, n in enumerate(lengths)])
+        tokens = torch.full((len(lengths) * width,), 0, device=device)
+        tokens[places] = torch.arange(first, first + len(places), device=device)
+        return places, tokens.view(len(lengths), width)
+
     longest, widest = max(sizes, default=0), max(1, *lengths)
+    at_prompt, prompt_PL = table(sizes, longest, 0)
+    at_response, response_BT = table(lengths, widest, sum(sizes))
     return Packed(
         ids_N=tensor([*prompts, *pieces]),
         positions_N=tensor([*map(np.arange, sizes), *(np.arange(n) + b for n, b in zip(lengths, before, strict=True))]),
-        at_prompt=tensor([np.arange(n) + i * longest for i, n in enumerate(sizes)]),
-        at_response=tensor([np.arange(n) + i * widest for i, n in enumerate(lengths)]),
-        prompts=(len(prompts), longest),
-        rows=(len(rows), widest),
+        at_prompt=at_prompt,
+        at_response=at_response,
+        prompt_PL=prompt_PL,
+        response_BT=response_BT,
         owner_B=tensor([owner]),
         prompt_mask_PL=torch.arange(longest, device=device) < tensor([sizes])[:, None],
         context_of=tensor(context),
@@ -119,7 +129,7 @@ def hidden_states(model: Any, packed: Packed, operations: Operations = PLAIN) ->
         mixed = attend(_rotate(q, cos, sin), _rotate(k, cos, sin), v)
         x = x + linear(mixed, attention.o_proj)
         normed = norm(x, layer.post_attention_layernorm.weight, config.rms_norm_eps)
-        x = x + linear(F.silu(linear(normed, mlp.gate_proj)) * linear(normed, mlp.up_proj), mlp.down_proj)
+        x = x + linear(_gated(linear(normed, mlp.gate_proj), linear(normed, mlp.up_proj)), mlp.down_proj)
     return norm(x, backbone.norm.weight, config.rms_norm_eps)
 
 
@@ -127,11 +137,12 @@ class _Attention:
     """Causal attention over packed tokens, rows behind their shared prompts."""
 
     def __init__(self, packed: Packed, like: Tensor) -> None:
-        self.packed = packed
-        self.split = len(packed.at_prompt)
-        rows, width = packed.rows
-        causal = torch.ones(width, width, dtype=torch.bool, device=like.device).tril()
-        if self.split:
+        self.packed, self.seen_BS = packed, packed.response_BT  # S columns: a row's own tokens, its prompt's in front
+        self.mask: Tensor | None = None
+        if len(packed.prompt_PL):
+            rows, width = packed.response_BT.shape
+            self.seen_BS = torch.cat([packed.prompt_PL[packed.owner_B], packed.response_BT], dim=1)
+            causal = torch.ones(width, width, dtype=torch.bool, device=like.device).tril()
             prompt = packed.prompt_mask_PL[packed.owner_B][:, None].expand(-1, width, -1)
             allowed = torch.cat([prompt, causal.expand(rows, -1, -1)], dim=-1)
             self.mask = torch.zeros(allowed.shape, dtype=like.dtype, device=like.device)
@@ -140,23 +151,49 @@ class _Attention:
     def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """(N, heads, D), (N, K, D), (N, K, D) to (N, heads * D)."""
         p = self.packed
-        q_B, k_B, v_B = (_table(t[self.split :], p.at_response, p.rows) for t in (q, k, v))
-        gqa = q.shape[1] != k.shape[1]
-        if not self.split:
-            mixed = F.scaled_dot_product_attention(q_B, k_B, v_B, is_causal=True, enable_gqa=gqa)
-            return _untable(mixed, p.at_response)
-        q_P, k_P, v_P = (_table(t[: self.split], p.at_prompt, p.prompts) for t in (q, k, v))
-        prompt = F.scaled_dot_product_attention(q_P, k_P, v_P, is_causal=True, enable_gqa=gqa)
-        k_B = torch.cat([k_P[p.owner_B], k_B], dim=2)
-        v_B = torch.cat([v_P[p.owner_B], v_B], dim=2)
-        mixed = F.scaled_dot_product_attention(q_B, k_B, v_B, attn_mask=self.mask, enable_gqa=gqa)
-        return torch.cat([_untable(prompt, p.at_prompt), _untable(mixed, p.at_response)])
+        gqa, alone = q.shape[1] != k.shape[1], self.mask is None
+        (q_P, q_B), (k_P, k_B), (v_P, v_B) = (
+            _tables(t, p, p.response_BT if t is q else self.seen_BS) for t in (q, k, v)
+        )
+        mixed = F.scaled_dot_product_attention(q_B, k_B, v_B, self.mask, is_causal=alone, enable_gqa=gqa)
+        rows = _untable(mixed, p.at_response)
+        if alone:
+            return rows
+        prompts = F.scaled_dot_product_attention(q_P, k_P, v_P, is_causal=True, enable_gqa=gqa)
+        return torch.cat([_untable(prompts, p.at_prompt), rows])
 
 
-def _table(x: Tensor, places: Tensor, shape: tuple[int, int]) -> Tensor:
-    """(n, H, D) packed tokens as a padded table (rows, H, columns, D)."""
-    table: Tensor = _Scatter.apply(x, places, shape[0] * shape[1])  # type: ignore[no-untyped-call]
-    return table.view(*shape, *x.shape[1:]).transpose(1, 2)
+class _Tables(torch.autograd.Function):
+    """Packed tokens (N, ...) in tables of prompts (P, L, ...) and of rows (B, T or S, ...).
+
+    What padding stands for gets no gradient, a prompt's token the sum of what it gets in all places.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, packed: Packed, table_BS: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.packed = packed
+        prompts, rows = (
+            x.index_select(0, t.flatten()).view(*t.shape, *x.shape[1:]) for t in (packed.prompt_PL, table_BS)
+        )
+        return prompts, rows
+
+    @staticmethod
+    def backward(ctx: Any, prompts: Tensor, rows: Tensor) -> tuple[Tensor, None, None]:
+        p: Packed = ctx.packed
+        ahead = rows.shape[1] - p.response_BT.shape[1]
+        own = rows[:, ahead:].flatten(0, 1).index_select(0, p.at_response)
+        if ahead:  # the sum over a prompt's rows, as a product, is several times as fast as index_add
+            owns_PB = F.one_hot(p.owner_B, len(prompts)).t().to(rows)
+            prompts = torch.addmm(prompts.flatten(1), owns_PB, rows[:, :ahead].flatten(1)).view_as(prompts)
+        if len(prompts):
+            own = torch.cat([prompts.flatten(0, 1).index_select(0, p.at_prompt), own])
+        return own, None, None
+
+
+def _tables(x: Tensor, packed: Packed, table_BS: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, H, D) packed tokens as (P, H, L, D) and (B, H, S, D)."""
+    prompts, rows = _Tables.apply(x, packed, table_BS)  # type: ignore[no-untyped-call]
+    return prompts.transpose(1, 2), rows.transpose(1, 2)
 
 
 def _untable(x: Tensor, places: Tensor) -> Tensor:
@@ -165,21 +202,8 @@ def _untable(x: Tensor, places: Tensor) -> Tensor:
     return found
 
 
-class _Scatter(torch.autograd.Function):
-    """Rows to distinct places of a table of zeros; the gradient is the gather, without atomics."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, places: Tensor, size: int) -> Tensor:
-        ctx.save_for_backward(places)
-        return x.new_zeros(size, *x.shape[1:]).index_copy_(0, places, x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return grad.index_select(0, ctx.saved_tensors[0]), None, None
-
-
 class _Gather(torch.autograd.Function):
-    """The opposite."""
+    """Packed tokens from their distinct places in a table; the gradient goes back without atomics."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, places: Tensor) -> Tensor:
@@ -191,6 +215,27 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         table = grad.new_zeros(ctx.size, *grad.shape[1:])
         return table.index_copy_(0, ctx.saved_tensors[0], grad), None
+
+
+class _Gated(torch.autograd.Function):
+    """SiLU(gate) * up, for whose gradient nothing is kept but the two: the widest tensors of a layer."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors
+        inner = grad * up
+        torch.ops.aten.silu_backward.grad_input(inner, gate, grad_input=inner)
+        return inner, F.silu(gate).mul_(grad)
+
+
+def _gated(gate: Tensor, up: Tensor) -> Tensor:
+    product: Tensor = _Gated.apply(gate, up)  # type: ignore[no-untyped-call]
+    return product
 
 
 class _Norm(torch.autograd.Function):

@@ -44,14 +44,19 @@ def token_logprobs(model: Any, rows: Sequence[Example], temperature: float = 1.0
 
 
 def frozen_logprobs(
-    model: Any, rows: Sequence[Example], *, micro_tokens: int, temperature: float = 1.0
-) -> list[NDArray[np.float32]]:
-    """Log-probabilities of every row's response tokens, (T,) each, 0 where forced: no gradient, prompts shared."""
-    threads = workers(model) if supports(model) else 1
+    models: Sequence[Any], rows: Sequence[Example], *, micro_tokens: int, temperature: float = 1.0
+) -> list[list[NDArray[np.float32]]]:
+    """Each model's log-probabilities of every row's response tokens, (T,), 0 where forced: no gradient, prompts shared.
+
+    The models are of one size and on one device.
+    """
+    model = models[0]
+    threads = workers(model) if all(map(supports, models)) else 1
     most = split_tokens(micro_tokens, threads)
     batches = list(micro_batches(rows, most, next(model.parameters()).device, threads))
-    found = [np.zeros(len(row.response_ids), dtype=np.float32) for row in rows]
-    beside([partial(_fill, found, model, batch, temperature) for batch in batches], threads)
+    found = [[np.zeros(len(row.response_ids), dtype=np.float32) for row in rows] for _ in models]
+    pairs = [(model, into, batch) for batch in batches for model, into in zip(models, found, strict=True)]
+    beside([partial(_fill, into, model, batch, temperature) for model, into, batch in pairs], threads)
     return found
 
 

@@ -37,11 +37,9 @@ class Frozen:
         self, rows: Sequence[Example], *, micro_tokens: int, temperature: float = 1.0
     ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
         """(r̂, log π_SFT) of the response tokens of every row, (T,) each in nats, 0 where forced."""
-        sft = frozen_logprobs(self.sft.model, rows, micro_tokens=micro_tokens, temperature=temperature)
-        if self.reference is None:
-            return sft, sft
-        other = frozen_logprobs(self.reference.model, rows, micro_tokens=micro_tokens, temperature=temperature)
-        return [a - b for a, b in zip(sft, other, strict=True)], sft
+        models = [lm.model for lm in (self.sft, self.reference) if lm is not None]
+        sft, *other = frozen_logprobs(models, rows, micro_tokens=micro_tokens, temperature=temperature)
+        return [a - b for a, b in zip(sft, other[0], strict=True)] if other else sft, sft
 
 
 def sft_run(checkpoint: Path) -> dict[str, Any] | None:

@@ -180,7 +180,7 @@ def _within(layer: str, name: str) -> bool:
 
 def _owners(packed: Packed, owner: NDArray[np.int64]) -> NDArray[np.int64]:
     """(N,) the set of every packed token, prompts first; ``owner`` (B,) is that of a row."""
-    (prompts, longest), (_, width) = packed.prompts, packed.rows
+    (prompts, longest), width = packed.prompt_PL.shape, packed.response_BT.shape[1]
     of_prompt = np.zeros(prompts, dtype=np.int64)
     if prompts:
         of_prompt[packed.owner_B.cpu().numpy()] = owner

@@ -54,7 +54,7 @@ class HeldOut:
 
 def heldout_loss(lm: LM, examples: Sequence[Example], micro_tokens: int) -> HeldOut:
     """The loss of every example, without gradients; UserError if one is not finite."""
-    logprobs = frozen_logprobs(lm.model, examples, micro_tokens=micro_tokens)
+    logprobs = frozen_logprobs([lm.model], examples, micro_tokens=micro_tokens)[0]
     nll = np.array([-part.sum(dtype=np.float64) for part in logprobs])
     tokens = np.array([e.learned for e in examples], dtype=np.int64)
     if not np.isfinite(nll).all():
