@@ -82,6 +82,7 @@ USUAL = PROTOCOL | {  # the usual world, where RL learns fast: two of the arms
     "dense": {},
     "verified": {arm: VERIFIED[arm] for arm in (VERIFIER, "dense + verifier")},
 }
+SHORT = {VERIFIER: "verifier", "dense, γ = 0, + verifier": "γ = 0 + verifier"}  # beside a line of a chart
 DECODED = "decoding from π_SFT^(1 + 1/β) / π_ref^(1/β), untrained"
 KNOWN = "known"  # the usual world, whose arithmetic the embedded model was made with
 PROBED = ("auc", "top", "ranked", "auc_sft", "ranked_sft")
@@ -296,7 +297,7 @@ def chart(curves: Sequence[dict[str, Any]], world: str) -> str:
         for at, (step, _) in enumerate(curves[0][arm]):
             f = t_figure([c[arm][at][1] for c in curves])
             found.append(Point(step, f.value, max(f.low, 0.0), min(f.high, 1.0)))
-        series.append(Series(arm, found, tone=number, shape=number, band=True))
+        series.append(Series(SHORT.get(arm, arm), found, tone=number, shape=number, band=True))
     title = f"Held-out accuracy along RL with a verifier, {world}, {len(curves)} seeds"
     return standalone(line_chart(series, title=title, x_label="step", y_label="accuracy", percent=True))
 
