@@ -197,16 +197,17 @@ def test_the_optimum_is_the_closed_form() -> None:
 
 
 def test_frozen_log_probs_are_those_of_the_one_path() -> None:
-    """Row by row and all at once, forced tokens 0, no gradient."""
-    lm = world(1)
-    rows = [replace(supervised(g.prompt_ids, s.tokens.tolist()), mask=s.mask) for g in drawn(lm) for s in g.samples]
-    together = frozen_logprobs([lm.model], rows, micro_tokens=60, temperature=0.7)[0]
-    for row, found in zip(rows, together, strict=True):
-        with torch.no_grad():
-            alone, _ = token_logprobs(lm.model, [row], 0.7)
-        np.testing.assert_allclose(found[row.mask > 0], alone.numpy(), atol=1e-5)
-        assert not found[row.mask == 0].any()
-    assert all(p.grad is None for p in lm.model.parameters())
+    """Row by row and all at once, two models side by side, forced tokens 0, no gradient."""
+    lms = [world(1), world(2)]
+    rows = [replace(supervised(g.prompt_ids, s.tokens.tolist()), mask=s.mask) for g in drawn(lms[0]) for s in g.samples]
+    together = frozen_logprobs([lm.model for lm in lms], rows, micro_tokens=60, temperature=0.7)
+    for lm, found in zip(lms, together, strict=True):
+        for row, logp in zip(rows, found, strict=True):
+            with torch.no_grad():
+                alone, _ = token_logprobs(lm.model, [row], 0.7)
+            np.testing.assert_allclose(logp[row.mask > 0], alone.numpy(), atol=1e-5)
+            assert not logp[row.mask == 0].any()
+        assert all(p.grad is None for p in lm.model.parameters())
 
 
 def test_dense_credit_by_hand() -> None:
