@@ -44,7 +44,8 @@ def run(quick: bool) -> list[Row]:
     size, rounds = (4, 1) if quick else (16, 15)
     contest = Duel(tolerance=0.5 if quick else 0.1)
     with TemporaryDirectory() as folder:
-        work = Work(str(embedded_folder()), f"{DEMO_TASK}&split=train&seed=3", rounds + 1, prompts=size, group=size)
+        source = f"{DEMO_TASK}&split=train&seed=3&n={(rounds + 1) * size}"
+        work = Work(str(embedded_folder()), source, rounds + 1, prompts=size, group=size)
         sides = {"theirs": trainer(work, Path(folder) / "dense"), "ours": trainer(work, Path(folder) / "grpo")}
         dense = sides["theirs"]
         dense.config, dense.frozen = replace(dense.config, algorithm="dense"), frozen(work.start)
