@@ -66,7 +66,10 @@ class Work:
         def sized(p: Problem) -> Problem:
             return replace(p, prompt=" ".join((p.prompt.split() * self.prompt_words)[: self.prompt_words]))
 
-        return [sized(p) if self.prompt_words else p for p in self.task.problems()]
+        found = [sized(p) if self.prompt_words else p for p in self.task.problems()]
+        if len(found) < self.prompts * self.steps:
+            raise RuntimeError(f"{self.source} has {len(found)} problems, {self.steps} steps need more")
+        return found
 
     def of_step(self, at: int) -> list[Problem]:
         return self.problems[at * self.prompts : (at + 1) * self.prompts]
