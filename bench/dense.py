@@ -1,7 +1,8 @@
 """What dense credit adds to a GRPO step: `python bench/dense.py`.
 
 The same start, problems, rollouts and update on both sides; dense credit scores every response with two frozen models
-more, prompts shared, before it.  Both sides learn from every response: what GRPO is paid is right and wrong in turn.
+more, prompts shared, before it.  Both sides learn from every response: what GRPO is paid is right and wrong in turn,
+and credit is equal only in a group whose responses are all the same, which a round may have one of.
 The value is the median of (dense seconds / GRPO seconds − 1) per token of the step, on the embedded model.
 """
 
@@ -35,8 +36,8 @@ def frozen(start: str) -> Frozen:
 
 def step(work: Work, learner: Trainer, at: int) -> float:
     line = learner.step(work.task, work.of_step(at), at)
-    if line["groups_used"] != work.prompts:
-        raise RuntimeError("a group had no signal")
+    if line["groups_used"] < work.prompts - 1:
+        raise RuntimeError("more than one group had no signal")
     return float(line["generated"])
 
 
