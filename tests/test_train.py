@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from rlready.errors import UserError
 from rlready.pretrain import PretrainConfig, build_model
 from rlready.store import read_log
 from rlready.tasks.vocabulary import build_tokenizer
+from rlready.threads import learners, split_tokens
 from rlready.train import loop
 from rlready.train.rl import rl
 from rlready.train.sft import checkpoint_steps, sft
@@ -215,3 +217,16 @@ def test_checkpoint_steps() -> None:
     assert checkpoint_steps(20, 10, 0.5) == {5, 10, 15, 20}
     assert checkpoint_steps(7, 10, 0.5) == {5, 7}
     assert checkpoint_steps(1, 1, 0.5) == {1}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "cores", "expected"), [(1 << 20, 64, 64), (1 << 27, 2, 2), (1 << 27, 16, 1), (1 << 30, 2, 1)]
+)
+def test_as_many_threads_update_as_may_hold_gradients(
+    monkeypatch: pytest.MonkeyPatch, parameters: int, cores: int, expected: int
+) -> None:
+    """A thread a core, unless their gradients would be too many; micro-batches of all threads keep to the bound."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
+    weight = torch.empty(1).expand(parameters)  # takes no memory
+    assert learners(SimpleNamespace(parameters=lambda: iter([weight]))) == expected
+    assert split_tokens(4096, expected) * expected <= 4096

@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from rlready.backbone import at_least_float, hidden_states, pack, supports
 from rlready.batch import Batch, Example, micro_batches
 from rlready.lm import head_of
-from rlready.threads import beside, split_tokens, workers
+from rlready.threads import READ, beside, split_tokens, workers
 from rlready.timing import span
 
 CHUNK_ELEMENTS = 1 << 24  # logits of a chunk: 64 MiB in fp32
@@ -51,7 +51,7 @@ def frozen_logprobs(
     The models are of one size and on one device.
     """
     model = models[0]
-    threads = workers(model) if all(map(supports, models)) else 1
+    threads = workers(model, READ) if all(map(supports, models)) else 1
     most = split_tokens(micro_tokens, threads)
     batches = list(micro_batches(rows, most, next(model.parameters()).device, threads))
     found = [[np.zeros(len(row.response_ids), dtype=np.float32) for row in rows] for _ in models]

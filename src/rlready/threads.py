@@ -1,10 +1,9 @@
 """Two ways to use the cores: inside each operation (torch's own threads) or beside each other (these).
 
-A model of a few million parameters spends its time in operations too small to be worth splitting; there, one thread a
-core, each over its own rows with single-threaded operations, is up to twice as fast.  Torch lets go of the
-interpreter during an operation, so ordinary threads do.  A large model is bound by reading its weights, which every
-thread would repeat, and every thread would hold gradients as large; it is left to torch, but sampling, where many rows
-share a reading, gains up to a larger size.
+One thread a core, each over its own rows with single-threaded operations, is up to twice as fast for a model of a few
+million parameters, whose operations are too small to be worth splitting, and still a fifth to two fifths faster with a
+hundred million.  Torch lets go of the interpreter during an operation, so ordinary threads do.  What bounds the size:
+every thread reads all weights, and in an update holds gradients as large.
 """
 
 from __future__ import annotations
@@ -21,9 +20,10 @@ from rlready.timing import part_of
 
 T = TypeVar("T")
 SMALL = 1 << 24  # parameters
-SAMPLED = 1 << 28  # the same, for a sampler's threads of some dozen rows each
+READ = 1 << 28  # the same, where no thread holds gradients
+GRADIENTS = 1 << 29  # parameters times threads, where each does: 2 GiB in fp32
 HANDOVER = 1e-4  # seconds until a waiting thread gets the interpreter; Python waits 5 ms, as long as many operations
-SPLIT_TOKENS = 8192  # of a micro-batch where threads work beside each other: its activations stay in cache
+SPLIT_TOKENS = 8192  # of a thread's micro-batch, at most
 
 
 def small(model: Any, most: int = SMALL) -> bool:
@@ -37,9 +37,14 @@ def workers(model: Any, most: int = SMALL) -> int:
     return torch.get_num_threads() if small(model, most) else 1
 
 
+def learners(model: Any) -> int:
+    """How many threads to update with beside each other: one where all their gradients would be too many."""
+    return workers(model, max(SMALL, GRADIENTS // torch.get_num_threads()))
+
+
 def split_tokens(most: int, workers: int) -> int:
-    """Tokens of a micro-batch, at most ``most``."""
-    return most if workers == 1 else min(most, SPLIT_TOKENS)
+    """Tokens of a micro-batch, so that those of all threads together have at most ``most``."""
+    return most if workers == 1 else min(max(1, most // workers), SPLIT_TOKENS)
 
 
 def beside(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:

@@ -1,8 +1,8 @@
 """The built-in engine: batched sampling of any Hugging Face causal LM.
 
 A prompt is prefilled once and its cache copied to all its samples; rows that are done are dropped; every row
-is a budget machine that either forces its next token or takes a drawn one.  Batches of a small model run beside
-each other, a thread a core.
+is a budget machine that either forces its next token or takes a drawn one.  Batches run beside each other, a thread
+a core, but for large models.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from rlready.engine.sampling import draw, stream_key, uniforms
 from rlready.errors import UserError
 from rlready.lm import LM
 from rlready.records import Sample
-from rlready.threads import SAMPLED, beside, small, workers
+from rlready.threads import READ, beside, small, workers
 from rlready.timing import span
 
 KEEP = 0.8  # compact when fewer than this share of the rows is still running
 ROWS = 256  # of a batch, at most
 ROWS_OF_SMALL = 1024  # the same for a small model, whose operations are too short to be worth starting for fewer
-LEAST_ROWS = 32  # a batch is not split over threads below this
+LEAST_ROWS = 8  # a batch is not split over threads below this
 CACHE_BYTES = 4 << 30  # of keys and values, in all batches at once, on a processor
 CACHE_SHARE = 4  # the part of an accelerator's memory that they may have: a quarter
 
@@ -64,7 +64,7 @@ class TorchEngine:
                 todo.append(i)
         # neighbours in length share a batch; samples of one prompt stay together
         todo.sort(key=lambda i: (len(requests[i].prompt_ids) + len(machines[i].tokens), requests[i].prompt_ids, i))
-        threads = workers(self.lm.model, SAMPLED)
+        threads = workers(self.lm.model, READ)
         most = min(self.rows, self._room([requests[i] for i in todo], threads))
         size = min(most, max(LEAST_ROWS, math.ceil(len(todo) / threads)))
         batches = [todo[at : at + size] for at in range(0, len(todo), size)]

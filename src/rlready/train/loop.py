@@ -24,7 +24,7 @@ from rlready.errors import UserError
 from rlready.lm import LM, save
 from rlready.logprob import token_logprobs
 from rlready.store import write_folder
-from rlready.threads import beside, split_tokens, workers
+from rlready.threads import beside, learners, split_tokens
 from rlready.timing import span
 
 STATE_SECONDS = 30.0
@@ -103,7 +103,7 @@ class Learner:
 
     def accumulate(self, examples: Sequence[Example], loss_of: BatchLoss, temperature: float = 1.0) -> list[_Part]:
         """Give the parameters the gradient of the summed loss; returns what each thread did."""
-        threads = workers(self.lm.model) if supports(self.lm.model) else 1
+        threads = learners(self.lm.model) if supports(self.lm.model) else 1
         most = split_tokens(self.micro_tokens, threads)
         batches = list(micro_batches(examples, most, self.device, threads))
         # which thread takes which is fixed, and so is every order of summation
