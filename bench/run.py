@@ -44,7 +44,9 @@ alone but the start-up. What was compared, and what counts as work, is at the to
 
 What bounds a ratio is said by *at the peak*: what it would be if our side did nothing but its matrix products (without
 those of attention), at the speed of one large product. A target above it is out of reach of any implementation with
-this arithmetic; between the two stand attention, norms, activations, the sampler and small shapes.
+this arithmetic; between the two stand attention, norms, activations, the sampler and small shapes. Decoding with six
+million parameters spends three fifths of its time in matrix products and a fifth in attention, which reads the keys and
+values of every row from memory once a token; dense credit's two forward passes take nine tenths of the learner's each.
 
     make bench GSM8K=PATH            # all of them
     python bench/run.py sft budgets  # some of them, into the same table
