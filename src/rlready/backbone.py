@@ -21,7 +21,9 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from rlready import elementwise
 from rlready.batch import Example
+from rlready.elementwise import gated, rotate
 from rlready.engine.decoder import head_width
 from rlready.engine.llama import supports
 
@@ -103,7 +105,7 @@ class Operations:
 
     def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         """RMS norm over the last dimension."""
-        return norm(x, weight, eps)
+        return elementwise.norm(x, weight, eps)
 
 
 PLAIN = Operations()
@@ -126,10 +128,10 @@ def hidden_states(model: Any, packed: Packed, operations: Operations = PLAIN) ->
         if hasattr(attention, "q_norm"):
             q = norm(q, attention.q_norm.weight, config.rms_norm_eps)
             k = norm(k, attention.k_norm.weight, config.rms_norm_eps)
-        mixed = attend(_rotate(q, cos, sin), _rotate(k, cos, sin), v)
+        mixed = attend(rotate(q, cos, sin), rotate(k, cos, sin), v)
         x = x + linear(mixed, attention.o_proj)
         normed = norm(x, layer.post_attention_layernorm.weight, config.rms_norm_eps)
-        x = x + linear(_gated(linear(normed, mlp.gate_proj), linear(normed, mlp.up_proj)), mlp.down_proj)
+        x = x + linear(gated(linear(normed, mlp.gate_proj), linear(normed, mlp.up_proj)), mlp.down_proj)
     return norm(x, backbone.norm.weight, config.rms_norm_eps)
 
 
@@ -217,85 +219,4 @@ class _Gather(torch.autograd.Function):
         return table.index_copy_(0, ctx.saved_tensors[0], grad), None
 
 
-class _Gated(torch.autograd.Function):
-    """SiLU(gate) * up, for whose gradient nothing is kept but the two: the widest tensors of a layer."""
-
-    @staticmethod
-    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
-        ctx.save_for_backward(gate, up)
-        return F.silu(gate).mul_(up)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        gate, up = ctx.saved_tensors
-        inner = grad * up
-        torch.ops.aten.silu_backward.grad_input(inner, gate, grad_input=inner)
-        return inner, F.silu(gate).mul_(grad)
-
-
-def _gated(gate: Tensor, up: Tensor) -> Tensor:
-    product: Tensor = _Gated.apply(gate, up)  # type: ignore[no-untyped-call]
-    return product
-
-
-class _Norm(torch.autograd.Function):
-    """RMS norm in fp32 (fp64 stays) with its gradient in few passes over memory."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        wide = at_least_float(x)
-        scale = torch.rsqrt((wide * wide).mean(-1, keepdim=True) + eps)
-        normed = wide * scale
-        ctx.save_for_backward(normed, scale, weight)
-        return weight * normed.to(x.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        normed, scale, weight = ctx.saved_tensors
-        wide, weight = at_least_float(grad), at_least_float(weight)
-        product = wide * normed
-        dot = (product @ weight)[..., None] / normed.shape[-1]
-        inner = (wide * weight).addcmul_(normed, dot, value=-1).mul_(scale)
-        return inner.to(grad.dtype), product.flatten(0, -2).sum(0).to(ctx.saved_tensors[2].dtype), None
-
-
-def at_least_float(x: Tensor) -> Tensor:
-    """The tensor in fp32, unless it is more precise already."""
-    return x if x.dtype == torch.float64 else x.float()
-
-
-def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """RMS norm over the last dimension."""
-    if not torch.is_grad_enabled():  # one pass over memory where no gradient will ask for the parts
-        return F.rms_norm(x, x.shape[-1:], weight, eps)
-    normed: Tensor = _Norm.apply(x, weight, eps)  # type: ignore[no-untyped-call]
-    return normed
-
-
-class _Rotate(torch.autograd.Function):
-    """Rotary position embedding, the halves convention; the gradient turns back.
-
-    x (N, H, D); cos and sin (N, 1, D), the latter with its first half negated.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        ctx.save_for_backward(cos, sin)
-        return torch.addcmul(x * cos, _swapped(x), sin)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        cos, sin = ctx.saved_tensors
-        return torch.addcmul(grad * cos, _swapped(grad), sin, value=-1), None, None
-
-
-def _swapped(x: Tensor) -> Tensor:
-    return torch.cat(x.chunk(2, -1)[::-1], -1)
-
-
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    turned: Tensor = _Rotate.apply(x, cos, sin)  # type: ignore[no-untyped-call]
-    return turned
-
-
-__all__ = ["Operations", "Packed", "at_least_float", "hidden_states", "norm", "pack", "supports"]
+__all__ = ["Operations", "Packed", "hidden_states", "pack", "supports"]

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from rlready.backbone import at_least_float, hidden_states, pack, supports
+from rlready.backbone import hidden_states, pack, supports
 from rlready.batch import Batch, Example, micro_batches
+from rlready.elementwise import at_least_float
 from rlready.lm import head_of
 from rlready.threads import READ, beside, split_tokens, workers
 from rlready.timing import span
@@ -48,12 +49,11 @@ def frozen_logprobs(
 ) -> list[list[NDArray[np.float32]]]:
     """Each model's log-probabilities of every row's response tokens, (T,), 0 where forced: no gradient, prompts shared.
 
-    The models are of one size and on one device.
+    The models are on one device.
     """
-    model = models[0]
-    threads = workers(model, READ) if all(map(supports, models)) else 1
+    threads = min(workers(model, READ) if supports(model) else 1 for model in models)
     most = split_tokens(micro_tokens, threads)
-    batches = list(micro_batches(rows, most, next(model.parameters()).device, threads))
+    batches = list(micro_batches(rows, most, next(models[0].parameters()).device, threads))
     found = [[np.zeros(len(row.response_ids), dtype=np.float32) for row in rows] for _ in models]
     pairs = [(model, into, batch) for batch in batches for model, into in zip(models, found, strict=True)]
     beside([partial(_fill, into, model, batch, temperature) for model, into, batch in pairs], threads)

@@ -31,8 +31,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rlready.backbone import Operations, Packed, hidden_states, norm, pack, supports
+from rlready.backbone import Operations, Packed, hidden_states, pack, supports
 from rlready.batch import Example, micro_batches
+from rlready.elementwise import norm
 from rlready.errors import UserError
 from rlready.lm import head_of
 from rlready.logprob import chosen_ids, score, token_logprobs

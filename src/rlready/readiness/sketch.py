@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlready.backbone import at_least_float
+from rlready.elementwise import at_least_float
 
 COLUMNS = 1 << 16  # of a product summed in the gradients' precision; beyond it in fp64
 Runs = Sequence[tuple[int, int, int]]  # (set, from, to): which tokens are of a set
