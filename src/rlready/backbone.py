@@ -23,7 +23,6 @@ from torch import Tensor
 
 from rlready import elementwise
 from rlready.batch import Example
-from rlready.elementwise import gated, rotate
 from rlready.engine.decoder import head_width
 from rlready.engine.llama import supports
 
@@ -71,7 +70,7 @@ def pack(rows: Sequence[Example], device: str | torch.device) -> Packed:
     def table(lengths: Sequence[int], width: int, first: int) -> tuple[Tensor, Tensor]:
         """Places of packed pieces in their table, and the token of every place; the pieces' tokens begin at one."""
         places = tensor([np.arange(n) + i * width for i, n in enumerate(lengths)])
-        tokens = torch.full((len(lengths) * width,), 0, device=device)
+        tokens = torch.zeros(len(lengths) * width, dtype=torch.long, device=device)
         tokens[places] = torch.arange(first, first + len(places), device=device)
         return places, tokens.view(len(lengths), width)
 
@@ -128,10 +127,11 @@ def hidden_states(model: Any, packed: Packed, operations: Operations = PLAIN) ->
         if hasattr(attention, "q_norm"):
             q = norm(q, attention.q_norm.weight, config.rms_norm_eps)
             k = norm(k, attention.k_norm.weight, config.rms_norm_eps)
-        mixed = attend(rotate(q, cos, sin), rotate(k, cos, sin), v)
+        mixed = attend(elementwise.rotate(q, cos, sin), elementwise.rotate(k, cos, sin), v)
         x = x + linear(mixed, attention.o_proj)
         normed = norm(x, layer.post_attention_layernorm.weight, config.rms_norm_eps)
-        x = x + linear(gated(linear(normed, mlp.gate_proj), linear(normed, mlp.up_proj)), mlp.down_proj)
+        opened = elementwise.gated(linear(normed, mlp.gate_proj), linear(normed, mlp.up_proj))
+        x = x + linear(opened, mlp.down_proj)
     return norm(x, backbone.norm.weight, config.rms_norm_eps)
 
 
