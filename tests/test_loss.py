@@ -110,13 +110,14 @@ def test_forced_tokens_get_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     policy_loss(logp, batch.advantage_N, batch.weight_N)[0].backward()
     packed = pack(batch.rows, "cpu")
     predicts = torch.zeros(len(packed.ids_N), dtype=torch.bool)
-    predicts[packed.context_of] = True
+    predicts[packed.last[packed.context_of]] = True
     at = sum(len(g) for g in {tuple(r.prompt_ids) for r in batch.rows})
     for row in batch.rows:  # said once more, by hand: a response token predicts the next one
         mine = predicts[at : at + len(row.response_ids) - 1]
         assert (mine.numpy() == row.mask[1:].astype(bool)).all()
         at += len(mine)
-    size = kept[0].grad.abs().sum(-1)
+    size = torch.zeros(len(packed.ids_N))  # what is not computed has no gradient
+    size[packed.last] = kept[0].grad.abs().sum(-1)
     assert (size[~predicts] == 0).all()
     assert (size[predicts] > 0).all()
 

@@ -1,15 +1,48 @@
-"""Operations between a backbone's products, with gradients that take few passes over memory and keep little.
+"""Operations of a backbone, with gradients that take few passes over memory and keep little.
 
-The same values as the plain expressions give; what is saved is time and memory of the update.
+The same values as the plain expressions give, by a kernel of one pass where ``native`` serves; what is saved is time
+and memory of the update.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from rlready.native.library import call, serves
+
+
+class _Linears(torch.autograd.Function):
+    """Several products with one input, whose gradient they sum without passes of their own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, count: int, *parameters: Tensor | None) -> tuple[Tensor, ...]:
+        weights, biases = parameters[:count], parameters[count:]
+        ctx.save_for_backward(x, *weights)
+        return tuple(F.linear(x, w, b) for w, b in zip(weights, biases, strict=True))  # type: ignore[arg-type]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, *weights = ctx.saved_tensors
+        to_x = None
+        if ctx.needs_input_grad[0]:
+            to_x = grads[0] @ weights[0]
+            for grad, weight in zip(grads[1:], weights[1:], strict=True):
+                to_x.addmm_(grad, weight)
+        needed = ctx.needs_input_grad[2:]
+        to_weights = [g.t() @ x if need else None for g, need in zip(grads, needed, strict=False)]
+        to_biases = [g.sum(0) if need else None for g, need in zip(grads, needed[len(weights) :], strict=True)]
+        return to_x, None, *to_weights, *to_biases
+
+
+def linears(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+    """x Wᵀ (+ b) for every (out, in) weight; x (N, in)."""
+    products: tuple[Tensor, ...] = _Linears.apply(x, len(weights), *weights, *biases)  # type: ignore[no-untyped-call]
+    return products
 
 
 class _Gated(torch.autograd.Function):
@@ -18,41 +51,72 @@ class _Gated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
         ctx.save_for_backward(gate, up)
-        return F.silu(gate).mul_(up)
+        if not serves(gate):
+            return F.silu(gate).mul_(up)
+        product = torch.empty_like(gate)
+        call("gated_forward", gate.numel(), gate, up, product)
+        return product
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         gate, up = ctx.saved_tensors
+        if serves(grad):
+            to_gate, to_up = torch.empty_like(gate), torch.empty_like(up)
+            call("gated_backward", gate.numel(), gate, up, grad.contiguous(), to_gate, to_up)
+            return to_gate, to_up
         inner = grad * up
         torch.ops.aten.silu_backward.grad_input(inner, gate, grad_input=inner)
         return inner, F.silu(gate).mul_(grad)
 
 
 def gated(gate: Tensor, up: Tensor) -> Tensor:
-    """SiLU(gate) * up."""
+    """SiLU(gate) * up, both contiguous."""
     product: Tensor = _Gated.apply(gate, up)  # type: ignore[no-untyped-call]
     return product
 
 
-class _Norm(torch.autograd.Function):
-    """RMS norm in fp32 (fp64 stays) with its gradient in few passes over memory."""
+class _AddedNorm(torch.autograd.Function):
+    """x + more, if there is more, and its RMS norm in fp32 (fp64 stays)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        wide = at_least_float(x)
-        scale = torch.rsqrt((wide * wide).mean(-1, keepdim=True) + eps)
-        normed = wide * scale
-        ctx.save_for_backward(normed, scale, weight)
-        return weight * normed.to(x.dtype)
+    def forward(ctx: Any, x: Tensor, more: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+        ctx.added = more is not None
+        ctx.set_materialize_grads(False)  # what nobody used has no gradient to add
+        if serves(x, x.shape[-1]):
+            x = x.contiguous()
+            summed = x if more is None else torch.empty_like(x)
+            normed, scale = torch.empty_like(x), x.new_empty(x.shape[:-1])
+            more = None if more is None else more.contiguous()
+            call("norm_forward", scale.numel(), x.shape[-1], x, more, weight, eps, summed, normed, scale)
+            ctx.save_for_backward(summed, scale, weight)
+        else:
+            summed = x if more is None else x + more
+            wide = at_least_float(summed)
+            scale = torch.rsqrt((wide * wide).mean(-1, keepdim=True) + eps)
+            ctx.save_for_backward(summed, scale, weight)
+            normed = weight * (wide * scale).to(x.dtype)
+        if more is None:
+            ctx.mark_non_differentiable(summed := summed.detach())
+        return summed, normed
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        normed, scale, weight = ctx.saved_tensors
-        wide, weight = at_least_float(grad), at_least_float(weight)
-        product = wide * normed
-        dot = (product @ weight)[..., None] / normed.shape[-1]
-        inner = (wide * weight).addcmul_(normed, dot, value=-1).mul_(scale)
-        return inner.to(grad.dtype), product.flatten(0, -2).sum(0).to(ctx.saved_tensors[2].dtype), None
+    def backward(ctx: Any, beside: Tensor | None, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor, None]:
+        summed, scale, weight = ctx.saved_tensors
+        if scale.dim() < summed.dim():
+            to_x, to_weight = torch.empty_like(summed), torch.zeros_like(weight)
+            sizes = (scale.numel(), len(weight))
+            past = None if beside is None else beside.contiguous()
+            call("norm_backward", *sizes, summed, weight, scale, grad.contiguous(), past, to_x, to_weight)
+        else:
+            wide, wide_weight = at_least_float(grad), at_least_float(weight)
+            normed = at_least_float(summed) * scale
+            product = wide * normed
+            dot = (product @ wide_weight)[..., None] / len(weight)
+            to_x = (wide * wide_weight).addcmul_(normed, dot, value=-1).mul_(scale).to(grad.dtype)
+            to_weight = product.flatten(0, -2).sum(0).to(weight.dtype)
+            if beside is not None:
+                to_x.add_(beside)
+        return to_x, to_x if ctx.added else None, to_weight, None
 
 
 def at_least_float(x: Tensor) -> Tensor:
@@ -62,10 +126,37 @@ def at_least_float(x: Tensor) -> Tensor:
 
 def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """RMS norm over the last dimension."""
-    if not torch.is_grad_enabled():  # one pass over memory where no gradient will ask for the parts
+    if not torch.is_grad_enabled() and not serves(x, x.shape[-1]):  # one pass where no gradient asks for the parts
         return F.rms_norm(x, x.shape[-1:], weight, eps)
-    normed: Tensor = _Norm.apply(x, weight, eps)  # type: ignore[no-untyped-call]
-    return normed
+    _, normed = _AddedNorm.apply(x, None, weight, eps)  # type: ignore[no-untyped-call]
+    return normed  # type: ignore[no-any-return]
+
+
+def added_norm(x: Tensor, more: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """x + more, and its RMS norm over the last dimension."""
+    summed, normed = _AddedNorm.apply(x, more, weight, eps)  # type: ignore[no-untyped-call]
+    return summed, normed
+
+
+class _Gather(torch.autograd.Function):
+    """Rows from their distinct places; the gradient goes back without atomics."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        ctx.size = len(table)
+        return table.index_select(0, places)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        table = grad.new_zeros(ctx.size, *grad.shape[1:])
+        return table.index_copy_(0, ctx.saved_tensors[0], grad), None
+
+
+def gather(table: Tensor, places: Tensor) -> Tensor:
+    """The rows at these places, no place twice."""
+    found: Tensor = _Gather.apply(table, places)  # type: ignore[no-untyped-call]
+    return found
 
 
 class _Rotate(torch.autograd.Function):

@@ -115,13 +115,13 @@ def _batched(model: Any, sets: Sets, kept: Kept, temperature: float, most: int, 
     for batch in micro_batches([row for _, row in work], most, device):
         owner = np.array([work[i][0] for i in batch.index])
         packed = pack(batch.rows, device)
-        hidden_ND = hidden_states(model, packed, _Listener(kept, _runs(_owners(packed, owner))))[packed.context_of]
+        hidden_ND = hidden_states(model, packed, _Listener(kept, _owners(packed, owner)))[packed.context_of]
         runs = _runs(owner.repeat([row.learned for row in batch.rows]))
         sizes = [end - begin for _, begin, end in runs]
         parts = zip(runs, hidden_ND.split(sizes), chosen_ids(batch.rows, device).split(sizes), strict=True)
         total = hidden_ND.new_zeros(())
         for (at, _, _), hidden, targets in parts:
-            product = partial(_Listener(kept, [(at, 0, len(hidden))]).linear, layer=head)
+            product = partial(_Listener(kept, np.full(len(hidden), at)).linear, layer=head)
             logp, _ = score(product, hidden, targets, temperature, head.weight.shape[0])
             total = total + logp.sum() / len(sets[at])
         if total.requires_grad:  # not so where every token was forced
@@ -143,8 +143,11 @@ def _one_by_one(model: Any, sets: Sets, kept: Kept, temperature: float, most: in
 class _Listener(Operations):
     """The operations of a backbone on constants; what their outputs' gradients say of a parameter is kept."""
 
-    def __init__(self, kept: Kept, runs: Runs) -> None:
-        self.kept, self.runs = kept, runs
+    def __init__(self, kept: Kept, owner_N: NDArray[np.int64]) -> None:
+        self.kept, self.owner_N, self.runs = kept, owner_N, _runs(owner_N)
+
+    def narrowed(self, tokens: Tensor) -> _Listener:
+        return _Listener(self.kept, self.owner_N[tokens.cpu().numpy()])
 
     def embed(self, ids_N: Tensor, weight: Tensor) -> Tensor:
         x = F.embedding(ids_N, weight.detach())
@@ -181,12 +184,10 @@ def _within(layer: str, name: str) -> bool:
 
 def _owners(packed: Packed, owner: NDArray[np.int64]) -> NDArray[np.int64]:
     """(N,) the set of every packed token, prompts first; ``owner`` (B,) is that of a row."""
-    (prompts, longest), width = packed.prompt_PL.shape, packed.response_BT.shape[1]
-    of_prompt = np.zeros(prompts, dtype=np.int64)
-    if prompts:
-        of_prompt[packed.owner_B.cpu().numpy()] = owner
-    in_prompts = of_prompt[packed.at_prompt.cpu().numpy() // max(1, longest)]
-    return np.concatenate([in_prompts, owner[packed.at_response.cpu().numpy() // width]])
+    of_prompt = np.zeros(len(packed.sizes), dtype=np.int64)
+    if packed.sizes:
+        of_prompt[list(packed.owner)] = owner
+    return np.concatenate([of_prompt.repeat(packed.sizes), owner.repeat(packed.lengths)])
 
 
 def _runs(owner: NDArray[np.int64]) -> list[tuple[int, int, int]]:
