@@ -16,19 +16,23 @@ columns; K key heads, each for S query heads of width D.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rlready.elementwise import norm
 from rlready.engine.decoder import Columns, head_width
 from rlready.engine.product import Product
 from rlready.engine.prompts import Prompts
+from rlready.native.library import call, serves
 
 FAMILY = {"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM"}
 STATIC_ROPE = {"default", "linear", "llama3", "yarn"}
 COLUMNS = 128  # the cache begins with so many and then doubles, up to what can be needed
+Attend = Callable[[int, Tensor], Tensor]  # a layer's number and its q, k, v (B, M, H + 2K, D) to (B * M, H * D)
 PREFILL_TOKENS = 16384  # most tokens fed at once; bounds the memory of masks and activations
 
 
@@ -121,18 +125,46 @@ class LlamaDecoder:
     def _forward(self, part: slice, ids_BM: Tensor, positions_BM: Tensor, begin: int) -> Tensor:
         """The new columns of some rows through all layers; (B, V) logits after the last."""
         w, (rows, new) = self.w, ids_BM.shape
-        end = begin + new
-        # queries and keys turn, values stay: one product for all
-        turned, still = w.heads + w.kv_heads, self.turns.new_ones(rows, new, w.kv_heads, w.width // 2)
-        turn = torch.cat([self.turns[positions_BM][:, :, None].expand(-1, -1, turned, -1), still], dim=2)
-        mask = self._mask(part, new)
         x = F.embedding(ids_BM.reshape(-1), w.embedding)  # (B * M, hidden)
+        turn = self.turns[positions_BM]
+        attend = self._one(turn, begin) if new == 1 and serves(x, w.width) else self._many(part, turn, begin)
         for i, layer in enumerate(w.layers):
-            qkv = layer.qkv(_norm(x, layer.norm_in, w.eps)).view(rows, new, -1, w.width)
+            qkv = layer.qkv(norm(x, layer.norm_in, w.eps)).view(rows, new, -1, w.width)
             if layer.norm_q is not None and layer.norm_k is not None:
                 q, k, v = qkv.split([w.heads, w.kv_heads, w.kv_heads], dim=2)
-                qkv = torch.cat([_norm(q, layer.norm_q, w.eps), _norm(k, layer.norm_k, w.eps), v], dim=2)
-            q, k, v = _turn(qkv, turn).split([w.heads, w.kv_heads, w.kv_heads], dim=2)
+                qkv = torch.cat([norm(q, layer.norm_q, w.eps), norm(k, layer.norm_k, w.eps), v], dim=2)
+            x = layer.out.added(x, attend(i, qkv))
+            x = layer.down.added(x, layer.gate.gated(layer.up, norm(x, layer.norm_mid, w.eps)))
+        return w.head(norm(x.view(rows, new, -1)[:, -1], w.norm, w.eps))
+
+    def _one(self, turn: Tensor, begin: int) -> Attend:
+        """Of one new column of all rows, by the kernel: it turns, writes the cache and attends."""
+        w, rows, valid, shared = self.w, len(turn), self.columns.valid_BT, self.prompts
+        turns = torch.view_as_real(turn).reshape(rows, w.width)
+
+        def attend(i: int, qkv: Tensor) -> Tensor:
+            cache = (self.keys[i], self.values[i], self.keys[i].shape[2], begin, valid, valid.shape[1])
+            prompts: tuple[Tensor | int | None, ...] = (None, None, None, None, 0)
+            if shared is not None:
+                length = shared.valid_PL.shape[1]
+                prompts = (shared.keys[i], shared.values[i], shared.valid_PL, shared.owner_B, length)
+            mixed = qkv.new_empty(rows, w.heads * w.width)
+            call("decode_attention", rows, w.heads, w.kv_heads, w.width, qkv, turns, *cache, *prompts, mixed)
+            return mixed
+
+        return attend
+
+    def _many(self, part: slice, turn: Tensor, begin: int) -> Attend:
+        """Of any number of new columns of some rows, by torch's operations."""
+        w, (rows, new) = self.w, turn.shape[:2]
+        end = begin + new
+        # queries and keys turn, values stay: one product for all
+        still = turn.new_ones(rows, new, w.kv_heads, w.width // 2)
+        turns = torch.cat([turn[:, :, None].expand(-1, -1, w.heads + w.kv_heads, -1), still], dim=2)
+        mask = self._mask(part, new)
+
+        def attend(i: int, qkv: Tensor) -> Tensor:
+            q, k, v = _turn(qkv, turns).split([w.heads, w.kv_heads, w.kv_heads], dim=2)
             keys, values = self.keys[i][part], self.values[i][part]
             keys[:, :, begin:end] = k.transpose(1, 2)
             values[:, :, begin:end] = v.transpose(1, 2)
@@ -145,21 +177,17 @@ class LlamaDecoder:
                 k_all, v_all = self._whole(part, i, keys[:, :, :end], values[:, :, :end])
                 mixed = F.scaled_dot_product_attention(q, k_all, v_all, attn_mask=mask, scale=1.0)
             mixed = mixed.view(rows, w.kv_heads, -1, new, w.width).permute(0, 3, 1, 2, 4)
-            x = layer.out.added(x, mixed.reshape(rows * new, -1))
-            normed = _norm(x, layer.norm_mid, w.eps)
-            x = layer.down.added(x, layer.up.times(layer.gate.silu(normed), normed))
-        return w.head(_norm(x.view(rows, new, -1)[:, -1], w.norm, w.eps))
+            return mixed.reshape(rows * new, -1)
+
+        return attend
 
     def branch(self, rows: Tensor, room: int) -> None:
         """What was fed so far becomes the prompts that rows share."""
         if self.prompts is not None or not self.keys:
             raise ValueError("only prompts can branch, and only once")
         used = self.columns.valid_BT.shape[1]
-        valid_PL = self.columns.valid_BT
-        mask_PL = torch.zeros(valid_PL.shape, dtype=self.w.embedding.dtype, device=valid_PL.device)
-        mask_PL.masked_fill_(~valid_PL, float("-inf"))
         keys, values = ([c[:, :, :used].contiguous() for c in store] for store in (self.keys, self.values))
-        self.prompts = Prompts(keys, values, mask_PL, rows)
+        self.prompts = Prompts(keys, values, self.columns.valid_BT, rows)
         self.keys, self.values, self.room = [], [], room
         self.columns.branch(rows)
 
@@ -181,7 +209,7 @@ class LlamaDecoder:
     ) -> Tensor:
         """One new column over [shared prompt | own response]: two products, one softmax."""
         rows, heads, shared, width = q_BKSD.shape
-        own, length = keys_BKTD.shape[2], prompts.mask_PL.shape[1]
+        own, length = keys_BKTD.shape[2], prompts.valid_PL.shape[1]
         over_prompt = torch.matmul(prompts.spread(q_BKSD), prompts.keys[i].transpose(2, 3))
         over_own = torch.bmm(q_BKSD.reshape(-1, shared, width), keys_BKTD.flatten(0, 1).transpose(1, 2))
         scores = torch.cat([prompts.gather(over_prompt, shared), over_own.view(rows, heads, shared, own)], -1)
@@ -204,8 +232,8 @@ class LlamaDecoder:
         """(B, 1, S * M, L + T) additive mask of the new columns, once per query head of a key head."""
         mask = self.columns.mask(new, self.w.embedding.dtype, rows=part)
         if self.prompts is not None:
-            prompt = self.prompts.mask_PL[self.prompts.owner_B[part]][:, None].expand(-1, new, -1)
-            mask = torch.cat([prompt, mask], dim=-1)
+            valid = self.prompts.valid_PL[self.prompts.owner_B[part]][:, None].expand(-1, new, -1)
+            mask = torch.cat([mask.new_zeros(valid.shape).masked_fill_(~valid, float("-inf")), mask], dim=-1)
         return mask[:, None] if new == 1 else mask.repeat(1, self.w.heads // self.w.kv_heads, 1)[:, None]
 
     def _reserve(self, rows: int, columns: int) -> None:
@@ -228,10 +256,6 @@ class LlamaDecoder:
 def _interleave(rows: Tensor, width: int) -> Tensor:
     """(H * D, ...) with the two halves of every head's D interleaved: 0, D/2, 1, D/2 + 1, ..."""
     return rows.view(-1, 2, width // 2, *rows.shape[1:]).transpose(1, 2).reshape(rows.shape)
-
-
-def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    return F.rms_norm(x, x.shape[-1:], weight, eps)
 
 
 def _turn(x: Tensor, turn: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rlready import elementwise
+
 LAID_OUT = 1 << 18  # elements of a weight from which it is worth laying out
 ROWS = 64  # that the layout is made for; it serves any number
 
@@ -31,21 +33,17 @@ class Product:
     def __call__(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias) if self.laid_out is None else self._fused(x, "none")
 
-    def silu(self, x: Tensor) -> Tensor:
-        """SiLU of the product."""
-        return F.silu(F.linear(x, self.weight, self.bias)) if self.laid_out is None else self._fused(x, "swish")
-
-    def times(self, factor: Tensor, x: Tensor) -> Tensor:
-        """factor * (x Wᵀ (+ b)), elementwise."""
-        if self.laid_out is None:
-            return F.linear(x, self.weight, self.bias).mul_(factor)
-        return self._joined(factor, x, "mul")
-
     def added(self, residual: Tensor, x: Tensor) -> Tensor:
         """residual + x Wᵀ (+ b)."""
         if self.laid_out is None:
             return torch.addmm(residual if self.bias is None else residual + self.bias, x, self.weight.t())
         return self._joined(residual, x, "add")
+
+    def gated(self, up: Product, x: Tensor) -> Tensor:
+        """SiLU(x Wᵀ (+ b)) times another product of x, elementwise."""
+        if self.laid_out is None or up.laid_out is None:
+            return elementwise.gated(self(x), up(x))
+        return up._joined(self._fused(x, "swish"), x, "mul")
 
     def _fused(self, x: Tensor, then: str) -> Tensor:
         y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.laid_out, self.bias, then, [], "")

@@ -13,22 +13,22 @@ from torch import Tensor
 class Prompts:
     """Keys and values of the prompts, and which rows share which."""
 
-    def __init__(self, keys: list[Tensor], values: list[Tensor], mask_PL: Tensor, owner_B: Tensor) -> None:
-        self.keys, self.values, self.mask_PL = keys, values, mask_PL  # per layer (P, K, L, D)
+    def __init__(self, keys: list[Tensor], values: list[Tensor], valid_PL: Tensor, owner_B: Tensor) -> None:
+        self.keys, self.values, self.valid_PL = keys, values, valid_PL  # per layer (P, K, L, D)
         self.owner_B = owner_B
         self._index()
 
     def select(self, rows: Tensor) -> None:
         self.owner_B = self.owner_B[rows]
         present, owner_B = self.owner_B.unique(return_inverse=True)
-        if len(present) < len(self.mask_PL):
+        if len(present) < len(self.valid_PL):
             self.keys, self.values = ([t.index_select(0, present) for t in ts] for ts in (self.keys, self.values))
-            self.mask_PL, self.owner_B = self.mask_PL[present], owner_B
+            self.valid_PL, self.owner_B = self.valid_PL[present], owner_B
         self._index()
 
     def _index(self) -> None:
         """A slot for each row in a table of (prompt, place among its rows), so that a prompt's rows are one product."""
-        rows, prompts = len(self.owner_B), len(self.mask_PL)
+        rows, prompts = len(self.owner_B), len(self.valid_PL)
         order = self.owner_B.argsort(stable=True)
         counts = self.owner_B.bincount(minlength=prompts)
         first = counts.cumsum(0) - counts
@@ -41,7 +41,7 @@ class Prompts:
 
     def spread(self, x: Tensor) -> Tensor:
         """(B, K, S, D) as (P, K, most * S, D); slots without a row are zero."""
-        prompts, (_, heads, shared, width) = len(self.mask_PL), x.shape
+        prompts, (_, heads, shared, width) = len(self.valid_PL), x.shape
         if self.slot_B is not None:
             x = x.new_zeros(prompts * self.most, *x.shape[1:]).index_copy_(0, self.slot_B, x)
         x = x.view(prompts, self.most, heads, shared, width).transpose(1, 2)

@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rlready.native.library import call, serves
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX2 = np.uint64(0x94D049BB133111EB)
@@ -52,6 +54,11 @@ def draw(
     number, so two computations of one draw differ only if that number lies within their rounding error of a
     boundary.  The log-probability is that of the tempered distribution (at temperature 0, of the plain one).
     """
+    if temperature and not banned and not nudge and serves(logits_BV):
+        tokens_B = torch.empty(len(logits_BV), dtype=torch.long)
+        logprobs_B, at_B = logits_BV.new_empty(len(logits_BV)), torch.from_numpy(uniforms_B)
+        call("draw", *logits_BV.shape, logits_BV.contiguous(), temperature, at_B, tokens_B, logprobs_B)
+        return tokens_B, logprobs_B
     logp_BV = torch.log_softmax(logits_BV.float() / (temperature or 1.0), dim=-1)
     allowed_BV = logp_BV.clone() if banned or nudge else logp_BV
     if nudge:
