@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rlready import elementwise
 
-LAID_OUT = 1 << 18  # elements of a weight from which it is worth laying out
+LAID_OUT = 1 << 15  # elements of a weight from which it is worth laying out
 ROWS = 64  # that the layout is made for; it serves any number
 
 

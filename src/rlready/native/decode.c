@@ -21,14 +21,6 @@ static float score(long d, const float *q, Part part, float *scores) {
   return top;
 }
 
-static void mix(long d, const float *weights, Part part, float *out) {
-  for (long j = 0; j < part.n; j++) {
-    vec weight = all(weights[j]);
-    const float *value = part.values + j * d;
-    for (long i = 0; i < d; i += LANES) store(out + i, load(out + i) + weight * load(value + i));
-  }
-}
-
 /* From qkv (B, H + 2K, D), queries scaled already, mixed (B, H, D); column `at` of the cache (B, K, room, D) is written.
 
    turns (B, D): cos and sin of every pair of neighbouring numbers in turn.  valid (B, valid_row) and prompt_valid
@@ -39,7 +31,7 @@ int decode_attention(long b, long heads, long kv_heads, long d, float *qkv, cons
                      const float *prompt_values, const uint8_t *prompt_valid, const int64_t *owner, long length,
                      float *mixed) {
   long group = heads / kv_heads, padded = (length + at + 1 + LANES - 1) / LANES * LANES;
-  float *scores = room_for(padded);
+  float *scores = room_for(group * padded), shares[group];
   uint8_t *seen = malloc(at + 1);
   if (!scores || !seen) return free(scores), free(seen), 1;
   for (long row = 0; row < b; row++, qkv += (heads + 2 * kv_heads) * d, turns += d) {
@@ -58,23 +50,24 @@ int decode_attention(long b, long heads, long kv_heads, long d, float *qkv, cons
       Part ours = {at + 1, keys + own, values + own, seen}, shared = {0};
       if (length)
         shared = (Part){length, prompt_keys + of_prompt, prompt_values + of_prompt, prompt_valid + owner[row] * length};
-      for (long h = g * group; h < (g + 1) * group; h++) {
-        const float *q = qkv + h * d;
-        float *out = mixed + (row * heads + h) * d, first = score(d, q, shared, scores);
-        float second = score(d, q, ours, scores + length), top = first > second ? first : second;
-        for (long j = length + at + 1; j < padded; j++) scores[j] = -INFINITY;
+      for (long h = 0; h < group; h++) {
+        const float *q = qkv + (g * group + h) * d;
+        float *line = scores + h * padded, first = score(d, q, shared, line);
+        float second = score(d, q, ours, line + length), top = first > second ? first : second;
+        for (long j = length + at + 1; j < padded; j++) line[j] = -INFINITY;
         vec sum = {0};
         for (long j = 0; j < padded; j += LANES) {
-          vec e = exp_of(load(scores + j) - top);
-          store(scores + j, e);
+          vec e = exp_of(load(line + j) - top);
+          store(line + j, e);
           sum += e;
         }
-        float share = 1.0f / total(sum);
-        memset(out, 0, sizeof(float) * d);
-        mix(d, scores, shared, out);
-        mix(d, scores + length, ours, out);
-        for (long i = 0; i < d; i++) out[i] *= share;
+        shares[h] = 1.0f / total(sum);
       }
+      float *out = mixed + (row * heads + g * group) * d;
+      product(group, d, length, scores, padded, 1, shared.values, d, out, d, 0);
+      product(group, d, at + 1, scores + length, padded, 1, ours.values, d, out, d, 1);
+      for (long h = 0; h < group; h++)
+        for (long i = 0; i < d; i++) out[h * d + i] *= shares[h];
     }
   }
   free(scores), free(seen);

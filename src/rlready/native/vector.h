@@ -33,12 +33,33 @@ INLINE vec all(float x) { return x - (vec){0}; }
 INLINE vec choose(ivec where, vec yes, vec no) { return (vec)(((ivec)yes & where) | ((ivec)no & ~where)); }
 INLINE vec larger(vec a, vec b) { return choose(a > b, a, b); }
 
+/* The second half of every 2 n lanes in place of the first. */
+#if !__has_builtin(__builtin_shufflevector)
+INLINE vec folded(vec x, int n) {
+  vec y;
+  for (int i = 0; i < LANES; i++) y[i] = x[i ^ n];
+  return y;
+}
+#elif LANES == 16
+#define folded(x, n) \
+  __builtin_shufflevector(x, x, 0 ^ n, 1 ^ n, 2 ^ n, 3 ^ n, 4 ^ n, 5 ^ n, 6 ^ n, 7 ^ n, 8 ^ n, 9 ^ n, 10 ^ n, 11 ^ n, \
+                          12 ^ n, 13 ^ n, 14 ^ n, 15 ^ n)
+#elif LANES == 8
+#define folded(x, n) __builtin_shufflevector(x, x, 0 ^ n, 1 ^ n, 2 ^ n, 3 ^ n, 4 ^ n, 5 ^ n, 6 ^ n, 7 ^ n)
+#else
+#define folded(x, n) __builtin_shufflevector(x, x, 0 ^ n, 1 ^ n, 2 ^ n, 3 ^ n)
+#endif
+
 INLINE float total(vec x) {
-  float parts[LANES];
-  memcpy(parts, &x, sizeof parts);
-  for (int n = LANES / 2; n; n /= 2)
-    for (int i = 0; i < n; i++) parts[i] += parts[i + n];
-  return parts[0];
+#if LANES == 16
+  x += folded(x, 8);
+#endif
+#if LANES >= 8
+  x += folded(x, 4);
+#endif
+  x += folded(x, 2);
+  x += folded(x, 1);
+  return x[0];
 }
 
 INLINE float largest(vec x) {
