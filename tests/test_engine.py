@@ -150,13 +150,13 @@ def test_products(laid_out: int, biased: bool, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(product, "LAID_OUT", laid_out)
     rng = torch.Generator().manual_seed(0)
     weight, bias = torch.randn(48, 33, generator=rng), torch.randn(48, generator=rng) if biased else None
-    made = product.Product(weight, bias)
+    made, second = product.Product(weight, bias), torch.randn(48, 33, generator=rng)
     for rows in (1, 5, 64, 300):
         x, other = torch.randn(rows, 33, generator=rng), torch.randn(rows, 48, generator=rng)
         before = other.clone()
         plain = x.double() @ weight.double().T + (0 if bias is None else bias)
-        silu = plain * torch.sigmoid(plain)
-        pairs = [(made(x), plain), (made.silu(x), silu), (made.times(other, x), other * plain)]
+        gated = plain * torch.sigmoid(plain) * (x.double() @ second.double().T)
+        pairs = [(made(x), plain), (made.gated(product.Product(second), x), gated)]
         for mine, theirs in [*pairs, (made.added(other, x), other + plain)]:
             torch.testing.assert_close(mine.double(), theirs, atol=1e-4, rtol=1e-5)
         assert torch.equal(other, before)

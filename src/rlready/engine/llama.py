@@ -106,6 +106,7 @@ class LlamaDecoder:
         self.keys: list[Tensor] = []  # per layer (B, K, T, D)
         self.values: list[Tensor] = []
         self.prompts: Prompts | None = None
+        self.by_column = serves(weights.embedding, weights.width)  # the cache as the kernel reads it
         self.room = 0  # columns that are expected to follow the prompts at most
         self.turns = torch.zeros(0, device=weights.embedding.device)
 
@@ -127,7 +128,7 @@ class LlamaDecoder:
         w, (rows, new) = self.w, ids_BM.shape
         x = F.embedding(ids_BM.reshape(-1), w.embedding)  # (B * M, hidden)
         turn = self.turns[positions_BM]
-        attend = self._one(turn, begin) if new == 1 and serves(x, w.width) else self._many(part, turn, begin)
+        attend = self._one(turn, begin) if new == 1 and self.by_column else self._many(part, turn, begin)
         for i, layer in enumerate(w.layers):
             qkv = layer.qkv(norm(x, layer.norm_in, w.eps)).view(rows, new, -1, w.width)
             if layer.norm_q is not None and layer.norm_k is not None:
@@ -143,11 +144,11 @@ class LlamaDecoder:
         turns = torch.view_as_real(turn).reshape(rows, w.width)
 
         def attend(i: int, qkv: Tensor) -> Tensor:
-            cache = (self.keys[i], self.values[i], self.keys[i].shape[2], begin, valid, valid.shape[1])
-            prompts: tuple[Tensor | int | None, ...] = (None, None, None, None, 0)
+            cache = (*(store[i].permute(2, 0, 1, 3) for store in (self.keys, self.values)), begin, valid)
+            prompts: tuple[Tensor | int | None, ...] = (None, None, None, None, 0, 0)
             if shared is not None:
-                length = shared.valid_PL.shape[1]
-                prompts = (shared.keys[i], shared.values[i], shared.valid_PL, shared.owner_B, length)
+                columns = shared.columns[i]
+                prompts = (columns, shared.values[i], shared.valid_PL, shared.owner_B, shared.length, columns.shape[-1])
             mixed = qkv.new_empty(rows, w.heads * w.width)
             call("decode_attention", rows, w.heads, w.kv_heads, w.width, qkv, turns, *cache, *prompts, mixed)
             return mixed
@@ -198,8 +199,11 @@ class LlamaDecoder:
             self.prompts.select(rows)
         for store in (self.keys, self.values):
             for i, cache in enumerate(store):
-                store[i] = cache.new_empty(len(rows), *cache.shape[1:])
-                torch.index_select(cache[:, :, :used], 0, rows, out=store[i][:, :, :used])
+                store[i] = self._empty(len(rows), cache.shape[2])
+                if self.by_column:
+                    torch.index_select(cache.permute(2, 0, 1, 3)[:used], 1, rows, out=store[i].permute(2, 0, 1, 3)[:used])
+                else:
+                    torch.index_select(cache[:, :, :used], 0, rows, out=store[i][:, :, :used])
 
     def forget(self, row: int, count: int) -> None:
         self.columns.forget(row, count)
@@ -209,8 +213,8 @@ class LlamaDecoder:
     ) -> Tensor:
         """One new column over [shared prompt | own response]: two products, one softmax."""
         rows, heads, shared, width = q_BKSD.shape
-        own, length = keys_BKTD.shape[2], prompts.valid_PL.shape[1]
-        over_prompt = torch.matmul(prompts.spread(q_BKSD), prompts.keys[i].transpose(2, 3))
+        own, length = keys_BKTD.shape[2], prompts.length
+        over_prompt = torch.matmul(prompts.spread(q_BKSD), prompts.keys(i))
         over_own = torch.bmm(q_BKSD.reshape(-1, shared, width), keys_BKTD.flatten(0, 1).transpose(1, 2))
         scores = torch.cat([prompts.gather(over_prompt, shared), over_own.view(rows, heads, shared, own)], -1)
         weights = torch.softmax(scores.add_(mask), -1, dtype=torch.float32).to(q_BKSD.dtype)
@@ -224,7 +228,7 @@ class LlamaDecoder:
             return keys, values
         owner = self.prompts.owner_B[part]
         return (
-            torch.cat([self.prompts.keys[i][owner], keys], dim=2),
+            torch.cat([self.prompts.keys(i)[owner].transpose(2, 3), keys], dim=2),
             torch.cat([self.prompts.values[i][owner], values], dim=2),
         )
 
@@ -247,10 +251,17 @@ class LlamaDecoder:
             old = list(store)
             store.clear()
             for i in range(len(self.w.layers)):
-                fresh = self.w.embedding.new_empty(rows, self.w.kv_heads, room, self.w.width)
+                fresh = self._empty(rows, room)
                 if old:
                     fresh[:, :, :have] = old[i]
                 store.append(fresh)
+
+    def _empty(self, rows: int, room: int) -> Tensor:
+        """(B, K, T, D); where the kernel reads it, one column after another in memory: no stream of it is interrupted."""
+        w = self.w
+        if self.by_column:
+            return w.embedding.new_empty(room, rows, w.kv_heads, w.width).permute(1, 2, 0, 3)
+        return w.embedding.new_empty(rows, w.kv_heads, room, w.width)
 
 
 def _interleave(rows: Tensor, width: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Products of a decoder: a weight that every token of every row is multiplied with.
 
-For few rows and a weight beyond the cache, most of a product's time goes into laying out the weight anew; laid out
-once, before the first token, it is read as it lies, which is up to twice as fast.  The operations that do so are
+Part of a product's time goes into laying out the weight anew: most of it for few rows and a weight beyond the cache, a
+tenth for hundreds of rows and a small one.  Laid out once, before the first token, it is read as it lies.  The operations that do so are
 those that torch's own compiler uses on x86, not its public interface: where they are missing, and for other devices and
 types, a product is the plain one.  Tested to be the same.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rlready import elementwise
 
-LAID_OUT = 1 << 15  # elements of a weight from which it is worth laying out
+LAID_OUT = 1 << 13  # elements of a weight from which it is worth laying out
 ROWS = 64  # that the layout is made for; it serves any number
 
 

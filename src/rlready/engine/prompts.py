@@ -9,20 +9,37 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+MULTIPLE = 16  # of columns that the kernels read
+
 
 class Prompts:
     """Keys and values of the prompts, and which rows share which."""
 
     def __init__(self, keys: list[Tensor], values: list[Tensor], valid_PL: Tensor, owner_B: Tensor) -> None:
-        self.keys, self.values, self.valid_PL = keys, values, valid_PL  # per layer (P, K, L, D)
-        self.owner_B = owner_B
+        """Keys and values per layer (P, K, L, D)."""
+        self.length = valid_PL.shape[1]
+        self.columns = [self._columns(k) for k in keys]  # keys as (P, K, D, L and zeros)
+        self.values, self.valid_PL, self.owner_B = values, valid_PL, owner_B
         self._index()
+
+    @staticmethod
+    def _columns(keys: Tensor) -> Tensor:
+        prompts, heads, length, width = keys.shape
+        columns = keys.new_zeros(prompts, heads, width, -(-length // MULTIPLE) * MULTIPLE)
+        columns[..., :length] = keys.transpose(2, 3)
+        return columns
+
+    def keys(self, layer: int) -> Tensor:
+        """(P, K, D, L)."""
+        return self.columns[layer][..., : self.length]
 
     def select(self, rows: Tensor) -> None:
         self.owner_B = self.owner_B[rows]
         present, owner_B = self.owner_B.unique(return_inverse=True)
         if len(present) < len(self.valid_PL):
-            self.keys, self.values = ([t.index_select(0, present) for t in ts] for ts in (self.keys, self.values))
+            self.columns, self.values = (
+                [t.index_select(0, present) for t in ts] for ts in (self.columns, self.values)
+            )
             self.valid_PL, self.owner_B = self.valid_PL[present], owner_B
         self._index()
 

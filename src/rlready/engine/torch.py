@@ -138,10 +138,10 @@ class TorchEngine:
         keys = np.array([stream_key(seed, r.problem_id, r.sample_id) for r in requests], dtype=np.uint64)
         alive = list(range(len(machines)))  # machine of each row of the decoder
         running = [True] * len(alive)
+        steered = any(m.budget.extensions or m.budget.bias for m in machines)
         while True:
-            next_ids = self._advance(
-                decoder, [machines[i] for i in alive], running, logits_BV, temperature, keys[alive]
-            )
+            here = [machines[i] for i in alive]
+            next_ids = self._advance(decoder, here, running, logits_BV, temperature, keys[alive], steered)
             left = sum(running)
             if not left:
                 return
@@ -160,17 +160,25 @@ class TorchEngine:
         logits_BV: Tensor,
         temperature: float,
         keys: np.ndarray[tuple[int], np.dtype[np.uint64]],
+        steered: bool,
     ) -> Tensor:
-        """The next token of every row, drawn or forced; marks rows that are done."""
-        banned = {row: m.banned for row, m in enumerate(machines) if running[row] and m.banned}
+        """The next token of every row, drawn or forced; marks rows that are done.
+
+        ``steered``: whether a budget has extensions or a bias, and the policy's odds may not be drawn from as they are.
+        """
         # what was taken back for an extension is not drawn again with the same numbers
         positions = np.array([len(m.tokens) + (m.extensions << 32) for m in machines], dtype=np.uint64)
-        bias_B = np.array([m.bias for m in machines])
-        end = self.forcing.delimiter.single
-        nudge = (end, bias_B) if end is not None and bias_B.any() else None
+        banned, nudge = dict[int, frozenset[int]](), None
+        if steered:
+            banned = {row: m.banned for row, m in enumerate(machines) if running[row] and m.banned}
+            bias_B = np.array([m.bias for m in machines])
+            end = self.forcing.delimiter.single
+            nudge = (end, bias_B) if end is not None and bias_B.any() else None
         tokens_B, logp_B = draw(logits_BV, temperature, uniforms(keys, positions), banned, nudge)
         drawn, logprobs = tokens_B.tolist(), logp_B.tolist()
-        if any(running[row] and not math.isfinite(logprob) for row, logprob in enumerate(logprobs)):
+        if not torch.isfinite(logp_B).all() and any(
+            on and not math.isfinite(logprob) for on, logprob in zip(running, logprobs, strict=True)
+        ):
             raise UserError(f"{self.lm.source}: the model's logits are not finite; its weights are broken")
         next_ids = []
         for row, machine in enumerate(machines):

@@ -20,8 +20,6 @@ typedef struct {
   float scale;
 } Tokens;
 
-static long whole(long n) { return (n + LANES - 1) / LANES * LANES; }
-
 static void turn(long d, const float *x, const float *cos, const float *sin, float by, float *y) {
   long half = d / 2;
   for (long i = 0; i < half; i++) {

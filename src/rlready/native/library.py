@@ -33,7 +33,7 @@ SIGNATURES = {
     "gated_backward": [N, P, P, P, P, P],
     "attention_forward": [N, P, N, N, N, P, P, P, P, P, F, P, P],
     "attention_backward": [N, P, N, N, N, P, P, P, P, P, F, P, P, P, P, P, P],
-    "decode_attention": [N, N, N, N, P, P, P, P, N, N, P, N, P, P, P, P, N, P],
+    "decode_attention": [N, N, N, N, P, P, P, P, N, P, P, P, P, P, N, N, P],
     "draw": [N, N, P, F, P, P, P],
 }
 

@@ -132,5 +132,8 @@ static inline void product(long m, long n, long depth, const float *a, long a_ro
   for (; j < n; j += LANES) tiles(1, m, depth, a, a_row, a_col, b + j, b_row, c + j, c_row, add);
 }
 
+/* So many floats in whole vectors. */
+static inline long whole(long n) { return (n + LANES - 1) / LANES * LANES; }
+
 /* Room for so many floats, at the start of a cache line; NULL where there is none. */
 static inline float *room_for(long floats) { return aligned_alloc(64, (size_t)(floats * 4 + 63) / 64 * 64); }
