@@ -22,8 +22,8 @@ T = TypeVar("T")
 SMALL = 1 << 24  # parameters
 READ = 1 << 28  # the same, where no thread holds gradients
 GRADIENTS = 1 << 29  # parameters times threads, where each does: 2 GiB in fp32
-HANDOVER = 1e-4  # seconds until a waiting thread gets the interpreter; Python waits 5 ms, as long as many operations
-SPLIT_TOKENS = 8192  # of a thread's micro-batch, at most
+HANDOVER = 1e-5  # seconds until a waiting thread gets the interpreter; Python waits 5 ms, as long as many operations
+SPLIT_TOKENS = 4096  # of a thread's micro-batch, at most
 
 
 def small(model: Any, most: int = SMALL) -> bool:
