@@ -57,6 +57,9 @@ class Operations:
 class Lean(Operations):
     """The same with gradients in fewer passes over memory."""
 
+    def linear(self, x: Tensor, layer: Any) -> Tensor:
+        return self.linears(x, [layer])[0]
+
     def linears(self, x: Tensor, layers: Sequence[Any]) -> tuple[Tensor, ...]:
         return elementwise.linears(x, [layer.weight for layer in layers], [layer.bias for layer in layers])
 

@@ -21,22 +21,46 @@ class _Linears(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, count: int, *parameters: Tensor | None) -> tuple[Tensor, ...]:
-        weights, biases = parameters[:count], parameters[count:]
+        weights: Sequence[Tensor] = parameters[:count]  # type: ignore[assignment]
+        biases = parameters[count:]
+        ctx.kernel = serves(x, *(size for w in weights for size in w.shape))
+        if ctx.kernel:
+            x = x.contiguous()
+            products = tuple(_multiplied(x, w.t(), x.new_empty(len(x), len(w))) for w in weights)
+            for product, bias in zip(products, biases, strict=True):
+                if bias is not None:
+                    product.add_(bias)
+        else:
+            products = tuple(F.linear(x, w, b) for w, b in zip(weights, biases, strict=True))
         ctx.save_for_backward(x, *weights)
-        return tuple(F.linear(x, w, b) for w, b in zip(weights, biases, strict=True))  # type: ignore[arg-type]
+        return products
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, *weights = ctx.saved_tensors
-        to_x = None
-        if ctx.needs_input_grad[0]:
-            to_x = grads[0] @ weights[0]
-            for grad, weight in zip(grads[1:], weights[1:], strict=True):
-                to_x.addmm_(grad, weight)
         needed = ctx.needs_input_grad[2:]
-        to_weights = [g.t() @ x if need else None for g, need in zip(grads, needed, strict=False)]
+        to_x, to_weights = None, list[Tensor | None]()
+        if ctx.kernel:
+            grads = tuple(g.contiguous() for g in grads)
+            for grad, weight, need in zip(grads, weights, needed, strict=False):
+                if ctx.needs_input_grad[0]:
+                    to_x = _multiplied(grad, weight, torch.empty_like(x) if to_x is None else to_x, add=to_x is not None)
+                to_weights.append(_multiplied(grad.t(), x, torch.empty_like(weight)) if need else None)
+        else:
+            if ctx.needs_input_grad[0]:
+                to_x = grads[0] @ weights[0]
+                for grad, weight in zip(grads[1:], weights[1:], strict=True):
+                    to_x.addmm_(grad, weight)
+            to_weights += [g.t() @ x if need else None for g, need in zip(grads, needed, strict=False)]
         to_biases = [g.sum(0) if need else None for g, need in zip(grads, needed[len(weights) :], strict=True)]
         return to_x, None, *to_weights, *to_biases
+
+
+def _multiplied(a: Tensor, b: Tensor, into: Tensor, *, add: bool = False) -> Tensor:
+    """``into`` = or += a b, by the kernel; a and b are contiguous or the transposes of contiguous ones."""
+    (m, depth), n = a.shape, b.shape[1]
+    call("multiply", m, n, depth, a.data_ptr(), *a.stride(), b.data_ptr(), *b.stride(), into, n, add)
+    return into
 
 
 def linears(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> tuple[Tensor, ...]:

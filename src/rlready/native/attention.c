@@ -83,7 +83,7 @@ int attention_forward(long pieces, const Piece *piece, long heads, long kv_heads
     longest = length > longest ? length : longest;
   }
   long stride = whole(longest);
-  float *columns = room_for(d * stride + BLOCK * (stride + d));
+  float *columns = workspace(d * stride + BLOCK * (stride + d));
   if (!columns) return 1;
   float *scores = columns + d * stride, *queries = scores + BLOCK * stride;
   memset(columns, 0, sizeof(float) * d * stride);
@@ -128,7 +128,6 @@ int attention_forward(long pieces, const Piece *piece, long heads, long kv_heads
         }
     }
   }
-  free(columns);
   return 0;
 }
 
@@ -144,7 +143,7 @@ int attention_backward(long pieces, const Piece *piece, long heads, long kv_head
     longest = length > longest ? length : longest;
   }
   long stride = whole(longest);
-  float *keys = room_for(4 * d * stride + BLOCK * (2 * stride + 2 * d));
+  float *keys = workspace(4 * d * stride + BLOCK * (2 * stride + 2 * d));
   if (!keys) return 1;
   float *values = keys + d * stride, *rows = values + d * stride, *to_rows = rows + d * stride;
   float *weights = to_rows + d * stride, *slopes = weights + BLOCK * stride;
@@ -201,6 +200,5 @@ int attention_backward(long pieces, const Piece *piece, long heads, long kv_head
       }
     }
   }
-  free(keys);
   return 0;
 }

@@ -25,7 +25,7 @@ int decode_attention(long b, long heads, long kv_heads, long d, float *qkv, cons
                      long ahead, float *mixed) {
   long group = heads / kv_heads, of_row = (heads + 2 * kv_heads) * d, column = b * kv_heads * d;
   long line = ahead + whole(at + 1); /* of scores: those of the prompt, then a row's own */
-  float *scores = room_for(ROWS * heads * (line + 1)), *shares = scores + ROWS * heads * line;
+  float *scores = workspace(ROWS * heads * (line + 1)), *shares = scores + ROWS * heads * line;
   if (!scores) return 1;
   for (long row = 0; row < b; row++) {
     float *q = qkv + row * of_row, *k = q + heads * d, *v = k + kv_heads * d;
@@ -87,7 +87,6 @@ int decode_attention(long b, long heads, long kv_heads, long d, float *qkv, cons
     for (long i = first * heads; i < end * heads; i++)
       for (long j = 0; j < d; j++) mixed[i * d + j] *= shares[i - first * heads];
   }
-  free(scores);
   return 0;
 }
 
@@ -95,10 +94,10 @@ int decode_attention(long b, long heads, long kv_heads, long d, float *qkv, cons
    the row's uniform number, and its log-probability.  Returns 0, or 1 where memory is lacking. */
 int draw(long b, long vocabulary, const float *logits, float temperature, const double *uniforms, int64_t *tokens,
          float *logprobs) {
-  long padded = (vocabulary + LANES - 1) / LANES * LANES;
-  float *scaled = room_for(2 * padded), *weights = scaled + padded;
-  double *ends = malloc(sizeof(double) * padded / LANES); /* cumulative weight at the end of every vector */
-  if (!scaled || !ends) return free(scaled), free(ends), 1;
+  long padded = whole(vocabulary);
+  float *scaled = workspace(2 * padded + 2 * padded / LANES), *weights = scaled + padded;
+  if (!scaled) return 1;
+  double *ends = (double *)(weights + padded); /* cumulative weight at the end of every vector */
   for (long row = 0; row < b; row++, logits += vocabulary) {
     vec most = all(-INFINITY);
     for (long j = 0; j < vocabulary; j++) scaled[j] = logits[j] / temperature;
@@ -119,6 +118,5 @@ int draw(long b, long vocabulary, const float *logits, float temperature, const 
     tokens[row] = token;
     logprobs[row] = scaled[token] - top - (float)log(sum);
   }
-  free(scaled), free(ends);
   return 0;
 }

@@ -23,10 +23,11 @@ from torch import Tensor
 from rlready.progress import note
 
 HERE = Path(__file__).parent
-SOURCES = ("elementwise.c", "attention.c", "decode.c")
+SOURCES = ("product.c", "elementwise.c", "attention.c", "decode.c")
 FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-ffp-contract=fast", "-fno-math-errno")
 P, N, F = ctypes.c_void_p, ctypes.c_long, ctypes.c_float
 SIGNATURES = {
+    "multiply": [N, N, N, P, N, N, P, N, N, P, N, N],
     "norm_forward": [N, N, P, P, P, F, P, P, P],
     "norm_backward": [N, N, P, P, P, P, P, P, P],
     "gated_forward": [N, P, P, P],

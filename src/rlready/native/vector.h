@@ -135,5 +135,5 @@ static inline void product(long m, long n, long depth, const float *a, long a_ro
 /* So many floats in whole vectors. */
 static inline long whole(long n) { return (n + LANES - 1) / LANES * LANES; }
 
-/* Room for so many floats, at the start of a cache line; NULL where there is none. */
-static inline float *room_for(long floats) { return aligned_alloc(64, (size_t)(floats * 4 + 63) / 64 * 64); }
+/* Room for so many floats from the start of a cache line, until the thread's next kernel; NULL where there is none. */
+float *workspace(long floats);
