@@ -25,6 +25,7 @@ from rlready.errors import UserError
 from rlready.evaluate.cut import cut
 from rlready.lm import CLOSE, LM, load
 from rlready.logprob import token_logprobs
+from rlready.native.library import library
 from rlready.records import Problem, Sample
 from rlready.tasks import Verdict
 from tiny import full_logits, tiny_lm, tiny_model
@@ -128,6 +129,20 @@ def test_the_fast_decoder_equals_the_model(name: str) -> None:
     with torch.no_grad():
         weights = LlamaWeights(model)
     assert largest_difference(LlamaDecoder(weights, 3), model) <= 1e-5
+
+
+KERNEL = {"hidden_size": 32, "head_dim": 16}  # sizes that the kernels serve
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("name", FAST)
+def test_the_kernel_equals_the_model(name: str) -> None:
+    family, changes = FAST[name]
+    model = tiny_model(family, 1, **changes | KERNEL)
+    with torch.no_grad():
+        decoder = LlamaDecoder(LlamaWeights(model), 3)
+    assert decoder.by_column == (library() is not None)
+    assert largest_difference(decoder, model) <= 1e-5
 
 
 @pytest.mark.parametrize("name", FAST)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlready import logprob
+from rlready import attention, elementwise, logprob
 from rlready.backbone import Packed, hidden_states, pack, supports
 from rlready.batch import Example, micro_batches, supervised
 from rlready.config import Algorithm
@@ -16,6 +16,7 @@ from rlready.credit.assign import credit
 from rlready.credit.outcome import leave_one_out
 from rlready.lm import LM
 from rlready.logprob import padded, token_logprobs
+from rlready.native.library import library
 from rlready.records import Group, Problem, Sample
 from rlready.tasks.vocabulary import build_tokenizer
 from rlready.train.loss import kl_penalty, likelihood_loss, policy_loss
@@ -144,6 +145,30 @@ def test_a_shared_prompt_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
         # the bias of keys hardly matters to a softmax
         assert apart(grads, theirs, least=1e-4) < ROUNDING
         assert apart(alone, theirs, least=1e-4) < ROUNDING
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("family", ["Llama", "Qwen2", "Qwen3"])
+def test_the_kernels_change_nothing(family: str, shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By kernels, by torch's operations and by the model's own forward: the same loss and gradient."""
+    lm = symbolic_lm(family=family, head_dim=16, hidden_size=48, intermediate_size=64)
+    rows = credit(rollouts(lm, MIXED), "grpo", cap=CAP).examples
+    rows = rows if shared else rows[:: len(MIXED[0])]
+    assert (len({tuple(r.prompt_ids) for r in rows}) < len(rows)) == shared
+    loss, grads = learn(lm, rows, 10**6)
+    with monkeypatch.context() as patch:
+        for module in (attention, elementwise):
+            patch.setattr(module, "serves", lambda *_: False)
+        by_torch, plain = learn(lm, rows, 10**6)
+    monkeypatch.setattr(logprob, "supports", lambda _: False)
+    theirs, own = learn(lm, rows, 10**6)
+    assert loss == pytest.approx(theirs, abs=1e-6)
+    assert by_torch == pytest.approx(theirs, abs=1e-6)
+    assert apart(grads, own, least=1e-4) < ROUNDING
+    assert apart(plain, own, least=1e-4) < ROUNDING
+    if library() is not None:
+        assert apart(grads, plain, least=1e-4) > 0  # two ways, not one
 
 
 def test_nothing_about_a_forced_token_but_its_id_is_read() -> None:

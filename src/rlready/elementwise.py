@@ -44,7 +44,9 @@ class _Linears(torch.autograd.Function):
             grads = tuple(g.contiguous() for g in grads)
             for grad, weight, need in zip(grads, weights, needed, strict=False):
                 if ctx.needs_input_grad[0]:
-                    to_x = _multiplied(grad, weight, torch.empty_like(x) if to_x is None else to_x, add=to_x is not None)
+                    to_x = _multiplied(
+                        grad, weight, torch.empty_like(x) if to_x is None else to_x, add=to_x is not None
+                    )
                 to_weights.append(_multiplied(grad.t(), x, torch.empty_like(weight)) if need else None)
         else:
             if ctx.needs_input_grad[0]:

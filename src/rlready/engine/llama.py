@@ -144,13 +144,26 @@ class LlamaDecoder:
         turns = torch.view_as_real(turn).reshape(rows, w.width)
 
         def attend(i: int, qkv: Tensor) -> Tensor:
-            cache = (*(store[i].permute(2, 0, 1, 3) for store in (self.keys, self.values)), begin, valid)
+            cache = [store[i].permute(2, 0, 1, 3) for store in (self.keys, self.values)]
             prompts: tuple[Tensor | int | None, ...] = (None, None, None, None, 0, 0)
             if shared is not None:
                 columns = shared.columns[i]
                 prompts = (columns, shared.values[i], shared.valid_PL, shared.owner_B, shared.length, columns.shape[-1])
             mixed = qkv.new_empty(rows, w.heads * w.width)
-            call("decode_attention", rows, w.heads, w.kv_heads, w.width, qkv, turns, *cache, *prompts, mixed)
+            call(
+                "decode_attention",
+                rows,
+                w.heads,
+                w.kv_heads,
+                w.width,
+                qkv,
+                turns,
+                *cache,
+                begin,
+                valid,
+                *prompts,
+                mixed,
+            )
             return mixed
 
         return attend
@@ -201,7 +214,9 @@ class LlamaDecoder:
             for i, cache in enumerate(store):
                 store[i] = self._empty(len(rows), cache.shape[2])
                 if self.by_column:
-                    torch.index_select(cache.permute(2, 0, 1, 3)[:used], 1, rows, out=store[i].permute(2, 0, 1, 3)[:used])
+                    torch.index_select(
+                        cache.permute(2, 0, 1, 3)[:used], 1, rows, out=store[i].permute(2, 0, 1, 3)[:used]
+                    )
                 else:
                     torch.index_select(cache[:, :, :used], 0, rows, out=store[i][:, :, :used])
 
@@ -257,11 +272,11 @@ class LlamaDecoder:
                 store.append(fresh)
 
     def _empty(self, rows: int, room: int) -> Tensor:
-        """(B, K, T, D); where the kernel reads it, one column after another in memory: no stream of it is interrupted."""
-        w = self.w
+        """(B, K, T, D); for the kernel one column after another in memory, so that it reads without interruption."""
+        like: Tensor = self.w.embedding
         if self.by_column:
-            return w.embedding.new_empty(room, rows, w.kv_heads, w.width).permute(1, 2, 0, 3)
-        return w.embedding.new_empty(rows, w.kv_heads, room, w.width)
+            return like.new_empty(room, rows, self.w.kv_heads, self.w.width).permute(1, 2, 0, 3)
+        return like.new_empty(rows, self.w.kv_heads, room, self.w.width)
 
 
 def _interleave(rows: Tensor, width: int) -> Tensor:

@@ -37,9 +37,7 @@ class Prompts:
         self.owner_B = self.owner_B[rows]
         present, owner_B = self.owner_B.unique(return_inverse=True)
         if len(present) < len(self.valid_PL):
-            self.columns, self.values = (
-                [t.index_select(0, present) for t in ts] for ts in (self.columns, self.values)
-            )
+            self.columns, self.values = ([t.index_select(0, present) for t in ts] for ts in (self.columns, self.values))
             self.valid_PL, self.owner_B = self.valid_PL[present], owner_B
         self._index()
 

@@ -1,8 +1,8 @@
 """The kernels beside this file, compiled at first use for the processor they run on, and kept in the user's cache.
 
-They compute what torch's operations do, in fp32 on the CPU, by the calling thread alone; where there is no compiler, and
-for other types and devices, the callers use torch's operations instead.  ``CC`` names the compiler (default ``cc``);
-``CC=false`` does without one.
+They compute what torch's operations do, in fp32 on the CPU, by the calling thread alone; where there is no compiler,
+and for other types and devices, the callers use torch's operations instead.  ``CC`` names the compiler (default
+``cc``); ``CC=false`` does without one.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ from rlready.errors import UserError
 from rlready.lm import head_of
 from rlready.logprob import chosen_ids, score, token_logprobs
 from rlready.options import nearest
-from rlready.readiness.sketch import Kept, Projected, Runs, Whole
+from rlready.readiness.sketch import Kept, Projected, Whole
 from rlready.threads import beside, split_tokens, workers
 
 MEMORY = 2 << 30  # bytes of gradients held at once

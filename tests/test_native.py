@@ -1,0 +1,218 @@
+"""The kernels in C: each against the plain expression in double precision, and what is done without a compiler."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from rlready import elementwise
+from rlready.attention import Attention
+from rlready.batch import supervised
+from rlready.engine import sampling
+from rlready.engine.sampling import draw
+from rlready.native import library as native
+from rlready.packed import pack
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+compiled = pytest.mark.skipif(native.library() is None, reason="there is no C compiler")
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """What is compiled is looked for anew, before and after."""
+    native.library.cache_clear()
+    yield
+    native.library.cache_clear()
+
+
+def close(mine: Tensor, theirs: Tensor, size: float = 1.0) -> None:
+    torch.testing.assert_close(mine.double(), theirs.double(), atol=2e-6 * size, rtol=2e-6)
+
+
+def numbers(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), requires_grad=True)
+
+
+def doubled(*tensors: Tensor) -> list[Tensor]:
+    return [t.detach().double().requires_grad_() for t in tensors]
+
+
+# ------------------------------------------------------------------------------------------- one operation each
+
+
+@compiled
+@pytest.mark.parametrize(("m", "n", "depth"), [(1, 16, 1), (5, 48, 7), (97, 80, 33), (200, 128, 900), (13, 208, 400)])
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True)])
+def test_products(m: int, n: int, depth: int, turned: tuple[bool, bool]) -> None:
+    """Rows and columns beyond whole tiles, depths beyond what is laid out at a time, either factor transposed."""
+    a, b = numbers(m, depth).detach(), numbers(depth, n, seed=1).detach()
+    before = numbers(m, n, seed=2).detach()
+    wanted = a.double() @ b.double()
+    given = [t.t().contiguous().t() if turn else t for t, turn in zip((a, b), turned, strict=True)]
+    for add in (False, True):
+        into = before.clone()
+        strides = [(t.data_ptr(), *t.stride()) for t in given]
+        native.call("multiply", m, n, depth, *strides[0], *strides[1], into, n, add)
+        close(into, wanted + add * before.double(), math.sqrt(depth))
+
+
+@compiled
+@pytest.mark.parametrize("biased", [True, False])
+def test_linears(biased: bool) -> None:
+    x, weights = numbers(37, 32), [numbers(48, 32, seed=1), numbers(16, 32, seed=2)]
+    biases = [numbers(48, seed=3), None] if biased else [None, None]
+    grads = [numbers(37, 48, seed=4).detach(), numbers(37, 16, seed=5).detach()]
+    inputs = [t for t in (x, *weights, *biases) if t is not None]
+    found = torch.autograd.grad(elementwise.linears(x, weights, biases), inputs, grads)
+    double = doubled(*inputs)
+    plain = [double[0] @ double[1].T + (double[3] if biased else 0), double[0] @ double[2].T]
+    for mine, theirs in zip(found, torch.autograd.grad(plain, double, [g.double() for g in grads]), strict=True):
+        close(mine, theirs, 8)
+
+
+@compiled
+def test_norm_and_sum() -> None:
+    x, more, weight = numbers(9, 48), numbers(9, 48, seed=1), numbers(48, seed=2)
+    grads = [numbers(9, 48, seed=3).detach(), numbers(9, 48, seed=4).detach()]
+    summed, normed = elementwise.added_norm(x, more, weight, 1e-6)
+    a, b, w = doubled(x, more, weight)
+    total = a + b
+    scaled = w * total * torch.rsqrt(total.square().mean(-1, keepdim=True) + 1e-6)
+    close(summed, total)
+    close(normed, scaled)
+    wanted = torch.autograd.grad([total, scaled], [a, b, w], [g.double() for g in grads], retain_graph=True)
+    for mine, theirs in zip(torch.autograd.grad([summed, normed], [x, more, weight], grads), wanted, strict=True):
+        close(mine, theirs, 4)
+    alone = elementwise.norm(x, weight, 1e-6)  # nothing added
+    plain = w * a * torch.rsqrt(a.square().mean(-1, keepdim=True) + 1e-6)
+    close(alone, plain)
+    wanted = torch.autograd.grad(plain, [a, w], grads[0].double())
+    for mine, theirs in zip(torch.autograd.grad(alone, [x, weight], grads[0]), wanted, strict=True):
+        close(mine, theirs, 4)
+
+
+@compiled
+@pytest.mark.parametrize("size", [5, 16, 83])
+def test_gates(size: int) -> None:
+    """From far below zero to far above it."""
+    gate, up, grad = numbers(size), numbers(size, seed=1), numbers(size, seed=2).detach()
+    with torch.no_grad():
+        gate[: min(size, 5)] = torch.tensor([-200.0, -90.0, 0.0, 90.0, 200.0])
+    g, u = doubled(gate, up)
+    mine, plain = elementwise.gated(gate, up), torch.nn.functional.silu(g) * u
+    close(mine, plain, 10)
+    for one, other in zip(
+        torch.autograd.grad(mine, [gate, up], grad), torch.autograd.grad(plain, [g, u], grad.double()), strict=True
+    ):
+        close(one, other, 10)
+
+
+@compiled
+@pytest.mark.parametrize("narrow", [True, False])
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("heads", "kv_heads", "width"), [(2, 2, 16), (6, 2, 32)])
+def test_attention(heads: int, kv_heads: int, width: int, shared: bool, narrow: bool) -> None:
+    """As over tables, in double precision: shared prompts, many keys, and where only some tokens ask."""
+    sizes = [(i, n) for i in range(3) for n in (5, 4 + 17 * i, 40)]
+    prompts = [list(range(3 + 20 * i)) for i, _ in sizes]
+    if not shared:
+        prompts = [[i, *prompt] for i, prompt in enumerate(prompts)]
+    rows = [supervised(p, list(range(2, n))) for p, (_, n) in zip(prompts, sizes, strict=True)]
+    packed = pack(rows, "cpu")
+    asking = packed.last if narrow else None
+    assert bool(packed.sizes) == shared
+    assert len(packed.last) < len(packed.ids_N)
+    tokens, asked = len(packed.ids_N), len(packed.last) if narrow else len(packed.ids_N)
+    angles = 6 * torch.rand(tokens, width // 2, generator=torch.Generator().manual_seed(9))
+    q, k, v = numbers(asked, heads, width), numbers(tokens, kv_heads, width, seed=1), numbers(tokens, kv_heads, width)
+    grad = numbers(asked, heads * width, seed=3).detach()
+    mine = Attention(packed, angles.cos(), angles.sin())(q, k, v, asking)
+    double = doubled(q, k, v)
+    plain = Attention(packed, angles.double().cos(), angles.double().sin())(*double, asking)
+    close(mine, plain, 4)
+    wanted = torch.autograd.grad(plain, double, grad.double())
+    for one, other in zip(torch.autograd.grad(mine, [q, k, v], grad), wanted, strict=True):
+        close(one, other, 40)
+
+
+@compiled
+@pytest.mark.parametrize("vocabulary", [3, 16, 126, 1000])
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 2.5])
+def test_draws(vocabulary: int, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same tokens as by torch, but where a number lies on the edge between two, and their log-probabilities."""
+    rng = np.random.default_rng(0)
+    logits, numbers_B = 3 * numbers(4000, vocabulary).detach(), rng.random(4000)
+    logits[:9], numbers_B[:3] = -1e4, (0.0, 0.5, 1 - 2**-53)
+    logits[range(9), torch.arange(9) % vocabulary] = 1e4  # one token has it all
+    tokens, logp = draw(logits, temperature, numbers_B)
+    monkeypatch.setattr(sampling, "serves", lambda *_: False)
+    theirs, _ = draw(logits, temperature, numbers_B)
+    assert torch.equal(tokens[:9], torch.arange(9) % vocabulary)
+    assert (tokens != theirs).sum() <= 2
+    wanted = torch.log_softmax(logits.double() / temperature, -1).gather(-1, tokens[:, None])[:, 0]
+    close(logp, wanted, 4 / min(temperature, 1))
+
+
+@compiled
+def test_what_is_not_a_number_is_not_hidden() -> None:
+    logits = torch.zeros(2, 40)
+    logits[1, 7] = math.nan
+    _, logp = draw(logits, 1.0, np.array([0.5, 0.5]))
+    assert logp.isfinite().tolist() == [True, False]
+    assert not elementwise.gated(torch.full((16,), math.nan), torch.ones(16)).isfinite().any()
+    assert not elementwise.norm(torch.full((1, 16), math.nan), torch.ones(16), 1e-6).isfinite().any()
+
+
+# ------------------------------------------------------------------------------------------- when they are used
+
+
+def test_who_is_served() -> None:
+    x = torch.ones(2, 32)
+    assert native.serves(x, 32) == (native.library() is not None)
+    assert not native.serves(x, 24)
+    assert not native.serves(x.double(), 32)
+    assert not native.serves(x.to("meta"), 32)
+    torch.set_num_threads(2)
+    shared = native.serves(x, 32)  # torch would share the work
+    torch.set_num_threads(1)
+    assert not shared
+
+
+@compiled
+def test_only_contiguous_tensors() -> None:
+    x = torch.ones(32, 32).t()
+    with pytest.raises(ValueError, match="not contiguous"):
+        native.call("gated_forward", 16, x[:, :2], x, x)
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("compiler", ["false", "/no/such/compiler"])
+def test_without_a_compiler(compiler: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Said once, and everything works."""
+    monkeypatch.setenv("CC", compiler)
+    x, weight = numbers(4, 16), torch.ones(16)
+    assert not native.serves(x, 16)
+    assert not native.serves(x, 16)
+    assert capsys.readouterr().err.count("no C compiler") == 1
+    close(elementwise.norm(x, weight, 1e-6), x / x.square().mean(-1, keepdim=True).sqrt())
+
+
+@compiled
+@pytest.mark.usefixtures("fresh")
+def test_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept in the cache, by what it was made of; nothing else is left there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert native.library() is not None
+    (made,) = (tmp_path / "rlready").iterdir()
+    first = made.stat().st_mtime_ns
+    native.library.cache_clear()
+    assert native.library() is not None
+    assert [f.stat().st_mtime_ns for f in (tmp_path / "rlready").iterdir()] == [first]
+    assert ctypes.CDLL(str(made)).multiply
