@@ -32,44 +32,29 @@ class Operations:
 
     def linear(self, x: Tensor, layer: Any) -> Tensor:
         """(N, out) products with a layer's weight, its bias added."""
-        y: Tensor = layer(x)
-        return y
+        return self.linears(x, [layer])[0]
+
+    def linears(self, x: Tensor, layers: Sequence[Any]) -> tuple[Tensor, ...]:
+        """The products of several layers with the same input."""
+        return elementwise.linears(x, [layer.weight for layer in layers], [layer.bias for layer in layers])
 
     def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         """RMS norm over the last dimension."""
         return elementwise.norm(x, weight, eps)
 
-    def linears(self, x: Tensor, layers: Sequence[Any]) -> tuple[Tensor, ...]:
-        """The products of several layers with the same input."""
-        return tuple(self.linear(x, layer) for layer in layers)
-
     def added(self, x: Tensor, more: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         """A sum and its norm."""
-        x = x + more
-        return x, self.norm(x, weight, eps)
+        return elementwise.added_norm(x, more, weight, eps)
 
     def narrowed(self, tokens: Tensor) -> Operations:
         """The operations where only these tokens are left."""
         return self
 
 
-class Lean(Operations):
-    """The same with gradients in fewer passes over memory."""
-
-    def linear(self, x: Tensor, layer: Any) -> Tensor:
-        return self.linears(x, [layer])[0]
-
-    def linears(self, x: Tensor, layers: Sequence[Any]) -> tuple[Tensor, ...]:
-        return elementwise.linears(x, [layer.weight for layer in layers], [layer.bias for layer in layers])
-
-    def added(self, x: Tensor, more: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-        return elementwise.added_norm(x, more, weight, eps)
+PLAIN = Operations()
 
 
-LEAN = Lean()
-
-
-def hidden_states(model: Any, packed: Packed, operations: Operations = LEAN) -> Tensor:
+def hidden_states(model: Any, packed: Packed, operations: Operations = PLAIN) -> Tensor:
     """(M, hidden) of the tokens ``packed.last`` after the last norm, with gradients to the model's parameters."""
     backbone, config = model.model, model.config
     width, eps = head_width(config), config.rms_norm_eps

@@ -31,9 +31,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rlready import elementwise
 from rlready.backbone import Operations, Packed, hidden_states, pack, supports
 from rlready.batch import Example, micro_batches
-from rlready.elementwise import norm
 from rlready.errors import UserError
 from rlready.lm import head_of
 from rlready.logprob import chosen_ids, score, token_logprobs
@@ -155,17 +155,27 @@ class _Listener(Operations):
             _hear(x, lambda grad: self.kept.picked(weight, self.runs, ids_N, grad))
         return x
 
-    def linear(self, x: Tensor, layer: Any) -> Tensor:
-        weight, bias = layer.weight, layer.bias
-        y = F.linear(x, weight.detach(), None if bias is None else bias.detach())
+    def linears(self, x: Tensor, layers: Sequence[Any]) -> tuple[Tensor, ...]:
+        biases = [None if layer.bias is None else layer.bias.detach() for layer in layers]
+        products = elementwise.linears(x, [layer.weight.detach() for layer in layers], biases)
+        for y, layer in zip(products, layers, strict=True):
+            self._products(x.detach(), y, layer.weight, layer.bias)
+        return products
+
+    def _products(self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         if weight in self.kept:
-            _hear(y, lambda grad: self.kept.outer(weight, self.runs, grad, x.detach()))
+            _hear(y, lambda grad: self.kept.outer(weight, self.runs, grad, x))
         if bias is not None and bias in self.kept:
             _hear(y, lambda grad: self.kept.vector(bias, self.runs, grad))
-        return y
 
     def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        normed = norm(x, torch.ones_like(weight), eps)
+        return self._scaled(elementwise.norm(x, torch.ones_like(weight), eps), weight)
+
+    def added(self, x: Tensor, more: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+        x, normed = elementwise.added_norm(x, more, torch.ones_like(weight), eps)
+        return x, self._scaled(normed, weight)
+
+    def _scaled(self, normed: Tensor, weight: Tensor) -> Tensor:
         y = normed * weight.detach()
         if weight in self.kept:
             _hear(y, lambda grad: self.kept.vector(weight, self.runs, grad * normed.detach()))
