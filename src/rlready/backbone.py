@@ -20,6 +20,7 @@ from rlready import elementwise
 from rlready.attention import Attention
 from rlready.engine.decoder import head_width
 from rlready.engine.llama import supports
+from rlready.mlp import mlp
 from rlready.packed import Packed, pack
 
 
@@ -46,6 +47,10 @@ class Operations:
         """A sum and its norm."""
         return elementwise.added_norm(x, more, weight, eps)
 
+    def mlp(self, x: Tensor, layers: Any) -> Tensor:
+        """A layer's gated MLP."""
+        return mlp(x, layers.gate_proj, layers.up_proj, layers.down_proj)
+
     def narrowed(self, tokens: Tensor) -> Operations:
         """The operations where only these tokens are left."""
         return self
@@ -64,7 +69,7 @@ def hidden_states(model: Any, packed: Packed, operations: Operations = PLAIN) ->
     normed = operations.norm(x, backbone.layers[0].input_layernorm.weight, eps)
     norms = [layer.input_layernorm for layer in backbone.layers[1:]] + [backbone.norm]
     for layer, following in zip(backbone.layers, norms, strict=True):
-        attention, mlp = layer.self_attn, layer.mlp
+        attention = layer.self_attn
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
         of_all = operations
         asking = packed.last if following is backbone.norm and len(packed.last) < len(x) else None
@@ -81,8 +86,7 @@ def hidden_states(model: Any, packed: Packed, operations: Operations = PLAIN) ->
         mixed = attend(q, k, v, asking)
         more = operations.linear(mixed, attention.o_proj)
         x, normed = operations.added(x, more, layer.post_attention_layernorm.weight, eps)
-        opened = elementwise.gated(*operations.linears(normed, (mlp.gate_proj, mlp.up_proj)))
-        x, normed = operations.added(x, operations.linear(opened, mlp.down_proj), following.weight, eps)
+        x, normed = operations.added(x, operations.mlp(normed, layer.mlp), following.weight, eps)
     return normed
 
 

@@ -11,8 +11,6 @@ static float dot(long d, const float *a, const float *b) {
   return total(sum);
 }
 
-static long smaller(long a, long b) { return a < b ? a : b; }
-
 /* From qkv (B, H + 2K, D), queries scaled already, mixed (B, H, D); column `at` of the cache (T, B, K, D) is written.
 
    turns (B, D): cos and sin of every pair of neighbouring numbers in turn.  valid (B, at + 1) and prompt_valid (P, L):

@@ -23,7 +23,7 @@ from torch import Tensor
 from rlready.progress import note
 
 HERE = Path(__file__).parent
-SOURCES = ("product.c", "elementwise.c", "attention.c", "decode.c")
+SOURCES = ("product.c", "elementwise.c", "mlp.c", "attention.c", "decode.c")
 FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-ffp-contract=fast", "-fno-math-errno")
 P, N, F = ctypes.c_void_p, ctypes.c_long, ctypes.c_float
 SIGNATURES = {
@@ -32,6 +32,8 @@ SIGNATURES = {
     "norm_backward": [N, N, P, P, P, P, P, P, P],
     "gated_forward": [N, P, P, P],
     "gated_backward": [N, P, P, P, P, P],
+    "mlp_forward": [N, N, N, P, P, P, P, P, P, P],
+    "mlp_backward": [N, N, N, P, P, P, P, P, P, P, P, P, P, P],
     "attention_forward": [N, P, N, N, N, P, P, P, P, P, F, P, P],
     "attention_backward": [N, P, N, N, N, P, P, P, P, P, F, P, P, P, P, P, P],
     "decode_attention": [N, N, N, N, P, P, P, P, N, P, P, P, P, P, N, N, P],

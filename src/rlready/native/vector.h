@@ -135,5 +135,17 @@ static inline void product(long m, long n, long depth, const float *a, long a_ro
 /* So many floats in whole vectors. */
 static inline long whole(long n) { return (n + LANES - 1) / LANES * LANES; }
 
+static inline long smaller(long a, long b) { return a < b ? a : b; }
+
+#define DEPTH 384 /* of what is laid out at a time */
+#define HEIGHT 96 /* rows that stay near while what is laid out passes by */
+
+void lay_out(long n, long depth, const float *b, long b_row, long b_col, float *panels);
+void pass(long m, long n, long depth, const float *a, long a_row, long a_col, const float *panels, float *strips,
+          float *c, long c_row, int add);
+
+int gated_forward(long n, const float *gate, const float *up, float *y);
+int gated_backward(long n, const float *gate, const float *up, const float *grad, float *to_gate, float *to_up);
+
 /* Room for so many floats from the start of a cache line, until the thread's next kernel; NULL where there is none. */
 float *workspace(long floats);

@@ -175,6 +175,10 @@ class _Listener(Operations):
         x, normed = elementwise.added_norm(x, more, torch.ones_like(weight), eps)
         return x, self._scaled(normed, weight)
 
+    def mlp(self, x: Tensor, layers: Any) -> Tensor:
+        opened = elementwise.gated(*self.linears(x, (layers.gate_proj, layers.up_proj)))
+        return self.linear(opened, layers.down_proj)
+
     def _scaled(self, normed: Tensor, weight: Tensor) -> Tensor:
         y = normed * weight.detach()
         if weight in self.kept:
