@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import math
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from rlready.attention import Attention
 from rlready.batch import supervised
 from rlready.engine import sampling
 from rlready.engine.sampling import draw
+from rlready.mlp import mlp
 from rlready.native import library as native
 from rlready.packed import pack
 
@@ -112,6 +114,30 @@ def test_gates(size: int) -> None:
         torch.autograd.grad(mine, [gate, up], grad), torch.autograd.grad(plain, [g, u], grad.double()), strict=True
     ):
         close(one, other, 10)
+
+
+@compiled
+@pytest.mark.parametrize(("rows", "width", "hidden"), [(1, 16, 16), (100, 48, 80), (200, 400, 416)])
+def test_gated_mlp(rows: int, width: int, hidden: int) -> None:
+    """More rows than a block, more depth than is laid out at a time; also with biases, operation by operation."""
+    x, grad = numbers(rows, width), numbers(rows, width, seed=1).detach()
+    shapes = [(width, hidden), (width, hidden), (hidden, width)]
+    for biased in (False, True):
+        layers = [torch.nn.Linear(*shape, bias=biased) for shape in shapes]
+        inputs = [x, *(p for layer in layers for p in layer.parameters())]
+        with torch.no_grad():
+            for i, parameter in enumerate(inputs[1:]):
+                parameter.copy_(numbers(*parameter.shape, seed=2 + i) / parameter.shape[-1] ** 0.5)
+        mine = mlp(x, *layers)
+        found = torch.autograd.grad(mine, inputs, grad)
+        gate, up, down = (layer.double() for layer in copy.deepcopy(layers))
+        double = doubled(x)[0]
+        plain = down(torch.nn.functional.silu(gate(double)) * up(double))
+        parameters = [p for layer in (gate, up, down) for p in layer.parameters()]
+        close(mine, plain, 4)
+        wanted = torch.autograd.grad(plain, [double, *parameters], grad.double())
+        for one, other in zip(found, wanted, strict=True):
+            close(one, other, 2 * max(1, rows**0.5))
 
 
 @compiled

@@ -92,6 +92,12 @@ def accelerators() -> list[dict[str, Any]]:
     return [{"model": gpu.name, "memory_bytes": gpu.total_memory} for gpu in found]
 
 
+def kernels() -> bool | None:
+    """Whether this process computes with the package's own kernels; None if nothing has asked for them yet."""
+    native = sys.modules.get("rlready.native.library")
+    return native.compiled() if native is not None else None
+
+
 def peak_memory_bytes() -> int:
     """Largest resident size of this process since it started."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -237,6 +237,7 @@ class Run:
             "cpu_seconds": round(sum(a["cpu_seconds"] for a in attempts), 3),
             "counts": dict(counts),
             "accelerators": provenance.accelerators(),
+            "kernels": provenance.kernels(),
             "peak_memory_bytes": provenance.peak_memory_bytes(),
         }
         write_json(self.out / RECORD, self.record)

@@ -9,8 +9,9 @@ every thread reads all weights, and in an update holds gradients as large.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
@@ -71,6 +72,17 @@ def beside(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
     finally:
         wait(futures)  # also where Ctrl-C ended the first wait
         sys.setswitchinterval(interval)
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def alone(model: Any) -> Iterator[None]:
+    """Operations of a small model by this thread: waking others takes longer than they save."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if small(model) else threads)
+    try:
+        yield
+    finally:
         torch.set_num_threads(threads)
 
 

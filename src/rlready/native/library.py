@@ -56,6 +56,11 @@ def library() -> Any:
     return loaded
 
 
+def compiled() -> bool | None:
+    """Whether there are kernels; None where nobody has asked for them yet."""
+    return library() is not None if library.cache_info().currsize else None
+
+
 def serves(x: Tensor, *widths: int) -> bool:
     """Whether the kernels compute on such a tensor in this thread, with innermost dimensions of these sizes.
 

@@ -24,7 +24,7 @@ from rlready.errors import UserError
 from rlready.lm import LM, save
 from rlready.logprob import token_logprobs
 from rlready.store import write_folder
-from rlready.threads import beside, learners, split_tokens
+from rlready.threads import alone, beside, learners, split_tokens
 from rlready.timing import span
 
 STATE_SECONDS = 30.0
@@ -87,7 +87,8 @@ class Learner:
         parts = self.accumulate(examples, loss_of, temperature)
         total = sum(p.loss for p in parts)
         tokens = sum(p.tokens for p in parts)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.clip))
+        with alone(self.lm.model):
+            norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.clip))
         if not math.isfinite(total) or not math.isfinite(norm):
             self.optimizer.zero_grad(set_to_none=True)
             raise UserError(
@@ -95,7 +96,7 @@ class Learner:
             )
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * rate
-        with span("optimizer"):
+        with span("optimizer"), alone(self.lm.model):
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         entropy, clipped = (sum(getattr(p, name) for p in parts) / max(tokens, 1) for name in ("entropy", "clipped"))
@@ -109,11 +110,12 @@ class Learner:
         # which thread takes which is fixed, and so is every order of summation
         shares = [batches[i::threads] for i in range(min(threads, len(batches)))]
         parts = beside([partial(self._gradients, share, loss_of, temperature) for share in shares], threads)
-        for i, parameter in enumerate(self.parameters):
-            found = [g for p in parts if (g := p.gradients[i]) is not None]
-            for other in found[1:]:
-                found[0].add_(other)
-            parameter.grad = found[0] if found else None
+        with alone(self.lm.model):
+            for i, parameter in enumerate(self.parameters):
+                found = [g for p in parts if (g := p.gradients[i]) is not None]
+                for other in found[1:]:
+                    found[0].add_(other)
+                parameter.grad = found[0] if found else None
         return parts
 
     def _gradients(self, batches: Sequence[Batch], loss_of: BatchLoss, temperature: float) -> _Part:
