@@ -43,10 +43,10 @@ beside it the smallest and the largest. Seconds of one machine say little about 
 alone but the start-up. What was compared, and what counts as work, is at the top of each file.
 
 What bounds a ratio is said by *at the peak*: what it would be if our side did nothing but its matrix products (without
-those of attention), at the speed of one large product. A target above it is out of reach of any implementation with
-this arithmetic; between the two stand attention, norms, activations, the sampler and small shapes. Decoding with six
-million parameters spends three fifths of its time in matrix products and a fifth in attention, which reads the keys and
-values of every row from memory once a token; dense credit's two forward passes take nine tenths of the learner's each.
+those of attention), at the speed of one large product of torch's library, which is also the peak that shares are of.
+Between the two stand attention, norms, activations, the sampler and small shapes. Dense credit adds two forward passes
+to a step that samples (one pass) and updates (three): where all of that ran at the peak it would add half, so the
+faster the rest of a step, the larger its share.
 
     make bench GSM8K=PATH            # all of them
     python bench/run.py sft budgets  # some of them, into the same table

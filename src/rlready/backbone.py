@@ -27,6 +27,11 @@ from rlready.packed import Packed, pack
 class Operations:
     """All that a backbone does with its parameters: where a subclass can stand between them and the tokens."""
 
+    def distinct(self, ids_N: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The ids to begin with, and the place of every token's among them; None where they are the tokens' own."""
+        ids, places_N = ids_N.unique(return_inverse=True)
+        return (ids, places_N) if 2 * len(ids) <= len(ids_N) else (ids_N, None)
+
     def embed(self, ids_N: Tensor, weight: Tensor) -> Tensor:
         """(N, hidden) rows of the embedding."""
         return F.embedding(ids_N, weight)
@@ -63,7 +68,9 @@ def hidden_states(model: Any, packed: Packed, operations: Operations = PLAIN) ->
     """(M, hidden) of the tokens ``packed.last`` after the last norm, with gradients to the model's parameters."""
     backbone, config = model.model, model.config
     width, eps = head_width(config), config.rms_norm_eps
-    x = operations.embed(packed.ids_N, backbone.embed_tokens.weight)
+    # up to its queries, keys and values, the first layer knows nothing of a token but its id
+    ids, places_N = operations.distinct(packed.ids_N) if len(backbone.layers) > 1 else (packed.ids_N, None)
+    x = operations.embed(ids, backbone.embed_tokens.weight)
     cos, sin = (t[0, :, : width // 2].contiguous() for t in backbone.rotary_emb(x, packed.positions_N[None]))
     attend = Attention(packed, cos, sin)
     normed = operations.norm(x, backbone.layers[0].input_layernorm.weight, eps)
@@ -71,14 +78,17 @@ def hidden_states(model: Any, packed: Packed, operations: Operations = PLAIN) ->
     for layer, following in zip(backbone.layers, norms, strict=True):
         attention = layer.self_attn
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        of_all = operations
-        asking = packed.last if following is backbone.norm and len(packed.last) < len(x) else None
-        if asking is None:
-            q, k, v = operations.linears(normed, projections)
-        else:
+        of_all, asking = operations, None
+        if following is backbone.norm and len(packed.last) < len(x):
+            asking = packed.last
             k, v = operations.linears(normed, projections[1:])
             operations, x = operations.narrowed(asking), elementwise.gather(x, asking)
             q = operations.linear(elementwise.gather(normed, asking), attention.q_proj)
+        else:
+            q, k, v = operations.linears(normed, projections)
+        if places_N is not None:
+            x, q, k, v = (F.embedding(places_N, t) for t in (x, q, k, v))
+            places_N = None
         q, k, v = (t.view(len(t), -1, width) for t in (q, k, v))
         if hasattr(attention, "q_norm"):
             q = operations.norm(q, attention.q_norm.weight, eps)

@@ -2,13 +2,100 @@
 
 #include "vector.h"
 
-#define ROWS 32  /* rows at a time: their scores stay near */
-#define TOGETHER 8 /* columns of the cache read beside each other, each from one end of memory to the other */
+#define ROWS 32    /* at a time: their scores stay near */
+#define TOGETHER 8 /* columns of the cache that are read beside each other, each of them from end to end */
+
+typedef struct {
+  long heads, kv_heads, group, width;
+  long first, end;       /* these rows of the batch */
+  long of_row, of_column; /* floats of a row of q, k and v, and of a column of the cache */
+  long at;               /* the new column of the cache */
+  long length, ahead;    /* columns of the prompt, and with zeros up to whole vectors */
+  long line;             /* scores of a query: those with the prompt, then those with the row's own */
+  const float *qkv, *keys, *values, *prompt_keys, *prompt_values;
+  const uint8_t *valid, *prompt_valid;
+  const int64_t *owner;
+  float *scores, *mixed;
+} Step;
+
+static float *scores_of(const Step *s, long row, long h) {
+  return s->scores + ((row - s->first) * s->heads + h) * s->line;
+}
+
+static const float *query(const Step *s, long row, long h) { return s->qkv + row * s->of_row + h * s->width; }
+
+/* Where the neighbours of a row end that share its prompt. */
+static long run_of(const Step *s, long row) {
+  long next = row + 1;
+  while (next < s->end && s->owner[next] == s->owner[row]) next++;
+  return next;
+}
 
 static float dot(long d, const float *a, const float *b) {
   vec sum = {0};
   for (long i = 0; i < d; i += LANES) sum += load(a + i) * load(b + i);
   return total(sum);
+}
+
+static void score_own(const Step *s) {
+  for (long t = 0; t <= s->at; t += TOGETHER)
+    for (long row = s->first; row < s->end; row++)
+      for (long h = 0; h < s->heads; h++)
+        for (long j = t; j < smaller(t + TOGETHER, s->at + 1); j++) {
+          const float *key = s->keys + j * s->of_column + (row * s->kv_heads + h / s->group) * s->width;
+          int hole = j < s->at && !s->valid[row * (s->at + 1) + j];
+          scores_of(s, row, h)[s->ahead + j] = hole ? -INFINITY : dot(s->width, query(s, row, h), key);
+        }
+}
+
+static void score_prompts(const Step *s) {
+  for (long row = s->first, next; s->length && row < s->end; row = next) {
+    long prompt = s->owner[row];
+    next = run_of(s, row);
+    for (long h = 0; h < s->heads; h++)
+      product(next - row, s->ahead, s->width, query(s, row, h), s->of_row, 1,
+              s->prompt_keys + (prompt * s->kv_heads + h / s->group) * s->width * s->ahead, s->ahead,
+              scores_of(s, row, h), s->heads * s->line, 0);
+    for (long j = 0; j < s->ahead; j++)
+      if (j >= s->length || !s->prompt_valid[prompt * s->length + j])
+        for (long i = 0; i < (next - row) * s->heads; i++) scores_of(s, row, i)[j] = -INFINITY;
+  }
+}
+
+/* Scores to weights, but for the factor that makes them sum to one: that is put into shares. */
+static void soften(const Step *s, float *shares) {
+  for (long i = 0; i < (s->end - s->first) * s->heads; i++) {
+    float *weights = scores_of(s, s->first, i);
+    for (long j = s->ahead + s->at + 1; j < s->line; j++) weights[j] = -INFINITY;
+    vec most = all(-INFINITY), sum = {0};
+    for (long j = 0; j < s->line; j += LANES) most = larger(load(weights + j), most);
+    float top = largest(most);
+    for (long j = 0; j < s->line; j += LANES) {
+      vec e = exp_of(load(weights + j) - top);
+      store(weights + j, e);
+      sum += e;
+    }
+    shares[i] = 1.0f / total(sum);
+  }
+}
+
+static void mix(const Step *s, const float *shares) {
+  long d = s->width, begin = s->first * s->heads * d, size = (s->end - s->first) * s->heads * d;
+  memset(s->mixed + begin, 0, sizeof(float) * size);
+  for (long row = s->first, next; s->length && row < s->end; row = next) {
+    next = run_of(s, row);
+    for (long h = 0; h < s->heads; h++)
+      product(next - row, d, s->length, scores_of(s, row, h), s->heads * s->line, 1,
+              s->prompt_values + (s->owner[row] * s->kv_heads + h / s->group) * s->length * d, d,
+              s->mixed + (row * s->heads + h) * d, s->heads * d, 0);
+  }
+  for (long t = 0; t <= s->at; t += TOGETHER)
+    for (long row = s->first; row < s->end; row++)
+      for (long g = 0; g < s->kv_heads; g++)
+        product(s->group, d, smaller(TOGETHER, s->at + 1 - t), scores_of(s, row, g * s->group) + s->ahead + t, s->line,
+                1, s->values + t * s->of_column + (row * s->kv_heads + g) * d, s->of_column,
+                s->mixed + (row * s->heads + g * s->group) * d, d, 1);
+  for (long i = 0; i < size; i++) s->mixed[begin + i] *= shares[i / d];
 }
 
 /* From qkv (B, H + 2K, D), queries scaled already, mixed (B, H, D); column `at` of the cache (T, B, K, D) is written.
@@ -21,69 +108,30 @@ int decode_attention(long b, long heads, long kv_heads, long d, float *qkv, cons
                      float *values, long at, const uint8_t *valid, const float *prompt_keys,
                      const float *prompt_values, const uint8_t *prompt_valid, const int64_t *owner, long length,
                      long ahead, float *mixed) {
-  long group = heads / kv_heads, of_row = (heads + 2 * kv_heads) * d, column = b * kv_heads * d;
-  long line = ahead + whole(at + 1); /* of scores: those of the prompt, then a row's own */
+  long of_row = (heads + 2 * kv_heads) * d, of_key = kv_heads * d, line = ahead + whole(at + 1);
   float *scores = workspace(ROWS * heads * (line + 1)), *shares = scores + ROWS * heads * line;
   if (!scores) return 1;
-  for (long row = 0; row < b; row++) {
-    float *q = qkv + row * of_row, *k = q + heads * d, *v = k + kv_heads * d;
-    for (long h = 0; h < heads + kv_heads; h++)
+  for (long row = 0; row < b; row++, turns += d) {
+    float *q = qkv + row * of_row, *k = q + heads * d;
+    for (float *head = q; head < k + of_key; head += d)
       for (long i = 0; i < d; i += 2) {
-        float x = q[h * d + i], y = q[h * d + i + 1], c = turns[row * d + i], s = turns[row * d + i + 1];
-        q[h * d + i] = x * c - y * s;
-        q[h * d + i + 1] = x * s + y * c;
+        float x = head[i], y = head[i + 1];
+        head[i] = x * turns[i] - y * turns[i + 1];
+        head[i + 1] = x * turns[i + 1] + y * turns[i];
       }
-    memcpy(keys + at * column + row * kv_heads * d, k, sizeof(float) * kv_heads * d);
-    memcpy(values + at * column + row * kv_heads * d, v, sizeof(float) * kv_heads * d);
+    memcpy(keys + (at * b + row) * of_key, k, sizeof(float) * of_key);
+    memcpy(values + (at * b + row) * of_key, k + of_key, sizeof(float) * of_key);
   }
   for (long first = 0; first < b; first += ROWS) {
-    long end = smaller(first + ROWS, b);
-#define SCORES(row, h) (scores + (((row) - first) * heads + (h)) * line)
-#define MIXED(row, h) (mixed + ((row) * heads + (h)) * d)
-    for (long t = 0; t <= at; t += TOGETHER)
-      for (long row = first; row < end; row++)
-        for (long h = 0; h < heads; h++)
-          for (long j = t; j < smaller(t + TOGETHER, at + 1); j++) {
-            const float *key = keys + j * column + (row * kv_heads + h / group) * d;
-            int hole = j < at && !valid[row * (at + 1) + j];
-            SCORES(row, h)[ahead + j] = hole ? -INFINITY : dot(d, qkv + row * of_row + h * d, key);
-          }
-    for (long row = first, next; length && row < end; row = next) { /* rows of one prompt */
-      for (next = row + 1; next < end && owner[next] == owner[row];) next++;
-      for (long h = 0; h < heads; h++)
-        product(next - row, ahead, d, qkv + row * of_row + h * d, of_row, 1,
-                prompt_keys + (owner[row] * kv_heads + h / group) * d * ahead, ahead, SCORES(row, h), heads * line, 0);
-      for (long j = 0; j < ahead; j++)
-        if (j >= length || !prompt_valid[owner[row] * length + j])
-          for (long i = row * heads; i < next * heads; i++) SCORES(0, i)[j] = -INFINITY;
-    }
-    for (long i = first * heads; i < end * heads; i++) {
-      float *weights = SCORES(0, i);
-      for (long j = ahead + at + 1; j < line; j++) weights[j] = -INFINITY;
-      vec most = all(-INFINITY), sum = {0};
-      for (long j = 0; j < line; j += LANES) most = larger(load(weights + j), most);
-      float top = largest(most);
-      for (long j = 0; j < line; j += LANES) {
-        vec e = exp_of(load(weights + j) - top);
-        store(weights + j, e);
-        sum += e;
-      }
-      shares[i - first * heads] = 1.0f / total(sum);
-    }
-    for (long row = first, next; row < end; row = next) {
-      for (next = row + 1; next < end && length && owner[next] == owner[row];) next++;
-      for (long h = 0; h < heads; h++) {
-        const float *of_prompt = length ? prompt_values + (owner[row] * kv_heads + h / group) * length * d : NULL;
-        product(next - row, d, length, SCORES(row, h), heads * line, 1, of_prompt, d, MIXED(row, h), heads * d, 0);
-      }
-    }
-    for (long t = 0; t <= at; t += TOGETHER)
-      for (long row = first; row < end; row++)
-        for (long g = 0; g < kv_heads; g++)
-          product(group, d, smaller(TOGETHER, at + 1 - t), SCORES(row, g * group) + ahead + t, line, 1,
-                  values + t * column + (row * kv_heads + g) * d, column, MIXED(row, g * group), d, 1);
-    for (long i = first * heads; i < end * heads; i++)
-      for (long j = 0; j < d; j++) mixed[i * d + j] *= shares[i - first * heads];
+    Step s = {.heads = heads, .kv_heads = kv_heads, .group = heads / kv_heads, .width = d, .first = first,
+              .end = smaller(first + ROWS, b), .of_row = of_row, .of_column = b * of_key, .at = at, .length = length,
+              .ahead = ahead, .line = line, .qkv = qkv, .keys = keys, .values = values, .prompt_keys = prompt_keys,
+              .prompt_values = prompt_values, .valid = valid, .prompt_valid = prompt_valid, .owner = owner,
+              .scores = scores, .mixed = mixed};
+    score_own(&s);
+    score_prompts(&s);
+    soften(&s, shares);
+    mix(&s, shares);
   }
   return 0;
 }

@@ -43,12 +43,13 @@ SIGNATURES = {
 
 @cache
 def library() -> Any:
-    """The compiled kernels; None where they cannot be compiled, which is said once."""
+    """The compiled kernels; None where they cannot be compiled or kept, which is said once."""
     compiler = shlex.split(os.environ.get("CC") or "cc")
     try:
         loaded = ctypes.CDLL(str(_compiled(compiler)))
     except (OSError, subprocess.SubprocessError) as error:
-        note(f"no C compiler ({shlex.join(compiler)}: {type(error).__name__}): torch's operations alone, slower")
+        why = f"{shlex.join(compiler)}: {type(error).__name__}"
+        note(f"no compiled kernels ({why}), so slower; CC names a C compiler, XDG_CACHE_HOME where to keep them")
         return None
     for name, arguments in SIGNATURES.items():
         function = getattr(loaded, name)

@@ -149,6 +149,9 @@ class _Listener(Operations):
     def narrowed(self, tokens: Tensor) -> _Listener:
         return _Listener(self.kept, self.owner_N[tokens.cpu().numpy()])
 
+    def distinct(self, ids_N: Tensor) -> tuple[Tensor, Tensor | None]:
+        return ids_N, None  # the same id belongs to several sets
+
     def embed(self, ids_N: Tensor, weight: Tensor) -> Tensor:
         x = F.embedding(ids_N, weight.detach())
         if weight in self.kept:
