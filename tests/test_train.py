@@ -16,7 +16,7 @@ from rlready.errors import UserError
 from rlready.pretrain import PretrainConfig, build_model
 from rlready.store import read_log
 from rlready.tasks.vocabulary import build_tokenizer
-from rlready.threads import learners, split_tokens
+from rlready.threads import alone, learners, split_tokens
 from rlready.train import loop
 from rlready.train.rl import rl
 from rlready.train.sft import checkpoint_steps, sft
@@ -230,3 +230,16 @@ def test_as_many_threads_update_as_may_hold_gradients(
     weight = torch.empty(1).expand(parameters)  # takes no memory
     assert learners(SimpleNamespace(parameters=lambda: iter([weight]))) == expected
     assert split_tokens(4096, expected) * expected <= 4096
+
+
+@pytest.mark.parametrize(("parameters", "within"), [(1 << 10, 1), (1 << 30, 3)])
+def test_a_small_model_is_left_to_one_thread(parameters: int, within: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the block ends, in whichever way."""
+    counts = [3]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: counts[-1])
+    monkeypatch.setattr(torch, "set_num_threads", counts.append)
+    weight = torch.empty(1).expand(parameters)
+    with pytest.raises(KeyError), alone(SimpleNamespace(parameters=lambda: iter([weight]))):
+        assert counts[-1] == within
+        raise KeyError
+    assert counts[-1] == 3

@@ -65,6 +65,14 @@ def _multiplied(a: Tensor, b: Tensor, into: Tensor, *, add: bool = False) -> Ten
     return into
 
 
+def add_product(into: Tensor, a: Tensor, b: Tensor) -> None:
+    """``into`` += a b, all of them matrices and ``into`` contiguous; a and b are contiguous along one direction."""
+    if serves(into, into.shape[1]) and all(1 in t.stride() for t in (a, b)):
+        _multiplied(a, b, into, add=True)
+    else:
+        into.addmm_(a, b)
+
+
 def linears(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
     """x Wᵀ (+ b) for every (out, in) weight; x (N, in)."""
     products: tuple[Tensor, ...] = _Linears.apply(x, len(weights), *weights, *biases)  # type: ignore[no-untyped-call]

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlready.elementwise import at_least_float
+from rlready.elementwise import add_product, at_least_float
 
 COLUMNS = 1 << 16  # of a product summed in the gradients' precision; beyond it in fp64
 Runs = Sequence[tuple[int, int, int]]  # (set, from, to): which tokens are of a set
@@ -85,7 +85,7 @@ class Whole(Kept):
     def outer(self, weight: Tensor, runs: Runs, left_N: Tensor, right_N: Tensor) -> None:
         left_N, right_N = at_least_float(left_N[:, self.rows[weight]]), at_least_float(right_N)
         for owner, begin, end in runs:
-            self._matrix(weight, owner).addmm_(left_N[begin:end].T, right_N[begin:end])
+            add_product(self._matrix(weight, owner), left_N[begin:end].T, right_N[begin:end])
 
     def picked(self, weight: Tensor, runs: Runs, ids_N: Tensor, right_N: Tensor) -> None:
         right_N, some = at_least_float(right_N), self.rows[weight]
