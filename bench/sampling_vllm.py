@@ -1,8 +1,8 @@
 """8 prompts x 32 samples of SmolLM2-135M against vLLM's CPU build: `python bench/sampling_vllm.py`.
 
 Responses of exactly 12 tokens.  vLLM runs as a child process that samples on command, so that rounds take turns.
-Where the processor has bfloat16 both precisions are tried and the faster one takes part; elsewhere bfloat16 is
-emulated, and minutes slower.  It returns no log-probabilities, ours does.  Its dependencies may live in an environment
+It computes in bfloat16 where the processor does (the faster one where both were tried, on 2026-11-26), else in float32:
+emulated bfloat16 is minutes slower.  It returns no log-probabilities, ours does.  Its dependencies may live in an environment
 of their own: RLREADY_VLLM_PYTHON names its interpreter.
 """
 
@@ -67,19 +67,13 @@ class Child:
         self.process.wait()
 
 
-def fastest(python: str, model: Path, rows: int, trial: Sequence[Any]) -> Child:
-    """The precision that samples faster, its second time."""
-    import torch
-
-    fast = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    children = [Child(python, model, dtype, rows) for dtype in (("float32", "bfloat16") if fast else ("float32",))]
-    for child in children:
-        child.sample(*trial)  # warms up
-    best = min(children, key=lambda child: child.sample(*trial).seconds) if len(children) > 1 else children[0]
-    for child in children:
-        if child is not best:
-            child.close()
-    return best
+def precision() -> str:
+    """The faster one: what the processor multiplies without emulation."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        flags = []
+    return "bfloat16" if {"avx512_bf16", "amx_bf16"} & {*flags} else "float32"
 
 
 def run(quick: bool) -> list[Row]:
@@ -90,7 +84,8 @@ def run(quick: bool) -> list[Row]:
     requests = requests_for(lm, problems, samples, Budget(None, response))
     ids = list(dict.fromkeys(r.prompt_ids for r in requests))
     engine = TorchEngine(lm, replace(forcing_for(lm), stop_ids=frozenset()))
-    child = fastest(python, model, prompts * samples, (ids, samples, 4))
+    child = Child(python, model, precision(), prompts * samples)
+    child.sample(ids, samples, 4)  # warms up
     engine.sample(requests[:8], temperature=1.0, seed=0)  # warms up
     duel = Duel(warm=0, tolerance=0.0)
     for _ in range(rounds):
