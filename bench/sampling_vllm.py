@@ -2,8 +2,8 @@
 
 Responses of exactly 12 tokens.  vLLM runs as a child process that samples on command, so that rounds take turns.
 It computes in bfloat16 where the processor does (the faster one where both were tried, on 2026-11-26), else in float32:
-emulated bfloat16 is minutes slower.  It returns no log-probabilities, ours does.  Its dependencies may live in an environment
-of their own: RLREADY_VLLM_PYTHON names its interpreter.
+emulated bfloat16 is minutes slower.  It returns no log-probabilities, ours does.  Its dependencies may live in an
+environment of their own: RLREADY_VLLM_PYTHON names its interpreter.
 """
 
 from __future__ import annotations

@@ -65,12 +65,23 @@ def _multiplied(a: Tensor, b: Tensor, into: Tensor, *, add: bool = False) -> Ten
     return into
 
 
-def add_product(into: Tensor, a: Tensor, b: Tensor) -> None:
-    """``into`` += a b, all of them matrices and ``into`` contiguous; a and b are contiguous along one direction."""
-    if serves(into, into.shape[1]) and all(1 in t.stride() for t in (a, b)):
-        _multiplied(a, b, into, add=True)
-    else:
-        into.addmm_(a, b)
+def add_outer(into_Sk: Tensor, runs: Sequence[tuple[int, int, int]], left_N: Tensor, right_N: Tensor) -> None:
+    """For every run (set, begin, end) of tokens, to that set's row of ``into`` is added Σ_t left_t right_tᵀ.
+
+    Factors (N, out) and (N, in), rows of ``into`` (out * in,) and contiguous.
+    """
+    right_N, (high, wide) = right_N.contiguous(), (left_N.shape[1], right_N.shape[1])
+    if not serves(into_Sk, wide) or left_N.stride(1) != 1:
+        for row, begin, end in runs:
+            into_Sk[row].view(high, wide).addmm_(left_N[begin:end].T, right_N[begin:end])
+        return
+    bytes_of = into_Sk.element_size()
+    rows, lefts, rights = (t.data_ptr() for t in (into_Sk, left_N, right_N))
+    row_step, left_step, right_step = (bytes_of * t.stride(0) for t in (into_Sk, left_N, right_N))
+    for row, begin, end in runs:
+        left, right = lefts + begin * left_step, rights + begin * right_step
+        sizes = (high, wide, end - begin)
+        call("multiply", *sizes, left, 1, left_N.stride(0), right, wide, 1, rows + row * row_step, wide, 1)
 
 
 def linears(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> tuple[Tensor, ...]:

@@ -25,8 +25,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlready.elementwise import add_product, at_least_float
+from rlready.elementwise import add_outer, at_least_float
 
+PARTS = 2  # of the sets, so that a quarter of their inner products is not computed twice
 COLUMNS = 1 << 16  # of a product summed in the gradients' precision; beyond it in fp64
 Runs = Sequence[tuple[int, int, int]]  # (set, from, to): which tokens are of a set
 
@@ -61,9 +62,16 @@ class Kept(ABC):
 
     def grams(self) -> Tensor:
         """(C, S, S) inner products of the sets' gradients, in fp64 on the CPU."""
-        total = torch.zeros(len(self.table), self.table.shape[1], self.table.shape[1], dtype=torch.float64)
+        sets = self.table.shape[1]
+        total = torch.zeros(len(self.table), sets, sets, dtype=torch.float64)
+        parts = [slice(at, at + -(-sets // PARTS)) for at in range(0, sets, -(-sets // PARTS))]
         for columns in self.table.split(COLUMNS, dim=-1):
-            total += (columns @ columns.mT).double().cpu()
+            for i, some in enumerate(parts):
+                for others in parts[: i + 1]:
+                    total[:, some, others] += (columns[:, some] @ columns[:, others].mT).double().cpu()
+        for i, some in enumerate(parts):
+            for others in parts[:i]:  # it is symmetric
+                total[:, others, some] = total[:, some, others].mT
         return total
 
     def _place(self, parameter: Tensor, owner: int) -> Tensor:
@@ -83,9 +91,9 @@ class Whole(Kept):
         return Whole(*_table([(p, p[some].numel()) for p, some in rows.items()], 1, sets), rows=rows)
 
     def outer(self, weight: Tensor, runs: Runs, left_N: Tensor, right_N: Tensor) -> None:
+        self.seen.add(weight)
         left_N, right_N = at_least_float(left_N[:, self.rows[weight]]), at_least_float(right_N)
-        for owner, begin, end in runs:
-            add_product(self._matrix(weight, owner), left_N[begin:end].T, right_N[begin:end])
+        add_outer(self.table[0, :, self.span[weight]], runs, left_N, right_N)
 
     def picked(self, weight: Tensor, runs: Runs, ids_N: Tensor, right_N: Tensor) -> None:
         right_N, some = at_least_float(right_N), self.rows[weight]
@@ -98,7 +106,11 @@ class Whole(Kept):
         self._place(parameter, owner).add_(gradient[self.rows[parameter]].flatten())
 
     def vector(self, vector: Tensor, runs: Runs, values_N: Tensor) -> None:
-        super().vector(vector, runs, values_N[..., self.rows[vector]])
+        self.seen.add(vector)
+        values_N = at_least_float(values_N[..., self.rows[vector]])
+        if values_N.dim() > 2:  # once for every head
+            values_N = values_N.flatten(1, -2).sum(1)
+        add_outer(self.table[0, :, self.span[vector]], runs, values_N.new_ones(len(values_N), 1), values_N)
 
     def _matrix(self, weight: Tensor, owner: int) -> Tensor:
         return self._place(weight, owner).view(-1, weight.shape[1])
@@ -158,7 +170,10 @@ def _table(sizes: Sequence[tuple[Tensor, int]], copies: int, sets: int) -> tuple
         span[parameter] = slice(at, at + size)
         at += size
     like = sizes[0][0]
-    return torch.zeros(copies, sets, at, dtype=at_least_float(like[:0]).dtype, device=like.device), span
+    dtype = at_least_float(like[:0]).dtype
+    if like.device.type == "cpu":  # the system clears its pages where they are first used, by whoever does
+        return torch.from_numpy(np.zeros((copies, sets, at), dtype=str(dtype).removeprefix("torch."))), span
+    return torch.zeros(copies, sets, at, dtype=dtype, device=like.device), span
 
 
 def _signs(weight: Tensor, side: int, rank: int, seed: Sequence[int]) -> Tensor | None:
