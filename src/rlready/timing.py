@@ -48,7 +48,8 @@ class Watch:
         """For the log: seconds, what they went into, tokens and GFLOP/s while sampling and while updating.
 
         ``weights`` is the model's ``multiplied``, ``fed`` the tokens of the update's forward pass; a token costs
-        2 operations a weight forward and 4 backward.  Attention is not counted.
+        2 operations a weight forward and 4 backward.  Attention is not counted, and what an update need not compute
+        for every token is counted all the same.
         """
         wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
         parts = _take()
