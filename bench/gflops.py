@@ -4,8 +4,9 @@ Six million parameters, 16 x 16 responses of 48 tokens to prompts of 64.  Counte
 mathematics needs, a multiplication with its addition being two: every token that is fed, shared prompts once, through
 all layers, the head where a token is scored or drawn, and attention over the tokens that may be seen; backward counts
 twice forward.  What the update leaves out is not counted: the first layer's queries, keys and values of equal tokens,
-and what follows the last layer's keys and values where no scored token depends on it.  Timed is all of it: reading, drawing and accepting tokens, the loss, clipping, the optimiser.  The peak
-is a square fp32 product with all threads, measured in the same round.
+and what follows the last layer's keys and values where no scored token depends on it.  Timed is all of it: reading,
+drawing and accepting tokens, the loss, clipping, the optimiser.  The peak is a square fp32 product with all threads,
+measured in the same round.
 """
 
 from __future__ import annotations
