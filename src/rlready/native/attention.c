@@ -20,6 +20,14 @@ typedef struct {
   float scale;
 } Tokens;
 
+/* Of any piece, in whole vectors. */
+static long most_keys(long pieces, const Piece *piece) {
+  long most = 0;
+  for (const Piece *p = piece; p < piece + pieces; p++)
+    if (p->prompt_length + p->length > most) most = p->prompt_length + p->length;
+  return whole(most);
+}
+
 static void turn(long d, const float *x, const float *cos, const float *sin, float by, float *y) {
   long half = d / 2;
   for (long i = 0; i < half; i++) {
@@ -77,12 +85,7 @@ int attention_forward(long pieces, const Piece *piece, long heads, long kv_heads
                       const float *k, const float *v, const float *cos, const float *sin, float scale, float *mixed,
                       float *sums) {
   Tokens t = {heads, kv_heads, width, q, k, v, cos, sin, scale};
-  long longest = 0, d = width, group = heads / kv_heads;
-  for (long i = 0; i < pieces; i++) {
-    long length = piece[i].prompt_length + piece[i].length;
-    longest = length > longest ? length : longest;
-  }
-  long stride = whole(longest);
+  long d = width, group = heads / kv_heads, stride = most_keys(pieces, piece);
   float *columns = workspace(d * stride + BLOCK * (stride + d));
   if (!columns) return 1;
   float *scores = columns + d * stride, *queries = scores + BLOCK * stride;
@@ -97,27 +100,18 @@ int attention_forward(long pieces, const Piece *piece, long heads, long kv_heads
       read_keys(&t, g, p->begin, p->length, p->prompt_length, stride, NULL, columns);
       for (long h = g * group; h < (g + 1) * group; h++)
         for (long from = 0; from < p->asked; from += BLOCK) {
-          long m = p->asked - from < BLOCK ? p->asked - from : BLOCK;
+          long m = smaller(p->asked - from, BLOCK);
           long before = p->length - p->asked + from; /* own tokens before the block */
           long seen = p->prompt_length + before + m;
           float shares[BLOCK], *out = mixed + ((p->first + from) * heads + h) * d;
           score(&t, p, h, from, m, seen, stride, columns, queries, scores);
           for (long i = 0; i < m; i++) {
-            float *row = scores + i * stride;
+            float *row = scores + i * stride, top;
             long own = p->prompt_length + before + i + 1;
-            for (long j = own; j < whole(own); j++) row[j] = -INFINITY;
-            vec most = all(-INFINITY), sum = {0};
-            for (long j = 0; j < own; j += LANES) most = larger(load(row + j), most);
-            float top = largest(most);
-            for (long j = 0; j < own; j += LANES) {
-              vec e = exp_of(load(row + j) - top);
-              store(row + j, e);
-              sum += e;
-            }
+            float sum = soften(row, own, &top);
             for (long j = whole(own); j < seen; j++) row[j] = 0;
-            float of_all = total(sum);
-            shares[i] = 1.0f / of_all;
-            sums[(p->first + from + i) * heads + h] = top + logf(of_all);
+            shares[i] = 1.0f / sum;
+            sums[(p->first + from + i) * heads + h] = top + logf(sum);
           }
           const float *of_prompt = v + (p->prompt_begin * kv_heads + g) * d;
           const float *of_own = v + (p->begin * kv_heads + g) * d;
@@ -137,12 +131,7 @@ int attention_backward(long pieces, const Piece *piece, long heads, long kv_head
                        const float *mixed, const float *sums, const float *grad, float *to_q, float *to_k,
                        float *to_v) {
   Tokens t = {heads, kv_heads, width, q, k, v, cos, sin, scale};
-  long longest = 0, d = width, half = d / 2, group = heads / kv_heads, of_token = kv_heads * d;
-  for (long i = 0; i < pieces; i++) {
-    long length = piece[i].prompt_length + piece[i].length;
-    longest = length > longest ? length : longest;
-  }
-  long stride = whole(longest);
+  long d = width, half = d / 2, group = heads / kv_heads, of_token = kv_heads * d, stride = most_keys(pieces, piece);
   float *keys = workspace(4 * d * stride + BLOCK * (2 * stride + 2 * d));
   if (!keys) return 1;
   float *values = keys + d * stride, *rows = values + d * stride, *to_rows = rows + d * stride;
@@ -165,7 +154,7 @@ int attention_backward(long pieces, const Piece *piece, long heads, long kv_head
       float *to_prompt = to_v + p->prompt_begin * of_token + g * d, *to_own = to_v + p->begin * of_token + g * d;
       for (long h = g * group; h < (g + 1) * group; h++)
         for (long from = 0; from < p->asked; from += BLOCK) {
-          long m = p->asked - from < BLOCK ? p->asked - from : BLOCK;
+          long m = smaller(p->asked - from, BLOCK);
           long before = p->length - p->asked + from, seen = ahead + before + m;
           long at = ((p->first + from) * heads + h) * d, line = heads * d;
           score(&t, p, h, from, m, seen, stride, keys, queries, weights);

@@ -62,23 +62,6 @@ static void score_prompts(const Step *s) {
   }
 }
 
-/* Scores to weights, but for the factor that makes them sum to one: that is put into shares. */
-static void soften(const Step *s, float *shares) {
-  for (long i = 0; i < (s->end - s->first) * s->heads; i++) {
-    float *weights = scores_of(s, s->first, i);
-    for (long j = s->ahead + s->at + 1; j < s->line; j++) weights[j] = -INFINITY;
-    vec most = all(-INFINITY), sum = {0};
-    for (long j = 0; j < s->line; j += LANES) most = larger(load(weights + j), most);
-    float top = largest(most);
-    for (long j = 0; j < s->line; j += LANES) {
-      vec e = exp_of(load(weights + j) - top);
-      store(weights + j, e);
-      sum += e;
-    }
-    shares[i] = 1.0f / total(sum);
-  }
-}
-
 static void mix(const Step *s, const float *shares) {
   long d = s->width, begin = s->first * s->heads * d, size = (s->end - s->first) * s->heads * d;
   memset(s->mixed + begin, 0, sizeof(float) * size);
@@ -130,7 +113,10 @@ int decode_attention(long b, long heads, long kv_heads, long d, float *qkv, cons
               .scores = scores, .mixed = mixed};
     score_own(&s);
     score_prompts(&s);
-    soften(&s, shares);
+    for (long i = 0; i < (s.end - first) * heads; i++) {
+      float top;
+      shares[i] = 1.0f / soften(scores_of(&s, first, i), ahead + at + 1, &top);
+    }
     mix(&s, shares);
   }
   return 0;

@@ -23,6 +23,9 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+INLINE long smaller(long a, long b) { return a < b ? a : b; }
+INLINE long whole(long n) { return (n + LANES - 1) / LANES * LANES; } /* up to whole vectors */
+
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
 typedef vec anywhere __attribute__((aligned(4), may_alias)); /* a vector at any address */
@@ -83,6 +86,21 @@ INLINE vec exp_of(vec x) {
   return choose(x < -87.0f, all(0.0f), p * power);
 }
 
+/* In place of n scores, up to whole vectors, what a softmax weighs them by, but for the factor that makes the sum 1:
+   that sum is returned, and the largest score put into top. */
+INLINE float soften(float *scores, long n, float *top) {
+  vec most = all(-INFINITY), sum = {0};
+  for (long j = n; j < whole(n); j++) scores[j] = -INFINITY;
+  for (long j = 0; j < n; j += LANES) most = larger(load(scores + j), most);
+  *top = largest(most);
+  for (long j = 0; j < n; j += LANES) {
+    vec e = exp_of(load(scores + j) - *top);
+    store(scores + j, e);
+    sum += e;
+  }
+  return total(sum);
+}
+
 /* c (down x across vectors) = or += a (down x depth) b; a has strides for both of its directions. */
 INLINE void tile(const int down, const int across, long depth, const float *a, long a_row, long a_col, const float *b,
                  long b_row, float *c, long c_row, int add) {
@@ -131,11 +149,6 @@ static inline void product(long m, long n, long depth, const float *a, long a_ro
     tiles(ACROSS, m, depth, a, a_row, a_col, b + j, b_row, c + j, c_row, add);
   for (; j < n; j += LANES) tiles(1, m, depth, a, a_row, a_col, b + j, b_row, c + j, c_row, add);
 }
-
-/* So many floats in whole vectors. */
-static inline long whole(long n) { return (n + LANES - 1) / LANES * LANES; }
-
-static inline long smaller(long a, long b) { return a < b ? a : b; }
 
 #define DEPTH 384 /* of what is laid out at a time */
 #define HEIGHT 96 /* rows that stay near while what is laid out passes by */
