@@ -6,7 +6,8 @@
 
 /* A whole b (depth, n), laid out a DEPTH after another. */
 static float *lay_out_all(long n, long depth, const float *b, long b_row, long b_col, float *to) {
-  for (long k = 0; k < depth; k += DEPTH) lay_out(n, smaller(depth - k, DEPTH), b + k * b_row, b_row, b_col, to + k * n);
+  for (long k = 0; k < depth; k += DEPTH)
+    lay_out(n, smaller(depth - k, DEPTH), b + k * b_row, b_row, b_col, to + k * n);
   return to;
 }
 

@@ -142,8 +142,8 @@ INLINE void tiles(const int across, long m, long depth, const float *a, long a_r
 }
 
 /* c (m x n) = or += a (m x depth) b (depth x n); n a multiple of LANES. */
-static inline void product(long m, long n, long depth, const float *a, long a_row, long a_col, const float *b, long b_row,
-                    float *c, long c_row, int add) {
+static inline void product(long m, long n, long depth, const float *a, long a_row, long a_col, const float *b,
+                           long b_row, float *c, long c_row, int add) {
   long j = 0;
   for (; j + ACROSS * LANES <= n; j += ACROSS * LANES)
     tiles(ACROSS, m, depth, a, a_row, a_col, b + j, b_row, c + j, c_row, add);
