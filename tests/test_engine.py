@@ -25,7 +25,7 @@ from rlready.errors import UserError
 from rlready.evaluate.cut import cut
 from rlready.lm import CLOSE, LM, load
 from rlready.logprob import token_logprobs
-from rlready.native.library import library
+from rlready.native.kernels import loaded
 from rlready.records import Problem, Sample
 from rlready.tasks import Verdict
 from tiny import full_logits, tiny_lm, tiny_model
@@ -141,7 +141,7 @@ def test_the_kernel_equals_the_model(name: str) -> None:
     model = tiny_model(family, 1, **changes | KERNEL)
     with torch.no_grad():
         decoder = LlamaDecoder(LlamaWeights(model), 3)
-    assert decoder.by_column == (library() is not None)
+    assert decoder.by_column == (loaded() is not None)
     assert largest_difference(decoder, model) <= 1e-5
 
 

@@ -16,7 +16,7 @@ from rlready.credit.assign import credit
 from rlready.credit.outcome import leave_one_out
 from rlready.lm import LM
 from rlready.logprob import padded, token_logprobs
-from rlready.native.library import library
+from rlready.native.kernels import loaded
 from rlready.records import Group, Problem, Sample
 from rlready.tasks.vocabulary import build_tokenizer
 from rlready.train.loss import kl_penalty, likelihood_loss, policy_loss
@@ -167,7 +167,7 @@ def test_the_kernels_change_nothing(family: str, shared: bool, monkeypatch: pyte
     assert by_torch == pytest.approx(theirs, abs=1e-6)
     assert apart(grads, own, least=1e-4) < ROUNDING
     assert apart(plain, own, least=1e-4) < ROUNDING
-    if library() is not None:
+    if loaded() is not None:
         assert apart(grads, plain, least=1e-4) > 0  # two ways, not one
 
 

@@ -20,11 +20,11 @@ from rlready.batch import supervised
 from rlready.engine import sampling
 from rlready.engine.sampling import draw
 from rlready.mlp import mlp
-from rlready.native import library as native
+from rlready.native import kernels as native
 from rlready.packed import pack
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-compiled = pytest.mark.skipif(native.library() is None, reason="there is no C compiler")
+compiled = pytest.mark.skipif(native.loaded() is None, reason="there is no C compiler")
 
 
 def targets() -> list[str]:
@@ -39,17 +39,17 @@ def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     """The kernels as compiled for that processor."""
     flags = [f"-march={request.param}" if flag.startswith("-march") else flag for flag in native.FLAGS]
     monkeypatch.setattr(native, "FLAGS", flags)
-    native.library.cache_clear()
+    native.loaded.cache_clear()
     yield
-    native.library.cache_clear()
+    native.loaded.cache_clear()
 
 
 @pytest.fixture
 def fresh() -> Iterator[None]:
     """What is compiled is looked for anew, before and after."""
-    native.library.cache_clear()
+    native.loaded.cache_clear()
     yield
-    native.library.cache_clear()
+    native.loaded.cache_clear()
 
 
 def close(mine: Tensor, theirs: Tensor, size: float = 1.0) -> None:
@@ -227,7 +227,7 @@ def test_what_is_not_a_number_is_not_hidden() -> None:
 
 def test_who_is_served() -> None:
     x = torch.ones(2, 32)
-    assert native.serves(x, 32) == (native.library() is not None)
+    assert native.serves(x, 32) == (native.loaded() is not None)
     assert not native.serves(x, 24)
     assert not native.serves(x.double(), 32)
     assert not native.serves(x.to("meta"), 32)
@@ -261,10 +261,10 @@ def test_without_a_compiler(compiler: str, monkeypatch: pytest.MonkeyPatch, caps
 def test_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kept in the cache, by what it was made of; nothing else is left there."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert native.library() is not None
+    assert native.loaded() is not None
     (made,) = (tmp_path / "rlready").iterdir()
     first = made.stat().st_mtime_ns
-    native.library.cache_clear()
-    assert native.library() is not None
+    native.loaded.cache_clear()
+    assert native.loaded() is not None
     assert [f.stat().st_mtime_ns for f in (tmp_path / "rlready").iterdir()] == [first]
     assert ctypes.CDLL(str(made)).multiply

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rlready.elementwise import gather, rotate
-from rlready.native.library import call, serves
+from rlready.native.kernels import call, serves
 from rlready.packed import Packed
 
 

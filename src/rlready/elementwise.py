@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rlready.native.library import call, serves
+from rlready.native.kernels import call, serves
 
 
 class _Linears(torch.autograd.Function):

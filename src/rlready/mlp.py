@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rlready.elementwise import gated, linears
-from rlready.native.library import call, serves
+from rlready.native.kernels import call, serves
 
 
 class _MLP(torch.autograd.Function):

@@ -94,7 +94,7 @@ def accelerators() -> list[dict[str, Any]]:
 
 def kernels() -> bool | None:
     """Whether this process computes with the package's own kernels; None if nothing has asked for them yet."""
-    native = sys.modules.get("rlready.native.library")
+    native = sys.modules.get("rlready.native.kernels")
     return native.compiled() if native is not None else None
 
 

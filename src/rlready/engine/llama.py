@@ -27,7 +27,7 @@ from rlready.elementwise import norm
 from rlready.engine.decoder import Columns, head_width
 from rlready.engine.product import Product
 from rlready.engine.prompts import Prompts
-from rlready.native.library import call, serves
+from rlready.native.kernels import call, serves
 
 FAMILY = {"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM"}
 STATIC_ROPE = {"default", "linear", "llama3", "yarn"}

@@ -42,24 +42,24 @@ SIGNATURES = {
 
 
 @cache
-def library() -> Any:
+def loaded() -> Any:
     """The compiled kernels; None where they cannot be compiled or kept, which is said once."""
     compiler = shlex.split(os.environ.get("CC") or "cc")
     try:
-        loaded = ctypes.CDLL(str(_compiled(compiler)))
+        functions = ctypes.CDLL(str(_compiled(compiler)))
     except (OSError, subprocess.SubprocessError) as error:
         why = f"{shlex.join(compiler)}: {type(error).__name__}"
         note(f"no compiled kernels ({why}), so slower; CC names a C compiler, XDG_CACHE_HOME where to keep them")
         return None
     for name, arguments in SIGNATURES.items():
-        function = getattr(loaded, name)
+        function = getattr(functions, name)
         function.argtypes, function.restype = arguments, ctypes.c_int
-    return loaded
+    return functions
 
 
 def compiled() -> bool | None:
     """Whether there are kernels; None where nobody has asked for them yet."""
-    return library() is not None if library.cache_info().currsize else None
+    return loaded() is not None if loaded.cache_info().currsize else None
 
 
 def serves(x: Tensor, *widths: int) -> bool:
@@ -68,7 +68,7 @@ def serves(x: Tensor, *widths: int) -> bool:
     Where torch would share an operation among threads, a kernel, which does not, might be slower.
     """
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and torch.get_num_threads() == 1
-    return plain and not any(width % 16 for width in widths) and library() is not None
+    return plain and not any(width % 16 for width in widths) and loaded() is not None
 
 
 def call(name: str, *arguments: Tensor | float | None) -> None:
@@ -84,7 +84,7 @@ def call(name: str, *arguments: Tensor | float | None) -> None:
             raw.append(argument.data_ptr())
         else:
             raw.append(argument)
-    if getattr(library(), name)(*raw):
+    if getattr(loaded(), name)(*raw):
         raise MemoryError(f"{name}: no memory for its tables")
 
 
