@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-MULTIPLE = 16  # of columns that the kernels read
+from rlready.native.kernels import MULTIPLE
 
 
 class Prompts:

@@ -25,6 +25,7 @@ from rlready.progress import note
 HERE = Path(__file__).parent
 SOURCES = ("product.c", "elementwise.c", "mlp.c", "attention.c", "decode.c")
 FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-ffp-contract=fast", "-fno-math-errno")
+MULTIPLE = 16  # of the sizes that kernels take: the most lanes of any processor's vectors
 P, N, F = ctypes.c_void_p, ctypes.c_long, ctypes.c_float
 SIGNATURES = {
     "multiply": [N, N, N, P, N, N, P, N, N, P, N, N],
@@ -68,7 +69,7 @@ def serves(x: Tensor, *widths: int) -> bool:
     Where torch would share an operation among threads, a kernel, which does not, might be slower.
     """
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and torch.get_num_threads() == 1
-    return plain and not any(width % 16 for width in widths) and loaded() is not None
+    return plain and not any(width % MULTIPLE for width in widths) and loaded() is not None
 
 
 def call(name: str, *arguments: Tensor | float | None) -> None:
