@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from common import Goal, Row, main, timed
+from rlready.checkpoint import load
 from rlready.config import DEMO_TASK, EvaluateConfig
 from rlready.engine.budget import Budget
 from rlready.engine.decoder import Decoder
 from rlready.engine.protocol import forcing_for
 from rlready.engine.torch import TorchEngine
 from rlready.evaluate.cut import cut
-from rlready.lm import load
 from rlready.records import Group
 from rlready.tasks import open_task
 

@@ -17,9 +17,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from common import LR, Duel, Goal, Lap, Row, at_peak, needs
+from rlready.checkpoint import load, save
 from rlready.config import RLConfig
 from rlready.engine.budget import Budget
-from rlready.lm import LM, load, save
+from rlready.lm import LM
 from rlready.records import Problem
 from rlready.rollout import judge
 from rlready.tasks import Task, Verdict, open_task

@@ -14,11 +14,12 @@ import numpy as np
 
 from common import Duel, Goal, Row, main
 from rlready.batch import Example
+from rlready.checkpoint import load
 from rlready.config import DEMO_TASK
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
-from rlready.lm import LM, load
+from rlready.lm import LM
 from rlready.readiness.gram import parameters_of
 from rlready.readiness.influence import Rollouts, influence
 from rlready.tasks import open_task

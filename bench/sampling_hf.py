@@ -11,11 +11,12 @@ from statistics import median
 from typing import Any
 
 from common import Duel, Goal, Row, at_peak, main, timed
+from rlready.checkpoint import load
 from rlready.config import DEMO_TASK
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
-from rlready.lm import LM, load
+from rlready.lm import LM
 from rlready.tasks import open_task
 from rlready.timing import multiplied
 

@@ -13,9 +13,9 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from common import LR, Duel, Goal, Lap, Row, at_peak, main, needs
+from rlready.checkpoint import embedded_folder, load
 from rlready.config import DEMO_TASK
 from rlready.encode import encode
-from rlready.lm import embedded_folder, load
 from rlready.tasks import open_task
 from rlready.timing import multiplied
 from rlready.train.loop import Learner, token_count

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from rlready.batch import supervised
+from rlready.checkpoint import save
 from rlready.cli import main
 from rlready.config import RLConfig, SFTConfig
 from rlready.credit import dense
@@ -30,7 +31,7 @@ from rlready.engine.contrast import Contrast
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
-from rlready.lm import LM, save
+from rlready.lm import LM
 from rlready.logprob import frozen_logprobs, token_logprobs
 from rlready.records import Group, Problem, Row, Sample
 from rlready.report.credit import level, page, terminal

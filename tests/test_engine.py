@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from rlready.batch import Example
+from rlready.checkpoint import load
 from rlready.engine import product
 from rlready.engine import torch as torch_engine
 from rlready.engine.budget import Budget
@@ -23,7 +24,7 @@ from rlready.engine.sampling import draw, stream_key, uniforms
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
 from rlready.evaluate.cut import cut
-from rlready.lm import CLOSE, LM, load
+from rlready.lm import CLOSE, LM
 from rlready.logprob import token_logprobs
 from rlready.native.kernels import loaded
 from rlready.records import Problem, Sample

@@ -16,6 +16,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerFast
 
+from rlready.checkpoint import load, save
 from rlready.config import EvaluateConfig
 from rlready.engine.budget import Budget, Forcing, Machine
 from rlready.engine.decoder import Decoder
@@ -29,7 +30,7 @@ from rlready.evaluate.evaluate import evaluate
 from rlready.evaluate.measure import _ballot, unforced_lengths
 from rlready.evaluate.metrics import curve
 from rlready.evaluate.vote import Ballot, affordable, shares
-from rlready.lm import LM, load, save
+from rlready.lm import LM
 from rlready.records import Problem, Sample
 from rlready.rollout import draw_groups
 from rlready.store import read_table

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from rlready import logprob
 from rlready.batch import Example
+from rlready.checkpoint import load
 from rlready.config import ReadinessConfig
 from rlready.credit.outcome import ADVANTAGES
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
-from rlready.lm import load
 from rlready.logprob import token_logprobs
 from rlready.readiness.gram import collect, gram, parameters_of
 from rlready.readiness.influence import Influence, Rollouts, influence

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rlready.checkpoint import load
 from rlready.config import ReadinessConfig
 from rlready.errors import UserError
-from rlready.lm import load
 from rlready.readiness.draws import Draws
 from rlready.readiness.heldout import HeldOut
 from rlready.readiness.measure import Measurer

@@ -23,11 +23,11 @@ from datasets import Dataset
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
+from rlready.checkpoint import load, save
 from rlready.config import Algorithm, RLConfig
 from rlready.credit.assign import credit
 from rlready.credit.outcome import ADVANTAGES
 from rlready.encode import encode
-from rlready.lm import load, save
 from rlready.records import Group, Row
 from rlready.train.loop import Learner
 from rlready.train.loss import likelihood_loss

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from rlready.batch import supervised
+from rlready.checkpoint import load
 from rlready.config import DEMO_TASK, EvaluateConfig, RLConfig, SFTConfig
 from rlready.credit.probe import planted_error
 from rlready.credit.reading import read_copies
@@ -28,7 +29,7 @@ from rlready.credit.reference import find_reference, load_frozen
 from rlready.disk import plain, read_json, read_table, write_json, write_text
 from rlready.errors import UserError
 from rlready.evaluate.evaluate import evaluate
-from rlready.lm import LM, load
+from rlready.lm import LM
 from rlready.logprob import frozen_logprobs
 from rlready.records import Figure
 from rlready.report.claims import Claim, write_claims

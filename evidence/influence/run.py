@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rlready.checkpoint import load
 from rlready.config import SFTConfig
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
-from rlready.lm import LM, load
+from rlready.lm import LM
 from rlready.logprob import token_logprobs
 from rlready.progress import Plan
 from rlready.readiness.gram import parameters_of

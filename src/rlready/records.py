@@ -20,23 +20,31 @@ Finish = Literal["stop", "length", "reopened"]  # the last: the answer began ano
 class Problem:
     """One question with a verifiable answer.
 
-    ``meta`` holds what a task needs to check more than the answer (for DAG maths the graph itself).
+    ``meta`` holds what a task needs to check more than the answer (for DAG maths the graph itself); ``system`` is the
+    text of a system turn before the prompt, empty for none.
     """
 
     id: str
     prompt: str
     answer: str
     meta: Mapping[str, Any] = field(default_factory=dict)
+    system: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One worked example for SFT: a prompt, an optional thought and the response that follows it."""
+    """One worked example for SFT: a prompt, an optional thought and the response that follows it.
+
+    ``turn`` is the whole assistant turn as it was written, where thought and response came in one text: the line
+    breaks around the delimiters are its own.  ``system`` is the text of a system turn before the prompt.
+    """
 
     id: str
     prompt: str
     response: str
     thinking: str | None = None
+    system: str = ""
+    turn: str = ""
 
 
 @dataclass(frozen=True)

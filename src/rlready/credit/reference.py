@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from rlready.batch import Example
+from rlready.checkpoint import load, vocabulary_digest
 from rlready.errors import UserError
-from rlready.lm import LM, load, vocabulary_digest
+from rlready.lm import LM
 from rlready.logprob import frozen_logprobs
 from rlready.store import RESULT, read_json
 

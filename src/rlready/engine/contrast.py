@@ -16,9 +16,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from rlready.checkpoint import vocabulary_digest
 from rlready.engine.decoder import Decoder
 from rlready.errors import UserError
-from rlready.lm import LM, vocabulary_digest
+from rlready.lm import LM
 
 
 @dataclass(frozen=True)

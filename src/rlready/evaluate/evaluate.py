@@ -10,6 +10,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from rlready.checkpoint import load, local_folder
 from rlready.config import EvaluateConfig
 from rlready.credit.reference import equal
 from rlready.engine.contrast import Contrast
@@ -17,7 +18,6 @@ from rlready.errors import UserError
 from rlready.evaluate.arms import arms_of
 from rlready.evaluate.measure import measure
 from rlready.evaluate.summary import summary
-from rlready.lm import load, local_folder
 from rlready.progress import Progress, note
 from rlready.store import Run, append_line, read_json, write_json
 from rlready.tasks import open_task

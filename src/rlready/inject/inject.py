@@ -132,7 +132,7 @@ def _made(row: Worked, config: InjectConfig, names: tuple[Behaviour, ...]) -> Ma
 def _tokenizer(source: str) -> PreTrainedTokenizerBase | None:
     if not source:
         return None
-    from rlready.lm import tokenizer_of  # imports torch, which nothing else here needs
+    from rlready.checkpoint import tokenizer_of  # imports torch, which nothing else here needs
 
     return tokenizer_of(source)
 

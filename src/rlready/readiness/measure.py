@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlready.backbone import supports
+from rlready.checkpoint import load, local_folder, tokenizer_of, vocabulary_digest
 from rlready.config import ReadinessConfig
 from rlready.encode import encode
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
-from rlready.lm import LM, load, local_folder, tokenizer_of, vocabulary_digest
+from rlready.lm import LM
 from rlready.progress import Progress, note
 from rlready.readiness.draws import Draws
 from rlready.readiness.gram import parameters_of

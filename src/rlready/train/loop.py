@@ -18,10 +18,11 @@ from typing import Any
 import torch
 
 from rlready.batch import Batch, Example, micro_batches
+from rlready.checkpoint import save
 from rlready.config import RLConfig, SFTConfig
 from rlready.engine.llama import supports
 from rlready.errors import UserError
-from rlready.lm import LM, save
+from rlready.lm import LM
 from rlready.logprob import token_logprobs
 from rlready.store import write_folder
 from rlready.threads import alone, beside, learners, split_tokens

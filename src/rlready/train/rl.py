@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from rlready.checkpoint import load, local_folder
 from rlready.config import RLConfig
 from rlready.credit.reference import Frozen, load_frozen
 from rlready.credit.reward import Pay
 from rlready.errors import UserError
-from rlready.lm import load, local_folder
 from rlready.progress import Progress, note, warn
 from rlready.records import Figure, Problem
 from rlready.report.cards import model_card

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.batch import Example, epoch_steps
+from rlready.checkpoint import load, local_folder
 from rlready.config import SFTConfig
 from rlready.encode import encode
 from rlready.errors import UserError
-from rlready.lm import load, local_folder, with_thought
+from rlready.lm import with_thought
 from rlready.progress import Progress, note
 from rlready.readiness.heldout import HeldOut, heldout_loss
 from rlready.records import Row
