@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from rlready.batch import Example
+from rlready.chat import CLOSE
 from rlready.checkpoint import load
 from rlready.engine import product
 from rlready.engine import torch as torch_engine
@@ -24,7 +25,7 @@ from rlready.engine.sampling import draw, stream_key, uniforms
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
 from rlready.evaluate.cut import cut
-from rlready.lm import CLOSE, LM
+from rlready.lm import LM
 from rlready.logprob import token_logprobs
 from rlready.native.kernels import loaded
 from rlready.records import Problem, Sample
@@ -293,7 +294,7 @@ def test_every_budget_from_one_trace(one_token: bool, template: str, extensions:
     kinds = set()
     for budget in budgets:
         requests = requests_for(lm, some, 5, budget)
-        assert lm.decode(requests[0].prompt_ids).endswith("<think>")
+        assert lm.decode(requests[0].prompt_ids).rstrip("\n").endswith("<think>")
         alone = engine.sample(requests, temperature=1.1, seed=1)
         cuts = [replace(s, correct=None, reward=None) for g in found[budget] for s in g.samples]
         assert differing(lm, requests, cuts, alone, 1.1, 1) <= 1
@@ -477,7 +478,7 @@ def test_no_batch_of_a_thread_is_above_the_bound(count: int, monkeypatch: pytest
 
 def test_a_budget_needs_delimiters() -> None:
     lm = tiny_lm(template="plain")
-    with pytest.raises(UserError, match="no thought delimiters"):
+    with pytest.raises(UserError, match="opens no thought"):
         requests_for(lm, problems(1), 1, Budget(5, 5))
     natural = requests_for(lm, problems(1), 1, Budget(None, 5))
     assert TorchEngine(lm, forcing_for(lm)).sample(natural, temperature=1.0, seed=0)[0].answer <= 5

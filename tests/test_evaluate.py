@@ -53,7 +53,7 @@ MODELS: list[Callable[[], LM]] = [
         for f in ("Llama", "GPT2")
     ),
     lambda: replace(tiny_lm(template="plain"), given=GIVEN),
-    lambda: replace(tiny_lm(one_token=False, family="Qwen3"), given=GIVEN),
+    lambda: replace(tiny_lm(one_token=False, template="plain", family="Qwen3"), given=GIVEN),
 ]
 
 
@@ -245,7 +245,7 @@ def words_lm(*more: str) -> LM:
 
 
 def test_a_model_without_delimiters_is_measured_untouched(tmp_path: Path) -> None:
-    """Also one whose vocabulary cannot write them; a budget is refused before anything is drawn."""
+    """Also one whose vocabulary cannot write them; its budgets cap the whole response, and nothing is forced."""
     folder = tmp_path / "words"
     folder.mkdir()
     save(words_lm(), folder, "")
@@ -253,13 +253,17 @@ def test_a_model_without_delimiters_is_measured_untouched(tmp_path: Path) -> Non
     untouched = evaluate(config, tmp_path / "run")["untouched"][str(folder)]
     assert untouched["thinking_tokens"]["value"] == 0
     assert untouched["answer_tokens"]["value"] > 0
-    with pytest.raises(UserError, match=r"no thought delimiters .* natural=true"):
-        evaluate(replace(config, natural=False), tmp_path / "forced")
+    short = replace(config, natural=False, budgets=(1,), answer_cap=1, longest=8)
+    capped = evaluate(short, tmp_path / "capped")["budgets"][0][str(folder)]
+    assert (capped["thinking_tokens"]["value"], capped["answer_tokens"]["value"] <= 2) == (0, True)
+    assert capped["truncated"]["value"] > 0
+    with pytest.raises(UserError, match="final is about the thought"):
+        evaluate(replace(config, natural=False, final="a"), tmp_path / "forced")
 
 
 def test_no_unknown_token_is_forced() -> None:
     """A vocabulary without line breaks closes a thought without them."""
-    lm = words_lm("<think>", "</think>")
+    lm = replace(words_lm("<think>", "</think>"), given=("<think>", "</think>"))
     assert lm.tokenizer.unk_token_id in lm.close_ids
     by = forcing_for(lm)
     assert by.close_ids == by.close_after_break_ids == tuple(lm.encode("</think>"))
@@ -440,13 +444,15 @@ def test_unsorted_budgets_are_sorted_and_all_is_held_against_budgets_alone() -> 
 
 
 def test_delimiters_are_detected_or_given(tmp_path: Path) -> None:
-    """From the template or the vocabulary; a model without any takes given ones, in its prompt too."""
+    """From what the template writes, not from what it mentions; a model without takes given ones, in its prompt too."""
     assert (tiny_lm().open, tiny_lm().close) == ("<think>", "</think>")
     lm = tiny_lm(template="plain")
     assert not lm.thinks
     lm.tokenizer.chat_template += "{# [THINK] [/THINK] #}"
-    other = LM(lm.model, lm.tokenizer, lm.source)
-    assert (other.thinks, other.open, other.close) == (True, "[THINK]", "[/THINK]")
+    assert not LM(lm.model, lm.tokenizer, lm.source).thinks
+    opens = tiny_lm(template="plain")
+    opens.tokenizer.chat_template += "{{ '[THINK]' if add_generation_prompt }}"
+    assert (opens.thinks, opens.open, opens.close) == (True, "[THINK]", "[/THINK]")
     given = replace(lm, given=GIVEN)
     assert lm.decode(given.prompt_ids("a", think=True)).endswith("<a")
     requests = requests_for(given, [Problem("p", "a", "a")], 4, Budget(3, 2))

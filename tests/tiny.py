@@ -10,7 +10,8 @@ import torch
 import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models
 
-from rlready.lm import CLOSE, LM, OPEN
+from rlready.chat import CLOSE, OPEN, OPENER
+from rlready.lm import LM
 
 SPECIAL = ("<pad>", "<bos>", "<eos>")
 CHARS = "\n </>abcdefghijklmnopqrstuvwxyzWF0123456789+=.:"
@@ -32,7 +33,7 @@ def tiny_tokenizer(*, one_token: bool = True, template: str = "opens") -> Any:
     """A character tokenizer with a few merges.
 
     ``one_token``: whether ``</think>`` is one token or ``</``, ``think``, ``>`` (where ``>`` joins a line break).
-    ``template``: ``opens`` the thought, ``knows`` the delimiters without opening one, or ``plain`` (no delimiters).
+    ``template``: ``opens`` the thought, ``knows`` how to write one without opening it, or ``plain`` (no delimiters).
     """
     pieces = [*SPECIAL, *CHARS, *(a + b for a, b in MERGES)]
     raw = Tokenizer(models.BPE({p: i for i, p in enumerate(pieces)}, MERGES))
@@ -46,11 +47,12 @@ def tiny_tokenizer(*, one_token: bool = True, template: str = "opens") -> Any:
         extra_special_tokens=[OPEN, CLOSE] if one_token and template != "plain" else [],
         model_max_length=128,
     )
-    opener = {"opens": OPEN, "knows": "", "plain": ""}[template]
-    known = f"{{# {OPEN} {CLOSE} #}}" if template == "knows" else ""
+    thought = "{{ '<think>\\n' + m.reasoning_content + '\\n</think>\\n' if m.reasoning_content else '' }}"
     tokenizer.chat_template = (
-        known + "{{ '<bos>' }}{% for m in messages %}{{ m['content'] }}\n{% endfor %}"
-        "{% if add_generation_prompt %}" + opener + "{% endif %}"
+        "{{ '<bos>' }}{% for m in messages %}"
+        + (thought if template == "knows" else "")
+        + "{{ m['content'] }}{{ '<eos>' if m.role == 'assistant' else '\\n' }}{% endfor %}"
+        + (OPENER if template == "opens" else "")
     )
     return tokenizer
 

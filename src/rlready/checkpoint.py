@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from rlready.errors import UserError
-from rlready.lm import KNOWN, LM
+from rlready.lm import LM
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -40,13 +40,6 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
         raise UserError(f"delimiters are two different texts, OPEN,CLOSE; got {', '.join(map(repr, delimiters))}")
     logging.disable_progress_bar()  # ours says more
     tokenizer = tokenizer_of(source)
-    template = str(tokenizer.chat_template or "")
-    written = next((pair for pair in KNOWN if any(text in template for text in pair)), None)
-    if delimiters and written and not any(text in template for text in delimiters):
-        raise UserError(
-            f"{source}: its chat template writes thoughts as {written[0]} … {written[1]}, not as "
-            f"{delimiters[0]} … {delimiters[1]}; leave delimiters out, or mend the template"
-        )
     path = local_folder(source)
     with _refused(source):
         kind = _merged if path and (path / ADAPTER).is_file() else AutoModelForCausalLM.from_pretrained
@@ -56,7 +49,9 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
         raise UserError(f"{source}: the tokenizer knows {len(tokenizer)} tokens but the model only {size}")
     model.to(device)  # type: ignore[arg-type]
     model.eval()
-    return LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
+    lm = LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
+    lm.chat  # noqa: B018  # learned, and refused, before anything is measured
+    return lm
 
 
 def tokenizer_of(source: str) -> PreTrainedTokenizerBase:

@@ -119,7 +119,12 @@ class RLConfig:
     stop_on_drift: bool = option(False, "dense: end the run when entropy collapses or lengths drift, not only say so")
     temperature: float = option(1.0, "sampling temperature of rollouts")
     budget: int = option(64, "most thinking tokens in a rollout; the thought is closed there, unlearned")
-    answer_cap: int = option(16, "most tokens after the thought")
+    answer_cap: int = option(
+        16, "most tokens after the thought; a model that does not think has this and budget together"
+    )
+    delimiters: tuple[str, ...] = option(
+        (), "what opens and what closes a thought, OPEN,CLOSE; empty: as the chat template has it"
+    )
     final: str = option("", "text forced after a thought that was cut, to elicit the answer")
     extensions: int = option(
         0,
@@ -165,7 +170,9 @@ class EvaluateConfig:
     stating: str = option(
         "", "also ask for every budget in the prompt, unforced, such as ' Think for at most {N} tokens.'"
     )
-    delimiters: tuple[str, ...] = option((), "what opens and what closes a thought; empty: as the template has it")
+    delimiters: tuple[str, ...] = option(
+        (), "what opens and what closes a thought, OPEN,CLOSE; empty: as the chat template has it"
+    )
     natural: bool = option(False, "only the untouched model: its own prompt and stop, no budget")
     longest: int = option(
         0, "most tokens of an untouched response; 0: four times the largest budget and answer, or the context"
@@ -202,7 +209,12 @@ class ReadinessConfig:
     first: int = option(0, "samples of every problem before one may stop; 0 takes group, and at least 8")
     temperature: float = option(1.0, "sampling temperature")
     budget: int = option(64, "most thinking tokens")
-    answer_cap: int = option(16, "most tokens after the thought")
+    answer_cap: int = option(
+        16, "most tokens after the thought; a model that does not think has this and budget together"
+    )
+    delimiters: tuple[str, ...] = option(
+        (), "what opens and what closes a thought, OPEN,CLOSE; empty: as the chat template has it"
+    )
     final: str = option("", "text forced after a thought that was cut, to elicit the answer")
     group: int = option(16, "group size planned for RL: checkpoints are ranked by pass@k at it")
     influence: bool = option(False, "what a step on one problem does for the others, of checkpoints that draw samples")

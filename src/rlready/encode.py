@@ -15,7 +15,7 @@ def encode(lm: LM, rows: Sequence[Row], source: str) -> list[Example]:
     if not rows:
         raise UserError(f"{source}: there are no rows")
     think = any(r.thinking is not None for r in rows)
-    examples = [supervised(lm.prompt_ids(r.prompt, think=think), lm.response_ids(r, think=think)) for r in rows]
+    examples = [supervised(*lm.worked_ids(r, think=think)) for r in rows]
     long = [r.id for r, e in zip(rows, examples, strict=True) if len(e) > lm.context]
     if long:
         raise UserError(

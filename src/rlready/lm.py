@@ -1,9 +1,9 @@
-"""A causal language model with its tokenizer, and its template: how a prompt opens and closes a thought.
+"""A causal language model with its tokenizer: prompts, worked rows and forced texts as tokens.
 
-The delimiters are facts of the chat template, so they travel with the checkpoint: if the template (or the
-vocabulary) knows a pair of ``KNOWN``, nothing needs to be said; else SFT writes ``<think>`` into the template it
-saves, and from then on every stage, and any other program, finds it there.  Delimiters that no template knows can
-be given.
+What a prompt and a worked row look like is asked of the chat template (``chat.py``); here it becomes tokens.  A text
+that continues another one is tokenised behind it, not alone: a tokenizer may put a space before what it takes for the
+beginning of a text.  Where the two would share a token, the prompt keeps the tokens that it has when a response is
+drawn.
 """
 
 from __future__ import annotations
@@ -16,28 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from rlready import chat
+from rlready.chat import ChatFormat
 from rlready.errors import UserError
 from rlready.records import Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-OPEN, CLOSE = "<think>", "</think>"
-KNOWN = (  # looked for in this order
-    (OPEN, CLOSE),
-    ("<thinking>", "</thinking>"),
-    ("<thought>", "</thought>"),
-    ("<reasoning>", "</reasoning>"),
-    ("[THINK]", "[/THINK]"),
-    ("<|begin_of_thought|>", "<|end_of_thought|>"),
-    ("<|im_start|>think", "<|im_start|>answer"),
-)
-OPENER = "{% if add_generation_prompt %}{{ '" + OPEN + "' }}{% endif %}"
+ANCHORS = ("a", "\n", ".", ")")  # texts to tokenise a continuation behind, until one keeps its own tokens
 
 
 @dataclass(frozen=True)
 class LM:
-    """A model with its tokenizer.  ``given`` are thought delimiters that nothing else says it has."""
+    """A model with its tokenizer.  ``given`` are thought delimiters that the user says it has."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -45,37 +37,40 @@ class LM:
     given: tuple[str, str] | None = None
 
     @cached_property
+    def chat(self) -> ChatFormat:
+        """The conversation format, learned from the chat template once; UserError as `chat.learn` raises."""
+        return chat.learn(self.tokenizer, self.source, self.given or ())
+
+    @property
     def thinks(self) -> bool:
-        """Whether a thought can be delimited at all."""
-        return self._thought is not None
+        """Whether responses are to begin with a thought."""
+        return self.chat.thinks
 
     @property
     def open(self) -> str:
-        return (self._thought or KNOWN[0])[0]
+        return self.chat.thought.opener
 
     @property
     def close(self) -> str:
-        return (self._thought or KNOWN[0])[1]
-
-    @cached_property
-    def _thought(self) -> tuple[str, str] | None:
-        template, added = str(self.tokenizer.chat_template or ""), self.tokenizer.get_added_vocab()
-        found = (pair for pair in KNOWN if pair[1] in template or pair[1] in added or pair[0] in template)
-        return self.given or next(found, None)
+        return self.chat.thought.closer
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:
-        """Tokens that end a response: the tokenizer's and the generation config's end of sequence."""
+        """Tokens that end a response: the end of a turn, and the end of sequence of tokenizer and generation config."""
         config = getattr(self.model, "generation_config", None)
         ids = getattr(config, "eos_token_id", None)
         found = {ids} if isinstance(ids, int) else set(ids or ())
         if self.tokenizer.eos_token_id is not None:
             found.add(self.tokenizer.eos_token_id)
+        end = self.chat.end
         if not found:
+            hint = f"; its chat template ends a turn in {end}" if end else ""
             raise UserError(
-                f"{self.source}: the tokenizer names no end-of-sequence token; set eos_token and save again"
+                f"{self.source}: the tokenizer names no end-of-sequence token{hint}; set eos_token and save again"
             )
-        return frozenset(found)
+        ids_of_end = self.encode(end) if end else []
+        found |= set(ids_of_end) if len(ids_of_end) == 1 else set()
+        return frozenset(found - set(self.encode(self.close)))  # some formats end a thought as they end a turn
 
     @cached_property
     def context(self) -> int:
@@ -85,6 +80,14 @@ class LM:
     def encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
+    def encode_behind(self, before: str, text: str) -> list[int]:
+        """The tokens of ``text`` where it continues ``before``."""
+        for anchor in (before, *ANCHORS):
+            head, whole = self.encode(anchor), self.encode(anchor + text)
+            if whole[: len(head)] == head:
+                return whole[len(head) :]
+        return self.encode(text)
+
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
@@ -93,52 +96,52 @@ class LM:
         texts = [self.decode(ids[:i]) for i in range(len(ids) + 1)]
         return [after[len(before) :] for before, after in pairwise(texts)]
 
-    def prompt_ids(self, prompt: str, *, think: bool) -> list[int]:
+    def prompt_ids(self, prompt: str, system: str = "", *, think: bool) -> list[int]:
         """Token ids up to where the response begins; ``think`` makes sure that a thought is open there."""
-        if self.tokenizer.chat_template:
-            text = str(
-                self.tokenizer.apply_chat_template(
-                    [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
-                )
-            )
-        else:
-            text = (self.tokenizer.bos_token or "") + prompt + "\n"
-        if think and not text.rstrip().endswith(self.open):
-            text += self.open
-        return self.encode(text)
+        return self.encode(self.chat.prompt(prompt, system, think=think))
 
-    def response_ids(self, row: Row, *, think: bool) -> list[int]:
-        """Token ids of a worked response, the end-of-sequence token included."""
-        text = f"\n{row.thinking or ''}\n{self.close}\n{row.response}" if think else row.response
-        end = self.tokenizer.eos_token_id
-        return [*self.encode(text), *([end] if end is not None else [])]
+    def worked_ids(self, row: Row, *, think: bool) -> tuple[list[int], list[int]]:
+        """(prompt, response) of a worked row as token ids, the token that ends the turn included.
+
+        UserError where no token of the vocabulary ends a response, and as `ChatFormat.worked` raises.
+        """
+        prompt, response = self.chat.worked(row, think=think)
+        ids = self.encode_behind(prompt, response)
+        if not self.stop_ids & set(ids[-1:]):
+            raise UserError(
+                f"{self.source}: the response of row {row.id} does not end in a token that ends a response; set "
+                "eos_token to a single token of the vocabulary and save again"
+            )
+        return self.encode(prompt), ids
+
+    def closing(self, *, broken: bool) -> str:
+        """What closes a thought by force, with the breaks around it; ``broken``: the thought ends in a line break."""
+        thought = self.chat.thought
+        before = thought.before_close.replace("\n", "", 1) if broken else thought.before_close
+        return before + thought.closer + thought.after_close
 
     @cached_property
     def close_ids(self) -> list[int]:
-        """The closing delimiter between line breaks, as it is forced when the budget is used up."""
-        return self.encode(f"\n{self.close}\n")
+        """The closing delimiter with the breaks around it, as it is forced when the budget is used up."""
+        return self.encode_behind("a", self.closing(broken=False))
 
     @cached_property
     def close_after_break_ids(self) -> list[int]:
         """The same after a thought that ends in a line break already."""
-        return self.encode(f"{self.close}\n")
+        return self.encode_behind("a\n", self.closing(broken=True))
 
     def needs_thought(self, why: str) -> None:
-        """UserError unless the template can delimit a thought."""
+        """UserError unless responses begin with a thought."""
         if not self.thinks:
             raise UserError(
-                f"{self.source}: its chat template has no thought delimiters ({OPEN} … {CLOSE}), which {why} needs; "
-                "fine-tune it with `rlready sft` on rows that have thinking, give delimiters=OPEN,CLOSE, or use "
-                "natural=true"
+                f"{self.source}: its chat template opens no thought ({self.open} … {self.close}), which {why} needs; "
+                "fine-tune it with `rlready sft` on rows that have thinking, or give delimiters=OPEN,CLOSE"
             )
 
 
 def with_thought(lm: LM) -> LM:
     """The same model with a template that opens a thought, for SFT on rows that have one."""
-    if not lm.thinks:
-        if not lm.tokenizer.chat_template:
-            raise UserError(f"{lm.source}: the tokenizer has no chat template to write thought delimiters into")
-        lm.tokenizer.chat_template = str(lm.tokenizer.chat_template) + OPENER
+    chat.with_thought(lm.chat)
     return LM(lm.model, lm.tokenizer, lm.source, lm.given)
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from rlready.chat import CLOSE
 from rlready.credit.reward import Pay
 from rlready.engine.protocol import Engine, Request
-from rlready.lm import CLOSE, LM
+from rlready.lm import LM
 from rlready.records import Group, Problem, Sample
 from rlready.tasks import Task, Verdict
 from rlready.tasks.verify import marked

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.batch import Example, supervised
+from rlready.chat import OPEN
 from rlready.credit.probe import Probe
 from rlready.credit.reference import Frozen
 from rlready.encode import encode
 from rlready.errors import UserError
-from rlready.lm import LM, OPEN
+from rlready.lm import LM
 from rlready.records import Row
 from rlready.tasks.table import read_table
 
@@ -127,7 +128,7 @@ def _row(lm: LM, row: Mapping[str, Any], where: str) -> tuple[str, str, Example]
         raise UserError(f"{where}: thinking should be text, or left out")
     worked = Row(name, prompt, row["response"], row.get("thinking"))
     think = worked.thinking is not None
-    return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), lm.response_ids(worked, think=think), where)
+    return name, prompt, _example(lm, *lm.worked_ids(worked, think=think), where)
 
 
 def _example(lm: LM, prompt: Sequence[int], ids: Sequence[int], where: str, mask: Any = None) -> Example:

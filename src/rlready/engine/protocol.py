@@ -45,6 +45,13 @@ class Engine(Protocol):
     ) -> list[Sample]: ...
 
 
+def budget_for(lm: LM, thinking: int, answer: int, extensions: int = 0) -> Budget:
+    """The budget of a response: tokens of its thought and of its answer, or of a model that does not think, of both."""
+    if lm.thinks:
+        return Budget(thinking, answer, extensions)
+    return Budget(None, thinking + answer)
+
+
 def forcing_for(lm: LM, extension: str = "", final: str = "") -> Forcing:
     """The forced strings of a model's template, as tokens.
 
@@ -59,16 +66,17 @@ def forcing_for(lm: LM, extension: str = "", final: str = "") -> Forcing:
     if close in extension or any(extension.endswith(close[:n]) for n in range(1, len(close))):
         raise UserError(f"the extension {extension!r} contains or begins the thought delimiter {close!r}")
     ids, opener_ids = _forced_ids(lm, close), _forced_ids(lm, lm.open)
+    closing = "a" + lm.closing(broken=False)
     several = len(ids) > 1 or len(opener_ids) > 1
     pieces = [lm.decode([i]) for i in range(len(lm.tokenizer))] if several else []
     return Forcing(
         delimiter=Delimiter(close, ids, lm.decode, pieces),
         close_ids=_known(lm, lm.close_ids) or ids,
         close_after_break_ids=_known(lm, lm.close_after_break_ids) or ids,
-        final_ids=_forced_ids(lm, final),
+        final_ids=_forced_ids(lm, final, closing),
         extension_ids=_forced_ids(lm, extension),
         stop_ids=lm.stop_ids,
-        opener=Delimiter(lm.open, opener_ids, lm.decode, pieces),
+        opener=Delimiter(lm.open, opener_ids, lm.decode, pieces) if lm.open else None,
     )
 
 
@@ -77,8 +85,8 @@ def _known(lm: LM, ids: Sequence[int]) -> tuple[int, ...]:
     return () if lm.tokenizer.unk_token_id in ids else tuple(ids)
 
 
-def _forced_ids(lm: LM, text: str) -> tuple[int, ...]:
-    ids = tuple(lm.encode(text)) if text else ()
+def _forced_ids(lm: LM, text: str, behind: str = "a\n") -> tuple[int, ...]:
+    ids = tuple(lm.encode_behind(behind, text)) if text else ()
     if text and (not ids or lm.tokenizer.unk_token_id in ids):
         raise UserError(f"{lm.source}: its vocabulary has no words for the forced text {text!r}")
     if lm.stop_ids & set(ids) and text != lm.close:
@@ -100,7 +108,7 @@ def requests_for(
         forced = max(len(lm.close_ids), len(lm.close_after_break_ids)) + len(final_ids)
     requests = []
     for problem in problems:
-        ids = tuple(lm.prompt_ids(problem.prompt, think=think))
+        ids = tuple(lm.prompt_ids(problem.prompt, problem.system, think=think))
         most = len(ids) + (budget.thinking or 0) + forced + budget.answer
         if most > lm.context:
             raise UserError(

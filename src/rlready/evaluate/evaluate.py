@@ -49,9 +49,9 @@ def evaluate(config: EvaluateConfig, out: Path) -> dict[str, Any]:
             for number, source in enumerate(config.models):
                 part = out / "parts" / f"{number}.json"
                 if not part.exists():  # a part is one model, kept if the run is killed later
-                    note(f"evaluate: {source}")
                     lm = load(source, device=config.device, dtype=config.dtype, delimiters=config.delimiters)
-                    run.note_model(id=source, path=local_folder(source), role="evaluated")
+                    note(f"evaluate: {lm.chat}")
+                    run.note_model(id=source, path=local_folder(source), role="evaluated", chat=lm.chat.describe())
                     if contrast and equal(lm, contrast.reference):
                         raise UserError(f"reference={config.reference} equals {source}: nothing to decode away from")
                     samples = out / "parts" / f"{number}.parquet"

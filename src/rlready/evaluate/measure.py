@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from rlready.config import EvaluateConfig
-from rlready.engine.budget import Forcing
+from rlready.engine.budget import Budget, Forcing
 from rlready.engine.contrast import Contrast
-from rlready.engine.protocol import forcing_for, requests_for
+from rlready.engine.protocol import budget_for, forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
 from rlready.evaluate.arms import Arm, Arms
@@ -54,8 +54,7 @@ def measure(
     ``lengths``: thinking tokens of every sample of the largest main arm, right and wrong apart.  All samples go into
     the table ``samples_to``; ``update`` is told of every one that is done.
     """
-    if not config.natural:
-        lm.needs_thought("a thinking budget")
+    _check_thought(config, lm)
     stating.check_words(config.stating, [arm.stated or 0 for arm in arms.stated], lm)
     asked = [stating.state(p, config.stating, arms.main[-1].tokens or 0) for p in problems] if arms.stated else problems
     longest = _within_context(arms, lm, asked)
@@ -66,7 +65,8 @@ def measure(
             "budget: it would never be given"
         )
     if not config.natural:
-        requests_for(lm, problems, 1, arms.main[-1].budget, forcing.final_ids)  # every prompt leaves room for a budget
+        most = _budget(arms.main[-1], lm, longest)
+        requests_for(lm, problems, 1, most, forcing.final_ids)  # every prompt leaves room for a budget
     alone = TorchEngine(lm, forcing)
     engine = TorchEngine(lm, forcing, contrast=contrast) if contrast else alone
     vectors: dict[str, dict[str, list[float]]] = {arm.name: {} for arm in arms.all}
@@ -100,9 +100,27 @@ def measure(
     }
 
 
+def _check_thought(config: EvaluateConfig, lm: LM) -> None:
+    """UserError for settings that are about the thought, of a model that does not think."""
+    about = {"extensions": any(config.extensions), "biases": any(config.biases), "stating": bool(config.stating)}
+    for name, given in (about | {"final": bool(config.final)}).items():
+        if given and not lm.thinks:
+            raise UserError(
+                f"{name} is about the thought, but the chat template of {lm.source} opens none; leave {name} out, or "
+                "give delimiters=OPEN,CLOSE"
+            )
+
+
+def _budget(arm: Arm, lm: LM, longest: int) -> Budget:
+    """What an arm lets a model spend; for one that does not think, its thinking budget is part of one response cap."""
+    if arm.budget.thinking is None:
+        return replace(arm.budget, answer=longest)
+    return arm.budget if lm.thinks else budget_for(lm, arm.budget.thinking, arm.budget.answer)
+
+
 def _within_context(arms: Arms, lm: LM, problems: Sequence[Problem]) -> int:
     """The most tokens of an untouched response that the context has room for after every one of these prompts."""
-    most, where = max((len(lm.prompt_ids(p.prompt, think=False)), p.id) for p in problems)
+    most, where = max((len(lm.prompt_ids(p.prompt, p.system, think=False)), p.id) for p in problems)
     room = lm.context - most
     if room < 1:
         raise UserError(f"problem {where}: a prompt of {most} tokens fills the context of {lm.source}")
@@ -120,8 +138,7 @@ def _draw(
     longest: int,
 ) -> dict[Arm, list[Group]]:
     """The groups of every arm, the untouched one drawn from the model ``alone``."""
-    natural = replace(arms.untouched.budget, answer=longest)
-    budgets = {arm: natural if arm.budget.thinking is None else arm.budget for arm in arms.all}
+    budgets = {arm: _budget(arm, lm, longest) for arm in arms.all}
     draws = {"samples": config.samples, "temperature": config.temperature, "seed": config.seed}
     forced = [arm for arm in arms.all if arm.stated is None]
     apart = () if engine is alone else (arms.untouched,)  # a model's own trace begins none of a joint policy's
@@ -132,7 +149,7 @@ def _draw(
         asked = [stating.state(p, config.stating, arm.stated or 0) for p in problems]
         drawn[arm] = cut(engine, lm, task, asked, [budgets[arm]], **draws)[budgets[arm]]  # type: ignore[arg-type]
     for arm, groups in drawn.items():
-        if arm.budget.thinking is None:
+        if budgets[arm].thinking is None:
             drawn[arm] = [_counted(engine, lm, g) for g in groups]
     return drawn
 

@@ -15,8 +15,7 @@ from rlready.backbone import supports
 from rlready.checkpoint import load, local_folder, tokenizer_of, vocabulary_digest
 from rlready.config import ReadinessConfig
 from rlready.encode import encode
-from rlready.engine.budget import Budget
-from rlready.engine.protocol import forcing_for, requests_for
+from rlready.engine.protocol import budget_for, forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
 from rlready.lm import LM
@@ -98,8 +97,10 @@ class Measurer:
         return facts | self._samples(stored.path, stored.rows) | {"influence": None}
 
     def _load(self, source: str) -> LM:
-        lm = load(source, device=self.config.device, dtype=self.config.dtype)
-        self.run.note_model(id=source, path=local_folder(source), role="checkpoint")
+        config = self.config
+        lm = load(source, device=config.device, dtype=config.dtype, delimiters=config.delimiters)
+        note(f"readiness: {lm.chat}")
+        self.run.note_model(id=source, path=local_folder(source), role="checkpoint", chat=lm.chat.describe())
         return lm
 
     def _loss(self, lm: LM) -> dict[str, Any]:
@@ -114,7 +115,7 @@ class Measurer:
         config, task = self.config, self.task
         assert task is not None
         engine = TorchEngine(lm, forcing_for(lm, final=config.final))
-        budget = Budget(config.budget, config.answer_cap)
+        budget = budget_for(lm, config.budget, config.answer_cap)
         requests = requests_for(lm, self.problems, config.samples, budget, engine.forcing.final_ids)
         stages = plan(config.samples, config.group, config.stop, config.first)
         rows: list[dict[str, Any]] = []
@@ -167,7 +168,7 @@ class Measurer:
                 drawn[row["problem_id"]].append(row)
         groups = [
             Rollouts.of(
-                lm.prompt_ids(problem.prompt, think=True),
+                lm.prompt_ids(problem.prompt, problem.system, think=lm.thinks),
                 [(row["tokens"], np.array(row["mask"], dtype=np.uint8)) for row in drawn[problem.id]],
                 [row["correct"] for row in drawn[problem.id]],
             )

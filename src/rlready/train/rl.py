@@ -24,6 +24,7 @@ from rlready.config import RLConfig
 from rlready.credit.reference import Frozen, load_frozen
 from rlready.credit.reward import Pay
 from rlready.errors import UserError
+from rlready.lm import LM
 from rlready.progress import Progress, note, warn
 from rlready.records import Figure, Problem
 from rlready.report.cards import model_card
@@ -53,8 +54,10 @@ def rl(config: RLConfig, out: Path) -> dict[str, Any]:
             raise UserError(f"{config.problems}: {len(problems)} problems are fewer than prompts={config.prompts}")
         note(f"rl: loading {config.model}")
         frozen = _frozen(config, run) if config.algorithm == "dense" else None
-        lm = load(config.model, device=config.device, dtype=config.dtype)
-        run.note_model(id=config.model, path=local_folder(config.model), role="start")
+        lm = load(config.model, device=config.device, dtype=config.dtype, delimiters=config.delimiters)
+        note(f"rl: {lm.chat}")
+        _check_thought(config, lm)
+        run.note_model(id=config.model, path=local_folder(config.model), role="start", chat=lm.chat.describe())
         run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(problems), role="rl")
         size, role = len(held), "held-out problems"
         run.note_data(id=held_task.source, path=held_task.path, licence=held_task.licence, size=size, role=role)
@@ -114,6 +117,16 @@ def _check(config: RLConfig) -> None:
         _check_dense(config)
     elif idle := [name for name in DENSE_ONLY if getattr(config, name) != getattr(DEFAULTS, name)]:
         raise UserError(f"{idle[0]} means nothing to algorithm={config.algorithm}; it is for algorithm=dense")
+
+
+def _check_thought(config: RLConfig, lm: LM) -> None:
+    """UserError for settings that count thinking tokens, of a model that does not think."""
+    for name in ("reward", "targets", "stating", "final", "extensions"):
+        if not lm.thinks and getattr(config, name) != getattr(DEFAULTS, name):
+            raise UserError(
+                f"{name} is about the thought, but the chat template of {config.model} opens none; leave {name} out, "
+                "or give delimiters=OPEN,CLOSE"
+            )
 
 
 def _check_dense(config: RLConfig) -> None:

@@ -47,7 +47,8 @@ def sft(config: SFTConfig, out: Path) -> dict[str, Any]:
         if any(r.thinking is not None for r in rows):
             lm = with_thought(lm)
         examples, held = encode(lm, rows, config.rows), encode(lm, held_rows, config.heldout)
-        run.note_model(id=config.model, path=local_folder(config.model), role="base")
+        note(f"sft: {lm.chat}")
+        run.note_model(id=config.model, path=local_folder(config.model), role="base", chat=lm.chat.describe())
         run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(rows), role="sft")
         size, role = len(held), "held-out loss"
         run.note_data(id=held_task.source, path=held_task.path, licence=held_task.licence, size=size, role=role)

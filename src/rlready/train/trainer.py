@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,7 @@ from rlready.credit.assign import Credited, credit, dense_credit
 from rlready.credit.dense import Shape
 from rlready.credit.reference import Frozen
 from rlready.credit.reward import Pay
-from rlready.engine.budget import Budget
-from rlready.engine.protocol import Request, forcing_for, requests_for
+from rlready.engine.protocol import Request, budget_for, forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.lm import LM
 from rlready.logprob import token_logprobs
@@ -41,7 +41,7 @@ class Trainer:
     ) -> None:
         self.config, self.learner, self.lm, self.reference = config, learner, learner.lm, reference
         self.samples, self.frozen = samples, frozen
-        self.budget = Budget(config.budget, config.answer_cap, config.extensions)
+        self.budget = budget_for(self.lm, config.budget, config.answer_cap, config.extensions)
         self.forcing = forcing_for(self.lm, config.extension if config.extensions else "", config.final)
         self.pay = Pay(config.reward, config.strength)
         self.targets = config.targets or (config.budget,)
@@ -57,7 +57,7 @@ class Trainer:
         problems = self._asked(problems, chosen)
         requests = requests_for(self.lm, problems, config.group, self.budget, self.forcing.final_ids)
         requests = [Request(f"{r.problem_id}@{at}", r.sample_id, r.prompt_ids, r.budget) for r in requests]
-        here = [Problem(f"{p.id}@{at}", p.prompt, p.answer, p.meta) for p in problems]
+        here = [replace(p, id=f"{p.id}@{at}") for p in problems]
         engine = TorchEngine(self.lm, self.forcing)
         groups = draw_groups(
             engine,
