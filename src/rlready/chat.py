@@ -111,7 +111,9 @@ class ChatFormat:
         if not think or self.opened:
             return text
         t = self.thought
-        return text.removesuffix(self.tail) + t.opener + (t.after_open if t.told else "")
+        # the break may be chosen by the model, unless it shares a token with the opener
+        shared = t.told and t.opener not in self.tokenizer.get_added_vocab()
+        return text.removesuffix(self.tail) + t.opener + (t.after_open if shared else "")
 
     def worked(self, row: Row, *, think: bool) -> tuple[str, str]:
         """A worked row as (prompt, response), the end of the turn included, as the template writes it.

@@ -1,0 +1,324 @@
+"""The conversation format is what the chat template writes: a grid of tokenizer families and kinds of templates.
+
+Every cell compares with transformers alone: the loss of the template's own rendering by the model's own forward, and
+responses that end where the turn ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+
+import families
+from families import available, family
+from rlready import chat
+from rlready.chat import OPENER, Thought
+from rlready.encode import encode
+from rlready.engine.protocol import budget_for, forcing_for, requests_for
+from rlready.engine.torch import TorchEngine
+from rlready.errors import UserError
+from rlready.lm import LM, with_thought
+from rlready.readiness.heldout import heldout_loss
+from rlready.records import Problem, Row, Sample
+from tiny import tiny_lm, tiny_model
+
+TURN = "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
+ASK = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+CHATML = "{% for m in messages %}" + TURN + "{% endfor %}" + ASK
+R1 = (
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'assistant' %}"
+    "{{ '<|assistant|>' + m['content'].split('</think>')[-1] + eos_token }}"
+    "{% else %}{{ '<|user|>' + m['content'] }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|><think>\n' }}{% endif %}"
+)
+QWEN3 = (  # the thought from its key, or from before </think>, written on the last turn only
+    "{% for m in messages %}{% if m.role == 'assistant' %}{% set r = m.reasoning_content or '' %}"
+    "{% set c = m.content %}{% if '</think>' in c %}"
+    "{% set r = c.split('</think>')[0].split('<think>')[-1].strip('\n') %}"
+    "{% set c = c.split('</think>')[-1].lstrip('\n') %}{% endif %}"
+    "{{ '<|im_start|>assistant\n' }}{% if loop.last %}{{ '<think>\n' + r.strip('\n') + '\n</think>\n\n' }}{% endif %}"
+    "{{ c + '<|im_end|>\n' }}{% else %}" + TURN + "{% endif %}{% endfor %}" + ASK
+)
+CLOSED = QWEN3.replace(ASK, ASK.replace("assistant\n", "assistant\n<think>\n\n</think>\n\n"))
+PARTS = CHATML.replace("m['content']", "m['content'][0]['text']")
+INSTRUCT = (
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
+    "{% elif m['role'] == 'assistant' %}{{ ' ' + m['content'] | trim + ' ' + eos_token }}"
+    "{% else %}{{ raise_exception('no system turn, please') }}{% endif %}{% endfor %}"
+)
+SWITCHED = QWEN3.replace(ASK, ASK.replace("\n' }}", "\n' }}{{ '<think>\n\n</think>\n\n' if not enable_thinking }}"))
+NAMED = {"default": CHATML, "tool_use": CHATML + "{# #}"}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A template, and what transformers alone would make of a question and a thought with it."""
+
+    template: str | None
+    asked: str  # the text before the response, {q} for the question
+    said: str  # the response with the end of its turn, {t} for the thought, {a} for the answer
+    thinks: bool = True
+    end: str = "<|im_end|>"
+    eos: str = "</s>"
+    also: tuple[str, ...] = ()  # further ends of sequence of the generation config
+
+
+IM = "<|im_start|>user\n{q}<|im_end|>\n<|im_start|>assistant\n"
+KINDS = {
+    "no thought": Kind(CHATML, IM, "{a}<|im_end|>", thinks=False, eos="<|im_end|>"),
+    "turn end is not eos": Kind(CHATML, IM, "{a}<|im_end|>", thinks=False),
+    "several eos": Kind(CHATML, IM, "{a}<|im_end|>", thinks=False, also=("<|user|>", "<unk>")),
+    "opened by the prompt": Kind(R1, "<s><|user|>{q}<|assistant|><think>\n", "{t}\n</think>\n\n{a}</s>", end="</s>"),
+    "written by a key": Kind(QWEN3, IM, "<think>\n{t}\n</think>\n\n{a}<|im_end|>"),
+    "closed by the prompt": Kind(CLOSED, IM + "<think>\n\n</think>\n\n", "{a}<|im_end|>", thinks=False),
+    "content in parts": Kind(PARTS, IM, "{a}<|im_end|>", thinks=False),
+    "instruct": Kind(INSTRUCT, "<s>[INST] {q} [/INST]", " {a} </s>", thinks=False, end="</s>"),
+    "no template": Kind(None, "<s>{q}\n", "{a}</s>", thinks=False, end="</s>"),
+    "written by us": Kind(CHATML + OPENER, IM + "<think>", "\n{t}\n</think>\n{a}<|im_end|>"),
+}
+QUESTIONS = (("What is 3 + 2?", "we add 3 and 2", "the sum is 5"), ("Grüße, 東京!", "so the sum\n\nis 5", "#### 5"))
+
+
+def lm_of(tokenizer: Any, kind: Kind) -> LM:
+    """A tiny random model in front of a tokenizer that has the kind's template and ends of sequence."""
+    tokenizer.eos_token = kind.eos
+    tokenizer.chat_template = kind.template
+    model = tiny_model("Llama", vocab_size=len(tokenizer), hidden_size=32, head_dim=8, max_position_embeddings=256)
+    ends = [tokenizer.convert_tokens_to_ids(text) for text in (kind.eos, *kind.also)]
+    model.generation_config.eos_token_id = ends if kind.also else ends[0]
+    return LM(model, tokenizer, "tiny")
+
+
+def reference_loss(lm: LM, pairs: Sequence[tuple[str, str]]) -> float:
+    """Nats per response token by transformers alone: the whole text as tokens, of which the prompt is the beginning."""
+    total, count = 0.0, 0
+    for prompt, response in pairs:
+        head = lm.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        ids = lm.tokenizer(prompt + response, add_special_tokens=False)["input_ids"]
+        if ids[: len(head)] != head:  # a token across the border, which a response that is drawn cannot have
+            ids = [*head, *lm.tokenizer("a" + response, add_special_tokens=False)["input_ids"][1:]]
+        with torch.no_grad():
+            logits = lm.model(torch.tensor([ids])).logits[0, :-1].double()
+        logp = logits.log_softmax(-1)[torch.arange(len(ids) - 1), torch.tensor(ids[1:])]
+        total, count = total - logp[len(head) - 1 :].sum().item(), count + len(ids) - len(head)
+    return total / count
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", [*families.MADE, *families.REAL])
+def test_a_cell_of_the_grid(name: str, kind: str) -> None:
+    """Held-out loss is that of the template's own rendering, and sampling ends where the turn ends."""
+    if not available(name):
+        pytest.skip("the real tokenizers were not fetched: make tokenizers")
+    it, tokenizer = KINDS[kind], family(name)
+    lm = lm_of(tokenizer, it)
+    assert (lm.thinks, lm.chat.end) == (it.thinks, it.end)
+    assert {lm.tokenizer.convert_tokens_to_ids(t) for t in (it.end, it.eos, *it.also)} <= lm.stop_ids
+
+    rows = [Row(f"r{i}", q, a, t if it.thinks else None) for i, (q, t, a) in enumerate(QUESTIONS)]
+    pairs = [(it.asked.format(q=q), it.said.format(t=t, a=a)) for q, t, a in QUESTIONS]
+    loss = heldout_loss(lm, encode(lm, rows, "rows"), 4096).token_mean.value
+    assert loss == pytest.approx(reference_loss(lm, pairs), abs=1e-4)
+
+    end = lm.tokenizer.convert_tokens_to_ids(it.end)
+    samples = drawn(lm, rows, end)
+    assert any(sample.finish == "stop" and sample.tokens[-1] == end for sample in samples)
+    for sample in samples:
+        tokens = sample.tokens.tolist()
+        stops = [at for at, token in enumerate(tokens) if token in lm.stop_ids]
+        assert stops == ([len(tokens) - 1] if sample.finish == "stop" else [])
+
+
+def drawn(lm: LM, rows: Sequence[Row], end: int) -> list[Sample]:
+    """Responses of a model that was made to like a token."""
+    ids = [lm.prompt_ids(row.prompt, think=lm.thinks) for row in rows]
+    with torch.no_grad():
+        hidden_D = torch.cat([lm.model.base_model(torch.tensor([i])).last_hidden_state[0] for i in ids]).mean(0)
+        lm.model.get_output_embeddings().weight[end] = 0.8 * (len(lm.tokenizer) ** 0.5) * hidden_D / hidden_D.norm()
+    requests = requests_for(lm, [Problem(row.id, row.prompt, "") for row in rows], 8, budget_for(lm, 40, 40))
+    return TorchEngine(lm, forcing_for(lm)).sample(requests, temperature=1.0, seed=0)
+
+
+@pytest.mark.parametrize("name", families.REAL)
+def test_a_real_template(name: str) -> None:
+    """Real tokenizers with the templates they come with; the reference is rendered by transformers."""
+    if not available(name):
+        pytest.skip("the real tokenizers were not fetched: make tokenizers")
+    tokenizer = families.published(name)
+    lm = LM(tiny_model("Llama", vocab_size=len(tokenizer), max_position_embeddings=256), tokenizer, name)
+    thinks = name == "qwen3"
+    assert lm.thinks is thinks
+    rows, pairs = [], []
+    for i, (question, thought, answer) in enumerate(QUESTIONS):
+        turn = {"role": "assistant", "content": answer} | ({"reasoning_content": thought} if thinks else {})
+        turns = [{"role": "user", "content": question}, turn]
+        template = tokenizer.chat_template or chat.BARE
+        with_it = {"chat_template": template, "tokenize": False}
+        ask = tokenizer.apply_chat_template(turns[:1], add_generation_prompt=True, **with_it)
+        full = tokenizer.apply_chat_template(turns, **with_it).rstrip("\n")
+        assert full.startswith(ask)
+        rows.append(Row(f"r{i}", question, answer, thought if thinks else None))
+        pairs.append((ask, full[len(ask) :]))
+    loss = heldout_loss(lm, encode(lm, rows, "rows"), 4096).token_mean.value
+    assert loss == pytest.approx(reference_loss(lm, pairs), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("template", "thought", "tail"),
+    [
+        (R1, Thought(after_close="\n\n"), "<think>\n"),
+        (QWEN3, Thought(after_close="\n\n", told=True), ""),
+        (CLOSED, Thought(after_close="\n\n", told=True), "<think>\n\n</think>\n\n"),
+        (CHATML + OPENER, Thought(), "<think>"),
+        (CHATML + "{{ '<think>' if add_generation_prompt }}", Thought(after_close="\n\n"), "<think>"),
+        (
+            "{% for m in messages %}{{ '</think>' if m.role == 'assistant' }}{{ m.content + '</s>' }}{% endfor %}"
+            "{{ '<think>' if add_generation_prompt }}",
+            Thought(after_open="", before_close="", after_close=""),
+            "<think>",
+        ),
+        (
+            "{% for m in messages %}{{ '<|start|>assistant' if m.role == 'assistant' }}"
+            "{% if m.thinking %}{{ '<|channel|>analysis<|message|>' + m.thinking + "
+            "'<|end|><|start|>assistant<|channel|>final<|message|>' }}{% endif %}{{ m.content + '</s>' }}{% endfor %}"
+            "{{ '<|start|>assistant' if add_generation_prompt }}",
+            Thought("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>",
+                    "", "", "", told=True),
+            "",
+        ),
+        (CHATML.replace("m['content']", "m['content'].split('</think>')[-1]"), Thought(), ""),
+    ],
+)  # fmt: skip
+def test_what_is_learned(template: str, thought: Thought, tail: str) -> None:
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = template
+    form = chat.learn(tokenizer, "it")
+    assert (form.thought, form.tail) == (thought, tail)
+
+
+def test_a_thought_must_be_written_by_the_template_not_only_known() -> None:
+    """``<think>`` in the vocabulary, or in what strips old turns, opens no thought; delimiters= does."""
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = CHATML.replace("m['content']", "m['content'].split('</think>')[-1]")
+    form = chat.learn(tokenizer, "it")
+    assert not form.thinks
+    assert "opens no thought" in str(form)
+    assert "delimiters=<think>,</think>" in str(form)
+    assert chat.learn(tokenizer, "it", ("<think>", "</think>")).prompt("Hi", think=True).endswith("assistant\n<think>")
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ raise_exception('A system message is required') }}", "A system message is required"),
+        ("{% for m in messages %", "cannot be rendered"),
+        ("{{ messages[0].content.nothing.at_all }}", "cannot be rendered"),
+        ("{{ 'Hello' }}", "leaves out the question"),
+        ("{{ messages[0].content }}{{ range(100000) | random }}", "differently each time"),
+        ({"tool_use": CHATML}, "cannot be rendered"),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_one_line(template: Any, message: str) -> None:
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = template
+    with pytest.raises(UserError, match=message) as caught:
+        chat.learn(tokenizer, "it")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_date_is_pinned_and_said() -> None:
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = "{{ strftime_now('%d %b %Y %H:%M:%S') + '\n' }}" + CHATML
+    form = chat.learn(tokenizer, "it")
+    assert form.prompt("Hi", think=False).startswith("26 Jul 2024 00:00:00\n")
+    assert "the date, which is fixed to 2024-07-26" in str(form)
+    assert form.describe()["date"] == "2024-07-26"
+
+
+def test_a_system_turn_goes_where_the_template_puts_it() -> None:
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = CHATML
+    asked = chat.learn(tokenizer, "it").prompt("Hi", "Be brief.", think=False)
+    assert asked.startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>")
+    tokenizer.chat_template = INSTRUCT  # raises at a system turn
+    assert chat.learn(tokenizer, "it").prompt("Hi", "Be brief.", think=False) == "<s>[INST] Be brief.\n\nHi [/INST]"
+
+
+@pytest.mark.parametrize("turn", ["<think>\n we add \n</think>\n\n\n5 ", "<think>we add</think>5"])
+def test_an_inline_thought_keeps_its_own_breaks(turn: str) -> None:
+    """Where the template passes content on, the turn is learned character for character."""
+    tokenizer = family("byte-level")
+    for template in (CHATML, CHATML + OPENER):
+        tokenizer.chat_template = template
+        prompt, response = chat.learn(tokenizer, "it").worked(Row("r", "Hi", "5", "we add", turn=turn), think=True)
+        assert prompt + response == IM.format(q="Hi") + turn + "<|im_end|>"
+    tokenizer.chat_template = R1  # removes thoughts: written by its convention instead
+    prompt, response = chat.learn(tokenizer, "it").worked(Row("r", "Hi", "5", "we add", turn=turn), think=True)
+    assert prompt + response == "<s><|user|>Hi<|assistant|><think>\nwe add\n</think>\n\n5</s>"
+
+
+@pytest.mark.parametrize(
+    ("template", "row", "message"),
+    [
+        (
+            CHATML.replace("m['content']", "(m['content'] if m.role == 'user' else 'no')"),
+            Row("r7", "3", "a"),
+            "changes the response of row r7",
+        ),
+        (R1, Row("r7", "3", "a </think> b", "t"), "changes the response of row r7"),
+        ("{{ loop.nothing }}{{ messages[0].content + messages | length | string }}", Row("r7", "3", "a"), "row r7"),
+    ],
+)
+def test_a_row_that_a_template_changes_is_refused(template: str, row: Row, message: str) -> None:
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = template.replace("{{ loop.nothing }}", "")
+    with pytest.raises(UserError, match=message):
+        chat.learn(tokenizer, "it").worked(row, think=row.thinking is not None)
+
+
+@pytest.mark.parametrize("template", [None, CHATML, QWEN3, R1, SWITCHED, NAMED])
+def test_sft_on_thoughts_leaves_a_template_that_says_so(template: Any) -> None:
+    """What SFT learned is what the saved template opens and, where it takes thoughts, what transformers renders."""
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = template
+    lm = with_thought(LM(tiny_lm().model, tokenizer, "it"))
+    assert lm.thinks
+    row = Row("r", "Hi", "the sum is 5", "we add")
+    prompt, response = lm.chat.worked(row, think=True)
+    if isinstance(template, dict):
+        assert tokenizer.chat_template["tool_use"] == template["tool_use"]
+    assert lm.chat.key or template == R1
+    if lm.chat.key:
+        turns = [{"role": "user", "content": "Hi"}]
+        said = {"role": "assistant", "content": row.response, "reasoning_content": row.thinking}
+        assert tokenizer.apply_chat_template([*turns, said], tokenize=False).startswith(prompt + response)
+        asked = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        assert (prompt + response).startswith(asked)
+
+
+@pytest.mark.parametrize("name", families.MADE)
+def test_a_continuation_has_the_tokens_it_has_behind_its_prompt(name: str) -> None:
+    """No space that nobody wrote, in worked rows and in what is forced."""
+    tokenizer = family(name)
+    lm = lm_of(tokenizer, KINDS["written by us"])
+    said = "\nwe add 3\n</think>\nthe sum is 5<|im_end|>"
+    prompt, response = lm.worked_ids(Row("r", "What is 3 + 2?", "the sum is 5", "we add 3"), think=True)
+    whole = tokenizer(IM.format(q="What is 3 + 2?") + "<think>" + said, add_special_tokens=False)["input_ids"]
+    assert [*prompt, *response] == whole
+    by = forcing_for(lm, final="the answer is")
+    forced = [*lm.encode("a"), *by.close_ids, *by.final_ids]
+    assert lm.encode("a\n</think>\nthe answer is") == forced or name == "words"  # which has no line break
+    if not name.endswith(("always", "words")):  # of these the one writes spaces between pieces, the other all of them
+        assert lm.decode(response) == said
+        assert lm.decode(forced) == "a\n</think>\nthe answer is"
+
+
+def test_a_thought_that_the_prompt_always_closes_cannot_be_learned() -> None:
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = CLOSED
+    with pytest.raises(UserError, match="closes the thought before it begins"):
+        with_thought(LM(tiny_lm().model, tokenizer, "it"))
