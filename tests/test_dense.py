@@ -145,12 +145,50 @@ def test_scaling_clipping_spreading_and_mixing() -> None:
     assert dense.mixed(reward, outcome, mask, 1.0) is reward
 
 
-def test_the_baseline_is_the_group_at_that_position() -> None:
-    """By hand: forced and ended responses do not count, groups do not mix, a token alone has no advantage."""
-    value = np.array([[1.0, 2, 3], [5, 4, 0], [10, 0, 0], [20, 6, 0]])
-    mask = np.array([[1, 1, 1], [1, 0, 0], [1, 0, 0], [1, 1, 0]], dtype=bool)
-    expected = [[-2, 0, 0], [2, 0, 0], [-5, 0, 0], [5, 0, 0]]
-    np.testing.assert_allclose(dense.against_group(value, mask, [2, 2]), expected)
+def test_the_baseline_is_the_others_at_that_position() -> None:
+    """By hand: forced and ended responses do not count, but for a token that stands alone; groups do not mix."""
+    value = np.array([[1.0, 2, 3], [5, 4, 0], [9, 0, 0], [10, 0, 0], [20, 6, 0], [7, 0, 0]])
+    mask = np.array([[1, 1, 1], [1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 0]], dtype=bool)
+    expected = [[-6, 0, 3], [0, 0, 0], [6, 0, 0], [-10, 0, 0], [10, 6, 0], [7, 0, 0]]
+    np.testing.assert_allclose(dense.against_group(value, mask, [3, 2, 1]), expected)
+
+
+@pytest.mark.parametrize("path", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_the_baseline_leaves_the_gradient_unbiased(size: int, path: bool) -> None:
+    """Every group that a tiny policy can draw, by its chance: the expected gradient is that of the returns alone.
+
+    With the mean of all responses as baseline it was 0.50 of it at the first token of a pair.
+    """
+    letters, longest, end = 3, 3, 2
+    texts = [
+        y
+        for n in range(1, longest + 1)
+        for y in product(range(letters), repeat=n)
+        if end not in y[:-1] and (y[-1] == end or n == longest)
+    ]
+    states = {s: i for i, s in enumerate(sorted({y[:t] for y in texts for t in range(len(y))}))}
+    rng = np.random.default_rng(0)
+    policy = rng.dirichlet(np.ones(letters), len(states))
+    grads = np.zeros((len(texts), longest, len(states), letters))  # of log π of each token, over all logits
+    mask = np.zeros(grads.shape[:2], dtype=bool)
+    chance = np.ones(len(texts))
+    for i, y in enumerate(texts):
+        for t, letter in enumerate(y):
+            state = states[y[:t]]
+            grads[i, t, state] = np.eye(letters)[letter] - policy[state]
+            chance[i] *= policy[state, letter]
+            mask[i, t] = y[:t] != (0,)  # what follows one of the letters is forced
+    returns = dense.returns_of(np.where(mask, rng.normal(2, 1, mask.shape), 0.0), 0.9, path=path)
+    groups = np.array(list(product(range(len(texts)), repeat=size)))
+    rows = groups.ravel()
+    advantage = dense.against_group(returns[rows], mask[rows], [size] * len(groups))
+    weight = np.repeat(chance[groups].prod(1), size) / size
+    assert chance.sum() == pytest.approx(1)
+    found = np.einsum("r,rt,rtsl->tsl", weight, advantage, grads[rows])
+    plain = np.einsum("r,rt,rtsl->tsl", chance, np.where(mask, returns, 0.0), grads)
+    np.testing.assert_allclose(found, plain, atol=1e-12)
+    assert all(np.abs(at_t).max() > 0.01 for at_t in plain)
 
 
 def test_the_optimum_is_the_closed_form() -> None:
@@ -226,8 +264,9 @@ def test_dense_credit_by_hand() -> None:
         to_go = [[sum(0.95 ** (k - t) * r[k] for k in range(t, len(r))) for t in range(len(r))] for r in reward]
         for e, back in zip(rows[some], to_go, strict=True):
             for t in range(len(back)):
-                peers = [b[t] for b, o in zip(to_go, rows[some], strict=True) if t < len(b) and o.mask[t]]
-                expected = back[t] - np.mean(peers) if e.mask[t] else 0.0
+                there = [(b[t], o.mask[t]) for b, o in zip(to_go, rows[some], strict=True) if o is not e and t < len(b)]
+                others = [b for b, on in there if on] or [b for b, _ in there] + [0.0] * (3 - len(there))
+                expected = back[t] - np.mean(others) if e.mask[t] else 0.0
                 assert e.advantage[t] == pytest.approx(expected, abs=1e-4)
             assert e.weight[0] == pytest.approx(1 / (12 * CAP))
     chosen = np.concatenate([r[e.mask > 0] for r, e in zip(r_hat, rows, strict=True)])

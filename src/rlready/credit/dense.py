@@ -3,11 +3,11 @@
     r̂_t = log π_SFT(y_t|s_t) − log π_ref(y_t|s_t)                        π_ref: an earlier checkpoint
     r_t = clip(r̂_t / σ) − β (log π_θ(y_t|s_t) − log π_SFT(y_t|s_t))      σ: deviation of r̂ over the batch
     G_t = Σ_{k≥t} γ^{k−t} r_k
-    A_t = G_t − mean of G_t over the group's responses that chose a token at t
+    A_t = G_t − mean of G_t over the group's other responses, those that chose a token at t if any did
 
 r̂ and the critic-free, undiscounted REINFORCE are those of Dense-Path REINFORCE (Li et al., arXiv 2510.02493, eq. 5),
-where π_ref has seen half of the samples.  Ours, as the paper's own are not public: the group's mean as baseline, σ,
-the clip, the KL term in the reward (so that the optimum is π_SFT^{1+1/βσ} / π_ref^{1/βσ}), the constant normaliser, and
+where π_ref has seen half of the samples.  Ours, as the paper's own are not public: the others' mean as baseline, σ, the
+clip, the KL term in the reward (so that the optimum is π_SFT^{1+1/βσ} / π_ref^{1/βσ}), the constant normaliser, and
 the mixture with a verifier.  All log-probabilities are those at the sampling temperature, the end of sequence included;
 forced tokens have no reward.  Left out: a learned value, several references, rewards ignored where both are unsure.
 
@@ -74,17 +74,25 @@ def returns_of(reward_RT: Floats, gamma: float, *, path: bool = False) -> Floats
 
 
 def against_group(return_RT: Floats, mask_RT: Mask, sizes: Sequence[int]) -> Floats:
-    """Advantages: returns less their group's mean at the same position, 0 where nothing was chosen.
+    """Advantages: returns less the mean of the others of their group at the same position, 0 where nothing was chosen.
 
-    ``sizes`` are the responses of each group, in the order of the rows.  A token that stands alone has none; neither
-    has a group whose returns differ by rounding alone.
+    ``sizes`` are the responses of each group, in the order of the rows.  Any baseline b that does not depend on the
+    response itself leaves the policy gradient unbiased: given s_t, E[b ∇log π(y_t|s_t)] = b Σ_y ∇π(y|s_t) = 0.  The
+    mean of the others at t is such a b.  The mean of all n responses at t is not: G_t less it is only 1 − 1/n of G_t
+    less the mean of the others, so it would scale the gradient by E[1 − 1/n_t], less and less as fewer get as far as t.
+
+    Where no other response chose a token, all others are the baseline: their returns there, 0 for rewards to go of a
+    response that has ended, and 0 without others.  An advantage of 0 instead would be biased: it would drop the
+    gradient at the ends of the longest responses.  A group whose returns differ by rounding alone has no advantage.
     """
     advantage_RT = np.zeros_like(return_RT)
     ends = np.cumsum(sizes)
     for begin, end in zip(ends - sizes, ends, strict=True):
         mask, value = mask_RT[begin:end], return_RT[begin:end]
-        mean_T = np.where(mask, value, 0.0).sum(0) / np.maximum(mask.sum(0), 1)
-        advantage = np.where(mask, value - mean_T, 0.0)
+        compared = mask | (mask.sum(0) == 1)
+        total_T = np.where(compared, value, 0.0).sum(0)
+        others_T = np.maximum(compared.sum(0) - 1, 1)
+        advantage = np.where(mask, value - (total_T - value) / others_T, 0.0)
         if np.abs(advantage).max() > ROUNDING * np.abs(value).max():
             advantage_RT[begin:end] = advantage
     return advantage_RT
