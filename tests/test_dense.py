@@ -191,6 +191,24 @@ def test_the_baseline_leaves_the_gradient_unbiased(size: int, path: bool) -> Non
     assert all(np.abs(at_t).max() > 0.01 for at_t in plain)
 
 
+def test_correlations_are_those_within_groups() -> None:
+    """Easy prompts have lower sums, right answers higher ones: pooled over prompts the sign is wrong."""
+    rng = np.random.default_rng(0)
+    sizes = [8] * 6 + [5, 4]
+    of_8 = np.arange(8) < np.array([1, 6, 2, 7, 1, 7])[:, None]  # right in six groups; all and none in the last two
+    right = np.concatenate([of_8.ravel(), np.ones(5), np.zeros(4)])
+    prompt = np.repeat(np.arange(8), sizes)
+    ease = np.bincount(prompt, right) / sizes
+    total = right - 10 * ease[prompt] + rng.normal(0, 0.3, len(right))
+    assert np.corrcoef(total, right)[0, 1] < -0.5
+    found = dense.correlation(total, right, sizes)
+    within = (total - (np.bincount(prompt, total) / sizes)[prompt])[:48], (right - ease[prompt])[:48]
+    assert found == pytest.approx(np.corrcoef(*within)[0, 1])
+    assert found > 0.7
+    assert dense.correlation(total[48:], right[48:], [5, 4]) is None
+    assert dense.correlation(np.full(4, 0.95), np.array([0.0, 1, 1, 0]), [4]) is None
+
+
 def test_the_optimum_is_the_closed_form() -> None:
     """On all texts of at most 4 letters: our returns and our loss lead to π_SFT^{1+1/β} / π_ref^{1/β}."""
     letters, longest, beta, end = 3, 4, 1.0, 2

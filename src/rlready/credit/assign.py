@@ -70,8 +70,8 @@ def dense_credit(
     """Examples with an advantage for every token, as ``credit/dense.py`` has it; the facts say how it was made.
 
     ``dense_scale`` is the deviation of r̂ that rewards were divided by, ``dense_sum`` the mean over responses of Σr̂,
-    ``dense_right`` and ``dense_length`` its correlations with correctness and with length, all in nats or without unit;
-    ``kl`` the policy's mean log-ratio to π_SFT in nats per chosen token.
+    ``dense_right`` and ``dense_length`` its correlations with correctness and with length within groups, all in nats or
+    without unit; ``kl`` the policy's mean log-ratio to π_SFT in nats per chosen token.
     """
     samples = [s for g in groups for s in g.samples]
     prompts = [g.prompt_ids for g in groups for _ in g.samples]
@@ -108,8 +108,8 @@ def dense_credit(
     facts = {
         "dense_scale": scale,
         "dense_sum": float(total_R.mean()),
-        "dense_right": dense.correlation(total_R, np.array([float(bool(s.correct)) for s in samples])),
-        "dense_length": dense.correlation(total_R, mask_RT.sum(1).astype(np.float64)),
+        "dense_right": dense.correlation(total_R, np.array([float(bool(s.correct)) for s in samples]), sizes),
+        "dense_length": dense.correlation(total_R, mask_RT.sum(1).astype(np.float64), sizes),
         "kl": float(drift_RT[mask_RT].mean()),
     }
     return replace(_counted(groups, [g for g, on in zip(groups, used, strict=True) if not on], examples), facts=facts)

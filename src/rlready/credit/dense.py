@@ -16,6 +16,7 @@ Shapes: R responses of at most T tokens, in one table; a response's group is its
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.config import Returns, Scaling
+from rlready.credit.outcome import centred, has_signal
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -111,6 +113,17 @@ def _unit(advantage_RT: Floats, mask_RT: Mask) -> Floats:
     return advantage_RT / size if size else advantage_RT
 
 
-def correlation(a: Floats, b: Floats) -> float | None:
-    """Pearson's, or None where one of the two does not vary."""
-    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else None
+def correlation(a_R: Floats, b_R: Floats, sizes: Sequence[int]) -> float | None:
+    """Pearson's within groups, which is what advantages see: covariance and variances about each group's own means.
+
+    Pooling over prompts instead would correlate what makes prompts differ, and may have the opposite sign.  Groups in
+    which b does not vary are left out; None where none remains, or a varies in none of them.
+    """
+    cuts = np.cumsum(sizes)[:-1]
+    pairs = zip(np.split(a_R, cuts), np.split(b_R, cuts), strict=True)
+    centres = [(centred(a), centred(b)) for a, b in pairs if has_signal(b)]
+    if not centres:
+        return None
+    a, b = (np.concatenate(side) for side in zip(*centres, strict=True))
+    norm = math.sqrt((a @ a) * (b @ b))
+    return float(a @ b) / norm if norm > 0 else None
