@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,30 +45,39 @@ def write_readiness(folder: Path, found: Sequence[Simulated], *, samples: int = 
     """A finished run folder, as readiness leaves it, of samples drawn with these chances."""
     config = ReadinessConfig(checkpoints=tuple(c.name for c in found), heldout=HELDOUT, samples=samples, stop="never")
     ids = [f"problem-{i}" for i in range(len(found[0].chances))]
-    (folder / "parts").mkdir(parents=True)
+    parts = []
     for i, each in enumerate(found):
         correct = np.random.default_rng([seed, i]).binomial(samples, each.chances)
         counts = {"first": samples, "cap": samples, "since": [0] * len(ids), "drawn": [samples] * len(ids)}
-        part = {
-            "name": each.name,
-            "problems": ids,
-            "heldout": {"nll": (20 * each.loss).tolist(), "tokens": [20] * len(each.loss)},
-            "counts": counts | {"correct": correct.tolist()},
-            "figures": {"entropy": None},
-            "vocabulary": [each.name, 99, each.vocabulary],
-        }
-        (folder / "parts" / f"{i}.json").write_text(json.dumps(part))
+        parts.append(
+            {
+                "name": each.name,
+                "problems": ids,
+                "heldout": {"nll": (20 * each.loss).tolist(), "tokens": [20] * len(each.loss)},
+                "counts": counts | {"correct": correct.tolist()},
+                "figures": {"entropy": None},
+                "vocabulary": [each.name, 99, each.vocabulary],
+            }
+        )
         run = Path(each.name).parent.parent
         if run.name and not (run / "record.json").exists():
             run.mkdir(parents=True, exist_ok=True)
             record = {"verb": "sft", "status": "done", "config": {"rows": each.rows}}
             (run / "record.json").write_text(json.dumps(record))
+    return write_parts(folder, config, parts)
+
+
+def write_parts(folder: Path, config: ReadinessConfig, parts: Sequence[dict[str, Any]]) -> Path:
+    """A finished run folder that measured these."""
+    (folder / "parts").mkdir(parents=True)
+    for i, part in enumerate(parts):
+        (folder / "parts" / f"{i}.json").write_text(json.dumps(part))
     record = {"verb": "readiness", "status": "done", "config": plain(asdict(config))}
     result = {
         "verb": "readiness",
         "task": {"source": config.problems, "description": "simulated"},
-        "group": 16,
-        "checkpoints": [{"name": each.name} for each in found],
+        "group": min(config.group, config.samples),
+        "checkpoints": [{"name": part["name"]} for part in parts],
     }
     (folder / "record.json").write_text(json.dumps(record))
     (folder / "result.json").write_text(json.dumps(result))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from measured import Simulated, checkpoint, write_readiness
-from rlready.config import PredictConfig
+from measured import Simulated, checkpoint, write_parts, write_readiness
+from rlready.config import PredictConfig, ReadinessConfig
+from rlready.disk import plain
 from rlready.errors import UserError
 from rlready.predict.candidates import distribution
 from rlready.predict.fit import few, halves, least_squares, predict_with_interval, split_scores
 from rlready.predict.predict import predict
 from rlready.predict.score import permutation_p, regrets, spearman
 from rlready.readiness.naming import in_training_order, labels
+from rlready.readiness.sequential import draw_until_right, plan
+from rlready.readiness.verdict import compare
 from rlready.report.forecast import beats
 
 RUNS = 24
@@ -104,7 +108,7 @@ def test_shuffled_outcomes_show_no_skill(tmp_path: Path) -> None:
 
 
 def test_ranking_without_outcomes(tmp_path: Path) -> None:
-    """Chances to beat each other follow the truth; equals cannot be told apart; a turned-up loss is dropped."""
+    """Chances to beat each other follow the truth; equals are not set apart; one past overfitting onset is dropped."""
     run = tmp_path / "sft/checkpoints"
     found = [
         checkpoint(f"{run}/step-10", reach=0.8, skill=0.3, seed=1, loss=0.50),
@@ -131,6 +135,74 @@ def test_ranking_without_outcomes(tmp_path: Path) -> None:
     assert by["pass@1"]["order"][0] == "sft/step-30"
     assert any("RL from" in step and "span its range" in step for step in result["next"])
     assert result["families"] == []
+    for by in ("loss", "combined"):
+        lead = predict(PredictConfig((str(tmp_path / "ready"),), by=by), tmp_path / by)
+        assert lead["picked"] == found[1].name
+        assert lead["checkpoints"][3]["next"] == "drop"
+        assert lead["checkpoints"][2]["next"] == "drop: past overfitting onset"
+
+
+def random_parts(rng: np.random.Generator, folder: Path, config: ReadinessConfig) -> list[dict[str, Any]]:
+    """Checkpoints of two SFT runs and one of none, few problems so that equals are frequent, most with a loss."""
+    problems, tokens = int(rng.integers(2, 12)), np.full(30, 20)
+    names = [f"{folder}/{run}/checkpoints/step-{n}" for run in "ab" for n in (1, 2, 3)] + ["no/run"]
+    waves = plan(config.samples, config.group, config.stop, config.first)
+    difficulty, noise = rng.beta(0.5, 0.5, problems), rng.normal(0, 0.1, 30)
+    parts = []
+    for name in rng.permutation(names)[: rng.integers(2, 8)]:
+        skill = difficulty ** rng.uniform(0.5, 2)
+
+        def draw(which: Sequence[int], begin: int, end: int, skill: np.ndarray = skill) -> np.ndarray:
+            right: np.ndarray = rng.random((len(which), end - begin)) < skill[which, None]
+            return right
+
+        loss = 20 * (0.5 + noise + rng.choice([0.0, 0.1, 0.2]) + rng.normal(0, 0.01, 30))
+        parts.append(
+            {
+                "name": str(name),
+                "problems": [f"p{i}" for i in range(problems)],
+                "heldout": {"nll": loss.tolist(), "tokens": tokens.tolist()} if rng.random() < 0.9 else None,
+                "counts": {k: np.asarray(v).tolist() for k, v in vars(draw_until_right(problems, waves, draw)).items()},
+                "figures": dict.fromkeys(("entropy", "truncated", "length_right", "length_wrong")),
+                "vocabulary": None,
+                "influence": None,
+                "drawn_samples": 0,
+                "drawn_tokens": None,
+            }
+        )
+    order = in_training_order([part["name"] for part in parts])
+    return sorted(parts, key=lambda part: order.index(part["name"]))
+
+
+def test_readiness_and_predict_rank_alike(tmp_path: Path) -> None:
+    """Whatever was counted and lost: one order, one pick, the same words; by the rule, with no regard to either."""
+    seen = {"past onset": 0, "past onset has the most": 0, "equal": 0, "tie": 0, "drop": 0}
+    for seed in range(30):
+        rng = np.random.default_rng([11, seed])
+        samples = int(rng.choice([1, 3, 16, 48, 128]))
+        config = ReadinessConfig(samples=samples, group=int(rng.choice([1, 4, 16])), problems="x", heldout="y")
+        parts = random_parts(rng, tmp_path / f"{seed}", config)
+        ready = plain(compare(config, parts))
+        folder = write_parts(tmp_path / f"ready-{seed}", config, parts)
+        ranked = predict(PredictConfig((str(folder),), resamples=20, splits=2), tmp_path / f"out-{seed}")
+        assert ready["picked"] == ranked["picked"]
+        assert ready["ranked_by"] == ranked["by"] == f"pass@{min(64, samples)}"
+        for key in ("name", "rank", "picked", "behind", "advice", "next", "why"):
+            assert [row[key] for row in ready["checkpoints"]] == [row[key] for row in ranked["checkpoints"]], key
+        assert ready["verdict"] == " ".join(ranked["next"][:-1])
+        assert ranked["table"][1][0] == next(row["label"] for row in ranked["checkpoints"] if row["picked"])
+        rows = [
+            (bool(row.get("turned_up")), *(-round(row["pass"][k]["value"], 9) for k in (str(min(64, samples)), "1")))
+            for row in ready["checkpoints"]
+        ]
+        by_rank = sorted(zip((row["rank"] for row in ready["checkpoints"]), rows, strict=True))
+        assert [row for _, row in by_rank] == sorted(rows)
+        seen["past onset"] += any(turned for turned, _, _ in rows)
+        seen["past onset has the most"] += min(rows, key=lambda row: row[1:])[0]
+        seen["equal"] += len({skill for _, skill, _ in rows}) < len(rows)
+        for advice in ("tie", "drop"):
+            seen[advice] += any(row["advice"] == advice for row in ready["checkpoints"])
+    assert min(seen.values()) >= 3, seen
 
 
 def test_losses_across_distributions_are_refused_unless_forced(tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ def jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def figures(row: Mapping[str, Any]) -> dict[str, Any]:
-    skipped = ("name", "picked", "behind", "told_apart", "tokens", "loss_since_before", "loss_above_least")
-    return {k: v for k, v in row.items() if k not in (*skipped, "pass_1_since_least", "turned_up")}
+    skipped = ("name", "picked", "rank", "behind", "advice", "next", "why", "tokens", "loss_since_before")
+    return {k: v for k, v in row.items() if k not in (*skipped, "loss_above_least", "pass_1_since_least", "turned_up")}
 
 
 def test_a_model_and_the_table_of_its_samples_say_the_same(drawn: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
@@ -70,7 +70,8 @@ def test_a_model_and_the_table_of_its_samples_say_the_same(drawn: tuple[dict[str
     assert by_text["truncated"] == model["truncated"]
     assert by_text["heldout_loss"] is by_text["entropy"] is by_text["thinking_right"] is None
     assert by_tokens["heldout_loss"] == model["heldout_loss"]
-    assert "3 of 3 others cannot be told apart" in result["verdict"]
+    assert "Not significantly different from it on these problems" in result["verdict"]
+    assert [row["advice"] for row in result["checkpoints"]] == ["rl", "tie", "tie", "tie"]
     assert table["loss_since_before"] is None  # no names of one SFT run
     losses = read_table(tmp_path / "mixed" / "heldout.parquet")
     assert {row["checkpoint"] for row in losses} == {"embedded", str(path), "from-tokens"}
@@ -110,7 +111,7 @@ def test_the_entropy_of_samples_is_that_of_the_policy() -> None:
 
 
 def test_tables_alone_need_no_task(tmp_path: Path) -> None:
-    """Verdicts of anyone's problems; the better of two is told apart from the worse."""
+    """Verdicts of anyone's problems; the better of two is significantly better."""
     rng = np.random.default_rng(1)
     sources = []
     for name, share in (("early", 0.1), ("late", 0.6)):
@@ -119,12 +120,12 @@ def test_tables_alone_need_no_task(tmp_path: Path) -> None:
     result = readiness(ReadinessConfig(checkpoints=tuple(sources), samples=8, group=4), tmp_path / "run")
     early, late = result["checkpoints"]
     assert late["picked"]
-    assert early["told_apart"]
+    assert early["advice"] == "drop"
     assert early["behind"]["low"] > 0
     assert result["chance"] == {}
     assert result["task"]["description"] == "Stored samples of 60 problems."
-    assert "cannot" not in result["verdict"]
-    assert result["table"][2][-1] == "← picked"
+    assert "Drop early.jsonl: pass@8 is significantly worse." in result["verdict"]
+    assert [line[-1] for line in result["table"]] == ["next", "drop", "RL first"]
 
 
 def test_refused_tables(drawn: tuple[dict[str, Any], Path], tmp_path: Path) -> None:

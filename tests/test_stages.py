@@ -108,12 +108,12 @@ def test_evaluate_refuses(tmp_path: Path, change: dict[str, object], message: st
 
 
 def test_readiness_measures_and_resumes(tmp_path: Path, embedded_copy: str) -> None:
-    """Two copies of one model cannot be told apart; a killed run keeps the checkpoints it had measured."""
+    """Two copies of one model are not significantly different; a killed run keeps the checkpoints it had measured."""
     config = ReadinessConfig(
         checkpoints=("embedded", embedded_copy), heldout=EASY, problems=EASY, samples=4, group=4, budget=64
     )
     result = readiness(config, tmp_path / "whole")
-    assert "cannot be told apart" in result["verdict"]
+    assert "Not significantly different" in result["verdict"]
     first, second = result["checkpoints"]
     assert first["pass"] == second["pass"]
     assert first["heldout_loss"] == second["heldout_loss"]

@@ -216,7 +216,7 @@ class ReadinessConfig:
         (), "what opens and what closes a thought, OPEN,CLOSE; empty: as the chat template has it"
     )
     final: str = option("", "text forced after a thought that was cut, to elicit the answer")
-    group: int = option(16, "group size planned for RL: checkpoints are ranked by pass@k at it")
+    group: int = option(16, "group size planned for RL: the share of informative groups is that at this size")
     influence: bool = option(False, "what a step on one problem does for the others, of checkpoints that draw samples")
     influence_layers: tuple[str, ...] = option(
         (), "parts of the model it is taken over, as layers.3 or mlp; empty: all"

@@ -1,82 +1,30 @@
-"""What to do next, in words: from which checkpoint to run RL, which to drop, and why.
+"""What to do next, in words: which RL runs would put numbers on a ranking, and how far predictors can be trusted.
 
-After Kang et al. (arXiv 2510.01624): drop a checkpoint whose held-out loss rises while its accuracy stays or rises,
-rank the rest by pass@k at large k, and calibrate with three or four RL runs.  Ours: "cannot be told apart" is said
-unless one of two is the better with a probability of 97.5 %, and the runs to calibrate with are spread over the
-predictor's range, which is where a line is known best.
+After Kang et al. (arXiv 2510.01624): calibrate with three or four RL runs.  Ours: they are spread over the predictor's
+range, which is where a line is known best.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from rlready.predict.predictors import BASELINE, COMBINED, LOSS, Predictor
+from rlready.predict.predictors import BASELINE, COMBINED, LOSS
 from rlready.predict.score import ENOUGH, LEAST, Family, Score
-from rlready.readiness.turnup import TurnUp
+from rlready.readiness.verdict import NAMED, Ranking, listed
 from rlready.records import Figure
 
-SURE = 0.975
 SKILL = 0.05  # p of the best of all predictors
 CALIBRATE = 4
-NAMED = 4  # checkpoints listed in a sentence
 
 
-@dataclass(frozen=True)
-class Advice:
-    """What to do with one checkpoint; ``tie``: it cannot be told apart from the one to start with."""
-
-    what: Literal["rl", "tie", "drop"]
-    why: str
-
-
-def advise(by: Predictor, turned: Sequence[TurnUp | None], labels: Sequence[str]) -> list[Advice]:
-    """A word on every checkpoint, in order."""
-    flagged = np.array([t is not None and t.flagged for t in turned])
-    lead = int(np.argmax(np.where(flagged, -np.inf, by.score)))
-    ahead = by.beats()[lead]
-    found = []
-    for i, turn in enumerate(turned):
-        if turn is not None and turn.flagged:
-            found.append(Advice("drop", _turned(turn)))
-        elif i == lead:
-            found.append(Advice("rl", f"{'lowest' if by.sign < 0 else 'highest'} {by.name}"))
-        elif ahead[i] >= SURE:
-            gap = abs(by.values[lead] - by.values[i])
-            found.append(Advice("drop", f"{by.name} is worse than that of {labels[lead]} by {gap:.3f}"))
-        else:
-            found.append(
-                Advice("tie", f"cannot be told apart from {labels[lead]} ({ahead[i]:.0%} to {1 - ahead[i]:.0%})")
-            )
-    return found
-
-
-def next_steps(by: Predictor, advice: Sequence[Advice], labels: Sequence[str], done: Sequence[bool]) -> list[str]:
-    """Sentences; the first says where to start, the last how to put numbers on it where no RL has been run."""
-    lead = next(i for i, a in enumerate(advice) if a.what == "rl")
-    ties = [i for i, a in enumerate(advice) if a.what == "tie"]
-    turned = [i for i, a in enumerate(advice) if a.what == "drop" and a.why.startswith("held-out")]
-    behind = [i for i, a in enumerate(advice) if a.what == "drop" and i not in turned]
-    said = [f"RL from {labels[lead]}: its {by.name} is the best of all that are worth it, {by.values[lead]:.3f}."]
-    if ties:
-        ties.sort(key=lambda i: -by.score[i])
-        verb = "cannot be told apart from it on these problems"
-        said.append(f"{_listed(ties, labels)} {verb}: measure more problems, or run RL from the first few.")
-    if turned:
-        said.append(f"Drop {_listed(turned, labels)}: held-out loss has turned up while pass@1 has not fallen.")
-    if behind:
-        said.append(f"Drop {_listed(behind, labels)}: {by.name} is clearly worse.")
-    if not any(done):
-        kept = [i for i in range(len(advice)) if i not in turned]
-        spread = _spread(kept, by)
-        said.append(
-            f"To foretell outcomes in numbers, and to learn whether {by.name} can be trusted here, run RL from "
-            f"{_listed(spread, labels)}, which span its range, and name the results here."
-        )
-    return said
+def calibrate(ranking: Ranking, labels: Sequence[str]) -> str:
+    """How to put numbers on the ranking where no RL has been run."""
+    return (
+        f"To predict outcomes in numbers, and to learn whether {ranking.by} can be trusted here, run RL from "
+        f"{listed([labels[i] for i in _spread(ranking)])}, which span its range, and name the results here."
+    )
 
 
 def trust(family: Family, scores: Sequence[Score], by: str) -> str:
@@ -109,31 +57,16 @@ def distributions(trained: Mapping[str, int]) -> str:
     )
 
 
-def _turned(turn: TurnUp) -> str:
-    loss, gain = turn.loss, turn.pass_1
-    return (
-        f"held-out loss is {loss.value:.3f} [{loss.low:.3f}, {loss.high:.3f}] above its minimum, "
-        f"pass@1 {gain.value * 100:+.1f} points: it looks better and will learn less"
-    )
-
-
-def _spread(kept: Sequence[int], by: Predictor) -> list[int]:
-    """The worst, the best and evenly placed ones between, by the predictor's value."""
-    targets = np.linspace(by.values[kept].min(), by.values[kept].max(), min(CALIBRATE, len(kept)))
-    left, chosen = list(kept), []
+def _spread(ranking: Ranking) -> list[int]:
+    """The worst, the best and evenly placed ones between, by the predictor's value; best first."""
+    values = ranking.values
+    left = [i for i in range(len(values)) if not ranking.dropped(i)]
+    targets, chosen = np.linspace(values[left].min(), values[left].max(), min(CALIBRATE, len(left))), list[int]()
     for target in targets[[0, -1, *range(1, len(targets) - 1)]] if len(targets) > 1 else targets:
-        nearest = min(left, key=lambda i: abs(by.values[i] - target))
+        nearest = min(left, key=lambda i: abs(values[i] - target))
         left.remove(nearest)
         chosen.append(nearest)
-    return sorted(chosen, key=lambda i: -by.score[i])
-
-
-def _listed(places: Sequence[int], labels: Sequence[str]) -> str:
-    names = [labels[i] for i in places[:NAMED]]
-    more = len(places) - len(names)
-    if more:
-        return f"{', '.join(names)} and {more} more"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return sorted(chosen, key=ranking.order.index)
 
 
 def _rho(figure: Figure) -> str:

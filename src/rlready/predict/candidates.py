@@ -44,21 +44,20 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Candidates:
-    """All of them; ``group`` is the number of rollouts of a problem that RL is planned with."""
+    """All of them; ``group`` is the number of rollouts of a problem that RL is planned with.
+
+    ``most`` is the largest k of which every candidate's pass@k was asked for and is known.
+    """
 
     all: list[Candidate]
     group: int
+    most: int
     task: dict[str, str]
     chance: dict[str, float]
 
     @property
     def names(self) -> list[str]:
         return [c.name for c in self.all]
-
-    @property
-    def most(self) -> int:
-        """The largest k of which every candidate's pass@k is known."""
-        return min(c.counts.cap for c in self.all)
 
 
 def read(folders: Sequence[Path]) -> Candidates:
@@ -67,7 +66,7 @@ def read(folders: Sequence[Path]) -> Candidates:
     problems: list[str] = []
     vocabulary: tuple[str, str] | None = None
     first: dict[str, Any] = {}
-    groups = []
+    groups, most = [], []
     for folder in folders:
         config, result = read_json(folder / RECORD)["config"], read_json(folder / RESULT)
         for key in SAME if first else ():
@@ -78,6 +77,7 @@ def read(folders: Sequence[Path]) -> Candidates:
                 )
         first = first or {"config": config, "result": result}
         groups.append(result["group"])
+        most.append(config["samples"])
         for part in _parts(folder, result):
             name = part["name"]
             if name in found:
@@ -98,8 +98,9 @@ def read(folders: Sequence[Path]) -> Candidates:
         raise UserError("no readiness was measured: name folders of rlready readiness runs")
     if len(found) == 1:
         raise UserError(f"there is one checkpoint only, {next(iter(found))}: nothing to rank it against")
-    result = first["result"]
-    return Candidates([c for c, _ in found.values()], min(groups), result["task"], result.get("chance", {}))
+    candidates, result = [c for c, _ in found.values()], first["result"]
+    most += [c.counts.cap for c in candidates]
+    return Candidates(candidates, min(groups), min(most), result["task"], result.get("chance", {}))
 
 
 def distribution(source: str) -> str:

@@ -17,17 +17,18 @@ import numpy as np
 from rlready.config import PredictConfig
 from rlready.errors import UserError
 from rlready.options import nearest
-from rlready.predict.advice import Advice, advise, distributions, next_steps, trust
+from rlready.predict.advice import calibrate, distributions, trust
 from rlready.predict.candidates import Candidate, Candidates, read
 from rlready.predict.fit import predict_with_interval
 from rlready.predict.outcomes import Outcome, find, matched
-from rlready.predict.predictors import BASELINE, COMBINED, LOSS, Predictor, large, predictors
+from rlready.predict.predictors import BASELINE, COMBINED, LOSS, Predictor, predictors
 from rlready.predict.score import ENOUGH, LEAST, Family, Score, families, score
 from rlready.predict.tables import checkpoint_table, score_table
 from rlready.progress import note
 from rlready.readiness.naming import labels
 from rlready.readiness.passk import Floats, powers
-from rlready.readiness.turnup import TurnUp, turn_up
+from rlready.readiness.turnup import TurnUp, along_runs
+from rlready.readiness.verdict import Ranking, large, rank
 from rlready.records import Figure
 from rlready.stats import mean_figure
 from rlready.store import Run
@@ -63,8 +64,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
             "their held-out losses are compared as if from one distribution."
         )
     by = _chosen(config.by or f"pass@{large(measured.most)}", whole)
-    turned = _turned(measured.all)
-    advice = advise(by, turned, shown)
+    ranking = rank(by.name, by.values, by.gap, pass_1_C=whole[0].values, turned=_turned(measured.all), sign=by.sign)
 
     scored: list[tuple[Family, list[Score]]] = []
     for family in families(outcomes, {c.name: c.sft for c in measured.all}):
@@ -81,13 +81,12 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
     for line in notes:
         note(f"predict: {line}")
 
-    steps = next_steps(by, advice, shown, [name in outcomes for name in names])
+    steps = ranking.sentences(shown)
+    if not outcomes:
+        steps.append(calibrate(ranking, shown))
     trusted = [trust(family, scores, by.name) for family, scores in scored]
     best = by.best()
-    rows = [
-        _row(measured, i, short, whole, float(best[i]), turned[i], advice[i], outcomes, expected)
-        for i in range(len(names))
-    ]
+    rows = [_row(measured, i, shown, whole, float(best[i]), ranking, outcomes, expected) for i in range(len(names))]
     return {
         "verb": "predict",
         "verdict": " ".join([*steps[:2], *trusted[:1]] if scored else steps[:3]),
@@ -96,7 +95,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         "chance": measured.chance,
         "group": measured.group,
         "by": by.name,
-        "picked": next(name for name, a in zip(names, advice, strict=True) if a.what == "rl"),
+        "picked": names[ranking.order[0]],
         "next": [*steps, *trusted],
         "notes": notes,
         "checkpoints": rows,
@@ -119,8 +118,8 @@ def _predictors(
         why = "they were not measured on the same rows with the same tokens"
     else:
         why = distributions(trained) if len(trained) > 1 and not config.force_loss else ""
-    settings = {"resamples": resamples, "seed": config.seed}
-    return predictors(some, group=measured.group, compare_loss=not why, **settings), why
+    settings = {"most": measured.most, "group": measured.group, "resamples": resamples, "seed": config.seed}
+    return predictors(some, compare_loss=not why, **settings), why
 
 
 def _chosen(name: str, found: Sequence[Predictor]) -> Predictor:
@@ -131,15 +130,14 @@ def _chosen(name: str, found: Sequence[Predictor]) -> Predictor:
 
 
 def _turned(candidates: Sequence[Candidate]) -> list[TurnUp | None]:
-    """The flag of every candidate that has others of its SFT run beside it, in the order of training."""
+    """The loss of every candidate along its SFT run, among those measured on the same held-out rows."""
     found: dict[str, TurnUp | None] = {}
-    for run in dict.fromkeys(c.sft for c in candidates if c.sft):
-        mine = [c for c in candidates if c.sft == run and c.loss is not None and c.step is not None]
-        mine.sort(key=lambda c: c.step or 0)
-        if len(mine) > 1:
-            turns = turn_up([c.loss for c in mine if c.loss], [c.counts.pass_at_k([1])[:, 0] for c in mine])
-            found |= {c.name: turn for c, turn in zip(mine, turns, strict=True)}
-    return [found.get(c.name) for c in candidates]
+    for rows in dict.fromkeys(c.heldout for c in candidates):
+        names, losses, pass_1 = zip(
+            *((c.name, c.loss, c.counts.pass_at_k([1])[:, 0]) for c in candidates if c.heldout == rows), strict=True
+        )
+        found |= zip(names, along_runs(names, losses, pass_1), strict=True)
+    return [found[c.name] for c in candidates]
 
 
 def _expected(by: Predictor, family: Family) -> list[Figure] | None:
@@ -157,11 +155,10 @@ def _expected(by: Predictor, family: Family) -> list[Figure] | None:
 def _row(
     measured: Candidates,
     i: int,
-    short: dict[str, str],
+    shown: Sequence[str],
     whole: Sequence[Predictor],
     p_best: float,
-    turn: TurnUp | None,
-    advice: Advice,
+    ranking: Ranking,
     outcomes: dict[str, list[Outcome]],
     expected: list[Figure] | None,
 ) -> dict[str, Any]:
@@ -170,7 +167,7 @@ def _row(
     values = {p.name: float(p.values[i]) for p in whole}
     return {
         "name": candidate.name,
-        "label": short[candidate.name],
+        "label": shown[i],
         "sft": candidate.sft,
         "step": candidate.step,
         "trained": candidate.trained,
@@ -178,10 +175,8 @@ def _row(
         "pass": {str(k): f for k, f in candidate.counts.curve(powers(measured.most)).items()},
         "values": values,
         "p_best": p_best,
-        "turn_up": turn,
-        "picked": advice.what == "rl",
-        "advice": advice.what,
-        "why": advice.why,
+        "turn_up": ranking.turned[i],
+        **ranking.row(i, shown),
         "outcomes": [{"family": o.family, "seed": o.seed, "value": o.value, "cost": o.cost} for o in mine],
         "expected": expected[i] if expected else None,
     }

@@ -25,8 +25,10 @@ import numpy as np
 from rlready.predict.candidates import Candidate
 from rlready.readiness.passk import Floats, powers
 from rlready.readiness.spread import mixed, spread
+from rlready.readiness.verdict import Gap, comparisons, gap_of_shares, large
+from rlready.records import Figure
+from rlready.stats import TAIL, simultaneous
 
-LARGE = 64  # the paper's k
 BASELINE, LOSS, COMBINED = "pass@1", "loss", "combined"
 NORMAL = 2 * 1.959964  # standard deviations in a 95 % interval
 
@@ -35,12 +37,14 @@ NORMAL = 2 * 1.959964  # standard deviations in a 95 % interval
 class Predictor:
     """``values`` (C,) and ``draws`` (B, C) of them; ``sign`` -1 where less is better.
 
+    ``gap`` says how far one checkpoint is ahead of another, by an interval that holds for all pairs together.
     ``features`` (C, F) are what a fit gets: the values, or two columns for *combined*.
     """
 
     name: str
     values: Floats
     draws: Floats
+    gap: Gap
     sign: int = 1
     features: Floats | None = None
 
@@ -68,26 +72,26 @@ class Predictor:
 
 
 def predictors(
-    candidates: Sequence[Candidate], *, group: int, compare_loss: bool, resamples: int, seed: int
+    candidates: Sequence[Candidate], *, most: int, group: int, compare_loss: bool, resamples: int, seed: int
 ) -> list[Predictor]:
     """All that is known of every candidate; the baseline comes first, *combined* last.
 
-    ``compare_loss``: their losses are of the same rows and may be compared.
+    ``most`` is the largest k of pass@k.  ``compare_loss``: their losses are of the same rows and may be compared.
     """
     rng = np.random.default_rng([seed, 1])
-    cap = min(c.counts.cap for c in candidates)
     heads = [c.counts.head for c in candidates]
     group = min(group, *(int(n.min()) for n, _ in heads))
     weights_BP = rng.standard_exponential((resamples, len(candidates[0].counts.drawn)))
     ends_BC2 = rng.standard_gamma(0.5, (resamples, len(candidates), 2))
 
-    def shares(name: str, estimates_CP: Floats, most: float) -> Predictor:
-        top = weights_BP @ estimates_CP.T + most * ends_BC2[:, :, 0]
-        return Predictor(name, estimates_CP.mean(1), top / (weights_BP.sum(1)[:, None] + ends_BC2.sum(2)))
+    def shares(name: str, estimates_CP: Floats, bound: float) -> Predictor:
+        top = weights_BP @ estimates_CP.T + bound * ends_BC2[:, :, 0]
+        draws = top / (weights_BP.sum(1)[:, None] + ends_BC2.sum(2))
+        return Predictor(name, estimates_CP.mean(1), draws, gap_of_shares(estimates_CP, bound))
 
-    ks = powers(cap)
+    ks = powers(most)
     passes_CPK = np.array([c.counts.pass_at_k(ks) for c in candidates])
-    found = [shares(f"pass@{k}", passes_CPK[:, :, i], 1.0) for i, k in enumerate(ks)]
+    found = [shares(f"pass@{k}", np.ascontiguousarray(passes_CPK[:, :, i]), 1.0) for i, k in enumerate(ks)]
     if group > 1:
         found.append(shares("spread", np.array([spread(n, c, group) for n, c in heads]), 0.5))
         found.append(shares("mixed", np.array([mixed(n, c, group) for n, c in heads]), 1.0))
@@ -95,22 +99,33 @@ def predictors(
     if len(entropies) == len(candidates):
         values = np.array([e.value for e in entropies])
         noise = rng.standard_normal((resamples, len(values))) * [(e.high - e.low) / NORMAL for e in entropies]
-        found.append(Predictor("entropy", values, values + noise))
+        draws = values + noise
+        found.append(Predictor("entropy", values, draws, _drawn_gap(values, draws, weights_BP.shape[1])))
     losses = [c.loss for c in candidates if c.loss is not None] if compare_loss else []
     if len(losses) == len(candidates):
         nll_CE, tokens_CE = np.array([x.nll for x in losses]), np.array([x.tokens for x in losses], dtype=np.float64)
         weights_BE = rng.standard_exponential((resamples, nll_CE.shape[1]))
         draws = (weights_BE @ nll_CE.T) / (weights_BE @ tokens_CE.T)
-        loss = Predictor(LOSS, nll_CE.sum(1) / tokens_CE.sum(1), draws, sign=-1)
-        found += [loss, combined(loss, next(p for p in found if p.name == f"pass@{large(cap)}"))]
+        pairs = comparisons(len(losses))
+
+        def below(a: int, b: int) -> Figure:
+            return simultaneous(losses[b].minus(losses[a]), pairs)
+
+        loss = Predictor(LOSS, nll_CE.sum(1) / tokens_CE.sum(1), draws, below, sign=-1)
+        passes = next(p for p in found if p.name == f"pass@{large(most)}")
+        found += [loss, combined(loss, passes, units=min(weights_BP.shape[1], weights_BE.shape[1]))]
     return found
 
 
-def combined(loss: Predictor, passes: Predictor) -> Predictor:
-    """The mean of both standardised over checkpoints, less loss being better; both as features of a fit."""
+def combined(loss: Predictor, passes: Predictor, units: int) -> Predictor:
+    """The mean of both standardised over checkpoints, less loss being better; both as features of a fit.
+
+    ``units``: problems or held-out examples, whichever are fewer.
+    """
     values = (standard(passes.values) - standard(loss.values)) / 2
     draws = (standard(passes.draws) - standard(loss.draws)) / 2
-    return Predictor(COMBINED, values, draws, features=np.stack([loss.values, passes.values], axis=1))
+    features = np.stack([loss.values, passes.values], axis=1)
+    return Predictor(COMBINED, values, draws, _drawn_gap(values, draws, units), features=features)
 
 
 def standard(values: Floats) -> Floats:
@@ -120,6 +135,13 @@ def standard(values: Floats) -> Floats:
     return standardised
 
 
-def large(cap: int) -> int:
-    """The k of "pass@k at large k": 64, or the most that was sampled, if less."""
-    return max(k for k in powers(cap) if k <= LARGE)
+def _drawn_gap(values_C: Floats, draws_BC: Floats, units: int) -> Gap:
+    """Differences by the quantiles of their draws, of what is no mean over problems or examples."""
+    pairs = comparisons(len(values_C))
+
+    def gap(a: int, b: int) -> Figure:
+        low, high = (float(q) for q in np.quantile(draws_BC[:, a] - draws_BC[:, b], [TAIL, 1 - TAIL]))
+        value = float(values_C[a] - values_C[b])
+        return simultaneous(Figure(value, min(low, value), max(high, value), units), pairs)
+
+    return gap

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from rlready.predict.predictors import BASELINE, LOSS, large
+from rlready.predict.predictors import LOSS
 from rlready.predict.score import Family, Score
+from rlready.readiness.verdict import large
 from rlready.records import Figure
 
-WORDS = {"rl": "RL first", "tie": "as good, for all we know", "drop": "drop"}
 DASH = "–"
 
 
@@ -23,13 +23,13 @@ def checkpoint_table(rows: Sequence[dict[str, Any]], by: str, cap: int) -> list[
     head = ["checkpoint", *(f"pass@{k}" for k in passes), *(["held-out loss"] if has_loss else [])]
     head += [f"best by {by}", *(["after RL"] if has_outcome else []), *(["expected"] if has_expected else []), "next"]
     table = [head]
-    for row in sorted(rows, key=lambda r: (-r["p_best"], -r["values"][BASELINE])):
+    for row in sorted(rows, key=lambda row: row["rank"]):
         line = [row["label"], *(str(row["pass"][k]) for k in passes)]
         line += [str(row["heldout_loss"] or DASH)] if has_loss else []
         line.append(f"{row['p_best']:.0%}")
         line += [f"{np.mean([o['value'] for o in row['outcomes']]):.3f}" if row["outcomes"] else DASH] * has_outcome
         line += [str(row["expected"] or DASH)] * has_expected
-        table.append([*line, WORDS[row["advice"]]])
+        table.append([*line, row["next"]])
     return table
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.readiness.heldout import HeldOut
+from rlready.readiness.naming import run_of, step_of
 from rlready.readiness.passk import Floats
 from rlready.records import Figure
 from rlready.stats import paired_figure, simultaneous
@@ -50,4 +51,23 @@ def turn_up(losses: Sequence[HeldOut], pass_1_CP: Sequence[Floats]) -> list[Turn
         above = simultaneous(loss.minus(losses[least]), pairs)
         gained = paired_figure(pass_1, pass_1_CP[least], bounds=(0.0, 1.0))
         found.append(TurnUp(least, above, gained, i > least and above.low > 0 and gained.high >= 0))
+    return found
+
+
+def along_runs(
+    names: Sequence[str], losses: Sequence[HeldOut | None], pass_1_CP: Sequence[Floats]
+) -> list[TurnUp | None]:
+    """`turn_up` of every checkpoint among those of its SFT run, told by their names and put in the order of steps.
+
+    None where the name tells no step, or there is no loss.  UserError where losses of a run cannot be compared.
+    """
+    found: list[TurnUp | None] = [None] * len(names)
+    runs = [run_of(name) for name in names]
+    for run in dict.fromkeys(run for run in runs if run is not None):
+        mine = [(step_of(names[i]) or 0, i, loss) for i, loss in enumerate(losses) if runs[i] == run and loss]
+        mine.sort(key=lambda of: of[:2])
+        if mine:
+            turns = turn_up([loss for _, _, loss in mine], [pass_1_CP[i] for _, i, _ in mine])
+            for (_, i, _), turn in zip(mine, turns, strict=True):
+                found[i] = turn
     return found

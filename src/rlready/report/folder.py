@@ -30,7 +30,7 @@ CHECKPOINT = {
     **{"pass": {"*": Figure}, "never": Figure, "sometimes": Figure, "always": Figure},
     **{"mixed": Figure, "behind": Figure, "spread": Figure, "entropy": Figure, "truncated": Figure},
     **{"length_right": Figure, "length_wrong": Figure, "turned_up": bool},
-    **{"label": str, "sft": str, "advice": str, "why": str, "p_best": float, "expected": Figure},
+    **{"label": str, "sft": str, "advice": str, "why": str, "p_best": float, "rank": float, "expected": Figure},
     **{"turn_up": {"loss": Figure, "pass_1": Figure, "flagged": bool}, "outcomes": [{"value": float, "cost": float}]},
     "histogram": [{"right": float, "problems": Figure}],
     "influence": {

@@ -118,13 +118,8 @@ def starts(rows: Rows) -> list[Markup]:
 
 
 def ranked(checkpoints: Rows) -> list[Mapping[str, Any]]:
-    """Best first: by the chance of being the best of all, then by pass@1."""
-
-    def worth(row: Mapping[str, Any]) -> tuple[float, float]:
-        first = _pass_1(row)
-        return (row["p_best"] or 0.0, first.value if first else 0.0)
-
-    return sorted(checkpoints, key=worth, reverse=True)
+    """Best first; last what has no rank."""
+    return sorted(checkpoints, key=lambda row: row["rank"] or math.inf)
 
 
 def beats(result: Mapping[str, Any]) -> tuple[list[str], list[list[float | None]]]:

@@ -20,8 +20,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from rlready.evaluate.arms import way
-from rlready.predict.tables import WORDS
 from rlready.readiness.naming import labels
+from rlready.readiness.verdict import WORDS
 from rlready.records import Figure
 from rlready.report import charts, forecast, spending
 from rlready.report.folder import RunFolder, read
