@@ -111,6 +111,8 @@ def test_figures() -> None:
     assert shares.always.value == pytest.approx(0.4)
     assert sum(share.value for share in shares) == pytest.approx(1)
     assert shares.never.low < 0.2 < shares.never.high
+    more = Counts(8, 8, np.zeros(2, dtype=int), np.array([8, 8]), np.array([6, 2])).shares(4)  # than was asked for
+    assert [share.value for share in more] == pytest.approx([15 / 140, 110 / 140, 15 / 140])  # of 4 out of the 8
     assert mixed_share(n, c, 4).value == pytest.approx(mixed(n, c, 4).mean())
     assert variance_figure(n, c).value == pytest.approx(variance(n, c).mean())
     figure = spread_figure(n, c, 4)

@@ -40,7 +40,7 @@ Ints = NDArray[np.int64]
 
 
 class Shares(NamedTuple):
-    """Shares of problems solved in none, some and all of their samples.  They depend on n: never is not p = 0."""
+    """Shares of problems solved in none, some and all of k samples.  They depend on k: never is not p = 0."""
 
     never: Figure
     sometimes: Figure

@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rlready.readiness.passk import Floats, Ints, Shares, curve, pass_at_k_stopped
+from rlready.readiness.passk import Floats, Ints, Shares, curve, pass_at_k_stopped, within
 from rlready.records import Figure
 from rlready.stats import mean_figure
 
@@ -63,9 +63,9 @@ class Counts:
         return curve(self.pass_at_k(ks), ks)
 
     def shares(self, k: int) -> Shares:
-        """Shares of problems never right in k draws, always right in the first ones, and the rest."""
+        """Shares of problems never right in k draws, always right in k of the first ones (all, if fewer), the rest."""
         n, c = self.head
-        never, always = 1.0 - self.pass_at_k([k])[:, 0], (c == n).astype(np.float64)
+        never, always = 1.0 - self.pass_at_k([k])[:, 0], within(c, n, min(k, int(n.min())))[:, -1]
         return Shares(*(mean_figure(each, bounds=(0.0, 1.0)) for each in (never, 1.0 - never - always, always)))
 
 
