@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers.normalizers import Lowercase
 
 import families
 from families import available, family
@@ -315,6 +316,16 @@ def test_a_continuation_has_the_tokens_it_has_behind_its_prompt(name: str) -> No
     if not name.endswith(("always", "words")):  # of these the one writes spaces between pieces, the other all of them
         assert lm.decode(response) == said
         assert lm.decode(forced) == "a\n</think>\nthe answer is"
+
+
+def test_a_closer_that_is_not_found_again_is_refused() -> None:
+    """A tokenizer that writes everything small never gives [/THINK] back: each thought would run to its cap."""
+    tokenizer = family("byte-level")
+    tokenizer.backend_tokenizer.normalizer = Lowercase()
+    tokenizer.chat_template = CHATML
+    lm = LM(tiny_lm().model, tokenizer, "it", ("[THINK]", "[/THINK]"))
+    with pytest.raises(UserError, match="cannot be recognised"):
+        forcing_for(lm)
 
 
 def test_a_thought_that_the_prompt_always_closes_cannot_be_learned() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -52,6 +52,18 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
     lm = LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
     lm.chat  # noqa: B018  # learned, and refused, before anything is measured
     return lm
+
+
+def load_without_weights(source: str, *, delimiters: Sequence[str] = ()) -> LM:
+    """The same with a model that has shapes only: for questions about its tokenizer and chat template."""
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+
+    tokenizer, path = tokenizer_of(source), local_folder(source)
+    with _refused(source), torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(str(path or source)))
+    with suppress(OSError):  # it need not have one
+        model.generation_config = GenerationConfig.from_pretrained(str(path or source))
+    return LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
 
 
 def tokenizer_of(source: str) -> PreTrainedTokenizerBase:

@@ -52,11 +52,12 @@ VERBS = {
         None,
         "runs",
         about="What is in run folders, as a table; --diff RUN [ID]: a row before and after inject; "
-        "--credit SFT_RUN TEXT|SAMPLES: where dense rewards fall.",
+        "--credit SFT_RUN TEXT|SAMPLES: where dense rewards fall; --template CKPT: what its chat template was found "
+        "to write, and which tokens are learned.",
     ),
     "report": Verb(None, "run", many=False, about="A run folder's report: one self-contained page."),
 }
-SWITCHES = ("json", "quiet", "help", "version", "diff", "credit")
+SWITCHES = ("json", "quiet", "help", "version", "diff", "credit", "template")
 VALUES = ("out", "config")
 AGREED = ("yes",)  # keys that may stand as --key alone
 
@@ -141,7 +142,7 @@ def _main(argv: list[str], command: str) -> int:
     if name not in VERBS:
         raise UserError(f"unknown verb {name!r}; {nearest(name, VERBS)}")
     verb, words = VERBS[name], parse(argv[1:])
-    if name != "show" and (other := words.switches & {"diff", "credit"}):
+    if name != "show" and (other := words.switches & {"diff", "credit", "template"}):
         raise UserError(f"--{min(other)} is for rlready show, not {name}")
     if "help" in words.switches:
         print(_verb_help(name, verb))
@@ -157,6 +158,8 @@ def _call(name: str, verb: Verb, words: Words, command: str) -> Any:
     progress.SCREEN.quiet = "quiet" in words.switches
     if "credit" in words.switches:
         return _show_credit(words)
+    if "template" in words.switches:
+        return _show_template(words)
     if verb.config is None:
         for key in [*words.pairs, *words.values]:
             raise UserError(f"rlready {name} takes {verb.places.upper()} and no keys; got {key!r}")
@@ -200,6 +203,15 @@ def _show_credit(words: Words) -> Any:
         )
     out = Path(words.values["out"]) if "out" in words.values else None
     return show_credit(Path(words.places[0]), words.places[1:], filled.value, out)
+
+
+def _show_template(words: Words) -> Any:
+    from rlready.show import show_template
+
+    filled = fill(config.TemplateConfig, None, words.pairs)
+    if len(words.places) != 1:
+        raise UserError("rlready show --template needs one checkpoint: a Hugging Face folder or a hub id")
+    return show_template(words.places[0], filled.value.delimiters)
 
 
 def _print(result: Any, *, as_json: bool) -> None:

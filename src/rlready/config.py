@@ -152,6 +152,15 @@ class CreditConfig:
 
 
 @dataclass(frozen=True)
+class TemplateConfig:
+    """How a checkpoint's chat template is read."""
+
+    delimiters: tuple[str, ...] = option(
+        (), "what opens and what closes a thought, OPEN,CLOSE; empty: as the chat template has it"
+    )
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """Accuracy at every thinking budget, each budget cut from one trace."""
 

@@ -1,7 +1,7 @@
 """``rlready show``: what run folders hold, on a terminal: a line for each run, then every run's own tables.
 
 With ``--diff``: rows of a run of ``inject``, before and after.  With ``--credit``: where the dense rewards of an SFT
-run fall in a text or in samples.
+run fall in a text or in samples.  With ``--template``: what a checkpoint's chat template was found to write.
 """
 
 from __future__ import annotations
@@ -94,6 +94,39 @@ def show_credit(run: Path, words: Sequence[str], config: CreditConfig, out: Path
     if out:
         result["page"] = str(credit.write_page(readings, about, out))
     return result
+
+
+def show_template(checkpoint: str, delimiters: Sequence[str] = ()) -> dict[str, Any]:
+    """What was learned from a checkpoint's chat template, without its weights: a table, and a worked row as tokens.
+
+    The tokens in the loss are coloured on a terminal; ``example`` has them as text.  UserError as `checkpoint.load`.
+    """
+    from rlready.checkpoint import load_without_weights
+    from rlready.report.text import visible
+
+    lm = load_without_weights(checkpoint, delimiters=delimiters)
+    facts = lm.chat.describe()
+    thought = "6 times 7 is 42." if lm.thinks else None
+    prompt, response = lm.worked_ids(Row("example", "What is 6 times 7?", "#### 42", thought), think=lm.thinks)
+    drawn = lm.prompt_ids("What is 6 times 7?", think=lm.thinks)
+    example = {"prompt": lm.pieces(prompt), "in_loss": lm.pieces(response), "sampled_behind": lm.decode(drawn)}
+    facts["stops"] = [lm.decode([i]) for i in sorted(lm.stop_ids)]
+    colour = ("\x1b[7m", "\x1b[0m") if sys.stdout.isatty() else ("", "")
+    tokens = "|".join(visible(piece).replace("\n", "\\n") for piece in example["in_loss"])
+    text = (
+        f"A worked row; its {len(prompt)} prompt tokens are not in the loss:\n{visible(lm.decode(prompt))}\n\n"
+        f"its {len(response)} response tokens are:\n{colour[0]}{tokens}{colour[1]}\n\n"
+        f"A response is sampled behind:\n{visible(lm.decode(drawn))}"
+    )
+    lines = [["what", "found"]]
+    lines += [[key.replace("_", " "), visible(_plain(value))] for key, value in facts.items()]
+    return {"verb": "show", "checkpoint": checkpoint, **facts, "example": example, "text": text, "table": lines}
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    return " … ".join(map(repr, value)) if isinstance(value, list) else str(value)
 
 
 def _right_rows(source: str) -> list[Row]:

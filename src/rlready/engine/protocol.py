@@ -57,7 +57,7 @@ def forcing_for(lm: LM, extension: str = "", final: str = "") -> Forcing:
 
     ``extension`` replaces an early end of the thought; ``final`` follows a thought that was cut, to elicit the
     answer.  UserError if one of them, or a delimiter, cannot be written in the model's vocabulary, if the extension
-    closes the thought, or if either ends the response.  Without thoughts nothing can be forced, and nothing is.
+    closes the thought, or if either ends the response, or if the closer is not found again in its own tokens.  Without thoughts nothing can be forced, and nothing is.
     """
     close = lm.close
     if not lm.thinks:
@@ -69,9 +69,15 @@ def forcing_for(lm: LM, extension: str = "", final: str = "") -> Forcing:
     closing = "a" + lm.closing(broken=False)
     several = len(ids) > 1 or len(opener_ids) > 1
     pieces = [lm.decode([i]) for i in range(len(lm.tokenizer))] if several else []
+    delimiter, close_ids = Delimiter(close, ids, lm.decode, pieces), _known(lm, lm.close_ids) or ids
+    if not any(delimiter.length(close_ids[: at + 1]) for at in range(len(close_ids))):
+        raise UserError(
+            f"{lm.source}: its tokenizer does not give {close!r} back, so the end of a thought cannot be recognised; "
+            "choose other delimiters, or change the tokenizer's normaliser"
+        )
     return Forcing(
-        delimiter=Delimiter(close, ids, lm.decode, pieces),
-        close_ids=_known(lm, lm.close_ids) or ids,
+        delimiter=delimiter,
+        close_ids=close_ids,
         close_after_break_ids=_known(lm, lm.close_after_break_ids) or ids,
         final_ids=_forced_ids(lm, final, closing),
         extension_ids=_forced_ids(lm, extension),
