@@ -57,7 +57,8 @@ def forcing_for(lm: LM, extension: str = "", final: str = "") -> Forcing:
 
     ``extension`` replaces an early end of the thought; ``final`` follows a thought that was cut, to elicit the
     answer.  UserError if one of them, or a delimiter, cannot be written in the model's vocabulary, if the extension
-    closes the thought, or if either ends the response, or if the closer is not found again in its own tokens.  Without thoughts nothing can be forced, and nothing is.
+    closes the thought, if either ends the response, or if the closer is not found again in its own tokens.  Without
+    thoughts nothing can be forced, and nothing is.
     """
     close = lm.close
     if not lm.thinks:
