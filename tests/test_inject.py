@@ -509,7 +509,8 @@ def test_a_value_that_json_does_not_hold_is_refused_by_row(tmp_path: Path) -> No
         str(tmp_path / "dated.parquet"), tmp_path
     )
     (tmp_path / "half.jsonl").write_text(json.dumps({**row, "made": "\ud800"}) + "\n")
-    assert "half.jsonl:1: not to be written as JSON: " in refusal(str(tmp_path / "half.jsonl"), tmp_path)
+    said = refusal(str(tmp_path / "half.jsonl"), tmp_path)
+    assert "half.jsonl:1: 'made' holds \\ud800, half of a surrogate pair" in said
 
 
 def test_a_mended_row_goes_into_the_same_folder(tmp_path: Path) -> None:

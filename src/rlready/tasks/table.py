@@ -1,8 +1,12 @@
-"""Rows of JSONL, JSON and Parquet files, or of a data set on the hub, each with the line it stands on."""
+"""Rows of JSONL, JSON and Parquet files, or of a data set on the hub, each with the line it stands on.
+
+A column may be one inside another, named with dots: ``reward_model.ground_truth``.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,8 +15,18 @@ from typing import Any
 
 from rlready.errors import UserError
 from rlready.options import nearest
+from rlready.tasks.strictjson import Number, Refused, doubtful, examine, loads
 
 SHOWN = 5  # line numbers listed in an error
+LIST, LINES = "for a list of objects, name the file .json", "for one object a line, name the file .jsonl"
+NOT_TEXT = {  # how files begin that are not UTF-8 text
+    b"\x1f\x8b": "compressed with gzip; decompress it first (gunzip)",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it first (unzstd)",
+    b"PK\x03\x04": "a zip archive; unpack it first",
+    b"PAR1": "a Parquet file; name it .parquet",
+    b"\xff\xfe": "UTF-16 text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)",
+    b"\xfe\xff": "UTF-16 text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)",
+}
 
 
 @dataclass(frozen=True)
@@ -33,11 +47,31 @@ class Table:
 
     def text(self, line: int, row: dict[str, Any], column: str) -> str:
         """A value that must be text; UserError if it is missing or something else."""
-        if column not in row:
-            raise UserError(f"{self.place(line)}: no column {column!r}; {nearest(column, row)}")
-        if not isinstance(row[column], str):
-            raise UserError(f"{self.place(line)}: {column} must be text, not {type(row[column]).__name__}")
-        return str(row[column])
+        if not has(row, column):
+            raise UserError(f"{self.place(line)}: no column {column!r}; {nearest(column, _columns(row))}")
+        value = value_of(row, column)
+        if not isinstance(value, str):
+            raise UserError(f"{self.place(line)}: {column} must be text, not {type(value).__name__}")
+        return value
+
+    def id(self, line: int, row: dict[str, Any], column: str) -> str | None:
+        """A value that names something: text, or a whole number in digits; None if it is missing or null.
+
+        UserError for anything else.  5.0 is 5: a column of whole numbers becomes one of floats where some are missing.
+        """
+        value = value_of(row, column)
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return None
+        if isinstance(value, str):
+            return value
+        if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
+            raise UserError(f"{self.place(line)}: {column} must be text or a whole number, not {str(value)[:40]!r}")
+        return str(int(value))
+
+    def need(self, column: str) -> None:
+        """UserError if no row has the column."""
+        if not any(has(row, column) for _, row in self.rows):
+            raise UserError(f"{self.where}: no column {column!r}; {nearest(column, _columns(self.rows[0][1]))}")
 
     def refuse(self, lines: Sequence[int], what: str, mend: str) -> None:
         """UserError naming ``lines``, if there are any."""
@@ -46,24 +80,41 @@ class Table:
             raise UserError(f"{self.where}: {count} without {what} ({self.lines(lines)}); {mend}")
 
 
+def has(row: dict[str, Any], column: str) -> bool:
+    """Whether there is such a column, null or not."""
+    return column in row or _inside(row, column) is not None
+
+
+def value_of(row: dict[str, Any], column: str) -> Any:
+    """A value, or None where the column is missing."""
+    if column in row:
+        return row[column]
+    parent = _inside(row, column)
+    return None if parent is None else parent[column.rpartition(".")[2]]
+
+
 def read_table(path: str, *, name: str | None = None, split: str = "train") -> Table:
-    """The table at ``path``; a path that does not exist but looks like owner/name is read from the hub."""
+    """The table at ``path``; a path that does not exist but looks like owner/name is read from the hub.
+
+    UserError, with the line where there is one, for what is no table, and for values that cannot be kept: a text that
+    UTF-8 cannot hold, a key given twice, nesting without end.
+    """
     file = Path(path)
-    if file.is_dir():
-        raise UserError(f"{path}: a folder; name a file in it")
     try:
+        if file.is_dir():
+            raise UserError(f"{path}: a folder; name a file in it")
         if not file.exists():
             table = _read_hub(path, name, split)
         elif file.suffix == ".parquet":
             table = _read_parquet(file)
-        elif file.suffix == ".json":
-            table = _read_json(file)
         else:
-            table = _read_jsonl(file)
+            _refuse_binary(file)
+            table = _read_json(file) if file.suffix == ".json" else _read_jsonl(file)
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+        reason = error.strerror or (str(error).splitlines() or ["it cannot be opened"])[0][:200]
+        raise UserError(f"{path}: cannot be read: {reason}") from None
     if not table.rows:
         raise UserError(f"{path}: empty, there is no row in it")
     return table
@@ -79,49 +130,104 @@ def licence_beside(file: Path) -> str | None:
     return None
 
 
-def _objects(where: str, unit: str, values: Iterable[tuple[int, Any]]) -> Table:
+def _inside(row: dict[str, Any], column: str) -> dict[str, Any] | None:
+    """The object that holds the last of ``a.b.c``; None if there is none."""
+    *path, last = column.split(".")
+    value: Any = row
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) and last in value else None
+
+
+def _columns(row: dict[str, Any]) -> list[str]:
+    """Names of columns, and of those inside them, as an error line can show them."""
+    inner = [f"{column}.{key}" for column, value in row.items() if isinstance(value, dict) for key in value]
+    return [name if name.isprintable() else repr(name) for name in (*row, *inner)]
+
+
+def _objects(where: str, unit: str, values: Iterable[tuple[int, Any]], mend: str = "") -> Table:
     table = Table(where, unit, [])
     for line, value in values:
         if not isinstance(value, dict):
-            raise UserError(f"{table.place(line)}: expected an object with named columns, not {type(value).__name__}")
+            what = f"expected an object with named columns, not {type(value).__name__}"
+            raise UserError(f"{table.place(line)}: {what}{mend and '; ' + mend}")
         table.rows.append((line, value))
     return table
 
 
+def _refuse_binary(file: Path) -> None:
+    with file.open("rb") as content:
+        head = content.read(4)
+    for start, what in NOT_TEXT.items():
+        if head.startswith(start):
+            raise UserError(f"{file}: {what}")
+
+
 def _read_jsonl(file: Path) -> Table:
     rows = []
-    with file.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, start=1):
+    with file.open("rb") as lines:
+        for number, raw in enumerate(lines, start=1):
+            where = f"{file}:{number}"
+            try:
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError:
+                raise UserError(f"{where}: not UTF-8 text") from None
             if line.strip():
-                rows.append((number, _json(line, f"{file}:{number}", "each line must be one JSON object")))
-    return _objects(str(file), "line", rows)
+                value = _json(line, where, f"each line must be one JSON object; {LIST}")
+                if isinstance(value, dict) and doubtful(line):
+                    _examine(value, where)
+                rows.append((number, value))
+    return _objects(str(file), "line", rows, LIST)
 
 
 def _read_json(file: Path) -> Table:
-    mend = "for one object a line, name the file .jsonl"
-    value = _json(file.read_text(encoding="utf-8-sig") or "[]", str(file), mend)
+    text = file.read_text(encoding="utf-8-sig")
+    value = _json(text if text.strip() else "[]", str(file), LINES)
     if not isinstance(value, list):
-        raise UserError(f"{file}: expected a list of objects, not {type(value).__name__}; {mend}")
-    return _objects(str(file), "row", enumerate(value, start=1))
+        raise UserError(f"{file}: expected a list of objects, not {type(value).__name__}; {LINES}")
+    table = _objects(str(file), "row", enumerate(value, start=1))
+    if doubtful(text):
+        for line, row in table.rows:
+            _examine(row, table.place(line))
+    return table
 
 
 def _json(text: str, where: str, mend: str) -> Any:
     try:
-        return json.loads(text)
+        return loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{where}: not JSON ({error.msg} at column {error.colno}); {mend}") from None
+    except Refused as error:
+        raise UserError(f"{where}: {error}") from None
     except (ValueError, RecursionError):  # a number of thousands of digits, or thousands of brackets
         raise UserError(f"{where}: not JSON that can be read; {mend}") from None
 
 
+def _examine(row: dict[str, Any], where: str) -> None:
+    try:
+        examine(row)
+    except Refused as error:
+        raise UserError(f"{where}: {error}") from None
+
+
 def _read_parquet(file: Path) -> Table:
+    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        values = pq.read_table(file).to_pylist()
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{file}: not a Parquet file ({str(error).splitlines()[0][:100]})") from None
+        table = pq.read_table(file)
+        values = table.to_pylist()
+    except UnicodeDecodeError:
+        raise
+    except (pa.ArrowException, ValueError, OverflowError) as error:  # the last two: dates that Python has not
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
+        raise UserError(f"{file}: not a Parquet file that can be read ({reason})") from None
+    for column in table.schema:
+        if pa.types.is_float32(column.type):  # the 0.1 of 32 bits, not 0.10000000149011612
+            for row in values:
+                if row[column.name] is not None:
+                    row[column.name] = Number(str(np.float32(row[column.name])))
     return _objects(str(file), "row", enumerate(values, start=1))
 
 
