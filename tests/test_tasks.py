@@ -221,7 +221,7 @@ GOOD = {"prompt": "p", "response": "r", "answer": "1"}
         ('{"prompt": "p"}\n\n{"prompt": oops}\n', "r.jsonl:3: not JSON (Expecting value at column 12)"),
         ("[1, 2]\n", "r.jsonl:1: expected an object with named columns, not list"),
         ('{"question": "p"}\n', "r.jsonl:1: no column 'prompt'; known: question"),
-        ('{"prompt": ["p"]}\n', "r.jsonl:1: prompt must be text, not list"),
+        ('{"prompt": ["p"]}\n', "r.jsonl:1: prompt must be a list of {role, content}, not list of str"),
         ('{"prompt": "p", "answer": [1]}\n', "r.jsonl:1: answer must be text, not list"),
         ('{"prompt": " "}\n', "r.jsonl:1: the prompt is empty"),
         ('{"prompt": "p", "id": "x"}\n' * 2, "the id 'x' is given twice (lines 1, 2)"),

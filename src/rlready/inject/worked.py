@@ -48,6 +48,7 @@ class Worked:
         p = self.problem
         others = {COLUMN: dict(p.meta)} if "exprs" in p.meta else dict(p.meta)
         columns = {"id": p.id, "prompt": p.prompt, "thinking": self.thinking, "response": self.response}
+        columns |= {"system": p.system} if p.system else {}
         return others | columns | {"answer": p.answer}
 
 

@@ -1,12 +1,15 @@
 """Anyone's rows: a JSONL, JSON or Parquet file or a data set on the hub, with a verifier named by import path.
 
 ``rows:PATH?verifier=pkg.module:function&prompt=question``.  Columns are prompt, response, thinking, answer
-and id unless named otherwise; without a prompt column, ``messages`` in chat format is read: one question,
-whose last assistant turn is the response.  A response that begins with a thought (``<think>…</think>``) is
-taken apart.  The verifier is called as ``function(problem, answer) -> bool``, with all other columns of the
-row in ``problem.meta``; without one the answer column is compared by ``verify.same_answer``, and where a ``dag``
-column holds the graph of DAG maths, as ``rlready inject`` writes it, every step is checked too.  Left out:
-conversations of several turns.
+and id unless named otherwise, with dots for one inside another (``answer=reward_model.ground_truth``, which is
+read unasked where there is no answer).  Prompt and response are texts or lists of turns (`turns.py`); read as well are
+``completion``, ``messages``, ``conversations``, ``system``, and ``reasoning_content`` or ``reasoning`` for the
+thought, and what stands in two columns must be the same in both.  A response that begins with a thought
+(``<think>…</think>``) is taken apart, and kept whole in ``Row.turn``.  All other texts are kept as they are,
+character for character; a row that cannot be is refused by its line.  The verifier is called as
+``function(problem, answer) -> bool``, with all other columns of the row in ``problem.meta``; without one the
+answer column is compared by ``verify.same_answer``, and where a ``dag`` column holds the graph of DAG maths, as
+``rlready inject`` writes it, every step is checked too.  Left out: conversations of several questions.
 """
 
 from __future__ import annotations
@@ -14,14 +17,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rlready.errors import UserError
 from rlready.records import Problem, Row
@@ -30,11 +33,14 @@ from rlready.tasks.baseline import two_fold
 from rlready.tasks.dagmeta import graph_of, judge, validate
 from rlready.tasks.protocol import Verdict
 from rlready.tasks.source import Source, canonical, fill, select
-from rlready.tasks.table import Table, licence_beside, read_table
+from rlready.tasks.strictjson import Refused, digits
+from rlready.tasks.table import has, licence_beside, read_table, value_of
+from rlready.tasks.turns import THOUGHTS, Chat, merge, read_turns, split_thought
 from rlready.tasks.verify import exact_number, final_answer, same_answer
 
 Verifier = Callable[[Problem, str], bool]
-THOUGHT = re.compile(r"\s*(?:<think>)?(.*?)</think>(.*)", re.DOTALL)
+MESSAGES = ("messages", "conversations")  # columns with whole chats
+GROUND_TRUTH = "reward_model.ground_truth"  # where verl keeps an answer
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,9 @@ class _Item:
     thinking: str | None
     answer: str
     meta: dict[str, Any]
+    system: str
+    turn: str
+    answer_column: str
 
 
 class RowsTask:
@@ -76,11 +85,17 @@ class RowsTask:
             raise UserError(f"{source.text}: name= and split= are for a data set on the hub, but {self.path} is a file")
         self.verifier = load_verifier(self.options.verifier) if self.options.verifier else None
         self.table = read_table(source.path, name=self.options.name or None, split=self.options.split)
+        self.named = source.options.keys()
+        for key in ("prompt", "response", "thinking", "answer", "id"):
+            if key in self.named and getattr(self.options, key):  # an empty name: no such column
+                self.table.need(getattr(self.options, key))
 
     @property
     def description(self) -> str:
         judge = f"judged by {self.options.verifier}" if self.verifier else "judged by equality of the final answer"
-        return f"{len(self._items)} rows of {self.name.name}, {judge}."
+        unasked = any(item.answer_column == GROUND_TRUTH != self.options.answer for item in self._items)
+        answers = f", answers from {GROUND_TRUTH}" if unasked else ""
+        return f"{len(self._items)} rows of {self.name.name}{answers}, {judge}."
 
     @property
     def licence(self) -> str | None:
@@ -91,12 +106,12 @@ class RowsTask:
             bare = [i.line for i in self._items if not i.answer]
             mend = "add it, name its column with answer=COLUMN, or name a verifier=pkg.module:function"
             self.table.refuse(bare, "an answer to verify against", mend)
-        return [Problem(i.id, i.prompt, i.answer, i.meta) for i in self._items]
+        return [Problem(i.id, i.prompt, i.answer, i.meta, i.system) for i in self._items]
 
     def rows(self) -> list[Row]:
         bare = [i.line for i in self._items if not i.response]
         self.table.refuse(bare, "a response", "add it, name its column with response=COLUMN, or remove these rows")
-        return [Row(i.id, i.prompt, i.response, i.thinking) for i in self._items]
+        return [Row(i.id, i.prompt, i.response, i.thinking, i.system, i.turn) for i in self._items]
 
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
         """The named verifier's word; one that raises is warned about once a message, and its verdict is wrong."""
@@ -139,46 +154,93 @@ class RowsTask:
         return select(items, self.options.n, self.options.seed)
 
     def _item(self, line: int, row: dict[str, Any]) -> _Item:
-        o = self.options
-        used = {o.prompt, o.response, o.thinking, o.answer, o.id, "messages"}
-        if o.prompt not in row and "messages" in row:
-            prompt, response = _conversation(self.table, line, row["messages"])
-        elif o.prompt not in row and {"question", "answer"} <= row.keys() and "####" in str(row["answer"]):
-            raise UserError(f"{self.table.place(line)}: columns of GSM8K; write gsm8k:{self.table.where}")
-        else:
-            prompt = self.table.text(line, row, o.prompt)
-            response = self._optional(line, row, o.response)
-        if not prompt.strip():
-            raise UserError(f"{self.table.place(line)}: the prompt is empty")
-        thinking = self._optional(line, row, o.thinking) or None
-        if thinking is None and (found := THOUGHT.fullmatch(response)):
-            thinking, response = found[1].strip(), found[2].strip()
-        elif response.lstrip().startswith("<think>"):
-            response = ""  # a thought that never ends: cut off before there was a response
-        answer = row.get(o.answer)
-        if isinstance(answer, (int, float)) and not isinstance(answer, bool):
-            answer = str(answer)
-        elif answer is not None:
-            answer = self.table.text(line, row, o.answer)
-        name = row.get(o.id)
+        o, place = self.options, self.table.place(line)
+        chats = self._chats(line, row)
+        chat = merge(chats, place)
+        if not (chat.prompt or "").strip():
+            self._no_prompt(line, row)
+        thinking, response, turn = chat.thinking, chat.response or "", ""
+        try:
+            inline = split_thought(response)
+        except ValueError as error:
+            raise UserError(f"{place}: the response {error}; a thought must come first") from None
+        if inline is not None:
+            if thinking is not None and thinking.strip() != inline[0]:
+                raise UserError(f"{place}: the response begins with another thought than the one beside it; remove one")
+            turn, (thinking, response) = response, inline
+        column, answer = self._answer(line, row)
+        name = self.table.id(line, row, o.id)
+        used = {*chats, column, o.prompt, o.response, o.thinking, o.answer, o.id, *MESSAGES}
         meta = {k: v for k, v in row.items() if k not in used}
         if (graph := graph_of(meta)) is not None:
             try:
                 validate(graph)
             except ValueError as error:
-                raise UserError(f"{self.table.place(line)}: {error}") from None
+                raise UserError(f"{place}: {error}") from None
         return _Item(
             line,
-            f"{self.name.stem}-{line:06d}" if name is None else str(name),
-            prompt,
+            f"{self.name.stem}-{line:06d}" if name is None else name,
+            chat.prompt or "",
             response,
             thinking,
-            answer or "",
+            answer,
             meta,
+            chat.system or "",
+            turn,
+            column,
         )
 
-    def _optional(self, line: int, row: dict[str, Any], column: str) -> str:
-        return "" if row.get(column) is None else self.table.text(line, row, column)
+    def _chats(self, line: int, row: dict[str, Any]) -> dict[str, Chat]:
+        """What each column says of the conversation; UserError for rows that prefer one response to another."""
+        o, place = self.options, self.table.place(line)
+        response = "completion" if "response" not in self.named and value_of(row, o.response) is None else o.response
+        if not self.named & {"prompt", "response"}:
+            whole = any(row.get(column) is not None for column in (o.response, "completion", *MESSAGES))
+            if {"chosen", "rejected"} <= row.keys() and not whole:
+                mend = "response=chosen, or prompt=chosen where that is the whole conversation"
+                raise UserError(f"{place}: a preference row (chosen, rejected); say which response is learned: {mend}")
+            if isinstance(row.get("label"), bool) and response == "completion":
+                mend = "keep the rows with a good one and write response=completion"
+                raise UserError(f"{place}: a preference row (label true or false of a completion); {mend}")
+        thoughts = (o.thinking,) if "thinking" in self.named else THOUGHTS
+        texts = {o.prompt: "prompt", response: "response"} | dict.fromkeys(thoughts, "thinking") | {"system": "system"}
+        chats = {}
+        for column, what in texts.items():
+            value = value_of(row, column)
+            if isinstance(value, list) and what in ("prompt", "response"):
+                last = "user" if what == "prompt" else "assistant"
+                chats[column] = read_turns(value, f"{place}: {column}", last=last)
+            elif value is not None and (what != "system" or isinstance(value, str)):
+                chats[column] = Chat(**{what: self.table.text(line, row, column) or None})
+        for column in MESSAGES if "prompt" not in self.named else ():
+            if row.get(column) is not None:
+                chats[column] = read_turns(row[column], f"{place}: {column}", last="user")
+        return chats
+
+    def _no_prompt(self, line: int, row: dict[str, Any]) -> NoReturn:
+        """Raise UserError with the likeliest reason."""
+        place = self.table.place(line)
+        if not has(row, self.options.prompt) and not any(column in row for column in MESSAGES):
+            if {"question", "answer"} <= row.keys() and "####" in str(row["answer"]):
+                raise UserError(f"{place}: columns of GSM8K; write gsm8k:{self.table.where}")
+            self.table.text(line, row, self.options.prompt)
+        raise UserError(f"{place}: the prompt is empty")
+
+    def _answer(self, line: int, row: dict[str, Any]) -> tuple[str, str]:
+        """(column, answer); the answer is empty where there is none, also for null and not-a-number."""
+        column = self.options.answer
+        if "answer" not in self.named and value_of(row, column) is None and value_of(row, GROUND_TRUTH) is not None:
+            column = GROUND_TRUTH
+        value = value_of(row, column)
+        if isinstance(value, bool):
+            return column, str(value).lower()
+        if isinstance(value, (int, float, Decimal)):
+            try:
+                return column, digits(value)
+            except Refused as error:
+                raise UserError(f"{self.table.place(line)}: {column}: {error}") from None
+        answer = "" if value is None else self.table.text(line, row, column)
+        return column, answer if answer.strip() else ""
 
 
 def load_verifier(name: str) -> Verifier:
@@ -202,18 +264,3 @@ def load_verifier(name: str) -> Verifier:
     except ValueError:  # a builtin without a signature
         pass
     return function  # type: ignore[no-any-return]
-
-
-def _conversation(table: Table, line: int, messages: Any) -> tuple[str, str]:
-    """(question, response or "") of a chat; a system turn goes before the question."""
-    place = f"{table.place(line)}: messages"
-    if not isinstance(messages, list) or not all(
-        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in messages
-    ):
-        raise UserError(f"{place} must be a list of {{role, content}}, both text")
-    roles = [m["role"] for m in messages]
-    texts = [m["content"] for m in messages]
-    start = 1 if roles[:1] == ["system"] else 0
-    if roles[start:] not in (["user"], ["user", "assistant"]):
-        raise UserError(f"{place} must be [system,] user[, assistant], not {', '.join(roles)[:80] or 'empty'}")
-    return "\n\n".join(texts[: start + 1]), texts[start + 1] if len(texts) > start + 1 else ""

@@ -1,0 +1,158 @@
+"""A chat of one question, as OpenAI, TRL, verl and ShareGPT write it: a list of turns, or one of its texts.
+
+Turns are ``{role, content}`` or ``{from, value}``; a content is text, or a list of parts of text.  The thought of an
+assistant is read from a key of its turn, from a part, or from its text, where that begins with a thought between
+delimiters.  What is none of these is refused and never left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any
+
+from rlready.errors import UserError
+
+THOUGHTS = ("thinking", "reasoning_content", "reasoning")  # keys of a turn, or columns
+ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+}
+ORDER = ("system", "user", "assistant")
+READ = ("role", "content", "from", "value")
+ABOUT = ("name", "id", "model", "date", "timestamp", "finish_reason")  # keys of a turn that hold nothing it says
+TEXTS, REASONING = ("text", "input_text", "output_text"), ("thinking", "reasoning")  # types of parts
+
+
+@dataclass(frozen=True)
+class Chat:
+    """The texts of a question and its answer; None for one that is not there."""
+
+    system: str | None = None
+    prompt: str | None = None
+    response: str | None = None
+    thinking: str | None = None
+
+
+def read_turns(turns: Any, where: str, *, last: str = "assistant") -> Chat:
+    """A list of turns; UserError, which begins with ``where``, for what is not one question.
+
+    ``last``: whose turn must be there; a question may still want its answer.
+    """
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        raise UserError(f"{where} must be a list of {{role, content}}, not {_type(turns)}")
+    names = [turn.get("role") or turn.get("from") for turn in turns]
+    roles = [ROLES.get(name, "") if isinstance(name, str) else "" for name in names]
+    if last not in roles or roles != [role for role in ORDER if role in roles]:
+        shown = ", ".join(name if role else repr(name) for name, role in zip(names, roles, strict=True))[:80] or "empty"
+        expected = "[system,] user[, assistant]" if last == "user" else "[[system,] user,] assistant"
+        split = "; a conversation of several questions must be cut into one row each" if roles.count("user") > 1 else ""
+        raise UserError(f"{where} must be {expected}, not {shown}{split}")
+    texts: dict[str, str | None] = {}
+    thinking = None
+    for role, turn in zip(roles, turns, strict=True):
+        texts[role], thought = _said(turn, role, f"{where}: the turn of the {role}")
+        thinking = thought if role == "assistant" else None
+    return Chat(texts.get("system") or None, texts.get("user"), texts.get("assistant"), thinking)
+
+
+def merge(chats: Mapping[str, Chat], where: str) -> Chat:
+    """One chat of what several columns hold; UserError where two hold different texts of one kind."""
+    texts: dict[str, str | None] = {}
+    for name in (field.name for field in fields(Chat)):
+        given = {column: text for column, chat in chats.items() if (text := getattr(chat, name)) is not None}
+        first = next(iter(given), "")
+        if other := next((column for column, text in given.items() if text != given[first]), None):
+            raise UserError(f"{where}: {first} and {other} give two different texts as {name}; remove one")
+        texts[name] = given.get(first)
+    return Chat(**texts)
+
+
+def split_thought(text: str) -> tuple[str, str] | None:
+    """(thought, response) of a text that begins with a thought, both without the space around them; else None.
+
+    The end of ``<think>`` alone is enough, as templates may open it in the prompt.  A thought that never ends leaves
+    no response.  ValueError for a thought that begins inside the text.
+    """
+    for at, (open_text, close_text) in enumerate(_delimiters()):
+        before, opened, rest = text.partition(open_text)
+        if opened and not before.strip():
+            thought, _, response = rest.partition(close_text)
+            return thought.strip(), response.strip()
+        thought, closed, response = text.partition(close_text)
+        if at == 0 and closed:
+            if open_text in thought:
+                raise ValueError(f"has text before {open_text}")
+            return thought.strip(), response.strip()
+    return None
+
+
+def chat_key(value: Any) -> Any:
+    """A list of turns as a text that names it: what a user alone said, else JSON; other values as they are."""
+    match value:
+        case [{"role": "user", "content": str(text)}]:
+            return text
+        case list():
+            return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    return value
+
+
+@cache
+def _delimiters() -> Sequence[tuple[str, str]]:
+    from rlready.lm import KNOWN  # imports torch, which many a reader of rows does without
+
+    return KNOWN
+
+
+def _said(turn: Mapping[str, Any], role: str, where: str) -> tuple[str | None, str | None]:
+    """(text, thought) of a turn."""
+    text, thought = _parts(turn.get("content", turn.get("value")), where)
+    thoughts = {"content": Chat(thinking=thought or None)}
+    for key, value in turn.items():
+        if key in READ or not value or isinstance(value, (bool, int, float)):
+            continue
+        if key in THOUGHTS and isinstance(value, str):
+            thoughts[key] = Chat(thinking=value)
+        elif key not in ABOUT:
+            known = f"; a thought is read from {THOUGHTS[1]}" if isinstance(value, str) else ""
+            raise UserError(f"{where} has {key}, which is not read{known}")
+    thinking = merge(thoughts, where).thinking
+    if thinking is not None and role != "assistant":
+        raise UserError(f"{where} has a thought; only the assistant's is learned")
+    return text, thinking
+
+
+def _parts(content: Any, where: str) -> tuple[str | None, str | None]:
+    """(text, thought) of a content: text, null, or a list of parts."""
+    if content is None or isinstance(content, str):
+        return content, None
+    if not isinstance(content, list):
+        raise UserError(f"{where} must be text or a list of parts, not {type(content).__name__}")
+    texts, thoughts = list[str](), list[str]()
+    for part in content:
+        kind = part.get("type") or "text" if isinstance(part, dict) else "text" if isinstance(part, str) else None
+        if kind not in (*TEXTS, *REASONING):
+            raise UserError(f"{where} has a part of type {kind or type(part).__name__}; only text is read")
+        held = {"text": part} if isinstance(part, str) else part
+        value = next((held[key] for key in (kind, "text") if held.get(key) is not None), None)
+        if isinstance(value, list):  # Mistral's thoughts are lists of parts
+            value = _parts(value, where)[0]
+        if not isinstance(value, str):
+            raise UserError(f"{where} has a part of type {kind} without text")
+        if kind in REASONING and texts:
+            raise UserError(f"{where} has a thought after text; a thought comes before the response")
+        (thoughts if kind in REASONING else texts).append(value)
+    return "".join(texts), "".join(thoughts) or None
+
+
+def _type(value: Any) -> str:
+    """What something is that should have been a list of objects."""
+    if isinstance(value, list):
+        return f"list of {next(type(item).__name__ for item in value if not isinstance(item, dict))}"
+    return type(value).__name__
