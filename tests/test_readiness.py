@@ -145,7 +145,7 @@ def test_refused_tables(drawn: tuple[dict[str, Any], Path], tmp_path: Path) -> N
         (samples((None, True)), "", "problem_id must be text or a whole number"),
         (samples(*both * 4, wave="x"), "", "wave must be a whole number"),
         (samples(*both * 4), "?cap=64", "no row has cap = 64"),
-        (samples(("a", None)), "?model=embedded", "needs|has no sample|samples of others"),
+        (samples(("a", None)), "?model=embedded", r"a row without a verdict, and without text to verify \(line 1\)"),
         ([*samples(("a", False)) * 2, *samples(("a", True)), *samples(("b", False)) * 5], "", "stopped at the first"),
         ([*samples(*both, wave=0), *samples(*both, wave=1)], "", "column wave: 1 of 2 problems"),
     ]

@@ -91,6 +91,7 @@ class Measurer:
             raise UserError(
                 f"{stored.path}: checkpoints are compared on the same {len(self.ids)} problems, but this table {what} "
                 f"(first: {min(missing or strange)})"
+                + (f"; to verify {stored.first_unverified}, name them with problems=" if stored.unverified else "")
             )
         settle(stored, self.task, self.problems, lm)
         facts = self._loss(lm) if lm else {"heldout": None, "vocabulary": None}
