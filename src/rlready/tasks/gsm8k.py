@@ -22,10 +22,11 @@ from rlready.tasks.baseline import two_fold
 from rlready.tasks.protocol import Verdict
 from rlready.tasks.source import Source, canonical, fill, select
 from rlready.tasks.table import licence_beside, read_table
-from rlready.tasks.verify import exact_number, same_answer
+from rlready.tasks.verify import SIGNS, exact_number, same_answer
 
 INSTRUCTION = "Reason step by step, then give the final answer on a last line of the form: #### <number>"
 ANNOTATION = re.compile(r"<<[^<>]*>>")
+NOT_DIGITS = re.compile(r"[\s,$]|\+|\.\s*$")  # what people write around the digits of a number
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,10 @@ class Gsm8kTask:
         return self._places[id]
 
     def answer_key(self, problem: Problem) -> str:
-        return problem.answer
+        return str(exact_number(problem.answer))
 
     def chance(self, k_values: Sequence[int]) -> dict[int, float]:
-        return two_fold([p.answer for p in self.problems()], k_values)
+        return two_fold([self.answer_key(p) for p in self.problems()], k_values)
 
     @cached_property
     def _parsed(self) -> list[tuple[Problem, Row]]:
@@ -90,11 +91,13 @@ class Gsm8kTask:
         self._places: dict[str, str] = {}
         for index, (line, values) in enumerate(self.table.rows):
             question = self.table.text(line, values, "question").strip()
+            if not question:
+                raise UserError(f"{self.table.place(line)}: the question is empty")
             solution, hashes, last = self.table.text(line, values, "answer").rpartition("####")
             number = exact_number(last)
             if not hashes or number is None:
                 raise UserError(f"{self.table.place(line)}: the answer does not end in '#### <number>'")
-            answer = last.strip().removeprefix("$").replace(",", "")
+            answer = NOT_DIGITS.sub("", last.translate(SIGNS))
             if self.options.calculator == "strip":
                 solution = ANNOTATION.sub("", solution)
             name, prompt = f"gsm8k-{self.split}-{index:05d}", f"{question}\n\n{INSTRUCTION}"
