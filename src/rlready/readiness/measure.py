@@ -88,10 +88,11 @@ class Measurer:
         if strange:
             missing = set(self.ids) - set(stored.problem_ids)
             what = f"has no sample of {len(missing)} of them" if missing else "has samples of others"
+            bare = stored.first_unverified
+            more = f"; {bare} has no verdict: name its problems with problems=" if bare else ""
             raise UserError(
                 f"{stored.path}: checkpoints are compared on the same {len(self.ids)} problems, but this table {what} "
-                f"(first: {min(missing or strange)})"
-                + (f"; to verify {stored.first_unverified}, name them with problems=" if stored.unverified else "")
+                f"(first: {min(missing or strange)}){more}"
             )
         settle(stored, self.task, self.problems, lm)
         facts = self._loss(lm) if lm else {"heldout": None, "vocabulary": None}

@@ -80,8 +80,9 @@ class Stored:
 
     @property
     def first_unverified(self) -> str:
-        """Where the first row without a verdict stands."""
-        return self.table.place(next(n for n, row in zip(self.lines, self.rows, strict=True) if row["correct"] is None))
+        """Where the first row without a verdict stands; empty if all have one."""
+        bare = (line for line, row in zip(self.lines, self.rows, strict=True) if row["correct"] is None)
+        return next(map(self.table.place, bare), "")
 
 
 def is_table(source: str) -> bool:
@@ -181,20 +182,23 @@ def _kept(table: Table, options: TableOptions) -> list[tuple[int, dict[str, Any]
         raise UserError(f"{table.where}: no row has cap = {options.cap}")
     filters = list(dict.fromkeys(str(row["filter"]) for _, row in rows if row.get("filter") is not None))
     if options.filter:
+        table.need("filter")
         if options.filter not in filters:
             raise UserError(f"{table.where}: no row has filter = {options.filter}; {nearest(options.filter, filters)}")
         return [(n, row) for n, row in rows if str(row.get("filter")) == options.filter]
     if len(filters) > 1 and any(value_of(row, options.sample) is None for _, row in rows):
+        names = ", ".join(map(repr, filters))[:200]
         raise UserError(
-            f"{table.where}: every sample is there once for each filter ({', '.join(filters)[:200]}) and would be "
-            f"counted as often; keep one with filter={filters[0]}, or number the samples in a column {options.sample}"
+            f"{table.where}: every sample is there once for each filter ({names}) and would be counted as often; keep "
+            f"one with filter=NAME, or number the samples in a column {options.sample}"
         )
     return rows
 
 
 def _problem(table: Table, line: int, row: dict[str, Any], options: TableOptions) -> str:
     prompt = value_of(row, options.problem)
-    name = chat_key(prompt) if isinstance(prompt, list) else table.id(line, row, options.problem)
+    turns = isinstance(prompt, list) and all(isinstance(turn, dict) for turn in prompt)
+    name = chat_key(prompt) if turns and prompt else table.id(line, row, options.problem)
     if name is None:
         raise UserError(f"{table.place(line)}: {options.problem} must be text or a whole number, not {prompt}")
     return str(name)
@@ -240,9 +244,7 @@ def _texts(row: dict[str, Any], options: TableOptions, where: str, *, needed: bo
             thought = f"{OPEN}{chat.thinking}{CLOSE}" if chat.thinking else ""
             return [thought + (chat.response or "")]
     if needed:
-        raise UserError(
-            f"{where} must be text, a list of turns or lm-eval's list of responses, not {str(value)[:40]!r}"
-        )
+        raise UserError(f"{where} must be text, a list of turns or a list of responses, not {str(value)[:40]!r}")
     return [None]
 
 

@@ -9,6 +9,7 @@ they would be spent tokens, as no calculator is called; ``calculator=keep`` leav
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,13 +48,13 @@ class Gsm8kTask:
         self.source = canonical(source, self.options, Gsm8kOptions())
         self.split: str = self.options.split or "train"
         file = Path(source.path)
-        if file.is_dir():
+        if os.path.isdir(file):
             file /= f"{self.split}.jsonl"
-        elif file.exists():
+        elif os.path.exists(file):
             if self.options.split not in ("", file.stem):
                 raise UserError(f"{source.text}: split= chooses a file in a folder, but {file} is a file")
             self.split = file.stem
-        self.path = file if file.exists() else None
+        self.path = file if os.path.exists(file) else None
         self.table = read_table(str(file), name="main", split=self.split)
 
     @property

@@ -80,7 +80,7 @@ class RowsTask:
         self.options = fill(source, RowsOptions())
         self.source = canonical(source, self.options, RowsOptions())
         self.name = Path(source.path)
-        self.path = self.name if self.name.exists() else None
+        self.path = self.name if os.path.exists(self.name) else None
         if self.path and source.options.keys() & {"name", "split"}:
             raise UserError(f"{source.text}: name= and split= are for a data set on the hub, but {self.path} is a file")
         self.verifier = load_verifier(self.options.verifier) if self.options.verifier else None
@@ -215,6 +215,8 @@ class RowsTask:
         for column in MESSAGES if "prompt" not in self.named else ():
             if row.get(column) is not None:
                 chats[column] = read_turns(row[column], f"{place}: {column}", last="user")
+                if row.get("tools"):
+                    raise UserError(f"{place}: {column} has tools, which are not read")
         return chats
 
     def _no_prompt(self, line: int, row: dict[str, Any]) -> NoReturn:

@@ -6,6 +6,7 @@ are taken as they stand (no percent escapes): whole numbers, numbers, ranges suc
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def parse_source(text: str, limit: int | None = None) -> Source:
     head, _, query = text.partition("?")
     kind, _, path = head.partition(":")
     if kind not in KINDS:
-        if not head.endswith(TABLES):
+        if not (head.endswith(TABLES) or os.path.isfile(head)):
             raise UserError(f"{text!r} is no task source; its kind {kind!r} is unknown, {nearest(kind, KINDS)}")
         kind, path = "rows", head
     if (kind == "dagmath") == bool(path):

@@ -65,15 +65,16 @@ def examine(row: dict[str, Any]) -> None:
 
 def digits(number: int | float | Decimal) -> str:
     """A number as a person would write it, 0.00005 and not 5e-05; empty for not-a-number, Refused for infinity."""
+    text = number.text if isinstance(number, Number) else str(number)
     try:
-        exact = Decimal(number.text if isinstance(number, Number) else str(number))
+        exact = Decimal(text)
     except InvalidOperation:
-        raise Refused(f"the number {str(number)[:40]} is out of reach") from None
+        raise Refused(f"the number {text[:40]} is out of reach") from None
     if exact.is_nan():
         return ""
     if exact.is_infinite():
         raise Refused("infinity is no number")
-    return format(exact, "f") if abs(exact.adjusted()) < PLAIN else str(exact)
+    return format(exact, "f") if abs(exact.adjusted()) < PLAIN else text
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ NOT_TEXT = {  # how files begin that are not UTF-8 text
     b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it first (unzstd)",
     b"PK\x03\x04": "a zip archive; unpack it first",
     b"PAR1": "a Parquet file; name it .parquet",
-    b"\xff\xfe": "UTF-16 text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)",
-    b"\xfe\xff": "UTF-16 text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)",
+    b"\xff\xfe": "UTF-16 or UTF-32 text; save it as UTF-8",
+    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
 }
 
 
@@ -113,8 +113,7 @@ def read_table(path: str, *, name: str | None = None, split: str = "train") -> T
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text") from None
     except OSError as error:
-        reason = error.strerror or (str(error).splitlines() or ["it cannot be opened"])[0][:200]
-        raise UserError(f"{path}: cannot be read: {reason}") from None
+        raise UserError(f"{path}: cannot be read: {error.strerror or _first_line(error)}") from None
     if not table.rows:
         raise UserError(f"{path}: empty, there is no row in it")
     return table
@@ -196,7 +195,8 @@ def _json(text: str, where: str, mend: str) -> Any:
     try:
         return loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not JSON ({error.msg} at column {error.colno}); {mend}") from None
+        what = f"{error.msg.removesuffix(' at')} at column {error.colno}"
+        raise UserError(f"{where}: not JSON ({what}); {mend}") from None
     except Refused as error:
         raise UserError(f"{where}: {error}") from None
     except (ValueError, RecursionError):  # a number of thousands of digits, or thousands of brackets
@@ -221,14 +221,20 @@ def _read_parquet(file: Path) -> Table:
     except UnicodeDecodeError:
         raise
     except (pa.ArrowException, ValueError, OverflowError) as error:  # the last two: dates that Python has not
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
-        raise UserError(f"{file}: not a Parquet file that can be read ({reason})") from None
+        raise UserError(f"{file}: not a Parquet file that can be read ({_first_line(error)})") from None
+    short: dict[Any, Callable[[float], object]] = {pa.float32(): np.float32, pa.float16(): np.float16}
     for column in table.schema:
-        if pa.types.is_float32(column.type):  # the 0.1 of 32 bits, not 0.10000000149011612
+        if column.type in short:  # the 0.1 of 32 bits, not 0.10000000149011612
             for row in values:
                 if row[column.name] is not None:
-                    row[column.name] = Number(str(np.float32(row[column.name])))
+                    row[column.name] = Number(str(short[column.type](row[column.name])))
     return _objects(str(file), "row", enumerate(values, start=1))
+
+
+def _first_line(error: Exception) -> str:
+    """What a library says, as far as it fits into a line of ours."""
+    line = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return "".join(c for c in line if c.isprintable())
 
 
 def _read_hub(path: str, name: str | None, split: str) -> Table:

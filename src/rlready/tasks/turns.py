@@ -121,7 +121,7 @@ def _said(turn: Mapping[str, Any], role: str, where: str) -> tuple[str | None, s
             thoughts[key] = Chat(thinking=value)
         elif key not in ABOUT:
             known = f"; a thought is read from {THOUGHTS[1]}" if isinstance(value, str) else ""
-            raise UserError(f"{where} has {key}, which is not read{known}")
+            raise UserError(f"{where} has {key!r}, which is not read{known}")
     thinking = merge(thoughts, where).thinking
     if thinking is not None and role != "assistant":
         raise UserError(f"{where} has a thought; only the assistant's is learned")

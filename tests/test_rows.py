@@ -1,0 +1,278 @@
+"""What goes in as rows comes out character for character, or is refused by its line."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlready.config import ReadinessConfig
+from rlready.errors import UserError
+from rlready.lm import KNOWN
+from rlready.readiness.readiness import readiness
+from rlready.records import Row
+from rlready.tasks import open_task
+from rlready.tasks.turns import split_thought
+
+DELIMITERS = [text for pair in KNOWN for text in pair]
+USER, ASSISTANT, SYSTEM = ({"role": role, "content": role[0]} for role in ("user", "assistant", "system"))
+
+texts = st.text(st.one_of(st.sampled_from("\n\r\t \"'\\{}<>/\u2028\u0085\ufeff\0é😀"), st.characters(codec="utf-8")))
+said = texts.filter(lambda text: text.strip() and not any(mark in text for mark in DELIMITERS))
+
+
+def row_of(path: Path, columns: Mapping[str, Any], query: str = "") -> Row:
+    """The one row of a file, which is JSON or Parquet by its name."""
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist([dict(columns)]), path)
+    elif path.suffix == ".json":
+        path.write_text(json.dumps([columns], ensure_ascii=False), encoding="utf-8", newline="")
+    else:
+        path.write_text(json.dumps(columns, ensure_ascii=False) + "\n", encoding="utf-8", newline="")
+    (row,) = open_task(f"rows:{path}{query}").rows()
+    return row
+
+
+def both(source: str) -> None:
+    task = open_task(source)
+    task.rows()
+    task.problems()
+
+
+def refusal(path: Path, text: str, query: str = "") -> str:
+    """The line that refuses the rows of a text, or else its problems."""
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        both(f"rows:{path}{query}")
+    assert str(caught.value).isprintable()
+    return str(caught.value)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    system=said,
+    prompt=said,
+    thinking=said,
+    response=said,
+    space=st.text("\n ", max_size=3),
+    pair=st.sampled_from(KNOWN),
+)
+def test_texts_come_out_as_they_went_in(
+    system: str, prompt: str, thinking: str, response: str, space: str, pair: tuple[str, str]
+) -> None:
+    asked = [{"role": "developer", "content": system}, {"role": "user", "content": prompt}]
+    answered = {"role": "assistant", "content": response, "reasoning_content": thinking}
+    parts = [{"type": "thinking", "text": thinking}, {"type": "text", "text": response}]
+    shapes: list[dict[str, Any]] = [
+        {"system": system, "prompt": prompt, "thinking": thinking, "response": response},
+        {"system": system, "prompt": prompt, "reasoning": thinking, "completion": response},
+        {"messages": [*asked, answered]},
+        {"prompt": asked, "completion": [answered]},
+        {"prompt": prompt, "messages": [*asked, answered], "response": response},
+        {"messages": [*asked, {"role": "assistant", "content": parts}]},
+    ]
+    turn = f"{space}{pair[0]}{space}{thinking}{pair[1]}{space}{response}{space}"
+    sharegpt = [{"from": "system", "value": system}, {"from": "human", "value": prompt}, {"from": "gpt", "value": turn}]
+    with tempfile.TemporaryDirectory() as folder:
+        for at, suffix in enumerate((".jsonl", ".json", ".parquet")):
+            file = Path(folder) / f"{at}{suffix}"
+            want = Row(f"{at}-000001", prompt, response, thinking, system)
+            for shape in shapes[:5] if suffix == ".parquet" else shapes:  # Arrow has no lists of texts and lists
+                assert row_of(file, shape) == want, shape
+            want = Row(want.id, prompt, response.strip(), thinking.strip(), system, turn)
+            assert row_of(file, {"system": system, "prompt": prompt, "response": turn}) == want
+            assert row_of(file, {"conversations": sharegpt}) == want
+
+
+def test_thoughts_inside_a_text() -> None:
+    for text, want in {
+        "<think>a</think>b": ("a", "b"),
+        "a\n</think>\n\nb": ("a", "b"),  # opened by the template
+        "<think>cut off": ("cut off", ""),
+        "[THINK] a [/THINK] b": ("a", "b"),
+        "<think></think>b": ("", "b"),
+        "write <think> first": None,
+        "a</thinking>b": None,
+        "plain": None,
+    }.items():
+        assert split_thought(text) == want, text
+
+
+@pytest.mark.parametrize(
+    ("answer", "want"),
+    [
+        ("0.00005", "0.00005"),
+        ("1e22", "10000000000000000000000"),
+        ("1E-7", "0.0000001"),
+        ("100000000000000000000.5", "100000000000000000000.5"),
+        ("5.50", "5.50"),
+        ("-3", "-3"),
+        ("1e400", "1e400"),
+        ("true", "true"),
+        ('" 4 "', " 4 "),
+        ('"\\ud83d\\ude00"', "😀"),
+        ("NaN", ""),
+        ("null", ""),
+        ('" \\n"', ""),
+    ],
+)
+def test_answers_keep_their_value(tmp_path: Path, answer: str, want: str) -> None:
+    text = f'{{"prompt": "p", "answer": {answer}, "response": "r"}}\n'
+    if want:
+        (tmp_path / "r.jsonl").write_text(text)
+        (problem,) = open_task(str(tmp_path / "r.jsonl")).problems()
+        assert problem.answer == want
+    else:
+        assert "r.jsonl: a row without an answer to verify against (line 1)" in refusal(tmp_path / "r.jsonl", text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "want"),
+    [
+        (pa.float64(), 5e-5, "0.00005"),
+        (pa.float32(), 0.1, "0.1"),
+        (pa.decimal128(9, 2), Decimal("1.50"), "1.50"),
+        (pa.bool_(), False, "false"),
+        (pa.struct([("ground_truth", pa.int64())]), {"ground_truth": 7}, "7"),
+    ],
+)
+def test_answers_of_parquet(tmp_path: Path, kind: Any, value: object, want: str) -> None:
+    name = "reward_model" if isinstance(value, dict) else "answer"
+    pq.write_table(pa.table({"prompt": ["p"], name: pa.array([value], kind)}), tmp_path / "r.parquet")
+    task = open_task(str(tmp_path / "r.parquet"))
+    assert [p.answer for p in task.problems()] == [want]
+    assert ("answers from reward_model.ground_truth" in task.description) == (name == "reward_model")
+
+
+def test_columns_inside_columns(tmp_path: Path) -> None:
+    verl = {"prompt": [USER], "reward_model": {"ground_truth": "4"}, "extra_info": {"index": 3}, "a.b": "flat"}
+    path = tmp_path / "v.jsonl"
+    path.write_text(json.dumps(verl))
+    (problem,) = open_task(f"{path}?answer=reward_model.ground_truth&id=extra_info.index").problems()
+    assert (problem.id, problem.prompt, problem.answer) == ("3", "u", "4")
+    assert problem.meta == {key: verl[key] for key in ("reward_model", "extra_info", "a.b")}
+    assert open_task(f"{path}?answer=a.b").problems()[0].answer == "flat"
+    line = refusal(path, json.dumps(verl), "?answer=reward_model.ground")
+    assert "no column 'reward_model.ground'; did you mean reward_model.ground_truth?" in line
+
+
+def turns(*of: Mapping[str, Any], **more: Any) -> str:
+    return json.dumps({"messages": of} | more)
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        (turns(USER, ASSISTANT, USER, ASSISTANT), "a conversation of several questions must be cut into one row each"),
+        (turns(SYSTEM, ASSISTANT), "messages must be [system,] user[, assistant], not system, assistant"),
+        (turns(USER, ASSISTANT | {"thoughts": "t"}), "the turn of the assistant has 'thoughts', which is not read"),
+        (turns(USER, ASSISTANT | {"tool_calls": [{"a": 1}]}), "has 'tool_calls', which is not read"),
+        (turns(USER, ASSISTANT, tools=[{"a": 1}]), "messages has tools, which are not read"),
+        (turns(USER | {"content": [{"type": "image_url"}]}), "has a part of type image_url; only text is read"),
+        (turns(USER | {"reasoning_content": "t"}, ASSISTANT), "the turn of the user has a thought"),
+        (turns(USER, ASSISTANT, prompt="v"), "prompt and messages give two different texts as prompt"),
+        (turns(SYSTEM, USER, ASSISTANT, system="v"), "system and messages give two different texts as system"),
+        (turns(USER, ASSISTANT | {"reasoning": "s", "thinking": "t"}), "give two different texts as thinking"),
+        (
+            turns(USER, ASSISTANT | {"reasoning": "s", "content": "<think>t</think>a"}),
+            "another thought than the one beside it",
+        ),
+        ('{"prompt": "p", "response": "so <think>t</think>a"}', "the response has text before <think>"),
+        ('{"prompt": "p", "chosen": "a", "rejected": "b"}', "a preference row (chosen, rejected)"),
+        ('{"prompt": "p", "completion": "a", "label": false}', "a preference row (label true or false"),
+        ('{"prompt": "p", "response": "r", "answer": -Infinity}', "answer: infinity is no number"),
+        ('{"prompt": "p", "response": "r", "id": 1.5}', "id must be text or a whole number, not '1.5'"),
+        ('{"prompt": "p", "response": "r", "note": ["\\ud83d"]}', "'note' holds \\ud83d, half of a surrogate pair"),
+        ('{"prompt": "p", "response": "r", "prompt": "q"}', "the key 'prompt' is given twice"),
+        ('{"prompt": "p", "response": "r", "m": ' + "[" * 200 + "]" * 200 + "}", "'m' is nested more than 100 deep"),
+    ],
+)
+def test_rows_that_cannot_be_kept_are_refused_by_line(tmp_path: Path, row: str, line: str) -> None:
+    said = refusal(tmp_path / "r.jsonl", f"\n{row}\n")
+    assert "r.jsonl:2: " in said
+    assert line in said
+
+
+def test_whole_numbers_as_ids_are_their_digits(tmp_path: Path) -> None:
+    row = {"prompt": "p", "response": "r"}
+    text = "".join(json.dumps(row | {"id": id}) + "\n" for id in (5, "5"))
+    assert "the id '5' is given twice (lines 1, 2)" in refusal(tmp_path / "r.jsonl", text)
+    pq.write_table(pa.Table.from_pylist([row | {"id": id} for id in (5.0, None)]), tmp_path / "r.parquet")
+    assert [r.id for r in open_task(str(tmp_path / "r.parquet")).rows()] == ["5", "r-000002"]
+
+
+def test_files_that_are_no_text(tmp_path: Path) -> None:
+    row = json.dumps({"prompt": "p", "response": "é"}, ensure_ascii=False)
+    for content, line in (
+        (b"\x1f\x8b\x08\x00", "compressed with gzip"),
+        (row.encode("utf-16"), "UTF-16"),
+        (b"PAR1", "a Parquet file; name it .parquet"),
+        (b"\n" + row.encode("latin-1"), "r.jsonl:2: not UTF-8 text"),
+        (b"\xef\xbb\xbf", "empty"),
+        (f"[{row}]".encode(), "for a list of objects, name the file .json"),
+    ):
+        (tmp_path / "r.jsonl").write_bytes(content)
+        with pytest.raises(UserError, match=line):
+            open_task(str(tmp_path / "r.jsonl"))
+    (tmp_path / "r.jsonl").write_bytes(b"\xef\xbb\xbf" + row.encode() + b"\r\n\r\n")
+    assert open_task(str(tmp_path / "r.jsonl")).rows()[0].response == "é"
+
+
+def measured(path: Path, rows: Sequence[Mapping[str, Any]], query: str, **changes: Any) -> list[int]:
+    """How often each problem of these samples was right."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = {"samples": 1, "group": 1, "heldout": ""} | changes
+    config = ReadinessConfig(checkpoints=(f"{path}{query}",), **options)
+    with tempfile.TemporaryDirectory() as out:
+        (counts,) = readiness(config, Path(out) / "run")["per_problem"].values()
+    return list(counts["correct"])
+
+
+def test_samples_of_other_tools(tmp_path: Path) -> None:
+    problems = tmp_path / "p.jsonl"
+    problems.write_text("".join(json.dumps({"id": i, "prompt": "?", "answer": i + 4}) + "\n" for i in range(2)))
+    judged = {"strict": 0.0, "flexible": 1.0}
+    lm_eval = [
+        {"doc_id": i, "resps": [["so 4", "#### 5", "4"]], "filter": name, "exact_match": right}
+        for i in range(2)
+        for name, right in judged.items()
+    ]
+    alone = [row | {"resps": [row["resps"][0][:1]]} for row in lm_eval]
+    path = tmp_path / "s.jsonl"
+    assert measured(path, lm_eval, "?filter=strict", samples=3, problems=str(problems)) == [2, 1]
+    for name, right in judged.items():
+        assert measured(path, alone, f"?filter={name}&correct=exact_match") == [right] * 2
+    chats = [
+        {"prompt": [USER], "completion": [ASSISTANT | {"content": text}], "reward": float(text == "4")} for text in "45"
+    ]
+    assert measured(path, chats, "?problem=prompt&text=completion&correct=reward", samples=2, group=2) == [1]
+    for rows, query, line in (
+        (alone, "?correct=exact_match", r"once for each filter \('strict', 'flexible'\)"),
+        (alone, "?correct=exact_match&filter=stric", "no row has filter = stric; did you mean strict?"),
+        (lm_eval, "?correct=exact_match&filter=strict", "s.jsonl:1: 3 responses, but exact_match is one verdict"),
+        (
+            [{k: v for k, v in row.items() if k != "filter"} for row in alone],
+            "?correct=exact_match",
+            r"one response is both right and wrong \(lines 1, 2\)",
+        ),
+        (
+            [{"problem_id": 1, "correct": 1}, {"problem_id": 1, "correct": None}],
+            "",
+            r"without text to verify \(line 2\)",
+        ),
+        ([{"problem_id": 1, "correct": float("nan")}], "", "s.jsonl:1: correct must be true or false, 1 or 0, not NaN"),
+        ([{"problem_id": 1, "correct": 0.3}], "", "from which score on a sample is right"),
+        ([{"problem_id": 1, "text": "x"}], "", "s.jsonl:1 has no verdict: name its problems with problems="),
+        ([{"problem_id": 1, "correct": 1, "logprobs": [None]}], "", "logprobs must be a list of numbers"),
+    ):
+        with pytest.raises(UserError, match=line):
+            measured(path, rows, query)
