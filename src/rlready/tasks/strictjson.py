@@ -21,7 +21,7 @@ class Refused(ValueError):
 
 
 class Number(float):
-    """A float that remembers how it was written."""
+    """A float that remembers how it was written, where that is not how Python writes it."""
 
     text: str
 
@@ -36,7 +36,7 @@ def loads(text: str) -> Any:
 
     Also raises ValueError for a whole number of thousands of digits, and RecursionError.
     """
-    return json.loads(text, parse_float=Number, object_pairs_hook=_unique)
+    return json.loads(text, parse_float=_number, object_pairs_hook=_unique)
 
 
 def doubtful(text: str) -> bool:
@@ -60,7 +60,7 @@ def examine(row: dict[str, Any]) -> None:
         elif isinstance(value, dict):
             todo += [(column, depth + 1, inner) for pair in value.items() for inner in pair]
         elif isinstance(value, list):
-            todo += [(column, depth + 1, inner) for inner in value]
+            todo += [(column, depth + 1, inner) for inner in value if isinstance(inner, (str, dict, list))]
 
 
 def digits(number: int | float | Decimal) -> str:
@@ -75,6 +75,11 @@ def digits(number: int | float | Decimal) -> str:
     if exact.is_infinite():
         raise Refused("infinity is no number")
     return format(exact, "f") if abs(exact.adjusted()) < PLAIN else text
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return number if repr(number) == text else Number(text)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

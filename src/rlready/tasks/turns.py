@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -64,13 +64,14 @@ def read_turns(turns: Any, where: str, *, last: str = "assistant") -> Chat:
 
 def merge(chats: Mapping[str, Chat], where: str) -> Chat:
     """One chat of what several columns hold; UserError where two hold different texts of one kind."""
-    texts: dict[str, str | None] = {}
-    for name in (field.name for field in fields(Chat)):
-        given = {column: text for column, chat in chats.items() if (text := getattr(chat, name)) is not None}
-        first = next(iter(given), "")
-        if other := next((column for column, text in given.items() if text != given[first]), None):
-            raise UserError(f"{where}: {first} and {other} give two different texts as {name}; remove one")
-        texts[name] = given.get(first)
+    texts: dict[str, str] = {}
+    source: dict[str, str] = {}
+    for column, chat in chats.items():
+        for name, text in vars(chat).items():
+            if text is not None:
+                first = source.setdefault(name, column)
+                if texts.setdefault(name, text) != text:
+                    raise UserError(f"{where}: {first} and {column} give two different texts as {name}; remove one")
     return Chat(**texts)
 
 
