@@ -1,15 +1,19 @@
 """Anyone's rows: a JSONL, JSON or Parquet file or a data set on the hub, with a verifier named by import path.
 
-``rows:PATH?verifier=pkg.module:function&prompt=question``.  Columns are prompt, response, thinking, answer
-and id unless named otherwise, with dots for one inside another (``answer=reward_model.ground_truth``, which is
-read unasked where there is no answer).  Prompt and response are texts or lists of turns (`turns.py`); read as well are
-``completion``, ``messages``, ``conversations``, ``system``, and ``reasoning_content`` or ``reasoning`` for the
-thought, and what stands in two columns must be the same in both.  A response that begins with a thought
-(``<think>…</think>``) is taken apart, and kept whole in ``Row.turn``.  All other texts are kept as they are,
-character for character; a row that cannot be is refused by its line.  The verifier is called as
-``function(problem, answer) -> bool``, with all other columns of the row in ``problem.meta``; without one the
-answer column is compared by ``verify.same_answer``, and where a ``dag`` column holds the graph of DAG maths, as
-``rlready inject`` writes it, every step is checked too.  Left out: conversations of several questions.
+``rows:PATH?verifier=pkg.module:function&prompt=question``.  Columns are prompt, response, thinking, answer and id
+unless named otherwise, with dots for one inside another: ``answer=reward_model.ground_truth``, which is read unasked
+where there is no answer.  Prompt and response are texts or lists of turns (`turns.py`).  Read as well are
+``completion``, ``messages``, ``conversations`` and ``system``, and for the thought ``reasoning_content`` and
+``reasoning``; what stands in two of them must be the same in both.  A column that is named counts alone
+(``thinking=``: none), and where the prompt's is, no messages are read.
+
+Texts are kept as they are, character for character, and a row that cannot be is refused by its line.  A response that
+begins with a thought (``<think>…</think>``) is taken apart, and kept whole in ``Row.turn``.  Left out: conversations
+of several questions.
+
+The verifier is called as ``function(problem, answer) -> bool``, with all other columns of the row in ``problem.meta``;
+without one the answer column is compared by ``verify.same_answer``, and where a ``dag`` column holds the graph of DAG
+maths, as ``rlready inject`` writes it, every step is checked too.
 """
 
 from __future__ import annotations
@@ -85,10 +89,12 @@ class RowsTask:
             raise UserError(f"{source.text}: name= and split= are for a data set on the hub, but {self.path} is a file")
         self.verifier = load_verifier(self.options.verifier) if self.options.verifier else None
         self.table = read_table(source.path, name=self.options.name or None, split=self.options.split)
-        self.named = source.options.keys()
-        for key in ("prompt", "response", "thinking", "answer", "id"):
-            if key in self.named and getattr(self.options, key):  # an empty name: no such column
-                self.table.need(getattr(self.options, key))
+        usual = RowsOptions()
+        columns = {key: getattr(self.options, key) for key in ("prompt", "response", "thinking", "answer", "id")}
+        self.named = {key for key, column in columns.items() if column != getattr(usual, key)}
+        for key, column in columns.items():
+            if key in self.named and column:  # an empty name: no such column
+                self.table.need(column)
 
     @property
     def description(self) -> str:

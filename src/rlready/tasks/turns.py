@@ -94,14 +94,12 @@ def split_thought(text: str) -> tuple[str, str] | None:
     return None
 
 
-def chat_key(value: Any) -> Any:
-    """A list of turns as a text that names it: what a user alone said, else JSON; other values as they are."""
-    match value:
+def chat_key(turns: Sequence[Mapping[str, Any]]) -> str:
+    """A list of turns as a text that names it: what a user alone said, else JSON."""
+    match turns:
         case [{"role": "user", "content": str(text)}]:
             return text
-        case list():
-            return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
-    return value
+    return json.dumps(turns, ensure_ascii=False, sort_keys=True, default=str)
 
 
 @cache
