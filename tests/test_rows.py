@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlready.chat import KNOWN
 from rlready.config import ReadinessConfig
 from rlready.errors import UserError
-from rlready.lm import KNOWN
 from rlready.readiness.readiness import readiness
 from rlready.records import Row
 from rlready.tasks import open_task

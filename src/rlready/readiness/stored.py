@@ -28,8 +28,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rlready.chat import CLOSE, OPEN
 from rlready.errors import UserError
-from rlready.lm import CLOSE, LM, OPEN
+from rlready.lm import LM
 from rlready.options import nearest
 from rlready.records import Problem
 from rlready.rollout import split_text

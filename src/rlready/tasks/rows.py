@@ -30,6 +30,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
+from rlready.chat import KEYS
 from rlready.errors import UserError
 from rlready.records import Problem, Row
 from rlready.tasks import dagmeta
@@ -39,7 +40,7 @@ from rlready.tasks.protocol import Verdict
 from rlready.tasks.source import Source, canonical, fill, select
 from rlready.tasks.strictjson import Refused, digits
 from rlready.tasks.table import has, licence_beside, read_table, value_of
-from rlready.tasks.turns import THOUGHTS, Chat, merge, read_turns, split_thought
+from rlready.tasks.turns import Chat, merge, read_turns, split_thought
 from rlready.tasks.verify import exact_number, final_answer, same_answer
 
 Verifier = Callable[[Problem, str], bool]
@@ -208,7 +209,7 @@ class RowsTask:
             if isinstance(row.get("label"), bool) and response == "completion":
                 mend = "keep the rows with a good one and write response=completion"
                 raise UserError(f"{place}: a preference row (label true or false of a completion); {mend}")
-        thoughts = (o.thinking,) if "thinking" in self.named else THOUGHTS
+        thoughts = (o.thinking,) if "thinking" in self.named else KEYS
         texts = {o.prompt: "prompt", response: "response"} | dict.fromkeys(thoughts, "thinking") | {"system": "system"}
         chats = {}
         for column, what in texts.items():

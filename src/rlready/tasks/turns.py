@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
+from rlready.chat import KEYS, KNOWN
 from rlready.errors import UserError
 
-THOUGHTS = ("thinking", "reasoning_content", "reasoning")  # keys of a turn, or columns
 ROLES = {
     "system": "system",
     "developer": "system",
@@ -81,7 +80,7 @@ def split_thought(text: str) -> tuple[str, str] | None:
     The end of ``<think>`` alone is enough, as templates may open it in the prompt.  A thought that never ends leaves
     no response.  ValueError for a thought that begins inside the text.
     """
-    for at, (open_text, close_text) in enumerate(_delimiters()):
+    for at, (open_text, close_text) in enumerate(KNOWN):
         before, opened, rest = text.partition(open_text)
         if opened and not before.strip():
             thought, _, response = rest.partition(close_text)
@@ -102,13 +101,6 @@ def chat_key(turns: Sequence[Mapping[str, Any]]) -> str:
     return json.dumps(turns, ensure_ascii=False, sort_keys=True, default=str)
 
 
-@cache
-def _delimiters() -> Sequence[tuple[str, str]]:
-    from rlready.lm import KNOWN  # imports torch, which many a reader of rows does without
-
-    return KNOWN
-
-
 def _said(turn: Mapping[str, Any], role: str, where: str) -> tuple[str | None, str | None]:
     """(text, thought) of a turn."""
     text, thought = _parts(turn.get("content", turn.get("value")), where)
@@ -116,10 +108,10 @@ def _said(turn: Mapping[str, Any], role: str, where: str) -> tuple[str | None, s
     for key, value in turn.items():
         if key in READ or not value or isinstance(value, (bool, int, float)):
             continue
-        if key in THOUGHTS and isinstance(value, str):
+        if key in KEYS and isinstance(value, str):
             thoughts[key] = Chat(thinking=value)
         elif key not in ABOUT:
-            known = f"; a thought is read from {THOUGHTS[1]}" if isinstance(value, str) else ""
+            known = f"; a thought is read from {KEYS[0]}" if isinstance(value, str) else ""
             raise UserError(f"{where} has {key!r}, which is not read{known}")
     thinking = merge(thoughts, where).thinking
     if thinking is not None and role != "assistant":
