@@ -1,53 +1,73 @@
 """Checkpoint folders and hub ids: load a causal language model from one, and save one.
 
-A folder is a Hugging Face checkpoint of any trainer, or holds a LoRA adapter, which is merged into its base.
+A folder is a Hugging Face checkpoint of any trainer, or holds a LoRA adapter, which is merged into its base.  It is
+checked, not believed: a model that would be measured with weights other than those trained is refused.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.resources import files
+from logging import CRITICAL
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from rlready import adapter
+from rlready.checkpoint_files import (
+    ADAPTER,
+    CONFIG,
+    TOKENIZERS,
+    check_config,
+    check_files,
+    check_layers,
+    check_weights_are_there,
+)
 from rlready.errors import UserError
+from rlready.hub import fetched
 from rlready.lm import LM
+from rlready.matching import refuse_differences, refuse_unlike
+from rlready.weights import held_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 EMBEDDED = "embedded"
-ADAPTER = "adapter_config.json"
 
 
 def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters: Sequence[str] = ()) -> LM:
-    """A model from ``embedded``, a Hugging Face folder or a hub id, ready for evaluation.
+    """A model from ``embedded``, a Hugging Face folder or a hub id, ready for evaluation and training.
 
     A folder that holds a LoRA adapter is its base with the adapter merged into it.
     ``delimiters``: what opens and what closes a thought; none: what the template or the vocabulary says.
-    Raises UserError when the folder is missing, has no weights or no tokenizer, the model's vocabulary is
-    smaller than the tokenizer's, or the delimiters are not two different texts or not those of the chat template.
+    Raises UserError when there is no such folder or hub id; when a file is missing, torn or not what its name says;
+    when the weights are not exactly those of the configuration, or not finite; when the model needs code of its own;
+    when the adapter does not fit its base; when the model's vocabulary is smaller than the tokenizer's; or when the
+    delimiters are not two different texts or not those of the chat template.
     """
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
     if delimiters and (len(delimiters) != 2 or not all(delimiters) or delimiters[0] == delimiters[1]):
         raise UserError(f"delimiters are two different texts, OPEN,CLOSE; got {', '.join(map(repr, delimiters))}")
-    logging.disable_progress_bar()  # ours says more
     tokenizer = tokenizer_of(source)
-    path = local_folder(source)
-    with _refused(source):
-        kind = _merged if path and (path / ADAPTER).is_file() else AutoModelForCausalLM.from_pretrained
-        model = kind(str(path or source), dtype=getattr(torch, dtype))
-    size = int(cast("Any", model.get_input_embeddings()).weight.shape[0])
-    if len(tokenizer) > size:
-        raise UserError(f"{source}: the tokenizer knows {len(tokenizer)} tokens but the model only {size}")
-    model.to(device)  # type: ignore[arg-type]
+    folder = local_folder(source) or fetched(source, weights=True)
+    if (folder / ADAPTER).exists():
+        base = adapter.base_of(folder, source)
+        check_files(base, str(base))
+        model = _whole_model(base, str(base), dtype)
+        with _refused(source):
+            model = adapter.merged(model, folder, source)
+    else:
+        model = _whole_model(folder, source, dtype)
+    _refuse_broken(model, source, dtype)
+    size, known = len(cast("Any", model.get_input_embeddings()).weight), vocabulary_size(tokenizer)
+    if known > size:
+        raise UserError(f"{source}: the tokenizer knows {known} tokens but the model only {size}")
+    model.to(device)
     model.eval()
     lm = LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
     lm.chat  # noqa: B018  # learned, and refused, before anything is measured
@@ -56,49 +76,113 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
 
 def load_without_weights(source: str, *, delimiters: Sequence[str] = ()) -> LM:
     """The same with a model that has shapes only: for questions about its tokenizer and chat template."""
-    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
-    tokenizer, path = tokenizer_of(source), local_folder(source)
-    with _refused(source), torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(str(path or source)))
+    tokenizer = tokenizer_of(source)
+    folder = local_folder(source) or fetched(source, weights=False)
+    base = adapter.base_of(folder, source) if (folder / ADAPTER).exists() else folder
+    check_config(base, source)
+    with _refused(str(base / CONFIG), "describes no causal language model"), torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(_config(base), trust_remote_code=False)
     with suppress(OSError):  # it need not have one
-        model.generation_config = GenerationConfig.from_pretrained(str(path or source))
+        model.generation_config = GenerationConfig.from_pretrained(str(base), local_files_only=True)
     return LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
 
 
 def tokenizer_of(source: str) -> PreTrainedTokenizerBase:
     """The tokenizer that `load` takes, refused as there, without reading weights."""
+    from tokenizers import Tokenizer
     from transformers import AutoTokenizer
 
-    path = local_folder(source)
-    adapter = bool(path and (path / ADAPTER).is_file())
-    if path and not adapter and not (path / "config.json").is_file():
-        raise UserError(f"{source}: not a Hugging Face checkpoint folder, config.json is missing")
-    if not path and (source.startswith((".", "/", "~")) or source.count("/") > 1):
-        raise UserError(f"{source}: no such folder")
-    if path and not any((path / f).is_file() for f in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
+    folder = local_folder(source) or fetched(source, weights=False)
+    check_files(folder, source)
+    if not any((folder / name).exists() for name in TOKENIZERS):
         raise UserError(f"{source}: the folder has no tokenizer; save it there with tokenizer.save_pretrained")
+    try:
+        with _refused(source, "its tokenizer cannot be loaded"):
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+            tokenizer.encode("a")  # some settings are believed until they are used
+    except UserError:  # which tells of what was tried last, not of what is wrong
+        if (folder / TOKENIZERS[0]).exists():
+            with _refused(str(folder / TOKENIZERS[0]), "torn, or not a tokenizer"):
+                Tokenizer.from_file(str(folder / TOKENIZERS[0]))
+        if not (folder / ADAPTER).exists():
+            _config(folder)
+        raise
+    if not vocabulary_size(tokenizer):
+        raise UserError(f"{source}: its tokenizer has no tokens")
+    return tokenizer
+
+
+def _whole_model(folder: Path, source: str, dtype: str) -> Any:
+    """The model of a folder, where its weights are exactly those that its configuration asks for."""
+    from transformers import AutoModelForCausalLM
+
+    check_weights_are_there(folder, source)
+    check_config(folder, source)
+    held = held_weights(folder)
+    check_layers(folder, held)
+    config = _config(folder)
+    with _refused(str(folder / CONFIG), "describes no causal language model"), torch.device("meta"):
+        plan = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    wanted = {name: tuple(p.shape) for name, p in plan.named_parameters()}
+    refuse_unlike(source, held, wanted)
     with _refused(source):
-        return AutoTokenizer.from_pretrained(str(path or source))
+        model, found = cast("Any", AutoModelForCausalLM).from_pretrained(
+            str(folder),
+            dtype=getattr(torch, dtype),
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+        )
+    refuse_differences(source, type(model).__name__, held, wanted, found)
+    return model
+
+
+def _config(folder: Path) -> Any:
+    from transformers import AutoConfig
+
+    with _refused(str(folder / CONFIG), "describes no model"):
+        return AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+
+
+@torch.no_grad()
+def _refuse_broken(model: Any, source: str, dtype: str) -> None:
+    """UserError for weights that are not finite, and for a model that cannot read a token."""
+    for name, weight in model.named_parameters():
+        if weight.numel() and not torch.stack(weight.aminmax()).isfinite().all():  # one pass; NaN is both of them
+            raise UserError(
+                f"{source}: weight {name} is not finite in {dtype} (NaN or infinity); take an earlier checkpoint"
+            )
+    with _refused(source):
+        logits = model(input_ids=torch.zeros(1, 2, dtype=torch.long), use_cache=False).logits
+    if not logits.isfinite().all():
+        raise UserError(f"{source}: its weights are finite in {dtype}, but the logits that they make are not")
 
 
 @contextmanager
-def _refused(source: str) -> Iterator[None]:
-    """What Transformers cannot load is one line of ours."""
+def _refused(source: str, what: str = "cannot be loaded as a causal language model") -> Iterator[None]:
+    """What Transformers cannot load is one line of ours, and all that it prints."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(CRITICAL)
+    logging.disable_progress_bar()  # ours says more
     try:
-        yield
-    except (OSError, ValueError, ImportError) as error:
-        line = " ".join(str(error).split())[:300]
-        raise UserError(f"{source}: cannot be loaded as a causal language model: {line}") from error
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except UserError:
+        raise
+    except Exception as error:  # any: a file's content decides what goes wrong where
+        raise UserError(f"{source}: {what}: {_line(error)}") from error
+    finally:
+        logging.set_verbosity(verbosity)
 
 
-def _merged(folder: str, dtype: torch.dtype) -> Any:
-    """The base that an adapter's folder names, with the adapter added to its weights."""
-    try:
-        from peft import AutoPeftModelForCausalLM
-    except ImportError:
-        raise UserError(f"{folder}: an adapter; to load it: pip install 'rlready[peft]'") from None
-    return AutoPeftModelForCausalLM.from_pretrained(folder, dtype=dtype).merge_and_unload()
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or "no reason given"
+    return (text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}")[:300]
 
 
 def embedded_folder() -> Path:
@@ -109,7 +193,12 @@ def embedded_folder() -> Path:
 def local_folder(source: str) -> Path | None:
     """Where a model lies on this machine; None for a hub id."""
     path = embedded_folder() if source == EMBEDDED else Path(source)
-    return path if path.exists() else None
+    return path if os.path.exists(path) else None
+
+
+def vocabulary_size(tokenizer: PreTrainedTokenizerBase) -> int:
+    """One more than the highest token id: a vocabulary may have gaps."""
+    return max(tokenizer.get_vocab().values(), default=-1) + 1
 
 
 def vocabulary_digest(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -75,7 +75,13 @@ class LM:
     @cached_property
     def context(self) -> int:
         """Most tokens of prompt and response together."""
-        return int(getattr(self.model.config, "max_position_embeddings", 0) or 1 << 30)
+        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 0) or 1 << 30)
+
+    @cached_property
+    def vocabulary(self) -> int:
+        """How many tokens have a logit, those included that the tokenizer does not know (the vocabulary's padding)."""
+        head = self.model.get_output_embeddings() or self.model.get_input_embeddings()
+        return int(cast("Any", head).weight.shape[0])
 
     def encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
@@ -88,8 +94,14 @@ class LM:
                 return whole[len(head) :]
         return self.encode(text)
 
+    @cached_property
+    def _known(self) -> frozenset[int]:
+        return frozenset(self.tokenizer.get_vocab().values())
+
     def decode(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        """The text of tokens; one in the vocabulary's padding has none, where some tokenizers would fail."""
+        known = [i for i in ids if i in self._known]
+        return str(self.tokenizer.decode(known, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """What each token adds to the text, spaces included."""
@@ -157,6 +169,10 @@ def head_of(model: Any) -> tuple[Any, Any]:
             ids = torch.arange(4, device=head.weight.device)[None]
             ours = head(backbone(input_ids=ids, use_cache=False).last_hidden_state)
             theirs = model(input_ids=ids, use_cache=False).logits
+        if not theirs.isfinite().all():
+            raise UserError(
+                f"{type(model).__name__}: its logits are not finite: a weight is NaN or infinite, or too large"
+            )
         if not torch.allclose(ours.float(), theirs.float(), atol=1e-3, rtol=1e-3):
             raise UserError(
                 f"{type(model).__name__} changes its logits after the head (a cap or a scale), which is not supported"

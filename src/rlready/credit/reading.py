@@ -134,9 +134,9 @@ def _row(lm: LM, row: Mapping[str, Any], where: str) -> tuple[str, str, Example]
 def _example(lm: LM, prompt: Sequence[int], ids: Sequence[int], where: str, mask: Any = None) -> Example:
     if not ids:
         raise UserError(f"{where}: the response is empty")
-    strange = next((t for t in ids if not 0 <= t < len(lm.tokenizer)), None)
+    strange = next((t for t in ids if not 0 <= t < lm.vocabulary), None)
     if strange is not None:
-        raise UserError(f"{where}: token {strange} is none of this model's {len(lm.tokenizer)}")
+        raise UserError(f"{where}: token {strange} is none of this model's {lm.vocabulary}")
     if len(prompt) + len(ids) > lm.context:
         raise UserError(f"{where}: longer than the context of {lm.context} tokens")
     made = supervised(prompt, ids)

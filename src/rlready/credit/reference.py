@@ -22,6 +22,7 @@ from rlready.checkpoint import load, vocabulary_digest
 from rlready.errors import UserError
 from rlready.lm import LM
 from rlready.logprob import frozen_logprobs
+from rlready.numbered import numbered
 from rlready.store import RESULT, read_json
 
 NONE = "none"  # measured against nothing: r̂ = log π_SFT
@@ -107,8 +108,9 @@ def load_frozen(
     path = Path(reference) if reference else find_reference(model, fraction)
     pair = Frozen(load(model, device=device, dtype=dtype), load(str(path), device=device, dtype=dtype))
     assert pair.reference is not None
-    same_run = path.is_dir() and path.resolve().parent == Path(model).resolve().parent
-    if same_run and _is_after(path.resolve().name, Path(model).resolve().name):
+    here, there = _place(path), _place(Path(model))
+    same_run = path.is_dir() and here.parent in (there.parent, there)  # beside it, or in the final model's folder
+    if same_run and _is_after(here.name, there.name):
         raise UserError(
             f"{path}: the reference comes after {model}, which turns every reward round; choose an earlier one, or a "
             "smaller fraction"
@@ -128,6 +130,12 @@ def load_frozen(
     if equal(pair.sft, pair.reference):
         raise UserError(f"{path}: the reference equals {model}, so every dense reward is 0; choose an earlier one")
     return pair
+
+
+def _place(path: Path) -> Path:
+    """The folder of a checkpoint that its trainer numbers, which may hold the model further inside."""
+    found = numbered(str(path.resolve()))
+    return Path(found.folder) if found else path.resolve()
 
 
 def _is_after(name: str, other: str) -> bool:

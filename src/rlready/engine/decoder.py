@@ -99,11 +99,12 @@ class HFDecoder:
 
         self.model = model
         self.columns = Columns(rows, next(model.parameters()).device)
-        layer_types = getattr(model.config, "layer_types", None)
+        config = model.config.get_text_config()
+        layer_types = getattr(config, "layer_types", None)
         slides = "sliding_attention" in (layer_types or ["sliding_attention"])
-        self.window: int | None = getattr(model.config, "sliding_window", None) if slides else None
+        self.window: int | None = getattr(config, "sliding_window", None) if slides else None
         self.by_layer_type = layer_types is not None
-        self.cache = DynamicCache() if self.window else DynamicCache(config=model.config)
+        self.cache = DynamicCache() if self.window else DynamicCache(config=config)
 
     def extend(self, ids_BM: Tensor, valid_BM: Tensor) -> Tensor:
         positions = self.columns.extend(valid_BM)

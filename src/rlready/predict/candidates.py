@@ -10,7 +10,7 @@ Shapes: P = problems.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from rlready.errors import UserError
 from rlready.readiness.heldout import HeldOut
-from rlready.readiness.naming import run_of, step_of
+from rlready.readiness.naming import runs_of, step_of
 from rlready.readiness.sequential import Counts
 from rlready.records import Figure
 from rlready.store import RECORD, RESULT, read_json
@@ -98,7 +98,8 @@ def read(folders: Sequence[Path]) -> Candidates:
         raise UserError("no readiness was measured: name folders of rlready readiness runs")
     if len(found) == 1:
         raise UserError(f"there is one checkpoint only, {next(iter(found))}: nothing to rank it against")
-    candidates, result = [c for c, _ in found.values()], first["result"]
+    result, runs = first["result"], runs_of(found)
+    candidates = [replace(c, sft=c.sft or runs[name]) for name, (c, _) in found.items()]
     most += [c.counts.cap for c in candidates]
     return Candidates(candidates, min(groups), min(most), result["task"], result.get("chance", {}))
 
@@ -135,6 +136,6 @@ def _candidate(part: dict[str, Any], heldout: str) -> Candidate:
         entropy=Figure(**entropy) if entropy else None,
         heldout=heldout,
         trained=distribution(record["config"]["rows"]) if tuned else None,
-        sft=str(run) if tuned else run_of(part["name"]),
+        sft=str(run) if tuned else None,
         step=step_of(part["name"]),
     )

@@ -1,44 +1,86 @@
-"""Checkpoints by their paths: of which SFT run, at which step, and what to call them.
+"""Checkpoints by their paths: of which SFT run, at which step, in which order, and what to call them.
 
-``RUN/checkpoints/step-40`` is ours, ``RUN/checkpoint-40`` is what the Trainer of Transformers writes, and TRL's with
-it.  A shell lists step-100 before step-40, so that order on the command line is no order of training.
+A shell lists step-100 before step-40, so that order on the command line is no order of training.  What a number counts
+is part of a run: an epoch and a step in one folder are not in one order.  A folder that holds numbered checkpoints and
+is itself named is where a trainer (TRL) saves the final model: the last of its run.
 """
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
-STEP = re.compile(r"(?:step|checkpoint)-(\d+)")
+from rlready.numbered import PARENT, numbered
 
 
 def step_of(name: str) -> int | None:
-    """The SFT step in a checkpoint's name; None where it has none."""
-    found = STEP.fullmatch(PurePath(name).name)
-    return int(found[1]) if found else None
+    """The number in a checkpoint's path; None where it has none."""
+    found = numbered(name)
+    return found.number if found else None
 
 
-def run_of(name: str) -> str | None:
-    """The folder that holds the checkpoints of its SFT run; None for a name without a step."""
-    return None if step_of(name) is None else str(PurePath(name).parent)
+def runs_of(names: Iterable[str]) -> dict[str, str | None]:
+    """The run of each of several checkpoints, as the folder that holds it; None for a name that does not tell.
+
+    Where the numbers of one folder count different things, a run is named by the folder and what is counted.
+    """
+    found = {name: numbered(name) for name in names}
+    units: dict[str, set[str]] = {}
+    for each in filter(None, found.values()):
+        units.setdefault(each.run, set()).add(each.unit)
+    runs: dict[str, str | None] = {}
+    for name, its in found.items():
+        if its:
+            runs[name] = its.run if len(units[its.run]) == 1 else f"{its.run}/{its.unit or 'number'}"
+        else:
+            folder = str(PurePath(name))
+            runs[name] = folder if len(units.get(folder, ())) == 1 else None
+    return runs
 
 
 def in_training_order(names: Sequence[str]) -> list[str]:
-    """Names in their places, but those of one run by step."""
+    """Names in their places, but those of one run by step, the final model last."""
+    runs = runs_of(names)
     siblings: dict[str | None, list[str]] = {}
     for name in names:
-        siblings.setdefault(run_of(name), []).append(name)
-    queues = {run: iter(mine if run is None else sorted(mine, key=lambda n: step_of(n) or 0))
-              for run, mine in siblings.items()}  # fmt: skip
-    return [next(queues[run_of(name)]) for name in names]
+        siblings.setdefault(runs[name], []).append(name)
+    queues = {run: iter(mine if run is None else sorted(mine, key=place_in_run)) for run, mine in siblings.items()}
+    return [next(queues[runs[name]]) for name in names]
+
+
+def place_in_run(name: str) -> float:
+    """The number in a checkpoint's name; the final model, which has none, comes last."""
+    step = step_of(name)
+    return math.inf if step is None else step
+
+
+def doubts(names: Iterable[str]) -> list[str]:
+    """A sentence for every folder whose numbers leave the order of training open."""
+    places: dict[str, list[tuple[str, int]]] = {}
+    for each in filter(None, map(numbered, names)):
+        places.setdefault(each.run, []).append((each.unit, each.number))
+    found = []
+    for run, numbers in places.items():
+        units = sorted({unit or "number" for unit, _ in numbers})
+        if len(units) > 1:
+            found.append(f"{run}: {' and '.join(units)} do not count the same, so their order of training is not known")
+        elif len(set(numbers)) < len(numbers):
+            twice = min(number for unit, number in numbers if numbers.count((unit, number)) > 1)
+            found.append(f"{run}: several checkpoints have the number {twice}; they stay in the order given")
+    return found
 
 
 def labels(names: Iterable[str]) -> dict[str, str]:
     """Checkpoints by as many last parts of their paths as tell them apart; the folder "checkpoints" says nothing."""
-    paths = {name: [p for p in name.rstrip("/").split("/") if p != "checkpoints"] or [name] for name in names}
+    paths = {name: [p for p in _told(name).split("/") if p != PARENT] or [name] for name in names}
     for size in range(1, 1 + max(map(len, paths.values()), default=0)):
         short = {name: "/".join(parts[-size:]) for name, parts in paths.items()}
         if len(set(short.values())) == len(short):
             return short
     return {name: name for name in paths}
+
+
+def _told(name: str) -> str:
+    found = numbered(name)
+    return found.folder if found else name.rstrip("/")

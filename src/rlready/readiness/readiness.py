@@ -27,7 +27,7 @@ from rlready.errors import UserError
 from rlready.progress import Progress, note
 from rlready.readiness import stored
 from rlready.readiness.measure import Measurer
-from rlready.readiness.naming import in_training_order
+from rlready.readiness.naming import doubts, in_training_order
 from rlready.readiness.passk import powers
 from rlready.readiness.verdict import compare
 from rlready.records import Row
@@ -44,6 +44,8 @@ def readiness(config: ReadinessConfig, out: Path) -> dict[str, Any]:
         if run.finished:
             return run.result
         names = _check(config)
+        for doubt in doubts(names):
+            note(f"readiness: {doubt}")
         tables = {name: stored.read(s) for name, s in names.items() if stored.is_table(s)}
         task = _task(config, list(tables.values()), models=len(names) > len(tables))
         problems = task.problems() if task else []

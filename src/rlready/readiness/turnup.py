@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.readiness.heldout import HeldOut
-from rlready.readiness.naming import run_of, step_of
+from rlready.readiness.naming import place_in_run, runs_of
 from rlready.readiness.passk import Floats
 from rlready.records import Figure
 from rlready.stats import paired_figure, simultaneous
@@ -62,9 +62,10 @@ def along_runs(
     None where the name tells no step, or there is no loss.  UserError where losses of a run cannot be compared.
     """
     found: list[TurnUp | None] = [None] * len(names)
-    runs = [run_of(name) for name in names]
+    known = runs_of(names)
+    runs = [known[name] for name in names]
     for run in dict.fromkeys(run for run in runs if run is not None):
-        mine = [(step_of(names[i]) or 0, i, loss) for i, loss in enumerate(losses) if runs[i] == run and loss]
+        mine = [(place_in_run(names[i]), i, loss) for i, loss in enumerate(losses) if runs[i] == run and loss]
         mine.sort(key=lambda of: of[:2])
         if mine:
             turns = turn_up([loss for _, _, loss in mine], [pass_1_CP[i] for _, i, _ in mine])

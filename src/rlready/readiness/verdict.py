@@ -22,7 +22,7 @@ import numpy as np
 
 from rlready.config import ReadinessConfig
 from rlready.readiness.heldout import HeldOut
-from rlready.readiness.naming import labels, run_of
+from rlready.readiness.naming import labels, runs_of
 from rlready.readiness.passk import Floats, powers
 from rlready.readiness.sequential import Counts
 from rlready.readiness.spread import histogram, mixed_share, spread_figure, variance_figure
@@ -197,10 +197,11 @@ def _influence(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def _follow(rows: Sequence[dict[str, Any]], losses: Sequence[HeldOut | None], turned: Sequence[TurnUp | None]) -> None:
     """Add the differences along every SFT run, of checkpoints that have a loss; one without a step has no others."""
+    runs = runs_of(row["name"] for row in rows)
     before: dict[str, HeldOut] = {}
     for row, loss, turn in zip(rows, losses, turned, strict=True):
         if loss:
-            run = run_of(row["name"]) or row["name"]
+            run = runs[row["name"]] or row["name"]
             row["loss_since_before"] = loss.minus(before[run]) if run in before else None
             row["loss_above_least"] = turn.loss if turn else None
             row["pass_1_since_least"] = turn.pass_1 if turn else None

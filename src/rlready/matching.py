@@ -1,0 +1,76 @@
+"""Whether the weights in a checkpoint's files are those of the model that its configuration describes.
+
+Transformers fills what is missing with random numbers and leaves out what is left over; here both are refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+from rlready.errors import UserError
+from rlready.weights import FLOATS, Held
+
+WRAPPERS = re.compile(r"(?:(?<=\.)|^)(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+VALUE_HEADS = re.compile(r"(?:^|\.)(?:score|v_head|value_head|classifier|regression_head|reward_head)\.")
+Shapes = Mapping[str, tuple[int, ...]]  # of the model's parameters, by name
+
+
+def refuse_unlike(source: str, held: Mapping[str, Held], wanted: Shapes) -> None:
+    """UserError, before anything is allocated, for weights that cannot be the model's."""
+    coded = sorted(name for name in held.keys() & wanted.keys() if held[name].dtype not in FLOATS)
+    if coded:
+        raise UserError(
+            f"{source}: weight {coded[0]} is stored as {held[coded[0]].dtype}, so it is quantised or none; name the "
+            "checkpoint it was made from, or dequantise it and save it in bfloat16"
+        )
+    numbers, needed = sum(each.size for each in held.values()), sum(prod(s) for s in wanted.values())
+    if needed > 2 * numbers:  # less is told after loading, when names that Transformers changes are known
+        other = {name: (held[name].shape, s) for name, s in wanted.items() if name in held and held[name].shape != s}
+        if other:
+            raise UserError(_sizes(source, other))
+        missing = sorted(wanted.keys() - held.keys())
+        raise UserError(_missing(source, missing, held, wanted))
+
+
+def refuse_differences(
+    source: str, model: str, held: Mapping[str, Held], wanted: Shapes, found: Mapping[str, Any]
+) -> None:
+    """UserError for weights of the model that were not loaded, and for others that were not used."""
+    missing, unused = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
+    head = next(filter(VALUE_HEADS.search, unused), None)
+    if head:
+        raise UserError(
+            f"{source}: {head} is the head of a reward or value model, not of a causal language model; name the model "
+            "it was trained from"
+        )
+    if missing:
+        raise UserError(_missing(source, missing, held, wanted))
+    if found["mismatched_keys"]:
+        raise UserError(_sizes(source, {name: (tuple(a), tuple(b)) for name, a, b in found["mismatched_keys"]}))
+    if unused:
+        raise UserError(f"{source}: {len(unused)} weights of the checkpoint are not of {model} (first: {unused[0]})")
+
+
+def _missing(source: str, names: Sequence[str], held: Mapping[str, Held], wanted: Shapes) -> str:
+    said = f"{source}: {len(names)} weights of the model are not in the checkpoint (first: {names[0]})"
+    for key in sorted(held.keys() - wanted.keys()):
+        rest, wrapper = WRAPPERS.sub("", key), WRAPPERS.search(key)
+        if wrapper and rest in wanted:
+            return f"{said}; its names hold {wrapper[0]!r}, which a wrapper has left: take it out and save again"
+        while "." in rest:
+            rest = rest.partition(".")[2]
+            if rest in wanted:
+                prefix = key[: -len(rest)]
+                return f"{said}; its names begin with {prefix!r} ({key}): take it off and save again"
+    return f"{said}; save the whole model with save_pretrained"
+
+
+def _sizes(source: str, sizes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]) -> str:
+    name = min(sizes)
+    return (
+        f"{source}: {len(sizes)} weights have other sizes than config.json gives them (first: {name}, "
+        f"{list(sizes[name][0])} in the file, {list(sizes[name][1])} by config.json)"
+    )

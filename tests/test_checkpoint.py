@@ -1,0 +1,522 @@
+"""A checkpoint folder is checked, not believed: it loads rightly, or one line names what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import huggingface_hub
+import peft
+import pytest
+import torch
+import transformers
+from huggingface_hub import HfApi
+from huggingface_hub.errors import RepositoryNotFoundError
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from rlready.batch import supervised
+from rlready.checkpoint import load, save, tokenizer_of
+from rlready.config import ReadinessConfig, RLConfig, SFTConfig
+from rlready.credit.reading import _example
+from rlready.engine.budget import Budget
+from rlready.engine.protocol import forcing_for, requests_for
+from rlready.engine.torch import TorchEngine
+from rlready.errors import UserError
+from rlready.lm import LM, head_of
+from rlready.logprob import token_logprobs
+from rlready.numbered import numbered
+from rlready.readiness.naming import doubts, in_training_order, labels, runs_of
+from rlready.readiness.readiness import readiness
+from rlready.records import Problem
+from rlready.train.rl import rl
+from rlready.train.sft import sft
+from tiny import SIZES, tiny_lm, tiny_tokenizer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+WEIGHTS, CONFIG, INDEX = "model.safetensors", "config.json", "model.safetensors.index.json"
+UP = "model.layers.0.mlp.up_proj.weight"
+Edit = Callable[[Path], object]
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny model."""
+    folder = tmp_path_factory.mktemp("good")
+    save(tiny_lm(), folder, "card")
+    return folder
+
+
+@pytest.fixture
+def folder(good: Path, tmp_path: Path) -> Path:
+    """A copy of it to spoil."""
+    return Path(shutil.copytree(good, tmp_path / "model"))
+
+
+def refusal(source: Path | str) -> str:
+    with pytest.raises(UserError) as caught:
+        load(str(source))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def written(name: str, content: str | bytes) -> Edit:
+    return lambda folder: (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def cut(name: str, share: float) -> Edit:
+    def edit(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: int(len(content) * share)])
+
+    return edit
+
+
+def piped(name: str) -> Edit:
+    def edit(folder: Path) -> None:
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+
+    return edit
+
+
+def configured(**changes: Any) -> Edit:
+    return lambda folder: (folder / CONFIG).write_text(json.dumps(json.loads((folder / CONFIG).read_text()) | changes))
+
+
+def weighted(change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Edit:
+    return lambda folder: save_file(change(load_file(folder / WEIGHTS)), folder / WEIGHTS)
+
+
+def prefixed(prefix: str) -> Edit:
+    return weighted(lambda weights: {prefix + name: w for name, w in weights.items()})
+
+
+def sharded(weight_map: object) -> Edit:
+    def edit(folder: Path) -> None:
+        (folder / WEIGHTS).unlink()
+        (folder / INDEX).write_text(json.dumps({"weight_map": weight_map}))
+
+    return edit
+
+
+class Code:
+    """What unpickling would run."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("unpickled",)
+
+
+def pickled(content: Callable[[dict[str, torch.Tensor]], object]) -> Edit:
+    def edit(folder: Path) -> None:
+        torch.save(content(load_file(folder / WEIGHTS)), folder / "pytorch_model.bin")
+        (folder / WEIGHTS).unlink()
+
+    return edit
+
+
+SPOILED: dict[str, tuple[Edit, str]] = {
+    "config cut": (cut(CONFIG, 0.5), "config.json: not JSON"),
+    "config empty": (written(CONFIG, ""), "config.json: not JSON"),
+    "config list": (written(CONFIG, "[]"), "config.json: should be a JSON object"),
+    "config deep": (written(CONFIG, "[" * 10**5), "config.json: not JSON: nested too deeply"),
+    "config pipe": (piped(CONFIG), "config.json: not a regular file"),
+    "wrong type": (configured(hidden_size="x"), "config.json: describes no model: .*hidden_size"),
+    "no type": (configured(model_type=None), "config.json: no model_type"),
+    "unknown type": (configured(model_type="zz"), "model_type 'zz' is not known"),
+    "own code": (configured(model_type="zz", auto_map={"AutoConfig": "x.Y"}), "auto_map.*is not run"),
+    "encoder": (configured(model_type="t5"), "no causal language model of model_type 't5'"),
+    "classifier": (configured(architectures=["LlamaForSequenceClassification"]), "a LlamaForSequenceClassification"),
+    "gptq": (configured(quantization_config={"quant_method": "gptq"}), r"quantised \(gptq\)"),
+    "end": (configured(eos_token_id="x"), "config.json: describes no model: .*eos_token_id"),
+    "huge": (configured(hidden_size=10**9), r"21 weights have other sizes.*\[58, 32\] in the file, \[58, 1000000000\]"),
+    "deep": (configured(num_hidden_layers=10**9), "num_hidden_layers is 1000000000, but its files hold 21 weights"),
+    "negative": (configured(num_hidden_layers=-1), "num_hidden_layers is -1"),
+    "wider": (configured(intermediate_size=41), "6 weights have other sizes than config.json gives them"),
+    "tokenizer cut": (cut("tokenizer.json", 0.5), "tokenizer.json: torn, or not a tokenizer"),
+    "tokenizer length": (written("tokenizer_config.json", '{"model_max_length": "x"}'), "tokenizer cannot be loaded"),
+    "generation": (written("generation_config.json", "{"), "generation_config.json: not JSON"),
+    "template": (written("chat_template.jinja", "é".encode("latin1")), "chat_template.jinja: not a text in UTF-8"),
+    "weights cut": (cut(WEIGHTS, 0.5), "model.safetensors: torn"),
+    "weights empty": (written(WEIGHTS, ""), "model.safetensors: the file is empty"),
+    "weights pointer": (written(WEIGHTS, "version https://git-lfs.github.com/spec/v1\n"), "a Git LFS pointer"),
+    "weights header": (written(WEIGHTS, b"\xff" * 64), "model.safetensors: torn"),
+    "weights pipe": (piped(WEIGHTS), "model.safetensors: not a regular file"),
+    "weights gone": (lambda folder: (folder / WEIGHTS).unlink(), "the folder has no weights"),
+    "not finite": (weighted(lambda w: w | {UP: w[UP] * float("nan")}), f"weight {UP} is not finite"),
+    "fp8": (weighted(lambda w: w | {UP: w[UP].to(torch.float8_e4m3fn)}), f"weight {UP} is stored as F8_E4M3"),
+    "part": (weighted(lambda w: {k: v for k, v in w.items() if k != UP}), rf"^\S+ 1 weights .* \(first: {UP}\)"),
+    "shape": (weighted(lambda w: w | {UP: w[UP][1:].clone()}), rf"first: {UP}, \[39, 32\] in the file, \[40, 32\]"),
+    "reward model": (weighted(lambda w: w | {"score.weight": torch.ones(1, 32)}), "score.weight is the head of a rew"),
+    "too many": (weighted(lambda w: w | {"other.weight": torch.ones(1)}), r"1 weights .* not of Llama.*other\.weight"),
+    "module": (prefixed("module."), r"21 weights .* not in the checkpoint .*'module\.', which a wrapper has left"),
+    "compiled": (prefixed("_orig_mod."), r"'_orig_mod\.', which a wrapper has left"),
+    "peft": (prefixed("base_model.model."), r"begin with 'base_model\.model\.'"),
+    "outside": (sharded({UP: "../good/model.safetensors"}), "no file of weights in this folder"),
+    "shard gone": (sharded({UP: "a.safetensors"}), "names a.safetensors, which is missing"),
+    "no index": (sharded([]), "no index of weights"),
+    "code": (pickled(lambda w: {"a": Code()}), "not a pickle of tensors alone"),
+    "nested": (pickled(lambda w: {"state_dict": w}), "holds other things than weights by name"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_spoiled_folder_is_refused_in_a_line_that_names_the_cause(
+    name: str, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    edit, cause = SPOILED[name]
+    edit(folder)
+    assert re.search(cause, refusal(folder))
+    assert capfd.readouterr().err == ""
+    assert not Path("unpickled").exists()
+
+
+def test_shards_and_pickles_of_tensors_load(folder: Path) -> None:
+    whole = load_file(folder / WEIGHTS)
+    lm = load(str(folder))
+    lm.model.save_pretrained(folder / "shards", max_shard_size="30KB")
+    lm.tokenizer.save_pretrained(folder / "shards")
+    assert (folder / "shards" / INDEX).exists()
+    pickled(lambda weights: weights)(folder)
+    for source in (folder, folder / "shards"):
+        state = load(str(source)).model.state_dict()
+        assert all(torch.equal(state[name], weight) for name, weight in whole.items())
+
+
+@pytest.mark.parametrize("family", ["Llama", "GPT2"])
+def test_a_tied_head_is_not_missing(family: str, tmp_path: Path) -> None:
+    save(tiny_lm(family=family, tie_word_embeddings=True, **({"n_embd": 32} if family == "GPT2" else {})), tmp_path, "")
+    assert not any("lm_head" in name for name in load_file(tmp_path / WEIGHTS))
+    model: Any = load(str(tmp_path)).model
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("./gone", "no such folder"),
+        ("run/checkpoint-15", "no such folder, and a hub id of that name cannot be reached"),
+        ("here/gone", "no such folder, and a hub id"),
+        ("step_3", "no such folder, and a hub id"),
+        ("some one/model", "no such folder, and a hub id"),
+        ("here/link", "a link to a folder that is not there"),
+        ("here/file", "a file, not a checkpoint folder"),
+        ("owner/model", "no folder of that name here, and the hub cannot be reached"),
+        ("owner/none", "no folder of that name here, and the hub has no such model"),
+    ],
+)
+def test_a_folder_that_is_not_there_is_said_at_once(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def model_info(self: HfApi, source: str, **_: Any) -> None:
+        asked.append(source)
+        if source == "owner/none":
+            raise RepositoryNotFoundError.__new__(RepositoryNotFoundError)
+        raise ConnectionError
+
+    monkeypatch.setattr(HfApi, "model_info", model_info)
+    monkeypatch.chdir(tmp_path)
+    Path("here").mkdir()
+    Path("here/file").touch()
+    Path("here/link").symlink_to("nowhere")
+    began = time.monotonic()
+    assert said in refusal(name)
+    assert time.monotonic() - began < 5
+    assert asked == ([name] if name.startswith("owner/") else [])
+
+
+def test_a_model_that_was_fetched_before_needs_no_hub(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache as the hub's client lays it out; of a model that it lacks, the files of tokenizer and weights."""
+    cached = tmp_path / "models--owner--name"
+    shutil.copytree(good, cached / "snapshots" / "1")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: 1 / 0)
+    assert load("owner/name").source == "owner/name"
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: SimpleNamespace(siblings=[]))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda _, **settings: asked.append(settings) or str(good))
+    load("owner/other")
+    assert [("*.bin" in each["allow_patterns"], each["local_files_only"]) for each in asked] == [
+        (False, False),
+        (True, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("inside", "said"),
+    [
+        ("checkpoint-9/config.json checkpoint-10/config.json", r"it holds 2 checkpoints, such as \S+checkpoint-10$"),
+        ("model_world_size_2_rank_0.pt", "verl's shards: python -m verl.model_merger .* --backend fsdp"),
+        ("actor/model_world_size_2_rank_0.pt", r"--local_dir \S+/actor --target_dir OUT"),
+        ("pytorch_model_fsdp_0/.metadata", r"accelerate merge-weights \S+pytorch_model_fsdp_0 OUT"),
+        ("global_step5/mp_rank_00_model_states.pt", "python zero_to_fp32.py"),
+        ("model.gguf", "GGUF"),
+        ("actor/huggingface/config.json actor/huggingface/model.safetensors", r"name \S+actor/huggingface$"),
+    ],
+)
+def test_folders_of_other_trainers_say_how_to_convert_them(inside: str, said: str, tmp_path: Path) -> None:
+    for name in inside.split():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=said):
+        load(str(tmp_path))
+
+
+ADAPTERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # of the base, and of the adapter
+    "dora, ranks": ({}, {"use_dora": True, "rank_pattern": {"layers.0.self_attn.q_proj": 2}}),
+    "head": ({"tie_word_embeddings": True}, {"modules_to_save": ["lm_head"]}),
+    "tied": (
+        {"tie_word_embeddings": True},
+        {"target_modules": ["q_proj", "embed_tokens"], "ensure_weight_tying": True},
+    ),
+    "resized": ({}, {"modules_to_save": ["lm_head", "embed_tokens"]}),
+}
+
+
+def adapted(base: LM, folder: Path, **settings: Any) -> torch.Tensor:
+    """Write a base and a random adapter of it; logits of the two together."""
+    (folder / "base").mkdir(parents=True)
+    save(base, folder / "base", "card")
+    model: Any = AutoModelForCausalLM.from_pretrained(folder / "base")
+    if "resized" in folder.name:
+        model.resize_token_embeddings(64)
+    config: dict[str, Any] = {"r": 4, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"} | settings
+    tuned = peft.get_peft_model(model, peft.LoraConfig(**config)).eval()
+    with torch.no_grad():
+        for parameter in tuned.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.2 * torch.randn_like(parameter))
+        logits: torch.Tensor = tuned(input_ids=torch.arange(3, 20)[None]).logits
+    tuned.save_pretrained(folder / "adapter")
+    base.tokenizer.save_pretrained(folder / "adapter")
+    return logits
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_an_adapter_of_any_form_is_merged_and_saved(name: str, tmp_path: Path) -> None:
+    changes, settings = ADAPTERS[name]
+    wanted = adapted(tiny_lm(**changes), tmp_path / name, **settings)
+    lm = load(str(tmp_path / name / "adapter"))
+    (tmp_path / "saved").mkdir()
+    save(lm, tmp_path / "saved", "card")
+    for model in (lm.model, load(str(tmp_path / "saved")).model):
+        with torch.no_grad():
+            found = model(input_ids=torch.arange(3, 20)[None]).logits
+        assert torch.allclose(found, wanted, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("adapters") / "plain"
+    adapted(tiny_lm(), folder)
+    return folder / "adapter"
+
+
+def settings_of(**changes: Any) -> Edit:
+    def edit(folder: Path) -> None:
+        file = folder / "adapter_config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+    return edit
+
+
+def tensors(change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Edit:
+    file = "adapter_model.safetensors"
+    return lambda folder: save_file(change(load_file(folder / file)), folder / file)
+
+
+MISFITS: dict[str, tuple[Edit, str]] = {
+    "names": (tensors(lambda w: {"x." + k: v for k, v in w.items()}), r"8 of the adapter's 8 weights .* \(first: x\."),
+    "part": (tensors(lambda w: dict(list(w.items())[:3])), "5 weights of the adapter are not in its file"),
+    "none": (tensors(lambda w: {}), "holds no weights"),
+    "shape": (tensors(lambda w: {k: v[:, :3].clone() for k, v in w.items()}), "of another base.*size mismatch"),
+    "rank": (settings_of(r=10**9), "has the rank 1000000000, but no weight"),
+    "kind": (settings_of(peft_type="ZZ"), "peft_type 'ZZ' is not known"),
+    "prompt": (settings_of(peft_type="PROMPT_TUNING", num_virtual_tokens=4), "PROMPT_TUNING has no weights that"),
+    "task": (settings_of(task_type="SEQ_CLS"), "an adapter for SEQ_CLS"),
+    "no base": (settings_of(base_model_name_or_path=None), "names no base model"),
+    "base gone": (
+        settings_of(base_model_name_or_path="sft/checkpoint-3"),
+        "base model is not found: sft/checkpoint-3: no",
+    ),
+    "itself": (settings_of(base_model_name_or_path="../adapter"), "is an adapter, too"),
+    "config": (written("adapter_config.json", "{"), "adapter_config.json: not JSON"),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_an_adapter_that_does_not_fit_its_base_is_refused(name: str, adapter: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(adapter, tmp_path / "adapter"))
+    edit, cause = MISFITS[name]
+    edit(folder)
+    with pytest.raises(UserError, match=cause):
+        load(str(folder))
+
+
+def test_the_base_is_looked_for_here_and_beside_the_adapter(
+    adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A relative path is one of the working directory, the adapter's folder or the folder above; else a hub id."""
+    folder = Path(shutil.copytree(adapter.parent, tmp_path / "moved")) / "adapter"
+    (folder / "base").mkdir()  # no checkpoint
+    for name in ("base", "../base"):
+        settings_of(base_model_name_or_path=name)(folder)
+        assert load(str(folder)).context == SIZES["max_position_embeddings"]
+    monkeypatch.setattr("rlready.adapter.fetched", lambda *_, **__: folder.parent / "base")
+    settings_of(base_model_name_or_path="owner/name")(folder)
+    load(str(folder))
+    assert (
+        "its base owner/name is no folder here, so it is fetched from the Hugging Face hub" in capsys.readouterr().err
+    )
+
+
+def test_a_merged_adapter_trains(adapter: Path, tmp_path: Path) -> None:
+    problems = tmp_path / "p.jsonl"
+    problems.write_text("".join(f'{{"id": "{i}", "prompt": "a{i}", "answer": "{i}"}}\n' for i in range(2)))
+    rows = tmp_path / "r.jsonl"
+    rows.write_text("".join(f'{{"id": "{i}", "prompt": "a{i}", "response": "{i}"}}\n' for i in range(4)))
+    p, model = str(problems), str(adapter)
+    sft(SFTConfig(model=model, rows=str(rows), heldout=str(rows), epochs=1), tmp_path / "sft")
+    small = {"budget": 4, "answer_cap": 4, "group": 2}
+    rl(
+        RLConfig(model=model, problems=p, heldout=p, steps=1, prompts=2, eval_every=1, eval_samples=1, **small),
+        tmp_path / "rl",
+    )
+    config = ReadinessConfig(checkpoints=(model,), problems=p, heldout="", samples=2, influence=True, **small)
+    assert readiness(config, tmp_path / "readiness")["checkpoints"][0]["influence"]["parameters"] > 0
+
+
+def test_tokens_in_the_padding_of_the_vocabulary_can_be_read_back(tmp_path: Path) -> None:
+    lm = tiny_lm(vocab_size=80)
+    ids = [*lm.encode("ab"), 79, *lm.encode("c")]
+    assert lm.decode(ids) == "abc"
+    assert lm.pieces(ids) == ["a", "b", "", "c"]
+    assert lm.vocabulary == 80
+    assert list(_example(lm, lm.encode("q"), ids, "here").response_ids) == ids
+    with pytest.raises(UserError, match="token 80 is none of this model's 80"):
+        _example(lm, lm.encode("q"), [80], "here")
+    table = tmp_path / "samples.jsonl"
+    (tmp_path / "model").mkdir()
+    save(lm, tmp_path / "model", "card")
+    problems = tmp_path / "p.jsonl"
+    problems.write_text('{"id": "x", "prompt": "a", "answer": "1"}\n{"id": "y", "prompt": "b", "answer": "2"}\n')
+    right = [79, *lm.encode("</think>1"), 79, 2]
+    config = ReadinessConfig(problems=str(problems), heldout="", samples=1, group=1, budget=4, answer_cap=4)
+    for tokens, said in ((right, ""), ([80], "token ids of"), (["a"], "token ids of"), ([-1], "token ids of")):
+        table.write_text("".join(json.dumps({"problem_id": p, "tokens": tokens}) + "\n" for p in "xy"))
+        config = replace(config, checkpoints=(f"{table}?model={tmp_path / 'model'}",))
+        if said:
+            with pytest.raises(UserError, match=said):
+                readiness(config, tmp_path / f"run-{tokens[0]}")
+        else:
+            assert readiness(config, tmp_path / "run")["checkpoints"][0]["pass"]["1"]["value"] == 0.5
+
+
+GEMMA = {**SIZES, "vocab_size": 80, "num_hidden_layers": 7, "head_dim": 6, "sliding_window": 5}
+VISION = {"hidden_size": 16, "intermediate_size": 20, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_nested_configurations_give_context_window_and_layers(nested: bool, tmp_path: Path) -> None:
+    """Gemma 3 with its images and without: what is sampled has the log-probabilities of the model's own forward."""
+    text = GEMMA | {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    config = transformers.Gemma3TextConfig(**text)
+    if nested:
+        vision = VISION | {"image_size": 28, "patch_size": 14}
+        config = transformers.Gemma3Config(
+            text_config=text, vision_config=vision, image_token_index=77, boi_token_index=78, eoi_token_index=79
+        )
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.3)
+    save(LM(model, tiny_tokenizer(), "gemma"), tmp_path, "card")
+    lm = load(str(tmp_path))
+    assert (lm.context, lm.vocabulary) == (128, 80)
+    head_of(lm.model)
+    engine = TorchEngine(lm, forcing_for(lm))
+    requests = requests_for(lm, [Problem(f"p{i}", "what is " + "x" * i, "1") for i in range(2)], 3, Budget(16, 8))
+    for request, sample in zip(requests, engine.sample(requests, temperature=1.0, seed=0), strict=True):
+        prompt, tokens = list(request.prompt_ids), sample.tokens.tolist()
+        with torch.no_grad():
+            logits = lm.model(input_ids=torch.tensor([prompt + tokens])).logits[0, len(prompt) - 1 : -1]
+            scored, _ = token_logprobs(lm.model, [supervised(prompt, tokens)])
+        wanted = torch.log_softmax(logits, -1).gather(-1, torch.tensor(tokens)[:, None])[:, 0]
+        assert torch.allclose(scored, wanted, atol=1e-4)
+        chosen = torch.from_numpy(sample.mask.astype(bool))
+        assert torch.allclose(torch.tensor(sample.logprobs)[chosen], wanted[chosen], atol=1e-4)
+
+
+def test_a_head_that_gives_no_numbers_is_not_called_a_cap() -> None:
+    model = tiny_lm().model
+    with torch.no_grad():
+        model.get_parameter(UP).fill_(float("nan"))
+    with pytest.raises(UserError, match="logits are not finite"):
+        head_of(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "run", "number"),
+    [
+        ("r/checkpoints/step-40", "r/checkpoints", 40),
+        ("r/checkpoint-40", "r", 40),
+        ("r/checkpoint_40/", "r", 40),
+        ("r/checkpoint-40-merged", "r", 40),
+        ("r/step_40", "r", 40),
+        ("r/step10", "r", 10),
+        ("r/global_step_40", "r", 40),
+        ("r/global_step40", "r", 40),
+        ("r/global_step_40/actor/huggingface", "r", 40),
+        ("r/epoch-3", "r", 3),
+        ("r/epoch_3", "r", 3),
+        ("r/ckpt-7", "r", 7),
+        ("r/iter_0000010", "r", 10),
+        ("r/checkpoints/30", "r/checkpoints", 30),
+        ("r/30", None, None),
+        ("r/actor", None, None),
+        ("r/stepwise-3b", None, None),
+    ],
+)
+def test_the_numbers_of_every_trainer(name: str, run: str | None, number: int | None) -> None:
+    found = numbered(name)
+    assert (found and found.run, found and found.number) == (run, number)
+
+
+def test_numbered_folders_are_in_order_and_of_one_run() -> None:
+    given = ["r/step_10", "r/step_100", "other", "r/step_9"]
+    assert in_training_order(given) == ["r/step_9", "r/step_10", "other", "r/step_100"]
+    assert runs_of(given) == {"r/step_10": "r", "r/step_100": "r", "other": None, "r/step_9": "r"}
+    trl = ["out/", "out/checkpoint-20", "out/checkpoint-3"]
+    assert in_training_order(trl) == ["out/checkpoint-3", "out/checkpoint-20", "out/"]
+    assert set(runs_of(trl).values()) == {"out"}
+    verl = [f"r/global_step_{n}/actor/huggingface" for n in (20, 3)]
+    assert in_training_order(verl) == verl[::-1]
+    assert list(labels(verl).values()) == ["global_step_20", "global_step_3"]
+    assert doubts([*given, *trl, *verl[:1]]) == [
+        "r: globalstep and step do not count the same, so their order of training is not known"
+    ]
+    mixed = ["r/epoch-1", "r/step-50"]
+    assert in_training_order(mixed[::-1]) == mixed[::-1]
+    assert len(set(runs_of(mixed).values())) == 2
+    assert doubts(["r/checkpoint-5", "r/checkpoint-5-merged"])[0].startswith("r: several checkpoints have the number 5")
+
+
+def test_a_tokenizer_alone_needs_no_weights(folder: Path) -> None:
+    (folder / WEIGHTS).unlink()
+    assert len(tokenizer_of(str(folder))) == len(tiny_tokenizer())
