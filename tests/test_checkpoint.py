@@ -417,7 +417,12 @@ def test_tokens_in_the_padding_of_the_vocabulary_can_be_read_back(tmp_path: Path
     problems.write_text('{"id": "x", "prompt": "a", "answer": "1"}\n{"id": "y", "prompt": "b", "answer": "2"}\n')
     right = [79, *lm.encode("</think>1"), 79, 2]
     config = ReadinessConfig(problems=str(problems), heldout="", samples=1, group=1, budget=4, answer_cap=4)
-    for tokens, said in ((right, ""), ([80], "token ids of"), (["a"], "token ids of"), ([-1], "token ids of")):
+    for tokens, said in (
+        (right, ""),
+        ([80], "is none of the 80"),
+        (["a"], "whole numbers"),
+        ([-1], "whole numbers|none of"),
+    ):
         table.write_text("".join(json.dumps({"problem_id": p, "tokens": tokens}) + "\n" for p in "xy"))
         config = replace(config, checkpoints=(f"{table}?model={tmp_path / 'model'}",))
         if said:

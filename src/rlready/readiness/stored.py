@@ -145,7 +145,10 @@ def _verify(stored: Stored, task: Task, by_id: Mapping[str, Problem], lm: LM | N
         if row["correct"] is None:
             text = row["text"]
             if text is None and row["tokens"] is not None and lm:
-                text = lm.decode(_tokens(stored.table, line, row["tokens"], lm))
+                if strange := [t for t in row["tokens"] if not 0 <= t < lm.vocabulary]:
+                    place = stored.table.place(line)
+                    raise UserError(f"{place}: token {strange[0]} is none of the {lm.vocabulary} of {lm.source}")
+                text = lm.decode(row["tokens"])
             if text is None:
                 bare.append(line)
                 continue
@@ -254,14 +257,6 @@ def _verdict(table: Table, line: int, value: Any) -> bool | None:
         raise UserError(f"{place}: {known}, not NaN, which was not scored; make it null to have the text verified")
     mend = "; write a column that says from which score on a sample is right" if isinstance(value, int | float) else ""
     raise UserError(f"{place}: {known}, not {str(value)[:40]!r}{mend}")
-
-
-def _tokens(table: Table, line: int, value: Any, lm: LM) -> list[int]:
-    if not isinstance(value, list) or not all(type(token) is int and 0 <= token < lm.vocabulary for token in value):
-        raise UserError(
-            f"{table.place(line)}: tokens should be a list of token ids of {lm.source}, below {lm.vocabulary}"
-        )
-    return value
 
 
 def _whole(table: Table, line: int, name: str, value: Any) -> int:
