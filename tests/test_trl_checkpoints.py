@@ -40,6 +40,7 @@ class Made:
     ends: tuple[str, ...]
     steps: int
     learning_rate: float
+    batch: int = 8
 
 
 def smollm2(folder: Path) -> tuple[Any, Any]:
@@ -74,7 +75,7 @@ def other_end(folder: Path) -> tuple[Any, Any]:
 
 FOLDERS = {
     "SmolLM2": Made(smollm2, thinks=False, ends=("<|im_end|>",), steps=6, learning_rate=1e-4),
-    "Qwen3": Made(qwen3, thinks=True, ends=("<|im_end|>", "<|endoftext|>"), steps=120, learning_rate=1e-2),
+    "Qwen3": Made(qwen3, thinks=True, ends=("<|im_end|>", "<|endoftext|>"), steps=45, learning_rate=2e-2, batch=4),
     "another end": Made(other_end, thinks=False, ends=("<|im_end|>", "</s>"), steps=240, learning_rate=3e-3),
 }
 
@@ -99,7 +100,7 @@ def trained(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Mad
         max_steps=made.steps,
         save_steps=made.steps // 3,
         learning_rate=made.learning_rate,
-        per_device_train_batch_size=8,
+        per_device_train_batch_size=made.batch,
         completion_only_loss=True,
         save_only_model=True,
         report_to="none",
@@ -154,7 +155,7 @@ def test_measured_as_transformers_measures(trained: tuple[Made, list[Path], Path
         ReadinessConfig(names, heldout=rows, problems=rows, samples=8, group=8, budget=24, answer_cap=16),
         tmp_path / "r",
     )
-    losses = {c["name"]: c["heldout_loss"].value for c in found["checkpoints"]}
+    losses = {c["name"]: c["heldout_loss"]["value"] for c in found["checkpoints"]}
     greedy = EvaluateConfig(names, problems=rows, natural=True, temperature=0.0, samples=1, longest=LONGEST)
     answers = evaluate(greedy, tmp_path / "e")["per_problem"]
     accuracies = []
