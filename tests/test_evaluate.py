@@ -27,7 +27,7 @@ from rlready.errors import UserError
 from rlready.evaluate.arms import arms_of
 from rlready.evaluate.cut import cut
 from rlready.evaluate.evaluate import evaluate
-from rlready.evaluate.measure import _ballot, unforced_lengths
+from rlready.evaluate.measure import _ballots, unforced_lengths
 from rlready.evaluate.metrics import curve
 from rlready.evaluate.vote import Ballot, affordable, shares
 from rlready.lm import LM
@@ -35,7 +35,7 @@ from rlready.records import Problem, Sample
 from rlready.rollout import draw_groups
 from rlready.store import read_table
 from rlready.tasks import Verdict, open_task
-from rlready.tasks.verify import final_answer, voted
+from rlready.tasks.verify import ballots, final_answer, voted
 from tiny import tiny_lm, tiny_model
 
 EASY = "dagmath?ops=3&split=all&n=8&seed=1"
@@ -209,13 +209,20 @@ def test_votes() -> None:
         ("a: 5 b: 3", " a: 5  b: 3", "a: 5 b: 3"),
         ("72", "She sold 48 + 24 = 72 clips.", "72"),
         ("72", "#### 72", "72"),
-        ("72", "\\boxed{7 2/4}", "4"),
+        ("72", "\\boxed{7 2/4}", "15/2"),
         ("72", "no idea", ""),
         ("x+1", "The answer is  x + 1.", "x + 1"),
     ],
 )
 def test_answers_as_votes(gold: str, text: str, vote: str) -> None:
     assert voted(gold, text) == vote
+
+
+def test_equal_answers_are_one_ballot() -> None:
+    """Numbers in whatever form, formulas by asking; what gives no answer equals nothing."""
+    said = ["1/2", "0.5", "", "\\sqrt{12}", "2\\sqrt{3}", "\\frac{1}{2}", "2\\sqrt{2}", "Paris", "paris", ""]
+    firsts = ["1/2", "1/2", "", "\\sqrt{12}", "\\sqrt{12}", "1/2", "2\\sqrt{2}", "Paris", "Paris", ""]
+    assert ballots(said) == firsts
 
 
 def test_thinking_without_a_budget_is_counted() -> None:
@@ -312,7 +319,7 @@ def test_what_is_judged_is_the_answer(final: str, marks: bool, said: str) -> Non
     request = Request("p", 0, (), machine.budget)
     (group,) = draw_groups(Drawn(), lm, Answers(marks), [problem], [request], temperature=1.0, seed=0)  # type: ignore[arg-type]
     assert group.samples[0].correct
-    assert _ballot(lm, problem, group.samples[0]).answer == "5"
+    assert _ballots(lm, group)[0].answer == "5"
 
 
 def test_one_command_compares_everything(tmp_path: Path) -> None:

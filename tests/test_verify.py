@@ -1,6 +1,8 @@
 """Final answers are read and compared rightly, and no text can stop or stall a verifier."""
 
 import json
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -10,53 +12,274 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlready.records import Problem
-from rlready.tasks import Task, open_task, verify
-from rlready.tasks.verify import same_answer
+from rlready.tasks import Task, mathpool, open_task
+from rlready.tasks.verify import same_answer, settle
+
+SAME = [
+    ("72", "#### $72.00\n#### 71"),
+    ("72", "#### 72 clips\nand so on"),
+    ("72", "**The answer is: 72.**"),
+    ("72", "\\boxed{71}, no, \\boxed{72}"),
+    ("72", "70 + 2 = 72"),
+    ("2280", "#### 2,280"),
+    ("1000", "\\boxed{1{,}000\\text{ dollars}}"),
+    ("-3", "#### −3"),
+    ("\\frac{1}{2}", "\\boxed{0.5}"),
+    ("73", "So the answer is **73** residents."),
+    ("73", "The answer is **73**."),
+    ("73", "**Answer:** 73"),
+    ("73", "**Final Answer**\n73"),
+    ("73", "<answer>73</answer>"),
+    ("73", "<answer> \\boxed{73} </answer>"),
+    ("B", "B"),
+    ("B", "(B)"),
+    ("B", "B."),
+    ("B", "**B**"),
+    ("B", "Answer: B"),
+    ("B", "The answer is (B)"),
+    ("B", "option B"),
+    ("B", "The correct answer is **B**."),
+    ("B", "Answer: B) Paris"),
+    ("B", "(B) Paris"),
+    ("(B)", "B"),
+    ("B", "\\boxed{\\text{B}}"),
+    ("B", "<answer>B</answer>"),
+    ("B", "Answer: (B)."),
+    ("B", "The answer is option B."),
+    ("12", "12 km"),
+    ("12 km", "12"),
+    ("5 feet", "5 ft"),
+    ("2500000", "2.5 million"),
+    ("2.5 million", "#### 2,500,000"),
+    ("1234.5", "$1,234.50"),
+    ("\\$1,234.50", "1234.5"),
+    ("-3", "–3"),
+    ("3/2", "1 1/2"),
+    ("1\\frac{1}{2}", "3/2"),
+    ("5e-05", "5 \\times 10^{-5}"),
+    ("0.00005", "5·10^-5"),
+    ("(1,2]", "1 < x <= 2"),
+    ("1 < x \\le 2", "(1,2]"),
+    ("(1,2]", "x \\in (1,2]"),
+    ("x>1", "(1,\\infty)"),
+    ("(-\\infty,1)\\cup(3,\\infty)", "x<1 or x>3"),
+    ("x<1 or x>3", "(-\\infty,1)\\cup(3,\\infty)"),
+    ("[1, \\infty)", "x \\geq 1"),
+    ("yes", "Yes."),
+    ("yes", "Yes, because it is."),
+    ("true", "The answer is True"),
+    ("Paris", "**Paris**"),
+    ("\\text{Paris}", "paris"),
+    ("50", "50%"),
+    ("0.5", "50%"),
+    ("50%", "0.5"),
+    ("50%", "1/2"),
+    ("1/2", "50\\%"),
+    ("50\\%", "\\frac12"),
+    ("72", "#### 72\n#### 71"),
+    ("5", "#### 5\n\nQuestion: x?\n#### 7"),
+    ("5", "\\boxed{5}\n\nQuestion: x? \\boxed{7}"),
+    ("5", "The answer is 5.\n\nHuman: what about 3+4?\nThe answer is 7."),
+    ("5", "\\boxed{5}<|im_end|>\n<|im_start|>user\nx?<|im_end|> \\boxed{7}"),
+    ("2\\sqrt{3}", "2*sqrt(3)"),
+    ("2\\sqrt{3}", "\\sqrt{12}"),
+    ("\\pi/2", "pi/2"),
+    ("\\frac{\\pi}{2}", "1.570796327"),
+    ("1/3", "0.333333"),
+    ("x^2+1", "1+x^2"),
+    ("2,3", "3,2"),
+    ("2,3", "x=2 or x=3"),
+    ("\\{2,3\\}", "3, 2"),
+    ("(2,3)", "(2, 3)"),
+    ("5", "x=5"),
+    ("x=5", "5"),
+    ("12 m^2", "12 square meters"),
+    ("10^{3}", "1000"),
+    ("2^{10}", "1024"),
+    ("1,000", "1 000"),
+    ("1000", "1000"),
+    ("1000", "1 000"),
+    ("90", "90^\\circ"),
+    ("25", "25°C"),
+    ("-1/2", "-\\frac{1}{2}"),
+    ("-1/2", "\\frac{-1}{2}"),
+    ("\\frac{1}{-2}", "-\\frac12"),
+    ("0.1", "1/10"),
+    ("3+4i", "4i+3"),
+    ("7", "It is 7"),
+    ("5", "Answer: First, 2+3=5. So 5."),
+    ("5", "Answer: 5\nExplanation: 2+3"),
+    ("18", "She makes 9 * 2 = $<<9*2=18>>18 every day.\n#### 18"),
+    ("\\left(3,\\frac{\\pi}{2}\\right)", "(3, \\pi/2)"),
+    ("10", "10 dollars per hour"),
+    ("12.5", "€12.50"),
+    ("3.5", "3½"),
+    ("1:2", "1 : 2"),
+    ("12", "twelve? 12"),
+    ("\\frac{5}{3}", "1\\frac{2}{3}"),
+    ("\\text{(C)}", "C"),
+    ("C", "$\\textbf{(C)}\\ 5$"),
+    ("3 \\pm \\sqrt{2}", "3+\\sqrt2, 3-\\sqrt2"),
+    ("k \\ge 2", "k>=2"),
+    ("10,000", "10000"),
+    ("5 hours", "5"),
+    ("8", "8 hours and nothing else"),
+    ("16", "Thus, the answer is $16$ dollars."),
+    ("5", "\\[ \\boxed{5} \\]"),
+    ("5", "$$x = 5$$"),
+    ("x \\ne 3", "x != 3"),
+    ("(-\\infty, 3)", "x<3"),
+    ("0.5", "½"),
+    ("4", "\\boxed{\\$4}"),
+    ("6", "The final answer is $\\boxed{6}$. I hope it is correct."),
+    ("6", "$6"),
+    ("yes", "\\text{Yes}"),
+    ("2024", "year 2024"),
+    ("13", "13th"),
+    ("\\sin(x)", "sin(x)"),
+    ("e^{x}", "\\exp(x)"),
+]
+DIFFERENT = [
+    ("72", "#### 71\n#### 72"),
+    ("72", "72 ####"),
+    ("72", ""),
+    ("3", "#### -3"),
+    ("12", "#### 1 2"),
+    ("12345", "#### 1,2345"),
+    ("5", "#### 1,2,3,4,5"),
+    ("5", "#### 4 or 5"),
+    ("Paris", "Rome"),
+    ("B", "A or B"),
+    ("B", "A"),
+    ("B", "A B"),
+    ("B", "He said B was the best."),
+    ("A", "A man walks"),
+    ("B", "(A) or (B)"),
+    ("12 km", "12 m"),
+    ("$5", "€5"),
+    ("5 dollars", "5 cents"),
+    ("1.2345", "1.234,5"),
+    ("50", "0.5"),
+    ("0.5%", "50"),
+    ("2", "\\boxed{2x}"),
+    ("5", "not 5"),
+    ("5", "- 5"),
+    ("5", "minus 5"),
+    ("(1,2]", "[1,2)"),
+    ("(1,2)", "[1,2]"),
+    ("(1,2]", "1<=x<2"),
+    ("(2,3)", "(3,2)"),
+    ("x<5", "x>5"),
+    ("x<5", "x<=5"),
+    ("1/2", "1-1/2"),
+    ("3/2", "1-1/2"),
+    ("\\sqrt{2}", "1.41"),
+    ("\\pi", "22/7"),
+    ("\\pi", "3.14"),
+    ("1/3", "0.3"),
+    ("1/3", "0.333334"),
+    ("yes", "no"),
+    ("yes", "yes or no"),
+    ("5", "5 or 6"),
+    ("6", "5 or 6"),
+    ("6", "The answer is 5 or 6"),
+    ("12", "1 2"),
+    ("R", "r"),
+    ("odd", "even"),
+    ("x=5", "y=5"),
+    ("hello world", "world hello"),
+    ("204_5", "204_6"),
+    ("1/2", "2/1"),
+    ("123", "(1,23)"),
+    ("2,3", "2,4"),
+    ("2", "2 pi"),
+    ("2", "log 2"),
+    ("2", "\\log 2"),
+    ("2", "2!"),
+    ("6", "3!!"),
+    ("x>5", "(5,6)"),
+    ("x", "y"),
+    ("AB", "CD"),
+    ("5", "15"),
+    ("1e-60x", "2e-60x"),
+    ("3-5", "2"),
+    ("-2", "3–5"),
+    ("0", "0.0000001"),
+    ("1", "0.9999999"),
+    ("1", "1.0000000000000000000001"),
+    ("10^{30}", "10^{30}+1"),
+    ("\\sqrt{2}+10^{-30}", "\\sqrt{2}"),
+    ("x+10^{-12}", "x"),
+    ("100", "1,00"),
+    ("5", "5 million"),
+    ("5", "5 dozen"),
+    ("5", "5^2"),
+    ("5", "5²"),
+    ("5", "5/1/2"),
+]
 
 
-@pytest.mark.parametrize(
-    ("gold", "text", "same"),
-    [
-        ("72", "#### 72", True),
-        ("72", "#### 71\n#### $72.00", True),
-        ("72", "#### 72 clips\nand so on", True),
-        ("72", "**The answer is: 72.**", True),
-        ("72", "\\boxed{71}, no, \\boxed{72}", True),
-        ("72", "70 + 2 = 72", True),
-        ("72", "#### 72\n#### 71", False),
-        ("72", "72 ####", False),
-        ("72", "", False),
-        ("2280", "#### 2,280", True),
-        ("1000", "\\boxed{1{,}000\\text{ dollars}}", True),
-        ("50", "#### 50%", True),
-        ("-3", "#### −3", True),
-        ("3", "#### -3", False),
-        ("12", "#### 1 2", False),
-        ("12345", "#### 1,2345", False),
-        ("5", "#### 1,2,3,4,5", False),
-        ("5", "#### 4 or 5", False),
-        ("0.5", "#### 1/2", True),
-        ("\\frac{1}{2}", "\\boxed{0.5}", True),
-        ("2", "\\boxed{2x}", False),
-        ("x^2+1", "\\boxed{1+x^2}", True),
-        ("Paris", "The answer is Paris.", True),
-        ("Paris", "Rome", False),
-    ],
-)
+@pytest.mark.parametrize(("gold", "text", "same"), [(*p, True) for p in SAME] + [(*p, False) for p in DIFFERENT])
 def test_final_answers(gold: str, text: str, same: bool) -> None:
     assert same_answer(gold, text) is same
 
 
-def test_endless_powers_are_cut_off_also_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = []
-    same_answer("1/2", "0.5")  # starts the process
-    monkeypatch.setattr(verify, "SECONDS", 0.3)
+def test_a_slow_answer_costs_a_second_of_cpu_also_in_a_thread() -> None:
+    """And is wrong for good: it is not asked about again."""
+    same_answer("\\sqrt{3}", "\\sqrt{2}")  # starts a process
+    found: list[bool] = []
     thread = threading.Thread(target=lambda: found.append(same_answer("3", "\\boxed{9^{9^{9}}}")))
     thread.start()
-    thread.join(20)
-    monkeypatch.undo()
+    thread.join(60)
     assert found == [False]
-    assert same_answer("1/2", "0.5")
+    began = time.perf_counter()
+    assert not same_answer("3", "\\boxed{9^{9^{9}}}")
+    assert time.perf_counter() - began < 0.05
+    assert same_answer("\\sqrt{12}", "2\\sqrt{3}")
+
+
+@pytest.mark.parametrize("times", [1, 2, 4])
+def test_a_lost_process_changes_no_verdict(
+    times: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed once, the question is asked again; killed twice, it is wrong with a warning, but not for good."""
+    pool, kills = mathpool.Pool(), [None] * times
+    ask = mathpool.Worker.ask
+
+    def killed(worker: mathpool.Worker, seconds: float, question: mathpool.Question) -> str:
+        if kills:
+            kills.pop()
+            os.killpg(worker.process.pid, signal.SIGKILL)
+        return ask(worker, seconds, question)
+
+    monkeypatch.setattr(mathpool.Worker, "ask", killed)
+    question = ("value", "\\sqrt{12}", "2\\sqrt{3}", None)
+    assert pool.equal(question) is (times < 2)
+    assert ("counts as wrong this time" in capsys.readouterr().err) is (times > 1)
+    kills.clear()
+    assert pool.equal(question)
+    pool.close()
+
+
+def test_a_long_wait_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also a stopped process, which costs no CPU time, ends."""
+    pool = mathpool.Pool()
+    pool.equal(("value", "x+1", "x+2", None))
+    monkeypatch.setattr(mathpool, "QUIET", 0.05)
+    monkeypatch.setattr(mathpool, "PATIENCE", 0.1)
+    os.killpg(pool.idle[0].process.pid, signal.SIGSTOP)
+    pool.equal(("value", "x+1", "1+x", None))
+    assert "still comparing" in capsys.readouterr().err
+    pool.close()
+
+
+def test_many_formulas_are_settled_at_once() -> None:
+    """After that, the verdicts are known without a process."""
+    pairs = [(f"\\sqrt{{{4 * n}}}", f"#### 2\\sqrt{{{n + n % 2}}}") for n in range(2, 60)]
+    settle(pairs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mathpool.Pool, "_ask", None)
+        assert [same_answer(*pair) for pair in pairs] == [n % 2 == 0 for n in range(2, 60)]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from rlready.engine.protocol import Engine, Request
 from rlready.lm import LM
 from rlready.records import Group, Problem, Sample
 from rlready.tasks import Task, Verdict
-from rlready.tasks.verify import marked
+from rlready.tasks.protocol import ComparesAnswers
+from rlready.tasks.verify import marked, settle
 from rlready.timing import span
 
 VERDICT = Pay()
@@ -32,10 +33,13 @@ def split_text(text: str, close: str = CLOSE) -> tuple[str, str]:
 
 def judge(task: Task, problem: Problem, sample: Sample, stop_texts: Sequence[str], close: str = CLOSE) -> Verdict:
     """The verifier's word on a sample.  A response that never ended is still read: its answer may be there."""
-    text = sample.text
+    return task.verify(problem, *split_text(_unstopped(sample.text, stop_texts), close))
+
+
+def _unstopped(text: str, stop_texts: Sequence[str]) -> str:
     for stop in stop_texts:
         text = text.removesuffix(stop)
-    return task.verify(problem, *split_text(text, close))
+    return text
 
 
 def as_read(sample: Sample, lm: LM) -> Sample:
@@ -70,6 +74,14 @@ def draw_groups(
     prompts = {r.problem_id: r.prompt_ids for r in requests}
     for sample in engine.sample(requests, temperature=temperature, seed=seed):
         by_problem[sample.problem_id].append(sample)
+    if isinstance(task, ComparesAnswers):
+        with span("score"):
+            settle(
+                (gold, split_text(_unstopped(as_read(s, lm).text, stops), lm.close)[1])
+                for problem in problems
+                if (gold := task.compares(problem)) is not None
+                for s in by_problem[problem.id]
+            )
     groups = []
     for problem in problems:
         samples = by_problem[problem.id]

@@ -24,7 +24,7 @@ from rlready.records import Group, Problem, Sample
 from rlready.rollout import as_read, split_text, table_row
 from rlready.store import write_table
 from rlready.tasks import Task, stating
-from rlready.tasks.verify import voted
+from rlready.tasks.verify import ballots, voted
 
 SHOWN = 12  # problems whose samples are kept for reading, one sample per model and arm shown
 
@@ -70,7 +70,7 @@ def measure(
     alone = TorchEngine(lm, forcing)
     engine = TorchEngine(lm, forcing, contrast=contrast) if contrast else alone
     vectors: dict[str, dict[str, list[float]]] = {arm.name: {} for arm in arms.all}
-    ballots: dict[str, list[list[Ballot]]] = {arm.name: [] for arm in arms.main}
+    votes: dict[str, list[list[Ballot]]] = {arm.name: [] for arm in arms.main}
     lengths: dict[str, list[int]] = {"right": [], "wrong": []}
     rows: list[dict[str, Any]] = []
     examples: list[dict[str, Any]] = []
@@ -83,7 +83,7 @@ def measure(
                 _add(vectors[arm.name], _facts(arm, group, beside))
                 rows += [table_row(s) | {"arm": arm.name, "prompt": group.problem.prompt} for s in group.samples]
                 if arm in arms.main:
-                    ballots[arm.name].append([_ballot(lm, group.problem, s) for s in group.samples])
+                    votes[arm.name].append(_ballots(lm, group))
                     if len(examples) < SHOWN * len(arms.main):
                         examples.append(example(lm, arm, group))
                 if arm == arms.main[-1]:
@@ -93,7 +93,7 @@ def measure(
     write_table(samples_to, rows)
     return {
         "vectors": vectors,
-        "votes": _votes(vectors, ballots, [arm.name for arm in (*arms.main, *arms.others)]),
+        "votes": _votes(vectors, votes, [arm.name for arm in (*arms.main, *arms.others)]),
         "lengths": lengths,
         "examples": examples,
         "knows_steps": any(row["strict"] is not None for row in rows),
@@ -194,11 +194,15 @@ def _add(vectors: dict[str, list[float]], facts: dict[str, float]) -> None:
         vectors.setdefault(key, []).append(value)
 
 
-def _ballot(lm: LM, problem: Problem, sample: Sample) -> Ballot:
-    text = as_read(sample, lm).text
-    for stop in sorted(lm.stop_ids):
-        text = text.removesuffix(lm.decode([stop]))
-    return ballot(sample, voted(problem.answer, split_text(text, lm.close)[1]))
+def _ballots(lm: LM, group: Group) -> list[Ballot]:
+    """A group's votes; equal answers are one."""
+    answers = []
+    for sample in group.samples:
+        text = as_read(sample, lm).text
+        for stop in sorted(lm.stop_ids):
+            text = text.removesuffix(lm.decode([stop]))
+        answers.append(voted(group.problem.answer, split_text(text, lm.close)[1]))
+    return [ballot(s, answer) for s, answer in zip(group.samples, ballots(answers), strict=True)]
 
 
 def _votes(

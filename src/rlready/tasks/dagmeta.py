@@ -9,11 +9,12 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from rlready.tasks.extract import final_answer
 from rlready.tasks.graph import Dag, Expr, evaluate, references, topological_order
 from rlready.tasks.protocol import Verdict
+from rlready.tasks.quantity import numbers
 from rlready.tasks.render import RENDERINGS, Rendering
 from rlready.tasks.stepcheck import check
-from rlready.tasks.verify import final_answer, numbers
 
 COLUMN = "dag"  # of a row in a file
 OPERATORS = ("+", "-", "*")

@@ -20,6 +20,7 @@ from typing import Literal
 from rlready.errors import UserError
 from rlready.records import Problem, Row
 from rlready.tasks.baseline import two_fold
+from rlready.tasks.extract import own_part
 from rlready.tasks.protocol import Verdict
 from rlready.tasks.source import Source, canonical, fill, select
 from rlready.tasks.table import licence_beside, read_table
@@ -75,7 +76,10 @@ class Gsm8kTask:
 
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
         right = same_answer(problem.answer, answer)
-        return Verdict(right, None, "" if right else "the answer is wrong")
+        return Verdict(right, None, "" if right else "the answer is wrong", own_part(answer)[1])
+
+    def compares(self, problem: Problem) -> str | None:
+        return problem.answer
 
     def place(self, id: str) -> str:
         return self._places[id]

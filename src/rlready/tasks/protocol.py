@@ -9,18 +9,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rlready.records import Problem, Row
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """``strict``: also every step is right (None where the task cannot tell); ``reason``: why not, if known."""
+    """``strict``: also every step is right (None where the task cannot tell); ``reason``: why not, if known.
+
+    ``run_on``: the text goes on with a turn that it invents, such as a next question, which was not judged.
+    """
 
     correct: bool
     strict: bool | None = None
     reason: str = ""
+    run_on: bool = False
+
+
+@runtime_checkable
+class ComparesAnswers(Protocol):
+    """A task that judges by ``verify.same_answer``: many texts can be compared beforehand, in parallel."""
+
+    def compares(self, problem: Problem) -> str | None:
+        """The right answer that a text is compared with; None if this problem is judged otherwise."""
+        ...
 
 
 class Task(Protocol):

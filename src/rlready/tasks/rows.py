@@ -36,6 +36,7 @@ from rlready.records import Problem, Row
 from rlready.tasks import dagmeta
 from rlready.tasks.baseline import two_fold
 from rlready.tasks.dagmeta import graph_of, judge, validate
+from rlready.tasks.extract import own_part
 from rlready.tasks.protocol import Verdict
 from rlready.tasks.source import Source, canonical, fill, select
 from rlready.tasks.strictjson import Refused, digits
@@ -133,7 +134,10 @@ class RowsTask:
                 reason = f"{self.options.verifier} raised {type(error).__name__}: {error}"
                 warnings.warn(reason, RuntimeWarning, stacklevel=2)
                 return Verdict(False, None, reason)
-        return Verdict(right, None, "" if right else "the answer is wrong")
+        return Verdict(right, None, "" if right else "the answer is wrong", own_part(answer)[1])
+
+    def compares(self, problem: Problem) -> str | None:
+        return problem.answer if self.verifier is None and graph_of(problem.meta) is None else None
 
     def place(self, id: str) -> str:
         return next(self.table.place(item.line) for item in self._items if item.id == id)

@@ -20,7 +20,7 @@ from typing import Literal
 
 from rlready.errors import UserError
 from rlready.records import Problem, Row
-from rlready.tasks.protocol import Task, Verdict
+from rlready.tasks.protocol import ComparesAnswers, Task, Verdict
 from rlready.tasks.source import Source, fill, parse_source
 
 Kind = Literal["shortest", "longest", "random", "halves"]
@@ -89,6 +89,9 @@ class Selected:
 
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
         return self.pool.verify(problem, thinking, answer)
+
+    def compares(self, problem: Problem) -> str | None:
+        return self.pool.compares(problem) if isinstance(self.pool, ComparesAnswers) else None
 
     def place(self, id: str) -> str:
         return self.pool.place(id)

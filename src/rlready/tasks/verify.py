@@ -1,182 +1,188 @@
-"""Compare a final answer with the right one: exactly where both are plain numbers, else by math-verify.
+"""Compare a final answer with the right one.
 
-Model text is untrusted: it is searched with linear patterns, never evaluated here.  math-verify hands it to
-sympy, which will happily compute ``9^9^9``, and its own time limits are signals, which fail in threads and
-cannot stop such a power.  So it runs in a process of its own (``mathworker.py``), started at the first
-answer that needs it, killed when it takes too long, and asked about short texts only.
+``extract`` says what a text gives as its answer, ``notation`` makes one notation of Unicode, Markdown and LaTeX,
+``quantity`` compares numbers exactly and has the rule for percentages, ``structure`` takes lists, tuples, intervals and
+inequalities apart.  Formulas are left to sympy (``mathpool``), which decides whether they are the same value; decimals
+are fractions there, too, so no tolerance is absolute, and none is wider than a decimal's last digit.
+
+Words are compared without regard to case.  A letter as the right answer (multiple choice, variables) is met by the
+letter in this case, alone or as an option is named: "(B)", "B. Paris", "option B"; never by a word or by two options.
+
+Model text is untrusted: it is searched with linear patterns and computed with in processes that are stopped only.
 """
 
 from __future__ import annotations
 
-import atexit
-import json
-import os
 import re
-import subprocess
-import sys
-import threading
-from fractions import Fraction
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from pathlib import Path
 
-from rlready.errors import UserError
+from rlready.tasks import extract
+from rlready.tasks.extract import final_answer, marked, tidy
+from rlready.tasks.mathpool import POOL, Question, in_parallel
+from rlready.tasks.notation import plain, split_top
+from rlready.tasks.quantity import INTEGER, LONGEST, exact_number, quantity, rounding, same_quantity
+from rlready.tasks.structure import SUBSCRIPT, same, structure
 
-LONGEST = 300  # characters of an answer worth comparing
-SECONDS, START_SECONDS = 5.0, 120.0
+__all__ = ["ballots", "exact_number", "final_answer", "marked", "same_answer", "settle", "voted"]
 
-NUMBER = re.compile(r"(?:(?<![\w.,)])-)?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|(?<![0-9])-?\.[0-9]+")
-LONE = re.compile(rf"(?:[^\W\d]|[\s:])*(?:[$€£]\s?)?({NUMBER.pattern})(?![\w^*/+(])(?:[^\W\d]|[\s.,!%])*")
-ANSWER_IS = re.compile(r"answer is", re.IGNORECASE)
-SIGNS = str.maketrans({"−": "-", "\u00a0": " "})
-
-
-def final_answer(text: str) -> str:
-    """What a text marks as its answer, or the whole text if it marks nothing."""
-    found = marked(text)
-    return text.strip() if found is None else found
-
-
-def voted(gold: str, text: str) -> str:
-    """The answer of a text in a form in which equal answers are equal texts; empty if it gives none.
-
-    Of ``gold`` only the form matters: where that is a number, the last number counts.
-    """
-    answer = final_answer(text)[:LONGEST]
-    if exact_number(final_answer(gold)) is None:
-        return " ".join(answer.split())
-    found = numbers(answer)
-    return str(found[-1]) if found and found[-1] is not None else ""
-
-
-def marked(text: str) -> str | None:
-    """The line after the last ``####``, else the last closed ``\\boxed{}``, else what follows "answer is"."""
-    _, hashes, rest = text.rpartition("####")
-    if hashes:
-        line = rest.strip().partition("\n")[0]
-        return _tidy(_boxed(line) or line)
-    if (inner := _boxed(text)) is not None:
-        return _tidy(inner)
-    after = ANSWER_IS.split(text)[1:]
-    return _tidy(after[-1].lstrip(" :\n").partition("\n")[0]) if after else None
-
-
-def exact_number(text: str) -> Fraction | None:
-    """A plain number, exactly: thousands separators, currency and per-cent signs and LaTeX's escapes are allowed."""
-    if len(text) > LONGEST:
-        return None
-    plain = re.sub(r"\\text\{[^{}]*\}|\\!|[$€£%\\]", "", text.translate(SIGNS).replace("{,}", ","))
-    plain = plain.strip().removeprefix("+").removesuffix(".")
-    return Fraction(plain.replace(",", "")) if NUMBER.fullmatch(plain) else None
-
-
-def numbers(text: str) -> list[Fraction | None]:
-    """All numbers in a text, left to right; None for one too long to be meant."""
-    return [exact_number(m[0]) for m in NUMBER.finditer(text.translate(SIGNS))]
+OPTION = re.compile(
+    r"(?:(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:? *)?"
+    r"(?:\(([A-Z])\)|([A-Z]))(?:[.:)] *(.*)|(?<=\)) +(.*))?",
+    re.IGNORECASE,
+)
+OTHER_OPTION = re.compile(r"\([A-Z]\)|(?<![a-zA-Z'])[A-Z](?![a-zA-Z'])|\b(?:or|and|not)\b")
+LETTER = re.compile(r"\(?([A-Za-z])\)?")
+YES_NO = re.compile(r"(yes|no|true|false)\b(?! *(?:or|and)\b)[ ,.;:!-]*(.*)", re.IGNORECASE)
+FUNCTION = re.compile(
+    r"(?<![\\a-zA-Z])(arcsin|arccos|arctan|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|infty)(?![a-zA-Z])"
+)
+ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
+COMMAND = re.compile(r"\\(?:begin|end)\{[a-z]*\}|\\[a-zA-Z]+")
+WORDY = re.compile(r"[A-Za-z]{4}|[A-Za-z]{2,}[' ]+[A-Za-z]{2,}")
+DIGIT = re.compile(r"\d")
+LETTERS = re.compile(r"[A-Za-z][A-Za-z ,.'-]+")
 
 
 def same_answer(gold: str, text: str) -> bool:
-    """Whether ``text`` gives the answer ``gold``.
+    """Whether ``text`` gives the answer ``gold``; what either marks as its answer is compared."""
+    target, answer = _target(gold), _given(gold, text)
+    if INTEGER.fullmatch(target) and INTEGER.fullmatch(answer) and len(answer) <= LONGEST >= len(target):
+        return int(target) == int(answer)
+    return _same(target, answer)
 
-    Read is what ``text`` marks as its answer; without a mark its last number if ``gold`` is a number, else all
-    of it.  A number may have words around it ("72 clips"), but no second number.
+
+def settle(pairs: Iterable[tuple[str, str]]) -> None:
+    """Compare the formulas of many (right answer, text) pairs in parallel; ``same_answer`` then knows the verdicts."""
+    asked: list[Question] = []
+    for target, answer in dict.fromkeys((_target(gold), _given(gold, text)) for gold, text in pairs):
+        if target != answer and not (INTEGER.fullmatch(target) and INTEGER.fullmatch(answer)):
+            _compare(target, answer, asked)
+    in_parallel(asked)
+
+
+def voted(gold: str, text: str) -> str:
+    """The answer of a text in a form in which equal numbers are equal texts; empty if it gives none.
+
+    Of ``gold`` only the form matters: where that is a number, a text without a mark gives its last number.
     """
-    target = final_answer(gold)
-    number = exact_number(target)
-    answer = marked(text)
-    if answer is None:
-        found = [m[0] for m in NUMBER.finditer(text.translate(SIGNS))] if number is not None else [text.strip()]
-        answer = found[-1] if found else ""
-    if not answer or len(answer) > LONGEST:
-        return False
-    if answer.split() == target.split():
+    answer = _given(gold, text)[:LONGEST]
+    number = exact_number(answer)
+    if number is not None and "%" not in answer:
+        return str(number)
+    return plain(answer) if number is not None else " ".join(answer.split())
+
+
+def ballots(answers: Sequence[str]) -> list[str]:
+    """The answers of one problem, each as the first of them that it equals: equal answers are one ballot."""
+    settle((one, other) for one in set(answers) for other in set(answers) if one < other and one)
+    first: dict[str, str] = {}
+    for answer in answers:
+        if answer not in first:
+            equal = next(
+                (kept for kept in dict.fromkeys(first.values()) if answer and same_answer(kept, answer)), answer
+            )
+            first[answer] = equal
+    return [first[answer] for answer in answers]
+
+
+@lru_cache(1 << 12)
+def _target(gold: str) -> str:
+    return gold if INTEGER.fullmatch(gold) else final_answer(gold)
+
+
+@lru_cache(1 << 12)
+def _is_number(target: str) -> bool:
+    return quantity(plain(target)) is not None if len(target) <= LONGEST else False
+
+
+def _given(gold: str, text: str) -> str:
+    """The answer that a text gives to a question with this right answer."""
+    found = marked(text)
+    return tidy(extract.unmarked(text, _is_number(_target(gold)))) if found is None else found
+
+
+def _same(target: str, answer: str) -> bool:
+    return bool(answer) and _compare(target, answer, None)
+
+
+def _compare(target: str, answer: str, asked: list[Question] | None) -> bool:
+    """The verdict; with a list, no process is asked: the questions for it are added to the list."""
+    if not answer or len(answer) > LONGEST or len(target) > LONGEST:
+        return answer == target != ""
+    one, other = plain(target) or target.strip(), plain(answer) or answer.strip()
+    if _tight(one) == _tight(other):
         return True
-    if number is not None:
-        value = exact_number(answer)
-        if value is None and (lone := LONE.fullmatch(answer)):
-            value = exact_number(lone[1])
-        if value is not None:
-            return value == number
-    return len(target) <= LONGEST and _equal(target, answer)
+    left, right = quantity(one), quantity(other)
+    if left and right:
+        return same_quantity(left, right)
+    if (verdict := _as_words(one, other)) is not None:
+        return verdict
+    return same(structure(one), structure(other), lambda kind, a, b: _equal(kind, a, b, asked))
 
 
-def _boxed(text: str) -> str | None:
-    """The inside of the last ``\\boxed{...}`` that is closed."""
-    start = text.rfind("\\boxed{")
-    depth = 0
-    for at in range(start + 6, len(text)) if start >= 0 else ():
-        depth += {"{": 1, "}": -1}.get(text[at], 0)
-        if depth == 0:
-            return text[start + 7 : at]
+def _as_words(one: str, other: str) -> bool | None:
+    """The verdict on letters and words; None where both may be formulas."""
+    if LETTER.fullmatch(one) or LETTER.fullmatch(other):
+        return _same_option(one, other) or _same_option(other, one)
+    if yes := YES_NO.fullmatch(one):
+        said = YES_NO.fullmatch(other)
+        return bool(said and said[1].lower() == yes[1].lower() and not (yes[2] and said[2]))
+    if not (DIGIT.search(one) and DIGIT.search(other)) and (_wordy(one) or _wordy(other)):
+        return _folded(one) == _folded(other)
     return None
 
 
-def _tidy(answer: str) -> str:
-    """Without the mark-up around it: emphasis, dollar signs on both sides, the full stop of a sentence."""
-    answer = answer.strip().strip("*_`").strip().removesuffix(".")
-    return answer[1:-1].strip() if len(answer) > 2 and answer[0] == answer[-1] == "$" else answer
+def _equal(kind: str, one: str, other: str, asked: list[Question] | None) -> bool:
+    """Whether two single values, or two relations, are the same."""
+    if _tight(one) == _tight(other):
+        return True
+    step = None
+    if kind == "value":
+        left, right = quantity(one), quantity(other)
+        if left and right:
+            return same_quantity(left, right)
+        ratio = split_top(one, ":"), split_top(other, ":")
+        if len(ratio[0]) > 1 or len(ratio[1]) > 1:
+            pairs = list(zip(*ratio, strict=False))
+            return len(ratio[0]) == len(ratio[1]) and all(_equal(kind, a, b, asked) for a, b in pairs)
+        known = left or right
+        step = rounding(known) if known else None
+        if (known and (known.unit or known.percent)) or any(_wordy(t) or LETTER.fullmatch(t) for t in (one, other)):
+            return len(one) > 1 < len(other) and _folded(one) == _folded(other)
+    question = (kind, _formula(one), _formula(other), step)
+    if asked is None:
+        return POOL.equal(question)
+    asked.append(question)
+    return True
 
 
-class _MathWorker:
-    """math-verify in a process of its own; one for each process that asks, restarted after a kill."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.process: subprocess.Popen[str] | None = None
-        self.owner = 0
-
-    def equal(self, gold: str, answer: str) -> bool:
-        """math-verify's verdict; False if it takes longer than ``SECONDS``."""
-        with self.lock:
-            reply = self._ask(self._running(), json.dumps([gold, answer]), SECONDS)
-            if not reply:
-                self.close()
-            return reply == "true"
-
-    def _running(self) -> subprocess.Popen[str]:
-        if self.process and self.owner == os.getpid():  # not inherited from the process that forked this one
-            return self.process
-        script = Path(__file__).with_name("mathworker.py")
-        process = subprocess.Popen(
-            [sys.executable, "-P", str(script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-        )
-        if self._ask(process, "", START_SECONDS) != "ready":
-            raise UserError("math-verify did not start; check it with: python -c 'import math_verify'")
-        self.process, self.owner = process, os.getpid()
-        return process
-
-    @staticmethod
-    def _ask(process: subprocess.Popen[str], question: str, seconds: float) -> str:
-        """One line there and one back; killing the process ends the wait, with an empty line."""
-        assert process.stdin is not None
-        assert process.stdout is not None
-        timer = threading.Timer(seconds, process.kill)
-        timer.start()
-        try:
-            process.stdin.write(question + "\n")
-            process.stdin.flush()
-            return process.stdout.readline().strip()
-        except OSError:  # it died before it could read
-            return ""
-        finally:
-            timer.cancel()
-
-    def close(self) -> None:
-        if self.process and self.owner == os.getpid():
-            self.process.kill()
-            self.process.communicate()
-            self.process = None
+def _same_option(one: str, other: str) -> bool:
+    """Whether ``one`` is a letter, and ``other`` names the option of that letter and no other."""
+    letter = LETTER.fullmatch(one)
+    named = OPTION.fullmatch(other)
+    if not letter or not named:
+        return False
+    rest = named[3] or named[4] or ""
+    return letter[1] == (named[1] or named[2]) and not OTHER_OPTION.search(rest)
 
 
-_WORKER = _MathWorker()
-atexit.register(_WORKER.close)
+def _tight(text: str) -> str:
+    """Without spaces that separate nothing."""
+    return re.sub(r"(?<![\w.]) +| +(?![\w.\\])", "", text)
 
 
-@lru_cache(1 << 16)
-def _equal(gold: str, answer: str) -> bool:
-    """math-verify's verdict, asked for once: samples of one problem repeat each other's answers."""
-    return _WORKER.equal(gold, answer)
+def _formula(text: str) -> str:
+    text = FUNCTION.sub(r"\\\1", text.replace("**", "^"))
+    return ROOT.sub(r"\\sqrt{\1}", text)
+
+
+def _wordy(text: str) -> bool:
+    """Whether ``text`` is words, not a formula, in which letters would be factors."""
+    bare = COMMAND.sub(" ", SUBSCRIPT.sub(" ", _formula(text)))
+    return bool(WORDY.search(bare) or LETTERS.fullmatch(bare.strip()))
+
+
+def _folded(text: str) -> str:
+    words = " ".join(re.sub(r"[\"“”.,;:!?()]", " ", text.casefold()).split())
+    return re.sub(r"^(?:the|an?) ", "", words)

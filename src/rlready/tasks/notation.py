@@ -1,0 +1,132 @@
+"""One plain notation for what an answer may be written in: Unicode, Markdown and LaTeX become the same short text.
+
+``plain("**\\(\\dfrac{1}{2}\\)**.")`` is ``\\frac{1}{2}``.  Nothing is computed here, and nothing that carries meaning
+is dropped: brackets, signs and words stay.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+SYMBOLS = {
+    "−": "-", "‐": "-", "‑": "-", "–": "-", "—": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ",
+    "÷": "/", "⁄": "/", "∕": "/", "≤": "<=", "⩽": "<=", "≥": ">=", "⩾": ">=", "≠": "!=", "≈": r"\approx ",
+    "∈": r"\in ", "∪": r"\cup ", "∩": r"\cap ", "∞": r"\infty ", "π": r"\pi ", "√": r"\sqrt ", "±": r"\pm ",
+    "∓": r"\mp ", "°": r"^\circ ", "º": r"^\circ ", "′": "'", "’": "'", "∅": r"\emptyset ", "“": '"', "”": '"',
+}  # fmt: skip
+SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+", strict=True))
+RANGE = re.compile(r"(?<=\d)[–—](?=\d)")  # "3–5" is no difference
+RAISED = re.compile(f"[{''.join(SUPERSCRIPTS)}]+")
+REWRITES = [
+    (re.compile(pattern), by)
+    for pattern, by in (
+        (r"\\begin\{(?:aligned|align|equation|gather)\*?\}|\\end\{(?:aligned|align|equation|gather)\*?\}", " "),
+        (r"\\\\(?=(?:left|right|[dtc]?frac|sqrt|text|pi|infty|leq?|geq?|in|cup|cdot|times|boxed)(?![a-z]))", r"\\"),
+        (r",\\!\s*|\{,\}\s*| ?\{ ?, ?\} ?", ","),
+        (r"\\(?:left|right|[bB]igg?[lrm]?)(?![a-zA-Z])\.?|\\displaystyle|\\limits|\\!", ""),
+        (r"(?<!\\)\\(?:[,;: ]|qquad|quad|(?:thinspace|space|nobreakspace)(?![a-zA-Z]))|(?<!\\)~", " "),
+        (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
+        (r"\\(?:leqslant|leq|le)(?![a-zA-Z])", "<="),
+        (r"\\(?:geqslant|geq|ge)(?![a-zA-Z])", ">="),
+        (r"\\(?:neq|ne)(?![a-zA-Z])", "!="),
+        (r"\\lt(?![a-zA-Z])", "<"),
+        (r"\\gt(?![a-zA-Z])", ">"),
+        (r"\\(?:lbrace|\{)", r"\\{"),
+        (r"\\(?:rbrace|\})", r"\\}"),
+        (r"\\(?:degree|deg)(?![a-zA-Z])|\^\s*\{\s*\\circ\s*\}|\^\s*\\circ", r"^\\circ "),
+        (r"\\(?:colon)(?![a-zA-Z])", ":"),
+        (r"\\(?:\(|\)|\[|\])|\$\$", " "),
+    )
+]
+WORDS = re.compile(r"\\(?:text(?:bf|it|rm|normal|tt|sf)?|mbox|mathrm|mathbf|mathit|rm|bf|operatorname)\s*\{([^{}]*)\}")
+EMPHASIS = re.compile(r"(?<![\w)*])(\*{1,3}|_{1,3}|`)(?=\S)([^*`]+?)(?<=\S)\1(?![\w(*])")
+EDGES = " \t\r\n.,;:!?\"'*`"
+
+
+@lru_cache(1 << 14)
+def plain(text: str) -> str:
+    """``text`` in the plain notation; linear in its length but for nested mark-up, so give it short texts only."""
+    text = RANGE.sub(" to ", text)
+    text = RAISED.sub(lambda m: "^{" + "".join(SUPERSCRIPTS[c] for c in m[0]) + "}", text)
+    text = "".join(map(_character, text))
+    text = text.replace("\\$", "\0").replace("\\%", "%")
+    for pattern, by in REWRITES[:4]:
+        text = pattern.sub(by, text)
+    if text.count("$") % 2 == 0 or (text[:1] == text[-1:] == "$"):  # delimiters of LaTeX; one alone is a currency
+        text = text.replace("$", " ")
+    for pattern, by in REWRITES[4:]:
+        text = pattern.sub(by, text)
+    text = text.replace("\0", "$")
+    while text != (text := WORDS.sub(r" \1 ", text)):
+        pass
+    while text != (text := EMPHASIS.sub(r"\2", text)):
+        pass
+    return _without_edges(" ".join(text.split()))
+
+
+def _character(c: str) -> str:
+    if c.isascii():
+        return c
+    if c in SYMBOLS:
+        return SYMBOLS[c]
+    if (digit := unicodedata.decimal(c, None)) is not None:
+        return str(digit)
+    plainer = unicodedata.normalize("NFKC", c)
+    if "⁄" in plainer:  # ½, also in 1½
+        return " " + plainer.replace("⁄", "/")
+    return plainer
+
+
+def _without_edges(text: str) -> str:
+    """Without the full stop of a sentence and quotation marks around; a leading decimal point and ``n!`` stay."""
+    text = text.strip()
+    while text and (text[-1] in EDGES and not (text[-1] == "!" and text[-2:-1].isalnum()) and text[-2:-1] != "\\"):
+        text = text[:-1]
+    while text and text[0] in EDGES and not (text[0] == "." and text[1:2].isdigit()):
+        text = text[1:]
+    return text.strip()
+
+
+def split_top(text: str, separators: str) -> list[str]:
+    """The parts of ``text`` between those characters of ``separators`` that stand in no bracket."""
+    parts, depth, start, at = [], 0, 0, 0
+    while at < len(text):
+        c = text[at]
+        if c == "\\" and text[at + 1 : at + 2] in ("{", "}"):
+            at += 1
+            depth += 1 if text[at] == "{" else -1
+        elif c in "([{":
+            depth += 1
+        elif c in ")]}":
+            depth -= 1
+        elif c in separators and depth <= 0:
+            parts.append(text[start:at])
+            start = at + 1
+        at += 1
+    return [part.strip() for part in (*parts, text[start:])]
+
+
+def enclosed(text: str) -> bool:
+    """Whether the bracket that ``text`` begins with is closed by its last character."""
+    if text[:1] not in ("(", "[", "{") or text[-1:] not in (")", "]", "}"):
+        return False
+    depth = 0
+    for at, c in enumerate(text):
+        depth += (c in "([{") - (c in ")]}")
+        if depth == 0:
+            return at == len(text) - 1
+    return False
+
+
+def unwrapped(text: str) -> str:
+    """Without brackets that only group: ``(5)`` and ``{1,2}``, but not ``(1,2)``, ``[5]`` or ``\\{5\\}``."""
+    while enclosed(text):
+        inner = text[1:-1].strip()
+        groups = text[0] + text[-1] == "{}" and not inner.endswith("\\")
+        if groups or (text[0] + text[-1] == "()" and len(split_top(inner, ",;")) == 1):
+            text = inner
+        else:
+            break
+    return text

@@ -1,0 +1,99 @@
+"""What stands behind a number: units and currencies by one name each, and other words as they are.
+
+A unit is only compared where both sides have one: ``12`` equals ``12 km``, but ``12 km`` is not ``12 m``.  Nothing is
+converted: ``60 min`` is not ``1 h``.
+"""
+
+from __future__ import annotations
+
+import re
+
+CURRENCIES = {
+    "$": "dollar", "usd": "dollar", "us$": "dollar", "€": "euro", "eur": "euro", "£": "pound sterling",
+    "gbp": "pound sterling", "¥": "yen", "jpy": "yen", "₹": "rupee", "inr": "rupee", "₽": "ruble", "¢": "cent",
+    "₩": "won", "₪": "shekel",
+}  # fmt: skip
+ALIASES = {
+    "mm": "millimetre millimeter", "cm": "centimetre centimeter", "m": "metre meter", "km": "kilometre kilometer",
+    "inch": "in inches", "foot": "ft feet", "yard": "yd", "mile": "mi", "mg": "milligram", "g": "gram gramme",
+    "kg": "kilogram kilogramme kilo", "tonne": "ton", "ounce": "oz", "lb": "pound", "ms": "millisecond",
+    "s": "second sec", "min": "minute", "h": "hour hr", "day": "", "week": "wk", "month": "", "year": "yr",
+    "ml": "millilitre milliliter", "l": "litre liter", "gallon": "gal", "degree": r"deg \circ ^\circ", "radian": "rad",
+    "celsius": "centigrade", "fahrenheit": "", "kelvin": "K", "hz": "hertz", "khz": "kilohertz", "mhz": "megahertz",
+    "newton": "N", "joule": "J", "kj": "kilojoule", "watt": "W", "kw": "kilowatt", "kwh": "", "volt": "V",
+    "pascal": "Pa", "kpa": "", "mol": "mole", "mph": "", "kph": "kmh", "cent": "", "dollar": "buck", "euro": "",
+    "yen": "", "rupee": "", "yuan": "rmb", "acre": "", "hectare": "ha", "byte": "", "bit": "",
+}  # fmt: skip
+UNITS = {alias: unit for unit, aliases in ALIASES.items() for alias in (unit, *aliases.split())}
+KNOWN = {*UNITS.values(), *CURRENCIES.values()}
+SCALES = {"dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+# Words that say something of the number: with one of them it is another number, or none.
+TELLING = frozenset(
+    """
+    and or not no nor isn never neither either minus negative plus times less fewer more than least most over under
+    above below between to from up divided multiplied half halves third thirds quarter quarters fifth fifths tenth
+    tenths percent root square cube squared cubed factorial pi infinity mod modulo log ln sin cos tan sec csc cot
+    exp sqrt max min gcd lcm arcsin arccos arctan sinh cosh tanh lim det sgn deg dim ker inf sup inverse reciprocal
+    twice double triple thousands millions billions hundreds dozens if unless except
+    """.split()  # noqa: SIM905 (a list of 80 strings is no easier to read)
+)
+WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+TOKEN = re.compile(rf"{WORD.pattern}|\^\s*(?:\{{\s*-?\d\s*\}}|-?\d)|\^?\\circ(?:\s*[CF](?![a-zA-Z]))?|/|[$€£¥₹¢]")
+POWERS = {"square": 2, "sq": 2, "cubic": 3, "squared": 2, "cubed": 3}
+
+
+def unit_of(text: str, attached: bool = False) -> frozenset[str] | None:
+    """The names of the unit or words in ``text``; None if it is neither.  ``attached``: written onto the number."""
+    names: list[str] = []
+    at, per, power = 0, "", 1
+    while (at := at + len(text[at:]) - len(text[at:].lstrip())) < len(text):
+        if not (found := TOKEN.match(text, at)):
+            return None
+        token, at = found[0], found.end()
+        lower = token.lower()
+        exponent = token.strip("^{ }") if token[0] == "^" and "circ" not in token else str(POWERS.get(lower, ""))
+        if exponent and (token[0] == "^" or lower.endswith("ed")):
+            if not names:
+                return None
+            names[-1] += "^" + exponent
+        elif exponent:
+            power = POWERS[lower]
+        elif lower in ("/", "per"):
+            per = "per "
+        else:
+            name = _name(token)
+            alone = len(token) == 1 and token.isalpha()
+            if lower in TELLING or (alone and name not in KNOWN):
+                return None
+            if attached and not names and (name not in KNOWN or (alone and text[at : at + 1] != "^")):
+                return None  # 2x, 2m
+            names.append(per + name + (f"^{power}" if power > 1 else ""))
+            per, power = "", 1
+    return frozenset(names) if not per and power == 1 else None
+
+
+def telling(words: str) -> bool:
+    """Whether words before a number make it another number, or none: "not 5", "at least 5"."""
+    return any(word.lower() in TELLING for word in WORD.findall(words))
+
+
+def compatible(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether two units can be of equal quantities: one is not given, both are one, or words have a word in common."""
+    if not one or not other or one == other:
+        return True
+    return bool(one & other) and not all(re.split(r"\^", name.removeprefix("per "))[0] in KNOWN for name in one | other)
+
+
+def _name(token: str) -> str:
+    """A unit's one name; the singular of other words."""
+    if token in UNITS:
+        return UNITS[token]
+    lower = token.lower()
+    if "circ" in lower:
+        return {"c": "celsius", "f": "fahrenheit"}.get(lower[-1] if lower[-2:] != "rc" else "", "degree")
+    if lower in CURRENCIES:
+        return CURRENCIES[lower]
+    for form in (lower, lower.removesuffix("s"), lower.removesuffix("es")):
+        if form in UNITS and len(form) > 1:
+            return UNITS[form]
+    return lower.removesuffix("s")
