@@ -25,20 +25,19 @@ TEMPLATE = re.compile(
     r"|</s>|\[INST\]|<start_of_turn>\s*user|<end_of_turn>"
 )
 TURN = re.compile(
-    r"\n\s*(?:#{1,4} |\*\*)?(?:(?:next |new )?(?:question|problem|exercise|example)|human|user|instruction|q)"
+    r"\n[^\S\n]*(?:#{1,4} |\*\*)?(?:(?:next |new )?(?:question|problem|exercise|example)|human|user|instruction|q)"
     r" ?\d{0,4} ?(?:\*\*)?[:.](?!\w)",
     re.IGNORECASE,
 )
-HASHES = re.compile(r"####(?!#)[^\S\n]*\n?[^\S\n]*([^\s][^\n]*)")
+HASHES = re.compile(r"####(?!#)[^\S\n]*(?:\n[^\S\n]*)?(\S[^\n]*)")
 BRACES = re.compile(r"\\boxed\s*\{|\\fbox\s*\{|\\[{}]|[{}]")
 BARE_BOX = re.compile(r"\\boxed\s+([^\s${}][^$\n]*)")
 JOINED = re.compile(
     r"[\s$.]*(?:\\[()\[\]]|\\quad|\\qquad|\\text|[\s$,;+&{}])*(?:\W[^.\n\\]{0,40}?)?\b(?:and|or)\b[^.\n]{0,20}"
 )
 LISTED = re.compile(r"(?:\\[()\[\],;]|\\quad|\\qquad|[ $,;+&])*\\?")
-TAG = re.compile(r"<answer>(.*?)</answer>", re.IGNORECASE | re.DOTALL)
 PHRASE = re.compile(r"\banswer(?:\*\*|__)?(?: is(?: that)?\b|\s?(?:\*\*|__)?\s?:| = |(?=\*\*\s*\n))", re.IGNORECASE)
-SENTENCE = re.compile(r"(?<=[\w\s)}\]%$*°])[.!](?=\s+[A-Z\[(]|\s*$)|(?<=[\w)}\]%$*])\s+I hope it is correct")
+SENTENCE = re.compile(r"(?<=[\w\s)}\]%$*°])(?:[.!](?=\s+[A-Z\[(])|\.(?=\s*$))|(?<=[\w)}\]%$*])\s+I hope it is correct")
 COPULA = re.compile(r"\b(?:is|are|was|equals)\b:?")
 LATEX = re.compile(
     r"(?<!\\)\$\$(.+?)(?<!\\)\$\$|(?<![\\\d])\$((?:\\\$|[^$\n])+?)(?<!\\)\$|\\\[(.+?)\\\]|\\\(([^\n]+?)\\\)", re.DOTALL
@@ -53,7 +52,7 @@ LAST_NUMBER = re.compile(
 BEFORE = re.compile(
     r"([^\W\d_]+)\s*$|\d\s*,\s*$|[+\-*/^×÷·]\s*$|\\(?:log|ln|sqrt|times|cdot|sin|cos|tan|pm|div)\s*\{?$"
 )
-AFTER = re.compile(r"\s?(?:[!^²³*/+(\\√π]|pi\b)|(?!m[²³^])[a-zA-Z](?![a-zA-Z])")
+AFTER = re.compile(r"[.,]\d|\s?(?:[!^²³*/+(\\√π]|pi\b)|(?!m[²³^])[a-zA-Z](?![a-zA-Z])")
 DASHES = str.maketrans({"−": "-", "\u00a0": " "})
 LETTER = re.compile(r"\(?[A-Z]\)?")
 WINDOW = 4000  # characters at the end of a text in which an answer without a mark is looked for
@@ -116,14 +115,15 @@ def _marked(text: str) -> str | None:
     if (inner := _boxed(text)) is not None:
         said = _final_words(text[text.rindex("box") :])
         return said if said and re.search(r"[\d\\$]", said) else inner
-    if tags := TAG.findall(text):
-        return _boxed(tags[-1]) or str(tags[-1])
+    before, closed, _ = text.rpartition("</answer>")
+    if closed and "<answer>" in before:
+        return before.rpartition("<answer>")[2]
     phrases = list(PHRASE.finditer(text))
     if not phrases:
         return None
     after = text[phrases[-1].end() :]
     answer = _sentence(after)
-    final = "is" in phrases[-1][0] or re.search(r"final\s+$", text[: phrases[-1].start()], re.IGNORECASE)
+    final = "is" in phrases[-1][0] or text[: phrases[-1].start()].rstrip()[-5:].lower() == "final"
     more = len(after.strip(" *_:\n\t").partition("\n")[0]) > len(answer) + 3
     if more and not final and not quantity(plain(answer)) and not LETTER.fullmatch(answer.strip(" *")):
         return None  # "Answer: First, 2 + 3 = 5. So ...": the reasoning begins
@@ -179,9 +179,9 @@ def _joins(between: str) -> bool:
 
 def tidy(answer: str) -> str:
     """Without the mark-up around it: emphasis, dollar signs on both sides, the full stop of a sentence."""
-    while answer != (answer := _tidier(answer)):
+    while len(answer) <= LONGEST and answer != (answer := _tidier(answer)):
         pass
-    return answer
+    return answer.strip()
 
 
 def _tidier(answer: str) -> str:

@@ -90,7 +90,8 @@ def same(one: Node, other: Node, equal: Equal) -> bool:
         return same(one.value, other, equal)
     if isinstance(other, Named):
         return same(one, other.value, equal)
-    if one.text and other.text and (isinstance(one, Value) or isinstance(other, Value)):
+    values = isinstance(one, Value) + isinstance(other, Value)
+    if values == 2 or (values and one.text and other.text):
         return equal("value", one.text, other.text)
     return _same_groups(_listed(one), _listed(other), equal)
 

@@ -63,7 +63,7 @@ def unit_of(text: str, attached: bool = False) -> frozenset[str] | None:
         else:
             name = _name(token)
             alone = len(token) == 1 and token.isalpha()
-            if lower in TELLING or (alone and name not in KNOWN):
+            if name not in KNOWN and (alone or lower in TELLING):
                 return None
             if attached and not names and (name not in KNOWN or (alone and text[at : at + 1] != "^")):
                 return None  # 2x, 2m
