@@ -16,6 +16,13 @@ from rlready.tasks import Task, mathpool, open_task
 from rlready.tasks.verify import same_answer, settle
 
 SAME = [
+    ("42", "The answer is 42, since 6*7 = 42."),
+    ("3", "The answer is 3 (three)."),
+    ("A, C", "C and A"),
+    ("60 miles per hour", "60 mph"),
+    ("no solution", "\\text{No solution}."),
+    ("\\sqrt{-4}", "2i"),
+    ("10\\sqrt{2}", "14.1421"),
     ("72", "#### $72.00\n#### 71"),
     ("72", "#### 72 clips\nand so on"),
     ("72", "**The answer is: 72.**"),
@@ -140,6 +147,10 @@ SAME = [
     ("e^{x}", "\\exp(x)"),
 ]
 DIFFERENT = [
+    ("3 km", "3%"),
+    ("(0,1)", "\\{0,1\\}"),
+    ("1", "\\pm 1"),
+    ("2\\sqrt{3}", "3\\sqrt{2}"),
     ("72", "#### 71\n#### 72"),
     ("72", "72 ####"),
     ("72", ""),

@@ -38,6 +38,7 @@ JOINED = re.compile(
 LISTED = re.compile(r"(?:\\[()\[\],;]|\\quad|\\qquad|[ $,;+&])*\\?")
 PHRASE = re.compile(r"\banswer(?:\*\*|__)?(?: is(?: that)?\b|\s?(?:\*\*|__)?\s?:| = |(?=\*\*\s*\n))", re.IGNORECASE)
 SENTENCE = re.compile(r"(?<=[\w\s)}\]%$*°])(?:[.!](?=\s+[A-Z\[(])|\.(?=\s*$))|(?<=[\w)}\]%$*])\s+I hope it is correct")
+CLAUSE = re.compile(r",?\s(?:because|since|which|where)\s")
 COPULA = re.compile(r"\b(?:is|are|was|equals)\b:?")
 LATEX = re.compile(
     r"(?<!\\)\$\$(.+?)(?<!\\)\$\$|(?<![\\\d])\$((?:\\\$|[^$\n])+?)(?<!\\)\$|\\\[(.+?)\\\]|\\\(([^\n]+?)\\\)", re.DOTALL
@@ -143,6 +144,7 @@ def _sentence(text: str) -> str:
     if line.strip() in ("\\[", "$$"):  # a formula on lines of its own
         return text[:LONGEST].split("\\]" if line.strip() == "\\[" else "\n$$")[0]
     line = SENTENCE.split(line, maxsplit=1)[0]
+    line = CLAUSE.split(line, maxsplit=1)[0]
     return COPULA.split(line)[-1] if len(line) < LONGEST else line
 
 

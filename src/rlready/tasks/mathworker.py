@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import Any
 
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, NormalizationConfig, latex2sympy, normalize_latex
-from sympy import Eq, Ge, Gt, Le, Lt, MatrixBase, Ne, Rational
+from sympy import Eq, Ge, Gt, I, Le, Lt, MatrixBase, Ne, Rational
 
 MEMORY = 4 << 30
 LETTERS = 12  # variables of an answer at most
@@ -50,12 +50,13 @@ def expression(text: str) -> Any:
     """The sympy expression of ``text`` in LaTeX, decimals as exact fractions."""
     text = re.sub(rf"\^({DECIMAL.pattern})", r"^{\1}", text)
     text = DECIMAL.sub(lambda m: rf"(\frac{{{int(m[1] + m[2])}}}{{{10 ** len(m[2])}}})", text)
-    return latex2sympy(
+    found = latex2sympy(
         normalize_latex(text, config=KEEP),
         is_real=not UNREAL.search(text),
         normalization_config=None,
         conversion_config=ConversionConfig(lowercase_symbols=False),
     )
+    return found.subs(dict.fromkeys(found.free_symbols, I)) if {s.name for s in found.free_symbols} == {"i"} else found
 
 
 def same_constant(a: Any, b: Any, step: Step) -> bool:

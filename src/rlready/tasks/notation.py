@@ -36,7 +36,8 @@ REWRITES = [
         (r"\\(?:lbrace|\{)", r"\\{"),
         (r"\\(?:rbrace|\})", r"\\}"),
         (r"\\(?:degree|deg)(?![a-zA-Z])|\^\s*\{\s*\\circ\s*\}|\^\s*\\circ", r"^\\circ "),
-        (r"\\(?:colon)(?![a-zA-Z])", ":"),
+        (r"\\colon(?![a-zA-Z])", ":"),
+        (r"(?<![a-zA-Z\\])infinity(?![a-zA-Z])", r"\\infty"),
         (r"\\(?:\(|\)|\[|\])|\$\$", " "),
     )
 ]

@@ -45,6 +45,7 @@ WHOLE = re.compile(
 )
 PERCENT = re.compile(r"\s*(?:%|percent(?:age)?(?![a-z])|per cent(?![a-z])|pct(?![a-z]))(?: points?)?", re.IGNORECASE)
 SCALE = re.compile(rf"[\s-]*({'|'.join(SCALES)})(?![a-z])", re.IGNORECASE)
+REMARK = re.compile(r"\s+\(((?:[^\W\d_]{3,}\s?)+)\)$")
 PREFIX = re.compile(r"(?:[^\W\d_](?:-(?=[^\W\d_]))?|[\s:'=])*?(?:(?<=\s)|(?<=[:=]))(?=[+-]?[\d.$€£¥₹\\])")
 
 
@@ -88,6 +89,7 @@ def quantity(text: str, alone: bool = True) -> Quantity | None:
         if telling(before[0]) or any(len(word) == 1 and word not in "aIn" for word in WORD.findall(before[0])):
             return None
         text = text[before.end() :]
+    text = REMARK.sub(r" \1", text)
     m = WHOLE.match(text)
     return _quantity(m, text[m.end() :]) if m else None
 
@@ -151,6 +153,8 @@ def same_quantity(one: Quantity, other: Quantity) -> bool:
     if one.percent == other.percent:
         return _same_value(one, other)
     sign, bare = (one, other) if one.percent else (other, one)
+    if bare.unit:  # 3 % is not 3 km
+        return False
     hundredth = Quantity(sign.value / 100, step=sign.step and sign.step / 100, digits=sign.digits)
     return _same_value(sign, bare) or _same_value(hundredth, bare)
 

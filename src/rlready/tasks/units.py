@@ -21,9 +21,10 @@ ALIASES = {
     "ml": "millilitre milliliter", "l": "litre liter", "gallon": "gal", "degree": r"deg \circ ^\circ", "radian": "rad",
     "celsius": "centigrade", "fahrenheit": "", "kelvin": "K", "hz": "hertz", "khz": "kilohertz", "mhz": "megahertz",
     "newton": "N", "joule": "J", "kj": "kilojoule", "watt": "W", "kw": "kilowatt", "kwh": "", "volt": "V",
-    "pascal": "Pa", "kpa": "", "mol": "mole", "mph": "", "kph": "kmh", "cent": "", "dollar": "buck", "euro": "",
+    "pascal": "Pa", "kpa": "", "mol": "mole", "cent": "", "dollar": "buck", "euro": "",
     "yen": "", "rupee": "", "yuan": "rmb", "acre": "", "hectare": "ha", "byte": "", "bit": "",
 }  # fmt: skip
+SPEEDS = {"mph": "mile/h", "kph": "km/h", "kmh": "km/h"}
 UNITS = {alias: unit for unit, aliases in ALIASES.items() for alias in (unit, *aliases.split())}
 KNOWN = {*UNITS.values(), *CURRENCIES.values()}
 SCALES = {"dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
@@ -44,6 +45,7 @@ POWERS = {"square": 2, "sq": 2, "cubic": 3, "squared": 2, "cubed": 3}
 
 def unit_of(text: str, attached: bool = False) -> frozenset[str] | None:
     """The names of the unit or words in ``text``; None if it is neither.  ``attached``: written onto the number."""
+    text = SPEEDS.get(text.strip().lower(), text)
     names: list[str] = []
     at, per, power = 0, "", 1
     while (at := at + len(text[at:]) - len(text[at:].lstrip())) < len(text):

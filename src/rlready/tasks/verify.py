@@ -41,7 +41,7 @@ ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
 COMMAND = re.compile(r"\\(?:begin|end)\{[a-z]*\}|\\[a-zA-Z]+")
 WORDY = re.compile(r"[A-Za-z]{4}|[A-Za-z]{2,}[' ]+[A-Za-z]{2,}")
 DIGIT = re.compile(r"\d")
-LETTERS = re.compile(r"[A-Za-z][A-Za-z ,.'-]+")
+LETTERS = re.compile(r"[A-Za-z]{2,}")
 
 
 def same_answer(gold: str, text: str) -> bool:
@@ -127,7 +127,8 @@ def _as_words(one: str, other: str) -> bool | None:
         return _same_option(one, other) or _same_option(other, one)
     if yes := YES_NO.fullmatch(one):
         said = YES_NO.fullmatch(other)
-        return bool(said and said[1].lower() == yes[1].lower() and not (yes[2] and said[2]))
+        same_word = bool(said and said[1].lower() == yes[1].lower())
+        return same_word and (not (yes[2] and said and said[2]) or _folded(one) == _folded(other))
     if not (DIGIT.search(one) and DIGIT.search(other)) and (_wordy(one) or _wordy(other)):
         return _folded(one) == _folded(other)
     return None
