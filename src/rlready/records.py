@@ -74,9 +74,10 @@ class Sample:
     correct: bool | None = None
     strict: bool | None = None  # every step right, where the task can tell
     reward: float | None = None
+    run_on: bool = False  # goes on into a turn of its own invention, which is not judged
 
-    def scored(self, *, correct: bool, reward: float, strict: bool | None) -> Sample:
-        return replace(self, correct=correct, reward=reward, strict=strict)
+    def scored(self, *, correct: bool, reward: float, strict: bool | None, run_on: bool = False) -> Sample:
+        return replace(self, correct=correct, reward=reward, strict=strict, run_on=run_on)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from rlready.chat import CLOSE
 from rlready.credit.reward import Pay
 from rlready.engine.protocol import Engine, Request
 from rlready.lm import LM
+from rlready.progress import warn
 from rlready.records import Group, Problem, Sample
 from rlready.tasks import Task, Verdict
 from rlready.tasks.protocol import ComparesAnswers
@@ -31,15 +32,22 @@ def split_text(text: str, close: str = CLOSE) -> tuple[str, str]:
     return (thinking, answer) if closed else ("", text)
 
 
-def judge(task: Task, problem: Problem, sample: Sample, stop_texts: Sequence[str], close: str = CLOSE) -> Verdict:
-    """The verifier's word on a sample.  A response that never ended is still read: its answer may be there."""
-    return task.verify(problem, *split_text(_unstopped(sample.text, stop_texts), close))
+def answer_of(sample: Sample, lm: LM) -> tuple[str, str]:
+    """(thinking, answer) of a sample as it is judged, without the token that ended it.
+
+    A response that never ended is still read: its answer may be there.
+    """
+    text = as_read(sample, lm).text
+    for stop in sorted(lm.stop_ids):
+        text = text.removesuffix(lm.decode([stop]))
+    return split_text(text, lm.close)
 
 
-def _unstopped(text: str, stop_texts: Sequence[str]) -> str:
-    for stop in stop_texts:
-        text = text.removesuffix(stop)
-    return text
+def verify_all(task: Task, asked: Sequence[tuple[Problem, tuple[str, str]]]) -> list[Verdict]:
+    """The verdicts on (thinking, answer) pairs; formulas among them are compared in parallel."""
+    if isinstance(task, ComparesAnswers):
+        settle((gold, text) for problem, (_, text) in asked if (gold := task.compares(problem)) is not None)
+    return [task.verify(problem, *answer) for problem, answer in asked]
 
 
 def as_read(sample: Sample, lm: LM) -> Sample:
@@ -69,33 +77,35 @@ def draw_groups(
     targets: Mapping[str, int] | None = None,
 ) -> list[Group]:
     """Sample, verify and reward; one group per problem, in their order; ``targets``: a length for each problem id."""
-    stops = [lm.decode([i]) for i in sorted(lm.stop_ids)]
     by_problem: dict[str, list[Sample]] = {p.id: [] for p in problems}
     prompts = {r.problem_id: r.prompt_ids for r in requests}
     for sample in engine.sample(requests, temperature=temperature, seed=seed):
         by_problem[sample.problem_id].append(sample)
-    if isinstance(task, ComparesAnswers):
-        with span("score"):
-            settle(
-                (gold, split_text(_unstopped(as_read(s, lm).text, stops), lm.close)[1])
-                for problem in problems
-                if (gold := task.compares(problem)) is not None
-                for s in by_problem[problem.id]
-            )
+    with span("score"):
+        found = iter(verify_all(task, [(p, answer_of(s, lm)) for p in problems for s in by_problem[p.id]]))
     groups = []
     for problem in problems:
         samples = by_problem[problem.id]
-        with span("score"):
-            verdicts = [judge(task, problem, as_read(s, lm), stops, lm.close) for s in samples]
+        verdicts = [next(found) for _ in samples]
         correct = np.array([v.correct for v in verdicts])
         thinking = np.array([s.thinking for s in samples])
         rewards = pay(correct, thinking, (targets or {}).get(problem.id, 0)).tolist()
         scored = [
-            s.scored(correct=v.correct, reward=r, strict=v.strict)
+            s.scored(correct=v.correct, reward=r, strict=v.strict, run_on=v.run_on)
             for s, v, r in zip(samples, verdicts, rewards, strict=True)
         ]
         groups.append(Group(problem, prompts[problem.id], scored))
     return groups
+
+
+def note_run_ons(where: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Say how many samples went on into a turn of their own invention; ``rows`` as of samples.parquet."""
+    count = sum(bool(row["run_on"]) for row in rows)
+    if count:
+        warn(
+            f"{where}: warning: {count} of {len(rows)} responses go on into another turn that the model invents; what "
+            "comes before it was judged. Does its end-of-turn token end a turn in its training data?"
+        )
 
 
 def table_row(sample: Sample) -> dict[str, Any]:
@@ -118,4 +128,5 @@ def describe(groups: Sequence[Group]) -> dict[str, Any]:
         "thinking_right": mean([s.thinking for s in samples if s.correct]),
         "thinking_wrong": mean([s.thinking for s in samples if not s.correct]),
         "truncated": mean([float(s.truncated) for s in samples]),
+        "run_on": mean([float(s.run_on) for s in samples]),
     }

@@ -21,7 +21,7 @@ from rlready.evaluate.cut import cut
 from rlready.evaluate.vote import Ballot, affordable, ballot, shares
 from rlready.lm import LM
 from rlready.records import Group, Problem, Sample
-from rlready.rollout import as_read, split_text, table_row
+from rlready.rollout import answer_of, note_run_ons, table_row
 from rlready.store import write_table
 from rlready.tasks import Task, stating
 from rlready.tasks.verify import ballots, voted
@@ -91,6 +91,7 @@ def measure(
                         lengths["right" if s.correct else "wrong"].append(s.thinking)
         update(config.samples * len(problems[at : at + chunk]))
     write_table(samples_to, rows)
+    note_run_ons(f"evaluate: {lm.source}", rows)
     return {
         "vectors": vectors,
         "votes": _votes(vectors, votes, [arm.name for arm in (*arms.main, *arms.others)]),
@@ -196,12 +197,7 @@ def _add(vectors: dict[str, list[float]], facts: dict[str, float]) -> None:
 
 def _ballots(lm: LM, group: Group) -> list[Ballot]:
     """A group's votes; equal answers are one."""
-    answers = []
-    for sample in group.samples:
-        text = as_read(sample, lm).text
-        for stop in sorted(lm.stop_ids):
-            text = text.removesuffix(lm.decode([stop]))
-        answers.append(voted(group.problem.answer, split_text(text, lm.close)[1]))
+    answers = [voted(group.problem.answer, answer_of(sample, lm)[1]) for sample in group.samples]
     return [ballot(s, answer) for s, answer in zip(group.samples, ballots(answers), strict=True)]
 
 

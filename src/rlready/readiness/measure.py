@@ -27,7 +27,7 @@ from rlready.readiness.influence import Rollouts, influence
 from rlready.readiness.sequential import draw_until_right, plan
 from rlready.readiness.stored import Stored, settle
 from rlready.records import Problem, Row
-from rlready.rollout import draw_groups, table_row
+from rlready.rollout import draw_groups, note_run_ons, table_row
 from rlready.store import Run, read_table, write_table
 from rlready.tasks import Task
 from rlready.threads import workers
@@ -73,6 +73,7 @@ class Measurer:
         facts = self._loss(lm)
         rows = self._draw(number, lm)
         write_table(self.parts / f"{number}.parquet", rows)
+        note_run_ons(f"readiness: {source}", rows)
         return facts | self._samples(source, rows) | {"influence": self._influence(lm, rows, parameters)}
 
     def forget_waves(self, number: int) -> None:

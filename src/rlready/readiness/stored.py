@@ -33,7 +33,7 @@ from rlready.errors import UserError
 from rlready.lm import LM
 from rlready.options import nearest
 from rlready.records import Problem
-from rlready.rollout import split_text
+from rlready.rollout import split_text, verify_all
 from rlready.tasks import Task
 from rlready.tasks.source import TABLES, Source, fill, options_of
 from rlready.tasks.table import Table, has, read_table, value_of
@@ -140,7 +140,7 @@ def settle(stored: Stored, task: Task | None, problems: Sequence[Problem], lm: L
 
 def _verify(stored: Stored, task: Task, by_id: Mapping[str, Problem], lm: LM | None) -> None:
     stops = [lm.decode([i]) for i in sorted(lm.stop_ids)] if lm else []
-    bare = []
+    bare, unread, asked = [], [], []
     for line, row in zip(stored.lines, stored.rows, strict=True):
         if row["correct"] is None:
             text = row["text"]
@@ -154,8 +154,11 @@ def _verify(stored: Stored, task: Task, by_id: Mapping[str, Problem], lm: LM | N
                 continue
             for stop in stops:
                 text = text.removesuffix(stop)
-            row["correct"] = task.verify(by_id[row["problem_id"]], *split_text(text)).correct
+            unread.append(row)
+            asked.append((by_id[row["problem_id"]], split_text(text)))
     _refuse_bare(stored.table, bare)
+    for row, verdict in zip(unread, verify_all(task, asked), strict=True):
+        row["correct"] = verdict.correct
 
 
 def _refuse_bare(table: Table, lines: Sequence[int]) -> None:

@@ -22,9 +22,10 @@ from rlready.records import Problem, Row
 from rlready.tasks.baseline import two_fold
 from rlready.tasks.extract import own_part
 from rlready.tasks.protocol import Verdict
+from rlready.tasks.quantity import SIGNS
 from rlready.tasks.source import Source, canonical, fill, select
 from rlready.tasks.table import licence_beside, read_table
-from rlready.tasks.verify import SIGNS, exact_number, same_answer
+from rlready.tasks.verify import exact_number, same_answer
 
 INSTRUCTION = "Reason step by step, then give the final answer on a last line of the form: #### <number>"
 ANNOTATION = re.compile(r"<<[^<>]*>>")
