@@ -58,7 +58,7 @@ def test_page_says_what_the_prediction_found(predicted: Path, tmp_path: Path) ->
     picked = next(c for c in result["checkpoints"] if c["picked"])
     assert f"{picked['label']} ★ picked RL first" in text
     assert sum(c["turn_up"] is not None and c["turn_up"]["flagged"] for c in result["checkpoints"]) == 1
-    assert page.render(tmp_path).count('<span class="badge">loss has turned up</span>') == 1
+    assert page.render(tmp_path).count('<span class="badge">past overfitting onset</span>') == 1
     scores = {s["predictor"]: s for s in result["families"][0]["scores"]}
     rho = scores["pass@64"]["spearman"]
     shown = f"{rho['value']:.2f} [{rho['low']:.2f}, {rho['high']:.2f}]".replace("-", "−")
@@ -152,7 +152,7 @@ def test_many_sft_runs_are_thin_lines(predicted: Path) -> None:
     drawn = [row | {"heldout_loss": Figure(0.5, 0.4, 0.6, 9)} for row in rows]
     (chart,) = forecast.trajectories(drawn)
     assert str(chart).count("behind") == 8
-    assert "No loss has turned up" in str(chart)
+    assert "No checkpoint is past overfitting onset" in str(chart)
 
 
 def test_page_of_a_sweep(tmp_path: Path) -> None:

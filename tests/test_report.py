@@ -253,13 +253,13 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
     assert "11.3 points [8.3, 14.3] 52.0 % [49.0, 55.0]" in ready
     assert "Picked: pass@16" in ready
     assert "Held-out loss" in ready
-    assert "turned up" not in ready
+    assert "past overfitting onset" not in ready
     more = {key: fig(0.21) for key in ("spread", "entropy", "length_right", "length_wrong", "truncated")}
     full = text_of(
         {"verb": "readiness", "checkpoints": [p | more | {"turned_up": i == 3} for i, p in enumerate(points)]}
     )
     assert "of entropy per token tokens, right tokens, wrong cut at the budget" in full
-    assert full.count("loss has turned up") == 1
+    assert full.count("past overfitting onset") == 1
     steps = [{"step": 0, "accuracy": fig(0.301)}, {"step": 20, "accuracy": fig(0.502)}]
     rl = text_of({"verb": "rl", "evaluations": steps, "best": steps[1]})
     assert "before RL 30.1 % [27.1, 33.1] n = 200 problems step 0 Held-out accuracy, best of RL 50.2 %" in rl

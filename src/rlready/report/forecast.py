@@ -20,7 +20,7 @@ from rlready.report.text import number
 
 Rows = Sequence[Mapping[str, Any]]
 MOST_NAMED_RUNS = 6
-BAD = 3  # the colour of what has turned up
+BAD = 3  # the colour of what is past overfitting onset
 BASELINE, LOSS = "pass@1", "loss"
 
 
@@ -59,7 +59,7 @@ def _panel(name: str, points: Rows, line: Sequence[Sequence[float]], picked: str
 
 
 def trajectories(checkpoints: Rows) -> list[Markup]:
-    """Held-out loss and pass@1 along every SFT run that has several checkpoints, those turned up marked."""
+    """Held-out loss and pass@1 along every SFT run of several checkpoints, those past overfitting onset marked."""
     runs = dict.fromkeys(c["sft"] for c in checkpoints if c["sft"])
     return [chart for key in ("heldout_loss", "pass@1") if (chart := _trajectory(key, checkpoints, list(runs)))]
 
@@ -83,14 +83,15 @@ def _trajectory(key: str, checkpoints: Rows, runs: Sequence[str]) -> Markup:
     up = [p for _, found in lines for p, turned in found if turned]
     loss = key != BASELINE
     return line_chart(
-        [*series, Series("loss has turned up", up, BAD, 5, joined=False)] if series else [],
+        [*series, Series("past overfitting onset", up, BAD, 5, joined=False)] if series else [],
         title="Held-out loss along SFT" if loss else "pass@1 along SFT",
         x_label="SFT step",
         y_label="loss, nats per token" if loss else "problems solved by one sample",
         percent=not loss,
-        note="Crosses: the loss has turned up, by the paired difference to its minimum, and pass@1 has not fallen."
+        note="Crosses: past overfitting onset: above the minimum by the paired difference, while pass@1 has not fallen."
         if up
-        else "No loss has turned up: none is above its minimum by a paired interval while pass@1 has not fallen.",
+        else "No checkpoint is past overfitting onset: none has a loss above the minimum by a paired interval while "
+        "pass@1 has not fallen.",
     )
 
 
