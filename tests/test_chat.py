@@ -6,12 +6,16 @@ responses that end where the turn ends.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers.normalizers import Lowercase
 
 import families
@@ -25,6 +29,7 @@ from rlready.errors import UserError
 from rlready.lm import LM, with_thought
 from rlready.readiness.heldout import heldout_loss
 from rlready.records import Problem, Row, Sample
+from test_rows import row_of, said
 from tiny import tiny_lm, tiny_model
 
 TURN = "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
@@ -333,3 +338,41 @@ def test_a_thought_that_the_prompt_always_closes_cannot_be_learned() -> None:
     tokenizer.chat_template = CLOSED
     with pytest.raises(UserError, match="closes the thought before it begins"):
         with_thought(LM(tiny_lm().model, tokenizer, "it"))
+
+
+def test_a_thought_whose_form_nobody_told_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = CHATML
+    lm = LM(tiny_lm().model, tokenizer, "it")
+    encode(lm, [Row("r", "Hi", "5", "we add", turn="<think>we add</think>5")], "inline.jsonl")
+    assert "warning" not in capsys.readouterr().err
+    encode(lm, [Row("r", "Hi", "5", "we add")], "apart.jsonl")
+    assert "apart.jsonl: warning: rows have thoughts" in capsys.readouterr().err
+
+
+tokenless = said.filter(lambda text: not any(token in text for token in families.SPECIAL))
+
+
+@settings(max_examples=60, deadline=None)
+@given(prompt=tokenless, thinking=tokenless, response=tokenless, space=st.text("\n ", max_size=2))
+def test_what_goes_in_as_rows_comes_out_as_tokens_of_the_loss(
+    prompt: str, thinking: str, response: str, space: str
+) -> None:
+    """Character for character, from columns, from chats and from thoughts inside a turn, and nothing beside it."""
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = CHATML + OPENER
+    lm = LM(tiny_lm().model, tokenizer, "it")
+    turn = f"<think>{space}{thinking}</think>{space}{response}{space}"
+    apart = f"\n{thinking}\n</think>\n{response}<|im_end|>"
+    asked = {"role": "user", "content": prompt}
+    shapes: list[tuple[dict[str, Any], str]] = [
+        ({"prompt": prompt, "thinking": thinking, "response": response}, apart),
+        ({"messages": [asked, {"role": "assistant", "content": response, "reasoning_content": thinking}]}, apart),
+        ({"prompt": [asked], "completion": [{"role": "assistant", "content": turn}]}, turn[7:] + "<|im_end|>"),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for shape, want in shapes:
+            row = row_of(Path(folder) / "rows.jsonl", shape)
+            before, learned = lm.worked_ids(row, think=True)
+            assert lm.decode(learned) == want
+            assert lm.decode(before) == IM.format(q=prompt) + "<think>"

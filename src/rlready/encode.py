@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rlready.batch import Example, supervised
 from rlready.errors import UserError
 from rlready.lm import LM
+from rlready.progress import warn
 from rlready.records import Row
 
 
@@ -15,6 +16,12 @@ def encode(lm: LM, rows: Sequence[Row], source: str) -> list[Example]:
     if not rows:
         raise UserError(f"{source}: there are no rows")
     think = any(r.thinking is not None for r in rows)
+    if not (lm.chat.key or lm.chat.opened) and any(r.thinking is not None and not r.turn for r in rows):
+        warn(
+            f"{source}: warning: rows have thoughts, but the chat template of {lm.source} writes none, so they are "
+            f"written as rlready's own SFT would, {lm.open}\\n … \\n{lm.close}\\n; if the checkpoint learned another "
+            "form, give the rows as messages with the thought inside the content, as its trainer had them"
+        )
     examples = [supervised(*lm.worked_ids(r, think=think)) for r in rows]
     long = [r.id for r, e in zip(rows, examples, strict=True) if len(e) > lm.context]
     if long:
