@@ -19,7 +19,7 @@ from typing import Any
 from rlready.disk import LEFTOVER
 
 HERE = Path(__file__).parent
-PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "math-verify")
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "sympy", "latex2sympy2_extended")
 
 
 def file_digest(path: Path) -> str:
