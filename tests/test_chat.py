@@ -267,6 +267,30 @@ def test_an_inline_thought_keeps_its_own_breaks(turn: str) -> None:
     assert prompt + response == "<s><|user|>Hi<|assistant|><think>\nwe add\n</think>\n\n5</s>"
 
 
+@pytest.mark.parametrize("template", [CHATML, QWEN3])
+def test_a_thought_between_other_delimiters_is_rewritten_for_a_model_that_thinks(template: str) -> None:
+    """Else SFT would teach a thought that never closes; a model that does not think keeps the turn as it was."""
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = template
+    row = Row("r", "Hi", "5", "we add", turn="<thinking>we add</thinking>5")
+    lm = LM(tiny_lm().model, tokenizer, "it")
+    if template == CHATML:
+        assert lm.chat.worked(row, think=True)[1] == row.turn + "<|im_end|>"
+    _, response = with_thought(lm).chat.worked(row, think=True)
+    assert response.removeprefix("<think>").split() == ["we", "add", "</think>", "5<|im_end|>"]
+
+
+def test_an_opener_that_the_template_writes_before_any_content_is_written_once() -> None:
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = CHATML.replace(
+        "m['content']", "('<think>' if m.role == 'assistant' else '') + m['content']"
+    )
+    tokenizer.chat_template += OPENER
+    form = chat.learn(tokenizer, "it")
+    prompt, response = form.worked(Row("r", "Hi", "5", "we add", turn="<think>we add</think>5"), think=True)
+    assert prompt + response == IM.format(q="Hi") + "<think>we add</think>5<|im_end|>"
+
+
 @pytest.mark.parametrize(
     ("template", "row", "message"),
     [
@@ -276,6 +300,7 @@ def test_an_inline_thought_keeps_its_own_breaks(turn: str) -> None:
             "changes the response of row r7",
         ),
         (R1, Row("r7", "3", "a </think> b", "t"), "changes the response of row r7"),
+        (QWEN3, Row("r7", "3", "a", "<think>t</think>"), "the thought of row r7 contains '</think>'"),
         ("{{ loop.nothing }}{{ messages[0].content + messages | length | string }}", Row("r7", "3", "a"), "row r7"),
     ],
 )

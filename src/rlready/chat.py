@@ -77,8 +77,9 @@ class ChatFormat:
     ``key``: of a message, by which the template takes a thought; empty where it takes none.  ``tail``: what the
     generation prompt ends in that belongs to a thought, an opener or a whole empty thought.  ``end``: the token that
     ends an assistant's turn, empty where the template writes none.  ``after``: what the template writes behind an
-    answer.  ``parts``: it wants content as a list of parts.  ``switches``: variables it is rendered with.
-    ``thinks``: the model is to begin with a thought, because its template says so or because ``given`` delimiters do.
+    answer.  ``parts``: it wants content as a list of parts.  ``leads``: it writes the opener of a thought before any
+    content.  ``thinks``: the model is to begin with a thought, because its template says so or because ``given``
+    delimiters do.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -89,7 +90,7 @@ class ChatFormat:
     end: str = ""
     after: str = ""
     parts: bool = False
-    switches: tuple[tuple[str, Any], ...] = ()
+    leads: bool = False
     given: bool = False
     thinks: bool = False
 
@@ -121,6 +122,12 @@ class ChatFormat:
         ``think``: rows have thoughts; one without then has an empty one.  The opener belongs to the response unless
         the prompt has it.  UserError where the template writes the prompt differently once it is answered.
         """
+        marks = (text for text in (self.thought.closer, self.thought.opener) if text)
+        if inside := next((text for text in marks if text in (row.thinking or "")), None):
+            raise UserError(
+                f"{self.source}: the thought of row {row.id} contains {inside!r}, which the chat template writes "
+                "around it; remove the delimiters from the column"
+            )
         asked = self.prompt(row.prompt, row.system, think=False)
         head = asked.removesuffix(self.tail)
         full, opened = self._turn(row, head, think=think)
@@ -180,8 +187,10 @@ class ChatFormat:
     def _turn(self, row: Row, head: str, *, think: bool) -> tuple[str, str]:
         """(the whole conversation up to the end of the turn, what opens a thought that no template opens)."""
         asked, thinking, t = self._asked(row.prompt, row.system), row.thinking or "", self.thought
-        if row.turn:
-            full = self._answered(asked, {"content": row.turn})
+        if row.turn and not (self.thinks and t.opener not in row.turn and t.closer not in row.turn):
+            # as it was written, unless between other delimiters than those of a model that thinks
+            content = row.turn.lstrip().removeprefix(t.opener) if self.leads else row.turn
+            full = self._answered(asked, {"content": content})
             if thinking in full:
                 bare = self.opened and full.startswith(head) and not full[len(head) :].lstrip().startswith(t.opener)
                 return (head + self.tail + full[len(head) :] if bare else full), ""
@@ -208,7 +217,7 @@ class ChatFormat:
     def _render(self, turns: Sequence[Message], *, generate: bool) -> str:
         if self.parts:
             turns = [t | {"content": [{"type": "text", "text": t["content"]}]} for t in turns]
-        return _render(self.tokenizer, self.source, turns, generate=generate, **dict(self.switches))
+        return _render(self.tokenizer, self.source, turns, generate=generate)
 
 
 def learn(tokenizer: PreTrainedTokenizerBase, source: str, given: Sequence[str] = ()) -> ChatFormat:
@@ -226,6 +235,7 @@ def learn(tokenizer: PreTrainedTokenizerBase, source: str, given: Sequence[str] 
     form = replace(form, after=after, end=_end_of_turn(tokenizer, after))
     form = _thought_of(form, prompt, before)
     t = form.thought
+    form = replace(form, leads=bool(t.opener) and before.rstrip().endswith(t.opener))
     if given:
         if (t.told or form.tail) and (t.opener, t.closer) != tuple(given):
             raise UserError(
@@ -361,13 +371,10 @@ def _end_of_turn(tokenizer: PreTrainedTokenizerBase, after: str) -> str:
     return min(found)[2] if found else ""
 
 
-def _render(
-    tokenizer: PreTrainedTokenizerBase, source: str, turns: Sequence[Message], *, generate: bool, **switches: Any
-) -> str:
+def _render(tokenizer: PreTrainedTokenizerBase, source: str, turns: Sequence[Message], *, generate: bool) -> str:
     """A conversation as text; UserError in the template's own words if it raises."""
     template = template_of(tokenizer) or (None if tokenizer.chat_template else BARE)
-    if template and "strftime_now" in template:
-        switches |= {"strftime_now": TODAY.strftime}
+    now: dict[str, Any] = {"strftime_now": TODAY.strftime} if template and "strftime_now" in template else {}
     try:
         return str(
             tokenizer.apply_chat_template(
@@ -375,7 +382,7 @@ def _render(
                 tokenize=False,
                 add_generation_prompt=generate,
                 chat_template=template,
-                **switches,
+                **now,
             )
         )
     except Exception as error:  # a template is a program; whatever it raises is about it
