@@ -21,7 +21,8 @@ from tokenizers.normalizers import Lowercase
 import families
 from families import available, family
 from rlready import chat
-from rlready.chat import OPENER, Thought
+from rlready.chat import Thought
+from rlready.chat_template import OPENER, learn
 from rlready.encode import encode
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
@@ -193,7 +194,7 @@ def test_a_real_template(name: str) -> None:
             "'<|end|><|start|>assistant<|channel|>final<|message|>' }}{% endif %}{{ m.content + '</s>' }}{% endfor %}"
             "{{ '<|start|>assistant' if add_generation_prompt }}",
             Thought("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>",
-                    "", "", "", told=True),
+                    after_open="", before_close="", after_close="", told=True),
             "",
         ),
         (CHATML.replace("m['content']", "m['content'].split('</think>')[-1]"), Thought(), ""),
@@ -202,7 +203,7 @@ def test_a_real_template(name: str) -> None:
 def test_what_is_learned(template: str, thought: Thought, tail: str) -> None:
     tokenizer = family("byte-level")
     tokenizer.chat_template = template
-    form = chat.learn(tokenizer, "it")
+    form = learn(tokenizer, "it")
     assert (form.thought, form.tail) == (thought, tail)
 
 
@@ -210,11 +211,11 @@ def test_a_thought_must_be_written_by_the_template_not_only_known() -> None:
     """``<think>`` in the vocabulary, or in what strips old turns, opens no thought; delimiters= does."""
     tokenizer = family("byte-level")
     tokenizer.chat_template = CHATML.replace("m['content']", "m['content'].split('</think>')[-1]")
-    form = chat.learn(tokenizer, "it")
+    form = learn(tokenizer, "it")
     assert not form.thinks
     assert "opens no thought" in str(form)
     assert "delimiters=<think>,</think>" in str(form)
-    assert chat.learn(tokenizer, "it", ("<think>", "</think>")).prompt("Hi", think=True).endswith("assistant\n<think>")
+    assert learn(tokenizer, "it", ("<think>", "</think>")).prompt("Hi", think=True).endswith("assistant\n<think>")
 
 
 @pytest.mark.parametrize(
@@ -232,14 +233,14 @@ def test_a_template_that_cannot_be_used_is_one_line(template: Any, message: str)
     tokenizer = family("byte-level")
     tokenizer.chat_template = template
     with pytest.raises(UserError, match=message) as caught:
-        chat.learn(tokenizer, "it")
+        learn(tokenizer, "it")
     assert "\n" not in str(caught.value)
 
 
 def test_the_date_is_pinned_and_said() -> None:
     tokenizer = family("byte-level")
     tokenizer.chat_template = "{{ strftime_now('%d %b %Y %H:%M:%S') + '\n' }}" + CHATML
-    form = chat.learn(tokenizer, "it")
+    form = learn(tokenizer, "it")
     assert form.prompt("Hi", think=False).startswith("26 Jul 2024 00:00:00\n")
     assert "the date, which is fixed to 2024-07-26" in str(form)
     assert form.describe()["date"] == "2024-07-26"
@@ -248,10 +249,10 @@ def test_the_date_is_pinned_and_said() -> None:
 def test_a_system_turn_goes_where_the_template_puts_it() -> None:
     tokenizer = family("byte-level")
     tokenizer.chat_template = CHATML
-    asked = chat.learn(tokenizer, "it").prompt("Hi", "Be brief.", think=False)
+    asked = learn(tokenizer, "it").prompt("Hi", "Be brief.", think=False)
     assert asked.startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>")
     tokenizer.chat_template = INSTRUCT  # raises at a system turn
-    assert chat.learn(tokenizer, "it").prompt("Hi", "Be brief.", think=False) == "<s>[INST] Be brief.\n\nHi [/INST]"
+    assert learn(tokenizer, "it").prompt("Hi", "Be brief.", think=False) == "<s>[INST] Be brief.\n\nHi [/INST]"
 
 
 @pytest.mark.parametrize("turn", ["<think>\n we add \n</think>\n\n\n5 ", "<think>we add</think>5"])
@@ -260,10 +261,10 @@ def test_an_inline_thought_keeps_its_own_breaks(turn: str) -> None:
     tokenizer = family("byte-level")
     for template in (CHATML, CHATML + OPENER):
         tokenizer.chat_template = template
-        prompt, response = chat.learn(tokenizer, "it").worked(Row("r", "Hi", "5", "we add", turn=turn), think=True)
+        prompt, response = learn(tokenizer, "it").worked(Row("r", "Hi", "5", "we add", turn=turn), think=True)
         assert prompt + response == IM.format(q="Hi") + turn + "<|im_end|>"
     tokenizer.chat_template = R1  # removes thoughts: written by its convention instead
-    prompt, response = chat.learn(tokenizer, "it").worked(Row("r", "Hi", "5", "we add", turn=turn), think=True)
+    prompt, response = learn(tokenizer, "it").worked(Row("r", "Hi", "5", "we add", turn=turn), think=True)
     assert prompt + response == "<s><|user|>Hi<|assistant|><think>\nwe add\n</think>\n\n5</s>"
 
 
@@ -286,9 +287,100 @@ def test_an_opener_that_the_template_writes_before_any_content_is_written_once()
         "m['content']", "('<think>' if m.role == 'assistant' else '') + m['content']"
     )
     tokenizer.chat_template += OPENER
-    form = chat.learn(tokenizer, "it")
+    form = learn(tokenizer, "it")
     prompt, response = form.worked(Row("r", "Hi", "5", "we add", turn="<think>we add</think>5"), think=True)
     assert prompt + response == IM.format(q="Hi") + "<think>we add</think>5<|im_end|>"
+
+
+EXAONE = (  # closes an empty thought unless asked to think, and takes thoughts inside of the content only
+    "{% for m in messages %}{{ '[|' + m.role + '|]\n' }}{% if m.role == 'assistant' %}"
+    "{% if '</think>' in m.content %}{% set r = m.content.split('</think>')[0].replace('<think>', '').strip() %}"
+    "{{ '<think>\n' + r + '\n</think>\n\n' + m.content.split('</think>')[1].lstrip() }}"
+    "{% else %}{{ '<think>\n\n</think>\n\n' + m.content }}{% endif %}{{ '</s>' }}{% else %}{{ m.content + '\n' }}"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '[|assistant|]\n' }}"
+    "{{ '<think>\n' if enable_thinking else '<think>\n\n</think>\n\n' }}{% endif %}"
+)
+V31 = (  # a lone closer where it does not think
+    "{% for m in messages %}{% if m.role == 'assistant' %}{{ '</think>' + m.content.split('</think>')[-1] + '</s>' }}"
+    "{% else %}{{ '<|user|>' + m.content + '<|assistant|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<think>' if thinking else '</think>' }}{% endif %}"
+)
+MAGISTRAL = (
+    "{% for m in messages %}{% if m.role == 'assistant' %}{% if m.content is string %}{{ m.content }}"
+    "{% else %}{% for p in m.content %}{{ '[THINK]' + p.thinking + '[/THINK]' if p.type == 'thinking' else p.text }}"
+    "{% endfor %}{% endif %}{{ '</s>' }}{% else %}{{ '[INST]' + m.content + '[/INST]' }}{% endif %}{% endfor %}"
+)
+MODES = CHATML.replace(  # SmolLM3's way: a system turn that says /no_think closes the thought
+    ASK, ASK.replace("\n' }}", "\n' }}{{ '<think>\n\n</think>\n' if '/no_think' in messages[0].content }}")
+)
+STRIPS = CHATML.replace("m['content']", "m['content'].split('</think>')[-1]")
+NEWLINE = CHATML + "\n"  # which rendering leaves out at the end of a template
+
+
+@pytest.mark.parametrize("thinking", ["", "5", "Hi", "we add"])
+def test_an_inline_thought_is_never_lost(thinking: str) -> None:
+    """Also where it is empty, or stands in the answer or the prompt too, and the template strips it."""
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = R1
+    turn = f"<think>\n{thinking}\n</think>\n\n5"
+    _, response = learn(tokenizer, "it").worked(Row("r", "Hi", "5", thinking, turn=turn), think=True)
+    assert response == f"{thinking}\n</think>\n\n5</s>"
+
+
+@pytest.mark.parametrize(
+    ("template", "asked", "said"),
+    [
+        (EXAONE, "[|user|]\nHi\n[|assistant|]\n<think>\n", "we add\n</think>\n\n5</s>"),
+        (V31, "<|user|>Hi<|assistant|><think>", "we add</think>5</s>"),
+        (INSTRUCT, "<s>[INST] Hi [/INST] <think>", "\nwe add\n</think>\n5 </s>"),
+        (CHATML.replace(ASK, ""), "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n<think>",
+         "\nwe add\n</think>\n5<|im_end|>"),
+        (STRIPS, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n<think>", "\nwe add\n</think>\n5<|im_end|>"),
+        (NEWLINE, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n<think>", "\nwe add\n</think>\n5<|im_end|>"),
+    ],
+)  # fmt: skip
+def test_what_sft_teaches_is_what_is_sampled_behind(template: str, asked: str, said: str) -> None:
+    """One opener, one closer, behind the prompt that transformers makes of the saved template; a row without a
+    thought has an empty one."""
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = template
+    lm = with_thought(LM(tiny_lm().model, tokenizer, "it"))
+    turns = [{"role": "user", "content": "Hi"}]
+    assert tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) == asked
+    assert lm.chat.prompt("Hi", think=True) == asked
+    assert lm.chat.worked(Row("r", "Hi", "5", "we add"), think=True) == (asked, said)
+    prompt, response = lm.chat.worked(Row("r", "Hi", "5"), think=True)
+    assert (prompt, "".join(response.split())) == (asked, "".join(said.replace("we add", "").split()))
+    if template not in (EXAONE, V31):  # which have no place for a thought of its own key
+        turns.append({"role": "assistant", "content": "5", "reasoning_content": "we add"})
+        assert tokenizer.apply_chat_template(turns, tokenize=False).startswith(asked + said)
+
+
+def test_a_thought_as_a_part_of_the_content() -> None:
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = MAGISTRAL
+    form = learn(tokenizer, "it")
+    assert form.thinks
+    assert form.worked(Row("r", "Hi", "5", "we add"), think=True) == ("[INST]Hi[/INST]", "[THINK]we add[/THINK]5</s>")
+
+
+def test_a_prompt_that_closes_the_thought_of_one_row_only() -> None:
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = MODES
+    form = learn(tokenizer, "it", ("<think>", "</think>"))
+    _, response = form.worked(Row("r", "Hi", "5", None, "/no_think"), think=True)
+    assert response == "5<|im_end|>"
+    assert form.prompt("Hi", "/no_think", think=True).endswith("assistant\n<think>")
+    assert form.worked(Row("r", "Hi", "5", "we add", "/think"), think=True)[1] == "\nwe add\n</think>\n5<|im_end|>"
+
+
+def test_a_line_break_is_no_end_of_turn() -> None:
+    """Gemma has one as a token of its own, which is not special."""
+    tokenizer = family("byte-level")
+    tokenizer.add_tokens(["\n\n"])
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n\n' }}{% endfor %}"
+    lm = LM(tiny_lm().model, tokenizer, "it")
+    assert (lm.chat.end, lm.chat.worked(Row("r", "Hi", "5"), think=False)[1][-5:]) == ("", "5</s>")
 
 
 @pytest.mark.parametrize(
@@ -308,7 +400,7 @@ def test_a_row_that_a_template_changes_is_refused(template: str, row: Row, messa
     tokenizer = family("byte-level")
     tokenizer.chat_template = template.replace("{{ loop.nothing }}", "")
     with pytest.raises(UserError, match=message):
-        chat.learn(tokenizer, "it").worked(row, think=row.thinking is not None)
+        learn(tokenizer, "it").worked(row, think=row.thinking is not None)
 
 
 @pytest.mark.parametrize("template", [None, CHATML, QWEN3, R1, SWITCHED, NAMED])

@@ -10,7 +10,8 @@ import torch
 import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models
 
-from rlready.chat import CLOSE, OPEN, OPENER
+from rlready.chat import CLOSE, OPEN
+from rlready.chat_template import OPENER
 from rlready.lm import LM
 
 SPECIAL = ("<pad>", "<bos>", "<eos>")

@@ -1,9 +1,9 @@
 """A causal language model with its tokenizer: prompts, worked rows and forced texts as tokens.
 
-What a prompt and a worked row look like is asked of the chat template (``chat.py``); here it becomes tokens.  A text
-that continues another one is tokenised behind it, not alone: a tokenizer may put a space before what it takes for the
-beginning of a text.  Where the two would share a token, the prompt keeps the tokens that it has when a response is
-drawn.
+What a prompt and a worked row look like is asked of the chat template (``chat.py``, ``chat_template.py``); here it
+becomes tokens.  A text that continues another one is tokenised behind it, not alone: a tokenizer may put a space before
+what it takes for the beginning of a text.  Where the two would share a token, the prompt keeps the tokens that it has
+when a response is drawn.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from rlready import chat
+from rlready import chat_template
 from rlready.chat import ChatFormat
 from rlready.errors import UserError
 from rlready.records import Row
@@ -38,8 +38,8 @@ class LM:
 
     @cached_property
     def chat(self) -> ChatFormat:
-        """The conversation format, learned from the chat template once; UserError as `chat.learn` raises."""
-        return chat.learn(self.tokenizer, self.source, self.given or ())
+        """The conversation format, learned from the chat template once; UserError as `chat_template.learn` raises."""
+        return chat_template.learn(self.tokenizer, self.source, self.given or ())
 
     @property
     def thinks(self) -> bool:
@@ -153,7 +153,7 @@ class LM:
 
 def with_thought(lm: LM) -> LM:
     """The same model with a template that opens a thought, for SFT on rows that have one."""
-    chat.with_thought(lm.chat)
+    chat_template.with_thought(lm.chat)
     return LM(lm.model, lm.tokenizer, lm.source, lm.given)
 
 
