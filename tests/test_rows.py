@@ -140,6 +140,8 @@ def test_answers_keep_their_value(tmp_path: Path, answer: str, want: str) -> Non
     [
         (pa.float64(), 5e-5, "0.00005"),
         (pa.float32(), 0.1, "0.1"),
+        (pa.float16(), 0.1, "0.1"),
+        (pa.struct([("ground_truth", pa.float32())]), {"ground_truth": 0.1}, "0.1"),
         (pa.decimal128(9, 2), Decimal("1.50"), "1.50"),
         (pa.bool_(), False, "false"),
         (pa.struct([("ground_truth", pa.int64())]), {"ground_truth": 7}, "7"),
@@ -151,6 +153,32 @@ def test_answers_of_parquet(tmp_path: Path, kind: Any, value: object, want: str)
     task = open_task(str(tmp_path / "r.parquet"))
     assert [p.answer for p in task.problems()] == [want]
     assert ("answers from reward_model.ground_truth" in task.description) == (name == "reward_model")
+
+
+def test_json_inside_parquet_is_decoded(tmp_path: Path) -> None:
+    """As `datasets` stores mixed types: JSON text, named in its metadata or by the Arrow type; "4" as the number 4."""
+    path, text = tmp_path / "r.parquet", pa.string()
+    as_told = {
+        "messages": {"feature": {"role": {"dtype": "string", "_type": "Value"}, "content": {"_type": "Json"}}},
+        "answer": {"_type": "Json"},
+        "turns": {"feature": {"_type": "Json"}, "_type": "List"},
+    }
+    noted = {"huggingface": json.dumps({"info": {"features": as_told}})}
+    parts = json.dumps([{"type": "text", "text": "p"}])
+    said = [{"role": "user", "content": parts}, {"role": "assistant", "content": "4"}]
+    turn = pa.struct([("role", text), ("content", text)])
+    columns = {
+        "messages": pa.array([said], pa.list_(turn)),
+        "answer": pa.array(['"x y"'], text),
+        "turns": pa.array([[json.dumps(t) for t in said]], pa.list_(text)),
+    }
+    pq.write_table(pa.table(columns).replace_schema_metadata(noted), path)
+    (problem,) = open_task(str(path)).problems()
+    assert (problem.prompt, problem.answer, problem.meta) == ("p", "x y", {"turns": said})
+    assert open_task(str(path)).rows()[0].response == "4"
+    pq.write_table(pa.table(columns | {"answer": pa.array(["{"], text)}).replace_schema_metadata(noted), path)
+    with pytest.raises(UserError, match=r"r\.parquet row 1: the JSON of answer cannot be kept"):
+        open_task(str(path))
 
 
 def test_columns_inside_columns(tmp_path: Path) -> None:

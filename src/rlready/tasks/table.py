@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rlready.errors import UserError
 from rlready.options import nearest
-from rlready.tasks.strictjson import Number, Refused, doubtful, examine, loads
+from rlready.tasks.parquet import first_line, read_parquet
+from rlready.tasks.strictjson import Refused, doubtful, examine, loads
 
 SHOWN = 5  # line numbers listed in an error
 LIST, LINES = "for a list of objects, name the file .json", "for one object a line, name the file .jsonl"
@@ -106,14 +107,14 @@ def read_table(path: str, *, name: str | None = None, split: str = "train") -> T
         if not file.exists():
             table = _read_hub(path, name, split)
         elif file.suffix == ".parquet":
-            table = _read_parquet(file)
+            table = _objects(path, "row", enumerate(read_parquet(file), start=1))
         else:
             _refuse_binary(file)
             table = _read_json(file) if file.suffix == ".json" else _read_jsonl(file)
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or _first_line(error)}") from None
+        raise UserError(f"{path}: cannot be read: {error.strerror or first_line(error)}") from None
     if not table.rows:
         raise UserError(f"{path}: empty, there is no row in it")
     return table
@@ -208,33 +209,6 @@ def _examine(row: dict[str, Any], where: str) -> None:
         examine(row)
     except Refused as error:
         raise UserError(f"{where}: {error}") from None
-
-
-def _read_parquet(file: Path) -> Table:
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(file)
-        values = table.to_pylist()
-    except UnicodeDecodeError:
-        raise
-    except (pa.ArrowException, ValueError, OverflowError) as error:  # the last two: dates that Python has not
-        raise UserError(f"{file}: not a Parquet file that can be read ({_first_line(error)})") from None
-    short: dict[Any, Callable[[float], object]] = {pa.float32(): np.float32, pa.float16(): np.float16}
-    for column in table.schema:
-        if column.type in short:  # the 0.1 of 32 bits, not 0.10000000149011612
-            for row in values:
-                if row[column.name] is not None:
-                    row[column.name] = Number(str(short[column.type](row[column.name])))
-    return _objects(str(file), "row", enumerate(values, start=1))
-
-
-def _first_line(error: Exception) -> str:
-    """What a library says, as far as it fits into a line of ours."""
-    line = (str(error).splitlines() or [type(error).__name__])[0][:200]
-    return "".join(c for c in line if c.isprintable())
 
 
 def _read_hub(path: str, name: str | None, split: str) -> Table:
