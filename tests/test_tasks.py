@@ -120,6 +120,12 @@ def test_gsm8k_rows_and_verdicts(tmp_path: Path) -> None:
     assert shuffled[1][:2] == shuffled[0]
 
 
+def test_answers_of_gsm8k_keep_their_value(tmp_path: Path) -> None:
+    for last, want in {"1 1/2": "1 1/2", "$1,000": "1000", "1 000.": "1000", "0,25": "0,25", "-\u00a03": "-3"}.items():
+        (tmp_path / "g.jsonl").write_text(json.dumps({"question": "q", "answer": f"so\n#### {last}"}))
+        assert open_task(f"gsm8k:{tmp_path / 'g.jsonl'}").problems()[0].answer == want
+
+
 def test_gsm8k_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 

@@ -104,6 +104,8 @@ class Gsm8kTask:
             if not hashes or number is None:
                 raise UserError(f"{self.table.place(line)}: the answer does not end in '#### <number>'")
             answer = NOT_DIGITS.sub("", last.translate(SIGNS))
+            if exact_number(answer) != number:  # 1 1/2 is not 11/2
+                answer = last.strip()
             if self.options.calculator == "strip":
                 solution = ANNOTATION.sub("", solution)
             name, prompt = f"gsm8k-{self.split}-{index:05d}", f"{question}\n\n{INSTRUCTION}"
