@@ -158,9 +158,11 @@ def test_refused_tables(drawn: tuple[dict[str, Any], Path], tmp_path: Path) -> N
     _, path = drawn
     bare = jsonl(tmp_path / "bare.jsonl", [{"problem_id": row["problem_id"]} for row in read_table(path)])
     other = jsonl(tmp_path / "other.jsonl", samples(*both * 8))
+    some = jsonl(tmp_path / "some.jsonl", [row for row in read_table(path) if row["problem_id"][-1] in "01"])
     for name, table, message in (
         ("bare", bare, r"rows without a verdict, and without text to verify \(lines 1, 2, 3, 4, 5, …\)"),
-        ("other", other, "same 8 problems, but this table has no sample of 8 of them"),
+        ("other", other, "'dag-all-1-000000' is one of the problems, 'a' one of the table; name columns"),
+        ("some", some, "same 8 problems, but this table has no sample of 6 of them"),
     ):
         with pytest.raises(UserError, match=message):
             readiness(replace(DRAWN, heldout="", checkpoints=("embedded", table)), tmp_path / name)

@@ -21,7 +21,7 @@ from rlready.errors import UserError
 from rlready.readiness.readiness import readiness
 from rlready.records import Row
 from rlready.tasks import open_task
-from rlready.tasks.turns import split_thought
+from rlready.tasks.turns import split_sample, split_thought
 
 DELIMITERS = [text for pair in KNOWN for text in pair]
 USER, ASSISTANT, SYSTEM = ({"role": role, "content": role[0]} for role in ("user", "assistant", "system"))
@@ -263,6 +263,38 @@ def measured(path: Path, rows: Sequence[Mapping[str, Any]], query: str, **change
     with tempfile.TemporaryDirectory() as out:
         (counts,) = readiness(config, Path(out) / "run")["per_problem"].values()
     return list(counts["correct"])
+
+
+def test_a_thought_is_no_answer(tmp_path: Path) -> None:
+    """Whatever opens it, and where it never ends."""
+    problems = tmp_path / "p.jsonl"
+    problems.write_text(json.dumps({"id": 1, "prompt": "?", "answer": 4}))
+    thoughts = [f"\n{opener}\\boxed{{4}}" for opener, _ in KNOWN]
+    wrong = [*thoughts, *(text + close + " so 5" for text, (_, close) in zip(thoughts, KNOWN, strict=True))]
+    right = ["\\boxed{4}", "5</think>4", *(f"{opener}5{close}4" for opener, close in KNOWN)]
+    for texts, correct in (wrong, 0), (right, len(right)):
+        rows = [{"problem_id": 1, "text": text} for text in texts]
+        assert measured(tmp_path / "s.jsonl", rows, "", problems=str(problems), samples=len(rows)) == [correct]
+    beside = [{"problem_id": 1, "thinking": "\\boxed{4}", "text": text} for text in ("5", "[THINK]4[/THINK]5")]
+    assert measured(tmp_path / "s.jsonl", beside, "", problems=str(problems), samples=2) == [0]
+
+
+def test_a_model_says_what_closes_its_thoughts() -> None:
+    assert split_sample("a</think>b", "<end>", [("<begin>", "<end>"), *KNOWN]) == ("", "a</think>b")
+    assert split_sample("a<end>b", "<end>", [("<begin>", "<end>"), *KNOWN]) == ("a", "b")
+    assert split_sample("<begin>a</think>b<end>c", "<end>", [("<begin>", "<end>"), *KNOWN]) == ("a</think>b", "c")
+
+
+def test_prompts_as_ids(tmp_path: Path) -> None:
+    """As TRL writes completions: verified by the problems of the same prompts, whatever keys are null."""
+    prompts = [[SYSTEM, USER], [USER]]
+    pq.write_table(pa.Table.from_pylist([{"prompt": p, "answer": "a"} for p in prompts]), tmp_path / "p.parquet")
+    rows = [{"prompt": [turn | {"name": None} for turn in p], "completion": [ASSISTANT]} for p in prompts]
+    options = {"samples": 1, "problems": f"{tmp_path / 'p.parquet'}?id=prompt"}
+    assert measured(tmp_path / "s.jsonl", rows, "?problem=prompt&text=completion", **options) == [1, 1]
+    line = "'p-000001' is one of the problems, 'u' one of the table; name columns that hold the same"
+    with pytest.raises(UserError, match=line):
+        measured(tmp_path / "s.jsonl", rows[1:], "?problem=prompt&text=completion", problems=options["problems"][:-10])
 
 
 def test_samples_of_other_tools(tmp_path: Path) -> None:

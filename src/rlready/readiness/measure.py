@@ -89,8 +89,16 @@ class Measurer:
         if strange:
             missing = set(self.ids) - set(stored.problem_ids)
             what = f"has no sample of {len(missing)} of them" if missing else "has samples of others"
+            given = self.config.problems if self.config.problems != ReadinessConfig.problems else ""
+            foreign = strange - missing
+            if given and missing and foreign:
+                raise UserError(
+                    f"{stored.path}: the ids of problems={given} are not those of this table: {min(missing)[:80]!r} is "
+                    f"one of the problems, {min(foreign)[:80]!r} one of the table; name columns that hold the same, by "
+                    "problem=COLUMN behind the table and id=COLUMN behind the problems (id=prompt: the prompt itself)"
+                )
             bare = stored.first_unverified
-            more = f"; {bare} has no verdict: name its problems with problems=" if bare else ""
+            more = f"; {bare} has no verdict: name its problems with problems=" if bare and not given else ""
             raise UserError(
                 f"{stored.path}: checkpoints are compared on the same {len(self.ids)} problems, but this table {what} "
                 f"(first: {min(missing or strange)}){more}"

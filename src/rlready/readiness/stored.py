@@ -5,7 +5,8 @@ A row is a sample; its columns, unless named otherwise, with dots for one inside
 
     problem_id    the problem: its name, or its prompt, also as a list of turns
     correct       true or false (1 or 0); where it is missing or null the sample is verified by the task, from
-    text          the response, with its thought before </think> if it has one, also as a list of turns, or from
+    text          the response, also as a list of turns; a thought at its beginning, between ``<think>`` and
+                  ``</think>`` or other delimiters (`chat.KNOWN`, and the model's), is no answer; or from
     tokens        its token ids, read with the tokenizer of ``model=CHECKPOINT``
     sample_id     its number; may be missing
     wave          in which wave it was drawn, for samples that stop at a success (`sequential.py`); may be missing.
@@ -28,16 +29,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rlready.chat import CLOSE, OPEN
+from rlready.chat import CLOSE, KNOWN, OPEN
 from rlready.errors import UserError
 from rlready.lm import LM
 from rlready.options import nearest
 from rlready.records import Problem
-from rlready.rollout import split_text, verify_all
+from rlready.rollout import verify_all
 from rlready.tasks import Task
 from rlready.tasks.source import TABLES, Source, fill, options_of
 from rlready.tasks.table import Table, has, read_table, value_of
-from rlready.tasks.turns import chat_key, read_turns
+from rlready.tasks.turns import read_turns, split_sample
 
 NUMBERS, FINISH, LISTS = ("thinking", "truncated"), ("finish", "finish_reason"), ("tokens", "logprobs", "mask")
 COLUMNS = ("problem", "correct", "text", "tokens", "sample", "wave")
@@ -140,6 +141,7 @@ def settle(stored: Stored, task: Task | None, problems: Sequence[Problem], lm: L
 
 def _verify(stored: Stored, task: Task, by_id: Mapping[str, Problem], lm: LM | None) -> None:
     stops = [lm.decode([i]) for i in sorted(lm.stop_ids)] if lm else []
+    pairs, close = ([(lm.open, lm.close), *KNOWN], lm.close) if lm else (KNOWN, CLOSE)
     bare, unread, asked = [], [], []
     for line, row in zip(stored.lines, stored.rows, strict=True):
         if row["correct"] is None:
@@ -155,7 +157,7 @@ def _verify(stored: Stored, task: Task, by_id: Mapping[str, Problem], lm: LM | N
             for stop in stops:
                 text = text.removesuffix(stop)
             unread.append(row)
-            asked.append((by_id[row["problem_id"]], split_text(text)))
+            asked.append((by_id[row["problem_id"]], split_sample(text, close, pairs)))
     _refuse_bare(stored.table, bare)
     for row, verdict in zip(unread, verify_all(task, asked), strict=True):
         row["correct"] = verdict.correct
@@ -200,12 +202,11 @@ def _kept(table: Table, options: TableOptions) -> list[tuple[int, dict[str, Any]
 
 
 def _problem(table: Table, line: int, row: dict[str, Any], options: TableOptions) -> str:
-    prompt = value_of(row, options.problem)
-    turns = isinstance(prompt, list) and all(isinstance(turn, dict) for turn in prompt)
-    name = chat_key(prompt) if turns and prompt else table.id(line, row, options.problem)
+    name = table.id(line, row, options.problem)
     if name is None:
-        raise UserError(f"{table.place(line)}: {options.problem} must be text or a whole number, not {prompt}")
-    return str(name)
+        null = value_of(row, options.problem)
+        raise UserError(f"{table.place(line)}: {options.problem} must be text or a whole number, not {null}")
+    return name
 
 
 def _samples(table: Table, line: int, row: dict[str, Any], options: TableOptions) -> list[dict[str, Any]]:
@@ -223,7 +224,8 @@ def _samples(table: Table, line: int, row: dict[str, Any], options: TableOptions
     facts |= {key: row[key] for key in (*NUMBERS, *FINISH, *LISTS[1:]) if row.get(key) is not None}
     if isinstance(facts.get("thinking"), str):  # the thought itself, where we have its length
         thought = facts.pop("thinking")
-        texts = [text if text is None or CLOSE in text else f"{OPEN}{thought}{CLOSE}{text}" for text in texts]
+        has_none = [text is not None and split_sample(text) == ("", text) for text in texts]
+        texts = [f"{OPEN}{thought}{CLOSE}{t}" if bare else t for t, bare in zip(texts, has_none, strict=True)]
     for key in NUMBERS:
         if not isinstance(facts.get(key), int | float | None):
             raise UserError(f"{place}: {key} must be a number, not {str(facts[key])[:40]!r}")

@@ -17,6 +17,7 @@ from rlready.errors import UserError
 from rlready.options import nearest
 from rlready.tasks.parquet import first_line, read_parquet
 from rlready.tasks.strictjson import Refused, doubtful, examine, loads
+from rlready.tasks.turns import chat_key
 
 SHOWN = 5  # line numbers listed in an error
 LIST, LINES = "for a list of objects, name the file .json", "for one object a line, name the file .jsonl"
@@ -56,15 +57,18 @@ class Table:
         return value
 
     def id(self, line: int, row: dict[str, Any], column: str) -> str | None:
-        """A value that names something: text, or a whole number in digits; None if it is missing or null.
+        """A value that names something: text, a whole number in digits, or what `chat_key` makes of a list of turns.
 
-        UserError for anything else.  5.0 is 5: a column of whole numbers becomes one of floats where some are missing.
+        None if it is missing or null; UserError for anything else.  5.0 is 5: a column of whole numbers becomes one of
+        floats where some are missing.
         """
         value = value_of(row, column)
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return None
         if isinstance(value, str):
             return value
+        if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
+            return chat_key(value)
         if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
             raise UserError(f"{self.place(line)}: {column} must be text or a whole number, not {str(value)[:40]!r}")
         return str(int(value))

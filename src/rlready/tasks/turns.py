@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlready.chat import KEYS, KNOWN
+from rlready.chat import CLOSE, KEYS, KNOWN
 from rlready.errors import UserError
 
 ROLES = {
@@ -93,12 +93,24 @@ def split_thought(text: str) -> tuple[str, str] | None:
     return None
 
 
+def split_sample(text: str, close: str = CLOSE, pairs: Sequence[tuple[str, str]] = KNOWN) -> tuple[str, str]:
+    """(thought, answer) of a response: by the pair that opens it, whose end may be missing, else by the closer alone.
+
+    A thought that is opened and never ends leaves no answer; without an opener all is answer up to where one ends.
+    """
+    if pair := next((pair for pair in pairs if text.lstrip().startswith(pair[0])), None):
+        text, close = text.lstrip()[len(pair[0]) :], pair[1]
+    thought, closed, answer = text.partition(close)
+    return (thought, answer) if closed or pair else ("", text)
+
+
 def chat_key(turns: Sequence[Mapping[str, Any]]) -> str:
-    """A list of turns as a text that names it: what a user alone said, else JSON."""
+    """A list of turns as a text that names it: what a user alone said, else JSON without null values."""
     match turns:
         case [{"role": "user", "content": str(text)}]:
             return text
-    return json.dumps(turns, ensure_ascii=False, sort_keys=True, default=str)
+    bare = [{key: value for key, value in turn.items() if value is not None} for turn in turns]
+    return json.dumps(bare, ensure_ascii=False, sort_keys=True, default=str)
 
 
 def _said(turn: Mapping[str, Any], role: str, where: str) -> tuple[str | None, str | None]:
