@@ -251,6 +251,29 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
         (tmp_path / "r.jsonl").write_bytes(content)
         with pytest.raises(UserError, match=line):
             open_task(str(tmp_path / "r.jsonl"))
+    pandas = r'df\.to_json\("rows\.jsonl", orient="records", lines=True\)'
+    for name, content, line in (
+        (
+            "r.csv",
+            "prompt,response\np,r\n",
+            r'pandas\.read_csv\(".*r\.csv", dtype=str, keep_default_na=False\)\.to_json',
+        ),
+        ("r.jsonl", "prompt\tresponse\np\tr\n", r'looks like CSV or TSV; .*sep="\\t"'),
+        ("r.json", '{"prompt": {"0": "p"}, "response": {"0": "r"}}', pandas),
+        ("r.jsonl", '{"prompt": {"0": "p"}, "response": {"0": "r"}}', pandas),
+        ("r.json", '{"prompt": ["p", "q"], "response": ["r", "s"]}', pandas),
+        ("r.json", '{"columns": ["prompt"], "index": [0], "data": [["p"]]}', pandas),
+        (
+            "r.json",
+            f'{{"version": "1", "the rows": [{row}]}}',
+            r"""jq -c '\.\["the rows"\]\[\]' .*r\.json > rows\.jsonl""",
+        ),
+        ("r.jsonl", f'{{"data": [{row}]}}', "the rows are in the list 'data'"),
+        ("r.json", row, r"name the file \.jsonl"),
+    ):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(UserError, match=line):
+            open_task(f"rows:{tmp_path / name}")
     (tmp_path / "r.jsonl").write_bytes(b"\xef\xbb\xbf" + row.encode() + b"\r\n\r\n")
     assert open_task(str(tmp_path / "r.jsonl")).rows()[0].response == "é"
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rlready.errors import UserError
@@ -21,6 +22,8 @@ from rlready.tasks.turns import chat_key
 
 SHOWN = 5  # line numbers listed in an error
 LIST, LINES = "for a list of objects, name the file .json", "for one object a line, name the file .jsonl"
+RECORDS = 'to_json("rows.jsonl", orient="records", lines=True)'  # of a pandas.DataFrame
+SEPARATED = re.compile(r"(?![\[{'#]).*[\t,;].*")  # a first line of CSV or TSV
 NOT_TEXT = {  # how files begin that are not UTF-8 text
     b"\x1f\x8b": "compressed with gzip; decompress it first (gunzip)",
     b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it first (unzstd)",
@@ -176,17 +179,26 @@ def _read_jsonl(file: Path) -> Table:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError:
                 raise UserError(f"{where}: not UTF-8 text") from None
+            if number == 1 and (file.suffix in (".csv", ".tsv") or SEPARATED.match(line)):
+                how = "dtype=str, keep_default_na=False" + (r', sep="\t"' if "\t" in line else "")
+                raise UserError(
+                    f'{file}: looks like CSV or TSV; convert it: pandas.read_csv("{file}", {how}).{RECORDS}'
+                )
             if line.strip():
                 value = _json(line, where, f"each line must be one JSON object; {LIST}")
                 if isinstance(value, dict) and doubtful(line):
                     _examine(value, where)
                 rows.append((number, value))
+    alone = rows[0][1] if len(rows) == 1 else None
+    if isinstance(alone, dict) and not any(isinstance(value, str) for value in alone.values()):
+        _refuse_wrapped(alone, file)
     return _objects(str(file), "line", rows, LIST)
 
 
 def _read_json(file: Path) -> Table:
     text = file.read_text(encoding="utf-8-sig")
     value = _json(text if text.strip() else "[]", str(file), LINES)
+    _refuse_wrapped(value, file)
     if not isinstance(value, list):
         raise UserError(f"{file}: expected a list of objects, not {type(value).__name__}; {LINES}")
     table = _objects(str(file), "row", enumerate(value, start=1))
@@ -194,6 +206,19 @@ def _read_json(file: Path) -> Table:
         for line, row in table.rows:
             _examine(row, table.place(line))
     return table
+
+
+def _refuse_wrapped(value: Any, file: Path) -> None:
+    """UserError, which says how to unpack it, for an object that holds all rows, in a list or by column."""
+    held = list(value.values()) if isinstance(value, dict) else []
+    by_index = [isinstance(column, dict) and column and all(key.isdecimal() for key in column) for column in held]
+    texts = [isinstance(column, list) and len(column) > 1 and isinstance(column[0], str) for column in held]
+    if held and (all(by_index) or all(texts) or {"columns", "data"} <= value.keys()):
+        raise UserError(f"{file}: rows by column, as pandas writes them; write one a line instead: df.{RECORDS}")
+    lists = [key for key in value if isinstance(value[key], list) and value[key]] if held else []
+    if len(lists) == 1 and isinstance(first := value[lists[0]][0], dict) and not first.keys() & {"role", "from"}:
+        take = f"jq -c {quote(f'.[{json.dumps(lists[0])}][]')} {quote(str(file))} > rows.jsonl"
+        raise UserError(f"{file}: the rows are in the list {lists[0]!r}; take them out: {take}")
 
 
 def _json(text: str, where: str, mend: str) -> Any:
