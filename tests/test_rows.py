@@ -204,9 +204,18 @@ def turns(*of: Mapping[str, Any], **more: Any) -> str:
         (turns(SYSTEM, ASSISTANT), "messages must be [system,] user[, assistant], not system, assistant"),
         (turns(USER, ASSISTANT | {"thoughts": "t"}), "the turn of the assistant has 'thoughts', which is not read"),
         (turns(USER, ASSISTANT | {"tool_calls": [{"a": 1}]}), "has 'tool_calls', which is not read"),
-        (turns(USER, ASSISTANT, tools=[{"a": 1}]), "messages has tools, which are not read"),
+        (turns(USER, ASSISTANT, tools=[{"a": 1}]), "the column tools is not read"),
         (turns(USER | {"content": [{"type": "image_url"}]}), "has a part of type image_url; only text is read"),
         (turns(USER | {"reasoning_content": "t"}, ASSISTANT), "the turn of the user has a thought"),
+        (turns(USER, ASSISTANT | {"weight": 0}), "the turn of the assistant is not to be learned (weight is 0)"),
+        (turns(USER, ASSISTANT | {"train": False}), "is not to be learned (train is false)"),
+        (turns(USER, ASSISTANT | {"value": "b"}), "the turn of the assistant has a content and another value"),
+        (turns(USER, ASSISTANT, images=["a.png"]), "the column images is not read (only text is read)"),
+        (turns(USER, ASSISTANT, chat_template_kwargs={"x": False}), "the column chat_template_kwargs is not read"),
+        (
+            turns(SYSTEM, USER, ASSISTANT, system_prompt="v"),
+            "system_prompt and messages give two different texts as system",
+        ),
         (turns(USER, ASSISTANT, prompt="v"), "prompt and messages give two different texts as prompt"),
         (turns(SYSTEM, USER, ASSISTANT, system="v"), "system and messages give two different texts as system"),
         (turns(USER, ASSISTANT | {"reasoning": "s", "thinking": "t"}), "give two different texts as thinking"),
@@ -217,6 +226,15 @@ def turns(*of: Mapping[str, Any], **more: Any) -> str:
         ('{"prompt": "p", "response": "so <think>t</think>a"}', "the response has text before <think>"),
         ('{"prompt": "p", "chosen": "a", "rejected": "b"}', "a preference row (chosen, rejected)"),
         ('{"prompt": "p", "completion": "a", "label": false}', "a preference row (label true or false"),
+        ('{"prompt": "p", "completion": "a", "label": 0}', "a preference row (label true or false"),
+        ('{"prompt": "p", "response": "r", "completion": "s"}', "response and completion give two different texts"),
+        ('{"prompt": "p", "response": "r", "tools": "[1]"}', "the column tools is not read"),
+        ('{"prompt": "p", "response": "r", "history": [["a", "b"]]}', "the column history is not read"),
+        (
+            '{"prompt": "p", "response": "r", "answer": [1, 2]}',
+            "not list; write it as one text, or leave it to a verifier",
+        ),
+        ('{"prompt": "p", "response": "r", "answer": {"a": 1}}', "not dict; name what is in it, answer=answer.KEY"),
         ('{"prompt": "p", "response": "r", "answer": -Infinity}', "answer: infinity is no number"),
         ('{"prompt": "p", "response": "r", "id": 1.5}', "id must be text or a whole number, not '1.5'"),
         ('{"prompt": "p", "response": "r", "note": ["\\ud83d"]}', "'note' holds \\ud83d, half of a surrogate pair"),
@@ -228,6 +246,47 @@ def test_rows_that_cannot_be_kept_are_refused_by_line(tmp_path: Path, row: str, 
     said = refusal(tmp_path / "r.jsonl", f"\n{row}\n")
     assert "r.jsonl:2: " in said
     assert line in said
+
+
+def test_columns_that_say_nothing_more_are_no_matter(tmp_path: Path) -> None:
+    """Empty, named by an option, or no part of the prompt; flags are of the assistant's turn alone."""
+    row = {"prompt": [USER | {"weight": 0, "value": None}], "completion": [ASSISTANT | {"weight": 1}]}
+    empty = {"tools": "[]", "images": [], "chat_template_kwargs": {"x": None}, "history": None, "label": "easy"}
+    assert row_of(tmp_path / "a.jsonl", row | empty | {"input": "5"}).response == "a"
+    alpaca = {"instruction": "p", "input": " ", "output": "r", "history": "h"}
+    assert row_of(tmp_path / "b.jsonl", alpaca, "?prompt=instruction&response=output&id=history").id == "h"
+    line = refusal(tmp_path / "c.jsonl", json.dumps(alpaca | {"input": "2"}), "?prompt=instruction&response=output")
+    assert "c.jsonl:1: the column history is not read" in line
+    del alpaca["history"]
+    line = refusal(tmp_path / "c.jsonl", json.dumps(alpaca | {"input": "2"}), "?prompt=instruction&response=output")
+    assert "c.jsonl:1: prompt=instruction leaves out the column input; join the two" in line
+
+
+@pytest.mark.parametrize(
+    "system",
+    ["s", [{"type": "text", "text": "s"}], ["s"], [SYSTEM], [{"from": "system", "value": "s", "content": None}]],
+)
+def test_system_prompts(tmp_path: Path, system: object) -> None:
+    for column in ("system", "system_prompt"):
+        assert row_of(tmp_path / "r.jsonl", {column: system, "prompt": "p", "response": "r"}).system == "s"
+
+
+def test_a_blank_response_is_none(tmp_path: Path) -> None:
+    for row in ({"prompt": "p", "response": " \n"}, {"messages": [USER, ASSISTANT | {"content": " "}]}):
+        assert "a row without a response (line 1)" in refusal(tmp_path / "r.jsonl", json.dumps(row))
+
+
+def test_null_keys_hide_nothing(tmp_path: Path) -> None:
+    """Parquet gives every turn the keys of all."""
+    mixed = [USER, {"from": "gpt", "value": "r"}]
+    row = row_of(tmp_path / "r.parquet", {"conversations": mixed})
+    assert (row.prompt, row.response) == ("u", "r")
+
+
+def test_answers_in_a_list_of_one(tmp_path: Path) -> None:
+    for answer, want in (["4"], "4"), ([0.5], "0.5"), ([True], "true"):
+        (tmp_path / "r.jsonl").write_text(json.dumps({"prompt": "p", "answer": answer}))
+        assert open_task(str(tmp_path / "r.jsonl")).problems()[0].answer == want
 
 
 def test_whole_numbers_as_ids_are_their_digits(tmp_path: Path) -> None:

@@ -228,7 +228,10 @@ GOOD = {"prompt": "p", "response": "r", "answer": "1"}
         ("[1, 2]\n", "r.jsonl:1: expected an object with named columns, not list"),
         ('{"question": "p"}\n', "r.jsonl:1: no column 'prompt'; known: question"),
         ('{"prompt": ["p"]}\n', "r.jsonl:1: prompt must be a list of {role, content}, not list of str"),
-        ('{"prompt": "p", "answer": [1]}\n', "r.jsonl:1: answer must be text, not list"),
+        (
+            '{"prompt": "p", "answer": [1, 2]}\n',
+            "r.jsonl:1: answer must be one text or number, not list; write it as one text",
+        ),
         ('{"prompt": " "}\n', "r.jsonl:1: the prompt is empty"),
         ('{"prompt": "p", "id": "x"}\n' * 2, "the id 'x' is given twice (lines 1, 2)"),
         ('{"messages": "hello"}\n', "r.jsonl:1: messages must be a list of {role, content}"),

@@ -3,13 +3,13 @@
 ``rows:PATH?verifier=pkg.module:function&prompt=question``.  Columns are prompt, response, thinking, answer and id
 unless named otherwise, with dots for one inside another: ``answer=reward_model.ground_truth``, which is read unasked
 where there is no answer.  Prompt and response are texts or lists of turns (`turns.py`).  Read as well are
-``completion``, ``messages``, ``conversations`` and ``system``, and for the thought ``reasoning_content`` and
-``reasoning``; what stands in two of them must be the same in both.  A column that is named counts alone
-(``thinking=``: none), and where the prompt's is, no messages are read.
+``completion``, ``messages``, ``conversations``, ``system`` and ``system_prompt``, and for the thought
+``reasoning_content`` and ``reasoning``; what stands in two of them must be the same in both.  A column that is named
+counts alone (``thinking=``: none), and where the prompt's is, no messages are read.
 
 Texts are kept as they are, character for character, and a row that cannot be is refused by its line.  A response that
 begins with a thought (``<think>…</think>``) is taken apart, and kept whole in ``Row.turn``.  Left out: conversations
-of several questions.
+of several questions, and rows with more to a prompt than its text (`unread.py`).
 
 The verifier is called as ``function(problem, answer) -> bool``, with all other columns of the row in ``problem.meta``;
 without one the answer column is compared by ``verify.same_answer``, and where a ``dag`` column holds the graph of DAG
@@ -41,11 +41,12 @@ from rlready.tasks.protocol import Verdict
 from rlready.tasks.source import Source, canonical, fill, select
 from rlready.tasks.strictjson import Refused, digits
 from rlready.tasks.table import has, licence_beside, read_table, value_of
-from rlready.tasks.turns import Chat, merge, read_turns, split_thought
+from rlready.tasks.turns import MESSAGES, Chat, merge, read_system, read_turns, split_thought
+from rlready.tasks.unread import refuse_preferences, refuse_unread
 from rlready.tasks.verify import exact_number, final_answer, same_answer
 
 Verifier = Callable[[Problem, str], bool]
-MESSAGES = ("messages", "conversations")  # columns with whole chats
+SYSTEM = ("system", "system_prompt")
 GROUND_TRUTH = "reward_model.ground_truth"  # where verl keeps an answer
 
 
@@ -92,9 +93,9 @@ class RowsTask:
         self.verifier = load_verifier(self.options.verifier) if self.options.verifier else None
         self.table = read_table(source.path, name=self.options.name or None, split=self.options.split)
         usual = RowsOptions()
-        columns = {key: getattr(self.options, key) for key in ("prompt", "response", "thinking", "answer", "id")}
-        self.named = {key for key, column in columns.items() if column != getattr(usual, key)}
-        for key, column in columns.items():
+        self.columns = {key: getattr(self.options, key) for key in ("prompt", "response", "thinking", "answer", "id")}
+        self.named = {key for key, column in self.columns.items() if column != getattr(usual, key)}
+        for key, column in self.columns.items():
             if key in self.named and column:  # an empty name: no such column
                 self.table.need(column)
 
@@ -117,7 +118,7 @@ class RowsTask:
         return [Problem(i.id, i.prompt, i.answer, i.meta, i.system) for i in self._items]
 
     def rows(self) -> list[Row]:
-        bare = [i.line for i in self._items if not i.response]
+        bare = [i.line for i in self._items if not i.response.strip()]
         self.table.refuse(bare, "a response", "add it, name its column with response=COLUMN, or remove these rows")
         return [Row(i.id, i.prompt, i.response, i.thinking, i.system, i.turn) for i in self._items]
 
@@ -202,32 +203,34 @@ class RowsTask:
         )
 
     def _chats(self, line: int, row: dict[str, Any]) -> dict[str, Chat]:
-        """What each column says of the conversation; UserError for rows that prefer one response to another."""
+        """What each column says of the conversation; UserError for rows that say more than can be read."""
         o, place = self.options, self.table.place(line)
-        response = "completion" if "response" not in self.named and value_of(row, o.response) is None else o.response
+        refuse_unread(row, place, o.prompt, {column.partition(".")[0] for column in self.columns.values()})
         if not self.named & {"prompt", "response"}:
-            whole = any(row.get(column) is not None for column in (o.response, "completion", *MESSAGES))
-            if {"chosen", "rejected"} <= row.keys() and not whole:
-                mend = "response=chosen, or prompt=chosen where that is the whole conversation"
-                raise UserError(f"{place}: a preference row (chosen, rejected); say which response is learned: {mend}")
-            if isinstance(row.get("label"), bool) and response == "completion":
-                mend = "keep the rows with a good one and write response=completion"
-                raise UserError(f"{place}: a preference row (label true or false of a completion); {mend}")
-        thoughts = (o.thinking,) if "thinking" in self.named else KEYS
-        texts = {o.prompt: "prompt", response: "response"} | dict.fromkeys(thoughts, "thinking") | {"system": "system"}
+            refuse_preferences(row, place, o.response)
+        texts = {o.prompt: "prompt", o.response: "response"}
+        unasked = dict.fromkeys(SYSTEM, "system")
+        if "response" not in self.named:
+            unasked["completion"] = "response"
+        if "thinking" in self.named:
+            texts[o.thinking] = "thinking"
+        else:
+            unasked |= dict.fromkeys(KEYS, "thinking")
+        named = {self.columns[key] for key in self.named}
+        texts |= {column: what for column, what in unasked.items() if column not in named}
         chats = {}
         for column, what in texts.items():
             value = value_of(row, column)
             if isinstance(value, list) and what in ("prompt", "response"):
                 last = "user" if what == "prompt" else "assistant"
                 chats[column] = read_turns(value, f"{place}: {column}", last=last)
-            elif value is not None and (what != "system" or isinstance(value, str)):
+            elif what == "system" and isinstance(value, (str, list, dict)):
+                chats[column] = read_system(value, f"{place}: {column}")
+            elif value is not None and what != "system":
                 chats[column] = Chat(**{what: self.table.text(line, row, column) or None})
         for column in MESSAGES if "prompt" not in self.named else ():
             if row.get(column) is not None:
                 chats[column] = read_turns(row[column], f"{place}: {column}", last="user")
-                if row.get("tools"):
-                    raise UserError(f"{place}: {column} has tools, which are not read")
         return chats
 
     def _no_prompt(self, line: int, row: dict[str, Any]) -> NoReturn:
@@ -245,15 +248,23 @@ class RowsTask:
         if "answer" not in self.named and value_of(row, column) is None and value_of(row, GROUND_TRUTH) is not None:
             column = GROUND_TRUTH
         value = value_of(row, column)
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
         if isinstance(value, bool):
             return column, str(value).lower()
+        place = f"{self.table.place(line)}: {column}"
         if isinstance(value, (int, float, Decimal)):
             try:
                 return column, digits(value)
             except Refused as error:
-                raise UserError(f"{self.table.place(line)}: {column}: {error}") from None
-        answer = "" if value is None else self.table.text(line, row, column)
-        return column, answer if answer.strip() else ""
+                raise UserError(f"{place}: {error}") from None
+        if value is not None and not isinstance(value, str):
+            fix = f"name what is in it, answer={column}.KEY" if isinstance(value, dict) else "write it as one text"
+            raise UserError(
+                f"{place} must be one text or number, not {type(value).__name__}; {fix}, or leave it to a verifier, "
+                "which reads it in problem.meta, with answer= (none)"
+            )
+        return column, value if value and value.strip() else ""
 
 
 def load_verifier(name: str) -> Verifier:

@@ -23,8 +23,15 @@ ROLES = {
     "assistant": "assistant",
     "gpt": "assistant",
 }
+MESSAGES = ("messages", "conversations")  # columns with whole chats
 ORDER = ("system", "user", "assistant")
+EXPECTED = {  # by whose turn must be there
+    "system": "system[, user[, assistant]]",
+    "user": "[system,] user[, assistant]",
+    "assistant": "[[system,] user,] assistant",
+}
 READ = ("role", "content", "from", "value")
+LEARNED = ("weight", "train", "training", "loss")  # flags of a turn: 0 or false where it is not to be learned
 ABOUT = ("name", "id", "model", "date", "timestamp", "finish_reason")  # keys of a turn that hold nothing it says
 TEXTS, REASONING = ("text", "input_text", "output_text"), ("thinking", "reasoning")  # types of parts
 
@@ -50,15 +57,28 @@ def read_turns(turns: Any, where: str, *, last: str = "assistant") -> Chat:
     roles = [ROLES.get(name, "") if isinstance(name, str) else "" for name in names]
     if last not in roles or roles != [role for role in ORDER if role in roles]:
         shown = ", ".join(name if role else repr(name) for name, role in zip(names, roles, strict=True))[:80] or "empty"
-        expected = "[system,] user[, assistant]" if last == "user" else "[[system,] user,] assistant"
         split = "; a conversation of several questions must be cut into one row each" if roles.count("user") > 1 else ""
-        raise UserError(f"{where} must be {expected}, not {shown}{split}")
+        raise UserError(f"{where} must be {EXPECTED[last]}, not {shown}{split}")
     texts: dict[str, str | None] = {}
     thinking = None
     for role, turn in zip(roles, turns, strict=True):
         texts[role], thought = _said(turn, role, f"{where}: the turn of the {role}")
         thinking = thought if role == "assistant" else None
     return Chat(texts.get("system") or None, texts.get("user"), texts.get("assistant"), thinking)
+
+
+def read_system(value: Any, where: str) -> Chat:
+    """A system prompt that is text, a list of parts of it, or of turns; UserError, which begins with ``where``."""
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(turn, dict) and turn.keys() & {"role", "from"} for turn in value)
+    ):
+        return read_turns(value, where, last="system")
+    text, thought = parts_of(value, where)
+    if thought:
+        raise UserError(f"{where} has a thought; only the assistant's is learned")
+    return Chat(system=text or None)
 
 
 def merge(chats: Mapping[str, Chat], where: str) -> Chat:
@@ -115,9 +135,14 @@ def chat_key(turns: Sequence[Mapping[str, Any]]) -> str:
 
 def _said(turn: Mapping[str, Any], role: str, where: str) -> tuple[str | None, str | None]:
     """(text, thought) of a turn."""
-    text, thought = _parts(turn.get("content", turn.get("value")), where)
+    contents = [turn[key] for key in ("content", "value") if turn.get(key) is not None]
+    if len(contents) > 1 and contents[0] != contents[1]:
+        raise UserError(f"{where} has a content and another value; remove one")
+    text, thought = parts_of(contents[0] if contents else None, where)
     thoughts = {"content": Chat(thinking=thought or None)}
     for key, value in turn.items():
+        if role == "assistant" and key in LEARNED and value == 0:
+            raise UserError(f"{where} is not to be learned ({key} is {json.dumps(value)}); remove it, or this key")
         if key in READ or not value or isinstance(value, (bool, int, float)):
             continue
         if key in KEYS and isinstance(value, str):
@@ -131,8 +156,8 @@ def _said(turn: Mapping[str, Any], role: str, where: str) -> tuple[str | None, s
     return text, thinking
 
 
-def _parts(content: Any, where: str) -> tuple[str | None, str | None]:
-    """(text, thought) of a content: text, null, or a list of parts."""
+def parts_of(content: Any, where: str) -> tuple[str | None, str | None]:
+    """(text, thought) of a content: text, null, or a list of parts; UserError for anything else."""
     if content is None or isinstance(content, str):
         return content, None
     if not isinstance(content, list):
@@ -145,7 +170,7 @@ def _parts(content: Any, where: str) -> tuple[str | None, str | None]:
         held = {"text": part} if isinstance(part, str) else part
         value = next((held[key] for key in (kind, "text") if held.get(key) is not None), None)
         if isinstance(value, list):  # Mistral's thoughts are lists of parts
-            value = _parts(value, where)[0]
+            value = parts_of(value, where)[0]
         if not isinstance(value, str):
             raise UserError(f"{where} has a part of type {kind} without text")
         if kind in REASONING and texts:

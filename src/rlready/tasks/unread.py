@@ -1,0 +1,56 @@
+"""Columns of other tools that change what a prompt or a response means, and are not read: such rows are refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from rlready.errors import UserError
+from rlready.tasks.turns import MESSAGES
+
+UNREAD = {  # what becomes of a prompt without it
+    "tools": "the chat template writes tools into the prompt",
+    "images": "only text is read",
+    "videos": "only text is read",
+    "history": "earlier turns belong to the prompt; write one row for each question",
+    "chat_template_kwargs": "they change how the chat template writes the prompt",
+}
+ALPACA = ("instruction", "input")  # together they are the prompt
+
+
+def refuse_unread(row: Mapping[str, Any], place: str, prompt: str, named: Collection[str]) -> None:
+    """UserError for a row that holds more than its prompt and response, and says so by the name of a column.
+
+    ``named``: the columns that options name, which are read.
+    """
+    for column, why in UNREAD.items():
+        if column not in named and not is_empty(row.get(column)):
+            raise UserError(f"{place}: the column {column} is not read ({why}); remove it, or these rows")
+    if prompt in ALPACA:
+        other = ALPACA[1 - ALPACA.index(prompt)]
+        if other not in named and not is_empty(row.get(other)):
+            raise UserError(f"{place}: prompt={prompt} leaves out the column {other}; join the two in one column")
+
+
+def refuse_preferences(row: Mapping[str, Any], place: str, response: str) -> None:
+    """UserError for a row that prefers one response to another, or labels it as good or bad."""
+    whole = any(row.get(column) is not None for column in (response, "completion", *MESSAGES))
+    if {"chosen", "rejected"} <= row.keys() and not whole:
+        fix = "response=chosen, or prompt=chosen where that is the whole conversation"
+        raise UserError(f"{place}: a preference row (chosen, rejected); say which response is learned: {fix}")
+    label, completed = row.get("label"), row.get("completion") is not None
+    if row.get(response) is None and (isinstance(label, bool) or (completed and label in (0, 1))):
+        fix = "keep the rows with a good one and write response=completion"
+        raise UserError(f"{place}: a preference row (label true or false of a completion); {fix}")
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a value says nothing: null, not-a-number, blank, an empty list, or a list or object of such values."""
+    if isinstance(value, dict):
+        return all(map(is_empty, value.values()))
+    if isinstance(value, list):
+        return all(map(is_empty, value))
+    if isinstance(value, str):
+        return value.strip() in ("", "[]", "{}", "null")
+    return value is None or (isinstance(value, float) and math.isnan(value))
