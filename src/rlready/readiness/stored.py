@@ -3,7 +3,7 @@
 ``TABLE.parquet``, ``.jsonl`` or ``.json``, with options as in a task source: ``TABLE?problem=id&correct=passed``.
 A row is a sample; its columns, unless named otherwise, with dots for one inside another:
 
-    problem_id    the problem: its name, or its prompt, also as a list of turns
+    problem_id    the problem: its name, or its prompt, also as a list of turns (then problems= wants ``id=prompt``)
     correct       true or false (1 or 0); where it is missing or null the sample is verified by the task, from
     text          the response, also as a list of turns; a thought at its beginning, between ``<think>`` and
                   ``</think>`` or other delimiters (`chat.KNOWN`, and the model's), is no answer; or from
