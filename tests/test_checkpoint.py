@@ -36,7 +36,7 @@ from rlready.logprob import token_logprobs
 from rlready.numbered import numbered
 from rlready.readiness.naming import doubts, in_training_order, labels, runs_of
 from rlready.readiness.readiness import readiness
-from rlready.records import Problem
+from rlready.records import Problem, Row
 from rlready.train.rl import rl
 from rlready.train.sft import sft
 from tiny import SIZES, tiny_lm, tiny_tokenizer
@@ -520,6 +520,57 @@ def test_numbered_folders_are_in_order_and_of_one_run() -> None:
     assert in_training_order(mixed[::-1]) == mixed[::-1]
     assert len(set(runs_of(mixed).values())) == 2
     assert doubts(["r/checkpoint-5", "r/checkpoint-5-merged"])[0].startswith("r: several checkpoints have the number 5")
+
+
+def test_a_tokenizer_may_know_more_tokens_than_the_model(folder: Path) -> None:
+    """As Gemma 3's without images; a text with such a token is refused, and none of them ends a response."""
+    tokenizer = tokenizer_of(str(folder))
+    tokenizer.add_tokens(["<image>"])
+    tokenizer.save_pretrained(folder)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, len(tokenizer) - 1]}))
+    lm = load(str(folder))
+    assert lm.stop_ids == {2}
+    assert len(forcing_for(lm, extension="wait").extension_ids) == 4
+    for use in (
+        lambda: lm.prompt_ids("an <image>", think=True),
+        lambda: lm.worked_ids(Row("r", "a", "an <image>"), think=False),
+        lambda: forcing_for(lm, final="<image>"),
+    ):
+        with pytest.raises(UserError, match=r"^\S+ the text .* has the token '<image>' \(58\), but the model has"):
+            use()
+
+
+@pytest.mark.parametrize(
+    ("generation", "config", "noted"),
+    [
+        ({"temperature": 0.9, "top_p": 0.6}, {}, "sets how to sample, but not do_sample=true"),
+        (
+            {"early_stopping": True},
+            {},
+            "is not one that .* only its token ids are kept: .*early_stopping",
+        ),
+        ({}, {"output_attentions": True, "output_hidden_states": True}, ""),
+        ({}, {"_attn_implementation": "flash_attention_2", "return_dict": False}, ""),
+    ],
+)
+def test_settings_that_could_not_be_saved_do_not_lose_the_training(
+    generation: dict[str, Any],
+    config: dict[str, Any],
+    noted: str,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 2} | generation))
+    configured(**config)(folder)
+    rows = tmp_path / "r.jsonl"
+    rows.write_text("".join(f'{{"id": "{i}", "prompt": "a{i}", "response": "{i}"}}\n' for i in range(2)))
+    result = sft(SFTConfig(model=str(folder), rows=str(rows), heldout=str(rows), epochs=1), tmp_path / "run")
+    said = capsys.readouterr().err
+    assert re.search(f"generation_config.json {noted}", said) if noted else "generation_config" not in said
+    saved = load(result["checkpoints"][-1]["path"])
+    assert saved.stop_ids == {2}
+    assert "generation_config" not in capsys.readouterr().err
 
 
 def test_a_tokenizer_alone_needs_no_weights(folder: Path) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from importlib.resources import files
 from logging import CRITICAL
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -33,6 +34,7 @@ from rlready.errors import UserError
 from rlready.hub import fetched
 from rlready.lm import LM
 from rlready.matching import refuse_differences, refuse_unlike
+from rlready.progress import note
 from rlready.weights import held_weights
 
 if TYPE_CHECKING:
@@ -48,8 +50,8 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
     ``delimiters``: what opens and what closes a thought; none: what the template or the vocabulary says.
     Raises UserError when there is no such folder or hub id; when a file is missing, torn or not what its name says;
     when the weights are not exactly those of the configuration, or not finite; when the model needs code of its own;
-    when the adapter does not fit its base; when the model's vocabulary is smaller than the tokenizer's; or when the
-    delimiters are not two different texts or not those of the chat template.
+    when the adapter does not fit its base; or when the delimiters are not two different texts or not those of the chat
+    template.
     """
     if delimiters and (len(delimiters) != 2 or not all(delimiters) or delimiters[0] == delimiters[1]):
         raise UserError(f"delimiters are two different texts, OPEN,CLOSE; got {', '.join(map(repr, delimiters))}")
@@ -64,9 +66,7 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
     else:
         model = _whole_model(folder, source, dtype)
     _refuse_broken(model, source, dtype)
-    size, known = len(cast("Any", model.get_input_embeddings()).weight), vocabulary_size(tokenizer)
-    if known > size:
-        raise UserError(f"{source}: the tokenizer knows {known} tokens but the model only {size}")
+    _make_savable(model, source)
     model.to(device)
     model.eval()
     lm = LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
@@ -130,6 +130,7 @@ def _whole_model(folder: Path, source: str, dtype: str) -> Any:
     with _refused(source):
         model, found = cast("Any", AutoModelForCausalLM).from_pretrained(
             str(folder),
+            config=config,
             dtype=getattr(torch, dtype),
             trust_remote_code=False,
             local_files_only=True,
@@ -144,7 +145,10 @@ def _config(folder: Path) -> Any:
     from transformers import AutoConfig
 
     with _refused(str(folder / CONFIG), "describes no model"):
-        return AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    config.return_dict = True  # how a trainer called the model is no part of it
+    config._attn_implementation = None
+    return config
 
 
 @torch.no_grad()
@@ -159,6 +163,26 @@ def _refuse_broken(model: Any, source: str, dtype: str) -> None:
         logits = model(input_ids=torch.zeros(1, 2, dtype=torch.long), use_cache=False).logits
     if not logits.isfinite().all():
         raise UserError(f"{source}: its weights are finite in {dtype}, but the logits that they make are not")
+
+
+def _make_savable(model: Any, source: str) -> None:
+    """Repair the settings that Transformers reads but refuses to save: known before training, not at its first save."""
+    model.config.output_attentions = model.config.output_hidden_states = False  # they are only more outputs
+    generation = model.generation_config
+    try:
+        generation.validate(strict=True)
+    except ValueError:
+        generation.do_sample = True  # sampling settings without it are what it refuses of Llama 2
+        said = "sets how to sample, but not do_sample=true, which is added when the model is saved"
+        try:
+            generation.validate(strict=True)
+        except ValueError as error:
+            ids = {key: getattr(generation, key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+            model.generation_config = type(generation)(**ids)
+            said = f"is not one that could be saved, so only its token ids are kept: {_line(error)}"
+        note(f"{source}: generation_config.json {said}")
+    with _refused(source, "its settings could not be saved after training"), TemporaryDirectory() as folder:
+        model.config.save_pretrained(folder)
 
 
 @contextmanager

@@ -62,6 +62,7 @@ class LM:
         found = {ids} if isinstance(ids, int) else set(ids or ())
         if self.tokenizer.eos_token_id is not None:
             found.add(self.tokenizer.eos_token_id)
+        found = {i for i in found if i < self.vocabulary}  # no other can be drawn
         end = self.chat.end
         if not found:
             hint = f"; its chat template ends a turn in {end}" if end else ""
@@ -84,7 +85,15 @@ class LM:
         return int(cast("Any", head).weight.shape[0])
 
     def encode(self, text: str) -> list[int]:
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+        """The tokens of a text; UserError for one that the tokenizer knows and the model does not."""
+        ids: list[int] = list(self.tokenizer.encode(text, add_special_tokens=False))
+        if self._more_tokens and (beyond := [i for i in ids if i >= self.vocabulary]):
+            token = self.tokenizer.convert_ids_to_tokens(beyond[0])
+            raise UserError(
+                f"{self.source}: the text {text[:80]!r} has the token {token!r} ({beyond[0]}), but the model has "
+                f"{self.vocabulary} tokens; leave it out, or resize the model's embeddings and train it"
+            )
+        return ids
 
     def encode_behind(self, before: str, text: str) -> list[int]:
         """The tokens of ``text`` where it continues ``before``."""
@@ -93,6 +102,11 @@ class LM:
             if whole[: len(head)] == head:
                 return whole[len(head) :]
         return self.encode(text)
+
+    @cached_property
+    def _more_tokens(self) -> bool:
+        """Whether the tokenizer knows tokens beyond the model's embedding, as Gemma 3's without images does."""
+        return max(self._known, default=0) >= self.vocabulary
 
     @cached_property
     def _known(self) -> frozenset[int]:

@@ -69,7 +69,7 @@ def forcing_for(lm: LM, extension: str = "", final: str = "") -> Forcing:
     ids, opener_ids = _forced_ids(lm, close), _forced_ids(lm, lm.open)
     closing = "a" + lm.closing(broken=False)
     several = len(ids) > 1 or len(opener_ids) > 1
-    pieces = [lm.decode([i]) for i in range(len(lm.tokenizer))] if several else []
+    pieces = [lm.decode([i]) for i in range(min(len(lm.tokenizer), lm.vocabulary))] if several else []
     delimiter, close_ids = Delimiter(close, ids, lm.decode, pieces), _known(lm, lm.close_ids) or ids
     if not any(delimiter.length(close_ids[: at + 1]) for at in range(len(close_ids))):
         raise UserError(
