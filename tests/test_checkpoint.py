@@ -39,7 +39,7 @@ from rlready.readiness.readiness import readiness
 from rlready.records import Problem, Row
 from rlready.train.rl import rl
 from rlready.train.sft import sft
-from tiny import SIZES, tiny_lm, tiny_tokenizer
+from tiny import SIZES, tiny_lm, tiny_model, tiny_tokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 WEIGHTS, CONFIG, INDEX = "model.safetensors", "config.json", "model.safetensors.index.json"
@@ -468,6 +468,48 @@ def test_nested_configurations_give_context_window_and_layers(nested: bool, tmp_
         assert torch.allclose(torch.tensor(sample.logprobs)[chosen], wanted[chosen], atol=1e-4)
 
 
+MIXED = {"layer_types": ["conv", "full_attention"], "block_multiple_of": 8}
+CHUNKS = {"num_local_experts": 2, "intermediate_size_mlp": 48, "head_dim": 8, "attention_chunk_size": 6}
+ROBERTA = {"is_decoder": True, "max_position_embeddings": 300}
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "plain", "budgets"),
+    [
+        ("Falcon", {"alibi": True, "multi_query": True, "new_decoder_architecture": False}, "", ""),
+        ("GPT2", {}, "", ""),
+        ("Mpt", {"d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 128}, "", "logits in a batch differ"),
+        ("GPTNeo", {"num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]]}, "", "type local"),
+        ("Rwkv", {"attention_hidden_size": 24, "context_length": 128}, "logits in a batch differ", ""),
+        ("Roberta", ROBERTA, "logits in a batch differ", ""),
+        ("Mamba", {"state_size": 8}, "layers of type linear_attention", ""),
+        ("Lfm2", MIXED, "layers of type conv", ""),
+        ("Llama4Text", CHUNKS, "layers of type chunked_attention", ""),
+        ("OpenAIGPT", {"n_embd": 24, "n_layer": 2, "n_head": 4}, "its cache cannot be used in a batch", ""),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_model_that_a_batch_samples_wrongly_is_refused(
+    family: str, changes: dict[str, Any], plain: str, budgets: str, dtype: torch.dtype
+) -> None:
+    lm = LM(tiny_model(family, **{"vocab_size": 60} | changes).to(dtype), tiny_tokenizer(), family)
+    engine = TorchEngine(lm, forcing_for(lm))
+    for budget, cause in ((Budget(None, 4), plain), (Budget(4, 4), plain or budgets)):
+        requests = requests_for(lm, [Problem("a", "what", "1"), Problem("b", "why not", "1")], 2, budget)
+        if cause:
+            with pytest.raises(UserError, match=f"sampling .* not supported: .*{cause}"):
+                engine.sample(requests, temperature=1.0, seed=0)
+        else:
+            assert len(engine.sample(requests, temperature=1.0, seed=0)) == 4
+
+
+def test_what_cannot_be_scored_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Llama4ForCausalLM: has no backbone apart from its head"):
+        head_of(tiny_model("Llama4Text", **CHUNKS))
+    save(LM(tiny_model("Bert", vocab_size=60), tiny_tokenizer(), "bert"), tmp_path, "card")
+    assert "a BertLMHeadModel that reads the tokens to come is no causal language model" in refusal(tmp_path)
+
+
 def test_a_head_that_gives_no_numbers_is_not_called_a_cap() -> None:
     model = tiny_lm().model
     with torch.no_grad():
@@ -520,6 +562,21 @@ def test_numbered_folders_are_in_order_and_of_one_run() -> None:
     assert in_training_order(mixed[::-1]) == mixed[::-1]
     assert len(set(runs_of(mixed).values())) == 2
     assert doubts(["r/checkpoint-5", "r/checkpoint-5-merged"])[0].startswith("r: several checkpoints have the number 5")
+
+
+@pytest.mark.parametrize(("original", "context"), [(40, 40), (None, 128), (256, 128)])
+@pytest.mark.parametrize("kind", ["longrope", "su", "linear"])
+def test_the_context_of_longrope_ends_where_its_factors_change(
+    original: int | None, context: int, kind: str, folder: Path
+) -> None:
+    """They are those of a batch's longest row: beyond, what is measured of a row would depend on the others."""
+    lm = load(str(folder))
+    lm.model.config.rope_parameters = {"full_attention": {"rope_type": kind}}
+    lm.model.config.original_max_position_embeddings = original
+    assert lm.context == (128 if kind == "linear" else context)
+    lm.model.config.rope_parameters = {"rope_type": kind, "original_max_position_embeddings": original}
+    lm.model.config.original_max_position_embeddings = None
+    assert replace(lm).context == (128 if kind == "linear" else context)
 
 
 def test_a_tokenizer_may_know_more_tokens_than_the_model(folder: Path) -> None:

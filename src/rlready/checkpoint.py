@@ -153,16 +153,21 @@ def _config(folder: Path) -> Any:
 
 @torch.no_grad()
 def _refuse_broken(model: Any, source: str, dtype: str) -> None:
-    """UserError for weights that are not finite, and for a model that cannot read a token."""
+    """UserError for weights that are not finite, and for a model that cannot read a token, or reads those to come."""
     for name, weight in model.named_parameters():
         if weight.numel() and not torch.stack(weight.aminmax()).isfinite().all():  # one pass; NaN is both of them
             raise UserError(
                 f"{source}: weight {name} is not finite in {dtype} (NaN or infinity); take an earlier checkpoint"
             )
     with _refused(source):
-        logits = model(input_ids=torch.zeros(1, 2, dtype=torch.long), use_cache=False).logits
+        last = min(2, len(model.get_input_embeddings().weight) - 1)
+        logits = model(input_ids=torch.tensor([[0, 0], [0, last]]), use_cache=False).logits
     if not logits.isfinite().all():
         raise UserError(f"{source}: its weights are finite in {dtype}, but the logits that they make are not")
+    first, other = logits[:, 0].float()
+    rounding = 1e-3 if dtype == "float32" else 0.02  # a mixture of experts may add in another order
+    if (first - other).norm() > rounding * (first - first.mean()).norm():
+        raise UserError(f"{source}: a {type(model).__name__} that reads the tokens to come is no causal language model")
 
 
 def _make_savable(model: Any, source: str) -> None:

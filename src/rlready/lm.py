@@ -75,8 +75,19 @@ class LM:
 
     @cached_property
     def context(self) -> int:
-        """Most tokens of prompt and response together."""
-        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 0) or 1 << 30)
+        """Most tokens of prompt and response together.
+
+        Of rotary positions of type longrope (Phi-3) the length before they were stretched: beyond it, all rows of a
+        batch have other positions, so that what is measured of a row would depend on the batch.
+        """
+        config = self.model.config.get_text_config()
+        most = int(getattr(config, "max_position_embeddings", 0) or 1 << 30)
+        rope = getattr(config, "rope_parameters", None) or {}
+        for each in (rope, *(part for part in rope.values() if isinstance(part, dict))):  # by type of layer, or one
+            if each.get("rope_type") in ("longrope", "su"):
+                original = each.get("original_max_position_embeddings")
+                most = min(most, original or getattr(config, "original_max_position_embeddings", None) or most)
+        return most
 
     @cached_property
     def vocabulary(self) -> int:
@@ -178,6 +189,8 @@ def head_of(model: Any) -> tuple[Any, Any]:
     two are compared once with the model's own forward, and UserError is raised if they differ.
     """
     backbone, head = model.base_model, model.get_output_embeddings()
+    if backbone is model or head is None:
+        raise UserError(f"{type(model).__name__}: has no backbone apart from its head, so scoring it is not supported")
     if not getattr(model, "_rlready_head_checked", False):
         with torch.no_grad():
             ids = torch.arange(4, device=head.weight.device)[None]

@@ -40,8 +40,11 @@ def head_width(config: Any) -> int:
 def cache_bytes(model: Any) -> int:
     """Of the keys and values of one token, in all layers."""
     config = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    return int(2 * config.num_hidden_layers * heads * head_width(config) * model.dtype.itemsize)
+    # heads may be wider in some layers, as in Gemma 4
+    layers = list(getattr(config, "per_layer_config", None) or [config] * config.num_hidden_layers)
+    heads = [getattr(layer, "num_key_value_heads", None) or layer.num_attention_heads for layer in layers]
+    widths = map(head_width, layers)
+    return int(2 * sum(n * width for n, width in zip(heads, widths, strict=True)) * model.dtype.itemsize)
 
 
 class Columns:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain, groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from rlready.engine.budget import Forcing, Machine
 from rlready.engine.contrast import Contrast, ContrastDecoder
 from rlready.engine.decoder import Decoder, HFDecoder, cache_bytes
 from rlready.engine.llama import LlamaDecoder, LlamaWeights, supports
+from rlready.engine.probe import refuse_unlike_forward
 from rlready.engine.protocol import Request
 from rlready.engine.sampling import draw, stream_key, uniforms
 from rlready.errors import UserError
@@ -54,7 +56,11 @@ class TorchEngine:
         self.device = next(lm.model.parameters()).device
 
     def sample(self, requests: Sequence[Request], *, temperature: float, seed: int) -> list[Sample]:
-        """Samples in the order of the requests."""
+        """Samples in the order of the requests; UserError for a model that cannot be sampled in a batch."""
+        holes = any(r.trace or r.budget.thinking is not None or r.budget.extensions for r in requests)
+        for model in self._models():
+            if not (self.fast and supports(model)):
+                refuse_unlike_forward(model, holes=holes)
         machines = [Machine(r.budget, self.forcing) for r in requests]
         todo = []
         for i, (request, machine) in enumerate(zip(requests, machines, strict=True)):
@@ -92,8 +98,10 @@ class TorchEngine:
         memory = CACHE_BYTES
         if self.device.type == "cuda":
             memory = torch.cuda.get_device_properties(self.device).total_memory // CACHE_SHARE
-        models = [self.lm.model, *([self.contrast.reference.model] if self.contrast else [])]
-        return max(1, memory // (threads * longest * sum(map(cache_bytes, models))))
+        return max(1, memory // (threads * longest * sum(map(cache_bytes, self._models()))))
+
+    def _models(self) -> list[Any]:
+        return [self.lm.model, *([self.contrast.reference.model] if self.contrast else [])]
 
     def decoders(self) -> Callable[[int], Decoder]:
         """Makes decoders of so many rows, over the model's weights as they are now."""
