@@ -320,6 +320,50 @@ def test_an_adapter_of_any_form_is_merged_and_saved(name: str, tmp_path: Path) -
         assert torch.allclose(found, wanted, atol=1e-4)
 
 
+def test_adapters_with_the_names_of_transformers_4_are_those_of_today(tmp_path: Path) -> None:
+    """Mixtral's experts were modules each; a model inside one with images had another prefix."""
+    lm = tiny_lm(family="Mixtral", num_local_experts=2)
+    adapted(lm, tmp_path / "mixtral")
+    generator = torch.Generator().manual_seed(0)
+    experts: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+    for layer in range(2):
+        for expert in range(2):
+            for name, (rows, columns) in {"w1": (40, 32), "w2": (32, 40), "w3": (40, 32)}.items():
+                place = f"base_model.model.model.layers.{layer}.block_sparse_moe.experts.{expert}.{name}"
+                a, b = torch.randn(4, columns, generator=generator), torch.randn(rows, 4, generator=generator)
+                experts[place] = (0.3 * a, 0.3 * b)
+    folder = tmp_path / "mixtral" / "adapter"
+    kept = {
+        f"{place}.lora_{which}.weight": w for place, ab in experts.items() for which, w in zip("AB", ab, strict=True)
+    }
+    tensors(lambda weights: weights | kept)(folder)
+    plain: Any = load(str(tmp_path / "mixtral" / "base")).model
+    with_queries = load_file(folder / "adapter_model.safetensors")
+    settings_of(target_modules=["q_proj", "v_proj", "w1", "w2", "w3"])(folder)
+    scale = json.loads((folder / "adapter_config.json").read_text())["lora_alpha"] / 4
+    wanted = dict(plain.named_parameters())
+    with torch.no_grad():
+        for place, (a, b) in experts.items():
+            _, _, _, _, layer, _, _, expert, name = place.split(".")
+            inner = "down_proj" if name == "w2" else "gate_up_proj"
+            part = {"w1": slice(0, 40), "w2": slice(None), "w3": slice(40, 80)}[name]
+            wanted[f"model.layers.{layer}.mlp.experts.{inner}"][int(expert), part] += scale * b @ a
+        for key in with_queries:
+            if "_proj.lora_A" in key:
+                name = key.removeprefix("base_model.model.").replace(".lora_A", "")
+                wanted[name] += scale * with_queries[key.replace("lora_A", "lora_B")] @ with_queries[key]
+    state = load(str(folder)).model.state_dict()
+    assert all(torch.allclose(state[name], weight, atol=1e-5) for name, weight in wanted.items())
+
+    gemma = LM(gemma3(nested=True), tiny_tokenizer(), "gemma")
+    logits = adapted(gemma, tmp_path / "gemma", target_modules=r".*language_model.*(q_proj|v_proj)")
+    folder = tmp_path / "gemma" / "adapter"
+    assert any(".model.language_model." in name for name in load_file(folder / "adapter_model.safetensors"))
+    tensors(lambda w: {k.replace("model.language_model.", "language_model.model."): v for k, v in w.items()})(folder)
+    with torch.no_grad():
+        assert torch.allclose(load(str(folder)).model(torch.arange(3, 20)[None]).logits, logits, atol=1e-4)
+
+
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("adapters") / "plain"
@@ -348,6 +392,7 @@ MISFITS: dict[str, tuple[Edit, str]] = {
     "rank": (settings_of(r=10**9), "has the rank 1000000000, but no weight"),
     "kind": (settings_of(peft_type="ZZ"), "peft_type 'ZZ' is not known"),
     "prompt": (settings_of(peft_type="PROMPT_TUNING", num_virtual_tokens=4), "PROMPT_TUNING has no weights that"),
+    "random": (settings_of(init_lora_weights="pissa_niter_4"), "PiSSA adapter .* every load has other weights"),
     "task": (settings_of(task_type="SEQ_CLS"), "an adapter for SEQ_CLS"),
     "no base": (settings_of(base_model_name_or_path=None), "names no base model"),
     "base gone": (
@@ -436,9 +481,7 @@ GEMMA = {**SIZES, "vocab_size": 80, "num_hidden_layers": 7, "head_dim": 6, "slid
 VISION = {"hidden_size": 16, "intermediate_size": 20, "num_hidden_layers": 1, "num_attention_heads": 2}
 
 
-@pytest.mark.parametrize("nested", [False, True])
-def test_nested_configurations_give_context_window_and_layers(nested: bool, tmp_path: Path) -> None:
-    """Gemma 3 with its images and without: what is sampled has the log-probabilities of the model's own forward."""
+def gemma3(*, nested: bool) -> Any:
     text = GEMMA | {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     config = transformers.Gemma3TextConfig(**text)
     if nested:
@@ -451,6 +494,13 @@ def test_nested_configurations_give_context_window_and_layers(nested: bool, tmp_
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0, 0.3)
+    return model
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_nested_configurations_give_context_window_and_layers(nested: bool, tmp_path: Path) -> None:
+    """Gemma 3 with its images and without: what is sampled has the log-probabilities of the model's own forward."""
+    model = gemma3(nested=nested)
     save(LM(model, tiny_tokenizer(), "gemma"), tmp_path, "card")
     lm = load(str(tmp_path))
     assert (lm.context, lm.vocabulary) == (128, 80)

@@ -55,6 +55,7 @@ def merged(model: Any, folder: Path, source: str) -> Any:
     """
     try:
         from peft import PeftConfig, PeftModelForCausalLM, PeftType, get_peft_model_state_dict
+        from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
     except ImportError:
         raise UserError(f"{source}: an adapter; to load it: pip install 'rlready[peft]'") from None
     held = _weights(folder, source)
@@ -64,6 +65,11 @@ def merged(model: Any, folder: Path, source: str) -> Any:
     config = PeftConfig.from_pretrained(str(folder))
     if config.is_prompt_learning or config.is_adaption_prompt:
         raise UserError(f"{source}: an adapter of type {kind} has no weights that could be merged into its base")
+    if str(getattr(config, "init_lora_weights", "")).startswith("pissa_niter"):
+        raise UserError(
+            f"{source}: a PiSSA adapter whose base is changed by a randomised SVD (init_lora_weights), so that every "
+            "load has other weights; save it again with path_initial_model_for_weight_conversion, as a plain LoRA"
+        )
     if config.task_type not in (None, "CAUSAL_LM"):
         raise UserError(f"{source}: an adapter for {config.task_type}, not for a causal language model")
     ranks = (getattr(config, "r", 0), *(getattr(config, "rank_pattern", None) or {}).values())
@@ -75,18 +81,20 @@ def merged(model: Any, folder: Path, source: str) -> Any:
     wrapped = PeftModelForCausalLM(model, config)
     wanted = set(get_peft_model_state_dict(wrapped, save_embedding_layers=False))
     try:
-        unused = wrapped.load_adapter(str(folder), "default", torch_device="cpu").unexpected_keys
+        found = wrapped.load_adapter(str(folder), "default", torch_device="cpu")
     except RuntimeError as error:  # a list of all the sizes that do not match
         first = next((line for line in str(error).splitlines() if "size mismatch" in line), str(error))
         raise UserError(f"{source}: an adapter of another base than {model.name_or_path}: {first.strip()}") from None
-    unfit = [key for key in unused if COPY.sub("", key) not in held.keys() - {key}]
+    unfit = [key for key in found.unexpected_keys if COPY.sub("", key) not in held.keys() - {key}]
     if unfit:
         raise UserError(
             f"{source}: {len(unfit)} of the adapter's {len(held)} weights belong to no part of its base "
             f"{model.name_or_path} (first: {min(unfit)})"
         )
-    if wanted - held.keys():
-        missing = wanted - held.keys()
+    # PEFT renames what Transformers has renamed; what it then misses, it tells of weights of the adapter's kind only
+    kind_of_weight = PEFT_TYPE_TO_PREFIX_MAPPING[config.peft_type]
+    missing = {*found.missing_keys, *(key for key in wanted - held.keys() if kind_of_weight not in key)}
+    if missing:
         raise UserError(f"{source}: {len(missing)} weights of the adapter are not in its file (first: {min(missing)})")
     _untie(model)
     whole = wrapped.merge_and_unload()
