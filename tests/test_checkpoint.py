@@ -192,6 +192,15 @@ def test_shards_and_pickles_of_tensors_load(folder: Path) -> None:
         assert all(torch.equal(state[name], weight) for name, weight in whole.items())
 
 
+def test_causal_masks_among_the_weights_are_none_of_them(tmp_path: Path) -> None:
+    save(LM(tiny_model("GPTJ", vocab_size=60, n_head=4, rotary_dim=4), tiny_tokenizer(), "old"), tmp_path, "card")
+    mask = {"transformer.h.0.attn.bias": torch.ones(1, 1, 128, 128).tril().bool()}
+    weighted(lambda weights: weights | mask | {"transformer.h.0.attn.masked_bias": torch.tensor(-1e9)})(tmp_path)
+    load(str(tmp_path))
+    weighted(lambda weights: weights | {"transformer.h.0.attn.bias": torch.ones(24)})(tmp_path)
+    assert "1 weights of the checkpoint are not of GPTJForCausalLM" in refusal(tmp_path)
+
+
 @pytest.mark.parametrize("family", ["Llama", "GPT2"])
 def test_a_tied_head_is_not_missing(family: str, tmp_path: Path) -> None:
     save(tiny_lm(family=family, tie_word_embeddings=True, **({"n_embd": 32} if family == "GPT2" else {})), tmp_path, "")
@@ -587,6 +596,16 @@ def test_a_head_that_gives_no_numbers_is_not_called_a_cap() -> None:
         ("r/checkpoints/30", "r/checkpoints", 30),
         ("r/30", None, None),
         ("r/actor", None, None),
+        ("r/hf_step_40", "r", 40),
+        ("r/global_step_40/merged_hf_model", "r", 40),
+        ("r/checkpoint-40/model", "r", 40),
+        ("r/epoch-1-step-40", "r", 40),
+        ("r/epoch=1-step=40", "r", 40),
+        ("r/step40-tokens4B", "r", 40),
+        ("r/ep10", "r", 10),
+        ("r/model-40", "r", 40),
+        ("r/ba40", "r", 40),
+        ("r/model", None, None),
         ("r/stepwise-3b", None, None),
     ],
 )
@@ -608,6 +627,13 @@ def test_numbered_folders_are_in_order_and_of_one_run() -> None:
     assert doubts([*given, *trl, *verl[:1]]) == [
         "r: globalstep and step do not count the same, so their order of training is not known"
     ]
+    final = ["r/checkpoint-final", "r/final", "r/merged", "r/checkpoint-20", "r/checkpoint-3", "r/checkpoint-best"]
+    assert in_training_order(final)[:5] == ["r/checkpoint-3", "r/checkpoint-20", *final[:3]]
+    assert [runs_of(final)[name] for name in final] == ["r"] * 5 + [None]
+    bare = ["r/100", "r/final", "r/20"]
+    assert in_training_order(bare) == ["r/20", "r/100", "r/final"]
+    assert set(runs_of(bare).values()) == {"r"}
+    assert set(runs_of(["r/100", "r/20", "r/base"]).values()) == set(runs_of(["r/100"]).values()) == {None}
     mixed = ["r/epoch-1", "r/step-50"]
     assert in_training_order(mixed[::-1]) == mixed[::-1]
     assert len(set(runs_of(mixed).values())) == 2

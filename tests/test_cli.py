@@ -76,6 +76,18 @@ def test_words_in_every_spelling() -> None:
         parse(["--lr", "--json"])
 
 
+def test_a_path_that_exists_is_a_place_though_it_has_an_equals_sign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("lr=1e-5/checkpoint-10", "seed=0", "kl=0.1"):
+        Path(folder).mkdir(parents=True)
+    Path("kl=0.1/config.json").touch()
+    words = parse(["lr=1e-5/checkpoint-10", "lr=1e-5/checkpoint-20", "seed=0", "kl=0.1"])
+    assert words.places == ["lr=1e-5/checkpoint-10", "kl=0.1"]
+    assert words.pairs == ["lr=1e-5/checkpoint-20", "seed=0"]
+
+
 def test_a_verb_gets_its_configuration_and_prints_a_table(verbs, capsys, tmp_path: Path) -> None:
     verbs.evaluate = evaluate
     assert main(["evaluate", "runs/a", "x,y", "--seed", "4", "--budgets=1,2"]) == 0

@@ -96,7 +96,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str]) -> Words:
-    """Sort the words after the verb; a word is ``key=value`` if a name stands before its first ``=``."""
+    """Sort the words after the verb; a word is ``key=value`` if a name stands before its first ``=``.
+
+    But for a path that exists, such as lr=1e-5/checkpoint-10: that is a place.
+    """
     words = Words()
     rest = iter(argv)
     for word in rest:
@@ -115,7 +118,7 @@ def parse(argv: Sequence[str]) -> Words:
             if dashed and not equals and key in AGREED:
                 words.pairs.append(f"{key}=true")
                 continue
-            if not dashed and not (equals and key.replace("-", "_").isidentifier()):
+            if not dashed and (not (equals and key.replace("-", "_").isidentifier()) or _is_path(word)):
                 words.places.append(word)
                 continue
             if not equals:
@@ -127,6 +130,11 @@ def parse(argv: Sequence[str]) -> Words:
             else:
                 words.pairs.append(f"{key}={value}")
     return words
+
+
+def _is_path(word: str) -> bool:
+    """Whether a word names what is on this machine; of a folder in this one, as of ``seed=0``, if it holds a model."""
+    return os.path.exists(word if os.sep in word else os.path.join(word, "config.json"))
 
 
 def _main(argv: list[str], command: str) -> int:

@@ -39,7 +39,8 @@ def refuse_differences(
     source: str, model: str, held: Mapping[str, Held], wanted: Shapes, found: Mapping[str, Any]
 ) -> None:
     """UserError for weights of the model that were not loaded, and for others that were not used."""
-    missing, unused = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
+    missing = sorted(found["missing_keys"])
+    unused = sorted(name for name in found["unexpected_keys"] if not (name in held and _is_mask(name, held[name])))
     head = next(filter(VALUE_HEADS.search, unused), None)
     if head:
         raise UserError(
@@ -52,6 +53,13 @@ def refuse_differences(
         raise UserError(_sizes(source, {name: (tuple(a), tuple(b)) for name, a, b in found["mismatched_keys"]}))
     if unused:
         raise UserError(f"{source}: {len(unused)} weights of the checkpoint are not of {model} (first: {unused[0]})")
+
+
+def _is_mask(name: str, tensor: Held) -> bool:
+    """Whether a tensor is a causal mask, which older models (GPT-Neo, GPT-J) kept among their weights."""
+    if name.endswith((".attn.bias", ".attention.bias")):
+        return len(tensor.shape) == 4 and tensor.shape[:2] == (1, 1)
+    return name.endswith((".attn.masked_bias", ".attention.masked_bias")) and tensor.size == 1
 
 
 def _missing(source: str, names: Sequence[str], held: Mapping[str, Held], wanted: Shapes) -> str:

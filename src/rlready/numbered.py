@@ -1,8 +1,8 @@
 """Numbered checkpoints of any trainer, read from their paths alone.
 
 ``RUN/checkpoints/step-40`` (rlready), ``RUN/checkpoint-40`` (Transformers, TRL), ``RUN/step_40`` (open-instruct),
-``RUN/global_step_40/actor/huggingface`` (verl), ``RUN/epoch-3``, ``RUN/iter_0000040`` (Megatron),
-``RUN/checkpoints/40``.
+``RUN/global_step_40/actor/huggingface`` (verl), ``RUN/epoch-3``, ``RUN/epoch-3-step-40``, ``RUN/iter_0000040``
+(Megatron), ``RUN/ba40`` (Composer), ``RUN/step40-tokens4B`` (OLMo), ``RUN/hf_step_40``, ``RUN/checkpoints/40``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,15 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePath
 
-NUMBERED = re.compile(r"(global_?step|step|checkpoint|ckpt|epoch|iter)[-_]?(\d+)(?:[-_](?:hf|merged))?", re.IGNORECASE)
-INSIDE = {"actor", "policy", "weights", "huggingface", "hf", "merged"}  # where a trainer puts weights in such a folder
+NUMBERED = re.compile(
+    r"(?:hf[-_])?(?:(?:ep|epoch)[-_=]?\d+[-_])?"  # of an epoch and a step, the step counts
+    r"(global_?step|step|checkpoint|ckpt|epoch|ep|iter|ba|model(?=[-_]))[-_=]?(\d+)"
+    r"(?:[-_](?:hf|merged|tokens\d+[a-z]?))?",
+    re.IGNORECASE,
+)
+FINAL = re.compile(r"(?:final|last)(?:[-_]\w+)?|\w+[-_](?:final|last)|merged", re.IGNORECASE)
+# where a trainer puts weights in a numbered folder
+INSIDE = {"actor", "policy", "weights", "huggingface", "hf", "merged", "model", "hf_model", "merged_hf_model"}
 PARENT = "checkpoints"  # in a folder of this name a bare number is a step
 
 
@@ -26,12 +33,21 @@ class Numbered:
     number: int
 
 
-def numbered(name: str) -> Numbered | None:
-    """What a checkpoint's path says of its run and its number; None where it has none."""
+def numbered(name: str, *, bare: bool = False) -> Numbered | None:
+    """What a checkpoint's path says of its run and its number; None where it has none.
+
+    ``bare``: whether a bare number is one in any folder.
+    """
     path = PurePath(name)
     while path.name in INSIDE:
         path = path.parent
-    if path.name.isdecimal() and path.parent.name == PARENT:
+    if path.name.isdecimal() and (bare or path.parent.name == PARENT):
         return Numbered(str(path), str(path.parent), "", int(path.name))
     found = NUMBERED.fullmatch(path.name)
     return Numbered(str(path), str(path.parent), found[1].lower().replace("_", ""), int(found[2])) if found else None
+
+
+def run_of_final(name: str) -> str | None:
+    """The folder whose final checkpoint a path is by its name; None for another name."""
+    path = PurePath(name)
+    return str(path.parent) if FINAL.fullmatch(path.name) else None

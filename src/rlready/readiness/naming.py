@@ -2,7 +2,8 @@
 
 A shell lists step-100 before step-40, so that order on the command line is no order of training.  What a number counts
 is part of a run: an epoch and a step in one folder are not in one order.  A folder that holds numbered checkpoints and
-is itself named is where a trainer (TRL) saves the final model: the last of its run.
+is itself named is where a trainer (TRL) saves the final model, as is one beside them whose name says so: the last of
+its run.  Bare numbers are steps where all checkpoints that are named in a folder have one.
 """
 
 from __future__ import annotations
@@ -11,13 +12,27 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
-from rlready.numbered import PARENT, numbered
+from rlready.numbered import PARENT, Numbered, numbered, run_of_final
 
 
 def step_of(name: str) -> int | None:
     """The number in a checkpoint's path; None where it has none."""
-    found = numbered(name)
+    found = numbered(name, bare=True)
     return found.number if found else None
+
+
+def _numbers(names: Iterable[str]) -> dict[str, Numbered | None]:
+    """What is numbered among names, bare numbers where the others in their folder are bare numbers, too."""
+    names = list(names)
+    siblings: dict[str, set[str]] = {}
+    for name in names:
+        found = numbered(name, bare=True)
+        if found or not run_of_final(name):
+            path = PurePath(found.folder if found else name)
+            siblings.setdefault(str(path.parent), set()).add(path.name)
+    bare = {run for run, inside in siblings.items() if len(inside) > 1 and all(each.isdecimal() for each in inside)}
+    found_bare = {name: numbered(name, bare=True) for name in names}
+    return {name: its if its and its.run in bare else numbered(name) for name, its in found_bare.items()}
 
 
 def runs_of(names: Iterable[str]) -> dict[str, str | None]:
@@ -25,7 +40,7 @@ def runs_of(names: Iterable[str]) -> dict[str, str | None]:
 
     Where the numbers of one folder count different things, a run is named by the folder and what is counted.
     """
-    found = {name: numbered(name) for name in names}
+    found = _numbers(names)
     units: dict[str, set[str]] = {}
     for each in filter(None, found.values()):
         units.setdefault(each.run, set()).add(each.unit)
@@ -34,8 +49,8 @@ def runs_of(names: Iterable[str]) -> dict[str, str | None]:
         if its:
             runs[name] = its.run if len(units[its.run]) == 1 else f"{its.run}/{its.unit or 'number'}"
         else:
-            folder = str(PurePath(name))
-            runs[name] = folder if len(units.get(folder, ())) == 1 else None
+            folders = (str(PurePath(name)), run_of_final(name))
+            runs[name] = next((folder for folder in folders if folder and len(units.get(folder, ())) == 1), None)
     return runs
 
 
@@ -58,7 +73,7 @@ def place_in_run(name: str) -> float:
 def doubts(names: Iterable[str]) -> list[str]:
     """A sentence for every folder whose numbers leave the order of training open."""
     places: dict[str, list[tuple[str, int]]] = {}
-    for each in filter(None, map(numbered, names)):
+    for each in filter(None, _numbers(names).values()):
         places.setdefault(each.run, []).append((each.unit, each.number))
     found = []
     for run, numbers in places.items():
