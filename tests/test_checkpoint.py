@@ -21,8 +21,10 @@ import transformers
 from huggingface_hub import HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from tokenizers import ByteLevelBPETokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import families
 from rlready.batch import supervised
 from rlready.checkpoint import load, save, tokenizer_of
 from rlready.config import ReadinessConfig, RLConfig, SFTConfig
@@ -153,6 +155,16 @@ SPOILED: dict[str, tuple[Edit, str]] = {
     "weights gone": (lambda folder: (folder / WEIGHTS).unlink(), "the folder has no weights"),
     "not finite": (weighted(lambda w: w | {UP: w[UP] * float("nan")}), f"weight {UP} is not finite"),
     "fp8": (weighted(lambda w: w | {UP: w[UP].to(torch.float8_e4m3fn)}), f"weight {UP} is stored as F8_E4M3"),
+    "stubs": (weighted(lambda w: {k: torch.zeros(0) for k in w}), "21 weights are empty .* as DeepSpeed ZeRO-3 leaves"),
+    "gptq, unsaid": (
+        weighted(lambda w: w | {UP.replace("weight", "qweight"): torch.zeros(4, 4, dtype=torch.int32)}),
+        r"up_proj\.qweight in its file of weights: its weights are quantised, though config\.json does not say how",
+    ),
+    "unmerged": (
+        weighted(lambda w: {f"base_model.model.{k}": v for k, v in w.items()} | {"a.lora_A.b.weight": torch.ones(1)}),
+        "a LoRA adapter that is not merged",
+    ),
+    "settings alone": (lambda folder: (folder / "tokenizer.json").unlink(), "the folder has no tokenizer"),
     "part": (weighted(lambda w: {k: v for k, v in w.items() if k != UP}), rf"^\S+ 1 weights .* \(first: {UP}\)"),
     "shape": (weighted(lambda w: w | {UP: w[UP][1:].clone()}), rf"first: {UP}, \[39, 32\] in the file, \[40, 32\]"),
     "reward model": (weighted(lambda w: w | {"score.weight": torch.ones(1, 32)}), "score.weight is the head of a rew"),
@@ -275,6 +287,8 @@ def test_a_model_that_was_fetched_before_needs_no_hub(
         ("pytorch_model_fsdp_0/.metadata", r"accelerate merge-weights \S+pytorch_model_fsdp_0 OUT"),
         ("global_step5/mp_rank_00_model_states.pt", "python zero_to_fp32.py"),
         ("model.gguf", "GGUF"),
+        ("ft-model-00001-of-00001.safetensors", r"torchtune's weights: rename \S+ to model.safetensors"),
+        ("hf_model_0001_0.pt", "torchtune's weights in a pickle: set safe_serialization"),
         ("actor/huggingface/config.json actor/huggingface/model.safetensors", r"name \S+actor/huggingface$"),
     ],
 )
@@ -327,6 +341,13 @@ def test_an_adapter_of_any_form_is_merged_and_saved(name: str, tmp_path: Path) -
         with torch.no_grad():
             found = model(input_ids=torch.arange(3, 20)[None]).logits
         assert torch.allclose(found, wanted, atol=1e-4)
+
+
+def test_an_adapter_without_a_tokenizer_has_that_of_its_base(adapter: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(adapter, tmp_path / "adapter"))
+    for file in (*folder.glob("tokenizer*"), *folder.glob("*.jinja")):
+        file.unlink()
+    assert load(str(folder)).prompt_ids("a", think=True) == load(str(adapter)).prompt_ids("a", think=True)
 
 
 def test_adapters_with_the_names_of_transformers_4_are_those_of_today(tmp_path: Path) -> None:
@@ -653,6 +674,35 @@ def test_the_context_of_longrope_ends_where_its_factors_change(
     lm.model.config.rope_parameters = {"rope_type": kind, "original_max_position_embeddings": original}
     lm.model.config.original_max_position_embeddings = None
     assert replace(lm).context == (128 if kind == "linear" else context)
+
+
+@pytest.mark.parametrize("family", ["byte-level", "words"])
+def test_a_tokenizer_keeps_the_spaces_that_its_file_keeps(family: str, folder: Path) -> None:
+    """Transformers 5 reads DeepSeek's file of bytes with the pieces of Llama 2, as its tokenizer_class says."""
+    made = families.family(family)
+    made.chat_template = "{{ messages[0].content }}"
+    made.save_pretrained(folder)
+    file = folder / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"tokenizer_class": "LlamaTokenizerFast"}))
+    tokenizer = tokenizer_of(str(folder))
+    text = "the answer is\n  5"
+    if family == "byte-level":
+        assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
+        assert AutoTokenizer.from_pretrained(folder).encode(text) != tokenizer.encode(text)
+    tokenizer.save_pretrained(folder)
+    assert tokenizer_of(str(folder)).encode(text) == tokenizer.encode(text)
+    assert (tokenizer.chat_template, tokenizer.special_tokens_map) == (made.chat_template, made.special_tokens_map)
+
+
+def test_a_vocabulary_in_two_files_is_a_tokenizer(tmp_path: Path) -> None:
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator(["hello world"] * 5, vocab_size=270, special_tokens=["<|endoftext|>"])
+    save(LM(tiny_model("GPT2", vocab_size=270), tiny_tokenizer(), "gpt2"), tmp_path, "card")
+    for file in (*tmp_path.glob("tokenizer*"), *tmp_path.glob("*.jinja")):
+        file.unlink()
+    trained.save_model(str(tmp_path))
+    lm = load(str(tmp_path))
+    assert lm.decode(lm.encode("hello\n world")) == "hello\n world"
 
 
 def test_a_tokenizer_may_know_more_tokens_than_the_model(folder: Path) -> None:

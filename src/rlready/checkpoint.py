@@ -24,11 +24,12 @@ from rlready import adapter
 from rlready.checkpoint_files import (
     ADAPTER,
     CONFIG,
-    TOKENIZERS,
+    TOKENIZER,
     check_config,
     check_files,
     check_layers,
     check_weights_are_there,
+    has_vocabulary,
 )
 from rlready.errors import UserError
 from rlready.hub import fetched
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 EMBEDDED = "embedded"
+SPACED = "def f(x):\n    return x + 1"  # a text whose spaces a tokenizer may lose
 
 
 def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters: Sequence[str] = ()) -> LM:
@@ -90,27 +92,52 @@ def load_without_weights(source: str, *, delimiters: Sequence[str] = ()) -> LM:
 
 
 def tokenizer_of(source: str) -> PreTrainedTokenizerBase:
-    """The tokenizer that `load` takes, refused as there, without reading weights."""
+    """The tokenizer that `load` takes, refused as there, without reading weights.
+
+    Of an adapter that has none, that of its base.
+    """
     from tokenizers import Tokenizer
-    from transformers import AutoTokenizer
 
     folder = local_folder(source) or fetched(source, weights=False)
     check_files(folder, source)
-    if not any((folder / name).exists() for name in TOKENIZERS):
-        raise UserError(f"{source}: the folder has no tokenizer; save it there with tokenizer.save_pretrained")
+    if (folder / ADAPTER).exists() and not has_vocabulary(folder):
+        folder = adapter.base_of(folder, source)
+        check_files(folder, str(folder))
+    if not has_vocabulary(folder):
+        raise UserError(
+            f"{source}: the folder has no tokenizer ({TOKENIZER}); save it there with tokenizer.save_pretrained"
+        )
     try:
         with _refused(source, "its tokenizer cannot be loaded"):
-            tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-            tokenizer.encode("a")  # some settings are believed until they are used
+            tokenizer = _tokenizer(folder)
     except UserError:  # which tells of what was tried last, not of what is wrong
-        if (folder / TOKENIZERS[0]).exists():
-            with _refused(str(folder / TOKENIZERS[0]), "torn, or not a tokenizer"):
-                Tokenizer.from_file(str(folder / TOKENIZERS[0]))
+        if (folder / TOKENIZER).exists():
+            with _refused(str(folder / TOKENIZER), "torn, or not a tokenizer"):
+                Tokenizer.from_file(str(folder / TOKENIZER))
         if not (folder / ADAPTER).exists():
             _config(folder)
         raise
     if not vocabulary_size(tokenizer):
         raise UserError(f"{source}: its tokenizer has no tokens")
+    return tokenizer
+
+
+def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder, as its tokenizer.json has it where the class it names would lose spaces.
+
+    Transformers 5 gives a LlamaTokenizer the pieces of Llama 2, also where the file (DeepSeek's) has those of bytes.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    def keeps_spaces(tokenizer: PreTrainedTokenizerBase) -> bool:
+        ids = tokenizer.encode(SPACED, add_special_tokens=False)
+        text = str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+        return list(filter(str.isspace, text)) == list(filter(str.isspace, SPACED))
+
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    if not keeps_spaces(tokenizer) and (folder / TOKENIZER).exists():
+        plain = PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True)
+        return plain if keeps_spaces(plain) else tokenizer
     return tokenizer
 
 

@@ -17,7 +17,8 @@ from rlready.numbered import numbered
 from rlready.weights import Held, regular, weight_files
 
 CONFIG, ADAPTER = "config.json", "adapter_config.json"
-TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")
+TOKENIZER = "tokenizer.json"
+VOCABULARIES = (TOKENIZER, "*.model", "vocab*", "*.tiktoken", "tekken.json")  # without one of them nothing is a token
 OBJECTS = (CONFIG, ADAPTER, "generation_config.json", "tokenizer_config.json")
 READ = (".json", ".jinja", ".txt", ".model", ".safetensors", ".bin")
 LAYERS = re.compile(r"(num|n)_(hidden_|decoder_)?layers?")
@@ -38,6 +39,9 @@ FOREIGN = {
     "zero_to_fp32.py": f"{DEEPSPEED} {{folder}} OUT",
     "mp_rank_*_model_states.pt": f"{DEEPSPEED} {{folder}}/.. OUT",
     "mp_rank_*": "Megatron's shards: convert them to a Hugging Face checkpoint with Megatron Bridge",
+    "ft-model-*": "torchtune's weights: rename {match} to model.safetensors, or several to the names in their index",
+    "hf_model_*.pt": "torchtune's weights in a pickle: set safe_serialization in its checkpointer, and save again",
+    "consolidated*": "weights in the format of Meta or Mistral: name the checkpoint in that of Hugging Face",
     "*.gguf": "GGUF, a format for inference: name the checkpoint that it was made from",
 }
 
@@ -65,6 +69,11 @@ def check_files(folder: Path, source: str) -> None:
             path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             raise UserError(f"{path}: not a text in UTF-8") from None
+
+
+def has_vocabulary(folder: Path) -> bool:
+    """Whether a folder holds the vocabulary of a tokenizer, not its settings alone."""
+    return any(True for pattern in VOCABULARIES for _ in folder.glob(pattern))
 
 
 def check_config(folder: Path, source: str) -> None:

@@ -15,11 +15,33 @@ from rlready.weights import FLOATS, Held
 
 WRAPPERS = re.compile(r"(?:(?<=\.)|^)(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 VALUE_HEADS = re.compile(r"(?:^|\.)(?:score|v_head|value_head|classifier|regression_head|reward_head)\.")
+QUANTISED = (
+    "its weights are quantised, though config.json does not say how; name the checkpoint it was made from, or "
+    "dequantise it and save it in bfloat16"
+)
+# parts of names that tell whose weights they are
+OTHER = {
+    ".qweight.": QUANTISED,
+    ".weight_packed.": QUANTISED,
+    ".quant_state.": QUANTISED,
+    ".SCB.": QUANTISED,
+    ".lora_A.": "a LoRA adapter that is not merged; save the model after merge_and_unload(), or the adapter alone",
+}
 Shapes = Mapping[str, tuple[int, ...]]  # of the model's parameters, by name
 
 
 def refuse_unlike(source: str, held: Mapping[str, Held], wanted: Shapes) -> None:
     """UserError, before anything is allocated, for weights that cannot be the model's."""
+    for ending, cause in OTHER.items():
+        name = next((name for name in sorted(held.keys() - wanted.keys()) if ending in f"{name}."), None)
+        if name:
+            raise UserError(f"{source}: {name} in its file of weights: {cause}")
+    empty = sorted(name for name, each in held.items() if not each.size and name in wanted and 0 not in wanted[name])
+    if empty:
+        raise UserError(
+            f"{source}: {len(empty)} weights are empty (first: {empty[0]}), as DeepSpeed ZeRO-3 leaves them: save "
+            "again with stage3_gather_16bit_weights_on_model_save, or convert its shards with zero_to_fp32.py"
+        )
     coded = sorted(name for name in held.keys() & wanted.keys() if held[name].dtype not in FLOATS)
     if coded:
         raise UserError(
