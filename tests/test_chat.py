@@ -445,7 +445,7 @@ def test_a_closer_that_is_not_found_again_is_refused() -> None:
     tokenizer = family("byte-level")
     tokenizer.backend_tokenizer.normalizer = Lowercase()
     tokenizer.chat_template = CHATML
-    lm = LM(tiny_lm().model, tokenizer, "it", ("[THINK]", "[/THINK]"))
+    lm = LM(tiny_lm(vocab_size=512).model, tokenizer, "it", ("[THINK]", "[/THINK]"))
     with pytest.raises(UserError, match="cannot be recognised"):
         forcing_for(lm)
 
@@ -460,7 +460,7 @@ def test_a_thought_that_the_prompt_always_closes_cannot_be_learned() -> None:
 def test_a_thought_whose_form_nobody_told_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     tokenizer = family("byte-level")
     tokenizer.chat_template = CHATML
-    lm = LM(tiny_lm().model, tokenizer, "it")
+    lm = LM(tiny_lm(vocab_size=512).model, tokenizer, "it")
     encode(lm, [Row("r", "Hi", "5", "we add", turn="<think>we add</think>5")], "inline.jsonl")
     assert "warning" not in capsys.readouterr().err
     encode(lm, [Row("r", "Hi", "5", "we add")], "apart.jsonl")
@@ -478,7 +478,7 @@ def test_what_goes_in_as_rows_comes_out_as_tokens_of_the_loss(
     """Character for character, from columns, from chats and from thoughts inside a turn, and nothing beside it."""
     tokenizer = family("byte-level")
     tokenizer.chat_template = CHATML + OPENER
-    lm = LM(tiny_lm().model, tokenizer, "it")
+    lm = LM(tiny_lm(vocab_size=512).model, tokenizer, "it")
     turn = f"<think>{space}{thinking}</think>{space}{response}{space}"
     apart = f"\n{thinking}\n</think>\n{response}<|im_end|>"
     asked = {"role": "user", "content": prompt}
