@@ -15,9 +15,13 @@ SYMBOLS = {
     "÷": "/", "⁄": "/", "∕": "/", "≤": "<=", "⩽": "<=", "≥": ">=", "⩾": ">=", "≠": "!=", "≈": r"\approx ",
     "∈": r"\in ", "∪": r"\cup ", "∩": r"\cap ", "∞": r"\infty ", "π": r"\pi ", "√": r"\sqrt ", "±": r"\pm ",
     "∓": r"\mp ", "°": r"^\circ ", "º": r"^\circ ", "′": "'", "’": "'", "∅": r"\emptyset ", "“": '"', "”": '"',
+    "ℝ": r"\mathbb{R}", "Ω": r"\Omega ", "Ω": r"\Omega ", "。": ". ",
 }  # fmt: skip
 SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+", strict=True))
 RANGE = re.compile(r"(?<=\d)[–—](?=\d)")  # "3–5" is no difference
+ROOT = re.compile(r"(?:√|\\sqrt(?![a-zA-Z]))\s*(\d+(?:\.\d+)?)")  # the root of 13, not of 1, times 3
+REPEATING = re.compile(r"(\d*)\.(\d*)\\overline\s*\{\s*(\d+)\s*\}")
+LENGTH = re.compile(r"([^'\"]*\d)(['\"])")
 RAISED = re.compile(f"[{''.join(SUPERSCRIPTS)}]+")
 REWRITES = [
     (re.compile(pattern), by)
@@ -28,6 +32,8 @@ REWRITES = [
         (r"\\(?:left|right|[bB]igg?[lrm]?)(?![a-zA-Z])\.?|\\displaystyle|\\limits|\\!", ""),
         (r"(?<!\\)\\(?:[,;: ]|qquad|quad|(?:thinspace|space|nobreakspace)(?![a-zA-Z]))|(?<!\\)~", " "),
         (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
+        (r"\\(?:varnothing|emptyset)(?![a-zA-Z])|\\\{\s*\\\}", r"\\emptyset "),
+        (r"\\langle(?![a-zA-Z])(.*?)\\rangle(?![a-zA-Z])", r"(\1)"),
         (r"\\(?:leqslant|leq|le)(?![a-zA-Z])", "<="),
         (r"\\(?:geqslant|geq|ge)(?![a-zA-Z])", ">="),
         (r"\\(?:neq|ne)(?![a-zA-Z])", "!="),
@@ -50,6 +56,7 @@ EDGES = " \t\r\n.,;:!?\"'*`"
 def plain(text: str) -> str:
     """``text`` in the plain notation; linear in its length but for nested mark-up, so give it short texts only."""
     text = RANGE.sub(" to ", text)
+    text = ROOT.sub(r"\\sqrt{\1}", text)
     text = RAISED.sub(lambda m: "^{" + "".join(SUPERSCRIPTS[c] for c in m[0]) + "}", text)
     text = "".join(map(_character, text))
     text = text.replace("\\$", "\0").replace("\\%", "%")
@@ -64,7 +71,17 @@ def plain(text: str) -> str:
         pass
     while text != (text := EMPHASIS.sub(r"\2", text)):
         pass
-    return _without_edges(" ".join(text.split()))
+    text = REPEATING.sub(_repeating, " ".join(text.split()))
+    if length := LENGTH.fullmatch(text):  # feet and inches; elsewhere these are quotation marks
+        text = length[1] + (" foot" if length[2] == "'" else " inch")
+    return _without_edges(text)
+
+
+def _repeating(m: re.Match[str]) -> str:
+    """A repeating decimal as a fraction."""
+    below = (10 ** len(m[3]) - 1) * 10 ** len(m[2])
+    above = int((m[1] or "0") + m[2] + m[3]) - int((m[1] or "0") + m[2])
+    return rf"\frac{{{above}}}{{{below}}}"
 
 
 def _character(c: str) -> str:

@@ -2,7 +2,7 @@
 
 A number may have thousands separators (commas or spaces in groups of three, LaTeX's ``{,}``), a currency, a scale word
 ("2.5 million"), a power of ten (``5e-05``, ``5\\times 10^{-5}``), a whole part before a fraction (``1 1/2``), a base
-(``204_5``) and a unit.  A comma is a decimal point only in a number alone with two digits behind it, or after a lone
+(``204_5``), a unit, and words on both sides.  A comma is a decimal point only in a number alone with two digits behind it, or after a lone
 zero (``1000,99``, ``0,111``); ``1.234,5`` is refused.
 
 One rule for percentages, whichever side has the sign: ``n%`` equals ``n%``, its value ``n/100`` and the bare digits
@@ -20,7 +20,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from rlready.tasks.notation import plain, unwrapped
-from rlready.tasks.units import CURRENCIES, SCALES, WORD, compatible, telling, unit_of
+from rlready.tasks.units import CURRENCIES, SCALES, compatible, label, unit_of
 
 LONGEST = 300  # characters of an answer worth comparing
 DIGITS = 5  # significant digits of a decimal that may stand for 1/3
@@ -36,7 +36,7 @@ MONEY = "[$€£¥₹₽₩₪¢]"
 WHOLE = re.compile(
     rf"(?P<sign>[+-]?)\s*(?P<money>(?:US)?{MONEY})?\s*(?P<minus>-?)\s*(?:"
     rf"(?:(?P<whole>[0-9]+)\s*)?\\frac\s*(?:\{{\s*(?P<over>-?(?:{PLAIN}))\s*\}}|(?P<over1>[0-9]))\s*"
-    rf"(?:\{{\s*(?P<under>{PLAIN})\s*\}}|(?P<under1>[0-9]))"
+    rf"(?:\{{\s*(?P<under>-?(?:{PLAIN}))\s*\}}|(?P<under1>[0-9]))"
     rf"|(?:(?P<whole2>[0-9]+) +)?(?P<over2>{PLAIN})\s*/\s*(?P<under2>{PLAIN})"
     rf"|(?P<digits>[0-9]+)_(?:\{{\s*(?P<base>[0-9]{{1,2}})\s*\}}|(?P<base1>[0-9]{{1,2}}))"
     rf"|(?P<number>{PLAIN})(?:[eE](?P<e>[+-]?[0-9]+)"
@@ -46,6 +46,8 @@ WHOLE = re.compile(
 PERCENT = re.compile(r"\s*(?:%|percent(?:age)?(?![a-z])|per cent(?![a-z])|pct(?![a-z]))(?: points?)?", re.IGNORECASE)
 SCALE = re.compile(rf"[\s-]*({'|'.join(SCALES)})(?![a-z])", re.IGNORECASE)
 REMARK = re.compile(r"\s+\(((?:[^\W\d_]{3,}\s?)+)\)$")
+SPELLED = "zero one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
+FIRST = re.compile(rf"(?:(negative|minus) +)?(?:({'|'.join(SPELLED)})(?![\w-])|(?=[\d.$\\]))", re.IGNORECASE)
 PREFIX = re.compile(r"(?:[^\W\d_](?:-(?=[^\W\d_]))?|[\s:'=])*?(?:(?<=\s)|(?<=[:=]))(?=[+-]?[\d.$€£¥₹\\])")
 
 
@@ -56,6 +58,7 @@ class Quantity:
     value: Fraction
     percent: bool = False
     unit: frozenset[str] = frozenset()
+    label: frozenset[str] = frozenset()
     step: Fraction | None = None
     digits: int = 0
 
@@ -85,16 +88,20 @@ def quantity(text: str, alone: bool = True) -> Quantity | None:
     text = unwrapped(text)
     if alone and text.count(",") == 1 and "(" not in text and (found := DECIMAL_COMMA.search(text)):
         text = f"{text[: found.start()]}{found[1] or found[3]}.{found[2] or found[4]}{text[found.end() :]}"
+    if (first := FIRST.match(text)) and first[0]:
+        digits = str(SPELLED.index(first[2].lower())) if first[2] else ""
+        text = ("-" if first[1] else "") + digits + text[first.end() :]
+    names: frozenset[str] | None = frozenset()
     if (before := PREFIX.match(text)) and before[0]:
-        if telling(before[0]) or any(len(word) == 1 and word not in "aIn" for word in WORD.findall(before[0])):
+        if (names := label(before[0])) is None:
             return None
         text = text[before.end() :]
     text = REMARK.sub(r" \1", text)
     m = WHOLE.match(text)
-    return _quantity(m, text[m.end() :]) if m else None
+    return _quantity(m, text[m.end() :], names) if m else None
 
 
-def _quantity(m: re.Match[str], rest: str) -> Quantity | None:
+def _quantity(m: re.Match[str], rest: str, names: frozenset[str]) -> Quantity | None:
     value, step, digits = _value(m)
     if value is None:
         return None
@@ -116,7 +123,7 @@ def _quantity(m: re.Match[str], rest: str) -> Quantity | None:
         unit |= {CURRENCIES[m["money"].lower()]}
     if m["digits"]:
         unit |= {"base " + (m["base"] or m["base1"])}
-    return Quantity(value, bool(percent), unit, step, digits)
+    return Quantity(value, bool(percent), unit, names, step, digits)
 
 
 def _value(m: re.Match[str]) -> tuple[Fraction | None, Fraction | None, int]:
@@ -148,7 +155,7 @@ def _bare(number: str) -> str:
 
 def same_quantity(one: Quantity, other: Quantity) -> bool:
     """Equality by the rules of this module; symmetric."""
-    if not compatible(one.unit, other.unit):
+    if not compatible(one.unit, other.unit) or not compatible(one.label, other.label):
         return False
     if one.percent == other.percent:
         return _same_value(one, other)

@@ -1,7 +1,7 @@
-"""What stands behind a number: units and currencies by one name each, and other words as they are.
+"""What stands beside a number: units and currencies by one name each, and other words as they are.
 
-A unit is only compared where both sides have one: ``12`` equals ``12 km``, but ``12 km`` is not ``12 m``.  Nothing is
-converted: ``60 min`` is not ``1 h``.
+They are only compared where both sides have some in the same place: ``12`` equals ``12 km``, but ``12 km`` is not
+``12 m``, and a loss of 5 no profit of 5.  Nothing is converted: ``60 min`` is not ``1 h``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,17 @@ ALIASES = {
     "celsius": "centigrade", "fahrenheit": "", "kelvin": "K", "hz": "hertz", "khz": "kilohertz", "mhz": "megahertz",
     "newton": "N", "joule": "J", "kj": "kilojoule", "watt": "W", "kw": "kilowatt", "kwh": "", "volt": "V",
     "pascal": "Pa", "kpa": "", "mol": "mole", "cent": "", "dollar": "buck", "euro": "",
-    "yen": "", "rupee": "", "yuan": "rmb", "acre": "", "hectare": "ha", "byte": "", "bit": "",
+    "yen": "", "rupee": "", "yuan": "rmb",
+    "ohm": r"Ω \Omega", "micrometre": r"micrometer μm \mum", "acre": "", "hectare": "ha", "byte": "", "bit": "",
 }  # fmt: skip
 SPEEDS = {"mph": "mile/h", "kph": "km/h", "kmh": "km/h"}
 UNITS = {alias: unit for unit, aliases in ALIASES.items() for alias in (unit, *aliases.split())}
 KNOWN = {*UNITS.values(), *CURRENCIES.values()}
-SCALES = {"dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+SCALES = {
+    "dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
+    "lakh": 10**5, "crore": 10**7, "bn": 10**9,
+}  # fmt: skip
+MONTHS = ("january february march april may june july august september october november december").split()
 # Words that say something of the number: with one of them it is another number, or none.
 TELLING = frozenset(
     """
@@ -35,11 +40,19 @@ TELLING = frozenset(
     above below between to from up divided multiplied half halves third thirds quarter quarters fifth fifths tenth
     tenths percent root square cube squared cubed factorial pi infinity mod modulo log ln sin cos tan sec csc cot
     exp sqrt max min gcd lcm arcsin arccos arctan sinh cosh tanh lim det sgn deg dim ker inf sup inverse reciprocal
-    twice double triple thousands millions billions hundreds dozens if unless except
+    twice double triple thousands millions billions hundreds dozens if unless except cannot almost nearly exceed exceeds
+    exceeding
     """.split()  # noqa: SIM905 (a list of 80 strings is no easier to read)
+) | {*MONTHS}
+AHEAD = frozenset(("multiple", "multiples", "digit", "digits", "divisor", "divisors", "power", "powers"))  # ... of 5
+BEHIND = frozenset("mil ppm ppb mille gross score doubled tripled wrong incorrect false".split())  # noqa: SIM905
+DENYING = AHEAD | {"not", "never", "cannot", "exceed", "exceeds", "exceeding", "doubt"}
+FILLING = frozenset(
+    "the a an of by at i is are was were be it there so has have total answer final result value only just exactly about"
+    " approximately roughly and altogether i.e".split()  # noqa: SIM905
 )
 WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
-TOKEN = re.compile(rf"{WORD.pattern}|\^\s*(?:\{{\s*-?\d\s*\}}|-?\d)|\^?\\circ(?:\s*[CF](?![a-zA-Z]))?|/|[$€£¥₹¢]")
+TOKEN = re.compile(rf"{WORD.pattern}|\^\s*(?:\{{\s*-?\d\s*\}}|-?\d)|\^?\\circ(?:\s*[CF](?![a-zA-Z]))?|\\Omega(?![a-z])|\\mu\s*[a-zA-Z]+|/|[$€£¥₹¢]")
 POWERS = {"square": 2, "sq": 2, "cubic": 3, "squared": 2, "cubed": 3}
 
 
@@ -64,33 +77,50 @@ def unit_of(text: str, attached: bool = False) -> frozenset[str] | None:
             per = "per "
         else:
             name = _name(token)
-            alone = len(token) == 1 and token.isalpha()
-            if name not in KNOWN and (alone or lower in TELLING):
+            alone = len(token) == 1 and token.isalpha() and token.isascii()
+            if name not in KNOWN and (alone or lower in BEHIND or telling(token)):
                 return None
-            if attached and not names and (name not in KNOWN or (alone and text[at : at + 1] != "^")):
+            if attached and not names and token.isascii() and (name not in KNOWN or (alone and text[at : at + 1] != "^")):
                 return None  # 2x, 2m
-            names.append(per + name + (f"^{power}" if power > 1 else ""))
+            if per or lower not in FILLING:
+                names.append(per + name + (f"^{power}" if power > 1 else ""))
             per, power = "", 1
     return frozenset(names) if not per and power == 1 else None
 
 
-def telling(words: str) -> bool:
-    """Whether words before a number make it another number, or none: "not 5", "at least 5"."""
-    return any(word.lower() in TELLING for word in WORD.findall(words))
+def telling(words: str, of: frozenset[str] = TELLING) -> bool:
+    """Whether words before a number make it another number, or none: "not 5", "at least 5", "isn't 5"."""
+    return any(word.endswith("n't") or word in of for word in WORD.findall(words.lower()))
+
+
+def label(text: str) -> frozenset[str] | None:
+    """The names in the words before a number, "a profit of 5"; None if they make it another number, or none."""
+    words = WORD.findall(text)
+    if "=" in text or telling(text, TELLING | AHEAD) or any(len(w) == 1 and w not in "aI" for w in words):
+        return None
+    if ":" in text and words and len(words[-1]) == 1:
+        return None
+    return frozenset(_name(word) for word in words if word.lower() not in FILLING)
 
 
 def compatible(one: frozenset[str], other: frozenset[str]) -> bool:
-    """Whether two units can be of equal quantities: one is not given, both are one, or words have a word in common."""
+    """Whether two units or words can be of equal quantities: one is not given, both are one, or one says more words."""
     if not one or not other or one == other:
         return True
-    return bool(one & other) and not all(re.split(r"\^", name.removeprefix("per "))[0] in KNOWN for name in one | other)
+    more = one ^ other
+    return (one < other or other < one) and not all(
+        re.split(r"\^", name.removeprefix("per "))[0] in KNOWN for name in more
+    )
 
 
 def _name(token: str) -> str:
     """A unit's one name; the singular of other words."""
+    token = re.sub(r"\s", "", token)
     if token in UNITS:
         return UNITS[token]
     lower = token.lower()
+    if token[0] != lower[0] and (len(token) == 1 or (len(token) == 2 and token[0] == "M")):
+        return token  # M, G, MW: a capital is another prefix
     if "circ" in lower:
         return {"c": "celsius", "f": "fahrenheit"}.get(lower[-1] if lower[-2:] != "rc" else "", "degree")
     if lower in CURRENCIES:
