@@ -21,6 +21,8 @@ SUBSCRIPT = re.compile(r"_\s*(?:\{([^{}]*)\}|(\w))")
 NAMED = re.compile(r"[A-Za-z]|\\(?:alpha|beta|gamma|delta|theta|lambda|mu|phi|omega|epsilon|rho|sigma|tau)")
 NO_NAME = re.compile(r"[\d+\-*/^!%.;]|\\(?:pi|infty|sqrt|pm|mp|cdot|times|emptyset|begin)(?![a-z])|\s(?:and|or)\s")
 COMMAND = re.compile(r"\\[A-Za-z]+")
+REALS = re.compile(r"\\mathbb\s*\{?\s*R\s*\}?|(?:all |the )?real numbers|all reals", re.IGNORECASE)
+INFINITE = re.compile(r"-\s*\\infty\s*,\+?\s*\\infty\s*")
 FLIP = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 NESTED = 8  # brackets in brackets that are taken apart
 
@@ -38,13 +40,13 @@ class Value:
 class Group:
     """Values in brackets: ``(`` and ``[`` as they are written, ``{`` a set, ``,`` a list without, ``|`` a matrix row.
 
-    ``text``: a matrix as it was written, as it may equal a sum of others.
+    ``joined``: "cup" for a union, "and" or "or" between inequalities.  ``text``: a matrix as it was written, as it may equal a sum of others.
     """
 
     opening: str
     closing: str
     items: tuple[Node, ...]
-    union: bool = False
+    joined: str = ""
     text: str = ""
 
 
@@ -70,12 +72,18 @@ Node = Value | Group | Named | Relation
 def structure(text: str, depth: int = 0) -> Node:
     """What ``text``, in the plain notation, is made of."""
     text = unwrapped(text)
-    if depth > NESTED or quantity(text, depth == 0):
+    if REALS.fullmatch(text):
+        text = "(-\\infty,\\infty)"
+    if depth > NESTED or quantity(text, False):
         return Value(text)
     parts = _members(text)
     if len(parts) > 1:
-        union = "\\cup" in text
-        return Group(",", ",", tuple(structure(part, depth + 1) for part in parts), union)
+        items = tuple(structure(part, depth + 1) for part in parts)
+        if "\\cup" in text:
+            return _holes(items) or Group(",", ",", items, "cup")
+        ranges = all(isinstance(item, Named) and isinstance(item.value, Group) for item in items)
+        word = re.search(r"(?<![a-z])(?:and|or)(?![a-z])", text) if ranges else None
+        return Group(",", ",", items, word[0] if word else "")
     return _single(text, depth)
 
 
@@ -104,11 +112,16 @@ def _same_groups(one: Group, other: Group, equal: Equal) -> bool:
     bare = [group.opening == "," for group in (one, other)]
     if not any(bare) and (one.opening, one.closing) != (other.opening, other.closing):
         return False
-    if all(bare) and one.union != other.union:
-        listed = other if one.union else one
+    if "!=" in (one.opening, other.opening) and one.opening != other.opening:
+        return False
+    joined = {one.joined, other.joined}
+    if "and" in joined and len(joined - {"", "and"}):
+        return False
+    if all(bare) and "cup" in joined and len(joined) > 1:
+        listed = other if one.joined == "cup" else one
         if not any(isinstance(item, Named) for item in listed.items):
             return False
-    names = [{i.name for i in group.items if isinstance(i, Named)} for group in (one, other)]
+    names = [{name for item in group.items if (name := _called(item))} for group in (one, other)]
     ordered = any(g.opening in "([|" for g in (one, other)) or (min(map(len, names)) == 0 and max(map(len, names)) > 1)
     if ordered:
         pairs = list(zip(one.items, other.items, strict=False))
@@ -120,6 +133,26 @@ def _same_groups(one: Group, other: Group, equal: Equal) -> bool:
     )
 
 
+def _called(node: Node) -> str:
+    """The name or the words before a member of a list."""
+    if isinstance(node, Value) and (number := quantity(node.text, False)):
+        return " ".join(sorted(number.label))
+    return node.name if isinstance(node, Named) else ""
+
+
+def _holes(items: tuple[Node, ...]) -> Group | None:
+    """A union of open intervals that leaves out points only, as these points: of all but 2."""
+    ends: list[str] = []
+    for item in items:
+        if not isinstance(item, Group) or item.opening + item.closing != "()":
+            return None
+        ends += [end.text for end in item.items if isinstance(end, Value)]
+    if len(ends) != 2 * len(items) or not INFINITE.fullmatch(f"{ends[0]},{ends[-1]}") or ends[1:-1:2] != ends[2:-1:2]:
+        return None
+    holes = tuple(Group("!=", "!=", (Value(end),)) for end in ends[1:-1:2])
+    return holes[0] if len(holes) == 1 else Group(",", ",", holes)
+
+
 def _members(text: str) -> list[str]:
     """The members of a list: what "and", "or", semicolons and unions separate, and commas that are in no number."""
     parts: list[str] = []
@@ -127,7 +160,9 @@ def _members(text: str) -> list[str]:
     if len(lists) > 1 and any(len(split_top(part, ",")) > 1 for part in lists):  # lists in a list
         return lists
     for part in _split(CONJUNCTION, text)[0]:
-        parts += [part] if quantity(part, False) else split_top(part, ",")
+        name, _, value = part.rpartition("=")
+        whole = quantity(part, False) or (quantity(value.strip(), False) and len(split_top(name, ",")) == 1)
+        parts += [part] if whole else split_top(part, ",")
     found = [part for part in parts if part]
     return [each for part in found for each in _both_signs(part)]
 
@@ -236,7 +271,7 @@ def _interval(parts: list[str], relations: list[str], depth: int) -> tuple[str, 
         if low[0] == "-\\infty":
             return _name(name), between(below, high)
         both = (between(below, (f"-({low[0]})", low[1])), between(low, high))
-        return _name(name), Group(",", ",", both, union=True)
+        return _name(name), Group(",", ",", both, "cup")
     return _name(name), between(low, high)
 
 

@@ -53,6 +53,7 @@ FILLING = frozenset(
 )
 WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 TOKEN = re.compile(rf"{WORD.pattern}|\^\s*(?:\{{\s*-?\d\s*\}}|-?\d)|\^?\\circ(?:\s*[CF](?![a-zA-Z]))?|\\Omega(?![a-z])|\\mu\s*[a-zA-Z]+|/|[$€£¥₹¢]")
+BEHIND_FORMULA = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]|\^?\\circ|\\Omega|\\mu(?![a-z])")
 POWERS = {"square": 2, "sq": 2, "cubic": 3, "squared": 2, "cubed": 3}
 
 
@@ -108,9 +109,22 @@ def compatible(one: frozenset[str], other: frozenset[str]) -> bool:
     if not one or not other or one == other:
         return True
     more = one ^ other
-    return (one < other or other < one) and not all(
-        re.split(r"\^", name.removeprefix("per "))[0] in KNOWN for name in more
-    )
+    return (one < other or other < one) and not all(_base(name) in KNOWN for name in more)
+
+
+def formula_and_unit(text: str) -> tuple[str, frozenset[str]]:
+    """A formula without letters and the unit behind it, ``12\\pi cm^2``; a letter alone may be a factor."""
+    found = BEHIND_FORMULA.search(text)
+    head, tail = (text[: found.start()].rstrip(), text[found.start() :]) if found else (text, "")
+    unit = unit_of(tail) or frozenset()
+    whole = head.count("{") == head.count("}") and head.count("(") == head.count(")") and head[-1:] not in "+-*/^_="
+    if not head or not whole or re.match(r"[a-zA-Z](?![a-zA-Z])", tail) or not all(_base(n) in KNOWN for n in unit):
+        return text, frozenset()
+    return (head, unit) if unit else (text, unit)
+
+
+def _base(name: str) -> str:
+    return name.removeprefix("per ").partition("^")[0]
 
 
 def _name(token: str) -> str:

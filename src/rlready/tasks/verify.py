@@ -19,25 +19,31 @@ from functools import lru_cache
 
 from rlready.tasks import extract
 from rlready.tasks.extract import final_answer, marked, tidy
+from rlready.tasks.literal import moment, same_code
 from rlready.tasks.mathpool import POOL, Question, in_parallel
 from rlready.tasks.notation import plain, split_top
 from rlready.tasks.quantity import INTEGER, LONGEST, exact_number, quantity, rounding, same_quantity
 from rlready.tasks.structure import SUBSCRIPT, same, structure
+from rlready.tasks.units import compatible, formula_and_unit
 
 __all__ = ["ballots", "exact_number", "final_answer", "marked", "same_answer", "settle", "voted"]
 
 OPTION = re.compile(
-    r"(?:(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:? *)?"
-    r"(?:\(([A-Z])\)|([A-Z]))(?:[.:)] *(.*)|(?<=\)) +(.*))?",
+    r"(?:(?:so|thus|hence|therefore),? *)?(?:(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:? *)?"
+    r"(?:[(\[]([A-Z])[)\]]|([A-Z]))"
+    r"(?: is (?:the )?(?:correct|right|best)(?: answer| option| choice| one)?|[.:)] *(.*)|(?<=[)\]]) +(.*))?",
     re.IGNORECASE,
 )
-OTHER_OPTION = re.compile(r"\([A-Z]\)|(?<![a-zA-Z'])[A-Z](?![a-zA-Z'])|\b(?:or|and|not)\b")
-LETTER = re.compile(r"\(?([A-Za-z])\)?")
+OTHER_OPTION = re.compile(r"[(\[][A-Z][)\]]|(?<![a-zA-Z'])[A-Z][.:)](?!\w)|^(?:or|and|not|[A-Z])\b(?! +[a-z])|^(?:or|not)\b")
+LETTER = re.compile(r"[(\[]?([A-Za-z])[)\]]?")
 YES_NO = re.compile(r"(yes|no|true|false)\b(?! *(?:or|and)\b)[ ,.;:!-]*(.*)", re.IGNORECASE)
 FUNCTION = re.compile(
     r"(?<![\\a-zA-Z])(arcsin|arccos|arctan|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|infty)(?![a-zA-Z])"
 )
 ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
+PRIME = re.compile(r"(?<=[A-Za-z])'+")  # the parser of formulas drops it
+DERIVATIVE = re.compile(r"\\frac\s*\{\s*d\s*([a-z]*)\s*\}\s*\{\s*d\s*([a-z])\s*\}")
+TOTAL = re.compile(r"[a-z](?: ?\+ ?[a-z])+ ?= ?(?=[\d-])")  # "m+n = 70" where 70 is asked for
 COMMAND = re.compile(r"\\(?:begin|end)\{[a-z]*\}|\\[a-zA-Z]+")
 WORDY = re.compile(r"[A-Za-z]{4}|[A-Za-z]{2,}[' ]+[A-Za-z]{2,}")
 DIGIT = re.compile(r"\d")
@@ -113,9 +119,14 @@ def _compare(target: str, answer: str, asked: list[Question] | None) -> bool:
     one, other = plain(target) or target.strip(), plain(answer) or answer.strip()
     if _tight(one) == _tight(other):
         return True
-    left, right = quantity(one), quantity(other)
+    # "10,12" is a decimal only where the other is no list
+    left, right = quantity(one, bool(quantity(other, False))), quantity(other, bool(quantity(one, False)))
     if left and right:
         return same_quantity(left, right)
+    if (moments := (moment(one), moment(other))) != (None, None):
+        return moments[0] == moments[1]
+    if left and (total := TOTAL.match(other)):
+        other = other[total.end() :]
     if (verdict := _as_words(one, other)) is not None:
         return verdict
     return same(structure(one), structure(other), lambda kind, a, b: _equal(kind, a, b, asked))
@@ -143,6 +154,11 @@ def _equal(kind: str, one: str, other: str, asked: list[Question] | None) -> boo
         left, right = quantity(one), quantity(other)
         if left and right:
             return same_quantity(left, right)
+        if (code := same_code(_formula(one), _formula(other))) is not None:
+            return code
+        (one, unit), (other, other_unit) = formula_and_unit(one), formula_and_unit(other)
+        if not compatible(unit, other_unit):
+            return False
         ratio = split_top(one, ":"), split_top(other, ":")
         if len(ratio[0]) > 1 or len(ratio[1]) > 1:
             pairs = list(zip(*ratio, strict=False))
@@ -174,6 +190,7 @@ def _tight(text: str) -> str:
 
 
 def _formula(text: str) -> str:
+    text = PRIME.sub(lambda m: f"_{{99{len(m[0])}}}", DERIVATIVE.sub(r"D_{\1\2}", text))
     text = FUNCTION.sub(r"\\\1", text.replace("**", "^"))
     return ROOT.sub(r"\\sqrt{\1}", text)
 
