@@ -187,6 +187,63 @@ def word(rng: random.Random) -> tuple[str, str]:
     return rng.choice(pairs)
 
 
+def beside(rng: random.Random) -> tuple[str, str]:
+    """Other words before or behind the same number."""
+    n = rng.randint(2, 99)
+    places = (
+        ("a profit of {}", "a loss of {}"), ("{}% increase", "{}% decrease"), ("{} km north", "{} km south"),
+        ("{} degrees clockwise", "{} degrees counterclockwise"), ("{} boys", "{} girls"), ("King {}", "Queen {}"),
+        ("May {}", "June {}"), ("{}", "March {}"), ("{} MW", "{} mW"), ("{} Mg", "{} mg"), ("{}", "{} lakh"),
+        ("{}", "{} ppm"), ("{}", "a multiple of {}"), ("{}", "It isn't {}"), ("{}", "we can't have {}"),
+        ("{}", "\\boxed{{{}}} or 101"), ("{}", "\\boxed{{{}}} is wrong"), ("{}", "the sum of the digits of {}"),
+        ("{}", "so x > {}"), ("{}", "f({})"), ("3:{:02d} PM", "3:{:02d} AM"),
+    )  # fmt: skip
+    gold, wrong = rng.choice(places)
+    return gold.format(n), wrong.format(n)
+
+
+def names(rng: random.Random) -> tuple[str, str]:
+    """Values swapped between names, another name, unequal for equal, a derivative for the function."""
+    a, b = rng.sample(range(-20, 20), 2)
+    x, y = rng.sample("abcfgImnpqtxyz", 2)
+    return rng.choice(
+        [
+            (f"{x} = {a}, {y} = {b}", f"{x} = {b}, {y} = {a}"),
+            (f"{x} = {a}", f"{y} = {a}"),
+            (rf"{x} \neq {a}", f"{x} = {a}"),
+            (f"{a}", rf"{x} \ne {a}"),
+            (rf"{x} \ne \pm {abs(a) + 1}", rf"\pm {abs(a) + 1}"),
+            (f"Ann: {a}, Ben: {b}", f"Ann: {b}, Ben: {a}"),
+            (f"{x}'({y})", f"{x}({y})"),
+            (f"{x}''", f"{x}'"),
+            (rf"\frac{{d{x}}}{{d{y}}}", rf"\frac{{d{y}}}{{d{x}}}"),
+            (f"{x} < {min(a, b)} or {x} > {max(a, b)}", f"{x} < {min(a, b)} and {x} > {max(a, b)}"),
+        ]
+    )
+
+
+def code(rng: random.Random) -> tuple[str, str]:
+    """Dates, scores, codes, chemical formulas: what is no mathematics, with digits or letters swapped."""
+    a, b = rng.sample(range(2, 10), 2)
+    day, month = rng.sample(range(10, 13), 2)
+    return rng.choice(
+        [
+            (f"2024-{month}-{day}", f"2024-{day}-{month}"),
+            (f"{day}/{month}/2024", f"{month}/{day}/2024"),
+            (f"{a + 1}-{a}", f"{b + 1}-{b}"),
+            (f"{a}-{b}", f"{a - b}"),
+            (f"N{a}O{b}", f"N{b}O{a}"),
+            (f"C{a}H{b}", f"C{a}H{b}O"),
+            (f"A{a}", f"{a}A"),
+            (f"0x{a}F", f"0x{b}F"),
+            (f"0x{a}F", "0"),
+            (f"July {day}, 2024", f"August {day}, 2024"),
+            (f"July {day}, 2024", f"July {month}, 2024"),
+            (rf"\sqrt{{{a}{b}}}", rf"\sqrt{{{a}}} \cdot {b}"),
+        ]
+    )
+
+
 KINDS = (
     decimal,
     power,
@@ -201,6 +258,9 @@ KINDS = (
     formula,
     sign,
     word,
+    beside,
+    names,
+    code,
 )
 MARKS = ("#### {}", "\\boxed{{{}}}", "The answer is {}.", "**Final Answer:** {}", "<answer>{}</answer>")
 
@@ -209,7 +269,7 @@ def near_misses() -> Iterator[tuple[str, str]]:
     rng = random.Random(0)
     for i in range(COUNT):
         gold, wrong = KINDS[i % len(KINDS)](rng)
-        yield gold, wrong if "nswer" in wrong or rng.random() < 0.3 else rng.choice(MARKS).format(wrong)
+        yield gold, wrong if "nswer" in wrong or "box" in wrong or rng.random() < 0.3 else rng.choice(MARKS).format(wrong)
 
 
 def test_no_near_miss_is_right() -> None:

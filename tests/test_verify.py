@@ -272,6 +272,24 @@ def test_a_lost_process_changes_no_verdict(
     pool.close()
 
 
+def test_a_lost_process_is_replaced_by_a_new_one() -> None:
+    """Where all that wait have died, too: the machine ran out of memory."""
+    pool = mathpool.Pool()
+    pool.idle = [mathpool.Worker() for _ in range(2)]
+    for worker in pool.idle:
+        os.killpg(worker.process.pid, signal.SIGKILL)
+    assert pool.equal(("value", "\\sqrt{12}", "2\\sqrt{3}", None))
+    pool.close()
+
+
+def test_few_formulas_are_settled_on_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may take a second."""
+    meeting = threading.Barrier(2)
+    monkeypatch.setattr(mathpool, "CORES", 2)
+    monkeypatch.setattr(mathpool.Pool, "equal", lambda pool, question: meeting.wait(20) >= 0)
+    mathpool.in_parallel([("value", "few", str(n), None) for n in range(2)])
+
+
 def test_a_long_wait_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Also a stopped process, which costs no CPU time, ends."""
     pool = mathpool.Pool()

@@ -4,10 +4,11 @@ Read is what follows a thought (``</think>``), up to a turn that the text invent
 "Human:" and the like on a line of their own behind a marked answer, or a chat template's token.  In that, in this
 order:
 
-1. the first line that ``####`` begins: GSM8K's own extraction, too, takes the first, whatever is said after it;
-2. the last closed ``\\boxed{}``, with those that "and", "or" or a comma joins to it;
-3. the last ``<answer>…</answer>``;
-4. what follows the last "answer is", "Answer:" or "Final answer:".
+1. the last ``<answer>…</answer>`` if no other mark follows it;
+2. the first line that ``####`` begins: GSM8K's own extraction, too, takes the first, whatever is said after it;
+3. the last closed ``\\boxed{}``, with those that "and", "or" or a comma joins to it, or "or 6"; none if "is wrong" follows;
+4. what follows the last "answer is", "Answer:", "Final answer:" or "答案是";
+5. the answer in a JSON object.
 
 A text without a mark gives its last number where a number is asked for, else its last formula, else all of it.
 """
@@ -15,20 +16,14 @@ A text without a mark gives its last number where a number is asked for, else it
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from rlready.tasks.notation import EMPHASIS, plain
+from rlready.tasks.ownpart import TEMPLATE, TURN, after_thought
 from rlready.tasks.quantity import LONGEST, quantity
-from rlready.tasks.units import telling
+from rlready.tasks.units import BEHIND, SCALES, telling
 
-TEMPLATE = re.compile(
-    r"<\|(?:im_start|start_header_id)\|>\s*(?:user|system)|<\|(?:user|im_end|eot_id|end|endoftext|end_of_text)\|>"
-    r"|</s>|\[INST\]|<start_of_turn>\s*user|<end_of_turn>"
-)
-TURN = re.compile(
-    r"\n[^\S\n]*(?:#{1,4} |\*\*)?(?:(?:next |new )?(?:question|problem|exercise|example)|human|user|instruction|q)"
-    r" ?\d{0,4} ?(?:\*\*)?[:.](?!\w)",
-    re.IGNORECASE,
-)
+SCALE = "|".join(SCALES)
 HASHES = re.compile(r"####(?!#)[^\S\n]*(?:\n[^\S\n]*)?(\S[^\n]*)")
 BRACES = re.compile(r"\\boxed\s*\{|\\fbox\s*\{|\\[{}]|[{}]")
 BARE_BOX = re.compile(r"\\boxed\s+([^\s${}][^$\n]*)")
@@ -36,26 +31,44 @@ JOINED = re.compile(
     r"[\s$.]*(?:\\[()\[\]]|\\quad|\\qquad|\\text|[\s$,;+&{}])*(?:\W[^.\n\\]{0,40}?)?\b(?:and|or)\b[^.\n]{0,20}"
 )
 LISTED = re.compile(r"(?:\\[()\[\],;]|\\quad|\\qquad|[ $,;+&])*\\?")
-PHRASE = re.compile(r"\banswer(?:\*\*|__)?(?: is(?: that)?\b|\s?(?:\*\*|__)?\s?:| = |(?=\*\*\s*\n))", re.IGNORECASE)
-SENTENCE = re.compile(r"(?<=[\w\s)}\]%$*°])(?:[.!](?=\s+[A-Z\[(])|\.(?=\s*$))|(?<=[\w)}\]%$*])\s+I hope it is correct")
+HEDGE = re.compile(
+    r"[\s$,\\)\]]*(?:\\text\s*\{\s*)?\bor\s*\}?\s*(?:(?:maybe|perhaps|possibly|also|even) +)?[$\\(]*(-?[\d.][^\s$]{0,30})"
+)
+RETRACTED = re.compile(
+    r"[\s$,\\)\]]*(?:(?:is|was|are|seems?) (?:not|wrong|incorrect|false)\b|(?:is|was|are)n['’]t\b|cannot\b|can['’]t\b)"
+)
+JSON = re.compile(r'\{[^{}]*"(?:final[ _])?answer"\s*:\s*(?:"([^"\n]*)"|([^",\s{}]+))[^{}"]*\}[\s`]*$')
+PHRASE = re.compile(r"答案(?:[是为：:]|是[：:])+|\banswer(?:\*\*|__)?(?: is(?: that)?\b|\s?(?:\*\*|__)?\s?:| = |(?=\*\*\s*\n))", re.IGNORECASE)
+SENTENCE = re.compile(r"(?<=[\w\s)}\]%$*°])(?:[.!](?=\s+(?!Or\b)[A-Z\[(])|[.。](?=\s*$))|(?<=[\w)}\]%$*])\s+I hope it is correct")
 CLAUSE = re.compile(r",?\s(?:because|since|which|where)\s")
 COPULA = re.compile(r"\b(?:is|are|was|equals)\b:?")
+# Two dollar signs of which the second begins a number, or stands behind a space, are money.
 LATEX = re.compile(
-    r"(?<!\\)\$\$(.+?)(?<!\\)\$\$|(?<![\\\d])\$((?:\\\$|[^$\n])+?)(?<!\\)\$|\\\[(.+?)\\\]|\\\(([^\n]+?)\\\)", re.DOTALL
+    r"(?<!\\)\$\$(.+?)(?<!\\)\$\$|(?<![\\\d])(?:\$(?=\S)((?:\\\$|[^$\n])+?)(?<![\s\\])|\$(?=\s|\\)((?:\\\$|[^$\n])+?)(?<=\s))\$(?!\d)|\\\[(.+?)\\\]|\\\(([^\n]+?)\\\)", re.DOTALL
 )
 SIGNED = r"[+-]?(?:US)?[$€£¥₹]?-?"
 LAST_NUMBER = re.compile(
-    rf"(?<![\w.,)\]}}]){SIGNED}(?:\\[dt]?frac\s*\{{\d+\}}\s*\{{\d+\}}|\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?:\s?/\s?\d+)?|\.\d+)"
-    rf"(?:\s?\\?%|\s?percent|\s?pct)?(?!\d)",
+    rf"(?<![A-Za-z0-9_.,)\]}}]){SIGNED}(?:\\[dt]?frac\s*\{{\d+\}}\s*\{{\d+\}}|\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?:\s?/\s?\d+)?|\.\d+)"
+    rf"(?:\s?\\?%|\s?percent|\s?pct|[\s-](?:{SCALE})(?![a-z]))?(?!\d)",
     re.IGNORECASE,
 )
-# What makes a last number a part of something else: "5 or 6", "1, 2", "log 2", "3 - 2"; "2!", "2 pi", "2x".
+BOLD = re.compile(r"(?<![\w)*])(\*{1,3})(?=\S)([^*\n]{1,200}?)(?<=\S)\1(?![\w(*])")
+# What makes a last number a part of something else: "5 or 6", "1, 2", "log 2", "3 - 2", "> 5"; "2!", "2 pi", "2x".
 BEFORE = re.compile(
-    r"([^\W\d_]+)\s*$|\d\s*,\s*$|[+\-*/^×÷·]\s*$|\\(?:log|ln|sqrt|times|cdot|sin|cos|tan|pm|div)\s*\{?$"
+    r"([^\W\d_]+(?:'[^\W\d_]+)?)\s*$|\d\s*,\s*$|[+\-*/^×÷·<≠≤≥√]\s*$|!=\s*$|<=\s*$|(?<![=-])>=?\s*$|\^\s*\{\s*$|[\w-]\(\s*$"
+    r"|\\(?:log|ln|sqrt|times|cdot|sin|cos|tan|pm|div|neq?|leq?|geq?|lt|gt)\s*\{?$",
 )
-AFTER = re.compile(r"[.,]\d|\s?(?:[!^²³*/+(\\√π]|pi\b)|(?!m[²³^])[a-zA-Z](?![a-zA-Z])")
-DASHES = str.maketrans({"−": "-", "\u00a0": " "})
+DENIED = re.compile(
+    r"(?:n't|\b(?:not|never|cannot|doubt|exceed(?:s|ing)?|(?:multiple|digit|divisor|power)s? of))"
+    r"(?: (?:think|believe|say|mean|sure|that|it|it's|is|was|be|been|equals?|to|the|a|an|final|correct|right|answer"
+    r"|result|exactly|necessarily|just))* ?[$\\(]*$",
+    re.IGNORECASE,
+)
+AFTER = re.compile(r"[.,]\d|\s[MBGTk](?![a-zA-Z])|\s?(?:per mille|‰|/(?!\s?[A-Za-z]{2})|[!^²³*+(\\√π]|pi\b)|(?!m[²³^])[a-zA-Z](?![a-zA-Z])")
+DASHES = str.maketrans({"−": "-", "’": "'", "\u00a0": " "})
+CHOSEN = re.compile(r"[(\[*]*([A-Z])[)\].:*]*\s*\n\s*\W*(?:explanation|reason|rationale|because)", re.IGNORECASE)
 LETTER = re.compile(r"\(?[A-Z]\)?")
+TURNS = 8  # places at which a text may begin to invent a turn
 WINDOW = 4000  # characters at the end of a text in which an answer without a mark is looked for
 
 
@@ -73,13 +86,12 @@ def marked(text: str) -> str | None:
 
 def own_part(text: str) -> tuple[str, bool]:
     """(the text after its thought and before a turn that it invents, whether there is such a turn)."""
-    text = text.rpartition("</think>")[2]
+    text = after_thought(text)
     if (found := TEMPLATE.search(text)) and text[: found.start()].strip():
         return own_part(text[: found.start()])[0], bool(text[found.end() :].strip())
-    for turn in TURN.finditer(text):
+    for turn in islice(TURN.finditer(text), TURNS):
         if text[: turn.start()].strip() and _marked(text[: turn.start()]) is not None:
             return text[: turn.start()], True
-        break
     return text, False
 
 
@@ -88,16 +100,18 @@ def unmarked(text: str, number: bool) -> str:
     text = own_part(text)[0].strip()
     if number and len(text) < LONGEST and quantity(plain(text)):
         return text
-    end = text[-WINDOW:]
+    end = BOLD.sub(r"\2", text[-WINDOW:].translate(DASHES))
     formulas = list(LATEX.finditer(end))
     last = formulas[-1] if formulas else None
     inside = next((group for group in last.groups() if group), "") if last else ""
     if number:
-        found = [m for m in LAST_NUMBER.finditer(end.translate(DASHES)) if len(m[0]) < LONGEST]
+        found = [m for m in LAST_NUMBER.finditer(end) if len(m[0]) < LONGEST]
         if last and (not found or found[-1].start() < last.end()) and inside.strip():
             after = end[last.end() : last.end() + 12].split()
             return inside + " %" if after and after[0].lower().rstrip(".,") in ("%", "percent", "pct") else inside
         return found[-1][0].rstrip(",") if found and _alone(end, *found[-1].span()) else ""
+    if chosen := CHOSEN.match(text):
+        return chosen[1]
     return inside if inside.strip() else text
 
 
@@ -106,22 +120,26 @@ def _alone(text: str, start: int, end: int) -> bool:
     before = BEFORE.search(text[max(0, start - 30) : start])
     if before and (before[1] is None or telling(before[1])):
         return False
+    if DENIED.search(text[max(0, start - 60) : start]) or telling(text[end : end + 30].partition(".")[0].strip().partition(" ")[0], BEHIND):
+        return False
     return not AFTER.match(text, end) or text[end : end + 2] in ("\\)", "\\]") or text[end : end + 2].strip() == "\\"
 
 
 def _marked(text: str) -> str | None:
+    before, closed, after = text.rpartition("</answer>")
+    if closed and "<answer>" in before and "####" not in after and "box" not in after:
+        inside = before.rpartition("<answer>")[2]
+        return inside if (boxed := _boxed(inside)) is None else boxed
     if "####" in text:
         line = HASHES.search(text)
         return (_boxed(line[1]) or line[1]) if line else ""  # cut off before the number
     if (inner := _boxed(text)) is not None:
         said = _final_words(text[text.rindex("box") :])
         return said if said and re.search(r"[\d\\$]", said) else inner
-    before, closed, _ = text.rpartition("</answer>")
-    if closed and "<answer>" in before:
-        return before.rpartition("<answer>")[2]
-    phrases = list(PHRASE.finditer(text))
+    phrases = [m for m in PHRASE.finditer(text) if not DENIED.search(text[max(0, m.start() - 60) : m.start()])]
     if not phrases:
-        return None
+        found = JSON.search(text[-WINDOW:])
+        return (found[1] or found[2]) if found else None
     after = text[phrases[-1].end() :]
     answer = _sentence(after)
     final = "is" in phrases[-1][0] or text[: phrases[-1].start()].rstrip()[-5:].lower() == "final"
@@ -140,7 +158,7 @@ def _final_words(text: str) -> str | None:
 def _sentence(text: str) -> str:
     """The answer in the words behind "answer is": up to the end of the sentence, after "is" where it says so."""
     text = re.sub(r"^[\s:]*(?:(?:\*\*|__)(?=\s)[\s:]*)?", "", text)
-    line = text.partition("\n")[0]
+    line = re.split(r"\n(?!\s*or\b)", text, maxsplit=1)[0]
     if line.strip() in ("\\[", "$$"):  # a formula on lines of its own
         return text[:LONGEST].split("\\]" if line.strip() == "\\[" else "\n$$")[0]
     line = SENTENCE.split(line, maxsplit=1)[0]
@@ -170,7 +188,12 @@ def _boxed(text: str) -> str | None:
     while first and _joins(text[spans[first - 1][2] : spans[first][0]]):
         first -= 1
     found = [text[inside : end - 1].strip() for _, inside, end in spans[first:]]
-    after = text[spans[-1][2] : spans[-1][2] + 12].strip(" $\\").lower()
+    behind = text[spans[-1][2] : spans[-1][2] + 80]
+    if RETRACTED.match(behind):
+        return ""
+    if hedge := HEDGE.match(behind):
+        found.append(hedge[1])
+    after = behind[:12].strip(" $\\").lower()
     unit = " %" if after.startswith(("%", "percent", "pct")) and len(found) == 1 else ""
     return " and ".join(found) + unit
 

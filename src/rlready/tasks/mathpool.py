@@ -2,8 +2,8 @@
 
 A question has one second of a process's CPU time, in two tries, the second in a fresh process; CPU time, so that a
 busy machine changes no verdict.  An answer that takes longer is wrong, and that is remembered.  Where a process is
-lost for another reason (killed, out of memory, stopped), the question is asked once more, and if that is lost too, the
-answer counts as wrong this time, with a warning, and is asked about again.
+lost for another reason (killed, out of memory, stopped), the question is asked once more, of a new one, and if that is lost too,
+the answer counts as wrong this time, with a warning, and is asked about again.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Pool:
         with self.busy:
             words = []
             for seconds in SECONDS:
-                words.append(self._ask(seconds, question))
+                words.append(self._ask(seconds, question, new=words == [""]))
                 if words[-1] in ("true", "false"):
                     break
         if words[-1] in ("true", "false", "slow"):
@@ -113,8 +113,8 @@ class Pool:
         )
         return False
 
-    def _ask(self, seconds: float, question: Question) -> str:
-        worker = self.idle.pop() if self.idle else Worker()
+    def _ask(self, seconds: float, question: Question, new: bool) -> str:
+        worker = self.idle.pop() if self.idle and not new else Worker()
         word = worker.ask(seconds, question)
         if word:
             self.idle.append(worker)
@@ -133,12 +133,12 @@ atexit.register(POOL.close)
 
 
 def in_parallel(questions: list[Question]) -> None:
-    """Ask all questions, those that are new, on as many processes as pay; ``POOL`` then knows the answers."""
+    """Ask all questions, those that are new, on as many processes as there are cores; ``POOL`` then knows the answers."""
     new = [q for q in dict.fromkeys(questions) if POOL.owner != os.getpid() or q not in POOL.cache]
     if not new:
         return
     began = said = time.monotonic()
-    with ThreadPoolExecutor(min(CORES, 1 + len(new) // 8)) as threads:
+    with ThreadPoolExecutor(min(CORES, len(new))) as threads:
         for done, _ in enumerate(threads.map(POOL.equal, new), 1):
             if time.monotonic() - said > QUIET:
                 said = time.monotonic()

@@ -22,6 +22,7 @@ RANGE = re.compile(r"(?<=\d)[–—](?=\d)")  # "3–5" is no difference
 ROOT = re.compile(r"(?:√|\\sqrt(?![a-zA-Z]))\s*(\d+(?:\.\d+)?)")  # the root of 13, not of 1, times 3
 REPEATING = re.compile(r"(\d*)\.(\d*)\\overline\s*\{\s*(\d+)\s*\}")
 LENGTH = re.compile(r"([^'\"]*\d)(['\"])")
+PRIMED = re.compile(r"[^'\"]*[A-Za-z]'+")  # a derivative
 RAISED = re.compile(f"[{''.join(SUPERSCRIPTS)}]+")
 REWRITES = [
     (re.compile(pattern), by)
@@ -100,6 +101,8 @@ def _character(c: str) -> str:
 def _without_edges(text: str) -> str:
     """Without the full stop of a sentence and quotation marks around; a leading decimal point and ``n!`` stay."""
     text = text.strip()
+    if PRIMED.fullmatch(text):
+        return text
     while text and (text[-1] in EDGES and not (text[-1] == "!" and text[-2:-1].isalnum()) and text[-2:-1] != "\\"):
         text = text[:-1]
     while text and text[0] in EDGES and not (text[0] == "." and text[1:2].isdigit()):

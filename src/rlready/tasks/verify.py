@@ -34,7 +34,7 @@ OPTION = re.compile(
     r"(?: is (?:the )?(?:correct|right|best)(?: answer| option| choice| one)?|[.:)] *(.*)|(?<=[)\]]) +(.*))?",
     re.IGNORECASE,
 )
-OTHER_OPTION = re.compile(r"[(\[][A-Z][)\]]|(?<![a-zA-Z'])[A-Z][.:)](?!\w)|^(?:or|and|not|[A-Z])\b(?! +[a-z])|^(?:or|not)\b")
+OTHER_OPTION = re.compile(r"[(\[][A-Z][)\]]|(?<![a-zA-Z'])[A-Z][.:)](?!\w)|^(?:or|and|not)\b|^[A-HJ-UWYZ](?:,|,? (?:and|or)\b|$)")
 LETTER = re.compile(r"[(\[]?([A-Za-z])[)\]]?")
 YES_NO = re.compile(r"(yes|no|true|false)\b(?! *(?:or|and)\b)[ ,.;:!-]*(.*)", re.IGNORECASE)
 FUNCTION = re.compile(
@@ -46,6 +46,7 @@ DERIVATIVE = re.compile(r"\\frac\s*\{\s*d\s*([a-z]*)\s*\}\s*\{\s*d\s*([a-z])\s*\
 TOTAL = re.compile(r"[a-z](?: ?\+ ?[a-z])+ ?= ?(?=[\d-])")  # "m+n = 70" where 70 is asked for
 COMMAND = re.compile(r"\\(?:begin|end)\{[a-z]*\}|\\[a-zA-Z]+")
 WORDY = re.compile(r"[A-Za-z]{4}|[A-Za-z]{2,}[' ]+[A-Za-z]{2,}")
+CASED = re.compile(r"(\d\s?)[A-Za-z]{1,2}(?![A-Za-z])|[^\W\d_]+")  # a short word behind a number is a unit
 DIGIT = re.compile(r"\d")
 LETTERS = re.compile(r"[A-Za-z]{2,}")
 
@@ -99,7 +100,9 @@ def _target(gold: str) -> str:
 
 @lru_cache(1 << 12)
 def _is_number(target: str) -> bool:
-    return quantity(plain(target)) is not None if len(target) <= LONGEST else False
+    if len(target) > LONGEST or moment(target := plain(target)):
+        return False
+    return quantity(target, False) is not None
 
 
 def _given(gold: str, text: str) -> str:
@@ -202,5 +205,6 @@ def _wordy(text: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    words = " ".join(re.sub(r"[\"“”.,;:!?()]", " ", text.casefold()).split())
+    text = CASED.sub(lambda m: m[0] if m[1] else m[0].casefold(), text)
+    words = " ".join(re.sub(r"[\"“”.,;:!?()]", " ", text).split())
     return re.sub(r"^(?:the|an?) ", "", words)
