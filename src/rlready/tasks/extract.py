@@ -59,7 +59,7 @@ BEFORE = re.compile(
     r"|\\(?:log|ln|sqrt|times|cdot|sin|cos|tan|pm|div|neq?|leq?|geq?|lt|gt)\s*\{?$",
 )
 DENIED = re.compile(
-    r"(?:n't|\b(?:not|never|cannot|doubt|exceed(?:s|ing)?|(?:multiple|digit|divisor|power)s? of))"
+    r"(?:n't|\b(?:not|never|cannot|doubt|exceed(?:s|ing)?|(?:multiple|digit|divisor|power)s? of))(?: [a-z]+)?"
     r"(?: (?:think|believe|say|mean|sure|that|it|it's|is|was|be|been|equals?|to|the|a|an|final|correct|right|answer"
     r"|result|exactly|necessarily|just))* ?[$\\(]*$",
     re.IGNORECASE,

@@ -41,8 +41,8 @@ FUNCTION = re.compile(
     r"(?<![\\a-zA-Z])(arcsin|arccos|arctan|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|infty)(?![a-zA-Z])"
 )
 ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
-PRIME = re.compile(r"(?<=[A-Za-z])'+")  # the parser of formulas drops it
-DERIVATIVE = re.compile(r"\\frac\s*\{\s*d\s*([a-z]*)\s*\}\s*\{\s*d\s*([a-z])\s*\}")
+PRIME = re.compile(r"([A-Za-z])('+)")  # the parser of formulas drops it
+DERIVATIVE = re.compile(r"\\frac\s*\{\s*d\s*([a-zA-Z]*)\s*\}\s*\{\s*d\s*([a-zA-Z])\s*\}")
 TOTAL = re.compile(r"[a-z](?: ?\+ ?[a-z])+ ?= ?(?=[\d-])")  # "m+n = 70" where 70 is asked for
 COMMAND = re.compile(r"\\(?:begin|end)\{[a-z]*\}|\\[a-zA-Z]+")
 WORDY = re.compile(r"[A-Za-z]{4}|[A-Za-z]{2,}[' ]+[A-Za-z]{2,}")
@@ -193,7 +193,7 @@ def _tight(text: str) -> str:
 
 
 def _formula(text: str) -> str:
-    text = PRIME.sub(lambda m: f"_{{99{len(m[0])}}}", DERIVATIVE.sub(r"D_{\1\2}", text))
+    text = PRIME.sub(lambda m: f"P_{{{ord(m[1])}9{len(m[2])}}}", DERIVATIVE.sub(r"D_{\1\2}", text))
     text = FUNCTION.sub(r"\\\1", text.replace("**", "^"))
     return ROOT.sub(r"\\sqrt{\1}", text)
 
