@@ -269,7 +269,10 @@ def near_misses() -> Iterator[tuple[str, str]]:
     rng = random.Random(0)
     for i in range(COUNT):
         gold, wrong = KINDS[i % len(KINDS)](rng)
-        yield gold, wrong if "nswer" in wrong or "box" in wrong or rng.random() < 0.3 else rng.choice(MARKS).format(wrong)
+        yield (
+            gold,
+            wrong if "nswer" in wrong or "box" in wrong or rng.random() < 0.3 else rng.choice(MARKS).format(wrong),
+        )
 
 
 def test_no_near_miss_is_right() -> None:

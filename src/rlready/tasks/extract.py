@@ -6,7 +6,8 @@ order:
 
 1. the last ``<answer>…</answer>`` if no other mark follows it;
 2. the first line that ``####`` begins: GSM8K's own extraction, too, takes the first, whatever is said after it;
-3. the last closed ``\\boxed{}``, with those that "and", "or" or a comma joins to it, or "or 6"; none if "is wrong" follows;
+3. the last closed ``\\boxed{}``, with those that "and", "or" or a comma joins to it, and "or 6" behind it; none if
+   "is wrong" follows;
 4. what follows the last "answer is", "Answer:", "Final answer:" or "答案是";
 5. the answer in a JSON object.
 
@@ -21,7 +22,7 @@ from itertools import islice
 from rlready.tasks.notation import EMPHASIS, plain
 from rlready.tasks.ownpart import TEMPLATE, TURN, after_thought
 from rlready.tasks.quantity import LONGEST, quantity
-from rlready.tasks.units import BEHIND, SCALES, telling
+from rlready.tasks.units import BEHIND, SCALES, telling, unit_behind
 
 SCALE = "|".join(SCALES)
 HASHES = re.compile(r"####(?!#)[^\S\n]*(?:\n[^\S\n]*)?(\S[^\n]*)")
@@ -32,19 +33,32 @@ JOINED = re.compile(
 )
 LISTED = re.compile(r"(?:\\[()\[\],;]|\\quad|\\qquad|[ $,;+&])*\\?")
 HEDGE = re.compile(
-    r"[\s$,\\)\]]*(?:\\text\s*\{\s*)?\bor\s*\}?\s*(?:(?:maybe|perhaps|possibly|also|even) +)?[$\\(]*(-?[\d.][^\s$]{0,30})"
+    r"[\s$,\\)\]]*(?:\\text\s*\{\s*)?\bor\s*\}?\s*"
+    r"(?:(?:maybe|perhaps|possibly|also|even) +)?[$\\(]*(-?[\d.][^\s$]{0,30})"
 )
 RETRACTED = re.compile(
-    r"[\s$,\\)\]]*(?:(?:is|was|are|seems?) (?:not|wrong|incorrect|false)\b|(?:is|was|are)n['’]t\b|cannot\b|can['’]t\b)"
+    r"[\s$,.\\)\]]*(?:(?:no|wait|hmm|oops|sorry|but)[,.! ]+)*"
+    r"(?:(?:(?:that|this|it|which)(?:['’]s| is| was)|is|was|seems) (?:not (?:right|correct|the)|wrong|incorrect|false)\b"
+    r"|(?:is|was) not\b|(?:is|was)n['’]t\b|cannot\b|can['’]t\b)",
+    re.IGNORECASE,
 )
+CORRECTED = re.compile(r"[.!?]\s+(?:Wait,? no|No(?=, (?:wait|it|that))|Oops|Sorry)\b[,.!]", re.IGNORECASE)
 JSON = re.compile(r'\{[^{}]*"(?:final[ _])?answer"\s*:\s*(?:"([^"\n]*)"|([^",\s{}]+))[^{}"]*\}[\s`]*$')
-PHRASE = re.compile(r"答案(?:[是为：:]|是[：:])+|\banswer(?:\*\*|__)?(?: is(?: that)?\b|\s?(?:\*\*|__)?\s?:| = |(?=\*\*\s*\n))", re.IGNORECASE)
-SENTENCE = re.compile(r"(?<=[\w\s)}\]%$*°])(?:[.!](?=\s+(?!Or\b)[A-Z\[(])|[.。](?=\s*$))|(?<=[\w)}\]%$*])\s+I hope it is correct")
+PHRASE = re.compile(
+    r"答案(?:[是为：:]|是[：:])+|\banswer(?:\*\*|__)?(?: is(?: that)?\b|\s?(?:\*\*|__)?\s?:| = |(?=\*\*\s*\n))",
+    re.IGNORECASE,
+)
+SENTENCE = re.compile(
+    r"(?<=[\w\s)}\]%$*°])(?:[.!](?=\s+(?!Or\b)[A-Z\[(])|[.。](?=\s*$))|(?<=[\w)}\]%$*])\s+I hope it is correct"
+)
 CLAUSE = re.compile(r",?\s(?:because|since|which|where)\s")
 COPULA = re.compile(r"\b(?:is|are|was|equals)\b:?")
 # Two dollar signs of which the second begins a number, or stands behind a space, are money.
 LATEX = re.compile(
-    r"(?<!\\)\$\$(.+?)(?<!\\)\$\$|(?<![\\\d])(?:\$(?=\S)((?:\\\$|[^$\n])+?)(?<![\s\\])|\$(?=\s|\\)((?:\\\$|[^$\n])+?)(?<=\s))\$(?!\d)|\\\[(.+?)\\\]|\\\(([^\n]+?)\\\)", re.DOTALL
+    r"(?<!\\)\$\$(.+?)(?<!\\)\$\$"
+    r"|(?<![\\\d])(?:\$(?=\S)((?:\\\$|[^$\n])+?)(?<![\s\\])|\$(?=\s|\\)((?:\\\$|[^$\n])+?)(?<=\s))\$(?!\d)"
+    r"|\\\[(.+?)\\\]|\\\(([^\n]+?)\\\)",
+    re.DOTALL,
 )
 SIGNED = r"[+-]?(?:US)?[$€£¥₹]?-?"
 LAST_NUMBER = re.compile(
@@ -55,16 +69,22 @@ LAST_NUMBER = re.compile(
 BOLD = re.compile(r"(?<![\w)*])(\*{1,3})(?=\S)([^*\n]{1,200}?)(?<=\S)\1(?![\w(*])")
 # What makes a last number a part of something else: "5 or 6", "1, 2", "log 2", "3 - 2", "> 5"; "2!", "2 pi", "2x".
 BEFORE = re.compile(
-    r"([^\W\d_]+(?:'[^\W\d_]+)?)\s*$|\d\s*,\s*$|[+\-*/^×÷·<≠≤≥√]\s*$|!=\s*$|<=\s*$|(?<![=-])>=?\s*$|\^\s*\{\s*$|[\w-]\(\s*$"
+    r"([^\W\d_]+(?:'[^\W\d_]+)?)\s*$|(?:\d\s*,|\d ?:|[+\-*/^×÷·<≠≤≥√]|!=|<=|(?<![=-])>=?|\^\s*\{|[\w-]\()\s*$"
     r"|\\(?:log|ln|sqrt|times|cdot|sin|cos|tan|pm|div|neq?|leq?|geq?|lt|gt)\s*\{?$",
 )
 DENIED = re.compile(
-    r"(?:n't|\b(?:not|never|cannot|doubt|exceed(?:s|ing)?|(?:multiple|digit|divisor|power)s? of))(?: [a-z]+)?"
+    r"(?:n't|\b(?:not|never|cannot|doubt|exceed(?:s|ing)?|without|beyond|other than|(?:anything|all) but"
+    r"|(?:multiple|digit|divisor|factor|power|half|third|quarter|square|cube|root|reciprocal|log|logarithm|opposite"
+    r"|negation|inverse|factorial)s? of))(?: [a-z]+)?"
     r"(?: (?:think|believe|say|mean|sure|that|it|it's|is|was|be|been|equals?|to|the|a|an|final|correct|right|answer"
     r"|result|exactly|necessarily|just))* ?[$\\(]*$",
     re.IGNORECASE,
 )
-AFTER = re.compile(r"[.,]\d|\s[MBGTk](?![a-zA-Z])|\s?(?:per mille|‰|/(?!\s?[A-Za-z]{2})|[!^²³*+(\\√π]|pi\b)|(?!m[²³^])[a-zA-Z](?![a-zA-Z])")
+AFTER = re.compile(
+    r"[.,]\d|\.\.|\s(?:[B-HJ-Zk]|squared|cubed|factorial|minus|(?:ten|hundred|thousand)ths?"
+    r"|(?:or|at) (?:more|less|fewer|least|most))(?![a-zA-Z])|(?:th|rd|nd|st) (?:root|power)"
+    r"|\s?(?:per mille|‰|/(?!\s?[A-Za-z]{2})|[!^²³*+(\\√π]|pi\b)|(?!m[²³^])[a-zA-Z](?![a-zA-Z])"
+)
 DASHES = str.maketrans({"−": "-", "’": "'", "\u00a0": " "})
 CHOSEN = re.compile(r"[(\[*]*([A-Z])[)\].:*]*\s*\n\s*\W*(?:explanation|reason|rationale|because)", re.IGNORECASE)
 LETTER = re.compile(r"\(?[A-Z]\)?")
@@ -109,7 +129,11 @@ def unmarked(text: str, number: bool) -> str:
         if last and (not found or found[-1].start() < last.end()) and inside.strip():
             after = end[last.end() : last.end() + 12].split()
             return inside + " %" if after and after[0].lower().rstrip(".,") in ("%", "percent", "pct") else inside
-        return found[-1][0].rstrip(",") if found and _alone(end, *found[-1].span()) else ""
+        if not found:
+            return ""
+        unit = unit_behind(end, found[-1].end())
+        last_number = found[-1][0].rstrip(",") + unit
+        return last_number if _alone(end, found[-1].start(), found[-1].end() + len(unit)) else ""
     if chosen := CHOSEN.match(text):
         return chosen[1]
     return inside if inside.strip() else text
@@ -120,7 +144,9 @@ def _alone(text: str, start: int, end: int) -> bool:
     before = BEFORE.search(text[max(0, start - 30) : start])
     if before and (before[1] is None or telling(before[1])):
         return False
-    if DENIED.search(text[max(0, start - 60) : start]) or telling(text[end : end + 30].partition(".")[0].strip().partition(" ")[0], BEHIND):
+    if DENIED.search(text[max(0, start - 60) : start]) or telling(
+        text[end : end + 30].partition(".")[0].strip().partition(" ")[0], BEHIND
+    ):
         return False
     return not AFTER.match(text, end) or text[end : end + 2] in ("\\)", "\\]") or text[end : end + 2].strip() == "\\"
 
@@ -128,19 +154,30 @@ def _alone(text: str, start: int, end: int) -> bool:
 def _marked(text: str) -> str | None:
     before, closed, after = text.rpartition("</answer>")
     if closed and "<answer>" in before and "####" not in after and "box" not in after:
-        inside = before.rpartition("<answer>")[2]
-        return inside if (boxed := _boxed(inside)) is None else boxed
+        return _unboxed(before.rpartition("<answer>")[2])
     if "####" in text:
         line = HASHES.search(text)
-        return (_boxed(line[1]) or line[1]) if line else ""  # cut off before the number
+        return _unboxed(line[1]) if line else ""  # cut off before the number
     if (inner := _boxed(text)) is not None:
         said = _final_words(text[text.rindex("box") :])
         return said if said and re.search(r"[\d\\$]", said) else inner
+    return _after_phrase(text)
+
+
+def _unboxed(text: str) -> str:
+    inner = _boxed(text)
+    return text if inner is None else inner
+
+
+def _after_phrase(text: str) -> str | None:
+    """What stands behind the last "answer is" that is not denied, or in a JSON object."""
     phrases = [m for m in PHRASE.finditer(text) if not DENIED.search(text[max(0, m.start() - 60) : m.start()])]
     if not phrases:
         found = JSON.search(text[-WINDOW:])
         return (found[1] or found[2]) if found else None
     after = text[phrases[-1].end() :]
+    if CORRECTED.search(after[:WINDOW]):
+        return ""
     answer = _sentence(after)
     final = "is" in phrases[-1][0] or text[: phrases[-1].start()].rstrip()[-5:].lower() == "final"
     more = len(after.strip(" *_:\n\t").partition("\n")[0]) > len(answer) + 3

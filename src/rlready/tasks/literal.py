@@ -1,4 +1,4 @@
-"""Answers that are no mathematics and are compared as they are written: dates, times of day, codes, formulas of chemistry.
+"""Answers that are no mathematics and are compared as they are written: dates, times of day, codes.
 
 To a parser of formulas 2024-01-02 is a difference and NO2 a product.
 """
@@ -11,7 +11,7 @@ from rlready.tasks.units import MONTHS
 
 MONTH = "|".join(f"{month[:3]}(?:{month[3:]})?" for month in MONTHS if month != "may") + "|may"
 DATES = [
-    re.compile(pattern, re.IGNORECASE)
+    re.compile(rf"(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day,? )?(?:{pattern})", re.IGNORECASE)
     for pattern in (
         rf"(?P<m>{MONTH})\.? (?P<d>\d\d?)(?:st|nd|rd|th)?(?:,? (?P<y>\d{{4}}))?",
         rf"(?:the )?(?P<d>\d\d?)(?:st|nd|rd|th)?(?: of)? (?P<m>{MONTH})\.?(?:,? (?P<y>\d{{4}}))?",

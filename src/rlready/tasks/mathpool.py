@@ -2,8 +2,8 @@
 
 A question has one second of a process's CPU time, in two tries, the second in a fresh process; CPU time, so that a
 busy machine changes no verdict.  An answer that takes longer is wrong, and that is remembered.  Where a process is
-lost for another reason (killed, out of memory, stopped), the question is asked once more, of a new one, and if that is lost too,
-the answer counts as wrong this time, with a warning, and is asked about again.
+lost for another reason (killed, out of memory, stopped), the question is asked once more, of a new one, and if
+that is lost too, the answer counts as wrong this time, with a warning, and is asked about again.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Pool:
         if (known := self.cache.get(question)) is not None:
             return known
         with self.busy:
-            words = []
+            words: list[str] = []
             for seconds in SECONDS:
                 words.append(self._ask(seconds, question, new=words == [""]))
                 if words[-1] in ("true", "false"):

@@ -22,6 +22,7 @@ RANGE = re.compile(r"(?<=\d)[–—](?=\d)")  # "3–5" is no difference
 ROOT = re.compile(r"(?:√|\\sqrt(?![a-zA-Z]))\s*(\d+(?:\.\d+)?)")  # the root of 13, not of 1, times 3
 REPEATING = re.compile(r"(\d*)\.(\d*)\\overline\s*\{\s*(\d+)\s*\}")
 LENGTH = re.compile(r"([^'\"]*\d)(['\"])")
+FACTORIAL = re.compile(r"[^\W_]!{1,2}$")
 PRIMED = re.compile(r"[^'\"]*[A-Za-z]'+")  # a derivative
 RAISED = re.compile(f"[{''.join(SUPERSCRIPTS)}]+")
 REWRITES = [
@@ -103,7 +104,7 @@ def _without_edges(text: str) -> str:
     text = text.strip()
     if PRIMED.fullmatch(text):
         return text
-    while text and (text[-1] in EDGES and not (text[-1] == "!" and text[-2:-1].isalnum()) and text[-2:-1] != "\\"):
+    while text and (text[-1] in EDGES and not FACTORIAL.search(text, len(text) - 3) and text[-2:-1] != "\\"):
         text = text[:-1]
     while text and text[0] in EDGES and not (text[0] == "." and text[1:2].isdigit()):
         text = text[1:]

@@ -12,6 +12,7 @@ THOUGHTS = (
     ("◁think▷", "◁/think▷"),
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
 )
+MARKS = frozenset(opener[0] for opener, _ in THOUGHTS)
 TEMPLATE = re.compile(
     r"<\|(?:im_start|start_header_id|start)\|>\s*(?:user|system)"
     r"|<\|(?:user|im_end|eot_id|eom_id|end|return|endoftext|end_of_text)\|>"
@@ -28,6 +29,8 @@ TURN = re.compile(
 
 def after_thought(text: str) -> str:
     """``text`` without the thought that it begins with; empty if that is not closed."""
+    if not MARKS.intersection(text):
+        return text
     for opener, closer in THOUGHTS:
         begins = text.lstrip().startswith(opener)
         _, closed, after = text.rpartition(closer)

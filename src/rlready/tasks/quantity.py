@@ -45,8 +45,30 @@ WHOLE = re.compile(
 )
 PERCENT = re.compile(r"\s*(?:%|percent(?:age)?(?![a-z])|per cent(?![a-z])|pct(?![a-z]))(?: points?)?", re.IGNORECASE)
 SCALE = re.compile(rf"[\s-]*({'|'.join(SCALES)})(?![a-z])", re.IGNORECASE)
-REMARK = re.compile(r"\s+\(((?:[^\W\d_]{3,}\s?)+)\)$")
-SPELLED = "zero one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
+REMARK = re.compile(r"\s+\(((?:[^\W\d_]{3,}[\s-]?)+)\)$")
+SPELLED = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+]
 FIRST = re.compile(rf"(?:(negative|minus) +)?(?:({'|'.join(SPELLED)})(?![\w-])|(?=[\d.$\\]))", re.IGNORECASE)
 PREFIX = re.compile(r"(?:[^\W\d_](?:-(?=[^\W\d_]))?|[\s:'=])*?(?:(?<=\s)|(?<=[:=]))(?=[+-]?[\d.$€£¥₹\\])")
 
@@ -91,14 +113,11 @@ def quantity(text: str, alone: bool = True) -> Quantity | None:
     if (first := FIRST.match(text)) and first[0]:
         digits = str(SPELLED.index(first[2].lower())) if first[2] else ""
         text = ("-" if first[1] else "") + digits + text[first.end() :]
-    names: frozenset[str] | None = frozenset()
-    if (before := PREFIX.match(text)) and before[0]:
-        if (names := label(before[0])) is None:
-            return None
-        text = text[before.end() :]
-    text = REMARK.sub(r" \1", text)
+    before = PREFIX.match(text)
+    names = label(before[0]) if before else frozenset()
+    text = REMARK.sub(r" \1", text[before.end() :] if before else text)
     m = WHOLE.match(text)
-    return _quantity(m, text[m.end() :], names) if m else None
+    return _quantity(m, text[m.end() :], names) if m and names is not None else None
 
 
 def _quantity(m: re.Match[str], rest: str, names: frozenset[str]) -> Quantity | None:

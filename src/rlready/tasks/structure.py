@@ -22,6 +22,7 @@ NAMED = re.compile(r"[A-Za-z]|\\(?:alpha|beta|gamma|delta|theta|lambda|mu|phi|om
 NO_NAME = re.compile(r"[\d+\-*/^!%.;]|\\(?:pi|infty|sqrt|pm|mp|cdot|times|emptyset|begin)(?![a-z])|\s(?:and|or)\s")
 COMMAND = re.compile(r"\\[A-Za-z]+")
 REALS = re.compile(r"\\mathbb\s*\{?\s*R\s*\}?|(?:all |the )?real numbers|all reals", re.IGNORECASE)
+WITHOUT = re.compile(r"\\mathbb\s*\{?\s*R\s*\}?\s*\\(?:setminus|backslash)\s*\\\{(.+)\\\}")
 INFINITE = re.compile(r"-\s*\\infty\s*,\+?\s*\\infty\s*")
 FLIP = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 NESTED = 8  # brackets in brackets that are taken apart
@@ -40,7 +41,7 @@ class Value:
 class Group:
     """Values in brackets: ``(`` and ``[`` as they are written, ``{`` a set, ``,`` a list without, ``|`` a matrix row.
 
-    ``joined``: "cup" for a union, "and" or "or" between inequalities.  ``text``: a matrix as it was written, as it may equal a sum of others.
+    ``joined``: "cup" for a union, "and" or "or" between statements and words.  ``text``: a matrix as it was written, as it may equal a sum of others.
     """
 
     opening: str
@@ -81,8 +82,10 @@ def structure(text: str, depth: int = 0) -> Node:
         items = tuple(structure(part, depth + 1) for part in parts)
         if "\\cup" in text:
             return _holes(items) or Group(",", ",", items, "cup")
-        ranges = all(isinstance(item, Named) and isinstance(item.value, Group) for item in items)
-        word = re.search(r"(?<![a-z])(?:and|or)(?![a-z])", text) if ranges else None
+        named = [item for item in items if isinstance(item, Named)]
+        values = {item.name for item in named if not isinstance(item.value, Group)}  # "x = 1 and x = 2" lists values
+        joins = len(values) != 1 if len(named) == len(items) else not re.search(r"\d", text)
+        word = re.search(r"(?<![a-z])(?:and|or)(?![a-z])", text) if joins else None
         return Group(",", ",", items, word[0] if word else "")
     return _single(text, depth)
 
@@ -149,7 +152,11 @@ def _holes(items: tuple[Node, ...]) -> Group | None:
         ends += [end.text for end in item.items if isinstance(end, Value)]
     if len(ends) != 2 * len(items) or not INFINITE.fullmatch(f"{ends[0]},{ends[-1]}") or ends[1:-1:2] != ends[2:-1:2]:
         return None
-    holes = tuple(Group("!=", "!=", (Value(end),)) for end in ends[1:-1:2])
+    return _holed(ends[1:-1:2])
+
+
+def _holed(points: list[str]) -> Group:
+    holes = tuple(Group("!=", "!=", (Value(point),)) for point in points)
     return holes[0] if len(holes) == 1 else Group(",", ",", holes)
 
 
@@ -199,6 +206,8 @@ def _single(text: str, depth: int) -> Node:
         return _related(text, parts, relations, depth)
     if array := ARRAY.fullmatch(text):
         text = array[1]
+    if without := WITHOUT.fullmatch(text):
+        return _holed(_bracketed(without[1]))
     if (matrix := MATRIX.fullmatch(text)) and "\\begin" not in matrix[2]:
         rows = [row for row in matrix[2].split("\\\\") if row.strip()]
         cells = [tuple(structure(cell.strip(), depth + 1) for cell in row.split("&")) for row in rows]

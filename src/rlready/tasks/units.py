@@ -30,9 +30,22 @@ UNITS = {alias: unit for unit, aliases in ALIASES.items() for alias in (unit, *a
 KNOWN = {*UNITS.values(), *CURRENCIES.values()}
 SCALES = {
     "dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
-    "lakh": 10**5, "crore": 10**7, "bn": 10**9,
+    "lakh": 10**5, "crore": 10**7, "mn": 10**6, "bn": 10**9, "tn": 10**12, "quadrillion": 10**15,
 }  # fmt: skip
-MONTHS = ("january february march april may june july august september october november december").split()
+MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
 # Words that say something of the number: with one of them it is another number, or none.
 TELLING = frozenset(
     """
@@ -44,15 +57,66 @@ TELLING = frozenset(
     exceeding
     """.split()  # noqa: SIM905 (a list of 80 strings is no easier to read)
 ) | {*MONTHS}
-AHEAD = frozenset(("multiple", "multiples", "digit", "digits", "divisor", "divisors", "power", "powers"))  # ... of 5
-BEHIND = frozenset("mil ppm ppb mille gross score doubled tripled wrong incorrect false".split())  # noqa: SIM905
-DENYING = AHEAD | {"not", "never", "cannot", "exceed", "exceeds", "exceeding", "doubt"}
+AHEAD = frozenset(  # ... of 5
+    [
+        "multiple",
+        "multiples",
+        "digit",
+        "digits",
+        "divisor",
+        "divisors",
+        "factor",
+        "factors",
+        "power",
+        "powers",
+        "opposite",
+        "negation",
+        "without",
+        "beyond",
+        "other",
+    ]
+)
+BEHIND = frozenset("basis mil ppm ppb mille gross score doubled tripled wrong incorrect false".split())  # noqa: SIM905
 FILLING = frozenset(
-    "the a an of by at i is are was were be it there so has have total answer final result value only just exactly about"
-    " approximately roughly and altogether i.e".split()  # noqa: SIM905
+    [
+        "the",
+        "a",
+        "an",
+        "of",
+        "by",
+        "at",
+        "i",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "it",
+        "there",
+        "so",
+        "has",
+        "have",
+        "total",
+        "answer",
+        "final",
+        "result",
+        "value",
+        "only",
+        "just",
+        "exactly",
+        "about",
+        "approximately",
+        "roughly",
+        "and",
+        "altogether",
+        "i.e",
+    ]
 )
 WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
-TOKEN = re.compile(rf"{WORD.pattern}|\^\s*(?:\{{\s*-?\d\s*\}}|-?\d)|\^?\\circ(?:\s*[CF](?![a-zA-Z]))?|\\Omega(?![a-z])|\\mu\s*[a-zA-Z]+|/|[$€£¥₹¢]")
+TOKEN = re.compile(
+    rf"{WORD.pattern}|\^\s*(?:\{{\s*-?\d\s*\}}|-?\d)|\^?\\circ(?:\s*[CF](?![a-zA-Z]))?|\\Omega(?![a-z])|\\mu\s*[a-zA-Z]+|/|[$€£¥₹¢]"
+)
+NEXT = re.compile(r" ?([A-Za-z][A-Za-z/]*(?:\^\d)?)(?![\w'^²³])")
 BEHIND_FORMULA = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]|\^?\\circ|\\Omega|\\mu(?![a-z])")
 POWERS = {"square": 2, "sq": 2, "cubic": 3, "squared": 2, "cubed": 3}
 
@@ -81,7 +145,12 @@ def unit_of(text: str, attached: bool = False) -> frozenset[str] | None:
             alone = len(token) == 1 and token.isalpha() and token.isascii()
             if name not in KNOWN and (alone or lower in BEHIND or telling(token)):
                 return None
-            if attached and not names and token.isascii() and (name not in KNOWN or (alone and text[at : at + 1] != "^")):
+            if (
+                attached
+                and not names
+                and token.isascii()
+                and (name not in KNOWN or (alone and text[at : at + 1] != "^"))
+            ):
                 return None  # 2x, 2m
             if per or lower not in FILLING:
                 names.append(per + name + (f"^{power}" if power > 1 else ""))
@@ -112,6 +181,13 @@ def compatible(one: frozenset[str], other: frozenset[str]) -> bool:
     return (one < other or other < one) and not all(_base(name) in KNOWN for name in more)
 
 
+def unit_behind(text: str, at: int) -> str:
+    """The known unit in the word behind a number in a text, with the space before it; empty if there is none."""
+    word = NEXT.match(text, at)
+    unit = unit_of(word[1].rstrip("."), word[0][0] != " ") if word else None
+    return word[0].rstrip(".") if word and unit and all(_base(name) in KNOWN for name in unit) else ""
+
+
 def formula_and_unit(text: str) -> tuple[str, frozenset[str]]:
     """A formula without letters and the unit behind it, ``12\\pi cm^2``; a letter alone may be a factor."""
     found = BEHIND_FORMULA.search(text)
@@ -133,8 +209,8 @@ def _name(token: str) -> str:
     if token in UNITS:
         return UNITS[token]
     lower = token.lower()
-    if token[0] != lower[0] and (len(token) == 1 or (len(token) == 2 and token[0] == "M")):
-        return token  # M, G, MW: a capital is another prefix
+    if len(token) < 3 and token != lower and (lower not in UNITS or len(token) == 1 or token[0] == "M"):
+        return token  # M, G, MW, Gb: a capital is another prefix or unit
     if "circ" in lower:
         return {"c": "celsius", "f": "fahrenheit"}.get(lower[-1] if lower[-2:] != "rc" else "", "degree")
     if lower in CURRENCIES:

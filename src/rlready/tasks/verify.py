@@ -23,7 +23,7 @@ from rlready.tasks.literal import moment, same_code
 from rlready.tasks.mathpool import POOL, Question, in_parallel
 from rlready.tasks.notation import plain, split_top
 from rlready.tasks.quantity import INTEGER, LONGEST, exact_number, quantity, rounding, same_quantity
-from rlready.tasks.structure import SUBSCRIPT, same, structure
+from rlready.tasks.structure import REALS, SUBSCRIPT, same, structure
 from rlready.tasks.units import compatible, formula_and_unit
 
 __all__ = ["ballots", "exact_number", "final_answer", "marked", "same_answer", "settle", "voted"]
@@ -34,7 +34,9 @@ OPTION = re.compile(
     r"(?: is (?:the )?(?:correct|right|best)(?: answer| option| choice| one)?|[.:)] *(.*)|(?<=[)\]]) +(.*))?",
     re.IGNORECASE,
 )
-OTHER_OPTION = re.compile(r"[(\[][A-Z][)\]]|(?<![a-zA-Z'])[A-Z][.:)](?!\w)|^(?:or|and|not)\b|^[A-HJ-UWYZ](?:,|,? (?:and|or)\b|$)")
+OTHER_OPTION = re.compile(
+    r"[(\[][A-Z][)\]]|(?<![a-zA-Z'])[A-Z][.:)](?!\w)|^(?:or|and)\b|^(?:is )?(?:not [(\[]?[A-Z]\b|(?:not )?(?:wrong|correct|incorrect|false)\b)|^[A-HJ-UWYZ](?:,|,? (?:and|or)\b|$)"
+)
 LETTER = re.compile(r"[(\[]?([A-Za-z])[)\]]?")
 YES_NO = re.compile(r"(yes|no|true|false)\b(?! *(?:or|and)\b)[ ,.;:!-]*(.*)", re.IGNORECASE)
 FUNCTION = re.compile(
@@ -42,7 +44,8 @@ FUNCTION = re.compile(
 )
 ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
 PRIME = re.compile(r"([A-Za-z])('+)")  # the parser of formulas drops it
-DERIVATIVE = re.compile(r"\\frac\s*\{\s*d\s*([a-zA-Z]*)\s*\}\s*\{\s*d\s*([a-zA-Z])\s*\}")
+DERIVATIVE = re.compile(r"\\frac\s*\{\s*(?:d|\\partial)\s*([a-zA-Z]*)\s*\}\s*\{\s*(?:d|\\partial)\s*([a-zA-Z])\s*\}")
+MODULUS = re.compile(r"\\p?mod(?![a-z])(.*)")  # the parser of formulas drops it
 TOTAL = re.compile(r"[a-z](?: ?\+ ?[a-z])+ ?= ?(?=[\d-])")  # "m+n = 70" where 70 is asked for
 COMMAND = re.compile(r"\\(?:begin|end)\{[a-z]*\}|\\[a-zA-Z]+")
 WORDY = re.compile(r"[A-Za-z]{4}|[A-Za-z]{2,}[' ]+[A-Za-z]{2,}")
@@ -137,6 +140,8 @@ def _compare(target: str, answer: str, asked: list[Question] | None) -> bool:
 
 def _as_words(one: str, other: str) -> bool | None:
     """The verdict on letters and words; None where both may be formulas."""
+    if REALS.fullmatch(one) or REALS.fullmatch(other):
+        return None
     if LETTER.fullmatch(one) or LETTER.fullmatch(other):
         return _same_option(one, other) or _same_option(other, one)
     if yes := YES_NO.fullmatch(one):
@@ -152,6 +157,9 @@ def _equal(kind: str, one: str, other: str, asked: list[Question] | None) -> boo
     """Whether two single values, or two relations, are the same."""
     if _tight(one) == _tight(other):
         return True
+    moduli = [m[1].strip("(){} ") if (m := MODULUS.search(text)) else "" for text in (one, other)]
+    if moduli[0] != moduli[1]:
+        return False
     step = None
     if kind == "value":
         left, right = quantity(one), quantity(other)
