@@ -38,7 +38,8 @@ HEDGE = re.compile(
 )
 RETRACTED = re.compile(
     r"[\s$,.\\)\]]*(?:(?:no|wait|hmm|oops|sorry|but)[,.! ]+)*"
-    r"(?:(?:(?:that|this|it|which)(?:['’]s| is| was)|is|was|seems) (?:not (?:right|correct|the)|wrong|incorrect|false)\b"
+    r"(?:(?:(?:that|this|it|which)(?:['’]s| is| was)|is|was|seems)"
+    r" (?:not (?:right|correct|the)|wrong|incorrect|false)\b"
     r"|(?:is|was) not\b|(?:is|was)n['’]t\b|cannot\b|can['’]t\b)",
     re.IGNORECASE,
 )

@@ -133,7 +133,7 @@ atexit.register(POOL.close)
 
 
 def in_parallel(questions: list[Question]) -> None:
-    """Ask all questions, those that are new, on as many processes as there are cores; ``POOL`` then knows the answers."""
+    """Ask all questions that are new, on as many processes as there are cores; ``POOL`` then knows the answers."""
     new = [q for q in dict.fromkeys(questions) if POOL.owner != os.getpid() or q not in POOL.cache]
     if not new:
         return

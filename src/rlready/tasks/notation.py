@@ -15,7 +15,7 @@ SYMBOLS = {
     "÷": "/", "⁄": "/", "∕": "/", "≤": "<=", "⩽": "<=", "≥": ">=", "⩾": ">=", "≠": "!=", "≈": r"\approx ",
     "∈": r"\in ", "∪": r"\cup ", "∩": r"\cap ", "∞": r"\infty ", "π": r"\pi ", "√": r"\sqrt ", "±": r"\pm ",
     "∓": r"\mp ", "°": r"^\circ ", "º": r"^\circ ", "′": "'", "’": "'", "∅": r"\emptyset ", "“": '"', "”": '"',
-    "ℝ": r"\mathbb{R}", "Ω": r"\Omega ", "Ω": r"\Omega ", "。": ". ",
+    "ℝ": r"\mathbb{R}", "Ω": r"\Omega ", "。": ". ",
 }  # fmt: skip
 SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+", strict=True))
 RANGE = re.compile(r"(?<=\d)[–—](?=\d)")  # "3–5" is no difference

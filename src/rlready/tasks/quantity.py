@@ -2,8 +2,8 @@
 
 A number may have thousands separators (commas or spaces in groups of three, LaTeX's ``{,}``), a currency, a scale word
 ("2.5 million"), a power of ten (``5e-05``, ``5\\times 10^{-5}``), a whole part before a fraction (``1 1/2``), a base
-(``204_5``), a unit, and words on both sides.  A comma is a decimal point only in a number alone with two digits behind it, or after a lone
-zero (``1000,99``, ``0,111``); ``1.234,5`` is refused.
+(``204_5``), a unit, and words on both sides.  A comma is a decimal point only in a number
+alone with two digits behind it, or after a lone zero (``1000,99``, ``0,111``); ``1.234,5`` is refused.
 
 One rule for percentages, whichever side has the sign: ``n%`` equals ``n%``, its value ``n/100`` and the bare digits
 ``n``; so 50% is 50, 0.5 and 1/2, though 50 is not 0.5.  (GSM8K writes 50 where a response writes 50%.)

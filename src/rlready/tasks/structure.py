@@ -41,7 +41,8 @@ class Value:
 class Group:
     """Values in brackets: ``(`` and ``[`` as they are written, ``{`` a set, ``,`` a list without, ``|`` a matrix row.
 
-    ``joined``: "cup" for a union, "and" or "or" between statements and words.  ``text``: a matrix as it was written, as it may equal a sum of others.
+    ``joined``: "cup" for a union, "and" or "or" between statements and words.  ``text``: a matrix
+    as it was written, as it may equal a sum of others.
     """
 
     opening: str
@@ -113,9 +114,8 @@ def _listed(node: Value | Group) -> Group:
 
 def _same_groups(one: Group, other: Group, equal: Equal) -> bool:
     bare = [group.opening == "," for group in (one, other)]
-    if not any(bare) and (one.opening, one.closing) != (other.opening, other.closing):
-        return False
-    if "!=" in (one.opening, other.opening) and one.opening != other.opening:
+    strict = not any(bare) or "!=" in (one.opening, other.opening)
+    if strict and (one.opening, one.closing) != (other.opening, other.closing):
         return False
     joined = {one.joined, other.joined}
     if "and" in joined and len(joined - {"", "and"}):
@@ -129,10 +129,10 @@ def _same_groups(one: Group, other: Group, equal: Equal) -> bool:
     if ordered:
         pairs = list(zip(one.items, other.items, strict=False))
         return len(one.items) == len(other.items) and all(same(a, b, equal) for a, b in pairs)
-    if len(one.items) > 30 or len(other.items) > 30:
-        return False
-    return all(any(same(a, b, equal) for b in other.items) for a in one.items) and all(
-        any(same(a, b, equal) for a in one.items) for b in other.items
+    return (
+        max(len(one.items), len(other.items)) <= 30
+        and all(any(same(a, b, equal) for b in other.items) for a in one.items)
+        and all(any(same(a, b, equal) for a in one.items) for b in other.items)
     )
 
 

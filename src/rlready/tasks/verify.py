@@ -35,7 +35,8 @@ OPTION = re.compile(
     re.IGNORECASE,
 )
 OTHER_OPTION = re.compile(
-    r"[(\[][A-Z][)\]]|(?<![a-zA-Z'])[A-Z][.:)](?!\w)|^(?:or|and)\b|^(?:is )?(?:not [(\[]?[A-Z]\b|(?:not )?(?:wrong|correct|incorrect|false)\b)|^[A-HJ-UWYZ](?:,|,? (?:and|or)\b|$)"
+    r"[(\[][A-Z][)\]]|(?<![a-zA-Z'])[A-Z][.:)](?!\w)|^(?:or|and)\b|^[A-HJ-UWYZ](?:,|,? (?:and|or)\b|$)"
+    r"|^(?:is )?(?:not [(\[]?[A-Z]\b|(?:not )?(?:wrong|correct|incorrect|false)\b)"
 )
 LETTER = re.compile(r"[(\[]?([A-Za-z])[)\]]?")
 YES_NO = re.compile(r"(yes|no|true|false)\b(?! *(?:or|and)\b)[ ,.;:!-]*(.*)", re.IGNORECASE)
@@ -155,21 +156,12 @@ def _as_words(one: str, other: str) -> bool | None:
 
 def _equal(kind: str, one: str, other: str, asked: list[Question] | None) -> bool:
     """Whether two single values, or two relations, are the same."""
-    if _tight(one) == _tight(other):
-        return True
-    moduli = [m[1].strip("(){} ") if (m := MODULUS.search(text)) else "" for text in (one, other)]
-    if moduli[0] != moduli[1]:
-        return False
+    if (verdict := _as_text(kind, one, other)) is not None:
+        return verdict
     step = None
     if kind == "value":
         left, right = quantity(one), quantity(other)
-        if left and right:
-            return same_quantity(left, right)
-        if (code := same_code(_formula(one), _formula(other))) is not None:
-            return code
-        (one, unit), (other, other_unit) = formula_and_unit(one), formula_and_unit(other)
-        if not compatible(unit, other_unit):
-            return False
+        one, other = formula_and_unit(one)[0], formula_and_unit(other)[0]
         ratio = split_top(one, ":"), split_top(other, ":")
         if len(ratio[0]) > 1 or len(ratio[1]) > 1:
             pairs = list(zip(*ratio, strict=False))
@@ -183,6 +175,18 @@ def _equal(kind: str, one: str, other: str, asked: list[Question] | None) -> boo
         return POOL.equal(question)
     asked.append(question)
     return True
+
+
+def _as_text(kind: str, one: str, other: str) -> bool | None:
+    """The verdict that two single texts have before any formula is compared; None if they have none."""
+    if _tight(one) == _tight(other):
+        return True
+    if kind == "value" and (left := quantity(one)) and (right := quantity(other)):
+        return same_quantity(left, right)
+    moduli = [m[1].strip("(){} ") if (m := MODULUS.search(text)) else "" for text in (one, other)]
+    if moduli[0] != moduli[1] or not compatible(formula_and_unit(one)[1], formula_and_unit(other)[1]):
+        return False
+    return same_code(_formula(one), _formula(other)) if kind == "value" else None
 
 
 def _same_option(one: str, other: str) -> bool:
