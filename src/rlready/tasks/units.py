@@ -32,85 +32,37 @@ SCALES = {
     "dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
     "lakh": 10**5, "crore": 10**7, "mn": 10**6, "bn": 10**9, "tn": 10**12, "quadrillion": 10**15,
 }  # fmt: skip
-MONTHS = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-]
+MONTHS = """
+    january february march april may june july august september october november december
+""".split()  # noqa: SIM905
 # Words that say something of the number: with one of them it is another number, or none.
 TELLING = frozenset(
     """
     and or not no nor isn never neither either minus negative plus times less fewer more than least most over under
     above below between to from up divided multiplied half halves third thirds quarter quarters fifth fifths tenth
-    tenths percent root square cube squared cubed factorial pi infinity mod modulo log ln sin cos tan sec csc cot
+    tenths hundredth hundredths thousandth thousandths percent root square cube squared cubed factorial pi infinity mod
+    modulo log ln sin cos tan sec csc cot
     exp sqrt max min gcd lcm arcsin arccos arctan sinh cosh tanh lim det sgn deg dim ker inf sup inverse reciprocal
     twice double triple thousands millions billions hundreds dozens if unless except cannot almost nearly exceed exceeds
     exceeding
     """.split()  # noqa: SIM905 (a list of 80 strings is no easier to read)
 ) | {*MONTHS}
-AHEAD = frozenset(  # ... of 5
-    [
-        "multiple",
-        "multiples",
-        "digit",
-        "digits",
-        "divisor",
-        "divisors",
-        "factor",
-        "factors",
-        "power",
-        "powers",
-        "opposite",
-        "negation",
-        "without",
-        "beyond",
-        "other",
-    ]
+AHEAD = frozenset(  # "a multiple of 5"
+    """
+    multiple multiples digit digits divisor divisors factor factors power powers opposite negation without beyond other
+    but anything hardly divisible ending
+    """.split()  # noqa: SIM905
 )
-BEHIND = frozenset("basis mil ppm ppb mille gross score doubled tripled wrong incorrect false".split())  # noqa: SIM905
+BEHIND = frozenset(  # "5 ppm"
+    """
+    basis mil ppm ppb mille gross score doubled tripled wrong incorrect false lakhs crores millions billions trillions
+    """.split()  # noqa: SIM905
+)
 FILLING = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "of",
-        "by",
-        "at",
-        "i",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "it",
-        "there",
-        "so",
-        "has",
-        "have",
-        "total",
-        "answer",
-        "final",
-        "result",
-        "value",
-        "only",
-        "just",
-        "exactly",
-        "about",
-        "approximately",
-        "roughly",
-        "and",
-        "altogether",
-        "i.e",
-    ]
+    """
+    the a an of by at i is are was were be it there so has have total answer final result value only just exactly about
+    approximately roughly altogether
+    """.split()  # noqa: SIM905
 )
 WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 TOKEN = re.compile(
@@ -143,7 +95,7 @@ def unit_of(text: str, attached: bool = False) -> frozenset[str] | None:
         else:
             name = _name(token)
             alone = len(token) == 1 and token.isalpha() and token.isascii()
-            if name not in KNOWN and (alone or lower in BEHIND or telling(token)):
+            if name not in KNOWN and (alone or lower in BEHIND or lower in SCALES or telling(token)):
                 return None
             if (
                 attached

@@ -5,8 +5,11 @@
 inequalities apart.  Formulas are left to sympy (``mathpool``), which decides whether they are the same value; decimals
 are fractions there, too, so no tolerance is absolute, and none is wider than a decimal's last digit.
 
-Words are compared without regard to case.  A letter as the right answer (multiple choice, variables) is met by the
-letter in this case, alone or as an option is named: "(B)", "B. Paris", "option B"; never by a word or by two options.
+Dates, times of day and codes, which are no mathematics, are compared as text (``literal``), words without regard to
+case.  Words beside a number, and names before one, must agree where both sides have some.
+
+A letter as the right answer (multiple choice, variables) is met by the letter in this case, alone or as an option is
+named: "(B)", "B. Paris", "option B"; never by a word or by two options.
 
 Model text is untrusted: it is searched with linear patterns and computed with in processes that are stopped only.
 """
