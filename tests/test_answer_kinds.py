@@ -47,6 +47,7 @@ DIFFERENT = {
         ("20 June", "20 July"),
         ("May 2020", "June 2020"),
         ("4 July 2020", "2020"),
+        ("10", "He arrives on 10 May."),
     ],
     "codes and chemical formulas": [
         ("NO2", "N2O"),
@@ -67,6 +68,10 @@ DIFFERENT = {
         ("\\frac{dy}{dx}", "\\frac{dx}{dy}"),
         ("f'(2)+f(3)", "f(2)+f'(3)"),
         ("5'", '5"'),
+        ("u'v", "uv'"),
+        ("\\frac{\\partial f}{\\partial x}", "\\frac{\\partial f}{\\partial y}"),
+        ("x!", "x!!"),
+        ("5 \\pmod 7", "5 \\pmod 9"),
     ],
     "the root of the whole number": [
         ("\\sqrt{13}", "√1 \\cdot 3"),
@@ -93,6 +98,10 @@ DIFFERENT = {
         ("5", "\\boxed{5}, or maybe 6"),
         ("6", "\\boxed{5} or 6"),
         ("5", "#### 5 or 6"),
+        ("5", "\\boxed{5} (or 6)"),
+        ("5", "\\boxed{5}\n\nWait, that is wrong."),
+        ("5", "The answer is 5. Wait, no, it's 6."),
+        ("5", "\\boxed{5} → no, 6"),
     ],
     "denials and words that tell": [
         ("5", "It isn't 5."),
@@ -113,6 +122,11 @@ DIFFERENT = {
         ("5", "we look at f(5)"),
         ("30", "it is 30^{30}"),
         ("5", "The answer isn’t 5"),
+        ("5", "doesn't equal 5"),
+        ("5", "a number ending in 5"),
+        ("5", "the 5th prime"),
+        ("5", "f'(5)"),
+        ("18", "答案不是18"),
     ],
     "scales and the case of units": [
         ("5", "5 lakh"),
@@ -129,11 +143,17 @@ DIFFERENT = {
         ("5 MW", "5 mW"),
         ("5 mg", "5 Mg"),
         ("5 G", "5 g"),
+        ("5 km", "It is 5 m."),
+        ("5 GB", "5 Gb"),
+        ("5", "5 lakhs"),
+        ("5", "5 parts per million"),
     ],
     "or is not and": [
         ("x<1 or x>3", "x<1 and x>3"),
         ("x > 1 \\text{ and } x < 3", "x > 1 \\text{ or } x < 3"),
         ("(-\\infty,1)\\cup(3,\\infty)", "x<1 and x>3"),
+        ("x=1 or y=2", "x=1 and y=2"),
+        ("A or B", "A and B"),
     ],
     "a second option": [
         ("A", "(A) or (B)"),
@@ -264,6 +284,8 @@ SAME = {
         ("x \\neq 2", "x \\ne 2"),
         ("x \\ne 1, x \\ne 2", "(-\\infty,1)\\cup(1,2)\\cup(2,\\infty)"),
         ("x<1 or x>3", "x>3 or x<1"),
+        ("all real numbers", "\\mathbb{R}"),
+        ("\\mathbb{R}\\setminus\\{2\\}", "x \\ne 2"),
     ],
     "numbers": [
         ("1/3", "0.\\overline{3}"),

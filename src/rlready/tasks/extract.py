@@ -22,7 +22,7 @@ from itertools import islice
 from rlready.tasks.notation import EMPHASIS, plain
 from rlready.tasks.ownpart import TEMPLATE, TURN, after_thought
 from rlready.tasks.quantity import LONGEST, quantity
-from rlready.tasks.units import BEHIND, SCALES, telling, unit_behind
+from rlready.tasks.units import BEHIND, MONTHS, SCALES, telling, unit_behind
 
 SCALE = "|".join(SCALES)
 HASHES = re.compile(r"####(?!#)[^\S\n]*(?:\n[^\S\n]*)?(\S[^\n]*)")
@@ -33,14 +33,15 @@ JOINED = re.compile(
 )
 LISTED = re.compile(r"(?:\\[()\[\],;]|\\quad|\\qquad|[ $,;+&])*\\?")
 HEDGE = re.compile(
-    r"[\s$,\\)\]]*(?:\\text\s*\{\s*)?\bor\s*\}?\s*"
-    r"(?:(?:maybe|perhaps|possibly|also|even) +)?[$\\(]*(-?[\d.][^\s$]{0,30})"
+    r"[\s$,.?()\\\]]*(?:\\text\s*\{\s*)?\bor\s*\}?\s*"
+    r"(?:(?:maybe|perhaps|possibly|also|even) +)?[$\\(]*(-?[\d.][^\s$)]{0,30})",
+    re.IGNORECASE,
 )
 RETRACTED = re.compile(
-    r"[\s$,.\\)\]]*(?:(?:no|wait|hmm|oops|sorry|but)[,.! ]+)*"
+    r"\W*(?:(?:no|wait|hmm|oops|sorry|but)[,.! ]+)*"
     r"(?:(?:(?:that|this|it|which)(?:['’]s| is| was)|is|was|seems)"
     r" (?:not (?:right|correct|the)|wrong|incorrect|false)\b"
-    r"|(?:is|was) not\b|(?:is|was)n['’]t\b|cannot\b|can['’]t\b)",
+    r"|is not\b|was\b|(?:wait,? )?no, (?:it|that|\$?-?\d)|(?:is|was)n['’]t\b|cannot\b|can['’]t\b)",
     re.IGNORECASE,
 )
 CORRECTED = re.compile(r"[.!?]\s+(?:Wait,? no|No(?=, (?:wait|it|that))|Oops|Sorry)\b[,.!]", re.IGNORECASE)
@@ -70,20 +71,21 @@ LAST_NUMBER = re.compile(
 BOLD = re.compile(r"(?<![\w)*])(\*{1,3})(?=\S)([^*\n]{1,200}?)(?<=\S)\1(?![\w(*])")
 # What makes a last number a part of something else: "5 or 6", "1, 2", "log 2", "3 - 2", "> 5"; "2!", "2 pi", "2x".
 BEFORE = re.compile(
-    r"([^\W\d_]+(?:'[^\W\d_]+)?)\s*$|(?:\d\s*,|\d ?:|[+\-*/^×÷·<≠≤≥√]|!=|<=|(?<![=-])>=?|\^\s*\{|[\w-]\()\s*$"
+    r"([^\W\d_]+(?:'[^\W\d_]+)?)\s*$|(?:\d\s*,|\d ?:|[+\-*/^×÷·<≠≤≥√]|!=|<=|(?<![=-])>=?|\^\s*\{|[\w'-]\()\s*$"
     r"|\\(?:log|ln|sqrt|times|cdot|sin|cos|tan|pm|div|neq?|leq?|geq?|lt|gt)\s*\{?$",
 )
 DENIED = re.compile(
-    r"(?:n't|\b(?:not|never|cannot|doubt|exceed(?:s|ing)?|without|beyond|other than|(?:anything|all) but"
+    r"(?:n't|\b(?:not|never|cannot|doubt|hardly|divisible|ending|ends|exceed(?:s|ing)?|without|beyond|other than"
+    r"|(?:anything|all) but"
     r"|(?:multiple|digit|divisor|factor|power|half|third|quarter|square|cube|root|reciprocal|log|logarithm|opposite"
-    r"|negation|inverse|factorial)s? of))(?: [a-z]+)?"
+    r"|negation|inverse|factorial)s? of)|不是|不等于|并非|或者?|还是|大于|小于|超过)(?: [a-z]+)?"
     r"(?: (?:think|believe|say|mean|sure|that|it|it's|is|was|be|been|equals?|to|the|a|an|final|correct|right|answer"
     r"|result|exactly|necessarily|just))* ?[$\\(]*$",
     re.IGNORECASE,
 )
 AFTER = re.compile(
     r"[.,]\d|\.\.|\s(?:[B-HJ-Zk]|squared|cubed|factorial|minus|(?:ten|hundred|thousand)ths?"
-    r"|(?:or|at) (?:more|less|fewer|least|most))(?![a-zA-Z])|(?:th|rd|nd|st) (?:root|power)"
+    r"|(?:or|at) (?:more|less|fewer|least|most))(?![a-zA-Z])|(?:th|rd|nd|st)\s+[a-z]|_|\sparts per"
     r"|\s?(?:per mille|‰|/(?!\s?[A-Za-z]{2})|[!^²³*+(\\√π]|pi\b)|(?!m[²³^])[a-zA-Z](?![a-zA-Z])"
 )
 DASHES = str.maketrans({"−": "-", "’": "'", "\u00a0": " "})
@@ -146,7 +148,7 @@ def _alone(text: str, start: int, end: int) -> bool:
     if before and (before[1] is None or telling(before[1])):
         return False
     if DENIED.search(text[max(0, start - 60) : start]) or telling(
-        text[end : end + 30].partition(".")[0].strip().partition(" ")[0], BEHIND
+        text[end : end + 30].partition(".")[0].strip().partition(" ")[0], BEHIND | {*MONTHS}
     ):
         return False
     return not AFTER.match(text, end) or text[end : end + 2] in ("\\)", "\\]") or text[end : end + 2].strip() == "\\"
