@@ -169,9 +169,7 @@ def test_an_adapter_is_its_base_with_the_adapter_merged(tmp_path: Path, monkeypa
             if "lora_B" in name:
                 weight.normal_(0, 0.1, generator=torch.Generator().manual_seed(0))
     tuned.save_pretrained(tmp_path / "adapter")
-    with pytest.raises(UserError, match="no tokenizer"):
-        load(str(tmp_path / "adapter"))
-    base.tokenizer.save_pretrained(tmp_path / "adapter")
+    assert load(str(tmp_path / "adapter")).encode("ab") == base.encode("ab")  # by the tokenizer of its base
     lm = load(str(tmp_path / "adapter"))
     ids = torch.arange(5, 25)[None]
     with torch.no_grad():
