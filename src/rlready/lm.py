@@ -74,6 +74,10 @@ class LM:
         return frozenset(found - set(self.encode(self.close)))  # some formats end a thought as they end a turn
 
     @cached_property
+    def stop_texts(self) -> list[str]:
+        return [self.decode([stop]) for stop in sorted(self.stop_ids)]
+
+    @cached_property
     def context(self) -> int:
         """Most tokens of prompt and response together.
 

@@ -38,8 +38,8 @@ def answer_of(sample: Sample, lm: LM) -> tuple[str, str]:
     A response that never ended is still read: its answer may be there.
     """
     text = as_read(sample, lm).text
-    for stop in sorted(lm.stop_ids):
-        text = text.removesuffix(lm.decode([stop]))
+    for stop in lm.stop_texts:
+        text = text.removesuffix(stop)
     return split_text(text, lm.close)
 
 

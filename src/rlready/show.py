@@ -110,7 +110,7 @@ def show_template(checkpoint: str, delimiters: Sequence[str] = ()) -> dict[str, 
     prompt, response = lm.worked_ids(Row("example", "What is 6 times 7?", "#### 42", thought), think=lm.thinks)
     drawn = lm.prompt_ids("What is 6 times 7?", think=lm.thinks)
     example = {"prompt": lm.pieces(prompt), "in_loss": lm.pieces(response), "sampled_behind": lm.decode(drawn)}
-    facts["stops"] = [lm.decode([i]) for i in sorted(lm.stop_ids)]
+    facts["stops"] = lm.stop_texts
     colour = ("\x1b[7m", "\x1b[0m") if sys.stdout.isatty() else ("", "")
     tokens = "|".join(visible(piece).replace("\n", "\\n") for piece in example["in_loss"])
     text = (

@@ -140,7 +140,6 @@ def settle(stored: Stored, task: Task | None, problems: Sequence[Problem], lm: L
 
 
 def _verify(stored: Stored, task: Task, by_id: Mapping[str, Problem], lm: LM | None) -> None:
-    stops = [lm.decode([i]) for i in sorted(lm.stop_ids)] if lm else []
     pairs, close = ([(lm.open, lm.close), *KNOWN], lm.close) if lm else (KNOWN, CLOSE)
     bare, unread, asked = [], [], []
     for line, row in zip(stored.lines, stored.rows, strict=True):
@@ -154,7 +153,7 @@ def _verify(stored: Stored, task: Task, by_id: Mapping[str, Problem], lm: LM | N
             if text is None:
                 bare.append(line)
                 continue
-            for stop in stops:
+            for stop in lm.stop_texts if lm else ():
                 text = text.removesuffix(stop)
             unread.append(row)
             asked.append((by_id[row["problem_id"]], split_sample(text, close, pairs)))
