@@ -20,7 +20,7 @@ from rlready.engine import torch as torch_engine
 from rlready.engine.budget import Budget
 from rlready.engine.decoder import HFDecoder
 from rlready.engine.llama import LlamaDecoder, LlamaWeights, supports
-from rlready.engine.protocol import Request, forcing_for, requests_for
+from rlready.engine.protocol import Request, budget_for, forcing_for, requests_for
 from rlready.engine.sampling import draw, stream_key, uniforms
 from rlready.engine.torch import TorchEngine
 from rlready.errors import UserError
@@ -480,6 +480,8 @@ def test_a_budget_needs_delimiters() -> None:
     lm = tiny_lm(template="plain")
     with pytest.raises(UserError, match="opens no thought"):
         requests_for(lm, problems(1), 1, Budget(5, 5))
+    assert budget_for(lm, 3, 2) == Budget(None, 5)  # one cap for the whole response
+    assert budget_for(tiny_lm(), 3, 2, 1) == Budget(3, 2, 1)
     natural = requests_for(lm, problems(1), 1, Budget(None, 5))
     assert TorchEngine(lm, forcing_for(lm)).sample(natural, temperature=1.0, seed=0)[0].answer <= 5
 
