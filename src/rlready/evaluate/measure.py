@@ -24,6 +24,7 @@ from rlready.records import Group, Problem, Sample
 from rlready.rollout import answer_of, note_run_ons, table_row
 from rlready.store import write_table
 from rlready.tasks import Task, stating
+from rlready.tasks.protocol import ComparesAnswers
 from rlready.tasks.verify import ballots, voted
 
 SHOWN = 12  # problems whose samples are kept for reading, one sample per model and arm shown
@@ -83,7 +84,7 @@ def measure(
                 _add(vectors[arm.name], _facts(arm, group, beside))
                 rows += [table_row(s) | {"arm": arm.name, "prompt": group.problem.prompt} for s in group.samples]
                 if arm in arms.main:
-                    votes[arm.name].append(_ballots(lm, group))
+                    votes[arm.name].append(_ballots(lm, task, group))
                     if len(examples) < SHOWN * len(arms.main):
                         examples.append(example(lm, arm, group))
                 if arm == arms.main[-1]:
@@ -195,10 +196,12 @@ def _add(vectors: dict[str, list[float]], facts: dict[str, float]) -> None:
         vectors.setdefault(key, []).append(value)
 
 
-def _ballots(lm: LM, group: Group) -> list[Ballot]:
-    """A group's votes; equal answers are one."""
+def _ballots(lm: LM, task: Task, group: Group) -> list[Ballot]:
+    """A group's votes; answers that the task's own comparison calls equal are one, elsewhere equal texts are."""
     answers = [voted(group.problem.answer, answer_of(sample, lm)[1]) for sample in group.samples]
-    return [ballot(s, answer) for s, answer in zip(group.samples, ballots(answers), strict=True)]
+    if isinstance(task, ComparesAnswers) and task.compares(group.problem) is not None:
+        answers = ballots(answers)
+    return [ballot(s, answer) for s, answer in zip(group.samples, answers, strict=True)]
 
 
 def _votes(
