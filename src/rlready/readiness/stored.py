@@ -117,8 +117,8 @@ def read(source: str) -> Stored:
             name = str(many[problem]) if number is None else number if len(samples) == 1 else f"{number}-{at}"
             if seen.setdefault((problem, name), line) != line:
                 both = table.lines([seen[problem, name], line])
-                mend = f"; cap={row['cap']} keeps one thinking budget" if row.get("cap") is not None else ""
-                raise UserError(f"{path}: sample {name} of problem {problem!r} is given twice ({both}){mend}")
+                fix = f"; cap={row['cap']} keeps one thinking budget" if row.get("cap") is not None else ""
+                raise UserError(f"{path}: sample {name} of problem {problem!r} is given twice ({both}){fix}")
             many[problem] += 1
             lines.append(line)
             rows.append({"problem_id": problem, "sample_id": name} | sample)
@@ -163,8 +163,8 @@ def _verify(stored: Stored, task: Task, by_id: Mapping[str, Problem], lm: LM | N
 
 
 def _refuse_bare(table: Table, lines: Sequence[int]) -> None:
-    mend = "name its column with correct=COLUMN or text=COLUMN; for tokens name model=CHECKPOINT, whose they are"
-    table.refuse(lines, "a verdict, and without text to verify", mend)
+    fix = "name its column with correct=COLUMN or text=COLUMN; for tokens name model=CHECKPOINT, whose they are"
+    table.refuse(lines, "a verdict, and without text to verify", fix)
 
 
 def _columns(table: Table, options: TableOptions) -> TableOptions:
@@ -259,8 +259,8 @@ def _verdict(table: Table, line: int, value: Any) -> bool | None:
     place, known = table.place(line), "correct must be true or false, 1 or 0"
     if isinstance(value, float) and math.isnan(value):
         raise UserError(f"{place}: {known}, not NaN, which was not scored; make it null to have the text verified")
-    mend = "; write a column that says from which score on a sample is right" if isinstance(value, int | float) else ""
-    raise UserError(f"{place}: {known}, not {str(value)[:40]!r}{mend}")
+    fix = "; write a column that says from which score on a sample is right" if isinstance(value, int | float) else ""
+    raise UserError(f"{place}: {known}, not {str(value)[:40]!r}{fix}")
 
 
 def _whole(table: Table, line: int, name: str, value: Any) -> int:

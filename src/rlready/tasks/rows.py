@@ -113,8 +113,8 @@ class RowsTask:
     def problems(self) -> list[Problem]:
         if self.verifier is None:
             bare = [i.line for i in self._items if not i.answer]
-            mend = "add it, name its column with answer=COLUMN, or name a verifier=pkg.module:function"
-            self.table.refuse(bare, "an answer to verify against", mend)
+            fix = "add it, name its column with answer=COLUMN, or name a verifier=pkg.module:function"
+            self.table.refuse(bare, "an answer to verify against", fix)
         return [Problem(i.id, i.prompt, i.answer, i.meta, i.system) for i in self._items]
 
     def rows(self) -> list[Row]:

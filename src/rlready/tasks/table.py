@@ -81,11 +81,11 @@ class Table:
         if not any(has(row, column) for _, row in self.rows):
             raise UserError(f"{self.where}: no column {column!r}; {nearest(column, _columns(self.rows[0][1]))}")
 
-    def refuse(self, lines: Sequence[int], what: str, mend: str) -> None:
+    def refuse(self, lines: Sequence[int], what: str, fix: str) -> None:
         """UserError naming ``lines``, if there are any."""
         if lines:
             count = f"{len(lines)} of {len(self.rows)} rows" if len(lines) > 1 else "a row"
-            raise UserError(f"{self.where}: {count} without {what} ({self.lines(lines)}); {mend}")
+            raise UserError(f"{self.where}: {count} without {what} ({self.lines(lines)}); {fix}")
 
 
 def has(row: dict[str, Any], column: str) -> bool:
@@ -152,12 +152,12 @@ def _columns(row: dict[str, Any]) -> list[str]:
     return [name if name.isprintable() else repr(name) for name in (*row, *inner)]
 
 
-def _objects(where: str, unit: str, values: Iterable[tuple[int, Any]], mend: str = "") -> Table:
+def _objects(where: str, unit: str, values: Iterable[tuple[int, Any]], fix: str = "") -> Table:
     table = Table(where, unit, [])
     for line, value in values:
         if not isinstance(value, dict):
             what = f"expected an object with named columns, not {type(value).__name__}"
-            raise UserError(f"{table.place(line)}: {what}{mend and '; ' + mend}")
+            raise UserError(f"{table.place(line)}: {what}{fix and '; ' + fix}")
         table.rows.append((line, value))
     return table
 
@@ -221,16 +221,16 @@ def _refuse_wrapped(value: Any, file: Path) -> None:
         raise UserError(f"{file}: the rows are in the list {lists[0]!r}; take them out: {take}")
 
 
-def _json(text: str, where: str, mend: str) -> Any:
+def _json(text: str, where: str, fix: str) -> Any:
     try:
         return loads(text)
     except json.JSONDecodeError as error:
         what = f"{error.msg.removesuffix(' at')} at column {error.colno}"
-        raise UserError(f"{where}: not JSON ({what}); {mend}") from None
+        raise UserError(f"{where}: not JSON ({what}); {fix}") from None
     except Refused as error:
         raise UserError(f"{where}: {error}") from None
     except (ValueError, RecursionError):  # a number of thousands of digits, or thousands of brackets
-        raise UserError(f"{where}: not JSON that can be read; {mend}") from None
+        raise UserError(f"{where}: not JSON that can be read; {fix}") from None
 
 
 def _examine(row: dict[str, Any], where: str) -> None:
@@ -251,6 +251,6 @@ def _read_hub(path: str, name: str | None, split: str) -> Table:
         ) from None
     try:
         data = datasets.load_dataset(path, name, split=split)
-    except Exception as error:  # the hub, the network and its libraries fail in many ways, all the user's to mend
+    except Exception as error:  # the hub, the network and its libraries fail in many ways, all the user's to fix
         raise UserError(f"{path}: cannot be loaded from the hub: {' '.join(str(error).split())[:200]}") from None
     return _objects(path, "row", enumerate(data, start=1))
