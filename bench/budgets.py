@@ -11,14 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 from common import Goal, Row, main, timed
-from rlready.checkpoint import load
-from rlready.config import DEMO_TASK, EvaluateConfig
+from rlready.core.config import DEMO_TASK, EvaluateConfig
+from rlready.core.records import Group
 from rlready.engine.budget import Budget
 from rlready.engine.decoder import Decoder
 from rlready.engine.protocol import forcing_for
 from rlready.engine.torch import TorchEngine
-from rlready.evaluate.cut import cut
-from rlready.records import Group
+from rlready.evaluate.budgets_from_trace import cut
+from rlready.models.checkpoint import load
 from rlready.tasks import open_task
 
 APART = Goal("five budgets, embedded model: tokens decoded by five runs over those of one trace", ">= 3")

@@ -100,7 +100,7 @@ class Duel:
 def at_peak(ratio: float, seconds: float, gigaflop: float) -> float:
     """What a ratio would be if our side's products took no longer than the machine's matrix products do, and nothing
     else took any time: how far from the target arithmetic alone keeps it."""
-    from rlready.timing import gemm_peak
+    from rlready.core.timing import gemm_peak
 
     return ratio * seconds / (gigaflop / gemm_peak(2048))
 

@@ -14,9 +14,9 @@ import torch
 
 from common import Duel, Goal, Row, main
 from grpo import Work, trainer
-from rlready.checkpoint import embedded_folder, load
-from rlready.config import DEMO_TASK
+from rlready.core.config import DEMO_TASK
 from rlready.credit.reference import Frozen
+from rlready.models.checkpoint import embedded_folder, load
 from rlready.train.trainer import Trainer
 
 GOAL = Goal("Dense credit's extra seconds over a GRPO step, embedded model, 16 x 16, as a share", "<= 0.35")

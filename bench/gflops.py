@@ -19,11 +19,11 @@ from typing import Any
 
 from common import Goal, Row, main
 from grpo import Work, six_million, trainer
+from rlready.core.timing import gemm_peak, multiplied
 from rlready.credit.assign import credit
 from rlready.engine.protocol import requests_for
+from rlready.engine.rollout import draw_groups
 from rlready.engine.torch import TorchEngine
-from rlready.rollout import draw_groups
-from rlready.timing import gemm_peak, multiplied
 
 UPDATE = Goal("update, 6 M parameters, share of the matrix-product peak", ">= 0.65")
 DECODE = Goal("sampling at batch 256, 6 M parameters, share of the matrix-product peak", ">= 0.45")

@@ -17,12 +17,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from common import LR, Duel, Goal, Lap, Row, at_peak, needs
-from rlready.checkpoint import load, save
-from rlready.config import RLConfig
+from rlready.core.config import RLConfig
+from rlready.core.records import Problem
 from rlready.engine.budget import Budget
-from rlready.lm import LM
-from rlready.records import Problem
-from rlready.rollout import judge
+from rlready.engine.rollout import judge
+from rlready.models.checkpoint import load, save
+from rlready.models.lm import LM
 from rlready.tasks import Task, Verdict, open_task
 from rlready.train.loop import Learner
 from rlready.train.trainer import Trainer
@@ -195,7 +195,7 @@ def random_llama(folder: Path, layers: int = 6) -> str:
     from transformers import LlamaConfig, LlamaForCausalLM
     from transformers.utils import logging
 
-    from rlready.tasks.vocabulary import build_tokenizer
+    from rlready.tasks.dagmath.vocabulary import build_tokenizer
 
     logging.disable_progress_bar()
     torch.manual_seed(0)

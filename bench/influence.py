@@ -13,15 +13,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from common import Duel, Goal, Row, main
-from rlready.batch import Example
-from rlready.checkpoint import load
-from rlready.config import DEMO_TASK
+from rlready.core.config import DEMO_TASK
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
-from rlready.lm import LM
-from rlready.readiness.gram import parameters_of
-from rlready.readiness.influence import Rollouts, influence
+from rlready.influence.gram import parameters_of
+from rlready.influence.influence import Rollouts, influence
+from rlready.models.batch import Example
+from rlready.models.checkpoint import load
+from rlready.models.lm import LM
 from rlready.tasks import open_task
 from rlready.train.loop import Learner, token_count
 from rlready.train.loss import likelihood_loss

@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from common import Goal, Row, main, timed
-from rlready.config import DEMO_TASK, ReadinessConfig, SFTConfig
-from rlready.readiness.readiness import readiness
+from rlready.core.config import DEMO_TASK, ReadinessConfig, SFTConfig
+from rlready.readiness.stage import readiness
 from rlready.train.sft import sft
 
 TOKENS = Goal("pass@k up to 256, embedded model after SFT: tokens of plain draws over ours", ">= 2.5")

@@ -16,8 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from common import Row, parse
-from rlready.provenance import host, package_version, revision
-from rlready.store import read_json, write_json, write_text
+from rlready.runs.provenance import host, package_version, revision
+from rlready.runs.run import read_json, write_json, write_text
 
 HERE = Path(__file__).parent
 ORDER = (

@@ -11,14 +11,14 @@ from statistics import median
 from typing import Any
 
 from common import Duel, Goal, Row, at_peak, main, timed
-from rlready.checkpoint import load
-from rlready.config import DEMO_TASK
+from rlready.core.config import DEMO_TASK
+from rlready.core.timing import multiplied
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
-from rlready.lm import LM
+from rlready.models.checkpoint import load
+from rlready.models.lm import LM
 from rlready.tasks import open_task
-from rlready.timing import multiplied
 
 GOAL = Goal("sampling 64 x 64, embedded model: Hugging Face generate's seconds per token over ours", ">= 6")
 RESPONSE = 80

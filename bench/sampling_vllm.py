@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from common import Duel, Goal, Lap, Missing, Row, main, smollm2
-from rlready.checkpoint import load
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
+from rlready.models.checkpoint import load
 from rlready.tasks import open_task
 
 GOAL = Goal("sampling 8 x 32, SmolLM2-135M: vLLM's seconds per token over ours", ">= 1.3")

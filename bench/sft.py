@@ -13,11 +13,11 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from common import LR, Duel, Goal, Lap, Row, at_peak, main, needs
-from rlready.checkpoint import embedded_folder, load
-from rlready.config import DEMO_TASK
-from rlready.encode import encode
+from rlready.core.config import DEMO_TASK
+from rlready.core.timing import multiplied
+from rlready.models.checkpoint import embedded_folder, load
+from rlready.models.encode import encode
 from rlready.tasks import open_task
-from rlready.timing import multiplied
 from rlready.train.loop import Learner, token_count
 from rlready.train.loss import likelihood_loss
 from rlready.train.sft import weighted

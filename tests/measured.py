@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlready.config import ReadinessConfig
-from rlready.disk import plain
+from rlready.core.config import ReadinessConfig
+from rlready.runs.files import plain
 
 HELDOUT = "dagmath?ops=5&split=test&seed=2"
 

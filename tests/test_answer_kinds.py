@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlready.tasks.verify import same_answer
+from rlready.tasks.answers.verify import same_answer
 
 DIFFERENT = {
     "dates, scores and telephone numbers are no differences": [

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlready.core.errors import UserError
+from rlready.core.records import Sample
 from rlready.engine.budget import Budget, Forcing, Machine
 from rlready.engine.delimiter import Delimiter
-from rlready.errors import UserError
-from rlready.records import Sample
 
 CLOSE = "</think>"
 PIECES = (

@@ -20,16 +20,16 @@ from tokenizers.normalizers import Lowercase
 
 import families
 from families import available, family
-from rlready import chat
-from rlready.chat import Thought
-from rlready.chat_template import OPENER, learn
-from rlready.encode import encode
+from rlready.core.errors import UserError
+from rlready.core.records import Problem, Row, Sample
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
-from rlready.errors import UserError
-from rlready.lm import LM, with_thought
-from rlready.readiness.heldout import heldout_loss
-from rlready.records import Problem, Row, Sample
+from rlready.models import chat
+from rlready.models.chat import Thought
+from rlready.models.chat_template import OPENER, learn
+from rlready.models.encode import encode
+from rlready.models.heldout_loss import heldout_loss
+from rlready.models.lm import LM, with_thought
 from test_rows import row_of, said
 from tiny import tiny_lm, tiny_model
 

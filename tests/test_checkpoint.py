@@ -25,20 +25,20 @@ from tokenizers import ByteLevelBPETokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import families
-from rlready.batch import supervised
-from rlready.checkpoint import load, save, tokenizer_of
-from rlready.config import ReadinessConfig, RLConfig, SFTConfig
-from rlready.credit.reading import _example
+from rlready.core.config import ReadinessConfig, RLConfig, SFTConfig
+from rlready.core.errors import UserError
+from rlready.core.records import Problem, Row
+from rlready.credit.token_credit import _example
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
-from rlready.errors import UserError
-from rlready.lm import LM, head_of
-from rlready.logprob import token_logprobs
-from rlready.numbered import numbered
-from rlready.readiness.naming import doubts, in_training_order, labels, runs_of
-from rlready.readiness.readiness import readiness
-from rlready.records import Problem, Row
+from rlready.models.batch import supervised
+from rlready.models.checkpoint import load, save, tokenizer_of
+from rlready.models.lm import LM, head_of
+from rlready.models.logprob import token_logprobs
+from rlready.readiness.stage import readiness
+from rlready.runs.checkpoint_names import numbered
+from rlready.runs.checkpoint_order import doubts, in_training_order, labels, runs_of
 from rlready.train.rl import rl
 from rlready.train.sft import sft
 from tiny import SIZES, tiny_lm, tiny_model, tiny_tokenizer
@@ -452,7 +452,7 @@ def test_the_base_is_looked_for_here_and_beside_the_adapter(
     for name in ("base", "../base"):
         settings_of(base_model_name_or_path=name)(folder)
         assert load(str(folder)).context == SIZES["max_position_embeddings"]
-    monkeypatch.setattr("rlready.adapter.fetched", lambda *_, **__: folder.parent / "base")
+    monkeypatch.setattr("rlready.models.adapter.fetched", lambda *_, **__: folder.parent / "base")
     settings_of(base_model_name_or_path="owner/name")(folder)
     load(str(folder))
     assert (

@@ -12,11 +12,10 @@ from types import ModuleType
 
 import pytest
 
-import rlready
-from rlready.cli import main, parse, table
-from rlready.config import EvaluateConfig
-from rlready.errors import UserError
-from rlready.store import Run, read_json
+from rlready.cli.main import FUNCTIONS, main, parse, table
+from rlready.core.config import EvaluateConfig
+from rlready.core.errors import UserError
+from rlready.runs.run import Run, read_json
 
 
 @pytest.fixture
@@ -24,8 +23,8 @@ def verbs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """A module whose functions stand for the verbs."""
     module = ModuleType("fake_verbs")
     monkeypatch.setitem(sys.modules, "fake_verbs", module)
-    for name in rlready.VERBS:
-        monkeypatch.setitem(rlready.VERBS, name, ("fake_verbs", name))
+    for name in FUNCTIONS:
+        monkeypatch.setitem(FUNCTIONS, name, f"fake_verbs:{name}")
     module.report = lambda folder: folder / "report.html"  # type: ignore[attr-defined]
     monkeypatch.chdir(tmp_path)
     return module
@@ -40,20 +39,22 @@ def evaluate(config: EvaluateConfig, out: Path) -> dict:
         )
 
 
-def test_every_verb_is_a_function_whatever_was_imported_before() -> None:
+def test_the_api_is_plain_python() -> None:
     code = (
-        "import importlib, rlready\n"
-        "for name, (module, _) in rlready.VERBS.items():\n"
-        "    early = getattr(rlready, name)\n"
-        "    importlib.import_module(module)\n"
-        "    assert callable(early) and getattr(rlready, name) is early, name"
+        "import time; begin = time.process_time(); import rlready; assert time.process_time() - begin < 0.1\n"
+        "import types, rlready.readiness as readiness\n"
+        "assert type(readiness) is types.ModuleType and rlready.readiness is readiness\n"
+        "from rlready import RLConfig, SFTConfig, rl, sft\n"
+        "from rlready.readiness import ReadinessConfig, readiness as measure\n"
+        "assert callable(rl) and callable(sft) and callable(measure) and type(rlready.readiness) is types.ModuleType\n"
+        "assert rlready.__version__.count('.') == 2"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_help_is_instant_and_imports_nothing_heavy() -> None:
     code = (
-        "import sys, os, rlready, rlready.cli; code = rlready.cli.main(['rl', '--help'])\n"
+        "import sys, os, rlready, rlready.cli.main; code = rlready.cli.main(['rl', '--help'])\n"
         "heavy = {'torch', 'transformers', 'pyarrow', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "assert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE'\n"
@@ -159,8 +160,8 @@ def test_table_aligns_numbers_to_the_right() -> None:
 
 STOPPABLE = """
 import sys, time, types, rlready
-from rlready.cli import main
-from rlready.store import Run
+from rlready.cli.main import FUNCTIONS, main
+from rlready.runs.run import Run
 def sft(config, out):
     with Run(out, "sft", config) as run:
         if run.record["attempts"][1:]:
@@ -169,7 +170,7 @@ def sft(config, out):
         time.sleep(60)
 sys.modules["fake_verbs"] = types.ModuleType("fake_verbs")
 sys.modules["fake_verbs"].sft, sys.modules["fake_verbs"].report = sft, str
-rlready.VERBS |= {name: ("fake_verbs", name) for name in ("sft", "report")}
+FUNCTIONS |= {name: f"fake_verbs:{name}" for name in ("sft", "report")}
 sys.exit(main())
 """
 
@@ -191,14 +192,8 @@ def test_a_stopped_run_says_how_to_go_on_and_does(number: signal.Signals, tmp_pa
 
 def test_a_reader_that_stops_reading_is_no_fault(tmp_path: Path) -> None:
     line = (
-        f"{sys.executable} -c \"import rlready.cli as c; c._call = lambda *a: {{'table': [['x' * 99]] * 9999}}; "
+        f"{sys.executable} -c \"import rlready.cli.main as c; c._call = lambda *a: {{'table': [['x' * 99]] * 9999}}; "
         "import sys; sys.exit(c.main(['show', 'a']))\" | head -1; exit ${PIPESTATUS[0]}"
     )
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, env=os.environ)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_verbs_name_is_its_function_whatever_was_imported_first(verbs) -> None:
-    verbs.evaluate = evaluate
-    rlready.evaluate = ModuleType("rlready.evaluate")  # what importing the submodule does
-    assert rlready.evaluate is evaluate

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlready.tasks.dagmath import DagConfig, generate, stream
-from rlready.tasks.dagmeta import from_meta, to_meta
-from rlready.tasks.graph import Dag, evaluate, references, split_of, template, topological_order
-from rlready.tasks.render import RENDERINGS, Rendering, assign_letters
-from rlready.tasks.stepcheck import check
-from rlready.tasks.vocabulary import NUMBERS, SIGNS, WORDS
+from rlready.tasks.dagmath.generator import DagConfig, generate, stream
+from rlready.tasks.dagmath.graph import Dag, evaluate, references, split_of, template, topological_order
+from rlready.tasks.dagmath.meta import from_meta, to_meta
+from rlready.tasks.dagmath.render import RENDERINGS, Rendering, assign_letters
+from rlready.tasks.dagmath.stepcheck import check
+from rlready.tasks.dagmath.vocabulary import NUMBERS, SIGNS, WORDS
 
 quick = settings(max_examples=60)
 SEEDS = st.integers(0, 10**6)

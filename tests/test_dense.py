@@ -17,27 +17,27 @@ import numpy as np
 import pytest
 import torch
 
-from rlready.batch import supervised
-from rlready.checkpoint import save
-from rlready.cli import main
-from rlready.config import RLConfig, SFTConfig
+from rlready.cli.main import main
+from rlready.core.config import RLConfig, SFTConfig
+from rlready.core.errors import UserError
+from rlready.core.records import Group, Problem, Row, Sample
 from rlready.credit import dense
 from rlready.credit.assign import dense_credit
 from rlready.credit.probe import NUMBER, plant, planted_error
-from rlready.credit.reading import Reading, read
 from rlready.credit.reference import Frozen, find_reference, load_frozen
+from rlready.credit.token_credit import Reading, read
 from rlready.engine.budget import Budget
-from rlready.engine.contrast import Contrast
+from rlready.engine.contrastive import Contrast
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
-from rlready.errors import UserError
-from rlready.lm import LM
-from rlready.logprob import frozen_logprobs, token_logprobs
-from rlready.records import Group, Problem, Row, Sample
+from rlready.models.batch import supervised
+from rlready.models.checkpoint import save
+from rlready.models.lm import LM
+from rlready.models.logprob import frozen_logprobs, token_logprobs
 from rlready.report.credit import level, page, terminal
-from rlready.store import append_line, read_json, read_log, write_json, write_table
+from rlready.runs.run import append_line, read_json, read_log, write_json, write_table
 from rlready.tasks import open_task
-from rlready.tasks.vocabulary import build_tokenizer
+from rlready.tasks.dagmath.vocabulary import build_tokenizer
 from rlready.train import drift as drifting
 from rlready.train import loop
 from rlready.train.drift import drift

@@ -12,23 +12,24 @@ import numpy as np
 import pytest
 import torch
 
-from rlready.batch import Example
-from rlready.chat import CLOSE
-from rlready.checkpoint import load
-from rlready.engine import product
+from rlready.core.errors import UserError
+from rlready.core.records import Problem, Sample
 from rlready.engine import torch as torch_engine
 from rlready.engine.budget import Budget
 from rlready.engine.decoder import HFDecoder
-from rlready.engine.llama import LlamaDecoder, LlamaWeights, supports
+from rlready.engine.llama import LlamaDecoder, LlamaWeights
 from rlready.engine.protocol import Request, budget_for, forcing_for, requests_for
 from rlready.engine.sampling import draw, stream_key, uniforms
 from rlready.engine.torch import TorchEngine
-from rlready.errors import UserError
-from rlready.evaluate.cut import cut
-from rlready.lm import LM
-from rlready.logprob import token_logprobs
-from rlready.native.kernels import loaded
-from rlready.records import Problem, Sample
+from rlready.evaluate.budgets_from_trace import cut
+from rlready.models.batch import Example
+from rlready.models.chat import CLOSE
+from rlready.models.checkpoint import load
+from rlready.models.llama import packed_linear as product
+from rlready.models.llama.kernels import loaded
+from rlready.models.llama.support import supports
+from rlready.models.lm import LM
+from rlready.models.logprob import token_logprobs
 from rlready.tasks import Verdict
 from tiny import full_logits, tiny_lm, tiny_model
 

@@ -17,26 +17,26 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerFast
 
-from rlready.checkpoint import load, save
-from rlready.config import EvaluateConfig
+from rlready.core.config import EvaluateConfig
+from rlready.core.errors import UserError
+from rlready.core.records import Problem, Sample
 from rlready.engine.budget import Budget, Forcing, Machine
 from rlready.engine.decoder import Decoder
 from rlready.engine.protocol import Request, forcing_for, requests_for
+from rlready.engine.rollout import draw_groups
 from rlready.engine.sampling import draw
 from rlready.engine.torch import TorchEngine
-from rlready.errors import UserError
-from rlready.evaluate.arms import arms_of
-from rlready.evaluate.cut import cut
-from rlready.evaluate.evaluate import evaluate
+from rlready.evaluate.budgets_from_trace import cut
 from rlready.evaluate.measure import _ballots, unforced_lengths
 from rlready.evaluate.metrics import curve
+from rlready.evaluate.settings import arms_of
+from rlready.evaluate.stage import evaluate
 from rlready.evaluate.vote import Ballot, affordable, shares
-from rlready.lm import LM
-from rlready.records import Problem, Sample
-from rlready.rollout import draw_groups
-from rlready.store import read_table
+from rlready.models.checkpoint import load, save
+from rlready.models.lm import LM
+from rlready.runs.run import read_table
 from rlready.tasks import Verdict, open_task
-from rlready.tasks.verify import ballots, final_answer, voted
+from rlready.tasks.answers.verify import ballots, final_answer, voted
 from tiny import tiny_lm, tiny_model
 
 EASY = "dagmath?ops=3&split=all&n=8&seed=1"

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from measured import checkpoint, write_readiness
-from rlready.config import PredictConfig
-from rlready.errors import UserError
-from rlready.predict.predict import predict
-from rlready.report import forecast, page
+from rlready.cli.show import show
+from rlready.core.config import PredictConfig
+from rlready.core.errors import UserError
+from rlready.predict.stage import predict
+from rlready.report import page
+from rlready.report import predict_charts as forecast
 from rlready.report.plots import Point, Series, line_chart
-from rlready.show import show
 from test_report import HOSTILE, Strict, fig, svgs
 
 RUNS = 8
@@ -147,7 +148,7 @@ def test_many_sft_runs_are_thin_lines(predicted: Path) -> None:
         for step in (1, 2)
     ]
     assert forecast.trajectories(rows) == []
-    from rlready.records import Figure
+    from rlready.core.records import Figure
 
     drawn = [row | {"heldout_loss": Figure(0.5, 0.4, 0.6, 9)} for row in rows]
     (chart,) = forecast.trajectories(drawn)
@@ -183,7 +184,7 @@ def test_show_has_the_tables_and_knows_the_dead(predicted: Path, tmp_path: Path)
     assert [title for title in found["tables"] if "Predictors of RL outcomes" in title]
     (tmp_path / "record.json").write_text(json.dumps({"verb": "rl", "status": "running", "seconds": 3}))
     assert "killed" in show([tmp_path])["table"][1][2]
-    from rlready import lock
+    from rlready.runs import lock
 
     lock.take(tmp_path)
     assert show([tmp_path])["table"][1][2] == "running"

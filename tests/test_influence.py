@@ -12,23 +12,23 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from rlready import logprob
-from rlready.batch import Example
-from rlready.checkpoint import load
-from rlready.config import ReadinessConfig
+from rlready.core.config import ReadinessConfig
+from rlready.core.errors import UserError
 from rlready.credit.outcome import ADVANTAGES
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
+from rlready.engine.rollout import draw_groups
 from rlready.engine.torch import TorchEngine
-from rlready.errors import UserError
-from rlready.logprob import token_logprobs
-from rlready.readiness.gram import collect, gram, parameters_of
-from rlready.readiness.influence import Influence, Rollouts, influence
-from rlready.readiness.readiness import readiness
-from rlready.readiness.sketch import Whole
+from rlready.influence.gram import collect, gram, parameters_of
+from rlready.influence.influence import Influence, Rollouts, influence
+from rlready.influence.sketch import Whole
+from rlready.models import logprob
+from rlready.models.batch import Example
+from rlready.models.checkpoint import load
+from rlready.models.logprob import token_logprobs
+from rlready.readiness.stage import readiness
 from rlready.report.page import render
-from rlready.rollout import draw_groups
-from rlready.store import read_table
+from rlready.runs.run import read_table
 from rlready.tasks import open_task
 from tiny import tiny_model
 

@@ -16,28 +16,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlready.cli import main
-from rlready.config import InjectConfig
-from rlready.errors import UserError
+from rlready.cli.main import main
+from rlready.core.config import InjectConfig
+from rlready.core.errors import UserError
+from rlready.core.records import Problem
 from rlready.inject import proserow
 from rlready.inject.behaviours import inject as inject_row
 from rlready.inject.calculator import arithmetic, evaluate, read, reductions, show, states
 from rlready.inject.diff import BEFORE
 from rlready.inject.errors import Contradiction, Unfit
-from rlready.inject.inject import inject
 from rlready.inject.permute import COPIES, chains, premises
 from rlready.inject.prose import solution
 from rlready.inject.splice import BEHAVIOURS, Behaviour
+from rlready.inject.stage import inject
 from rlready.inject.walk import Fail, Solve, walk
 from rlready.inject.worked import Worked, worked
-from rlready.records import Problem
 from rlready.report.page import render
 from rlready.tasks import open_task
-from rlready.tasks.dagmeta import from_meta, judge, rendering_of
-from rlready.tasks.graph import binary_operations, references
-from rlready.tasks.passage import Analysis, Attempt, Step
-from rlready.tasks.render import LETTERS
-from rlready.tasks.vocabulary import NUMBERS, SIGNS, WORDS
+from rlready.tasks.dagmath.graph import binary_operations, references
+from rlready.tasks.dagmath.meta import from_meta, judge, rendering_of
+from rlready.tasks.dagmath.passage import Analysis, Attempt, Step
+from rlready.tasks.dagmath.render import LETTERS
+from rlready.tasks.dagmath.vocabulary import NUMBERS, SIGNS, WORDS
 
 QUESTION = (
     "A baker fills 7 trays with 12 rolls each and gives a third of the rolls away. She packs the rest in bags of 4, "

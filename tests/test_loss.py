@@ -8,17 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from rlready import attention, elementwise, logprob
-from rlready.backbone import Packed, hidden_states, pack, supports
-from rlready.batch import Example, micro_batches, supervised
-from rlready.config import Algorithm
+from rlready.core.config import Algorithm
+from rlready.core.records import Group, Problem, Sample
 from rlready.credit.assign import credit
 from rlready.credit.outcome import leave_one_out
-from rlready.lm import LM
-from rlready.logprob import padded, token_logprobs
-from rlready.native.kernels import loaded
-from rlready.records import Group, Problem, Sample
-from rlready.tasks.vocabulary import build_tokenizer
+from rlready.models import logprob
+from rlready.models.batch import Example, micro_batches, supervised
+from rlready.models.llama import attention
+from rlready.models.llama import fused as elementwise
+from rlready.models.llama.forward import hidden_states
+from rlready.models.llama.kernels import loaded
+from rlready.models.llama.packing import Packed, pack
+from rlready.models.llama.support import supports
+from rlready.models.lm import LM
+from rlready.models.logprob import padded, token_logprobs
+from rlready.tasks.dagmath.vocabulary import build_tokenizer
 from rlready.train.loss import kl_penalty, likelihood_loss, policy_loss
 from rlready.train.sft import weighted
 from tiny import tiny_model

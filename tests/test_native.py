@@ -14,14 +14,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlready import elementwise
-from rlready.attention import Attention
-from rlready.batch import supervised
 from rlready.engine import sampling
 from rlready.engine.sampling import draw
-from rlready.mlp import mlp
-from rlready.native import kernels as native
-from rlready.packed import pack
+from rlready.models.batch import supervised
+from rlready.models.llama import fused as elementwise
+from rlready.models.llama import kernels as native
+from rlready.models.llama.attention import Attention
+from rlready.models.llama.mlp import mlp
+from rlready.models.llama.packing import pack
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 compiled = pytest.mark.skipif(native.loaded() is None, reason="there is no C compiler")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 
-from rlready.tasks.verify import same_answer, settle
+from rlready.tasks.answers.verify import same_answer, settle
 
 UNITS = ("km", "m", "cm", "kg", "g", "s", "min", "h", "feet", "miles", "dollars", "euros", "cents", "m^2", "m/s")
 LETTERS = "ABCDEFGHIJ"

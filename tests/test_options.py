@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlready import config
-from rlready.config import option
-from rlready.errors import UserError
-from rlready.options import fill, help_text, to_toml
+from rlready.core import config
+from rlready.core.config import option
+from rlready.core.errors import UserError
+from rlready.core.options import fill, help_text, to_toml
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from math import comb, sqrt
 import numpy as np
 import pytest
 
-from rlready.errors import UserError
+from rlready.core.errors import UserError
+from rlready.readiness.adaptive_sampling import Counts
+from rlready.readiness.group_signal import mixed, mixed_share, spread, spread_figure, variance, variance_figure
 from rlready.readiness.passk import curve, pass_at_k, pass_at_k_stopped, powers
-from rlready.readiness.sequential import Counts
-from rlready.readiness.spread import mixed, mixed_share, spread, spread_figure, variance, variance_figure
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 7])

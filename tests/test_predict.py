@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 
 from measured import Simulated, checkpoint, write_parts, write_readiness
-from rlready.config import PredictConfig, ReadinessConfig
-from rlready.disk import plain
-from rlready.errors import UserError
+from rlready.core.config import PredictConfig, ReadinessConfig
+from rlready.core.errors import UserError
 from rlready.predict.candidates import distribution
 from rlready.predict.fit import few, halves, least_squares, predict_with_interval, split_scores
-from rlready.predict.predict import predict
 from rlready.predict.score import permutation_p, regrets, spearman
-from rlready.readiness.naming import in_training_order, labels
-from rlready.readiness.sequential import draw_until_right, plan
-from rlready.readiness.verdict import compare
-from rlready.report.forecast import beats
+from rlready.predict.stage import predict
+from rlready.readiness.adaptive_sampling import draw_until_right, plan
+from rlready.readiness.ranking import compare
+from rlready.report.predict_charts import beats
+from rlready.runs.checkpoint_order import in_training_order, labels
+from rlready.runs.files import plain
 
 RUNS = 24
 

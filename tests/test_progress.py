@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from rlready.progress import Plan, Progress, Screen
+from rlready.core.progress import Plan, Progress, Screen
 
 
 class Clock:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from rlready.tasks.verify import same_answer, settle
+from rlready.tasks.answers.verify import same_answer, settle
 
 FILE = Path(__file__).parent / "data" / "public_answers.jsonl"
 

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlready.checkpoint import load
-from rlready.config import ReadinessConfig
-from rlready.errors import UserError
-from rlready.readiness.draws import Draws
-from rlready.readiness.heldout import HeldOut
+from rlready.core.config import ReadinessConfig
+from rlready.core.errors import UserError
+from rlready.core.records import Figure
+from rlready.core.stats import paired_figure, simultaneous
+from rlready.models.checkpoint import load
+from rlready.models.heldout_loss import HeldOut
 from rlready.readiness.measure import Measurer
-from rlready.readiness.readiness import readiness
-from rlready.readiness.turnup import turn_up
-from rlready.readiness.verdict import compare
-from rlready.records import Figure
-from rlready.stats import paired_figure, simultaneous
-from rlready.store import read_table, write_table
+from rlready.readiness.overfitting import turn_up
+from rlready.readiness.ranking import compare
+from rlready.readiness.sample_stats import Draws
+from rlready.readiness.stage import readiness
+from rlready.runs.run import read_table, write_table
 from tiny import tiny_model, tiny_tokenizer
 
 HARD = "dagmath?ops=4-7&asked=2&split=all&n=8&seed=1"  # solved at once, late and never

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlready.errors import UserError
+from rlready.core.errors import UserError
 from rlready.report import page
 from rlready.report.axes import nice_ticks
 from rlready.report.claims import Claim

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlready.config import Reward
+from rlready.core.config import Reward
+from rlready.core.errors import UserError
+from rlready.core.records import Problem
 from rlready.credit.reward import MOSTLY, STRENGTH, Pay, at_most, brief, exact, overlong, selective
-from rlready.errors import UserError
-from rlready.records import Problem
-from rlready.tasks import stating
+from rlready.tasks import length_prompt as stating
 
 GROUPS = st.lists(st.tuples(st.booleans(), st.integers(0, 40_000)), min_size=1, max_size=16)
 SHARES: tuple[Reward, ...] = ("brief", "selective", "overlong")

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlready.chat import KNOWN
-from rlready.config import ReadinessConfig
-from rlready.errors import UserError
-from rlready.readiness.readiness import readiness
-from rlready.records import Row
+from rlready.core.config import ReadinessConfig
+from rlready.core.errors import UserError
+from rlready.core.records import Row
+from rlready.models.chat import KNOWN
+from rlready.readiness.stage import readiness
 from rlready.tasks import open_task
 from rlready.tasks.turns import split_sample, split_thought
 

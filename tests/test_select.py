@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rlready.errors import UserError
-from rlready.records import Row
+from rlready.core.errors import UserError
+from rlready.core.records import Row
 from rlready.tasks import Task, open_task
 
 POOL = "dagmath?ops=3-8&asked=2&n=60&seed=4"

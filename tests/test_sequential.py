@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rlready.config import ReadinessConfig
-from rlready.errors import UserError
+from rlready.core.config import ReadinessConfig
+from rlready.core.errors import UserError
+from rlready.readiness.adaptive_sampling import Counts, draw_until_right, plan, waves
+from rlready.readiness.group_signal import mixed, spread, variance
 from rlready.readiness.passk import pass_at_k
-from rlready.readiness.readiness import readiness
-from rlready.readiness.sequential import Counts, draw_until_right, plan, waves
-from rlready.readiness.spread import mixed, spread, variance
-from rlready.store import read_table, write_table
+from rlready.readiness.stage import readiness
+from rlready.runs.run import read_table, write_table
 
 HARD = "dagmath?ops=4-7&asked=2&split=all&n=8&seed=1"  # solved at once, late and never
 PLANS = [waves(1, 4), waves(2, 7), waves(3, 6), [(0, 6)], [(0, 2), (2, 3), (3, 7)]]

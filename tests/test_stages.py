@@ -11,16 +11,16 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from rlready.checkpoint import load, save
-from rlready.config import DemoConfig, EvaluateConfig, ReadinessConfig
-from rlready.demo import Sizes, demo
-from rlready.engine.llama import supports
-from rlready.errors import UserError
-from rlready.evaluate.evaluate import evaluate
-from rlready.readiness.readiness import readiness
+from rlready.cli.demo import Sizes, demo
+from rlready.cli.show import show
+from rlready.core.config import DemoConfig, EvaluateConfig, ReadinessConfig
+from rlready.core.errors import UserError
+from rlready.evaluate.stage import evaluate
+from rlready.models.checkpoint import load, save
+from rlready.models.llama.support import supports
+from rlready.readiness.stage import readiness
 from rlready.report.page import write as report
-from rlready.show import show
-from rlready.store import read_table
+from rlready.runs.run import read_table
 from tiny import tiny_lm
 
 SMALL = Sizes(
@@ -142,7 +142,7 @@ def test_checkpoints_of_two_tokenizers_are_refused(tmp_path: Path, embedded_copy
 def embedded_copy(tmp_path: Path) -> str:
     import shutil
 
-    from rlready.checkpoint import embedded_folder
+    from rlready.models.checkpoint import embedded_folder
 
     shutil.copytree(embedded_folder(), tmp_path / "copy")
     return str(tmp_path / "copy")

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rlready import stats
-from rlready.errors import UserError
-from rlready.records import Figure
-from rlready.stats import mean_figure, paired_figure, ratio_figure, t_figure, t_quantile
+from rlready.core import stats
+from rlready.core.errors import UserError
+from rlready.core.records import Figure
+from rlready.core.stats import mean_figure, paired_figure, ratio_figure, t_figure, t_quantile
 
 PROBLEM = np.repeat(np.arange(30), 8)
 Case = Callable[[np.random.Generator], tuple[Figure, float]]

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlready.config import DemoConfig
-from rlready.errors import UserError
-from rlready.store import (
+from rlready.core.config import DemoConfig
+from rlready.core.errors import UserError
+from rlready.runs.run import (
     Invocation,
     Run,
     append_line,
@@ -108,7 +108,7 @@ def test_a_fault_in_the_writer_is_not_put_down_to_the_disk(tmp_path: Path) -> No
 WRITING = """
 import sys, time
 from pathlib import Path
-from rlready.store import write_folder
+from rlready.runs.run import write_folder
 def fill(folder):
     (folder / "a").write_text("half")
     print("ready", flush=True)
@@ -233,8 +233,8 @@ def test_a_finished_run_is_found_and_any_other_is_refused(tmp_path: Path) -> Non
 HOLDING = """
 import sys, time
 from pathlib import Path
-from rlready.config import DemoConfig
-from rlready.store import Run
+from rlready.core.config import DemoConfig
+from rlready.runs.run import Run
 with Run(Path(sys.argv[1]), "sft", DemoConfig()):
     print("ready", flush=True)
     time.sleep(60)

@@ -13,16 +13,17 @@ from typing import Any
 
 import pytest
 
-from rlready.cli import main
-from rlready.config import PredictConfig, SweepConfig
-from rlready.errors import UserError
-from rlready.predict.predict import predict
-from rlready.store import read_json, read_log
-from rlready.sweep import grid, work
-from rlready.sweep import sweep as sweep_module
-from rlready.sweep.board import Board, duration, remaining
+from rlready.cli.main import main
+from rlready.core.config import PredictConfig, SweepConfig
+from rlready.core.errors import UserError
+from rlready.predict.stage import predict
+from rlready.runs.run import read_json, read_log
+from rlready.sweep import executors as work
+from rlready.sweep import grid
+from rlready.sweep import stage as sweep_module
 from rlready.sweep.jobs import Job, chains_of, jobs_of
-from rlready.sweep.sweep import sweep
+from rlready.sweep.stage import sweep
+from rlready.sweep.status import Board, duration, remaining
 from rlready.train.sft import sft as run_sft
 
 FILE = """

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rlready.errors import UserError
-from rlready.records import Problem
+from rlready.core.errors import UserError
+from rlready.core.records import Problem
 from rlready.tasks import open_task
-from rlready.tasks.baseline import guess_pass_at_k, majority, two_fold
-from rlready.tasks.dagmeta import from_meta
-from rlready.tasks.graph import template
+from rlready.tasks.dagmath.graph import template
+from rlready.tasks.dagmath.meta import from_meta
+from rlready.tasks.guess_baseline import guess_pass_at_k, majority, two_fold
 
 DEMO = "dagmath?ops=8&asked=3"
 WORDS = "dagmath?ops=8&asked=2&rendering=words&split=test&n=5"

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from rlready.config import RLConfig, SFTConfig
-from rlready.errors import UserError
-from rlready.pretrain import PretrainConfig, build_model
-from rlready.store import read_log
-from rlready.tasks.vocabulary import build_tokenizer
-from rlready.threads import alone, learners, split_tokens
+from rlready.core.config import RLConfig, SFTConfig
+from rlready.core.errors import UserError
+from rlready.core.threads import alone, learners, split_tokens
+from rlready.runs.run import read_log
+from rlready.tasks.dagmath.vocabulary import build_tokenizer
 from rlready.train import loop
 from rlready.train.rl import rl
 from rlready.train.sft import checkpoint_steps, sft
@@ -26,7 +26,22 @@ from rlready.train.sft import checkpoint_steps, sft
 def tiny(tmp_path: Path) -> str:
     """A random model of the symbolic world with a folder of its own."""
     tokenizer = build_tokenizer()
-    model = build_model(PretrainConfig(hidden=32, layers=2, heads=2, ffn=64), len(tokenizer))
+    torch.manual_seed(1)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+            initializer_range=0.04,
+        )
+    )
     model.save_pretrained(tmp_path / "tiny")
     tokenizer.save_pretrained(tmp_path / "tiny")
     return str(tmp_path / "tiny")

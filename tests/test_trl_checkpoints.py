@@ -21,7 +21,7 @@ import transformers
 
 import families
 from rlready import evaluate, readiness
-from rlready.config import EvaluateConfig, ReadinessConfig
+from rlready.core.config import EvaluateConfig, ReadinessConfig
 from test_chat import CHATML
 from tiny import tiny_model
 

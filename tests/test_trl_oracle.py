@@ -23,12 +23,12 @@ from datasets import Dataset
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
-from rlready.checkpoint import load, save
-from rlready.config import Algorithm, RLConfig
+from rlready.core.config import Algorithm, RLConfig
+from rlready.core.records import Group, Row
 from rlready.credit.assign import credit
 from rlready.credit.outcome import ADVANTAGES
-from rlready.encode import encode
-from rlready.records import Group, Row
+from rlready.models.checkpoint import load, save
+from rlready.models.encode import encode
 from rlready.train.loop import Learner
 from rlready.train.loss import likelihood_loss
 from rlready.train.sft import weighted

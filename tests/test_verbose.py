@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from rlready.errors import UserError
+from rlready.core.errors import UserError
 from rlready.tasks import open_task
-from rlready.tasks.dagmeta import from_meta
-from rlready.tasks.graph import Dag
-from rlready.tasks.stepcheck import check
-from rlready.tasks.symbols import Symbols
-from rlready.tasks.vocabulary import NUMBERS, SIGNS, WORDS
+from rlready.tasks.dagmath.graph import Dag
+from rlready.tasks.dagmath.meta import from_meta
+from rlready.tasks.dagmath.stepcheck import check
+from rlready.tasks.dagmath.symbols import Symbols
+from rlready.tasks.dagmath.vocabulary import NUMBERS, SIGNS, WORDS
 
 PLAIN = "dagmath?ops=5&asked=3&n=60&seed=1"
 

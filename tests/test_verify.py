@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlready.records import Problem
-from rlready.tasks import Task, mathpool, open_task
-from rlready.tasks.verify import same_answer, settle
+from rlready.core.records import Problem
+from rlready.tasks import Task, open_task
+from rlready.tasks.answers import mathpool
+from rlready.tasks.answers.verify import same_answer, settle
 
 SAME = [
     ("42", "The answer is 42, since 6*7 = 42."),

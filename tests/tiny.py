@@ -10,9 +10,9 @@ import torch
 import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models
 
-from rlready.chat import CLOSE, OPEN
-from rlready.chat_template import OPENER
-from rlready.lm import LM
+from rlready.models.chat import CLOSE, OPEN
+from rlready.models.chat_template import OPENER
+from rlready.models.lm import LM
 
 SPECIAL = ("<pad>", "<bos>", "<eos>")
 CHARS = "\n </>abcdefghijklmnopqrstuvwxyzWF0123456789+=.:"

@@ -1,6 +1,6 @@
 """Verifiers named by import path in the tests."""
 
-from rlready.records import Problem
+from rlready.core.records import Problem
 
 
 def even(problem: Problem, answer: str) -> bool:

@@ -19,12 +19,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rlready.config import DEMO_TASK, EvaluateConfig, Reward, RLConfig, SFTConfig
-from rlready.disk import read_json, write_text
-from rlready.evaluate.evaluate import evaluate
-from rlready.records import Figure
+from rlready.core.config import DEMO_TASK, EvaluateConfig, Reward, RLConfig, SFTConfig
+from rlready.core.records import Figure
+from rlready.core.stats import t_figure
+from rlready.evaluate.stage import evaluate
 from rlready.report.claims import Claim, write_claims
-from rlready.stats import t_figure
+from rlready.runs.files import read_json, write_text
 from rlready.train.rl import rl
 from rlready.train.sft import sft
 

@@ -20,23 +20,23 @@ from typing import Any
 
 import numpy as np
 
-from rlready.batch import supervised
-from rlready.checkpoint import load
-from rlready.config import DEMO_TASK, EvaluateConfig, RLConfig, SFTConfig
+from rlready.core.config import DEMO_TASK, EvaluateConfig, RLConfig, SFTConfig
+from rlready.core.errors import UserError
+from rlready.core.records import Figure
+from rlready.core.stats import paired_figure, t_figure
 from rlready.credit.probe import planted_error
-from rlready.credit.reading import read_copies
 from rlready.credit.reference import find_reference, load_frozen
-from rlready.disk import plain, read_json, read_table, write_json, write_text
-from rlready.errors import UserError
-from rlready.evaluate.evaluate import evaluate
-from rlready.lm import LM
-from rlready.logprob import frozen_logprobs
-from rlready.records import Figure
+from rlready.credit.token_credit import read_copies
+from rlready.evaluate.stage import evaluate
+from rlready.models.batch import supervised
+from rlready.models.checkpoint import load
+from rlready.models.lm import LM
+from rlready.models.logprob import frozen_logprobs
 from rlready.report.claims import Claim, write_claims
 from rlready.report.credit import page
 from rlready.report.plots import Point, Series, line_chart, standalone
-from rlready.stats import paired_figure, t_figure
-from rlready.steplog import read_log
+from rlready.runs.files import plain, read_json, read_table, write_json, write_text
+from rlready.runs.log import read_log
 from rlready.tasks import open_task
 from rlready.train.rl import rl
 from rlready.train.sft import sft

@@ -19,24 +19,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rlready.checkpoint import load
-from rlready.config import SFTConfig
+from rlready.core.config import SFTConfig
+from rlready.core.errors import UserError
+from rlready.core.progress import Plan
+from rlready.core.stats import t_figure
+from rlready.core.threads import beside, workers
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
+from rlready.engine.rollout import draw_groups
 from rlready.engine.torch import TorchEngine
-from rlready.errors import UserError
-from rlready.lm import LM
-from rlready.logprob import token_logprobs
-from rlready.progress import Plan
-from rlready.readiness.gram import parameters_of
-from rlready.readiness.influence import Rollouts, influence
+from rlready.influence.gram import parameters_of
+from rlready.influence.influence import Rollouts, influence
+from rlready.models.checkpoint import load
+from rlready.models.lm import LM
+from rlready.models.logprob import token_logprobs
 from rlready.report.claims import Claim, write_claims
 from rlready.report.plots import Point, Series, line_chart, standalone
-from rlready.rollout import draw_groups
-from rlready.stats import t_figure
-from rlready.store import read_json, write_json, write_text
+from rlready.runs.run import read_json, write_json, write_text
 from rlready.tasks import open_task
-from rlready.threads import beside, workers
 from rlready.train.sft import sft
 
 HERE = Path(__file__).parent

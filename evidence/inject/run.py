@@ -22,18 +22,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rlready.config import EvaluateConfig, InjectConfig, ReadinessConfig, RLConfig, SFTConfig
-from rlready.disk import read_json, write_json
-from rlready.evaluate.evaluate import evaluate
-from rlready.inject.inject import inject
+from rlready.core.config import EvaluateConfig, InjectConfig, ReadinessConfig, RLConfig, SFTConfig
+from rlready.core.progress import Plan
+from rlready.core.records import Figure
+from rlready.core.stats import t_figure, t_quantile
+from rlready.evaluate.stage import evaluate
 from rlready.inject.permute import COPIES
-from rlready.progress import Plan
-from rlready.readiness.readiness import readiness
-from rlready.records import Figure
+from rlready.inject.stage import inject
+from rlready.readiness.stage import readiness
 from rlready.report.claims import Claim, write_claims
 from rlready.report.plots import MARKERS, NEUTRAL, Point, Series, line_chart, standalone
-from rlready.stats import t_figure, t_quantile
-from rlready.store import write_text
+from rlready.runs.files import read_json, write_json
+from rlready.runs.run import write_text
 from rlready.tasks import open_task
 from rlready.train.rl import rl
 from rlready.train.sft import sft

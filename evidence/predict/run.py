@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from rlready.config import PredictConfig, SweepConfig
-from rlready.predict.predict import predict
+from rlready.core.config import PredictConfig, SweepConfig
+from rlready.core.records import Figure
+from rlready.core.stats import paired_figure, simultaneous, t_figure
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS
-from rlready.readiness.sequential import Counts
-from rlready.records import Figure
+from rlready.predict.stage import predict
+from rlready.readiness.adaptive_sampling import Counts
 from rlready.report.claims import Claim, write_claims
 from rlready.report.plots import MARKERS, NEUTRAL, Point, Series, line_chart, standalone
-from rlready.stats import paired_figure, simultaneous, t_figure
-from rlready.store import read_json, read_log, write_json, write_text
-from rlready.sweep.sweep import sweep
+from rlready.runs.run import read_json, read_log, write_json, write_text
+from rlready.sweep.stage import sweep
 
 HERE = Path(__file__).parent
 RUNS = Path("runs/predict")

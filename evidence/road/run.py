@@ -14,11 +14,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rlready.config import DemoConfig
-from rlready.demo import demo
-from rlready.disk import to_json, write_text
+from rlready.cli.demo import demo
+from rlready.core.config import DemoConfig
+from rlready.core.stats import t_figure
 from rlready.report.claims import Claim, write_claims
-from rlready.stats import t_figure
+from rlready.runs.files import to_json, write_text
 from rlready.tasks import open_task
 
 HERE = Path(__file__).parent

@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rlready.records import Figure
+from rlready.core.records import Figure
+from rlready.core.stats import t_figure
 from rlready.report.claims import Claim, write_claims
-from rlready.stats import t_figure
-from rlready.store import read_json, read_log, read_table
+from rlready.runs.run import read_json, read_log, read_table
 
 HERE = Path(__file__).parent
 RUNS = Path("runs/smoke-gsm8k")

@@ -2,7 +2,7 @@
 
 import sys
 
-from rlready.cli import main
+from rlready.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rlready.batch import Example
-from rlready.config import Algorithm
+from rlready.core.config import Algorithm
+from rlready.core.records import Group, Sample
 from rlready.credit import dense
 from rlready.credit.outcome import ADVANTAGES, centred, has_signal, token_weights
 from rlready.credit.reference import Frozen
-from rlready.records import Group, Sample
+from rlready.models.batch import Example
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rlready.config import Returns, Scaling
+from rlready.core.config import Returns, Scaling
 from rlready.credit.outcome import centred, has_signal
 
 Floats = NDArray[np.float64]

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rlready.config import Algorithm
+from rlready.core.config import Algorithm
 
 EPSILON = 1e-4
 Floats = NDArray[np.float64]

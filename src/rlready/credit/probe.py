@@ -22,12 +22,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rlready.batch import Example
+from rlready.core.errors import UserError
+from rlready.core.records import Figure, Row
+from rlready.core.stats import mean_figure
 from rlready.credit.reference import Frozen
-from rlready.encode import encode
-from rlready.errors import UserError
-from rlready.records import Figure, Row
-from rlready.stats import mean_figure
+from rlready.models.batch import Example
+from rlready.models.encode import encode
 
 NUMBER = re.compile(r"\d+")
 

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rlready.batch import Example
-from rlready.checkpoint import load, vocabulary_digest
-from rlready.errors import UserError
-from rlready.lm import LM
-from rlready.logprob import frozen_logprobs
-from rlready.numbered import numbered
-from rlready.store import RESULT, read_json
+from rlready.core.errors import UserError
+from rlready.models.batch import Example
+from rlready.models.checkpoint import load, vocabulary_digest
+from rlready.models.lm import LM
+from rlready.models.logprob import frozen_logprobs
+from rlready.runs.checkpoint_names import numbered
+from rlready.runs.run import RESULT, read_json
 
 NONE = "none"  # measured against nothing: r̂ = log π_SFT
 

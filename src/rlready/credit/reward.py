@@ -26,8 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rlready.config import Reward
-from rlready.errors import UserError
+from rlready.core.config import Reward
+from rlready.core.errors import UserError
 
 Floats = NDArray[np.float64]
 STRENGTH: dict[Reward, float] = {

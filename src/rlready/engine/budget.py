@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rlready.core.errors import UserError
+from rlready.core.records import Finish, Sample
 from rlready.engine.delimiter import Delimiter
-from rlready.errors import UserError
-from rlready.records import Finish, Sample
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from rlready.models.llama.support import head_width
+
 
 class Decoder(Protocol):
     """A model with the state of a batch of rows."""
@@ -30,11 +32,6 @@ class Decoder(Protocol):
 
     def forget(self, row: int, count: int) -> None:
         """Take back the last ``count`` tokens of a row."""
-
-
-def head_width(config: Any) -> int:
-    """Of a query, a key or a value of one head."""
-    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
 
 
 def cache_bytes(model: Any) -> int:

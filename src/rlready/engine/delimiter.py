@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rlready.errors import UserError
+from rlready.core.errors import UserError
 
 
 class Delimiter:

@@ -23,34 +23,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rlready.elementwise import norm
-from rlready.engine.decoder import Columns, head_width
-from rlready.engine.product import Product
-from rlready.engine.prompts import Prompts
-from rlready.native.kernels import call, serves
+from rlready.engine.decoder import Columns
+from rlready.models.llama.fused import norm
+from rlready.models.llama.kernels import call, serves
+from rlready.models.llama.packed_linear import Product
+from rlready.models.llama.shared_prefix import Prompts
+from rlready.models.llama.support import head_width
 
-FAMILY = {"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralForCausalLM"}
-STATIC_ROPE = {"default", "linear", "llama3", "yarn"}
 COLUMNS = 128  # the cache begins with so many and then doubles, up to what can be needed
 Attend = Callable[[int, Tensor], Tensor]  # a layer's number and its q, k, v (B, M, H + 2K, D) to (B * M, H * D)
 PREFILL_TOKENS = 16384  # most tokens fed at once; bounds the memory of masks and activations
-
-
-def supports(model: Any) -> bool:
-    """Whether the fast decoder computes exactly what this model's forward does."""
-    config = model.config
-    rope = getattr(config, "rope_parameters", None) or {}
-    sliding = getattr(config, "sliding_window", None) is not None
-    layer_types = set(getattr(config, "layer_types", None) or ["full_attention"])
-    plain = all(type(m) is torch.nn.Linear for n, m in model.named_modules() if n.endswith(("_proj", "lm_head")))
-    return (
-        type(model).__name__ in FAMILY
-        and config.hidden_act == "silu"
-        and rope.get("rope_type", "default") in STATIC_ROPE
-        and layer_types <= {"full_attention"}
-        and not sliding
-        and plain
-    )
 
 
 class _Layer:

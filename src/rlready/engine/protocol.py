@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from rlready.core.errors import UserError
+from rlready.core.records import Problem, Sample
 from rlready.engine.budget import Budget, Forcing
 from rlready.engine.delimiter import Delimiter
-from rlready.errors import UserError
-from rlready.lm import LM
-from rlready.records import Problem, Sample
+from rlready.models.lm import LM
 
 NO_TOKEN = -1  # an id that no token has
 

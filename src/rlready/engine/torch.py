@@ -17,18 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlready.core.errors import UserError
+from rlready.core.records import Sample
+from rlready.core.threads import READ, beside, small, workers
+from rlready.core.timing import span
 from rlready.engine.budget import Forcing, Machine
-from rlready.engine.contrast import Contrast, ContrastDecoder
+from rlready.engine.contrastive import Contrast, ContrastDecoder
 from rlready.engine.decoder import Decoder, HFDecoder, cache_bytes
-from rlready.engine.llama import LlamaDecoder, LlamaWeights, supports
-from rlready.engine.probe import refuse_unlike_forward
+from rlready.engine.forward_check import refuse_unlike_forward
+from rlready.engine.llama import LlamaDecoder, LlamaWeights
 from rlready.engine.protocol import Request
 from rlready.engine.sampling import draw, stream_key, uniforms
-from rlready.errors import UserError
-from rlready.lm import LM
-from rlready.records import Sample
-from rlready.threads import READ, beside, small, workers
-from rlready.timing import span
+from rlready.models.llama.support import supports
+from rlready.models.lm import LM
 
 KEEP = 0.8  # compact when fewer than this share of the rows is still running
 ROWS = 256  # of a batch, at most

@@ -10,22 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from rlready.config import EvaluateConfig
+from rlready.core.config import EvaluateConfig
+from rlready.core.errors import UserError
+from rlready.core.records import Group, Problem, Sample
 from rlready.engine.budget import Budget, Forcing
-from rlready.engine.contrast import Contrast
+from rlready.engine.contrastive import Contrast
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
+from rlready.engine.rollout import answer_of, note_run_ons, table_row
 from rlready.engine.torch import TorchEngine
-from rlready.errors import UserError
-from rlready.evaluate.arms import Arm, Arms
-from rlready.evaluate.cut import cut
+from rlready.evaluate.budgets_from_trace import cut
+from rlready.evaluate.settings import Arm, Arms
 from rlready.evaluate.vote import Ballot, affordable, ballot, shares
-from rlready.lm import LM
-from rlready.records import Group, Problem, Sample
-from rlready.rollout import answer_of, note_run_ons, table_row
-from rlready.store import write_table
-from rlready.tasks import Task, stating
+from rlready.models.lm import LM
+from rlready.runs.run import write_table
+from rlready.tasks import Task
+from rlready.tasks import length_prompt as stating
+from rlready.tasks.answers.verify import ballots, voted
 from rlready.tasks.protocol import ComparesAnswers
-from rlready.tasks.verify import ballots, voted
 
 SHOWN = 12  # problems whose samples are kept for reading, one sample per model and arm shown
 

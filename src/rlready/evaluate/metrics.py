@@ -17,8 +17,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from rlready.records import Figure
-from rlready.stats import mean_figure
+from rlready.core.records import Figure
+from rlready.core.stats import mean_figure
 
 Floats = NDArray[np.float64]
 APART = 1.0  # tokens

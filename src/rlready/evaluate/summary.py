@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from rlready.config import EvaluateConfig
-from rlready.evaluate.arms import Arm, Arms, way
+from rlready.core.config import EvaluateConfig
+from rlready.core.records import Figure, Problem
+from rlready.core.stats import mean_figure, paired_figure
 from rlready.evaluate.metrics import curve
-from rlready.readiness.naming import labels
-from rlready.records import Figure, Problem
-from rlready.stats import mean_figure, paired_figure
+from rlready.evaluate.settings import Arm, Arms, way
+from rlready.runs.checkpoint_order import labels
 from rlready.tasks import Task
 
 Measured = Mapping[str, Any]

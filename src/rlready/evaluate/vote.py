@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlready.records import Sample
+from rlready.core.records import Sample
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from rlready.inject import graph, proserow
 from rlready.inject.errors import Contradiction, Unfit
 from rlready.inject.splice import Behaviour, Splice
 from rlready.inject.worked import Worked
-from rlready.tasks.dagmeta import judge
-from rlready.tasks.verify import exact_number, final_answer
+from rlready.tasks.answers.verify import exact_number, final_answer
+from rlready.tasks.dagmath.meta import judge
 
 
 def inject(row: Worked, behaviours: Collection[Behaviour], p: float, seed: str) -> tuple[Worked, Splice]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlready.config import InjectConfig
-from rlready.options import to_toml
+from rlready.core.config import InjectConfig
+from rlready.core.options import to_toml
 
 SAYS = {
     "behaviours": "Worked rows with behaviours spliced into their solutions (after BRIDGE, arXiv 2505.18917).",

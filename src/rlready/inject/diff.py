@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlready.errors import UserError
-from rlready.options import nearest
-from rlready.store import RESULT, read_json
+from rlready.core.errors import UserError
+from rlready.core.options import nearest
+from rlready.runs.run import RESULT, read_json
 from rlready.tasks.table import read_table
 
 BEFORE = "before.jsonl"  # beside the rows: id, prompt and thinking before, and the spans of what was inserted

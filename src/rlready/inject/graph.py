@@ -18,11 +18,11 @@ from typing import Any
 from rlready.inject.errors import Contradiction, Unfit
 from rlready.inject.splice import Behaviour, Piece, Splice, Unit, grown, insert
 from rlready.inject.walk import Fail, Solve, walk
-from rlready.tasks.dagmeta import from_meta, rendering_of
-from rlready.tasks.graph import Dag, binary_operations, references
-from rlready.tasks.passage import Step
-from rlready.tasks.render import Rendering
-from rlready.tasks.stepcheck import check
+from rlready.tasks.dagmath.graph import Dag, binary_operations, references
+from rlready.tasks.dagmath.meta import from_meta, rendering_of
+from rlready.tasks.dagmath.passage import Step
+from rlready.tasks.dagmath.render import Rendering
+from rlready.tasks.dagmath.stepcheck import check
 
 ANALYSIS = (0.0, 0.1, 0.4, 0.8, 1.0)  # BRIDGE's code, level 2: by the number of operands; the last for all above
 

@@ -16,8 +16,8 @@ from dataclasses import replace
 from rlready.inject.errors import Unfit
 from rlready.inject.graph import steps_of
 from rlready.inject.worked import Worked
-from rlready.tasks.dagmeta import COLUMN, from_meta, rendering_of, to_meta
-from rlready.tasks.graph import topological_order
+from rlready.tasks.dagmath.graph import topological_order
+from rlready.tasks.dagmath.meta import COLUMN, from_meta, rendering_of, to_meta
 
 COPIES = 4
 DRAWS = 20  # of an order that has not been seen

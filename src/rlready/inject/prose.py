@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from rlready.inject.calculator import ANNOTATION, IN_PROSE, Annotation, arithmetic, evaluate, read, states
 from rlready.inject.errors import Contradiction, Doubtful, Unfit
-from rlready.tasks.quantity import numbers
+from rlready.tasks.answers.quantity import numbers
 
 RESULT = re.compile(r"\s*[$€£¢]?\s*(-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|-?\.[0-9]+)")
 GOES_ON = re.compile(r"\s*(?:[-+*/xX×÷(%^0-9]|and |cents?\b)")  # after a number that is not all of a result

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rlready.errors import UserError
+from rlready.core.errors import UserError
+from rlready.core.records import Problem
 from rlready.inject.calculator import ANNOTATION
-from rlready.records import Problem
-from rlready.tasks.dagmeta import COLUMN, graph_of
+from rlready.tasks.dagmath.meta import COLUMN, graph_of
 from rlready.tasks.gsm8k import Gsm8kTask
 from rlready.tasks.protocol import Task
 from rlready.tasks.source import Source, parse_source

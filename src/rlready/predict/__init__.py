@@ -1,1 +1,13 @@
 """Predict: from readiness and some RL outcomes to which checkpoint RL should start from, and with what certainty."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rlready.core.lazy import lazy
+
+if TYPE_CHECKING:
+    from rlready.core.config import PredictConfig as PredictConfig
+    from rlready.predict.stage import predict as predict
+
+__getattr__ = lazy(__name__, {"PredictConfig": "rlready.core.config", "predict": "rlready.predict.stage"})

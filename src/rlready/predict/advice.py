@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from rlready.core.records import Figure
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS
 from rlready.predict.score import ENOUGH, LEAST, Family, Score
-from rlready.readiness.verdict import NAMED, Ranking, listed
-from rlready.records import Figure
+from rlready.readiness.ranking import NAMED, Ranking, listed
 
 SKILL = 0.05  # p of the best of all predictors
 CALIBRATE = 4

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from rlready.errors import UserError
-from rlready.readiness.heldout import HeldOut
-from rlready.readiness.naming import runs_of, step_of
-from rlready.readiness.sequential import Counts
-from rlready.records import Figure
-from rlready.store import RECORD, RESULT, read_json
+from rlready.core.errors import UserError
+from rlready.core.records import Figure
+from rlready.models.heldout_loss import HeldOut
+from rlready.readiness.adaptive_sampling import Counts
+from rlready.runs.checkpoint_order import runs_of, step_of
+from rlready.runs.run import RECORD, RESULT, read_json
 from rlready.tasks.source import parse_source
 
 SAME = ("problems", "temperature", "budget", "answer_cap", "final")  # settings that samples must share to be compared

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rlready.core.stats import TAIL, t_quantile
 from rlready.readiness.passk import Floats, Ints
-from rlready.stats import TAIL, t_quantile
 
 Mask = NDArray[np.bool_]
 RIDGE = 1e-9  # keeps a half with one distinct value solvable: its fit is the mean

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlready.errors import UserError
-from rlready.options import nearest
-from rlready.progress import note
-from rlready.store import RECORD, RESULT, read_json
+from rlready.core.errors import UserError
+from rlready.core.options import nearest
+from rlready.core.progress import note
+from rlready.runs.run import RECORD, RESULT, read_json
 from rlready.tasks.source import TABLES
 from rlready.tasks.table import Table, read_table
 

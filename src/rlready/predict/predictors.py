@@ -22,12 +22,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rlready.core.records import Figure
+from rlready.core.stats import TAIL, simultaneous
 from rlready.predict.candidates import Candidate
+from rlready.readiness.group_signal import mixed, spread
 from rlready.readiness.passk import Floats, powers
-from rlready.readiness.spread import mixed, spread
-from rlready.readiness.verdict import Gap, comparisons, gap_of_shares, large
-from rlready.records import Figure
-from rlready.stats import TAIL, simultaneous
+from rlready.readiness.ranking import Gap, comparisons, gap_of_shares, large
 
 BASELINE, LOSS, COMBINED = "pass@1", "loss", "combined"
 NORMAL = 2 * 1.959964  # standard deviations in a 95 % interval

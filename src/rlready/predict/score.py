@@ -25,12 +25,12 @@ from statistics import NormalDist
 
 import numpy as np
 
+from rlready.core.records import Figure
+from rlready.core.stats import TAIL, t_quantile
 from rlready.predict.fit import Few, Mask, few, halves, split_scores
 from rlready.predict.outcomes import Outcome
 from rlready.predict.predictors import Predictor
 from rlready.readiness.passk import Floats, Ints
-from rlready.records import Figure
-from rlready.stats import TAIL, t_quantile
 
 ENOUGH = 8  # runs below which scores are warned about
 LEAST = 3  # runs below which there is nothing to score

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from rlready.core.records import Figure
 from rlready.predict.predictors import LOSS
 from rlready.predict.score import Family, Score
-from rlready.readiness.verdict import large
-from rlready.records import Figure
+from rlready.readiness.ranking import large
 
 DASH = "–"
 

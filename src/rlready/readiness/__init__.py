@@ -1,1 +1,13 @@
 """Readiness: what a checkpoint is worth as a start for RL, measured without training anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rlready.core.lazy import lazy
+
+if TYPE_CHECKING:
+    from rlready.core.config import ReadinessConfig as ReadinessConfig
+    from rlready.readiness.stage import readiness as readiness
+
+__getattr__ = lazy(__name__, {"ReadinessConfig": "rlready.core.config", "readiness": "rlready.readiness.stage"})

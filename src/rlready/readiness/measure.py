@@ -11,26 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rlready.backbone import supports
-from rlready.checkpoint import load, local_folder, tokenizer_of, vocabulary_digest
-from rlready.config import ReadinessConfig
-from rlready.encode import encode
+from rlready.core.config import ReadinessConfig
+from rlready.core.errors import UserError
+from rlready.core.progress import Progress, note
+from rlready.core.records import Problem, Row
+from rlready.core.threads import workers
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
+from rlready.engine.rollout import draw_groups, note_run_ons, table_row
 from rlready.engine.torch import TorchEngine
-from rlready.errors import UserError
-from rlready.lm import LM
-from rlready.progress import Progress, note
-from rlready.readiness.draws import Draws
-from rlready.readiness.gram import parameters_of
-from rlready.readiness.heldout import heldout_loss
-from rlready.readiness.influence import Rollouts, influence
-from rlready.readiness.sequential import draw_until_right, plan
-from rlready.readiness.stored import Stored, settle
-from rlready.records import Problem, Row
-from rlready.rollout import draw_groups, note_run_ons, table_row
-from rlready.store import Run, read_table, write_table
+from rlready.influence.gram import parameters_of
+from rlready.influence.influence import Rollouts, influence
+from rlready.models.checkpoint import load, local_folder, tokenizer_of, vocabulary_digest
+from rlready.models.encode import encode
+from rlready.models.heldout_loss import heldout_loss
+from rlready.models.llama.support import supports
+from rlready.models.lm import LM
+from rlready.readiness.adaptive_sampling import draw_until_right, plan
+from rlready.readiness.offline_samples import Stored, settle
+from rlready.readiness.sample_stats import Draws
+from rlready.runs.run import Run, read_table, write_table
 from rlready.tasks import Task
-from rlready.threads import workers
 
 MICRO_TOKENS = 16384
 

@@ -31,9 +31,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlready.errors import UserError
-from rlready.records import Figure
-from rlready.stats import mean_figure
+from rlready.core.errors import UserError
+from rlready.core.records import Figure
+from rlready.core.stats import mean_figure
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from rlready.records import Figure
+from rlready.core.records import Figure
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
 from rlready.report.text import number
 

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rlready.provenance import host, revision
-from rlready.records import Figure
-from rlready.store import write_json, write_text
+from rlready.core.records import Figure
+from rlready.runs.provenance import host, revision
+from rlready.runs.run import write_json, write_text
 
 COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "==": operator.eq}
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from rlready.credit.reading import Reading
-from rlready.errors import UserError
+from rlready.core.errors import UserError
+from rlready.credit.token_credit import Reading
 from rlready.report.text import safe, visible
-from rlready.store import write_text
+from rlready.runs.run import write_text
 
 LEVELS = 4
 BELOW, ABOVE = (223, 215, 208, 202), (153, 117, 75, 33)  # of 256 colours, from weak to strong

@@ -14,9 +14,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rlready.errors import UserError
+from rlready.core.errors import UserError
+from rlready.core.records import Figure
 from rlready.inject.diff import BEFORE, changed, pieces
-from rlready.records import Figure
 from rlready.report.text import visible
 
 SCORES = {"accuracy": Figure, "thinking_tokens": Figure}

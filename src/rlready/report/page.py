@@ -19,14 +19,16 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from rlready.evaluate.arms import way
-from rlready.readiness.naming import labels
-from rlready.readiness.verdict import WORDS
-from rlready.records import Figure
-from rlready.report import charts, forecast, spending
+from rlready.core.records import Figure
+from rlready.evaluate.settings import way
+from rlready.readiness.ranking import WORDS
+from rlready.report import budget_charts as spending
+from rlready.report import charts
+from rlready.report import predict_charts as forecast
 from rlready.report.folder import RunFolder, read
 from rlready.report.text import visible
-from rlready.store import write_text
+from rlready.runs.checkpoint_order import labels
+from rlready.runs.run import write_text
 
 MOST_EXAMPLES = 300
 KINDS = {  # kind of number: scale, decimals, unit

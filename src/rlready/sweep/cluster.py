@@ -11,8 +11,8 @@ import os
 import time
 from typing import Any
 
-from rlready.errors import UserError
-from rlready.sweep.work import POLICY, Order, Report, perform
+from rlready.core.errors import UserError
+from rlready.sweep.executors import POLICY, Order, Report, perform
 
 MOMENT = 1.0  # seconds
 
@@ -74,7 +74,7 @@ class Cluster:
 
 
 def _remote(order: Order) -> Report:
-    from rlready import progress
+    from rlready.core import progress
 
     progress.SCREEN.quiet = True
     return perform(order)

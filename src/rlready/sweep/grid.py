@@ -34,9 +34,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
-from rlready.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
-from rlready.errors import UserError
-from rlready.options import fill_table, nearest
+from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
+from rlready.core.errors import UserError
+from rlready.core.options import fill_table, nearest
 
 CONFIGS: dict[str, type[Any]] = {
     "sft": SFTConfig,

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rlready.disk import plain, read_json
-from rlready.errors import UserError
-from rlready.store import RECORD, RESULT
+from rlready.core.errors import UserError
+from rlready.runs.files import plain, read_json
+from rlready.runs.run import RECORD, RESULT
 from rlready.sweep.grid import Grid, Variant, size_of
 
 VERBS = ("sft", "readiness", "rl", "evaluate")

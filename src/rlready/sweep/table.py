@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlready.disk import plain, read_json, write_text
 from rlready.predict.outcomes import RUNS, cost_of
-from rlready.store import RECORD, RESULT
+from rlready.runs.files import plain, read_json, write_text
+from rlready.runs.run import RECORD, RESULT
 from rlready.sweep.jobs import Chain
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rlready.tasks.dagtask import DagTask
+from rlready.tasks.dagmath.task import DagTask
 from rlready.tasks.gsm8k import Gsm8kTask
 from rlready.tasks.protocol import Task, Verdict
 from rlready.tasks.rows import RowsTask

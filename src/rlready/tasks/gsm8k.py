@@ -17,15 +17,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from rlready.errors import UserError
-from rlready.records import Problem, Row
-from rlready.tasks.baseline import two_fold
-from rlready.tasks.extract import own_part
+from rlready.core.errors import UserError
+from rlready.core.records import Problem, Row
+from rlready.tasks.answers.extract import own_part
+from rlready.tasks.answers.quantity import SIGNS
+from rlready.tasks.answers.verify import exact_number, same_answer
+from rlready.tasks.guess_baseline import two_fold
 from rlready.tasks.protocol import Verdict
-from rlready.tasks.quantity import SIGNS
 from rlready.tasks.source import Source, canonical, fill, select
 from rlready.tasks.table import licence_beside, read_table
-from rlready.tasks.verify import exact_number, same_answer
 
 INSTRUCTION = "Reason step by step, then give the final answer on a last line of the form: #### <number>"
 ANNOTATION = re.compile(r"<<[^<>]*>>")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rlready.errors import UserError
+from rlready.core.errors import UserError
 from rlready.tasks.strictjson import Number, examine, loads
 
 JSON = "arrow.json"

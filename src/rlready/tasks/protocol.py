@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from rlready.records import Problem, Row
+from rlready.core.records import Problem, Row
 
 
 @dataclass(frozen=True)

@@ -30,20 +30,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rlready.chat import KEYS
-from rlready.errors import UserError
-from rlready.records import Problem, Row
-from rlready.tasks import dagmeta
-from rlready.tasks.baseline import two_fold
-from rlready.tasks.dagmeta import graph_of, judge, validate
-from rlready.tasks.extract import own_part
+from rlready.core.errors import UserError
+from rlready.core.records import Problem, Row
+from rlready.models.chat import KEYS
+from rlready.tasks.answers.extract import own_part
+from rlready.tasks.answers.verify import exact_number, final_answer, same_answer
+from rlready.tasks.dagmath import meta as dagmeta
+from rlready.tasks.dagmath.meta import graph_of, judge, validate
+from rlready.tasks.guess_baseline import two_fold
 from rlready.tasks.protocol import Verdict
 from rlready.tasks.source import Source, canonical, fill, select
 from rlready.tasks.strictjson import Refused, digits
 from rlready.tasks.table import has, licence_beside, read_table, value_of
 from rlready.tasks.turns import MESSAGES, Chat, merge, read_system, read_turns, split_thought
 from rlready.tasks.unread import refuse_preferences, refuse_unread
-from rlready.tasks.verify import exact_number, final_answer, same_answer
 
 Verifier = Callable[[Problem, str], bool]
 SYSTEM = ("system", "system_prompt")

@@ -18,8 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from rlready.errors import UserError
-from rlready.records import Problem, Row
+from rlready.core.errors import UserError
+from rlready.core.records import Problem, Row
 from rlready.tasks.protocol import ComparesAnswers, Task, Verdict
 from rlready.tasks.source import Source, fill, parse_source
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from rlready.errors import UserError
-from rlready.options import nearest
+from rlready.core.errors import UserError
+from rlready.core.options import nearest
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

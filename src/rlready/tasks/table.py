@@ -14,8 +14,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from rlready.errors import UserError
-from rlready.options import nearest
+from rlready.core.errors import UserError
+from rlready.core.options import nearest
 from rlready.tasks.parquet import first_line, read_parquet
 from rlready.tasks.strictjson import Refused, doubtful, examine, loads
 from rlready.tasks.turns import chat_key

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlready.chat import CLOSE, KEYS, KNOWN
-from rlready.errors import UserError
+from rlready.core.errors import UserError
+from rlready.models.chat import CLOSE, KEYS, KNOWN
 
 ROLES = {
     "system": "system",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from rlready.errors import UserError
+from rlready.core.errors import UserError
 from rlready.tasks.turns import MESSAGES
 
 UNREAD = {  # what becomes of a prompt without it

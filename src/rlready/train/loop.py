@@ -17,16 +17,16 @@ from typing import Any
 
 import torch
 
-from rlready.batch import Batch, Example, micro_batches
-from rlready.checkpoint import save
-from rlready.config import RLConfig, SFTConfig
-from rlready.engine.llama import supports
-from rlready.errors import UserError
-from rlready.lm import LM
-from rlready.logprob import token_logprobs
-from rlready.store import write_folder
-from rlready.threads import alone, beside, learners, split_tokens
-from rlready.timing import span
+from rlready.core.config import RLConfig, SFTConfig
+from rlready.core.errors import UserError
+from rlready.core.threads import alone, beside, learners, split_tokens
+from rlready.core.timing import span
+from rlready.models.batch import Batch, Example, micro_batches
+from rlready.models.checkpoint import save
+from rlready.models.llama.support import supports
+from rlready.models.lm import LM
+from rlready.models.logprob import token_logprobs
+from rlready.runs.run import write_folder
 
 STATE_SECONDS = 30.0
 

@@ -19,17 +19,18 @@ from typing import Any
 
 import numpy as np
 
-from rlready.checkpoint import load, local_folder
-from rlready.config import RLConfig
+from rlready.core.config import RLConfig
+from rlready.core.errors import UserError
+from rlready.core.progress import Progress, note, warn
+from rlready.core.records import Figure, Problem
 from rlready.credit.reference import Frozen, load_frozen
 from rlready.credit.reward import Pay
-from rlready.errors import UserError
-from rlready.lm import LM
-from rlready.progress import Progress, note, warn
-from rlready.records import Figure, Problem
-from rlready.report.cards import model_card
-from rlready.store import Run, append_line, truncate_log
-from rlready.tasks import open_task, stating
+from rlready.models.checkpoint import load, local_folder
+from rlready.models.lm import LM
+from rlready.runs.model_card import model_card
+from rlready.runs.run import Run, append_line, truncate_log
+from rlready.tasks import length_prompt as stating
+from rlready.tasks import open_task
 from rlready.train.drift import WATCHED, drift
 from rlready.train.loop import Keeper, Learner, check
 from rlready.train.trainer import Trainer

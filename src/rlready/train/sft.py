@@ -17,19 +17,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlready.batch import Example, epoch_steps
-from rlready.checkpoint import load, local_folder
-from rlready.config import SFTConfig
-from rlready.encode import encode
-from rlready.errors import UserError
-from rlready.lm import with_thought
-from rlready.progress import Progress, note
-from rlready.readiness.heldout import HeldOut, heldout_loss
-from rlready.records import Row
-from rlready.report.cards import model_card
-from rlready.store import Run, append_line, read_log, truncate_log, write_table
+from rlready.core.config import SFTConfig
+from rlready.core.errors import UserError
+from rlready.core.progress import Progress, note
+from rlready.core.records import Row
+from rlready.core.timing import Watch, gemm_peak, multiplied
+from rlready.models.batch import Example, epoch_steps
+from rlready.models.checkpoint import load, local_folder
+from rlready.models.encode import encode
+from rlready.models.heldout_loss import HeldOut, heldout_loss
+from rlready.models.lm import with_thought
+from rlready.runs.model_card import model_card
+from rlready.runs.run import Run, append_line, read_log, truncate_log, write_table
 from rlready.tasks import open_task
-from rlready.timing import Watch, gemm_peak, multiplied
 from rlready.train.loop import Keeper, Learner, check, token_count, warm
 from rlready.train.loss import likelihood_loss
 

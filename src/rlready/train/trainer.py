@@ -11,22 +11,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from rlready.batch import Batch
-from rlready.config import RLConfig
+from rlready.core.config import RLConfig
+from rlready.core.records import Figure, Group, Problem
+from rlready.core.stats import mean_figure
+from rlready.core.timing import Watch, gemm_peak, multiplied
 from rlready.credit.assign import Credited, credit, dense_credit
 from rlready.credit.dense import Shape
 from rlready.credit.reference import Frozen
 from rlready.credit.reward import Pay
 from rlready.engine.protocol import Request, budget_for, forcing_for, requests_for
+from rlready.engine.rollout import describe, draw_groups, table_row
 from rlready.engine.torch import TorchEngine
-from rlready.lm import LM
-from rlready.logprob import token_logprobs
-from rlready.records import Figure, Group, Problem
-from rlready.rollout import describe, draw_groups, table_row
-from rlready.stats import mean_figure
-from rlready.store import write_table
-from rlready.tasks import Task, stating
-from rlready.timing import Watch, gemm_peak, multiplied
+from rlready.models.batch import Batch
+from rlready.models.lm import LM
+from rlready.models.logprob import token_logprobs
+from rlready.runs.run import write_table
+from rlready.tasks import Task
+from rlready.tasks import length_prompt as stating
 from rlready.train.loop import Learner, token_count, warm
 from rlready.train.loss import kl_penalty, policy_loss
 

@@ -1,0 +1,92 @@
+"""Two ways to use the cores: inside each operation (torch's own threads) or beside each other (these).
+
+One thread a core, each over its own rows with single-threaded operations, is up to twice as fast for a model of a few
+million parameters, whose operations are too small to be worth splitting, and still a fifth to two fifths faster with a
+hundred million.  Torch lets go of the interpreter during an operation, so ordinary threads do.  What bounds the size:
+every thread reads all weights, and in an update holds gradients as large.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, TypeVar
+
+import torch
+
+from rlready.core.timing import part_of
+
+T = TypeVar("T")
+SMALL = 1 << 24  # parameters
+READ = 1 << 28  # the same, where no thread holds gradients
+GRADIENTS = 1 << 29  # parameters times threads, where each does: 2 GiB in fp32
+HANDOVER = 1e-5  # seconds until a waiting thread gets the interpreter; Python waits 5 ms, as long as many operations
+SPLIT_TOKENS = 4096  # of a thread's micro-batch, at most
+
+
+def small(model: Any, most: int = SMALL) -> bool:
+    """Whether a model is on the processor and has at most so many parameters."""
+    parameters = list(model.parameters())
+    return bool(sum(p.numel() for p in parameters) <= most and parameters[0].device.type == "cpu")
+
+
+def workers(model: Any, most: int = SMALL) -> int:
+    """How many threads to work beside each other with: one above ``most`` parameters, where torch's own do better."""
+    return torch.get_num_threads() if small(model, most) else 1
+
+
+def learners(model: Any) -> int:
+    """How many threads to update with beside each other: one where all their gradients would be too many."""
+    return workers(model, max(SMALL, GRADIENTS // torch.get_num_threads()))
+
+
+def split_tokens(most: int, workers: int) -> int:
+    """Tokens of a micro-batch, so that those of all threads together have at most ``most``."""
+    return most if workers == 1 else min(max(1, most // workers), SPLIT_TOKENS)
+
+
+def beside(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
+    """The calls' results in their order, computed by that many threads of single-threaded operations.
+
+    Returns, or raises the first call's error, when all have ended.
+    """
+    if workers == 1 or len(calls) == 1:
+        return [call() for call in calls]
+    share = min(workers, len(calls))
+
+    def alone(call: Callable[[], T]) -> T:
+        torch.set_num_threads(1)
+        part_of(share)
+        return call()
+
+    threads, interval = torch.get_num_threads(), sys.getswitchinterval()
+    torch.set_num_threads(1)  # the numerical library's own count is shared by all threads
+    sys.setswitchinterval(HANDOVER)
+    futures = [_pool(workers).submit(alone, call) for call in calls]
+    try:
+        wait(futures)
+        return [future.result() for future in futures]
+    finally:
+        wait(futures)  # also where Ctrl-C ended the first wait
+        sys.setswitchinterval(interval)
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def alone(model: Any) -> Iterator[None]:
+    """Operations of a small model by this thread: waking others takes longer than they save."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if small(model) else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Threads that stay, and with them the memory they have: a new thread begins with none and faults it in."""
+    return ThreadPoolExecutor(workers, "rlready")

@@ -1,0 +1,149 @@
+"""Responses read token by token with their dense rewards: what ``rlready show --credit`` shows.
+
+Taken are texts (``PROMPT<think>RESPONSE``) and tables with a column ``prompt`` and either ``tokens`` and ``mask``, as
+run folders keep their samples, or ``pieces``, as their examples, or ``response`` and, if there is one, ``thinking``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlready.core.errors import UserError
+from rlready.core.records import Row
+from rlready.credit.probe import Probe
+from rlready.credit.reference import Frozen
+from rlready.models.batch import Example, supervised
+from rlready.models.chat import OPEN
+from rlready.models.encode import encode
+from rlready.models.lm import LM
+from rlready.tasks.table import read_table
+
+SHOWN = 20  # responses of a table
+TABLES = (".parquet", ".jsonl", ".json")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One response; ``pieces`` (T,) are what its tokens add to the text, ``dense`` (T,) their r̂ in nats."""
+
+    name: str
+    prompt: str
+    pieces: Sequence[str]
+    dense: NDArray[np.float32]
+
+    @property
+    def total(self) -> float:
+        return float(self.dense.sum(dtype=np.float64))
+
+
+def read(frozen: Frozen, words: Sequence[str], *, micro_tokens: int = 16384) -> list[Reading]:
+    """Every word a table of samples or a text; UserError for what is neither."""
+    found: list[tuple[str, str, Example]] = []
+    for word in words:
+        path = Path(word)
+        if path.suffix in TABLES:
+            found += _table(frozen.sft, path)
+        else:
+            found.append(_text(frozen.sft, _content(path) if _is_file(path) else word))
+    return _scored(frozen, found, micro_tokens)
+
+
+def read_copies(frozen: Frozen, probe: Probe, *, micro_tokens: int = 16384) -> list[Reading]:
+    """The first copies of the planted-error probe, named by the token that was changed."""
+    copies = probe.copies[:SHOWN]
+    names = [f"{row.id}, changed at token {at + 1}" for row, at in zip(copies, probe.place, strict=False)]
+    rows = encode(frozen.sft, copies, "the solutions")
+    found = [(name, row.prompt, example) for name, row, example in zip(names, copies, rows, strict=True)]
+    return _scored(frozen, found, micro_tokens)
+
+
+def _scored(frozen: Frozen, found: Sequence[tuple[str, str, Example]], micro_tokens: int) -> list[Reading]:
+    dense, _ = frozen.score([e for _, _, e in found], micro_tokens=micro_tokens)
+    return [
+        Reading(name, prompt, frozen.sft.pieces(list(e.response_ids)), r)
+        for (name, prompt, e), r in zip(found, dense, strict=True)
+    ]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a text too long, or with a character that no file name has
+        return False
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text in UTF-8") from None
+
+
+def _text(lm: LM, text: str) -> tuple[str, str, Example]:
+    prompt, opened, response = text.partition(OPEN)
+    if not opened or not response.strip():
+        raise UserError(f"{text[:60]!r}: neither a table of samples nor a text of the form PROMPT{OPEN}RESPONSE")
+    return "text", prompt, _example(lm, lm.prompt_ids(prompt.strip(), think=True), lm.encode(response), "text")
+
+
+def _table(lm: LM, path: Path) -> list[tuple[str, str, Example]]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    table = read_table(str(path))
+    return [_row(lm, row, table.place(line)) for line, row in table.rows[:SHOWN]]
+
+
+def _row(lm: LM, row: Mapping[str, Any], where: str) -> tuple[str, str, Example]:
+    """A row of a table; its tokens as they are, or else its text."""
+    name = str(row.get("problem_id") or row.get("id") or where)
+    prompt = row.get("prompt")
+    if not isinstance(prompt, str):
+        raise UserError(f"{where}: has no column prompt, without which a response cannot be scored")
+    if row.get("tokens") is not None:
+        ids, mask = row["tokens"], row.get("mask")
+        if not isinstance(ids, list) or not all(isinstance(t, int) for t in ids):
+            raise UserError(f"{where}: tokens should be a list of whole numbers")
+        think = row.get("cap") is not None
+        return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), ids, where, mask)
+    if row.get("pieces") is not None:
+        try:
+            ids, mask = lm.encode("".join(piece for piece, _ in row["pieces"])), [own for _, own in row["pieces"]]
+        except (TypeError, ValueError):
+            raise UserError(f"{where}: pieces should be a list of [text, 0 or 1]") from None
+        if len(ids) != len(mask):  # then nobody knows which of its tokens were forced
+            raise UserError(
+                f"{where}: this model reads {len(mask)} pieces as {len(ids)} tokens; give a table of samples"
+            )
+        think = row.get("budget") is not None
+        return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), ids, where, mask)
+    if not isinstance(row.get("response"), str):
+        raise UserError(f"{where}: has none of the columns tokens, pieces and response")
+    if not isinstance(row.get("thinking"), str | None):
+        raise UserError(f"{where}: thinking should be text, or left out")
+    worked = Row(name, prompt, row["response"], row.get("thinking"))
+    think = worked.thinking is not None
+    return name, prompt, _example(lm, *lm.worked_ids(worked, think=think), where)
+
+
+def _example(lm: LM, prompt: Sequence[int], ids: Sequence[int], where: str, mask: Any = None) -> Example:
+    if not ids:
+        raise UserError(f"{where}: the response is empty")
+    strange = next((t for t in ids if not 0 <= t < lm.vocabulary), None)
+    if strange is not None:
+        raise UserError(f"{where}: token {strange} is none of this model's {lm.vocabulary}")
+    if len(prompt) + len(ids) > lm.context:
+        raise UserError(f"{where}: longer than the context of {lm.context} tokens")
+    made = supervised(prompt, ids)
+    if mask is None:
+        return made
+    if not isinstance(mask, list) or not all(m in (0, 1) for m in mask):
+        raise UserError(f"{where}: mask should be a list of 0 (forced) and 1 (chosen)")
+    if len(mask) != len(ids):
+        raise UserError(f"{where}: {len(ids)} tokens but {len(mask)} of mask")
+    return Example(prompt, ids, np.asarray(mask, dtype=np.uint8), made.advantage, made.weight)

@@ -1,0 +1,132 @@
+"""Rollouts: samples of an engine, verified and rewarded, in one group per problem.
+
+The verifier and the reward are two objects: the verifier says what is right and chooses checkpoints, the
+reward is what the policy is paid for (the verdict, less a little for length where that is asked for).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from rlready.core.progress import warn
+from rlready.core.records import Group, Problem, Sample
+from rlready.core.timing import span
+from rlready.credit.reward import Pay
+from rlready.engine.protocol import Engine, Request
+from rlready.models.chat import CLOSE
+from rlready.models.lm import LM
+from rlready.tasks import Task, Verdict
+from rlready.tasks.answers.verify import marked, settle
+from rlready.tasks.protocol import ComparesAnswers
+
+VERDICT = Pay()
+
+
+def split_text(text: str, close: str = CLOSE) -> tuple[str, str]:
+    """(thinking, answer): what stands before and after the end of the thought; all is answer if it has none."""
+    thinking, closed, answer = text.partition(close)
+    return (thinking, answer) if closed else ("", text)
+
+
+def answer_of(sample: Sample, lm: LM) -> tuple[str, str]:
+    """(thinking, answer) of a sample as it is judged, without the token that ended it.
+
+    A response that never ended is still read: its answer may be there.
+    """
+    text = as_read(sample, lm).text
+    for stop in lm.stop_texts:
+        text = text.removesuffix(stop)
+    return split_text(text, lm.close)
+
+
+def verify_all(task: Task, asked: Sequence[tuple[Problem, tuple[str, str]]]) -> list[Verdict]:
+    """The verdicts on (thinking, answer) pairs; formulas among them are compared in parallel."""
+    if isinstance(task, ComparesAnswers):
+        settle((gold, text) for problem, (_, text) in asked if (gold := task.compares(problem)) is not None)
+    return [task.verify(problem, *answer) for problem, answer in asked]
+
+
+def as_read(sample: Sample, lm: LM) -> Sample:
+    """A sample with the text that is judged: without the thought it began after its answer, and without the forced
+    words that asked for the answer, unless a verifier finds the answer by them, as it does by ``\\boxed{``."""
+    text = sample.text
+    if sample.finish == "reopened":
+        text = text.rpartition(lm.open)[0]
+    if sample.truncated:
+        head = lm.decode(sample.tokens[: -sample.answer].tolist())
+        final = head.rpartition(lm.close)[2].lstrip()
+        if marked(final + "0}") is None:  # whatever follows it, the brace for \boxed{
+            text = head.removesuffix(final) + text[len(head) :]
+    return replace(sample, text=text)
+
+
+def draw_groups(
+    engine: Engine,
+    lm: LM,
+    task: Task,
+    problems: Sequence[Problem],
+    requests: Sequence[Request],
+    *,
+    temperature: float,
+    seed: int,
+    pay: Pay = VERDICT,
+    targets: Mapping[str, int] | None = None,
+) -> list[Group]:
+    """Sample, verify and reward; one group per problem, in their order; ``targets``: a length for each problem id."""
+    by_problem: dict[str, list[Sample]] = {p.id: [] for p in problems}
+    prompts = {r.problem_id: r.prompt_ids for r in requests}
+    for sample in engine.sample(requests, temperature=temperature, seed=seed):
+        by_problem[sample.problem_id].append(sample)
+    with span("score"):
+        found = iter(verify_all(task, [(p, answer_of(s, lm)) for p in problems for s in by_problem[p.id]]))
+    groups = []
+    for problem in problems:
+        samples = by_problem[problem.id]
+        verdicts = [next(found) for _ in samples]
+        correct = np.array([v.correct for v in verdicts])
+        thinking = np.array([s.thinking for s in samples])
+        rewards = pay(correct, thinking, (targets or {}).get(problem.id, 0)).tolist()
+        scored = [
+            s.scored(correct=v.correct, reward=r, strict=v.strict, run_on=v.run_on)
+            for s, v, r in zip(samples, verdicts, rewards, strict=True)
+        ]
+        groups.append(Group(problem, prompts[problem.id], scored))
+    return groups
+
+
+def note_run_ons(where: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Say how many samples went on into a turn of their own invention; ``rows`` as of samples.parquet."""
+    count = sum(bool(row["run_on"]) for row in rows)
+    if count:
+        warn(
+            f"{where}: warning: {count} of {len(rows)} responses go on into another turn that the model invents; what "
+            "comes before it was judged. Does its end-of-turn token end a turn in its training data?"
+        )
+
+
+def table_row(sample: Sample) -> dict[str, Any]:
+    """A sample as a row of samples.parquet."""
+    row = vars(sample) | {key: getattr(sample, key).tolist() for key in ("tokens", "mask", "logprobs")}
+    return dict(row)
+
+
+def describe(groups: Sequence[Group]) -> dict[str, Any]:
+    """Means over all samples of a step, for the log; None where there is nothing to average."""
+    samples = [s for g in groups for s in g.samples]
+
+    def mean(values: Sequence[float]) -> float | None:
+        return float(np.mean(values)) if values else None
+
+    return {
+        "reward": mean([s.reward or 0.0 for s in samples]),
+        "accuracy": mean([float(bool(s.correct)) for s in samples]),
+        "thinking": mean([s.thinking for s in samples]),
+        "thinking_right": mean([s.thinking for s in samples if s.correct]),
+        "thinking_wrong": mean([s.thinking for s in samples if not s.correct]),
+        "truncated": mean([float(s.truncated) for s in samples]),
+        "run_on": mean([float(s.run_on) for s in samples]),
+    }

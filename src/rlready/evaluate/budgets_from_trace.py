@@ -1,0 +1,68 @@
+"""All budgets of a sample cut from one trace.
+
+A sample is drawn once, with the most it may spend; for a smaller budget its trace is replayed to where that budget
+ends, closed, and only the answer is generated.  As a draw depends on its position alone, this equals a separate run at
+every budget, and the budgets are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rlready.core.records import Group, Problem
+from rlready.engine.budget import Budget
+from rlready.engine.protocol import requests_for
+from rlready.engine.rollout import draw_groups
+from rlready.engine.torch import TorchEngine
+from rlready.models.lm import LM
+from rlready.tasks import Task
+
+Found = dict[Budget, list[Group]]
+
+
+def cut(
+    engine: TorchEngine,
+    lm: LM,
+    task: Task,
+    problems: Sequence[Problem],
+    budgets: Sequence[Budget],
+    *,
+    samples: int,
+    temperature: float,
+    seed: int,
+) -> Found:
+    """Groups at every budget: natural ones first, then the largest, each smaller one cut from the next larger.
+
+    Extended thoughts begin as the ones with fewer extensions do, and all as the natural one where its prompt is the
+    same; another bias is another trace.
+    """
+    found: Found = {}
+    for budget in sorted(budgets, key=_order):
+        requests = requests_for(lm, problems, samples, budget, engine.forcing.final_ids)
+        parent = _parent(budget, found)
+        if parent:
+            prompts = {g.problem.id: g.prompt_ids for g in found[parent]}
+            traces = {(s.problem_id, s.sample_id): s for g in found[parent] for s in g.samples}
+            requests = [
+                replace(r, trace=traces[r.problem_id, r.sample_id]) if prompts[r.problem_id] == r.prompt_ids else r
+                for r in requests
+            ]
+        found[budget] = draw_groups(engine, lm, task, problems, requests, temperature=temperature, seed=seed)
+    return found
+
+
+def _order(budget: Budget) -> tuple[bool, float, int, int]:
+    return budget.thinking is not None, budget.bias, budget.extensions, -(budget.thinking or 0)
+
+
+def _parent(budget: Budget, found: Found) -> Budget | None:
+    """The budget already drawn whose traces go furthest along with this one's."""
+    fits = [
+        b
+        for b in found
+        if b.bias == budget.bias
+        and b.extensions <= budget.extensions
+        and (b.thinking is None or (budget.thinking is not None and b.thinking >= budget.thinking))
+    ]
+    return max(fits, key=lambda b: (b.thinking is not None, b.extensions, -(b.thinking or 0)), default=None)

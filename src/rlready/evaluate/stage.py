@@ -1,0 +1,77 @@
+"""``rlready evaluate``: accuracy against thinking budget, for any checkpoints, on the same problems.
+
+Every model is also measured untouched: its own prompt, its own stop, no budget, and not decoded away from a reference.
+Forcing makes many models look worse than they are, so nothing is compared without that line.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from rlready.core.config import EvaluateConfig
+from rlready.core.errors import UserError
+from rlready.core.progress import Progress, note
+from rlready.credit.reference import equal
+from rlready.engine.contrastive import Contrast
+from rlready.evaluate.measure import measure
+from rlready.evaluate.settings import arms_of
+from rlready.evaluate.summary import summary
+from rlready.models.checkpoint import load, local_folder
+from rlready.runs.run import Run, append_line, read_json, write_json
+from rlready.tasks import open_task
+
+
+def evaluate(config: EvaluateConfig, out: Path) -> dict[str, Any]:
+    """Every model in every arm; returns figures, and paired differences to the first model and to the main arms.
+
+    Raises UserError for settings that make no sense, and where a template cannot honour a budget.
+    """
+    with Run(out, "evaluate", config) as run:
+        if run.finished:
+            return run.result
+        arms = arms_of(config)
+        if len(set(config.models)) != len(config.models):
+            raise UserError("a model is named twice")
+        if config.samples < 1:
+            raise UserError(f"samples must be at least 1, got {config.samples}")
+        if not 0 <= config.temperature < math.inf:
+            raise UserError(f"temperature must be 0 (greedy) or above, got {config.temperature:g}")
+        contrast = _contrast(config)
+        task = open_task(config.problems)
+        problems = task.problems()
+        run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(problems), role="test")
+        if contrast:
+            run.note_model(id=config.reference, path=local_folder(config.reference), role="decoded away from")
+        measured = []
+        with Progress("evaluate", total=len(config.models) * len(problems) * config.samples, unit="samples") as bar:
+            for number, source in enumerate(config.models):
+                part = out / "parts" / f"{number}.json"
+                if not part.exists():  # a part is one model, kept if the run is killed later
+                    lm = load(source, device=config.device, dtype=config.dtype, delimiters=config.delimiters)
+                    note(f"evaluate: {lm.chat}")
+                    run.note_model(id=source, path=local_folder(source), role="evaluated", chat=lm.chat.describe())
+                    if contrast and equal(lm, contrast.reference):
+                        raise UserError(f"reference={config.reference} equals {source}: nothing to decode away from")
+                    samples = out / "parts" / f"{number}.parquet"
+                    facts = measure(config, arms, lm, task, problems, samples, bar.update, contrast)
+                    write_json(part, {"name": source} | facts)
+                else:
+                    bar.update(len(problems) * config.samples)
+                measured.append(read_json(part))
+        (out / "examples.jsonl").unlink(missing_ok=True)
+        for facts in measured:
+            for line in facts["examples"]:
+                append_line(out / "examples.jsonl", line)
+        return run.write_result(summary(config, arms, task, problems, measured))
+
+
+def _contrast(config: EvaluateConfig) -> Contrast | None:
+    if not config.reference:
+        return None
+    if config.natural:
+        raise UserError("natural=true measures models untouched, reference decodes away from another: leave one out")
+    if config.beta <= 0:
+        raise UserError(f"beta must be above 0, got {config.beta:g}: at 0 only the reference's mistakes would count")
+    return Contrast(load(config.reference, device=config.device, dtype=config.dtype), 1 / config.beta)

@@ -1,0 +1,183 @@
+"""What an RL step on one problem does for the others: the influence of Cen et al. (arXiv 2505.18917).
+
+N rollouts of a problem q, a share α of them right; g = ∇ log π(o | q), ḡ⁺ and ḡ⁻ its means over right and wrong ones.
+With GRPO's advantages, on-policy and without KL, the group's gradient is
+
+    u(q) = √(α(1−α)) (ḡ⁺(q) − ḡ⁻(q))
+
+and a step η on q changes the standardised reward of the others (a reward less the problem's mean, over its deviation:
+1/√(α(1−α)) times the reward itself), to first order, by (derived, METHODS section 3.1)
+
+    ΔJ = η ⟨mean_q' u(q'), u(q)⟩ = η √(α(1−α)) (K⁺ − K⁻),    K± = ⟨mean_q' u(q'), ḡ±(q)⟩
+
+so two mean gradients a problem are enough, never all pairs of rollouts.  Averaged over q it is the product of two
+factors, both needed to learn anything:
+
+    ΔJ / η = spread × co-influence,    spread = mean √(α(1−α)),    co-influence = K⁺ − K⁻ weighted by √(α(1−α))
+
+**Ours.**  Problems serve as q and q' in turn, never both at once: a problem's influence on itself is no sign of
+learning anything.  A problem all right or all wrong has u = 0, counts in every mean over problems, and has no K±.
+Dots grow with gradient norms, so those of two checkpoints do not compare; the mean cosine of two mixed problems does.
+Intervals are bootstrapped over problems, a pair weighing the product of its problems' weights; this holds for other
+problems like these, sampled once.  Where gradients are projected, ``error`` is what a cosine is off by, root mean
+square, from the difference of two independent projections.
+
+With a sample standard deviation (N − 1) all is √((N−1)/N) as large, without division by it the weight is α(1−α).
+g is of the sum over tokens, not of their mean.  How Cen et al. chose parameters and problems is not public.
+
+Shapes: P problems, M mixed ones, C copies of a Gram matrix (`gram.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rlready.core.errors import UserError
+from rlready.core.records import Figure
+from rlready.core.stats import mean_figure, weighted_figure
+from rlready.influence.gram import gram
+from rlready.models.batch import Example, supervised
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """One problem's: rows (N,) of one prompt and which of them are right."""
+
+    rows: Sequence[Example]
+    correct: NDArray[np.bool_]
+
+    @property
+    def mixed(self) -> bool:
+        return bool(self.correct.any() and not self.correct.all())
+
+    @property
+    def spread(self) -> float:
+        """√(α(1−α))"""
+        share = float(self.correct.mean())
+        return float(np.sqrt(share * (1 - share)))
+
+    @staticmethod
+    def of(
+        prompt_ids: Sequence[int],
+        responses: Sequence[tuple[Sequence[int], NDArray[np.uint8]]],
+        correct: Sequence[bool],
+    ) -> Rollouts:
+        """From token ids and masks of the responses."""
+        rows = [replace(supervised(prompt_ids, tokens), mask=mask) for tokens, mask in responses]
+        return Rollouts(rows, np.array(correct, dtype=bool))
+
+    def those(self, right: bool) -> list[Example]:
+        """The rows that are right, or those that are wrong."""
+        return [row for row, c in zip(self.rows, self.correct, strict=True) if c == right]
+
+
+@dataclass(frozen=True)
+class Influence:
+    """Inner products of the mixed problems' gradients; ``spread`` (P,) of all, ``place`` (M,) of the mixed among them.
+
+    ``right`` and ``wrong`` (C, M, M) hold ⟨u(q'), ḡ⁺(q)⟩ and ⟨u(q'), ḡ⁻(q)⟩ at [q', q].
+    """
+
+    spread: Floats
+    place: NDArray[np.int64]
+    right: Floats
+    wrong: Floats
+
+    @property
+    def products(self) -> Floats:
+        """(C, M, M) of ⟨u(q'), u(q)⟩"""
+        return (self.right - self.wrong) * self.spread[self.place]
+
+    @property
+    def step(self) -> Floats:
+        """(P,) ΔJ / η of a step on each problem, the mean over all others."""
+        found = np.zeros(len(self.spread))
+        products = self.products.mean(0)
+        found[self.place] = (products.sum(0) - np.diagonal(products)) / (len(found) - 1)
+        return found
+
+    @property
+    def cosines(self) -> Floats:
+        """(C, M, M) of u(q') and u(q), with the norms of the mean of the copies."""
+        size = np.sqrt(np.maximum(np.diagonal(self.products.mean(0)), 0))
+        scale = np.outer(size, size)
+        return np.divide(self.products, scale, out=np.zeros_like(self.products), where=scale > 0)
+
+    @property
+    def error(self) -> float:
+        """Root mean square error of a cosine of two problems; 0 where exact.
+
+        Half the difference of two independent projections is what their mean is off by.
+        """
+        apart = self.cosines[0] - self.cosines[-1]
+        others = apart[~np.eye(len(apart), dtype=bool)] / 2
+        return float(np.sqrt(np.mean(others**2))) if len(others) else 0.0
+
+    def figures(self) -> dict[str, Figure | None]:
+        """``step`` (ΔJ / η), its factors ``spread`` and ``co_influence`` with its parts ``k_right`` and ``k_wrong``,
+        and ``cosine``.
+
+        ``step`` is None where fewer than two problems are mixed, as there is no pair to measure; all but it and
+        ``spread`` where fewer than three are: two are one pair, which says nothing of others.
+        """
+        spread, place, size = self.spread, self.place, len(self.spread)
+
+        def figure(pairs_MM: Floats, per_spread: bool = False) -> Figure:
+            return weighted_figure(partial(_pair_mean, pairs_MM, place, spread if per_spread else None), size)
+
+        found: dict[str, Figure | None] = dict.fromkeys(("k_right", "k_wrong", "co_influence", "cosine"))
+        right, wrong = (k.mean(0) * spread[place] for k in (self.right, self.wrong))
+        if len(place) > 2:
+            found["k_right"], found["k_wrong"] = figure(right, True), figure(wrong, True)
+            found["co_influence"] = figure(right - wrong, True)
+            among = partial(_pair_mean, self.cosines.mean(0), np.arange(len(place)), None)
+            found["cosine"] = weighted_figure(among, len(place))
+        step = figure(right - wrong) if len(place) > 1 else None
+        return {"step": step, "spread": mean_figure(spread, bounds=(0.0, 0.5)), **found}
+
+
+def influence(
+    model: Any,
+    groups: Sequence[Rollouts],
+    parameters: Sequence[Tensor],
+    *,
+    temperature: float = 1.0,
+    rank: int = 0,
+    seed: int = 0,
+) -> Influence:
+    """The influence of problems on each other, over these parameters; ``rank`` 0 is exact (`gram.py`).
+
+    UserError for fewer than two problems.
+    """
+    if len(groups) < 2:
+        raise UserError(f"influence is that of problems on each other and needs at least 2 of them, got {len(groups)}")
+    spread = np.array([group.spread for group in groups])
+    place = np.flatnonzero([group.mixed for group in groups])
+    many = len(place)
+    if not many:
+        return Influence(spread, place, np.zeros((1, 0, 0)), np.zeros((1, 0, 0)))
+    sets = [groups[i].those(right) for right in (True, False) for i in place.tolist()]
+    inner = gram(model, sets, parameters, temperature=temperature, rank=rank, seed=seed)
+    of_u = spread[place][:, None] * (inner[:, :many] - inner[:, many:])
+    return Influence(spread, place, of_u[..., :many], of_u[..., many:])
+
+
+def _pair_mean(pairs_MM: Floats, place: NDArray[np.int64], per: Floats | None, weights_RP: Floats) -> Floats:
+    """(R,) weighted means of a matrix over ordered pairs of different problems, of which only some are not 0.
+
+    ``per`` (P,): divided by the weighted mean of these.
+    """
+    some = weights_RP[:, place]
+    off = pairs_MM - np.diag(np.diagonal(pairs_MM))
+    total = weights_RP.sum(1)
+    mean: Floats = np.einsum("ri,ri->r", some @ off, some) / (total**2 - (weights_RP**2).sum(1))
+    return mean if per is None else mean * total / (weights_RP @ per)

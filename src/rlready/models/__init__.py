@@ -1,0 +1,1 @@
+"""Language models: load and save, chat templates, batches, log-probabilities, held-out loss."""

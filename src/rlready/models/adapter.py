@@ -1,0 +1,141 @@
+"""A folder with an adapter of PEFT: which model it belongs to, and that model with the adapter added to its weights."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rlready.core.errors import UserError
+from rlready.core.progress import note
+from rlready.models.checkpoint_files import ADAPTER, CONFIG
+from rlready.models.hub import fetched, refuse_folder_names
+from rlready.models.weights import Held, tensors_of
+from rlready.runs.files import read_json
+
+WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+PREFIX = "base_model.model."
+COPY = re.compile(r"\.(modules_to_save|original_module|base_layer)(?=\.)")  # how PEFT names what it has wrapped
+
+
+def base_of(folder: Path, source: str) -> Path:
+    """The folder of the model that an adapter was trained on; one of the hub is named before it is fetched.
+
+    A relative path is tried from here, from the adapter's folder and from the one above it.
+    Raises UserError when the adapter names no base, or one that cannot be found or is an adapter, too.
+    """
+    config = read_json(folder / ADAPTER)
+    name = config.get("base_model_name_or_path")
+    if not isinstance(name, str) or not name:
+        raise UserError(f"{folder / ADAPTER}: names no base model (base_model_name_or_path)")
+    folders = [path for at in (Path(), folder, folder.parent) if (path := at / name).is_dir()]
+    found = next((path for path in folders if (path / CONFIG).exists() or (path / ADAPTER).exists()), None)
+    if not found and folders:
+        raise UserError(f"{source}: an adapter whose base model {folders[0]} is a folder without {CONFIG}")
+    if not found:
+        revision = config.get("revision")
+        try:
+            refuse_folder_names(name)
+            note(f"{source}: an adapter; its base {name} is no folder here, so it is fetched from the Hugging Face hub")
+            found = fetched(name, weights=True, revision=revision if isinstance(revision, str) else None)
+        except UserError as error:
+            raise UserError(f"{source}: an adapter whose base model is not found: {error}") from None
+    if (found / ADAPTER).exists():
+        raise UserError(f"{source}: its base model {found} is an adapter, too; merge that into its base first")
+    return found
+
+
+def merged(model: Any, folder: Path, source: str) -> Any:
+    """A base model with the adapter of a folder added to its weights, ready to be trained as a whole.
+
+    Raises UserError without the package peft, for a kind of adapter that is not added to weights, and for one whose
+    weights do not all find their place in the base.
+    """
+    try:
+        from peft import PeftConfig, PeftModelForCausalLM, PeftType, get_peft_model_state_dict
+        from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
+    except ImportError:
+        raise UserError(f"{source}: an adapter; to load it: pip install 'rlready[peft]'") from None
+    held = _weights(folder, source)
+    kind = read_json(folder / ADAPTER).get("peft_type")
+    if kind not in {str(known.value) for known in PeftType}:
+        raise UserError(f"{folder / ADAPTER}: peft_type {kind!r} is not known to this version of PEFT; upgrade it")
+    config = PeftConfig.from_pretrained(str(folder))
+    if config.is_prompt_learning or config.is_adaption_prompt:
+        raise UserError(f"{source}: an adapter of type {kind} has no weights that could be merged into its base")
+    if str(getattr(config, "init_lora_weights", "")).startswith("pissa_niter"):
+        raise UserError(
+            f"{source}: a PiSSA adapter whose base is changed by a randomised SVD (init_lora_weights), so that every "
+            "load has other weights; save it again with path_initial_model_for_weight_conversion, as a plain LoRA"
+        )
+    if config.task_type not in (None, "CAUSAL_LM"):
+        raise UserError(f"{source}: an adapter for {config.task_type}, not for a causal language model")
+    ranks = (getattr(config, "r", 0), *(getattr(config, "rank_pattern", None) or {}).values())
+    widest = max((size for each in held.values() for size in each.shape), default=0)
+    if any(type(rank) is int and rank > widest for rank in ranks):
+        raise UserError(f"{folder / ADAPTER}: has the rank {max(ranks)}, but no weight of the adapter is as large")
+    _resize(model, held, source)
+    config.inference_mode = True
+    wrapped = PeftModelForCausalLM(model, config)
+    wanted = set(get_peft_model_state_dict(wrapped, save_embedding_layers=False))
+    try:
+        found = wrapped.load_adapter(str(folder), "default", torch_device="cpu")
+    except RuntimeError as error:  # a list of all the sizes that do not match
+        first = next((line for line in str(error).splitlines() if "size mismatch" in line), str(error))
+        raise UserError(f"{source}: an adapter of another base than {model.name_or_path}: {first.strip()}") from None
+    unfit = [key for key in found.unexpected_keys if COPY.sub("", key) not in held.keys() - {key}]
+    if unfit:
+        raise UserError(
+            f"{source}: {len(unfit)} of the adapter's {len(held)} weights belong to no part of its base "
+            f"{model.name_or_path} (first: {min(unfit)})"
+        )
+    # PEFT renames what Transformers has renamed; what it then misses, it tells of weights of the adapter's kind only
+    kind_of_weight = PEFT_TYPE_TO_PREFIX_MAPPING[config.peft_type]
+    missing = {*found.missing_keys, *(key for key in wanted - held.keys() if kind_of_weight not in key)}
+    if missing:
+        raise UserError(f"{source}: {len(missing)} weights of the adapter are not in its file (first: {min(missing)})")
+    _untie(model)
+    whole = wrapped.merge_and_unload()
+    if whole.get_input_embeddings().weight is not whole.get_output_embeddings().weight:
+        whole.config.get_text_config().tie_word_embeddings = whole.config.tie_word_embeddings = False
+    for leftover in ("peft_config", "_hf_peft_config_loaded"):
+        if leftover in vars(whole):
+            delattr(whole, leftover)
+    return whole.requires_grad_(True)
+
+
+def _weights(folder: Path, source: str) -> dict[str, Held]:
+    file = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
+    if file is None:
+        raise UserError(f"{source}: an adapter without its weights, {WEIGHTS[0]}")
+    held = tensors_of(file)
+    if not held:
+        raise UserError(f"{file}: holds no weights")
+    return held
+
+
+def _resize(model: Any, held: dict[str, Held], source: str) -> None:
+    """Give the vocabulary the size that the adapter was trained with, where its file holds the embedding itself."""
+    names = {id(module): name for name, module in model.named_modules()}
+    layers = [model.get_input_embeddings(), model.get_output_embeddings()]
+    kept = {COPY.sub("", key): each.shape[0] for key, each in held.items() if each.shape}
+    sizes = [kept.get(f"{PREFIX}{names[id(layer)]}.weight") for layer in layers]
+    size, old, tied = sizes[0] or sizes[1], len(layers[0].weight), layers[0].weight is layers[1].weight
+    if size is None or size == old:
+        return
+    if size > old and not tied and None in sizes:
+        raise UserError(
+            f"{source}: an adapter trained with {size - old} tokens more than its base, of which its file holds the "
+            "embedding or the head, not both; save it with save_embedding_layers=True"
+        )
+    model.resize_token_embeddings(size, mean_resizing=False)
+
+
+def _untie(model: Any) -> None:
+    """Part a tied embedding and head of which one gets something added, which would change the other as well."""
+    layers = [model.get_input_embeddings(), model.get_output_embeddings()]
+    inner = [getattr(layer, "base_layer", layer) for layer in layers]
+    if inner != layers and inner[0].weight is inner[1].weight:
+        inner[1].weight = torch.nn.Parameter(inner[1].weight.detach().clone())

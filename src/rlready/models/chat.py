@@ -1,0 +1,258 @@
+"""A checkpoint's conversation format, as its chat template writes it: prompts, worked rows, thoughts, ends of turns.
+
+Nothing here imitates a template: ``chat_template.py`` asks it once how it writes a thought and what ends a turn, and
+from then on every prompt and every worked row is rendered by the template itself.
+
+Two things a template may leave open, and then a stated convention holds.  Some templates remove the thought from
+an assistant's turn (DeepSeek-R1's does), so that they never say how it is closed: where the prompt opens it with a line
+break, it is closed by one, and a blank line follows, as R1, QwQ and Qwen3 write.  Where no template writes thoughts at
+all, those that SFT here writes are used.  A template that writes today's date is given a fixed one, `TODAY`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from rlready.core.errors import UserError
+from rlready.core.records import Row
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+OPEN, CLOSE = "<think>", "</think>"
+KNOWN = (  # looked for in this order where a template does not write a thought itself
+    (OPEN, CLOSE),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|im_start|>think", "<|im_start|>answer"),
+)
+KEYS = ("reasoning_content", "thinking", "reasoning")  # of a message, by which templates take a thought
+TODAY = datetime(2024, 7, 26)  # the date that Llama 3.1's template writes where it is told none
+BARE = (  # for a tokenizer without a template: what `ChatFormat` writes for one
+    "{{ bos_token or '' }}{% for m in messages %}{{ m.content }}"
+    "{% if m.role == 'assistant' %}{{ eos_token }}{% elif m.role == 'system' %}{{ '\\n\\n' }}{% else %}{{ '\\n' }}"
+    "{% endif %}{% endfor %}"
+)
+QUESTION, SYSTEM = "Zq41question", "Zq41system"
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Thought:
+    """How a thought is written, text by text: behind the generation prompt the opener, the thought, the closer.
+
+    ``before_open`` is what the template writes between its generation prompt and a turn's content; ``told``: all of it
+    by the chat template itself, otherwise by the convention that the module states.
+    """
+
+    opener: str = OPEN
+    closer: str = CLOSE
+    before_open: str = ""
+    after_open: str = "\n"
+    before_close: str = "\n"
+    after_close: str = "\n"
+    told: bool = False
+
+    def written(self, thinking: str) -> str:
+        return self.opener + self.after_open + thinking + self.before_close + self.closer + self.after_close
+
+    def tail(self, prompt: str) -> str:
+        """The end of a generation prompt that belongs to a thought: its opener, or its closer, too."""
+        o, c = re.escape(self.opener), re.escape(self.closer)
+        found = re.search(rf"(?:{o}\s*(?:{c}\s*)?|{c}\s*)\Z" if self.opener else rf"{c}\s*\Z", prompt)
+        return found[0] if found else ""
+
+
+@dataclass(frozen=True)
+class ChatFormat:
+    """The format of a tokenizer, as `chat_template.learn` found it.
+
+    ``key``: of a message, by which the template takes a thought (``content``: inside of it, ``parts``: as one of its
+    parts); empty where it takes none.  ``tail``: what the generation prompt of a plain question ends in that belongs to
+    a thought.  ``end``: the token that ends an assistant's turn, empty where the template writes none.  ``after``: what
+    the template writes behind an answer.  ``parts``: it wants content as a list of parts.  ``leads``: it writes the
+    opener of a thought before any content.  ``thinks``: the model is to begin with a thought, because its template
+    says so or because ``given`` delimiters do.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    source: str
+    thought: Thought = Thought()
+    key: str = ""
+    tail: str = ""
+    end: str = ""
+    after: str = ""
+    parts: bool = False
+    leads: bool = False
+    given: bool = False
+    thinks: bool = False
+
+    @property
+    def opened(self) -> bool:
+        """The generation prompt opens a thought."""
+        return bool(self.tail) and self.thought.closer not in self.tail
+
+    @property
+    def closed(self) -> bool:
+        """The generation prompt closes a thought before it begins."""
+        return bool(self.tail) and not self.opened
+
+    def prompt(self, prompt: str, system: str = "", *, think: bool) -> str:
+        """The text up to where the response begins; with ``think`` a thought is open there."""
+        text = self.render(self._asked(prompt, system), generate=True)
+        if prompt.strip() not in text:
+            raise UserError(f"{self.source}: its chat template leaves out the prompt {prompt[:40]!r}")
+        t, tail = self.thought, self.thought.tail(text)
+        if not think or (tail and t.closer not in tail):
+            return text
+        # the break may be chosen by the model, unless it shares a token with the opener
+        shared = t.told and t.opener not in self.tokenizer.get_added_vocab()
+        return text.removesuffix(tail) + t.before_open + t.opener + (t.after_open if shared else "")
+
+    def worked(self, row: Row, *, think: bool) -> tuple[str, str]:
+        """A worked row as (prompt, response), the end of the turn included, as the template writes it.
+
+        ``think``: rows have thoughts; one without then has an empty one, unless its prompt closes it.  The opener
+        belongs to the response unless the prompt has it.  UserError where the template writes the prompt differently
+        once it is answered, or changes the response, and for a thought with delimiters of its own.
+        """
+        t = self.thought
+        if inside := next((mark for mark in (t.closer, t.opener) if mark and mark in (row.thinking or "")), None):
+            raise UserError(
+                f"{self.source}: the thought of row {row.id} contains {inside!r}, which the chat template writes "
+                "around it; remove the delimiters from the column"
+            )
+        asked = self.prompt(row.prompt, row.system, think=False)
+        full, opened = self._turn(row, asked, think=think)
+        head = asked.removesuffix(t.tail(asked))
+        begins = [head + t.before_open + t.opener, asked, head] if opened else [asked, head]
+        prompt = next((text for text in begins if full.startswith(text)), None)
+        if prompt is None:
+            raise UserError(
+                f"{self.source}: its chat template writes the prompt of row {row.id} differently once it is answered, "
+                "so the response cannot be told from the prompt; change the template"
+            )
+        response = full[len(prompt) :]
+        if lost := next((text for text in (row.thinking or "", row.response) if text.strip() not in response), None):
+            raise UserError(
+                f"{self.source}: its chat template changes the response of row {row.id}: {lost.strip()[:40]!r} is not "
+                "in what it writes; change the row or the template"
+            )
+        return prompt, response
+
+    def describe(self) -> dict[str, Any]:
+        """For the record: plain values."""
+        t = self.thought
+        return {
+            "thinks": self.thinks,
+            "thought": [t.opener + t.after_open, t.before_close + t.closer + t.after_close],
+            "thought_told_by": "chat template" if t.told else "delimiters=" if self.given else "convention",
+            "generation_prompt": "opens a thought" if self.opened else "closes a thought" if self.closed else "plain",
+            "end_of_turn": self.end or str(self.tokenizer.eos_token),
+            "date": f"{TODAY:%Y-%m-%d}" if "strftime_now" in template_of(self.tokenizer) else None,
+        }
+
+    def __str__(self) -> str:
+        """One line for people."""
+        t, told = self.thought, self.describe()
+        if self.thinks:
+            how = {"opens a thought": "opened by the prompt"}.get(told["generation_prompt"], "opened by the decoder")
+            says = f"thinks between {t.opener} and {t.closer} ({how}; breaks by {told['thought_told_by']})"
+        else:
+            says = "opens no thought, so responses are sampled without a thinking budget"
+            if any(text in self.tokenizer.get_added_vocab() for text in (t.opener, t.closer)):
+                says += f"; {t.opener} is in its vocabulary: delimiters={t.opener},{t.closer} asks for thoughts"
+        date = f"; it writes the date, which is fixed to {told['date']}" if told["date"] else ""
+        return f"chat template of {self.source}: {says}; a turn ends in {told['end_of_turn']}{date}"
+
+    def _asked(self, prompt: str, system: str) -> list[Message]:
+        """The turns of a question; a system turn goes before it, or into it where the template takes none."""
+        if not system:
+            return [{"role": "user", "content": prompt}]
+        turns = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
+        try:
+            taken = SYSTEM in self.render(turns, generate=True)
+        except UserError:
+            taken = False
+        if not taken:
+            return [{"role": "user", "content": f"{system}\n\n{prompt}"}]
+        return [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
+
+    def _turn(self, row: Row, asked: str, *, think: bool) -> tuple[str, bool]:
+        """(the whole conversation up to the end of the turn, whether it has an opener that no template wrote)."""
+        turns, t, tail = self._asked(row.prompt, row.system), self.thought, self.thought.tail(asked)
+        head, opens = asked.removesuffix(tail), bool(tail) and t.closer not in tail
+        if row.turn and not (self.thinks and t.opener not in row.turn and t.closer not in row.turn):
+            # as it was written, unless between other delimiters than those of a model that thinks
+            content = row.turn.lstrip().removeprefix(t.opener) if self.leads else row.turn
+            full = self._answered(turns, {"content": content})
+            rest = full[len(head) :] if full.startswith(head) else ""
+            thinking, closed, response = rest.partition(t.closer)
+            formatted = closed and (row.thinking or "").strip() in thinking and row.response.strip() in response
+            if formatted or content.strip() in rest:
+                return head + tail + rest if opens and not rest.lstrip().startswith(t.opener) else full, False
+        if row.thinking is None and (not think or (tail and not opens)):
+            return self._answered(turns, {"content": row.response}), False
+        if self.key:
+            said = self.said(row.thinking or "", row.response) if row.thinking or opens else {"content": row.response}
+            return self._answered(turns, said), False
+        full = self._answered(turns, {"content": row.response})
+        if not full.startswith(head):
+            return full, False
+        o, c, lead = re.escape(t.opener), re.escape(t.closer), re.escape(t.before_open)
+        empty = rf"\s*(?:{o}\s*)?{c}\s*"  # a thought that the template writes for an answer without one
+        before = rf"\A(?:{empty}|\s*{o})" if self.leads else rf"\A(?:{empty}|{lead})"
+        answer = re.sub(before, "", full[len(head) :])
+        return head + t.before_open + t.written(row.thinking or "") + answer, not opens
+
+    def said(self, thinking: str, response: str) -> Message:
+        """An assistant's turn with a thought, as the template takes it."""
+        if self.key == "parts":
+            return {"content": [{"type": "thinking", "thinking": thinking}, {"type": "text", "text": response}]}
+        if self.key == "content":
+            return {"content": self.thought.opener + thinking + self.thought.closer + response}
+        return {"content": response, self.key: thinking}
+
+    def _answered(self, asked: Sequence[Message], turn: Mapping[str, Any]) -> str:
+        """The conversation with the assistant's turn, up to the token that ends it."""
+        text = self.render([*asked, {"role": "assistant", **turn}], generate=False)
+        if self.end and self.end in text:
+            return text[: text.rindex(self.end) + len(self.end)]
+        return text.removesuffix(self.after) + str(self.tokenizer.eos_token or "")
+
+    def render(self, turns: Sequence[Message], *, generate: bool) -> str:
+        """A conversation as text; UserError in the template's own words if it raises."""
+        if self.parts:
+            turns = [
+                turn | {"content": [{"type": "text", "text": turn["content"]}]}
+                if isinstance(turn["content"], str)
+                else turn
+                for turn in turns
+            ]
+        template = template_of(self.tokenizer) or (None if self.tokenizer.chat_template else BARE)
+        now: dict[str, Any] = {"strftime_now": TODAY.strftime} if template and "strftime_now" in template else {}
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    list(turns), tokenize=False, add_generation_prompt=generate, chat_template=template, **now
+                )
+            )
+        except Exception as error:  # a template is a program; whatever it raises is about it
+            line = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(f"{self.source}: its chat template cannot be rendered: {line}") from None
+
+
+def template_of(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The template in use: the only one, or the one named default; empty where there is none."""
+    found = tokenizer.chat_template
+    if isinstance(found, dict):
+        return str(found.get("default", ""))
+    return str(found or "")

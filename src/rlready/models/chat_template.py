@@ -1,0 +1,194 @@
+"""Ask a chat template how it writes a conversation, by rendering a question and an answer through it; `chat` uses that.
+
+Read off is what stands around the texts: how the generation prompt ends (does it open a thought, or close an empty
+one?), what opens and closes a thought and with which line breaks, which token ends a turn, and how the template takes a
+thought: by a key of the message, as a part of the content, or inside of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rlready.core.errors import UserError
+from rlready.models.chat import BARE, CLOSE, KEYS, KNOWN, OPEN, QUESTION, ChatFormat, Thought, template_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+OPENER = "{% if add_generation_prompt %}{{ '" + OPEN + "' }}{% endif %}"
+THOUGHT, ANSWER = "Zq41thought", "Zq41answer"
+ASK = [{"role": "user", "content": QUESTION}]
+TOKEN = re.compile(r"<\S+>|\[\S+\]")  # what a token of a format looks like, if nothing calls it special
+HIDDEN = ("\ue000", "\ue001")  # in place of delimiters, from templates that remove thoughts
+
+
+def learn(tokenizer: PreTrainedTokenizerBase, source: str, given: Sequence[str] = ()) -> ChatFormat:
+    """The conversation format of a tokenizer; ``given``: what opens and what closes a thought, if the user says so.
+
+    Raises UserError if the template raises, leaves the question out, writes another prompt each time, or writes its
+    thoughts between other delimiters than the given ones.
+    """
+    form = _question_taken(ChatFormat(tokenizer, source, given=bool(given)))
+    prompt = form.render(ASK, generate=True)
+    if prompt != form.render(ASK, generate=True):
+        raise UserError(f"{source}: its chat template writes the same conversation differently each time; change it")
+    before, after = _around_answer(form)
+    form = _thought_of(replace(form, after=after, end=_end_of_turn(tokenizer, after)), prompt, before)
+    if given and (form.thought.told or form.tail) and (form.thought.opener, form.thought.closer) != tuple(given):
+        raise UserError(
+            f"{source}: its chat template writes thoughts as {form.thought.opener} … {form.thought.closer}, not as "
+            f"{given[0]} … {given[1]}; leave delimiters out, or change the template"
+        )
+    if given:
+        form = replace(form, thought=replace(form.thought, opener=given[0], closer=given[1]))
+    return replace(form, thinks=bool(given) or form.opened or (bool(form.key) and not form.closed))
+
+
+def with_thought(form: ChatFormat) -> ChatFormat:
+    """The format after SFT on rows that have thoughts; it is written into the tokenizer's template where it is missing.
+
+    Raises UserError where the generation prompt closes the thought and cannot be told not to.
+    """
+    if form.thinks:
+        return form
+    tokenizer, template = form.tokenizer, template_of(form.tokenizer)
+    if form.closed:
+        _set_template(tokenizer, "{%- set enable_thinking = true -%}{%- set thinking = true %}{{ '' }}" + template)
+        form = learn(tokenizer, form.source)
+        if form.closed:
+            raise UserError(
+                f"{form.source}: its generation prompt closes the thought before it begins, so that rows with thinking "
+                "cannot be learned behind it; change its chat template"
+            )
+        return with_thought(form)
+    template = (template or BARE).removesuffix("\n")  # which rendering leaves out at the end of a template, only there
+    lead = form.thought.before_open.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    opener = OPENER.replace(OPEN, lead + OPEN)
+    _set_template(tokenizer, _with_thoughts(OPEN, CLOSE) + template + opener)
+    plainly = learn(tokenizer, form.source)
+    if plainly.key:
+        return plainly
+    shown = "".join(f" | replace('{mark}', '{text}')" for mark, text in zip(HIDDEN, (OPEN, CLOSE), strict=True))
+    captured = "{% set text %}" + template + "{% endset %}{{ text" + shown + " }}"
+    _set_template(tokenizer, _with_thoughts(*HIDDEN) + captured + opener)
+    return learn(tokenizer, form.source)
+
+
+def _with_thoughts(opener: str, closer: str) -> str:
+    """The beginning of a template under which a thought of its own becomes part of an assistant's content."""
+    content = f"'{opener}\\n' + m.reasoning_content + '\\n{closer}\\n' + m.content"
+    return (
+        "{%- set ns = namespace(turns=[]) -%}{%- for m in messages -%}"
+        "{%- if m.role == 'assistant' and m.reasoning_content is string -%}"
+        "{%- set ns.turns = ns.turns + [dict(m, content=" + content + ")] -%}"
+        "{%- else -%}{%- set ns.turns = ns.turns + [m] -%}{%- endif -%}{%- endfor -%}"
+        "{% set messages = ns.turns %}{{ '' }}"
+    )
+
+
+def _set_template(tokenizer: PreTrainedTokenizerBase, template: str) -> None:
+    found = tokenizer.chat_template
+    changed = found | {"default": template} if isinstance(found, dict) else template
+    tokenizer.chat_template = changed
+
+
+def _question_taken(form: ChatFormat) -> ChatFormat:
+    """The format under which the template writes the question: content as text, or in parts."""
+    error = None
+    for parts in (False, True):
+        attempt = replace(form, parts=parts)
+        try:
+            if QUESTION in attempt.render(ASK, generate=True):
+                return attempt
+        except UserError as raised:
+            error = error or raised
+    raise error or UserError(f"{form.source}: its chat template leaves out the question")
+
+
+def _around_answer(form: ChatFormat) -> tuple[str, str]:
+    """What the template writes before and behind an answer; nothing if it writes none, which only worked rows need."""
+    try:
+        text = form.render([*ASK, {"role": "assistant", "content": ANSWER}], generate=False)
+    except UserError:
+        return "", ""
+    before, _, after = text.rpartition(ANSWER)
+    return before, after if before else ""
+
+
+def _thought_of(form: ChatFormat, prompt: str, before: str) -> ChatFormat:
+    """How the template writes a thought, and what of it the generation prompt has; ``before``: before an answer."""
+    pairs = (Thought(opener, closer) for opener, closer in KNOWN)
+    thought = next((pair for pair in pairs if pair.tail(prompt)), Thought())
+    tail = thought.tail(prompt)
+    form = replace(form, thought=thought, tail=tail, leads=before.rstrip().endswith(thought.opener))
+    if told := _told(form, prompt.removesuffix(tail)):
+        return told
+    if not tail:
+        lead = before.removeprefix(prompt) if before.startswith(prompt) and not form.leads else ""
+        return replace(form, thought=replace(thought, before_open=lead))
+    inside, closed, behind = tail.removeprefix(thought.opener).partition(thought.closer)
+    if closed:
+        breaks = inside[: (len(inside) + 1) // 2]  # one on either side of a thought of no words
+    elif template_of(form.tokenizer).endswith(OPENER):
+        return form  # a template that SFT wrote before it wrote whole turns
+    else:  # the template takes no thought: what it writes between a closer and an answer is all it tells
+        found = re.search(rf"{re.escape(thought.closer)}(\s*)\Z", before)
+        behind = found[1] if found else "\n\n"
+        breaks = inside or ("" if found and not found[1] else "\n")
+    return replace(form, thought=replace(thought, after_open=breaks, before_close=breaks, after_close=behind))
+
+
+def _told(form: ChatFormat, head: str) -> ChatFormat | None:
+    """The thought as the template itself writes it; None where it takes none, or passes content on as it is.
+
+    ``head``: the generation prompt without what belongs to a thought.
+    """
+    template = template_of(form.tokenizer)
+    inline = [pair for pair in KNOWN if any(mark in template for mark in pair)]
+    attempts = [(key, form.thought) for key in (*KEYS, "parts")] + [("content", Thought(*pair)) for pair in inline]
+    for key, pair in attempts:
+        attempt = replace(form, key=key, thought=pair)
+        said = attempt.said(THOUGHT, ANSWER)
+        try:
+            text = form.render([*ASK, {"role": "assistant", **said}], generate=False)
+        except UserError:
+            continue
+        begin, end = text.find(THOUGHT), text.rfind(ANSWER)
+        if begin < 0 or end < begin or "'type'" in text or '"type"' in text:
+            continue  # not taken, or printed as the list that it is
+        if key == "content" and said["content"] in text:
+            continue  # passed on as it is
+        opened, close = text[len(_common(head, text[:begin])) : begin], text[begin + len(THOUGHT) : end]
+        if not close.strip():
+            continue
+        opener = next((known for known, _ in KNOWN if known in opened), opened.strip())
+        before_open, _, after_open = opened.rpartition(opener) if opener else ("", "", opened)
+        thought = Thought(
+            opener=opener,
+            closer=close.strip(),
+            before_open=before_open,
+            after_open=after_open,
+            before_close=close[: len(close) - len(close.lstrip())],
+            after_close=close[len(close.rstrip()) :],
+            told=True,
+        )
+        return replace(form, key=key, thought=thought)
+    return None
+
+
+def _common(one: str, other: str) -> str:
+    """The longest common beginning."""
+    n = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return one[:n]
+
+
+def _end_of_turn(tokenizer: PreTrainedTokenizerBase, after: str) -> str:
+    """The first token of a format behind an answer; empty where the template writes none."""
+    added = tokenizer.added_tokens_decoder.values()
+    tokens = {str(token) for token in added if token.special or TOKEN.fullmatch(str(token))}
+    tokens |= set(tokenizer.all_special_tokens)
+    found = [(after.index(token), -len(token), token) for token in tokens if token and token in after]
+    return min(found)[2] if found else ""

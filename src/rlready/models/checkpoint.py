@@ -1,0 +1,269 @@
+"""Checkpoint folders and hub ids: load a causal language model from one, and save one.
+
+A folder is a Hugging Face checkpoint of any trainer, or holds a LoRA adapter, which is merged into its base.  It is
+checked, not believed: a model that would be measured with weights other than those trained is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.resources import files
+from logging import CRITICAL
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from rlready.core.errors import UserError
+from rlready.core.progress import note
+from rlready.models import adapter
+from rlready.models.checkpoint_files import (
+    ADAPTER,
+    CONFIG,
+    TOKENIZER,
+    check_config,
+    check_files,
+    check_layers,
+    check_weights_are_there,
+    has_vocabulary,
+)
+from rlready.models.hub import fetched
+from rlready.models.lm import LM
+from rlready.models.matching import refuse_differences, refuse_unlike
+from rlready.models.weights import held_weights
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+EMBEDDED = "embedded"
+SPACED = "def f(x):\n    return x + 1"  # a text whose spaces a tokenizer may lose
+
+
+def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters: Sequence[str] = ()) -> LM:
+    """A model from ``embedded``, a Hugging Face folder or a hub id, ready for evaluation and training.
+
+    A folder that holds a LoRA adapter is its base with the adapter merged into it.
+    ``delimiters``: what opens and what closes a thought; none: what the template or the vocabulary says.
+    Raises UserError when there is no such folder or hub id; when a file is missing, torn or not what its name says;
+    when the weights are not exactly those of the configuration, or not finite; when the model needs code of its own;
+    when the adapter does not fit its base; or when the delimiters are not two different texts or not those of the chat
+    template.
+    """
+    if delimiters and (len(delimiters) != 2 or not all(delimiters) or delimiters[0] == delimiters[1]):
+        raise UserError(f"delimiters are two different texts, OPEN,CLOSE; got {', '.join(map(repr, delimiters))}")
+    tokenizer = tokenizer_of(source)
+    folder = local_folder(source) or fetched(source, weights=True)
+    if (folder / ADAPTER).exists():
+        base = adapter.base_of(folder, source)
+        check_files(base, str(base))
+        model = _whole_model(base, str(base), dtype)
+        with _refused(source):
+            model = adapter.merged(model, folder, source)
+    else:
+        model = _whole_model(folder, source, dtype)
+    _refuse_broken(model, source, dtype)
+    _make_savable(model, source)
+    model.to(device)
+    model.eval()
+    lm = LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
+    lm.chat  # noqa: B018  # learned, and refused, before anything is measured
+    return lm
+
+
+def load_without_weights(source: str, *, delimiters: Sequence[str] = ()) -> LM:
+    """The same with a model that has shapes only: for questions about its tokenizer and chat template."""
+    from transformers import AutoModelForCausalLM, GenerationConfig
+
+    tokenizer = tokenizer_of(source)
+    folder = local_folder(source) or fetched(source, weights=False)
+    base = adapter.base_of(folder, source) if (folder / ADAPTER).exists() else folder
+    check_config(base, source)
+    with _refused(str(base / CONFIG), "describes no causal language model"), torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(_config(base), trust_remote_code=False)
+    with suppress(OSError):  # it need not have one
+        model.generation_config = GenerationConfig.from_pretrained(str(base), local_files_only=True)
+    return LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
+
+
+def tokenizer_of(source: str) -> PreTrainedTokenizerBase:
+    """The tokenizer that `load` takes, refused as there, without reading weights.
+
+    Of an adapter that has none, that of its base.
+    """
+    from tokenizers import Tokenizer
+
+    folder = local_folder(source) or fetched(source, weights=False)
+    check_files(folder, source)
+    if (folder / ADAPTER).exists() and not has_vocabulary(folder):
+        folder = adapter.base_of(folder, source)
+        check_files(folder, str(folder))
+    if not has_vocabulary(folder):
+        raise UserError(
+            f"{source}: the folder has no tokenizer ({TOKENIZER}); save it there with tokenizer.save_pretrained"
+        )
+    try:
+        with _refused(source, "its tokenizer cannot be loaded"):
+            tokenizer = _tokenizer(folder)
+    except UserError:  # which tells of what was tried last, not of what is wrong
+        if (folder / TOKENIZER).exists():
+            with _refused(str(folder / TOKENIZER), "torn, or not a tokenizer"):
+                Tokenizer.from_file(str(folder / TOKENIZER))
+        if not (folder / ADAPTER).exists():
+            _config(folder)
+        raise
+    if not vocabulary_size(tokenizer):
+        raise UserError(f"{source}: its tokenizer has no tokens")
+    return tokenizer
+
+
+def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder, as its tokenizer.json has it where the class it names would lose spaces.
+
+    Transformers 5 gives a LlamaTokenizer the pieces of Llama 2, also where the file (DeepSeek's) has those of bytes.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    def keeps_spaces(tokenizer: PreTrainedTokenizerBase) -> bool:
+        ids = tokenizer.encode(SPACED, add_special_tokens=False)
+        text = str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+        return list(filter(str.isspace, text)) == list(filter(str.isspace, SPACED))
+
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    if not keeps_spaces(tokenizer) and (folder / TOKENIZER).exists():
+        plain = PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True)
+        return plain if keeps_spaces(plain) else tokenizer
+    return tokenizer
+
+
+def _whole_model(folder: Path, source: str, dtype: str) -> Any:
+    """The model of a folder, where its weights are exactly those that its configuration asks for."""
+    from transformers import AutoModelForCausalLM
+
+    check_weights_are_there(folder, source)
+    check_config(folder, source)
+    held = held_weights(folder)
+    check_layers(folder, held)
+    config = _config(folder)
+    with _refused(str(folder / CONFIG), "describes no causal language model"), torch.device("meta"):
+        plan = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    wanted = {name: tuple(p.shape) for name, p in plan.named_parameters()}
+    refuse_unlike(source, held, wanted)
+    with _refused(source):
+        model, found = cast("Any", AutoModelForCausalLM).from_pretrained(
+            str(folder),
+            config=config,
+            dtype=getattr(torch, dtype),
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+        )
+    refuse_differences(source, type(model).__name__, held, wanted, found)
+    return model
+
+
+def _config(folder: Path) -> Any:
+    from transformers import AutoConfig
+
+    with _refused(str(folder / CONFIG), "describes no model"):
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    config.return_dict = True  # how a trainer called the model is no part of it
+    config._attn_implementation = None
+    return config
+
+
+@torch.no_grad()
+def _refuse_broken(model: Any, source: str, dtype: str) -> None:
+    """UserError for weights that are not finite, and for a model that cannot read a token, or reads those to come."""
+    for name, weight in model.named_parameters():
+        if weight.numel() and not torch.stack(weight.aminmax()).isfinite().all():  # one pass; NaN is both of them
+            raise UserError(
+                f"{source}: weight {name} is not finite in {dtype} (NaN or infinity); take an earlier checkpoint"
+            )
+    with _refused(source):
+        last = min(2, len(model.get_input_embeddings().weight) - 1)
+        logits = model(input_ids=torch.tensor([[0, 0], [0, last]]), use_cache=False).logits
+    if not logits.isfinite().all():
+        raise UserError(f"{source}: its weights are finite in {dtype}, but the logits that they make are not")
+    first, other = logits[:, 0].float()
+    rounding = 1e-3 if dtype == "float32" else 0.02  # a mixture of experts may add in another order
+    if (first - other).norm() > rounding * (first - first.mean()).norm():
+        raise UserError(f"{source}: a {type(model).__name__} that reads the tokens to come is no causal language model")
+
+
+def _make_savable(model: Any, source: str) -> None:
+    """Repair the settings that Transformers reads but refuses to save: known before training, not at its first save."""
+    model.config.output_attentions = model.config.output_hidden_states = False  # they are only more outputs
+    generation = model.generation_config
+    try:
+        generation.validate(strict=True)
+    except ValueError:
+        generation.do_sample = True  # sampling settings without it are what it refuses of Llama 2
+        said = "sets how to sample, but not do_sample=true, which is added when the model is saved"
+        try:
+            generation.validate(strict=True)
+        except ValueError as error:
+            ids = {key: getattr(generation, key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+            model.generation_config = type(generation)(**ids)
+            said = f"is not one that could be saved, so only its token ids are kept: {_line(error)}"
+        note(f"{source}: generation_config.json {said}")
+    with _refused(source, "its settings could not be saved after training"), TemporaryDirectory() as folder:
+        model.config.save_pretrained(folder)
+
+
+@contextmanager
+def _refused(source: str, what: str = "cannot be loaded as a causal language model") -> Iterator[None]:
+    """What Transformers cannot load is one line of ours, and all that it prints."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(CRITICAL)
+    logging.disable_progress_bar()  # ours says more
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except UserError:
+        raise
+    except Exception as error:  # any: a file's content decides what goes wrong where
+        raise UserError(f"{source}: {what}: {_line(error)}") from error
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or "no reason given"
+    return (text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}")[:300]
+
+
+def embedded_folder() -> Path:
+    """The folder of the model shipped inside the package."""
+    return Path(str(files("rlready"))) / "assets" / "embedded"
+
+
+def local_folder(source: str) -> Path | None:
+    """Where a model lies on this machine; None for a hub id."""
+    path = embedded_folder() if source == EMBEDDED else Path(source)
+    return path if os.path.exists(path) else None
+
+
+def vocabulary_size(tokenizer: PreTrainedTokenizerBase) -> int:
+    """One more than the highest token id: a vocabulary may have gaps."""
+    return max(tokenizer.get_vocab().values(), default=-1) + 1
+
+
+def vocabulary_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of all tokens with their ids: equal for two models that read text as the same tokens."""
+    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()
+
+
+def save(lm: LM, folder: Path, card: str) -> None:
+    """Write a Hugging Face folder with its model card into an existing, temporary folder."""
+    lm.model.save_pretrained(folder)
+    lm.tokenizer.save_pretrained(folder)
+    (folder / "README.md").write_text(card, encoding="utf-8")

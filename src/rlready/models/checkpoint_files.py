@@ -1,0 +1,145 @@
+"""The files of a checkpoint folder, looked at before any library reads them: what is wrong is named by its file.
+
+Contents are never believed: sizes are compared with the weights before anything is allocated, and no code that a
+folder brings is run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from rlready.core.errors import UserError
+from rlready.models.weights import Held, regular, weight_files
+from rlready.runs.checkpoint_names import numbered
+from rlready.runs.files import read_json
+
+CONFIG, ADAPTER = "config.json", "adapter_config.json"
+TOKENIZER = "tokenizer.json"
+VOCABULARIES = (TOKENIZER, "*.model", "vocab*", "*.tiktoken", "tekken.json")  # without one of them nothing is a token
+OBJECTS = (CONFIG, ADAPTER, "generation_config.json", "tokenizer_config.json")
+READ = (".json", ".jinja", ".txt", ".model", ".safetensors", ".bin")
+LAYERS = re.compile(r"(num|n)_(hidden_|decoder_)?layers?")
+HEADS = re.compile(r"For(Sequence|Token)Classification|ForQuestionAnswering|RewardModel|ValueHead|ForMaskedLM")
+EOS = "eos_token_id"
+VERL = "verl's shards: python -m verl.model_merger merge --local_dir {parent} --target_dir OUT --backend"
+FSDP = "FSDP's shards: accelerate merge-weights"
+DEEPSPEED = "DeepSpeed's shards: python zero_to_fp32.py"
+# what other trainers leave in place of a model's weights, and the program that makes a checkpoint of it
+FOREIGN = {
+    "model_world_size_*_rank_*.pt": f"{VERL} fsdp",
+    "actor/model_world_size_*_rank_*.pt": f"{VERL} fsdp",
+    "dist_ckpt": f"{VERL} megatron",
+    "actor/dist_ckpt": f"{VERL} megatron",
+    "pytorch_model_fsdp_*": f"{FSDP} {{match}} OUT",
+    "*.distcp": f"{FSDP} {{parent}} OUT",
+    "global_step*/*mp_rank_*": f"{DEEPSPEED} {{folder}} OUT",
+    "zero_to_fp32.py": f"{DEEPSPEED} {{folder}} OUT",
+    "mp_rank_*_model_states.pt": f"{DEEPSPEED} {{folder}}/.. OUT",
+    "mp_rank_*": "Megatron's shards: convert them to a Hugging Face checkpoint with Megatron Bridge",
+    "ft-model-*": "torchtune's weights: rename {match} to model.safetensors, or several to the names in their index",
+    "hf_model_*.pt": "torchtune's weights in a pickle: set safe_serialization in its checkpointer, and save again",
+    "consolidated*": "weights in the format of Meta or Mistral: name the checkpoint in that of Hugging Face",
+    "*.gguf": "GGUF, a format for inference: name the checkpoint that it was made from",
+}
+
+
+def check_files(folder: Path, source: str) -> None:
+    """UserError unless a folder holds a model or an adapter with a tokenizer, in files that can be read."""
+    if not folder.is_dir():
+        raise UserError(f"{source}: a file, not a checkpoint folder")
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise UserError(f"{source}: cannot be read: {error.strerror}") from None
+    for name in names:
+        if name.endswith(READ):
+            regular(folder / name)
+    if not (folder / ADAPTER).exists() and not (folder / CONFIG).exists():
+        raise UserError(f"{source}: not a Hugging Face checkpoint folder, {CONFIG} is missing{_instead(folder)}")
+    for name in OBJECTS:
+        if (folder / name).exists() and not isinstance(_json(folder / name), dict):
+            raise UserError(f"{folder / name}: should be a JSON object")
+    if not (folder / ADAPTER).exists() and not isinstance(_json(folder / CONFIG).get("model_type"), str):
+        raise UserError(f"{folder / CONFIG}: no model_type, so the kind of model is not known")
+    for path in folder.glob("*.jinja"):
+        try:
+            path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise UserError(f"{path}: not a text in UTF-8") from None
+
+
+def has_vocabulary(folder: Path) -> bool:
+    """Whether a folder holds the vocabulary of a tokenizer, not its settings alone."""
+    return any(True for pattern in VOCABULARIES for _ in folder.glob(pattern))
+
+
+def check_config(folder: Path, source: str) -> None:
+    """UserError unless the configuration is that of a causal language model in floating-point weights."""
+    from transformers import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    place, config = folder / CONFIG, _json(folder / CONFIG)
+    kind = config["model_type"]
+    if kind not in CONFIG_MAPPING:
+        if config.get("auto_map"):
+            raise UserError(f"{place}: model_type {kind!r} needs code that comes with it (auto_map), which is not run")
+        raise UserError(f"{place}: model_type {kind!r} is not known to this version of Transformers; upgrade it")
+    architectures = config.get("architectures")
+    head = next((a for a in architectures if HEADS.search(str(a))), None) if isinstance(architectures, list) else None
+    if head:
+        raise UserError(f"{source}: a {head}, not a causal language model; name the model it was trained from")
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise UserError(f"{source}: Transformers has no causal language model of model_type {kind!r}")
+    quantised = config.get("quantization_config") or config.get("compression_config")
+    if quantised:
+        method = quantised.get("quant_method", "of a kind not named") if isinstance(quantised, dict) else "?"
+        raise UserError(
+            f"{source}: its weights are quantised ({method}); name the checkpoint they were made from, or dequantise "
+            "it and save it in bfloat16"
+        )
+    for path in (place, folder / "generation_config.json"):
+        ends = _json(path).get(EOS) if path.exists() else None
+        if not all(type(end) is int for end in (ends if isinstance(ends, list) else [] if ends is None else [ends])):
+            raise UserError(f"{path}: {EOS} should be a token id or a list of them, not {str(ends)[:40]!r}")
+
+
+def check_layers(folder: Path, held: dict[str, Held]) -> None:
+    """UserError where the configuration has more layers than the files have weights: building them would not end."""
+    config = _json(folder / CONFIG)
+    for part in (config, config.get("text_config")):
+        for key, value in part.items() if isinstance(part, dict) else ():
+            if LAYERS.fullmatch(key) and isinstance(value, int | float) and not 0 <= value <= len(held):
+                raise UserError(f"{folder / CONFIG}: {key} is {value}, but its files hold {len(held)} weights")
+
+
+def check_weights_are_there(folder: Path, source: str) -> None:
+    """UserError for a folder without weights, naming what lies there instead."""
+    if not weight_files(folder):
+        raise UserError(f"{source}: the folder has no weights (model.safetensors){_instead(folder)}")
+
+
+def _instead(folder: Path) -> str:
+    """What to do with the folders and files of other formats."""
+    for inner in ("huggingface", "actor/huggingface", "hf", "policy/weights"):
+        if (folder / inner / CONFIG).is_file() and weight_files(folder / inner):
+            return f"; name {folder / inner}"
+    for at in (folder, folder.parent) if folder.name == "huggingface" else (folder,):
+        for pattern, what in FOREIGN.items():
+            match = next(at.glob(pattern), None)
+            if match:
+                return f"; it holds {what.format(match=match, parent=match.parent, folder=at)}"
+    inside = [path.parent for pattern in ("*/", "checkpoints/*/") for path in folder.glob(pattern + CONFIG)]
+    if inside:
+        named = max(inside, key=lambda path: found.number if (found := numbered(str(path))) else -1)
+        return f"; it holds {len(inside)} checkpoints, such as {named}"
+    return ""
+
+
+def _json(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except RecursionError:
+        raise UserError(f"{path}: not JSON: nested too deeply") from None

@@ -1,0 +1,32 @@
+"""Worked rows as examples to learn from, in the tokens and the template of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rlready.core.errors import UserError
+from rlready.core.progress import warn
+from rlready.core.records import Row
+from rlready.models.batch import Example, supervised
+from rlready.models.lm import LM
+
+
+def encode(lm: LM, rows: Sequence[Row], source: str) -> list[Example]:
+    """Rows as examples; UserError names the rows that do not fit the context."""
+    if not rows:
+        raise UserError(f"{source}: there are no rows")
+    think = any(r.thinking is not None for r in rows)
+    if not (lm.chat.key or lm.chat.opened) and any(r.thinking is not None and not r.turn for r in rows):
+        warn(
+            f"{source}: warning: rows have thoughts, but the chat template of {lm.source} writes none, so they are "
+            f"written as rlready's own SFT would, {lm.open}\\n … \\n{lm.close}\\n; if the checkpoint learned another "
+            "form, give the rows as messages with the thought inside the content, as its trainer had them"
+        )
+    examples = [supervised(*lm.worked_ids(r, think=think)) for r in rows]
+    long = [r.id for r, e in zip(rows, examples, strict=True) if len(e) > lm.context]
+    if long:
+        raise UserError(
+            f"{source}: {len(long)} rows are longer than the context of {lm.context} tokens of {lm.source} "
+            f"(first: {', '.join(long[:3])}); leave them out, as a cut answer teaches to never answer"
+        )
+    return examples

@@ -1,0 +1,62 @@
+"""Generalisation loss: the SFT loss of a checkpoint on held-out SFT examples.
+
+After Kang et al. (arXiv 2510.01624): the loss of a post-SFT checkpoint on rows of the SFT distribution it never
+saw.  Ours, where the paper is silent: response tokens only; the headline is the mean over tokens, the mean over
+examples stands beside it; the per-example vector is kept, so that two checkpoints are compared paired.
+Comparable within one SFT distribution only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlready.core.errors import UserError
+from rlready.core.records import Figure
+from rlready.core.stats import mean_figure, ratio_figure
+from rlready.models.batch import Example
+from rlready.models.lm import LM
+from rlready.models.logprob import frozen_logprobs
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Summed negative log-likelihood in nats and response tokens, both (E,), one per example."""
+
+    nll: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+
+    @property
+    def token_mean(self) -> Figure:
+        """Nats per token: sum over all tokens, the interval over examples."""
+        return ratio_figure(self.nll, self.tokens.astype(np.float64), varies="examples")
+
+    @property
+    def example_mean(self) -> Figure:
+        """Mean over examples of their nats per token."""
+        return mean_figure(self.nll / self.tokens, varies="examples")
+
+    def minus(self, other: HeldOut) -> Figure:
+        """This checkpoint's loss minus another's on the same examples, nats per token, paired.
+
+        UserError unless both read every response as the same number of tokens: nats per other tokens do not compare.
+        """
+        if not np.array_equal(self.tokens, other.tokens):
+            raise UserError(
+                "two checkpoints read the held-out rows as different numbers of tokens, so their losses cannot be "
+                "compared; compare checkpoints of one tokenizer and one chat template"
+            )
+        return ratio_figure(self.nll - other.nll, self.tokens.astype(np.float64), varies="examples")
+
+
+def heldout_loss(lm: LM, examples: Sequence[Example], micro_tokens: int) -> HeldOut:
+    """The loss of every example, without gradients; UserError if one is not finite."""
+    logprobs = frozen_logprobs([lm.model], examples, micro_tokens=micro_tokens)[0]
+    nll = np.array([-part.sum(dtype=np.float64) for part in logprobs])
+    tokens = np.array([e.learned for e in examples], dtype=np.int64)
+    if not np.isfinite(nll).all():
+        raise UserError(f"{lm.source}: the held-out loss is not finite; earlier checkpoints are intact: lower lr")
+    return HeldOut(nll, tokens)

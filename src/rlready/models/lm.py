@@ -1,0 +1,212 @@
+"""A causal language model with its tokenizer: prompts, worked rows and forced texts as tokens.
+
+What a prompt and a worked row look like is asked of the chat template (``chat.py``, ``chat_template.py``); here it
+becomes tokens.  A text that continues another one is tokenised behind it, not alone: a tokenizer may put a space before
+what it takes for the beginning of a text.  Where the two would share a token, the prompt keeps the tokens that it has
+when a response is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from rlready.core.errors import UserError
+from rlready.core.records import Row
+from rlready.models import chat_template
+from rlready.models.chat import ChatFormat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+ANCHORS = ("a", "\n", ".", ")")  # texts to tokenise a continuation behind, until one keeps its own tokens
+
+
+@dataclass(frozen=True)
+class LM:
+    """A model with its tokenizer.  ``given`` are thought delimiters that the user says it has."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    source: str
+    given: tuple[str, str] | None = None
+
+    @cached_property
+    def chat(self) -> ChatFormat:
+        """The conversation format, learned from the chat template once; UserError as `chat_template.learn` raises."""
+        return chat_template.learn(self.tokenizer, self.source, self.given or ())
+
+    @property
+    def thinks(self) -> bool:
+        """Whether responses are to begin with a thought."""
+        return self.chat.thinks
+
+    @property
+    def open(self) -> str:
+        return self.chat.thought.opener
+
+    @property
+    def close(self) -> str:
+        return self.chat.thought.closer
+
+    @cached_property
+    def stop_ids(self) -> frozenset[int]:
+        """Tokens that end a response: the end of a turn, and the end of sequence of tokenizer and generation config."""
+        config = getattr(self.model, "generation_config", None)
+        ids = getattr(config, "eos_token_id", None)
+        found = {ids} if isinstance(ids, int) else set(ids or ())
+        if self.tokenizer.eos_token_id is not None:
+            found.add(self.tokenizer.eos_token_id)
+        found = {i for i in found if i < self.vocabulary}  # no other can be drawn
+        end = self.chat.end
+        if not found:
+            hint = f"; its chat template ends a turn in {end}" if end else ""
+            raise UserError(
+                f"{self.source}: the tokenizer names no end-of-sequence token{hint}; set eos_token and save again"
+            )
+        ids_of_end = self.encode(end) if end else []
+        found |= set(ids_of_end) if len(ids_of_end) == 1 else set()
+        return frozenset(found - set(self.encode(self.close)))  # some formats end a thought as they end a turn
+
+    @cached_property
+    def stop_texts(self) -> list[str]:
+        return [self.decode([stop]) for stop in sorted(self.stop_ids)]
+
+    @cached_property
+    def context(self) -> int:
+        """Most tokens of prompt and response together.
+
+        Of rotary positions of type longrope (Phi-3) the length before they were stretched: beyond it, all rows of a
+        batch have other positions, so that what is measured of a row would depend on the batch.
+        """
+        config = self.model.config.get_text_config()
+        most = int(getattr(config, "max_position_embeddings", 0) or 1 << 30)
+        rope = getattr(config, "rope_parameters", None) or {}
+        for each in (rope, *(part for part in rope.values() if isinstance(part, dict))):  # by type of layer, or one
+            if each.get("rope_type") in ("longrope", "su"):
+                original = each.get("original_max_position_embeddings")
+                most = min(most, original or getattr(config, "original_max_position_embeddings", None) or most)
+        return most
+
+    @cached_property
+    def vocabulary(self) -> int:
+        """How many tokens have a logit, those included that the tokenizer does not know (the vocabulary's padding)."""
+        head = self.model.get_output_embeddings() or self.model.get_input_embeddings()
+        return int(cast("Any", head).weight.shape[0])
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text; UserError for one that the tokenizer knows and the model does not."""
+        ids: list[int] = list(self.tokenizer.encode(text, add_special_tokens=False))
+        if self._more_tokens and (beyond := [i for i in ids if i >= self.vocabulary]):
+            token = self.tokenizer.convert_ids_to_tokens(beyond[0])
+            raise UserError(
+                f"{self.source}: the text {text[:80]!r} has the token {token!r} ({beyond[0]}), but the model has "
+                f"{self.vocabulary} tokens; leave it out, or resize the model's embeddings and train it"
+            )
+        return ids
+
+    def encode_behind(self, before: str, text: str) -> list[int]:
+        """The tokens of ``text`` where it continues ``before``."""
+        for anchor in (before, *ANCHORS):
+            head, whole = self.encode(anchor), self.encode(anchor + text)
+            if whole[: len(head)] == head:
+                return whole[len(head) :]
+        return self.encode(text)
+
+    @cached_property
+    def _more_tokens(self) -> bool:
+        """Whether the tokenizer knows tokens beyond the model's embedding, as Gemma 3's without images does."""
+        return max(self._known, default=0) >= self.vocabulary
+
+    @cached_property
+    def _known(self) -> frozenset[int]:
+        return frozenset(self.tokenizer.get_vocab().values())
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of tokens; one in the vocabulary's padding has none, where some tokenizers would fail."""
+        known = [i for i in ids if i in self._known]
+        return str(self.tokenizer.decode(known, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """What each token adds to the text, spaces included."""
+        texts = [self.decode(ids[:i]) for i in range(len(ids) + 1)]
+        return [after[len(before) :] for before, after in pairwise(texts)]
+
+    def prompt_ids(self, prompt: str, system: str = "", *, think: bool) -> list[int]:
+        """Token ids up to where the response begins; ``think`` makes sure that a thought is open there."""
+        return self.encode(self.chat.prompt(prompt, system, think=think))
+
+    def worked_ids(self, row: Row, *, think: bool) -> tuple[list[int], list[int]]:
+        """(prompt, response) of a worked row as token ids, the token that ends the turn included.
+
+        UserError where no token of the vocabulary ends a response, and as `ChatFormat.worked` raises.
+        """
+        prompt, response = self.chat.worked(row, think=think)
+        ids = self.encode_behind(prompt, response)
+        if not self.stop_ids & set(ids[-1:]):
+            raise UserError(
+                f"{self.source}: the response of row {row.id} does not end in a token that ends a response; set "
+                "eos_token to a single token of the vocabulary and save again"
+            )
+        return self.encode(prompt), ids
+
+    def closing(self, *, broken: bool) -> str:
+        """What closes a thought by force, with the breaks around it; ``broken``: the thought ends in a line break."""
+        thought = self.chat.thought
+        before = thought.before_close.replace("\n", "", 1) if broken else thought.before_close
+        return before + thought.closer + thought.after_close
+
+    @cached_property
+    def close_ids(self) -> list[int]:
+        """The closing delimiter with the breaks around it, as it is forced when the budget is used up."""
+        return self.encode_behind("a", self.closing(broken=False))
+
+    @cached_property
+    def close_after_break_ids(self) -> list[int]:
+        """The same after a thought that ends in a line break already."""
+        return self.encode_behind("a\n", self.closing(broken=True))
+
+    def needs_thought(self, why: str) -> None:
+        """UserError unless responses begin with a thought."""
+        if not self.thinks:
+            raise UserError(
+                f"{self.source}: its chat template opens no thought ({self.open} … {self.close}), which {why} needs; "
+                "fine-tune it with `rlready sft` on rows that have thinking, or give delimiters=OPEN,CLOSE"
+            )
+
+
+def with_thought(lm: LM) -> LM:
+    """The same model with a template that opens a thought, for SFT on rows that have one."""
+    chat_template.with_thought(lm.chat)
+    return LM(lm.model, lm.tokenizer, lm.source, lm.given)
+
+
+def head_of(model: Any) -> tuple[Any, Any]:
+    """(backbone, head) of a causal LM: hidden states, and the linear map to logits.
+
+    Some models scale or cap their logits after the head; scoring them here would be silently wrong, so the
+    two are compared once with the model's own forward, and UserError is raised if they differ.
+    """
+    backbone, head = model.base_model, model.get_output_embeddings()
+    if backbone is model or head is None:
+        raise UserError(f"{type(model).__name__}: has no backbone apart from its head, so scoring it is not supported")
+    if not getattr(model, "_rlready_head_checked", False):
+        with torch.no_grad():
+            ids = torch.arange(4, device=head.weight.device)[None]
+            ours = head(backbone(input_ids=ids, use_cache=False).last_hidden_state)
+            theirs = model(input_ids=ids, use_cache=False).logits
+        if not theirs.isfinite().all():
+            raise UserError(
+                f"{type(model).__name__}: its logits are not finite: a weight is NaN or infinite, or too large"
+            )
+        if not torch.allclose(ours.float(), theirs.float(), atol=1e-3, rtol=1e-3):
+            raise UserError(
+                f"{type(model).__name__} changes its logits after the head (a cap or a scale), which is not supported"
+            )
+        model._rlready_head_checked = True
+    return backbone, head

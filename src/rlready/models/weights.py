@@ -1,0 +1,128 @@
+"""Which weights a checkpoint's files hold, by name and shape, from their headers: nothing is loaded, no pickle is run.
+
+The files are those that Transformers would load, in its order: safetensors before pickles, whole before in shards.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from rlready.core.errors import UserError
+from rlready.runs.files import read_json
+
+SAFE, PICKLE = "model.safetensors", "pytorch_model.bin"
+INDEX = ".index.json"
+FLOATS = {"F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16"}
+AGAIN = "copy or fetch it again"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A tensor in a file."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files with the weights of a model; none where the folder holds none.
+
+    Raises UserError for an index that is not one, names a file outside the folder, or one that is missing.
+    """
+    for name in (SAFE, PICKLE):
+        if os.path.lexists(folder / name):
+            return [folder / name]
+        index = folder / (name + INDEX)
+        if os.path.lexists(index):
+            return _shards(index)
+    return []
+
+
+def held_weights(folder: Path) -> dict[str, Held]:
+    """All tensors in a folder's weight files; UserError for a file that is torn, a pointer, or none of weights."""
+    found: dict[str, Held] = {}
+    for file in weight_files(folder):
+        found |= tensors_of(file)
+    return found
+
+
+def tensors_of(file: Path) -> dict[str, Held]:
+    """All tensors in a file of weights; UserError as for `held_weights`."""
+    regular(file)
+    with file.open("rb") as opened:
+        begin = opened.read(100)
+    if not begin:
+        raise UserError(f"{file}: the file is empty; {AGAIN}")
+    if begin.startswith(b"version https://git-lfs"):
+        raise UserError(f"{file}: a Git LFS pointer, not the weights; fetch them with `git lfs pull`")
+    return _safe(file) if file.suffix == ".safetensors" else _pickled(file)
+
+
+def regular(path: Path) -> None:
+    """UserError unless a path is a readable file: a named pipe would be waited for without end."""
+    if not os.path.exists(path):
+        raise UserError(f"{path}: " + ("a link to a file that is not there" if path.is_symlink() else "no such file"))
+    if not os.path.isfile(path):
+        raise UserError(f"{path}: not a regular file")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _shards(index: Path) -> list[Path]:
+    regular(index)
+    content = read_json(index)
+    names = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(names, dict) or not names or not all(isinstance(file, str) for file in names.values()):
+        raise UserError(f"{index}: no index of weights: weight_map should name a file for every weight")
+    files = sorted(set(names.values()))
+    for file in files:
+        if Path(file).name != file or not file.endswith((".safetensors", ".bin")):
+            raise UserError(f"{index}: names {file!r}, which is no file of weights in this folder")
+        if not os.path.lexists(index.parent / file):
+            raise UserError(f"{index}: names {file}, which is missing; {AGAIN}")
+    return [index.parent / file for file in files]
+
+
+def _safe(file: Path) -> dict[str, Held]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as opened:
+            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 (it is no mapping)
+            return {name: Held(tuple(part.get_shape()), str(part.get_dtype())) for name, part in slices.items()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{file}: torn, or not a safetensors file ({error}); {AGAIN}") from None
+
+
+def _pickled(file: Path) -> dict[str, Held]:
+    import torch
+
+    try:
+        content = torch.load(file, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(file))
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{file}: not a pickle of tensors alone, and others are not opened as they can run code; save the model as "
+            "safetensors (save_pretrained) where it was trained"
+        ) from None
+    except Exception as error:  # a torn archive is told in as many ways as there are places to tear it
+        raise UserError(f"{file}: torn, or not a file of weights ({_line(error)}); {AGAIN}") from None
+    if not isinstance(content, Mapping) or not all(isinstance(v, torch.Tensor) for v in content.values()):
+        raise UserError(f"{file}: holds other things than weights by name; save the model with save_pretrained")
+    return {str(name): Held(tuple(v.shape), str(v.dtype).removeprefix("torch.")) for name, v in content.items()}
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: " + re.sub(r"\s+", " ", str(error))[:120]

@@ -1,0 +1,98 @@
+"""What RL could learn from: groups that hold both right and wrong answers, and how much credit they carry.
+
+A group of g samples, j of them right, has α = j/g.  One RL step moves a problem's policy by a gradient of weight
+√(α(1-α)) with the credit of GRPO (Cen et al., arXiv 2505.18917) and α(1-α) without division by the standard deviation
+(Dr. GRPO); both are 0 unless the group is mixed.  From n samples of a problem, c right, n chosen before drawing:
+
+    group of g mixed, 1 - p^g - (1-p)^g   1 - F(c, g) - F(n - c, g)                       F as in passk.py
+    E √(α(1-α)) over groups of g          Σ_j C(c, j) C(n - c, g - j) / C(n, g) · √(j/g (1 - j/g))
+    p (1 - p)                             c (n - c) / (n (n - 1))
+
+All three are unbiased for g <= n, as g of the n without replacement are distributed as g fresh ones (ours).
+
+**What has no unbiased estimate.**  √(p(1-p)) of the unknown p is not a polynomial, so nothing made of finitely many
+draws has it as its expectation.  The second line is its Bernstein polynomial of degree g: what a group of g really
+gets, and by concavity never more than √(p(1-p)); from g = 8 on it is at most 0.3/√g short (at p near 0.4/g).  The
+plug-in √(c/n (1 - c/n)) is the case g = n, with the same bias downward.
+
+**Which draws.**  Where sampling stopped at successes only the first ones, which every problem got, serve here: p^g
+needs draws of solved problems, which were not made.  (Beyond them p^g still has an unbiased estimator, of no use: for
+g = 16 after 8 draws it counts a problem with one success as -429.)  `Counts.head` hands them over.
+
+Functions named after a quantity return one estimate a problem; those that return a `Figure` average them.
+Shapes: P = problems.  UserError where g is below 1 or above the least n.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rlready.core.records import Figure
+from rlready.core.stats import mean_figure
+from rlready.readiness.passk import Floats, Ints, counts, refuse, within
+
+FIFTHS = 5
+
+
+def mixed(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
+    """(P,) chance that a group holds both right and wrong: without both, its relative credit is 0."""
+    n_P, c_P = counts(n, c)
+    refuse([group], int(n_P.min()))
+    same_P = within(c_P, n_P, group)[:, -1] + within(n_P - c_P, n_P, group)[:, -1]
+    return 1.0 - same_P
+
+
+def mixed_share(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Figure:
+    """Expected share of mixed groups of ``group`` samples over problems."""
+    return mean_figure(mixed(n, c, group), bounds=(0.0, 1.0), seed=seed)
+
+
+def spread(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
+    """(P,) estimates of E √(α(1-α)), α = the share right of a group of ``group`` samples."""
+    n_P, c_P = counts(n, c)
+    refuse([group], int(n_P.min()))
+    log_factorial = np.array([math.lgamma(i + 1.0) for i in range(int(n_P.max()) + 1)])
+
+    def log_choose(top: Ints, bottom: Ints) -> Floats:
+        inside = bottom <= top
+        safe = np.where(inside, bottom, 0)
+        return np.where(inside, log_factorial[top] - log_factorial[safe] - log_factorial[top - safe], -np.inf)
+
+    j, right, total = np.arange(group + 1), c_P[:, None], n_P[:, None]
+    log_chance = log_choose(right, j) + log_choose(total - right, group - j) - log_choose(total, np.array([group]))
+    return np.exp(log_chance) @ np.sqrt(j / group * (1 - j / group))
+
+
+def spread_figure(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Figure:
+    """Mean E √(α(1-α)) over problems; 0 where RL learns nothing, at most 1/2."""
+    return mean_figure(spread(n, c, group), bounds=(0.0, 0.5), seed=seed)
+
+
+def histogram(n: ArrayLike, c: ArrayLike) -> list[dict[str, Any]]:
+    """Shares of ``problems`` (Figure) by the share ``right`` of their samples: none, fifths by their middle, all.
+
+    A fifth includes its lower end.  How far the shares spread depends on n, as c / n scatters about p.
+    """
+    n_P, c_P = counts(n, c)
+    bin_P = np.where(c_P == 0, 0, np.where(c_P == n_P, FIFTHS + 1, 1 + FIFTHS * c_P // n_P))
+    middles = [0.0, *((2 * i + 1) / (2 * FIFTHS) for i in range(FIFTHS)), 1.0]
+    return [{"right": at, "problems": mean_figure(bin_P == i, bounds=(0.0, 1.0))} for i, at in enumerate(middles)]
+
+
+def variance(n: ArrayLike, c: ArrayLike) -> Floats:
+    """(P,) estimates of p (1 - p).  Needs 2 samples of each problem (UserError)."""
+    n_P, c_P = counts(n, c)
+    refuse([2], int(n_P.min()))
+    estimates_P: Floats = c_P * (n_P - c_P) / (n_P * (n_P - 1))
+    return estimates_P
+
+
+def variance_figure(n: ArrayLike, c: ArrayLike, seed: int = 0) -> Figure:
+    """Mean p (1 - p) over problems.  An estimate may exceed 1/4, as at n = 2, c = 1, where it is 1/2."""
+    least = int(np.min(counts(n, c)[0]))
+    most = variance([least], [least // 2])[0]
+    return mean_figure(variance(n, c), bounds=(0.0, float(most)), seed=seed)

@@ -1,0 +1,101 @@
+"""Checkpoints by their paths: of which SFT run, at which step, in which order, and what to call them.
+
+A shell lists step-100 before step-40, so that order on the command line is no order of training.  What a number counts
+is part of a run: an epoch and a step in one folder are not in one order.  A folder that holds numbered checkpoints and
+is itself named is where a trainer (TRL) saves the final model, as is one beside them whose name says so: the last of
+its run.  Bare numbers are steps where all checkpoints that are named in a folder have one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+
+from rlready.runs.checkpoint_names import PARENT, Numbered, numbered, run_of_final
+
+
+def step_of(name: str) -> int | None:
+    """The number in a checkpoint's path; None where it has none."""
+    found = numbered(name, bare=True)
+    return found.number if found else None
+
+
+def _numbers(names: Iterable[str]) -> dict[str, Numbered | None]:
+    """What is numbered among names, bare numbers where the others in their folder are bare numbers, too."""
+    names = list(names)
+    siblings: dict[str, set[str]] = {}
+    for name in names:
+        found = numbered(name, bare=True)
+        if found or not run_of_final(name):
+            path = PurePath(found.folder if found else name)
+            siblings.setdefault(str(path.parent), set()).add(path.name)
+    bare = {run for run, inside in siblings.items() if len(inside) > 1 and all(each.isdecimal() for each in inside)}
+    found_bare = {name: numbered(name, bare=True) for name in names}
+    return {name: its if its and its.run in bare else numbered(name) for name, its in found_bare.items()}
+
+
+def runs_of(names: Iterable[str]) -> dict[str, str | None]:
+    """The run of each of several checkpoints, as the folder that holds it; None for a name that does not tell.
+
+    Where the numbers of one folder count different things, a run is named by the folder and what is counted.
+    """
+    found = _numbers(names)
+    units: dict[str, set[str]] = {}
+    for each in filter(None, found.values()):
+        units.setdefault(each.run, set()).add(each.unit)
+    runs: dict[str, str | None] = {}
+    for name, its in found.items():
+        if its:
+            runs[name] = its.run if len(units[its.run]) == 1 else f"{its.run}/{its.unit or 'number'}"
+        else:
+            folders = (str(PurePath(name)), run_of_final(name))
+            runs[name] = next((folder for folder in folders if folder and len(units.get(folder, ())) == 1), None)
+    return runs
+
+
+def in_training_order(names: Sequence[str]) -> list[str]:
+    """Names in their places, but those of one run by step, the final model last."""
+    runs = runs_of(names)
+    siblings: dict[str | None, list[str]] = {}
+    for name in names:
+        siblings.setdefault(runs[name], []).append(name)
+    queues = {run: iter(mine if run is None else sorted(mine, key=place_in_run)) for run, mine in siblings.items()}
+    return [next(queues[runs[name]]) for name in names]
+
+
+def place_in_run(name: str) -> float:
+    """The number in a checkpoint's name; the final model, which has none, comes last."""
+    step = step_of(name)
+    return math.inf if step is None else step
+
+
+def doubts(names: Iterable[str]) -> list[str]:
+    """A sentence for every folder whose numbers leave the order of training open."""
+    places: dict[str, list[tuple[str, int]]] = {}
+    for each in filter(None, _numbers(names).values()):
+        places.setdefault(each.run, []).append((each.unit, each.number))
+    found = []
+    for run, numbers in places.items():
+        units = sorted({unit or "number" for unit, _ in numbers})
+        if len(units) > 1:
+            found.append(f"{run}: {' and '.join(units)} do not count the same, so their order of training is not known")
+        elif len(set(numbers)) < len(numbers):
+            twice = min(number for unit, number in numbers if numbers.count((unit, number)) > 1)
+            found.append(f"{run}: several checkpoints have the number {twice}; they stay in the order given")
+    return found
+
+
+def labels(names: Iterable[str]) -> dict[str, str]:
+    """Checkpoints by as many last parts of their paths as tell them apart; the folder "checkpoints" says nothing."""
+    paths = {name: [p for p in _told(name).split("/") if p != PARENT] or [name] for name in names}
+    for size in range(1, 1 + max(map(len, paths.values()), default=0)):
+        short = {name: "/".join(parts[-size:]) for name, parts in paths.items()}
+        if len(set(short.values())) == len(short):
+            return short
+    return {name: name for name in paths}
+
+
+def _told(name: str) -> str:
+    found = numbered(name)
+    return found.folder if found else name.rstrip("/")

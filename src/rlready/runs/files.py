@@ -1,0 +1,201 @@
+"""Files that are whole or not there: temporary name, fsync, rename.
+
+A reader never sees half of a file or folder, and a kill at any moment leaves the version before.  Temporary
+names hold ``.tmp-``; ``clear_leftovers`` removes what a killed process left.  A full disk is a ``UserError``,
+with the temporary removed and the version before intact.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from rlready.core.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+NEARLY_NOTHING = 1 << 20  # bytes free below which a failed write is put down to the full disk
+LEFTOVER = re.compile(r"(.+)\.tmp-\d+(-before)?")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace ``path`` by ``text`` (UTF-8)."""
+
+    def fill(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+
+    _write_file(path, fill)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Replace ``path`` by ``content`` as JSON; see ``to_json``."""
+    write_text(path, to_json(content) + "\n")
+
+
+def to_json(content: object) -> str:
+    """JSON with keys in the order given; not-a-number and infinity are null, dataclasses and arrays welcome."""
+    return json.dumps(plain(content), ensure_ascii=False, allow_nan=False, indent=1)
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}") from None
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Replace ``path`` by a Parquet table; a key that a row lacks is null there."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {key: [row.get(key) for row in rows] for key in dict.fromkeys(key for row in rows for key in row)}
+    table = pa.table(columns)
+    _write_file(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """The rows of a Parquet table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+    return rows
+
+
+def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Replace the folder ``path`` by what ``fill`` writes into the empty folder that it is given."""
+    temporary = _temporary(path)
+    before = temporary.with_name(temporary.name + "-before")
+    with _whole(path, temporary):
+        temporary.mkdir()
+        fill(temporary)
+        for inside in [*temporary.rglob("*"), temporary]:
+            _sync(inside)
+        try:
+            if path.exists():
+                path.rename(before)
+            temporary.rename(path)
+        except BaseException:
+            if not path.exists() and before.exists():
+                before.rename(path)
+            raise
+        _sync(path.parent)
+    _remove(before)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed writers left under ``folder``, and put back what they had only set aside."""
+    for left in sorted(folder.rglob("*.tmp-*")):
+        name = LEFTOVER.fullmatch(left.name)
+        if name and name[2] and left.exists() and not left.with_name(name[1]).exists():
+            left.rename(left.with_name(name[1]))
+        elif name:
+            _remove(left)
+
+
+def plain(content: Any) -> Any:
+    """``content`` as JSON's own types."""
+    if is_dataclass(content) and not isinstance(content, type):
+        content = asdict(content)
+    elif hasattr(content, "tolist"):  # numpy scalars and arrays, tensors
+        content = content.tolist()
+    if isinstance(content, Mapping):
+        return {str(key): plain(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [plain(value) for value in content]
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if content is None or isinstance(content, (str, bool, int)):
+        return content
+    if isinstance(content, Path):
+        return str(content)
+    raise TypeError(f"no JSON for {type(content).__name__}")
+
+
+@contextmanager
+def saying(path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into one line for the user."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(_refusal(path, error)) from error
+
+
+def _write_file(path: Path, fill: Callable[[Path], object]) -> None:
+    temporary = _temporary(path)
+    with _whole(path, temporary):
+        fill(temporary)
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
+
+
+@contextmanager
+def _whole(path: Path, temporary: Path) -> Iterator[None]:
+    """Make room for ``temporary``; if the writing fails, remove it and say why."""
+    with saying(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)
+    try:
+        yield
+    except BaseException as error:
+        full = _is_full(path, error)
+        _remove(temporary)
+        ours = isinstance(error, OSError) and (error.filename is None or str(error.filename).startswith(str(path)))
+        if full or ours:
+            raise UserError(_refusal(path, error)) from error
+        raise
+
+
+def _refusal(path: Path, error: BaseException) -> str:
+    reason = error.strerror if isinstance(error, OSError) and error.errno not in FULL else None
+    return f"cannot write {path}: {reason or 'no space left on the disk'}"
+
+
+def _is_full(path: Path, error: BaseException) -> bool:
+    """Whether the disk is full: libraries wrap the operating system's error in their own, or only hint at it."""
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return False
+    cause: BaseException | None = error
+    while cause is not None:
+        if (isinstance(cause, OSError) and cause.errno in FULL) or os.strerror(errno.ENOSPC) in str(cause):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return shutil.disk_usage(path.parent).free < NEARLY_NOTHING
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f"{path.name}.tmp-{os.getpid()}")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks cannot sync a folder
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,45 @@
+"""One process per folder.  The system lets go of the lock when its holder ends, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from rlready.core.errors import UserError
+from rlready.core.progress import note
+
+NAME = ".lock"
+
+
+def held(folder: Path) -> bool:
+    """Whether a process holds ``folder`` now; True where this disk cannot tell."""
+    try:
+        lock = os.open(folder / NAME, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def take(folder: Path) -> int:
+    """Hold ``folder``; close the descriptor that comes back to let go."""
+    lock = os.open(folder / NAME, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(lock, 20).decode() or "unknown"
+        os.close(lock)
+        raise UserError(f"{folder} is in use by process {holder}: wait for it, or choose another --out") from None
+    except OSError as error:
+        note(f"{folder}: no locks on this disk ({error.strerror}); take care that no other process uses the folder")
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode(), 0)
+    return lock

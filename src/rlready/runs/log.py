@@ -1,0 +1,69 @@
+"""``log.jsonl``: a line of JSON a step, appended as the run goes, cut back when it resumes.
+
+A kill can tear the last line off; readers pass over it and the next append drops it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from rlready.runs.files import plain, saying, write_text
+from rlready.core.errors import UserError
+
+BLOCK = 1 << 16
+
+
+def append_line(path: Path, content: object) -> None:
+    """Add a line; on a full disk the log stays as it was."""
+    line = _line(plain(content)).encode()
+    with saying(path), FileIO(path, "a+") as file:
+        end = _end_of_whole_lines(file)
+        file.truncate(end)
+        try:
+            if file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            file.truncate(end)
+            raise
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a log; none if there is no log yet."""
+    if not path.exists():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    except ValueError as error:
+        raise UserError(f"{path}: not a log of JSON lines: {error}") from None
+
+
+def truncate_log(path: Path, last_step: int) -> None:
+    """Cut a log before its first line whose ``step`` is beyond ``last_step``: those steps will run again."""
+    kept: list[str] = []
+    for line in read_log(path):
+        if line.get("step", last_step) > last_step:
+            break
+        kept.append(_line(line))
+    if path.exists():
+        write_text(path, "".join(kept))
+
+
+def _line(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _end_of_whole_lines(file: FileIO) -> int:
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - BLOCK)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0

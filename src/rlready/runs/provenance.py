@@ -1,0 +1,134 @@
+"""Where a result comes from: code, packages, machine, and the content of files.
+
+The machine is described by its class; the host's name and the user's are nowhere in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import resource
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rlready.runs.files import LEFTOVER
+
+PACKAGE = Path(__file__).parents[1]
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "sympy", "latex2sympy2_extended")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_digest(path: Path) -> str:
+    """SHA-256 over the sorted relative names and contents of a folder's files, but for hidden ones.
+
+    A checkout or a download keeps its own notes there (``.git``, ``.cache``), which change while the content does not.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        name = file.relative_to(path)
+        passing = any(part.startswith(".") or LEFTOVER.fullmatch(part) for part in name.parts)
+        if file.is_file() and not passing:
+            digest.update(f"{name.as_posix()}\0{file_digest(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def content_digest(path: Path) -> str:
+    """SHA-256 of a file or a folder."""
+    return folder_digest(path) if path.is_dir() else file_digest(path)
+
+
+@cache
+def revision() -> dict[str, Any] | None:
+    """Commit and dirty flag of the package's own checkout; None when it was installed without one."""
+    if _git("ls-files", "--error-unmatch", "__init__.py") is None:  # a checkout around us, but of something else
+        return None
+    commit = _git("rev-parse", "HEAD")
+    return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--", "."))} if commit else None
+
+
+def package_version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def software() -> dict[str, Any]:
+    """Versions of this package, Python and what the numbers depend on; None where not installed."""
+    return {
+        "version": package_version("rlready"),
+        "python": platform.python_version(),
+        "packages": {name: package_version(name) for name in PACKAGES},
+    }
+
+
+def host() -> dict[str, Any]:
+    """Class of machine: processor, cores, memory, operating system."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "os": _system(),
+        "machine": platform.machine(),
+    }
+
+
+def accelerators() -> list[dict[str, Any]]:
+    """GPUs, if torch was imported and sees any."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return []
+    found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return [{"model": gpu.name, "memory_bytes": gpu.total_memory} for gpu in found]
+
+
+def kernels() -> bool | None:
+    """Whether this process computes with the package's own kernels; None if nothing has asked for them yet."""
+    native = sys.modules.get("rlready.models.llama.kernels")
+    return native.compiled() if native is not None else None
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident size of this process since it started."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process, all its threads and its ended children."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *words], cwd=PACKAGE, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or "unknown")
+
+
+def _system() -> str:
+    try:
+        return f"{platform.system()} ({platform.freedesktop_os_release()['PRETTY_NAME']})"
+    except (OSError, KeyError):
+        return platform.system()

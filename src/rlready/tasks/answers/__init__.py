@@ -1,0 +1,1 @@
+"""Answers: extracted from a response and compared as quantities or formulas."""

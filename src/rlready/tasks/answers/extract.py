@@ -1,0 +1,256 @@
+"""What a text marks as its answer.
+
+Read is what follows a thought (``</think>``), up to a turn that the text invents after its answer: "Question:",
+"Human:" and the like on a line of their own behind a marked answer, or a chat template's token.  In that, in this
+order:
+
+1. the last ``<answer>…</answer>`` if no other mark follows it;
+2. the first line that ``####`` begins: GSM8K's own extraction, too, takes the first, whatever is said after it;
+3. the last closed ``\\boxed{}``, with those that "and", "or" or a comma joins to it, and "or 6" behind it; none if
+   "is wrong" follows;
+4. what follows the last "answer is", "Answer:", "Final answer:" or "答案是";
+5. the answer in a JSON object.
+
+A text without a mark gives its last number where a number is asked for, else its last formula, else all of it.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+from rlready.tasks.answers.notation import EMPHASIS, plain
+from rlready.tasks.answers.ownpart import TEMPLATE, TURN, after_thought
+from rlready.tasks.answers.quantity import LONGEST, quantity
+from rlready.tasks.answers.units import BEHIND, MONTHS, SCALES, telling, unit_behind
+
+SCALE = "|".join(SCALES)
+HASHES = re.compile(r"####(?!#)[^\S\n]*(?:\n[^\S\n]*)?(\S[^\n]*)")
+BRACES = re.compile(r"\\boxed\s*\{|\\fbox\s*\{|\\[{}]|[{}]")
+BARE_BOX = re.compile(r"\\boxed\s+([^\s${}][^$\n]*)")
+JOINED = re.compile(
+    r"[\s$.]*(?:\\[()\[\]]|\\quad|\\qquad|\\text|[\s$,;+&{}])*(?:\W[^.\n\\]{0,40}?)?\b(?:and|or)\b[^.\n]{0,20}"
+)
+LISTED = re.compile(r"(?:\\[()\[\],;]|\\quad|\\qquad|[ $,;+&])*\\?")
+HEDGE = re.compile(
+    r"[\s$,.?()\\\]]*(?:\\text\s*\{\s*)?\bor\s*\}?\s*"
+    r"(?:(?:maybe|perhaps|possibly|also|even) +)?[$\\(]*(-?[\d.][^\s$)]{0,30})",
+    re.IGNORECASE,
+)
+RETRACTED = re.compile(
+    r"\W*(?:(?:no|wait|hmm|oops|sorry|but)[,.! ]+)*"
+    r"(?:(?:(?:that|this|it|which)(?:['’]s| is| was)|is|was|seems)"
+    r" (?:not (?:right|correct|the)|wrong|incorrect|false)\b"
+    r"|is not\b|was\b|(?:wait,? )?no, (?:it|that|\$?-?\d)|(?:is|was)n['’]t\b|cannot\b|can['’]t\b)",
+    re.IGNORECASE,
+)
+CORRECTED = re.compile(r"[.!?]\s+(?:Wait,? no|No(?=, (?:wait|it|that))|Oops|Sorry)\b[,.!]", re.IGNORECASE)
+JSON = re.compile(r'\{[^{}]*"(?:final[ _])?answer"\s*:\s*(?:"([^"\n]*)"|([^",\s{}]+))[^{}"]*\}[\s`]*$')
+PHRASE = re.compile(
+    r"答案(?:[是为：:]|是[：:])+|\banswer(?:\*\*|__)?(?: is(?: that)?\b|\s?(?:\*\*|__)?\s?:| = |(?=\*\*\s*\n))",
+    re.IGNORECASE,
+)
+SENTENCE = re.compile(
+    r"(?<=[\w\s)}\]%$*°])(?:[.!](?=\s+(?!Or\b)[A-Z\[(])|[.。](?=\s*$))|(?<=[\w)}\]%$*])\s+I hope it is correct"
+)
+CLAUSE = re.compile(r",?\s(?:because|since|which|where)\s")
+COPULA = re.compile(r"\b(?:is|are|was|equals)\b:?")
+# Two dollar signs of which the second begins a number, or stands behind a space, are money.
+LATEX = re.compile(
+    r"(?<!\\)\$\$(.+?)(?<!\\)\$\$"
+    r"|(?<![\\\d])(?:\$(?=\S)((?:\\\$|[^$\n])+?)(?<![\s\\])|\$(?=\s|\\)((?:\\\$|[^$\n])+?)(?<=\s))\$(?!\d)"
+    r"|\\\[(.+?)\\\]|\\\(([^\n]+?)\\\)",
+    re.DOTALL,
+)
+SIGNED = r"[+-]?(?:US)?[$€£¥₹]?-?"
+LAST_NUMBER = re.compile(
+    rf"(?<![A-Za-z0-9_.,)\]}}]){SIGNED}(?:\\[dt]?frac\s*\{{\d+\}}\s*\{{\d+\}}|\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?:\s?/\s?\d+)?|\.\d+)"
+    rf"(?:\s?\\?%|\s?percent|\s?pct|[\s-](?:{SCALE})(?![a-z]))?(?!\d)",
+    re.IGNORECASE,
+)
+BOLD = re.compile(r"(?<![\w)*])(\*{1,3})(?=\S)([^*\n]{1,200}?)(?<=\S)\1(?![\w(*])")
+# What makes a last number a part of something else: "5 or 6", "1, 2", "log 2", "3 - 2", "> 5"; "2!", "2 pi", "2x".
+BEFORE = re.compile(
+    r"([^\W\d_]+(?:'[^\W\d_]+)?)\s*$|(?:\d\s*,|\d ?:|[+\-*/^×÷·<≠≤≥√]|!=|<=|(?<![=-])>=?|\^\s*\{|[\w'-]\()\s*$"
+    r"|\\(?:log|ln|sqrt|times|cdot|sin|cos|tan|pm|div|neq?|leq?|geq?|lt|gt)\s*\{?$",
+)
+DENIED = re.compile(
+    r"(?:n't|\b(?:not|never|cannot|doubt|hardly|divisible|ending|ends|exceed(?:s|ing)?|without|beyond|other than"
+    r"|(?:anything|all) but"
+    r"|(?:multiple|digit|divisor|factor|power|half|third|quarter|square|cube|root|reciprocal|log|logarithm|opposite"
+    r"|negation|inverse|factorial)s? of)|不是|不等于|并非|或者?|还是|大于|小于|超过)(?: [a-z]+)?"
+    r"(?: (?:think|believe|say|mean|sure|that|it|it's|is|was|be|been|equals?|to|the|a|an|final|correct|right|answer"
+    r"|result|exactly|necessarily|just))* ?[$\\(]*$",
+    re.IGNORECASE,
+)
+AFTER = re.compile(
+    r"[.,]\d|\.\.|\s(?:[B-HJ-Zk]|squared|cubed|factorial|minus|(?:ten|hundred|thousand)ths?"
+    r"|(?:or|at) (?:more|less|fewer|least|most))(?![a-zA-Z])|(?:th|rd|nd|st)\s+[a-z]|_|\sparts per"
+    r"|\s?(?:per mille|‰|/(?!\s?[A-Za-z]{2})|[!^²³*+(\\√π]|pi\b)|(?!m[²³^])[a-zA-Z](?![a-zA-Z])"
+)
+DASHES = str.maketrans({"−": "-", "’": "'", "\u00a0": " "})
+CHOSEN = re.compile(r"[(\[*]*([A-Z])[)\].:*]*\s*\n\s*\W*(?:explanation|reason|rationale|because)", re.IGNORECASE)
+LETTER = re.compile(r"\(?[A-Z]\)?")
+TURNS = 8  # places at which a text may begin to invent a turn
+WINDOW = 4000  # characters at the end of a text in which an answer without a mark is looked for
+
+
+def final_answer(text: str) -> str:
+    """What a text marks as its answer, or the whole text if it marks nothing."""
+    found = marked(text)
+    return text.strip() if found is None else found
+
+
+def marked(text: str) -> str | None:
+    """What a text marks as its answer, without the mark-up around it; None if it marks nothing."""
+    found = _marked(own_part(text)[0])
+    return None if found is None else tidy(found)
+
+
+def own_part(text: str) -> tuple[str, bool]:
+    """(the text after its thought and before a turn that it invents, whether there is such a turn)."""
+    text = after_thought(text)
+    if (found := TEMPLATE.search(text)) and text[: found.start()].strip():
+        return own_part(text[: found.start()])[0], bool(text[found.end() :].strip())
+    for turn in islice(TURN.finditer(text), TURNS):
+        if text[: turn.start()].strip() and _marked(text[: turn.start()]) is not None:
+            return text[: turn.start()], True
+    return text, False
+
+
+def unmarked(text: str, number: bool) -> str:
+    """The answer of a text that marks none; ``number``: a number is asked for."""
+    text = own_part(text)[0].strip()
+    if number and len(text) < LONGEST and quantity(plain(text)):
+        return text
+    end = BOLD.sub(r"\2", text[-WINDOW:].translate(DASHES))
+    formulas = list(LATEX.finditer(end))
+    last = formulas[-1] if formulas else None
+    inside = next((group for group in last.groups() if group), "") if last else ""
+    if number:
+        found = [m for m in LAST_NUMBER.finditer(end) if len(m[0]) < LONGEST]
+        if last and (not found or found[-1].start() < last.end()) and inside.strip():
+            after = end[last.end() : last.end() + 12].split()
+            return inside + " %" if after and after[0].lower().rstrip(".,") in ("%", "percent", "pct") else inside
+        if not found:
+            return ""
+        unit = unit_behind(end, found[-1].end())
+        last_number = found[-1][0].rstrip(",") + unit
+        return last_number if _alone(end, found[-1].start(), found[-1].end() + len(unit)) else ""
+    if chosen := CHOSEN.match(text):
+        return chosen[1]
+    return inside if inside.strip() else text
+
+
+def _alone(text: str, start: int, end: int) -> bool:
+    """Whether the number at this place is no part of a longer expression."""
+    before = BEFORE.search(text[max(0, start - 30) : start])
+    if before and (before[1] is None or telling(before[1])):
+        return False
+    if DENIED.search(text[max(0, start - 60) : start]) or telling(
+        text[end : end + 30].partition(".")[0].strip().partition(" ")[0], BEHIND | {*MONTHS}
+    ):
+        return False
+    return not AFTER.match(text, end) or text[end : end + 2] in ("\\)", "\\]") or text[end : end + 2].strip() == "\\"
+
+
+def _marked(text: str) -> str | None:
+    before, closed, after = text.rpartition("</answer>")
+    if closed and "<answer>" in before and "####" not in after and "box" not in after:
+        return _unboxed(before.rpartition("<answer>")[2])
+    if "####" in text:
+        line = HASHES.search(text)
+        return _unboxed(line[1]) if line else ""  # cut off before the number
+    if (inner := _boxed(text)) is not None:
+        said = _final_words(text[text.rindex("box") :])
+        return said if said and re.search(r"[\d\\$]", said) else inner
+    return _after_phrase(text)
+
+
+def _unboxed(text: str) -> str:
+    inner = _boxed(text)
+    return text if inner is None else inner
+
+
+def _after_phrase(text: str) -> str | None:
+    """What stands behind the last "answer is" that is not denied, or in a JSON object."""
+    phrases = [m for m in PHRASE.finditer(text) if not DENIED.search(text[max(0, m.start() - 60) : m.start()])]
+    if not phrases:
+        found = JSON.search(text[-WINDOW:])
+        return (found[1] or found[2]) if found else None
+    after = text[phrases[-1].end() :]
+    if CORRECTED.search(after[:WINDOW]):
+        return ""
+    answer = _sentence(after)
+    final = "is" in phrases[-1][0] or text[: phrases[-1].start()].rstrip()[-5:].lower() == "final"
+    more = len(after.strip(" *_:\n\t").partition("\n")[0]) > len(answer) + 3
+    if more and not final and not quantity(plain(answer)) and not LETTER.fullmatch(answer.strip(" *")):
+        return None  # "Answer: First, 2 + 3 = 5. So ...": the reasoning begins
+    return answer
+
+
+def _final_words(text: str) -> str | None:
+    """What stands behind the last "final answer is"."""
+    after = re.split(r"final answer is:?", text, flags=re.IGNORECASE)
+    return _sentence(after[-1]) if len(after) > 1 else None
+
+
+def _sentence(text: str) -> str:
+    """The answer in the words behind "answer is": up to the end of the sentence, after "is" where it says so."""
+    text = re.sub(r"^[\s:]*(?:(?:\*\*|__)(?=\s)[\s:]*)?", "", text)
+    line = re.split(r"\n(?!\s*or\b)", text, maxsplit=1)[0]
+    if line.strip() in ("\\[", "$$"):  # a formula on lines of its own
+        return text[:LONGEST].split("\\]" if line.strip() == "\\[" else "\n$$")[0]
+    line = SENTENCE.split(line, maxsplit=1)[0]
+    line = CLAUSE.split(line, maxsplit=1)[0]
+    return COPULA.split(line)[-1] if len(line) < LONGEST else line
+
+
+def _boxed(text: str) -> str | None:
+    """The inside of the last box that is closed, and of those that are joined to it, as a list."""
+    spans: list[tuple[int, int, int]] = []  # start, start of the inside, end
+    opened: list[re.Match[str]] = []
+    if "box" not in text:
+        return None
+    for brace in BRACES.finditer(text):
+        if brace[0][:2] in ("\\{", "\\}"):
+            continue
+        if brace[0] != "}":
+            opened.append(brace)
+        elif opened and (start := opened.pop())[0] != "{":
+            while spans and spans[-1][0] > start.start():
+                spans.pop()
+            spans.append((start.start(), start.end(), brace.end()))
+    if not spans:
+        bare = BARE_BOX.findall(text)
+        return str(bare[-1]) if bare else None
+    first = len(spans) - 1
+    while first and _joins(text[spans[first - 1][2] : spans[first][0]]):
+        first -= 1
+    found = [text[inside : end - 1].strip() for _, inside, end in spans[first:]]
+    behind = text[spans[-1][2] : spans[-1][2] + 80]
+    if RETRACTED.match(behind):
+        return ""
+    if hedge := HEDGE.match(behind):
+        found.append(hedge[1])
+    after = behind[:12].strip(" $\\").lower()
+    unit = " %" if after.startswith(("%", "percent", "pct")) and len(found) == 1 else ""
+    return " and ".join(found) + unit
+
+
+def _joins(between: str) -> bool:
+    return len(between) < 80 and bool(LISTED.fullmatch(between) or JOINED.fullmatch(between))
+
+
+def tidy(answer: str) -> str:
+    """Without the mark-up around it: emphasis, dollar signs on both sides, the full stop of a sentence."""
+    while len(answer) <= LONGEST and answer != (answer := _tidier(answer)):
+        pass
+    return answer.strip()
+
+
+def _tidier(answer: str) -> str:
+    answer = EMPHASIS.sub(r"\2", answer.strip()).strip("*_`").strip().removesuffix(".")
+    if len(answer) > 2 and answer[0] == answer[-1] == "$" and "$" not in answer[1:-1]:
+        return answer[1:-1].strip()
+    return answer

@@ -1,0 +1,145 @@
+"""Processes that compare formulas with sympy (``mathworker.py``): as many as there are cores, started when needed.
+
+A question has one second of a process's CPU time, in two tries, the second in a fresh process; CPU time, so that a
+busy machine changes no verdict.  An answer that takes longer is wrong, and that is remembered.  Where a process is
+lost for another reason (killed, out of memory, stopped), the question is asked once more, of a new one, and if
+that is lost too, the answer counts as wrong this time, with a warning, and is asked about again.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+
+from rlready.core.errors import UserError
+from rlready.core.progress import note, warn
+
+SECONDS = (0.3, 0.7)  # of CPU time for the first try and the second
+PATIENCE = 60.0  # seconds of wall time, by which something other than the question is wrong
+START = 120.0
+QUIET = 2.0  # seconds of waiting after which a line says so
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+Question = tuple[str, str, str, Fraction | None]  # kind, one text, another, one unit of the last digit
+
+
+class Worker:
+    """One process; ``ask`` gives its word, empty if it is lost."""
+
+    def __init__(self) -> None:
+        script = Path(__file__).with_name("mathworker.py")
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # to be killed with its child
+        )
+        if self._reply(START, "starting sympy to compare formulas") != "ready":
+            self.close()
+            raise UserError("sympy did not start; check it with: python -c 'import latex2sympy2_extended'")
+
+    def ask(self, seconds: float, question: Question) -> str:
+        kind, one, other, step = question
+        line = json.dumps([seconds, kind, one, other, step and [step.numerator, step.denominator]])
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError:  # it died before it could read
+            return ""
+        return self._reply(PATIENCE, f"comparing {other[:60]!r} with {one[:60]!r}")
+
+    def _reply(self, seconds: float, doing: str) -> str:
+        assert self.process.stdout is not None
+        for wait in (QUIET, seconds - QUIET):
+            if select.select([self.process.stdout], [], [], wait)[0]:
+                return self.process.stdout.readline().decode().strip()
+            if wait == QUIET:
+                note(f"verifier: still {doing} after {QUIET:.0f} s")
+        return ""
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(OSError):  # something unsent
+                pipe and pipe.close()
+
+
+class Pool:
+    """Workers of this process: a fork of it begins with none."""
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self.owner = os.getpid()
+        self.idle: list[Worker] = []
+        self.busy = threading.Semaphore(CORES)
+        self.cache: dict[Question, bool] = {}
+
+    def equal(self, question: Question) -> bool:
+        """Whether the two texts are equal; asked once, as samples of one problem repeat each other's answers."""
+        if self.owner != os.getpid():
+            self._forget()
+        if (known := self.cache.get(question)) is not None:
+            return known
+        with self.busy:
+            words: list[str] = []
+            for seconds in SECONDS:
+                words.append(self._ask(seconds, question, new=words == [""]))
+                if words[-1] in ("true", "false"):
+                    break
+        if words[-1] in ("true", "false", "slow"):
+            if len(self.cache) > 1 << 17:
+                self.cache.clear()
+            self.cache[question] = words[-1] == "true"
+            return words[-1] == "true"
+        warn(
+            f"verifier: lost the process that compared {question[2][:60]!r} twice; the answer counts as wrong this time"
+        )
+        return False
+
+    def _ask(self, seconds: float, question: Question, new: bool) -> str:
+        worker = self.idle.pop() if self.idle and not new else Worker()
+        word = worker.ask(seconds, question)
+        if word:
+            self.idle.append(worker)
+        else:
+            worker.close()
+        return word
+
+    def close(self) -> None:
+        if self.owner == os.getpid():
+            while self.idle:
+                self.idle.pop().close()
+
+
+POOL = Pool()
+atexit.register(POOL.close)
+
+
+def in_parallel(questions: list[Question]) -> None:
+    """Ask all questions that are new, on as many processes as there are cores; ``POOL`` then knows the answers."""
+    new = [q for q in dict.fromkeys(questions) if POOL.owner != os.getpid() or q not in POOL.cache]
+    if not new:
+        return
+    began = said = time.monotonic()
+    with ThreadPoolExecutor(min(CORES, len(new))) as threads:
+        for done, _ in enumerate(threads.map(POOL.equal, new), 1):
+            if time.monotonic() - said > QUIET:
+                said = time.monotonic()
+                note(f"verifier: compared {done} of {len(new)} formulas in {said - began:.0f} s")

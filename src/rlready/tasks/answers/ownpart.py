@@ -1,0 +1,41 @@
+"""What of a text is no answer: the thought at its beginning and the turns that it invents at its end."""
+
+from __future__ import annotations
+
+import re
+
+from rlready.models.chat import KNOWN
+
+THOUGHTS = (
+    *KNOWN,
+    ("<seed:think>", "</seed:think>"),
+    ("◁think▷", "◁/think▷"),
+    ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
+)
+MARKS = frozenset(opener[0] for opener, _ in THOUGHTS)
+TEMPLATE = re.compile(
+    r"<\|(?:im_start|start_header_id|start)\|>\s*(?:user|system)"
+    r"|<\|(?:user|im_end|eot_id|eom_id|end|return|endoftext|end_of_text)\|>"
+    r"|<[|｜](?:User|end▁of▁sentence)[|｜]>|</s>|\[INST\]|<start_of_turn>\s*user|<end_of_turn>"
+)
+EXERCISE = r"(?:next |new )?(?:question|problem|exercise|example)"
+TURN = re.compile(
+    rf"\n[^\S\n]*(?:(?:#{{1,4}} |\*\*)?(?:{EXERCISE}|human|user|instruction|q) ?\d{{0,4}} ?(?:\*\*)?[:.](?!\w)"
+    rf"|(?:(?:#{{1,4}} |\*\*){EXERCISE}(?: ?\d{{1,4}})?|{EXERCISE} ?\d{{1,4}}|human|user)(?:\*\*)?[^\S\n]*(?=\n)"
+    r"|(?:问题|题目) ?\d{0,4}[:：])",
+    re.IGNORECASE,
+)
+
+
+def after_thought(text: str) -> str:
+    """``text`` without the thought that it begins with; empty if that is not closed."""
+    if not MARKS.intersection(text):
+        return text
+    for opener, closer in THOUGHTS:
+        begins = text.lstrip().startswith(opener)
+        _, closed, after = text.rpartition(closer)
+        if closed and (begins or opener not in text or closer == "</think>"):  # the prompt may have opened it
+            text = after
+        elif begins:
+            return ""
+    return text

@@ -1,0 +1,53 @@
+"""What a worked solution is made of, as read back from text: steps, and the behaviours that stand among them.
+
+The behaviours are those of BRIDGE (Cen et al., arXiv 2505.18917): a failed ``Attempt`` at a parameter whose parents
+are unsolved (exploration), an ``Analysis`` of what a step needs before it is taken, and sub-goal computation, every
+arithmetic operation written out, which is a longer chain inside a ``Step``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rlready.tasks.dagmath.graph import Expr
+
+
+@dataclass(frozen=True)
+class Step:
+    """A parameter worked out: the chain of expressions and the stated value.
+
+    ``name`` is the variable used for it and ``text`` the step as it stands.
+    """
+
+    key: str
+    chain: tuple[Expr, ...]
+    value: int
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The claim that a parameter cannot be worked out yet because the ``missing`` ones are unsolved."""
+
+    key: str
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What the step that follows needs: its definition ``restated``, or the values it rests on ``recalled``."""
+
+    key: str
+    restated: Expr | None = None
+    recalled: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Slip:
+    """A step that is called wrong right after it was taken: it does not count as solved."""
+
+    step: Step
+
+
+Passage = Step | Attempt | Analysis | Slip

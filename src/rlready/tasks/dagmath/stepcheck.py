@@ -1,0 +1,128 @@
+"""The checker of every step of a solution, and of every behaviour among the steps, for both renderings.
+
+A rendering reads the passages back from text; here each is held against the graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rlready.tasks.dagmath.expression import substitute
+from rlready.tasks.dagmath.graph import Dag, Expr, evaluate, references
+from rlready.tasks.dagmath.passage import Analysis, Attempt, Passage, Slip, Step
+from rlready.tasks.dagmath.render import Rendering
+
+
+@dataclass(frozen=True)
+class Check:
+    """Verdict on a solution: ``error`` is None when all holds, else what is wrong with the last of ``steps``.
+
+    Counted as steps are failed attempts too.
+    """
+
+    steps: int
+    error: str | None
+
+    @property
+    def valid(self) -> bool:
+        return self.error is None
+
+
+def canonical(expr: Expr) -> object:
+    """The expression with sums and products flattened and sorted: equal for a + b and b + a."""
+    if not isinstance(expr, tuple):
+        return expr
+    op, left, right = expr[0], canonical(expr[1]), canonical(expr[2])
+    if op == "-":
+        return (op, left, right)
+    operands = [
+        o for side in (left, right) for o in (side[1:] if isinstance(side, tuple) and side[0] == op else (side,))
+    ]
+    return (op, *sorted(operands, key=repr))
+
+
+def follows(part: Expr, whole: Expr, modulus: int | None) -> bool:
+    """Whether ``part`` is ``whole`` (numbers only) with some of its operations carried out, and rightly."""
+    if isinstance(part, int):
+        return evaluate(part, {}, modulus) == evaluate(whole, {}, modulus)
+    if isinstance(part, str) or not isinstance(whole, tuple):
+        return False
+    return part[0] == whole[0] and follows(part[1], whole[1], modulus) and follows(part[2], whole[2], modulus)
+
+
+def check(text: str, dag: Dag, letters: dict[str, str], rendering: Rendering) -> Check:
+    """Verify every step of a solution, and that every asked parameter is known at its end.
+
+    Known from the start are the givens, whose sentence in the prompt is a plain number; everything else has to
+    be solved, the abstract parameters too.  A step holds if its parameter is in the problem, its first expression
+    is the problem's own definition (the order of a sum or product is free), all it refers to is known, every
+    further expression follows from the values put into the definition, and the value is the true one.  To repeat a
+    right step is idle, not wrong.  A given may be stated in a step of its own; in words it must be where a later
+    step uses it, as only that gives it a letter.
+
+    A failed attempt holds if it names exactly the parents that are unsolved there, and there is one; an analysis if
+    it restates the definition of its step, or recalls exactly the values that its step rests on, all known by then.
+    A slip, a step called wrong at once, holds if its value is indeed wrong, and solves nothing.
+    """
+    known = {k for k in dag.stated if isinstance(dag.exprs[k], int)}
+    steps = 0
+    try:
+        for passage in rendering.read(text, dag, letters):
+            steps += not isinstance(passage, Analysis)
+            if error := _fault(passage, dag, letters, known):
+                return Check(steps + isinstance(passage, Analysis), error)
+            if isinstance(passage, Step):
+                known.add(passage.key)
+    except ValueError as error:
+        return Check(steps + 1, str(error))
+    unsolved = [k for k in dag.asked if k not in known]
+    return Check(steps, f"{letters[unsolved[0]]} was asked for but not solved" if unsolved else None)
+
+
+def _fault(passage: Passage, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:
+    """What is wrong with a passage, None if it holds."""
+    if isinstance(passage, Attempt):
+        return _attempt_fault(passage, dag, letters, known)
+    if isinstance(passage, Analysis):
+        return _analysis_fault(passage, dag, letters, known)
+    if isinstance(passage, Slip):
+        right = passage.step.value == dag.values[passage.step.key]
+        return f"the value of {letters[passage.step.key]} is called wrong but right" if right else None
+    return _step_fault(passage, dag, letters, known)
+
+
+def _attempt_fault(attempt: Attempt, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:
+    name, claimed = letters[attempt.key], attempt.missing
+    parents = references(dag.exprs[attempt.key])
+    faults = [(k not in parents, f"{name} does not need {letters[k]}") for k in claimed]
+    faults += [(k in known, f"{letters[k]} is called unsolved but known by then") for k in claimed]
+    faults += [(k not in known and k not in claimed, f"{letters[k]} is missing for {name}, too") for k in parents]
+    faults += [(len({*claimed}) < len(claimed), f"something missing for {name} is named twice")]
+    return next((message for bad, message in faults if bad), None)
+
+
+def _analysis_fault(analysis: Analysis, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:
+    name, expr, recalled = letters[analysis.key], dag.exprs[analysis.key], analysis.recalled
+    if analysis.restated is not None:
+        return None if canonical(analysis.restated) == canonical(expr) else f"{name} is not defined that way"
+    parents = references(expr)
+    faults = [(k not in parents, f"{name} does not need {letters[k]}") for k, _ in recalled]
+    faults += [(k not in known, f"{letters[k]} is recalled but not solved yet") for k, _ in recalled]
+    faults += [(value != dag.values[k], f"the value of {letters[k]} is wrong") for k, value in recalled]
+    faults += [(sorted({*parents}) != sorted(k for k, _ in recalled), f"{name} needs other values than are recalled")]
+    return next((message for bad, message in faults if bad), None)
+
+
+def _step_fault(step: Step, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:
+    name, expr = letters[step.key], dag.exprs[step.key]
+    stated = step.chain[0] if step.chain else expr
+    worked = substitute(stated, dag.values)
+    missing = [letters[r] for r in references(expr) if r not in known]
+    faults = (
+        (canonical(stated) != canonical(expr), f"{name} is not defined that way"),
+        (not step.chain and not isinstance(expr, int), f"{name} is stated without being worked out"),
+        (bool(missing), f"{name} needs {', '.join(missing)}, not solved yet"),
+        (not all(follows(p, worked, dag.modulus) for p in step.chain[1:]), f"a calculation of {name} is wrong"),
+        (step.value != dag.values[step.key], f"the value of {name} is wrong"),
+    )
+    return next((message for bad, message in faults if bad), None)

@@ -1,0 +1,172 @@
+"""The DAG maths task: problems from the generator, worked rows, and a verifier of answers and of every step.
+
+``dagmath?ops=8&asked=3&rendering=symbols&split=test&n=200&seed=5``; the keys are the fields of ``DagOptions``.
+In symbols the defaults are what the embedded model knows; in words those of BRIDGE's code
+(Cen et al., arXiv 2505.18917: no modulus, constants 0-9; it uses 15-20 operations).  Worked rows write every
+operation out; with ``working=short``, as in BRIDGE's vanilla rows, they go from the values to the result at
+once; with ``verbose=0.6`` they check and correct themselves over and over (symbols only).  Nothing is stored: a
+problem depends on the configuration, the split, the seed and its place only, so ``n=100`` is a prefix of ``n=200``.
+Left out: iGSM's prompts with the hierarchy spelled out.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from typing import Literal
+
+from rlready.core.errors import UserError
+from rlready.core.records import Problem, Row
+from rlready.tasks.dagmath.generator import PATIENCE, DagConfig, stream
+from rlready.tasks.dagmath.graph import Dag, references, topological_order
+from rlready.tasks.dagmath.meta import answer_key, judge, to_meta
+from rlready.tasks.dagmath.render import LETTERS, RENDERINGS, assign_letters
+from rlready.tasks.dagmath.symbols import Symbols
+from rlready.tasks.dagmath.verbose import wordy
+from rlready.tasks.guess_baseline import guess_pass_at_k
+from rlready.tasks.protocol import Verdict
+from rlready.tasks.source import Source, canonical, fill
+
+ALPHABETS = {"symbols": LETTERS, "words": string.ascii_letters}
+REFERENCE, REFERENCE_SEED = 2000, -1  # problems the blind guesser learns from, and as many; a seed no source can name
+
+
+@dataclass(frozen=True)
+class DagOptions(DagConfig):
+    """What a source string can set, beside the generator's own fields."""
+
+    rendering: Literal["symbols", "words"] = "symbols"
+    strict: bool = False
+    detours: float = 0.0
+    verbose: float = 0.0
+    working: Literal["full", "short"] = "full"
+    split: Literal["train", "test", "all"] = "train"
+    n: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.detours <= 1:
+            raise ValueError(f"detours is a probability, got {self.detours}")
+        if not 0 <= self.verbose <= 1:
+            raise ValueError(f"verbose is a probability, got {self.verbose}")
+        if self.verbose and (self.rendering != "symbols" or self.working == "short"):
+            raise ValueError("verbose rows exist in symbols with full working only")
+        most, alphabet = self.ops[1] + self.redundant[1] + 1, ALPHABETS[self.rendering]
+        if most > len(alphabet):
+            raise ValueError(f"up to {most} parameters, but {self.rendering} has only {len(alphabet)} variable names")
+
+
+PRESETS = {
+    "symbols": DagOptions(),
+    "words": DagOptions(rendering="words", modulus=None, constants=(0, 9), max_terms=4),
+}
+
+
+class DagTask:
+    """Generated problems; see the module."""
+
+    licence = "Apache-2.0"  # made by this package
+    path = None
+
+    def __init__(self, source: Source) -> None:
+        preset = PRESETS.get(source.options.get("rendering", "symbols"), PRESETS["symbols"])
+        self.options = fill(source, preset)
+        self.source = canonical(source, self.options, replace(preset, rendering="symbols"))
+        self.rendering = RENDERINGS[self.options.rendering]
+
+    @property
+    def description(self) -> str:
+        o = self.options
+        low, high = o.ops
+        return (
+            f"Generated arithmetic over a dependency graph (after iGSM), in {o.rendering}: "
+            f"{low if low == high else f'{low} to {high}'} operations, "
+            f"{o.asked} question{'s' if o.asked > 1 else ''} each, "
+            f"{f'modulo {o.modulus}' if o.modulus else 'no modulus'}, {o.split} split."
+        )
+
+    def problems(self) -> list[Problem]:
+        return [problem for problem, _ in self._made]
+
+    def rows(self) -> list[Row]:
+        return [row for _, row in self._made]
+
+    def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
+        """Right if the answer states every asked value and no other; strict if every step of the thought holds too.
+
+        With ``strict=1`` in the source, only a strict solution is correct.
+        """
+        verdict = judge(problem.meta, thinking, answer)
+        return replace(verdict, correct=bool(verdict.strict)) if self.options.strict else verdict
+
+    def answer_key(self, problem: Problem) -> str:
+        return answer_key(problem.meta)
+
+    def place(self, id: str) -> str:
+        return f"{self.source} {id}"
+
+    def chance(self, k_values: Sequence[int]) -> dict[int, float]:
+        """The guesser knows the generator's settings: it learns from 2,000 problems made with them.
+
+        It is scored on 2,000 more, not on the few of this source: chance is a property of the settings.
+        """
+        return {k: guess_pass_at_k(self._reference[:REFERENCE], self._reference[REFERENCE:], k) for k in k_values}
+
+    @cached_property
+    def _reference(self) -> list[str]:
+        return [
+            answer_key({"values": d.values, "asked": d.asked})
+            for d in islice(stream(self.options, REFERENCE_SEED), 2 * REFERENCE)
+        ]
+
+    @cached_property
+    def _made(self) -> list[tuple[Problem, Row]]:
+        try:
+            return list(islice(self._make(), self.options.n))
+        except ValueError as error:
+            raise UserError(f"{self.source}: {error}") from None
+
+    def _make(self) -> Iterator[tuple[Problem, Row]]:
+        """Endless distinct problems with their worked rows."""
+        o = self.options
+        seen: set[str] = set()
+        vain = 0
+        for dag in stream(o, o.seed, None if o.split == "all" else o.split):
+            rng = random.Random(f"dag-render:{o.seed}:{len(seen)}")
+            letters = assign_letters(dag, rng, ALPHABETS[o.rendering])
+            prompt = self.rendering.prompt(dag, letters)
+            if prompt in seen:
+                vain += 1
+                if vain == PATIENCE:
+                    raise ValueError(f"there are hardly more than {len(seen)} different problems of this kind")
+                continue
+            vain = 0
+            name = f"dag-{o.split}-{o.seed}-{len(seen):06d}"
+            seen.add(prompt)
+            answer = self.rendering.answer(dag, letters)
+            order = topological_order(dag, (*dag.needed, *_detours(dag, o.detours, rng)), rng)
+            short = o.working == "short"
+            steps = [self.rendering.step(dag, k, letters, short=short) for k in order]
+            if o.verbose and isinstance(self.rendering, Symbols):
+                steps = wordy(dag, order, letters, self.rendering, o.verbose, rng)
+            meta = to_meta(dag, letters, o.rendering)
+            yield Problem(name, prompt, answer, meta), Row(name, prompt, answer, self.rendering.join(steps))
+
+
+def _detours(dag: Dag, share: float, rng: random.Random) -> tuple[str, ...]:
+    """Redundant parameters worked out all the same, each with probability ``share``, with what they rest on."""
+    chosen: dict[str, None] = {}
+    for key in dag.redundant if share else ():
+        if rng.random() < share:
+            todo = [key]
+            while todo:
+                at = todo.pop()
+                if at not in dag.needed and at not in chosen:
+                    chosen[at] = None
+                    todo += references(dag.exprs[at])
+    return tuple(chosen)
