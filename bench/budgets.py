@@ -53,7 +53,7 @@ def run(quick: bool) -> list[Row]:
     lm = load("embedded")
     task = open_task(f"{DEMO_TASK}&split=test&seed=8", limit=8 if quick else 64)
     config = EvaluateConfig()
-    budgets = [Budget(b, config.answer_cap) for b in config.budgets]
+    budgets = [Budget(b, config.max_answer_tokens) for b in config.thinking_budgets]
     shared, apart = Counting(lm, forcing_for(lm)), Counting(lm, forcing_for(lm))
 
     def draw(engine: Counting, some: list[Budget]) -> dict[Budget, list[Group]]:

@@ -15,16 +15,16 @@ import torch
 from common import Duel, Goal, Row, main
 from grpo import Work, trainer
 from rlready.core.config import DEMO_TASK
-from rlready.credit.reference import Frozen
+from rlready.credit.reference import ReferencePair
 from rlready.models.checkpoint import embedded_folder, load
 from rlready.train.trainer import Trainer
 
 GOAL = Goal("Dense credit's extra seconds over a GRPO step, embedded model, 16 x 16, as a share", "<= 0.35")
 
 
-def frozen(start: str) -> Frozen:
+def frozen(start: str) -> ReferencePair:
     """The start, and a reference a little beside it."""
-    pair = Frozen(load(start), load(start))
+    pair = ReferencePair(load(start), load(start))
     assert pair.reference is not None
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

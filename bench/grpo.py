@@ -56,7 +56,7 @@ class Work:
     answer: int = 16
     response: int | None = None
     prompt_words: int | None = None  # cut or repeat prompts to so many words
-    micro_tokens: int = RLConfig.micro_tokens  # of ours; TRL's best is tried out
+    micro_tokens: int = RLConfig.max_tokens_per_microbatch  # of ours; TRL's best is tried out
 
     @cached_property
     def task(self) -> InTurn:
@@ -84,15 +84,15 @@ def trainer(work: Work, folder: Path) -> Trainer:
     """Our side, from the work's start."""
     config = RLConfig(
         algorithm="grpo",
-        prompts=work.prompts,
-        group=work.group,
-        lr=LR,
-        budget=work.thinking,
-        answer_cap=work.answer,
-        micro_tokens=work.micro_tokens,
+        prompts_per_step=work.prompts,
+        group_size=work.group,
+        learning_rate=LR,
+        thinking_budget=work.thinking,
+        max_answer_tokens=work.answer,
+        max_tokens_per_microbatch=work.micro_tokens,
     )
     lm = load(work.start)
-    learner = Learner(lm, lr=LR, weight_decay=0.0, clip=1.0, micro_tokens=config.micro_tokens)
+    learner = Learner(lm, lr=LR, weight_decay=0.0, clip=1.0, micro_tokens=config.max_tokens_per_microbatch)
     made = Trainer(config, learner, None, folder / "samples")
     if work.response:
         made.budget, made.cap = Budget(None, work.response), work.response

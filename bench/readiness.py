@@ -34,8 +34,8 @@ def run(quick: bool) -> list[Row]:
                 heldout="",
                 problems=f"{DEMO_TASK}&split=train&n={problems}&seed=26",
                 samples=draws,
-                stop=stop,
-                first=first,
+                sampling=stop,
+                min_samples=first,
             )
             row: Row = readiness(settings, folder / f"{stop}-{problems}-{first}")["checkpoints"][0]
             return row

@@ -43,7 +43,9 @@ def checkpoint(name: str, *, reach: float, skill: float, seed: int, loss: float 
 
 def write_readiness(folder: Path, found: Sequence[Simulated], *, samples: int = 64, seed: int = 0) -> Path:
     """A finished run folder, as readiness leaves it, of samples drawn with these chances."""
-    config = ReadinessConfig(checkpoints=tuple(c.name for c in found), heldout=HELDOUT, samples=samples, stop="never")
+    config = ReadinessConfig(
+        checkpoints=tuple(c.name for c in found), heldout=HELDOUT, samples=samples, sampling="full"
+    )
     ids = [f"problem-{i}" for i in range(len(found[0].chances))]
     parts = []
     for i, each in enumerate(found):
@@ -76,7 +78,7 @@ def write_parts(folder: Path, config: ReadinessConfig, parts: Sequence[dict[str,
     result = {
         "verb": "readiness",
         "task": {"source": config.problems, "description": "simulated"},
-        "group": min(config.group, config.samples),
+        "group": min(config.group_size, config.samples),
         "checkpoints": [{"name": part["name"]} for part in parts],
     }
     (folder / "record.json").write_text(json.dumps(record))

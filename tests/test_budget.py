@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from rlready.core.errors import UserError
 from rlready.core.records import Sample
-from rlready.engine.budget import Budget, Forcing, Machine
+from rlready.engine.budget import Budget, BudgetState, Forcing
 from rlready.engine.delimiter import Delimiter
 
 CLOSE = "</think>"
@@ -90,7 +90,7 @@ class Policy:
         return choice[int(which * len(choice))]
 
 
-def finish(machine: Machine, policy: Policy) -> int:
+def finish(machine: BudgetState, policy: Policy) -> int:
     """Decode to the end, as an engine does; returns the number of draws."""
     draws = 0
     while not machine.done:
@@ -102,14 +102,14 @@ def finish(machine: Machine, policy: Policy) -> int:
 
 
 def run(budget: Budget, by: Forcing, policy: Policy) -> Sample:
-    machine = Machine(budget, by)
+    machine = BudgetState(budget, by)
     finish(machine, policy)
     return machine.sample("p", 0, decode(machine.tokens))
 
 
 def cut(budget: Budget, by: Forcing, policy: Policy, trace: Sample) -> Sample:
     """The sample by replaying a trace and going on where it leaves off."""
-    machine = Machine(budget, by)
+    machine = BudgetState(budget, by)
     done = machine.replay(trace)
     assert done == machine.done
     finish(machine, policy)
@@ -185,7 +185,7 @@ def test_every_sample_keeps_its_budget_and_its_accounts() -> None:
     @settings(max_examples=1600)
     @given(BUDGETS, FORCINGS, POLICIES)
     def holds(budget: Budget, by: Forcing, policy: Policy) -> None:
-        machine = Machine(budget, by)
+        machine = BudgetState(budget, by)
         draws = finish(machine, policy)
         sample = machine.sample("p", 0, decode(machine.tokens))
         check(sample, budget, by, policy)
@@ -241,18 +241,18 @@ def test_a_natural_run_is_left_alone() -> None:
     assert all(sample.mask)
     # it can begin a run with a budget (after the same prompt), but what was forced cannot begin a natural one
     assert facts(cut(Budget(5, 5), by, policy, sample)) == facts(run(Budget(5, 5), by, policy))
-    machine = Machine(Budget(None, 5), by)
+    machine = BudgetState(Budget(None, 5), by)
     assert not machine.replay(run(Budget(5, 5), by, policy))
     assert not machine.tokens
 
 
 def test_a_trace_from_other_odds_begins_nothing() -> None:
     by, policy = forcing(one_token=True), Policy(seed=1, end=0.0, begin=0.3, go_on=0.9)
-    machine = Machine(Budget(5, 5, bias=1.0), by)
+    machine = BudgetState(Budget(5, 5, bias=1.0), by)
     assert not machine.replay(run(Budget(5, 5), by, policy))
     assert not machine.tokens
     with pytest.raises(UserError, match="one token"):
-        Machine(Budget(5, 5, bias=1.0), forcing(one_token=False))
+        BudgetState(Budget(5, 5, bias=1.0), forcing(one_token=False))
 
 
 @dataclass
@@ -296,7 +296,7 @@ class Script:
 def test_scripts(said: str, budget: Budget, expected: str, marks: str) -> None:
     script = Script([p for p in said.replace(">\n", "NL").split(" ") if p])
     script.pieces = [p.replace("NL", ">\n") for p in script.pieces]
-    machine = Machine(budget, forcing())
+    machine = BudgetState(budget, forcing())
     while not machine.done:
         if machine.forced() is None:
             machine.accept(*script(machine.tokens, machine.banned))
@@ -327,14 +327,14 @@ def test_bad_budgets_are_refused(bad: tuple[int, ...]) -> None:
 
 def test_extensions_need_something_to_put_in() -> None:
     with pytest.raises(UserError, match="extension"):
-        Machine(Budget(5, 5, 1), forcing(extension=()))
+        BudgetState(Budget(5, 5, 1), forcing(extension=()))
 
 
 def test_a_trace_of_another_template_is_refused() -> None:
     never = Policy(seed=0, end=0.0, begin=0.0, go_on=0.0)
     trace = run(Budget(4, 2), forcing(one_token=True), never)
     with pytest.raises(ValueError, match="template"):
-        Machine(Budget(4, 2), forcing(one_token=False)).replay(trace)
+        BudgetState(Budget(4, 2), forcing(one_token=False)).replay(trace)
 
 
 def test_a_delimiter_that_no_token_can_complete_is_refused() -> None:

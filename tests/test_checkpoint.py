@@ -467,9 +467,11 @@ def test_a_merged_adapter_trains(adapter: Path, tmp_path: Path) -> None:
     rows.write_text("".join(f'{{"id": "{i}", "prompt": "a{i}", "response": "{i}"}}\n' for i in range(4)))
     p, model = str(problems), str(adapter)
     sft(SFTConfig(model=model, rows=str(rows), heldout=str(rows), epochs=1), tmp_path / "sft")
-    small = {"budget": 4, "answer_cap": 4, "group": 2}
+    small = {"thinking_budget": 4, "max_answer_tokens": 4, "group_size": 2}
     rl(
-        RLConfig(model=model, problems=p, heldout=p, steps=1, prompts=2, eval_every=1, eval_samples=1, **small),
+        RLConfig(
+            model=model, problems=p, validation=p, steps=1, prompts_per_step=2, eval_every=1, eval_samples=1, **small
+        ),
         tmp_path / "rl",
     )
     config = ReadinessConfig(checkpoints=(model,), problems=p, heldout="", samples=2, influence=True, **small)
@@ -491,7 +493,9 @@ def test_tokens_in_the_padding_of_the_vocabulary_can_be_read_back(tmp_path: Path
     problems = tmp_path / "p.jsonl"
     problems.write_text('{"id": "x", "prompt": "a", "answer": "1"}\n{"id": "y", "prompt": "b", "answer": "2"}\n')
     right = [79, *lm.encode("</think>1"), 79, 2]
-    config = ReadinessConfig(problems=str(problems), heldout="", samples=1, group=1, budget=4, answer_cap=4)
+    config = ReadinessConfig(
+        problems=str(problems), heldout="", samples=1, group_size=1, thinking_budget=4, max_answer_tokens=4
+    )
     for tokens, said in (
         (right, ""),
         ([80], "is none of the 80"),

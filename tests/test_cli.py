@@ -68,9 +68,11 @@ def test_help_is_instant_and_imports_nothing_heavy() -> None:
 
 
 def test_words_in_every_spelling() -> None:
-    words = parse(["a/b=c", "lr=1", "--batch-tokens", "-5", "--name=x=y", "--out", "d", "config=f", "-q", "--", "z=1"])
+    words = parse(
+        ["a/b=c", "learning_rate=1", "--batch-tokens", "-5", "--name=x=y", "--out", "d", "config=f", "-q", "--", "z=1"]
+    )
     assert words.places == ["a/b=c", "z=1"]
-    assert words.pairs == ["lr=1", "batch-tokens=-5", "name=x=y"]
+    assert words.pairs == ["learning_rate=1", "batch-tokens=-5", "name=x=y"]
     assert words.values == {"out": "d", "config": "f"}
     assert words.switches == {"quiet"}
     with pytest.raises(UserError, match="--lr needs a value"):
@@ -81,24 +83,24 @@ def test_a_path_that_exists_is_a_place_though_it_has_an_equals_sign(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for folder in ("lr=1e-5/checkpoint-10", "seed=0", "kl=0.1"):
+    for folder in ("learning_rate=1e-5/checkpoint-10", "seed=0", "kl_coef=0.1"):
         Path(folder).mkdir(parents=True)
-    Path("kl=0.1/config.json").touch()
-    words = parse(["lr=1e-5/checkpoint-10", "lr=1e-5/checkpoint-20", "seed=0", "kl=0.1"])
-    assert words.places == ["lr=1e-5/checkpoint-10", "kl=0.1"]
-    assert words.pairs == ["lr=1e-5/checkpoint-20", "seed=0"]
+    Path("kl_coef=0.1/config.json").touch()
+    words = parse(["learning_rate=1e-5/checkpoint-10", "learning_rate=1e-5/checkpoint-20", "seed=0", "kl_coef=0.1"])
+    assert words.places == ["learning_rate=1e-5/checkpoint-10", "kl_coef=0.1"]
+    assert words.pairs == ["learning_rate=1e-5/checkpoint-20", "seed=0"]
 
 
 def test_a_verb_gets_its_configuration_and_prints_a_table(verbs, capsys, tmp_path: Path) -> None:
     verbs.evaluate = evaluate
-    assert main(["evaluate", "runs/a", "x,y", "--seed", "4", "--budgets=1,2"]) == 0
+    assert main(["evaluate", "runs/a", "x,y", "--seed", "4", "--thinking_budgets=1,2"]) == 0
     printed = capsys.readouterr()
     assert printed.out == "model   accuracy\nruns/a       0.5\nb          10.25\n"
     first, last = "rlready evaluate: into runs/evaluate\n", "evaluate: the report is runs/evaluate/report.html\n"
     assert printed.err.startswith(first)
     assert printed.err.endswith(last)
     record = read_json(tmp_path / "runs/evaluate/record.json")
-    assert record["command"] == "rlready evaluate runs/a x,y --seed 4 --budgets=1,2"
+    assert record["command"] == "rlready evaluate runs/a x,y --seed 4 --thinking_budgets=1,2"
     assert record["config"]["models"] == ["runs/a", "x,y"]
     assert {key for key, origin in record["origins"].items() if origin == "command line"} == {
         "models",
@@ -131,7 +133,7 @@ def test_show_and_report_take_folders(verbs, capsys) -> None:
     ("line", "says"),
     [
         ("redines", "unknown verb 'redines'; did you mean readiness?"),
-        ("sft lr=fast", "command line: lr = 'fast' is not a number"),
+        ("sft learning_rate=fast", "command line: lr = 'fast' is not a number"),
         ("sft --config none.toml", "cannot read none.toml: No such file or directory"),
         ("sft runs/a", "command line: 'runs/a' is not key=value; see rlready sft --help"),
         ("evaluate a models=b", "command line: models given twice, with models= and without"),

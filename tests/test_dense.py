@@ -24,7 +24,7 @@ from rlready.core.records import Group, Problem, Row, Sample
 from rlready.credit import dense
 from rlready.credit.assign import dense_credit
 from rlready.credit.probe import NUMBER, plant, planted_error
-from rlready.credit.reference import Frozen, find_reference, load_frozen
+from rlready.credit.reference import ReferencePair, find_reference, load_frozen
 from rlready.credit.token_credit import Reading, read
 from rlready.engine.budget import Budget
 from rlready.engine.contrastive import Contrast
@@ -269,7 +269,7 @@ def test_frozen_log_probs_are_those_of_the_one_path() -> None:
 
 def test_dense_credit_by_hand() -> None:
     """Advantages are the formula's, forced tokens carry none, the weight is constant, the facts are right."""
-    lm, pair = world(0), Frozen(world(2), world(3))
+    lm, pair = world(0), ReferencePair(world(2), world(3))
     groups = drawn(lm)
     shape = dense.Shape(scaling="none", beta=0.3, gamma=0.95)
     credited = dense_credit(groups, pair, shape, cap=CAP, micro_tokens=200)
@@ -298,7 +298,7 @@ def test_no_reward_is_no_signal() -> None:
     """Two equal models give no example at all, as flat groups do elsewhere; the verifier's share still counts."""
     lm = world(0)
     groups = drawn(lm)
-    same = Frozen(lm, lm)
+    same = ReferencePair(lm, lm)
     assert dense_credit(groups, same, dense.Shape(beta=0.0), cap=CAP, micro_tokens=200).used == 0
     half = dense_credit(groups, same, dense.Shape(beta=0.0, mix=0.5), cap=CAP, micro_tokens=200)
     assert half.used == sum(0 < sum(bool(s.correct) for s in g.samples) < 4 for g in groups) > 0
@@ -312,14 +312,14 @@ def test_what_rounding_makes_of_equal_responses_is_no_signal(mix: float) -> None
         one = replace(group.samples[0], correct=True, reward=0.95)  # 7 times 0.95 over 7 is not 0.95
         noise = [1 + 1e-7 * rng.normal(size=len(one.tokens)).astype(np.float32) for _ in range(7)]
         groups.append(replace(group, samples=[replace(one, logprobs=one.logprobs * n) for n in noise]))
-    credited = dense_credit(groups, Frozen(lm, world(1)), dense.Shape(mix=mix), cap=CAP, micro_tokens=200)
+    credited = dense_credit(groups, ReferencePair(lm, world(1)), dense.Shape(mix=mix), cap=CAP, micro_tokens=200)
     assert (credited.used, credited.all_right, credited.examples) == (0, 2, [])
 
 
 def test_without_a_reference_the_reward_is_the_likelihood() -> None:
     lm = world(0)
     rows = [supervised([1, 7, 8], [9, 10, 11])]
-    reward, sft = Frozen(lm, None).score(rows, micro_tokens=100)
+    reward, sft = ReferencePair(lm, None).score(rows, micro_tokens=100)
     np.testing.assert_array_equal(reward[0], sft[0])
 
 
@@ -373,10 +373,10 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows="dagmath?ops=2&split=all&n=64&seed=1",
         heldout="dagmath?ops=2&split=all&n=8&seed=2",
         epochs=1,
-        batch_tokens=100,
-        lr=1e-2,
+        tokens_per_batch=100,
+        learning_rate=1e-2,
         save_every=1,
-        references=(0.25, 0.5, 0.75),
+        keep_at=(0.25, 0.5, 0.75),
     )
     sft(config, root / "sft")
     return root / "sft"
@@ -401,8 +401,15 @@ def last(run: Path) -> str:
 
 def rl_config(run: Path, **changes: Any) -> RLConfig:
     source = "dagmath?ops=2&split=all&n=12&seed=3"
-    small: dict[str, Any] = {"steps": 3, "prompts": 3, "group": 4, "budget": 8, "answer_cap": 3, "eval_every": 3}
-    small |= {"eval_samples": 2, "lr": 1e-2, "problems": source, "heldout": source, "algorithm": "dense"}
+    small: dict[str, Any] = {
+        "steps": 3,
+        "prompts_per_step": 3,
+        "group_size": 4,
+        "thinking_budget": 8,
+        "max_answer_tokens": 3,
+        "eval_every": 3,
+    }
+    small |= {"eval_samples": 2, "learning_rate": 1e-2, "problems": source, "validation": source, "algorithm": "dense"}
     return RLConfig(model=last(run), **(small | changes))
 
 
@@ -443,14 +450,14 @@ def test_reference_steps() -> None:
 
 ARMS: dict[str, dict[str, Any]] = {
     "default": {},
-    "two updates": {"updates": 2},
-    "path": {"returns": "path"},
-    "even": {"returns": "even"},
+    "two updates": {"updates_per_batch": 2},
+    "path": {"return_type": "full_return"},
+    "even": {"return_type": "uniform"},
     "a token": {"gamma": 0.0},
     "no baseline": {"reference": "none"},
-    "early": {"fraction": 0.25},
-    "clipped": {"reward_clip": 1.0, "scaling": "zscore"},
-    "mixed": {"mix": 0.5},
+    "early": {"reference_at": 0.25},
+    "clipped": {"reward_clip": 1.0, "scale_rewards": "zscore"},
+    "mixed": {"dense_weight": 0.5},
 }
 
 
@@ -600,7 +607,7 @@ def test_the_probe_finds_what_the_credit_knows(monkeypatch: pytest.MonkeyPatch) 
     rows = open_task("dagmath?ops=3&split=all&n=12&seed=1").rows()
     sign = 1.0
 
-    def score(self: Frozen, examples: Any, **_: Any) -> tuple[Any, Any]:
+    def score(self: ReferencePair, examples: Any, **_: Any) -> tuple[Any, Any]:
         n = len(examples) // 2
         found = [np.zeros(len(e.response_ids), dtype=np.float32) for e in examples]
         for i in range(n):
@@ -609,16 +616,16 @@ def test_the_probe_finds_what_the_credit_knows(monkeypatch: pytest.MonkeyPatch) 
             found[n + i][place] = -sign
         return found, [f + 1 for f in found]
 
-    monkeypatch.setattr(Frozen, "score", score)
-    probe = planted_error(Frozen(lm, None), rows)
+    monkeypatch.setattr(ReferencePair, "score", score)
+    probe = planted_error(ReferencePair(lm, None), rows)
     assert (probe.auc.value, probe.top.value, probe.ranked.value) == (1, 1, 1)
     assert probe.auc.n == 12
     assert probe.auc.varies == "solutions"
     sign = -1.0
-    probe = planted_error(Frozen(lm, None), rows)
+    probe = planted_error(ReferencePair(lm, None), rows)
     assert (probe.auc.value, probe.top.value, probe.ranked.value) == (0, 0, 0)
     sign = 0.0
-    assert planted_error(Frozen(lm, None), rows).auc.value == 0.5
+    assert planted_error(ReferencePair(lm, None), rows).auc.value == 0.5
 
 
 def test_a_copy_that_reads_the_same_is_left_out() -> None:
@@ -627,10 +634,10 @@ def test_a_copy_that_reads_the_same_is_left_out() -> None:
     strange = [Row("x", "a: 5 ? a", "a: 901"), Row("y", "a: 5 ? a", "a: 902")]
     assert lm.encode("901") == lm.encode("902")
     with pytest.raises(UserError, match="nothing to probe"):
-        planted_error(Frozen(lm, None), strange)
+        planted_error(ReferencePair(lm, None), strange)
     with pytest.raises(UserError, match="nothing to probe"):
-        planted_error(Frozen(lm, None), [Row("x", "a: 5 ? a", "a:")])
-    probe = planted_error(Frozen(lm, None), [*strange, Row("z", "a: 5 ? a", "a: 5")])
+        planted_error(ReferencePair(lm, None), [Row("x", "a: 5 ? a", "a:")])
+    probe = planted_error(ReferencePair(lm, None), [*strange, Row("z", "a: 5 ? a", "a: 5")])
     assert [row.id for row in probe.copies] == ["z"]
     assert probe.auc.n == len(probe.place) == 1
 
@@ -686,7 +693,7 @@ def test_show_credit_reads_texts_and_samples(
         ([str(tuned), "no thought here"], "PROMPT<think>RESPONSE"),
         ([str(tuned), str(tmp_path / "none.parquet")], "no such file"),
         ([str(tmp_path / "rl"), text], "not the folder of a finished run of rlready sft"),
-        ([str(tuned), text, "fraction=0.02"], "no checkpoint was kept"),
+        ([str(tuned), text, "reference_at=0.02"], "no checkpoint was kept"),
         ([str(tuned), str(binary)], "not a text in UTF-8"),
         ([str(tuned), text, "--out", str(rows)], "a file is in the way"),
     ):
@@ -740,7 +747,7 @@ def test_a_row_that_cannot_be_read_is_one_line(tmp_path: Path, columns: dict[str
     rows = tmp_path / "rows.jsonl"
     rows.write_text(json.dumps({"prompt": "a: 5 ? a"} | columns))
     with pytest.raises(UserError, match=f"rows.jsonl:1: {message}"):
-        read(Frozen(world(0), None), [str(rows)])
+        read(ReferencePair(world(0), None), [str(rows)])
 
 
 # --- the evidence -------------------------------------------------------------------------------------------------

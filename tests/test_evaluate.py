@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerFast
 from rlready.core.config import EvaluateConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Sample
-from rlready.engine.budget import Budget, Forcing, Machine
+from rlready.engine.budget import Budget, BudgetState, Forcing
 from rlready.engine.decoder import Decoder
 from rlready.engine.protocol import Request, forcing_for, requests_for
 from rlready.engine.rollout import draw_groups
@@ -257,16 +257,18 @@ def test_a_model_without_delimiters_is_measured_untouched(tmp_path: Path) -> Non
     folder = tmp_path / "words"
     folder.mkdir()
     save(words_lm(), folder, "")
-    config = EvaluateConfig(models=(str(folder),), problems=EASY, budgets=(4,), answer_cap=4, samples=2, natural=True)
+    config = EvaluateConfig(
+        models=(str(folder),), problems=EASY, thinking_budgets=(4,), max_answer_tokens=4, samples=2, unconstrained=True
+    )
     untouched = evaluate(config, tmp_path / "run")["untouched"][str(folder)]
     assert untouched["thinking_tokens"]["value"] == 0
     assert untouched["answer_tokens"]["value"] > 0
-    short = replace(config, natural=False, budgets=(1,), answer_cap=1, longest=8)
+    short = replace(config, unconstrained=False, thinking_budgets=(1,), max_answer_tokens=1, max_response_tokens=8)
     capped = evaluate(short, tmp_path / "capped")["budgets"][0][str(folder)]
     assert (capped["thinking_tokens"]["value"], capped["answer_tokens"]["value"] <= 2) == (0, True)
     assert capped["truncated"]["value"] > 0
     with pytest.raises(UserError, match="final is about the thought"):
-        evaluate(replace(config, natural=False, final="a"), tmp_path / "forced")
+        evaluate(replace(config, unconstrained=False, answer_prefix="a"), tmp_path / "forced")
 
 
 def test_no_unknown_token_is_forced() -> None:
@@ -302,7 +304,7 @@ def test_what_is_judged_is_the_answer(final: str, marks: bool, said: str) -> Non
     """Not what elicited it, nor the thought that was begun after it; a mark that the verifier looks for stays."""
     lm = tiny_lm()
     by = forcing_for(lm, final=final)
-    machine = Machine(Budget(3, 20), by)
+    machine = BudgetState(Budget(3, 20), by)
     for token in lm.encode("aaa"):
         machine.accept(token, -1.0)
     while machine.forced() is not None:
@@ -327,13 +329,13 @@ def test_one_command_compares_everything(tmp_path: Path) -> None:
     """Budgets, extensions, biases, stated budgets, votes and the untouched model in one result, consistently."""
     config = EvaluateConfig(
         problems=EASY,
-        budgets=(12, 6),
+        thinking_budgets=(12, 6),
         samples=4,
-        extensions=(0, 1),
-        extension="wait",
-        biases=(0.0, 1.0),
-        stating=" wait {N/4}",
-        answer_cap=8,
+        num_waits=(0, 1),
+        wait_text="wait",
+        end_think_bias=(0.0, 1.0),
+        length_prompt=" wait {N/4}",
+        max_answer_tokens=8,
     )
     result = evaluate(config, tmp_path / "run")
     assert [row["budget"] for row in result["budgets"]] == [6, 12]
@@ -366,7 +368,9 @@ def test_the_untouched_arm_is_not_decoded_away_from_a_reference(embedded: LM, tm
         other.model.get_output_embeddings().weight.mul_(0.5)
     (tmp_path / "other").mkdir()
     save(other, tmp_path / "other", "")
-    config = EvaluateConfig(problems=EASY, budgets=(12,), samples=2, answer_cap=4, longest=24)
+    config = EvaluateConfig(
+        problems=EASY, thinking_budgets=(12,), samples=2, max_answer_tokens=4, max_response_tokens=24
+    )
     plain = evaluate(config, tmp_path / "plain")
     away = evaluate(replace(config, reference=str(tmp_path / "other")), tmp_path / "away")
     drawn = [
@@ -387,7 +391,9 @@ def test_models_of_one_name_are_told_apart_and_held_against_the_first(tmp_path: 
             lm.model.get_output_embeddings().weight.mul_(1.0 - 0.2 * number)
         Path(model).mkdir(parents=True)
         save(lm, Path(model), "")
-    config = EvaluateConfig(models=models, problems=EASY, budgets=(48,), samples=2, answer_cap=1, longest=3)
+    config = EvaluateConfig(
+        models=models, problems=EASY, thinking_budgets=(48,), samples=2, max_answer_tokens=1, max_response_tokens=3
+    )
     result = evaluate(config, tmp_path / "run")
     header, *rows = result["table"]
     assert header[-3:] == ["unfinished", "minus a/step-1", "minus 48"]
@@ -404,51 +410,54 @@ def test_models_of_one_name_are_told_apart_and_held_against_the_first(tmp_path: 
     of = result["per_problem"][models[1]]
     assert change["value"] == pytest.approx(np.mean(of["natural"]) - np.mean(of["48"]))
     with pytest.raises(UserError, match="lower the budget"):
-        evaluate(replace(config, budgets=(500,)), tmp_path / "long")
+        evaluate(replace(config, thinking_budgets=(500,)), tmp_path / "long")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"extensions": (1, 1)}, "extensions repeat"),
-        ({"extensions": ()}, "no extensions"),
-        ({"extensions": (-1,)}, "negative"),
-        ({"biases": (float("inf"),)}, "finite"),
-        ({"stating": " be brief"}, "states no length"),
-        ({"stating": " Use {N} tokens."}, "no words for ' Use 8 tokens.'"),
+        ({"num_waits": (1, 1)}, "num_waits repeat"),
+        ({"num_waits": ()}, "no num_waits"),
+        ({"num_waits": (-1,)}, "negative"),
+        ({"end_think_bias": (float("inf"),)}, "finite"),
+        ({"length_prompt": " be brief"}, "states no length"),
+        ({"length_prompt": " Use {N} tokens."}, "no words for ' Use 8 tokens.'"),
         ({"reference": "embedded"}, "nothing to decode away from"),
-        ({"longest": -1}, "longest"),
-        ({"budgets": (-4,)}, "at least 1"),
-        ({"budgets": (8, 8)}, "budgets repeat"),
+        ({"max_response_tokens": -1}, "max_response_tokens"),
+        ({"thinking_budgets": (-4,)}, "at least 1"),
+        ({"thinking_budgets": (8, 8)}, "thinking_budgets repeat"),
         ({"samples": 0}, "samples"),
         ({"temperature": -0.5}, "temperature must be 0"),
         ({"temperature": float("nan")}, "temperature must be 0"),
-        ({"natural": True, "reference": "embedded"}, "leave one out"),
+        ({"unconstrained": True, "reference": "embedded"}, "leave one out"),
         ({"delimiters": ("<think>",)}, "OPEN,CLOSE"),
         ({"delimiters": ("x", "x")}, "OPEN,CLOSE"),
         ({"delimiters": ("[deep]", "[/deep]")}, "writes thoughts as <think> … </think>, not as"),
-        ({"natural": True, "extensions": (1,)}, "leave out extensions, biases and stating"),
-        ({"natural": True, "stating": " budget {N}"}, "leave out extensions, biases and stating"),
-        ({"extensions": (1,), "extension": "wait wait wait", "budgets": (2, 3)}, "would never be given"),
-        ({"extensions": (1,), "extension": "try <eos>"}, "ends the response"),
-        ({"extensions": (1,), "extension": "Wait"}, "no words"),
-        ({"extensions": (1,), "extension": "wait </think>"}, "delimiter"),
+        ({"unconstrained": True, "num_waits": (1,)}, "leave out num_waits, end_think_bias and length_prompt"),
+        (
+            {"unconstrained": True, "length_prompt": " budget {N}"},
+            "leave out num_waits, end_think_bias and length_prompt",
+        ),
+        ({"num_waits": (1,), "wait_text": "wait wait wait", "thinking_budgets": (2, 3)}, "would never be given"),
+        ({"num_waits": (1,), "wait_text": "try <eos>"}, "ends the response"),
+        ({"num_waits": (1,), "wait_text": "Wait"}, "no words"),
+        ({"num_waits": (1,), "wait_text": "wait </think>"}, "delimiter"),
     ],
 )
 def test_bad_input_gets_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    config = replace(EvaluateConfig(problems=EASY, budgets=(8,), samples=2), **change)
+    config = replace(EvaluateConfig(problems=EASY, thinking_budgets=(8,), samples=2), **change)
     with pytest.raises(UserError, match=message) as caught:
         evaluate(config, tmp_path / "run")
     assert "\n" not in str(caught.value)
 
 
 def test_unsorted_budgets_are_sorted_and_all_is_held_against_budgets_alone() -> None:
-    arms = arms_of(EvaluateConfig(budgets=(9, 3), extensions=(2, 0), extension="wait"))
+    arms = arms_of(EvaluateConfig(thinking_budgets=(9, 3), num_waits=(2, 0), wait_text="wait"))
     assert [arm.name for arm in arms.main] == ["3", "9"]
     assert [arm.name for arm in arms.others] == ["3+2", "9+2"]
-    without = arms_of(EvaluateConfig(budgets=(9, 3), extensions=(2, 1), extension="wait"))
+    without = arms_of(EvaluateConfig(thinking_budgets=(9, 3), num_waits=(2, 1), wait_text="wait"))
     assert [arm.name for arm in without.main] == ["3+2", "9+2"]
-    assert arms_of(EvaluateConfig(natural=True)).all == (arms_of(EvaluateConfig()).untouched,)
+    assert arms_of(EvaluateConfig(unconstrained=True)).all == (arms_of(EvaluateConfig()).untouched,)
 
 
 def test_delimiters_are_detected_or_given(tmp_path: Path) -> None:
@@ -473,5 +482,5 @@ def test_votes_of_a_task_with_a_verifier_of_its_own_compare_texts(
 ) -> None:
     """Formulas would be compared pair by pair, which cost a quarter of an evaluation's time."""
     monkeypatch.setattr(sys.modules["rlready.evaluate.measure"], "ballots", None)
-    result = evaluate(EvaluateConfig(problems=EASY, budgets=(8,), samples=2), tmp_path / "run")
+    result = evaluate(EvaluateConfig(problems=EASY, thinking_budgets=(8,), samples=2), tmp_path / "run")
     assert result["votes"]

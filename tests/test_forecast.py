@@ -148,9 +148,9 @@ def test_many_sft_runs_are_thin_lines(predicted: Path) -> None:
         for step in (1, 2)
     ]
     assert forecast.trajectories(rows) == []
-    from rlready.core.records import Figure
+    from rlready.core.records import Estimate
 
-    drawn = [row | {"heldout_loss": Figure(0.5, 0.4, 0.6, 9)} for row in rows]
+    drawn = [row | {"heldout_loss": Estimate(0.5, 0.4, 0.6, 9)} for row in rows]
     (chart,) = forecast.trajectories(drawn)
     assert str(chart).count("behind") == 8
     assert "No checkpoint is past overfitting onset" in str(chart)

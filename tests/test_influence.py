@@ -328,7 +328,7 @@ def drawn(lm: Any) -> list[Rollouts]:
 
 def test_readiness_tells_the_influence_of_what_it_drew(tmp_path: Path) -> None:
     """In result, table and page; of the first group of every problem; dashes for a table of samples."""
-    config = ReadinessConfig(heldout="", problems=PROBLEMS, samples=16, group=8, influence=True)
+    config = ReadinessConfig(heldout="", problems=PROBLEMS, samples=16, group_size=8, influence=True)
     readiness(config, tmp_path / "once")
     table = tmp_path / "once" / "parts" / "0.parquet"
     result = readiness(replace(config, checkpoints=("embedded", str(table))), tmp_path / "both")
@@ -357,7 +357,7 @@ def test_readiness_tells_the_influence_of_what_it_drew(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_meant_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
-    config = ReadinessConfig(heldout="", problems=PROBLEMS, samples=8, group=8, influence=True)
+    config = ReadinessConfig(heldout="", problems=PROBLEMS, samples=8, group_size=8, influence=True)
     for at, (changes, message) in enumerate(
         (
             ({"problems": PROBLEMS.replace("n=6", "n=1")}, "influence needs at least 2 problems, got 1"),

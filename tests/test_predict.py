@@ -136,7 +136,7 @@ def test_ranking_without_outcomes(tmp_path: Path) -> None:
     assert any("RL from" in step and "span its range" in step for step in result["next"])
     assert result["families"] == []
     for by in ("loss", "combined"):
-        lead = predict(PredictConfig((str(tmp_path / "ready"),), by=by), tmp_path / by)
+        lead = predict(PredictConfig((str(tmp_path / "ready"),), rank_by=by), tmp_path / by)
         assert lead["picked"] == found[1].name
         assert lead["checkpoints"][3]["next"] == "drop"
         assert lead["checkpoints"][2]["next"] == "drop: past overfitting onset"
@@ -146,7 +146,7 @@ def random_parts(rng: np.random.Generator, folder: Path, config: ReadinessConfig
     """Checkpoints of two SFT runs and one of none, few problems so that equals are frequent, most with a loss."""
     problems, tokens = int(rng.integers(2, 12)), np.full(30, 20)
     names = [f"{folder}/{run}/checkpoints/step-{n}" for run in "ab" for n in (1, 2, 3)] + ["no/run"]
-    waves = plan(config.samples, config.group, config.stop, config.first)
+    waves = plan(config.samples, config.group_size, config.sampling, config.min_samples)
     difficulty, noise = rng.beta(0.5, 0.5, problems), rng.normal(0, 0.1, 30)
     parts = []
     for name in rng.permutation(names)[: rng.integers(2, 8)]:
@@ -180,7 +180,7 @@ def test_readiness_and_predict_rank_alike(tmp_path: Path) -> None:
     for seed in range(30):
         rng = np.random.default_rng([11, seed])
         samples = int(rng.choice([1, 3, 16, 48, 128]))
-        config = ReadinessConfig(samples=samples, group=int(rng.choice([1, 4, 16])), problems="x", heldout="y")
+        config = ReadinessConfig(samples=samples, group_size=int(rng.choice([1, 4, 16])), problems="x", heldout="y")
         parts = random_parts(rng, tmp_path / f"{seed}", config)
         ready = plain(compare(config, parts))
         folder = write_parts(tmp_path / f"ready-{seed}", config, parts)
@@ -223,8 +223,8 @@ def test_losses_across_distributions_are_refused_unless_forced(tmp_path: Path) -
     assert "force_loss=true" in mixed["notes"][0]
     forced = predict(PredictConfig((ready,), force_loss=True), tmp_path / "forced")
     assert {"loss", "combined"} <= {p["name"] for p in forced["predictors"]}
-    with pytest.raises(UserError, match="by=loss: not known"):
-        predict(PredictConfig((ready,), by="loss"), tmp_path / "by")
+    with pytest.raises(UserError, match="rank_by=loss: not known"):
+        predict(PredictConfig((ready,), rank_by="loss"), tmp_path / "by")
 
 
 def test_families_and_recipes_are_kept_apart(tmp_path: Path) -> None:

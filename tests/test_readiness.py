@@ -14,7 +14,7 @@ import pytest
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import paired_figure, simultaneous
 from rlready.models.checkpoint import load
 from rlready.models.heldout_loss import HeldOut
@@ -27,7 +27,7 @@ from rlready.runs.run import read_table, write_table
 from tiny import tiny_model, tiny_tokenizer
 
 HARD = "dagmath?ops=4-7&asked=2&split=all&n=8&seed=1"  # solved at once, late and never
-DRAWN = ReadinessConfig(heldout=HARD, problems=HARD, samples=16, group=4, first=4, stop="first")
+DRAWN = ReadinessConfig(heldout=HARD, problems=HARD, samples=16, group_size=4, min_samples=4, sampling="adaptive")
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_tables_alone_need_no_task(tmp_path: Path) -> None:
     for name, share in (("early", 0.1), ("late", 0.6)):
         rows = [{"id": i, "passed": int(rng.random() < share)} for i in range(60) for _ in range(8)]
         sources.append(jsonl(tmp_path / f"{name}.jsonl", rows) + "?problem=id&correct=passed")
-    result = readiness(ReadinessConfig(checkpoints=tuple(sources), samples=8, group=4), tmp_path / "run")
+    result = readiness(ReadinessConfig(checkpoints=tuple(sources), samples=8, group_size=4), tmp_path / "run")
     early, late = result["checkpoints"]
     assert late["picked"]
     assert early["advice"] == "drop"
@@ -152,7 +152,7 @@ def test_refused_tables(drawn: tuple[dict[str, Any], Path], tmp_path: Path) -> N
     for at, (rows, query, message) in enumerate(cases):
         source = jsonl(tmp_path / "x.jsonl", rows) + query
         with pytest.raises(UserError, match=message) as caught:
-            readiness(ReadinessConfig(checkpoints=(source,), samples=4, group=2), tmp_path / f"run-{at}")
+            readiness(ReadinessConfig(checkpoints=(source,), samples=4, group_size=2), tmp_path / f"run-{at}")
         assert "\n" not in str(caught.value)
 
     _, path = drawn
@@ -239,7 +239,7 @@ def test_the_best_of_many_is_not_called_so_by_luck() -> None:
         together += any(simultaneous(f, 12 * 11 // 2, span=1.0).low > 0 for f in figures)
     assert together <= 6
     assert alone >= 20
-    figure = Figure(0.2, 0.1, 0.3, 50)
+    figure = Estimate(0.2, 0.1, 0.3, 50)
     assert simultaneous(figure, 1) == figure
     assert simultaneous(figure, 10).low < 0.1
     assert simultaneous(replace(figure, value=0.95, high=0.99), 10, span=1.0).high == 1.0
@@ -262,7 +262,7 @@ def facts(name: str, rise: float) -> dict[str, Any]:
 
 def test_only_checkpoints_of_one_run_are_followed(tmp_path: Path) -> None:
     """Models of other names have no minimum to turn up from; pass@group is told of any group."""
-    config = ReadinessConfig(samples=16, group=6)
+    config = ReadinessConfig(samples=16, group_size=6)
     for names, turned in ((("sft/step-1", "sft/step-2"), True), (("this/model", "that/model"), False)):
         result = compare(config, [facts(name, rise) for name, rise in zip(names, (0.0, 0.2), strict=True)])
         assert [row["turned_up"] for row in result["checkpoints"]] == [False, turned]
@@ -281,7 +281,7 @@ def test_other_vocabularies_are_refused_before_anything_is_drawn(tmp_path: Path)
 
 
 def test_rows_of_the_demo_are_no_held_out_rows_of_other_problems(tmp_path: Path, capfd: Any) -> None:
-    config = replace(DRAWN, heldout=ReadinessConfig().heldout, samples=4, stop="never")
+    config = replace(DRAWN, heldout=ReadinessConfig().heldout, samples=4, sampling="full")
     result = readiness(config, tmp_path / "run")
     assert result["checkpoints"][0]["heldout_loss"] is None
     assert capfd.readouterr().err.count("no held-out loss: the demo's rows are not like dagmath?ops=4-7") == 1
@@ -303,7 +303,7 @@ def test_draws_outlive_a_fault_in_the_influence(tmp_path: Path, monkeypatch: pyt
 
     easy = "dagmath?ops=3&split=all&n=4&seed=1"
     config = ReadinessConfig(
-        checkpoints=("embedded",), heldout="", problems=easy, samples=4, group=4, stop="never", influence=True
+        checkpoints=("embedded",), heldout="", problems=easy, samples=4, group_size=4, sampling="full", influence=True
     )
     with monkeypatch.context() as patch:
         patch.setattr(Measurer, "_influence", broken)
@@ -317,7 +317,7 @@ def test_draws_outlive_a_fault_in_the_influence(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"seed": -1}, "seed must not be negative"), ({"influence": True, "group": 1}, "of 2 or more")],
+    [({"seed": -1}, "seed must not be negative"), ({"influence": True, "group_size": 1}, "of 2 or more")],
 )
 def test_what_influence_cannot_work_with_is_refused_before_drawing(
     tmp_path: Path, changes: dict[str, Any], message: str

@@ -75,7 +75,7 @@ def test_simulated_against_brute_force() -> None:
     p = rng.beta(0.3, 1.2, 20_000)
     right = rng.random((len(p), 64)) < p[:, None]
     ks = [1, 2, 4, 8, 12, 16, 32, 48, 64]
-    counts = counted(right, plan(64, 8, "first"))
+    counts = counted(right, plan(64, 8, "adaptive"))
     truth = 1 - (1 - p[:, None]) ** np.array(ks)
 
     def worst_z(estimates: NDArray[np.float64], goal: NDArray[np.float64]) -> float:
@@ -113,18 +113,20 @@ def test_plans() -> None:
     assert waves(8, 64) == [(0, 8), (8, 16), (16, 32), (32, 64)]
     assert waves(8, 50) == [(0, 8), (8, 16), (16, 32), (32, 50)]
     assert waves(16, 8) == [(0, 8)]
-    assert plan(32, 16, "auto") == plan(32, 4, "never") == [(0, 32)]
-    assert plan(33, 4, "auto")[0] == (0, 8)
-    assert plan(64, 16, "auto")[0] == (0, 16)
-    assert plan(64, 16, "first", first=4)[0] == (0, 4)
-    assert plan(256, 4, "never") == [(0, 256)]
+    assert plan(32, 16, "adaptive") == plan(32, 4, "full") == [(0, 32)]
+    assert plan(33, 4, "adaptive")[0] == (0, 8)
+    assert plan(64, 16, "adaptive")[0] == (0, 16)
+    assert plan(32, 16, "adaptive", first=4)[0] == (0, 4)
+    assert plan(256, 4, "full") == [(0, 256)]
 
 
 def test_a_sequential_run_draws_a_subset_of_the_plain_one(tmp_path: Path) -> None:
     """The same tokens, log-probabilities and verdicts; a killed run reads its finished waves and ends the same."""
-    config = ReadinessConfig(heldout="", problems=HARD, samples=16, group=2, first=2, budget=64, stop="never")
+    config = ReadinessConfig(
+        heldout="", problems=HARD, samples=16, group_size=2, min_samples=2, thinking_budget=64, sampling="full"
+    )
     readiness(config, tmp_path / "plain")
-    stopped = replace(config, stop="first")
+    stopped = replace(config, sampling="adaptive")
     result = readiness(stopped, tmp_path / "first")
     key = ("problem_id", "sample_id")
     plain = {tuple(row[k] for k in key): row for row in read_table(tmp_path / "plain" / "parts" / "0.parquet")}

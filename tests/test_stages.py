@@ -73,7 +73,7 @@ def test_the_whole_road(tmp_path: Path) -> None:
 
 def test_evaluate_pairs_models_and_budgets(tmp_path: Path) -> None:
     """All samples are kept; a budget that cuts nothing changes nothing; a natural run forces nothing."""
-    config = EvaluateConfig(problems=EASY, budgets=(4, 64, 80), samples=3)
+    config = EvaluateConfig(problems=EASY, thinking_budgets=(4, 64, 80), samples=3)
     result = evaluate(config, tmp_path / "forced")
     rows = read_table(tmp_path / "forced" / "parts" / "0.parquet")
     assert len(rows) == 6 * 3 * (3 + 1)  # the budgets, and untouched
@@ -82,7 +82,7 @@ def test_evaluate_pairs_models_and_budgets(tmp_path: Path) -> None:
     whole, larger = result["budgets"][1]["embedded"], result["budgets"][2]["embedded"]
     assert whole["truncated"]["value"] == 0
     assert whole["accuracy"] == larger["accuracy"]
-    natural = evaluate(replace(config, natural=True), tmp_path / "natural")
+    natural = evaluate(replace(config, unconstrained=True), tmp_path / "natural")
     assert natural["budgets"][0]["budget"] is None
     assert all(all(row["mask"]) for row in read_table(tmp_path / "natural" / "parts" / "0.parquet"))
 
@@ -90,18 +90,18 @@ def test_evaluate_pairs_models_and_budgets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"budgets": (8, 8)}, "repeat"),
-        ({"budgets": (0, 8)}, "at least 1"),
-        ({"budgets": ()}, "no budgets"),
+        ({"thinking_budgets": (8, 8)}, "repeat"),
+        ({"thinking_budgets": (0, 8)}, "at least 1"),
+        ({"thinking_budgets": ()}, "no budgets"),
         ({"models": ("embedded", "embedded")}, "twice"),
-        ({"budgets": (4000,)}, "context"),
+        ({"thinking_budgets": (4000,)}, "context"),
         ({"models": ("no/such/folder/here",)}, "no such folder"),
         ({"problems": "missing.jsonl"}, "missing.jsonl"),
     ],
 )
 def test_evaluate_refuses(tmp_path: Path, change: dict[str, object], message: str) -> None:
     """Each in one line that names what is wrong."""
-    config = replace(EvaluateConfig(problems=EASY, budgets=(8,)), **change)  # type: ignore[arg-type]
+    config = replace(EvaluateConfig(problems=EASY, thinking_budgets=(8,)), **change)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=message) as caught:
         evaluate(config, tmp_path / "run")
     assert "\n" not in str(caught.value)
@@ -110,7 +110,12 @@ def test_evaluate_refuses(tmp_path: Path, change: dict[str, object], message: st
 def test_readiness_measures_and_resumes(tmp_path: Path, embedded_copy: str) -> None:
     """Two copies of one model are not significantly different; a killed run keeps the checkpoints it had measured."""
     config = ReadinessConfig(
-        checkpoints=("embedded", embedded_copy), heldout=EASY, problems=EASY, samples=4, group=4, budget=64
+        checkpoints=("embedded", embedded_copy),
+        heldout=EASY,
+        problems=EASY,
+        samples=4,
+        group_size=4,
+        thinking_budget=64,
     )
     result = readiness(config, tmp_path / "whole")
     assert "Not significantly different" in result["verdict"]
@@ -133,7 +138,9 @@ def test_checkpoints_of_two_tokenizers_are_refused(tmp_path: Path, embedded_copy
     """Their losses and samples are not comparable."""
     path = Path(embedded_copy) / "tokenizer.json"
     path.write_text(path.read_text().replace('"wait"', '"hold"'))
-    config = ReadinessConfig(checkpoints=("embedded", embedded_copy), heldout="", problems=EASY, samples=2, group=2)
+    config = ReadinessConfig(
+        checkpoints=("embedded", embedded_copy), heldout="", problems=EASY, samples=2, group_size=2
+    )
     with pytest.raises(UserError, match="different vocabularies"):
         readiness(config, tmp_path / "run")
 
@@ -153,7 +160,7 @@ def test_a_checkpoint_without_tokenizer_is_refused(tmp_path: Path, embedded_copy
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (Path(embedded_copy) / name).unlink()
     with pytest.raises(UserError, match="no tokenizer"):
-        evaluate(EvaluateConfig(models=(embedded_copy,), problems=EASY, budgets=(8,)), tmp_path / "run")
+        evaluate(EvaluateConfig(models=(embedded_copy,), problems=EASY, thinking_budgets=(8,)), tmp_path / "run")
 
 
 def test_an_adapter_is_its_base_with_the_adapter_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +193,9 @@ def test_a_run_on_changed_inputs_is_refused(tmp_path: Path, embedded_copy: str) 
     """Model and data that lie here are hashed, so that a run never mixes two contents under one name."""
     problems = tmp_path / "problems.jsonl"
     problems.write_text(json.dumps({"prompt": "a: 5 ? a", "answer": "a: 5"}) + "\n")
-    config = EvaluateConfig(models=("embedded", embedded_copy), problems=str(problems), budgets=(8,), samples=1)
+    config = EvaluateConfig(
+        models=("embedded", embedded_copy), problems=str(problems), thinking_budgets=(8,), samples=1
+    )
     result = evaluate(config, tmp_path / "run")
     record = json.loads((tmp_path / "run" / "record.json").read_text())
     embedded, copy = record["models"]

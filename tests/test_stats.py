@@ -8,14 +8,14 @@ import pytest
 
 from rlready.core import stats
 from rlready.core.errors import UserError
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import mean_figure, paired_figure, ratio_figure, t_figure, t_quantile
 
 PROBLEM = np.repeat(np.arange(30), 8)
-Case = Callable[[np.random.Generator], tuple[Figure, float]]
+Case = Callable[[np.random.Generator], tuple[Estimate, float]]
 
 
-def same(a: Figure, b: Figure) -> bool:
+def same(a: Estimate, b: Estimate) -> bool:
     return a.n == b.n and (a.value, a.low, a.high) == pytest.approx((b.value, b.low, b.high), rel=1e-12)
 
 
@@ -48,29 +48,29 @@ def test_shares_get_jeffreys_interval(c: int, n: int) -> None:
 # --- coverage: each draws one data set and gives its figure and the truth
 
 
-def clustered(rng: np.random.Generator, cluster: object = PROBLEM) -> tuple[Figure, float]:
+def clustered(rng: np.random.Generator, cluster: object = PROBLEM) -> tuple[Estimate, float]:
     return mean_figure(rng.random(240) < np.repeat(rng.beta(0.4, 0.6, 30), 8), cluster=cluster), 0.4
 
 
-def unequal_clusters(rng: np.random.Generator) -> tuple[Figure, float]:
+def unequal_clusters(rng: np.random.Generator) -> tuple[Estimate, float]:
     sizes = rng.integers(1, 9, 40)
     effect = np.repeat(rng.normal(5, 1, 40), sizes)
     return mean_figure(effect + rng.normal(0, 1, len(effect)), cluster=np.repeat(np.arange(40), sizes)), 5.0
 
 
-def loss(rng: np.random.Generator) -> tuple[Figure, float]:
+def loss(rng: np.random.Generator) -> tuple[Estimate, float]:
     tokens = rng.integers(10, 200, 50)
     return ratio_figure(tokens * rng.gamma(4, 0.2, 50), tokens), 0.8
 
 
-def paired_shares(rng: np.random.Generator) -> tuple[Figure, float]:
+def paired_shares(rng: np.random.Generator) -> tuple[Estimate, float]:
     change = rng.random(64)  # 8 % become right, 3 % become wrong
     b = np.where(change < 0.08, 0, np.where(change > 0.97, 1, rng.random(64) < 0.5))
     a = np.where(change < 0.08, 1, np.where(change > 0.97, 0, b))
     return paired_figure(a, b), 0.05
 
 
-def paired_lengths(rng: np.random.Generator) -> tuple[Figure, float]:
+def paired_lengths(rng: np.random.Generator) -> tuple[Estimate, float]:
     problem = rng.normal(100, 30, 5)
     return paired_figure(problem + rng.normal(20, 5, 5), problem + rng.normal(0, 5, 5)), 20.0
 

@@ -35,18 +35,18 @@ save-every = 1
 name = "one"
 family = "size"
 rows = "dagmath?ops=2&split=all&n=6&seed={seed}"
-lr = {lr}
+learning_rate = {lr}
 epochs = 2
 [readiness]
 problems = "dagmath?ops=2&split=all&n=3&seed=3"
 samples = 4
 [rl]
 problems = {problems}
-heldout = "dagmath?ops=2&split=all&n=2&seed=5"
+validation = "dagmath?ops=2&split=all&n=2&seed=5"
 steps = 1
-prompts = 2
-group = 4
-budget = 24
+prompts_per_step = 2
+group_size = 4
+thinking_budget = 24
 eval_every = 1
 eval_samples = 1
 seed = {rl_seed}
@@ -175,7 +175,11 @@ def test_thousands_of_jobs_are_asked_for_twice(tmp_path: Path, monkeypatch: pyte
     ("old", "new", "message"),
     [
         ("[rl]", "[rll]", "unknown key 'rll'; did you mean rl"),
-        ("prompts = 2", "promts = 2", r"\[rl\]: unknown key 'promts'; did you mean prompts"),
+        (
+            "prompts_per_step = 2",
+            "prompts_per_stp = 2",
+            r"\[rl\]: unknown key 'prompts_per_stp'; did you mean prompts_per_step",
+        ),
         ("epochs = 2", 'epochs = "many"', r"recipes\]\] 1: epochs = 'many' is not a number"),
         ("epochs = 2", "epochs = []", "a list of nothing"),
         ("epochs = 2", "epochs = 0", "epochs must be above 0"),
@@ -192,7 +196,7 @@ def test_thousands_of_jobs_are_asked_for_twice(tmp_path: Path, monkeypatch: pyte
 def test_bad_files_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
     """In one line with the table and the key, before anything is made."""
     file = Path(write(tmp_path))
-    file.write_text(file.read_text().replace("lr = [0.001]", "seed = [0]").replace(old, new, 1))
+    file.write_text(file.read_text().replace("learning_rate = [0.001]", "seed = [0]").replace(old, new, 1))
     with pytest.raises(UserError, match=message) as caught:
         sweep(SweepConfig(str(file), workers=0), tmp_path / "sweep")
     assert "\n" not in str(caught.value)
@@ -204,8 +208,8 @@ def test_settings_that_must_agree_are_taken_over(tmp_path: Path) -> None:
     plan = grid.read(Path(write(tmp_path, checkpoints="all")))
     (tuned,) = plan.sft
     ready = plan.readiness_for(tuned)
-    assert (ready.budget, ready.group, ready.samples, ready.heldout) == (24, 4, 4, tuned.config.heldout)
-    assert plan.evaluate.budgets == (24,)
+    assert (ready.thinking_budget, ready.group_size, ready.samples, ready.heldout) == (24, 4, 4, tuned.config.heldout)
+    assert plan.evaluate.thinking_budgets == (24,)
     warm = Path(write(tmp_path, rl_seed="[0]\ntemperature = 0.7"))
     assert (grid.read(warm).readiness["temperature"], grid.read(warm).evaluate.temperature) == (0.7, 0.7)
     warm.write_text(warm.read_text().replace("[evaluate]", "[evaluate]\ntemperature = 0.0"))

@@ -53,7 +53,7 @@ def sft_config(model: str) -> SFTConfig:
         rows="dagmath?ops=2&split=all&n=48&seed=1",
         heldout="dagmath?ops=2&split=all&n=8&seed=2",
         epochs=1.5,
-        batch_tokens=400,
+        tokens_per_batch=400,
     )
 
 
@@ -62,15 +62,15 @@ def rl_config(model: str, problems: Path) -> RLConfig:
     return RLConfig(
         model=model,
         problems=source,
-        heldout=source,
+        validation=source,
         steps=4,
-        prompts=3,
-        group=4,
-        budget=6,
-        answer_cap=3,
+        prompts_per_step=3,
+        group_size=4,
+        thinking_budget=6,
+        max_answer_tokens=3,
         eval_every=2,
         eval_samples=2,
-        lr=1e-2,
+        learning_rate=1e-2,
     )
 
 
@@ -122,7 +122,7 @@ def test_sft_resumed_equals_unbroken(tiny: str, tmp_path: Path, monkeypatch: pyt
 
 def test_sft_learns_and_keeps_checkpoints(tiny: str, tmp_path: Path) -> None:
     """The held-out loss falls, checkpoints stand at fractions of an epoch, and a finished run is not run again."""
-    config = replace(sft_config(tiny), epochs=3.0, lr=3e-3)
+    config = replace(sft_config(tiny), epochs=3.0, learning_rate=3e-3)
     result = sft(config, tmp_path / "run")
     losses = [c["heldout_loss"]["value"] for c in result["checkpoints"]]
     assert losses[-1] < losses[0] - 0.1
@@ -155,8 +155,8 @@ def test_every_algorithm_takes_steps(tiny: str, problems: Path, tmp_path: Path, 
         rl_config(tiny, problems),
         algorithm=algorithm,
         steps=2,
-        updates=2,
-        kl=0.01,  # type: ignore[arg-type]
+        updates_per_batch=2,
+        kl_coef=0.01,  # type: ignore[arg-type]
     )
     rl(config, tmp_path / algorithm)
     lines = [line for line in read_log(tmp_path / algorithm / "log.jsonl") if "reward" in line]
@@ -204,10 +204,10 @@ def test_rows_longer_than_the_context_are_named(tiny: str, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"lr": 0.0}, "lr must be above 0, got 0"),
-        ({"lr": -1e-3}, "lr must be above 0"),
-        ({"clip": 0.0}, "clip must be above 0"),
-        ({"clip": float("nan")}, "clip must be above 0, got nan"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0"),
+        ({"learning_rate": -1e-3}, "learning_rate must be above 0"),
+        ({"max_grad_norm": 0.0}, "max_grad_norm must be above 0"),
+        ({"max_grad_norm": float("nan")}, "max_grad_norm must be above 0, got nan"),
         ({"weight_decay": -0.1}, "weight_decay must not be negative"),
         ({"seed": -1}, "seed must not be negative, got -1"),
     ],
@@ -224,7 +224,7 @@ def test_settings_that_cannot_train_are_one_line(
 
 def test_a_negative_penalty_is_refused(tiny: str, problems: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"kl must not be negative, got -0\.1"):
-        rl(replace(rl_config(tiny, problems), kl=-0.1), tmp_path / "rl")
+        rl(replace(rl_config(tiny, problems), kl_coef=-0.1), tmp_path / "rl")
 
 
 def test_checkpoint_steps() -> None:

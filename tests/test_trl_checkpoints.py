@@ -152,11 +152,15 @@ def test_measured_as_transformers_measures(trained: tuple[Made, list[Path], Path
     names = tuple(map(str, checkpoints))
     rows = str(folder / "rows.jsonl")
     found = readiness(
-        ReadinessConfig(names, heldout=rows, problems=rows, samples=8, group=8, budget=24, answer_cap=16),
+        ReadinessConfig(
+            names, heldout=rows, problems=rows, samples=8, group_size=8, thinking_budget=24, max_answer_tokens=16
+        ),
         tmp_path / "r",
     )
     losses = {c["name"]: c["heldout_loss"]["value"] for c in found["checkpoints"]}
-    greedy = EvaluateConfig(names, problems=rows, natural=True, temperature=0.0, samples=1, longest=LONGEST)
+    greedy = EvaluateConfig(
+        names, problems=rows, unconstrained=True, temperature=0.0, samples=1, max_response_tokens=LONGEST
+    )
     answers = evaluate(greedy, tmp_path / "e")["per_problem"]
     accuracies = []
     for name, checkpoint in zip(names, checkpoints, strict=True):

@@ -169,11 +169,11 @@ def our_grpo(
     config = RLConfig(
         algorithm=algorithm,
         steps=1,
-        updates=updates,
-        kl=kl,
+        updates_per_batch=updates,
+        kl_coef=kl,
         temperature=TEMPERATURE,
-        budget=THOUGHT,
-        answer_cap=ANSWER,
+        thinking_budget=THOUGHT,
+        max_answer_tokens=ANSWER,
     )
     reference = load(str(folder / "reference")) if kl else None
     lr = THEIRS[algorithm].get("learning_rate", LR)

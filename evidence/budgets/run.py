@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rlready.core.config import DEMO_TASK, EvaluateConfig, Reward, RLConfig, SFTConfig
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import t_figure
 from rlready.evaluate.stage import evaluate
 from rlready.report.claims import Claim, write_claims
@@ -78,12 +78,16 @@ def one(seed: int, out: Path) -> dict[str, Any]:
     for name, arm in ARMS.items():
         paths[name] = learned(arm, paths[arm.start], seed, out / name.replace(" ", "-"))
     config = EvaluateConfig(
-        models=tuple(paths.values()), problems=source("test", 200, seed, 6), budgets=BUDGETS, samples=4, seed=seed
+        models=tuple(paths.values()),
+        problems=source("test", 200, seed, 6),
+        thinking_budgets=BUDGETS,
+        samples=4,
+        seed=seed,
     )
     result = evaluate(config, out / "evaluate")
     stated = learned(STATED, paths["sft"], seed, out / "stated")
     models = {paths["sft"]: "sft", stated: "stated"}
-    config = replace(config, models=tuple(models), budgets=ASKED, samples=2, stating=STATING)
+    config = replace(config, models=tuple(models), thinking_budgets=ASKED, samples=2, length_prompt=STATING)
     asked = [row for row in evaluate(config, out / "asked")["arms"] if row["stated"]]
     names = {path: name for name, path in paths.items()}
     return {
@@ -106,14 +110,14 @@ def learned(arm: Arm, start: str, seed: int, out: Path) -> str:
     config = RLConfig(
         model=start,
         problems=source("train", 4000, seed, 4),
-        heldout=source("test", 64, seed, 5),
+        validation=source("test", 64, seed, 5),
         steps=36,
         eval_every=18,
         reward=arm.reward,
-        strength=arm.strength,
-        targets=arm.targets,
-        stating=arm.stating,
-        budget=BUDGETS[-1],
+        reward_coef=arm.strength,
+        length_targets=arm.targets,
+        length_prompt=arm.stating,
+        thinking_budget=BUDGETS[-1],
         seed=seed,
     )
     return str(rl(config, out)["best"]["path"])
@@ -248,7 +252,7 @@ def beside_terse(results: list[dict[str, Any]]) -> str:
     )
 
 
-def points(figure: Figure) -> str:
+def points(figure: Estimate) -> str:
     return f"{100 * figure.value:+.1f} [{100 * figure.low:+.1f}, {100 * figure.high:+.1f}]"
 
 
@@ -258,7 +262,7 @@ def page(results: list[dict[str, Any]]) -> None:
 The embedded model, fine-tuned on 2,000 worked solutions in which every step may be checked again and some are taken
 back (`{VERBOSE[1:]}`; terse sft: the same solutions without that), then RL of 36 steps from it: for the verdict alone
 (sft + rl), and for three rewards that mind the length:
-{", ".join(f"{n} (`reward={a.reward} strength={a.strength}`)" for n, a in ARMS.items() if a.strength)}.
+{", ".join(f"{n} (`reward={a.reward} reward_coef={a.strength}`)" for n, a in ARMS.items() if a.strength)}.
 Of each RL run the better of its checkpoints after 18 and 36 steps is compared, by 64 held-out problems; its length
 does not count in that choice.
 Accuracy is the mean over 4 samples at temperature 1 of 200 test problems whose templates are in no training set.
@@ -270,8 +274,8 @@ their order and every sample; the embedded base model does not.
 ![Accuracy against thinking tokens](figure.svg)
 
 *stated* is RL from the same SFT model with lengths of {", ".join(map(str, STATED.targets))} tokens stated in the
-prompts (`stating="{STATING}" reward={STATED.reward} strength={STATED.strength}`), asked here for lengths that no
-training prompt stated, 2 samples of each problem. SFT has never seen such a text.
+prompts (`length_prompt="{STATING}" reward={STATED.reward} reward_coef={STATED.strength}`), asked here for lengths
+that no training prompt stated, 2 samples of each problem. SFT has never seen such a text.
 
 {asked_table(results)}
 

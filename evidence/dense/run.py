@@ -22,7 +22,7 @@ import numpy as np
 
 from rlready.core.config import DEMO_TASK, EvaluateConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import paired_figure, t_figure
 from rlready.credit.probe import planted_error
 from rlready.credit.reference import find_reference, load_frozen
@@ -101,7 +101,7 @@ def slug(arm: str) -> str:
 
 def tuning_on(task: str, seed: int) -> SFTConfig:
     rows, held = source(seed, "train", ROWS, 1, task), source(seed, "test", TEST, 2, task)
-    return SFTConfig(rows=rows, heldout=held, epochs=EPOCHS, save_every=EPOCHS, references=FRACTIONS, seed=seed)
+    return SFTConfig(rows=rows, heldout=held, epochs=EPOCHS, save_every=EPOCHS, keep_at=FRACTIONS, seed=seed)
 
 
 def tuned_on(task: str, seed: int, out: Path) -> str:
@@ -133,14 +133,14 @@ def learning_from(start: str, seed: int, task: str) -> RLConfig:
     return RLConfig(
         model=start,
         problems=source(seed, "train", PROBLEMS, 4, task),
-        heldout=source(seed, "test", TEST, 5, task),
+        validation=source(seed, "test", TEST, 5, task),
         algorithm="dense",
         beta=BETA,
-        scaling="none",
-        prompts=PROMPTS,
-        group=GROUP,
-        lr=LR,
-        budget=BUDGET,
+        scale_rewards="none",
+        prompts_per_step=PROMPTS,
+        group_size=GROUP,
+        learning_rate=LR,
+        thinking_budget=BUDGET,
         steps=LONG,
         eval_every=EVERY,
         seed=seed,
@@ -234,7 +234,7 @@ def new_world(seed: int, out: Path) -> dict[str, Any]:
     models = arms_of(seed, out)
     start = models["SFT"]
     test = source(seed, "test", TEST, 6)
-    usual = EvaluateConfig(models=tuple(models.values()), problems=test, budgets=(BUDGET,), seed=seed)
+    usual = EvaluateConfig(models=tuple(models.values()), problems=test, thinking_budgets=(BUDGET,), seed=seed)
     away = replace(usual, models=(start,), reference=str(find_reference(start, 0.5)), beta=BETA)
     lm, arms = load(start), dict[str, Any]()
     for config, name in ((usual, "evaluate"), (away, "decoded")):
@@ -303,7 +303,7 @@ def chart(curves: Sequence[dict[str, Any]], world: str) -> str:
     return standalone(line_chart(series, title=title, x_label="step", y_label="accuracy", percent=True))
 
 
-def points(figure: Figure) -> str:
+def points(figure: Estimate) -> str:
     return f"{100 * figure.value:+.1f} [{100 * figure.low:+.1f}, {100 * figure.high:+.1f}]"
 
 
@@ -312,10 +312,10 @@ def main(seeds: Sequence[int]) -> None:
     if list(seeds) != list(SEEDS):
         return
 
-    def over_seeds(value: Callable[[dict[str, Any]], float]) -> Figure:
+    def over_seeds(value: Callable[[dict[str, Any]], float]) -> Estimate:
         return t_figure([value(r) for r in results])
 
-    def gain(arm: str, other: str, key: str = "accuracy") -> Figure:
+    def gain(arm: str, other: str, key: str = "accuracy") -> Estimate:
         return over_seeds(lambda r: r["arms"][arm][key] - r["arms"][other][key])
 
     def clear(arm: str, other: str) -> int:
@@ -388,11 +388,11 @@ def main(seeds: Sequence[int]) -> None:
         columns = [known(r["diagnosed"][arm][key][at] for r in results) for key in DIAGNOSED for at in (0, 1)]
         diagnoses.append(f"| {arm} | " + " | ".join(str(t_figure(c)) if c else "" for c in columns) + " |")
 
-    def goes(arm: str) -> Figure:
+    def goes(arm: str) -> Estimate:
         """Correlation of Σr̂ with correctness at an arm's first step."""
         return t_figure(known(r["diagnosed"][arm]["dense_right"][0] for r in results))
 
-    def ends(arm: str, at: int) -> Figure:
+    def ends(arm: str, at: int) -> Estimate:
         """Held-out accuracy of an arm modulo 13, at its first or last evaluation."""
         return over_seeds(lambda r: r["usual"][arm][at][1])
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from rlready.core.config import EvaluateConfig, InjectConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.progress import Plan
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import t_figure, t_quantile
 from rlready.evaluate.stage import evaluate
 from rlready.inject.permute import COPIES
@@ -110,7 +110,7 @@ def run(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
             heldout=source(ops, "test", 16, salt + 1),
             epochs=EPOCHS * arm.passes,
             save_every=EPOCHS * arm.passes,
-            batch_tokens=round(BATCH_TOKENS * longer),
+            tokens_per_batch=round(BATCH_TOKENS * longer),
             seed=seed,
         ),
         out / "sft",
@@ -120,11 +120,11 @@ def run(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
         RLConfig(
             model=start,
             problems=source(ops, "train", 2000, salt + 2),
-            heldout=source(ops, "test", 16, salt + 1),
+            validation=source(ops, "test", 16, salt + 1),
             steps=RL_STEPS,
-            prompts=PROMPTS,
-            group=GROUP,
-            budget=BUDGET,
+            prompts_per_step=PROMPTS,
+            group_size=GROUP,
+            thinking_budget=BUDGET,
             eval_every=RL_STEPS,
             eval_samples=1,
             seed=seed,
@@ -155,9 +155,9 @@ def judged(model: str, problems: str, seed: int, out: Path, *, influence: bool =
         heldout="",
         problems=problems,
         samples=SAMPLES,
-        stop="never",
-        budget=BUDGET,
-        group=SAMPLES,
+        sampling="full",
+        thinking_budget=BUDGET,
+        group_size=SAMPLES,
         influence=influence,
         seed=seed,
     )
@@ -174,7 +174,7 @@ def judged(model: str, problems: str, seed: int, out: Path, *, influence: bool =
 def greedy(models: Mapping[str, str], problems: str, out: Path) -> dict[str, float]:
     """Accuracy of each model without chance, where a sharper distribution alone is worth nothing."""
     config = EvaluateConfig(
-        models=tuple(models.values()), problems=problems, budgets=(BUDGET,), samples=1, temperature=0.0
+        models=tuple(models.values()), problems=problems, thinking_budgets=(BUDGET,), samples=1, temperature=0.0
     )
     (row,) = evaluate(config, out)["budgets"]
     return {name: row[path]["accuracy"]["value"] for name, path in models.items()}
@@ -185,7 +185,7 @@ def tokens(rows: str) -> float:
     return float(np.mean([len(f"{r.prompt} {r.thinking} {r.response}".split()) for r in open_task(rows).rows()]))
 
 
-def ratio(top: Sequence[float], bottom: Sequence[float]) -> Figure:
+def ratio(top: Sequence[float], bottom: Sequence[float]) -> Estimate:
     """Mean over mean of paired values, with Fieller's interval (1954, J. R. Stat. Soc. B 16:175).
 
     For a denominator whose own interval lies above 0; else no interval holds the ratio.
@@ -199,7 +199,7 @@ def ratio(top: Sequence[float], bottom: Sequence[float]) -> Figure:
         a.mean() ** 2 - q * cov[0, 0],
     )
     half = math.sqrt(max(0.0, middle**2 - square * rest))
-    return Figure(value, float((middle - half) / square), float((middle + half) / square), n, "seeds")
+    return Estimate(value, float((middle - half) / square), float((middle + half) / square), n, "seeds")
 
 
 def gains(results: Sequence[Mapping[str, Any]], where: str, key: str = "accuracy") -> list[float]:
@@ -214,18 +214,18 @@ def greedy_gains(results: Sequence[Mapping[str, Any]], where: str) -> list[float
     return [r["greedy"][where]["rl"] - r["greedy"][where]["sft"] for r in results]
 
 
-def points(top: Sequence[float], bottom: Sequence[float]) -> Figure:
+def points(top: Sequence[float], bottom: Sequence[float]) -> Estimate:
     """The mean difference of paired shares, in points."""
     return t_figure([100 * (a - b) for a, b in zip(top, bottom, strict=True)])
 
 
-def over_seeds(values: Iterable[float | None]) -> Figure | None:
+def over_seeds(values: Iterable[float | None]) -> Estimate | None:
     """Of the seeds in which there is a value; None where that is none of them."""
     known = [value for value in values if value is not None]
     return t_figure(known) if known else None
 
 
-def dropped(figure: Figure) -> str:
+def dropped(figure: Estimate) -> str:
     return f" ({len(SEEDS) - figure.n} of {len(SEEDS)} seeds dropped)" if figure.n < len(SEEDS) else ""
 
 
@@ -346,7 +346,7 @@ operations that sub-goal computation writes out, as in the paper. It says nothin
 """
 
 
-def signed(figure: Figure) -> str:
+def signed(figure: Estimate) -> str:
     return f"{figure.value:+.1f} [{figure.low:+.1f}, {figure.high:+.1f}]"
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from rlready.core.config import PredictConfig, SweepConfig
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import paired_figure, simultaneous, t_figure
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS
 from rlready.predict.stage import predict
@@ -73,8 +73,8 @@ def once(sentence: str, value: float, varies: str, target: str) -> Claim:
     return Claim(sentence, value, value, value, 1, varies, target)
 
 
-def figure_of(value: Row | None) -> Figure:
-    return Figure(**value) if value else Figure(float("nan"), float("nan"), float("nan"), 0, "recipes")
+def figure_of(value: Row | None) -> Estimate:
+    return Estimate(**value) if value else Estimate(float("nan"), float("nan"), float("nan"), 0, "recipes")
 
 
 def best(scores: Sequence[Row]) -> Row:
@@ -169,9 +169,9 @@ def picks(family: str, rows: Sequence[Row]) -> list[Row]:
         line["random"] = float(np.mean(list(outcome.values())))
         for name, settings in (
             ("tool", PredictConfig(folders)),
-            (BASELINE, PredictConfig(folders, by=BASELINE)),
-            (LOSS, PredictConfig(folders, by=LOSS, force_loss=True)),
-            (COMBINED, PredictConfig(folders, by=COMBINED, force_loss=True)),
+            (BASELINE, PredictConfig(folders, rank_by=BASELINE)),
+            (LOSS, PredictConfig(folders, rank_by=LOSS, force_loss=True)),
+            (COMBINED, PredictConfig(folders, rank_by=COMBINED, force_loss=True)),
         ):
             line[name] = outcome[predict(settings, RUNS / f"pick-{family}-{seed}-{name}")["picked"]]
         found.append(line)
@@ -183,7 +183,7 @@ def seed_of(row: Row) -> str:
 
 
 def paying(family: str, lines: Sequence[Row]) -> list[Claim]:
-    def gain(name: str) -> Figure:
+    def gain(name: str) -> Estimate:
         return t_figure([100 * (line["tool"] - line[name]) for line in lines], varies="choices")
 
     return [
@@ -218,7 +218,7 @@ def shown(figure: Row | None, times: float = 1.0, digits: int = 2) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def points(figure: Figure) -> str:
+def points(figure: Estimate) -> str:
     return shown(vars(figure), 100, 1)
 
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import t_figure
 from rlready.report.claims import Claim, write_claims
 from rlready.runs.run import read_json, read_log, read_table
@@ -33,20 +33,34 @@ def commands(data: Path) -> dict[str, list[str]]:
     return {
         "sft": [
             *("sft", f"model={MODEL}", f"rows={train}?n=200", f"heldout={test}?n=16&seed=1"),
-            *("epochs=1", "lr=1e-4", "batch_tokens=4096", "micro_tokens=2048", "save_every=0.5"),
+            *(
+                "epochs=1",
+                "learning_rate=1e-4",
+                "tokens_per_batch=4096",
+                "max_tokens_per_microbatch=2048",
+                "save_every=0.5",
+            ),
         ],
         "readiness": [
             *("readiness", str(last), f"heldout={test}?n=16&seed=1", f"problems={train}?n=16&seed=2"),
-            *("samples=8", "group=8", "budget=192", "answer_cap=16", COOL),
+            *("samples=8", "group_size=8", "thinking_budget=192", "max_answer_tokens=16", COOL),
         ],
         "rl": [
             *("rl", f"model={last}", f"problems={train}?n=64&seed=3", f"heldout={train}?n=8&seed=4"),
-            *("algorithm=grpo", "steps=3", "prompts=8", "group=8", "lr=1e-5", "budget=192", "answer_cap=16"),
-            *("eval_every=3", "eval_samples=2", "micro_tokens=2048", COOL),
+            *(
+                "algorithm=grpo",
+                "steps=3",
+                "prompts_per_step=8",
+                "group_size=8",
+                "learning_rate=1e-5",
+                "thinking_budget=192",
+                "max_answer_tokens=16",
+            ),
+            *("eval_every=3", "eval_samples=2", "max_tokens_per_microbatch=2048", COOL),
         ],
         "evaluate": [
             *("evaluate", str(last), str(RUNS / "rl" / "checkpoints" / "step-3"), f"problems={test}?n=16"),
-            *("budgets=96,192", "samples=1", "answer_cap=16", COOL),
+            *("thinking_budgets=96,192", "samples=1", "max_answer_tokens=16", COOL),
         ],
     }
 
@@ -70,7 +84,7 @@ def report() -> None:
         heldout.setdefault(row["checkpoint"], []).append(row["nll"] / row["tokens"])
     first, *_, last = heldout.values()
     fall = t_figure([b - a for a, b in zip(first, last, strict=True)], varies="held-out examples")
-    held = ", ".join(str(Figure(**c["heldout_loss"])) for c in results["sft"]["checkpoints"])
+    held = ", ".join(str(Estimate(**c["heldout_loss"])) for c in results["sft"]["checkpoints"])
     steps = [line for line in read_log(RUNS / "rl" / "log.jsonl") if "reward" in line]
     drawn = [s for number in (0, 1) for s in read_table(RUNS / "evaluate" / "parts" / f"{number}.parquet")]
     samples = [s for s in drawn if s["cap"] is not None]  # the untouched models have no budget

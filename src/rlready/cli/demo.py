@@ -11,7 +11,7 @@ from typing import Any
 
 from rlready.core.config import DemoConfig, EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.progress import Plan
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import paired_figure
 from rlready.evaluate.stage import evaluate
 from rlready.readiness.stage import readiness
@@ -75,7 +75,7 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> dict[str, Any]:
                 rows=source("train", sizes.rows, 1) + DETOURS,
                 heldout=source("test", sizes.heldout, 2) + DETOURS,
                 epochs=sizes.epochs,
-                lr=sizes.lr,
+                learning_rate=sizes.lr,
                 save_every=sizes.epochs / 4,
                 seed=seed,
             ),
@@ -88,8 +88,8 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> dict[str, Any]:
                 heldout=source("test", sizes.heldout, 2) + DETOURS,
                 problems=source("train", sizes.ready_problems, 3),
                 samples=sizes.ready_samples,
-                group=sizes.group,
-                budget=BUDGETS[-1],
+                group_size=sizes.group,
+                thinking_budget=BUDGETS[-1],
                 seed=seed,
             ),
         )
@@ -100,14 +100,14 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> dict[str, Any]:
             RLConfig(
                 model=start,
                 problems=source("train", 4000, 4),
-                heldout=source("test", sizes.rl_heldout, 5),
+                validation=source("test", sizes.rl_heldout, 5),
                 steps=sizes.rl_steps,
-                prompts=sizes.prompts,
-                group=sizes.group,
+                prompts_per_step=sizes.prompts,
+                group_size=sizes.group,
                 eval_every=sizes.eval_every,
-                reward="brief",
-                strength=0.2,
-                budget=BUDGETS[-1],
+                reward="arora_zanette",
+                reward_coef=0.2,
+                thinking_budget=BUDGETS[-1],
                 seed=seed,
             ),
         )
@@ -117,13 +117,18 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> dict[str, Any]:
         at_budgets = stage(
             "evaluate",
             evaluate,
-            EvaluateConfig(models=tuple(names.values()), problems=test, budgets=BUDGETS, seed=seed),
+            EvaluateConfig(models=tuple(names.values()), problems=test, thinking_budgets=BUDGETS, seed=seed),
         )
         greedy = stage(
             "greedy",
             evaluate,
             EvaluateConfig(
-                models=(start, best), problems=test, budgets=BUDGETS[-1:], samples=1, temperature=0.0, seed=seed
+                models=(start, best),
+                problems=test,
+                thinking_budgets=BUDGETS[-1:],
+                samples=1,
+                temperature=0.0,
+                seed=seed,
             ),
         )
         result = _result(config, names, tuned, ready, learned, at_budgets, greedy)
@@ -194,11 +199,11 @@ def _result(
     return result | {"table": table}
 
 
-def _show(figure: Figure | dict[str, Any]) -> str:
-    return str(figure if isinstance(figure, Figure) else Figure(**figure))
+def _show(figure: Estimate | dict[str, Any]) -> str:
+    return str(figure if isinstance(figure, Estimate) else Estimate(**figure))
 
 
-def _verdict(gain: Figure, last: dict[str, Any], chance: float) -> str:
+def _verdict(gain: Estimate, last: dict[str, Any], chance: float) -> str:
     before, after = last["sft"]["accuracy"]["value"], last["rl"]["accuracy"]["value"]
     spent = last["sft"]["thinking_tokens"]["value"], last["rl"]["thinking_tokens"]["value"]
     sure = "" if gain.low > 0 or gain.high < 0 else ", which could be luck"

@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str]) -> Words:
     """Sort the words after the verb; a word is ``key=value`` if a name stands before its first ``=``.
 
-    But for a path that exists, such as lr=1e-5/checkpoint-10: that is a place.
+    But for a path that exists, such as learning_rate=1e-5/checkpoint-10: that is a place.
     """
     words = Words()
     rest = iter(argv)

@@ -68,7 +68,7 @@ def show_credit(run: Path, words: Sequence[str], config: CreditConfig, out: Path
     from rlready.report.text import visible
 
     model = reference.last_checkpoint(run)
-    frozen = reference.load_frozen(str(model), config.reference, config.fraction)
+    frozen = reference.load_frozen(str(model), config.reference, config.reference_at)
     readings = reading.read(frozen, words) if words else []
     probe = planted_error(frozen, _right_rows(config.probe), seed=config.seed) if config.probe else None
     readings += reading.read_copies(frozen, probe) if probe else []

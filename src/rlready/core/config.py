@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
 Algorithm = Literal["grpo", "dr_grpo", "rloo", "dapo", "dense"]
-Returns = Literal["to_go", "path", "even"]
-Scaling = Literal["std", "zscore", "none"]
-Reward = Literal["verdict", "brief", "selective", "overlong", "exact", "at_most"]
+ReturnType = Literal["reward_to_go", "full_return", "uniform"]
+ScaleRewards = Literal["std", "zscore", "none"]
+Reward = Literal["correctness", "arora_zanette", "grpo_lambda", "dapo_overlong", "lcpo_exact", "lcpo_max"]
 
 DEMO_TASK = "dagmath?ops=5&asked=3"
 
@@ -34,15 +34,15 @@ class SFTConfig:
         DEMO_TASK + "&split=test&n=200&seed=2", "worked rows never trained on, for the loss at every checkpoint"
     )
     epochs: float = option(2.0, "passes over the rows")
-    lr: float = option(1e-3, "peak learning rate")
-    schedule: Literal["constant", "linear", "cosine"] = option("linear", "learning-rate decay after warm-up")
-    warmup: float = option(0.05, "share of the steps spent warming up")
+    learning_rate: float = option(1e-3, "peak learning rate")
+    lr_scheduler_type: Literal["constant", "linear", "cosine"] = option("linear", "learning-rate decay after warm-up")
+    warmup_ratio: float = option(0.05, "share of the steps spent warming up")
     weight_decay: float = option(0.0, "AdamW weight decay")
-    clip: float = option(1.0, "largest gradient norm")
-    batch_tokens: int = option(2048, "tokens (prompt and response) per optimiser step")
-    micro_tokens: int = option(16384, "tokens per forward pass, padding included; bounds memory")
+    max_grad_norm: float = option(1.0, "largest gradient norm")
+    tokens_per_batch: int = option(2048, "tokens (prompt and response) per optimiser step")
+    max_tokens_per_microbatch: int = option(16384, "tokens per forward pass, padding included; bounds memory")
     save_every: float = option(0.5, "epochs between checkpoints")
-    references: tuple[float, ...] = option(
+    keep_at: tuple[float, ...] = option(
         (0.5,), "also keep a checkpoint after these shares of all samples, to measure dense rewards against"
     )
     seed: int = option(0, "seed of the order of rows")
@@ -73,66 +73,70 @@ class RLConfig:
 
     model: str = option("embedded", "checkpoint to start from: embedded, a Hugging Face folder, or a hub id")
     problems: str = option(DEMO_TASK + "&split=train&n=4000&seed=3", "problems to learn on (a task source)")
-    heldout: str = option(DEMO_TASK + "&split=test&n=100&seed=4", "problems that choose the checkpoint (a task source)")
+    validation: str = option(
+        DEMO_TASK + "&split=test&n=100&seed=4", "problems that choose the checkpoint (a task source)"
+    )
     algorithm: Algorithm = option(
         "dr_grpo", "credit: grpo, dr_grpo, rloo, dapo, or dense: a reward a token, from an SFT run"
     )
     steps: int = option(50, "rollout batches to learn from")
-    prompts: int = option(16, "problems per step")
-    group: int = option(16, "rollouts per problem")
-    updates: int = option(1, "optimiser steps per rollout batch; above 1 the ratio is clipped")
-    lr: float = option(5e-4, "learning rate, constant after a short warm-up")
+    prompts_per_step: int = option(16, "problems per step")
+    group_size: int = option(16, "rollouts per problem")
+    updates_per_batch: int = option(1, "optimiser steps per rollout batch; above 1 the ratio is clipped")
+    learning_rate: float = option(5e-4, "learning rate, constant after a short warm-up")
     weight_decay: float = option(0.0, "AdamW weight decay")
-    clip: float = option(1.0, "largest gradient norm")
-    clip_low: float = option(0.2, "ratio clip below 1")
-    clip_high: float = option(0.0, "ratio clip above 1; 0 takes the algorithm's own, 0.28 for dapo, else 0.2")
-    kl: float = option(0.0, "weight of the KL penalty to the starting checkpoint; 0 keeps no second model")
+    max_grad_norm: float = option(1.0, "largest gradient norm")
+    epsilon: float = option(0.2, "ratio clip below 1")
+    epsilon_high: float = option(0.0, "ratio clip above 1; 0 takes the algorithm's own, 0.28 for dapo, else 0.2")
+    kl_coef: float = option(0.0, "weight of the KL penalty to the starting checkpoint; 0 keeps no second model")
     reward: Reward = option(
-        "verdict",
-        "what a response is paid for: the verdict alone, or less for length: brief (Arora & Zanette), selective "
-        "(GRPO-lambda), overlong (DAPO), exact, at_most (LCPO); never more for a wrong answer than for a right one",
+        "correctness",
+        "reward of a response: correctness alone, or with a length penalty, named after its paper; with none "
+        "does a wrong answer earn more than a right one",
     )
-    strength: float = option(0.0, "the coefficient of that reward; 0 takes its source's own")
-    targets: tuple[int, ...] = option(
-        (), "thinking tokens that overlong, exact and at_most aim at, one drawn for every problem; empty: the budget"
+    reward_coef: float = option(0.0, "the coefficient of that reward; 0 takes its source's own")
+    length_targets: tuple[int, ...] = option(
+        (),
+        "target lengths of dapo_overlong, lcpo_exact and lcpo_max in thinking tokens, one drawn for each problem; "
+        "empty: thinking_budget",
     )
-    stating: str = option("", "text at the end of the prompt that states the target, such as ' Use {N} tokens.'")
+    length_prompt: str = option("", "text at the end of the prompt that states the target, such as ' Use {N} tokens.'")
     reference: str = option(
         "", "dense: checkpoint to measure model against; none: against nothing; empty: found in model's SFT run"
     )
-    fraction: float = option(0.5, "dense: share of the SFT run's samples after which the reference is taken")
+    reference_at: float = option(0.5, "dense: share of the SFT run's samples after which the reference is taken")
     force_reference: bool = option(
         False, "dense: take a reference of another run or with another tokenizer all the same"
     )
-    returns: Returns = option(
-        "to_go",
-        "dense: a token is paid what follows (to_go), the whole response (path), or what follows of the total spread "
-        "evenly as reward (even)",
+    return_type: ReturnType = option(
+        "reward_to_go",
+        "dense: the return of a token: the rewards from it on (reward_to_go), of the whole response (full_return), or "
+        "from it on after the total was spread evenly over the tokens (uniform)",
     )
     gamma: float = option(1.0, "dense: discount a token; 0 pays a token its own reward only")
-    scaling: Scaling = option(
+    scale_rewards: ScaleRewards = option(
         "std", "dense: rewards of a batch divided by their deviation, standardised, or as they are"
     )
     reward_clip: float = option(0.0, "dense: largest scaled reward of a token, either way; 0 does not clip")
     beta: float = option(1.0, "dense: weight of the KL divergence to model, inside the reward, after scaling")
-    mix: float = option(1.0, "dense: its share of the credit; the verifier has the rest")
+    dense_weight: float = option(1.0, "dense: its share of the credit; the verifier has the rest")
     stop_on_drift: bool = option(False, "dense: end the run when entropy collapses or lengths drift, not only say so")
     temperature: float = option(1.0, "sampling temperature of rollouts")
-    budget: int = option(64, "most thinking tokens in a rollout; the thought is closed there, unlearned")
-    answer_cap: int = option(
+    thinking_budget: int = option(64, "most thinking tokens in a rollout; the thought is closed there, unlearned")
+    max_answer_tokens: int = option(
         16, "most tokens after the thought; a model that does not think has this and budget together"
     )
     delimiters: tuple[str, ...] = option(
         (), "what opens and what closes a thought, OPEN,CLOSE; empty: as the chat template has it"
     )
-    final: str = option("", "text forced after a thought that was cut, to elicit the answer")
-    extensions: int = option(
+    answer_prefix: str = option("", "text forced after a thought that was cut, to elicit the answer")
+    num_waits: int = option(
         0,
         "how often an early end of the thought is replaced in rollouts; leave it at 0: in a published replication "
         "(GSM8K, Qwen2.5 3B and 7B) it took accuracy from 77.6 to 67.9 and from 84.1 to 39.8",
     )
-    extension: str = option("Wait", "what replaces it, unlearned")
-    micro_tokens: int = option(16384, "tokens per forward pass, padding included; bounds memory")
+    wait_text: str = option("Wait", "what replaces it, unlearned")
+    max_tokens_per_microbatch: int = option(16384, "tokens per forward pass, padding included; bounds memory")
     eval_every: int = option(10, "steps between evaluations on the held-out problems")
     eval_samples: int = option(4, "samples per held-out problem")
     patience: int = option(8, "stop after so many steps in a row without a gradient")
@@ -146,7 +150,7 @@ class CreditConfig:
     """Where dense rewards fall: tokens coloured by them."""
 
     reference: str = option("", "checkpoint to measure against; none: against nothing; empty: found in the SFT run")
-    fraction: float = option(0.5, "share of the SFT run's samples after which the reference is taken")
+    reference_at: float = option(0.5, "share of the SFT run's samples after which the reference is taken")
     probe: str = option("", "worked rows: change a number in each and tell whether the least credit falls there")
     seed: int = option(0, "seed of what is changed")
 
@@ -166,24 +170,24 @@ class EvaluateConfig:
 
     models: tuple[str, ...] = option(("embedded",), "checkpoints to compare")
     problems: str = option(DEMO_TASK + "&split=test&n=200&seed=5", "problems (a task source)")
-    budgets: tuple[int, ...] = option((16, 28, 40, 52, 64), "thinking budgets in tokens")
+    thinking_budgets: tuple[int, ...] = option((16, 28, 40, 52, 64), "thinking budgets in tokens")
     samples: int = option(4, "samples per problem; majority vote and best of n choose among them")
     temperature: float = option(1.0, "sampling temperature; 0 is greedy")
-    answer_cap: int = option(16, "most tokens after the thought")
-    final: str = option("", "text forced after a thought that was cut, to elicit the answer")
-    extensions: tuple[int, ...] = option((0,), "how often an early end of the thought is replaced: 0,1,2,4")
-    extension: str = option("Wait", "what replaces it")
-    biases: tuple[float, ...] = option(
+    max_answer_tokens: int = option(16, "most tokens after the thought")
+    answer_prefix: str = option("", "text forced after a thought that was cut, to elicit the answer")
+    num_waits: tuple[int, ...] = option((0,), "how often an early end of the thought is replaced: 0,1,2,4")
+    wait_text: str = option("Wait", "what replaces it")
+    end_think_bias: tuple[float, ...] = option(
         (0.0,), "nats added to the log-odds of ending the thought, where forcing leaves that to the model: 0,1,2"
     )
-    stating: str = option(
+    length_prompt: str = option(
         "", "also ask for every budget in the prompt, unforced, such as ' Think for at most {N} tokens.'"
     )
     delimiters: tuple[str, ...] = option(
         (), "what opens and what closes a thought, OPEN,CLOSE; empty: as the chat template has it"
     )
-    natural: bool = option(False, "only the untouched model: its own prompt and stop, no budget")
-    longest: int = option(
+    unconstrained: bool = option(False, "only the untouched model: its own prompt and stop, no budget")
+    max_response_tokens: int = option(
         0, "most tokens of an untouched response; 0: four times the largest budget and answer, or the context"
     )
     reference: str = option("", "decode away from this checkpoint: from model^(1+1/beta) / reference^(1/beta)")
@@ -212,20 +216,21 @@ class ReadinessConfig:
     )
     problems: str = option(DEMO_TASK + "&split=train&n=64&seed=6", "problems to sample (a task source)")
     samples: int = option(64, "samples per problem at most; pass@k is estimated for every k up to it")
-    stop: Literal["auto", "first", "never"] = option(
-        "auto", "first: draw on only where nothing was right yet; never: draw all; auto: first above 32 samples"
+    sampling: Literal["adaptive", "full"] = option(
+        "adaptive",
+        "adaptive: after min_samples, draw on only where no sample was right yet (above 32 samples); full: draw all",
     )
-    first: int = option(0, "samples of every problem before one may stop; 0 takes group, and at least 8")
+    min_samples: int = option(0, "samples of every problem before one may stop; 0 takes group, and at least 8")
     temperature: float = option(1.0, "sampling temperature")
-    budget: int = option(64, "most thinking tokens")
-    answer_cap: int = option(
+    thinking_budget: int = option(64, "most thinking tokens")
+    max_answer_tokens: int = option(
         16, "most tokens after the thought; a model that does not think has this and budget together"
     )
     delimiters: tuple[str, ...] = option(
         (), "what opens and what closes a thought, OPEN,CLOSE; empty: as the chat template has it"
     )
-    final: str = option("", "text forced after a thought that was cut, to elicit the answer")
-    group: int = option(16, "group size planned for RL: the share of informative groups is that at this size")
+    answer_prefix: str = option("", "text forced after a thought that was cut, to elicit the answer")
+    group_size: int = option(16, "group size planned for RL: the share of informative groups is that at this size")
     influence: bool = option(False, "what a step on one problem does for the others, of checkpoints that draw samples")
     influence_layers: tuple[str, ...] = option(
         (), "parts of the model it is taken over, as layers.3 or mlp; empty: all"
@@ -247,7 +252,7 @@ class PredictConfig:
         "run folders (readiness, rl, evaluate, sweep) and tables of RL outcomes: checkpoint, outcome, and if known "
         "cost, seed, recipe, family",
     )
-    by: str = option("", "predictor to rank by, such as pass@16, loss or combined; empty: pass@k, k up to 64")
+    rank_by: str = option("", "predictor to rank by, such as pass@16, loss or combined; empty: pass@k, k up to 64")
     force_loss: bool = option(False, "compare held-out losses of checkpoints that learned from different data")
     splits: int = option(1000, "random halves for the out-of-sample fit")
     resamples: int = option(2000, "bootstrap resamples")

@@ -6,13 +6,17 @@ written to Parquet or JSON as it stands.  Shapes: T = tokens of one response.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BeforeValidator
 
+# a number that JSON stores as null where it is not finite
+Real = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 Finish = Literal["stop", "length", "reopened"]  # the last: the answer began another thought
 
 
@@ -97,12 +101,12 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A number with its interval: 95 % unless said otherwise, ``n`` independent units of ``varies``."""
 
-    value: float
-    low: float
-    high: float
+    value: Real
+    low: Real
+    high: Real
     n: int
     varies: str = "problems"
 

@@ -1,4 +1,4 @@
-"""Interval estimates: every number this package prints is a `Figure`, made here.
+"""Interval estimates: every number this package prints is an `Estimate`, made here.
 
 Resampled are *clusters*: the samples of one problem move together, because they are not independent.  The
 statistic is a ratio of sums over clusters, Σ_i s_i / Σ_i m_i  (a mean: m_i values in cluster i).  All are 95 %.
@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import UserError
-from .records import Figure
+from .records import Estimate
 
 Floats = NDArray[np.float64]
 Bounds = tuple[float, float]
@@ -74,7 +74,7 @@ def mean_figure(
     seed: int = 0,
     resamples: int = 2000,
     varies: str = "problems",
-) -> Figure:
+) -> Estimate:
     """Mean of values (N,) with a bootstrap interval over clusters (N,) of ids; without ids each value is one.
 
     ``bounds`` are the least and greatest *possible* value; pass (0, 1) for any share.  Unset, they are (0, 1) if
@@ -96,7 +96,7 @@ def ratio_figure(
     seed: int = 0,
     resamples: int = 2000,
     varies: str = "examples",
-) -> Figure:
+) -> Estimate:
     """Σ numerators / Σ denominators, both (N,), with a bootstrap interval over examples (or clusters of them).
 
     The token-mean loss of examples is ``ratio_figure(nll, tokens)``; the paired difference of two checkpoints on
@@ -119,7 +119,7 @@ def paired_figure(
     seed: int = 0,
     resamples: int = 2000,
     varies: str = "problems",
-) -> Figure:
+) -> Estimate:
     """Mean of a - b, both (N,) on the same problems in the same order, with a bootstrap interval over them.
 
     ``bounds`` are those of a and of b ((0, 1) if both hold 0 and 1 only): they clip the interval and keep it open
@@ -134,7 +134,7 @@ def paired_figure(
     return replace(one, low=max(-span, min(one.low, two.low)), high=min(span, max(one.high, two.high)))
 
 
-def simultaneous(figure: Figure, comparisons: int, span: float = math.inf) -> Figure:
+def simultaneous(figure: Estimate, comparisons: int, span: float = math.inf) -> Estimate:
     """A difference whose interval holds together with ``comparisons`` - 1 others (Bonferroni), within ±``span``.
 
     Its ends move away from the value by t_{1 - 0.025/m, n-1} / t_{0.975, n-1}: the bootstrap has too few resamples to
@@ -148,7 +148,7 @@ def simultaneous(figure: Figure, comparisons: int, span: float = math.inf) -> Fi
 
 def weighted_figure(
     statistic: Callable[[Floats], Floats], n: int, *, seed: int = 0, resamples: int = 2000, varies: str = "problems"
-) -> Figure:
+) -> Estimate:
     """A statistic of n >= 2 weighted clusters that is no ratio of sums over them, as a mean over pairs.
 
     ``statistic`` maps weights (R, n) to (R,) finite values, whatever the weights' scale.  Two clusters are one pair,
@@ -160,10 +160,10 @@ def weighted_figure(
     rng = np.random.default_rng(seed)
     drawn = statistic(rng.standard_exponential((resamples, n)))
     low, high = (float(q) for q in np.quantile(drawn, [TAIL, 1 - TAIL]))
-    return _stretched(Figure(value, min(low, value), max(high, value), n, varies))
+    return _stretched(Estimate(value, min(low, value), max(high, value), n, varies))
 
 
-def t_figure(values: ArrayLike, *, varies: str = "seeds") -> Figure:
+def t_figure(values: ArrayLike, *, varies: str = "seeds") -> Estimate:
     """Mean of a few independent runs (N,) with Student's interval  mean ± t_{0.975, N-1} · s/√N  (s with N - 1).
 
     One run gives the wide finite interval of `SINGLE`.  Raises UserError without values.
@@ -171,7 +171,7 @@ def t_figure(values: ArrayLike, *, varies: str = "seeds") -> Figure:
     (v,) = _vectors(values=values)
     mean, n = float(v.mean()), len(v)
     half = t_quantile(1 - TAIL, n - 1) * float(v.std(ddof=1)) / math.sqrt(n) if n > 1 else SINGLE * abs(mean)
-    return Figure(mean, mean - half, mean + half, n, varies)
+    return Estimate(mean, mean - half, mean + half, n, varies)
 
 
 def _vectors(**named: ArrayLike) -> list[Floats]:
@@ -209,11 +209,11 @@ def _clusters(top: Floats, bottom: Floats, cluster: ArrayLike | None) -> tuple[F
     return np.bincount(index, top).astype(np.float64), np.bincount(index, bottom).astype(np.float64)
 
 
-def _figure(sums: Floats, sizes: Floats, reach: Bounds | None, *, seed: int, resamples: int, varies: str) -> Figure:
+def _figure(sums: Floats, sizes: Floats, reach: Bounds | None, *, seed: int, resamples: int, varies: str) -> Estimate:
     """Σ sums / Σ sizes over clusters (C,); with half a pseudo-cluster at both ends of ``reach``, or stretched."""
     value, n = float(sums.sum() / sizes.sum()), len(sums)
     if n == 1 and reach is None:
-        return Figure(value, value - SINGLE * abs(value), value + SINGLE * abs(value), n, varies)
+        return Estimate(value, value - SINGLE * abs(value), value + SINGLE * abs(value), n, varies)
     rng = np.random.default_rng(seed)
     ends = rng.standard_gamma(0.5, (resamples, 2)) * sizes.mean() if reach else np.zeros((resamples, 2))
     top, bottom = ends @ np.array(reach or (0.0, 0.0)), ends.sum(1)
@@ -224,10 +224,10 @@ def _figure(sums: Floats, sizes: Floats, reach: Bounds | None, *, seed: int, res
         bottom[start : start + rows] += w @ sizes
     low, high = (float(q) for q in np.quantile(top / bottom, [TAIL, 1 - TAIL]))
     low, high = min(low, value), max(high, value)  # as Jeffreys' interval is opened at 0 and n of n
-    return _stretched(Figure(value, low, high, n, varies)) if reach is None else Figure(value, low, high, n, varies)
+    return _stretched(Estimate(value, low, high, n, varies)) if reach is None else Estimate(value, low, high, n, varies)
 
 
-def _stretched(figure: Figure) -> Figure:
+def _stretched(figure: Estimate) -> Estimate:
     """Bootstrap quantiles moved away from the value, for the narrowness at small n."""
     value, n = figure.value, figure.n
     stretch = t_quantile(1 - TAIL, n - 1) / NormalDist().inv_cdf(1 - TAIL) * math.sqrt((n + 1) / (n - 1))

@@ -14,7 +14,7 @@ from rlready.core.config import Algorithm
 from rlready.core.records import Group, Sample
 from rlready.credit import dense
 from rlready.credit.outcome import ADVANTAGES, centred, has_signal, token_weights
-from rlready.credit.reference import Frozen
+from rlready.credit.reference import ReferencePair
 from rlready.models.batch import Example
 
 
@@ -60,8 +60,8 @@ def credit(groups: Sequence[Group], algorithm: Algorithm, *, cap: int, keep_all:
 
 def dense_credit(
     groups: Sequence[Group],
-    frozen: Frozen,
-    shape: dense.Shape,
+    frozen: ReferencePair,
+    shape: dense.DenseConfig,
     *,
     cap: int,
     micro_tokens: int,
@@ -85,9 +85,11 @@ def dense_credit(
     dense_RT = dense.table(dense_R)
     drift_RT = np.where(mask_RT, dense.table([s.logprobs for s in samples]) - dense.table(sft_R), 0.0)
     reward_RT, scale = dense.scaled(dense_RT, mask_RT, shape.scaling, shape.clip)
-    if shape.returns == "even":
+    if shape.return_type == "uniform":
         reward_RT = dense.spread(reward_RT, mask_RT)
-    return_RT = dense.returns_of(reward_RT - shape.beta * drift_RT, shape.gamma, path=shape.returns == "path")
+    return_RT = dense.returns_of(
+        reward_RT - shape.beta * drift_RT, shape.gamma, path=shape.return_type == "full_return"
+    )
     sizes = [len(g.samples) for g in groups]
     advantage_RT = dense.against_group(return_RT, mask_RT, sizes)
     outcome_R = np.concatenate([centred(g.rewards) for g in groups])

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rlready.core.config import Returns, Scaling
+from rlready.core.config import ReturnType, ScaleRewards
 from rlready.credit.outcome import centred, has_signal
 
 Floats = NDArray[np.float64]
@@ -32,12 +32,12 @@ ROUNDING = 1e-5  # of a group's largest return: float32 log-probabilities of equ
 
 
 @dataclass(frozen=True)
-class Shape:
+class DenseConfig:
     """How rewards become credit; fields as in ``RLConfig``."""
 
-    returns: Returns = "to_go"
+    return_type: ReturnType = "reward_to_go"
     gamma: float = 1.0
-    scaling: Scaling = "std"
+    scaling: ScaleRewards = "std"
     clip: float = 0.0
     beta: float = 1.0
     mix: float = 1.0
@@ -51,7 +51,7 @@ def table(rows: Sequence[NDArray[np.generic]]) -> Floats:
     return padded
 
 
-def scaled(dense_RT: Floats, mask_RT: Mask, scaling: Scaling, clip: float = 0.0) -> tuple[Floats, float]:
+def scaled(dense_RT: Floats, mask_RT: Mask, scaling: ScaleRewards, clip: float = 0.0) -> tuple[Floats, float]:
     """r̂ in units of its deviation over the chosen tokens of the batch, clipped; and that deviation (1 for none)."""
     chosen = dense_RT[mask_RT]
     scale = 1.0 if scaling == "none" else float(chosen.std())

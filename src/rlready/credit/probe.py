@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
-from rlready.core.records import Figure, Row
+from rlready.core.records import Estimate, Row
 from rlready.core.stats import mean_figure
-from rlready.credit.reference import Frozen
+from rlready.credit.reference import ReferencePair
 from rlready.models.batch import Example
 from rlready.models.encode import encode
 
@@ -36,11 +36,11 @@ NUMBER = re.compile(r"\d+")
 class Probe:
     """What the probe found, intervals over solutions; ``place`` holds the planted token of every copy."""
 
-    auc: Figure
-    top: Figure
-    ranked: Figure
-    auc_sft: Figure
-    ranked_sft: Figure
+    auc: Estimate
+    top: Estimate
+    ranked: Estimate
+    auc_sft: Estimate
+    ranked_sft: Estimate
     copies: list[Row]
     place: list[int]
 
@@ -54,7 +54,7 @@ class Probe:
         ]
 
 
-def planted_error(frozen: Frozen, rows: Sequence[Row], *, seed: int = 0, micro_tokens: int = 16384) -> Probe:
+def planted_error(frozen: ReferencePair, rows: Sequence[Row], *, seed: int = 0, micro_tokens: int = 16384) -> Probe:
     """Plant an error in each of the right solutions and look for it; UserError if none can be planted.
 
     Rows without a number, or whose copy reads as the same tokens, are left out.
@@ -69,7 +69,7 @@ def planted_error(frozen: Frozen, rows: Sequence[Row], *, seed: int = 0, micro_t
     dense, sft = frozen.score([side[i] for side in (right, wrong) for i in places], micro_tokens=micro_tokens)
     n = len(places)
 
-    def figures(scores: Sequence[NDArray[np.float32]]) -> tuple[Figure, Figure, Figure]:
+    def figures(scores: Sequence[NDArray[np.float32]]) -> tuple[Estimate, Estimate, Estimate]:
         found = [_standing(copy, place) for copy, place in zip(scores[n:], places.values(), strict=True)]
         sums = np.array([s.sum(dtype=np.float64) for s in scores])
         ranked = (sums[:n] > sums[n:]).astype(np.float64)

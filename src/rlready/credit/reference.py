@@ -29,7 +29,7 @@ NONE = "none"  # measured against nothing: r̂ = log π_SFT
 
 
 @dataclass(frozen=True)
-class Frozen:
+class ReferencePair:
     """π_SFT and π_ref, neither of them trained; ``reference`` None stands for a model that gives every token 1."""
 
     sft: LM
@@ -83,7 +83,7 @@ def find_reference(model: str, fraction: float) -> Path:
         kept = ", ".join(f"{s:.2g}" for s in shares.values())
         raise UserError(
             f"{path.parents[1]}: no checkpoint was kept within three steps of {fraction:g} of its samples (kept: "
-            f"{kept}); choose another fraction, or run sft again with references={fraction:g}"
+            f"{kept}); choose another fraction, or run sft again with keep_at={fraction:g}"
         )
     found = path.parent / name
     if not (found / "config.json").is_file():
@@ -97,16 +97,16 @@ def find_reference(model: str, fraction: float) -> Path:
 
 def load_frozen(
     model: str, reference: str, fraction: float, *, force: bool = False, device: str = "cpu", dtype: str = "float32"
-) -> Frozen:
+) -> ReferencePair:
     """The pair, with its checks; ``reference`` as in ``RLConfig``.
 
     UserError if the two are equal or in the wrong order, and, unless forced, if they are of different runs or read
     text as different tokens.
     """
     if reference == NONE:
-        return Frozen(load(model, device=device, dtype=dtype), None)
+        return ReferencePair(load(model, device=device, dtype=dtype), None)
     path = Path(reference) if reference else find_reference(model, fraction)
-    pair = Frozen(load(model, device=device, dtype=dtype), load(str(path), device=device, dtype=dtype))
+    pair = ReferencePair(load(model, device=device, dtype=dtype), load(str(path), device=device, dtype=dtype))
     assert pair.reference is not None
     here, there = _place(path), _place(Path(model))
     same_run = path.is_dir() and here.parent in (there.parent, there)  # beside it, or in the final model's folder

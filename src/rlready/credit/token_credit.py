@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rlready.core.errors import UserError
 from rlready.core.records import Row
 from rlready.credit.probe import Probe
-from rlready.credit.reference import Frozen
+from rlready.credit.reference import ReferencePair
 from rlready.models.batch import Example, supervised
 from rlready.models.chat import OPEN
 from rlready.models.encode import encode
@@ -42,7 +42,7 @@ class Reading:
         return float(self.dense.sum(dtype=np.float64))
 
 
-def read(frozen: Frozen, words: Sequence[str], *, micro_tokens: int = 16384) -> list[Reading]:
+def read(frozen: ReferencePair, words: Sequence[str], *, micro_tokens: int = 16384) -> list[Reading]:
     """Every word a table of samples or a text; UserError for what is neither."""
     found: list[tuple[str, str, Example]] = []
     for word in words:
@@ -54,7 +54,7 @@ def read(frozen: Frozen, words: Sequence[str], *, micro_tokens: int = 16384) -> 
     return _scored(frozen, found, micro_tokens)
 
 
-def read_copies(frozen: Frozen, probe: Probe, *, micro_tokens: int = 16384) -> list[Reading]:
+def read_copies(frozen: ReferencePair, probe: Probe, *, micro_tokens: int = 16384) -> list[Reading]:
     """The first copies of the planted-error probe, named by the token that was changed."""
     copies = probe.copies[:SHOWN]
     names = [f"{row.id}, changed at token {at + 1}" for row, at in zip(copies, probe.place, strict=False)]
@@ -63,7 +63,7 @@ def read_copies(frozen: Frozen, probe: Probe, *, micro_tokens: int = 16384) -> l
     return _scored(frozen, found, micro_tokens)
 
 
-def _scored(frozen: Frozen, found: Sequence[tuple[str, str, Example]], micro_tokens: int) -> list[Reading]:
+def _scored(frozen: ReferencePair, found: Sequence[tuple[str, str, Example]], micro_tokens: int) -> list[Reading]:
     dense, _ = frozen.score([e for _, _, e in found], micro_tokens=micro_tokens)
     return [
         Reading(name, prompt, frozen.sft.pieces(list(e.response_ids)), r)

@@ -73,7 +73,7 @@ class Forcing:
 
 
 @dataclass
-class Machine:
+class BudgetState:
     """One row being decoded.  Engines ask ``forced`` for a token to append, else draw one and ``accept`` it."""
 
     budget: Budget
@@ -96,7 +96,7 @@ class Machine:
         if self.budget.thinking is None:
             self.phase = "answer"
         if self.budget.extensions and not self.forcing.extension_ids:
-            raise UserError("extensions need a string to put in place of the stop, for example extension=Wait")
+            raise UserError("extensions need a string to put in place of the stop, for example wait_text=Wait")
         if self.budget.bias and self.forcing.delimiter.single is None:
             raise UserError(
                 f"a bias needs the thought to end in one token, but {self.forcing.delimiter.text!r} is several"

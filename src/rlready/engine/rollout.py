@@ -15,7 +15,7 @@ import numpy as np
 from rlready.core.progress import warn
 from rlready.core.records import Group, Problem, Sample
 from rlready.core.timing import span
-from rlready.credit.reward import Pay
+from rlready.credit.reward import RewardFn
 from rlready.engine.protocol import Engine, Request
 from rlready.models.chat import CLOSE
 from rlready.models.lm import LM
@@ -23,7 +23,7 @@ from rlready.tasks import Task, Verdict
 from rlready.tasks.answers.verify import marked, settle
 from rlready.tasks.protocol import ComparesAnswers
 
-VERDICT = Pay()
+VERDICT = RewardFn()
 
 
 def split_text(text: str, close: str = CLOSE) -> tuple[str, str]:
@@ -73,7 +73,7 @@ def draw_groups(
     *,
     temperature: float,
     seed: int,
-    pay: Pay = VERDICT,
+    pay: RewardFn = VERDICT,
     targets: Mapping[str, int] | None = None,
 ) -> list[Group]:
     """Sample, verify and reward; one group per problem, in their order; ``targets``: a length for each problem id."""

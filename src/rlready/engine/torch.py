@@ -21,7 +21,7 @@ from rlready.core.errors import UserError
 from rlready.core.records import Sample
 from rlready.core.threads import READ, beside, small, workers
 from rlready.core.timing import span
-from rlready.engine.budget import Forcing, Machine
+from rlready.engine.budget import BudgetState, Forcing
 from rlready.engine.contrastive import Contrast, ContrastDecoder
 from rlready.engine.decoder import Decoder, HFDecoder, cache_bytes
 from rlready.engine.forward_check import refuse_unlike_forward
@@ -62,7 +62,7 @@ class TorchEngine:
         for model in self._models():
             if not (self.fast and supports(model)):
                 refuse_unlike_forward(model, holes=holes)
-        machines = [Machine(r.budget, self.forcing) for r in requests]
+        machines = [BudgetState(r.budget, self.forcing) for r in requests]
         todo = []
         for i, (request, machine) in enumerate(zip(requests, machines, strict=True)):
             if request.trace is None or not machine.replay(request.trace):
@@ -125,7 +125,7 @@ class TorchEngine:
         self,
         decoders: Callable[[int], Decoder],
         requests: list[Request],
-        machines: list[Machine],
+        machines: list[BudgetState],
         temperature: float,
         seed: int,
     ) -> None:
@@ -140,7 +140,7 @@ class TorchEngine:
         decoder: Decoder,
         logits_BV: Tensor,
         requests: list[Request],
-        machines: list[Machine],
+        machines: list[BudgetState],
         temperature: float,
         seed: int,
     ) -> None:
@@ -164,7 +164,7 @@ class TorchEngine:
     def _advance(
         self,
         decoder: Decoder,
-        machines: list[Machine],
+        machines: list[BudgetState],
         running: list[bool],
         logits_BV: Tensor,
         temperature: float,
@@ -207,7 +207,7 @@ class TorchEngine:
         return torch.tensor(next_ids, device=self.device)
 
     def _prefill(
-        self, decoders: Callable[[int], Decoder], requests: list[Request], machines: list[Machine]
+        self, decoders: Callable[[int], Decoder], requests: list[Request], machines: list[BudgetState]
     ) -> tuple[Decoder, Tensor]:
         """Encode every distinct prompt once, hand its cache to its rows, then feed what they already hold."""
         prompts = list(dict.fromkeys(r.prompt_ids for r in requests))

@@ -57,16 +57,20 @@ def measure(
     the table ``samples_to``; ``update`` is told of every one that is done.
     """
     _check_thought(config, lm)
-    stating.check_words(config.stating, [arm.stated or 0 for arm in arms.stated], lm)
-    asked = [stating.state(p, config.stating, arms.main[-1].tokens or 0) for p in problems] if arms.stated else problems
+    stating.check_words(config.length_prompt, [arm.stated or 0 for arm in arms.stated], lm)
+    asked = (
+        [stating.state(p, config.length_prompt, arms.main[-1].tokens or 0) for p in problems]
+        if arms.stated
+        else problems
+    )
     longest = _within_context(arms, lm, asked)
-    forcing = forcing_for(lm, config.extension if any(config.extensions) else "", config.final)
+    forcing = forcing_for(lm, config.wait_text if any(config.num_waits) else "", config.answer_prefix)
     if len(forcing.extension_ids) >= (arms.main[-1].tokens or math.inf):
         raise UserError(
-            f"extension={config.extension!r} has {len(forcing.extension_ids)} tokens, no fewer than the largest "
+            f"wait_text={config.wait_text!r} has {len(forcing.extension_ids)} tokens, no fewer than the largest "
             "budget: it would never be given"
         )
-    if not config.natural:
+    if not config.unconstrained:
         most = _budget(arms.main[-1], lm, longest)
         requests_for(lm, problems, 1, most, forcing.final_ids)  # every prompt leaves room for a budget
     alone = TorchEngine(lm, forcing)
@@ -105,8 +109,12 @@ def measure(
 
 def _check_thought(config: EvaluateConfig, lm: LM) -> None:
     """UserError for settings that are about the thought, of a model that does not think."""
-    about = {"extensions": any(config.extensions), "biases": any(config.biases), "stating": bool(config.stating)}
-    for name, given in (about | {"final": bool(config.final)}).items():
+    about = {
+        "num_waits": any(config.num_waits),
+        "end_think_bias": any(config.end_think_bias),
+        "length_prompt": bool(config.length_prompt),
+    }
+    for name, given in (about | {"answer_prefix": bool(config.answer_prefix)}).items():
         if given and not lm.thinks:
             raise UserError(
                 f"{name} is about the thought, but the chat template of {lm.source} opens none; leave {name} out, or "
@@ -149,7 +157,7 @@ def _draw(
     found |= cut(engine, lm, task, problems, [budgets[a] for a in forced if a not in apart], **draws)  # type: ignore[arg-type]
     drawn = {arm: found[budgets[arm]] for arm in forced}
     for arm in arms.stated:
-        asked = [stating.state(p, config.stating, arm.stated or 0) for p in problems]
+        asked = [stating.state(p, config.length_prompt, arm.stated or 0) for p in problems]
         drawn[arm] = cut(engine, lm, task, asked, [budgets[arm]], **draws)[budgets[arm]]  # type: ignore[arg-type]
     for arm, groups in drawn.items():
         if budgets[arm].thinking is None:

@@ -17,7 +17,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import mean_figure
 
 Floats = NDArray[np.float64]
@@ -30,8 +30,8 @@ class Curve:
     """S1's three metrics; ``at``: the budget of the best accuracy.  Scaling is None without two lengths apart."""
 
     control: float
-    scaling: Figure | None
-    performance: Figure
+    scaling: Estimate | None
+    performance: Estimate
     at: int
 
 

@@ -53,28 +53,30 @@ class Arms:
 
 def arms_of(config: EvaluateConfig) -> Arms:
     """The settings a configuration asks for; UserError for budgets, extensions or biases that make no sense."""
-    if not config.budgets:
+    if not config.thinking_budgets:
         raise UserError("no budgets are given")
-    for name in ("budgets", "extensions", "biases"):
+    for name in ("thinking_budgets", "num_waits", "end_think_bias"):
         values = getattr(config, name)
         if not values or len(set(values)) != len(values):
             raise UserError(f"{name} repeat: {', '.join(map(str, values))}" if values else f"no {name} are given")
-    stating.check(config.stating)
-    if config.natural and (any(config.extensions) or any(config.biases) or config.stating):
-        raise UserError("natural=true measures models untouched: leave out extensions, biases and stating")
-    if config.longest < 0:
-        raise UserError(f"longest must not be negative, got {config.longest}")
-    sizes = sorted(config.budgets)
+    stating.check(config.length_prompt)
+    if config.unconstrained and (any(config.num_waits) or any(config.end_think_bias) or config.length_prompt):
+        raise UserError(
+            "unconstrained=true measures models untouched: leave out num_waits, end_think_bias and length_prompt"
+        )
+    if config.max_response_tokens < 0:
+        raise UserError(f"max_response_tokens must not be negative, got {config.max_response_tokens}")
+    sizes = sorted(config.thinking_budgets)
     grid = {
-        (e, bias): [Arm(Budget(b, config.answer_cap, e, bias)) for b in sizes]
-        for e in config.extensions
-        for bias in config.biases
+        (e, bias): [Arm(Budget(b, config.max_answer_tokens, e, bias)) for b in sizes]
+        for e in config.num_waits
+        for bias in config.end_think_bias
     }
-    untouched = Arm(Budget(None, config.longest or 4 * (sizes[-1] + config.answer_cap)))
-    if config.natural:
+    untouched = Arm(Budget(None, config.max_response_tokens or 4 * (sizes[-1] + config.max_answer_tokens)))
+    if config.unconstrained:
         return Arms(untouched, (untouched,), (), ())
     first, *others = (grid[setting] for setting in sorted(grid, key=any))  # nothing but the budget comes first
-    stated = [Arm(untouched.budget, b) for b in sizes] if config.stating else []
+    stated = [Arm(untouched.budget, b) for b in sizes] if config.length_prompt else []
     return Arms(untouched, tuple(first), tuple(a for each in others for a in each), tuple(stated))
 
 

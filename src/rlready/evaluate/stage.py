@@ -70,8 +70,10 @@ def evaluate(config: EvaluateConfig, out: Path) -> dict[str, Any]:
 def _contrast(config: EvaluateConfig) -> Contrast | None:
     if not config.reference:
         return None
-    if config.natural:
-        raise UserError("natural=true measures models untouched, reference decodes away from another: leave one out")
+    if config.unconstrained:
+        raise UserError(
+            "unconstrained=true measures models untouched, reference decodes away from another: leave one out"
+        )
     if config.beta <= 0:
         raise UserError(f"beta must be above 0, got {config.beta:g}: at 0 only the reference's mistakes would count")
     return Contrast(load(config.reference, device=config.device, dtype=config.dtype), 1 / config.beta)

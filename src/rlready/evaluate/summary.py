@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rlready.core.config import EvaluateConfig
-from rlready.core.records import Figure, Problem
+from rlready.core.records import Estimate, Problem
 from rlready.core.stats import mean_figure, paired_figure
 from rlready.evaluate.metrics import curve
 from rlready.evaluate.settings import Arm, Arms, way
@@ -36,19 +36,19 @@ def summary(
     ]
     untouched = {m["name"]: _against(m, first, arms.untouched, arms) for m in measured}
     others = [_other(m, arm, arms) for m in measured for arm in (*arms.others, *arms.stated)]
-    metrics = [] if config.natural else [line for m in measured for line in _metrics(m, arms)]
+    metrics = [] if config.unconstrained else [line for m in measured for line in _metrics(m, arms)]
     votes = [] if config.samples == 1 else [_vote(m, arm) for m in measured for arm in arms.main]
     last = budgets[-1]
     short = labels([m["name"] for m in measured])
     words = [f"{short[m['name']]} {last[m['name']]['accuracy'].value:.1%}" for m in measured]
     free = [f"{short[name]} {figures['accuracy'].value:.1%}{_cut(figures)}" for name, figures in untouched.items()]
-    where = "untouched" if config.natural else "at the largest budget"
+    where = "untouched" if config.unconstrained else "at the largest budget"
     if config.reference:
         where += f", decoded away from {config.reference} (beta {config.beta:g})"
     return {
         "verb": "evaluate",
         "verdict": f"Accuracy {where}: {', '.join(words)}"
-        + ("." if config.natural else f"; untouched, without a budget: {', '.join(free)}."),
+        + ("." if config.unconstrained else f"; untouched, without a budget: {', '.join(free)}."),
         "seed": config.seed,
         "task": {"source": task.source, "description": task.description},
         "chance": {f"pass@{k}": v for k, v in task.chance([1]).items()},
@@ -69,7 +69,7 @@ def summary(
     }
 
 
-def _figures(facts: Measured, arm: Arm) -> dict[str, Figure]:
+def _figures(facts: Measured, arm: Arm) -> dict[str, Estimate]:
     vectors = facts["vectors"][arm.name]
     figures = {
         "accuracy": mean_figure(vectors["accuracy"], bounds=SHARE),
@@ -81,7 +81,7 @@ def _figures(facts: Measured, arm: Arm) -> dict[str, Figure]:
     return figures | ({"strict_accuracy": mean_figure(vectors["strict"], bounds=SHARE)} if facts["knows_steps"] else {})
 
 
-def _against(facts: Measured, first: Measured, arm: Arm, arms: Arms) -> dict[str, Figure]:
+def _against(facts: Measured, first: Measured, arm: Arm, arms: Arms) -> dict[str, Estimate]:
     """A model's figures, with its accuracy less the first model's, and less its own at the largest budget."""
     figures, accuracy = _figures(facts, arm), facts["vectors"][arm.name]["accuracy"]
     if facts is not first:
@@ -92,7 +92,7 @@ def _against(facts: Measured, first: Measured, arm: Arm, arms: Arms) -> dict[str
     return figures
 
 
-def _cut(figures: Mapping[str, Figure]) -> str:
+def _cut(figures: Mapping[str, Estimate]) -> str:
     """How many responses had no end, which an accuracy without a budget is nothing without."""
     share = figures["unfinished"].value
     return f" ({share:.0%} unfinished)" if share else ""

@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlready.core.errors import UserError
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import mean_figure, weighted_figure
 from rlready.influence.gram import gram
 from rlready.models.batch import Example, supervised
@@ -122,7 +122,7 @@ class Influence:
         others = apart[~np.eye(len(apart), dtype=bool)] / 2
         return float(np.sqrt(np.mean(others**2))) if len(others) else 0.0
 
-    def figures(self) -> dict[str, Figure | None]:
+    def figures(self) -> dict[str, Estimate | None]:
         """``step`` (ΔJ / η), its factors ``spread`` and ``co_influence`` with its parts ``k_right`` and ``k_wrong``,
         and ``cosine``.
 
@@ -131,10 +131,10 @@ class Influence:
         """
         spread, place, size = self.spread, self.place, len(self.spread)
 
-        def figure(pairs_MM: Floats, per_spread: bool = False) -> Figure:
+        def figure(pairs_MM: Floats, per_spread: bool = False) -> Estimate:
             return weighted_figure(partial(_pair_mean, pairs_MM, place, spread if per_spread else None), size)
 
-        found: dict[str, Figure | None] = dict.fromkeys(("k_right", "k_wrong", "co_influence", "cosine"))
+        found: dict[str, Estimate | None] = dict.fromkeys(("k_right", "k_wrong", "co_influence", "cosine"))
         right, wrong = (k.mean(0) * spread[place] for k in (self.right, self.wrong))
         if len(place) > 2:
             found["k_right"], found["k_wrong"] = figure(right, True), figure(wrong, True)

@@ -18,7 +18,7 @@ from rlready.core.config import InjectConfig
 from rlready.core.errors import UserError
 from rlready.core.options import nearest
 from rlready.core.progress import Progress
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import mean_figure, paired_figure
 from rlready.inject.behaviours import inject as inject_row
 from rlready.inject.card import data_card
@@ -178,7 +178,7 @@ def _figures(
     return {"behaviours": behaviours, "failed": failed, "lucky": lucky} | sizes | {"table": table}
 
 
-def _number(figure: Figure) -> str:
+def _number(figure: Estimate) -> str:
     return f"{figure.value:.1f} [{figure.low:.1f}, {figure.high:.1f}]"
 
 

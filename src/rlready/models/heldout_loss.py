@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import mean_figure, ratio_figure
 from rlready.models.batch import Example
 from rlready.models.lm import LM
@@ -30,16 +30,16 @@ class HeldOut:
     tokens: NDArray[np.int64]
 
     @property
-    def token_mean(self) -> Figure:
+    def token_mean(self) -> Estimate:
         """Nats per token: sum over all tokens, the interval over examples."""
         return ratio_figure(self.nll, self.tokens.astype(np.float64), varies="examples")
 
     @property
-    def example_mean(self) -> Figure:
+    def example_mean(self) -> Estimate:
         """Mean over examples of their nats per token."""
         return mean_figure(self.nll / self.tokens, varies="examples")
 
-    def minus(self, other: HeldOut) -> Figure:
+    def minus(self, other: HeldOut) -> Estimate:
         """This checkpoint's loss minus another's on the same examples, nats per token, paired.
 
         UserError unless both read every response as the same number of tokens: nats per other tokens do not compare.

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS
 from rlready.predict.score import ENOUGH, LEAST, Family, Score
 from rlready.readiness.ranking import NAMED, Ranking, listed
@@ -69,5 +69,5 @@ def _spread(ranking: Ranking) -> list[int]:
     return sorted(chosen, key=ranking.order.index)
 
 
-def _rho(figure: Figure) -> str:
+def _rho(figure: Estimate) -> str:
     return f"{figure.value:.2f} [{figure.low:.2f}, {figure.high:.2f}]"

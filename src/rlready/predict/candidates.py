@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.models.heldout_loss import HeldOut
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.runs.checkpoint_order import runs_of, step_of
@@ -35,7 +35,7 @@ class Candidate:
     name: str
     counts: Counts
     loss: HeldOut | None
-    entropy: Figure | None
+    entropy: Estimate | None
     heldout: str
     trained: str | None
     sft: str | None
@@ -133,7 +133,7 @@ def _candidate(part: dict[str, Any], heldout: str) -> Candidate:
         name=part["name"],
         counts=Counts(counts["first"], counts["cap"], **arrays),
         loss=HeldOut(np.array(loss["nll"]), np.array(loss["tokens"])) if loss else None,
-        entropy=Figure(**entropy) if entropy else None,
+        entropy=Estimate(**entropy) if entropy else None,
         heldout=heldout,
         trained=distribution(record["config"]["rows"]) if tuned else None,
         sft=str(run) if tuned else None,

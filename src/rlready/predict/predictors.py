@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import TAIL, simultaneous
 from rlready.predict.candidates import Candidate
 from rlready.readiness.group_signal import mixed, spread
@@ -108,7 +108,7 @@ def predictors(
         draws = (weights_BE @ nll_CE.T) / (weights_BE @ tokens_CE.T)
         pairs = comparisons(len(losses))
 
-        def below(a: int, b: int) -> Figure:
+        def below(a: int, b: int) -> Estimate:
             return simultaneous(losses[b].minus(losses[a]), pairs)
 
         loss = Predictor(LOSS, nll_CE.sum(1) / tokens_CE.sum(1), draws, below, sign=-1)
@@ -139,9 +139,9 @@ def _drawn_gap(values_C: Floats, draws_BC: Floats, units: int) -> Gap:
     """Differences by the quantiles of their draws, of what is no mean over problems or examples."""
     pairs = comparisons(len(values_C))
 
-    def gap(a: int, b: int) -> Figure:
+    def gap(a: int, b: int) -> Estimate:
         low, high = (float(q) for q in np.quantile(draws_BC[:, a] - draws_BC[:, b], [TAIL, 1 - TAIL]))
         value = float(values_C[a] - values_C[b])
-        return simultaneous(Figure(value, min(low, value), max(high, value), units), pairs)
+        return simultaneous(Estimate(value, min(low, value), max(high, value), units), pairs)
 
     return gap

@@ -25,7 +25,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import TAIL, t_quantile
 from rlready.predict.fit import Few, Mask, few, halves, split_scores
 from rlready.predict.outcomes import Outcome
@@ -55,14 +55,14 @@ class Family:
     seeds: Ints
     seed_sd: float | None
 
-    def figures(self) -> list[Figure]:
+    def figures(self) -> list[Estimate]:
         """Outcomes with Student's interval over seeds; its ends are not-a-number where no checkpoint has two."""
         free = int((self.seeds - 1).sum())
         half = np.full(len(self.outcome), math.nan)
         if self.seed_sd is not None:
             half = t_quantile(1 - TAIL, free) * self.seed_sd / np.sqrt(self.seeds)
         rows = zip(self.outcome, half, self.seeds, strict=True)
-        return [Figure(float(y), float(y - h), float(y + h), int(n), "seeds") for y, h, n in rows]
+        return [Estimate(float(y), float(y - h), float(y + h), int(n), "seeds") for y, h, n in rows]
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,17 @@ class Score:
     """A predictor's worth in one family; None where runs are too few or costs unknown."""
 
     predictor: str
-    spearman: Figure
-    gain: Figure | None
+    spearman: Estimate
+    gain: Estimate | None
     p: float
     p_any: float
-    r2: Figure | None
-    r2_gain: Figure | None
+    r2: Estimate | None
+    r2_gain: Estimate | None
     r2_sd: float | None
     r2_median: float | None
-    mae: Figure | None
-    regret: Figure
-    regret_cost: Figure | None
+    mae: Estimate | None
+    regret: Estimate
+    regret_cost: Estimate | None
     few: list[Few]
 
 
@@ -224,24 +224,24 @@ def _fit(each: Predictor, y: Floats, half_SM: Mask, weights_BM: Floats, recipes:
     return _Fit(float(np.nanmean(r2)), float(mae.mean()), float(np.nanstd(r2)), float(np.nanmedian(r2)), r2_B, mae_B)
 
 
-def _correlation(value: float, draws: Floats, n: int) -> Figure:
+def _correlation(value: float, draws: Floats, n: int) -> Estimate:
     """The hull of both intervals, each on Fisher's scale: a resample of a perfect order is as perfect."""
     most = 1 - 6 / (n * (n * n - 1)) if n > 1 else 0.5  # between perfect and one swap of neighbours
     centre = math.atanh(max(-most, min(most, value)))
     low, high = _stretched(centre, np.arctanh(np.clip(draws, -most, most)), n)
     half = NormalDist().inv_cdf(1 - TAIL) * math.sqrt((1 + value * value / 2) / max(0.5, n - 3))
     low, high = min(low, centre - half), max(high, centre + half)
-    return Figure(value, min(value, math.tanh(low)), max(value, math.tanh(high)), n, "recipes")
+    return Estimate(value, min(value, math.tanh(low)), max(value, math.tanh(high)), n, "recipes")
 
 
-def _difference(value: float, draws: Floats, n: int) -> Figure:
+def _difference(value: float, draws: Floats, n: int) -> Estimate:
     low, high = _stretched(value, draws, n)
-    return Figure(value, max(-2.0, low), min(2.0, high), n, "recipes")
+    return Estimate(value, max(-2.0, low), min(2.0, high), n, "recipes")
 
 
-def _percentiles(value: float, draws: Floats, n: int) -> Figure:
+def _percentiles(value: float, draws: Floats, n: int) -> Estimate:
     low, high = (float(q) for q in np.quantile(draws[np.isfinite(draws)], [TAIL, 1 - TAIL]))
-    return Figure(float(value), min(low, float(value)), max(high, float(value)), n, "recipes")
+    return Estimate(float(value), min(low, float(value)), max(high, float(value)), n, "recipes")
 
 
 def _stretched(value: float, draws: Floats, n: int) -> tuple[float, float]:

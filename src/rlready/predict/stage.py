@@ -18,7 +18,7 @@ from rlready.core.config import PredictConfig
 from rlready.core.errors import UserError
 from rlready.core.options import nearest
 from rlready.core.progress import note
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import mean_figure
 from rlready.predict.advice import calibrate, distributions, trust
 from rlready.predict.candidates import Candidate, Candidates, read
@@ -63,7 +63,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
             f"which rows {len(guessed)} of {len(names)} checkpoints learned from is not known; "
             "their held-out losses are compared as if from one distribution."
         )
-    by = _chosen(config.by or f"pass@{large(measured.most)}", whole)
+    by = _chosen(config.rank_by or f"pass@{large(measured.most)}", whole)
     ranking = rank(by.name, by.values, by.gap, pass_1_C=whole[0].values, turned=_turned(measured.all), sign=by.sign)
 
     scored: list[tuple[Family, list[Score]]] = []
@@ -126,7 +126,7 @@ def _chosen(name: str, found: Sequence[Predictor]) -> Predictor:
     for each in found:
         if each.name == name:
             return each
-    raise UserError(f"by={name}: not known of these checkpoints; {nearest(name, [p.name for p in found])}")
+    raise UserError(f"rank_by={name}: not known of these checkpoints; {nearest(name, [p.name for p in found])}")
 
 
 def _turned(candidates: Sequence[Candidate]) -> list[TurnUp | None]:
@@ -140,7 +140,7 @@ def _turned(candidates: Sequence[Candidate]) -> list[TurnUp | None]:
     return [found[c.name] for c in candidates]
 
 
-def _expected(by: Predictor, family: Family) -> list[Figure] | None:
+def _expected(by: Predictor, family: Family) -> list[Estimate] | None:
     """Outcome of RL from every candidate with its 95 % prediction interval; None where runs are too few."""
     x = by.inputs
     runs = len(family.outcome)
@@ -149,7 +149,7 @@ def _expected(by: Predictor, family: Family) -> list[Figure] | None:
     (guess,), (half,) = predict_with_interval(x[family.place][None], family.outcome[None], x)
     if not np.isfinite(guess).all():
         return None
-    return [Figure(float(g), float(g - h), float(g + h), runs, "runs") for g, h in zip(guess, half, strict=True)]
+    return [Estimate(float(g), float(g - h), float(g + h), runs, "runs") for g, h in zip(guess, half, strict=True)]
 
 
 def _row(
@@ -160,7 +160,7 @@ def _row(
     p_best: float,
     ranking: Ranking,
     outcomes: dict[str, list[Outcome]],
-    expected: list[Figure] | None,
+    expected: list[Estimate] | None,
 ) -> dict[str, Any]:
     candidate = measured.all[i]
     mine = outcomes.get(candidate.name, [])
@@ -230,10 +230,10 @@ def _family(
     }
 
 
-def _with_interval(predictor: Predictor, place: int) -> Figure:
+def _with_interval(predictor: Predictor, place: int) -> Estimate:
     value, draws = float(predictor.values[place]), predictor.draws[:, place]
     low, high = (float(q) for q in np.quantile(draws, [0.025, 0.975]))
-    return Figure(value, min(low, value), max(high, value), 0, "problems")
+    return Estimate(value, min(low, value), max(high, value), 0, "problems")
 
 
 def _line(x: Floats, y: Floats) -> list[list[float]] | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.predict.predictors import LOSS
 from rlready.predict.score import Family, Score
 from rlready.readiness.ranking import large
@@ -48,5 +48,5 @@ def score_table(family: Family, scores: Sequence[Score]) -> list[list[str]]:
     return table
 
 
-def _figure(figure: Figure) -> str:
+def _figure(figure: Estimate) -> str:
     return f"{figure.value:.2f} [{figure.low:.2f}, {figure.high:.2f}]"

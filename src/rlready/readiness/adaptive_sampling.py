@@ -24,14 +24,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import mean_figure
 from rlready.readiness.passk import Floats, Ints, Shares, curve, pass_at_k_stopped, within
 
 Draw = Callable[[Sequence[int], int, int], NDArray[np.bool_]]
-Stop = Literal["auto", "first", "never"]
+Sampling = Literal["adaptive", "full"]
 LEAST_FIRST = 8
-WORTH_STOPPING = 32  # most samples for which "auto" draws them all: the whole counts are worth more there
+WORTH_STOPPING = (
+    32  # most samples that are all drawn unless min_samples is given: the whole counts are worth more there
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Counts:
         """(P, K) unbiased estimates; UserError for k outside 1..cap."""
         return pass_at_k_stopped(self.since, self.drawn, self.correct, self.cap, ks)
 
-    def curve(self, ks: Sequence[int]) -> dict[int, Figure]:
+    def curve(self, ks: Sequence[int]) -> dict[int, Estimate]:
         """Mean pass@k over problems, with intervals."""
         return curve(self.pass_at_k(ks), ks)
 
@@ -77,13 +79,13 @@ def waves(first: int, cap: int) -> list[tuple[int, int]]:
     return list(zip([0, *ends], ends, strict=False))
 
 
-def plan(samples: int, group: int, stop: Stop, first: int = 0) -> list[tuple[int, int]]:
+def plan(samples: int, group: int, sampling: Sampling, first: int = 0) -> list[tuple[int, int]]:
     """The waves of up to ``samples`` draws: one, where all are drawn.
 
-    ``first`` 0 takes ``group``, for which mixed groups and spread are then unbiased, and at least 8.  "auto" stops at
-    successes above 32 samples.
+    ``first`` 0 takes ``group``, for which mixed groups and spread are then unbiased, and at least 8.  Without
+    ``first``, "adaptive" stops at successes only above 32 samples.
     """
-    stops = stop == "first" or (stop == "auto" and samples > WORTH_STOPPING)
+    stops = sampling == "adaptive" and (first > 0 or samples > WORTH_STOPPING)
     return waves(first or max(LEAST_FIRST, group), samples) if stops else [(0, samples)]
 
 

@@ -19,7 +19,7 @@ plug-in √(c/n (1 - c/n)) is the case g = n, with the same bias downward.
 needs draws of solved problems, which were not made.  (Beyond them p^g still has an unbiased estimator, of no use: for
 g = 16 after 8 draws it counts a problem with one success as -429.)  `Counts.head` hands them over.
 
-Functions named after a quantity return one estimate a problem; those that return a `Figure` average them.
+Functions named after a quantity return one estimate a problem; those that return a `Estimate` average them.
 Shapes: P = problems.  UserError where g is below 1 or above the least n.
 """
 
@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import mean_figure
 from rlready.readiness.passk import Floats, Ints, counts, refuse, within
 
@@ -46,7 +46,7 @@ def mixed(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
     return 1.0 - same_P
 
 
-def mixed_share(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Figure:
+def mixed_share(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Estimate:
     """Expected share of mixed groups of ``group`` samples over problems."""
     return mean_figure(mixed(n, c, group), bounds=(0.0, 1.0), seed=seed)
 
@@ -67,13 +67,13 @@ def spread(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
     return np.exp(log_chance) @ np.sqrt(j / group * (1 - j / group))
 
 
-def spread_figure(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Figure:
+def spread_figure(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Estimate:
     """Mean E √(α(1-α)) over problems; 0 where RL learns nothing, at most 1/2."""
     return mean_figure(spread(n, c, group), bounds=(0.0, 0.5), seed=seed)
 
 
 def histogram(n: ArrayLike, c: ArrayLike) -> list[dict[str, Any]]:
-    """Shares of ``problems`` (Figure) by the share ``right`` of their samples: none, fifths by their middle, all.
+    """Shares of ``problems`` (Estimate) by the share ``right`` of their samples: none, fifths by their middle, all.
 
     A fifth includes its lower end.  How far the shares spread depends on n, as c / n scatters about p.
     """
@@ -91,7 +91,7 @@ def variance(n: ArrayLike, c: ArrayLike) -> Floats:
     return estimates_P
 
 
-def variance_figure(n: ArrayLike, c: ArrayLike, seed: int = 0) -> Figure:
+def variance_figure(n: ArrayLike, c: ArrayLike, seed: int = 0) -> Estimate:
     """Mean p (1 - p) over problems.  An estimate may exceed 1/4, as at n = 2, c = 1, where it is 1/2."""
     least = int(np.min(counts(n, c)[0]))
     most = variance([least], [least // 2])[0]

@@ -125,10 +125,10 @@ class Measurer:
         """All samples, wave by wave; a wave that an earlier attempt finished is read again."""
         config, task = self.config, self.task
         assert task is not None
-        engine = TorchEngine(lm, forcing_for(lm, final=config.final))
-        budget = budget_for(lm, config.budget, config.answer_cap)
+        engine = TorchEngine(lm, forcing_for(lm, final=config.answer_prefix))
+        budget = budget_for(lm, config.thinking_budget, config.max_answer_tokens)
         requests = requests_for(lm, self.problems, config.samples, budget, engine.forcing.final_ids)
-        stages = plan(config.samples, config.group, config.stop, config.first)
+        stages = plan(config.samples, config.group_size, config.sampling, config.min_samples)
         rows: list[dict[str, Any]] = []
         done = 0
 
@@ -175,7 +175,7 @@ class Measurer:
             note(f"influence: {lm.source} is not of the Llama family; its groups are taken one by one, which is slower")
         drawn: dict[str, list[dict[str, Any]]] = {problem.id: [] for problem in self.problems}
         for row in rows:
-            if row["wave"] == 0 and row["sample_id"] < self.config.group:
+            if row["wave"] == 0 and row["sample_id"] < self.config.group_size:
                 drawn[row["problem_id"]].append(row)
         groups = [
             Rollouts.of(

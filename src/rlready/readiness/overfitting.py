@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import paired_figure, simultaneous
 from rlready.models.heldout_loss import HeldOut
 from rlready.readiness.passk import Floats
@@ -31,8 +31,8 @@ class TurnUp:
     """Against the checkpoint of least loss: ``loss`` in nats per token and ``pass_1`` minus its own."""
 
     least: int
-    loss: Figure
-    pass_1: Figure
+    loss: Estimate
+    pass_1: Estimate
     flagged: bool
 
 

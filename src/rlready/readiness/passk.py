@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rlready.core.errors import UserError
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import mean_figure
 
 Floats = NDArray[np.float64]
@@ -42,9 +42,9 @@ Ints = NDArray[np.int64]
 class Shares(NamedTuple):
     """Shares of problems solved in none, some and all of k samples.  They depend on k: never is not p = 0."""
 
-    never: Figure
-    sometimes: Figure
-    always: Figure
+    never: Estimate
+    sometimes: Estimate
+    always: Estimate
 
 
 def pass_at_k(n: ArrayLike, c: ArrayLike, ks: Sequence[int]) -> Floats:
@@ -72,7 +72,7 @@ def pass_at_k_stopped(since: ArrayLike, drawn: ArrayLike, correct: ArrayLike, ca
     return _estimates(since_P, drawn_P, correct_P, ks)
 
 
-def curve(estimates_PK: Floats, ks: Sequence[int], seed: int = 0) -> dict[int, Figure]:
+def curve(estimates_PK: Floats, ks: Sequence[int], seed: int = 0) -> dict[int, Estimate]:
     """Mean pass@k over problems for each k.  One seed draws the same resamples for all k, so the curves agree."""
     return {k: mean_figure(estimates_PK[:, i], bounds=(0.0, 1.0), seed=seed) for i, k in enumerate(ks)}
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rlready.core.config import ReadinessConfig
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import paired_figure, simultaneous
 from rlready.models.heldout_loss import HeldOut
 from rlready.readiness.adaptive_sampling import Counts
@@ -38,7 +38,7 @@ DASH = "–"
 Advice = Literal["rl", "tie", "drop"]
 WORDS: dict[Advice, str] = {"rl": "RL first", "tie": "not significantly different", "drop": "drop"}
 ONSET = "past overfitting onset"
-Gap = Callable[[int, int], Figure]  # how far one checkpoint is ahead of another, for all pairs together
+Gap = Callable[[int, int], Estimate]  # how far one checkpoint is ahead of another, for all pairs together
 
 
 def large(most: int) -> int:
@@ -55,7 +55,7 @@ def gap_of_shares(shares_CP: Floats, most: float = 1.0) -> Gap:
     """Differences of means over the same problems, of values between 0 and ``most``."""
     pairs = comparisons(len(shares_CP))
 
-    def gap(a: int, b: int) -> Figure:
+    def gap(a: int, b: int) -> Estimate:
         return simultaneous(paired_figure(shares_CP[a], shares_CP[b], bounds=(0.0, most)), pairs, span=most)
 
     return gap
@@ -72,7 +72,7 @@ class Ranking:
     by: str
     values: Floats
     order: list[int]
-    behind: list[Figure | None]
+    behind: list[Estimate | None]
     turned: Sequence[TurnUp | None]
 
     def dropped(self, i: int) -> bool:
@@ -146,7 +146,7 @@ def compare(config: ReadinessConfig, measured: Sequence[Mapping[str, Any]]) -> d
     losses = [HeldOut(*(np.array(v) for v in f["heldout"].values())) if f["heldout"] else None for f in measured]
     names = [facts["name"] for facts in measured]
     named = list(labels(names).values())
-    group, k = min(config.group, config.samples), large(config.samples)
+    group, k = min(config.group_size, config.samples), large(config.samples)
     small = min(group, *(int(c.head[0].min()) for c in counts))
     pass_CPK = np.array([c.pass_at_k([1, k]) for c in counts])
     skill_CP, pass_1_CP = (np.ascontiguousarray(pass_CPK[:, :, i]) for i in (1, 0))
@@ -172,7 +172,7 @@ def _row(
     """The figures of one checkpoint alone."""
     n, c = counts.head
     never, sometimes, always = counts.shares(config.samples)
-    ks = sorted({*powers(config.samples), min(config.group, config.samples)})
+    ks = sorted({*powers(config.samples), min(config.group_size, config.samples)})
     return {
         "name": facts["name"],
         "heldout_loss": loss.token_mean if loss else None,
@@ -182,7 +182,7 @@ def _row(
         "mixed": mixed_share(n, c, group),
         "spread": spread_figure(n, c, group),
         "variance": variance_figure(n, c) if n.min() > 1 else None,
-        **{key: Figure(**figure) if figure else None for key, figure in facts["figures"].items()},
+        **{key: Estimate(**figure) if figure else None for key, figure in facts["figures"].items()},
         "histogram": histogram(n, c),
         "influence": _influence(facts["influence"]),
         "correct": counts.correct,
@@ -192,7 +192,7 @@ def _row(
 
 
 def _influence(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return {k: Figure(**v) if isinstance(v, Mapping) else v for k, v in facts.items()} if facts else None
+    return {k: Estimate(**v) if isinstance(v, Mapping) else v for k, v in facts.items()} if facts else None
 
 
 def _follow(rows: Sequence[dict[str, Any]], losses: Sequence[HeldOut | None], turned: Sequence[TurnUp | None]) -> None:
@@ -236,11 +236,11 @@ def _table(rows: Sequence[Mapping[str, Any]], named: Sequence[str], shown: set[i
     return table
 
 
-def _brief(figure: Figure | None, digits: int) -> str:
+def _brief(figure: Estimate | None, digits: int) -> str:
     return f"{figure.value:.{digits}f}" if figure else DASH
 
 
-def _magnitude(figure: Figure | None) -> str:
+def _magnitude(figure: Estimate | None) -> str:
     return f"{figure.value:.3g} [{figure.low:.3g}, {figure.high:.3g}]" if figure else DASH
 
 

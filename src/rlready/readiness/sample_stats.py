@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import mean_figure, ratio_figure
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.readiness.passk import Floats, Ints
@@ -90,7 +90,7 @@ class Draws:
             )
         return Counts(int(first.max()), cap, since, drawn, correct)
 
-    def figures(self) -> dict[str, Figure | None]:
+    def figures(self) -> dict[str, Estimate | None]:
         """Entropy, truncation and lengths, from the first draws; None where no row knows."""
         head, right = self.wave == 0, self.correct
         return {
@@ -102,7 +102,7 @@ class Draws:
             "length_wrong": self._ratio(self.length, None, head & ~right),
         }
 
-    def _ratio(self, top_N: Floats, bottom_N: Floats | None, chosen_N: NDArray[np.bool_]) -> Figure | None:
+    def _ratio(self, top_N: Floats, bottom_N: Floats | None, chosen_N: NDArray[np.bool_]) -> Estimate | None:
         """Σ top / Σ bottom (or the mean of top) over the samples chosen, those that know it; interval over problems."""
         bottom_N = np.ones_like(top_N) if bottom_N is None else bottom_N
         known = chosen_N & np.isfinite(top_N) & (bottom_N > 0)
@@ -110,7 +110,7 @@ class Draws:
             return None
         return ratio_figure(top_N[known], bottom_N[known], cluster=self.problem[known], varies="problems")
 
-    def _share(self, values_N: Floats, chosen_N: NDArray[np.bool_]) -> Figure | None:
+    def _share(self, values_N: Floats, chosen_N: NDArray[np.bool_]) -> Estimate | None:
         known = chosen_N & np.isfinite(values_N)
         if not known.any():
             return None

@@ -81,16 +81,18 @@ def readiness(config: ReadinessConfig, out: Path) -> dict[str, Any]:
 
 def _check(config: ReadinessConfig) -> dict[str, str]:
     """What each checkpoint is called, and its source; refuses settings that cannot be meant."""
-    for name in ("samples", "group", "budget", "answer_cap"):
+    for name in ("samples", "group_size", "thinking_budget", "max_answer_tokens"):
         if getattr(config, name) < 1:
             raise UserError(f"{name} must be at least 1, got {getattr(config, name)}")
-    for name in ("first", "influence_rank", "seed"):
+    for name in ("min_samples", "influence_rank", "seed"):
         if getattr(config, name) < 0:
             raise UserError(f"{name} must not be negative, got {getattr(config, name)}")
     if config.temperature <= 0:
         raise UserError(f"temperature must be above 0, got {config.temperature}: greedy samples are all the same")
-    if config.influence and min(config.samples, config.group, config.first or config.group) < 2:
-        raise UserError("influence needs right and wrong samples of a problem: samples, group and first of 2 or more")
+    if config.influence and min(config.samples, config.group_size, config.min_samples or config.group_size) < 2:
+        raise UserError(
+            "influence needs right and wrong samples of a problem: samples, group_size and min_samples of 2 or more"
+        )
     if not config.checkpoints:
         raise UserError("no checkpoint is named")
     names: dict[str, str] = {}

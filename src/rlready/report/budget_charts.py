@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.evaluate.settings import way
 from rlready.report.charts import TONES, compared, label
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
@@ -128,7 +128,7 @@ def _budget(budget: float | None) -> str:
     return "no budget" if budget is None else f"budget {number(budget)}"
 
 
-def _point(tokens: Figure, figure: Figure, note: str) -> Point:
+def _point(tokens: Estimate, figure: Estimate, note: str) -> Point:
     value, low, high = (number(round(v, 3), True) for v in (figure.value, figure.low, figure.high))
     where = f" at {number(round(tokens.value, 1))} tokens"
     return Point(tokens.value, figure.value, figure.low, figure.high, f"{note}: {value} [{low}, {high}]{where}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
 from rlready.report.text import number
 
@@ -88,7 +88,7 @@ def cosine(checkpoints: Sequence[Mapping[str, Any]]) -> Markup:
 
 
 def _along(
-    figures: Sequence[Figure | None], checkpoints: Sequence[Mapping[str, Any]], title: str, y_label: str, note: str
+    figures: Sequence[Estimate | None], checkpoints: Sequence[Mapping[str, Any]], title: str, y_label: str, note: str
 ) -> Markup:
     """A figure of every checkpoint in the order of training; none for a single checkpoint."""
     points = [
@@ -222,7 +222,7 @@ def _groups(log: Log) -> Markup:
     )
 
 
-def _point(x: float, figure: Figure, note: str) -> Point:
+def _point(x: float, figure: Estimate, note: str) -> Point:
     value, low, high = (number(round(v, 3), True) for v in (figure.value, figure.low, figure.high))
     return Point(x, figure.value, figure.low, figure.high, f"{note}: {value} [{low}, {high}]")
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.runs.provenance import host, revision
 from rlready.runs.run import write_json, write_text
 
@@ -40,7 +40,7 @@ class Claim:
         return all(COMPARE[sign](end, float(bound)) for end in ends)
 
     @staticmethod
-    def of(claim: str, figure: Figure, target: str) -> Claim:
+    def of(claim: str, figure: Estimate, target: str) -> Claim:
         return Claim(claim, figure.value, figure.low, figure.high, figure.n, figure.varies, target)
 
 

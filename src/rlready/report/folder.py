@@ -15,39 +15,49 @@ from pathlib import Path
 from typing import Any
 
 from rlready.core.errors import UserError
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.inject.diff import BEFORE, changed, pieces
 from rlready.report.text import visible
 
-SCORES = {"accuracy": Figure, "thinking_tokens": Figure}
-STAGE = {**SCORES, "strict_accuracy": Figure, "greedy_accuracy": Figure}
+SCORES = {"accuracy": Estimate, "thinking_tokens": Estimate}
+STAGE = {**SCORES, "strict_accuracy": Estimate, "greedy_accuracy": Estimate}
 SPENT = {
-    **{**SCORES, "answer_tokens": Figure, "truncated": Figure, "unfinished": Figure},
-    **{"gain": Figure, "change": Figure},
+    **{**SCORES, "answer_tokens": Estimate, "truncated": Estimate, "unfinished": Estimate},
+    **{"gain": Estimate, "change": Estimate},
 }
 CHECKPOINT = {
-    **{"name": str, "epoch": float, "step": float, "picked": bool, "heldout_loss": Figure},
-    **{"pass": {"*": Figure}, "never": Figure, "sometimes": Figure, "always": Figure},
-    **{"mixed": Figure, "behind": Figure, "spread": Figure, "entropy": Figure, "truncated": Figure},
-    **{"length_right": Figure, "length_wrong": Figure, "turned_up": bool},
-    **{"label": str, "sft": str, "advice": str, "why": str, "p_best": float, "rank": float, "expected": Figure},
-    **{"turn_up": {"loss": Figure, "pass_1": Figure, "flagged": bool}, "outcomes": [{"value": float, "cost": float}]},
-    "histogram": [{"right": float, "problems": Figure}],
+    **{"name": str, "epoch": float, "step": float, "picked": bool, "heldout_loss": Estimate},
+    **{"pass": {"*": Estimate}, "never": Estimate, "sometimes": Estimate, "always": Estimate},
+    **{"mixed": Estimate, "behind": Estimate, "spread": Estimate, "entropy": Estimate, "truncated": Estimate},
+    **{"length_right": Estimate, "length_wrong": Estimate, "turned_up": bool},
+    **{"label": str, "sft": str, "advice": str, "why": str, "p_best": float, "rank": float, "expected": Estimate},
+    **{
+        "turn_up": {"loss": Estimate, "pass_1": Estimate, "flagged": bool},
+        "outcomes": [{"value": float, "cost": float}],
+    },
+    "histogram": [{"right": float, "problems": Estimate}],
     "influence": {
-        **{"step": Figure, "spread": Figure, "co_influence": Figure, "k_right": Figure, "k_wrong": Figure},
-        **{"cosine": Figure, "error": float, "problems": float, "all_right": float, "all_wrong": float},
+        **{"step": Estimate, "spread": Estimate, "co_influence": Estimate, "k_right": Estimate, "k_wrong": Estimate},
+        **{"cosine": Estimate, "error": float, "problems": float, "all_right": float, "all_wrong": float},
         "parameters": float,
     },
 }
 SCORE = {
-    **{"predictor": str, "spearman": Figure, "gain": Figure, "p": float, "p_any": float},
-    **{"r2": Figure, "r2_sd": float, "r2_median": float, "mae": Figure, "regret": Figure, "regret_cost": Figure},
+    **{"predictor": str, "spearman": Estimate, "gain": Estimate, "p": float, "p_any": float},
+    **{
+        "r2": Estimate,
+        "r2_sd": float,
+        "r2_median": float,
+        "mae": Estimate,
+        "regret": Estimate,
+        "regret_cost": Estimate,
+    },
     "few": [{"runs": float, "mae": float, "covered": float, "half_width": float}],
 }
 FAMILY = {
-    **{"name": str, "runs": float, "trained": float, "recipes": float, "seed_sd": float, "mean": Figure},
+    **{"name": str, "runs": float, "trained": float, "recipes": float, "seed_sd": float, "mean": Estimate},
     "lines": {"*": [[float]]},
-    "points": [{"label": str, "predictors": {"*": Figure}, "outcome": Figure}],
+    "points": [{"label": str, "predictors": {"*": Estimate}, "outcome": Estimate}],
     "scores": [SCORE],
 }
 RESULT = {
@@ -59,37 +69,37 @@ RESULT = {
         "seconds": float,
         "task": {"source": str, "description": str},
     },
-    **{"base": STAGE, "sft": STAGE, "rl": STAGE, "rl_minus_sft": Figure, "chance": {"*": float}},
+    **{"base": STAGE, "sft": STAGE, "rl": STAGE, "rl_minus_sft": Estimate, "chance": {"*": float}},
     "checkpoints": [CHECKPOINT],
     "budgets": [{"budget": float, "*": SPENT}],
     "untouched": {"*": SPENT},
     "arms": [
         {
             **{"model": str, "budget": float, "extensions": float, "bias": float, "stated": bool, **SPENT},
-            **{"mended": Figure, "broken": Figure, "extended": Figure, "off": Figure},
+            **{"mended": Estimate, "broken": Estimate, "extended": Estimate, "off": Estimate},
         }
     ],
     "metrics": [
         {
             **{"model": str, "extensions": float, "bias": float, "stated": bool},
-            **{"control": float, "scaling": Figure, "performance": Figure, "at": float},
+            **{"control": float, "scaling": Estimate, "performance": Estimate, "at": float},
         }
     ],
     "votes": [
         {
             **{"model": str, "budget": float, "n": float, "tokens": float},
-            **{"vote": Figure, "best": Figure, "any": Figure},
+            **{"vote": Estimate, "best": Estimate, "any": Estimate},
         }
     ],
     "lengths": {"edges": [float], "models": {"*": {"right": [float], "wrong": [float]}}},
     "stages": [{"name": str, "seconds": float}],
     **{
         "group": float,
-        "evaluations": [{"step": float, "accuracy": Figure}],
-        "best": {"step": float, "accuracy": Figure},
+        "evaluations": [{"step": float, "accuracy": Estimate}],
+        "best": {"step": float, "accuracy": Estimate},
         **{"by": str, "next": [str], "notes": [str], "families": [FAMILY]},
         "predictors": [{"name": str, "better": str, "order": [str], "best": [float], "beats": [[float]]}],
-        "starts": [{"family": str, "checkpoint": str, "runs": float, "outcome": Figure, "cost": float}],
+        "starts": [{"family": str, "checkpoint": str, "runs": float, "outcome": Estimate, "cost": float}],
     },
 }
 EXAMPLE = {
@@ -134,7 +144,7 @@ def read(folder: Path) -> RunFolder:
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """``result.json`` in the shape of RESULT: whatever is missing is None or empty, figures are ``Figure``."""
+    """``result.json`` in the shape of RESULT: whatever is missing is None or empty, figures are ``Estimate``."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -163,10 +173,10 @@ def _fit(value: Any, shape: Any, where: str) -> Any:
         return {k: _fit(value.get(k), shape.get(k, shape.get("*")), f"{where}: {k}") for k in keys}
     if isinstance(shape, list):
         return [_fit(v, shape[0], f"{where}[{i}]") for i, v in enumerate(_of_type(value, list, where) or [])]
-    return _figure(value, where) if shape is Figure else _of_type(value, shape, where)
+    return _figure(value, where) if shape is Estimate else _of_type(value, shape, where)
 
 
-def _figure(value: Any, where: str) -> Figure | None:
+def _figure(value: Any, where: str) -> Estimate | None:
     """A number that was stored as null (it was not finite) is not-a-number again."""
     if value is None:
         return None
@@ -174,7 +184,7 @@ def _figure(value: Any, where: str) -> Figure | None:
         raise UserError(visible(f"{where} should be a figure with value, low, high and n, not {_brief(value)}"))
     got = _fit(value, {"value": float, "low": float, "high": float, "n": float, "varies": str}, where)
     number, low, high, n = (math.nan if got[k] is None else float(got[k]) for k in ("value", "low", "high", "n"))
-    return Figure(number, low, high, int(n) if math.isfinite(n) else 0, got["varies"] or "problems")
+    return Estimate(number, low, high, int(n) if math.isfinite(n) else 0, got["varies"] or "problems")
 
 
 def _of_type(value: Any, kind: type, where: str) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.evaluate.settings import way
 from rlready.readiness.ranking import WORDS
 from rlready.report import budget_charts as spending
@@ -64,7 +64,7 @@ class Headline:
     label: str
     kind: str
     value: float | None
-    figure: Figure | None = None
+    figure: Estimate | None = None
     note: str = ""
 
 
@@ -190,11 +190,11 @@ def show(value: float | None, kind: str, signed: bool = False, unit: bool = True
     return text.replace("-", "−") + (suffix if unit else "")
 
 
-def interval(figure: Figure, kind: str, signed: bool = False) -> str:
+def interval(figure: Estimate, kind: str, signed: bool = False) -> str:
     return f"[{show(figure.low, kind, signed, False)}, {show(figure.high, kind, signed, False)}]"
 
 
-def units(figures: Iterable[Figure | None]) -> str:
+def units(figures: Iterable[Estimate | None]) -> str:
     """What the intervals of a table run over: "n = 200 problems", more than one if the table mixes them."""
     return " and ".join(dict.fromkeys(f"n = {f.n:,} {f.varies}" for f in figures if f is not None and f.n))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
 from rlready.report.text import number
 from rlready.runs.checkpoint_order import labels
@@ -146,7 +146,7 @@ def calibrations(family: Mapping[str, Any]) -> list[int]:
     return sorted({int(f["runs"]) for s in family["scores"] for f in s["few"] if f["runs"] is not None})
 
 
-def headlines(result: Mapping[str, Any]) -> Iterator[tuple[str, str, float | None, Figure | None, str]]:
+def headlines(result: Mapping[str, Any]) -> Iterator[tuple[str, str, float | None, Estimate | None, str]]:
     """(label, kind, value, figure, note) of the few numbers that a reader of a prediction came for."""
     for row in result["checkpoints"]:
         if row["picked"] and row["p_best"] is not None:
@@ -162,8 +162,8 @@ def headlines(result: Mapping[str, Any]) -> Iterator[tuple[str, str, float | Non
                 yield f"Lost by the first choice of {s['predictor']}", kind, s["regret"].value, s["regret"], ""
 
 
-def _pass_1(row: Mapping[str, Any]) -> Figure | None:
-    figure: Figure | None = row["pass"].get(1)
+def _pass_1(row: Mapping[str, Any]) -> Estimate | None:
+    figure: Estimate | None = row["pass"].get(1)
     return figure
 
 
@@ -175,6 +175,6 @@ def _name(row: Mapping[str, Any]) -> str:
     return str(row["label"] or row["name"] or "a checkpoint")
 
 
-def _interval(figure: Figure) -> str:
+def _interval(figure: Estimate) -> str:
     value, low, high = (number(float(f"{v:.3g}")) for v in (figure.value, figure.low, figure.high))
     return value if not math.isfinite(figure.low + figure.high) else f"{value} [{low}, {high}]"

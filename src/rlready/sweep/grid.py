@@ -45,7 +45,7 @@ CONFIGS: dict[str, type[Any]] = {
     "evaluate": EvaluateConfig,
 }
 GIVEN = {"sft": (), "readiness": ("checkpoints",), "rl": ("model",), "evaluate": ("models",)}  # by the sweep itself
-SHARED = ("temperature", "budget", "answer_cap", "final")
+SHARED = ("temperature", "thinking_budget", "max_answer_tokens", "answer_prefix")
 WORDS = {"checkpoints": ("last", "all"), "measure": ("all", "starts")}
 PLAIN = re.compile(r"[\w.+=-]{1,24}")  # values short enough to be part of a folder's name
 
@@ -124,10 +124,12 @@ def read(file: Path) -> Grid:
     given = {key: getattr(readiness, key) for key in tables["readiness"]}
     evaluate = fill_table(EvaluateConfig, f"{file} [evaluate]", tables["evaluate"])
     inherited: dict[str, Any] = {
-        key: agreed[key] for key in SHARED if key != "budget" and key in agreed and key not in tables["evaluate"]
+        key: agreed[key]
+        for key in SHARED
+        if key != "thinking_budget" and key in agreed and key not in tables["evaluate"]
     }
-    if "budget" in agreed and "budgets" not in tables["evaluate"]:
-        inherited["budgets"] = (agreed["budget"],)
+    if "thinking_budget" in agreed and "thinking_budgets" not in tables["evaluate"]:
+        inherited["thinking_budgets"] = (agreed["thinking_budget"],)
     return Grid(sft, rl, agreed | given, replace(evaluate, **inherited))
 
 
@@ -140,7 +142,7 @@ def _underscored(value: Any) -> Any:
 
 def _agreed(configs: Sequence[Any]) -> dict[str, Any]:
     """What all RL runs sample with alike."""
-    first = {key: getattr(configs[0], key) for key in (*SHARED, "group")}
+    first = {key: getattr(configs[0], key) for key in (*SHARED, "group_size")}
     return {key: value for key, value in first.items() if all(getattr(c, key) == value for c in configs)}
 
 

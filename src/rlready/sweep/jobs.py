@@ -113,5 +113,7 @@ def _jobs(grid: Grid) -> Iterator[Job]:
                 work = FIXED + COST["rl"] * rl.steps * rl.prompts * rl.group + COST["evaluate"] * tested
                 yield Job(f"rl/{name}", "rl", rl, work, start, tuned.from_end(i))
                 last = grid.evaluate
-                work = FIXED + COST["evaluate"] * size_of(last.problems, 200) * last.samples * len(last.budgets)
+                work = FIXED + COST["evaluate"] * size_of(last.problems, 200) * last.samples * len(
+                    last.thinking_budgets
+                )
                 yield Job(f"evaluate/{name}", "evaluate", last, work, f"rl/{name}")

@@ -20,7 +20,7 @@ import numpy as np
 from rlready.core.config import SweepConfig
 from rlready.core.errors import UserError
 from rlready.core.progress import note
-from rlready.core.records import Figure
+from rlready.core.records import Estimate
 from rlready.core.stats import t_figure
 from rlready.runs.checkpoint_order import labels
 from rlready.runs.files import plain, read_json
@@ -193,8 +193,8 @@ def _result(
     }
 
 
-def _over_seeds(rows: Sequence[Mapping[str, Any]]) -> Figure:
+def _over_seeds(rows: Sequence[Mapping[str, Any]]) -> Estimate:
     """Over seeds where there are several, else over problems."""
     if len(rows) > 1:
         return t_figure([row["outcome"] for row in rows])
-    return Figure(rows[0]["outcome"], *(rows[0][key] for key in ("low", "high", "n", "varies")))
+    return Estimate(rows[0]["outcome"], *(rows[0][key] for key in ("low", "high", "n", "varies")))

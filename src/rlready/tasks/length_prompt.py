@@ -20,7 +20,7 @@ PLACE = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")
 def check(stating: str) -> None:
     """UserError if the text states nothing."""
     if stating and not PLACE.search(stating):
-        raise UserError(f"stating={stating!r} states no length; write {{N}} where the tokens belong, or {{N/8}}")
+        raise UserError(f"length_prompt={stating!r} states no length; write {{N}} where the tokens belong, or {{N/8}}")
 
 
 def state(problem: Problem, stating: str, tokens: int) -> Problem:

@@ -61,7 +61,7 @@ class _Part:
 
 def check(config: SFTConfig | RLConfig) -> None:
     """UserError for a seed that nothing can be drawn from, and for an optimiser that stands still or climbs."""
-    for name in ("lr", "clip"):
+    for name in ("learning_rate", "max_grad_norm"):
         if not getattr(config, name) > 0:
             raise UserError(f"{name} must be above 0, got {getattr(config, name):g}")
     for name in ("seed", "weight_decay"):
@@ -93,7 +93,8 @@ class Learner:
         if not math.isfinite(total) or not math.isfinite(norm):
             self.optimizer.zero_grad(set_to_none=True)
             raise UserError(
-                f"the loss ({total}) or its gradient ({norm}) is not finite; the last checkpoint is intact: lower lr"
+                f"the loss ({total}) or its gradient ({norm}) is not finite; the last checkpoint is intact: "
+                "lower learning_rate"
             )
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * rate
@@ -142,7 +143,7 @@ class Learner:
         return part
 
 
-class Keeper:
+class Checkpointer:
     """Checkpoints and resumable state of one run folder."""
 
     def __init__(self, out: Path, learner: Learner) -> None:

@@ -5,7 +5,7 @@ the ratio is 1 and no second forward pass is needed.  Thinking is capped in roll
 extensions are off: in a published replication they hurt (GSM8K, Qwen2.5-3B: 77.6 -> 67.9; 7B: 84.1 -> 39.8), as the
 policy comes to expect them; extend at evaluation.  Checkpoints are chosen by the verifier on held-out problems, never
 by the reward.  A target length may be stated in the prompt (``stating``), for thoughts as long as asked for; how well
-that is kept is measured by ``rlready evaluate stating=...`` at budgets that were no target here.
+that is kept is measured by ``rlready evaluate length_prompt=...`` at budgets that were no target here.
 
 Left out of GRPO: the KL penalty by default (no second model in memory), value models, reward models, and
 asynchronous rollouts.
@@ -22,9 +22,9 @@ import numpy as np
 from rlready.core.config import RLConfig
 from rlready.core.errors import UserError
 from rlready.core.progress import Progress, note, warn
-from rlready.core.records import Figure, Problem
-from rlready.credit.reference import Frozen, load_frozen
-from rlready.credit.reward import Pay
+from rlready.core.records import Estimate, Problem
+from rlready.credit.reference import ReferencePair, load_frozen
+from rlready.credit.reward import RewardFn
 from rlready.models.checkpoint import load, local_folder
 from rlready.models.lm import LM
 from rlready.runs.model_card import model_card
@@ -32,12 +32,22 @@ from rlready.runs.run import Run, append_line, truncate_log
 from rlready.tasks import length_prompt as stating
 from rlready.tasks import open_task
 from rlready.train.drift import WATCHED, drift
-from rlready.train.loop import Keeper, Learner, check
+from rlready.train.loop import Checkpointer, Learner, check
 from rlready.train.trainer import Trainer
 
 DEFAULTS = RLConfig()
 DENSE_ONLY = (
-    *("reference", "fraction", "force_reference", "returns", "gamma", "scaling", "reward_clip", "beta", "mix"),
+    *(
+        "reference",
+        "reference_at",
+        "force_reference",
+        "return_type",
+        "gamma",
+        "scale_rewards",
+        "reward_clip",
+        "beta",
+        "dense_weight",
+    ),
     "stop_on_drift",
 )
 
@@ -49,10 +59,12 @@ def rl(config: RLConfig, out: Path) -> dict[str, Any]:
             return run.result
         check(config)
         _check(config)
-        task, held_task = open_task(config.problems), open_task(config.heldout)
+        task, held_task = open_task(config.problems), open_task(config.validation)
         problems, held = task.problems(), held_task.problems()
-        if len(problems) < config.prompts:
-            raise UserError(f"{config.problems}: {len(problems)} problems are fewer than prompts={config.prompts}")
+        if len(problems) < config.prompts_per_step:
+            raise UserError(
+                f"{config.problems}: {len(problems)} problems are fewer than prompts_per_step={config.prompts_per_step}"
+            )
         note(f"rl: loading {config.model}")
         frozen = _frozen(config, run) if config.algorithm == "dense" else None
         lm = load(config.model, device=config.device, dtype=config.dtype, delimiters=config.delimiters)
@@ -63,10 +75,14 @@ def rl(config: RLConfig, out: Path) -> dict[str, Any]:
         size, role = len(held), "held-out problems"
         run.note_data(id=held_task.source, path=held_task.path, licence=held_task.licence, size=size, role=role)
         learner = Learner(
-            lm, lr=config.lr, weight_decay=config.weight_decay, clip=config.clip, micro_tokens=config.micro_tokens
+            lm,
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            clip=config.max_grad_norm,
+            micro_tokens=config.max_tokens_per_microbatch,
         )
-        reference = load(config.model, device=config.device, dtype=config.dtype) if config.kl > 0 else None
-        keeper = Keeper(out, learner)
+        reference = load(config.model, device=config.device, dtype=config.dtype) if config.kl_coef > 0 else None
+        keeper = Checkpointer(out, learner)
         facts = keeper.restore() or {"step": 0, "barren": 0, "stopped": "", "evaluations": [], "first": {}, "drift": {}}
         log = out / "log.jsonl"
         truncate_log(log, facts["step"] if facts["evaluations"] else -1)
@@ -101,17 +117,17 @@ def rl(config: RLConfig, out: Path) -> dict[str, Any]:
 
 
 def _check(config: RLConfig) -> None:
-    if config.group < 2:
-        raise UserError(f"group must be at least 2 for group-relative credit, got {config.group}")
-    if not config.kl >= 0:
-        raise UserError(f"kl must not be negative, got {config.kl:g}")
-    Pay(config.reward, config.strength)
-    stating.check(config.stating)
-    if any(target < 1 for target in config.targets):
-        raise UserError(f"targets must be at least 1 token, got {', '.join(map(str, config.targets))}")
+    if config.group_size < 2:
+        raise UserError(f"group_size must be at least 2 for group-relative credit, got {config.group_size}")
+    if not config.kl_coef >= 0:
+        raise UserError(f"kl_coef must not be negative, got {config.kl_coef:g}")
+    RewardFn(config.reward, config.reward_coef)
+    stating.check(config.length_prompt)
+    if any(target < 1 for target in config.length_targets):
+        raise UserError(f"length_targets must be at least 1 token, got {', '.join(map(str, config.length_targets))}")
     if config.temperature <= 0:
         raise UserError(f"temperature must be above 0 for rollouts, got {config.temperature}")
-    for name in ("steps", "prompts", "updates", "eval_every", "eval_samples", "patience"):
+    for name in ("steps", "prompts_per_step", "updates_per_batch", "eval_every", "eval_samples", "patience"):
         if getattr(config, name) < 1:
             raise UserError(f"{name} must be at least 1, got {getattr(config, name)}")
     if config.algorithm == "dense":
@@ -122,7 +138,7 @@ def _check(config: RLConfig) -> None:
 
 def _check_thought(config: RLConfig, lm: LM) -> None:
     """UserError for settings that count thinking tokens, of a model that does not think."""
-    for name in ("reward", "targets", "stating", "final", "extensions"):
+    for name in ("reward", "length_targets", "length_prompt", "answer_prefix", "num_waits"):
         if not lm.thinks and getattr(config, name) != getattr(DEFAULTS, name):
             raise UserError(
                 f"{name} is about the thought, but the chat template of {config.model} opens none; leave {name} out, "
@@ -131,14 +147,22 @@ def _check_thought(config: RLConfig, lm: LM) -> None:
 
 
 def _check_dense(config: RLConfig) -> None:
-    for name, high in (("gamma", 1.0), ("mix", 1.0), ("fraction", 1.0), ("beta", np.inf), ("reward_clip", np.inf)):
+    for name, high in (
+        ("gamma", 1.0),
+        ("dense_weight", 1.0),
+        ("reference_at", 1.0),
+        ("beta", np.inf),
+        ("reward_clip", np.inf),
+    ):
         if not 0 <= getattr(config, name) <= high:
             wanted = "not be negative" if high == np.inf else "lie in [0, 1]"
             raise UserError(f"{name} must {wanted}, got {getattr(config, name):g}")
-    if config.returns == "path" and config.gamma == 0:
-        raise UserError("returns=path with gamma=0 pays a response its first token only; choose returns=to_go")
-    if config.kl:
-        raise UserError("kl is the penalty of the other algorithms; dense has its own inside the reward: use beta")
+    if config.return_type == "full_return" and config.gamma == 0:
+        raise UserError(
+            "return_type=full_return with gamma=0 pays a response its first token only; choose return_type=reward_to_go"
+        )
+    if config.kl_coef:
+        raise UserError("kl_coef is the penalty of the other algorithms; dense has its own inside the reward: use beta")
     if config.beta == 0 and not config.stop_on_drift:
         warn(
             "rl: warning: beta=0 has no leash, its optimum is the single response that the reference finds least "
@@ -146,12 +170,12 @@ def _check_dense(config: RLConfig) -> None:
         )
 
 
-def _frozen(config: RLConfig, run: Run) -> Frozen:
+def _frozen(config: RLConfig, run: Run) -> ReferencePair:
     """The pair that dense credit is measured with, noted in the record."""
     frozen = load_frozen(
         config.model,
         config.reference,
-        config.fraction,
+        config.reference_at,
         force=config.force_reference,
         device=config.device,
         dtype=config.dtype,
@@ -186,10 +210,10 @@ def _drifted(facts: dict[str, Any]) -> str:
 
 def _choose(problems: Sequence[Problem], config: RLConfig, at: int) -> list[Problem]:
     """The problems of step ``at``: epochs of shuffled problems, cut into steps."""
-    per_epoch = len(problems) // config.prompts
+    per_epoch = len(problems) // config.prompts_per_step
     order = np.random.default_rng([config.seed, 1, at // per_epoch]).permutation(len(problems))
-    begin = (at % per_epoch) * config.prompts
-    return [problems[i] for i in order[begin : begin + config.prompts]]
+    begin = (at % per_epoch) * config.prompts_per_step
+    return [problems[i] for i in order[begin : begin + config.prompts_per_step]]
 
 
 def _why_barren(line: dict[str, Any], steps: int) -> str:
@@ -209,7 +233,7 @@ def _result(out: Path, config: RLConfig, facts: dict[str, Any]) -> dict[str, Any
     best = max(kept, key=lambda e: (e["accuracy"]["value"], -e["step"]))
     start = evaluations[0]["accuracy"]
     rows = [["step", "held-out accuracy", "thinking tokens"]]
-    rows += [[str(e["step"]), str(Figure(**e["accuracy"])), f"{e['thinking']:.1f}"] for e in evaluations]
+    rows += [[str(e["step"]), str(Estimate(**e["accuracy"])), f"{e['thinking']:.1f}"] for e in evaluations]
     verdict = (
         f"{config.algorithm}, {facts['step']} steps: held-out accuracy {start['value']:.1%} before, "
         f"{best['accuracy']['value']:.1%} at step {best['step']}, chosen by the verifier."

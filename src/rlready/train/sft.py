@@ -30,7 +30,7 @@ from rlready.models.lm import with_thought
 from rlready.runs.model_card import model_card
 from rlready.runs.run import Run, append_line, read_log, truncate_log, write_table
 from rlready.tasks import open_task
-from rlready.train.loop import Keeper, Learner, check, token_count, warm
+from rlready.train.loop import Checkpointer, Learner, check, token_count, warm
 from rlready.train.loss import likelihood_loss
 
 
@@ -54,13 +54,17 @@ def sft(config: SFTConfig, out: Path) -> dict[str, Any]:
         run.note_data(id=held_task.source, path=held_task.path, licence=held_task.licence, size=size, role=role)
 
         learner = Learner(
-            lm, lr=config.lr, weight_decay=config.weight_decay, clip=config.clip, micro_tokens=config.micro_tokens
+            lm,
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            clip=config.max_grad_norm,
+            micro_tokens=config.max_tokens_per_microbatch,
         )
-        keeper = Keeper(out, learner)
+        keeper = Checkpointer(out, learner)
         steps, per_epoch = plan(examples, config)
         shares = np.cumsum([len(step) for step in steps]) / sum(map(len, steps))
         saves = checkpoint_steps(len(steps), per_epoch, config.save_every)
-        saves |= reference_steps(shares, saves, config.references)
+        saves |= reference_steps(shares, saves, config.keep_at)
         facts = keeper.restore() or {"step": 0, "losses": {}}
         log = out / "log.jsonl"
         truncate_log(log, facts["step"])
@@ -77,11 +81,11 @@ def sft(config: SFTConfig, out: Path) -> dict[str, Any]:
                 run.count("trained", token_count(batch))
                 step = at + 1
                 line = {"step": step, "epoch": step / per_epoch, "loss": done.loss, "grad_norm": done.grad_norm}
-                line |= {"tokens": done.tokens, "lr": config.lr * rate_at(at, len(steps), config)}
+                line |= {"tokens": done.tokens, "lr": config.learning_rate * rate_at(at, len(steps), config)}
                 append_line(log, line | watch.read(weights, fed=done.fed) | {"gflops_peak": peak})
                 progress.update(1, loss=done.loss)
                 if step in saves:
-                    loss = heldout_loss(lm, held, config.micro_tokens)
+                    loss = heldout_loss(lm, held, config.max_tokens_per_microbatch)
                     path = keeper.checkpoint(step, card)
                     facts["losses"][str(step)] = {"nll": loss.nll.tolist(), "tokens": loss.tokens.tolist()}
                     figure = loss.token_mean
@@ -100,7 +104,7 @@ def plan(examples: Sequence[Example], config: SFTConfig) -> tuple[list[list[int]
     if config.epochs <= 0:
         raise UserError(f"epochs must be above 0, got {config.epochs}")
     lengths = [len(e) for e in examples]
-    epochs = [epoch_steps(lengths, config.batch_tokens, config.seed, e) for e in range(math.ceil(config.epochs))]
+    epochs = [epoch_steps(lengths, config.tokens_per_batch, config.seed, e) for e in range(math.ceil(config.epochs))]
     steps = [step for epoch in epochs for step in epoch]
     per_epoch = len(steps) / len(epochs)
     return steps[: max(1, round(per_epoch * config.epochs))], per_epoch
@@ -137,8 +141,10 @@ def weighted(examples: Sequence[Example]) -> list[Example]:
 
 def rate_at(step: int, steps: int, config: SFTConfig) -> float:
     share = step / max(steps, 1)
-    decay = {"constant": 1.0, "linear": 1 - share, "cosine": 0.5 * (1 + math.cos(math.pi * share))}[config.schedule]
-    return warm(step, steps, config.warmup) * decay
+    decay = {"constant": 1.0, "linear": 1 - share, "cosine": 0.5 * (1 + math.cos(math.pi * share))}[
+        config.lr_scheduler_type
+    ]
+    return warm(step, steps, config.warmup_ratio) * decay
 
 
 def _result(

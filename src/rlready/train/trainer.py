@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from rlready.core.config import RLConfig
-from rlready.core.records import Figure, Group, Problem
+from rlready.core.records import Estimate, Group, Problem
 from rlready.core.stats import mean_figure
 from rlready.core.timing import Watch, gemm_peak, multiplied
 from rlready.credit.assign import Credited, credit, dense_credit
-from rlready.credit.dense import Shape
-from rlready.credit.reference import Frozen
-from rlready.credit.reward import Pay
+from rlready.credit.dense import DenseConfig
+from rlready.credit.reference import ReferencePair
+from rlready.credit.reward import RewardFn
 from rlready.engine.protocol import Request, budget_for, forcing_for, requests_for
 from rlready.engine.rollout import describe, draw_groups, table_row
 from rlready.engine.torch import TorchEngine
@@ -38,16 +38,21 @@ class Trainer:
     """One RL step and one evaluation, over a model that changes between them."""
 
     def __init__(
-        self, config: RLConfig, learner: Learner, reference: LM | None, samples: Path, frozen: Frozen | None = None
+        self,
+        config: RLConfig,
+        learner: Learner,
+        reference: LM | None,
+        samples: Path,
+        frozen: ReferencePair | None = None,
     ) -> None:
         self.config, self.learner, self.lm, self.reference = config, learner, learner.lm, reference
         self.samples, self.frozen = samples, frozen
-        self.budget = budget_for(self.lm, config.budget, config.answer_cap, config.extensions)
-        self.forcing = forcing_for(self.lm, config.extension if config.extensions else "", config.final)
-        self.pay = Pay(config.reward, config.strength)
-        self.targets = config.targets or (config.budget,)
-        stating.check_words(config.stating, self.targets, self.lm)
-        self.cap = config.budget + config.answer_cap
+        self.budget = budget_for(self.lm, config.thinking_budget, config.max_answer_tokens, config.num_waits)
+        self.forcing = forcing_for(self.lm, config.wait_text if config.num_waits else "", config.answer_prefix)
+        self.pay = RewardFn(config.reward, config.reward_coef)
+        self.targets = config.length_targets or (config.thinking_budget,)
+        stating.check_words(config.length_prompt, self.targets, self.lm)
+        self.cap = config.thinking_budget + config.max_answer_tokens
         self.weights = multiplied(self.lm.model)
         self.peak = gemm_peak()
 
@@ -56,7 +61,7 @@ class Trainer:
         watch, config = Watch(), self.config
         chosen = np.random.default_rng([config.seed, 2, at]).choice(self.targets, len(problems)).tolist()
         problems = self._asked(problems, chosen)
-        requests = requests_for(self.lm, problems, config.group, self.budget, self.forcing.final_ids)
+        requests = requests_for(self.lm, problems, config.group_size, self.budget, self.forcing.final_ids)
         requests = [Request(f"{r.problem_id}@{at}", r.sample_id, r.prompt_ids, r.budget) for r in requests]
         here = [replace(p, id=f"{p.id}@{at}") for p in problems]
         engine = TorchEngine(self.lm, self.forcing)
@@ -87,16 +92,23 @@ class Trainer:
         return dense_credit(
             groups,
             self.frozen,
-            Shape(config.returns, config.gamma, config.scaling, config.reward_clip, config.beta, config.mix),
+            DenseConfig(
+                config.return_type,
+                config.gamma,
+                config.scale_rewards,
+                config.reward_clip,
+                config.beta,
+                config.dense_weight,
+            ),
             cap=self.cap,
-            micro_tokens=config.micro_tokens,
+            micro_tokens=config.max_tokens_per_microbatch,
             temperature=config.temperature,
         )
 
     def _asked(self, problems: Sequence[Problem], targets: Sequence[int]) -> list[Problem]:
         """The problems with their targets stated, where that is asked for."""
         pairs = zip(problems, targets, strict=True)
-        return [stating.state(problem, self.config.stating, target) for problem, target in pairs]
+        return [stating.state(problem, self.config.length_prompt, target) for problem, target in pairs]
 
     def update(self, credited: Credited, at: int) -> dict[str, Any]:
         config = self.config
@@ -110,7 +122,7 @@ class Trainer:
         }
         if not credited.examples:
             return line | {"loss": None, "grad_norm": None, "entropy": None, "clipped": None}
-        high = config.clip_high or (0.28 if config.algorithm == "dapo" else 0.2)
+        high = config.epsilon_high or (0.28 if config.algorithm == "dapo" else 0.2)
 
         def loss_of(batch: Batch, logp_N: torch.Tensor, *, first: bool) -> tuple[torch.Tensor, torch.Tensor]:
             loss, share = policy_loss(
@@ -118,24 +130,24 @@ class Trainer:
                 batch.advantage_N,
                 batch.weight_N,
                 None if first else batch.old_N,
-                clip_low=config.clip_low,
+                clip_low=config.epsilon,
                 clip_high=high,
             )
             if self.reference is not None:
                 with torch.no_grad():
                     frozen_N, _ = token_logprobs(self.reference.model, batch.rows, config.temperature)
-                loss = loss + config.kl * kl_penalty(logp_N, frozen_N, batch.weight_N)
+                loss = loss + config.kl_coef * kl_penalty(logp_N, frozen_N, batch.weight_N)
             return loss, share
 
         clipped = 0.0
-        for update in range(config.updates):
+        for update in range(config.updates_per_batch):
             done = self.learner.step(
                 credited.examples,
                 partial(loss_of, first=update == 0),
                 rate=warm(at, config.steps, WARM),
                 temperature=config.temperature or 1.0,
             )
-            clipped += done.clipped / config.updates
+            clipped += done.clipped / config.updates_per_batch
             line["trained"] += token_count(credited.examples)
             line["fed"] += done.fed
         return line | {
@@ -145,7 +157,7 @@ class Trainer:
             "clipped": clipped,
         }
 
-    def evaluate(self, task: Task, problems: Sequence[Problem]) -> tuple[Figure, float]:
+    def evaluate(self, task: Task, problems: Sequence[Problem]) -> tuple[Estimate, float]:
         """Accuracy on held-out problems with its interval, and mean thinking tokens; the same draws every time."""
         problems = self._asked(problems, [self.targets[i % len(self.targets)] for i in range(len(problems))])
         requests = requests_for(self.lm, problems, self.config.eval_samples, self.budget, self.forcing.final_ids)
