@@ -271,7 +271,7 @@ def test_dense_credit_by_hand() -> None:
     """Advantages are the formula's, forced tokens carry none, the weight is constant, the facts are right."""
     lm, pair = world(0), ReferencePair(world(2), world(3))
     groups = drawn(lm)
-    shape = dense.Shape(scaling="none", beta=0.3, gamma=0.95)
+    shape = dense.DenseConfig(scaling="none", beta=0.3, gamma=0.95)
     credited = dense_credit(groups, pair, shape, cap=CAP, micro_tokens=200)
     assert credited.used == 3
     rows = credited.examples
@@ -299,8 +299,8 @@ def test_no_reward_is_no_signal() -> None:
     lm = world(0)
     groups = drawn(lm)
     same = ReferencePair(lm, lm)
-    assert dense_credit(groups, same, dense.Shape(beta=0.0), cap=CAP, micro_tokens=200).used == 0
-    half = dense_credit(groups, same, dense.Shape(beta=0.0, mix=0.5), cap=CAP, micro_tokens=200)
+    assert dense_credit(groups, same, dense.DenseConfig(beta=0.0), cap=CAP, micro_tokens=200).used == 0
+    half = dense_credit(groups, same, dense.DenseConfig(beta=0.0, mix=0.5), cap=CAP, micro_tokens=200)
     assert half.used == sum(0 < sum(bool(s.correct) for s in g.samples) < 4 for g in groups) > 0
 
 
@@ -312,7 +312,7 @@ def test_what_rounding_makes_of_equal_responses_is_no_signal(mix: float) -> None
         one = replace(group.samples[0], correct=True, reward=0.95)  # 7 times 0.95 over 7 is not 0.95
         noise = [1 + 1e-7 * rng.normal(size=len(one.tokens)).astype(np.float32) for _ in range(7)]
         groups.append(replace(group, samples=[replace(one, logprobs=one.logprobs * n) for n in noise]))
-    credited = dense_credit(groups, ReferencePair(lm, world(1)), dense.Shape(mix=mix), cap=CAP, micro_tokens=200)
+    credited = dense_credit(groups, ReferencePair(lm, world(1)), dense.DenseConfig(mix=mix), cap=CAP, micro_tokens=200)
     assert (credited.used, credited.all_right, credited.examples) == (0, 2, [])
 
 
@@ -572,10 +572,10 @@ def save_other(lm: LM, folder: Path) -> str:
     ("changes", "message"),
     [
         ({"gamma": 1.5}, "gamma must lie"),
-        ({"gamma": 0.0, "returns": "path"}, "pays a response its first token"),
-        ({"mix": -0.1}, "mix must lie"),
+        ({"gamma": 0.0, "return_type": "full_return"}, "pays a response its first token"),
+        ({"dense_weight": -0.1}, "dense_weight must lie"),
         ({"beta": -1.0}, "beta must not be negative"),
-        ({"kl": 0.1}, "use beta"),
+        ({"kl_coef": 0.1}, "use beta"),
     ],
 )
 def test_bad_settings_are_one_line(tuned: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -703,7 +703,7 @@ def test_show_credit_reads_texts_and_samples(
 
 def test_settings_of_dense_credit_are_refused_elsewhere(tmp_path: Path) -> None:
     """Ignored, they would look as if they had been tried."""
-    for name, value in {"gamma": 0.5, "mix": 0.5, "returns": "path", "stop_on_drift": True}.items():
+    for name, value in {"gamma": 0.5, "dense_weight": 0.5, "return_type": "full_return", "stop_on_drift": True}.items():
         with pytest.raises(UserError, match=f"{name} means nothing to algorithm=grpo"):
             rl(RLConfig(algorithm="grpo", **{name: value}), tmp_path / name)
 

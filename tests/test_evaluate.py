@@ -267,7 +267,7 @@ def test_a_model_without_delimiters_is_measured_untouched(tmp_path: Path) -> Non
     capped = evaluate(short, tmp_path / "capped")["budgets"][0][str(folder)]
     assert (capped["thinking_tokens"]["value"], capped["answer_tokens"]["value"] <= 2) == (0, True)
     assert capped["truncated"]["value"] > 0
-    with pytest.raises(UserError, match="final is about the thought"):
+    with pytest.raises(UserError, match="answer_prefix is about the thought"):
         evaluate(replace(config, unconstrained=False, answer_prefix="a"), tmp_path / "forced")
 
 

@@ -167,7 +167,7 @@ def test_every_algorithm_takes_steps(tiny: str, problems: Path, tmp_path: Path, 
 def test_rl_stops_with_a_reason_when_nothing_can_be_learnt(tiny: str, problems: Path, tmp_path: Path) -> None:
     """All wrong for ``patience`` steps: the run ends early and says why."""
     source = f"rows:{problems}?verifier=verifiers:never"
-    config = replace(rl_config(tiny, problems), problems=source, heldout=source, steps=20, patience=2)
+    config = replace(rl_config(tiny, problems), problems=source, validation=source, steps=20, patience=2)
     result = rl(config, tmp_path / "run")
     assert result["steps"] == 2
     assert "all wrong" in result["stopped"]
@@ -223,7 +223,7 @@ def test_settings_that_cannot_train_are_one_line(
 
 
 def test_a_negative_penalty_is_refused(tiny: str, problems: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"kl must not be negative, got -0\.1"):
+    with pytest.raises(UserError, match=r"kl_coef must not be negative, got -0\.1"):
         rl(replace(rl_config(tiny, problems), kl_coef=-0.1), tmp_path / "rl")
 
 

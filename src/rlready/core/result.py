@@ -1,4 +1,4 @@
-"""What every result has in common: a typed record that a verb returns, writes as ``result.json`` and others read back."""
+"""The base of typed results: records that a verb returns, writes as ``result.json``, and others read back."""
 
 from __future__ import annotations
 
