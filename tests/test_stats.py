@@ -2,14 +2,24 @@
 
 import math
 from collections.abc import Callable
+from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy.stats import beta, bootstrap, ttest_1samp
 
 from rlready.core import stats
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
-from rlready.core.stats import mean_figure, paired_figure, ratio_figure, t_figure, t_quantile
+from rlready.core.stats import (
+    mean_figure,
+    paired_figure,
+    ratio_figure,
+    simultaneous,
+    t_figure,
+    t_quantile,
+    weighted_figure,
+)
 
 PROBLEM = np.repeat(np.arange(30), 8)
 Case = Callable[[np.random.Generator], tuple[Estimate, float]]
@@ -20,86 +30,116 @@ def same(a: Estimate, b: Estimate) -> bool:
 
 
 def test_t_quantiles_of_the_tables() -> None:
-    for df, t in {1: 12.706205, 2: 4.302653, 3: 3.182446, 4: 2.776445, 9: 2.262157, 30: 2.042272}.items():
-        assert t_quantile(0.975, df) == pytest.approx(t, abs=1e-6)
-    assert (t_quantile(0.95, 5), t_quantile(0.995, 10)) == pytest.approx((2.015048, 3.169273), abs=1e-6)
-    assert t_quantile(0.975, 200_001) == pytest.approx(1.959964, abs=2e-5)
-    for p, df in ((0.4, 3), (1.0, 3), (0.9, 0)):
-        with pytest.raises(ValueError, match="t_quantile needs"):
-            t_quantile(p, df)
+    assert (t_quantile(0.975, 4), t_quantile(0.995, 10)) == pytest.approx((2.776445, 3.169273), abs=1e-6)
 
 
 def test_t_interval_of_five_seeds() -> None:
-    figure = t_figure([0.3, 0.4, 0.5, 0.6, 0.7])
-    half = 2.776445 * math.sqrt(0.025) / math.sqrt(5)
-    assert (figure.low, figure.high, figure.n) == pytest.approx((0.5 - half, 0.5 + half, 5), abs=1e-6)
+    values = [0.3, 0.4, 0.5, 0.6, 0.9]
+    assert (t_figure(values).low, t_figure(values).high) == pytest.approx(ttest_1samp(values, 0).confidence_interval())
+    assert (t_figure(values).value, t_figure(values).n) == pytest.approx((0.54, 5))
 
 
 @pytest.mark.parametrize(("c", "n"), [(0, 100), (1, 50), (15, 30), (30, 30), (0, 1), (1, 2)])
 def test_shares_get_jeffreys_interval(c: int, n: int) -> None:
     figure = mean_figure([1] * c + [0] * (n - c), resamples=60_000)
-    low, high = np.quantile(np.random.default_rng(1).beta(c + 0.5, n - c + 0.5, 400_000), [0.025, 0.975])
-    assert figure.low == pytest.approx(0 if c == 0 else low, abs=0.006)
-    assert figure.high == pytest.approx(1 if c == n else high, abs=0.006)
-    assert figure.high - figure.low > 0.01
+    low, high = beta.ppf([0.025, 0.975], c + 0.5, n - c + 0.5)
+    assert figure.low == pytest.approx(0 if c == 0 else low, abs=0.004)
+    assert figure.high == pytest.approx(1 if c == n else high, abs=0.004)
     assert figure.low <= figure.value == c / n <= figure.high
 
 
-# --- coverage: each draws one data set and gives its figure and the truth
+# --- coverage: each draws one data set and gives its figure and the truth; 600 resamples are enough for it
+
+R = 600
 
 
 def clustered(rng: np.random.Generator, cluster: object = PROBLEM) -> tuple[Estimate, float]:
-    return mean_figure(rng.random(240) < np.repeat(rng.beta(0.4, 0.6, 30), 8), cluster=cluster), 0.4
+    return mean_figure(rng.random(240) < np.repeat(rng.beta(0.4, 0.6, 30), 8), cluster=cluster, resamples=R), 0.4
 
 
 def unequal_clusters(rng: np.random.Generator) -> tuple[Estimate, float]:
     sizes = rng.integers(1, 9, 40)
     effect = np.repeat(rng.normal(5, 1, 40), sizes)
-    return mean_figure(effect + rng.normal(0, 1, len(effect)), cluster=np.repeat(np.arange(40), sizes)), 5.0
+    values = effect + rng.normal(0, 1, len(effect))
+    return mean_figure(values, cluster=np.repeat(np.arange(40), sizes), resamples=R), 5.0
 
 
 def loss(rng: np.random.Generator) -> tuple[Estimate, float]:
     tokens = rng.integers(10, 200, 50)
-    return ratio_figure(tokens * rng.gamma(4, 0.2, 50), tokens), 0.8
+    return ratio_figure(tokens * rng.gamma(4, 0.2, 50), tokens, resamples=R), 0.8
 
 
 def paired_shares(rng: np.random.Generator) -> tuple[Estimate, float]:
     change = rng.random(64)  # 8 % become right, 3 % become wrong
     b = np.where(change < 0.08, 0, np.where(change > 0.97, 1, rng.random(64) < 0.5))
     a = np.where(change < 0.08, 1, np.where(change > 0.97, 0, b))
-    return paired_figure(a, b), 0.05
+    return paired_figure(a, b, resamples=R), 0.05
 
 
 def paired_lengths(rng: np.random.Generator) -> tuple[Estimate, float]:
     problem = rng.normal(100, 30, 5)
-    return paired_figure(problem + rng.normal(20, 5, 5), problem + rng.normal(0, 5, 5)), 20.0
+    return paired_figure(problem + rng.normal(20, 5, 5), problem + rng.normal(0, 5, 5), resamples=R), 20.0
+
+
+def products_of_pairs(rng: np.random.Generator) -> tuple[Estimate, float]:
+    x = rng.normal(1, 1, 60)
+
+    def mean_product(w: np.ndarray) -> np.ndarray:
+        product: np.ndarray = ((w @ x) ** 2 - w**2 @ x**2) / (w.sum(1) ** 2 - (w**2).sum(1))
+        return product
+
+    return weighted_figure(mean_product, 60, resamples=R), 1.0
 
 
 CASES: dict[str, Case] = {
-    "rare share": lambda rng: (mean_figure(rng.random(40) < 0.1), 0.1),
-    "five values": lambda rng: (mean_figure(rng.normal(3, 2, 5)), 3.0),
+    "rare share": lambda rng: (mean_figure(rng.random(40) < 0.1, resamples=R), 0.1),
+    "bounded values": lambda rng: (mean_figure(rng.beta(0.3, 0.6, 24), bounds=(0, 1), resamples=R), 1 / 3),
+    "five values": lambda rng: (mean_figure(rng.normal(3, 2, 5), resamples=R), 3.0),
     "five seeds": lambda rng: (t_figure(rng.normal(0.6, 0.05, 5)), 0.6),
     "clustered shares": clustered,
     "unequal clusters": unequal_clusters,
     "token-mean loss": loss,
     "paired shares": paired_shares,
     "five paired lengths": paired_lengths,
+    "products of pairs": products_of_pairs,
 }
 
 
-def covered(draw: Case, sets: int = 400) -> float:
+def covered(draw: Case, sets: int = 1000) -> float:
     cases = (draw(np.random.default_rng([7, i])) for i in range(sets))
     return float(np.mean([figure.low <= truth <= figure.high for figure, truth in cases]))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_intervals_cover_the_truth_as_often_as_they_say(case: str) -> None:
-    assert 0.91 <= covered(CASES[case]) <= 0.99
+    """Of 1,000 sets an interval that covers 90 %, or 99.5 %, is found out with a chance above 99 %."""
+    assert 0.925 <= covered(CASES[case]) <= 0.985
 
 
 def test_samples_of_one_problem_are_not_independent() -> None:
     """Why clusters are resampled, and proof that the test above can fail."""
     assert covered(lambda rng: clustered(rng, cluster=None), sets=100) < 0.8
+
+
+def test_the_percentile_bootstrap_fails_where_few_are_right() -> None:
+    """Why shares have an estimator of this package rather than ``scipy.stats.bootstrap``."""
+    right = (np.random.default_rng(0).random((400, 20)) < 0.02).astype(float)
+    usual = bootstrap((right,), np.mean, axis=-1, method="percentile", n_resamples=R, rng=1).confidence_interval
+    assert np.mean((usual.low <= 0.02) & (usual.high >= 0.02)) < 0.4
+    figures = [mean_figure(values, resamples=R) for values in right]
+    assert np.mean([f.low <= 0.02 <= f.high for f in figures]) >= 0.925
+
+
+def test_simultaneous_intervals_all_cover() -> None:
+    """Among four equal models some pair differs by plain intervals in over 13 % of sets, by these in about 5 %."""
+    plain, together = [], []
+    for i in range(1000):
+        losses = np.random.default_rng([8, i]).normal(size=(4, 20))
+        pairs = [ratio_figure(a - b, np.ones(20), resamples=R) for a, b in combinations(losses, 2)]
+        plain.append(all(f.low <= 0 <= f.high for f in pairs))
+        together.append(all(f.low <= 0 <= f.high for f in (simultaneous(f, len(pairs)) for f in pairs)))
+    assert np.mean(plain) < 0.87
+    assert 0.925 <= np.mean(together) <= 0.985
 
 
 def test_one_value_still_covers_a_normal_mean() -> None:

@@ -9,14 +9,15 @@ statistic is a ratio of sums over clusters, Σ_i s_i / Σ_i m_i  (a mean: m_i va
   0/1 value a problem this *is* Jeffreys' Beta(c + 1/2, n - c + 1/2) (Brown, Cai & DasGupta 2001, Stat. Sci.
   16:101): 0 right of 100 gives about [0, 0.025], not [0, 0].  For values between the bounds it is ours.
 - **Unbounded values** (lengths, losses): bootstrap quantiles, stretched about the value by
-  t_{n-1}/z · sqrt((n+1)/(n-1)): keeps the skew, mends the narrowness at small n (ours, after the "expanded
+  t_{n-1}/z · sqrt((n+1)/(n-1)): keeps the skew, corrects the narrowness at small n (ours, after the "expanded
   percentile" of Hesterberg 2015, Am. Stat. 69:371).
 - **Paired differences**: the hull of the stretched interval and of one with half a pseudo-cluster at ±max|d|
   (ours); without the second a few problems that changed, all one way, are called significant too often.
 
-Chosen by simulated coverage (n = 2 to 200; normal, log-normal, Bernoulli, U-shaped, sparse ±1) against plain and
-BCa bootstrap and Student's t: at 20 problems with a true share of 0.02 those cover 30 %, this 97 %.  Log-normal skew
-at n = 20 stays hard (90 %).  Left out: Clopper-Pearson (safe but wider), bootstrap-t (breaks without spread).
+Chosen by simulated coverage (n = 2 to 200; normal, log-normal, Bernoulli, U-shaped, sparse ±1) against plain and BCa
+bootstrap (``scipy.stats.bootstrap``) and Student's t: at 20 problems with a true share of 0.02 those cover 30 %, this
+97 %.  Log-normal skew at n = 20 stays hard (90 %).  Left out: Clopper-Pearson (safe but wider), bootstrap-t (breaks
+without spread).  scipy has neither clusters nor the Bayesian bootstrap.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -43,27 +43,11 @@ SINGLE = 9.68
 CHUNK = 2_000_000  # weights held at once: 16 MB
 
 
-@lru_cache(maxsize=256)
 def t_quantile(p: float, df: int) -> float:
-    """Student's t quantile for 0.5 <= p < 1 and whole degrees of freedom df >= 1.
+    """Student's t quantile of probability ``p`` for ``df`` >= 1 degrees of freedom, as ``scipy.stats.t.ppf``."""
+    from scipy.special import stdtrit  # what t.ppf calls; scipy.stats takes 0.6 s to import
 
-    P(|T| <= t) is a finite sum in θ = atan(t/√df) (Abramowitz & Stegun 26.7.3-4), solved by bisection.
-    """
-    if not 0.5 <= p < 1 or df < 1:
-        raise ValueError(f"t_quantile needs 0.5 <= p < 1 and df >= 1, not p = {p}, df = {df}")
-    i = np.arange(1, df // 2)
-    ratios = 2 * i / (2 * i + 1) if df % 2 else (2 * i - 1) / (2 * i)  # of each term to the one before it
-
-    def central(theta: float) -> float:
-        sin, cos = math.sin(theta), math.cos(theta)
-        series = sin * (1 + float(np.cumprod(ratios * cos * cos).sum()))
-        return 2 / math.pi * (theta + (cos * series if df > 1 else 0.0)) if df % 2 else series
-
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if central(middle) < 2 * p - 1 else (low, middle)
-    return math.tan((low + high) / 2) * math.sqrt(df)
+    return float(stdtrit(df, p))
 
 
 def mean_figure(
@@ -152,7 +136,8 @@ def weighted_figure(
     """A statistic of n >= 2 weighted clusters that is no ratio of sums over them, as a mean over pairs.
 
     ``statistic`` maps weights (R, n) to (R,) finite values, whatever the weights' scale.  Two clusters are one pair,
-    which weighs the same however it is weighted: they give the wide finite interval of `SINGLE`.
+    which weighs the same however it is weighted: they give the wide finite interval of `SINGLE`.  Simulated coverage
+    of a skewed statistic, the mean product of pairs of N(1, 1): 92 % of 30 clusters, 94 % of 60.
     """
     value = float(statistic(np.ones((1, n)))[0])
     if n == 2:

@@ -5,7 +5,7 @@ A group of g samples, j of them right, has α = j/g.  One RL step moves a proble
 (Dr. GRPO); both are 0 unless the group is mixed.  From n samples of a problem, c right, n chosen before drawing:
 
     group of g mixed, 1 - p^g - (1-p)^g   1 - F(c, g) - F(n - c, g)                       F as in passk.py
-    E √(α(1-α)) over groups of g          Σ_j C(c, j) C(n - c, g - j) / C(n, g) · √(j/g (1 - j/g))
+    E √(α(1-α)) over groups of g          Σ_j C(c, j) C(n - c, g - j) / C(n, g) · √(j/g (1 - j/g))     hypergeometric
     p (1 - p)                             c (n - c) / (n (n - 1))
 
 All three are unbiased for g <= n, as g of the n without replacement are distributed as g fresh ones (ours).
@@ -25,7 +25,6 @@ Shapes: P = problems.  UserError where g is below 1 or above the least n.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ from numpy.typing import ArrayLike
 
 from rlready.core.records import Estimate
 from rlready.core.stats import mean_figure
-from rlready.readiness.passk import Floats, Ints, counts, refuse, within
+from rlready.readiness.passk import Floats, counts, refuse, within
 
 FIFTHS = 5
 
@@ -53,18 +52,15 @@ def mixed_share(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Estima
 
 def spread(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
     """(P,) estimates of E √(α(1-α)), α = the share right of a group of ``group`` samples."""
+    from scipy.stats import hypergeom
+
     n_P, c_P = counts(n, c)
     refuse([group], int(n_P.min()))
-    log_factorial = np.array([math.lgamma(i + 1.0) for i in range(int(n_P.max()) + 1)])
-
-    def log_choose(top: Ints, bottom: Ints) -> Floats:
-        inside = bottom <= top
-        safe = np.where(inside, bottom, 0)
-        return np.where(inside, log_factorial[top] - log_factorial[safe] - log_factorial[top - safe], -np.inf)
-
-    j, right, total = np.arange(group + 1), c_P[:, None], n_P[:, None]
-    log_chance = log_choose(right, j) + log_choose(total - right, group - j) - log_choose(total, np.array([group]))
-    return np.exp(log_chance) @ np.sqrt(j / group * (1 - j / group))
+    distinct, place_P = np.unique(np.stack([n_P, c_P]), axis=1, return_inverse=True)
+    j = np.arange(group + 1)
+    chance = hypergeom.pmf(j, *distinct[:, :, None], group)  # of j right in the group, a row for each (n, c)
+    estimates: Floats = chance @ np.sqrt(j / group * (1 - j / group))
+    return estimates[place_P]
 
 
 def spread_figure(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Estimate:
