@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import kstest, spearmanr
 
 from measured import Simulated, checkpoint, write_parts, write_readiness
 from rlready.core.config import PredictConfig, ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.predict.candidates import distribution
 from rlready.predict.fit import few, halves, least_squares, predict_with_interval, split_scores
-from rlready.predict.score import permutation_p, regrets, spearman
+from rlready.predict.score import permutation_p, regrets, spearman, weighted_spearman
 from rlready.predict.stage import predict
 from rlready.readiness.adaptive_sampling import draw_until_right, plan
 from rlready.readiness.ranking import compare
@@ -348,14 +350,10 @@ def test_weighted_spearman_is_that_of_repeated_runs() -> None:
     x, y = rng.integers(0, 4, 12).astype(float), rng.normal(size=12)
     weights = rng.integers(1, 4, 12)
     repeated = np.repeat(np.arange(12), weights)
-
-    def plain(a: np.ndarray, b: np.ndarray) -> float:
-        ranks = [(v[:, None] > v).sum(1) + 0.5 * (v[:, None] == v).sum(1) for v in (a, b)]
-        return float(np.corrcoef(*ranks)[0, 1])
-
-    assert spearman(x, y, weights[None].astype(float))[0] == pytest.approx(plain(x[repeated], y[repeated]))
-    assert spearman(y, y**3, np.ones((1, 12)))[0] == pytest.approx(1)
-    assert spearman(np.zeros(12), y, np.ones((1, 12)))[0] == 0
+    assert spearman(x, y) == spearmanr(x, y).statistic
+    assert weighted_spearman(x, y, weights[None].astype(float))[0] == pytest.approx(spearman(x[repeated], y[repeated]))
+    assert weighted_spearman(y, y**3, np.ones((1, 12)))[0] == pytest.approx(1)
+    assert weighted_spearman(np.zeros(12), y, np.ones((1, 12)))[0] == spearman(np.zeros(12), y) == 0
 
 
 def test_fits_are_those_of_least_squares() -> None:
@@ -419,11 +417,27 @@ def test_regret_counts_outcome_and_cost() -> None:
 
 def test_permutation_p_is_uniform_without_skill() -> None:
     rng = np.random.default_rng(0)
-    found = [permutation_p(rng.normal(size=(5, 8)), rng.normal(size=8), np.arange(8), rng) for _ in range(60)]
+    found = [permutation_p(rng.normal(size=(5, 8)), rng.normal(size=8), np.arange(8), rng) for _ in range(200)]
     single, largest = np.array([p[0] for p, _ in found]), np.array([p_any.min() for _, p_any in found])
-    assert 0.35 < single.mean() < 0.65
-    assert (largest < 0.05).mean() < 0.15
+    assert kstest(single, "uniform").pvalue > 0.01
+    assert kstest(largest, "uniform").pvalue > 0.01
     assert all((p_any >= p).all() for p, p_any in found)
+
+
+def test_permutation_p_of_few_recipes_is_exact() -> None:
+    """Every order of five recipes of two runs, with equal outcomes and a constant predictor; and of one recipe."""
+    recipe, rng = np.repeat(np.arange(5), 2), np.random.default_rng(0)
+    y = np.repeat([0.1, 0.2, 0.2, 0.4, 0.5], 2) + np.tile([0.01, -0.01], 5)
+    x = np.array([y, np.repeat([3.0, 1.0, 5.0, 4.0, 2.0], 2), np.zeros(10)])
+    p, p_any = permutation_p(x, y, recipe, rng)
+    orders = [[abs(spearman(v[::2], np.array(o))) for v in x] for o in permutations(y.reshape(5, 2).mean(1).round(9))]
+    chance = np.array(orders).round(9)
+    seen = np.abs([spearman(v[::2], y[::2]) for v in x]).round(9)
+    assert p == pytest.approx((chance >= seen).mean(0))
+    assert p_any == pytest.approx((chance.max(1)[:, None] >= seen).mean(0))
+    assert p[0] == pytest.approx(2 / 120)  # the order itself, and with its equals exchanged
+    assert p[2] == p_any[2] == 1
+    assert [float(each[0]) for each in permutation_p(x[:1], y, np.zeros(10, dtype=int), rng)] == [1, 1]
 
 
 def test_names() -> None:

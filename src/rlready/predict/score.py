@@ -3,12 +3,14 @@
 The unit is a *run*: a checkpoint that RL started from, its outcome the mean over RL seeds.  Runs of one SFT recipe
 (other seeds, other checkpoints of it) resemble each other, so that what is resampled, halved and permuted is recipes.
 
-- **Spearman** over all runs, nothing fitted: rank of the predictor in its own direction against rank of the outcome.
-  Interval: Bayesian bootstrap over recipes, through weighted mid-ranks, stretched for small numbers as in ``stats.py``,
-  and where it is wider ±1.96 √((1 + ρ²/2)/(G - 3)) on Fisher's scale (Bonett & Wright 2000, Psychometrika 65:23).
+- **Spearman** over all runs (``scipy.stats.spearmanr``), nothing fitted: rank of the predictor in its own direction
+  against rank of the outcome.  Interval: Bayesian bootstrap over recipes, through weighted mid-ranks, stretched for
+  small numbers as in ``stats.py``, and where it is wider ±1.96 √((1 + ρ²/2)/(G - 3)) on Fisher's scale (Bonett & Wright
+  2000, Psychometrika 65:23).
   *Gain*: the bootstrap, paired, of the difference to the baseline (post-SFT pass@1); so too for R².
-- **p**: share of permutations of recipes (ranks of their means) whose |ρ| is as large; *p_any* asks so of the largest
-  |ρ| of all predictors (Westfall & Young 1993), as the best of a dozen always looks good.
+- **p**: share of permutations of recipes (ranks of their means) whose |ρ| is as large, by ``scipy.stats``'s
+  ``permutation_test``: of all orders up to 6 recipes, else of random ones; *p_any* asks so of the largest |ρ| of all
+  predictors (Westfall & Young 1993), as the best of a dozen always looks good.
 - **R², MAE**: ``fit.py``.
 - **Regret** of the first choice: best outcome minus that of the run the predictor puts first.  *In cost*: seconds of RL
   spent on the runs it puts before the best one.  Interval: bootstrap over recipes, drawn with replacement.
@@ -125,8 +127,8 @@ def score(found: Sequence[Predictor], family: Family, *, splits: int, resamples:
     drawn_BM = _drawn(recipes, resamples, rng)[:, recipe]
     half_SM = halves(recipe, splits, rng)
     p, p_any = permutation_p(np.array([each.score for each in found]), y, recipe, rng)
-    weighted = [spearman(each.score, y, weights_BM) for each in found]
-    whole = [float(spearman(each.score, y, np.ones((1, len(y))))[0]) for each in found]
+    weighted = [weighted_spearman(each.score, y, weights_BM) for each in found]
+    whole = [spearman(each.score, y) for each in found]
     fitted = [_fit(each, y, half_SM, weights_BM[:WEIGHTINGS], recipes) for each in found]
     scores = []
     for i, (each, fit) in enumerate(zip(found, fitted, strict=True)):
@@ -156,8 +158,15 @@ def score(found: Sequence[Predictor], family: Family, *, splits: int, resamples:
     return scores
 
 
-def spearman(score_M: Floats, y_M: Floats, weights_BM: Floats) -> Floats:
-    """(B,) correlations of weighted mid-ranks; 0 where either side is all equal."""
+def spearman(score_M: Floats, y_M: Floats) -> float:
+    """Rank correlation with mid-ranks; 0 where either side is all equal, for which it is not defined."""
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(score_M, y_M).statistic) if np.ptp(score_M) and np.ptp(y_M) else 0.0
+
+
+def weighted_spearman(score_M: Floats, y_M: Floats, weights_BM: Floats) -> Floats:
+    """(B,) correlations of weighted mid-ranks, which scipy lacks; 0 where either side is all equal."""
     ranks = []
     for values in (score_M, y_M):
         below = (values[:, None] > values).astype(np.float64) + 0.5 * (values[:, None] == values)
@@ -171,21 +180,34 @@ def spearman(score_M: Floats, y_M: Floats, weights_BM: Floats) -> Floats:
 
 def permutation_p(score_KM: Floats, y_M: Floats, recipe_M: Ints, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Two-sided p of every predictor, and that of the largest |ρ| of all (K,); recipes are exchanged as wholes."""
+    from scipy.stats import permutation_test, rankdata
+
     sizes = np.bincount(recipe_M)
-    orders = np.argsort(rng.random((PERMUTATIONS, len(sizes))), axis=1)
+    if len(sizes) == 1:  # one order only
+        return np.ones(len(score_KM)), np.ones(len(score_KM))
+    ranks = rankdata([np.bincount(recipe_M, values) / sizes for values in (*score_KM, y_M)], axis=1)
+    centred = ranks - ranks.mean(1, keepdims=True)
+    norm = np.linalg.norm(centred, axis=1, keepdims=True)
+    *x_KG, y_G = centred / np.where(norm > 0, norm, 1.0)
 
-    def standardised(values: Floats) -> Floats:
-        ranks = _ranks(np.bincount(recipe_M, values) / sizes)
-        centred: Floats = ranks - ranks.mean()
-        norm = float(np.sqrt((centred**2).sum()))
-        return centred / (norm or 1.0)
+    def size_of_rho(y_KG: Floats, axis: int) -> Floats:
+        """|ρ|, rounded so that equal ones tie."""
+        rho: Floats = np.abs((x_KG * y_KG).sum(axis)).round(12)
+        return rho
 
-    x_KG, y_G = np.array([standardised(s) for s in score_KM]), standardised(y_M)
-    seen_K, chance_KN = np.abs(x_KG @ y_G), np.abs(x_KG @ y_G[orders].T)
-    close = 1e-9
-    p = (1 + (chance_KN >= seen_K[:, None] - close).sum(1)) / (1 + PERMUTATIONS)
-    p_any = (1 + (chance_KN.max(0) >= seen_K[:, None] - close).sum(1)) / (1 + PERMUTATIONS)
-    return p, p_any
+    found = permutation_test(
+        (np.tile(y_G, (len(x_KG), 1)),),
+        size_of_rho,
+        permutation_type="pairings",
+        vectorized=True,
+        n_resamples=PERMUTATIONS,
+        alternative="greater",
+        axis=-1,
+        rng=rng,
+    )
+    largest_N1 = found.null_distribution.max(1, keepdims=True)
+    seen = int(len(largest_N1) == PERMUTATIONS)  # random orders: the observed one counts as one more, as in scipy
+    return found.pvalue, (seen + (largest_N1 >= found.statistic).sum(0)) / (seen + len(largest_N1))
 
 
 def regrets(score_M: Floats, y_M: Floats, cost_M: Floats | None, present_BM: Floats) -> tuple[Floats, Floats | None]:
@@ -254,9 +276,3 @@ def _drawn(recipes: int, resamples: int, rng: np.random.Generator) -> Floats:
     """(B, G) how often each recipe is drawn with replacement."""
     picks = rng.integers(0, recipes, (resamples, recipes))
     return np.array([np.bincount(row, minlength=recipes) for row in picks], dtype=np.float64)
-
-
-def _ranks(values: Floats) -> Floats:
-    """Mid-ranks."""
-    below: Floats = (values[:, None] > values).sum(1) + 0.5 * (values[:, None] == values).sum(1)
-    return below
