@@ -11,17 +11,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import kstest, spearmanr
+from scipy.special import betaincinv
+from scipy.stats import betabinom, kstest, spearmanr
 
 from measured import Simulated, checkpoint, write_parts, write_readiness
 from rlready.core.config import PredictConfig, ReadinessConfig
 from rlready.core.errors import UserError
-from rlready.predict.candidates import distribution
+from rlready.models.heldout_loss import HeldOut
+from rlready.predict import score as scoring
+from rlready.predict.candidates import Candidate, distribution
 from rlready.predict.fit import few, halves, least_squares, predict_with_interval, split_scores
-from rlready.predict.score import permutation_p, regrets, spearman, weighted_spearman
+from rlready.predict.predictors import Predictor, predictors, standard
+from rlready.predict.score import Family, Score, permutation_p, regrets, score, spearman, weighted_spearman
 from rlready.predict.stage import predict
-from rlready.readiness.adaptive_sampling import draw_until_right, plan
-from rlready.readiness.ranking import compare
+from rlready.readiness.adaptive_sampling import Counts, draw_until_right, plan
+from rlready.readiness.ranking import compare, gap_of_shares
 from rlready.report.predict_charts import beats
 from rlready.runs.checkpoint_order import in_training_order, labels
 from rlready.runs.files import plain
@@ -344,6 +348,30 @@ def test_bad_measurements_are_one_clear_line(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------ arithmetic
 
 
+def test_draws_of_predictors_cover() -> None:
+    """Their quantiles, of problems with p ~ Beta(a, b) and losses whose examples differ alike for all checkpoints."""
+    ab, losses, j = np.array([[0.3, 1.2], [0.5, 1.5], [1.0, 1.5]]), np.array([0.9, 0.8, 0.7]), np.arange(9)
+    right_of_8 = np.array([betabinom.pmf(j, 8, a, b) for a, b in ab])
+    truth = {"pass@1": right_of_8 @ j / 8, "pass@8": 1 - right_of_8[:, 0], "loss": losses}
+    truth |= {"spread": right_of_8 @ np.sqrt(j / 8 * (1 - j / 8)), "mixed": right_of_8[:, 1:8].sum(1)}
+    truth["combined"] = (standard(truth["pass@8"]) - standard(losses)) / 2
+    hits: dict[str, list[Any]] = {name: [] for name in truth}
+    for i in range(300):
+        rng = np.random.default_rng([5, i])
+        problem, tokens, noise = rng.random(60), rng.integers(10, 200, 120), rng.gamma(4, 0.25, 120)
+        found = []
+        for (a, b), loss in zip(ab, losses, strict=True):
+            right = rng.binomial(8, betaincinv(a, b, problem))
+            counts = Counts(8, 8, np.zeros(60, dtype=int), np.full(60, 8), right)
+            heldout = HeldOut(tokens * loss * noise * rng.gamma(20, 0.05, 120), tokens)
+            found.append(Candidate("", counts, heldout, None, "", None, None, None))
+        for each in predictors(found, most=8, group=8, compare_loss=True, resamples=300, seed=i):
+            if each.name in truth:
+                low, high = np.quantile(each.draws, [0.025, 0.975], axis=0)
+                hits[each.name].append((low <= truth[each.name]) & (truth[each.name] <= high))
+    assert all(0.92 <= np.mean(hit) <= 0.985 for hit in hits.values()), {k: np.mean(v) for k, v in hits.items()}
+
+
 def test_weighted_spearman_is_that_of_repeated_runs() -> None:
     """Whole-number weights are repetitions; equal values share their ranks; constants correlate with nothing."""
     rng = np.random.default_rng(0)
@@ -438,6 +466,50 @@ def test_permutation_p_of_few_recipes_is_exact() -> None:
     assert p[0] == pytest.approx(2 / 120)  # the order itself, and with its equals exchanged
     assert p[2] == p_any[2] == 1
     assert [float(each[0]) for each in permutation_p(x[:1], y, np.zeros(10, dtype=int), rng)] == [1, 1]
+
+
+def simulated_scores(sets: int, recipes: int = 12, skills: tuple[float, float] = (0.6, 0.8)) -> list[Score]:
+    """Of the second of two predictors that correlate with the outcome by ``skills``, all of them normal."""
+    scores, place = [], np.arange(recipes)
+    for i in range(sets):
+        rng = np.random.default_rng([2, i])
+        y = rng.normal(size=recipes)
+        x = [r * y + np.sqrt(1 - r * r) * rng.normal(size=recipes) for r in skills]
+        found = [Predictor(f"{r}", v, v[None], gap_of_shares(v[None])) for r, v in zip(skills, x, strict=True)]
+        family = Family("", place, y, np.ones(recipes), place, np.ones(recipes, dtype=int), None)
+        scores.append(score(found, family, splits=30, resamples=300, seed=i)[1])
+    return scores
+
+
+def covers(scores: Sequence[Score], name: str, truth: float | None = None) -> float:
+    """How often the interval of one of a score's figures covers the truth, else the mean of the figure."""
+    figures = [getattr(each, name) for each in scores]
+    truth = float(np.mean([f.value for f in figures])) if truth is None else truth
+    return float(np.mean([f.low <= truth <= f.high for f in figures]))
+
+
+def test_intervals_of_scores_cover(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spearman's ρ of normal variables with correlation r is 6/π asin(r/2); other truths are means over many sets."""
+    for name, value in {"PERMUTATIONS": 9, "SPLITTABLE": 99, "FEW": ()}.items():  # what takes time is not asked for
+        monkeypatch.setattr(scoring, name, value)
+    scores = simulated_scores(500)
+    rho = 6 / np.pi * np.arcsin(np.array([0.6, 0.8]) / 2)
+    assert covers(scores, "spearman", rho[1]) >= 0.95
+    assert 0.925 <= covers(scores, "gain", rho[1] - rho[0]) <= 0.985
+    assert 0.925 <= covers(scores, "regret") <= 0.985
+    assert covers(scores, "regret_cost") >= 0.95
+    assert np.mean([each.spearman.low > 0 for each in scores]) > 0.6  # though wide, they find what is there
+    assert np.mean([each.regret_cost.high < 11 for each in scores if each.regret_cost]) > 0.3
+
+
+def test_intervals_of_fits_cover(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R², its gain and the mean error; quantiles not moved to the estimate cover R² in 65 to 85 % of sets."""
+    for name, value in {"PERMUTATIONS": 9, "WEIGHTINGS": 40, "WEIGHTED_SPLITS": 30, "FEW": ()}.items():
+        monkeypatch.setattr(scoring, name, value)
+    scores = simulated_scores(150)
+    for name in ("r2", "r2_gain", "mae"):
+        assert covers(scores, name) >= 0.9, name
+    assert np.mean([each.mae.high < 1.2 for each in scores if each.mae]) > 0.8
 
 
 def test_names() -> None:

@@ -7,13 +7,18 @@ The unit is a *run*: a checkpoint that RL started from, its outcome the mean ove
   against rank of the outcome.  Interval: Bayesian bootstrap over recipes, through weighted mid-ranks, stretched for
   small numbers as in ``stats.py``, and where it is wider ±1.96 √((1 + ρ²/2)/(G - 3)) on Fisher's scale (Bonett & Wright
   2000, Psychometrika 65:23).
-  *Gain*: the bootstrap, paired, of the difference to the baseline (post-SFT pass@1); so too for R².
+  *Gain*: the bootstrap, paired, of the difference to the baseline (post-SFT pass@1).
 - **p**: share of permutations of recipes (ranks of their means) whose |ρ| is as large, by ``scipy.stats``'s
   ``permutation_test``: of all orders up to 6 recipes, else of random ones; *p_any* asks so of the largest |ρ| of all
   predictors (Westfall & Young 1993), as the best of a dozen always looks good.
-- **R², MAE**: ``fit.py``.
+- **R², MAE**: ``fit.py``.  Intervals: the bootstrap, moved so that its median is the estimate (weights lower R² as
+  fewer recipes would) and stretched; uncentred quantiles cover R² at 65 to 85 %.
 - **Regret** of the first choice: best outcome minus that of the run the predictor puts first.  *In cost*: seconds of RL
-  spent on the runs it puts before the best one.  Interval: bootstrap over recipes, drawn with replacement.
+  spent on the runs it puts before the best one.  Interval: bootstrap over recipes, a third as many drawn as there are,
+  since that of all is inconsistent for a maximum (m out of n; Bickel, Götze & van Zwet 1997, Stat. Sinica 7:1).
+
+Simulated coverage of these 95 % intervals, 8 to 24 recipes: Spearman, gains and costs 95 % and more, R² and MAE 91 to
+99 %; regret 93 to 99 % from 12 recipes on, 87 % with 8, 75 % with 5, less where it is nearly always 0.
 
 All but Spearman, R² and the halves are ours in their definition.  Shapes: M = runs, G = recipes, B = resamples.
 """
@@ -124,7 +129,7 @@ def score(found: Sequence[Predictor], family: Family, *, splits: int, resamples:
     y, recipe = family.outcome, family.recipe
     recipes = int(recipe.max()) + 1
     weights_BM = rng.standard_exponential((resamples, recipes))[:, recipe]
-    drawn_BM = _drawn(recipes, resamples, rng)[:, recipe]
+    drawn_BM = _fewer(recipes, resamples, rng)[:, recipe]
     half_SM = halves(recipe, splits, rng)
     p, p_any = permutation_p(np.array([each.score for each in found]), y, recipe, rng)
     weighted = [weighted_spearman(each.score, y, weights_BM) for each in found]
@@ -134,9 +139,10 @@ def score(found: Sequence[Predictor], family: Family, *, splits: int, resamples:
     for i, (each, fit) in enumerate(zip(found, fitted, strict=True)):
         r2 = r2_gain = mae = None
         if fit:
-            r2, mae = _percentiles(fit.r2, fit.r2_B, recipes), _percentiles(fit.mae, fit.mae_B, recipes)
+            r2 = _centred(fit.r2, fit.r2_B, recipes, most=1.0)
+            mae = _centred(fit.mae, fit.mae_B, recipes, least=0.0)
         if fit and i and (base := fitted[0]):
-            r2_gain = _percentiles(fit.r2 - base.r2, fit.r2_B - base.r2_B, recipes)
+            r2_gain = _centred(fit.r2 - base.r2, fit.r2_B - base.r2_B, recipes)
         regret, costs = regrets(each.score, y, family.cost, np.vstack([np.ones_like(drawn_BM[:1]), drawn_BM]))
         scores.append(
             Score(
@@ -211,7 +217,10 @@ def permutation_p(score_KM: Floats, y_M: Floats, recipe_M: Ints, rng: np.random.
 
 
 def regrets(score_M: Floats, y_M: Floats, cost_M: Floats | None, present_BM: Floats) -> tuple[Floats, Floats | None]:
-    """(B,) outcome lost, and cost before the best run, among the runs present; a tie for first counts as its mean."""
+    """(B,) outcome lost, and cost before the best run, among the runs present; a tie for first counts as its mean.
+
+    ``present_BM`` is how often each run is there, which multiplies its cost.
+    """
     here = present_BM > 0
     best = np.where(here, y_M, -np.inf).max(1)
     first = np.where(here, score_M, -np.inf) == np.where(here, score_M, -np.inf).max(1, keepdims=True)
@@ -219,7 +228,7 @@ def regrets(score_M: Floats, y_M: Floats, cost_M: Floats | None, present_BM: Flo
     if cost_M is None:
         return regret, None
     best_score = np.where(here & (y_M >= best[:, None]), score_M, -np.inf).max(1)
-    return regret, (here & (score_M > best_score[:, None])).astype(np.float64) @ cost_M
+    return regret, (present_BM * (score_M > best_score[:, None])) @ cost_M
 
 
 @dataclass(frozen=True)
@@ -262,8 +271,15 @@ def _difference(value: float, draws: Floats, n: int) -> Estimate:
 
 
 def _percentiles(value: float, draws: Floats, n: int) -> Estimate:
-    low, high = (float(q) for q in np.quantile(draws[np.isfinite(draws)], [TAIL, 1 - TAIL]))
+    low, high = (float(q) for q in np.quantile(draws, [TAIL, 1 - TAIL]))
     return Estimate(float(value), min(low, float(value)), max(high, float(value)), n, "recipes")
+
+
+def _centred(value: float, draws: Floats, n: int, least: float = -math.inf, most: float = math.inf) -> Estimate:
+    """Draws moved so that their median is the value: random weights lower R², as a fit from fewer recipes does."""
+    draws = draws[np.isfinite(draws)]
+    low, high = _stretched(value, draws - np.median(draws) + value, n)
+    return Estimate(value, max(least, low), min(most, high), n, "recipes")
 
 
 def _stretched(value: float, draws: Floats, n: int) -> tuple[float, float]:
@@ -272,7 +288,8 @@ def _stretched(value: float, draws: Floats, n: int) -> tuple[float, float]:
     return value - stretch * max(0.0, value - low), value + stretch * max(0.0, high - value)
 
 
-def _drawn(recipes: int, resamples: int, rng: np.random.Generator) -> Floats:
-    """(B, G) how often each recipe is drawn with replacement."""
-    picks = rng.integers(0, recipes, (resamples, recipes))
-    return np.array([np.bincount(row, minlength=recipes) for row in picks], dtype=np.float64)
+def _fewer(recipes: int, resamples: int, rng: np.random.Generator) -> Floats:
+    """(B, G) how often each recipe is drawn with replacement, a third as many as there are; scaled to sum to G."""
+    size = max(2, math.ceil(recipes / 3))
+    picks = rng.integers(0, recipes, (resamples, recipes))[:, :size]
+    return np.array([np.bincount(row, minlength=recipes) for row in picks]) * (recipes / size)
