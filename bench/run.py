@@ -22,6 +22,7 @@ from rlready.runs.run import read_json, write_json, write_text
 HERE = Path(__file__).parent
 ORDER = (
     "startup",
+    "sweep_plan",
     "budgets",
     "readiness",
     "gflops",

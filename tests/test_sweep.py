@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +18,20 @@ from typing import Any
 import pytest
 
 from rlready.cli.main import main
-from rlready.core.config import PredictConfig, SweepConfig
+from rlready.core.config import PredictConfig, RLConfig, SFTConfig, SweepConfig
 from rlready.core.errors import UserError
 from rlready.predict.stage import predict
-from rlready.runs.run import read_json, read_log
-from rlready.sweep import executors as work
-from rlready.sweep import grid
+from rlready.runs import lock
+from rlready.runs.run import read_json, read_log, write_json
+from rlready.sweep import executors, processes, scheduler
+from rlready.sweep import jobs as jobs_module
 from rlready.sweep import stage as sweep_module
-from rlready.sweep.jobs import Job, chains_of, jobs_of
+from rlready.sweep.executors import JobResult, Submission
+from rlready.sweep.grid import read_sweep_file
+from rlready.sweep.jobs import Job, chains_of, checkpoints_of, finished, jobs_of
+from rlready.sweep.processes import LocalProcesses
 from rlready.sweep.stage import sweep
-from rlready.sweep.status import Board, duration, remaining
+from rlready.sweep.status import Status, duration, remaining
 from rlready.train.sft import sft as run_sft
 
 FILE = """
@@ -72,14 +80,14 @@ def watched(monkeypatch: pytest.MonkeyPatch, stop_after: int = 10**9) -> Iterato
     """Keys of the jobs that are run from now on; an interrupt comes inside the one after ``stop_after``."""
     ran: list[str] = []
 
-    def run(order: work.Order, real: Any = work._run) -> None:
-        ran.append(order.key)
+    def run(job: Submission, real: Callable[[Submission], None] = executors.run_verb) -> None:
+        ran.append(job.key)
         if len(ran) > stop_after:
             raise KeyboardInterrupt
-        real(order)
+        real(job)
 
     with monkeypatch.context() as patch:
-        patch.setattr(work, "_run", run)
+        patch.setattr(executors, "run_verb", run)
         yield ran
 
 
@@ -94,19 +102,19 @@ def test_shared_prefixes_run_once_and_predict_reads_the_table(tmp_path: Path, mo
         result = sweep(config, out)
     assert first[3] in second  # that one was cut off
     assert not set(first[:3]) & set(second)
-    assert result["jobs"] == {"sft": 1, "readiness": 2, "rl": 2, "evaluate": 2}
-    assert sorted([*first[:3], *second]) == sorted(job.key for job in jobs_of(grid.read(Path(config.file))))
+    assert result.jobs == {"sft": 1, "readiness": 2, "rl": 2, "evaluate": 2}
+    assert sorted([*first[:3], *second]) == sorted(job.key for job in jobs_of(read_sweep_file(Path(config.file))))
     with watched(monkeypatch) as third:
         assert sweep(config, out) == result
     assert third == []
     shutil.rmtree(out / "evaluate/one-1-rl-s0")
     with watched(monkeypatch) as fourth:
-        assert sweep(config, out)["starts"] == result["starts"]
+        assert sweep(config, out).starts == result.starts
     assert fourth == ["evaluate/one-1-rl-s0"]
 
     config = SweepConfig(write(tmp_path, checkpoints="all", rl_seed=[0, 1]), workers=0)
     with watched(monkeypatch) as grown:
-        assert sweep(config, out)["runs"] == 4
+        assert sweep(config, out).runs == 4
     assert Counter(grown) == dict.fromkeys([f"{verb}/one-{i}-rl-s1" for verb in ("rl", "evaluate") for i in (1, 2)], 1)
     rows = read_log(out / "runs.jsonl")
     assert {(row["family"], row["recipe"], row["seed"]) for row in rows} == {("size", "one", 0), ("size", "one", 1)}
@@ -137,21 +145,33 @@ def test_a_failing_job_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with watched(monkeypatch) as second:
         result = sweep(config, out)
     assert (len(first), second) == (6, ["rl/one-2-rl-problems1-s0", "evaluate/one-2-rl-problems1-s0"])
-    assert result["runs"] == 2
+    assert result.runs == 2
 
 
-def test_a_changed_recipe_is_refused_with_what_starts_from_it(tmp_path: Path) -> None:
-    """Other settings under an old name: nothing is overwritten, and no row stands on the old run."""
+def test_another_sweep_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    """Other settings under an old name, or another file: nothing in a finished sweep's folder changes by a byte."""
     out = tmp_path / "sweep"
     sweep(SweepConfig(write(tmp_path), workers=0), out)
-    before = (out / "sft/one/record.json").read_text()
+    before = content_of(out)
+    assert {out / "result.json", out / "runs.jsonl", out / "sft/one/record.json"} <= before.keys()
     with pytest.raises(UserError, match=r"sft/one: .* holds a run with lr = 0.001, not 0.002"):
         sweep(SweepConfig(write(tmp_path, lr=[2e-3]), workers=0), out)
-    assert (out / "sft/one/record.json").read_text() == before
-    assert (out / "runs.jsonl").read_text() == ""
+    file = Path(write(tmp_path))
+    other = tmp_path / "other.toml"
+    other.write_text(file.read_text().replace('name = "one"', 'name = "two"'))
+    with pytest.raises(UserError, match=r"holds a run with file = 'sweep.toml', not 'other.toml'"):
+        sweep(SweepConfig(str(other), workers=0), out)
+    other.replace(file)
+    with pytest.raises(UserError, match=r"holds a finished sweep of another .*sweep.toml, with which it shares no job"):
+        sweep(SweepConfig(str(file), workers=0), out)
     with pytest.raises(UserError, match="holds a run of sft, not sweep"):
         sweep(SweepConfig(write(tmp_path), workers=0), out / "sft/one")
-    assert (out / "sft/one/result.json").exists()
+    assert content_of(out) == before
+
+
+def content_of(folder: Path) -> dict[Path, bytes]:
+    """Every file below a folder but for locks, which name the process that holds them."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
 def test_thousands_of_jobs_are_asked_for_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
@@ -205,16 +225,16 @@ def test_bad_files_are_refused(tmp_path: Path, old: str, new: str, message: str)
 
 def test_settings_that_must_agree_are_taken_over(tmp_path: Path) -> None:
     """Readiness and evaluation sample as RL does, and readiness measures on the held-out rows of SFT."""
-    plan = grid.read(Path(write(tmp_path, checkpoints="all")))
+    plan = read_sweep_file(Path(write(tmp_path, checkpoints="all")))
     (tuned,) = plan.sft
     ready = plan.readiness_for(tuned)
     assert (ready.thinking_budget, ready.group_size, ready.samples, ready.heldout) == (24, 4, 4, tuned.config.heldout)
     assert plan.evaluate.thinking_budgets == (24,)
     warm = Path(write(tmp_path, rl_seed="[0]\ntemperature = 0.7"))
-    assert (grid.read(warm).readiness["temperature"], grid.read(warm).evaluate.temperature) == (0.7, 0.7)
+    assert (read_sweep_file(warm).readiness.temperature, read_sweep_file(warm).evaluate.temperature) == (0.7, 0.7)
     warm.write_text(warm.read_text().replace("[evaluate]", "[evaluate]\ntemperature = 0.0"))
-    assert grid.read(warm).evaluate.temperature == 0
-    assert [v.config.rows[-6:] for v in grid.read(Path(write(tmp_path, lr="1e-3\nseed = [7, 8]"))).sft] == [
+    assert read_sweep_file(warm).evaluate.temperature == 0
+    assert [v.config.rows[-6:] for v in read_sweep_file(Path(write(tmp_path, lr="1e-3\nseed = [7, 8]"))).sft] == [
         "seed=7",
         "seed=8",
     ]
@@ -234,49 +254,254 @@ def test_the_last_checkpoint_is_the_last(
     file = Path(write(tmp_path))
     settings = f"epochs = {epochs}\nsave_every = {save_every}\nbatch_tokens = {tokens}"
     file.write_text(file.read_text().replace("epochs = 2", settings))
-    tuned, *rest = jobs_of(grid.read(file))
+    tuned, *rest = jobs_of(read_sweep_file(file))
     result = run_sft(tuned.config, tmp_path / tuned.key)
     checkpoints = result["checkpoints"]
     assert result["steps"] >= 6 or not reference
     assert [c["reference"] for c in checkpoints] == [reference, False][-kept:]
     (learned,) = (job for job in rest if job.verb == "rl")
     assert learned.key == f"rl/one-{int(epochs / save_every)}-rl-s0"
-    assert learned.filled(tmp_path).model == checkpoints[-1]["path"]
+    left = checkpoints_of(tmp_path / tuned.key)
+    started = learned.config_from(left)
+    assert isinstance(started, RLConfig)
+    assert started.model == checkpoints[-1]["path"]
     missing = [job for job in rest if job.verb == "readiness" and -job.place > kept]
     assert bool(missing) is not reference
     for job in missing:
         with pytest.raises(UserError, match=f"has too few steps .* and kept {kept}, none for {job.key}"):
-            job.filled(tmp_path)
+            job.config_from(left)
 
 
-def test_the_board_counts_and_foretells() -> None:
+def test_the_status_counts_and_predicts() -> None:
     """Time left: the guessed work of what is left, scaled for each verb by what it was off, over the workers."""
-    jobs = [Job(f"sft/{i}", "sft", None, 10.0) for i in range(3)] + [
-        Job(f"rl/{i}", "rl", None, 100.0) for i in range(2)
-    ]
-    taken = {"sft/0": (jobs[0], 20.0)}
-    assert remaining(jobs[1:], taken, beside=2) == pytest.approx((2 * 20 + 2 * 200) / 2)
-    board = Board(jobs, {"sft/0": 20.0}, beside=2)
-    board.change("sft/1", "running")
-    board.change("sft/1", "done", seconds=40.0)
-    board.change("rl/0", "failed", why="no reason")
-    board.change("rl/1", "skipped", why="it starts from rl/0")
-    assert board.left == pytest.approx(10 * 3 / 2)
-    rows = [line.split() for line in board.text().splitlines()]
+    jobs = [Job(f"sft/{i}", "sft", SFTConfig(), 10.0) for i in range(3)]
+    jobs += [Job(f"rl/{i}", "rl", RLConfig(), 100.0) for i in range(2)]
+    assert remaining(jobs[1:], [(jobs[0], 20.0)], workers=2) == pytest.approx((2 * 20 + 2 * 200) / 2)
+    status = Status(jobs, {"sft/0": 20.0}, workers=2)
+    status.change("sft/1", "running")
+    status.change("sft/1", "done", seconds=40.0)
+    status.change("rl/0", "failed", why="no reason")
+    status.change("rl/1", "skipped", why="it starts from rl/0")
+    assert status.left == pytest.approx(10 * 3 / 2)
+    rows = [line.split() for line in status.text().splitlines()]
     assert rows[1] == ["sft", "2", "0", "1", "0", "0", "30"]
     assert rows[2] == ["rl", "0", "0", "0", "1", "1", "?"]
     assert rows[3] == ["about", "15", "s", "left"]
     assert [duration(s) for s in (40, 720, 3600 * 3.5, 86400 * 2.1)] == ["40 s", "12 min", "3.5 hours", "2.1 days"]
 
 
-def test_ray_runs_the_same_sweep_here_and_on_a_second_node(tmp_path: Path) -> None:
-    """Workers on this machine, then a cluster whose only processor belongs to its second node: the same outcomes."""
+def pretend(out: Path, job: Job, left: str = "") -> None:
+    """Write the folder of a job that is done, as far as a sweep reads it; ``left``: the job it starts from."""
+    config = job.config_from(checkpoints_of(out / left)) if left else job.config
+    folder = out / job.key
+    result = {"checkpoints": [{"path": f"{folder}/{i}"} for i in range(2)], "best": {"path": f"{folder}/best"}}
+    if job.verb == "sft":
+        del result["best"]
+    write_json(folder / "result.json", result)
+    write_json(folder / "record.json", {"status": "done", "seconds": 2.0, "config": config})
+
+
+def test_planning_reads_each_file_once_and_grows_with_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record a job, a result a job that others start from; eight times the jobs cost not much more than eight."""
+    reads: Counter[Path] = Counter()
+
+    def counted(path: Path) -> Any:
+        reads[path] += 1
+        return read_json(path)
+
+    monkeypatch.setattr(jobs_module, "read_json", counted)
+    jobs = jobs_of(read_sweep_file(Path(write(tmp_path, rl_seed=list(range(20))))))
+    for job in jobs:
+        pretend(tmp_path / "out", job, job.start)
+    reads.clear()
+    assert finished(jobs, tmp_path / "out") == {job.key: 2.0 for job in jobs}
+    expected = [tmp_path / "out" / job.key / "record.json" for job in jobs]
+    expected += [tmp_path / "out" / key / "result.json" for key in {job.start for job in jobs} - {""}]
+    assert reads == Counter(expected)
+
+    monkeypatch.setattr(scheduler, "checkpoints_of", lambda folder: ["a", "b"])
+    monkeypatch.setattr(scheduler, "append_line", lambda path, content: None)
+    monkeypatch.setattr("rlready.core.progress.SCREEN.quiet", True)
+    seconds = {n: min(planned_and_scheduled(tmp_path, n) for _ in range(3)) for n in (500, 4000)}
+    assert seconds[4000] < 24 * seconds[500]
+
+
+def planned_and_scheduled(tmp_path: Path, n: int) -> float:
+    """CPU seconds to plan so many jobs and to hand them to an executor on which each ends at once."""
+    file = Path(write(tmp_path, rl_seed=list(range(n // 2))))
+    began = time.process_time()
+    jobs = jobs_of(read_sweep_file(file))
+    assert finished(jobs, tmp_path / "nothing") == {}
+    each = scheduler.Scheduler(tmp_path, jobs, status := Status(jobs, {}, 2), threads=1)
+    each.run(Instant())
+    assert set(status.states.values()) == {"done"}
+    return time.process_time() - began
+
+
+class Instant:
+    """An executor with two slots, whose jobs end at once."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Submission] = []
+
+    def free_slots(self) -> int:
+        return 2 - len(self.jobs)
+
+    def submit(self, job: Submission) -> None:
+        self.jobs.append(job)
+
+    def wait(self) -> list[JobResult]:
+        return [JobResult(self.jobs.pop().key, "", 1.0)]
+
+    def close(self) -> None: ...
+
+
+def test_processes_run_the_same_sweep(tmp_path: Path) -> None:
+    """The same rows as in this process; of two workers' jobs one is killed, and fails alone with what starts from it.
+
+    The same command then runs only these.
+    """
+    out, file = tmp_path / "apart", write(tmp_path, problems=[PROBLEMS, PROBLEMS + "0"])
+    sweep(SweepConfig(file, workers=0), tmp_path / "here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalProcesses, "submit", submit_and_kill("rl/one-2-rl-problems2-s0"))
+        with pytest.raises(UserError, match=r"1 of 7 jobs failed and 1 .* killed by SIGKILL"):
+            sweep(SweepConfig(file, workers=2), out)
+    first = read_log(out / "log.jsonl")
+    assert sweep(SweepConfig(file, workers=2), out).runs == 2
+    again = {line["key"] for line in read_log(out / "log.jsonl")[len(first) :]}
+    assert again == {"rl/one-2-rl-problems2-s0", "evaluate/one-2-rl-problems2-s0"}
+    here, apart = (read_log(tmp_path / name / "runs.jsonl") for name in ("here", "apart"))
+    assert [row["outcome"] for row in here] == [row["outcome"] for row in apart]
+    assert (out / "logs/sft/one.log").stat().st_size
+
+
+def submit_and_kill(key: str) -> Callable[[LocalProcesses, Submission], None]:
+    """``LocalProcesses.submit``, but the process of one job is killed as by a machine out of memory."""
+    submit = LocalProcesses.submit
+
+    def replaced(self: LocalProcesses, job: Submission) -> None:
+        submit(self, job)
+        if job.key == key:
+            self._running[-1].process.kill()
+
+    return replaced
+
+
+@contextmanager
+def endless_sweep(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """The command line's sweep, once its first job, SFT without end, runs in a process of its own."""
+    file, out = Path(write(tmp_path)), tmp_path / "out"
+    file.write_text(
+        file.read_text().replace("epochs = 2", "epochs = 1e6").replace("save-every = 1", "save-every = 1e6")
+    )
+    code = "import sys; from rlready.cli.main import main; sys.exit(main())"
+    words = ["sweep", str(file), "--yes", "--out", str(out)]
+    parent = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, text=True)
+    try:
+        until(lambda: (out / "sft/one/log.jsonl").exists() or parent.poll() is not None)
+        assert parent.poll() is None, parent.stderr and parent.stderr.read()
+        yield parent, out
+    finally:
+        parent.kill()
+        parent.communicate()
+
+
+def until(true: Callable[[], bool], seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "this never came true"
+        time.sleep(0.05)
+
+
+def test_a_killed_sweep_leaves_no_job_behind(tmp_path: Path) -> None:
+    """kill -9 of the sweep ends its jobs, too; their folders can be continued at once."""
+    with endless_sweep(tmp_path) as (parent, out):
+        assert lock.held(out / "sft/one")
+        parent.kill()
+        until(lambda: not lock.held(out / "sft/one"), seconds=10)
+        assert read_json(out / "sft/one/record.json")["status"] == "running"
+
+
+def test_a_stopped_sweep_stops_its_jobs(tmp_path: Path) -> None:
+    """On Ctrl-C, which only the sweep sees, its jobs note that they were interrupted before the command returns."""
+    with endless_sweep(tmp_path) as (parent, out):
+        parent.send_signal(signal.SIGINT)
+        _, said = parent.communicate(timeout=60)
+        assert parent.returncode == 130
+        assert "the same command continues" in said
+        assert not lock.held(out / "sft/one")
+        assert read_json(out / "sft/one/record.json")["status"] == "interrupted"
+        assert read_json(out / "record.json")["status"] == "interrupted"
+
+
+def test_a_job_that_cannot_start_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends without a word, and one whose last words tell why."""
+    job = Submission("sft/x", "sft", SFTConfig(), tmp_path / "x", threads=1, cwd=tmp_path)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    local = LocalProcesses(1, tmp_path / "logs")
+    local.submit(job)
+    assert local.free_slots() == 0
+    (result,) = until_ended(local)
+    assert (result.key, local.free_slots()) == ("sft/x", 1)
+    assert result.problem.startswith("its process ended with exit code 1; ")
+    assert result.problem.endswith("sft/x.log is empty")
+
+
+def test_a_job_that_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM first; what ignores it is killed, with the processes that it started."""
+    script, beats = tmp_path / "python", tmp_path / "beats"
+    child = f"while true; do echo beat >> {beats}; sleep 0.05; done"
+    script.write_text(f"#!/bin/sh\ntrap 'echo asked' TERM\n({child}) &\nwhile true; do sleep 0.05; done\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    monkeypatch.setattr(processes, "GRACE", 1.0)
+    local = LocalProcesses(1, tmp_path / "logs")
+    local.submit(Submission("x", "sft", SFTConfig(), tmp_path / "x", threads=1, cwd=tmp_path))
+    process = local._running[0].process
+    until(beats.exists)
+    local.close()
+    assert process.returncode == -signal.SIGKILL
+    assert (tmp_path / "logs/x.log").read_text() == "asked\n"
+    count = beats.stat().st_size
+    time.sleep(0.5)
+    assert beats.stat().st_size == count
+
+
+def until_ended(local: LocalProcesses) -> list[JobResult]:
+    results: list[JobResult] = []
+    until(lambda: bool(results.extend(local.wait()) or results))
+    return results
+
+
+def test_gpus_are_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each job sees one GPU, no two at a time the same; threads are what the sweep says."""
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\ncat > /dev/null &\necho $CUDA_VISIBLE_DEVICES $OMP_NUM_THREADS; exit 1\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    local = LocalProcesses(3, tmp_path / "logs", gpus=["4", "GPU-b"])
+    said = []
+    for _ in range(2):
+        assert local.free_slots() == 2
+        for name in "xy":
+            local.submit(Submission(name, "sft", SFTConfig(), tmp_path / name, threads=3, cwd=tmp_path))
+        assert local.free_slots() == 0
+        results = until_ended(local)
+        while len(results) < 2:
+            results += until_ended(local)
+        said.append({result.problem for result in results})
+    assert said == [{"4 3", "GPU-b 3"}] * 2
+
+
+def test_ray_runs_the_same_sweep_on_a_second_node(tmp_path: Path) -> None:
+    """On a cluster whose only processor belongs to its second node: the same outcomes as in this process."""
     pytest.importorskip("ray", exc_type=ImportError)
     from ray.cluster_utils import Cluster
 
     file = write(tmp_path, problems=[PROBLEMS, "missing.jsonl"])
     with pytest.raises(UserError, match="1 of 7 jobs failed and 1"):
-        sweep(SweepConfig(file, workers=2), tmp_path / "local")
+        sweep(SweepConfig(file, workers=0), tmp_path / "local")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         cluster.add_node(num_cpus=1)
@@ -289,3 +514,10 @@ def test_ray_runs_the_same_sweep_here_and_on_a_second_node(tmp_path: Path) -> No
     local, remote = (read_log(tmp_path / name / "runs.jsonl") for name in ("local", "remote"))
     assert len(local) == 1
     assert [row["outcome"] for row in local] == [row["outcome"] for row in remote]
+
+
+def test_ray_is_only_for_an_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without Ray a sweep's defaults work, as the tests above show, and an address says what to install."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"ray=head:6379 needs Ray: pip install 'rlready\[ray\]'"):
+        sweep(SweepConfig(write(tmp_path), ray="head:6379"), tmp_path / "out")

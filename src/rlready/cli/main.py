@@ -7,7 +7,6 @@ imports, so that ``--help`` is instant.  Exit codes: 0 done, 1 a fault of the pr
 
 from __future__ import annotations
 
-import importlib
 import os
 import shlex
 import signal
@@ -23,6 +22,7 @@ from typing import Any, NoReturn
 from rlready.core import config
 from rlready.core.errors import UserError
 from rlready.core.options import COMMAND_LINE, fill, help_text, nearest
+from rlready.core.verbs import FUNCTIONS, function
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,6 @@ VERBS = {
         "to write, and which tokens are learned.",
     ),
     "report": Verb(None, "run", many=False, about="A run folder's report: one self-contained page."),
-}
-FUNCTIONS = {
-    "demo": "rlready.cli.demo:demo",
-    "inject": "rlready.inject.stage:inject",
-    "sft": "rlready.train.sft:sft",
-    "rl": "rlready.train.rl:rl",
-    "evaluate": "rlready.evaluate.stage:evaluate",
-    "readiness": "rlready.readiness.stage:readiness",
-    "predict": "rlready.predict.stage:predict",
-    "sweep": "rlready.sweep.stage:sweep",
-    "show": "rlready.cli.show:show",
-    "report": "rlready.report.page:write",
 }
 SWITCHES = ("json", "quiet", "help", "version", "diff", "credit", "template")
 VALUES = ("out", "config")
@@ -159,7 +147,7 @@ def _main(argv: list[str], command: str) -> int:
 
         print(version("rlready"))
         return 0
-    if name not in VERBS:
+    if name not in FUNCTIONS:
         raise UserError(f"unknown verb {name!r}; {nearest(name, VERBS)}")
     verb, words = VERBS[name], parse(argv[1:])
     if name != "show" and (other := words.switches & {"diff", "credit", "template"}):
@@ -213,12 +201,6 @@ def _call(name: str, verb: Verb, words: Words, command: str) -> Any:
     return result
 
 
-def function(name: str) -> Any:
-    """A verb's function, imported when it is called."""
-    module, _, attribute = FUNCTIONS[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
 def _show_credit(words: Words) -> Any:
     from rlready.cli.show import show_credit
 
@@ -246,6 +228,8 @@ def _print(result: Any, *, as_json: bool) -> None:
 
     if isinstance(result, Path):
         result = {"written": str(result)}
+    if hasattr(result, "model_dump"):
+        result = result.model_dump()
     try:
         if as_json:
             print(to_json(result))

@@ -264,7 +264,11 @@ class SweepConfig:
     """Many SFT recipes, their checkpoints, RL from each, and the table of outcomes that predict reads."""
 
     file: str = option("", "sweep file (TOML): settings of sft, readiness, rl and evaluate, and the recipes")
-    workers: int = option(2, "jobs beside each other on this machine, by Ray; 0: one after another in this process")
+    workers: int = option(
+        2,
+        "jobs at a time on this machine, each in a process of its own, and on a GPU of its own where devices are "
+        "GPUs; 0: one after another in this process",
+    )
     threads: int = option(1, "processor threads of a job")
     ray: str = option("", "address of a Ray cluster, whose nodes share this disk; empty: this machine")
     yes: bool = option(False, "start even if it is a thousand jobs or more than a day")

@@ -1,34 +1,37 @@
-"""One job, wherever it runs: a verb in its run folder, with its number of processor threads."""
+"""What an executor of jobs is, and how a job runs once it has a process: one verb in its own run folder.
+
+``InProcess`` runs one job after another here, ``processes.LocalProcesses`` gives each job a process of its own on this
+machine, and ``cluster.RayCluster`` sends jobs to the nodes of a Ray cluster.
+"""
 
 from __future__ import annotations
 
 import os
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from rlready.core.errors import UserError
-
-# read by numerical libraries when they are first loaded; see also ``set_num_threads`` below
-POLICY = {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+from rlready.sweep.grid import Config, Verb
 
 
 @dataclass(frozen=True)
-class Order:
-    """A job on its way to a worker, which may be another process on another machine that shares the disk."""
+class Submission:
+    """A job on its way to an executor; ``cwd`` is what relative paths in ``config`` start from."""
 
     key: str
-    verb: str
-    config: Any
-    out: str
+    verb: Verb
+    config: Config
+    out: Path
     threads: int
-    home: str
+    cwd: Path
 
 
 @dataclass(frozen=True)
-class Report:
-    """How a job ended; ``problem`` is "" where it was done."""
+class JobResult:
+    """How a job ended: ``problem`` is one line, "" where the job is done; ``seconds`` of wall time."""
 
     key: str
     problem: str
@@ -36,68 +39,75 @@ class Report:
 
 
 class Executor(Protocol):
-    """Where orders are carried out."""
+    """Where jobs run."""
 
-    def room(self) -> int:
-        """How many more orders can be taken on now."""
+    def free_slots(self) -> int:
+        """How many more jobs can be submitted now."""
         ...
 
-    def begin(self, order: Order) -> None:
-        """Take on an order."""
+    def submit(self, job: Submission) -> None:
+        """Begin a job; only when there is a free slot."""
         ...
 
-    def wait(self) -> list[Report]:
-        """Orders that have ended since; returns after a moment also where none has."""
+    def wait(self) -> list[JobResult]:
+        """Jobs that have ended since the last call; returns after about a second where none has."""
         ...
 
     def close(self) -> None:
-        """Stop whatever still runs."""
+        """Stop every job that still runs."""
         ...
 
 
-def perform(order: Order) -> Report:
-    """Carry an order out in this process; whatever goes wrong is in the report, but for an interrupt."""
-    begun = time.monotonic()
-    try:
-        _run(order)
-        problem = ""
-    except UserError as error:
-        problem = str(error)
-    except Exception as error:  # one job's fault is not the others'
-        problem = f"{type(error).__name__}: {error}"
-    return Report(order.key, " ".join(problem.split()), time.monotonic() - begun)
-
-
-def _run(order: Order) -> None:
-    import torch
-
-    import rlready
-
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(order.threads)
-        if os.getcwd() != order.home:
-            os.chdir(order.home)
-        getattr(rlready, order.verb)(order.config, Path(order.out))
-    finally:
-        torch.set_num_threads(before)
-
-
-class Here:
+class InProcess:
     """One job after another in this process."""
 
     def __init__(self) -> None:
-        self._next: Order | None = None
+        self._next: Submission | None = None
 
-    def room(self) -> int:
+    def free_slots(self) -> int:
         return 0 if self._next else 1
 
-    def begin(self, order: Order) -> None:
-        self._next = order
+    def submit(self, job: Submission) -> None:
+        self._next = job
 
-    def wait(self) -> list[Report]:
-        order, self._next = self._next, None
-        return [perform(order)] if order else []
+    def wait(self) -> list[JobResult]:
+        job, self._next = self._next, None
+        return [execute(job)] if job else []
 
     def close(self) -> None:
         self._next = None
+
+
+def environment(threads: int) -> dict[str, str]:
+    """What the environment of a job's process must say before numerical libraries are loaded."""
+    return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def execute(job: Submission) -> JobResult:
+    """Run a job in this process; an error, but for an interrupt, becomes the result's problem."""
+    began = time.monotonic()
+    problem = ""
+    try:
+        run_verb(job)
+    except UserError as error:
+        problem = str(error)
+    except Exception as error:  # the other jobs go on
+        traceback.print_exc()
+        problem = f"{type(error).__name__}: {error}"
+    return JobResult(job.key, " ".join(problem.split()), time.monotonic() - began)
+
+
+def run_verb(job: Submission) -> None:
+    """Call the job's verb with the job's number of threads."""
+    import torch
+
+    from rlready.core.verbs import function
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(job.threads)
+        if Path.cwd() != job.cwd:
+            os.chdir(job.cwd)
+        function(job.verb)(job.config, job.out)
+    finally:
+        torch.set_num_threads(before)

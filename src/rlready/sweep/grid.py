@@ -28,42 +28,42 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
 from rlready.core.options import fill_table, nearest
 
-CONFIGS: dict[str, type[Any]] = {
-    "sft": SFTConfig,
-    "readiness": ReadinessConfig,
-    "rl": RLConfig,
-    "evaluate": EvaluateConfig,
-}
-GIVEN = {"sft": (), "readiness": ("checkpoints",), "rl": ("model",), "evaluate": ("models",)}  # by the sweep itself
+Verb = Literal["sft", "readiness", "rl", "evaluate"]
+Config = SFTConfig | ReadinessConfig | RLConfig | EvaluateConfig
+Setting: TypeAlias = "str | int | float | bool | list[Setting] | dict[str, Setting]"  # what TOML holds
+Settings = dict[str, Setting]
+
+VERBS: tuple[Verb, ...] = get_args(Verb)
+FILLED: dict[Verb, str] = {"readiness": "checkpoints", "rl": "model", "evaluate": "models"}  # by the sweep itself
 SHARED = ("temperature", "thinking_budget", "max_answer_tokens", "answer_prefix")
 WORDS = {"checkpoints": ("last", "all"), "measure": ("all", "starts")}
 PLAIN = re.compile(r"[\w.+=-]{1,24}")  # values short enough to be part of a folder's name
 
 
 @dataclass(frozen=True)
-class Variant:
-    """One SFT or RL run to be made; ``recipe`` is its name without the seed."""
+class SFTVariant:
+    """An SFT run to be made; ``recipe`` is its name without the seed, ``checkpoints`` are those RL starts from."""
 
     name: str
     recipe: str
-    config: Any
-    family: str = ""
-    checkpoints: str | tuple[int, ...] = "last"
-    measure: str = "all"
+    config: SFTConfig
+    family: str
+    checkpoints: str | tuple[int, ...]
+    measure: str
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """Places from 1 of the checkpoints that RL starts from, of an SFT run."""
+        """Places from 1 of the checkpoints that RL starts from."""
         if self.checkpoints == "last":
             return (self.saved,)
         if isinstance(self.checkpoints, str):
@@ -72,13 +72,13 @@ class Variant:
 
     @property
     def measured(self) -> tuple[int, ...]:
+        """Places from 1 of the checkpoints whose readiness is measured."""
         return tuple(range(1, self.saved + 1)) if self.measure == "all" else self.starts
 
     @property
     def saved(self) -> int:
         """How many checkpoints the SFT run will keep at most: one every ``save_every`` epochs, and the last."""
-        saved: int = math.ceil(self.config.epochs / self.config.save_every - 1e-9)
-        return max(1, saved)
+        return max(1, math.ceil(self.config.epochs / self.config.save_every - 1e-9))
 
     def from_end(self, place: int) -> int:
         """A place as -1 for the last: with few steps an epoch some fall together, never the last."""
@@ -86,98 +86,140 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Everything that a sweep file asks for."""
+class RLVariant:
+    """An RL run to be made from each of the checkpoints; ``recipe`` is its name without the seed."""
 
-    sft: list[Variant]
-    rl: list[Variant]
-    readiness: dict[str, Any]
+    name: str
+    recipe: str
+    config: RLConfig
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Everything that a sweep file asks for; ``heldout_of_sft``: readiness takes the held-out rows of the SFT run."""
+
+    sft: list[SFTVariant]
+    rl: list[RLVariant]
+    readiness: ReadinessConfig
+    heldout_of_sft: bool
     evaluate: EvaluateConfig
 
-    def readiness_for(self, variant: Variant) -> ReadinessConfig:
+    def readiness_for(self, variant: SFTVariant) -> ReadinessConfig:
         """Settings of the readiness of a checkpoint of this SFT run."""
-        return ReadinessConfig(**{"heldout": variant.config.heldout} | self.readiness)
+        return replace(self.readiness, heldout=variant.config.heldout) if self.heldout_of_sft else self.readiness
 
 
-def read(file: Path) -> Grid:
+@dataclass(frozen=True)
+class _Recipe:
+    """One recipe of a verb's table, the settings that all share included; ``where`` is how errors name it."""
+
+    where: str
+    settings: Settings
+    default_name: str
+
+    def take_text(self, key: str, default: str = "") -> str:
+        """Remove and return a setting that is no key of the verb."""
+        value = self.settings.pop(key, default)
+        if not isinstance(value, str):
+            raise UserError(f"{self.where}: {key} must be text, not {value!r}")
+        return value
+
+    def take_places(self, key: str) -> str | tuple[int, ...]:
+        """Remove and return ``checkpoints`` or ``measure``."""
+        value = self.settings.pop(key, WORDS[key][0])
+        if isinstance(value, str) and value in WORDS[key]:
+            return value
+        places = [i for i in value if type(i) is int and i != 0] if isinstance(value, list) else []
+        if key == "checkpoints" and places and places == value:
+            return tuple(places)
+        also = " or places such as [1, -1]" if key == "checkpoints" else ""
+        raise UserError(f"{self.where}: {key} = {value!r} is not {' or '.join(WORDS[key])}{also}")
+
+
+def read_sweep_file(file: Path) -> Grid:
     """The grid of a sweep file; UserError with the table and key that does not fit."""
     try:
         raw = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{file}: cannot be read as TOML: {error}") from None
-    raw = _underscored(raw)
-    for key in raw:
-        if key not in (*CONFIGS, *WORDS):
-            raise UserError(f"{file}: unknown key {key!r}; {nearest(key, (*CONFIGS, *WORDS))}")
-    tables = {verb: raw.get(verb, {}) for verb in CONFIGS}
-    for verb, table in tables.items():
-        if not isinstance(table, dict):
-            raise UserError(f"{file}: {verb} must be a table, [{verb}]")
-        for key in GIVEN[verb]:
-            if key in table:
-                raise UserError(f"{file} [{verb}]: {key} is what the sweep fills in; leave it out")
-    common = {key: raw[key] for key in WORDS if key in raw}
-    sft = list(_variants(file, "sft", tables["sft"], common))
-    rl = list(_variants(file, "rl", tables["rl"], {}))
+    tables: dict[Verb, Settings] = {verb: {} for verb in VERBS}
+    common: Settings = {}
+    for key, value in raw.items():
+        if key in WORDS:
+            common[key] = value
+        elif key not in VERBS:
+            raise UserError(f"{file}: unknown key {key!r}; {nearest(key, (*VERBS, *WORDS))}")
+        elif not isinstance(value, dict):
+            raise UserError(f"{file}: {key} must be a table, [{key}]")
+        else:
+            tables[key] = _underscored(value)
+    for verb, key in FILLED.items():
+        if key in tables[verb]:
+            raise UserError(f"{file} [{verb}]: {key} is what the sweep fills in; leave it out")
+    sft = list(_sft_variants(_recipes(file, "sft", tables["sft"], common)))
+    rl = list(_rl_variants(_recipes(file, "rl", tables["rl"], {})))
     agreed = _agreed([each.config for each in rl])
-    readiness = fill_table(ReadinessConfig, f"{file} [readiness]", tables["readiness"])
-    given = {key: getattr(readiness, key) for key in tables["readiness"]}
-    evaluate = fill_table(EvaluateConfig, f"{file} [evaluate]", tables["evaluate"])
-    inherited: dict[str, Any] = {
-        key: agreed[key]
-        for key in SHARED
-        if key != "thinking_budget" and key in agreed and key not in tables["evaluate"]
-    }
-    if "thinking_budget" in agreed and "thinking_budgets" not in tables["evaluate"]:
-        inherited["thinking_budgets"] = (agreed["thinking_budget"],)
-    return Grid(sft, rl, agreed | given, replace(evaluate, **inherited))
+    sampling = {key: value for key, value in agreed.items() if key not in ("thinking_budget", "group_size")}
+    budgets: Settings = {"thinking_budgets": [agreed["thinking_budget"]]} if "thinking_budget" in agreed else {}
+    readiness = fill_table(ReadinessConfig, f"{file} [readiness]", agreed | tables["readiness"])
+    evaluate = fill_table(EvaluateConfig, f"{file} [evaluate]", sampling | budgets | tables["evaluate"])
+    return Grid(sft, rl, readiness, "heldout" not in tables["readiness"], evaluate)
 
 
-def _underscored(value: Any) -> Any:
-    """``eval-every`` may stand for ``eval_every`` in every table, as on the command line."""
-    if isinstance(value, dict):
-        return {key.replace("-", "_"): _underscored(inside) for key, inside in value.items()}
-    return [_underscored(inside) for inside in value] if isinstance(value, list) else value
+def size_of(source: str, default: int) -> int:
+    """The number of rows or problems that a source string asks for."""
+    found = re.search(r"[?&]n=(\d+)", source)
+    return int(found[1]) if found else default
 
 
-def _agreed(configs: Sequence[Any]) -> dict[str, Any]:
+def _underscored(table: Settings) -> Settings:
+    """``eval-every`` may stand for ``eval_every``, as on the command line."""
+    return {key.replace("-", "_"): value for key, value in table.items()}
+
+
+def _agreed(configs: Sequence[RLConfig]) -> Settings:
     """What all RL runs sample with alike."""
-    first = {key: getattr(configs[0], key) for key in (*SHARED, "group_size")}
+    first: Settings = {key: getattr(configs[0], key) for key in (*SHARED, "group_size")}
     return {key: value for key, value in first.items() if all(getattr(c, key) == value for c in configs)}
 
 
-def _variants(file: Path, verb: str, table: Mapping[str, Any], common: Mapping[str, Any]) -> Iterator[Variant]:
-    """Every combination of every recipe of one verb."""
-    shared = {key: value for key, value in table.items() if key != "recipes"}
+def _recipes(file: Path, verb: Verb, table: Settings, common: Settings) -> Iterator[_Recipe]:
+    """The recipes of a verb; one without a table of recipes."""
+    shared = common | {key: value for key, value in table.items() if key != "recipes"}
     recipes = table.get("recipes", [{}])
-    if not isinstance(recipes, list) or not all(isinstance(each, dict) for each in recipes) or not recipes:
+    if not isinstance(recipes, list) or not recipes:
         raise UserError(f"{file} [{verb}]: recipes are tables, [[{verb}.recipes]]")
-    seen: set[str] = set()
     for number, recipe in enumerate(recipes, start=1):
+        if not isinstance(recipe, dict):
+            raise UserError(f"{file} [{verb}]: recipes are tables, [[{verb}.recipes]]")
         where = f"{file} [[{verb}.recipes]] {number}" if "recipes" in table else f"{file} [{verb}]"
-        named = common | recipe
-        own = {key: _text(where, named, key) for key in ("name", "family") if key in named and verb == "sft"}
-        if verb == "rl" and "name" in named:
-            own["name"] = _text(where, named, "name")
-        chosen = {key: _word(where, key, named[key]) for key in WORDS if key in named and verb == "sft"}
-        settings = {k: v for k, v in (shared | recipe).items() if k not in own and k not in chosen}
-        base = own.pop("name", f"{verb}{number}" if len(recipes) > 1 else verb)
-        for suffix, seed, values in _combinations(verb, settings):
-            name = re.sub(r"[^\w.+=-]", "_", "-".join([base, *suffix]))
-            full = f"{name}-s{seed}" if seed is not None else name
-            if full in seen:
-                raise UserError(f"{where}: there are two runs of the name {full}; give recipes different names")
-            seen.add(full)
-            made = Variant(full, name, fill_table(CONFIGS[verb], where, values), **own, **chosen)
-            if verb == "sft":
-                _check_places(where, made)
-            yield made
+        yield _Recipe(where, shared | _underscored(recipe), f"{verb}{number}" if len(recipes) > 1 else verb)
 
 
-def _check_places(where: str, variant: Variant) -> None:
-    for key in ("epochs", "save_every"):
-        if getattr(variant.config, key) <= 0:
-            raise UserError(f"{where}: {key} must be above 0, got {getattr(variant.config, key)}")
+def _sft_variants(recipes: Iterator[_Recipe]) -> Iterator[SFTVariant]:
+    seen: set[str] = set()
+    for recipe in recipes:
+        base, family = recipe.take_text("name", recipe.default_name), recipe.take_text("family")
+        checkpoints, measure = recipe.take_places("checkpoints"), str(recipe.take_places("measure"))
+        for name, full, settings in _combinations(SFTConfig, base, recipe, seen):
+            config = fill_table(SFTConfig, recipe.where, settings)
+            variant = SFTVariant(full, name, config, family, checkpoints, measure)
+            _check_places(recipe.where, variant)
+            yield variant
+
+
+def _rl_variants(recipes: Iterator[_Recipe]) -> Iterator[RLVariant]:
+    seen: set[str] = set()
+    for recipe in recipes:
+        base = recipe.take_text("name", recipe.default_name)
+        for name, full, settings in _combinations(RLConfig, base, recipe, seen):
+            yield RLVariant(full, name, fill_table(RLConfig, recipe.where, settings))
+
+
+def _check_places(where: str, variant: SFTVariant) -> None:
+    for key, value in (("epochs", variant.config.epochs), ("save_every", variant.config.save_every)):
+        if value <= 0:
+            raise UserError(f"{where}: {key} must be above 0, got {value}")
     for i in variant.starts:
         if not 1 <= i <= variant.saved:
             raise UserError(
@@ -186,44 +228,31 @@ def _check_places(where: str, variant: Variant) -> None:
             )
 
 
-def _combinations(verb: str, settings: Mapping[str, Any]) -> Iterator[tuple[list[str], Any, dict[str, Any]]]:
-    """(words for the name, the seed if it varies, settings) of every combination of listed values."""
-    hints = get_type_hints(CONFIGS[verb])
-    lists = {k: v for k, v in settings.items() if isinstance(v, list) and get_origin(hints.get(k)) is not tuple}
+def _combinations(
+    cls: type[SFTConfig | RLConfig], base: str, recipe: _Recipe, seen: set[str]
+) -> Iterator[tuple[str, str, Settings]]:
+    """(name without the seed, name, settings) of every combination of listed values; ``seen`` are names in use."""
+    hints = get_type_hints(cls)
+    lists = {
+        key: value
+        for key, value in recipe.settings.items()
+        if isinstance(value, list) and get_origin(hints.get(key)) is not tuple
+    }
     for key, choices in lists.items():
         if not choices:
-            raise UserError(f"[{verb}] {key} = []: a list of nothing leaves nothing to run")
+            raise UserError(f"{recipe.where}: {key} = []: a list of nothing leaves nothing to run")
     for picks in product(*(enumerate(values, start=1) for values in lists.values())):
-        values = {key: value for key, (_, value) in zip(lists, picks, strict=True)}
+        chosen = {key: value for key, (_, value) in zip(lists, picks, strict=True)}
         suffix = [
             f"{key}={value}" if PLAIN.fullmatch(str(value)) else f"{key}{place}"
             for key, (place, value) in zip(lists, picks, strict=True)
             if key != "seed" and len(lists[key]) > 1
         ]
-        chosen = dict(settings) | values
-        seed = str(chosen.get("seed", 0))
-        filled = {k: v.replace("{seed}", seed) if isinstance(v, str) else v for k, v in chosen.items()}
-        yield suffix, values.get("seed"), filled
-
-
-def _text(where: str, table: Mapping[str, Any], key: str) -> str:
-    if not isinstance(table[key], str):
-        raise UserError(f"{where}: {key} must be text, not {table[key]!r}")
-    return str(table[key])
-
-
-def _word(where: str, key: str, value: Any) -> Any:
-    """``checkpoints`` or ``measure`` of a recipe."""
-    if value in WORDS[key]:
-        return value
-    places = isinstance(value, list) and value and all(type(i) is int and i != 0 for i in value)
-    if key == "checkpoints" and places:
-        return tuple(value)
-    also = " or places such as [1, -1]" if key == "checkpoints" else ""
-    raise UserError(f"{where}: {key} = {value!r} is not {' or '.join(WORDS[key])}{also}")
-
-
-def size_of(source: str, default: int) -> int:
-    """The number of rows or problems that a source string asks for."""
-    found = re.search(r"[?&]n=(\d+)", source)
-    return int(found[1]) if found else default
+        name = re.sub(r"[^\w.+=-]", "_", "-".join([base, *suffix]))
+        full = f"{name}-s{chosen['seed']}" if "seed" in chosen else name
+        if full in seen:
+            raise UserError(f"{recipe.where}: there are two runs of the name {full}; give recipes different names")
+        seen.add(full)
+        settings = recipe.settings | chosen
+        seed = str(settings.get("seed", 0))
+        yield name, full, {k: v.replace("{seed}", seed) if isinstance(v, str) else v for k, v in settings.items()}

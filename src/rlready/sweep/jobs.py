@@ -9,19 +9,18 @@ that it starts from is done; which checkpoint that left is only known then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
 from rlready.core.errors import UserError
 from rlready.runs.files import plain, read_json
 from rlready.runs.run import RECORD, RESULT
-from rlready.sweep.grid import Grid, Variant, size_of
+from rlready.sweep.grid import FILLED, Config, Grid, RLVariant, SFTVariant, Verb, size_of
 
-VERBS = ("sft", "readiness", "rl", "evaluate")
 # seconds of one row, sample or rollout of the embedded model on one core: what is known before anything has run
-COST = {"sft": 0.012, "readiness": 0.008, "rl": 0.016, "evaluate": 0.008}
+COST: dict[Verb, float] = {"sft": 0.012, "readiness": 0.008, "rl": 0.016, "evaluate": 0.008}
 FIXED = 6.0  # seconds to start a job: imports, loading, problems
 
 
@@ -33,45 +32,37 @@ class Job:
     """
 
     key: str
-    verb: str
-    config: Any
+    verb: Verb
+    config: Config
     work: float
     start: str = ""
-    place: int = 0
+    place: int = -1
 
-    def filled(self, out: Path) -> Any:
-        """Its configuration with the checkpoint it starts from; UserError where there is no such."""
-        if not self.start:
-            return self.config
-        result = read_json(out / self.start / RESULT)
-        if self.verb == "evaluate":
-            return replace(self.config, models=(result["best"]["path"],))
-        found = [each for each in result["checkpoints"] if not each.get("reference")]
-        if -self.place > len(found):
+    def config_from(self, checkpoints: Sequence[str]) -> Config:
+        """Its configuration, started from one of the checkpoints that ``start`` left; UserError where there is none."""
+        if -self.place > len(checkpoints):
             raise UserError(
-                f"{self.start} has too few steps for a checkpoint every save_every epochs and kept {len(found)}, "
+                f"{self.start} has too few steps for a checkpoint every save_every epochs and kept {len(checkpoints)}, "
                 f'none for {self.key}; raise save_every, or keep measure = "starts" and checkpoints = "last"'
             )
-        path = found[self.place]["path"]
-        return (
-            replace(self.config, checkpoints=(path,)) if self.verb == "readiness" else replace(self.config, model=path)
-        )
-
-    def done(self, out: Path) -> bool:
-        """Whether its folder holds it finished, with this very configuration."""
-        folder = out / self.key
-        if not (folder / RECORD).is_file() or not (folder / RESULT).is_file():
-            return False
-        record = read_json(folder / RECORD)
-        return bool(record["status"] == "done" and record["config"] == plain(self.filled(out)))
+        path = checkpoints[self.place]
+        match self.config:
+            case ReadinessConfig():
+                return replace(self.config, checkpoints=(path,))
+            case EvaluateConfig():
+                return replace(self.config, models=(path,))
+            case RLConfig():
+                return replace(self.config, model=path)
+            case _:
+                return self.config
 
 
 @dataclass(frozen=True)
 class Chain:
     """One line of the table: RL from one checkpoint, with the folders of what belongs to it."""
 
-    sft: Variant
-    rl: Variant
+    sft: SFTVariant
+    rl: RLVariant
     readiness: str
     run: str
     evaluate: str
@@ -88,6 +79,7 @@ def jobs_of(grid: Grid) -> list[Job]:
 
 
 def chains_of(grid: Grid) -> list[Chain]:
+    """All lines of the table, in the order of the file."""
     return [
         Chain(tuned, learned, f"readiness/{tuned.name}-{i}", f"rl/{name}", f"evaluate/{name}")
         for tuned in grid.sft
@@ -95,6 +87,49 @@ def chains_of(grid: Grid) -> list[Chain]:
         for learned in grid.rl
         for name in [f"{tuned.name}-{i}-{learned.name}"]
     ]
+
+
+def checkpoints_of(folder: Path) -> list[str]:
+    """The checkpoints that a finished SFT run left, in the order of training; of an RL run the best one alone."""
+    result = read_json(folder / RESULT)
+    if "best" in result:
+        return [result["best"]["path"]]
+    return [each["path"] for each in result["checkpoints"] if not each.get("reference")]
+
+
+def finished(jobs: Sequence[Job], out: Path) -> dict[str, float]:
+    """Seconds that each finished job took, by key; every file is read once.
+
+    A job is finished if its folder says so and what it starts from is finished.  Raises UserError where a folder holds
+    a run with other settings, which would have to be overwritten.
+    """
+    seconds: dict[str, float] = {}
+    left: dict[str, list[str]] = {}
+    starts = {job.start for job in jobs}
+    for job in jobs:
+        folder = out / job.key
+        if (job.start and job.start not in left) or not (folder / RECORD).is_file():
+            continue
+        record = read_json(folder / RECORD)
+        config = job.config_from(left[job.start]) if job.start else job.config
+        same = _same_settings(job, folder, record["config"], plain(vars(config)))
+        if same and record["status"] == "done" and (folder / RESULT).is_file():
+            seconds[job.key] = float(record["seconds"])
+            if job.key in starts:
+                left[job.key] = checkpoints_of(folder)
+    return seconds
+
+
+def _same_settings(job: Job, folder: Path, old: dict[str, object], new: dict[str, object]) -> bool:
+    """Whether a folder holds this very job; False only where it started from another checkpoint."""
+    differ = [key for key in old | new if key not in old or key not in new or old[key] != new[key]]
+    for key in differ:
+        if key != FILLED.get(job.verb):
+            raise UserError(
+                f"{job.key}: {folder} holds a run with {key} = {old.get(key)!r}, not {new.get(key)!r}: give the recipe "
+                "another name, choose another --out, or delete that folder"
+            )
+    return not differ
 
 
 def _jobs(grid: Grid) -> Iterator[Job]:
@@ -109,8 +144,8 @@ def _jobs(grid: Grid) -> Iterator[Job]:
         for i in tuned.starts:
             for learned in grid.rl:
                 name, rl = f"{tuned.name}-{i}-{learned.name}", learned.config
-                tested = size_of(rl.heldout, 100) * rl.eval_samples * (1 + rl.steps / rl.eval_every)
-                work = FIXED + COST["rl"] * rl.steps * rl.prompts * rl.group + COST["evaluate"] * tested
+                tested = size_of(rl.validation, 100) * rl.eval_samples * (1 + rl.steps / rl.eval_every)
+                work = FIXED + COST["rl"] * rl.steps * rl.prompts_per_step * rl.group_size + COST["evaluate"] * tested
                 yield Job(f"rl/{name}", "rl", rl, work, start, tuned.from_end(i))
                 last = grid.evaluate
                 work = FIXED + COST["evaluate"] * size_of(last.problems, 200) * last.samples * len(

@@ -1,25 +1,52 @@
-"""The table a sweep ends with, ``runs.jsonl``: a line for each RL run that was evaluated, as ``predict`` reads it.
-
-checkpoint   where RL started           outcome, low, high, n   accuracy at the largest budget, interval over problems
-recipe       SFT recipe without seed    cost                    seconds of RL: of GPU where there was one, else of CPU
-family       runs to be compared        seed                    of RL
-sft, rl      names of the runs          readiness, run, evaluate   folders beside the table
-"""
+"""The table a sweep ends with, ``runs.jsonl``: a line for each RL run that was evaluated, as ``predict`` reads it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from rlready.core.records import Estimate
 from rlready.predict.outcomes import RUNS, cost_of
 from rlready.runs.files import plain, read_json, write_text
 from rlready.runs.run import RECORD, RESULT
 from rlready.sweep.jobs import Chain
 
 
-def write_runs(out: Path, chains: Sequence[Chain], done: set[str]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class RunRow:
+    """One RL run from one checkpoint.
+
+    ``checkpoint`` is where RL started, ``outcome`` (``low`` to ``high``) the accuracy at the largest budget, ``cost``
+    the seconds of RL: of GPU where there was one, else of CPU.  ``recipe`` is the SFT run without its seed, ``seed``
+    that of RL, ``family`` names runs to be compared with each other.  ``sft`` and ``rl`` are names of runs,
+    ``readiness``, ``run`` and ``evaluate`` folders beside the table.
+    """
+
+    checkpoint: str
+    outcome: float
+    low: float
+    high: float
+    n: int
+    varies: str
+    cost: float
+    seed: int
+    recipe: str
+    family: str
+    sft: str
+    rl: str
+    readiness: str
+    run: str
+    evaluate: str
+
+    @property
+    def accuracy(self) -> Estimate:
+        """The outcome with its interval over problems."""
+        return Estimate(self.outcome, self.low, self.high, self.n, self.varies)
+
+
+def write_runs(out: Path, chains: Sequence[Chain], done: set[str]) -> list[RunRow]:
     """Write and return the lines of the chains whose last job is done."""
     several = len({chain.rl.recipe for chain in chains}) > 1
     rows = [_row(out, chain, several) for chain in chains if {chain.evaluate, chain.readiness} <= done]
@@ -27,21 +54,24 @@ def write_runs(out: Path, chains: Sequence[Chain], done: set[str]) -> list[dict[
     return rows
 
 
-def _row(out: Path, chain: Chain, several: bool) -> dict[str, Any]:
+def _row(out: Path, chain: Chain, several: bool) -> RunRow:
     record = read_json(out / chain.run / RECORD)
     evaluated = read_json(out / chain.evaluate / RESULT)
-    accuracy = evaluated["budgets"][-1][evaluated["models"][0]]["accuracy"]
-    return {
-        "checkpoint": record["config"]["model"],
-        "outcome": accuracy["value"],
-        **{key: accuracy[key] for key in ("low", "high", "n", "varies")},
-        "cost": cost_of(record),
-        "seed": record["config"]["seed"],
-        "recipe": chain.sft.recipe,
-        "family": ", ".join(filter(None, [chain.sft.family, chain.rl.recipe if several else ""])),
-        "sft": chain.sft.name,
-        "rl": chain.rl.name,
-        "readiness": chain.readiness,
-        "run": chain.run,
-        "evaluate": chain.evaluate,
-    }
+    accuracy = Estimate(**evaluated["budgets"][-1][evaluated["models"][0]]["accuracy"])
+    return RunRow(
+        checkpoint=record["config"]["model"],
+        outcome=accuracy.value,
+        low=accuracy.low,
+        high=accuracy.high,
+        n=accuracy.n,
+        varies=accuracy.varies,
+        cost=cost_of(record),
+        seed=record["config"]["seed"],
+        recipe=chain.sft.recipe,
+        family=", ".join(filter(None, [chain.sft.family, chain.rl.recipe if several else ""])),
+        sft=chain.sft.name,
+        rl=chain.rl.name,
+        readiness=chain.readiness,
+        run=chain.run,
+        evaluate=chain.evaluate,
+    )

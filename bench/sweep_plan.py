@@ -1,0 +1,66 @@
+"""How long a sweep plans before its first job begins: `python bench/sweep_plan.py`.
+
+A file of 4,000 jobs: one SFT run, its last checkpoint's readiness, 1,999 RL runs and their evaluations.  Counted are
+the CPU seconds from reading the file to the jobs that can begin: of a new sweep, and of one that was killed when all
+jobs but the last evaluation were done, so that every run folder must be looked at.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from common import Goal, Row, main
+from rlready.runs.run import write_json
+from rlready.sweep.grid import read_sweep_file
+from rlready.sweep.jobs import Job, checkpoints_of, finished, jobs_of
+from rlready.sweep.scheduler import Scheduler
+from rlready.sweep.status import Status
+
+NEW = Goal("planning a sweep of 4,000 jobs, CPU seconds", "< 1")
+CONTINUED = Goal("the same, killed before its last job, CPU seconds", "< 1")
+FILE = """
+measure = "starts"
+[sft]
+epochs = 2
+[rl]
+seed = {seeds}
+"""
+
+
+def run(quick: bool) -> list[Row]:
+    seeds = 20 if quick else 1999
+    with TemporaryDirectory() as folder:
+        file, out = Path(folder) / "sweep.toml", Path(folder) / "out"
+        file.write_text(FILE.format(seeds=list(range(seeds))), encoding="utf-8")
+        new = [planning(file, out) for _ in range(5)]
+        jobs = jobs_of(read_sweep_file(file))
+        pretend_done(out, jobs[:-1])
+        continued = [planning(file, out) for _ in range(5)]
+    details = {"jobs": len(jobs)}
+    return [goal.row(found, varies="repeats", **details) for goal, found in ((NEW, new), (CONTINUED, continued))]
+
+
+def planning(file: Path, out: Path) -> float:
+    began = time.process_time()
+    jobs = jobs_of(read_sweep_file(file))
+    Scheduler(out, jobs, Status(jobs, finished(jobs, out), workers=2), threads=1)
+    return time.process_time() - began
+
+
+def pretend_done(out: Path, jobs: Sequence[Job]) -> None:
+    """Write the folders of finished jobs, with records of a usual size."""
+    for job in jobs:
+        folder = out / job.key
+        checkpoints = [{"path": f"{folder}/checkpoints/step-{i}"} for i in range(1, 5)]
+        write_json(
+            folder / "result.json", {"checkpoints": checkpoints} if job.verb == "sft" else {"best": checkpoints[0]}
+        )
+        config = job.config_from(checkpoints_of(out / job.start)) if job.start else job.config
+        write_json(folder / "record.json", {"status": "done", "seconds": 9.0, "config": config, "host": "x" * 3000})
+
+
+if __name__ == "__main__":
+    main([NEW, CONTINUED], run)
