@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -94,7 +95,7 @@ def help_text(cls: type[Any]) -> str:
 
 def _take(cls: type[Any], where: str, items: Mapping[str, Any]) -> dict[str, Any]:
     """``items`` as the types of the fields they name; UserError for a key that is none, and for a wrong type."""
-    hints = get_type_hints(cls)
+    hints = _types(cls)  # type: ignore[arg-type]  # mypy does not see that classes are hashable
     values: dict[str, Any] = {}
     for key, raw in items.items():
         name = key.replace("-", "_")
@@ -105,6 +106,12 @@ def _take(cls: type[Any], where: str, items: Mapping[str, Any]) -> dict[str, Any
         except _WrongType:
             raise UserError(f"{where}: {name} = {_shown(raw)} is not {_expected(raw, hints[name])}") from None
     return values
+
+
+@cache
+def _types(cls: type[Any]) -> dict[str, Any]:
+    """The type of each field: Python compiles every annotation anew when it is asked."""
+    return get_type_hints(cls)
 
 
 def _fields(cls: type[Any]) -> tuple[Field[Any], ...]:
