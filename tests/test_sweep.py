@@ -154,7 +154,7 @@ def test_another_sweep_is_refused_before_anything_is_written(tmp_path: Path) -> 
     sweep(SweepConfig(write(tmp_path), workers=0), out)
     before = content_of(out)
     assert {out / "result.json", out / "runs.jsonl", out / "sft/one/record.json"} <= before.keys()
-    with pytest.raises(UserError, match=r"sft/one: .* holds a run with lr = 0.001, not 0.002"):
+    with pytest.raises(UserError, match=r"sft/one: .* holds a run with learning_rate = 0.001, not 0.002"):
         sweep(SweepConfig(write(tmp_path, lr=[2e-3]), workers=0), out)
     file = Path(write(tmp_path))
     other = tmp_path / "other.toml"
@@ -252,7 +252,7 @@ def test_the_last_checkpoint_is_the_last(
 ) -> None:
     """Whether references are kept beside it, or the marks of an epoch of one step fall together."""
     file = Path(write(tmp_path))
-    settings = f"epochs = {epochs}\nsave_every = {save_every}\nbatch_tokens = {tokens}"
+    settings = f"epochs = {epochs}\nsave_every = {save_every}\ntokens_per_batch = {tokens}"
     file.write_text(file.read_text().replace("epochs = 2", settings))
     tuned, *rest = jobs_of(read_sweep_file(file))
     result = run_sft(tuned.config, tmp_path / tuned.key)
