@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -126,6 +127,56 @@ def test_tables_alone_need_no_task(tmp_path: Path) -> None:
     assert result["task"]["description"] == "Stored samples of 60 problems."
     assert "Drop early.jsonl: pass@8 is significantly worse." in result["verdict"]
     assert [line[-1] for line in result["table"]] == ["next", "drop", "RL first"]
+
+
+def test_columns_of_any_type_say_the_same(tmp_path: Path) -> None:
+    """Verdicts, names and numbers as whole numbers, floats, texts or mixed, in every format, over several batches."""
+    rng = np.random.default_rng(3)
+    rows: list[dict[str, Any]] = []
+    for i in range(3000):
+        tokens = int(rng.integers(0, 5))
+        mask = [int(m) for m in rng.integers(0, 2, tokens + (i % 50 == 0))]  # now and then of another length
+        finish = ["stop", "length", None][i % 3]
+        row = {"problem_id": str(i % 30), "sample_id": i // 30, "correct": bool(rng.random() < 0.4), "finish": finish}
+        rows.append(row | {"logprobs": (-rng.random(tokens)).tolist(), "mask": None if i % 7 == 0 else mask})
+    mixed = [
+        row
+        | {"problem_id": int(row["problem_id"]), "correct": [bool, int, float][i % 3](row["correct"])}
+        | {"sample_id": [str, int, float][i % 3](row["sample_id"])}
+        for i, row in enumerate(rows)
+    ]
+    write_table(tmp_path / "plain.parquet", rows)
+    write_table(tmp_path / "floats.parquet", [row | {"correct": float(row["correct"])} for row in rows])
+    (tmp_path / "list.json").write_text(json.dumps(mixed))
+    sources = [str(tmp_path / name) for name in ("plain.parquet", "floats.parquet", "list.json")]
+    sources.append(jsonl(tmp_path / "lines.jsonl", mixed))
+    result = readiness(ReadinessConfig(checkpoints=tuple(sources), samples=64), tmp_path / "run")
+    first, *others = result["checkpoints"]
+    for other in others:
+        assert figures(other) == figures(first)
+    known = [r for r in rows if r["mask"] is None or len(r["mask"]) == len(r["logprobs"])]
+    kept = [p for r in known for p, m in zip(r["logprobs"], r["mask"] or [1] * len(r["logprobs"]), strict=True) if m]
+    assert first["entropy"]["value"] == pytest.approx(-np.mean(kept))
+    assert first["truncated"]["value"] == pytest.approx(0.5)
+    assert first["correct"] == [sum(r["correct"] for r in rows if r["problem_id"] == str(p)) for p in range(30)]
+    again = jsonl(tmp_path / "again.jsonl", [*mixed, mixed[0] | {"sample_id": "0"}])
+    with pytest.raises(UserError, match=r"sample 0 of problem '0' is given twice \(lines 1, 3001\)"):
+        readiness(ReadinessConfig(checkpoints=(again,), samples=64), tmp_path / "again")
+    bad = jsonl(tmp_path / "bad.jsonl", [*mixed, mixed[0] | {"sample_id": 100, "mask": [0.5]}])
+    with pytest.raises(UserError, match=r"bad\.jsonl:3001: mask must be a list of whole numbers, not '\[0\.5\]'"):
+        readiness(ReadinessConfig(checkpoints=(bad,), samples=64), tmp_path / "bad")
+
+
+def test_tables_alone_do_without_torch(tmp_path: Path) -> None:
+    table = jsonl(tmp_path / "x.jsonl", [{"problem_id": i % 4, "correct": i % 3 == 0} for i in range(16)])
+    code = (
+        "import sys; from pathlib import Path; from rlready.core.config import ReadinessConfig\n"
+        "from rlready.readiness.stage import readiness\n"
+        f"readiness(ReadinessConfig(checkpoints=({table!r},), samples=4), Path({str(tmp_path / 'run')!r}))\n"
+        "print({'torch', 'transformers'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_refused_tables(drawn: tuple[dict[str, Any], Path], tmp_path: Path) -> None:

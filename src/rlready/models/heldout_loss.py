@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.stats import mean_figure, ratio_figure
-from rlready.models.batch import Example
-from rlready.models.lm import LM
-from rlready.models.logprob import frozen_logprobs
+
+if TYPE_CHECKING:
+    from rlready.models.batch import Example
+    from rlready.models.lm import LM
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class HeldOut:
 
 def heldout_loss(lm: LM, examples: Sequence[Example], micro_tokens: int) -> HeldOut:
     """The loss of every example, without gradients; UserError if one is not finite."""
+    from rlready.models.logprob import frozen_logprobs  # imports torch, which tables of samples do not need
+
     logprobs = frozen_logprobs([lm.model], examples, micro_tokens=micro_tokens)[0]
     nll = np.array([-part.sum(dtype=np.float64) for part in logprobs])
     tokens = np.array([e.learned for e in examples], dtype=np.int64)

@@ -1,9 +1,9 @@
-"""One checkpoint measured: its held-out loss, and its samples, drawn by the model or read from a table."""
+"""One checkpoint measured with its model: its held-out loss, and its samples, drawn now or read from a table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,9 @@ from rlready.models.heldout_loss import heldout_loss
 from rlready.models.llama.support import supports
 from rlready.models.lm import LM
 from rlready.readiness.adaptive_sampling import draw_until_right, plan
-from rlready.readiness.offline_samples import Stored, settle
+from rlready.readiness.offline_samples import Stored
 from rlready.readiness.sample_stats import Draws
+from rlready.readiness.table import measure_samples, measure_table
 from rlready.runs.run import Run, read_table, write_table
 from rlready.tasks import Task
 
@@ -74,7 +75,8 @@ class Measurer:
         rows = self._draw(number, lm)
         write_table(self.parts / f"{number}.parquet", rows)
         note_run_ons(f"readiness: {source}", rows)
-        return facts | self._samples(source, rows) | {"influence": self._influence(lm, rows, parameters)}
+        facts |= measure_samples(self.config, source, Draws.of(rows, self.ids), self.ids)
+        return facts | {"influence": self._influence(lm, rows, parameters)}
 
     def forget_waves(self, number: int) -> None:
         """Delete what a killed run would continue from, once the part of the checkpoint is written."""
@@ -83,29 +85,9 @@ class Measurer:
 
     def table(self, stored: Stored) -> dict[str, Any]:
         """A checkpoint known by its samples; with ``model=`` also by its held-out loss."""
-        self.run.note_data(id=stored.path, path=Path(stored.path), size=len(stored.rows), role="samples")
         lm = self._load(stored.options.model) if stored.options.model else None
-        strange = set(stored.problem_ids) ^ set(self.ids)
-        if strange:
-            missing = set(self.ids) - set(stored.problem_ids)
-            what = f"has no sample of {len(missing)} of them" if missing else "has samples of others"
-            given = self.config.problems if self.config.problems != ReadinessConfig.problems else ""
-            foreign = strange - missing
-            if given and missing and foreign:
-                raise UserError(
-                    f"{stored.path}: the ids of problems={given} are not those of this table: {min(missing)[:80]!r} is "
-                    f"one of the problems, {min(foreign)[:80]!r} one of the table; name columns that hold the same, by "
-                    "problem=COLUMN behind the table and id=COLUMN behind the problems (id=prompt: the prompt itself)"
-                )
-            bare = stored.first_unverified
-            more = f"; {bare} has no verdict: name its problems with problems=" if bare and not given else ""
-            raise UserError(
-                f"{stored.path}: checkpoints are compared on the same {len(self.ids)} problems, but this table {what} "
-                f"(first: {min(missing or strange)}){more}"
-            )
-        settle(stored, self.task, self.problems, lm)
-        facts = self._loss(lm) if lm else {"heldout": None, "vocabulary": None}
-        return facts | self._samples(stored.path, stored.rows) | {"influence": None}
+        facts = measure_table(self.config, self.run, stored, self.task, self.problems, self.ids, lm)
+        return facts | (self._loss(lm) if lm else {})
 
     def _load(self, source: str) -> LM:
         config = self.config
@@ -195,21 +177,4 @@ class Measurer:
             "all_wrong": sum(not group.correct.any() for group in groups),
             "parameters": sum(p.numel() for p in parameters),
             "error": found.error,
-        }
-
-    def _samples(self, where: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        draws = Draws.of(rows, self.ids)
-        counts = draws.counts(where)
-        if counts.cap < self.config.samples:
-            least = int(np.argmax(counts.drawn == counts.cap))
-            raise UserError(
-                f"{where}: problem {self.ids[least]} has n = {counts.cap} samples, fewer than the k = "
-                f"{self.config.samples} that samples= asks pass@k for; set samples={counts.cap} or draw more"
-            )
-        tokens = [len(row["tokens"]) for row in rows if row.get("tokens") is not None]
-        return {
-            "counts": asdict(counts),
-            "figures": draws.figures(),
-            "drawn_samples": len(rows),
-            "drawn_tokens": sum(tokens) if len(tokens) == len(rows) else None,
         }

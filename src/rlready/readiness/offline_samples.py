@@ -24,24 +24,33 @@ that row once for every filter: one filter must be chosen, and where there are r
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
 from rlready.core.options import nearest
 from rlready.core.records import Problem
-from rlready.engine.rollout import verify_all
 from rlready.models.chat import CLOSE, KNOWN, OPEN
-from rlready.models.lm import LM
+from rlready.readiness.passk import Ints
+from rlready.readiness.sample_stats import FACTS, Draws
 from rlready.tasks import Task
+from rlready.tasks.columns import Batch, read_batches
+from rlready.tasks.parquet import ParquetTable
 from rlready.tasks.source import TABLES, Source, fill, options_of
-from rlready.tasks.table import Table, has, read_table, value_of
+from rlready.tasks.strictjson import Refused
+from rlready.tasks.table import Origin, id_of
 from rlready.tasks.turns import read_turns, split_sample
 
-NUMBERS, FINISH, LISTS = ("thinking", "truncated"), ("finish", "finish_reason"), ("tokens", "logprobs", "mask")
-COLUMNS = ("problem", "correct", "text", "tokens", "sample", "wave")
+if TYPE_CHECKING:
+    from rlready.models.lm import LM
+
+NAMES = ("problem", "correct", "text", "tokens", "sample", "wave")  # options that name a column
+LM_EVAL = ("doc_id", "resps")  # columns of lm-eval for problem and text
 
 
 @dataclass(frozen=True)
@@ -62,29 +71,40 @@ class TableOptions:
 
 
 @dataclass(frozen=True)
+class Pending:
+    """A sample without a verdict: the ``at``-th of the table, from 0."""
+
+    at: int
+    line: int
+    problem_id: str
+    text: str | None
+    tokens: list[int] | None
+
+
+@dataclass(frozen=True)
 class Stored:
-    """A table of samples.  ``rows`` are as in samples.parquet, ``correct`` None where it is still to be verified."""
+    """A table of samples; ``draws.correct`` is false for those that are ``pending``.
+
+    ``problem_ids`` are in the order of their first appearance, and places in ``draws`` are places among them; ``total``
+    counts the rows of the file.
+    """
 
     path: str
     options: TableOptions
-    table: Table
-    lines: list[int]
-    rows: list[dict[str, Any]]
-
-    @property
-    def problem_ids(self) -> list[str]:
-        """In the order of their first appearance."""
-        return list(dict.fromkeys(row["problem_id"] for row in self.rows))
+    origin: Origin
+    total: int
+    problem_ids: list[str]
+    draws: Draws
+    pending: list[Pending]
 
     @property
     def unverified(self) -> bool:
-        return any(row["correct"] is None for row in self.rows)
+        return bool(self.pending)
 
     @property
     def first_unverified(self) -> str:
         """Where the first row without a verdict stands; empty if all have one."""
-        bare = (line for line, row in zip(self.lines, self.rows, strict=True) if row["correct"] is None)
-        return next(map(self.table.place, bare), "")
+        return self.origin.place(self.pending[0].line) if self.pending else ""
 
 
 def is_table(source: str) -> bool:
@@ -101,32 +121,20 @@ def parse(source: str) -> tuple[str, TableOptions]:
 def read(source: str) -> Stored:
     """Read a table; UserError with the line for what is no sample, and for a sample that is given twice."""
     path, given = parse(source)
-    table = read_table(path)
-    options = _columns(table, given)
-    lines: list[int] = []
-    rows: list[dict[str, Any]] = []
-    seen: dict[tuple[str, str], int] = {}
-    many: dict[str, int] = defaultdict(int)
-    for line, row in _kept(table, options):
-        problem = _problem(table, line, row, options)
-        if options.n is not None and problem not in many and len(many) == options.n:
-            continue
-        samples = _samples(table, line, row, options)
-        number = table.id(line, row, options.sample)
-        for at, sample in enumerate(samples):
-            name = str(many[problem]) if number is None else number if len(samples) == 1 else f"{number}-{at}"
-            if seen.setdefault((problem, name), line) != line:
-                both = table.lines([seen[problem, name], line])
-                fix = f"; cap={row['cap']} keeps one thinking budget" if row.get("cap") is not None else ""
-                raise UserError(f"{path}: sample {name} of problem {problem!r} is given twice ({both}){fix}")
-            many[problem] += 1
-            lines.append(line)
-            rows.append({"problem_id": problem, "sample_id": name} | sample)
-    keys = ("correct", "text", "tokens")
-    _refuse_bare(table, [n for n, row in zip(lines, rows, strict=True) if all(row[key] is None for key in keys)])
-    if not any(has(row, options.sample) for _, row in table.rows):
-        _refuse_judged_twice(table, lines, rows)
-    return Stored(path, options, table, lines, rows)
+    usual, found = TableOptions(), None
+    unread = given.text if _texts_unneeded(path, given) else ""
+    names = {
+        *(getattr(options, key) for options in (given, usual) for key in NAMES),
+        "doc_id",
+        "resps",
+        "cap",
+        "filter",
+    }
+    for batch in read_batches(path, sorted({*names, *FACTS} - {unread})):
+        found = found or _Reader(path, _with_lm_eval_names(given, batch), {unread})
+        found.add(batch)
+    assert found  # an empty table is refused
+    return found.finish()
 
 
 def settle(stored: Stored, task: Task | None, problems: Sequence[Problem], lm: LM | None) -> None:
@@ -140,105 +148,263 @@ def settle(stored: Stored, task: Task | None, problems: Sequence[Problem], lm: L
 
 
 def _verify(stored: Stored, task: Task, by_id: Mapping[str, Problem], lm: LM | None) -> None:
+    from rlready.engine.rollout import verify_all  # imports torch, which verdicts alone do not need
+
     pairs, close = ([(lm.open, lm.close), *KNOWN], lm.close) if lm else (KNOWN, CLOSE)
     bare, unread, asked = [], [], []
-    for line, row in zip(stored.lines, stored.rows, strict=True):
-        if row["correct"] is None:
-            text = row["text"]
-            if text is None and row["tokens"] is not None and lm:
-                if strange := [t for t in row["tokens"] if not 0 <= t < lm.vocabulary]:
-                    place = stored.table.place(line)
-                    raise UserError(f"{place}: token {strange[0]} is none of the {lm.vocabulary} of {lm.source}")
-                text = lm.decode(row["tokens"])
-            if text is None:
-                bare.append(line)
-                continue
-            for stop in lm.stop_texts if lm else ():
-                text = text.removesuffix(stop)
-            unread.append(row)
-            asked.append((by_id[row["problem_id"]], split_sample(text, close, pairs)))
-    _refuse_bare(stored.table, bare)
-    for row, verdict in zip(unread, verify_all(task, asked), strict=True):
-        row["correct"] = verdict.correct
+    for sample in stored.pending:
+        text = sample.text
+        if text is None and sample.tokens is not None and lm:
+            if strange := [t for t in sample.tokens if not 0 <= t < lm.vocabulary]:
+                place = stored.origin.place(sample.line)
+                raise UserError(f"{place}: token {strange[0]} is none of the {lm.vocabulary} of {lm.source}")
+            text = lm.decode(sample.tokens)
+        if text is None:
+            bare.append(sample.line)
+            continue
+        for stop in lm.stop_texts if lm else ():
+            text = text.removesuffix(stop)
+        unread.append(sample.at)
+        asked.append((by_id[sample.problem_id], split_sample(text, close, pairs)))
+    _refuse_bare(stored.origin, bare, stored.total)
+    stored.draws.correct[unread] = [verdict.correct for verdict in verify_all(task, asked)]
 
 
-def _refuse_bare(table: Table, lines: Sequence[int]) -> None:
+def _refuse_bare(origin: Origin, lines: Sequence[int], total: int) -> None:
     fix = "name its column with correct=COLUMN or text=COLUMN; for tokens name model=CHECKPOINT, whose they are"
-    table.refuse(lines, "a verdict, and without text to verify", fix)
+    origin.refuse_some(lines, total, "a verdict, and without text to verify", fix)
 
 
-def _columns(table: Table, options: TableOptions) -> TableOptions:
-    """The options with lm-eval's names where the usual are missing; UserError for a column that is not there."""
-    usual, first = TableOptions(), table.rows[0][1]
-    if options.problem == usual.problem and not has(first, usual.problem) and "doc_id" in first:
+def _texts_unneeded(path: str, options: TableOptions) -> bool:
+    """Whether a file says that every sample has a verdict and its number, so that no response has to be read."""
+    if not path.endswith(".parquet") or not Path(path).is_file():
+        return False
+    table = ParquetTable(Path(path))
+    return table.has_texts(options.text) and table.complete(options.correct) and table.find(options.sample) is not None
+
+
+def _with_lm_eval_names(options: TableOptions, batch: Batch) -> TableOptions:
+    """The options with lm-eval's names where the usual are missing."""
+    usual = TableOptions()
+    if options.problem == usual.problem and usual.problem not in batch.columns and "doc_id" in batch.columns:
         options = replace(options, problem="doc_id")
-    if options.text == usual.text and not has(first, usual.text) and "resps" in first:
+    if options.text == usual.text and usual.text not in batch.columns and "resps" in batch.columns:
         options = replace(options, text="resps")
-    for key in COLUMNS:
-        if key == "problem" or getattr(options, key) != getattr(usual, key):
-            table.need(getattr(options, key))
     return options
 
 
-def _kept(table: Table, options: TableOptions) -> list[tuple[int, dict[str, Any]]]:
-    """The rows of one thinking budget and one filter; UserError for several filters, which judge the same samples."""
-    rows = [(n, row) for n, row in table.rows if options.cap is None or row.get("cap") == options.cap]
-    if not rows:
-        raise UserError(f"{table.where}: no row has cap = {options.cap}")
-    filters = list(dict.fromkeys(str(row["filter"]) for _, row in rows if row.get("filter") is not None))
-    if options.filter:
-        table.need("filter")
-        if options.filter not in filters:
-            raise UserError(f"{table.where}: no row has filter = {options.filter}; {nearest(options.filter, filters)}")
-        return [(n, row) for n, row in rows if str(row.get("filter")) == options.filter]
-    if len(filters) > 1 and any(value_of(row, options.sample) is None for _, row in rows):
-        names = ", ".join(map(repr, filters))[:200]
-        raise UserError(
-            f"{table.where}: every sample is there once for each filter ({names}) and would be counted as often; keep "
-            f"one with filter=NAME, or number the samples in a column {options.sample}"
+class _Reader:
+    """Takes a table batch by batch; what only the whole table can tell is refused in the end."""
+
+    def __init__(self, path: str, options: TableOptions, seen: set[str]) -> None:
+        self.path, self.options = path, options
+        self.seen = seen  # columns
+        self.total = self.count = 0  # rows of the file, and samples kept
+        self.problems: dict[str, int] = {}
+        self.numbers: dict[str, int] = {}  # a code for each sample_id
+        self.filters: dict[str, None] = {}
+        self.parts: list[tuple[Draws, Ints, Ints]] = []  # with lines and codes of sample_ids, -1 for none
+        self.texts: list[tuple[Ints, Ints, Ints]] = []  # digests of (problem, text), verdicts, lines
+        self.pending: list[Pending] = []
+        self.capped = self.unnumbered = False  # whether a row has the cap, and whether one has no sample_id
+
+    def add(self, batch: Batch) -> None:
+        o = self.options
+        self.origin, self.named = batch.origin, batch.named
+        self.total += len(batch)
+        self.seen |= batch.columns.keys()
+        if o.problem not in self.seen:
+            raise self.origin.no_column(o.problem, self.named)
+        batch = self._filtered(batch)
+        problem = batch.map(o.problem, self._problem, np.int64)
+        batch, problem = batch.take(np.flatnonzero(problem >= 0)), problem[problem >= 0]
+        verdict = batch.map(o.correct, _verdict, np.int8)
+        number = batch.map(o.sample, self._number, np.int64)
+        self.unnumbered |= bool((number < 0).any())
+        if not batch.has_texts(o.text):
+            batch, index, number = self._responses(batch, verdict, number)
+            problem, verdict = problem[index], verdict[index]
+        own = {"wave": o.wave, "tokens": o.tokens}
+        facts = {name: batch.columns[c] for name in FACTS if (c := own.get(name, name)) in batch.columns}
+        draws = Draws.of_batch(replace(batch, columns=facts), 0, problem, verdict == 1)
+        self.parts.append((draws, batch.lines, number))
+        self._keep_texts(batch, problem, verdict)
+        self.count += len(batch)
+
+    def finish(self) -> Stored:
+        self._refuse_columns()
+        problem, lines, number = (
+            np.concatenate(arrays)
+            for arrays in zip(*((draws.problem, lines, number) for draws, lines, number in self.parts), strict=True)
         )
-    return rows
+        ids = list(self.problems)
+        self._refuse_twice(ids, problem, lines, self._numbered(problem, number))
+        bare = [sample.line for sample in self.pending if sample.text is None and sample.tokens is None]
+        _refuse_bare(self.origin, bare, self.total)
+        if self.options.sample not in self.seen:
+            self._refuse_judged_twice()
+        draws = Draws.joined([draws for draws, _, _ in self.parts], len(ids))
+        return Stored(self.path, self.options, self.origin, self.total, ids, draws, self.pending)
+
+    def _filtered(self, batch: Batch) -> Batch:
+        """The rows of one thinking budget and one filter."""
+        o = self.options
+        keep = np.ones(len(batch), dtype=bool)
+        if o.cap is not None:
+            keep = batch.map("cap", lambda value: value == o.cap, bool)
+        self.capped |= bool(keep.any())
+        codes, values = batch.distinct("filter")
+        for code in np.flatnonzero(np.bincount(codes[keep], minlength=len(values))):
+            if values[code] is not None:
+                self.filters[str(values[code])] = None
+        if o.filter:
+            keep &= np.array([str(value) == o.filter for value in values])[codes]
+        return batch if keep.all() else batch.take(np.flatnonzero(keep))
+
+    def _problem(self, value: Any) -> int:
+        """The place of a problem, -1 for one that comes after the first n."""
+        name = id_of(value, self.options.problem)
+        if name is None:
+            raise Refused(f"{self.options.problem} must be text or a whole number, not {value}")
+        if self.options.n is not None and len(self.problems) == self.options.n and name not in self.problems:
+            return -1
+        return self.problems.setdefault(name, len(self.problems))
+
+    def _number(self, value: Any) -> int:
+        name = id_of(value, self.options.sample)
+        return -1 if name is None else self.numbers.setdefault(name, len(self.numbers))
+
+    def _responses(self, batch: Batch, verdict: NDArray[np.int8], number: Ints) -> tuple[Batch, Ints, Ints]:
+        """(batch, index, number) with one text a row: ``index`` says from which row of the batch given."""
+        o, names = self.options, list(self.numbers)
+        values = batch.values(o.text, np.arange(len(batch)))
+        texts: list[str | None] = []
+        index, numbers = [], []
+        for row, (line, value) in enumerate(zip(batch.lines.tolist(), values, strict=True)):
+            place = self.origin.place(line)
+            several = _texts(value, f"{place}: {o.text}", needed=bool(verdict[row] < 0))
+            if len(several) > 1 and verdict[row] >= 0:
+                raise UserError(
+                    f"{place}: {len(several)} responses, but {o.correct} is one verdict; leave correct= out, and name "
+                    "the problems that verify them with problems="
+                )
+            texts += several
+            index += [row] * len(several)
+            code = int(number[row])
+            many = code >= 0 and len(several) > 1
+            numbers += [self._number(f"{names[code]}-{at}") if many else code for at in range(len(several))]
+        taken = np.array(index, dtype=np.int64)
+        batch = batch.take(taken)
+        return replace(batch, columns={**batch.columns, o.text: texts}), taken, np.array(numbers, dtype=np.int64)
+
+    def _keep_texts(self, batch: Batch, problem: Ints, verdict: NDArray[np.int8]) -> None:
+        """Keep what must be verified, and where samples have no number a digest of what has been."""
+        o, ids = self.options, list(self.problems)
+        bare = np.flatnonzero(verdict < 0)
+        texts, tokens = _with_thoughts(batch, o.text, bare), batch.values(o.tokens, bare)
+        for at, text, ids_of_text in zip(bare.tolist(), texts, tokens, strict=True):
+            where = self.count + at, int(batch.lines[at]), ids[problem[at]]
+            self.pending.append(Pending(*where, text, ids_of_text if text is None else None))
+        if o.sample not in self.seen and o.text in batch.columns:
+            judged = np.flatnonzero(verdict >= 0)
+            texts = _with_thoughts(batch, o.text, judged)
+            digests = [hash(pair) for pair in zip(problem[judged].tolist(), texts, strict=True)]
+            there = np.array([text is not None for text in texts], dtype=bool)
+            columns = np.array(digests, dtype=np.int64), verdict[judged].astype(np.int64), batch.lines[judged]
+            self.texts.append((columns[0][there], columns[1][there], columns[2][there]))
+
+    def _numbered(self, problem: Ints, number: Ints) -> Ints:
+        """The codes of all samples: one without a number has its place among those of its problem."""
+        bare = np.flatnonzero(number < 0)
+        if not len(bare):
+            return number
+        order = np.argsort(problem, kind="stable")
+        first = np.searchsorted(problem[order], problem[order])
+        rank = np.empty(len(problem), dtype=np.int64)
+        rank[order] = np.arange(len(problem)) - first
+        if len(bare) == len(number):
+            self.numbers = {str(i): i for i in range(int(rank.max()) + 1)}
+            return rank
+        number[bare] = [self._number(str(i)) for i in rank[bare].tolist()]
+        return number
+
+    def _refuse_columns(self) -> None:
+        """UserError for a column or rows that were asked for and are not there, and for several filters."""
+        o, usual, where = self.options, TableOptions(), self.origin.where
+        wanted = [getattr(o, key) for key in NAMES if getattr(o, key) != getattr(usual, key)]
+        for column in [*wanted, *(["filter"] if o.filter else [])]:
+            if column not in self.seen:
+                raise self.origin.no_column(column, self.named)
+        if not self.capped:
+            raise UserError(f"{where}: no row has cap = {o.cap}")
+        if o.filter and o.filter not in self.filters:
+            raise UserError(f"{where}: no row has filter = {o.filter}; {nearest(o.filter, list(self.filters))}")
+        if not o.filter and len(self.filters) > 1 and self.unnumbered:
+            names = ", ".join(map(repr, self.filters))[:200]
+            raise UserError(
+                f"{where}: every sample is there once for each filter ({names}) and would be counted as often; keep "
+                f"one with filter=NAME, or number the samples in a column {o.sample}"
+            )
+
+    def _refuse_twice(self, ids: Sequence[str], problem: Ints, lines: Ints, number: Ints) -> None:
+        """UserError for two rows with one sample of one problem."""
+        key = problem * len(self.numbers) + number
+        if np.diff(np.sort(key)).all():
+            return
+        before, line, at = _first_unequal(key, lines, lines)
+        if at < 0:  # one row's own responses
+            return
+        cap = _cap_at(self.path, line) if "cap" in self.seen else None
+        fix = f"; cap={cap} keeps one thinking budget" if cap is not None else ""
+        name, both = list(self.numbers)[number[at]], self.origin.lines([before, line])
+        raise UserError(f"{self.path}: sample {name} of problem {ids[problem[at]]!r} is given twice ({both}){fix}")
+
+    def _refuse_judged_twice(self) -> None:
+        """UserError where one response is both right and wrong: the rows are then verdicts, several of each sample."""
+        if not self.texts:
+            return
+        digest, verdict, lines = (np.concatenate(arrays) for arrays in zip(*self.texts, strict=True))
+        before, line, at = _first_unequal(digest, verdict, lines)
+        if at >= 0:
+            raise UserError(
+                f"{self.origin.where}: one response is both right and wrong ({self.origin.lines([before, line])}): "
+                "these seem to be several verdicts of each sample; keep one of each, or number the samples in a column "
+                "sample_id"
+            )
 
 
-def _problem(table: Table, line: int, row: dict[str, Any], options: TableOptions) -> str:
-    name = table.id(line, row, options.problem)
-    if name is None:
-        null = value_of(row, options.problem)
-        raise UserError(f"{table.place(line)}: {options.problem} must be text or a whole number, not {null}")
-    return name
+def _first_unequal(key: Ints, value: Ints, lines: Ints) -> tuple[int, int, int]:
+    """The first row whose value is not that of the first row with its key; all (N,).
+
+    Returns the line of that first row, its own line and its place, which is -1 if there is no such row.
+    """
+    _, first, group = np.unique(key, return_index=True, return_inverse=True)
+    other = value != value[first][group]
+    if not other.any():
+        return -1, -1, -1
+    at = int(np.argmax(other))
+    return int(lines[first[group[at]]]), int(lines[at]), at
 
 
-def _samples(table: Table, line: int, row: dict[str, Any], options: TableOptions) -> list[dict[str, Any]]:
-    """The samples of a row, each as a row of samples.parquet."""
-    place, correct = table.place(line), _verdict(table, line, value_of(row, options.correct))
-    texts = _texts(row, options, f"{place}: {options.text}", needed=correct is None)
-    if len(texts) > 1 and correct is not None:
-        raise UserError(
-            f"{place}: {len(texts)} responses, but {options.correct} is one verdict; leave correct= out, and name the "
-            "problems that verify them with problems="
-        )
-    facts = {"correct": correct, "tokens": value_of(row, options.tokens)}
-    facts |= {"wave": _whole(table, line, "wave", value_of(row, options.wave))}
-    facts |= {"planned": _whole(table, line, "planned", row.get("planned"))}
-    facts |= {key: row[key] for key in (*NUMBERS, *FINISH, *LISTS[1:]) if row.get(key) is not None}
-    if isinstance(facts.get("thinking"), str):  # the thought itself, where we have its length
-        thought = facts.pop("thinking")
-        has_none = [text is not None and split_sample(text) == ("", text) for text in texts]
-        texts = [f"{OPEN}{thought}{CLOSE}{t}" if bare else t for t, bare in zip(texts, has_none, strict=True)]
-    for key in NUMBERS:
-        if not isinstance(facts.get(key), int | float | None):
-            raise UserError(f"{place}: {key} must be a number, not {str(facts[key])[:40]!r}")
-    for key in LISTS:
-        value, kind = facts.get(key), int | float if key == "logprobs" else int
-        if value is not None and not (isinstance(value, list) and all(isinstance(item, kind) for item in value)):
-            what = "numbers" if key == "logprobs" else "whole numbers"
-            raise UserError(f"{place}: {key} must be a list of {what}, not {str(value)[:40]!r}")
-    return [facts | {"text": text} for text in texts]
+def _cap_at(path: str, line: int) -> Any:
+    """The thinking budget of one row, looked up for an error."""
+    batch = next(batch for batch in read_batches(path, ["cap"]) if line <= batch.lines[-1])
+    return batch.values("cap", np.flatnonzero(batch.lines == line))[0]
 
 
-def _texts(row: dict[str, Any], options: TableOptions, where: str, *, needed: bool) -> list[str | None]:
+def _with_thoughts(batch: Batch, column: str, index: Ints) -> list[str | None]:
+    """The texts of some rows; where the thought itself stands beside one that has none, the text begins with it."""
+    texts: list[str | None] = batch.values(column, index)
+    thoughts = batch.values("thinking", index)
+    for at, thought in enumerate(thoughts):
+        text = texts[at]
+        if isinstance(thought, str) and text is not None and split_sample(text) == ("", text):
+            texts[at] = f"{OPEN}{thought}{CLOSE}{text}"
+    return texts
+
+
+def _texts(value: Any, where: str, *, needed: bool) -> list[str | None]:
     """The responses of a row: one text or list of turns, or lm-eval's [[r1, r2, ...]]; [None] for none."""
-    value = value_of(row, options.text)
     match value:
         case None | str():
             return [value]
@@ -253,49 +419,29 @@ def _texts(row: dict[str, Any], options: TableOptions, where: str, *, needed: bo
     return [None]
 
 
-def _verdict(table: Table, line: int, value: Any) -> bool | None:
+def _verdict(value: Any) -> int:
+    """1 for right, 0 for wrong, -1 where it is still to be verified."""
     if value is None or (isinstance(value, bool | int | float) and value in (0, 1)):
-        return None if value is None else bool(value)
-    place, known = table.place(line), "correct must be true or false, 1 or 0"
+        return -1 if value is None else int(value)
+    known = "correct must be true or false, 1 or 0"
     if isinstance(value, float) and math.isnan(value):
-        raise UserError(f"{place}: {known}, not NaN, which was not scored; make it null to have the text verified")
+        raise Refused(f"{known}, not NaN, which was not scored; make it null to have the text verified")
     fix = "; write a column that says from which score on a sample is right" if isinstance(value, int | float) else ""
-    raise UserError(f"{place}: {known}, not {str(value)[:40]!r}{fix}")
-
-
-def _whole(table: Table, line: int, name: str, value: Any) -> int:
-    if value is None:
-        return 0
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**6:
-        raise UserError(f"{table.place(line)}: {name} must be a whole number from 0, not {str(value)[:40]!r}")
-    return value
-
-
-def _refuse_judged_twice(table: Table, lines: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> None:
-    """UserError where one response is both right and wrong: the rows are then verdicts, several of each sample."""
-    first: dict[tuple[str, str], tuple[int, bool]] = {}
-    for line, row in zip(lines, rows, strict=True):
-        if row["text"] is not None and row["correct"] is not None:
-            before, correct = first.setdefault((row["problem_id"], row["text"]), (line, row["correct"]))
-            if correct != row["correct"]:
-                both = table.lines([before, line])
-                raise UserError(
-                    f"{table.where}: one response is both right and wrong ({both}): these seem to be several verdicts "
-                    "of each sample; keep one of each, or number the samples in a column sample_id"
-                )
+    raise Refused(f"{known}, not {str(value)[:40]!r}{fix}")
 
 
 def _refuse_stopped(stored: Stored) -> None:
     """UserError where, without waves, every problem with fewer samples than the most ends in its only success."""
-    outcomes: dict[str, list[bool]] = defaultdict(list)
-    for row in stored.rows:
-        outcomes[row["problem_id"]].append(row["correct"])
-    most = max(map(len, outcomes.values()))
-    short = [each for each in outcomes.values() if len(each) < most]
-    waved = any(row["wave"] or row["planned"] for row in stored.rows)
-    if short and not waved and all(each[-1] and sum(each) == 1 for each in short):
+    draws = stored.draws
+    drawn_P = np.bincount(draws.problem, minlength=draws.problems)
+    right_P = np.bincount(draws.problem[draws.correct], minlength=draws.problems)
+    last_P = np.zeros(draws.problems, dtype=np.int64)
+    np.maximum.at(last_P, draws.problem, np.arange(len(draws.problem)))
+    short = drawn_P < drawn_P.max()
+    waved = bool(draws.planned) or bool(draws.wave.any())
+    if short.any() and not waved and (draws.correct[last_P] & (right_P == 1))[short].all():
         raise UserError(
-            f"{stored.path}: sampling seems to have stopped at the first success ({len(short)} of {len(outcomes)} "
+            f"{stored.path}: sampling seems to have stopped at the first success ({int(short.sum())} of {len(short)} "
             "problems have fewer samples and end in their only right one), which biases counts; add the column wave, "
             "or draw all"
         )

@@ -15,8 +15,9 @@ Shapes: N = samples, P = problems.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,13 @@ from rlready.core.records import Estimate
 from rlready.core.stats import mean_figure, ratio_figure
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.readiness.passk import Floats, Ints
+from rlready.tasks.columns import Batch
+from rlready.tasks.strictjson import Refused
+from rlready.tasks.table import Origin
 
 UNKNOWN = float("nan")
-Row = Mapping[str, Any]
+FINISH = ("finish", "finish_reason")
+FACTS = ("wave", "planned", "tokens", "logprobs", "mask", "thinking", "truncated", *FINISH)  # columns that are read
 
 
 @dataclass(frozen=True)
@@ -53,18 +58,42 @@ class Draws:
     truncated: Floats
 
     @staticmethod
-    def of(rows: Sequence[Row], problem_ids: Sequence[str]) -> Draws:
+    def of(rows: Sequence[dict[str, Any]], problem_ids: Sequence[str]) -> Draws:
         """Rows of a samples table, every one verified and of one of these problems."""
         place = {name: i for i, name in enumerate(problem_ids)}
-        columns = np.array([_numbers(row) for row in rows], dtype=np.float64).reshape(len(rows), 5)
+        problem = np.array([place[row["problem_id"]] for row in rows], dtype=np.int64)
+        correct = np.array([row["correct"] for row in rows], dtype=bool)
+        batch = Batch.of(Origin("samples", "row"), range(1, len(rows) + 1), rows, FACTS)
+        return Draws.of_batch(batch, len(problem_ids), problem, correct)
+
+    @staticmethod
+    def of_batch(batch: Batch, problems: int, problem: Ints, correct: NDArray[np.bool_]) -> Draws:
+        """Rows with the columns `FACTS`; UserError with the line for a value that cannot be."""
+        planned = batch.map("planned", partial(_whole, name="planned"), np.int64)
+        length, _ = batch.lists("tokens", int)
         return Draws(
-            len(problem_ids),
-            max((row.get("planned") or 0 for row in rows), default=0),
-            np.array([place[row["problem_id"]] for row in rows], dtype=np.int64),
-            np.array([row.get("wave") or 0 for row in rows], dtype=np.int64),
-            np.array([row["correct"] for row in rows], dtype=bool),
-            *columns.T,
+            problems,
+            int(planned.max(initial=0)),
+            problem,
+            batch.map("wave", partial(_whole, name="wave"), np.int64),
+            correct,
+            *_surprise(batch),
+            batch.map("thinking", _thinking, np.float64),
+            np.where(length < 0, UNKNOWN, length),
+            _truncated(batch),
         )
+
+    @staticmethod
+    def joined(parts: Sequence[Draws], problems: int) -> Draws:
+        """Draws of ``problems`` problems that were read in parts."""
+        names = [field.name for field in fields(Draws)[2:]]
+        columns = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+        return Draws(problems, max(part.planned for part in parts), *columns)
+
+    def among(self, own_ids: Sequence[str], problem_ids: Sequence[str]) -> Draws:
+        """The same, with the places of ``own_ids`` among ``problem_ids``, which are the same in another order."""
+        place = {name: i for i, name in enumerate(problem_ids)}
+        return replace(self, problem=np.array([place[name] for name in own_ids], dtype=np.int64)[self.problem])
 
     def counts(self, where: str) -> Counts:
         """How often each problem was right, and after how many draws it was left.
@@ -104,11 +133,17 @@ class Draws:
 
     def _ratio(self, top_N: Floats, bottom_N: Floats | None, chosen_N: NDArray[np.bool_]) -> Estimate | None:
         """Σ top / Σ bottom (or the mean of top) over the samples chosen, those that know it; interval over problems."""
-        bottom_N = np.ones_like(top_N) if bottom_N is None else bottom_N
-        known = chosen_N & np.isfinite(top_N) & (bottom_N > 0)
+        known = chosen_N & np.isfinite(top_N)
+        if bottom_N is not None:
+            known &= bottom_N > 0
         if not known.any():
             return None
-        return ratio_figure(top_N[known], bottom_N[known], cluster=self.problem[known], varies="problems")
+        top_P, bottom_P = (
+            np.bincount(self.problem[known], None if values is None else values[known], self.problems)
+            for values in (top_N, bottom_N)
+        )
+        there = bottom_P > 0
+        return ratio_figure(top_P[there], bottom_P[there], varies="problems")
 
     def _share(self, values_N: Floats, chosen_N: NDArray[np.bool_]) -> Estimate | None:
         known = chosen_N & np.isfinite(values_N)
@@ -117,21 +152,50 @@ class Draws:
         return mean_figure(values_N[known], cluster=self.problem[known], bounds=(0.0, 1.0))
 
 
-def _numbers(row: Row) -> tuple[float, float, float, float, float]:
-    """Surprise, chosen tokens, thinking, length and truncation of one sample."""
-    tokens, logprobs, mask = row.get("tokens"), row.get("logprobs"), row.get("mask")
-    surprise = chosen = UNKNOWN
-    if logprobs is not None and (mask is None or len(mask) == len(logprobs)):
-        kept = logprobs if mask is None else [p for p, m in zip(logprobs, mask, strict=True) if m]
-        surprise, chosen = -float(sum(kept)), float(len(kept))
-    thinking, truncated = row.get("thinking"), row.get("truncated")
-    if truncated is None:
-        finish = row.get("finish", row.get("finish_reason"))
-        truncated = None if finish is None else finish in ("length", "max_tokens")
-    return (
-        surprise,
-        chosen,
-        UNKNOWN if thinking is None else float(thinking),
-        UNKNOWN if tokens is None else float(len(tokens)),
-        UNKNOWN if truncated is None else float(truncated),
-    )
+def _surprise(batch: Batch) -> tuple[Floats, Floats]:
+    """(-log-prob summed over chosen tokens, how many they are), both (N,); of all tokens where no mask says which."""
+    lengths_N, logprobs = batch.lists("logprobs", float)
+    masked_N, mask = batch.lists("mask", int)
+    n = len(lengths_N)
+    known_N = (lengths_N >= 0) & ((masked_N < 0) | (masked_N == lengths_N))
+    if not known_N.any():
+        return np.full(n, UNKNOWN), np.full(n, UNKNOWN)
+    row, row_of_mask = (np.repeat(np.arange(n), np.maximum(lengths, 0)) for lengths in (lengths_N, masked_N))
+    by_mask_N = known_N & (masked_N >= 0)
+    chosen = np.ones(len(row), dtype=bool)
+    chosen[by_mask_N[row]] = mask[by_mask_N[row_of_mask]] != 0
+    surprise_N = -np.bincount(row[chosen], logprobs[chosen], n)
+    chosen_N = np.bincount(row[chosen], minlength=n)
+    return np.where(known_N, surprise_N, UNKNOWN), np.where(known_N, chosen_N, UNKNOWN)
+
+
+def _truncated(batch: Batch) -> Floats:
+    """(N,) 1 where a response was cut, also by what it was finished for."""
+    found_N = batch.map("truncated", partial(_number, name="truncated"), np.float64)
+    for name in FINISH:
+        finish_N = batch.map(name, _cut, np.float64)
+        found_N = np.where(np.isnan(found_N), finish_N, found_N)
+    return found_N
+
+
+def _cut(finish: Any) -> float:
+    return UNKNOWN if finish is None else float(finish in ("length", "max_tokens"))
+
+
+def _thinking(value: Any) -> float:
+    """The length of a thought; unknown where it is the thought itself."""
+    return UNKNOWN if isinstance(value, str) else _number(value, "thinking")
+
+
+def _number(value: Any, name: str) -> float:
+    if not isinstance(value, int | float | None):
+        raise Refused(f"{name} must be a number, not {str(value)[:40]!r}")
+    return UNKNOWN if value is None else float(value)
+
+
+def _whole(value: Any, name: str) -> int:
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**6:
+        raise Refused(f"{name} must be a whole number from 0, not {str(value)[:40]!r}")
+    return value

@@ -6,7 +6,8 @@ or a table of samples drawn elsewhere, and measured on the same problems and row
 
     heldout.py      generalisation loss          passk.py        pass@k from counts, also from stopped ones
     measure.py      one checkpoint               sequential.py   which draws to make, and what they may be used for
-    stored.py       samples out of a table       draws.py        entropy, lengths, truncation
+    table.py        one known by its samples     stored.py       samples out of a table
+    draws.py        entropy, lengths, truncation
     turnup.py       has the loss turned up?      spread.py       mixed groups, credit
     gram.py         inner products of gradients  sketch.py       how gradients are kept: whole, or projected
     influence.py    what a step on one problem does for the others
@@ -27,9 +28,9 @@ from rlready.core.errors import UserError
 from rlready.core.progress import Progress, note
 from rlready.core.records import Row
 from rlready.readiness import offline_samples as stored
-from rlready.readiness.measure import Measurer
 from rlready.readiness.passk import powers
 from rlready.readiness.ranking import compare
+from rlready.readiness.table import measure_table
 from rlready.runs.checkpoint_order import doubts, in_training_order
 from rlready.runs.run import Run, read_json, write_json, write_table
 from rlready.tasks import Task, open_task
@@ -50,11 +51,7 @@ def readiness(config: ReadinessConfig, out: Path) -> dict[str, Any]:
         task = _task(config, list(tables.values()), models=len(names) > len(tables))
         problems = task.problems() if task else []
         ids = [p.id for p in problems] if task else next(iter(tables.values())).problem_ids
-        if len(set(ids)) < len(ids):
-            twice = next(name for i, name in enumerate(ids) if name in ids[:i])
-            raise UserError(f"{config.problems}: problem {twice!r} is given twice; ids must differ")
-        if config.influence and len(ids) < 2:
-            raise UserError(f"{config.problems}: influence needs at least 2 problems, got {len(ids)}")
+        _check_ids(config, ids)
         if task:
             run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(ids), role="readiness")
         held = _held(config, run)
@@ -63,15 +60,24 @@ def readiness(config: ReadinessConfig, out: Path) -> dict[str, Any]:
         parts = [out / "parts" / f"{number}.json" for number in range(len(names))]
         total = len(ids) * config.samples * (len(names) - len(tables))
         with Progress("readiness", total=total, unit="samples") as bar:
-            measure = Measurer(config, run, out / "parts", task, problems, ids, held, bar)
             models = [tables[name].options.model if name in tables else source for _, (name, source) in order]
-            measure.compare_vocabularies(filter(None, models))
+            if any(models):
+                from rlready.readiness.measure import Measurer  # imports torch, which tables alone do not need
+
+                measure = Measurer(config, run, out / "parts", task, problems, ids, held, bar)
+                measure.compare_vocabularies(filter(None, models))
             for number, (name, source) in order:
                 if not parts[number].exists():  # a part is one checkpoint, kept if the run is killed later
                     note(f"readiness: {source}")
-                    facts = measure.table(tables[name]) if name in tables else measure.model(number, source)
+                    if name not in tables:
+                        facts = measure.model(number, source)
+                    elif tables[name].options.model:
+                        facts = measure.table(tables[name])
+                    else:
+                        facts = measure_table(config, run, tables[name], task, problems, ids, None)
                     write_json(parts[number], {"name": name, "problems": ids} | facts)
-                    measure.forget_waves(number)
+                    if name not in tables:
+                        measure.forget_waves(number)
                 elif name not in tables:
                     bar.total = (bar.total or 0) - len(ids) * config.samples
         measured = [read_json(part) for part in parts]
@@ -105,6 +111,14 @@ def _check(config: ReadinessConfig) -> dict[str, str]:
             raise UserError(f"a checkpoint is named twice: {name}; tables of one path need name=")
         names[name] = source
     return names
+
+
+def _check_ids(config: ReadinessConfig, ids: Sequence[str]) -> None:
+    if len(set(ids)) < len(ids):
+        twice = next(name for i, name in enumerate(ids) if name in ids[:i])
+        raise UserError(f"{config.problems}: problem {twice!r} is given twice; ids must differ")
+    if config.influence and len(ids) < 2:
+        raise UserError(f"{config.problems}: influence needs at least 2 problems, got {len(ids)}")
 
 
 def _task(config: ReadinessConfig, tables: Sequence[stored.Stored], models: bool) -> Task | None:

@@ -12,8 +12,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from rlready.runs.files import plain, saying, write_text
 from rlready.core.errors import UserError
+from rlready.runs.files import plain, saying, write_text
 
 BLOCK = 1 << 16
 

@@ -19,8 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rlready.runs import lock
-from rlready.runs import provenance
+from rlready.core.errors import UserError
+from rlready.core.options import to_toml
+from rlready.core.progress import note
+from rlready.runs import lock, provenance
 from rlready.runs.files import (
     LEFTOVER,
     clear_leftovers,
@@ -34,11 +36,8 @@ from rlready.runs.files import (
     write_table,
     write_text,
 )
-from rlready.core.errors import UserError
-from rlready.core.options import to_toml
-from rlready.core.progress import note
-from rlready.runs.provenance import content_digest, file_digest, folder_digest
 from rlready.runs.log import append_line, read_log, truncate_log
+from rlready.runs.provenance import content_digest, file_digest, folder_digest
 
 __all__ = [
     "Invocation",

@@ -7,46 +7,126 @@ may be what stands inside structs and lists.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlready.core.errors import UserError
 from rlready.tasks.strictjson import Number, examine, loads
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 JSON = "arrow.json"
+ROWS, BYTES = 1 << 17, 1 << 25  # read at a time: at most so many rows, and about so many bytes
 Decoder = Callable[[Any], Any]
 
 
-def read_parquet(file: Path) -> list[dict[str, Any]]:
-    """The rows of a file; UserError for one that cannot be read, by its row for JSON in it that is none."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+class ParquetTable:
+    """A file that is read in batches of rows; UserError for one that cannot be read.
 
-    try:
-        table = pq.read_table(file)
-        features = _features(table.schema)
-        decoders = {f.name: decode for f in table.schema if (decode := _decoder(f, features.get(f.name)))}
-        for at, field in enumerate(table.schema):
-            if JSON in str(field.type) and field.name not in decoders:
-                raise UserError(f"{file}: the column {field.name} holds JSON inside {field.type}, which is not read")
-            # from 32 bits by way of text: 0.1, not 0.10000000149011612
-            if (text := _widened(field.type, pa.string())) != field.type:
-                column = table.column(at).cast(text).cast(_widened(field.type, pa.float64()))
-                table = table.set_column(at, field.name, column)
-        rows: list[dict[str, Any]] = table.to_pylist()
-    except UnicodeDecodeError:
-        raise
-    except (pa.ArrowException, ValueError, OverflowError) as error:  # the last two: dates that Python has not
-        raise UserError(f"{file}: not a Parquet file that can be read ({first_line(error)})") from None
-    for number, row in enumerate(rows if decoders else (), start=1):
-        for column, decode in decoders.items():
-            try:
-                row[column] = decode(row[column])
-                examine({column: row[column]})
-            except (ValueError, RecursionError) as error:
-                raise UserError(f"{file} row {number}: the JSON of {column} cannot be kept: {error}") from None
-    return rows
+    ``columns`` are the names of its columns, and of those inside structs, as an error line can show them.
+    """
+
+    def __init__(self, file: Path) -> None:
+        import pyarrow.parquet as pq
+
+        self.file = file
+        with self._refusing():
+            self._content = pq.ParquetFile(file)
+            self._schema = self._content.schema_arrow
+        features = _features(self._schema)
+        self._decoders = {f.name: decode for f in self._schema if (decode := _decoder(f, features.get(f.name)))}
+        self.columns = [f.name for f in self._schema]
+        self.columns += [f"{f.name}.{part}" for f in self._schema for part in fields_of(f.type)]
+
+    def find(self, name: str) -> list[str] | None:
+        """The column ``name`` and, where dots lead inside it, the keys in it; None if there is no such column."""
+        if name in self._schema.names:
+            return [name]
+        top, *keys = name.split(".")
+        if not keys or top not in self._schema.names:
+            return None
+        kind = self._schema.field(top).type
+        for key in keys if top not in self._decoders else ():  # what JSON holds only its rows say
+            if key not in fields_of(kind):
+                return None
+            kind = kind.field(key).type
+        return [top, *keys]
+
+    def complete(self, name: str) -> bool:
+        """Whether the file's statistics say that a column has no null."""
+        nulls = [c.statistics and c.statistics.null_count for c in self._chunks() if c.path_in_schema == name]
+        return bool(nulls) and all(count == 0 for count in nulls)
+
+    def has_texts(self, name: str) -> bool:
+        """Whether a column holds plain texts."""
+        import pyarrow as pa
+
+        kind = self._schema.field(name).type if name in self._schema.names else None
+        return kind in (pa.string(), pa.large_string()) and name not in self._decoders
+
+    def batches(self, names: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, dict[str, list[Any]]]]:
+        """Some columns, so many rows at a time as fit into `BYTES`, and the values of those columns that hold JSON.
+
+        UserError by its row for JSON that is none.
+        """
+        done = 0
+        for name in names:
+            if JSON in str(self._schema.field(name).type) and name not in self._decoders:
+                kind = self._schema.field(name).type
+                raise UserError(f"{self.file}: the column {name} holds JSON inside {kind}, which is not read")
+        with self._refusing():
+            for batch in self._content.iter_batches(self._size(names), columns=list(names)):
+                widened = _without_float32(batch)
+                decoded = {name: widened.column(name).to_pylist() for name in names if name in self._decoders}
+                self._decode(decoded, done)
+                yield widened, decoded
+                done += batch.num_rows
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """All rows."""
+        with self._refusing():
+            for batch, decoded in self.batches(self._schema.names):
+                plain = batch.to_pylist()
+                for name, values in decoded.items():
+                    for row, value in zip(plain, values, strict=True):
+                        row[name] = value
+                yield from plain
+
+    def _chunks(self) -> list[pa.ColumnChunkMetaData]:
+        """What the file says of every column in every row group; a list of numbers counts as a column."""
+        meta = self._content.metadata
+        return [meta.row_group(i).column(j) for i in range(meta.num_row_groups) for j in range(meta.num_columns)]
+
+    def _size(self, names: Sequence[str]) -> int:
+        """How many rows to read at a time."""
+        wanted = [c for c in self._chunks() if any(f"{c.path_in_schema}.".startswith(f"{name}.") for name in names)]
+        size: int = sum(max(8 * c.num_values, c.total_uncompressed_size) for c in wanted)
+        rows: int = self._content.metadata.num_rows
+        return min(ROWS, max(1, BYTES * rows // max(size, 1)))
+
+    def _decode(self, decoded: dict[str, list[Any]], done: int) -> None:
+        for column, values in decoded.items():
+            for at, value in enumerate(values):
+                try:
+                    values[at] = self._decoders[column](value)
+                    examine({column: values[at]})
+                except (ValueError, RecursionError) as error:
+                    row = f"{self.file} row {done + at + 1}"
+                    raise UserError(f"{row}: the JSON of {column} cannot be kept: {error}") from None
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        import pyarrow as pa
+
+        try:
+            yield
+        except UnicodeDecodeError:
+            raise
+        except (pa.ArrowException, ValueError, OverflowError) as error:  # the last two: dates that Python has not
+            raise UserError(f"{self.file}: not a Parquet file that can be read ({first_line(error)})") from None
 
 
 def first_line(error: Exception) -> str:
@@ -93,6 +173,24 @@ def _value(text: str) -> Any:
 
 def _unless_null(decode: Decoder) -> Decoder:
     return lambda value: None if value is None else decode(value)
+
+
+def fields_of(kind: Any) -> list[str]:
+    """The names of the fields of an Arrow struct; none for another type."""
+    import pyarrow as pa
+
+    return [part.name for part in kind] if pa.types.is_struct(kind) else []
+
+
+def _without_float32(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Numbers of 32 bits as 64 bits, by way of text: 0.1, not 0.10000000149011612."""
+    import pyarrow as pa
+
+    columns = []
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        text = _widened(field.type, pa.string())
+        columns.append(column if text == field.type else column.cast(text).cast(_widened(field.type, pa.float64())))
+    return pa.RecordBatch.from_arrays(columns, batch.schema.names)
 
 
 def _widened(kind: Any, to: Any) -> Any:

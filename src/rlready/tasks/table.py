@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -16,7 +16,7 @@ from typing import Any
 
 from rlready.core.errors import UserError
 from rlready.core.options import nearest
-from rlready.tasks.parquet import first_line, read_parquet
+from rlready.tasks.parquet import ParquetTable, first_line
 from rlready.tasks.strictjson import Refused, doubtful, examine, loads
 from rlready.tasks.turns import chat_key
 
@@ -35,12 +35,11 @@ NOT_TEXT = {  # how files begin that are not UTF-8 text
 
 
 @dataclass(frozen=True)
-class Table:
-    """``rows`` are (line or row number from 1, values); ``unit`` says which."""
+class Origin:
+    """Which table a row is from; ``unit`` says whether its rows are counted as lines or as rows."""
 
     where: str
     unit: str
-    rows: list[tuple[int, dict[str, Any]]]
 
     def place(self, line: int) -> str:
         return f"{self.where}:{line}" if self.unit == "line" else f"{self.where} row {line}"
@@ -50,42 +49,65 @@ class Table:
         more = ", …" if len(numbers) > SHOWN else ""
         return f"{self.unit}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:SHOWN]))}{more}"
 
+    def refuse_some(self, lines: Sequence[int], total: int, what: str, fix: str) -> None:
+        """UserError naming ``lines`` of ``total``, if there are any."""
+        if lines:
+            count = f"{len(lines)} of {total} rows" if len(lines) > 1 else "a row"
+            raise UserError(f"{self.where}: {count} without {what} ({self.lines(lines)}); {fix}")
+
+    def no_column(self, column: str, names: Sequence[str]) -> UserError:
+        """What to raise for a column that no row has, where those of ``names`` are."""
+        return UserError(f"{self.where}: no column {column!r}; {nearest(column, list(map(_shown, names)))}")
+
+
+@dataclass(frozen=True)
+class Table(Origin):
+    """``rows`` are (line or row number from 1, values)."""
+
+    rows: list[tuple[int, dict[str, Any]]]
+
     def text(self, line: int, row: dict[str, Any], column: str) -> str:
         """A value that must be text; UserError if it is missing or something else."""
         if not has(row, column):
-            raise UserError(f"{self.place(line)}: no column {column!r}; {nearest(column, _columns(row))}")
+            names = list(map(_shown, column_names(row)))
+            raise UserError(f"{self.place(line)}: no column {column!r}; {nearest(column, names)}")
         value = value_of(row, column)
         if not isinstance(value, str):
             raise UserError(f"{self.place(line)}: {column} must be text, not {type(value).__name__}")
         return value
 
     def id(self, line: int, row: dict[str, Any], column: str) -> str | None:
-        """A value that names something: text, a whole number in digits, or what `chat_key` makes of a list of turns.
-
-        None if it is missing or null; UserError for anything else.  5.0 is 5: a column of whole numbers becomes one of
-        floats where some are missing.
-        """
-        value = value_of(row, column)
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            return None
-        if isinstance(value, str):
-            return value
-        if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
-            return chat_key(value)
-        if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
-            raise UserError(f"{self.place(line)}: {column} must be text or a whole number, not {str(value)[:40]!r}")
-        return str(int(value))
+        """A value that names something, as `id_of` reads it; UserError for what does not."""
+        try:
+            return id_of(value_of(row, column), column)
+        except Refused as error:
+            raise UserError(f"{self.place(line)}: {error}") from None
 
     def need(self, column: str) -> None:
         """UserError if no row has the column."""
         if not any(has(row, column) for _, row in self.rows):
-            raise UserError(f"{self.where}: no column {column!r}; {nearest(column, _columns(self.rows[0][1]))}")
+            raise self.no_column(column, column_names(self.rows[0][1]))
 
     def refuse(self, lines: Sequence[int], what: str, fix: str) -> None:
         """UserError naming ``lines``, if there are any."""
-        if lines:
-            count = f"{len(lines)} of {len(self.rows)} rows" if len(lines) > 1 else "a row"
-            raise UserError(f"{self.where}: {count} without {what} ({self.lines(lines)}); {fix}")
+        self.refuse_some(lines, len(self.rows), what, fix)
+
+
+def id_of(value: Any, column: str) -> str | None:
+    """Text, a whole number in digits, or what `chat_key` makes of a list of turns.
+
+    None if it is null; Refused for anything else.  5.0 is 5: a column of whole numbers becomes one of floats where
+    some are missing.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
+        return chat_key(value)
+    if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
+        raise Refused(f"{column} must be text or a whole number, not {str(value)[:40]!r}")
+    return str(int(value))
 
 
 def has(row: dict[str, Any], column: str) -> bool:
@@ -102,29 +124,50 @@ def value_of(row: dict[str, Any], column: str) -> Any:
 
 
 def read_table(path: str, *, name: str | None = None, split: str = "train") -> Table:
-    """The table at ``path``; a path that does not exist but looks like owner/name is read from the hub.
+    """All rows of the table at ``path``; see `open_rows`."""
+    origin, rows = open_rows(path, name=name, split=split)
+    return Table(origin.where, origin.unit, list(rows))
 
-    UserError, with the line where there is one, for what is no table, and for values that cannot be kept: a text that
-    UTF-8 cannot hold, a key given twice, nesting without end.
+
+def open_rows(
+    path: str, *, name: str | None = None, split: str = "train"
+) -> tuple[Origin, Iterator[tuple[int, dict[str, Any]]]]:
+    """Where the table at ``path`` is from, and its rows, one by one, each with its line or row number.
+
+    A path that does not exist but looks like owner/name is read from the hub.  UserError, with the line where there is
+    one, for what is no table, and for values that cannot be kept: a text that UTF-8 cannot hold, a key given twice,
+    nesting without end.
     """
     file = Path(path)
+    by_line = file.is_file() and file.suffix not in (".parquet", ".json")
+    origin = Origin(str(file) if file.exists() else path, "line" if by_line else "row")
+    return origin, _rows(origin, file, name, split)
+
+
+def _rows(origin: Origin, file: Path, name: str | None, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    path, empty = origin.where, True
     try:
         if file.is_dir():
             raise UserError(f"{path}: a folder; name a file in it")
         if not file.exists():
-            table = _read_hub(path, name, split)
+            values: Iterable[tuple[int, Any]] = enumerate(_read_hub(path, name, split), start=1)
         elif file.suffix == ".parquet":
-            table = _objects(path, "row", enumerate(read_parquet(file), start=1))
+            values = enumerate(ParquetTable(file).rows(), start=1)
         else:
             _refuse_binary(file)
-            table = _read_json(file) if file.suffix == ".json" else _read_jsonl(file)
+            values = _read_json(file) if file.suffix == ".json" else _read_jsonl(file)
+        for line, value in values:
+            if not isinstance(value, dict):
+                what = f"expected an object with named columns, not {type(value).__name__}"
+                raise UserError(f"{origin.place(line)}: {what}{'; ' + LIST if origin.unit == 'line' else ''}")
+            empty = False
+            yield line, value
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or first_line(error)}") from None
-    if not table.rows:
+    if empty:
         raise UserError(f"{path}: empty, there is no row in it")
-    return table
 
 
 def licence_beside(file: Path) -> str | None:
@@ -146,20 +189,14 @@ def _inside(row: dict[str, Any], column: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) and last in value else None
 
 
-def _columns(row: dict[str, Any]) -> list[str]:
-    """Names of columns, and of those inside them, as an error line can show them."""
-    inner = [f"{column}.{key}" for column, value in row.items() if isinstance(value, dict) for key in value]
-    return [name if name.isprintable() else repr(name) for name in (*row, *inner)]
+def column_names(row: dict[str, Any]) -> list[str]:
+    """Names of columns, and of those inside them."""
+    return [*row, *(f"{column}.{key}" for column, value in row.items() if isinstance(value, dict) for key in value)]
 
 
-def _objects(where: str, unit: str, values: Iterable[tuple[int, Any]], fix: str = "") -> Table:
-    table = Table(where, unit, [])
-    for line, value in values:
-        if not isinstance(value, dict):
-            what = f"expected an object with named columns, not {type(value).__name__}"
-            raise UserError(f"{table.place(line)}: {what}{fix and '; ' + fix}")
-        table.rows.append((line, value))
-    return table
+def _shown(name: str) -> str:
+    """The name of a column as an error line can show it."""
+    return name if name.isprintable() else repr(name)
 
 
 def _refuse_binary(file: Path) -> None:
@@ -170,8 +207,10 @@ def _refuse_binary(file: Path) -> None:
             raise UserError(f"{file}: {what}")
 
 
-def _read_jsonl(file: Path) -> Table:
-    rows = []
+def _read_jsonl(file: Path) -> Iterator[tuple[int, Any]]:
+    """Line numbers and values; a first row waits until there is a second, as one alone may hold all rows."""
+    alone: tuple[int, Any] | None = None
+    count = 0
     with file.open("rb") as lines:
         for number, raw in enumerate(lines, start=1):
             where = f"{file}:{number}"
@@ -188,24 +227,32 @@ def _read_jsonl(file: Path) -> Table:
                 value = _json(line, where, f"each line must be one JSON object; {LIST}")
                 if isinstance(value, dict) and doubtful(line):
                     _examine(value, where)
-                rows.append((number, value))
-    alone = rows[0][1] if len(rows) == 1 else None
-    if isinstance(alone, dict) and not any(isinstance(value, str) for value in alone.values()):
-        _refuse_wrapped(alone, file)
-    return _objects(str(file), "line", rows, LIST)
+                count += 1
+                if count == 1:
+                    alone = number, value
+                    continue
+                if alone:
+                    yield alone
+                    alone = None
+                yield number, value
+    if alone:
+        value = alone[1]
+        if isinstance(value, dict) and not any(isinstance(inner, str) for inner in value.values()):
+            _refuse_wrapped(value, file)
+        yield alone
 
 
-def _read_json(file: Path) -> Table:
+def _read_json(file: Path) -> Iterator[tuple[int, Any]]:
     text = file.read_text(encoding="utf-8-sig")
-    value = _json(text if text.strip() else "[]", str(file), LINES)
-    _refuse_wrapped(value, file)
-    if not isinstance(value, list):
-        raise UserError(f"{file}: expected a list of objects, not {type(value).__name__}; {LINES}")
-    table = _objects(str(file), "row", enumerate(value, start=1))
-    if doubtful(text):
-        for line, row in table.rows:
-            _examine(row, table.place(line))
-    return table
+    rows = _json(text if text.strip() else "[]", str(file), LINES)
+    _refuse_wrapped(rows, file)
+    if not isinstance(rows, list):
+        raise UserError(f"{file}: expected a list of objects, not {type(rows).__name__}; {LINES}")
+    examined = doubtful(text)
+    for number, row in enumerate(rows, start=1):
+        if examined and isinstance(row, dict):
+            _examine(row, f"{file} row {number}")
+        yield number, row
 
 
 def _refuse_wrapped(value: Any, file: Path) -> None:
@@ -240,7 +287,7 @@ def _examine(row: dict[str, Any], where: str) -> None:
         raise UserError(f"{where}: {error}") from None
 
 
-def _read_hub(path: str, name: str | None, split: str) -> Table:
+def _read_hub(path: str, name: str | None, split: str) -> Iterable[Any]:
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", path) or path.endswith((".jsonl", ".json", ".parquet")):
         raise UserError(f"{path}: no such file")
     try:
@@ -250,7 +297,7 @@ def _read_hub(path: str, name: str | None, split: str) -> Table:
             f"{path}: no such file; to read a data set of that name from the hub: pip install 'rlready[hub]'"
         ) from None
     try:
-        data = datasets.load_dataset(path, name, split=split)
+        data: Iterable[Any] = datasets.load_dataset(path, name, split=split)
     except Exception as error:  # the hub, the network and its libraries fail in many ways, all the user's to fix
         raise UserError(f"{path}: cannot be loaded from the hub: {' '.join(str(error).split())[:200]}") from None
-    return _objects(path, "row", enumerate(data, start=1))
+    return data

@@ -1,0 +1,84 @@
+"""One checkpoint measured by its samples alone: counts and figures, without a model.
+
+Neither torch nor transformers is imported here, which take longer than a million stored samples do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rlready.core.config import ReadinessConfig
+from rlready.core.errors import UserError
+from rlready.core.records import Problem
+from rlready.readiness.offline_samples import Stored, settle
+from rlready.readiness.sample_stats import Draws
+from rlready.runs.run import Run
+from rlready.tasks import Task
+
+if TYPE_CHECKING:
+    from rlready.models.lm import LM
+
+
+def measure_table(
+    config: ReadinessConfig,
+    run: Run,
+    stored: Stored,
+    task: Task | None,
+    problems: Sequence[Problem],
+    ids: Sequence[str],
+    lm: LM | None,
+) -> dict[str, Any]:
+    """What a table of samples says, without a held-out loss; ``lm`` reads its tokens, if it is known whose they are.
+
+    UserError unless it has samples of the same problems as ``ids``, and as many as are asked for.
+    """
+    run.note_data(id=stored.path, path=Path(stored.path), size=len(stored.draws.problem), role="samples")
+    if strange := set(stored.problem_ids) ^ set(ids):
+        raise _other_problems(config, stored, ids, strange)
+    settle(stored, task, problems, lm)
+    draws = stored.draws.among(stored.problem_ids, ids)
+    facts: dict[str, Any] = {"heldout": None, "vocabulary": None}
+    return facts | measure_samples(config, stored.path, draws, ids) | {"influence": None}
+
+
+def measure_samples(config: ReadinessConfig, where: str, draws: Draws, ids: Sequence[str]) -> dict[str, Any]:
+    """Counts and figures of verified samples; UserError, which begins with ``where``, for fewer than are asked for."""
+    counts = draws.counts(where)
+    if counts.cap < config.samples:
+        least = int(np.argmax(counts.drawn == counts.cap))
+        raise UserError(
+            f"{where}: problem {ids[least]} has n = {counts.cap} samples, fewer than the k = {config.samples} that "
+            f"samples= asks pass@k for; set samples={counts.cap} or draw more"
+        )
+    tokens = draws.length.sum()  # nan unless every sample knows its own
+    return {
+        "counts": asdict(counts),
+        "figures": draws.figures(),
+        "drawn_samples": len(draws.problem),
+        "drawn_tokens": int(tokens) if np.isfinite(tokens) else None,
+    }
+
+
+def _other_problems(config: ReadinessConfig, stored: Stored, ids: Sequence[str], strange: set[str]) -> UserError:
+    """What to raise for a table whose problems are not those of ``ids``; ``strange`` are only in one of the two."""
+    missing = set(ids) - set(stored.problem_ids)
+    what = f"has no sample of {len(missing)} of them" if missing else "has samples of others"
+    given = config.problems if config.problems != ReadinessConfig.problems else ""
+    foreign = strange - missing
+    if given and missing and foreign:
+        return UserError(
+            f"{stored.path}: the ids of problems={given} are not those of this table: {min(missing)[:80]!r} is "
+            f"one of the problems, {min(foreign)[:80]!r} one of the table; name columns that hold the same, by "
+            "problem=COLUMN behind the table and id=COLUMN behind the problems (id=prompt: the prompt itself)"
+        )
+    bare = stored.first_unverified
+    more = f"; {bare} has no verdict: name its problems with problems=" if bare and not given else ""
+    return UserError(
+        f"{stored.path}: checkpoints are compared on the same {len(ids)} problems, but this table {what} "
+        f"(first: {min(missing or strange)}){more}"
+    )

@@ -1,0 +1,1 @@
+"""Run folders: atomic files, the log, locks, provenance, model cards, and the names of checkpoints."""
