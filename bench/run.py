@@ -25,6 +25,7 @@ ORDER = (
     "sweep_plan",
     "budgets",
     "readiness",
+    "offline_samples",
     "gflops",
     "influence",
     "sampling_hf",
