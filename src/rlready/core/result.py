@@ -28,6 +28,13 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
 
 
+class TaskRecord(Record):
+    """The problems that were used: their task ``source`` and what they are, in a sentence."""
+
+    source: str
+    description: str
+
+
 class Result(Record):
     """The result of one verb; ``headline`` says in a sentence what came out."""
 

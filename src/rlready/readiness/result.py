@@ -1,0 +1,143 @@
+"""The result of readiness, as it is returned, written as ``result.json`` and read back."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import numpy as np
+
+from rlready.core.records import Estimate
+from rlready.core.result import Record, Result, TaskRecord
+from rlready.influence.result import InfluenceResult
+from rlready.readiness.adaptive_sampling import Counts
+
+Advice = Literal["rl", "tie", "drop"]
+
+
+class ProblemCounts(Record):
+    """The samples of every problem for one checkpoint, each list in the order of the problems; see `Counts`."""
+
+    first: int
+    cap: int
+    since: list[int]
+    drawn: list[int]
+    correct: list[int]
+
+    @classmethod
+    def of(cls, counts: Counts) -> Self:
+        """From arrays (P,)."""
+        since, drawn, correct = (array.tolist() for array in (counts.since, counts.drawn, counts.correct))
+        return cls(first=counts.first, cap=counts.cap, since=since, drawn=drawn, correct=correct)
+
+    @property
+    def counts(self) -> Counts:
+        """As arrays (P,), to estimate from."""
+        since, drawn, correct = (np.array(each, dtype=np.int64) for each in (self.since, self.drawn, self.correct))
+        return Counts(self.first, self.cap, since, drawn, correct)
+
+
+class SampleStats(Record):
+    """What the samples say beside correctness, from the first samples of every problem; None where it is not known.
+
+    ``entropy`` is in nats per token, ``truncated`` a share of samples; lengths are mean tokens of the thought
+    (``thinking``) and of the whole response (``length``), over right and over wrong samples.
+    """
+
+    entropy: Estimate | None = None
+    truncated: Estimate | None = None
+    thinking_right: Estimate | None = None
+    thinking_wrong: Estimate | None = None
+    length_right: Estimate | None = None
+    length_wrong: Estimate | None = None
+
+
+class Overfitting(Record):
+    """A checkpoint against the one of least held-out loss in its SFT run, which is at place ``minimum`` in that run.
+
+    ``loss_rise`` is in nats per token, with an interval that holds for all pairs of checkpoints together;
+    ``pass_1_change`` is the paired difference of pass@1.  ``onset``: the checkpoint is past overfitting onset.
+    """
+
+    minimum: int
+    loss_rise: Estimate
+    pass_1_change: Estimate
+    onset: bool
+
+
+class RankedCheckpoint(Record):
+    """The place of a checkpoint among all: ``rank`` counts from 1, the ``chosen`` one is the first.
+
+    ``behind`` is how far the first is ahead of it, with an interval that holds for all pairs together, None for the
+    first.  ``advice``: start RL from it ("rl"), not significantly different from the first ("tie"), or "drop" it;
+    ``next`` says so in words and ``why`` gives the reason.  ``overfitting`` is None for the checkpoint of least loss,
+    and where no loss or no SFT run is known.
+    """
+
+    name: str
+    chosen: bool
+    rank: int
+    behind: Estimate | None
+    advice: Advice
+    next: str
+    why: str
+    overfitting: Overfitting | None
+
+    @property
+    def past_onset(self) -> bool:
+        """Whether it is past overfitting onset."""
+        return self.overfitting is not None and self.overfitting.onset
+
+
+class HistogramBin(Record):
+    """Share of ``problems`` of which about this ``share_right`` of the samples is right."""
+
+    share_right: float
+    problems: Estimate
+
+
+class CheckpointReadiness(RankedCheckpoint, SampleStats):
+    """What was measured of one checkpoint.
+
+    Losses are in nats per response token: ``heldout_loss`` the mean over tokens, ``heldout_loss_examples`` over
+    examples, ``loss_change`` the paired difference to the checkpoint before it in its SFT run.  ``unsolved``,
+    ``partially_solved`` and ``solved`` are shares of problems in as many samples as were asked for; ``informative``
+    (share of informative groups) and ``group_signal`` are those of groups of
+    ``ReadinessResult.informative_group_size``; ``variance`` is the mean p(1 - p), None with one sample.
+    ``samples`` and ``tokens`` were drawn in all.
+    """
+
+    heldout_loss: Estimate | None
+    heldout_loss_examples: Estimate | None
+    loss_change: Estimate | None
+    pass_at_k: dict[int, Estimate]
+    unsolved: Estimate
+    partially_solved: Estimate
+    solved: Estimate
+    informative: Estimate
+    group_signal: Estimate
+    variance: Estimate | None
+    histogram: list[HistogramBin]
+    influence: InfluenceResult | None
+    samples: int
+    tokens: int | None
+
+
+class ReadinessResult(Result):
+    """Checkpoints in the order of training, measured on the same ``problems`` (ids) and ranked.
+
+    ``chance_level`` is what guessing gets, by "pass@k"; ``group_size`` that planned for RL, but no larger than the
+    samples of a problem; ``ranked_by`` the pass@k of the ranking and ``chosen`` the name of the first checkpoint.
+    ``per_problem`` has the counts behind every pass@k by the name of the checkpoint.
+    """
+
+    verb: Literal["readiness"] = "readiness"
+    seed: int
+    task: TaskRecord
+    chance_level: dict[str, float]
+    group_size: int
+    informative_group_size: int
+    ranked_by: str
+    chosen: str
+    checkpoints: list[CheckpointReadiness]
+    problems: list[str]
+    per_problem: dict[str, ProblemCounts]
