@@ -1,0 +1,74 @@
+"""The results of SFT and of RL, as they are returned, written as ``result.json`` and read back."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rlready.core.records import Estimate, Real
+from rlready.core.result import Record, Result, Table
+
+
+class Checkpoint(Record):
+    """A checkpoint of an SFT run.
+
+    ``samples`` is the share of the run's samples seen so far, ``reference`` whether it was kept to measure dense
+    rewards against and not at an interval of ``save_every``.  Losses are in nats per token; ``heldout_loss`` is the
+    mean over tokens, ``heldout_loss_examples`` the mean over examples.
+    """
+
+    name: str
+    path: str
+    step: int
+    epoch: float
+    samples: float
+    reference: bool
+    heldout_loss: Estimate
+    heldout_loss_examples: Estimate
+
+
+class SFTResult(Result):
+    """What an SFT run gave; ``final_loss`` is the training loss of the last step in nats per token."""
+
+    verb: Literal["sft"] = "sft"
+    seed: int
+    steps: int
+    final_loss: Real
+    checkpoints: list[Checkpoint]
+
+    def tables(self) -> list[Table]:
+        """Held-out loss of every checkpoint."""
+        rows = [[c.name, str(c.epoch), str(c.heldout_loss)] for c in self.checkpoints]
+        return [Table(["checkpoint", "epoch", "held-out loss (nats per token)"], rows)]
+
+
+class Evaluation(Record):
+    """Accuracy on the validation problems after ``step`` optimiser batches; step 0 is the starting checkpoint."""
+
+    step: int
+    accuracy: Estimate
+    thinking_tokens: float
+
+
+class BestCheckpoint(Record):
+    """The RL checkpoint with the highest accuracy on the validation problems; the earliest of equals."""
+
+    step: int
+    path: str
+    accuracy: Estimate
+
+
+class RLResult(Result):
+    """What an RL run gave; ``stopped`` and ``drift`` say why it ended early and what drifted, empty if neither."""
+
+    verb: Literal["rl"] = "rl"
+    seed: int
+    steps: int
+    stopped: str
+    drift: str
+    best: BestCheckpoint
+    evaluations: list[Evaluation]
+
+    def tables(self) -> list[Table]:
+        """Accuracy and thinking tokens at every evaluation."""
+        rows = [[str(e.step), str(e.accuracy), f"{e.thinking_tokens:.1f}"] for e in self.evaluations]
+        return [Table(["step", "held-out accuracy", "thinking tokens"], rows)]
