@@ -475,7 +475,7 @@ def test_a_merged_adapter_trains(adapter: Path, tmp_path: Path) -> None:
         tmp_path / "rl",
     )
     config = ReadinessConfig(checkpoints=(model,), problems=p, heldout="", samples=2, influence=True, **small)
-    assert readiness(config, tmp_path / "readiness")["checkpoints"][0]["influence"]["parameters"] > 0
+    assert readiness(config, tmp_path / "readiness").checkpoints[0].influence.parameters > 0  # type: ignore[union-attr]
 
 
 def test_tokens_in_the_padding_of_the_vocabulary_can_be_read_back(tmp_path: Path) -> None:
@@ -508,7 +508,7 @@ def test_tokens_in_the_padding_of_the_vocabulary_can_be_read_back(tmp_path: Path
             with pytest.raises(UserError, match=said):
                 readiness(config, tmp_path / f"run-{tokens[0]}")
         else:
-            assert readiness(config, tmp_path / "run")["checkpoints"][0]["pass"]["1"]["value"] == 0.5
+            assert readiness(config, tmp_path / "run").checkpoints[0].pass_at_k[1].value == 0.5
 
 
 GEMMA = {**SIZES, "vocab_size": 80, "num_hidden_layers": 7, "head_dim": 6, "sliding_window": 5}

@@ -80,13 +80,13 @@ def test_a_group_is_one_gradient_whatever_divides_its_advantages(model: Any) -> 
         means = [
             gradient(model, some, np.full(len(some), 1 / len(some))) for some in (group.those(True), group.those(False))
         ]
-        u = group.spread * (means[0] - means[1])
+        u = group.group_signal * (means[0] - means[1])
         by_population = gradient(model, group.rows, (rewards - rewards.mean()) / rewards.std() / n)
         assert relative(by_population, u) < 1e-10
         sample = (rewards - rewards.mean()) / rewards.std(ddof=1)
         assert relative(gradient(model, group.rows, sample / n), u * ((n - 1) / n) ** 0.5) < 1e-10
         assert relative(ADVANTAGES["grpo"](rewards), sample) < 1e-3  # it adds ε to s
-        assert relative(gradient(model, group.rows, ADVANTAGES["dr_grpo"](rewards) / n), u * group.spread) < 1e-10
+        assert relative(gradient(model, group.rows, ADVANTAGES["dr_grpo"](rewards) / n), u * group.group_signal) < 1e-10
 
 
 def test_influence_is_the_mean_over_all_pairs_of_rollouts(model: Any) -> None:
@@ -97,34 +97,36 @@ def test_influence_is_the_mean_over_all_pairs_of_rollouts(model: Any) -> None:
     step, right, wrong = np.zeros(len(groups)), np.zeros(len(groups)), np.zeros(len(groups))
     for q, group in enumerate(groups):
         for other, target in enumerate(groups):
-            if other == q or not target.mixed or not group.mixed:
+            if other == q or not target.informative or not group.informative:
                 continue
             share = target.correct.mean()
             advantage = (target.correct - share) / np.sqrt(share * (1 - share))
             k = (each[other] @ each[q].T).numpy()
             right[q] += (advantage @ k[:, group.correct]).mean() / len(advantage) / (len(groups) - 1)
             wrong[q] += (advantage @ k[:, ~group.correct]).mean() / len(advantage) / (len(groups) - 1)
-        step[q] = group.spread * (right[q] - wrong[q])
+        step[q] = group.group_signal * (right[q] - wrong[q])
     assert relative(found.step, step) < 1e-10
-    figures = found.figures()
-    weight = found.spread / found.spread.sum()
+    figures = found.estimates()
+    weight = found.group_signal / found.group_signal.sum()
     for key, wanted in (("step", step.mean()), ("k_right", weight @ right), ("k_wrong", weight @ wrong)):
-        figure = figures[key]
+        figure = getattr(figures, key)
         assert figure is not None
         assert figure.value == pytest.approx(wanted, rel=1e-10)
         assert figure.low < figure.value < figure.high
-    spread, co, whole = figures["spread"], figures["co_influence"], figures["step"]
-    assert spread
+    signal, co, whole = figures.group_signal, figures.co_influence, figures.step
+    assert signal
     assert co
     assert whole
-    assert spread.value * co.value == pytest.approx(whole.value, rel=1e-10)
+    assert signal.value * co.value == pytest.approx(whole.value, rel=1e-10)
     u = [
-        g.spread * (e[g.correct].mean(0) - e[~g.correct].mean(0)) for g, e in zip(groups, each, strict=True) if g.mixed
+        g.group_signal * (e[g.correct].mean(0) - e[~g.correct].mean(0))
+        for g, e in zip(groups, each, strict=True)
+        if g.informative
     ]
     unit = torch.stack([v / v.norm() for v in u])
     assert relative(found.cosines[0], unit @ unit.T) < 1e-10
-    assert figures["cosine"] is not None
-    assert figures["cosine"].value == pytest.approx(float((unit @ unit.T)[~np.eye(len(u), dtype=bool)].mean()))
+    assert figures.cosine is not None
+    assert figures.cosine.value == pytest.approx(float((unit @ unit.T)[~np.eye(len(u), dtype=bool)].mean()))
     assert found.error == 0
 
 
@@ -228,12 +230,11 @@ def test_groups_without_signal_count_and_are_never_nan(model: Any) -> None:
     """All right or all wrong: 0, part of every mean, no factor of theirs."""
     none = influence(model, rollouts([[1, 1], [0, 0], [0, 0, 0]]), parameters_of(model))
     assert (none.step == 0).all()
-    figures = none.figures()
-    assert figures["spread"] is not None
-    assert figures["spread"].value == 0 < figures["spread"].high
-    assert figures["step"] is figures["co_influence"] is figures["k_right"] is figures["cosine"] is None
+    figures = none.estimates()
+    assert figures.group_signal.value == 0 < figures.group_signal.high
+    assert figures.step is figures.co_influence is figures.k_right is figures.cosine is None
     groups = rollouts(RIGHT)
-    alone = influence(model, [g for g in groups if g.mixed], parameters_of(model)).step
+    alone = influence(model, [g for g in groups if g.informative], parameters_of(model)).step
     among = influence(model, groups, parameters_of(model)).step
     assert relative(among[[0, 1, 4]], alone * 2 / 4) < 1e-10
     assert (among[[2, 3]] == 0).all()
@@ -244,11 +245,11 @@ def test_groups_without_signal_count_and_are_never_nan(model: Any) -> None:
 def test_two_problems_are_too_few_for_an_interval_of_pairs(model: Any) -> None:
     """One pair weighs the same under any weights: no factor of two mixed problems, and a step as wide as one value."""
     groups = rollouts(RIGHT)
-    mixed = [g for g in groups if g.mixed][:2]
-    for some in (mixed, [*mixed, next(g for g in groups if not g.mixed)]):
-        figures = influence(model, some, parameters_of(model)).figures()
-        assert figures["co_influence"] is figures["k_right"] is figures["k_wrong"] is figures["cosine"] is None
-        step = figures["step"]
+    mixed = [g for g in groups if g.informative][:2]
+    for some in (mixed, [*mixed, next(g for g in groups if not g.informative)]):
+        figures = influence(model, some, parameters_of(model)).estimates()
+        assert figures.co_influence is figures.k_right is figures.k_wrong is figures.cosine is None
+        step = figures.step
         assert step is not None
         assert step.n == len(some)
         assert step.low < step.value < step.high
@@ -263,7 +264,7 @@ def test_intervals_hold_the_truth_at_about_their_level() -> None:
     for _ in range(100):
         u = np.array([0.5, 0.0, 0.0, 0.0]) + rng.normal(0, 1, (30, 4))
         right = 2 * (u @ u.T)[None]
-        figure = Influence(np.full(30, 0.5), np.arange(30), right, np.zeros_like(right)).figures()["step"]
+        figure = Influence(np.full(30, 0.5), np.arange(30), right, np.zeros_like(right)).estimates().step
         assert figure is not None
         inside += figure.low < 0.25 < figure.high
     assert inside >= 88
@@ -276,7 +277,7 @@ def test_the_predicted_step_is_the_step() -> None:
     lm.model.double()
     parameters = parameters_of(lm.model)
     found = influence(lm.model, groups, parameters)
-    live = [g for g in groups if g.mixed]
+    live = [g for g in groups if g.informative]
     assert len(live) > 4
     start = [p.detach().clone() for p in parameters]
 
@@ -298,7 +299,7 @@ def test_the_predicted_step_is_the_step() -> None:
         lm.model.zero_grad()
         for right, sign in ((True, 1.0), (False, -1.0)):
             rows = group.those(right)
-            (sign * group.spread * token_logprobs(lm.model, rows)[0].sum() / len(rows)).backward()
+            (sign * group.group_signal * token_logprobs(lm.model, rows)[0].sum() / len(rows)).backward()
         with torch.no_grad():
             for p in parameters:
                 p.add_(p.grad, alpha=rate)  # type: ignore[arg-type]
@@ -332,25 +333,26 @@ def test_readiness_tells_the_influence_of_what_it_drew(tmp_path: Path) -> None:
     readiness(config, tmp_path / "once")
     table = tmp_path / "once" / "parts" / "0.parquet"
     result = readiness(replace(config, checkpoints=("embedded", str(table))), tmp_path / "both")
-    row, stored = result["checkpoints"]
-    assert stored["influence"] is None
-    assert stored["histogram"] == row["histogram"]
-    assert sum(bar["problems"]["value"] for bar in row["histogram"]) == pytest.approx(1)
+    row, stored = result.checkpoints
+    assert stored.influence is None
+    assert stored.histogram == row.histogram
+    assert sum(bar.problems.value for bar in row.histogram) == pytest.approx(1)
     lm = load("embedded")
-    rows = [[r for r in read_table(table) if r["problem_id"] == p][:8] for p in result["problems"]]
+    rows = [[r for r in read_table(table) if r["problem_id"] == p][:8] for p in result.problems]
     prompts = [lm.prompt_ids(p.prompt, think=True) for p in open_task(PROBLEMS).problems()]
     groups = [
         Rollouts.of(ids, [(r["tokens"], np.array(r["mask"])) for r in some], [r["correct"] for r in some])
         for ids, some in zip(prompts, rows, strict=True)
     ]
-    wanted = influence(lm.model, groups, parameters_of(lm.model)).figures()
-    for key, figure in wanted.items():
-        assert figure is not None
-        assert row["influence"][key]["value"] == pytest.approx(figure.value, rel=1e-4)
-    assert row["influence"]["problems"] == 6
-    assert row["influence"]["all_right"] + row["influence"]["all_wrong"] == sum(not g.mixed for g in groups)
-    assert result["table"][0][-4:-1] == ["ΔJ/η", "co-influence", "cosine"]
-    assert result["table"][2][-4:-1] == ["–"] * 3
+    wanted = influence(lm.model, groups, parameters_of(lm.model)).estimates()
+    assert row.influence
+    for key, figure in wanted:
+        assert getattr(row.influence, key).value == pytest.approx(figure.value, rel=1e-4)
+    assert row.influence.problems == 6
+    assert row.influence.all_right + row.influence.all_wrong == sum(not g.informative for g in groups)
+    (printed,) = result.tables()
+    assert printed.columns[-4:-1] == ["ΔJ/η", "co-influence", "cosine"]
+    assert printed.rows[1][-4:-1] == ["–"] * 3
     page = render(tmp_path / "both")
     for text in ("What a step on one problem does for the others", "Rollout accuracy of the problems", "K⁺"):
         assert text in page

@@ -13,7 +13,14 @@ from rlready.core.errors import UserError
 from rlready.core.stats import mean_figure
 from rlready.readiness import group_signal, passk
 from rlready.readiness.adaptive_sampling import Counts
-from rlready.readiness.group_signal import mixed, mixed_share, spread, spread_figure, variance, variance_figure
+from rlready.readiness.group_signal import (
+    group_signal,
+    informative,
+    informative_share,
+    mean_group_signal,
+    mean_variance,
+    variance,
+)
 from rlready.readiness.passk import curve, pass_at_k, pass_at_k_stopped, powers
 
 
@@ -24,9 +31,9 @@ def test_every_subset_agrees(n: int) -> None:
         for k in range(1, n + 1):
             right = np.array([sum(group) for group in combinations(samples, k)])
             assert pass_at_k([n], [c], [k])[0, 0] == pytest.approx(np.mean(right > 0), abs=1e-12)
-            assert mixed([n], [c], k)[0] == pytest.approx(np.mean((right > 0) & (right < k)), abs=1e-12)
+            assert informative([n], [c], k)[0] == pytest.approx(np.mean((right > 0) & (right < k)), abs=1e-12)
             weight = np.sqrt(right / k * (1 - right / k))
-            assert spread([n], [c], k)[0] == pytest.approx(weight.mean(), abs=1e-12)
+            assert group_signal([n], [c], k)[0] == pytest.approx(weight.mean(), abs=1e-12)
         if n > 1:
             pairs = [a * (1 - b) for a, b in permutations(samples, 2)]
             assert variance([n], [c])[0] == pytest.approx(np.mean(pairs), abs=1e-12)
@@ -41,9 +48,9 @@ def test_exact_expectation_over_all_counts(p: float) -> None:
     for k in (1, 2, 8, 20):
         assert chance @ pass_at_k(n, counts, [k])[:, 0] == pytest.approx(1 - (1 - p) ** k, abs=1e-12)
     assert chance @ variance(n, counts) == pytest.approx(p * (1 - p), abs=1e-12)
-    assert chance @ mixed(n, counts, g) == pytest.approx(1 - p**g - (1 - p) ** g, abs=1e-12)
+    assert chance @ informative(n, counts, g) == pytest.approx(1 - p**g - (1 - p) ** g, abs=1e-12)
     truth = sum(comb(g, j) * p**j * (1 - p) ** (g - j) * sqrt(j / g * (1 - j / g)) for j in range(g + 1))
-    assert chance @ spread(n, counts, g) == pytest.approx(truth, abs=1e-12)
+    assert chance @ group_signal(n, counts, g) == pytest.approx(truth, abs=1e-12)
 
 
 def test_exact_with_1024_samples() -> None:
@@ -55,10 +62,10 @@ def test_exact_with_1024_samples() -> None:
         assert got[i] == pytest.approx(exact, rel=1e-9)
         for g in (2, 64, 1000):
             same = Fraction(comb(right, g) + comb(n - right, g), comb(n, g))
-            assert mixed(n, [right], g)[0] == pytest.approx(float(1 - same), rel=1e-9, abs=1e-12)
+            assert informative(n, [right], g)[0] == pytest.approx(float(1 - same), rel=1e-9, abs=1e-12)
             terms = ((Fraction(comb(right, j) * comb(n - right, g - j), comb(n, g)), j / g) for j in range(g + 1))
             weight = sum(float(share) * sqrt(alpha * (1 - alpha)) for share, alpha in terms)
-            assert spread(n, [right], g)[0] == pytest.approx(weight, rel=1e-9, abs=1e-12)
+            assert group_signal(n, [right], g)[0] == pytest.approx(weight, rel=1e-9, abs=1e-12)
 
 
 def test_the_product_of_the_paper() -> None:
@@ -79,7 +86,7 @@ def test_shape_order_and_mixed_numbers_of_samples() -> None:
     assert (table[:, ::-1] == pass_at_k(n, c, ks[::-1])).all()
     for i in range(3):
         assert (table[i] == pass_at_k([n[i]], [c[i]], ks)[0]).all()
-        assert spread(n, c, 8)[i] == pytest.approx(spread([n[i]], [c[i]], 8)[0], rel=1e-12)
+        assert group_signal(n, c, 8)[i] == pytest.approx(group_signal([n[i]], [c[i]], 8)[0], rel=1e-12)
 
 
 def test_curve_is_the_mean_with_its_interval() -> None:
@@ -123,20 +130,20 @@ def test_figures() -> None:
     n, c = np.array([4, 4, 6, 6, 8]), np.array([0, 4, 6, 3, 1])
     whole = Counts(4, 4, np.zeros(5, dtype=int), n, c)
     shares = whole.shares(4)
-    assert shares.never.value == pytest.approx(1 - pass_at_k(n, c, [4]).mean())
-    assert shares.always.value == pytest.approx(0.4)
+    assert shares.unsolved.value == pytest.approx(1 - pass_at_k(n, c, [4]).mean())
+    assert shares.solved.value == pytest.approx(0.4)
     assert sum(share.value for share in shares) == pytest.approx(1)
-    assert shares.never.low < 0.2 < shares.never.high
+    assert shares.unsolved.low < 0.2 < shares.unsolved.high
     more = Counts(8, 8, np.zeros(2, dtype=int), np.array([8, 8]), np.array([6, 2])).shares(4)  # than was asked for
     assert [share.value for share in more] == pytest.approx([15 / 140, 110 / 140, 15 / 140])  # of 4 out of the 8
-    assert mixed_share(n, c, 4).value == pytest.approx(mixed(n, c, 4).mean())
-    assert variance_figure(n, c).value == pytest.approx(variance(n, c).mean())
-    figure = spread_figure(n, c, 4)
-    assert figure.value == pytest.approx(spread(n, c, 4).mean())
+    assert informative_share(n, c, 4).value == pytest.approx(informative(n, c, 4).mean())
+    assert mean_variance(n, c).value == pytest.approx(variance(n, c).mean())
+    figure = mean_group_signal(n, c, 4)
+    assert figure.value == pytest.approx(group_signal(n, c, 4).mean())
     assert 0 <= figure.low < figure.value < figure.high <= 0.5
-    assert variance_figure([2, 2], [1, 1]).value == 0.5  # beyond 1/4, as an unbiased estimate may be
-    assert mixed_share(4, [1, 2, 3], 1).value == 0  # a group of one is never mixed
-    dead = spread_figure(16, [0] * 50 + [16] * 50, 8)
+    assert mean_variance([2, 2], [1, 1]).value == 0.5  # beyond 1/4, as an unbiased estimate may be
+    assert informative_share(4, [1, 2, 3], 1).value == 0  # a group of one is never informative
+    dead = mean_group_signal(16, [0] * 50 + [16] * 50, 8)
     assert dead.low == dead.value == 0 < dead.high
 
 
@@ -146,7 +153,7 @@ def test_spread_of_a_group_falls_short_of_the_spread_of_p_by_no_more_than_said()
     for g in (8, 16, 64):
         counts = np.arange(g + 1)
         chance = np.array([comb(g, c) for c in counts]) * p[:, None] ** counts * (1 - p[:, None]) ** (g - counts)
-        short = np.sqrt(p * (1 - p)) - chance @ spread(g, counts, g)
+        short = np.sqrt(p * (1 - p)) - chance @ group_signal(g, counts, g)
         assert short.min() > -1e-12
         assert 0.25 < short.max() * sqrt(g) < 0.3
 
@@ -161,8 +168,8 @@ def test_powers() -> None:
 def test_refusals_name_n_and_k() -> None:
     for call in (
         lambda: pass_at_k([8, 4], [1, 1], [1, 5]),
-        lambda: mixed([8, 4], [1, 1], 5),
-        lambda: spread([8, 4], [1, 1], 5),
+        lambda: informative([8, 4], [1, 1], 5),
+        lambda: group_signal([8, 4], [1, 1], 5),
         lambda: pass_at_k_stopped([0, 0], [4, 4], [1, 0], 4, [5]),
     ):
         with pytest.raises(UserError, match=r"k = 5 .* n is 4"):

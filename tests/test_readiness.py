@@ -16,12 +16,15 @@ import pytest
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
+from rlready.core.result import TaskRecord
 from rlready.core.stats import paired_figure, simultaneous
 from rlready.models.checkpoint import load
 from rlready.models.heldout_loss import HeldOut
+from rlready.readiness.comparison import compare
 from rlready.readiness.measure import Measurer
-from rlready.readiness.overfitting import turn_up
-from rlready.readiness.ranking import compare
+from rlready.readiness.overfitting import against_minimum
+from rlready.readiness.part import ExampleLosses, Part, Sampled
+from rlready.readiness.result import CheckpointReadiness, ProblemCounts, ReadinessResult, SampleStats
 from rlready.readiness.sample_stats import Draws
 from rlready.readiness.stage import readiness
 from rlready.runs.run import read_table, write_table
@@ -32,7 +35,7 @@ DRAWN = ReadinessConfig(heldout=HARD, problems=HARD, samples=16, group_size=4, m
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[ReadinessResult, Path]:
     """The embedded model measured, and the table of its samples."""
     out = tmp_path_factory.mktemp("drawn")
     return readiness(DRAWN, out), out / "parts" / "0.parquet"
@@ -43,12 +46,12 @@ def jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
     return str(path)
 
 
-def figures(row: Mapping[str, Any]) -> dict[str, Any]:
-    skipped = ("name", "picked", "rank", "behind", "advice", "next", "why", "tokens", "loss_since_before")
-    return {k: v for k, v in row.items() if k not in (*skipped, "loss_above_least", "pass_1_since_least", "turned_up")}
+def figures(row: CheckpointReadiness) -> dict[str, Any]:
+    skipped = ("name", "chosen", "rank", "behind", "advice", "next", "why", "tokens", "loss_change", "overfitting")
+    return {k: v for k, v in row if k not in skipped}
 
 
-def test_a_model_and_the_table_of_its_samples_say_the_same(drawn: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+def test_a_model_and_the_table_of_its_samples_say_the_same(drawn: tuple[ReadinessResult, Path], tmp_path: Path) -> None:
     """Mixed sources: our table with the loss of its model, one with text and other names, and one with tokens."""
     _, path = drawn
     rows = read_table(path)
@@ -62,37 +65,43 @@ def test_a_model_and_the_table_of_its_samples_say_the_same(drawn: tuple[dict[str
     tokens = jsonl(tmp_path / "tokens.jsonl", ids) + "?model=embedded&name=from-tokens"
     config = replace(DRAWN, checkpoints=("embedded", f"{path}?model=embedded", text, tokens))
     result = readiness(config, tmp_path / "mixed")
-    model, table, by_text, by_tokens = result["checkpoints"]
+    model, table, by_text, by_tokens = result.checkpoints
     assert figures(table) == figures(model)
-    assert by_tokens["name"] == "from-tokens"
+    assert by_tokens.name == "from-tokens"
     for row in (by_text, by_tokens):
-        for key in ("pass", "never", "sometimes", "always", "mixed", "spread", "variance", "correct", "samples"):
-            assert row[key] == model[key]
-    assert by_text["truncated"] == model["truncated"]
-    assert by_text["heldout_loss"] is by_text["entropy"] is by_text["thinking_right"] is None
-    assert by_tokens["heldout_loss"] == model["heldout_loss"]
-    assert "Not significantly different from it on these problems" in result["verdict"]
-    assert [row["advice"] for row in result["checkpoints"]] == ["rl", "tie", "tie", "tie"]
-    assert table["loss_since_before"] is None  # no names of one SFT run
+        for key in ("pass_at_k", "unsolved", "partially_solved", "solved", "informative", "group_signal", "variance"):
+            assert getattr(row, key) == getattr(model, key)
+        assert (row.samples, result.per_problem[row.name]) == (model.samples, result.per_problem["embedded"])
+    assert by_text.truncated == model.truncated
+    assert by_text.heldout_loss is by_text.entropy is by_text.thinking_right is None
+    assert by_tokens.heldout_loss == model.heldout_loss
+    assert "Not significantly different from it on these problems" in result.headline
+    assert [row.advice for row in result.checkpoints] == ["rl", "tie", "tie", "tie"]
+    assert table.loss_change is None  # no names of one SFT run
+    assert model.heldout_loss
     losses = read_table(tmp_path / "mixed" / "heldout.parquet")
     assert {row["checkpoint"] for row in losses} == {"embedded", str(path), "from-tokens"}
     assert sum(row["nll"] for row in losses[:8]) / sum(row["tokens"] for row in losses[:8]) == pytest.approx(
-        model["heldout_loss"]["value"]
+        model.heldout_loss.value
     )
 
 
-def test_figures_are_those_of_the_first_draws(drawn: tuple[dict[str, Any], Path]) -> None:
+def test_figures_are_those_of_the_first_draws(drawn: tuple[ReadinessResult, Path]) -> None:
     result, path = drawn
-    row = result["checkpoints"][0]
+    row = result.checkpoints[0]
+    assert row.length_right
+    assert row.thinking_wrong
+    assert row.truncated
+    assert row.entropy
     head = [r for r in read_table(path) if r["wave"] == 0]
     assert len(head) == 8 * 4
     right, wrong = [r for r in head if r["correct"]], [r for r in head if not r["correct"]]
-    assert row["length_right"]["value"] == pytest.approx(np.mean([len(r["tokens"]) for r in right]))
-    assert row["thinking_wrong"]["value"] == pytest.approx(np.mean([r["thinking"] for r in wrong]))
-    assert row["truncated"]["value"] == pytest.approx(np.mean([r["truncated"] for r in head]))
+    assert row.length_right.value == pytest.approx(np.mean([len(r["tokens"]) for r in right]))
+    assert row.thinking_wrong.value == pytest.approx(np.mean([r["thinking"] for r in wrong]))
+    assert row.truncated.value == pytest.approx(np.mean([r["truncated"] for r in head]))
     chosen = sum(sum(r["mask"]) for r in head)
-    assert row["entropy"]["value"] == pytest.approx(-sum(sum(r["logprobs"]) for r in head) / chosen)
-    assert (result["group"], result["mixed_group"]) == (4, 4)
+    assert row.entropy.value == pytest.approx(-sum(sum(r["logprobs"]) for r in head) / chosen)
+    assert (result.group_size, result.informative_group_size) == (4, 4)
 
 
 def test_the_entropy_of_samples_is_that_of_the_policy() -> None:
@@ -103,7 +112,7 @@ def test_the_entropy_of_samples_is_that_of_the_policy() -> None:
         {"problem_id": str(i), "correct": False, "logprobs": np.log(p[i, rng.choice(12, 50, p=p[i])]).tolist()}
         for i in range(400)
     ]
-    figure = Draws.of(rows, [str(i) for i in range(400)]).figures()["entropy"]
+    figure = Draws.of(rows, [str(i) for i in range(400)]).stats().entropy
     assert figure
     exact = -(p * np.log(p)).sum(1)
     noise = np.sqrt(((p * np.log(p) ** 2).sum(1) - exact**2).sum() / 50) / 400
@@ -119,14 +128,16 @@ def test_tables_alone_need_no_task(tmp_path: Path) -> None:
         rows = [{"id": i, "passed": int(rng.random() < share)} for i in range(60) for _ in range(8)]
         sources.append(jsonl(tmp_path / f"{name}.jsonl", rows) + "?problem=id&correct=passed")
     result = readiness(ReadinessConfig(checkpoints=tuple(sources), samples=8, group_size=4), tmp_path / "run")
-    early, late = result["checkpoints"]
-    assert late["picked"]
-    assert early["advice"] == "drop"
-    assert early["behind"]["low"] > 0
-    assert result["chance"] == {}
-    assert result["task"]["description"] == "Stored samples of 60 problems."
-    assert "Drop early.jsonl: pass@8 is significantly worse." in result["verdict"]
-    assert [line[-1] for line in result["table"]] == ["next", "drop", "RL first"]
+    early, late = result.checkpoints
+    assert late.chosen
+    assert early.advice == "drop"
+    assert early.behind
+    assert early.behind.low > 0
+    assert result.chance_level == {}
+    assert result.task.description == "Offline samples of 60 problems."
+    assert "Drop early.jsonl: pass@8 is significantly worse." in result.headline
+    (printed,) = result.tables()
+    assert [line[-1] for line in (printed.columns, *printed.rows)] == ["next", "drop", "RL first"]
 
 
 def test_columns_of_any_type_say_the_same(tmp_path: Path) -> None:
@@ -151,14 +162,18 @@ def test_columns_of_any_type_say_the_same(tmp_path: Path) -> None:
     sources = [str(tmp_path / name) for name in ("plain.parquet", "floats.parquet", "list.json")]
     sources.append(jsonl(tmp_path / "lines.jsonl", mixed))
     result = readiness(ReadinessConfig(checkpoints=tuple(sources), samples=64), tmp_path / "run")
-    first, *others = result["checkpoints"]
+    first, *others = result.checkpoints
     for other in others:
         assert figures(other) == figures(first)
     known = [r for r in rows if r["mask"] is None or len(r["mask"]) == len(r["logprobs"])]
     kept = [p for r in known for p, m in zip(r["logprobs"], r["mask"] or [1] * len(r["logprobs"]), strict=True) if m]
-    assert first["entropy"]["value"] == pytest.approx(-np.mean(kept))
-    assert first["truncated"]["value"] == pytest.approx(0.5)
-    assert first["correct"] == [sum(r["correct"] for r in rows if r["problem_id"] == str(p)) for p in range(30)]
+    assert first.entropy
+    assert first.entropy.value == pytest.approx(-np.mean(kept))
+    assert first.truncated
+    assert first.truncated.value == pytest.approx(0.5)
+    assert result.per_problem[first.name].correct == [
+        sum(r["correct"] for r in rows if r["problem_id"] == str(p)) for p in range(30)
+    ]
     again = jsonl(tmp_path / "again.jsonl", [*mixed, mixed[0] | {"sample_id": "0"}])
     with pytest.raises(UserError, match=r"sample 0 of problem '0' is given twice \(lines 1, 3001\)"):
         readiness(ReadinessConfig(checkpoints=(again,), samples=64), tmp_path / "again")
@@ -179,7 +194,7 @@ def test_tables_alone_do_without_torch(tmp_path: Path) -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_refused_tables(drawn: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+def test_refused_tables(drawn: tuple[ReadinessResult, Path], tmp_path: Path) -> None:
     """One line each that says what is wrong and where."""
 
     def samples(*of: tuple[str, Any], **more: Any) -> list[dict[str, Any]]:
@@ -222,18 +237,18 @@ def test_refused_tables(drawn: tuple[dict[str, Any], Path], tmp_path: Path) -> N
         readiness(replace(DRAWN, checkpoints=(other, other)), tmp_path / "twice")
 
 
-def test_more_than_was_drawn_is_known_only_where_it_is(drawn: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+def test_more_than_was_drawn_is_known_only_where_it_is(drawn: tuple[ReadinessResult, Path], tmp_path: Path) -> None:
     """A stopped table answers up to its planned samples, and for a smaller k as a run for it would have."""
     result, path = drawn
     less = readiness(replace(DRAWN, heldout="", samples=8, checkpoints=(str(path),)), tmp_path / "less")
-    assert less["checkpoints"][0]["pass"] == {k: v for k, v in result["checkpoints"][0]["pass"].items() if int(k) <= 8}
+    assert less.checkpoints[0].pass_at_k == {k: v for k, v in result.checkpoints[0].pass_at_k.items() if k <= 8}
     solved = [row | {"problem_id": "p"} for row in read_table(path) if row["wave"] == 0][:4]
     write_table(
         tmp_path / "solved.parquet", [row | {"sample_id": i, "correct": i == 2} for i, row in enumerate(solved)]
     )
     one = readiness(ReadinessConfig(checkpoints=(str(tmp_path / "solved.parquet"),), samples=16), tmp_path / "one")
-    assert one["checkpoints"][0]["pass"]["16"]["value"] == 1
-    assert one["checkpoints"][0]["pass"]["1"]["value"] == 0.25
+    assert one.checkpoints[0].pass_at_k[16].value == 1
+    assert one.checkpoints[0].pass_at_k[1].value == 0.25
     with pytest.raises(UserError, match="n = 16 samples, fewer than the k = 32"):
         readiness(replace(DRAWN, heldout="", samples=32, checkpoints=(str(path),)), tmp_path / "more")
 
@@ -245,41 +260,41 @@ def run_of_losses(rng: np.random.Generator, rises: Sequence[float], examples: in
     return [HeldOut(tokens * (base + rise + rng.normal(0, 0.02, examples)), tokens) for rise in rises]
 
 
-def test_turn_up_needs_a_clear_rise_and_an_accuracy_that_does_not_fall() -> None:
+def test_onset_needs_a_clear_rise_and_an_accuracy_that_does_not_fall() -> None:
     rng = np.random.default_rng(0)
     losses = run_of_losses(rng, [0.05, 0.0, 0.003, 0.02])
     flat = [rng.binomial(8, 0.4, 100) / 8 for _ in range(4)]
-    found = turn_up(losses, flat)
-    assert [bool(t and t.flagged) for t in found] == [False, False, False, True]
+    found = against_minimum(losses, flat)
+    assert [bool(t and t.onset) for t in found] == [False, False, False, True]
     assert found[1] is None
     up, down = found[3], found[0]
     assert up
     assert down
-    assert down.loss.low > 0
-    assert down.least == 1
-    assert up.loss.value == pytest.approx(0.02, abs=0.005)
+    assert down.loss_rise.low > 0
+    assert down.minimum == 1
+    assert up.loss_rise.value == pytest.approx(0.02, abs=0.005)
     fallen = [*flat[:3], np.zeros(100)]
-    assert [bool(t and t.flagged) for t in turn_up(losses, fallen)] == [False] * 4
+    assert [bool(t and t.onset) for t in against_minimum(losses, fallen)] == [False] * 4
     with pytest.raises(UserError, match="different numbers of tokens"):
-        turn_up([losses[0], HeldOut(losses[1].nll, losses[1].tokens + 1)], flat[:2])
+        against_minimum([losses[0], HeldOut(losses[1].nll, losses[1].tokens + 1)], flat[:2])
 
 
-def test_flat_runs_are_seldom_flagged() -> None:
-    """Eight checkpoints of equal loss: a plain interval against the least would flag most runs, ours hardly any."""
+def test_flat_runs_are_seldom_called_overfitted() -> None:
+    """Eight checkpoints of equal loss: a plain interval against the least would find an onset in most runs."""
     flagged = plain = 0
     for seed in range(60):
         rng = np.random.default_rng([7, seed])
         losses = run_of_losses(rng, [0.0] * 8, examples=80)
-        found = [t for t in turn_up(losses, [np.full(4, 0.5)] * 8) if t]
-        flagged += any(t.flagged for t in found)
-        least = losses[found[0].least]
-        plain += any(loss.minus(least).low > 0 for loss in losses[found[0].least + 1 :])
+        found = [t for t in against_minimum(losses, [np.full(4, 0.5)] * 8) if t]
+        flagged += any(t.onset for t in found)
+        least = losses[found[0].minimum]
+        plain += any(loss.minus(least).low > 0 for loss in losses[found[0].minimum + 1 :])
     assert flagged <= 6
     assert plain >= 15
 
 
-def test_the_best_of_many_is_not_called_so_by_luck() -> None:
-    """Twelve equal checkpoints: how often some other is told apart from the one picked."""
+def test_the_best_of_many_is_not_called_so_by_chance() -> None:
+    """Twelve equal checkpoints: how often some other is called significantly worse than the one chosen."""
     alone = together = 0
     for seed in range(60):
         rng = np.random.default_rng([9, seed])
@@ -296,30 +311,30 @@ def test_the_best_of_many_is_not_called_so_by_luck() -> None:
     assert simultaneous(replace(figure, value=0.95, high=0.99), 10, span=1.0).high == 1.0
 
 
-def facts(name: str, rise: float) -> dict[str, Any]:
+def simulated(name: str, rise: float) -> Part:
     """What was measured of a simulated checkpoint: eight problems half right, and a loss that is this much higher."""
-    tokens = np.full(50, 10)
-    counts = {"first": 16, "cap": 16, "since": [0] * 8, "drawn": [16] * 8, "correct": [8] * 8}
-    return {
-        "name": name,
-        "heldout": {"nll": tokens * (0.5 + rise), "tokens": tokens},
-        "counts": counts,
-        "figures": dict.fromkeys(("entropy", "truncated", "length_right", "length_wrong")),
-        "influence": None,
-        "drawn_samples": 128,
-        "drawn_tokens": None,
-    }
+    counts = ProblemCounts(first=16, cap=16, since=[0] * 8, drawn=[16] * 8, correct=[8] * 8)
+    return Part(
+        name=name,
+        problems=[str(i) for i in range(8)],
+        heldout=ExampleLosses(nll=[10 * (0.5 + rise)] * 50, tokens=[10] * 50),
+        vocabulary=None,
+        sampled=Sampled(counts=counts, stats=SampleStats(), samples=128, tokens=None),
+        influence=None,
+    )
 
 
 def test_only_checkpoints_of_one_run_are_followed(tmp_path: Path) -> None:
-    """Models of other names have no minimum to turn up from; pass@group is told of any group."""
+    """Models of other names are of no run, so that none is past its onset; pass@group is there for any group."""
     config = ReadinessConfig(samples=16, group_size=6)
-    for names, turned in ((("sft/step-1", "sft/step-2"), True), (("this/model", "that/model"), False)):
-        result = compare(config, [facts(name, rise) for name, rise in zip(names, (0.0, 0.2), strict=True)])
-        assert [row["turned_up"] for row in result["checkpoints"]] == [False, turned]
-        assert list(result["checkpoints"][0]["pass"]) == ["1", "2", "4", "6", "8", "16"]
-        column = result["table"][0].index("pass@6")
-        assert "–" not in [line[column] for line in result["table"]]
+    for names, onset in ((("sft/step-1", "sft/step-2"), True), (("this/model", "that/model"), False)):
+        parts = [simulated(name, rise) for name, rise in zip(names, (0.0, 0.2), strict=True)]
+        result = compare(config, parts, TaskRecord(source="", description=""), {})
+        assert [row.past_onset for row in result.checkpoints] == [False, onset]
+        assert [row.loss_change is not None for row in result.checkpoints] == [False, onset]
+        assert list(result.checkpoints[0].pass_at_k) == [1, 2, 4, 6, 8, 16]
+        (printed,) = result.tables()
+        assert "–" not in [line[printed.columns.index("pass@6")] for line in printed.rows]
 
 
 def test_other_vocabularies_are_refused_before_anything_is_drawn(tmp_path: Path) -> None:
@@ -334,11 +349,11 @@ def test_other_vocabularies_are_refused_before_anything_is_drawn(tmp_path: Path)
 def test_rows_of_the_demo_are_no_held_out_rows_of_other_problems(tmp_path: Path, capfd: Any) -> None:
     config = replace(DRAWN, heldout=ReadinessConfig().heldout, samples=4, sampling="full")
     result = readiness(config, tmp_path / "run")
-    assert result["checkpoints"][0]["heldout_loss"] is None
+    assert result.checkpoints[0].heldout_loss is None
     assert capfd.readouterr().err.count("no held-out loss: the demo's rows are not like dagmath?ops=4-7") == 1
 
 
-def test_templates_that_cut_rows_otherwise_are_refused(tmp_path: Path, drawn: tuple[dict[str, Any], Path]) -> None:
+def test_templates_that_cut_rows_otherwise_are_refused(tmp_path: Path, drawn: tuple[ReadinessResult, Path]) -> None:
     """One vocabulary, but not the same tokens of the same rows: nats per token do not compare."""
     lm = load("embedded")
     a = HeldOut(np.array([1.0, 2.0]), np.array([3, 4]))
@@ -361,8 +376,8 @@ def test_draws_outlive_a_fault_in_the_influence(tmp_path: Path, monkeypatch: pyt
         with pytest.raises(KeyboardInterrupt):
             readiness(config, tmp_path / "run")
     monkeypatch.setattr(sys.modules[Measurer.__module__], "draw_groups", broken)
-    (row,) = readiness(config, tmp_path / "run")["checkpoints"]
-    assert row["samples"] == 16
+    (row,) = readiness(config, tmp_path / "run").checkpoints
+    assert row.samples == 16
     assert not list((tmp_path / "run" / "parts").glob("*-wave-*"))
 
 

@@ -340,11 +340,11 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
 def measured(path: Path, rows: Sequence[Mapping[str, Any]], query: str, **changes: Any) -> list[int]:
     """How often each problem of these samples was right."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    options = {"samples": 1, "group": 1, "heldout": ""} | changes
+    options = {"samples": 1, "group_size": 1, "heldout": ""} | changes
     config = ReadinessConfig(checkpoints=(f"{path}{query}",), **options)
     with tempfile.TemporaryDirectory() as out:
-        (counts,) = readiness(config, Path(out) / "run")["per_problem"].values()
-    return list(counts["correct"])
+        (counts,) = readiness(config, Path(out) / "run").per_problem.values()
+    return counts.correct
 
 
 def test_a_thought_is_no_answer(tmp_path: Path) -> None:
@@ -413,7 +413,7 @@ def test_samples_of_other_tools(tmp_path: Path) -> None:
         ),
         ([{"problem_id": 1, "correct": float("nan")}], "", "s.jsonl:1: correct must be true or false, 1 or 0, not NaN"),
         ([{"problem_id": 1, "correct": 0.3}], "", "from which score on a sample is right"),
-        ([{"problem_id": 1, "text": "x"}], "", "s.jsonl:1 has no verdict: name its problems with problems="),
+        ([{"problem_id": 1, "text": "x"}], "", "s.jsonl:1 is not judged yet: name its problems with problems="),
         ([{"problem_id": 1, "correct": 1, "logprobs": [None]}], "", "logprobs must be a list of numbers"),
     ):
         with pytest.raises(UserError, match=line):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.readiness.adaptive_sampling import Counts, draw_until_right, plan, waves
-from rlready.readiness.group_signal import mixed, spread, variance
+from rlready.readiness.group_signal import group_signal, informative, variance
 from rlready.readiness.passk import pass_at_k
 from rlready.readiness.stage import readiness
 from rlready.runs.run import read_table, write_table
@@ -48,7 +48,7 @@ def test_exactly_unbiased_over_all_outcomes(over: list[tuple[int, int]], p: floa
     assert (n == first).all()
     assert (c == right[:, :first].sum(1)).all()
     for g in range(1, first + 1):
-        assert chance @ mixed(n, c, g) == pytest.approx(1 - p**g - (1 - p) ** g, abs=1e-12)
+        assert chance @ informative(n, c, g) == pytest.approx(1 - p**g - (1 - p) ** g, abs=1e-12)
     if first > 1:
         assert chance @ variance(n, c) == pytest.approx(p * (1 - p), abs=1e-12)
     if 0 < p < 0.9 and len(over) > 1:  # what must not be done
@@ -88,7 +88,7 @@ def test_simulated_against_brute_force() -> None:
     assert worst_z(counts.pass_at_k(ks), truth) < 3.5  # 9 columns: a false alarm in one of 250 seeds
     assert worst_z(counts.pass_at_k(ks), brute) < 3.5
     n, c = counts.head
-    weight = spread(n, c, 8)[:, None] - spread(64, right.sum(1), 8)[:, None]
+    weight = group_signal(n, c, 8)[:, None] - group_signal(64, right.sum(1), 8)[:, None]
     assert worst_z(weight, np.zeros_like(weight)) < 3.5
     biased = (counts.correct / counts.drawn)[:, None]
     assert worst_z(biased, p[:, None]) > 10
@@ -140,10 +140,10 @@ def test_a_sequential_run_draws_a_subset_of_the_plain_one(tmp_path: Path) -> Non
     firsts = {
         name: min((s for (n, s), r in plain.items() if n == name and r["correct"]), default=None) for name, _ in plain
     }
-    for name, drawn in zip(result["problems"], result["per_problem"]["embedded"]["drawn"], strict=True):
+    for name, drawn in zip(result.problems, result.per_problem["embedded"].drawn, strict=True):
         at = firsts[name]
         assert drawn == next(end for _, end in waves(2, 16) if end == 16 or (at is not None and at < end))
-    assert result["checkpoints"][0]["samples"] == len(rows)
+    assert result.checkpoints[0].samples == len(rows)
 
     killed = tmp_path / "killed"
     readiness(stopped, killed)

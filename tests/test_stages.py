@@ -118,12 +118,12 @@ def test_readiness_measures_and_resumes(tmp_path: Path, embedded_copy: str) -> N
         thinking_budget=64,
     )
     result = readiness(config, tmp_path / "whole")
-    assert "Not significantly different" in result["verdict"]
-    first, second = result["checkpoints"]
-    assert first["pass"] == second["pass"]
-    assert first["heldout_loss"] == second["heldout_loss"]
-    assert first["pass"]["4"]["value"] >= first["pass"]["1"]["value"]
-    assert first["never"]["value"] + first["sometimes"]["value"] + first["always"]["value"] == pytest.approx(1)
+    assert "Not significantly different" in result.headline
+    first, second = result.checkpoints
+    assert first.pass_at_k == second.pass_at_k
+    assert first.heldout_loss == second.heldout_loss
+    assert first.pass_at_k[4].value >= first.pass_at_k[1].value
+    assert first.unsolved.value + first.partially_solved.value + first.solved.value == pytest.approx(1)
 
     part = tmp_path / "whole" / "parts" / "0.json"
     record = json.loads((tmp_path / "whole" / "record.json").read_text())

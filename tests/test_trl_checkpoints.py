@@ -157,7 +157,7 @@ def test_measured_as_transformers_measures(trained: tuple[Made, list[Path], Path
         ),
         tmp_path / "r",
     )
-    losses = {c["name"]: c["heldout_loss"]["value"] for c in found["checkpoints"]}
+    losses = {c.name: c.heldout_loss.value for c in found.checkpoints if c.heldout_loss}
     greedy = EvaluateConfig(
         names, problems=rows, unconstrained=True, temperature=0.0, samples=1, max_response_tokens=LONGEST
     )

@@ -27,6 +27,16 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
 
+    @classmethod
+    def from_file(cls, file: Path) -> Self:
+        """Read a JSON file that holds one; UserError says what is missing or wrong."""
+        try:
+            return cls.model_validate_json(file.read_bytes(), strict=True)
+        except OSError as error:
+            raise UserError(f"{file}: {error.strerror}; name the folder of a finished run") from None
+        except ValidationError as error:
+            raise UserError(f"{file}: {first_error(error)}") from None
+
 
 class TaskRecord(Record):
     """The problems that were used: their task ``source`` and what they are, in a sentence."""
@@ -45,13 +55,7 @@ class Result(Record):
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read ``path``, a result file or the run folder that holds one; UserError says what is missing or wrong."""
-        file = path / cls.name if path.is_dir() else path
-        try:
-            return cls.model_validate_json(file.read_bytes(), strict=True)
-        except OSError as error:
-            raise UserError(f"{file}: {error.strerror}; name the folder of a finished run") from None
-        except ValidationError as error:
-            raise UserError(f"{file}: {first_error(error)}") from None
+        return cls.from_file(path / cls.name if path.is_dir() else path)
 
     def tables(self) -> list[Table]:
         """What the command line prints."""

@@ -13,11 +13,13 @@ and a step η on q changes the standardised reward of the others (a reward less 
 so two mean gradients a problem are enough, never all pairs of rollouts.  Averaged over q it is the product of two
 factors, both needed to learn anything:
 
-    ΔJ / η = spread × co-influence,    spread = mean √(α(1−α)),    co-influence = K⁺ − K⁻ weighted by √(α(1−α))
+    ΔJ / η = group signal × co-influence,
+    group signal = mean √(α(1−α)),    co-influence = K⁺ − K⁻ weighted by √(α(1−α))
 
 **Ours.**  Problems serve as q and q' in turn, never both at once: a problem's influence on itself is no sign of
 learning anything.  A problem all right or all wrong has u = 0, counts in every mean over problems, and has no K±.
-Dots grow with gradient norms, so those of two checkpoints do not compare; the mean cosine of two mixed problems does.
+Dots grow with gradient norms, so those of two checkpoints do not compare; the mean cosine of
+two informative problems does.
 Intervals are bootstrapped over problems, a pair weighing the product of its problems' weights; this holds for other
 problems like these, sampled once.  Where gradients are projected, ``error`` is what a cosine is off by, root mean
 square, from the difference of two independent projections.
@@ -25,7 +27,7 @@ square, from the difference of two independent projections.
 With a sample standard deviation (N − 1) all is √((N−1)/N) as large, without division by it the weight is α(1−α).
 g is of the sum over tokens, not of their mean.  How Cen et al. chose parameters and problems is not public.
 
-Shapes: P problems, M mixed ones, C copies of a Gram matrix (`gram.py`).
+Shapes: P problems, M informative ones, C copies of a Gram matrix (`gram.py`).
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.stats import mean_figure, weighted_figure
 from rlready.influence.gram import gram
+from rlready.influence.result import InfluenceEstimates
 from rlready.models.batch import Example, supervised
 
 Floats = NDArray[np.float64]
@@ -56,11 +59,12 @@ class Rollouts:
     correct: NDArray[np.bool_]
 
     @property
-    def mixed(self) -> bool:
+    def informative(self) -> bool:
+        """Whether some are right and some wrong."""
         return bool(self.correct.any() and not self.correct.all())
 
     @property
-    def spread(self) -> float:
+    def group_signal(self) -> float:
         """√(α(1−α))"""
         share = float(self.correct.mean())
         return float(np.sqrt(share * (1 - share)))
@@ -82,12 +86,14 @@ class Rollouts:
 
 @dataclass(frozen=True)
 class Influence:
-    """Inner products of the mixed problems' gradients; ``spread`` (P,) of all, ``place`` (M,) of the mixed among them.
+    """Inner products of the informative problems' gradients; ``place`` (M,) is theirs among all P problems.
+
+    ``group_signal`` (P,) is that of all problems.
 
     ``right`` and ``wrong`` (C, M, M) hold ⟨u(q'), ḡ⁺(q)⟩ and ⟨u(q'), ḡ⁻(q)⟩ at [q', q].
     """
 
-    spread: Floats
+    group_signal: Floats
     place: NDArray[np.int64]
     right: Floats
     wrong: Floats
@@ -95,12 +101,12 @@ class Influence:
     @property
     def products(self) -> Floats:
         """(C, M, M) of ⟨u(q'), u(q)⟩"""
-        return (self.right - self.wrong) * self.spread[self.place]
+        return (self.right - self.wrong) * self.group_signal[self.place]
 
     @property
     def step(self) -> Floats:
         """(P,) ΔJ / η of a step on each problem, the mean over all others."""
-        found = np.zeros(len(self.spread))
+        found = np.zeros(len(self.group_signal))
         products = self.products.mean(0)
         found[self.place] = (products.sum(0) - np.diagonal(products)) / (len(found) - 1)
         return found
@@ -122,27 +128,24 @@ class Influence:
         others = apart[~np.eye(len(apart), dtype=bool)] / 2
         return float(np.sqrt(np.mean(others**2))) if len(others) else 0.0
 
-    def figures(self) -> dict[str, Estimate | None]:
-        """``step`` (ΔJ / η), its factors ``spread`` and ``co_influence`` with its parts ``k_right`` and ``k_wrong``,
-        and ``cosine``.
+    def estimates(self) -> InfluenceEstimates:
+        """Means over problems with bootstrap intervals."""
+        signal, place, size = self.group_signal, self.place, len(self.group_signal)
+        some, enough = len(place) > 1, len(place) > 2
+        right, wrong = (k.mean(0) * signal[place] for k in (self.right, self.wrong))
 
-        ``step`` is None where fewer than two problems are mixed, as there is no pair to measure; all but it and
-        ``spread`` where fewer than three are: two are one pair, which says nothing of others.
-        """
-        spread, place, size = self.spread, self.place, len(self.spread)
+        def mean(pairs_MM: Floats, per: Floats | None = None) -> Estimate:
+            return weighted_figure(partial(_pair_mean, pairs_MM, place, per), size)
 
-        def figure(pairs_MM: Floats, per_spread: bool = False) -> Estimate:
-            return weighted_figure(partial(_pair_mean, pairs_MM, place, spread if per_spread else None), size)
-
-        found: dict[str, Estimate | None] = dict.fromkeys(("k_right", "k_wrong", "co_influence", "cosine"))
-        right, wrong = (k.mean(0) * spread[place] for k in (self.right, self.wrong))
-        if len(place) > 2:
-            found["k_right"], found["k_wrong"] = figure(right, True), figure(wrong, True)
-            found["co_influence"] = figure(right - wrong, True)
-            among = partial(_pair_mean, self.cosines.mean(0), np.arange(len(place)), None)
-            found["cosine"] = weighted_figure(among, len(place))
-        step = figure(right - wrong) if len(place) > 1 else None
-        return {"step": step, "spread": mean_figure(spread, bounds=(0.0, 0.5)), **found}
+        among = partial(_pair_mean, self.cosines.mean(0), np.arange(len(place)), None)
+        return InfluenceEstimates(
+            step=mean(right - wrong) if some else None,
+            group_signal=mean_figure(signal, bounds=(0.0, 0.5)),
+            k_right=mean(right, signal) if enough else None,
+            k_wrong=mean(wrong, signal) if enough else None,
+            co_influence=mean(right - wrong, signal) if enough else None,
+            cosine=weighted_figure(among, len(place)) if enough else None,
+        )
 
 
 def influence(
@@ -160,15 +163,15 @@ def influence(
     """
     if len(groups) < 2:
         raise UserError(f"influence is that of problems on each other and needs at least 2 of them, got {len(groups)}")
-    spread = np.array([group.spread for group in groups])
-    place = np.flatnonzero([group.mixed for group in groups])
+    signal = np.array([group.group_signal for group in groups])
+    place = np.flatnonzero([group.informative for group in groups])
     many = len(place)
     if not many:
-        return Influence(spread, place, np.zeros((1, 0, 0)), np.zeros((1, 0, 0)))
+        return Influence(signal, place, np.zeros((1, 0, 0)), np.zeros((1, 0, 0)))
     sets = [groups[i].those(right) for right in (True, False) for i in place.tolist()]
     inner = gram(model, sets, parameters, temperature=temperature, rank=rank, seed=seed)
-    of_u = spread[place][:, None] * (inner[:, :many] - inner[:, many:])
-    return Influence(spread, place, of_u[..., :many], of_u[..., many:])
+    of_u = signal[place][:, None] * (inner[:, :many] - inner[:, many:])
+    return Influence(signal, place, of_u[..., :many], of_u[..., many:])
 
 
 def _pair_mean(pairs_MM: Floats, place: NDArray[np.int64], per: Floats | None, weights_RP: Floats) -> Floats:

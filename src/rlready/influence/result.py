@@ -6,14 +6,12 @@ from rlready.core.records import Estimate
 from rlready.core.result import Record
 
 
-class InfluenceResult(Record):
-    """Means over problems; for the terms see `influence.py`.
+class InfluenceEstimates(Record):
+    """Means over problems, some of them informative: with both right and wrong rollouts.  Terms: see `influence.py`.
 
     ``step`` is ΔJ / η, the product of ``group_signal`` and ``co_influence``, which is ``k_right`` - ``k_wrong``;
     ``cosine`` is the mean over pairs of informative problems.  ``step`` is None with fewer than two informative
-    problems, the last four with fewer than three.  Of ``problems``, ``all_right`` had only right and ``all_wrong`` only
-    wrong rollouts.  ``parameters`` is how many weights the gradients cover, ``error`` the root mean square error of the
-    cosine of two problems, 0 where gradients are exact.
+    problems, as there is no pair to measure; the last four with fewer than three, as one pair says nothing of others.
     """
 
     step: Estimate | None
@@ -22,6 +20,15 @@ class InfluenceResult(Record):
     k_wrong: Estimate | None
     co_influence: Estimate | None
     cosine: Estimate | None
+
+
+class InfluenceResult(InfluenceEstimates):
+    """With what was measured: of ``problems``, ``all_right`` had only right and ``all_wrong`` only wrong rollouts.
+
+    ``parameters`` is how many weights the gradients cover; ``error`` the root mean square error of the cosine of two
+    problems, 0 where gradients are exact.
+    """
+
     problems: int
     all_right: int
     all_wrong: int

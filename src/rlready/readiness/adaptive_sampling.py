@@ -7,9 +7,9 @@ alone, the draws are a subset of those that a run without stopping makes, the sa
 
 What may be estimated from which draws, because stopping at a success selects:
 
-    pass@k for k up to the cap, share never solved     all draws, by ``pass_at_k_stopped``
-    mixed groups, spread, p (1 - p), share always      the first ones, which no outcome decided: ``Counts.head``
-      solved, entropy, lengths, truncation
+    pass@k for k up to the cap, unsolved problems      all draws, by ``pass_at_k_stopped``
+    informative groups, group signal, p (1 - p),       the first ones, which no outcome decided: ``Counts.head``
+      solved problems, entropy, lengths, truncation
     c / n over all draws                               nothing: it is biased
 
 Shapes: P = problems.
@@ -31,9 +31,8 @@ from rlready.readiness.passk import Floats, Ints, Shares, curve, pass_at_k_stopp
 Draw = Callable[[Sequence[int], int, int], NDArray[np.bool_]]
 Sampling = Literal["adaptive", "full"]
 LEAST_FIRST = 8
-WORTH_STOPPING = (
-    32  # most samples that are all drawn unless min_samples is given: the whole counts are worth more there
-)
+# most samples that are all drawn unless min_samples is given: the whole counts are worth more there
+WORTH_STOPPING = 32
 
 
 @dataclass(frozen=True)
@@ -65,10 +64,11 @@ class Counts:
         return curve(self.pass_at_k(ks), ks)
 
     def shares(self, k: int) -> Shares:
-        """Shares of problems never right in k draws, always right in k of the first ones (all, if fewer), the rest."""
+        """Shares of problems unsolved in k draws, partially solved, and solved in k of the first (all, if fewer)."""
         n, c = self.head
-        never, always = 1.0 - self.pass_at_k([k])[:, 0], within(c, n, min(k, int(n.min())))[:, -1]
-        return Shares(*(mean_figure(each, bounds=(0.0, 1.0)) for each in (never, 1.0 - never - always, always)))
+        unsolved, solved = 1.0 - self.pass_at_k([k])[:, 0], within(c, n, min(k, int(n.min())))[:, -1]
+        parts = (unsolved, 1.0 - unsolved - solved, solved)
+        return Shares(*(mean_figure(each, bounds=(0.0, 1.0)) for each in parts))
 
 
 def waves(first: int, cap: int) -> list[tuple[int, int]]:
@@ -82,8 +82,8 @@ def waves(first: int, cap: int) -> list[tuple[int, int]]:
 def plan(samples: int, group: int, sampling: Sampling, first: int = 0) -> list[tuple[int, int]]:
     """The waves of up to ``samples`` draws: one, where all are drawn.
 
-    ``first`` 0 takes ``group``, for which mixed groups and spread are then unbiased, and at least 8.  Without
-    ``first``, "adaptive" stops at successes only above 32 samples.
+    ``first`` 0 takes ``group``, for which informative groups and group signal are then unbiased, and at least 8.
+    Without ``first``, "adaptive" stops at successes only above 32 samples.
     """
     stops = sampling == "adaptive" and (first > 0 or samples > WORTH_STOPPING)
     return waves(first or max(LEAST_FIRST, group), samples) if stops else [(0, samples)]

@@ -1,11 +1,11 @@
-"""What RL could learn from: groups that hold both right and wrong answers, and how much credit they carry.
+"""What RL could learn from: informative groups, which hold both right and wrong answers, and the group signal.
 
 A group of g samples, j of them right, has α = j/g.  One RL step moves a problem's policy by a gradient of weight
 √(α(1-α)) with the credit of GRPO (Cen et al., arXiv 2505.18917) and α(1-α) without division by the standard deviation
-(Dr. GRPO); both are 0 unless the group is mixed.  From n samples of a problem, c right, n chosen before drawing:
+(Dr. GRPO); both are 0 unless the group is informative.  From n samples of a problem, c right, n chosen before drawing:
 
-    group of g mixed, 1 - p^g - (1-p)^g   1 - F(c, g) - F(n - c, g)                       F as in passk.py
-    E √(α(1-α)) over groups of g          Σ_j C(c, j) C(n - c, g - j) / C(n, g) · √(j/g (1 - j/g))     hypergeometric
+    informative, 1 - p^g - (1-p)^g        1 - F(c, g) - F(n - c, g)                       F as in passk.py
+    group signal, E √(α(1-α))             Σ_j C(c, j) C(n - c, g - j) / C(n, g) · √(j/g (1 - j/g))     hypergeometric
     p (1 - p)                             c (n - c) / (n (n - 1))
 
 All three are unbiased for g <= n, as g of the n without replacement are distributed as g fresh ones (ours).
@@ -25,19 +25,18 @@ Shapes: P = problems.  UserError where g is below 1 or above the least n.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rlready.core.records import Estimate
 from rlready.core.stats import mean_figure
 from rlready.readiness.passk import Floats, counts, refuse, within
+from rlready.readiness.result import HistogramBin
 
 FIFTHS = 5
 
 
-def mixed(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
+def informative(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
     """(P,) chance that a group holds both right and wrong: without both, its relative credit is 0."""
     n_P, c_P = counts(n, c)
     refuse([group], int(n_P.min()))
@@ -45,12 +44,12 @@ def mixed(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
     return 1.0 - same_P
 
 
-def mixed_share(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Estimate:
-    """Expected share of mixed groups of ``group`` samples over problems."""
-    return mean_figure(mixed(n, c, group), bounds=(0.0, 1.0), seed=seed)
+def informative_share(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Estimate:
+    """Expected share of informative groups of ``group`` samples over problems."""
+    return mean_figure(informative(n, c, group), bounds=(0.0, 1.0), seed=seed)
 
 
-def spread(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
+def group_signal(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
     """(P,) estimates of E √(α(1-α)), α = the share right of a group of ``group`` samples."""
     from scipy.stats import hypergeom
 
@@ -63,20 +62,23 @@ def spread(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
     return estimates[place_P]
 
 
-def spread_figure(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Estimate:
+def mean_group_signal(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Estimate:
     """Mean E √(α(1-α)) over problems; 0 where RL learns nothing, at most 1/2."""
-    return mean_figure(spread(n, c, group), bounds=(0.0, 0.5), seed=seed)
+    return mean_figure(group_signal(n, c, group), bounds=(0.0, 0.5), seed=seed)
 
 
-def histogram(n: ArrayLike, c: ArrayLike) -> list[dict[str, Any]]:
-    """Shares of ``problems`` (Estimate) by the share ``right`` of their samples: none, fifths by their middle, all.
+def histogram(n: ArrayLike, c: ArrayLike) -> list[HistogramBin]:
+    """Shares of problems by the share right of their samples: none, fifths by their middle, all.
 
-    A fifth includes its lower end.  How far the shares spread depends on n, as c / n scatters about p.
+    A fifth includes its lower end.  How far the shares scatter depends on n, as c / n scatters about p.
     """
     n_P, c_P = counts(n, c)
     bin_P = np.where(c_P == 0, 0, np.where(c_P == n_P, FIFTHS + 1, 1 + FIFTHS * c_P // n_P))
     middles = [0.0, *((2 * i + 1) / (2 * FIFTHS) for i in range(FIFTHS)), 1.0]
-    return [{"right": at, "problems": mean_figure(bin_P == i, bounds=(0.0, 1.0))} for i, at in enumerate(middles)]
+    return [
+        HistogramBin(share_right=at, problems=mean_figure(bin_P == i, bounds=(0.0, 1.0)))
+        for i, at in enumerate(middles)
+    ]
 
 
 def variance(n: ArrayLike, c: ArrayLike) -> Floats:
@@ -87,7 +89,7 @@ def variance(n: ArrayLike, c: ArrayLike) -> Floats:
     return estimates_P
 
 
-def variance_figure(n: ArrayLike, c: ArrayLike, seed: int = 0) -> Estimate:
+def mean_variance(n: ArrayLike, c: ArrayLike, seed: int = 0) -> Estimate:
     """Mean p (1 - p) over problems.  An estimate may exceed 1/4, as at n = 2, c = 1, where it is 1/2."""
     least = int(np.min(counts(n, c)[0]))
     most = variance([least], [least // 2])[0]

@@ -21,6 +21,7 @@ from rlready.engine.rollout import draw_groups, note_run_ons, table_row
 from rlready.engine.torch import TorchEngine
 from rlready.influence.gram import parameters_of
 from rlready.influence.influence import Rollouts, influence
+from rlready.influence.result import InfluenceResult
 from rlready.models.checkpoint import load, local_folder, tokenizer_of, vocabulary_digest
 from rlready.models.encode import encode
 from rlready.models.heldout_loss import heldout_loss
@@ -28,6 +29,7 @@ from rlready.models.llama.support import supports
 from rlready.models.lm import LM
 from rlready.readiness.adaptive_sampling import draw_until_right, plan
 from rlready.readiness.offline_samples import Stored
+from rlready.readiness.part import ExampleLosses, Part, Vocabulary
 from rlready.readiness.sample_stats import Draws
 from rlready.readiness.table import measure_samples, measure_table
 from rlready.runs.run import Run, read_table, write_table
@@ -40,8 +42,8 @@ MICRO_TOKENS = 16384
 class Measurer:
     """What all checkpoints of a run are measured on.
 
-    ``task`` is None where all samples are stored with their verdicts; ``ids`` are the problems, in order.
-    ``vocabulary`` is that of the first model (name, number of tokens, digest), and every other's.
+    ``task`` is None where all samples are stored and known to be right or wrong; ``ids`` are the problems, in order.
+    ``vocabulary`` is that of the first model, and every other's.
     """
 
     config: ReadinessConfig
@@ -52,42 +54,54 @@ class Measurer:
     ids: Sequence[str]
     held: Sequence[Row]
     bar: Progress
-    vocabulary: tuple[str, int, str] | None = None
+    vocabulary: Vocabulary | None = None
 
     def compare_vocabularies(self, models: Iterable[str]) -> None:
         """Refuse models that read text as different tokens, before any of them draws."""
         for source in models:
             tokenizer = tokenizer_of(source)
-            mine = (source, len(tokenizer), vocabulary_digest(tokenizer))
+            mine = Vocabulary(model=source, tokens=len(tokenizer), digest=vocabulary_digest(tokenizer))
             first = self.vocabulary = self.vocabulary or mine
-            if mine[2] != first[2]:
+            if mine.digest != first.digest:
                 raise UserError(
-                    f"{first[0]} and {source} have different vocabularies ({first[1]} and {mine[1]} tokens or other "
-                    "ids); compare checkpoints of one tokenizer"
+                    f"{first.model} and {source} have different vocabularies ({first.tokens} and {mine.tokens} tokens "
+                    "or other ids); compare checkpoints of one tokenizer"
                 )
 
-    def model(self, number: int, source: str) -> dict[str, Any]:
+    def model(self, number: int, name: str, source: str) -> Part:
         """A checkpoint that draws its own samples; all of them are kept in ``parts/NUMBER.parquet``."""
         lm = self._load(source)
         wanted = self.config.influence
         parameters = parameters_of(lm.model, self.config.influence_layers) if wanted else []  # refused before drawing
-        facts = self._loss(lm)
+        losses = self._loss(lm)
         rows = self._draw(number, lm)
         write_table(self.parts / f"{number}.parquet", rows)
         note_run_ons(f"readiness: {source}", rows)
-        facts |= measure_samples(self.config, source, Draws.of(rows, self.ids), self.ids)
-        return facts | {"influence": self._influence(lm, rows, parameters)}
+        return Part(
+            name=name,
+            problems=list(self.ids),
+            heldout=losses,
+            vocabulary=self.vocabulary,
+            sampled=measure_samples(self.config, source, Draws.of(rows, self.ids), self.ids),
+            influence=self._influence(lm, rows, parameters),
+        )
 
     def forget_waves(self, number: int) -> None:
         """Delete what a killed run would continue from, once the part of the checkpoint is written."""
         for leftover in self.parts.glob(f"{number}-wave-*.parquet"):
             leftover.unlink()
 
-    def table(self, stored: Stored) -> dict[str, Any]:
+    def table(self, name: str, stored: Stored) -> Part:
         """A checkpoint known by its samples; with ``model=`` also by its held-out loss."""
         lm = self._load(stored.options.model) if stored.options.model else None
-        facts = measure_table(self.config, self.run, stored, self.task, self.problems, self.ids, lm)
-        return facts | (self._loss(lm) if lm else {})
+        sampled = measure_table(self.config, self.run, stored, self.task, self.problems, self.ids, lm)
+        return Part(
+            name=name,
+            problems=list(self.ids),
+            heldout=self._loss(lm) if lm else None,
+            vocabulary=self.vocabulary if lm else None,
+            sampled=sampled,
+        )
 
     def _load(self, source: str) -> LM:
         config = self.config
@@ -96,12 +110,10 @@ class Measurer:
         self.run.note_model(id=source, path=local_folder(source), role="checkpoint", chat=lm.chat.describe())
         return lm
 
-    def _loss(self, lm: LM) -> dict[str, Any]:
-        facts: dict[str, Any] = {"heldout": None, "vocabulary": self.vocabulary}
-        if self.held:
-            loss = heldout_loss(lm, encode(lm, self.held, self.config.heldout), MICRO_TOKENS)
-            facts["heldout"] = {"nll": loss.nll, "tokens": loss.tokens}
-        return facts
+    def _loss(self, lm: LM) -> ExampleLosses | None:
+        if not self.held:
+            return None
+        return ExampleLosses.of(heldout_loss(lm, encode(lm, self.held, self.config.heldout), MICRO_TOKENS))
 
     def _draw(self, number: int, lm: LM) -> list[dict[str, Any]]:
         """All samples, wave by wave; a wave that an earlier attempt finished is read again."""
@@ -149,7 +161,9 @@ class Measurer:
         self.bar.total = (self.bar.total or 0) - len(self.problems) * config.samples + len(rows)  # what was not needed
         return rows
 
-    def _influence(self, lm: LM, rows: Sequence[dict[str, Any]], parameters: Sequence[Tensor]) -> dict[str, Any] | None:
+    def _influence(
+        self, lm: LM, rows: Sequence[dict[str, Any]], parameters: Sequence[Tensor]
+    ) -> InfluenceResult | None:
         """From the first group of every problem, which no outcome decided."""
         if not parameters:
             return None
@@ -171,10 +185,11 @@ class Measurer:
         found = influence(
             lm.model, groups, parameters, temperature=config.temperature, rank=config.influence_rank, seed=config.seed
         )
-        return found.figures() | {
-            "problems": len(groups),
-            "all_right": sum(bool(group.correct.all()) for group in groups),
-            "all_wrong": sum(not group.correct.any() for group in groups),
-            "parameters": sum(p.numel() for p in parameters),
-            "error": found.error,
-        }
+        return InfluenceResult(
+            **dict(found.estimates()),
+            problems=len(groups),
+            all_right=sum(bool(group.correct.all()) for group in groups),
+            all_wrong=sum(not group.correct.any() for group in groups),
+            parameters=sum(p.numel() for p in parameters),
+            error=found.error,
+        )

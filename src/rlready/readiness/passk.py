@@ -8,9 +8,9 @@ without replacement are distributed as k fresh ones, and
 has the expectation 1 - (1 - p)^k for every k <= n (Chen et al., arXiv 2107.03374, whose code multiplies the c factors
 of the same number).  Plugging c/n into 1 - (1 - p)^k instead is biased.
 
-**Where sampling stopped at a success** (`sequential.py`) c/n is biased too: to stop at a success is to stop while one
-is ahead.  Unbiased there is the indicator "a success within the first k draws", known for every k up to the cap,
-because no problem without success is given up before.  Of a wave, the draws made together, only the number of
+**Where sampling stopped at a success** (`adaptive_sampling.py`) c/n is biased too: to stop at a success is to stop
+while one is ahead.  Unbiased there is the indicator "a success within the first k draws", known for every k up to the
+cap, because no problem without success is given up before.  Of a wave, the draws made together, only the number of
 successes matters, not their order; so the indicator is replaced by its mean over all orders (Rao and Blackwell; the
 plan is closed and the counts are sufficient, Girshick, Mosteller & Savage 1946, Ann. Math. Stat. 17:13).  With
 ``since`` draws before the last wave, all wrong, and c of the last b = drawn - since right, this is
@@ -40,11 +40,11 @@ Ints = NDArray[np.int64]
 
 
 class Shares(NamedTuple):
-    """Shares of problems solved in none, some and all of k samples.  They depend on k: never is not p = 0."""
+    """Shares of problems with none, some and all of k samples right.  They depend on k: unsolved is not p = 0."""
 
-    never: Estimate
-    sometimes: Estimate
-    always: Estimate
+    unsolved: Estimate
+    partially_solved: Estimate
+    solved: Estimate
 
 
 def pass_at_k(n: ArrayLike, c: ArrayLike, ks: Sequence[int]) -> Floats:

@@ -7,11 +7,13 @@ from typing import Literal, Self
 import numpy as np
 
 from rlready.core.records import Estimate
-from rlready.core.result import Record, Result, TaskRecord
+from rlready.core.result import Record, Result, Table, TaskRecord
 from rlready.influence.result import InfluenceResult
 from rlready.readiness.adaptive_sampling import Counts
+from rlready.runs.checkpoint_order import labels
 
 Advice = Literal["rl", "tie", "drop"]
+DASH = "–"
 
 
 class ProblemCounts(Record):
@@ -141,3 +143,29 @@ class ReadinessResult(Result):
     checkpoints: list[CheckpointReadiness]
     problems: list[str]
     per_problem: dict[str, ProblemCounts]
+
+    def tables(self) -> list[Table]:
+        """A row for each checkpoint, in the order of training."""
+        k, samples = int(self.ranked_by.removeprefix("pass@")), max(self.checkpoints[0].pass_at_k)
+        ks, influenced = sorted({1, self.group_size, k, samples}), any(each.influence for each in self.checkpoints)
+        columns = ["checkpoint", "held-out loss", *(f"pass@{k}" for k in ks), "unsolved", "informative"]
+        columns += ["group signal", "entropy", "tokens right", "wrong", "truncated"]
+        columns += [*(["ΔJ/η", "co-influence", "cosine"] if influenced else []), "next"]
+        named = labels(each.name for each in self.checkpoints)
+        return [Table(columns, [_cells(each, named[each.name], ks, influenced) for each in self.checkpoints])]
+
+
+def _cells(row: CheckpointReadiness, label: str, ks: list[int], influenced: bool) -> list[str]:
+    cells = [label, str(row.heldout_loss or DASH), *(str(row.pass_at_k[k]) for k in ks)]
+    cells += [_brief(row.unsolved, 2), _brief(row.informative, 2), _brief(row.group_signal, 3), _brief(row.entropy, 3)]
+    cells += [_brief(row.length_right, 0), _brief(row.length_wrong, 0)]
+    cells.append(f"{row.truncated.value:.0%}" if row.truncated else DASH)
+    if influenced:
+        found = row.influence
+        factors = (found.step, found.co_influence, found.cosine) if found else (None, None, None)
+        cells += [f"{f.value:.3g} [{f.low:.3g}, {f.high:.3g}]" if f else DASH for f in factors]
+    return [*cells, row.next]
+
+
+def _brief(figure: Estimate | None, digits: int) -> str:
+    return f"{figure.value:.{digits}f}" if figure else DASH

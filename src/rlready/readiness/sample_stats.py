@@ -2,7 +2,7 @@
 
 The same for samples just drawn and for samples out of a table, whose rows may know less: what a row does not say is
 not a number here, and what no row says is None.  Entropy, lengths and truncation are taken from the first draws of
-every problem only (`sequential.py` says why).
+every problem only (`adaptive_sampling.py` says why).
 
 - *Entropy per token*: mean of -log π(y_t | s_t) over chosen tokens, at the sampling temperature.  Its expectation over
   the policy's own samples is the mean entropy of the next-token distribution, so the log-probs that samples carry are
@@ -28,6 +28,7 @@ from rlready.core.records import Estimate
 from rlready.core.stats import mean_figure, ratio_figure
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.readiness.passk import Floats, Ints
+from rlready.readiness.result import SampleStats
 from rlready.tasks.columns import Batch
 from rlready.tasks.strictjson import Refused
 from rlready.tasks.table import Origin
@@ -43,7 +44,7 @@ class Draws:
 
     ``planned`` is the most samples a problem could get, 0 if no row says so.  ``wave`` counts from 0; ``surprise`` is
     the sum of -log-prob in nats over ``chosen`` tokens; ``length`` counts all tokens of the response and ``thinking``
-    those of its thought; ``truncated`` is 1 where it was cut.
+    those of its thought; ``truncated`` is 1 where the response was truncated.
     """
 
     problems: int
@@ -119,17 +120,17 @@ class Draws:
             )
         return Counts(int(first.max()), cap, since, drawn, correct)
 
-    def figures(self) -> dict[str, Estimate | None]:
+    def stats(self) -> SampleStats:
         """Entropy, truncation and lengths, from the first draws; None where no row knows."""
         head, right = self.wave == 0, self.correct
-        return {
-            "entropy": self._ratio(self.surprise, self.chosen, head),
-            "truncated": self._share(self.truncated, head),
-            "thinking_right": self._ratio(self.thinking, None, head & right),
-            "thinking_wrong": self._ratio(self.thinking, None, head & ~right),
-            "length_right": self._ratio(self.length, None, head & right),
-            "length_wrong": self._ratio(self.length, None, head & ~right),
-        }
+        return SampleStats(
+            entropy=self._ratio(self.surprise, self.chosen, head),
+            truncated=self._share(self.truncated, head),
+            thinking_right=self._ratio(self.thinking, None, head & right),
+            thinking_wrong=self._ratio(self.thinking, None, head & ~right),
+            length_right=self._ratio(self.length, None, head & right),
+            length_wrong=self._ratio(self.length, None, head & ~right),
+        )
 
     def _ratio(self, top_N: Floats, bottom_N: Floats | None, chosen_N: NDArray[np.bool_]) -> Estimate | None:
         """Σ top / Σ bottom (or the mean of top) over the samples chosen, those that know it; interval over problems."""

@@ -1,49 +1,45 @@
-"""The readiness of checkpoints: held-out loss, pass@k, and how many groups could teach RL anything.
+"""The readiness of checkpoints: held-out loss, pass@k, and the share of groups that could teach RL anything.
 
 After Kang et al. (arXiv 2510.01624): post-SFT accuracy misleads; the loss on held-out SFT rows and pass@k at large k
 say more about what RL will reach.  Checkpoints are taken in the order of training, each a model to draw samples from
-or a table of samples drawn elsewhere, and measured on the same problems and rows:
-
-    heldout.py      generalisation loss          passk.py        pass@k from counts, also from stopped ones
-    measure.py      one checkpoint               sequential.py   which draws to make, and what they may be used for
-    table.py        one known by its samples     stored.py       samples out of a table
-    draws.py        entropy, lengths, truncation
-    turnup.py       has the loss turned up?      spread.py       mixed groups, credit
-    gram.py         inner products of gradients  sketch.py       how gradients are kept: whole, or projected
-    influence.py    what a step on one problem does for the others
-    naming.py       of which run, at which step
-    verdict.py      which one, and how surely
+or a table of samples drawn elsewhere, and measured on the same problems and rows: `measure.py` measures one of them,
+`comparison.py` makes the result of all, `ranking.py` has the rule by which they are ranked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from rlready.core.config import DEMO_TASK, ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.core.progress import Progress, note
 from rlready.core.records import Row
+from rlready.core.result import TaskRecord
 from rlready.readiness import offline_samples as stored
+from rlready.readiness.comparison import compare
+from rlready.readiness.part import Part
 from rlready.readiness.passk import powers
-from rlready.readiness.ranking import compare
+from rlready.readiness.result import ReadinessResult
 from rlready.readiness.table import measure_table
 from rlready.runs.checkpoint_order import doubts, in_training_order
-from rlready.runs.run import Run, read_json, write_json, write_table
+from rlready.runs.run import Run, write_json, write_table
 from rlready.tasks import Task, open_task
 
 DEFAULTS = {f.name: f.default for f in fields(ReadinessConfig)}
-CHANCE_AT = 64  # luck is also told at the k that Kang et al. use
+CHANCE_AT = 64  # the chance level is also given at the k that Kang et al. use
 
 
-def readiness(config: ReadinessConfig, out: Path) -> dict[str, Any]:
-    """Measure every checkpoint on the same problems and rows; returns the table and the preferred one."""
+def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
+    """Measure every checkpoint on the same problems and rows, and rank them as starts for RL.
+
+    UserError for settings, tables or models that cannot be measured or compared.
+    """
     with Run(out, "readiness", config) as run:
         if run.finished:
-            return run.result
+            return ReadinessResult.load(out)
         names = _check(config)
         for doubt in doubts(names):
             note(f"readiness: {doubt}")
@@ -57,7 +53,7 @@ def readiness(config: ReadinessConfig, out: Path) -> dict[str, Any]:
         held = _held(config, run)
         # tables first: they cost little, and what is refused should be before a model has drawn for hours
         order = sorted(enumerate(names.items()), key=lambda item: item[1][0] not in tables)
-        parts = [out / "parts" / f"{number}.json" for number in range(len(names))]
+        files = [out / "parts" / f"{number}.json" for number in range(len(names))]
         total = len(ids) * config.samples * (len(names) - len(tables))
         with Progress("readiness", total=total, unit="samples") as bar:
             models = [tables[name].options.model if name in tables else source for _, (name, source) in order]
@@ -67,22 +63,29 @@ def readiness(config: ReadinessConfig, out: Path) -> dict[str, Any]:
                 measure = Measurer(config, run, out / "parts", task, problems, ids, held, bar)
                 measure.compare_vocabularies(filter(None, models))
             for number, (name, source) in order:
-                if not parts[number].exists():  # a part is one checkpoint, kept if the run is killed later
+                if not files[number].exists():
                     note(f"readiness: {source}")
                     if name not in tables:
-                        facts = measure.model(number, source)
+                        part = measure.model(number, name, source)
                     elif tables[name].options.model:
-                        facts = measure.table(tables[name])
+                        part = measure.table(name, tables[name])
                     else:
-                        facts = measure_table(config, run, tables[name], task, problems, ids, None)
-                    write_json(parts[number], {"name": name, "problems": ids} | facts)
+                        sampled = measure_table(config, run, tables[name], task, problems, ids, None)
+                        part = Part(name=name, problems=list(ids), sampled=sampled)
+                    write_json(files[number], part)
                     if name not in tables:
                         measure.forget_waves(number)
                 elif name not in tables:
                     bar.total = (bar.total or 0) - len(ids) * config.samples
-        measured = [read_json(part) for part in parts]
-        _write_losses(out / "heldout.parquet", held, measured)
-        return run.write_result(_result(config, task, list(tables.values()), ids, measured))
+        parts = [Part.from_file(file) for file in files]
+        _write_losses(out / "heldout.parquet", held, parts)
+        about = TaskRecord(
+            source=task.source if task else next(iter(tables.values())).path,
+            description=task.description if task else f"Offline samples of {len(ids)} problems.",
+        )
+        result = compare(config, parts, about, _chance_level(task, config.samples))
+        run.write_result(result)
+        return result
 
 
 def _check(config: ReadinessConfig) -> dict[str, str]:
@@ -122,13 +125,13 @@ def _check_ids(config: ReadinessConfig, ids: Sequence[str]) -> None:
 
 
 def _task(config: ReadinessConfig, tables: Sequence[stored.Stored], models: bool) -> Task | None:
-    """The task of the problems; None where nothing needs it: only tables with verdicts, and no problems asked for."""
+    """The task of the problems; None where nothing needs it: only samples that are judged, and no problems named."""
     needed = models or any(table.unverified for table in tables)
     return open_task(config.problems) if needed or config.problems != DEFAULTS["problems"] else None
 
 
 def _held(config: ReadinessConfig, run: Run) -> Sequence[Row]:
-    """Rows for the held-out loss; none where it is not asked for, or by nobody and the problems are of another task."""
+    """Rows for the held-out loss; none with an empty ``heldout``, or its default with problems of another task."""
     if not config.heldout:
         return []
     if config.heldout == DEFAULTS["heldout"] and not config.problems.startswith(DEMO_TASK):
@@ -140,40 +143,21 @@ def _held(config: ReadinessConfig, run: Run) -> Sequence[Row]:
     return rows
 
 
-def _write_losses(path: Path, held: Sequence[Row], measured: Sequence[Mapping[str, Any]]) -> None:
+def _write_losses(path: Path, held: Sequence[Row], parts: Sequence[Part]) -> None:
     rows = [
-        {"checkpoint": facts["name"], "id": row.id, "nll": nll, "tokens": tokens}
-        for facts in measured
-        if facts["heldout"]
-        for row, nll, tokens in zip(held, facts["heldout"]["nll"], facts["heldout"]["tokens"], strict=True)
+        {"checkpoint": part.name, "id": row.id, "nll": nll, "tokens": tokens}
+        for part in parts
+        if part.heldout
+        for row, nll, tokens in zip(held, part.heldout.nll, part.heldout.tokens, strict=True)
     ]
     if rows:
         write_table(path, rows)
 
 
-def _result(
-    config: ReadinessConfig,
-    task: Task | None,
-    tables: Sequence[stored.Stored],
-    ids: Sequence[str],
-    measured: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
-    """``per_problem`` holds the counts behind every pass@k, for whoever fits something to them."""
-    ks = powers(config.samples)
-    chance: dict[str, float] = {}
-    if task:
-        with suppress(UserError):  # stored verdicts of problems without answers: nothing to guess
-            chance = {f"pass@{k}": v for k, v in task.chance(ks if CHANCE_AT in ks else [*ks, CHANCE_AT]).items()}
-    source, about = tables[0].path if tables else "", f"Stored samples of {len(ids)} problems."
-    return {
-        "verb": "readiness",
-        "seed": config.seed,
-        "task": {"source": task.source if task else source, "description": task.description if task else about},
-        "chance": chance,
-        **compare(config, measured),
-        "problems": ids,
-        "per_problem": {
-            facts["name"]: {key: facts["counts"][key] for key in ("first", "cap", "since", "drawn", "correct")}
-            for facts in measured
-        },
-    }
+def _chance_level(task: Task | None, samples: int) -> dict[str, float]:
+    """What guessing gets at every k; empty where the answers of stored samples' problems are not known."""
+    ks = powers(samples)
+    with suppress(UserError):
+        if task:
+            return {f"pass@{k}": v for k, v in task.chance(ks if CHANCE_AT in ks else [*ks, CHANCE_AT]).items()}
+    return {}

@@ -6,9 +6,8 @@ Neither torch nor transformers is imported here, which take longer than a millio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +15,8 @@ from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Problem
 from rlready.readiness.offline_samples import Stored, settle
+from rlready.readiness.part import Sampled
+from rlready.readiness.result import ProblemCounts
 from rlready.readiness.sample_stats import Draws
 from rlready.runs.run import Run
 from rlready.tasks import Task
@@ -32,7 +33,7 @@ def measure_table(
     problems: Sequence[Problem],
     ids: Sequence[str],
     lm: LM | None,
-) -> dict[str, Any]:
+) -> Sampled:
     """What a table of samples says, without a held-out loss; ``lm`` reads its tokens, if it is known whose they are.
 
     UserError unless it has samples of the same problems as ``ids``, and as many as are asked for.
@@ -41,12 +42,10 @@ def measure_table(
     if strange := set(stored.problem_ids) ^ set(ids):
         raise _other_problems(config, stored, ids, strange)
     settle(stored, task, problems, lm)
-    draws = stored.draws.among(stored.problem_ids, ids)
-    facts: dict[str, Any] = {"heldout": None, "vocabulary": None}
-    return facts | measure_samples(config, stored.path, draws, ids) | {"influence": None}
+    return measure_samples(config, stored.path, stored.draws.among(stored.problem_ids, ids), ids)
 
 
-def measure_samples(config: ReadinessConfig, where: str, draws: Draws, ids: Sequence[str]) -> dict[str, Any]:
+def measure_samples(config: ReadinessConfig, where: str, draws: Draws, ids: Sequence[str]) -> Sampled:
     """Counts and figures of verified samples; UserError, which begins with ``where``, for fewer than are asked for."""
     counts = draws.counts(where)
     if counts.cap < config.samples:
@@ -56,12 +55,12 @@ def measure_samples(config: ReadinessConfig, where: str, draws: Draws, ids: Sequ
             f"samples= asks pass@k for; set samples={counts.cap} or draw more"
         )
     tokens = draws.length.sum()  # nan unless every sample knows its own
-    return {
-        "counts": asdict(counts),
-        "figures": draws.figures(),
-        "drawn_samples": len(draws.problem),
-        "drawn_tokens": int(tokens) if np.isfinite(tokens) else None,
-    }
+    return Sampled(
+        counts=ProblemCounts.of(counts),
+        stats=draws.stats(),
+        samples=len(draws.problem),
+        tokens=int(tokens) if np.isfinite(tokens) else None,
+    )
 
 
 def _other_problems(config: ReadinessConfig, stored: Stored, ids: Sequence[str], strange: set[str]) -> UserError:
@@ -77,7 +76,7 @@ def _other_problems(config: ReadinessConfig, stored: Stored, ids: Sequence[str],
             "problem=COLUMN behind the table and id=COLUMN behind the problems (id=prompt: the prompt itself)"
         )
     bare = stored.first_unverified
-    more = f"; {bare} has no verdict: name its problems with problems=" if bare and not given else ""
+    more = f"; {bare} is not judged yet: name its problems with problems=" if bare and not given else ""
     return UserError(
         f"{stored.path}: checkpoints are compared on the same {len(ids)} problems, but this table {what} "
         f"(first: {min(missing or strange)}){more}"

@@ -19,6 +19,8 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from rlready.core.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -110,9 +112,11 @@ def clear_leftovers(folder: Path) -> None:
 
 def plain(content: Any) -> Any:
     """``content`` as JSON's own types."""
+    if isinstance(content, BaseModel):
+        content = content.model_dump()
     if is_dataclass(content) and not isinstance(content, type):
         content = asdict(content)
-    elif hasattr(content, "tolist"):  # numpy scalars and arrays, tensors
+    if hasattr(content, "tolist"):  # numpy scalars and arrays, tensors
         content = content.tolist()
     if isinstance(content, Mapping):
         return {str(key): plain(value) for key, value in content.items()}

@@ -22,6 +22,7 @@ from typing import Any
 from rlready.core.errors import UserError
 from rlready.core.options import to_toml
 from rlready.core.progress import note
+from rlready.core.result import Result
 from rlready.runs import lock, provenance
 from rlready.runs.files import (
     LEFTOVER,
@@ -118,7 +119,7 @@ class Run:
         result: dict[str, Any] = read_json(self.out / RESULT)
         return result
 
-    def write_result(self, result: Mapping[str, object]) -> dict[str, Any]:
+    def write_result(self, result: Mapping[str, object] | Result) -> dict[str, Any]:
         """Store the stage's result; returns it as a later reader will see it."""
         write_json(self.out / RESULT, result)
         return self.result

@@ -1,0 +1,97 @@
+"""From the parts of all checkpoints to a result: figures of each, differences along SFT runs, and the ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from rlready.core.config import ReadinessConfig
+from rlready.core.records import Estimate
+from rlready.core.result import TaskRecord
+from rlready.models.heldout_loss import HeldOut
+from rlready.readiness.adaptive_sampling import Counts
+from rlready.readiness.group_signal import histogram, informative_share, mean_group_signal, mean_variance
+from rlready.readiness.overfitting import along_runs
+from rlready.readiness.part import Part
+from rlready.readiness.passk import powers
+from rlready.readiness.ranking import gap_of_shares, large, rank
+from rlready.readiness.result import CheckpointReadiness, RankedCheckpoint, ReadinessResult
+from rlready.runs.checkpoint_order import labels, runs_of
+
+
+def compare(
+    config: ReadinessConfig, parts: Sequence[Part], task: TaskRecord, chance_level: Mapping[str, float]
+) -> ReadinessResult:
+    """The result of checkpoints that were measured on the same problems, in the order of training."""
+    names, counts = [part.name for part in parts], [part.sampled.counts.counts for part in parts]
+    losses = [part.heldout.heldout if part.heldout else None for part in parts]
+    named, k = list(labels(names).values()), large(config.samples)
+    group_size = min(config.group_size, config.samples)
+    informative_size = min(group_size, *(int(c.head[0].min()) for c in counts))
+    pass_CPK = np.array([c.pass_at_k([1, k]) for c in counts])
+    skill_CP, pass_1_CP = (np.ascontiguousarray(pass_CPK[:, :, i]) for i in (1, 0))
+    ranking = rank(
+        f"pass@{k}",
+        skill_CP.mean(1),
+        gap_of_shares(skill_CP),
+        pass_1_C=pass_1_CP.mean(1),
+        overfitting=along_runs(names, losses, list(pass_1_CP)),
+    )
+    ks = sorted({*powers(config.samples), group_size})
+    changes = _changes(names, losses)
+    return ReadinessResult(
+        headline=" ".join(ranking.sentences(named)),
+        seed=config.seed,
+        task=task,
+        chance_level=dict(chance_level),
+        group_size=group_size,
+        informative_group_size=informative_size,
+        ranked_by=ranking.by,
+        chosen=names[ranking.order[0]],
+        checkpoints=[
+            _checkpoint(ranking.checkpoint(i, part.name, named), part, counts[i], changes[i], ks, informative_size)
+            for i, part in enumerate(parts)
+        ],
+        problems=parts[0].problems,
+        per_problem={part.name: part.sampled.counts for part in parts},
+    )
+
+
+def _checkpoint(
+    place: RankedCheckpoint, part: Part, counts: Counts, change: Estimate | None, ks: Sequence[int], group_size: int
+) -> CheckpointReadiness:
+    """The figures of one checkpoint."""
+    n, c = counts.head
+    loss, shares = part.heldout.heldout if part.heldout else None, counts.shares(ks[-1])
+    return CheckpointReadiness(
+        **dict(place),
+        **dict(part.sampled.stats),
+        heldout_loss=loss.token_mean if loss else None,
+        heldout_loss_examples=loss.example_mean if loss else None,
+        loss_change=change,
+        pass_at_k=counts.curve(ks),
+        unsolved=shares.unsolved,
+        partially_solved=shares.partially_solved,
+        solved=shares.solved,
+        informative=informative_share(n, c, group_size),
+        group_signal=mean_group_signal(n, c, group_size),
+        variance=mean_variance(n, c) if n.min() > 1 else None,
+        histogram=histogram(n, c),
+        influence=part.influence,
+        samples=part.sampled.samples,
+        tokens=part.sampled.tokens,
+    )
+
+
+def _changes(names: Sequence[str], losses: Sequence[HeldOut | None]) -> list[Estimate | None]:
+    """The loss of each checkpoint minus that of the one before it in its SFT run; None where one is not known."""
+    runs = runs_of(names)
+    before: dict[str, HeldOut] = {}
+    found: list[Estimate | None] = []
+    for name, loss in zip(names, losses, strict=True):
+        run = runs[name] or name
+        found.append(loss.minus(before[run]) if loss and run in before else None)
+        if loss:
+            before[run] = loss
+    return found

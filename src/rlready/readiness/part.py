@@ -1,0 +1,60 @@
+"""What readiness measured of one checkpoint, kept as ``parts/N.json`` if the run is killed later, and for predict."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+
+from rlready.core.result import Record
+from rlready.influence.result import InfluenceResult
+from rlready.models.heldout_loss import HeldOut
+from rlready.readiness.result import ProblemCounts, SampleStats
+
+
+class ExampleLosses(Record):
+    """Negative log-likelihood in nats and response tokens of every held-out example."""
+
+    nll: list[float]
+    tokens: list[int]
+
+    @classmethod
+    def of(cls, losses: HeldOut) -> Self:
+        """From arrays (E,)."""
+        return cls(nll=losses.nll.tolist(), tokens=losses.tokens.tolist())
+
+    @property
+    def heldout(self) -> HeldOut:
+        """As arrays (E,), to estimate from."""
+        return HeldOut(np.array(self.nll), np.array(self.tokens))
+
+
+class Vocabulary(Record):
+    """The tokens of ``model``: how many, and the SHA-256 of text and id of each."""
+
+    model: str
+    tokens: int
+    digest: str
+
+
+class Sampled(Record):
+    """What the samples of a checkpoint say; ``samples`` with ``tokens`` (None where unknown) were drawn in all."""
+
+    counts: ProblemCounts
+    stats: SampleStats
+    samples: int
+    tokens: int | None
+
+
+class Part(Record):
+    """The checkpoint ``name`` on these ``problems`` (ids).
+
+    ``heldout`` is None without held-out rows or a model, ``vocabulary`` without a model.
+    """
+
+    name: str
+    problems: list[str]
+    heldout: ExampleLosses | None = None
+    vocabulary: Vocabulary | None = None
+    sampled: Sampled
+    influence: InfluenceResult | None = None
