@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlready.core.config import ReadinessConfig
-from rlready.runs.files import plain
+from rlready.core.result import TaskRecord
+from rlready.readiness.comparison import compare
+from rlready.readiness.part import ExampleLosses, Part, Sampled, Vocabulary
+from rlready.readiness.result import ProblemCounts, SampleStats
+from rlready.runs.files import plain, write_json
 
 HELDOUT = "dagmath?ops=5&split=test&seed=2"
 
@@ -50,16 +53,18 @@ def write_readiness(folder: Path, found: Sequence[Simulated], *, samples: int = 
     parts = []
     for i, each in enumerate(found):
         correct = np.random.default_rng([seed, i]).binomial(samples, each.chances)
-        counts = {"first": samples, "cap": samples, "since": [0] * len(ids), "drawn": [samples] * len(ids)}
+        counts = ProblemCounts(
+            first=samples, cap=samples, since=[0] * len(ids), drawn=[samples] * len(ids), correct=correct.tolist()
+        )
         parts.append(
-            {
-                "name": each.name,
-                "problems": ids,
-                "heldout": {"nll": (20 * each.loss).tolist(), "tokens": [20] * len(each.loss)},
-                "counts": counts | {"correct": correct.tolist()},
-                "figures": {"entropy": None},
-                "vocabulary": [each.name, 99, each.vocabulary],
-            }
+            Part(
+                name=each.name,
+                problems=ids,
+                heldout=ExampleLosses(nll=(20 * each.loss).tolist(), tokens=[20] * len(each.loss)),
+                vocabulary=Vocabulary(model=each.name, tokens=99, digest=each.vocabulary),
+                sampled=Sampled(counts=counts, stats=SampleStats(), samples=samples * len(ids), tokens=None),
+                influence=None,
+            )
         )
         run = Path(each.name).parent.parent
         if run.name and not (run / "record.json").exists():
@@ -69,18 +74,11 @@ def write_readiness(folder: Path, found: Sequence[Simulated], *, samples: int = 
     return write_parts(folder, config, parts)
 
 
-def write_parts(folder: Path, config: ReadinessConfig, parts: Sequence[dict[str, Any]]) -> Path:
+def write_parts(folder: Path, config: ReadinessConfig, parts: Sequence[Part]) -> Path:
     """A finished run folder that measured these."""
-    (folder / "parts").mkdir(parents=True)
     for i, part in enumerate(parts):
-        (folder / "parts" / f"{i}.json").write_text(json.dumps(part))
-    record = {"verb": "readiness", "status": "done", "config": plain(asdict(config))}
-    result = {
-        "verb": "readiness",
-        "task": {"source": config.problems, "description": "simulated"},
-        "group": min(config.group_size, config.samples),
-        "checkpoints": [{"name": part["name"]} for part in parts],
-    }
-    (folder / "record.json").write_text(json.dumps(record))
-    (folder / "result.json").write_text(json.dumps(result))
+        write_json(folder / "parts" / f"{i}.json", part)
+    write_json(folder / "record.json", {"verb": "readiness", "status": "done", "config": plain(config)})
+    task = TaskRecord(source=config.problems, description="simulated")
+    write_json(folder / "result.json", compare(config, parts, task, {}))
     return folder

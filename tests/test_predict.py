@@ -25,10 +25,10 @@ from rlready.predict.predictors import Predictor, predictors, standard
 from rlready.predict.score import Family, Score, permutation_p, regrets, score, spearman, weighted_spearman
 from rlready.predict.stage import predict
 from rlready.readiness.adaptive_sampling import Counts, draw_until_right, plan
-from rlready.readiness.ranking import compare, gap_of_shares
-from rlready.report.predict_charts import beats
+from rlready.readiness.part import ExampleLosses, Part, Sampled
+from rlready.readiness.ranking import gap_of_shares
+from rlready.readiness.result import ProblemCounts, RankedCheckpoint, ReadinessResult, SampleStats
 from rlready.runs.checkpoint_order import in_training_order, labels
-from rlready.runs.files import plain
 
 RUNS = 24
 
@@ -63,58 +63,59 @@ def test_reach_beats_accuracy_where_they_disagree(tmp_path: Path) -> None:
     ready = write_readiness(tmp_path / "ready", found)
     outcomes = after_rl(found)
     result = predict(PredictConfig((str(ready), table(tmp_path / "rl.jsonl", outcomes))), tmp_path / "out")
-    (family,) = result["families"]
-    scores = {s["predictor"]: s for s in family["scores"]}
-    assert (family["runs"], family["trained"], family["recipes"]) == (RUNS, 2 * RUNS, RUNS)
-    assert 0.005 < family["seed_sd"] < 0.015
+    (family,) = result.families
+    scores = {s.predictor: s for s in family.scores}
+    assert (family.runs, family.rl_runs, family.recipes) == (RUNS, 2 * RUNS, RUNS)
+    assert 0.005 < family.seed_sd < 0.015
     good, bad = scores["pass@64"], scores["pass@1"]
-    assert good["spearman"]["value"] > 0.95
-    assert good["spearman"]["low"] > 0.8
-    assert bad["spearman"]["high"] < 0
-    assert good["gain"]["low"] > 1
-    assert good["p_any"] < 0.01
-    assert good["r2"]["value"] > 0.9
-    assert good["r2_gain"]["value"] == pytest.approx(good["r2"]["value"] - bad["r2"]["value"])
-    assert good["r2_gain"]["low"] > 0
-    assert bad["r2_gain"] is None
-    assert good["mae"]["value"] < 0.03
-    assert good["regret"]["value"] < 0.03
-    assert bad["regret"]["value"] > 0.2
-    assert bad["regret_cost"]["value"] > 10 * 121
-    assert all(f["covered"] > 0.85 for f in good["few"])
-    assert [f["runs"] for f in good["few"]] == [3, 4]
-    assert scores["loss"]["spearman"]["value"] < 0.6
+    assert good.spearman.value > 0.95
+    assert good.spearman.low > 0.8
+    assert bad.spearman.high < 0
+    assert good.gain.low > 1
+    assert good.p_any < 0.01
+    assert good.r2.value > 0.9
+    assert good.r2_gain.value == pytest.approx(good.r2.value - bad.r2.value)
+    assert good.r2_gain.low > 0
+    assert bad.r2_gain is None
+    assert good.mae.value < 0.03
+    assert good.regret.value < 0.03
+    assert bad.regret.value > 0.2
+    assert bad.regret_cost.value > 10 * 121
+    assert all(f.covered > 0.85 for f in good.few)
+    assert [f.runs for f in good.few] == [3, 4]
+    assert scores["loss"].spearman.value < 0.6
     best = max(found, key=lambda c: c.pass_64)
-    assert result["checkpoints"][[c.name for c in found].index(result["picked"])]["pass"]["64"]["value"] > 0.85
-    assert best.pass_64 - next(c for c in found if c.name == result["picked"]).pass_64 < 0.03
-    expected = {row["name"]: row["expected"] for row in result["checkpoints"]}
+    assert result.checkpoints[[c.name for c in found].index(result.chosen)].pass_at_k[64].value > 0.85
+    assert best.pass_64 - next(c for c in found if c.name == result.chosen).pass_64 < 0.03
+    expected = {row.name: row.expected for row in result.checkpoints if row.expected}
+    assert len(expected) == RUNS
     truth = {c.name: 0.1 + 0.8 * c.pass_64 for c in found}
-    assert np.mean([e["low"] <= truth[name] <= e["high"] for name, e in expected.items()]) > 0.9
-    assert "Clearly better than pass@1: pass@64 and combined." in result["verdict"]
-    ranking = next(p for p in result["predictors"] if p["name"] == "pass@64")
-    assert np.shape(ranking["beats"]) == (12, 12)
-    compared, matrix = beats(result)
-    assert set(compared) == set(ranking["order"][:12])
-    assert all(row[i] is None for i, row in enumerate(matrix))
-    assert matrix[0][-1] > 0.5
-    assert matrix[0][-1] + matrix[-1][0] == pytest.approx(1, abs=1e-3)
+    assert np.mean([e.low <= truth[name] <= e.high for name, e in expected.items()]) > 0.9
+    assert "Clearly better than pass@1: pass@64 and combined." in result.headline
+    ranking = next(p for p in result.predictors if p.name == "pass@64")
+    matrix = np.array(ranking.p_better)
+    assert matrix.shape == (12, 12)
+    compared = [row.label for row in result.checkpoints if row.label in ranking.order[:12]]
+    best, worst = (compared.index(ranking.order[i]) for i in (0, 11))
+    assert matrix[best, worst] > 0.5
+    assert matrix[best, worst] + matrix[worst, best] == pytest.approx(1, abs=1e-3)
 
 
 def test_shuffled_outcomes_show_no_skill(tmp_path: Path) -> None:
-    """The same outcomes dealt out at random: no predictor is believed, and it is said."""
+    """The same outcomes in random order: no predictor is significantly better than chance, and the headline says so."""
     found = disagreeing(tmp_path)
     ready = write_readiness(tmp_path / "ready", found)
     values = np.random.default_rng(3).permutation([c.pass_64 for c in found])
     rows = [{"checkpoint": c.name, "outcome": float(v)} for c, v in zip(found, values, strict=True)]
     result = predict(PredictConfig((str(ready), table(tmp_path / "rl.jsonl", rows))), tmp_path / "out")
-    scores = result["families"][0]["scores"]
-    assert min(s["p_any"] for s in scores) > 0.05
-    assert all(s["r2"]["value"] < 0.2 for s in scores)
-    assert "No predictor has shown skill" in result["verdict"]
+    scores = result.families[0].scores
+    assert min(s.p_any for s in scores) > 0.05
+    assert all(s.r2 is not None and s.r2.value < 0.2 for s in scores)
+    assert "No predictor is significantly better than a random order" in result.headline
 
 
 def test_ranking_without_outcomes(tmp_path: Path) -> None:
-    """Chances to beat each other follow the truth; equals are not set apart; one past overfitting onset is dropped."""
+    """Probabilities of being better follow the truth; equals tie; a checkpoint past overfitting onset is dropped."""
     run = tmp_path / "sft/checkpoints"
     found = [
         checkpoint(f"{run}/step-10", reach=0.8, skill=0.3, seed=1, loss=0.50),
@@ -123,32 +124,32 @@ def test_ranking_without_outcomes(tmp_path: Path) -> None:
         checkpoint(f"{tmp_path}/other/checkpoints/step-10", reach=0.3, skill=0.6, seed=4, loss=0.55),
     ]
     result = predict(PredictConfig((str(write_readiness(tmp_path / "ready", found)),)), tmp_path / "out")
-    advice = {row["label"]: row["advice"] for row in result["checkpoints"]}
+    advice = {row.label: row.advice for row in result.checkpoints}
     assert advice["sft/step-30"] == "drop"
-    assert "above its minimum" in result["checkpoints"][2]["why"]
+    assert "above its minimum" in result.checkpoints[2].why
     assert sorted([advice["sft/step-10"], advice["step-20"] if "step-20" in advice else advice["sft/step-20"]]) == [
         "rl",
         "tie",
     ]
     assert advice["other/step-10"] == "drop"
-    by = {p["name"]: p for p in result["predictors"]}
-    matrix = np.array(by["pass@64"]["beats"])
+    by = {p.name: p for p in result.predictors}
+    matrix = np.array(by["pass@64"].p_better)
     assert np.allclose(matrix + matrix.T, 1)
     assert 0.1 < matrix[0, 1] < 0.9
     assert matrix[0, 3] > 0.99
-    assert np.array(by["loss"]["beats"])[1, 2] > 0.99
-    assert sum(by["pass@64"]["best"]) == pytest.approx(1, abs=1e-3)
-    assert by["pass@1"]["order"][0] == "sft/step-30"
-    assert any("RL from" in step and "span its range" in step for step in result["next"])
-    assert result["families"] == []
-    for by in ("loss", "combined"):
-        lead = predict(PredictConfig((str(tmp_path / "ready"),), rank_by=by), tmp_path / by)
-        assert lead["picked"] == found[1].name
-        assert lead["checkpoints"][3]["next"] == "drop"
-        assert lead["checkpoints"][2]["next"] == "drop: past overfitting onset"
+    assert np.array(by["loss"].p_better)[1, 2] > 0.99
+    assert sum(by["pass@64"].p_best) == pytest.approx(1, abs=1e-3)
+    assert by["pass@1"].order[0] == "sft/step-30"
+    assert any("RL from" in step and "span its range" in step for step in result.next_steps)
+    assert result.families == []
+    for name in ("loss", "combined"):
+        lead = predict(PredictConfig((str(tmp_path / "ready"),), rank_by=name), tmp_path / name)
+        assert lead.chosen == found[1].name
+        assert lead.checkpoints[3].next == "drop"
+        assert lead.checkpoints[2].next == "drop: past overfitting onset"
 
 
-def random_parts(rng: np.random.Generator, folder: Path, config: ReadinessConfig) -> list[dict[str, Any]]:
+def random_parts(rng: np.random.Generator, folder: Path, config: ReadinessConfig) -> list[Part]:
     """Checkpoints of two SFT runs and one of none, few problems so that equals are frequent, most with a loss."""
     problems, tokens = int(rng.integers(2, 12)), np.full(30, 20)
     names = [f"{folder}/{run}/checkpoints/step-{n}" for run in "ab" for n in (1, 2, 3)] + ["no/run"]
@@ -163,21 +164,20 @@ def random_parts(rng: np.random.Generator, folder: Path, config: ReadinessConfig
             return right
 
         loss = 20 * (0.5 + noise + rng.choice([0.0, 0.1, 0.2]) + rng.normal(0, 0.01, 30))
+        heldout = ExampleLosses(nll=loss.tolist(), tokens=tokens.tolist()) if rng.random() < 0.9 else None
+        counts = ProblemCounts.of(draw_until_right(problems, waves, draw))
         parts.append(
-            {
-                "name": str(name),
-                "problems": [f"p{i}" for i in range(problems)],
-                "heldout": {"nll": loss.tolist(), "tokens": tokens.tolist()} if rng.random() < 0.9 else None,
-                "counts": {k: np.asarray(v).tolist() for k, v in vars(draw_until_right(problems, waves, draw)).items()},
-                "figures": dict.fromkeys(("entropy", "truncated", "length_right", "length_wrong")),
-                "vocabulary": None,
-                "influence": None,
-                "drawn_samples": 0,
-                "drawn_tokens": None,
-            }
+            Part(
+                name=str(name),
+                problems=[f"p{i}" for i in range(problems)],
+                heldout=heldout,
+                vocabulary=None,
+                sampled=Sampled(counts=counts, stats=SampleStats(), samples=0, tokens=None),
+                influence=None,
+            )
         )
-    order = in_training_order([part["name"] for part in parts])
-    return sorted(parts, key=lambda part: order.index(part["name"]))
+    order = in_training_order([part.name for part in parts])
+    return sorted(parts, key=lambda part: order.index(part.name))
 
 
 def test_readiness_and_predict_rank_alike(tmp_path: Path) -> None:
@@ -188,26 +188,26 @@ def test_readiness_and_predict_rank_alike(tmp_path: Path) -> None:
         samples = int(rng.choice([1, 3, 16, 48, 128]))
         config = ReadinessConfig(samples=samples, group_size=int(rng.choice([1, 4, 16])), problems="x", heldout="y")
         parts = random_parts(rng, tmp_path / f"{seed}", config)
-        ready = plain(compare(config, parts))
         folder = write_parts(tmp_path / f"ready-{seed}", config, parts)
+        ready = ReadinessResult.load(folder)
         ranked = predict(PredictConfig((str(folder),), resamples=20, splits=2), tmp_path / f"out-{seed}")
-        assert ready["picked"] == ranked["picked"]
-        assert ready["ranked_by"] == ranked["by"] == f"pass@{min(64, samples)}"
-        for key in ("name", "rank", "picked", "behind", "advice", "next", "why"):
-            assert [row[key] for row in ready["checkpoints"]] == [row[key] for row in ranked["checkpoints"]], key
-        assert ready["verdict"] == " ".join(ranked["next"][:-1])
-        assert ranked["table"][1][0] == next(row["label"] for row in ranked["checkpoints"] if row["picked"])
+        assert ready.chosen == ranked.chosen
+        assert ready.ranked_by == ranked.ranked_by == f"pass@{min(64, samples)}"
+        for key in RankedCheckpoint.model_fields:
+            assert [getattr(r, key) for r in ready.checkpoints] == [getattr(r, key) for r in ranked.checkpoints], key
+        assert ready.headline == " ".join(ranked.next_steps[:-1])
+        assert ranked.tables()[0].rows[0][0] == next(row.label for row in ranked.checkpoints if row.chosen)
         rows = [
-            (bool(row.get("turned_up")), *(-round(row["pass"][k]["value"], 9) for k in (str(min(64, samples)), "1")))
-            for row in ready["checkpoints"]
+            (row.past_onset, *(-round(row.pass_at_k[k].value, 9) for k in (min(64, samples), 1)))
+            for row in ready.checkpoints
         ]
-        by_rank = sorted(zip((row["rank"] for row in ready["checkpoints"]), rows, strict=True))
+        by_rank = sorted(zip((row.rank for row in ready.checkpoints), rows, strict=True))
         assert [row for _, row in by_rank] == sorted(rows)
         seen["past onset"] += any(turned for turned, _, _ in rows)
         seen["past onset has the most"] += min(rows, key=lambda row: row[1:])[0]
         seen["equal"] += len({skill for _, skill, _ in rows}) < len(rows)
         for advice in ("tie", "drop"):
-            seen[advice] += any(row["advice"] == advice for row in ready["checkpoints"])
+            seen[advice] += any(row.advice == advice for row in ready.checkpoints)
     assert min(seen.values()) >= 3, seen
 
 
@@ -222,13 +222,13 @@ def test_losses_across_distributions_are_refused_unless_forced(tmp_path: Path) -
         )
     ]
     same = predict(PredictConfig((str(write_readiness(tmp_path / "a", found[:2])),)), tmp_path / "same")
-    assert "loss" in [p["name"] for p in same["predictors"]]
+    assert "loss" in [p.name for p in same.predictors]
     ready = str(write_readiness(tmp_path / "b", found))
     mixed = predict(PredictConfig((ready,)), tmp_path / "mixed")
-    assert not {"loss", "combined"} & {p["name"] for p in mixed["predictors"]}
-    assert "force_loss=true" in mixed["notes"][0]
+    assert not {"loss", "combined"} & {p.name for p in mixed.predictors}
+    assert "force_loss=true" in mixed.notes[0]
     forced = predict(PredictConfig((ready,), force_loss=True), tmp_path / "forced")
-    assert {"loss", "combined"} <= {p["name"] for p in forced["predictors"]}
+    assert {"loss", "combined"} <= {p.name for p in forced.predictors}
     with pytest.raises(UserError, match="rank_by=loss: not known"):
         predict(PredictConfig((ready,), rank_by="loss"), tmp_path / "by")
 
@@ -242,9 +242,9 @@ def test_families_and_recipes_are_kept_apart(tmp_path: Path) -> None:
     ]
     ready = write_readiness(tmp_path / "ready", found)
     result = predict(PredictConfig((str(ready), table(tmp_path / "rl.jsonl", rows)), resamples=200), tmp_path / "out")
-    assert [(f["name"], f["runs"], f["recipes"]) for f in result["families"]] == [("early", 12, 3), ("late", 12, 3)]
-    assert result["families"][0]["scores"][0]["r2"] is None  # three recipes make no halves
-    assert result["families"][0]["scores"][0]["spearman"]["n"] == 3
+    assert [(f.name, f.runs, f.recipes) for f in result.families] == [("early", 12, 3), ("late", 12, 3)]
+    assert result.families[0].scores[0].r2 is None  # three recipes make no halves
+    assert result.families[0].scores[0].spearman.n == 3
 
 
 def test_checkpoints_of_one_sft_run_are_one_recipe(tmp_path: Path) -> None:
@@ -256,16 +256,16 @@ def test_checkpoints_of_one_sft_run_are_one_recipe(tmp_path: Path) -> None:
     rows = [row for row in after_rl(found, seeds=1) if not row["checkpoint"].endswith("step-1")]
     ready = write_readiness(tmp_path / "ready", found)
     result = predict(PredictConfig((str(ready), table(tmp_path / "rl.jsonl", rows)), resamples=50), tmp_path / "out")
-    (family,) = result["families"]
-    assert (family["runs"], family["recipes"]) == (5, 2)
-    values = family["values"]
+    (family,) = result.families
+    assert (family.runs, family.recipes) == (5, 2)
+    values = family.values
     assert {"pass@1", "pass@64", "loss", "combined"} <= values.keys()
-    assert values["pass@64"] == pytest.approx([c["values"]["pass@64"] for c in result["checkpoints"][1:]])
+    assert values["pass@64"] == pytest.approx([c.values["pass@64"] for c in result.checkpoints[1:]])
     assert list(map(len, values.values())) == [5] * len(values)
 
 
 def test_a_sweep_is_also_what_it_measured(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """All its finished readiness, so that a loss can turn up before RL starts; one cut off is ranked with a word."""
+    """All its finished readiness, so that an onset can come before RL starts; one cut off is ranked with a warning."""
     sweep = tmp_path / "sweep"
     found = [
         checkpoint(f"{sweep}/sft/one/checkpoints/step-{i + 1}", reach=0.8, skill=0.3 + 0.05 * i, seed=i, loss=loss)
@@ -277,8 +277,8 @@ def test_a_sweep_is_also_what_it_measured(tmp_path: Path, capfd: pytest.CaptureF
     for status, said in (("done", False), ("failed: one job", True)):
         (sweep / "record.json").write_text(json.dumps({"verb": "sweep", "status": status}))
         result = predict(PredictConfig((str(sweep),), resamples=200), tmp_path / status[:4])
-        assert [row["name"] for row in result["checkpoints"]] == [c.name for c in found]
-        assert result["checkpoints"][1]["turn_up"]["flagged"]
+        assert [row.name for row in result.checkpoints] == [c.name for c in found]
+        assert result.checkpoints[1].past_onset
         assert ("has not finished (failed): only what is done is ranked" in capfd.readouterr().err) is said
 
 
@@ -287,11 +287,11 @@ def test_few_runs_are_warned_about(tmp_path: Path) -> None:
     ready = write_readiness(tmp_path / "ready", found)
     rows = after_rl(found, seeds=1)
     result = predict(PredictConfig((str(ready), table(tmp_path / "five.jsonl", rows)), resamples=200), tmp_path / "5")
-    assert "5 runs are fewer than 8" in result["notes"][0]
+    assert "5 runs are fewer than 8" in result.notes[0]
     two = table(tmp_path / "two.jsonl", rows[:2])
     result = predict(PredictConfig((str(ready), two), resamples=200), tmp_path / "2")
-    assert "too few to score" in result["verdict"]
-    assert result["families"][0]["scores"] == []
+    assert "too few to score" in result.headline
+    assert result.families[0].scores == []
 
 
 BAD: list[tuple[list[dict[str, Any]], str]] = [
@@ -342,7 +342,7 @@ def test_bad_measurements_are_one_clear_line(tmp_path: Path) -> None:
     for i, (runs, message) in enumerate(cases):
         with pytest.raises(UserError, match=message):
             predict(PredictConfig(tuple(map(str, runs))), tmp_path / f"out-{i}")
-    assert len(predict(PredictConfig((str(alone), str(other))), tmp_path / "two")["checkpoints"]) == 2
+    assert len(predict(PredictConfig((str(alone), str(other))), tmp_path / "two").checkpoints) == 2
 
 
 # ------------------------------------------------------------------------------------------ arithmetic

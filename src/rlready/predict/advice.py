@@ -34,17 +34,17 @@ def trust(family: Family, scores: Sequence[Score], by: str) -> str:
         return f"{runs}: too few to score a predictor, which takes {LEAST}, and {ENOUGH} to mean much."
     found = {s.predictor: s for s in scores}
     if float(np.ptp(family.outcome)) == 0:
-        return f"{runs}: all outcomes are equal, there is nothing to foretell."
+        return f"{runs}: all outcomes are equal, there is nothing to predict."
     shown = [found[name] for name in dict.fromkeys((by, LOSS, COMBINED)) if name in found and name != BASELINE]
     words = [f"{s.predictor} {_rho(s.spearman)}" for s in shown]
     said = f"Over {runs}, rank correlation with the outcome of RL: post-SFT pass@1 {_rho(found[BASELINE].spearman)}"
     said += f"; {', '.join(words)}." if words else "."
     if min(s.p_any for s in scores) >= SKILL:
-        return said + " No predictor has shown skill: as good an order comes by chance."
+        return said + " No predictor is significantly better than a random order."
     clear = [s.predictor for s in shown if s.gain and s.gain.low > 0 and s.spearman.low > 0]
     said += f" Clearly better than pass@1: {' and '.join(clear) or 'none'}."
     if len(family.outcome) < ENOUGH:
-        said += f" With fewer than {ENOUGH} runs a good order may be luck."
+        said += f" With fewer than {ENOUGH} runs a good order may arise by chance."
     return said
 
 

@@ -12,19 +12,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
+from rlready.core.result import Record, TaskRecord
 from rlready.models.heldout_loss import HeldOut
 from rlready.readiness.adaptive_sampling import Counts
+from rlready.readiness.part import Part
+from rlready.readiness.result import ReadinessResult
 from rlready.runs.checkpoint_order import runs_of, step_of
-from rlready.runs.run import RECORD, RESULT, read_json
+from rlready.runs.run import RECORD, read_json
 from rlready.tasks.source import parse_source
 
-SAME = ("problems", "temperature", "budget", "answer_cap", "final")  # settings that samples must share to be compared
+# settings that samples must share to be compared
+SAME = ("problems", "temperature", "thinking_budget", "max_answer_tokens", "answer_prefix")
 COUNTING = ("n", "of", "seed", "split")  # of a source string: how many and which, not of what kind
 
 
@@ -44,64 +45,104 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Candidates:
-    """All of them; ``group`` is the number of rollouts of a problem that RL is planned with.
+    """All of them; ``group_size`` is the number of responses to a problem that RL is planned with.
 
     ``most`` is the largest k of which every candidate's pass@k was asked for and is known.
     """
 
     all: list[Candidate]
-    group: int
+    group_size: int
     most: int
-    task: dict[str, str]
-    chance: dict[str, float]
+    task: TaskRecord
+    chance_level: dict[str, float]
 
     @property
     def names(self) -> list[str]:
         return [c.name for c in self.all]
 
 
-def read(folders: Sequence[Path]) -> Candidates:
+class Settings(Record, extra="ignore"):
+    """The settings of readiness that say how its samples and losses came about."""
+
+    problems: str
+    temperature: float
+    thinking_budget: int
+    max_answer_tokens: int
+    answer_prefix: str
+    heldout: str
+    samples: int
+
+
+class RunRecord(Record, extra="ignore"):
+    """Of ``record.json`` of a readiness run what is used here."""
+
+    config: Settings
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run folder of readiness with its settings, its result and what was measured of each checkpoint."""
+
+    folder: Path
+    config: Settings
+    result: ReadinessResult
+    parts: list[Part]
+
+    @staticmethod
+    def load(folder: Path) -> Measured:
+        """UserError where result or parts are missing or do not belong together."""
+        result = ReadinessResult.load(folder)
+        parts = [Part.from_file(folder / "parts" / f"{i}.json") for i in range(len(result.checkpoints))]
+        if [part.name for part in parts] != [checkpoint.name for checkpoint in result.checkpoints]:
+            raise UserError(f"{folder}: its parts do not belong to its result; measure readiness again")
+        return Measured(folder, RunRecord.from_file(folder / RECORD).config, result, parts)
+
+
+def read_candidates(folders: Sequence[Path]) -> Candidates:
     """Candidates of readiness run folders; UserError where they are not measured alike, or fewer than two."""
-    found: dict[str, tuple[Candidate, Path]] = {}
-    problems: list[str] = []
-    vocabulary: tuple[str, str] | None = None
-    first: dict[str, Any] = {}
-    groups, most = [], []
-    for folder in folders:
-        config, result = read_json(folder / RECORD)["config"], read_json(folder / RESULT)
-        for key in SAME if first else ():
-            if config.get(key) != first["config"].get(key):
-                raise UserError(
-                    f"{folders[0]} and {folder} measured readiness with different {key}: "
-                    f"{first['config'].get(key)} and {config.get(key)}; measure all checkpoints alike"
-                )
-        first = first or {"config": config, "result": result}
-        groups.append(result["group"])
-        most.append(config["samples"])
-        for part in _parts(folder, result):
-            name = part["name"]
-            if name in found:
-                raise UserError(f"{name} is measured twice, in {found[name][1]} and {folder}: name one of them")
-            problems = problems or part["problems"]
-            if part["problems"] != problems:
-                raise UserError(f"{folders[0]} and {folder} measured readiness on different problems")
-            if part["vocabulary"]:
-                digest = part["vocabulary"][2]
-                vocabulary = vocabulary or (name, digest)
-                if vocabulary[1] != digest:
-                    raise UserError(
-                        f"{vocabulary[0]} and {name} read text with different tokenizers, {vocabulary[1][:12]} and "
-                        f"{digest[:12]} (SHA-256 of their vocabularies); compare checkpoints of one tokenizer"
-                    )
-            found[name] = (_candidate(part, config.get("heldout", "")), folder)
+    runs = [Measured.load(folder) for folder in folders]
+    _refuse_unlike(runs)
+    found = {part.name: _candidate(part, run.config.heldout) for run in runs for part in run.parts}
     if not found:
         raise UserError("no readiness was measured: name folders of rlready readiness runs")
     if len(found) == 1:
         raise UserError(f"there is one checkpoint only, {next(iter(found))}: nothing to rank it against")
-    result, runs = first["result"], runs_of(found)
-    candidates = [replace(c, sft=c.sft or runs[name]) for name, (c, _) in found.items()]
-    most += [c.counts.cap for c in candidates]
-    return Candidates(candidates, min(groups), min(most), result["task"], result.get("chance", {}))
+    sft = runs_of(found)
+    candidates = [replace(c, sft=c.sft or sft[name]) for name, c in found.items()]
+    most = min([*(run.config.samples for run in runs), *(c.counts.cap for c in candidates)])
+    first = runs[0].result
+    return Candidates(candidates, min(run.result.group_size for run in runs), most, first.task, first.chance_level)
+
+
+def _refuse_unlike(runs: Sequence[Measured]) -> None:
+    """UserError for other settings, problems or tokenizers, and for a checkpoint that was measured twice."""
+    places: dict[str, Path] = {}
+    vocabulary: tuple[str, str] | None = None
+    for run in runs:
+        first = runs[0]
+        for key in SAME:
+            here, there = getattr(first.config, key), getattr(run.config, key)
+            if here != there:
+                raise UserError(
+                    f"{first.folder} and {run.folder} measured readiness with different {key}: {here} and {there}; "
+                    "measure all checkpoints alike"
+                )
+        for part in run.parts:
+            if part.name in places:
+                raise UserError(
+                    f"{part.name} is measured twice, in {places[part.name]} and {run.folder}: name one of them"
+                )
+            places[part.name] = run.folder
+            if part.problems != first.parts[0].problems:
+                raise UserError(f"{first.folder} and {run.folder} measured readiness on different problems")
+            if part.vocabulary:
+                vocabulary = vocabulary or (part.name, part.vocabulary.digest)
+                if part.vocabulary.digest != vocabulary[1]:
+                    raise UserError(
+                        f"{vocabulary[0]} and {part.name} read text with different tokenizers, {vocabulary[1][:12]} "
+                        f"and {part.vocabulary.digest[:12]} (SHA-256 of their vocabularies); compare checkpoints of "
+                        "one tokenizer"
+                    )
 
 
 def distribution(source: str) -> str:
@@ -114,28 +155,17 @@ def distribution(source: str) -> str:
     return f"{parsed.kind}:{parsed.path}?" + "&".join(f"{k}={v}" for k, v in sorted(kept.items()))
 
 
-def _parts(folder: Path, result: dict[str, Any]) -> list[dict[str, Any]]:
-    """What readiness kept of every checkpoint: counts and losses, one by one."""
-    parts = [read_json(folder / "parts" / f"{i}.json") for i in range(len(result["checkpoints"]))]
-    for part, row in zip(parts, result["checkpoints"], strict=True):
-        if part["name"] != row["name"]:
-            raise UserError(f"{folder}: its parts do not belong to its result; measure readiness again")
-    return parts
-
-
-def _candidate(part: dict[str, Any], heldout: str) -> Candidate:
-    run = Path(part["name"]).parent.parent
+def _candidate(part: Part, heldout: str) -> Candidate:
+    run = Path(part.name).parent.parent
     record = read_json(run / RECORD) if (run / RECORD).is_file() else {}
     tuned = record.get("verb") == "sft"
-    loss, entropy, counts = part["heldout"], part["figures"]["entropy"], part["counts"]
-    arrays = {key: np.array(counts[key], dtype=np.int64) for key in ("since", "drawn", "correct")}
     return Candidate(
-        name=part["name"],
-        counts=Counts(counts["first"], counts["cap"], **arrays),
-        loss=HeldOut(np.array(loss["nll"]), np.array(loss["tokens"])) if loss else None,
-        entropy=Estimate(**entropy) if entropy else None,
+        name=part.name,
+        counts=part.sampled.counts.counts,
+        loss=part.heldout.heldout if part.heldout else None,
+        entropy=part.sampled.stats.entropy,
         heldout=heldout,
         trained=distribution(record["config"]["rows"]) if tuned else None,
         sft=str(run) if tuned else None,
-        step=step_of(part["name"]),
+        step=step_of(part.name),
     )

@@ -8,7 +8,7 @@ own mean; intervals by weights on recipes (Bayesian bootstrap) carried through f
 squares with prediction intervals
 ŷ ± t_{0.975, m-p} · s · √(1 + h),  h = xᵀ(XᵀX)⁻¹x,  m runs, p parameters.  With m = 3 and one predictor t is 12.7.
 
-Shapes: M = runs, F = features, S = splits, T = sets of m runs to calibrate with, N = places to foretell.
+Shapes: M = runs, F = features, S = splits, T = sets of m runs to calibrate with, N = places to predict.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A table (JSONL, JSON, Parquet) has the columns
 
-    checkpoint   as readiness names it, or as many last parts of its path as tell it apart
+    checkpoint   as readiness names it, or as many last parts of its path as identify it
     outcome      a number, more is better: accuracy after RL
     cost         seconds of GPU or CPU that RL took; may be missing
     seed         of RL; runs that differ in it alone are averaged
@@ -20,14 +20,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from rlready.core.errors import UserError
 from rlready.core.options import nearest
 from rlready.core.progress import note
+from rlready.evaluate.result import EvaluateResult
 from rlready.runs.run import RECORD, RESULT, read_json
 from rlready.tasks.source import TABLES
 from rlready.tasks.table import Table, read_table
+from rlready.train.result import RLResult
 
 RUNS = "runs.jsonl"  # a sweep's table
 
@@ -84,7 +86,7 @@ def find(words: Sequence[str]) -> Found:
 
 
 def matched(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[Outcome]]:
-    """Outcomes by the full name of their checkpoint; UserError for one that nobody measured or that is given twice."""
+    """Outcomes by the full name of their checkpoint; UserError for one without readiness or that is given twice."""
     found: dict[str, list[Outcome]] = {}
     seen: dict[tuple[str, str, str], str] = {}
     for outcome in outcomes:
@@ -149,14 +151,15 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
     measured: dict[Path, tuple[float, Path]] = {}
     on: dict[tuple[str, str], Path] = {}
     for folder in evaluate:
-        result = read_json(folder / RESULT)
-        on[result["task"]["source"], str(result["budgets"][-1]["budget"])] = folder
-        for model in result["models"]:
+        result = EvaluateResult.load(folder)
+        largest = result.budgets[-1]
+        on[result.task.source, str(largest.budget)] = folder
+        for model in result.models:
             run = Path(model).resolve().parent.parent
             if (run / RECORD).is_file() and read_json(run / RECORD)["verb"] == "rl":
                 if run in measured:
                     raise UserError(f"{run} is evaluated twice, in {measured[run][1]} and {folder}: name one of them")
-                measured[run] = (result["budgets"][-1][model]["accuracy"]["value"], folder)
+                measured[run] = (largest.scores[model].accuracy.value, folder)
     if len(on) > 1:
         raise UserError(f"{' and '.join(map(str, list(on.values())[:2]))} evaluated on different problems or budgets")
     for run in rl:
@@ -169,7 +172,7 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
     return [
         Outcome(
             record["config"]["model"],
-            measured[run][0] if run in measured else read_json(run / RESULT)["best"]["accuracy"]["value"],
+            measured[run][0] if run in measured else RLResult.load(run).best.accuracy.value,
             cost_of(record),
             str(record["config"]["seed"]),
             family=", ".join(f"{key}={each[key]}" for key in varied),
@@ -201,5 +204,5 @@ def _match(outcome: Outcome, names: Sequence[str]) -> str:
     )
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,8 +1,8 @@
-"""What may foretell the outcome of RL: one number a checkpoint, and its bootstrap over problems or examples.
+"""What may predict the outcome of RL: one number a checkpoint, and its bootstrap over problems or examples.
 
 After Kang et al. (arXiv 2510.01624): post-SFT pass@1 is the *baseline*; generalisation loss (less is better) and pass@k
-at large k are the better predictors.  The α-spread E √(α(1-α)) is after Cen et al. (arXiv 2505.18917), entropy after
-Aphale & Liu (2606.18487); the share of mixed groups is ours.
+at large k are the better predictors.  The group signal E √(α(1-α)) is after Cen et al. (arXiv 2505.18917), entropy
+after Aphale & Liu (2606.18487); the share of informative groups is ours.
 
 *combined* is ours, as the paper does not say how it joined the two: least squares on (loss, pass@k), both standardised
 over the checkpoints: three parameters, pass@k as it is rather than its log-odds, as in the paper's linear fits.  Where
@@ -25,7 +25,7 @@ import numpy as np
 from rlready.core.records import Estimate
 from rlready.core.stats import TAIL, simultaneous
 from rlready.predict.candidates import Candidate
-from rlready.readiness.group_signal import mixed, spread
+from rlready.readiness.group_signal import group_signal, informative
 from rlready.readiness.passk import Floats, powers
 from rlready.readiness.ranking import Gap, comparisons, gap_of_shares, large
 
@@ -57,14 +57,14 @@ class Predictor:
     def inputs(self) -> Floats:
         return self.values[:, None] if self.features is None else self.features
 
-    def beats(self) -> Floats:
-        """(C, C) chance that the row's checkpoint is truly better than the column's by this predictor; ties halve."""
+    def p_better(self) -> Floats:
+        """(C, C) probability that the row's checkpoint is better than the column's by this predictor; ties halve."""
         draws = self.sign * self.draws
         return np.array([(draws[:, i : i + 1] > draws).mean(0) + 0.5 * (draws[:, i : i + 1] == draws).mean(0)
                          for i in range(draws.shape[1])])  # fmt: skip
 
     def best(self) -> Floats:
-        """(C,) chance of being the best of all; ties share it."""
+        """(C,) probability of being the best of all; ties share it."""
         draws = self.sign * self.draws
         top = draws == draws.max(1, keepdims=True)
         share: Floats = (top / top.sum(1, keepdims=True)).mean(0)
@@ -93,8 +93,8 @@ def predictors(
     passes_CPK = np.array([c.counts.pass_at_k(ks) for c in candidates])
     found = [shares(f"pass@{k}", np.ascontiguousarray(passes_CPK[:, :, i]), 1.0) for i, k in enumerate(ks)]
     if group > 1:
-        found.append(shares("spread", np.array([spread(n, c, group) for n, c in heads]), 0.5))
-        found.append(shares("mixed", np.array([mixed(n, c, group) for n, c in heads]), 1.0))
+        found.append(shares("group_signal", np.array([group_signal(n, c, group) for n, c in heads]), 0.5))
+        found.append(shares("informative", np.array([informative(n, c, group) for n, c in heads]), 1.0))
     entropies = [c.entropy for c in candidates if c.entropy is not None]
     if len(entropies) == len(candidates):
         values = np.array([e.value for e in entropies])
@@ -130,8 +130,8 @@ def combined(loss: Predictor, passes: Predictor, units: int) -> Predictor:
 
 def standard(values: Floats) -> Floats:
     """Values (..., C) less their mean over checkpoints, in standard deviations; zeros where all are equal."""
-    spread_ = values.std(-1, keepdims=True)
-    standardised: Floats = (values - values.mean(-1, keepdims=True)) / np.where(spread_ > 0, spread_, 1.0)
+    deviation = values.std(-1, keepdims=True)
+    standardised: Floats = (values - values.mean(-1, keepdims=True)) / np.where(deviation > 0, deviation, 1.0)
     return standardised
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+
 from rlready.core.records import Estimate
-from rlready.core.result import Record, Result, TaskRecord
+from rlready.core.result import Record, Result, Table, TaskRecord
+from rlready.predict.predictors import LOSS
 from rlready.predict.score import Score
-from rlready.readiness.result import RankedCheckpoint
+from rlready.readiness.ranking import large
+from rlready.readiness.result import DASH, RankedCheckpoint
 
 
 class RLOutcome(Record):
@@ -98,3 +102,46 @@ class PredictResult(Result):
     checkpoints: list[CheckpointPrediction]
     predictors: list[PredictorRanking]
     families: list[FamilyResult]
+
+    def tables(self) -> list[Table]:
+        """Checkpoints with advice, best first, and for every family the predictors with their scores."""
+        families = [family for family in self.families if family.scores]
+        return [_checkpoint_table(self.checkpoints, self.ranked_by), *map(_score_table, families)]
+
+
+def _checkpoint_table(checkpoints: list[CheckpointPrediction], by: str) -> Table:
+    """A column stands only if some checkpoint has it."""
+    ks = list(dict.fromkeys([1, large(max(checkpoints[0].pass_at_k))]))
+    has_loss = any(row.heldout_loss for row in checkpoints)
+    has_outcome, has_expected = any(row.outcomes for row in checkpoints), any(row.expected for row in checkpoints)
+    columns = ["checkpoint", *(f"pass@{k}" for k in ks), *(["held-out loss"] if has_loss else []), f"best by {by}"]
+    columns += [*(["after RL"] if has_outcome else []), *(["expected"] if has_expected else []), "next"]
+    rows = []
+    for row in sorted(checkpoints, key=lambda row: row.rank):
+        cells = [row.label, *(str(row.pass_at_k[k]) for k in ks)]
+        cells += [str(row.heldout_loss or DASH)] * has_loss
+        cells.append(f"{row.p_best:.0%}")
+        cells += [f"{np.mean([o.value for o in row.outcomes]):.3f}" if row.outcomes else DASH] * has_outcome
+        cells += [str(row.expected or DASH)] * has_expected
+        rows.append([*cells, row.next])
+    return Table(columns, rows)
+
+
+def _score_table(family: FamilyResult) -> Table:
+    costs = any(s.regret_cost for s in family.scores)
+    columns = ["predictor", "Spearman", "gain over pass@1", "p", "p, best of all", "out-of-sample R²", "mean error"]
+    columns += ["top-1 regret", *(["RL seconds before the best"] if costs else [])]
+    rows = []
+    for s in family.scores:
+        r2 = DASH if s.r2 is None else f"{_brief(s.r2)} ± {s.r2_sd:.2f}"
+        cells = [f"{s.predictor} (less is better)" if s.predictor == LOSS else s.predictor, _brief(s.spearman)]
+        cells += [DASH if s.gain is None else _brief(s.gain), f"{s.p:.2g}", f"{s.p_any:.2g}", r2]
+        cells += [str(s.mae or DASH), str(s.regret)]
+        cells += [DASH if s.regret_cost is None else f"{s.regret_cost.value:,.0f}"] * costs
+        rows.append(cells)
+    title = f"Predictors of RL outcomes over {family.runs} runs" + (f", {family.name}" if family.name else "")
+    return Table(columns, rows, title)
+
+
+def _brief(figure: Estimate) -> str:
+    return f"{figure.value:.2f} [{figure.low:.2f}, {figure.high:.2f}]"

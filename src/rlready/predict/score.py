@@ -1,4 +1,4 @@
-"""How good a predictor was, once RL has been run: Spearman, out-of-sample fit, regret of its first choice.
+"""How good a predictor was, once RL has been run: Spearman, out-of-sample fit, top-1 regret.
 
 The unit is a *run*: a checkpoint that RL started from, its outcome the mean over RL seeds.  Runs of one SFT recipe
 (other seeds, other checkpoints of it) resemble each other, so that what is resampled, halved and permuted is recipes.
@@ -13,7 +13,7 @@ The unit is a *run*: a checkpoint that RL started from, its outcome the mean ove
   predictors (Westfall & Young 1993), as the best of a dozen always looks good.
 - **R², MAE**: ``fit.py``.  Intervals: the bootstrap, moved so that its median is the estimate (weights lower R² as
   fewer recipes would) and stretched; uncentred quantiles cover R² at 65 to 85 %.
-- **Regret** of the first choice: best outcome minus that of the run the predictor puts first.  *In cost*: seconds of RL
+- **Regret** (top-1): best outcome minus that of the run the predictor puts first.  *In cost*: seconds of RL
   spent on the runs it puts before the best one.  Interval: bootstrap over recipes, a third as many drawn as there are,
   since that of all is inconsistent for a maximum (m out of n; Bickel, Götze & van Zwet 1997, Stat. Sinica 7:1).
 
