@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
-from rlready.core.records import Estimate
-from rlready.core.result import Record, Result
-
-
-class TaskFacts(Record):
-    """The task that the problems are of."""
-
-    source: str
-    description: str
+from rlready.core.records import Estimate, Finish
+from rlready.core.result import Record, Result, Table, TaskRecord
+from rlready.runs.checkpoint_order import labels
 
 
 class Measures(Record):
@@ -57,7 +52,7 @@ class Variant(Record):
         """The variant in words: "2 waits, bias 1", "length prompt" or "budget alone"."""
         if self.length_prompted:
             return "length prompt"
-        words = [f"{self.num_waits} waits" if self.num_waits else ""]
+        words = [f"{self.num_waits} wait{'s' * (self.num_waits > 1)}" if self.num_waits else ""]
         words.append(f"bias {self.end_think_bias:g}" if self.end_think_bias else "")
         return ", ".join(filter(None, words)) or "budget alone"
 
@@ -73,6 +68,13 @@ class SettingScores(Measures, Variant):
     extended: Estimate  # share of samples whose thought was extended
     length_error: Estimate | None  # mean |thinking tokens - budget| / budget, for a length prompt
 
+    def cells(self, short: Mapping[str, str]) -> list[str]:
+        """A row of the printed table; ``short`` are the names of models there."""
+        shares = [f"{share.value:.1%}" for share in (self.wrong_to_right, self.right_to_wrong)]
+        tokens = f"{self.thinking_tokens.value:.1f}"
+        error = f"{self.length_error.value:.0%}" if self.length_error else "–"
+        return [self.setting, short[self.model], f"{self.accuracy.value:.3f}", str(self.change), *shares, tokens, error]
+
 
 class CurveMetrics(Variant):
     """Control, Scaling and Performance of one curve of accuracy over budgets; see ``metrics.py``."""
@@ -81,6 +83,11 @@ class CurveMetrics(Variant):
     scaling: Estimate | None
     performance: Estimate
     best_budget: int
+
+    def cells(self, short: Mapping[str, str]) -> list[str]:
+        """A row of the printed table."""
+        figures = [f"{self.control:.0%}", str(self.scaling or "–"), str(self.performance), str(self.best_budget)]
+        return [short[self.model], self.description, *figures]
 
 
 class Votes(Record):
@@ -92,14 +99,19 @@ class Votes(Record):
     tokens: float  # of all these samples together
     majority_vote: Estimate
     most_likely: Estimate
-    any_correct: Estimate
+    any_right: Estimate
+
+    def cells(self, short: Mapping[str, str]) -> list[str]:
+        """A row of the printed table."""
+        shares = [str(share) for share in (self.majority_vote, self.most_likely, self.any_right)]
+        return [str(self.budget or "none"), short[self.model], str(self.samples), f"{self.tokens:.0f}", *shares]
 
 
 class LengthCounts(Record):
     """Counts (B,) of samples in each bin of thinking tokens."""
 
-    correct: list[int]
-    incorrect: list[int]
+    right: list[int]
+    wrong: list[int]
 
 
 class LengthHistogram(Record):
@@ -109,13 +121,29 @@ class LengthHistogram(Record):
     models: dict[str, LengthCounts]
 
 
+class Example(Record):
+    """One sample to read, a line of ``examples.jsonl``; ``pieces``: the text of each token, 1 if the model chose it."""
+
+    model: str
+    problem_id: str
+    prompt: str
+    answer: str
+    correct: bool
+    strict: bool | None
+    finish: Finish
+    truncated: bool
+    budget: int | None
+    thinking_tokens: int
+    pieces: list[tuple[str, int]]
+
+
 class EvaluateResult(Result):
     """Scores at every budget, without one, and under every other setting; ``models`` in the order they were named."""
 
     verb: Literal["evaluate"] = "evaluate"
     seed: int
-    task: TaskFacts
-    chance: dict[str, float]
+    task: TaskRecord
+    chance_level: dict[str, float]
     models: list[str]
     problems: list[str]
     per_problem: dict[str, dict[str, list[float]]]  # accuracy of each problem, by model and setting
@@ -125,3 +153,35 @@ class EvaluateResult(Result):
     metrics: list[CurveMetrics]
     votes: list[Votes]
     lengths: LengthHistogram
+
+    def tables(self) -> list[Table]:
+        """Accuracy by budget and model; then the other settings, the metrics of every curve and the votes, if any."""
+        short = labels(self.models)
+        found = [self._scores_table(short)]
+        if self.settings:
+            columns = ["setting", "model", "accuracy", "change", "wrong→right", "right→wrong", "thinking tokens"]
+            title = f"Compared with {self.metrics[0].description} at the same budget: +waits, ~bias, length prompt"
+            rows = [s.cells(short) for s in self.settings]
+            found.append(Table([*columns, "length error"], rows, title))
+        if self.metrics:
+            columns = ["model", "setting", "control", "scaling (points per 1,000 tokens)", "performance", "at budget"]
+            found.append(Table(columns, [m.cells(short) for m in self.metrics], "Control, scaling, performance"))
+        if self.votes:
+            columns = ["budget", "model", "samples", "tokens", "majority vote", "most likely", "any right"]
+            found.append(Table(columns, [v.cells(short) for v in self.votes], "Many samples at equal total tokens"))
+        return found
+
+    def _scores_table(self, short: Mapping[str, str]) -> Table:
+        """``truncated``: thoughts that were closed at the budget; ``unfinished``: responses without an end."""
+        columns = ["budget", "model", "accuracy", "thinking tokens", "answer tokens", "truncated", "unfinished"]
+        budgets = [(str(row.budget), row.scores) for row in self.budgets if row.budget is not None]
+        differences = [("gain", f"minus {short[self.models[0]]}")] if len(self.models) > 1 else []
+        differences += [("change", f"minus {budgets[-1][0]}")] if budgets else []
+        rows = []
+        for budget, scores in [*budgets, ("unconstrained", self.unconstrained)]:
+            for model, s in scores.items():
+                cells = [f"{s.thinking_tokens.value:.1f}", f"{s.answer_tokens.value:.1f}"]
+                cells += [f"{s.truncated.value:.0%}", f"{s.unfinished.value:.0%}"]
+                cells += [str(getattr(s, key) or "") for key, _ in differences]
+                rows.append([budget, short[model], str(s.accuracy), *cells])
+        return Table([*columns, *(title for _, title in differences)], rows)
