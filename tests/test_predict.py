@@ -17,6 +17,9 @@ from scipy.stats import betabinom, kstest, spearmanr
 from measured import Simulated, checkpoint, write_parts, write_readiness
 from rlready.core.config import PredictConfig, ReadinessConfig
 from rlready.core.errors import UserError
+from rlready.core.records import Estimate
+from rlready.core.result import TaskRecord
+from rlready.evaluate.result import BudgetScores, EvaluateResult, LengthHistogram, Scores
 from rlready.models.heldout_loss import HeldOut
 from rlready.predict import score as scoring
 from rlready.predict.candidates import Candidate, distribution
@@ -29,6 +32,8 @@ from rlready.readiness.part import ExampleLosses, Part, Sampled
 from rlready.readiness.ranking import gap_of_shares
 from rlready.readiness.result import ProblemCounts, RankedCheckpoint, ReadinessResult, SampleStats
 from rlready.runs.checkpoint_order import in_training_order, labels
+from rlready.runs.files import write_json
+from rlready.train.result import BestCheckpoint, RLResult
 
 RUNS = 24
 
@@ -294,6 +299,59 @@ def test_few_runs_are_warned_about(tmp_path: Path) -> None:
     assert result.families[0].scores == []
 
 
+def rl_run(folder: Path, start: str, accuracy: float, **config: Any) -> Path:
+    """A finished RL run folder as far as predict reads it."""
+    figure, best = Estimate(accuracy, accuracy, accuracy, 9), folder / "checkpoints" / "step-1"
+    record = {"verb": "rl", "status": "done", "config": {"model": start, "seed": 0} | config}
+    write_json(folder / "record.json", record | {"accelerators": [], "seconds": 9.0, "cpu_seconds": 5.0})
+    chosen = BestCheckpoint(step=1, path=str(best), accuracy=figure)
+    write_json(
+        folder / "result.json",
+        RLResult(headline="", seed=0, steps=1, stopped="", drift="", best=chosen, evaluations=[]),
+    )
+    return best
+
+
+def test_outcomes_out_of_run_folders(tmp_path: Path) -> None:
+    """An RL run counts with its accuracy on the validation problems, or on those that it was evaluated on."""
+    found = disagreeing(tmp_path)[:3]
+    ready = write_readiness(tmp_path / "ready", found)
+    best = [rl_run(tmp_path / f"rl-{i}", each.name, 0.1 * (i + 1)) for i, each in enumerate(found)]
+    runs = (str(ready), *(str(tmp_path / f"rl-{i}") for i in range(3)))
+    result = predict(PredictConfig(runs, resamples=50), tmp_path / "validation")
+    assert [[(o.value, o.cost, o.family) for o in c.outcomes] for c in result.checkpoints] == [
+        [(pytest.approx(0.1 * (i + 1)), 5.0, "")] for i in range(3)
+    ]
+    assert (result.families[0].runs, result.families[0].seed_sd) == (3, None)
+
+    scores = {
+        str(path): Scores(
+            **dict.fromkeys(("accuracy", "thinking_tokens", "answer_tokens"), Estimate(0.9 - 0.1 * i, 0, 1, 9)),
+            **dict.fromkeys(("truncated", "unfinished"), Estimate(0, 0, 0, 9)),
+        )
+        for i, path in enumerate(best[:2])
+    }
+    evaluated = EvaluateResult(
+        headline="",
+        seed=0,
+        task=TaskRecord(source="test", description=""),
+        chance_level={},
+        models=list(scores),
+        problems=[],
+        per_problem={},
+        budgets=[BudgetScores(budget=8, scores=scores)],
+        unconstrained={},
+        settings=[],
+        metrics=[],
+        votes=[],
+        lengths=LengthHistogram(edges=[], models={}),
+    )
+    write_json(tmp_path / "evaluate" / "result.json", evaluated)
+    write_json(tmp_path / "evaluate" / "record.json", {"verb": "evaluate", "status": "done"})
+    result = predict(PredictConfig((*runs, str(tmp_path / "evaluate")), resamples=50), tmp_path / "evaluated")
+    assert [[o.value for o in c.outcomes] for c in result.checkpoints] == [[0.9], [pytest.approx(0.8)], []]
+
+
 BAD: list[tuple[list[dict[str, Any]], str]] = [
     ([{"checkpoint": "sft-99/step-9", "outcome": 0.5}], "whose readiness was not measured"),
     ([{"checkpoint": "step-9", "outcome": 0.5}], "may be any of 24"),
@@ -328,8 +386,18 @@ def test_bad_measurements_are_one_clear_line(tmp_path: Path) -> None:
     running = write_readiness(tmp_path / "running", found[3:5])
     record = json.loads((running / "record.json").read_text())
     (running / "record.json").write_text(json.dumps(record | {"status": "running"}))
+    shorter = write_readiness(tmp_path / "shorter", found[6:7])
+    record = json.loads((shorter / "record.json").read_text())
+    record["config"]["thinking_budget"] = 7
+    (shorter / "record.json").write_text(json.dumps(record))
+    torn = write_readiness(tmp_path / "torn", found[7:9])
+    result = json.loads((torn / "result.json").read_text())
+    result["checkpoints"][1]["pass_at_k"]["8"]["value"] = "much"
+    (torn / "result.json").write_text(json.dumps(result))
     cases: list[tuple[list[Path], str]] = [
         ([], "name run folders"),
+        ([alone, shorter], "different thinking_budget: 64 and 7"),
+        ([torn], r"torn/result.json: checkpoints.1.pass_at_k.8.value: input should be a valid number, not 'much'"),
         ([alone], "one checkpoint only"),
         ([alone, again], "measured twice"),
         ([alone, unlike], "different temperature: 1.0 and 0.7"),
@@ -353,7 +421,7 @@ def test_draws_of_predictors_cover() -> None:
     ab, losses, j = np.array([[0.3, 1.2], [0.5, 1.5], [1.0, 1.5]]), np.array([0.9, 0.8, 0.7]), np.arange(9)
     right_of_8 = np.array([betabinom.pmf(j, 8, a, b) for a, b in ab])
     truth = {"pass@1": right_of_8 @ j / 8, "pass@8": 1 - right_of_8[:, 0], "loss": losses}
-    truth |= {"spread": right_of_8 @ np.sqrt(j / 8 * (1 - j / 8)), "mixed": right_of_8[:, 1:8].sum(1)}
+    truth |= {"group_signal": right_of_8 @ np.sqrt(j / 8 * (1 - j / 8)), "informative": right_of_8[:, 1:8].sum(1)}
     truth["combined"] = (standard(truth["pass@8"]) - standard(losses)) / 2
     hits: dict[str, list[Any]] = {name: [] for name in truth}
     for i in range(300):
