@@ -14,6 +14,8 @@ from typing import Any
 
 from common import Goal, Row, main, timed
 from rlready.core.config import DEMO_TASK, ReadinessConfig, SFTConfig
+from rlready.readiness.adaptive_sampling import Sampling
+from rlready.readiness.result import CheckpointReadiness
 from rlready.readiness.stage import readiness
 from rlready.train.sft import sft
 
@@ -28,32 +30,33 @@ def run(quick: bool) -> list[Row]:
         folder = Path(name)
         tuned = sft(SFTConfig(rows=f"{DEMO_TASK}&split=train&n={rows}&seed=1", epochs=1, save_every=1), folder / "sft")
 
-        def measure(problems: int, stop: Any, first: int = 0) -> Row:
+        def measure(problems: int, sampling: Sampling, first: int = 0) -> CheckpointReadiness:
             settings = ReadinessConfig(
                 checkpoints=(tuned["checkpoints"][-1]["path"],),
                 heldout="",
                 problems=f"{DEMO_TASK}&split=train&n={problems}&seed=26",
                 samples=draws,
-                sampling=stop,
+                sampling=sampling,
                 min_samples=first,
             )
-            row: Row = readiness(settings, folder / f"{stop}-{problems}-{first}")["checkpoints"][0]
-            return row
+            return readiness(settings, folder / f"{sampling}-{problems}-{first}").checkpoints[0]
 
-        ours, default, plain = measure(few, "first", draws * 3 // 8), measure(few, "first"), measure(few, "never")
-        lap = timed(lambda: float(measure(many, "first")["tokens"]))
+        ours, default, plain = measure(few, "adaptive", draws * 3 // 8), measure(few, "adaptive"), measure(few, "full")
+        lap = timed(lambda: float(measure(many, "adaptive").tokens or 0))
 
-    def width(row: Row, k: str) -> float:
-        return float(row["pass"][k]["high"] - row["pass"][k]["low"])
+    def width(row: CheckpointReadiness, k: int) -> float:
+        return row.pass_at_k[k].high - row.pass_at_k[k].low
 
-    def wider(row: Row) -> dict[str, float]:
-        return {f"pass@{k}": width(row, k) / width(plain, k) for k in plain["pass"] if width(plain, k)}
+    def wider(row: CheckpointReadiness) -> dict[str, float]:
+        return {f"pass@{k}": width(row, k) / width(plain, k) for k in plain.pass_at_k if width(plain, k)}
 
     widths = wider(ours)
-    counted: dict[str, Any] = {"ours_tokens": ours["tokens"], "plain_tokens": plain["tokens"]}
-    counted |= {"default_tokens": default["tokens"], "pass_at_1": plain["pass"]["1"]["value"]}
+    counted: dict[str, Any] = {"ours_tokens": ours.tokens, "plain_tokens": plain.tokens}
+    counted |= {"default_tokens": default.tokens, "pass_at_1": plain.pass_at_k[1].value}
+    assert ours.tokens
+    assert plain.tokens
     return [
-        TOKENS.row([plain["tokens"] / ours["tokens"]], varies="count", problems=few, **counted),
+        TOKENS.row([plain.tokens / ours.tokens], varies="count", problems=few, **counted),
         WIDTHS.row([max(widths.values())], varies="problem set", **widths, default=wider(default)),
         SECONDS.row([lap.seconds], varies="run", problems=many),
     ]

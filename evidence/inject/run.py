@@ -48,7 +48,7 @@ ROWS, EPOCHS, BATCH_TOKENS = 800, 2.0, 2048
 RL_STEPS, PROMPTS, GROUP, BUDGET = 28, 16, 16, 128
 TEST, SAMPLES = 64, 8
 VANILLA, MAIN = "vanilla", "all, p = .1"
-COMPARED = {"spread": "√(α(1−α))", "cosine": "cosine of two problems' gradients"}
+COMPARED = {"group_signal": "√(α(1−α))", "cosine": "cosine of two problems' gradients"}
 DOTS = {"step": "ΔJ / η", "co_influence": "co-influence"}  # grow with gradient norms: shown, not compared
 SECONDS = 110.0  # an arm of one seed on two cores; only used to say how much time is left
 
@@ -149,7 +149,7 @@ def run(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
 
 
 def judged(model: str, problems: str, seed: int, out: Path, *, influence: bool = False) -> dict[str, float | None]:
-    """A checkpoint's figures; with ``influence`` also its factors, None where fewer than two problems are mixed."""
+    """A checkpoint's figures; with ``influence`` also its factors, None with fewer than two informative problems."""
     config = ReadinessConfig(
         checkpoints=(model,),
         heldout="",
@@ -161,13 +161,14 @@ def judged(model: str, problems: str, seed: int, out: Path, *, influence: bool =
         influence=influence,
         seed=seed,
     )
-    (row,) = readiness(config, out)["checkpoints"]
-    factors = {key: row["influence"][key] for key in ("cosine", *DOTS)} if influence else {}
+    (row,) = readiness(config, out).checkpoints
+    factors = {key: getattr(row.influence, key) for key in ("cosine", *DOTS)} if influence else {}
+    shares = ("entropy", "truncated", "group_signal", "unsolved", "partially_solved", "solved")
     return {
-        "accuracy": row["pass"]["1"]["value"],
-        "tokens": row["tokens"] / row["samples"],
-        **{key: row[key]["value"] for key in ("entropy", "truncated", "spread", "never", "sometimes", "always")},
-        **{key: figure and figure["value"] for key, figure in factors.items()},
+        "accuracy": row.pass_at_k[1].value,
+        "tokens": (row.tokens or 0) / row.samples,
+        **{key: getattr(row, key).value for key in shares},
+        **{key: figure and figure.value for key, figure in factors.items()},
     }
 
 
@@ -274,7 +275,7 @@ def page(results: Results, names: Mapping[str, str]) -> str:
     for where, words in names.items():
         lines = [
             "| rows | SFT | RL | RL gain | − vanilla's | greedy: SFT → RL | entropy: SFT → RL | tokens: SFT → RL "
-            "| spread before RL | never, always solved |",
+            "| group signal before RL | unsolved, solved |",
             "|---|---|---|---|---|---|---|---|---|---|",
         ]
         for name, found in results.items():
@@ -287,7 +288,7 @@ def page(results: Results, names: Mapping[str, str]) -> str:
                 f"{signed(gain)} | {'' if name == VANILLA else signed(more)} | "
                 f"{mean(sure, 'sft'):.1%} → {mean(sure, 'rl'):.1%} | "
                 f"{sft_['entropy']:.3f} → {rl_['entropy']:.3f} | {sft_['tokens']:.0f} → {rl_['tokens']:.0f} | "
-                f"{sft_['spread']:.3f} | {sft_['never']:.0%}, {sft_['always']:.0%} |"
+                f"{sft_['group_signal']:.3f} | {sft_['unsolved']:.0%}, {sft_['solved']:.0%} |"
             )
         tables.append(f"## {words}\n\n{chr(10).join(lines)}")
     influences = "\n".join(
@@ -313,8 +314,8 @@ decoding leaves that out. The gain of injection ({MAIN}) over vanilla's: {"; ".j
 
 What a small step on one test problem does for the others, and its factors (`rlready readiness influence=true`), on
 {TEST} problems of {OPS["in"]} operations that no gain is measured on. ΔJ / η and co-influence grow with gradient norms,
-so those of two checkpoints do not compare; the spread and the cosine do. Where fewer than two problems are right now
-and then there is no cosine; such a seed is dropped. The RL gain correlates, over the arms' means:
+so those of two checkpoints do not compare; the group signal and the cosine do. Where fewer than two problems are right
+now and then there is no cosine; such a seed is dropped. The RL gain correlates, over the arms' means:
 {chr(10).join(f"{words}: {correlations(results, where)}." for where, words in names.items())}
 
 | rows | {" | ".join((COMPARED | DOTS).values())} |

@@ -1,4 +1,4 @@
-"""Forty-eight SFT→RL runs, and how well readiness foretold them: `python evidence/predict/run.py`.
+"""Forty-eight SFT→RL runs, and how well readiness predicted them: `python evidence/predict/run.py`.
 
 Resumable: what a killed run left undone is done when the command is given again.  What varies between seeds is the SFT
 rows and their order; the readiness problems, the RL problems and the test problems are the same for all runs.
@@ -20,9 +20,12 @@ import numpy as np
 from rlready.core.config import PredictConfig, SweepConfig
 from rlready.core.records import Estimate
 from rlready.core.stats import paired_figure, simultaneous, t_figure
+from rlready.evaluate.result import EvaluateResult
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS
+from rlready.predict.result import FamilyResult
+from rlready.predict.score import Score
 from rlready.predict.stage import predict
-from rlready.readiness.adaptive_sampling import Counts
+from rlready.readiness.result import ReadinessResult
 from rlready.report.claims import Claim, write_claims
 from rlready.report.plots import MARKERS, NEUTRAL, Point, Series, line_chart, standalone
 from rlready.runs.run import read_json, read_log, write_json, write_text
@@ -44,27 +47,27 @@ def main() -> None:
     ]
     sections: list[str] = []
     choices: list[Row] = []
-    # by force: losses are compared across the selections too; what the tool does by itself is in ``plain``
+    # forced: losses are compared across SFT data too; what the tool does by default is in ``plain``
     plain, forced = (
         predict(PredictConfig((str(SWEEP),), force_loss=force), RUNS / name)
         for name, force in (("plain", False), ("forced", True))
     )
-    short = {c["name"]: c["label"] for c in forced["checkpoints"]}
-    for family, by_force in zip(plain["families"], forced["families"], strict=True):
-        name, scores = family["name"], by_force["scores"]
+    short = {c.name: c.label for c in forced.checkpoints}
+    for family, by_force in zip(plain.families, forced.families, strict=True):
+        name, scores = family.name, by_force.scores
         mine = [r for r in rows if r["family"] == name]
         reversed_, said = counter_examples(name, mine)
         made = picks(name, mine)
         claims += [*beating(name, scores), regret(name, scores), reversed_, *paying(name, made)]
         choices += made
         sections.append(section(family, scores, said))
-        for file, predictor in (("before", BASELINE), ("best", best(scores)["predictor"])):
+        for file, predictor in (("before", BASELINE), ("best", best(scores).predictor)):
             write_text(HERE / f"{name}-{file}.svg", figure(by_force, predictor, mine, short))
     seconds = sum(read_json(record)["seconds"] for record in RUNS.glob("*/record.json"))
     claims += [once("seconds of the sweep and of all predictions", seconds, "run", "< 7200")]
-    write_json(HERE / "scores.json", {"plain": plain["families"], "forced": forced["families"]})
+    write_json(HERE / "scores.json", {"plain": plain.families, "forced": forced.families})
     write_json(HERE / "runs.json", rows)
-    words = page(rows, sections, choices, plain_words(forced["families"], claims))
+    words = page(rows, sections, choices, plain_words(forced.families, claims))
     write_claims(HERE, command="python evidence/predict/run.py", seconds=seconds, claims=claims, words=words)
 
 
@@ -73,36 +76,36 @@ def once(sentence: str, value: float, varies: str, target: str) -> Claim:
     return Claim(sentence, value, value, value, 1, varies, target)
 
 
-def figure_of(value: Row | None) -> Estimate:
-    return Estimate(**value) if value else Estimate(float("nan"), float("nan"), float("nan"), 0, "recipes")
+def known(figure: Estimate | None) -> Estimate:
+    return figure or Estimate(float("nan"), float("nan"), float("nan"), 0, "recipes")
 
 
-def best(scores: Sequence[Row]) -> Row:
+def best(scores: Sequence[Score]) -> Score:
     """The predictor with the highest Spearman; chosen after the fact, as the goal asks for."""
-    return max(scores[1:], key=lambda s: s["spearman"]["value"])
+    return max(scores[1:], key=lambda s: s.spearman.value)
 
 
-def beating(family: str, scores: Sequence[Row]) -> list[Claim]:
-    """The goal names the best predictor; beside it *combined*, which nobody chose after seeing the outcomes."""
-    of_rho = max(scores[1:], key=lambda s: s["gain"]["value"])
-    of_r2 = max(scores[1:], key=lambda s: s["r2_gain"]["value"])
-    chosen = next(s for s in scores if s["predictor"] == COMBINED)
+def beating(family: str, scores: Sequence[Score]) -> list[Claim]:
+    """The goal names the best predictor; beside it *combined*, which was not chosen after seeing the outcomes."""
+    of_rho = max(scores[1:], key=lambda s: known(s.gain).value)
+    of_r2 = max(scores[1:], key=lambda s: known(s.r2_gain).value)
+    chosen = next(s for s in scores if s.predictor == COMBINED)
     found = []
-    for each, key, what in (
-        (of_rho, "gain", "Spearman"),
-        (of_r2, "r2_gain", "out-of-sample R²"),
-        (chosen, "gain", "Spearman"),
-        (chosen, "r2_gain", "out-of-sample R²"),
+    for each, figure, what in (
+        (of_rho, of_rho.gain, "Spearman"),
+        (of_r2, of_r2.r2_gain, "out-of-sample R²"),
+        (chosen, chosen.gain, "Spearman"),
+        (chosen, chosen.r2_gain, "out-of-sample R²"),
     ):
-        name = f"{each['predictor']}{'' if each is chosen else ', the best'}"
-        found.append(Claim.of(f"{family}: {what} of {name} minus pass@1's", figure_of(each[key]), ">= 0.3"))
+        name = f"{each.predictor}{'' if each is chosen else ', the best'}"
+        found.append(Claim.of(f"{family}: {what} of {name} minus pass@1's", known(figure), ">= 0.3"))
     return found
 
 
-def regret(family: str, scores: Sequence[Row]) -> Claim:
-    chosen = next(s for s in scores if s["predictor"] == COMBINED)["regret"]
-    value, low, high = (100 * chosen[key] for key in ("value", "low", "high"))
-    return Claim(f"{family}: top-1 regret of combined, points", value, low, high, chosen["n"], "recipes", "< 2")
+def regret(family: str, scores: Sequence[Score]) -> Claim:
+    lost = next(s for s in scores if s.predictor == COMBINED).regret
+    value, low, high = (100 * each for each in (lost.value, lost.low, lost.high))
+    return Claim(f"{family}: top-1 regret of combined, points", value, low, high, lost.n, "recipes", "< 2")
 
 
 def counter_examples(family: str, rows: Sequence[Row]) -> tuple[Claim, str]:
@@ -144,15 +147,14 @@ def by_seed(rows: Sequence[Row], recipe: str, of: Callable[[Row], list[float]]) 
 
 def post_sft(row: Row) -> list[float]:
     """pass@1 of every readiness problem, from the draws that all have."""
-    (stored,) = read_json(SWEEP / row["readiness"] / "result.json")["per_problem"].values()
-    counts = Counts(stored["first"], stored["cap"], *(np.array(stored[key]) for key in ("since", "drawn", "correct")))
-    return [float(x) for x in counts.pass_at_k([1])[:, 0]]
+    (stored,) = ReadinessResult.load(SWEEP / row["readiness"]).per_problem.values()
+    return [float(x) for x in stored.counts.pass_at_k([1])[:, 0]]
 
 
 def post_rl(row: Row) -> list[float]:
-    result = read_json(SWEEP / row["evaluate"] / "result.json")
-    (vectors,) = result["per_problem"].values()
-    return list(vectors[str(result["budgets"][-1]["budget"])])
+    result = EvaluateResult.load(SWEEP / row["evaluate"])
+    (vectors,) = result.per_problem.values()
+    return vectors[str(result.budgets[-1].budget)]
 
 
 def picks(family: str, rows: Sequence[Row]) -> list[Row]:
@@ -173,7 +175,7 @@ def picks(family: str, rows: Sequence[Row]) -> list[Row]:
             (LOSS, PredictConfig(folders, rank_by=LOSS, force_loss=True)),
             (COMBINED, PredictConfig(folders, rank_by=COMBINED, force_loss=True)),
         ):
-            line[name] = outcome[predict(settings, RUNS / f"pick-{family}-{seed}-{name}")["picked"]]
+            line[name] = outcome[predict(settings, RUNS / f"pick-{family}-{seed}-{name}").chosen]
         found.append(line)
     return found
 
@@ -192,55 +194,55 @@ def paying(family: str, lines: Sequence[Row]) -> list[Claim]:
     ]
 
 
-def section(family: Row, scores: Sequence[Row], said: str) -> str:
+def section(family: FamilyResult, scores: Sequence[Score], said: str) -> str:
     """The table of one family's predictors."""
     lines = [
-        f"## {family['name']}: {family['runs']} runs of {family['recipes']} recipes",
+        f"## {family.name}: {family.runs} runs of {family.recipes} recipes",
         "",
         "| predictor | Spearman | minus pass@1's | p, any predictor | out-of-sample R² | minus pass@1's | median R² | "
         "top-1 regret, points |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    known = {s["predictor"] for s in family["scores"]}
+    by_default = {s.predictor for s in family.scores}
     for s in scores:
-        name = s["predictor"] + ("" if s["predictor"] in known else " (by force)")
+        name = s.predictor + ("" if s.predictor in by_default else " (comparison across SFT data forced)")
         lines.append(
-            f"| {name} | {shown(s['spearman'])} | {shown(s['gain'])} | {s['p_any']:.3f} | {shown(s['r2'])} | "
-            f"{shown(s['r2_gain'])} | {s['r2_median']:.2f} | {shown(s['regret'], 100, 1)} |"
+            f"| {name} | {shown(s.spearman)} | {shown(s.gain)} | {s.p_any:.3f} | {shown(s.r2)} | "
+            f"{shown(s.r2_gain)} | {s.r2_median or 0:.2f} | {shown(s.regret, 100, 1)} |"
         )
     return "\n".join([*lines, "", said])
 
 
-def shown(figure: Row | None, times: float = 1.0, digits: int = 2) -> str:
+def shown(figure: Estimate | None, times: float = 1.0, digits: int = 2) -> str:
     if not figure:
         return "–"
-    value, low, high = (f"{times * figure[key]:.{digits}f}" for key in ("value", "low", "high"))
+    value, low, high = (f"{times * each:.{digits}f}" for each in (figure.value, figure.low, figure.high))
     return f"{value} [{low}, {high}]"
 
 
 def points(figure: Estimate) -> str:
-    return shown(vars(figure), 100, 1)
+    return shown(figure, 100, 1)
 
 
-def plain_words(families: Sequence[Row], claims: Sequence[Claim]) -> str:
+def plain_words(families: Sequence[FamilyResult], claims: Sequence[Claim]) -> str:
     """What the tables come to, in sentences."""
     said = []
     for family in families:
-        base, *others = family["scores"]
+        base, *others = family.scores
         clear = [
-            f"{s['predictor']} ({what} {shown(s[key])})"
+            f"{s.predictor} ({what} {shown(gain)})"
             for s in others
-            for key, what in (("gain", "Spearman"), ("r2_gain", "R²"))
-            if s[key] and s[key]["low"] > 0
+            for gain, what in ((s.gain, "Spearman"), (s.r2_gain, "R²"))
+            if gain and gain.low > 0
         ]
-        top = best(family["scores"])
+        top = best(family.scores)
         said.append(
-            f"- *{family['name']}*: post-SFT pass@1 alone has a Spearman of {shown(base['spearman'])} with the "
-            f"outcome; the highest is {top['predictor']}'s, {shown(top['spearman'])}. Better than pass@1 with an "
+            f"- *{family.name}*: post-SFT pass@1 alone has a Spearman of {shown(base.spearman)} with the "
+            f"outcome; the highest is {top.predictor}'s, {shown(top.spearman)}. Better than pass@1 with an "
             f"interval clear of 0: {', '.join(clear) or 'none'}."
         )
     for claim in (c for c in claims if "pick" in c.claim):
-        sign = "clear of 0" if claim.low > 0 or claim.high < 0 else "not told apart from 0"
+        sign = "clear of 0" if claim.low > 0 or claim.high < 0 else "not significantly different from 0"
         said.append(f"- {claim.claim}: {claim.value:+.1f} [{claim.low:+.1f}, {claim.high:+.1f}], {sign}.")
     return "\n".join(said)
 
@@ -282,17 +284,18 @@ One checkpoint of each recipe, readiness alone: where should RL start? RL's outc
 ## What it does not show
 
 One model of a million parameters in one symbolic world, one RL recipe, few RL steps. Losses of the *instance* family
-are of models that learned from different selections; the tool refuses to compare them, and the rows "by force" say
-what would come of it. The best predictor of a family is chosen after the outcomes are known; *combined* is not.
+are of models that learned from different selections; the tool refuses to compare them, and the rows with a forced
+comparison show what would come of it. The best predictor of a family is chosen after the outcomes are known; *combined*
+is not.
 
 {chr(10).join(charts)}
 """
 
 
-def figure(family: Row, predictor: str, rows: Sequence[Row], short: dict[str, str]) -> str:
+def figure(family: FamilyResult, predictor: str, rows: Sequence[Row], short: dict[str, str]) -> str:
     """Outcome of RL against a predictor: a colour a recipe, a mark a run."""
-    labels = (point["label"] for point in family["points"])
-    values = dict(zip(labels, family["values"][predictor], strict=True))
+    labels = (point.label for point in family.points)
+    values = dict(zip(labels, family.values[predictor], strict=True))
     recipes = sorted({r["recipe"] for r in rows})
     series = []
     for i, recipe in enumerate(recipes):
@@ -302,7 +305,7 @@ def figure(family: Row, predictor: str, rows: Sequence[Row], short: dict[str, st
             series.append(Series(recipe, [point], tone=i % NEUTRAL, shape=i % len(MARKERS), named=number == 0))
     chart = line_chart(
         series,
-        title=f"{family['name']}: accuracy after RL against {predictor} before it",
+        title=f"{family.name}: accuracy after RL against {predictor} before it",
         x_label=predictor,
         y_label="accuracy after RL",
         percent=True,
