@@ -1,7 +1,7 @@
-"""What to do next, in words: which RL runs would put numbers on a ranking, and how far predictors can be trusted.
+"""What to do next, in words: which RL runs would calibrate the ranking, and how far predictors can be trusted.
 
-After Kang et al. (arXiv 2510.01624): calibrate with three or four RL runs.  Ours: they are spread over the predictor's
-range, which is where a line is known best.
+After Kang et al. (arXiv 2510.01624): calibrate with three or four RL runs.  Ours: they cover the predictor's range,
+where a fitted line is most certain.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ CALIBRATE = 4
 
 
 def calibrate(ranking: Ranking, labels: Sequence[str]) -> str:
-    """How to put numbers on the ranking where no RL has been run."""
+    """Which RL runs would turn the ranking into predicted outcomes, where no RL has been run."""
     return (
         f"To predict outcomes in numbers, and to learn whether {ranking.by} can be trusted here, run RL from "
-        f"{listed([labels[i] for i in _spread(ranking)])}, which span its range, and name the results here."
+        f"{listed([labels[i] for i in _across(ranking)])}, which span its range, and name the results here."
     )
 
 
@@ -31,7 +31,7 @@ def trust(family: Family, scores: Sequence[Score], by: str) -> str:
     """How far the predictors of one family can be trusted."""
     runs = f"{len(family.outcome)} runs" + (f" of {family.name}" if family.name else "")
     if len(family.outcome) < LEAST:
-        return f"{runs}: too few to score a predictor, which takes {LEAST}, and {ENOUGH} to mean much."
+        return f"{runs}: too few to score a predictor, which takes at least {LEAST}, and {ENOUGH} to be reliable."
     found = {s.predictor: s for s in scores}
     if float(np.ptp(family.outcome)) == 0:
         return f"{runs}: all outcomes are equal, there is nothing to predict."
@@ -42,7 +42,7 @@ def trust(family: Family, scores: Sequence[Score], by: str) -> str:
     if min(s.p_any for s in scores) >= SKILL:
         return said + " No predictor is significantly better than a random order."
     clear = [s.predictor for s in shown if s.gain and s.gain.low > 0 and s.spearman.low > 0]
-    said += f" Clearly better than pass@1: {' and '.join(clear) or 'none'}."
+    said += f" Significantly better than pass@1: {' and '.join(clear) or 'none'}."
     if len(family.outcome) < ENOUGH:
         said += f" With fewer than {ENOUGH} runs a good order may arise by chance."
     return said
@@ -52,12 +52,12 @@ def distributions(trained: Mapping[str, int]) -> str:
     """Why losses are not compared."""
     named = ", ".join(list(trained)[:NAMED]) + (", …" if len(trained) > NAMED else "")
     return (
-        f"the checkpoints learned from {len(trained)} different distributions of rows ({named}), and a held-out loss "
-        "says nothing across them; force_loss=true compares all the same"
+        f"the checkpoints learned from {len(trained)} different distributions of rows ({named}), between which "
+        "held-out losses are not comparable; force_loss=true compares them nevertheless"
     )
 
 
-def _spread(ranking: Ranking) -> list[int]:
+def _across(ranking: Ranking) -> list[int]:
     """The worst, the best and evenly placed ones between, by the predictor's value; best first."""
     values = ranking.values
     left = [i for i in range(len(values)) if not ranking.dropped(i)]

@@ -1,4 +1,4 @@
-"""What RL reached from checkpoints: from a table of anyone's, or from our own run folders.
+"""What RL reached from checkpoints, from any table of outcomes or from run folders.
 
 A table (JSONL, JSON, Parquet) has the columns
 
@@ -6,12 +6,12 @@ A table (JSONL, JSON, Parquet) has the columns
     outcome      a number, more is better: accuracy after RL
     cost         seconds of GPU or CPU that RL took; may be missing
     seed         of RL; runs that differ in it alone are averaged
-    recipe       SFT recipe: runs of one recipe are not independent; without it a checkpoint's SFT run is its recipe
-    family       runs to be compared with each other: one scenario, one RL recipe; without it all are one
+    recipe       SFT recipe: runs of one recipe are not independent; if missing, a checkpoint's SFT run is its recipe
+    family       runs to be compared with each other: one scenario, one RL recipe; if missing, all are one family
 
-A folder of ``rlready rl`` gives its held-out accuracy, at the step that held-out problems chose, or the accuracy that
-``rlready evaluate`` measured on other problems where a folder of that is named too; the cost is its CPU seconds, or
-its wall seconds times the number of GPUs where it had some.
+A folder of ``rlready rl`` gives the accuracy of its best checkpoint on the validation problems.  If folders of
+``rlready evaluate`` are named too, the accuracy that they measured counts instead.  The cost is the run's CPU seconds,
+or its wall seconds times the number of GPUs if it had any.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Found:
-    """What the words of the command line name; ``files`` are what was read, to be hashed."""
+    """What ``runs=`` names: run folders of readiness, and outcomes; ``files`` are what was read, to be hashed."""
 
     readiness: list[Path]
     outcomes: list[Outcome]
     files: list[Path]
 
 
-def find(words: Sequence[str]) -> Found:
+def find_runs(words: Sequence[str]) -> Found:
     """Sort run folders and tables by what they hold; UserError for what is neither."""
     readiness: list[Path] = []
     tables: list[Path] = []
@@ -85,7 +85,7 @@ def find(words: Sequence[str]) -> Found:
     return Found(readiness, outcomes, [*tables, *runs])
 
 
-def matched(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[Outcome]]:
+def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[Outcome]]:
     """Outcomes by the full name of their checkpoint; UserError for one without readiness or that is given twice."""
     found: dict[str, list[Outcome]] = {}
     seen: dict[tuple[str, str, str], str] = {}
@@ -161,10 +161,11 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
                     raise UserError(f"{run} is evaluated twice, in {measured[run][1]} and {folder}: name one of them")
                 measured[run] = (largest.scores[model].accuracy.value, folder)
     if len(on) > 1:
-        raise UserError(f"{' and '.join(map(str, list(on.values())[:2]))} evaluated on different problems or budgets")
+        both = " and ".join(map(str, list(on.values())[:2]))
+        raise UserError(f"{both} evaluated on different problems or budgets; name folders that agree")
     for run in rl:
         if measured and run.resolve() not in measured:
-            note(f"predict: {run} is left out: its checkpoint was not evaluated, as those of others were")
+            note(f"predict: {run} is left out: its checkpoint was not evaluated, but those of other runs were")
     runs = list(measured or dict.fromkeys(folder.resolve() for folder in rl))
     records = [read_json(run / RECORD) for run in runs]
     settings = [{k: str(v) for k, v in r["config"].items() if k not in ("model", "seed")} for r in records]

@@ -1,7 +1,7 @@
 """``rlready predict``: rank checkpoints as starts for RL, and score the ranking where RL has been run.
 
-Reads run folders and tables, trains nothing.  What is whose: Kang et al. (arXiv 2510.01624) for the predictors and the
-protocol; the files beside this one say where the paper is silent and the choice ours.
+Reads run folders and tables, trains nothing.  Predictors and protocol are those of Kang et al. (arXiv 2510.01624); the
+files beside this one say where the paper is silent and the choice is ours.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rlready.core.stats import mean_figure
 from rlready.predict.advice import calibrate, distributions, trust
 from rlready.predict.candidates import Candidate, Candidates, read_candidates
 from rlready.predict.fit import predict_with_interval
-from rlready.predict.outcomes import Outcome, find, matched
+from rlready.predict.outcomes import Outcome, find_runs, match_outcomes
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS, Predictor, predictors
 from rlready.predict.result import (
     CheckpointPrediction,
@@ -51,11 +51,11 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
             return PredictResult.load(out)
         if not config.runs:
             raise UserError("name run folders of rlready readiness, and tables or run folders with outcomes of RL")
-        found = find(config.runs)
+        found = find_runs(config.runs)
         for file in found.files:
             run.note_data(id=str(file), path=file, role="measurements")
         measured = read_candidates(found.readiness)
-        result = _result(config, measured, matched(found.outcomes, measured.names))
+        result = _result(config, measured, match_outcomes(found.outcomes, measured.names))
         run.write_result(result)
         return result
 
@@ -102,8 +102,8 @@ def _notes(measured: Candidates, whole: Sequence[Predictor], why: str) -> list[s
     guessed = [c for c in measured.all if c.trained is None]
     if any(p.name == LOSS for p in whole) and len({c.sft for c in measured.all}) > 1 and guessed:
         notes.append(
-            f"which rows {len(guessed)} of {len(measured.all)} checkpoints learned from is not known; "
-            "their held-out losses are compared as if from one distribution."
+            f"it is not known which rows {len(guessed)} of {len(measured.all)} checkpoints learned from; "
+            "their held-out losses are compared as if the rows were of one distribution."
         )
     return notes
 
@@ -117,7 +117,7 @@ def _scores(config: PredictConfig, measured: Candidates, family: Family) -> tupl
     if why and len(mine) < len(measured.all):
         notes.append(f"{name}: held-out losses are not compared: {why}.")
     if 0 < len(mine) < ENOUGH:
-        notes.append(f"{name}: {len(mine)} runs are fewer than {ENOUGH}; scores of so few mislead.")
+        notes.append(f"{name}: {len(mine)} runs are fewer than {ENOUGH}; scores of so few runs can mislead.")
     if len(mine) < LEAST or float(np.ptp(family.outcome)) == 0:
         return [], notes
     return score(few, family, splits=config.splits, resamples=config.resamples, seed=config.seed), notes

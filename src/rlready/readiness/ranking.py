@@ -1,4 +1,4 @@
-"""From measurements to an answer: which checkpoint RL should start from, and which are not significantly different.
+"""The ranking: which checkpoint RL should start from, and which are not significantly different from it.
 
 The one rule by which readiness and predict rank, after Kang et al. (arXiv 2510.01624): checkpoints past overfitting
 onset are dropped (`overfitting.py`), the others are ranked by pass@k at large k, 64 or as many samples as there are.
@@ -7,8 +7,8 @@ Ours:
 - *Ties.*  Of equal pass@k, which are frequent where k is the number of samples, the higher pass@1 comes first, then the
   earlier checkpoint.
 - *Not significantly different*: the paired difference to the first reaches 0 in an interval that holds for all pairs of
-  checkpoints together (Bonferroni), because the first on these problems was chosen for it: among twelve equal ones a
-  plain 95 % interval calls some other worse nearly every time.
+  checkpoints together (Bonferroni), because the first was chosen as the best on the same problems: among twelve equal
+  checkpoints a plain 95 % interval calls another one worse nearly every time.
 
 Shapes: C = checkpoints, P = problems.
 """
