@@ -396,7 +396,7 @@ def test_samples_of_other_tools(tmp_path: Path) -> None:
     chats = [
         {"prompt": [USER], "completion": [ASSISTANT | {"content": text}], "reward": float(text == "4")} for text in "45"
     ]
-    assert measured(path, chats, "?problem=prompt&text=completion&correct=reward", samples=2, group=2) == [1]
+    assert measured(path, chats, "?problem=prompt&text=completion&correct=reward", samples=2, group_size=2) == [1]
     for rows, query, line in (
         (alone, "?correct=exact_match", r"once for each filter \('strict', 'flexible'\)"),
         (alone, "?correct=exact_match&filter=stric", "no row has filter = stric; did you mean strict?"),
