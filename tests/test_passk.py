@@ -11,7 +11,8 @@ from scipy.stats import betabinom
 
 from rlready.core.errors import UserError
 from rlready.core.stats import mean_figure
-from rlready.readiness import group_signal, passk
+from rlready.readiness import group_signal as signals
+from rlready.readiness import passk
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.readiness.group_signal import (
     group_signal,
@@ -104,12 +105,12 @@ def test_curve_is_the_mean_with_its_interval() -> None:
 
 def test_intervals_cover(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over sets of problems with p ~ Beta(0.3, 1.2), of which every truth is known; so too from stopped draws."""
-    for module in (passk, group_signal):
+    for module in (passk, signals):
         monkeypatch.setattr(module, "mean_figure", partial(mean_figure, resamples=400))  # enough, and five times faster
     j = np.arange(9)
     right_of_8 = betabinom.pmf(j, 8, 0.3, 1.2)
     truth = {f"pass@{k}": 1 - betabinom.pmf(0, k, 0.3, 1.2) for k in (1, 8)}
-    truth |= {"stopped": truth["pass@8"], "mixed": 1 - right_of_8[0] - right_of_8[8]}
+    truth |= {"stopped": truth["pass@8"], "informative": 1 - right_of_8[0] - right_of_8[8]}
     truth |= {"signal": right_of_8 @ np.sqrt(j / 8 * (1 - j / 8)), "variance": right_of_8 @ (j * (8 - j) / 56)}
     hits = dict.fromkeys(truth, 0)
     for i in range(600):
@@ -119,8 +120,8 @@ def test_intervals_cover(monkeypatch: pytest.MonkeyPatch) -> None:
         figures = {f"pass@{k}": f for k, f in curve(pass_at_k(n, c, [1, 8]), [1, 8]).items()}
         since, drawn = np.where(some, 0, 4), np.where(some, 4, 16)
         stopped = pass_at_k_stopped(since, drawn, np.where(some, right[:, :4].sum(1), c), 16, [8])
-        figures |= {"stopped": curve(stopped, [8])[8], "mixed": mixed_share(n, c, 8)}
-        figures |= {"signal": spread_figure(n, c, 8), "variance": variance_figure(n, c)}
+        figures |= {"stopped": curve(stopped, [8])[8], "informative": informative_share(n, c, 8)}
+        figures |= {"signal": mean_group_signal(n, c, 8), "variance": mean_variance(n, c)}
         for name, figure in figures.items():
             hits[name] += figure.low <= truth[name] <= figure.high
     assert all(0.925 <= count / 600 <= 0.985 for count in hits.values()), hits
