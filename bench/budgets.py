@@ -17,7 +17,7 @@ from rlready.engine.budget import Budget
 from rlready.engine.decoder import Decoder
 from rlready.engine.protocol import forcing_for
 from rlready.engine.torch import TorchEngine
-from rlready.evaluate.budgets_from_trace import cut
+from rlready.evaluate.budgets_from_trace import Sampling, draw_at_budgets
 from rlready.models.checkpoint import load
 from rlready.tasks import open_task
 
@@ -57,7 +57,7 @@ def run(quick: bool) -> list[Row]:
     shared, apart = Counting(lm, forcing_for(lm)), Counting(lm, forcing_for(lm))
 
     def draw(engine: Counting, some: list[Budget]) -> dict[Budget, list[Group]]:
-        return cut(engine, lm, task, task.problems(), some, samples=config.samples, temperature=1.0, seed=0)
+        return draw_at_budgets(engine, lm, task, task.problems(), some, Sampling(config.samples, 1.0, 0))
 
     found: dict[str, dict[Budget, list[Group]]] = {"shared": {}, "apart": {}}
     seconds = [

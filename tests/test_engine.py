@@ -21,7 +21,7 @@ from rlready.engine.llama import LlamaDecoder, LlamaWeights
 from rlready.engine.protocol import Request, budget_for, forcing_for, requests_for
 from rlready.engine.sampling import draw, stream_key, uniforms
 from rlready.engine.torch import TorchEngine
-from rlready.evaluate.budgets_from_trace import cut
+from rlready.evaluate.budgets_from_trace import Sampling, draw_at_budgets
 from rlready.models.batch import Example
 from rlready.models.chat import CLOSE
 from rlready.models.checkpoint import load
@@ -290,7 +290,7 @@ def test_every_budget_from_one_trace(one_token: bool, template: str, extensions:
     some = problems(12)
     budgets = [Budget(cap, 5, extensions) for cap in (3, 9, 17, 33)]
     engine = TorchEngine(lm, forcing_for(lm, "Wait" if extensions else ""), rows=64)
-    found = cut(engine, lm, Parity(), some, budgets, samples=5, temperature=1.1, seed=1)  # type: ignore[arg-type]
+    found = draw_at_budgets(engine, lm, Parity(), some, budgets, Sampling(5, 1.1, 1))  # type: ignore[arg-type]
     assert {s.cap for b in budgets for g in found[b] for s in g.samples} == {3, 9, 17, 33}
     kinds = set()
     for budget in budgets:
@@ -441,7 +441,7 @@ def test_rows_that_are_done_take_no_positions() -> None:
     some = [Problem(f"p{i}", f"a+{i}", "1") for i in range(4)]
     budgets = [Budget(111, 8), Budget(111, 8, 1)]
     engine = TorchEngine(lm, forcing_for(lm, "Wait"))
-    found = cut(engine, lm, Parity(), some, budgets, samples=16, temperature=1.0, seed=0)  # type: ignore[arg-type]
+    found = draw_at_budgets(engine, lm, Parity(), some, budgets, Sampling(16, 1.0, 0))  # type: ignore[arg-type]
     assert max(len(g.prompt_ids) + len(s.tokens) for b in budgets for g in found[b] for s in g.samples) <= lm.context
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation makes of samples: arms, metrics, votes, flips, and the cap, kept by the engine in 10,000 cases."""
+"""What an evaluation makes of samples: settings, metrics, votes, flips; and the cap, kept in 10,000 cases."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ from rlready.engine.protocol import Request, forcing_for, requests_for
 from rlready.engine.rollout import draw_groups
 from rlready.engine.sampling import draw
 from rlready.engine.torch import TorchEngine
-from rlready.evaluate.budgets_from_trace import cut
-from rlready.evaluate.measure import _ballots, unforced_lengths
+from rlready.evaluate.budgets_from_trace import Sampling, draw_at_budgets
+from rlready.evaluate.draw import unforced_lengths
+from rlready.evaluate.measure import _ballots
 from rlready.evaluate.metrics import curve
-from rlready.evaluate.settings import arms_of
+from rlready.evaluate.result import EvaluateResult
+from rlready.evaluate.settings import settings_of
 from rlready.evaluate.stage import evaluate
-from rlready.evaluate.vote import Ballot, affordable, shares
+from rlready.evaluate.vote import Ballot, BlockShares, affordable, shares
 from rlready.models.checkpoint import load, save
 from rlready.models.lm import LM
 from rlready.runs.run import read_table
@@ -127,12 +129,12 @@ def test_the_grid_of_budgets_costs_little_more_than_the_largest(embedded: LM, mo
     monkeypatch.setattr("rlready.engine.torch.workers", lambda model, most: 1)
     task = open_task(TASK)
     budgets = [Budget(b, 8) for b in (16, 28, 40, 52, 64)]
-    named: dict[str, Any] = {"samples": 4, "temperature": 1.0, "seed": 0}
+    sampling = Sampling(samples=4, temperature=1.0, seed=0)
     shared, largest = (Counting(embedded, forcing_for(embedded), rows=32) for _ in range(2))
-    grid = cut(shared, embedded, task, task.problems(), budgets, **named)
+    grid = draw_at_budgets(shared, embedded, task, task.problems(), budgets, sampling)
     for budget in budgets:
         engine = largest if budget == budgets[-1] else TorchEngine(embedded, forcing_for(embedded))
-        alone = cut(engine, embedded, task, task.problems(), [budget], **named)
+        alone = draw_at_budgets(engine, embedded, task, task.problems(), [budget], sampling)
         for group, other in zip(grid[budget], alone[budget], strict=True):
             assert [s.tokens.tolist() for s in group.samples] == [s.tokens.tolist() for s in other.samples]
             assert [s.correct for s in group.samples] == [s.correct for s in other.samples]
@@ -141,8 +143,8 @@ def test_the_grid_of_budgets_costs_little_more_than_the_largest(embedded: LM, mo
 
 
 @pytest.mark.parametrize("template", ["opens", "knows"])
-def test_extensions_and_untouched_share_traces_without_a_difference(template: str) -> None:
-    """Natural, forced and extended in one call equal calls of their own, also where the prompts differ."""
+def test_waits_and_unconstrained_share_traces_without_a_difference(template: str) -> None:
+    """Unconstrained, forced and extended in one call equal calls of their own, also where the prompts differ."""
     lm = tiny_lm(template=template)
     problems = [Problem(f"p{i}", "ab" * (i + 1), "a") for i in range(4)]
     plain, extended, biased = Budget(10, 4), Budget(10, 4, 2), Budget(10, 4, bias=1.0)
@@ -154,7 +156,7 @@ def test_extensions_and_untouched_share_traces_without_a_difference(template: st
 
     def drawn(some: list[Budget]) -> dict[Budget, list[list[int]]]:
         engine = TorchEngine(lm, forcing_for(lm, "W"))
-        found = cut(engine, lm, Nothing(), problems, some, samples=8, temperature=1.0, seed=3)  # type: ignore[arg-type]
+        found = draw_at_budgets(engine, lm, Nothing(), problems, some, Sampling(8, 1.0, 3))  # type: ignore[arg-type]
         return {b: [s.tokens.tolist() for g in groups for s in g.samples] for b, groups in found.items()}
 
     together = drawn(budgets)
@@ -169,7 +171,7 @@ def test_a_bias_shortens_thoughts_and_leaves_log_probabilities(embedded: LM) -> 
     task = open_task(EASY)
     budgets = [Budget(64, 8, bias=b) for b in (-3.0, 0.0, 6.0, 60.0)]
     engine = TorchEngine(embedded, forcing_for(embedded))
-    found = cut(engine, embedded, task, task.problems(), budgets, samples=4, temperature=1.0, seed=0)
+    found = draw_at_budgets(engine, embedded, task, task.problems(), budgets, Sampling(4, 1.0, 0))
     mean = [np.mean([s.thinking for g in found[b] for s in g.samples]) for b in budgets]
     assert mean == sorted(mean, reverse=True)
     assert mean[0] > mean[2]
@@ -186,7 +188,7 @@ def test_metrics() -> None:
     """By hand: three budgets, two of them with lengths apart."""
     found = curve([10, 20, 30], [8.0, 18.0, 18.5], [[0, 0, 1, 0], [1, 0, 1, 0], [1, 1, 1, 0]])
     assert found.control == 1
-    assert (found.performance.value, found.at) == (0.75, 30)
+    assert (found.performance.value, found.best_budget) == (0.75, 30)
     slopes = [(0.5 - 0.25) / 10, (0.75 - 0.25) / 10.5]
     assert found.scaling is not None
     assert found.scaling.value == pytest.approx(1e5 * np.mean(slopes))
@@ -197,10 +199,10 @@ def test_metrics() -> None:
 def test_votes() -> None:
     """The most common answer, the first of equals; blocks follow each other; what is left over votes nowhere."""
     right, wrong, none = Ballot("5", True, -1.0), Ballot("7", False, -0.5), Ballot("", False, -9.0)
-    assert shares([right, wrong, right], 3) == {"vote": 1.0, "best": 0.0, "any": 1.0}
-    assert shares([wrong, right], 2) == {"vote": 0.0, "best": 0.0, "any": 1.0}
-    assert shares([right, wrong, none, none, right], 2) == {"vote": 0.5, "best": 0.0, "any": 0.5}
-    assert shares([none, right, none, none], 4)["vote"] == 1.0
+    assert shares([right, wrong, right], 3) == BlockShares(1.0, 0.0, 1.0)
+    assert shares([wrong, right], 2) == BlockShares(0.0, 0.0, 1.0)
+    assert shares([right, wrong, none, none, right], 2) == BlockShares(0.5, 0.0, 0.5)
+    assert shares([none, right, none, none], 4).majority_vote == 1.0
     assert [affordable(100, 30, 8), affordable(100, 5, 8), affordable(100, 200, 8)] == [3, 8, 1]
 
 
@@ -252,7 +254,7 @@ def words_lm(*more: str) -> LM:
     return LM(tiny_model("Llama", vocab_size=len(tokenizer)), tokenizer, "words")
 
 
-def test_a_model_without_delimiters_is_measured_untouched(tmp_path: Path) -> None:
+def test_a_model_without_delimiters_is_measured_unconstrained(tmp_path: Path) -> None:
     """Also one whose vocabulary cannot write them; its budgets cap the whole response, and nothing is forced."""
     folder = tmp_path / "words"
     folder.mkdir()
@@ -260,13 +262,13 @@ def test_a_model_without_delimiters_is_measured_untouched(tmp_path: Path) -> Non
     config = EvaluateConfig(
         models=(str(folder),), problems=EASY, thinking_budgets=(4,), max_answer_tokens=4, samples=2, unconstrained=True
     )
-    untouched = evaluate(config, tmp_path / "run")["untouched"][str(folder)]
-    assert untouched["thinking_tokens"]["value"] == 0
-    assert untouched["answer_tokens"]["value"] > 0
+    unconstrained = evaluate(config, tmp_path / "run").unconstrained[str(folder)]
+    assert unconstrained.thinking_tokens.value == 0
+    assert unconstrained.answer_tokens.value > 0
     short = replace(config, unconstrained=False, thinking_budgets=(1,), max_answer_tokens=1, max_response_tokens=8)
-    capped = evaluate(short, tmp_path / "capped")["budgets"][0][str(folder)]
-    assert (capped["thinking_tokens"]["value"], capped["answer_tokens"]["value"] <= 2) == (0, True)
-    assert capped["truncated"]["value"] > 0
+    capped = evaluate(short, tmp_path / "capped").budgets[0].scores[str(folder)]
+    assert (capped.thinking_tokens.value, capped.answer_tokens.value <= 2) == (0, True)
+    assert capped.truncated.value > 0
     with pytest.raises(UserError, match="answer_prefix is about the thought"):
         evaluate(replace(config, unconstrained=False, answer_prefix="a"), tmp_path / "forced")
 
@@ -326,7 +328,7 @@ def test_what_is_judged_is_the_answer(final: str, marks: bool, said: str) -> Non
 
 
 def test_one_command_compares_everything(tmp_path: Path) -> None:
-    """Budgets, extensions, biases, stated budgets, votes and the untouched model in one result, consistently."""
+    """Budgets, waits, biases, length prompts, votes and the unconstrained model in one result, consistently."""
     config = EvaluateConfig(
         problems=EASY,
         thinking_budgets=(12, 6),
@@ -338,31 +340,41 @@ def test_one_command_compares_everything(tmp_path: Path) -> None:
         max_answer_tokens=8,
     )
     result = evaluate(config, tmp_path / "run")
-    assert [row["budget"] for row in result["budgets"]] == [6, 12]
-    assert {(a["budget"], a["extensions"], a["bias"], a["stated"]) for a in result["arms"]} == {
-        *((b, e, bias, False) for b in (6, 12) for e, bias in ((0, 1.0), (1, 0.0), (1, 1.0))),
+    assert EvaluateResult.load(tmp_path / "run") == result
+    assert [row.budget for row in result.budgets] == [6, 12]
+    assert {(s.budget, s.num_waits, s.end_think_bias, s.length_prompted) for s in result.settings} == {
+        *((b, waits, bias, False) for b in (6, 12) for waits, bias in ((0, 1.0), (1, 0.0), (1, 1.0))),
         *((b, 0, 0.0, True) for b in (6, 12)),
     }
-    for arm in result["arms"]:
-        beside = next(r["embedded"] for r in result["budgets"] if r["budget"] == arm["budget"])
-        change = arm["accuracy"]["value"] - beside["accuracy"]["value"]
-        assert arm["change"]["value"] == pytest.approx(change)
-        assert arm["mended"]["value"] - arm["broken"]["value"] == pytest.approx(change)
-        assert (arm["off"] is not None) == arm["stated"]
-        assert arm["stated"] or arm["thinking_tokens"]["value"] <= arm["budget"]
-    assert len(result["metrics"]) == 5
-    assert [v["n"] for v in result["votes"]][-1] == 1
-    largest = result["budgets"][-1]["embedded"]["accuracy"]["value"]
-    counts = result["lengths"]["models"]["embedded"]
-    assert sum(counts["right"]) == round(largest * 8 * 4)
-    assert sum(counts["right"]) + sum(counts["wrong"]) == 8 * 4
+    for setting in result.settings:
+        main = next(row.scores["embedded"] for row in result.budgets if row.budget == setting.budget)
+        change = setting.accuracy.value - main.accuracy.value
+        assert setting.change.value == pytest.approx(change)
+        assert setting.wrong_to_right.value - setting.right_to_wrong.value == pytest.approx(change)
+        assert (setting.length_error is not None) == setting.length_prompted
+        assert setting.length_prompted or setting.thinking_tokens.value <= setting.budget
+    assert [m.description for m in result.metrics] == [
+        "budget alone",
+        "bias 1",
+        "1 wait",
+        "1 wait, bias 1",
+        "length prompt",
+    ]
+    assert result.votes[-1].samples == 1
+    counts = result.lengths.models["embedded"]
+    assert sum(counts.right) == round(result.budgets[-1].scores["embedded"].accuracy.value * 8 * 4)
+    assert sum(counts.right) + sum(counts.wrong) == 8 * 4
     rows = read_table(tmp_path / "run" / "parts" / "0.parquet")
     assert len(rows) == 8 * 4 * (1 + 8 + 2)
-    untouched = result["untouched"]["embedded"]
-    assert untouched["thinking_tokens"]["value"] > 6
+    assert {row["setting"] for row in rows} >= {"unconstrained", "12", "12+1~1", "length prompt 12"}
+    assert result.unconstrained["embedded"].thinking_tokens.value > 6
+    scores, *others = result.tables()
+    assert [row[0] for row in scores.rows] == ["6", "12", "unconstrained"]
+    assert [len(table.rows) for table in others] == [8, 5, 2]
+    assert all(len(row) == len(table.columns) for table in result.tables() for row in table.rows)
 
 
-def test_the_untouched_arm_is_not_decoded_away_from_a_reference(embedded: LM, tmp_path: Path) -> None:
+def test_the_unconstrained_setting_is_not_decoded_away_from_a_reference(embedded: LM, tmp_path: Path) -> None:
     other = load("embedded")
     with torch.no_grad():
         other.model.get_output_embeddings().weight.mul_(0.5)
@@ -374,17 +386,22 @@ def test_the_untouched_arm_is_not_decoded_away_from_a_reference(embedded: LM, tm
     plain = evaluate(config, tmp_path / "plain")
     away = evaluate(replace(config, reference=str(tmp_path / "other")), tmp_path / "away")
     drawn = [
-        {(r["arm"], r["problem_id"], r["sample_id"]): r["text"] for r in read_table(tmp_path / run / "parts/0.parquet")}
+        {
+            (r["setting"], r["problem_id"], r["sample_id"]): r["text"]
+            for r in read_table(tmp_path / run / "parts/0.parquet")
+        }
         for run in ("plain", "away")
     ]
-    same = {arm: [drawn[0][key] == drawn[1][key] for key in drawn[0] if key[0] == arm] for arm in ("natural", "12")}
-    assert all(same["natural"])
+    same = {
+        name: [drawn[0][key] == drawn[1][key] for key in drawn[0] if key[0] == name] for name in ("unconstrained", "12")
+    }
+    assert all(same["unconstrained"])
     assert not all(same["12"])
-    assert plain["untouched"] == away["untouched"]
+    assert plain.unconstrained == away.unconstrained
 
 
-def test_models_of_one_name_are_told_apart_and_held_against_the_first(tmp_path: Path) -> None:
-    """With responses that were cut counted, and every prompt's room looked at before anything is drawn."""
+def test_models_of_one_name_are_distinguished_and_compared_with_the_first(tmp_path: Path) -> None:
+    """Unfinished responses are counted, and the room after every prompt is checked before anything is drawn."""
     lm, models = load("embedded"), tuple(str(tmp_path / run / "step-1") for run in "ab")
     for number, model in enumerate(models):
         with torch.no_grad():
@@ -395,20 +412,20 @@ def test_models_of_one_name_are_told_apart_and_held_against_the_first(tmp_path: 
         models=models, problems=EASY, thinking_budgets=(48,), samples=2, max_answer_tokens=1, max_response_tokens=3
     )
     result = evaluate(config, tmp_path / "run")
-    header, *rows = result["table"]
-    assert header[-3:] == ["unfinished", "minus a/step-1", "minus 48"]
+    (table,) = [t for t in result.tables() if not t.title]
+    rows = table.rows
+    assert table.columns[-3:] == ["unfinished", "minus a/step-1", "minus 48"]
     assert [row[1] for row in rows] == ["a/step-1", "b/step-1"] * 2
     assert [row[-2] == "" for row in rows] == [True, False] * 2
     assert [row[-1] == "" for row in rows] == [True, True, False, False]
     assert rows[2][-3] == "100%"
-    assert "b/step-1 0.0% (100% unfinished)" in result["verdict"]
-    gain = result["untouched"][models[1]]["gain"]
-    assert gain["value"] == pytest.approx(
-        np.subtract(*(result["per_problem"][m]["natural"] for m in models[::-1])).mean()
+    assert "b/step-1 0.0% (100% unfinished)" in result.headline
+    scores, per_problem = result.unconstrained[models[1]], result.per_problem
+    assert scores.gain.value == pytest.approx(
+        np.subtract(*(per_problem[m]["unconstrained"] for m in models[::-1])).mean()
     )
-    change = result["untouched"][models[1]]["change"]
-    of = result["per_problem"][models[1]]
-    assert change["value"] == pytest.approx(np.mean(of["natural"]) - np.mean(of["48"]))
+    of = per_problem[models[1]]
+    assert scores.change.value == pytest.approx(np.mean(of["unconstrained"]) - np.mean(of["48"]))
     with pytest.raises(UserError, match="lower the budget"):
         evaluate(replace(config, thinking_budgets=(500,)), tmp_path / "long")
 
@@ -438,7 +455,7 @@ def test_models_of_one_name_are_told_apart_and_held_against_the_first(tmp_path: 
             {"unconstrained": True, "length_prompt": " budget {N}"},
             "leave out num_waits, end_think_bias and length_prompt",
         ),
-        ({"num_waits": (1,), "wait_text": "wait wait wait", "thinking_budgets": (2, 3)}, "would never be given"),
+        ({"num_waits": (1,), "wait_text": "wait wait wait", "thinking_budgets": (2, 3)}, "no wait would ever fit"),
         ({"num_waits": (1,), "wait_text": "try <eos>"}, "ends the response"),
         ({"num_waits": (1,), "wait_text": "Wait"}, "no words"),
         ({"num_waits": (1,), "wait_text": "wait </think>"}, "delimiter"),
@@ -451,13 +468,13 @@ def test_bad_input_gets_one_line(tmp_path: Path, change: dict[str, Any], message
     assert "\n" not in str(caught.value)
 
 
-def test_unsorted_budgets_are_sorted_and_all_is_held_against_budgets_alone() -> None:
-    arms = arms_of(EvaluateConfig(thinking_budgets=(9, 3), num_waits=(2, 0), wait_text="wait"))
-    assert [arm.name for arm in arms.main] == ["3", "9"]
-    assert [arm.name for arm in arms.others] == ["3+2", "9+2"]
-    without = arms_of(EvaluateConfig(thinking_budgets=(9, 3), num_waits=(2, 1), wait_text="wait"))
-    assert [arm.name for arm in without.main] == ["3+2", "9+2"]
-    assert arms_of(EvaluateConfig(unconstrained=True)).all == (arms_of(EvaluateConfig()).untouched,)
+def test_unsorted_budgets_are_sorted_and_everything_is_compared_with_budgets_alone() -> None:
+    settings = settings_of(EvaluateConfig(thinking_budgets=(9, 3), num_waits=(2, 0), wait_text="wait"))
+    assert [s.name for s in settings.main] == ["3", "9"]
+    assert [s.name for s in settings.others] == ["3+2", "9+2"]
+    without = settings_of(EvaluateConfig(thinking_budgets=(9, 3), num_waits=(2, 1), wait_text="wait"))
+    assert [s.name for s in without.main] == ["3+2", "9+2"]
+    assert settings_of(EvaluateConfig(unconstrained=True)).all == (settings_of(EvaluateConfig()).unconstrained,)
 
 
 def test_delimiters_are_detected_or_given(tmp_path: Path) -> None:
@@ -483,4 +500,4 @@ def test_votes_of_a_task_with_a_verifier_of_its_own_compare_texts(
     """Formulas would be compared pair by pair, which cost a quarter of an evaluation's time."""
     monkeypatch.setattr(sys.modules["rlready.evaluate.measure"], "ballots", None)
     result = evaluate(EvaluateConfig(problems=EASY, thinking_budgets=(8,), samples=2), tmp_path / "run")
-    assert result["votes"]
+    assert result.votes

@@ -1,4 +1,4 @@
-"""All budgets of a sample cut from one trace.
+"""The samples of every budget from one trace.
 
 A sample is drawn once, with the most it may spend; for a smaller budget its trace is replayed to where that budget
 ends, closed, and only the answer is generated.  As a draw depends on its position alone, this equals a separate run at
@@ -8,7 +8,7 @@ every budget, and the budgets are paired.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rlready.core.records import Group, Problem
 from rlready.engine.budget import Budget
@@ -18,28 +18,29 @@ from rlready.engine.torch import TorchEngine
 from rlready.models.lm import LM
 from rlready.tasks import Task
 
-Found = dict[Budget, list[Group]]
+GroupsByBudget = dict[Budget, list[Group]]
 
 
-def cut(
-    engine: TorchEngine,
-    lm: LM,
-    task: Task,
-    problems: Sequence[Problem],
-    budgets: Sequence[Budget],
-    *,
-    samples: int,
-    temperature: float,
-    seed: int,
-) -> Found:
-    """Groups at every budget: natural ones first, then the largest, each smaller one cut from the next larger.
+@dataclass(frozen=True)
+class Sampling:
+    """How samples are drawn: ``samples`` per problem and budget."""
 
-    Extended thoughts begin as the ones with fewer extensions do, and all as the natural one where its prompt is the
-    same; another bias is another trace.
+    samples: int
+    temperature: float
+    seed: int
+
+
+def draw_at_budgets(
+    engine: TorchEngine, lm: LM, task: Task, problems: Sequence[Problem], budgets: Sequence[Budget], sampling: Sampling
+) -> GroupsByBudget:
+    """Groups at every budget: unconstrained ones first, then the largest, each smaller one from the next larger.
+
+    Thoughts with waits begin as those with fewer waits do, and all as the unconstrained one where its prompt is the
+    same; a different bias gives a different trace.
     """
-    found: Found = {}
+    found: GroupsByBudget = {}
     for budget in sorted(budgets, key=_order):
-        requests = requests_for(lm, problems, samples, budget, engine.forcing.final_ids)
+        requests = requests_for(lm, problems, sampling.samples, budget, engine.forcing.final_ids)
         parent = _parent(budget, found)
         if parent:
             prompts = {g.problem.id: g.prompt_ids for g in found[parent]}
@@ -48,7 +49,9 @@ def cut(
                 replace(r, trace=traces[r.problem_id, r.sample_id]) if prompts[r.problem_id] == r.prompt_ids else r
                 for r in requests
             ]
-        found[budget] = draw_groups(engine, lm, task, problems, requests, temperature=temperature, seed=seed)
+        found[budget] = draw_groups(
+            engine, lm, task, problems, requests, temperature=sampling.temperature, seed=sampling.seed
+        )
     return found
 
 
@@ -56,7 +59,7 @@ def _order(budget: Budget) -> tuple[bool, float, int, int]:
     return budget.thinking is not None, budget.bias, budget.extensions, -(budget.thinking or 0)
 
 
-def _parent(budget: Budget, found: Found) -> Budget | None:
+def _parent(budget: Budget, found: GroupsByBudget) -> Budget | None:
     """The budget already drawn whose traces go furthest along with this one's."""
     fits = [
         b

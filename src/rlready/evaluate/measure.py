@@ -1,36 +1,67 @@
-"""One model in every arm: what each problem's samples came to, as vectors over problems (N,)."""
+"""One model under every setting: what each problem's samples came to, as vectors over problems (N,)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
-from rlready.core.config import EvaluateConfig
-from rlready.core.errors import UserError
 from rlready.core.records import Group, Problem, Sample
-from rlready.engine.budget import Budget, Forcing
-from rlready.engine.contrastive import Contrast
-from rlready.engine.protocol import budget_for, forcing_for, requests_for
+from rlready.core.result import Record
 from rlready.engine.rollout import answer_of, note_run_ons, table_row
-from rlready.engine.torch import TorchEngine
-from rlready.evaluate.budgets_from_trace import cut
-from rlready.evaluate.settings import Arm, Arms
+from rlready.evaluate.draw import Drawer
+from rlready.evaluate.result import Example
+from rlready.evaluate.settings import Setting
 from rlready.evaluate.vote import Ballot, affordable, ballot, shares
 from rlready.models.lm import LM
 from rlready.runs.run import write_table
 from rlready.tasks import Task
-from rlready.tasks import length_prompt as stating
 from rlready.tasks.answers.verify import ballots, voted
 from rlready.tasks.protocol import ComparesAnswers
 
-SHOWN = 12  # problems whose samples are kept for reading, one sample per model and arm shown
+SHOWN = 12  # problems whose samples are kept for reading, one sample per model and main setting
 
-MEANS: dict[str, Callable[[Sample], float]] = {
+
+class Vectors(Record):
+    """Means over the samples of each problem (N,), under one setting.
+
+    ``wrong_to_right`` and ``right_to_wrong``: shares of samples whose correctness differs from that of the same sample
+    under the main setting of the same budget.  ``length_error``: mean |thinking tokens - asked| / asked, empty where
+    the prompt asks for no length.
+    """
+
+    accuracy: list[float] = Field(default_factory=list)
+    strict: list[float] = Field(default_factory=list)
+    thinking: list[float] = Field(default_factory=list)
+    answer: list[float] = Field(default_factory=list)
+    truncated: list[float] = Field(default_factory=list)
+    unfinished: list[float] = Field(default_factory=list)
+    extended: list[float] = Field(default_factory=list)
+    wrong_to_right: list[float] = Field(default_factory=list)
+    right_to_wrong: list[float] = Field(default_factory=list)
+    length_error: list[float] = Field(default_factory=list)
+
+    def add(self, setting: Setting, group: Group, main: Group) -> None:
+        """The next problem; ``main`` is its group under the main setting."""
+        for key, value_of in VALUES.items():
+            getattr(self, key).append(float(np.mean([value_of(s) for s in group.samples])))
+        pairs = [(bool(s.correct), bool(m.correct)) for s, m in zip(group.samples, main.samples, strict=True)]
+        self.wrong_to_right.append(float(np.mean([now and not then for now, then in pairs])))
+        self.right_to_wrong.append(float(np.mean([then and not now for now, then in pairs])))
+        if asked := setting.prompted:
+            self.length_error.append(float(np.mean([abs(s.thinking - asked) / asked for s in group.samples])))
+
+    @property
+    def tokens(self) -> float:
+        """Mean tokens of a response."""
+        return float(np.mean(self.thinking) + np.mean(self.answer))
+
+
+VALUES: dict[str, Callable[[Sample], float]] = {
     "accuracy": lambda s: bool(s.correct),
     "strict": lambda s: bool(s.strict),
     "thinking": lambda s: s.thinking,
@@ -41,168 +72,71 @@ MEANS: dict[str, Callable[[Sample], float]] = {
 }
 
 
-def measure(
-    config: EvaluateConfig,
-    arms: Arms,
-    lm: LM,
-    task: Task,
-    problems: Sequence[Problem],
-    samples_to: Path,
-    update: Callable[[int], None],
-    contrast: Contrast | None = None,
-) -> dict[str, Any]:
-    """``vectors``: by arm, means over each problem's samples (N,); ``votes``: by main arm; ``examples`` to read.
+class VoteShares(Record):
+    """Votes of ``samples`` responses, which have ``tokens`` together: shares of the blocks of each problem (N,)."""
 
-    ``lengths``: thinking tokens of every sample of the largest main arm, right and wrong apart.  All samples go into
-    the table ``samples_to``; ``update`` is told of every one that is done.
-    """
-    _check_thought(config, lm)
-    stating.check_words(config.length_prompt, [arm.stated or 0 for arm in arms.stated], lm)
-    asked = (
-        [stating.state(p, config.length_prompt, arms.main[-1].tokens or 0) for p in problems]
-        if arms.stated
-        else problems
-    )
-    longest = _within_context(arms, lm, asked)
-    forcing = forcing_for(lm, config.wait_text if any(config.num_waits) else "", config.answer_prefix)
-    if len(forcing.extension_ids) >= (arms.main[-1].tokens or math.inf):
-        raise UserError(
-            f"wait_text={config.wait_text!r} has {len(forcing.extension_ids)} tokens, no fewer than the largest "
-            "budget: it would never be given"
-        )
-    if not config.unconstrained:
-        most = _budget(arms.main[-1], lm, longest)
-        requests_for(lm, problems, 1, most, forcing.final_ids)  # every prompt leaves room for a budget
-    alone = TorchEngine(lm, forcing)
-    engine = TorchEngine(lm, forcing, contrast=contrast) if contrast else alone
-    vectors: dict[str, dict[str, list[float]]] = {arm.name: {} for arm in arms.all}
-    votes: dict[str, list[list[Ballot]]] = {arm.name: [] for arm in arms.main}
-    lengths: dict[str, list[int]] = {"right": [], "wrong": []}
+    samples: int
+    tokens: float
+    majority_vote: list[float]
+    most_likely: list[float]
+    any_right: list[float]
+
+
+class ThoughtLengths(Record):
+    """Thinking tokens of every sample at the largest budget."""
+
+    right: list[int] = Field(default_factory=list)
+    wrong: list[int] = Field(default_factory=list)
+
+
+class ModelMeasurements(Record):
+    """What one model's samples came to: ``vectors`` by setting, ``votes`` by main setting."""
+
+    model: str
+    vectors: dict[str, Vectors]
+    votes: dict[str, VoteShares]
+    lengths: ThoughtLengths
+    examples: list[Example]
+    knows_steps: bool  # the task can tell whether every step is right
+
+
+def measure(
+    drawer: Drawer, problems: Sequence[Problem], samples_to: Path, update: Callable[[int], None]
+) -> ModelMeasurements:
+    """Draw and judge; all samples go into the table ``samples_to``, and ``update`` is told how many are done."""
+    settings, lm, num_samples = drawer.settings, drawer.lm, drawer.config.samples
+    vectors = {setting.name: Vectors() for setting in settings.all}
+    ballots_of: dict[str, list[list[Ballot]]] = {setting.name: [] for setting in settings.main}
+    lengths, examples = ThoughtLengths(), list[Example]()
     rows: list[dict[str, Any]] = []
-    examples: list[dict[str, Any]] = []
-    chunk = max(1, engine.rows // config.samples)
+    chunk = max(1, drawer.engine.rows // num_samples)
     for at in range(0, len(problems), chunk):
-        drawn = _draw(config, arms, engine, alone, lm, task, problems[at : at + chunk], longest)
-        for arm, groups in drawn.items():
-            main = groups if arm == arms.untouched else drawn[arms.beside(arm)]
-            for group, beside in zip(groups, main, strict=True):
-                _add(vectors[arm.name], _facts(arm, group, beside))
-                rows += [table_row(s) | {"arm": arm.name, "prompt": group.problem.prompt} for s in group.samples]
-                if arm in arms.main:
-                    votes[arm.name].append(_ballots(lm, task, group))
-                    if len(examples) < SHOWN * len(arms.main):
-                        examples.append(example(lm, arm, group))
-                if arm == arms.main[-1]:
+        drawn = drawer.draw(problems[at : at + chunk])
+        for setting, groups in drawn.items():
+            main = groups if setting == settings.unconstrained else drawn[settings.main_for(setting)]
+            for group, main_group in zip(groups, main, strict=True):
+                vectors[setting.name].add(setting, group, main_group)
+                rows += [
+                    table_row(s) | {"setting": setting.name, "prompt": group.problem.prompt} for s in group.samples
+                ]
+                if setting in settings.main:
+                    ballots_of[setting.name].append(_ballots(lm, drawer.task, group))
+                    if len(examples) < SHOWN * len(settings.main):
+                        examples.append(example(lm, setting, group))
+                if setting == settings.largest:
                     for s in group.samples:
-                        lengths["right" if s.correct else "wrong"].append(s.thinking)
-        update(config.samples * len(problems[at : at + chunk]))
+                        (lengths.right if s.correct else lengths.wrong).append(s.thinking)
+        update(num_samples * len(problems[at : at + chunk]))
     write_table(samples_to, rows)
     note_run_ons(f"evaluate: {lm.source}", rows)
-    return {
-        "vectors": vectors,
-        "votes": _votes(vectors, votes, [arm.name for arm in (*arms.main, *arms.others)]),
-        "lengths": lengths,
-        "examples": examples,
-        "knows_steps": any(row["strict"] is not None for row in rows),
-    }
-
-
-def _check_thought(config: EvaluateConfig, lm: LM) -> None:
-    """UserError for settings that are about the thought, of a model that does not think."""
-    about = {
-        "num_waits": any(config.num_waits),
-        "end_think_bias": any(config.end_think_bias),
-        "length_prompt": bool(config.length_prompt),
-    }
-    for name, given in (about | {"answer_prefix": bool(config.answer_prefix)}).items():
-        if given and not lm.thinks:
-            raise UserError(
-                f"{name} is about the thought, but the chat template of {lm.source} opens none; leave {name} out, or "
-                "give delimiters=OPEN,CLOSE"
-            )
-
-
-def _budget(arm: Arm, lm: LM, longest: int) -> Budget:
-    """What an arm lets a model spend; for one that does not think, its thinking budget is part of one response cap."""
-    if arm.budget.thinking is None:
-        return replace(arm.budget, answer=longest)
-    return arm.budget if lm.thinks else budget_for(lm, arm.budget.thinking, arm.budget.answer)
-
-
-def _within_context(arms: Arms, lm: LM, problems: Sequence[Problem]) -> int:
-    """The most tokens of an untouched response that the context has room for after every one of these prompts."""
-    most, where = max((len(lm.prompt_ids(p.prompt, p.system, think=False)), p.id) for p in problems)
-    room = lm.context - most
-    if room < 1:
-        raise UserError(f"problem {where}: a prompt of {most} tokens fills the context of {lm.source}")
-    return min(arms.untouched.budget.answer, room)
-
-
-def _draw(
-    config: EvaluateConfig,
-    arms: Arms,
-    engine: TorchEngine,
-    alone: TorchEngine,
-    lm: LM,
-    task: Task,
-    problems: Sequence[Problem],
-    longest: int,
-) -> dict[Arm, list[Group]]:
-    """The groups of every arm, the untouched one drawn from the model ``alone``."""
-    budgets = {arm: _budget(arm, lm, longest) for arm in arms.all}
-    draws = {"samples": config.samples, "temperature": config.temperature, "seed": config.seed}
-    forced = [arm for arm in arms.all if arm.stated is None]
-    apart = () if engine is alone else (arms.untouched,)  # a model's own trace begins none of a joint policy's
-    found = cut(alone, lm, task, problems, [budgets[a] for a in apart], **draws)  # type: ignore[arg-type]
-    found |= cut(engine, lm, task, problems, [budgets[a] for a in forced if a not in apart], **draws)  # type: ignore[arg-type]
-    drawn = {arm: found[budgets[arm]] for arm in forced}
-    for arm in arms.stated:
-        asked = [stating.state(p, config.length_prompt, arm.stated or 0) for p in problems]
-        drawn[arm] = cut(engine, lm, task, asked, [budgets[arm]], **draws)[budgets[arm]]  # type: ignore[arg-type]
-    for arm, groups in drawn.items():
-        if budgets[arm].thinking is None:
-            drawn[arm] = [_counted(engine, lm, g) for g in groups]
-    return drawn
-
-
-def _counted(engine: TorchEngine, lm: LM, group: Group) -> Group:
-    """A group of natural samples with the tokens inside and outside of thoughts counted apart."""
-    opened = lm.thinks and lm.decode(group.prompt_ids).rstrip().endswith(lm.open)
-    samples = []
-    for s in group.samples:
-        thinking, answer = unforced_lengths(s.tokens.tolist(), engine.forcing, opened)
-        samples.append(replace(s, thinking=thinking, answer=answer))
-    return replace(group, samples=samples)
-
-
-def unforced_lengths(tokens: Sequence[int], by: Forcing, opened: bool) -> tuple[int, int]:
-    """(thinking, answer) tokens of a response that nothing was forced on, over all its thoughts; delimiters are in
-    neither.  ``opened``: the prompt opens a thought.
-    """
-    counts, inside, begin = {True: 0, False: 0}, opened, 0
-    for at, token in enumerate(tokens):
-        turn = by.delimiter if inside else by.opener
-        if turn and token in turn.completing and (held := turn.length(tokens[begin : at + 1])):
-            counts[inside] += at + 1 - held - begin
-            inside, begin = not inside, at + 1
-    counts[inside] += len(tokens) - begin
-    return counts[True], counts[False]
-
-
-def _facts(arm: Arm, group: Group, beside: Group) -> dict[str, float]:
-    """Means over a group's samples; ``mended`` and ``broken``: where the verdict differs from that beside it."""
-    facts = {key: float(np.mean([of(s) for s in group.samples])) for key, of in MEANS.items()}
-    pairs = [(bool(s.correct), bool(b.correct)) for s, b in zip(group.samples, beside.samples, strict=True)]
-    facts["mended"] = float(np.mean([now and not then for now, then in pairs]))
-    facts["broken"] = float(np.mean([then and not now for now, then in pairs]))
-    if arm.stated:
-        facts["off"] = float(np.mean([abs(s.thinking - arm.stated) / arm.stated for s in group.samples]))
-    return facts
-
-
-def _add(vectors: dict[str, list[float]], facts: dict[str, float]) -> None:
-    for key, value in facts.items():
-        vectors.setdefault(key, []).append(value)
+    return ModelMeasurements(
+        model=lm.source,
+        vectors=vectors,
+        votes=_votes(vectors, ballots_of, [setting.name for setting in (*settings.main, *settings.others)]),
+        lengths=lengths,
+        examples=examples,
+        knows_steps=any(row["strict"] is not None for row in rows),
+    )
 
 
 def _ballots(lm: LM, task: Task, group: Group) -> list[Ballot]:
@@ -214,36 +148,33 @@ def _ballots(lm: LM, task: Task, group: Group) -> list[Ballot]:
 
 
 def _votes(
-    vectors: dict[str, dict[str, list[float]]], ballots: dict[str, list[list[Ballot]]], arms: Sequence[str]
-) -> dict[str, Any]:
-    """By main arm: how many responses the tokens of one in the costliest of ``arms`` buy; what they come to (N,)."""
-
-    def cost(name: str) -> float:
-        return float(np.mean(vectors[name]["thinking"]) + np.mean(vectors[name]["answer"]))
-
-    total = max(cost(name) for name in arms)
+    vectors: Mapping[str, Vectors], ballots_of: Mapping[str, Sequence[Sequence[Ballot]]], settings: Sequence[str]
+) -> dict[str, VoteShares]:
+    """By main setting: as many responses as the tokens of one under the costliest of ``settings`` buy."""
+    total = max(vectors[name].tokens for name in settings)
     found = {}
-    for name, by_problem in ballots.items():
-        n = affordable(total, cost(name), len(by_problem[0]))
-        each = [shares(some, n) for some in by_problem]
-        found[name] = {"n": n, "tokens": n * cost(name)} | {key: [e[key] for e in each] for key in each[0]}
+    for name, by_problem in ballots_of.items():
+        tokens = vectors[name].tokens
+        n = affordable(total, tokens, len(by_problem[0]))
+        each = [asdict(shares(votes, n)) for votes in by_problem]
+        columns = {key: [share[key] for share in each] for key in each[0]}
+        found[name] = VoteShares(samples=n, tokens=n * tokens, **columns)
     return found
 
 
-def example(lm: LM, arm: Arm, group: Group) -> dict[str, Any]:
+def example(lm: LM, setting: Setting, group: Group) -> Example:
     """A group's first sample for reading: text by text what each token adds, and who chose it."""
     sample = group.samples[0]
-    pieces = [list(pair) for pair in zip(lm.pieces(sample.tokens.tolist()), sample.mask.tolist(), strict=True)]
-    return {
-        "model": lm.source,
-        "problem_id": sample.problem_id,
-        "prompt": group.problem.prompt,
-        "answer": group.problem.answer,
-        "correct": sample.correct,
-        "strict": sample.strict,
-        "finish": sample.finish,
-        "truncated": sample.truncated,
-        "budget": arm.tokens,
-        "thinking": sample.thinking,
-        "pieces": pieces,
-    }
+    return Example(
+        model=lm.source,
+        problem_id=sample.problem_id,
+        prompt=group.problem.prompt,
+        answer=group.problem.answer,
+        correct=bool(sample.correct),
+        strict=sample.strict,
+        finish=sample.finish,
+        truncated=sample.truncated,
+        budget=setting.tokens,
+        thinking_tokens=sample.thinking,
+        pieces=list(zip(lm.pieces(sample.tokens.tolist()), sample.mask.tolist(), strict=True)),
+    )

@@ -4,8 +4,8 @@
     Scaling      mean over pairs of budgets of (f(b) - f(a)) / (b - a), in points per 1,000 thinking tokens
     Performance  max f,  f = accuracy of the run
 
-Ours: the unit of Scaling, which the paper leaves open; pairs less than a token apart are left out of it, as their slope
-is noise; its interval holds the lengths fixed, and that of Performance the budget.
+The paper leaves the unit of Scaling open.  Different from it, pairs of budgets whose runs are less than a token apart
+are left out, as their slope is noise.  The interval of Scaling holds the lengths fixed, that of Performance the budget.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ UNIT = 100 * 1000  # accuracy per token to points per 1,000 tokens
 
 @dataclass(frozen=True)
 class Curve:
-    """S1's three metrics; ``at``: the budget of the best accuracy.  Scaling is None without two lengths apart."""
+    """S1's three metrics; ``best_budget`` has the highest accuracy.  Scaling is None without two different lengths."""
 
     control: float
     scaling: Estimate | None
     performance: Estimate
-    at: int
+    best_budget: int
 
 
 def curve(caps: Sequence[int], tokens: Sequence[float], accuracy: Sequence[Sequence[float]]) -> Curve:
-    """From budgets (B,), mean thinking tokens (B,) and accuracies (B, N) of N problems, in one order."""
+    """The metrics of budgets (B,), mean thinking tokens (B,) and accuracies (B, N) of N problems, in one order."""
     right_BN, spent_B = np.asarray(accuracy, dtype=np.float64), np.asarray(tokens, dtype=np.float64)
     best = int(right_BN.mean(1).argmax())
     weights_B = _slope(spent_B)

@@ -1,89 +1,88 @@
-"""Which settings an evaluation compares: budgets, extensions, biases, and budgets that are only asked for."""
+"""Which settings an evaluation compares: budgets, waits, biases, and budgets that are only asked for in the prompt."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from rlready.core.config import EvaluateConfig
 from rlready.core.errors import UserError
 from rlready.engine.budget import Budget
-from rlready.tasks import length_prompt as stating
+from rlready.tasks import length_prompt
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One setting; ``stated``: the tokens asked for in the prompt, where nothing is forced."""
+class Setting:
+    """One way to spend tokens; ``prompted``: the thinking tokens that the prompt asks for, where nothing is forced."""
 
     budget: Budget
-    stated: int | None = None
+    prompted: int | None = None
 
     @property
     def tokens(self) -> int | None:
-        """The thinking tokens that are allowed or asked for; None in the untouched arm."""
-        return self.stated or self.budget.thinking
+        """The thinking tokens that are allowed or asked for; None in the unconstrained setting."""
+        return self.prompted or self.budget.thinking
 
     @property
     def name(self) -> str:
+        """Its name in results: "unconstrained", "64", "64+2~1" (2 waits, bias 1) or "length prompt 64"."""
         if self.tokens is None:
-            return "natural"
-        more = f"+{self.budget.extensions}" if self.budget.extensions else ""
-        more += f"~{self.budget.bias:g}" if self.budget.bias else ""
-        return f"stated {self.stated}" if self.stated else f"{self.tokens}{more}"
+            return "unconstrained"
+        if self.prompted:
+            return f"length prompt {self.prompted}"
+        waits = f"+{self.budget.extensions}" if self.budget.extensions else ""
+        return f"{self.tokens}{waits}" + (f"~{self.budget.bias:g}" if self.budget.bias else "")
 
 
 @dataclass(frozen=True)
-class Arms:
-    """All settings of an evaluation; the others are held against the main arms: budgets alone, or the first setting."""
+class Settings:
+    """All settings of an evaluation.
 
-    untouched: Arm
-    main: tuple[Arm, ...]  # by growing budget; the untouched arm alone in a natural run
-    others: tuple[Arm, ...]
-    stated: tuple[Arm, ...]
+    ``main`` are the budgets, without waits or bias if the configuration has such; the ``others`` and the
+    ``length_prompted`` ones are compared with the main setting of the same budget.
+    """
+
+    unconstrained: Setting
+    main: tuple[Setting, ...]  # by growing budget; the unconstrained setting alone if the configuration asks for that
+    others: tuple[Setting, ...]
+    length_prompted: tuple[Setting, ...]
 
     @property
-    def all(self) -> tuple[Arm, ...]:
-        return tuple(dict.fromkeys((self.untouched, *self.main, *self.others, *self.stated)))
+    def all(self) -> tuple[Setting, ...]:
+        return tuple(dict.fromkeys((self.unconstrained, *self.main, *self.others, *self.length_prompted)))
 
-    def beside(self, arm: Arm) -> Arm:
-        """The main arm of the same budget."""
-        return next(a for a in self.main if a.tokens == arm.tokens)
+    @property
+    def largest(self) -> Setting:
+        return self.main[-1]
+
+    def main_for(self, setting: Setting) -> Setting:
+        """The main setting of the same budget."""
+        return next(s for s in self.main if s.tokens == setting.tokens)
 
 
-def arms_of(config: EvaluateConfig) -> Arms:
-    """The settings a configuration asks for; UserError for budgets, extensions or biases that make no sense."""
+def settings_of(config: EvaluateConfig) -> Settings:
+    """The settings that a configuration asks for; UserError for budgets, waits or biases that make no sense."""
     if not config.thinking_budgets:
         raise UserError("no budgets are given")
     for name in ("thinking_budgets", "num_waits", "end_think_bias"):
         values = getattr(config, name)
         if not values or len(set(values)) != len(values):
             raise UserError(f"{name} repeat: {', '.join(map(str, values))}" if values else f"no {name} are given")
-    stating.check(config.length_prompt)
+    length_prompt.check(config.length_prompt)
     if config.unconstrained and (any(config.num_waits) or any(config.end_think_bias) or config.length_prompt):
         raise UserError(
-            "unconstrained=true measures models untouched: leave out num_waits, end_think_bias and length_prompt"
+            "unconstrained=true measures models without a budget: leave out num_waits, end_think_bias and length_prompt"
         )
     if config.max_response_tokens < 0:
         raise UserError(f"max_response_tokens must not be negative, got {config.max_response_tokens}")
     sizes = sorted(config.thinking_budgets)
     grid = {
-        (e, bias): [Arm(Budget(b, config.max_answer_tokens, e, bias)) for b in sizes]
-        for e in config.num_waits
+        (waits, bias): [Setting(Budget(b, config.max_answer_tokens, waits, bias)) for b in sizes]
+        for waits in config.num_waits
         for bias in config.end_think_bias
     }
-    untouched = Arm(Budget(None, config.max_response_tokens or 4 * (sizes[-1] + config.max_answer_tokens)))
+    unconstrained = Setting(Budget(None, config.max_response_tokens or 4 * (sizes[-1] + config.max_answer_tokens)))
     if config.unconstrained:
-        return Arms(untouched, (untouched,), (), ())
-    first, *others = (grid[setting] for setting in sorted(grid, key=any))  # nothing but the budget comes first
-    stated = [Arm(untouched.budget, b) for b in sizes] if config.length_prompt else []
-    return Arms(untouched, tuple(first), tuple(a for each in others for a in each), tuple(stated))
-
-
-def way(line: Mapping[str, Any]) -> str:
-    """How an arm or a curve spends its tokens, in words."""
-    if line["stated"]:
-        return "stated in the prompt"
-    words = [f"{line['extensions']:g} extensions" if line["extensions"] else ""]
-    words.append(f"bias {line['bias']:g}" if line["bias"] else "")
-    return ", ".join(filter(None, words)) or "budget alone"
+        return Settings(unconstrained, (unconstrained,), (), ())
+    first, *others = (grid[key] for key in sorted(grid, key=any))  # nothing but the budget comes first
+    prompted = [Setting(unconstrained.budget, b) for b in sizes] if config.length_prompt else []
+    return Settings(unconstrained, tuple(first), tuple(s for each in others for s in each), tuple(prompted))

@@ -1,37 +1,38 @@
 """``rlready evaluate``: accuracy against thinking budget, for any checkpoints, on the same problems.
 
-Every model is also measured untouched: its own prompt, its own stop, no budget, and not decoded away from a reference.
-Forcing makes many models look worse than they are, so nothing is compared without that line.
+Every model is also measured unconstrained: its own prompt, its own stop, no budget, and not decoded away from a
+reference.  Forcing makes many models look worse than they are, so nothing is compared without that line.
 """
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 from rlready.core.config import EvaluateConfig
 from rlready.core.errors import UserError
 from rlready.core.progress import Progress, note
 from rlready.credit.reference import equal
 from rlready.engine.contrastive import Contrast
-from rlready.evaluate.measure import measure
-from rlready.evaluate.settings import arms_of
+from rlready.evaluate.draw import drawer_for
+from rlready.evaluate.measure import ModelMeasurements, measure
+from rlready.evaluate.result import EvaluateResult
+from rlready.evaluate.settings import settings_of
 from rlready.evaluate.summary import summary
 from rlready.models.checkpoint import load, local_folder
-from rlready.runs.run import Run, append_line, read_json, write_json
+from rlready.runs.run import Run, append_line, write_json
 from rlready.tasks import open_task
 
 
-def evaluate(config: EvaluateConfig, out: Path) -> dict[str, Any]:
-    """Every model in every arm; returns figures, and paired differences to the first model and to the main arms.
+def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
+    """Every model under every setting, with paired differences to the first model and to the main settings.
 
     Raises UserError for settings that make no sense, and where a template cannot honour a budget.
     """
     with Run(out, "evaluate", config) as run:
         if run.finished:
-            return run.result
-        arms = arms_of(config)
+            return EvaluateResult.load(out)
+        settings = settings_of(config)
         if len(set(config.models)) != len(config.models):
             raise UserError("a model is named twice")
         if config.samples < 1:
@@ -54,17 +55,18 @@ def evaluate(config: EvaluateConfig, out: Path) -> dict[str, Any]:
                     run.note_model(id=source, path=local_folder(source), role="evaluated", chat=lm.chat.describe())
                     if contrast and equal(lm, contrast.reference):
                         raise UserError(f"reference={config.reference} equals {source}: nothing to decode away from")
-                    samples = out / "parts" / f"{number}.parquet"
-                    facts = measure(config, arms, lm, task, problems, samples, bar.update, contrast)
-                    write_json(part, {"name": source} | facts)
+                    drawer = drawer_for(config, settings, lm, task, problems, contrast)
+                    write_json(part, measure(drawer, problems, out / "parts" / f"{number}.parquet", bar.update))
                 else:
                     bar.update(len(problems) * config.samples)
-                measured.append(read_json(part))
+                measured.append(ModelMeasurements.model_validate_json(part.read_bytes()))
         (out / "examples.jsonl").unlink(missing_ok=True)
-        for facts in measured:
-            for line in facts["examples"]:
-                append_line(out / "examples.jsonl", line)
-        return run.write_result(summary(config, arms, task, problems, measured))
+        for model in measured:
+            for example in model.examples:
+                append_line(out / "examples.jsonl", example)
+        result = summary(config, settings, task, problems, measured)
+        run.write_result(result)
+        return result
 
 
 def _contrast(config: EvaluateConfig) -> Contrast | None:
@@ -72,7 +74,7 @@ def _contrast(config: EvaluateConfig) -> Contrast | None:
         return None
     if config.unconstrained:
         raise UserError(
-            "unconstrained=true measures models untouched, reference decodes away from another: leave one out"
+            "unconstrained=true measures models alone, reference decodes away from another model: leave one out"
         )
     if config.beta <= 0:
         raise UserError(f"beta must be above 0, got {config.beta:g}: at 0 only the reference's mistakes would count")

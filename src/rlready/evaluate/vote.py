@@ -1,12 +1,13 @@
-"""Many short thoughts instead of one long: majority vote and best of n over the samples of a problem.
+"""Many short thoughts instead of one long one: majority vote and best of n over the samples of a problem.
 
 All at equal total tokens: with T tokens to spend and t for one response, n = T / t of them, at least one and at most as
 many as were drawn.  After s1's comparison of sequential and parallel scaling (Muennighoff et al., arXiv 2501.19393);
-ours: the samples are cut into blocks of n that follow each other, whose results are averaged, so nothing is used twice.
+different from it, the samples are split into consecutive blocks of n whose results are averaged, so that no sample is
+used twice.
 
-    vote   right if the most common answer is (of equally common ones the first)
-    best   right if the response most likely per token, by the model itself, is
-    any    right if one of them is: what a perfect judge could pick
+    majority_vote   right if the most common answer is (of equally common ones the first)
+    most_likely     right if the response with the highest mean log-probability by the model itself is
+    any_right       right if at least one is: what a perfect judge could choose
 """
 
 from __future__ import annotations
@@ -22,11 +23,20 @@ from rlready.core.records import Sample
 
 @dataclass(frozen=True)
 class Ballot:
-    """One response as a vote: its answer in the form in which answers are compared, its verdict, its likelihood."""
+    """One response as a vote: its answer in the form in which answers are compared, and whether that is correct."""
 
     answer: str
     correct: bool
     likelihood: float  # mean log-probability of the tokens that the policy chose
+
+
+@dataclass(frozen=True)
+class BlockShares:
+    """Shares of the blocks of one problem that are right."""
+
+    majority_vote: float
+    most_likely: float
+    any_right: float
 
 
 def ballot(sample: Sample, answer: str) -> Ballot:
@@ -39,14 +49,14 @@ def affordable(total: float, one: float, drawn: int) -> int:
     return max(1, min(drawn, int(total / one + 1e-9) if one else drawn))
 
 
-def shares(ballots: Sequence[Ballot], n: int) -> dict[str, float]:
+def shares(ballots: Sequence[Ballot], n: int) -> BlockShares:
     """Shares of the blocks of ``n`` ballots that are right by vote, by likelihood and by at least one."""
     blocks = [ballots[at : at + n] for at in range(0, len(ballots) - n + 1, n)]
-    return {
-        "vote": float(np.mean([_elected(block).correct for block in blocks])),
-        "best": float(np.mean([max(block, key=lambda b: b.likelihood).correct for block in blocks])),
-        "any": float(np.mean([any(b.correct for b in block) for block in blocks])),
-    }
+    return BlockShares(
+        majority_vote=float(np.mean([_elected(block).correct for block in blocks])),
+        most_likely=float(np.mean([max(block, key=lambda b: b.likelihood).correct for block in blocks])),
+        any_right=float(np.mean([any(b.correct for b in block) for block in blocks])),
+    )
 
 
 def _elected(block: Sequence[Ballot]) -> Ballot:

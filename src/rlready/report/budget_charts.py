@@ -13,7 +13,6 @@ from typing import Any
 from markupsafe import Markup
 
 from rlready.core.records import Estimate
-from rlready.evaluate.settings import way
 from rlready.report.charts import TONES, compared, label
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
 from rlready.report.text import number
@@ -61,6 +60,15 @@ def accuracy(result: Mapping[str, Any]) -> Markup:
 def other_ways(result: Mapping[str, Any]) -> list[Markup]:
     """A chart a model: its budgets, and beside them extensions, biases, stated lengths and votes."""
     return [chart for model in compared(result["budgets"]) if (chart := _ways(result, model))]
+
+
+def way(line: Mapping[str, Any]) -> str:
+    """How an arm or a curve spends its tokens, in words."""
+    if line["stated"]:
+        return "stated in the prompt"
+    words = [f"{line['extensions']:g} extensions" if line["extensions"] else ""]
+    words.append(f"bias {line['bias']:g}" if line["bias"] else "")
+    return ", ".join(filter(None, words)) or "budget alone"
 
 
 def main_way(result: Mapping[str, Any]) -> str:

@@ -20,7 +20,6 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from rlready.core.records import Estimate
-from rlready.evaluate.settings import way
 from rlready.readiness.ranking import WORDS
 from rlready.report import budget_charts as spending
 from rlready.report import charts
@@ -280,7 +279,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(show=show, interval=interval, units=units, duration=duration)
     environment.filters.update(policy=_policy, compact=_compact)
-    environment.globals.update(label=charts.label, way=way)
+    environment.globals.update(label=charts.label, way=spending.way)
     environment.globals.update(unit_of={kind: unit.strip() for kind, (_, _, unit) in KINDS.items()})
     return environment
 

@@ -1,0 +1,145 @@
+"""One model's samples under every setting of an evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rlready.core.config import EvaluateConfig
+from rlready.core.errors import UserError
+from rlready.core.records import Group, Problem
+from rlready.engine.budget import Budget, Forcing
+from rlready.engine.contrastive import Contrast
+from rlready.engine.protocol import budget_for, forcing_for, requests_for
+from rlready.engine.torch import TorchEngine
+from rlready.evaluate.budgets_from_trace import Sampling, draw_at_budgets
+from rlready.evaluate.settings import Setting, Settings
+from rlready.models.lm import LM
+from rlready.tasks import Task, length_prompt
+
+
+@dataclass(frozen=True)
+class Drawer:
+    """Draws a model's samples; ``plain`` is the engine of the model alone, ``engine`` may decode away from another.
+
+    ``max_response`` is the most tokens of an unconstrained response.
+    """
+
+    config: EvaluateConfig
+    settings: Settings
+    lm: LM
+    task: Task
+    plain: TorchEngine
+    engine: TorchEngine
+    max_response: int
+
+    def draw(self, problems: Sequence[Problem]) -> dict[Setting, list[Group]]:
+        """The groups under every setting; the unconstrained ones are of the model alone."""
+        settings, lm = self.settings, self.lm
+        budgets = {setting: self._budget(setting) for setting in settings.all}
+        sampling = Sampling(self.config.samples, self.config.temperature, self.config.seed)
+        forced = [s for s in settings.all if s.prompted is None]
+        # a trace of the model alone begins none of a contrastive policy's
+        apart = () if self.engine is self.plain else (settings.unconstrained,)
+        found = draw_at_budgets(self.plain, lm, self.task, problems, [budgets[s] for s in apart], sampling)
+        rest = [budgets[s] for s in forced if s not in apart]
+        found |= draw_at_budgets(self.engine, lm, self.task, problems, rest, sampling)
+        drawn = {setting: found[budgets[setting]] for setting in forced}
+        for setting in settings.length_prompted:
+            asked = [length_prompt.state(p, self.config.length_prompt, setting.prompted or 0) for p in problems]
+            budget = budgets[setting]
+            drawn[setting] = draw_at_budgets(self.engine, lm, self.task, asked, [budget], sampling)[budget]
+        for setting, groups in drawn.items():
+            if budgets[setting].thinking is None:
+                drawn[setting] = [self._counted(group) for group in groups]
+        return drawn
+
+    def _budget(self, setting: Setting) -> Budget:
+        """What a setting lets the model spend; without thoughts, its thinking budget is part of one response cap."""
+        budget = setting.budget
+        if budget.thinking is None:
+            return replace(budget, answer=self.max_response)
+        return budget if self.lm.thinks else budget_for(self.lm, budget.thinking, budget.answer)
+
+    def _counted(self, group: Group) -> Group:
+        """A group of unforced samples with the tokens inside and outside of thoughts counted apart."""
+        opened = self.lm.thinks and self.lm.decode(group.prompt_ids).rstrip().endswith(self.lm.open)
+        samples = []
+        for s in group.samples:
+            thinking, answer = unforced_lengths(s.tokens.tolist(), self.engine.forcing, opened)
+            samples.append(replace(s, thinking=thinking, answer=answer))
+        return replace(group, samples=samples)
+
+
+def drawer_for(
+    config: EvaluateConfig,
+    settings: Settings,
+    lm: LM,
+    task: Task,
+    problems: Sequence[Problem],
+    contrast: Contrast | None = None,
+) -> Drawer:
+    """Everything checked before anything is drawn.
+
+    UserError where the model has no thought to which a setting applies, no words for a length prompt, or no room in
+    its context.
+    """
+    _check_thought(config, lm)
+    length_prompt.check_words(config.length_prompt, [s.prompted or 0 for s in settings.length_prompted], lm)
+    asked = problems
+    if settings.length_prompted:
+        asked = [length_prompt.state(p, config.length_prompt, settings.largest.tokens or 0) for p in problems]
+    max_response = _within_context(settings, lm, asked)
+    forcing = forcing_for(lm, config.wait_text if any(config.num_waits) else "", config.answer_prefix)
+    if len(forcing.extension_ids) >= (settings.largest.tokens or math.inf):
+        raise UserError(
+            f"wait_text={config.wait_text!r} has {len(forcing.extension_ids)} tokens, which is no fewer than the "
+            "largest budget: no wait would ever fit; choose a shorter text or a larger budget"
+        )
+    plain = TorchEngine(lm, forcing)
+    engine = TorchEngine(lm, forcing, contrast=contrast) if contrast else plain
+    drawer = Drawer(config, settings, lm, task, plain, engine, max_response)
+    if not config.unconstrained:  # every prompt leaves room for the largest budget
+        requests_for(lm, problems, 1, drawer._budget(settings.largest), forcing.final_ids)
+    return drawer
+
+
+def unforced_lengths(tokens: Sequence[int], forcing: Forcing, opened: bool) -> tuple[int, int]:
+    """(thinking, answer) tokens of a response that nothing was forced on, over all its thoughts.
+
+    Delimiters are in neither.  ``opened``: the prompt opens a thought.
+    """
+    counts, inside, begin = {True: 0, False: 0}, opened, 0
+    for at, token in enumerate(tokens):
+        turn = forcing.delimiter if inside else forcing.opener
+        if turn and token in turn.completing and (held := turn.length(tokens[begin : at + 1])):
+            counts[inside] += at + 1 - held - begin
+            inside, begin = not inside, at + 1
+    counts[inside] += len(tokens) - begin
+    return counts[True], counts[False]
+
+
+def _check_thought(config: EvaluateConfig, lm: LM) -> None:
+    """UserError for settings that are about the thought, of a model that does not think."""
+    about = {
+        "num_waits": any(config.num_waits),
+        "end_think_bias": any(config.end_think_bias),
+        "length_prompt": bool(config.length_prompt),
+        "answer_prefix": bool(config.answer_prefix),
+    }
+    for name, given in about.items():
+        if given and not lm.thinks:
+            raise UserError(
+                f"{name} is about the thought, but the chat template of {lm.source} opens none; leave {name} out, or "
+                "give delimiters=OPEN,CLOSE"
+            )
+
+
+def _within_context(settings: Settings, lm: LM, problems: Sequence[Problem]) -> int:
+    """The most tokens of an unconstrained response that the context has room for after every one of these prompts."""
+    most, where = max((len(lm.prompt_ids(p.prompt, p.system, think=False)), p.id) for p in problems)
+    room = lm.context - most
+    if room < 1:
+        raise UserError(f"problem {where}: a prompt of {most} tokens fills the context of {lm.source}")
+    return min(settings.unconstrained.budget.answer, room)
