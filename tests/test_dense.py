@@ -720,10 +720,9 @@ def test_show_credit_plants_errors(tuned: Path, tmp_path: Path, capsys: pytest.C
     assert {r["name"].split(",")[0] for r in shown["responses"]} == {f"good{i}" for i in range(2, 6)}
     assert all("changed at token" in r["name"] for r in shown["responses"])
     assert shown["probe"]["auc"]["n"] == 4
-    assert [row[0] for row in shown["tables"]["Does the least credit fall on a changed number?"]][1:3] == [
-        "others above it (AUC)",
-        "least of all",
-    ]
+    assert main(["show", "--credit", str(tuned), f"probe={rows}"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "others above it (AUC)" in line]
+    assert f"{shown['probe']['auc']['value']:.3f}" in line
     assert main(["show", "--credit", str(tuned), f"probe={wrong}"]) == 2
     assert "no row ends in the right answer" in capsys.readouterr().err
 

@@ -132,7 +132,7 @@ def test_rows_with_behaviours_verify(seed: int, rendering: str, behaviours: set[
     passages = list(rendering_of(row.graph).read(made.thinking, dag, letters))
     assert sum(isinstance(x, Attempt) for x in passages) == splice.failed
     assert "analyse" in behaviours or not any(isinstance(x, Analysis) for x in passages)
-    assert "explore" in behaviours or (splice.failed, splice.lucky) == (0, 0)
+    assert "explore" in behaviours or (splice.failed, splice.solved_early) == (0, 0)
     assert {kind for _, _, kind in splice.spans} <= {*behaviours, "moved"}
     assert inject_row(row, behaviours, p, "s")[0] == made
     known = {*NUMBERS, *SIGNS, *WORDS, *(x + m for x in LETTERS for m in ("", "=", ":"))}
@@ -233,7 +233,7 @@ def test_prose_verifies_and_any_line_out_of_place_does_not(seed: int, p: float, 
     assert made == inject_row(row, behaviours, p, str(seed))[0]
     lines = made.thinking.split("\n")
     for i, line in enumerate(lines):
-        if proserow.OURS.fullmatch(line):
+        if proserow.INSERTED.fullmatch(line):
             late = "\n".join([*lines[:i], *lines[i + 1 :], line])
             with pytest.raises(Contradiction, match="does not hold"):
                 proserow.check(QUESTION, late, Fraction(47))
@@ -354,7 +354,7 @@ def test_dag_rows_are_written_read_back_and_documented(tmp_path: Path, capsys: p
     result = inject(config, tmp_path / "a")
     again = inject(config, tmp_path / "b" / "other.jsonl")
     other = inject(replace(config, seed=1), tmp_path / "c")
-    assert other["length_before"] == result["length_before"]
+    assert other.length_before == result.length_before
     assert (tmp_path / "a" / "rows.jsonl").read_bytes() != (tmp_path / "c" / "rows.jsonl").read_bytes()
     assert (tmp_path / "a" / "rows.jsonl").read_bytes() == (tmp_path / "b" / "other.jsonl").read_bytes()
     assert inject(config, tmp_path / "a") == result
@@ -363,11 +363,11 @@ def test_dag_rows_are_written_read_back_and_documented(tmp_path: Path, capsys: p
     task = open_task(str(tmp_path / "a" / "rows.jsonl"))
     for problem, row in zip(task.problems(), task.rows(), strict=True):
         assert task.verify(problem, row.thinking or "", row.response).strict
-    assert result["rows_out"] == 30
-    assert result["behaviours"] == again["behaviours"]
-    assert all(result["behaviours"][b]["times"] > 0 for b in BEHAVIOURS)
+    assert result.rows_out == 30
+    assert result.behaviours == again.behaviours
+    assert all(result.behaviours[b].times > 0 for b in BEHAVIOURS)
     card = (tmp_path / "a" / "README.md").read_text()
-    assert f"| sub-goal computation | {result['behaviours']['compute']['times']} |" in card
+    assert f"| sub-goal computation | {result.behaviours['compute'].times} |" in card
     assert "data_files: rows.jsonl" in card
     capsys.readouterr()
     assert main(["show", "--diff", str(tmp_path / "a")]) == 0
@@ -382,10 +382,10 @@ def test_the_cost_is_told_in_the_tokens_of_a_checkpoint(tmp_path: Path) -> None:
     rows = source(1, "symbols").replace("n=1", "n=5")
     words = inject(InjectConfig(rows=rows), tmp_path / "words")
     tokens = inject(InjectConfig(rows=rows, tokenizer="embedded"), tmp_path / "tokens")
-    assert (words["unit"], tokens["unit"]) == ("words", "tokens")
-    assert tokens["length_after"]["value"] == words["length_after"]["value"] > words["length_before"]["value"]
-    assert "tokens a row, after" in (tmp_path / "tokens" / "README.md").read_text()
-    assert "tokens a row (" in tokens["verdict"]
+    assert (words.unit, tokens.unit) == ("words", "tokens")
+    assert tokens.length_after.value == words.length_after.value > words.length_before.value
+    assert "tokens per row, after" in (tmp_path / "tokens" / "README.md").read_text()
+    assert "tokens per row (" in tokens.headline
     with pytest.raises(UserError, match="nowhere"):
         inject(InjectConfig(rows=rows, tokenizer="./nowhere"), tmp_path / "none")
 
@@ -395,17 +395,17 @@ def test_rows_written_can_be_permuted_and_injected_again(tmp_path: Path) -> None
     rows = str(tmp_path / "v" / "rows.jsonl")
     for method in ("premises", "chains"):
         made = inject(InjectConfig(rows=rows, method=method), tmp_path / method)
-        assert (made["rows_in"], made["rows_out"]) == (3, 3 * COPIES)
+        assert (made.rows_in, made.rows_out) == (3, 3 * COPIES)
         task = open_task(str(tmp_path / method / "rows.jsonl"))
         for problem, row in zip(task.problems(), task.rows(), strict=True):
             assert task.verify(problem, row.thinking or "", row.response).strict
-    assert inject(InjectConfig(rows=rows), tmp_path / "i")["rows_out"] == 3
+    assert inject(InjectConfig(rows=rows), tmp_path / "i").rows_out == 3
 
 
 def test_gsm8k_rows_lose_their_annotations_and_keep_their_answers(tmp_path: Path) -> None:
     text = gsm8k(tmp_path / "train.jsonl", BAKER, "It is 47.", BAKER)
     result = inject(InjectConfig(rows=text, p=1.0), tmp_path / "i")
-    assert result["unfit"] == {"it has no calculator annotations": 1}
+    assert result.unfit == {"it has no calculator annotations": 1}
     task, before = open_task(str(tmp_path / "i" / "rows.jsonl")), open_task(text)
     for problem, row, old in zip(task.problems(), task.rows(), before.rows(), strict=True):
         assert "<<" not in (row.thinking or "")
@@ -414,7 +414,7 @@ def test_gsm8k_rows_lose_their_annotations_and_keep_their_answers(tmp_path: Path
         assert (row.id, row.prompt, row.response) == (old.id, old.prompt, old.response)
     assert task.rows()[1] == before.rows()[1]
     kept = inject(InjectConfig(rows=f"{text}?calculator=keep", p=1.0), tmp_path / "k")
-    assert kept["behaviours"] == result["behaviours"]
+    assert kept.behaviours == result.behaviours
     assert "<<84/3=28>>" in (tmp_path / "k" / "rows.jsonl").read_text()
 
 
@@ -432,7 +432,7 @@ def test_a_row_with_other_white_space_is_left_as_it_is(rendering: str, change: s
 def test_gsm8k_rows_that_begin_with_an_annotation_are_left_as_they_are(tmp_path: Path) -> None:
     begun = "<<14*3+5=47>> 47 dollars."
     result = inject(InjectConfig(rows=gsm8k(tmp_path / "t.jsonl", begun, BAKER)), tmp_path / "i")
-    assert result["unfit"] == {"without its annotations it begins or ends with white space": 1}
+    assert result.unfit == {"without its annotations it begins or ends with white space": 1}
 
 
 def test_show_diff_does_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -456,7 +456,7 @@ def test_the_report_shows_rows_before_and_after(tmp_path: Path) -> None:
     assert "&lt;em&gt;rolls" in page
     file = tmp_path / "i" / BEFORE
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    for spans, said in (([[0, 5, '"><em>']], ""), ([[0, "5", "x"]], "inserted should be a list"), ("x", "inserted")):
+    for spans, said in (([[0, 5, '"><em>']], ""), ([[0, "?", "x"]], "inserted.0.1: input should be"), ("x", "inserted")):
         file.write_text("".join(json.dumps(line | {"inserted": spans}) + "\n" for line in lines))
         page = render(tmp_path / "i")
         assert "<em>" not in page
@@ -505,7 +505,7 @@ def test_a_value_that_json_does_not_hold_is_refused_by_row(tmp_path: Path) -> No
     row = {"prompt": QUESTION, "thinking": BAKER, "response": "#### 47", "answer": "47"}
     table = pa.Table.from_pylist([{**row, "made": value} for value in (None, datetime(2024, 5, 1))])
     pq.write_table(table, tmp_path / "dated.parquet")
-    assert "dated.parquet row 2: not to be written as JSON: Object of type datetime" in refusal(
+    assert "dated.parquet row 2: cannot be written as JSON: Object of type datetime" in refusal(
         str(tmp_path / "dated.parquet"), tmp_path
     )
     (tmp_path / "half.jsonl").write_text(json.dumps({**row, "made": "\ud800"}) + "\n")
@@ -513,12 +513,12 @@ def test_a_value_that_json_does_not_hold_is_refused_by_row(tmp_path: Path) -> No
     assert "half.jsonl:1: 'made' holds \\ud800, half of a surrogate pair" in said
 
 
-def test_a_mended_row_goes_into_the_same_folder(tmp_path: Path) -> None:
+def test_a_fixed_row_goes_into_the_same_folder(tmp_path: Path) -> None:
     text = gsm8k(tmp_path / "t.jsonl", BAKER.replace("84/3=28>>28", "84/3=29>>29"))
     with pytest.raises(UserError, match="step 2"):
         inject(InjectConfig(rows=text), tmp_path / "o")
     gsm8k(tmp_path / "t.jsonl", BAKER)
-    assert inject(InjectConfig(rows=text), tmp_path / "o")["rows_out"] == 1
+    assert inject(InjectConfig(rows=text), tmp_path / "o").rows_out == 1
 
 
 @pytest.mark.parametrize(
@@ -586,7 +586,7 @@ def test_a_prompt_that_contradicts_its_graph_is_counted_and_left_alone(tmp_path:
     rows[1]["prompt"] = rows[1]["prompt"].replace("number", "share", 1)
     (tmp_path / "odd.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = inject(InjectConfig(rows=str(tmp_path / "odd.jsonl"), method=method), tmp_path / "o")
-    assert result["unfit"] == {"its prompt is not that of its graph": 1}
+    assert result.unfit == {"its prompt is not that of its graph": 1}
     assert json.loads((tmp_path / "o" / "rows.jsonl").read_text().splitlines()[-1]) == rows[1]
 
 
@@ -625,6 +625,6 @@ def test_a_row_whose_text_contradicts_its_annotation_is_passed_through_and_named
     rows = tmp_path / "train.jsonl"
     rows.write_text("".join(json.dumps({"question": "4 boxes of 2 pens?", "answer": t}) + "\n" for t in texts))
     result = inject(InjectConfig(rows=f"gsm8k:{rows}"), tmp_path / "run")
-    (named,) = result["doubtful"]
+    (named,) = result.doubtful
     assert "train.jsonl:2, step 2: an equation before an annotation does not hold" in named
     assert named in (tmp_path / "run" / "README.md").read_text()

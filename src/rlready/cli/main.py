@@ -224,6 +224,7 @@ def _show_template(words: Words) -> Any:
 
 
 def _print(result: Any, *, as_json: bool) -> None:
+    from rlready.core.result import Result
     from rlready.runs.run import to_json
 
     if isinstance(result, Path):
@@ -233,6 +234,9 @@ def _print(result: Any, *, as_json: bool) -> None:
     try:
         if as_json:
             print(to_json(result))
+        elif isinstance(result, Result):
+            tables = [f"{t.title}\n" * bool(t.title) + table([t.columns, *t.rows]) for t in result.tables()]
+            print("\n\n".join([getattr(result, "text", ""), *tables]).lstrip("\n"))
         elif isinstance(result, Mapping):
             if "text" in result:
                 print(f"{result['text']}\n")

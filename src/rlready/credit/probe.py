@@ -44,15 +44,6 @@ class Probe:
     copies: list[Row]
     place: list[int]
 
-    def table(self) -> list[list[str]]:
-        """The figures for r̂, and for log π_SFT alone."""
-        return [
-            [f"planted error, {len(self.copies)} solutions", "r̂", "log π_SFT"],
-            ["others above it (AUC)", str(self.auc), str(self.auc_sft)],
-            ["least of all", str(self.top), ""],
-            ["right above wrong by the sum", str(self.ranked), str(self.ranked_sft)],
-        ]
-
 
 def planted_error(frozen: ReferencePair, rows: Sequence[Row], *, seed: int = 0, micro_tokens: int = 16384) -> Probe:
     """Plant an error in each of the right solutions and look for it; UserError if none can be planted.

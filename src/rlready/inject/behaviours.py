@@ -33,7 +33,7 @@ def inject(row: Worked, behaviours: Collection[Behaviour], p: float, seed: str) 
         fault = ""
         try:
             proserow.check(row.problem.prompt, made.text, answer)
-        except (Contradiction, Unfit) as error:  # the row alone had passed: the fault is ours
+        except (Contradiction, Unfit) as error:  # the row alone had passed: a fault of this program
             fault = str(error)
     shown = made.mapped(row.shown)
     if fault or made.before != row.solution or shown.before != row.thinking:

@@ -1,14 +1,17 @@
-"""A row before and after, as lines for a terminal: what was written in is marked, and what moved."""
+"""A row before and after, as lines for a terminal: what was added is marked, and what was moved."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Self
+
+from pydantic import ConfigDict, Field, NonNegativeInt, ValidationError
 
 from rlready.core.errors import UserError
 from rlready.core.options import nearest
-from rlready.runs.run import RESULT, read_json
+from rlready.core.result import Record, Table, first_error
+from rlready.inject.result import InjectResult
 from rlready.tasks.table import read_table
 
 BEFORE = "before.jsonl"  # beside the rows: id, prompt and thinking before, and the spans of what was inserted
@@ -16,56 +19,84 @@ MOVED = "moved"
 WIDE = 110
 
 
-def diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[list[str]]:
-    """(mark, text) lines: the prompt, the thought as it was, and as it is now."""
-    lines = [["", "row " + _safe(after["id"])]]
-    if before["prompt"] != after["prompt"]:
-        lines += _lines("- prompt", before["prompt"]) + _lines("+ prompt", after["prompt"])
-    else:
-        lines += _lines("prompt", after["prompt"])
-    lines += _lines("before", before["thinking"])
-    if before["thinking"] != after["thinking"]:
-        lines.append(["after", ""])
-        for text, kind in pieces(before, after):
-            lines += _lines(f"{'>' if kind == MOVED else '+'} {kind}" if kind else "", text)
-    return [*lines, *_lines("response", after["response"])]
+class RowText(Record):
+    """The texts of a row; its other columns are not read.
+
+    ``inserted`` are the (start, end, kind) of what was added, in characters of the thought after.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: str
+    prompt: str
+    thinking: str
+    response: str = ""
+    inserted: list[tuple[NonNegativeInt, NonNegativeInt, str]] = Field(default_factory=list)
+
+    @classmethod
+    def of(cls, columns: Mapping[str, object], where: str) -> Self:
+        """From the columns of a file; UserError says what is missing or wrong."""
+        try:
+            return cls.model_validate(columns)
+        except ValidationError as error:
+            raise UserError(f"{where}: {first_error(error)}") from None
 
 
-def pieces(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The thought as it is now, in (text, kind): the kind of what was inserted or "moved", "" where nothing was."""
-    text, at, found = after["thinking"], 0, []
-    for start, end, kind in _flat(before["inserted"]):
-        found += [(text[at:start], ""), (text[start:end], kind)]
-        at = end
-    return [piece for piece in [*found, (text[at:], "")] if piece[0]]
+class RowPair(Record):
+    """A row before and after."""
+
+    before: RowText
+    after: RowText
+
+    @property
+    def changed(self) -> bool:
+        return (self.before.prompt, self.before.thinking) != (self.after.prompt, self.after.thinking)
+
+    def pieces(self) -> list[tuple[str, str]]:
+        """The thought as it is now, in (text, kind): the kind of what was inserted or "moved", "" for the rest."""
+        text, at, found = self.after.thinking, 0, []
+        for start, end, kind in _flat(self.before.inserted):
+            found += [(text[at:start], ""), (text[start:end], kind)]
+            at = end
+        return [piece for piece in [*found, (text[at:], "")] if piece[0]]
+
+    def table(self) -> Table:
+        """(mark, text) lines: the prompt, the thought as it was, and as it is now."""
+        before, after = self.before, self.after
+        if before.prompt != after.prompt:
+            lines = _lines("- prompt", before.prompt) + _lines("+ prompt", after.prompt)
+        else:
+            lines = _lines("prompt", after.prompt)
+        lines += _lines("before", before.thinking)
+        if before.thinking != after.thinking:
+            lines.append(["after", ""])
+            for text, kind in self.pieces():
+                lines += _lines(f"{'>' if kind == MOVED else '+'} {kind}" if kind else "", text)
+        return Table(["", f"row {_safe(after.id)}"], [*lines, *_lines("response", after.response)])
 
 
-def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    return any(after[key] != before[key] for key in ("prompt", "thinking"))
-
-
-def show(run: Path, ids: Sequence[str]) -> dict[str, Any]:
+def row_pairs(run: Path, ids: Sequence[str]) -> list[RowPair]:
     """The rows of these ids, or the first that was changed, before and after; UserError if this is no such run."""
     if not (run / BEFORE).is_file():
         raise UserError(f"{run}: not a run of rlready inject, {BEFORE} is missing")
-    before = {row["id"]: row for row in _read(run / BEFORE)}
-    after = {row["id"]: row for row in _read(run / read_json(run / RESULT)["rows"])}
+    before, after = _read(run / BEFORE), _read(run / InjectResult.load(run).rows)
     for id in ids:
         if id not in after:
             raise UserError(f"{run}: no row has the id {id!r}; {nearest(id, after)[:200]}")
-    shown = ids or [next((i for i, row in after.items() if i in before and changed(before[i], row)), next(iter(after)))]
-    if added := [id for id in shown if id not in before]:
-        raise UserError(f"{run}: row {added[0]!r} was not made by this run, nobody knows what it was before")
-    rows = [{"before": before[id], "after": after[id]} for id in shown]
-    lines = [line for row in rows for line in diff(row["before"], row["after"])]
-    return {"verb": "show", "rows": rows, "table": lines}
+    pairs = {id: RowPair(before=before[id], after=row) for id, row in after.items() if id in before}
+    shown = ids or [next((id for id, pair in pairs.items() if pair.changed), next(iter(after)))]
+    if added := [id for id in shown if id not in pairs]:
+        raise UserError(f"{run}: row {added[0]!r} was not made by this run, so what it was before is unknown")
+    return [pairs[id] for id in shown]
 
 
-def _read(file: Path) -> list[dict[str, Any]]:
-    return [row for _, row in read_table(str(file)).rows]
+def _read(file: Path) -> dict[str, RowText]:
+    table = read_table(str(file))
+    rows = (RowText.of(row, table.place(line)) for line, row in table.rows)
+    return {row.id: row for row in rows}
 
 
-def _flat(spans: Sequence[Sequence[Any]]) -> list[tuple[int, int, str]]:
+def _flat(spans: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     """Spans that do not overlap: of a moved step only what no inserted piece inside it covers."""
     flat: list[tuple[int, int, str]] = []
     inner = sorted((s, e, k) for s, e, k in spans if k != MOVED)
@@ -93,5 +124,5 @@ def _lines(mark: str, text: str) -> list[list[str]]:
 
 
 def _safe(text: str) -> str:
-    """Rows are untrusted: what could steer a terminal is shown, not sent."""
+    """Rows are untrusted: control characters are shown as escapes, so that they cannot steer the terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -60,12 +60,12 @@ def splice(thinking: str, graph: Mapping[str, Any], behaviours: Collection[Behav
         givens=givens,
         redundant=[k for k in dag.redundant if k not in steps and k not in givens],
     )
-    units, failed, lucky = [], 0, 0
+    units, failed, early = [], 0, 0
     for event in events:
         units.append(writer.unit(event))
         failed += isinstance(event, Fail)
-        lucky += isinstance(event, Solve) and event.early and event.key not in givens
-    return Splice(tuple(units), writer.separator, failed, lucky)
+        early += isinstance(event, Solve) and event.early and event.key not in givens
+    return Splice(tuple(units), writer.separator, failed, early)
 
 
 class _Writer:

@@ -1,4 +1,4 @@
-"""A GSM8K solution as a graph, from its calculator annotations (ours; BRIDGE treats problems with a known DAG only).
+"""A GSM8K solution as a graph, from its calculator annotations (BRIDGE treats problems with a known DAG only).
 
 A step is a line with annotations and the lines without before it.  An operand was *given* if the question says the
 number, in digits or in words, and no step works it out; it comes *from* an earlier step if the number appears for the
@@ -97,7 +97,7 @@ def solution(question: str, thinking: str, answer: Fraction | None) -> list[Pros
     for n, (block, inside) in enumerate(zip(blocks, calcs, strict=True)):
         results = {c.value for c in inside}
         operands = dict.fromkeys(v for c in inside for v in c.operands if v not in results)
-        # of a number that is both in the question and a result nobody knows which is meant
+        # a number that is both in the question and a result is ambiguous
         plain = [v for v in operands if not (v in given and v in worked_out)]
         origin = {v: None if v in given else first[v] for v in plain if v in given or first.get(v) is not None}
         steps.append(ProseStep(tuple(block), inside, origin))

@@ -4,9 +4,9 @@
     We need 48 (given) and 24 (from 48 / 2).
     ... 5 + 3 * 2 = 5 + 6 = 11 apples.
 
-All of it is ours: the sentences, and the graph.  Steps stay in their order, as a sentence leans on the one before, so
-what is tried too early is always locked.  Analysis has the probabilities of ``graph.py`` by the number of operands.  An
-operation is written out only where a line goes from one calculation of several operations to its result at once.  A
+No paper has these sentences or this graph of prose.  Steps stay in their order, as a sentence refers to the one before,
+so what is tried too early is always locked.  Analysis has the probabilities of ``graph.py`` by the number of operands.
+An operation is written out only where a line goes from one calculation of several operations to its result at once.  A
 failed attempt shows the numbers known by then and a question mark for every other.
 """
 
@@ -25,7 +25,7 @@ from rlready.inject.prose import UNTOLD, ProseStep, solution
 from rlready.inject.splice import Behaviour, Insertion, Piece, Splice, Unit, insert
 from rlready.inject.walk import Fail, walk
 
-OURS = re.compile(r"Let me try .+ first\. But that needs .+, so I step back\.|We need \S+ \((?:given|from ).*\)\.")
+INSERTED = re.compile(r"Let me try .+ first\. But that needs .+, so I step back\.|We need \S+ \((?:given|from ).*\)\.")
 BLANK = re.compile(r"[\s$€£¢,]")
 CALCULATING = "0123456789.+-*/()"
 
@@ -34,7 +34,7 @@ def splice(
     question: str, thinking: str, answer: Fraction | None, behaviours: Collection[Behaviour], p: float, seed: str
 ) -> Splice:
     """The annotated solution with behaviours in it, a function of the arguments alone."""
-    if any(OURS.fullmatch(line) for line in thinking.split("\n")):
+    if any(INSERTED.fullmatch(line) for line in thinking.split("\n")):
         raise Unfit("it shows such behaviours already")
     plain = solution(question, thinking, answer)
     chains: list[list[Insertion]] = [
@@ -67,17 +67,17 @@ def splice(
 
 
 def check(question: str, text: str, answer: Fraction | None) -> None:
-    """Hold a solution with behaviours to its question: Contradiction or Unfit says what is wrong.
+    """Check a solution with behaviours against its question: Contradiction or Unfit says what is wrong.
 
     The calculations, and what is written out between them, are those ``prose.solution`` checks; a failed attempt must
     name what is missing then and there, an analysis what the step after it rests on and where that comes from.
     """
     lines = text.split("\n")
-    steps = solution(question, "\n".join(line for line in lines if not OURS.fullmatch(line)), answer)
+    steps = solution(question, "\n".join(line for line in lines if not INSERTED.fullmatch(line)), answer)
     ends = list(accumulate(len(step.lines) for step in steps))
     passed = 0
     for line in lines:
-        if not OURS.fullmatch(line):
+        if not INSERTED.fullmatch(line):
             passed += 1
             continue
         done = sum(end <= passed for end in ends)

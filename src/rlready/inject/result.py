@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from rlready.core.records import Estimate
-from rlready.core.result import Record, Result
+from rlready.core.result import Record, Result, Table
 from rlready.inject.splice import Behaviour
+
+NAMES: dict[Behaviour, str] = {"explore": "exploration", "analyse": "analysis", "compute": "sub-goal computation"}
 
 
 class BehaviourCount(Record):
@@ -24,7 +26,7 @@ class InjectResult(Result):
     rows: str  # file of the rows, in the run folder
     source: str
     description: str
-    licence: str
+    licence: str | None
     rows_in: int
     rows_out: int
     unfit: dict[str, int]  # rows left as they are, counted by reason
@@ -36,3 +38,14 @@ class InjectResult(Result):
     length_before: Estimate
     length_after: Estimate
     length_added: Estimate
+
+    def tables(self) -> list[Table]:
+        """How often each behaviour was added, and the mean length of a row before and after."""
+        rows = [[NAMES[b], str(count.times), str(count.rows), str(count.share)] for b, count in self.behaviours.items()]
+        if "explore" in self.behaviours:
+            rows.append(["  failed attempts", str(self.failed_attempts), "", ""])
+            rows.append(["  solved early", str(self.solved_early), "", ""])
+        for when, length in (("before", self.length_before), ("after", self.length_after)):
+            interval = f"{length.value:.1f} [{length.low:.1f}, {length.high:.1f}]"
+            rows.append([f"{self.unit} per row, {when}", interval, "", ""])
+        return [Table(["added", "times", "rows with it", "share of rows"], rows)]

@@ -45,12 +45,12 @@ class Unit:
 
 @dataclass(frozen=True)
 class Splice:
-    """``failed`` attempts and ``lucky`` ones: redundant parameters solved on the way, or later steps solved early."""
+    """``failed`` counts failed attempts, ``solved_early`` redundant parameters and steps solved before their turn."""
 
     units: tuple[Unit, ...]
     separator: str
     failed: int = 0
-    lucky: int = 0
+    solved_early: int = 0
 
     @property
     def text(self) -> str:
@@ -78,9 +78,9 @@ class Splice:
 
     @property
     def counts(self) -> Counter[str]:
-        """How often each behaviour was written in; ``explore`` counts failed and lucky attempts."""
+        """How often each behaviour was written in; ``explore`` counts all attempts."""
         inside = Counter[str](p.kind for u in self.units for p in u.pieces if p.kind in ("analyse", "compute"))
-        return inside + Counter({"explore": self.failed + self.lucky})
+        return inside + Counter({"explore": self.failed + self.solved_early})
 
     def mapped(self, change: Callable[[str], str]) -> Splice:
         """With ``change`` made to every piece of text."""

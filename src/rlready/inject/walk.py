@@ -6,9 +6,10 @@ never before the first or the last step, it jumps to a redundant parameter with 
 to a later step, uniformly.  If that is locked, the attempt fails and the step that was due follows, so that two
 failures never follow each other; if it can be solved already, it is solved there and stays solved.
 
-Ours: the givens of a question, known from the start, are not tried; a lucky step is preceded by the givens it uses, as
-far as they have not been stated; the code draws again when it hits a solved parameter, here those are not drawn; and
-``movable=False`` (prose, whose sentences lean on each other) draws among locked steps only.
+Different from that code: the givens of a question, known from the start, are not tried; a step that is solved early is
+preceded by the givens it uses, as far as they have not been stated; the code draws again when it hits a solved
+parameter, here those are not drawn; and ``movable=False`` (for prose, whose sentences refer to the ones before) draws
+among locked steps only.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def worked(task: Task, source: str) -> list[Worked]:
     for problem, row in zip(problems, rows, strict=True):
         thinking = row.thinking or ""
         if not task.verify(problem, thinking, row.response).correct:
-            raise UserError(f"{task.place(row.id)}: the response is not the right answer; mend the row or remove it")
+            raise UserError(f"{task.place(row.id)}: the response is not the right answer; fix the row or remove it")
         found.append(Worked(problem, thinking, row.response, solutions.get(row.id, thinking)))
     return found
 

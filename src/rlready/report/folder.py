@@ -16,7 +16,7 @@ from typing import Any
 
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
-from rlready.inject.diff import BEFORE, changed, pieces
+from rlready.inject.diff import BEFORE, RowPair, RowText
 from rlready.report.text import visible
 
 SCORES = {"accuracy": Estimate, "thinking_tokens": Estimate}
@@ -106,7 +106,6 @@ EXAMPLE = {
     **{"model": str, "problem_id": str, "prompt": str, "answer": str, "finish": str, "budget": float},
     **{"thinking": float, "correct": bool, "strict": bool, "truncated": bool},
 }
-ROW = {"id": str, "prompt": str, "thinking": str, "response": str}
 REWRITTEN = 3  # rows of an ``inject`` run that are shown
 NAMES = {dict: "an object", list: "a list", str: "text", float: "a number", bool: "true or false"}
 
@@ -224,28 +223,21 @@ def _rewritten(folder: Path, rows: str, left_out: list[str]) -> list[dict[str, A
     """Some of the rows that ``inject`` changed, those first in which the most kinds of change meet."""
     lines = _read_lines(folder / BEFORE, folder, left_out)
     before = {line["id"]: line for line in lines if isinstance(line.get("id"), str)}
-    found = []
+    found: list[dict[str, Any]] = []
     for line in _read_lines(folder / rows, folder, left_out) if before else []:
+        old = before.get(str(line.get("id")))
+        if not old:
+            continue
         try:
-            now = _fit(line, ROW, rows)
-            old = before.get(now["id"], {})
-            was = _fit(old, ROW, BEFORE) | {"inserted": _spans(old)}
+            pair = RowPair(before=RowText.of(old, BEFORE), after=RowText.of(line, rows))
         except UserError as error:
             left_out.append(str(error))
             continue
-        if old and changed(was, now) and now["thinking"]:
-            parts = pieces(was, now)
-            found.append({"now": now, "was": was, "pieces": parts, "kinds": sorted({k for _, k in parts if k})})
+        if pair.changed and pair.after.thinking:
+            parts = pair.pieces()
+            kinds = sorted({k for _, k in parts if k})
+            found.append({"now": pair.after, "was": pair.before, "pieces": parts, "kinds": kinds})
     return sorted(found, key=lambda row: -len(row["kinds"]))[:REWRITTEN]
-
-
-def _spans(row: Mapping[str, Any]) -> list[tuple[int, int, str]]:
-    spans = row.get("inserted") or []
-    if not isinstance(spans, list) or any(
-        not isinstance(s, list) or [type(part) for part in s] != [int, int, str] or min(s[:2]) < 0 for s in spans
-    ):
-        raise UserError(f"{BEFORE}: inserted should be a list of [start, end, kind]")
-    return [(start, end, kind) for start, end, kind in spans]
 
 
 def _runs(pieces: Any) -> list[tuple[str, bool]]:

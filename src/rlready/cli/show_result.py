@@ -1,0 +1,136 @@
+"""What ``rlready show`` found, as it is printed: runs, rows before and after, dense credit, or a chat template."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import SerializeAsAny
+
+from rlready.core.records import Estimate
+from rlready.core.result import Record, Result, Table
+from rlready.inject.diff import RowPair
+from rlready.report.text import visible
+
+
+class ShowResult(Result):
+    """``text`` is printed before the tables."""
+
+    verb: Literal["show"] = "show"
+    text: str = ""
+
+
+class RunStatus(Record):
+    """One folder: its verb, status, seconds and record; ``result`` is None where there is none, and for what is no run.
+
+    ``says`` is the headline of the result, or why there is none.
+    """
+
+    folder: str
+    verb: str
+    status: str
+    seconds: float | None = None
+    says: str = ""
+    record: dict[str, Any] | None = None  # record.json as it stands
+    result: SerializeAsAny[Result] | None = None
+
+
+class RunsShown(ShowResult):
+    """A line for each run, then every run's own tables."""
+
+    runs: list[RunStatus]
+
+    def tables(self) -> list[Table]:
+        lines = [
+            [run.folder, run.verb, run.status, "" if run.seconds is None else f"{run.seconds:.0f}", run.says]
+            for run in self.runs
+        ]
+        found = [Table(["run", "verb", "status", "seconds", "headline"], lines)]
+        for run in self.runs:
+            for table in run.result.tables() if run.result else []:
+                title = ": ".join(filter(None, [run.folder, table.title]))
+                found.append(Table(table.columns, table.rows, title))
+        return found
+
+
+class RowsShown(ShowResult):
+    """Rows of a run of ``inject``, before and after."""
+
+    rows: list[RowPair]
+
+    def tables(self) -> list[Table]:
+        return [row.table() for row in self.rows]
+
+
+class TokenCredit(Record):
+    """One response; ``dense`` is r̂ in nats of every token, ``pieces`` are their texts."""
+
+    name: str
+    prompt: str
+    pieces: list[str]
+    dense: list[float]
+    sum: float
+
+
+class PlantedErrors(Record):
+    """How well r̂ finds a changed number in ``solutions`` right ones, and how well log π_SFT alone does (``_sft``).
+
+    ``auc``: share of the other tokens with more credit; ``top``: how often none has less; ``ranked``: how often the
+    right solution has a higher sum than the changed one.
+    """
+
+    solutions: int
+    auc: Estimate
+    top: Estimate
+    ranked: Estimate
+    auc_sft: Estimate
+    ranked_sft: Estimate
+
+
+class CreditShown(ShowResult):
+    """Where dense rewards fall; ``page`` is where the same was written as a page."""
+
+    responses: list[TokenCredit]
+    probe: PlantedErrors | None
+    page: str | None = None
+
+    def tables(self) -> list[Table]:
+        rows = []
+        for r in self.responses:
+            least = min(range(len(r.dense)), key=r.dense.__getitem__)
+            cells = [visible(r.name), f"{r.sum:+.2f}", str(len(r.pieces)), f"{r.dense[least]:+.2f}"]
+            rows.append([*cells, repr(r.pieces[least])])
+        found = [Table(["response", "sum of r̂ (nats)", "tokens", "least", "at"], rows)]
+        if probe := self.probe:
+            lines = [
+                ["others above it (AUC)", str(probe.auc), str(probe.auc_sft)],
+                ["least of all", str(probe.top), ""],
+                ["right above wrong by the sum", str(probe.ranked), str(probe.ranked_sft)],
+            ]
+            columns = [f"planted error, {probe.solutions} solutions", "r̂", "log π_SFT"]
+            found.append(Table(columns, lines, "Does the least credit fall on a changed number?"))
+        return found
+
+
+class TemplateExample(Record):
+    """A worked row as tokens, and the text that a response is sampled after."""
+
+    prompt: list[str]
+    in_loss: list[str]
+    sampled_after: str
+
+
+class TemplateShown(ShowResult):
+    """What a checkpoint's chat template was found to write; ``facts`` as `Chat.describe` names them."""
+
+    checkpoint: str
+    facts: dict[str, bool | str | list[str] | None]
+    example: TemplateExample
+
+    def tables(self) -> list[Table]:
+        return [Table(["what", "found"], [[k.replace("_", " "), visible(_plain(v))] for k, v in self.facts.items()])]
+
+
+def _plain(value: bool | str | list[str] | None) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    return " … ".join(map(repr, value)) if isinstance(value, list) else value
