@@ -456,7 +456,11 @@ def test_the_report_shows_rows_before_and_after(tmp_path: Path) -> None:
     assert "&lt;em&gt;rolls" in page
     file = tmp_path / "i" / BEFORE
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    for spans, said in (([[0, 5, '"><em>']], ""), ([[0, "?", "x"]], "inserted.0.1: input should be"), ("x", "inserted")):
+    for spans, said in (
+        ([[0, 5, '"><em>']], ""),
+        ([[0, "?", "x"]], "inserted.0.1: input should be"),
+        ("x", "inserted"),
+    ):
         file.write_text("".join(json.dumps(line | {"inserted": spans}) + "\n" for line in lines))
         page = render(tmp_path / "i")
         assert "<em>" not in page

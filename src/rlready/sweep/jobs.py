@@ -18,6 +18,7 @@ from rlready.core.errors import UserError
 from rlready.runs.files import plain, read_json
 from rlready.runs.run import RECORD, RESULT
 from rlready.sweep.grid import FILLED, Config, Grid, RLVariant, SFTVariant, Verb, size_of
+from rlready.train.result import RLResult, SFTResult
 
 # seconds of one row, sample or rollout of the embedded model on one core: what is known before anything has run
 COST: dict[Verb, float] = {"sft": 0.012, "readiness": 0.008, "rl": 0.016, "evaluate": 0.008}
@@ -91,10 +92,9 @@ def chains_of(grid: Grid) -> list[Chain]:
 
 def checkpoints_of(folder: Path) -> list[str]:
     """The checkpoints that a finished SFT run left, in the order of training; of an RL run the best one alone."""
-    result = read_json(folder / RESULT)
-    if "best" in result:
-        return [result["best"]["path"]]
-    return [each["path"] for each in result["checkpoints"] if not each.get("reference")]
+    if folder.parent.name == "rl":
+        return [RLResult.load(folder).best.path]
+    return [each.path for each in SFTResult.load(folder).checkpoints if not each.reference]
 
 
 def finished(jobs: Sequence[Job], out: Path) -> dict[str, float]:

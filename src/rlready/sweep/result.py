@@ -8,20 +8,17 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from rlready.core.records import Estimate
+from rlready.core.result import Record, Result, Table
 from rlready.core.stats import t_figure
 from rlready.runs.checkpoint_order import labels
-from rlready.sweep.grid import Verb
 from rlready.sweep.jobs import Job
 from rlready.sweep.table import RunRow
 
 
-class StartingCheckpoint(BaseModel):
+class StartingCheckpoint(Record):
     """RL from one checkpoint: ``outcome`` is the accuracy over ``runs`` seeds, ``cost`` the mean seconds of a run."""
-
-    model_config = ConfigDict(frozen=True)
 
     family: str
     checkpoint: str
@@ -30,19 +27,21 @@ class StartingCheckpoint(BaseModel):
     cost: float
 
 
-class SweepResult(BaseModel):
-    """``result.json`` of a sweep; ``plan`` is a digest of its settings, ``verdict`` the headline."""
-
-    model_config = ConfigDict(frozen=True)
+class SweepResult(Result):
+    """Outcomes by starting checkpoint; ``plan`` is a digest of the sweep's settings, ``jobs`` are counts by verb."""
 
     verb: Literal["sweep"] = "sweep"
-    verdict: str
     plan: str
-    jobs: dict[Verb, int]
+    jobs: dict[str, int]
     seconds_of_jobs: float
     runs: int
     starts: list[StartingCheckpoint]
-    table: list[list[str]]
+
+    def tables(self) -> list[Table]:
+        """A line for each starting checkpoint."""
+        columns = ["family", "checkpoint", "RL runs", "accuracy after RL", "seconds of RL"]
+        rows = [[s.family, s.checkpoint, str(s.runs), str(s.outcome), f"{s.cost:.0f}"] for s in self.starts]
+        return [Table(columns, rows)]
 
 
 def summarise(
@@ -63,12 +62,10 @@ def summarise(
         )
         for (family, checkpoint), group in groups.items()
     ]
-    table = [["family", "checkpoint", "RL runs", "accuracy after RL", "seconds of RL"]]
-    table += [[s.family, s.checkpoint, str(s.runs), str(s.outcome), f"{s.cost:.0f}"] for s in starts]
     best = max(starts, key=lambda s: s.outcome.value)
     counts = Counter(job.verb for job in jobs)
     return SweepResult(
-        verdict=(
+        headline=(
             f"{len(rows)} RL runs from {len(short)} checkpoints of {counts['sft']} SFT runs; the highest mean accuracy "
             f"is {best.outcome.value:.1%}, from {best.checkpoint}. Next: rlready predict {out}"
         ),
@@ -77,7 +74,6 @@ def summarise(
         seconds_of_jobs=sum(seconds.values()),
         runs=len(rows),
         starts=starts,
-        table=table,
     )
 
 

@@ -1,6 +1,6 @@
 """``rlready sweep FILE.toml``: a grid of SFT recipes, their checkpoints, RL recipes and seeds, run as jobs.
 
-Every job is one of our verbs in its own run folder: killed anywhere, the same command continues, and nothing that is
+Every job is one verb in its own run folder: killed anywhere, the same command continues, and nothing that is
 done is done again.  A job that fails takes only those with it that start from it; the others run on, the command then
 ends with an error, and given again tries the failed ones.  A file that has grown adds its new jobs to the same folder.
 """
@@ -55,7 +55,7 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
     _drop_outgrown_result(out, identity, plan, config.file, seconds, whole=len(seconds) == len(jobs))
     with Run(out, "sweep", identity) as run:
         if run.finished:
-            return SweepResult.model_validate(run.result)
+            return SweepResult.load(out)
         run.note_data(id=config.file, sha256=hashlib.sha256(file.read_bytes()).hexdigest(), role="sweep file")
         status = Status(jobs, seconds, config.workers)
         problems = _run_all(config, out, jobs, status)
@@ -69,7 +69,7 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
                 "the same command tries again"
             )
         result = summarise(out, plan, jobs, rows, status.seconds)
-        run.write_result(result.model_dump())
+        run.write_result(result)
         return result
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.core.records import Estimate
+from rlready.evaluate.result import EvaluateResult
 from rlready.predict.outcomes import RUNS, cost_of
 from rlready.runs.files import plain, read_json, write_text
-from rlready.runs.run import RECORD, RESULT
+from rlready.runs.run import RECORD
 from rlready.sweep.jobs import Chain
 
 
@@ -56,8 +57,8 @@ def write_runs(out: Path, chains: Sequence[Chain], done: set[str]) -> list[RunRo
 
 def _row(out: Path, chain: Chain, several: bool) -> RunRow:
     record = read_json(out / chain.run / RECORD)
-    evaluated = read_json(out / chain.evaluate / RESULT)
-    accuracy = Estimate(**evaluated["budgets"][-1][evaluated["models"][0]]["accuracy"])
+    evaluated = EvaluateResult.load(out / chain.evaluate)
+    accuracy = evaluated.budgets[-1].scores[evaluated.models[0]].accuracy
     return RunRow(
         checkpoint=record["config"]["model"],
         outcome=accuracy.value,
