@@ -180,11 +180,10 @@ def test_points_that_are_not_joined_have_no_line() -> None:
 
 
 def test_show_has_the_tables_and_knows_the_dead(predicted: Path, tmp_path: Path) -> None:
-    found = show([predicted])
-    assert [title for title in found["tables"] if "Predictors of RL outcomes" in title]
+    assert [t.title for t in show([predicted]).tables() if "Predictors of RL outcomes" in t.title]
     (tmp_path / "record.json").write_text(json.dumps({"verb": "rl", "status": "running", "seconds": 3}))
-    assert "killed" in show([tmp_path])["table"][1][2]
+    assert "killed" in show([tmp_path]).tables()[0].rows[0][2]
     from rlready.runs import lock
 
     lock.take(tmp_path)
-    assert show([tmp_path])["table"][1][2] == "running"
+    assert show([tmp_path]).tables()[0].rows[0][2] == "running"

@@ -1,4 +1,4 @@
-"""The stages after training, and the whole road, on the embedded model in miniature."""
+"""The stages after training, and the whole pipeline, on the embedded model in miniature."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from rlready.cli.demo import Sizes, demo
+from rlready.cli.demo_result import DemoResult
 from rlready.cli.show import show
 from rlready.core.config import DemoConfig, EvaluateConfig, ReadinessConfig
 from rlready.core.errors import UserError
@@ -26,65 +27,71 @@ from tiny import tiny_lm
 SMALL = Sizes(
     rows=60,
     heldout=8,
-    ready_problems=4,
-    ready_samples=8,
+    readiness_problems=4,
+    readiness_samples=8,
     rl_steps=2,
-    rl_heldout=4,
+    validation=4,
     eval_every=1,
-    prompts=2,
-    group=4,
+    prompts_per_step=2,
+    group_size=4,
     test=6,
-    test_samples=2,
 )
 EASY = "dagmath?ops=2&split=all&n=6&seed=1"
 
 
-def without_times(value: object) -> object:
-    if isinstance(value, dict):
-        return {k: without_times(v) for k, v in value.items() if k not in {"seconds", "stages"}}
-    return [without_times(v) for v in value] if isinstance(value, list) else value
-
-
-def test_the_whole_road(tmp_path: Path) -> None:
-    """Every figure the report promises exists, the page stands alone, and the same seed gives the same bytes."""
+def test_the_whole_pipeline(tmp_path: Path) -> None:
+    """Every figure the report promises exists, the page stands alone, and the same seed gives the same result."""
     result = demo(DemoConfig(seed=3), tmp_path / "a", SMALL)
-    assert len(result["checkpoints"]) >= 4
-    assert sum(c["picked"] for c in result["checkpoints"]) == 1
-    assert len(result["budgets"]) == 5
-    for model in ("base", "sft", "rl"):
-        assert set(result[model]["accuracy"]) >= {"value", "low", "high", "n"}
-        lengths = [row[model]["thinking_tokens"]["value"] for row in result["budgets"]]
+    assert DemoResult.load(tmp_path / "a") == result == demo(DemoConfig(seed=3), tmp_path / "a", SMALL)
+    assert len(result.checkpoints) >= 4
+    assert [c.name for c in result.checkpoints if c.chosen] == [result.chosen]
+    assert len(result.budgets) == 5
+    for name, model in (("base", result.base), ("sft", result.sft), ("rl", result.rl)):
+        lengths = [row.scores[name].thinking_tokens.value for row in result.budgets]
         assert lengths == sorted(lengths)
-        assert all(row[model]["thinking_tokens"]["value"] <= row["budget"] for row in result["budgets"])
-    assert result["rl_minus_sft"]["value"] == pytest.approx(
-        result["rl"]["accuracy"]["value"] - result["sft"]["accuracy"]["value"]
-    )
+        assert all(row.scores[name].thinking_tokens.value <= row.budget for row in result.budgets)
+        assert model.accuracy == result.budgets[-1].scores[name].accuracy
+        assert (model.greedy_accuracy is None) == (name == "base")
+    assert result.rl_minus_sft.value == pytest.approx(result.rl.accuracy.value - result.sft.accuracy.value)
     page = report(tmp_path / "a").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
     again = demo(DemoConfig(seed=3), tmp_path / "b", SMALL)
-    assert json.dumps(without_times(again)) == json.dumps(without_times(result))
-    shown = show([tmp_path, tmp_path / "a", tmp_path / "a" / "sft"])  # the first holds runs and is none
-    assert [line[2] for line in shown["table"]] == ["status", "not a run", "done", "done"]
-    assert shown["tables"] == {path: run["result"]["table"] for path, run in shown["runs"].items()}
+    times = {"seconds": 0.0, "stages": []}
+    assert again.model_copy(update=times) == result.model_copy(update=times)
+
+
+def test_show_prints_the_tables_of_every_run(tmp_path: Path) -> None:
+    """A folder that holds no run gets a line, a result that cannot be read too; without any run it is an error."""
+    run = tmp_path / "runs" / "evaluated"
+    result = evaluate(EvaluateConfig(problems=EASY, thinking_budgets=(8,), samples=1), run)
+    shown = show([tmp_path, run])
+    first, *others = shown.tables()
+    assert [line[2] for line in first.rows] == ["not a run", "done"]
+    assert first.rows[1][-1] == result.headline
+    assert [(t.title, t.rows) for t in others] == [
+        (": ".join(filter(None, [str(run), t.title])), t.rows) for t in result.tables()
+    ]
+    (run / "result.json").write_text('{"verb": "evaluate"}')
+    assert "result.json: headline: field required" in show([run]).tables()[0].rows[0][-1]
     for path, message in ((tmp_path, "not a run folder"), (tmp_path / "none", "no such folder")):
         with pytest.raises(UserError, match=message):
             show([path])
 
 
 def test_evaluate_pairs_models_and_budgets(tmp_path: Path) -> None:
-    """All samples are kept; a budget that cuts nothing changes nothing; a natural run forces nothing."""
+    """All samples are kept; a budget that cuts nothing changes nothing; an unconstrained run forces nothing."""
     config = EvaluateConfig(problems=EASY, thinking_budgets=(4, 64, 80), samples=3)
     result = evaluate(config, tmp_path / "forced")
     rows = read_table(tmp_path / "forced" / "parts" / "0.parquet")
-    assert len(rows) == 6 * 3 * (3 + 1)  # the budgets, and untouched
+    assert len(rows) == 6 * 3 * (3 + 1)  # the budgets, and unconstrained
     assert all(row["thinking"] <= row["cap"] for row in rows if row["cap"])
-    assert result["budgets"][0]["embedded"]["truncated"]["value"] > 0.5
-    whole, larger = result["budgets"][1]["embedded"], result["budgets"][2]["embedded"]
-    assert whole["truncated"]["value"] == 0
-    assert whole["accuracy"] == larger["accuracy"]
-    natural = evaluate(replace(config, unconstrained=True), tmp_path / "natural")
-    assert natural["budgets"][0]["budget"] is None
-    assert all(all(row["mask"]) for row in read_table(tmp_path / "natural" / "parts" / "0.parquet"))
+    small, whole, larger = (row.scores["embedded"] for row in result.budgets)
+    assert small.truncated.value > 0.5
+    assert whole.truncated.value == 0
+    assert whole.accuracy == larger.accuracy
+    free = evaluate(replace(config, unconstrained=True), tmp_path / "free")
+    assert free.budgets[0].budget is None
+    assert all(all(row["mask"]) for row in read_table(tmp_path / "free" / "parts" / "0.parquet"))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +163,7 @@ def embedded_copy(tmp_path: Path) -> str:
 
 
 def test_a_checkpoint_without_tokenizer_is_refused(tmp_path: Path, embedded_copy: str) -> None:
-    """The line says what is missing and how to mend it."""
+    """The line says what is missing and how to fix it."""
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (Path(embedded_copy) / name).unlink()
     with pytest.raises(UserError, match="no tokenizer"):

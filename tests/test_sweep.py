@@ -20,6 +20,7 @@ import pytest
 from rlready.cli.main import main
 from rlready.core.config import PredictConfig, RLConfig, SFTConfig, SweepConfig
 from rlready.core.errors import UserError
+from rlready.evaluate.result import EvaluateResult
 from rlready.predict.stage import predict
 from rlready.runs import lock
 from rlready.runs.run import read_json, read_log, write_json
@@ -120,14 +121,14 @@ def test_shared_prefixes_run_once_and_predict_reads_the_table(tmp_path: Path, mo
     assert {(row["family"], row["recipe"], row["seed"]) for row in rows} == {("size", "one", 0), ("size", "one", 1)}
     assert len({row["checkpoint"] for row in rows}) == len({row["readiness"] for row in rows}) == 2
     for row in rows:
-        evaluated = read_json(out / row["evaluate"] / "result.json")
-        assert row["outcome"] == evaluated["budgets"][-1][evaluated["models"][0]]["accuracy"]["value"]
+        evaluated = EvaluateResult.load(out / row["evaluate"])
+        assert row["outcome"] == evaluated.budgets[-1].scores[evaluated.models[0]].accuracy.value
         assert read_json(out / row["run"] / "record.json")["config"]["model"] == row["checkpoint"]
     out.rename(tmp_path / "moved")
     ranked = predict(PredictConfig((str(tmp_path / "moved"),), splits=10, resamples=50), tmp_path / "predict")
-    assert {row["name"] for row in ranked["checkpoints"]} == {row["checkpoint"] for row in rows}
-    (family,) = ranked["families"]
-    assert (family["runs"], family["trained"], family["recipes"]) == (2, 4, 1)
+    assert {row.name for row in ranked.checkpoints} == {row["checkpoint"] for row in rows}
+    (family,) = ranked.families
+    assert (family.runs, family.rl_runs, family.recipes) == (2, 4, 1)
 
 
 def test_a_failing_job_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
@@ -256,9 +257,9 @@ def test_the_last_checkpoint_is_the_last(
     file.write_text(file.read_text().replace("epochs = 2", settings))
     tuned, *rest = jobs_of(read_sweep_file(file))
     result = run_sft(tuned.config, tmp_path / tuned.key)
-    checkpoints = result["checkpoints"]
-    assert result["steps"] >= 6 or not reference
-    assert [c["reference"] for c in checkpoints] == [reference, False][-kept:]
+    checkpoints = result.checkpoints
+    assert result.steps >= 6 or not reference
+    assert [c.reference for c in checkpoints] == [reference, False][-kept:]
     (learned,) = (job for job in rest if job.verb == "rl")
     assert learned.key == f"rl/one-{int(epochs / save_every)}-rl-s0"
     left = checkpoints_of(tmp_path / tuned.key)

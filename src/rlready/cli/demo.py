@@ -1,29 +1,38 @@
-"""The whole road on the embedded model: SFT, readiness of its checkpoints, RL from the one readiness prefers, and
-base, SFT and RL compared at five thinking budgets.  Every stage is the verb a user would call, in a folder of its own.
+"""The whole SFT→RL pipeline on the embedded model: SFT, readiness of its checkpoints, RL from the one that readiness
+chooses, and base, SFT and RL compared at five thinking budgets.
+
+Every stage is the verb that a user would call, in a folder inside the demo's.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+from rlready.cli.demo_result import DemoCheckpoint, DemoResult, ModelScores, StageSeconds
 from rlready.core.config import DemoConfig, EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.progress import Plan
 from rlready.core.records import Estimate
 from rlready.core.stats import paired_figure
+from rlready.evaluate.result import BudgetScores, EvaluateResult, Example, LengthHistogram, Scores
 from rlready.evaluate.stage import evaluate
+from rlready.readiness.result import ReadinessResult
 from rlready.readiness.stage import readiness
 from rlready.runs.run import Run, append_line, read_log
-from rlready.tasks import open_task
+from rlready.train.result import RLResult, SFTResult
 from rlready.train.rl import rl
 from rlready.train.sft import sft
 
 BUDGETS = (16, 28, 40, 52, 64)
-DETOURS = "&detours=0.5"  # worked rows also solve some of what nobody asked for: something to unlearn
+DETOURS = "&detours=0.5"  # worked rows also solve some parameters that were not asked for: something to unlearn
 # seconds each stage took on two cores; only used to say how much time is left
 STAGES = (("sft", 60.0), ("readiness", 40.0), ("rl", 170.0), ("evaluate", 30.0), ("greedy", 6.0))
+EXAMPLES = "examples.jsonl"
+Settings = TypeVar("Settings")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -33,190 +42,181 @@ class Sizes:
     rows: int = 2000
     heldout: int = 200
     epochs: float = 2.0
-    lr: float = 1e-3
-    ready_problems: int = 48
-    ready_samples: int = 32
+    learning_rate: float = 1e-3
+    readiness_problems: int = 48
+    readiness_samples: int = 32
     rl_steps: int = 48
-    rl_heldout: int = 64
+    validation: int = 64
     eval_every: int = 12
-    prompts: int = 16
-    group: int = 16
+    prompts_per_step: int = 16
+    group_size: int = 16
     test: int = 200
-    test_samples: int = 4
 
 
 FULL = Sizes()
 
 
-def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> dict[str, Any]:
+class Stages:
+    """Runs the stages one after another, each in a folder of its name, and keeps how many ``seconds`` each took."""
+
+    def __init__(self, config: DemoConfig, out: Path, sizes: Sizes) -> None:
+        self.config, self.out, self.sizes = config, out, sizes
+        self.plan, self.seconds = Plan(STAGES), dict[str, float]()
+
+    def sft(self) -> SFTResult:
+        sizes = self.sizes
+        settings = SFTConfig(
+            rows=self._source("train", sizes.rows, 1) + DETOURS,
+            heldout=self._heldout(),
+            epochs=sizes.epochs,
+            learning_rate=sizes.learning_rate,
+            save_every=sizes.epochs / 4,
+            seed=self.config.seed,
+        )
+        return self._run("sft", sft, settings)
+
+    def readiness(self, tuned: SFTResult) -> ReadinessResult:
+        settings = ReadinessConfig(
+            checkpoints=tuple(c.path for c in tuned.checkpoints),
+            heldout=self._heldout(),
+            problems=self._source("train", self.sizes.readiness_problems, 3),
+            samples=self.sizes.readiness_samples,
+            group_size=self.sizes.group_size,
+            thinking_budget=BUDGETS[-1],
+            seed=self.config.seed,
+        )
+        return self._run("readiness", readiness, settings)
+
+    def rl(self, start: str) -> RLResult:
+        sizes = self.sizes
+        settings = RLConfig(
+            model=start,
+            problems=self._source("train", 4000, 4),
+            validation=self._source("test", sizes.validation, 5),
+            steps=sizes.rl_steps,
+            prompts_per_step=sizes.prompts_per_step,
+            group_size=sizes.group_size,
+            eval_every=sizes.eval_every,
+            reward="arora_zanette",
+            reward_coef=0.2,
+            thinking_budget=BUDGETS[-1],
+            seed=self.config.seed,
+        )
+        return self._run("rl", rl, settings)
+
+    def evaluate(self, models: tuple[str, ...]) -> EvaluateResult:
+        settings = EvaluateConfig(models=models, problems=self._test(), thinking_budgets=BUDGETS, seed=self.config.seed)
+        return self._run("evaluate", evaluate, settings)
+
+    def greedy(self, models: tuple[str, ...]) -> EvaluateResult:
+        settings = EvaluateConfig(
+            models=models,
+            problems=self._test(),
+            thinking_budgets=BUDGETS[-1:],
+            samples=1,
+            temperature=0.0,
+            seed=self.config.seed,
+        )
+        return self._run("greedy", evaluate, settings)
+
+    def _run(self, name: str, verb: Callable[[Settings, Path], Found], settings: Settings) -> Found:
+        begun = time.monotonic()
+        with self.plan.stage(name):
+            found = verb(settings, self.out / name)
+        self.seconds[name] = time.monotonic() - begun
+        return found
+
+    def _source(self, split: str, n: int, salt: int) -> str:
+        task = self.config.task
+        joint = "&" if "?" in task else "?"
+        return f"{task}{joint}split={split}&n={n}&seed={1000 * (self.config.seed + 1) + salt}"
+
+    def _heldout(self) -> str:
+        return self._source("test", self.sizes.heldout, 2) + DETOURS
+
+    def _test(self) -> str:
+        return self._source("test", self.sizes.test, 6)
+
+
+def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
     """Run everything, or what a killed run left undone; returns every figure of the report."""
     with Run(out, "demo", config) as run:
         if run.finished:
-            return run.result
+            return DemoResult.load(out)
         begun = time.monotonic()
-        plan, seconds = Plan(STAGES), dict[str, float]()
-        seed, task = config.seed, config.task
-        joint = "&" if "?" in task else "?"
-
-        def source(split: str, n: int, salt: int) -> str:
-            return f"{task}{joint}split={split}&n={n}&seed={1000 * (seed + 1) + salt}"
-
-        def stage(name: str, verb: Any, settings: Any) -> dict[str, Any]:
-            started = time.monotonic()
-            with plan.stage(name):
-                result: dict[str, Any] = verb(settings, out / name)
-            seconds[name] = time.monotonic() - started
-            return result
-
-        tuned = stage(
-            "sft",
-            sft,
-            SFTConfig(
-                rows=source("train", sizes.rows, 1) + DETOURS,
-                heldout=source("test", sizes.heldout, 2) + DETOURS,
-                epochs=sizes.epochs,
-                learning_rate=sizes.lr,
-                save_every=sizes.epochs / 4,
-                seed=seed,
-            ),
+        stages = Stages(config, out, sizes)
+        tuned = stages.sft()
+        ready = stages.readiness(tuned)
+        learned = stages.rl(ready.chosen)
+        models = {"base": "embedded", "sft": ready.chosen, "rl": learned.best.path}
+        at_budgets = stages.evaluate(tuple(models.values()))
+        greedy = stages.greedy((models["sft"], models["rl"]))
+        gain = _gain(at_budgets, models)
+        largest = _by_name(at_budgets.budgets[-1].scores, models)
+        lengths = at_budgets.lengths
+        result = DemoResult(
+            headline=_headline(gain, largest, at_budgets.chance_level["pass@1"]),
+            seed=config.seed,
+            task=at_budgets.task,
+            rl_minus_sft=gain,
+            chance_level=ready.chance_level,
+            chosen=Path(ready.chosen).name,
+            rl_step=learned.best.step,
+            checkpoints=_checkpoints(tuned, ready),
+            budgets=[
+                BudgetScores(budget=row.budget, scores=_by_name(row.scores, models)) for row in at_budgets.budgets
+            ],
+            unconstrained=_by_name(at_budgets.unconstrained, models),
+            lengths=LengthHistogram(edges=lengths.edges, models=_by_name(lengths.models, models)),
+            base=ModelScores(**dict(largest["base"])),
+            sft=_with_greedy(largest["sft"], greedy, models["sft"]),
+            rl=_with_greedy(largest["rl"], greedy, models["rl"]),
+            stages=[StageSeconds(name=name, seconds=seconds) for name, seconds in stages.seconds.items()],
+            seconds=time.monotonic() - begun,
         )
-        ready = stage(
-            "readiness",
-            readiness,
-            ReadinessConfig(
-                checkpoints=tuple(c["path"] for c in tuned["checkpoints"]),
-                heldout=source("test", sizes.heldout, 2) + DETOURS,
-                problems=source("train", sizes.ready_problems, 3),
-                samples=sizes.ready_samples,
-                group_size=sizes.group,
-                thinking_budget=BUDGETS[-1],
-                seed=seed,
-            ),
-        )
-        start = ready["picked"]
-        learned = stage(
-            "rl",
-            rl,
-            RLConfig(
-                model=start,
-                problems=source("train", 4000, 4),
-                validation=source("test", sizes.rl_heldout, 5),
-                steps=sizes.rl_steps,
-                prompts_per_step=sizes.prompts,
-                group_size=sizes.group,
-                eval_every=sizes.eval_every,
-                reward="arora_zanette",
-                reward_coef=0.2,
-                thinking_budget=BUDGETS[-1],
-                seed=seed,
-            ),
-        )
-        best = learned["best"]["path"]
-        names = {"base": "embedded", "sft": start, "rl": best}
-        test = source("test", sizes.test, 6)
-        at_budgets = stage(
-            "evaluate",
-            evaluate,
-            EvaluateConfig(models=tuple(names.values()), problems=test, thinking_budgets=BUDGETS, seed=seed),
-        )
-        greedy = stage(
-            "greedy",
-            evaluate,
-            EvaluateConfig(
-                models=(start, best),
-                problems=test,
-                thinking_budgets=BUDGETS[-1:],
-                samples=1,
-                temperature=0.0,
-                seed=seed,
-            ),
-        )
-        result = _result(config, names, tuned, ready, learned, at_budgets, greedy)
-        result["stages"] = [{"name": name, "seconds": spent} for name, spent in seconds.items()]
-        result["seconds"] = time.monotonic() - begun
-        _examples(out, {path: name for name, path in names.items()})
-        return run.write_result(result)
+        _copy_examples(out, {path: name for name, path in models.items()})
+        run.write_result(result)
+        return result
 
 
-def _result(
-    config: DemoConfig,
-    names: dict[str, str],
-    tuned: dict[str, Any],
-    ready: dict[str, Any],
-    learned: dict[str, Any],
-    at_budgets: dict[str, Any],
-    greedy: dict[str, Any],
-) -> dict[str, Any]:
-    budgets = [
-        {"budget": row["budget"]} | {name: row[path] for name, path in names.items()} for row in at_budgets["budgets"]
+def _by_name(by_path: Mapping[str, Found], models: Mapping[str, str]) -> dict[str, Found]:
+    return {name: by_path[path] for name, path in models.items()}
+
+
+def _gain(at_budgets: EvaluateResult, models: Mapping[str, str]) -> Estimate:
+    after, before = (at_budgets.per_problem[models[name]][str(BUDGETS[-1])] for name in ("rl", "sft"))
+    return paired_figure(after, before, bounds=(0.0, 1.0))
+
+
+def _with_greedy(scores: Scores, greedy: EvaluateResult, path: str) -> ModelScores:
+    return ModelScores(**dict(scores), greedy_accuracy=greedy.budgets[-1].scores[path].accuracy)
+
+
+def _checkpoints(tuned: SFTResult, ready: ReadinessResult) -> list[DemoCheckpoint]:
+    saved = {c.path: c for c in tuned.checkpoints}
+    return [
+        DemoCheckpoint(
+            **dict(row) | {"name": Path(row.name).name}, epoch=saved[row.name].epoch, step=saved[row.name].step
+        )
+        for row in ready.checkpoints
     ]
-    last = budgets[-1]
-    per_problem = at_budgets["per_problem"]
-    largest = str(BUDGETS[-1])
-    gain = paired_figure(per_problem[names["rl"]][largest], per_problem[names["sft"]][largest], bounds=(0.0, 1.0))
-    epochs = {c["path"]: (c["epoch"], c["step"]) for c in tuned["checkpoints"]}
-    checkpoints = [
-        {key: value for key, value in row.items() if key != "correct"}
-        | {"name": Path(row["name"]).name, "epoch": epochs[row["name"]][0], "step": epochs[row["name"]][1]}
-        for row in ready["checkpoints"]
-    ]
-    test = open_task(at_budgets["task"]["source"])
-    chance = test.chance([1])[1]
-    result: dict[str, Any] = {
-        "verb": "demo",
-        "verdict": _verdict(gain, last, chance),
-        "seed": config.seed,
-        "task": {"source": test.source, "description": test.description},
-        "rl_minus_sft": gain,
-        "chance": ready["chance"],
-        "picked": Path(names["sft"]).name,
-        "rl_step": learned["best"]["step"],
-        "checkpoints": checkpoints,
-        "budgets": budgets,
-        "untouched": {name: at_budgets["untouched"][path] for name, path in names.items()},
-        "lengths": {
-            "edges": at_budgets["lengths"]["edges"],
-            "models": {name: at_budgets["lengths"]["models"][path] for name, path in names.items()},
-        },
-    }
-    for name, path in names.items():
-        result[name] = dict(last[name])
-        if name != "base":
-            result[name]["greedy_accuracy"] = greedy["budgets"][-1][path]["accuracy"]
-    table = [["model", "accuracy", "every step right", "thinking tokens", "greedy"]]
-    for name in names:
-        facts = result[name]
-        table.append(
-            [
-                name,
-                _show(facts["accuracy"]),
-                _show(facts["strict_accuracy"]) if "strict_accuracy" in facts else "–",
-                _show(facts["thinking_tokens"]),
-                _show(facts["greedy_accuracy"]) if "greedy_accuracy" in facts else "–",
-            ]
-        )
-    table.append(["rl − sft", _show(gain), "", "", ""])
-    return result | {"table": table}
 
 
-def _show(figure: Estimate | dict[str, Any]) -> str:
-    return str(figure if isinstance(figure, Estimate) else Estimate(**figure))
-
-
-def _verdict(gain: Estimate, last: dict[str, Any], chance: float) -> str:
-    before, after = last["sft"]["accuracy"]["value"], last["rl"]["accuracy"]["value"]
-    spent = last["sft"]["thinking_tokens"]["value"], last["rl"]["thinking_tokens"]["value"]
-    sure = "" if gain.low > 0 or gain.high < 0 else ", which could be luck"
+def _headline(gain: Estimate, largest: Mapping[str, Scores], chance: float) -> str:
+    before, after = largest["sft"], largest["rl"]
+    significant = "" if gain.low > 0 or gain.high < 0 else ", not significant"
     return (
-        f"RL took held-out accuracy from {before:.1%} to {after:.1%} "
-        f"({gain.value * 100:+.1f} points, 95% interval {gain.low * 100:+.1f} to {gain.high * 100:+.1f}{sure}) with "
-        f"{spent[1]:.0f} thinking tokens instead of {spent[0]:.0f}; the commonest answer alone gets {chance:.1%}."
+        f"RL took held-out accuracy from {before.accuracy.value:.1%} to {after.accuracy.value:.1%} "
+        f"({gain.value * 100:+.1f} points, 95% interval {gain.low * 100:+.1f} to {gain.high * 100:+.1f}{significant}) "
+        f"with {after.thinking_tokens.value:.0f} thinking tokens instead of {before.thinking_tokens.value:.0f}; the "
+        f"chance level is {chance:.1%}."
     )
 
 
-def _examples(out: Path, names: dict[str, str]) -> None:
+def _copy_examples(out: Path, names: Mapping[str, str]) -> None:
     """The samples to read, with the models' names in place of their paths."""
-    target = out / "examples.jsonl"
+    target = out / EXAMPLES
     target.unlink(missing_ok=True)
-    for line in read_log(out / "evaluate" / "examples.jsonl"):
-        append_line(target, line | {"model": names[line["model"]]})
+    for line in read_log(out / "evaluate" / EXAMPLES):
+        example = Example.model_validate(line)
+        append_line(target, example.model_copy(update={"model": names[example.model]}))

@@ -1,0 +1,70 @@
+"""What ``rlready demo`` ends with: base, SFT and RL compared, and the readiness that chose where RL started."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rlready.core.records import Estimate
+from rlready.core.result import Record, Result, Table, TaskRecord
+from rlready.evaluate.result import BudgetScores, LengthHistogram, Scores
+from rlready.readiness.result import CheckpointReadiness
+
+
+class DemoCheckpoint(CheckpointReadiness):
+    """Readiness of a checkpoint of the SFT run, and where in that run it was saved."""
+
+    epoch: float
+    step: int
+
+
+class ModelScores(Scores):
+    """Scores at the largest budget; ``greedy_accuracy`` is that of greedy decoding, None for the base model."""
+
+    greedy_accuracy: Estimate | None = None
+
+
+class StageSeconds(Record):
+    """How long one stage took in this attempt."""
+
+    name: str
+    seconds: float
+
+
+class DemoResult(Result):
+    """The SFT→RL pipeline; models are called "base", "sft" and "rl".
+
+    ``rl_minus_sft`` is the difference of accuracies at the largest budget, paired over problems; ``chosen`` the name of
+    the checkpoint that RL started from, ``rl_step`` the step of the RL checkpoint with the best validation accuracy.
+    """
+
+    verb: Literal["demo"] = "demo"
+    seed: int
+    task: TaskRecord
+    rl_minus_sft: Estimate
+    chance_level: dict[str, float]
+    chosen: str
+    rl_step: int
+    checkpoints: list[DemoCheckpoint]
+    budgets: list[BudgetScores]
+    unconstrained: dict[str, Scores]
+    lengths: LengthHistogram
+    base: ModelScores
+    sft: ModelScores
+    rl: ModelScores
+    stages: list[StageSeconds]
+    seconds: float
+
+    def tables(self) -> list[Table]:
+        """The three models at the largest budget, and the difference of the last two."""
+        columns = ["model", "accuracy", "every step right", "thinking tokens", "greedy"]
+        rows = [
+            [
+                name,
+                str(m.accuracy),
+                str(m.strict_accuracy or "–"),
+                str(m.thinking_tokens),
+                str(m.greedy_accuracy or "–"),
+            ]
+            for name, m in (("base", self.base), ("sft", self.sft), ("rl", self.rl))
+        ]
+        return [Table(columns, [*rows, ["rl − sft", str(self.rl_minus_sft), "", "", ""]])]
