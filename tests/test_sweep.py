@@ -265,7 +265,7 @@ def test_the_last_checkpoint_is_the_last(
     left = checkpoints_of(tmp_path / tuned.key)
     started = learned.config_from(left)
     assert isinstance(started, RLConfig)
-    assert started.model == checkpoints[-1]["path"]
+    assert started.model == checkpoints[-1].path
     missing = [job for job in rest if job.verb == "readiness" and -job.place > kept]
     assert bool(missing) is not reference
     for job in missing:

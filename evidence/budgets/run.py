@@ -24,7 +24,7 @@ from rlready.core.records import Estimate
 from rlready.core.stats import t_figure
 from rlready.evaluate.stage import evaluate
 from rlready.report.claims import Claim, write_claims
-from rlready.runs.files import read_json, write_text
+from rlready.runs.files import plain, read_json, write_text
 from rlready.train.rl import rl
 from rlready.train.sft import sft
 
@@ -88,18 +88,19 @@ def one(seed: int, out: Path) -> dict[str, Any]:
     stated = learned(STATED, paths["sft"], seed, out / "stated")
     models = {paths["sft"]: "sft", stated: "stated"}
     config = replace(config, models=tuple(models), thinking_budgets=ASKED, samples=2, length_prompt=STATING)
-    asked = [row for row in evaluate(config, out / "asked")["arms"] if row["stated"]]
+    asked = [row for row in evaluate(config, out / "asked").settings if row.length_prompted]
     names = {path: name for name, path in paths.items()}
     return {
         "seed": seed,
         "seconds": sum(read_json(record)["seconds"] for record in out.glob("*/record.json")),
         "budgets": [
-            {"budget": row["budget"]} | {names[k]: v for k, v in row.items() if k != "budget"}
-            for row in result["budgets"]
+            {"budget": row.budget} | {names[path]: plain(scores) for path, scores in row.scores.items()}
+            for row in result.budgets
         ],
-        "untouched": {names[k]: v for k, v in result["untouched"].items()},
+        "untouched": {names[path]: plain(scores) for path, scores in result.unconstrained.items()},
         "asked": [
-            {"model": models[row["model"]], "tokens": row["budget"]} | {k: row[k] for k in ("off", "thinking_tokens")}
+            {"model": models[row.model], "tokens": row.budget}
+            | {"off": plain(row.length_error), "thinking_tokens": plain(row.thinking_tokens)}
             for row in asked
         ],
     }

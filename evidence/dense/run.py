@@ -160,7 +160,7 @@ def stopped(out: Path) -> dict[str, str]:
 
 def scored(lm: LM, table: Path) -> dict[str, float]:
     """Entropy and divergence from SFT at the budget, nats per chosen token: means of −log π and log π/π_SFT."""
-    rows = [r for r in read_table(table) if r["arm"] == str(BUDGET)]
+    rows = [r for r in read_table(table) if r["setting"] == str(BUDGET)]
     masks = [np.array(r["mask"], dtype=np.uint8) for r in rows]
     examples = [
         replace(supervised(lm.prompt_ids(r["prompt"], think=True), r["tokens"]), mask=m)
@@ -242,12 +242,12 @@ def new_world(seed: int, out: Path) -> dict[str, Any]:
         greedy = evaluate(replace(config, samples=1, temperature=0.0), out / f"{name}-greedy")
         for number, path in enumerate(config.models):
             arm = list(models)[number] if config is usual else DECODED
-            row = drawn["budgets"][0][path]
+            row = drawn.budgets[0].scores[path]
             arms[arm] = {
-                "accuracy": row["accuracy"]["value"],
-                "greedy": greedy["budgets"][0][path]["accuracy"]["value"],
-                "thinking": row["thinking_tokens"]["value"],
-                "per_problem": drawn["per_problem"][path][str(BUDGET)],
+                "accuracy": row.accuracy.value,
+                "greedy": greedy.budgets[0].scores[path].accuracy.value,
+                "thinking": row.thinking_tokens.value,
+                "per_problem": drawn.per_problem[path][str(BUDGET)],
             } | scored(lm, out / name / "parts" / f"{number}.parquet")
     held = open_task(source(seed, "test", TEST, 7)).rows()
     pairs = {f: load_frozen(start, "", f) for f in FRACTIONS}

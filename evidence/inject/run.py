@@ -32,7 +32,7 @@ from rlready.inject.stage import inject
 from rlready.readiness.stage import readiness
 from rlready.report.claims import Claim, write_claims
 from rlready.report.plots import MARKERS, NEUTRAL, Point, Series, line_chart, standalone
-from rlready.runs.files import read_json, write_json
+from rlready.runs.files import plain, read_json, write_json
 from rlready.runs.run import write_text
 from rlready.tasks import open_task
 from rlready.train.rl import rl
@@ -102,7 +102,7 @@ def run(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
         InjectConfig(rows=rows, method=arm.method, behaviours=arm.behaviours, p=arm.p, seed=seed), out / "inject"
     )
     # as many rows a step as vanilla has, so that equal rows are equal steps however long a row is
-    file = str(out / "inject" / made["rows"])
+    file = str(out / "inject" / made.rows)
     longer = tokens(file) / tokens(rows)
     tuned = sft(
         SFTConfig(
@@ -136,8 +136,8 @@ def run(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
     found = {
         "steps": tuned["steps"],
         "longer": longer,
-        "made": made,
-        "stopped": learned["stopped"],
+        "made": plain(made),
+        "stopped": learned.stopped,
         "before": judged(start, source(ops, "test", TEST, salt + 4), seed, out / "before", influence=True),
         **{f"{w} {m}": judged(models[m], problems[w], seed, out / f"{w}-{m}") for w, m in product(OPS, models)},
         "greedy": {where: greedy(models, asked, out / f"{where}-greedy") for where, asked in problems.items()},
@@ -177,8 +177,8 @@ def greedy(models: Mapping[str, str], problems: str, out: Path) -> dict[str, flo
     config = EvaluateConfig(
         models=tuple(models.values()), problems=problems, thinking_budgets=(BUDGET,), samples=1, temperature=0.0
     )
-    (row,) = evaluate(config, out)["budgets"]
-    return {name: row[path]["accuracy"]["value"] for name, path in models.items()}
+    (row,) = evaluate(config, out).budgets
+    return {name: row.scores[path].accuracy.value for name, path in models.items()}
 
 
 def tokens(rows: str) -> float:

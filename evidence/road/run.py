@@ -10,11 +10,10 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import json
 from pathlib import Path
-from typing import Any
 
 from rlready.cli.demo import demo
+from rlready.cli.demo_result import DemoResult, ModelScores
 from rlready.core.config import DemoConfig
 from rlready.core.stats import t_figure
 from rlready.report.claims import Claim, write_claims
@@ -24,35 +23,43 @@ from rlready.tasks import open_task
 HERE = Path(__file__).parent
 RUNS = Path("runs/road")
 SEEDS = range(5)
-TIMES = {"seconds", "stages"}
 
 
-def without_times(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: without_times(v) for k, v in value.items() if k not in TIMES}
-    return [without_times(v) for v in value] if isinstance(value, list) else value
+def without_times(result: DemoResult) -> DemoResult:
+    return result.model_copy(update={"seconds": 0.0, "stages": []})
 
 
-def at_best(result: dict[str, Any], model: str) -> tuple[float, float]:
-    """(accuracy, thinking tokens) at the budget where a model is most accurate."""
-    best = max(result["budgets"], key=lambda row: row[model]["accuracy"]["value"])[model]
-    return best["accuracy"]["value"], best["thinking_tokens"]["value"]
+def at_best(result: DemoResult, model: str) -> float:
+    """Thinking tokens at the budget where a model is most accurate."""
+    best = max(result.budgets, key=lambda row: row.scores[model].accuracy.value).scores[model]
+    return best.thinking_tokens.value
+
+
+def strict(model: ModelScores) -> float:
+    assert model.strict_accuracy
+    return model.strict_accuracy.value
+
+
+def greedy_of(model: ModelScores) -> float:
+    assert model.greedy_accuracy
+    return model.greedy_accuracy.value
 
 
 def main() -> None:
     results = [demo(DemoConfig(seed=seed), RUNS / f"seed-{seed}") for seed in SEEDS]
     again = demo(DemoConfig(seed=0), RUNS / "again-0")
-    gains = [r["rl_minus_sft"]["value"] for r in results]
-    sft_tokens = [at_best(r, "sft")[1] for r in results]
-    rl_tokens = [at_best(r, "rl")[1] for r in results]
-    seconds = [r["seconds"] for r in [*results, again]]
-    same = to_json(without_times(results[0])) == to_json(without_times(again))
-    clear = [r["rl_minus_sft"]["low"] > 0 for r in results]
-    sft, rl = (t_figure([r[m]["accuracy"]["value"] for r in results]) for m in ("sft", "rl"))
-    strict_sft, strict_rl = (t_figure([r[m]["strict_accuracy"]["value"] for r in results]) for m in ("sft", "rl"))
-    greedy = t_figure([r["rl"]["greedy_accuracy"]["value"] - r["sft"]["greedy_accuracy"]["value"] for r in results])
-    chance = open_task(results[0]["task"]["source"]).chance([64])[64]
-    mixed = t_figure([next(c for c in r["checkpoints"] if c["picked"])["mixed"]["value"] for r in results])
+    gains = [r.rl_minus_sft.value for r in results]
+    sft_tokens = [at_best(r, "sft") for r in results]
+    rl_tokens = [at_best(r, "rl") for r in results]
+    seconds = [r.seconds for r in [*results, again]]
+    same = without_times(results[0]) == without_times(again)
+    clear = [r.rl_minus_sft.low > 0 for r in results]
+    models = (lambda r: r.sft, lambda r: r.rl)
+    sft, rl = (t_figure([m(r).accuracy.value for r in results]) for m in models)
+    strict_sft, strict_rl = (t_figure([strict(m(r)) for r in results]) for m in models)
+    greedy = t_figure([greedy_of(r.rl) - greedy_of(r.sft) for r in results])
+    chance = open_task(results[0].task.source).chance([64])[64]
+    mixed = t_figure([next(c for c in r.checkpoints if c.chosen).informative.value for r in results])
     n = len(results)
 
     def count(sentence: str, value: float, target: str) -> Claim:
@@ -85,14 +92,14 @@ def main() -> None:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for seed, r in zip(SEEDS, results, strict=True):
-        gain = r["rl_minus_sft"]
+        gain = r.rl_minus_sft
         lines.append(
-            f"| {seed} | {r['picked']} | {r['sft']['accuracy']['value']:.1%} | {r['rl']['accuracy']['value']:.1%} | "
-            f"{gain['value'] * 100:+.1f} [{gain['low'] * 100:+.1f}, {gain['high'] * 100:+.1f}] | "
-            f"{r['sft']['strict_accuracy']['value']:.1%} → {r['rl']['strict_accuracy']['value']:.1%} | "
-            f"{r['sft']['greedy_accuracy']['value']:.1%} → {r['rl']['greedy_accuracy']['value']:.1%} | "
-            f"{r['sft']['thinking_tokens']['value']:.1f} → {r['rl']['thinking_tokens']['value']:.1f} | "
-            f"{r['seconds']:.0f} |"
+            f"| {seed} | {r.chosen} | {r.sft.accuracy.value:.1%} | {r.rl.accuracy.value:.1%} | "
+            f"{gain.value * 100:+.1f} [{gain.low * 100:+.1f}, {gain.high * 100:+.1f}] | "
+            f"{strict(r.sft):.1%} → {strict(r.rl):.1%} | "
+            f"{greedy_of(r.sft):.1%} → {greedy_of(r.rl):.1%} | "
+            f"{r.sft.thinking_tokens.value:.1f} → {r.rl.thinking_tokens.value:.1f} | "
+            f"{r.seconds:.0f} |"
         )
     words = f"""# The road from SFT to RL, five seeds
 
@@ -117,10 +124,10 @@ about larger models, other tasks, or one algorithm against another.
 """
     write_text(HERE / "figure.svg", figure(results))
     write_claims(HERE, command="python evidence/road/run.py", seconds=sum(seconds), claims=claims, words=words)
-    write_text(HERE / "seeds.json", json.dumps(without_times(results), indent=1))
+    write_text(HERE / "seeds.json", to_json([without_times(r) for r in results]))
 
 
-def figure(results: list[dict[str, Any]]) -> str:
+def figure(results: list[DemoResult]) -> str:
     """Accuracy against mean thinking tokens, a thin line a seed."""
     from rlready.report.plots import Point, Series, line_chart, standalone
 
@@ -129,12 +136,12 @@ def figure(results: list[dict[str, Any]]) -> str:
         for number, r in enumerate(results):
             points = [
                 Point(
-                    row[model]["thinking_tokens"]["value"],
-                    row[model]["accuracy"]["value"],
-                    row[model]["accuracy"]["low"],
-                    row[model]["accuracy"]["high"],
+                    scores.thinking_tokens.value,
+                    scores.accuracy.value,
+                    scores.accuracy.low,
+                    scores.accuracy.high,
                 )
-                for row in r["budgets"]
+                for scores in (row.scores[model] for row in r.budgets)
             ]
             series.append(Series(model, points, tone=tone, shape=tone, named=number == 0))
     return standalone(

@@ -139,7 +139,7 @@ what the decoder forced stands in ⟦ ⟧.
 
 def table_line(verb: str, record: dict[str, Any], result: dict[str, Any]) -> str:
     memory = record["peak_memory_bytes"] / 2**30
-    return f"| {verb} | {record['seconds']:.0f} | {record['cpu_seconds']:.0f} | {memory:.1f} | {result['verdict']} |"
+    return f"| {verb} | {record['seconds']:.0f} | {record['cpu_seconds']:.0f} | {memory:.1f} | {result['headline']} |"
 
 
 def rl_line(line: dict[str, Any]) -> str:
@@ -151,8 +151,9 @@ def rl_line(line: dict[str, Any]) -> str:
 def sample_text(example: dict[str, Any]) -> str:
     """A sample as an indented block, so that nothing in it is read as Markdown."""
     text = "".join(f"⟦{piece}⟧" if not chosen else piece for piece, chosen in example["pieces"]).replace("⟧⟦", "")
-    verdict = "right" if example["correct"] else "wrong"
-    head = f"`{example['problem_id']}`, answer {example['answer']}, {verdict}, {example['thinking']} thinking tokens:"
+    judged = "right" if example["correct"] else "wrong"
+    tokens = f"{example['thinking_tokens']} thinking tokens"
+    head = f"`{example['problem_id']}`, answer {example['answer']}, {judged}, {tokens}:"
     lines = [*example["prompt"].strip().splitlines(), "---", *f"<think>{text}".splitlines()]
     return head + "\n\n" + "\n".join(f"    {line}".rstrip() for line in lines) + "\n"
 

@@ -70,7 +70,7 @@ def summarise(
             f"is {best.outcome.value:.1%}, from {best.checkpoint}. Next: rlready predict {out}"
         ),
         plan=plan,
-        jobs={verb: count for verb, count in counts.items()},
+        jobs=Counter[str](job.verb for job in jobs),
         seconds_of_jobs=sum(seconds.values()),
         runs=len(rows),
         starts=starts,
