@@ -35,9 +35,9 @@ def frozen(start: str) -> ReferencePair:
 
 def step(work: Work, learner: Trainer, at: int) -> float:
     line = learner.step(work.task, work.of_step(at), at)
-    if line["groups_used"] != work.prompts:
+    if line.groups_informative != work.prompts:
         raise RuntimeError("a group had no signal")
-    return float(line["generated"])
+    return float(line.rollouts.generated_tokens)
 
 
 def run(quick: bool) -> list[Row]:

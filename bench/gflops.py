@@ -20,6 +20,7 @@ from typing import Any
 from common import Goal, Row, main
 from grpo import Work, six_million, trainer
 from rlready.core.timing import gemm_peak, multiplied
+from rlready.credit.algorithms import ALGORITHMS
 from rlready.credit.assign import credit
 from rlready.engine.protocol import requests_for
 from rlready.engine.rollout import draw_groups
@@ -73,7 +74,7 @@ def run(quick: bool) -> list[Row]:
             groups = draw_groups(drawn, ours.lm, work.task, problems, requests, temperature=1.0, seed=at)
             if any(len(s.tokens) != work.response for s in samples):
                 raise RuntimeError("a response has another length")
-            credited = credit(groups, "grpo", cap=work.cap)
+            credited = credit(groups, ALGORITHMS["grpo"], cap=work.cap)
             begun = time.perf_counter()
             ours.update(credited, at)
             updated.append(3 * (forward - less) / (time.perf_counter() - begun))

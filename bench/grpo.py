@@ -24,7 +24,9 @@ from rlready.engine.rollout import judge
 from rlready.models.checkpoint import load, save
 from rlready.models.lm import LM
 from rlready.tasks import Task, Verdict, open_task
-from rlready.train.loop import Learner
+from rlready.train.fast_learner import make_learner
+from rlready.train.learner import OptimizerSettings
+from rlready.train.log import RLStepLog
 from rlready.train.trainer import Trainer
 
 
@@ -92,7 +94,7 @@ def trainer(work: Work, folder: Path) -> Trainer:
         max_tokens_per_microbatch=work.micro_tokens,
     )
     lm = load(work.start)
-    learner = Learner(lm, lr=LR, weight_decay=0.0, clip=1.0, micro_tokens=config.max_tokens_per_microbatch)
+    learner = make_learner(lm, OptimizerSettings(LR, max_tokens_per_microbatch=config.max_tokens_per_microbatch))
     made = Trainer(config, learner, None, folder / "samples")
     if work.response:
         made.budget, made.cap = Budget(None, work.response), work.response
@@ -164,13 +166,13 @@ def duel(
     with TemporaryDirectory() as name:
         folder = Path(name)
         micro = fastest(work, folder, micros)
-        ours, contest, lines = trainer(work, folder), Duel(warm=warm, tolerance=tolerance), list[dict[str, Any]]()
+        ours, contest, lines = trainer(work, folder), Duel(warm=warm, tolerance=tolerance), list[RLStepLog]()
 
         def step(at: int) -> float:
             lines.append(ours.step(work.task, work.of_step(at), at))
-            if lines[-1]["groups_used"] != work.prompts:
+            if lines[-1].groups_informative != work.prompts:
                 raise RuntimeError("a group had no signal")
-            return float(lines[-1]["generated"])
+            return float(lines[-1].rollouts.generated_tokens)
 
         trl_steps(
             work,
@@ -180,8 +182,8 @@ def duel(
             lambda at: contest.run("ours", lambda: step(at)),
             lambda lap: contest.add("theirs", lap),
         )
-    where = [key for key in lines[-1] if key.startswith(("seconds", "gflops"))]  # what a step of ours goes into
-    parts = {key: median(line[key] for line in lines[warm:]) for key in where}
+    where = [key for key in lines[-1].timing if key.startswith(("seconds", "gflops"))]  # what a step of ours goes into
+    parts = {key: median(line.timing[key] for line in lines[warm:]) for key in where}
     ratios = contest.ratios()
     sampling = parts["gflops_sampling"] * (parts["seconds_prefill"] + parts["seconds_decode"])
     update = parts["gflops_update"] * (parts["seconds_logprobs"] + parts["seconds_backward"])

@@ -23,8 +23,9 @@ from rlready.models.batch import Example
 from rlready.models.checkpoint import load
 from rlready.models.lm import LM
 from rlready.tasks import open_task
-from rlready.train.loop import Learner, token_count
-from rlready.train.loss import likelihood_loss
+from rlready.train.fast_learner import FastLearner
+from rlready.train.learner import OptimizerSettings, token_count
+from rlready.train.loss import LossOutput, likelihood_loss
 
 GOAL = Goal("exact influence, embedded model, 64 x 16: seconds over those of a plain forward and backward", "<= 1.6")
 
@@ -45,16 +46,18 @@ def rollouts(lm: LM, problems: int, group: int) -> list[Rollouts]:
     ]
 
 
-def plain(learner: Learner, rows: Sequence[Example]) -> None:
+def plain(learner: FastLearner, rows: Sequence[Example]) -> None:
     """What an optimiser step does before the optimiser."""
-    learner.accumulate(rows, lambda batch, logp: (likelihood_loss(logp, batch.advantage_N, batch.weight_N), 0.0))
+    learner.backward(
+        rows, lambda batch, logp: LossOutput(likelihood_loss(logp, batch.advantage_N, batch.weight_N)), 1.0
+    )
 
 
 def run(quick: bool) -> list[Row]:
     lm = load("embedded")
     groups = rollouts(lm, *((8, 4) if quick else (64, 16)))
     rows = [row for group in groups for row in group.rows]
-    learner = Learner(lm, lr=0.0, weight_decay=0.0, clip=1.0, micro_tokens=16384)
+    learner = FastLearner(lm, OptimizerSettings(0.0))
     parameters = parameters_of(lm.model)
     contest = Duel(tolerance=0.0)
 

@@ -32,7 +32,7 @@ def run(quick: bool) -> list[Row]:
 
         def measure(problems: int, sampling: Sampling, first: int = 0) -> CheckpointReadiness:
             settings = ReadinessConfig(
-                checkpoints=(tuned["checkpoints"][-1]["path"],),
+                checkpoints=(tuned.checkpoints[-1].path,),
                 heldout="",
                 problems=f"{DEMO_TASK}&split=train&n={problems}&seed=26",
                 samples=draws,

@@ -18,8 +18,9 @@ from rlready.core.timing import multiplied
 from rlready.models.checkpoint import embedded_folder, load
 from rlready.models.encode import encode
 from rlready.tasks import open_task
-from rlready.train.loop import Learner, token_count
-from rlready.train.loss import likelihood_loss
+from rlready.train.fast_learner import make_learner
+from rlready.train.learner import OptimizerSettings, token_count
+from rlready.train.loss import LossOutput, likelihood_loss
 from rlready.train.sft import weighted
 
 GOAL = Goal("SFT, embedded model: tokens per second over TRL's", ">= 3")
@@ -40,13 +41,15 @@ def run(quick: bool) -> list[Row]:
         "input_ids": [[*e.prompt_ids, *e.response_ids] for e in examples],
         "labels": [[-100] * len(e.prompt_ids) + list(e.response_ids) for e in examples],
     }
-    learner = Learner(lm, lr=LR, weight_decay=0.0, clip=1.0, micro_tokens=16384)
+    learner = make_learner(lm, OptimizerSettings(LR))
     duel, trial, seconds = Duel(), dict[bool, float](), list[float]()
 
     def ours(at: int) -> float:
         for batch in batches[at : at + each]:
             learner.step(
-                weighted(batch), lambda b, logp: (likelihood_loss(logp, b.advantage_N, b.weight_N), 0.0), rate=1.0
+                weighted(batch),
+                lambda b, logp: LossOutput(likelihood_loss(logp, b.advantage_N, b.weight_N)),
+                rate=1.0,
             )
         return float(sum(map(token_count, batches[at : at + each])))
 

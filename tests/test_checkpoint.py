@@ -755,7 +755,7 @@ def test_settings_that_could_not_be_saved_do_not_lose_the_training(
     result = sft(SFTConfig(model=str(folder), rows=str(rows), heldout=str(rows), epochs=1), tmp_path / "run")
     said = capsys.readouterr().err
     assert re.search(f"generation_config.json {noted}", said) if noted else "generation_config" not in said
-    saved = load(result["checkpoints"][-1]["path"])
+    saved = load(result.checkpoints[-1].path)
     assert saved.stop_ids == {2}
     assert "generation_config" not in capsys.readouterr().err
 

@@ -24,7 +24,7 @@ from rlready.core.records import Group, Problem, Row, Sample
 from rlready.credit import dense
 from rlready.credit.assign import dense_credit
 from rlready.credit.probe import NUMBER, plant, planted_error
-from rlready.credit.reference import ReferencePair, find_reference, load_frozen
+from rlready.credit.reference import ReferencePair, load_pair
 from rlready.credit.token_credit import Reading, read
 from rlready.engine.budget import Budget
 from rlready.engine.contrastive import Contrast
@@ -32,17 +32,21 @@ from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.models.batch import supervised
 from rlready.models.checkpoint import save
+from rlready.models.frozen import frozen_logprobs
 from rlready.models.lm import LM
-from rlready.models.logprob import frozen_logprobs, token_logprobs
+from rlready.models.logprob import token_logprobs
 from rlready.report.credit import level, page, terminal
 from rlready.runs.run import append_line, read_json, read_log, write_json, write_table
 from rlready.tasks import open_task
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
+from rlready.train import checkpointer
 from rlready.train import drift as drifting
-from rlready.train import loop
-from rlready.train.drift import drift
-from rlready.train.loss import policy_loss
-from rlready.train.rl import _watch, rl
+from rlready.train.drift import Watched, drift
+from rlready.train.learner import PlainLearner, StepStats
+from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
+from rlready.train.loss import LossInputs, LossSettings, policy_loss
+from rlready.train.reference_checkpoint import find_reference
+from rlready.train.rl import RLState, rl, watch
 from rlready.train.sft import reference_steps, sft
 from tiny import full_logits, tiny_lm, tiny_model
 
@@ -134,7 +138,7 @@ def test_scaling_clipping_spreading_and_mixing() -> None:
     clipped, _ = dense.scaled(reward, mask, "std", 0.5)
     assert np.abs(clipped).max() == 0.5
     np.testing.assert_array_equal(dense.scaled(reward, mask, "none")[0], reward)
-    even = dense.spread(reward, mask)
+    even = dense.uniform(reward, mask)
     np.testing.assert_allclose(even.sum(1), reward.sum(1))
     assert all(len(set(np.round(row[m], 9))) <= 1 for row, m in zip(even, mask, strict=True))
     outcome = np.array([1.0, -1, 0, 0, 1, -1])
@@ -241,7 +245,10 @@ def test_the_optimum_is_the_closed_form() -> None:
         reward, _ = dense.scaled(sft - ref, mask, "none")
         returns = dense.returns_of(reward - beta * (now - sft), 1.0)
         chance = np.repeat(np.exp(now.sum(1))[:, None], longest, 1)  # all texts, each weighed as if it were drawn
-        loss, _ = policy_loss(logp[mask], torch.tensor(returns[mask]), torch.tensor(chance[mask]))
+        credit, weight = torch.tensor(returns[mask]), torch.tensor(chance[mask])
+        ids = torch.zeros(len(credit), dtype=torch.long)
+        given = LossInputs(logp[mask], logp[mask].detach(), None, credit, weight, ids)
+        loss = policy_loss(given, LossSettings()).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -271,9 +278,10 @@ def test_dense_credit_by_hand() -> None:
     """Advantages are the formula's, forced tokens carry none, the weight is constant, the facts are right."""
     lm, pair = world(0), ReferencePair(world(2), world(3))
     groups = drawn(lm)
-    shape = dense.DenseConfig(scaling="none", beta=0.3, gamma=0.95)
+    shape = dense.DenseConfig(scale_rewards="none", beta=0.3, gamma=0.95)
     credited = dense_credit(groups, pair, shape, cap=CAP, micro_tokens=200)
-    assert credited.used == 3
+    assert credited.informative == 3
+    assert credited.dense is not None
     rows = credited.examples
     r_hat, sft = pair.score(rows, micro_tokens=10**6)
     for g in range(3):
@@ -288,8 +296,8 @@ def test_dense_credit_by_hand() -> None:
                 assert e.advantage[t] == pytest.approx(expected, abs=1e-4)
             assert e.weight[0] == pytest.approx(1 / (12 * CAP))
     chosen = np.concatenate([r[e.mask > 0] for r, e in zip(r_hat, rows, strict=True)])
-    assert credited.facts["dense_sum"] == pytest.approx(chosen.sum() / 12, abs=1e-4)
-    assert credited.facts["kl"] == pytest.approx(
+    assert credited.dense.dense_sum == pytest.approx(chosen.sum() / 12, abs=1e-4)
+    assert credited.dense.kl == pytest.approx(
         np.concatenate([(e.old - s)[e.mask > 0] for e, s in zip(rows, sft, strict=True)]).mean(), abs=1e-5
     )
 
@@ -299,9 +307,9 @@ def test_no_reward_is_no_signal() -> None:
     lm = world(0)
     groups = drawn(lm)
     same = ReferencePair(lm, lm)
-    assert dense_credit(groups, same, dense.DenseConfig(beta=0.0), cap=CAP, micro_tokens=200).used == 0
-    half = dense_credit(groups, same, dense.DenseConfig(beta=0.0, mix=0.5), cap=CAP, micro_tokens=200)
-    assert half.used == sum(0 < sum(bool(s.correct) for s in g.samples) < 4 for g in groups) > 0
+    assert dense_credit(groups, same, dense.DenseConfig(beta=0.0), cap=CAP, micro_tokens=200).informative == 0
+    half = dense_credit(groups, same, dense.DenseConfig(beta=0.0, dense_weight=0.5), cap=CAP, micro_tokens=200)
+    assert half.informative == sum(0 < sum(bool(s.correct) for s in g.samples) < 4 for g in groups) > 0
 
 
 @pytest.mark.parametrize("mix", [1.0, 0.5])
@@ -312,8 +320,10 @@ def test_what_rounding_makes_of_equal_responses_is_no_signal(mix: float) -> None
         one = replace(group.samples[0], correct=True, reward=0.95)  # 7 times 0.95 over 7 is not 0.95
         noise = [1 + 1e-7 * rng.normal(size=len(one.tokens)).astype(np.float32) for _ in range(7)]
         groups.append(replace(group, samples=[replace(one, logprobs=one.logprobs * n) for n in noise]))
-    credited = dense_credit(groups, ReferencePair(lm, world(1)), dense.DenseConfig(mix=mix), cap=CAP, micro_tokens=200)
-    assert (credited.used, credited.all_right, credited.examples) == (0, 2, [])
+    credited = dense_credit(
+        groups, ReferencePair(lm, world(1)), dense.DenseConfig(dense_weight=mix), cap=CAP, micro_tokens=200
+    )
+    assert (credited.informative, credited.solved, credited.examples) == (0, 2, [])
 
 
 def test_without_a_reference_the_reward_is_the_likelihood() -> None:
@@ -433,7 +443,7 @@ def test_every_reference_that_sft_keeps_is_found(run: Path) -> None:
     assert reference_steps(shares, saves, (0.26,)) == set()
     (tmp := run / "checkpoints" / "step-3").mkdir(exist_ok=True)
     (tmp / "config.json").touch()
-    kept = [{"name": f"step-{step}", "samples": shares[step - 1]} for step in saves]
+    kept = [result["checkpoints"][0] | {"name": f"step-{s}", "samples": shares[s - 1]} for s in sorted(saves)]
     write_json(run / "result.json", result | {"steps": 10, "checkpoints": kept})
     assert find_reference(str(run / "checkpoints" / "step-10"), 0.26).name == "step-3"
 
@@ -473,50 +483,52 @@ def test_every_control_is_a_configuration(tuned: Path, tmp_path: Path, arm: str)
 
 def test_dense_resumed_equals_unbroken(tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = rl(rl_config(tuned), tmp_path / "whole")
-    real, calls = loop.Learner.step, [0]
+    real, calls = PlainLearner.step, [0]
 
-    def stop(self: loop.Learner, *args: Any, **kwargs: Any) -> loop.Step:
+    def stop(self: PlainLearner, *args: Any, **kwargs: Any) -> StepStats:
         calls[0] += 1
         if calls[0] == 3:
             raise KeyboardInterrupt
         return real(self, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "STATE_SECONDS", 0.0)
-        patch.setattr(loop.Learner, "step", stop)
+        patch.setattr(checkpointer, "STATE_SECONDS", 0.0)
+        patch.setattr(PlainLearner, "step", stop)
         with pytest.raises(KeyboardInterrupt):
             rl(rl_config(tuned), tmp_path / "broken")
-    assert rl(rl_config(tuned), tmp_path / "broken")["evaluations"] == whole["evaluations"]
+    assert rl(rl_config(tuned), tmp_path / "broken").evaluations == whole.evaluations
 
 
 def test_drift_is_said_and_stops_if_asked(
     tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = {"entropy": 0.4, "thinking": 40.0}
-    assert drift(first, {"entropy": 0.3, "thinking": 45.0}) == {}
-    assert "entropy collapsed from 0.400 to 0.050" in drift(first, {"entropy": 0.05, "thinking": 45.0})["entropy"]
-    assert "thinking went from 40.0 to 60.0" in drift(first, {"entropy": 0.3, "thinking": 60.0})["thinking"]
+    first = Watched(0.4, 40.0)
+    assert drift(first, Watched(0.3, 45.0)) == {}
+    assert "entropy collapsed from 0.400 to 0.050" in drift(first, Watched(0.05, 45.0))["entropy"]
+    assert "thinking went from 40.0 to 60.0" in drift(first, Watched(0.3, 60.0))["thinking_tokens"]
     monkeypatch.setattr(drifting, "COLLAPSE", 2.0)  # everything is a collapse
     loose = rl(rl_config(tuned, beta=0.0), tmp_path / "loose")
     said = capsys.readouterr().err
-    assert "beta=0 has no leash" in said
-    drifts = loose["drift"].split("; ")
+    assert "beta=0 removes the KL penalty" in said
+    drifts = loose.drift.split("; ")
     assert all(said.count(f"warning: {words}") == 1 for words in drifts)
-    assert "at step 1" in loose["drift"]
-    assert (loose["steps"], loose["stopped"]) == (3, "")
-    assert "Warning: entropy collapsed" in loose["verdict"]
+    assert "at step 1" in loose.drift
+    assert (loose.steps, loose.stopped) == (3, "")
+    assert "Warning: entropy collapsed" in loose.headline
     strict = rl(rl_config(tuned, beta=0.0, stop_on_drift=True), tmp_path / "strict")
-    assert strict["stopped"] == drifts[0]
-    assert strict["steps"] == 1
-    assert Path(strict["best"]["path"]).is_dir()
+    assert strict.stopped == drifts[0]
+    assert strict.steps == 1
+    assert Path(strict.best.path).is_dir()
     assert "beta=0" not in capsys.readouterr().err
 
 
 def test_every_kind_of_drift_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
-    facts: dict[str, Any] = {"barren": 0, "stopped": "", "first": {}, "drift": {}}
+    state = RLState()
     for step, (entropy, thinking) in enumerate([(0.4, 40.0), (0.4, 58.0), (0.01, 60.0), (0.01, 61.0)], 1):
-        facts["step"] = step
-        _watch(facts, {"groups_used": 1, "entropy": entropy, "thinking": thinking}, RLConfig(algorithm="dense"))
+        state.step = step
+        rollouts = RolloutStats(0.0, 0.0, thinking, None, None, 0.0, 0.0, 100)
+        line = RLStepLog(step, rollouts, 1, 0, 0, 0, UpdateStats(0.0, 1.0, entropy, 0.0))
+        watch(state, line, RLConfig(algorithm="dense"))
     said = capsys.readouterr().err
     assert said.count("thinking went from 40.0 to 58.0 tokens at step 2") == 1
     assert said.count("entropy collapsed from 0.400 to 0.010 nats per token at step 3") == 1
@@ -524,32 +536,32 @@ def test_every_kind_of_drift_is_said_once(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_bad_pairs_are_refused(run: Path, tmp_path: Path) -> None:
-    """Each in a line that says how to mend it; what can be forced is."""
+    """Each in a line that says how to fix it; what can be forced is."""
     model, half = last(run), find_reference(last(run), 0.5)
     with pytest.raises(UserError, match="equals"):
-        load_frozen(model, model, 0.5)
-    with pytest.raises(UserError, match="comes after"):
-        load_frozen(str(half), model, 0.5)
+        load_pair(model, model)
+    with pytest.raises(UserError, match="is a later checkpoint than"):
+        load_pair(str(half), model)
     stranger = save_other(world(7), tmp_path / "other" / "step-1")
     with pytest.raises(UserError, match="different runs"):
-        load_frozen(model, stranger, 0.5)
-    assert load_frozen(model, stranger, 0.5, force=True).reference is not None
+        load_pair(model, stranger)
+    assert load_pair(model, stranger, force=True).reference is not None
     foreign = save_other(tiny_lm(), run / "checkpoints" / "foreign")
     with pytest.raises(UserError, match="different tokenizers"):
-        load_frozen(model, foreign, 0.5)
+        load_pair(model, foreign)
     with pytest.raises(UserError, match="too few tokens"):
-        load_frozen(model, foreign, 0.5, force=True)
+        load_pair(model, foreign, force=True)
     with pytest.raises(UserError, match=r"not a checkpoint of a finished run.*reference=PATH"):
-        load_frozen(stranger, "", 0.5)
+        find_reference(stranger, 0.5)
     shutil.rmtree(half)
     with pytest.raises(UserError, match=r"was deleted.*left: 0\.2"):
-        load_frozen(model, "", 0.5)
+        find_reference(model, 0.5)
     result = read_json(run / "result.json")
     for checkpoint in result["checkpoints"]:
         del checkpoint["samples"]
     write_json(run / "result.json", result)
-    with pytest.raises(UserError, match="does not say after how many samples"):
-        load_frozen(model, "", 0.5)
+    with pytest.raises(UserError, match=r"checkpoints\.0\.samples: field required"):
+        find_reference(model, 0.5)
 
 
 @pytest.mark.parametrize("layout", ["checkpoint-{}", "global_step_{}/actor/huggingface"])
@@ -557,10 +569,10 @@ def test_the_order_of_another_trainers_checkpoints_is_in_their_names(layout: str
     """The final model lies beside them, or in the folder that holds them."""
     early, late = (save_other(world(i), tmp_path / "run" / layout.format(n)) for i, n in enumerate((900, 1000)))
     for final in (tmp_path / "run" / "final", tmp_path / "run"):
-        assert load_frozen(save_other(world(2), final), late, 0.5).reference is not None
-    assert load_frozen(late, early, 0.5).reference is not None
-    with pytest.raises(UserError, match=r"1000\S*: the reference comes after"):
-        load_frozen(early, late, 0.5)
+        assert load_pair(save_other(world(2), final), late).reference is not None
+    assert load_pair(late, early).reference is not None
+    with pytest.raises(UserError, match=r"1000\S* is a later checkpoint than"):
+        load_pair(early, late)
 
 
 def save_other(lm: LM, folder: Path) -> str:
@@ -572,7 +584,7 @@ def save_other(lm: LM, folder: Path) -> str:
     ("changes", "message"),
     [
         ({"gamma": 1.5}, "gamma must lie"),
-        ({"gamma": 0.0, "return_type": "full_return"}, "pays a response its first token"),
+        ({"gamma": 0.0, "return_type": "full_return"}, "rewards the first token of a response"),
         ({"dense_weight": -0.1}, "dense_weight must lie"),
         ({"beta": -1.0}, "beta must not be negative"),
         ({"kl_coef": 0.1}, "use beta"),
@@ -704,7 +716,7 @@ def test_show_credit_reads_texts_and_samples(
 def test_settings_of_dense_credit_are_refused_elsewhere(tmp_path: Path) -> None:
     """Ignored, they would look as if they had been tried."""
     for name, value in {"gamma": 0.5, "dense_weight": 0.5, "return_type": "full_return", "stop_on_drift": True}.items():
-        with pytest.raises(UserError, match=f"{name} means nothing to algorithm=grpo"):
+        with pytest.raises(UserError, match=f"{name} has no effect with algorithm=grpo"):
             rl(RLConfig(algorithm="grpo", **{name: value}), tmp_path / name)
 
 

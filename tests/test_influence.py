@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
-from rlready.credit.outcome import ADVANTAGES
+from rlready.credit.algorithms import ALGORITHMS
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.rollout import draw_groups
@@ -85,8 +85,11 @@ def test_a_group_is_one_gradient_whatever_divides_its_advantages(model: Any) -> 
         assert relative(by_population, u) < 1e-10
         sample = (rewards - rewards.mean()) / rewards.std(ddof=1)
         assert relative(gradient(model, group.rows, sample / n), u * ((n - 1) / n) ** 0.5) < 1e-10
-        assert relative(ADVANTAGES["grpo"](rewards), sample) < 1e-3  # it adds ε to s
-        assert relative(gradient(model, group.rows, ADVANTAGES["dr_grpo"](rewards) / n), u * group.group_signal) < 1e-10
+        assert relative(ALGORITHMS["grpo"].advantage(rewards), sample) < 1e-3  # it adds ε to s
+        assert (
+            relative(gradient(model, group.rows, ALGORITHMS["dr_grpo"].advantage(rewards) / n), u * group.group_signal)
+            < 1e-10
+        )
 
 
 def test_influence_is_the_mean_over_all_pairs_of_rollouts(model: Any) -> None:

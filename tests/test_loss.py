@@ -8,22 +8,24 @@ import numpy as np
 import pytest
 import torch
 
-from rlready.core.config import Algorithm
 from rlready.core.records import Group, Problem, Sample
+from rlready.credit.algorithms import ALGORITHMS
 from rlready.credit.assign import credit
 from rlready.credit.outcome import leave_one_out
-from rlready.models import logprob
-from rlready.models.batch import Example, micro_batches, supervised
+from rlready.models import scoring
+from rlready.models.batch import Batch, Example, micro_batches, supervised
 from rlready.models.llama import attention
 from rlready.models.llama import fused as elementwise
+from rlready.models.llama import logprob as packed_logprob
 from rlready.models.llama.forward import hidden_states
 from rlready.models.llama.kernels import loaded
+from rlready.models.llama.logprob import packed_logprobs
 from rlready.models.llama.packing import Packed, pack
 from rlready.models.llama.support import supports
 from rlready.models.lm import LM
 from rlready.models.logprob import padded, token_logprobs
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
-from rlready.train.loss import kl_penalty, likelihood_loss, policy_loss
+from rlready.train.loss import LossInputs, LossSettings, kl_penalty, likelihood_loss, policy_loss
 from rlready.train.sft import weighted
 from tiny import tiny_model
 
@@ -70,17 +72,29 @@ def gradients(lm: LM) -> Gradients:
     return found
 
 
+def inputs(batch: Batch, logp: torch.Tensor, *, old: bool = False) -> LossInputs:
+    sampler = batch.old_N if old else logp.detach()
+    assert sampler is not None
+    return LossInputs(logp, sampler, None, batch.advantage_N, batch.weight_N, batch.sequence_N)
+
+
 def learn(
-    lm: LM, examples: Sequence[Example], most_tokens: int = 96, *, old: bool = False, plain: bool = False
+    lm: LM,
+    examples: Sequence[Example],
+    most_tokens: int = 96,
+    *,
+    old: bool = False,
+    plain: bool = False,
+    logprobs: Any = packed_logprobs,
 ) -> tuple[float, Gradients]:
     """Loss and gradient through the whole path, several micro-batches unless told otherwise."""
     total = 0.0
     for batch in micro_batches(examples, most_tokens, "cpu"):
-        logp, _ = token_logprobs(lm.model, batch.rows)
+        logp, _ = logprobs(lm.model, batch.rows)
         if plain:
             loss = likelihood_loss(logp, batch.advantage_N, batch.weight_N)
         else:
-            loss, _ = policy_loss(logp, batch.advantage_N, batch.weight_N, batch.old_N if old else None)
+            loss = policy_loss(inputs(batch, logp, old=old), LossSettings()).loss
         loss.backward()
         total += loss.item()
     return total, gradients(lm)
@@ -101,7 +115,7 @@ FLAT = ([0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0])
 def test_forced_tokens_get_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The state that predicts a forced or prompt token has a gradient of exactly 0, any other has one."""
     lm = symbolic_lm()
-    rows = credit(rollouts(lm, MIXED), "grpo", cap=CAP).examples
+    rows = credit(rollouts(lm, MIXED), ALGORITHMS["grpo"], cap=CAP).examples
     batch = next(micro_batches(rows, 10**6, "cpu"))
     kept: list[torch.Tensor] = []
 
@@ -110,24 +124,24 @@ def test_forced_tokens_get_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
         kept[-1].retain_grad()
         return kept[-1]
 
-    monkeypatch.setattr(logprob, "hidden_states", keep)
-    logp, _ = token_logprobs(lm.model, batch.rows)
-    policy_loss(logp, batch.advantage_N, batch.weight_N)[0].backward()
+    monkeypatch.setattr(packed_logprob, "hidden_states", keep)
+    logp, _ = packed_logprobs(lm.model, batch.rows)
+    policy_loss(inputs(batch, logp), LossSettings()).loss.backward()
     packed = pack(batch.rows, "cpu")
     predicts = torch.zeros(len(packed.ids_N), dtype=torch.bool)
-    predicts[packed.last[packed.context_of]] = True
+    predicts[packed.query_index[packed.context_index]] = True
     at = sum(len(g) for g in {tuple(r.prompt_ids) for r in batch.rows})
     for row in batch.rows:  # said once more, by hand: a response token predicts the next one
         mine = predicts[at : at + len(row.response_ids) - 1]
         assert (mine.numpy() == row.mask[1:].astype(bool)).all()
         at += len(mine)
     size = torch.zeros(len(packed.ids_N))  # what is not computed has no gradient
-    size[packed.last] = kept[0].grad.abs().sum(-1)
+    size[packed.query_index] = kept[0].grad.abs().sum(-1)
     assert (size[~predicts] == 0).all()
     assert (size[predicts] > 0).all()
 
 
-def test_a_shared_prompt_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shared_prompt_changes_nothing() -> None:
     """Encoded once or repeated by the model's own forward: the same loss and gradient, in every family."""
     for family, changes in (
         ("Llama", {}),
@@ -136,14 +150,12 @@ def test_a_shared_prompt_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
         ("Mistral", {"num_key_value_heads": 4, "sliding_window": None}),
     ):
         lm = symbolic_lm(family=family, **changes)
-        rows = credit(rollouts(lm, MIXED), "grpo", cap=CAP).examples
+        rows = credit(rollouts(lm, MIXED), ALGORITHMS["grpo"], cap=CAP).examples
         assert len({tuple(r.prompt_ids) for r in rows}) == len(MIXED)
         assert supports(lm.model)
         loss, grads = learn(lm, rows, 10**6)
         one_by_one, alone = learn(lm, rows, 1)  # a row alone shares nothing
-        with monkeypatch.context() as patch:
-            patch.setattr(logprob, "supports", lambda _: False)
-            plain, theirs = learn(lm, rows, 10**6)
+        plain, theirs = learn(lm, rows, 10**6, logprobs=token_logprobs)
         assert loss == pytest.approx(plain, abs=1e-6)
         assert one_by_one == pytest.approx(plain, abs=1e-6)
         # the bias of keys hardly matters to a softmax
@@ -157,7 +169,7 @@ def test_a_shared_prompt_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_kernels_change_nothing(family: str, shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """By kernels, by torch's operations and by the model's own forward: the same loss and gradient."""
     lm = symbolic_lm(family=family, head_dim=16, hidden_size=48, intermediate_size=64)
-    rows = credit(rollouts(lm, MIXED), "grpo", cap=CAP).examples
+    rows = credit(rollouts(lm, MIXED), ALGORITHMS["grpo"], cap=CAP).examples
     rows = rows if shared else rows[:: len(MIXED[0])]
     assert (len({tuple(r.prompt_ids) for r in rows}) < len(rows)) == shared
     loss, grads = learn(lm, rows, 10**6)
@@ -165,8 +177,7 @@ def test_the_kernels_change_nothing(family: str, shared: bool, monkeypatch: pyte
         for module in (attention, elementwise):
             patch.setattr(module, "serves", lambda *_: False)
         by_torch, plain = learn(lm, rows, 10**6)
-    monkeypatch.setattr(logprob, "supports", lambda _: False)
-    theirs, own = learn(lm, rows, 10**6)
+    theirs, own = learn(lm, rows, 10**6, logprobs=token_logprobs)
     assert loss == pytest.approx(theirs, abs=1e-6)
     assert by_torch == pytest.approx(theirs, abs=1e-6)
     assert apart(grads, own, least=1e-4) < ROUNDING
@@ -178,7 +189,7 @@ def test_the_kernels_change_nothing(family: str, shared: bool, monkeypatch: pyte
 def test_nothing_about_a_forced_token_but_its_id_is_read() -> None:
     """NaN as advantage, weight and old log-probability of forced tokens changes no bit."""
     lm = symbolic_lm()
-    examples = credit(rollouts(lm, MIXED), "dapo", cap=CAP).examples
+    examples = credit(rollouts(lm, MIXED), ALGORITHMS["dapo"], cap=CAP).examples
     poisoned = []
     for e in examples:
         hole = np.where(e.mask == 1, 0, np.nan).astype(np.float32)
@@ -193,13 +204,13 @@ def test_nothing_about_a_forced_token_but_its_id_is_read() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "dr_grpo", "rloo", "dapo"])
-def test_dropping_groups_without_signal(algorithm: Algorithm) -> None:
+def test_dropping_groups_without_signal(algorithm: str) -> None:
     """Dropping changes nothing, but for DAPO, whose normaliser then counts the kept tokens only."""
     lm = symbolic_lm()
     groups = rollouts(lm, [*MIXED[:2], *FLAT, MIXED[2]])
-    dropped, all_of_them = (credit(groups, algorithm, cap=CAP // 4, keep_all=k) for k in (False, True))
+    dropped, all_of_them = (credit(groups, ALGORITHMS[algorithm], cap=CAP // 4, keep_all=k) for k in (False, True))
     assert (len(dropped.examples), len(all_of_them.examples)) == (12, 20)
-    assert (dropped.used, dropped.all_wrong, dropped.all_right, dropped.other) == (3, 1, 1, 0)
+    assert (dropped.informative, dropped.unsolved, dropped.solved, dropped.equal) == (3, 1, 1, 0)
     scale = 1.0
     if algorithm == "dapo":
         scale = sum(e.learned for e in dropped.examples) / sum(e.learned for e in all_of_them.examples)
@@ -213,7 +224,7 @@ def test_dropping_groups_without_signal(algorithm: Algorithm) -> None:
 def test_micro_batches_change_nothing() -> None:
     """One row at a time, a few, or all at once: the same loss and gradient."""
     lm = symbolic_lm()
-    examples = credit(rollouts(lm, MIXED), "dr_grpo", cap=CAP).examples
+    examples = credit(rollouts(lm, MIXED), ALGORITHMS["dr_grpo"], cap=CAP).examples
     assert [len(list(micro_batches(examples, n, "cpu"))) for n in (1, 96, 10**6)] == [12, 4, 1]
     loss, grads = learn(lm, examples, 10**6)
     for most_tokens in (1, 96):
@@ -240,14 +251,14 @@ def test_micro_batches_are_equal_shares(sharers: int) -> None:
     assert not list(micro_batches([], 96, "cpu", sharers))
 
 
-@pytest.mark.parametrize("chunk", [logprob.CHUNK_ELEMENTS, 7 * 138])
+@pytest.mark.parametrize("chunk", [scoring.CHUNK_ELEMENTS, 7 * 138])
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_log_probs_are_the_plain_ones(chunk: int, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scored in chunks, whatever stands in the padding: log-softmax of the model's own padded, masked forward."""
-    monkeypatch.setattr(logprob, "CHUNK_ELEMENTS", chunk)
-    monkeypatch.setattr(logprob, "KEPT_ELEMENTS", chunk)
+    monkeypatch.setattr(scoring, "CHUNK_ELEMENTS", chunk)
+    monkeypatch.setattr(scoring, "KEPT_ELEMENTS", chunk)
     lm = symbolic_lm()
-    batch = next(micro_batches(credit(rollouts(lm, MIXED), "grpo", cap=CAP).examples, 10**6, "cpu"))
+    batch = next(micro_batches(credit(rollouts(lm, MIXED), ALGORITHMS["grpo"], cap=CAP).examples, 10**6, "cpu"))
     ids_BL, scored_BL = padded(batch.rows, "cpu")
     real = torch.zeros_like(scored_BL)
     for row in range(len(real)):
@@ -259,11 +270,8 @@ def test_log_probs_are_the_plain_ones(chunk: int, temperature: float, monkeypatc
     plain = every.gather(-1, ids_BL[:, 1:][scored_BL[:, 1:]][:, None])[:, 0]
     (plain * pull).mean().backward()
     theirs = gradients(lm)
-    for fast in (True, False):
-        with monkeypatch.context() as patch:
-            if not fast:
-                patch.setattr(logprob, "supports", lambda _: False)
-            logp, entropy = token_logprobs(lm.model, batch.rows, temperature)
+    for logprobs in (packed_logprobs, token_logprobs):
+        logp, entropy = logprobs(lm.model, batch.rows, temperature)
         (logp * pull).mean().backward()
         torch.testing.assert_close(logp, plain, atol=1e-5, rtol=0)
         torch.testing.assert_close(entropy, -(every.exp() * every).sum(-1), atol=1e-5, rtol=0)
@@ -277,8 +285,8 @@ def test_chosen_log_probs_and_their_gradient(
     chunk: int, kept: int, temperature: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In float64, at once, in chunks and in recomputed ones: log-softmax, gather, and what autograd makes of that."""
-    monkeypatch.setattr(logprob, "CHUNK_ELEMENTS", chunk)
-    monkeypatch.setattr(logprob, "KEPT_ELEMENTS", kept)
+    monkeypatch.setattr(scoring, "CHUNK_ELEMENTS", chunk)
+    monkeypatch.setattr(scoring, "KEPT_ELEMENTS", kept)
     rng = torch.Generator().manual_seed(0)
     hidden, weight = (torch.randn(n, 5, generator=rng, dtype=torch.float64, requires_grad=True) for n in (11, 13))
     targets, pull = torch.randint(13, (11,), generator=rng), torch.randn(11, generator=rng, dtype=torch.float64)
@@ -290,7 +298,7 @@ def test_chosen_log_probs_and_their_gradient(
             calls.append(len(h))
             return 2 * h @ weight.T
 
-        return logprob.score(head, hidden, targets, temperature, 13)
+        return scoring.score(head, hidden, targets, temperature, 13)
 
     logp, entropy = chosen(hidden, weight)
     torch.autograd.grad(logp.sum(), hidden, retain_graph=True)
@@ -306,16 +314,16 @@ def test_chosen_log_probs_and_their_gradient(
     assert torch.autograd.gradcheck(lambda *given: chosen(*given)[0], (hidden, weight))
 
 
-@pytest.mark.parametrize("chunk", [logprob.CHUNK_ELEMENTS, 3 * 13])
+@pytest.mark.parametrize("chunk", [scoring.CHUNK_ELEMENTS, 3 * 13])
 def test_the_gradient_has_the_precision_of_the_logits(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Logits in bfloat16: log-softmax in float32 all the same, its gradient rounded once, at the end."""
-    monkeypatch.setattr(logprob, "CHUNK_ELEMENTS", chunk)
-    monkeypatch.setattr(logprob, "KEPT_ELEMENTS", chunk)
+    monkeypatch.setattr(scoring, "CHUNK_ELEMENTS", chunk)
+    monkeypatch.setattr(scoring, "KEPT_ELEMENTS", chunk)
     rng = torch.Generator().manual_seed(0)
     logits = torch.randn(11, 13, generator=rng).bfloat16().requires_grad_()
     wide = logits.detach().float().requires_grad_()
     targets = torch.randint(13, (11,), generator=rng)
-    logp, entropy = logprob.score(lambda x: x, logits, targets, 0.6, 13)
+    logp, entropy = scoring.score(lambda x: x, logits, targets, 0.6, 13)
     plain = torch.log_softmax(wide / 0.6, -1).gather(-1, targets[:, None])[:, 0]
     assert logp.dtype == entropy.dtype == torch.float32
     torch.testing.assert_close(logp, plain, atol=1e-6, rtol=0)
@@ -346,19 +354,20 @@ def test_the_clip_stops_only_what_goes_too_far() -> None:
     weight = torch.rand(len(ratio), generator=torch.Generator().manual_seed(0)) + 0.1
     old = torch.full_like(ratio, -1.5)
     logp = (old + ratio.log()).requires_grad_()
-    loss, share = policy_loss(logp, advantage, weight, old, clip_low=low, clip_high=high)
-    loss.backward()
+    ids = torch.zeros(len(ratio), dtype=torch.long)
+    output = policy_loss(LossInputs(logp, old, None, advantage, weight, ids), LossSettings(low, high))
+    output.loss.backward()
     stopped = ((advantage > 0) & (ratio > 1 + high)) | ((advantage < 0) & (ratio < 1 - low))
     torch.testing.assert_close(logp.grad, torch.where(stopped, 0.0, -weight * advantage * ratio))
-    assert share.item() == pytest.approx(stopped.float().mean().item())
+    assert output.clip_ratio == pytest.approx(stopped.float().mean().item())
     bound = torch.where(advantage > 0, ratio.clamp(max=1 + high), ratio.clamp(min=1 - low))
-    assert loss.item() == pytest.approx(-(weight * bound * advantage).sum().item(), rel=1e-5)
+    assert output.loss.item() == pytest.approx(-(weight * bound * advantage).sum().item(), rel=1e-5)
 
 
 def test_the_first_update_needs_no_old_log_probs() -> None:
     """On the policy's own samples: no ratio, a ratio to the exact old log-probs, and A log π, one gradient."""
     lm = symbolic_lm()
-    examples = credit(rollouts(lm, MIXED), "grpo", cap=CAP).examples
+    examples = credit(rollouts(lm, MIXED), ALGORITHMS["grpo"], cap=CAP).examples
     loss, grads = learn(lm, examples)
     old_loss, old_grads = learn(lm, examples, old=True)
     assert old_loss == pytest.approx(loss, abs=1e-6)

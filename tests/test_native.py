@@ -176,10 +176,10 @@ def test_attention(heads: int, kv_heads: int, width: int, shared: bool, narrow: 
         prompts = [[i, *prompt] for i, prompt in enumerate(prompts)]
     rows = [supervised(p, list(range(2, n))) for p, (_, n) in zip(prompts, sizes, strict=True)]
     packed = pack(rows, "cpu")
-    asking = packed.last if narrow else None
-    assert bool(packed.sizes) == shared
-    assert len(packed.last) < len(packed.ids_N)
-    tokens, asked = len(packed.ids_N), len(packed.last) if narrow else len(packed.ids_N)
+    asking = packed.query_index if narrow else None
+    assert bool(packed.prompt_lengths) == shared
+    assert len(packed.query_index) < len(packed.ids_N)
+    tokens, asked = len(packed.ids_N), len(packed.query_index) if narrow else len(packed.ids_N)
     angles = 6 * torch.rand(tokens, width // 2, generator=torch.Generator().manual_seed(9))
     q, k, v = numbers(asked, heads, width), numbers(tokens, kv_heads, width, seed=1), numbers(tokens, kv_heads, width)
     grad = numbers(asked, heads * width, seed=3).detach()

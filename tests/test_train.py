@@ -14,10 +14,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from rlready.core.config import RLConfig, SFTConfig
 from rlready.core.errors import UserError
-from rlready.core.threads import alone, learners, split_tokens
+from rlready.core.threads import learners, single_threaded, split_tokens
 from rlready.runs.run import read_log
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
-from rlready.train import loop
+from rlready.train import checkpointer
+from rlready.train.learner import PlainLearner, StepStats
 from rlready.train.rl import rl
 from rlready.train.sft import checkpoint_steps, sft
 
@@ -90,15 +91,15 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 def interrupted_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """The learner is stopped, as by Ctrl-C, in the middle of its ``step``-th optimiser step."""
-    real, calls = loop.Learner.step, [0]
+    real, calls = PlainLearner.step, [0]
 
-    def stop(self: loop.Learner, *args: object, **kwargs: object) -> loop.Step:
+    def stop(self: PlainLearner, *args: object, **kwargs: object) -> StepStats:
         calls[0] += 1
         if calls[0] == step:
             raise KeyboardInterrupt
         return real(self, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop.Learner, "step", stop)
+    monkeypatch.setattr(PlainLearner, "step", stop)
 
 
 @pytest.mark.parametrize("saves", [0.0, 1e9])
@@ -107,24 +108,24 @@ def test_sft_resumed_equals_unbroken(tiny: str, tmp_path: Path, monkeypatch: pyt
     config = sft_config(tiny)
     whole = sft(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "STATE_SECONDS", saves)
+        patch.setattr(checkpointer, "STATE_SECONDS", saves)
         interrupted_at(patch, 5)
         with pytest.raises(KeyboardInterrupt):
             sft(config, tmp_path / "broken")
     resumed = sft(config, tmp_path / "broken")
-    assert [c["heldout_loss"] for c in resumed["checkpoints"]] == [c["heldout_loss"] for c in whole["checkpoints"]]
-    last = f"checkpoints/step-{whole['steps']}"
+    assert [c.heldout_loss for c in resumed.checkpoints] == [c.heldout_loss for c in whole.checkpoints]
+    last = f"checkpoints/step-{whole.steps}"
     a, b = weights(tmp_path / "whole" / last), weights(tmp_path / "broken" / last)
     assert all(torch.equal(a[k], b[k]) for k in a)
     steps = [line["step"] for line in read_log(tmp_path / "broken" / "log.jsonl") if "loss" in line]
-    assert steps == list(range(1, whole["steps"] + 1))
+    assert steps == list(range(1, whole.steps + 1))
 
 
 def test_sft_learns_and_keeps_checkpoints(tiny: str, tmp_path: Path) -> None:
     """The held-out loss falls, checkpoints stand at fractions of an epoch, and a finished run is not run again."""
     config = replace(sft_config(tiny), epochs=3.0, learning_rate=3e-3)
     result = sft(config, tmp_path / "run")
-    losses = [c["heldout_loss"]["value"] for c in result["checkpoints"]]
+    losses = [c.heldout_loss.value for c in result.checkpoints]
     assert losses[-1] < losses[0] - 0.1
     assert len(losses) >= 4
     before = (tmp_path / "run" / "result.json").stat().st_mtime_ns
@@ -141,7 +142,7 @@ def test_rl_resumed_equals_unbroken(tiny: str, problems: Path, tmp_path: Path, m
         with pytest.raises(KeyboardInterrupt):
             rl(config, tmp_path / "broken")
     resumed = rl(config, tmp_path / "broken")
-    assert resumed["evaluations"] == whole["evaluations"]
+    assert resumed.evaluations == whole.evaluations
     a, b = (weights(tmp_path / run / "checkpoints" / "step-4") for run in ("whole", "broken"))
     assert all(torch.equal(a[k], b[k]) for k in a)
     start = weights(Path(tiny))
@@ -169,22 +170,22 @@ def test_rl_stops_with_a_reason_when_nothing_can_be_learnt(tiny: str, problems: 
     source = f"rows:{problems}?verifier=verifiers:never"
     config = replace(rl_config(tiny, problems), problems=source, validation=source, steps=20, patience=2)
     result = rl(config, tmp_path / "run")
-    assert result["steps"] == 2
-    assert "all wrong" in result["stopped"]
-    assert "all wrong" in result["verdict"]
+    assert result.steps == 2
+    assert "all wrong" in result.stopped
+    assert "all wrong" in result.headline
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run ends in one line, and the checkpoints written before are intact."""
-    real, calls = loop.Learner.step, [0]
+    real, calls = PlainLearner.step, [0]
 
-    def poisoned(self: loop.Learner, *args: object, **kwargs: object) -> loop.Step:
+    def poisoned(self: PlainLearner, *args: object, **kwargs: object) -> StepStats:
         calls[0] += 1
         if calls[0] == 7:
             self.parameters[0].data.fill_(float("nan"))
         return real(self, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop.Learner, "step", poisoned)
+    monkeypatch.setattr(PlainLearner, "step", poisoned)
     with pytest.raises(UserError, match="not finite"):
         sft(sft_config(tiny), tmp_path / "run")
     kept = list((tmp_path / "run" / "checkpoints").iterdir())
@@ -254,6 +255,6 @@ def test_a_small_model_is_left_to_one_thread(parameters: int, within: int, monke
     monkeypatch.setattr(torch, "get_num_threads", lambda: counts[-1])
     monkeypatch.setattr(torch, "set_num_threads", counts.append)
     weight = torch.empty(1).expand(parameters)
-    with alone(SimpleNamespace(parameters=lambda: iter([weight]))):
+    with single_threaded(SimpleNamespace(parameters=lambda: iter([weight]))):
         assert counts[-1] == within
     assert counts[-1] == 3

@@ -23,13 +23,14 @@ from datasets import Dataset
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
-from rlready.core.config import Algorithm, RLConfig
+from rlready.core.config import RLConfig
 from rlready.core.records import Group, Row
+from rlready.credit.algorithms import ALGORITHMS
 from rlready.credit.assign import credit
-from rlready.credit.outcome import ADVANTAGES
 from rlready.models.checkpoint import load, save
 from rlready.models.encode import encode
-from rlready.train.loop import Learner
+from rlready.train.fast_learner import FastLearner
+from rlready.train.learner import OptimizerSettings
 from rlready.train.loss import likelihood_loss
 from rlready.train.sft import weighted
 from rlready.train.trainer import Trainer
@@ -102,7 +103,7 @@ def watched(trainer: Any, seen: Steps) -> Steps:
     return seen
 
 
-def trl_grpo(folder: Path, groups: list[Group], algorithm: Algorithm, *, updates: int, kl: float) -> Steps:
+def trl_grpo(folder: Path, groups: list[Group], algorithm: str, *, updates: int, kl: float) -> Steps:
     """TRL's own steps on our rollouts."""
     queues: dict[str, Iterator[int]] = {g.problem.id: iter(range(len(g.samples))) for g in groups}
     named = {g.problem.id: g for g in groups}
@@ -152,18 +153,16 @@ def trl_grpo(folder: Path, groups: list[Group], algorithm: Algorithm, *, updates
     return seen
 
 
-def learner(folder: Path, seen: Steps, lr: float = LR) -> Learner:
+def learner(folder: Path, seen: Steps, lr: float = LR) -> FastLearner:
     """Ours, watched, with the same plain optimiser, no gradient clipping and several micro-batches."""
     lm = load(str(folder / "start"))
-    found = Learner(lm, lr=lr, weight_decay=0.0, clip=math.inf, micro_tokens=90)
+    found = FastLearner(lm, OptimizerSettings(lr, 0.0, math.inf, 90))
     found.optimizer = torch.optim.SGD(found.parameters, lr=lr)
     found.optimizer.register_step_pre_hook(lambda *_: seen.see(lm.model))
     return found
 
 
-def our_grpo(
-    folder: Path, groups: list[Group], algorithm: Algorithm, *, updates: int, kl: float
-) -> tuple[Steps, float]:
+def our_grpo(folder: Path, groups: list[Group], algorithm: str, *, updates: int, kl: float) -> tuple[Steps, float]:
     """The update of ``rlready rl``; its loss is the last step's.  Also the share of clipped tokens."""
     seen = Steps()
     config = RLConfig(
@@ -178,9 +177,12 @@ def our_grpo(
     reference = load(str(folder / "reference")) if kl else None
     lr = THEIRS[algorithm].get("learning_rate", LR)
     trainer = Trainer(config, learner(folder, seen, lr), reference, folder)
-    line = trainer.update(credit(groups, algorithm, cap=trainer.cap, keep_all=kl > 0), 0)
-    seen.losses = [line["loss"]]
-    return seen, line["clipped"]
+    credited = credit(groups, trainer.algorithm, cap=trainer.cap, keep_all=kl > 0)
+    done = trainer.update(credited, 0)
+    assert done.loss is not None
+    assert done.clip_ratio is not None
+    seen.losses = [done.loss]
+    return seen, done.clip_ratio
 
 
 def apart(ours: Gradients, theirs: Gradients) -> float:
@@ -217,7 +219,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("updates", [1, 2])
 @pytest.mark.parametrize("kl", [0.0, 0.3])
 @pytest.mark.parametrize("algorithm", ["grpo", "dr_grpo", "dapo"])
-def test_policy_gradients_are_trls(folder: Path, algorithm: Algorithm, kl: float, updates: int) -> None:
+def test_policy_gradients_are_trls(folder: Path, algorithm: str, kl: float, updates: int) -> None:
     """GRPO, Dr. GRPO and DAPO, on and off policy, with and without a KL penalty; a wrong mask is seen.
 
     A group without signal is among them, which we drop and TRL does not; not for DAPO without KL, where we differ
@@ -228,7 +230,7 @@ def test_policy_gradients_are_trls(folder: Path, algorithm: Algorithm, kl: float
     theirs = trl_grpo(folder, groups, algorithm, updates=updates, kl=kl)
     ours, clipped = our_grpo(folder, groups, algorithm, updates=updates, kl=kl)
 
-    advantages = np.concatenate([ADVANTAGES[algorithm](g.rewards) for g in groups])
+    advantages = np.concatenate([ALGORITHMS[algorithm].advantage(g.rewards) for g in groups])
     np.testing.assert_allclose(advantages, theirs.advantages, atol=TOLERANCE)
     assert len(ours.gradients) == len(theirs.gradients) == updates
     worst = [apart(a, b) for a, b in zip(ours.gradients, theirs.gradients, strict=True)]

@@ -74,7 +74,7 @@ def one(seed: int, out: Path) -> dict[str, Any]:
     paths = {"base": "embedded"}
     for name, words in (("terse sft", ""), ("sft", VERBOSE)):
         tuning = SFTConfig(rows=rows + words, heldout=heldout + words, epochs=2.0, save_every=2.0, seed=seed)
-        paths[name] = sft(tuning, out / name.replace(" ", "-"))["checkpoints"][-1]["path"]
+        paths[name] = sft(tuning, out / name.replace(" ", "-")).checkpoints[-1].path
     for name, arm in ARMS.items():
         paths[name] = learned(arm, paths[arm.start], seed, out / name.replace(" ", "-"))
     config = EvaluateConfig(
@@ -121,7 +121,7 @@ def learned(arm: Arm, start: str, seed: int, out: Path) -> str:
         thinking_budget=BUDGETS[-1],
         seed=seed,
     )
-    return str(rl(config, out)["best"]["path"])
+    return str(rl(config, out).best.path)
 
 
 def main() -> None:

@@ -25,19 +25,21 @@ from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.stats import paired_figure, t_figure
 from rlready.credit.probe import planted_error
-from rlready.credit.reference import find_reference, load_frozen
+from rlready.credit.reference import load_pair
 from rlready.credit.token_credit import read_copies
 from rlready.evaluate.stage import evaluate
 from rlready.models.batch import supervised
 from rlready.models.checkpoint import load
+from rlready.models.frozen import frozen_logprobs
 from rlready.models.lm import LM
-from rlready.models.logprob import frozen_logprobs
 from rlready.report.claims import Claim, write_claims
 from rlready.report.credit import page
 from rlready.report.plots import Point, Series, line_chart, standalone
 from rlready.runs.files import plain, read_json, read_table, write_json, write_text
 from rlready.runs.log import read_log
 from rlready.tasks import open_task
+from rlready.train.reference_checkpoint import find_reference
+from rlready.train.result import RLResult
 from rlready.train.rl import rl
 from rlready.train.sft import sft
 
@@ -106,7 +108,7 @@ def tuning_on(task: str, seed: int) -> SFTConfig:
 
 def tuned_on(task: str, seed: int, out: Path) -> str:
     """The last checkpoint of SFT."""
-    return str(out / "checkpoints" / sft(tuning_on(task, seed), out)["checkpoints"][-1]["name"])
+    return str(out / "checkpoints" / sft(tuning_on(task, seed), out).checkpoints[-1].name)
 
 
 def arms_of(seed: int, out: Path) -> dict[str, str]:
@@ -117,7 +119,7 @@ def arms_of(seed: int, out: Path) -> dict[str, str]:
         tuning_on(WORLD, seed), model=start, epochs=epochs, save_every=epochs, references=(), lr=LR, schedule="constant"
     )
     continued = sft(replace(more, seed=seed + 100), out / "continued")
-    found = {"SFT": start, "SFT continued": continued["checkpoints"][-1]["path"]}
+    found = {"SFT": start, "SFT continued": continued.checkpoints[-1].path}
     learning = learning_from(start, seed, WORLD)
     for arm, changes in DENSE.items():
         learned = rl(replace(learning, steps=STEPS, eval_every=STEPS, **changes), out / slug(arm))
@@ -147,9 +149,9 @@ def learning_from(start: str, seed: int, task: str) -> RLConfig:
     )
 
 
-def last_of(run: Path, learned: dict[str, Any]) -> str:
+def last_of(run: Path, learned: RLResult) -> str:
     """The checkpoint a run of RL ended with, early or not."""
-    return str(run / "checkpoints" / f"step-{learned['steps']}")
+    return str(run / "checkpoints" / f"step-{learned.steps}")
 
 
 def stopped(out: Path) -> dict[str, str]:
@@ -250,10 +252,11 @@ def new_world(seed: int, out: Path) -> dict[str, Any]:
                 "per_problem": drawn.per_problem[path][str(BUDGET)],
             } | scored(lm, out / name / "parts" / f"{number}.parquet")
     held = open_task(source(seed, "test", TEST, 7)).rows()
-    pairs = {f: load_frozen(start, "", f) for f in FRACTIONS}
+    pairs = {f: load_pair(start, str(find_reference(start, f))) for f in FRACTIONS}
     probes = {f: planted_error(pair, held, seed=seed) for f, pair in pairs.items()}
     frozen, probe = pairs[0.5], probes[0.5]
-    known_pair = load_frozen(tuned_on(DEMO_TASK, seed, out / "sft-known"), "", 0.5)  # has no arithmetic to learn
+    known_start = tuned_on(DEMO_TASK, seed, out / "sft-known")  # has no arithmetic to learn
+    known_pair = load_pair(known_start, str(find_reference(known_start, 0.5)))
     known_rows = open_task(source(seed, "test", TEST, 7, DEMO_TASK)).rows()
     if seed == SEEDS[0]:
         readings = read_copies(frozen, probe)[:4]

@@ -23,7 +23,7 @@ from rlready.core.config import SFTConfig
 from rlready.core.errors import UserError
 from rlready.core.progress import Plan
 from rlready.core.stats import t_figure
-from rlready.core.threads import beside, workers
+from rlready.core.threads import run_parallel, workers
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.rollout import draw_groups
@@ -82,7 +82,7 @@ def run(seed: int, out: Path) -> dict[str, Any]:
         ),
         out / "sft",
     )
-    lm = load(tuned["checkpoints"][-1]["path"])
+    lm = load(tuned.checkpoints[-1].path)
     groups = rollouts(lm, source("test", PROBLEMS, salt + 2), seed)
     parameters = parameters_of(lm.model)
     foretold = influence(lm.model, groups, parameters)
@@ -128,7 +128,7 @@ def direction(lm: LM, group: Rollouts, parameters: Sequence[torch.Tensor]) -> Se
 
 def objective(lm: LM, groups: Sequence[Rollouts]) -> Floats:
     """(M,) Σ A log π / N over the rollouts of each problem, A their standardised reward, in fp64."""
-    return np.array(beside([partial(weighted, lm, group) for group in groups], workers(lm.model)))
+    return np.array(run_parallel([partial(weighted, lm, group) for group in groups], workers(lm.model)))
 
 
 @torch.no_grad()  # of this thread alone, so it stands here

@@ -115,7 +115,7 @@ def run(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
         ),
         out / "sft",
     )
-    start = tuned["checkpoints"][-1]["path"]
+    start = tuned.checkpoints[-1].path
     learned = rl(
         RLConfig(
             model=start,
@@ -131,10 +131,10 @@ def run(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
         ),
         out / "rl",
     )
-    models = {"sft": start, "rl": learned["best"]["path"]}
+    models = {"sft": start, "rl": learned.best.path}
     problems = {where: source(number, "test", TEST, salt + 3) for where, number in OPS.items()}
     found = {
-        "steps": tuned["steps"],
+        "steps": tuned.steps,
         "longer": longer,
         "made": plain(made),
         "stopped": learned.stopped,

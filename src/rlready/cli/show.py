@@ -26,6 +26,7 @@ from rlready.core.config import CreditConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Row
 from rlready.inject.diff import row_pairs
+from rlready.report.text import visible
 from rlready.runs import lock
 from rlready.runs.results import load_result
 from rlready.runs.run import RECORD, RESULT, read_json
@@ -89,9 +90,11 @@ def show_credit(run: Path, words: Sequence[str], config: CreditConfig, out: Path
     from rlready.credit import token_credit as reading
     from rlready.credit.probe import planted_error
     from rlready.report import credit
+    from rlready.train.reference_checkpoint import find_reference, last_checkpoint
 
-    model = reference.last_checkpoint(run)
-    frozen = reference.load_frozen(str(model), config.reference, config.reference_at)
+    model = last_checkpoint(run)
+    against = config.reference or str(find_reference(str(model), config.reference_at))
+    frozen = reference.load_pair(str(model), against)
     readings = reading.read(frozen, words) if words else []
     probe = planted_error(frozen, _right_rows(config.probe), seed=config.seed) if config.probe else None
     readings += reading.read_copies(frozen, probe) if probe else []
@@ -126,7 +129,6 @@ def show_template(checkpoint: str, delimiters: Sequence[str] = ()) -> TemplateSh
     The tokens in the loss are coloured on a terminal; ``example`` has them as text.  UserError as `checkpoint.load`.
     """
     from rlready.models.checkpoint import load_without_weights
-    from rlready.report.text import visible
 
     lm = load_without_weights(checkpoint, delimiters=delimiters)
     thought = "6 times 7 is 42." if lm.thinks else None

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
-Algorithm = Literal["grpo", "dr_grpo", "rloo", "dapo", "dense"]
 ReturnType = Literal["reward_to_go", "full_return", "uniform"]
 ScaleRewards = Literal["std", "zscore", "none"]
 Reward = Literal["correctness", "arora_zanette", "grpo_lambda", "dapo_overlong", "lcpo_exact", "lcpo_max"]
@@ -47,7 +46,9 @@ class SFTConfig:
     )
     seed: int = option(0, "seed of the order of rows")
     device: str = option("cpu", "torch device")
-    dtype: Literal["float32", "bfloat16"] = option("float32", "precision of the weights")
+    dtype: Literal["float32", "bfloat16"] = option(
+        "float32", "bfloat16: forward and backward passes under autocast; the weights that learn are float32 either way"
+    )
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,12 @@ class RLConfig:
     validation: str = option(
         DEMO_TASK + "&split=test&n=100&seed=4", "problems that choose the checkpoint (a task source)"
     )
-    algorithm: Algorithm = option(
-        "dr_grpo", "credit: grpo, dr_grpo, rloo, dapo, or dense: a reward a token, from an SFT run"
+    algorithm: str = option(
+        "dr_grpo",
+        "advantage, normaliser and clip range: grpo, dr_grpo, rloo, dapo, dense (a reward for every token, from an SFT "
+        "run), or one of your own as pkg.module:NAME",
     )
+    loss: str = option("", "loss of your own as pkg.module:function; empty: the clipped policy loss")
     steps: int = option(50, "rollout batches to learn from")
     prompts_per_step: int = option(16, "problems per step")
     group_size: int = option(16, "rollouts per problem")
@@ -86,7 +90,7 @@ class RLConfig:
     learning_rate: float = option(5e-4, "learning rate, constant after a short warm-up")
     weight_decay: float = option(0.0, "AdamW weight decay")
     max_grad_norm: float = option(1.0, "largest gradient norm")
-    epsilon: float = option(0.2, "ratio clip below 1")
+    epsilon: float = option(0.0, "ratio clip below 1; 0 takes the algorithm's own, 0.2")
     epsilon_high: float = option(0.0, "ratio clip above 1; 0 takes the algorithm's own, 0.28 for dapo, else 0.2")
     kl_coef: float = option(0.0, "weight of the KL penalty to the starting checkpoint; 0 keeps no second model")
     reward: Reward = option(
@@ -142,7 +146,11 @@ class RLConfig:
     patience: int = option(8, "stop after so many steps in a row without a gradient")
     seed: int = option(0, "seed of problem order and rollouts")
     device: str = option("cpu", "torch device")
-    dtype: Literal["float32", "bfloat16"] = option("float32", "precision of the weights")
+    dtype: Literal["float32", "bfloat16"] = option(
+        "float32",
+        "bfloat16: forward and backward passes under autocast, and sampling with bfloat16 weights; the weights that "
+        "learn are float32 either way",
+    )
 
 
 @dataclass(frozen=True)

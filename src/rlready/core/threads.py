@@ -1,9 +1,9 @@
-"""Two ways to use the cores: inside each operation (torch's own threads) or beside each other (these).
+"""Two ways to use the cores: inside each operation (torch's own threads), or operations in parallel (this file).
 
 One thread a core, each over its own rows with single-threaded operations, is up to twice as fast for a model of a few
-million parameters, whose operations are too small to be worth splitting, and still a fifth to two fifths faster with a
-hundred million.  Torch lets go of the interpreter during an operation, so ordinary threads do.  What bounds the size:
-every thread reads all weights, and in an update holds gradients as large.
+million parameters, whose operations are too small to be worth splitting, and still 1.2 to 1.4 times as fast with a
+hundred million.  Torch releases the interpreter during an operation, so ordinary threads do.  The model size is bounded
+because every thread reads all weights, and in an update holds gradients as large.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def small(model: Any, most: int = SMALL) -> bool:
 
 
 def workers(model: Any, most: int = SMALL) -> int:
-    """How many threads to work beside each other with: one above ``most`` parameters, where torch's own do better."""
+    """How many threads to run in parallel: one above ``most`` parameters, where torch's own threads do better."""
     return torch.get_num_threads() if small(model, most) else 1
 
 
 def learners(model: Any) -> int:
-    """How many threads to update with beside each other: one where all their gradients would be too many."""
+    """How many threads to compute gradients with in parallel: one where their gradients would not fit in memory."""
     return workers(model, max(SMALL, GRADIENTS // torch.get_num_threads()))
 
 
@@ -48,16 +48,16 @@ def split_tokens(most: int, workers: int) -> int:
     return most if workers == 1 else min(max(1, most // workers), SPLIT_TOKENS)
 
 
-def beside(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
-    """The calls' results in their order, computed by that many threads of single-threaded operations.
+def run_parallel(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
+    """The results of the calls in their order, computed by ``workers`` threads of single-threaded operations.
 
-    Returns, or raises the first call's error, when all have ended.
+    Returns when all have ended; raises the error of the first call that failed.
     """
     if workers == 1 or len(calls) == 1:
         return [call() for call in calls]
     share = min(workers, len(calls))
 
-    def alone(call: Callable[[], T]) -> T:
+    def work(call: Callable[[], T]) -> T:
         torch.set_num_threads(1)
         part_of(share)
         return call()
@@ -65,7 +65,7 @@ def beside(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
     threads, interval = torch.get_num_threads(), sys.getswitchinterval()
     torch.set_num_threads(1)  # the numerical library's own count is shared by all threads
     sys.setswitchinterval(HANDOVER)
-    futures = [_pool(workers).submit(alone, call) for call in calls]
+    futures = [_pool(workers).submit(work, call) for call in calls]
     try:
         wait(futures)
         return [future.result() for future in futures]
@@ -76,8 +76,8 @@ def beside(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
 
 
 @contextmanager
-def alone(model: Any) -> Iterator[None]:
-    """Operations of a small model by this thread: waking others takes longer than they save."""
+def single_threaded(model: Any) -> Iterator[None]:
+    """Run the operations of a small model in this thread: waking others takes longer than they save."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if small(model) else threads)
     try:
@@ -88,5 +88,5 @@ def alone(model: Any) -> Iterator[None]:
 
 @cache
 def _pool(workers: int) -> ThreadPoolExecutor:
-    """Threads that stay, and with them the memory they have: a new thread begins with none and faults it in."""
+    """Threads that are kept, and with them their memory: a new thread has to fault its own in."""
     return ThreadPoolExecutor(workers, "rlready")

@@ -1,7 +1,7 @@
 """Where the seconds of a step go, and how close to the machine's limit its arithmetic ran.
 
-``with span("decode"):`` adds to a table that a ``Watch`` reads, once a step.  Threads that work beside each other each
-add their part of a wall second, so that the table still sums to about the wall time.
+``with span("decode"):`` adds to a table that a ``Watch`` reads, once a step.  Of threads that run in parallel each adds
+its part of a wall second, so that the table still sums to about the wall time.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Watch:
         _take()
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
-    def read(self, weights: int, *, generated: int = 0, fed: int = 0) -> dict[str, Any]:
+    def read(self, weights: int, *, generated: int = 0, fed: int = 0) -> dict[str, float]:
         """For the log: seconds, what they went into, tokens and GFLOP/s while sampling and while updating.
 
         ``weights`` is the model's ``multiplied``, ``fed`` the tokens of the update's forward pass; a token costs
@@ -53,7 +53,7 @@ class Watch:
         """
         wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
         parts = _take()
-        line: dict[str, Any] = {"seconds": wall, "cpu_seconds": cpu}
+        line = {"seconds": wall, "cpu_seconds": cpu}
         line |= {f"seconds_{name}": spent for name, spent in sorted(parts.items())}
         line["seconds_other"] = wall - sum(parts.values())
         sampling, update = parts.get("prefill", 0.0) + parts.get("decode", 0.0), parts.get("logprobs", 0.0)

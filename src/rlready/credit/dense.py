@@ -6,10 +6,11 @@
     A_t = G_t − mean of G_t over the group's other responses, those that chose a token at t if any did
 
 r̂ and the critic-free, undiscounted REINFORCE are those of Dense-Path REINFORCE (Li et al., arXiv 2510.02493, eq. 5),
-where π_ref has seen half of the samples.  Ours, as the paper's own are not public: the others' mean as baseline, σ, the
-clip, the KL term in the reward (so that the optimum is π_SFT^{1+1/βσ} / π_ref^{1/βσ}), the constant normaliser, and
-the mixture with a verifier.  All log-probabilities are those at the sampling temperature, the end of sequence included;
-forced tokens have no reward.  Left out: a learned value, several references, rewards ignored where both are unsure.
+where π_ref has seen half of the samples.  The paper does not publish the rest; choices of this package are the mean of
+the others as baseline, σ, the clip, the KL term in the reward (so that the optimum is π_SFT^{1+1/βσ} / π_ref^{1/βσ}),
+the constant normaliser, and the mixture with a verifier.  All log-probabilities are those at the sampling temperature,
+the end of sequence included; forced tokens have no reward.  Left out: a learned value, several references, rewards
+ignored where both models are unsure.
 
 Shapes: R responses of at most T tokens, in one table; a response's group is its prompt.
 """
@@ -37,10 +38,22 @@ class DenseConfig:
 
     return_type: ReturnType = "reward_to_go"
     gamma: float = 1.0
-    scaling: ScaleRewards = "std"
-    clip: float = 0.0
+    scale_rewards: ScaleRewards = "std"
+    reward_clip: float = 0.0
     beta: float = 1.0
-    mix: float = 1.0
+    dense_weight: float = 1.0
+
+
+def returns(dense_RT: Floats, log_ratio_RT: Floats, mask_RT: Mask, config: DenseConfig) -> tuple[Floats, float]:
+    """G_t of every token, and the standard deviation of r̂ that rewards were divided by.
+
+    ``dense_RT`` is r̂, ``log_ratio_RT`` is log π_θ − log π_SFT, both in nats.
+    """
+    reward_RT, scale = scaled(dense_RT, mask_RT, config.scale_rewards, config.reward_clip)
+    if config.return_type == "uniform":
+        reward_RT = uniform(reward_RT, mask_RT)
+    full = config.return_type == "full_return"
+    return returns_of(reward_RT - config.beta * log_ratio_RT, config.gamma, path=full), scale
 
 
 def table(rows: Sequence[NDArray[np.generic]]) -> Floats:
@@ -60,8 +73,8 @@ def scaled(dense_RT: Floats, mask_RT: Mask, scaling: ScaleRewards, clip: float =
     return (np.clip(reward_RT, -clip, clip) if clip else reward_RT), scale
 
 
-def spread(reward_RT: Floats, mask_RT: Mask) -> Floats:
-    """The same total of every response, in equal parts on its chosen tokens: rewards that know no place."""
+def uniform(reward_RT: Floats, mask_RT: Mask) -> Floats:
+    """The same total of every response, in equal parts on its chosen tokens: no token gets more than another."""
     share_R1 = reward_RT.sum(1, keepdims=True) / np.maximum(mask_RT.sum(1, keepdims=True), 1)
     return np.where(mask_RT, share_R1, 0.0)
 

@@ -15,15 +15,24 @@ that dropping saves time and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlready.core.config import Algorithm
-
 EPSILON = 1e-4
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Normaliser(Protocol):
+    """The weight (R,) of one token of each kept response.
+
+    ``lengths`` (R,) are their chosen tokens, ``responses`` all responses of the batch, dropped ones included, and
+    ``cap`` the most tokens that a response can have.
+    """
+
+    def __call__(self, lengths: Ints, responses: int, cap: int) -> Floats: ...
 
 
 def has_signal(rewards: Floats) -> bool:
@@ -50,23 +59,17 @@ def leave_one_out(rewards: Floats) -> Floats:
     return np.asarray((rewards - rewards.mean()) * (len(rewards) / (len(rewards) - 1)))
 
 
-ADVANTAGES: dict[Algorithm, Callable[[Floats], Floats]] = {
-    "grpo": standardised,
-    "dr_grpo": centred,
-    "rloo": leave_one_out,
-    "dapo": standardised,
-}
+def per_response_token(lengths: Ints, responses: int, cap: int) -> Floats:
+    """(R,) GRPO: every response weighs the same, whatever its length."""
+    return 1.0 / (np.maximum(lengths, 1.0) * responses)
 
 
-def token_weights(algorithm: Algorithm, lengths: Sequence[int], *, responses: int, cap: int) -> Floats:
-    """(R,) weight of one token of each kept response.
+def per_batch_token(lengths: Ints, responses: int, cap: int) -> Floats:
+    """(R,) DAPO: every token of the kept responses weighs the same, their weights sum to 1."""
+    size = np.maximum(lengths, 1.0)
+    return np.full(len(size), 1.0 / size.sum()) if len(size) else size
 
-    ``lengths`` are their chosen tokens, ``responses`` all responses of the batch, dropped ones included, and
-    ``cap`` the most tokens a response can have.
-    """
-    size = np.maximum(np.asarray(lengths, dtype=np.float64), 1.0)
-    if algorithm == "grpo":
-        return 1.0 / (size * responses)
-    if algorithm == "dapo":
-        return np.full(len(size), 1.0 / size.sum()) if len(size) else size
-    return np.full(len(size), 1.0 / (responses * cap))
+
+def per_token_of_cap(lengths: Ints, responses: int, cap: int) -> Floats:
+    """(R,) Dr. GRPO: a constant that knows neither the lengths drawn nor how many groups were dropped."""
+    return np.full(len(lengths), 1.0 / (responses * cap))

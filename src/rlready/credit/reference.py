@@ -1,8 +1,7 @@
-"""The two frozen checkpoints of one SFT run that dense credit is measured with: found, checked, and asked.
+"""The two frozen checkpoints of one SFT run that dense credit is measured with: loaded, checked and scored.
 
-π_ref is the checkpoint after a chosen share of the SFT run's *samples* (half of them in Li et al., arXiv 2510.02493,
-eq. 5).  A run of ``rlready sft`` says in its result which checkpoint that is; checkpoints of other trainers are named.
-Two checkpoints are of one run if they lie in one folder, as all trainers keep them.
+Two checkpoints are of one run if they lie in one folder, as all trainers keep them.  ``train/reference_checkpoint.py``
+finds π_ref in a run of ``rlready sft``; checkpoints of other trainers are named.
 """
 
 from __future__ import annotations
@@ -20,10 +19,9 @@ from numpy.typing import NDArray
 from rlready.core.errors import UserError
 from rlready.models.batch import Example
 from rlready.models.checkpoint import load, vocabulary_digest
+from rlready.models.frozen import frozen_logprobs
 from rlready.models.lm import LM
-from rlready.models.logprob import frozen_logprobs
 from rlready.runs.checkpoint_names import numbered
-from rlready.runs.run import RESULT, read_json
 
 NONE = "none"  # measured against nothing: r̂ = log π_SFT
 
@@ -44,92 +42,45 @@ class ReferencePair:
         return [a - b for a, b in zip(sft, other[0], strict=True)] if other else sft, sft
 
 
-def sft_run(checkpoint: Path) -> dict[str, Any] | None:
-    """The result of the SFT run in whose ``checkpoints`` folder a checkpoint lies; None if in none."""
-    path = checkpoint.resolve().parent.parent / RESULT
-    result = read_json(path) if checkpoint.parent.name == "checkpoints" and path.is_file() else {}
-    return result if result.get("verb") == "sft" else None
-
-
-def last_checkpoint(run: Path) -> Path:
-    """The checkpoint an SFT run ended with; UserError if the folder is no finished run of sft."""
-    result = read_json(run / RESULT) if (run / RESULT).is_file() else {}
-    if result.get("verb") != "sft":
-        raise UserError(f"{run}: not the folder of a finished run of rlready sft")
-    return run / "checkpoints" / str(result["checkpoints"][-1]["name"])
-
-
-def find_reference(model: str, fraction: float) -> Path:
-    """The checkpoint after ``fraction`` of the samples of the SFT run that ``model`` is a checkpoint of.
-
-    The nearest counts if it is at most three steps of the run away: sft keeps none beside one that it has anyway.
-    UserError if there is no such run, if it kept no checkpoint there, or if that was deleted since.
-    """
-    path = Path(model)
-    run = sft_run(path)
-    if run is None:
-        raise UserError(
-            f"{model}: not a checkpoint of a finished run of rlready sft, so there is no reference to be found; "
-            "name an earlier checkpoint of the same training with reference=PATH"
-        )
-    shares: dict[str, float] = {c["name"]: c["samples"] for c in run["checkpoints"] if "samples" in c}
-    if not shares:
-        raise UserError(
-            f"{path.parents[1]}: its result does not say after how many samples its checkpoints were kept; "
-            "name one with reference=PATH"
-        )
-    name = str(min(shares, key=lambda n: abs(shares[n] - fraction)))
-    if abs(shares[name] - fraction) > 3 / run["steps"]:
-        kept = ", ".join(f"{s:.2g}" for s in shares.values())
-        raise UserError(
-            f"{path.parents[1]}: no checkpoint was kept within three steps of {fraction:g} of its samples (kept: "
-            f"{kept}); choose another fraction, or run sft again with keep_at={fraction:g}"
-        )
-    found = path.parent / name
-    if not (found / "config.json").is_file():
-        left = [f"{s:.2g}" for n, s in shares.items() if (path.parent / n / "config.json").is_file()]
-        raise UserError(
-            f"{found}, the reference after {fraction:g} of the samples, was deleted; choose another fraction (left: "
-            f"{', '.join(left)}), or name a checkpoint with reference=PATH"
-        )
-    return found
-
-
-def load_frozen(
-    model: str, reference: str, fraction: float, *, force: bool = False, device: str = "cpu", dtype: str = "float32"
+def load_pair(
+    model: str, reference: str, *, force: bool = False, device: str = "cpu", dtype: str = "float32"
 ) -> ReferencePair:
-    """The pair, with its checks; ``reference`` as in ``RLConfig``.
+    """π_SFT from ``model`` and π_ref from ``reference``, a checkpoint or ``none``, after some checks.
 
     UserError if the two are equal or in the wrong order, and, unless forced, if they are of different runs or read
     text as different tokens.
     """
     if reference == NONE:
         return ReferencePair(load(model, device=device, dtype=dtype), None)
-    path = Path(reference) if reference else find_reference(model, fraction)
-    pair = ReferencePair(load(model, device=device, dtype=dtype), load(str(path), device=device, dtype=dtype))
+    pair = ReferencePair(load(model, device=device, dtype=dtype), load(reference, device=device, dtype=dtype))
+    _refuse_unrelated(model, reference, pair, force=force)
+    return pair
+
+
+def _refuse_unrelated(model: str, reference: str, pair: ReferencePair, *, force: bool) -> None:
     assert pair.reference is not None
-    here, there = _place(path), _place(Path(model))
-    same_run = path.is_dir() and here.parent in (there.parent, there)  # beside it, or in the final model's folder
+    here, there = _place(Path(reference)), _place(Path(model))
+    # beside it, or in the final model's folder
+    same_run = Path(reference).is_dir() and here.parent in (there.parent, there)
     if same_run and _is_after(here.name, there.name):
         raise UserError(
-            f"{path}: the reference comes after {model}, which turns every reward round; choose an earlier one, or a "
-            "smaller fraction"
+            f"reference {reference} is a later checkpoint than {model}: that flips the sign of every dense reward; "
+            "pass an earlier checkpoint"
         )
     if not same_run and not force:
         raise UserError(
-            f"{path} and {model} lie in different folders, so they are of different runs and their difference is no "
-            "reward; force_reference=true takes it all the same"
+            f"{reference} and {model} lie in different folders, so they are of different runs and their difference is "
+            "no reward; force_reference=true takes it all the same"
         )
     if vocabulary_digest(pair.sft.tokenizer) != vocabulary_digest(pair.reference.tokenizer):
         fits = len(pair.sft.tokenizer) <= _vocabulary(pair.reference)
         if not force or not fits:
             raise UserError(
-                f"{path} and {model} have different tokenizers, so a token is not the same word to both; "
-                + ("force_reference=true takes it all the same" if fits else "the reference knows too few tokens")
+                f"{reference} and {model} have different tokenizers, so a token is not the same text to both; "
+                + ("force_reference=true takes it all the same" if fits else "the reference has too few tokens")
             )
     if equal(pair.sft, pair.reference):
-        raise UserError(f"{path}: the reference equals {model}, so every dense reward is 0; choose an earlier one")
-    return pair
+        raise UserError(f"{reference}: the reference equals {model}, so every dense reward is 0; pass an earlier one")
 
 
 def _place(path: Path) -> Path:

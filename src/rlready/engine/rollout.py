@@ -112,21 +112,3 @@ def table_row(sample: Sample) -> dict[str, Any]:
     """A sample as a row of samples.parquet."""
     row = vars(sample) | {key: getattr(sample, key).tolist() for key in ("tokens", "mask", "logprobs")}
     return dict(row)
-
-
-def describe(groups: Sequence[Group]) -> dict[str, Any]:
-    """Means over all samples of a step, for the log; None where there is nothing to average."""
-    samples = [s for g in groups for s in g.samples]
-
-    def mean(values: Sequence[float]) -> float | None:
-        return float(np.mean(values)) if values else None
-
-    return {
-        "reward": mean([s.reward or 0.0 for s in samples]),
-        "accuracy": mean([float(bool(s.correct)) for s in samples]),
-        "thinking": mean([s.thinking for s in samples]),
-        "thinking_right": mean([s.thinking for s in samples if s.correct]),
-        "thinking_wrong": mean([s.thinking for s in samples if not s.correct]),
-        "truncated": mean([float(s.truncated) for s in samples]),
-        "run_on": mean([float(s.run_on) for s in samples]),
-    }

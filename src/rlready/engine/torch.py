@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rlready.core.errors import UserError
 from rlready.core.records import Sample
-from rlready.core.threads import READ, beside, small, workers
+from rlready.core.threads import READ, run_parallel, small, workers
 from rlready.core.timing import span
 from rlready.engine.budget import BudgetState, Forcing
 from rlready.engine.contrastive import Contrast, ContrastDecoder
@@ -81,7 +81,7 @@ class TorchEngine:
             batches = dealt if all(0 < len(b) <= most for b in dealt) else batches
         if batches:
             decoders = self.decoders()
-            beside(
+            run_parallel(
                 [
                     partial(self._run, decoders, [requests[i] for i in b], [machines[i] for i in b], temperature, seed)
                     for b in batches

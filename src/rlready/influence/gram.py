@@ -33,7 +33,7 @@ from torch import Tensor
 
 from rlready.core.errors import UserError
 from rlready.core.options import nearest
-from rlready.core.threads import beside, split_tokens, workers
+from rlready.core.threads import run_parallel, split_tokens, workers
 from rlready.influence.sketch import Kept, Projected, Whole
 from rlready.models.batch import Example, micro_batches
 from rlready.models.llama import fused as elementwise
@@ -41,7 +41,8 @@ from rlready.models.llama.forward import Operations, hidden_states
 from rlready.models.llama.packing import Packed, pack
 from rlready.models.llama.support import supports
 from rlready.models.lm import head_of
-from rlready.models.logprob import chosen_ids, score, token_logprobs
+from rlready.models.logprob import token_logprobs
+from rlready.models.scoring import chosen_ids, score
 
 MEMORY = 2 << 30  # bytes of gradients held at once
 Sets = Sequence[Sequence[Example]]
@@ -104,7 +105,7 @@ def collect(model: Any, sets: Sets, kept: Kept, *, temperature: float = 1.0, mic
     head_of(model)  # looks at the model once, before threads do
     work = partial(_batched if fast else _one_by_one, model, sets, kept, temperature, most)
     shares = [turn[i::threads] for turn in turns.values() for i in range(min(threads, len(turn)))]
-    beside([partial(work, share) for share in shares], threads)
+    run_parallel([partial(work, share) for share in shares], threads)
     if fast and len(kept.seen) < len(kept.span):
         raise RuntimeError(f"{len(kept.span) - len(kept.seen)} parameters of {type(model).__name__} were not reached")
 
@@ -117,7 +118,7 @@ def _batched(model: Any, sets: Sets, kept: Kept, temperature: float, most: int, 
     for batch in micro_batches([row for _, row in work], most, device):
         owner = np.array([work[i][0] for i in batch.index])
         packed = pack(batch.rows, device)
-        hidden_ND = hidden_states(model, packed, _Listener(kept, _owners(packed, owner)))[packed.context_of]
+        hidden_ND = hidden_states(model, packed, _Listener(kept, _owners(packed, owner)))[packed.context_index]
         runs = _runs(owner.repeat([row.learned for row in batch.rows]))
         sizes = [end - begin for _, begin, end in runs]
         parts = zip(runs, hidden_ND.split(sizes), chosen_ids(batch.rows, device).split(sizes), strict=True)
@@ -203,10 +204,10 @@ def _within(layer: str, name: str) -> bool:
 
 def _owners(packed: Packed, owner: NDArray[np.int64]) -> NDArray[np.int64]:
     """(N,) the set of every packed token, prompts first; ``owner`` (B,) is that of a row."""
-    of_prompt = np.zeros(len(packed.sizes), dtype=np.int64)
-    if packed.sizes:
-        of_prompt[list(packed.owner)] = owner
-    return np.concatenate([of_prompt.repeat(packed.sizes), owner.repeat(packed.lengths)])
+    of_prompt = np.zeros(len(packed.prompt_lengths), dtype=np.int64)
+    if packed.prompt_lengths:
+        of_prompt[list(packed.prompt_index)] = owner
+    return np.concatenate([of_prompt.repeat(packed.prompt_lengths), owner.repeat(packed.row_lengths)])
 
 
 def _runs(owner: NDArray[np.int64]) -> list[tuple[int, int, int]]:

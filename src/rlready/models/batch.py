@@ -36,13 +36,17 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """A micro-batch: its rows, and per chosen token, row by row, what the loss needs, on a device."""
+    """A micro-batch: its rows, and per chosen token, row by row, what the loss needs, on a device.
+
+    ``sequence_N`` is the place of each token's row among the examples, ``index`` that of every row.
+    """
 
     rows: Sequence[Example]
     advantage_N: Tensor
     weight_N: Tensor
     old_N: Tensor | None
-    index: tuple[int, ...]  # the rows' places among the examples
+    sequence_N: Tensor
+    index: tuple[int, ...]
 
 
 def supervised(prompt_ids: Sequence[int], response_ids: Sequence[int]) -> Example:
@@ -94,6 +98,7 @@ def _batch(rows: list[Example], index: tuple[int, ...], device: str | torch.devi
         per_token([r.advantage for r in rows]),
         per_token([r.weight for r in rows]),
         per_token(old) if len(old) == len(rows) else None,
+        torch.from_numpy(np.repeat(index, [r.learned for r in rows])).to(device),
         index,
     )
 

@@ -56,7 +56,7 @@ class HeldOut:
 
 def heldout_loss(lm: LM, examples: Sequence[Example], micro_tokens: int) -> HeldOut:
     """The loss of every example, without gradients; UserError if one is not finite."""
-    from rlready.models.logprob import frozen_logprobs  # imports torch, which tables of samples do not need
+    from rlready.models.frozen import frozen_logprobs  # imports torch, which tables of samples do not need
 
     logprobs = frozen_logprobs([lm.model], examples, micro_tokens=micro_tokens)[0]
     nll = np.array([-part.sum(dtype=np.float64) for part in logprobs])

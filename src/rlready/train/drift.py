@@ -1,27 +1,33 @@
-"""Drift: what a reward blind to correctness does to a policy when its leash is too long.
+"""Drift: what a reward blind to correctness does to a policy when its KL penalty is too weak.
 
-The optimum of dense rewards is π_SFT^{1+1/βσ} / π_ref^{1/βσ}, σ the deviation of r̂ that they are divided by: a small β
-collapses entropy, and as E[r̂], the divergence of π_ref from π_SFT, is never negative, length is paid for.  So the first
-step's entropy (nats per chosen token) and thinking tokens are kept, and a step far from them is told of.  The bounds
-are ours.
+The optimum of dense rewards is π_SFT^{1+1/βσ} / π_ref^{1/βσ}, σ the standard deviation of r̂ that they are divided by: a
+small β collapses entropy, and because E[r̂], the divergence of π_ref from π_SFT, is never negative, longer responses
+earn more.  So the entropy and thinking tokens of the first step are kept, and a step far from them is reported.  The
+bounds are a choice of this package.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
-WATCHED = ("entropy", "thinking")
 COLLAPSE = 0.25  # of the first step's entropy
 LENGTHS = (0.6, 1.4)  # times the first step's thinking tokens
 
 
-def drift(first: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, str]:
-    """What has drifted between the first line of the log and this one: which quantity, and how in words."""
+@dataclass(frozen=True)
+class Watched:
+    """What is watched of a step: entropy in nats per chosen token, and mean thinking tokens."""
+
+    entropy: float
+    thinking_tokens: float
+
+
+def drift(first: Watched, now: Watched) -> dict[str, str]:
+    """What has drifted between the first step and this one: which quantity, and how in words."""
     found = {}
-    if line["entropy"] < COLLAPSE * first["entropy"]:
-        found["entropy"] = f"entropy collapsed from {first['entropy']:.3f} to {line['entropy']:.3f} nats per token"
-    low, high = (share * first["thinking"] for share in LENGTHS)
-    if not low <= line["thinking"] <= high:
-        found["thinking"] = f"thinking went from {first['thinking']:.1f} to {line['thinking']:.1f} tokens"
+    if now.entropy < COLLAPSE * first.entropy:
+        found["entropy"] = f"entropy collapsed from {first.entropy:.3f} to {now.entropy:.3f} nats per token"
+    low, high = (share * first.thinking_tokens for share in LENGTHS)
+    if not low <= now.thinking_tokens <= high:
+        found["thinking_tokens"] = f"thinking went from {first.thinking_tokens:.1f} to {now.thinking_tokens:.1f} tokens"
     return found

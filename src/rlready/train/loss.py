@@ -1,45 +1,99 @@
-"""The one loss: token-weighted log-likelihood, with a clipped ratio where the data are not the policy's own.
+"""The loss: token-weighted log-likelihood, with a clipped ratio where the data are not the policy's own.
 
-    L = − Σ w_t · min(ρ_t A_t, clip(ρ_t, 1−ε_low, 1+ε_high) A_t) + β Σ w_t · k3_t
+    L = − Σ w_t · min(ρ_t A_t, clip(ρ_t, 1−ε, 1+ε_high) A_t) + β Σ w_t · k3_t
 
-with ρ = π_θ/π_old.  SFT is A = 1 and the plain log-likelihood in place of ρ A, which has the same gradient.  On
-the first update after a rollout ρ ≡ 1: π_old is then the detached log-prob itself and no second forward pass
-is needed.  Forced tokens never reach this function.  All arguments are (N,), one value per chosen token.
+with ρ = π_θ/π_old.  SFT is A = 1 with the plain log-likelihood in place of ρ A, which has the same gradient.  A loss is
+a function of one record, `LossInputs`, and the run's `LossSettings`; ``loss=pkg.module:function`` names another one.
+Forced tokens never reach it: all tensors are (N,), one value per token that the policy chose.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
 import torch
 from torch import Tensor
 
+from rlready.core.errors import UserError
+from rlready.core.import_path import load_object
 
-def likelihood_loss(logp_N: Tensor, advantage_N: Tensor, weight_N: Tensor) -> Tensor:
+
+@dataclass(frozen=True)
+class LossInputs:
+    """The chosen tokens of a micro-batch, each tensor (N,); log-probabilities in nats at the sampling temperature.
+
+    ``policy_logprobs`` alone carries a gradient.  ``sampler_logprobs`` are those that the tokens were drawn with; in
+    the first update after a rollout they are the policy's own, detached.  ``reference_logprobs`` is None without a KL
+    penalty.  ``weights`` hold the normaliser: the loss is a sum over tokens, added up over micro-batches.
+    ``sequence_ids`` tells the responses apart; all tokens of a response are in one micro-batch.
+    """
+
+    policy_logprobs: Tensor
+    sampler_logprobs: Tensor
+    reference_logprobs: Tensor | None
+    advantages: Tensor
+    weights: Tensor
+    sequence_ids: Tensor
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """What a run sets of its loss: the ratio is clipped to [1 − ``epsilon``, 1 + ``epsilon_high``]."""
+
+    epsilon: float = 0.2
+    epsilon_high: float = 0.2
+    kl_coef: float = 0.0
+
+
+@dataclass(frozen=True)
+class LossOutput:
+    """A scalar loss with its gradient, and for the log the share of tokens whose ratio was clipped."""
+
+    loss: Tensor
+    clip_ratio: float = 0.0
+
+
+Loss = Callable[[LossInputs, LossSettings], LossOutput]
+
+
+def likelihood_loss(policy_logprobs: Tensor, advantages: Tensor, weights: Tensor) -> Tensor:
     """− Σ w A log π: SFT where A = 1."""
-    return -(weight_N * advantage_N * logp_N).sum()
+    return -(weights * advantages * policy_logprobs).sum()
 
 
-def policy_loss(
-    logp_N: Tensor,
-    advantage_N: Tensor,
-    weight_N: Tensor,
-    old_N: Tensor | None = None,
-    *,
-    clip_low: float = 0.2,
-    clip_high: float = 0.2,
-) -> tuple[Tensor, Tensor]:
-    """(loss, share of tokens whose ratio was clipped)."""
-    ratio_N = torch.exp(logp_N - (logp_N.detach() if old_N is None else old_N))
-    clipped_N = ratio_N.clamp(1 - clip_low, 1 + clip_high)
-    plain, bounded = ratio_N * advantage_N, clipped_N * advantage_N
-    share = (bounded < plain).sum() / max(1, len(logp_N))
-    return -(weight_N * torch.minimum(plain, bounded)).sum(), share.detach()
+def policy_loss(inputs: LossInputs, settings: LossSettings) -> LossOutput:
+    """PPO's clipped surrogate, with the KL penalty where there is a reference: GRPO, Dr. GRPO, RLOO and DAPO."""
+    ratio_N = torch.exp(inputs.policy_logprobs - inputs.sampler_logprobs)
+    clipped_N = ratio_N.clamp(1 - settings.epsilon, 1 + settings.epsilon_high)
+    plain_N, bounded_N = ratio_N * inputs.advantages, clipped_N * inputs.advantages
+    loss = -(inputs.weights * torch.minimum(plain_N, bounded_N)).sum()
+    if inputs.reference_logprobs is not None:
+        penalty = kl_penalty(inputs.policy_logprobs, inputs.reference_logprobs, inputs.weights)
+        loss = loss + settings.kl_coef * penalty
+    clipped = (bounded_N < plain_N).sum() / max(1, len(ratio_N))
+    return LossOutput(loss, float(clipped))
 
 
-def kl_penalty(logp_N: Tensor, reference_N: Tensor, weight_N: Tensor) -> Tensor:
+def kl_penalty(policy_logprobs: Tensor, reference_logprobs: Tensor, weights: Tensor) -> Tensor:
     """Σ w (exp(d) − 1 − d) with d = log π_ref − log π: Schulman's k3 estimate of KL(π ‖ π_ref), as in GRPO.
 
-    The estimate holds for the value; its gradient on the policy's own samples is that of KL(π_ref ‖ π), a leash of
-    another shape.  Left out: weighting it by the ratio, which some trainers do to correct the gradient.
+    The value estimates that divergence; its gradient on the policy's own samples is that of KL(π_ref ‖ π) instead.
+    Left out: weighting it by the ratio, which some trainers do to correct the gradient.
     """
-    d_N = reference_N - logp_N
-    return (weight_N * (torch.exp(d_N) - 1 - d_N)).sum()
+    d_N = reference_logprobs - policy_logprobs
+    return (weights * (torch.exp(d_N) - 1 - d_N)).sum()
+
+
+def loss_named(path: str) -> Loss:
+    """`policy_loss` for the empty string, else the function at an import path; UserError if it is no loss."""
+    if not path:
+        return policy_loss
+    found = load_object("loss", path)
+    try:
+        inspect.signature(cast("Loss", found)).bind(None, None)
+    except (TypeError, ValueError):
+        raise UserError(f"loss={path}: must be a function of two arguments, (inputs, settings)") from None
+    return cast("Loss", found)

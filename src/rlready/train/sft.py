@@ -1,28 +1,29 @@
 """Supervised fine-tuning: response-only log-likelihood, checkpoints at fractions of an epoch.
 
-Every optimiser step takes about ``batch_tokens`` tokens of shuffled rows; the loss is the mean over the step's
-response tokens.  At every checkpoint the loss of each held-out example is stored, because that vector, paired,
-is what readiness compares.  Left out: packing (rows are length-sorted within a step instead), sequence loss on
-the prompt, and any validation-based stopping: which checkpoint to use is readiness's question.
+Every optimiser step takes about ``tokens_per_batch`` tokens of shuffled rows; the loss is the mean over the response
+tokens of the step.  At every checkpoint the loss of each held-out example is stored, because readiness compares these
+vectors, paired.  Left out: sequence packing (rows are sorted by length within a step instead), loss on the prompt, and
+stopping by validation loss: which checkpoint to use is what readiness answers.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
+from torch import Tensor
 
 from rlready.core.config import SFTConfig
 from rlready.core.errors import UserError
 from rlready.core.progress import Progress, note
 from rlready.core.records import Row
 from rlready.core.timing import Watch, gemm_peak, multiplied
-from rlready.models.batch import Example, epoch_steps
+from rlready.models.batch import Batch, Example, epoch_steps
 from rlready.models.checkpoint import load, local_folder
 from rlready.models.encode import encode
 from rlready.models.heldout_loss import HeldOut, heldout_loss
@@ -30,84 +31,129 @@ from rlready.models.lm import with_thought
 from rlready.runs.model_card import model_card
 from rlready.runs.run import Run, append_line, read_log, truncate_log, write_table
 from rlready.tasks import open_task
-from rlready.train.loop import Checkpointer, Learner, check, token_count, warm
-from rlready.train.loss import likelihood_loss
+from rlready.train.checkpointer import Checkpointer
+from rlready.train.checks import check
+from rlready.train.fast_learner import make_learner
+from rlready.train.learner import Learner, OptimizerSettings, token_count
+from rlready.train.log import HeldoutLog, SFTStepLog, log_line
+from rlready.train.loss import LossOutput, likelihood_loss
+from rlready.train.result import Checkpoint, SFTResult
+from rlready.train.schedule import learning_rate_factor
 
 
-def sft(config: SFTConfig, out: Path) -> dict[str, Any]:
+class ExampleLosses(BaseModel):
+    """Summed negative log-likelihood in nats and response tokens of every held-out example."""
+
+    nll: list[float]
+    tokens: list[int]
+
+    @property
+    def heldout(self) -> HeldOut:
+        return HeldOut(np.array(self.nll), np.array(self.tokens))
+
+
+class SFTState(BaseModel):
+    """What a run has done so far; ``losses`` by the step of the checkpoint."""
+
+    step: int = 0
+    losses: dict[int, ExampleLosses] = {}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The optimiser steps of a run.
+
+    ``steps`` are lists of row numbers, ``per_epoch`` the mean number of steps in one epoch, ``shares`` (steps,) the
+    share of the samples seen after each; ``saves`` and ``references`` are the steps after which a checkpoint is kept.
+    """
+
+    steps: list[list[int]]
+    per_epoch: float
+    shares: NDArray[np.float64]
+    saves: set[int]
+    references: set[int]
+
+
+def sft(config: SFTConfig, out: Path) -> SFTResult:
     """Fine-tune on the rows of a task source; returns the result, with the path of every checkpoint."""
     with Run(out, "sft", config) as run:
         if run.finished:
-            return run.result
+            return SFTResult.load(out)
         check(config)
-        task, held_task = open_task(config.rows), open_task(config.heldout)
         note(f"sft: loading {config.model}")
-        lm = load(config.model, device=config.device, dtype=config.dtype)
+        task, held_task = open_task(config.rows), open_task(config.heldout)
+        lm = load(config.model, device=config.device)
         rows, held_rows = task.rows(), held_task.rows()
         if any(r.thinking is not None for r in rows):
             lm = with_thought(lm)
         examples, held = encode(lm, rows, config.rows), encode(lm, held_rows, config.heldout)
-        note(f"sft: {lm.chat}")
-        run.note_model(id=config.model, path=local_folder(config.model), role="base", chat=lm.chat.describe())
-        run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(rows), role="sft")
-        size, role = len(held), "held-out loss"
-        run.note_data(id=held_task.source, path=held_task.path, licence=held_task.licence, size=size, role=role)
-
-        learner = Learner(
-            lm,
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            clip=config.max_grad_norm,
-            micro_tokens=config.max_tokens_per_microbatch,
+        for each, size, role in ((task, len(rows), "sft"), (held_task, len(held), "held-out loss")):
+            run.note_data(id=each.source, path=each.path, licence=each.licence, size=size, role=role)
+        settings = OptimizerSettings(
+            config.learning_rate, config.weight_decay, config.max_grad_norm, config.max_tokens_per_microbatch
         )
-        keeper = Checkpointer(out, learner)
-        steps, per_epoch = plan(examples, config)
-        shares = np.cumsum([len(step) for step in steps]) / sum(map(len, steps))
-        saves = checkpoint_steps(len(steps), per_epoch, config.save_every)
-        saves |= reference_steps(shares, saves, config.keep_at)
-        facts = keeper.restore() or {"step": 0, "losses": {}}
+        learner = make_learner(lm, settings, bfloat16=config.dtype == "bfloat16")
+        note(f"sft: {lm.chat}; {learner.name} learner")
+        described = {"chat": lm.chat.describe(), "learner": learner.name}
+        run.note_model(id=config.model, path=local_folder(config.model), role="base", **described)
+        plan = planned(examples, config)
+        checkpointer = Checkpointer(out, learner)
+        state = checkpointer.restore(SFTState())
         log = out / "log.jsonl"
-        truncate_log(log, facts["step"])
+        truncate_log(log, state.step)
         card = model_card("sft", config.model, [task.source], config)
         weights, peak = multiplied(lm.model), gemm_peak()
-        with Progress("sft", total=len(steps), done=facts["step"], unit="steps") as progress:
-            for at in range(facts["step"], len(steps)):
-                watch, batch = Watch(), weighted([examples[i] for i in steps[at]])
-                done = learner.step(
-                    batch,
-                    lambda b, logp: (likelihood_loss(logp, b.advantage_N, b.weight_N), 0.0),
-                    rate=rate_at(at, len(steps), config),
-                )
+        with Progress("sft", total=len(plan.steps), done=state.step, unit="steps") as progress:
+            for at in range(state.step, len(plan.steps)):
+                watch = Watch()
+                batch = weighted([examples[i] for i in plan.steps[at]])
+                line, fed = train_step(learner, batch, config, plan, at)
                 run.count("trained", token_count(batch))
-                step = at + 1
-                line = {"step": step, "epoch": step / per_epoch, "loss": done.loss, "grad_norm": done.grad_norm}
-                line |= {"tokens": done.tokens, "lr": config.learning_rate * rate_at(at, len(steps), config)}
-                append_line(log, line | watch.read(weights, fed=done.fed) | {"gflops_peak": peak})
-                progress.update(1, loss=done.loss)
-                if step in saves:
+                timing = watch.read(weights, fed=fed) | {"gflops_peak": peak}
+                append_line(log, log_line(replace(line, timing=timing)))
+                progress.update(1, loss=line.loss)
+                save = line.step in plan.saves | plan.references
+                if save:
                     loss = heldout_loss(lm, held, config.max_tokens_per_microbatch)
-                    path = keeper.checkpoint(step, card)
-                    facts["losses"][str(step)] = {"nll": loss.nll.tolist(), "tokens": loss.tokens.tolist()}
-                    figure = loss.token_mean
-                    append_line(
-                        log,
-                        {"step": step, "epoch": step / per_epoch, "heldout_loss": figure.value}
-                        | {"heldout_low": figure.low, "heldout_high": figure.high, "checkpoint": path.name},
-                    )
-                facts["step"] = step
-                keeper.keep(facts, now=step in saves)
-        return run.write_result(_result(out, config, held_rows, facts, per_epoch, shares, read_log(log)))
+                    path = checkpointer.save_checkpoint(line.step, card)
+                    state.losses[line.step] = ExampleLosses(nll=loss.nll.tolist(), tokens=loss.tokens.tolist())
+                    mean = loss.token_mean
+                    held_line = HeldoutLog(line.step, line.epoch, mean.value, mean.low, mean.high, path.name)
+                    append_line(log, log_line(held_line))
+                state.step = line.step
+                checkpointer.save_state(state, now=save)
+        _write_losses(out, held_rows, state.losses)
+        result = _result(out, config, plan, state, read_log(log))
+        run.write_result(result)
+        return result
 
 
-def plan(examples: Sequence[Example], config: SFTConfig) -> tuple[list[list[int]], float]:
-    """All optimiser steps as lists of row numbers, and the mean number of steps in one epoch."""
+def train_step(
+    learner: Learner, batch: Sequence[Example], config: SFTConfig, plan: Plan, at: int
+) -> tuple[SFTStepLog, int]:
+    """Step ``at`` of the plan, the first is 0: its line of the log, without timing, and the tokens it fed."""
+
+    def loss_of(batch: Batch, policy_logprobs: Tensor) -> LossOutput:
+        return LossOutput(likelihood_loss(policy_logprobs, batch.advantage_N, batch.weight_N))
+
+    factor = learning_rate_factor(at, len(plan.steps), config.warmup_ratio, config.lr_scheduler_type)
+    done = learner.step(batch, loss_of, rate=factor)
+    rate = config.learning_rate * factor
+    return SFTStepLog(at + 1, (at + 1) / plan.per_epoch, done.loss, done.grad_norm, done.tokens, rate, {}), done.fed
+
+
+def planned(examples: Sequence[Example], config: SFTConfig) -> Plan:
+    """The plan of a run over the examples."""
     if config.epochs <= 0:
         raise UserError(f"epochs must be above 0, got {config.epochs}")
     lengths = [len(e) for e in examples]
     epochs = [epoch_steps(lengths, config.tokens_per_batch, config.seed, e) for e in range(math.ceil(config.epochs))]
     steps = [step for epoch in epochs for step in epoch]
     per_epoch = len(steps) / len(epochs)
-    return steps[: max(1, round(per_epoch * config.epochs))], per_epoch
+    steps = steps[: max(1, round(per_epoch * config.epochs))]
+    shares = np.cumsum([len(step) for step in steps]) / sum(map(len, steps))
+    saves = checkpoint_steps(len(steps), per_epoch, config.save_every)
+    return Plan(steps, per_epoch, shares, saves, reference_steps(shares, saves, config.keep_at))
 
 
 def checkpoint_steps(steps: int, per_epoch: float, every: float) -> set[int]:
@@ -118,16 +164,16 @@ def checkpoint_steps(steps: int, per_epoch: float, every: float) -> set[int]:
     return {s for s in marks if 0 < s < steps} | {steps}
 
 
-def reference_steps(shares: NDArray[np.float64], saves: set[int], fractions: Sequence[float]) -> set[int]:
-    """Steps after which each fraction of the run's samples is seen, but where a save is at most a step away.
+def reference_steps(shares: NDArray[np.float64], saves: set[int], keep_at: Sequence[float]) -> set[int]:
+    """Steps after which each share of the run's samples is seen, except where a save is at most one step away.
 
     ``shares`` (steps,) are the shares of the samples seen after every step.
     """
     found = set()
-    for fraction in fractions:
-        if not 0 < fraction < 1:
-            raise UserError(f"references are shares of the samples between 0 and 1, got {fraction:g}")
-        step = int(np.abs(shares - fraction).argmin()) + 1
+    for share in keep_at:
+        if not 0 < share < 1:
+            raise UserError(f"keep_at takes shares of the samples between 0 and 1, got {share:g}")
+        step = int(np.abs(shares - share).argmin()) + 1
         if not saves & {step - 1, step, step + 1} - {len(shares)}:
             found.add(step)
     return found - {len(shares)}
@@ -139,55 +185,36 @@ def weighted(examples: Sequence[Example]) -> list[Example]:
     return [replace(e, weight=np.full(len(e.response_ids), 1 / total, dtype=np.float32)) for e in examples]
 
 
-def rate_at(step: int, steps: int, config: SFTConfig) -> float:
-    share = step / max(steps, 1)
-    decay = {"constant": 1.0, "linear": 1 - share, "cosine": 0.5 * (1 + math.cos(math.pi * share))}[
-        config.lr_scheduler_type
-    ]
-    return warm(step, steps, config.warmup_ratio) * decay
-
-
-def _result(
-    out: Path,
-    config: SFTConfig,
-    held: Sequence[Row],
-    facts: dict[str, Any],
-    per_epoch: float,
-    shares: NDArray[np.float64],
-    log: list[dict[str, Any]],
-) -> dict[str, Any]:
-    losses = {int(s): HeldOut(np.array(v["nll"]), np.array(v["tokens"])) for s, v in facts["losses"].items()}
+def _write_losses(out: Path, held: Sequence[Row], losses: Mapping[int, ExampleLosses]) -> None:
+    """``heldout.parquet``: the loss of every held-out example at every checkpoint."""
     write_table(
         out / "heldout.parquet",
         [
-            {"checkpoint": f"step-{step}", "id": row.id, "nll": float(nll), "tokens": int(tokens)}
+            {"checkpoint": f"step-{step}", "id": row.id, "nll": nll, "tokens": tokens}
             for step, loss in losses.items()
             for row, nll, tokens in zip(held, loss.nll, loss.tokens, strict=True)
         ],
     )
-    saves = checkpoint_steps(len(shares), per_epoch, config.save_every)
+
+
+def _result(out: Path, config: SFTConfig, plan: Plan, state: SFTState, log: Sequence[Mapping[str, float]]) -> SFTResult:
     checkpoints = [
-        {
-            "name": f"step-{step}",
-            "path": str(out / "checkpoints" / f"step-{step}"),
-            "step": step,
-            "epoch": round(step / per_epoch, 4),
-            "samples": round(float(shares[step - 1]), 4),
-            "reference": step not in saves,
-            "heldout_loss": loss.token_mean,
-            "heldout_loss_examples": loss.example_mean,
-        }
-        for step, loss in losses.items()
+        Checkpoint(
+            name=f"step-{step}",
+            path=str(out / "checkpoints" / f"step-{step}"),
+            step=step,
+            epoch=round(step / plan.per_epoch, 4),
+            samples=round(float(plan.shares[step - 1]), 4),
+            reference=step not in plan.saves,
+            heldout_loss=losses.heldout.token_mean,
+            heldout_loss_examples=losses.heldout.example_mean,
+        )
+        for step, losses in state.losses.items()
     ]
-    table = [["checkpoint", "epoch", "held-out loss (nats per token)"]]
-    table += [[str(c["name"]), str(c["epoch"]), str(c["heldout_loss"])] for c in checkpoints]
-    final = [line["loss"] for line in log if "loss" in line][-1]
-    return {
-        "verb": "sft",
-        "verdict": f"{facts['step']} steps; held-out loss {checkpoints[-1]['heldout_loss']} nats per token.",
-        "seed": config.seed,
-        "steps": facts["step"],
-        "final_loss": final,
-        "checkpoints": checkpoints,
-        "table": table,
-    }
+    return SFTResult(
+        headline=f"{state.step} steps; held-out loss {checkpoints[-1].heldout_loss} nats per token.",
+        seed=config.seed,
+        steps=state.step,
+        final_loss=[line["loss"] for line in log if "loss" in line][-1],
+        checkpoints=checkpoints,
+    )

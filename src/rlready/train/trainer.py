@@ -1,4 +1,4 @@
-"""One step of RL: sample a group per problem, verify, credit, update; and one evaluation of what came of it."""
+"""One step of RL, as the paper has it: sample, verify, credit, loss, step."""
 
 from __future__ import annotations
 
@@ -6,36 +6,46 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rlready.core.config import RLConfig
 from rlready.core.records import Estimate, Group, Problem
 from rlready.core.stats import mean_figure
 from rlready.core.timing import Watch, gemm_peak, multiplied
+from rlready.credit.algorithms import algorithm_named
 from rlready.credit.assign import Credited, credit, dense_credit
 from rlready.credit.dense import DenseConfig
 from rlready.credit.reference import ReferencePair
 from rlready.credit.reward import RewardFn
-from rlready.engine.protocol import Request, budget_for, forcing_for, requests_for
-from rlready.engine.rollout import describe, draw_groups, table_row
+from rlready.engine.protocol import budget_for, forcing_for, requests_for
+from rlready.engine.rollout import draw_groups, table_row
 from rlready.engine.torch import TorchEngine
 from rlready.models.batch import Batch
 from rlready.models.lm import LM
-from rlready.models.logprob import token_logprobs
 from rlready.runs.run import write_table
 from rlready.tasks import Task
 from rlready.tasks import length_prompt as stating
-from rlready.train.loop import Learner, token_count, warm
-from rlready.train.loss import kl_penalty, policy_loss
+from rlready.train.learner import Learner, token_count
+from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
+from rlready.train.loss import LossInputs, LossOutput, LossSettings, loss_named
+from rlready.train.sampling_model import sampling_model, update_weights
+from rlready.train.schedule import warmup
 
-WARM = 0.05  # share of the steps spent warming up
+WARMUP_RATIO = 0.05  # share of the steps spent warming up
 
 
 class Trainer:
-    """One RL step and one evaluation, over a model that changes between them."""
+    """RL steps and evaluations over a model that changes between them.
+
+    This is GRPO (Shao et al., arXiv 2402.03300) with these parts deleted: the value model (as in GRPO), the reward
+    model (a verifier takes its place), and, unless set, the KL penalty to a reference (``kl_coef``), the division by
+    the group's standard deviation (``algorithm=dr_grpo``) and further updates on the same rollouts
+    (``updates_per_batch=1``: the ratio is 1, no token is clipped, and the policy's own log-probabilities serve as the
+    sampler's).  Groups whose rewards are all equal have no gradient and are not fed to the model.
+    """
 
     def __init__(
         self,
@@ -43,127 +53,136 @@ class Trainer:
         learner: Learner,
         reference: LM | None,
         samples: Path,
-        frozen: ReferencePair | None = None,
+        pair: ReferencePair | None = None,
     ) -> None:
+        """``reference`` is the model of the KL penalty; ``pair`` measures dense rewards; ``samples`` is a folder."""
         self.config, self.learner, self.lm, self.reference = config, learner, learner.lm, reference
-        self.samples, self.frozen = samples, frozen
+        self.samples, self.pair = samples, pair
+        self.sampler = sampling_model(self.lm, bfloat16=config.dtype == "bfloat16")
         self.budget = budget_for(self.lm, config.thinking_budget, config.max_answer_tokens, config.num_waits)
         self.forcing = forcing_for(self.lm, config.wait_text if config.num_waits else "", config.answer_prefix)
-        self.pay = RewardFn(config.reward, config.reward_coef)
+        self.algorithm = algorithm_named(config.algorithm)
+        self.reward = RewardFn(config.reward, config.reward_coef)
+        self.loss = loss_named(config.loss)
+        self.loss_settings = LossSettings(
+            config.epsilon or self.algorithm.epsilon,
+            config.epsilon_high or self.algorithm.epsilon_high,
+            config.kl_coef,
+        )
         self.targets = config.length_targets or (config.thinking_budget,)
         stating.check_words(config.length_prompt, self.targets, self.lm)
         self.cap = config.thinking_budget + config.max_answer_tokens
-        self.weights = multiplied(self.lm.model)
-        self.peak = gemm_peak()
+        self.multiplied, self.gemm_peak = multiplied(self.lm.model), gemm_peak()
 
-    def step(self, task: Task, problems: Sequence[Problem], at: int) -> dict[str, Any]:
-        """Sample, verify, credit, update; returns the line of the log."""
-        watch, config = Watch(), self.config
-        chosen = np.random.default_rng([config.seed, 2, at]).choice(self.targets, len(problems)).tolist()
-        problems = self._asked(problems, chosen)
-        requests = requests_for(self.lm, problems, config.group_size, self.budget, self.forcing.final_ids)
-        requests = [Request(f"{r.problem_id}@{at}", r.sample_id, r.prompt_ids, r.budget) for r in requests]
-        here = [replace(p, id=f"{p.id}@{at}") for p in problems]
-        engine = TorchEngine(self.lm, self.forcing)
-        groups = draw_groups(
-            engine,
-            self.lm,
-            task,
-            here,
-            requests,
-            temperature=config.temperature,
-            seed=config.seed,
-            pay=self.pay,
-            targets={p.id: target for p, target in zip(here, chosen, strict=True)},
+    def step(self, task: Task, problems: Sequence[Problem], at: int) -> RLStepLog:
+        """Step ``at``, the first is 0: sample, verify, credit, loss, optimiser step."""
+        watch = Watch()
+        groups = self.sample(task, problems, at)  # a group of responses per problem, verified and rewarded
+        credited = self.credit(groups)  # the advantage and the weight of every token that the policy chose
+        update = self.update(credited, at)  # gradient steps on the loss
+        rollouts = RolloutStats.of(groups)
+        timing = watch.read(self.multiplied, generated=rollouts.generated_tokens, fed=update.forward_tokens)
+        return RLStepLog(
+            at + 1,
+            rollouts,
+            credited.informative,
+            credited.solved,
+            credited.unsolved,
+            credited.equal,
+            update,
+            credited.dense,
+            timing | {"gflops_peak": self.gemm_peak},
         )
-        credited = self._credit(groups)
+
+    def sample(self, task: Task, problems: Sequence[Problem], at: int) -> list[Group]:
+        """``group_size`` responses to every problem, verified and rewarded; also written to the samples' folder."""
+        targets = np.random.default_rng([self.config.seed, 2, at]).choice(self.targets, len(problems)).tolist()
+        stated = self._stated(problems, targets)
+        fresh = [replace(problem, id=f"{problem.id}@{at}") for problem in stated]  # other draws in every step
+        groups = self._draw(task, fresh, self.config.group_size, dict(zip((p.id for p in fresh), targets, strict=True)))
         rows = [table_row(s) | {"prompt": g.problem.prompt} for g in groups for s in g.samples]
         write_table(self.samples / f"step-{at + 1:05d}.parquet", rows)
-        line = describe(groups)
-        line |= credited.facts | self.update(credited, at)
-        line["generated"] = sum(len(s.tokens) for g in groups for s in g.samples)
-        line |= watch.read(self.weights, generated=line["generated"], fed=line.pop("fed"))
-        return line | {"gflops_peak": self.peak}
+        return groups
 
-    def _credit(self, groups: Sequence[Group]) -> Credited:
+    def credit(self, groups: Sequence[Group]) -> Credited:
         config = self.config
-        if self.frozen is None:
-            return credit(groups, config.algorithm, cap=self.cap, keep_all=self.reference is not None)
+        if self.pair is None:
+            return credit(groups, self.algorithm, cap=self.cap, keep_all=self.reference is not None)
+        dense = DenseConfig(
+            config.return_type,
+            config.gamma,
+            config.scale_rewards,
+            config.reward_clip,
+            config.beta,
+            config.dense_weight,
+        )
         return dense_credit(
             groups,
-            self.frozen,
-            DenseConfig(
-                config.return_type,
-                config.gamma,
-                config.scale_rewards,
-                config.reward_clip,
-                config.beta,
-                config.dense_weight,
-            ),
+            self.pair,
+            dense,
             cap=self.cap,
             micro_tokens=config.max_tokens_per_microbatch,
             temperature=config.temperature,
         )
 
-    def _asked(self, problems: Sequence[Problem], targets: Sequence[int]) -> list[Problem]:
-        """The problems with their targets stated, where that is asked for."""
-        pairs = zip(problems, targets, strict=True)
-        return [stating.state(problem, self.config.length_prompt, target) for problem, target in pairs]
-
-    def update(self, credited: Credited, at: int) -> dict[str, Any]:
-        config = self.config
-        line: dict[str, Any] = {
-            "groups_used": credited.used,
-            "groups_all_right": credited.all_right,
-            "groups_all_wrong": credited.all_wrong,
-            "groups_equal": credited.other,
-            "trained": 0,
-            "fed": 0,
-        }
+    def update(self, credited: Credited, at: int) -> UpdateStats:
+        """``updates_per_batch`` optimiser steps, each on all examples."""
+        config, steps = self.config, []
         if not credited.examples:
-            return line | {"loss": None, "grad_norm": None, "entropy": None, "clipped": None}
-        high = config.epsilon_high or (0.28 if config.algorithm == "dapo" else 0.2)
-
-        def loss_of(batch: Batch, logp_N: torch.Tensor, *, first: bool) -> tuple[torch.Tensor, torch.Tensor]:
-            loss, share = policy_loss(
-                logp_N,
-                batch.advantage_N,
-                batch.weight_N,
-                None if first else batch.old_N,
-                clip_low=config.epsilon,
-                clip_high=high,
-            )
-            if self.reference is not None:
-                with torch.no_grad():
-                    frozen_N, _ = token_logprobs(self.reference.model, batch.rows, config.temperature)
-                loss = loss + config.kl_coef * kl_penalty(logp_N, frozen_N, batch.weight_N)
-            return loss, share
-
-        clipped = 0.0
+            return UpdateStats()
         for update in range(config.updates_per_batch):
-            done = self.learner.step(
-                credited.examples,
-                partial(loss_of, first=update == 0),
-                rate=warm(at, config.steps, WARM),
-                temperature=config.temperature or 1.0,
-            )
-            clipped += done.clipped / config.updates_per_batch
-            line["trained"] += token_count(credited.examples)
-            line["fed"] += done.fed
-        return line | {
-            "loss": done.loss,
-            "grad_norm": done.grad_norm,
-            "entropy": done.entropy,
-            "clipped": clipped,
-        }
+            loss = partial(self.batch_loss, first=update == 0)
+            rate = warmup(at, config.steps, WARMUP_RATIO)
+            steps.append(self.learner.step(credited.examples, loss, rate=rate, temperature=config.temperature or 1.0))
+        return UpdateStats(
+            steps[-1].loss,
+            steps[-1].grad_norm,
+            steps[-1].entropy,
+            sum(step.clip_ratio / len(steps) for step in steps),
+            len(steps) * token_count(credited.examples),
+            sum(step.fed for step in steps),
+        )
+
+    def batch_loss(self, batch: Batch, policy_logprobs: Tensor, *, first: bool) -> LossOutput:
+        """The loss of a micro-batch; in the ``first`` update the sampler is the policy itself."""
+        sampler_logprobs = policy_logprobs.detach() if first else batch.old_N
+        if sampler_logprobs is None:
+            raise ValueError("a second update needs the log-probabilities of the sampler")
+        reference_logprobs = None
+        if self.reference is not None:
+            with torch.no_grad():
+                model, temperature = self.reference.model, self.config.temperature
+                reference_logprobs, _ = self.learner.logprobs(model, batch.rows, temperature)
+        inputs = LossInputs(
+            policy_logprobs, sampler_logprobs, reference_logprobs, batch.advantage_N, batch.weight_N, batch.sequence_N
+        )
+        return self.loss(inputs, self.loss_settings)
 
     def evaluate(self, task: Task, problems: Sequence[Problem]) -> tuple[Estimate, float]:
-        """Accuracy on held-out problems with its interval, and mean thinking tokens; the same draws every time."""
-        problems = self._asked(problems, [self.targets[i % len(self.targets)] for i in range(len(problems))])
-        requests = requests_for(self.lm, problems, self.config.eval_samples, self.budget, self.forcing.final_ids)
-        engine = TorchEngine(self.lm, self.forcing)
-        groups = draw_groups(
-            engine, self.lm, task, problems, requests, temperature=self.config.temperature, seed=self.config.seed
+        """Accuracy on validation problems with its interval, and mean thinking tokens; the same draws every time."""
+        stated = self._stated(problems, [self.targets[i % len(self.targets)] for i in range(len(problems))])
+        groups = self._draw(task, stated, self.config.eval_samples)
+        correct = np.array([np.mean([bool(s.correct) for s in g.samples]) for g in groups])
+        thinking = float(np.mean([s.thinking for g in groups for s in g.samples]))
+        return mean_figure(correct, bounds=(0.0, 1.0)), thinking
+
+    def _draw(
+        self, task: Task, problems: Sequence[Problem], samples: int, targets: dict[str, int] | None = None
+    ) -> list[Group]:
+        update_weights(self.sampler, self.lm)
+        return draw_groups(
+            TorchEngine(self.sampler, self.forcing),
+            self.lm,
+            task,
+            problems,
+            requests_for(self.lm, problems, samples, self.budget, self.forcing.final_ids),
+            temperature=self.config.temperature,
+            seed=self.config.seed,
+            pay=self.reward if targets else RewardFn(),
+            targets=targets,
         )
-        right = np.array([np.mean([bool(s.correct) for s in g.samples]) for g in groups])
-        return mean_figure(right, bounds=(0.0, 1.0)), float(np.mean([s.thinking for g in groups for s in g.samples]))
+
+    def _stated(self, problems: Sequence[Problem], targets: Sequence[int]) -> list[Problem]:
+        """The problems with their target lengths in the prompt, where ``length_prompt`` says so."""
+        pairs = zip(problems, targets, strict=True)
+        return [stating.state(problem, self.config.length_prompt, target) for problem, target in pairs]

@@ -1,8 +1,8 @@
-/* Causal attention over packed tokens, each piece behind the prompt it shares, rotary positions included.
+/* Causal attention over packed tokens, each segment behind the prompt it shares, rotary positions included.
 
    Nothing is padded and nothing above the diagonal is computed, but for a block's own triangle.  Queries (Q, H, D),
-   keys and values (N, K, D), cos and sin (N, D / 2); D a multiple of LANES.  A piece attends to all of its prompt, and
-   to its own tokens up to the asking one; only its last `asked` tokens ask. */
+   keys and values (N, K, D), cos and sin (N, D / 2); D a multiple of LANES.  A segment attends to all of its prompt, and
+   to its own tokens up to the query; only its last `num_queries` tokens are queries. */
 
 #include "vector.h"
 
@@ -10,9 +10,9 @@
 
 typedef struct {
   int64_t begin, length;               /* own tokens */
-  int64_t first, asked;                /* queries: rows of the table of queries */
+  int64_t first, num_queries;           /* queries: rows of the table of queries */
   int64_t prompt_begin, prompt_length; /* 0 long where there is none */
-} Piece;
+} Segment;
 
 typedef struct {
   long heads, kv_heads, width;
@@ -20,10 +20,10 @@ typedef struct {
   float scale;
 } Tokens;
 
-/* Of any piece, in whole vectors. */
-static long most_keys(long pieces, const Piece *piece) {
+/* Of any segment, in whole vectors. */
+static long most_keys(long segments, const Segment *segment) {
   long most = 0;
-  for (const Piece *p = piece; p < piece + pieces; p++)
+  for (const Segment *p = segment; p < segment + segments; p++)
     if (p->prompt_length + p->length > most) most = p->prompt_length + p->length;
   return whole(most);
 }
@@ -48,7 +48,7 @@ static void turn_back(long d, const float *x, const float *cos, const float *sin
   }
 }
 
-/* Turned keys of `n` tokens from `begin`, as rows where asked for, and as columns from `at` on. */
+/* Turned keys of `n` tokens from `begin`, as rows if wanted, and as columns from `at` on. */
 static void read_keys(const Tokens *t, long g, long begin, long n, long at, long stride, float *rows, float *columns) {
   long d = t->width, half = d / 2;
   float turned[d];
@@ -69,11 +69,11 @@ static void read_values(const Tokens *t, long g, long begin, long n, long at, lo
 }
 
 /* Turned and scaled queries of a block, and their scores with the first `seen` keys. */
-static void score(const Tokens *t, const Piece *p, long h, long from, long m, long seen, long stride,
+static void score(const Tokens *t, const Segment *p, long h, long from, long m, long seen, long stride,
                   const float *columns, float *queries, float *scores) {
   long d = t->width, half = d / 2;
   for (long i = 0; i < m; i++) {
-    long token = p->begin + p->length - p->asked + from + i;
+    long token = p->begin + p->length - p->num_queries + from + i;
     const float *q = t->q + ((p->first + from + i) * t->heads + h) * d;
     turn(d, q, t->cos + token * half, t->sin + token * half, t->scale, queries + i * d);
   }
@@ -81,27 +81,27 @@ static void score(const Tokens *t, const Piece *p, long h, long from, long m, lo
 }
 
 /* mixed (Q, H, D) and, for the gradient, log-sums (Q, H).  Returns 0, or 1 where memory is lacking. */
-int attention_forward(long pieces, const Piece *piece, long heads, long kv_heads, long width, const float *q,
+int attention_forward(long segments, const Segment *segment, long heads, long kv_heads, long width, const float *q,
                       const float *k, const float *v, const float *cos, const float *sin, float scale, float *mixed,
                       float *sums) {
   Tokens t = {heads, kv_heads, width, q, k, v, cos, sin, scale};
-  long d = width, group = heads / kv_heads, stride = most_keys(pieces, piece);
+  long d = width, group = heads / kv_heads, stride = most_keys(segments, segment);
   float *columns = workspace(d * stride + BLOCK * (stride + d));
   if (!columns) return 1;
   float *scores = columns + d * stride, *queries = scores + BLOCK * stride;
   memset(columns, 0, sizeof(float) * d * stride);
   for (long g = 0; g < kv_heads; g++) {
-    const Piece *last = NULL; /* whose prompt's keys lie there */
-    for (const Piece *p = piece; p < piece + pieces; p++) {
-      if (!p->asked) continue;
+    const Segment *last = NULL; /* whose prompt's keys lie there */
+    for (const Segment *p = segment; p < segment + segments; p++) {
+      if (!p->num_queries) continue;
       if (!last || last->prompt_begin != p->prompt_begin || last->prompt_length != p->prompt_length)
         read_keys(&t, g, p->prompt_begin, p->prompt_length, 0, stride, NULL, columns);
       last = p;
       read_keys(&t, g, p->begin, p->length, p->prompt_length, stride, NULL, columns);
       for (long h = g * group; h < (g + 1) * group; h++)
-        for (long from = 0; from < p->asked; from += BLOCK) {
-          long m = smaller(p->asked - from, BLOCK);
-          long before = p->length - p->asked + from; /* own tokens before the block */
+        for (long from = 0; from < p->num_queries; from += BLOCK) {
+          long m = smaller(p->num_queries - from, BLOCK);
+          long before = p->length - p->num_queries + from; /* own tokens before the block */
           long seen = p->prompt_length + before + m;
           float shares[BLOCK], *out = mixed + ((p->first + from) * heads + h) * d;
           score(&t, p, h, from, m, seen, stride, columns, queries, scores);
@@ -126,12 +126,12 @@ int attention_forward(long pieces, const Piece *piece, long heads, long kv_heads
 }
 
 /* Gradients to q, and, added to what is there, to k and v.  Returns 0, or 1 where memory is lacking. */
-int attention_backward(long pieces, const Piece *piece, long heads, long kv_heads, long width, const float *q,
+int attention_backward(long segments, const Segment *segment, long heads, long kv_heads, long width, const float *q,
                        const float *k, const float *v, const float *cos, const float *sin, float scale,
                        const float *mixed, const float *sums, const float *grad, float *to_q, float *to_k,
                        float *to_v) {
   Tokens t = {heads, kv_heads, width, q, k, v, cos, sin, scale};
-  long d = width, half = d / 2, group = heads / kv_heads, of_token = kv_heads * d, stride = most_keys(pieces, piece);
+  long d = width, half = d / 2, group = heads / kv_heads, of_token = kv_heads * d, stride = most_keys(segments, segment);
   float *keys = workspace(4 * d * stride + BLOCK * (2 * stride + 2 * d));
   if (!keys) return 1;
   float *values = keys + d * stride, *rows = values + d * stride, *to_rows = rows + d * stride;
@@ -139,10 +139,10 @@ int attention_backward(long pieces, const Piece *piece, long heads, long kv_head
   float *queries = slopes + BLOCK * stride, *to_queries = queries + BLOCK * d;
   memset(keys, 0, sizeof(float) * 2 * d * stride);
   for (long g = 0; g < kv_heads; g++) {
-    const Piece *last = NULL;
-    for (const Piece *p = piece; p < piece + pieces; p++) {
+    const Segment *last = NULL;
+    for (const Segment *p = segment; p < segment + segments; p++) {
       long ahead = p->prompt_length, length = ahead + p->length;
-      if (!p->asked) continue;
+      if (!p->num_queries) continue;
       if (!last || last->prompt_begin != p->prompt_begin || last->prompt_length != ahead) {
         read_keys(&t, g, p->prompt_begin, ahead, 0, stride, rows, keys);
         read_values(&t, g, p->prompt_begin, ahead, 0, stride, values);
@@ -153,9 +153,9 @@ int attention_backward(long pieces, const Piece *piece, long heads, long kv_head
       memset(to_rows, 0, sizeof(float) * length * d);
       float *to_prompt = to_v + p->prompt_begin * of_token + g * d, *to_own = to_v + p->begin * of_token + g * d;
       for (long h = g * group; h < (g + 1) * group; h++)
-        for (long from = 0; from < p->asked; from += BLOCK) {
-          long m = smaller(p->asked - from, BLOCK);
-          long before = p->length - p->asked + from, seen = ahead + before + m;
+        for (long from = 0; from < p->num_queries; from += BLOCK) {
+          long m = smaller(p->num_queries - from, BLOCK);
+          long before = p->length - p->num_queries + from, seen = ahead + before + m;
           long at = ((p->first + from) * heads + h) * d, line = heads * d;
           score(&t, p, h, from, m, seen, stride, keys, queries, weights);
           product(m, whole(seen), d, grad + at, line, 1, values, stride, slopes, stride, 0);

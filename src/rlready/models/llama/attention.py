@@ -1,7 +1,7 @@
-"""Causal attention of training: rows behind the prompts they share, rotary positions included.
+"""Causal attention in training: rows attend to the prompt they share and to themselves, rotary positions included.
 
-One kernel over packed tokens where ``native`` serves; elsewhere torch's attention over padded tables of prompts and of
-rows.  Shapes: N packed tokens, Q of them asking, P prompts of at most L tokens, B rows of at most T response tokens, K
+One kernel over packed tokens where ``kernels.serves``; elsewhere torch's attention over padded tables of prompts and of
+rows.  Shapes: N packed tokens, Q of them queries, P prompts of at most L tokens, B rows of at most T response tokens, K
 key heads for H query heads, D their width.
 """
 
@@ -20,23 +20,23 @@ from rlready.models.llama.packing import Packed
 
 
 class Attention:
-    """Of all layers of one forward; cos and sin (N, D/2), contiguous."""
+    """Attention of all layers in one forward pass; cos and sin (N, D/2), contiguous."""
 
     def __init__(self, packed: Packed, cos_ND: Tensor, sin_ND: Tensor) -> None:
         self.packed, self.cos_ND, self.sin_ND = packed, cos_ND, sin_ND
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor, asking: Tensor | None = None) -> Tensor:
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, query_index: Tensor | None = None) -> Tensor:
         """(Q, H, D), (N, K, D), (N, K, D) to (Q, H * D).
 
-        ``asking`` (Q,) are the packed tokens whose queries these are, the last ones of every piece as
-        ``packed.asked`` has them; all N if None.
+        ``query_index`` (Q,) are the packed tokens whose queries these are, `Packed.query_index`; all N if None.
         """
         if serves(q, q.shape[-1]):
-            mixed: Tensor = _Kernel.apply(q, k, v, self, asking is not None)  # type: ignore[no-untyped-call]
+            mixed: Tensor = _Kernel.apply(q, k, v, self, query_index is not None)  # type: ignore[no-untyped-call]
             return mixed.flatten(1)
-        if asking is None:
+        if query_index is None:
             return self._tables(q, k, v)
-        return self._tables(q.new_zeros(len(k), *q.shape[1:]).index_copy(0, asking, q), k, v).index_select(0, asking)
+        q_N = q.new_zeros(len(k), *q.shape[1:]).index_copy(0, query_index, q)
+        return self._tables(q_N, k, v).index_select(0, query_index)
 
     @cached_property
     def _tables(self) -> _Tables:
@@ -63,10 +63,10 @@ class _Kernel(torch.autograd.Function):
 
     @staticmethod
     def _tokens(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor | float, ...]:
-        """What both kernels take first."""
+        """The first arguments of both kernels."""
         attention, width = ctx.attention, q.shape[-1]
-        pieces = attention.packed.asking_pieces if ctx.some else attention.packed.pieces
-        sizes = (len(pieces), pieces, q.shape[1], k.shape[1], width)
+        segments = attention.packed.query_segments if ctx.some else attention.packed.segments
+        sizes = (len(segments), segments, q.shape[1], k.shape[1], width)
         return *sizes, q, k, v, attention.cos_ND, attention.sin_ND, width**-0.5
 
 
@@ -78,14 +78,14 @@ class _Tables:
         device = cos_ND.device
         self.cos = torch.cat([cos_ND, cos_ND], -1)[:, None]
         self.sin = torch.cat([-sin_ND, sin_ND], -1)[:, None]
-        self.at_prompt, self.prompt_PL = _table(packed.sizes, 0, device)
-        self.at_response, response_BT = _table(packed.lengths, sum(packed.sizes), device)
+        self.at_prompt, self.prompt_PL = _table(packed.prompt_lengths, 0, device)
+        self.at_response, response_BT = _table(packed.row_lengths, sum(packed.prompt_lengths), device)
         self.width, self.seen_BS, self.mask = response_BT.shape[1], response_BT, None
-        self.owner_B = torch.tensor(packed.owner, device=device)
-        if packed.sizes:
+        self.owner_B = torch.tensor(packed.prompt_index, device=device)
+        if packed.prompt_lengths:
             self.seen_BS = torch.cat([self.prompt_PL[self.owner_B], response_BT], dim=1)
             causal = torch.ones(self.width, self.width, dtype=torch.bool, device=device).tril()
-            sizes = torch.tensor(packed.sizes, device=device)[:, None]
+            sizes = torch.tensor(packed.prompt_lengths, device=device)[:, None]
             prompt_mask_PL = torch.arange(self.prompt_PL.shape[1], device=device) < sizes
             prompt = prompt_mask_PL[self.owner_B][:, None].expand(-1, self.width, -1)
             allowed = torch.cat([prompt, causal.expand(len(response_BT), -1, -1)], dim=-1)
@@ -144,7 +144,7 @@ def _untable(x: Tensor, places: Tensor) -> Tensor:
 
 
 def _table(lengths: tuple[int, ...], first: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Places of packed pieces in their table, and the token of every place; the pieces' tokens begin at ``first``."""
+    """Places of packed segments in their table, and the token of every place; their tokens begin at ``first``."""
     width = max(lengths, default=0)
     sizes = torch.tensor(lengths, dtype=torch.long, device=device)
     places = torch.nonzero((torch.arange(width, device=device) < sizes[:, None]).flatten())[:, 0]

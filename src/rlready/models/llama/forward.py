@@ -1,10 +1,10 @@
-"""Hidden states for training: the prompt of a group encoded once, and no padding where it costs.
+"""Hidden states for training: the prompt of a group is encoded once, and nothing is padded.
 
 Rows that share a prompt share its tokens: attention of a response runs over [prompt | own tokens], the gradient of the
 prompt's keys and values is the sum over its rows, so losses and gradients are exactly those of repeated prompts.  What
 follows the last layer's attention is computed only for tokens that a scored one depends on.
 
-For the Llama family only (the decoder's ``supports``); other models go through their own forward, prompts repeated.
+For models that ``support.supports``; others go through their own forward pass, prompts repeated.
 Shapes: N packed tokens, M of them after the last attention.
 """
 
@@ -24,7 +24,7 @@ from rlready.models.llama.support import head_width
 
 
 class Operations:
-    """All that a backbone does with its parameters: where a subclass can stand between them and the tokens."""
+    """Every operation of a backbone that uses its parameters; a subclass can observe or replace them."""
 
     def distinct(self, ids_N: Tensor) -> tuple[Tensor, Tensor | None]:
         """The ids to begin with, and the place of every token's among them; None where they are the tokens' own."""
@@ -64,7 +64,7 @@ PLAIN = Operations()
 
 
 def hidden_states(model: Any, packed: Packed, operations: Operations = PLAIN) -> Tensor:
-    """(M, hidden) of the tokens ``packed.last`` after the last norm, with gradients to the model's parameters."""
+    """(M, hidden) of the tokens ``packed.query_index`` after the last norm, with gradients to the parameters."""
     backbone, config = model.model, model.config
     width, eps = head_width(config), config.rms_norm_eps
     # up to its queries, keys and values, the first layer knows nothing of a token but its id
@@ -77,12 +77,12 @@ def hidden_states(model: Any, packed: Packed, operations: Operations = PLAIN) ->
     for layer, following in zip(backbone.layers, norms, strict=True):
         attention = layer.self_attn
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        of_all, asking = operations, None
-        if following is backbone.norm and len(packed.last) < len(x):
-            asking = packed.last
+        of_all, query_index = operations, None
+        if following is backbone.norm and len(packed.query_index) < len(x):
+            query_index = packed.query_index
             k, v = operations.linears(normed, projections[1:])
-            operations, x = operations.narrowed(asking), elementwise.gather(x, asking)
-            q = operations.linear(elementwise.gather(normed, asking), attention.q_proj)
+            operations, x = operations.narrowed(query_index), elementwise.gather(x, query_index)
+            q = operations.linear(elementwise.gather(normed, query_index), attention.q_proj)
         else:
             q, k, v = operations.linears(normed, projections)
         if places_N is not None:
@@ -92,7 +92,7 @@ def hidden_states(model: Any, packed: Packed, operations: Operations = PLAIN) ->
         if hasattr(attention, "q_norm"):
             q = operations.norm(q, attention.q_norm.weight, eps)
             k = of_all.norm(k, attention.k_norm.weight, eps)
-        mixed = attend(q, k, v, asking)
+        mixed = attend(q, k, v, query_index)
         more = operations.linear(mixed, attention.o_proj)
         x, normed = operations.added(x, more, layer.post_attention_layernorm.weight, eps)
         x, normed = operations.added(x, operations.mlp(normed, layer.mlp), following.weight, eps)

@@ -1,6 +1,6 @@
 """Operations of a backbone, with gradients that take few passes over memory and keep little.
 
-The same values as the plain expressions give, by a kernel of one pass where ``native`` serves; what is saved is time
+The same values as the plain expressions give, by a kernel of one pass where ``kernels.serves``; what is saved is time
 and memory of the update.
 """
 

@@ -1,6 +1,6 @@
 """The gated MLP of a layer: down(SiLU(gate(x)) * up(x)), with a gradient that keeps gate(x) and up(x) only.
 
-One kernel a direction where ``native`` serves and there is no bias, by blocks of rows, so that what is between its
+One kernel a direction where ``kernels.serves`` and there is no bias, by blocks of rows, so that what is between its
 products stays in the cache; elsewhere its operations one after another.
 """
 

@@ -1,0 +1,68 @@
+"""The algorithms of the GRPO family: each is one entry that says how rewards become a policy gradient.
+
+An algorithm brings together what its paper defines together: the advantage of a response in its group, the weight of
+a token (the normaliser), and the clip range of the ratio.  A new one is an object of this type; see docs/extending.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rlready.core.errors import UserError
+from rlready.core.import_path import load_object
+from rlready.core.options import nearest
+from rlready.credit.outcome import (
+    Floats,
+    Normaliser,
+    centred,
+    leave_one_out,
+    per_batch_token,
+    per_response_token,
+    per_token_of_cap,
+    standardised,
+)
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """How rewards become a policy gradient.
+
+    ``advantage`` maps the rewards (G,) of a group to its advantages (G,); ``normaliser`` gives the weight of a token;
+    the ratio is clipped to [1 − ``epsilon``, 1 + ``epsilon_high``]; ``source`` names the paper.
+    """
+
+    name: str
+    advantage: Callable[[Floats], Floats]
+    normaliser: Normaliser
+    epsilon: float = 0.2
+    epsilon_high: float = 0.2
+    source: str = ""
+
+
+ALGORITHMS = {
+    algorithm.name: algorithm
+    for algorithm in (
+        Algorithm("grpo", standardised, per_response_token, source="Shao et al., arXiv 2402.03300"),
+        Algorithm("dr_grpo", centred, per_token_of_cap, source="Liu et al., arXiv 2503.20783"),
+        Algorithm("rloo", leave_one_out, per_token_of_cap, source="Ahmadian et al., arXiv 2402.14740"),
+        Algorithm("dapo", standardised, per_batch_token, epsilon_high=0.28, source="Yu et al., arXiv 2503.14476"),
+        # a reward for every token (credit/dense.py); its advantage is that of the share which the verifier has
+        Algorithm("dense", centred, per_token_of_cap, source="Li et al., arXiv 2510.02493"),
+    )
+}
+
+
+def algorithm_named(name: str) -> Algorithm:
+    """A built-in algorithm, or the `Algorithm` at an import path ``pkg.module:NAME``; UserError for anything else."""
+    if name in ALGORITHMS:
+        return ALGORITHMS[name]
+    if ":" not in name:
+        raise UserError(
+            f"algorithm={name} is not one of {', '.join(ALGORITHMS)}; {nearest(name, ALGORITHMS)}; "
+            "name one of your own as pkg.module:NAME"
+        )
+    found = load_object("algorithm", name)
+    if not isinstance(found, Algorithm):
+        raise UserError(f"algorithm={name}: is a {type(found).__name__}, not an rlready.credit.algorithms.Algorithm")
+    return found

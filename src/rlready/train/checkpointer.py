@@ -1,0 +1,69 @@
+"""Checkpoints of a run, and the state from which it continues exactly where it was.
+
+The state is saved as a whole folder (weights, optimiser, the run's own facts), atomically; everything else follows from
+the configuration and the step, so a run that was killed and started again ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from pydantic import BaseModel
+
+from rlready.models.checkpoint import save
+from rlready.runs.run import write_folder
+from rlready.train.learner import Learner
+
+STATE_SECONDS = 30.0
+S = TypeVar("S", bound=BaseModel)
+
+
+class Checkpointer:
+    """Checkpoints and resumable state of one run folder."""
+
+    def __init__(self, out: Path, learner: Learner) -> None:
+        self.out, self.learner = out, learner
+        self._saved = time.monotonic()
+
+    @property
+    def folder(self) -> Path:
+        return self.out / "state"
+
+    def restore(self, fresh: S) -> S:
+        """Load weights and optimiser, and return the state that was saved; ``fresh`` where there is none."""
+        facts = self.folder / "facts.json"
+        if not facts.exists():
+            return fresh
+        saved = torch.load(self.folder / "tensors.pt", weights_only=True, map_location=self.learner.device)
+        self.learner.lm.model.load_state_dict(saved["model"])
+        self.learner.optimizer.load_state_dict(saved["optimizer"])
+        return type(fresh).model_validate_json(facts.read_bytes())
+
+    def save_state(self, state: BaseModel, *, now: bool = False) -> None:
+        """Save the state if ``STATE_SECONDS`` have passed since the last time, or ``now``."""
+        if not now and time.monotonic() - self._saved < STATE_SECONDS:
+            return
+
+        def fill(folder: Path) -> None:
+            tensors = {
+                "model": self.learner.lm.model.state_dict(),
+                "optimizer": self.learner.optimizer.state_dict(),
+            }
+            torch.save(tensors, folder / "tensors.pt")
+            (folder / "facts.json").write_text(state.model_dump_json())
+
+        write_folder(self.folder, fill)
+        self._saved = time.monotonic()
+
+    def save_checkpoint(self, step: int, card: str) -> Path:
+        """Write a Hugging Face folder of the weights as they are, in fp32; returns its path.
+
+        In fp32 whatever ``dtype`` is: the next stage goes on from what was learned, not from its rounding, and loading
+        it in bfloat16 gives the weights that were sampled with.
+        """
+        path = self.out / "checkpoints" / f"step-{step}"
+        write_folder(path, lambda folder: save(self.learner.lm, folder, card))
+        return path

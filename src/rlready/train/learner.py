@@ -1,0 +1,151 @@
+"""The plain learner: log-probabilities by the module's forward pass, ``loss.backward()``, clip, AdamW.
+
+`fast_learner.FastLearner` does the same with packed attention and a thread a core; `make_learner` chooses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from rlready.core.errors import UserError
+from rlready.core.threads import single_threaded
+from rlready.core.timing import span
+from rlready.models.batch import Batch, Example, micro_batches
+from rlready.models.lm import LM
+from rlready.models.logprob import token_logprobs
+from rlready.train.loss import LossOutput
+
+BETAS = (0.9, 0.95)  # of AdamW
+
+# from a micro-batch and its log-probabilities (N,) to its loss
+BatchLoss = Callable[[Batch, Tensor], LossOutput]
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """AdamW's settings, and the most tokens of a forward pass, padding included."""
+
+    learning_rate: float
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    max_tokens_per_microbatch: int = 16384
+
+
+@dataclass(frozen=True)
+class StepStats:
+    """What one optimiser step did; ``entropy`` in nats per chosen token, ``clip_ratio`` the share of clipped tokens."""
+
+    loss: float
+    grad_norm: float
+    entropy: float
+    clip_ratio: float
+    tokens: int
+    fed: int  # tokens of the forward pass: chosen or not, shared prompts once
+
+
+@dataclass
+class Sums:
+    """Sums over micro-batches."""
+
+    loss: float = 0.0
+    entropy: float = 0.0
+    clipped: float = 0.0
+    tokens: int = 0
+    fed: int = 0
+
+    def add(self, batch: Batch, output: LossOutput, entropy_N: Tensor) -> None:
+        self.loss += output.loss.item()
+        self.entropy += entropy_N.sum().item()
+        self.clipped += output.clip_ratio * len(entropy_N)
+        self.tokens += len(entropy_N)
+        self.fed += fed_tokens(batch.rows)
+
+
+class Learner(Protocol):
+    """A model and its optimiser."""
+
+    name: ClassVar[str]
+    lm: LM
+    optimizer: torch.optim.Optimizer
+    device: torch.device
+
+    def step(
+        self, examples: Sequence[Example], loss_of: BatchLoss, *, rate: float, temperature: float = 1.0
+    ) -> StepStats:
+        """One optimiser step at ``rate`` times the learning rate; the loss is the sum over micro-batches.
+
+        Raises UserError, leaving weights and optimiser as they were, when the loss or the gradient is not finite.
+        """
+        ...
+
+    def logprobs(self, model: Any, rows: Sequence[Example], temperature: float) -> tuple[Tensor, Tensor]:
+        """Log-probability and entropy (N,) of the chosen tokens by ``model``, computed as for the model that learns."""
+        ...
+
+
+class PlainLearner:
+    """Learner for every model that transformers loads, on any device.
+
+    With ``bfloat16`` the forward and backward passes run under autocast; weights and optimiser state stay in fp32.
+    """
+
+    name: ClassVar[str] = "plain"
+
+    def __init__(self, lm: LM, settings: OptimizerSettings, *, bfloat16: bool = False) -> None:
+        self.lm, self.settings, self.bfloat16 = lm, settings, bfloat16
+        self.parameters = [p for p in lm.model.parameters() if p.requires_grad]
+        self.device = self.parameters[0].device
+        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
+            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=BETAS, fused=True
+        )
+
+    def step(
+        self, examples: Sequence[Example], loss_of: BatchLoss, *, rate: float, temperature: float = 1.0
+    ) -> StepStats:
+        sums = self.backward(examples, loss_of, temperature)
+        with single_threaded(self.lm.model):
+            norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm))
+        if not math.isfinite(sums.loss) or not math.isfinite(norm):
+            self.optimizer.zero_grad(set_to_none=True)
+            raise UserError(
+                f"the loss ({sums.loss}) or its gradient ({norm}) is not finite; the last checkpoint is intact: "
+                "lower learning_rate"
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * rate
+        with span("optimizer"), single_threaded(self.lm.model):
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        tokens = max(sums.tokens, 1)
+        return StepStats(sums.loss, norm, sums.entropy / tokens, sums.clipped / tokens, sums.tokens, sums.fed)
+
+    def backward(self, examples: Sequence[Example], loss_of: BatchLoss, temperature: float) -> Sums:
+        """Leave the gradient of the summed loss in the parameters."""
+        sums = Sums()
+        for batch in micro_batches(examples, self.settings.max_tokens_per_microbatch, self.device):
+            with span("logprobs"):
+                logprobs_N, entropy_N = self.logprobs(self.lm.model, batch.rows, temperature)
+                output = loss_of(batch, logprobs_N)
+            with span("backward"):
+                output.loss.backward()
+            sums.add(batch, output, entropy_N)
+        return sums
+
+    def logprobs(self, model: Any, rows: Sequence[Example], temperature: float) -> tuple[Tensor, Tensor]:
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
+            return token_logprobs(model, rows, temperature)
+
+
+def token_count(examples: Iterable[Example]) -> int:
+    return sum(len(e) for e in examples)
+
+
+def fed_tokens(rows: Sequence[Example]) -> int:
+    """Tokens of the rows with every prompt counted once."""
+    return sum(map(len, {tuple(r.prompt_ids) for r in rows})) + sum(len(r.response_ids) for r in rows)

@@ -1,0 +1,56 @@
+"""The checkpoint of an SFT run that dense rewards are measured against.
+
+π_ref is the checkpoint after a chosen share of the SFT run's *samples* (half of them in Li et al., arXiv 2510.02493,
+eq. 5).  The result of ``rlready sft`` says which checkpoint that is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rlready.core.errors import UserError
+from rlready.runs.run import RESULT, read_json
+from rlready.train.result import SFTResult
+
+
+def last_checkpoint(run: Path) -> Path:
+    """The checkpoint that an SFT run ended with; UserError if the folder is no finished run of sft."""
+    result = _sft_result(run)
+    if result is None:
+        raise UserError(f"{run}: not the folder of a finished run of rlready sft")
+    return run / "checkpoints" / result.checkpoints[-1].name
+
+
+def find_reference(model: str, share: float) -> Path:
+    """The checkpoint after ``share`` of the samples of the SFT run that ``model`` is a checkpoint of.
+
+    The nearest counts if it is at most three steps of the run away: sft keeps none beside one that it has anyway.
+    UserError if there is no such run, if it kept no checkpoint there, or if that was deleted since.
+    """
+    path = Path(model)
+    run = _sft_result(path.resolve().parent.parent) if path.parent.name == "checkpoints" else None
+    if run is None:
+        raise UserError(
+            f"{model}: not a checkpoint of a finished run of rlready sft, so no reference can be found; name an "
+            "earlier checkpoint of the same training with reference=PATH"
+        )
+    nearest = min(run.checkpoints, key=lambda c: abs(c.samples - share))
+    if abs(nearest.samples - share) > 3 / run.steps:
+        kept = ", ".join(f"{c.samples:.2g}" for c in run.checkpoints)
+        raise UserError(
+            f"{path.parents[1]}: no checkpoint was kept within three steps of {share:g} of its samples (kept: {kept}); "
+            f"choose another share, or run sft again with keep_at={share:g}"
+        )
+    found = path.parent / nearest.name
+    if not (found / "config.json").is_file():
+        left = [f"{c.samples:.2g}" for c in run.checkpoints if (path.parent / c.name / "config.json").is_file()]
+        raise UserError(
+            f"{found}, the reference after {share:g} of the samples, was deleted; choose another share (left: "
+            f"{', '.join(left)}), or name a checkpoint with reference=PATH"
+        )
+    return found
+
+
+def _sft_result(run: Path) -> SFTResult | None:
+    file = run / RESULT
+    return SFTResult.load(file) if file.is_file() and read_json(file).get("verb") == "sft" else None

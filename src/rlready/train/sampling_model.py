@@ -1,0 +1,29 @@
+"""The model that rollouts are drawn from: the one that learns, or its copy with bfloat16 weights."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import torch
+
+from rlready.models.lm import LM
+
+
+def sampling_model(lm: LM, *, bfloat16: bool) -> LM:
+    """``lm`` itself, or a copy with its weights rounded to bfloat16; buffers, such as rotary frequencies, stay fp32."""
+    if not bfloat16:
+        return lm
+    model = copy.deepcopy(lm.model)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+        parameter.data = parameter.data.to(torch.bfloat16)
+    return replace(lm, model=model)
+
+
+@torch.no_grad()
+def update_weights(sampler: LM, lm: LM) -> None:
+    """Give the copy the weights of ``lm`` as they are now."""
+    if sampler is not lm:
+        for mine, current in zip(sampler.model.parameters(), lm.model.parameters(), strict=True):
+            mine.copy_(current)

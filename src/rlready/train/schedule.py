@@ -1,0 +1,20 @@
+"""Learning-rate schedules, as factors of the peak learning rate."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+Schedule = Literal["constant", "linear", "cosine"]
+
+
+def warmup(step: int, steps: int, ratio: float) -> float:
+    """Linear warm-up over the first ``ratio`` of the steps; step 0 is the first."""
+    return min(1.0, (step + 1) / max(1, round(steps * ratio)))
+
+
+def learning_rate_factor(step: int, steps: int, warmup_ratio: float, schedule: Schedule) -> float:
+    """Warm-up times decay to 0 at ``steps``."""
+    share = step / max(steps, 1)
+    decay = {"constant": 1.0, "linear": 1 - share, "cosine": 0.5 * (1 + math.cos(math.pi * share))}[schedule]
+    return warmup(step, steps, warmup_ratio) * decay
