@@ -25,7 +25,7 @@ from rlready.influence.sketch import Whole
 from rlready.models import logprob
 from rlready.models.batch import Example
 from rlready.models.checkpoint import load
-from rlready.models.logprob import token_logprobs
+from rlready.models.llama.logprob import packed_logprobs as token_logprobs  # in float64 throughout
 from rlready.readiness.stage import readiness
 from rlready.report.page import render
 from rlready.runs.run import read_table

@@ -173,9 +173,9 @@ def test_verifier_by_import_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.warns(RuntimeWarning, match="mychecks:longest raised KeyError"):
         assert not task.verify(second, "", "yes").correct
     for name, line in {
-        "mychecks": "write it as pkg.module:function",
+        "mychecks": "write it as pkg.module:name",
         "nowhere:f": "nowhere cannot be imported",
-        "mychecks:nothing": "has no function 'nothing'",
+        "mychecks:nothing": "has no 'nothing'",
         "mychecks:one": "must take two arguments",
     }.items():
         with pytest.raises(UserError, match=line):

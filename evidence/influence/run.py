@@ -31,8 +31,8 @@ from rlready.engine.torch import TorchEngine
 from rlready.influence.gram import parameters_of
 from rlready.influence.influence import Rollouts, influence
 from rlready.models.checkpoint import load
+from rlready.models.llama.logprob import packed_logprobs
 from rlready.models.lm import LM
-from rlready.models.logprob import token_logprobs
 from rlready.report.claims import Claim, write_claims
 from rlready.report.plots import Point, Series, line_chart, standalone
 from rlready.runs.run import read_json, write_json, write_text
@@ -133,7 +133,7 @@ def objective(lm: LM, groups: Sequence[Rollouts]) -> Floats:
 
 @torch.no_grad()  # of this thread alone, so it stands here
 def weighted(lm: LM, group: Rollouts) -> float:
-    logp_N, _ = token_logprobs(lm.model, group.rows)
+    logp_N, _ = packed_logprobs(lm.model, group.rows)
     logp = [float(part.sum()) for part in logp_N.split([row.learned for row in group.rows])]
     share = float(group.correct.mean())
     advantage = (group.correct - share) / np.sqrt(share * (1 - share))

@@ -18,10 +18,7 @@ maths, as ``rlready inject`` writes it, every step is checked too.
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import os
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +28,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rlready.core.errors import UserError
+from rlready.core.import_path import load_object
 from rlready.core.records import Problem, Row
 from rlready.models.chat import KEYS
 from rlready.tasks.answers.extract import own_part
@@ -269,18 +267,9 @@ class RowsTask:
 
 def load_verifier(name: str) -> Verifier:
     """The function named ``pkg.module:function``; modules in the working directory are found too."""
-    module_name, colon, function_name = name.partition(":")
-    if not (colon and module_name and function_name):
-        raise UserError(f"verifier={name}: write it as pkg.module:function")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # whatever the user's module raises while it is imported
-        raise UserError(f"verifier={name}: {module_name} cannot be imported: {error}") from error
-    function = getattr(module, function_name, None)
+    function = load_object("verifier", name)
     if not callable(function):
-        raise UserError(f"verifier={name}: {module_name} has no function {function_name!r}")
+        raise UserError(f"verifier={name}: must be a function")
     try:
         inspect.signature(function).bind(None, "")
     except TypeError:

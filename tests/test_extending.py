@@ -1,0 +1,108 @@
+"""The blocks of docs/extending.md do what the page says, end to end on the embedded model."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rlready.core.config import RLConfig
+from rlready.core.errors import UserError
+from rlready.credit.algorithms import ALGORITHMS, algorithm_named
+from rlready.runs.run import read_log
+from rlready.train.loss import LossInputs, LossSettings, loss_named, policy_loss
+from rlready.train.rl import rl
+
+PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The page's Python blocks as modules of the working directory, named as their first line says."""
+    blocks = re.findall(r"```python\n# (\w+)\.py\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    for name, code in blocks:
+        assert code.count("\n") <= 20
+        (tmp_path / f"{name}.py").write_text(code)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def config(**changes: object) -> RLConfig:
+    source = "dagmath?ops=2&split=all&n=4&seed=1"
+    small: dict[str, object] = {"problems": source, "validation": source, "steps": 1, "prompts_per_step": 4}
+    small |= {"group_size": 4, "thinking_budget": 8, "max_answer_tokens": 8, "temperature": 2.0, "eval_samples": 1}
+    return RLConfig(**(small | {"updates_per_batch": 2} | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("named", [{"algorithm": "my_algorithms:MEDIAN"}, {"loss": "my_losses:gspo"}])
+def test_the_page_runs(modules: Path, named: dict[str, str]) -> None:
+    result = rl(config(**named), modules / "run")
+    (line,) = [line for line in read_log(modules / "run" / "log.jsonl") if "grad_norm" in line]
+    assert line["groups_informative"] > 0
+    assert line["grad_norm"] > 0
+    assert result.steps == 1
+
+
+def test_the_algorithm_is_what_the_page_says(modules: Path) -> None:
+    algorithm = algorithm_named("my_algorithms:MEDIAN")
+    np.testing.assert_array_equal(algorithm.advantage(np.array([0.0, 0.0, 1.0])), [0.0, 0.0, 1.0])
+    np.testing.assert_array_equal(algorithm.normaliser(np.array([3, 1]), 4, 10), [0.25, 0.25])
+    assert (algorithm.epsilon, algorithm.epsilon_high) == (0.1, 0.3)
+
+
+def test_the_loss_is_what_the_page_says(modules: Path) -> None:
+    """With responses of one token it is the built-in loss; else a response's tokens share one ratio."""
+    rng = torch.Generator().manual_seed(0)
+    policy, sampler, advantages = (torch.randn(6, generator=rng) for _ in range(3))
+    settings, gspo = LossSettings(0.2, 0.28), loss_named("my_losses:gspo")
+
+    def loss(ids: list[int], function: object, shift: float = 0.0) -> float:
+        moved = sampler + torch.tensor([shift, -shift, 0, 0, 0, 0])
+        inputs = LossInputs(policy, moved, None, advantages, torch.ones(6), torch.tensor(ids))
+        return float(function(inputs, settings).loss)  # type: ignore[operator]
+
+    alone = [5, 9, 2, 4, 1, 3]
+    assert loss(alone, gspo) == pytest.approx(loss(alone, policy_loss))
+    together = [5, 5, 2, 4, 1, 3]
+    assert loss(together, gspo) == pytest.approx(loss(together, gspo, shift=0.7))
+    assert loss(together, policy_loss) != pytest.approx(loss(together, policy_loss, shift=0.7))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"algorithm": "dr_grop"}, "algorithm=dr_grop is not one of .*did you mean dr_grpo?"),
+        ({"algorithm": "my_algorithms:against_median"}, "is a function, not an rlready.credit.algorithms.Algorithm"),
+        ({"algorithm": "nowhere:MEDIAN"}, "nowhere cannot be imported"),
+        ({"loss": "my_losses:gsop"}, "my_losses has no 'gsop'"),
+        ({"loss": "gspo"}, "loss=gspo: write it as pkg.module:name"),
+        ({"loss": "my_algorithms:against_median"}, "must be a function of two arguments"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(modules: Path, changes: dict[str, str], message: str) -> None:
+    """Before anything is loaded, in one line."""
+    with pytest.raises(UserError, match=message):
+        rl(config(**changes), modules / "run")
+
+
+def test_an_algorithm_brings_its_clip_range() -> None:
+    """DAPO's upper bound is its own, and the entries differ in more than their names."""
+    assert ALGORITHMS["dapo"].epsilon_high == 0.28
+    assert all(a.epsilon_high == 0.2 for name, a in ALGORITHMS.items() if name != "dapo")
+    assert all(a.epsilon == 0.2 and name == a.name for name, a in ALGORITHMS.items())
+    rewards, lengths = np.array([0.0, 1.0, 1.0]), np.array([2, 4, 6])
+    weights = {name: algorithm.normaliser(lengths, 4, 10).tolist() for name, algorithm in ALGORITHMS.items()}
+    assert weights["grpo"] == [1 / 8, 1 / 16, 1 / 24]
+    assert weights["dapo"] == [1 / 12] * 3
+    assert weights["dr_grpo"] == weights["rloo"] == weights["dense"] == [1 / 40] * 3
+    advantages = {name: algorithm.advantage(rewards) for name, algorithm in ALGORITHMS.items()}
+    np.testing.assert_allclose(advantages["dr_grpo"], [-2 / 3, 1 / 3, 1 / 3])
+    np.testing.assert_allclose(advantages["rloo"], [-1, 0.5, 0.5])
+    np.testing.assert_allclose(advantages["grpo"], advantages["dr_grpo"] / (rewards.std(ddof=1) + 1e-4))
