@@ -485,7 +485,7 @@ def test_tokens_in_the_padding_of_the_vocabulary_can_be_read_back(tmp_path: Path
     assert lm.pieces(ids) == ["a", "b", "", "c"]
     assert lm.vocabulary == 80
     assert list(_example(lm, lm.encode("q"), ids, "here").response_ids) == ids
-    with pytest.raises(UserError, match="token 80 is none of this model's 80"):
+    with pytest.raises(UserError, match="token 80 is not in the model's vocabulary of 80"):
         _example(lm, lm.encode("q"), [80], "here")
     table = tmp_path / "samples.jsonl"
     (tmp_path / "model").mkdir()

@@ -25,7 +25,7 @@ from rlready.credit import dense
 from rlready.credit.assign import dense_credit
 from rlready.credit.probe import NUMBER, plant, planted_error
 from rlready.credit.reference import ReferencePair, load_pair
-from rlready.credit.token_credit import Reading, read
+from rlready.credit.token_credit import TokenCredit, credit_of_inputs
 from rlready.engine.budget import Budget
 from rlready.engine.contrastive import Contrast
 from rlready.engine.protocol import forcing_for, requests_for
@@ -658,7 +658,7 @@ HOSTILE = ["<script>alert(1)</script>", "\x1b[31m", "\u202e", '"', "&", "9"]
 
 
 def test_model_text_is_escaped_wherever_it_is_shown() -> None:
-    reading = Reading("<b>", "<i>\x1b]0;x\x07", HOSTILE, np.array([-3, 2, 0.1, 0, 1, -1], dtype=np.float32))
+    reading = TokenCredit("<b>", "<i>\x1b]0;x\x07", HOSTILE, np.array([-3, 2, 0.1, 0, 1, -1], dtype=np.float32))
     html = page([reading], "<about>")
     assert "<script" not in html
     assert "<b>" not in html
@@ -744,21 +744,21 @@ def test_show_credit_plants_errors(tuned: Path, tmp_path: Path, capsys: pytest.C
     [
         ({"tokens": 5}, "tokens should be a list of whole numbers"),
         ({"tokens": "56"}, "tokens should be"),
-        ({"tokens": [7, -1]}, "token -1 is none of this model's"),
-        ({"tokens": [7, 10**6]}, "token 1000000 is none of this model's"),
+        ({"tokens": [7, -1]}, "token -1 is not in the model's vocabulary"),
+        ({"tokens": [7, 10**6]}, "token 1000000 is not in the model's vocabulary"),
         *(({"tokens": [7, 8], "mask": m}, "mask should be") for m in (5, "10", ["a", "b"], [2, 0], [-1, 0], [[1], 0])),
         ({"tokens": [7, 8], "mask": [1]}, "2 tokens but 1 of mask"),
         ({"response": "a: 5", "thinking": 3}, "thinking should be text"),
         ({"response": 5}, "has none of the columns"),
         ({"pieces": 5}, "pieces should be"),
-        ({"pieces": [["a: 5", 1]]}, "this model reads 1 pieces as 2 tokens"),
+        ({"pieces": [["a: 5", 1]]}, "the tokenizer makes 2 tokens of 1 pieces"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_one_line(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text(json.dumps({"prompt": "a: 5 ? a"} | columns))
     with pytest.raises(UserError, match=f"rows.jsonl:1: {message}"):
-        read(ReferencePair(world(0), None), [str(rows)])
+        credit_of_inputs(ReferencePair(world(0), None), [str(rows)])
 
 
 # --- the evidence -------------------------------------------------------------------------------------------------

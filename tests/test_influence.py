@@ -25,7 +25,7 @@ from rlready.influence.sketch import Whole
 from rlready.models import logprob
 from rlready.models.batch import Example
 from rlready.models.checkpoint import load
-from rlready.models.llama.logprob import packed_logprobs as token_logprobs  # in float64 throughout
+from rlready.models.frozen import logprobs_of
 from rlready.readiness.stage import readiness
 from rlready.report.page import render
 from rlready.runs.run import read_table
@@ -35,6 +35,11 @@ from tiny import tiny_model
 Floats = NDArray[np.float64]
 RIGHT = ([1, 0, 0, 0], [1, 1, 0, 1, 0], [0, 0, 0], [1, 1], [0, 1])  # the third and fourth have no signal
 PROBLEMS = "dagmath?ops=4-7&asked=2&split=all&n=6&seed=2"
+
+
+def token_logprobs(model: Any, rows: Sequence[Example], temperature: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """By the forward pass that influence takes too, which keeps float64 throughout."""
+    return logprobs_of(model)(model, rows, temperature)
 
 
 def rollouts(correct: Sequence[Sequence[int]], seed: int = 0, prompts: int = 99) -> list[Rollouts]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from rlready.core.config import RLConfig, SFTConfig
 from rlready.core.errors import UserError
 from rlready.core.threads import learners, single_threaded, split_tokens
-from rlready.runs.run import read_log
+from rlready.runs.run import read_json, read_log
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
 from rlready.train import checkpointer
 from rlready.train.learner import PlainLearner, StepStats
@@ -102,10 +102,16 @@ def interrupted_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(PlainLearner, "step", stop)
 
 
-@pytest.mark.parametrize("saves", [0.0, 1e9])
-def test_sft_resumed_equals_unbroken(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: float) -> None:
+@pytest.mark.parametrize(("saves", "dtype"), [(0.0, "float32"), (1e9, "float32"), (0.0, "bfloat16")])
+def test_sft_resumed_equals_unbroken(
+    tiny: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    saves: float,
+    dtype: Literal["float32", "bfloat16"],
+) -> None:
     """Bit-identical weights and losses, whether state is saved at every step or at checkpoints only."""
-    config = sft_config(tiny)
+    config = replace(sft_config(tiny), dtype=dtype)
     whole = sft(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(checkpointer, "STATE_SECONDS", saves)
@@ -133,9 +139,12 @@ def test_sft_learns_and_keeps_checkpoints(tiny: str, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "result.json").stat().st_mtime_ns == before
 
 
-def test_rl_resumed_equals_unbroken(tiny: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rollouts, evaluations and weights are the same after an interruption."""
-    config = rl_config(tiny, problems)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_rl_resumed_equals_unbroken(
+    tiny: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: Literal["float32", "bfloat16"]
+) -> None:
+    """Rollouts, evaluations and weights are the same after an interruption; checkpoints are float32 either way."""
+    config = replace(rl_config(tiny, problems), dtype=dtype)
     whole = rl(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         interrupted_at(patch, 4)
@@ -147,6 +156,10 @@ def test_rl_resumed_equals_unbroken(tiny: str, problems: Path, tmp_path: Path, m
     assert all(torch.equal(a[k], b[k]) for k in a)
     start = weights(Path(tiny))
     assert any(not torch.equal(a[k], start[k]) for k in a)
+    assert all(t.dtype == torch.float32 for t in a.values())
+    assert any(not torch.equal(t, t.bfloat16().float()) for t in a.values())
+    learners = {m["learner"] for m in read_json(tmp_path / "broken" / "record.json")["models"] if "learner" in m}
+    assert learners == {"fast" if dtype == "float32" else "plain"}
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "rloo", "dapo"])

@@ -26,7 +26,7 @@ from rlready.core.records import Estimate
 from rlready.core.stats import paired_figure, t_figure
 from rlready.credit.probe import planted_error
 from rlready.credit.reference import load_pair
-from rlready.credit.token_credit import read_copies
+from rlready.credit.token_credit import credit_of_copies
 from rlready.evaluate.stage import evaluate
 from rlready.models.batch import supervised
 from rlready.models.checkpoint import load
@@ -259,7 +259,7 @@ def new_world(seed: int, out: Path) -> dict[str, Any]:
     known_pair = load_pair(known_start, str(find_reference(known_start, 0.5)))
     known_rows = open_task(source(seed, "test", TEST, 7, DEMO_TASK)).rows()
     if seed == SEEDS[0]:
-        readings = read_copies(frozen, probe)[:4]
+        readings = credit_of_copies(frozen, probe)[:4]
         about = "Right solutions with one number changed; blue: credit above 0, orange: below."
         write_text(HERE / "credit.html", page(readings, about))
     return {

@@ -122,7 +122,7 @@ def rollouts(lm: LM, problems: str, seed: int) -> list[Rollouts]:
 
 def direction(lm: LM, group: Rollouts, parameters: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
     """u of a group: the gradient of its advantage-weighted log-probability."""
-    parts = [token_logprobs(lm.model, rows)[0].sum() / len(rows) for rows in (group.those(True), group.those(False))]
+    parts = [packed_logprobs(lm.model, rows)[0].sum() / len(rows) for rows in (group.those(True), group.those(False))]
     return torch.autograd.grad(group.group_signal * (parts[0] - parts[1]), parameters)
 
 

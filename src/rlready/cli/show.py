@@ -86,8 +86,7 @@ def show_credit(run: Path, words: Sequence[str], config: CreditConfig, out: Path
     ``credit/probe.py``.  With ``out`` also as a page, ``credit.html``.  UserError for a folder that is no finished SFT
     run, for a reference that is not there, and for what is neither a text nor a table of samples.
     """
-    from rlready.credit import reference
-    from rlready.credit import token_credit as reading
+    from rlready.credit import reference, token_credit
     from rlready.credit.probe import planted_error
     from rlready.report import credit
     from rlready.train.reference_checkpoint import find_reference, last_checkpoint
@@ -95,9 +94,9 @@ def show_credit(run: Path, words: Sequence[str], config: CreditConfig, out: Path
     model = last_checkpoint(run)
     against = config.reference or str(find_reference(str(model), config.reference_at))
     frozen = reference.load_pair(str(model), against)
-    readings = reading.read(frozen, words) if words else []
+    readings = token_credit.credit_of_inputs(frozen, words) if words else []
     probe = planted_error(frozen, _right_rows(config.probe), seed=config.seed) if config.probe else None
-    readings += reading.read_copies(frozen, probe) if probe else []
+    readings += token_credit.credit_of_copies(frozen, probe) if probe else []
     against = frozen.reference.source if frozen.reference else "nothing"
     about = f"Reward of a token: log-probability by {model} less that by {against}, in nats."
     return CreditShown(

@@ -8,7 +8,7 @@
 GRPO after Shao et al. (2402.03300) with the sample standard deviation and ε = 1e-4; Dr. GRPO 2503.20783; RLOO
 2402.14740; DAPO 2503.14476 without its overlong shaping (a reward, not a credit).
 
-A group whose rewards are all equal has no advantage.  It is dropped before the update, by exact equality, and
+A group whose rewards are all equal has no signal.  It is dropped before the update, by exact equality, and
 counted.  Except in DAPO, which samples dynamically, the dropped responses still count in the normaliser, so
 that dropping saves time and changes nothing.
 """
@@ -36,7 +36,7 @@ class Normaliser(Protocol):
 
 
 def has_signal(rewards: Floats) -> bool:
-    """Whether a group can teach anything: its rewards are not all exactly equal."""
+    """Whether the rewards of a group are not all exactly equal."""
     return bool((rewards != rewards[0]).any())
 
 

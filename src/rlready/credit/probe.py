@@ -1,15 +1,15 @@
 """The planted-error probe: does dense credit fall where the error is?
 
-In a right solution one number is changed; the copy and the original are scored with the two checkpoints.  Li et al.
+In a correct solution one number is changed; the copy and the original are scored with the two checkpoints.  Li et al.
 (arXiv 2510.02493) show one such pair in their figure 1; here the figure is a number, over many solutions:
 
-    auc      how often another token of the copy has more r̂ than the planted one (ties half)
-    top      how often the planted one has the least r̂ of all
+    auc      how often another token of the copy has a higher r̂ than the planted one (ties count one half)
+    top      how often the planted one has the lowest r̂ of all
     ranked   how often Σr̂ of the original is above that of the copy
 
-beside the same for log π_SFT alone, which says what the reference is worth.  Ours: the number is drawn evenly among
-those of the solution, and the one in its place among the other numbers that solutions contain.  What follows the
-planted number is left as it was, so it may contradict it and lose credit too.
+and the same for log π_SFT alone, which shows what the reference contributes.  The number is drawn uniformly from those
+of the solution, its replacement from the other numbers that solutions contain.  What follows the planted number is left
+as it was, so it may contradict it and lose credit too.
 """
 
 from __future__ import annotations
@@ -45,19 +45,21 @@ class Probe:
     place: list[int]
 
 
-def planted_error(frozen: ReferencePair, rows: Sequence[Row], *, seed: int = 0, micro_tokens: int = 16384) -> Probe:
-    """Plant an error in each of the right solutions and look for it; UserError if none can be planted.
+def planted_error(pair: ReferencePair, rows: Sequence[Row], *, seed: int = 0, micro_tokens: int = 16384) -> Probe:
+    """Plant an error in each of the correct solutions and look for it; UserError if none can be planted.
 
     Rows without a number, or whose copy reads as the same tokens, are left out.
     """
     texts = [_text(row) for row in rows]
     pool = sorted({n for text in texts for n in NUMBER.findall(text)})
     copies = [plant(row, pool, random.Random(f"plant:{seed}:{row.id}")) or row for row in rows]
-    right, wrong = (encode(frozen.sft, side, "the solutions") for side in (rows, copies))
+    right, wrong = (encode(pair.sft, side, "the solutions") for side in (rows, copies))
     places = {i: at for i, at in enumerate(map(_first_difference, right, wrong)) if at is not None}
     if not places:
-        raise UserError("no solution has a number that the model would read changed, so there is nothing to probe")
-    dense, sft = frozen.score([side[i] for side in (right, wrong) for i in places], micro_tokens=micro_tokens)
+        raise UserError(
+            "no solution has a number that could be changed, so there is nothing to probe; name rows with numbers"
+        )
+    dense, sft = pair.score([side[i] for side in (right, wrong) for i in places], micro_tokens=micro_tokens)
     n = len(places)
 
     def figures(scores: Sequence[NDArray[np.float32]]) -> tuple[Estimate, Estimate, Estimate]:

@@ -1,4 +1,4 @@
-"""Rewards of a group: pure functions of which responses are right and how long they thought.
+"""Rewards of a group: pure functions of which responses are correct and of their thinking tokens.
 
     correctness    c
     arora_zanette  c · (1 − a · σ((n − mean n_correct) / (std n_correct + 1e-7)))   a = 0.1
@@ -7,16 +7,17 @@
     lcpo_exact     c − min(a · |N − n|, 1/2)                                        a = 3e-4
     lcpo_max       c · clip(a · (N − n) + 1/2, 0, 1)                                a = 3e-4
 
-c is 1 for a right answer and 0 for a wrong one, n thinking tokens, N the target length; the a beside each is its
-source's, for thoughts of thousands of tokens where it is per token.  Sources: ``arora_zanette`` Arora & Zanette (arXiv
-2502.04463), statistics over the group's correct responses; ``grpo_lambda`` GRPO-λ (2505.18086, which says only that
-groups with "a high correct ratio" keep the length term: one half is our choice); ``dapo_overlong`` DAPO
-(2503.14476, eq. 13, its cache a fifth of N as there); ``lcpo_exact`` and ``lcpo_max`` LCPO (L1, 2503.04697).
+c is 1 for a correct answer and 0 for a wrong one, n is the number of thinking tokens, N the target length.  The value
+of a is that of the source; where it is per token, it is meant for thousands of them.  Sources: ``arora_zanette``
+Arora & Zanette (arXiv 2502.04463), statistics over the group's correct responses; ``grpo_lambda`` GRPO-λ (2505.18086,
+which says only that groups with "a high correct ratio" keep the length term: one half is a choice of this package);
+``dapo_overlong`` DAPO (2503.14476, eq. 13, its cache a fifth of N as there); ``lcpo_exact`` and ``lcpo_max`` LCPO
+(L1, 2503.04697).
 
-In none does a wrong answer outrank a right one of its group.  For that ``lcpo_exact`` is bounded at 1/2, which is ours:
-unbounded, a wrong answer on target would beat a right one 1/a tokens off it.  Where the source gives 0 to a response
-without an end, here the verifier's word stands.  Left out: Kimi k1.5's and the cosine reward, where a longer wrong
-answer can gain on a shorter one.
+In none of them does a wrong answer outrank a correct one of its group.  The penalty of ``lcpo_exact`` is bounded at 1/2
+for that reason: without the bound, which the source does not have, a wrong answer on target would beat a correct one
+that misses it by 1/a tokens.  Where the source gives 0 to a truncated response, here the verifier decides.  Left out:
+the rewards of Kimi k1.5 and the cosine reward, in which a longer wrong answer can earn more than a shorter one.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ COEFFICIENT: dict[Reward, float] = {
     **{"correctness": 0.0, "arora_zanette": 0.1, "grpo_lambda": 0.1},
     **{"dapo_overlong": 1.0, "lcpo_exact": 3e-4, "lcpo_max": 3e-4},
 }
-MOSTLY = 0.5  # share of right answers from which on ``grpo_lambda`` cares for length
-CACHE = 0.2  # of the target: where ``dapo_overlong`` begins before it
-LARGEST = 0.5  # what ``lcpo_exact`` takes at most
+MOSTLY = 0.5  # share of correct answers from which on ``grpo_lambda`` has a length term
+CACHE = 0.2  # share of the target over which the penalty of ``dapo_overlong`` grows
+LARGEST = 0.5  # penalty of ``lcpo_exact``
 
 
 def arora_zanette(correct: NDArray[np.bool_], thinking: NDArray[np.int64], a: float) -> Floats:
-    """(G,) rewards; ``correct`` (G,), ``thinking`` (G,) tokens; a = 0 is the verdict itself."""
+    """(G,) rewards; ``correct`` (G,), ``thinking`` (G,) tokens; a = 0 is correctness itself."""
     reward = correct.astype(np.float64)
     if a and correct.any():
         right = thinking[correct].astype(np.float64)
@@ -51,31 +52,31 @@ def arora_zanette(correct: NDArray[np.bool_], thinking: NDArray[np.int64], a: fl
 
 
 def grpo_lambda(correct: NDArray[np.bool_], thinking: NDArray[np.int64], a: float) -> Floats:
-    """(G,) rewards: ``arora_zanette`` where most answers are right already, the verdict elsewhere."""
+    """(G,) rewards: ``arora_zanette`` where most answers are correct, correctness elsewhere."""
     return arora_zanette(correct, thinking, a if correct.mean() >= MOSTLY else 0.0)
 
 
 def dapo_overlong(correct: NDArray[np.bool_], thinking: NDArray[np.int64], a: float, target: int) -> Floats:
-    """(G,) rewards; free up to four fifths of ``target`` tokens."""
+    """(G,) rewards; without a penalty up to four fifths of ``target`` tokens."""
     free = (1 - CACHE) * target
     return np.asarray(correct + a * np.clip((free - thinking) / (CACHE * target), -1.0, 0.0))
 
 
 def lcpo_exact(correct: NDArray[np.bool_], thinking: NDArray[np.int64], a: float, target: int) -> Floats:
-    """(G,) rewards; best at ``target`` tokens, for right and for wrong answers."""
+    """(G,) rewards; highest at ``target`` tokens, for correct and for wrong answers."""
     return np.asarray(correct - np.minimum(a * np.abs(target - thinking), LARGEST))
 
 
 def lcpo_max(correct: NDArray[np.bool_], thinking: NDArray[np.int64], a: float, target: int) -> Floats:
-    """(G,) rewards; a right answer is worth half at ``target`` tokens, more below, less above."""
+    """(G,) rewards; a correct answer earns one half at ``target`` tokens, more below, less above."""
     return np.asarray(correct * np.clip(a * (target - thinking) + 0.5, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
 class RewardFn:
-    """A reward and its one coefficient; 0 takes the source's own.
+    """A reward and its one coefficient; 0 takes that of the source.
 
-    Raises UserError where the coefficient could let a wrong answer outrank a right one.
+    Raises UserError where the coefficient could let a wrong answer outrank a correct one.
     """
 
     kind: Reward = "correctness"
@@ -85,18 +86,18 @@ class RewardFn:
         shares = ("arora_zanette", "grpo_lambda", "dapo_overlong")
         if self.coef < 0 or (self.kind in shares and self.coef > 1):
             raise UserError(
-                f"reward_coef of reward={self.kind} must lie in [0, 1], so that no wrong answer outranks a right one, "
-                f"got {self.coef}"
+                f"reward_coef of reward={self.kind} must lie in [0, 1], so that no wrong answer outranks a correct "
+                f"one, got {self.coef}"
                 if self.kind in shares
                 else f"reward_coef must not be negative, got {self.coef}"
             )
         if self.kind == "correctness" and self.coef:
             raise UserError(
-                f"reward_coef={self.coef} has no meaning for reward=correctness; choose reward=arora_zanette, say"
+                f"reward_coef={self.coef} has no effect with reward=correctness; choose another, such as arora_zanette"
             )
 
     def __call__(self, correct: NDArray[np.bool_], thinking: NDArray[np.int64], target: int) -> Floats:
-        """(G,) rewards of one group, from verdicts (G,) and thinking tokens (G,)."""
+        """(G,) rewards of one group, from correctness (G,) and thinking tokens (G,)."""
         a = self.coef or COEFFICIENT[self.kind]
         if self.kind in ("correctness", "arora_zanette"):
             return arora_zanette(correct, thinking, a)

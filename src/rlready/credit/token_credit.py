@@ -1,6 +1,6 @@
-"""Responses read token by token with their dense rewards: what ``rlready show --credit`` shows.
+"""Responses with the dense reward of every token, as ``rlready show --credit`` shows them.
 
-Taken are texts (``PROMPT<think>RESPONSE``) and tables with a column ``prompt`` and either ``tokens`` and ``mask``, as
+Inputs are texts (``PROMPT<think>RESPONSE``) and tables with a column ``prompt`` and either ``tokens`` and ``mask``, as
 run folders keep their samples, or ``pieces``, as their examples, or ``response`` and, if there is one, ``thinking``.
 """
 
@@ -24,12 +24,12 @@ from rlready.models.encode import encode
 from rlready.models.lm import LM
 from rlready.tasks.table import read_table
 
-SHOWN = 20  # responses of a table
+SHOWN = 20  # responses of a table, at most
 TABLES = (".parquet", ".jsonl", ".json")
 
 
 @dataclass(frozen=True)
-class Reading:
+class TokenCredit:
     """One response; ``pieces`` (T,) are what its tokens add to the text, ``dense`` (T,) their r̂ in nats."""
 
     name: str
@@ -42,31 +42,31 @@ class Reading:
         return float(self.dense.sum(dtype=np.float64))
 
 
-def read(frozen: ReferencePair, words: Sequence[str], *, micro_tokens: int = 16384) -> list[Reading]:
-    """Every word a table of samples or a text; UserError for what is neither."""
+def credit_of_inputs(pair: ReferencePair, words: Sequence[str], *, micro_tokens: int = 16384) -> list[TokenCredit]:
+    """Each of ``words`` is a table of samples or a text; UserError for what is neither."""
     found: list[tuple[str, str, Example]] = []
     for word in words:
         path = Path(word)
         if path.suffix in TABLES:
-            found += _table(frozen.sft, path)
+            found += _table(pair.sft, path)
         else:
-            found.append(_text(frozen.sft, _content(path) if _is_file(path) else word))
-    return _scored(frozen, found, micro_tokens)
+            found.append(_text(pair.sft, _content(path) if _is_file(path) else word))
+    return _scored(pair, found, micro_tokens)
 
 
-def read_copies(frozen: ReferencePair, probe: Probe, *, micro_tokens: int = 16384) -> list[Reading]:
+def credit_of_copies(pair: ReferencePair, probe: Probe, *, micro_tokens: int = 16384) -> list[TokenCredit]:
     """The first copies of the planted-error probe, named by the token that was changed."""
     copies = probe.copies[:SHOWN]
     names = [f"{row.id}, changed at token {at + 1}" for row, at in zip(copies, probe.place, strict=False)]
-    rows = encode(frozen.sft, copies, "the solutions")
+    rows = encode(pair.sft, copies, "the solutions")
     found = [(name, row.prompt, example) for name, row, example in zip(names, copies, rows, strict=True)]
-    return _scored(frozen, found, micro_tokens)
+    return _scored(pair, found, micro_tokens)
 
 
-def _scored(frozen: ReferencePair, found: Sequence[tuple[str, str, Example]], micro_tokens: int) -> list[Reading]:
-    dense, _ = frozen.score([e for _, _, e in found], micro_tokens=micro_tokens)
+def _scored(pair: ReferencePair, found: Sequence[tuple[str, str, Example]], micro_tokens: int) -> list[TokenCredit]:
+    dense, _ = pair.score([e for _, _, e in found], micro_tokens=micro_tokens)
     return [
-        Reading(name, prompt, frozen.sft.pieces(list(e.response_ids)), r)
+        TokenCredit(name, prompt, pair.sft.pieces(list(e.response_ids)), r)
         for (name, prompt, e), r in zip(found, dense, strict=True)
     ]
 
@@ -116,9 +116,9 @@ def _row(lm: LM, row: Mapping[str, Any], where: str) -> tuple[str, str, Example]
             ids, mask = lm.encode("".join(piece for piece, _ in row["pieces"])), [own for _, own in row["pieces"]]
         except (TypeError, ValueError):
             raise UserError(f"{where}: pieces should be a list of [text, 0 or 1]") from None
-        if len(ids) != len(mask):  # then nobody knows which of its tokens were forced
+        if len(ids) != len(mask):  # then it is unknown which of its tokens were forced
             raise UserError(
-                f"{where}: this model reads {len(mask)} pieces as {len(ids)} tokens; give a table of samples"
+                f"{where}: the tokenizer makes {len(ids)} tokens of {len(mask)} pieces; give a table with tokens, mask"
             )
         think = row.get("budget") is not None
         return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), ids, where, mask)
@@ -136,7 +136,7 @@ def _example(lm: LM, prompt: Sequence[int], ids: Sequence[int], where: str, mask
         raise UserError(f"{where}: the response is empty")
     strange = next((t for t in ids if not 0 <= t < lm.vocabulary), None)
     if strange is not None:
-        raise UserError(f"{where}: token {strange} is none of this model's {lm.vocabulary}")
+        raise UserError(f"{where}: token {strange} is not in the model's vocabulary of {lm.vocabulary} tokens")
     if len(prompt) + len(ids) > lm.context:
         raise UserError(f"{where}: longer than the context of {lm.context} tokens")
     made = supervised(prompt, ids)

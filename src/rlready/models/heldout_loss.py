@@ -1,8 +1,9 @@
 """Generalisation loss: the SFT loss of a checkpoint on held-out SFT examples.
 
 After Kang et al. (arXiv 2510.01624): the loss of a post-SFT checkpoint on rows of the SFT distribution it never
-saw.  Ours, where the paper is silent: response tokens only; the headline is the mean over tokens, the mean over
-examples stands beside it; the per-example vector is kept, so that two checkpoints are compared paired.
+saw.  Where the paper is silent, these are choices of this package: response tokens only; the main figure is the mean
+over tokens, the mean over examples is given too; the loss of every example is kept, so that two checkpoints are
+compared paired.
 Comparable within one SFT distribution only.
 """
 
@@ -62,5 +63,7 @@ def heldout_loss(lm: LM, examples: Sequence[Example], micro_tokens: int) -> Held
     nll = np.array([-part.sum(dtype=np.float64) for part in logprobs])
     tokens = np.array([e.learned for e in examples], dtype=np.int64)
     if not np.isfinite(nll).all():
-        raise UserError(f"{lm.source}: the held-out loss is not finite; earlier checkpoints are intact: lower lr")
+        raise UserError(
+            f"{lm.source}: the held-out loss is not finite; earlier checkpoints are intact: lower the learning rate"
+        )
     return HeldOut(nll, tokens)

@@ -15,7 +15,7 @@ import numpy as np
 from markupsafe import Markup
 
 from rlready.core.errors import UserError
-from rlready.credit.token_credit import Reading
+from rlready.credit.token_credit import TokenCredit
 from rlready.report.text import safe, visible
 from rlready.runs.run import write_text
 
@@ -36,11 +36,11 @@ def level(value: float, unit: float) -> int:
     return int(np.sign(value) * min(LEVELS, round(LEVELS * abs(value) / unit))) if unit > 0 else 0
 
 
-def unit_of(readings: Sequence[Reading]) -> float:
+def unit_of(readings: Sequence[TokenCredit]) -> float:
     return 3 * float(np.concatenate([r.dense for r in readings]).std())
 
 
-def terminal(readings: Sequence[Reading], *, colour: bool) -> str:
+def terminal(readings: Sequence[TokenCredit], *, colour: bool) -> str:
     """The responses one under another; without colour the tokens that would have one carry their number."""
     unit = unit_of(readings)
     return "\n\n".join(
@@ -60,7 +60,7 @@ def _ansi(piece: str, value: float, unit: float, colour: bool) -> str:
     return f"\x1b[30;48;5;{shade}m{text}\x1b[0m"
 
 
-def page(readings: Sequence[Reading], about: str) -> str:
+def page(readings: Sequence[TokenCredit], about: str) -> str:
     """One self-contained page, no script."""
     unit = unit_of(readings)
     body = []
@@ -83,7 +83,7 @@ def _span(piece: str, value: float, unit: float) -> Markup:
     return Markup('<span class="{}" title="{}">{}</span>').format(kind, f"{value:+.3f}", safe(piece))
 
 
-def write_page(readings: Sequence[Reading], about: str, folder: Path) -> Path:
+def write_page(readings: Sequence[TokenCredit], about: str, folder: Path) -> Path:
     """Raises UserError where ``folder`` is a file."""
     path = folder / "credit.html"
     try:

@@ -19,6 +19,7 @@ maths, as ``rlready inject`` writes it, every step is checked too.
 from __future__ import annotations
 
 import inspect
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -276,4 +277,4 @@ def load_verifier(name: str) -> Verifier:
         raise UserError(f"verifier={name}: must take two arguments, (problem, answer)") from None
     except ValueError:  # a builtin without a signature
         pass
-    return function  # type: ignore[no-any-return]
+    return function

@@ -1,7 +1,6 @@
-"""Operations of a backbone, with gradients that take few passes over memory and keep little.
+"""Operations of a backbone whose gradients need few passes over memory and keep few tensors.
 
-The same values as the plain expressions give, by a kernel of one pass where ``kernels.serves``; what is saved is time
-and memory of the update.
+The values are those of the plain expressions, computed by a kernel in one pass where ``kernels.serves``.
 """
 
 from __future__ import annotations
@@ -126,7 +125,7 @@ class _AddedNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, more: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         ctx.added = more is not None
-        ctx.set_materialize_grads(False)  # what nobody used has no gradient to add
+        ctx.set_materialize_grads(False)  # an output that was not used has no gradient to add
         if serves(x, x.shape[-1]):
             x = x.contiguous()
             summed = x if more is None else torch.empty_like(x)

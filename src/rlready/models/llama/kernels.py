@@ -1,8 +1,8 @@
-"""The kernels beside this file, compiled at first use for the processor they run on, and kept in the user's cache.
+"""The C kernels in this folder, compiled at first use for the processor they run on, and kept in the user's cache.
 
-They compute what torch's operations do, in fp32 on the CPU, by the calling thread alone; where there is no compiler,
+They compute what torch's operations do, in fp32 on the CPU, in the calling thread alone; where there is no compiler,
 and for other types and devices, the callers use torch's operations instead.  ``CC`` names the compiler (default
-``cc``); ``CC=false`` does without one.
+``cc``); ``CC=false`` turns the kernels off.
 """
 
 from __future__ import annotations
@@ -44,13 +44,16 @@ SIGNATURES = {
 
 @cache
 def loaded() -> Any:
-    """The compiled kernels; None where they cannot be compiled or kept, which is said once."""
+    """The compiled kernels; None where they cannot be compiled or kept, with one note."""
     compiler = shlex.split(os.environ.get("CC") or "cc")
     try:
         functions = ctypes.CDLL(str(_compiled(compiler)))
     except (OSError, subprocess.SubprocessError) as error:
         why = f"{shlex.join(compiler)}: {type(error).__name__}"
-        note(f"no compiled kernels ({why}), so slower; CC names a C compiler, XDG_CACHE_HOME where to keep them")
+        note(
+            f"the C kernels cannot be compiled ({why}), so training is slower; set CC to a C compiler and "
+            "XDG_CACHE_HOME to a folder that can be written"
+        )
         return None
     for name, arguments in SIGNATURES.items():
         function = getattr(functions, name)
@@ -59,7 +62,7 @@ def loaded() -> Any:
 
 
 def compiled() -> bool | None:
-    """Whether there are kernels; None where nobody has asked for them yet."""
+    """Whether there are kernels; None before their first use."""
     return loaded() is not None if loaded.cache_info().currsize else None
 
 

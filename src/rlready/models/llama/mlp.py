@@ -1,7 +1,7 @@
 """The gated MLP of a layer: down(SiLU(gate(x)) * up(x)), with a gradient that keeps gate(x) and up(x) only.
 
-One kernel a direction where ``kernels.serves`` and there is no bias, by blocks of rows, so that what is between its
-products stays in the cache; elsewhere its operations one after another.
+Where ``kernels.serves`` and there is no bias, one kernel forward and one backward work on blocks of rows, so that what
+is between the products stays in the cache; elsewhere the operations run one after another.
 """
 
 from __future__ import annotations

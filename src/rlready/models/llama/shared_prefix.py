@@ -13,7 +13,7 @@ from rlready.models.llama.kernels import MULTIPLE
 
 
 class Prompts:
-    """Keys and values of the prompts, and which rows share which."""
+    """Keys and values of the prompts, and the prompt of each row."""
 
     def __init__(self, keys: list[Tensor], values: list[Tensor], valid_PL: Tensor, owner_B: Tensor) -> None:
         """Keys and values per layer (P, K, L, D)."""
@@ -42,7 +42,7 @@ class Prompts:
         self._index()
 
     def _index(self) -> None:
-        """A slot for each row in a table of (prompt, place among its rows), so that a prompt's rows are one product."""
+        """Give each row a slot in a table (prompt, place among its rows): the rows of a prompt are one product."""
         rows, prompts = len(self.owner_B), len(self.valid_PL)
         order = self.owner_B.argsort(stable=True)
         counts = self.owner_B.bincount(minlength=prompts)
@@ -63,7 +63,7 @@ class Prompts:
         return x.reshape(prompts, heads, self.most * shared, width)
 
     def gather(self, x: Tensor, shared: int) -> Tensor:
-        """The way back: (P, K, most * S, W) as (B, K, S, W)."""
+        """The inverse of `spread`: (P, K, most * S, W) as (B, K, S, W)."""
         prompts, heads, _, width = x.shape
         x = x.view(prompts, heads, self.most, shared, width).transpose(1, 2)
         x = x.reshape(prompts * self.most, heads, shared, width)
