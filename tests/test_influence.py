@@ -22,7 +22,7 @@ from rlready.engine.torch import TorchEngine
 from rlready.influence.gram import collect, gram, parameters_of
 from rlready.influence.influence import Influence, Rollouts, influence
 from rlready.influence.sketch import Whole
-from rlready.models import logprob
+from rlready.models import scoring
 from rlready.models.batch import Example
 from rlready.models.checkpoint import load
 from rlready.models.frozen import logprobs_of
@@ -175,8 +175,8 @@ def test_the_head_in_chunks_and_any_temperature(
         logp, _ = token_logprobs(model, rows, temperature)
         each.append(torch.cat([g.flatten() for g in torch.autograd.grad(logp.sum() / len(rows), parameters)]))
     exact = torch.stack(each) @ torch.stack(each).T
-    monkeypatch.setattr(logprob, "CHUNK_ELEMENTS", chunk)
-    monkeypatch.setattr(logprob, "KEPT_ELEMENTS", chunk)
+    monkeypatch.setattr(scoring, "CHUNK_ELEMENTS", chunk)
+    monkeypatch.setattr(scoring, "KEPT_ELEMENTS", chunk)
     assert relative(gram(model, sets, parameters, temperature=temperature)[0], exact) < 1e-10
     assert relative(gram(model, sets, parameters, temperature=1.1 * temperature)[0], exact) > 1e-2
 
