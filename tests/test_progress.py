@@ -1,10 +1,18 @@
 """Progress: a line at once and then at a pace a log can bear; the whole run's time left follows the measurement."""
 
 import io
+import re
+import subprocess
+import sys
 
 import pytest
 
 from rlready.core.progress import Plan, Progress, Screen
+from rlready.core.result import Table
+from rlready.core.tables import print_tables
+
+HOSTILE = "[red]\x1b[2Jx\u202e[/red]"
+HARMLESS = "[red]⟨U+001B⟩[2Jx⟨U+202E⟩[/red]"
 
 
 class Clock:
@@ -20,6 +28,13 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    return Terminal()
+
+
 def test_lines_in_a_file_are_few_and_say_rate_and_time_left() -> None:
     clock, stream = Clock(), io.StringIO()
     with Progress("sampling", total=1000, unit="tokens", screen=Screen(stream, clock)) as bar:
@@ -33,6 +48,16 @@ def test_lines_in_a_file_are_few_and_say_rate_and_time_left() -> None:
     assert len(lines) == 7
 
 
+def test_a_line_names_the_bars_around_it() -> None:
+    clock, stream = Clock(), io.StringIO()
+    screen = Screen(stream, clock)
+    with Progress("sweep", total=4, screen=screen) as outer, Progress("sft", total=10, screen=screen) as inner:
+        outer.update(1)
+        clock.now += 2
+        inner.update(5)
+    assert stream.getvalue().splitlines()[1] == "sweep 1/4  sft  5/10  2.5 steps/s  0:02 left"
+
+
 def test_a_resumed_bar_does_not_count_the_earlier_attempt_as_speed() -> None:
     clock = Clock()
     with Progress("rl", total=100, done=90, screen=Screen(io.StringIO(), clock)) as bar:
@@ -41,35 +66,54 @@ def test_a_resumed_bar_does_not_count_the_earlier_attempt_as_speed() -> None:
         assert bar.left == pytest.approx(5)
 
 
-def test_a_note_does_not_break_the_line_on_a_terminal() -> None:
-    clock, stream = Clock(), Terminal()
-    screen = Screen(stream, clock)
+def test_a_terminal_shows_bars_below_what_is_printed(terminal: Terminal) -> None:
+    clock = Clock()
+    screen = Screen(terminal, clock)
     with Progress("sft", total=4, screen=screen) as bar:
         screen.print("saved")
         clock.now += 3
-        bar.update(4)
-    assert stream.getvalue() == (
-        "\rsft  0/4\x1b[K\r\x1b[Ksaved\n\rsft  4/4  1.333 steps/s  0:03 in all\x1b[K"
-        "\r\x1b[Ksft  4/4  1.333 steps/s  0:03 in all\n"
-    )
+        bar.update(3, loss=0.5)
+        shown = terminal.getvalue()
+    drawings = [re.sub(r"\x1b\[[0-9;?]*\w", "", line) for line in re.split(r"[\r\n]+", shown)]
+    assert re.fullmatch(r"sft  ━{10}  0/4 *", drawings[0])
+    assert drawings[1].rstrip() == "saved"
+    assert re.fullmatch(r"sft  ━{7}[╸━]━{2}  3/4  1 steps/s  0:01 left  loss 0.5 *", drawings[-1])
+    end = terminal.getvalue().removeprefix(shown)
+    assert "\x1b[2K" in end  # the bar is erased, its summary stays
+    assert end.endswith("sft  3/4  1 steps/s  0:01 left  loss 0.5\n")
+    assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")  # the cursor is seen, should the process be killed
 
 
-def test_quiet_and_a_closed_stream_stop_nothing() -> None:
-    for screen in (Screen(io.StringIO()), Screen(io.StringIO())):
-        screen.stream.close()
-        with Progress("sft", total=4, screen=screen) as bar:
-            bar.update(4)
-        assert screen.gone
+def test_text_cannot_control_the_terminal(terminal: Terminal) -> None:
+    for stream in (terminal, io.StringIO()):
+        screen = Screen(stream)
+        with Progress(HOSTILE, total=4, screen=screen) as bar:
+            bar.update(1, text=HOSTILE)
+            screen.print(HOSTILE)
+        assert stream.getvalue().count(HARMLESS) >= 2
+        assert "\x1b[2J" not in stream.getvalue()
 
 
-def test_quiet_keeps_warnings() -> None:
-    screen = Screen(stream := io.StringIO())
-    screen.quiet = True
-    screen.print("loading")
+def test_a_closed_stream_stops_nothing() -> None:
+    stream = io.StringIO()
+    screen = Screen(stream)
     with Progress("sft", total=4, screen=screen) as bar:
-        screen.print("beta=0 has no leash", warning=True)
+        stream.close()
+        screen.print("saved")
         bar.update(4)
-    assert stream.getvalue() == "beta=0 has no leash\n"
+    with Progress("rl", total=4, screen=screen) as bar:
+        bar.update(4)
+
+
+def test_quiet_keeps_warnings(terminal: Terminal) -> None:
+    for stream in (terminal, io.StringIO()):
+        screen = Screen(stream)
+        screen.quiet = True
+        screen.print("loading")
+        with Progress("sft", total=4, screen=screen) as bar:
+            screen.print("beta=0 removes the KL penalty", warning=True)
+            bar.update(4)
+        assert stream.getvalue() == "beta=0 removes the KL penalty\n"
 
 
 def test_the_plan_learns_the_machines_speed() -> None:
@@ -92,3 +136,38 @@ def test_the_plan_learns_the_machines_speed() -> None:
         clock.now += 150
         assert plan.left == pytest.approx(50)
     assert screen.plan is None
+
+
+TABLES = [
+    Table(["model", "pass@1"], [["a", "0.25"], ["[b]long[/b]", "−1 [−2, 3]"], ["c", ""]], "Scores"),
+    Table(["text"], [[HOSTILE]]),
+]
+
+
+def test_tables_in_a_file_are_aligned_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    print_tables(TABLES)
+    assert capsys.readouterr().out.splitlines() == [
+        "Scores",
+        "model            pass@1",
+        "a                  0.25",
+        "[b]long[/b]  −1 [−2, 3]",
+        "c",
+        "",
+        "text",
+        HARMLESS,
+    ]
+
+
+def test_tables_on_a_terminal_wrap_their_cells(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    print_tables([*TABLES, Table(["words", "n"], [["three words here, and more", "12345"]])])
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in terminal.getvalue().splitlines()]
+    assert all(len(line) <= 20 for line in lines)
+    assert "three words    12345" in lines
+    assert "\x1b[2J" not in terminal.getvalue()
+
+
+def test_rich_is_imported_where_it_draws() -> None:
+    code = "import sys, rlready.core.progress, rlready.core.tables; print('rich' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlready.core.errors import UserError
+from rlready.core.text import visible
 from rlready.report import page
 from rlready.report.axes import nice_ticks
 from rlready.report.claims import Claim
 from rlready.report.plots import Point, Series, line_chart
-from rlready.report.text import visible
 
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}\x00\x1b\u202e\ud800🙂"
 EMPTY_TAGS = {"meta", "img", "br", "link", "input"}

@@ -25,8 +25,8 @@ from rlready.cli.show_result import (
 from rlready.core.config import CreditConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Row
+from rlready.core.text import visible
 from rlready.inject.diff import row_pairs
-from rlready.report.text import visible
 from rlready.runs import lock
 from rlready.runs.results import load_result
 from rlready.runs.run import RECORD, RESULT, read_json

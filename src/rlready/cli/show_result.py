@@ -8,8 +8,8 @@ from pydantic import SerializeAsAny
 
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table
+from rlready.core.text import visible
 from rlready.inject.diff import RowPair
-from rlready.report.text import visible
 
 
 class ShowResult(Result):

@@ -1,76 +1,75 @@
 """How far a run is, how fast, and how long it still takes; on standard error.
 
-On a terminal the innermost ``Progress`` rewrites one line; elsewhere it prints a line at its start and then
-one every two seconds at most.  A ``Plan`` adds the time left for all of several stages: their expected
-seconds, scaled by how long the stages so far took compared with theirs.
+A terminal shows a bar for every open ``Progress``; a file or a pipe gets a line at its start and then one every two
+seconds at most.  A ``Plan`` adds the time left for all of several stages: their expected seconds, scaled by how long
+the stages so far took compared with theirs.  Text may come from a model or a file name: see ``visible``.
 """
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import TracebackType
-from typing import TextIO
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TextIO
 
-EVERY = 2.0  # seconds between lines in a file
-EVERY_TTY = 0.1
-SKIPPED = 0.05  # a stage that took less than this share of its expected time was not run but reused
+from rlready.core.text import visible
+
+if TYPE_CHECKING:
+    from rlready.core.bars import Bars
+
+PAUSE = 2.0  # seconds between lines in a file
+PAUSE_ON_TERMINAL = 0.1
+REUSED = 0.05  # a stage that took less than this share of its expected time was found finished
 
 
 class Screen:
-    """Where progress goes, and what is being shown there."""
+    """The stream that progress goes to, and the bars that are open on it."""
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream
-        self.clock = clock
+        self._stream, self.clock = stream, clock
         self.quiet = False  # only warnings are shown
-        self.gone = False  # nobody reads any more
-        self.bars: list[Progress] = []
+        self.open: list[Progress] = []
         self.plan: Plan | None = None
-        self._last = -EVERY
-        self._line_open = False
+        self._last = -PAUSE
+        self._bars: Bars | None = None
 
     @property
     def stream(self) -> TextIO:
         return self._stream or sys.stderr
 
-    @property
-    def tty(self) -> bool:
-        return not self.stream.closed and self.stream.isatty()
+    def draw(self) -> None:
+        """Show the open bars, unless they were shown a moment ago."""
+        with suppress(OSError, ValueError):  # a stream that takes nothing is no reason to stop hours of work
+            terminal, now = self.stream.isatty() and os.environ.get("TERM") != "dumb", self.clock()
+            if self.quiet or now - self._last < (PAUSE_ON_TERMINAL if terminal else PAUSE):
+                return
+            self._last = now
+            if terminal:
+                from rlready.core.bars import Bars
 
-    def draw(self, text: str) -> None:
-        """Show the state of a bar, unless one was shown a moment ago."""
-        tty, at = self.tty, self.clock()
-        if at - self._last < (EVERY_TTY if tty else EVERY):
-            return
-        self._last = at
-        if tty:
-            wide = shutil.get_terminal_size().columns
-            self._write(f"\r{text[: wide - 1]}\x1b[K")
-            self._line_open = True
-        else:
-            self._write(text + "\n")
+                self._bars = self._bars or Bars(self.stream)
+                self._bars.draw(self.open)
+            else:
+                *outer, inner = self.open
+                self.print("  ".join([*(f"{bar.name} {bar.count}" for bar in outer), str(inner)]))
 
     def print(self, text: str, *, warning: bool = False) -> None:
-        """A line of its own; a bar is drawn again below it."""
-        self._write(("\r\x1b[K" if self._line_open else "") + text + "\n", warning)
-        self._line_open = False
+        """Print a line, above the bars if there are any."""
+        with suppress(OSError, ValueError):
+            if self._bars:
+                self._bars.print(visible(text))
+            elif warning or not self.quiet:
+                self.stream.write(visible(text) + "\n")
+                self.stream.flush()
 
     def clear(self) -> None:
-        if self._line_open:
-            self._write("\r\x1b[K")
-            self._line_open = False
-
-    def _write(self, text: str, warning: bool = False) -> None:
-        if not self.gone and (warning or not self.quiet):
-            try:
-                self.stream.write(text)
-                self.stream.flush()
-            except (OSError, ValueError):  # no reason to stop hours of work
-                self.gone = True
+        """Remove the bars from the terminal."""
+        bars, self._bars = self._bars, None
+        if bars:
+            with suppress(OSError, ValueError):
+                bars.stop()
 
 
 SCREEN = Screen()
@@ -82,7 +81,7 @@ def note(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """A line that is printed with ``--quiet``, too."""
+    """Print a line that ``--quiet`` does not suppress."""
     SCREEN.print(text, warning=True)
 
 
@@ -97,26 +96,26 @@ class Progress:
     ) -> None:
         self.name, self.total, self.unit, self.screen = name, total, unit, screen
         self.start = self.done = done
-        self.facts: dict[str, object] = {}
-        self.began = screen.clock()
+        self.metrics: dict[str, object] = {}
 
     def __enter__(self) -> Progress:
         self.began = self.screen.clock()
-        self.screen.bars.append(self)
-        self._draw()
+        self.screen.open.append(self)
+        self.screen.draw()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.screen.bars.remove(self)
-        self.screen.clear()
-        if self.elapsed >= EVERY:
+    def __exit__(self, *_: object) -> None:
+        self.screen.open.remove(self)
+        if not self.screen.open:
+            self.screen.clear()
+        if self.elapsed >= PAUSE:
             self.screen.print(str(self))
 
-    def update(self, n: float = 1, **facts: object) -> None:
-        """Count ``n`` more as done; ``facts`` are shown behind the time left."""
+    def update(self, n: float = 1, **metrics: object) -> None:
+        """Count ``n`` more as done; ``metrics`` are shown behind the time left."""
         self.done += n
-        self.facts.update(facts)
-        self._draw()
+        self.metrics.update(metrics)
+        self.screen.draw()
 
     @property
     def elapsed(self) -> float:
@@ -133,23 +132,24 @@ class Progress:
         """Seconds left at the rate so far."""
         return self.elapsed * (1 / self.share - 1) if self.share > 0 else None
 
-    def __str__(self) -> str:
-        parts = [self.name, " ".join(filter(None, [self._count(), self.unit]))]
+    @property
+    def count(self) -> str:
+        return _number(self.done) + (f"/{_number(self.total)}" if self.total else "")
+
+    @property
+    def figures(self) -> str:
+        """What is done, the rate, the time left, and the metrics."""
+        parts = [f"{self.count} {self.unit}".rstrip()]
         if self.elapsed > 0 and self.done > self.start:
             parts.append(f"{_number((self.done - self.start) / self.elapsed)} {self.unit or 'steps'}/s")
         if self.left is not None:
             parts.append(f"{_clock(self.left)} left" if self.share < 1 else f"{_clock(self.elapsed)} in all")
         if self.screen.plan:
             parts.append(f"whole run: {_clock(self.screen.plan.left)} left")
-        parts += [f"{name} {_number(fact)}" for name, fact in self.facts.items()]
-        return "  ".join(parts)
+        return "  ".join([*parts, *(f"{name} {_number(value)}" for name, value in self.metrics.items())])
 
-    def _draw(self) -> None:
-        outer = [f"{bar.name} {bar._count()}" for bar in self.screen.bars if bar is not self]
-        self.screen.draw("  ".join([*outer, str(self)]))
-
-    def _count(self) -> str:
-        return _number(self.done) + (f"/{_number(self.total)}" if self.total else "")
+    def __str__(self) -> str:
+        return f"{self.name}  {self.figures}"
 
 
 class Plan:
@@ -159,8 +159,7 @@ class Plan:
     """
 
     def __init__(self, stages: Sequence[tuple[str, float]], screen: Screen = SCREEN) -> None:
-        self.expected = dict(stages)
-        self.screen = screen
+        self.expected, self.screen = dict(stages), screen
         self._waiting = list(self.expected)
         self._planned = self._taken = 0.0  # seconds of the stages that have run
         self._current: tuple[str, float] | None = None
@@ -176,7 +175,7 @@ class Plan:
             yield
         finally:
             taken = self.screen.clock() - began
-            if taken >= SKIPPED * self.expected[name]:
+            if taken >= REUSED * self.expected[name]:
                 self._planned += self.expected[name]
                 self._taken += taken
             self._current = None
@@ -198,10 +197,10 @@ class Plan:
 
     def _left_here(self, by_plan: float) -> float:
         """From plan to measurement as the stage's outermost bar fills: a stage may hold several bars."""
-        bar = self.screen.bars[0] if self.screen.bars else None
-        if bar is None or bar.left is None:
-            return by_plan
-        return bar.share * bar.left + (1 - bar.share) * max(by_plan, bar.left)
+        for bar in self.screen.open[:1]:
+            if bar.left is not None:
+                return bar.share * bar.left + (1 - bar.share) * max(by_plan, bar.left)
+        return by_plan
 
 
 def _number(value: object) -> str:

@@ -15,8 +15,9 @@ import numpy as np
 from markupsafe import Markup
 
 from rlready.core.errors import UserError
+from rlready.core.text import visible
 from rlready.credit.token_credit import TokenCredit
-from rlready.report.text import safe, visible
+from rlready.report.text import safe
 from rlready.runs.run import write_text
 
 LEVELS = 4

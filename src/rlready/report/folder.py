@@ -16,8 +16,8 @@ from typing import Any
 
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
+from rlready.core.text import visible
 from rlready.inject.diff import BEFORE, RowPair, RowText
-from rlready.report.text import visible
 
 SCORES = {"accuracy": Estimate, "thinking_tokens": Estimate}
 STAGE = {**SCORES, "strict_accuracy": Estimate, "greedy_accuracy": Estimate}

@@ -1,7 +1,7 @@
 """The report of a run folder as one HTML page that needs no network.
 
 A section is there if its data are.  All of it is text that others wrote, model output above all: every value
-passes ``plots.visible`` and autoescape on its way out, and the page's content policy lets no script run but
+passes ``visible`` and autoescape on its way out, and the page's content policy lets no script run but
 the template's own and nothing load from anywhere.
 """
 
@@ -20,12 +20,12 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from rlready.core.records import Estimate
+from rlready.core.text import visible
 from rlready.readiness.ranking import WORDS
 from rlready.report import budget_charts as spending
 from rlready.report import charts
 from rlready.report import predict_charts as forecast
 from rlready.report.folder import RunFolder, read
-from rlready.report.text import visible
 from rlready.runs.checkpoint_order import labels
 from rlready.runs.run import write_text
 

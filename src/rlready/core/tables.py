@@ -1,0 +1,53 @@
+"""Results as tables on standard output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rlready.core.result import Table
+from rlready.core.text import visible
+
+
+def print_tables(tables: Sequence[Table]) -> None:
+    """Print each table under its title, with columns of numbers to the right.
+
+    A terminal gets cells wrapped to its width; a file or a pipe one line a row, columns two spaces apart.
+    """
+    formatted = _on_terminal if sys.stdout.isatty() else _in_file
+    print("\n".join(f"{visible(table.title)}\n" * bool(table.title) + formatted(table) for table in tables), end="")
+
+
+def _in_file(table: Table) -> str:
+    aligned = []
+    for column, right in _columns(table):
+        width = max(map(len, column))
+        aligned.append([cell.rjust(width) if right else cell.ljust(width) for cell in column])
+    return "".join("  ".join(row).rstrip() + "\n" for row in zip(*aligned, strict=True))
+
+
+def _on_terminal(table: Table) -> str:
+    from rich.console import Console
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    console, grid = Console(), Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    columns = _columns(table)
+    for (name, *_), right in columns:
+        grid.add_column(Text(name), justify="right" if right else "left", no_wrap=right, overflow="fold")
+    for cells in zip(*(column[1:] for column, _ in columns), strict=True):
+        grid.add_row(*map(Text, cells))  # as text, not markup
+    with console.capture() as printed:  # printed by the caller, so that a closed pipe is not rich's to handle
+        console.print(grid)
+    return printed.get()
+
+
+def _columns(table: Table) -> list[tuple[list[str], bool]]:
+    """The cells of each column, its name first, and whether all that are filled are numbers."""
+    rows = [table.columns, *table.rows]
+    columns = [[visible(cell) for cell in column] for column in zip(*rows, strict=True)]
+    return [(column, len(column) > 1 and all(map(_is_number, filter(None, column[1:])))) for column in columns]
+
+
+def _is_number(cell: str) -> bool:
+    return cell.lstrip("+-−.")[:1].isdigit()

@@ -1,0 +1,18 @@
+"""Text that a person sees: nothing in it is hidden, and nothing in it controls the terminal."""
+
+from __future__ import annotations
+
+import re
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff0-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def visible(text: str) -> str:
+    """Text whose every character can be seen: controls, bidi overrides and lone surrogates by name.
+
+    What a model writes may hide or reorder what stands beside it; newline and tab stay as they are.
+    """
+    return _UNSEEN.sub(lambda m: f"⟨U+{ord(m[0]):04X}⟩", text.replace("\r\n", "\n"))
