@@ -119,8 +119,8 @@ def main() -> int:
         "claims": rows,
     }
     write_json(HERE / "result.json", result)
-    where = f"{date}, {machine['cores']} cores of {machine['cpu']}, {machine['memory_bytes'] / 2**30:.0f} GiB, "
-    where += f"{machine['os']}; " + ", ".join(f"{name} {version}" for name, version in peers.items() if version)
+    where = f"{date}, {machine.cores} cores of {machine.cpu}, {machine.memory_bytes / 2**30:.0f} GiB, "
+    where += f"{machine.os}; " + ", ".join(f"{name} {version}" for name, version in peers.items() if version)
     where += f"; together they take {result['seconds'] / 60:.0f} minutes."
     write_text(HERE / "README.md", f"{WORDS}\n## Result\n\n{where}\n\n{table}\n")
     return 0 if ran else 1

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.result import TaskRecord
 from rlready.readiness.comparison import compare
 from rlready.readiness.part import ExampleLosses, Part, Sampled, Vocabulary
 from rlready.readiness.result import ProblemCounts, SampleStats
+from rlready.runs import provenance
 from rlready.runs.files import plain, write_json
+from rlready.runs.record import DONE, RunRecord
 
 HELDOUT = "dagmath?ops=5&split=test&seed=2"
 
@@ -69,8 +71,7 @@ def write_readiness(folder: Path, found: Sequence[Simulated], *, samples: int = 
         run = Path(each.name).parent.parent
         if run.name and not (run / "record.json").exists():
             run.mkdir(parents=True, exist_ok=True)
-            record = {"verb": "sft", "status": "done", "config": {"rows": each.rows}}
-            (run / "record.json").write_text(json.dumps(record))
+            write_record(run, "sft", config={"rows": each.rows})
     return write_parts(folder, config, parts)
 
 
@@ -78,7 +79,32 @@ def write_parts(folder: Path, config: ReadinessConfig, parts: Sequence[Part]) ->
     """A finished run folder that measured these."""
     for i, part in enumerate(parts):
         write_json(folder / "parts" / f"{i}.json", part)
-    write_json(folder / "record.json", {"verb": "readiness", "status": "done", "config": plain(config)})
+    write_record(folder, "readiness", config=plain(config))
     task = TaskRecord(source=config.problems, description="simulated")
     write_json(folder / "result.json", compare(config, parts, task, {}))
     return folder
+
+
+def write_record(
+    folder: Path, verb: str, status: str = DONE, config: dict[str, JsonValue] | None = None, cpu_seconds: float = 0.0
+) -> None:
+    """``record.json`` of a run in a folder."""
+    record = RunRecord(
+        verb=verb,
+        status=status,
+        start="2026-01-01T00:00:00+00:00",
+        part_of=None,
+        command="python API",
+        revision=None,
+        config=config or {},
+        origins={},
+        seeds={},
+        software=provenance.software(),
+        host=provenance.host(),
+        data=[],
+        models=[],
+        attempts=[],
+        seconds=2 * cpu_seconds,
+        cpu_seconds=cpu_seconds,
+    )
+    write_json(folder / "record.json", record)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from measured import checkpoint, write_readiness
+from measured import checkpoint, write_readiness, write_record
 from rlready.cli.show import show
 from rlready.core.config import PredictConfig
 from rlready.core.errors import UserError
@@ -18,6 +18,7 @@ from rlready.predict.stage import predict
 from rlready.report import page
 from rlready.report import predict_charts as forecast
 from rlready.report.plots import Point, Series, line_chart
+from rlready.runs.record import RUNNING
 from test_report import HOSTILE, Strict, fig, svgs
 
 RUNS = 8
@@ -181,7 +182,7 @@ def test_points_that_are_not_joined_have_no_line() -> None:
 
 def test_show_has_the_tables_and_knows_the_dead(predicted: Path, tmp_path: Path) -> None:
     assert [t.title for t in show([predicted]).tables() if "Predictors of RL outcomes" in t.title]
-    (tmp_path / "record.json").write_text(json.dumps({"verb": "rl", "status": "running", "seconds": 3}))
+    write_record(tmp_path, "rl", RUNNING)
     assert "killed" in show([tmp_path]).tables()[0].rows[0][2]
     from rlready.runs import lock
 

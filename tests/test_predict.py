@@ -14,7 +14,7 @@ import pytest
 from scipy.special import betaincinv
 from scipy.stats import betabinom, kstest, spearmanr
 
-from measured import Simulated, checkpoint, write_parts, write_readiness
+from measured import Simulated, checkpoint, write_parts, write_readiness, write_record
 from rlready.core.config import PredictConfig, ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
@@ -281,7 +281,7 @@ def test_a_sweep_is_also_what_it_measured(tmp_path: Path, capfd: pytest.CaptureF
         write_readiness(sweep / f"readiness/one-{i}", [each])
     table(sweep / "runs.jsonl", [{"checkpoint": found[1].name, "outcome": 0.5, "readiness": "readiness/one-2"}])
     for status, said in (("done", False), ("failed: one job", True)):
-        (sweep / "record.json").write_text(json.dumps({"verb": "sweep", "status": status}))
+        write_record(sweep, "sweep", status)
         result = predict(PredictConfig((str(sweep),), resamples=200), tmp_path / status[:4])
         assert [row.name for row in result.checkpoints] == [c.name for c in found]
         assert result.checkpoints[1].past_onset
@@ -303,8 +303,7 @@ def test_few_runs_are_warned_about(tmp_path: Path) -> None:
 def rl_run(folder: Path, start: str, accuracy: float, **config: Any) -> Path:
     """A finished RL run folder as far as predict reads it."""
     figure, best = Estimate(accuracy, accuracy, accuracy, 9), folder / "checkpoints" / "step-1"
-    record = {"verb": "rl", "status": "done", "config": {"model": start, "seed": 0} | config}
-    write_json(folder / "record.json", record | {"accelerators": [], "seconds": 9.0, "cpu_seconds": 5.0})
+    write_record(folder, "rl", config={"model": start, "seed": 0} | config, cpu_seconds=5.0)
     chosen = BestCheckpoint(step=1, path=str(best), accuracy=figure)
     write_json(
         folder / "result.json",
@@ -348,7 +347,7 @@ def test_outcomes_out_of_run_folders(tmp_path: Path) -> None:
         lengths=LengthHistogram(edges=[], models={}),
     )
     write_json(tmp_path / "evaluate" / "result.json", evaluated)
-    write_json(tmp_path / "evaluate" / "record.json", {"verb": "evaluate", "status": "done"})
+    write_record(tmp_path / "evaluate", "evaluate")
     result = predict(PredictConfig((*runs, str(tmp_path / "evaluate")), resamples=50), tmp_path / "evaluated")
     assert [[o.value for o in c.outcomes] for c in result.checkpoints] == [[0.9], [pytest.approx(0.8)], []]
 

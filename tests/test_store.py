@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,6 +15,10 @@ import pytest
 
 from rlready.core.config import DemoConfig
 from rlready.core.errors import UserError
+from rlready.core.records import Real
+from rlready.core.result import Result
+from rlready.runs import lock
+from rlready.runs.record import RunRecord
 from rlready.runs.run import (
     Invocation,
     Run,
@@ -34,6 +39,12 @@ from rlready.runs.run import (
 class Config:
     lr: float = 0.1
     seed: int = 3
+
+
+class Loss(Result):
+    verb: str = "sft"
+    headline: str = "Trained."
+    loss: Real
 
 
 def record(out: Path) -> dict:
@@ -157,10 +168,11 @@ def test_a_run_records_what_it_did(tmp_path: Path) -> None:
             with Run(tmp_path / "demo" / "sft", "sft", Config(lr=0.2)) as run:
                 run.count("trained", 5)
                 run.count("trained", 6)
-                run.note_model(id="tiny", path=Path(__file__), role="start", licence="Apache-2.0")
-                run.note_data(id="dagmath?ops=8", split="train", size=10)
-                assert run.write_result({"loss": np.float64(2)}) == {"loss": 2.0}
-            assert demo.record["status"] == "running"
+                run.note_model(id="tiny", path=Path(__file__), role="start", learner="fast")
+                run.note_data(id="dagmath?ops=8", role="rows", size=10)
+                run.note_data(id="gsm8k", role="test", licence="MIT")
+                run.write_result(Loss(loss=float("nan")))
+            assert demo.record.status == "running"
     finally:
         invocation.reset(token)
     outer, inner = record(tmp_path / "demo"), record(tmp_path / "demo" / "sft")
@@ -173,8 +185,10 @@ def test_a_run_records_what_it_did(tmp_path: Path) -> None:
     assert inner["seeds"] == {"seed": 3}
     assert inner["counts"] == {"trained": 11}
     assert len(inner["models"][0]["sha256"]) == 64
-    assert inner["data"][0]["licence"] == "unknown"
-    assert inner["packages"]["numpy"] == np.__version__
+    assert [data["licence"] for data in inner["data"]] == ["unknown", "MIT"]
+    assert read_json(tmp_path / "demo" / "sft" / "result.json")["loss"] is None
+    assert math.isnan(Loss.load(tmp_path / "demo" / "sft").loss)
+    assert inner["software"]["packages"]["numpy"] == np.__version__
     assert inner["peak_memory_bytes"] > 1e6
     assert (tmp_path / "demo" / "sft" / "config.toml").read_text() == "lr = 0.2\nseed = 3\n"
     assert os.uname().nodename not in json.dumps(inner["host"])
@@ -195,7 +209,7 @@ def test_a_failed_run_is_continued_and_all_attempts_count(tmp_path: Path) -> Non
     with Run(tmp_path, "rl", Config()) as run:
         assert not run.finished
         run.count("generated", 7)
-        run.write_result({})
+        run.write_result(Loss(loss=1.0))
     done = record(tmp_path)
     assert [attempt["status"].split(":")[0] for attempt in done["attempts"]] == ["failed", "interrupted", "done"]
     assert done["counts"] == {"generated": 17}
@@ -206,12 +220,13 @@ def test_a_finished_run_is_found_and_any_other_is_refused(tmp_path: Path) -> Non
     out, model = tmp_path / "out", tmp_path / "model"
     write_text(model / "weights", "1")
     with Run(out, "sft", Config()) as run:
-        run.note_model(id="model", path=model)
-        run.write_result({"loss": 1.5})
+        run.note_model(id="model", role="base", path=model)
+        run.write_result(Loss(loss=1.5))
     before = (out / "record.json").read_bytes()
     with Run(out, "sft", Config()) as run:
         assert run.finished
-        assert run.result == {"loss": 1.5}
+        assert run.record == RunRecord.load(out)
+    assert Loss.load(out).loss == 1.5
     assert (out / "record.json").read_bytes() == before
     with pytest.raises(UserError, match=r"with lr = 0.1, not 0.2: choose another --out, or delete it$"):
         Run(out, "sft", Config(lr=0.2)).__enter__()
@@ -248,4 +263,20 @@ def test_one_process_holds_a_folder_until_it_ends(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     with Run(tmp_path, "sft", DemoConfig()) as run:
-        assert [attempt["status"] for attempt in run.record["attempts"]] == ["killed", "running"]
+        assert [attempt.status for attempt in run.record.attempts] == ["killed", "running"]
+
+
+def test_the_lock_is_no_symbolic_link(tmp_path: Path) -> None:
+    """What it points to would be overwritten."""
+    (tmp_path / "precious").write_text("content")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / lock.NAME).symlink_to(tmp_path / "precious")
+    with pytest.raises(UserError, match=r"\.lock is a symbolic link: remove it, or choose another --out$"):
+        Run(tmp_path / "run", "sft", Config()).__enter__()
+    assert (tmp_path / "precious").read_text() == "content"
+
+
+def test_what_is_no_record_is_refused_in_one_line(tmp_path: Path) -> None:
+    write_json(tmp_path / "record.json", {"verb": "sft"})
+    with pytest.raises(UserError, match=r"record.json: start: field required \(\d+ more\); it is not the record"):
+        Run(tmp_path, "sft", Config()).__enter__()

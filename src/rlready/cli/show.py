@@ -25,11 +25,12 @@ from rlready.cli.show_result import (
 from rlready.core.config import CreditConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Row
+from rlready.core.result import RESULT
 from rlready.core.text import visible
 from rlready.inject.diff import row_pairs
 from rlready.runs import lock
+from rlready.runs.record import RECORD, RUNNING, RunRecord
 from rlready.runs.results import load_result
-from rlready.runs.run import RECORD, RESULT, read_json
 
 if TYPE_CHECKING:
     from rlready.credit.probe import Probe
@@ -59,7 +60,10 @@ def _status(path: Path) -> RunStatus:
         raise UserError(f"{path}: no such folder")
     if not (path / RECORD).is_file():
         return RunStatus(folder=str(path), verb="–", status="not a run", says=f"{RECORD} is missing")
-    record = read_json(path / RECORD)
+    try:
+        record = RunRecord.load(path)
+    except UserError as error:
+        return RunStatus(folder=str(path), verb="–", status="not a run", says=str(error))
     result, says = None, ""
     if (path / RESULT).is_file():
         try:
@@ -67,12 +71,12 @@ def _status(path: Path) -> RunStatus:
             says = result.headline
         except UserError as error:
             says = str(error)
-    killed = record["status"] == "running" and not lock.held(path)
+    killed = record.status == RUNNING and not lock.held(path)
     return RunStatus(
         folder=str(path),
-        verb=record["verb"],
-        status="killed; the same command continues" if killed else record["status"],
-        seconds=record["seconds"],
+        verb=record.verb,
+        status="killed; the same command continues" if killed else record.status,
+        seconds=record.seconds,
         says=says,
         record=record,
         result=result,

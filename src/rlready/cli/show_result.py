@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import SerializeAsAny
 
@@ -10,6 +10,7 @@ from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table
 from rlready.core.text import visible
 from rlready.inject.diff import RowPair
+from rlready.runs.record import RunRecord
 
 
 class ShowResult(Result):
@@ -30,7 +31,7 @@ class RunStatus(Record):
     status: str
     seconds: float | None = None
     says: str = ""
-    record: dict[str, Any] | None = None  # record.json as it stands
+    record: RunRecord | None = None
     result: SerializeAsAny[Result] | None = None
 
 

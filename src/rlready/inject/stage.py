@@ -86,7 +86,7 @@ def inject(config: InjectConfig, out: Path) -> InjectResult:
         made = _rewrite(task, before, config, names)
         if made.unfit.total() == len(before):
             raise UserError(f"{task.source}: no row can be used: {made.unfit.most_common(1)[0][0]}")
-        run.note_data(id=task.source, path=task.path, licence=task.licence or "unknown", size=len(before))
+        run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(before), role="worked rows")
         result = _result(made, task, file.name, names if config.method == "behaviours" else (), tokenizer)
         for path, texts in zip((file, file.parent / BEFORE), zip(*made.lines, strict=True), strict=True):
             write_text(path, "".join(texts))

@@ -21,7 +21,7 @@ from rlready.readiness.adaptive_sampling import Counts
 from rlready.readiness.part import Part
 from rlready.readiness.result import ReadinessResult
 from rlready.runs.checkpoint_order import runs_of, step_of
-from rlready.runs.run import RECORD, read_json
+from rlready.runs.record import RECORD, RunRecord
 from rlready.tasks.source import parse_source
 
 # settings that samples must share to be compared
@@ -73,7 +73,7 @@ class Settings(Record, extra="ignore"):
     samples: int
 
 
-class RunRecord(Record, extra="ignore"):
+class ReadinessRecord(Record, extra="ignore"):
     """Of ``record.json`` of a readiness run what is used here."""
 
     config: Settings
@@ -95,7 +95,7 @@ class Measured:
         parts = [Part.from_file(folder / "parts" / f"{i}.json") for i in range(len(result.checkpoints))]
         if [part.name for part in parts] != [checkpoint.name for checkpoint in result.checkpoints]:
             raise UserError(f"{folder}: its parts do not belong to its result; measure readiness again")
-        return Measured(folder, RunRecord.from_file(folder / RECORD).config, result, parts)
+        return Measured(folder, ReadinessRecord.from_file(folder / RECORD).config, result, parts)
 
 
 def read_candidates(folders: Sequence[Path]) -> Candidates:
@@ -157,15 +157,15 @@ def distribution(source: str) -> str:
 
 def _candidate(part: Part, heldout: str) -> Candidate:
     run = Path(part.name).parent.parent
-    record = read_json(run / RECORD) if (run / RECORD).is_file() else {}
-    tuned = record.get("verb") == "sft"
+    record = RunRecord.load(run) if (run / RECORD).is_file() else None
+    tuned = record if record and record.verb == "sft" else None
     return Candidate(
         name=part.name,
         counts=part.sampled.counts.counts,
         loss=part.heldout.heldout if part.heldout else None,
         entropy=part.sampled.stats.entropy,
         heldout=heldout,
-        trained=distribution(record["config"]["rows"]) if tuned else None,
+        trained=distribution(str(tuned.config["rows"])) if tuned else None,
         sft=str(run) if tuned else None,
         step=step_of(part.name),
     )

@@ -17,7 +17,7 @@ or its wall seconds times the number of GPUs if it had any.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -25,8 +25,9 @@ from typing import Any, TypeGuard
 from rlready.core.errors import UserError
 from rlready.core.options import nearest
 from rlready.core.progress import note
+from rlready.core.result import RESULT
 from rlready.evaluate.result import EvaluateResult
-from rlready.runs.run import RECORD, RESULT, read_json
+from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.tasks.source import TABLES
 from rlready.tasks.table import Table, read_table
 from rlready.train.result import RLResult
@@ -66,13 +67,13 @@ def find_runs(words: Sequence[str]) -> Found:
         if not path.is_dir():
             tables.append(path)
             continue
-        verb, status = (read_json(path / RECORD)[key] for key in ("verb", "status"))
-        if status != "done":
-            note(f"predict: {path} is left out: {verb} has not finished ({status.partition(':')[0]})")
-        elif verb == "readiness":
+        record = RunRecord.load(path)
+        if record.status != DONE:
+            note(f"predict: {path} is left out: {record.verb} has not finished ({record.short_status})")
+        elif record.verb == "readiness":
             readiness.append(path)
-        elif verb in folders:
-            folders[verb].append(path)
+        elif record.verb in folders:
+            folders[record.verb].append(path)
     listed = [outcome for table in tables for outcome in _from_table(table)]
     for outcome in listed:
         folder = Path(outcome.readiness)
@@ -112,15 +113,15 @@ def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
             continue
         if not (path / RECORD).is_file():
             raise UserError(f"{path}: not a run folder, {RECORD} is missing")
-        verb, status = (read_json(path / RECORD)[key] for key in ("verb", "status"))
-        if verb == "sweep":
+        record = RunRecord.load(path)
+        if record.verb == "sweep":
             if not (path / RUNS).is_file():
                 raise UserError(f"{path}: this sweep has no {RUNS} yet; run it to its end")
-            if status != "done":
-                note(f"predict: {path} has not finished ({status.partition(':')[0]}): only what is done is ranked")
+            if record.status != DONE:
+                note(f"predict: {path} has not finished ({record.short_status}): only what is done is ranked")
             yield path / RUNS
             yield from sorted(inside.parent for inside in path.glob(f"readiness/*/{RECORD}"))
-        elif verb == "demo":
+        elif record.verb == "demo":
             yield from _unfold(sorted(inside.parent for inside in path.glob(f"*/{RECORD}")))
         else:
             yield path
@@ -156,7 +157,7 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
         on[result.task.source, str(largest.budget)] = folder
         for model in result.models:
             run = Path(model).resolve().parent.parent
-            if (run / RECORD).is_file() and read_json(run / RECORD)["verb"] == "rl":
+            if (run / RECORD).is_file() and RunRecord.load(run).verb == "rl":
                 if run in measured:
                     raise UserError(f"{run} is evaluated twice, in {measured[run][1]} and {folder}: name one of them")
                 measured[run] = (largest.scores[model].accuracy.value, folder)
@@ -167,15 +168,15 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
         if measured and run.resolve() not in measured:
             note(f"predict: {run} is left out: its checkpoint was not evaluated, but those of other runs were")
     runs = list(measured or dict.fromkeys(folder.resolve() for folder in rl))
-    records = [read_json(run / RECORD) for run in runs]
-    settings = [{k: str(v) for k, v in r["config"].items() if k not in ("model", "seed")} for r in records]
+    records = [RunRecord.load(run) for run in runs]
+    settings = [{k: str(v) for k, v in r.config.items() if k not in ("model", "seed")} for r in records]
     varied = [key for key in (settings[0] if settings else ()) if len({s.get(key) for s in settings}) > 1]
     return [
         Outcome(
-            record["config"]["model"],
+            str(record.config["model"]),
             measured[run][0] if run in measured else RLResult.load(run).best.accuracy.value,
             cost_of(record),
-            str(record["config"]["seed"]),
+            str(record.config["seed"]),
             family=", ".join(f"{key}={each[key]}" for key in varied),
             where=str(run),
         )
@@ -183,10 +184,10 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
     ]
 
 
-def cost_of(record: Mapping[str, Any]) -> float:
+def cost_of(record: RunRecord) -> float:
     """Seconds of GPU where the run had some, else of CPU."""
-    gpus = len(record["accelerators"])
-    return float(record["seconds"] * gpus if gpus else record["cpu_seconds"])
+    gpus = len(record.accelerators)
+    return record.seconds * gpus if gpus else record.cpu_seconds
 
 
 def _match(outcome: Outcome, names: Sequence[str]) -> str:

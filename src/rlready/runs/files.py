@@ -132,8 +132,8 @@ def plain(content: Any) -> Any:
 
 
 @contextmanager
-def saying(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses into one line for the user."""
+def os_errors_named(path: Path) -> Iterator[None]:
+    """Turn an error of the operating system into one line for the user that names ``path``."""
     try:
         yield
     except OSError as error:
@@ -152,7 +152,7 @@ def _write_file(path: Path, fill: Callable[[Path], object]) -> None:
 @contextmanager
 def _whole(path: Path, temporary: Path) -> Iterator[None]:
     """Make room for ``temporary``; if the writing fails, remove it and say why."""
-    with saying(path):
+    with os_errors_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(temporary)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -15,7 +16,7 @@ NAME = ".lock"
 def held(folder: Path) -> bool:
     """Whether a process holds ``folder`` now; True where this disk cannot tell."""
     try:
-        lock = os.open(folder / NAME, os.O_RDONLY)
+        lock = os.open(folder / NAME, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return False
     except OSError:
@@ -30,8 +31,16 @@ def held(folder: Path) -> bool:
 
 
 def take(folder: Path) -> int:
-    """Hold ``folder``; close the descriptor that comes back to let go."""
-    lock = os.open(folder / NAME, os.O_RDWR | os.O_CREAT)
+    """Hold ``folder``; close the descriptor that comes back to let go.
+
+    UserError if another process holds it, or if the lock is a symbolic link: what that points to would be overwritten.
+    """
+    try:
+        lock = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise UserError(f"{folder / NAME} is a symbolic link: remove it, or choose another --out") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

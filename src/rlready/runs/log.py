@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rlready.core.errors import UserError
-from rlready.runs.files import plain, saying, write_text
+from rlready.runs.files import os_errors_named, plain, write_text
 
 BLOCK = 1 << 16
 
@@ -21,7 +21,7 @@ BLOCK = 1 << 16
 def append_line(path: Path, content: object) -> None:
     """Add a line; on a full disk the log stays as it was."""
     line = _line(plain(content)).encode()
-    with saying(path), FileIO(path, "a+") as file:
+    with os_errors_named(path), FileIO(path, "a+") as file:
         end = _end_of_whole_lines(file)
         file.truncate(end)
         try:

@@ -14,9 +14,9 @@ import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from rlready.runs.files import LEFTOVER
+from rlready.runs.record import Accelerator, Host, Revision, Software
 
 PACKAGE = Path(__file__).parents[1]
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "sympy", "latex2sympy2_extended")
@@ -31,7 +31,8 @@ def file_digest(path: Path) -> str:
 def folder_digest(path: Path) -> str:
     """SHA-256 over the sorted relative names and contents of a folder's files, but for hidden ones.
 
-    A checkout or a download keeps its own notes there (``.git``, ``.cache``), which change while the content does not.
+    A checkout or a download keeps files of its own there (``.git``, ``.cache``), which change though the content does
+    not.
     """
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")):
@@ -48,12 +49,12 @@ def content_digest(path: Path) -> str:
 
 
 @cache
-def revision() -> dict[str, Any] | None:
-    """Commit and dirty flag of the package's own checkout; None when it was installed without one."""
+def revision() -> Revision | None:
+    """The commit of the package's own checkout; None when it was installed without one."""
     if _git("ls-files", "--error-unmatch", "__init__.py") is None:  # a checkout around us, but of something else
         return None
     commit = _git("rev-parse", "HEAD")
-    return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--", "."))} if commit else None
+    return Revision(commit=commit, dirty=bool(_git("status", "--porcelain", "--", "."))) if commit else None
 
 
 def package_version(name: str) -> str | None:
@@ -63,33 +64,33 @@ def package_version(name: str) -> str | None:
         return None
 
 
-def software() -> dict[str, Any]:
-    """Versions of this package, Python and what the numbers depend on; None where not installed."""
-    return {
-        "version": package_version("rlready"),
-        "python": platform.python_version(),
-        "packages": {name: package_version(name) for name in PACKAGES},
-    }
+def software() -> Software:
+    """Versions of this package, Python and what the numbers depend on."""
+    return Software(
+        version=package_version("rlready"),
+        python=platform.python_version(),
+        packages={name: package_version(name) for name in PACKAGES},
+    )
 
 
-def host() -> dict[str, Any]:
+def host() -> Host:
     """Class of machine: processor, cores, memory, operating system."""
-    return {
-        "cpu": _cpu_model(),
-        "cores": os.cpu_count(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "os": _system(),
-        "machine": platform.machine(),
-    }
+    return Host(
+        cpu=_cpu_model(),
+        cores=os.cpu_count(),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        os=_system(),
+        machine=platform.machine(),
+    )
 
 
-def accelerators() -> list[dict[str, Any]]:
+def accelerators() -> list[Accelerator]:
     """GPUs, if torch was imported and sees any."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return []
     found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    return [{"model": gpu.name, "memory_bytes": gpu.total_memory} for gpu in found]
+    return [Accelerator(model=gpu.name, memory_bytes=gpu.total_memory) for gpu in found]
 
 
 def kernels() -> bool | None:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
 from rlready.core.errors import UserError
-from rlready.runs.files import plain, read_json
-from rlready.runs.run import RECORD, RESULT
+from rlready.core.result import RESULT
+from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.sweep.grid import FILLED, Config, Grid, RLVariant, SFTVariant, Verb, size_of
 from rlready.train.result import RLResult, SFTResult
 
@@ -110,24 +110,24 @@ def finished(jobs: Sequence[Job], out: Path) -> dict[str, float]:
         folder = out / job.key
         if (job.start and job.start not in left) or not (folder / RECORD).is_file():
             continue
-        record = read_json(folder / RECORD)
+        record = RunRecord.load(folder)
         config = job.config_from(left[job.start]) if job.start else job.config
-        same = _same_settings(job, folder, record["config"], plain(vars(config)))
-        if same and record["status"] == "done" and (folder / RESULT).is_file():
-            seconds[job.key] = float(record["seconds"])
+        same = _same_settings(job, folder, record, config)
+        if same and record.status == DONE and (folder / RESULT).is_file():
+            seconds[job.key] = record.seconds
             if job.key in starts:
                 left[job.key] = checkpoints_of(folder)
     return seconds
 
 
-def _same_settings(job: Job, folder: Path, old: dict[str, object], new: dict[str, object]) -> bool:
+def _same_settings(job: Job, folder: Path, record: RunRecord, config: Config) -> bool:
     """Whether a folder holds this very job; False only where it started from another checkpoint."""
-    differ = [key for key in old | new if key not in old or key not in new or old[key] != new[key]]
+    differ = record.differences(config)
     for key in differ:
         if key != FILLED.get(job.verb):
             raise UserError(
-                f"{job.key}: {folder} holds a run with {key} = {old.get(key)!r}, not {new.get(key)!r}: give the recipe "
-                "another name, choose another --out, or delete that folder"
+                f"{job.key}: {folder} holds a run with {key} = {record.config.get(key)!r}, not "
+                f"{getattr(config, key, None)!r}: give the recipe another name, choose another --out, or delete that folder"
             )
     return not differ
 

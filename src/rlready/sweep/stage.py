@@ -16,8 +16,10 @@ from pathlib import Path
 from rlready.core.config import SweepConfig
 from rlready.core.errors import UserError
 from rlready.core.progress import note
-from rlready.runs.files import plain, read_json
-from rlready.runs.run import RECORD, RESULT, Run
+from rlready.core.result import RESULT
+from rlready.runs.files import plain
+from rlready.runs.record import RECORD, RunRecord
+from rlready.runs.run import Run
 from rlready.sweep.executors import Executor, InProcess
 from rlready.sweep.grid import VERBS, read_sweep_file
 from rlready.sweep.jobs import Job, chains_of, finished, jobs_of
@@ -120,8 +122,8 @@ def _holds(out: Path, identity: SweepRun) -> bool:
     """Whether the folder holds this sweep; anything else there is refused by ``Run``."""
     if not (out / RECORD).is_file():
         return False
-    record = read_json(out / RECORD)
-    return bool(record.get("verb") == "sweep" and record.get("config") == plain(identity))
+    record = RunRecord.load(out)
+    return record.verb == "sweep" and record.config == plain(identity)
 
 
 def _drop_outgrown_result(
@@ -138,5 +140,5 @@ def _drop_outgrown_result(
             f"{out} holds a finished sweep of another {file}, with which it shares no job that is done: "
             "choose another --out, or delete it"
         )
-    if not (whole and read_json(out / RESULT)["plan"] == plan):
+    if not (whole and SweepResult.load(out).plan == plan):
         (out / RESULT).unlink()

@@ -10,8 +10,8 @@ from pathlib import Path
 from rlready.core.records import Estimate
 from rlready.evaluate.result import EvaluateResult
 from rlready.predict.outcomes import RUNS, cost_of
-from rlready.runs.files import plain, read_json, write_text
-from rlready.runs.run import RECORD
+from rlready.runs.files import plain, write_text
+from rlready.runs.record import RunRecord
 from rlready.sweep.jobs import Chain
 
 
@@ -56,18 +56,18 @@ def write_runs(out: Path, chains: Sequence[Chain], done: set[str]) -> list[RunRo
 
 
 def _row(out: Path, chain: Chain, several: bool) -> RunRow:
-    record = read_json(out / chain.run / RECORD)
+    record = RunRecord.load(out / chain.run)
     evaluated = EvaluateResult.load(out / chain.evaluate)
     accuracy = evaluated.budgets[-1].scores[evaluated.models[0]].accuracy
     return RunRow(
-        checkpoint=record["config"]["model"],
+        checkpoint=str(record.config["model"]),
         outcome=accuracy.value,
         low=accuracy.low,
         high=accuracy.high,
         n=accuracy.n,
         varies=accuracy.varies,
         cost=cost_of(record),
-        seed=record["config"]["seed"],
+        seed=chain.rl.config.seed,
         recipe=chain.sft.recipe,
         family=", ".join(filter(None, [chain.sft.family, chain.rl.recipe if several else ""])),
         sft=chain.sft.name,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rlready.core.errors import UserError
-from rlready.runs.run import RESULT, read_json
+from rlready.core.result import RESULT
+from rlready.runs.files import read_json
 from rlready.train.result import SFTResult
 
 

@@ -110,8 +110,8 @@ def _trainer(config: RLConfig, run: Run) -> Trainer:
     )
     learner = make_learner(lm, settings, bfloat16=config.dtype == "bfloat16")
     note(f"rl: {lm.chat}; {learner.name} learner")
-    described = {"chat": lm.chat.describe(), "learner": learner.name}
-    run.note_model(id=config.model, path=local_folder(config.model), role="start", **described)
+    chat, path = lm.chat.describe(), local_folder(config.model)
+    run.note_model(id=config.model, path=path, role="start", chat=chat, learner=learner.name)
     reference = load(config.model, device=config.device) if config.kl_coef > 0 else None
     return Trainer(config, learner, reference, run.out / "samples", pair)
 

@@ -94,8 +94,8 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         )
         learner = make_learner(lm, settings, bfloat16=config.dtype == "bfloat16")
         note(f"sft: {lm.chat}; {learner.name} learner")
-        described = {"chat": lm.chat.describe(), "learner": learner.name}
-        run.note_model(id=config.model, path=local_folder(config.model), role="base", **described)
+        chat, path = lm.chat.describe(), local_folder(config.model)
+        run.note_model(id=config.model, path=path, role="base", chat=chat, learner=learner.name)
         plan = planned(examples, config)
         checkpointer = Checkpointer(out, learner)
         state = checkpointer.restore(SFTState())

@@ -1,0 +1,141 @@
+"""``record.json``: what ran, with what, from where, and for how long, over all attempts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import ConfigDict, Field, JsonValue
+
+from rlready.core.result import Record
+from rlready.runs.files import plain
+
+RECORD = "record.json"
+DONE = "done"
+RUNNING = "running"
+
+
+class Revision(Record):
+    """The commit of the package's own checkout; ``dirty``: with changes that are not committed."""
+
+    commit: str
+    dirty: bool
+
+
+class Software(Record):
+    """Versions of this package, of Python, and of the packages that figures depend on; None where not installed."""
+
+    version: str | None
+    python: str
+    packages: dict[str, str | None]
+
+
+class Host(Record):
+    """The class of machine: its name and the user's are not recorded."""
+
+    cpu: str
+    cores: int | None
+    memory_bytes: int
+    os: str
+    machine: str
+
+
+class Accelerator(Record):
+    """A GPU."""
+
+    model: str
+    memory_bytes: int
+
+
+class Note(Record):
+    """Something that was read: what it was for, and the SHA-256 of its content where it lies on this machine."""
+
+    id: str
+    role: str
+    path: str | None
+    sha256: str | None
+    licence: str = "unknown"
+
+
+class DataNote(Note):
+    """A data set; ``size``: its rows or problems."""
+
+    size: int | None
+
+
+class ModelNote(Note):
+    """A model; ``chat``: what its chat template was found to write; ``learner``: how it was trained."""
+
+    chat: dict[str, JsonValue] | None
+    learner: str | None
+
+
+class Attempt(Record):
+    """From starting a command to its end; see `RunRecord` for ``status`` and the units."""
+
+    model_config = ConfigDict(frozen=False)
+
+    start: str
+    command: str
+    revision: Revision | None
+    end: str | None = None
+    status: str = RUNNING
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    counts: dict[str, int] = Field(default_factory=dict)
+
+
+class RunRecord(Record):
+    """The record of a run; it changes until the run ends.
+
+    ``status`` is "running", "done", "interrupted", or "failed: " and why; of an attempt it may also be "killed".
+    ``start`` and ``end`` are times in UTC; ``seconds``, ``cpu_seconds`` and ``counts``, such as tokens "generated" and
+    "trained", are sums over ``attempts``.  ``part_of`` is the verb whose seconds contain these, None for none;
+    ``origins`` says where the value of each setting came from; ``kernels`` is whether the package's own kernels
+    computed, None where nothing asked for them.
+    """
+
+    model_config = ConfigDict(frozen=False)
+
+    verb: str
+    status: str = RUNNING
+    start: str
+    end: str | None = None
+    part_of: str | None
+    command: str
+    revision: Revision | None
+    config: dict[str, JsonValue]
+    origins: dict[str, str]
+    seeds: dict[str, JsonValue]
+    software: Software
+    host: Host
+    data: list[DataNote]
+    models: list[ModelNote]
+    attempts: list[Attempt]
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    counts: dict[str, int] = Field(default_factory=dict)
+    accelerators: list[Accelerator] = Field(default_factory=list)
+    kernels: bool | None = None
+    peak_memory_bytes: int = 0
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The record of a run folder; UserError where there is none, or it is not the record of a run."""
+        return cls.from_file(folder / RECORD)
+
+    @property
+    def notes(self) -> list[Note]:
+        """What the run has read."""
+        return [*self.models, *self.data]
+
+    @property
+    def short_status(self) -> str:
+        """The status without the reason for it."""
+        return self.status.partition(":")[0]
+
+    def differences(self, config: object) -> list[str]:
+        """The settings in which this run is not one of ``config``."""
+        asked: dict[str, JsonValue] = plain(config)
+        both = self.config.keys() & asked.keys()
+        return [key for key in self.config | asked if key not in both or self.config[key] != asked[key]]
