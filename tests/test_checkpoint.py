@@ -38,7 +38,7 @@ from rlready.models.lm import LM, head_of
 from rlready.models.logprob import token_logprobs
 from rlready.readiness.stage import readiness
 from rlready.runs.checkpoint_names import numbered
-from rlready.runs.checkpoint_order import doubts, in_training_order, labels, runs_of
+from rlready.runs.checkpoint_order import in_training_order, labels, order_warnings, runs_of
 from rlready.train.rl import rl
 from rlready.train.sft import sft
 from tiny import SIZES, tiny_lm, tiny_model, tiny_tokenizer
@@ -649,7 +649,7 @@ def test_numbered_folders_are_in_order_and_of_one_run() -> None:
     verl = [f"r/global_step_{n}/actor/huggingface" for n in (20, 3)]
     assert in_training_order(verl) == verl[::-1]
     assert list(labels(verl).values()) == ["global_step_20", "global_step_3"]
-    assert doubts([*given, *trl, *verl[:1]]) == [
+    assert order_warnings([*given, *trl, *verl[:1]]) == [
         "r: globalstep and step do not count the same, so their order of training is not known"
     ]
     final = ["r/checkpoint-final", "r/final", "r/merged", "r/checkpoint-20", "r/checkpoint-3", "r/checkpoint-best"]
@@ -662,7 +662,9 @@ def test_numbered_folders_are_in_order_and_of_one_run() -> None:
     mixed = ["r/epoch-1", "r/step-50"]
     assert in_training_order(mixed[::-1]) == mixed[::-1]
     assert len(set(runs_of(mixed).values())) == 2
-    assert doubts(["r/checkpoint-5", "r/checkpoint-5-merged"])[0].startswith("r: several checkpoints have the number 5")
+    assert order_warnings(["r/checkpoint-5", "r/checkpoint-5-merged"])[0].startswith(
+        "r: several checkpoints have the number 5"
+    )
 
 
 @pytest.mark.parametrize(("original", "context"), [(40, 40), (None, 128), (256, 128)])

@@ -24,7 +24,7 @@ from rlready.readiness.part import Part
 from rlready.readiness.passk import powers
 from rlready.readiness.result import ReadinessResult
 from rlready.readiness.table import measure_table
-from rlready.runs.checkpoint_order import doubts, in_training_order
+from rlready.runs.checkpoint_order import in_training_order, order_warnings
 from rlready.runs.run import Run, write_json, write_table
 from rlready.tasks import Task, open_task
 
@@ -41,7 +41,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
         if run.finished:
             return ReadinessResult.load(out)
         names = _check(config)
-        for doubt in doubts(names):
+        for doubt in order_warnings(names):
             note(f"readiness: {doubt}")
         tables = {name: stored.read(s) for name, s in names.items() if stored.is_table(s)}
         task = _task(config, list(tables.values()), models=len(names) > len(tables))

@@ -34,9 +34,9 @@ class Numbered:
 
 
 def numbered(name: str, *, bare: bool = False) -> Numbered | None:
-    """What a checkpoint's path says of its run and its number; None where it has none.
+    """The run and the number of a checkpoint, from its path; None where it has no number.
 
-    ``bare``: whether a bare number is one in any folder.
+    ``bare``: whether a bare number counts as one in any folder.
     """
     path = PurePath(name)
     while path.name in INSIDE:

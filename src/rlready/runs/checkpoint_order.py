@@ -1,9 +1,10 @@
 """Checkpoints by their paths: of which SFT run, at which step, in which order, and what to call them.
 
-A shell lists step-100 before step-40, so that order on the command line is no order of training.  What a number counts
-is part of a run: an epoch and a step in one folder are not in one order.  A folder that holds numbered checkpoints and
-is itself named is where a trainer (TRL) saves the final model, as is one beside them whose name says so: the last of
-its run.  Bare numbers are steps where all checkpoints that are named in a folder have one.
+A shell lists step-100 before step-40, so the order on the command line is not the order of training.  Numbers that
+count different things, such as epochs and steps in one folder, belong to different runs.  A folder that is named and
+also holds numbered checkpoints is where a trainer (TRL) saves the final model; so is a folder beside them whose name
+says "final".  The final model is the last of its run.  Bare numbers are steps if every checkpoint that is named in a
+folder has one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def step_of(name: str) -> int | None:
 
 
 def _numbers(names: Iterable[str]) -> dict[str, Numbered | None]:
-    """What is numbered among names, bare numbers where the others in their folder are bare numbers, too."""
+    """The number of each name, None for none; a bare number counts if all names in its folder are bare numbers."""
     names = list(names)
     siblings: dict[str, set[str]] = {}
     for name in names:
@@ -36,7 +37,7 @@ def _numbers(names: Iterable[str]) -> dict[str, Numbered | None]:
 
 
 def runs_of(names: Iterable[str]) -> dict[str, str | None]:
-    """The run of each of several checkpoints, as the folder that holds it; None for a name that does not tell.
+    """The run of each checkpoint, as the folder that holds it; None for a name that does not show its run.
 
     Where the numbers of one folder count different things, a run is named by the folder and what is counted.
     """
@@ -55,7 +56,7 @@ def runs_of(names: Iterable[str]) -> dict[str, str | None]:
 
 
 def in_training_order(names: Sequence[str]) -> list[str]:
-    """Names in their places, but those of one run by step, the final model last."""
+    """The names, with those of one run sorted by step among the places they have, and the final model last."""
     runs = runs_of(names)
     siblings: dict[str | None, list[str]] = {}
     for name in names:
@@ -70,8 +71,8 @@ def place_in_run(name: str) -> float:
     return math.inf if step is None else step
 
 
-def doubts(names: Iterable[str]) -> list[str]:
-    """A sentence for every folder whose numbers leave the order of training open."""
+def order_warnings(names: Iterable[str]) -> list[str]:
+    """A sentence for each folder whose numbers do not show the order of training."""
     places: dict[str, list[tuple[str, int]]] = {}
     for each in filter(None, _numbers(names).values()):
         places.setdefault(each.run, []).append((each.unit, each.number))
@@ -87,8 +88,8 @@ def doubts(names: Iterable[str]) -> list[str]:
 
 
 def labels(names: Iterable[str]) -> dict[str, str]:
-    """Checkpoints by as many last parts of their paths as tell them apart; the folder "checkpoints" says nothing."""
-    paths = {name: [p for p in _told(name).split("/") if p != PARENT] or [name] for name in names}
+    """Short names: as many last parts of the paths as make them differ, without a folder called "checkpoints"."""
+    paths = {name: [p for p in _numbered_folder(name).split("/") if p != PARENT] or [name] for name in names}
     for size in range(1, 1 + max(map(len, paths.values()), default=0)):
         short = {name: "/".join(parts[-size:]) for name, parts in paths.items()}
         if len(set(short.values())) == len(short):
@@ -96,6 +97,6 @@ def labels(names: Iterable[str]) -> dict[str, str]:
     return {name: name for name in paths}
 
 
-def _told(name: str) -> str:
+def _numbered_folder(name: str) -> str:
     found = numbered(name)
     return found.folder if found else name.rstrip("/")

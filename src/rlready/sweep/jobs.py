@@ -127,7 +127,8 @@ def _same_settings(job: Job, folder: Path, record: RunRecord, config: Config) ->
         if key != FILLED.get(job.verb):
             raise UserError(
                 f"{job.key}: {folder} holds a run with {key} = {record.config.get(key)!r}, not "
-                f"{getattr(config, key, None)!r}: give the recipe another name, choose another --out, or delete that folder"
+                f"{getattr(config, key, None)!r}: give the recipe another name, choose another "
+                "--out, or delete that folder"
             )
     return not differ
 
