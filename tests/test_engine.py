@@ -256,7 +256,7 @@ def test_a_sample_is_the_same_however_it_is_drawn(monkeypatch: pytest.MonkeyPatc
     shuffled = sample([requests[i] for i in order])
     others = {
         "shuffled": [shuffled[order.index(i)] for i in range(256)],
-        "batches of 7": sample(requests, rows=7),
+        "batches of 7": sample(requests, batch_size=7),
         "Hugging Face decoder": sample(requests, fast=False),
     }
     monkeypatch.setattr(torch_engine, "KEEP", 0.0)
@@ -289,7 +289,7 @@ def test_every_budget_from_one_trace(one_token: bool, template: str, extensions:
     lm = tiny_lm(one_token=one_token, template=template, seed=4)
     some = problems(12)
     budgets = [Budget(cap, 5, extensions) for cap in (3, 9, 17, 33)]
-    engine = TorchEngine(lm, forcing_for(lm, "Wait" if extensions else ""), rows=64)
+    engine = TorchEngine(lm, forcing_for(lm, "Wait" if extensions else ""), batch_size=64)
     found = draw_at_budgets(engine, lm, Parity(), some, budgets, Sampling(5, 1.1, 1))  # type: ignore[arg-type]
     assert {s.cap for b in budgets for g in found[b] for s in g.samples} == {3, 9, 17, 33}
     kinds = set()
@@ -416,7 +416,7 @@ def test_samples_come_back_in_the_order_of_the_requests() -> None:
     lm = tiny_lm()
     requests = requests_for(lm, problems(9), 3, Budget(6, 3))
     requests = random.Random(1).sample(requests, len(requests))
-    samples = TorchEngine(lm, forcing_for(lm), rows=5).sample(requests, temperature=1.0, seed=0)
+    samples = TorchEngine(lm, forcing_for(lm), batch_size=5).sample(requests, temperature=1.0, seed=0)
     assert [(s.problem_id, s.sample_id) for s in samples] == [(r.problem_id, r.sample_id) for r in requests]
     assert all(s.text == lm.decode(s.tokens.tolist()) for s in samples)
     assert TorchEngine(lm, forcing_for(lm)).sample([], temperature=1.0, seed=0) == []
@@ -453,14 +453,14 @@ def test_no_batch_of_a_thread_is_above_the_bound(count: int, monkeypatch: pytest
     sizes: list[int] = []
     run = TorchEngine._run
 
-    def spy(engine: TorchEngine, decoders: Any, requests: Any, *more: Any) -> None:
-        sizes.append(len(requests))
-        run(engine, decoders, requests, *more)
+    def spy(engine: TorchEngine, make_decoder: Any, batch: Any) -> None:
+        sizes.append(len(batch.requests))
+        run(engine, make_decoder, batch)
 
     monkeypatch.setattr(TorchEngine, "_run", spy)
     lm = tiny_lm()
     requests = requests_for(lm, problems(count), 80 // count, Budget(4, 2))
-    engine = TorchEngine(lm, forcing_for(lm), rows=40)
+    engine = TorchEngine(lm, forcing_for(lm), batch_size=40)
     engine.sample(requests, temperature=1.0, seed=0)
     assert max(sizes) <= 40
     assert sum(sizes) == len(requests)

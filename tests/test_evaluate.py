@@ -130,7 +130,7 @@ def test_the_grid_of_budgets_costs_little_more_than_the_largest(embedded: LM, mo
     task = open_task(TASK)
     budgets = [Budget(b, 8) for b in (16, 28, 40, 52, 64)]
     sampling = Sampling(samples=4, temperature=1.0, seed=0)
-    shared, largest = (Counting(embedded, forcing_for(embedded), rows=32) for _ in range(2))
+    shared, largest = (Counting(embedded, forcing_for(embedded), batch_size=32) for _ in range(2))
     grid = draw_at_budgets(shared, embedded, task, task.problems(), budgets, sampling)
     for budget in budgets:
         engine = largest if budget == budgets[-1] else TorchEngine(embedded, forcing_for(embedded))

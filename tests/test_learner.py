@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from rlready.core.config import DEMO_TASK
+from rlready.engine.protocol import forcing_for
+from rlready.engine.torch import TorchEngine
 from rlready.models.batch import Batch, Example
 from rlready.models.checkpoint import load
 from rlready.models.encode import encode
@@ -18,7 +20,6 @@ from rlready.tasks import open_task
 from rlready.train.fast_learner import FastLearner, make_learner
 from rlready.train.learner import OptimizerSettings, PlainLearner
 from rlready.train.loss import LossOutput, likelihood_loss
-from rlready.train.sampling_model import sampling_model, update_weights
 from rlready.train.sft import weighted
 from tiny import tiny_lm
 
@@ -119,12 +120,14 @@ def test_bfloat16_moves_as_many_weights_as_float32() -> None:
 def test_rollouts_are_sampled_with_rounded_weights() -> None:
     """The copy has the weights as they are now, in bfloat16; in float32 there is no copy."""
     lm = tiny_lm()
-    assert sampling_model(lm, bfloat16=False) is lm
-    sampler = sampling_model(lm, bfloat16=True)
+    assert TorchEngine(lm, forcing_for(lm)).lm is lm
+    engine = TorchEngine(lm, forcing_for(lm), bfloat16=True)
+    sampler = engine.lm
     with torch.no_grad():
         for p in lm.model.parameters():
             p.add_(0.5)
-    update_weights(sampler, lm)
+    engine.update_weights(lm)
+    assert engine.lm is sampler
     for mine, master in zip(sampler.model.parameters(), lm.model.parameters(), strict=True):
         assert mine.dtype == torch.bfloat16
         assert master.dtype == torch.float32

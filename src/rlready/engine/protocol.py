@@ -1,14 +1,16 @@
 """What an engine is: requests in, samples out, in the same order.
 
-An engine draws with ``sampling`` and bounds thinking with ``budget``; the built-in one runs any Hugging Face
-causal LM in torch.  ``requests_for`` builds the requests of a set of problems from a model's template.
+Every engine draws with ``sampling`` and bounds thinking with ``budget``, and passes the tests of
+``tests/test_engine_contract.py``; ``open_engine`` makes one.  ``requests_for`` builds the requests of a set of problems
+from a model's template.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Sample
@@ -23,7 +25,8 @@ NO_TOKEN = -1  # an id that no token has
 class Request:
     """One sample to draw.
 
-    ``trace``, if given, is the same sample after the same prompt under a larger budget, or none, to be cut.
+    ``trace``, if given, is the same sample after the same prompt under a larger budget, or under none.  The sample then
+    begins as the trace does, and only what the smaller budget changes is decoded.
     """
 
     problem_id: str
@@ -34,15 +37,36 @@ class Request:
 
 
 class Engine(Protocol):
-    """Draws samples; the result depends on (seed, problem id, sample id, budget) alone, not on the batch."""
+    """Samples from a model for as long as it is open; a context manager that closes itself.
 
-    def sample(
-        self,
-        requests: Sequence[Request],
-        *,
-        temperature: float,
-        seed: int,
-    ) -> list[Sample]: ...
+    ``forcing`` are the forced strings of the model's template; ``batch_size`` is how many requests are decoded
+    together at most, so that a caller that samples in portions knows how large to make one.
+    """
+
+    forcing: Forcing
+    batch_size: int
+
+    def sample(self, requests: Sequence[Request], *, temperature: float, seed: int) -> list[Sample]:
+        """One sample per request, in their order.
+
+        A sample depends on (weights, seed, problem id, sample id, budget, temperature) only, not on the batch.
+        ``temperature`` 0 takes the most likely token.  Raises RuntimeError if the engine is closed, or if the weights
+        have changed since the last update.
+        """
+
+    def update_weights(self, lm: LM) -> None:
+        """Sample from the weights that ``lm`` has now; it has the architecture and tokenizer of the model before."""
+
+    def close(self) -> None:
+        """Free what the engine holds; it cannot sample any more."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def budget_for(lm: LM, thinking: int, answer: int, extensions: int = 0) -> Budget:

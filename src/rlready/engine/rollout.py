@@ -23,8 +23,6 @@ from rlready.tasks import Task, Verdict
 from rlready.tasks.answers.verify import marked, settle
 from rlready.tasks.protocol import ComparesAnswers
 
-VERDICT = RewardFn()
-
 
 def split_text(text: str, close: str = CLOSE) -> tuple[str, str]:
     """(thinking, answer): what stands before and after the end of the thought; all is answer if it has none."""
@@ -73,10 +71,8 @@ def draw_groups(
     *,
     temperature: float,
     seed: int,
-    pay: RewardFn = VERDICT,
-    targets: Mapping[str, int] | None = None,
 ) -> list[Group]:
-    """Sample, verify and reward; one group per problem, in their order; ``targets``: a length for each problem id."""
+    """Sample and verify; one group per problem, in their order.  The reward is that of correctness."""
     by_problem: dict[str, list[Sample]] = {p.id: [] for p in problems}
     prompts = {r.problem_id: r.prompt_ids for r in requests}
     for sample in engine.sample(requests, temperature=temperature, seed=seed):
@@ -85,17 +81,24 @@ def draw_groups(
         found = iter(verify_all(task, [(p, answer_of(s, lm)) for p in problems for s in by_problem[p.id]]))
     groups = []
     for problem in problems:
-        samples = by_problem[problem.id]
-        verdicts = [next(found) for _ in samples]
-        correct = np.array([v.correct for v in verdicts])
-        thinking = np.array([s.thinking for s in samples])
-        rewards = pay(correct, thinking, (targets or {}).get(problem.id, 0)).tolist()
-        scored = [
-            s.scored(correct=v.correct, reward=r, strict=v.strict, run_on=v.run_on)
-            for s, v, r in zip(samples, verdicts, rewards, strict=True)
+        verdicts = [(sample, next(found)) for sample in by_problem[problem.id]]
+        samples = [
+            s.scored(correct=v.correct, reward=float(v.correct), strict=v.strict, run_on=v.run_on) for s, v in verdicts
         ]
-        groups.append(Group(problem, prompts[problem.id], scored))
+        groups.append(Group(problem, prompts[problem.id], samples))
     return groups
+
+
+def rewarded(groups: Sequence[Group], reward: RewardFn, targets: Sequence[int]) -> list[Group]:
+    """The verified groups with another reward; ``targets`` is a length in thinking tokens for each group."""
+    found = []
+    for group, target in zip(groups, targets, strict=True):
+        correct = np.array([bool(s.correct) for s in group.samples])
+        thinking = np.array([s.thinking for s in group.samples])
+        rewards = reward(correct, thinking, target).tolist()
+        samples = [replace(s, reward=r) for s, r in zip(group.samples, rewards, strict=True)]
+        found.append(replace(group, samples=samples))
+    return found
 
 
 def note_run_ons(where: str, rows: Sequence[Mapping[str, Any]]) -> None:

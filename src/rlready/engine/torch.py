@@ -1,20 +1,22 @@
-"""The built-in engine: batched sampling of any Hugging Face causal LM.
+"""The built-in engine: batched sampling of any Hugging Face causal LM in this process.
 
-A prompt is prefilled once and its cache copied to all its samples; rows that are done are dropped; every row
-is a budget machine that either forces its next token or takes a drawn one.  Batches run beside each other, a thread
-a core, but for large models.
+A prompt is prefilled once and its cache is copied to all its samples.  Rows that are done are dropped.  Every row has a
+budget state, which either forces the next token or accepts the one that was drawn.  Small models decode several batches
+in parallel, one thread per core.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, groupby
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rlready.core.errors import UserError
@@ -26,72 +28,128 @@ from rlready.engine.contrastive import Contrast, ContrastDecoder
 from rlready.engine.decoder import Decoder, HFDecoder, cache_bytes
 from rlready.engine.forward_check import refuse_unlike_forward
 from rlready.engine.llama import LlamaDecoder, LlamaWeights
-from rlready.engine.protocol import Request
+from rlready.engine.protocol import Engine, Request
 from rlready.engine.sampling import draw, stream_key, uniforms
+from rlready.engine.sampling_model import copy_weights, sampling_model
 from rlready.models.llama.support import supports
 from rlready.models.lm import LM
 
-KEEP = 0.8  # compact when fewer than this share of the rows is still running
-ROWS = 256  # of a batch, at most
-ROWS_OF_SMALL = 1024  # the same for a small model, whose operations are too short to be worth starting for fewer
-LEAST_ROWS = 8  # a batch is not split over threads below this
-CACHE_BYTES = 4 << 30  # of keys and values, in all batches at once, on a processor
-CACHE_SHARE = 4  # the part of an accelerator's memory that they may have: a quarter
+KEEP = 0.8  # compact the batch when fewer than this share of its rows is still running
+BATCH_SIZE = 256  # rows of a batch, at most
+BATCH_SIZE_OF_SMALL = 1024  # the same for a small model, whose operations are too short to be worth starting for fewer
+MIN_BATCH_SIZE = 8  # a batch is not split over threads below this
+CACHE_BYTES = 4 << 30  # of keys and values, in all batches at once, on a CPU
+CACHE_SHARE = 4  # on a GPU they may take one part in this many of its memory
+
+MakeDecoder = Callable[[int], Decoder]  # from a number of rows
 
 
-class TorchEngine:
-    """Engine over a model in this process; ``rows`` bounds a batch, ``fast`` allows the Llama decoder.
+@dataclass(frozen=True)
+class _Batch:
+    """Rows that are decoded together: requests, their budget states, and the keys (B,) of their random numbers."""
 
-    A batch whose keys and values might not fit in memory has fewer rows.
-    With ``contrast`` it samples away from a second model; the log-probabilities are those of the joint policy.
+    requests: list[Request]
+    states: list[BudgetState]
+    keys: NDArray[np.uint64]
+    temperature: float
+
+    @property
+    def steered(self) -> bool:
+        """Whether a budget has waits or a bias, so that some draws are not from the policy's own distribution."""
+        return any(s.budget.extensions or s.budget.bias for s in self.states)
+
+
+class TorchEngine(Engine):
+    """Engine over a model in this process.
+
+    ``batch_size`` bounds the rows that are decoded together; a batch whose keys and values might not fit in memory has
+    fewer.  ``fast`` allows the decoder of the Llama family.  With ``contrast`` tokens are drawn by contrastive
+    decoding, and the log-probabilities are those of the joint policy.  With ``bfloat16`` it samples from a copy of the
+    model whose weights are rounded.
     """
 
     def __init__(
-        self, lm: LM, forcing: Forcing, *, rows: int | None = None, fast: bool = True, contrast: Contrast | None = None
+        self,
+        lm: LM,
+        forcing: Forcing,
+        *,
+        batch_size: int | None = None,
+        fast: bool = True,
+        bfloat16: bool = False,
+        contrast: Contrast | None = None,
     ) -> None:
         if contrast:
             contrast.check(lm)
-        self.lm, self.forcing, self.contrast = lm, forcing, contrast
-        self.rows = rows or (ROWS_OF_SMALL if small(lm.model) else ROWS)
+        self.forcing, self.contrast, self.closed = forcing, contrast, False
+        self.batch_size = batch_size or (BATCH_SIZE_OF_SMALL if small(lm.model) else BATCH_SIZE)
         self.fast = fast and supports(lm.model)
         self.device = next(lm.model.parameters()).device
+        self.lm = sampling_model(lm, bfloat16=bfloat16)
+        self.bfloat16 = bfloat16
+        self.update_weights(lm)
+
+    def update_weights(self, lm: LM) -> None:
+        if self.bfloat16:
+            copy_weights(lm, self.lm)
+        else:
+            self.lm = lm
+        self._source = lm
+        self._make_decoder: MakeDecoder | None = None  # has copies of the weights
+        self._versions = self._weight_versions()
+
+    def close(self) -> None:
+        self._make_decoder, self.closed = None, True
 
     def sample(self, requests: Sequence[Request], *, temperature: float, seed: int) -> list[Sample]:
-        """Samples in the order of the requests; UserError for a model that cannot be sampled in a batch."""
+        """As the protocol says; UserError for a model that cannot be sampled in a batch or gives infinite logits."""
+        if self.closed or self._versions != self._weight_versions():
+            raise RuntimeError("the engine is closed" if self.closed else "the weights changed without update_weights")
+        try:
+            return self._sample(requests, temperature, seed)
+        finally:
+            self._versions = self._weight_versions()  # a model's own forward may rescale its weights, as RWKV's does
+
+    def _sample(self, requests: Sequence[Request], temperature: float, seed: int) -> list[Sample]:
         holes = any(r.trace or r.budget.thinking is not None or r.budget.extensions for r in requests)
         for model in self._models():
             if not (self.fast and supports(model)):
                 refuse_unlike_forward(model, holes=holes)
-        machines = [BudgetState(r.budget, self.forcing) for r in requests]
-        todo = []
-        for i, (request, machine) in enumerate(zip(requests, machines, strict=True)):
-            if request.trace is None or not machine.replay(request.trace):
-                while machine.forced() is not None:  # what closes a cut trace is read with it
+        states = [BudgetState(r.budget, self.forcing) for r in requests]
+        unfinished = []
+        for i, (request, state) in enumerate(zip(requests, states, strict=True)):
+            if request.trace is None or not state.replay(request.trace):
+                while state.forced() is not None:  # what closes a truncated trace is read with it
                     pass
-                todo.append(i)
-        # neighbours in length share a batch; samples of one prompt stay together
-        todo.sort(key=lambda i: (len(requests[i].prompt_ids) + len(machines[i].tokens), requests[i].prompt_ids, i))
+                unfinished.append(i)
         threads = workers(self.lm.model, READ)
-        most = min(self.rows, self._room([requests[i] for i in todo], threads))
-        size = min(most, max(LEAST_ROWS, math.ceil(len(todo) / threads)))
-        batches = [todo[at : at + size] for at in range(0, len(todo), size)]
-        if 1 < len(batches) <= threads:  # a batch a thread: long and short prompts for each, so that they end together
-            prompts = [list(some) for _, some in groupby(todo, lambda i: requests[i].prompt_ids)]
-            dealt = [list(chain(*prompts[at :: len(batches)])) for at in range(len(batches))]
-            batches = dealt if all(0 < len(b) <= most for b in dealt) else batches
+        batches = []
+        for part in self._parts(requests, states, unfinished, threads):
+            some = [requests[i] for i in part]
+            keys = np.array([stream_key(seed, r.problem_id, r.sample_id) for r in some], dtype=np.uint64)
+            batches.append(_Batch(some, [states[i] for i in part], keys, temperature))
         if batches:
-            decoders = self.decoders()
-            run_parallel(
-                [
-                    partial(self._run, decoders, [requests[i] for i in b], [machines[i] for i in b], temperature, seed)
-                    for b in batches
-                ],
-                threads,
-            )
+            make_decoder = self.decoders()
+            run_parallel([partial(self._run, make_decoder, batch) for batch in batches], threads)
         return [
-            m.sample(r.problem_id, r.sample_id, self.lm.decode(m.tokens))
-            for r, m in zip(requests, machines, strict=True)
+            state.sample(r.problem_id, r.sample_id, self.lm.decode(state.tokens))
+            for r, state in zip(requests, states, strict=True)
         ]
+
+    def _parts(
+        self, requests: Sequence[Request], states: Sequence[BudgetState], unfinished: Sequence[int], threads: int
+    ) -> list[list[int]]:
+        """The unfinished requests in batches: neighbours in length share one, samples of one prompt are together."""
+        todo = sorted(
+            unfinished, key=lambda i: (len(requests[i].prompt_ids) + len(states[i].tokens), requests[i].prompt_ids, i)
+        )
+        most = min(self.batch_size, self._room([requests[i] for i in todo], threads))
+        size = min(most, max(MIN_BATCH_SIZE, math.ceil(len(todo) / threads)))
+        parts = [todo[at : at + size] for at in range(0, len(todo), size)]
+        if 1 < len(parts) <= threads:  # long and short prompts for each thread, so that all end at about the same time
+            prompts = [list(some) for _, some in groupby(todo, lambda i: requests[i].prompt_ids)]
+            dealt = [list(chain(*prompts[at :: len(parts)])) for at in range(len(parts))]
+            parts = dealt if all(0 < len(part) <= most for part in dealt) else parts
+        return parts
 
     def _room(self, requests: Sequence[Request], threads: int) -> int:
         """Rows of a batch, at least one, whose keys and values fit in memory at the requests' greatest length."""
@@ -104,122 +162,113 @@ class TorchEngine:
     def _models(self) -> list[Any]:
         return [self.lm.model, *([self.contrast.reference.model] if self.contrast else [])]
 
-    def decoders(self) -> Callable[[int], Decoder]:
-        """Makes decoders of so many rows, over the model's weights as they are now."""
-        policy = self._decoders(self.lm, self.fast)
-        if self.contrast is None:
-            return policy
-        other, weight = self.contrast.reference, self.contrast.weight
-        reference = self._decoders(other, self.fast and supports(other.model))
-        return lambda rows: ContrastDecoder(policy(rows), reference(rows), weight)
+    def _weight_versions(self) -> list[int]:
+        """How often each weight was changed in place, as torch counts it."""
+        return [p._version for p in self._source.model.parameters()]
+
+    def decoders(self) -> MakeDecoder:
+        """Makes decoders of so many rows over the weights of the last update."""
+        if self._make_decoder is None:
+            self._make_decoder = policy = self._decoders(self.lm, self.fast)
+            if self.contrast is not None:
+                other, weight = self.contrast.reference, self.contrast.weight
+                reference = self._decoders(other, self.fast and supports(other.model))
+                self._make_decoder = lambda rows: ContrastDecoder(policy(rows), reference(rows), weight)
+        return self._make_decoder
 
     @staticmethod
-    def _decoders(lm: LM, fast: bool) -> Callable[[int], Decoder]:
+    def _decoders(lm: LM, fast: bool) -> MakeDecoder:
         if fast:
             with torch.no_grad():
                 return partial(LlamaDecoder, LlamaWeights(lm.model))
         return partial(HFDecoder, lm.model)
 
     @torch.no_grad()
-    def _run(
-        self,
-        decoders: Callable[[int], Decoder],
-        requests: list[Request],
-        machines: list[BudgetState],
-        temperature: float,
-        seed: int,
-    ) -> None:
+    def _run(self, make_decoder: MakeDecoder, batch: _Batch) -> None:
         """Decode one batch to its end."""
         with span("prefill"):
-            decoder, logits_BV = self._prefill(decoders, requests, machines)
+            decoder, logits_BV = self._prefill(make_decoder, batch)
         with span("decode"):
-            self._decode(decoder, logits_BV, requests, machines, temperature, seed)
+            self._decode(decoder, logits_BV, batch)
 
-    def _decode(
-        self,
-        decoder: Decoder,
-        logits_BV: Tensor,
-        requests: list[Request],
-        machines: list[BudgetState],
-        temperature: float,
-        seed: int,
-    ) -> None:
-        keys = np.array([stream_key(seed, r.problem_id, r.sample_id) for r in requests], dtype=np.uint64)
-        alive = list(range(len(machines)))  # machine of each row of the decoder
-        running = [True] * len(alive)
-        steered = any(m.budget.extensions or m.budget.bias for m in machines)
+    def _decode(self, decoder: Decoder, logits_BV: Tensor, batch: _Batch) -> None:
+        rows = list(range(len(batch.states)))  # of the batch, for each row of the decoder
+        running = [True] * len(rows)
+        steered = batch.steered
         while True:
-            here = [machines[i] for i in alive]
-            next_ids = self._advance(decoder, here, running, logits_BV, temperature, keys[alive], steered)
+            next_ids = self._advance(decoder, logits_BV, batch, rows, running, steered)
             left = sum(running)
             if not left:
                 return
-            if left < KEEP * len(alive):
-                kept = [row for row, on in enumerate(running) if on]
+            if left < KEEP * len(rows):
+                kept = [at for at, on in enumerate(running) if on]
                 decoder.select(torch.tensor(kept, device=self.device))
-                next_ids, alive = next_ids[kept], [alive[row] for row in kept]
+                next_ids, rows = next_ids[kept], [rows[at] for at in kept]
                 running = [True] * left
             logits_BV = decoder.extend(next_ids[:, None], torch.tensor(running, device=self.device)[:, None])
 
     def _advance(
         self,
         decoder: Decoder,
-        machines: list[BudgetState],
-        running: list[bool],
         logits_BV: Tensor,
-        temperature: float,
-        keys: np.ndarray[tuple[int], np.dtype[np.uint64]],
+        batch: _Batch,
+        rows: Sequence[int],
+        running: list[bool],
         steered: bool,
     ) -> Tensor:
-        """The next token of every row, drawn or forced; marks rows that are done.
-
-        ``steered``: whether a budget has extensions or a bias, and the policy's odds may not be drawn from as they are.
-        """
-        # what was taken back for an extension is not drawn again with the same numbers
-        positions = np.array([len(m.tokens) + (m.extensions << 32) for m in machines], dtype=np.uint64)
-        banned, nudge = dict[int, frozenset[int]](), None
-        if steered:
-            banned = {row: m.banned for row, m in enumerate(machines) if running[row] and m.banned}
-            bias_B = np.array([m.bias for m in machines])
-            end = self.forcing.delimiter.single
-            nudge = (end, bias_B) if end is not None and bias_B.any() else None
-        tokens_B, logp_B = draw(logits_BV, temperature, uniforms(keys, positions), banned, nudge)
+        """The next token of every row, drawn or forced; marks rows that are done in ``running``."""
+        states = [batch.states[row] for row in rows]
+        tokens_B, logp_B = self._draw(logits_BV, batch, rows, running, steered)
         drawn, logprobs = tokens_B.tolist(), logp_B.tolist()
         if not torch.isfinite(logp_B).all() and any(
             on and not math.isfinite(logprob) for on, logprob in zip(running, logprobs, strict=True)
         ):
             raise UserError(f"{self.lm.source}: the model's logits are not finite; its weights are broken")
         next_ids = []
-        for row, machine in enumerate(machines):
-            token = 0  # a finished row that is not compacted yet is fed a hole
-            if running[row]:
-                fed = len(machine.tokens)
-                forced = machine.forced()
+        for at, state in enumerate(states):
+            token = 0  # a finished row that is not dropped yet is fed a hole
+            if running[at]:
+                fed = len(state.tokens)
+                forced = state.forced()
                 if forced is None:
-                    machine.accept(drawn[row], logprobs[row])
-                    if len(machine.tokens) < fed:
-                        decoder.forget(row, fed - len(machine.tokens))
-                    if len(machine.tokens) <= fed and not machine.done:
-                        machine.forced()  # something was taken back: what replaces it comes next
-                running[row] = not machine.done
-                token = machine.tokens[-1]
+                    state.accept(drawn[at], logprobs[at])
+                    if len(state.tokens) < fed:
+                        decoder.forget(at, fed - len(state.tokens))
+                    if len(state.tokens) <= fed and not state.done:
+                        state.forced()  # something was taken back: what replaces it comes next
+                running[at] = not state.done
+                token = state.tokens[-1]
             next_ids.append(token)
         return torch.tensor(next_ids, device=self.device)
 
-    def _prefill(
-        self, decoders: Callable[[int], Decoder], requests: list[Request], machines: list[BudgetState]
-    ) -> tuple[Decoder, Tensor]:
+    def _draw(
+        self, logits_BV: Tensor, batch: _Batch, rows: Sequence[int], running: Sequence[bool], steered: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens and their log-probabilities, both (B,), under what the budgets ban and bias."""
+        states = [batch.states[row] for row in rows]
+        # what was taken back for a wait is not drawn again with the same numbers
+        positions = np.array([len(s.tokens) + (s.extensions << 32) for s in states], dtype=np.uint64)
+        banned, nudge = dict[int, frozenset[int]](), None
+        if steered:
+            banned = {at: s.banned for at, s in enumerate(states) if running[at] and s.banned}
+            bias_B = np.array([s.bias for s in states])
+            end = self.forcing.delimiter.single
+            nudge = (end, bias_B) if end is not None and bias_B.any() else None
+        return draw(logits_BV, batch.temperature, uniforms(batch.keys[rows], positions), banned, nudge)
+
+    def _prefill(self, make_decoder: MakeDecoder, batch: _Batch) -> tuple[Decoder, Tensor]:
         """Encode every distinct prompt once, hand its cache to its rows, then feed what they already hold."""
+        requests, states = batch.requests, batch.states
         prompts = list(dict.fromkeys(r.prompt_ids for r in requests))
-        decoder = decoders(len(prompts))
+        decoder = make_decoder(len(prompts))
         logits_BV = decoder.extend(*self._pad(prompts))
         index = {prompt: i for i, prompt in enumerate(prompts)}
         rows = torch.tensor([index[r.prompt_ids] for r in requests], device=self.device)
         decoder.branch(rows, max(self.forcing.most(r.budget) for r in requests))
         logits_BV = logits_BV[rows]
-        if any(m.tokens for m in machines):  # the beginning of a trace
-            held_BV = decoder.extend(*self._pad([m.tokens for m in machines]))
-            fed = torch.tensor([bool(m.tokens) for m in machines], device=self.device)
+        if any(s.tokens for s in states):  # the beginning of a trace
+            held_BV = decoder.extend(*self._pad([s.tokens for s in states]))
+            fed = torch.tensor([bool(s.tokens) for s in states], device=self.device)
             logits_BV = torch.where(fed[:, None], held_BV, logits_BV)
         return decoder, logits_BV
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 
 from rlready.core.records import Group, Problem
 from rlready.engine.budget import Budget
-from rlready.engine.protocol import requests_for
+from rlready.engine.protocol import Engine, requests_for
 from rlready.engine.rollout import draw_groups
-from rlready.engine.torch import TorchEngine
 from rlready.models.lm import LM
 from rlready.tasks import Task
 
@@ -31,7 +30,7 @@ class Sampling:
 
 
 def draw_at_budgets(
-    engine: TorchEngine, lm: LM, task: Task, problems: Sequence[Problem], budgets: Sequence[Budget], sampling: Sampling
+    engine: Engine, lm: LM, task: Task, problems: Sequence[Problem], budgets: Sequence[Budget], sampling: Sampling
 ) -> GroupsByBudget:
     """Groups at every budget: unconstrained ones first, then the largest, each smaller one from the next larger.
 

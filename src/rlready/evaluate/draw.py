@@ -11,8 +11,8 @@ from rlready.core.errors import UserError
 from rlready.core.records import Group, Problem
 from rlready.engine.budget import Budget, Forcing
 from rlready.engine.contrastive import Contrast
-from rlready.engine.protocol import budget_for, forcing_for, requests_for
-from rlready.engine.torch import TorchEngine
+from rlready.engine.factory import open_engine
+from rlready.engine.protocol import Engine, budget_for, forcing_for, requests_for
 from rlready.evaluate.budgets_from_trace import Sampling, draw_at_budgets
 from rlready.evaluate.settings import Setting, Settings
 from rlready.models.lm import LM
@@ -30,8 +30,8 @@ class Drawer:
     settings: Settings
     lm: LM
     task: Task
-    plain: TorchEngine
-    engine: TorchEngine
+    plain: Engine
+    engine: Engine
     max_response: int
 
     def draw(self, problems: Sequence[Problem]) -> dict[Setting, list[Group]]:
@@ -97,8 +97,8 @@ def drawer_for(
             f"wait_text={config.wait_text!r} has {len(forcing.extension_ids)} tokens, which is no fewer than the "
             "largest budget: no wait would ever fit; choose a shorter text or a larger budget"
         )
-    plain = TorchEngine(lm, forcing)
-    engine = TorchEngine(lm, forcing, contrast=contrast) if contrast else plain
+    plain = open_engine("torch", lm, forcing)
+    engine = open_engine("torch", lm, forcing, contrast=contrast) if contrast else plain
     drawer = Drawer(config, settings, lm, task, plain, engine, max_response)
     if not config.unconstrained:  # every prompt leaves room for the largest budget
         requests_for(lm, problems, 1, drawer._budget(settings.largest), forcing.final_ids)

@@ -109,7 +109,7 @@ def measure(
     ballots_of: dict[str, list[list[Ballot]]] = {setting.name: [] for setting in settings.main}
     lengths, examples = ThoughtLengths(), list[Example]()
     rows: list[dict[str, Any]] = []
-    chunk = max(1, drawer.engine.rows // num_samples)
+    chunk = max(1, drawer.engine.batch_size // num_samples)
     for at in range(0, len(problems), chunk):
         drawn = drawer.draw(problems[at : at + chunk])
         for setting, groups in drawn.items():

@@ -56,7 +56,9 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
                     if contrast and equal(lm, contrast.reference):
                         raise UserError(f"reference={config.reference} equals {source}: nothing to decode away from")
                     drawer = drawer_for(config, settings, lm, task, problems, contrast)
-                    write_json(part, measure(drawer, problems, out / "parts" / f"{number}.parquet", bar.update))
+                    with drawer.plain, drawer.engine:
+                        measured_model = measure(drawer, problems, out / "parts" / f"{number}.parquet", bar.update)
+                    write_json(part, measured_model)
                 else:
                     bar.update(len(problems) * config.samples)
                 measured.append(ModelMeasurements.model_validate_json(part.read_bytes()))

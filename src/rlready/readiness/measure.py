@@ -16,9 +16,9 @@ from rlready.core.errors import UserError
 from rlready.core.progress import Progress, note
 from rlready.core.records import Problem, Row
 from rlready.core.threads import workers
+from rlready.engine.factory import open_engine
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
 from rlready.engine.rollout import draw_groups, note_run_ons, table_row
-from rlready.engine.torch import TorchEngine
 from rlready.influence.gram import parameters_of
 from rlready.influence.influence import Rollouts, influence
 from rlready.influence.result import InfluenceResult
@@ -119,7 +119,7 @@ class Measurer:
         """All samples, wave by wave; a wave that an earlier attempt finished is read again."""
         config, task = self.config, self.task
         assert task is not None
-        engine = TorchEngine(lm, forcing_for(lm, final=config.answer_prefix))
+        engine = open_engine("torch", lm, forcing_for(lm, final=config.answer_prefix))
         budget = budget_for(lm, config.thinking_budget, config.max_answer_tokens)
         requests = requests_for(lm, self.problems, config.samples, budget, engine.forcing.final_ids)
         stages = plan(config.samples, config.group_size, config.sampling, config.min_samples)
@@ -132,7 +132,7 @@ class Measurer:
             wave: list[dict[str, Any]] = read_table(path) if path.exists() else []
             if wave:
                 self.bar.update(len(wave))
-            chunk = max(1, engine.rows * workers(lm.model) // (end - begin))
+            chunk = max(1, engine.batch_size * workers(lm.model) // (end - begin))
             for at in range(0, len(which) if not wave else 0, chunk):
                 some = which[at : at + chunk]
                 groups = draw_groups(
@@ -157,7 +157,8 @@ class Measurer:
             done += 1
             return np.array([row["correct"] for row in wave], dtype=bool).reshape(len(which), end - begin)
 
-        draw_until_right(len(self.problems), stages, draw)
+        with engine:
+            draw_until_right(len(self.problems), stages, draw)
         self.bar.total = (self.bar.total or 0) - len(self.problems) * config.samples + len(rows)  # what was not needed
         return rows
 

@@ -75,10 +75,11 @@ def rl(config: RLConfig, out: Path) -> RLResult:
             run.note_data(id=each.source, path=each.path, licence=each.licence, size=size, role=role)
         checkpointer = Checkpointer(out, trainer.learner)
         state = checkpointer.restore(RLState())
+        trainer.engine.update_weights(trainer.lm)
         log = out / "log.jsonl"
         truncate_log(log, state.step if state.evaluations else -1)
         card = model_card("rl", config.model, [task.source], config)
-        with Progress("rl", total=config.steps, done=state.step, unit="steps") as progress:
+        with Progress("rl", total=config.steps, done=state.step, unit="steps") as progress, trainer.engine:
             if not state.evaluations:
                 _evaluate(trainer, validation, held, state, log)
             while state.step < config.steps and not state.stopped:

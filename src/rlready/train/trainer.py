@@ -20,9 +20,9 @@ from rlready.credit.assign import Credited, credit, dense_credit
 from rlready.credit.dense import DenseConfig
 from rlready.credit.reference import ReferencePair
 from rlready.credit.reward import RewardFn
+from rlready.engine.factory import open_engine
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
-from rlready.engine.rollout import draw_groups, table_row
-from rlready.engine.torch import TorchEngine
+from rlready.engine.rollout import draw_groups, rewarded, table_row
 from rlready.models.batch import Batch
 from rlready.models.lm import LM
 from rlready.runs.run import write_table
@@ -31,7 +31,6 @@ from rlready.tasks import length_prompt as stating
 from rlready.train.learner import Learner, token_count
 from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
 from rlready.train.loss import LossInputs, LossOutput, LossSettings, loss_named
-from rlready.train.sampling_model import sampling_model, update_weights
 from rlready.train.schedule import warmup
 
 WARMUP_RATIO = 0.05  # share of the steps spent warming up
@@ -58,9 +57,9 @@ class Trainer:
         """``reference`` is the model of the KL penalty; ``pair`` measures dense rewards; ``samples`` is a folder."""
         self.config, self.learner, self.lm, self.reference = config, learner, learner.lm, reference
         self.samples, self.pair = samples, pair
-        self.sampler = sampling_model(self.lm, bfloat16=config.dtype == "bfloat16")
         self.budget = budget_for(self.lm, config.thinking_budget, config.max_answer_tokens, config.num_waits)
         self.forcing = forcing_for(self.lm, config.wait_text if config.num_waits else "", config.answer_prefix)
+        self.engine = open_engine("torch", self.lm, self.forcing, bfloat16=config.dtype == "bfloat16")
         self.algorithm = algorithm_named(config.algorithm)
         self.reward = RewardFn(config.reward, config.reward_coef)
         self.loss = loss_named(config.loss)
@@ -99,7 +98,7 @@ class Trainer:
         targets = np.random.default_rng([self.config.seed, 2, at]).choice(self.targets, len(problems)).tolist()
         stated = self._stated(problems, targets)
         fresh = [replace(problem, id=f"{problem.id}@{at}") for problem in stated]  # other draws in every step
-        groups = self._draw(task, fresh, self.config.group_size, dict(zip((p.id for p in fresh), targets, strict=True)))
+        groups = rewarded(self._draw(task, fresh, self.config.group_size), self.reward, targets)
         rows = [table_row(s) | {"prompt": g.problem.prompt} for g in groups for s in g.samples]
         write_table(self.samples / f"step-{at + 1:05d}.parquet", rows)
         return groups
@@ -134,6 +133,7 @@ class Trainer:
             loss = partial(self.batch_loss, first=update == 0)
             rate = warmup(at, config.steps, WARMUP_RATIO)
             steps.append(self.learner.step(credited.examples, loss, rate=rate, temperature=config.temperature or 1.0))
+        self.engine.update_weights(self.lm)
         return UpdateStats(
             steps[-1].loss,
             steps[-1].grad_norm,
@@ -166,21 +166,10 @@ class Trainer:
         thinking = float(np.mean([s.thinking for g in groups for s in g.samples]))
         return mean_figure(correct, bounds=(0.0, 1.0)), thinking
 
-    def _draw(
-        self, task: Task, problems: Sequence[Problem], samples: int, targets: dict[str, int] | None = None
-    ) -> list[Group]:
-        update_weights(self.sampler, self.lm)
-        return draw_groups(
-            TorchEngine(self.sampler, self.forcing),
-            self.lm,
-            task,
-            problems,
-            requests_for(self.lm, problems, samples, self.budget, self.forcing.final_ids),
-            temperature=self.config.temperature,
-            seed=self.config.seed,
-            pay=self.reward if targets else RewardFn(),
-            targets=targets,
-        )
+    def _draw(self, task: Task, problems: Sequence[Problem], samples: int) -> list[Group]:
+        requests = requests_for(self.lm, problems, samples, self.budget, self.forcing.final_ids)
+        temperature, seed = self.config.temperature, self.config.seed
+        return draw_groups(self.engine, self.lm, task, problems, requests, temperature=temperature, seed=seed)
 
     def _stated(self, problems: Sequence[Problem], targets: Sequence[int]) -> list[Problem]:
         """The problems with their target lengths in the prompt, where ``length_prompt`` says so."""

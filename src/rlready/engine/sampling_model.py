@@ -22,8 +22,7 @@ def sampling_model(lm: LM, *, bfloat16: bool) -> LM:
 
 
 @torch.no_grad()
-def update_weights(sampler: LM, lm: LM) -> None:
-    """Give the copy the weights of ``lm`` as they are now."""
-    if sampler is not lm:
-        for mine, current in zip(sampler.model.parameters(), lm.model.parameters(), strict=True):
-            mine.copy_(current)
+def copy_weights(source: LM, copied: LM) -> None:
+    """Give a copy the weights that ``source`` has now, rounded to the type of its own."""
+    for old, new in zip(copied.model.parameters(), source.model.parameters(), strict=True):
+        old.copy_(new)
