@@ -67,7 +67,7 @@ def run(quick: bool) -> list[Row]:
     for budget in budgets:
         tokens = [[s.tokens.tolist() for g in found[how][budget] for s in g.samples] for how in ("shared", "apart")]
         if tokens[0] != tokens[1]:
-            raise RuntimeError(f"budget {budget.thinking}: other samples than in a run of its own")
+            raise RuntimeError(f"budget {budget.thinking_budget}: other samples than in a run of its own")
     alone = Counting(lm, forcing_for(lm))
     draw(alone, budgets[-1:])
     counts = {"decoded": [sum(e.decoded) for e in (shared, apart)], "read": [sum(e.read) for e in (shared, apart)]}

@@ -1,6 +1,6 @@
-"""The budget machine without a model: never over budget, and a cut trace equals a separate run.
+"""The budget state machine without a model: never over budget, and a cut trace equals a separate run.
 
-A fake policy, a deterministic function of everything before the draw, is driven through the machine as an
+A fake policy, a deterministic function of everything before the draw, is driven through it as an
 engine does it.  It closes thoughts early, late, never, twice and by halves, in every tokenization.
 """
 
@@ -90,30 +90,30 @@ class Policy:
         return choice[int(which * len(choice))]
 
 
-def finish(machine: BudgetState, policy: Policy) -> int:
+def finish(state: BudgetState, policy: Policy) -> int:
     """Decode to the end, as an engine does; returns the number of draws."""
     draws = 0
-    while not machine.done:
-        if machine.forced() is None:
-            machine.accept(*policy(machine.tokens, machine.banned))
+    while not state.done:
+        if state.forced() is None:
+            state.accept(*policy(state.tokens, state.banned))
             draws += 1
             assert draws < 1000, "the row does not end"
     return draws
 
 
 def run(budget: Budget, by: Forcing, policy: Policy) -> Sample:
-    machine = BudgetState(budget, by)
-    finish(machine, policy)
-    return machine.sample("p", 0, decode(machine.tokens))
+    state = BudgetState(budget, by)
+    finish(state, policy)
+    return state.sample("p", 0, decode(state.tokens))
 
 
 def cut(budget: Budget, by: Forcing, policy: Policy, trace: Sample) -> Sample:
     """The sample by replaying a trace and going on where it leaves off."""
-    machine = BudgetState(budget, by)
-    done = machine.replay(trace)
-    assert done == machine.done
-    finish(machine, policy)
-    return machine.sample("p", 0, decode(machine.tokens))
+    state = BudgetState(budget, by)
+    done = state.replay(trace)
+    assert done == state.done
+    finish(state, policy)
+    return state.sample("p", 0, decode(state.tokens))
 
 
 def facts(sample: Sample) -> dict[str, Any]:
@@ -130,8 +130,12 @@ FORCINGS = st.builds(
 )
 SHARES = st.sampled_from([0.0, 0.02, 0.1, 0.3, 1.0])
 POLICIES = st.builds(Policy, st.integers(0, 2**32), SHARES, SHARES, st.sampled_from([0.0, 0.5, 0.9, 1.0]))
-LARGE = st.builds(Budget, thinking=st.integers(10, 24), answer=st.integers(1, 6), extensions=st.integers(0, 3))
-BUDGETS = st.builds(Budget, thinking=st.integers(1, 24), answer=st.integers(1, 6), extensions=st.integers(0, 3))
+LARGE = st.builds(
+    Budget, thinking_budget=st.integers(10, 24), max_answer_tokens=st.integers(1, 6), num_waits=st.integers(0, 3)
+)
+BUDGETS = st.builds(
+    Budget, thinking_budget=st.integers(1, 24), max_answer_tokens=st.integers(1, 6), num_waits=st.integers(0, 3)
+)
 
 
 def check(sample: Sample, budget: Budget, by: Forcing, policy: Policy) -> None:
@@ -139,15 +143,15 @@ def check(sample: Sample, budget: Budget, by: Forcing, policy: Policy) -> None:
     tokens, mask, logprobs = sample.tokens.tolist(), sample.mask.tolist(), sample.logprobs.tolist()
     assert len(tokens) == len(mask) == len(logprobs)
     # the caps
-    assert sample.thinking <= (budget.thinking or 0)
-    assert 1 <= sample.answer <= budget.answer
-    assert sample.extensions <= budget.extensions
+    assert sample.thinking_tokens <= (budget.thinking_budget or 0)
+    assert 1 <= sample.answer_tokens <= budget.max_answer_tokens
+    assert sample.num_waits <= budget.num_waits
     # the accounts: thought, what closes it, answer
-    begin, end = sample.thinking, len(tokens) - sample.answer
+    begin, end = sample.thinking_tokens, len(tokens) - sample.answer_tokens
     thought, closing = tokens[:begin], tokens[begin:end]
     if sample.forced_close:
         close = by.close_after_break_ids if decode(thought).endswith("\n") else by.close_ids
-        assert closing == [*close, *(by.final_ids if sample.truncated else ())]
+        assert closing == [*close, *(by.answer_prefix_ids if sample.truncated else ())]
         assert not any(mask[begin:end])
     else:  # the delimiter, nothing but the delimiter, completed by its last token
         assert CLOSE in decode(closing)
@@ -155,14 +159,14 @@ def check(sample: Sample, budget: Budget, by: Forcing, policy: Policy) -> None:
         assert CLOSE not in decode(closing[:-1])
     assert not set(thought) & (STOPS | by.delimiter.completing if by.delimiter.single is not None else STOPS)
     assert by.delimiter.single is not None or CLOSE not in decode(thought)
-    assert not sample.truncated or (sample.thinking == budget.thinking and sample.forced_close)
+    assert not sample.truncated or (sample.thinking_tokens == budget.thinking_budget and sample.forced_close)
     assert all(mask[end:])
     # the injected tokens
     injected = [i for i in range(begin) if not mask[i]]
-    size = len(by.extension_ids)
-    assert len(injected) == sample.extensions * size
+    size = len(by.wait_ids)
+    assert len(injected) == sample.num_waits * size
     resumed = {injected[k] + 1 for k in range(size - 1, len(injected), size)}  # first position after each extension
-    assert all(tuple(tokens[i - size : i]) == by.extension_ids for i in resumed)
+    assert all(tuple(tokens[i - size : i]) == by.wait_ids for i in resumed)
     assert sample.forced_close or begin not in resumed or not decode(closing).lstrip().startswith(CLOSE)
     assert not (sample.forced_close and begin in resumed)
     # at every position what the policy says after that history, or a forced token without a log-probability
@@ -173,7 +177,7 @@ def check(sample: Sample, budget: Budget, by: Forcing, policy: Policy) -> None:
     # how it ended
     assert not STOPS & set(tokens[:-1])
     assert (sample.finish == "stop") == (tokens[-1] in STOPS)
-    assert sample.finish != "length" or sample.answer == budget.answer
+    assert sample.finish != "length" or sample.answer_tokens == budget.max_answer_tokens
     # no thought after the thought
     assert (sample.finish == "reopened") == (by.opener is not None and "ax" in decode(tokens[end:]))
     assert by.opener is None or "ax" not in decode(tokens[end:-1])
@@ -185,11 +189,11 @@ def test_every_sample_keeps_its_budget_and_its_accounts() -> None:
     @settings(max_examples=1600)
     @given(BUDGETS, FORCINGS, POLICIES)
     def holds(budget: Budget, by: Forcing, policy: Policy) -> None:
-        machine = BudgetState(budget, by)
-        draws = finish(machine, policy)
-        sample = machine.sample("p", 0, decode(machine.tokens))
+        state = BudgetState(budget, by)
+        draws = finish(state, policy)
+        sample = state.sample("p", 0, decode(state.tokens))
         check(sample, budget, by, policy)
-        assert draws <= ((budget.thinking or 0) + len(CLOSE)) * (sample.extensions + 1) + budget.answer
+        assert draws <= ((budget.thinking_budget or 0) + len(CLOSE)) * (sample.num_waits + 1) + budget.max_answer_tokens
         seen[_kind(sample)] += 1
 
     holds()
@@ -199,8 +203,8 @@ def test_every_sample_keeps_its_budget_and_its_accounts() -> None:
 
 def _kind(sample: Sample) -> str:
     ending = "truncated" if sample.truncated else "closed by force" if sample.forced_close else "closed by itself"
-    broken = sample.forced_close and decode(sample.tokens[: sample.thinking].tolist()).endswith("\n")
-    return ending + (" after a line break" if broken else "") + (", extended" if sample.extensions else "")
+    broken = sample.forced_close and decode(sample.tokens[: sample.thinking_tokens].tolist()).endswith("\n")
+    return ending + (" after a line break" if broken else "") + (", extended" if sample.num_waits else "")
 
 
 def test_a_cut_trace_equals_a_separate_run() -> None:
@@ -212,8 +216,8 @@ def test_a_cut_trace_equals_a_separate_run() -> None:
     def holds(largest: Budget, by: Forcing, policy: Policy) -> None:
         trace = run(largest, by, policy)
         assert facts(cut(largest, by, policy, trace)) == facts(trace)
-        for cap in range((largest.thinking or 0) - 1, 0, -1):
-            budget = replace(largest, thinking=cap)
+        for cap in range((largest.thinking_budget or 0) - 1, 0, -1):
+            budget = replace(largest, thinking_budget=cap)
             alone = run(budget, by, policy)
             assert facts(cut(budget, by, policy, trace)) == facts(alone)
             check(alone, budget, by, policy)
@@ -226,7 +230,12 @@ def test_a_cut_trace_equals_a_separate_run() -> None:
 
 
 @settings(max_examples=600)
-@given(BUDGETS | st.builds(Budget, thinking=st.none(), answer=st.integers(1, 20)), BUDGETS, FORCINGS, POLICIES)
+@given(
+    BUDGETS | st.builds(Budget, thinking_budget=st.none(), max_answer_tokens=st.integers(1, 20)),
+    BUDGETS,
+    FORCINGS,
+    POLICIES,
+)
 def test_any_trace_is_a_safe_beginning(one: Budget, other: Budget, by: Forcing, policy: Policy) -> None:
     """Other answer caps, more extensions, a larger cap, no cap: what the trace cannot tell is drawn again."""
     assert facts(cut(other, by, policy, run(one, by, policy))) == facts(run(other, by, policy))
@@ -236,23 +245,23 @@ def test_any_trace_is_a_safe_beginning(one: Budget, other: Budget, by: Forcing, 
 def test_a_natural_run_is_left_alone() -> None:
     by, policy = forcing(), Policy(seed=1, end=0.0, begin=0.3, go_on=0.9)
     sample = run(Budget(None, 12), by, policy)
-    assert (sample.thinking, sample.answer, sample.finish) == (0, 12, "length")
+    assert (sample.thinking_tokens, sample.answer_tokens, sample.finish) == (0, 12, "length")
     assert not sample.forced_close
     assert all(sample.mask)
     # it can begin a run with a budget (after the same prompt), but what was forced cannot begin a natural one
     assert facts(cut(Budget(5, 5), by, policy, sample)) == facts(run(Budget(5, 5), by, policy))
-    machine = BudgetState(Budget(None, 5), by)
-    assert not machine.replay(run(Budget(5, 5), by, policy))
-    assert not machine.tokens
+    state = BudgetState(Budget(None, 5), by)
+    assert not state.replay(run(Budget(5, 5), by, policy))
+    assert not state.tokens
 
 
 def test_a_trace_from_other_odds_begins_nothing() -> None:
     by, policy = forcing(one_token=True), Policy(seed=1, end=0.0, begin=0.3, go_on=0.9)
-    machine = BudgetState(Budget(5, 5, bias=1.0), by)
-    assert not machine.replay(run(Budget(5, 5), by, policy))
-    assert not machine.tokens
+    state = BudgetState(Budget(5, 5, end_think_bias=1.0), by)
+    assert not state.replay(run(Budget(5, 5), by, policy))
+    assert not state.tokens
     with pytest.raises(UserError, match="one token"):
-        BudgetState(Budget(5, 5, bias=1.0), forcing(one_token=False))
+        BudgetState(Budget(5, 5, end_think_bias=1.0), forcing(one_token=False))
 
 
 @dataclass
@@ -296,12 +305,12 @@ class Script:
 def test_scripts(said: str, budget: Budget, expected: str, marks: str) -> None:
     script = Script([p for p in said.replace(">\n", "NL").split(" ") if p])
     script.pieces = [p.replace("NL", ">\n") for p in script.pieces]
-    machine = BudgetState(budget, forcing())
-    while not machine.done:
-        if machine.forced() is None:
-            machine.accept(*script(machine.tokens, machine.banned))
-    assert decode(machine.tokens) == expected
-    assert "".join(map(str, machine.mask)) == marks
+    state = BudgetState(budget, forcing())
+    while not state.done:
+        if state.forced() is None:
+            state.accept(*script(state.tokens, state.banned))
+    assert decode(state.tokens) == expected
+    assert "".join(map(str, state.mask)) == marks
 
 
 def test_the_final_string_follows_a_truncated_thought_only() -> None:
@@ -315,7 +324,7 @@ def test_the_final_string_follows_a_truncated_thought_only() -> None:
 def test_a_stop_token_is_a_stop_also_where_it_could_complete_the_delimiter() -> None:
     """``<eos>`` ends with the same character as ``</think>``."""
     sample = run(Budget(9, 2), forcing(), Policy(seed=3, end=1.0, begin=0.0, go_on=0.0))
-    assert sample.thinking == 0
+    assert sample.thinking_tokens == 0
     assert sample.forced_close
 
 
@@ -326,7 +335,7 @@ def test_bad_budgets_are_refused(bad: tuple[int, ...]) -> None:
 
 
 def test_extensions_need_something_to_put_in() -> None:
-    with pytest.raises(UserError, match="extension"):
+    with pytest.raises(UserError, match="num_waits needs"):
         BudgetState(Budget(5, 5, 1), forcing(extension=()))
 
 

@@ -432,8 +432,8 @@ def test_a_continuation_has_the_tokens_it_has_behind_its_prompt(name: str) -> No
     prompt, response = lm.worked_ids(Row("r", "What is 3 + 2?", "the sum is 5", "we add 3"), think=True)
     whole = tokenizer(IM.format(q="What is 3 + 2?") + "<think>" + said, add_special_tokens=False)["input_ids"]
     assert [*prompt, *response] == whole
-    by = forcing_for(lm, final="the answer is")
-    forced = [*lm.encode("a"), *by.close_ids, *by.final_ids]
+    by = forcing_for(lm, answer_prefix="the answer is")
+    forced = [*lm.encode("a"), *by.close_ids, *by.answer_prefix_ids]
     assert lm.encode("a\n</think>\nthe answer is") == forced or name == "words"  # which has no line break
     if not name.endswith(("always", "words")):  # of these the one writes spaces between pieces, the other all of them
         assert lm.decode(response) == said

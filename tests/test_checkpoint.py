@@ -719,11 +719,11 @@ def test_a_tokenizer_may_know_more_tokens_than_the_model(folder: Path) -> None:
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, len(tokenizer) - 1]}))
     lm = load(str(folder))
     assert lm.stop_ids == {2}
-    assert len(forcing_for(lm, extension="wait").extension_ids) == 4
+    assert len(forcing_for(lm, wait_text="wait").wait_ids) == 4
     for use in (
         lambda: lm.prompt_ids("an <image>", think=True),
         lambda: lm.worked_ids(Row("r", "a", "an <image>"), think=False),
-        lambda: forcing_for(lm, final="<image>"),
+        lambda: forcing_for(lm, answer_prefix="<image>"),
     ):
         with pytest.raises(UserError, match=r"^\S+ the text .* has the token '<image>' \(58\), but the model has"):
             use()

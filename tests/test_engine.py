@@ -291,7 +291,7 @@ def test_every_budget_from_one_trace(one_token: bool, template: str, extensions:
     budgets = [Budget(cap, 5, extensions) for cap in (3, 9, 17, 33)]
     engine = TorchEngine(lm, forcing_for(lm, "Wait" if extensions else ""), batch_size=64)
     found = draw_at_budgets(engine, lm, Parity(), some, budgets, Sampling(5, 1.1, 1))  # type: ignore[arg-type]
-    assert {s.cap for b in budgets for g in found[b] for s in g.samples} == {3, 9, 17, 33}
+    assert {s.thinking_budget for b in budgets for g in found[b] for s in g.samples} == {3, 9, 17, 33}
     kinds = set()
     for budget in budgets:
         requests = requests_for(lm, some, 5, budget)
@@ -299,9 +299,9 @@ def test_every_budget_from_one_trace(one_token: bool, template: str, extensions:
         alone = engine.sample(requests, temperature=1.1, seed=1)
         cuts = [replace(s, correct=None, reward=None) for g in found[budget] for s in g.samples]
         assert differing(lm, requests, cuts, alone, 1.1, 1) <= 1
-        kinds |= {(s.truncated, s.forced_close, s.extensions > 0) for s in alone}
+        kinds |= {(s.truncated, s.forced_close, s.num_waits > 0) for s in alone}
         for sample in alone:  # no stop is drawn right after an extension: neither a second one nor the end follows
-            thought = "".join(map(str, sample.mask[: sample.thinking].tolist()))
+            thought = "".join(map(str, sample.mask[: sample.thinking_tokens].tolist()))
             assert {len(forced) for forced in re.findall("0+", thought)} <= {len("Wait")}
             assert not thought.endswith("0")
     endings = {(True, True), (False, True), (False, False)}
@@ -314,7 +314,7 @@ def test_log_probabilities_are_those_of_training(one_token: bool) -> None:
     lm = tiny_lm(one_token=one_token, family="Qwen3", seed=5)
     requests = requests_for(lm, problems(8), 6, Budget(20, 6, 1))
     samples = TorchEngine(lm, forcing_for(lm, "Wait")).sample(requests, temperature=0.8, seed=0)
-    assert any(s.extensions for s in samples)
+    assert any(s.num_waits for s in samples)
     assert any(s.forced_close for s in samples)
     rows = [
         Example(r.prompt_ids, s.tokens.tolist(), s.mask, s.logprobs, s.logprobs)
@@ -432,7 +432,7 @@ def test_what_exceeds_the_context_is_refused() -> None:
     with pytest.raises(UserError, match="more than the context of 32"):
         requests_for(lm, problem, 1, Budget(room + 1, 4))
     with pytest.raises(UserError, match="more than the context of 32"):
-        requests_for(lm, problem, 1, Budget(room, 4), forcing_for(lm, final="so:").final_ids)
+        requests_for(lm, problem, 1, Budget(room, 4), forcing_for(lm, answer_prefix="so:").answer_prefix_ids)
 
 
 def test_rows_that_are_done_take_no_positions() -> None:
@@ -464,7 +464,7 @@ def test_no_batch_of_a_thread_is_above_the_bound(count: int, monkeypatch: pytest
     engine.sample(requests, temperature=1.0, seed=0)
     assert max(sizes) <= 40
     assert sum(sizes) == len(requests)
-    longest = max(len(r.prompt_ids) + engine.forcing.most(r.budget) for r in requests)
+    longest = max(len(r.prompt_ids) + engine.forcing.max_tokens(r.budget) for r in requests)
     decoder = engine.decoders()(1)
     decoder.extend(torch.zeros(1, longest, dtype=torch.long), torch.ones(1, longest, dtype=torch.bool))
     assert isinstance(decoder, LlamaDecoder)
@@ -484,7 +484,7 @@ def test_a_budget_needs_delimiters() -> None:
     assert budget_for(lm, 3, 2) == Budget(None, 5)  # one cap for the whole response
     assert budget_for(tiny_lm(), 3, 2, 1) == Budget(3, 2, 1)
     natural = requests_for(lm, problems(1), 1, Budget(None, 5))
-    assert TorchEngine(lm, forcing_for(lm)).sample(natural, temperature=1.0, seed=0)[0].answer <= 5
+    assert TorchEngine(lm, forcing_for(lm)).sample(natural, temperature=1.0, seed=0)[0].answer_tokens <= 5
 
 
 @pytest.mark.parametrize("extension", ["Wait</think>", "Wait <", "so</thi"])
@@ -496,13 +496,13 @@ def test_an_extension_must_not_close_the_thought(extension: str) -> None:
 def test_a_cut_thought_is_closed_and_asked_for_an_answer() -> None:
     """A line break, unless there is one, the delimiter and the final text, in the model's own tokens."""
     lm = tiny_lm()
-    engine = TorchEngine(lm, forcing_for(lm, final="so:"))
-    requests = requests_for(lm, problems(12), 4, Budget(5, 3), engine.forcing.final_ids)
+    engine = TorchEngine(lm, forcing_for(lm, answer_prefix="so:"))
+    requests = requests_for(lm, problems(12), 4, Budget(5, 3), engine.forcing.answer_prefix_ids)
     cut = [s for s in engine.sample(requests, temperature=1.5, seed=0) if s.truncated]
-    closings = {(s.text.partition(CLOSE)[0][-1:], lm.decode(s.tokens[5 : -s.answer].tolist())) for s in cut}
+    closings = {(s.text.partition(CLOSE)[0][-1:], lm.decode(s.tokens[5 : -s.answer_tokens].tolist())) for s in cut}
     assert {c for _, c in closings} == {f"\n{CLOSE}\nso:", f"{CLOSE}\nso:"}
     assert all(last == "\n" for last, _ in closings)
-    assert not any(s.mask[5 : -s.answer].any() for s in cut)
+    assert not any(s.mask[5 : -s.answer_tokens].any() for s in cut)
 
 
 @pytest.mark.parametrize("texts", [("§", ""), ("", "§")])

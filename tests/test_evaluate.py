@@ -66,7 +66,7 @@ def test_the_cap_is_never_exceeded(number: int) -> None:
     lm, rng = MODELS[number](), np.random.default_rng(number)
     seen: Counter[str] = Counter()
     for extension in ("W", "W\na"):
-        by = forcing_for(lm, extension, final="so:")
+        by = forcing_for(lm, extension, answer_prefix="so:")
         engine = TorchEngine(lm, by)
         requests = []
         for i in range(500):
@@ -76,7 +76,7 @@ def test_the_cap_is_never_exceeded(number: int) -> None:
             requests.append(Request(f"p{i}", 0, tuple(prompt), budget))
         for request, sample in zip(requests, engine.sample(requests, temperature=1.2, seed=number), strict=True):
             _within(lm, by, request.budget, sample)
-            seen[f"{sample.truncated} {sample.extensions > 0}"] += 1
+            seen[f"{sample.truncated} {sample.num_waits > 0}"] += 1
             seen[sample.finish] += 1
     assert seen["True False"] > 20, seen
     # a delimiter of several tokens is hardly ever drawn by a random model
@@ -85,15 +85,15 @@ def test_the_cap_is_never_exceeded(number: int) -> None:
 
 def _within(lm: LM, by: Forcing, budget: Budget, sample: Sample) -> None:
     """From the tokens alone: what stands before the end of the thought is no more than the cap."""
-    assert sample.thinking <= (budget.thinking or 0)
-    assert sample.answer <= budget.answer
+    assert sample.thinking_tokens <= (budget.thinking_budget or 0)
+    assert sample.answer_tokens <= budget.max_answer_tokens
     tokens = sample.tokens.tolist()
     before = next(i for i in range(1, len(tokens) + 1) if by.delimiter.text in lm.decode(tokens[:i]))
     closing = by.delimiter.length(tokens[:before])
     for ids in (by.close_ids, by.close_after_break_ids):  # with what was forced before the delimiter itself
         closing = max([closing, *(n for n in range(1, len(ids) + 1) if tokens[before - n : before] == list(ids[:n]))])
-    assert before - closing <= (budget.thinking or 0)
-    answer = lm.decode(sample.tokens[len(sample.tokens) - sample.answer :].tolist())
+    assert before - closing <= (budget.thinking_budget or 0)
+    answer = lm.decode(sample.tokens[len(sample.tokens) - sample.answer_tokens :].tolist())
     assert (lm.open in answer) == (sample.finish == "reopened")
 
 
@@ -147,7 +147,7 @@ def test_waits_and_unconstrained_share_traces_without_a_difference(template: str
     """Unconstrained, forced and extended in one call equal calls of their own, also where the prompts differ."""
     lm = tiny_lm(template=template)
     problems = [Problem(f"p{i}", "ab" * (i + 1), "a") for i in range(4)]
-    plain, extended, biased = Budget(10, 4), Budget(10, 4, 2), Budget(10, 4, bias=1.0)
+    plain, extended, biased = Budget(10, 4), Budget(10, 4, 2), Budget(10, 4, end_think_bias=1.0)
     budgets = [Budget(None, 20), plain, Budget(6, 4), extended, Budget(6, 4, 1), biased]
 
     class Nothing:
@@ -169,19 +169,19 @@ def test_waits_and_unconstrained_share_traces_without_a_difference(template: str
 def test_a_bias_shortens_thoughts_and_leaves_log_probabilities(embedded: LM) -> None:
     """More nats, shorter thoughts; the stored log-probabilities remain the policy's own."""
     task = open_task(EASY)
-    budgets = [Budget(64, 8, bias=b) for b in (-3.0, 0.0, 6.0, 60.0)]
+    budgets = [Budget(64, 8, end_think_bias=b) for b in (-3.0, 0.0, 6.0, 60.0)]
     engine = TorchEngine(embedded, forcing_for(embedded))
     found = draw_at_budgets(engine, embedded, task, task.problems(), budgets, Sampling(4, 1.0, 0))
-    mean = [np.mean([s.thinking for g in found[b] for s in g.samples]) for b in budgets]
+    mean = [np.mean([s.thinking_tokens for g in found[b] for s in g.samples]) for b in budgets]
     assert mean == sorted(mean, reverse=True)
     assert mean[0] > mean[2]
     assert mean[-1] == 0
     logits = torch.tensor([[0.0, 1.0, 2.0]])
     u = np.array([0.999])
-    token, logp = draw(logits, 1.0, u, nudge=(0, np.array([50.0])))
+    token, logp = draw(logits, 1.0, u, bias=(0, np.array([50.0])))
     assert token.item() == 0
     assert logp.item() == pytest.approx(logits.log_softmax(-1)[0, 0].item())
-    assert draw(logits, 0, u, nudge=(0, np.array([50.0])))[0].item() == 0
+    assert draw(logits, 0, u, bias=(0, np.array([50.0])))[0].item() == 0
 
 
 def test_metrics() -> None:
@@ -305,23 +305,23 @@ class Answers:
 def test_what_is_judged_is_the_answer(final: str, marks: bool, said: str) -> None:
     """Not what elicited it, nor the thought that was begun after it; a mark that the verifier looks for stays."""
     lm = tiny_lm()
-    by = forcing_for(lm, final=final)
-    machine = BudgetState(Budget(3, 20), by)
+    by = forcing_for(lm, answer_prefix=final)
+    state = BudgetState(Budget(3, 20), by)
     for token in lm.encode("aaa"):
-        machine.accept(token, -1.0)
-    while machine.forced() is not None:
+        state.accept(token, -1.0)
+    while state.forced() is not None:
         pass
     for token in lm.encode(said):
-        machine.accept(token, -1.0)
-    assert machine.done
-    sample = machine.sample("p", 0, lm.decode(machine.tokens))
+        state.accept(token, -1.0)
+    assert state.done
+    sample = state.sample("p", 0, lm.decode(state.tokens))
 
     class Drawn:
         def sample(self, requests: Any, *, temperature: float, seed: int) -> list[Sample]:
             return [sample]
 
     problem = Problem("p", "a", "5")
-    request = Request("p", 0, (), machine.budget)
+    request = Request("p", 0, (), state.budget)
     (group,) = draw_groups(Drawn(), lm, Answers(marks), [problem], [request], temperature=1.0, seed=0)  # type: ignore[arg-type]
     assert group.samples[0].correct
     assert _ballots(lm, Answers(marks), group)[0].answer == "5"  # type: ignore[arg-type]
@@ -437,7 +437,7 @@ def test_models_of_one_name_are_distinguished_and_compared_with_the_first(tmp_pa
         ({"num_waits": ()}, "no num_waits"),
         ({"num_waits": (-1,)}, "negative"),
         ({"end_think_bias": (float("inf"),)}, "finite"),
-        ({"length_prompt": " be brief"}, "states no length"),
+        ({"length_prompt": " be brief"}, "asks for no length"),
         ({"length_prompt": " Use {N} tokens."}, "no words for ' Use 8 tokens.'"),
         ({"reference": "embedded"}, "nothing to decode away from"),
         ({"max_response_tokens": -1}, "max_response_tokens"),

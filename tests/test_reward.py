@@ -20,7 +20,7 @@ from rlready.credit.reward import (
     lcpo_exact,
     lcpo_max,
 )
-from rlready.tasks import length_prompt as stating
+from rlready.tasks import length_prompt
 
 GROUPS = st.lists(st.tuples(st.booleans(), st.integers(0, 40_000)), min_size=1, max_size=16)
 SHARES: tuple[Reward, ...] = ("arora_zanette", "grpo_lambda", "dapo_overlong")
@@ -95,10 +95,10 @@ def test_coefficients_that_could_turn_the_order_are_refused(kind: Reward, streng
 
 def test_a_length_is_stated_in_the_prompt() -> None:
     problem = Problem("p", "1 + 1 =", "2")
-    assert stating.state(problem, " Think for at most {N} tokens.", 40).prompt.endswith(
+    assert length_prompt.with_length_prompt(problem, " Think for at most {N} tokens.", 40).prompt.endswith(
         "= Think for at most 40 tokens."
     )
-    assert stating.state(problem, " budget {N/8}", 40).prompt == "1 + 1 = budget 5"
-    assert stating.state(problem, "", 40) == problem
-    with pytest.raises(UserError, match="states no length"):
-        stating.check(" be brief")
+    assert length_prompt.with_length_prompt(problem, " budget {N/8}", 40).prompt == "1 + 1 = budget 5"
+    assert length_prompt.with_length_prompt(problem, "", 40) == problem
+    with pytest.raises(UserError, match="asks for no length"):
+        length_prompt.refuse_without_placeholder(" be brief")

@@ -57,8 +57,9 @@ class Sample:
 
     ``tokens`` (T,) int32 are the response's token ids, forced ones included; ``mask`` (T,) is 1 where the
     policy chose the token and 0 where the decoder forced it; ``logprobs`` (T,) float32 are natural-log
-    probabilities at the sampling temperature (0 where forced).  ``thinking`` and ``answer`` count tokens
-    inside and after the thought, closing tokens in neither.
+    probabilities at the sampling temperature (0 where forced).  ``thinking_tokens`` and ``answer_tokens`` count the
+    tokens inside and after the thought; the tokens that close the thought are in neither.  ``num_waits`` is how often
+    the thought was extended, ``truncated`` whether it was closed at its budget.
     """
 
     problem_id: str
@@ -66,11 +67,11 @@ class Sample:
     tokens: NDArray[np.int32]
     mask: NDArray[np.uint8]
     logprobs: NDArray[np.float32]
-    thinking: int
-    answer: int
-    cap: int | None = None
-    extensions: int = 0
-    bias: float = 0.0  # nats added to the log-odds of ending the thought
+    thinking_tokens: int
+    answer_tokens: int
+    thinking_budget: int | None = None
+    num_waits: int = 0
+    end_think_bias: float = 0.0  # nats added to the log-odds of ending the thought
     forced_close: bool = False
     truncated: bool = False
     finish: Finish = "stop"

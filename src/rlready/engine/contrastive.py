@@ -29,7 +29,7 @@ class Contrast:
     reference: LM
     weight: float
 
-    def check(self, lm: LM) -> None:
+    def refuse_other_vocabulary(self, lm: LM) -> None:
         """UserError unless both models read and write the same tokens, each with a logit of its own in both."""
         if vocabulary_digest(lm.tokenizer) != vocabulary_digest(self.reference.tokenizer):
             raise UserError(f"{lm.source} and {self.reference.source} have different tokenizers: no common next token")

@@ -69,27 +69,28 @@ class Engine(Protocol):
         self.close()
 
 
-def budget_for(lm: LM, thinking: int, answer: int, extensions: int = 0) -> Budget:
-    """The budget of a response: tokens of its thought and of its answer, or of a model that does not think, of both."""
+def budget_for(lm: LM, thinking_budget: int, max_answer_tokens: int, num_waits: int = 0) -> Budget:
+    """The budget of a response: of a model that does not think, one limit on the whole of it."""
     if lm.thinks:
-        return Budget(thinking, answer, extensions)
-    return Budget(None, thinking + answer)
+        return Budget(thinking_budget, max_answer_tokens, num_waits)
+    return Budget(None, thinking_budget + max_answer_tokens)
 
 
-def forcing_for(lm: LM, extension: str = "", final: str = "") -> Forcing:
+def forcing_for(lm: LM, wait_text: str = "", answer_prefix: str = "") -> Forcing:
     """The forced strings of a model's template, as tokens.
 
-    ``extension`` replaces an early end of the thought; ``final`` follows a thought that was cut, to elicit the
-    answer.  UserError if one of them, or a delimiter, cannot be written in the model's vocabulary, if the extension
-    closes the thought, if either ends the response, or if the closer is not found again in its own tokens.  Without
-    thoughts nothing can be forced, and nothing is.
+    ``wait_text`` replaces an early end of the thought; ``answer_prefix`` follows a thought that was truncated at its
+    budget, to elicit the answer.  For a model that does not think, nothing is forced.
+
+    UserError if a text or a delimiter cannot be written in the model's vocabulary, if the wait text closes the thought,
+    if either text ends the response, or if the tokenizer does not give the closing delimiter back from its tokens.
     """
     close = lm.close
     if not lm.thinks:
         never = Delimiter(close, [NO_TOKEN], lm.decode, [])
         return Forcing(never, (), (), (), (), lm.stop_ids)
-    if close in extension or any(extension.endswith(close[:n]) for n in range(1, len(close))):
-        raise UserError(f"the extension {extension!r} contains or begins the thought delimiter {close!r}")
+    if close in wait_text or any(wait_text.endswith(close[:n]) for n in range(1, len(close))):
+        raise UserError(f"wait_text={wait_text!r} contains or begins the thought delimiter {close!r}")
     ids, opener_ids = _forced_ids(lm, close), _forced_ids(lm, lm.open)
     closing = "a" + lm.closing(broken=False)
     several = len(ids) > 1 or len(opener_ids) > 1
@@ -104,8 +105,8 @@ def forcing_for(lm: LM, extension: str = "", final: str = "") -> Forcing:
         delimiter=delimiter,
         close_ids=close_ids,
         close_after_break_ids=_known(lm, lm.close_after_break_ids) or ids,
-        final_ids=_forced_ids(lm, final, closing),
-        extension_ids=_forced_ids(lm, extension),
+        answer_prefix_ids=_forced_ids(lm, answer_prefix, closing),
+        wait_ids=_forced_ids(lm, wait_text),
         stop_ids=lm.stop_ids,
         opener=Delimiter(lm.open, opener_ids, lm.decode, pieces) if lm.open else None,
     )
@@ -126,21 +127,21 @@ def _forced_ids(lm: LM, text: str, behind: str = "a\n") -> tuple[int, ...]:
 
 
 def requests_for(
-    lm: LM, problems: Sequence[Problem], samples: int, budget: Budget, final_ids: Sequence[int] = ()
+    lm: LM, problems: Sequence[Problem], samples: int, budget: Budget, answer_prefix_ids: Sequence[int] = ()
 ) -> list[Request]:
-    """``samples`` requests per problem, problem by problem; ``final_ids`` as in the engine's ``Forcing``.
+    """``samples`` requests per problem, problem by problem; ``answer_prefix_ids`` as in the engine's ``Forcing``.
 
     Raises UserError if the template cannot delimit a thought, or a prompt and its budget exceed the context.
     """
-    think = budget.thinking is not None
+    think = budget.thinking_budget is not None
     forced = 0
     if think:
         lm.needs_thought("a thinking budget")
-        forced = max(len(lm.close_ids), len(lm.close_after_break_ids)) + len(final_ids)
+        forced = max(len(lm.close_ids), len(lm.close_after_break_ids)) + len(answer_prefix_ids)
     requests = []
     for problem in problems:
         ids = tuple(lm.prompt_ids(problem.prompt, problem.system, think=think))
-        most = len(ids) + (budget.thinking or 0) + forced + budget.answer
+        most = len(ids) + (budget.thinking_budget or 0) + forced + budget.max_answer_tokens
         if most > lm.context:
             raise UserError(
                 f"problem {problem.id}: prompt of {len(ids)} tokens and budget make {most}, more than the context of "

@@ -55,7 +55,7 @@ def as_read(sample: Sample, lm: LM) -> Sample:
     if sample.finish == "reopened":
         text = text.rpartition(lm.open)[0]
     if sample.truncated:
-        head = lm.decode(sample.tokens[: -sample.answer].tolist())
+        head = lm.decode(sample.tokens[: -sample.answer_tokens].tolist())
         final = head.rpartition(lm.close)[2].lstrip()
         if marked(final + "0}") is None:  # whatever follows it, the brace for \boxed{
             text = head.removesuffix(final) + text[len(head) :]
@@ -94,7 +94,7 @@ def rewarded(groups: Sequence[Group], reward: RewardFn, targets: Sequence[int]) 
     found = []
     for group, target in zip(groups, targets, strict=True):
         correct = np.array([bool(s.correct) for s in group.samples])
-        thinking = np.array([s.thinking for s in group.samples])
+        thinking = np.array([s.thinking_tokens for s in group.samples])
         rewards = reward(correct, thinking, target).tolist()
         samples = [replace(s, reward=r) for s, r in zip(group.samples, rewards, strict=True)]
         found.append(replace(group, samples=samples))

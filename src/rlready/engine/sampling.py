@@ -43,26 +43,26 @@ def draw(
     temperature: float,
     uniforms_B: NDArray[np.float64],
     banned: Mapping[int, Collection[int]] | None = None,
-    nudge: tuple[int, NDArray[np.float64]] | None = None,
+    bias: tuple[int, NDArray[np.float64]] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Tokens and their log-probabilities, both (B,); temperature 0 takes the most likely token.
 
-    ``banned``: by row, tokens that may not be drawn.  ``nudge``: a token, and for each row (B,) the nats added to
+    ``banned``: by row, tokens that may not be drawn.  ``bias``: a token, and for each row (B,) the nats added to
     its log-odds.  The log-probability is the policy's own all the same, as training will compute it.
 
     Inverse CDF in double precision: the token is the first whose cumulative probability exceeds the uniform
     number, so two computations of one draw differ only if that number lies within their rounding error of a
     boundary.  The log-probability is that of the tempered distribution (at temperature 0, of the plain one).
     """
-    if temperature and not banned and not nudge and serves(logits_BV):
+    if temperature and not banned and not bias and serves(logits_BV):
         tokens_B = torch.empty(len(logits_BV), dtype=torch.long)
         logprobs_B, at_B = logits_BV.new_empty(len(logits_BV)), torch.from_numpy(uniforms_B)
         call("draw", *logits_BV.shape, logits_BV.contiguous(), temperature, at_B, tokens_B, logprobs_B)
         return tokens_B, logprobs_B
     logp_BV = torch.log_softmax(logits_BV.float() / (temperature or 1.0), dim=-1)
-    allowed_BV = logp_BV.clone() if banned or nudge else logp_BV
-    if nudge:
-        allowed_BV[:, nudge[0]] += torch.from_numpy(nudge[1]).to(allowed_BV)
+    allowed_BV = logp_BV.clone() if banned or bias else logp_BV
+    if bias:
+        allowed_BV[:, bias[0]] += torch.from_numpy(bias[1]).to(allowed_BV)
     for row, tokens in (banned or {}).items():
         allowed_BV[row, list(tokens)] = float("-inf")
     if temperature == 0:

@@ -56,7 +56,7 @@ class _Batch:
     @property
     def steered(self) -> bool:
         """Whether a budget has waits or a bias, so that some draws are not from the policy's own distribution."""
-        return any(s.budget.extensions or s.budget.bias for s in self.states)
+        return any(s.budget.num_waits or s.budget.end_think_bias for s in self.states)
 
 
 class TorchEngine(Engine):
@@ -79,7 +79,7 @@ class TorchEngine(Engine):
         contrast: Contrast | None = None,
     ) -> None:
         if contrast:
-            contrast.check(lm)
+            contrast.refuse_other_vocabulary(lm)
         self.forcing, self.contrast, self.closed = forcing, contrast, False
         self.batch_size = batch_size or (BATCH_SIZE_OF_SMALL if small(lm.model) else BATCH_SIZE)
         self.fast = fast and supports(lm.model)
@@ -110,7 +110,7 @@ class TorchEngine(Engine):
             self._versions = self._weight_versions()  # a model's own forward may rescale its weights, as RWKV's does
 
     def _sample(self, requests: Sequence[Request], temperature: float, seed: int) -> list[Sample]:
-        holes = any(r.trace or r.budget.thinking is not None or r.budget.extensions for r in requests)
+        holes = any(r.trace or r.budget.thinking_budget is not None or r.budget.num_waits for r in requests)
         for model in self._models():
             if not (self.fast and supports(model)):
                 refuse_unlike_forward(model, holes=holes)
@@ -153,7 +153,7 @@ class TorchEngine(Engine):
 
     def _room(self, requests: Sequence[Request], threads: int) -> int:
         """Rows of a batch, at least one, whose keys and values fit in memory at the requests' greatest length."""
-        longest = max((len(r.prompt_ids) + self.forcing.most(r.budget) for r in requests), default=1)
+        longest = max((len(r.prompt_ids) + self.forcing.max_tokens(r.budget) for r in requests), default=1)
         memory = CACHE_BYTES
         if self.device.type == "cuda":
             memory = torch.cuda.get_device_properties(self.device).total_memory // CACHE_SHARE
@@ -247,14 +247,14 @@ class TorchEngine(Engine):
         """Tokens and their log-probabilities, both (B,), under what the budgets ban and bias."""
         states = [batch.states[row] for row in rows]
         # what was taken back for a wait is not drawn again with the same numbers
-        positions = np.array([len(s.tokens) + (s.extensions << 32) for s in states], dtype=np.uint64)
-        banned, nudge = dict[int, frozenset[int]](), None
+        positions = np.array([len(s.tokens) + (s.num_waits << 32) for s in states], dtype=np.uint64)
+        banned, bias = dict[int, frozenset[int]](), None
         if steered:
             banned = {at: s.banned for at, s in enumerate(states) if running[at] and s.banned}
-            bias_B = np.array([s.bias for s in states])
+            bias_B = np.array([s.end_think_bias for s in states])
             end = self.forcing.delimiter.single
-            nudge = (end, bias_B) if end is not None and bias_B.any() else None
-        return draw(logits_BV, batch.temperature, uniforms(batch.keys[rows], positions), banned, nudge)
+            bias = (end, bias_B) if end is not None and bias_B.any() else None
+        return draw(logits_BV, batch.temperature, uniforms(batch.keys[rows], positions), banned, bias)
 
     def _prefill(self, make_decoder: MakeDecoder, batch: _Batch) -> tuple[Decoder, Tensor]:
         """Encode every distinct prompt once, hand its cache to its rows, then feed what they already hold."""
@@ -264,7 +264,7 @@ class TorchEngine(Engine):
         logits_BV = decoder.extend(*self._pad(prompts))
         index = {prompt: i for i, prompt in enumerate(prompts)}
         rows = torch.tensor([index[r.prompt_ids] for r in requests], device=self.device)
-        decoder.branch(rows, max(self.forcing.most(r.budget) for r in requests))
+        decoder.branch(rows, max(self.forcing.max_tokens(r.budget) for r in requests))
         logits_BV = logits_BV[rows]
         if any(s.tokens for s in states):  # the beginning of a trace
             held_BV = decoder.extend(*self._pad([s.tokens for s in states]))

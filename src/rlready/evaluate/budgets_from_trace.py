@@ -7,6 +7,7 @@ every budget, and the budgets are paired.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -39,7 +40,7 @@ def draw_at_budgets(
     """
     found: GroupsByBudget = {}
     for budget in sorted(budgets, key=_order):
-        requests = requests_for(lm, problems, sampling.samples, budget, engine.forcing.final_ids)
+        requests = requests_for(lm, problems, sampling.samples, budget, engine.forcing.answer_prefix_ids)
         parent = _parent(budget, found)
         if parent:
             prompts = {g.problem.id: g.prompt_ids for g in found[parent]}
@@ -55,7 +56,7 @@ def draw_at_budgets(
 
 
 def _order(budget: Budget) -> tuple[bool, float, int, int]:
-    return budget.thinking is not None, budget.bias, budget.extensions, -(budget.thinking or 0)
+    return budget.thinking_budget is not None, budget.end_think_bias, budget.num_waits, -(budget.thinking_budget or 0)
 
 
 def _parent(budget: Budget, found: GroupsByBudget) -> Budget | None:
@@ -63,8 +64,12 @@ def _parent(budget: Budget, found: GroupsByBudget) -> Budget | None:
     fits = [
         b
         for b in found
-        if b.bias == budget.bias
-        and b.extensions <= budget.extensions
-        and (b.thinking is None or (budget.thinking is not None and b.thinking >= budget.thinking))
+        if b.end_think_bias == budget.end_think_bias
+        and b.num_waits <= budget.num_waits
+        and (b.thinking_budget or math.inf) >= (budget.thinking_budget or math.inf)
     ]
-    return max(fits, key=lambda b: (b.thinking is not None, b.extensions, -(b.thinking or 0)), default=None)
+
+    def reach(b: Budget) -> tuple[bool, int, int]:
+        return b.thinking_budget is not None, b.num_waits, -(b.thinking_budget or 0)
+
+    return max(fits, key=reach, default=None)

@@ -16,7 +16,8 @@ from rlready.engine.protocol import Engine, budget_for, forcing_for, requests_fo
 from rlready.evaluate.budgets_from_trace import Sampling, draw_at_budgets
 from rlready.evaluate.settings import Setting, Settings
 from rlready.models.lm import LM
-from rlready.tasks import Task, length_prompt
+from rlready.tasks import Task
+from rlready.tasks.length_prompt import refuse_unknown_words, with_length_prompt
 
 
 @dataclass(frozen=True)
@@ -47,20 +48,20 @@ class Drawer:
         found |= draw_at_budgets(self.engine, lm, self.task, problems, rest, sampling)
         drawn = {setting: found[budgets[setting]] for setting in forced}
         for setting in settings.length_prompted:
-            asked = [length_prompt.state(p, self.config.length_prompt, setting.prompted or 0) for p in problems]
+            asked = [with_length_prompt(p, self.config.length_prompt, setting.prompted or 0) for p in problems]
             budget = budgets[setting]
             drawn[setting] = draw_at_budgets(self.engine, lm, self.task, asked, [budget], sampling)[budget]
         for setting, groups in drawn.items():
-            if budgets[setting].thinking is None:
+            if budgets[setting].thinking_budget is None:
                 drawn[setting] = [self._counted(group) for group in groups]
         return drawn
 
     def _budget(self, setting: Setting) -> Budget:
         """What a setting lets the model spend; without thoughts, its thinking budget is part of one response cap."""
         budget = setting.budget
-        if budget.thinking is None:
-            return replace(budget, answer=self.max_response)
-        return budget if self.lm.thinks else budget_for(self.lm, budget.thinking, budget.answer)
+        if budget.thinking_budget is None:
+            return replace(budget, max_answer_tokens=self.max_response)
+        return budget if self.lm.thinks else budget_for(self.lm, budget.thinking_budget, budget.max_answer_tokens)
 
     def _counted(self, group: Group) -> Group:
         """A group of unforced samples with the tokens inside and outside of thoughts counted apart."""
@@ -68,7 +69,7 @@ class Drawer:
         samples = []
         for s in group.samples:
             thinking, answer = unforced_lengths(s.tokens.tolist(), self.engine.forcing, opened)
-            samples.append(replace(s, thinking=thinking, answer=answer))
+            samples.append(replace(s, thinking_tokens=thinking, answer_tokens=answer))
         return replace(group, samples=samples)
 
 
@@ -86,22 +87,22 @@ def drawer_for(
     its context.
     """
     _check_thought(config, lm)
-    length_prompt.check_words(config.length_prompt, [s.prompted or 0 for s in settings.length_prompted], lm)
+    refuse_unknown_words(config.length_prompt, [s.prompted or 0 for s in settings.length_prompted], lm)
     asked = problems
     if settings.length_prompted:
-        asked = [length_prompt.state(p, config.length_prompt, settings.largest.tokens or 0) for p in problems]
+        asked = [with_length_prompt(p, config.length_prompt, settings.largest.tokens or 0) for p in problems]
     max_response = _within_context(settings, lm, asked)
     forcing = forcing_for(lm, config.wait_text if any(config.num_waits) else "", config.answer_prefix)
-    if len(forcing.extension_ids) >= (settings.largest.tokens or math.inf):
+    if len(forcing.wait_ids) >= (settings.largest.tokens or math.inf):
         raise UserError(
-            f"wait_text={config.wait_text!r} has {len(forcing.extension_ids)} tokens, which is no fewer than the "
+            f"wait_text={config.wait_text!r} has {len(forcing.wait_ids)} tokens, which is no fewer than the "
             "largest budget: no wait would ever fit; choose a shorter text or a larger budget"
         )
     plain = open_engine("torch", lm, forcing)
     engine = open_engine("torch", lm, forcing, contrast=contrast) if contrast else plain
     drawer = Drawer(config, settings, lm, task, plain, engine, max_response)
     if not config.unconstrained:  # every prompt leaves room for the largest budget
-        requests_for(lm, problems, 1, drawer._budget(settings.largest), forcing.final_ids)
+        requests_for(lm, problems, 1, drawer._budget(settings.largest), forcing.answer_prefix_ids)
     return drawer
 
 
@@ -142,4 +143,4 @@ def _within_context(settings: Settings, lm: LM, problems: Sequence[Problem]) -> 
     room = lm.context - most
     if room < 1:
         raise UserError(f"problem {where}: a prompt of {most} tokens fills the context of {lm.source}")
-    return min(settings.unconstrained.budget.answer, room)
+    return min(settings.unconstrained.budget.max_answer_tokens, room)

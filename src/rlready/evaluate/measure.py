@@ -53,7 +53,7 @@ class Vectors(Record):
         self.wrong_to_right.append(float(np.mean([now and not then for now, then in pairs])))
         self.right_to_wrong.append(float(np.mean([then and not now for now, then in pairs])))
         if asked := setting.prompted:
-            self.length_error.append(float(np.mean([abs(s.thinking - asked) / asked for s in group.samples])))
+            self.length_error.append(float(np.mean([abs(s.thinking_tokens - asked) / asked for s in group.samples])))
 
     @property
     def tokens(self) -> float:
@@ -64,11 +64,11 @@ class Vectors(Record):
 VALUES: dict[str, Callable[[Sample], float]] = {
     "accuracy": lambda s: bool(s.correct),
     "strict": lambda s: bool(s.strict),
-    "thinking": lambda s: s.thinking,
-    "answer": lambda s: s.answer,
-    "truncated": lambda s: s.truncated if s.cap else s.finish == "length",
+    "thinking": lambda s: s.thinking_tokens,
+    "answer": lambda s: s.answer_tokens,
+    "truncated": lambda s: s.truncated if s.thinking_budget else s.finish == "length",
     "unfinished": lambda s: s.finish == "length",
-    "extended": lambda s: s.extensions > 0,
+    "extended": lambda s: s.num_waits > 0,
 }
 
 
@@ -125,7 +125,7 @@ def measure(
                         examples.append(example(lm, setting, group))
                 if setting == settings.largest:
                     for s in group.samples:
-                        (lengths.right if s.correct else lengths.wrong).append(s.thinking)
+                        (lengths.right if s.correct else lengths.wrong).append(s.thinking_tokens)
         update(num_samples * len(problems[at : at + chunk]))
     write_table(samples_to, rows)
     note_run_ons(f"evaluate: {lm.source}", rows)
@@ -175,6 +175,6 @@ def example(lm: LM, setting: Setting, group: Group) -> Example:
         finish=sample.finish,
         truncated=sample.truncated,
         budget=setting.tokens,
-        thinking_tokens=sample.thinking,
+        thinking_tokens=sample.thinking_tokens,
         pieces=list(zip(lm.pieces(sample.tokens.tolist()), sample.mask.tolist(), strict=True)),
     )

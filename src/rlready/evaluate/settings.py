@@ -20,7 +20,7 @@ class Setting:
     @property
     def tokens(self) -> int | None:
         """The thinking tokens that are allowed or asked for; None in the unconstrained setting."""
-        return self.prompted or self.budget.thinking
+        return self.prompted or self.budget.thinking_budget
 
     @property
     def name(self) -> str:
@@ -29,8 +29,8 @@ class Setting:
             return "unconstrained"
         if self.prompted:
             return f"length prompt {self.prompted}"
-        waits = f"+{self.budget.extensions}" if self.budget.extensions else ""
-        return f"{self.tokens}{waits}" + (f"~{self.budget.bias:g}" if self.budget.bias else "")
+        waits = f"+{self.budget.num_waits}" if self.budget.num_waits else ""
+        return f"{self.tokens}{waits}" + (f"~{self.budget.end_think_bias:g}" if self.budget.end_think_bias else "")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def settings_of(config: EvaluateConfig) -> Settings:
         values = getattr(config, name)
         if not values or len(set(values)) != len(values):
             raise UserError(f"{name} repeat: {', '.join(map(str, values))}" if values else f"no {name} are given")
-    length_prompt.check(config.length_prompt)
+    length_prompt.refuse_without_placeholder(config.length_prompt)
     if config.unconstrained and (any(config.num_waits) or any(config.end_think_bias) or config.length_prompt):
         raise UserError(
             "unconstrained=true measures models without a budget: leave out num_waits, end_think_bias and length_prompt"

@@ -118,8 +118,8 @@ def _setting_scores(measured: ModelMeasurements, setting: Setting, settings: Set
     vectors, main = measured.vectors[setting.name], measured.vectors[settings.main_for(setting).name]
     return SettingScores(
         model=measured.model,
-        num_waits=setting.budget.extensions,
-        end_think_bias=setting.budget.bias,
+        num_waits=setting.budget.num_waits,
+        end_think_bias=setting.budget.end_think_bias,
         length_prompted=setting.prompted is not None,
         setting=setting.name,
         budget=setting.tokens or 0,
@@ -136,7 +136,7 @@ def _metrics(measured: ModelMeasurements, settings: Settings) -> list[CurveMetri
     """A line for each curve: the main settings, each number of waits and bias, and the length prompts."""
     curves: dict[tuple[int, float, bool], list[Setting]] = {}
     for s in (*settings.main, *settings.others, *settings.length_prompted):
-        curves.setdefault((s.budget.extensions, s.budget.bias, s.prompted is not None), []).append(s)
+        curves.setdefault((s.budget.num_waits, s.budget.end_think_bias, s.prompted is not None), []).append(s)
     lines = []
     for (waits, bias, prompted), along in curves.items():
         vectors = [measured.vectors[s.name] for s in along]

@@ -119,9 +119,9 @@ class Measurer:
         """All samples, wave by wave; a wave that an earlier attempt finished is read again."""
         config, task = self.config, self.task
         assert task is not None
-        engine = open_engine("torch", lm, forcing_for(lm, final=config.answer_prefix))
+        engine = open_engine("torch", lm, forcing_for(lm, answer_prefix=config.answer_prefix))
         budget = budget_for(lm, config.thinking_budget, config.max_answer_tokens)
-        requests = requests_for(lm, self.problems, config.samples, budget, engine.forcing.final_ids)
+        requests = requests_for(lm, self.problems, config.samples, budget, engine.forcing.answer_prefix_ids)
         stages = plan(config.samples, config.group_size, config.sampling, config.min_samples)
         rows: list[dict[str, Any]] = []
         done = 0

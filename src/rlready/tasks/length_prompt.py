@@ -1,7 +1,7 @@
-"""A length stated in the prompt: "Think for at most {N} tokens.", for thoughts whose length can be asked for.
+"""A length asked for in the prompt: "Think for at most {N} tokens.", so that the user can ask for short thoughts.
 
-After L1 (Aggarwal & Welleck, arXiv 2503.04697) and s1's token-conditional control.  ``{N}`` stands for the tokens,
-``{N/8}`` for eighths of them rounded to the nearest, for vocabularies that count no further.
+After L1 (Aggarwal & Welleck, arXiv 2503.04697) and s1's token-conditional control.  ``{N}`` stands for the tokens and
+``{N/8}`` for eighths of them, rounded to the nearest, for vocabularies that count no further.
 """
 
 from __future__ import annotations
@@ -14,28 +14,31 @@ from rlready.core.errors import UserError
 from rlready.core.records import Problem
 from rlready.models.lm import LM
 
-PLACE = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")
+PLACEHOLDER = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")
 
 
-def check(stating: str) -> None:
-    """UserError if the text states nothing."""
-    if stating and not PLACE.search(stating):
-        raise UserError(f"length_prompt={stating!r} states no length; write {{N}} where the tokens belong, or {{N/8}}")
+def refuse_without_placeholder(length_prompt: str) -> None:
+    """UserError if the text has no place for the length."""
+    if length_prompt and not PLACEHOLDER.search(length_prompt):
+        raise UserError(
+            f"length_prompt={length_prompt!r} asks for no length; write {{N}} where the tokens belong, or {{N/8}}"
+        )
 
 
-def state(problem: Problem, stating: str, tokens: int) -> Problem:
-    """The problem with its length at the end of the prompt; as it is if there is nothing to state."""
-    return replace(problem, prompt=problem.prompt + stated(stating, tokens)) if stating else problem
+def with_length_prompt(problem: Problem, length_prompt: str, tokens: int) -> Problem:
+    """The problem with the length at the end of its prompt; unchanged if ``length_prompt`` is empty."""
+    return replace(problem, prompt=problem.prompt + length_text(length_prompt, tokens)) if length_prompt else problem
 
 
-def stated(stating: str, tokens: int) -> str:
-    return PLACE.sub(lambda m: str(round(tokens / int(m[1] or 1))), stating)
+def length_text(length_prompt: str, tokens: int) -> str:
+    """The text with the length in the place of ``{N}``."""
+    return PLACEHOLDER.sub(lambda m: str(round(tokens / int(m[1] or 1))), length_prompt)
 
 
-def check_words(stating: str, lengths: Sequence[int], lm: LM) -> None:
-    """UserError if the model's vocabulary has no words for one of the texts: it could not read what is asked."""
-    for text in (stated(stating, n) for n in lengths):
+def refuse_unknown_words(length_prompt: str, lengths: Sequence[int], lm: LM) -> None:
+    """UserError if the model's vocabulary has no words for one of the texts, so that it could not read the request."""
+    for text in (length_text(length_prompt, n) for n in lengths):
         if lm.tokenizer.unk_token_id in lm.encode(text):
             raise UserError(
-                f"{lm.source}: its vocabulary has no words for {text!r}; {{N/8}} states eighths of a length"
+                f"{lm.source}: its vocabulary has no words for {text!r}; {{N/8}} gives the length in eighths"
             )

@@ -10,7 +10,7 @@ from rlready.core.progress import warn
 from rlready.credit.algorithms import algorithm_named
 from rlready.credit.reward import RewardFn
 from rlready.models.lm import LM
-from rlready.tasks import length_prompt as stating
+from rlready.tasks import length_prompt
 from rlready.train.loss import loss_named
 
 DEFAULTS = RLConfig()
@@ -48,7 +48,7 @@ def check_rl(config: RLConfig) -> None:
     RewardFn(config.reward, config.reward_coef)
     algorithm_named(config.algorithm)
     loss_named(config.loss)
-    stating.check(config.length_prompt)
+    length_prompt.refuse_without_placeholder(config.length_prompt)
     if any(target < 1 for target in config.length_targets):
         raise UserError(f"length_targets must be at least 1 token, got {', '.join(map(str, config.length_targets))}")
     if config.temperature <= 0:

@@ -52,11 +52,11 @@ class RolloutStats:
     @classmethod
     def of(cls, groups: Sequence[Group]) -> RolloutStats:
         samples = [s for g in groups for s in g.samples]
-        correct, wrong = ([s.thinking for s in samples if bool(s.correct) is kind] for kind in (True, False))
+        correct, wrong = ([s.thinking_tokens for s in samples if bool(s.correct) is kind] for kind in (True, False))
         return cls(
             reward=_mean([s.reward or 0.0 for s in samples]),
             accuracy=_mean([bool(s.correct) for s in samples]),
-            thinking_tokens=_mean([s.thinking for s in samples]),
+            thinking_tokens=_mean([s.thinking_tokens for s in samples]),
             thinking_tokens_correct=_mean(correct) if correct else None,
             thinking_tokens_wrong=_mean(wrong) if wrong else None,
             truncated=_mean([s.truncated for s in samples]),

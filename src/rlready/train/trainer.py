@@ -27,7 +27,7 @@ from rlready.models.batch import Batch
 from rlready.models.lm import LM
 from rlready.runs.run import write_table
 from rlready.tasks import Task
-from rlready.tasks import length_prompt as stating
+from rlready.tasks.length_prompt import refuse_unknown_words, with_length_prompt
 from rlready.train.learner import Learner, token_count
 from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
 from rlready.train.loss import LossInputs, LossOutput, LossSettings, loss_named
@@ -69,7 +69,7 @@ class Trainer:
             config.kl_coef,
         )
         self.targets = config.length_targets or (config.thinking_budget,)
-        stating.check_words(config.length_prompt, self.targets, self.lm)
+        refuse_unknown_words(config.length_prompt, self.targets, self.lm)
         self.cap = config.thinking_budget + config.max_answer_tokens
         self.multiplied, self.gemm_peak = multiplied(self.lm.model), gemm_peak()
 
@@ -163,15 +163,15 @@ class Trainer:
         stated = self._stated(problems, [self.targets[i % len(self.targets)] for i in range(len(problems))])
         groups = self._draw(task, stated, self.config.eval_samples)
         correct = np.array([np.mean([bool(s.correct) for s in g.samples]) for g in groups])
-        thinking = float(np.mean([s.thinking for g in groups for s in g.samples]))
+        thinking = float(np.mean([s.thinking_tokens for g in groups for s in g.samples]))
         return mean_figure(correct, bounds=(0.0, 1.0)), thinking
 
     def _draw(self, task: Task, problems: Sequence[Problem], samples: int) -> list[Group]:
-        requests = requests_for(self.lm, problems, samples, self.budget, self.forcing.final_ids)
+        requests = requests_for(self.lm, problems, samples, self.budget, self.forcing.answer_prefix_ids)
         temperature, seed = self.config.temperature, self.config.seed
         return draw_groups(self.engine, self.lm, task, problems, requests, temperature=temperature, seed=seed)
 
     def _stated(self, problems: Sequence[Problem], targets: Sequence[int]) -> list[Problem]:
         """The problems with their target lengths in the prompt, where ``length_prompt`` says so."""
         pairs = zip(problems, targets, strict=True)
-        return [stating.state(problem, self.config.length_prompt, target) for problem, target in pairs]
+        return [with_length_prompt(problem, self.config.length_prompt, target) for problem, target in pairs]
