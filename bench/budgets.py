@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from common import Goal, Row, main, timed
-from rlready.core.config import DEMO_TASK, EvaluateConfig
+from rlready.core.config import EvaluateConfig
+from rlready.core.presets import DEMO_TASK
 from rlready.core.records import Group
 from rlready.engine.budget import Budget
 from rlready.engine.decoder import Decoder

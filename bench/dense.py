@@ -5,7 +5,6 @@ more, prompts shared, before it.  Both sides learn from every response: what GRP
 The value is the median of (dense seconds / GRPO seconds − 1) per token of the step, on the embedded model.
 """
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +13,7 @@ import torch
 
 from common import Duel, Goal, Row, main
 from grpo import Work, trainer
-from rlready.core.config import DEMO_TASK
+from rlready.core.presets import DEMO_TASK
 from rlready.credit.reference import ReferencePair
 from rlready.models.checkpoint import embedded_folder, load
 from rlready.train.trainer import Trainer
@@ -47,7 +46,7 @@ def run(quick: bool) -> list[Row]:
         work = Work(str(embedded_folder()), f"{DEMO_TASK}&split=train&seed=3", rounds + 1, prompts=size, group=size)
         sides = {"theirs": trainer(work, Path(folder) / "dense"), "ours": trainer(work, Path(folder) / "grpo")}
         dense = sides["theirs"]
-        dense.config, dense.frozen = replace(dense.config, algorithm="dense"), frozen(work.start)
+        dense.config, dense.frozen = dense.config.replace(algorithm="dense"), frozen(work.start)
         for at in range(rounds + 1):
             for side, learner in sides.items():
                 contest.run(side, partial(step, work, learner, at))

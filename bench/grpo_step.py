@@ -6,7 +6,7 @@ cap and end where the model ends them.  Lengths differ a little, so the ratio is
 
 from common import Goal, Row, main
 from grpo import Work, duel
-from rlready.core.config import DEMO_TASK
+from rlready.core.presets import DEMO_TASK
 from rlready.models.checkpoint import embedded_folder
 
 GOAL = Goal("GRPO step, embedded model, 16 x 16: TRL's seconds per token over ours", ">= 4")

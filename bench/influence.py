@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from common import Duel, Goal, Row, main
-from rlready.core.config import DEMO_TASK
+from rlready.core.presets import DEMO_TASK
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine

@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from common import Goal, Row, main, timed
-from rlready.core.config import DEMO_TASK, ReadinessConfig, SFTConfig
+from rlready.core.config import ReadinessConfig, SFTConfig
+from rlready.core.presets import DEMO_TASK
 from rlready.readiness.adaptive_sampling import Sampling
 from rlready.readiness.result import CheckpointReadiness
 from rlready.readiness.stage import readiness

@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from common import Duel, Goal, Row, at_peak, main, timed
-from rlready.core.config import DEMO_TASK
+from rlready.core.presets import DEMO_TASK
 from rlready.core.timing import multiplied
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for

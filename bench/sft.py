@@ -13,7 +13,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from common import LR, Duel, Goal, Lap, Row, at_peak, main, needs
-from rlready.core.config import DEMO_TASK
+from rlready.core.presets import DEMO_TASK
 from rlready.core.timing import multiplied
 from rlready.models.checkpoint import embedded_folder, load
 from rlready.models.encode import encode

@@ -503,7 +503,7 @@ def test_tokens_in_the_padding_of_the_vocabulary_can_be_read_back(tmp_path: Path
         ([-1], "whole numbers|none of"),
     ):
         table.write_text("".join(json.dumps({"problem_id": p, "tokens": tokens}) + "\n" for p in "xy"))
-        config = replace(config, checkpoints=(f"{table}?model={tmp_path / 'model'}",))
+        config = config.replace(checkpoints=(f"{table}?model={tmp_path / 'model'}",))
         if said:
             with pytest.raises(UserError, match=said):
                 readiness(config, tmp_path / f"run-{tokens[0]}")

@@ -12,10 +12,20 @@ from types import ModuleType
 
 import pytest
 
-from rlready.cli.main import FUNCTIONS, main, parse, table
+from rlready.cli.main import main
+from rlready.cli.parser import VERBS, Typed, parse
 from rlready.core.config import EvaluateConfig
-from rlready.core.errors import UserError
-from rlready.runs.run import Run, read_json, write_json
+from rlready.core.records import Real
+from rlready.core.result import Result, Table
+from rlready.core.verbs import FUNCTIONS
+from rlready.runs.run import Run, read_json
+
+
+class Printed:
+    """What the command line prints of a result."""
+
+    def __init__(self, tables: list[Table]) -> None:
+        self.tables = lambda: tables
 
 
 @pytest.fixture
@@ -30,12 +40,22 @@ def verbs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     return module
 
 
-def evaluate(config: EvaluateConfig, out: Path) -> dict:
+class Measured(Result):
+    """A small result with a figure that is not finite."""
+
+    accuracy: Real
+
+    def tables(self) -> list[Table]:
+        return [Table(["model", "accuracy"], [["runs/a", "0.5"], ["b", "10.25"]])]
+
+
+def evaluate(config: EvaluateConfig, out: Path) -> Measured:
     with Run(out, "evaluate", config) as run:
-        result = {"accuracy": float("nan"), "table": [["model", "accuracy"], ["runs/a", "0.5"], ["b", "10.25"]]}
-        if not run.finished:
-            write_json(out / "result.json", result)
-        return read_json(out / "result.json")
+        if run.finished:
+            return Measured.load(out)
+        result = Measured(verb="evaluate", headline="", accuracy=float("nan"))
+        run.write_result(result)
+        return result
 
 
 def test_the_api_is_plain_python() -> None:
@@ -53,29 +73,55 @@ def test_the_api_is_plain_python() -> None:
 
 def test_help_is_instant_and_imports_nothing_heavy() -> None:
     code = (
-        "import sys, os, rlready, rlready.cli.main; code = rlready.cli.main(['rl', '--help'])\n"
+        "import sys, os, rlready, rlready.cli.main; code = rlready.cli.main.main(['rl', '--help'])\n"
         "heavy = {'torch', 'transformers', 'pyarrow', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "assert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE'\n"
         "sys.exit(code)"
     )
+    for words in ("'rl', '--help'", "'--help'"):
+        _help_costs_little(code.replace("'rl', '--help'", words), "rewards")
+
+
+def _help_costs_little(code: str, shows: str) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
-    assert "most thinking tokens in a rollout" in done.stdout
+    assert shows in done.stdout
 
 
-def test_words_in_every_spelling() -> None:
-    words = parse(
-        ["a/b=c", "learning_rate=1", "--batch-tokens", "-5", "--name=x=y", "--out", "d", "config=f", "-q", "--", "z=1"]
-    )
-    assert words.places == ["a/b=c", "z=1"]
-    assert words.pairs == ["learning_rate=1", "batch-tokens=-5", "name=x=y"]
-    assert words.values == {"out": "d", "config": "f"}
-    assert words.switches == {"quiet"}
-    with pytest.raises(UserError, match="--lr needs a value"):
-        parse(["--lr", "--json"])
+def read(*words: str) -> Typed:
+    typed = parse(words)
+    assert isinstance(typed, Typed)
+    return typed
+
+
+def test_a_setting_in_every_spelling() -> None:
+    for words in (
+        ["--learning-rate", "1"],
+        ["--learning_rate", "1"],
+        ["--learning-rate=1"],
+        ["--learning_rate=1"],
+        ["learning_rate=1"],
+        ["learning-rate=1"],
+    ):
+        assert read("sft", *words).settings == {"learning_rate": "1"}
+    typed = read("readiness", "a/b=c", "--samples", "-5", "--answer-prefix=x=y", "--out", "d", "-q", "--", "z=1")
+    assert typed.places == ["a/b=c", "z=1"]
+    assert typed.settings == {"samples": "-5", "answer_prefix": "x=y"}
+    assert (typed.out, typed.config, typed.switches) == ("d", None, {"quiet"})
+
+
+def test_a_truth_is_a_switch_or_has_a_value() -> None:
+    for words, value in (
+        (["--yes"], "true"),
+        (["--no-yes"], "false"),
+        (["--yes=false"], "false"),
+        (["yes=true"], "true"),
+    ):
+        assert read("sweep", "a.toml", *words).settings == {"yes": value}
+    assert read("sweep", "--yes", "a.toml").places == ["a.toml"]
 
 
 def test_a_path_that_exists_is_a_place_though_it_has_an_equals_sign(
@@ -85,9 +131,26 @@ def test_a_path_that_exists_is_a_place_though_it_has_an_equals_sign(
     for folder in ("learning_rate=1e-5/checkpoint-10", "seed=0", "kl_coef=0.1"):
         Path(folder).mkdir(parents=True)
     Path("kl_coef=0.1/config.json").touch()
-    words = parse(["learning_rate=1e-5/checkpoint-10", "learning_rate=1e-5/checkpoint-20", "seed=0", "kl_coef=0.1"])
-    assert words.places == ["learning_rate=1e-5/checkpoint-10", "kl_coef=0.1"]
-    assert words.pairs == ["learning_rate=1e-5/checkpoint-20", "seed=0"]
+    places = ["learning_rate=1e-5/checkpoint-10", "kl_coef=0.1"]
+    typed = read("readiness", *places, "learning_rate=1e-5/checkpoint-20", "seed=0")
+    assert typed.places == places
+    assert typed.settings == {"learning_rate": "1e-5/checkpoint-20", "seed": "0"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_of_its_settings(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "--help"]) == 0
+    shown = capsys.readouterr().out
+    for cls in VERBS[verb].configs.values():
+        for key in cls.model_fields:
+            assert f"  --{key.replace('_', '-')} " in shown, key
+
+
+def test_the_shell_completes_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = {"COMP_WORDS": "rlready rl --learn", "COMP_CWORD": "2", "_RLREADY_COMPLETE": "complete_bash"}
+    line = [sys.executable, "-c", "import sys, rlready.cli.main as c; sys.exit(c.main([]))"]
+    done = subprocess.run(line, env=os.environ | words, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["--learning-rate"]
 
 
 def test_a_verb_gets_its_configuration_and_prints_a_table(verbs, capsys, tmp_path: Path) -> None:
@@ -104,7 +167,7 @@ def test_a_verb_gets_its_configuration_and_prints_a_table(verbs, capsys, tmp_pat
     assert {key for key, origin in record["origins"].items() if origin == "command line"} == {
         "models",
         "seed",
-        "budgets",
+        "thinking_budgets",
     }
 
 
@@ -118,12 +181,12 @@ def test_json_is_all_there_is_on_standard_output(verbs, capsys) -> None:
 
 
 def test_show_and_report_take_folders(verbs, capsys) -> None:
-    verbs.show = lambda paths: {"runs": len(paths)}
+    verbs.show = lambda paths: Printed([Table(["runs"], [[str(len(paths))]])])
     verbs.report = lambda folder: folder / "report.html"
     assert main(["show", "a", "b"]) == 0
     assert main(["report", "a", "--json"]) == 0
-    assert capsys.readouterr().out == 'runs  2\n{\n "written": "a/report.html"\n}\n'
-    verbs.show = lambda paths: {"table": [["run"], ["a"]], "tables": {"a": [["step", "loss"], ["1", "2.5"]]}}
+    assert capsys.readouterr().out == 'runs\n   2\n{\n "written": "a/report.html"\n}\n'
+    verbs.show = lambda paths: Printed([Table(["run"], [["a"]]), Table(["step", "loss"], [["1", "2.5"]], "a")])
     assert main(["show", "a"]) == 0
     assert capsys.readouterr().out == "run\na\n\na\nstep  loss\n   1   2.5\n"
 
@@ -132,14 +195,25 @@ def test_show_and_report_take_folders(verbs, capsys) -> None:
     ("line", "says"),
     [
         ("redines", "unknown verb 'redines'; did you mean readiness?"),
-        ("sft learning_rate=fast", "command line: lr = 'fast' is not a number"),
+        ("sft learning_rate=fast", "command line: learning_rate = 'fast' is not a number"),
+        ("sft lerning_rate=1", "command line: unknown key 'lerning_rate'; did you mean learning_rate?"),
+        ("sft --lerning-rate 1", "command line: unknown option --lerning-rate; did you mean --learning-rate?"),
+        ("sft --lerning-rate=1", "command line: unknown option --lerning-rate; did you mean --learning-rate?"),
+        ("sft --model --json", "--model needs a value: --model VALUE"),
+        ("sft --model", "--model needs a value: --model VALUE"),
+        ("sft --seed 1 seed=2", "command line: seed is given twice"),
         ("sft --config none.toml", "cannot read none.toml: No such file or directory"),
         ("sft runs/a", "command line: 'runs/a' is not key=value; see rlready sft --help"),
-        ("evaluate a models=b", "command line: models given twice, with models= and without"),
+        ("evaluate a models=b", "command line: models given twice, as a setting and without a name"),
+        ("sweep a.toml b.toml", "command line: one file at a time, not also 'b.toml'"),
         ("report", "rlready report needs one run folder"),
         ("report a b", "rlready report needs one run folder"),
-        ("show a --out b", "rlready show takes RUNS and no keys; got 'out'"),
-        ("sft -x", "unknown option -x; see rlready --help"),
+        (
+            "show a --out b",
+            "rlready show takes RUNS and no settings without one of --diff, --credit, --template; got 'out'",
+        ),
+        ("show a --diff --credit", "rlready show has one view at a time, not --credit and --diff"),
+        ("sft -x", "No such option: -x; see rlready sft --help"),
     ],
 )
 def test_bad_input_is_one_line_and_2(verbs, capsys, line: str, says: str) -> None:
@@ -155,18 +229,16 @@ def test_a_fault_of_the_program_keeps_its_traceback(verbs) -> None:
         main(["sft"])
 
 
-def test_table_aligns_numbers_to_the_right() -> None:
-    assert table([["a", "n"], ["long", "1"], ["b", "20"]]) == "a      n\nlong   1\nb     20"
-
-
 STOPPABLE = """
 import sys, time, types, rlready
-from rlready.cli.main import FUNCTIONS, main
+from rlready.cli.main import main
+from rlready.core.result import Table
+from rlready.core.verbs import FUNCTIONS
 from rlready.runs.run import Run
 def sft(config, out):
     with Run(out, "sft", config) as run:
         if run.record.attempts[1:]:
-            return {"continued": True}
+            return types.SimpleNamespace(tables=lambda: [Table(["continued"], [["True"]])])
         print("ready", flush=True)
         time.sleep(60)
 sys.modules["fake_verbs"] = types.ModuleType("fake_verbs")
@@ -188,13 +260,15 @@ def test_a_stopped_run_says_how_to_go_on_and_does(number: signal.Signals, tmp_pa
     assert process.returncode == 130
     assert err.splitlines()[-1] == f"rlready: stopped; the same command continues: rlready sft --out {tmp_path / 'out'}"
     assert read_json(tmp_path / "out" / "record.json")["status"] == "interrupted"
-    assert subprocess.run(line, capture_output=True, text=True, check=True).stdout == "continued  True\n"
+    assert subprocess.run(line, capture_output=True, text=True, check=True).stdout == "continued\nTrue\n"
 
 
-def test_a_reader_that_stops_reading_is_no_fault(tmp_path: Path) -> None:
-    line = (
-        f"{sys.executable} -c \"import rlready.cli.main as c; c._call = lambda *a: {{'table': [['x' * 99]] * 9999}}; "
-        "import sys; sys.exit(c.main(['show', 'a']))\" | head -1; exit ${PIPESTATUS[0]}"
+def test_a_reader_that_stops_reading_is_no_fault() -> None:
+    code = (
+        "import sys, types, rlready.cli.main as c; from rlready.core.result import Table; "
+        "rows = [['x' * 99]] * 9999; c._call = lambda *a: types.SimpleNamespace(tables=lambda: [Table(['x'], rows)]); "
+        "sys.exit(c.main(['show', 'a']))"
     )
+    line = f'{sys.executable} -c "{code}" | head -1; exit ${{PIPESTATUS[0]}}'
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, env=os.environ)
     assert (done.returncode, done.stderr) == (0, "")

@@ -40,7 +40,7 @@ def predicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outcomes = folder / "rl.jsonl"
     outcomes.write_text("".join(json.dumps(row) + "\n" for row in rows))
     ready = write_readiness(folder / "ready", found)
-    predict(PredictConfig((str(ready), str(outcomes)), splits=50, resamples=200), folder / "out")
+    predict(PredictConfig(runs=(str(ready), str(outcomes)), splits=50, resamples=200), folder / "out")
     return folder / "out"
 
 

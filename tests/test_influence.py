@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -340,7 +339,7 @@ def test_readiness_tells_the_influence_of_what_it_drew(tmp_path: Path) -> None:
     config = ReadinessConfig(heldout="", problems=PROBLEMS, samples=16, group_size=8, influence=True)
     readiness(config, tmp_path / "once")
     table = tmp_path / "once" / "parts" / "0.parquet"
-    result = readiness(replace(config, checkpoints=("embedded", str(table))), tmp_path / "both")
+    result = readiness(config.replace(checkpoints=("embedded", str(table))), tmp_path / "both")
     row, stored = result.checkpoints
     assert stored.influence is None
     assert stored.histogram == row.histogram
@@ -376,6 +375,6 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_drawn(tmp_path: Path
         )
     ):
         with pytest.raises(UserError, match=message) as caught:
-            readiness(replace(config, **changes), tmp_path / f"run-{at}")  # type: ignore[arg-type]
+            readiness(config.replace(**changes), tmp_path / f"run-{at}")  # type: ignore[arg-type]
         assert "\n" not in str(caught.value)
         assert not list((tmp_path / f"run-{at}").rglob("*.parquet"))

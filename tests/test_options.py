@@ -1,28 +1,49 @@
 """Configurations: round trip, origins, and one clear line for everything that does not fit."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from rlready.core import config
-from rlready.core.config import option
+from rlready.core.config import (
+    Config,
+    EvaluateConfig,
+    InnerShares,
+    NonNegativeInts,
+    PositiveInts,
+    ReadinessConfig,
+    RLConfig,
+    Share,
+    Texts,
+    option,
+)
 from rlready.core.errors import UserError
-from rlready.core.options import fill, help_text, to_toml
+from rlready.core.options import fill, to_toml
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(Config):
     name: str = option("base", "a name")
-    steps: int = option(5, "how many")
+    steps: int = option(5, "how many", ge=-(2**63))
     rate: float = option(0.5, "how fast")
     fast: bool = option(False, "whether")
     kind: Literal["linear", "cosine"] = option("linear", "which")
-    models: tuple[str, ...] = option(("a",), "some")
-    caps: tuple[int, ...] = option((1, 2), "more")
+    models: Texts = option(("a",), "some")
+    caps: NonNegativeInts = option((1, 2), "more")
+
+
+class Bounded(Config):
+    above: float = option(1.0, "above 0", gt=0)
+    count: int = option(1, "from 1 on", gt=0)
+    seed: int = option(0, "from 0 on", ge=0)
+    share: Share = option(0.5, "between 0 and 1")
+    inner: InnerShares = option((0.5,), "strictly between")
+    sizes: PositiveInts = option((1,), "from 1 on", min_length=1)
 
 
 def read(tmp_path: Path, text: str) -> Path:
@@ -43,29 +64,34 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
         fast=st.booleans(),
         kind=st.sampled_from(["linear", "cosine"]),
         models=st.lists(TEXT).map(tuple),
-        caps=st.lists(st.integers()).map(tuple),
+        caps=st.lists(st.integers(min_value=0)).map(tuple),
     )
 )
 def test_toml_round_trip(tmp_path_factory: pytest.TempPathFactory, value: Sample) -> None:
     file = tmp_path_factory.getbasetemp() / "round.toml"
     file.write_bytes(to_toml(value).encode())
-    assert fill(Sample, file, []).value == value
+    assert fill(Sample, file, {}).value == value
 
 
-@pytest.mark.parametrize(
-    "cls",
-    [config.DemoConfig, config.SFTConfig, config.RLConfig, config.EvaluateConfig, config.ReadinessConfig],
-)
-def test_every_verbs_defaults_round_trip_and_have_help(cls: type, tmp_path: Path) -> None:
-    assert fill(cls, read(tmp_path, to_toml(cls())), []).value == cls()
-    for key in cls.__dataclass_fields__:
-        assert f"  {key} " in help_text(cls)
+CONFIGS = [cls for cls in vars(config).values() if isinstance(cls, type) and issubclass(cls, Config) and cls != Config]
+
+
+@pytest.mark.parametrize("cls", CONFIGS)
+def test_every_verbs_defaults_round_trip_and_have_help(cls: type[Config], tmp_path: Path) -> None:
+    assert len(CONFIGS) == 10
+    assert fill(cls, read(tmp_path, to_toml(cls())), {}).value == cls()
+    for name, field in cls.model_fields.items():
+        text = field.description or ""
+        assert text[:1].isupper() or text.split()[0].strip(",") in ("adaptive", "behaviours"), (name, text)
+        assert text.endswith((".", ")")), (name, text)
 
 
 def test_line_wins_over_file_and_origins_say_so(tmp_path: Path) -> None:
     file = read(tmp_path, 'steps = 7\nrate = 1\nmodels = ["x,y", "z"]')
-    filled = fill(Sample, file, ["steps=1_000", "caps=3, 4", "fast=yes", "name=a=b"])
-    assert filled.value == Sample("a=b", 1000, 1.0, True, "linear", ("x,y", "z"), (3, 4))
+    filled = fill(Sample, file, {"steps": "1_000", "caps": "3, 4", "fast": "yes", "name": "a=b"})
+    assert filled.value == Sample(
+        name="a=b", steps=1000, rate=1.0, fast=True, kind="linear", models=("x,y", "z"), caps=(3, 4)
+    )
     assert type(filled.value.rate) is float
     assert filled.origins == {
         "name": "command line",
@@ -90,13 +116,71 @@ def test_line_wins_over_file_and_origins_say_so(tmp_path: Path) -> None:
         ("kind=cosin", "command line: kind = 'cosin' is not one of linear, cosine; did you mean cosine?"),
         ("caps=1,b", "command line: caps = '1,b' is not a list of whole numbers, with commas between"),
         ("name=\udcff", "command line: name = '\\udcff' is not UTF-8 text"),
-        ("steps", "command line: 'steps' is not key=value"),
     ],
 )
 def test_a_word_that_does_not_fit_is_one_line(word: str, says: str) -> None:
     with pytest.raises(UserError) as refused:
-        fill(Sample, None, [word])
+        fill(Sample, None, dict([word.split("=", 1)]))
     assert str(refused.value) == says
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("above=0", "above must be above 0, got 0"),
+        ("above=-0.5", "above must be above 0, got -0.5"),
+        ("count=0", "count must be at least 1, got 0"),
+        ("seed=-1", "seed must not be negative, got -1"),
+        ("share=1.5", "share must be at most 1, got 1.5"),
+        ("inner=0.2,1", "inner must be below 1, got 1"),
+        ("inner=0", "inner must be above 0, got 0"),
+        ("sizes=4,0", "sizes must be at least 1, got 0"),
+        ("sizes=", "sizes is empty; name at least one"),
+    ],
+)
+def test_a_value_out_of_range_is_one_line(word: str, says: str) -> None:
+    key, _, text = word.partition("=")
+    with pytest.raises(UserError) as refused:
+        fill(Bounded, None, {key: text})
+    assert str(refused.value) == f"command line: {says}"
+    value = [float(part) if "." in part else int(part) for part in text.split(",") if part]
+    with pytest.raises(UserError) as refused:  # the same from Python, with values in place of text
+        Bounded(**{key: value if key in ("inner", "sizes") else value[0]})
+    assert str(refused.value) == says
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: RLConfig(stepz=1), "unknown setting 'stepz' of RLConfig; did you mean steps?"),
+        (lambda: RLConfig(steps="3"), "steps = '3' is not a whole number"),
+        (lambda: RLConfig(steps=True), "steps = True is not a whole number"),
+        (lambda: RLConfig(group_size=1), "group_size must be at least 2, got 1"),
+        (lambda: RLConfig(gamma=0.5), "gamma applies to algorithm=dense, not to algorithm=dr_grpo; leave it out"),
+        (lambda: RLConfig(algorithm="dense", kl_coef=0.1), "kl_coef does not apply to algorithm=dense"),
+        (lambda: RLConfig(algorithm="dense", gamma=0.0, return_type="full_return"), "only the first token"),
+        (lambda: RLConfig(reward_coef=0.1), "reward_coef=0.1 does not apply to reward=correctness"),
+        (lambda: RLConfig(reward="grpo_lambda", reward_coef=1.5), "must be at most 1, so that no wrong answer"),
+        (lambda: RLConfig(length_prompt="short"), "length_prompt='short' states no length"),
+        (lambda: EvaluateConfig(num_waits=(0, 0)), "num_waits repeat a value: 0, 0"),
+        (lambda: EvaluateConfig(unconstrained=True, num_waits=(1,)), "leave out num_waits"),
+        (lambda: EvaluateConfig(unconstrained=True, reference="a"), "leave one out"),
+        (lambda: ReadinessConfig(influence=True, samples=1), "influence needs right and wrong samples"),
+        (lambda: ReadinessConfig(samples=2).replace(samples=0), "samples must be at least 1, got 0"),
+    ],
+)
+def test_a_configuration_that_cannot_be_meant_is_refused(make: Callable[[], Config], says: str) -> None:
+    with pytest.raises(UserError, match=re.escape(says)):
+        make()
+
+
+def test_a_configuration_is_frozen_and_replaced_by_a_copy() -> None:
+    config = RLConfig(steps=3, device="cuda")
+    with pytest.raises(ValidationError, match="frozen"):
+        config.steps = 4  # type: ignore[misc]
+    changed = config.replace(steps=4)
+    assert (config.steps, changed.steps, changed.device) == (3, 4, "cuda")
+    assert changed.model_fields_set == {"steps", "device"}
 
 
 @pytest.mark.parametrize(
@@ -118,10 +202,10 @@ def test_a_word_that_does_not_fit_is_one_line(word: str, says: str) -> None:
 def test_a_file_that_does_not_fit_is_one_line(tmp_path: Path, text: str, says: str) -> None:
     file = read(tmp_path, text)
     with pytest.raises(UserError) as refused:
-        fill(Sample, file, [])
+        fill(Sample, file, {})
     assert str(refused.value) == f"{file}: {says}"
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^cannot read .*none.toml: No such file or directory$"):
-        fill(Sample, tmp_path / "none.toml", [])
+        fill(Sample, tmp_path / "none.toml", {})

@@ -67,7 +67,7 @@ def test_reach_beats_accuracy_where_they_disagree(tmp_path: Path) -> None:
     found = disagreeing(tmp_path)
     ready = write_readiness(tmp_path / "ready", found)
     outcomes = after_rl(found)
-    result = predict(PredictConfig((str(ready), table(tmp_path / "rl.jsonl", outcomes))), tmp_path / "out")
+    result = predict(PredictConfig(runs=(str(ready), table(tmp_path / "rl.jsonl", outcomes))), tmp_path / "out")
     (family,) = result.families
     scores = {s.predictor: s for s in family.scores}
     assert (family.runs, family.rl_runs, family.recipes) == (RUNS, 2 * RUNS, RUNS)
@@ -112,7 +112,7 @@ def test_shuffled_outcomes_show_no_skill(tmp_path: Path) -> None:
     ready = write_readiness(tmp_path / "ready", found)
     values = np.random.default_rng(3).permutation([c.pass_64 for c in found])
     rows = [{"checkpoint": c.name, "outcome": float(v)} for c, v in zip(found, values, strict=True)]
-    result = predict(PredictConfig((str(ready), table(tmp_path / "rl.jsonl", rows))), tmp_path / "out")
+    result = predict(PredictConfig(runs=(str(ready), table(tmp_path / "rl.jsonl", rows))), tmp_path / "out")
     scores = result.families[0].scores
     assert min(s.p_any for s in scores) > 0.05
     assert all(s.r2 is not None and s.r2.value < 0.2 for s in scores)
@@ -128,8 +128,8 @@ def test_ranking_without_outcomes(tmp_path: Path) -> None:
         checkpoint(f"{run}/step-30", reach=0.8, skill=0.5, seed=3, loss=0.60),
         checkpoint(f"{tmp_path}/other/checkpoints/step-10", reach=0.3, skill=0.6, seed=4, loss=0.55),
     ]
-    result = predict(PredictConfig((str(write_readiness(tmp_path / "ready", found)),)), tmp_path / "out")
-    assert predict(PredictConfig((str(tmp_path / "ready"),)), tmp_path / "out") == result  # read back
+    result = predict(PredictConfig(runs=(str(write_readiness(tmp_path / "ready", found)),)), tmp_path / "out")
+    assert predict(PredictConfig(runs=(str(tmp_path / "ready"),)), tmp_path / "out") == result  # read back
     advice = {row.label: row.advice for row in result.checkpoints}
     assert advice["sft/step-30"] == "drop"
     assert "above its minimum" in result.checkpoints[2].why
@@ -149,7 +149,7 @@ def test_ranking_without_outcomes(tmp_path: Path) -> None:
     assert any("RL from" in step and "span its range" in step for step in result.next_steps)
     assert result.families == []
     for name in ("loss", "combined"):
-        lead = predict(PredictConfig((str(tmp_path / "ready"),), rank_by=name), tmp_path / name)
+        lead = predict(PredictConfig(runs=(str(tmp_path / "ready"),), rank_by=name), tmp_path / name)
         assert lead.chosen == found[1].name
         assert lead.checkpoints[3].next == "drop"
         assert lead.checkpoints[2].next == "drop: past overfitting onset"
@@ -159,7 +159,7 @@ def random_parts(rng: np.random.Generator, folder: Path, config: ReadinessConfig
     """Checkpoints of two SFT runs and one of none, few problems so that equals are frequent, most with a loss."""
     problems, tokens = int(rng.integers(2, 12)), np.full(30, 20)
     names = [f"{folder}/{run}/checkpoints/step-{n}" for run in "ab" for n in (1, 2, 3)] + ["no/run"]
-    waves = plan(config.samples, config.group_size, config.sampling, config.min_samples)
+    waves = plan(config.samples, config.group_size, config.sampling, config.min_samples or 0)
     difficulty, noise = rng.beta(0.5, 0.5, problems), rng.normal(0, 0.1, 30)
     parts = []
     for name in rng.permutation(names)[: rng.integers(2, 8)]:
@@ -196,7 +196,7 @@ def test_readiness_and_predict_rank_alike(tmp_path: Path) -> None:
         parts = random_parts(rng, tmp_path / f"{seed}", config)
         folder = write_parts(tmp_path / f"ready-{seed}", config, parts)
         ready = ReadinessResult.load(folder)
-        ranked = predict(PredictConfig((str(folder),), resamples=20, splits=2), tmp_path / f"out-{seed}")
+        ranked = predict(PredictConfig(runs=(str(folder),), resamples=20, splits=2), tmp_path / f"out-{seed}")
         assert ready.chosen == ranked.chosen
         assert ready.ranked_by == ranked.ranked_by == f"pass@{min(64, samples)}"
         for key in RankedCheckpoint.model_fields:
@@ -227,16 +227,16 @@ def test_losses_across_distributions_are_refused_unless_forced(tmp_path: Path) -
             strict=True,
         )
     ]
-    same = predict(PredictConfig((str(write_readiness(tmp_path / "a", found[:2])),)), tmp_path / "same")
+    same = predict(PredictConfig(runs=(str(write_readiness(tmp_path / "a", found[:2])),)), tmp_path / "same")
     assert "loss" in [p.name for p in same.predictors]
     ready = str(write_readiness(tmp_path / "b", found))
-    mixed = predict(PredictConfig((ready,)), tmp_path / "mixed")
+    mixed = predict(PredictConfig(runs=(ready,)), tmp_path / "mixed")
     assert not {"loss", "combined"} & {p.name for p in mixed.predictors}
     assert "force_loss=true" in mixed.notes[0]
-    forced = predict(PredictConfig((ready,), force_loss=True), tmp_path / "forced")
+    forced = predict(PredictConfig(runs=(ready,), force_loss=True), tmp_path / "forced")
     assert {"loss", "combined"} <= {p.name for p in forced.predictors}
     with pytest.raises(UserError, match="rank_by=loss: not known"):
-        predict(PredictConfig((ready,), rank_by="loss"), tmp_path / "by")
+        predict(PredictConfig(runs=(ready,), rank_by="loss"), tmp_path / "by")
 
 
 def test_families_and_recipes_are_kept_apart(tmp_path: Path) -> None:
@@ -247,7 +247,9 @@ def test_families_and_recipes_are_kept_apart(tmp_path: Path) -> None:
         for i, row in enumerate(after_rl(found))
     ]
     ready = write_readiness(tmp_path / "ready", found)
-    result = predict(PredictConfig((str(ready), table(tmp_path / "rl.jsonl", rows)), resamples=200), tmp_path / "out")
+    result = predict(
+        PredictConfig(runs=(str(ready), table(tmp_path / "rl.jsonl", rows)), resamples=200), tmp_path / "out"
+    )
     assert [(f.name, f.runs, f.recipes) for f in result.families] == [("early", 12, 3), ("late", 12, 3)]
     assert result.families[0].scores[0].r2 is None  # three recipes make no halves
     assert result.families[0].scores[0].spearman.n == 3
@@ -261,7 +263,9 @@ def test_checkpoints_of_one_sft_run_are_one_recipe(tmp_path: Path) -> None:
     ]
     rows = [row for row in after_rl(found, seeds=1) if not row["checkpoint"].endswith("step-1")]
     ready = write_readiness(tmp_path / "ready", found)
-    result = predict(PredictConfig((str(ready), table(tmp_path / "rl.jsonl", rows)), resamples=50), tmp_path / "out")
+    result = predict(
+        PredictConfig(runs=(str(ready), table(tmp_path / "rl.jsonl", rows)), resamples=50), tmp_path / "out"
+    )
     (family,) = result.families
     assert (family.runs, family.recipes) == (5, 2)
     values = family.values
@@ -282,7 +286,7 @@ def test_a_sweep_is_also_what_it_measured(tmp_path: Path, capfd: pytest.CaptureF
     table(sweep / "runs.jsonl", [{"checkpoint": found[1].name, "outcome": 0.5, "readiness": "readiness/one-2"}])
     for status, said in (("done", False), ("failed: one job", True)):
         write_record(sweep, "sweep", status)
-        result = predict(PredictConfig((str(sweep),), resamples=200), tmp_path / status[:4])
+        result = predict(PredictConfig(runs=(str(sweep),), resamples=200), tmp_path / status[:4])
         assert [row.name for row in result.checkpoints] == [c.name for c in found]
         assert result.checkpoints[1].past_onset
         assert ("has not finished (failed): only what is done is ranked" in capfd.readouterr().err) is said
@@ -292,10 +296,12 @@ def test_few_runs_are_warned_about(tmp_path: Path) -> None:
     found = disagreeing(tmp_path)[:5]
     ready = write_readiness(tmp_path / "ready", found)
     rows = after_rl(found, seeds=1)
-    result = predict(PredictConfig((str(ready), table(tmp_path / "five.jsonl", rows)), resamples=200), tmp_path / "5")
+    result = predict(
+        PredictConfig(runs=(str(ready), table(tmp_path / "five.jsonl", rows)), resamples=200), tmp_path / "5"
+    )
     assert "5 runs are fewer than 8" in result.notes[0]
     two = table(tmp_path / "two.jsonl", rows[:2])
-    result = predict(PredictConfig((str(ready), two), resamples=200), tmp_path / "2")
+    result = predict(PredictConfig(runs=(str(ready), two), resamples=200), tmp_path / "2")
     assert "too few to score" in result.headline
     assert result.families[0].scores == []
 
@@ -318,7 +324,7 @@ def test_outcomes_out_of_run_folders(tmp_path: Path) -> None:
     ready = write_readiness(tmp_path / "ready", found)
     best = [rl_run(tmp_path / f"rl-{i}", each.name, 0.1 * (i + 1)) for i, each in enumerate(found)]
     runs = (str(ready), *(str(tmp_path / f"rl-{i}") for i in range(3)))
-    result = predict(PredictConfig(runs, resamples=50), tmp_path / "validation")
+    result = predict(PredictConfig(runs=runs, resamples=50), tmp_path / "validation")
     assert [[(o.value, o.cost, o.family) for o in c.outcomes] for c in result.checkpoints] == [
         [(pytest.approx(0.1 * (i + 1)), 5.0, "")] for i in range(3)
     ]
@@ -348,7 +354,7 @@ def test_outcomes_out_of_run_folders(tmp_path: Path) -> None:
     )
     write_json(tmp_path / "evaluate" / "result.json", evaluated)
     write_record(tmp_path / "evaluate", "evaluate")
-    result = predict(PredictConfig((*runs, str(tmp_path / "evaluate")), resamples=50), tmp_path / "evaluated")
+    result = predict(PredictConfig(runs=(*runs, str(tmp_path / "evaluate")), resamples=50), tmp_path / "evaluated")
     assert [[o.value for o in c.outcomes] for c in result.checkpoints] == [[0.9], [pytest.approx(0.8)], []]
 
 
@@ -369,7 +375,7 @@ BAD: list[tuple[list[dict[str, Any]], str]] = [
 def test_bad_outcomes_are_one_clear_line(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> None:
     ready = write_readiness(tmp_path / "ready", disagreeing(tmp_path))
     with pytest.raises(UserError, match=message) as caught:
-        predict(PredictConfig((str(ready), table(tmp_path / "rl.jsonl", rows))), tmp_path / "out")
+        predict(PredictConfig(runs=(str(ready), table(tmp_path / "rl.jsonl", rows))), tmp_path / "out")
     assert "\n" not in str(caught.value)
 
 
@@ -409,8 +415,8 @@ def test_bad_measurements_are_one_clear_line(tmp_path: Path) -> None:
     ]
     for i, (runs, message) in enumerate(cases):
         with pytest.raises(UserError, match=message):
-            predict(PredictConfig(tuple(map(str, runs))), tmp_path / f"out-{i}")
-    assert len(predict(PredictConfig((str(alone), str(other))), tmp_path / "two").checkpoints) == 2
+            predict(PredictConfig(runs=tuple(map(str, runs))), tmp_path / f"out-{i}")
+    assert len(predict(PredictConfig(runs=(str(alone), str(other))), tmp_path / "two").checkpoints) == 2
 
 
 # ------------------------------------------------------------------------------------------ arithmetic

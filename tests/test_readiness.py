@@ -63,7 +63,7 @@ def test_a_model_and_the_table_of_its_samples_say_the_same(drawn: tuple[Readines
     ids = [{k: row[k] for k in ("problem_id", "sample_id", "tokens", "mask", "wave", "planned")} for row in rows]
     text = jsonl(tmp_path / "text.jsonl", foreign) + "?problem=pid&text=output"
     tokens = jsonl(tmp_path / "tokens.jsonl", ids) + "?model=embedded&name=from-tokens"
-    config = replace(DRAWN, checkpoints=("embedded", f"{path}?model=embedded", text, tokens))
+    config = DRAWN.replace(checkpoints=("embedded", f"{path}?model=embedded", text, tokens))
     result = readiness(config, tmp_path / "mixed")
     model, table, by_text, by_tokens = result.checkpoints
     assert figures(table) == figures(model)
@@ -231,16 +231,16 @@ def test_refused_tables(drawn: tuple[ReadinessResult, Path], tmp_path: Path) -> 
         ("some", some, "same 8 problems, but this table has no sample of 6 of them"),
     ):
         with pytest.raises(UserError, match=message):
-            readiness(replace(DRAWN, heldout="", checkpoints=("embedded", table)), tmp_path / name)
+            readiness(DRAWN.replace(heldout="", checkpoints=("embedded", table)), tmp_path / name)
         assert not (tmp_path / name / "parts").exists()  # refused before the model drew anything
     with pytest.raises(UserError, match=r"named twice: .*other\.jsonl; tables of one path need name="):
-        readiness(replace(DRAWN, checkpoints=(other, other)), tmp_path / "twice")
+        readiness(DRAWN.replace(checkpoints=(other, other)), tmp_path / "twice")
 
 
 def test_more_than_was_drawn_is_known_only_where_it_is(drawn: tuple[ReadinessResult, Path], tmp_path: Path) -> None:
     """A stopped table answers up to its planned samples, and for a smaller k as a run for it would have."""
     result, path = drawn
-    less = readiness(replace(DRAWN, heldout="", samples=8, checkpoints=(str(path),)), tmp_path / "less")
+    less = readiness(DRAWN.replace(heldout="", samples=8, checkpoints=(str(path),)), tmp_path / "less")
     assert less.checkpoints[0].pass_at_k == {k: v for k, v in result.checkpoints[0].pass_at_k.items() if k <= 8}
     solved = [row | {"problem_id": "p"} for row in read_table(path) if row["wave"] == 0][:4]
     write_table(
@@ -250,7 +250,7 @@ def test_more_than_was_drawn_is_known_only_where_it_is(drawn: tuple[ReadinessRes
     assert one.checkpoints[0].pass_at_k[16].value == 1
     assert one.checkpoints[0].pass_at_k[1].value == 0.25
     with pytest.raises(UserError, match="n = 16 samples, fewer than the k = 32"):
-        readiness(replace(DRAWN, heldout="", samples=32, checkpoints=(str(path),)), tmp_path / "more")
+        readiness(DRAWN.replace(heldout="", samples=32, checkpoints=(str(path),)), tmp_path / "more")
 
 
 def run_of_losses(rng: np.random.Generator, rises: Sequence[float], examples: int = 200) -> list[HeldOut]:
@@ -340,14 +340,15 @@ def test_only_checkpoints_of_one_run_are_followed(tmp_path: Path) -> None:
 def test_other_vocabularies_are_refused_before_anything_is_drawn(tmp_path: Path) -> None:
     tiny_tokenizer().save_pretrained(tmp_path / "other")
     tiny_model("Llama").save_pretrained(tmp_path / "other")
-    config = replace(DRAWN, checkpoints=("embedded", str(tmp_path / "other")))
+    config = DRAWN.replace(checkpoints=("embedded", str(tmp_path / "other")))
     with pytest.raises(UserError, match=r"embedded and .*other have different vocabularies"):
         readiness(config, tmp_path / "run")
     assert not (tmp_path / "run" / "parts").exists()
 
 
 def test_rows_of_the_demo_are_no_held_out_rows_of_other_problems(tmp_path: Path, capfd: Any) -> None:
-    config = replace(DRAWN, heldout=ReadinessConfig().heldout, samples=4, sampling="full")
+    config = ReadinessConfig(**{name: getattr(DRAWN, name) for name in DRAWN.model_fields_set - {"heldout"}})
+    config = config.replace(samples=4, sampling="full")
     result = readiness(config, tmp_path / "run")
     assert result.checkpoints[0].heldout_loss is None
     assert capfd.readouterr().err.count("no held-out loss: the demo's rows are not like dagmath?ops=4-7") == 1
@@ -383,10 +384,10 @@ def test_draws_outlive_a_fault_in_the_influence(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"seed": -1}, "seed must not be negative"), ({"influence": True, "group_size": 1}, "of 2 or more")],
+    [({"seed": -1}, "seed must not be negative"), ({"influence": True, "group_size": 1}, "must be at least 2")],
 )
 def test_what_influence_cannot_work_with_is_refused_before_drawing(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        readiness(replace(ReadinessConfig(checkpoints=("embedded",)), **changes), tmp_path / "run")
+        readiness(ReadinessConfig(checkpoints=("embedded",)).replace(**changes), tmp_path / "run")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -126,7 +125,7 @@ def test_a_sequential_run_draws_a_subset_of_the_plain_one(tmp_path: Path) -> Non
         heldout="", problems=HARD, samples=16, group_size=2, min_samples=2, thinking_budget=64, sampling="full"
     )
     readiness(config, tmp_path / "plain")
-    stopped = replace(config, sampling="adaptive")
+    stopped = config.replace(sampling="adaptive")
     result = readiness(stopped, tmp_path / "first")
     key = ("problem_id", "sample_id")
     plain = {tuple(row[k] for k in key): row for row in read_table(tmp_path / "plain" / "parts" / "0.parquet")}
@@ -167,4 +166,4 @@ def test_refusals(tmp_path: Path) -> None:
         )
     ):
         with pytest.raises(UserError, match=message):
-            readiness(replace(ReadinessConfig(problems=HARD), **change), tmp_path / str(at))  # type: ignore[arg-type]
+            readiness(ReadinessConfig(problems=HARD).replace(**change), tmp_path / str(at))  # type: ignore[arg-type]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,7 +88,7 @@ def test_evaluate_pairs_models_and_budgets(tmp_path: Path) -> None:
     assert small.truncated.value > 0.5
     assert whole.truncated.value == 0
     assert whole.accuracy == larger.accuracy
-    free = evaluate(replace(config, unconstrained=True), tmp_path / "free")
+    free = evaluate(config.replace(unconstrained=True), tmp_path / "free")
     assert free.budgets[0].budget is None
     assert all(all(row["mask"]) for row in read_table(tmp_path / "free" / "parts" / "0.parquet"))
 
@@ -99,8 +98,8 @@ def test_evaluate_pairs_models_and_budgets(tmp_path: Path) -> None:
     [
         ({"thinking_budgets": (8, 8)}, "repeat"),
         ({"thinking_budgets": (0, 8)}, "at least 1"),
-        ({"thinking_budgets": ()}, "no budgets"),
-        ({"models": ("embedded", "embedded")}, "twice"),
+        ({"thinking_budgets": ()}, "thinking_budgets is empty"),
+        ({"models": ("embedded", "embedded")}, "models repeat a value"),
         ({"thinking_budgets": (4000,)}, "context"),
         ({"models": ("no/such/folder/here",)}, "no such folder"),
         ({"problems": "missing.jsonl"}, "missing.jsonl"),
@@ -108,9 +107,9 @@ def test_evaluate_pairs_models_and_budgets(tmp_path: Path) -> None:
 )
 def test_evaluate_refuses(tmp_path: Path, change: dict[str, object], message: str) -> None:
     """Each in one line that names what is wrong."""
-    config = replace(EvaluateConfig(problems=EASY, thinking_budgets=(8,)), **change)  # type: ignore[arg-type]
+    config = EvaluateConfig(problems=EASY, thinking_budgets=(8,))
     with pytest.raises(UserError, match=message) as caught:
-        evaluate(config, tmp_path / "run")
+        evaluate(config.replace(**change), tmp_path / "run")
     assert "\n" not in str(caught.value)
 
 

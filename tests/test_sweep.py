@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +94,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, stop_after: int = 10**9) -> Iterato
 def test_shared_prefixes_run_once_and_predict_reads_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An SFT run serves its checkpoints, a readiness run all RL seeds; what a kill leaves, or a new seed, runs once."""
     out = tmp_path / "sweep"
-    config = SweepConfig(write(tmp_path, checkpoints="all"), workers=0)
+    config = SweepConfig(file=write(tmp_path, checkpoints="all"), workers=0)
     with watched(monkeypatch, stop_after=3) as first, pytest.raises(KeyboardInterrupt):
         sweep(config, out)
     assert read_json(out / "record.json")["status"] == "interrupted"
@@ -113,7 +112,7 @@ def test_shared_prefixes_run_once_and_predict_reads_the_table(tmp_path: Path, mo
         assert sweep(config, out).starts == result.starts
     assert fourth == ["evaluate/one-1-rl-s0"]
 
-    config = SweepConfig(write(tmp_path, checkpoints="all", rl_seed=[0, 1]), workers=0)
+    config = SweepConfig(file=write(tmp_path, checkpoints="all", rl_seed=[0, 1]), workers=0)
     with watched(monkeypatch) as grown:
         assert sweep(config, out).runs == 4
     assert Counter(grown) == dict.fromkeys([f"{verb}/one-{i}-rl-s1" for verb in ("rl", "evaluate") for i in (1, 2)], 1)
@@ -125,7 +124,7 @@ def test_shared_prefixes_run_once_and_predict_reads_the_table(tmp_path: Path, mo
         assert row["outcome"] == evaluated.budgets[-1].scores[evaluated.models[0]].accuracy.value
         assert read_json(out / row["run"] / "record.json")["config"]["model"] == row["checkpoint"]
     out.rename(tmp_path / "moved")
-    ranked = predict(PredictConfig((str(tmp_path / "moved"),), splits=10, resamples=50), tmp_path / "predict")
+    ranked = predict(PredictConfig(runs=(str(tmp_path / "moved"),), splits=10, resamples=50), tmp_path / "predict")
     assert {row.name for row in ranked.checkpoints} == {row["checkpoint"] for row in rows}
     (family,) = ranked.families
     assert (family.runs, family.rl_runs, family.recipes) == (2, 4, 1)
@@ -134,7 +133,7 @@ def test_shared_prefixes_run_once_and_predict_reads_the_table(tmp_path: Path, mo
 def test_a_failing_job_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     """What starts from it is skipped, the rest runs on; mended, only what is missing runs."""
     missing, out = tmp_path / "later.jsonl", tmp_path / "sweep"
-    config = SweepConfig(write(tmp_path, problems=[str(missing), PROBLEMS]), workers=0)
+    config = SweepConfig(file=write(tmp_path, problems=[str(missing), PROBLEMS]), workers=0)
     with watched(monkeypatch) as first, pytest.raises(UserError) as caught:
         sweep(config, out)
     assert "1 of 7 jobs failed and 1 that start from them were skipped" in str(caught.value)
@@ -152,21 +151,21 @@ def test_a_failing_job_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_another_sweep_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     """Other settings under an old name, or another file: nothing in a finished sweep's folder changes by a byte."""
     out = tmp_path / "sweep"
-    sweep(SweepConfig(write(tmp_path), workers=0), out)
+    sweep(SweepConfig(file=write(tmp_path), workers=0), out)
     before = content_of(out)
     assert {out / "result.json", out / "runs.jsonl", out / "sft/one/record.json"} <= before.keys()
     with pytest.raises(UserError, match=r"sft/one: .* holds a run with learning_rate = 0.001, not 0.002"):
-        sweep(SweepConfig(write(tmp_path, lr=[2e-3]), workers=0), out)
+        sweep(SweepConfig(file=write(tmp_path, lr=[2e-3]), workers=0), out)
     file = Path(write(tmp_path))
     other = tmp_path / "other.toml"
     other.write_text(file.read_text().replace('name = "one"', 'name = "two"'))
     with pytest.raises(UserError, match=r"holds a run with file = 'sweep.toml', not 'other.toml'"):
-        sweep(SweepConfig(str(other), workers=0), out)
+        sweep(SweepConfig(file=str(other), workers=0), out)
     other.replace(file)
     with pytest.raises(UserError, match=r"holds a finished sweep of another .*sweep.toml, with which it shares no job"):
-        sweep(SweepConfig(str(file), workers=0), out)
+        sweep(SweepConfig(file=str(file), workers=0), out)
     with pytest.raises(UserError, match="holds a run of sft, not sweep"):
-        sweep(SweepConfig(write(tmp_path), workers=0), out / "sft/one")
+        sweep(SweepConfig(file=write(tmp_path), workers=0), out / "sft/one")
     assert content_of(out) == before
 
 
@@ -185,11 +184,11 @@ def test_thousands_of_jobs_are_asked_for_twice(tmp_path: Path, monkeypatch: pyte
     assert "--yes" in said
     assert not (tmp_path / "sweep").exists()
     monkeypatch.setattr(sweep_module, "MANY", 4)
-    config = SweepConfig(write(tmp_path, problems=["missing.jsonl"]), workers=0)
+    config = SweepConfig(file=write(tmp_path, problems=["missing.jsonl"]), workers=0)
     with pytest.raises(UserError, match=r"makes 5 jobs .* to start all the same add --yes"):
         sweep(config, tmp_path / "sweep")
     with pytest.raises(UserError, match="1 of 5 jobs failed"):
-        sweep(replace(config, yes=True), tmp_path / "sweep")
+        sweep(config.replace(yes=True), tmp_path / "sweep")
 
 
 @pytest.mark.parametrize(
@@ -219,7 +218,7 @@ def test_bad_files_are_refused(tmp_path: Path, old: str, new: str, message: str)
     file = Path(write(tmp_path))
     file.write_text(file.read_text().replace("learning_rate = [0.001]", "seed = [0]").replace(old, new, 1))
     with pytest.raises(UserError, match=message) as caught:
-        sweep(SweepConfig(str(file), workers=0), tmp_path / "sweep")
+        sweep(SweepConfig(file=str(file), workers=0), tmp_path / "sweep")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "sweep").exists()
 
@@ -363,13 +362,13 @@ def test_processes_run_the_same_sweep(tmp_path: Path) -> None:
     The same command then runs only these.
     """
     out, file = tmp_path / "apart", write(tmp_path, problems=[PROBLEMS, PROBLEMS + "0"])
-    sweep(SweepConfig(file, workers=0), tmp_path / "here")
+    sweep(SweepConfig(file=file, workers=0), tmp_path / "here")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LocalProcesses, "submit", submit_and_kill("rl/one-2-rl-problems2-s0"))
         with pytest.raises(UserError, match=r"1 of 7 jobs failed and 1 .* killed by SIGKILL"):
-            sweep(SweepConfig(file, workers=2), out)
+            sweep(SweepConfig(file=file, workers=2), out)
     first = read_log(out / "log.jsonl")
-    assert sweep(SweepConfig(file, workers=2), out).runs == 2
+    assert sweep(SweepConfig(file=file, workers=2), out).runs == 2
     again = {line["key"] for line in read_log(out / "log.jsonl")[len(first) :]}
     assert again == {"rl/one-2-rl-problems2-s0", "evaluate/one-2-rl-problems2-s0"}
     here, apart = (read_log(tmp_path / name / "runs.jsonl") for name in ("here", "apart"))
@@ -502,14 +501,14 @@ def test_ray_runs_the_same_sweep_on_a_second_node(tmp_path: Path) -> None:
 
     file = write(tmp_path, problems=[PROBLEMS, "missing.jsonl"])
     with pytest.raises(UserError, match="1 of 7 jobs failed and 1"):
-        sweep(SweepConfig(file, workers=0), tmp_path / "local")
+        sweep(SweepConfig(file=file, workers=0), tmp_path / "local")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         cluster.add_node(num_cpus=1)
         with pytest.raises(UserError, match="threads=2 are more processors than any node"):
-            sweep(SweepConfig(file, ray=cluster.address, threads=2), tmp_path / "wide")
+            sweep(SweepConfig(file=file, ray=cluster.address, threads=2), tmp_path / "wide")
         with pytest.raises(UserError, match="1 of 7 jobs failed and 1"):
-            sweep(SweepConfig(file, ray=cluster.address), tmp_path / "remote")
+            sweep(SweepConfig(file=file, ray=cluster.address), tmp_path / "remote")
     finally:
         cluster.shutdown()
     local, remote = (read_log(tmp_path / name / "runs.jsonl") for name in ("local", "remote"))
@@ -521,4 +520,4 @@ def test_ray_is_only_for_an_address(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """Without Ray a sweep's defaults work, as the tests above show, and an address says what to install."""
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"ray=head:6379 needs Ray: pip install 'rlready\[ray\]'"):
-        sweep(SweepConfig(write(tmp_path), ray="head:6379"), tmp_path / "out")
+        sweep(SweepConfig(file=write(tmp_path), ray="head:6379"), tmp_path / "out")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -111,7 +110,7 @@ def test_sft_resumed_equals_unbroken(
     dtype: Literal["float32", "bfloat16"],
 ) -> None:
     """Bit-identical weights and losses, whether state is saved at every step or at checkpoints only."""
-    config = replace(sft_config(tiny), dtype=dtype)
+    config = sft_config(tiny).replace(dtype=dtype)
     whole = sft(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(checkpointer, "STATE_SECONDS", saves)
@@ -129,7 +128,7 @@ def test_sft_resumed_equals_unbroken(
 
 def test_sft_learns_and_keeps_checkpoints(tiny: str, tmp_path: Path) -> None:
     """The held-out loss falls, checkpoints stand at fractions of an epoch, and a finished run is not run again."""
-    config = replace(sft_config(tiny), epochs=3.0, learning_rate=3e-3)
+    config = sft_config(tiny).replace(epochs=3.0, learning_rate=3e-3)
     result = sft(config, tmp_path / "run")
     losses = [c.heldout_loss.value for c in result.checkpoints]
     assert losses[-1] < losses[0] - 0.1
@@ -144,7 +143,7 @@ def test_rl_resumed_equals_unbroken(
     tiny: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: Literal["float32", "bfloat16"]
 ) -> None:
     """Rollouts, evaluations and weights are the same after an interruption; checkpoints are float32 either way."""
-    config = replace(rl_config(tiny, problems), dtype=dtype)
+    config = rl_config(tiny, problems).replace(dtype=dtype)
     whole = rl(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         interrupted_at(patch, 4)
@@ -165,8 +164,7 @@ def test_rl_resumed_equals_unbroken(
 @pytest.mark.parametrize("algorithm", ["grpo", "rloo", "dapo"])
 def test_every_algorithm_takes_steps(tiny: str, problems: Path, tmp_path: Path, algorithm: str) -> None:
     """All credits run with a KL penalty and two updates per batch, and have a gradient."""
-    config = replace(
-        rl_config(tiny, problems),
+    config = rl_config(tiny, problems).replace(
         algorithm=algorithm,
         steps=2,
         updates_per_batch=2,
@@ -181,7 +179,7 @@ def test_every_algorithm_takes_steps(tiny: str, problems: Path, tmp_path: Path, 
 def test_rl_stops_with_a_reason_when_nothing_can_be_learnt(tiny: str, problems: Path, tmp_path: Path) -> None:
     """All wrong for ``patience`` steps: the run ends early and says why."""
     source = f"rows:{problems}?verifier=verifiers:never"
-    config = replace(rl_config(tiny, problems), problems=source, validation=source, steps=20, patience=2)
+    config = rl_config(tiny, problems).replace(problems=source, validation=source, steps=20, patience=2)
     result = rl(config, tmp_path / "run")
     assert result.steps == 2
     assert "all wrong" in result.stopped
@@ -210,7 +208,7 @@ def test_rows_longer_than_the_context_are_named(tiny: str, tmp_path: Path) -> No
     """A cut answer would teach never to answer, so such rows are refused."""
     rows = tmp_path / "long.jsonl"
     rows.write_text(json.dumps({"id": "long-one", "prompt": "? a", "response": "a: 1 " * 400}))
-    config = replace(sft_config(tiny), rows=str(rows))
+    config = sft_config(tiny).replace(rows=str(rows))
     with pytest.raises(UserError, match="long-one"):
         sft(config, tmp_path / "run")
 
@@ -221,7 +219,7 @@ def test_rows_longer_than_the_context_are_named(tiny: str, tmp_path: Path) -> No
         ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0"),
         ({"learning_rate": -1e-3}, "learning_rate must be above 0"),
         ({"max_grad_norm": 0.0}, "max_grad_norm must be above 0"),
-        ({"max_grad_norm": float("nan")}, "max_grad_norm must be above 0, got nan"),
+        ({"max_grad_norm": float("nan")}, "max_grad_norm = nan is not a number"),
         ({"weight_decay": -0.1}, "weight_decay must not be negative"),
         ({"seed": -1}, "seed must not be negative, got -1"),
     ],
@@ -231,14 +229,14 @@ def test_settings_that_cannot_train_are_one_line(
 ) -> None:
     """The same ones, and in the same words, for both learners."""
     with pytest.raises(UserError, match=message):
-        sft(replace(sft_config(tiny), **changes), tmp_path / "sft")
+        sft(sft_config(tiny).replace(**changes), tmp_path / "sft")
     with pytest.raises(UserError, match=message):
-        rl(replace(rl_config(tiny, problems), **changes), tmp_path / "rl")
+        rl(rl_config(tiny, problems).replace(**changes), tmp_path / "rl")
 
 
 def test_a_negative_penalty_is_refused(tiny: str, problems: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"kl_coef must not be negative, got -0\.1"):
-        rl(replace(rl_config(tiny, problems), kl_coef=-0.1), tmp_path / "rl")
+        rl(rl_config(tiny, problems).replace(kl_coef=-0.1), tmp_path / "rl")
 
 
 def test_checkpoint_steps() -> None:

@@ -153,13 +153,19 @@ def test_measured_as_transformers_measures(trained: tuple[Made, list[Path], Path
     rows = str(folder / "rows.jsonl")
     found = readiness(
         ReadinessConfig(
-            names, heldout=rows, problems=rows, samples=8, group_size=8, thinking_budget=24, max_answer_tokens=16
+            checkpoints=names,
+            heldout=rows,
+            problems=rows,
+            samples=8,
+            group_size=8,
+            thinking_budget=24,
+            max_answer_tokens=16,
         ),
         tmp_path / "r",
     )
     losses = {c.name: c.heldout_loss.value for c in found.checkpoints if c.heldout_loss}
     greedy = EvaluateConfig(
-        names, problems=rows, unconstrained=True, temperature=0.0, samples=1, max_response_tokens=LONGEST
+        models=names, problems=rows, unconstrained=True, temperature=0.0, samples=1, max_response_tokens=LONGEST
     )
     answers = evaluate(greedy, tmp_path / "e")["per_problem"]
     accuracies = []

@@ -15,11 +15,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlready.core.config import DEMO_TASK, EvaluateConfig, Reward, RLConfig, SFTConfig
+from rlready.core.config import EvaluateConfig, Reward, RLConfig, SFTConfig
+from rlready.core.presets import DEMO_TASK
 from rlready.core.records import Estimate
 from rlready.core.stats import t_figure
 from rlready.evaluate.stage import evaluate
@@ -87,7 +88,7 @@ def one(seed: int, out: Path) -> dict[str, Any]:
     result = evaluate(config, out / "evaluate")
     stated = learned(STATED, paths["sft"], seed, out / "stated")
     models = {paths["sft"]: "sft", stated: "stated"}
-    config = replace(config, models=tuple(models), thinking_budgets=ASKED, samples=2, length_prompt=STATING)
+    config = config.replace(models=tuple(models), thinking_budgets=ASKED, samples=2, length_prompt=STATING)
     asked = [row for row in evaluate(config, out / "asked").settings if row.length_prompted]
     names = {path: name for name, path in paths.items()}
     return {

@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from rlready.core.config import DEMO_TASK, EvaluateConfig, RLConfig, SFTConfig
+from rlready.core.config import EvaluateConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
+from rlready.core.presets import DEMO_TASK
 from rlready.core.records import Estimate
 from rlready.core.stats import paired_figure, t_figure
 from rlready.credit.probe import planted_error
@@ -39,7 +40,7 @@ from rlready.runs.files import plain, read_json, read_table, write_json, write_t
 from rlready.runs.log import read_log
 from rlready.tasks import open_task
 from rlready.train.reference_checkpoint import find_reference
-from rlready.train.result import RLResult
+from rlready.train.result import RLResult, SFTResult
 from rlready.train.rl import rl
 from rlready.train.sft import sft
 
@@ -114,18 +115,18 @@ def tuned_on(task: str, seed: int, out: Path) -> str:
 def arms_of(seed: int, out: Path) -> dict[str, str]:
     """Every arm's last checkpoint: none is chosen with the verifier, which dense rewards are to do without."""
     start = tuned_on(WORLD, seed, out / "sft")
-    epochs = STEPS / (read_json(out / "sft" / "result.json")["steps"] / EPOCHS)
-    more = replace(
-        tuning_on(WORLD, seed), model=start, epochs=epochs, save_every=epochs, references=(), lr=LR, schedule="constant"
+    epochs = STEPS / (SFTResult.load(out / "sft").steps / EPOCHS)
+    more = tuning_on(WORLD, seed).replace(
+        model=start, epochs=epochs, save_every=epochs, keep_at=(), learning_rate=LR, lr_scheduler_type="constant"
     )
-    continued = sft(replace(more, seed=seed + 100), out / "continued")
+    continued = sft(more.replace(seed=seed + 100), out / "continued")
     found = {"SFT": start, "SFT continued": continued.checkpoints[-1].path}
     learning = learning_from(start, seed, WORLD)
     for arm, changes in DENSE.items():
-        learned = rl(replace(learning, steps=STEPS, eval_every=STEPS, **changes), out / slug(arm))
+        learned = rl(learning.replace(steps=STEPS, eval_every=STEPS, **changes), out / slug(arm))
         found[arm] = last_of(out / slug(arm), learned)
     for arm, changes in VERIFIED.items():
-        learned = rl(replace(learning, **changes), out / slug(arm))
+        learned = rl(learning.replace(**changes), out / slug(arm))
         found[arm] = last_of(out / slug(arm), learned)
     return found
 
@@ -226,7 +227,7 @@ def usual_world(seed: int, out: Path) -> dict[str, Any]:
     curves = {}
     for arm, changes in USUAL["verified"].items():
         run = out / f"usual-{slug(arm)}"
-        rl(replace(learning, **changes), run)
+        rl(learning.replace(**changes), run)
         curves[arm] = curve(run)
     return {"curves": curves}
 
@@ -237,11 +238,11 @@ def new_world(seed: int, out: Path) -> dict[str, Any]:
     start = models["SFT"]
     test = source(seed, "test", TEST, 6)
     usual = EvaluateConfig(models=tuple(models.values()), problems=test, thinking_budgets=(BUDGET,), seed=seed)
-    away = replace(usual, models=(start,), reference=str(find_reference(start, 0.5)), beta=BETA)
+    away = usual.replace(models=(start,), reference=str(find_reference(start, 0.5)), beta=BETA)
     lm, arms = load(start), dict[str, Any]()
     for config, name in ((usual, "evaluate"), (away, "decoded")):
         drawn = evaluate(config, out / name)
-        greedy = evaluate(replace(config, samples=1, temperature=0.0), out / f"{name}-greedy")
+        greedy = evaluate(config.replace(samples=1, temperature=0.0), out / f"{name}-greedy")
         for number, path in enumerate(config.models):
             arm = list(models)[number] if config is usual else DECODED
             row = drawn.budgets[0].scores[path]

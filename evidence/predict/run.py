@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 
 def main() -> None:
-    sweep(SweepConfig(str(HERE / "sweep.toml")), SWEEP)
+    sweep(SweepConfig(file=str(HERE / "sweep.toml")), SWEEP)
     rows = read_log(SWEEP / "runs.jsonl")
     fewest = min(len([r for r in rows if r["recipe"] == each["recipe"]]) for each in rows)
     claims = [
@@ -49,7 +49,7 @@ def main() -> None:
     choices: list[Row] = []
     # forced: losses are compared across SFT data too; what the tool does by default is in ``plain``
     plain, forced = (
-        predict(PredictConfig((str(SWEEP),), force_loss=force), RUNS / name)
+        predict(PredictConfig(runs=(str(SWEEP),), force_loss=force), RUNS / name)
         for name, force in (("plain", False), ("forced", True))
     )
     short = {c.name: c.label for c in forced.checkpoints}
@@ -170,10 +170,10 @@ def picks(family: str, rows: Sequence[Row]) -> list[Row]:
         line: Row = {"family": family, "seed": seed, "best": max(outcome.values())}
         line["random"] = float(np.mean(list(outcome.values())))
         for name, settings in (
-            ("tool", PredictConfig(folders)),
-            (BASELINE, PredictConfig(folders, rank_by=BASELINE)),
-            (LOSS, PredictConfig(folders, rank_by=LOSS, force_loss=True)),
-            (COMBINED, PredictConfig(folders, rank_by=COMBINED, force_loss=True)),
+            ("tool", PredictConfig(runs=folders)),
+            (BASELINE, PredictConfig(runs=folders, rank_by=BASELINE)),
+            (LOSS, PredictConfig(runs=folders, rank_by=LOSS, force_loss=True)),
+            (COMBINED, PredictConfig(runs=folders, rank_by=COMBINED, force_loss=True)),
         ):
             line[name] = outcome[predict(settings, RUNS / f"pick-{family}-{seed}-{name}").chosen]
         found.append(line)

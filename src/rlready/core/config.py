@@ -1,290 +1,530 @@
-"""What a user can set: one typed object per verb.  The text of a field is its ``--help``.
+"""What a user can set: one frozen pydantic model per verb; the description of a field is its ``--help``.
 
-Free of heavy imports, so that ``rlready --help`` is instant.  ``options.py`` fills these from a TOML file
-and ``key=value`` words.
+Constraints stand at the field, those between fields in a validator of the model, so that a configuration that exists
+is one that can be meant.  What depends on the model that is trained or measured is `Preset`: None until
+``models/preset.py`` has looked at the model.  Free of heavy imports: ``rlready --help`` reads this file.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from rlready.core.errors import UserError
+from rlready.core.presets import DEMO_TASK
 
 T = TypeVar("T")
 ReturnType = Literal["reward_to_go", "full_return", "uniform"]
 ScaleRewards = Literal["std", "zscore", "none"]
 Reward = Literal["correctness", "arora_zanette", "grpo_lambda", "dapo_overlong", "lcpo_exact", "lcpo_max"]
+Precision = Literal["float32", "bfloat16"]
+Share = Annotated[float, Field(ge=0, le=1)]
+InnerShare = Annotated[float, Field(gt=0, lt=1)]
 
-DEMO_TASK = "dagmath?ops=5&asked=3"
+LENGTH_PLACE = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")  # where a length stands in a text
+DENSE_ONLY = (
+    *("reference", "reference_at", "force_reference", "return_type", "gamma", "scale_rewards", "reward_clip"),
+    *("beta", "dense_weight", "stop_on_drift"),
+)
+BOUNDED_REWARDS = ("arora_zanette", "grpo_lambda", "dapo_overlong")  # a coefficient above 1 would favour wrong answers
+
+if TYPE_CHECKING:
+    Preset = Annotated[T, "None until resolved"]  # whoever computes with a configuration has a resolved one
+else:
+    Preset = Optional
 
 
-def option(default: T, text: str) -> T:
-    """A configuration field with its documentation."""
-    meta: dict[str, Any] = {"help": text}
-    return field(default=default, metadata=meta)
+def _tuple_of(kind: Callable[[str], Any]) -> BeforeValidator:
+    """Lists become tuples; a text, as it stands on the command line, is split at its commas."""
+
+    def convert(value: object) -> object:
+        if isinstance(value, str):
+            try:
+                return tuple(kind(part.strip()) for part in value.split(",") if part.strip())
+            except ValueError:
+                return value
+        return tuple(value) if isinstance(value, list) else value
+
+    return BeforeValidator(convert)
 
 
-@dataclass(frozen=True)
-class SFTConfig:
-    """Supervised fine-tuning on worked rows; loss on the response only."""
+Texts = Annotated[tuple[str, ...], _tuple_of(str)]
+PositiveInts = Annotated[tuple[PositiveInt, ...], _tuple_of(int)]
+NonNegativeInts = Annotated[tuple[NonNegativeInt, ...], _tuple_of(int)]
+Floats = Annotated[tuple[float, ...], _tuple_of(float)]
+InnerShares = Annotated[tuple[InnerShare, ...], _tuple_of(float)]
 
-    model: str = option("embedded", "model to start from: embedded, a Hugging Face folder, or a hub id")
-    rows: str = option(DEMO_TASK + "&split=train&n=2000&seed=1", "worked rows to train on (a task source)")
-    heldout: str = option(
-        DEMO_TASK + "&split=test&n=200&seed=2", "worked rows never trained on, for the loss at every checkpoint"
+
+def check_delimiters(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """UserError unless there are none, or two different texts."""
+    if texts and (len(texts) != 2 or not all(texts) or texts[0] == texts[1]):
+        raise UserError(f"delimiters are two different texts, OPEN,CLOSE; got {', '.join(map(repr, texts))}")
+    return texts
+
+
+Delimiters = Annotated[Texts, AfterValidator(check_delimiters)]
+
+
+def option(default: Any, text: str, **constraints: Any) -> Any:
+    """A field with its help text; ``constraints`` are those of `pydantic.Field`."""
+    return Field(default, description=text, **constraints)
+
+
+class Config(BaseModel):
+    """What all configurations share: frozen, no unknown settings, no conversion between types.
+
+    Raises UserError, in one line, for settings that do not fit.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        defer_build=True,  # help needs the fields only
     )
-    epochs: float = option(2.0, "passes over the rows")
-    learning_rate: float = option(1e-3, "peak learning rate")
-    lr_scheduler_type: Literal["constant", "linear", "cosine"] = option("linear", "learning-rate decay after warm-up")
-    warmup_ratio: float = option(0.05, "share of the steps spent warming up")
-    weight_decay: float = option(0.0, "AdamW weight decay")
-    max_grad_norm: float = option(1.0, "largest gradient norm")
-    tokens_per_batch: int = option(2048, "tokens (prompt and response) per optimiser step")
-    max_tokens_per_microbatch: int = option(16384, "tokens per forward pass, padding included; bounds memory")
-    save_every: float = option(0.5, "epochs between checkpoints")
-    keep_at: tuple[float, ...] = option(
-        (0.5,), "also keep a checkpoint after these shares of all samples, to measure dense rewards against"
+
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            from rlready.core.options import explain  # which reads the fields of this class
+
+            raise UserError(explain(error, type(self))) from None
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with other values of some settings, validated like a new one."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self)(**given | changes)
+
+
+DELIMITERS = (
+    "Texts that open and close the thought, as OPEN,CLOSE. By default they are found in the chat template; give them "
+    "where the template does not show them."
+)
+DEVICE = "Torch device, such as cpu, cuda or cuda:1. auto takes a GPU if there is one."
+DTYPE = (
+    "Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training, bfloat16 means "
+    "float32 weights with bfloat16 arithmetic."
+)
+ANSWER_PREFIX = 'Text that is forced after a thought that was truncated at its budget, such as "Final Answer:".'
+THINKING_BUDGET = (
+    "Largest number of thinking tokens; the thought is closed there. By default chosen from the chat template and the "
+    "context length."
+)
+MAX_ANSWER_TOKENS = (
+    "Largest number of tokens after the thought. A model that does not think may use this and the thinking budget "
+    "together. By default chosen with the thinking budget."
+)
+MICROBATCH = "Largest number of tokens in one forward pass, padding included; it bounds the memory needed."
+SOURCE = "a file, a hub data set or a task such as gsm8k"
+
+
+class SFTConfig(Config):
+    """Supervised fine-tuning on worked examples; only response tokens are in the loss."""
+
+    model: str = option("embedded", "Model to start from: embedded, a Hugging Face folder or a hub id.")
+    rows: Preset[str] = option(None, f"Worked examples to train on: {SOURCE}. Required, but for the embedded model.")
+    heldout: Preset[str] = option(
+        None,
+        "Worked examples that are never trained on; their loss is measured at every checkpoint. Required, but for the "
+        "embedded model.",
     )
-    seed: int = option(0, "seed of the order of rows")
-    device: str = option("cpu", "torch device")
-    dtype: Literal["float32", "bfloat16"] = option(
-        "float32", "bfloat16: forward and backward passes under autocast; the weights that learn are float32 either way"
+    epochs: PositiveFloat = option(2.0, "Number of passes over the examples.")
+    learning_rate: Preset[PositiveFloat] = option(None, "Peak learning rate. By default chosen from the model's size.")
+    lr_scheduler_type: Literal["constant", "linear", "cosine"] = option(
+        "linear", "How the learning rate decays after the warm-up."
     )
+    warmup_ratio: Share = option(0.05, "Share of the steps over which the learning rate rises from zero.")
+    weight_decay: NonNegativeFloat = option(0.0, "Weight decay of AdamW.")
+    max_grad_norm: PositiveFloat = option(1.0, "Norm to which larger gradients are scaled down.")
+    tokens_per_batch: Preset[PositiveInt] = option(
+        None, "Tokens, prompts included, in one optimiser step. By default chosen from the model's size."
+    )
+    max_tokens_per_microbatch: PositiveInt = option(16384, MICROBATCH)
+    save_every: PositiveFloat = option(0.5, "Number of epochs between checkpoints.")
+    keep_at: InnerShares = option(
+        (0.5,),
+        "Shares of all training samples after which a checkpoint is also kept, as a reference for dense rewards.",
+    )
+    seed: NonNegativeInt = option(0, "Seed of the order of the examples.")
+    device: Preset[str] = option("auto", DEVICE)
+    dtype: Preset[Precision] = option(None, DTYPE)
 
 
-@dataclass(frozen=True)
-class InjectConfig:
-    """Worked rows made ready for RL: behaviours spliced in, or a baseline, every step verified."""
+class InjectConfig(Config):
+    """Make worked examples ready for RL: insert behaviours or make a baseline, and verify every step."""
 
-    rows: str = option("", "worked rows: DAG maths, GSM8K, or rows of your own with a dag column or annotations")
+    rows: str = option(
+        "",
+        "Worked examples: DAG maths, GSM8K, or a file of your own with a dag column or calculator annotations. "
+        "Required.",
+    )
     method: Literal["behaviours", "vanilla", "premises", "chains"] = option(
         "behaviours",
-        "vanilla: as they are; premises, chains: each row four times, premises or steps in another order (DAG maths)",
+        "behaviours inserts them. vanilla leaves the examples as they are. premises and chains write each example "
+        "four times, with its premises or its steps in another order (DAG maths only).",
     )
-    behaviours: tuple[str, ...] = option(
-        ("explore", "analyse", "compute"), "which: exploration, analysis, sub-goal computation"
+    behaviours: Texts = option(
+        ("explore", "analyse", "compute"),
+        "Which behaviours to insert: explore (trial and error), analyse (what is known), compute (sub-goals).",
     )
-    p: float = option(0.1, "probability, before a step, of trying another one first")
-    tokenizer: str = option("", "checkpoint whose tokens the cost is counted in; empty: words between spaces")
-    seed: int = option(0, "seed of where behaviours go, and of the orders")
+    p: Share = option(0.1, "Probability of trying another step first, before each step.")
+    tokenizer: str = option(
+        "", "Checkpoint whose tokenizer counts the added length in tokens. Empty counts words between spaces."
+    )
+    seed: NonNegativeInt = option(0, "Seed of the places of behaviours and of the orders.")
 
 
-@dataclass(frozen=True)
-class RLConfig:
+class RLConfig(Config):
     """Reinforcement learning with verifiable rewards, from any checkpoint."""
 
-    model: str = option("embedded", "checkpoint to start from: embedded, a Hugging Face folder, or a hub id")
-    problems: str = option(DEMO_TASK + "&split=train&n=4000&seed=3", "problems to learn on (a task source)")
-    validation: str = option(
-        DEMO_TASK + "&split=test&n=100&seed=4", "problems that choose the checkpoint (a task source)"
+    model: str = option("embedded", "Checkpoint to start from: embedded, a Hugging Face folder or a hub id.")
+    problems: Preset[str] = option(None, f"Problems to learn from: {SOURCE}. Required, but for the embedded model.")
+    validation: Preset[str] = option(
+        None,
+        "Problems that are never trained on; accuracy on them chooses the checkpoint. Required, but for the embedded "
+        "model.",
     )
     algorithm: str = option(
         "dr_grpo",
-        "advantage, normaliser and clip range: grpo, dr_grpo, rloo, dapo, dense (a reward for every token, from an SFT "
-        "run), or one of your own as pkg.module:NAME",
+        "Advantage, normaliser and clip range: grpo, dr_grpo, rloo, dapo, dense (a reward for each token, from an SFT "
+        "run), or one of your own as pkg.module:NAME.",
     )
-    loss: str = option("", "loss of your own as pkg.module:function; empty: the clipped policy loss")
-    steps: int = option(50, "rollout batches to learn from")
-    prompts_per_step: int = option(16, "problems per step")
-    group_size: int = option(16, "rollouts per problem")
-    updates_per_batch: int = option(1, "optimiser steps per rollout batch; above 1 the ratio is clipped")
-    learning_rate: float = option(5e-4, "learning rate, constant after a short warm-up")
-    weight_decay: float = option(0.0, "AdamW weight decay")
-    max_grad_norm: float = option(1.0, "largest gradient norm")
-    epsilon: float = option(0.0, "ratio clip below 1; 0 takes the algorithm's own, 0.2")
-    epsilon_high: float = option(0.0, "ratio clip above 1; 0 takes the algorithm's own, 0.28 for dapo, else 0.2")
-    kl_coef: float = option(0.0, "weight of the KL penalty to the starting checkpoint; 0 keeps no second model")
+    loss: str = option("", "A loss of your own as pkg.module:function. Empty is the clipped policy loss.")
+    steps: PositiveInt = option(50, "Number of rollout batches to learn from.")
+    prompts_per_step: PositiveInt = option(16, "Number of problems in a rollout batch.")
+    group_size: int = option(16, "Number of rollouts of each problem.", ge=2)
+    updates_per_batch: PositiveInt = option(
+        1, "Optimiser steps on each rollout batch. Above 1 the importance ratio is clipped."
+    )
+    learning_rate: Preset[PositiveFloat] = option(
+        None, "Learning rate, constant after a short warm-up. By default chosen from the model's size."
+    )
+    weight_decay: NonNegativeFloat = option(0.0, "Weight decay of AdamW.")
+    max_grad_norm: PositiveFloat = option(1.0, "Norm to which larger gradients are scaled down.")
+    epsilon: Share | None = option(
+        None, "The importance ratio is clipped at 1 - epsilon from below. By default that of the algorithm, 0.2."
+    )
+    epsilon_high: NonNegativeFloat | None = option(
+        None, "The importance ratio is clipped at 1 + epsilon_high from above. By default 0.28 for dapo, otherwise 0.2."
+    )
+    kl_coef: NonNegativeFloat = option(
+        0.0, "Weight of the KL penalty towards the starting checkpoint. 0 holds no second model in memory."
+    )
     reward: Reward = option(
         "correctness",
-        "reward of a response: correctness alone, or with a length penalty, named after its paper; with none "
-        "does a wrong answer earn more than a right one",
+        "Reward of a response: its correctness alone, or with a length penalty named after its paper. In none of them "
+        "does a wrong answer earn more than a right one.",
     )
-    reward_coef: float = option(0.0, "the coefficient of that reward; 0 takes its source's own")
-    length_targets: tuple[int, ...] = option(
+    reward_coef: PositiveFloat | None = option(
+        None, "Coefficient of the reward's length penalty. By default that of its paper."
+    )
+    length_targets: PositiveInts = option(
         (),
-        "target lengths of dapo_overlong, lcpo_exact and lcpo_max in thinking tokens, one drawn for each problem; "
-        "empty: thinking_budget",
+        "Target lengths in thinking tokens for dapo_overlong, lcpo_exact and lcpo_max; one is drawn for each problem. "
+        "By default the thinking budget.",
     )
-    length_prompt: str = option("", "text at the end of the prompt that states the target, such as ' Use {N} tokens.'")
-    reference: str = option(
-        "", "dense: checkpoint to measure model against; none: against nothing; empty: found in model's SFT run"
+    length_prompt: str = option(
+        "", "Text at the end of the prompt that states the target length, such as ' Use {N} tokens.' Empty adds none."
     )
-    reference_at: float = option(0.5, "dense: share of the SFT run's samples after which the reference is taken")
+    reference: str | None = option(
+        None,
+        "Dense rewards: checkpoint that the model is compared with; none compares with nothing. By default the one "
+        "that the model's SFT run kept.",
+    )
+    reference_at: Share = option(
+        0.5, "Dense rewards: share of the SFT run's samples after which the reference was kept."
+    )
     force_reference: bool = option(
-        False, "dense: take a reference of another run or with another tokenizer all the same"
+        False, "Dense rewards: accept a reference of another SFT run or with another tokenizer."
     )
     return_type: ReturnType = option(
         "reward_to_go",
-        "dense: the return of a token: the rewards from it on (reward_to_go), of the whole response (full_return), or "
-        "from it on after the total was spread evenly over the tokens (uniform)",
+        "Dense rewards: the return of a token is the sum of the rewards from it on (reward_to_go) or of the whole "
+        "response (full_return), or the rewards are first spread evenly over the tokens (uniform).",
     )
-    gamma: float = option(1.0, "dense: discount a token; 0 pays a token its own reward only")
+    gamma: Share = option(
+        1.0, "Dense rewards: discount factor for each token. 0 credits a token with its own reward only."
+    )
     scale_rewards: ScaleRewards = option(
-        "std", "dense: rewards of a batch divided by their deviation, standardised, or as they are"
+        "std",
+        "Dense rewards: the rewards of a batch are divided by their standard deviation (std), standardised (zscore) "
+        "or left as they are (none).",
     )
-    reward_clip: float = option(0.0, "dense: largest scaled reward of a token, either way; 0 does not clip")
-    beta: float = option(1.0, "dense: weight of the KL divergence to model, inside the reward, after scaling")
-    dense_weight: float = option(1.0, "dense: its share of the credit; the verifier has the rest")
-    stop_on_drift: bool = option(False, "dense: end the run when entropy collapses or lengths drift, not only say so")
-    temperature: float = option(1.0, "sampling temperature of rollouts")
-    thinking_budget: int = option(64, "most thinking tokens in a rollout; the thought is closed there, unlearned")
-    max_answer_tokens: int = option(
-        16, "most tokens after the thought; a model that does not think has this and budget together"
+    reward_clip: NonNegativeFloat = option(
+        0.0, "Dense rewards: largest absolute value of a token's scaled reward. 0 does not clip."
     )
-    delimiters: tuple[str, ...] = option(
-        (), "what opens and what closes a thought, OPEN,CLOSE; empty: as the chat template has it"
+    beta: NonNegativeFloat = option(
+        1.0, "Dense rewards: weight of the KL divergence from the starting checkpoint in the reward, after scaling."
     )
-    answer_prefix: str = option("", "text forced after a thought that was cut, to elicit the answer")
-    num_waits: int = option(
+    dense_weight: Share = option(
+        1.0, "Dense rewards: their share of the credit; the verifier's reward has the remainder."
+    )
+    stop_on_drift: bool = option(
+        False, "Dense rewards: stop the run when entropy collapses or lengths drift, instead of only warning."
+    )
+    temperature: PositiveFloat = option(1.0, "Sampling temperature of rollouts.")
+    thinking_budget: Preset[PositiveInt] = option(
+        None, THINKING_BUDGET + " The tokens that close it are not in the loss."
+    )
+    max_answer_tokens: Preset[PositiveInt] = option(None, MAX_ANSWER_TOKENS)
+    delimiters: Delimiters = option((), DELIMITERS)
+    answer_prefix: str = option("", ANSWER_PREFIX)
+    num_waits: NonNegativeInt = option(
         0,
-        "how often an early end of the thought is replaced in rollouts; leave it at 0: in a published replication "
-        "(GSM8K, Qwen2.5 3B and 7B) it took accuracy from 77.6 to 67.9 and from 84.1 to 39.8",
+        "How many times an early end of the thought is replaced in rollouts. Leave it at 0: a published replication "
+        "(GSM8K, Qwen2.5 3B and 7B) saw accuracy fall from 77.6 to 67.9 and from 84.1 to 39.8.",
     )
-    wait_text: str = option("Wait", "what replaces it, unlearned")
-    max_tokens_per_microbatch: int = option(16384, "tokens per forward pass, padding included; bounds memory")
-    eval_every: int = option(10, "steps between evaluations on the held-out problems")
-    eval_samples: int = option(4, "samples per held-out problem")
-    patience: int = option(8, "stop after so many steps in a row without a gradient")
-    seed: int = option(0, "seed of problem order and rollouts")
-    device: str = option("cpu", "torch device")
-    dtype: Literal["float32", "bfloat16"] = option(
-        "float32",
-        "bfloat16: forward and backward passes under autocast, and sampling with bfloat16 weights; the weights that "
-        "learn are float32 either way",
+    wait_text: str = option("Wait", "Text that replaces the end of the thought; it is not in the loss.")
+    max_tokens_per_microbatch: PositiveInt = option(16384, MICROBATCH)
+    eval_every: PositiveInt = option(10, "Number of steps between evaluations on the validation problems.")
+    eval_samples: PositiveInt = option(4, "Number of samples of each validation problem.")
+    patience: PositiveInt = option(8, "Stop after this many steps in a row without a gradient.")
+    seed: NonNegativeInt = option(0, "Seed of the order of problems and of the rollouts.")
+    device: Preset[str] = option("auto", DEVICE)
+    dtype: Preset[Precision] = option(None, DTYPE)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        _check_reward_coef(self.reward, self.reward_coef)
+        check_length_prompt(self.length_prompt)
+        if self.algorithm != "dense":
+            for name in DENSE_ONLY:
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise UserError(
+                        f"{name} applies to algorithm=dense, not to algorithm={self.algorithm}; leave it out"
+                    )
+        elif self.kl_coef:
+            raise UserError(
+                "kl_coef does not apply to algorithm=dense, which has a KL term inside its reward: use beta instead"
+            )
+        elif self.return_type == "full_return" and self.gamma == 0:
+            raise UserError(
+                "return_type=full_return with gamma=0 credits only the first token of a response; "
+                "use return_type=reward_to_go"
+            )
+        return self
+
+
+class CreditConfig(Config):
+    """Where dense rewards fall in a text: every token coloured by its reward."""
+
+    reference: str | None = option(
+        None, "Checkpoint to compare with; none compares with nothing. By default the one that the SFT run kept."
     )
-
-
-@dataclass(frozen=True)
-class CreditConfig:
-    """Where dense rewards fall: tokens coloured by them."""
-
-    reference: str = option("", "checkpoint to measure against; none: against nothing; empty: found in the SFT run")
-    reference_at: float = option(0.5, "share of the SFT run's samples after which the reference is taken")
-    probe: str = option("", "worked rows: change a number in each and tell whether the least credit falls there")
-    seed: int = option(0, "seed of what is changed")
-
-
-@dataclass(frozen=True)
-class TemplateConfig:
-    """How a checkpoint's chat template is read."""
-
-    delimiters: tuple[str, ...] = option(
-        (), "what opens and what closes a thought, OPEN,CLOSE; empty: as the chat template has it"
+    reference_at: Share = option(0.5, "Share of the SFT run's samples after which the reference was kept.")
+    probe: str = option(
+        "",
+        "Worked examples: a number is changed in each, and the result says whether the lowest reward falls there. "
+        "Empty skips it.",
     )
+    seed: NonNegativeInt = option(0, "Seed of what is changed.")
 
 
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """Accuracy at every thinking budget, each budget cut from one trace."""
+class TemplateConfig(Config):
+    """How a checkpoint's chat template is understood."""
 
-    models: tuple[str, ...] = option(("embedded",), "checkpoints to compare")
-    problems: str = option(DEMO_TASK + "&split=test&n=200&seed=5", "problems (a task source)")
-    thinking_budgets: tuple[int, ...] = option((16, 28, 40, 52, 64), "thinking budgets in tokens")
-    samples: int = option(4, "samples per problem; majority vote and best of n choose among them")
-    temperature: float = option(1.0, "sampling temperature; 0 is greedy")
-    max_answer_tokens: int = option(16, "most tokens after the thought")
-    answer_prefix: str = option("", "text forced after a thought that was cut, to elicit the answer")
-    num_waits: tuple[int, ...] = option((0,), "how often an early end of the thought is replaced: 0,1,2,4")
-    wait_text: str = option("Wait", "what replaces it")
-    end_think_bias: tuple[float, ...] = option(
-        (0.0,), "nats added to the log-odds of ending the thought, where forcing leaves that to the model: 0,1,2"
+    delimiters: Delimiters = option((), DELIMITERS)
+
+
+class EvaluateConfig(Config):
+    """Accuracy at every thinking budget, from one sampled trace per response."""
+
+    models: Texts = option(("embedded",), "Checkpoints to compare.", min_length=1)
+    problems: Preset[str] = option(None, f"Problems: {SOURCE}. Required, but for the embedded model.")
+    thinking_budgets: Preset[PositiveInts] = option(
+        None,
+        "Thinking budgets in tokens. By default up to the budget that is chosen from the chat template and the context "
+        "length.",
+        min_length=1,
+    )
+    samples: PositiveInt = option(
+        4, "Number of samples of each problem; majority vote and best-of-n choose among them."
+    )
+    temperature: NonNegativeFloat = option(1.0, "Sampling temperature. 0 is greedy decoding.")
+    max_answer_tokens: Preset[PositiveInt] = option(None, MAX_ANSWER_TOKENS)
+    answer_prefix: str = option("", ANSWER_PREFIX)
+    num_waits: NonNegativeInts = option(
+        (0,), "How many times an early end of the thought is replaced, such as 0,1,2,4.", min_length=1
+    )
+    wait_text: str = option("Wait", "Text that replaces the end of the thought.")
+    end_think_bias: Floats = option(
+        (0.0,),
+        "Nats added to the log-odds of ending the thought, wherever the budget leaves that to the model, such as "
+        "0,1,2.",
+        min_length=1,
     )
     length_prompt: str = option(
-        "", "also ask for every budget in the prompt, unforced, such as ' Think for at most {N} tokens.'"
+        "",
+        "Text at the end of the prompt that asks for every budget without enforcing it, such as "
+        "' Think for at most {N} tokens.' Empty asks for none.",
     )
-    delimiters: tuple[str, ...] = option(
-        (), "what opens and what closes a thought, OPEN,CLOSE; empty: as the chat template has it"
+    delimiters: Delimiters = option((), DELIMITERS)
+    unconstrained: bool = option(False, "Measure the models only with their own prompt and stop, without any budget.")
+    max_response_tokens: PositiveInt | None = option(
+        None,
+        "Largest number of tokens of an unconstrained response. By default four times the largest budget and answer "
+        "together, within the context.",
     )
-    unconstrained: bool = option(False, "only the untouched model: its own prompt and stop, no budget")
-    max_response_tokens: int = option(
-        0, "most tokens of an untouched response; 0: four times the largest budget and answer, or the context"
+    reference: str = option(
+        "",
+        "Contrastive decoding: checkpoint to decode away from, by sampling from model^(1+1/beta) / "
+        "reference^(1/beta). Empty decodes normally.",
     )
-    reference: str = option("", "decode away from this checkpoint: from model^(1+1/beta) / reference^(1/beta)")
-    beta: float = option(
+    beta: PositiveFloat = option(
         1.0,
-        "how little: with a reference, the models' log-ratio counts 1/beta times; to match rl, its beta times the "
-        "dense_scale of its log",
+        "Contrastive decoding: its inverse strength. Logits are shifted by (1/beta) times the log-ratio of model and "
+        "reference, so smaller is stronger. To match rl, use its beta times the dense_scale in its log.",
     )
-    seed: int = option(0, "seed of the samples")
-    device: str = option("cpu", "torch device")
-    dtype: Literal["float32", "bfloat16"] = option("float32", "precision of the weights")
+    seed: NonNegativeInt = option(0, "Seed of the samples.")
+    device: Preset[str] = option("auto", DEVICE)
+    dtype: Preset[Precision] = option(None, DTYPE)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for name in ("models", "thinking_budgets", "num_waits", "end_think_bias"):
+            values = getattr(self, name) or ()
+            if len(set(values)) != len(values):
+                raise UserError(f"{name} repeat a value: {', '.join(map(str, values))}; name each once")
+        check_length_prompt(self.length_prompt)
+        if self.unconstrained and (any(self.num_waits) or any(self.end_think_bias) or self.length_prompt):
+            raise UserError(
+                "unconstrained=true measures models without a budget: leave out num_waits, end_think_bias and "
+                "length_prompt"
+            )
+        if self.unconstrained and self.reference:
+            raise UserError(
+                "unconstrained=true measures models as they are, reference decodes away from another one: leave one out"
+            )
+        return self
 
 
-@dataclass(frozen=True)
-class ReadinessConfig:
+class ReadinessConfig(Config):
     """What a checkpoint is worth as a start for RL, without training anything."""
 
-    checkpoints: tuple[str, ...] = option(
+    checkpoints: Texts = option(
         ("embedded",),
-        "in the order of training: Hugging Face folders, hub ids, or tables of samples drawn elsewhere, such as "
-        "TABLE.parquet?problem=id&correct=passed",
+        "Checkpoints in the order of training: Hugging Face folders, hub ids, or tables of samples drawn elsewhere, "
+        "such as TABLE.parquet?problem=id&correct=passed.",
+        min_length=1,
     )
-    heldout: str = option(
-        DEMO_TASK + "&split=test&n=200&seed=2",
-        "worked rows for the held-out loss; empty skips it, as does leaving it out with problems of your own",
+    heldout: Preset[str] = option(
+        None,
+        "Worked examples for the held-out loss. Empty skips the held-out loss, which is also the default, but for the "
+        "embedded model.",
     )
-    problems: str = option(DEMO_TASK + "&split=train&n=64&seed=6", "problems to sample (a task source)")
-    samples: int = option(64, "samples per problem at most; pass@k is estimated for every k up to it")
+    problems: Preset[str] = option(
+        None,
+        f"Problems to sample: {SOURCE}. Required, but for the embedded model and for tables of samples with verdicts.",
+    )
+    samples: PositiveInt = option(
+        64, "Largest number of samples of a problem; pass@k is estimated for every k up to it."
+    )
     sampling: Literal["adaptive", "full"] = option(
         "adaptive",
-        "adaptive: after min_samples, draw on only where no sample was right yet (above 32 samples); full: draw all",
+        "adaptive stops sampling a problem after min_samples once one was right (for more than 32 samples); full draws "
+        "all samples.",
     )
-    min_samples: int = option(0, "samples of every problem before one may stop; 0 takes group, and at least 8")
-    temperature: float = option(1.0, "sampling temperature")
-    thinking_budget: int = option(64, "most thinking tokens")
-    max_answer_tokens: int = option(
-        16, "most tokens after the thought; a model that does not think has this and budget together"
+    min_samples: PositiveInt | None = option(
+        None, "Samples of every problem before sampling may stop. By default group_size, and at least 8."
     )
-    delimiters: tuple[str, ...] = option(
-        (), "what opens and what closes a thought, OPEN,CLOSE; empty: as the chat template has it"
+    temperature: PositiveFloat = option(1.0, "Sampling temperature.")
+    thinking_budget: Preset[PositiveInt] = option(None, THINKING_BUDGET)
+    max_answer_tokens: Preset[PositiveInt] = option(None, MAX_ANSWER_TOKENS)
+    delimiters: Delimiters = option((), DELIMITERS)
+    answer_prefix: str = option("", ANSWER_PREFIX)
+    group_size: PositiveInt = option(
+        16, "Group size planned for RL: the share of informative groups is estimated for groups of this size."
     )
-    answer_prefix: str = option("", "text forced after a thought that was cut, to elicit the answer")
-    group_size: int = option(16, "group size planned for RL: the share of informative groups is that at this size")
-    influence: bool = option(False, "what a step on one problem does for the others, of checkpoints that draw samples")
-    influence_layers: tuple[str, ...] = option(
-        (), "parts of the model it is taken over, as layers.3 or mlp; empty: all"
+    influence: bool = option(
+        False, "Also measure how a gradient step on one problem changes the others; tables of samples have none."
     )
-    influence_rank: int = option(
-        0, "0: exact; else each matrix's gradient is projected to rank x rank, for large models"
+    influence_layers: Texts = option(
+        (), "Parts of the model whose gradients are compared, such as layers.3 or mlp. By default all of it."
     )
-    seed: int = option(0, "seed of the samples")
-    device: str = option("cpu", "torch device")
-    dtype: Literal["float32", "bfloat16"] = option("float32", "precision of the weights")
+    influence_rank: NonNegativeInt = option(
+        0, "Project each matrix's gradient to rank x rank, for large models. 0 keeps the exact gradients."
+    )
+    seed: NonNegativeInt = option(0, "Seed of the samples.")
+    device: Preset[str] = option("auto", DEVICE)
+    dtype: Preset[Precision] = option(None, DTYPE)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.influence and min(self.samples, self.group_size, self.min_samples or self.group_size) < 2:
+            raise UserError(
+                "influence needs right and wrong samples of a problem: samples, group_size and min_samples must be at "
+                "least 2"
+            )
+        return self
 
 
-@dataclass(frozen=True)
-class PredictConfig:
+class PredictConfig(Config):
     """Which checkpoint RL should start from, and how far each predictor of RL outcomes can be trusted."""
 
-    runs: tuple[str, ...] = option(
+    runs: Texts = option(
         (),
-        "run folders (readiness, rl, evaluate, sweep) and tables of RL outcomes: checkpoint, outcome, and if known "
-        "cost, seed, recipe, family",
+        "Run folders (readiness, rl, evaluate, sweep) and tables of RL outcomes with the columns checkpoint and "
+        "outcome and, if known, cost, seed, recipe and family.",
     )
-    rank_by: str = option("", "predictor to rank by, such as pass@16, loss or combined; empty: pass@k, k up to 64")
-    force_loss: bool = option(False, "compare held-out losses of checkpoints that learned from different data")
-    splits: int = option(1000, "random halves for the out-of-sample fit")
-    resamples: int = option(2000, "bootstrap resamples")
-    seed: int = option(0, "seed of halves, resamples and permutations")
+    rank_by: str | None = option(
+        None, "Predictor to rank by, such as pass@16, loss or combined. By default pass@k at the largest k up to 64."
+    )
+    force_loss: bool = option(False, "Compare held-out losses even of checkpoints that were trained on different data.")
+    splits: PositiveInt = option(1000, "Number of random halves for the out-of-sample fit.")
+    resamples: PositiveInt = option(2000, "Number of bootstrap resamples.")
+    seed: NonNegativeInt = option(0, "Seed of the halves, resamples and permutations.")
 
 
-@dataclass(frozen=True)
-class SweepConfig:
-    """Many SFT recipes, their checkpoints, RL from each, and the table of outcomes that predict reads."""
+class SweepConfig(Config):
+    """Many SFT recipes, RL from each of their checkpoints, and the table of outcomes that predict reads."""
 
-    file: str = option("", "sweep file (TOML): settings of sft, readiness, rl and evaluate, and the recipes")
-    workers: int = option(
+    file: str = option("", "Sweep file (TOML): settings of sft, readiness, rl and evaluate, and the recipes. Required.")
+    workers: NonNegativeInt = option(
         2,
-        "jobs at a time on this machine, each in a process of its own, and on a GPU of its own where devices are "
-        "GPUs; 0: one after another in this process",
+        "Number of jobs at a time on this machine, each in a process of its own, and on a GPU of its own where devices "
+        "are GPUs. 0 runs them one after another in this process.",
     )
-    threads: int = option(1, "processor threads of a job")
-    ray: str = option("", "address of a Ray cluster, whose nodes share this disk; empty: this machine")
-    yes: bool = option(False, "start even if it is a thousand jobs or more than a day")
+    threads: PositiveInt = option(1, "Number of processor threads of a job.")
+    ray: str = option("", "Address of a Ray cluster whose nodes share this disk. Empty uses this machine.")
+    yes: bool = option(False, "Start even if it is more than a thousand jobs or takes more than a day.")
 
 
-@dataclass(frozen=True)
-class DemoConfig:
-    """The whole road on the embedded model: SFT, readiness, RL, evaluation at five budgets, report."""
+class DemoConfig(Config):
+    """The whole SFT→RL pipeline on the embedded model: SFT, readiness, RL, evaluation at five budgets, report."""
 
-    task: str = option(DEMO_TASK, "task of every stage (a task source without split, n and seed)")
-    seed: int = option(0, "seed of everything")
+    task: str = option(DEMO_TASK, "Task of every stage: a task source without split, n and seed.")
+    seed: NonNegativeInt = option(0, "Seed of everything.")
+
+
+def check_length_prompt(text: str) -> None:
+    """UserError for a text that should state a length and has no place for one."""
+    if text and not LENGTH_PLACE.search(text):
+        raise UserError(f"length_prompt={text!r} states no length; write {{N}} where the tokens belong, or {{N/8}}")
+
+
+def _check_reward_coef(reward: Reward, coef: float | None) -> None:
+    if coef is not None and reward == "correctness":
+        raise UserError(f"reward_coef={coef:g} does not apply to reward=correctness; choose reward=arora_zanette, say")
+    if coef is not None and reward in BOUNDED_REWARDS and coef > 1:
+        raise UserError(
+            f"reward_coef of reward={reward} must be at most 1, so that no wrong answer outranks a right one, "
+            f"got {coef:g}"
+        )

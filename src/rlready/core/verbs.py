@@ -16,6 +16,7 @@ FUNCTIONS = {
     "sweep": "rlready.sweep.stage:sweep",
     "show": "rlready.cli.show:show",
     "report": "rlready.report.page:write",
+    "schema": "rlready.cli.schema:schema_of",
 }
 
 

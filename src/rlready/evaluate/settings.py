@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rlready.core.config import EvaluateConfig
-from rlready.core.errors import UserError
 from rlready.engine.budget import Budget
-from rlready.tasks import length_prompt
 
 
 @dataclass(frozen=True)
@@ -60,20 +58,7 @@ class Settings:
 
 
 def settings_of(config: EvaluateConfig) -> Settings:
-    """The settings that a configuration asks for; UserError for budgets, waits or biases that make no sense."""
-    if not config.thinking_budgets:
-        raise UserError("no budgets are given")
-    for name in ("thinking_budgets", "num_waits", "end_think_bias"):
-        values = getattr(config, name)
-        if not values or len(set(values)) != len(values):
-            raise UserError(f"{name} repeat: {', '.join(map(str, values))}" if values else f"no {name} are given")
-    length_prompt.refuse_without_placeholder(config.length_prompt)
-    if config.unconstrained and (any(config.num_waits) or any(config.end_think_bias) or config.length_prompt):
-        raise UserError(
-            "unconstrained=true measures models without a budget: leave out num_waits, end_think_bias and length_prompt"
-        )
-    if config.max_response_tokens < 0:
-        raise UserError(f"max_response_tokens must not be negative, got {config.max_response_tokens}")
+    """The settings that a configuration asks for."""
     sizes = sorted(config.thinking_budgets)
     grid = {
         (waits, bias): [Setting(Budget(b, config.max_answer_tokens, waits, bias)) for b in sizes]

@@ -6,7 +6,6 @@ reference.  Forcing makes many models look worse than they are, so nothing is co
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from rlready.core.config import EvaluateConfig
@@ -20,6 +19,7 @@ from rlready.evaluate.result import EvaluateResult
 from rlready.evaluate.settings import settings_of
 from rlready.evaluate.summary import summary
 from rlready.models.checkpoint import load, local_folder
+from rlready.models.preset import resolve
 from rlready.runs.run import Run, append_line, write_json
 from rlready.tasks import open_task
 
@@ -32,13 +32,8 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
     with Run(out, "evaluate", config) as run:
         if run.finished:
             return EvaluateResult.load(out)
+        config = resolve(config, config.models, run)
         settings = settings_of(config)
-        if len(set(config.models)) != len(config.models):
-            raise UserError("a model is named twice")
-        if config.samples < 1:
-            raise UserError(f"samples must be at least 1, got {config.samples}")
-        if not 0 <= config.temperature < math.inf:
-            raise UserError(f"temperature must be 0 (greedy) or above, got {config.temperature:g}")
         contrast = _contrast(config)
         task = open_task(config.problems)
         problems = task.problems()
@@ -74,10 +69,4 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
 def _contrast(config: EvaluateConfig) -> Contrast | None:
     if not config.reference:
         return None
-    if config.unconstrained:
-        raise UserError(
-            "unconstrained=true measures models alone, reference decodes away from another model: leave one out"
-        )
-    if config.beta <= 0:
-        raise UserError(f"beta must be above 0, got {config.beta:g}: at 0 only the reference's mistakes would count")
     return Contrast(load(config.reference, device=config.device, dtype=config.dtype), 1 / config.beta)

@@ -70,8 +70,6 @@ def inject(config: InjectConfig, out: Path) -> InjectResult:
     names = _behaviours(config)
     if file.name == BEFORE:
         raise UserError(f"{file}: {BEFORE} is where the rows as they were are kept; choose another name")
-    if not 0 <= config.p <= 1:
-        raise UserError(f"p is a probability, between 0 and 1, not {config.p}")
     if not config.rows:
         raise UserError("name the worked rows: rlready inject ROWS, for example gsm8k:train.jsonl")
     with Run(file.parent, "inject", config) as run:

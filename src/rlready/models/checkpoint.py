@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from rlready.core.config import check_delimiters
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.models import adapter
@@ -55,8 +56,7 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
     when the adapter does not fit its base; or when the delimiters are not two different texts or not those of the chat
     template.
     """
-    if delimiters and (len(delimiters) != 2 or not all(delimiters) or delimiters[0] == delimiters[1]):
-        raise UserError(f"delimiters are two different texts, OPEN,CLOSE; got {', '.join(map(repr, delimiters))}")
+    check_delimiters(tuple(delimiters))
     tokenizer = tokenizer_of(source)
     folder = local_folder(source) or fetched(source, weights=True)
     if (folder / ADAPTER).exists():

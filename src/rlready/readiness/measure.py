@@ -122,7 +122,7 @@ class Measurer:
         engine = open_engine("torch", lm, forcing_for(lm, answer_prefix=config.answer_prefix))
         budget = budget_for(lm, config.thinking_budget, config.max_answer_tokens)
         requests = requests_for(lm, self.problems, config.samples, budget, engine.forcing.answer_prefix_ids)
-        stages = plan(config.samples, config.group_size, config.sampling, config.min_samples)
+        stages = plan(config.samples, config.group_size, config.sampling, config.min_samples or 0)
         rows: list[dict[str, Any]] = []
         done = 0
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import fields
 from pathlib import Path
 
-from rlready.core.config import DEMO_TASK, ReadinessConfig
+from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
+from rlready.core.presets import DEMO_TASK
 from rlready.core.progress import Progress, note
 from rlready.core.records import Row
 from rlready.core.result import TaskRecord
+from rlready.models.preset import is_open, resolve
 from rlready.readiness import offline_samples as stored
 from rlready.readiness.comparison import compare
 from rlready.readiness.part import Part
@@ -28,7 +29,6 @@ from rlready.runs.checkpoint_order import in_training_order, order_warnings
 from rlready.runs.run import Run, write_json, write_table
 from rlready.tasks import Task, open_task
 
-DEFAULTS = {f.name: f.default for f in fields(ReadinessConfig)}
 CHANCE_AT = 64  # the chance level is also given at the k that Kang et al. use
 
 
@@ -40,11 +40,12 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
     with Run(out, "readiness", config) as run:
         if run.finished:
             return ReadinessResult.load(out)
-        names = _check(config)
+        names = _names(config.checkpoints)
         for doubt in order_warnings(names):
             note(f"readiness: {doubt}")
         tables = {name: stored.read(s) for name, s in names.items() if stored.is_table(s)}
-        task = _task(config, list(tables.values()), models=len(names) > len(tables))
+        config = _resolve(config, [s for s in names.values() if not stored.is_table(s)], list(tables.values()), run)
+        task = open_task(config.problems) if config.problems else None
         problems = task.problems() if task else []
         ids = [p.id for p in problems] if task else next(iter(tables.values())).problem_ids
         _check_ids(config, ids)
@@ -88,24 +89,10 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
         return result
 
 
-def _check(config: ReadinessConfig) -> dict[str, str]:
-    """What each checkpoint is called, and its source; refuses settings that cannot be meant."""
-    for name in ("samples", "group_size", "thinking_budget", "max_answer_tokens"):
-        if getattr(config, name) < 1:
-            raise UserError(f"{name} must be at least 1, got {getattr(config, name)}")
-    for name in ("min_samples", "influence_rank", "seed"):
-        if getattr(config, name) < 0:
-            raise UserError(f"{name} must not be negative, got {getattr(config, name)}")
-    if config.temperature <= 0:
-        raise UserError(f"temperature must be above 0, got {config.temperature}: greedy samples are all the same")
-    if config.influence and min(config.samples, config.group_size, config.min_samples or config.group_size) < 2:
-        raise UserError(
-            "influence needs right and wrong samples of a problem: samples, group_size and min_samples of 2 or more"
-        )
-    if not config.checkpoints:
-        raise UserError("no checkpoint is named")
+def _names(checkpoints: Sequence[str]) -> dict[str, str]:
+    """What each checkpoint is called, and its source, in the order of training."""
     names: dict[str, str] = {}
-    for source in in_training_order(config.checkpoints):
+    for source in in_training_order(checkpoints):
         name = source
         if stored.is_table(source):
             path, options = stored.parse(source)
@@ -124,18 +111,24 @@ def _check_ids(config: ReadinessConfig, ids: Sequence[str]) -> None:
         raise UserError(f"{config.problems}: influence needs at least 2 problems, got {len(ids)}")
 
 
-def _task(config: ReadinessConfig, tables: Sequence[stored.Stored], models: bool) -> Task | None:
-    """The task of the problems; None where nothing needs it: only samples that are judged, and no problems named."""
-    needed = models or any(table.unverified for table in tables)
-    return open_task(config.problems) if needed or config.problems != DEFAULTS["problems"] else None
+def _resolve(
+    config: ReadinessConfig, models: Sequence[str], tables: Sequence[stored.Stored], run: Run
+) -> ReadinessConfig:
+    """Settings that were left to the models; problems stay open where all there is are tables of judged samples."""
+    bare = next((table for table in tables if table.unverified), None)
+    if bare and not config.problems and not models:
+        raise UserError(f"{bare.path}: {bare.first_unverified} is not judged yet: name its problems with problems=")
+    sources = [*models, *(table.options.model for table in tables if table.options.model)]
+    leave = set() if models else {"problems"}
+    if is_open(config, "heldout") and config.problems and not config.problems.startswith(DEMO_TASK):
+        note(f"readiness: no held-out loss: name worked examples of {config.problems} with heldout=")
+        leave.add("heldout")
+    return resolve(config, sources, run, leave) if sources else config
 
 
 def _held(config: ReadinessConfig, run: Run) -> Sequence[Row]:
-    """Rows for the held-out loss; none with an empty ``heldout``, or its default with problems of another task."""
+    """Worked examples for the held-out loss; none where it is not asked for."""
     if not config.heldout:
-        return []
-    if config.heldout == DEFAULTS["heldout"] and not config.problems.startswith(DEMO_TASK):
-        note(f"readiness: no held-out loss: the demo's rows are not like {config.problems}; name rows with heldout=")
         return []
     task = open_task(config.heldout)
     rows = task.rows()

@@ -13,6 +13,7 @@ import numpy as np
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
+from rlready.core.presets import EMBEDDED
 from rlready.core.records import Problem
 from rlready.readiness.offline_samples import Stored, settle
 from rlready.readiness.part import Sampled
@@ -67,7 +68,8 @@ def _other_problems(config: ReadinessConfig, stored: Stored, ids: Sequence[str],
     """What to raise for a table whose problems are not those of ``ids``; ``strange`` are only in one of the two."""
     missing = set(ids) - set(stored.problem_ids)
     what = f"has no sample of {len(missing)} of them" if missing else "has samples of others"
-    given = config.problems if config.problems != ReadinessConfig.problems else ""
+    named = config.problems != EMBEDDED["readiness"]["problems"]
+    given = (config.problems or "") if named else ""
     foreign = strange - missing
     if given and missing and foreign:
         return UserError(

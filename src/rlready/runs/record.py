@@ -13,6 +13,8 @@ from rlready.runs.files import plain
 RECORD = "record.json"
 DONE = "done"
 RUNNING = "running"
+PRESET = "preset"  # the origin of a setting that was chosen for the model
+LEFT_OPEN = (None, "auto")
 
 
 class Revision(Record):
@@ -135,7 +137,9 @@ class RunRecord(Record):
         return self.status.partition(":")[0]
 
     def differences(self, config: object) -> list[str]:
-        """The settings in which this run is not one of ``config``."""
+        """The settings in which this run is not one of ``config``; what was left to the preset fits what it chose."""
         asked: dict[str, JsonValue] = plain(config)
         both = self.config.keys() & asked.keys()
-        return [key for key in self.config | asked if key not in both or self.config[key] != asked[key]]
+        left_open = {key for key, value in asked.items() if value in LEFT_OPEN and self.origins.get(key) == PRESET}
+        differ = [key for key in self.config | asked if key not in both or self.config[key] != asked[key]]
+        return [key for key in differ if key not in left_open]

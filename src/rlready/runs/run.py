@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
+from rlready.core.config import Config
 from rlready.core.errors import UserError
 from rlready.core.options import to_toml
 from rlready.core.progress import note
@@ -39,7 +40,7 @@ from rlready.runs.files import (
 )
 from rlready.runs.log import append_line, read_log, truncate_log
 from rlready.runs.provenance import content_digest
-from rlready.runs.record import DONE, RECORD, RUNNING, Attempt, DataNote, ModelNote, Note, RunRecord
+from rlready.runs.record import DONE, PRESET, RECORD, RUNNING, Attempt, DataNote, ModelNote, Note, RunRecord
 
 __all__ = [
     "Invocation",
@@ -60,6 +61,7 @@ __all__ = [
 SAVE_EVERY = 30.0  # seconds: what a killed attempt's record may lack
 OTHER_FOLDER = "choose another --out, or delete it"
 AnyNote = TypeVar("AnyNote", bound=Note)
+C = TypeVar("C", bound=Config)
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Run:
 
     record: RunRecord  # once entered
     _attempt: Attempt  # the last of the record's
+    _earlier: RunRecord | None = None  # of the attempts before
 
     def __init__(self, out: Path, verb: str, config: object) -> None:
         self.out, self.verb, self.config = Path(out), verb, config
@@ -92,7 +95,7 @@ class Run:
             self.out.mkdir(parents=True, exist_ok=True)
             self._lock = lock.take(self.out)
         try:
-            earlier = self._earlier()
+            earlier = self._earlier = self._read_earlier()
             if earlier:
                 self._refuse_other(earlier)
                 clear_leftovers(self.out)
@@ -120,6 +123,25 @@ class Run:
     def write_result(self, result: Result) -> None:
         """Store the verb's result."""
         write_json(self.out / RESULT, result)
+
+    def resolve(self, config: C, preset: Mapping[str, object]) -> C:
+        """``config`` with what it left open filled from ``preset``, and recorded so.
+
+        Raises UserError where an attempt that this one continues had other values, such as another device.
+        """
+        for key, value in preset.items():
+            earlier = self._earlier
+            if earlier and earlier.origins.get(key) == PRESET and earlier.config[key] != plain(value):
+                before = earlier.config[key]
+                raise UserError(
+                    f"{self.out} holds a run with {key} = {before!r}: set {key}={before}, or {OTHER_FOLDER}"
+                )
+        resolved = config.replace(**preset)
+        self.record.config = plain(resolved)
+        self.record.origins |= dict.fromkeys(preset, PRESET)
+        self._save()
+        write_text(self.out / "config.toml", to_toml(resolved))
+        return resolved
 
     def count(self, name: str, n: int) -> None:
         """Add to a counter, such as tokens "generated" or "trained"; work lost to a kill counts too."""
@@ -176,7 +198,7 @@ class Run:
             if foreign:
                 raise UserError(f"{self.out} is not empty ({min(foreign)}) and holds no run: choose another --out")
 
-    def _earlier(self) -> RunRecord | None:
+    def _read_earlier(self) -> RunRecord | None:
         """The record of the attempts before; UserError if the file is not one."""
         if not (self.out / RECORD).exists():
             return None

@@ -29,14 +29,14 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Literal, TypeAlias, get_args, get_origin
 
 from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
-from rlready.core.options import fill_table, nearest
+from rlready.core.options import fill_table, nearest, plain_type
 
 Verb = Literal["sft", "readiness", "rl", "evaluate"]
 Config = SFTConfig | ReadinessConfig | RLConfig | EvaluateConfig
@@ -106,7 +106,8 @@ class Grid:
 
     def readiness_for(self, variant: SFTVariant) -> ReadinessConfig:
         """Settings of the readiness of a checkpoint of this SFT run."""
-        return replace(self.readiness, heldout=variant.config.heldout) if self.heldout_of_sft else self.readiness
+        take = self.heldout_of_sft and variant.config.heldout is not None
+        return self.readiness.replace(heldout=variant.config.heldout) if take else self.readiness
 
 
 @dataclass(frozen=True)
@@ -166,9 +167,9 @@ def read_sweep_file(file: Path) -> Grid:
     return Grid(sft, rl, readiness, "heldout" not in tables["readiness"], evaluate)
 
 
-def size_of(source: str, default: int) -> int:
+def size_of(source: str | None, default: int) -> int:
     """The number of rows or problems that a source string asks for."""
-    found = re.search(r"[?&]n=(\d+)", source)
+    found = re.search(r"[?&]n=(\d+)", source or "")
     return int(found[1]) if found else default
 
 
@@ -180,7 +181,8 @@ def _underscored(table: Settings) -> Settings:
 def _agreed(configs: Sequence[RLConfig]) -> Settings:
     """What all RL runs sample with alike."""
     first: Settings = {key: getattr(configs[0], key) for key in (*SHARED, "group_size")}
-    return {key: value for key, value in first.items() if all(getattr(c, key) == value for c in configs)}
+    alike = {key: value for key, value in first.items() if all(getattr(c, key) == value for c in configs)}
+    return {key: value for key, value in alike.items() if value is not None}
 
 
 def _recipes(file: Path, verb: Verb, table: Settings, common: Settings) -> Iterator[_Recipe]:
@@ -217,9 +219,6 @@ def _rl_variants(recipes: Iterator[_Recipe]) -> Iterator[RLVariant]:
 
 
 def _check_places(where: str, variant: SFTVariant) -> None:
-    for key, value in (("epochs", variant.config.epochs), ("save_every", variant.config.save_every)):
-        if value <= 0:
-            raise UserError(f"{where}: {key} must be above 0, got {value}")
     for i in variant.starts:
         if not 1 <= i <= variant.saved:
             raise UserError(
@@ -232,12 +231,8 @@ def _combinations(
     cls: type[SFTConfig | RLConfig], base: str, recipe: _Recipe, seen: set[str]
 ) -> Iterator[tuple[str, str, Settings]]:
     """(name without the seed, name, settings) of every combination of listed values; ``seen`` are names in use."""
-    hints = get_type_hints(cls)
-    lists = {
-        key: value
-        for key, value in recipe.settings.items()
-        if isinstance(value, list) and get_origin(hints.get(key)) is not tuple
-    }
+    tuples = {name for name, field in cls.model_fields.items() if get_origin(plain_type(field.annotation)) is tuple}
+    lists = {key: value for key, value in recipe.settings.items() if isinstance(value, list) and key not in tuples}
     for key, choices in lists.items():
         if not choices:
             raise UserError(f"{recipe.where}: {key} = []: a list of nothing leaves nothing to run")

@@ -10,7 +10,7 @@ that it starts from is done; which checkpoint that left is only known then.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
@@ -49,11 +49,11 @@ class Job:
         path = checkpoints[self.place]
         match self.config:
             case ReadinessConfig():
-                return replace(self.config, checkpoints=(path,))
+                return self.config.replace(checkpoints=(path,))
             case EvaluateConfig():
-                return replace(self.config, models=(path,))
+                return self.config.replace(models=(path,))
             case RLConfig():
-                return replace(self.config, model=path)
+                return self.config.replace(model=path)
             case _:
                 return self.config
 

@@ -46,8 +46,6 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
     """
     if not config.file:
         raise UserError("name a sweep file: rlready sweep FILE.toml")
-    if config.threads < 1 or config.workers < 0:
-        raise UserError(f"threads must be at least 1 and workers at least 0, got {config.threads} and {config.workers}")
     file = Path(config.file)
     grid = read_sweep_file(file)
     jobs, plan = jobs_of(grid), hashlib.sha256(repr(grid).encode()).hexdigest()

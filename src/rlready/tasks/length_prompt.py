@@ -6,23 +6,13 @@ After L1 (Aggarwal & Welleck, arXiv 2503.04697) and s1's token-conditional contr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rlready.core.config import LENGTH_PLACE
 from rlready.core.errors import UserError
 from rlready.core.records import Problem
 from rlready.models.lm import LM
-
-PLACEHOLDER = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")
-
-
-def refuse_without_placeholder(length_prompt: str) -> None:
-    """UserError if the text has no place for the length."""
-    if length_prompt and not PLACEHOLDER.search(length_prompt):
-        raise UserError(
-            f"length_prompt={length_prompt!r} asks for no length; write {{N}} where the tokens belong, or {{N/8}}"
-        )
 
 
 def with_length_prompt(problem: Problem, length_prompt: str, tokens: int) -> Problem:
@@ -32,7 +22,7 @@ def with_length_prompt(problem: Problem, length_prompt: str, tokens: int) -> Pro
 
 def length_text(length_prompt: str, tokens: int) -> str:
     """The text with the length in the place of ``{N}``."""
-    return PLACEHOLDER.sub(lambda m: str(round(tokens / int(m[1] or 1))), length_prompt)
+    return LENGTH_PLACE.sub(lambda m: str(round(tokens / int(m[1] or 1))), length_prompt)
 
 
 def refuse_unknown_words(length_prompt: str, lengths: Sequence[int], lm: LM) -> None:

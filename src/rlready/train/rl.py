@@ -24,11 +24,12 @@ from rlready.core.progress import Progress, note, warn
 from rlready.core.records import Problem
 from rlready.credit.reference import ReferencePair, load_pair
 from rlready.models.checkpoint import load, local_folder
+from rlready.models.lm import LM
+from rlready.models.preset import resolve
 from rlready.runs.model_card import model_card
 from rlready.runs.run import Run, append_line, truncate_log
 from rlready.tasks import Task, open_task
 from rlready.train.checkpointer import Checkpointer
-from rlready.train.checks import check, check_rl, check_thought
 from rlready.train.drift import Watched, drift
 from rlready.train.fast_learner import make_learner
 from rlready.train.learner import OptimizerSettings
@@ -62,8 +63,12 @@ def rl(config: RLConfig, out: Path) -> RLResult:
     with Run(out, "rl", config) as run:
         if run.finished:
             return RLResult.load(out)
-        check(config)
-        check_rl(config)
+        config = resolve(config, [config.model], run)
+        if config.algorithm == "dense" and config.beta == 0 and not config.stop_on_drift:
+            warn(
+                "rl: warning: beta=0 removes the KL penalty, so the policy can collapse to one response; set beta > 0 "
+                "or stop_on_drift=true"
+            )
         task, validation = open_task(config.problems), open_task(config.validation)
         problems, held = task.problems(), validation.problems()
         if len(problems) < config.prompts_per_step:
@@ -105,7 +110,7 @@ def _trainer(config: RLConfig, run: Run) -> Trainer:
     note(f"rl: loading {config.model}")
     pair = _reference_pair(config, run) if config.algorithm == "dense" else None
     lm = load(config.model, device=config.device, delimiters=config.delimiters)
-    check_thought(config, lm)
+    _check_thought(config, lm)
     settings = OptimizerSettings(
         config.learning_rate, config.weight_decay, config.max_grad_norm, config.max_tokens_per_microbatch
     )
@@ -115,6 +120,16 @@ def _trainer(config: RLConfig, run: Run) -> Trainer:
     run.note_model(id=config.model, path=path, role="start", chat=chat, learner=learner.name)
     reference = load(config.model, device=config.device) if config.kl_coef > 0 else None
     return Trainer(config, learner, reference, run.out / "samples", pair)
+
+
+def _check_thought(config: RLConfig, lm: LM) -> None:
+    """UserError for settings that count thinking tokens, by a model that does not think."""
+    for name in ("reward", "length_targets", "length_prompt", "answer_prefix", "num_waits"):
+        if not lm.thinks and getattr(config, name) != RLConfig.model_fields[name].default:
+            raise UserError(
+                f"{name} needs a model that thinks, but the chat template of {config.model} opens no thought; leave "
+                f"{name} out, or give delimiters=OPEN,CLOSE"
+            )
 
 
 def _reference_pair(config: RLConfig, run: Run) -> ReferencePair:

@@ -19,7 +19,6 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from rlready.core.config import SFTConfig
-from rlready.core.errors import UserError
 from rlready.core.progress import Progress, note
 from rlready.core.records import Row
 from rlready.core.timing import Watch, gemm_peak, multiplied
@@ -28,11 +27,11 @@ from rlready.models.checkpoint import load, local_folder
 from rlready.models.encode import encode
 from rlready.models.heldout_loss import HeldOut, heldout_loss
 from rlready.models.lm import with_thought
+from rlready.models.preset import resolve
 from rlready.runs.model_card import model_card
 from rlready.runs.run import Run, append_line, read_log, truncate_log, write_table
 from rlready.tasks import open_task
 from rlready.train.checkpointer import Checkpointer
-from rlready.train.checks import check
 from rlready.train.fast_learner import make_learner
 from rlready.train.learner import Learner, OptimizerSettings, token_count
 from rlready.train.log import HeldoutLog, SFTStepLog, log_line
@@ -79,7 +78,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
     with Run(out, "sft", config) as run:
         if run.finished:
             return SFTResult.load(out)
-        check(config)
+        config = resolve(config, [config.model], run)
         note(f"sft: loading {config.model}")
         task, held_task = open_task(config.rows), open_task(config.heldout)
         lm = load(config.model, device=config.device)
@@ -144,8 +143,6 @@ def train_step(
 
 def planned(examples: Sequence[Example], config: SFTConfig) -> Plan:
     """The plan of a run over the examples."""
-    if config.epochs <= 0:
-        raise UserError(f"epochs must be above 0, got {config.epochs}")
     lengths = [len(e) for e in examples]
     epochs = [epoch_steps(lengths, config.tokens_per_batch, config.seed, e) for e in range(math.ceil(config.epochs))]
     steps = [step for epoch in epochs for step in epoch]
@@ -158,8 +155,6 @@ def planned(examples: Sequence[Example], config: SFTConfig) -> Plan:
 
 def checkpoint_steps(steps: int, per_epoch: float, every: float) -> set[int]:
     """Steps after which a checkpoint is kept: every ``every`` epochs, and the last."""
-    if every <= 0:
-        raise UserError(f"save_every must be above 0, got {every}")
     marks = {round(per_epoch * every * i) for i in range(1, math.ceil(steps / (per_epoch * every)) + 1)}
     return {s for s in marks if 0 < s < steps} | {steps}
 
@@ -171,8 +166,6 @@ def reference_steps(shares: NDArray[np.float64], saves: set[int], keep_at: Seque
     """
     found = set()
     for share in keep_at:
-        if not 0 < share < 1:
-            raise UserError(f"keep_at takes shares of the samples between 0 and 1, got {share:g}")
         step = int(np.abs(shares - share).argmin()) + 1
         if not saves & {step - 1, step, step + 1} - {len(shares)}:
             found.add(step)

@@ -1,0 +1,247 @@
+"""The command line, read by typer from the configurations: every setting is an option with its description as help.
+
+Settings are texts here; `core.options` gives them their types.  ``--learning-rate X``, ``--learning_rate X``,
+``--learning-rate=X`` and ``learning_rate=X`` are the same.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import typer
+
+from rlready.core import config
+from rlready.core.config import Config
+from rlready.core.errors import UserError
+from rlready.core.options import COMMAND_LINE, nearest, plain_type, type_name
+
+
+@dataclass(frozen=True)
+class Verb:
+    """``places``: the setting that words without ``=`` fill, or what they are where the verb has no configuration.
+
+    ``flags`` are switches of the verb alone, each with its help and the configuration whose settings it takes.
+    """
+
+    about: str
+    config: type[Config] | None = None
+    places: str = ""
+    many: bool = True
+    flags: Mapping[str, tuple[str, type[Config] | None]] = field(default_factory=dict)
+
+    @property
+    def configs(self) -> dict[str, type[Config]]:
+        """Every configuration whose settings are options, by the title of its part of the help."""
+        own = {OWN: self.config} if self.config else {}
+        return own | {f"With --{flag}": cls for flag, (_, cls) in self.flags.items() if cls}
+
+
+@dataclass(frozen=True)
+class Typed:
+    """One command as it was typed: words that are no settings, settings as text, and switches that are on."""
+
+    verb: str
+    places: list[str]
+    settings: dict[str, str]
+    switches: frozenset[str]
+    out: str | None
+    config: str | None
+
+
+def verb_of(cls: type[Config], places: str = "", *, many: bool = True) -> Verb:
+    """The verb of a configuration, whose documentation is its help."""
+    return Verb((cls.__doc__ or "").partition("\n")[0], cls, places, many)
+
+
+VERBS = {
+    "demo": verb_of(config.DemoConfig),
+    "inject": verb_of(config.InjectConfig, "rows", many=False),
+    "sft": verb_of(config.SFTConfig),
+    "rl": verb_of(config.RLConfig),
+    "evaluate": verb_of(config.EvaluateConfig, "models"),
+    "readiness": verb_of(config.ReadinessConfig, "checkpoints"),
+    "predict": verb_of(config.PredictConfig, "runs"),
+    "sweep": verb_of(config.SweepConfig, "file", many=False),
+    "show": Verb(
+        "What is in run folders, as tables; or one of the views below.",
+        places="runs",
+        flags={
+            "diff": ("RUN [ID...]: worked examples before and after inject, by default the first changed.", None),
+            "credit": ("SFT_RUN TEXT|SAMPLES...: where dense rewards fall in texts or samples.", config.CreditConfig),
+            "template": ("CHECKPOINT: how its template is read, which tokens are learned.", config.TemplateConfig),
+        },
+    ),
+    "report": Verb("Write a run folder's report, one self-contained page.", places="run", many=False),
+    "schema": Verb(
+        "JSON schema of a configuration or a result, such as rl, RLConfig or RLResult.", places="name", many=False
+    ),
+}
+COMPLETION = "_RLREADY_COMPLETE"  # set by the shell's completion of typer
+OWN = "Settings"
+WRITES = "runs"  # where verbs with a configuration write, in a folder of their name
+SWITCHES = {"json": "Print only the result, as JSON.", "quiet": "Print no progress, only warnings."}
+
+
+def parse(argv: Sequence[str], prog: str = "rlready") -> Typed | int:
+    """The command, or the exit code where help, the version or completion was asked for and has been printed.
+
+    Raises UserError in one line for what is not understood.
+    """
+    name = argv[0] if argv else ""
+    if name and not name.startswith("-") and name not in VERBS:
+        raise UserError(f"unknown verb {name!r}; {nearest(name, VERBS)}")
+    words, settings = _settings_in(name, argv)
+    try:
+        read = _app(name)(args=words, prog_name=prog, standalone_mode=False)
+    except typer.TyperException as error:
+        if not argv:  # it is the help
+            print(error)
+            return 2
+        raise UserError(_one_line(name, error)) from None
+    if not isinstance(read, Typed):
+        return int(read or 0)
+    twice = next((key for key in settings if key in read.settings), "")
+    if twice:
+        raise UserError(f"{COMMAND_LINE}: {twice} is given twice")
+    read.settings.update(settings)
+    return read
+
+
+def _settings_in(name: str, argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The words with ``--like_this`` as ``--like-this``, and the settings that stood among them as ``key=value``.
+
+    A word is ``key=value`` if a name stands before its first ``=``, but for a path that exists, such as
+    learning_rate=1e-5/checkpoint-10.  What follows ``--`` is left as it is.
+    """
+    configs = VERBS[name].configs.values() if name in VERBS else ()
+    fields = {key: plain_type(f.annotation) for cls in configs for key, f in cls.model_fields.items()}
+    words: list[str] = []
+    settings: dict[str, str] = {}
+    value_next = False
+    for at, word in enumerate(argv):
+        key, equals, value = word.removeprefix("--").partition("=")
+        key = key.replace("-", "_")
+        if word == "--":
+            return [*words, *argv[at:]], settings
+        if value_next and word.startswith("--"):
+            raise UserError(f"{words[-1]} needs a value: {words[-1]} VALUE")
+        if value_next:
+            words.append(word)
+            value_next = False
+        elif word.startswith("--") and equals and fields.get(key) is bool:
+            settings[key] = value
+        elif word.startswith("--"):
+            words.append(f"--{key.replace('_', '-')}{equals}{value}")
+            value_next = not equals and (key in ("out", "config") or fields.get(key, bool) is not bool)
+        elif equals and key.isidentifier() and not _is_path(word):
+            settings[key] = value
+        else:
+            words.append(word)
+    if value_next:
+        raise UserError(f"{words[-1]} needs a value: {words[-1]} VALUE")
+    return words, settings
+
+
+def _is_path(word: str) -> bool:
+    """Whether a word names what is on this machine; of a folder in this one, as of ``seed=0``, if it holds a model."""
+    return os.path.exists(word if os.sep in word else os.path.join(word, "config.json"))
+
+
+def _one_line(name: str, error: typer.TyperException) -> str:
+    """What typer refuses, with the nearest option that there is."""
+    option = getattr(error, "option_name", None)
+    if not option or not option.startswith("--"):
+        return f"{' '.join(error.format_message().split())}; see rlready {name} --help"
+    known = [f"--{key.replace('_', '-')}" for cls in VERBS[name].configs.values() for key in cls.model_fields]
+    return f"{COMMAND_LINE}: unknown option {option}; {nearest(option, known)}"
+
+
+def _app(name: str) -> typer.Typer:
+    """All verbs, with the options of ``name`` alone; of all of them where the shell asks for completion."""
+    app = typer.Typer(
+        help="Take a language model from SFT to RL with verifiable rewards, and know beforehand where to start.",
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 118},
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # plain columns hold long names at any width, and take half the time
+    )
+    app.callback()(_program)
+    for each, verb in VERBS.items():
+        app.command(each, help=verb.about)(_command(each, verb, whole=each == name or COMPLETION in os.environ))
+    return app
+
+
+def _program(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        import rlready
+
+        print(rlready.__version__)
+        raise typer.Exit
+
+
+def _command(name: str, verb: Verb, *, whole: bool) -> Callable[..., Typed]:
+    """A function whose signature typer makes into a command; it returns what was typed."""
+
+    def command(**read: Any) -> Typed:
+        places, out, file = read.pop("words") or [], read.pop("out", None), read.pop("config", None)
+        switches = frozenset(key for key in (*SWITCHES, *verb.flags) if read.pop(key, False))
+        settings = {k: str(v).lower() if isinstance(v, bool) else v for k, v in read.items() if v is not None}
+        return Typed(name, places, settings, switches, out, file)
+
+    parameters = list(_parameters(name, verb)) if whole else []
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return command
+
+
+def _parameters(name: str, verb: Verb) -> Iterator[inspect.Parameter]:
+    what = f"Fills {verb.places}; or settings as key=value." if verb.config and verb.places else ""
+    argument = typer.Argument(metavar=verb.places.upper() or "KEY=VALUE", help=what or None, show_default=False)
+    yield _parameter("words", Annotated[list[str] | None, argument])
+    for flag, (text, _) in verb.flags.items():
+        yield _flag(flag, text, "Views")
+    for title, cls in verb.configs.items():
+        for key, field_ in cls.model_fields.items():
+            dashed, text = f"--{key.replace('_', '-')}", _help_of(field_.description or "", field_.default)
+            text = text if title == OWN else f"{title}: {text[0].lower()}{text[1:]}"
+            if plain_type(field_.annotation) is bool:
+                yield _flag(key, text, title, f"{dashed}/--no-{dashed[2:]}")
+                continue
+            kind = type_name(field_.annotation)
+            yield _parameter(
+                key, Annotated[str | None, typer.Option(dashed, metavar=kind, help=text, rich_help_panel=title)]
+            )
+    if verb.config or "credit" in verb.flags:
+        text = f"Run folder (default: {WRITES}/{name}). The same command continues a run that was stopped."
+        text = text if verb.config else "With --credit: also write the view as a page into this folder."
+        yield _parameter("out", Annotated[str | None, typer.Option("--out", metavar="DIR", help=text)])
+    if verb.config:
+        text = "TOML file of settings; the command line has precedence."
+        yield _parameter("config", Annotated[str | None, typer.Option("--config", metavar="FILE", help=text)])
+    for switch, text in SWITCHES.items():
+        yield _flag(switch, text, "Options", *(("-q",) if switch == "quiet" else ()))
+
+
+def _parameter(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _flag(name: str, text: str, panel: str, *names: str) -> inspect.Parameter:
+    option = typer.Option(*(names or ()), help=text, rich_help_panel=panel, show_default=False)
+    if not names or names == ("-q",):
+        option = typer.Option(f"--{name}", *names, help=text, rich_help_panel=panel, show_default=False)
+    return _parameter(name, Annotated[bool | None, option])
+
+
+def _help_of(text: str, default: object) -> str:
+    """The description of a setting, and its default where it says nothing about that."""
+    if default is None or default in ("", (), "auto"):
+        return text
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    return f"{text} Default: {shown.lower() if isinstance(default, bool) else shown}."

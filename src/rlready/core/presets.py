@@ -1,0 +1,93 @@
+"""Defaults that belong to the model: those of the embedded model, and those of any other by its size.
+
+The figures and their sources are explained in ``docs/presets.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Setting = str | int | float | tuple[int, ...]
+
+DEMO_TASK = "dagmath?ops=5&asked=3"
+TEST = DEMO_TASK + "&split=test&n=200"
+EMBEDDED: dict[str, dict[str, Setting]] = {
+    "sft": {
+        "rows": DEMO_TASK + "&split=train&n=2000&seed=1",
+        "heldout": TEST + "&seed=2",
+        "learning_rate": 1e-3,
+        "tokens_per_batch": 2048,
+    },
+    "rl": {
+        "problems": DEMO_TASK + "&split=train&n=4000&seed=3",
+        "validation": DEMO_TASK + "&split=test&n=100&seed=4",
+        "learning_rate": 5e-4,
+        "thinking_budget": 64,
+        "max_answer_tokens": 16,
+    },
+    "readiness": {
+        "heldout": TEST + "&seed=2",
+        "problems": DEMO_TASK + "&split=train&n=64&seed=6",
+        "thinking_budget": 64,
+        "max_answer_tokens": 16,
+    },
+    "evaluate": {
+        "problems": TEST + "&seed=5",
+        "thinking_budgets": (16, 28, 40, 52, 64),
+        "max_answer_tokens": 16,
+    },
+}
+# parameters below which a size ends, SFT learning rate, RL learning rate, tokens in an SFT batch
+SIZES = (
+    (0.2e9, 1e-4, 5e-6, 16_384),
+    (3e9, 2e-5, 1e-6, 32_768),
+    (float("inf"), 1e-5, 1e-6, 65_536),
+)
+LORA = 10.0  # times the learning rate of full fine-tuning
+THOUGHT, ANSWER = 3072, 1024  # tokens of a model that thinks
+PLAIN_RESPONSE = 1024  # tokens of one that does not
+BUDGETS = (16, 8, 4, 2, 1)  # an evaluation's budgets: the largest divided by these
+TOO_FAST = 30.0  # times the preset's learning rate, from which on a run is warned of
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a preset depends on; ``context`` in tokens, ``lora``: an adapter is trained, not all weights."""
+
+    parameters: int
+    context: int
+    thinks: bool
+    embedded: bool = False
+    lora: bool = False
+
+
+def preset(verb: str, facts: ModelFacts, device: str) -> dict[str, Setting]:
+    """The settings of ``verb`` for a model, on ``device`` ("auto": not chosen yet, for the embedded model a CPU).
+
+    Problems, worked examples and validation problems are among them for the embedded model only.
+    """
+    if facts.embedded:
+        place = "cpu" if device == "auto" else device
+        return {**EMBEDDED[verb], "device": place, "dtype": "float32"}
+    _, sft_rate, rl_rate, tokens = next(size for size in SIZES if facts.parameters < size[0])
+    rate = (sft_rate if verb == "sft" else rl_rate) * (LORA if facts.lora else 1.0)
+    thought, answer = _lengths(facts)
+    return {
+        "heldout" if verb == "readiness" else "": "",
+        "learning_rate": rate,
+        "tokens_per_batch": tokens,
+        "thinking_budget": thought,
+        "thinking_budgets": tuple(sorted({max(1, thought // part) for part in BUDGETS})),
+        "max_answer_tokens": answer,
+        "device": device,
+        "dtype": "bfloat16" if device.startswith("cuda") else "float32",
+    }
+
+
+def _lengths(facts: ModelFacts) -> tuple[int, int]:
+    """(thinking budget, tokens of the answer): half of the context at most, the other half is the prompt's."""
+    if facts.thinks:
+        return max(1, min(THOUGHT, facts.context * 3 // 8)), max(1, min(ANSWER, facts.context // 8))
+    response = min(PLAIN_RESPONSE, facts.context // 2)
+    answer = max(1, response // 4)
+    return max(1, response - answer), answer

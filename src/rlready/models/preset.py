@@ -1,0 +1,128 @@
+"""Fill the settings that a configuration leaves to the model, from files of the model and without its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rlready.core.config import Config
+from rlready.core.errors import UserError
+from rlready.core.presets import TOO_FAST, ModelFacts, Setting, preset
+from rlready.core.progress import note, warn
+from rlready.runs.files import read_json
+from rlready.runs.run import Run
+
+C = TypeVar("C", bound=Config)
+
+# what makes a checkpoint one of the embedded model: all that its training leaves as it is
+SHAPE = ("model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+DATA = {
+    "rows": "worked examples to train on",
+    "heldout": "worked examples for the held-out loss",
+    "problems": "problems",
+    "validation": "problems that choose the checkpoint",
+}
+CONTEXT = 2048  # tokens, of a model that names no limit
+
+
+def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] = ()) -> C:
+    """The configuration with every setting that depends on the model, printed and recorded by ``run``.
+
+    ``sources`` are the models, of which the first that is not the embedded one decides; ``leave`` names settings that
+    stay open.  Raises UserError where worked examples or problems are not named for any model but the embedded one,
+    and for what is wrong with the model's files.
+    """
+    delimiters = getattr(config, "delimiters", ())
+    source, facts = next(
+        (pair for pair in ((s, model_facts(s, delimiters)) for s in sources) if not pair[1].embedded),
+        (sources[0], model_facts(sources[0], delimiters)),
+    )
+    device = getattr(config, "device", "auto")
+    chosen = preset(run.verb, facts, device if device != "auto" or facts.embedded else best_device())
+    _warn_of_rate(config, chosen, run.verb)
+    open_settings = [name for name in type(config).model_fields if is_open(config, name) and name not in leave]
+    values = {name: chosen[name] for name in open_settings if name in chosen}
+    for name in open_settings:
+        if name in DATA and name not in values:
+            raise UserError(
+                f"{run.verb}: {name} is missing: name the {DATA[name]} for {source}, as {name}=FILE.jsonl or a task; "
+                "only the embedded model has defaults"
+            )
+    if values:
+        size = "the embedded model" if facts.embedded else f"a model of {_count(facts.parameters)} parameters"
+        listed = ", ".join(f"{name}={_shown(value)}" for name, value in values.items() if value != "")
+        note(f"{run.verb}: preset for {size}: {listed}")
+    return run.resolve(config, values)
+
+
+def is_open(config: Config, name: str) -> bool:
+    """Whether a setting is left to the model."""
+    value: object = getattr(config, name)
+    return value == ("auto" if name == "device" else None)
+
+
+def model_facts(source: str, delimiters: Sequence[str] = ()) -> ModelFacts:
+    """Size, context and whether it thinks, from configuration, headers of the weights and chat template.
+
+    An adapter has the facts of its base: it is merged, and all weights are trained.
+    """
+    from rlready.models import adapter
+    from rlready.models.chat_template import learn
+    from rlready.models.checkpoint import embedded_folder, local_folder, tokenizer_of
+    from rlready.models.checkpoint_files import ADAPTER, CONFIG
+    from rlready.models.hub import fetched
+    from rlready.models.weights import held_weights
+
+    tokenizer = tokenizer_of(source)
+    folder = local_folder(source) or fetched(source, weights=True)
+    base = adapter.base_of(folder, source) if (folder / ADAPTER).exists() else folder
+    config = _text_config(base / CONFIG)
+    return ModelFacts(
+        parameters=sum(held.size for held in held_weights(base).values()),
+        context=_context(config),
+        thinks=learn(tokenizer, source, delimiters).thinks,
+        embedded=all(config.get(key) == _text_config(embedded_folder() / CONFIG)[key] for key in SHAPE),
+    )
+
+
+def best_device() -> str:
+    """A CUDA GPU, else the GPU of a Mac, else the CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _text_config(path: Path) -> dict[str, Any]:
+    """The configuration of the language model, also where it is part of a larger one."""
+    config = read_json(path)
+    return {**config, **config["text_config"]} if isinstance(config.get("text_config"), dict) else config
+
+
+def _context(config: dict[str, Any]) -> int:
+    named = [config.get(key) for key in ("max_position_embeddings", "n_positions", "max_seq_len")]
+    return next((n for n in named if type(n) is int and n > 0), CONTEXT)
+
+
+def _warn_of_rate(config: Config, chosen: dict[str, Setting], verb: str) -> None:
+    rate, usual = getattr(config, "learning_rate", None), chosen.get("learning_rate")
+    if rate and isinstance(usual, float) and rate > TOO_FAST * usual:
+        warn(
+            f"{verb}: warning: learning_rate={rate:g} is {rate / usual:.0f} times the preset for a model of this size, "
+            f"{usual:g}; training may diverge"
+        )
+
+
+def _count(parameters: int) -> str:
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if parameters >= unit:
+            return f"{parameters / unit:.3g}{name}"
+    return str(parameters)
+
+
+def _shown(value: Setting) -> str:
+    return (
+        ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if type(value) is float else str(value)
+    )
