@@ -64,6 +64,7 @@ def test_the_api_is_plain_python() -> None:
         "import types, rlready.readiness as readiness\n"
         "assert type(readiness) is types.ModuleType and rlready.readiness is readiness\n"
         "from rlready import RLConfig, SFTConfig, rl, sft\n"
+        "from rlready import DemoConfig, EvaluateConfig, InjectConfig, PredictConfig, ReadinessConfig, SweepConfig\n"
         "from rlready.readiness import ReadinessConfig, readiness as measure\n"
         "assert callable(rl) and callable(sft) and callable(measure) and type(rlready.readiness) is types.ModuleType\n"
         "assert rlready.__version__.count('.') == 2"

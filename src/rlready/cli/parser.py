@@ -17,7 +17,7 @@ import typer
 from rlready.core import config
 from rlready.core.config import Config
 from rlready.core.errors import UserError
-from rlready.core.options import COMMAND_LINE, nearest, plain_type, type_name
+from rlready.core.options import COMMAND_LINE, nearest, plain_type, shown_default, type_name
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,5 @@ def _flag(name: str, text: str, panel: str, *names: str) -> inspect.Parameter:
 
 def _help_of(text: str, default: object) -> str:
     """The description of a setting, and its default where it says nothing about that."""
-    if default is None or default in ("", (), "auto"):
-        return text
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-    return f"{text} Default: {shown.lower() if isinstance(default, bool) else shown}."
+    shown = shown_default(default)
+    return f"{text} Default: {shown}." if shown else text

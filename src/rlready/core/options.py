@@ -77,6 +77,14 @@ def type_name(annotation: Any) -> str:
     return "text" if annotation is str else str(annotation.__name__)
 
 
+def shown_default(default: object) -> str:
+    """A default as it is typed; empty where the description of the setting says what happens without one."""
+    if default is None or default in ("", (), "auto"):
+        return ""
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    return shown.lower() if isinstance(default, bool) else shown
+
+
 def explain(error: ValidationError, cls: type[Config]) -> str:
     """The first thing that does not fit a ``cls``, in one line."""
     first = error.errors(include_url=False)[0]

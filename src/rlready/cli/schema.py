@@ -1,0 +1,51 @@
+"""``rlready schema NAME``: the JSON schema of a configuration or of a result, from the model that validates it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from rlready.core import config
+from rlready.core.config import Config
+from rlready.core.errors import UserError
+from rlready.core.options import nearest
+
+CONFIGS: Mapping[str, type[Config]] = {
+    "demo": config.DemoConfig,
+    "inject": config.InjectConfig,
+    "sft": config.SFTConfig,
+    "rl": config.RLConfig,
+    "evaluate": config.EvaluateConfig,
+    "readiness": config.ReadinessConfig,
+    "predict": config.PredictConfig,
+    "sweep": config.SweepConfig,
+}
+RESULTS = {
+    "DemoResult": "rlready.cli.demo_result",
+    "InjectResult": "rlready.inject.result",
+    "SFTResult": "rlready.train.result",
+    "RLResult": "rlready.train.result",
+    "EvaluateResult": "rlready.evaluate.result",
+    "ReadinessResult": "rlready.readiness.result",
+    "PredictResult": "rlready.predict.result",
+    "SweepResult": "rlready.sweep.result",
+}
+
+
+def schema_of(name: str) -> str:
+    """The schema as JSON text; UserError for a name that is neither a verb, a configuration nor a result."""
+    return json.dumps(model_of(name).model_json_schema(), indent=1, ensure_ascii=False)
+
+
+def model_of(name: str) -> type[BaseModel]:
+    """The model of a verb's configuration (``rl`` or ``RLConfig``) or of a result (``RLResult``)."""
+    by_name: dict[str, type[BaseModel]] = {**CONFIGS, **{cls.__name__: cls for cls in CONFIGS.values()}}
+    if name in by_name:
+        return by_name[name]
+    if name not in RESULTS:
+        raise UserError(f"{name}: no such schema; {nearest(name, [*CONFIGS, *RESULTS])}")
+    found: type[BaseModel] = getattr(importlib.import_module(RESULTS[name]), name)
+    return found
