@@ -22,14 +22,11 @@ from rlready.engine.protocol import Request, budget_for, forcing_for, requests_f
 from rlready.engine.sampling import draw, stream_key, uniforms
 from rlready.engine.torch import TorchEngine
 from rlready.evaluate.budgets_from_trace import Sampling, draw_at_budgets
-from rlready.models.batch import Example
-from rlready.models.chat import CLOSE
 from rlready.models.checkpoint import load
 from rlready.models.llama import packed_linear as product
 from rlready.models.llama.kernels import loaded
 from rlready.models.llama.support import supports
 from rlready.models.lm import LM
-from rlready.models.logprob import token_logprobs
 from rlready.tasks import Verdict
 from tiny import full_logits, tiny_lm, tiny_model
 
@@ -308,35 +305,6 @@ def test_every_budget_from_one_trace(one_token: bool, template: str, extensions:
     assert kinds >= {(*e, extended) for e in endings for extended in ((False, True) if extensions else (False,))}
 
 
-@pytest.mark.parametrize("one_token", [True, False])
-def test_log_probabilities_are_those_of_training(one_token: bool) -> None:
-    """At every token that the policy chose, also right after an extension; none at a forced one."""
-    lm = tiny_lm(one_token=one_token, family="Qwen3", seed=5)
-    requests = requests_for(lm, problems(8), 6, Budget(20, 6, 1))
-    samples = TorchEngine(lm, forcing_for(lm, "Wait")).sample(requests, temperature=0.8, seed=0)
-    assert any(s.num_waits for s in samples)
-    assert any(s.forced_close for s in samples)
-    rows = [
-        Example(r.prompt_ids, s.tokens.tolist(), s.mask, s.logprobs, s.logprobs)
-        for r, s in zip(requests, samples, strict=True)
-    ]
-    with torch.no_grad():
-        expected, _ = token_logprobs(lm.model, rows, temperature=0.8)
-    got = np.concatenate([s.logprobs[s.mask == 1] for s in samples])
-    np.testing.assert_allclose(got, expected.numpy(), atol=1e-4)
-    assert not any(s.logprobs[s.mask == 0].any() for s in samples)
-
-
-def test_greedy_takes_the_most_likely_token() -> None:
-    lm = tiny_lm(seed=6)
-    request = requests_for(lm, problems(1), 1, Budget(12, 6))[0]
-    sample = TorchEngine(lm, forcing_for(lm)).sample([request], temperature=0, seed=0)[0]
-    row = list(request.prompt_ids)
-    for token, chosen in zip(sample.tokens.tolist(), sample.mask.tolist(), strict=True):
-        assert not chosen or token == full_logits(lm.model, [row])[0].argmax()
-        row.append(token)
-
-
 # ---------------------------------------------------------------------------------------------------- randomness
 
 
@@ -412,16 +380,6 @@ def test_a_prompt_is_encoded_once_per_group(monkeypatch: pytest.MonkeyPatch) -> 
     assert sum(calls[1:]) <= 1.25 * sum(len(s.tokens) for s in samples)
 
 
-def test_samples_come_back_in_the_order_of_the_requests() -> None:
-    lm = tiny_lm()
-    requests = requests_for(lm, problems(9), 3, Budget(6, 3))
-    requests = random.Random(1).sample(requests, len(requests))
-    samples = TorchEngine(lm, forcing_for(lm), batch_size=5).sample(requests, temperature=1.0, seed=0)
-    assert [(s.problem_id, s.sample_id) for s in samples] == [(r.problem_id, r.sample_id) for r in requests]
-    assert all(s.text == lm.decode(s.tokens.tolist()) for s in samples)
-    assert TorchEngine(lm, forcing_for(lm)).sample([], temperature=1.0, seed=0) == []
-
-
 def test_what_exceeds_the_context_is_refused() -> None:
     lm = tiny_lm(max_position_embeddings=32)
     problem = [Problem("long", "1" * 8, "1")]
@@ -493,29 +451,9 @@ def test_an_extension_must_not_close_the_thought(extension: str) -> None:
         forcing_for(tiny_lm(), extension)
 
 
-def test_a_cut_thought_is_closed_and_asked_for_an_answer() -> None:
-    """A line break, unless there is one, the delimiter and the final text, in the model's own tokens."""
-    lm = tiny_lm()
-    engine = TorchEngine(lm, forcing_for(lm, answer_prefix="so:"))
-    requests = requests_for(lm, problems(12), 4, Budget(5, 3), engine.forcing.answer_prefix_ids)
-    cut = [s for s in engine.sample(requests, temperature=1.5, seed=0) if s.truncated]
-    closings = {(s.text.partition(CLOSE)[0][-1:], lm.decode(s.tokens[5 : -s.answer_tokens].tolist())) for s in cut}
-    assert {c for _, c in closings} == {f"\n{CLOSE}\nso:", f"{CLOSE}\nso:"}
-    assert all(last == "\n" for last, _ in closings)
-    assert not any(s.mask[5 : -s.answer_tokens].any() for s in cut)
-
-
 @pytest.mark.parametrize("texts", [("§", ""), ("", "§")])
 def test_forced_text_that_the_vocabulary_lacks_is_refused(texts: tuple[str, str]) -> None:
     with pytest.raises(UserError, match="no words for the forced text '§'"):
         forcing_for(tiny_lm(), *texts)
     with pytest.raises(UserError, match="no words"):
         forcing_for(load("embedded"), *texts)
-
-
-def test_broken_weights_stop_the_run() -> None:
-    lm = tiny_lm()
-    with torch.no_grad():
-        lm.model.model.norm.weight[0] = float("nan")
-    with pytest.raises(UserError, match="not finite"):
-        TorchEngine(lm, forcing_for(lm)).sample(requests_for(lm, problems(1), 2, Budget(5, 5)), temperature=1.0, seed=0)
