@@ -13,14 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 from typing import Any
 
 from common import LR, Duel, Goal, Lap, Row, at_peak, needs
 from rlready.core.config import RLConfig
 from rlready.core.records import Problem
 from rlready.engine.budget import Budget
-from rlready.engine.rollout import judge
+from rlready.engine.rollout import split_text
 from rlready.models.checkpoint import load, save
 from rlready.models.lm import LM
 from rlready.tasks import Task, Verdict, open_task
@@ -109,15 +108,18 @@ def trl_steps(
     import trl_peer
 
     lm: LM = load(work.start)
-    stops = [lm.decode([i]) for i in sorted(lm.stop_ids)]
     tokens = 0
 
     def reward(completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float]:
         nonlocal tokens
         tokens += sum(map(len, completion_ids))
-        texts = [SimpleNamespace(text=lm.decode(ids)) for ids in completion_ids]
-        drawn = zip(number, texts, strict=True)
-        return [float(judge(work.task, work.problems[n], text, stops).correct) for n, text in drawn]
+        drawn = zip(number, map(lm.decode, completion_ids), strict=True)
+        return [float(correct(work.problems[n], text)) for n, text in drawn]
+
+    def correct(problem: Problem, text: str) -> bool:
+        for stop in lm.stop_texts:
+            text = text.removesuffix(stop)
+        return work.task.verify(problem, *split_text(text, lm.close)).correct
 
     def done(seconds: float) -> None:
         nonlocal tokens
