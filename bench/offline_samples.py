@@ -43,7 +43,7 @@ def samples(problems: int, each: int, seed: int) -> pa.Table:
             "problem_id": names.take(pa.array(problem)),
             "sample_id": np.tile(np.arange(each), problems),
             "correct": rng.random(len(problem)) < rng.beta(0.5, 1, problems)[problem],
-            "thinking": rng.integers(20, 2000, len(problem)),
+            "thinking_tokens": rng.integers(20, 2000, len(problem)),
             "truncated": rng.random(len(problem)) < 0.1,
         }
     )

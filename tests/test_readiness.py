@@ -97,7 +97,7 @@ def test_figures_are_those_of_the_first_draws(drawn: tuple[ReadinessResult, Path
     assert len(head) == 8 * 4
     right, wrong = [r for r in head if r["correct"]], [r for r in head if not r["correct"]]
     assert row.length_right.value == pytest.approx(np.mean([len(r["tokens"]) for r in right]))
-    assert row.thinking_wrong.value == pytest.approx(np.mean([r["thinking"] for r in wrong]))
+    assert row.thinking_wrong.value == pytest.approx(np.mean([r["thinking_tokens"] for r in wrong]))
     assert row.truncated.value == pytest.approx(np.mean([r["truncated"] for r in head]))
     chosen = sum(sum(r["mask"]) for r in head)
     assert row.entropy.value == pytest.approx(-sum(sum(r["logprobs"]) for r in head) / chosen)
@@ -205,12 +205,12 @@ def test_refused_tables(drawn: tuple[ReadinessResult, Path], tmp_path: Path) -> 
         (samples(*both * 3), "", r"problem a has n = 3 samples, fewer than the k = 4 .* set samples=3"),
         (samples(*both * 4, ("b", False)), "?samle=x", "unknown key 'samle'; did you mean sample"),
         (samples(*both * 4, sample_id=0), "", r"sample 0 of problem 'a' is given twice \(lines 1, 3\)"),
-        (samples(*both * 4, sample_id=0, cap=64), "", "cap=64 keeps one thinking budget"),
+        (samples(*both * 4, sample_id=0, thinking_budget=64), "", "thinking_budget=64 keeps the rows of one budget"),
         (samples(*both * 4), "?problem=problem", "no column 'problem'; did you mean problem_id"),
         (samples(("a", 0.5)), "", "x.jsonl:1: correct must be true or false, 1 or 0, not '0.5'"),
         (samples((None, True)), "", "problem_id must be text or a whole number"),
         (samples(*both * 4, wave="x"), "", "wave must be a whole number"),
-        (samples(*both * 4), "?cap=64", "no row has cap = 64"),
+        (samples(*both * 4), "?thinking_budget=64", "no row has thinking_budget = 64"),
         (samples(("a", None)), "?model=embedded", r"a row without a verdict, and without text to verify \(line 1\)"),
         ([*samples(("a", False)) * 2, *samples(("a", True)), *samples(("b", False)) * 5], "", "stopped at the first"),
         ([*samples(*both, wave=0), *samples(*both, wave=1)], "", "column wave: 1 of 2 problems"),

@@ -111,7 +111,7 @@ def example(i: int) -> dict[str, Any]:
     return {
         **{"model": model, "problem_id": f"dag-{1000 + i}", "prompt": f"b=3. c=4+{i}. d=c+7. What are b, c and d?"},
         **{"answer": "3 11 18", "correct": right, "strict": right and i % 5 > 0, "finish": "stop"},
-        **{"truncated": bool(i % 2), "budget": 96, "thinking": 30 + i, "pieces": [*pieces, ["3 11 18", 1]]},
+        **{"truncated": bool(i % 2), "budget": 96, "thinking_tokens": 30 + i, "pieces": [*pieces, ["3 11 18", 1]]},
     }
 
 

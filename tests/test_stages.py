@@ -83,7 +83,7 @@ def test_evaluate_pairs_models_and_budgets(tmp_path: Path) -> None:
     result = evaluate(config, tmp_path / "forced")
     rows = read_table(tmp_path / "forced" / "parts" / "0.parquet")
     assert len(rows) == 6 * 3 * (3 + 1)  # the budgets, and unconstrained
-    assert all(row["thinking"] <= row["cap"] for row in rows if row["cap"])
+    assert all(row["thinking_tokens"] <= row["thinking_budget"] for row in rows if row["thinking_budget"])
     small, whole, larger = (row.scores["embedded"] for row in result.budgets)
     assert small.truncated.value > 0.5
     assert whole.truncated.value == 0

@@ -87,8 +87,8 @@ def report() -> None:
     held = ", ".join(str(Estimate(**c["heldout_loss"])) for c in results["sft"]["checkpoints"])
     steps = [line for line in read_log(RUNS / "rl" / "log.jsonl") if "reward" in line]
     drawn = [s for number in (0, 1) for s in read_table(RUNS / "evaluate" / "parts" / f"{number}.parquet")]
-    samples = [s for s in drawn if s["cap"] is not None]  # the untouched models have no budget
-    above = float(max(s["thinking"] - s["cap"] for s in samples))
+    samples = [s for s in drawn if s["thinking_budget"] is not None]  # the untouched models have no budget
+    above = float(max(s["thinking_tokens"] - s["thinking_budget"] for s in samples))
     examples = [e for e in read_log(RUNS / "evaluate" / "examples.jsonl") if e["budget"] == 192]
     shown = examples[:SHOWN] + [e for e in examples[SHOWN:] if e["correct"]][:1]
     done = float(sum(r["status"] == "done" for r in records.values()))

@@ -109,7 +109,7 @@ def _row(lm: LM, row: Mapping[str, Any], where: str) -> tuple[str, str, Example]
         ids, mask = row["tokens"], row.get("mask")
         if not isinstance(ids, list) or not all(isinstance(t, int) for t in ids):
             raise UserError(f"{where}: tokens should be a list of whole numbers")
-        think = row.get("cap") is not None
+        think = row.get("thinking_budget") is not None
         return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), ids, where, mask)
     if row.get("pieces") is not None:
         try:

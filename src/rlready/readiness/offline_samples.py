@@ -12,10 +12,10 @@ A row is a sample; its columns, unless named otherwise, with dots for one inside
     wave          in which wave it was drawn, for samples that stop at a success (`sequential.py`); may be missing.
                   ``planned`` beside it is the most samples a problem could get, else what the most got is taken
 
-``thinking``, ``truncated`` or ``finish``, ``logprobs`` and ``mask`` are used where they are.  ``model`` also gives the
-held-out loss, ``name`` what the table is called, ``cap`` keeps the rows of one thinking budget, ``filter`` those of
-one filter, ``n`` the first n problems.  Without ``wave`` the number of samples of a problem must not depend on how
-they came out.
+``thinking`` (the thought, where ``text`` has none), ``thinking_tokens``, ``truncated`` or ``finish``, ``logprobs`` and
+``mask`` are used where they are.  ``model`` also gives the held-out loss, ``name`` what the table is called,
+``thinking_budget`` keeps the rows of one budget, ``filter`` those of one filter, ``n`` the first n problems.  Without
+``wave`` the number of samples of a problem must not depend on how they came out.
 
 lm-eval's ``--log_samples`` has ``doc_id`` and ``resps`` for problem and text, all repeats of a problem in one row, and
 that row once for every filter: one filter must be chosen, and where there are repeats, the task verifies them.
@@ -63,7 +63,7 @@ class TableOptions:
     tokens: str = "tokens"
     sample: str = "sample_id"
     wave: str = "wave"
-    cap: int | None = None
+    thinking_budget: int | None = None
     filter: str = ""
     n: int | None = None
     name: str = ""
@@ -127,7 +127,8 @@ def read(source: str) -> Stored:
         *(getattr(options, key) for options in (given, usual) for key in NAMES),
         "doc_id",
         "resps",
-        "cap",
+        "thinking",
+        "thinking_budget",
         "filter",
     }
     for batch in read_batches(path, sorted({*names, *FACTS} - {unread})):
@@ -206,7 +207,7 @@ class _Reader:
         self.parts: list[tuple[Draws, Ints, Ints]] = []  # with lines and codes of sample_ids, -1 for none
         self.texts: list[tuple[Ints, Ints, Ints]] = []  # digests of (problem, text), verdicts, lines
         self.pending: list[Pending] = []
-        self.capped = self.unnumbered = False  # whether a row has the cap, and whether one has no sample_id
+        self.kept = self.unnumbered = False  # whether a row has the thinking budget, and whether one has no sample_id
 
     def add(self, batch: Batch) -> None:
         o = self.options
@@ -250,9 +251,9 @@ class _Reader:
         """The rows of one thinking budget and one filter."""
         o = self.options
         keep = np.ones(len(batch), dtype=bool)
-        if o.cap is not None:
-            keep = batch.map("cap", lambda value: value == o.cap, bool)
-        self.capped |= bool(keep.any())
+        if o.thinking_budget is not None:
+            keep = batch.map("thinking_budget", lambda value: value == o.thinking_budget, bool)
+        self.kept |= bool(keep.any())
         codes, values = batch.distinct("filter")
         for code in np.flatnonzero(np.bincount(codes[keep], minlength=len(values))):
             if values[code] is not None:
@@ -335,8 +336,8 @@ class _Reader:
         for column in [*wanted, *(["filter"] if o.filter else [])]:
             if column not in self.seen:
                 raise self.origin.no_column(column, self.named)
-        if not self.capped:
-            raise UserError(f"{where}: no row has cap = {o.cap}")
+        if not self.kept:
+            raise UserError(f"{where}: no row has thinking_budget = {o.thinking_budget}")
         if o.filter and o.filter not in self.filters:
             raise UserError(f"{where}: no row has filter = {o.filter}; {nearest(o.filter, list(self.filters))}")
         if not o.filter and len(self.filters) > 1 and self.unnumbered:
@@ -354,8 +355,8 @@ class _Reader:
         before, line, at = _first_unequal(key, lines, lines)
         if at < 0:  # one row's own responses
             return
-        cap = _cap_at(self.path, line) if "cap" in self.seen else None
-        fix = f"; cap={cap} keeps one thinking budget" if cap is not None else ""
+        budget = _budget_at(self.path, line) if "thinking_budget" in self.seen else None
+        fix = f"; thinking_budget={budget} keeps the rows of one budget" if budget is not None else ""
         name, both = list(self.numbers)[number[at]], self.origin.lines([before, line])
         raise UserError(f"{self.path}: sample {name} of problem {ids[problem[at]]!r} is given twice ({both}){fix}")
 
@@ -386,10 +387,10 @@ def _first_unequal(key: Ints, value: Ints, lines: Ints) -> tuple[int, int, int]:
     return int(lines[first[group[at]]]), int(lines[at]), at
 
 
-def _cap_at(path: str, line: int) -> Any:
+def _budget_at(path: str, line: int) -> Any:
     """The thinking budget of one row, looked up for an error."""
-    batch = next(batch for batch in read_batches(path, ["cap"]) if line <= batch.lines[-1])
-    return batch.values("cap", np.flatnonzero(batch.lines == line))[0]
+    batch = next(batch for batch in read_batches(path, ["thinking_budget"]) if line <= batch.lines[-1])
+    return batch.values("thinking_budget", np.flatnonzero(batch.lines == line))[0]
 
 
 def _with_thoughts(batch: Batch, column: str, index: Ints) -> list[str | None]:

@@ -35,7 +35,16 @@ from rlready.tasks.table import Origin
 
 UNKNOWN = float("nan")
 FINISH = ("finish", "finish_reason")
-FACTS = ("wave", "planned", "tokens", "logprobs", "mask", "thinking", "truncated", *FINISH)  # columns that are read
+FACTS = (
+    "wave",
+    "planned",
+    "tokens",
+    "logprobs",
+    "mask",
+    "thinking_tokens",
+    "truncated",
+    *FINISH,
+)  # columns that are read
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ class Draws:
             batch.map("wave", partial(_whole, name="wave"), np.int64),
             correct,
             *_surprise(batch),
-            batch.map("thinking", _thinking, np.float64),
+            batch.map("thinking_tokens", partial(_number, name="thinking_tokens"), np.float64),
             np.where(length < 0, UNKNOWN, length),
             _truncated(batch),
         )
@@ -171,7 +180,7 @@ def _surprise(batch: Batch) -> tuple[Floats, Floats]:
 
 
 def _truncated(batch: Batch) -> Floats:
-    """(N,) 1 where a response was cut, also by what it was finished for."""
+    """(N,) 1 where a response was truncated, also by what it was finished for."""
     found_N = batch.map("truncated", partial(_number, name="truncated"), np.float64)
     for name in FINISH:
         finish_N = batch.map(name, _cut, np.float64)
@@ -181,11 +190,6 @@ def _truncated(batch: Batch) -> Floats:
 
 def _cut(finish: Any) -> float:
     return UNKNOWN if finish is None else float(finish in ("length", "max_tokens"))
-
-
-def _thinking(value: Any) -> float:
-    """The length of a thought; unknown where it is the thought itself."""
-    return UNKNOWN if isinstance(value, str) else _number(value, "thinking")
 
 
 def _number(value: Any, name: str) -> float:

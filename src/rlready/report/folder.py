@@ -104,7 +104,7 @@ RESULT = {
 }
 EXAMPLE = {
     **{"model": str, "problem_id": str, "prompt": str, "answer": str, "finish": str, "budget": float},
-    **{"thinking": float, "correct": bool, "strict": bool, "truncated": bool},
+    **{"thinking_tokens": float, "correct": bool, "strict": bool, "truncated": bool},
 }
 REWRITTEN = 3  # rows of an ``inject`` run that are shown
 NAMES = {dict: "an object", list: "a list", str: "text", float: "a number", bool: "true or false"}
