@@ -6,27 +6,26 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from measured import checkpoint, write_readiness, write_record
+from measured import checkpoint, write_readiness
 from rlready.cli.show import show
 from rlready.core.config import PredictConfig
-from rlready.core.errors import UserError
+from rlready.core.records import Estimate
+from rlready.predict.result import PredictResult
 from rlready.predict.stage import predict
 from rlready.report import page
-from rlready.report import predict_charts as forecast
 from rlready.report.plots import Point, Series, line_chart
-from rlready.runs.record import RUNNING
-from test_report import HOSTILE, Strict, fig, svgs
+from rlready.report.predict_charts import trajectories
+from test_report import HOSTILE, Strict, mutations, poison, rendered, svgs, sweep_result, text_of
 
 RUNS = 8
 
 
 @pytest.fixture(scope="module")
 def predicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prediction from two SFT runs of four checkpoints; the loss of the second turns up at its end."""
+    """A prediction from two SFT runs of four checkpoints; the loss of the second rises at its end."""
     folder = tmp_path_factory.mktemp("predicted")
     found, rows = [], []
     for i in range(RUNS):
@@ -40,37 +39,32 @@ def predicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outcomes = folder / "rl.jsonl"
     outcomes.write_text("".join(json.dumps(row) + "\n" for row in rows))
     ready = write_readiness(folder / "ready", found)
-    predict(PredictConfig(runs=(str(ready), str(outcomes)), splits=50, resamples=200), folder / "out")
+    predict(PredictConfig((str(ready), str(outcomes)), splits=50, resamples=200), folder / "out")
     return folder / "out"
 
 
-def text_of(folder: Path, result: dict[str, Any]) -> str:
-    (folder / "result.json").write_text(json.dumps(result))
-    return re.sub(r"\s+", " ", Strict(page.render(folder)).text)
-
-
 def test_page_says_what_the_prediction_found(predicted: Path, tmp_path: Path) -> None:
-    result = json.loads((predicted / "result.json").read_text())
+    result = PredictResult.load(predicted)
     text = text_of(tmp_path, result)
-    headings = ("What to do", "The ranking, by pass@64", "Who beats whom", "Along SFT", "Calibrated with a few runs")
+    headings = ("What to do", "The ranking, by pass@64", "Which is better", "Along SFT", "Calibrated with a few runs")
     for heading in headings:
         assert heading in text
-    for step in result["next"]:
+    for step in result.next_steps:
         assert step in text
-    picked = next(c for c in result["checkpoints"] if c["picked"])
-    assert f"{picked['label']} ★ picked RL first" in text
-    assert sum(c["turn_up"] is not None and c["turn_up"]["flagged"] for c in result["checkpoints"]) == 1
+    chosen = next(c for c in result.checkpoints if c.chosen)
+    assert f"{chosen.label} ★ chosen RL first" in text
+    assert sum(c.past_onset for c in result.checkpoints) == 1
     assert page.render(tmp_path).count('<span class="badge">past overfitting onset</span>') == 1
-    scores = {s["predictor"]: s for s in result["families"][0]["scores"]}
-    rho = scores["pass@64"]["spearman"]
-    shown = f"{rho['value']:.2f} [{rho['low']:.2f}, {rho['high']:.2f}]".replace("-", "−")
+    scores = {s.predictor: s for s in result.families[0].scores}
+    rho = scores["pass@64"].spearman
+    shown = f"{rho.value:.2f} [{rho.low:.2f}, {rho.high:.2f}]".replace("-", "−")
     assert f"Spearman, pass@64 {shown}" in text
     assert "24 RL runs from 8 checkpoints of 4 SFT recipes" in text
     assert "cost before the best" in text
 
 
 def test_charts_hold_every_run_with_both_intervals(predicted: Path) -> None:
-    result = json.loads((predicted / "result.json").read_text())
+    family = PredictResult.load(predicted).families[0]
     html = page.render(predicted)
     plots = {svg.findtext("title"): svg for svg in svgs(html) if svg.get("class") == "plot"}
     assert {f"Outcome of RL against {name}" for name in ("pass@1", "loss", "pass@64")} < plots.keys()
@@ -81,60 +75,44 @@ def test_charts_hold_every_run_with_both_intervals(predicted: Path) -> None:
     assert (bars.count("V"), bars.count("H")) == (RUNS, RUNS)
     lines = [p for p in panel.iter("path") if (p.get("class") or "").startswith("line")]
     assert len(lines) == 1  # the fit; runs are not joined
-    points = result["families"][0]["points"]
-    (x0, y0), (x1, y1) = result["families"][0]["lines"]["pass@64"]
-    xs = [p["predictors"]["pass@64"]["value"] for p in points]
-    residuals = [p["outcome"]["value"] - y0 - (y1 - y0) / (x1 - x0) * (x - x0) for p, x in zip(points, xs, strict=True)]
+    line = family.lines["pass@64"]
+    assert line is not None
+    (x0, y0), (x1, y1) = line
+    xs = [p.predictors["pass@64"].value for p in family.points]
+    lengths = zip(family.points, xs, strict=True)
+    residuals = [p.outcome.value - y0 - (y1 - y0) / (x1 - x0) * (x - x0) for p, x in lengths]
     assert sum(residuals) == pytest.approx(0, abs=1e-9)
     assert sum(r * x for r, x in zip(residuals, xs, strict=True)) == pytest.approx(0, abs=1e-9)
-    one = points[0]["outcome"]  # three seeds each, 0.01 apart: t of 16 degrees of freedom
-    assert one["high"] - one["value"] == pytest.approx(2.1199 * 0.01 / math.sqrt(3), rel=1e-3)
+    one = family.points[0].outcome  # three seeds each, 0.01 apart: t of 16 degrees of freedom
+    assert one.high - one.value == pytest.approx(2.1199 * 0.01 / math.sqrt(3), rel=1e-3)
 
 
-def test_any_piece_may_be_missing_hostile_or_no_number(predicted: Path, tmp_path: Path) -> None:
+def test_text_is_hostile_and_pieces_are_missing(predicted: Path, tmp_path: Path) -> None:
     whole = json.loads((predicted / "result.json").read_text())
-
-    def poison(value: Any) -> Any:
-        if isinstance(value, dict):
-            plain = {*whole} | {k for k in value if k.isidentifier() or k.isdigit()}
-            return {k if k in plain else k + HOSTILE: poison(v) for k, v in value.items()}
-        if isinstance(value, list):
-            return [poison(v) for v in value]
-        return HOSTILE if isinstance(value, str) else value
-
-    def without_numbers(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: without_numbers(v) for k, v in value.items()}
-        if isinstance(value, list):
-            return [without_numbers(v) for v in value]
-        return None if isinstance(value, float) else value
-
-    (tmp_path / "result.json").write_text(json.dumps(poison(whole)))
+    kept = {"ranked_by": whole["ranked_by"], "predictors": whole["predictors"]}
+    (tmp_path / "result.json").write_text(json.dumps(poison(whole) | kept))
     html = page.write(tmp_path).read_text()
     parsed = Strict(html)
     assert [tag for tag, _ in parsed.tags].count("script") == 1
     assert not [tag for tag, a in parsed.tags if tag == "img" or any(name.startswith("on") for name in a)]
     assert not re.search("[\x00\x1b\u202e]", html)
-    assert "pass@64" in parsed.text
+    assert parsed.text.count("alert(1)</script>") > 20
     assert svgs(html)
-    bare = text_of(tmp_path, without_numbers(whole))
-    assert not re.search(r"\b(nan|inf|None)\b", bare)
-    assert "What to do" in bare
-    for key in whole:
-        text_of(tmp_path, {k: v for k, v in whole.items() if k != key})
-    for key in whole["families"][0]:
-        family = {k: v for k, v in whole["families"][0].items() if k != key}
-        assert "Predictors against what RL reached" in text_of(tmp_path, whole | {"families": [family]})
-    ranking = [p | {"beats": p["beats"] and p["beats"][:-1]} for p in whole["predictors"]]
-    assert "Who beats whom" not in text_of(tmp_path, whole | {"predictors": ranking})
-    with pytest.raises(UserError, match="outcome should be a figure"):
-        text_of(tmp_path, whole | {"families": [{"points": [{"outcome": 0.5}]}]})
+    refused = 0
+    for broken in mutations(whole):
+        (tmp_path / "result.json").write_text(json.dumps(broken))
+        html, error = rendered(tmp_path)
+        refused += bool(error)
+        assert html or ("result.json: " in error and "\n" not in error), broken
+    assert refused > 100
+    ranking = [p | {"p_better": p["p_better"] and p["p_better"][:-1]} for p in whole["predictors"]]
+    assert "Which is better" not in text_of(tmp_path, whole | {"predictors": ranking})
 
 
 def test_without_outcomes_there_is_a_ranking_and_no_score(predicted: Path, tmp_path: Path) -> None:
-    whole = json.loads((predicted / "result.json").read_text())
-    rows = [c | {"outcomes": [], "expected": None} for c in whole["checkpoints"]]
-    text = text_of(tmp_path, whole | {"families": [], "checkpoints": rows})
+    whole = PredictResult.load(predicted)
+    rows = [c.model_copy(update={"outcomes": [], "expected": None}) for c in whole.checkpoints]
+    text = text_of(tmp_path, whole.model_copy(update={"families": [], "checkpoints": rows}))
     assert "The ranking, by pass@64" in text
     assert "Predictors against" not in text
     assert "Spearman" not in text
@@ -142,34 +120,27 @@ def test_without_outcomes_there_is_a_ranking_and_no_score(predicted: Path, tmp_p
 
 
 def test_many_sft_runs_are_thin_lines(predicted: Path) -> None:
+    first = PredictResult.load(predicted).checkpoints[0].model_copy(update={"heldout_loss": None, "pass_at_k": {}})
     rows = [
-        {"label": f"{run}/{step}", "sft": run, "step": step, "heldout_loss": None, "pass": {}}
-        | {"turn_up": {"flagged": False}}
+        first.model_copy(update={"label": f"{run}/{step}", "sft": run, "step": step})
         for run in "abcdefgh"
         for step in (1, 2)
     ]
-    assert forecast.trajectories(rows) == []
-    from rlready.core.records import Estimate
-
-    drawn = [row | {"heldout_loss": Estimate(0.5, 0.4, 0.6, 9)} for row in rows]
-    (chart,) = forecast.trajectories(drawn)
+    assert not any(trajectories(rows))
+    drawn = [row.model_copy(update={"heldout_loss": Estimate(0.5, 0.4, 0.6, 9)}) for row in rows]
+    chart, _ = trajectories(drawn)
     assert str(chart).count("behind") == 8
     assert "No checkpoint is past overfitting onset" in str(chart)
 
 
 def test_page_of_a_sweep(tmp_path: Path) -> None:
-    starts = [
-        {"family": HOSTILE if i else "", "checkpoint": f"few-s{i}/step-9", "runs": 3, "cost": 75.0}
-        | {"outcome": fig(0.4 + i / 10)}
-        for i in range(3)
-    ]
-    text = text_of(tmp_path, {"verb": "sweep", "verdict": "9 RL runs.", "starts": starts})
+    starts = [each.model_copy(update={"family": HOSTILE if i else ""}) for i, each in enumerate(sweep_result().starts)]
+    text = text_of(tmp_path, sweep_result().model_copy(update={"starts": starts}))
     assert "few-s2/step-9" in text
     assert "60.0 % [57.0, 63.0] 1 min 15 s" in text
     titles = [svg.findtext("title") for svg in svgs(page.render(tmp_path)) if svg.get("class") == "plot"]
     assert len(titles) == 2
     assert "Accuracy after RL" in titles
-    text_of(tmp_path, {"verb": "sweep", "starts": [{}, {"outcome": {"value": None}}]})
 
 
 def test_points_that_are_not_joined_have_no_line() -> None:
@@ -182,7 +153,7 @@ def test_points_that_are_not_joined_have_no_line() -> None:
 
 def test_show_has_the_tables_and_knows_the_dead(predicted: Path, tmp_path: Path) -> None:
     assert [t.title for t in show([predicted]).tables() if "Predictors of RL outcomes" in t.title]
-    write_record(tmp_path, "rl", RUNNING)
+    (tmp_path / "record.json").write_text(json.dumps({"verb": "rl", "status": "running", "seconds": 3}))
     assert "killed" in show([tmp_path]).tables()[0].rows[0][2]
     from rlready.runs import lock
 

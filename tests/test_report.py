@@ -8,6 +8,7 @@ import json
 import math
 import random
 import re
+from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -20,61 +21,162 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlready.core.errors import UserError
+from rlready.core.records import Estimate
+from rlready.core.result import TaskRecord
 from rlready.core.text import visible
+from rlready.evaluate.result import (
+    BudgetScores,
+    CurveMetrics,
+    EvaluateResult,
+    LengthCounts,
+    LengthHistogram,
+    Measures,
+    Scores,
+    SettingScores,
+)
+from rlready.inject.result import BehaviourCount, InjectResult
+from rlready.readiness.result import CheckpointReadiness, Overfitting, ReadinessResult
 from rlready.report import page
 from rlready.report.axes import nice_ticks
 from rlready.report.claims import Claim
+from rlready.report.demo_result import DemoCheckpoint, DemoResult, ModelScores, StageSeconds
 from rlready.report.plots import Point, Series, line_chart
+from rlready.runs.files import plain, write_json
+from rlready.sweep.result import StartingCheckpoint, SweepResult
+from rlready.train.result import BestCheckpoint, Checkpoint, Evaluation, RLResult, SFTResult
 
-HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}\x00\x1b\u202e\ud800🙂"
+HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}\x00\x1b\u202e🙂"
+FIXED = {"verb", "advice", "unit", "finish", "varies"}  # whose values are of a few
 EMPTY_TAGS = {"meta", "img", "br", "link", "input"}
 KS = (1, 2, 4, 8, 16, 32, 64)
 
 
-def fig(value: float, width: float = 0.03, n: int = 200, varies: str = "problems") -> dict[str, Any]:
-    return {"value": value, "low": value - width, "high": value + width, "n": n, "varies": varies}
+def fig(value: float, width: float = 0.03, n: int = 200, varies: str = "problems") -> Estimate:
+    return Estimate(value, value - width, value + width, n, varies)
 
 
-def checkpoint(i: int) -> dict[str, Any]:
+def readiness_of(i: int, **more: Any) -> dict[str, Any]:
+    """Fields of `CheckpointReadiness` of the i-th of four checkpoints; the third is chosen."""
     alpha = (0.04, 0.16, 0.33, 0.41)[i]
-    return {
-        **{"name": f"step-{43 * (i + 1)}", "epoch": 0.5 * (i + 1), "step": 43 * (i + 1), "picked": i == 2},
+    fields = {
+        **{"name": f"runs/sft/step-{43 * (i + 1)}", "chosen": i == 2, "rank": (4, 3, 1, 2)[i]},
+        **{"behind": None if i == 2 else fig(0.113), "advice": "rl" if i == 2 else "drop"},
+        **{"next": "RL first" if i == 2 else "drop", "why": "best pass@64", "overfitting": None},
         "heldout_loss": fig((0.81, 0.62, 0.553, 0.571)[i], 0.02, 200, "rows"),
-        "pass": {str(k): fig((1 - (1 - alpha) ** k) * (0.93, 0.94, 0.95, 0.9)[i], 0.03, 64) for k in KS},
-        **{"never": fig(0.31 - 0.08 * i, 0.05, 64), "sometimes": fig(0.66 - 0.03 * i, 0.05, 64)},
-        "always": fig(0.03 + 0.11 * i, 0.02, 64),
+        **{"heldout_loss_examples": None, "loss_change": None, "variance": None, "influence": None},
+        "pass_at_k": {k: fig((1 - (1 - alpha) ** k) * (0.93, 0.94, 0.95, 0.9)[i], 0.03, 64) for k in KS},
+        **{"unsolved": fig(0.31 - 0.08 * i, 0.05, 64), "partially_solved": fig(0.66 - 0.03 * i, 0.05, 64)},
+        **{"solved": fig(0.03 + 0.11 * i, 0.02, 64), "informative": fig(0.52), "group_signal": fig(0.21)},
+        "histogram": [{"share_right": share, "problems": fig(0.2)} for share in (0.0, 0.5, 1.0)],
+        **{"samples": 4096, "tokens": None},
     }
+    return fields | more
 
 
-def budget(cap: int) -> dict[str, Any]:
-    def at(top: float, scale: float, used: float) -> dict[str, Any]:
-        share = 1 - math.exp(-cap / scale)
-        return {
-            "accuracy": fig(top * share),
-            "thinking_tokens": fig(used * share, 1.1),
-            "truncated": fig(0.5 - share / 3),
-        }
+def scores(top: float, scale: float, used: float, cap: int) -> Scores:
+    share = 1 - math.exp(-cap / scale)
+    return Scores(
+        accuracy=fig(top * share),
+        thinking_tokens=fig(used * share, 1.1),
+        answer_tokens=fig(6.0),
+        truncated=fig(0.5 - share / 3),
+        unfinished=fig(0.25),
+    )
 
-    return {"budget": cap, "base": at(0.21, 60, 71), "sft": at(0.55, 45, 66), "rl": at(0.86, 24, 48)}
+
+def budget(cap: int) -> BudgetScores:
+    each = {"base": scores(0.21, 60, 71, cap), "sft": scores(0.55, 45, 66, cap), "rl": scores(0.86, 24, 48, cap)}
+    return BudgetScores(budget=cap, scores=each)
 
 
-def demo_result() -> dict[str, Any]:
-    return {
-        **{"verb": "demo", "seed": 0, "seconds": 543.2},
-        "verdict": "RL from step-129 lifts accuracy from 41.3 % to 83.7 % and thinks in 26 % fewer tokens.",
-        "task": {"source": "dagmath?ops=8&asked=3", "description": "Eight sums over a hidden graph, three answers."},
-        "base": {"accuracy": fig(0.1284), "thinking_tokens": fig(70.32, 1.2)},
-        "sft": {"accuracy": fig(0.4131), "strict_accuracy": fig(0.3879), "thinking_tokens": fig(65.08, 0.9)},
-        "rl": {
-            **{"accuracy": fig(0.8372), "strict_accuracy": fig(0.8017), "greedy_accuracy": fig(0.8561)},
-            "thinking_tokens": fig(47.96, 0.7),
-        },
-        "rl_minus_sft": fig(0.4241, 0.051),
-        "chance": {"pass@1": 0.00021, "pass@64": 0.0134, "majority": 0.0472},
-        "checkpoints": [checkpoint(i) for i in range(4)],
-        "budgets": [budget(cap) for cap in (24, 40, 56, 72, 96)],
-        "stages": [{"name": "sft", "seconds": 171.4}, {"name": "rl", "seconds": 268.9}],
+def demo_result() -> DemoResult:
+    base, sft, rl = (dict(each) for each in budget(96).scores.values())
+    tokens = [fig(70.32, 1.2), fig(65.08, 0.9), fig(47.96, 0.7)]
+    return DemoResult(
+        headline="RL from step-129 lifts accuracy from 41.3 % to 83.7 % and thinks in 26 % fewer tokens.",
+        seed=0,
+        task=TaskRecord(source="dagmath?ops=8&asked=3", description="Eight sums over a hidden graph, three answers."),
+        rl_minus_sft=fig(0.4241, 0.051),
+        chance_level={"pass@1": 0.00021, "pass@64": 0.0134},
+        chosen="step-129",
+        rl_step=40,
+        checkpoints=[
+            DemoCheckpoint(**readiness_of(i, name=f"step-{43 * (i + 1)}"), epoch=0.5 * (i + 1), step=43 * (i + 1))
+            for i in range(4)
+        ],
+        budgets=[budget(cap) for cap in (24, 40, 56, 72, 96)],
+        unconstrained=budget(120).scores,
+        lengths=LengthHistogram(edges=[0, 40, 80], models={"rl": LengthCounts(right=[9, 2], wrong=[1, 4])}),
+        base=ModelScores(**base | {"accuracy": fig(0.1284), "thinking_tokens": tokens[0]}),
+        sft=ModelScores(
+            **sft | {"accuracy": fig(0.4131), "strict_accuracy": fig(0.3879), "thinking_tokens": tokens[1]}
+        ),
+        rl=ModelScores(
+            **rl | {"accuracy": fig(0.8372), "strict_accuracy": fig(0.8017), "thinking_tokens": tokens[2]},
+            greedy_accuracy=fig(0.8561),
+        ),
+        stages=[StageSeconds(name="sft", seconds=171.4), StageSeconds(name="rl", seconds=268.9)],
+        seconds=543.2,
+    )
+
+
+def readiness_result(**more: Any) -> ReadinessResult:
+    fields = {
+        **{"headline": "Start RL from step-129.", "seed": 0, "task": TaskRecord(source="t", description="Sums.")},
+        **{"chance_level": {}, "group_size": 16, "informative_group_size": 16, "ranked_by": "pass@64"},
+        **{"chosen": "runs/sft/step-129", "problems": [], "per_problem": {}},
+        "checkpoints": [CheckpointReadiness(**readiness_of(i)) for i in range(4)],
     }
+    return ReadinessResult(**fields | more)
+
+
+def evaluate_result(**more: Any) -> EvaluateResult:
+    fields = {
+        **{"headline": "Accuracy.", "seed": 0, "task": TaskRecord(source="t", description="Sums.")},
+        **{"chance_level": {"pass@1": 0.1}, "models": ["a/b"], "problems": [], "per_problem": {}},
+        **{"budgets": [BudgetScores(budget=24, scores={"a/b": budget(24).scores["sft"]})], "unconstrained": {}},
+        **{"settings": [], "metrics": [], "votes": [], "lengths": LengthHistogram(edges=[], models={})},
+    }
+    return EvaluateResult(**fields | more)
+
+
+def rl_result() -> RLResult:
+    steps = [Evaluation(step=step, accuracy=fig(0.301 + step / 100), thinking_tokens=9.0) for step in (0, 20)]
+    best = BestCheckpoint(step=20, path="x", accuracy=steps[1].accuracy)
+    return RLResult(headline="RL.", seed=0, steps=20, stopped="", drift="", best=best, evaluations=steps)
+
+
+def sft_result() -> SFTResult:
+    losses = {"heldout_loss": fig(0.5), "heldout_loss_examples": fig(0.5)}
+    one = Checkpoint(name="step-9", path="x", step=9, epoch=1.0, samples=1.0, reference=False, **losses)
+    return SFTResult(headline="SFT.", seed=0, steps=9, final_loss=0.4, checkpoints=[one])
+
+
+def sweep_result() -> SweepResult:
+    starts = [
+        StartingCheckpoint(
+            family="b" * (i > 0), checkpoint=f"few-s{i}/step-9", runs=3, outcome=fig(0.4 + i / 10), cost=75
+        )
+        for i in range(3)
+    ]
+    return SweepResult(headline="9 RL runs.", plan="x", jobs={"rl": 9}, seconds_of_jobs=75.0, runs=9, starts=starts)
+
+
+def inject_result() -> InjectResult:
+    lengths = {f"length_{name}": fig(30, n=9, varies="rows") for name in ("before", "after", "added")}
+    return InjectResult(
+        **{"headline": "9 rows.", "rows": "rows.jsonl", "source": "s", "description": "d", "licence": None},
+        **{"rows_in": 10, "rows_out": 9, "unfit": {"it has no graph": 1}, "doubtful": ["row 3"]},
+        behaviours={"explore": BehaviourCount(times=4, rows=3, share=fig(0.33))},
+        **{"failed_attempts": 2, "solved_early": 1, "unit": "words"},
+        **lengths,
+    )
+
+
+RESULTS = {
+    **{"demo": demo_result, "readiness": readiness_result, "evaluate": evaluate_result, "rl": rl_result},
+    **{"sft": sft_result, "sweep": sweep_result, "inject": inject_result},
+}
 
 
 def logs() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -82,7 +184,7 @@ def logs() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     sft: list[dict[str, Any]] = []
     for step in range(1, 173):
         loss = 0.5 + 1.4 * math.exp(-step / 25) + rng.gauss(0, 0.03)
-        sft.append({"step": step, "epoch": step / 86, "loss": loss, "tokens": 8192, "lr": 1e-3})
+        sft.append({"step": step, "epoch": step / 86, "loss": loss, "tokens": 8192, "learning_rate": 1e-3})
         if step % 43 == 0:
             held = 0.56 + 0.9 * math.exp(-step / 30)
             interval = {"heldout_low": held - 0.03, "heldout_high": held + 0.03}
@@ -92,14 +194,27 @@ def logs() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     rl: list[dict[str, Any]] = []
     for step in range(50):
         share = 0.35 + 0.5 * (1 - math.exp(-step / 15)) + rng.gauss(0, 0.02)
-        row = {"step": step, "reward": share - 0.02, "accuracy": share, "thinking": 60.0, "entropy": 0.6 - step / 110}
-        row |= {"thinking_right": 58 - step / 4, "thinking_wrong": 70 + rng.gauss(0, 2) if step != 7 else None}
-        row |= {"truncated": 0.3 * math.exp(-step / 20), "groups_used": 12 - step // 8, "groups_all_right": step // 8}
-        rl.append(row | {"groups_all_wrong": 4, "loss": 0.01, "grad_norm": 0.4, "seconds": 5.0})
+        row = {
+            "step": step,
+            "reward": share - 0.02,
+            "accuracy": share,
+            "thinking_tokens": 60.0,
+            "entropy": 0.6 - step / 110,
+        }
+        row |= {
+            "thinking_tokens_correct": 58 - step / 4,
+            "thinking_tokens_wrong": 70 + rng.gauss(0, 2) if step != 7 else None,
+        }
+        row |= {
+            "truncated": 0.3 * math.exp(-step / 20),
+            "groups_informative": 12 - step // 8,
+            "groups_solved": step // 8,
+        }
+        rl.append(row | {"groups_unsolved": 4, "loss": 0.01, "grad_norm": 0.4, "seconds": 5.0})
         if step % 10 == 0:
             value = 0.4 + 0.43 * (1 - math.exp(-step / 14))
             band = {"eval_low": value - 0.04, "eval_high": value + 0.04}
-            rl.append({"step": step, "eval_accuracy": value, **band, "eval_thinking": 62 - step / 3.4})
+            rl.append({"step": step, "eval_accuracy": value, **band, "eval_thinking_tokens": 62 - step / 3.4})
     return sft, rl
 
 
@@ -125,10 +240,16 @@ def demo_folder(folder: Path) -> Path:
     write_jsonl(folder / "sft/log.jsonl", sft)
     write_jsonl(folder / "rl/log.jsonl", rl)
     write_jsonl(folder / "examples.jsonl", [example(i) for i in range(60)])
-    (folder / "result.json").write_text(json.dumps(demo_result()))
+    write_json(folder / "result.json", demo_result())
     record = {"status": "done", "command": "rlready demo", "revision": "0e5ce1a", "packages": {"torch": "2.9.0"}}
     (folder / "record.json").write_text(json.dumps(record))
     return folder
+
+
+def text_of(folder: Path, result: object) -> str:
+    """The text of the page of a result, with single spaces."""
+    write_json(folder / "result.json", result)
+    return re.sub(r"\s+", " ", Strict(page.render(folder)).text)
 
 
 class Strict(HTMLParser):
@@ -169,8 +290,9 @@ def test_full_folder_is_one_whole_page_that_loads_nothing(tmp_path: Path) -> Non
     parsed = Strict(html)
     plots = [svg for svg in svgs(html) if svg.get("class") == "plot"]
     titles = [svg.findtext("title") for svg in plots]
-    assert len(plots) == 7
-    assert titles[:3] == ["Accuracy against thinking spent", "SFT loss", "pass@k of each checkpoint"]
+    assert len(plots) == 9
+    assert titles[0] == "Accuracy against thinking tokens"
+    assert titles[2:4] == ["SFT loss", "pass@k of each checkpoint"]
     ids = [a["id"] for _, a in parsed.tags if "id" in a]
     assert len(ids) == len(set(ids))
     for tag, attributes in parsed.tags:
@@ -184,11 +306,15 @@ def test_numbers_are_those_of_the_result(tmp_path: Path) -> None:
     text = re.sub(r"\s+", " ", Strict(page.render(demo_folder(tmp_path))).text)
     for expected in (
         *("RL accuracy 83.7 % [80.7, 86.7]", "SFT accuracy 41.3 % [38.3, 44.3]", "+42.4 points [+37.3, +47.5]"),
-        *("Thinking tokens, RL 48.0 [47.3, 48.7]", "Base 70.3 · SFT 65.1", "Chance, one guess 0.02 %"),
         *(
-            "step-129 ★ picked 1.5 129 0.553 [0.533, 0.573]",
+            "Thinking tokens, RL 48.0 [47.3, 48.7]",
+            "Base 70.3 · SFT 65.1",
+            "Chance level, one guess 0.02 % pass@64: 1.3 %",
+        ),
+        *(
+            "step-129 ★ chosen 1.5 129 0.553 [0.533, 0.573]",
             "step-43 0.5 43",
-            "95 % intervals, n = 200 rows and n = 64 problems",
+            "95 % intervals, n = 200 rows and n = 64 to 200 problems",
         ),
     ):
         assert expected in text, expected
@@ -201,91 +327,123 @@ def test_numbers_are_those_of_the_result(tmp_path: Path) -> None:
     assert end == pytest.approx(0.9 * ticks["100\u202f%"] + 0.1 * ticks["0\u202f%"] - 4, abs=0.05)
 
 
-@pytest.mark.parametrize("verb", ["demo", "sft", "rl", "evaluate", "readiness"])
-def test_hostile_text_in_every_field_stays_text(tmp_path: Path, verb: str) -> None:
-    def poison(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: poison(v) for k, v in value.items()}
-        if isinstance(value, list):
-            return [poison(v) for v in value]
-        return HOSTILE if isinstance(value, str) else value
+def poison(value: Any) -> Any:
+    """Hostile text in place of every text, but for names of verbs and of fixed choices."""
+    if isinstance(value, dict):
+        return {k: v if k in FIXED else poison(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [poison(v) for v in value]
+    return HOSTILE if isinstance(value, str) else value
 
-    result = poison(demo_result()) | {"verb": verb}
-    result["budgets"][0][HOSTILE] = result["budgets"][0].pop("base")
-    result["chance"][HOSTILE] = 0.5
-    if verb != "demo":
-        result = {k: v for k, v in result.items() if k not in ("base", "sft", "rl", "rl_minus_sft")}
+
+@pytest.mark.parametrize("verb", RESULTS)
+def test_hostile_text_in_every_field_stays_text(tmp_path: Path, verb: str) -> None:
+    result = poison(plain(RESULTS[verb]()))
+    if verb == "evaluate":
+        result["budgets"][0]["scores"][HOSTILE] = result["budgets"][0]["scores"]["a/b"]
+        result["chance_level"][HOSTILE] = 0.5
     (tmp_path / "result.json").write_text(json.dumps(result))
     write_jsonl(tmp_path / "examples.jsonl", [poison(example(i)) for i in range(4)])
-    (tmp_path / "record.json").write_text(json.dumps({HOSTILE: HOSTILE, "nested": {HOSTILE: [HOSTILE]}}))
+    (tmp_path / "record.json").write_text(json.dumps({HOSTILE: HOSTILE + "\ud800", "nested": {HOSTILE: [HOSTILE]}}))
     for name in ("log.jsonl", "sft/log.jsonl", "rl/log.jsonl"):
         write_jsonl(tmp_path / name, [poison(row) | {"checkpoint": HOSTILE} for log in logs() for row in log])
     html = page.write(tmp_path).read_text(encoding="utf-8")
     parsed = Strict(html)
     assert [tag for tag, _ in parsed.tags].count("script") == 1
     assert not [tag for tag, a in parsed.tags if tag == "img" or any(name.startswith("on") for name in a)]
-    assert parsed.text.count("alert(1)</script>") > 30
-    assert "{{ 7*7 }}⟨U+0000⟩⟨U+001B⟩⟨U+202E⟩⟨U+D800⟩🙂" in parsed.text
+    assert parsed.text.count("alert(1)</script>") > 20
+    assert "{{ 7*7 }}⟨U+0000⟩⟨U+001B⟩⟨U+202E⟩🙂⟨U+D800⟩" in parsed.text
     assert not re.search("[\x00\x1b\u202e]", html)
     assert len(svgs(html)) > 3
 
 
-@pytest.mark.parametrize("kept", [(), *[(k,) for k in demo_result() if k != "verb"]])
-def test_any_part_of_a_result_is_enough(tmp_path: Path, kept: tuple[str, ...]) -> None:
-    whole = demo_result()
-    (tmp_path / "result.json").write_text(json.dumps({k: whole[k] for k in kept}))
-    headings = {"budgets": "Accuracy at each thinking budget", "checkpoints": "Which checkpoint to start RL from"}
-    text = Strict(page.render(tmp_path)).text
-    for key, heading in headings.items():
-        assert (heading in text) == (key in kept)
-    assert "Samples" not in text
-    assert "Reinforcement learning" not in text
+@pytest.mark.parametrize("verb", RESULTS)
+def test_a_broken_result_is_one_clear_line_or_a_page(tmp_path: Path, verb: str) -> None:
+    """Every value in turn is missing, empty, of another type or not a number."""
+    whole = plain(RESULTS[verb]())
+    refused = 0
+    for broken in mutations(whole):
+        (tmp_path / "result.json").write_text(json.dumps(broken))
+        html, error = rendered(tmp_path)
+        if error:
+            assert "result.json: " in error, broken
+            assert "\n" not in error
+            refused += 1
+        else:
+            assert not re.search(r">[^<]*\b(nan|inf|None)\b", re.sub(r"(?s)<(style|script)>.*?</\1>", "", html)), broken
+    assert refused > 20
+
+
+def rendered(folder: Path) -> tuple[str, str]:
+    """The page, or why there is none."""
+    try:
+        return page.render(folder), ""
+    except UserError as error:
+        return "", str(error)
+
+
+def mutations(value: Any) -> Iterator[Any]:
+    """The value with one of its parts replaced, or left out; of a list only the first and the whole."""
+    yield from ("x", 3, -1.5, None, [], {}, [[]])
+    if isinstance(value, dict):
+        figure = {"value", "low", "high"} <= value.keys()  # of an estimate one part stands for all
+        for key, part in [("low", value["low"])] if figure else value.items():
+            yield {k: v for k, v in value.items() if k != key}
+            for other in mutations(part):
+                yield value | {key: other}
+    elif isinstance(value, list) and value:
+        for other in mutations(value[0]):
+            yield [other, *value[1:]]
 
 
 def test_what_single_verbs_add(tmp_path: Path) -> None:
-    def text_of(result: dict[str, Any]) -> str:
-        (tmp_path / "result.json").write_text(json.dumps(result))
-        return re.sub(r"\s+", " ", Strict(page.render(tmp_path)).text)
-
-    points = [checkpoint(i) | {"mixed": fig(0.52), "behind": fig(0.113) if i != 2 else None} for i in range(4)]
-    ready = text_of({"verb": "readiness", "group": 16, "checkpoints": points})
-    assert "pass@1 pass@16 pass@64 behind the picked mixed groups never right sometimes always" in ready
-    assert "11.3 points [8.3, 14.3] 52.0 % [49.0, 55.0]" in ready
-    assert "Picked: pass@16" in ready
+    ready = text_of(tmp_path, readiness_result())
+    assert "pass@1 pass@16 pass@64 behind the chosen, points informative groups unsolved partially solved" in ready
+    assert "11.3 [8.3, 14.3] 52.0 % [49.0, 55.0]" in ready
+    assert "Chosen: pass@16" in ready
     assert "Held-out loss" in ready
-    assert "past overfitting onset" not in ready
-    more = {key: fig(0.21) for key in ("spread", "entropy", "length_right", "length_wrong", "truncated")}
-    full = text_of(
-        {"verb": "readiness", "checkpoints": [p | more | {"turned_up": i == 3} for i, p in enumerate(points)]}
-    )
-    assert "of entropy per token tokens, right tokens, wrong cut at the budget" in full
-    assert full.count("past overfitting onset") == 1
-    steps = [{"step": 0, "accuracy": fig(0.301)}, {"step": 20, "accuracy": fig(0.502)}]
-    rl = text_of({"verb": "rl", "evaluations": steps, "best": steps[1]})
-    assert "before RL 30.1 % [27.1, 33.1] n = 200 problems step 0 Held-out accuracy, best of RL 50.2 %" in rl
-    natural = text_of({"verb": "evaluate", "budgets": [{"budget": None, "a/b": budget(96)["sft"]}]})
+    assert '">past overfitting onset<' not in page.render(tmp_path)
+    onset = Overfitting(minimum=2, loss_rise=fig(0.1), pass_1_change=fig(0.0), onset=True)
+    more = {key: fig(0.21) for key in ("entropy", "length_right", "length_wrong", "truncated")}
+    points = [CheckpointReadiness(**readiness_of(i, **more, overfitting=onset if i == 3 else None)) for i in range(4)]
+    full = text_of(tmp_path, readiness_result(checkpoints=points))
+    assert "entropy, nats per token tokens, right tokens, wrong truncated at the budget" in full
+    assert page.render(tmp_path).count(">past overfitting onset<") == 1
+    rl = text_of(tmp_path, rl_result())
+    assert "before RL 30.1 % [27.1, 33.1] n = 200 problems step 0 Best validation accuracy 50.1 %" in rl
+    sweep = text_of(tmp_path, sweep_result())
+    assert "60.0 % [57.0, 63.0] 1 min 15 s" in sweep
+    assert "exploration 4 3 33.0 % [30.0, 36.0]" in text_of(tmp_path, inject_result())
+
+
+def test_evaluations_of_every_kind(tmp_path: Path) -> None:
+    free = BudgetScores(budget=None, scores={"a/b": budget(96).scores["sft"]})
+    natural = text_of(tmp_path, evaluate_result(budgets=[free]))
     assert "Accuracy, no budget 48.5 %" in natural
     assert "none b 48.5 %" in natural
-    held = {"budget": 24, "a/b": {**budget(24)["sft"], "unfinished": fig(0.25), "change": fig(-0.1)}}
-    beside = text_of({"verb": "evaluate", "budgets": [held]})
-    assert "cut at the budget without an end minus the largest budget" in beside
+    fallen = budget(24).scores["sft"].model_copy(update={"change": fig(-0.1)})
+    beside = text_of(tmp_path, evaluate_result(budgets=[BudgetScores(budget=24, scores={"a/b": fallen})]))
+    assert "truncated at the budget unfinished minus the largest budget, points" in beside
     assert "minus the first model" not in beside
-    assert "−10.0 points" in beside
-    arm = {"model": "sft", "budget": 24, "stated": False, **budget(24)["sft"], "change": fig(0.1)}
-    arms = [arm | {"extensions": e, "bias": 0.0} for e in (1, 2)]
-    line = {"model": "sft", "stated": False, "bias": 0.0, "control": 1.0, "performance": fig(0.5), "at": 24}
-    forced = {"verb": "evaluate", "budgets": [budget(24)]}
-    alone = text_of(forced | {"arms": arms, "metrics": [line | {"extensions": 0}]})
-    assert "Against budget alone at the same budget" in alone
-    assert "tokensbudget alone1 extensions2 extensions" in alone
-    extended = text_of(forced | {"arms": arms[:1], "metrics": [line | {"extensions": 2}]})
-    assert "Against 2 extensions at the same budget" in extended
-    assert "tokens2 extensions1 extensions" in extended
-    both = {"budget": 24, "runs/a/step-1": budget(24)["sft"], "runs/b/step-1": budget(24)["rl"]}
-    assert "24 a/step-1 " in (apart := text_of({"verb": "evaluate", "budgets": [both]}))
+    assert "−10.0 [−13.0, −7.0]" in beside
+    shares = {key: fig(0.1) for key in ("change", "wrong_to_right", "right_to_wrong", "extended")}
+    variant = {"model": "a/b", "end_think_bias": 0.0, "length_prompted": False}
+    measured = {key: getattr(fallen, key) for key in Measures.model_fields}
+    settings = [
+        SettingScores(**measured, **variant, **shares, num_waits=n, setting="s", budget=24, length_error=None)
+        for n in (1, 2)
+    ]
+    line = {**variant, "control": 1.0, "scaling": None, "performance": fig(0.5), "best_budget": 24}
+    alone = text_of(tmp_path, evaluate_result(settings=settings, metrics=[CurveMetrics(**line, num_waits=0)]))
+    assert "Compared with budget alone at the same budget" in alone
+    assert "tokensbudget alone1 wait2 waits" in alone
+    extended = text_of(tmp_path, evaluate_result(settings=settings[:1], metrics=[CurveMetrics(**line, num_waits=2)]))
+    assert "Compared with 2 waits at the same budget" in extended
+    assert "tokens2 waits1 wait" in extended
+    two = {"runs/a/step-1": budget(24).scores["sft"], "runs/b/step-1": budget(24).scores["rl"]}
+    both = evaluate_result(models=[*two], budgets=[BudgetScores(budget=24, scores=two)])
+    assert "24 a/step-1 " in (apart := text_of(tmp_path, both))
     assert " b/step-1 " in apart
-    odd = {"budget": 24, "runs/budget": budget(24)["sft"]}
-    assert "24 runs/budget " in text_of({"verb": "evaluate", "budgets": [odd]})
 
 
 def test_forced_tokens_are_marked_and_chosen_ones_are_not(tmp_path: Path) -> None:
@@ -293,8 +451,8 @@ def test_forced_tokens_are_marked_and_chosen_ones_are_not(tmp_path: Path) -> Non
     marked = re.findall(r'<mark class="forced">(.*?)</mark>', html, re.S)
     assert marked == ["like this"] + 30 * ["\n&lt;/think&gt;\nFinal answer: "]
     assert "c=4+1. d=c+7 so d=1<mark" in html
-    broken = [{"pieces": [["a", 2]]}, {"pieces": "text"}, {"correct": "yes"}, {"pieces": [["b" * 9, 1]]}]
-    write_jsonl(tmp_path / "examples.jsonl", [{"model": "m", **row} for row in broken])
+    broken = [{"pieces": [["a", "b"]]}, {"pieces": "text"}, {"correct": "yes"}, {"pieces": [["b" * 9, 1]]}]
+    write_jsonl(tmp_path / "examples.jsonl", [example(0) | row for row in broken])
     text = Strict(page.render(tmp_path)).text
     assert text.count("examples.jsonl: ") == 3
     assert "b" * 9 in text
@@ -302,10 +460,10 @@ def test_forced_tokens_are_marked_and_chosen_ones_are_not(tmp_path: Path) -> Non
 
 def test_logs_at_the_top_of_a_stage_folder_resumed_and_torn(tmp_path: Path) -> None:
     sft, rl = logs()
-    for verb, log, title in (("sft", sft, "SFT loss"), ("rl", rl, "Groups that teach")):
+    for verb, log, title in (("sft", sft, "SFT loss"), ("rl", rl, "Groups during RL")):
         folder = tmp_path / verb
         write_jsonl(folder / "log.jsonl", log)
-        (folder / "result.json").write_text(json.dumps({"verb": verb}))
+        write_json(folder / "result.json", RESULTS[verb]())
         once = page.render(folder)
         assert title in once
         write_jsonl(folder / "log.jsonl", [*log, *log[-5:]])
@@ -318,24 +476,21 @@ def test_logs_at_the_top_of_a_stage_folder_resumed_and_torn(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        *[("{", "not JSON"), ("[1]", "should hold an object"), ('{"budgets": {}}', "budgets should be a list")],
+        *[("{", "not JSON"), ("[1]", "not the result of a verb"), ('{"verb": "dance"}', "its verb is 'dance'")],
         *[
-            ('{"rl": {"accuracy": 0.5}}', "rl: accuracy should be a figure"),
-            ('{"verdict": 3}', "verdict should be text"),
-        ],
-        *[
-            ('{"checkpoints": [{"pass": {"x": {"value": 1}}}]}', "checkpoints.pass"),
-            ('{"chance": {"a": "b"}}', "a number"),
+            ("[" * 99_999, "result.json: "),
+            ('{"verb": "rl", "headline": 3}', "headline: input should be a valid string"),
         ],
     ],
 )
 def test_a_result_that_is_none_is_one_clear_line(tmp_path: Path, content: str, said: str) -> None:
-    with pytest.raises(UserError, match=r"no report without .*result\.json"):
+    with pytest.raises(UserError, match=r"cannot read .*result\.json"):
         page.write(tmp_path)
     (tmp_path / "result.json").write_text(content)
-    with pytest.raises(UserError, match=re.escape(said)) as error:
+    with pytest.raises(UserError) as error:
         page.write(tmp_path)
     assert "\n" not in str(error.value)
+    assert said in str(error.value)
     assert not (tmp_path / "report.html").exists()
 
 
@@ -347,9 +502,9 @@ def test_numbers_that_are_not_finite_are_left_out_not_drawn(tmp_path: Path) -> N
     drawn = str(line_chart([Series("a", points)], title="t", x_label="x", y_label="y"))
     assert drawn.count('class="mark') == 3
     assert not re.search(r"\b(nan|inf)\b", drawn)
-    result = {"rl": {"accuracy": {"value": nan, "low": None, "high": inf, "n": None}}, "budgets": [{"budget": 9}]}
-    (tmp_path / "result.json").write_text(json.dumps(result))
-    assert "RL accuracy – [–, –]" in re.sub(r"\s+", " ", Strict(page.render(tmp_path)).text)
+    demo = demo_result()
+    unknown = demo.rl.model_copy(update={"accuracy": Estimate(nan, nan, inf, 0)})
+    assert "RL accuracy – [–, –]" in text_of(tmp_path, demo.model_copy(update={"rl": unknown}))
 
 
 def test_charts_say_what_the_logs_say(tmp_path: Path) -> None:
@@ -357,13 +512,14 @@ def test_charts_say_what_the_logs_say(tmp_path: Path) -> None:
     described = {
         svg.findtext("title"): svg.findtext("desc") or "" for svg in svgs(page.render(folder)) if svg.get("role")
     }
-    assert "mixed: 75\u202f% at RL step 0, 37.5\u202f% at 49, 50 points" in described["Groups that teach"]
+    assert "informative: 75\u202f% at RL step 0, 37.5\u202f% at 49, 50 points" in described["Groups during RL"]
     assert "wrong: " in described["Thinking length during RL"]
     assert ", 49 points" in described["Thinking length during RL"]  # one of the fifty is null
-    assert "RL: 54.36\u202f% at mean" in described["Accuracy against thinking spent"]
+    assert "RL: 54.36\u202f% at mean" in described["Accuracy against thinking tokens"]
     assert "step-129 ★: " in described["pass@k of each checkpoint"]
     assert (
-        "chance: 0.021\u202f% at samples per problem, k 1, 1.34\u202f% at 64" in described["pass@k of each checkpoint"]
+        "chance level: 0.021\u202f% at samples per problem, k 1, 1.34\u202f% at 64"
+        in described["pass@k of each checkpoint"]
     )
     write_jsonl(folder / "sft/log.jsonl", [{"step": i, "loss": float(i)} for i in range(401)])
     html = page.render(folder)

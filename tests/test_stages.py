@@ -11,7 +11,6 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from rlready.cli.demo import Sizes, demo
-from rlready.cli.demo_result import DemoResult
 from rlready.cli.show import show
 from rlready.core.config import DemoConfig, EvaluateConfig, ReadinessConfig
 from rlready.core.errors import UserError
@@ -19,6 +18,7 @@ from rlready.evaluate.stage import evaluate
 from rlready.models.checkpoint import load, save
 from rlready.models.llama.support import supports
 from rlready.readiness.stage import readiness
+from rlready.report.demo_result import DemoResult
 from rlready.report.page import write as report
 from rlready.runs.run import read_table
 from tiny import tiny_lm

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from rlready.cli.demo_result import DemoCheckpoint, DemoResult, ModelScores, StageSeconds
 from rlready.core.config import DemoConfig, EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.progress import Plan
 from rlready.core.records import Estimate
@@ -21,6 +20,7 @@ from rlready.evaluate.result import BudgetScores, EvaluateResult, Example, Lengt
 from rlready.evaluate.stage import evaluate
 from rlready.readiness.result import ReadinessResult
 from rlready.readiness.stage import readiness
+from rlready.report.demo_result import DemoCheckpoint, DemoResult, ModelScores, StageSeconds
 from rlready.runs.run import Run, append_line, read_log
 from rlready.train.result import RLResult, SFTResult
 from rlready.train.rl import rl

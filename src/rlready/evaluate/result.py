@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from pydantic import Field
+
 from rlready.core.records import Estimate, Finish
 from rlready.core.result import Record, Result, Table, TaskRecord
 from rlready.runs.checkpoint_order import labels
@@ -147,7 +149,7 @@ class EvaluateResult(Result):
     models: list[str]
     problems: list[str]
     per_problem: dict[str, dict[str, list[float]]]  # accuracy of each problem, by model and setting
-    budgets: list[BudgetScores]  # by growing budget
+    budgets: list[BudgetScores] = Field(min_length=1)  # by growing budget
     unconstrained: dict[str, Scores]  # by model: its own prompt and stop, no budget
     settings: list[SettingScores]
     metrics: list[CurveMetrics]

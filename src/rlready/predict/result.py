@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table, TaskRecord
@@ -35,7 +36,7 @@ class CheckpointPrediction(RankedCheckpoint):
     step: int | None
     trained: str | None
     heldout_loss: Estimate | None
-    pass_at_k: dict[int, Estimate]
+    pass_at_k: dict[int, Estimate] = Field(min_length=1)
     values: dict[str, float]
     p_best: float
     outcomes: list[RLOutcome]
@@ -99,7 +100,7 @@ class PredictResult(Result):
     chosen: str
     next_steps: list[str]
     notes: list[str]
-    checkpoints: list[CheckpointPrediction]
+    checkpoints: list[CheckpointPrediction] = Field(min_length=1)
     predictors: list[PredictorRanking]
     families: list[FamilyResult]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, Self
 
 import numpy as np
+from pydantic import Field
 
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table, TaskRecord
@@ -111,7 +112,7 @@ class CheckpointReadiness(RankedCheckpoint, SampleStats):
     heldout_loss: Estimate | None
     heldout_loss_examples: Estimate | None
     loss_change: Estimate | None
-    pass_at_k: dict[int, Estimate]
+    pass_at_k: dict[int, Estimate] = Field(min_length=1)
     unsolved: Estimate
     partially_solved: Estimate
     solved: Estimate
@@ -140,7 +141,7 @@ class ReadinessResult(Result):
     informative_group_size: int
     ranked_by: str
     chosen: str
-    checkpoints: list[CheckpointReadiness]
+    checkpoints: list[CheckpointReadiness] = Field(min_length=1)
     problems: list[str]
     per_problem: dict[str, ProblemCounts]
 

@@ -1,104 +1,115 @@
-"""What the page shows of thinking budgets: accuracy for tokens, what other ways of spending them add, and lengths.
-
-Every function gives nothing where the result has no such data.
-"""
+"""What the page shows of thinking budgets: accuracy for tokens, what other ways of spending them add, and lengths."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from markupsafe import Markup
 
-from rlready.core.records import Estimate
-from rlready.report.charts import TONES, compared, label
+from rlready.evaluate.result import (
+    CurveMetrics,
+    EvaluateResult,
+    LengthHistogram,
+    Measures,
+    Scores,
+    SettingScores,
+    Votes,
+)
+from rlready.report.demo_result import DemoResult
+from rlready.report.figures import DIFFERENCE, PERCENT, SLOPE, TOKENS, WHOLE_PERCENT
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
+from rlready.report.section import Column, Section, side_by_side, subheading, table
 from rlready.report.text import number
+from rlready.runs.checkpoint_order import labels
 
-Rows = Sequence[Mapping[str, Any]]
+STAGES = {"base": "Base", "sft": "SFT", "rl": "RL"}
+TONES = {"base": (NEUTRAL, 2), "sft": (0, 1), "rl": (1, 0)}  # colour and shape; RL solid, it is the result
+UNCONSTRAINED = "unconstrained"
+Evaluated = EvaluateResult | DemoResult
+Names = Callable[[str], str]
 
 
-def accuracy(result: Mapping[str, Any]) -> Markup:
-    """Accuracy against the mean thinking tokens that were really used: a point a budget, and the untouched models."""
-    entries, chance = result["budgets"], result["chance"]
-    series: list[Series] = []
-    for i, model in enumerate(compared(entries)):
+def names_of(result: Evaluated) -> Names:
+    """What models are called on the page."""
+    short = STAGES if isinstance(result, DemoResult) else labels(result.models)
+    return lambda model: short.get(model, model)
+
+
+def budget_section(result: Evaluated) -> Section:
+    """Accuracy at each thinking budget, unconstrained, and under every other setting."""
+    names = names_of(result)
+    evaluated = result if isinstance(result, EvaluateResult) else None
+    charts = [_accuracy(result, names), *_lengths(result.lengths, names)]
+    charts += [_settings_chart(evaluated, model, names) for model in evaluated.models] if evaluated else []
+    parts = [side_by_side(charts), _scores_table(result, names)]
+    told = ["budget"]
+    if evaluated and evaluated.metrics:
+        parts += _setting_tables(evaluated, names)
+        told.append("settings")
+    return Section("Accuracy at each thinking budget", parts, told)
+
+
+def main_setting(result: EvaluateResult) -> str:
+    """How the settings that others are compared with spend tokens, in words."""
+    return result.metrics[0].description if result.metrics else "budget alone"
+
+
+def _accuracy(result: Evaluated, names: Names) -> Markup:
+    """Accuracy against the mean thinking tokens that were really used: a point a budget, and unconstrained models."""
+    series = []
+    for i, model in enumerate(dict.fromkeys(model for b in result.budgets for model in b.scores)):
         points = [
-            _point(f["thinking_tokens"], f["accuracy"], f"{label(model)}, {_budget(e['budget'])}")
-            for e in entries
-            if (f := e.get(model)) and f["accuracy"] and f["thinking_tokens"]
+            _point(b.scores[model], f"{names(model)}, {_budget(b.budget)}") for b in result.budgets if model in b.scores
         ]
         tone, shape = TONES.get(model, (i % NEUTRAL, i % 8))
-        series.append(Series(label(model), sorted(points, key=lambda p: p.x), tone, shape, band=True))
-    free = [
-        _point(f["thinking_tokens"], f["accuracy"], f"{label(model)}, untouched")
-        for model, f in result["untouched"].items()
-        if f["accuracy"] and f["thinking_tokens"]
-    ]
-    if any(e["budget"] is not None for e in entries):
-        series.append(Series("untouched", free, NEUTRAL, 3, joined=False))
-    guess = chance.get("majority", chance.get("pass@1"))
+        series.append(Series(names(model), sorted(points, key=lambda p: p.x), tone, shape, band=True))
+    if with_budgets := any(b.budget is not None for b in result.budgets):
+        free = [_point(s, f"{names(model)}, {UNCONSTRAINED}") for model, s in result.unconstrained.items()]
+        series.append(Series(UNCONSTRAINED, free, NEUTRAL, 3, joined=False))
+    level = result.chance_level.get("pass@1")
     xs = [p.x for s in series for p in s.points if math.isfinite(p.x)]
-    if guess is not None and xs:
+    if level is not None and xs:
         room = 0.1 * min(xs) if min(xs) == max(xs) else 0.0
-        ends = [Point(min(xs) - room, guess), Point(max(xs) + room, guess)]
-        series.append(Series("chance", ends, NEUTRAL, 6, markers=False))
+        ends = [Point(min(xs) - room, level), Point(max(xs) + room, level)]
+        series.append(Series("chance level", ends, NEUTRAL, 6, markers=False))
     return line_chart(
         series,
-        title="Accuracy against thinking spent",
+        title="Accuracy against thinking tokens",
         x_label="mean thinking tokens per problem",
         y_label="accuracy",
         percent=True,
         note="One point per budget; bands are 95 % intervals. "
-        + ("Untouched: each model's own prompt and stop, no budget. " if free else "")
-        + ("Chance: always giving the most common answer." if guess is not None else ""),
+        + ("Unconstrained: each model's own prompt and stop, no budget. " if with_budgets else "")
+        + ("Chance level: always giving the most common answer." if level is not None else ""),
     )
 
 
-def other_ways(result: Mapping[str, Any]) -> list[Markup]:
-    """A chart a model: its budgets, and beside them extensions, biases, stated lengths and votes."""
-    return [chart for model in compared(result["budgets"]) if (chart := _ways(result, model))]
-
-
-def way(line: Mapping[str, Any]) -> str:
-    """How an arm or a curve spends its tokens, in words."""
-    if line["stated"]:
-        return "stated in the prompt"
-    words = [f"{line['extensions']:g} extensions" if line["extensions"] else ""]
-    words.append(f"bias {line['bias']:g}" if line["bias"] else "")
-    return ", ".join(filter(None, words)) or "budget alone"
-
-
-def main_way(result: Mapping[str, Any]) -> str:
-    """How the arms that others are held against spend tokens: the first settings measured, or budgets alone."""
-    return way(result["metrics"][0]) if result["metrics"] else "budget alone"
-
-
-def _ways(result: Mapping[str, Any], model: str) -> Markup:
+def _settings_chart(result: EvaluateResult, model: str, names: Names) -> Markup:
+    """A model's budgets, and beside them waits, biases, length prompts and votes; empty without any of these."""
     curves: dict[str, list[Point]] = {}
-    for arm in result["arms"]:
-        if arm["model"] == model and arm["accuracy"] and arm["thinking_tokens"]:
-            name = way(arm)
-            said = f"{name}, {_budget(arm['budget'])}"
-            curves.setdefault(name, []).append(_point(arm["thinking_tokens"], arm["accuracy"], said))
-    spent = {e["budget"]: f for e in result["budgets"] if (f := e.get(model)) and f["thinking_tokens"]}
-    votes = [
-        Point(v["n"] * f["thinking_tokens"].value, vote.value, vote.low, vote.high, f"vote of {v['n']:g}")
-        for v in result["votes"]
-        if v["model"] == model and (vote := v["vote"]) and v["n"] and (f := spent.get(v["budget"]))
-    ]
+    for s in result.settings:
+        if s.model == model:
+            name = s.description
+            curves.setdefault(name, []).append(_point(s, f"{name}, {_budget(s.budget)}"))
     if not curves:
         return Markup("")
-    plain = [_point(f["thinking_tokens"], f["accuracy"], _budget(b)) for b, f in spent.items() if f["accuracy"]]
-    named = {main_way(result): plain, **curves, "majority vote": votes}
+    main = {b.budget: b.scores[model] for b in result.budgets if model in b.scores}
+    votes = [
+        Point.of(v.samples * scores.thinking_tokens.value, v.majority_vote, f"vote of {v.samples}", percent=True)
+        for v in result.votes
+        if v.model == model and (scores := main.get(v.budget))
+    ]
+    plain = [_point(s, _budget(budget)) for budget, s in main.items()]
+    named = {main_setting(result): plain, **curves, "majority vote": votes}
     return line_chart(
         [
             Series(name, sorted(points, key=lambda p: p.x), i % NEUTRAL, i % 8)
             for i, (name, points) in enumerate(named.items())
         ],
-        title=f"{label(model)}: other ways to spend tokens",
+        title=f"{names(model)}: other ways to spend tokens",
         x_label="mean thinking tokens per problem",
         y_label="accuracy",
         percent=True,
@@ -106,37 +117,119 @@ def _ways(result: Mapping[str, Any], model: str) -> Markup:
     )
 
 
-def lengths(result: Mapping[str, Any]) -> list[Markup]:
+def _lengths(lengths: LengthHistogram, names: Names) -> list[Markup]:
     """A histogram a model: thinking tokens at the largest budget, of right and of wrong responses."""
-    edges, models = result["lengths"]["edges"], result["lengths"]["models"]
-    middles = [(low + high - 1) / 2 for low, high in pairwise(e or 0 for e in edges)]
+    middles = [(low + high - 1) / 2 for low, high in pairwise(lengths.edges)]
     charts = []
-    for model, found in models.items():
-        counts = {kind: [n or 0 for n in found[kind]] for kind in found}
-        total = sum(counts["right"]) + sum(counts["wrong"])
+    for model, found in lengths.models.items():
+        total = sum(found.right) + sum(found.wrong)
         series = [
-            Series(kind, [Point(x, n / total) for x, n in zip(middles, counts[kind], strict=False)], tone, shape)
-            for kind, tone, shape in (("right", 2, 0), ("wrong", 3, 1))
+            Series(kind, [Point(x, n / total) for x, n in zip(middles, counts, strict=False)], tone, shape)
+            for kind, counts, tone, shape in (("right", found.right, 2, 0), ("wrong", found.wrong, 3, 1))
             if total
         ]
         charts.append(
             line_chart(
                 series,
-                title=f"{label(model)}: length of thoughts",
+                title=f"{names(model)}: length of thoughts",
                 x_label="thinking tokens",
                 y_label="share of responses",
                 percent=True,
                 note="At the largest budget; right and wrong add up to all.",
             )
         )
-    return [chart for chart in charts if chart]
+    return charts
 
 
-def _budget(budget: float | None) -> str:
-    return "no budget" if budget is None else f"budget {number(budget)}"
+@dataclass(frozen=True)
+class BudgetRow:
+    """One model at one budget; ``budget`` is empty below the first model."""
+
+    budget: str
+    model: str
+    scores: Scores
 
 
-def _point(tokens: Estimate, figure: Estimate, note: str) -> Point:
-    value, low, high = (number(round(v, 3), True) for v in (figure.value, figure.low, figure.high))
-    where = f" at {number(round(tokens.value, 1))} tokens"
-    return Point(tokens.value, figure.value, figure.low, figure.high, f"{note}: {value} [{low}, {high}]{where}")
+def _scores_table(result: Evaluated, names: Names) -> Markup:
+    by_budget = [("none" if b.budget is None else f"{b.budget:,}", b.scores) for b in result.budgets]
+    if any(b.budget is not None for b in result.budgets):
+        by_budget.append((UNCONSTRAINED, result.unconstrained))
+    bodies = [
+        [BudgetRow("" if i else budget, names(model), s) for i, (model, s) in enumerate(scores.items())]
+        for budget, scores in by_budget
+    ]
+    columns = [
+        Column[BudgetRow]("budget", lambda row: row.budget, heads=True),
+        Column[BudgetRow]("model", lambda row: row.model, heads=True),
+        Column[BudgetRow]("accuracy", lambda row: row.scores.accuracy, PERCENT),
+        Column[BudgetRow]("thinking tokens", lambda row: row.scores.thinking_tokens, TOKENS),
+        Column[BudgetRow]("answer tokens", lambda row: row.scores.answer_tokens, TOKENS),
+        Column[BudgetRow]("truncated at the budget", lambda row: row.scores.truncated, PERCENT),
+        Column[BudgetRow]("unfinished", lambda row: row.scores.unfinished, PERCENT),
+        Column[BudgetRow]("minus the first model", lambda row: row.scores.gain, DIFFERENCE),
+        Column[BudgetRow]("minus the largest budget", lambda row: row.scores.change, DIFFERENCE),
+    ]
+    return table("Accuracy at each thinking budget", bodies, columns)
+
+
+def _setting_tables(result: EvaluateResult, names: Names) -> list[Markup]:
+    parts = list[Markup]()
+    tables: list[tuple[str, Markup]] = [
+        ("Each curve in three numbers", table("Each curve", [result.metrics], _metric_columns(names))),
+    ]
+    if result.settings:
+        title = f"Compared with {main_setting(result)} at the same budget"
+        tables.append((title, table(title, [result.settings], _setting_columns(names))))
+    if result.votes:
+        title = "Many samples at equal total tokens"
+        tables.append((title, table(title, [result.votes], _vote_columns(names))))
+    for title, shown in tables:
+        parts += [subheading(title), shown]
+    return parts
+
+
+def _metric_columns(names: Names) -> list[Column[CurveMetrics]]:
+    return [
+        Column("model", lambda m: names(m.model), heads=True),
+        Column("setting", lambda m: m.description),
+        Column("control", lambda m: m.control, WHOLE_PERCENT),
+        Column("scaling, points per 1,000 tokens", lambda m: m.scaling, SLOPE),
+        Column("performance", lambda m: m.performance, PERCENT),
+        Column("at budget", lambda m: m.best_budget),
+    ]
+
+
+def _setting_columns(names: Names) -> list[Column[SettingScores]]:
+    return [
+        Column("model", lambda s: names(s.model), heads=True),
+        Column("setting", lambda s: s.description),
+        Column("budget", lambda s: s.budget),
+        Column("change of accuracy", lambda s: s.change, DIFFERENCE),
+        Column("wrong → right", lambda s: s.wrong_to_right, PERCENT),
+        Column("right → wrong", lambda s: s.right_to_wrong, PERCENT),
+        Column("extended", lambda s: s.extended, PERCENT),
+        Column("thinking tokens", lambda s: s.thinking_tokens, TOKENS),
+        Column("length error", lambda s: s.length_error, PERCENT),
+    ]
+
+
+def _vote_columns(names: Names) -> list[Column[Votes]]:
+    return [
+        Column("model", lambda v: names(v.model), heads=True),
+        Column("budget of each", lambda v: v.budget),
+        Column("samples", lambda v: v.samples),
+        Column("tokens in all", lambda v: v.tokens, TOKENS),
+        Column("majority vote", lambda v: v.majority_vote, PERCENT),
+        Column("most likely", lambda v: v.most_likely, PERCENT),
+        Column("any right", lambda v: v.any_right, PERCENT),
+    ]
+
+
+def _budget(budget: int | None) -> str:
+    return "no budget" if budget is None else f"budget {budget:,}"
+
+
+def _point(measured: Measures, note: str) -> Point:
+    tokens = measured.thinking_tokens.value
+    said = f"{note}, {number(round(tokens, 1))} tokens"
+    return Point.of(tokens, measured.accuracy, said, percent=True)

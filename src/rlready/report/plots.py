@@ -7,6 +7,7 @@ alone: each ``shape`` has its own dash and marker, and line ends carry their nam
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from importlib.resources import files
 
 from markupsafe import Markup
 
+from rlready.core.records import Estimate
 from rlready.report.axes import BOTTOM, HEIGHT, TOP, WIDTH, Axes
 from rlready.report.text import number, safe
 
@@ -46,6 +48,11 @@ class Point:
     note: str = ""
     left: float | None = None
     right: float | None = None
+
+    @staticmethod
+    def of(x: float, figure: Estimate, note: str, percent: bool = False) -> Point:
+        """A figure at ``x``; ``note`` stands before it in the tooltip."""
+        return Point(x, figure.value, figure.low, figure.high, f"{note}: {in_brief(figure, percent)}")
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ def line_chart(
     if not shown:
         return Markup("")
     named = [s for s in shown if s.named]
-    ends = named if all(s.joined for s in named) else []  # among points names lead nowhere
+    ends = named if len(named) > 1 and all(s.joined for s in named) else []  # among points names lead nowhere
     points = [p for s in shown for p in s.points]
     axes = Axes.fit(
         [v for p in points for v in (p.x, p.left, p.right) if v is not None],
@@ -126,6 +133,12 @@ def standalone(chart: Markup) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="plot"{head}><style><![CDATA[{style}]]></style>{tail}</svg>\n'
     )
+
+
+def in_brief(figure: Estimate, percent: bool = False) -> str:
+    """A value with its interval, where it has one, to three digits."""
+    value, low, high = (number(float(f"{v:.3g}"), percent) for v in (figure.value, figure.low, figure.high))
+    return value if not math.isfinite(figure.low + figure.high) else f"{value} [{low}, {high}]"
 
 
 def _finite(series: Series, log2: bool) -> Series:

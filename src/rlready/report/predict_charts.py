@@ -1,180 +1,249 @@
-"""What the page shows of ``rlready predict`` and ``rlready sweep``: predictors against outcomes of RL, SFT runs on
-their way, and checkpoints in the order of the ranking.
-
-Every function gives nothing where the result has no such data.
+"""What the page shows of ``rlready predict``: checkpoints in the order of the ranking, SFT runs on their way, and
+predictors against outcomes of RL.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from rlready.core.records import Estimate
-from rlready.report.plots import NEUTRAL, Point, Series, line_chart
-from rlready.report.text import number
+from rlready.predict.fit import Few
+from rlready.predict.predictors import LOSS
+from rlready.predict.result import CheckpointPrediction, FamilyResult, PredictResult
+from rlready.predict.result import Point as FamilyPoint
+from rlready.predict.score import Score
+from rlready.report.checkpoint_charts import few_ks, marked, pass_at_k, pass_columns
+from rlready.report.figures import (
+    PERCENT,
+    POINTS,
+    RHO_GAIN,
+    SECONDS,
+    THREE_DIGITS,
+    TWO_DIGITS,
+    WHOLE_PERCENT,
+    Unit,
+)
+from rlready.report.plots import NEUTRAL, Point, Series, in_brief, line_chart
+from rlready.report.section import (
+    Column,
+    Section,
+    bullets,
+    paragraph,
+    scrolling,
+    side_by_side,
+    small,
+    subheading,
+    table,
+)
+from rlready.report.text import safe
 from rlready.runs.checkpoint_order import labels
 
-Rows = Sequence[Mapping[str, Any]]
 MOST_NAMED_RUNS = 6
 BAD = 3  # the colour of what is past overfitting onset
-BASELINE, LOSS = "pass@1", "loss"
 
 
-def outcomes(family: Mapping[str, Any], picked: str | None) -> list[Markup]:
-    """A panel a predictor: outcome of RL against it, with the intervals of both and the fitted line."""
-    points = [p for p in family["points"] if p["outcome"]]
-    names = dict.fromkeys(name for p in points for name in p["predictors"])
-    return [chart for name in names if (chart := _panel(name, points, family["lines"].get(name) or [], picked))]
+def predict_sections(result: PredictResult) -> list[Section]:
+    """What to do, the ranking, how sure its order is, losses along SFT, and how well predictors did."""
+    rows = sorted(result.checkpoints, key=lambda row: row.rank)
+    names = {row.name: row.label for row in rows}
+    charts = [*trajectories(result.checkpoints), pass_at_k(result.checkpoints, names, result.chance_level)]
+    warning = bullets(result.notes, "warning") if result.notes else Markup("")
+    return [
+        Section("What to do", [bullets(result.next_steps, "steps"), warning]),
+        Section(f"The ranking, by {result.ranked_by}", _ranking(rows), ["pass_at_k", "onset"]),
+        *_better(result, rows),
+        Section("Along SFT", [side_by_side(charts)]),
+        *(_family(family, result) for family in result.families),
+    ]
 
 
-def _panel(name: str, points: Rows, line: Sequence[Sequence[float]], picked: str | None) -> Markup:
-    chosen: list[Point] = []
-    others: list[Point] = []
-    for point in points:
-        if x := point["predictors"].get(name):
-            y, label = point["outcome"], point["label"] or "a checkpoint"
-            said = f"{label}: {name} {_interval(x)}, after RL {_interval(y)}"
-            drawn = Point(x.value, y.value, y.low, y.high, said, x.low, x.high)
-            (chosen if label == picked else others).append(drawn)
-    ends = [Point(end[0], end[1]) for end in line if len(end) == 2 and None not in end]
-    seeds = any(math.isfinite(p["outcome"].low) for p in points)
-    return line_chart(
-        [
-            Series("least squares", ends, NEUTRAL, 1, markers=False),
-            Series("RL runs", others, 0, 0, joined=False),
-            Series("from the picked ★", chosen, 1, 3, joined=False),
-        ]
-        if chosen or others
-        else [],
-        title=f"Outcome of RL against {name}",
-        x_label=f"{name} before RL" + (", nats per token: less is better" if name == LOSS else ""),
-        y_label="after RL",
-        note="Bars are 95 % intervals: across over problems or held-out examples"
-        + (", upright over RL seeds." if seeds else "; no checkpoint has two RL seeds, so none upright."),
+def _ranking(rows: Sequence[CheckpointPrediction]) -> list[Markup]:
+    column = Column[CheckpointPrediction]
+    columns = [
+        column("checkpoint", lambda c: marked(c.label, c), heads=True),
+        column("next", lambda c: c.next),
+        column("P(best)", lambda c: c.p_best, WHOLE_PERCENT),
+        *pass_columns(rows, few_ks(rows[0].pass_at_k)),
+        column("held-out loss", lambda c: c.heldout_loss, THREE_DIGITS),
+        column("after RL", lambda c: ", ".join(THREE_DIGITS.show(o.value) for o in c.outcomes) or None),
+        column("expected after RL", lambda c: c.expected, THREE_DIGITS),
+        column("why", lambda c: c.why, wide=True),
+    ]
+    shown = [table("The ranking", [rows], columns, lambda c: c.chosen)]
+    if any(row.expected for row in rows):
+        note = "Expected after RL: least squares on all runs; the 95 % prediction intervals take runs as independent."
+        shown.append(small(note))
+    return shown
+
+
+def _better(result: PredictResult, ranked: Sequence[CheckpointPrediction]) -> list[Section]:
+    """How certain the order of the first few is: the probability that a row's checkpoint is better than a column's."""
+    by = next((p for p in result.predictors if p.name == result.ranked_by), None)
+    if by is None or not by.p_better:
+        return []
+    matrix, first = by.p_better, set(by.order[: len(by.p_better)])
+    place = {row.label: i for i, row in enumerate(row for row in result.checkpoints if row.label in first)}
+    names = [row.label for row in ranked if row.label in place]
+    if len(names) != len(matrix) or any(len(line) != len(matrix) for line in matrix):
+        return []
+    head = Markup("").join(Markup('<th scope="col">{}</th>').format(safe(name)) for name in names)
+    lines = Markup("").join(
+        Markup('<tr><th scope="row">{}</th>{}</tr>\n').format(
+            safe(a), Markup("").join(_chance(None if a == b else matrix[place[a]][place[b]]) for b in names)
+        )
+        for a in names
     )
+    whole = Markup('<table class="matrix">\n<thead><tr><th scope="col">P(better than)</th>{}</tr></thead>\n')
+    title = f"Which is better, by {result.ranked_by}"
+    shown = scrolling(title, whole.format(head) + Markup("<tbody>\n{}</tbody>\n</table>").format(lines))
+    more = len(names) < len(ranked)
+    note = small(f"The first {len(names)} of {len(ranked)}.") if more else Markup("")
+    return [Section(title, [shown, note], ["better"])]
 
 
-def trajectories(checkpoints: Rows) -> list[Markup]:
+def _chance(p: float | None) -> Markup:
+    shade = (
+        f"background: color-mix(in srgb, var(--t0) {round(35 * p)}%, transparent)"
+        if p is not None and 0 <= p <= 1
+        else ""
+    )
+    return Markup('<td style="{}">{}</td>').format(shade, WHOLE_PERCENT.show(p))
+
+
+def trajectories(checkpoints: Sequence[CheckpointPrediction]) -> list[Markup]:
     """Held-out loss and pass@1 along every SFT run of several checkpoints, those past overfitting onset marked."""
-    runs = dict.fromkeys(c["sft"] for c in checkpoints if c["sft"])
-    return [chart for key in ("heldout_loss", "pass@1") if (chart := _trajectory(key, checkpoints, list(runs)))]
+    runs = list(dict.fromkeys(c.sft for c in checkpoints if c.sft))
+    return [_trajectory(checkpoints, runs, loss) for loss in (True, False)]
 
 
-def _trajectory(key: str, checkpoints: Rows, runs: Sequence[str]) -> Markup:
+def _trajectory(checkpoints: Sequence[CheckpointPrediction], runs: Sequence[str], loss: bool) -> Markup:
     lines: list[tuple[str, list[tuple[Point, bool]]]] = []
     for run in runs:
         found = [
-            (Point(c["step"], f.value, f.low, f.high, f"{_name(c)}: {_interval(f)}"), _turned(c))
+            (Point.of(c.step, figure, c.label, percent=not loss), c.past_onset)
             for c in checkpoints
-            if c["sft"] == run and c["step"] is not None and (f := c["heldout_loss"] if key != BASELINE else _pass_1(c))
+            if c.sft == run and c.step is not None and (figure := c.heldout_loss if loss else c.pass_at_k.get(1))
         ]
         if len(found) > 1:
             lines.append((run, sorted(found, key=lambda pair: pair[0].x)))
-    short = labels(run for run, _ in lines)
-    many = len(lines) > MOST_NAMED_RUNS
+    short, many = labels(run for run, _ in lines), len(lines) > MOST_NAMED_RUNS
     series = [
         Series(short[run], [p for p, _ in found], NEUTRAL if many else i, 0 if many else i, named=not many)
         for i, (run, found) in enumerate(lines)
     ]
-    up = [p for _, found in lines for p, turned in found if turned]
-    loss = key != BASELINE
+    past = [p for _, found in lines for p, onset in found if onset]
     return line_chart(
-        [*series, Series("past overfitting onset", up, BAD, 5, joined=False)] if series else [],
+        [*series, Series("past overfitting onset", past, BAD, 5, joined=False)] if series else [],
         title="Held-out loss along SFT" if loss else "pass@1 along SFT",
         x_label="SFT step",
         y_label="loss, nats per token" if loss else "problems solved by one sample",
         percent=not loss,
         note="Crosses: past overfitting onset: above the minimum by the paired difference, while pass@1 has not fallen."
-        if up
+        if past
         else "No checkpoint is past overfitting onset: none has a loss above the minimum by a paired interval while "
         "pass@1 has not fallen.",
     )
 
 
-def starts(rows: Rows) -> list[Markup]:
-    """Accuracy after RL by starting checkpoint, best first: a panel a family of a sweep."""
-    found = []
-    for family, mine in groupby(sorted(rows, key=lambda r: r["family"] or ""), lambda r: r["family"] or ""):
-        known = sorted((r for r in mine if r["outcome"]), key=lambda r: -r["outcome"].value)
-        points = [
-            Point(i, f.value, f.low, f.high, f"{r['checkpoint']}: {_interval(f)} over {f.n} {f.varies}")
-            for i, r in enumerate(known, start=1)
-            if (f := r["outcome"])
-        ]
-        found.append(
-            line_chart(
-                [Series("RL", points, 1, 0, joined=False)],
-                title="Accuracy after RL" + (f": {family}" if family else ""),
-                x_label="starting checkpoint, best first",
-                y_label="accuracy after RL",
-                percent=True,
-                note="Bars are 95 % intervals over RL seeds, or over problems where there is one seed.",
-            )
-        )
-    return [chart for chart in found if chart]
+def _family(family: FamilyResult, result: PredictResult) -> Section:
+    """Predictors against what RL reached, over runs that may be compared."""
+    unit = POINTS if shares(family) else THREE_DIGITS
+    said = (
+        f"{family.rl_runs:,} RL runs from {family.runs:,} checkpoints of {family.recipes:,} SFT recipes, on average "
+        f"{THREE_DIGITS.show(family.mean.value)} after RL"
+    )
+    if family.seed_sd is not None:
+        said += f"; the standard deviation between RL seeds of one checkpoint is {THREE_DIGITS.show(family.seed_sd)}"
+    chosen = next((c.label for c in result.checkpoints if c.chosen), None)
+    parts = [paragraph(f"{said}."), side_by_side(outcomes(family, chosen))]
+    if family.scores:
+        columns = _score_columns(unit)
+        parts.append(table("Predictors", [family.scores], columns, lambda s: s.predictor == result.ranked_by))
+        parts += _calibration(family, unit)
+    else:
+        parts.append(small("Too few runs, or all outcomes are equal: there is nothing to score."))
+    title = "Predictors against what RL reached" + (f": {family.name}" if family.name else "")
+    return Section(title, parts, ["predictors", "regret"])
 
 
-def ranked(checkpoints: Rows) -> list[Mapping[str, Any]]:
-    """Best first; last what has no rank."""
-    return sorted(checkpoints, key=lambda row: row["rank"] or math.inf)
+def outcomes(family: FamilyResult, chosen: str | None) -> list[Markup]:
+    """A panel a predictor: outcome of RL against it, with the intervals of both and the fitted line."""
+    names = dict.fromkeys(name for p in family.points for name in p.predictors)
+    return [_panel(name, family.points, family.lines.get(name) or [], chosen) for name in names]
 
 
-def beats(result: Mapping[str, Any]) -> tuple[list[str], list[list[float | None]]]:
-    """Names of the first checkpoints of the ranking, and the chance that the row's is better than the column's."""
-    by = [p for p in result["predictors"] if p["name"] == result["by"]]
-    matrix, order = (by[0]["beats"], by[0]["order"]) if by else ([], [])
-    some = [c for c in result["checkpoints"] if c["label"] in order[: len(matrix)]]
-    if any(len(row) != len(some) for row in matrix) or len(matrix) != len(some):
-        return [], []
-    place = {id(c): i for i, c in enumerate(some)}
-    first = ranked(some)
-    rows = [[None if a is b else matrix[place[id(a)]][place[id(b)]] for b in first] for a in first]
-    return [_name(c) for c in first], rows
+def _panel(name: str, points: Sequence[FamilyPoint], line: Sequence[Sequence[float]], chosen: str | None) -> Markup:
+    first, others = list[Point](), list[Point]()
+    for point in points:
+        if x := point.predictors.get(name):
+            y = point.outcome
+            said = f"{point.label}: {name} {in_brief(x)}, after RL {in_brief(y)}"
+            drawn = Point(x.value, y.value, y.low, y.high, said, x.low, x.high)
+            (first if point.label == chosen else others).append(drawn)
+    seeds = any(math.isfinite(p.outcome.low) for p in points)
+    return line_chart(
+        [
+            Series(
+                "least squares", [Point(end[0], end[1]) for end in line if len(end) == 2], NEUTRAL, 1, markers=False
+            ),
+            Series("RL runs", others, 0, 0, joined=False),
+            Series("from the chosen ★", first, 1, 3, joined=False),
+        ],
+        title=f"Outcome of RL against {name}",
+        x_label=f"{name} before RL" + (", nats per token: less is better" if name == LOSS else ""),
+        y_label="after RL",
+        note="Bars are 95 % intervals: horizontal over problems or held-out examples"
+        + (", vertical over RL seeds." if seeds else "; no checkpoint has two RL seeds, so there is no vertical one."),
+    )
 
 
-def shares(family: Mapping[str, Any]) -> bool:
+def _score_columns(unit: Unit) -> list[Column[Score]]:
+    column = Column[Score]
+    return [
+        column(
+            "predictor", lambda s: f"{s.predictor} (less is better)" if s.predictor == LOSS else s.predictor, heads=True
+        ),
+        column("Spearman", lambda s: s.spearman, TWO_DIGITS),
+        column("minus that of pass@1", lambda s: s.gain, RHO_GAIN),
+        column("p", lambda s: s.p, THREE_DIGITS),
+        column("p, best of all", lambda s: s.p_any, THREE_DIGITS),
+        column("out-of-sample R²", lambda s: s.r2, TWO_DIGITS),
+        column("± over halves", lambda s: s.r2_sd, TWO_DIGITS),
+        column("mean error", lambda s: s.mae, unit),
+        column("top-1 regret", lambda s: s.regret, unit),
+        column("cost before the best", lambda s: s.regret_cost, SECONDS),
+    ]
+
+
+def _calibration(family: FamilyResult, unit: Unit) -> list[Markup]:
+    """Lines through a few runs, judged on all others; nothing where there were too few."""
+    runs = sorted({few.runs for s in family.scores for few in s.few})
+    if not runs:
+        return []
+    columns = [Column[Score]("predictor", lambda s: s.predictor, heads=True)]
+    for m in runs:
+        columns += _calibration_columns(m, unit)
+    note = (
+        "A line through so few random runs, judged on all others: its mean error, the half-width of its 95 % "
+        "prediction interval (median), and the share of outcomes within it."
+    )
+    title = "Calibrated with a few runs"
+    return [subheading(title), table(title, [[s for s in family.scores if s.few]], columns), small(note)]
+
+
+def _calibration_columns(runs: int, unit: Unit) -> list[Column[Score]]:
+    def few(score: Score) -> Few | None:
+        return next((few for few in score.few if few.runs == runs), None)
+
+    return [
+        Column(f"{runs} runs: mean error", lambda s: f.mae if (f := few(s)) else None, unit),
+        Column("± of the interval", lambda s: f.half_width if (f := few(s)) else None, unit),
+        Column("within the 95 % interval", lambda s: f.covered if (f := few(s)) else None, PERCENT),
+    ]
+
+
+def shares(family: FamilyResult) -> bool:
     """Whether outcomes look like shares, so that differences of them are points."""
-    return all(0 <= p["outcome"].value <= 1 for p in family["points"] if p["outcome"])
-
-
-def calibrations(family: Mapping[str, Any]) -> list[int]:
-    """With how many runs predictors were calibrated."""
-    return sorted({int(f["runs"]) for s in family["scores"] for f in s["few"] if f["runs"] is not None})
-
-
-def headlines(result: Mapping[str, Any]) -> Iterator[tuple[str, str, float | None, Estimate | None, str]]:
-    """(label, kind, value, figure, note) of the few numbers that a reader of a prediction came for."""
-    for row in result["checkpoints"]:
-        if row["picked"] and row["p_best"] is not None:
-            yield f"Chance of the best {result['by']}", "pct", row["p_best"], None, _name(row)
-    for family in result["families"][:1]:
-        shown = [s for s in family["scores"] if s["predictor"] in (BASELINE, result["by"]) and s["spearman"]]
-        for s in shown:
-            where = f"over {number(family['runs'] or 0)} runs" + (f", {family['name']}" if family["name"] else "")
-            yield f"Spearman, {s['predictor']}", "rho", s["spearman"].value, s["spearman"], where
-        for s in shown:
-            if s["regret"]:
-                kind = "points" if shares(family) else "loss"
-                yield f"Lost by the first choice of {s['predictor']}", kind, s["regret"].value, s["regret"], ""
-
-
-def _pass_1(row: Mapping[str, Any]) -> Estimate | None:
-    figure: Estimate | None = row["pass"].get(1)
-    return figure
-
-
-def _turned(row: Mapping[str, Any]) -> bool:
-    return bool(row["turn_up"]["flagged"])
-
-
-def _name(row: Mapping[str, Any]) -> str:
-    return str(row["label"] or row["name"] or "a checkpoint")
-
-
-def _interval(figure: Estimate) -> str:
-    value, low, high = (number(float(f"{v:.3g}")) for v in (figure.value, figure.low, figure.high))
-    return value if not math.isfinite(figure.low + figure.high) else f"{value} [{low}, {high}]"
+    return all(0 <= p.outcome.value <= 1 for p in family.points)

@@ -11,7 +11,7 @@ from rlready.runs.files import read_json
 
 # where each verb's result is defined; imported when one is read
 RESULTS = {
-    "demo": "rlready.cli.demo_result:DemoResult",
+    "demo": "rlready.report.demo_result:DemoResult",
     "evaluate": "rlready.evaluate.result:EvaluateResult",
     "inject": "rlready.inject.result:InjectResult",
     "predict": "rlready.predict.result:PredictResult",
@@ -33,6 +33,6 @@ def load_result(folder: Path) -> Result:
     """The result of a finished run; UserError where there is none, or none of a verb."""
     content = read_json(folder / RESULT)
     verb = content.get("verb") if isinstance(content, dict) else None
-    if verb not in RESULTS:
+    if not isinstance(verb, str) or verb not in RESULTS:
         raise UserError(f"{folder / RESULT}: not the result of a verb of rlready (its verb is {verb!r})")
     return result_type(verb).load(folder)

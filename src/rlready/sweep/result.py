@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table
@@ -35,7 +36,7 @@ class SweepResult(Result):
     jobs: dict[str, int]
     seconds_of_jobs: float
     runs: int
-    starts: list[StartingCheckpoint]
+    starts: list[StartingCheckpoint] = Field(min_length=1)
 
     def tables(self) -> list[Table]:
         """A line for each starting checkpoint."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from rlready.core.records import Estimate, Real
 from rlready.core.result import Record, Result, Table
 
@@ -33,7 +35,7 @@ class SFTResult(Result):
     seed: int
     steps: int
     final_loss: Real
-    checkpoints: list[Checkpoint]
+    checkpoints: list[Checkpoint] = Field(min_length=1)
 
     def tables(self) -> list[Table]:
         """Held-out loss of every checkpoint."""
@@ -66,7 +68,7 @@ class RLResult(Result):
     stopped: str
     drift: str
     best: BestCheckpoint
-    evaluations: list[Evaluation]
+    evaluations: list[Evaluation] = Field(min_length=1)
 
     def tables(self) -> list[Table]:
         """Accuracy and thinking tokens at every evaluation."""

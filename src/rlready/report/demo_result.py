@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table, TaskRecord
 from rlready.evaluate.result import BudgetScores, LengthHistogram, Scores
@@ -44,8 +46,8 @@ class DemoResult(Result):
     chance_level: dict[str, float]
     chosen: str
     rl_step: int
-    checkpoints: list[DemoCheckpoint]
-    budgets: list[BudgetScores]
+    checkpoints: list[DemoCheckpoint] = Field(min_length=1)
+    budgets: list[BudgetScores] = Field(min_length=1)
     unconstrained: dict[str, Scores]
     lengths: LengthHistogram
     base: ModelScores

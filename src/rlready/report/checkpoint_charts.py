@@ -1,0 +1,217 @@
+"""What the page shows of checkpoints as starts for RL: held-out loss, pass@k, accuracy by problem, influence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from markupsafe import Markup
+
+from rlready.core.records import Estimate
+from rlready.influence.result import InfluenceResult
+from rlready.predict.result import CheckpointPrediction
+from rlready.readiness.result import CheckpointReadiness, RankedCheckpoint, ReadinessResult
+from rlready.report.demo_result import DemoCheckpoint, DemoResult
+from rlready.report.figures import PERCENT, POINTS, THREE_DIGITS, TOKENS
+from rlready.report.log_charts import sft_loss
+from rlready.report.logs import Log
+from rlready.report.plots import NEUTRAL, Point, Series, line_chart
+from rlready.report.section import Column, Section, badges, side_by_side, table
+from rlready.report.text import number
+from rlready.runs.checkpoint_order import labels
+from rlready.train.result import Checkpoint, SFTResult
+
+MOST_NAMED = 6  # checkpoints; of more only first, last and chosen stand out
+Rows = Sequence[CheckpointReadiness | CheckpointPrediction]
+Entry = TypeVar("Entry", CheckpointReadiness, CheckpointPrediction)
+LOSS_NOTE = "Bars are 95 % intervals over examples, which checkpoints share: differences are far more certain."
+
+
+def sft_section(result: SFTResult, log: Log) -> Section:
+    """The losses of an SFT run."""
+    columns = [
+        Column[Checkpoint]("checkpoint", lambda c: c.name, heads=True),
+        Column[Checkpoint]("epoch", lambda c: f"{c.epoch:.3g}"),
+        Column[Checkpoint]("step", lambda c: c.step),
+        Column[Checkpoint]("held-out loss", lambda c: c.heldout_loss, THREE_DIGITS),
+    ]
+    return Section("SFT", [side_by_side([sft_loss(log)]), table("Checkpoints", [result.checkpoints], columns)])
+
+
+def readiness_section(result: ReadinessResult | DemoResult, log: Log) -> Section:
+    """Everything that was measured of the checkpoints, in the order of training."""
+    rows: Sequence[CheckpointReadiness] = result.checkpoints
+    short = labels(row.name for row in rows)
+    ks = few_ks(rows[0].pass_at_k, result.group_size if isinstance(result, ReadinessResult) else None)
+    losses = [row.heldout_loss for row in rows]
+    charts = [
+        sft_loss(log) or _by_order(rows, losses, "Held-out loss", "loss, nats per token", LOSS_NOTE),
+        pass_at_k(rows, short, result.chance_level),
+        _histogram(rows, short),
+    ]
+    columns = _columns(rows, short, ks)
+    return Section(
+        "Which checkpoint to start RL from",
+        [side_by_side(charts), table("Checkpoints", [rows], columns, lambda c: c.chosen)],
+        ["pass_at_k", "behind"],
+    )
+
+
+def influence_section(rows: Sequence[CheckpointReadiness]) -> list[Section]:
+    """What a step of RL on one problem does for the others; none where it was not measured."""
+    known = [(row, row.influence) for row in rows if row.influence]
+    if not known:
+        return []
+    short = labels(row.name for row in rows)
+    cosines = [row.influence.cosine if row.influence else None for row in rows]
+    title = "What a step on one problem does for the others"
+    cosine = "cosine of two problems' gradients"
+    chart = _by_order(rows, cosines, "Do problems teach each other?", cosine, "Bars are 95 % intervals.")
+    parts = [side_by_side([chart]), table("Influence", [known], _influence_columns(short), lambda pair: pair[0].chosen)]
+    return [Section(title, parts, ["influence"])]
+
+
+def pass_at_k(rows: Rows, short: Mapping[str, str], chance_level: Mapping[str, float]) -> Markup:
+    """pass@k over k in doublings, and what guessing gets."""
+    names = _starred(rows, short)
+    curves = [
+        [Point.of(k, f, f"{name}, pass@{k}", percent=True) for k, f in row.pass_at_k.items()]
+        for row, name in zip(rows, names, strict=True)
+    ]
+    named, others = _apart(rows, names, curves)
+    levels = [Point(k, chance_level[f"pass@{k}"]) for k in rows[0].pass_at_k if f"pass@{k}" in chance_level]
+    return line_chart(
+        [*others, *named, Series("chance level", levels, NEUTRAL, 6, markers=False)],
+        title="pass@k of each checkpoint",
+        x_label="samples per problem, k",
+        y_label="problems solved at least once",
+        percent=True,
+        log2_x=True,
+        note="Bands are 95 % intervals."
+        + (" Chance level: guessing the k most common answers." if levels else "")
+        + _apart_note(others),
+    )
+
+
+def few_ks(pass_at_k: Mapping[int, Estimate], group_size: int | None = None) -> list[int]:
+    """Enough of a pass@k curve for a table: its ends, and the group size of RL (or the middle) between them."""
+    ks = sorted(pass_at_k)
+    middle = group_size if group_size is not None and group_size in ks else ks[len(ks) // 2]
+    return sorted({ks[0], middle, ks[-1]})
+
+
+def _histogram(rows: Sequence[CheckpointReadiness], short: Mapping[str, str]) -> Markup:
+    """How right rollouts are distributed over problems: what lies between 0 and 1 is what RL can learn from."""
+    names = _starred(rows, short)
+    curves = [
+        [
+            Point.of(bar.share_right, bar.problems, f"{name}, about {number(bar.share_right, True)} right", True)
+            for bar in row.histogram
+        ]
+        for row, name in zip(rows, names, strict=True)
+    ]
+    named, others = _apart(rows, names, curves)
+    return line_chart(
+        [*others, *named],
+        title="Rollout accuracy of the problems",
+        x_label="share of a problem's rollouts that are right",
+        y_label="problems",
+        percent=True,
+        note="Points: none right, fifths by their middle, all right. Bands are 95 % intervals." + _apart_note(others),
+    )
+
+
+def _by_order(
+    rows: Sequence[CheckpointReadiness], figures: Sequence[Estimate | None], title: str, y_label: str, note: str
+) -> Markup:
+    """A figure of every checkpoint in the order of training; none for a single checkpoint."""
+    short = labels(row.name for row in rows)
+    points = [
+        Point.of(i, figure, short[row.name])
+        for i, (figure, row) in enumerate(zip(figures, rows, strict=True), start=1)
+        if figure
+    ]
+    return line_chart(
+        [Series(title, points, 0, 0)] if len(points) > 1 else [],
+        title=title,
+        x_label="checkpoint, in order of training",
+        y_label=y_label,
+        note=note,
+    )
+
+
+def _starred(rows: Sequence[RankedCheckpoint], short: Mapping[str, str]) -> list[str]:
+    return [short[row.name] + (" ★" if row.chosen else "") for row in rows]
+
+
+def _apart(
+    rows: Sequence[RankedCheckpoint], names: Sequence[str], curves: Sequence[list[Point]]
+) -> tuple[list[Series], list[Series]]:
+    """A series a checkpoint, (named, background): with many only first, last and chosen stand out."""
+    named, others = list[Series](), list[Series]()
+    for i, (row, name, points) in enumerate(zip(rows, names, curves, strict=True)):
+        if len(rows) > MOST_NAMED and not row.chosen and 0 < i < len(rows) - 1:
+            others.append(Series(name, points, NEUTRAL, 0, markers=False, named=False))
+        else:
+            n = len(named)
+            named.append(Series(name, points, n % NEUTRAL, n % 8, band=True))
+    return named, others
+
+
+def _apart_note(others: Sequence[Series]) -> str:
+    return " ★ chosen." + (f" Thin grey: the {len(others)} checkpoints in between." if others else "")
+
+
+def _columns(
+    rows: Sequence[CheckpointReadiness], short: Mapping[str, str], ks: Sequence[int]
+) -> list[Column[CheckpointReadiness]]:
+    column = Column[CheckpointReadiness]
+    return [
+        column("checkpoint", lambda c: marked(short[c.name], c), heads=True),
+        column("epoch", lambda c: f"{c.epoch:.3g}" if isinstance(c, DemoCheckpoint) else None),
+        column("step", lambda c: c.step if isinstance(c, DemoCheckpoint) else None),
+        column("held-out loss", lambda c: c.heldout_loss, THREE_DIGITS),
+        *pass_columns(rows, ks),
+        column("behind the chosen", lambda c: c.behind, POINTS),
+        column("informative groups", lambda c: c.informative, PERCENT),
+        column("unsolved", lambda c: c.unsolved, PERCENT),
+        column("partially solved", lambda c: c.partially_solved, PERCENT),
+        column("solved", lambda c: c.solved, PERCENT),
+        column("group signal", lambda c: c.group_signal, THREE_DIGITS),
+        column("entropy, nats per token", lambda c: c.entropy, THREE_DIGITS),
+        column("tokens, right", lambda c: c.length_right, TOKENS),
+        column("tokens, wrong", lambda c: c.length_wrong, TOKENS),
+        column("truncated at the budget", lambda c: c.truncated, PERCENT),
+    ]
+
+
+def pass_columns(rows: Sequence[Entry], ks: Sequence[int]) -> list[Column[Entry]]:
+    """pass@k of ``rows``, a column a k."""
+    return [Column(f"pass@{k}", partial(_pass, k), PERCENT) for k in ks]
+
+
+def _pass(k: int, row: CheckpointReadiness | CheckpointPrediction) -> Estimate | None:
+    return row.pass_at_k.get(k)
+
+
+def marked(name: str, row: CheckpointReadiness | CheckpointPrediction) -> Markup:
+    """The name of a checkpoint, and whether it is chosen or past overfitting onset."""
+    return badges(name, "★ chosen" if row.chosen else "", "past overfitting onset" if row.past_onset else "")
+
+
+def _influence_columns(short: Mapping[str, str]) -> list[Column[tuple[CheckpointReadiness, InfluenceResult]]]:
+    column = Column[tuple[CheckpointReadiness, InfluenceResult]]
+    return [
+        column("checkpoint", lambda pair: marked(short[pair[0].name], pair[0]), heads=True),
+        column("ΔJ / η", lambda pair: pair[1].step, THREE_DIGITS),
+        column("= group signal", lambda pair: pair[1].group_signal, THREE_DIGITS),
+        column("× co-influence", lambda pair: pair[1].co_influence, THREE_DIGITS),
+        column("= K⁺", lambda pair: pair[1].k_right, THREE_DIGITS),
+        column("− K⁻", lambda pair: pair[1].k_wrong, THREE_DIGITS),
+        column("cosine", lambda pair: pair[1].cosine, THREE_DIGITS),
+        column("solved", lambda pair: pair[1].all_right),
+        column("unsolved", lambda pair: pair[1].all_wrong),
+        column("error of a cosine", lambda pair: pair[1].error or None, THREE_DIGITS),
+        column("parameters", lambda pair: pair[1].parameters),
+    ]

@@ -1,0 +1,65 @@
+"""Numbers as the page prints them: with their unit, rounded, a dash for one that is missing or not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rlready.core.records import Estimate
+
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A value is printed times ``scale``, with so many ``digits``; ``signed`` writes a plus, too."""
+
+    scale: float = 1.0
+    digits: int = 0
+    suffix: str = ""
+    signed: bool = False
+
+    def number(self, value: float | None) -> str:
+        """The value without its suffix."""
+        if value is None or not abs(value) < 1e15:  # not-a-number, too
+            return DASH
+        scaled, sign = self.scale * value, "+" if self.signed else ""
+        small = 0 < abs(scaled) < 0.5 * 10**-self.digits
+        text = f"{scaled:{sign}.1g}" if small else f"{scaled:{sign},.{self.digits}f}"
+        return text.replace("-", "−")
+
+    def show(self, value: float | None) -> str:
+        text = self.number(value)
+        return text if text == DASH else text + self.suffix
+
+    def interval(self, figure: Estimate) -> str:
+        return f"[{self.number(figure.low)}, {self.number(figure.high)}]"
+
+
+class Seconds(Unit):
+    """A time, in the units that suit its length."""
+
+    def number(self, value: float | None) -> str:
+        if value is None or not 0 <= value < 1e9:
+            return DASH
+        if value < 59.95:
+            return f"{value:.1f} s"
+        minutes, rest = divmod(round(value), 60)
+        return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+PERCENT, WHOLE_PERCENT = Unit(100.0, 1, "\u202f%"), Unit(100.0, 0, "\u202f%")
+POINTS, DIFFERENCE = Unit(100.0, 1, " points"), Unit(100.0, 1, " points", signed=True)
+COUNT, TOKENS, SLOPE = Unit(), Unit(digits=1), Unit(digits=1, signed=True)
+TWO_DIGITS, THREE_DIGITS, RHO_GAIN = Unit(digits=2), Unit(digits=3), Unit(digits=2, signed=True)
+SECONDS = Seconds()
+
+
+def independent_units(figures: Iterable[Estimate]) -> str:
+    """What intervals run over: "n = 200 rows and n = 48 to 64 problems"."""
+    counts: dict[str, list[int]] = {}
+    for figure in figures:
+        if figure.n:
+            counts.setdefault(figure.varies, []).append(figure.n)
+    spans = {varies: sorted({min(ns), max(ns)}) for varies, ns in counts.items()}
+    return " and ".join(f"n = {' to '.join(f'{n:,}' for n in span)} {varies}" for varies, span in spans.items())
