@@ -454,8 +454,8 @@ def test_reference_steps() -> None:
     assert reference_steps(shares, {10}, (0.5, 0.26)) == {5, 3}
     assert reference_steps(shares, {4, 10}, (0.5,)) == set()
     assert reference_steps(shares, {10}, (0.9, 0.99)) == {9}
-    with pytest.raises(UserError, match="between 0 and 1"):
-        reference_steps(shares, {10}, (1.0,))
+    with pytest.raises(UserError, match="keep_at must be below 1, got 1"):
+        SFTConfig(keep_at=(1.0,))
 
 
 ARMS: dict[str, dict[str, Any]] = {
@@ -583,9 +583,9 @@ def save_other(lm: LM, folder: Path) -> str:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"gamma": 1.5}, "gamma must lie"),
+        ({"gamma": 1.5}, "gamma must be at most 1"),
         ({"gamma": 0.0, "return_type": "full_return"}, "rewards the first token of a response"),
-        ({"dense_weight": -0.1}, "dense_weight must lie"),
+        ({"dense_weight": -0.1}, "dense_weight must not be negative"),
         ({"beta": -1.0}, "beta must not be negative"),
         ({"kl_coef": 0.1}, "use beta"),
     ],

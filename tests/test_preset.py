@@ -14,7 +14,8 @@ from rlready.core.presets import EMBEDDED, ModelFacts, preset
 from rlready.models import preset as module
 from rlready.models.checkpoint import embedded_folder
 from rlready.models.preset import is_open, model_facts, resolve
-from rlready.runs.run import Run, differences, read_json
+from rlready.runs.record import RunRecord
+from rlready.runs.run import Run
 
 SMALL, MIDDLE, LARGE = (ModelFacts(n, context=32768, thinks=False) for n in (135_000_000, 1_500_000_000, 7_000_000_000))
 
@@ -122,15 +123,15 @@ def test_a_preset_is_printed_recorded_and_continued(other: str, tmp_path: Path, 
     assert not any(is_open(resolved, name) for name in ("learning_rate", "device", "dtype", "thinking_budget"))
     line = "rl: preset for a model of 135M parameters: learning_rate=5e-06, thinking_budget=3072, device=cpu, "
     assert line + "dtype=float32" in capfd.readouterr().err
-    record = read_json(tmp_path / "run" / "record.json")
-    assert record["config"]["learning_rate"] == 5e-6
-    assert {key for key, origin in record["origins"].items() if origin == "preset"} == {
+    record = RunRecord.load(tmp_path / "run")
+    assert record.config["learning_rate"] == 5e-6
+    assert {key for key, origin in record.origins.items() if origin == "preset"} == {
         *("learning_rate", "thinking_budget", "device", "dtype")
     }
     assert "learning_rate = 5e-06" in (tmp_path / "run" / "config.toml").read_text()
-    assert differences(record, config) == []
-    assert differences(record, resolved) == []
-    assert differences(record, config.replace(learning_rate=1e-5, max_answer_tokens=8)) == [
+    assert record.differences(config) == []
+    assert record.differences(resolved) == []
+    assert record.differences(config.replace(learning_rate=1e-5, max_answer_tokens=8)) == [
         *("learning_rate", "max_answer_tokens")
     ]
     with Run(tmp_path / "run", "rl", config) as run:

@@ -159,10 +159,10 @@ def test_a_sequential_run_draws_a_subset_of_the_plain_one(tmp_path: Path) -> Non
 def test_refusals(tmp_path: Path) -> None:
     for at, (change, message) in enumerate(
         (
-            ({"min_samples": -1}, "min_samples must not be negative"),
+            ({"min_samples": -1}, "min_samples must be at least 1"),
             ({"samples": 0}, "samples must be at least 1"),
             ({"temperature": 0.0}, "temperature must be above 0"),
-            ({"checkpoints": ()}, "no checkpoint"),
+            ({"checkpoints": ()}, "checkpoints is empty"),
         )
     ):
         with pytest.raises(UserError, match=message):

@@ -24,7 +24,7 @@ CONFIGS: Mapping[str, type[Config]] = {
     "sweep": config.SweepConfig,
 }
 RESULTS = {
-    "DemoResult": "rlready.cli.demo_result",
+    "DemoResult": "rlready.report.demo_result",
     "InjectResult": "rlready.inject.result",
     "SFTResult": "rlready.train.result",
     "RLResult": "rlready.train.result",
