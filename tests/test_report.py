@@ -309,7 +309,7 @@ def test_numbers_are_those_of_the_result(tmp_path: Path) -> None:
         *(
             "Thinking tokens, RL 48.0 [47.3, 48.7]",
             "Base 70.3 · SFT 65.1",
-            "Chance level, one guess 0.02 % pass@64: 1.3 %",
+            "Chance level 0.02 % pass@64: 1.3 %",
         ),
         *(
             "step-129 ★ chosen 1.5 129 0.553 [0.533, 0.573]",
@@ -410,7 +410,7 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
     assert "entropy, nats per token tokens, right tokens, wrong truncated at the budget" in full
     assert page.render(tmp_path).count(">past overfitting onset<") == 1
     rl = text_of(tmp_path, rl_result())
-    assert "before RL 30.1 % [27.1, 33.1] n = 200 problems step 0 Best validation accuracy 50.1 %" in rl
+    assert "before RL 30.1 % [27.1, 33.1] n = 200 problems step 0 Validation, best of RL 50.1 %" in rl
     sweep = text_of(tmp_path, sweep_result())
     assert "60.0 % [57.0, 63.0] 1 min 15 s" in sweep
     assert "exploration 4 3 33.0 % [30.0, 36.0]" in text_of(tmp_path, inject_result())

@@ -58,8 +58,8 @@ def headlines(result: Result) -> Iterator[Headline]:
             yield Headline("Training loss, last step", THREE_DIGITS, result.final_loss, f"{result.steps:,} steps")
         case RLResult():
             start = result.evaluations[0]
-            yield Headline("Validation accuracy before RL", PERCENT, start.accuracy, f"step {start.step}")
-            yield Headline("Best validation accuracy", PERCENT, result.best.accuracy, f"step {result.best.step}")
+            yield Headline("Validation, before RL", PERCENT, start.accuracy, f"step {start.step}")
+            yield Headline("Validation, best of RL", PERCENT, result.best.accuracy, f"step {result.best.step}")
         case ReadinessResult():
             yield from _readiness(result)
         case EvaluateResult():
@@ -127,4 +127,4 @@ def _chance(level: dict[str, float]) -> Iterator[Headline]:
     if level:
         *_, (name, most) = level.items()
         note = f"{name}: {PERCENT.show(most)}" if name != BASELINE else ""
-        yield Headline("Chance level, one guess", PERCENT, level.get(BASELINE, math.nan), note)
+        yield Headline("Chance level", PERCENT, level.get(BASELINE, math.nan), note)

@@ -111,7 +111,8 @@ def _cell(column: Column[Row], cell: Cell) -> str:
     text = cell if isinstance(cell, Markup) else safe(cell) if isinstance(cell, str) else _number(column, cell)
     if column.heads:
         return f'<th scope="row">{text}</th>'
-    return f'<td class="wide">{text}</td>' if column.wide else f"<td>{text}</td>"
+    kind = ' class="wide"' if column.wide else ' class="text"' if isinstance(cell, str) else ""
+    return f"<td{kind}>{text}</td>"
 
 
 def _number(column: Column[Row], value: float | None) -> str:
