@@ -21,7 +21,7 @@ from rlready.evaluate.result import (
 from rlready.report.demo_result import DemoResult
 from rlready.report.figures import DIFFERENCE, PERCENT, SLOPE, TOKENS, WHOLE_PERCENT
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
-from rlready.report.section import Column, Section, side_by_side, subheading, table
+from rlready.report.section import Column, Section, side_by_side, table, titled_table
 from rlready.report.text import number
 from rlready.runs.checkpoint_order import labels
 
@@ -45,11 +45,9 @@ def budget_section(result: Evaluated) -> Section:
     charts = [_accuracy(result, names), *_lengths(result.lengths, names)]
     charts += [_settings_chart(evaluated, model, names) for model in evaluated.models] if evaluated else []
     parts = [side_by_side(charts), _scores_table(result, names)]
-    told = ["budget"]
     if evaluated and evaluated.metrics:
         parts += _setting_tables(evaluated, names)
-        told.append("settings")
-    return Section("Accuracy at each thinking budget", parts, told)
+    return Section("Accuracy at each thinking budget", parts, ["budget", *(["settings"] if len(parts) > 2 else [])])
 
 
 def main_setting(result: EvaluateResult) -> str:
@@ -173,19 +171,12 @@ def _scores_table(result: Evaluated, names: Names) -> Markup:
 
 
 def _setting_tables(result: EvaluateResult, names: Names) -> list[Markup]:
-    parts = list[Markup]()
-    tables: list[tuple[str, Markup]] = [
-        ("Each curve in three numbers", table("Each curve", [result.metrics], _metric_columns(names))),
+    compared = f"Compared with {main_setting(result)} at the same budget"
+    return [
+        titled_table("Each curve in three numbers", result.metrics, _metric_columns(names)),
+        titled_table(compared, result.settings, _setting_columns(names)),
+        titled_table("Many samples at equal total tokens", result.votes, _vote_columns(names)),
     ]
-    if result.settings:
-        title = f"Compared with {main_setting(result)} at the same budget"
-        tables.append((title, table(title, [result.settings], _setting_columns(names))))
-    if result.votes:
-        title = "Many samples at equal total tokens"
-        tables.append((title, table(title, [result.votes], _vote_columns(names))))
-    for title, shown in tables:
-        parts += [subheading(title), shown]
-    return parts
 
 
 def _metric_columns(names: Names) -> list[Column[CurveMetrics]]:

@@ -34,8 +34,8 @@ from rlready.report.section import (
     scrolling,
     side_by_side,
     small,
-    subheading,
     table,
+    titled_table,
 )
 from rlready.report.text import safe
 from rlready.runs.checkpoint_order import labels
@@ -229,8 +229,8 @@ def _calibration(family: FamilyResult, unit: Unit) -> list[Markup]:
         "A line through so few random runs, judged on all others: its mean error, the half-width of its 95 % "
         "prediction interval (median), and the share of outcomes within it."
     )
-    title = "Calibrated with a few runs"
-    return [subheading(title), table(title, [[s for s in family.scores if s.few]], columns), small(note)]
+    scored = [s for s in family.scores if s.few]
+    return [titled_table("Calibrated with a few runs", scored, columns), small(note)]
 
 
 def _calibration_columns(runs: int, unit: Unit) -> list[Column[Score]]:

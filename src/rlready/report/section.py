@@ -81,8 +81,9 @@ def small(note: str) -> Markup:
     return Markup('<p class="note">{}</p>\n').format(safe(note) if not isinstance(note, Markup) else note)
 
 
-def subheading(text: str) -> Markup:
-    return Markup("<h3>{}</h3>\n").format(safe(text))
+def titled_table(title: str, rows: Sequence[Row], columns: Sequence[Column[Row]]) -> Markup:
+    """A table under a heading of its own; empty without rows."""
+    return Markup("<h3>{}</h3>\n").format(safe(title)) + table(title, [rows], columns) if rows else Markup("")
 
 
 def paragraph(text: str) -> Markup:
