@@ -1,6 +1,7 @@
 """The reference page and the schemas are those of the models."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,12 @@ def test_constraints_are_in_the_schema() -> None:
 def test_an_unknown_schema_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema", "RLResults"]) == 2
     assert capsys.readouterr().err == "rlready: RLResults: no such schema; did you mean RLResult?\n"
+
+
+def test_every_setting_is_in_the_glossary() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "glossary.md").read_text()
+    explained = {
+        name for cell in re.findall(r"^\| (`[^|]+`) \|", page, re.MULTILINE) for name in re.findall(r"\w+", cell)
+    }
+    for cls in CONFIGS.values():
+        assert cls.model_fields.keys() <= explained, cls.__name__

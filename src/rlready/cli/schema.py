@@ -12,6 +12,7 @@ from rlready.core import config
 from rlready.core.config import Config
 from rlready.core.errors import UserError
 from rlready.core.options import nearest
+from rlready.runs.results import RESULTS as TARGETS
 
 CONFIGS: Mapping[str, type[Config]] = {
     "demo": config.DemoConfig,
@@ -23,16 +24,7 @@ CONFIGS: Mapping[str, type[Config]] = {
     "predict": config.PredictConfig,
     "sweep": config.SweepConfig,
 }
-RESULTS = {
-    "DemoResult": "rlready.report.demo_result",
-    "InjectResult": "rlready.inject.result",
-    "SFTResult": "rlready.train.result",
-    "RLResult": "rlready.train.result",
-    "EvaluateResult": "rlready.evaluate.result",
-    "ReadinessResult": "rlready.readiness.result",
-    "PredictResult": "rlready.predict.result",
-    "SweepResult": "rlready.sweep.result",
-}
+RESULTS = {name: module for module, _, name in (target.partition(":") for target in TARGETS.values())}
 
 
 def schema_of(name: str) -> str:
