@@ -584,7 +584,7 @@ def save_other(lm: LM, folder: Path) -> str:
     ("changes", "message"),
     [
         ({"gamma": 1.5}, "gamma must be at most 1"),
-        ({"gamma": 0.0, "return_type": "full_return"}, "rewards the first token of a response"),
+        ({"gamma": 0.0, "return_type": "full_return"}, "credits only the first token of a response"),
         ({"dense_weight": -0.1}, "dense_weight must not be negative"),
         ({"beta": -1.0}, "beta must not be negative"),
         ({"kl_coef": 0.1}, "use beta"),
@@ -716,7 +716,7 @@ def test_show_credit_reads_texts_and_samples(
 def test_settings_of_dense_credit_are_refused_elsewhere(tmp_path: Path) -> None:
     """Ignored, they would look as if they had been tried."""
     for name, value in {"gamma": 0.5, "dense_weight": 0.5, "return_type": "full_return", "stop_on_drift": True}.items():
-        with pytest.raises(UserError, match=f"{name} has no effect with algorithm=grpo"):
+        with pytest.raises(UserError, match=f"{name} applies to algorithm=dense, not to algorithm=grpo"):
             rl(RLConfig(algorithm="grpo", **{name: value}), tmp_path / name)
 
 
@@ -797,7 +797,7 @@ def test_entropy_and_divergence_are_those_at_the_budget(evidence: ModuleType, tm
     for arm, tokens in ((str(evidence.BUDGET), [8, 9, 10]), ("natural", [11, 12, 13, 14])):
         logp = frozen_logprobs([lm.model], [supervised(ids, tokens)], micro_tokens=100)[0][0] + (arm == "natural")
         line = {"prompt": "a: 5 ? a", "tokens": tokens, "mask": [1] * len(tokens), "logprobs": logp.tolist()}
-        rows.append({"arm": arm} | line)
+        rows.append({"setting": arm} | line)
     write_table(tmp_path / "both.parquet", rows)
     found = evidence.scored(lm, tmp_path / "both.parquet")
     assert found["kl"] == pytest.approx(0, abs=1e-6)
