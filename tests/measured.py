@@ -20,6 +20,7 @@ from rlready.runs.files import plain, write_json
 from rlready.runs.record import DONE, RunRecord
 
 HELDOUT = "dagmath?ops=5&split=test&seed=2"
+PROBLEMS = "dagmath?ops=5&asked=3&split=train&n=24&seed=6"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,13 @@ def checkpoint(name: str, *, reach: float, skill: float, seed: int, loss: float 
 def write_readiness(folder: Path, found: Sequence[Simulated], *, samples: int = 64, seed: int = 0) -> Path:
     """A finished run folder, as readiness leaves it, of samples drawn with these chances."""
     config = ReadinessConfig(
-        checkpoints=tuple(c.name for c in found), heldout=HELDOUT, samples=samples, sampling="full"
+        checkpoints=tuple(c.name for c in found),
+        problems=PROBLEMS,
+        heldout=HELDOUT,
+        samples=samples,
+        sampling="full",
+        thinking_budget=64,
+        max_answer_tokens=16,
     )
     ids = [f"problem-{i}" for i in range(len(found[0].chances))]
     parts = []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from measured import checkpoint, write_readiness
+from measured import checkpoint, write_readiness, write_record
 from rlready.cli.show import show
 from rlready.core.config import PredictConfig
 from rlready.core.records import Estimate
@@ -39,7 +39,7 @@ def predicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outcomes = folder / "rl.jsonl"
     outcomes.write_text("".join(json.dumps(row) + "\n" for row in rows))
     ready = write_readiness(folder / "ready", found)
-    predict(PredictConfig((str(ready), str(outcomes)), splits=50, resamples=200), folder / "out")
+    predict(PredictConfig(runs=(str(ready), str(outcomes)), splits=50, resamples=200), folder / "out")
     return folder / "out"
 
 
@@ -153,7 +153,7 @@ def test_points_that_are_not_joined_have_no_line() -> None:
 
 def test_show_has_the_tables_and_knows_the_dead(predicted: Path, tmp_path: Path) -> None:
     assert [t.title for t in show([predicted]).tables() if "Predictors of RL outcomes" in t.title]
-    (tmp_path / "record.json").write_text(json.dumps({"verb": "rl", "status": "running", "seconds": 3}))
+    write_record(tmp_path, "rl", "running")
     assert "killed" in show([tmp_path]).tables()[0].rows[0][2]
     from rlready.runs import lock
 

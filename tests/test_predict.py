@@ -33,7 +33,7 @@ from rlready.readiness.ranking import gap_of_shares
 from rlready.readiness.result import ProblemCounts, RankedCheckpoint, ReadinessResult, SampleStats
 from rlready.runs.checkpoint_order import in_training_order, labels
 from rlready.runs.files import write_json
-from rlready.train.result import BestCheckpoint, RLResult
+from rlready.train.result import BestCheckpoint, Evaluation, RLResult
 
 RUNS = 24
 
@@ -192,7 +192,14 @@ def test_readiness_and_predict_rank_alike(tmp_path: Path) -> None:
     for seed in range(30):
         rng = np.random.default_rng([11, seed])
         samples = int(rng.choice([1, 3, 16, 48, 128]))
-        config = ReadinessConfig(samples=samples, group_size=int(rng.choice([1, 4, 16])), problems="x", heldout="y")
+        config = ReadinessConfig(
+            samples=samples,
+            group_size=int(rng.choice([1, 4, 16])),
+            problems="x",
+            heldout="y",
+            thinking_budget=64,
+            max_answer_tokens=16,
+        )
         parts = random_parts(rng, tmp_path / f"{seed}", config)
         folder = write_parts(tmp_path / f"ready-{seed}", config, parts)
         ready = ReadinessResult.load(folder)
@@ -313,7 +320,15 @@ def rl_run(folder: Path, start: str, accuracy: float, **config: Any) -> Path:
     chosen = BestCheckpoint(step=1, path=str(best), accuracy=figure)
     write_json(
         folder / "result.json",
-        RLResult(headline="", seed=0, steps=1, stopped="", drift="", best=chosen, evaluations=[]),
+        RLResult(
+            headline="",
+            seed=0,
+            steps=1,
+            stopped="",
+            drift="",
+            best=chosen,
+            evaluations=[Evaluation(step=1, accuracy=figure, thinking_tokens=5.0)],
+        ),
     )
     return best
 

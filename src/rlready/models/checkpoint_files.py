@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 from rlready.core.errors import UserError
 from rlready.models.weights import Held, regular, weight_files
@@ -60,9 +59,9 @@ def check_files(folder: Path, source: str) -> None:
     if not (folder / ADAPTER).exists() and not (folder / CONFIG).exists():
         raise UserError(f"{source}: not a Hugging Face checkpoint folder, {CONFIG} is missing{_instead(folder)}")
     for name in OBJECTS:
-        if (folder / name).exists() and not isinstance(_json(folder / name), dict):
+        if (folder / name).exists() and not isinstance(read_json(folder / name), dict):
             raise UserError(f"{folder / name}: should be a JSON object")
-    if not (folder / ADAPTER).exists() and not isinstance(_json(folder / CONFIG).get("model_type"), str):
+    if not (folder / ADAPTER).exists() and not isinstance(read_json(folder / CONFIG).get("model_type"), str):
         raise UserError(f"{folder / CONFIG}: no model_type, so the kind of model is not known")
     for path in folder.glob("*.jinja"):
         try:
@@ -81,7 +80,7 @@ def check_config(folder: Path, source: str) -> None:
     from transformers import CONFIG_MAPPING
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    place, config = folder / CONFIG, _json(folder / CONFIG)
+    place, config = folder / CONFIG, read_json(folder / CONFIG)
     kind = config["model_type"]
     if kind not in CONFIG_MAPPING:
         if config.get("auto_map"):
@@ -101,14 +100,14 @@ def check_config(folder: Path, source: str) -> None:
             "it and save it in bfloat16"
         )
     for path in (place, folder / "generation_config.json"):
-        ends = _json(path).get(EOS) if path.exists() else None
+        ends = read_json(path).get(EOS) if path.exists() else None
         if not all(type(end) is int for end in (ends if isinstance(ends, list) else [] if ends is None else [ends])):
             raise UserError(f"{path}: {EOS} should be a token id or a list of them, not {str(ends)[:40]!r}")
 
 
 def check_layers(folder: Path, held: dict[str, Held]) -> None:
     """UserError where the configuration has more layers than the files have weights: building them would not end."""
-    config = _json(folder / CONFIG)
+    config = read_json(folder / CONFIG)
     for part in (config, config.get("text_config")):
         for key, value in part.items() if isinstance(part, dict) else ():
             if LAYERS.fullmatch(key) and isinstance(value, int | float) and not 0 <= value <= len(held):
@@ -136,10 +135,3 @@ def _instead(folder: Path) -> str:
         named = max(inside, key=lambda path: found.number if (found := numbered(str(path))) else -1)
         return f"; it holds {len(inside)} checkpoints, such as {named}"
     return ""
-
-
-def _json(path: Path) -> Any:
-    try:
-        return read_json(path)
-    except RecursionError:
-        raise UserError(f"{path}: not JSON: nested too deeply") from None

@@ -53,7 +53,9 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise UserError(f"{path}: not JSON: nested too deeply") from None
+    except ValueError as error:
         raise UserError(f"{path}: not JSON: {error}") from None
 
 
