@@ -186,6 +186,22 @@ def test_the_kernels_change_nothing(family: str, shared: bool, monkeypatch: pyte
         assert apart(grads, plain, least=1e-4) > 0  # two ways, not one
 
 
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("kernels", [True, False])
+def test_responses_of_one_token_may_share_a_prompt(kernels: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No response token is fed then, by kernels and by torch's operations: loss and gradient are the plain ones."""
+    lm = symbolic_lm(head_dim=16, hidden_size=48, intermediate_size=64)
+    if not kernels:
+        for module in (attention, elementwise):
+            monkeypatch.setattr(module, "serves", lambda *_: False)
+    for prompts in ([[1, 7], [1, 7]], [[1, 7, 9], [1, 7, 9], [1, 8]]):
+        rows = [supervised(prompt, [20 + i]) for i, prompt in enumerate(prompts)]
+        loss, grads = learn(lm, rows, 10**6, plain=True)
+        theirs, own = learn(lm, rows, 10**6, plain=True, logprobs=token_logprobs)
+        assert loss == pytest.approx(theirs, abs=1e-5)
+        assert max((grads[k] - own[k]).abs().max().item() for k in own) < 1e-4
+
+
 def test_nothing_about_a_forced_token_but_its_id_is_read() -> None:
     """NaN as advantage, weight and old log-probability of forced tokens changes no bit."""
     lm = symbolic_lm()

@@ -145,7 +145,7 @@ def _untable(x: Tensor, places: Tensor) -> Tensor:
 
 def _table(lengths: tuple[int, ...], first: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Places of packed segments in their table, and the token of every place; their tokens begin at ``first``."""
-    width = max(lengths, default=0)
+    width = max((1, *lengths))  # attention over no columns at all fails
     sizes = torch.tensor(lengths, dtype=torch.long, device=device)
     places = torch.nonzero((torch.arange(width, device=device) < sizes[:, None]).flatten())[:, 0]
     tokens = torch.zeros(len(lengths) * width, dtype=torch.long, device=device)
