@@ -9,7 +9,8 @@
     swapped     min with max, mean with sum, any with all, floor with ceil
 
 Left alone, because no test ought to tell the difference: annotations, ``if TYPE_CHECKING``, what is raised, logged or
-printed, f-strings, and numbers that only choose a random stream (seeds).
+printed, f-strings, numbers that only choose a random stream (seeds), and what only guards against misuse (``frozen``
+and ``strict``).
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def _changeable(node: ast.AST, parent: ast.AST) -> Iterator[tuple[ast.AST, ast.A
         return
     if isinstance(node, ast.Call) and _name(node.func) in SPOKEN | STREAMS:
         return
-    if isinstance(node, ast.keyword) and node.arg in ("seed", "varies"):
+    if isinstance(node, ast.keyword) and node.arg in ("seed", "varies", "frozen", "strict"):
         return
     if isinstance(node, ast.If) and _name(node.test) == "TYPE_CHECKING":
         return
