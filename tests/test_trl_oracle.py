@@ -5,192 +5,37 @@ Both sides run their whole path.  TRL's ``train()`` is handed our rollouts by it
 the update of ``rlready.train``, with micro-batches by length.  The gradients are compared as each optimiser gets them:
 at the first update, on the policy's own samples, and at the second, off policy and partly clipped, where the weights
 have gone through the first on either side.
+
+Where TRL is not installed these tests are skipped, and test_trl_golden.py remains; RLREADY_ORACLE=1, which CI sets,
+makes that a failure.
 """
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+import importlib.util
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-pytest.importorskip("trl")
+if importlib.util.find_spec("trl") is None and os.environ.get("RLREADY_ORACLE") != "1":
+    pytest.skip("TRL is not installed; RLREADY_ORACLE=1 makes this a failure", allow_module_level=True)
 
 from datasets import Dataset
-from transformers import TrainerCallback
-from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
+from trl import SFTConfig, SFTTrainer
 
-from rlready.core.config import RLConfig
 from rlready.core.records import Group, Row
 from rlready.credit.algorithms import ALGORITHMS
-from rlready.credit.assign import credit
-from rlready.models.checkpoint import load, save
+from rlready.models.checkpoint import load
 from rlready.models.encode import encode
-from rlready.train.fast_learner import FastLearner
-from rlready.train.learner import OptimizerSettings
-from rlready.train.loss import likelihood_loss
+from rlready.train.loss import LossOutput, likelihood_loss
 from rlready.train.sft import weighted
-from rlready.train.trainer import Trainer
-from test_loss import FLAT, MIXED, Gradients, rollouts, symbolic_lm
+from test_loss import FLAT, Gradients, rollouts, symbolic_lm
+from trl_case import CASES, TEMPERATURE, TOLERANCE, Steps, apart, learner, our_steps, save_pair
+from trl_peer import PLAIN, Watch, trl_steps, watched
 
-TOLERANCE = 1e-5
-TEMPERATURE = 0.8
-THOUGHT, ANSWER = 16, 4  # the cap of a response is their sum, TRL's max_completion_length
-LR = 0.06
 pytestmark = pytest.mark.filterwarnings("ignore:You are using 'rollout_func'")
-
-# how TRL names the three; the rest are its defaults or set in `trl_grpo`
-THEIRS: dict[str, dict[str, Any]] = {
-    "grpo": {"loss_type": "grpo", "scale_rewards": "group"},
-    # divided by the cap, its gradient needs a longer step for the second update to clip anything
-    "dr_grpo": {"loss_type": "dr_grpo", "scale_rewards": "none", "learning_rate": 5 * LR},
-    "dapo": {"loss_type": "dapo", "scale_rewards": "group", "epsilon_high": 0.28},
-}
-PLAIN: dict[str, Any] = {
-    "use_cpu": True,
-    "bf16": False,
-    "gradient_checkpointing": False,
-    "report_to": "none",
-    "save_strategy": "no",
-    "logging_strategy": "no",
-    "disable_tqdm": True,
-    "optim": "sgd",
-    "lr_scheduler_type": "constant",
-    "learning_rate": LR,
-    "max_grad_norm": 0.0,
-    "gradient_accumulation_steps": 2,
-}
-
-
-@dataclass
-class Steps:
-    """What an optimiser saw: each step's loss and gradient.  ``advantages`` are TRL's, in the order of rollouts."""
-
-    losses: list[float] = field(default_factory=list)
-    gradients: list[Gradients] = field(default_factory=list)
-    advantages: list[float] = field(default_factory=list)
-
-    def see(self, model: Any) -> None:
-        self.gradients.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
-
-
-class Watch(TrainerCallback):
-    """Copy the gradient as TRL's optimiser gets it."""
-
-    def __init__(self, seen: Steps) -> None:
-        self.seen = seen
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        self.seen.see(model)
-
-
-def watched(trainer: Any, seen: Steps) -> Steps:
-    """Train; the loss of a step is the sum over its accumulation steps of what TRL's ``training_step`` returns."""
-    micro: list[float] = []
-    inner = trainer.training_step
-
-    def training_step(*args: Any, **kwargs: Any) -> torch.Tensor:
-        loss = inner(*args, **kwargs)
-        micro.append(loss.item())
-        return loss
-
-    trainer.training_step = training_step
-    trainer.train()
-    seen.losses = [sum(pair) for pair in zip(micro[::2], micro[1::2], strict=True)]
-    return seen
-
-
-def trl_grpo(folder: Path, groups: list[Group], algorithm: str, *, updates: int, kl: float) -> Steps:
-    """TRL's own steps on our rollouts."""
-    queues: dict[str, Iterator[int]] = {g.problem.id: iter(range(len(g.samples))) for g in groups}
-    named = {g.problem.id: g for g in groups}
-
-    def rollout(prompts: list[str], _: GRPOTrainer) -> dict[str, list[Any]]:
-        drawn = [(named[p], named[p].samples[next(queues[p])]) for p in prompts]
-        return {
-            "prompt_ids": [list(g.prompt_ids) for g, _ in drawn],
-            "completion_ids": [s.tokens.tolist() for _, s in drawn],
-            "logprobs": [s.logprobs.tolist() for _, s in drawn],
-            "env_mask": [s.mask.tolist() for _, s in drawn],
-            "paid": [s.reward for _, s in drawn],
-        }
-
-    def reward(paid: list[float], **_: Any) -> list[float]:
-        return paid
-
-    size = len(groups[0].samples)
-    args = GRPOConfig(
-        output_dir=str(folder / "trl"),
-        per_device_train_batch_size=size * len(groups) // 2,
-        num_generations=size,
-        num_iterations=updates,
-        max_steps=updates,
-        max_completion_length=THOUGHT + ANSWER,
-        temperature=TEMPERATURE,
-        beta=kl,
-        use_bias_correction_kl=False,  # TRL's default weighs the penalty by the ratio; GRPO's paper does not
-        shuffle_dataset=False,
-        model_init_kwargs={"dtype": "float32"},
-        **PLAIN | THEIRS[algorithm],
-    )
-    seen = Steps()
-    trainer = GRPOTrainer(
-        str(folder / "start"),
-        reward_funcs=reward,
-        args=args,
-        train_dataset=Dataset.from_dict({"prompt": [g.problem.id for g in groups]}),
-        processing_class=load(str(folder / "start")).tokenizer,
-        callbacks=[Watch(seen)],
-        rollout_func=rollout,
-    )
-    if kl:
-        trainer.ref_model.load_state_dict(load(str(folder / "reference")).model.state_dict())
-    watched(trainer, seen)
-    seen.advantages = list(trainer._logs["advantages"])
-    return seen
-
-
-def learner(folder: Path, seen: Steps, lr: float = LR) -> FastLearner:
-    """Ours, watched, with the same plain optimiser, no gradient clipping and several micro-batches."""
-    lm = load(str(folder / "start"))
-    found = FastLearner(lm, OptimizerSettings(lr, 0.0, math.inf, 90))
-    found.optimizer = torch.optim.SGD(found.parameters, lr=lr)
-    found.optimizer.register_step_pre_hook(lambda *_: seen.see(lm.model))
-    return found
-
-
-def our_grpo(folder: Path, groups: list[Group], algorithm: str, *, updates: int, kl: float) -> tuple[Steps, float]:
-    """The update of ``rlready rl``; its loss is the last step's.  Also the share of clipped tokens."""
-    seen = Steps()
-    config = RLConfig(
-        algorithm=algorithm,
-        steps=1,
-        updates_per_batch=updates,
-        kl_coef=kl,
-        temperature=TEMPERATURE,
-        thinking_budget=THOUGHT,
-        max_answer_tokens=ANSWER,
-    )
-    reference = load(str(folder / "reference")) if kl else None
-    lr = THEIRS[algorithm].get("learning_rate", LR)
-    trainer = Trainer(config, learner(folder, seen, lr), reference, folder)
-    credited = credit(groups, trainer.algorithm, cap=trainer.cap, keep_all=kl > 0)
-    done = trainer.update(credited, 0)
-    assert done.loss is not None
-    assert done.clip_ratio is not None
-    seen.losses = [done.loss]
-    return seen, done.clip_ratio
-
-
-def apart(ours: Gradients, theirs: Gradients) -> float:
-    """Largest difference of any parameter's gradient, absolute or relative to its largest value, whichever is worse."""
-    assert ours.keys() == theirs.keys()
-    sizes = {k: theirs[k].abs().max().item() for k in theirs}
-    assert min(sizes.values()) > 1e-4, "gradients too small to tell anything"
-    return max((ours[k] - theirs[k]).abs().max().item() / min(1.0, sizes[k]) for k in ours)
 
 
 def with_one_forced_token_learned(groups: list[Group]) -> list[Group]:
@@ -206,31 +51,26 @@ def with_one_forced_token_learned(groups: list[Group]) -> list[Group]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with the checkpoint to start from and another as the reference."""
-    first, other = symbolic_lm(0), symbolic_lm(1)
-    with torch.no_grad():
-        for p, q in zip(other.model.parameters(), first.model.parameters(), strict=True):
-            p.lerp_(q, 0.8)  # a starting policy far from its reference would only measure overflow
-    for name, lm in (("start", first), ("reference", other)):
-        (tmp_path / name).mkdir()
-        save(lm, tmp_path / name, "")
+    save_pair(tmp_path, symbolic_lm(0), symbolic_lm(1))
     return tmp_path
 
 
 @pytest.mark.parametrize("updates", [1, 2])
 @pytest.mark.parametrize("kl", [0.0, 0.3])
-@pytest.mark.parametrize("algorithm", ["grpo", "dr_grpo", "dapo"])
-def test_policy_gradients_are_trls(folder: Path, algorithm: str, kl: float, updates: int) -> None:
+@pytest.mark.parametrize("name", ["grpo", "dr_grpo", "dapo"])
+def test_policy_gradients_are_trls(folder: Path, name: str, kl: float, updates: int) -> None:
     """GRPO, Dr. GRPO and DAPO, on and off policy, with and without a KL penalty; a wrong mask is seen.
 
     A group without signal is among them, which we drop and TRL does not; not for DAPO without KL, where we differ
     on purpose, as the algorithm samples such groups away.
     """
-    rewards = [*MIXED, [0.2, 0.9, 0.5, 0.0] if algorithm == "dapo" and not kl else FLAT[1]]
+    case = CASES[name]
+    rewards = [*case.rewards[:-1], FLAT[1]] if kl else case.rewards
     groups = rollouts(load(str(folder / "start")), rewards, temperature=TEMPERATURE)
-    theirs = trl_grpo(folder, groups, algorithm, updates=updates, kl=kl)
-    ours, clipped = our_grpo(folder, groups, algorithm, updates=updates, kl=kl)
+    theirs = trl_steps(folder, groups, case, updates=updates, kl=kl)
+    ours, clipped = our_steps(folder, groups, case, updates=updates, kl=kl)
 
-    advantages = np.concatenate([ALGORITHMS[algorithm].advantage(g.rewards) for g in groups])
+    advantages = np.concatenate([ALGORITHMS[case.algorithm].advantage(g.rewards) for g in groups])
     np.testing.assert_allclose(advantages, theirs.advantages, atol=TOLERANCE)
     assert len(ours.gradients) == len(theirs.gradients) == updates
     worst = [apart(a, b) for a, b in zip(ours.gradients, theirs.gradients, strict=True)]
@@ -238,7 +78,7 @@ def test_policy_gradients_are_trls(folder: Path, algorithm: str, kl: float, upda
     assert abs(ours.losses[-1] - theirs.losses[-1]) <= TOLERANCE
     assert (clipped > 0) == (updates > 1)
 
-    wrong, _ = our_grpo(folder, with_one_forced_token_learned(groups), algorithm, updates=1, kl=kl)
+    wrong, _ = our_steps(folder, with_one_forced_token_learned(groups), case, updates=1, kl=kl)
     assert apart(wrong.gradients[0], theirs.gradients[0]) > 100 * TOLERANCE
 
 
@@ -276,7 +116,7 @@ def test_sft_gradient_is_trls(folder: Path) -> None:
     def ours(weighed: Any) -> tuple[float, Gradients]:
         seen = Steps()
         done = learner(folder, seen).step(
-            weighed, lambda b, logp: (likelihood_loss(logp, b.advantage_N, b.weight_N), 0.0), rate=1.0
+            weighed, lambda b, logp: LossOutput(likelihood_loss(logp, b.advantage_N, b.weight_N)), rate=1.0
         )
         return done.loss, seen.gradients[0]
 

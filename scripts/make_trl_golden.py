@@ -1,0 +1,49 @@
+"""Write tests/data/trl_golden.json: what TRL's optimiser is given on a fixed batch, so that tests need no TRL.
+
+    pip install -e '.[trl]' && PYTHONPATH=tests python scripts/make_trl_golden.py
+
+Of every case in tests/trl_case.py, with and without a KL penalty: TRL's advantages, and at the first update (on policy)
+and at the second (off policy, partly clipped) its loss and its gradient of one weight matrix, through which the
+gradient of every token goes.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import trl
+
+from test_trl_golden import GOLDEN, KLS, MATRIX
+from trl_case import CASES, Steps, save_pair, written_lm, written_rollouts
+from trl_peer import trl_rloo, trl_steps
+
+
+def figures(steps: Steps) -> dict[str, Any]:
+    """Rounded far below the tolerance of the comparison."""
+    gradients = [[float(f"{x:.7g}") for x in g[MATRIX].flatten().tolist()] for g in steps.gradients]
+    losses, advantages = ([float(f"{x:.7g}") for x in values] for values in (steps.losses, steps.advantages))
+    return {"advantages": advantages, "losses": losses, "gradients": gradients}
+
+
+def main() -> None:
+    found: dict[str, Any] = {"trl": trl.__version__, "matrix": MATRIX}
+    for name, case in CASES.items():
+        for kl in KLS:
+            with tempfile.TemporaryDirectory() as folder:
+                start = written_lm(0.0)
+                save_pair(Path(folder), start, written_lm(1.0))
+                groups = written_rollouts(start, case.rewards)
+                found[f"{name}, kl={kl}"] = figures(trl_steps(Path(folder), groups, case, updates=2, kl=kl))
+    with tempfile.TemporaryDirectory() as folder:
+        start = written_lm(0.0)
+        save_pair(Path(folder), start, written_lm(1.0))
+        groups = written_rollouts(start, CASES["grpo"].rewards, forced=False)
+        found["rloo"] = figures(trl_rloo(Path(folder), groups))
+    GOLDEN.write_text(json.dumps(found, indent=0).replace(",\n", ", ") + "\n")
+
+
+if __name__ == "__main__":
+    main()
