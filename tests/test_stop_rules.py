@@ -1,0 +1,159 @@
+"""When a run of RL stops early and why, and which problems, lengths and checkpoint it takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlready.core.config import RLConfig
+from rlready.core.errors import UserError
+from rlready.core.records import Estimate
+from rlready.runs.run import read_log
+from rlready.train.drift import Watched, drift
+from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
+from rlready.train.rl import rl
+from rlready.train.trainer import Trainer
+from test_loss import symbolic_lm
+
+ROLLOUTS = RolloutStats(0.5, 0.5, 5.0, None, None, truncated=0.25, run_on=0.0, generated_tokens=10)
+UPDATE = UpdateStats(loss=0.0, grad_norm=1.0, entropy=1.0, clip_ratio=0.0, trained_tokens=10, forward_tokens=10)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> RLConfig:
+    lm = symbolic_lm()
+    lm.model.save_pretrained(tmp_path / "start")
+    lm.tokenizer.save_pretrained(tmp_path / "start")
+    problems = tmp_path / "problems.jsonl"
+    lines = [{"id": f"p{i}", "prompt": f"a = {i} ? a", "answer": str(i)} for i in range(7)]
+    problems.write_text("\n".join(map(json.dumps, lines)))
+    source = f"rows:{problems}?verifier=verifiers:even"
+    return RLConfig(
+        model=str(tmp_path / "start"),
+        problems=source,
+        validation=source,
+        prompts_per_step=3,
+        group_size=4,
+        thinking_budget=6,
+        max_answer_tokens=3,
+        eval_samples=1,
+        eval_every=100,
+        steps=12,
+        patience=3,
+    )
+
+
+class Script:
+    """Steps and evaluations as written, instead of rollouts: ``used`` groups of every step, held-out accuracies."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, used: list[int], accuracy: list[float] = [0.5] * 20) -> None:
+        self.problems: list[list[str]] = []
+        self.used, self.accuracy = iter(used), iter(accuracy)
+        patch.setattr(Trainer, "step", lambda trainer, task, problems, at: self.step(problems, at))
+        patch.setattr(Trainer, "evaluate", lambda trainer, task, problems: self.evaluate())
+
+    def step(self, problems: list[Any], at: int) -> RLStepLog:
+        self.problems.append([p.id for p in problems])
+        return RLStepLog(at + 1, ROLLOUTS, next(self.used), 2, 1, 0, UPDATE)
+
+    def evaluate(self) -> tuple[Estimate, float]:
+        value = next(self.accuracy)
+        return Estimate(value, value - 0.1, value + 0.1, 7, "problems"), 4.0
+
+
+@pytest.mark.parametrize(
+    ("used", "steps"),
+    [([0, 0, 0, 1], 3), ([0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1], 12), ([1, 0, 2, 0, 0, 0], 6), ([0, 0] + [1] * 10, 12)],
+)
+def test_patience_counts_steps_in_a_row(
+    config: RLConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: list[int], steps: int
+) -> None:
+    """Three steps without a gradient end a run only if they follow on one another."""
+    Script(monkeypatch, used)
+    result = rl(config, tmp_path / "run")
+    assert result.steps == steps
+    assert bool(result.stopped) == (steps < 12)
+    if steps < 12:
+        reason = "no gradient for 3 steps: in the last one every group was all right, 25% truncated"
+        assert result.stopped == reason
+        assert result.headline.endswith(f"Stopped early: {reason}.")
+
+
+def test_an_epoch_takes_every_problem_once(config: RLConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven problems, three a step: two steps an epoch, each of which leaves one out; epochs differ in order."""
+    script = Script(monkeypatch, [1] * 12)
+    rl(config, tmp_path / "run")
+    assert len(script.problems) == 12
+    assert {len(p) for p in script.problems} == {3}
+    epochs = [script.problems[i] + script.problems[i + 1] for i in range(0, 12, 2)]
+    assert all(len(set(epoch)) == 6 for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 6
+    with pytest.raises(UserError, match="7 problems are fewer than prompts_per_step=8"):
+        rl(config.replace(prompts_per_step=8), tmp_path / "more")
+    Script(monkeypatch, [1] * 12)
+    rl(config.replace(prompts_per_step=7), tmp_path / "all")
+
+
+def test_the_earliest_best_checkpoint_is_chosen(
+    config: RLConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among those kept, the start not being one; evaluated every so many steps, and at the end."""
+    Script(monkeypatch, [1] * 12, [0.9, 0.2, 0.6, 0.6])
+    result = rl(config.replace(eval_every=5), tmp_path / "run")
+    assert [e.step for e in result.evaluations] == [0, 5, 10, 12]
+    assert result.best.step == 10
+    assert result.best.path == str(tmp_path / "run" / "checkpoints" / "step-10")
+    assert result.headline == (
+        "dr_grpo, 12 steps: held-out accuracy 90.0% before, 60.0% at step 10, chosen by the verifier."
+    )
+    assert [[row[0] for row in table.rows] for table in result.tables()] == [["0", "5", "10", "12"]]
+    assert [line["step"] for line in read_log(tmp_path / "run" / "log.jsonl") if "reward" in line] == list(range(1, 13))
+
+
+def test_drift_is_told_of_beyond_its_bounds_and_not_at_them() -> None:
+    """Entropy below a quarter of the first step's, thinking outside 0.6 to 1.4 times the first step's."""
+    first = Watched(2.0, 100.0)
+
+    def found(entropy: float, thinking: float) -> set[str]:
+        return set(drift(first, Watched(entropy, thinking)))
+
+    assert not found(0.5, 60.0) | found(0.5, 140.0) | found(9.0, 100.0)
+    assert found(0.499, 100.0) == {"entropy"}
+    assert found(2.0, 59.9) == found(2.0, 140.1) == {"thinking_tokens"}
+    assert found(0.1, 200.0) == {"entropy", "thinking_tokens"}
+
+
+def boundary_settings() -> Iterator[dict[str, Any]]:
+    yield {"group_size": 1}
+    yield {"kl_coef": -1e-9}
+    yield {"length_targets": (0,), "reward": "dapo_overlong"}
+    yield {"temperature": 0.0}
+    for name in ("steps", "prompts_per_step", "updates_per_batch", "eval_every", "eval_samples", "patience"):
+        yield {name: 0}
+    for name in ("gamma", "dense_weight", "reference_at"):
+        for bad in (-0.01, 1.01):
+            yield {name: bad, "algorithm": "dense"}
+    yield {"beta": -0.01, "algorithm": "dense"}
+    yield {"reward_clip": -0.01, "algorithm": "dense"}
+    yield {"kl_coef": 0.1, "algorithm": "dense"}
+    yield {"return_type": "full_return", "gamma": 0.0, "algorithm": "dense"}
+
+
+@pytest.mark.parametrize("changes", boundary_settings())
+def test_settings_beyond_their_bounds_are_refused(config: RLConfig, changes: dict[str, Any]) -> None:
+    """By the name of the setting."""
+    with pytest.raises(UserError, match=next(iter(changes))):
+        config.replace(**changes)
+
+
+def test_settings_at_their_bounds_are_taken(config: RLConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("steps", "prompts_per_step", "updates_per_batch", "eval_every", "eval_samples", "patience")
+    smallest: dict[str, Any] = dict.fromkeys(names, 1)
+    Script(monkeypatch, [1])
+    rl(config.replace(group_size=2, length_targets=(1,), reward="dapo_overlong", **smallest), tmp_path / "run")
+    for edge in (0.0, 1.0):
+        config.replace(algorithm="dense", gamma=edge, dense_weight=edge, reference_at=edge, beta=0.0, reward_clip=0.0)
