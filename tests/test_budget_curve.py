@@ -1,0 +1,22 @@
+"""s1's three metrics at the boundary: a run that thinks exactly as long as its cap is within it."""
+
+from rlready.evaluate.metrics import curve
+
+
+def test_a_run_at_its_cap_is_in_control() -> None:
+    """Two at the cap, one a hundredth of a token above."""
+    found = curve([10, 20, 30], [10.0, 20.0, 30.01], [[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
+    assert found.control == 2 / 3
+    assert (found.best_budget, found.performance.value) == (20, 1.0)
+
+
+def test_scaling_is_the_mean_slope_in_points_per_thousand_tokens() -> None:
+    """(0.75 - 0.25) / 10, (1 - 0.25) / 30 and (1 - 0.75) / 20 per token; a pair exactly a token apart counts."""
+    right = [[0, 0, 0, 1], [1, 1, 0, 1], [1, 1, 1, 1]]
+    scaling = curve([10, 20, 40], [10.0, 20.0, 40.0], right).scaling
+    assert scaling is not None
+    assert abs(scaling.value - 100_000 * (0.05 + 0.025 + 0.0125) / 3) < 1e-9
+    least = curve([10, 11], [10.0, 11.0], [[0, 1], [1, 1]]).scaling
+    assert least is not None
+    assert abs(least.value - 50_000) < 1e-6
+    assert curve([10, 11], [10.0, 10.99], [[0, 1], [1, 1]]).scaling is None
