@@ -1,0 +1,320 @@
+"""Readiness by hand: figures of samples, counts, ranks and onsets of overfitting, at their edges."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rlready.core.config import ReadinessConfig
+from rlready.core.errors import UserError
+from rlready.core.records import Estimate
+from rlready.core.result import TaskRecord
+from rlready.core.stats import simultaneous
+from rlready.influence.gram import gram, parameters_of
+from rlready.models.batch import supervised
+from rlready.models.heldout_loss import HeldOut, heldout_loss
+from rlready.readiness.adaptive_sampling import Counts, plan, waves
+from rlready.readiness.comparison import compare
+from rlready.readiness.group_signal import histogram
+from rlready.readiness.overfitting import against_minimum, along_runs
+from rlready.readiness.passk import counts, pass_at_k, pass_at_k_stopped
+from rlready.readiness.ranking import comparisons, gap_of_shares, large, listed, rank
+from rlready.readiness.result import SampleStats
+from rlready.readiness.sample_stats import Draws
+from rlready.runs.checkpoint_order import order_warnings, step_of
+from test_loss import symbolic_lm
+from test_readiness import simulated
+from tiny import tiny_model
+
+
+def row(problem: str, correct: bool, wave: int = 0, **facts: Any) -> dict[str, Any]:
+    return {"problem_id": problem, "correct": correct, "wave": wave} | facts
+
+
+def test_figures_of_samples_are_ratios_of_sums_over_the_first_draws() -> None:
+    """Chosen tokens alone have surprise; a row that does not know a number is left out of it; later waves of all."""
+    rows = [
+        row("a", True, logprobs=[-1.0, -9.0, -2.0], mask=[1, 0, 1], tokens=[5, 6, 7], thinking_tokens=2, finish="stop"),
+        row("a", False, logprobs=[-4.0], tokens=[5] * 9, thinking_tokens=8, truncated=True),
+        row("b", False, tokens=[5] * 3, thinking_tokens=2, finish_reason="length"),
+        row("b", False, logprobs=[-1.0, -1.0], mask=[1], finish="max_tokens"),  # a mask of another length
+        row("b", False, 1, logprobs=[-50.0], tokens=[5] * 99, thinking_tokens=99, truncated=True),
+    ]
+    found = Draws.of(rows, ["a", "b"]).stats()
+    values = {key: figure and figure.value for key, figure in found}
+    assert values == {
+        "entropy": pytest.approx((1 + 2 + 4) / 3),
+        "truncated": pytest.approx(3 / 4),
+        "thinking_right": 2,
+        "thinking_wrong": pytest.approx((8 + 2) / 2),
+        "length_right": 3,
+        "length_wrong": pytest.approx((9 + 3) / 2),
+    }
+    assert found.truncated is not None
+    assert found.truncated.n == 2  # problems
+    none = Draws.of([row("a", True)], ["a"]).stats()
+    assert none == SampleStats()
+    forced = Draws.of([row("a", True, logprobs=[-1.0], mask=[0])], ["a"]).stats()
+    assert forced.entropy is None
+
+
+def test_counts_of_draws_in_one_wave() -> None:
+    """As many as every problem has; those of a problem with more still count."""
+    rows = [row("a", True), row("a", False), row("b", False), row("b", False), row("b", True)]
+    found = Draws.of(rows, ["a", "b"]).counts("x")
+    assert (found.first, found.cap) == (2, 2)
+    assert [found.since.tolist(), found.drawn.tolist(), found.correct.tolist()] == [[0, 0], [2, 3], [1, 1]]
+
+
+def test_counts_of_draws_in_waves() -> None:
+    """Two at first; then two more where none was right, up to four."""
+    a, b = [row("a", True), row("a", False)], [row("b", False), row("b", False)]
+    later = [row("b", False, 1), row("b", True, 1)]
+    found = Draws.of([*a, *b, *later], ["a", "b"]).counts("x")
+    assert (found.first, found.cap) == (2, 4)
+    assert [found.since.tolist(), found.drawn.tolist(), found.correct.tolist()] == [[0, 2], [2, 4], [1, 1]]
+    planned = [r | {"planned": 2} for r in (*a, *b)]
+    assert Draws.of(planned, ["a", "b"]).counts("x").cap == 2
+    for bad in (
+        [*a, *b, row("a", True, 1), *later],  # an early success
+        [r | {"planned": 4} for r in (*a, *b)],  # an early end
+        [*a, row("a", False), *b, *later],  # another first wave
+    ):
+        with pytest.raises(UserError, match="x: column wave: 1 of 2 problems"):
+            Draws.of(bad, ["a", "b"]).counts("x")
+
+
+def test_a_success_late_in_a_wave_is_known_up_to_its_order() -> None:
+    """Two wrong, then two of which one is right: within 3 draws with chance 1/2."""
+    found = pass_at_k_stopped([2], [4], [1], 8, [1, 2, 3, 4, 5, 8])
+    np.testing.assert_allclose(found, [[0, 0, 0.5, 1, 1, 1]])
+    none = pass_at_k_stopped([4], [8], [0], 8, [8])
+    assert none.tolist() == [[0]]
+    for k in (0, 9):
+        with pytest.raises(UserError, match=f"k = {k}"):
+            pass_at_k_stopped([0], [8], [1], 8, [k])
+    with pytest.raises(ValueError, match="given up before"):
+        pass_at_k_stopped([0], [7], [0], 8, [1])
+
+
+def test_counts_that_can_be() -> None:
+    assert [a.tolist() for a in counts(3, [0, 3])] == [[3, 3], [0, 3]]
+    assert pass_at_k(1, [0, 1], [1])[:, 0].tolist() == [0, 1]
+    for n, c in ((3, [4]), (3, [-1]), (0, [0])):
+        with pytest.raises(ValueError, match=r"problem 0: .* is impossible"):
+            counts(n, c)
+
+
+def test_the_head_is_what_no_outcome_decided() -> None:
+    """The first wave: of problems that went on it had no success."""
+    found = Counts(2, 8, np.array([0, 2, 0]), np.array([2, 4, 2]), np.array([2, 1, 1]))
+    assert [x.tolist() for x in found.head] == [[2, 2, 2], [2, 0, 1]]
+    shares = found.shares(4)
+    assert [s.value for s in shares] == pytest.approx([0, 2 / 3, 1 / 3])
+
+
+def test_plans_at_their_edges() -> None:
+    assert waves(4, 4) == [(0, 4)]
+    assert waves(4, 5) == [(0, 4), (4, 5)]
+    assert plan(32, 4, "adaptive") == [(0, 32)]
+    assert plan(33, 4, "adaptive") == [(0, 8), (8, 16), (16, 32), (32, 33)]
+    assert plan(33, 9, "adaptive")[0] == (0, 9)
+    assert plan(8, 4, "adaptive", first=1) == [(0, 1), (1, 2), (2, 4), (4, 8)]
+
+
+def test_problems_by_the_share_right() -> None:
+    """None, fifths by their middle with their lower end, all."""
+    found = histogram(10, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+    assert [f.share_right for f in found] == pytest.approx([0, 0.1, 0.3, 0.5, 0.7, 0.9, 1])
+    assert [round(f.problems.value * 11) for f in found] == [1, 1, 2, 2, 2, 2, 1]
+
+
+# --- held-out loss ------------------------------------------------------------------------------------------------
+
+
+def test_losses_by_token_and_by_example() -> None:
+    one, other = HeldOut(np.array([4.0, 3.0]), np.array([8, 2])), HeldOut(np.array([2.0, 4.0]), np.array([8, 2]))
+    assert one.token_mean.value == pytest.approx(0.7)
+    assert one.example_mean.value == pytest.approx((0.5 + 1.5) / 2)
+    assert one.minus(other).value == pytest.approx((2 - 1) / 10)
+    assert {f.varies for f in (one.token_mean, one.example_mean, one.minus(other))} == {"examples"}
+    with pytest.raises(UserError, match="different numbers of tokens"):
+        one.minus(HeldOut(other.nll, np.array([2, 8])))
+
+
+def test_the_loss_of_an_example_is_its_cross_entropy() -> None:
+    """Summed over response tokens, in nats, positive; one example that is not finite is enough to refuse."""
+    lm = symbolic_lm()
+    rows = [supervised([1, 7, 9], [8, 20, 30, 4]), supervised([1, 12], [40])]
+    found = heldout_loss(lm, rows, 1000)
+    for nll, tokens, example in zip(found.nll, found.tokens, rows, strict=True):
+        ids = torch.tensor([[*example.prompt_ids, *example.response_ids]])
+        labels = ids.clone()
+        labels[:, : len(example.prompt_ids)] = -100
+        with torch.no_grad():
+            mean = lm.model(input_ids=ids, labels=labels).loss.item()
+        assert tokens == len(example.response_ids)
+        assert nll == pytest.approx(mean * tokens, rel=1e-5)
+        assert nll > 0
+    with torch.no_grad():
+        lm.model.get_input_embeddings().weight[40] = math.nan  # a token of the second example only
+        lm.model.get_input_embeddings().weight[12] = math.nan
+    assert heldout_loss(lm, rows[:1], 1000).nll == pytest.approx(found.nll[:1])
+    with pytest.raises(UserError, match="held-out loss is not finite"):
+        heldout_loss(lm, rows, 1000)
+
+
+def losses_of(*means: float) -> list[HeldOut]:
+    """Of 40 examples of unequal difficulty, each shifted as a whole, so that every paired difference is certain."""
+    base = np.linspace(1, 2, 40)
+    return [HeldOut(10 * (base + mean), np.full(40, 10)) for mean in means]
+
+
+def test_overfitting_has_begun_after_the_least_loss_where_accuracy_did_not_fall() -> None:
+    flat = np.array([0.0, 1.0] * 20)
+    up = against_minimum(losses_of(0.3, 0.0, 0.2), [flat, flat, flat])
+    assert up[1] is None
+    assert [bool(t and t.onset) for t in up] == [False, False, True]  # none before the least is past onset
+    assert up[0] is not None
+    assert (up[0].minimum, up[0].loss_rise.value) == (1, pytest.approx(0.3))
+    fallen = against_minimum(losses_of(0.3, 0.0, 0.2), [flat, np.ones(40), np.zeros(40)])
+    assert fallen[2] is not None
+    assert not fallen[2].onset
+    assert fallen[2].pass_1_change.value == -1
+    risen = against_minimum(losses_of(0.0, 0.2), [np.zeros(40), np.ones(40)])
+    assert risen[1] is not None
+    assert risen[1].onset
+    tied = against_minimum(losses_of(0.1, 0.1), [flat, flat])
+    assert tied[0] is None  # the first of two least ones
+    assert tied[1] is not None
+    assert not tied[1].onset
+
+
+@pytest.mark.parametrize("checkpoints", [2, 3, 5])
+def test_a_rise_of_the_loss_must_hold_for_all_pairs_together(checkpoints: int) -> None:
+    """Two checkpoints are one pair, three are three, five are ten."""
+    rng = np.random.default_rng(0)
+    tokens = np.full(30, 10)
+    losses = [HeldOut(10 * rng.normal(1 + 0.1 * i, 0.3, 30), tokens) for i in range(checkpoints)]
+    losses[0] = HeldOut(losses[0].nll - 5, tokens)
+    found = against_minimum(losses, [np.full(4, 0.5)] * checkpoints)
+    for turn, loss in zip(found[1:], losses[1:], strict=True):
+        assert turn is not None
+        assert turn.loss_rise == simultaneous(loss.minus(losses[0]), {2: 1, 3: 3, 5: 10}[checkpoints])
+
+
+def test_runs_are_followed_by_step_whatever_the_order() -> None:
+    flat = np.array([0.0, 1.0] * 20)
+    losses = losses_of(0.5, 0.0, 0.9, 0.2, 0.4)
+    names = ["r/step-30", "r/step-10", "s/step-5", "r/step-20", "nameless"]
+    found = along_runs(names, losses, [flat] * 5)
+    assert [bool(t and t.onset) for t in found] == [True, False, False, True, False]
+    assert [t and t.minimum for t in found] == [0, None, None, 0, None]
+    unknown = along_runs(names, [losses[0], None, None, losses[3], None], [flat] * 5)
+    assert [bool(t and t.onset) for t in unknown] == [True, False, False, False, False]
+
+
+# --- ranks --------------------------------------------------------------------------------------------------------
+
+
+def test_large_k_and_pairs() -> None:
+    assert [large(n) for n in (1, 3, 63, 64, 65, 128, 256)] == [1, 3, 63, 64, 64, 64, 64]
+    assert [comparisons(n) for n in (1, 2, 3, 12)] == [0, 1, 3, 66]
+    assert [listed(list(names)) for names in ("a", "ab", "abcd", "abcde")] == [
+        *("a", "a and b", "a, b, c and d", "a, b, c, d and 1 more")
+    ]
+
+
+def test_ranks_ties_and_the_sign() -> None:
+    """By value, then by pass@1, then as given; what rounding makes of equal values is a tie; less may be better."""
+    gaps: list[tuple[int, int]] = []
+
+    def gap(a: int, b: int) -> Estimate:
+        gaps.append((a, b))
+        return Estimate(0.1, -0.1 if b == 1 else 0.01, 0.3, 9)
+
+    values, pass_1 = np.array([0.5, 0.5 + 1e-14, 0.4, 0.5]), np.array([0.2, 0.3, 0.9, 0.2])
+    found = rank("pass@8", values, gap, pass_1_C=pass_1, overfitting=[None] * 4)
+    assert found.order == [1, 0, 3, 2]
+    assert gaps == [(1, 0), (1, 2), (1, 3)]
+    assert found.behind[1] is None
+    less = rank("loss", values, gap, pass_1_C=pass_1, overfitting=[None] * 4, sign=-1)
+    assert less.order == [2, 1, 0, 3]
+    words = [less.checkpoint(i, "wxyz"[i], "wxyz") for i in range(4)]
+    assert [w.advice for w in words] == ["drop", "tie", "rl", "drop"]
+    assert [w.rank for w in words] == [3, 2, 1, 4]
+    assert [w.chosen for w in words] == [False, False, True, False]
+    assert words[1].why.startswith("loss is not significantly worse than y's")
+    assert words[0].why.startswith("loss is significantly worse than y's")
+    assert words[2].why == "best loss"
+    assert less.sentences("wxyz") == [
+        "Start RL from y: its loss is the best, 0.400.",
+        "Not significantly different from it on these problems: x. "
+        "Measure more problems, or run RL from the first few.",
+        "Drop w and z: loss is significantly worse.",
+    ]
+
+
+def test_checkpoints_past_overfitting_come_last() -> None:
+    flat = np.array([0.0, 1.0] * 20)
+    overfitting = against_minimum(losses_of(0.0, 0.2, 0.3), [flat] * 3)
+    found = rank(
+        "pass@8",
+        np.array([0.5, 0.9, 0.8]),
+        lambda a, b: Estimate(0, -1, 1, 9),
+        pass_1_C=np.zeros(3),
+        overfitting=overfitting,
+    )
+    assert found.order == [0, 1, 2]
+    assert [found.dropped(i) for i in range(3)] == [False, True, True]
+    place = found.checkpoint(1, "b", "abc")
+    assert (place.advice, place.next) == ("drop", "drop: past overfitting onset")
+    assert place.why.endswith("above its minimum, pass@1 +0.0 points")
+    assert "the best of those before overfitting onset, 0.500" in found.sentences("abc")[0]
+
+
+def test_a_gap_is_a_paired_difference_for_all_pairs_together() -> None:
+    shares = np.array([[1.0, 0.8, 0.9, 0.7], [0.1, 0.3, 0.2, 0.0], [0.5, 0.5, 0.5, 0.5]])
+    gap = gap_of_shares(shares)(0, 1)
+    assert gap.value == pytest.approx(0.7)
+    assert gap.high <= 1
+    wider = gap_of_shares(np.concatenate([shares, shares]))(0, 1)
+    assert wider.low < gap.low
+    assert math.isfinite(gap_of_shares(4 * shares, most=4.0)(0, 1).high)
+
+
+def test_what_a_result_says_along_a_run() -> None:
+    """The loss since the checkpoint before and above the least; only a rise that is certain is past onset."""
+    config, task = ReadinessConfig(samples=16), TaskRecord(source="", description="")
+    measured = [simulated(f"r/step-{n}", rise) for n, rise in ((10, 0.0), (20, 0.2), (30, 0.1))]
+    rows = compare(config, measured, task, {}).checkpoints
+    since = [r.loss_change and round(r.loss_change.value, 9) for r in rows]
+    above = [r.overfitting and round(r.overfitting.loss_rise.value, 9) for r in rows]
+    assert (since, above) == ([None, 0.2, -0.1], [None, 0.2, 0.1])
+    assert [r.past_onset for r in rows] == [False, True, True]
+    equal = compare(config, [simulated(f"r/step-{n}", 0.0) for n in (10, 20)], task, {}).checkpoints
+    assert [r.past_onset for r in equal] == [False, False]
+    assert [r.overfitting is None for r in equal] == [True, False]
+
+
+def test_checkpoints_by_their_names() -> None:
+    """A bare number is a step; numbers that count different things, or stand twice, leave the order open."""
+    assert [step_of(name) for name in ("run/40", "run/step-7", "run/final")] == [40, 7, None]
+    assert order_warnings(["r/step-1", "r/step-2", "s/epoch-1"]) == []
+    assert [d.partition(":")[0] for d in order_warnings(["r/step-1", "r/epoch-2", "s/step-3", "s/step_3"])] == [
+        "r",
+        "s",
+    ]
+
+
+def test_the_responses_of_a_set_have_one_prompt() -> None:
+    """One that has another is enough to refuse."""
+    model = tiny_model("Llama")
+    rows = [supervised([1, 7], [8, 5]), supervised([1, 7], [9, 5]), supervised([1, 6], [9, 5])]
+    with pytest.raises(ValueError, match="set 0 has more than one prompt"):
+        gram(model, [rows], parameters_of(model))
+    assert gram(model, [rows[:2]], parameters_of(model)).shape == (1, 1, 1)
