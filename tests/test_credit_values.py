@@ -1,4 +1,4 @@
-"""Credit by hand: what each algorithm pays a response and a token, at the edges too."""
+"""Credit by hand: what each algorithm credits a response and a token, at the edges too."""
 
 from __future__ import annotations
 
@@ -225,19 +225,19 @@ def test_a_planted_number_is_another_of_the_pool() -> None:
 def test_the_first_twenty_are_shown(tmp_path: Any) -> None:
     """Rows of a table, and copies of the probe, which say where they were changed, counted from 1."""
     lm = world(0)
-    frozen = ReferencePair(lm, world(1))
+    pair = ReferencePair(lm, world(1))
     table = tmp_path / "rows.jsonl"
     table.write_text(
         "\n".join(json.dumps({"id": f"r{i}", "prompt": "a: 5 ? a", "response": "a: 5"}) for i in range(25))
     )
-    shown = credit_of_inputs(frozen, [str(table)])
+    shown = credit_of_inputs(pair, [str(table)])
     assert SHOWN == 20
     assert [r.name for r in shown] == [f"r{i}" for i in range(20)]
     example = supervised(*lm.worked_ids(Row("r", "a: 5 ? a", "a: 5"), think=False))
-    dense_of, _ = frozen.score([example], micro_tokens=1000)
+    dense_of, _ = pair.score([example], micro_tokens=1000)
     np.testing.assert_allclose(shown[0].dense, dense_of[0], atol=1e-5)
     assert shown[0].total == pytest.approx(float(dense_of[0].sum()), abs=1e-5)
     assert "".join(shown[0].pieces).startswith("a")
-    probe = planted_error(frozen, [Row(f"s{i}", "a: 5 ? a", f"a: {i}") for i in range(2, 9)])
-    copies = credit_of_copies(frozen, probe)
+    probe = planted_error(pair, [Row(f"s{i}", "a: 5 ? a", f"a: {i}") for i in range(2, 9)])
+    copies = credit_of_copies(pair, probe)
     assert [c.name for c in copies] == [f"s{i}, changed at token 2" for i in range(2, 9)]
