@@ -1,6 +1,6 @@
 """Evidence, machine-readable: what was claimed, what was measured, whether the target was met.
 
-``result.json`` and the README beside it are written by the run that measured, never by hand.
+``result.json`` and the README beside it are written by the script that measured, never by hand.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import wrap
 
 from rlready.core.records import Estimate
 from rlready.runs.provenance import host, revision
-from rlready.runs.run import write_json, write_text
+from rlready.runs.run import read_json, write_json, write_text
 
 COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "==": operator.eq}
 
@@ -44,22 +45,54 @@ class Claim:
         return Claim(claim, figure.value, figure.low, figure.high, figure.n, figure.varies, target)
 
 
-def write_claims(folder: Path, *, command: str, seconds: float, claims: Sequence[Claim], words: str) -> None:
-    """``result.json`` and ``README.md`` of one evidence folder; ``words`` is the page's own Markdown."""
-    commit = revision()
-    result = {
-        "command": command,
-        "revision": commit,
-        "machine": host(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "seconds": round(seconds),
-        "claims": [asdict(c) | {"met": c.met} for c in claims],
-    }
-    write_json(folder / "result.json", result)
+def write_claims(folder: Path, *, command: str, seconds: float | None, claims: Sequence[Claim], words: str) -> None:
+    """``result.json`` and ``README.md`` of one evidence folder; ``words`` is the page's own Markdown.
+
+    ``seconds`` None: the page is written again from stored measurements, and what ``result.json`` says of when, where
+    and from which revision they were made stays.
+    """
+    if seconds is None:
+        result = read_json(folder / "result.json")
+    else:
+        result = {
+            "command": command,
+            "revision": revision(),
+            "machine": host(),
+            "date": datetime.now(UTC).date().isoformat(),
+            "seconds": round(seconds),
+        }
+    write_json(folder / "result.json", result | {"claims": [asdict(c) | {"met": c.met} for c in claims]})
     rows = [
         f"| {c.claim} | {c.value:.4g} | {c.low:.4g} to {c.high:.4g} | {c.n} {c.varies} | {c.target} | "
         f"{'met' if c.met else '**missed**'} |"
         for c in claims
     ]
     table = "\n".join(["| claim | value | 95 % interval | n | target | |", "|---|---|---|---|---|---|", *rows])
-    write_text(folder / "README.md", f"{words.strip()}\n\n## Claims\n\n{table}\n\nCommand: `{command}`\n")
+    write_text(folder / "README.md", f"{filled(words).strip()}\n\n## Claims\n\n{table}\n\nCommand: `{command}`\n")
+
+
+def filled(markdown: str) -> str:
+    """The same Markdown with lines of at most 120 characters; tables, headings, figures and code stay as they are."""
+    done, paragraph = list[str](), list[str]()
+
+    def close() -> None:
+        start = {"-": "  ", ">": "> "}.get(paragraph[0][:1], "") if paragraph else ""
+        text = " ".join(line.removeprefix("> ").strip() for line in paragraph)
+        first = "> " if start == "> " else ""
+        done.extend(
+            wrap(
+                text, 120, initial_indent=first, subsequent_indent=start, break_long_words=False, break_on_hyphens=False
+            )
+        )
+        paragraph.clear()
+
+    for line in markdown.splitlines():
+        as_it_is = not line or line.startswith(("|", "#", "!", "    "))
+        if as_it_is or line.startswith("- "):
+            close()
+        if as_it_is:
+            done.append(line)
+        else:
+            paragraph.append(line)
+    close()
+    return "\n".join(done)
