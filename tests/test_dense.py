@@ -794,10 +794,12 @@ def test_entropy_and_divergence_are_those_at_the_budget(evidence: ModuleType, tm
     lm = world(0)
     ids = lm.prompt_ids("a: 5 ? a", think=True)
     rows = []
-    for arm, tokens in ((str(evidence.BUDGET), [8, 9, 10]), ("natural", [11, 12, 13, 14])):
-        logp = frozen_logprobs([lm.model], [supervised(ids, tokens)], micro_tokens=100)[0][0] + (arm == "natural")
+    for setting, tokens in ((str(evidence.BUDGET), [8, 9, 10]), ("unconstrained", [11, 12, 13, 14])):
+        logp = frozen_logprobs([lm.model], [supervised(ids, tokens)], micro_tokens=100)[0][0] + (
+            setting == "unconstrained"
+        )
         line = {"prompt": "a: 5 ? a", "tokens": tokens, "mask": [1] * len(tokens), "logprobs": logp.tolist()}
-        rows.append({"setting": arm} | line)
+        rows.append({"setting": setting} | line)
     write_table(tmp_path / "both.parquet", rows)
     found = evidence.scored(lm, tmp_path / "both.parquet")
     assert found["kl"] == pytest.approx(0, abs=1e-6)
@@ -859,12 +861,13 @@ def test_the_page_says_what_was_measured(evidence: ModuleType, monkeypatch: pyte
 
     monkeypatch.setattr(evidence, "measured", measured)
     evidence.main(evidence.SEEDS)
-    text = (tmp_path / "README.md").read_text()
-    assert "already:\nmodulo 17 3; modulo 13 none." in text
-    assert "goes with correctness at 0.250 [0.250, 0.250], log π_SFT at\n0.400 [0.400, 0.400]." in text
-    assert "Modulo 13 it goes from 0.300 [0.300, 0.300] to 0.500 [0.500, 0.500]" in text
+    text = " ".join((tmp_path / "README.md").read_text().split())
+    assert "are left out: seed 3 modulo 17, none modulo 13." in text
+    assert "ended before their last step: dense in seed 1 (no gradient for 8 steps)." in text
+    assert "correlates with correctness at 0.250 [0.250, 0.250], log π_SFT at 0.400 [0.400, 0.400]." in text
+    assert "Modulo 13 the verifier takes accuracy from 0.300 [0.300, 0.300] to 0.500 [0.500, 0.500]" in text
     assert "| 50 %, modulo 13 | 0.300 [0.300, 0.300] |" in text
-    assert "| dense | 0.250 [0.250, 0.250] |  | 0.750 [0.750, 0.750] | 0.500 [0.500, 0.500] |" in text
+    assert "| dense | 0.250 [0.250, 0.250] | | 0.750 [0.750, 0.750] | 0.500 [0.500, 0.500] |" in text
     claims = {c["claim"]: c for c in read_json(tmp_path / "result.json")["claims"]}
     share = "steps that dense + verifier saves to the verifier's last accuracy, share"
     assert [claims[f"{world}: {share}"]["n"] for world in ("modulo 17", "modulo 13")] == [4, 5]

@@ -1,8 +1,8 @@
 """Dense rewards from demonstrations and every control, five seeds: `python evidence/dense/run.py`.
 
 Resumable: what a killed run left undone is done when the command is given again; `python evidence/dense/run.py 0` does
-the runs of one seed only and writes no page.  What varies between seeds is everything but the base model: SFT rows, RL
-problems, test problems, the order of rows and all samples.
+the runs of one seed only and writes no page, `--page` only writes the page again.  Between seeds everything but the
+base model differs: SFT rows, RL problems, test problems, the order of rows and all samples.
 """
 
 from __future__ import annotations
@@ -47,44 +47,45 @@ from rlready.train.sft import sft
 HERE = Path(__file__).parent
 WORLD = f"{DEMO_TASK}&modulus=17"  # arithmetic that the embedded model has not seen: SFT has something to teach
 RUNS = Path("runs/dense")
+STORED = "seeds.json"
 SEEDS = range(5)
 FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
 STEPS, LONG = 40, 48  # of the arms without and with a verifier
 EVERY = 4  # steps between the evaluations of the latter
 ROWS, PROBLEMS, TEST, PROMPTS, GROUP = 2000, 4000, 200, 16, 8
 EPOCHS = 4
-BUDGET, LR, BETA = 64, 5e-4, 1.0  # r̂ is not scaled, so that beta is in nats
+BUDGET, LEARNING_RATE, BETA = 64, 5e-4, 1.0  # r̂ is not scaled, so that beta is in nats
 DENSE: dict[str, dict[str, Any]] = {
     "dense": {},
-    "dense, whole path": {"returns": "path"},
-    "dense, spread evenly (sequence level)": {"returns": "even"},
+    "dense, full return": {"return_type": "full_return"},
+    "dense, uniform (sequence level)": {"return_type": "uniform"},
     "dense, no baseline (log π_SFT)": {"reference": "none"},
-    "dense, reference at 10 %": {"fraction": 0.1},
-    "dense, reference at 25 %": {"fraction": 0.25},
-    "dense, reference at 75 %": {"fraction": 0.75},
-    "dense, reference at 90 %": {"fraction": 0.9},
+    "dense, reference at 10 %": {"reference_at": 0.1},
+    "dense, reference at 25 %": {"reference_at": 0.25},
+    "dense, reference at 75 %": {"reference_at": 0.75},
+    "dense, reference at 90 %": {"reference_at": 0.9},
     "dense, γ = 0.95": {"gamma": 0.95},
     "dense, γ = 0": {"gamma": 0.0},
 }
 VERIFIER = "verifier (Dr. GRPO)"
 VERIFIED: dict[str, dict[str, Any]] = {
-    VERIFIER: {"algorithm": "dr_grpo", "scaling": "std"},
-    "dense + verifier": {"mix": 0.5},
-    "dense, γ = 0, + verifier": {"mix": 0.5, "gamma": 0.0},
+    VERIFIER: {"algorithm": "dr_grpo", "scale_rewards": "std"},
+    "dense + verifier": {"dense_weight": 0.5},
+    "dense, γ = 0, + verifier": {"dense_weight": 0.5, "gamma": 0.0},
 }
 PROTOCOL: dict[str, Any] = {
     "task": (WORLD, EPOCHS),
     "fractions": FRACTIONS,
     "steps": (STEPS, LONG, EVERY),
     "sizes": (ROWS, PROBLEMS, TEST, PROMPTS, GROUP, BUDGET),
-    "rates": (LR, BETA),
+    "rates": (LEARNING_RATE, BETA),
     "dense": DENSE,
     "verified": VERIFIED,
 }
 USUAL = PROTOCOL | {  # the usual world, where RL learns fast: two of the arms
     "task": (DEMO_TASK, EPOCHS),
     "dense": {},
-    "verified": {arm: VERIFIED[arm] for arm in (VERIFIER, "dense + verifier")},
+    "verified": {variant: VERIFIED[variant] for variant in (VERIFIER, "dense + verifier")},
 }
 SHORT = {VERIFIER: "verifier", "dense, γ = 0, + verifier": "γ = 0 + verifier"}  # beside a line of a chart
 DECODED = "decoding from π_SFT^(1 + 1/β) / π_ref^(1/β), untrained"
@@ -98,8 +99,8 @@ def source(seed: int, split: str, n: int, salt: int, task: str = WORLD) -> str:
     return f"{task}&split={split}&n={n}&seed={1000 * (seed + 1) + salt}"
 
 
-def slug(arm: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in arm)
+def slug(variant: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in variant)
 
 
 def tuning_on(task: str, seed: int) -> SFTConfig:
@@ -112,22 +113,27 @@ def tuned_on(task: str, seed: int, out: Path) -> str:
     return str(out / "checkpoints" / sft(tuning_on(task, seed), out).checkpoints[-1].name)
 
 
-def arms_of(seed: int, out: Path) -> dict[str, str]:
-    """Every arm's last checkpoint: none is chosen with the verifier, which dense rewards are to do without."""
+def variants_of(seed: int, out: Path) -> dict[str, str]:
+    """Every variant's last checkpoint: none is chosen with the verifier, which dense rewards are to do without."""
     start = tuned_on(WORLD, seed, out / "sft")
     epochs = STEPS / (SFTResult.load(out / "sft").steps / EPOCHS)
     more = tuning_on(WORLD, seed).replace(
-        model=start, epochs=epochs, save_every=epochs, keep_at=(), learning_rate=LR, lr_scheduler_type="constant"
+        model=start,
+        epochs=epochs,
+        save_every=epochs,
+        keep_at=(),
+        learning_rate=LEARNING_RATE,
+        lr_scheduler_type="constant",
     )
     continued = sft(more.replace(seed=seed + 100), out / "continued")
     found = {"SFT": start, "SFT continued": continued.checkpoints[-1].path}
     learning = learning_from(start, seed, WORLD)
-    for arm, changes in DENSE.items():
-        learned = rl(learning.replace(steps=STEPS, eval_every=STEPS, **changes), out / slug(arm))
-        found[arm] = last_of(out / slug(arm), learned)
-    for arm, changes in VERIFIED.items():
-        learned = rl(learning.replace(**changes), out / slug(arm))
-        found[arm] = last_of(out / slug(arm), learned)
+    for variant, changes in DENSE.items():
+        learned = rl(learning.replace(steps=STEPS, eval_every=STEPS, **changes), out / slug(variant))
+        found[variant] = last_of(out / slug(variant), learned)
+    for variant, changes in VERIFIED.items():
+        learned = rl(learning.replace(**changes), out / slug(variant))
+        found[variant] = last_of(out / slug(variant), learned)
     return found
 
 
@@ -142,7 +148,7 @@ def learning_from(start: str, seed: int, task: str) -> RLConfig:
         scale_rewards="none",
         prompts_per_step=PROMPTS,
         group_size=GROUP,
-        learning_rate=LR,
+        learning_rate=LEARNING_RATE,
         thinking_budget=BUDGET,
         steps=LONG,
         eval_every=EVERY,
@@ -157,8 +163,8 @@ def last_of(run: Path, learned: RLResult) -> str:
 
 def stopped(out: Path) -> dict[str, str]:
     """Arms that ended early, and why."""
-    why = {arm: read_json(out / slug(arm) / "result.json")["stopped"] for arm in (*DENSE, *VERIFIED)}
-    return {arm: words for arm, words in why.items() if words}
+    why = {variant: read_json(out / slug(variant) / "result.json")["stopped"] for variant in (*DENSE, *VERIFIED)}
+    return {variant: words for variant, words in why.items() if words}
 
 
 def scored(lm: LM, table: Path) -> dict[str, float]:
@@ -186,17 +192,17 @@ def seconds_of(out: Path) -> float:
 
 
 def diagnosed(out: Path) -> dict[str, dict[str, list[float | None]]]:
-    """Correlations of Σr̂ at the first and at the last step of every dense arm; None where nothing varies."""
-    steps = {arm: dense_steps(out / slug(arm)) for arm in (*DENSE, *VERIFIED)}
+    """Correlations of Σr̂ at the first and at the last step of every dense variant; None where nothing varies."""
+    steps = {variant: dense_steps(out / slug(variant)) for variant in (*DENSE, *VERIFIED)}
     return {
-        arm: {key: [line[key] for line in (lines[0], lines[-1])] for key in DIAGNOSED}
-        for arm, lines in steps.items()
+        variant: {key: [line[key] for line in (lines[0], lines[-1])] for key in DIAGNOSED}
+        for variant, lines in steps.items()
         if lines
     }
 
 
 def kept(done: Path, protocol: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What was measured; kept in a file, so that what is finished is read and not run.
+    """What was measured; stored in a file, so that what is finished is read and not run.
 
     UserError if it was measured by another protocol than this one.
     """
@@ -225,16 +231,16 @@ def usual_world(seed: int, out: Path) -> dict[str, Any]:
     """The verifier alone and with dense credit mixed in, modulo 13."""
     learning = learning_from(tuned_on(DEMO_TASK, seed, out / "sft-known"), seed, DEMO_TASK)
     curves = {}
-    for arm, changes in USUAL["verified"].items():
-        run = out / f"usual-{slug(arm)}"
+    for variant, changes in USUAL["verified"].items():
+        run = out / f"usual-{slug(variant)}"
         rl(learning.replace(**changes), run)
-        curves[arm] = curve(run)
+        curves[variant] = curve(run)
     return {"curves": curves}
 
 
 def new_world(seed: int, out: Path) -> dict[str, Any]:
-    """Every arm modulo 17, and the probe there and modulo 13."""
-    models = arms_of(seed, out)
+    """Every variant modulo 17, and the probe there and modulo 13."""
+    models = variants_of(seed, out)
     start = models["SFT"]
     test = source(seed, "test", TEST, 6)
     usual = EvaluateConfig(models=tuple(models.values()), problems=test, thinking_budgets=(BUDGET,), seed=seed)
@@ -244,9 +250,9 @@ def new_world(seed: int, out: Path) -> dict[str, Any]:
         drawn = evaluate(config, out / name)
         greedy = evaluate(config.replace(samples=1, temperature=0.0), out / f"{name}-greedy")
         for number, path in enumerate(config.models):
-            arm = list(models)[number] if config is usual else DECODED
+            variant = list(models)[number] if config is usual else DECODED
             row = drawn.budgets[0].scores[path]
-            arms[arm] = {
+            arms[variant] = {
                 "accuracy": row.accuracy.value,
                 "greedy": greedy.budgets[0].scores[path].accuracy.value,
                 "thinking": row.thinking_tokens.value,
@@ -269,7 +275,7 @@ def new_world(seed: int, out: Path) -> dict[str, Any]:
             str(f): {k: getattr(p, k).value for k in PROBED}
             for f, p in (probes | {KNOWN: planted_error(known_pair, known_rows, seed=seed)}).items()
         },
-        "curves": {arm: curve(out / slug(arm)) for arm in VERIFIED},
+        "curves": {variant: curve(out / slug(variant)) for variant in VERIFIED},
         "diagnosed": diagnosed(out),
         "stopped": stopped(out),
     }
@@ -280,14 +286,14 @@ def first(points: Sequence[tuple[int, float]], goal: float) -> int:
     return next((step for step, accuracy in points if step > 0 and accuracy >= goal), LONG + EVERY)
 
 
-def saved(curves: dict[str, Any], arm: str) -> float | None:
-    """Share of the verifier's steps to its last accuracy that an arm does not need; None if SFT has that already.
+def saved(curves: dict[str, Any], variant: str) -> float | None:
+    """Share of the verifier's steps to its last accuracy that an variant does not need; None if SFT has that already.
 
-    Both count to the first evaluation that reaches it, so that an arm that needs more steps has a negative share.
+    Both count to the first evaluation that reaches it, so that an variant that needs more steps has a negative share.
     """
     verifier = curves[VERIFIER]
     goal = verifier[-1][1]
-    return None if verifier[0][1] >= goal else 1 - first(curves[arm], goal) / first(verifier, goal)
+    return None if verifier[0][1] >= goal else 1 - first(curves[variant], goal) / first(verifier, goal)
 
 
 def known(values: Iterable[float | None]) -> list[float]:
@@ -297,12 +303,12 @@ def known(values: Iterable[float | None]) -> list[float]:
 def chart(curves: Sequence[dict[str, Any]], world: str) -> str:
     """Held-out accuracy along RL of the arms with a verifier: means over seeds, a band of Student's t."""
     series = []
-    for number, arm in enumerate(curves[0]):
+    for number, variant in enumerate(curves[0]):
         found = []
-        for at, (step, _) in enumerate(curves[0][arm]):
-            f = t_figure([c[arm][at][1] for c in curves])
+        for at, (step, _) in enumerate(curves[0][variant]):
+            f = t_figure([c[variant][at][1] for c in curves])
             found.append(Point(step, f.value, max(f.low, 0.0), min(f.high, 1.0)))
-        series.append(Series(SHORT.get(arm, arm), found, tone=number, shape=number, band=True))
+        series.append(Series(SHORT.get(variant, variant), found, tone=number, shape=number, band=True))
     title = f"Held-out accuracy along RL with a verifier, {world}, {len(curves)} seeds"
     return standalone(line_chart(series, title=title, x_label="step", y_label="accuracy", percent=True))
 
@@ -311,168 +317,243 @@ def points(figure: Estimate) -> str:
     return f"{100 * figure.value:+.1f} [{100 * figure.low:+.1f}, {100 * figure.high:+.1f}]"
 
 
+Results = Sequence[dict[str, Any]]
+
+
 def main(seeds: Sequence[int]) -> None:
     results = [measured(seed) for seed in seeds]
-    if list(seeds) != list(SEEDS):
-        return
+    if list(seeds) == list(SEEDS):
+        write_json(HERE / STORED, results)
+        report(results, math.fsum(r["seconds"] for r in results))
 
-    def over_seeds(value: Callable[[dict[str, Any]], float]) -> Estimate:
-        return t_figure([value(r) for r in results])
 
-    def gain(arm: str, other: str, key: str = "accuracy") -> Estimate:
-        return over_seeds(lambda r: r["arms"][arm][key] - r["arms"][other][key])
+def report(results: Results, seconds: float | None) -> None:
+    """Claims, page and figures; ``seconds`` of all runs, None where the page is written again."""
+    for name, (world, curves) in zip(("figure", "usual"), worlds(results).items(), strict=True):
+        write_text(HERE / f"{name}.svg", chart(curves, world))
+    command = "python evidence/dense/run.py"
+    write_claims(HERE, command=command, seconds=seconds, claims=claims_of(results), words=words(results))
 
-    def clear(arm: str, other: str) -> int:
-        pairs = [(r["arms"][arm]["per_problem"], r["arms"][other]["per_problem"]) for r in results]
-        return sum(paired_figure(a, b, bounds=(0.0, 1.0)).low > 0 for a, b in pairs)
 
-    arms = list(results[0]["arms"])
-    worlds = {"modulo 17": [r["curves"] for r in results], "modulo 13": [r["usual"] for r in results]}
-    at_goal = {
-        world: [str(seed) for seed, c in zip(seeds, curves, strict=True) if saved(c, VERIFIER) is None]
-        for world, curves in worlds.items()
-    }
-    claims = [
-        Claim.of("dense minus SFT accuracy, no verifier", gain("dense", "SFT"), ">= 0.03"),
-        Claim.of("dense minus continued SFT accuracy, equal steps", gain("dense", "SFT continued"), ">= 0.03"),
-        Claim.of("dense minus continued SFT, greedy", gain("dense", "SFT continued", "greedy"), ">= 0.03"),
-        Claim.of("dense with γ = 0 minus SFT accuracy, no verifier", gain("dense, γ = 0", "SFT"), ">= 0.03"),
+def over_seeds(results: Results, value: Callable[[dict[str, Any]], float]) -> Estimate:
+    return t_figure([value(r) for r in results])
+
+
+def gain(results: Results, variant: str, other: str, key: str = "accuracy") -> Estimate:
+    return over_seeds(results, lambda r: r["arms"][variant][key] - r["arms"][other][key])
+
+
+def above(results: Results, variant: str, other: str) -> int:
+    """Seeds in which the difference of accuracies, paired over problems, is significantly above zero."""
+    pairs = [(r["arms"][variant]["per_problem"], r["arms"][other]["per_problem"]) for r in results]
+    return sum(paired_figure(a, b, bounds=(0.0, 1.0)).low > 0 for a, b in pairs)
+
+
+def worlds(results: Results) -> dict[str, list[dict[str, Any]]]:
+    """Curves of validation accuracy with a verifier, by world and seed."""
+    return {"modulo 17": [r["curves"] for r in results], "modulo 13": [r["usual"] for r in results]}
+
+
+def probed(results: Results, reference: str, key: str) -> Estimate:
+    return over_seeds(results, lambda r: r["probe"][reference][key])
+
+
+def claims_of(results: Results) -> list[Claim]:
+    greedy = gain(results, "dense", "SFT continued", "greedy")
+    return [
+        Claim.of("dense minus SFT accuracy, no verifier", gain(results, "dense", "SFT"), ">= 0.03"),
+        Claim.of("dense minus continued SFT accuracy, equal steps", gain(results, "dense", "SFT continued"), ">= 0.03"),
+        Claim.of("dense minus continued SFT, greedy", greedy, ">= 0.03"),
+        Claim.of("dense with γ = 0 minus SFT accuracy, no verifier", gain(results, "dense, γ = 0", "SFT"), ">= 0.03"),
         Claim.of(
-            "dense with γ = 0 minus continued SFT accuracy", gain("dense, γ = 0", "SFT continued"), ">= 0.03"
+            "dense with γ = 0 minus continued SFT accuracy", gain(results, "dense, γ = 0", "SFT continued"), ">= 0.03"
         ),
-        Claim.of("decoding away from the reference, untrained, minus SFT accuracy", gain(DECODED, "SFT"), ">= 0.03"),
+        Claim.of(
+            "decoding away from the reference, untrained, minus SFT accuracy", gain(results, DECODED, "SFT"), ">= 0.03"
+        ),
         *(
             Claim.of(
-                f"{world}: steps that {arm} saves to the verifier's last accuracy, share", t_figure(shares), ">= 0.25"
+                f"{world}: steps that {variant} saves to the verifier's last accuracy, share",
+                t_figure(shares),
+                ">= 0.25",
             )
-            for world, curves in worlds.items()
-            for arm in curves[0]
-            if arm != VERIFIER and (shares := known(saved(c, arm) for c in curves))
+            for world, curves in worlds(results).items()
+            for variant in curves[0]
+            if variant != VERIFIER and (shares := known(saved(c, variant) for c in curves))
         ),
-        Claim.of("planted error: AUC of the least-credited token", over_seeds(lambda r: r["probe"]["0.5"]["auc"]),
-                 ">= 0.8"),
-        Claim.of("planted error: AUC of log π_SFT alone, without a reference",
-                 over_seeds(lambda r: r["probe"]["0.5"]["auc_sft"]), ">= 0.8"),
-        Claim.of("planted error: right above wrong by the sum of credit",
-                 over_seeds(lambda r: r["probe"]["0.5"]["ranked"]), ">= 0.8"),
-    ]  # fmt: skip
+        *(
+            Claim.of(f"planted error: {what}", probed(results, "0.5", key), ">= 0.8")
+            for what, key in (
+                ("AUC of the least-credited token", "auc"),
+                ("AUC of log π_SFT alone, without a reference", "auc_sft"),
+                ("correct above wrong by the sum of credit", "ranked"),
+            )
+        ),
+    ]
+
+
+def accuracy_table(results: Results) -> str:
     lines = [
-        "| arm | accuracy | greedy | thinking tokens | entropy | KL to SFT | − SFT (points) | − continued SFT | "
-        "seeds clear of continued SFT |",
+        "| variant | accuracy | greedy | thinking tokens | entropy | KL to SFT | − SFT (points) | − continued SFT | "
+        "seeds significantly above continued SFT |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for arm in arms:
+    for variant in results[0]["arms"]:
         accuracy, greedy, thinking, entropy, kl = (
-            over_seeds(lambda r, k=k, arm=arm: r["arms"][arm][k]).value for k in MEASURES
+            over_seeds(results, lambda r, k=key, v=variant: r["arms"][v][k]).value for key in MEASURES
         )
-        against = " | ".join("" if arm == other else points(gain(arm, other)) for other in ("SFT", "SFT continued"))
+        minus = ("" if variant == x else points(gain(results, variant, x)) for x in ("SFT", "SFT continued"))
         lines.append(
-            f"| {arm} | {accuracy:.1%} | {greedy:.1%} | {thinking:.1f} | {entropy:.3f} | {kl:.3f} | {against} | "
-            f"{clear(arm, 'SFT continued')} of {len(results)} |"
+            f"| {variant} | {accuracy:.1%} | {greedy:.1%} | {thinking:.1f} | {entropy:.3f} | {kl:.3f} | "
+            f"{' | '.join(minus)} | {above(results, variant, 'SFT continued')} of {len(results)} |"
         )
-    probed = {
-        str(f): {k: over_seeds(lambda r, k=k, f=f: r["probe"][str(f)][k]) for k in PROBED} for f in (*FRACTIONS, KNOWN)
-    }
-    half, usual = probed["0.5"], probed.pop(KNOWN)
-    found = [
-        "| reference at | AUC | least of all | right above wrong |",
-        "|---|---|---|---|",
-        *(f"| {float(f):.0%} | {p['auc']} | {p['top']} | {p['ranked']} |" for f, p in probed.items()),
-        f"| none: log π_SFT | {half['auc_sft']} | | {half['ranked_sft']} |",
-        f"| 50 %, modulo 13 | {usual['auc']} | {usual['top']} | {usual['ranked']} |",
-    ]
-    early = [
-        f"seed {s}, {arm}: {why}" for s, r in zip(seeds, results, strict=True) for arm, why in r["stopped"].items()
-    ]
-    diagnoses = [
-        "| arm | " + " | ".join(f"{word}, {at} step" for word in DIAGNOSED.values() for at in ("first", "last")) + " |",
+    return "\n".join(lines)
+
+
+def probe_table(results: Results) -> str:
+    lines = ["| reference at | AUC | lowest of all | correct above wrong |", "|---|---|---|---|"]
+    for name, reference in (*((f"{f:.0%}", str(f)) for f in FRACTIONS), ("50 %, modulo 13", KNOWN)):
+        if reference == KNOWN:
+            auc, ranked = (probed(results, "0.5", key) for key in ("auc_sft", "ranked_sft"))
+            lines.append(f"| none: log π_SFT | {auc} | | {ranked} |")
+        cells = " | ".join(str(probed(results, reference, key)) for key in ("auc", "top", "ranked"))
+        lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines)
+
+
+def correlation_table(results: Results) -> str:
+    lines = [
+        "| variant | "
+        + " | ".join(f"{word}, {at} step" for word in DIAGNOSED.values() for at in ("first", "last"))
+        + " |",
         "|---" * (1 + 2 * len(DIAGNOSED)) + "|",
     ]
-    for arm in results[0]["diagnosed"]:
-        columns = [known(r["diagnosed"][arm][key][at] for r in results) for key in DIAGNOSED for at in (0, 1)]
-        diagnoses.append(f"| {arm} | " + " | ".join(str(t_figure(c)) if c else "" for c in columns) + " |")
+    for variant in results[0]["diagnosed"]:
+        columns = [known(r["diagnosed"][variant][key][at] for r in results) for key in DIAGNOSED for at in (0, 1)]
+        lines.append(f"| {variant} | " + " | ".join(str(t_figure(c)) if c else "" for c in columns) + " |")
+    return "\n".join(lines)
 
-    def goes(arm: str) -> Estimate:
-        """Correlation of Σr̂ with correctness at an arm's first step."""
-        return t_figure(known(r["diagnosed"][arm]["dense_right"][0] for r in results))
 
-    def ends(arm: str, at: int) -> Estimate:
-        """Held-out accuracy of an arm modulo 13, at its first or last evaluation."""
-        return over_seeds(lambda r: r["usual"][arm][at][1])
+def listed(words: Sequence[str]) -> str:
+    *rest, last = words
+    return f"{', '.join(rest)} and {last}" if rest else last
 
-    alone = {arm: gain(arm, "SFT continued") for arm in DENSE}
-    best = max(alone, key=lambda arm: alone[arm].value)
-    words = f"""# Dense rewards from demonstrations, with controls
 
-Credit r̂ = log π_SFT − log π_ref of every token, from two checkpoints of one SFT run (Li et al., arXiv 2510.02493), on
-the embedded model and DAG maths modulo 17, seeds 0 to 4. The model was made with arithmetic modulo 13, so that SFT has
-arithmetic to teach. SFT: 2,000 rows, {EPOCHS} epochs. Arms without a verifier: {STEPS} steps of 16 x 8 rollouts from
-the SFT model, learning rate {LR:g}, β = {BETA:g} nat, rewards not scaled; continued SFT: as many optimiser steps on the
-same rows at the same rate. Arms with a verifier: {LONG} steps. The last checkpoint is measured, never a chosen one: 200
-test problems, 4 samples at temperature 1, and greedy. Intervals run over seeds (Student's t); the last column counts
-the seeds whose paired interval over problems is above zero. Entropy and KL in nats per chosen token, on each arm's own
-samples. The world, the leash and the rate were chosen on seed 100, which is not among these.
+def left_out(curves: Results) -> str:
+    """Seeds in which SFT has the verifier's last accuracy already."""
+    found = [str(seed) for seed, c in zip(SEEDS, curves, strict=True) if saved(c, VERIFIER) is None]
+    return f"seed{'s' * (len(found) > 1)} {listed(found)}" if found else "none"
 
-In short, accuracy in points: of {len(DENSE)} forms without a verifier the best, "{best}", is {points(alone[best])}
-from SFT continued for as many steps, the default form {points(alone["dense"])}. Mixed in with a verifier where RL
-learns fast, it ends {points(over_seeds(lambda r: r["usual"]["dense + verifier"][-1][1] - r["usual"][VERIFIER][-1][1]))}
-from the verifier alone. It finds a planted error with an AUC of {half["auc"].value:.2f}; so does log π_SFT with
-{half["auc_sft"].value:.2f}.
 
-Steps saved count evaluations every {EVERY} steps, to the first one at the verifier's last accuracy, of the verifier as
-of the arm; an arm that never gets there counts {LONG + EVERY} steps. Seeds left out as SFT has that accuracy already:
-{"; ".join(f"{world} {', '.join(left) or 'none'}" for world, left in at_goal.items())}. The verifier, alone and with
-dense credit mixed in, was also run modulo 13, where RL learns fast, otherwise the same. Arms that ended before their
-last step, modulo 17: {"; ".join(early) or "none"}.
+def ended_early(results: Results) -> str:
+    early = [f"{v} in seed {s} ({why})" for s, r in zip(SEEDS, results, strict=True) for v, why in r["stopped"].items()]
+    if early:
+        return f"Variants modulo 17 that ended before their last step: {'; '.join(early)}."
+    return "No variant modulo 17 ended before its last step."
 
-{chr(10).join(lines)}
+
+CORRECTED = """
+> These figures were measured before two estimators were corrected. The baseline of a group included the response
+> itself, which scaled every advantage by 1 − 1/n (n responses that reach the position), and the correlation with
+> correctness was pooled over problems instead of taken within them. The runs have not been repeated since.
+"""
+
+
+def words(results: Results) -> str:
+    alone = {variant: gain(results, variant, "SFT continued") for variant in DENSE}
+    best = max(alone, key=lambda variant: alone[variant].value)
+    mixed = over_seeds(results, lambda r: r["usual"]["dense + verifier"][-1][1] - r["usual"][VERIFIER][-1][1])
+    excluded = ", ".join(f"{left_out(curves)} {world}" for world, curves in worlds(results).items())
+    return f"""# Dense rewards from demonstrations, with controls
+{CORRECTED}
+The dense reward of a token is r̂ = log π_SFT − log π_ref, from two checkpoints of one SFT run (Li et al., arXiv
+2510.02493). The embedded model is trained on DAG maths modulo 17 with seeds 0 to 4. It was pretrained with arithmetic
+modulo 13, so that SFT has arithmetic to teach. SFT uses 2,000 rows and {EPOCHS} epochs. Variants without a verifier run
+RL for {STEPS} steps of 16 x 8 rollouts from the SFT model, with learning rate {LEARNING_RATE:g}, β = {BETA:g} nat and
+unscaled rewards; continued SFT takes as many optimiser steps on the same rows at the same learning rate. Variants with
+a verifier run for {LONG} steps.
+
+The last checkpoint is always measured, without selection, on 200 test problems: 4 samples at temperature 1, and greedy.
+Intervals are over seeds (Student's t); the last column counts the seeds whose paired interval over problems lies above
+zero. Entropy and KL are in nats per sampled token, on each variant's own samples. The world, the KL weight and the
+learning rate were chosen on seed 100, which is not among the seeds reported.
+
+In short, in points of accuracy: of {len(DENSE)} variants without a verifier, the best, "{best}", differs by
+{points(alone[best])} from SFT continued for as many steps, and the default variant by {points(alone["dense"])}. Mixed
+with a verifier where RL learns fast, dense rewards differ by {points(mixed)} from the verifier alone. They find a
+planted error with an AUC of {probed(results, "0.5", "auc").value:.2f}; log π_SFT alone finds it with
+{probed(results, "0.5", "auc_sft").value:.2f}.
+
+Steps saved are counted over evaluations every {EVERY} steps, up to the first evaluation that reaches the verifier's
+final accuracy, for the verifier and the variant alike; a variant that never reaches it counts as {LONG + EVERY} steps.
+Seeds in which SFT already has that accuracy are left out: {excluded}. The verifier, alone and mixed with dense rewards,
+was also run modulo 13, where RL learns fast, with all else equal. {ended_early(results)}
+
+{accuracy_table(results)}
 
 ![Held-out accuracy along RL with a verifier, modulo 17](figure.svg)
 
-![The same modulo 13](usual.svg)
+![Held-out accuracy along RL with a verifier, modulo 13](usual.svg)
 
 ## Where the credit falls
 
-One number of a held-out right solution is changed. AUC: how often another token of the copy has more credit than the
-changed one; least of all: how often none has less; right above wrong: how often the right solution has more credit in
-sum than its copy. The last line is the same SFT modulo 13, where it has no arithmetic to teach.
+One number is changed in a copy of a held-out correct solution. *AUC* is the probability that another token of the copy
+has more credit than the changed one; *lowest of all*, how often no token has less; *correct above wrong*, how often the
+correct solution has a higher sum of credit than its copy. The last line is the same SFT modulo 13, where it has no
+arithmetic to teach.
 
-{chr(10).join(found)}
+{probe_table(results)}
 
-[Four copies, coloured](credit.html).
+[Four copies with their tokens coloured by credit](credit.html).
 
-## What the sum of credit goes with
+## What the sum of credit correlates with
 
-Correlation over a step's rollouts of Σr̂ with correctness and with length; intervals over the seeds where both vary.
+Correlation of Σr̂ with correctness and with length over the rollouts of a step; intervals are over the seeds in which
+both vary.
 
-{chr(10).join(diagnoses)}
+{correlation_table(results)}
 
-## What it shows, and what not
+## What it shows, and what it does not
 
-On a solution with one number changed, credit from a reference at half of the samples has an AUC of {half["auc"]};
-log π_SFT alone, without a reference, has {half["auc_sft"]}. What a model writes itself is another matter: at the first
-step of RL, over its own samples, Σr̂ goes with correctness at {goes("dense")}, log π_SFT at
-{goes("dense, no baseline (log π_SFT)")}. The reward is what the second half of SFT would add again, whether it is
-right or not. Accuracy less that of SFT: dense {points(gain("dense", "SFT"))} points, γ = 0
-{points(gain("dense, γ = 0", "SFT"))}, both with the verifier mixed in {points(gain("dense + verifier", "SFT"))} and
-{points(gain("dense, γ = 0, + verifier", "SFT"))}.
-
-The verifier alone adds {points(gain(VERIFIER, "SFT"))} points in {LONG} steps: modulo 17, at this rate, RL learns
-slowly from a start of {over_seeds(lambda r: r["arms"]["SFT"]["accuracy"]).value:.0%}, so that the steps saved there say
-little. Modulo 13 it goes from {ends(VERIFIER, 0)} to {ends(VERIFIER, -1)}, with dense credit mixed in to
-{ends("dense + verifier", -1)}; but there SFT has no arithmetic to teach, and credit finds planted errors at
-{usual["auc"]} only. One symbolic world, one model of a million parameters, one setting of learning rate and leash:
-nothing is said of larger models or instruction following, where the paper's own gains are.
+{conclusions(results)}
 """
-    for name, (world, curves) in zip(("figure", "usual"), worlds.items(), strict=True):
-        write_text(HERE / f"{name}.svg", chart(curves, world))
-    seconds = math.fsum(r["seconds"] for r in results)
-    write_claims(HERE, command="python evidence/dense/run.py", seconds=seconds, claims=claims, words=words)
-    write_json(HERE / "seeds.json", results)
+
+
+def conclusions(results: Results) -> str:
+    def with_correctness(variant: str) -> Estimate:
+        """Correlation of Σr̂ with correctness at a variant's first step."""
+        return t_figure(known(r["diagnosed"][variant]["dense_right"][0] for r in results))
+
+    def modulo_13(variant: str, at: int) -> Estimate:
+        """Held-out accuracy of a variant modulo 13, at its first or last evaluation."""
+        return over_seeds(results, lambda r: r["usual"][variant][at][1])
+
+    dense, undiscounted, mixed, mixed_0, verifier = (
+        points(gain(results, variant, "SFT"))
+        for variant in ("dense", "dense, γ = 0", "dense + verifier", "dense, γ = 0, + verifier", VERIFIER)
+    )
+    start = over_seeds(results, lambda r: r["arms"]["SFT"]["accuracy"]).value
+    return f"""On a solution with one number changed, credit from a reference at half of the samples has an AUC of
+{probed(results, "0.5", "auc")}; log π_SFT alone, without a reference, has {probed(results, "0.5", "auc_sft")}. On the
+model's own samples the picture differs: at the first step of RL, Σr̂ correlates with correctness at
+{with_correctness("dense")}, log π_SFT at {with_correctness("dense, no baseline (log π_SFT)")}. The reward is what the
+second half of SFT would add again, whether it is correct or not. Accuracy minus that of SFT is {dense} points for dense
+and {undiscounted} for γ = 0; with the verifier mixed in, it is {mixed} and {mixed_0}.
+
+The verifier alone adds {verifier} points in {LONG} steps: modulo 17, at this learning rate, RL learns slowly from a
+start of {start:.0%}, so the steps saved there say little. Modulo 13 the verifier takes accuracy from
+{modulo_13(VERIFIER, 0)} to {modulo_13(VERIFIER, -1)}, and with dense rewards mixed in to
+{modulo_13("dense + verifier", -1)}. But there SFT has no arithmetic to teach, and credit finds planted errors with an
+AUC of only {probed(results, KNOWN, "auc")}. This is one symbolic world, one model of a million parameters, and one
+setting of learning rate and KL weight. The page says nothing about larger models or about instruction following, where
+the paper reports its gains."""
 
 
 if __name__ == "__main__":
     try:
-        main([int(word) for word in sys.argv[1:]] or list(SEEDS))
+        if sys.argv[1:] == ["--page"]:
+            report(read_json(HERE / STORED), None)
+        else:
+            main([int(word) for word in sys.argv[1:]] or list(SEEDS))
     except UserError as error:
         sys.exit(f"dense: {error}")

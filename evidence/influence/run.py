@@ -1,6 +1,7 @@
-"""Does a step do to other problems what the influence foretells?  Five seeds: `python evidence/influence/run.py`.
+"""Does influence predict what a gradient step does to other problems?  Five seeds: `python evidence/influence/run.py`.
 
-Resumable by seed.  What varies between seeds is everything: the SFT rows, the problems, the rollouts.
+Resumable by seed; `--page` only writes the page again.  Between seeds everything differs: the SFT rows, the problems,
+the rollouts.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -41,6 +43,7 @@ from rlready.train.sft import sft
 
 HERE = Path(__file__).parent
 RUNS = Path("runs/influence")
+STORED = "seeds.json"
 SEEDS = range(5)
 
 TASK = "dagmath?asked=2&max_terms=3&ops=5"
@@ -60,7 +63,8 @@ def main() -> None:
     for seed in SEEDS:
         with plan.stage(f"seed {seed}"):
             found.append(run(seed, RUNS / f"seed-{seed}"))
-    report(found)
+    write_json(HERE / STORED, found)
+    report(found, sum(f["seconds"] for f in found))
 
 
 def source(split: str, n: int, seed: int) -> str:
@@ -85,14 +89,14 @@ def run(seed: int, out: Path) -> dict[str, Any]:
     lm = load(tuned.checkpoints[-1].path)
     groups = rollouts(lm, source("test", PROBLEMS, salt + 2), seed)
     parameters = parameters_of(lm.model)
-    foretold = influence(lm.model, groups, parameters)
-    live = [groups[i] for i in foretold.place]
+    predicted_influence = influence(lm.model, groups, parameters)
+    live = [groups[i] for i in predicted_influence.place]
     lm.model.double()  # what the shortest steps change would be lost in the rounding of float32
     start = [p.detach().clone() for p in parameters]
     size = float(torch.stack([p.double().norm() for p in start]).norm())
     before = objective(lm, live)
-    result: dict[str, Any] = {"protocol": PROTOCOL, "problems": len(groups), "mixed": len(live), "lengths": {}}
-    norms = np.sqrt(np.diagonal(foretold.products[0]))
+    result: dict[str, Any] = {"protocol": PROTOCOL, "problems": len(groups), "informative": len(live), "lengths": {}}
+    norms = np.sqrt(np.diagonal(predicted_influence.products[0]))
     for length in LENGTHS:
         rates, measured = length * size / norms, []
         for q, (group, rate) in enumerate(zip(live, rates, strict=True)):
@@ -102,7 +106,7 @@ def run(seed: int, out: Path) -> dict[str, Any]:
             measured.append(float(np.delete(change, q).sum()) / (len(groups) - 1))
             for p, old in zip(parameters, start, strict=True):
                 p.data.copy_(old)
-        predicted = rates * foretold.step[foretold.place]
+        predicted = rates * predicted_influence.step[predicted_influence.place]
         result["lengths"][f"{length:g}"] = {"predicted": predicted.tolist(), "measured": measured}
     result["seconds"] = time.monotonic() - begun
     write_json(file, result)
@@ -151,7 +155,15 @@ def pairs(found: Sequence[dict[str, Any]], length: float) -> list[tuple[Floats, 
     return [(np.array(step["predicted"]), np.array(step["measured"])) for step in steps]
 
 
-def report(found: Sequence[dict[str, Any]]) -> None:
+def report(found: Sequence[dict[str, Any]], seconds: float | None) -> None:
+    """Claims, page and figures; ``seconds`` of all seeds, None where the page is written again."""
+    for length in LENGTHS:
+        write_text(HERE / f"step-{length:g}.svg", chart(found, length))
+    command = "python evidence/influence/run.py"
+    write_claims(HERE, command=command, seconds=seconds, claims=claims_of(found), words=page(found))
+
+
+def claims_of(found: Sequence[dict[str, Any]]) -> list[Claim]:
     off = [abs(slope(*pair) - 1) for pair in pairs(found, LENGTHS[0])]
     said = f"slope of the measured over the predicted change, how far from 1, a step of {LENGTHS[0]:g} of the weights'"
     claims = [Claim.of(f"{said} norm", t_figure(off), "<= 0.25")]
@@ -164,60 +176,60 @@ def report(found: Sequence[dict[str, Any]]) -> None:
         ):
             figure = t_figure([float(np.corrcoef(p, m)[0, 1]) for p, m in both])
             claims.append(Claim.of(f"{said}, a step of {length:g} of the weights' norm", figure, ">= 0.5"))
-        series = [
-            Series(
-                f"seed {seed}",
-                [Point(float(1e3 * p), float(1e3 * m)) for p, m in zip(predicted, measured, strict=True)],
-                tone=seed,
-                shape=seed,
-                joined=False,
-            )
-            for seed, (predicted, measured) in enumerate(changes)
-        ]
-        chart = line_chart(
+    return claims
+
+
+def chart(found: Sequence[dict[str, Any]], length: float) -> str:
+    """Measured against predicted change, a point a problem, a colour a seed."""
+    series = [
+        Series(
+            f"seed {seed}",
+            [Point(float(1e3 * p), float(1e3 * m)) for p, m in zip(predicted, measured, strict=True)],
+            tone=seed,
+            shape=seed,
+            joined=False,
+        )
+        for seed, (predicted, measured) in enumerate(pairs(found, length))
+    ]
+    return standalone(
+        line_chart(
             series,
             title=f"What a step on one problem does for the others: a step of {length:g} of the weights' norm",
             x_label="predicted ΔJ (10⁻³ nats)",
             y_label="measured (10⁻³ nats)",
         )
-        write_text(HERE / f"step-{length:g}.svg", standalone(chart))
-    write_claims(
-        HERE,
-        command="python evidence/influence/run.py",
-        seconds=sum(f["seconds"] for f in found),
-        claims=claims,
-        words=page(found),
     )
-    write_json(HERE / "seeds.json", found)
 
 
 def page(found: Sequence[dict[str, Any]]) -> str:
-    mixed = ", ".join(str(f["mixed"]) for f in found)
+    *counts, last = (str(f["informative"]) for f in found)
     slopes = [(length, t_figure([slope(*pair) for pair in pairs(found, length)])) for length in LENGTHS]
     table = "\n".join(f"| {length:g} | {s.value:.3f} [{s.low:.3f}, {s.high:.3f}] |" for length, s in slopes)
     charts = "\n".join(f"![step {length:g}](step-{length:g}.svg)" for length in LENGTHS)
-    return f"""# Does a step do to other problems what the influence foretells?
+    return f"""# Does influence predict what a gradient step does to other problems?
 
-After SFT on {ROWS} worked rows of `{TASK}`, {PROBLEMS} problems are drawn {GROUP} times each; {mixed} of them have
-right and wrong samples in the {len(SEEDS)} seeds. The influence of each on the others, ΔJ, is predicted from gradients
-alone. Then a plain gradient step is taken on each of them in turn, and what it changes in the others' reward-weighted
-log-probability is measured on the same samples. A point is a problem stepped on; ΔJ is the mean over all other
-problems. Four lengths of step, as shares of the norm of all weights: at the first a first-order prediction must hold,
-the last is about that of one AdamW step of RL (a learning rate of 5e-4), where it need not. Changes are measured in
-float64. Intervals are over seeds (Student's t).
+After SFT on {ROWS} worked rows of `{TASK}`, {GROUP} responses are sampled for each of {PROBLEMS} problems; in the
+{len(SEEDS)} seeds, {", ".join(counts)} and {last} of the problems have both correct and wrong samples. The influence ΔJ
+of each of these on the others is predicted from gradients alone. Then a plain gradient step is taken on each of them in
+turn, and the change in the reward-weighted log-probability of the other problems is measured on the same samples. In
+the figures, a point is the problem that the step was taken on; ΔJ is the mean over all other problems.
 
-| length of the step | measured over predicted change, slope through 0 |
+There are four step lengths, as shares of the norm of all weights. At the shortest, a first-order prediction must hold;
+the longest is about that of one AdamW step of RL at a learning rate of 5e-4, where it need not hold. Changes are
+measured in float64. Intervals are over seeds (Student's t).
+
+| step length | measured over predicted change, slope through 0 |
 |---|---|
 {table}
 
 {charts}
 
-## What it shows, and what not
+## What it shows, and what it does not
 
-How far the linear prediction reaches. The measured change is that of a fixed set of samples, as the influence is
-defined; that reward follows log-probability is not measured here, and neither is a whole RL run.
+It shows up to which step length the linear prediction holds. The measured change is that of a fixed set of samples, as
+influence is defined. Whether reward follows log-probability is not measured here, and neither is a whole RL run.
 """
 
 
 if __name__ == "__main__":
-    main()
+    report(read_json(HERE / STORED), None) if sys.argv[1:] == ["--page"] else main()

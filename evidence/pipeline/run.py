@@ -199,4 +199,4 @@ def figure(seeds: list[Seed]) -> str:
 
 
 if __name__ == "__main__":
-    report(Stored.load(HERE / STORED), None) if sys.argv[1:] == ["--page"] else main()
+    report(Stored.from_file(HERE / STORED), None) if sys.argv[1:] == ["--page"] else main()
