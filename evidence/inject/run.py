@@ -1,9 +1,9 @@
 """Behaviour injection against its baselines, SFT then RL, five seeds: `python evidence/inject/run.py`.
 
-Resumable: what a killed run left undone is done when the command is given again.  What varies between seeds is
-everything: the rows, where behaviours go, the RL problems, the test problems, the order of rows and all samples.
-Within a seed every arm has the same questions to draw on, the same RL problems and the same test problems.  What may
-foretell the gain is measured on test problems of its own: on those of the gain, luck before RL would count in both.
+Resumable: what a killed run left undone is done when the command is given again; `--page` only writes the page again.
+Between seeds everything differs: the rows, where behaviours go, the RL problems, the test problems, the order of rows
+and all samples.  Within a seed all variants share the questions, the RL problems and the test problems.  What may
+predict the gain is measured on other test problems: on those of the gain, chance before RL would count in both.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -32,7 +33,7 @@ from rlready.inject.stage import inject
 from rlready.readiness.stage import readiness
 from rlready.report.claims import Claim, write_claims
 from rlready.report.plots import MARKERS, NEUTRAL, Point, Series, line_chart, standalone
-from rlready.runs.files import plain, read_json, write_json
+from rlready.runs.files import read_json, write_json
 from rlready.runs.run import write_text
 from rlready.tasks import open_task
 from rlready.train.rl import rl
@@ -40,6 +41,8 @@ from rlready.train.sft import sft
 
 HERE = Path(__file__).parent
 RUNS = Path("runs/inject")
+STORED = "seeds.json"
+NAMES = {"in": "4 operations, as in training", "out": "5 operations"}
 SEEDS = range(5)
 
 TASK = "dagmath?asked=2&max_terms=3&working=short"
@@ -49,12 +52,12 @@ RL_STEPS, PROMPTS, GROUP, BUDGET = 28, 16, 16, 128
 TEST, SAMPLES = 64, 8
 VANILLA, MAIN = "vanilla", "all, p = .1"
 COMPARED = {"group_signal": "√(α(1−α))", "cosine": "cosine of two problems' gradients"}
-DOTS = {"step": "ΔJ / η", "co_influence": "co-influence"}  # grow with gradient norms: shown, not compared
-SECONDS = 110.0  # an arm of one seed on two cores; only used to say how much time is left
+NORM_DEPENDENT = {"step": "ΔJ / η", "co_influence": "co-influence"}  # grow with gradient norms: shown, not compared
+SECONDS = 110.0  # a variant of one seed on two cores; only used to say how much time is left
 
 
 @dataclass(frozen=True)
-class Arm:
+class Variant:
     """``questions`` of ROWS are asked, each worked ``copies`` times; a row is seen EPOCHS times ``passes``."""
 
     method: Literal["behaviours", "vanilla", "premises", "chains"] = "behaviours"
@@ -64,42 +67,44 @@ class Arm:
     passes: float = 1.0
 
 
-ARMS = {
-    VANILLA: Arm("vanilla"),
-    "premise permutation ×4, equal steps": Arm("premises", passes=1 / COPIES),
-    "premise permutation ×4, equal rows": Arm("premises", questions=1 / COPIES),
-    "reasoning chain ×4, equal steps": Arm("chains", passes=1 / COPIES),
-    "reasoning chain ×4, equal rows": Arm("chains", questions=1 / COPIES),
-    "exploration": Arm(behaviours=("explore",)),
-    "analysis": Arm(behaviours=("analyse",)),
-    "sub-goal computation": Arm(behaviours=("compute",)),
-    MAIN: Arm(),
-    "all, p = .2": Arm(p=0.2),
-    "all, p = .3": Arm(p=0.3),
+VARIANTS = {
+    VANILLA: Variant("vanilla"),
+    "premise permutation ×4, equal steps": Variant("premises", passes=1 / COPIES),
+    "premise permutation ×4, equal rows": Variant("premises", questions=1 / COPIES),
+    "reasoning chain ×4, equal steps": Variant("chains", passes=1 / COPIES),
+    "reasoning chain ×4, equal rows": Variant("chains", questions=1 / COPIES),
+    "exploration": Variant(behaviours=("explore",)),
+    "analysis": Variant(behaviours=("analyse",)),
+    "sub-goal computation": Variant(behaviours=("compute",)),
+    MAIN: Variant(),
+    "all, p = .2": Variant(p=0.2),
+    "all, p = .3": Variant(p=0.3),
 }
 Results = dict[str, list[dict[str, Any]]]
 
 
 def main() -> None:
-    plan = Plan([(f"seed {seed}, {name}", SECONDS) for seed in SEEDS for name in ARMS])
-    results: Results = {name: [] for name in ARMS}
+    plan = Plan([(f"seed {seed}, {name}", SECONDS) for seed in SEEDS for name in VARIANTS])
+    results: Results = {name: [] for name in VARIANTS}
     for seed in SEEDS:
-        for name, arm in ARMS.items():
+        for name, variant in VARIANTS.items():
             with plan.stage(f"seed {seed}, {name}"):
-                results[name].append(run(arm, seed, RUNS / f"seed-{seed}" / re.sub(r"\W+", "-", name)))
-    report(results)
+                results[name].append(run(variant, seed, RUNS / f"seed-{seed}" / re.sub(r"\W+", "-", name)))
+    write_json(HERE / STORED, results)
+    report(results, sum(r["seconds"] for found in results.values() for r in found))
 
 
 def source(ops: int, split: str, n: int, seed: int) -> str:
     return f"{TASK}&ops={ops}&split={split}&n={n}&seed={seed}"
 
 
-def run(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
-    """One arm of one seed, stage by stage; finished stages are only read."""
+def run(variant: Variant, seed: int, out: Path) -> dict[str, Any]:
+    """One variant of one seed, stage by stage; finished stages are only read."""
     ops, salt = OPS["in"], 1000 * (seed + 1)
-    rows = source(ops, "train", round(ROWS * arm.questions), salt)
+    rows = source(ops, "train", round(ROWS * variant.questions), salt)
     made = inject(
-        InjectConfig(rows=rows, method=arm.method, behaviours=arm.behaviours, p=arm.p, seed=seed), out / "inject"
+        InjectConfig(rows=rows, method=variant.method, behaviours=variant.behaviours, p=variant.p, seed=seed),
+        out / "inject",
     )
     # as many rows a step as vanilla has, so that equal rows are equal steps however long a row is
     file = str(out / "inject" / made.rows)
@@ -108,8 +113,8 @@ def run(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
         SFTConfig(
             rows=file,
             heldout=source(ops, "test", 16, salt + 1),
-            epochs=EPOCHS * arm.passes,
-            save_every=EPOCHS * arm.passes,
+            epochs=EPOCHS * variant.passes,
+            save_every=EPOCHS * variant.passes,
             tokens_per_batch=round(BATCH_TOKENS * longer),
             seed=seed,
         ),
@@ -136,10 +141,10 @@ def run(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
     found = {
         "steps": tuned.steps,
         "longer": longer,
-        "made": plain(made),
+        "rows": made.rows_out,
         "stopped": learned.stopped,
-        "before": judged(start, source(ops, "test", TEST, salt + 4), seed, out / "before", influence=True),
-        **{f"{w} {m}": judged(models[m], problems[w], seed, out / f"{w}-{m}") for w, m in product(OPS, models)},
+        "before": measured(start, source(ops, "test", TEST, salt + 4), seed, out / "before", influence=True),
+        **{f"{w} {m}": measured(models[m], problems[w], seed, out / f"{w}-{m}") for w, m in product(OPS, models)},
         "greedy": {where: greedy(models, asked, out / f"{where}-greedy") for where, asked in problems.items()},
     }
     checked = (f"{where}-{how}" for where, how in product(OPS, (*models, "greedy")))
@@ -148,7 +153,7 @@ def run(arm: Arm, seed: int, out: Path) -> dict[str, Any]:
     return found | {"seconds": sum(record["seconds"] for record in records)}
 
 
-def judged(model: str, problems: str, seed: int, out: Path, *, influence: bool = False) -> dict[str, float | None]:
+def measured(model: str, problems: str, seed: int, out: Path, *, influence: bool = False) -> dict[str, float | None]:
     """A checkpoint's figures; with ``influence`` also its factors, None with fewer than two informative problems."""
     config = ReadinessConfig(
         checkpoints=(model,),
@@ -162,7 +167,7 @@ def judged(model: str, problems: str, seed: int, out: Path, *, influence: bool =
         seed=seed,
     )
     (row,) = readiness(config, out).checkpoints
-    factors = {key: getattr(row.influence, key) for key in ("cosine", *DOTS)} if influence else {}
+    factors = {key: getattr(row.influence, key) for key in ("cosine", *NORM_DEPENDENT)} if influence else {}
     shares = ("entropy", "truncated", "group_signal", "unsolved", "partially_solved", "solved")
     return {
         "accuracy": row.pass_at_k[1].value,
@@ -230,11 +235,22 @@ def dropped(figure: Estimate) -> str:
     return f" ({len(SEEDS) - figure.n} of {len(SEEDS)} seeds dropped)" if figure.n < len(SEEDS) else ""
 
 
-def report(results: Results) -> None:
+def report(results: Results, seconds: float | None) -> None:
+    """Claims, page and figures; ``seconds`` of all runs, None where the page is written again."""
+    for where, key in product(OPS, COMPARED):
+        write_text(HERE / chart_file(where, key), chart(results, where, key))
+    command = "python evidence/inject/run.py"
+    write_claims(HERE, command=command, seconds=seconds, claims=claims_of(results), words=page(results))
+
+
+def chart_file(where: str, key: str) -> str:
+    return f"gain-{where}-{key.replace('_', '-')}.svg"
+
+
+def claims_of(results: Results) -> list[Claim]:
     base, best = results[VANILLA], results[MAIN]
-    names = {"in": f"{OPS['in']} operations, as in training", "out": f"{OPS['out']} operations"}
     claims = []
-    for where, words in names.items():
+    for where, words in NAMES.items():
         gained = gains(best, where), gains(base, where)
         if t_figure(gained[1]).low > 0:
             times = ratio(*gained)
@@ -258,92 +274,104 @@ def report(results: Results) -> None:
             said = f"{said} before RL minus vanilla's, {MAIN}{dropped(figure)}"
             claims.append(Claim.of(said, figure, "interval > 0"))
     steps = [abs(r["steps"] / b["steps"] - 1) for found in results.values() for r, b in zip(found, base, strict=True)]
-    worst = max(steps)
-    claims.append(Claim("largest difference in SFT steps from vanilla's", worst, worst, worst, len(steps), "runs",
-                        "<= 0.05"))  # fmt: skip
-    for where, key in product(OPS, COMPARED):
-        write_text(HERE / f"gain-{where}-{key}.svg", chart(results, where, key))
-    seconds = sum(r["seconds"] for found in results.values() for r in found)
-    write_claims(
-        HERE, command="python evidence/inject/run.py", seconds=seconds, claims=claims, words=page(results, names)
-    )
-    write_json(HERE / "seeds.json", results)
+    said, worst = "largest difference in SFT steps from vanilla's", max(steps)
+    return [*claims, Claim(said, worst, worst, worst, len(steps), "runs", "<= 0.05")]
 
 
-def page(results: Results, names: Mapping[str, str]) -> str:
-    tables = []
-    for where, words in names.items():
-        lines = [
-            "| rows | SFT | RL | RL gain | − vanilla's | greedy: SFT → RL | entropy: SFT → RL | tokens: SFT → RL "
-            "| group signal before RL | unsolved, solved |",
-            "|---|---|---|---|---|---|---|---|---|---|",
-        ]
-        for name, found in results.items():
-            before, after = ([r[f"{where} {stage}"] for r in found] for stage in ("sft", "rl"))
-            sft_, rl_ = ({key: mean(rows, key) for key in rows[0]} for rows in (before, after))
-            gain, sure = points(gains(found, where), [0.0] * len(found)), [r["greedy"][where] for r in found]
-            more = points(gains(found, where), gains(results[VANILLA], where))
-            lines.append(
-                f"| {name} | {sft_['accuracy']:.1%} | {rl_['accuracy']:.1%} | "
-                f"{signed(gain)} | {'' if name == VANILLA else signed(more)} | "
-                f"{mean(sure, 'sft'):.1%} → {mean(sure, 'rl'):.1%} | "
-                f"{sft_['entropy']:.3f} → {rl_['entropy']:.3f} | {sft_['tokens']:.0f} → {rl_['tokens']:.0f} | "
-                f"{sft_['group_signal']:.3f} | {sft_['unsolved']:.0%}, {sft_['solved']:.0%} |"
-            )
-        tables.append(f"## {words}\n\n{chr(10).join(lines)}")
-    influences = "\n".join(
-        f"| {name} | {' | '.join(cell([r['before'][key] for r in found]) for key in (*COMPARED, *DOTS))} |"
-        for name, found in results.items()
-    )
-    cost = "\n".join(
-        f"| {name} | {found[0]['made']['rows_out']} | {mean(found, 'longer'):.2f} | {mean(found, 'steps'):.0f} |"
-        for name, found in results.items()
+def gain_table(results: Results, where: str) -> str:
+    lines = [
+        "| rows | SFT | RL | RL gain | − vanilla's | greedy: SFT → RL | entropy: SFT → RL | tokens: SFT → RL "
+        "| group signal before RL | unsolved, solved |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, found in results.items():
+        before, after = ([r[f"{where} {stage}"] for r in found] for stage in ("sft", "rl"))
+        sft_, rl_ = ({key: mean(rows, key) for key in rows[0]} for rows in (before, after))
+        gain, sure = points(gains(found, where), [0.0] * len(found)), [r["greedy"][where] for r in found]
+        more = points(gains(found, where), gains(results[VANILLA], where))
+        lines.append(
+            f"| {name} | {sft_['accuracy']:.1%} | {rl_['accuracy']:.1%} | "
+            f"{signed(gain)} | {'' if name == VANILLA else signed(more)} | "
+            f"{mean(sure, 'sft'):.1%} → {mean(sure, 'rl'):.1%} | "
+            f"{sft_['entropy']:.3f} → {rl_['entropy']:.3f} | {sft_['tokens']:.0f} → {rl_['tokens']:.0f} | "
+            f"{sft_['group_signal']:.3f} | {sft_['unsolved']:.0%}, {sft_['solved']:.0%} |"
+        )
+    return "\n".join(lines)
+
+
+def influence_table(results: Results) -> str:
+    lines = [f"| rows | {' | '.join((COMPARED | NORM_DEPENDENT).values())} |", "|---" * 5 + "|"]
+    for name, found in results.items():
+        cells = " | ".join(cell([r["before"][key] for r in found]) for key in (*COMPARED, *NORM_DEPENDENT))
+        lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines)
+
+
+def cost_table(results: Results) -> str:
+    lines = ["| rows | SFT rows | tokens per row, vanilla = 1 | SFT steps |", "|---|---|---|---|"]
+    for name, found in results.items():
+        rows = found[0]["rows"]
+        lines.append(f"| {name} | {rows} | {mean(found, 'longer'):.2f} | {mean(found, 'steps'):.0f} |")
+    return "\n".join(lines)
+
+
+def page(results: Results) -> str:
+    tables = "\n\n".join(f"## {words}\n\n{gain_table(results, where)}" for where, words in NAMES.items())
+    charts = "\n".join(
+        f"![Gain at {ops} operations against {words}]({chart_file(where, key)})"
+        for where, ops in OPS.items()
+        for key, words in (("group_signal", "group signal"), ("cosine", "the cosine"))
     )
     return f"""# Behaviour injection against its baselines, {len(SEEDS)} seeds
 
-The embedded model, `{TASK}`: {ROWS} worked rows of {OPS["in"]} operations for SFT, then {RL_STEPS} steps of RL
-(Dr. GRPO, {PROMPTS} problems, {GROUP} rollouts each, at most {BUDGET} thinking tokens). Vanilla rows go from the values
-to the result at once. Every arm of a seed has the same RL problems and the same {TEST} test problems, {SAMPLES} samples
-each at temperature 1; no template of a test problem is in a training set. Gains are points of accuracy, their intervals
-over seeds (Student's t). Part of a gain at temperature 1 is sharpening, that is sampling less from the tail; greedy
-decoding leaves that out. The gain of injection ({MAIN}) over vanilla's: {"; ".join(times(results, w) for w in OPS)}.
+The embedded model is fine-tuned on {ROWS} worked rows of {OPS["in"]} operations from `{TASK}`, and RL of {RL_STEPS}
+steps follows (Dr. GRPO, {PROMPTS} problems per step, {GROUP} rollouts each, a thinking budget of {BUDGET} tokens).
+Vanilla rows go from the values to the result at once. All variants of a seed share the RL problems and the {TEST} test
+problems, which are sampled {SAMPLES} times each at temperature 1; no template of a test problem is in a training set.
+Gains are points of accuracy, with intervals over seeds (Student's t). Part of a gain at temperature 1 is sharpening:
+the policy samples less from the tail of its distribution. Greedy decoding leaves that out.
 
-{(chr(10) * 2).join(tables)}
+With all three behaviours at p = .1, {times(results)}.
+
+{tables}
 
 ## Influence before RL
 
-What a small step on one test problem does for the others, and its factors (`rlready readiness influence=true`), on
-{TEST} problems of {OPS["in"]} operations that no gain is measured on. ΔJ / η and co-influence grow with gradient norms,
-so those of two checkpoints do not compare; the group signal and the cosine do. Where fewer than two problems are right
-now and then there is no cosine; such a seed is dropped. The RL gain correlates, over the arms' means:
-{chr(10).join(f"{words}: {correlations(results, where)}." for where, words in names.items())}
+Influence and its factors (`rlready readiness influence=true`) are measured on {TEST} problems of {OPS["in"]} operations
+on which no gain is measured. ΔJ / η and co-influence grow with gradient norms, so their values for two checkpoints are
+not comparable; the group signal √(α(1−α)) and the cosine are. Where fewer than two problems have an informative group
+there is no cosine, and such a seed is dropped. The RL gain correlates over the means of the {len(results)} variants as
+follows:
 
-| rows | {" | ".join((COMPARED | DOTS).values())} |
-|---|---|---|---|---|
-{influences}
+| RL gain at | with accuracy before RL | with √(α(1−α)) | with the cosine of two problems' gradients |
+|---|---|---|---|
+{chr(10).join(f"| {words} | {correlations(results, where)} |" for where, words in NAMES.items())}
 
-{chr(10).join(f"![{where}, {key}](gain-{where}-{key}.svg)" for where, key in product(OPS, COMPARED))}
+The factors before RL:
+
+{influence_table(results)}
+
+{charts}
 
 ## Cost
 
-Rows a step are the same for all, so that equal rows are equal SFT steps; the four copies are compared at equal steps
-(all questions, a quarter of the passes) and at equal rows (a quarter of the questions).
+All variants have the same number of rows per step, so equal rows mean equal SFT steps. The baselines with four copies
+of each row are compared at equal steps (all questions, a quarter of the passes) and at equal rows (a quarter of the
+questions).
 
-| rows | rows of SFT | tokens a row, vanilla = 1 | SFT steps |
-|---|---|---|---|
-{cost}
+{cost_table(results)}
 
-## What it shows, and what not
+## What it shows, and what it does not
 
-A larger gain is not a better end. In distribution injection multiplies the gain and RL moves its greedy answers too,
-so it is not sharpening alone; but its longer, less regular rows teach less in as many SFT steps, it starts lower, and
-RL brings it to about where vanilla rows end, not above. The analysis does that alone, exploration and sub-goal
-computation alone change nothing that can be told from vanilla, and more of it (p = .2, .3) changes nothing further.
-Neither factor of the influence is larger before RL: what goes with the gain is a low start and a high entropy. The
-paper's ends, twice vanilla's accuracy, are not reproduced.
+A larger gain is not a better end. In distribution, injection multiplies the gain, and RL improves greedy accuracy as
+well, so the gain is not sharpening alone. But its longer, less regular rows teach less in the same number of SFT steps:
+the injected model starts lower, and RL brings it to about where vanilla rows end, not above. Analysis alone has this
+effect. Exploration or sub-goal computation alone is not significantly different from vanilla rows, and a larger p (.2,
+.3) changes nothing further. Neither factor of the influence is larger before RL; the gain goes with low accuracy and
+high entropy at the start. The paper's final accuracies, twice that of vanilla, are not reproduced.
 
-It is a model of a million parameters in a symbolic world, a short RL run, a temperature of 1; vanilla rows skip
-operations that sub-goal computation writes out, as in the paper. It says nothing about larger models.
+This is a model of a million parameters in a symbolic world, with a short RL run at temperature 1. As in the paper,
+vanilla rows skip the operations that sub-goal computation writes out. The page says nothing about larger models.
 """
 
 
@@ -356,25 +384,34 @@ def cell(values: Sequence[float | None]) -> str:
     return f"{figure.value:.3g} [{figure.low:.3g}, {figure.high:.3g}]{dropped(figure)}" if figure else "–"
 
 
-def times(results: Results, where: str) -> str:
-    """How many times vanilla's gain injection's is, where vanilla has one."""
-    best, base = (gains(results[name], where) for name in (MAIN, VANILLA))
-    if t_figure(base).low <= 0:
-        return f"at {OPS[where]} operations vanilla's is not clear of 0: no ratio, and only the plain difference counts"
-    found = ratio(best, base)
-    return f"{found.value:.2f} times [{found.low:.2f}, {found.high:.2f}] (Fieller) at {OPS[where]} operations"
+def times(results: Results) -> str:
+    """How many times vanilla's gain injection's is, where vanilla's is significantly above 0."""
+    said = []
+    for where, ops in OPS.items():
+        best, base = (gains(results[name], where) for name in (MAIN, VANILLA))
+        if t_figure(base).low <= 0:
+            said.append(
+                f"at {ops} operations the gain after vanilla rows is not significant, so that there is no ratio"
+            )
+            continue
+        found = ratio(best, base)
+        start = "" if said else "RL gains "
+        end = "" if said else " what it gains after vanilla rows"
+        said.append(f"{start}{found.value:.2f} [{found.low:.2f}, {found.high:.2f}] times{end} at {ops} operations")
+    return ", and ".join(said) + " (Fieller intervals)"
 
 
 def correlations(results: Results, where: str) -> str:
-    """Of an arm's RL gain with what was measured before it, on other problems."""
+    """Cells: of a variant's RL gain with what was measured before it, on other problems."""
     said = []
-    for key, words in {"accuracy": "accuracy", **COMPARED}.items():
-        arms = [
+    for key in ("accuracy", *COMPARED):
+        means = [
             (over_seeds(r["before"][key] for r in found), t_figure(gains(found, where))) for found in results.values()
         ]
-        known = [(before.value, gain.value) for before, gain in arms if before]
-        said.append(f"{words} {np.corrcoef(known, rowvar=False)[0, 1]:+.2f} (n = {len(known)} arms)")
-    return ", ".join(said)
+        known = [(before.value, gain.value) for before, gain in means if before]
+        some = f" (n = {len(known)})" if len(known) < len(means) else ""
+        said.append(f"{np.corrcoef(known, rowvar=False)[0, 1]:+.2f}{some}".replace("+-", "-"))
+    return " | ".join(said)
 
 
 def chart(results: Results, where: str, key: str) -> str:
@@ -402,4 +439,4 @@ def mean(rows: Sequence[Mapping[str, Any]], key: str) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    report(read_json(HERE / STORED), None) if sys.argv[1:] == ["--page"] else main()
