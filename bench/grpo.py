@@ -57,7 +57,7 @@ class Work:
     answer: int = 16
     response: int | None = None
     prompt_words: int | None = None  # cut or repeat prompts to so many words
-    micro_tokens: int = RLConfig.max_tokens_per_microbatch  # of ours; TRL's best is tried out
+    max_tokens_per_microbatch: int = 16384  # of ours; TRL's best is tried out
 
     @cached_property
     def task(self) -> InTurn:
@@ -90,7 +90,7 @@ def trainer(work: Work, folder: Path) -> Trainer:
         learning_rate=LR,
         thinking_budget=work.thinking,
         max_answer_tokens=work.answer,
-        max_tokens_per_microbatch=work.micro_tokens,
+        max_tokens_per_microbatch=work.max_tokens_per_microbatch,
     )
     lm = load(work.start)
     learner = make_learner(lm, OptimizerSettings(LR, max_tokens_per_microbatch=config.max_tokens_per_microbatch))

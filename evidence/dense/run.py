@@ -400,7 +400,7 @@ def accuracy_table(results: Results) -> str:
     ]
     for variant in results[0]["arms"]:
         accuracy, greedy, thinking, entropy, kl = (
-            over_seeds(results, lambda r, k=key, v=variant: r["arms"][v][k]).value for key in MEASURES
+            t_figure([r["arms"][variant][key] for r in results]).value for key in MEASURES
         )
         minus = ("" if variant == x else points(gain(results, variant, x)) for x in ("SFT", "SFT continued"))
         lines.append(

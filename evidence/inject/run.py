@@ -410,12 +410,13 @@ def correlations(results: Results, where: str) -> str:
         ]
         known = [(before.value, gain.value) for before, gain in means if before]
         some = f" (n = {len(known)})" if len(known) < len(means) else ""
-        said.append(f"{np.corrcoef(known, rowvar=False)[0, 1]:+.2f}{some}".replace("+-", "-"))
+        rho = np.corrcoef([before for before, _ in known], [gain for _, gain in known])
+        said.append(f"{rho[0, 1]:+.2f}{some}")
     return " | ".join(said)
 
 
 def chart(results: Results, where: str, key: str) -> str:
-    """RL gain of every arm, with its interval over seeds, against what was measured before RL."""
+    """RL gain of every variant, with its interval over seeds, against what was measured before RL."""
     series = []
     for i, (name, found) in enumerate(results.items()):
         gain = t_figure(gains(found, where))

@@ -2,7 +2,7 @@
 
 SmolLM2-135M-Instruct (see examples/smollm2.py) and GSM8K: SFT on 200 rows, readiness on 16 problems with 8 samples,
 three GRPO steps, evaluation at two budgets on 16 test problems.  No claim about accuracy: it shows that real input
-goes through unchanged code, with time and peak memory.  Each stage is a process of its own and resumes after a kill.
+goes through unchanged code, with time and peak memory.  Each stage is a separate process and resumes after a kill.
 """
 
 from __future__ import annotations
@@ -10,20 +10,25 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlready.core.records import Estimate
 from rlready.core.stats import t_figure
+from rlready.evaluate.result import EvaluateResult
+from rlready.readiness.result import ReadinessResult
 from rlready.report.claims import Claim, write_claims
-from rlready.runs.run import read_json, read_log, read_table
+from rlready.runs.record import RunRecord
+from rlready.runs.run import read_log, read_table
+from rlready.train.result import RLResult, SFTResult
 
 HERE = Path(__file__).parent
 RUNS = Path("runs/smoke-gsm8k")
 MODEL = Path("runs/smollm2")
+Line = dict[str, Any]
 VERBS = ("sft", "readiness", "rl", "evaluate")
-COOL = "temperature=0.5"  # at 1 a model of this size is right so rarely that few groups teach anything
-SHOWN = 3  # samples to read, and the first right one if there is one
+COOL = "temperature=0.5"  # at 1 a model of this size is correct so rarely that few groups are informative
+SHOWN = 3  # samples to read, and the first correct one if there is one
 
 
 def commands(data: Path) -> dict[str, list[str]]:
@@ -46,7 +51,7 @@ def commands(data: Path) -> dict[str, list[str]]:
             *("samples=8", "group_size=8", "thinking_budget=192", "max_answer_tokens=16", COOL),
         ],
         "rl": [
-            *("rl", f"model={last}", f"problems={train}?n=64&seed=3", f"heldout={train}?n=8&seed=4"),
+            *("rl", f"model={last}", f"problems={train}?n=64&seed=3", f"validation={train}?n=8&seed=4"),
             *(
                 "algorithm=grpo",
                 "steps=3",
@@ -75,85 +80,105 @@ def main(data: Path) -> None:
 
 
 def report() -> None:
-    records: dict[str, Any] = {verb: read_json(RUNS / verb / "record.json") for verb in VERBS}
-    results: dict[str, Any] = {verb: read_json(RUNS / verb / "result.json") for verb in VERBS}
-    log = [line for line in read_log(RUNS / "sft" / "log.jsonl") if "loss" in line]
-    losses = [line["loss"] for line in log]
+    records = {verb: RunRecord.load(RUNS / verb) for verb in VERBS}
+    tuned = SFTResult.load(RUNS / "sft")
+    headlines = {
+        "sft": tuned.headline,
+        "readiness": ReadinessResult.load(RUNS / "readiness").headline,
+        "rl": RLResult.load(RUNS / "rl").headline,
+        "evaluate": EvaluateResult.load(RUNS / "evaluate").headline,
+    }
+    losses = [line["loss"] for line in read_log(RUNS / "sft" / "log.jsonl") if "loss" in line]
+    steps = [line for line in read_log(RUNS / "rl" / "log.jsonl") if "reward" in line]
+    examples = [e for e in read_log(RUNS / "evaluate" / "examples.jsonl") if e["budget"] == 192]
+    shown = examples[:SHOWN] + [e for e in examples[SHOWN:] if e["correct"]][:1]
+    write_claims(
+        HERE,
+        command="python evidence/smoke-gsm8k/run.py GSM8K_FOLDER",
+        seconds=sum(record.seconds for record in records.values()),
+        claims=claims_of(records),
+        words=page(records, headlines, tuned, losses, steps, shown),
+    )
+
+
+def claims_of(records: dict[str, RunRecord]) -> list[Claim]:
     heldout: dict[str, list[float]] = {}
     for row in read_table(RUNS / "sft" / "heldout.parquet"):
         heldout.setdefault(row["checkpoint"], []).append(row["nll"] / row["tokens"])
     first, *_, last = heldout.values()
     fall = t_figure([b - a for a, b in zip(first, last, strict=True)], varies="held-out examples")
-    held = ", ".join(str(Estimate(**c["heldout_loss"])) for c in results["sft"]["checkpoints"])
-    steps = [line for line in read_log(RUNS / "rl" / "log.jsonl") if "reward" in line]
     drawn = [s for number in (0, 1) for s in read_table(RUNS / "evaluate" / "parts" / f"{number}.parquet")]
-    samples = [s for s in drawn if s["thinking_budget"] is not None]  # the untouched models have no budget
+    samples = [s for s in drawn if s["thinking_budget"] is not None]  # unconstrained samples have no budget
     above = float(max(s["thinking_tokens"] - s["thinking_budget"] for s in samples))
-    examples = [e for e in read_log(RUNS / "evaluate" / "examples.jsonl") if e["budget"] == 192]
-    shown = examples[:SHOWN] + [e for e in examples[SHOWN:] if e["correct"]][:1]
-    done = float(sum(r["status"] == "done" for r in records.values()))
-    claims = [
+    done = float(sum(record.status == "done" for record in records.values()))
+    said = "thinking tokens above the budget, the most of any test sample"
+    return [
         Claim.of("held-out loss of an example, last checkpoint minus first (nats per token)", fall, "< 0"),
         Claim("verbs that ran to their end on real weights and data", done, done, done, len(VERBS), "verbs", "== 4"),
-        Claim("thinking tokens above the budget, the most of any test sample", above, above, above, len(samples),
-              "samples", "<= 0"),
-    ]  # fmt: skip
-    words = f"""# Real input: SmolLM2-135M-Instruct and GSM8K
+        Claim(said, above, above, above, len(samples), "samples", "<= 0"),
+    ]
 
-A 135-million-parameter model that anybody can download, and grade-school word problems, through the four verbs, on
-{records["sft"]["host"]["cores"]} processor cores. The commands, with GSM8K for the folder that holds train.jsonl and
+
+def page(
+    records: dict[str, RunRecord],
+    headlines: dict[str, str],
+    tuned: SFTResult,
+    losses: Sequence[float],
+    steps: Sequence[Line],
+    shown: Sequence[Line],
+) -> str:
+    table = [
+        f"| {verb} | {r.seconds:.0f} | {r.cpu_seconds:.0f} | {r.peak_memory_bytes / 2**30:.1f} | {headlines[verb]} |"
+        for verb, r in records.items()
+    ]
+    lines = [f"    rlready {' '.join(words)} --out {RUNS / verb}" for verb, words in commands(Path("GSM8K")).items()]
+    return f"""# Real input: SmolLM2-135M-Instruct and GSM8K
+
+A public model of 135 million parameters and grade-school word problems go through four verbs on
+{records["sft"].host.cores} processor cores. In the commands, GSM8K stands for the folder that holds train.jsonl and
 test.jsonl:
 
-{chr(10).join(f"    rlready {' '.join(words)} --out {RUNS / verb}" for verb, words in commands(Path("GSM8K")).items())}
+{chr(10).join(lines)}
 
-| verb | seconds | CPU seconds | peak memory (GiB) | what it said |
+| verb | seconds | CPU seconds | peak memory (GiB) | headline |
 |---|---|---|---|---|
-{chr(10).join(table_line(verb, records[verb], results[verb]) for verb in VERBS)}
+{chr(10).join(table)}
 
-SFT loss at each of {len(losses)} steps: {", ".join(f"{loss:.3f}" for loss in losses)} nats per token. Held-out loss at
-the checkpoints: {held}.
+SFT loss at each of {len(losses)} steps, in nats per token: {", ".join(f"{loss:.3f}" for loss in losses)}. Held-out loss
+at the two checkpoints: {" and ".join(str(c.heldout_loss) for c in tuned.checkpoints)}.
 
-GRPO, step by step: {"; ".join(map(rl_line, steps))}.
+| GRPO step | accuracy | informative groups | gradient norm |
+|---|---|---|---|
+{chr(10).join(map(step_line, steps))}
 
-## What it shows, and what not
+## What it shows, and what it does not
 
 Real weights and real data go through the same verbs without a change to the code: 4-bit weights from a package, a chat
-template without thought delimiters (SFT adds them), delimiters of three tokens each. One seed and a handful of
-problems: it makes **no claim about accuracy**. A model of this size solves few of these problems.
+template without thought delimiters (SFT adds them), and delimiters of three tokens each. With one seed and a handful of
+problems, the page makes **no claim about accuracy**. A model of this size solves few of these problems.
 
 ## Samples
 
-The answers of the model after SFT to the first {SHOWN} test problems, then the first right one if there is another;
-what the decoder forced stands in ⟦ ⟧.
+These are the responses of the SFT model to the first {SHOWN} test problems, followed by the first correct one if there
+is another. Text that the decoder forced stands in ⟦ ⟧.
 
 {chr(10).join(map(sample_text, shown))}
 """
-    write_claims(
-        HERE,
-        command="python evidence/smoke-gsm8k/run.py GSM8K_FOLDER",
-        seconds=sum(r["seconds"] for r in records.values()),
-        claims=claims,
-        words=words,
-    )
 
 
-def table_line(verb: str, record: dict[str, Any], result: dict[str, Any]) -> str:
-    memory = record["peak_memory_bytes"] / 2**30
-    return f"| {verb} | {record['seconds']:.0f} | {record['cpu_seconds']:.0f} | {memory:.1f} | {result['headline']} |"
+def step_line(line: Line) -> str:
+    kinds = ("groups_informative", "groups_solved", "groups_unsolved", "groups_equal")
+    groups = f"{line['groups_informative']} of {sum(line[kind] for kind in kinds)}"
+    norm = "no update" if line["grad_norm"] is None else f"{line['grad_norm']:.2f}"
+    return f"| {line['step']} | {line['accuracy']:.1%} | {groups} | {norm} |"
 
 
-def rl_line(line: dict[str, Any]) -> str:
-    used = f"{line['groups_used']} of {line['groups_used'] + line['groups_all_wrong'] + line['groups_all_right']}"
-    norm = "no update" if line["grad_norm"] is None else f"gradient norm {line['grad_norm']:.2f}"
-    return f"accuracy {line['accuracy']:.1%}, {used} groups with both right and wrong answers, {norm}"
-
-
-def sample_text(example: dict[str, Any]) -> str:
+def sample_text(example: Line) -> str:
     """A sample as an indented block, so that nothing in it is read as Markdown."""
     text = "".join(f"⟦{piece}⟧" if not chosen else piece for piece, chosen in example["pieces"]).replace("⟧⟦", "")
-    judged = "right" if example["correct"] else "wrong"
+    verdict = "correct" if example["correct"] else "wrong"
     tokens = f"{example['thinking_tokens']} thinking tokens"
-    head = f"`{example['problem_id']}`, answer {example['answer']}, {judged}, {tokens}:"
+    head = f"`{example['problem_id']}`, answer {example['answer']}, {verdict}, {tokens}:"
     lines = [*example["prompt"].strip().splitlines(), "---", *f"<think>{text}".splitlines()]
     return head + "\n\n" + "\n".join(f"    {line}".rstrip() for line in lines) + "\n"
 
