@@ -29,14 +29,14 @@ from rlready.train.log import RLStepLog
 from rlready.train.trainer import Trainer
 
 
-class InTurn:
-    """A task that verifies as ever and then calls every second response right."""
+class InTurn(Task):
+    """A task that verifies as usual and then calls every second response correct."""
 
     def __init__(self, task: Task) -> None:
-        self.task, self.calls = task, 0
+        self.task, self.source, self.calls = task, task.source, 0
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.task, name)
+    def problems(self) -> list[Problem]:
+        return self.task.problems()
 
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
         self.task.verify(problem, thinking, answer)

@@ -14,6 +14,7 @@ from rlready.core.config import RLConfig
 from rlready.core.errors import UserError
 from rlready.credit.algorithms import ALGORITHMS, algorithm_named
 from rlready.runs.run import read_log
+from rlready.tasks import Task, open_task
 from rlready.train.loss import LossInputs, LossSettings, loss_named, policy_loss
 from rlready.train.rl import rl
 
@@ -24,7 +25,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The page's Python blocks as modules of the working directory, named as their first line says."""
     blocks = re.findall(r"```python\n# (\w+)\.py\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for name, code in blocks:
         assert code.count("\n") <= 20
         (tmp_path / f"{name}.py").write_text(code)
@@ -48,6 +49,59 @@ def test_the_page_runs(modules: Path, named: dict[str, str]) -> None:
     assert line["groups_informative"] > 0
     assert line["grad_norm"] > 0
     assert result.steps == 1
+
+
+def test_the_task_runs(modules: Path) -> None:
+    """RL samples its problems and verifies the responses, all of which are incorrect: the model knows no such text."""
+    source = "my_tasks:Sums?n=4"
+    result = rl(config(problems=source, validation=source), modules / "run")
+    assert result.steps == 1
+
+
+def test_the_task_is_what_the_page_says(modules: Path) -> None:
+    task = open_task("my_tasks:Sums?seed=3&largest=9&n=50")
+    problems = task.problems()
+    assert task.source == "my_tasks:Sums?largest=9&n=50&seed=3"
+    assert open_task(task.source, limit=5).problems() == problems[:5]
+    assert all(eval(p.prompt[len("What is ") : -1]) == int(p.answer) <= 18 for p in problems)
+    assert task.verify(problems[0], "", f"The sum is {problems[0].answer}.").correct
+    assert not task.verify(problems[0], "", f"The sum is {int(problems[0].answer) + 1}.").correct
+    assert task.compares(problems[0]) == problems[0].answer
+    assert 0 < task.chance([1])[1] < task.chance([9])[9] < 1
+    assert task.description == "50 problems of my_tasks:Sums?largest=9&n=50&seed=3."
+    assert (task.path, task.licence, task.place("sum-7")) == (None, None, f"{task.source} sum-7")
+    with pytest.raises(UserError, match="has no worked rows"):
+        task.rows()
+
+
+def test_a_task_with_a_verifier_compares_no_answers(modules: Path) -> None:
+    """Final answers must not be compared, or counted as one vote, where the task decides otherwise."""
+    (modules / "strict_tasks.py").write_text(
+        "from my_tasks import Sums\nfrom rlready.tasks import Verdict\n\n\nclass Exact(Sums):\n"
+        "    def verify(self, problem, thinking, answer):\n        return Verdict(answer == problem.answer)\n"
+    )
+    task = open_task("strict_tasks:Exact?n=1")
+    assert task.compares(task.problems()[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("my_tasks:Sum", "my_tasks has no 'Sum'; the built-in tasks are dagmath, gsm8k, rows"),
+        ("gsm8:Sums", "gsm8 cannot be imported.*; the built-in tasks are dagmath, gsm8k, rows"),
+        ("my_tasks:SumOptions", "must be a subclass of rlready.tasks.Task"),
+        ("my_tasks:Sums?smallest=1", "unknown key 'smallest'; did you mean largest?"),
+    ],
+)
+def test_sources_of_no_task_are_refused(modules: Path, source: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        open_task(source)
+
+
+def test_a_task_without_n_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Task, "defaults", object())
+    with pytest.raises(UserError, match="need a field n"):
+        open_task("rlready.tasks:Task")
 
 
 def test_the_algorithm_is_what_the_page_says(modules: Path) -> None:

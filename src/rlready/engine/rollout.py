@@ -21,7 +21,6 @@ from rlready.models.chat import CLOSE
 from rlready.models.lm import LM
 from rlready.tasks import Task, Verdict
 from rlready.tasks.answers.verify import marked, settle
-from rlready.tasks.protocol import ComparesAnswers
 
 
 def split_text(text: str, close: str = CLOSE) -> tuple[str, str]:
@@ -43,8 +42,7 @@ def answer_of(sample: Sample, lm: LM) -> tuple[str, str]:
 
 def verify_all(task: Task, asked: Sequence[tuple[Problem, tuple[str, str]]]) -> list[Verdict]:
     """The verdicts on (thinking, answer) pairs; formulas among them are compared in parallel."""
-    if isinstance(task, ComparesAnswers):
-        settle((gold, text) for problem, (_, text) in asked if (gold := task.compares(problem)) is not None)
+    settle((gold, text) for problem, (_, text) in asked if (gold := task.compares(problem)) is not None)
     return [task.verify(problem, *answer) for problem, answer in asked]
 
 

@@ -21,7 +21,6 @@ from rlready.models.lm import LM
 from rlready.runs.run import write_table
 from rlready.tasks import Task
 from rlready.tasks.answers.verify import ballots, voted
-from rlready.tasks.protocol import ComparesAnswers
 
 SHOWN = 12  # problems whose samples are kept for reading, one sample per model and main setting
 
@@ -142,7 +141,7 @@ def measure(
 def _ballots(lm: LM, task: Task, group: Group) -> list[Ballot]:
     """A group's votes; answers that the task's own comparison calls equal are one, elsewhere equal texts are."""
     answers = [voted(group.problem.answer, answer_of(sample, lm)[1]) for sample in group.samples]
-    if isinstance(task, ComparesAnswers) and task.compares(group.problem) is not None:
+    if task.compares(group.problem) is not None:
         answers = ballots(answers)
     return [ballot(s, answer) for s, answer in zip(group.samples, answers, strict=True)]
 

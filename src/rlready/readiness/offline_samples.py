@@ -41,7 +41,7 @@ from rlready.readiness.sample_stats import FACTS, Draws
 from rlready.tasks import Task
 from rlready.tasks.columns import Batch, read_batches
 from rlready.tasks.parquet import ParquetTable
-from rlready.tasks.source import TABLES, Source, fill, options_of
+from rlready.tasks.source import TABLES, Source, options_from, options_of
 from rlready.tasks.strictjson import Refused
 from rlready.tasks.table import Origin, id_of
 from rlready.tasks.turns import read_turns, split_sample
@@ -115,7 +115,7 @@ def is_table(source: str) -> bool:
 def parse(source: str) -> tuple[str, TableOptions]:
     """Path and options; UserError for an option that is none."""
     path, _, query = source.partition("?")
-    return path, fill(Source(source, "samples", path, options_of(source, query)), TableOptions())
+    return path, options_from(Source(source, "samples", path, options_of(source, query)), TableOptions())
 
 
 def read(source: str) -> Stored:

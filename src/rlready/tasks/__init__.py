@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+from rlready.core.errors import UserError
+from rlready.core.import_path import load_object
 from rlready.tasks.dagmath.task import DagTask
 from rlready.tasks.gsm8k import Gsm8kTask
-from rlready.tasks.protocol import Task, Verdict
+from rlready.tasks.protocol import Task, TaskOptions, Verdict
 from rlready.tasks.rows import RowsTask
 from rlready.tasks.select import KEYS, Selected
 from rlready.tasks.source import Source, parse_source
 
-__all__ = ["Task", "Verdict", "open_task"]
+__all__ = ["Task", "TaskOptions", "Verdict", "open_task"]
+
+TASKS: dict[str, type[Task]] = {"dagmath": DagTask, "gsm8k": Gsm8kTask, "rows": RowsTask}
 
 
 def open_task(source: str, *, limit: int | None = None) -> Task:
-    """The task a source string names, cut to ``limit`` problems; UserError says what is wrong with the string.
+    """The task that a source string names, with at most ``limit`` problems.
 
-    ``dagmath?ops=8&asked=3``, ``gsm8k:PATH?split=test``, ``rows:PATH?verifier=pkg.module:function``, or the bare
-    path of a JSONL, JSON or Parquet table; with ``&n=1000&select=shortest&of=4000`` a choice of its rows.
+    Sources are ``dagmath?ops=8&asked=3``, ``gsm8k:PATH?split=test``, ``rows:PATH?verifier=pkg.module:function``, the
+    path of a JSONL, JSON or Parquet table, or ``pkg.module:MyTask?key=value`` for a subclass of `Task`; with
+    ``&n=1000&select=shortest&of=4000`` a choice of its rows.  Raises UserError for a string that is none of these.
     """
     parsed = parse_source(source, limit)
     return Selected(parsed, _open) if parsed.options.keys() & set(KEYS) else _open(parsed)
 
 
-def _open(parsed: Source) -> Task:
-    if parsed.kind == "dagmath":
-        return DagTask(parsed)
-    return Gsm8kTask(parsed) if parsed.kind == "gsm8k" else RowsTask(parsed)
+def _open(source: Source) -> Task:
+    return (TASKS.get(source.kind) or _task_class(source))(source)
+
+
+def _task_class(source: Source) -> type[Task]:
+    """The class that a source names by import path."""
+    name = f"{source.kind}:{source.path}"
+    try:
+        found = load_object("task", name)
+    except UserError as error:
+        raise UserError(f"{error}; the built-in tasks are {', '.join(TASKS)}") from None
+    if not (isinstance(found, type) and issubclass(found, Task)):
+        raise UserError(f"task={name}: must be a subclass of rlready.tasks.Task")
+    if not hasattr(found.defaults, "n"):
+        raise UserError(f"task={name}: its defaults need a field n, the number of problems (None: all)")
+    return found

@@ -1,17 +1,16 @@
 """GSM8K (Cobbe et al., arXiv 2110.14168): grade-school word problems with worked solutions.
 
-``gsm8k:PATH?split=test``: a JSONL file with ``question`` and ``answer``, a folder with train.jsonl and
-test.jsonl, or a hub id such as ``openai/gsm8k``; something that exists on disk always wins.  The solution
-becomes the thought and its last line, ``#### number``, the response, so that a model learns to reason inside
-the thought and the budget falls on reasoning only.  Calculator annotations ``<<48/2=24>>`` are removed:
-they would be spent tokens, as no calculator is called; ``calculator=keep`` leaves them in.
+In ``gsm8k:PATH?split=test``, PATH is a JSONL file with ``question`` and ``answer``, a folder with train.jsonl and
+test.jsonl, or a hub id such as ``openai/gsm8k``; a local file or folder takes precedence.  The solution becomes the
+thought and its last line, ``#### number``, the response, so that a model learns to reason inside the thought and the
+thinking budget applies to the reasoning only.  Calculator annotations such as ``<<48/2=24>>`` are removed, because no
+calculator is called and they would only cost tokens; ``calculator=keep`` keeps them.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +18,10 @@ from typing import Literal
 
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row
-from rlready.tasks.answers.extract import own_part
 from rlready.tasks.answers.quantity import SIGNS
-from rlready.tasks.answers.verify import exact_number, same_answer
-from rlready.tasks.guess_baseline import two_fold
-from rlready.tasks.protocol import Verdict
-from rlready.tasks.source import Source, canonical, fill, select
+from rlready.tasks.answers.verify import exact_number
+from rlready.tasks.protocol import Task
+from rlready.tasks.source import Source, select
 from rlready.tasks.table import licence_beside, read_table
 
 INSTRUCTION = "Reason step by step, then give the final answer on a last line of the form: #### <number>"
@@ -42,12 +39,14 @@ class Gsm8kOptions:
     seed: int | None = None
 
 
-class Gsm8kTask:
+class Gsm8kTask(Task):
     """Word problems with one number as answer; see the module."""
 
+    defaults = Gsm8kOptions()
+    options: Gsm8kOptions
+
     def __init__(self, source: Source) -> None:
-        self.options = fill(source, Gsm8kOptions())
-        self.source = canonical(source, self.options, Gsm8kOptions())
+        super().__init__(source)
         self.split: str = self.options.split or "train"
         file = Path(source.path)
         if os.path.isdir(file):
@@ -58,16 +57,12 @@ class Gsm8kTask:
             self.split = file.stem
         self.path = file if os.path.exists(file) else None
         self.table = read_table(str(file), name="main", split=self.split)
+        hub_licence = "MIT" if self.table.where == "openai/gsm8k" else None
+        self.licence = licence_beside(self.path) if self.path else hub_licence
 
     @property
     def description(self) -> str:
         return f"GSM8K grade-school word problems with one number as answer, {self.split} split."
-
-    @property
-    def licence(self) -> str | None:
-        if self.path:
-            return licence_beside(self.path)
-        return "MIT" if self.table.where == "openai/gsm8k" else None
 
     def problems(self) -> list[Problem]:
         return [problem for problem, _ in self._parsed]
@@ -75,21 +70,8 @@ class Gsm8kTask:
     def rows(self) -> list[Row]:
         return [row for _, row in self._parsed]
 
-    def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
-        right = same_answer(problem.answer, answer)
-        return Verdict(right, None, "" if right else "the answer is wrong", own_part(answer)[1])
-
-    def compares(self, problem: Problem) -> str | None:
-        return problem.answer
-
     def place(self, id: str) -> str:
         return self._places[id]
-
-    def answer_key(self, problem: Problem) -> str:
-        return str(exact_number(problem.answer))
-
-    def chance(self, k_values: Sequence[int]) -> dict[int, float]:
-        return two_fold([self.answer_key(p) for p in self.problems()], k_values)
 
     @cached_property
     def _parsed(self) -> list[tuple[Problem, Row]]:
@@ -104,7 +86,7 @@ class Gsm8kTask:
             if not hashes or number is None:
                 raise UserError(f"{self.table.place(line)}: the answer does not end in '#### <number>'")
             answer = NOT_DIGITS.sub("", last.translate(SIGNS))
-            if exact_number(answer) != number:  # 1 1/2 is not 11/2
+            if exact_number(answer) != number:  # 1 1/2 is a mixed number, not 11/2
                 answer = last.strip()
             if self.options.calculator == "strip":
                 solution = ANNOTATION.sub("", solution)

@@ -1,24 +1,35 @@
-"""What every task offers: problems, worked rows, a verifier and the luck to be subtracted.
+"""The base class of tasks: problems, worked rows, a verifier, and the chance level of guessing.
 
-The verifier is not the reward: a reward may add terms for length or be dense, while checkpoints are always
-chosen by the verifier.
+The verifier is not the reward: a reward may depend on length or be dense, while checkpoints are always chosen by the
+verifier.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar
 
+from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row
+from rlready.tasks.answers.extract import final_answer, own_part
+from rlready.tasks.answers.verify import exact_number, same_answer
+from rlready.tasks.guess_baseline import two_fold
+from rlready.tasks.source import Source, canonical, options_from
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """``strict``: also every step is right (None where the task cannot tell); ``reason``: why not, if known.
+    """What the verifier says of a response.
 
-    ``run_on``: the text goes on with a turn that it invents, such as a next question, which was not judged.
+    ``strict``: every step is correct too (None where the task cannot tell).  ``reason``: why the response is incorrect,
+    if that is known.  ``run_on``: the text continues with an invented turn, such as a next question, which was not
+    verified.
     """
 
     correct: bool
@@ -27,58 +38,69 @@ class Verdict:
     run_on: bool = False
 
 
-@runtime_checkable
-class ComparesAnswers(Protocol):
-    """A task that judges by ``verify.same_answer``: many texts can be compared beforehand, in parallel."""
+@dataclass(frozen=True)
+class TaskOptions:
+    """Options of a task that declares none: how many problems (None: all), and the seed of a shuffle."""
 
-    def compares(self, problem: Problem) -> str | None:
-        """The right answer that a text is compared with; None if this problem is judged otherwise."""
-        ...
+    n: int | None = None
+    seed: int | None = None
 
 
-class Task(Protocol):
-    """A source of problems, opened with ``open_task``."""
+class Task(ABC):
+    """A source of problems, opened with ``open_task``; a subclass defines ``problems`` and overrides what differs.
 
-    @property
-    def source(self) -> str:
-        """The source string in its shortest form, keys in a fixed order: equal tasks have equal sources."""
-        ...
+    ``defaults`` is a dataclass instance: its fields, ``n`` among them, are the options that a source string can set,
+    and ``options`` are their values.  ``source`` is the source string in its shortest form, so that equal tasks have
+    equal sources.  ``path`` is the local file that holds the data, ``licence`` the licence of the data; None: there is
+    none, or it is not stated.
+    """
 
-    @property
-    def path(self) -> Path | None:
-        """The local file that holds the data; None where it is generated or on the hub."""
-        ...
+    defaults: ClassVar[DataclassInstance] = TaskOptions()
+    path: Path | None = None
+    licence: str | None = None
+
+    def __init__(self, source: Source) -> None:
+        self.options = options_from(source, self.defaults)
+        self.source = canonical(source, self.options, self.defaults)
 
     @property
     def description(self) -> str:
         """One plain sentence."""
-        ...
+        return f"{len(self.problems())} problems of {self.source}."
 
-    @property
-    def licence(self) -> str | None:
-        """The licence of the data where it is stated, else None."""
-        ...
-
+    @abstractmethod
     def problems(self) -> list[Problem]:
         """The same list at every call; a smaller ``n`` gives a prefix of it."""
-        ...
 
     def rows(self) -> list[Row]:
         """Worked rows for SFT with the ids, and in the order, of the problems; UserError if there are none."""
-        ...
+        raise UserError(f"{self.source}: this task has no worked rows; name another source of rows")
 
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
-        """Judge a model's text in bounded time; any text gets a verdict."""
-        ...
+        """Whether a response is correct, in bounded time and for any text; by default, by equality of final answers."""
+        correct = same_answer(problem.answer, answer)
+        return Verdict(correct, None, "" if correct else "the answer is wrong", own_part(answer)[1])
+
+    def compares(self, problem: Problem) -> str | None:
+        """The reference answer if ``verify`` decides by ``same_answer``, so that texts can be compared in parallel.
+
+        None if this problem is verified in another way.
+        """
+        return problem.answer if type(self).verify is Task.verify else None
 
     def place(self, id: str) -> str:
-        """Where the problem of this id stands, for error lines: a file and line where there is one."""
-        ...
+        """Where the problem of this id is, for error lines: a file and line where there is one."""
+        return f"{self.source} {id}"
 
     def answer_key(self, problem: Problem) -> str:
-        """The answer as a guesser who has not read the prompt could say it: values, no variable names."""
-        ...
+        """The answer as it could be guessed without reading the prompt: values, no variable names."""
+        answer = final_answer(problem.answer)
+        number = exact_number(answer)
+        return " ".join(answer.split()) if number is None else str(number)
 
     def chance(self, k_values: Sequence[int]) -> dict[int, float]:
-        """pass@k of guessing the k most common answers without reading the prompt, for every k."""
-        ...
+        """pass@k of guessing the k most common answers without reading the prompt, for every k.
+
+        A problem without an answer counts as never guessed.
+        """
+        return two_fold([self.answer_key(p) or f"unknown answer of {p.id}" for p in self.problems()], k_values)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -33,12 +33,10 @@ from rlready.core.import_path import load_object
 from rlready.core.records import Problem, Row
 from rlready.models.chat import KEYS
 from rlready.tasks.answers.extract import own_part
-from rlready.tasks.answers.verify import exact_number, final_answer, same_answer
 from rlready.tasks.dagmath import meta as dagmeta
 from rlready.tasks.dagmath.meta import graph_of, judge, validate
-from rlready.tasks.guess_baseline import two_fold
-from rlready.tasks.protocol import Verdict
-from rlready.tasks.source import Source, canonical, fill, select
+from rlready.tasks.protocol import Task, Verdict
+from rlready.tasks.source import Source, select
 from rlready.tasks.strictjson import Refused, digits
 from rlready.tasks.table import has, licence_beside, read_table, value_of
 from rlready.tasks.turns import MESSAGES, Chat, merge, read_system, read_turns, split_thought
@@ -79,21 +77,23 @@ class _Item:
     answer_column: str
 
 
-class RowsTask:
+class RowsTask(Task):
     """Rows from a table; see the module."""
 
+    defaults = RowsOptions()
+    options: RowsOptions
+
     def __init__(self, source: Source) -> None:
-        self.options = fill(source, RowsOptions())
-        self.source = canonical(source, self.options, RowsOptions())
+        super().__init__(source)
         self.name = Path(source.path)
         self.path = self.name if os.path.exists(self.name) else None
+        self.licence = licence_beside(self.path) if self.path else None
         if self.path and source.options.keys() & {"name", "split"}:
             raise UserError(f"{source.text}: name= and split= are for a data set on the hub, but {self.path} is a file")
         self.verifier = load_verifier(self.options.verifier) if self.options.verifier else None
         self.table = read_table(source.path, name=self.options.name or None, split=self.options.split)
-        usual = RowsOptions()
         self.columns = {key: getattr(self.options, key) for key in ("prompt", "response", "thinking", "answer", "id")}
-        self.named = {key for key, column in self.columns.items() if column != getattr(usual, key)}
+        self.named = {key for key, column in self.columns.items() if column != getattr(self.defaults, key)}
         for key, column in self.columns.items():
             if key in self.named and column:  # an empty name: no such column
                 self.table.need(column)
@@ -104,10 +104,6 @@ class RowsTask:
         unasked = any(item.answer_column == GROUND_TRUTH != self.options.answer for item in self._items)
         answers = f", answers from {GROUND_TRUTH}" if unasked else ""
         return f"{len(self._items)} rows of {self.name.name}{answers}, {judge}."
-
-    @property
-    def licence(self) -> str | None:
-        return licence_beside(self.path) if self.path else None
 
     def problems(self) -> list[Problem]:
         if self.verifier is None:
@@ -122,19 +118,17 @@ class RowsTask:
         return [Row(i.id, i.prompt, i.response, i.thinking, i.system, i.turn) for i in self._items]
 
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
-        """The named verifier's word; one that raises is warned about once a message, and its verdict is wrong."""
+        """By the verifier that the source names; if it raises, the user is warned and the response is incorrect."""
         if self.verifier is None:
-            if (graph := graph_of(problem.meta)) is not None:
-                return judge(graph, thinking, answer)
-            right = same_answer(problem.answer, answer)
-        else:
-            try:
-                right = bool(self.verifier(problem, answer))
-            except Exception as error:
-                reason = f"{self.options.verifier} raised {type(error).__name__}: {error}"
-                warnings.warn(reason, RuntimeWarning, stacklevel=2)
-                return Verdict(False, None, reason)
-        return Verdict(right, None, "" if right else "the answer is wrong", own_part(answer)[1])
+            graph = graph_of(problem.meta)
+            return super().verify(problem, thinking, answer) if graph is None else judge(graph, thinking, answer)
+        try:
+            correct = bool(self.verifier(problem, answer))
+        except Exception as error:
+            reason = f"{self.options.verifier} raised {type(error).__name__}: {error}"
+            warnings.warn(reason, RuntimeWarning, stacklevel=2)
+            return Verdict(False, None, reason)
+        return Verdict(correct, None, "" if correct else "the answer is wrong", own_part(answer)[1])
 
     def compares(self, problem: Problem) -> str | None:
         return problem.answer if self.verifier is None and graph_of(problem.meta) is None else None
@@ -145,14 +139,7 @@ class RowsTask:
     def answer_key(self, problem: Problem) -> str:
         if (graph := graph_of(problem.meta)) is not None:
             return dagmeta.answer_key(graph)
-        answer = final_answer(problem.answer)
-        number = exact_number(answer)
-        return " ".join(answer.split()) if number is None else str(number)
-
-    def chance(self, k_values: Sequence[int]) -> dict[int, float]:
-        """Rows without answers count as never guessed."""
-        keys = [self.answer_key(p) or f"unknown answer of {p.id}" for p in self.problems()]
-        return two_fold(keys, k_values)
+        return super().answer_key(problem)
 
     @cached_property
     def _items(self) -> list[_Item]:

@@ -15,13 +15,12 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row
-from rlready.tasks.protocol import ComparesAnswers, Task, Verdict
-from rlready.tasks.source import Source, fill, parse_source
+from rlready.tasks.protocol import Task, Verdict
+from rlready.tasks.source import Source, options_from, parse_source
 
 Kind = Literal["shortest", "longest", "random", "halves"]
 KEYS = ("select", "of")
@@ -42,14 +41,14 @@ class Choice:
     n: int | None = None
 
 
-class Selected:
+class Selected(Task):
     """A task cut down to chosen rows; see the module."""
 
     def __init__(self, source: Source, open_source: Callable[[Source], Task]) -> None:
         given = {key: value for key, value in source.options.items() if key in (*KEYS, "n")}
         if "select" not in given:
             raise UserError(f"{source.text}: of= says how many rows select= chooses from; add select=random or another")
-        self.choice = fill(replace(source, options=given), Choice("random"))
+        self.choice = options_from(replace(source, options=given), Choice("random"))
         if self.choice.n is None:
             raise UserError(f"{source.text}: select= needs n=, the number of rows to keep")
         if self.choice.of is None and source.kind == "dagmath":
@@ -57,10 +56,10 @@ class Selected:
         rest = {key: value for key, value in source.options.items() if key not in given}
         pool = rest if self.choice.of is None else rest | {"n": str(self.choice.of)}
         self.pool = open_source(Source(source.text, source.kind, source.path, pool))
-        self.text = source.text
+        self.text, self.path, self.licence = source.text, self.pool.path, self.pool.licence
+        self.source = self._source()
 
-    @property
-    def source(self) -> str:
+    def _source(self) -> str:
         pool = parse_source(self.pool.source)
         options = [f"{key}={value}" for key, value in pool.options.items() if key != "n"]
         options += [f"n={self.choice.n}", f"select={self.choice.select}"]
@@ -68,17 +67,9 @@ class Selected:
         return f"{pool.kind}{':' * bool(pool.path)}{pool.path}?{'&'.join(options)}"
 
     @property
-    def path(self) -> Path | None:
-        return self.pool.path
-
-    @property
     def description(self) -> str:
         of = f"the first {self.choice.of}" if self.choice.of else "all"
         return f"{self.pool.description} {self.choice.n} of {of} rows, {WORDS[self.choice.select]}."
-
-    @property
-    def licence(self) -> str | None:
-        return self.pool.licence
 
     def problems(self) -> list[Problem]:
         pool = self.pool.problems()
@@ -91,7 +82,7 @@ class Selected:
         return self.pool.verify(problem, thinking, answer)
 
     def compares(self, problem: Problem) -> str | None:
-        return self.pool.compares(problem) if isinstance(self.pool, ComparesAnswers) else None
+        return self.pool.compares(problem)
 
     def place(self, id: str) -> str:
         return self.pool.place(id)
@@ -100,7 +91,7 @@ class Selected:
         return self.pool.answer_key(problem)
 
     def chance(self, k_values: Sequence[int]) -> dict[int, float]:
-        """That of the whole pool, of which it is better known."""
+        """That of the whole pool, where there are more problems to estimate it from."""
         return self.pool.chance(k_values)
 
     @cached_property

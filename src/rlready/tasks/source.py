@@ -1,7 +1,7 @@
-"""Source strings: ``KIND[:PATH][?key=value&key=value]`` to a kind, a path and typed options, and back.
+"""Source strings, ``KIND[:PATH][?key=value&key=value]``: a kind, a path and typed options.
 
-The options of a kind are a dataclass; a default instance of it says which keys exist, of what type.  Values
-are taken as they stand (no percent escapes): whole numbers, numbers, ranges such as ``6-8``, 0 or 1, words.
+The options of a kind are a dataclass; a default instance of it defines which keys exist and their types.  Values are
+whole numbers, numbers, ranges such as ``6-8``, 0 or 1, or words; there are no percent escapes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     Options = TypeVar("Options", bound=DataclassInstance)
 Item = TypeVar("Item")
+Value = bool | int | float | str | tuple[int, int] | None  # of an option
 
 TABLES = (".jsonl", ".json", ".parquet")
 KINDS = ("dagmath", "gsm8k", "rows")
+IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 FORMS: dict[type, tuple[str, str]] = {
     bool: ("[01]", "0 or 1"),
     int: ("[0-9]{1,15}", "a whole number"),
@@ -33,7 +35,10 @@ FORMS: dict[type, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Source:
-    """A source string taken apart; ``text`` is the string as given, for error lines."""
+    """The parts of a source string; ``text`` is the string as given, for error lines.
+
+    For a class that is named by import path, ``pkg.module:MyTask``, the kind is the module and the path the class.
+    """
 
     text: str
     kind: str
@@ -43,13 +48,14 @@ class Source:
 
 
 def parse_source(text: str, limit: int | None = None) -> Source:
-    """Take a source string apart; a bare path of a table is of kind ``rows``."""
+    """The parts of a source string; the path of a table alone is of kind ``rows``."""
     head, _, query = text.partition("?")
     kind, _, path = head.partition(":")
     if kind not in KINDS:
-        if not (head.endswith(TABLES) or os.path.isfile(head)):
-            raise UserError(f"{text!r} is no task source; its kind {kind!r} is unknown, {nearest(kind, KINDS)}")
-        kind, path = "rows", head
+        if head.endswith(TABLES) or os.path.isfile(head):
+            kind, path = "rows", head
+        elif not IMPORT_PATH.fullmatch(head):
+            raise UserError(f"{text!r} is not a task source; its kind {kind!r} is unknown, {nearest(kind, KINDS)}")
     if (kind == "dagmath") == bool(path):
         raise UserError(f"{text}: " + ("dagmath takes no path" if path else f"name a file: {kind}:PATH"))
     return Source(text, kind, path, options_of(text, query), limit)
@@ -66,13 +72,13 @@ def options_of(text: str, query: str) -> dict[str, str]:
     return options
 
 
-def fill(source: Source, default: Options) -> Options:
-    """``default`` with the options of ``source`` in place; UserError for unknown keys and wrong types.
+def options_from(source: Source, default: Options) -> Options:
+    """``default`` with the options that ``source`` sets; UserError for unknown keys and wrong types.
 
     Every kind has an option ``n``, the number of problems (None: all), which the source's limit can lower.
     """
     hints = get_type_hints(type(default))
-    values: dict[str, Any] = {}
+    values: dict[str, Value] = {}
     for key, text in source.options.items():
         if key not in hints:
             raise UserError(f"{source.text}: unknown key {key!r}; {nearest(key, hints)}")
@@ -80,21 +86,22 @@ def fill(source: Source, default: Options) -> Options:
             values[key] = _convert(text, hints[key])
         except ValueError as error:
             raise UserError(f"{source.text}: {key}={text} is not {error}") from None
-    n = values.get("n", getattr(default, "n", None))
+    try:
+        options = replace(default, **values)
+    except ValueError as error:
+        raise UserError(f"{source.text}: {error}") from None
+    n: int | None = getattr(options, "n", None)
     if source.limit is not None:
         n = source.limit if n is None else min(n, source.limit)
     if n is not None and n < 1:
         raise UserError(f"{source.text}: n={n} leaves no problem")
-    try:
-        return replace(default, **values | {"n": n})
-    except ValueError as error:
-        raise UserError(f"{source.text}: {error}") from None
+    return replace(options, n=n)
 
 
 def canonical(source: Source, options: DataclassInstance, default: DataclassInstance) -> str:
     """The shortest source string that says the same: keys in the order of the options, defaults left out."""
     given, usual = asdict(options), asdict(default)
-    query = "&".join(f"{key}={_show(value)}" for key, value in given.items() if value != usual[key])
+    query = "&".join(f"{key}={_written(value)}" for key, value in given.items() if value != usual[key])
     head = f"{source.kind}:{source.path}" if source.path else source.kind
     return f"{head}?{query}" if query else head
 
@@ -107,10 +114,10 @@ def select(items: Sequence[Item], n: int | None, seed: int | None) -> list[Item]
     return chosen[:n]
 
 
-def _convert(text: str, hint: Any) -> Any:
-    """``text`` as ``hint``; ValueError with what was expected."""
+def _convert(text: str, hint: Any) -> Value:
+    """``text`` as a value of the type ``hint``; ValueError with what was expected."""
     choices = get_args(hint)
-    value: Any = text
+    value: Value = text
     if type(None) in choices:
         value = None if text == "none" else _convert(text, choices[0])
     elif get_origin(hint) is Literal:
@@ -129,7 +136,7 @@ def _convert(text: str, hint: Any) -> Any:
     return value
 
 
-def _show(value: object) -> str:
+def _written(value: object) -> str:
     if isinstance(value, tuple):
         return "-".join(map(str, dict.fromkeys(value)))
     if isinstance(value, bool):

@@ -28,8 +28,8 @@ from rlready.tasks.dagmath.render import LETTERS, RENDERINGS, assign_letters
 from rlready.tasks.dagmath.symbols import Symbols
 from rlready.tasks.dagmath.verbose import wordy
 from rlready.tasks.guess_baseline import guess_pass_at_k
-from rlready.tasks.protocol import Verdict
-from rlready.tasks.source import Source, canonical, fill
+from rlready.tasks.protocol import Task, Verdict
+from rlready.tasks.source import Source, canonical, options_from
 
 ALPHABETS = {"symbols": LETTERS, "words": string.ascii_letters}
 REFERENCE, REFERENCE_SEED = 2000, -1  # problems the blind guesser learns from, and as many; a seed no source can name
@@ -67,15 +67,15 @@ PRESETS = {
 }
 
 
-class DagTask:
+class DagTask(Task):
     """Generated problems; see the module."""
 
+    options: DagOptions
     licence = "Apache-2.0"  # made by this package
-    path = None
 
     def __init__(self, source: Source) -> None:
         preset = PRESETS.get(source.options.get("rendering", "symbols"), PRESETS["symbols"])
-        self.options = fill(source, preset)
+        self.options = options_from(source, preset)
         self.source = canonical(source, self.options, replace(preset, rendering="symbols"))
         self.rendering = RENDERINGS[self.options.rendering]
 
@@ -106,9 +106,6 @@ class DagTask:
 
     def answer_key(self, problem: Problem) -> str:
         return answer_key(problem.meta)
-
-    def place(self, id: str) -> str:
-        return f"{self.source} {id}"
 
     def chance(self, k_values: Sequence[int]) -> dict[int, float]:
         """The guesser knows the generator's settings: it learns from 2,000 problems made with them.
