@@ -145,7 +145,7 @@ def show_template(checkpoint: str, delimiters: Sequence[str] = ()) -> TemplateSh
         f"its {len(response)} response tokens are:\n{colour[0]}{tokens}{colour[1]}\n\n"
         f"A response is sampled after:\n{visible(example.sampled_after)}"
     )
-    facts = lm.chat.describe() | {"stops": lm.stop_texts}
+    facts = lm.chat.describe() | {"stops": [*lm.stop_texts]}
     return TemplateShown(headline=f"{lm.chat}.", text=text, checkpoint=checkpoint, facts=facts, example=example)
 
 

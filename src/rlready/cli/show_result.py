@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import SerializeAsAny
+from pydantic import JsonValue, SerializeAsAny
 
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table
@@ -121,17 +121,17 @@ class TemplateExample(Record):
 
 
 class TemplateShown(ShowResult):
-    """What a checkpoint's chat template was found to write; ``facts`` as `Chat.describe` names them."""
+    """What a checkpoint's chat template was found to write; ``facts`` as `ChatFormat.describe` names them."""
 
     checkpoint: str
-    facts: dict[str, bool | str | list[str] | None]
+    facts: dict[str, JsonValue]
     example: TemplateExample
 
     def tables(self) -> list[Table]:
         return [Table(["what", "found"], [[k.replace("_", " "), visible(_plain(v))] for k, v in self.facts.items()])]
 
 
-def _plain(value: bool | str | list[str] | None) -> str:
+def _plain(value: JsonValue) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
-    return " … ".join(map(repr, value)) if isinstance(value, list) else value
+    return " … ".join(map(repr, value)) if isinstance(value, list) else str(value)

@@ -12,10 +12,12 @@ all, those that SFT here writes are used.  A template that writes today's date i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from pydantic import JsonValue
 
 from rlready.core.errors import UserError
 from rlready.core.records import Row
@@ -148,8 +150,8 @@ class ChatFormat:
             )
         return prompt, response
 
-    def describe(self) -> dict[str, Any]:
-        """For the record: plain values."""
+    def describe(self) -> dict[str, JsonValue]:
+        """The format as JSON values, for the run record."""
         t = self.thought
         return {
             "thinks": self.thinks,
@@ -161,10 +163,10 @@ class ChatFormat:
         }
 
     def __str__(self) -> str:
-        """One line for people."""
+        """The format in one line of text."""
         t, told = self.thought, self.describe()
         if self.thinks:
-            how = {"opens a thought": "opened by the prompt"}.get(told["generation_prompt"], "opened by the decoder")
+            how = "opened by the prompt" if self.opened else "opened by the decoder"
             says = f"thinks between {t.opener} and {t.closer} ({how}; breaks by {told['thought_told_by']})"
         else:
             says = "opens no thought, so responses are sampled without a thinking budget"
@@ -221,7 +223,7 @@ class ChatFormat:
             return {"content": self.thought.opener + thinking + self.thought.closer + response}
         return {"content": response, self.key: thinking}
 
-    def _answered(self, asked: Sequence[Message], turn: Mapping[str, Any]) -> str:
+    def _answered(self, asked: Sequence[Message], turn: Message) -> str:
         """The conversation with the assistant's turn, up to the token that ends it."""
         text = self.render([*asked, {"role": "assistant", **turn}], generate=False)
         if self.end and self.end in text:

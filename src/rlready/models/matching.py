@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import TypedDict
 
 from rlready.core.errors import UserError
 from rlready.models.weights import FLOATS, Held
@@ -27,6 +27,16 @@ OTHER = {
     ".SCB.": QUANTISED,
     ".lora_A.": "a LoRA adapter that is not merged; save the model after merge_and_unload(), or the adapter alone",
 }
+
+
+class LoadingInfo(TypedDict):
+    """What ``from_pretrained(output_loading_info=True)`` reports of the weights it loaded."""
+
+    missing_keys: set[str]
+    unexpected_keys: set[str]
+    mismatched_keys: set[tuple[str, tuple[int, ...], tuple[int, ...]]]  # (name, shape in the file, of the model)
+
+
 Shapes = Mapping[str, tuple[int, ...]]  # of the model's parameters, by name
 
 
@@ -57,9 +67,7 @@ def refuse_unlike(source: str, held: Mapping[str, Held], wanted: Shapes) -> None
         raise UserError(_missing(source, missing, held, wanted))
 
 
-def refuse_differences(
-    source: str, model: str, held: Mapping[str, Held], wanted: Shapes, found: Mapping[str, Any]
-) -> None:
+def refuse_differences(source: str, model: str, held: Mapping[str, Held], wanted: Shapes, found: LoadingInfo) -> None:
     """UserError for weights of the model that were not loaded, and for others that were not used."""
     missing = sorted(found["missing_keys"])
     unused = sorted(name for name in found["unexpected_keys"] if not (name in held and _is_mask(name, held[name])))

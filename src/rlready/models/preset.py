@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rlready.core.config import Config
 from rlready.core.errors import UserError
@@ -95,13 +95,13 @@ def best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _text_config(path: Path) -> dict[str, Any]:
+def _text_config(path: Path) -> Mapping[str, object]:
     """The configuration of the language model, also where it is part of a larger one."""
     config = read_json(path)
     return {**config, **config["text_config"]} if isinstance(config.get("text_config"), dict) else config
 
 
-def _context(config: dict[str, Any]) -> int:
+def _context(config: Mapping[str, object]) -> int:
     named = [config.get(key) for key in ("max_position_embeddings", "n_positions", "max_seq_len")]
     return next((n for n in named if type(n) is int and n > 0), CONTEXT)
 

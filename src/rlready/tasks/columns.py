@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from rlready.core.errors import UserError
 from rlready.tasks.parquet import ParquetTable
-from rlready.tasks.strictjson import Refused
+from rlready.tasks.strictjson import Fields, Refused
 from rlready.tasks.table import Origin, column_names, has, open_rows, value_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Batch:
         return len(self.lines)
 
     @staticmethod
-    def of(origin: Origin, lines: Sequence[int], rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Batch:
+    def of(origin: Origin, lines: Sequence[int], rows: Sequence[Fields], names: Sequence[str]) -> Batch:
         """The columns ``names`` of rows that are dictionaries."""
         there = set().union(*rows)
         columns = {}

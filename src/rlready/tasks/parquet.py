@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlready.core.errors import UserError
-from rlready.tasks.strictjson import Number, examine, loads
+from rlready.tasks.strictjson import Fields, Number, examine, loads
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 JSON = "arrow.json"
 ROWS, BYTES = 1 << 17, 1 << 25  # read at a time: at most so many rows, and about so many bytes
-Decoder = Callable[[Any], Any]
+Decoder = Callable[[Any], object]
 
 
 class ParquetTable:
@@ -67,7 +67,7 @@ class ParquetTable:
         kind = self._schema.field(name).type if name in self._schema.names else None
         return kind in (pa.string(), pa.large_string()) and name not in self._decoders
 
-    def batches(self, names: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, dict[str, list[Any]]]]:
+    def batches(self, names: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, dict[str, list[object]]]]:
         """Some columns, so many rows at a time as fit into `BYTES`, and the values of those columns that hold JSON.
 
         UserError by its row for JSON that is none.
@@ -85,7 +85,7 @@ class ParquetTable:
                 yield widened, decoded
                 done += batch.num_rows
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[Fields]:
         """All rows."""
         with self._refusing():
             for batch, decoded in self.batches(self._schema.names):
@@ -107,7 +107,7 @@ class ParquetTable:
         rows: int = self._content.metadata.num_rows
         return min(ROWS, max(1, BYTES * rows // max(size, 1)))
 
-    def _decode(self, decoded: dict[str, list[Any]], done: int) -> None:
+    def _decode(self, decoded: dict[str, list[object]], done: int) -> None:
         for column, values in decoded.items():
             for at, value in enumerate(values):
                 try:
@@ -130,12 +130,12 @@ class ParquetTable:
 
 
 def first_line(error: Exception) -> str:
-    """What a library says, as far as it fits into a line of ours."""
+    """The first line of a library's error message, cut to a length that fits into one of this package."""
     line = (str(error).splitlines() or [type(error).__name__])[0][:200]
     return "".join(c for c in line if c.isprintable())
 
 
-def _features(schema: Any) -> dict[str, Any]:
+def _features(schema: pa.Schema) -> Fields:
     """What ``datasets`` noted of each column; nothing where it did not write the file."""
     try:
         features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
@@ -144,7 +144,7 @@ def _features(schema: Any) -> dict[str, Any]:
     return features if isinstance(features, dict) else {}
 
 
-def _decoder(field: Any, feature: Any) -> Decoder | None:
+def _decoder(field: pa.Field, feature: object) -> Decoder | None:
     """What makes a value of an Arrow field the value that was meant; None where that is the value itself."""
     import numpy as np
     import pyarrow as pa
@@ -165,7 +165,7 @@ def _decoder(field: Any, feature: Any) -> Decoder | None:
     return None
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> object:
     """What stored JSON says; a number, true and false stay text, as ``datasets`` writes the text "4" as it writes 4."""
     value = loads(text)
     return text if isinstance(value, (bool, int, float)) else value

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from rlready.core.errors import UserError
 from rlready.core.import_path import load_object
@@ -37,7 +37,7 @@ from rlready.tasks.dagmath import meta as dagmeta
 from rlready.tasks.dagmath.meta import graph_of, judge, validate
 from rlready.tasks.protocol import Task, Verdict
 from rlready.tasks.source import Source, select
-from rlready.tasks.strictjson import Refused, digits
+from rlready.tasks.strictjson import Fields, Refused, digits
 from rlready.tasks.table import has, licence_beside, read_table, value_of
 from rlready.tasks.turns import MESSAGES, Chat, merge, read_system, read_turns, split_thought
 from rlready.tasks.unread import refuse_preferences, refuse_unread
@@ -71,7 +71,7 @@ class _Item:
     response: str
     thinking: str | None
     answer: str
-    meta: dict[str, Any]
+    meta: Fields
     system: str
     turn: str
     answer_column: str
@@ -151,7 +151,7 @@ class RowsTask(Task):
                 raise UserError(f"{self.table.where}: the id {item.id!r} is given twice ({both}); ids must differ")
         return select(items, self.options.n, self.options.seed)
 
-    def _item(self, line: int, row: dict[str, Any]) -> _Item:
+    def _item(self, line: int, row: Fields) -> _Item:
         o, place = self.options, self.table.place(line)
         chats = self._chats(line, row)
         chat = merge(chats, place)
@@ -188,7 +188,7 @@ class RowsTask(Task):
             column,
         )
 
-    def _chats(self, line: int, row: dict[str, Any]) -> dict[str, Chat]:
+    def _chats(self, line: int, row: Fields) -> dict[str, Chat]:
         """What each column says of the conversation; UserError for rows that say more than can be read."""
         o, place = self.options, self.table.place(line)
         refuse_unread(row, place, o.prompt, {column.partition(".")[0] for column in self.columns.values()})
@@ -219,7 +219,7 @@ class RowsTask(Task):
                 chats[column] = read_turns(row[column], f"{place}: {column}", last="user")
         return chats
 
-    def _no_prompt(self, line: int, row: dict[str, Any]) -> NoReturn:
+    def _no_prompt(self, line: int, row: Fields) -> NoReturn:
         """Raise UserError with the likeliest reason."""
         place = self.table.place(line)
         if not has(row, self.options.prompt) and not any(column in row for column in MESSAGES):
@@ -228,7 +228,7 @@ class RowsTask(Task):
             self.table.text(line, row, self.options.prompt)
         raise UserError(f"{place}: the prompt is empty")
 
-    def _answer(self, line: int, row: dict[str, Any]) -> tuple[str, str]:
+    def _answer(self, line: int, row: Fields) -> tuple[str, str]:
         """(column, answer); the answer is empty where there is none, also for null and not-a-number."""
         column = self.options.answer
         if "answer" not in self.named and value_of(row, column) is None and value_of(row, GROUND_TRUTH) is not None:

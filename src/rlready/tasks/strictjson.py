@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeAlias
+
+Fields: TypeAlias = dict[str, object]  # a row of a table, or an object of JSON: values by name
 
 DEEPEST = 100  # lists and objects inside each other
 PLAIN = 100  # digits before or behind the point up to which a number is written without an exponent
@@ -44,9 +46,9 @@ def doubtful(text: str) -> bool:
     return text.count("[") + text.count("{") > DEEPEST or ODD.search(text) is not None
 
 
-def examine(row: dict[str, Any]) -> None:
+def examine(row: Fields) -> None:
     """Refused for a text that UTF-8 cannot hold, and for nesting that no later stage could follow."""
-    todo: list[tuple[str, int, Any]] = [(column, 0, {column: inner}) for column, inner in row.items()]
+    todo: list[tuple[str, int, object]] = [(column, 0, {column: inner}) for column, inner in row.items()]
     while todo:
         column, depth, value = todo.pop()
         if depth > DEEPEST:
@@ -82,7 +84,7 @@ def _number(text: str) -> float:
     return number if repr(number) == text else Number(text)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, object]]) -> Fields:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]

@@ -17,7 +17,7 @@ from typing import Any
 from rlready.core.errors import UserError
 from rlready.core.options import nearest
 from rlready.tasks.parquet import ParquetTable, first_line
-from rlready.tasks.strictjson import Refused, doubtful, examine, loads
+from rlready.tasks.strictjson import Fields, Refused, doubtful, examine, loads
 from rlready.tasks.turns import chat_key
 
 SHOWN = 5  # line numbers listed in an error
@@ -64,9 +64,9 @@ class Origin:
 class Table(Origin):
     """``rows`` are (line or row number from 1, values)."""
 
-    rows: list[tuple[int, dict[str, Any]]]
+    rows: list[tuple[int, Fields]]
 
-    def text(self, line: int, row: dict[str, Any], column: str) -> str:
+    def text(self, line: int, row: Fields, column: str) -> str:
         """A value that must be text; UserError if it is missing or something else."""
         if not has(row, column):
             names = list(map(_shown, column_names(row)))
@@ -76,7 +76,7 @@ class Table(Origin):
             raise UserError(f"{self.place(line)}: {column} must be text, not {type(value).__name__}")
         return value
 
-    def id(self, line: int, row: dict[str, Any], column: str) -> str | None:
+    def id(self, line: int, row: Fields, column: str) -> str | None:
         """A value that names something, as `id_of` reads it; UserError for what does not."""
         try:
             return id_of(value_of(row, column), column)
@@ -93,7 +93,7 @@ class Table(Origin):
         self.refuse_some(lines, len(self.rows), what, fix)
 
 
-def id_of(value: Any, column: str) -> str | None:
+def id_of(value: object, column: str) -> str | None:
     """Text, a whole number in digits, or what `chat_key` makes of a list of turns.
 
     None if it is null; Refused for anything else.  5.0 is 5: a column of whole numbers becomes one of floats where
@@ -110,12 +110,12 @@ def id_of(value: Any, column: str) -> str | None:
     return str(int(value))
 
 
-def has(row: dict[str, Any], column: str) -> bool:
+def has(row: Fields, column: str) -> bool:
     """Whether there is such a column, null or not."""
     return column in row or _inside(row, column) is not None
 
 
-def value_of(row: dict[str, Any], column: str) -> Any:
+def value_of(row: Fields, column: str) -> object:
     """A value, or None where the column is missing."""
     if column in row:
         return row[column]
@@ -131,7 +131,7 @@ def read_table(path: str, *, name: str | None = None, split: str = "train") -> T
 
 def open_rows(
     path: str, *, name: str | None = None, split: str = "train"
-) -> tuple[Origin, Iterator[tuple[int, dict[str, Any]]]]:
+) -> tuple[Origin, Iterator[tuple[int, Fields]]]:
     """Where the table at ``path`` is from, and its rows, one by one, each with its line or row number.
 
     A path that does not exist but looks like owner/name is read from the hub.  UserError, with the line where there is
@@ -144,13 +144,13 @@ def open_rows(
     return origin, _rows(origin, file, name, split)
 
 
-def _rows(origin: Origin, file: Path, name: str | None, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(origin: Origin, file: Path, name: str | None, split: str) -> Iterator[tuple[int, Fields]]:
     path, empty = origin.where, True
     try:
         if file.is_dir():
             raise UserError(f"{path}: a folder; name a file in it")
         if not file.exists():
-            values: Iterable[tuple[int, Any]] = enumerate(_read_hub(path, name, split), start=1)
+            values: Iterable[tuple[int, object]] = enumerate(_read_hub(path, name, split), start=1)
         elif file.suffix == ".parquet":
             values = enumerate(ParquetTable(file).rows(), start=1)
         else:
@@ -180,16 +180,16 @@ def licence_beside(file: Path) -> str | None:
     return None
 
 
-def _inside(row: dict[str, Any], column: str) -> dict[str, Any] | None:
+def _inside(row: Fields, column: str) -> Fields | None:
     """The object that holds the last of ``a.b.c``; None if there is none."""
     *path, last = column.split(".")
-    value: Any = row
+    value: object = row
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, dict) and last in value else None
 
 
-def column_names(row: dict[str, Any]) -> list[str]:
+def column_names(row: Fields) -> list[str]:
     """Names of columns, and of those inside them."""
     return [*row, *(f"{column}.{key}" for column, value in row.items() if isinstance(value, dict) for key in value)]
 
@@ -207,9 +207,9 @@ def _refuse_binary(file: Path) -> None:
             raise UserError(f"{file}: {what}")
 
 
-def _read_jsonl(file: Path) -> Iterator[tuple[int, Any]]:
+def _read_jsonl(file: Path) -> Iterator[tuple[int, object]]:
     """Line numbers and values; a first row waits until there is a second, as one alone may hold all rows."""
-    alone: tuple[int, Any] | None = None
+    alone: tuple[int, object] | None = None
     count = 0
     with file.open("rb") as lines:
         for number, raw in enumerate(lines, start=1):
@@ -242,7 +242,7 @@ def _read_jsonl(file: Path) -> Iterator[tuple[int, Any]]:
         yield alone
 
 
-def _read_json(file: Path) -> Iterator[tuple[int, Any]]:
+def _read_json(file: Path) -> Iterator[tuple[int, object]]:
     text = file.read_text(encoding="utf-8-sig")
     rows = _json(text if text.strip() else "[]", str(file), LINES)
     _refuse_wrapped(rows, file)
@@ -255,14 +255,16 @@ def _read_json(file: Path) -> Iterator[tuple[int, Any]]:
         yield number, row
 
 
-def _refuse_wrapped(value: Any, file: Path) -> None:
+def _refuse_wrapped(value: object, file: Path) -> None:
     """UserError, which says how to unpack it, for an object that holds all rows, in a list or by column."""
-    held = list(value.values()) if isinstance(value, dict) else []
+    if not isinstance(value, dict) or not value:
+        return
+    held = list(value.values())
     by_index = [isinstance(column, dict) and column and all(key.isdecimal() for key in column) for column in held]
     texts = [isinstance(column, list) and len(column) > 1 and isinstance(column[0], str) for column in held]
-    if held and (all(by_index) or all(texts) or {"columns", "data"} <= value.keys()):
+    if all(by_index) or all(texts) or {"columns", "data"} <= value.keys():
         raise UserError(f"{file}: rows by column, as pandas writes them; write one a line instead: df.{RECORDS}")
-    lists = [key for key in value if isinstance(value[key], list) and value[key]] if held else []
+    lists = [key for key in value if isinstance(value[key], list) and value[key]]
     if len(lists) == 1 and isinstance(first := value[lists[0]][0], dict) and not first.keys() & {"role", "from"}:
         take = f"jq -c {quote(f'.[{json.dumps(lists[0])}][]')} {quote(str(file))} > rows.jsonl"
         raise UserError(f"{file}: the rows are in the list {lists[0]!r}; take them out: {take}")
@@ -280,14 +282,14 @@ def _json(text: str, where: str, fix: str) -> Any:
         raise UserError(f"{where}: not JSON that can be read; {fix}") from None
 
 
-def _examine(row: dict[str, Any], where: str) -> None:
+def _examine(row: Fields, where: str) -> None:
     try:
         examine(row)
     except Refused as error:
         raise UserError(f"{where}: {error}") from None
 
 
-def _read_hub(path: str, name: str | None, split: str) -> Iterable[Any]:
+def _read_hub(path: str, name: str | None, split: str) -> Iterable[object]:
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", path) or path.endswith((".jsonl", ".json", ".parquet")):
         raise UserError(f"{path}: no such file")
     try:
@@ -297,7 +299,7 @@ def _read_hub(path: str, name: str | None, split: str) -> Iterable[Any]:
             f"{path}: no such file; to read a data set of that name from the hub: pip install 'rlready[hub]'"
         ) from None
     try:
-        data: Iterable[Any] = datasets.load_dataset(path, name, split=split)
+        data: Iterable[object] = datasets.load_dataset(path, name, split=split)
     except Exception as error:  # the hub, the network and its libraries fail in many ways, all the user's to fix
         raise UserError(f"{path}: cannot be loaded from the hub: {' '.join(str(error).split())[:200]}") from None
     return data

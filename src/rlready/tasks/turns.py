@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rlready.core.errors import UserError
 from rlready.models.chat import CLOSE, KEYS, KNOWN
@@ -46,7 +45,7 @@ class Chat:
     thinking: str | None = None
 
 
-def read_turns(turns: Any, where: str, *, last: str = "assistant") -> Chat:
+def read_turns(turns: object, where: str, *, last: str = "assistant") -> Chat:
     """A list of turns; UserError, which begins with ``where``, for what is not one question.
 
     ``last``: whose turn must be there; a question may still want its answer.
@@ -67,7 +66,7 @@ def read_turns(turns: Any, where: str, *, last: str = "assistant") -> Chat:
     return Chat(texts.get("system") or None, texts.get("user"), texts.get("assistant"), thinking)
 
 
-def read_system(value: Any, where: str) -> Chat:
+def read_system(value: object, where: str) -> Chat:
     """A system prompt that is text, a list of parts of it, or of turns; UserError, which begins with ``where``."""
     if (
         isinstance(value, list)
@@ -124,7 +123,7 @@ def split_sample(text: str, close: str = CLOSE, pairs: Sequence[tuple[str, str]]
     return (thought, answer) if closed or pair else ("", text)
 
 
-def chat_key(turns: Sequence[Mapping[str, Any]]) -> str:
+def chat_key(turns: Sequence[Mapping[str, object]]) -> str:
     """A list of turns as a text that names it: what a user alone said, else JSON without null values."""
     match turns:
         case [{"role": "user", "content": str(text)}]:
@@ -133,7 +132,7 @@ def chat_key(turns: Sequence[Mapping[str, Any]]) -> str:
     return json.dumps(bare, ensure_ascii=False, sort_keys=True, default=str)
 
 
-def _said(turn: Mapping[str, Any], role: str, where: str) -> tuple[str | None, str | None]:
+def _said(turn: Mapping[str, object], role: str, where: str) -> tuple[str | None, str | None]:
     """(text, thought) of a turn."""
     contents = [turn[key] for key in ("content", "value") if turn.get(key) is not None]
     if len(contents) > 1 and contents[0] != contents[1]:
@@ -156,7 +155,7 @@ def _said(turn: Mapping[str, Any], role: str, where: str) -> tuple[str | None, s
     return text, thinking
 
 
-def parts_of(content: Any, where: str) -> tuple[str | None, str | None]:
+def parts_of(content: object, where: str) -> tuple[str | None, str | None]:
     """(text, thought) of a content: text, null, or a list of parts; UserError for anything else."""
     if content is None or isinstance(content, str):
         return content, None
@@ -179,7 +178,7 @@ def parts_of(content: Any, where: str) -> tuple[str | None, str | None]:
     return "".join(texts), "".join(thoughts) or None
 
 
-def _type(value: Any) -> str:
+def _type(value: object) -> str:
     """What something is that should have been a list of objects."""
     if isinstance(value, list):
         return f"list of {next(type(item).__name__ for item in value if not isinstance(item, dict))}"

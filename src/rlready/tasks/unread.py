@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from rlready.core.errors import UserError
+from rlready.tasks.strictjson import Fields
 from rlready.tasks.turns import MESSAGES
 
 UNREAD = {  # what becomes of a prompt without it
@@ -19,7 +19,7 @@ UNREAD = {  # what becomes of a prompt without it
 ALPACA = ("instruction", "input")  # together they are the prompt
 
 
-def refuse_unread(row: Mapping[str, Any], place: str, prompt: str, named: Collection[str]) -> None:
+def refuse_unread(row: Fields, place: str, prompt: str, named: Collection[str]) -> None:
     """UserError for a row that holds more than its prompt and response, and says so by the name of a column.
 
     ``named``: the columns that options name, which are read.
@@ -33,7 +33,7 @@ def refuse_unread(row: Mapping[str, Any], place: str, prompt: str, named: Collec
             raise UserError(f"{place}: prompt={prompt} leaves out the column {other}; join the two in one column")
 
 
-def refuse_preferences(row: Mapping[str, Any], place: str, response: str) -> None:
+def refuse_preferences(row: Fields, place: str, response: str) -> None:
     """UserError for a row that prefers one response to another, or labels it as good or bad."""
     whole = any(row.get(column) is not None for column in (response, "completion", *MESSAGES))
     if {"chosen", "rejected"} <= row.keys() and not whole:
@@ -45,7 +45,7 @@ def refuse_preferences(row: Mapping[str, Any], place: str, response: str) -> Non
         raise UserError(f"{place}: a preference row (label true or false of a completion); {fix}")
 
 
-def is_empty(value: Any) -> bool:
+def is_empty(value: object) -> bool:
     """Whether a value says nothing: null, not-a-number, blank, an empty list, or a list or object of such values."""
     if isinstance(value, dict):
         return all(map(is_empty, value.values()))

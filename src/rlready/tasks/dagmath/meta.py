@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from rlready.tasks.answers.extract import final_answer
 from rlready.tasks.answers.quantity import numbers
@@ -16,11 +16,13 @@ from rlready.tasks.dagmath.render import RENDERINGS, Rendering
 from rlready.tasks.dagmath.stepcheck import check
 from rlready.tasks.protocol import Verdict
 
+DagJson: TypeAlias = Mapping[str, Any]  # what `to_meta` makes of a graph
+
 COLUMN = "dag"  # of a row in a file
 OPERATORS = ("+", "-", "*")
 
 
-def to_meta(dag: Dag, letters: Mapping[str, str], rendering: str = "symbols") -> dict[str, Any]:
+def to_meta(dag: Dag, letters: Mapping[str, str], rendering: str = "symbols") -> dict[str, object]:
     """A graph, its variable names and the name of its rendering as plain JSON values."""
     return {
         "exprs": dag.exprs,
@@ -36,7 +38,7 @@ def to_meta(dag: Dag, letters: Mapping[str, str], rendering: str = "symbols") ->
     }
 
 
-def from_meta(meta: Mapping[str, Any]) -> tuple[Dag, dict[str, str]]:
+def from_meta(meta: DagJson) -> tuple[Dag, dict[str, str]]:
     """The graph and the variable names back, also after a journey through JSON (tuples as lists)."""
 
     def expr(value: Any) -> Expr:
@@ -58,22 +60,22 @@ def from_meta(meta: Mapping[str, Any]) -> tuple[Dag, dict[str, str]]:
     return dag, dict(meta["letters"])
 
 
-def graph_of(meta: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def graph_of(meta: Mapping[str, object]) -> DagJson | None:
     """The graph in a problem's ``meta``, which it either is or holds as a column; None if there is none."""
     found = meta if "exprs" in meta else meta.get(COLUMN)
     return found if isinstance(found, Mapping) and "exprs" in found else None
 
 
-def rendering_of(graph: Mapping[str, Any]) -> Rendering:
+def rendering_of(graph: DagJson) -> Rendering:
     return RENDERINGS[graph.get("rendering", "symbols")]
 
 
-def answer_key(graph: Mapping[str, Any]) -> str:
+def answer_key(graph: DagJson) -> str:
     """The asked values, without variable names."""
     return " ".join(str(graph["values"][k]) for k in graph["asked"])
 
 
-def judge(graph: Mapping[str, Any], thinking: str, answer: str) -> Verdict:
+def judge(graph: DagJson, thinking: str, answer: str) -> Verdict:
     """Right if the answer states every asked value and no other; strict if every step of the thought holds too."""
     dag, letters = from_meta(graph)
     rendering = rendering_of(graph)
@@ -87,7 +89,7 @@ def judge(graph: Mapping[str, Any], thinking: str, answer: str) -> Verdict:
     return Verdict(True, steps.valid, steps.error or "")
 
 
-def validate(graph: Mapping[str, Any]) -> None:
+def validate(graph: DagJson) -> None:
     """ValueError with what is wrong with a graph from a file: form, cycles, loose ends, values."""
     try:
         dag, letters = from_meta(graph)
