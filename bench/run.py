@@ -18,8 +18,8 @@ from typing import Any
 
 from common import Row, parse
 from rlready.report.claims import filled
+from rlready.runs.files import read_json, write_json, write_text
 from rlready.runs.provenance import host, package_version, revision
-from rlready.runs.run import read_json, write_json, write_text
 
 HERE = Path(__file__).parent
 ORDER = (

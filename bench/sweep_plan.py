@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from common import Goal, Row, main
-from rlready.runs.run import write_json
+from rlready.runs.files import write_json
 from rlready.sweep.grid import read_sweep_file
 from rlready.sweep.jobs import Job, checkpoints_of, finished, jobs_of
 from rlready.sweep.scheduler import Scheduler

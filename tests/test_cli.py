@@ -18,7 +18,8 @@ from rlready.core.config import EvaluateConfig
 from rlready.core.records import Real
 from rlready.core.result import Result, Table
 from rlready.core.verbs import FUNCTIONS
-from rlready.runs.run import Run, read_json
+from rlready.runs.files import read_json
+from rlready.runs.run import Run
 
 
 class Printed:

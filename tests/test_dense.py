@@ -36,7 +36,8 @@ from rlready.models.frozen import frozen_logprobs
 from rlready.models.lm import LM
 from rlready.models.logprob import token_logprobs
 from rlready.report.credit import level, page, terminal
-from rlready.runs.run import append_line, read_json, read_log, write_json, write_table
+from rlready.runs.files import read_json, write_json, write_table
+from rlready.runs.log import append_line, read_log
 from rlready.tasks import open_task
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
 from rlready.train import checkpointer

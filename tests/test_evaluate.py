@@ -36,7 +36,7 @@ from rlready.evaluate.stage import evaluate
 from rlready.evaluate.vote import Ballot, BlockShares, affordable, shares
 from rlready.models.checkpoint import load, save
 from rlready.models.lm import LM
-from rlready.runs.run import read_table
+from rlready.runs.files import read_table
 from rlready.tasks import Verdict, open_task
 from rlready.tasks.answers.verify import ballots, final_answer, voted
 from tiny import tiny_lm, tiny_model

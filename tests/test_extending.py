@@ -13,7 +13,7 @@ import torch
 from rlready.core.config import RLConfig
 from rlready.core.errors import UserError
 from rlready.credit.algorithms import ALGORITHMS, algorithm_named
-from rlready.runs.run import read_log
+from rlready.runs.log import read_log
 from rlready.tasks import Task, open_task
 from rlready.train.loss import LossInputs, LossSettings, loss_named, policy_loss
 from rlready.train.rl import rl

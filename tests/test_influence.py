@@ -27,7 +27,7 @@ from rlready.models.checkpoint import load
 from rlready.models.frozen import logprobs_of
 from rlready.readiness.stage import readiness
 from rlready.report.page import render
-from rlready.runs.run import read_table
+from rlready.runs.files import read_table
 from rlready.tasks import open_task
 from tiny import tiny_model
 

@@ -21,7 +21,7 @@ from rlready.credit.algorithms import ALGORITHMS
 from rlready.credit.assign import credit
 from rlready.models.batch import Batch, supervised
 from rlready.models.lm import head_of
-from rlready.runs.run import read_log
+from rlready.runs.log import read_log
 from rlready.train.checkpointer import Checkpointer
 from rlready.train.fast_learner import FastLearner
 from rlready.train.learner import OptimizerSettings, PlainLearner, StepStats, fed_tokens, token_count

@@ -27,7 +27,7 @@ from rlready.readiness.part import ExampleLosses, Part, Sampled
 from rlready.readiness.result import CheckpointReadiness, ProblemCounts, ReadinessResult, SampleStats
 from rlready.readiness.sample_stats import Draws
 from rlready.readiness.stage import readiness
-from rlready.runs.run import read_table, write_table
+from rlready.runs.files import read_table, write_table
 from tiny import tiny_model, tiny_tokenizer
 
 HARD = "dagmath?ops=4-7&asked=2&split=all&n=8&seed=1"  # solved at once, late and never

@@ -17,7 +17,7 @@ from rlready.readiness.adaptive_sampling import Counts, draw_until_right, plan, 
 from rlready.readiness.group_signal import group_signal, informative, variance
 from rlready.readiness.passk import pass_at_k
 from rlready.readiness.stage import readiness
-from rlready.runs.run import read_table, write_table
+from rlready.runs.files import read_table, write_table
 
 HARD = "dagmath?ops=4-7&asked=2&split=all&n=8&seed=1"  # solved at once, late and never
 PLANS = [waves(1, 4), waves(2, 7), waves(3, 6), [(0, 6)], [(0, 2), (2, 3), (3, 7)]]

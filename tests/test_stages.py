@@ -20,7 +20,7 @@ from rlready.models.llama.support import supports
 from rlready.readiness.stage import readiness
 from rlready.report.demo_result import DemoResult
 from rlready.report.page import write as report
-from rlready.runs.run import read_table
+from rlready.runs.files import read_table
 from tiny import tiny_lm
 
 SMALL = Sizes(

@@ -12,7 +12,7 @@ import pytest
 from rlready.core.config import RLConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
-from rlready.runs.run import read_log
+from rlready.runs.log import read_log
 from rlready.train.drift import Watched, drift
 from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
 from rlready.train.rl import rl

@@ -18,21 +18,10 @@ from rlready.core.errors import UserError
 from rlready.core.records import Real
 from rlready.core.result import Result
 from rlready.runs import lock
+from rlready.runs.files import read_json, read_table, write_folder, write_json, write_table, write_text
+from rlready.runs.log import append_line, read_log, truncate_log
 from rlready.runs.record import RunRecord
-from rlready.runs.run import (
-    Invocation,
-    Run,
-    append_line,
-    invocation,
-    read_json,
-    read_log,
-    read_table,
-    truncate_log,
-    write_folder,
-    write_json,
-    write_table,
-    write_text,
-)
+from rlready.runs.run import Invocation, Run, invocation
 
 
 @dataclass(frozen=True)
@@ -119,7 +108,7 @@ def test_a_fault_in_the_writer_is_not_put_down_to_the_disk(tmp_path: Path) -> No
 WRITING = """
 import sys, time
 from pathlib import Path
-from rlready.runs.run import write_folder
+from rlready.runs.files import write_folder
 def fill(folder):
     (folder / "a").write_text("half")
     print("ready", flush=True)

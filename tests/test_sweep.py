@@ -22,7 +22,8 @@ from rlready.core.errors import UserError
 from rlready.evaluate.result import EvaluateResult
 from rlready.predict.stage import predict
 from rlready.runs import lock
-from rlready.runs.run import read_json, read_log, write_json
+from rlready.runs.files import read_json, write_json
+from rlready.runs.log import read_log
 from rlready.sweep import executors, processes, scheduler
 from rlready.sweep import jobs as jobs_module
 from rlready.sweep import stage as sweep_module

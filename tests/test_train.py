@@ -14,7 +14,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from rlready.core.config import RLConfig, SFTConfig
 from rlready.core.errors import UserError
 from rlready.core.threads import learners, single_threaded, split_tokens
-from rlready.runs.run import read_json, read_log
+from rlready.runs.files import read_json
+from rlready.runs.log import read_log
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
 from rlready.train import checkpointer
 from rlready.train.learner import PlainLearner, StepStats

@@ -37,7 +37,7 @@ from rlready.models.llama.logprob import packed_logprobs
 from rlready.models.lm import LM
 from rlready.report.claims import Claim, write_claims
 from rlready.report.plots import Point, Series, line_chart, standalone
-from rlready.runs.run import read_json, write_json, write_text
+from rlready.runs.files import read_json, write_json, write_text
 from rlready.tasks import open_task
 from rlready.train.sft import sft
 

@@ -33,8 +33,7 @@ from rlready.inject.stage import inject
 from rlready.readiness.stage import readiness
 from rlready.report.claims import Claim, write_claims
 from rlready.report.plots import MARKERS, NEUTRAL, Point, Series, line_chart, standalone
-from rlready.runs.files import read_json, write_json
-from rlready.runs.run import write_text
+from rlready.runs.files import read_json, write_json, write_text
 from rlready.tasks import open_task
 from rlready.train.rl import rl
 from rlready.train.sft import sft

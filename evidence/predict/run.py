@@ -31,7 +31,8 @@ from rlready.predict.stage import predict
 from rlready.readiness.result import ReadinessResult
 from rlready.report.claims import Claim, write_claims
 from rlready.report.plots import MARKERS, NEUTRAL, Point, Series, line_chart, standalone
-from rlready.runs.run import read_json, read_log, write_json, write_text
+from rlready.runs.files import read_json, write_json, write_text
+from rlready.runs.log import read_log
 from rlready.sweep.stage import sweep
 
 HERE = Path(__file__).parent

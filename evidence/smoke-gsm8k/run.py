@@ -18,8 +18,9 @@ from rlready.core.stats import t_figure
 from rlready.evaluate.result import EvaluateResult
 from rlready.readiness.result import ReadinessResult
 from rlready.report.claims import Claim, write_claims
+from rlready.runs.files import read_table
+from rlready.runs.log import read_log
 from rlready.runs.record import RunRecord
-from rlready.runs.run import read_log, read_table
 from rlready.train.result import RLResult, SFTResult
 
 HERE = Path(__file__).parent

@@ -26,8 +26,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from rlready.runs.files import write_json
+from rlready.runs.log import append_line
 from rlready.runs.provenance import host, revision, software
-from rlready.runs.run import append_line, write_json
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
 
 

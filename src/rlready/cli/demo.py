@@ -21,7 +21,8 @@ from rlready.evaluate.stage import evaluate
 from rlready.readiness.result import ReadinessResult
 from rlready.readiness.stage import readiness
 from rlready.report.demo_result import DemoCheckpoint, DemoResult, ModelScores, StageSeconds
-from rlready.runs.run import Run, append_line, read_log
+from rlready.runs.log import append_line, read_log
+from rlready.runs.run import Run
 from rlready.train.result import RLResult, SFTResult
 from rlready.train.rl import rl
 from rlready.train.sft import sft

@@ -18,7 +18,7 @@ from rlready.evaluate.result import Example
 from rlready.evaluate.settings import Setting
 from rlready.evaluate.vote import Ballot, affordable, ballot, shares
 from rlready.models.lm import LM
-from rlready.runs.run import write_table
+from rlready.runs.files import write_table
 from rlready.tasks import Task
 from rlready.tasks.answers.verify import ballots, voted
 

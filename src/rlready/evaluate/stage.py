@@ -20,7 +20,9 @@ from rlready.evaluate.settings import settings_of
 from rlready.evaluate.summary import summary
 from rlready.models.checkpoint import load, local_folder
 from rlready.models.preset import resolve
-from rlready.runs.run import Run, append_line, write_json
+from rlready.runs.files import write_json
+from rlready.runs.log import append_line
+from rlready.runs.run import Run
 from rlready.tasks import open_task
 
 

@@ -29,7 +29,8 @@ from rlready.inject.prose import solution
 from rlready.inject.result import BehaviourCount, InjectResult
 from rlready.inject.splice import BEHAVIOURS, Behaviour, Splice
 from rlready.inject.worked import Worked, lengths, worked
-from rlready.runs.run import Run, write_text
+from rlready.runs.files import write_text
+from rlready.runs.run import Run
 from rlready.tasks import Task, open_task
 from rlready.tasks.answers.verify import exact_number, final_answer
 from rlready.tasks.dagmath.meta import from_meta, rendering_of

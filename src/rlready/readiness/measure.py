@@ -32,7 +32,8 @@ from rlready.readiness.offline_samples import Stored
 from rlready.readiness.part import ExampleLosses, Part, Vocabulary
 from rlready.readiness.sample_stats import Draws
 from rlready.readiness.table import measure_samples, measure_table
-from rlready.runs.run import Run, read_table, write_table
+from rlready.runs.files import read_table, write_table
+from rlready.runs.run import Run
 from rlready.tasks import Task
 
 MICRO_TOKENS = 16384

@@ -26,7 +26,8 @@ from rlready.readiness.passk import powers
 from rlready.readiness.result import ReadinessResult
 from rlready.readiness.table import measure_table
 from rlready.runs.checkpoint_order import in_training_order, order_warnings
-from rlready.runs.run import Run, write_json, write_table
+from rlready.runs.files import write_json, write_table
+from rlready.runs.run import Run
 from rlready.tasks import Task, open_task
 
 CHANCE_AT = 64  # the chance level is also given at the k that Kang et al. use

@@ -13,8 +13,8 @@ from pathlib import Path
 from textwrap import wrap
 
 from rlready.core.records import Estimate
+from rlready.runs.files import read_json, write_json, write_text
 from rlready.runs.provenance import host, revision
-from rlready.runs.run import read_json, write_json, write_text
 
 COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "==": operator.eq}
 

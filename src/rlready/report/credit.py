@@ -18,7 +18,7 @@ from rlready.core.errors import UserError
 from rlready.core.text import visible
 from rlready.credit.token_credit import TokenCredit
 from rlready.report.text import safe
-from rlready.runs.run import write_text
+from rlready.runs.files import write_text
 
 LEVELS = 4
 BELOW, ABOVE = (223, 215, 208, 202), (153, 117, 75, 33)  # of 256 colours, from weak to strong

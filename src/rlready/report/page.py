@@ -34,7 +34,7 @@ from rlready.report.log_charts import rl_charts
 from rlready.report.predict_charts import predict_sections
 from rlready.report.section import Column, Section, side_by_side, table
 from rlready.report.sweep_charts import sweep_section
-from rlready.runs.run import write_text
+from rlready.runs.files import write_text
 from rlready.sweep.result import SweepResult
 from rlready.train.result import SFTResult
 

@@ -25,38 +25,9 @@ from rlready.core.options import to_toml
 from rlready.core.progress import note
 from rlready.core.result import RESULT, Result
 from rlready.runs import lock, provenance
-from rlready.runs.files import (
-    LEFTOVER,
-    clear_leftovers,
-    os_errors_named,
-    plain,
-    read_json,
-    read_table,
-    to_json,
-    write_folder,
-    write_json,
-    write_table,
-    write_text,
-)
-from rlready.runs.log import append_line, read_log, truncate_log
+from rlready.runs.files import LEFTOVER, clear_leftovers, os_errors_named, plain, write_json, write_text
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import DONE, PRESET, RECORD, RUNNING, Attempt, DataNote, ModelNote, Note, RunRecord
-
-__all__ = [
-    "Invocation",
-    "Run",
-    "append_line",
-    "invocation",
-    "read_json",
-    "read_log",
-    "read_table",
-    "to_json",
-    "truncate_log",
-    "write_folder",
-    "write_json",
-    "write_table",
-    "write_text",
-]
 
 SAVE_EVERY = 30.0  # seconds: what a killed attempt's record may lack
 OTHER_FOLDER = "choose another --out, or delete it"

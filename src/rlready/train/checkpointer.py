@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel
 
 from rlready.models.checkpoint import save
-from rlready.runs.run import write_folder
+from rlready.runs.files import write_folder
 from rlready.train.learner import Learner
 
 STATE_SECONDS = 30.0

@@ -26,8 +26,9 @@ from rlready.credit.reference import ReferencePair, load_pair
 from rlready.models.checkpoint import load, local_folder
 from rlready.models.lm import LM
 from rlready.models.preset import resolve
+from rlready.runs.log import append_line, truncate_log
 from rlready.runs.model_card import model_card
-from rlready.runs.run import Run, append_line, truncate_log
+from rlready.runs.run import Run
 from rlready.tasks import Task, open_task
 from rlready.train.checkpointer import Checkpointer
 from rlready.train.drift import Watched, drift

@@ -28,8 +28,10 @@ from rlready.models.encode import encode
 from rlready.models.heldout_loss import HeldOut, heldout_loss
 from rlready.models.lm import with_thought
 from rlready.models.preset import resolve
+from rlready.runs.files import write_table
+from rlready.runs.log import append_line, read_log, truncate_log
 from rlready.runs.model_card import model_card
-from rlready.runs.run import Run, append_line, read_log, truncate_log, write_table
+from rlready.runs.run import Run
 from rlready.tasks import open_task
 from rlready.train.checkpointer import Checkpointer
 from rlready.train.fast_learner import make_learner

@@ -25,7 +25,7 @@ from rlready.engine.protocol import budget_for, forcing_for, requests_for
 from rlready.engine.rollout import draw_groups, rewarded, table_row
 from rlready.models.batch import Batch
 from rlready.models.lm import LM
-from rlready.runs.run import write_table
+from rlready.runs.files import write_table
 from rlready.tasks import Task
 from rlready.tasks.length_prompt import refuse_unknown_words, with_length_prompt
 from rlready.train.learner import Learner, token_count
