@@ -13,7 +13,7 @@ GOAL = Goal("GRPO step, SmolLM2-135M, 4 x 8: TRL's seconds per token over ours",
 def run(quick: bool) -> list[Row]:
     needs("trl", "datasets")
     prompts, group, response, rounds = (2, 2, 4, 1) if quick else (4, 8, 128, 2)
-    sizes = {"prompts": prompts, "group": group, "response": response, "micro_tokens": 4096}
+    sizes = {"prompts": prompts, "group": group, "response": response, "max_tokens_per_microbatch": 4096}
     work = Work(str(smollm2()), gsm8k(), rounds, **sizes)
     return [duel(GOAL, work, micros=(4,) if quick else (8,), warm=0, tolerance=0.0)]
 

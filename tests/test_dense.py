@@ -81,7 +81,7 @@ def drawn(lm: LM, groups: int = 3, size: int = 4, seed: int = 0) -> list[Group]:
             mask = (rng.random(len(tokens)) > 0.2).astype(np.uint8)
             mask[-1] = 1
             row = replace(supervised(prompt, tokens.tolist()), mask=mask)
-            logp = frozen_logprobs([lm.model], [row], micro_tokens=1000)[0][0]
+            logp = frozen_logprobs([lm.model], [row], max_tokens_per_microbatch=1000)[0][0]
             right = bool(rng.random() < 0.5)
             samples.append(Sample(f"p{g}", i, tokens, mask, logp, 3, 1, correct=right, reward=float(right)))
         made.append(Group(Problem(f"p{g}", "", ""), prompt, samples))
@@ -95,7 +95,7 @@ def test_telescoping_and_shaping() -> None:
     """With Q = logits, V = logsumexp: Σ[Q − V(s')] − V(s_0) = Σ log π, and log π = r + V(s') − V(s) token by token."""
     lm = world(0)
     prompt, response = [1, 7, 9, 12], [8, 30, 11, 22, 3]
-    logp = frozen_logprobs([lm.model], [supervised(prompt, response)], micro_tokens=100)[0][0]
+    logp = frozen_logprobs([lm.model], [supervised(prompt, response)], max_tokens_per_microbatch=100)[0][0]
     logits = full_logits(lm.model, [prompt + response[:t] for t in range(len(response))]).double()
     q = logits[range(len(response)), response].numpy()
     v = np.append(logits.logsumexp(-1).numpy(), 0.0)  # nothing is worth anything after the end
@@ -265,7 +265,7 @@ def test_frozen_log_probs_are_those_of_the_one_path() -> None:
     """Row by row and all at once, two models side by side, forced tokens 0, no gradient."""
     lms = [world(1), world(2)]
     rows = [replace(supervised(g.prompt_ids, s.tokens.tolist()), mask=s.mask) for g in drawn(lms[0]) for s in g.samples]
-    together = frozen_logprobs([lm.model for lm in lms], rows, micro_tokens=60, temperature=0.7)
+    together = frozen_logprobs([lm.model for lm in lms], rows, max_tokens_per_microbatch=60, temperature=0.7)
     for lm, found in zip(lms, together, strict=True):
         for row, logp in zip(rows, found, strict=True):
             with torch.no_grad():
@@ -280,11 +280,11 @@ def test_dense_credit_by_hand() -> None:
     lm, pair = world(0), ReferencePair(world(2), world(3))
     groups = drawn(lm)
     shape = dense.DenseConfig(scale_rewards="none", beta=0.3, gamma=0.95)
-    credited = dense_credit(groups, pair, shape, cap=CAP, micro_tokens=200)
+    credited = dense_credit(groups, pair, shape, cap=CAP, max_tokens_per_microbatch=200)
     assert credited.informative == 3
     assert credited.dense is not None
     rows = credited.examples
-    r_hat, sft = pair.score(rows, micro_tokens=10**6)
+    r_hat, sft = pair.score(rows, max_tokens_per_microbatch=10**6)
     for g in range(3):
         some = slice(4 * g, 4 * g + 4)
         reward = [(r - 0.3 * (e.old - s)) * e.mask for r, s, e in zip(r_hat[some], sft[some], rows[some], strict=True)]
@@ -308,8 +308,12 @@ def test_no_reward_is_no_signal() -> None:
     lm = world(0)
     groups = drawn(lm)
     same = ReferencePair(lm, lm)
-    assert dense_credit(groups, same, dense.DenseConfig(beta=0.0), cap=CAP, micro_tokens=200).informative == 0
-    half = dense_credit(groups, same, dense.DenseConfig(beta=0.0, dense_weight=0.5), cap=CAP, micro_tokens=200)
+    assert (
+        dense_credit(groups, same, dense.DenseConfig(beta=0.0), cap=CAP, max_tokens_per_microbatch=200).informative == 0
+    )
+    half = dense_credit(
+        groups, same, dense.DenseConfig(beta=0.0, dense_weight=0.5), cap=CAP, max_tokens_per_microbatch=200
+    )
     assert half.informative == sum(0 < sum(bool(s.correct) for s in g.samples) < 4 for g in groups) > 0
 
 
@@ -322,7 +326,7 @@ def test_what_rounding_makes_of_equal_responses_is_no_signal(mix: float) -> None
         noise = [1 + 1e-7 * rng.normal(size=len(one.tokens)).astype(np.float32) for _ in range(7)]
         groups.append(replace(group, samples=[replace(one, logprobs=one.logprobs * n) for n in noise]))
     credited = dense_credit(
-        groups, ReferencePair(lm, world(1)), dense.DenseConfig(dense_weight=mix), cap=CAP, micro_tokens=200
+        groups, ReferencePair(lm, world(1)), dense.DenseConfig(dense_weight=mix), cap=CAP, max_tokens_per_microbatch=200
     )
     assert (credited.informative, credited.solved, credited.examples) == (0, 2, [])
 
@@ -330,7 +334,7 @@ def test_what_rounding_makes_of_equal_responses_is_no_signal(mix: float) -> None
 def test_without_a_reference_the_reward_is_the_likelihood() -> None:
     lm = world(0)
     rows = [supervised([1, 7, 8], [9, 10, 11])]
-    reward, sft = ReferencePair(lm, None).score(rows, micro_tokens=100)
+    reward, sft = ReferencePair(lm, None).score(rows, max_tokens_per_microbatch=100)
     np.testing.assert_array_equal(reward[0], sft[0])
 
 

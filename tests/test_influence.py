@@ -153,7 +153,7 @@ def test_hooks_and_a_loop_give_the_same_gradients(family: str, changes: dict[str
     groups = rollouts(RIGHT, prompts=3)
     sets = [group.rows for group in groups]
     kept = Whole.of({p: slice(0, len(p)) for p in parameters_of(single)}, len(sets))
-    collect(single, sets, kept, micro_tokens=40)
+    collect(single, sets, kept, max_tokens_per_microbatch=40)
     loop = torch.stack([gradient(single, rows, np.full(len(rows), 1 / len(rows))) for rows in sets])
     for span in kept.span.values():
         assert float((kept.table[0, :, span] - loop[:, span]).norm() / loop[:, span].norm()) < 1e-6

@@ -11,13 +11,13 @@ from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.stats import (
     SINGLE,
-    mean_figure,
-    paired_figure,
-    ratio_figure,
+    mean_estimate,
+    paired_estimate,
+    ratio_estimate,
     simultaneous,
-    t_figure,
+    t_estimate,
     t_quantile,
-    weighted_figure,
+    weighted_estimate,
 )
 
 T_975 = {1: 12.706205, 2: 4.302653, 3: 3.182446, 4: 2.776445, 5: 2.570582, 6: 2.446912, 7: 2.364624, 19: 2.093024}
@@ -47,51 +47,51 @@ def close(figure: Estimate, ends: tuple[float, float], share: float = 0.03) -> N
 
 
 def test_a_mean_without_bounds_is_stretched_about_its_value() -> None:
-    figure = mean_figure(VALUES, resamples=MANY)
+    figure = mean_estimate(VALUES, resamples=MANY)
     assert (figure.value, figure.n, figure.varies) == (pytest.approx(VALUES.mean()), 8, "problems")
     close(figure, stretched(VALUES.mean(), quantiles(VALUES, np.ones(8)), 8))
-    pair = mean_figure([2.0, 5.0], resamples=MANY)  # uniform between the two
+    pair = mean_estimate([2.0, 5.0], resamples=MANY)  # uniform between the two
     close(pair, stretched(3.5, np.array([2.075, 4.925]), 2))
 
 
 def test_a_bounded_mean_has_half_a_problem_more_at_either_bound() -> None:
     shares = VALUES / 10
-    close(mean_figure(shares, bounds=(0, 1), resamples=MANY), tuple(quantiles(shares, np.ones(8), 1.0, (0, 1))))
-    wide = mean_figure(VALUES, bounds=(-2, 10), resamples=MANY)
+    close(mean_estimate(shares, bounds=(0, 1), resamples=MANY), tuple(quantiles(shares, np.ones(8), 1.0, (0, 1))))
+    wide = mean_estimate(VALUES, bounds=(-2, 10), resamples=MANY)
     close(wide, tuple(quantiles(VALUES, np.ones(8), 1.0, (-2, 10))))
     assert wide.low >= -2
     assert wide.high <= 10
     # the default bounds are 0 and 1 where nothing else occurs, and none where anything else does
-    assert mean_figure([0, 1, 1, 0.0]) == mean_figure([0, 1, 1, 0.0], bounds=(0, 1))
-    assert mean_figure([0.0] * 4).high > 0.2
-    assert mean_figure([2.0] * 4).high == 2
+    assert mean_estimate([0, 1, 1, 0.0]) == mean_estimate([0, 1, 1, 0.0], bounds=(0, 1))
+    assert mean_estimate([0.0] * 4).high > 0.2
+    assert mean_estimate([2.0] * 4).high == 2
 
 
 def test_bounds_are_those_of_what_is_possible() -> None:
     """A value at a bound is within it; what rounding adds is let be, a thousandth is not."""
     for values in ([0.0, 1.0, 0.5], [1 + 1e-10, 0.5], [-1e-10, 0.5]):
-        assert mean_figure(values, bounds=(0, 1)).n == len(values)
+        assert mean_estimate(values, bounds=(0, 1)).n == len(values)
     for values in ([1.001, 0.5], [-0.001, 0.5]):
         with pytest.raises(ValueError, match="bounds"):
-            mean_figure(values, bounds=(0, 1))
+            mean_estimate(values, bounds=(0, 1))
 
 
 def test_a_ratio_is_that_of_sums() -> None:
     tokens = np.array([10.0, 1, 5, 2, 7, 3, 1, 4])
-    figure = ratio_figure(VALUES, tokens, resamples=MANY)
+    figure = ratio_estimate(VALUES, tokens, resamples=MANY)
     value = VALUES.sum() / tokens.sum()
     assert (figure.value, figure.varies) == (pytest.approx(value), "examples")
     close(figure, stretched(value, quantiles(VALUES, tokens), 8))
     pairs = np.array([0, 0, 1, 1, 2, 2, 3, 3])
-    four = ratio_figure(VALUES, tokens, cluster=pairs, resamples=MANY)
+    four = ratio_estimate(VALUES, tokens, cluster=pairs, resamples=MANY)
     sums = [x.reshape(4, 2).sum(1) for x in (VALUES, tokens)]
     close(four, stretched(value, quantiles(*sums), 4))
-    assert ratio_figure([1.0, 2.0], [1.0, 0.0], cluster=[0, 0]).value == 3  # one of a cluster may have none
+    assert ratio_estimate([1.0, 2.0], [1.0, 0.0], cluster=[0, 0]).value == 3  # one of a cluster may have none
     for bad in ([1.0, -1.0, 3.0], [1.0, 0.0, 3.0]):
         with pytest.raises(ValueError, match="denominators must not be negative"):
-            ratio_figure([1.0, 1.0, 1.0], bad)
+            ratio_estimate([1.0, 1.0, 1.0], bad)
     with pytest.raises(ValueError, match="denominators must not be negative"):
-        ratio_figure([1.0, 1.0], [3.0, -1.0], cluster=[0, 0])
+        ratio_estimate([1.0, 1.0], [3.0, -1.0], cluster=[0, 0])
 
 
 def test_a_paired_difference_is_the_hull_of_two_intervals() -> None:
@@ -102,15 +102,15 @@ def test_a_paired_difference_is_the_hull_of_two_intervals() -> None:
         reach = float(np.abs(differences).max())
         one = stretched(differences.mean(), quantiles(differences, np.ones(8)), 8)
         two = quantiles(differences, np.ones(8), 1.0, (-reach, reach))
-        close(paired_figure(VALUES + differences, VALUES, resamples=MANY), (min(one[0], two[0]), max(one[1], two[1])))
-    equal = paired_figure(VALUES, VALUES, bounds=(0, 9), resamples=MANY)  # nothing changed: the bounds' span
+        close(paired_estimate(VALUES + differences, VALUES, resamples=MANY), (min(one[0], two[0]), max(one[1], two[1])))
+    equal = paired_estimate(VALUES, VALUES, bounds=(0, 9), resamples=MANY)  # nothing changed: the bounds' span
     close(equal, tuple(quantiles(np.zeros(8), np.ones(8), 1.0, (-9, 9))))
-    still = paired_figure(VALUES, VALUES)
+    still = paired_estimate(VALUES, VALUES)
     assert (still.low, still.value, still.high) == (0, 0, 0)
-    clipped = paired_figure([1.0, 0.9], [0.0, 0.1], bounds=(0, 1))
+    clipped = paired_estimate([1.0, 0.9], [0.0, 0.1], bounds=(0, 1))
     assert (clipped.high, clipped.low < clipped.value) == (1, True)
-    assert paired_figure([0.0, 0.1], [1.0, 0.9], bounds=(0, 1)).low == -1
-    assert paired_figure(VALUES, 0 * VALUES).varies == "problems"
+    assert paired_estimate([0.0, 0.1], [1.0, 0.9], bounds=(0, 1)).low == -1
+    assert paired_estimate(VALUES, 0 * VALUES).varies == "problems"
 
 
 def test_together_with_others_an_interval_is_wider_by_the_ratio_of_t() -> None:
@@ -133,12 +133,12 @@ def test_a_statistic_of_weights_is_resampled_as_a_mean_is() -> None:
         found: np.ndarray = weights @ VALUES / weights.sum(1)
         return found
 
-    figure = weighted_figure(mean, 8, resamples=MANY)
+    figure = weighted_estimate(mean, 8, resamples=MANY)
     assert (figure.value, figure.n, figure.varies) == (pytest.approx(VALUES.mean()), 8, "problems")
     close(figure, stretched(VALUES.mean(), quantiles(VALUES, np.ones(8)), 8))
-    three = weighted_figure(lambda w: w @ VALUES[:3] / w.sum(1), 3, resamples=MANY)
+    three = weighted_estimate(lambda w: w @ VALUES[:3] / w.sum(1), 3, resamples=MANY)
     close(three, stretched(VALUES[:3].mean(), quantiles(VALUES[:3], np.ones(3)), 3))
-    two = weighted_figure(lambda w: np.full(len(w), -3.0), 2)
+    two = weighted_estimate(lambda w: np.full(len(w), -3.0), 2)
     assert (two.value, two.low, two.high, two.n) == pytest.approx((-3, -3 - 9.68 * 3, -3 + 9.68 * 3, 2))
 
 
@@ -146,20 +146,20 @@ def test_one_value_reaches_beyond_0() -> None:
     """9.68 times its size to either side (Wall, Boen & Tweedie 2001), whatever it is the mean of."""
     assert SINGLE == 9.68
     for figure in (
-        mean_figure([-2.0]),
-        t_figure([-2.0]),
-        ratio_figure([-6.0], [3.0]),
-        mean_figure([-2.0] * 3, cluster=[1] * 3),
+        mean_estimate([-2.0]),
+        t_estimate([-2.0]),
+        ratio_estimate([-6.0], [3.0]),
+        mean_estimate([-2.0] * 3, cluster=[1] * 3),
     ):
         assert (figure.value, figure.low, figure.high, figure.n) == pytest.approx((-2, -2 - 19.36, -2 + 19.36, 1))
-    assert mean_figure([1.0]).low > 0  # under bounds there is no need
+    assert mean_estimate([1.0]).low > 0  # under bounds there is no need
 
 
 def test_students_interval() -> None:
     for n in (2, 3, 8):
         v = VALUES[:n]
         half = T_975[n - 1] * v.std(ddof=1) / math.sqrt(n)
-        figure = t_figure(v)
+        figure = t_estimate(v)
         assert (figure.low, figure.high) == pytest.approx((v.mean() - half, v.mean() + half), abs=1e-4)
         assert figure.varies == "seeds"
 
@@ -177,10 +177,10 @@ def test_quantiles_of_t_in_every_column() -> None:
 
 def test_what_cannot_be_averaged() -> None:
     with pytest.raises(UserError, match="no numerators to average"):
-        ratio_figure([], [])
+        ratio_estimate([], [])
     with pytest.raises(UserError, match="3 and 2 denominators"):
-        ratio_figure([1.0, 2, 3], [1.0, 2])
+        ratio_estimate([1.0, 2, 3], [1.0, 2])
     with pytest.raises(ValueError, match=r"paired_values\[0\] is not finite"):
-        paired_figure([1.0, 2.0], [math.inf, 2.0])
+        paired_estimate([1.0, 2.0], [math.inf, 2.0])
     with pytest.raises(ValueError, match="2 values need as many cluster ids"):
-        mean_figure([1.0, 2.0], cluster=[1, 2, 3])
+        mean_estimate([1.0, 2.0], cluster=[1, 2, 3])

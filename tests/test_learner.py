@@ -97,7 +97,7 @@ def test_bfloat16_reaches_the_loss_of_float32() -> None:
 
 
 def mean_loss(lm: LM, rows: Sequence[Example]) -> float:
-    found = frozen_logprobs([lm.model], rows, micro_tokens=2048)[0]
+    found = frozen_logprobs([lm.model], rows, max_tokens_per_microbatch=2048)[0]
     return -float(sum(r.sum() for r in found) / sum(map(len, found)))
 
 

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import betabinom
 
 from rlready.core.errors import UserError
-from rlready.core.stats import mean_figure
+from rlready.core.stats import mean_estimate
 from rlready.readiness import group_signal as signals
 from rlready.readiness import passk
 from rlready.readiness.adaptive_sampling import Counts
@@ -106,7 +106,9 @@ def test_curve_is_the_mean_with_its_interval() -> None:
 def test_intervals_cover(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over sets of problems with p ~ Beta(0.3, 1.2), of which every truth is known; so too from stopped draws."""
     for module in (passk, signals):
-        monkeypatch.setattr(module, "mean_figure", partial(mean_figure, resamples=400))  # enough, and five times faster
+        monkeypatch.setattr(
+            module, "mean_estimate", partial(mean_estimate, resamples=400)
+        )  # enough, and five times faster
     j = np.arange(9)
     right_of_8 = betabinom.pmf(j, 8, 0.3, 1.2)
     truth = {f"pass@{k}": 1 - betabinom.pmf(0, k, 0.3, 1.2) for k in (1, 8)}

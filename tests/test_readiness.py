@@ -17,7 +17,7 @@ from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.result import TaskRecord
-from rlready.core.stats import paired_figure, simultaneous
+from rlready.core.stats import paired_estimate, simultaneous
 from rlready.models.checkpoint import load
 from rlready.models.heldout_loss import HeldOut
 from rlready.readiness.comparison import compare
@@ -300,7 +300,7 @@ def test_the_best_of_many_is_not_called_so_by_chance() -> None:
         rng = np.random.default_rng([9, seed])
         skill = rng.binomial(1, 0.5, (12, 60)).astype(float)
         best = int(skill.mean(1).argmax())
-        figures = [paired_figure(skill[best], other, bounds=(0, 1)) for i, other in enumerate(skill) if i != best]
+        figures = [paired_estimate(skill[best], other, bounds=(0, 1)) for i, other in enumerate(skill) if i != best]
         alone += any(f.low > 0 for f in figures)
         together += any(simultaneous(f, 12 * 11 // 2, span=1.0).low > 0 for f in figures)
     assert together <= 6

@@ -22,7 +22,7 @@ from typing import Any
 from rlready.core.config import EvaluateConfig, Reward, RLConfig, SFTConfig
 from rlready.core.presets import DEMO_TASK
 from rlready.core.records import Estimate
-from rlready.core.stats import t_figure
+from rlready.core.stats import t_estimate
 from rlready.evaluate.stage import evaluate
 from rlready.report.claims import Claim, write_claims
 from rlready.runs.files import plain, read_json, write_text
@@ -171,16 +171,16 @@ def told(results: list[dict[str, Any]], model: str, tokens: int, key: str) -> li
 def claims_of(results: list[dict[str, Any]]) -> list[Claim]:
     claims = []
     for budget in BUDGETS:
-        gain = t_figure(differences(results, MAIN, budget))
+        gain = t_estimate(differences(results, MAIN, budget))
         said = f"{MAIN} minus SFT accuracy at {budget} thinking tokens"
         claims += [Claim.of(said, gain, target) for target in (">= 0", NO_WORSE)]
     worst = min(min(differences(results, MAIN, b)) for b in BUDGETS)
-    unconstrained = t_figure(differences(results, MAIN, None))
+    unconstrained = t_estimate(differences(results, MAIN, None))
     claims += [
         Claim(f"the least {MAIN} minus SFT of any seed and budget", worst, worst, worst, len(results), "seeds", ">= 0"),
         Claim.of(
             f"share of SFT's thinking tokens saved by {MAIN}, unconstrained",
-            t_figure(saved(results, MAIN)),
+            t_estimate(saved(results, MAIN)),
             "interval >= 0.5",
         ),
         *(
@@ -189,11 +189,11 @@ def claims_of(results: list[dict[str, Any]]) -> list[Claim]:
         ),
     ]
     for model in ("sft + rl", "selective", "at most"):
-        lowest = min(t_figure(differences(results, model, b)).value for b in BUDGETS)
+        lowest = min(t_estimate(differences(results, model, b)).value for b in BUDGETS)
         claims += [
             Claim.of(
                 f"share of SFT's thinking tokens saved by {model}, unconstrained",
-                t_figure(saved(results, model)),
+                t_estimate(saved(results, model)),
                 "interval > 0",
             ),
             Claim(
@@ -208,22 +208,22 @@ def claims_of(results: list[dict[str, Any]]) -> list[Claim]:
     ]
     for tokens in ASKED:
         pairs = zip(*(told(results, m, tokens, "off") for m in ("stated", "sft")), strict=True)
-        figure = t_figure([a - b for a, b in pairs])
+        figure = t_estimate([a - b for a, b in pairs])
         claims.append(Claim.of(f"control error at {tokens} tokens asked for, minus SFT's", figure, "interval < 0"))
     longer = zip(*(told(results, "stated", t, "thinking_tokens") for t in (ASKED[1], ASKED[0])), strict=True)
     return [
         *claims,
         Claim.of(
             f"tokens thought where {ASKED[1]} are asked for, minus where {ASKED[0]} are",
-            t_figure([a - b for a, b in longer]),
+            t_estimate([a - b for a, b in longer]),
             "interval > 0",
         ),
         Claim.of(
             "SFT on verbose rows: thinking tokens above those of SFT on terse ones, as a share",
-            t_figure(verbose),
+            t_estimate(verbose),
             "interval > 0",
         ),
-        Claim.of(f"{MAIN} minus RL without SFT, each at its best budget", t_figure(ahead), "interval > 0"),
+        Claim.of(f"{MAIN} minus RL without SFT, each at its best budget", t_estimate(ahead), "interval > 0"),
     ]
 
 
@@ -233,9 +233,9 @@ def table(results: list[dict[str, Any]]) -> str:
     lines = ["| model | " + " | ".join(f"≤ {b}" for b in BUDGETS) + f" | {unconstrained} |"]
     lines.append("|---" * (len(BUDGETS) + 4) + "|")
     for model in NAMES:
-        cells = [f"{t_figure(at(results, model, b, 'accuracy')).value:.1%}" for b in (*BUDGETS, None)]
-        tokens = t_figure(at(results, model, None, "thinking_tokens")).value
-        unfinished = t_figure(at(results, model, None, "truncated")).value
+        cells = [f"{t_estimate(at(results, model, b, 'accuracy')).value:.1%}" for b in (*BUDGETS, None)]
+        tokens = t_estimate(at(results, model, None, "thinking_tokens")).value
+        unfinished = t_estimate(at(results, model, None, "truncated")).value
         lines.append(f"| {model} | {' | '.join(cells)} | {tokens:.1f} | {unfinished:.1%} |")
     return "\n".join(lines)
 
@@ -245,7 +245,7 @@ def asked_table(results: list[dict[str, Any]]) -> str:
     lines = ["| model | tokens asked for | thinking tokens | off by |", "|---|---|---|---|"]
     for model in ("sft", "stated"):
         for tokens in ASKED:
-            spent, off = (t_figure(told(results, model, tokens, key)) for key in ("thinking_tokens", "off"))
+            spent, off = (t_estimate(told(results, model, tokens, key)) for key in ("thinking_tokens", "off"))
             lines.append(f"| {model} | {tokens} | {spent.value:.1f} | {off.value:.0%} |")
     return "\n".join(lines)
 
@@ -253,7 +253,7 @@ def asked_table(results: list[dict[str, Any]]) -> str:
 def beside_terse(results: list[dict[str, Any]]) -> str:
     """What not making the model verbose would have done."""
     ahead, spent = (
-        t_figure([a - b for a, b in zip(*(at(results, m, None, key) for m in (MAIN, "terse sft")), strict=True)])
+        t_estimate([a - b for a, b in zip(*(at(results, m, None, key) for m in (MAIN, "terse sft")), strict=True)])
         for key in ("accuracy", "thinking_tokens")
     )
     return (
@@ -323,8 +323,8 @@ def figure(results: list[dict[str, Any]]) -> str:
     for number, model in enumerate(NAMES):
         points = []
         for budget in BUDGETS:
-            f = t_figure(at(results, model, budget, "accuracy"))
-            spent = t_figure(at(results, model, budget, "thinking_tokens")).value
+            f = t_estimate(at(results, model, budget, "accuracy"))
+            spent = t_estimate(at(results, model, budget, "thinking_tokens")).value
             points.append(Point(spent, f.value, max(f.low, 0.0), min(f.high, 1.0)))
         series.append(Series(model, points, tone=number, shape=number, band=True))
     return standalone(

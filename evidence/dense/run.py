@@ -24,7 +24,7 @@ from rlready.core.config import EvaluateConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
 from rlready.core.presets import DEMO_TASK
 from rlready.core.records import Estimate
-from rlready.core.stats import paired_figure, t_figure
+from rlready.core.stats import paired_estimate, t_estimate
 from rlready.credit.probe import planted_error
 from rlready.credit.reference import load_pair
 from rlready.credit.token_credit import credit_of_copies
@@ -175,7 +175,7 @@ def scored(lm: LM, table: Path) -> dict[str, float]:
         replace(supervised(lm.prompt_ids(r["prompt"], think=True), r["tokens"]), mask=m)
         for r, m in zip(rows, masks, strict=True)
     ]
-    frozen = frozen_logprobs([lm.model], examples, micro_tokens=16384)[0]
+    frozen = frozen_logprobs([lm.model], examples, max_tokens_per_microbatch=16384)[0]
     own = np.concatenate([np.array(r["logprobs"])[m > 0] for r, m in zip(rows, masks, strict=True)])
     sft_own = np.concatenate([f[m > 0] for f, m in zip(frozen, masks, strict=True)])
     return {"entropy": float(-own.mean()), "kl": float((own - sft_own).mean())}
@@ -306,7 +306,7 @@ def chart(curves: Sequence[dict[str, Any]], world: str) -> str:
     for number, variant in enumerate(curves[0]):
         found = []
         for at, (step, _) in enumerate(curves[0][variant]):
-            f = t_figure([c[variant][at][1] for c in curves])
+            f = t_estimate([c[variant][at][1] for c in curves])
             found.append(Point(step, f.value, max(f.low, 0.0), min(f.high, 1.0)))
         series.append(Series(SHORT.get(variant, variant), found, tone=number, shape=number, band=True))
     title = f"Held-out accuracy along RL with a verifier, {world}, {len(curves)} seeds"
@@ -336,7 +336,7 @@ def report(results: Results, seconds: float | None) -> None:
 
 
 def over_seeds(results: Results, value: Callable[[dict[str, Any]], float]) -> Estimate:
-    return t_figure([value(r) for r in results])
+    return t_estimate([value(r) for r in results])
 
 
 def gain(results: Results, variant: str, other: str, key: str = "accuracy") -> Estimate:
@@ -346,7 +346,7 @@ def gain(results: Results, variant: str, other: str, key: str = "accuracy") -> E
 def above(results: Results, variant: str, other: str) -> int:
     """Seeds in which the difference of accuracies, paired over problems, is significantly above zero."""
     pairs = [(r["arms"][variant]["per_problem"], r["arms"][other]["per_problem"]) for r in results]
-    return sum(paired_figure(a, b, bounds=(0.0, 1.0)).low > 0 for a, b in pairs)
+    return sum(paired_estimate(a, b, bounds=(0.0, 1.0)).low > 0 for a, b in pairs)
 
 
 def worlds(results: Results) -> dict[str, list[dict[str, Any]]]:
@@ -374,7 +374,7 @@ def claims_of(results: Results) -> list[Claim]:
         *(
             Claim.of(
                 f"{world}: steps that {variant} saves to the verifier's last accuracy, share",
-                t_figure(shares),
+                t_estimate(shares),
                 ">= 0.25",
             )
             for world, curves in worlds(results).items()
@@ -400,7 +400,7 @@ def accuracy_table(results: Results) -> str:
     ]
     for variant in results[0]["arms"]:
         accuracy, greedy, thinking, entropy, kl = (
-            t_figure([r["arms"][variant][key] for r in results]).value for key in MEASURES
+            t_estimate([r["arms"][variant][key] for r in results]).value for key in MEASURES
         )
         minus = ("" if variant == x else points(gain(results, variant, x)) for x in ("SFT", "SFT continued"))
         lines.append(
@@ -430,7 +430,7 @@ def correlation_table(results: Results) -> str:
     ]
     for variant in results[0]["diagnosed"]:
         columns = [known(r["diagnosed"][variant][key][at] for r in results) for key in DIAGNOSED for at in (0, 1)]
-        lines.append(f"| {variant} | " + " | ".join(str(t_figure(c)) if c else "" for c in columns) + " |")
+        lines.append(f"| {variant} | " + " | ".join(str(t_estimate(c)) if c else "" for c in columns) + " |")
     return "\n".join(lines)
 
 
@@ -522,7 +522,7 @@ both vary.
 def conclusions(results: Results) -> str:
     def with_correctness(variant: str) -> Estimate:
         """Correlation of Σr̂ with correctness at a variant's first step."""
-        return t_figure(known(r["diagnosed"][variant]["dense_right"][0] for r in results))
+        return t_estimate(known(r["diagnosed"][variant]["dense_right"][0] for r in results))
 
     def modulo_13(variant: str, at: int) -> Estimate:
         """Held-out accuracy of a variant modulo 13, at its first or last evaluation."""

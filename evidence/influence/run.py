@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from rlready.core.config import SFTConfig
 from rlready.core.errors import UserError
 from rlready.core.progress import Plan
-from rlready.core.stats import t_figure
+from rlready.core.stats import t_estimate
 from rlready.core.threads import run_parallel, workers
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
@@ -166,7 +166,7 @@ def report(found: Sequence[dict[str, Any]], seconds: float | None) -> None:
 def claims_of(found: Sequence[dict[str, Any]]) -> list[Claim]:
     off = [abs(slope(*pair) - 1) for pair in pairs(found, LENGTHS[0])]
     said = f"slope of the measured over the predicted change, how far from 1, a step of {LENGTHS[0]:g} of the weights'"
-    claims = [Claim.of(f"{said} norm", t_figure(off), "<= 0.25")]
+    claims = [Claim.of(f"{said} norm", t_estimate(off), "<= 0.25")]
     for length in LENGTHS:
         changes = pairs(found, length)
         ranks = [(p.argsort().argsort(), m.argsort().argsort()) for p, m in changes]
@@ -174,7 +174,7 @@ def claims_of(found: Sequence[dict[str, Any]]) -> list[Claim]:
             ("correlation of the predicted and the measured change", changes),
             ("the same of ranks", ranks),
         ):
-            figure = t_figure([float(np.corrcoef(p, m)[0, 1]) for p, m in both])
+            figure = t_estimate([float(np.corrcoef(p, m)[0, 1]) for p, m in both])
             claims.append(Claim.of(f"{said}, a step of {length:g} of the weights' norm", figure, ">= 0.5"))
     return claims
 
@@ -203,7 +203,7 @@ def chart(found: Sequence[dict[str, Any]], length: float) -> str:
 
 def page(found: Sequence[dict[str, Any]]) -> str:
     *counts, last = (str(f["informative"]) for f in found)
-    slopes = [(length, t_figure([slope(*pair) for pair in pairs(found, length)])) for length in LENGTHS]
+    slopes = [(length, t_estimate([slope(*pair) for pair in pairs(found, length)])) for length in LENGTHS]
     table = "\n".join(f"| {length:g} | {s.value:.3f} [{s.low:.3f}, {s.high:.3f}] |" for length, s in slopes)
     charts = "\n".join(f"![step {length:g}](step-{length:g}.svg)" for length in LENGTHS)
     return f"""# Does influence predict what a gradient step does to other problems?

@@ -26,7 +26,7 @@ import numpy as np
 from rlready.core.config import EvaluateConfig, InjectConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.progress import Plan
 from rlready.core.records import Estimate
-from rlready.core.stats import t_figure, t_quantile
+from rlready.core.stats import t_estimate, t_quantile
 from rlready.evaluate.stage import evaluate
 from rlready.inject.permute import COPIES
 from rlready.inject.stage import inject
@@ -221,13 +221,13 @@ def greedy_gains(results: Sequence[Mapping[str, Any]], where: str) -> list[float
 
 def points(top: Sequence[float], bottom: Sequence[float]) -> Estimate:
     """The mean difference of paired shares, in points."""
-    return t_figure([100 * (a - b) for a, b in zip(top, bottom, strict=True)])
+    return t_estimate([100 * (a - b) for a, b in zip(top, bottom, strict=True)])
 
 
 def over_seeds(values: Iterable[float | None]) -> Estimate | None:
     """Of the seeds in which there is a value; None where that is none of them."""
     known = [value for value in values if value is not None]
-    return t_figure(known) if known else None
+    return t_estimate(known) if known else None
 
 
 def dropped(figure: Estimate) -> str:
@@ -251,7 +251,7 @@ def claims_of(results: Results) -> list[Claim]:
     claims = []
     for where, words in NAMES.items():
         gained = gains(best, where), gains(base, where)
-        if t_figure(gained[1]).low > 0:
+        if t_estimate(gained[1]).low > 0:
             times = ratio(*gained)
             for target in (">= 2", "interval > 1"):
                 claims.append(Claim.of(f"RL gain of injection ({MAIN}) over vanilla's, {words}", times, target))
@@ -388,7 +388,7 @@ def times(results: Results) -> str:
     said = []
     for where, ops in OPS.items():
         best, base = (gains(results[name], where) for name in (MAIN, VANILLA))
-        if t_figure(base).low <= 0:
+        if t_estimate(base).low <= 0:
             said.append(
                 f"at {ops} operations the gain after vanilla rows is not significant, so that there is no ratio"
             )
@@ -405,7 +405,7 @@ def correlations(results: Results, where: str) -> str:
     said = []
     for key in ("accuracy", *COMPARED):
         means = [
-            (over_seeds(r["before"][key] for r in found), t_figure(gains(found, where))) for found in results.values()
+            (over_seeds(r["before"][key] for r in found), t_estimate(gains(found, where))) for found in results.values()
         ]
         known = [(before.value, gain.value) for before, gain in means if before]
         some = f" (n = {len(known)})" if len(known) < len(means) else ""
@@ -418,7 +418,7 @@ def chart(results: Results, where: str, key: str) -> str:
     """RL gain of every variant, with its interval over seeds, against what was measured before RL."""
     series = []
     for i, (name, found) in enumerate(results.items()):
-        gain = t_figure(gains(found, where))
+        gain = t_estimate(gains(found, where))
         if before := over_seeds(r["before"][key] for r in found):
             note = f"{name}{dropped(before)}"
             point = Point(before.value, gain.value, gain.low, gain.high, note, left=before.low, right=before.high)

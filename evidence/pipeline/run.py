@@ -18,7 +18,7 @@ from rlready.cli.demo import demo
 from rlready.core.config import DemoConfig
 from rlready.core.records import Estimate
 from rlready.core.result import Record
-from rlready.core.stats import t_figure
+from rlready.core.stats import t_estimate
 from rlready.evaluate.result import BudgetScores
 from rlready.report.claims import Claim, write_claims
 from rlready.report.demo_result import DemoResult, ModelScores
@@ -72,7 +72,7 @@ def main() -> None:
         seeds=[Seed.of(r) for r in results],
         same=without_times(results[0]) == without_times(again),
         chance=open_task(results[0].task.source).chance([64])[64],
-        seconds=t_figure(seconds, varies="runs"),
+        seconds=t_estimate(seconds, varies="runs"),
     )
     write_json(HERE / STORED, stored)
     report(stored, sum(seconds))
@@ -109,26 +109,26 @@ def claims_of(stored: Stored) -> list[Claim]:
         return Claim(sentence, value, value, value, len(seeds), "seeds", target)
 
     return [
-        Claim.of("RL minus SFT accuracy at the largest budget, mean over seeds", t_figure(gains), ">= 0.15"),
+        Claim.of("RL minus SFT accuracy at the largest budget, mean over seeds", t_estimate(gains), ">= 0.15"),
         count("smallest RL minus SFT of any seed", min(gains), "> 0"),
         count("seeds whose paired 95 % interval (over problems) lies above zero", sum(clear), ">= 5"),
-        Claim.of("RL's thinking tokens minus SFT's, each at its best accuracy", t_figure(longer), "<= 0"),
+        Claim.of("RL's thinking tokens minus SFT's, each at its best accuracy", t_estimate(longer), "<= 0"),
         count(
             "seeds in which RL's thinking tokens at its best accuracy are not above SFT's",
             sum(difference <= 0 for difference in longer),
             ">= 5",
         ),
-        Claim.of("SFT accuracy", t_figure([s.sft.accuracy.value for s in seeds]), ">= 0.2"),
+        Claim.of("SFT accuracy", t_estimate([s.sft.accuracy.value for s in seeds]), ">= 0.2"),
         Claim.of(
             "share of informative groups of 16 at the checkpoint that RL starts from",
-            t_figure([s.informative.value for s in seeds]),
+            t_estimate([s.informative.value for s in seeds]),
             ">= 0.5",
         ),
         Claim("pass@64 of guessing", chance, chance, chance, 2000, "problems", "< 0.05"),
         count("the same seed twice gives the same result.json but for times (1 = yes)", same, "== 1"),
         Claim.of("seconds of a whole demo", stored.seconds, "<= 360"),
         Claim.of(
-            "greedy decoding: RL minus SFT accuracy", t_figure([greedy(s.rl) - greedy(s.sft) for s in seeds]), "> 0"
+            "greedy decoding: RL minus SFT accuracy", t_estimate([greedy(s.rl) - greedy(s.sft) for s in seeds]), "> 0"
         ),
     ]
 
@@ -148,7 +148,7 @@ def page(seeds: list[Seed]) -> str:
             f"{sft.thinking_tokens.value:.1f} → {rl.thinking_tokens.value:.1f} | {seed.seconds} |"
         )
     sft_mean, rl_mean, sft_strict, rl_strict = (
-        f"{t_figure(values).value:.1%}"
+        f"{t_estimate(values).value:.1%}"
         for values in (
             [s.sft.accuracy.value for s in seeds],
             [s.rl.accuracy.value for s in seeds],

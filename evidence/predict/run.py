@@ -22,7 +22,7 @@ import numpy as np
 from rlready.core.config import PredictConfig, SweepConfig
 from rlready.core.records import Estimate
 from rlready.core.result import Record
-from rlready.core.stats import paired_figure, simultaneous, t_figure
+from rlready.core.stats import paired_estimate, simultaneous, t_estimate
 from rlready.evaluate.result import EvaluateResult
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS
 from rlready.predict.result import FamilyResult
@@ -206,7 +206,7 @@ def counter_examples(rows: Sequence[Row]) -> tuple[int, str | None]:
     found = []
     for a, b in pairs:
         higher, lower = (
-            simultaneous(paired_figure(x.mean(0), y.mean(0), bounds=(0.0, 1.0)), len(pairs), 1.0)
+            simultaneous(paired_estimate(x.mean(0), y.mean(0), bounds=(0.0, 1.0)), len(pairs), 1.0)
             for x, y in ((before[a], before[b]), (after[b], after[a]))
         )
         agree = all(before[a].mean(1) > before[b].mean(1)) and all(after[a].mean(1) < after[b].mean(1))
@@ -273,7 +273,7 @@ def paying(stored: Stored, family: str) -> list[Estimate]:
     mine = [choice for choice in stored.choices if choice.family == family]
     others = [[c.picked[name] for c in mine] for name in (BASELINE, LOSS)] + [[c.random for c in mine]]
     return [
-        t_figure([100 * (c.picked["tool"] - x) for c, x in zip(mine, values, strict=True)], varies="choices")
+        t_estimate([100 * (c.picked["tool"] - x) for c, x in zip(mine, values, strict=True)], varies="choices")
         for values in others
     ]
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlready.core.stats import t_figure
+from rlready.core.stats import t_estimate
 from rlready.evaluate.result import EvaluateResult
 from rlready.readiness.result import ReadinessResult
 from rlready.report.claims import Claim, write_claims
@@ -107,7 +107,7 @@ def claims_of(records: dict[str, RunRecord]) -> list[Claim]:
     for row in read_table(RUNS / "sft" / "heldout.parquet"):
         heldout.setdefault(row["checkpoint"], []).append(row["nll"] / row["tokens"])
     first, *_, last = heldout.values()
-    fall = t_figure([b - a for a, b in zip(first, last, strict=True)], varies="held-out examples")
+    fall = t_estimate([b - a for a, b in zip(first, last, strict=True)], varies="held-out examples")
     drawn = [s for number in (0, 1) for s in read_table(RUNS / "evaluate" / "parts" / f"{number}.parquet")]
     samples = [s for s in drawn if s["thinking_budget"] is not None]  # unconstrained samples have no budget
     above = float(max(s["thinking_tokens"] - s["thinking_budget"] for s in samples))

@@ -15,7 +15,7 @@ from typing import TypeVar
 from rlready.core.config import DemoConfig, EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.progress import Plan
 from rlready.core.records import Estimate
-from rlready.core.stats import paired_figure
+from rlready.core.stats import paired_estimate
 from rlready.evaluate.result import BudgetScores, EvaluateResult, Example, LengthHistogram, Scores
 from rlready.evaluate.stage import evaluate
 from rlready.readiness.result import ReadinessResult
@@ -186,7 +186,7 @@ def _by_name(by_path: Mapping[str, Found], models: Mapping[str, str]) -> dict[st
 
 def _gain(at_budgets: EvaluateResult, models: Mapping[str, str]) -> Estimate:
     after, before = (at_budgets.per_problem[models[name]][str(BUDGETS[-1])] for name in ("rl", "sft"))
-    return paired_figure(after, before, bounds=(0.0, 1.0))
+    return paired_estimate(after, before, bounds=(0.0, 1.0))
 
 
 def _with_greedy(scores: Scores, greedy: EvaluateResult, path: str) -> ModelScores:

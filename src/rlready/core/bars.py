@@ -17,7 +17,7 @@ from rlready.core.text import visible
 if TYPE_CHECKING:
     from rlready.core.progress import Progress
 
-WIDTH = 10  # of the bar itself: the figures beside it say more
+WIDTH = 10  # of the bar itself: the numbers next to it say more
 
 
 class Bars:
@@ -34,7 +34,7 @@ class Bars:
     def draw(self, bars: Sequence[Progress]) -> None:
         grid = Table.grid(padding=(0, 2))
         for bar in bars:
-            grid.add_row(_line(bar.name), ProgressBar(bar.total, bar.done, width=WIDTH), _line(bar.figures))
+            grid.add_row(_line(bar.name), ProgressBar(bar.total, bar.done, width=WIDTH), _line(bar.status))
         self._live.update(grid, refresh=True)
 
     def print(self, text: str) -> None:

@@ -137,7 +137,7 @@ class Progress:
         return _number(self.done) + (f"/{_number(self.total)}" if self.total else "")
 
     @property
-    def figures(self) -> str:
+    def status(self) -> str:
         """What is done, the rate, the time left, and the metrics."""
         parts = [f"{self.count} {self.unit}".rstrip()]
         if self.elapsed > 0 and self.done > self.start:
@@ -149,7 +149,7 @@ class Progress:
         return "  ".join([*parts, *(f"{name} {_number(value)}" for name, value in self.metrics.items())])
 
     def __str__(self) -> str:
-        return f"{self.name}  {self.figures}"
+        return f"{self.name}  {self.status}"
 
 
 class Plan:

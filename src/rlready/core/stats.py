@@ -50,7 +50,7 @@ def t_quantile(p: float, df: int) -> float:
     return float(stdtrit(df, p))
 
 
-def mean_figure(
+def mean_estimate(
     values: ArrayLike,
     *,
     cluster: ArrayLike | None = None,
@@ -69,10 +69,10 @@ def mean_figure(
     (v,) = _vectors(values=values)
     bounds = _bounds(v, bounds)
     sums, sizes = _clusters(v, np.ones_like(v), cluster)
-    return _figure(sums, sizes, bounds, seed=seed, resamples=resamples, varies=varies)
+    return _estimate(sums, sizes, bounds, seed=seed, resamples=resamples, varies=varies)
 
 
-def ratio_figure(
+def ratio_estimate(
     numerators: ArrayLike,
     denominators: ArrayLike,
     *,
@@ -83,18 +83,18 @@ def ratio_figure(
 ) -> Estimate:
     """Σ numerators / Σ denominators, both (N,), with a bootstrap interval over examples (or clusters of them).
 
-    The token-mean loss of examples is ``ratio_figure(nll, tokens)``; the paired difference of two checkpoints on
-    the same examples is ``ratio_figure(nll_a - nll_b, tokens)``.
+    The token-mean loss of examples is ``ratio_estimate(nll, tokens)``; the paired difference of two checkpoints on
+    the same examples is ``ratio_estimate(nll_a - nll_b, tokens)``.
     Raises UserError for no or unequal lengths, ValueError for denominators that are negative or all 0 in a cluster.
     """
     top, bottom = _vectors(numerators=numerators, denominators=denominators)
     sums, sizes = _clusters(top, bottom, cluster)
     if bottom.min() < 0 or sizes.min() <= 0:
         raise ValueError("denominators must not be negative and each example needs a positive one")
-    return _figure(sums, sizes, None, seed=seed, resamples=resamples, varies=varies)
+    return _estimate(sums, sizes, None, seed=seed, resamples=resamples, varies=varies)
 
 
-def paired_figure(
+def paired_estimate(
     a: ArrayLike,
     b: ArrayLike,
     *,
@@ -107,30 +107,32 @@ def paired_figure(
     """Mean of a - b, both (N,) on the same problems in the same order, with a bootstrap interval over them.
 
     ``bounds`` are those of a and of b ((0, 1) if both hold 0 and 1 only): they clip the interval and keep it open
-    where no problem changed.  Raises UserError for no or unequal lengths, ValueError as `mean_figure`.
+    where no problem changed.  Raises UserError for no or unequal lengths, ValueError as `mean_estimate`.
     """
     left, right = _vectors(values=a, paired_values=b)
     bounds = _bounds(np.concatenate([left, right]), bounds)
     span = bounds[1] - bounds[0] if bounds else math.inf
     sums, sizes = _clusters(left - right, np.ones_like(left), cluster)
     reach = float(np.abs(sums / sizes).max()) or (span if bounds else 0.0)
-    one, two = (_figure(sums, sizes, r, seed=seed, resamples=resamples, varies=varies) for r in (None, (-reach, reach)))
+    one, two = (
+        _estimate(sums, sizes, r, seed=seed, resamples=resamples, varies=varies) for r in (None, (-reach, reach))
+    )
     return replace(one, low=max(-span, min(one.low, two.low)), high=min(span, max(one.high, two.high)))
 
 
-def simultaneous(figure: Estimate, comparisons: int, span: float = math.inf) -> Estimate:
+def simultaneous(difference: Estimate, comparisons: int, span: float = math.inf) -> Estimate:
     """A difference whose interval holds together with ``comparisons`` - 1 others (Bonferroni), within ±``span``.
 
     Its ends move away from the value by t_{1 - 0.025/m, n-1} / t_{0.975, n-1}: the bootstrap has too few resamples to
     read such quantiles off.  With it "the best of many" may be compared with the others after it was chosen.
     """
-    df = max(1, figure.n - 1)
+    df = max(1, difference.n - 1)
     wider = t_quantile(1 - TAIL / max(1, comparisons), df) / t_quantile(1 - TAIL, df)
-    low, high = (figure.value + wider * (end - figure.value) for end in (figure.low, figure.high))
-    return replace(figure, low=max(low, -span), high=min(high, span))
+    low, high = (difference.value + wider * (end - difference.value) for end in (difference.low, difference.high))
+    return replace(difference, low=max(low, -span), high=min(high, span))
 
 
-def weighted_figure(
+def weighted_estimate(
     statistic: Callable[[Floats], Floats], n: int, *, seed: int = 0, resamples: int = 2000, varies: str = "problems"
 ) -> Estimate:
     """A statistic of n >= 2 weighted clusters that is no ratio of sums over them, as a mean over pairs.
@@ -141,14 +143,14 @@ def weighted_figure(
     """
     value = float(statistic(np.ones((1, n)))[0])
     if n == 2:
-        return replace(t_figure([value], varies=varies), n=n)
+        return replace(t_estimate([value], varies=varies), n=n)
     rng = np.random.default_rng(seed)
     drawn = statistic(rng.standard_exponential((resamples, n)))
     low, high = (float(q) for q in np.quantile(drawn, [TAIL, 1 - TAIL]))
     return _stretched(Estimate(value, min(low, value), max(high, value), n, varies))
 
 
-def t_figure(values: ArrayLike, *, varies: str = "seeds") -> Estimate:
+def t_estimate(values: ArrayLike, *, varies: str = "seeds") -> Estimate:
     """Mean of a few independent runs (N,) with Student's interval  mean ± t_{0.975, N-1} · s/√N  (s with N - 1).
 
     One run gives the wide finite interval of `SINGLE`.  Raises UserError without values.
@@ -194,7 +196,7 @@ def _clusters(top: Floats, bottom: Floats, cluster: ArrayLike | None) -> tuple[F
     return np.bincount(index, top).astype(np.float64), np.bincount(index, bottom).astype(np.float64)
 
 
-def _figure(sums: Floats, sizes: Floats, reach: Bounds | None, *, seed: int, resamples: int, varies: str) -> Estimate:
+def _estimate(sums: Floats, sizes: Floats, reach: Bounds | None, *, seed: int, resamples: int, varies: str) -> Estimate:
     """Σ sums / Σ sizes over clusters (C,); with half a pseudo-cluster at both ends of ``reach``, or stretched."""
     value, n = float(sums.sum() / sizes.sum()), len(sums)
     if n == 1 and reach is None:
@@ -212,8 +214,10 @@ def _figure(sums: Floats, sizes: Floats, reach: Bounds | None, *, seed: int, res
     return _stretched(Estimate(value, low, high, n, varies)) if reach is None else Estimate(value, low, high, n, varies)
 
 
-def _stretched(figure: Estimate) -> Estimate:
+def _stretched(estimate: Estimate) -> Estimate:
     """Bootstrap quantiles moved away from the value, for the narrowness at small n."""
-    value, n = figure.value, figure.n
+    value, n = estimate.value, estimate.n
     stretch = t_quantile(1 - TAIL, n - 1) / NormalDist().inv_cdf(1 - TAIL) * math.sqrt((n + 1) / (n - 1))
-    return replace(figure, low=value - stretch * (value - figure.low), high=value + stretch * (figure.high - value))
+    return replace(
+        estimate, low=value - stretch * (value - estimate.low), high=value + stretch * (estimate.high - value)
+    )

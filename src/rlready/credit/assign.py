@@ -77,14 +77,14 @@ def dense_credit(
     config: dense.DenseConfig,
     *,
     cap: int,
-    micro_tokens: int,
+    max_tokens_per_microbatch: int,
     temperature: float = 1.0,
 ) -> Credited:
     """Examples with an advantage for every token, as ``credit/dense.py`` defines it."""
     samples = [s for g in groups for s in g.samples]
     sizes = [len(g.samples) for g in groups]
     rows = _unweighted(groups)
-    dense_R, sft_R = pair.score(rows, micro_tokens=micro_tokens, temperature=temperature)
+    dense_R, sft_R = pair.score(rows, max_tokens_per_microbatch=max_tokens_per_microbatch, temperature=temperature)
     mask_RT = dense.table([s.mask for s in samples]) > 0
     dense_RT = dense.table(dense_R)
     log_ratio_RT = np.where(mask_RT, dense.table([s.logprobs for s in samples]) - dense.table(sft_R), 0.0)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate, Row
-from rlready.core.stats import mean_figure
+from rlready.core.stats import mean_estimate
 from rlready.credit.reference import ReferencePair
 from rlready.models.batch import Example
 from rlready.models.encode import encode
@@ -45,7 +45,9 @@ class Probe:
     place: list[int]
 
 
-def planted_error(pair: ReferencePair, rows: Sequence[Row], *, seed: int = 0, micro_tokens: int = 16384) -> Probe:
+def planted_error(
+    pair: ReferencePair, rows: Sequence[Row], *, seed: int = 0, max_tokens_per_microbatch: int = 16384
+) -> Probe:
     """Plant an error in each of the correct solutions and look for it; UserError if none can be planted.
 
     Rows without a number, or whose copy reads as the same tokens, are left out.
@@ -59,19 +61,21 @@ def planted_error(pair: ReferencePair, rows: Sequence[Row], *, seed: int = 0, mi
         raise UserError(
             "no solution has a number that could be changed, so there is nothing to probe; name rows with numbers"
         )
-    dense, sft = pair.score([side[i] for side in (right, wrong) for i in places], micro_tokens=micro_tokens)
+    dense, sft = pair.score(
+        [side[i] for side in (right, wrong) for i in places], max_tokens_per_microbatch=max_tokens_per_microbatch
+    )
     n = len(places)
 
-    def figures(scores: Sequence[NDArray[np.float32]]) -> tuple[Estimate, Estimate, Estimate]:
+    def estimates(scores: Sequence[NDArray[np.float32]]) -> tuple[Estimate, Estimate, Estimate]:
         found = [_standing(copy, place) for copy, place in zip(scores[n:], places.values(), strict=True)]
         sums = np.array([s.sum(dtype=np.float64) for s in scores])
         ranked = (sums[:n] > sums[n:]).astype(np.float64)
         values = ([auc for auc, _ in found], [float(top) for _, top in found], ranked)
-        auc, top, above = (mean_figure(v, bounds=(0.0, 1.0), varies="solutions") for v in values)
+        auc, top, above = (mean_estimate(v, bounds=(0.0, 1.0), varies="solutions") for v in values)
         return auc, top, above
 
-    auc, top, ranked = figures(dense)
-    auc_sft, _, ranked_sft = figures(sft)
+    auc, top, ranked = estimates(dense)
+    auc_sft, _, ranked_sft = estimates(sft)
     return Probe(auc, top, ranked, auc_sft, ranked_sft, [copies[i] for i in places], list(places.values()))
 
 

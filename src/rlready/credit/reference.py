@@ -34,11 +34,13 @@ class ReferencePair:
     reference: LM | None
 
     def score(
-        self, rows: Sequence[Example], *, micro_tokens: int, temperature: float = 1.0
+        self, rows: Sequence[Example], *, max_tokens_per_microbatch: int, temperature: float = 1.0
     ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
         """(r̂, log π_SFT) of the response tokens of every row, (T,) each in nats, 0 where forced."""
         models = [lm.model for lm in (self.sft, self.reference) if lm is not None]
-        sft, *other = frozen_logprobs(models, rows, micro_tokens=micro_tokens, temperature=temperature)
+        sft, *other = frozen_logprobs(
+            models, rows, max_tokens_per_microbatch=max_tokens_per_microbatch, temperature=temperature
+        )
         return [a - b for a, b in zip(sft, other[0], strict=True)] if other else sft, sft
 
 

@@ -42,7 +42,9 @@ class TokenCredit:
         return float(self.dense.sum(dtype=np.float64))
 
 
-def credit_of_inputs(pair: ReferencePair, words: Sequence[str], *, micro_tokens: int = 16384) -> list[TokenCredit]:
+def credit_of_inputs(
+    pair: ReferencePair, words: Sequence[str], *, max_tokens_per_microbatch: int = 16384
+) -> list[TokenCredit]:
     """Each of ``words`` is a table of samples or a text; UserError for what is neither."""
     found: list[tuple[str, str, Example]] = []
     for word in words:
@@ -51,20 +53,22 @@ def credit_of_inputs(pair: ReferencePair, words: Sequence[str], *, micro_tokens:
             found += _table(pair.sft, path)
         else:
             found.append(_text(pair.sft, _content(path) if _is_file(path) else word))
-    return _scored(pair, found, micro_tokens)
+    return _scored(pair, found, max_tokens_per_microbatch)
 
 
-def credit_of_copies(pair: ReferencePair, probe: Probe, *, micro_tokens: int = 16384) -> list[TokenCredit]:
+def credit_of_copies(pair: ReferencePair, probe: Probe, *, max_tokens_per_microbatch: int = 16384) -> list[TokenCredit]:
     """The first copies of the planted-error probe, named by the token that was changed."""
     copies = probe.copies[:SHOWN]
     names = [f"{row.id}, changed at token {at + 1}" for row, at in zip(copies, probe.place, strict=False)]
     rows = encode(pair.sft, copies, "the solutions")
     found = [(name, row.prompt, example) for name, row, example in zip(names, copies, rows, strict=True)]
-    return _scored(pair, found, micro_tokens)
+    return _scored(pair, found, max_tokens_per_microbatch)
 
 
-def _scored(pair: ReferencePair, found: Sequence[tuple[str, str, Example]], micro_tokens: int) -> list[TokenCredit]:
-    dense, _ = pair.score([e for _, _, e in found], micro_tokens=micro_tokens)
+def _scored(
+    pair: ReferencePair, found: Sequence[tuple[str, str, Example]], max_tokens_per_microbatch: int
+) -> list[TokenCredit]:
+    dense, _ = pair.score([e for _, _, e in found], max_tokens_per_microbatch=max_tokens_per_microbatch)
     return [
         TokenCredit(name, prompt, pair.sft.pieces(list(e.response_ids)), r)
         for (name, prompt, e), r in zip(found, dense, strict=True)

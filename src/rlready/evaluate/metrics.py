@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.core.records import Estimate
-from rlready.core.stats import mean_figure
+from rlready.core.stats import mean_estimate
 
 Floats = NDArray[np.float64]
 APART = 1.0  # tokens
@@ -40,8 +40,8 @@ def curve(caps: Sequence[int], tokens: Sequence[float], accuracy: Sequence[Seque
     right_BN, spent_B = np.asarray(accuracy, dtype=np.float64), np.asarray(tokens, dtype=np.float64)
     best = int(right_BN.mean(1).argmax())
     weights_B = _slope(spent_B)
-    scaling = None if weights_B is None else mean_figure(UNIT * weights_B @ right_BN)
-    performance = mean_figure(right_BN[best], bounds=(0.0, 1.0))
+    scaling = None if weights_B is None else mean_estimate(UNIT * weights_B @ right_BN)
+    performance = mean_estimate(right_BN[best], bounds=(0.0, 1.0))
     return Curve(float(np.mean(spent_B <= np.asarray(caps))), scaling, performance, caps[best])
 
 

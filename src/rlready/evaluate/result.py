@@ -88,8 +88,8 @@ class CurveMetrics(Variant):
 
     def cells(self, short: Mapping[str, str]) -> list[str]:
         """A row of the printed table."""
-        figures = [f"{self.control:.0%}", str(self.scaling or "–"), str(self.performance), str(self.best_budget)]
-        return [short[self.model], self.description, *figures]
+        cells = [f"{self.control:.0%}", str(self.scaling or "–"), str(self.performance), str(self.best_budget)]
+        return [short[self.model], self.description, *cells]
 
 
 class Votes(Record):

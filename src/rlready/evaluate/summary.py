@@ -10,7 +10,7 @@ import numpy as np
 from rlready.core.config import EvaluateConfig
 from rlready.core.records import Estimate, Problem
 from rlready.core.result import TaskRecord
-from rlready.core.stats import mean_figure, paired_figure
+from rlready.core.stats import mean_estimate, paired_estimate
 from rlready.evaluate.measure import ModelMeasurements
 from rlready.evaluate.metrics import curve
 from rlready.evaluate.result import (
@@ -94,12 +94,12 @@ class Means(TypedDict):
 def _means(measured: ModelMeasurements, setting: Setting) -> Means:
     vectors = measured.vectors[setting.name]
     return {
-        "accuracy": mean_figure(vectors.accuracy, bounds=SHARE),
-        "thinking_tokens": mean_figure(vectors.thinking),
-        "answer_tokens": mean_figure(vectors.answer),
-        "truncated": mean_figure(vectors.truncated, bounds=SHARE),
-        "unfinished": mean_figure(vectors.unfinished, bounds=SHARE),
-        "strict_accuracy": mean_figure(vectors.strict, bounds=SHARE) if measured.knows_steps else None,
+        "accuracy": mean_estimate(vectors.accuracy, bounds=SHARE),
+        "thinking_tokens": mean_estimate(vectors.thinking),
+        "answer_tokens": mean_estimate(vectors.answer),
+        "truncated": mean_estimate(vectors.truncated, bounds=SHARE),
+        "unfinished": mean_estimate(vectors.unfinished, bounds=SHARE),
+        "strict_accuracy": mean_estimate(vectors.strict, bounds=SHARE) if measured.knows_steps else None,
     }
 
 
@@ -107,9 +107,9 @@ def _scores(measured: ModelMeasurements, first: ModelMeasurements, setting: Sett
     """A model's figures, with its accuracy less the first model's, and less its own at the largest budget."""
     accuracy, gain, change = measured.vectors[setting.name].accuracy, None, None
     if measured is not first:
-        gain = paired_figure(accuracy, first.vectors[setting.name].accuracy, bounds=SHARE)
+        gain = paired_estimate(accuracy, first.vectors[setting.name].accuracy, bounds=SHARE)
     if setting != settings.largest:
-        change = paired_figure(accuracy, measured.vectors[settings.largest.name].accuracy, bounds=SHARE)
+        change = paired_estimate(accuracy, measured.vectors[settings.largest.name].accuracy, bounds=SHARE)
     return Scores(**_means(measured, setting), gain=gain, change=change)
 
 
@@ -124,11 +124,11 @@ def _setting_scores(measured: ModelMeasurements, setting: Setting, settings: Set
         setting=setting.name,
         budget=setting.tokens or 0,
         **_means(measured, setting),
-        change=paired_figure(vectors.accuracy, main.accuracy, bounds=SHARE),
-        wrong_to_right=mean_figure(vectors.wrong_to_right, bounds=SHARE),
-        right_to_wrong=mean_figure(vectors.right_to_wrong, bounds=SHARE),
-        extended=mean_figure(vectors.extended, bounds=SHARE),
-        length_error=mean_figure(vectors.length_error) if setting.prompted else None,
+        change=paired_estimate(vectors.accuracy, main.accuracy, bounds=SHARE),
+        wrong_to_right=mean_estimate(vectors.wrong_to_right, bounds=SHARE),
+        right_to_wrong=mean_estimate(vectors.right_to_wrong, bounds=SHARE),
+        extended=mean_estimate(vectors.extended, bounds=SHARE),
+        length_error=mean_estimate(vectors.length_error) if setting.prompted else None,
     )
 
 
@@ -164,9 +164,9 @@ def _votes(measured: ModelMeasurements, setting: Setting) -> Votes:
         budget=setting.tokens,
         samples=found.samples,
         tokens=found.tokens,
-        majority_vote=mean_figure(found.majority_vote, bounds=SHARE),
-        most_likely=mean_figure(found.most_likely, bounds=SHARE),
-        any_right=mean_figure(found.any_right, bounds=SHARE),
+        majority_vote=mean_estimate(found.majority_vote, bounds=SHARE),
+        most_likely=mean_estimate(found.most_likely, bounds=SHARE),
+        any_right=mean_estimate(found.any_right, bounds=SHARE),
     )
 
 

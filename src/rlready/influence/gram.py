@@ -70,7 +70,7 @@ def gram(
     rank: int = 0,
     seed: int = 0,
     memory: int = MEMORY,
-    micro_tokens: int = 16384,
+    max_tokens_per_microbatch: int = 16384,
 ) -> NDArray[np.float64]:
     """(C, S, S) inner products of the sets' gradients with respect to the parameters; no set is empty.
 
@@ -83,16 +83,18 @@ def gram(
         parts = [partial(Whole.of, rows, len(sets)) for rows in _fitting(parameters, len(sets), memory)]
     for part in parts:
         kept = part()
-        collect(model, sets, kept, temperature=temperature, micro_tokens=micro_tokens)
+        collect(model, sets, kept, temperature=temperature, max_tokens_per_microbatch=max_tokens_per_microbatch)
         total += kept.grams()
     return total.numpy()
 
 
-def collect(model: Any, sets: Sets, kept: Kept, *, temperature: float = 1.0, micro_tokens: int = 16384) -> None:
+def collect(
+    model: Any, sets: Sets, kept: Kept, *, temperature: float = 1.0, max_tokens_per_microbatch: int = 16384
+) -> None:
     """Add the gradients of all sets to ``kept``, by threads beside each other where the model is small."""
     tokens = [sum(map(len, rows)) for rows in sets]
     fast, threads = supports(model), workers(model)
-    most = split_tokens(micro_tokens, threads)
+    most = split_tokens(max_tokens_per_microbatch, threads)
     seen: dict[tuple[int, ...], int] = {}
     turns: dict[int, list[int]] = {}
     for at in sorted(range(len(sets)), key=lambda i: (-tokens[i], i)):

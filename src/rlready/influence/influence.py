@@ -43,7 +43,7 @@ from torch import Tensor
 
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
-from rlready.core.stats import mean_figure, weighted_figure
+from rlready.core.stats import mean_estimate, weighted_estimate
 from rlready.influence.gram import gram
 from rlready.influence.result import InfluenceEstimates
 from rlready.models.batch import Example, supervised
@@ -135,16 +135,16 @@ class Influence:
         right, wrong = (k.mean(0) * signal[place] for k in (self.right, self.wrong))
 
         def mean(pairs_MM: Floats, per: Floats | None = None) -> Estimate:
-            return weighted_figure(partial(_pair_mean, pairs_MM, place, per), size)
+            return weighted_estimate(partial(_pair_mean, pairs_MM, place, per), size)
 
         among = partial(_pair_mean, self.cosines.mean(0), np.arange(len(place)), None)
         return InfluenceEstimates(
             step=mean(right - wrong) if some else None,
-            group_signal=mean_figure(signal, bounds=(0.0, 0.5)),
+            group_signal=mean_estimate(signal, bounds=(0.0, 0.5)),
             k_right=mean(right, signal) if enough else None,
             k_wrong=mean(wrong, signal) if enough else None,
             co_influence=mean(right - wrong, signal) if enough else None,
-            cosine=weighted_figure(among, len(place)) if enough else None,
+            cosine=weighted_estimate(among, len(place)) if enough else None,
         )
 
 

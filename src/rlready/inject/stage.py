@@ -18,7 +18,7 @@ from rlready.core.config import InjectConfig
 from rlready.core.errors import UserError
 from rlready.core.options import nearest
 from rlready.core.progress import Progress
-from rlready.core.stats import mean_figure, paired_figure
+from rlready.core.stats import mean_estimate, paired_estimate
 from rlready.inject.behaviours import inject as inject_row
 from rlready.inject.card import data_card
 from rlready.inject.diff import BEFORE
@@ -169,11 +169,11 @@ def _result(
     behaviours = {}
     for name in names:
         having = [bool(count[name]) for count in counts]
-        share = mean_figure(having, bounds=(0.0, 1.0), varies="rows")
+        share = mean_estimate(having, bounds=(0.0, 1.0), varies="rows")
         behaviours[name] = BehaviourCount(times=sum(c[name] for c in counts), rows=sum(having), share=share)
     short, long = (lengths(rows, tokenizer) for rows in zip(*((r.before, r.after) for r in made.rows), strict=True))
-    before, after = (mean_figure(n, varies="rows") for n in (short, long))
-    added = paired_figure(long, short, varies="rows")
+    before, after = (mean_estimate(n, varies="rows") for n in (short, long))
+    added = paired_estimate(long, short, varies="rows")
     unit: Literal["words", "tokens"] = "tokens" if tokenizer else "words"
     used = made.rows_in - made.unfit.total()
     return InjectResult(

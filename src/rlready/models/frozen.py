@@ -27,14 +27,14 @@ def logprobs_of(model: Any) -> Logprobs:
 
 
 def frozen_logprobs(
-    models: Sequence[Any], rows: Sequence[Example], *, micro_tokens: int, temperature: float = 1.0
+    models: Sequence[Any], rows: Sequence[Example], *, max_tokens_per_microbatch: int, temperature: float = 1.0
 ) -> list[list[NDArray[np.float32]]]:
     """Each model's log-probabilities of every row's response tokens, (T,), 0 where forced: no gradient, prompts shared.
 
     The models are on one device.
     """
     threads = min(workers(model, READ) if supports(model) else 1 for model in models)
-    most = split_tokens(micro_tokens, threads)
+    most = split_tokens(max_tokens_per_microbatch, threads)
     batches = list(micro_batches(rows, most, next(models[0].parameters()).device, threads))
     found = [[np.zeros(len(row.response_ids), dtype=np.float32) for row in rows] for _ in models]
     pairs = [(model, into, batch) for batch in batches for model, into in zip(models, found, strict=True)]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
-from rlready.core.stats import mean_figure, ratio_figure
+from rlready.core.stats import mean_estimate, ratio_estimate
 
 if TYPE_CHECKING:
     from rlready.models.batch import Example
@@ -35,12 +35,12 @@ class HeldOut:
     @property
     def token_mean(self) -> Estimate:
         """Nats per token: sum over all tokens, the interval over examples."""
-        return ratio_figure(self.nll, self.tokens.astype(np.float64), varies="examples")
+        return ratio_estimate(self.nll, self.tokens.astype(np.float64), varies="examples")
 
     @property
     def example_mean(self) -> Estimate:
         """Mean over examples of their nats per token."""
-        return mean_figure(self.nll / self.tokens, varies="examples")
+        return mean_estimate(self.nll / self.tokens, varies="examples")
 
     def minus(self, other: HeldOut) -> Estimate:
         """This checkpoint's loss minus another's on the same examples, nats per token, paired.
@@ -52,14 +52,14 @@ class HeldOut:
                 "two checkpoints read the held-out rows as different numbers of tokens, so their losses cannot be "
                 "compared; compare checkpoints of one tokenizer and one chat template"
             )
-        return ratio_figure(self.nll - other.nll, self.tokens.astype(np.float64), varies="examples")
+        return ratio_estimate(self.nll - other.nll, self.tokens.astype(np.float64), varies="examples")
 
 
-def heldout_loss(lm: LM, examples: Sequence[Example], micro_tokens: int) -> HeldOut:
+def heldout_loss(lm: LM, examples: Sequence[Example], max_tokens_per_microbatch: int) -> HeldOut:
     """The loss of every example, without gradients; UserError if one is not finite."""
     from rlready.models.frozen import frozen_logprobs  # imports torch, which tables of samples do not need
 
-    logprobs = frozen_logprobs([lm.model], examples, micro_tokens=micro_tokens)[0]
+    logprobs = frozen_logprobs([lm.model], examples, max_tokens_per_microbatch=max_tokens_per_microbatch)[0]
     nll = np.array([-part.sum(dtype=np.float64) for part in logprobs])
     tokens = np.array([e.learned for e in examples], dtype=np.int64)
     if not np.isfinite(nll).all():

@@ -69,5 +69,5 @@ def _across(ranking: Ranking) -> list[int]:
     return sorted(chosen, key=ranking.order.index)
 
 
-def _rho(figure: Estimate) -> str:
-    return f"{figure.value:.2f} [{figure.low:.2f}, {figure.high:.2f}]"
+def _rho(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"

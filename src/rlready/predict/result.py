@@ -144,5 +144,5 @@ def _score_table(family: FamilyResult) -> Table:
     return Table(columns, rows, title)
 
 
-def _brief(figure: Estimate) -> str:
-    return f"{figure.value:.2f} [{figure.low:.2f}, {figure.high:.2f}]"
+def _brief(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"

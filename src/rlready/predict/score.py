@@ -62,7 +62,7 @@ class Family:
     seeds: Ints
     seed_sd: float | None
 
-    def figures(self) -> list[Estimate]:
+    def estimates(self) -> list[Estimate]:
         """Outcomes with Student's interval over seeds; its ends are not-a-number where no checkpoint has two."""
         free = int((self.seeds - 1).sum())
         half = np.full(len(self.outcome), math.nan)

@@ -18,7 +18,7 @@ from rlready.core.errors import UserError
 from rlready.core.options import nearest
 from rlready.core.progress import note
 from rlready.core.records import Estimate
-from rlready.core.stats import mean_figure
+from rlready.core.stats import mean_estimate
 from rlready.predict.advice import calibrate, distributions, trust
 from rlready.predict.candidates import Candidate, Candidates, read_candidates
 from rlready.predict.fit import predict_with_interval
@@ -233,14 +233,14 @@ def _family(
     mine = [measured.all[i] for i in family.place]
     found = {p.name: p for p in _predictors(config, measured, mine, config.resamples)[0]}
     drawn = [found[name] for name in dict.fromkeys((BASELINE, LOSS, by)) if name in found]
-    outcomes = family.figures()
+    outcomes = family.estimates()
     return FamilyResult(
         name=family.name,
         runs=len(family.outcome),
         rl_runs=int(family.seeds.sum()),
         recipes=int(family.recipe.max()) + 1,
         seed_sd=family.seed_sd,
-        mean=mean_figure(family.outcome, cluster=family.recipe, varies="recipes"),
+        mean=mean_estimate(family.outcome, cluster=family.recipe, varies="recipes"),
         points=[
             Point(label=shown[i], predictors={p.name: _with_interval(p, j) for p in drawn}, outcome=outcomes[j])
             for j, i in enumerate(family.place)

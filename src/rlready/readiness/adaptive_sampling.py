@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.core.records import Estimate
-from rlready.core.stats import mean_figure
+from rlready.core.stats import mean_estimate
 from rlready.readiness.passk import Floats, Ints, Shares, curve, pass_at_k_stopped, within
 
 Draw = Callable[[Sequence[int], int, int], NDArray[np.bool_]]
@@ -68,7 +68,7 @@ class Counts:
         n, c = self.head
         unsolved, solved = 1.0 - self.pass_at_k([k])[:, 0], within(c, n, min(k, int(n.min())))[:, -1]
         parts = (unsolved, 1.0 - unsolved - solved, solved)
-        return Shares(*(mean_figure(each, bounds=(0.0, 1.0)) for each in parts))
+        return Shares(*(mean_estimate(each, bounds=(0.0, 1.0)) for each in parts))
 
 
 def waves(first: int, cap: int) -> list[tuple[int, int]]:

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rlready.core.records import Estimate
-from rlready.core.stats import mean_figure
+from rlready.core.stats import mean_estimate
 from rlready.readiness.passk import Floats, counts, refuse, within
 from rlready.readiness.result import HistogramBin
 
@@ -46,7 +46,7 @@ def informative(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
 
 def informative_share(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Estimate:
     """Expected share of informative groups of ``group`` samples over problems."""
-    return mean_figure(informative(n, c, group), bounds=(0.0, 1.0), seed=seed)
+    return mean_estimate(informative(n, c, group), bounds=(0.0, 1.0), seed=seed)
 
 
 def group_signal(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
@@ -64,7 +64,7 @@ def group_signal(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
 
 def mean_group_signal(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> Estimate:
     """Mean E √(α(1-α)) over problems; 0 where RL learns nothing, at most 1/2."""
-    return mean_figure(group_signal(n, c, group), bounds=(0.0, 0.5), seed=seed)
+    return mean_estimate(group_signal(n, c, group), bounds=(0.0, 0.5), seed=seed)
 
 
 def histogram(n: ArrayLike, c: ArrayLike) -> list[HistogramBin]:
@@ -76,7 +76,7 @@ def histogram(n: ArrayLike, c: ArrayLike) -> list[HistogramBin]:
     bin_P = np.where(c_P == 0, 0, np.where(c_P == n_P, FIFTHS + 1, 1 + FIFTHS * c_P // n_P))
     middles = [0.0, *((2 * i + 1) / (2 * FIFTHS) for i in range(FIFTHS)), 1.0]
     return [
-        HistogramBin(share_right=at, problems=mean_figure(bin_P == i, bounds=(0.0, 1.0)))
+        HistogramBin(share_right=at, problems=mean_estimate(bin_P == i, bounds=(0.0, 1.0)))
         for i, at in enumerate(middles)
     ]
 
@@ -93,4 +93,4 @@ def mean_variance(n: ArrayLike, c: ArrayLike, seed: int = 0) -> Estimate:
     """Mean p (1 - p) over problems.  An estimate may exceed 1/4, as at n = 2, c = 1, where it is 1/2."""
     least = int(np.min(counts(n, c)[0]))
     most = variance([least], [least // 2])[0]
-    return mean_figure(variance(n, c), bounds=(0.0, float(most)), seed=seed)
+    return mean_estimate(variance(n, c), bounds=(0.0, float(most)), seed=seed)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rlready.core.stats import paired_figure, simultaneous
+from rlready.core.stats import paired_estimate, simultaneous
 from rlready.models.heldout_loss import HeldOut
 from rlready.readiness.passk import Floats
 from rlready.readiness.result import Overfitting
@@ -38,7 +38,7 @@ def against_minimum(losses: Sequence[HeldOut], pass_1_CP: Sequence[Floats]) -> l
             found.append(None)
             continue
         rise = simultaneous(loss.minus(losses[minimum]), pairs)
-        change = paired_figure(pass_1, pass_1_CP[minimum], bounds=(0.0, 1.0))
+        change = paired_estimate(pass_1, pass_1_CP[minimum], bounds=(0.0, 1.0))
         onset = i > minimum and rise.low > 0 and change.high >= 0
         found.append(Overfitting(minimum=minimum, loss_rise=rise, pass_1_change=change, onset=onset))
     return found

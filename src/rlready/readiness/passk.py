@@ -33,7 +33,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
-from rlready.core.stats import mean_figure
+from rlready.core.stats import mean_estimate
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -74,7 +74,7 @@ def pass_at_k_stopped(since: ArrayLike, drawn: ArrayLike, correct: ArrayLike, ca
 
 def curve(estimates_PK: Floats, ks: Sequence[int], seed: int = 0) -> dict[int, Estimate]:
     """Mean pass@k over problems for each k.  One seed draws the same resamples for all k, so the curves agree."""
-    return {k: mean_figure(estimates_PK[:, i], bounds=(0.0, 1.0), seed=seed) for i, k in enumerate(ks)}
+    return {k: mean_estimate(estimates_PK[:, i], bounds=(0.0, 1.0), seed=seed) for i, k in enumerate(ks)}
 
 
 def powers(most: int) -> list[int]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.core.records import Estimate
-from rlready.core.stats import paired_figure, simultaneous
+from rlready.core.stats import paired_estimate, simultaneous
 from rlready.readiness.passk import Floats, powers
 from rlready.readiness.result import Advice, Overfitting, RankedCheckpoint
 
@@ -49,7 +49,7 @@ def gap_of_shares(shares_CP: Floats, most: float = 1.0) -> Gap:
     pairs = comparisons(len(shares_CP))
 
     def gap(a: int, b: int) -> Estimate:
-        return simultaneous(paired_figure(shares_CP[a], shares_CP[b], bounds=(0.0, most)), pairs, span=most)
+        return simultaneous(paired_estimate(shares_CP[a], shares_CP[b], bounds=(0.0, most)), pairs, span=most)
 
     return gap
 

@@ -168,5 +168,5 @@ def _cells(row: CheckpointReadiness, label: str, ks: list[int], influenced: bool
     return [*cells, row.next]
 
 
-def _brief(figure: Estimate | None, digits: int) -> str:
-    return f"{figure.value:.{digits}f}" if figure else DASH
+def _brief(estimate: Estimate | None, digits: int) -> str:
+    return f"{estimate.value:.{digits}f}" if estimate else DASH

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
-from rlready.core.stats import mean_figure, ratio_figure
+from rlready.core.stats import mean_estimate, ratio_estimate
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.readiness.passk import Floats, Ints
 from rlready.readiness.result import SampleStats
@@ -153,13 +153,13 @@ class Draws:
             for values in (top_N, bottom_N)
         )
         there = bottom_P > 0
-        return ratio_figure(top_P[there], bottom_P[there], varies="problems")
+        return ratio_estimate(top_P[there], bottom_P[there], varies="problems")
 
     def _share(self, values_N: Floats, chosen_N: NDArray[np.bool_]) -> Estimate | None:
         known = chosen_N & np.isfinite(values_N)
         if not known.any():
             return None
-        return mean_figure(values_N[known], cluster=self.problem[known], bounds=(0.0, 1.0))
+        return mean_estimate(values_N[known], cluster=self.problem[known], bounds=(0.0, 1.0))
 
 
 def _surprise(batch: Batch) -> tuple[Floats, Floats]:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table
-from rlready.core.stats import t_figure
+from rlready.core.stats import t_estimate
 from rlready.runs.checkpoint_order import labels
 from rlready.sweep.jobs import Job
 from rlready.sweep.table import RunRow
@@ -80,4 +80,4 @@ def summarise(
 
 def _over_seeds(rows: Sequence[RunRow]) -> Estimate:
     """Over seeds where there are several, else over problems."""
-    return t_figure([row.outcome for row in rows]) if len(rows) > 1 else rows[0].accuracy
+    return t_estimate([row.outcome for row in rows]) if len(rows) > 1 else rows[0].accuracy

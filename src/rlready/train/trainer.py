@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rlready.core.config import RLConfig
 from rlready.core.records import Estimate, Group, Problem
-from rlready.core.stats import mean_figure
+from rlready.core.stats import mean_estimate
 from rlready.core.timing import Watch, gemm_peak, multiplied
 from rlready.credit.algorithms import algorithm_named
 from rlready.credit.assign import Credited, credit, dense_credit
@@ -120,7 +120,7 @@ class Trainer:
             self.pair,
             dense,
             cap=self.cap,
-            micro_tokens=config.max_tokens_per_microbatch,
+            max_tokens_per_microbatch=config.max_tokens_per_microbatch,
             temperature=config.temperature,
         )
 
@@ -164,7 +164,7 @@ class Trainer:
         groups = self._draw(task, stated, self.config.eval_samples)
         correct = np.array([np.mean([bool(s.correct) for s in g.samples]) for g in groups])
         thinking = float(np.mean([s.thinking_tokens for g in groups for s in g.samples]))
-        return mean_figure(correct, bounds=(0.0, 1.0)), thinking
+        return mean_estimate(correct, bounds=(0.0, 1.0)), thinking
 
     def _draw(self, task: Task, problems: Sequence[Problem], samples: int) -> list[Group]:
         requests = requests_for(self.lm, problems, samples, self.budget, self.forcing.answer_prefix_ids)
