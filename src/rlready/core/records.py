@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class Problem:
     id: str
     prompt: str
     answer: str
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, object] = field(default_factory=dict)
     system: str = ""
 
 
@@ -83,6 +83,37 @@ class Sample:
 
     def scored(self, *, correct: bool, reward: float, strict: bool | None, run_on: bool = False) -> Sample:
         return replace(self, correct=correct, reward=reward, strict=strict, run_on=run_on)
+
+
+class SampleRow(TypedDict, total=False):
+    """A row of a table of samples: the fields of `Sample`, arrays as lists, and what the stage adds.
+
+    RL and evaluation add ``prompt``, and evaluation ``setting``.  Readiness adds ``wave``, that in which a sample was
+    drawn, and ``planned``, the largest number of samples that the problem could get.
+    """
+
+    problem_id: str
+    sample_id: int
+    tokens: list[int]
+    mask: list[int]
+    logprobs: list[float]
+    thinking_tokens: int
+    answer_tokens: int
+    thinking_budget: int | None
+    num_waits: int
+    end_think_bias: float
+    forced_close: bool
+    truncated: bool
+    finish: Finish
+    text: str
+    correct: bool
+    strict: bool | None
+    reward: float
+    run_on: bool
+    prompt: str
+    setting: str
+    wave: int
+    planned: int
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +102,7 @@ def _table(lm: LM, path: Path) -> list[tuple[str, str, Example]]:
     return [_row(lm, row, table.place(line)) for line, row in table.rows[:SHOWN]]
 
 
-def _row(lm: LM, row: Mapping[str, Any], where: str) -> tuple[str, str, Example]:
+def _row(lm: LM, row: Mapping[str, object], where: str) -> tuple[str, str, Example]:
     """A row of a table; its tokens as they are, or else its text."""
     name = str(row.get("problem_id") or row.get("id") or where)
     prompt = row.get("prompt")
@@ -116,26 +115,37 @@ def _row(lm: LM, row: Mapping[str, Any], where: str) -> tuple[str, str, Example]
         think = row.get("thinking_budget") is not None
         return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), ids, where, mask)
     if row.get("pieces") is not None:
-        try:
-            ids, mask = lm.encode("".join(piece for piece, _ in row["pieces"])), [own for _, own in row["pieces"]]
-        except (TypeError, ValueError):
-            raise UserError(f"{where}: pieces should be a list of [text, 0 or 1]") from None
+        text, mask = _joined(row["pieces"], where)
+        ids = lm.encode(text)
         if len(ids) != len(mask):  # then it is unknown which of its tokens were forced
             raise UserError(
                 f"{where}: the tokenizer makes {len(ids)} tokens of {len(mask)} pieces; give a table with tokens, mask"
             )
         think = row.get("budget") is not None
         return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), ids, where, mask)
-    if not isinstance(row.get("response"), str):
+    response, thinking = row.get("response"), row.get("thinking")
+    if not isinstance(response, str):
         raise UserError(f"{where}: has none of the columns tokens, pieces and response")
-    if not isinstance(row.get("thinking"), str | None):
+    if not isinstance(thinking, str | None):
         raise UserError(f"{where}: thinking should be text, or left out")
-    worked = Row(name, prompt, row["response"], row.get("thinking"))
+    worked = Row(name, prompt, response, thinking)
     think = worked.thinking is not None
     return name, prompt, _example(lm, *lm.worked_ids(worked, think=think), where)
 
 
-def _example(lm: LM, prompt: Sequence[int], ids: Sequence[int], where: str, mask: Any = None) -> Example:
+def _joined(pieces: object, where: str) -> tuple[str, list[object]]:
+    """The text of the pieces of a response, and of each of them whether the model chose it (1) or it was forced (0)."""
+    pairs = [(piece[0], piece[1]) for piece in pieces if _is_pair(piece)] if isinstance(pieces, list) else []
+    if not isinstance(pieces, list) or len(pairs) < len(pieces):
+        raise UserError(f"{where}: pieces should be a list of [text, 0 or 1]")
+    return "".join(text for text, _ in pairs), [chosen for _, chosen in pairs]
+
+
+def _is_pair(piece: object) -> bool:
+    return isinstance(piece, list | tuple) and len(piece) == 2 and isinstance(piece[0], str)
+
+
+def _example(lm: LM, prompt: Sequence[int], ids: Sequence[int], where: str, mask: object = None) -> Example:
     if not ids:
         raise UserError(f"{where}: the response is empty")
     strange = next((t for t in ids if not 0 <= t < lm.vocabulary), None)
@@ -146,7 +156,7 @@ def _example(lm: LM, prompt: Sequence[int], ids: Sequence[int], where: str, mask
     made = supervised(prompt, ids)
     if mask is None:
         return made
-    if not isinstance(mask, list) or not all(m in (0, 1) for m in mask):
+    if not isinstance(mask, list) or any(m not in (0, 1) for m in mask):
         raise UserError(f"{where}: mask should be a list of 0 (forced) and 1 (chosen)")
     if len(mask) != len(ids):
         raise UserError(f"{where}: {len(ids)} tokens but {len(mask)} of mask")

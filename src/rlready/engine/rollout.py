@@ -1,19 +1,19 @@
 """Rollouts: samples of an engine, verified and rewarded, in one group per problem.
 
-The verifier and the reward are two objects: the verifier says what is right and chooses checkpoints, the
-reward is what the policy is paid for (the verdict, less a little for length where that is asked for).
+The verifier and the reward are two objects.  The verifier decides whether a response is correct, and it chooses
+checkpoints; the reward is what the policy maximises: correctness, less a length penalty if one is configured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from rlready.core.progress import warn
-from rlready.core.records import Group, Problem, Sample
+from rlready.core.records import Group, Problem, Sample, SampleRow
 from rlready.core.timing import span
 from rlready.credit.reward import RewardFn
 from rlready.engine.protocol import Engine, Request
@@ -99,17 +99,17 @@ def rewarded(groups: Sequence[Group], reward: RewardFn, targets: Sequence[int]) 
     return found
 
 
-def note_run_ons(where: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Say how many samples went on into a turn of their own invention; ``rows`` as of samples.parquet."""
-    count = sum(bool(row["run_on"]) for row in rows)
+def warn_run_ons(where: str, rows: Sequence[SampleRow]) -> None:
+    """Warn of samples that continue into another turn, which the model invents."""
+    count = sum(row["run_on"] for row in rows)
     if count:
         warn(
-            f"{where}: warning: {count} of {len(rows)} responses go on into another turn that the model invents; what "
-            "comes before it was judged. Does its end-of-turn token end a turn in its training data?"
+            f"{where}: warning: {count} of {len(rows)} responses continue into another turn that the model invents; "
+            "only the text before it was verified. Does the end-of-turn token end each turn in the training data?"
         )
 
 
-def table_row(sample: Sample) -> dict[str, Any]:
-    """A sample as a row of samples.parquet."""
+def sample_row(sample: Sample) -> SampleRow:
+    """A verified sample as a row of a table, without the columns that the stage adds."""
     row = vars(sample) | {key: getattr(sample, key).tolist() for key in ("tokens", "mask", "logprobs")}
-    return dict(row)
+    return cast("SampleRow", row)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import Field
 
-from rlready.core.records import Group, Problem, Sample
+from rlready.core.records import Group, Problem, Sample, SampleRow
 from rlready.core.result import Record
-from rlready.engine.rollout import answer_of, note_run_ons, table_row
+from rlready.engine.rollout import answer_of, sample_row, warn_run_ons
 from rlready.evaluate.draw import Drawer
 from rlready.evaluate.result import Example
 from rlready.evaluate.settings import Setting
@@ -107,7 +106,7 @@ def measure(
     vectors = {setting.name: Vectors() for setting in settings.all}
     ballots_of: dict[str, list[list[Ballot]]] = {setting.name: [] for setting in settings.main}
     lengths, examples = ThoughtLengths(), list[Example]()
-    rows: list[dict[str, Any]] = []
+    rows: list[SampleRow] = []
     chunk = max(1, drawer.engine.batch_size // num_samples)
     for at in range(0, len(problems), chunk):
         drawn = drawer.draw(problems[at : at + chunk])
@@ -115,9 +114,8 @@ def measure(
             main = groups if setting == settings.unconstrained else drawn[settings.main_for(setting)]
             for group, main_group in zip(groups, main, strict=True):
                 vectors[setting.name].add(setting, group, main_group)
-                rows += [
-                    table_row(s) | {"setting": setting.name, "prompt": group.problem.prompt} for s in group.samples
-                ]
+                for s in group.samples:
+                    rows.append({**sample_row(s), "setting": setting.name, "prompt": group.problem.prompt})
                 if setting in settings.main:
                     ballots_of[setting.name].append(_ballots(lm, drawer.task, group))
                     if len(examples) < SHOWN * len(settings.main):
@@ -127,7 +125,7 @@ def measure(
                         (lengths.right if s.correct else lengths.wrong).append(s.thinking_tokens)
         update(num_samples * len(problems[at : at + chunk]))
     write_table(samples_to, rows)
-    note_run_ons(f"evaluate: {lm.source}", rows)
+    warn_run_ons(f"evaluate: {lm.source}", rows)
     return ModelMeasurements(
         model=lm.source,
         vectors=vectors,

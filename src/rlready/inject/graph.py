@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from rlready.inject.errors import Contradiction, Unfit
 from rlready.inject.splice import Behaviour, Piece, Splice, Unit, grown, insert
@@ -27,7 +26,7 @@ from rlready.tasks.dagmath.stepcheck import check
 ANALYSIS = (0.0, 0.1, 0.4, 0.8, 1.0)  # BRIDGE's code, level 2: by the number of operands; the last for all above
 
 
-def steps_of(thinking: str, graph: Mapping[str, Any]) -> dict[str, str]:
+def steps_of(thinking: str, graph: Mapping[str, object]) -> dict[str, str]:
     """The text of every step by its parameter, in order; Unfit or Contradiction says why not."""
     dag, letters = from_meta(graph)
     rendering = rendering_of(graph)
@@ -46,7 +45,9 @@ def steps_of(thinking: str, graph: Mapping[str, Any]) -> dict[str, str]:
     return texts
 
 
-def splice(thinking: str, graph: Mapping[str, Any], behaviours: Collection[Behaviour], p: float, seed: str) -> Splice:
+def splice(
+    thinking: str, graph: Mapping[str, object], behaviours: Collection[Behaviour], p: float, seed: str
+) -> Splice:
     """The solution with behaviours in it, a function of the arguments alone."""
     steps = steps_of(thinking, graph)
     dag, letters = from_meta(graph)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rlready.core.errors import UserError
 from rlready.core.records import Problem
@@ -31,7 +31,7 @@ class Worked:
     solution: str
 
     @property
-    def graph(self) -> Mapping[str, Any] | None:
+    def graph(self) -> Mapping[str, object] | None:
         return graph_of(self.problem.meta)
 
     @property
@@ -43,10 +43,10 @@ class Worked:
         """A piece of an annotated solution as the row shows it."""
         return text if self.annotated else ANNOTATION.sub("", text)
 
-    def columns(self) -> dict[str, Any]:
+    def columns(self) -> dict[str, object]:
         """A line of the file, as ``rows:PATH`` reads it."""
         p = self.problem
-        others = {COLUMN: dict(p.meta)} if "exprs" in p.meta else dict(p.meta)
+        others: dict[str, object] = {COLUMN: dict(p.meta)} if "exprs" in p.meta else dict(p.meta)
         columns = {"id": p.id, "prompt": p.prompt, "thinking": self.thinking, "response": self.response}
         columns |= {"system": p.system} if p.system else {}
         return others | columns | {"answer": p.answer}

@@ -20,7 +20,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from rlready.core.errors import UserError
 from rlready.core.options import nearest
@@ -132,7 +132,7 @@ def _from_table(path: Path) -> list[Outcome]:
     return [_row(table, line, row, path.parent) for line, row in table.rows]
 
 
-def _row(table: Table, line: int, row: dict[str, Any], folder: Path) -> Outcome:
+def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outcome:
     place = table.place(line)
     if "outcome" not in row:
         raise UserError(f"{place}: no column 'outcome'; {nearest('outcome', row)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,11 @@ from torch import Tensor
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.core.progress import Progress, note
-from rlready.core.records import Problem, Row
+from rlready.core.records import Problem, Row, SampleRow
 from rlready.core.threads import workers
 from rlready.engine.factory import open_engine
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
-from rlready.engine.rollout import draw_groups, note_run_ons, table_row
+from rlready.engine.rollout import draw_groups, sample_row, warn_run_ons
 from rlready.influence.gram import parameters_of
 from rlready.influence.influence import Rollouts, influence
 from rlready.influence.result import InfluenceResult
@@ -77,7 +77,7 @@ class Measurer:
         losses = self._loss(lm)
         rows = self._draw(number, lm)
         write_table(self.parts / f"{number}.parquet", rows)
-        note_run_ons(f"readiness: {source}", rows)
+        warn_run_ons(f"readiness: {source}", rows)
         return Part(
             name=name,
             problems=list(self.ids),
@@ -116,7 +116,7 @@ class Measurer:
             return None
         return ExampleLosses.of(heldout_loss(lm, encode(lm, self.held, self.config.heldout), MICRO_TOKENS))
 
-    def _draw(self, number: int, lm: LM) -> list[dict[str, Any]]:
+    def _draw(self, number: int, lm: LM) -> list[SampleRow]:
         """All samples, wave by wave; a wave that an earlier attempt finished is read again."""
         config, task = self.config, self.task
         assert task is not None
@@ -124,13 +124,13 @@ class Measurer:
         budget = budget_for(lm, config.thinking_budget, config.max_answer_tokens)
         requests = requests_for(lm, self.problems, config.samples, budget, engine.forcing.answer_prefix_ids)
         stages = plan(config.samples, config.group_size, config.sampling, config.min_samples or 0)
-        rows: list[dict[str, Any]] = []
+        rows: list[SampleRow] = []
         done = 0
 
         def draw(which: Sequence[int], begin: int, end: int) -> NDArray[np.bool_]:
             nonlocal done
             path = self.parts / f"{number}-wave-{done}.parquet"
-            wave: list[dict[str, Any]] = read_table(path) if path.exists() else []
+            wave = cast("list[SampleRow]", read_table(path) if path.exists() else [])
             if wave:
                 self.bar.update(len(wave))
             chunk = max(1, engine.batch_size * workers(lm.model) // (end - begin))
@@ -145,8 +145,8 @@ class Measurer:
                     temperature=config.temperature,
                     seed=config.seed,
                 )
-                new = [
-                    table_row(sample) | {"wave": done, "planned": config.samples}
+                new: list[SampleRow] = [
+                    {**sample_row(sample), "wave": done, "planned": config.samples}
                     for group in groups
                     for sample in group.samples
                 ]
@@ -163,15 +163,13 @@ class Measurer:
         self.bar.total = (self.bar.total or 0) - len(self.problems) * config.samples + len(rows)  # what was not needed
         return rows
 
-    def _influence(
-        self, lm: LM, rows: Sequence[dict[str, Any]], parameters: Sequence[Tensor]
-    ) -> InfluenceResult | None:
+    def _influence(self, lm: LM, rows: Sequence[SampleRow], parameters: Sequence[Tensor]) -> InfluenceResult | None:
         """From the first group of every problem, which no outcome decided."""
         if not parameters:
             return None
         if not supports(lm.model):
             note(f"influence: {lm.source} is not of the Llama family; its groups are taken one by one, which is slower")
-        drawn: dict[str, list[dict[str, Any]]] = {problem.id: [] for problem in self.problems}
+        drawn: dict[str, list[SampleRow]] = {problem.id: [] for problem in self.problems}
         for row in rows:
             if row["wave"] == 0 and row["sample_id"] < self.config.group_size:
                 drawn[row["problem_id"]].append(row)

@@ -18,13 +18,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
-from rlready.core.records import Estimate
+from rlready.core.records import Estimate, SampleRow
 from rlready.core.stats import mean_estimate, ratio_estimate
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.readiness.passk import Floats, Ints
@@ -68,12 +68,14 @@ class Draws:
     truncated: Floats
 
     @staticmethod
-    def of(rows: Sequence[dict[str, Any]], problem_ids: Sequence[str]) -> Draws:
-        """Rows of a samples table, every one verified and of one of these problems."""
+    def of(rows: Sequence[SampleRow], problem_ids: Sequence[str]) -> Draws:
+        """From rows of a samples table, all of them verified and each of one of these problems."""
         place = {name: i for i, name in enumerate(problem_ids)}
         problem = np.array([place[row["problem_id"]] for row in rows], dtype=np.int64)
         correct = np.array([row["correct"] for row in rows], dtype=bool)
-        batch = Batch.of(Origin("samples", "row"), range(1, len(rows) + 1), rows, FACTS)
+        batch = Batch.of(
+            Origin("samples", "row"), range(1, len(rows) + 1), cast("list[dict[str, object]]", rows), FACTS
+        )
         return Draws.of_batch(batch, len(problem_ids), problem, correct)
 
     @staticmethod

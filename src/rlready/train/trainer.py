@@ -22,7 +22,7 @@ from rlready.credit.reference import ReferencePair
 from rlready.credit.reward import RewardFn
 from rlready.engine.factory import open_engine
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
-from rlready.engine.rollout import draw_groups, rewarded, table_row
+from rlready.engine.rollout import draw_groups, rewarded, sample_row
 from rlready.models.batch import Batch
 from rlready.models.lm import LM
 from rlready.runs.files import write_table
@@ -99,7 +99,7 @@ class Trainer:
         stated = self._stated(problems, targets)
         fresh = [replace(problem, id=f"{problem.id}@{at}") for problem in stated]  # other draws in every step
         groups = rewarded(self._draw(task, fresh, self.config.group_size), self.reward, targets)
-        rows = [table_row(s) | {"prompt": g.problem.prompt} for g in groups for s in g.samples]
+        rows = [{**sample_row(s), "prompt": g.problem.prompt} for g in groups for s in g.samples]
         write_table(self.samples / f"step-{at + 1:05d}.parquet", rows)
         return groups
 
