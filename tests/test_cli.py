@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 from rlready.cli.main import main
-from rlready.cli.parser import VERBS, Typed, parse
+from rlready.cli.parser import VERBS, Typed, parse_command_line
 from rlready.core.config import EvaluateConfig
 from rlready.core.records import Real
 from rlready.core.result import Result, Table
@@ -94,7 +94,7 @@ def _help_costs_little(code: str, shows: str) -> None:
 
 
 def read(*words: str) -> Typed:
-    typed = parse(words)
+    typed = parse_command_line(words)
     assert isinstance(typed, Typed)
     return typed
 

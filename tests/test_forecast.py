@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from measured import checkpoint, write_readiness, write_record
-from rlready.cli.show import show
+from rlready.cli.show import show_runs
 from rlready.core.config import PredictConfig
 from rlready.core.records import Estimate
 from rlready.predict.result import PredictResult
@@ -152,10 +152,10 @@ def test_points_that_are_not_joined_have_no_line() -> None:
 
 
 def test_show_has_the_tables_and_knows_the_dead(predicted: Path, tmp_path: Path) -> None:
-    assert [t.title for t in show([predicted]).tables() if "Predictors of RL outcomes" in t.title]
+    assert [t.title for t in show_runs([predicted]).tables() if "Predictors of RL outcomes" in t.title]
     write_record(tmp_path, "rl", "running")
-    assert "killed" in show([tmp_path]).tables()[0].rows[0][2]
+    assert "killed" in show_runs([tmp_path]).tables()[0].rows[0][2]
     from rlready.runs import lock
 
     lock.take(tmp_path)
-    assert show([tmp_path]).tables()[0].rows[0][2] == "running"
+    assert show_runs([tmp_path]).tables()[0].rows[0][2] == "running"

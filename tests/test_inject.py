@@ -23,7 +23,7 @@ from rlready.core.errors import UserError
 from rlready.core.records import Problem
 from rlready.inject import proserow
 from rlready.inject.behaviours import inject as inject_row
-from rlready.inject.calculator import arithmetic, evaluate, read, reductions, show, states
+from rlready.inject.calculator import arithmetic, evaluate, read_annotation, reductions, states, write_calculation
 from rlready.inject.diff import BEFORE
 from rlready.inject.errors import Contradiction, Unfit
 from rlready.inject.permute import COPIES, chains, premises
@@ -237,7 +237,7 @@ def test_prose_verifies_and_any_line_out_of_place_does_not(seed: int, p: float, 
         if proserow.INSERTED.fullmatch(line):
             late = "\n".join([*lines[:i], *lines[i + 1 :], line])
             with pytest.raises(Contradiction, match="does not hold"):
-                proserow.check(QUESTION, late, Fraction(47))
+                proserow.check_solution(QUESTION, late, Fraction(47))
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_prose_verifies_and_any_line_out_of_place_does_not(seed: int, p: float, 
 def test_a_lie_in_prose_is_found(old: str, new: str) -> None:
     text = next(t for seed in range(60) if old in (t := prose(BAKER, seed=str(seed))))
     with pytest.raises((Contradiction, Unfit)):
-        proserow.check(QUESTION, text.replace(old, new), Fraction(47))
+        proserow.check_solution(QUESTION, text.replace(old, new), Fraction(47))
 
 
 def test_a_number_that_is_written_out_is_known() -> None:
@@ -282,7 +282,7 @@ def test_numbers_that_are_not_known_yet_are_not_shown() -> None:
     ],
 )
 def test_calculations_one_operation_at_a_time(text: str, chain: list[str]) -> None:
-    assert [show(calc) for calc in reductions(read(text).calc)] == chain
+    assert [write_calculation(calc) for calc in reductions(read_annotation(text).calc)] == chain
 
 
 @pytest.mark.parametrize(

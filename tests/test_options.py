@@ -24,7 +24,7 @@ from rlready.core.config import (
     option,
 )
 from rlready.core.errors import UserError
-from rlready.core.options import fill, to_toml
+from rlready.core.options import fill_config, to_toml
 
 
 class Sample(Config):
@@ -70,7 +70,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 def test_toml_round_trip(tmp_path_factory: pytest.TempPathFactory, value: Sample) -> None:
     file = tmp_path_factory.getbasetemp() / "round.toml"
     file.write_bytes(to_toml(value).encode())
-    assert fill(Sample, file, {}).value == value
+    assert fill_config(Sample, file, {}).value == value
 
 
 CONFIGS = [cls for cls in vars(config).values() if isinstance(cls, type) and issubclass(cls, Config) and cls != Config]
@@ -79,7 +79,7 @@ CONFIGS = [cls for cls in vars(config).values() if isinstance(cls, type) and iss
 @pytest.mark.parametrize("cls", CONFIGS)
 def test_every_verbs_defaults_round_trip_and_have_help(cls: type[Config], tmp_path: Path) -> None:
     assert len(CONFIGS) == 10
-    assert fill(cls, read(tmp_path, to_toml(cls())), {}).value == cls()
+    assert fill_config(cls, read(tmp_path, to_toml(cls())), {}).value == cls()
     for name, field in cls.model_fields.items():
         text = field.description or ""
         assert text[:1].isupper() or text.split()[0].strip(",") in ("adaptive", "behaviours"), (name, text)
@@ -88,7 +88,7 @@ def test_every_verbs_defaults_round_trip_and_have_help(cls: type[Config], tmp_pa
 
 def test_line_wins_over_file_and_origins_say_so(tmp_path: Path) -> None:
     file = read(tmp_path, 'steps = 7\nrate = 1\nmodels = ["x,y", "z"]')
-    filled = fill(Sample, file, {"steps": "1_000", "caps": "3, 4", "fast": "yes", "name": "a=b"})
+    filled = fill_config(Sample, file, {"steps": "1_000", "caps": "3, 4", "fast": "yes", "name": "a=b"})
     assert filled.value == Sample(
         name="a=b", steps=1000, rate=1.0, fast=True, kind="linear", models=("x,y", "z"), caps=(3, 4)
     )
@@ -120,7 +120,7 @@ def test_line_wins_over_file_and_origins_say_so(tmp_path: Path) -> None:
 )
 def test_a_word_that_does_not_fit_is_one_line(word: str, says: str) -> None:
     with pytest.raises(UserError) as refused:
-        fill(Sample, None, dict([word.split("=", 1)]))
+        fill_config(Sample, None, dict([word.split("=", 1)]))
     assert str(refused.value) == says
 
 
@@ -141,7 +141,7 @@ def test_a_word_that_does_not_fit_is_one_line(word: str, says: str) -> None:
 def test_a_value_out_of_range_is_one_line(word: str, says: str) -> None:
     key, _, text = word.partition("=")
     with pytest.raises(UserError) as refused:
-        fill(Bounded, None, {key: text})
+        fill_config(Bounded, None, {key: text})
     assert str(refused.value) == f"command line: {says}"
     value = [float(part) if "." in part else int(part) for part in text.split(",") if part]
     with pytest.raises(UserError) as refused:  # the same from Python, with values in place of text
@@ -202,10 +202,10 @@ def test_a_configuration_is_frozen_and_replaced_by_a_copy() -> None:
 def test_a_file_that_does_not_fit_is_one_line(tmp_path: Path, text: str, says: str) -> None:
     file = read(tmp_path, text)
     with pytest.raises(UserError) as refused:
-        fill(Sample, file, {})
+        fill_config(Sample, file, {})
     assert str(refused.value) == f"{file}: {says}"
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^cannot read .*none.toml: No such file or directory$"):
-        fill(Sample, tmp_path / "none.toml", {})
+        fill_config(Sample, tmp_path / "none.toml", {})

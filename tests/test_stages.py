@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from rlready.cli.demo import Sizes, demo
-from rlready.cli.show import show
+from rlready.cli.show import show_runs
 from rlready.core.config import DemoConfig, EvaluateConfig, ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.evaluate.stage import evaluate
@@ -63,7 +63,7 @@ def test_show_prints_the_tables_of_every_run(tmp_path: Path) -> None:
     """A folder that holds no run gets a line, a result that cannot be read too; without any run it is an error."""
     run = tmp_path / "runs" / "evaluated"
     result = evaluate(EvaluateConfig(problems=EASY, thinking_budgets=(8,), samples=1), run)
-    shown = show([tmp_path, run])
+    shown = show_runs([tmp_path, run])
     first, *others = shown.tables()
     assert [line[2] for line in first.rows] == ["not a run", "done"]
     assert first.rows[1][-1] == result.headline
@@ -71,10 +71,10 @@ def test_show_prints_the_tables_of_every_run(tmp_path: Path) -> None:
         (": ".join(filter(None, [str(run), t.title])), t.rows) for t in result.tables()
     ]
     (run / "result.json").write_text('{"verb": "evaluate"}')
-    assert "result.json: headline: field required" in show([run]).tables()[0].rows[0][-1]
+    assert "result.json: headline: field required" in show_runs([run]).tables()[0].rows[0][-1]
     for path, message in ((tmp_path, "not a run folder"), (tmp_path / "none", "no such folder")):
         with pytest.raises(UserError, match=message):
-            show([path])
+            show_runs([path])
 
 
 def test_evaluate_pairs_models_and_budgets(tmp_path: Path) -> None:

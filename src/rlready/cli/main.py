@@ -19,10 +19,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from rlready.cli.parser import VERBS, WRITES, Typed, Verb, parse
+from rlready.cli.parser import VERBS, WRITES, Typed, Verb, parse_command_line
 from rlready.core.config import CreditConfig, TemplateConfig
 from rlready.core.errors import UserError
-from rlready.core.options import COMMAND_LINE, Filled, fill
+from rlready.core.options import COMMAND_LINE, Filled, fill_config
 from rlready.core.verbs import function
 
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = shlex.join(["rlready", *argv])
     try:
         with _terminated_as_interrupted():
-            typed = parse(argv)
+            typed = parse_command_line(argv)
             if isinstance(typed, int):
                 return typed
             _print(_call(typed, VERBS[typed.verb], command), as_json="json" in typed.switches)
@@ -67,7 +67,7 @@ def _fill(typed: Typed, verb: Verb) -> Filled[Any]:
     """The verb's configuration from file, settings and words."""
     assert verb.config is not None
     name, settings = typed.verb, dict(typed.settings)
-    filled = fill(verb.config, Path(typed.config) if typed.config else None, settings)
+    filled = fill_config(verb.config, Path(typed.config) if typed.config else None, settings)
     if not typed.places:
         return filled
     if not verb.places:
@@ -109,7 +109,7 @@ def _show(typed: Typed) -> Any:
     if view == "template":
         from rlready.cli.show import show_template
 
-        delimiters = fill(TemplateConfig, None, typed.settings).value.delimiters
+        delimiters = fill_config(TemplateConfig, None, typed.settings).value.delimiters
         if len(typed.places) != 1 or typed.out:
             raise UserError(
                 "rlready show --template needs one checkpoint, a Hugging Face folder or a hub id, and no --out"
@@ -126,7 +126,7 @@ def _show(typed: Typed) -> Any:
 def _show_credit(typed: Typed) -> Any:
     from rlready.cli.show import show_credit
 
-    config = fill(CreditConfig, None, typed.settings).value
+    config = fill_config(CreditConfig, None, typed.settings).value
     if len(typed.places) < (1 if config.probe else 2):
         raise UserError(
             "rlready show --credit needs the folder of an SFT run, then texts or tables of samples, or probe=ROWS; "

@@ -86,7 +86,7 @@ WRITES = "runs"  # where verbs with a configuration write, in a folder of their 
 SWITCHES = {"json": "Print only the result, as JSON.", "quiet": "Print no progress, only warnings."}
 
 
-def parse(argv: Sequence[str], prog: str = "rlready") -> Typed | int:
+def parse_command_line(argv: Sequence[str], prog: str = "rlready") -> Typed | int:
     """The command, or the exit code where help, the version or completion was asked for and has been printed.
 
     Raises UserError in one line for what is not understood.

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rlready.credit.probe import Probe
 
 
-def show(paths: Sequence[Path], *, diff: Sequence[str] | None = None) -> ShowResult:
+def show_runs(paths: Sequence[Path], *, diff: Sequence[str] | None = None) -> ShowResult:
     """Status, time, headline and tables of every run; one whose process is gone is not running, whatever it wrote.
 
     With ``diff``, ids of rows of the one run, an ``inject``: those rows before and after, instead; without an id the

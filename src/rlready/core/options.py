@@ -36,7 +36,7 @@ class Filled(Generic[C]):
     origins: dict[str, str]
 
 
-def fill(cls: type[C], file: Path | None, settings: Mapping[str, str]) -> Filled[C]:
+def fill_config(cls: type[C], file: Path | None, settings: Mapping[str, str]) -> Filled[C]:
     """Build a ``cls`` from its defaults, then ``file``, then ``settings``, texts as they stand on the command line."""
     values: dict[str, object] = {}
     origins = dict.fromkeys(cls.model_fields, "default")
@@ -63,7 +63,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def to_toml(config: object) -> str:
-    """A configuration as TOML, without what is not set; ``fill`` reads it back to an equal one."""
+    """A configuration as TOML, without what is not set; ``fill_config`` reads it back to an equal one."""
     return "".join(f"{name} = {_toml(value)}\n" for name, value in vars(config).items() if value is not None)
 
 

@@ -44,7 +44,7 @@ class Watch:
         _take()
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
-    def read(self, weights: int, *, generated: int = 0, fed: int = 0) -> dict[str, float]:
+    def measure(self, weights: int, *, generated: int = 0, fed: int = 0) -> dict[str, float]:
         """For the log: seconds, what they went into, tokens and GFLOP/s while sampling and while updating.
 
         ``weights`` is the model's ``multiplied``, ``fed`` the tokens of the update's forward pass; a token costs

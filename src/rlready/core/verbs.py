@@ -14,7 +14,7 @@ FUNCTIONS = {
     "readiness": "rlready.readiness.stage:readiness",
     "predict": "rlready.predict.stage:predict",
     "sweep": "rlready.sweep.stage:sweep",
-    "show": "rlready.cli.show:show",
+    "show": "rlready.cli.show:show_runs",
     "report": "rlready.report.page:write",
     "schema": "rlready.cli.schema:schema_of",
 }

@@ -32,7 +32,7 @@ def inject(row: Worked, behaviours: Collection[Behaviour], p: float, seed: str) 
         made = proserow.splice(row.problem.prompt, row.solution, answer, behaviours, p, seed)
         fault = ""
         try:
-            proserow.check(row.problem.prompt, made.text, answer)
+            proserow.check_solution(row.problem.prompt, made.text, answer)
         except (Contradiction, Unfit) as error:  # the row alone had passed: a fault of this program
             fault = str(error)
     shown = made.mapped(row.shown)

@@ -33,7 +33,7 @@ class Annotation:
         return tuple(number(t) for t in self.tokens if t[-1] in "0123456789.")
 
 
-def read(text: str) -> Annotation:
+def read_annotation(text: str) -> Annotation:
     """What stands between << and >>; ValueError if it is no calculation."""
     left, equals, right = text.partition("=")
     if not equals or "=" in right or len(text) > LONGEST:
@@ -82,12 +82,12 @@ def reductions(calc: Calc) -> list[Calc]:
     return chain
 
 
-def show(calc: Calc) -> str:
+def write_calculation(calc: Calc) -> str:
     """With a space around every operator; ValueError for a number with too many decimals to write."""
     if isinstance(calc, Fraction):
         return decimal(calc)
     op, left, right = calc
-    parts = [show(left), show(right)]
+    parts = [write_calculation(left), write_calculation(right)]
     for i, side in enumerate((left, right)):
         weak = isinstance(side, tuple) and side[0] in "+-"
         tight = op in "*/" or (op == "-" and i == 1)

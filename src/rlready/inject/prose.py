@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from rlready.inject.calculator import ANNOTATION, IN_PROSE, Annotation, arithmetic, evaluate, read, states
+from rlready.inject.calculator import ANNOTATION, IN_PROSE, Annotation, arithmetic, evaluate, read_annotation, states
 from rlready.inject.errors import Contradiction, Doubtful, Unfit
 from rlready.tasks.answers.quantity import numbers
 
@@ -113,7 +113,7 @@ def _calculations(block: list[str], step: int) -> tuple[Annotation, ...]:
         end = 0
         for found in ANNOTATION.finditer(line):
             try:
-                calc = read(found[1])
+                calc = read_annotation(found[1])
                 value = evaluate(calc.calc)
             except ValueError as error:
                 raise Unfit(str(error)) from None

@@ -18,7 +18,15 @@ from collections.abc import Collection, Iterator, Sequence
 from fractions import Fraction
 from itertools import accumulate
 
-from rlready.inject.calculator import ANNOTATION, Annotation, decimal, number, read, reductions, show
+from rlready.inject.calculator import (
+    ANNOTATION,
+    Annotation,
+    decimal,
+    number,
+    read_annotation,
+    reductions,
+    write_calculation,
+)
 from rlready.inject.errors import Contradiction, Unfit
 from rlready.inject.graph import ANALYSIS
 from rlready.inject.prose import UNTOLD, ProseStep, solution
@@ -66,7 +74,7 @@ def splice(
     return Splice(tuple(units), "\n", failed=len(units) - len(steps))
 
 
-def check(question: str, text: str, answer: Fraction | None) -> None:
+def check_solution(question: str, text: str, answer: Fraction | None) -> None:
     """Check a solution with behaviours against its question: Contradiction or Unfit says what is wrong.
 
     The calculations, and what is written out between them, are those ``prose.solution`` checks; a failed attempt must
@@ -103,7 +111,7 @@ def analysis(steps: Sequence[ProseStep], n: int) -> str:
     """What step ``n`` needs and where that comes from; "" where nothing is known of it, or too long to say."""
     try:
         terms = [
-            f"{decimal(v)} ({'given' if m is None else f'from {show(_source(steps, m, v).calc)}'})"
+            f"{decimal(v)} ({'given' if m is None else f'from {write_calculation(_source(steps, m, v).calc)}'})"
             for v, m in steps[n].origin.items()
         ]
     except ValueError:
@@ -114,14 +122,14 @@ def analysis(steps: Sequence[ProseStep], n: int) -> str:
 def computations(text: str) -> Iterator[tuple[int, str]]:
     """(place, what) to insert so that every operation is written out."""
     for found in ANNOTATION.finditer(text):
-        note = read(found[1])
+        note = read_annotation(found[1])
         head = text[: found.start()].rstrip(" $€£¢")
         written, calculation = BLANK.sub("", head[:-1]), BLANK.sub("", "".join(note.tokens))
         before = written.removesuffix(calculation)
         if not head.endswith("=") or before == written or (before and before[-1] in CALCULATING):
             continue
         try:
-            chain = "".join(f" {show(calc)} =" for calc in reductions(note.calc))
+            chain = "".join(f" {write_calculation(calc)} =" for calc in reductions(note.calc))
         except ValueError:  # a number in between has too many decimals
             continue
         if chain:

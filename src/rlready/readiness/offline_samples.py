@@ -112,15 +112,15 @@ def is_table(source: str) -> bool:
     return source.partition("?")[0].endswith(TABLES)
 
 
-def parse(source: str) -> tuple[str, TableOptions]:
+def parse_table_source(source: str) -> tuple[str, TableOptions]:
     """Path and options; UserError for an option that is none."""
     path, _, query = source.partition("?")
     return path, options_from(Source(source, "samples", path, options_of(source, query)), TableOptions())
 
 
-def read(source: str) -> Stored:
+def read_samples(source: str) -> Stored:
     """Read a table; UserError with the line for what is no sample, and for a sample that is given twice."""
-    path, given = parse(source)
+    path, given = parse_table_source(source)
     usual, found = TableOptions(), None
     unread = given.text if _texts_unneeded(path, given) else ""
     names = {

@@ -19,7 +19,7 @@ from rlready.core.progress import Progress, note
 from rlready.core.records import Row
 from rlready.core.result import TaskRecord
 from rlready.models.preset import is_open, resolve
-from rlready.readiness import offline_samples as stored
+from rlready.readiness import offline_samples
 from rlready.readiness.comparison import compare
 from rlready.readiness.part import Part
 from rlready.readiness.passk import powers
@@ -44,8 +44,10 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
         names = _names(config.checkpoints)
         for doubt in order_warnings(names):
             note(f"readiness: {doubt}")
-        tables = {name: stored.read(s) for name, s in names.items() if stored.is_table(s)}
-        config = _resolve(config, [s for s in names.values() if not stored.is_table(s)], list(tables.values()), run)
+        tables = {name: offline_samples.read_samples(s) for name, s in names.items() if offline_samples.is_table(s)}
+        config = _resolve(
+            config, [s for s in names.values() if not offline_samples.is_table(s)], list(tables.values()), run
+        )
         task = open_task(config.problems) if config.problems else None
         problems = task.problems() if task else []
         ids = [p.id for p in problems] if task else next(iter(tables.values())).problem_ids
@@ -95,8 +97,8 @@ def _names(checkpoints: Sequence[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for source in in_training_order(checkpoints):
         name = source
-        if stored.is_table(source):
-            path, options = stored.parse(source)
+        if offline_samples.is_table(source):
+            path, options = offline_samples.parse_table_source(source)
             name = options.name or path
         if name in names:
             raise UserError(f"a checkpoint is named twice: {name}; tables of one path need name=")
@@ -113,7 +115,7 @@ def _check_ids(config: ReadinessConfig, ids: Sequence[str]) -> None:
 
 
 def _resolve(
-    config: ReadinessConfig, models: Sequence[str], tables: Sequence[stored.Stored], run: Run
+    config: ReadinessConfig, models: Sequence[str], tables: Sequence[offline_samples.Stored], run: Run
 ) -> ReadinessConfig:
     """Settings that were left to the models; problems stay open where all there is are tables of judged samples."""
     bare = next((table for table in tables if table.unverified), None)

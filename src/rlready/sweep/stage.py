@@ -81,9 +81,9 @@ def _run_all(config: SweepConfig, out: Path, jobs: Sequence[Job], status: Status
     executor = _executor(config, out, jobs)
     try:
         with status.bar:
-            status.show()
+            status.print_table()
             scheduler.run(executor)
-            status.show()
+            status.print_table()
     finally:
         executor.close()
     return scheduler.problems

@@ -41,9 +41,9 @@ class Status:
             note(f"sweep: {key} {state}: {why}")
         self.bar.update(self.jobs[key].work, jobs=f"{self._ended}/{len(self.jobs)}")
         if time.monotonic() - self._shown > EVERY:
-            self.show()
+            self.print_table()
 
-    def show(self) -> None:
+    def print_table(self) -> None:
         """Print the table."""
         self._shown = time.monotonic()
         note(self.text())

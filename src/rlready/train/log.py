@@ -13,7 +13,7 @@ from rlready.credit.assign import DenseStats
 
 @dataclass(frozen=True)
 class SFTStepLog:
-    """``loss`` in nats per response token, ``tokens`` those it is a mean over; ``timing`` as `Watch.read` gives it."""
+    """``loss`` in nats per response token, ``tokens`` those it is a mean over; ``timing`` is from `Watch.measure`."""
 
     step: int
     epoch: float

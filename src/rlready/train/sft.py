@@ -110,7 +110,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
                 batch = weighted([examples[i] for i in plan.steps[at]])
                 line, fed = train_step(learner, batch, config, plan, at)
                 run.count("trained", token_count(batch))
-                timing = watch.read(weights, fed=fed) | {"gflops_peak": peak}
+                timing = watch.measure(weights, fed=fed) | {"gflops_peak": peak}
                 append_line(log, log_line(replace(line, timing=timing)))
                 progress.update(1, loss=line.loss)
                 save = line.step in plan.saves | plan.references

@@ -80,7 +80,7 @@ class Trainer:
         credited = self.credit(groups)  # the advantage and the weight of every token that the policy chose
         update = self.update(credited, at)  # gradient steps on the loss
         rollouts = RolloutStats.of(groups)
-        timing = watch.read(self.multiplied, generated=rollouts.generated_tokens, fed=update.forward_tokens)
+        timing = watch.measure(self.multiplied, generated=rollouts.generated_tokens, fed=update.forward_tokens)
         return RLStepLog(
             at + 1,
             rollouts,
