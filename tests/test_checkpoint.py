@@ -650,7 +650,7 @@ def test_numbered_folders_are_in_order_and_of_one_run() -> None:
     assert in_training_order(verl) == verl[::-1]
     assert list(labels(verl).values()) == ["global_step_20", "global_step_3"]
     assert order_warnings([*given, *trl, *verl[:1]]) == [
-        "r: globalstep and step do not count the same, so their order of training is not known"
+        "r: globalstep and step count different things, so the order of training is not known"
     ]
     final = ["r/checkpoint-final", "r/final", "r/merged", "r/checkpoint-20", "r/checkpoint-3", "r/checkpoint-best"]
     assert in_training_order(final)[:5] == ["r/checkpoint-3", "r/checkpoint-20", *final[:3]]

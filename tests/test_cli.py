@@ -110,7 +110,7 @@ def test_a_setting_in_every_spelling() -> None:
     ):
         assert read("sft", *words).settings == {"learning_rate": "1"}
     typed = read("readiness", "a/b=c", "--samples", "-5", "--answer-prefix=x=y", "--out", "d", "-q", "--", "z=1")
-    assert typed.places == ["a/b=c", "z=1"]
+    assert typed.arguments == ["a/b=c", "z=1"]
     assert typed.settings == {"samples": "-5", "answer_prefix": "x=y"}
     assert (typed.out, typed.config, typed.switches) == ("d", None, {"quiet"})
 
@@ -123,7 +123,7 @@ def test_a_truth_is_a_switch_or_has_a_value() -> None:
         (["yes=true"], "true"),
     ):
         assert read("sweep", "a.toml", *words).settings == {"yes": value}
-    assert read("sweep", "--yes", "a.toml").places == ["a.toml"]
+    assert read("sweep", "--yes", "a.toml").arguments == ["a.toml"]
 
 
 def test_a_path_that_exists_is_a_place_though_it_has_an_equals_sign(
@@ -135,7 +135,7 @@ def test_a_path_that_exists_is_a_place_though_it_has_an_equals_sign(
     Path("kl_coef=0.1/config.json").touch()
     places = ["learning_rate=1e-5/checkpoint-10", "kl_coef=0.1"]
     typed = read("readiness", *places, "learning_rate=1e-5/checkpoint-20", "seed=0")
-    assert typed.places == places
+    assert typed.arguments == places
     assert typed.settings == {"learning_rate": "1e-5/checkpoint-20", "seed": "0"}
 
 
@@ -160,7 +160,7 @@ def test_a_verb_gets_its_configuration_and_prints_a_table(verbs, capsys, tmp_pat
     assert main(["evaluate", "runs/a", "x,y", "--seed", "4", "--thinking_budgets=1,2"]) == 0
     printed = capsys.readouterr()
     assert printed.out == "model   accuracy\nruns/a       0.5\nb          10.25\n"
-    first, last = "rlready evaluate: into runs/evaluate\n", "evaluate: the report is runs/evaluate/report.html\n"
+    first, last = "rlready evaluate: writing to runs/evaluate\n", "evaluate: the report is runs/evaluate/report.html\n"
     assert printed.err.startswith(first)
     assert printed.err.endswith(last)
     record = read_json(tmp_path / "runs/evaluate/record.json")
@@ -206,15 +206,15 @@ def test_show_and_report_take_folders(verbs, capsys) -> None:
         ("sft --seed 1 seed=2", "command line: seed is given twice"),
         ("sft --config none.toml", "cannot read none.toml: No such file or directory"),
         ("sft runs/a", "command line: 'runs/a' is not key=value; see rlready sft --help"),
-        ("evaluate a models=b", "command line: models given twice, as a setting and without a name"),
-        ("sweep a.toml b.toml", "command line: one file at a time, not also 'b.toml'"),
+        ("evaluate a models=b", "command line: models is given twice, as a setting and without its name"),
+        ("sweep a.toml b.toml", "command line: only one value of file is possible; leave out 'b.toml'"),
         ("report", "rlready report needs one run folder"),
         ("report a b", "rlready report needs one run folder"),
         (
             "show a --out b",
             "rlready show takes RUNS and no settings without one of --diff, --credit, --template; got 'out'",
         ),
-        ("show a --diff --credit", "rlready show has one view at a time, not --credit and --diff"),
+        ("show a --diff --credit", "rlready show takes one view at a time, not --credit and --diff"),
         ("sft -x", "No such option: -x; see rlready sft --help"),
     ],
 )
@@ -260,7 +260,7 @@ def test_a_stopped_run_says_how_to_go_on_and_does(number: signal.Signals, tmp_pa
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == f"rlready: stopped; the same command continues: rlready sft --out {tmp_path / 'out'}"
+    assert err.splitlines()[-1] == f"rlready: stopped; run the same command again to continue: rlready sft --out {tmp_path / 'out'}"
     assert read_json(tmp_path / "out" / "record.json")["status"] == "interrupted"
     assert subprocess.run(line, capture_output=True, text=True, check=True).stdout == "continued\nTrue\n"
 

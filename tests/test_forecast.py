@@ -157,5 +157,5 @@ def test_show_has_the_tables_and_knows_the_dead(predicted: Path, tmp_path: Path)
     assert "killed" in show_runs([tmp_path]).tables()[0].rows[0][2]
     from rlready.runs import lock
 
-    lock.take(tmp_path)
+    lock.lock_folder(tmp_path)
     assert show_runs([tmp_path]).tables()[0].rows[0][2] == "running"

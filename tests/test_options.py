@@ -114,7 +114,7 @@ def test_line_wins_over_file_and_origins_say_so(tmp_path: Path) -> None:
         ("rate=fast", "command line: rate = 'fast' is not a number"),
         ("fast=maybe", "command line: fast = 'maybe' is not true or false"),
         ("kind=cosin", "command line: kind = 'cosin' is not one of linear, cosine; did you mean cosine?"),
-        ("caps=1,b", "command line: caps = '1,b' is not a list of whole numbers, with commas between"),
+        ("caps=1,b", "command line: caps = '1,b' is not a list of whole numbers, separated by commas"),
         ("name=\udcff", "command line: name = '\\udcff' is not UTF-8 text"),
     ],
 )
@@ -135,7 +135,7 @@ def test_a_word_that_does_not_fit_is_one_line(word: str, says: str) -> None:
         ("inner=0.2,1", "inner must be below 1, got 1"),
         ("inner=0", "inner must be above 0, got 0"),
         ("sizes=4,0", "sizes must be at least 1, got 0"),
-        ("sizes=", "sizes is empty; name at least one"),
+        ("sizes=", "sizes is empty; give at least one value"),
     ],
 )
 def test_a_value_out_of_range_is_one_line(word: str, says: str) -> None:
@@ -162,10 +162,10 @@ def test_a_value_out_of_range_is_one_line(word: str, says: str) -> None:
         (lambda: RLConfig(reward_coef=0.1), "reward_coef=0.1 does not apply to reward=correctness"),
         (lambda: RLConfig(reward="grpo_lambda", reward_coef=1.5), "must be at most 1, so that no wrong answer"),
         (lambda: RLConfig(length_prompt="short"), "length_prompt='short' states no length"),
-        (lambda: EvaluateConfig(num_waits=(0, 0)), "num_waits repeat a value: 0, 0"),
+        (lambda: EvaluateConfig(num_waits=(0, 0)), "num_waits contains a value twice: 0, 0"),
         (lambda: EvaluateConfig(unconstrained=True, num_waits=(1,)), "leave out num_waits"),
         (lambda: EvaluateConfig(unconstrained=True, reference="a"), "leave one out"),
-        (lambda: ReadinessConfig(influence=True, samples=1), "influence needs right and wrong samples"),
+        (lambda: ReadinessConfig(influence=True, samples=1), "influence needs correct and wrong samples"),
         (lambda: ReadinessConfig(samples=2).replace(samples=0), "samples must be at least 1, got 0"),
     ],
 )
@@ -193,8 +193,8 @@ def test_a_configuration_is_frozen_and_replaced_by_a_copy() -> None:
         ("name = 3", "name = 3 is not text"),
         ("fast = 1", "fast = 1 is not true or false"),
         ("kind = 3", "kind = 3 is not one of linear, cosine"),
-        ("models = 3", "models = 3 is not a list of text, with commas between"),
-        ("caps = [1.5]", "caps = [1.5] is not a list of whole numbers, with commas between"),
+        ("models = 3", "models = 3 is not a list of text, separated by commas"),
+        ("caps = [1.5]", "caps = [1.5] is not a list of whole numbers, separated by commas"),
         ("[steps]\nx = 1", "steps = {'x': 1} is not a whole number"),
         ("steps == 3", "not TOML: Invalid value (at line 1, column 8)"),
     ],

@@ -10,14 +10,16 @@ import pytest
 
 from rlready.core.config import Config, EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
-from rlready.core.presets import EMBEDDED, ModelFacts, preset
+from rlready.core.presets import EMBEDDED, ModelTraits, preset
 from rlready.models import preset as module
 from rlready.models.checkpoint import embedded_folder
 from rlready.models.preset import is_open, model_facts, resolve
 from rlready.runs.record import RunRecord
 from rlready.runs.run import Run
 
-SMALL, MIDDLE, LARGE = (ModelFacts(n, context=32768, thinks=False) for n in (135_000_000, 1_500_000_000, 7_000_000_000))
+SMALL, MIDDLE, LARGE = (
+    ModelTraits(n, context=32768, thinks=False) for n in (135_000_000, 1_500_000_000, 7_000_000_000)
+)
 
 
 @pytest.fixture
@@ -49,14 +51,14 @@ def test_a_larger_model_learns_slower_and_adapters_faster() -> None:
         for verb in ("sft", "rl")
     }
     assert rates == {"sft": [1e-4, 2e-5, 1e-5], "rl": [5e-6, 1e-6, 1e-6]}
-    lora = ModelFacts(7_000_000_000, context=32768, thinks=False, lora=True)
+    lora = ModelTraits(7_000_000_000, context=32768, thinks=False, lora=True)
     assert preset("rl", lora, "cpu")["learning_rate"] == pytest.approx(1e-5)
     assert preset("sft", lora, "cpu")["learning_rate"] == pytest.approx(1e-4)
 
 
 def test_budgets_follow_the_template_and_the_context() -> None:
     def lengths(context: int, *, thinks: bool) -> tuple[Any, Any]:
-        found = preset("rl", ModelFacts(1_500_000_000, context, thinks), "cpu")
+        found = preset("rl", ModelTraits(1_500_000_000, context, thinks), "cpu")
         return found["thinking_budget"], found["max_answer_tokens"]
 
     assert lengths(32768, thinks=True) == (3072, 1024)

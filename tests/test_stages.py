@@ -99,7 +99,7 @@ def test_evaluate_pairs_models_and_budgets(tmp_path: Path) -> None:
         ({"thinking_budgets": (8, 8)}, "repeat"),
         ({"thinking_budgets": (0, 8)}, "at least 1"),
         ({"thinking_budgets": ()}, "thinking_budgets is empty"),
-        ({"models": ("embedded", "embedded")}, "models repeat a value"),
+        ({"models": ("embedded", "embedded")}, "models contains a value twice"),
         ({"thinking_budgets": (4000,)}, "context"),
         ({"models": ("no/such/folder/here",)}, "no such folder"),
         ({"problems": "missing.jsonl"}, "missing.jsonl"),

@@ -225,9 +225,9 @@ def test_a_finished_run_is_found_and_any_other_is_refused(tmp_path: Path) -> Non
     with Run(out, "sft", Config()) as run:
         assert run.finished
     write_text(model / "weights", "2")
-    with pytest.raises(UserError, match=r"on other content of .*model: choose"):
+    with pytest.raises(UserError, match=r"whose input .*model has changed since: choose"):
         Run(out, "sft", Config()).__enter__()
-    with pytest.raises(UserError, match=r"not empty \(\.git\) and holds no run"):
+    with pytest.raises(UserError, match=r"not empty \(\.git\) and not a run folder"):
         Run(model, "sft", Config()).__enter__()
     with pytest.raises(UserError, match=r"Not a directory|File exists"):
         Run(model / "weights", "sft", Config()).__enter__()

@@ -418,9 +418,9 @@ def until(true: Callable[[], bool], seconds: float = 120.0) -> None:
 def test_a_killed_sweep_leaves_no_job_behind(tmp_path: Path) -> None:
     """kill -9 of the sweep ends its jobs, too; their folders can be continued at once."""
     with endless_sweep(tmp_path) as (parent, out):
-        assert lock.held(out / "sft/one")
+        assert lock.is_locked(out / "sft/one")
         parent.kill()
-        until(lambda: not lock.held(out / "sft/one"), seconds=10)
+        until(lambda: not lock.is_locked(out / "sft/one"), seconds=10)
         assert read_json(out / "sft/one/record.json")["status"] == "running"
 
 
@@ -431,7 +431,7 @@ def test_a_stopped_sweep_stops_its_jobs(tmp_path: Path) -> None:
         _, said = parent.communicate(timeout=60)
         assert parent.returncode == 130
         assert "the same command continues" in said
-        assert not lock.held(out / "sft/one")
+        assert not lock.is_locked(out / "sft/one")
         assert read_json(out / "sft/one/record.json")["status"] == "interrupted"
         assert read_json(out / "record.json")["status"] == "interrupted"
 

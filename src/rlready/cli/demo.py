@@ -28,7 +28,7 @@ from rlready.train.rl import rl
 from rlready.train.sft import sft
 
 BUDGETS = (16, 28, 40, 52, 64)
-DETOURS = "&detours=0.5"  # worked rows also solve some parameters that were not asked for: something to unlearn
+DETOURS = "&detours=0.5"  # worked rows also solve some parameters that were not asked for, which RL can unlearn
 # seconds each stage took on two cores; only used to say how much time is left
 STAGES = (("sft", 60.0), ("readiness", 40.0), ("rl", 170.0), ("evaluate", 30.0), ("greedy", 6.0))
 EXAMPLES = "examples.jsonl"
@@ -38,7 +38,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything; what fits six minutes on two cores."""
+    """Sizes of all stages; with these the demo takes six minutes on two cores."""
 
     rows: int = 2000
     heldout: int = 200
@@ -140,7 +140,7 @@ class Stages:
 
 
 def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
-    """Run everything, or what a killed run left undone; returns every figure of the report."""
+    """Run all stages, or those that a killed run left undone; returns all numbers of the report."""
     with Run(out, "demo", config) as run:
         if run.finished:
             return DemoResult.load(out)
@@ -215,7 +215,7 @@ def _headline(gain: Estimate, largest: Mapping[str, Scores], chance: float) -> s
 
 
 def _copy_examples(out: Path, names: Mapping[str, str]) -> None:
-    """The samples to read, with the models' names in place of their paths."""
+    """Copy the samples that a reader can look at, with the models' names in place of their paths."""
     target = out / EXAMPLES
     target.unlink(missing_ok=True)
     for line in read_log(out / "evaluate" / EXAMPLES):

@@ -1,7 +1,7 @@
 """``rlready VERB ...``: a thin layer over the functions of the same names.
 
-Fills the verb's configuration, calls ``rlready.VERB`` and prints its tables.  Free of heavy imports, so that
-``--help`` is instant.  Exit codes: 0 done, 1 a fault of the program (with its traceback), 2 bad input (one line), 130
+Fills the verb's configuration, calls ``rlready.VERB`` and prints its tables.  It imports nothing heavy, so that
+``--help`` is instant.  Exit codes: 0 done, 1 an internal error (with its traceback), 2 bad input (one line), 130
 stopped.
 """
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _print(_call(typed, VERBS[typed.verb], command), as_json="json" in typed.switches)
             return 0
     except KeyboardInterrupt:
-        return _say(f"stopped; the same command continues: {command}", 130)
+        return _say(f"stopped; run the same command again to continue: {command}", 130)
     except UserError as error:
         return _say(" ".join(str(error).split()), 2)
     except BrokenPipeError:  # the reader of standard output has seen enough
@@ -54,31 +54,35 @@ def _call(typed: Typed, verb: Verb, command: str) -> Any:
         return _show(typed)
     if verb.config is None:
         _refuse_settings(typed, verb)
-        if len(typed.places) != 1:
-            raise UserError(f"rlready {typed.verb} needs one {'run folder' if verb.places == 'run' else verb.places}")
-        return function(typed.verb)(Path(typed.places[0]) if verb.places == "run" else typed.places[0])
+        if len(typed.arguments) != 1:
+            raise UserError(
+                f"rlready {typed.verb} needs one {'run folder' if verb.positional == 'run' else verb.positional}"
+            )
+        return function(typed.verb)(Path(typed.arguments[0]) if verb.positional == "run" else typed.arguments[0])
     filled = _fill(typed, verb)
     out = Path(typed.out or f"{WRITES}/{typed.verb}")
-    progress.note(f"rlready {typed.verb}: into {out}")
+    progress.note(f"rlready {typed.verb}: writing to {out}")
     return _run(typed.verb, filled, out, command)
 
 
 def _fill(typed: Typed, verb: Verb) -> Filled[Any]:
-    """The verb's configuration from file, settings and words."""
+    """The verb's configuration from file, settings and positional arguments."""
     assert verb.config is not None
     name, settings = typed.verb, dict(typed.settings)
     filled = fill_config(verb.config, Path(typed.config) if typed.config else None, settings)
-    if not typed.places:
+    if not typed.arguments:
         return filled
-    if not verb.places:
-        raise UserError(f"{COMMAND_LINE}: {typed.places[0]!r} is not key=value; see rlready {name} --help")
-    if verb.places in settings:
-        raise UserError(f"{COMMAND_LINE}: {verb.places} given twice, as a setting and without a name")
-    if len(typed.places) > 1 and not verb.many:
-        raise UserError(f"{COMMAND_LINE}: one {verb.places} at a time, not also {typed.places[1]!r}")
-    placed = tuple(typed.places) if verb.many else typed.places[0]
-    changed = filled.value.replace(**{verb.places: placed})
-    return replace(filled, value=changed, origins=filled.origins | {verb.places: COMMAND_LINE})
+    if not verb.positional:
+        raise UserError(f"{COMMAND_LINE}: {typed.arguments[0]!r} is not key=value; see rlready {name} --help")
+    if verb.positional in settings:
+        raise UserError(f"{COMMAND_LINE}: {verb.positional} is given twice, as a setting and without its name")
+    if len(typed.arguments) > 1 and not verb.many:
+        raise UserError(
+            f"{COMMAND_LINE}: only one value of {verb.positional} is possible; leave out {typed.arguments[1]!r}"
+        )
+    value = tuple(typed.arguments) if verb.many else typed.arguments[0]
+    changed = filled.value.replace(**{verb.positional: value})
+    return replace(filled, value=changed, origins=filled.origins | {verb.positional: COMMAND_LINE})
 
 
 def _run(name: str, filled: Filled[Any], out: Path, command: str) -> Any:
@@ -101,7 +105,7 @@ def _show(typed: Typed) -> Any:
     views = typed.switches & VERBS["show"].flags.keys()
     if len(views) > 1:
         raise UserError(
-            f"rlready show has one view at a time, not {' and '.join(f'--{view}' for view in sorted(views))}"
+            f"rlready show takes one view at a time, not {' and '.join(f'--{view}' for view in sorted(views))}"
         )
     view = next(iter(views), "")
     if view == "credit":
@@ -110,38 +114,38 @@ def _show(typed: Typed) -> Any:
         from rlready.cli.show import show_template
 
         delimiters = fill_config(TemplateConfig, None, typed.settings).value.delimiters
-        if len(typed.places) != 1 or typed.out:
+        if len(typed.arguments) != 1 or typed.out:
             raise UserError(
                 "rlready show --template needs one checkpoint, a Hugging Face folder or a hub id, and no --out"
             )
-        return show_template(typed.places[0], delimiters)
+        return show_template(typed.arguments[0], delimiters)
     _refuse_settings(typed, VERBS["show"])
-    if not typed.places:
+    if not typed.arguments:
         raise UserError("rlready show needs a run folder")
     if view == "diff":
-        return function("show")([Path(typed.places[0])], diff=typed.places[1:])
-    return function("show")([Path(place) for place in typed.places])
+        return function("show")([Path(typed.arguments[0])], diff=typed.arguments[1:])
+    return function("show")([Path(folder) for folder in typed.arguments])
 
 
 def _show_credit(typed: Typed) -> Any:
     from rlready.cli.show import show_credit
 
     config = fill_config(CreditConfig, None, typed.settings).value
-    if len(typed.places) < (1 if config.probe else 2):
+    if len(typed.arguments) < (1 if config.probe else 2):
         raise UserError(
             "rlready show --credit needs the folder of an SFT run, then texts or tables of samples, or probe=ROWS; "
             "put -- before a text that contains a ="
         )
-    return show_credit(Path(typed.places[0]), typed.places[1:], config, Path(typed.out) if typed.out else None)
+    return show_credit(Path(typed.arguments[0]), typed.arguments[1:], config, Path(typed.out) if typed.out else None)
 
 
 def _refuse_settings(typed: Typed, verb: Verb) -> None:
-    """UserError for a setting that nothing takes."""
+    """UserError for a setting that the command does not take."""
     given = [*typed.settings, *(["out"] if typed.out else [])]
     if given:
         with_flags = " without one of " + ", ".join(f"--{flag}" for flag in verb.flags) if verb.flags else ""
         raise UserError(
-            f"rlready {typed.verb} takes {verb.places.upper()} and no settings{with_flags}; got {given[0]!r}"
+            f"rlready {typed.verb} takes {verb.positional.upper()} and no settings{with_flags}; got {given[0]!r}"
         )
 
 
@@ -178,7 +182,7 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """A polite kill is a Ctrl-C: the run folder is left to be continued."""
+    """Treat SIGTERM as Ctrl-C: the run folder is left ready to be continued."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -22,39 +22,41 @@ from rlready.core.options import COMMAND_LINE, nearest, plain_type, shown_defaul
 
 @dataclass(frozen=True)
 class Verb:
-    """``places``: the setting that words without ``=`` fill, or what they are where the verb has no configuration.
+    """A verb of the command line; ``about`` is its help.
 
-    ``flags`` are switches of the verb alone, each with its help and the configuration whose settings it takes.
+    ``positional`` is the setting that arguments without ``=`` give a value, or what they are if the verb has no
+    configuration; ``many``: whether there may be several.  ``flags`` are switches of this verb, each with its help and
+    the configuration whose settings it takes.
     """
 
     about: str
     config: type[Config] | None = None
-    places: str = ""
+    positional: str = ""
     many: bool = True
     flags: Mapping[str, tuple[str, type[Config] | None]] = field(default_factory=dict)
 
     @property
     def configs(self) -> dict[str, type[Config]]:
         """Every configuration whose settings are options, by the title of its part of the help."""
-        own = {OWN: self.config} if self.config else {}
-        return own | {f"With --{flag}": cls for flag, (_, cls) in self.flags.items() if cls}
+        settings = {SETTINGS: self.config} if self.config else {}
+        return settings | {f"With --{flag}": cls for flag, (_, cls) in self.flags.items() if cls}
 
 
 @dataclass(frozen=True)
 class Typed:
-    """One command as it was typed: words that are no settings, settings as text, and switches that are on."""
+    """One command as it was typed: positional arguments, settings as text, and the switches that are on."""
 
     verb: str
-    places: list[str]
+    arguments: list[str]
     settings: dict[str, str]
     switches: frozenset[str]
     out: str | None
     config: str | None
 
 
-def verb_of(cls: type[Config], places: str = "", *, many: bool = True) -> Verb:
+def verb_of(cls: type[Config], positional: str = "", *, many: bool = True) -> Verb:
     """The verb of a configuration, whose documentation is its help."""
-    return Verb((cls.__doc__ or "").partition("\n")[0], cls, places, many)
+    return Verb((cls.__doc__ or "").partition("\n")[0], cls, positional, many)
 
 
 VERBS = {
@@ -67,29 +69,37 @@ VERBS = {
     "predict": verb_of(config.PredictConfig, "runs"),
     "sweep": verb_of(config.SweepConfig, "file", many=False),
     "show": Verb(
-        "What is in run folders, as tables; or one of the views below.",
-        places="runs",
+        "Show run folders as tables, or one of the views --diff, --credit and --template.",
+        positional="runs",
         flags={
-            "diff": ("RUN [ID...]: worked examples before and after inject, by default the first changed.", None),
-            "credit": ("SFT_RUN TEXT|SAMPLES...: where dense rewards fall in texts or samples.", config.CreditConfig),
-            "template": ("CHECKPOINT: how its template is read, which tokens are learned.", config.TemplateConfig),
+            "diff": ("RUN [ID...]: worked examples before and after inject; by default the first that changed.", None),
+            "credit": (
+                "SFT_RUN TEXT|SAMPLES...: the dense reward of every token of texts or samples.",
+                config.CreditConfig,
+            ),
+            "template": (
+                "CHECKPOINT: how its chat template is interpreted, and which tokens are in the loss.",
+                config.TemplateConfig,
+            ),
         },
     ),
-    "report": Verb("Write a run folder's report, one self-contained page.", places="run", many=False),
+    "report": Verb("Write the report of a run folder, one self-contained HTML page.", positional="run", many=False),
     "schema": Verb(
-        "JSON schema of a configuration or a result, such as rl, RLConfig or RLResult.", places="name", many=False
+        "Print the JSON schema of a configuration or a result, such as rl, RLConfig or RLResult.",
+        positional="name",
+        many=False,
     ),
 }
 COMPLETION = "_RLREADY_COMPLETE"  # set by the shell's completion of typer
-OWN = "Settings"
+SETTINGS = "Settings"  # the part of the help for the configuration of the verb
 WRITES = "runs"  # where verbs with a configuration write, in a folder of their name
-SWITCHES = {"json": "Print only the result, as JSON.", "quiet": "Print no progress, only warnings."}
+SWITCHES = {"json": "Print the result as JSON instead of tables.", "quiet": "Print no progress, only warnings."}
 
 
 def parse_command_line(argv: Sequence[str], prog: str = "rlready") -> Typed | int:
-    """The command, or the exit code where help, the version or completion was asked for and has been printed.
+    """The command; the exit code if help, the version or completion was asked for, which has then been printed.
 
-    Raises UserError in one line for what is not understood.
+    Raises UserError, in one line, for a command that is not understood.
     """
     name = argv[0] if argv else ""
     if name and not name.startswith("-") and name not in VERBS:
@@ -112,10 +122,10 @@ def parse_command_line(argv: Sequence[str], prog: str = "rlready") -> Typed | in
 
 
 def _settings_in(name: str, argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The words with ``--like_this`` as ``--like-this``, and the settings that stood among them as ``key=value``.
+    """The arguments with ``--like_this`` as ``--like-this``, and the settings that were typed as ``key=value``.
 
-    A word is ``key=value`` if a name stands before its first ``=``, but for a path that exists, such as
-    learning_rate=1e-5/checkpoint-10.  What follows ``--`` is left as it is.
+    An argument is ``key=value`` if an identifier stands before its first ``=``, unless it is an existing path, such as
+    learning_rate=1e-5/checkpoint-10.  What follows ``--`` stays as it is.
     """
     configs = VERBS[name].configs.values() if name in VERBS else ()
     fields = {key: plain_type(f.annotation) for cls in configs for key, f in cls.model_fields.items()}
@@ -147,12 +157,12 @@ def _settings_in(name: str, argv: Sequence[str]) -> tuple[list[str], dict[str, s
 
 
 def _is_path(word: str) -> bool:
-    """Whether a word names what is on this machine; of a folder in this one, as of ``seed=0``, if it holds a model."""
+    """Whether an argument is an existing path; without a separator, as ``seed=0``, only if it holds a model."""
     return os.path.exists(word if os.sep in word else os.path.join(word, "config.json"))
 
 
 def _one_line(name: str, error: typer.TyperException) -> str:
-    """What typer refuses, with the nearest option that there is."""
+    """The error of typer in one line, with the nearest known option."""
     option = getattr(error, "option_name", None)
     if not option or not option.startswith("--"):
         return f"{' '.join(error.format_message().split())}; see rlready {name} --help"
@@ -161,9 +171,9 @@ def _one_line(name: str, error: typer.TyperException) -> str:
 
 
 def _app(name: str) -> typer.Typer:
-    """All verbs, with the options of ``name`` alone; of all of them where the shell asks for completion."""
+    """All verbs; only ``name`` has its options, unless the shell asks for completion: then all have."""
     app = typer.Typer(
-        help="Take a language model from SFT to RL with verifiable rewards, and know beforehand where to start.",
+        help="Take a language model from SFT to RL with verifiable rewards, and know which checkpoint to start from.",
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 118},
         pretty_exceptions_enable=False,
@@ -201,15 +211,16 @@ def _command(name: str, verb: Verb, *, whole: bool) -> Callable[..., Typed]:
 
 
 def _parameters(name: str, verb: Verb) -> Iterator[inspect.Parameter]:
-    what = f"Fills {verb.places}; or settings as key=value." if verb.config and verb.places else ""
-    argument = typer.Argument(metavar=verb.places.upper() or "KEY=VALUE", help=what or None, show_default=False)
+    what = "Settings may also be given as key=value." if verb.config else ""
+    what = f"The same as --{verb.positional}. {what}" if verb.config and verb.positional else what
+    argument = typer.Argument(metavar=verb.positional.upper() or "KEY=VALUE", help=what or None, show_default=False)
     yield _parameter("words", Annotated[list[str] | None, argument])
     for flag, (text, _) in verb.flags.items():
         yield _flag(flag, text, "Views")
     for title, cls in verb.configs.items():
         for key, field_ in cls.model_fields.items():
             dashed, text = f"--{key.replace('_', '-')}", _help_of(field_.description or "", field_.default)
-            text = text if title == OWN else f"{title}: {text[0].lower()}{text[1:]}"
+            text = text if title == SETTINGS else f"{title}: {text[0].lower()}{text[1:]}"
             if plain_type(field_.annotation) is bool:
                 yield _flag(key, text, title, f"{dashed}/--no-{dashed[2:]}")
                 continue
@@ -219,10 +230,10 @@ def _parameters(name: str, verb: Verb) -> Iterator[inspect.Parameter]:
             )
     if verb.config or "credit" in verb.flags:
         text = f"Run folder (default: {WRITES}/{name}). The same command continues a run that was stopped."
-        text = text if verb.config else "With --credit: also write the view as a page into this folder."
+        text = text if verb.config else "With --credit: folder in which the view is also written as a page."
         yield _parameter("out", Annotated[str | None, typer.Option("--out", metavar="DIR", help=text)])
     if verb.config:
-        text = "TOML file of settings; the command line has precedence."
+        text = "TOML file with settings; the command line takes precedence."
         yield _parameter("config", Annotated[str | None, typer.Option("--config", metavar="FILE", help=text)])
     for switch, text in SWITCHES.items():
         yield _flag(switch, text, "Options", *(("-q",) if switch == "quiet" else ()))
@@ -240,6 +251,6 @@ def _flag(name: str, text: str, panel: str, *names: str) -> inspect.Parameter:
 
 
 def _help_of(text: str, default: object) -> str:
-    """The description of a setting, and its default where it says nothing about that."""
+    """The description of a setting, followed by its default."""
     shown = shown_default(default)
     return f"{text} Default: {shown}." if shown else text

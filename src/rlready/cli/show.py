@@ -1,7 +1,7 @@
-"""``rlready show``: what run folders hold, on a terminal: a line for each run, then every run's own tables.
+"""``rlready show``: what run folders hold, on a terminal: a line for each run, then the tables of every run.
 
-With ``--diff``: rows of a run of ``inject``, before and after.  With ``--credit``: where the dense rewards of an SFT
-run fall in a text or in samples.  With ``--template``: what a checkpoint's chat template was found to write.
+With ``--diff``: rows of a run of ``inject``, before and after.  With ``--credit``: the dense reward of every
+token of a text or of samples.  With ``--template``: how a checkpoint's chat template is interpreted.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 
 def show_runs(paths: Sequence[Path], *, diff: Sequence[str] | None = None) -> ShowResult:
-    """Status, time, headline and tables of every run; one whose process is gone is not running, whatever it wrote.
+    """Status, time, headline and tables of every run; a run whose process has ended counts as killed, not as running.
 
-    With ``diff``, ids of rows of the one run, an ``inject``: those rows before and after, instead; without an id the
-    first row that was changed.
+    With ``diff``, which are ids of rows of a single run of ``inject``: instead these rows before and after; without an
+    id the first row that was changed.
 
-    What is no run is passed over with a line that says so, as it may be in ``runs/*``; UserError where there is no
-    run at all, and for what does not exist.
+    A path that is not a run gets a line that says so, as ``runs/*`` may contain such paths; UserError if none is a run,
+    and for a path that does not exist.
     """
     if diff is not None:
         pairs = row_pairs(paths[0], diff)
@@ -59,36 +59,36 @@ def _status(path: Path) -> RunStatus:
     if not path.exists():
         raise UserError(f"{path}: no such folder")
     if not (path / RECORD).is_file():
-        return RunStatus(folder=str(path), verb="–", status="not a run", says=f"{RECORD} is missing")
+        return RunStatus(folder=str(path), verb="–", status="not a run", message=f"{RECORD} is missing")
     try:
         record = RunRecord.load(path)
     except UserError as error:
-        return RunStatus(folder=str(path), verb="–", status="not a run", says=str(error))
-    result, says = None, ""
+        return RunStatus(folder=str(path), verb="–", status="not a run", message=str(error))
+    result, message = None, ""
     if (path / RESULT).is_file():
         try:
             result = load_result(path)
-            says = result.headline
+            message = result.headline
         except UserError as error:
-            says = str(error)
-    killed = record.status == RUNNING and not lock.held(path)
+            message = str(error)
+    killed = record.status == RUNNING and not lock.is_locked(path)
     return RunStatus(
         folder=str(path),
         verb=record.verb,
         status="killed; the same command continues" if killed else record.status,
         seconds=record.seconds,
-        says=says,
+        message=message,
         record=record,
         result=result,
     )
 
 
-def show_credit(run: Path, words: Sequence[str], config: CreditConfig, out: Path | None = None) -> CreditShown:
-    """r̂ of every token of texts and samples, by the last checkpoint of an SFT run; see ``credit/reading.py``.
+def show_credit(run: Path, inputs: Sequence[str], config: CreditConfig, out: Path | None = None) -> CreditShown:
+    """r̂ of every token of texts and samples, by the last checkpoint of an SFT run; see ``credit/token_credit.py``.
 
-    With ``config.probe`` also of worked rows with one number changed, and how well r̂ finds it; see
-    ``credit/probe.py``.  With ``out`` also as a page, ``credit.html``.  UserError for a folder that is no finished SFT
-    run, for a reference that is not there, and for what is neither a text nor a table of samples.
+    With ``config.probe`` also of worked rows with one number changed, and how well r̂ finds that number; see
+    ``credit/probe.py``.  With ``out`` also as a page, ``credit.html``.  UserError for a folder that is not a finished
+    SFT run, for a missing reference, and for an argument that is neither a text nor a table of samples.
     """
     from rlready.credit import reference, token_credit
     from rlready.credit.probe import planted_error
@@ -98,20 +98,20 @@ def show_credit(run: Path, words: Sequence[str], config: CreditConfig, out: Path
     model = last_checkpoint(run)
     against = config.reference or str(find_reference(str(model), config.reference_at))
     frozen = reference.load_pair(str(model), against)
-    readings = token_credit.credit_of_inputs(frozen, words) if words else []
+    responses = token_credit.credit_of_inputs(frozen, inputs) if inputs else []
     probe = planted_error(frozen, _right_rows(config.probe), seed=config.seed) if config.probe else None
-    readings += token_credit.credit_of_copies(frozen, probe) if probe else []
+    responses += token_credit.credit_of_copies(frozen, probe) if probe else []
     against = frozen.reference.source if frozen.reference else "nothing"
-    about = f"Reward of a token: log-probability by {model} less that by {against}, in nats."
+    about = f"Reward of a token: its log-probability under {model} minus that under {against}, in nats."
     return CreditShown(
         headline=about,
-        text=credit.terminal(readings, colour=sys.stdout.isatty()),
+        text=credit.terminal(responses, colour=sys.stdout.isatty()),
         responses=[
             TokenCredit(name=r.name, prompt=r.prompt, pieces=list(r.pieces), dense=r.dense.tolist(), sum=r.total)
-            for r in readings
+            for r in responses
         ],
         probe=_planted(probe) if probe else None,
-        page=str(credit.write_page(readings, about, out)) if out else None,
+        page=str(credit.write_page(responses, about, out)) if out else None,
     )
 
 
@@ -127,9 +127,10 @@ def _planted(probe: Probe) -> PlantedErrors:
 
 
 def show_template(checkpoint: str, delimiters: Sequence[str] = ()) -> TemplateShown:
-    """What was learned from a checkpoint's chat template, without its weights: a table, and a worked row as tokens.
+    """How a checkpoint's chat template is interpreted: a table, and a worked row as tokens; no weights are loaded.
 
-    The tokens in the loss are coloured on a terminal; ``example`` has them as text.  UserError as `checkpoint.load`.
+    The tokens in the loss are coloured on a terminal; ``example`` has them as text.  UserError as for
+    `checkpoint.load`.
     """
     from rlready.models.checkpoint import load_without_weights
 
@@ -145,17 +146,17 @@ def show_template(checkpoint: str, delimiters: Sequence[str] = ()) -> TemplateSh
         f"its {len(response)} response tokens are:\n{colour[0]}{tokens}{colour[1]}\n\n"
         f"A response is sampled after:\n{visible(example.sampled_after)}"
     )
-    facts = lm.chat.describe() | {"stops": [*lm.stop_texts]}
-    return TemplateShown(headline=f"{lm.chat}.", text=text, checkpoint=checkpoint, facts=facts, example=example)
+    template = lm.chat.describe() | {"stops": [*lm.stop_texts]}
+    return TemplateShown(headline=f"{lm.chat}.", text=text, checkpoint=checkpoint, template=template, example=example)
 
 
 def _right_rows(source: str) -> list[Row]:
-    """The worked rows of a source that end in the right answer; UserError if none does."""
+    """The worked rows of a source whose answer is correct; UserError if there are none."""
     from rlready.tasks import open_task
 
     task = open_task(source)
     pairs = zip(task.problems(), task.rows(), strict=True)
     right = [row for problem, row in pairs if task.verify(problem, row.thinking or "", row.response).correct]
     if not right:
-        raise UserError(f"{source}: no row ends in the right answer, so there is no error to plant")
+        raise UserError(f"{source}: no row has a correct answer, so there is no solution to plant an error in")
     return right

@@ -1,4 +1,4 @@
-"""What ``rlready show`` found, as it is printed: runs, rows before and after, dense credit, or a chat template."""
+"""What ``rlready show`` prints: runs, rows before and after, dense credit, or a chat template."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ class ShowResult(Result):
 
 
 class RunStatus(Record):
-    """One folder: its verb, status, seconds and record; ``result`` is None where there is none, and for what is no run.
+    """One folder: its verb, status, seconds and record; ``result`` is None without a readable result.
 
-    ``says`` is the headline of the result, or why there is none.
+    ``message`` is the headline of the result, or the reason why there is none.
     """
 
     folder: str
     verb: str
     status: str
     seconds: float | None = None
-    says: str = ""
+    message: str = ""
     record: RunRecord | None = None
     result: SerializeAsAny[Result] | None = None
 
 
 class RunsShown(ShowResult):
-    """A line for each run, then every run's own tables."""
+    """A line for each run, then the tables of every run."""
 
     runs: list[RunStatus]
 
     def tables(self) -> list[Table]:
         lines = [
-            [run.folder, run.verb, run.status, "" if run.seconds is None else f"{run.seconds:.0f}", run.says]
+            [run.folder, run.verb, run.status, "" if run.seconds is None else f"{run.seconds:.0f}", run.message]
             for run in self.runs
         ]
         found = [Table(["run", "verb", "status", "seconds", "headline"], lines)]
@@ -73,10 +73,11 @@ class TokenCredit(Record):
 
 
 class PlantedErrors(Record):
-    """How well r̂ finds a changed number in ``solutions`` right ones, and how well log π_SFT alone does (``_sft``).
+    """How well r̂ finds the changed number in ``solutions`` correct solutions, and how well log π_SFT alone does
+    (``_sft``).
 
     ``auc``: share of the other tokens with more credit; ``top``: how often none has less; ``ranked``: how often the
-    right solution has a higher sum than the changed one.
+    correct solution has a higher sum than the changed one.
     """
 
     solutions: int
@@ -88,7 +89,7 @@ class PlantedErrors(Record):
 
 
 class CreditShown(ShowResult):
-    """Where dense rewards fall; ``page`` is where the same was written as a page."""
+    """The dense reward of every token; ``page`` is the file of the same view as a page, if it was written."""
 
     responses: list[TokenCredit]
     probe: PlantedErrors | None
@@ -97,18 +98,18 @@ class CreditShown(ShowResult):
     def tables(self) -> list[Table]:
         rows = []
         for r in self.responses:
-            least = min(range(len(r.dense)), key=r.dense.__getitem__)
-            cells = [visible(r.name), f"{r.sum:+.2f}", str(len(r.pieces)), f"{r.dense[least]:+.2f}"]
-            rows.append([*cells, repr(r.pieces[least])])
-        found = [Table(["response", "sum of r̂ (nats)", "tokens", "least", "at"], rows)]
+            lowest = min(range(len(r.dense)), key=r.dense.__getitem__)
+            cells = [visible(r.name), f"{r.sum:+.2f}", str(len(r.pieces)), f"{r.dense[lowest]:+.2f}"]
+            rows.append([*cells, repr(r.pieces[lowest])])
+        found = [Table(["response", "sum of r̂ (nats)", "tokens", "lowest", "lowest at"], rows)]
         if probe := self.probe:
             lines = [
-                ["others above it (AUC)", str(probe.auc), str(probe.auc_sft)],
-                ["least of all", str(probe.top), ""],
-                ["right above wrong by the sum", str(probe.ranked), str(probe.ranked_sft)],
+                ["other tokens with more credit (AUC)", str(probe.auc), str(probe.auc_sft)],
+                ["lowest of all tokens", str(probe.top), ""],
+                ["sum higher for the correct solution", str(probe.ranked), str(probe.ranked_sft)],
             ]
             columns = [f"planted error, {probe.solutions} solutions", "r̂", "log π_SFT"]
-            found.append(Table(columns, lines, "Does the least credit fall on a changed number?"))
+            found.append(Table(columns, lines, "Does the lowest credit fall on the changed number?"))
         return found
 
 
@@ -121,14 +122,14 @@ class TemplateExample(Record):
 
 
 class TemplateShown(ShowResult):
-    """What a checkpoint's chat template was found to write; ``facts`` as `ChatFormat.describe` names them."""
+    """How a checkpoint's chat template is interpreted; ``template`` has the keys of `ChatFormat.describe`."""
 
     checkpoint: str
-    facts: dict[str, JsonValue]
+    template: dict[str, JsonValue]
     example: TemplateExample
 
     def tables(self) -> list[Table]:
-        return [Table(["what", "found"], [[k.replace("_", " "), visible(_plain(v))] for k, v in self.facts.items()])]
+        return [Table(["what", "found"], [[k.replace("_", " "), visible(_plain(v))] for k, v in self.template.items()])]
 
 
 def _plain(value: JsonValue) -> str:

@@ -1,1 +1,1 @@
-"""What every package uses: settings, errors, records, statistics, progress."""
+"""Shared by all packages: configurations, errors, records, statistics, progress."""

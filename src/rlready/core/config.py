@@ -1,8 +1,9 @@
 """What a user can set: one frozen pydantic model per verb; the description of a field is its ``--help``.
 
-Constraints stand at the field, those between fields in a validator of the model, so that a configuration that exists
-is one that can be meant.  What depends on the model that is trained or measured is `Preset`: None until
-``models/preset.py`` has looked at the model.  Free of heavy imports: ``rlready --help`` reads this file.
+Constraints on one setting stand at its field, constraints between settings in a validator of the model.  A setting
+whose default depends on the model that is trained or measured has the type `Preset`: it is None until
+``models/preset.py`` has looked at that model.  This file imports nothing heavy, because
+``rlready --help`` reads it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Precision = Literal["float32", "bfloat16"]
 Share = Annotated[float, Field(ge=0, le=1)]
 InnerShare = Annotated[float, Field(gt=0, lt=1)]
 
-LENGTH_PLACE = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")  # where a length stands in a text
+LENGTH_PLACE = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")  # the place of a length in a text
 DENSE_ONLY = (
     *("reference", "reference_at", "force_reference", "return_type", "gamma", "scale_rewards", "reward_clip"),
     *("beta", "dense_weight", "stop_on_drift"),
@@ -44,13 +45,13 @@ DENSE_ONLY = (
 BOUNDED_REWARDS = ("arora_zanette", "grpo_lambda", "dapo_overlong")  # a coefficient above 1 would favour wrong answers
 
 if TYPE_CHECKING:
-    Preset = Annotated[T, "None until resolved"]  # whoever computes with a configuration has a resolved one
+    Preset = Annotated[T, "None until resolved"]  # code that computes with a configuration gets a resolved one
 else:
     Preset = Optional
 
 
 def _tuple_of(kind: Callable[[str], Any]) -> BeforeValidator:
-    """Lists become tuples; a text, as it stands on the command line, is split at its commas."""
+    """Convert lists to tuples, and split a text, as given on the command line, at its commas."""
 
     def convert(value: object) -> object:
         if isinstance(value, str):
@@ -71,9 +72,9 @@ InnerShares = Annotated[tuple[InnerShare, ...], _tuple_of(float)]
 
 
 def check_delimiters(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """UserError unless there are none, or two different texts."""
+    """The same texts; UserError unless there are none, or two different ones."""
     if texts and (len(texts) != 2 or not all(texts) or texts[0] == texts[1]):
-        raise UserError(f"delimiters are two different texts, OPEN,CLOSE; got {', '.join(map(repr, texts))}")
+        raise UserError(f"delimiters must be two different texts, OPEN,CLOSE; got {', '.join(map(repr, texts))}")
     return texts
 
 
@@ -81,14 +82,14 @@ Delimiters = Annotated[Texts, AfterValidator(check_delimiters)]
 
 
 def option(default: Any, text: str, **constraints: Any) -> Any:
-    """A field with its help text; ``constraints`` are those of `pydantic.Field`."""
+    """A field with its help text; ``constraints`` are passed to `pydantic.Field`."""
     return Field(default, description=text, **constraints)
 
 
 class Config(BaseModel):
-    """What all configurations share: frozen, no unknown settings, no conversion between types.
+    """Base of all configurations: frozen, without unknown settings and without conversion between types.
 
-    Raises UserError, in one line, for settings that do not fit.
+    Raises UserError, in one line, for an unknown setting and for a value that is not allowed.
     """
 
     model_config = ConfigDict(
@@ -115,24 +116,24 @@ class Config(BaseModel):
 
 
 DELIMITERS = (
-    "Texts that open and close the thought, as OPEN,CLOSE. By default they are found in the chat template; give them "
-    "where the template does not show them."
+    "Texts that open and close the thought, as OPEN,CLOSE. By default they are found in the chat template; set them "
+    "if the template does not contain them."
 )
-DEVICE = "Torch device, such as cpu, cuda or cuda:1. auto takes a GPU if there is one."
+DEVICE = "PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one."
 DTYPE = (
     "Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training, bfloat16 means "
     "float32 weights with bfloat16 arithmetic."
 )
-ANSWER_PREFIX = 'Text that is forced after a thought that was truncated at its budget, such as "Final Answer:".'
+ANSWER_PREFIX = 'Text that is inserted after a thought that was truncated at its budget, such as "Final Answer:".'
 THINKING_BUDGET = (
-    "Largest number of thinking tokens; the thought is closed there. By default chosen from the chat template and the "
-    "context length."
+    "Largest number of thinking tokens; a longer thought is truncated and closed there. By default chosen from the "
+    "chat template and the context length."
 )
 MAX_ANSWER_TOKENS = (
-    "Largest number of tokens after the thought. A model that does not think may use this and the thinking budget "
-    "together. By default chosen with the thinking budget."
+    "Largest number of tokens after the thought. A model that does not think may use the sum of this and the thinking "
+    "budget. By default chosen together with the thinking budget."
 )
-MICROBATCH = "Largest number of tokens in one forward pass, padding included; it bounds the memory needed."
+MICROBATCH = "Largest number of tokens in one forward pass, padding included; it limits the memory needed."
 SOURCE = "a file, a hub data set or a task such as gsm8k"
 
 
@@ -140,11 +141,11 @@ class SFTConfig(Config):
     """Supervised fine-tuning on worked examples; only response tokens are in the loss."""
 
     model: str = option("embedded", "Model to start from: embedded, a Hugging Face folder or a hub id.")
-    rows: Preset[str] = option(None, f"Worked examples to train on: {SOURCE}. Required, but for the embedded model.")
+    rows: Preset[str] = option(None, f"Worked examples to train on: {SOURCE}. Required unless the model is embedded.")
     heldout: Preset[str] = option(
         None,
-        "Worked examples that are never trained on; their loss is measured at every checkpoint. Required, but for the "
-        "embedded model.",
+        "Worked examples that are never trained on; their loss is measured at every checkpoint. Required unless the "
+        "model is embedded.",
     )
     epochs: PositiveFloat = option(2.0, "Number of passes over the examples.")
     learning_rate: Preset[PositiveFloat] = option(None, "Peak learning rate. By default chosen from the model's size.")
@@ -153,9 +154,9 @@ class SFTConfig(Config):
     )
     warmup_ratio: Share = option(0.05, "Share of the steps over which the learning rate rises from zero.")
     weight_decay: NonNegativeFloat = option(0.0, "Weight decay of AdamW.")
-    max_grad_norm: PositiveFloat = option(1.0, "Norm to which larger gradients are scaled down.")
+    max_grad_norm: PositiveFloat = option(1.0, "Gradients with a larger norm are scaled down to this norm.")
     tokens_per_batch: Preset[PositiveInt] = option(
-        None, "Tokens, prompts included, in one optimiser step. By default chosen from the model's size."
+        None, "Number of tokens, prompts included, in one optimiser step. By default chosen from the model's size."
     )
     max_tokens_per_microbatch: PositiveInt = option(16384, MICROBATCH)
     save_every: PositiveFloat = option(0.5, "Number of epochs between checkpoints.")
@@ -169,12 +170,11 @@ class SFTConfig(Config):
 
 
 class InjectConfig(Config):
-    """Make worked examples ready for RL: insert behaviours or make a baseline, and verify every step."""
+    """Prepare worked examples for RL: insert reasoning behaviours, or make a baseline; every step is verified."""
 
     rows: str = option(
         "",
-        "Worked examples: DAG maths, GSM8K, or a file of your own with a dag column or calculator annotations. "
-        "Required.",
+        "Worked examples: DAG maths, GSM8K, or your own file with a dag column or calculator annotations. Required.",
     )
     method: Literal["behaviours", "vanilla", "premises", "chains"] = option(
         "behaviours",
@@ -183,85 +183,86 @@ class InjectConfig(Config):
     )
     behaviours: Texts = option(
         ("explore", "analyse", "compute"),
-        "Which behaviours to insert: explore (trial and error), analyse (what is known), compute (sub-goals).",
+        "Which behaviours to insert: explore (trial and error), analyse (state what a step needs), compute (write "
+        "out every operation).",
     )
-    p: Share = option(0.1, "Probability of trying another step first, before each step.")
+    p: Share = option(0.1, "Probability, before each step, of first attempting a later step.")
     tokenizer: str = option(
-        "", "Checkpoint whose tokenizer counts the added length in tokens. Empty counts words between spaces."
+        "", "Checkpoint whose tokenizer counts the added length in tokens. By default words are counted."
     )
-    seed: NonNegativeInt = option(0, "Seed of the places of behaviours and of the orders.")
+    seed: NonNegativeInt = option(0, "Seed of where behaviours are inserted, and of the orders of premises and chains.")
 
 
 class RLConfig(Config):
-    """Reinforcement learning with verifiable rewards, from any checkpoint."""
+    """Reinforcement learning with verifiable rewards, starting from any checkpoint."""
 
     model: str = option("embedded", "Checkpoint to start from: embedded, a Hugging Face folder or a hub id.")
-    problems: Preset[str] = option(None, f"Problems to learn from: {SOURCE}. Required, but for the embedded model.")
+    problems: Preset[str] = option(None, f"Problems to train on: {SOURCE}. Required unless the model is embedded.")
     validation: Preset[str] = option(
         None,
-        "Problems that are never trained on; accuracy on them chooses the checkpoint. Required, but for the embedded "
-        "model.",
+        "Problems that are never trained on; the checkpoint with the highest accuracy on them is chosen. Required "
+        "unless the model is embedded.",
     )
     algorithm: str = option(
         "dr_grpo",
-        "Advantage, normaliser and clip range: grpo, dr_grpo, rloo, dapo, dense (a reward for each token, from an SFT "
-        "run), or one of your own as pkg.module:NAME.",
+        "Advantage, normaliser and clip range: grpo, dr_grpo, rloo, dapo, dense (a reward for each token, from two "
+        "checkpoints of an SFT run), or your own as pkg.module:NAME.",
     )
-    loss: str = option("", "A loss of your own as pkg.module:function. Empty is the clipped policy loss.")
-    steps: PositiveInt = option(50, "Number of rollout batches to learn from.")
-    prompts_per_step: PositiveInt = option(16, "Number of problems in a rollout batch.")
-    group_size: int = option(16, "Number of rollouts of each problem.", ge=2)
+    loss: str = option("", "Your own loss as pkg.module:function. By default the clipped policy loss.")
+    steps: PositiveInt = option(50, "Number of RL steps; each samples one batch of rollouts.")
+    prompts_per_step: PositiveInt = option(16, "Number of problems in a batch of rollouts.")
+    group_size: int = option(16, "Number of rollouts for each problem (num_generations in TRL).", ge=2)
     updates_per_batch: PositiveInt = option(
-        1, "Optimiser steps on each rollout batch. Above 1 the importance ratio is clipped."
+        1, "Number of optimiser steps on each batch of rollouts. Above 1 the importance ratio is clipped."
     )
     learning_rate: Preset[PositiveFloat] = option(
         None, "Learning rate, constant after a short warm-up. By default chosen from the model's size."
     )
     weight_decay: NonNegativeFloat = option(0.0, "Weight decay of AdamW.")
-    max_grad_norm: PositiveFloat = option(1.0, "Norm to which larger gradients are scaled down.")
+    max_grad_norm: PositiveFloat = option(1.0, "Gradients with a larger norm are scaled down to this norm.")
     epsilon: Share | None = option(
-        None, "The importance ratio is clipped at 1 - epsilon from below. By default that of the algorithm, 0.2."
+        None, "The importance ratio is clipped from below at 1 - epsilon. By default the value of the algorithm, 0.2."
     )
     epsilon_high: NonNegativeFloat | None = option(
-        None, "The importance ratio is clipped at 1 + epsilon_high from above. By default 0.28 for dapo, otherwise 0.2."
+        None, "The importance ratio is clipped from above at 1 + epsilon_high. By default 0.28 for dapo, otherwise 0.2."
     )
     kl_coef: NonNegativeFloat = option(
-        0.0, "Weight of the KL penalty towards the starting checkpoint. 0 holds no second model in memory."
+        0.0, "Weight of the KL penalty towards the starting checkpoint (beta in TRL). With 0 no second model is loaded."
     )
     reward: Reward = option(
         "correctness",
-        "Reward of a response: its correctness alone, or with a length penalty named after its paper. In none of them "
-        "does a wrong answer earn more than a right one.",
+        "Reward of a response: correctness alone, or correctness with a length penalty that is named after its "
+        "paper. No wrong answer ever gets a higher reward than a correct one of its group.",
     )
     reward_coef: PositiveFloat | None = option(
-        None, "Coefficient of the reward's length penalty. By default that of its paper."
+        None, "Coefficient of the length penalty. By default the value in its paper."
     )
     length_targets: PositiveInts = option(
         (),
-        "Target lengths in thinking tokens for dapo_overlong, lcpo_exact and lcpo_max; one is drawn for each problem. "
-        "By default the thinking budget.",
+        "Target lengths in thinking tokens for dapo_overlong, lcpo_exact and lcpo_max; one is chosen at random for "
+        "each problem. By default the thinking budget.",
     )
     length_prompt: str = option(
-        "", "Text at the end of the prompt that states the target length, such as ' Use {N} tokens.' Empty adds none."
+        "", "Text that is added to the prompt and states the target length, such as ' Use {N} tokens.' By default none."
     )
     reference: str | None = option(
         None,
-        "Dense rewards: checkpoint that the model is compared with; none compares with nothing. By default the one "
-        "that the model's SFT run kept.",
+        "Dense rewards: earlier checkpoint whose log-probabilities are subtracted; 'none' subtracts nothing. By "
+        "default the one that the model's SFT run kept.",
     )
     reference_at: Share = option(
         0.5, "Dense rewards: share of the SFT run's samples after which the reference was kept."
     )
     force_reference: bool = option(
-        False, "Dense rewards: accept a reference of another SFT run or with another tokenizer."
+        False, "Dense rewards: accept a reference from another SFT run or with another tokenizer."
     )
     return_type: ReturnType = option(
         "reward_to_go",
-        "Dense rewards: the return of a token is the sum of the rewards from it on (reward_to_go) or of the whole "
-        "response (full_return), or the rewards are first spread evenly over the tokens (uniform).",
+        "Dense rewards: the return of a token sums the rewards from that token to the end (reward_to_go) or of the "
+        "whole response (full_return); uniform first distributes the rewards evenly over the tokens.",
     )
     gamma: Share = option(
-        1.0, "Dense rewards: discount factor for each token. 0 credits a token with its own reward only."
+        1.0, "Dense rewards: discount factor per token. With 0 a token is credited with its immediate reward only."
     )
     scale_rewards: ScaleRewards = option(
         "std",
@@ -269,21 +270,19 @@ class RLConfig(Config):
         "or left as they are (none).",
     )
     reward_clip: NonNegativeFloat = option(
-        0.0, "Dense rewards: largest absolute value of a token's scaled reward. 0 does not clip."
+        0.0, "Dense rewards: largest absolute value of a token's scaled reward. 0 means no clipping."
     )
     beta: NonNegativeFloat = option(
         1.0, "Dense rewards: weight of the KL divergence from the starting checkpoint in the reward, after scaling."
     )
     dense_weight: Share = option(
-        1.0, "Dense rewards: their share of the credit; the verifier's reward has the remainder."
+        1.0, "Dense rewards: their share of the advantage; the rest comes from the verifier's reward."
     )
     stop_on_drift: bool = option(
-        False, "Dense rewards: stop the run when entropy collapses or lengths drift, instead of only warning."
+        False, "Dense rewards: stop the run if entropy collapses or lengths drift, instead of only warning."
     )
     temperature: PositiveFloat = option(1.0, "Sampling temperature of rollouts.")
-    thinking_budget: Preset[PositiveInt] = option(
-        None, THINKING_BUDGET + " The tokens that close it are not in the loss."
-    )
+    thinking_budget: Preset[PositiveInt] = option(None, THINKING_BUDGET + " The closing tokens are not in the loss.")
     max_answer_tokens: Preset[PositiveInt] = option(None, MAX_ANSWER_TOKENS)
     delimiters: Delimiters = option((), DELIMITERS)
     answer_prefix: str = option("", ANSWER_PREFIX)
@@ -295,7 +294,7 @@ class RLConfig(Config):
     wait_text: str = option("Wait", "Text that replaces the end of the thought; it is not in the loss.")
     max_tokens_per_microbatch: PositiveInt = option(16384, MICROBATCH)
     eval_every: PositiveInt = option(10, "Number of steps between evaluations on the validation problems.")
-    eval_samples: PositiveInt = option(4, "Number of samples of each validation problem.")
+    eval_samples: PositiveInt = option(4, "Number of samples for each validation problem.")
     patience: PositiveInt = option(8, "Stop after this many steps in a row without a gradient.")
     seed: NonNegativeInt = option(0, "Seed of the order of problems and of the rollouts.")
     device: Preset[str] = option("auto", DEVICE)
@@ -324,31 +323,33 @@ class RLConfig(Config):
 
 
 class CreditConfig(Config):
-    """Where dense rewards fall in a text: every token coloured by its reward."""
+    """The dense reward of every token of a text, shown as a colour."""
 
     reference: str | None = option(
-        None, "Checkpoint to compare with; none compares with nothing. By default the one that the SFT run kept."
+        None,
+        "Checkpoint whose log-probabilities are subtracted; 'none' subtracts nothing. By default the one that the SFT "
+        "run kept.",
     )
     reference_at: Share = option(0.5, "Share of the SFT run's samples after which the reference was kept.")
     probe: str = option(
         "",
-        "Worked examples: a number is changed in each, and the result says whether the lowest reward falls there. "
-        "Empty skips it.",
+        "Worked examples: one number is changed in each, and the result says how often the lowest reward falls on it. "
+        "By default none.",
     )
-    seed: NonNegativeInt = option(0, "Seed of what is changed.")
+    seed: NonNegativeInt = option(0, "Seed of which numbers are changed.")
 
 
 class TemplateConfig(Config):
-    """How a checkpoint's chat template is understood."""
+    """How the chat template of a checkpoint is interpreted."""
 
     delimiters: Delimiters = option((), DELIMITERS)
 
 
 class EvaluateConfig(Config):
-    """Accuracy at every thinking budget, from one sampled trace per response."""
+    """Accuracy at every thinking budget, and without a budget."""
 
     models: Texts = option(("embedded",), "Checkpoints to compare.", min_length=1)
-    problems: Preset[str] = option(None, f"Problems: {SOURCE}. Required, but for the embedded model.")
+    problems: Preset[str] = option(None, f"Problems: {SOURCE}. Required unless the model is embedded.")
     thinking_budgets: Preset[PositiveInts] = option(
         None,
         "Thinking budgets in tokens. By default up to the budget that is chosen from the chat template and the context "
@@ -356,7 +357,7 @@ class EvaluateConfig(Config):
         min_length=1,
     )
     samples: PositiveInt = option(
-        4, "Number of samples of each problem; majority vote and best-of-n choose among them."
+        4, "Number of samples for each problem; majority vote and best-of-n choose among them."
     )
     temperature: NonNegativeFloat = option(1.0, "Sampling temperature. 0 is greedy decoding.")
     max_answer_tokens: Preset[PositiveInt] = option(None, MAX_ANSWER_TOKENS)
@@ -367,31 +368,30 @@ class EvaluateConfig(Config):
     wait_text: str = option("Wait", "Text that replaces the end of the thought.")
     end_think_bias: Floats = option(
         (0.0,),
-        "Nats added to the log-odds of ending the thought, wherever the budget leaves that to the model, such as "
-        "0,1,2.",
+        "Nats added to the log-odds of ending the thought, wherever the model decides that, such as 0,1,2.",
         min_length=1,
     )
     length_prompt: str = option(
         "",
-        "Text at the end of the prompt that asks for every budget without enforcing it, such as "
-        "' Think for at most {N} tokens.' Empty asks for none.",
+        "Text that is added to the prompt and asks for each budget, which is then not enforced, such as "
+        "' Think for at most {N} tokens.' By default none.",
     )
     delimiters: Delimiters = option((), DELIMITERS)
-    unconstrained: bool = option(False, "Measure the models only with their own prompt and stop, without any budget.")
+    unconstrained: bool = option(False, "Only measure the models without any budget or forcing.")
     max_response_tokens: PositiveInt | None = option(
         None,
-        "Largest number of tokens of an unconstrained response. By default four times the largest budget and answer "
-        "together, within the context.",
+        "Largest number of tokens of an unconstrained response. By default four times the sum of the largest "
+        "thinking budget and the answer, limited by the context length.",
     )
     reference: str = option(
         "",
-        "Contrastive decoding: checkpoint to decode away from, by sampling from model^(1+1/beta) / "
-        "reference^(1/beta). Empty decodes normally.",
+        "Contrastive decoding: checkpoint to decode away from; sampled is model^(1+1/beta) / reference^(1/beta). By "
+        "default decoding is plain.",
     )
     beta: PositiveFloat = option(
         1.0,
         "Contrastive decoding: its inverse strength. Logits are shifted by (1/beta) times the log-ratio of model and "
-        "reference, so smaller is stronger. To match rl, use its beta times the dense_scale in its log.",
+        "reference, so smaller is stronger. To match an rl run, use its beta times the dense_scale in its log.",
     )
     seed: NonNegativeInt = option(0, "Seed of the samples.")
     device: Preset[str] = option("auto", DEVICE)
@@ -402,7 +402,7 @@ class EvaluateConfig(Config):
         for name in ("models", "thinking_budgets", "num_waits", "end_think_bias"):
             values = getattr(self, name) or ()
             if len(set(values)) != len(values):
-                raise UserError(f"{name} repeat a value: {', '.join(map(str, values))}; name each once")
+                raise UserError(f"{name} contains a value twice: {', '.join(map(str, values))}; give each value once")
         check_length_prompt(self.length_prompt)
         if self.unconstrained and (any(self.num_waits) or any(self.end_think_bias) or self.length_prompt):
             raise UserError(
@@ -411,39 +411,40 @@ class EvaluateConfig(Config):
             )
         if self.unconstrained and self.reference:
             raise UserError(
-                "unconstrained=true measures models as they are, reference decodes away from another one: leave one out"
+                "unconstrained=true cannot be combined with reference, which decodes away from another model: leave "
+                "one out"
             )
         return self
 
 
 class ReadinessConfig(Config):
-    """What a checkpoint is worth as a start for RL, without training anything."""
+    """Measure how promising SFT checkpoints are as starting points for RL, without training."""
 
     checkpoints: Texts = option(
         ("embedded",),
-        "Checkpoints in the order of training: Hugging Face folders, hub ids, or tables of samples drawn elsewhere, "
-        "such as TABLE.parquet?problem=id&correct=passed.",
+        "Checkpoints in the order of training: Hugging Face folders, hub ids, or tables of samples from another "
+        "program, such as TABLE.parquet?problem=id&correct=passed.",
         min_length=1,
     )
     heldout: Preset[str] = option(
         None,
-        "Worked examples for the held-out loss. Empty skips the held-out loss, which is also the default, but for the "
-        "embedded model.",
+        "Worked examples for the held-out loss. By default no held-out loss is measured, unless the model is embedded.",
     )
     problems: Preset[str] = option(
         None,
-        f"Problems to sample: {SOURCE}. Required, but for the embedded model and for tables of samples with verdicts.",
+        f"Problems to sample: {SOURCE}. Required unless the model is embedded or all samples come from tables that say "
+        "which are correct.",
     )
     samples: PositiveInt = option(
-        64, "Largest number of samples of a problem; pass@k is estimated for every k up to it."
+        64, "Largest number of samples for each problem; pass@k is estimated for every k up to it."
     )
     sampling: Literal["adaptive", "full"] = option(
         "adaptive",
-        "adaptive stops sampling a problem after min_samples once one was right (for more than 32 samples); full draws "
-        "all samples.",
+        "adaptive stops sampling a problem once it has min_samples and one of them is correct (only if samples is "
+        "above 32 or min_samples is set); full draws all samples.",
     )
     min_samples: PositiveInt | None = option(
-        None, "Samples of every problem before sampling may stop. By default group_size, and at least 8."
+        None, "Number of samples for each problem before sampling may stop. By default group_size, but at least 8."
     )
     temperature: PositiveFloat = option(1.0, "Sampling temperature.")
     thinking_budget: Preset[PositiveInt] = option(None, THINKING_BUDGET)
@@ -454,10 +455,12 @@ class ReadinessConfig(Config):
         16, "Group size planned for RL: the share of informative groups is estimated for groups of this size."
     )
     influence: bool = option(
-        False, "Also measure how a gradient step on one problem changes the others; tables of samples have none."
+        False,
+        "Also estimate how a gradient step on one problem changes the reward on the others. Needs a model, not a "
+        "table of samples.",
     )
     influence_layers: Texts = option(
-        (), "Parts of the model whose gradients are compared, such as layers.3 or mlp. By default all of it."
+        (), "Parts of the model whose gradients are compared, such as layers.3 or mlp. By default the whole model."
     )
     influence_rank: NonNegativeInt = option(
         0, "Project each matrix's gradient to rank x rank, for large models. 0 keeps the exact gradients."
@@ -470,14 +473,14 @@ class ReadinessConfig(Config):
     def _fits_together(self) -> Self:
         if self.influence and min(self.samples, self.group_size, self.min_samples or self.group_size) < 2:
             raise UserError(
-                "influence needs right and wrong samples of a problem: samples, group_size and min_samples must be at "
-                "least 2"
+                "influence needs correct and wrong samples of a problem: samples, group_size and min_samples must be "
+                "at least 2"
             )
         return self
 
 
 class PredictConfig(Config):
-    """Which checkpoint RL should start from, and how far each predictor of RL outcomes can be trusted."""
+    """Rank checkpoints as starting points for RL, and score each predictor on RL runs that are done."""
 
     runs: Texts = option(
         (),
@@ -485,46 +488,54 @@ class PredictConfig(Config):
         "outcome and, if known, cost, seed, recipe and family.",
     )
     rank_by: str | None = option(
-        None, "Predictor to rank by, such as pass@16, loss or combined. By default pass@k at the largest k up to 64."
+        None,
+        "Predictor to rank by, such as pass@16, loss or combined. By default pass@k at the largest known k up to 64.",
     )
-    force_loss: bool = option(False, "Compare held-out losses even of checkpoints that were trained on different data.")
+    force_loss: bool = option(False, "Compare held-out losses even if the checkpoints were trained on different data.")
     splits: PositiveInt = option(1000, "Number of random halves for the out-of-sample fit.")
     resamples: PositiveInt = option(2000, "Number of bootstrap resamples.")
     seed: NonNegativeInt = option(0, "Seed of the halves, resamples and permutations.")
 
 
 class SweepConfig(Config):
-    """Many SFT recipes, RL from each of their checkpoints, and the table of outcomes that predict reads."""
+    """Run many SFT recipes and RL from their checkpoints; predict reads the resulting table."""
 
     file: str = option("", "Sweep file (TOML): settings of sft, readiness, rl and evaluate, and the recipes. Required.")
     workers: NonNegativeInt = option(
         2,
-        "Number of jobs at a time on this machine, each in a process of its own, and on a GPU of its own where devices "
-        "are GPUs. 0 runs them one after another in this process.",
+        "Number of jobs that run at the same time on this machine, each in a separate process, and each on a separate "
+        "GPU if jobs use GPUs. 0 runs them one after another in this process.",
     )
-    threads: PositiveInt = option(1, "Number of processor threads of a job.")
-    ray: str = option("", "Address of a Ray cluster whose nodes share this disk. Empty uses this machine.")
-    yes: bool = option(False, "Start even if it is more than a thousand jobs or takes more than a day.")
+    threads: PositiveInt = option(1, "Number of processor threads for each job.")
+    ray: str = option("", "Address of a Ray cluster whose nodes share this disk. By default jobs run on this machine.")
+    yes: bool = option(
+        False, "Start without confirmation even if there are more than a thousand jobs or it takes more than a day."
+    )
 
 
 class DemoConfig(Config):
-    """The whole SFT→RL pipeline on the embedded model: SFT, readiness, RL, evaluation at five budgets, report."""
+    """Run the whole SFT→RL pipeline on the embedded model: SFT, readiness, RL, evaluation, report."""
 
-    task: str = option(DEMO_TASK, "Task of every stage: a task source without split, n and seed.")
-    seed: NonNegativeInt = option(0, "Seed of everything.")
+    task: str = option(DEMO_TASK, "Task of all stages: a task source without split, n and seed.")
+    seed: NonNegativeInt = option(0, "Seed of all stages.")
 
 
 def check_length_prompt(text: str) -> None:
-    """UserError for a text that should state a length and has no place for one."""
+    """UserError for a length prompt without a placeholder for the length."""
     if text and not LENGTH_PLACE.search(text):
-        raise UserError(f"length_prompt={text!r} states no length; write {{N}} where the tokens belong, or {{N/8}}")
+        raise UserError(
+            f"length_prompt={text!r} states no length; write {{N}} where the number of tokens belongs, or {{N/8}} for "
+            "an eighth"
+        )
 
 
 def _check_reward_coef(reward: Reward, coef: float | None) -> None:
     if coef is not None and reward == "correctness":
-        raise UserError(f"reward_coef={coef:g} does not apply to reward=correctness; choose reward=arora_zanette, say")
+        raise UserError(
+            f"reward_coef={coef:g} does not apply to reward=correctness; choose another reward, such as arora_zanette"
+        )
     if coef is not None and reward in BOUNDED_REWARDS and coef > 1:
         raise UserError(
-            f"reward_coef of reward={reward} must be at most 1, so that no wrong answer outranks a right one, "
-            f"got {coef:g}"
+            f"reward_coef of reward={reward} must be at most 1, so that no wrong answer gets a higher reward than a "
+            f"correct one; got {coef:g}"
         )

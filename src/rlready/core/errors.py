@@ -1,5 +1,5 @@
-"""Bad input is one clear line: what is wrong, where, and how to mend it."""
+"""Bad input is one clear line: what is wrong, where, and how to fix it."""
 
 
 class UserError(Exception):
-    """Something only the user can mend; the command line prints it and exits with code 2."""
+    """An error that only the user can fix; the command line prints it and exits with code 2."""

@@ -1,4 +1,4 @@
-"""Objects of the user's that a setting names by import path, as ``pkg.module:name``."""
+"""The user's objects that a setting names by import path, as ``pkg.module:name``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from rlready.core.errors import UserError
 def load_object(setting: str, path: str) -> object:
     """The object at ``path``; modules in the working directory are found too.
 
-    UserError, naming the setting, for a path of another form, a module that cannot be imported or a name that it lacks.
+    UserError, naming the setting, for a path of another form, a module that cannot be imported, or a name that the
+    module lacks.
     """
     module_name, colon, name = path.partition(":")
     if not (colon and module_name and name):

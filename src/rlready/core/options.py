@@ -1,7 +1,7 @@
 """From a TOML file and settings of the command line to a configuration, and back.
 
-A later source wins over an earlier one: default, file, command line.  Whatever does not fit is refused in one line
-that says where it stood, what it was, what was expected and which setting is nearest.
+A later source wins over an earlier one: default, file, command line.  What does not fit is refused in one line,
+which says where it is, what it is, what was expected, and which setting has the nearest name.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Filled(Generic[C]):
 
 
 def fill_config(cls: type[C], file: Path | None, settings: Mapping[str, str]) -> Filled[C]:
-    """Build a ``cls`` from its defaults, then ``file``, then ``settings``, texts as they stand on the command line."""
+    """Build a ``cls`` from its defaults, then ``file``, then ``settings``, texts as on the command line."""
     values: dict[str, object] = {}
     origins = dict.fromkeys(cls.model_fields, "default")
     for where, origin, items in (
@@ -56,7 +56,7 @@ def fill_table(cls: type[C], where: str, items: Mapping[str, object]) -> C:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of a refusal: the nearest right word, or all of them."""
+    """The end of an error message: the known word that is nearest, or all known words."""
     known = list(known)
     close = get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
@@ -78,7 +78,7 @@ def type_name(annotation: Any) -> str:
 
 
 def shown_default(default: object) -> str:
-    """A default as it is typed; empty where the description of the setting says what happens without one."""
+    """A default as a user would type it; empty if the description of the setting says what the default does."""
     if default is None or default in ("", (), "auto"):
         return ""
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
@@ -86,7 +86,7 @@ def shown_default(default: object) -> str:
 
 
 def explain(error: ValidationError, cls: type[Config]) -> str:
-    """The first thing that does not fit a ``cls``, in one line."""
+    """The first setting that does not fit a ``cls``, in one line."""
     first = error.errors(include_url=False)[0]
     name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
@@ -95,9 +95,9 @@ def explain(error: ValidationError, cls: type[Config]) -> str:
 
 
 def _take(cls: type[Config], where: str, items: Mapping[str, object], *, text: bool) -> dict[str, object]:
-    """``items`` as the types of the fields they name; UserError for a key that is none, and for a value of no use.
+    """``items`` converted to the types of their fields; UserError for an unknown key or an invalid value.
 
-    ``text``: values are texts to be parsed, as those of the command line are.
+    ``text``: values are texts that are parsed, as those of the command line are.
     """
     values: dict[str, object] = {}
     for key, raw in items.items():
@@ -140,20 +140,20 @@ def _describe(error: ErrorDetails, name: str, annotation: Any, raw: object) -> s
     found = error["input"]
     number = float in (annotation, *map(plain_type, get_args(annotation)))
     if error["type"] == "too_short":
-        return f"{name} is empty; name at least one"
-    for bound, words in (("gt", "above"), ("ge", "at least"), ("le", "at most"), ("lt", "below")):
+        return f"{name} is empty; give at least one value"
+    for bound, relation in (("gt", "above"), ("ge", "at least"), ("le", "at most"), ("lt", "below")):
         if bound in bounds:
             limit = bounds[bound]
             if bound == "gt" and not number:
-                words, limit = "at least", limit + 1
-            wanted = f"must be {words} {limit:g}" if (bound, limit) != ("ge", 0) else "must not be negative"
+                relation, limit = "at least", limit + 1
+            wanted = f"must be {relation} {limit:g}" if (bound, limit) != ("ge", 0) else "must not be negative"
             return f"{name} {wanted}, got {found:g}" if isinstance(found, float) else f"{name} {wanted}, got {found}"
     if get_origin(annotation) is Literal:
         choices = [str(choice) for choice in get_args(annotation)]
         hint = f"; {nearest(raw, choices)}" if isinstance(raw, str) else ""
         expected = f"one of {', '.join(choices)}{hint}"
     elif get_origin(annotation) is tuple:
-        expected = f"a list of {PLURALS[plain_type(get_args(annotation)[0])]}, with commas between"
+        expected = f"a list of {PLURALS[plain_type(get_args(annotation)[0])]}, separated by commas"
     else:
         expected = KINDS[annotation]
     shown = repr(raw)

@@ -1,6 +1,6 @@
 """Defaults that belong to the model: those of the embedded model, and those of any other by its size.
 
-The figures and their sources are explained in ``docs/presets.md``.
+The numbers and their sources are explained in ``docs/presets.md``.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ SIZES = (
     (float("inf"), 1e-5, 1e-6, 65_536),
 )
 LORA = 10.0  # times the learning rate of full fine-tuning
-THOUGHT, ANSWER = 3072, 1024  # tokens of a model that thinks
-PLAIN_RESPONSE = 1024  # tokens of one that does not
+THOUGHT, ANSWER = 3072, 1024  # tokens, for a model that thinks
+PLAIN_RESPONSE = 1024  # tokens, for a model that does not
 BUDGETS = (16, 8, 4, 2, 1)  # an evaluation's budgets: the largest divided by these
-TOO_FAST = 30.0  # times the preset's learning rate, from which on a run is warned of
+TOO_FAST = 30.0  # multiple of the preset's learning rate above which a run gets a warning
 
 
 @dataclass(frozen=True)
-class ModelFacts:
+class ModelTraits:
     """What a preset depends on; ``context`` in tokens, ``lora``: an adapter is trained, not all weights."""
 
     parameters: int
@@ -61,17 +61,17 @@ class ModelFacts:
     lora: bool = False
 
 
-def preset(verb: str, facts: ModelFacts, device: str) -> dict[str, Setting]:
+def preset(verb: str, traits: ModelTraits, device: str) -> dict[str, Setting]:
     """The settings of ``verb`` for a model, on ``device`` ("auto": not chosen yet, for the embedded model a CPU).
 
     Problems, worked examples and validation problems are among them for the embedded model only.
     """
-    if facts.embedded:
+    if traits.embedded:
         place = "cpu" if device == "auto" else device
         return {**EMBEDDED[verb], "device": place, "dtype": "float32"}
-    _, sft_rate, rl_rate, tokens = next(size for size in SIZES if facts.parameters < size[0])
-    rate = (sft_rate if verb == "sft" else rl_rate) * (LORA if facts.lora else 1.0)
-    thought, answer = _lengths(facts)
+    _, sft_rate, rl_rate, tokens = next(size for size in SIZES if traits.parameters < size[0])
+    rate = (sft_rate if verb == "sft" else rl_rate) * (LORA if traits.lora else 1.0)
+    thought, answer = _lengths(traits)
     return {
         "heldout" if verb == "readiness" else "": "",
         "learning_rate": rate,
@@ -84,10 +84,10 @@ def preset(verb: str, facts: ModelFacts, device: str) -> dict[str, Setting]:
     }
 
 
-def _lengths(facts: ModelFacts) -> tuple[int, int]:
+def _lengths(traits: ModelTraits) -> tuple[int, int]:
     """(thinking budget, tokens of the answer): half of the context at most, the other half is the prompt's."""
-    if facts.thinks:
-        return max(1, min(THOUGHT, facts.context * 3 // 8)), max(1, min(ANSWER, facts.context // 8))
-    response = min(PLAIN_RESPONSE, facts.context // 2)
+    if traits.thinks:
+        return max(1, min(THOUGHT, traits.context * 3 // 8)), max(1, min(ANSWER, traits.context // 8))
+    response = min(PLAIN_RESPONSE, traits.context // 2)
     answer = max(1, response // 4)
     return max(1, response - answer), answer

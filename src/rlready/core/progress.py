@@ -1,8 +1,8 @@
 """How far a run is, how fast, and how long it still takes; on standard error.
 
 A terminal shows a bar for every open ``Progress``; a file or a pipe gets a line at its start and then one every two
-seconds at most.  A ``Plan`` adds the time left for all of several stages: their expected seconds, scaled by how long
-the stages so far took compared with theirs.  Text may come from a model or a file name: see ``visible``.
+seconds at most.  A ``Plan`` adds the time left for several stages together: their expected seconds, scaled by the ratio
+of actual to expected seconds so far.  Text may come from a model or a file name: see ``visible``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PAUSE = 2.0  # seconds between lines in a file
 PAUSE_ON_TERMINAL = 0.1
-REUSED = 0.05  # a stage that took less than this share of its expected time was found finished
+REUSED = 0.05  # a stage that took less than this share of its expected time had been finished before
 
 
 class Screen:
@@ -41,7 +41,7 @@ class Screen:
 
     def draw(self) -> None:
         """Show the open bars, unless they were shown a moment ago."""
-        with suppress(OSError, ValueError):  # a stream that takes nothing is no reason to stop hours of work
+        with suppress(OSError, ValueError):  # hours of work must not stop because a stream cannot be written to
             terminal, now = self.stream.isatty() and os.environ.get("TERM") != "dumb", self.clock()
             if self.quiet or now - self._last < (PAUSE_ON_TERMINAL if terminal else PAUSE):
                 return
@@ -88,7 +88,7 @@ def warn(text: str) -> None:
 class Progress:
     """``with Progress("sampling", total=5000, unit="tokens") as p: p.update(64, loss=1.2)``.
 
-    ``done`` is what an earlier attempt had already done: it counts, but not for the rate.
+    ``done`` is what an earlier attempt had done: it counts as progress, but not for the rate.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Plan:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Run a stage; those before it in the plan that have not run are taken as skipped."""
+        """Run a stage; earlier stages of the plan that have not run count as skipped."""
         before, self.screen.plan = self.screen.plan, self
         self._waiting = self._waiting[self._waiting.index(name) + 1 :]
         began = self.screen.clock()
@@ -183,20 +183,20 @@ class Plan:
 
     @property
     def left(self) -> float:
-        """Seconds left of this stage and those that wait."""
+        """Seconds left for this stage and the waiting ones."""
         planned, taken = self._planned, self._taken
-        here = 0.0
+        current = 0.0
         if self._current:
             name, began = self._current
             elapsed = self.screen.clock() - began
             speed = taken / planned if planned else 1.0
-            here = self._left_here(max(0.0, self.expected[name] * speed - elapsed))
-            planned, taken = planned + self.expected[name], taken + elapsed + here
+            current = self._left_of_stage(max(0.0, self.expected[name] * speed - elapsed))
+            planned, taken = planned + self.expected[name], taken + elapsed + current
         speed = taken / planned if planned else 1.0
-        return here + speed * sum(self.expected[name] for name in self._waiting)
+        return current + speed * sum(self.expected[name] for name in self._waiting)
 
-    def _left_here(self, by_plan: float) -> float:
-        """From plan to measurement as the stage's outermost bar fills: a stage may hold several bars."""
+    def _left_of_stage(self, by_plan: float) -> float:
+        """Seconds left of the current stage: from the plan at first, from the outermost bar as it fills."""
         for bar in self.screen.open[:1]:
             if bar.left is not None:
                 return bar.share * bar.left + (1 - bar.share) * max(by_plan, bar.left)

@@ -1,7 +1,7 @@
-"""The nouns: what every stage reads and writes.
+"""The records that stages read and write.
 
-All are frozen; arrays are numpy, never torch, so that importing this file is cheap and a record can be
-written to Parquet or JSON as it stands.  Shapes: T = tokens of one response.
+All are frozen; arrays are numpy, never torch, so that this file is fast to import and a record can be written to
+Parquet or JSON without conversion.  Shapes: T = tokens of one response.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
-# a number that JSON stores as null where it is not finite
+# a number that is null in JSON if it is not finite
 Real = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
-Finish = Literal["stop", "length", "reopened"]  # the last: the answer began another thought
+Finish = Literal["stop", "length", "reopened"]  # reopened: the answer began another thought
 
 
 @dataclass(frozen=True)
 class Problem:
     """One question with a verifiable answer.
 
-    ``meta`` holds what a task needs to check more than the answer (for DAG maths the graph itself); ``system`` is the
-    text of a system turn before the prompt, empty for none.
+    ``meta`` holds what a task needs to verify more than the answer, for DAG maths the graph; ``system`` is the text of
+    a system turn before the prompt, empty for none.
     """
 
     id: str
@@ -39,8 +39,8 @@ class Problem:
 class Row:
     """One worked example for SFT: a prompt, an optional thought and the response that follows it.
 
-    ``turn`` is the whole assistant turn as it was written, where thought and response came in one text: the line
-    breaks around the delimiters are its own.  ``system`` is the text of a system turn before the prompt.
+    ``turn`` is the whole assistant turn as it was written, if thought and response came in one text; it keeps the line
+    breaks around the delimiters.  ``system`` is the text of a system turn before the prompt.
     """
 
     id: str
@@ -55,8 +55,8 @@ class Row:
 class Sample:
     """One rollout of one problem.
 
-    ``tokens`` (T,) int32 are the response's token ids, forced ones included; ``mask`` (T,) is 1 where the
-    policy chose the token and 0 where the decoder forced it; ``logprobs`` (T,) float32 are natural-log
+    ``tokens`` (T,) int32 are the token ids of the response, forced ones included; ``mask`` (T,) is 1 where the
+    policy chose the token and 0 where the engine forced it; ``logprobs`` (T,) float32 are natural-log
     probabilities at the sampling temperature (0 where forced).  ``thinking_tokens`` and ``answer_tokens`` count the
     tokens inside and after the thought; the tokens that close the thought are in neither.  ``num_waits`` is how often
     the thought was extended, ``truncated`` whether it was closed at its budget.
@@ -77,9 +77,9 @@ class Sample:
     finish: Finish = "stop"
     text: str = ""
     correct: bool | None = None
-    strict: bool | None = None  # every step right, where the task can tell
+    strict: bool | None = None  # whether every step is right, if the task can verify steps
     reward: float | None = None
-    run_on: bool = False  # goes on into a turn of its own invention, which is not judged
+    run_on: bool = False  # continues into another turn, which the model invented and which is not verified
 
     def scored(self, *, correct: bool, reward: float, strict: bool | None, run_on: bool = False) -> Sample:
         return replace(self, correct=correct, reward=reward, strict=strict, run_on=run_on)

@@ -23,13 +23,13 @@ class Table:
 
 
 class Record(BaseModel):
-    """A part of a result: frozen, with no keys but its own."""
+    """Base of all parts of results: frozen, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
 
     @classmethod
     def from_file(cls, file: Path) -> Self:
-        """Read a JSON file that holds one; UserError says what is missing or wrong."""
+        """Read a record from a JSON file; UserError says what is missing or wrong."""
         try:
             return cls.model_validate_json(file.read_bytes(), strict=True)
         except OSError as error:
@@ -39,14 +39,14 @@ class Record(BaseModel):
 
 
 class TaskRecord(Record):
-    """The problems that were used: their task ``source`` and what they are, in a sentence."""
+    """The problems that were used: their task ``source``, and a sentence that describes them."""
 
     source: str
     description: str
 
 
 class Result(Record):
-    """The result of one verb; ``headline`` says in a sentence what came out."""
+    """The result of one verb; ``headline`` states the outcome in a sentence."""
 
     verb: str
     headline: str
@@ -54,7 +54,7 @@ class Result(Record):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read ``path``, a result file or the run folder that holds one; UserError says what is missing or wrong."""
+        """Read ``path``, a result file or a run folder with one; UserError says what is missing or wrong."""
         return cls.from_file(path / cls.name if path.is_dir() else path)
 
     def tables(self) -> list[Table]:
@@ -63,7 +63,7 @@ class Result(Record):
 
 
 def first_error(error: ValidationError) -> str:
-    """The first thing that does not fit, in one line: where, what was expected, what was found, and how many more."""
+    """The first validation error in one line: where, what was expected, what was found, and how many more there are."""
     first, *more = error.errors(include_url=False)
     where = ".".join(map(str, first["loc"])) or "the file"
     found = " ".join(repr(first["input"]).split())

@@ -1,23 +1,24 @@
 """Interval estimates: every number this package prints is an `Estimate`, made here.
 
-Resampled are *clusters*: the samples of one problem move together, because they are not independent.  The
+Resampling is over *clusters*: all samples of a problem get the same weight, because they are not independent.  The
 statistic is a ratio of sums over clusters, Σ_i s_i / Σ_i m_i  (a mean: m_i values in cluster i).  All are 95 %.
 
 - **Bayesian bootstrap** (Rubin 1981, Ann. Stat. 9:130): weights w_i ~ Exp(1), which is Dirichlet(1, ..., 1) once
   normalised: the smooth form of the multinomial bootstrap.
 - **Bounded values** (shares, pass@k): half a pseudo-cluster, weight Gamma(1/2), is added at either bound.  For one
-  0/1 value a problem this *is* Jeffreys' Beta(c + 1/2, n - c + 1/2) (Brown, Cai & DasGupta 2001, Stat. Sci.
-  16:101): 0 right of 100 gives about [0, 0.025], not [0, 0].  For values between the bounds it is ours.
+  0/1 value a problem this *is* Jeffreys' Beta(c + 1/2, n - c + 1/2) (Brown, Cai & DasGupta 2001, Stat.  Sci.  16:101):
+  0 right of 100 gives about [0, 0.025], not [0, 0].  For values between the bounds it is a choice of this package.
 - **Unbounded values** (lengths, losses): bootstrap quantiles, stretched about the value by
-  t_{n-1}/z · sqrt((n+1)/(n-1)): keeps the skew, corrects the narrowness at small n (ours, after the "expanded
-  percentile" of Hesterberg 2015, Am. Stat. 69:371).
-- **Paired differences**: the hull of the stretched interval and of one with half a pseudo-cluster at ±max|d|
-  (ours); without the second a few problems that changed, all one way, are called significant too often.
+  t_{n-1}/z · sqrt((n+1)/(n-1)): which keeps the skew and widens intervals that are too narrow at small n (a choice of
+  this package, after the "expanded percentile" of Hesterberg 2015, Am.  Stat.  69:371).
+- **Paired differences**: the union of the stretched interval and of one with half a pseudo-cluster at ±max|d| (a choice
+of
+  this package); without the second, a few problems that all changed in one direction count as significant too often.
 
 Chosen by simulated coverage (n = 2 to 200; normal, log-normal, Bernoulli, U-shaped, sparse ±1) against plain and BCa
-bootstrap (``scipy.stats.bootstrap``) and Student's t: at 20 problems with a true share of 0.02 those cover 30 %, this
-97 %.  Log-normal skew at n = 20 stays hard (90 %).  Left out: Clopper-Pearson (safe but wider), bootstrap-t (breaks
-without spread).  scipy has neither clusters nor the Bayesian bootstrap.
+bootstrap (``scipy.stats.bootstrap``) and Student's t: with 20 problems and a true share of 0.02 their coverage is 30 %,
+that of these intervals 97 %.  Log-normal skew at n = 20 stays hard (90 %).  Left out: Clopper-Pearson (conservative),
+bootstrap-t (undefined if all values are equal).  scipy has neither clusters nor the Bayesian bootstrap.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ Bounds = tuple[float, float]
 
 TAIL = 0.025
 # Wall, Boen & Tweedie 2001, Am. Stat. 55:102: x ± 9.68|x| covers a normal mean with probability >= 95 % from a
-# single observation.  Absurdly wide, which is the truth about n = 1; finite, so it can be stored; never excludes 0.
+# single observation.  It is very wide, as n = 1 says little; finite, so that it can be stored; and never excludes 0.
 SINGLE = 9.68
-CHUNK = 2_000_000  # weights held at once: 16 MB
+CHUNK = 2_000_000  # weights in memory at a time: 16 MB
 
 
 def t_quantile(p: float, df: int) -> float:
@@ -61,9 +62,9 @@ def mean_estimate(
 ) -> Estimate:
     """Mean of values (N,) with a bootstrap interval over clusters (N,) of ids; without ids each value is one.
 
-    ``bounds`` are the least and greatest *possible* value; pass (0, 1) for any share.  Unset, they are (0, 1) if
-    every value is 0 or 1, else unknown.  Degenerate input: all values equal gives a proper interval under bounds
-    and a zero-width one without (nothing else can be said); one cluster gives a wide finite one (`SINGLE`).
+    ``bounds`` are the least and greatest *possible* value; pass (0, 1) for any share.  If unset, they are
+    (0, 1) if every value is 0 or 1, otherwise unknown.  Equal values give a proper interval with bounds and one of zero
+    width without; a single cluster gives a wide finite interval (`SINGLE`).
     Raises UserError without values, ValueError for a value that is not finite or not within ``bounds``.
     """
     (v,) = _vectors(values=values)
@@ -106,8 +107,8 @@ def paired_estimate(
 ) -> Estimate:
     """Mean of a - b, both (N,) on the same problems in the same order, with a bootstrap interval over them.
 
-    ``bounds`` are those of a and of b ((0, 1) if both hold 0 and 1 only): they clip the interval and keep it open
-    where no problem changed.  Raises UserError for no or unequal lengths, ValueError as `mean_estimate`.
+    ``bounds`` are those of a and of b ((0, 1) if both hold 0 and 1 only): they limit the interval, and give it a
+    width if no problem changed.  Raises UserError for no or unequal lengths, ValueError as `mean_estimate`.
     """
     left, right = _vectors(values=a, paired_values=b)
     bounds = _bounds(np.concatenate([left, right]), bounds)
@@ -121,10 +122,11 @@ def paired_estimate(
 
 
 def simultaneous(difference: Estimate, comparisons: int, span: float = math.inf) -> Estimate:
-    """A difference whose interval holds together with ``comparisons`` - 1 others (Bonferroni), within ±``span``.
+    """A difference with a simultaneous interval: it holds together with ``comparisons`` - 1 others (Bonferroni).
 
-    Its ends move away from the value by t_{1 - 0.025/m, n-1} / t_{0.975, n-1}: the bootstrap has too few resamples to
-    read such quantiles off.  With it "the best of many" may be compared with the others after it was chosen.
+    Its ends move away from the value by t_{1 - 0.025/m, n-1} / t_{0.975, n-1}: the bootstrap has too few resamples
+    for such quantiles.  It is limited to ±``span``.  With it the best of many can be compared with the others although
+    it was chosen as the best.
     """
     df = max(1, difference.n - 1)
     wider = t_quantile(1 - TAIL / max(1, comparisons), df) / t_quantile(1 - TAIL, df)
@@ -135,11 +137,11 @@ def simultaneous(difference: Estimate, comparisons: int, span: float = math.inf)
 def weighted_estimate(
     statistic: Callable[[Floats], Floats], n: int, *, seed: int = 0, resamples: int = 2000, varies: str = "problems"
 ) -> Estimate:
-    """A statistic of n >= 2 weighted clusters that is no ratio of sums over them, as a mean over pairs.
+    """A statistic of n >= 2 weighted clusters that is not a ratio of sums over them, such as a mean over pairs.
 
-    ``statistic`` maps weights (R, n) to (R,) finite values, whatever the weights' scale.  Two clusters are one pair,
-    which weighs the same however it is weighted: they give the wide finite interval of `SINGLE`.  Simulated coverage
-    of a skewed statistic, the mean product of pairs of N(1, 1): 92 % of 30 clusters, 94 % of 60.
+    ``statistic`` maps weights (R, n) to (R,) finite values, which must not depend on the scale of the weights.  Two
+    clusters are one pair, which no weighting changes, and give the wide finite interval of `SINGLE`.  Simulated
+    coverage of a skewed statistic, the mean product of pairs of N(1, 1): 92 % of 30 clusters, 94 % of 60.
     """
     value = float(statistic(np.ones((1, n)))[0])
     if n == 2:
@@ -162,7 +164,7 @@ def t_estimate(values: ArrayLike, *, varies: str = "seeds") -> Estimate:
 
 
 def _vectors(**named: ArrayLike) -> list[Floats]:
-    """Each (N,) in float64; refuses empty or unequal ones, and nan: what was never scored cannot be averaged."""
+    """Each as (N,) float64; raises for empty vectors, unequal lengths and values that are not finite."""
     vectors = [np.asarray(values, dtype=np.float64) for values in named.values()]
     for name, v in zip(named, vectors, strict=True):
         if v.ndim != 1:
@@ -177,7 +179,7 @@ def _vectors(**named: ArrayLike) -> list[Floats]:
 
 
 def _bounds(v: Floats, bounds: Bounds | None) -> Bounds | None:
-    """The bounds of v (N,), (0, 1) where unset and nothing but 0 and 1 occurs; refuses values beyond them."""
+    """The bounds of v (N,): (0, 1) if unset and all values are 0 or 1; ValueError for values beyond them."""
     if bounds is None:
         return (0.0, 1.0) if np.isin(v, (0.0, 1.0)).all() else None
     if v.min() < bounds[0] - 1e-9 or v.max() > bounds[1] + 1e-9:
@@ -197,7 +199,7 @@ def _clusters(top: Floats, bottom: Floats, cluster: ArrayLike | None) -> tuple[F
 
 
 def _estimate(sums: Floats, sizes: Floats, reach: Bounds | None, *, seed: int, resamples: int, varies: str) -> Estimate:
-    """Σ sums / Σ sizes over clusters (C,); with half a pseudo-cluster at both ends of ``reach``, or stretched."""
+    """Σ sums / Σ sizes over clusters (C,); with half a pseudo-cluster at both ends of ``reach``, else stretched."""
     value, n = float(sums.sum() / sizes.sum()), len(sums)
     if n == 1 and reach is None:
         return Estimate(value, value - SINGLE * abs(value), value + SINGLE * abs(value), n, varies)
@@ -210,12 +212,12 @@ def _estimate(sums: Floats, sizes: Floats, reach: Bounds | None, *, seed: int, r
         top[start : start + rows] += w @ sums
         bottom[start : start + rows] += w @ sizes
     low, high = (float(q) for q in np.quantile(top / bottom, [TAIL, 1 - TAIL]))
-    low, high = min(low, value), max(high, value)  # as Jeffreys' interval is opened at 0 and n of n
+    low, high = min(low, value), max(high, value)  # as Jeffreys' interval is extended at 0 and n of n
     return _stretched(Estimate(value, low, high, n, varies)) if reach is None else Estimate(value, low, high, n, varies)
 
 
 def _stretched(estimate: Estimate) -> Estimate:
-    """Bootstrap quantiles moved away from the value, for the narrowness at small n."""
+    """Bootstrap quantiles moved away from the value, as they are too narrow at small n."""
     value, n = estimate.value, estimate.n
     stretch = t_quantile(1 - TAIL, n - 1) / NormalDist().inv_cdf(1 - TAIL) * math.sqrt((n + 1) / (n - 1))
     return replace(

@@ -10,9 +10,10 @@ from rlready.core.text import visible
 
 
 def print_tables(tables: Sequence[Table]) -> None:
-    """Print each table under its title, with columns of numbers to the right.
+    """Print each table under its title, with numbers right-aligned.
 
-    A terminal gets cells wrapped to its width; a file or a pipe one line a row, columns two spaces apart.
+    On a terminal cells are wrapped to its width; in a file or a pipe a row is one line, with two spaces between
+    columns.
     """
     formatted = _on_terminal if sys.stdout.isatty() else _in_file
     print("\n".join(f"{visible(table.title)}\n" * bool(table.title) + formatted(table) for table in tables), end="")

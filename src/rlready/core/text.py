@@ -1,4 +1,4 @@
-"""Text that a person sees: nothing in it is hidden, and nothing in it controls the terminal."""
+"""Text made safe to show: nothing in it is hidden, and nothing in it controls the terminal."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ _UNSEEN = re.compile(
 def visible(text: str) -> str:
     """Text whose every character can be seen: controls, bidi overrides and lone surrogates by name.
 
-    What a model writes may hide or reorder what stands beside it; newline and tab stay as they are.
+    The output of a model may contain characters that hide or reorder other text; newline and tab stay as they are.
     """
     return _UNSEEN.sub(lambda m: f"⟨U+{ord(m[0]):04X}⟩", text.replace("\r\n", "\n"))

@@ -1,9 +1,9 @@
 """Two ways to use the cores: inside each operation (torch's own threads), or operations in parallel (this file).
 
-One thread a core, each over its own rows with single-threaded operations, is up to twice as fast for a model of a few
+One thread per core, each with separate rows and single-threaded operations, is up to twice as fast for a model of a few
 million parameters, whose operations are too small to be worth splitting, and still 1.2 to 1.4 times as fast with a
-hundred million.  Torch releases the interpreter during an operation, so ordinary threads do.  The model size is bounded
-because every thread reads all weights, and in an update holds gradients as large.
+hundred million.  Torch releases the interpreter during an operation, so ordinary threads do.  The model size is limited
+because every thread reads all weights and, in an update, has gradients of the same size.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from rlready.core.timing import part_of
 
 T = TypeVar("T")
 SMALL = 1 << 24  # parameters
-READ = 1 << 28  # the same, where no thread holds gradients
-GRADIENTS = 1 << 29  # parameters times threads, where each does: 2 GiB in fp32
-HANDOVER = 1e-5  # seconds until a waiting thread gets the interpreter; Python waits 5 ms, as long as many operations
+READ = 1 << 28  # the same, if threads need no gradients
+GRADIENTS = 1 << 29  # parameters times threads, if they do: 2 GiB in fp32
+HANDOVER = (
+    1e-5  # seconds until a waiting thread gets the interpreter; Python's default, 5 ms, is as long as many operations
+)
 SPLIT_TOKENS = 4096  # of a thread's micro-batch, at most
 
 
@@ -34,12 +36,12 @@ def small(model: Any, most: int = SMALL) -> bool:
 
 
 def workers(model: Any, most: int = SMALL) -> int:
-    """How many threads to run in parallel: one above ``most`` parameters, where torch's own threads do better."""
+    """How many threads to run in parallel: one above ``most`` parameters, where torch's threads are faster."""
     return torch.get_num_threads() if small(model, most) else 1
 
 
 def learners(model: Any) -> int:
-    """How many threads to compute gradients with in parallel: one where their gradients would not fit in memory."""
+    """How many threads to compute gradients with in parallel: one if their gradients would not fit in memory."""
     return workers(model, max(SMALL, GRADIENTS // torch.get_num_threads()))
 
 
@@ -70,7 +72,7 @@ def run_parallel(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
         wait(futures)
         return [future.result() for future in futures]
     finally:
-        wait(futures)  # also where Ctrl-C ended the first wait
+        wait(futures)  # also if Ctrl-C ended the first wait
         sys.setswitchinterval(interval)
         torch.set_num_threads(threads)
 
@@ -88,5 +90,5 @@ def single_threaded(model: Any) -> Iterator[None]:
 
 @cache
 def _pool(workers: int) -> ThreadPoolExecutor:
-    """Threads that are kept, and with them their memory: a new thread has to fault its own in."""
+    """A pool that is kept: a new thread would have to allocate its memory again."""
     return ThreadPoolExecutor(workers, "rlready")

@@ -1,4 +1,4 @@
-"""Where the seconds of a step go, and how close to the machine's limit its arithmetic ran.
+"""Where the time of a step goes, and how close its arithmetic came to the limit of the machine.
 
 ``with span("decode"):`` adds to a table that a ``Watch`` reads, once a step.  Of threads that run in parallel each adds
 its part of a wall second, so that the table still sums to about the wall time.
@@ -21,7 +21,7 @@ _thread = threading.local()
 
 
 def part_of(threads: int) -> None:
-    """Say, in a worker, among how many it works: its seconds count that much less."""
+    """Called in a worker: its seconds are divided by the number of ``threads`` that work in parallel."""
     _thread.share = 1 / threads
 
 
@@ -48,8 +48,8 @@ class Watch:
         """For the log: seconds, what they went into, tokens and GFLOP/s while sampling and while updating.
 
         ``weights`` is the model's ``multiplied``, ``fed`` the tokens of the update's forward pass; a token costs
-        2 operations a weight forward and 4 backward.  Attention is not counted, and what an update need not compute
-        for every token is counted all the same.
+        2 operations a weight forward and 4 backward.  Attention is not counted; operations that an update skips
+        for some tokens are counted for all.
         """
         wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
         parts = _take()
@@ -80,7 +80,7 @@ def gemm_peak(size: int = 1536, rounds: int = 5) -> float:
     """GFLOP/s of a square fp32 matrix product on the CPU with torch's threads: the best of some rounds."""
     a = torch.ones(size, size)
     best = float("inf")
-    for _ in range(rounds + 1):  # the first one warms up
+    for _ in range(rounds + 1):  # the first round is a warm-up
         begun = time.perf_counter()
         torch.mm(a, a)
         best = min(best, time.perf_counter() - begun)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from rlready.core.config import Config
 from rlready.core.errors import UserError
-from rlready.core.presets import TOO_FAST, ModelFacts, Setting, preset
+from rlready.core.presets import TOO_FAST, ModelTraits, Setting, preset
 from rlready.core.progress import note, warn
 from rlready.runs.files import read_json
 from rlready.runs.run import Run
@@ -62,7 +62,7 @@ def is_open(config: Config, name: str) -> bool:
     return value == ("auto" if name == "device" else None)
 
 
-def model_facts(source: str, delimiters: Sequence[str] = ()) -> ModelFacts:
+def model_facts(source: str, delimiters: Sequence[str] = ()) -> ModelTraits:
     """Size, context and whether it thinks, from configuration, headers of the weights and chat template.
 
     An adapter has the facts of its base: it is merged, and all weights are trained.
@@ -78,7 +78,7 @@ def model_facts(source: str, delimiters: Sequence[str] = ()) -> ModelFacts:
     folder = local_folder(source) or fetched(source, weights=True)
     base = adapter.base_of(folder, source) if (folder / ADAPTER).exists() else folder
     config = _text_config(base / CONFIG)
-    return ModelFacts(
+    return ModelTraits(
         parameters=sum(held.size for held in held_weights(base).values()),
         context=_context(config),
         thinks=learn(tokenizer, source, delimiters).thinks,

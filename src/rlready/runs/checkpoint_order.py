@@ -1,8 +1,8 @@
-"""Checkpoints by their paths: of which SFT run, at which step, in which order, and what to call them.
+"""What the paths of checkpoints say: the SFT run, the step, the order of training, and short names.
 
 A shell lists step-100 before step-40, so the order on the command line is not the order of training.  Numbers that
 count different things, such as epochs and steps in one folder, belong to different runs.  A folder that is named and
-also holds numbered checkpoints is where a trainer (TRL) saves the final model; so is a folder beside them whose name
+also holds numbered checkpoints is where a trainer (TRL) saves the final model; so is a folder next to them whose name
 says "final".  The final model is the last of its run.  Bare numbers are steps if every checkpoint that is named in a
 folder has one.
 """
@@ -23,7 +23,7 @@ def step_of(name: str) -> int | None:
 
 
 def _numbers(names: Iterable[str]) -> dict[str, Numbered | None]:
-    """The number of each name, None for none; a bare number counts if all names in its folder are bare numbers."""
+    """The number of each name, or None; a bare number counts if all names in its folder are bare numbers."""
     names = list(names)
     siblings: dict[str, set[str]] = {}
     for name in names:
@@ -33,7 +33,7 @@ def _numbers(names: Iterable[str]) -> dict[str, Numbered | None]:
             siblings.setdefault(str(path.parent), set()).add(path.name)
     bare = {run for run, inside in siblings.items() if len(inside) > 1 and all(each.isdecimal() for each in inside)}
     found_bare = {name: numbered(name, bare=True) for name in names}
-    return {name: its if its and its.run in bare else numbered(name) for name, its in found_bare.items()}
+    return {name: each if each and each.run in bare else numbered(name) for name, each in found_bare.items()}
 
 
 def runs_of(names: Iterable[str]) -> dict[str, str | None]:
@@ -56,7 +56,7 @@ def runs_of(names: Iterable[str]) -> dict[str, str | None]:
 
 
 def in_training_order(names: Sequence[str]) -> list[str]:
-    """The names, with those of one run sorted by step among the places they have, and the final model last."""
+    """The names, with those of each run sorted by step, the final model last; every run keeps its positions."""
     runs = runs_of(names)
     siblings: dict[str | None, list[str]] = {}
     for name in names:
@@ -73,17 +73,17 @@ def place_in_run(name: str) -> float:
 
 def order_warnings(names: Iterable[str]) -> list[str]:
     """A sentence for each folder whose numbers do not show the order of training."""
-    places: dict[str, list[tuple[str, int]]] = {}
+    numbers_of: dict[str, list[tuple[str, int]]] = {}
     for each in filter(None, _numbers(names).values()):
-        places.setdefault(each.run, []).append((each.unit, each.number))
+        numbers_of.setdefault(each.run, []).append((each.unit, each.number))
     found = []
-    for run, numbers in places.items():
+    for run, numbers in numbers_of.items():
         units = sorted({unit or "number" for unit, _ in numbers})
         if len(units) > 1:
-            found.append(f"{run}: {' and '.join(units)} do not count the same, so their order of training is not known")
+            found.append(f"{run}: {' and '.join(units)} count different things, so the order of training is not known")
         elif len(set(numbers)) < len(numbers):
             twice = min(number for unit, number in numbers if numbers.count((unit, number)) > 1)
-            found.append(f"{run}: several checkpoints have the number {twice}; they stay in the order given")
+            found.append(f"{run}: several checkpoints have the number {twice}; they are taken in the order given")
     return found
 
 

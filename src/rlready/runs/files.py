@@ -1,8 +1,8 @@
-"""Files that are whole or not there: temporary name, fsync, rename.
+"""Atomic writes: a temporary name, fsync, rename.
 
-A reader never sees half of a file or folder, and a kill at any moment leaves the version before.  Temporary
+A reader never sees half of a file or folder, and a kill at any moment leaves the previous version.  Temporary
 names hold ``.tmp-``; ``clear_leftovers`` removes what a killed process left.  A full disk is a ``UserError``,
-with the temporary removed and the version before intact.
+with the temporary file removed and the previous version intact.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from rlready.core.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-NEARLY_NOTHING = 1 << 20  # bytes free below which a failed write is put down to the full disk
+NEARLY_NOTHING = 1 << 20  # with fewer free bytes, a failed write is attributed to the full disk
 LEFTOVER = re.compile(r"(.+)\.tmp-\d+(-before)?")
 
 
@@ -44,7 +44,9 @@ def write_json(path: Path, content: object) -> None:
 
 
 def to_json(content: object) -> str:
-    """JSON with keys in the order given; not-a-number and infinity are null, dataclasses and arrays welcome."""
+    """JSON with keys in the order given; not-a-number and infinity are null; content may hold dataclasses, models and
+    arrays.
+    """
     return json.dumps(plain(content), ensure_ascii=False, allow_nan=False, indent=1)
 
 
@@ -85,7 +87,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     """Replace the folder ``path`` by what ``fill`` writes into the empty folder that it is given."""
     temporary = _temporary(path)
     before = temporary.with_name(temporary.name + "-before")
-    with _whole(path, temporary):
+    with _atomic(path, temporary):
         temporary.mkdir()
         fill(temporary)
         for inside in [*temporary.rglob("*"), temporary]:
@@ -103,7 +105,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what killed writers left under ``folder``, and put back what they had only set aside."""
+    """Remove what killed writers left under ``folder``, and restore what they had only renamed."""
     for left in sorted(folder.rglob("*.tmp-*")):
         name = LEFTOVER.fullmatch(left.name)
         if name and name[2] and left.exists() and not left.with_name(name[1]).exists():
@@ -113,7 +115,7 @@ def clear_leftovers(folder: Path) -> None:
 
 
 def plain(content: Any) -> Any:
-    """``content`` as JSON's own types."""
+    """``content`` as the types of JSON; TypeError for a type that has no JSON."""
     if isinstance(content, BaseModel):
         content = content.model_dump()
     if is_dataclass(content) and not isinstance(content, type):
@@ -139,12 +141,12 @@ def os_errors_named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(_refusal(path, error)) from error
+        raise UserError(_reason(path, error)) from error
 
 
 def _write_file(path: Path, fill: Callable[[Path], object]) -> None:
     temporary = _temporary(path)
-    with _whole(path, temporary):
+    with _atomic(path, temporary):
         fill(temporary)
         _sync(temporary)
         temporary.replace(path)
@@ -152,8 +154,8 @@ def _write_file(path: Path, fill: Callable[[Path], object]) -> None:
 
 
 @contextmanager
-def _whole(path: Path, temporary: Path) -> Iterator[None]:
-    """Make room for ``temporary``; if the writing fails, remove it and say why."""
+def _atomic(path: Path, temporary: Path) -> Iterator[None]:
+    """Prepare for writing ``temporary``; if writing fails, remove it and raise a UserError that says why."""
     with os_errors_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(temporary)
@@ -162,13 +164,15 @@ def _whole(path: Path, temporary: Path) -> Iterator[None]:
     except BaseException as error:
         full = _is_full(path, error)
         _remove(temporary)
-        ours = isinstance(error, OSError) and (error.filename is None or str(error.filename).startswith(str(path)))
-        if full or ours:
-            raise UserError(_refusal(path, error)) from error
+        about_this = isinstance(error, OSError) and (
+            error.filename is None or str(error.filename).startswith(str(path))
+        )
+        if full or about_this:
+            raise UserError(_reason(path, error)) from error
         raise
 
 
-def _refusal(path: Path, error: BaseException) -> str:
+def _reason(path: Path, error: BaseException) -> str:
     reason = error.strerror if isinstance(error, OSError) and error.errno not in FULL else None
     return f"cannot write {path}: {reason or 'no space left on the disk'}"
 

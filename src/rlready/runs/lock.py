@@ -1,4 +1,4 @@
-"""One process per folder.  The system lets go of the lock when its holder ends, however it ends."""
+"""One process per folder: the operating system releases the lock when the process ends, for whatever reason."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rlready.core.progress import note
 NAME = ".lock"
 
 
-def held(folder: Path) -> bool:
-    """Whether a process holds ``folder`` now; True where this disk cannot tell."""
+def is_locked(folder: Path) -> bool:
+    """Whether a process has locked ``folder`` now; True if this disk cannot tell."""
     try:
         lock = os.open(folder / NAME, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -30,10 +30,11 @@ def held(folder: Path) -> bool:
     return False
 
 
-def take(folder: Path) -> int:
-    """Hold ``folder``; close the descriptor that comes back to let go.
+def lock_folder(folder: Path) -> int:
+    """Lock ``folder``; closing the returned descriptor releases it.
 
-    UserError if another process holds it, or if the lock is a symbolic link: what that points to would be overwritten.
+    UserError if another process has locked it, or if the lock file is a symbolic link, whose target would be
+    overwritten.
     """
     try:
         lock = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
@@ -48,7 +49,7 @@ def take(folder: Path) -> int:
         os.close(lock)
         raise UserError(f"{folder} is in use by process {holder}: wait for it, or choose another --out") from None
     except OSError as error:
-        note(f"{folder}: no locks on this disk ({error.strerror}); take care that no other process uses the folder")
+        note(f"{folder}: this disk has no locks ({error.strerror}); make sure that no other process uses the folder")
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(os.getpid()).encode(), 0)
     return lock

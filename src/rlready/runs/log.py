@@ -1,6 +1,6 @@
-"""``log.jsonl``: a line of JSON a step, appended as the run goes, cut back when it resumes.
+"""``log.jsonl``: one line of JSON per step, appended during the run and truncated when the run resumes.
 
-A kill can tear the last line off; readers pass over it and the next append drops it.
+A kill can leave an incomplete last line; readers ignore it and the next append removes it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BLOCK = 1 << 16
 
 
 def append_line(path: Path, content: object) -> None:
-    """Add a line; on a full disk the log stays as it was."""
+    """Append a line; on a full disk the log stays as it was."""
     line = _line(plain(content)).encode()
     with os_errors_named(path), FileIO(path, "a+") as file:
         end = _end_of_whole_lines(file)
@@ -33,7 +33,7 @@ def append_line(path: Path, content: object) -> None:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a log; none if there is no log yet."""
+    """The complete lines of a log; empty if there is no log yet."""
     if not path.exists():
         return []
     try:
@@ -43,7 +43,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def truncate_log(path: Path, last_step: int) -> None:
-    """Cut a log before its first line whose ``step`` is beyond ``last_step``: those steps will run again."""
+    """Remove all lines from the first whose ``step`` is beyond ``last_step``: those steps will run again."""
     kept: list[str] = []
     for line in read_log(path):
         if line.get("step", last_step) > last_step:

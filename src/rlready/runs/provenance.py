@@ -1,6 +1,6 @@
 """Where a result comes from: code, packages, machine, and the content of files.
 
-The machine is described by its class; the host's name and the user's are nowhere in it.
+The machine is described by its class; the names of host and user are not recorded.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def file_digest(path: Path) -> str:
 def folder_digest(path: Path) -> str:
     """SHA-256 over the sorted relative names and contents of a folder's files, but for hidden ones.
 
-    A checkout or a download keeps files of its own there (``.git``, ``.cache``), which change though the content does
+    Git and the Hugging Face hub keep hidden files there (``.git``, ``.cache``), which change although the content does
     not.
     """
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path)
-        passing = any(part.startswith(".") or LEFTOVER.fullmatch(part) for part in name.parts)
-        if file.is_file() and not passing:
+        skipped = any(part.startswith(".") or LEFTOVER.fullmatch(part) for part in name.parts)
+        if file.is_file() and not skipped:
             digest.update(f"{name.as_posix()}\0{file_digest(file)}\n".encode())
     return digest.hexdigest()
 
@@ -50,8 +50,8 @@ def content_digest(path: Path) -> str:
 
 @cache
 def revision() -> Revision | None:
-    """The commit of the package's own checkout; None when it was installed without one."""
-    if _git("ls-files", "--error-unmatch", "__init__.py") is None:  # a checkout around us, but of something else
+    """The commit of the package's checkout; None if it was installed without one."""
+    if _git("ls-files", "--error-unmatch", "__init__.py") is None:  # inside a checkout, but of something else
         return None
     commit = _git("rev-parse", "HEAD")
     return Revision(commit=commit, dirty=bool(_git("status", "--porcelain", "--", "."))) if commit else None
@@ -94,7 +94,7 @@ def accelerators() -> list[Accelerator]:
 
 
 def kernels() -> bool | None:
-    """Whether this process computes with the package's own kernels; None if nothing has asked for them yet."""
+    """Whether this process computes with the package's own kernels; None if they have not been needed yet."""
     native = sys.modules.get("rlready.models.llama.kernels")
     return native.compiled() if native is not None else None
 
@@ -111,9 +111,9 @@ def cpu_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _git(*words: str) -> str | None:
+def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *words], cwd=PACKAGE, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(["git", *arguments], cwd=PACKAGE, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

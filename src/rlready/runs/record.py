@@ -18,14 +18,14 @@ LEFT_OPEN = (None, "auto")
 
 
 class Revision(Record):
-    """The commit of the package's own checkout; ``dirty``: with changes that are not committed."""
+    """The commit of the package's checkout; ``dirty``: with uncommitted changes."""
 
     commit: str
     dirty: bool
 
 
 class Software(Record):
-    """Versions of this package, of Python, and of the packages that figures depend on; None where not installed."""
+    """Versions of this package, of Python, and of the packages that results depend on; None if not installed."""
 
     version: str | None
     python: str
@@ -33,7 +33,7 @@ class Software(Record):
 
 
 class Host(Record):
-    """The class of machine: its name and the user's are not recorded."""
+    """The class of machine, without its name and the name of the user."""
 
     cpu: str
     cores: int | None
@@ -50,7 +50,7 @@ class Accelerator(Record):
 
 
 class Note(Record):
-    """Something that was read: what it was for, and the SHA-256 of its content where it lies on this machine."""
+    """An input of the run: its role, and the SHA-256 of its content if it is on this machine."""
 
     id: str
     role: str
@@ -66,14 +66,14 @@ class DataNote(Note):
 
 
 class ModelNote(Note):
-    """A model; ``chat``: what its chat template was found to write; ``learner``: how it was trained."""
+    """A model; ``chat``: how its chat template was interpreted; ``learner``: which learner trained it."""
 
     chat: dict[str, JsonValue] | None
     learner: str | None
 
 
 class Attempt(Record):
-    """From starting a command to its end; see `RunRecord` for ``status`` and the units."""
+    """One execution of the command; see `RunRecord` for ``status`` and the units."""
 
     model_config = ConfigDict(frozen=False)
 
@@ -90,11 +90,11 @@ class Attempt(Record):
 class RunRecord(Record):
     """The record of a run; it changes until the run ends.
 
-    ``status`` is "running", "done", "interrupted", or "failed: " and why; of an attempt it may also be "killed".
+    ``status`` is "running", "done", "interrupted", or "failed: " with the reason; of an attempt also "killed".
     ``start`` and ``end`` are times in UTC; ``seconds``, ``cpu_seconds`` and ``counts``, such as tokens "generated" and
     "trained", are sums over ``attempts``.  ``part_of`` is the verb whose seconds contain these, None for none;
-    ``origins`` says where the value of each setting came from; ``kernels`` is whether the package's own kernels
-    computed, None where nothing asked for them.
+    ``origins`` says where the value of each setting came from; ``kernels`` is whether the package's compiled
+    kernels were used, None if they were not needed.
     """
 
     model_config = ConfigDict(frozen=False)
@@ -137,7 +137,7 @@ class RunRecord(Record):
         return self.status.partition(":")[0]
 
     def differences(self, config: object) -> list[str]:
-        """The settings in which this run is not one of ``config``; what was left to the preset fits what it chose."""
+        """The settings in which this run differs from ``config``; settings left to the preset match what it chose."""
         asked: dict[str, JsonValue] = plain(config)
         both = self.config.keys() & asked.keys()
         left_open = {key for key, value in asked.items() if value in LEFT_OPEN and self.origins.get(key) == PRESET}

@@ -1,4 +1,4 @@
-"""The result of any verb, read by a program that does not know which verb it was."""
+"""Loading the result of a run without knowing its verb."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def result_type(verb: str) -> type[Result]:
 
 
 def load_result(folder: Path) -> Result:
-    """The result of a finished run; UserError where there is none, or none of a verb."""
+    """The result of a finished run; UserError if there is none, or if its verb is unknown."""
     content = read_json(folder / RESULT)
     verb = content.get("verb") if isinstance(content, dict) else None
     if not isinstance(verb, str) or verb not in RESULTS:

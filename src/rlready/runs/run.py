@@ -1,7 +1,7 @@
-"""A verb's run folder: begun, refused, continued or found finished; and its ``record.json``.
+"""The run folder of a verb and its ``record.json``: started, continued, found finished, or refused.
 
-``with Run(out, "sft", config) as run:`` holds the folder for one process.  The same configuration continues
-a run that was cut off and finds a finished one (``run.finished``); anything else in the folder is refused.
+``with Run(out, "sft", config) as run:`` locks the folder for one process.  The same configuration continues a run
+that was interrupted and finds a finished one (``run.finished``); any other content of the folder is refused.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rlready.runs.files import LEFTOVER, clear_leftovers, os_errors_named, plain
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import DONE, PRESET, RECORD, RUNNING, Attempt, DataNote, ModelNote, Note, RunRecord
 
-SAVE_EVERY = 30.0  # seconds: what a killed attempt's record may lack
+SAVE_EVERY = 30.0  # seconds between saves of the counters
 OTHER_FOLDER = "choose another --out, or delete it"
 AnyNote = TypeVar("AnyNote", bound=Note)
 C = TypeVar("C", bound=Config)
@@ -64,7 +64,7 @@ class Run:
         with os_errors_named(self.out):
             self._refuse_foreign_files()
             self.out.mkdir(parents=True, exist_ok=True)
-            self._lock = lock.take(self.out)
+            self._lock = lock.lock_folder(self.out)
         try:
             earlier = self._earlier = self._read_earlier()
             if earlier:
@@ -96,9 +96,9 @@ class Run:
         write_json(self.out / RESULT, result)
 
     def resolve(self, config: C, preset: Mapping[str, object]) -> C:
-        """``config`` with what it left open filled from ``preset``, and recorded so.
+        """``config`` with its open settings taken from ``preset``, which is recorded as their origin.
 
-        Raises UserError where an attempt that this one continues had other values, such as another device.
+        Raises UserError if the attempt that this one continues had other values, such as another device.
         """
         for key, value in preset.items():
             earlier = self._earlier
@@ -115,7 +115,7 @@ class Run:
         return resolved
 
     def count(self, name: str, n: int) -> None:
-        """Add to a counter, such as tokens "generated" or "trained"; work lost to a kill counts too."""
+        """Add to a counter, such as tokens "generated" or "trained"; work that a kill discarded is counted too."""
         self._counts[name] += n
         if time.monotonic() - self._saved > SAVE_EVERY:
             self._save()
@@ -145,18 +145,18 @@ class Run:
         learner: str | None = None,
     ) -> None:
         """Record a model.  With ``path`` the content is hashed, once in a run, and a later attempt that finds other
-        content there is refused rather than mixed with this one."""
+        content there is refused."""
         digest = self._digest(path)
         added = ModelNote(id=id, role=role, path=_text(path), sha256=digest, chat=chat, learner=learner)
         self._note(self.record.models, added)
 
     def _note(self, notes: list[AnyNote], added: AnyNote) -> None:
-        if added not in notes:  # a resumed run notes the same again
+        if added not in notes:  # a resumed run adds the same note again
             notes.append(added)
         self._save()
 
     def _digest(self, path: Path | None) -> str | None:
-        """SHA-256 of what lies at ``path``: hashed in this run already, found unchanged when it resumed, or new."""
+        """SHA-256 of the content of ``path``, from the record if this run has hashed it before."""
         if path is None:
             return None
         known = (each.sha256 for each in self.record.notes if each.path == str(path))
@@ -167,10 +167,10 @@ class Run:
         if self.out.is_dir() and not (self.out / RECORD).exists():
             foreign = [p.name for p in self.out.iterdir() if p.name != lock.NAME and not LEFTOVER.fullmatch(p.name)]
             if foreign:
-                raise UserError(f"{self.out} is not empty ({min(foreign)}) and holds no run: choose another --out")
+                raise UserError(f"{self.out} is not empty ({min(foreign)}) and not a run folder: choose another --out")
 
     def _read_earlier(self) -> RunRecord | None:
-        """The record of the attempts before; UserError if the file is not one."""
+        """The record of earlier attempts, or None; UserError if the file is not a record."""
         if not (self.out / RECORD).exists():
             return None
         try:
@@ -179,7 +179,7 @@ class Run:
             raise UserError(f"{error}; it is not the record of a run: choose another --out") from None
 
     def _refuse_other(self, earlier: RunRecord) -> None:
-        """UserError if the run is of another verb, has other settings, or read what has changed since."""
+        """UserError if the run has another verb or other settings, or if one of its inputs has changed since."""
         if earlier.verb != self.verb:
             raise UserError(f"{self.out} holds a run of {earlier.verb}, not {self.verb}: {OTHER_FOLDER}")
         for key in earlier.differences(self.config):
@@ -188,7 +188,7 @@ class Run:
         for each in earlier.notes:
             path = Path(each.path or "")
             if each.path and path.exists() and content_digest(path) != each.sha256:
-                raise UserError(f"{self.out} holds a run on other content of {path}: {OTHER_FOLDER}")
+                raise UserError(f"{self.out} holds a run whose input {path} has changed since: {OTHER_FOLDER}")
 
     def _begin(self, earlier: RunRecord | None) -> None:
         called, outer, now = invocation.get(), _running.get(), _now()
