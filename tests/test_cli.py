@@ -260,7 +260,8 @@ def test_a_stopped_run_says_how_to_go_on_and_does(number: signal.Signals, tmp_pa
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == f"rlready: stopped; run the same command again to continue: rlready sft --out {tmp_path / 'out'}"
+    again = f"rlready: stopped; run the same command again to continue: rlready sft --out {tmp_path / 'out'}"
+    assert err.splitlines()[-1] == again
     assert read_json(tmp_path / "out" / "record.json")["status"] == "interrupted"
     assert subprocess.run(line, capture_output=True, text=True, check=True).stdout == "continued\nTrue\n"
 
