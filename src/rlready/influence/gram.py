@@ -70,7 +70,6 @@ def gram(
     rank: int = 0,
     seed: int = 0,
     memory: int = MEMORY,
-    max_tokens_per_microbatch: int = 16384,
 ) -> NDArray[np.float64]:
     """(C, S, S) inner products of the sets' gradients with respect to the parameters; no set is empty.
 
@@ -83,7 +82,7 @@ def gram(
         parts = [partial(Whole.of, rows, len(sets)) for rows in _fitting(parameters, len(sets), memory)]
     for part in parts:
         kept = part()
-        collect(model, sets, kept, temperature=temperature, max_tokens_per_microbatch=max_tokens_per_microbatch)
+        collect(model, sets, kept, temperature=temperature)
         total += kept.grams()
     return total.numpy()
 
