@@ -260,7 +260,7 @@ def test_a_trace_from_other_odds_begins_nothing() -> None:
     state = BudgetState(Budget(5, 5, end_think_bias=1.0), by)
     assert not state.replay(run(Budget(5, 5), by, policy))
     assert not state.tokens
-    with pytest.raises(UserError, match="one token"):
+    with pytest.raises(UserError, match="a single token"):
         BudgetState(Budget(5, 5, end_think_bias=1.0), forcing(one_token=False))
 
 

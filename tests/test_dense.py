@@ -120,7 +120,7 @@ def test_returns_are_what_the_formula_says(gamma: float) -> None:
     reward = np.random.default_rng(1).normal(size=(3, 5))
     brute = [[sum(gamma ** (k - t) * row[k] for k in range(t, 5)) for t in range(5)] for row in reward]
     np.testing.assert_allclose(dense.returns_of(reward, gamma), brute, atol=1e-12)
-    whole = dense.returns_of(reward, gamma, path=True)
+    whole = dense.returns_of(reward, gamma, full=True)
     np.testing.assert_allclose(whole, np.repeat(np.array(brute)[:, :1], 5, 1), atol=1e-12)
     if gamma == 0:
         np.testing.assert_array_equal(dense.returns_of(reward, 0.0), reward)
@@ -143,11 +143,11 @@ def test_scaling_clipping_spreading_and_mixing() -> None:
     np.testing.assert_allclose(even.sum(1), reward.sum(1))
     assert all(len(set(np.round(row[m], 9))) <= 1 for row, m in zip(even, mask, strict=True))
     outcome = np.array([1.0, -1, 0, 0, 1, -1])
-    half = dense.mixed(reward, outcome, mask, 0.5)
+    half = dense.mix_advantages(reward, outcome, mask, 0.5)
     rms = np.sqrt((reward[mask] ** 2).mean()), np.sqrt((np.broadcast_to(outcome[:, None], (6, 9))[mask] ** 2).mean())
     expected = 0.5 * reward / rms[0] + 0.5 * np.where(mask, outcome[:, None], 0) / rms[1]
     np.testing.assert_allclose(half, expected)
-    assert dense.mixed(reward, outcome, mask, 1.0) is reward
+    assert dense.mix_advantages(reward, outcome, mask, 1.0) is reward
 
 
 def test_the_baseline_is_the_others_at_that_position() -> None:
@@ -155,7 +155,7 @@ def test_the_baseline_is_the_others_at_that_position() -> None:
     value = np.array([[1.0, 2, 3], [5, 4, 0], [9, 0, 0], [10, 0, 0], [20, 6, 0], [7, 0, 0]])
     mask = np.array([[1, 1, 1], [1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 1, 0], [1, 0, 0]], dtype=bool)
     expected = [[-6, 0, 3], [0, 0, 0], [6, 0, 0], [-10, 0, 0], [10, 6, 0], [7, 0, 0]]
-    np.testing.assert_allclose(dense.against_group(value, mask, [3, 2, 1]), expected)
+    np.testing.assert_allclose(dense.group_advantages(value, mask, [3, 2, 1]), expected)
 
 
 @pytest.mark.parametrize("path", [False, True])
@@ -187,7 +187,7 @@ def test_the_baseline_leaves_the_gradient_unbiased(size: int, path: bool) -> Non
     returns = dense.returns_of(np.where(mask, rng.normal(2, 1, mask.shape), 0.0), 0.9, path=path)
     groups = np.array(list(product(range(len(texts)), repeat=size)))
     rows = groups.ravel()
-    advantage = dense.against_group(returns[rows], mask[rows], [size] * len(groups))
+    advantage = dense.group_advantages(returns[rows], mask[rows], [size] * len(groups))
     weight = np.repeat(chance[groups].prod(1), size) / size
     assert chance.sum() == pytest.approx(1)
     found = np.einsum("r,rt,rtsl->tsl", weight, advantage, grads[rows])
@@ -656,7 +656,7 @@ def test_a_copy_that_reads_the_same_is_left_out() -> None:
         planted_error(ReferencePair(lm, None), [Row("x", "a: 5 ? a", "a:")])
     probe = planted_error(ReferencePair(lm, None), [*strange, Row("z", "a: 5 ? a", "a: 5")])
     assert [row.id for row in probe.copies] == ["z"]
-    assert probe.auc.n == len(probe.place) == 1
+    assert probe.auc.n == len(probe.planted_at) == 1
 
 
 HOSTILE = ["<script>alert(1)</script>", "\x1b[31m", "\u202e", '"', "&", "9"]

@@ -453,7 +453,7 @@ def test_an_extension_must_not_close_the_thought(extension: str) -> None:
 
 @pytest.mark.parametrize("texts", [("§", ""), ("", "§")])
 def test_forced_text_that_the_vocabulary_lacks_is_refused(texts: tuple[str, str]) -> None:
-    with pytest.raises(UserError, match="no words for the forced text '§'"):
+    with pytest.raises(UserError, match="cannot encode the forced text '§'"):
         forcing_for(tiny_lm(), *texts)
-    with pytest.raises(UserError, match="no words"):
+    with pytest.raises(UserError, match="cannot encode"):
         forcing_for(load("embedded"), *texts)

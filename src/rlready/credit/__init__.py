@@ -1,1 +1,1 @@
-"""Credit: what each chosen token of a rollout is worth.  Learners differ here and nowhere else."""
+"""Credit: the advantage and weight of each token that the policy chose; RL algorithms differ only here."""

@@ -1,7 +1,8 @@
 """The algorithms of the GRPO family: each is one entry that says how rewards become a policy gradient.
 
-An algorithm brings together what its paper defines together: the advantage of a response in its group, the weight of
-a token (the normaliser), and the clip range of the ratio.  A new one is an object of this type; see docs/extending.md.
+An algorithm brings together what its paper defines together: the advantage of a response in its group, the weight of a
+token (the normaliser), and the clip range of the importance ratio.  A new one is an object of this type; see
+docs/extending.md.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ ALGORITHMS = {
         Algorithm("dr_grpo", centred, per_token_of_cap, source="Liu et al., arXiv 2503.20783"),
         Algorithm("rloo", leave_one_out, per_token_of_cap, source="Ahmadian et al., arXiv 2402.14740"),
         Algorithm("dapo", standardised, per_batch_token, epsilon_high=0.28, source="Yu et al., arXiv 2503.14476"),
-        # a reward for every token (credit/dense.py); its advantage is that of the share which the verifier has
+        # a reward for every token (credit/dense.py); this advantage is for the share of the verifier's reward
         Algorithm("dense", centred, per_token_of_cap, source="Li et al., arXiv 2510.02493"),
     )
 }
@@ -60,9 +61,11 @@ def algorithm_named(name: str) -> Algorithm:
     if ":" not in name:
         raise UserError(
             f"algorithm={name} is not one of {', '.join(ALGORITHMS)}; {nearest(name, ALGORITHMS)}; "
-            "name one of your own as pkg.module:NAME"
+            "give your own algorithm as pkg.module:NAME"
         )
     found = load_object("algorithm", name)
     if not isinstance(found, Algorithm):
-        raise UserError(f"algorithm={name}: is a {type(found).__name__}, not an rlready.credit.algorithms.Algorithm")
+        raise UserError(
+            f"algorithm={name} is a {type(found).__name__}, but must be an rlready.credit.algorithms.Algorithm"
+        )
     return found

@@ -21,7 +21,7 @@ from rlready.models.batch import Example
 
 @dataclass(frozen=True)
 class DenseStats:
-    """How the dense rewards of a batch came out, for the log.
+    """Statistics of the dense rewards of a batch, for the log.
 
     ``dense_scale`` is the standard deviation of r̂ that rewards were divided by, ``dense_sum`` the mean over responses
     of Σr̂ (nats); ``dense_right`` and ``dense_length`` are the correlations of Σr̂ with correctness and with length
@@ -37,7 +37,8 @@ class DenseStats:
 
 @dataclass(frozen=True)
 class Credited:
-    """Examples with a gradient, and how many groups had a signal, were all right, all wrong or equal in another way."""
+    """Examples with a gradient, and the number of groups with a signal (``informative``), and without: all correct
+    (``solved``), all wrong (``unsolved``), or with other ``equal`` rewards."""
 
     examples: list[Example]
     informative: int
@@ -48,7 +49,7 @@ class Credited:
 
 
 def credit(groups: Sequence[Group], algorithm: Algorithm, *, cap: int, keep_all: bool = False) -> Credited:
-    """Examples of the groups that have a signal; ``keep_all`` keeps the rest too, for a KL penalty."""
+    """Examples of the groups that have a signal; ``keep_all`` keeps the others too, for a KL penalty."""
     kept = [g for g in groups if keep_all or has_signal(g.rewards)]
     zero_signal = [g for g in groups if not has_signal(g.rewards)]
     rows: list[tuple[Group, Sample, float]] = []
@@ -91,8 +92,8 @@ def dense_credit(
     return_RT, scale = dense.returns(dense_RT, log_ratio_RT, mask_RT, config)
     algorithm = ALGORITHMS["dense"]
     outcome_R = np.concatenate([algorithm.advantage(g.rewards) for g in groups])
-    advantage_RT = dense.against_group(return_RT, mask_RT, sizes)
-    advantage_RT = dense.mixed(advantage_RT, outcome_R, mask_RT, config.dense_weight)
+    advantage_RT = dense.group_advantages(return_RT, mask_RT, sizes)
+    advantage_RT = dense.mix_advantages(advantage_RT, outcome_R, mask_RT, config.dense_weight)
     owner = np.repeat(np.arange(len(groups)), sizes)
     informative = np.bincount(owner, advantage_RT.any(1)) > 0
     weights = algorithm.normaliser(mask_RT.sum(1), len(samples), cap)

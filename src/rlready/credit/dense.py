@@ -1,16 +1,16 @@
 """Dense credit: a reward for every token, from two frozen checkpoints of one SFT run, and no verifier.
 
     r̂_t = log π_SFT(y_t|s_t) − log π_ref(y_t|s_t)                        π_ref: an earlier checkpoint
-    r_t = clip(r̂_t / σ) − β (log π_θ(y_t|s_t) − log π_SFT(y_t|s_t))      σ: deviation of r̂ over the batch
+    r_t = clip(r̂_t / σ) − β (log π_θ(y_t|s_t) − log π_SFT(y_t|s_t))      σ: standard deviation of r̂ over the batch
     G_t = Σ_{k≥t} γ^{k−t} r_k
     A_t = G_t − mean of G_t over the group's other responses, those that chose a token at t if any did
 
-r̂ and the critic-free, undiscounted REINFORCE are those of Dense-Path REINFORCE (Li et al., arXiv 2510.02493, eq. 5),
+r̂ and the critic-free, undiscounted REINFORCE are those of Dense-Path REINFORCE (Li et al., arXiv 2510.02493, eq.  5),
 where π_ref has seen half of the samples.  The paper does not publish the rest; choices of this package are the mean of
-the others as baseline, σ, the clip, the KL term in the reward (so that the optimum is π_SFT^{1+1/βσ} / π_ref^{1/βσ}),
-the constant normaliser, and the mixture with a verifier.  All log-probabilities are those at the sampling temperature,
-the end of sequence included; forced tokens have no reward.  Left out: a learned value, several references, rewards
-ignored where both models are unsure.
+the other responses as baseline, σ, the clip, the KL term in the reward (so that the optimum is π_SFT^{1+1/βσ} /
+π_ref^{1/βσ}), the constant normaliser, and the mixture with a verifier.  All log-probabilities are those at the
+sampling temperature, the end of sequence included; forced tokens have no reward.  Left out: a learned value, several
+references, rewards ignored where both models are unsure.
 
 Shapes: R responses of at most T tokens, in one table; a response's group is its prompt.
 """
@@ -34,7 +34,7 @@ ROUNDING = 1e-5  # of a group's largest return: float32 log-probabilities of equ
 
 @dataclass(frozen=True)
 class DenseConfig:
-    """How rewards become credit; fields as in ``RLConfig``."""
+    """How dense rewards become advantages; fields as in ``RLConfig``."""
 
     return_type: ReturnType = "reward_to_go"
     gamma: float = 1.0
@@ -53,7 +53,7 @@ def returns(dense_RT: Floats, log_ratio_RT: Floats, mask_RT: Mask, config: Dense
     if config.return_type == "uniform":
         reward_RT = uniform(reward_RT, mask_RT)
     full = config.return_type == "full_return"
-    return returns_of(reward_RT - config.beta * log_ratio_RT, config.gamma, path=full), scale
+    return returns_of(reward_RT - config.beta * log_ratio_RT, config.gamma, full=full), scale
 
 
 def table(rows: Sequence[NDArray[np.generic]]) -> Floats:
@@ -65,7 +65,7 @@ def table(rows: Sequence[NDArray[np.generic]]) -> Floats:
 
 
 def scaled(dense_RT: Floats, mask_RT: Mask, scaling: ScaleRewards, clip: float = 0.0) -> tuple[Floats, float]:
-    """r̂ in units of its deviation over the chosen tokens of the batch, clipped; and that deviation (1 for none)."""
+    """r̂ divided by its standard deviation over the chosen tokens of the batch, clipped; and that deviation."""
     chosen = dense_RT[mask_RT]
     scale = 1.0 if scaling == "none" else float(chosen.std())
     centre = chosen.mean() if scaling == "zscore" else 0.0
@@ -74,27 +74,28 @@ def scaled(dense_RT: Floats, mask_RT: Mask, scaling: ScaleRewards, clip: float =
 
 
 def uniform(reward_RT: Floats, mask_RT: Mask) -> Floats:
-    """The same total of every response, in equal parts on its chosen tokens: no token gets more than another."""
+    """The total reward of every response, distributed evenly over its chosen tokens."""
     share_R1 = reward_RT.sum(1, keepdims=True) / np.maximum(mask_RT.sum(1, keepdims=True), 1)
     return np.where(mask_RT, share_R1, 0.0)
 
 
-def returns_of(reward_RT: Floats, gamma: float, *, path: bool = False) -> Floats:
-    """Discounted rewards to go; or, for ``path``, the discounted sum of the whole response on each of its tokens."""
+def returns_of(reward_RT: Floats, gamma: float, *, full: bool = False) -> Floats:
+    """Discounted rewards to go; or, with ``full``, the discounted sum of the whole response for each of its tokens."""
     to_go_RT = np.zeros_like(reward_RT)
     after_R = np.zeros(len(reward_RT))
     for t in reversed(range(reward_RT.shape[1])):
         to_go_RT[:, t] = after_R = reward_RT[:, t] + gamma * after_R
-    return np.broadcast_to(to_go_RT[:, :1], to_go_RT.shape).copy() if path else to_go_RT
+    return np.broadcast_to(to_go_RT[:, :1], to_go_RT.shape).copy() if full else to_go_RT
 
 
-def against_group(return_RT: Floats, mask_RT: Mask, sizes: Sequence[int]) -> Floats:
+def group_advantages(return_RT: Floats, mask_RT: Mask, sizes: Sequence[int]) -> Floats:
     """Advantages: returns less the mean of the others of their group at the same position, 0 where nothing was chosen.
 
     ``sizes`` are the responses of each group, in the order of the rows.  Any baseline b that does not depend on the
     response itself leaves the policy gradient unbiased: given s_t, E[b ∇log π(y_t|s_t)] = b Σ_y ∇π(y|s_t) = 0.  The
     mean of the others at t is such a b.  The mean of all n responses at t is not: G_t less it is only 1 − 1/n of G_t
-    less the mean of the others, so it would scale the gradient by E[1 − 1/n_t], less and less as fewer get as far as t.
+    less the mean of the others, so it would scale the gradient by E[1 − 1/n_t], the smaller the fewer responses reach
+    t.
 
     Where no other response chose a token, all others are the baseline: their returns there, 0 for rewards to go of a
     response that has ended, and 0 without others.  An advantage of 0 instead would be biased: it would drop the
@@ -113,7 +114,7 @@ def against_group(return_RT: Floats, mask_RT: Mask, sizes: Sequence[int]) -> Flo
     return advantage_RT
 
 
-def mixed(dense_RT: Floats, outcome_R: Floats, mask_RT: Mask, share: float) -> Floats:
+def mix_advantages(dense_RT: Floats, outcome_R: Floats, mask_RT: Mask, share: float) -> Floats:
     """share · dense + (1 − share) · outcome, each with a mean square of 1 over the chosen tokens of the batch."""
     if share == 1:
         return dense_RT
@@ -127,13 +128,14 @@ def _unit(advantage_RT: Floats, mask_RT: Mask) -> Floats:
 
 
 def correlation(a_R: Floats, b_R: Floats, sizes: Sequence[int]) -> float | None:
-    """Pearson's within groups, which is what advantages see: covariance and variances about each group's own means.
+    """Pearson's correlation within groups, as advantages are relative to a group: deviations are from each group's
+    mean.
 
-    Pooling over prompts instead would correlate what makes prompts differ, and may have the opposite sign.  Groups in
-    which b does not vary are left out; None where none remains, or a varies in none of them.
+    Pooling over prompts instead would also correlate differences between prompts, and may have the opposite sign.
+    Groups in which b does not vary are left out; None where none remains, or a varies in none of them.
     """
-    cuts = np.cumsum(sizes)[:-1]
-    pairs = zip(np.split(a_R, cuts), np.split(b_R, cuts), strict=True)
+    ends = np.cumsum(sizes)[:-1]
+    pairs = zip(np.split(a_R, ends), np.split(b_R, ends), strict=True)
     centres = [(centred(a), centred(b)) for a, b in pairs if has_signal(b)]
     if not centres:
         return None

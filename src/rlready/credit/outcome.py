@@ -5,12 +5,12 @@
     rloo     R − mean of the others' R      as dr_grpo
     dapo     as grpo                        every token weighs 1/(tokens of the batch)
 
-GRPO after Shao et al. (2402.03300) with the sample standard deviation and ε = 1e-4; Dr. GRPO 2503.20783; RLOO
+GRPO is after Shao et al. (2402.03300) with the sample standard deviation and ε = 1e-4; Dr. GRPO 2503.20783; RLOO
 2402.14740; DAPO 2503.14476 without its overlong shaping (a reward, not a credit).
 
 A group whose rewards are all equal has no signal.  It is dropped before the update, by exact equality, and
 counted.  Except in DAPO, which samples dynamically, the dropped responses still count in the normaliser, so
-that dropping saves time and changes nothing.
+dropping them saves time and does not change the gradient.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Ints = NDArray[np.int64]
 class Normaliser(Protocol):
     """The weight (R,) of one token of each kept response.
 
-    ``lengths`` (R,) are their chosen tokens, ``responses`` all responses of the batch, dropped ones included, and
-    ``cap`` the most tokens that a response can have.
+    ``lengths`` (R,) are the numbers of their chosen tokens, ``responses`` is the number of all responses of the batch,
+    dropped ones included, and ``cap`` the largest number of tokens of a response.
     """
 
     def __call__(self, lengths: Ints, responses: int, cap: int) -> Floats: ...
@@ -71,5 +71,5 @@ def per_batch_token(lengths: Ints, responses: int, cap: int) -> Floats:
 
 
 def per_token_of_cap(lengths: Ints, responses: int, cap: int) -> Floats:
-    """(R,) Dr. GRPO: a constant that knows neither the lengths drawn nor how many groups were dropped."""
+    """(R,) Dr. GRPO: a constant that depends neither on the lengths nor on how many groups were dropped."""
     return np.full(len(lengths), 1.0 / (responses * cap))

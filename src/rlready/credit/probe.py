@@ -1,15 +1,15 @@
 """The planted-error probe: does dense credit fall where the error is?
 
 In a correct solution one number is changed; the copy and the original are scored with the two checkpoints.  Li et al.
-(arXiv 2510.02493) show one such pair in their figure 1; here the figure is a number, over many solutions:
+(arXiv 2510.02493) show one such pair in their figure 1; here the effect is measured over many solutions:
 
     auc      how often another token of the copy has a higher r̂ than the planted one (ties count one half)
     top      how often the planted one has the lowest r̂ of all
     ranked   how often Σr̂ of the original is above that of the copy
 
 and the same for log π_SFT alone, which shows what the reference contributes.  The number is drawn uniformly from those
-of the solution, its replacement from the other numbers that solutions contain.  What follows the planted number is left
-as it was, so it may contradict it and lose credit too.
+of the solution, its replacement from the other numbers that solutions contain.  The text after the planted number
+is not changed, so it may contradict that number and lose credit too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NUMBER = re.compile(r"\d+")
 
 @dataclass(frozen=True)
 class Probe:
-    """What the probe found, intervals over solutions; ``place`` holds the planted token of every copy."""
+    """What the probe found, intervals over solutions; ``planted_at`` are the planted tokens of all copies."""
 
     auc: Estimate
     top: Estimate
@@ -42,7 +42,7 @@ class Probe:
     auc_sft: Estimate
     ranked_sft: Estimate
     copies: list[Row]
-    place: list[int]
+    planted_at: list[int]
 
 
 def planted_error(
@@ -56,18 +56,18 @@ def planted_error(
     pool = sorted({n for text in texts for n in NUMBER.findall(text)})
     copies = [plant(row, pool, random.Random(f"plant:{seed}:{row.id}")) or row for row in rows]
     right, wrong = (encode(pair.sft, side, "the solutions") for side in (rows, copies))
-    places = {i: at for i, at in enumerate(map(_first_difference, right, wrong)) if at is not None}
-    if not places:
+    planted = {i: at for i, at in enumerate(map(_first_difference, right, wrong)) if at is not None}
+    if not planted:
         raise UserError(
-            "no solution has a number that could be changed, so there is nothing to probe; name rows with numbers"
+            "no solution has a number that could be changed, so nothing can be probed; give rows that contain numbers"
         )
     dense, sft = pair.score(
-        [side[i] for side in (right, wrong) for i in places], max_tokens_per_microbatch=max_tokens_per_microbatch
+        [side[i] for side in (right, wrong) for i in planted], max_tokens_per_microbatch=max_tokens_per_microbatch
     )
-    n = len(places)
+    n = len(planted)
 
     def estimates(scores: Sequence[NDArray[np.float32]]) -> tuple[Estimate, Estimate, Estimate]:
-        found = [_standing(copy, place) for copy, place in zip(scores[n:], places.values(), strict=True)]
+        found = [_standing(copy, at) for copy, at in zip(scores[n:], planted.values(), strict=True)]
         sums = np.array([s.sum(dtype=np.float64) for s in scores])
         ranked = (sums[:n] > sums[n:]).astype(np.float64)
         values = ([auc for auc, _ in found], [float(top) for _, top in found], ranked)
@@ -76,7 +76,7 @@ def planted_error(
 
     auc, top, ranked = estimates(dense)
     auc_sft, _, ranked_sft = estimates(sft)
-    return Probe(auc, top, ranked, auc_sft, ranked_sft, [copies[i] for i in places], list(places.values()))
+    return Probe(auc, top, ranked, auc_sft, ranked_sft, [copies[i] for i in planted], list(planted.values()))
 
 
 def plant(row: Row, pool: Sequence[str], rng: random.Random) -> Row | None:

@@ -1,4 +1,4 @@
-"""The two frozen checkpoints of one SFT run that dense credit is measured with: loaded, checked and scored.
+"""The two frozen checkpoints of one SFT run from which dense rewards are computed.
 
 Two checkpoints are of one run if they lie in one folder, as all trainers keep them.  ``train/reference_checkpoint.py``
 finds π_ref in a run of ``rlready sft``; checkpoints of other trainers are named.
@@ -23,12 +23,12 @@ from rlready.models.frozen import frozen_logprobs
 from rlready.models.lm import LM
 from rlready.runs.checkpoint_names import numbered
 
-NONE = "none"  # measured against nothing: r̂ = log π_SFT
+NONE = "none"  # no reference: r̂ = log π_SFT
 
 
 @dataclass(frozen=True)
 class ReferencePair:
-    """π_SFT and π_ref, neither of them trained; ``reference`` None stands for a model that gives every token 1."""
+    """π_SFT and π_ref, neither of them trained; ``reference`` None stands for a probability of 1 for every token."""
 
     sft: LM
     reference: LM | None
@@ -62,7 +62,7 @@ def load_pair(
 def _refuse_unrelated(model: str, reference: str, pair: ReferencePair, *, force: bool) -> None:
     assert pair.reference is not None
     here, there = _place(Path(reference)), _place(Path(model))
-    # beside it, or in the final model's folder
+    # next to it, or in the folder of the final model
     same_run = Path(reference).is_dir() and here.parent in (there.parent, there)
     if same_run and _is_after(here.name, there.name):
         raise UserError(
@@ -71,18 +71,20 @@ def _refuse_unrelated(model: str, reference: str, pair: ReferencePair, *, force:
         )
     if not same_run and not force:
         raise UserError(
-            f"{reference} and {model} lie in different folders, so they are of different runs and their difference is "
-            "no reward; force_reference=true takes it all the same"
+            f"{reference} and {model} lie in different folders, so they seem to be of different SFT runs, whose "
+            "difference is not a reward; force_reference=true accepts it nevertheless"
         )
     if vocabulary_digest(pair.sft.tokenizer) != vocabulary_digest(pair.reference.tokenizer):
         fits = len(pair.sft.tokenizer) <= _vocabulary(pair.reference)
         if not force or not fits:
             raise UserError(
                 f"{reference} and {model} have different tokenizers, so a token is not the same text to both; "
-                + ("force_reference=true takes it all the same" if fits else "the reference has too few tokens")
+                + ("force_reference=true accepts it nevertheless" if fits else "the reference has too few tokens")
             )
     if equal(pair.sft, pair.reference):
-        raise UserError(f"{reference}: the reference equals {model}, so every dense reward is 0; pass an earlier one")
+        raise UserError(
+            f"{reference}: the reference equals {model}, so every dense reward is 0; pass an earlier checkpoint"
+        )
 
 
 def _place(path: Path) -> Path:

@@ -42,23 +42,23 @@ class TokenCredit:
 
 
 def credit_of_inputs(
-    pair: ReferencePair, words: Sequence[str], *, max_tokens_per_microbatch: int = 16384
+    pair: ReferencePair, inputs: Sequence[str], *, max_tokens_per_microbatch: int = 16384
 ) -> list[TokenCredit]:
-    """Each of ``words`` is a table of samples or a text; UserError for what is neither."""
+    """The credit of each input, a table of samples or a text; UserError for an input that is neither."""
     found: list[tuple[str, str, Example]] = []
-    for word in words:
-        path = Path(word)
+    for each in inputs:
+        path = Path(each)
         if path.suffix in TABLES:
             found += _table(pair.sft, path)
         else:
-            found.append(_text(pair.sft, _content(path) if _is_file(path) else word))
+            found.append(_text(pair.sft, _content(path) if _is_file(path) else each))
     return _scored(pair, found, max_tokens_per_microbatch)
 
 
 def credit_of_copies(pair: ReferencePair, probe: Probe, *, max_tokens_per_microbatch: int = 16384) -> list[TokenCredit]:
     """The first copies of the planted-error probe, named by the token that was changed."""
     copies = probe.copies[:SHOWN]
-    names = [f"{row.id}, changed at token {at + 1}" for row, at in zip(copies, probe.place, strict=False)]
+    names = [f"{row.id}, changed at token {at + 1}" for row, at in zip(copies, probe.planted_at, strict=False)]
     rows = encode(pair.sft, copies, "the solutions")
     found = [(name, row.prompt, example) for name, row, example in zip(names, copies, rows, strict=True)]
     return _scored(pair, found, max_tokens_per_microbatch)
@@ -103,7 +103,7 @@ def _table(lm: LM, path: Path) -> list[tuple[str, str, Example]]:
 
 
 def _row(lm: LM, row: Mapping[str, object], where: str) -> tuple[str, str, Example]:
-    """A row of a table; its tokens as they are, or else its text."""
+    """A response from its tokens if the row has them, otherwise from its pieces or its text."""
     name = str(row.get("problem_id") or row.get("id") or where)
     prompt = row.get("prompt")
     if not isinstance(prompt, str):

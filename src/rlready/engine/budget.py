@@ -1,22 +1,22 @@
 """Budget forcing as one state machine over one row, for any engine.
 
-    think(budget) ── stop reached ───► waits left and room?  ── yes ─► drop the stop, append "Wait", think on
+    think(budget) ── end of thought ─► waits left and room?  ── yes ─► replace it by "Wait", continue thinking
                                        └─ no ─► close
                   ── budget reached ─► close + answer prefix   (truncated)
-    close: line break unless there is one, end of thinking, line break; answer(own limit), up to another thought
+    close: line break unless there is one, end of thinking, line break; answer(max_answer_tokens)
 
 After s1 (Muennighoff et al., arXiv 2501.19393), with these differences: the budget counts all thinking tokens,
-including inserted ones (s1 grants each round the whole budget); a stop may not be the first token after a wait; forced
-tokens carry mask 0 from the moment they are made; the answer has its own limit, and ends where it begins another
-thought, which would escape the budget.  A policy that ends its thought in its own words is left alone.  One that ends
-the whole response inside the thought has its thought closed and is asked for an answer.
+including inserted ones (s1 grants each round the whole budget); a thought may not end directly after a wait; forced
+tokens have mask 0; the answer has a separate limit, and ends where it begins another thought, which would not count
+towards the budget.  A thought that the policy ends itself is not changed.  If the policy ends the whole response inside
+the thought, the thought is closed and the policy continues with an answer.
 
-Besides forcing there is a training-free way to think less (or more): ``end_think_bias`` is added to the log-odds of the
+``end_think_bias`` makes thoughts shorter or longer without training: it is added to the log-odds of the
 end of the thought wherever the policy may end it.  It follows the stop decision's temperature of "Making Small Language
 Models Efficient Reasoners" (arXiv 2505.07961), of which only the abstract was at hand; that the term is additive, and
 where it applies, are choices of this package.
 
-The state knows tokens only through ``Delimiter``, so delimiters of one token and of several are one case.
+The state recognises delimiters only through ``Delimiter``, so one token and several tokens are the same case.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from rlready.engine.delimiter import Delimiter
 
 @dataclass(frozen=True)
 class Budget:
-    """The tokens that one response may spend on its thought and on its answer.
+    """Limits on the thought and on the answer of one response.
 
     ``thinking_budget`` None means unconstrained: nothing is forced, and ``max_answer_tokens`` limits the whole
     response.  ``end_think_bias`` is in nats.  Raises UserError for values out of range.
@@ -57,11 +57,11 @@ class Budget:
 
 @dataclass(frozen=True)
 class Forcing:
-    """The template's side of budget forcing: what ends a thought and what is put in its place.
+    """The tokens of a chat template that budget forcing needs.
 
     ``close_after_break_ids`` close a thought that ends in a line break, ``close_ids`` any other.  ``answer_prefix_ids``
     follow where the thought was truncated at its budget.  ``wait_ids`` replace an early end of the thought.  ``opener``
-    would begin another thought.
+    begins another thought.
     """
 
     delimiter: Delimiter
@@ -82,7 +82,7 @@ class Forcing:
 class BudgetState:
     """One row that is being decoded.
 
-    Engines ask ``forced`` for the next token; where it gives none, they draw one and pass it to ``accept``.
+    Engines ask ``forced`` for the next token; if it returns None, they draw a token and pass it to ``accept``.
     """
 
     budget: Budget
@@ -97,19 +97,19 @@ class BudgetState:
     forced_close: bool = False
     truncated: bool = False
     finish: Finish = "stop"
-    after_wait: bool = False  # the last token was inserted: a stop may not follow at once
+    after_wait: bool = False  # the last token was inserted: the thought may not end here
     _queue: list[int] = field(default_factory=list)
-    _overrun: int = 0  # tokens beyond the budget that may still turn out to be the delimiter
+    _overrun: int = 0  # tokens beyond the budget that may still become the delimiter
 
     def __post_init__(self) -> None:
         if self.budget.thinking_budget is None:
             self.phase = "answer"
         if self.budget.num_waits and not self.forcing.wait_ids:
-            raise UserError("num_waits needs a text to put in place of the stop, for example wait_text=Wait")
+            raise UserError("num_waits needs a text that replaces the end of the thought, such as wait_text=Wait")
         if self.budget.end_think_bias and self.forcing.delimiter.single is None:
             raise UserError(
-                "end_think_bias needs a thought that ends in one token, but in this vocabulary "
-                f"{self.forcing.delimiter.text!r} is several; leave it out"
+                "end_think_bias needs a thought that ends with a single token, but in this vocabulary "
+                f"{self.forcing.delimiter.text!r} is several tokens; leave end_think_bias out"
             )
 
     @property
@@ -129,7 +129,7 @@ class BudgetState:
         return self.budget.end_think_bias if self.phase == "think" and not self._queue else 0.0
 
     def forced(self) -> int | None:
-        """The next token to append without asking the policy; None where the policy chooses."""
+        """Append and return the next forced token; None if the policy chooses."""
         if not self._queue:
             return None
         token = self._queue.pop(0)
@@ -137,7 +137,7 @@ class BudgetState:
         return token
 
     def accept(self, token: int, logprob: float) -> None:
-        """Take a token that the policy chose; ``tokens`` becomes shorter where something is taken back."""
+        """Add a token that the policy chose; ``tokens`` gets shorter if tokens are removed."""
         if self.phase == "think":
             self._think(token, logprob)
         else:
@@ -164,12 +164,12 @@ class BudgetState:
             return
         self._append(token, logprob, chosen=True)
         self.thinking_tokens += 1
-        held = self.forcing.delimiter.length(self.tokens)
-        if held and self.thinking_tokens - held <= budget:  # one that begins beyond the budget is too late
-            self.thinking_tokens -= held
+        closed = self.forcing.delimiter.length(self.tokens)
+        if closed and self.thinking_tokens - closed <= budget:  # one that begins beyond the budget is too late
+            self.thinking_tokens -= closed
             self._overrun = 0
             if self.can_insert_wait():
-                self._drop(held)
+                self._drop(closed)
                 self.insert_wait()
             else:
                 self.phase = "answer"
@@ -180,7 +180,7 @@ class BudgetState:
                 self._truncate()
 
     def _truncate(self) -> None:
-        """The budget is reached: take back what went beyond it and close."""
+        """The budget is reached: remove the tokens beyond it and close the thought."""
         budget = self.budget.thinking_budget
         assert budget is not None
         self._drop(self.thinking_tokens - budget)
@@ -193,7 +193,7 @@ class BudgetState:
         return self.phase == "think" and self.num_waits < self.budget.num_waits and room
 
     def insert_wait(self) -> bool:
-        """Put the wait text in place of a stop, if there is one left and room for it; says whether it did."""
+        """Insert the wait text if a wait is left and fits in the budget; returns whether it was inserted."""
         if not self.can_insert_wait():
             return False
         self._queue = list(self.forcing.wait_ids)
@@ -224,20 +224,21 @@ class BudgetState:
             self.phase, self.finish = "done", "length"
 
     def replay(self, trace: Sample) -> bool:
-        """Follow a sample drawn under a budget at least as large, as far as this budget allows; True if to the end.
+        """Replay a sample that was drawn with an equal or larger budget, as far as this budget allows; True if to the
+        end.
 
-        The sample may also be an unconstrained one after the same prompt.  Because a draw depends on its position only,
-        the tokens taken over are those that this state would have drawn: after False, decoding continues from
-        ``tokens``.  Raises ValueError for a sample made with another template.
+        The sample may also be an unconstrained one after the same prompt.  As a draw depends on its position only, the
+        replayed tokens are those that this state would have drawn: after False, decoding continues from ``tokens``.
+        Raises ValueError for a sample made with another template.
         """
         budget, larger = self.budget.thinking_budget, trace.thinking_budget
         if (budget is None and larger is not None) or (budget and larger and larger < budget):
-            return False  # after another prompt, or closed too early
+            return False  # other prompt, or closed too early
         if self.budget.end_think_bias != trace.end_think_bias:
             return False
         chosen, logprobs = trace.mask.tolist(), trace.logprobs.tolist()
         for at, token in enumerate(trace.tokens.tolist()):
-            if self.done or len(self.tokens) < at:  # something that the trace kept was taken back
+            if self.done or len(self.tokens) < at:  # tokens that the trace kept were removed
                 break
             if chosen[at]:
                 if self._queue:
@@ -246,7 +247,7 @@ class BudgetState:
                 continue
             if not self._queue and not self.insert_wait() and not self._ended(trace):
                 return False
-            if self._queue[0] != token:  # right where the two part, wrong where both were forced at one place
+            if self._queue[0] != token:  # legitimate where the two diverge; an error if both were forced here
                 waiting = self.phase == "think"
                 if trace.num_waits >= self.num_waits if waiting else trace.thinking_tokens == self.thinking_tokens:
                     raise ValueError(f"trace {trace.problem_id}/{trace.sample_id} was not made with this template")

@@ -2,10 +2,11 @@
 
     log π(y|s) = (1 + w) log π_SFT(y|s) − w log π_ref(y|s) + constant,      w = 1/β
 
-The optimum of dense rewards (Li et al., arXiv 2510.02493) under a KL leash is π_SFT^{1+1/β} / π_ref^{1/β} over whole
-responses, where β is in nats of r̂: training divides r̂ by its deviation σ, so its own β counts βσ here.  This takes the
-optimum token by token, as with γ = 0.  It is the control that asks what training adds.
-Left out: a plausibility cut, which contrastive decoding (Li et al., arXiv 2210.15097) needs where models are unlike.
+With a KL penalty, the optimum of dense rewards (Li et al., arXiv 2510.02493) is π_SFT^{1+1/β} / π_ref^{1/β} over whole
+responses, where β is in nats of r̂: training divides r̂ by its standard deviation σ, so a β of training is βσ here.
+This decoder takes the optimum token by token, as with γ = 0.  It is the baseline that shows what training adds.  Left
+out: a plausibility threshold, which contrastive decoding (Li et al., arXiv 2210.15097) needs for models that differ
+much.
 """
 
 from __future__ import annotations
@@ -24,24 +25,28 @@ from rlready.models.lm import LM
 
 @dataclass(frozen=True)
 class Contrast:
-    """What to decode away from, and how far: ``weight`` is 1/β."""
+    """The model to decode away from; ``weight`` is 1/β."""
 
     reference: LM
     weight: float
 
     def refuse_other_vocabulary(self, lm: LM) -> None:
-        """UserError unless both models read and write the same tokens, each with a logit of its own in both."""
+        """UserError unless both models have the same vocabulary and the same number of logits."""
         if vocabulary_digest(lm.tokenizer) != vocabulary_digest(self.reference.tokenizer):
-            raise UserError(f"{lm.source} and {self.reference.source} have different tokenizers: no common next token")
+            raise UserError(
+                f"{lm.source} and {self.reference.source} have different tokenizers, so their logits cannot be "
+                "combined; use a reference with the same tokenizer"
+            )
         widths = [len(cast("Any", m.model.get_input_embeddings()).weight) for m in (lm, self.reference)]
         if widths[0] != widths[1]:
             raise UserError(
-                f"{lm.source} and {self.reference.source} have {widths[0]} and {widths[1]} logits: no common next token"
+                f"{lm.source} and {self.reference.source} have {widths[0]} and {widths[1]} logits, which cannot be "
+                "combined; use a reference with the same vocabulary"
             )
 
 
 class ContrastDecoder:
-    """Feeds two decoders the same tokens and joins their logits."""
+    """Feeds the same tokens to two decoders and combines their logits."""
 
     def __init__(self, policy: Decoder, reference: Decoder, weight: float) -> None:
         self.policy, self.reference, self.weight = policy, reference, weight

@@ -1,8 +1,8 @@
-"""The Hugging Face decoder: any causal LM behind the four calls that batched sampling needs.
+"""The Hugging Face decoder: any causal LM behind the four methods that batched sampling needs.
 
-Rows are right-aligned: all rows write the same new column of the cache, and what a row does not hold there
-(left padding, tokens taken back) is a hole, masked out of attention; rotary positions count a row's valid
-columns only.  ``llama.py`` is the fast twin for the Llama family.  Shapes: B rows, M new columns, T cached.
+Rows are right-aligned: all rows write the same new column of the cache, and a column without a token of a row
+(left padding, removed tokens) is a hole, masked out of attention; rotary positions count a row's valid
+columns only.  ``llama.py`` is the fast decoder for the Llama family.  Shapes: B rows, M new columns, T cached.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from rlready.models.llama.support import head_width
 
 
 class Decoder(Protocol):
-    """A model with the state of a batch of rows."""
+    """A model with a cache for a batch of rows."""
 
     def extend(self, ids_BM: Tensor, valid_BM: Tensor) -> Tensor:
         """Feed M columns, where ``valid`` (bool) marks real tokens; (B, V) logits after the last column."""
 
     def branch(self, rows: Tensor, room: int) -> None:
-        """Hand what was fed so far, the prompts, to the rows that share them: row i continues prompt ``rows[i]``.
+        """Let rows continue the prompts, which were fed so far: row i continues prompt ``rows[i]``.
 
-        About ``room`` columns follow at most.
+        At most about ``room`` columns follow.
         """
 
     def select(self, rows: Tensor) -> None:
         """Keep these rows, in this order."""
 
     def forget(self, row: int, count: int) -> None:
-        """Take back the last ``count`` tokens of a row."""
+        """Remove the last ``count`` tokens of a row."""
 
 
 def cache_bytes(model: Any) -> int:
-    """Of the keys and values of one token, in all layers."""
+    """Bytes of the keys and values of one token in all layers."""
     config = model.config.get_text_config()
     # heads may be wider in some layers, as in Gemma 4
     layers = list(getattr(config, "per_layer_config", None) or [config] * config.num_hidden_layers)
@@ -45,7 +45,7 @@ def cache_bytes(model: Any) -> int:
 
 
 class Columns:
-    """Which columns of the cache are valid for each row: the bookkeeping both decoders share."""
+    """Which columns of the cache are valid for each row: shared by both decoders."""
 
     def __init__(self, rows: int, device: torch.device) -> None:
         self.valid_BT = torch.zeros(rows, 0, dtype=torch.bool, device=device)
@@ -60,22 +60,23 @@ class Columns:
         return positions
 
     def mask(self, new: int, dtype: torch.dtype, window: int | None = None, rows: slice = slice(None)) -> Tensor:
-        """(B, M, T) additive mask of the last M columns: valid columns up to one's own, in a window of positions.
+        """(B, M, T) additive mask of the last M columns: valid columns up to the current one, within a window of
+        positions.
 
-        A hole sees itself, to stay finite.
+        A hole attends to itself, so that its softmax is finite.
         """
         valid_BT = self.valid_BT[rows]
         column = torch.arange(valid_BT.shape[1], device=valid_BT.device)
-        own = column[-new:, None]
-        allowed = valid_BT[:, None] & (column <= own)
+        current = column[-new:, None]
+        allowed = valid_BT[:, None] & (column <= current)
         if window is not None:
             position_BT = valid_BT.long().cumsum(1)
             allowed &= position_BT[:, None] > position_BT[:, -new:, None] - window
-        allowed |= column == own
+        allowed |= column == current
         return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, float("-inf"))
 
     def branch(self, rows: Tensor) -> None:
-        """Begin anew without columns, where positions go on from those of the rows branched from."""
+        """Start without columns; positions continue from those of the prompts."""
         self.valid_BT, self.count_B = self.valid_BT[rows, :0], self.count_B[rows]
 
     def select(self, rows: Tensor) -> None:
@@ -88,10 +89,10 @@ class Columns:
 
 
 class HFDecoder:
-    """Decoder over a model's own forward and cache.
+    """Decoder over the model's forward and a cache of transformers.
 
-    Where attention slides, the model would count its window in columns, holes included; so the cache is kept
-    whole and the masks, which count in positions, are made here.
+    With sliding attention the model would count its window in columns, holes included; so the cache keeps all columns
+    and the masks, which count in positions, are made here.
     """
 
     def __init__(self, model: Any, rows: int) -> None:

@@ -1,7 +1,7 @@
-"""The end of a thought, recognised in a stream of tokens, however the tokenizer cuts it.
+"""The end of a thought, recognised in a stream of tokens.
 
-By token id where the delimiter is one token, else by decoded text: it may then be spelled by different tokens,
-and its first and last token may hold more than the delimiter.
+If the delimiter is one token it is recognised by its id, otherwise by decoded text: it may then consist of different
+tokens, and its first and last token may contain more than the delimiter.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from rlready.core.errors import UserError
 
 
 class Delimiter:
-    """Recognises the end of a thought by token id where it is one token, else by decoded text.
+    """A delimiter of thoughts, recognised by token id or by decoded text.
 
-    ``decode`` maps token ids to text; ``pieces`` are all tokens' texts, to know which tokens can complete the
-    delimiter and which can begin it.
+    ``decode`` maps token ids to text; ``pieces`` are the texts of all tokens: they show which tokens can complete
+    the delimiter and which can begin it.
     """
 
     def __init__(self, text: str, ids: Sequence[int], decode: Callable[[Sequence[int]], str], pieces: Sequence[str]):
@@ -35,7 +35,7 @@ class Delimiter:
             raise UserError(f"no token of the vocabulary can complete the thought delimiter {text!r}")
 
     def length(self, tokens: Sequence[int]) -> int:
-        """How many trailing tokens hold the delimiter that the last token completed; 0 if it did not."""
+        """The number of trailing tokens that contain the delimiter, if the last token completes it; otherwise 0."""
         if tokens[-1] not in self.completing:
             return 0
         if self.single is not None:

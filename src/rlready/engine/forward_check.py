@@ -1,7 +1,8 @@
 """Whether a model can be sampled in a batch at all: its decoder compared, once, with the model's forward.
 
-The plain decoder pads prompts on the left, leaves holes where a row is done and cuts the cache.  A model that counts
-columns for positions, or keeps a state that cannot be cut, gives other logits then, or fails somewhere in Transformers.
+The plain decoder pads prompts on the left, leaves holes where a row has ended, and removes rows from the cache.  A
+model that uses columns as positions, or has a state from which nothing can be removed, then gives other logits or fails
+inside transformers.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from torch import Tensor
 from rlready.core.errors import UserError
 from rlready.engine.decoder import HFDecoder
 
-STEPS = 5  # compared, after all that can happen to a row
-HOLES = 16  # of a row, so that a model that counts them is far off
-TYPES = {"full_attention", "sliding_attention", "global"}  # of layers that the decoder has a mask for
-WITHOUT_HOLES = {"local"}  # GPT-Neo's, whose window counts columns
-ROUNDING = {torch.float64: 1e-3, torch.float32: 1e-3}  # distance of logits, as a share of their size
-HALF = 0.05  # the same in two bytes
+STEPS = 5  # steps that are compared
+HOLES = 16  # holes in a row, enough to change the logits of a model that counts them
+TYPES = {"full_attention", "sliding_attention", "global"}  # layer types that the decoder has a mask for
+WITHOUT_HOLES = {"local"}  # layer type of GPT-Neo, whose window counts columns
+ROUNDING = {torch.float64: 1e-3, torch.float32: 1e-3}  # tolerated distance of logits, relative to their size
+HALF = 0.05  # the same for types of two bytes
 
 
 def refuse_unlike_forward(model: Any, *, holes: bool) -> None:
     """UserError unless the plain decoder gives the logits of the model's forward; a model is compared once.
 
-    ``holes``: whether rows will have some between their tokens, which budgets of thoughts make.
+    ``holes``: whether rows will have holes between their tokens, as thinking budgets cause.
     """
     checked: set[bool] = vars(model).setdefault("_rlready_decoder_checked", set())
     if holes in checked:
@@ -40,20 +41,20 @@ def refuse_unlike_forward(model: Any, *, holes: bool) -> None:
             cause = "its logits in a batch differ from those of its forward"
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # every architecture fails in another place
+    except Exception as error:  # architectures fail in different places
         cause = f"its cache cannot be used in a batch ({type(error).__name__})"
     if cause:
         what = "with thinking budgets" if holes and False in checked else "from it"
         raise UserError(
             f"{type(model).__name__}: sampling {what} is not supported: {cause}; sample it with another program, and "
-            "measure the stored samples (TABLE.parquet)"
+            "pass the stored samples to rlready readiness as a table (TABLE.parquet)"
         )
     checked.add(holes)
 
 
 @torch.no_grad()
 def _differ(model: Any, holes: int) -> bool:
-    """Feed two prompts of unequal length, do all that happens to rows, and compare the last steps."""
+    """Feed two prompts of unequal length, remove and select rows, and compare the last steps with the forward."""
     embedding = model.get_input_embeddings().weight
     device, size = embedding.device, len(embedding)
     # from the middle of the vocabulary: at its ends are special tokens
@@ -78,11 +79,11 @@ def _differ(model: Any, holes: int) -> bool:
     if taken:
         decoder.forget(0, taken)
     decoder.select(torch.tensor([0, 1], device=device))
-    ours = torch.stack([feed(token[None], [True] * 2) for token in rest], dim=1).float()
+    decoded = torch.stack([feed(token[None], [True] * 2) for token in rest], dim=1).float()
     texts = (torch.cat([short, more[: len(more) - taken], rest]), torch.cat([long, more, rest]))
-    theirs = torch.stack([model(input_ids=text[None], use_cache=False).logits[0, -STEPS:] for text in texts]).float()
-    if not theirs.isfinite().all():  # broken weights are told by who samples
+    expected = torch.stack([model(input_ids=text[None], use_cache=False).logits[0, -STEPS:] for text in texts]).float()
+    if not expected.isfinite().all():  # the engine reports broken weights
         return False
-    apart = (ours - theirs).norm(dim=-1) / (theirs - theirs.mean(-1, keepdim=True)).norm(dim=-1)
-    # in half of the steps, as rounding may send a single token to other experts
+    apart = (decoded - expected).norm(dim=-1) / (expected - expected.mean(-1, keepdim=True)).norm(dim=-1)
+    # the median over steps, as rounding may send a single token to other experts
     return not bool((apart.median(dim=1).values <= ROUNDING.get(model.dtype, HALF)).all())

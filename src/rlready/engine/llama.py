@@ -2,14 +2,14 @@
 
 The same arithmetic as the Hugging Face forward, without its module calls: query, key and value in one product, a
 preallocated cache, grouped attention without repeating keys, the head on the last column only.  The rows of one prompt
-share its keys and values: attention runs over [shared prompt | own response].  Proven equal to the model's forward in
-the tests.
+share its keys and values: attention runs over [shared prompt | own response].  The tests
+compare it with the model's forward.
 
 Rotary positions are complex numbers here: the query and key weights are stored with the two halves of a head
-interleaved, so that turning a pair is one multiplication.  A permutation common to both leaves their products as
-they are.
+interleaved, so that rotating a pair is one multiplication.  A permutation common to both does not change their
+products.
 
-Left out, and sent to the Hugging Face decoder instead: sliding windows, rotary scalings that depend on the
+Left out, and left to the Hugging Face decoder: sliding windows, rotary scalings that depend on the
 length, tensor-parallel or quantised weights.  Shapes: B rows, M new columns, T own columns, P prompts of L
 columns; K key heads, each for S query heads of width D.
 """
@@ -30,9 +30,9 @@ from rlready.models.llama.packed_linear import Product
 from rlready.models.llama.shared_prefix import Prompts
 from rlready.models.llama.support import head_width
 
-COLUMNS = 128  # the cache begins with so many and then doubles, up to what can be needed
+COLUMNS = 128  # initial columns of the cache, which then doubles up to what can be needed
 Attend = Callable[[int, Tensor], Tensor]  # a layer's number and its q, k, v (B, M, H + 2K, D) to (B * M, H * D)
-PREFILL_TOKENS = 16384  # most tokens fed at once; bounds the memory of masks and activations
+PREFILL_TOKENS = 16384  # largest number of tokens fed at a time; limits the memory of masks and activations
 
 
 class _Layer:
@@ -42,7 +42,7 @@ class _Layer:
         attention, mlp = layer.self_attn, layer.mlp
         q, k, v = attention.q_proj, attention.k_proj, attention.v_proj
         normed = hasattr(attention, "q_norm")
-        scale = width**-0.5  # of the scores: it is taken into the queries, after their norm where there is one
+        scale = width**-0.5  # scale of the scores, multiplied into the queries, after their norm if there is one
         first = 1.0 if normed else scale
         qkv_bias = None if q.bias is None else self._joined(q.bias, k.bias, v.bias, width, first)
         self.qkv = Product(self._joined(q.weight, k.weight, v.weight, width, first), qkv_bias)
@@ -58,7 +58,7 @@ class _Layer:
 
 
 class LlamaWeights:
-    """A model's weights as the decoder wants them: copies, so make new ones when the model has changed."""
+    """The weights of a model in the layout of the decoder: copies, to be made again when the model has changed."""
 
     def __init__(self, model: Any) -> None:
         config = model.config
@@ -88,8 +88,8 @@ class LlamaDecoder:
         self.keys: list[Tensor] = []  # per layer (B, K, T, D)
         self.values: list[Tensor] = []
         self.prompts: Prompts | None = None
-        self.by_column = serves(weights.embedding, weights.width)  # the cache as the kernel reads it
-        self.room = 0  # columns that are expected to follow the prompts at most
+        self.by_column = serves(weights.embedding, weights.width)  # the layout of the cache that the kernel reads
+        self.room = 0  # largest number of columns that are expected to follow the prompts
         self.turns = torch.zeros(0, device=weights.embedding.device)
 
     def extend(self, ids_BM: Tensor, valid_BM: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class LlamaDecoder:
         return w.head(norm(x.view(rows, new, -1)[:, -1], w.norm, w.eps))
 
     def _one(self, turn: Tensor, begin: int) -> Attend:
-        """Of one new column of all rows, by the kernel: it turns, writes the cache and attends."""
+        """Attention of one new column of all rows, by the kernel: it rotates, writes the cache and attends."""
         w, rows, valid, shared = self.w, len(turn), self.columns.valid_BT, self.prompts
         turns = torch.view_as_real(turn).reshape(rows, w.width)
 
@@ -131,7 +131,7 @@ class LlamaDecoder:
             if shared is not None:
                 columns = shared.columns[i]
                 prompts = (columns, shared.values[i], shared.valid_PL, shared.owner_B, shared.length, columns.shape[-1])
-            mixed = qkv.new_empty(rows, w.heads * w.width)
+            attended = qkv.new_empty(rows, w.heads * w.width)
             call(
                 "decode_attention",
                 rows,
@@ -144,17 +144,17 @@ class LlamaDecoder:
                 begin,
                 valid,
                 *prompts,
-                mixed,
+                attended,
             )
-            return mixed
+            return attended
 
         return attend
 
     def _many(self, part: slice, turn: Tensor, begin: int) -> Attend:
-        """Of any number of new columns of some rows, by torch's operations."""
+        """Attention of any number of new columns of some rows, by operations of torch."""
         w, (rows, new) = self.w, turn.shape[:2]
         end = begin + new
-        # queries and keys turn, values stay: one product for all
+        # queries and keys are rotated, values are not: one product for all
         still = turn.new_ones(rows, new, w.kv_heads, w.width // 2)
         turns = torch.cat([turn[:, :, None].expand(-1, -1, w.heads + w.kv_heads, -1), still], dim=2)
         mask = self._mask(part, new)
@@ -168,17 +168,17 @@ class LlamaDecoder:
             q = q.view(rows, new, w.kv_heads, -1, w.width).permute(0, 2, 3, 1, 4)
             q = q.reshape(rows, w.kv_heads, -1, w.width)
             if new == 1 and self.prompts is not None:
-                mixed = self._attend(self.prompts, i, q, keys[:, :, :end], values[:, :, :end], mask)
+                attended = self._attend(self.prompts, i, q, keys[:, :, :end], values[:, :, :end], mask)
             else:
                 k_all, v_all = self._whole(part, i, keys[:, :, :end], values[:, :, :end])
-                mixed = F.scaled_dot_product_attention(q, k_all, v_all, attn_mask=mask, scale=1.0)
-            mixed = mixed.view(rows, w.kv_heads, -1, new, w.width).permute(0, 3, 1, 2, 4)
-            return mixed.reshape(rows * new, -1)
+                attended = F.scaled_dot_product_attention(q, k_all, v_all, attn_mask=mask, scale=1.0)
+            attended = attended.view(rows, w.kv_heads, -1, new, w.width).permute(0, 3, 1, 2, 4)
+            return attended.reshape(rows * new, -1)
 
         return attend
 
     def branch(self, rows: Tensor, room: int) -> None:
-        """What was fed so far becomes the prompts that rows share."""
+        """Make what was fed so far the prompts that rows share."""
         if self.prompts is not None or not self.keys:
             raise ValueError("only prompts can branch, and only once")
         used = self.columns.valid_BT.shape[1]
@@ -238,11 +238,11 @@ class LlamaDecoder:
         return mask[:, None] if new == 1 else mask.repeat(1, self.w.heads // self.w.kv_heads, 1)[:, None]
 
     def _reserve(self, rows: int, columns: int) -> None:
-        """Room in the cache."""
+        """Make room for so many columns in the cache."""
         have = self.keys[0].shape[2] if self.keys else 0
         if columns <= have:
             return
-        most = self.room if columns <= self.room else 2 * columns  # beyond it where tokens were taken back
+        most = self.room if columns <= self.room else 2 * columns  # more if tokens were removed
         room = columns if self.prompts is None else min(most, max(columns, COLUMNS, 2 * have))
         for store in (self.keys, self.values):
             old = list(store)
@@ -254,7 +254,7 @@ class LlamaDecoder:
                 store.append(fresh)
 
     def _empty(self, rows: int, room: int) -> Tensor:
-        """(B, K, T, D); for the kernel one column after another in memory, so that it reads without interruption."""
+        """(B, K, T, D); for the kernel one column after another in memory, so that it reads contiguous memory."""
         like: Tensor = self.w.embedding
         if self.by_column:
             return like.new_empty(room, rows, self.w.kv_heads, self.w.width).permute(1, 2, 0, 3)

@@ -1,6 +1,6 @@
 """What an engine is: requests in, samples out, in the same order.
 
-Every engine draws with ``sampling`` and bounds thinking with ``budget``, and passes the tests of
+Every engine draws with ``sampling``, limits thinking with ``budget``, and passes the tests of
 ``tests/test_engine_contract.py``; ``open_engine`` makes one.  ``requests_for`` builds the requests of a set of problems
 from a model's template.
 """
@@ -25,8 +25,8 @@ NO_TOKEN = -1  # an id that no token has
 class Request:
     """One sample to draw.
 
-    ``trace``, if given, is the same sample after the same prompt under a larger budget, or under none.  The sample then
-    begins as the trace does, and only what the smaller budget changes is decoded.
+    ``trace``, if given, is the same sample after the same prompt with a larger budget, or without one.  The sample then
+    begins like the trace, and only what the smaller budget changes is decoded.
     """
 
     problem_id: str
@@ -39,8 +39,8 @@ class Request:
 class Engine(Protocol):
     """Samples from a model for as long as it is open; a context manager that closes itself.
 
-    ``forcing`` are the forced strings of the model's template; ``batch_size`` is how many requests are decoded
-    together at most, so that a caller that samples in portions knows how large to make one.
+    ``forcing`` are the forced strings of the model's template; ``batch_size`` is the largest number of requests that
+    are decoded together, which callers that sample in chunks use as their size.
     """
 
     forcing: Forcing
@@ -58,7 +58,7 @@ class Engine(Protocol):
         """Sample from the weights that ``lm`` has now; it has the architecture and tokenizer of the model before."""
 
     def close(self) -> None:
-        """Free what the engine holds; it cannot sample any more."""
+        """Free the memory of the engine, which cannot sample any more."""
 
     def __enter__(self) -> Self:
         return self
@@ -70,7 +70,7 @@ class Engine(Protocol):
 
 
 def budget_for(lm: LM, thinking_budget: int, max_answer_tokens: int, num_waits: int = 0) -> Budget:
-    """The budget of a response: of a model that does not think, one limit on the whole of it."""
+    """The budget of a response; for a model that does not think, one limit on the whole response."""
     if lm.thinks:
         return Budget(thinking_budget, max_answer_tokens, num_waits)
     return Budget(None, thinking_budget + max_answer_tokens)
@@ -98,8 +98,8 @@ def forcing_for(lm: LM, wait_text: str = "", answer_prefix: str = "") -> Forcing
     delimiter, close_ids = Delimiter(close, ids, lm.decode, pieces), _known(lm, lm.close_ids) or ids
     if not any(delimiter.length(close_ids[: at + 1]) for at in range(len(close_ids))):
         raise UserError(
-            f"{lm.source}: its tokenizer does not give {close!r} back, so the end of a thought cannot be recognised; "
-            "choose other delimiters, or change the tokenizer's normaliser"
+            f"{lm.source}: its tokenizer does not decode the tokens of {close!r} to the same text, so the end of a "
+            "thought cannot be recognised; choose other delimiters, or change the tokenizer's normaliser"
         )
     return Forcing(
         delimiter=delimiter,
@@ -113,16 +113,18 @@ def forcing_for(lm: LM, wait_text: str = "", answer_prefix: str = "") -> Forcing
 
 
 def _known(lm: LM, ids: Sequence[int]) -> tuple[int, ...]:
-    """Nothing if one of them is the unknown token, as line breaks are in a vocabulary of words."""
+    """The ids; empty if one is the unknown token, as line breaks are in a vocabulary of words."""
     return () if lm.tokenizer.unk_token_id in ids else tuple(ids)
 
 
 def _forced_ids(lm: LM, text: str, behind: str = "a\n") -> tuple[int, ...]:
     ids = tuple(lm.encode_behind(behind, text)) if text else ()
     if text and (not ids or lm.tokenizer.unk_token_id in ids):
-        raise UserError(f"{lm.source}: its vocabulary has no words for the forced text {text!r}")
+        raise UserError(f"{lm.source}: its vocabulary cannot encode the forced text {text!r}")
     if lm.stop_ids & set(ids) and text != lm.close:
-        raise UserError(f"{lm.source}: the forced text {text!r} contains a token that ends the response")
+        raise UserError(
+            f"{lm.source}: the forced text {text!r} contains a token that ends the response; choose another text"
+        )
     return ids
 
 
@@ -144,8 +146,8 @@ def requests_for(
         most = len(ids) + (budget.thinking_budget or 0) + forced + budget.max_answer_tokens
         if most > lm.context:
             raise UserError(
-                f"problem {problem.id}: prompt of {len(ids)} tokens and budget make {most}, more than the context of "
-                f"{lm.context} tokens of {lm.source}; lower the budget"
+                f"problem {problem.id}: its prompt of {len(ids)} tokens and the budget together have {most} tokens, "
+                f"more than the context of {lm.context} tokens of {lm.source}; lower the budget"
             )
         requests += [Request(problem.id, i, ids, budget) for i in range(samples)]
     return requests

@@ -24,17 +24,17 @@ from rlready.tasks.answers.verify import marked, settle
 
 
 def split_text(text: str, close: str = CLOSE) -> tuple[str, str]:
-    """(thinking, answer): what stands before and after the end of the thought; all is answer if it has none."""
+    """(thinking, answer): the text before and after the end of the thought; without one, all is answer."""
     thinking, closed, answer = text.partition(close)
     return (thinking, answer) if closed else ("", text)
 
 
 def answer_of(sample: Sample, lm: LM) -> tuple[str, str]:
-    """(thinking, answer) of a sample as it is judged, without the token that ended it.
+    """(thinking, answer) of a sample as it is verified, without the token that ended it.
 
-    A response that never ended is still read: its answer may be there.
+    A truncated response is verified too: it may contain an answer.
     """
-    text = as_read(sample, lm).text
+    text = as_verified(sample, lm).text
     for stop in lm.stop_texts:
         text = text.removesuffix(stop)
     return split_text(text, lm.close)
@@ -46,16 +46,16 @@ def verify_all(task: Task, asked: Sequence[tuple[Problem, tuple[str, str]]]) -> 
     return [task.verify(problem, *answer) for problem, answer in asked]
 
 
-def as_read(sample: Sample, lm: LM) -> Sample:
-    """A sample with the text that is judged: without the thought it began after its answer, and without the forced
-    words that asked for the answer, unless a verifier finds the answer by them, as it does by ``\\boxed{``."""
+def as_verified(sample: Sample, lm: LM) -> Sample:
+    """A sample with the text that is verified: without a thought that began after the answer, and without the answer
+    prefix, unless a verifier finds the answer by that prefix, as by ``\\boxed{``."""
     text = sample.text
     if sample.finish == "reopened":
         text = text.rpartition(lm.open)[0]
     if sample.truncated:
         head = lm.decode(sample.tokens[: -sample.answer_tokens].tolist())
         final = head.rpartition(lm.close)[2].lstrip()
-        if marked(final + "0}") is None:  # whatever follows it, the brace for \boxed{
+        if marked(final + "0}") is None:  # with an answer and the closing brace of \boxed{
             text = head.removesuffix(final) + text[len(head) :]
     return replace(sample, text=text)
 
@@ -70,7 +70,7 @@ def draw_groups(
     temperature: float,
     seed: int,
 ) -> list[Group]:
-    """Sample and verify; one group per problem, in their order.  The reward is that of correctness."""
+    """Sample and verify; one group per problem, in their order.  The reward is 1 for a correct sample, otherwise 0."""
     by_problem: dict[str, list[Sample]] = {p.id: [] for p in problems}
     prompts = {r.problem_id: r.prompt_ids for r in requests}
     for sample in engine.sample(requests, temperature=temperature, seed=seed):
@@ -88,7 +88,7 @@ def draw_groups(
 
 
 def rewarded(groups: Sequence[Group], reward: RewardFn, targets: Sequence[int]) -> list[Group]:
-    """The verified groups with another reward; ``targets`` is a length in thinking tokens for each group."""
+    """The groups with the rewards of ``reward``; ``targets`` is a length in thinking tokens for each group."""
     found = []
     for group, target in zip(groups, targets, strict=True):
         correct = np.array([bool(s.correct) for s in group.samples])

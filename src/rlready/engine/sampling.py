@@ -1,8 +1,8 @@
 """Counter-based randomness and inverse-CDF sampling.
 
 The uniform number of a draw depends on (seed, problem id, sample id, position in the response) alone, never
-on the batch, its order, its layout or the budget.  A sample is therefore the same wherever it is drawn, and
-a smaller budget sees the beginning of the same trace.
+on the batch, its order, its layout or the budget.  A sample is therefore the same in every batch, and with
+a smaller budget it is the beginning of the same trace.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def draw(
     """Tokens and their log-probabilities, both (B,); temperature 0 takes the most likely token.
 
     ``banned``: by row, tokens that may not be drawn.  ``bias``: a token, and for each row (B,) the nats added to
-    its log-odds.  The log-probability is the policy's own all the same, as training will compute it.
+    its log-odds.  The log-probability is that of the policy without ban and bias, as training computes it.
 
     Inverse CDF in double precision: the token is the first whose cumulative probability exceeds the uniform
     number, so two computations of one draw differ only if that number lies within their rounding error of a

@@ -23,6 +23,6 @@ def sampling_model(lm: LM, *, bfloat16: bool) -> LM:
 
 @torch.no_grad()
 def copy_weights(source: LM, copied: LM) -> None:
-    """Give a copy the weights that ``source`` has now, rounded to the type of its own."""
+    """Update ``copied`` with the current weights of ``source``, rounded to its type."""
     for old, new in zip(copied.model.parameters(), source.model.parameters(), strict=True):
         old.copy_(new)

@@ -1,8 +1,8 @@
 """The built-in engine: batched sampling of any Hugging Face causal LM in this process.
 
-A prompt is prefilled once and its cache is copied to all its samples.  Rows that are done are dropped.  Every row has a
-budget state, which either forces the next token or accepts the one that was drawn.  Small models decode several batches
-in parallel, one thread per core.
+A prompt is prefilled once and its cache is copied to all its samples.  Rows that have ended are removed.  Every row has
+a budget state, which either forces the next token or accepts the one that was drawn.  Small models decode several
+batches in parallel, one thread per core.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from rlready.engine.sampling_model import copy_weights, sampling_model
 from rlready.models.llama.support import supports
 from rlready.models.lm import LM
 
-KEEP = 0.8  # compact the batch when fewer than this share of its rows is still running
-BATCH_SIZE = 256  # rows of a batch, at most
-BATCH_SIZE_OF_SMALL = 1024  # the same for a small model, whose operations are too short to be worth starting for fewer
+KEEP = 0.8  # remove ended rows from the batch when less than this share of its rows is running
+BATCH_SIZE = 256  # largest number of rows in a batch
+BATCH_SIZE_OF_SMALL = 1024  # the same for a small model, whose operations are too short for small batches
 MIN_BATCH_SIZE = 8  # a batch is not split over threads below this
-CACHE_BYTES = 4 << 30  # of keys and values, in all batches at once, on a CPU
-CACHE_SHARE = 4  # on a GPU they may take one part in this many of its memory
+CACHE_BYTES = 4 << 30  # of keys and values in all concurrent batches, on a CPU
+CACHE_SHARE = 4  # on a GPU they may use 1 / CACHE_SHARE of its memory
 
 MakeDecoder = Callable[[int], Decoder]  # from a number of rows
 
@@ -62,8 +62,8 @@ class _Batch:
 class TorchEngine(Engine):
     """Engine over a model in this process.
 
-    ``batch_size`` bounds the rows that are decoded together; a batch whose keys and values might not fit in memory has
-    fewer.  ``fast`` allows the decoder of the Llama family.  With ``contrast`` tokens are drawn by contrastive
+    ``batch_size`` limits the rows that are decoded together; a batch has fewer if its keys and values might not fit in
+    memory.  ``fast`` allows the decoder of the Llama family.  With ``contrast`` tokens are drawn by contrastive
     decoding, and the log-probabilities are those of the joint policy.  With ``bfloat16`` it samples from a copy of the
     model whose weights are rounded.
     """
@@ -107,7 +107,7 @@ class TorchEngine(Engine):
         try:
             return self._sample(requests, temperature, seed)
         finally:
-            self._versions = self._weight_versions()  # a model's own forward may rescale its weights, as RWKV's does
+            self._versions = self._weight_versions()  # a forward pass may rescale the weights, as that of RWKV does
 
     def _sample(self, requests: Sequence[Request], temperature: float, seed: int) -> list[Sample]:
         holes = any(r.trace or r.budget.thinking_budget is not None or r.budget.num_waits for r in requests)
@@ -118,7 +118,7 @@ class TorchEngine(Engine):
         unfinished = []
         for i, (request, state) in enumerate(zip(requests, states, strict=True)):
             if request.trace is None or not state.replay(request.trace):
-                while state.forced() is not None:  # what closes a truncated trace is read with it
+                while state.forced() is not None:  # the tokens that close a truncated trace are fed with it
                     pass
                 unfinished.append(i)
         threads = workers(self.lm.model, READ)
@@ -167,7 +167,7 @@ class TorchEngine(Engine):
         return [p._version for p in self._source.model.parameters()]
 
     def decoders(self) -> MakeDecoder:
-        """Makes decoders of so many rows over the weights of the last update."""
+        """A function from a number of rows to a decoder over the weights of the last update."""
         if self._make_decoder is None:
             self._make_decoder = policy = self._decoders(self.lm, self.fast)
             if self.contrast is not None:
@@ -223,10 +223,12 @@ class TorchEngine(Engine):
         if not torch.isfinite(logp_B).all() and any(
             on and not math.isfinite(logprob) for on, logprob in zip(running, logprobs, strict=True)
         ):
-            raise UserError(f"{self.lm.source}: the model's logits are not finite; its weights are broken")
+            raise UserError(
+                f"{self.lm.source}: its logits are not finite, so its weights are broken; use another checkpoint"
+            )
         next_ids = []
         for at, state in enumerate(states):
-            token = 0  # a finished row that is not dropped yet is fed a hole
+            token = 0  # a row that has ended but was not removed yet is fed a hole
             if running[at]:
                 fed = len(state.tokens)
                 forced = state.forced()
@@ -235,7 +237,7 @@ class TorchEngine(Engine):
                     if len(state.tokens) < fed:
                         decoder.forget(at, fed - len(state.tokens))
                     if len(state.tokens) <= fed and not state.done:
-                        state.forced()  # something was taken back: what replaces it comes next
+                        state.forced()  # tokens were removed: the forced token that replaces them comes next
                 running[at] = not state.done
                 token = state.tokens[-1]
             next_ids.append(token)
@@ -244,9 +246,9 @@ class TorchEngine(Engine):
     def _draw(
         self, logits_BV: Tensor, batch: _Batch, rows: Sequence[int], running: Sequence[bool], steered: bool
     ) -> tuple[Tensor, Tensor]:
-        """Tokens and their log-probabilities, both (B,), under what the budgets ban and bias."""
+        """Tokens and their log-probabilities, both (B,), with the bans and biases of the budgets."""
         states = [batch.states[row] for row in rows]
-        # what was taken back for a wait is not drawn again with the same numbers
+        # after a wait, other random numbers are used than for the tokens it replaced
         positions = np.array([len(s.tokens) + (s.num_waits << 32) for s in states], dtype=np.uint64)
         banned, bias = dict[int, frozenset[int]](), None
         if steered:
@@ -257,7 +259,7 @@ class TorchEngine(Engine):
         return draw(logits_BV, batch.temperature, uniforms(batch.keys[rows], positions), banned, bias)
 
     def _prefill(self, make_decoder: MakeDecoder, batch: _Batch) -> tuple[Decoder, Tensor]:
-        """Encode every distinct prompt once, hand its cache to its rows, then feed what they already hold."""
+        """Encode every distinct prompt once, copy its cache to its rows, then feed the tokens they already have."""
         requests, states = batch.requests, batch.states
         prompts = list(dict.fromkeys(r.prompt_ids for r in requests))
         decoder = make_decoder(len(prompts))
@@ -267,9 +269,9 @@ class TorchEngine(Engine):
         decoder.branch(rows, max(self.forcing.max_tokens(r.budget) for r in requests))
         logits_BV = logits_BV[rows]
         if any(s.tokens for s in states):  # the beginning of a trace
-            held_BV = decoder.extend(*self._pad([s.tokens for s in states]))
+            begun_BV = decoder.extend(*self._pad([s.tokens for s in states]))
             fed = torch.tensor([bool(s.tokens) for s in states], device=self.device)
-            logits_BV = torch.where(fed[:, None], held_BV, logits_BV)
+            logits_BV = torch.where(fed[:, None], begun_BV, logits_BV)
         return decoder, logits_BV
 
     def _pad(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
