@@ -133,7 +133,10 @@ def test_the_loss_is_what_the_page_says(modules: Path) -> None:
     ("changes", "message"),
     [
         ({"algorithm": "dr_grop"}, "algorithm=dr_grop is not one of .*did you mean dr_grpo?"),
-        ({"algorithm": "my_algorithms:against_median"}, "is a function, but must be an rlready.credit.algorithms.Algorithm"),
+        (
+            {"algorithm": "my_algorithms:against_median"},
+            "is a function, but must be an rlready.credit.algorithms.Algorithm",
+        ),
         ({"algorithm": "nowhere:MEDIAN"}, "nowhere cannot be imported"),
         ({"loss": "my_losses:gsop"}, "my_losses has no 'gsop'"),
         ({"loss": "gspo"}, "loss=gspo: write it as pkg.module:name"),

@@ -64,8 +64,8 @@ class Trainer:
         self.reward = RewardFn(config.reward, config.reward_coef or 0.0)
         self.loss = loss_named(config.loss)
         self.loss_settings = LossSettings(
-            config.epsilon or self.algorithm.epsilon,
-            config.epsilon_high or self.algorithm.epsilon_high,
+            self.algorithm.epsilon if config.epsilon is None else config.epsilon,
+            self.algorithm.epsilon_high if config.epsilon_high is None else config.epsilon_high,
             config.kl_coef,
         )
         self.targets = config.length_targets or (config.thinking_budget,)
