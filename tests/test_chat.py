@@ -26,7 +26,7 @@ from rlready.engine.protocol import budget_for, forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.models import chat
 from rlready.models.chat import Thought
-from rlready.models.chat_template import OPENER, learn
+from rlready.models.chat_template import OPENER, learn_format
 from rlready.models.encode import encode
 from rlready.models.heldout_loss import heldout_loss
 from rlready.models.lm import LM, with_thought
@@ -203,7 +203,7 @@ def test_a_real_template(name: str) -> None:
 def test_what_is_learned(template: str, thought: Thought, tail: str) -> None:
     tokenizer = family("byte-level")
     tokenizer.chat_template = template
-    form = learn(tokenizer, "it")
+    form = learn_format(tokenizer, "it")
     assert (form.thought, form.tail) == (thought, tail)
 
 
@@ -211,11 +211,12 @@ def test_a_thought_must_be_written_by_the_template_not_only_known() -> None:
     """``<think>`` in the vocabulary, or in what strips old turns, opens no thought; delimiters= does."""
     tokenizer = family("byte-level")
     tokenizer.chat_template = CHATML.replace("m['content']", "m['content'].split('</think>')[-1]")
-    form = learn(tokenizer, "it")
+    form = learn_format(tokenizer, "it")
     assert not form.thinks
     assert "opens no thought" in str(form)
     assert "delimiters=<think>,</think>" in str(form)
-    assert learn(tokenizer, "it", ("<think>", "</think>")).prompt("Hi", think=True).endswith("assistant\n<think>")
+    thinking = learn_format(tokenizer, "it", ("<think>", "</think>"))
+    assert thinking.prompt("Hi", think=True).endswith("assistant\n<think>")
 
 
 @pytest.mark.parametrize(
@@ -233,14 +234,14 @@ def test_a_template_that_cannot_be_used_is_one_line(template: Any, message: str)
     tokenizer = family("byte-level")
     tokenizer.chat_template = template
     with pytest.raises(UserError, match=message) as caught:
-        learn(tokenizer, "it")
+        learn_format(tokenizer, "it")
     assert "\n" not in str(caught.value)
 
 
 def test_the_date_is_pinned_and_said() -> None:
     tokenizer = family("byte-level")
     tokenizer.chat_template = "{{ strftime_now('%d %b %Y %H:%M:%S') + '\n' }}" + CHATML
-    form = learn(tokenizer, "it")
+    form = learn_format(tokenizer, "it")
     assert form.prompt("Hi", think=False).startswith("26 Jul 2024 00:00:00\n")
     assert "the date, which is fixed to 2024-07-26" in str(form)
     assert form.describe()["date"] == "2024-07-26"
@@ -249,10 +250,10 @@ def test_the_date_is_pinned_and_said() -> None:
 def test_a_system_turn_goes_where_the_template_puts_it() -> None:
     tokenizer = family("byte-level")
     tokenizer.chat_template = CHATML
-    asked = learn(tokenizer, "it").prompt("Hi", "Be brief.", think=False)
+    asked = learn_format(tokenizer, "it").prompt("Hi", "Be brief.", think=False)
     assert asked.startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>")
     tokenizer.chat_template = INSTRUCT  # raises at a system turn
-    assert learn(tokenizer, "it").prompt("Hi", "Be brief.", think=False) == "<s>[INST] Be brief.\n\nHi [/INST]"
+    assert learn_format(tokenizer, "it").prompt("Hi", "Be brief.", think=False) == "<s>[INST] Be brief.\n\nHi [/INST]"
 
 
 @pytest.mark.parametrize("turn", ["<think>\n we add \n</think>\n\n\n5 ", "<think>we add</think>5"])
@@ -261,10 +262,10 @@ def test_an_inline_thought_keeps_its_own_breaks(turn: str) -> None:
     tokenizer = family("byte-level")
     for template in (CHATML, CHATML + OPENER):
         tokenizer.chat_template = template
-        prompt, response = learn(tokenizer, "it").worked(Row("r", "Hi", "5", "we add", turn=turn), think=True)
+        prompt, response = learn_format(tokenizer, "it").worked(Row("r", "Hi", "5", "we add", turn=turn), think=True)
         assert prompt + response == IM.format(q="Hi") + turn + "<|im_end|>"
     tokenizer.chat_template = R1  # removes thoughts: written by its convention instead
-    prompt, response = learn(tokenizer, "it").worked(Row("r", "Hi", "5", "we add", turn=turn), think=True)
+    prompt, response = learn_format(tokenizer, "it").worked(Row("r", "Hi", "5", "we add", turn=turn), think=True)
     assert prompt + response == "<s><|user|>Hi<|assistant|><think>\nwe add\n</think>\n\n5</s>"
 
 
@@ -287,7 +288,7 @@ def test_an_opener_that_the_template_writes_before_any_content_is_written_once()
         "m['content']", "('<think>' if m.role == 'assistant' else '') + m['content']"
     )
     tokenizer.chat_template += OPENER
-    form = learn(tokenizer, "it")
+    form = learn_format(tokenizer, "it")
     prompt, response = form.worked(Row("r", "Hi", "5", "we add", turn="<think>we add</think>5"), think=True)
     assert prompt + response == IM.format(q="Hi") + "<think>we add</think>5<|im_end|>"
 
@@ -323,7 +324,7 @@ def test_an_inline_thought_is_never_lost(thinking: str) -> None:
     tokenizer = family("byte-level")
     tokenizer.chat_template = R1
     turn = f"<think>\n{thinking}\n</think>\n\n5"
-    _, response = learn(tokenizer, "it").worked(Row("r", "Hi", "5", thinking, turn=turn), think=True)
+    _, response = learn_format(tokenizer, "it").worked(Row("r", "Hi", "5", thinking, turn=turn), think=True)
     assert response == f"{thinking}\n</think>\n\n5</s>"
 
 
@@ -359,7 +360,7 @@ def test_what_sft_teaches_is_what_is_sampled_behind(template: str, asked: str, s
 def test_a_thought_as_a_part_of_the_content() -> None:
     tokenizer = family("byte-level")
     tokenizer.chat_template = MAGISTRAL
-    form = learn(tokenizer, "it")
+    form = learn_format(tokenizer, "it")
     assert form.thinks
     assert form.worked(Row("r", "Hi", "5", "we add"), think=True) == ("[INST]Hi[/INST]", "[THINK]we add[/THINK]5</s>")
 
@@ -367,7 +368,7 @@ def test_a_thought_as_a_part_of_the_content() -> None:
 def test_a_prompt_that_closes_the_thought_of_one_row_only() -> None:
     tokenizer = family("byte-level")
     tokenizer.chat_template = MODES
-    form = learn(tokenizer, "it", ("<think>", "</think>"))
+    form = learn_format(tokenizer, "it", ("<think>", "</think>"))
     _, response = form.worked(Row("r", "Hi", "5", None, "/no_think"), think=True)
     assert response == "5<|im_end|>"
     assert form.prompt("Hi", "/no_think", think=True).endswith("assistant\n<think>")
@@ -400,7 +401,7 @@ def test_a_row_that_a_template_changes_is_refused(template: str, row: Row, messa
     tokenizer = family("byte-level")
     tokenizer.chat_template = template.replace("{{ loop.nothing }}", "")
     with pytest.raises(UserError, match=message):
-        learn(tokenizer, "it").worked(row, think=row.thinking is not None)
+        learn_format(tokenizer, "it").worked(row, think=row.thinking is not None)
 
 
 @pytest.mark.parametrize("template", [None, CHATML, QWEN3, R1, SWITCHED, NAMED])

@@ -14,7 +14,7 @@ from rlready.tasks.dagmath.generator import DagConfig, generate, stream
 from rlready.tasks.dagmath.graph import Dag, evaluate, references, split_of, template, topological_order
 from rlready.tasks.dagmath.meta import from_meta, to_meta
 from rlready.tasks.dagmath.render import RENDERINGS, Rendering, assign_letters
-from rlready.tasks.dagmath.stepcheck import check
+from rlready.tasks.dagmath.stepcheck import check_steps
 from rlready.tasks.dagmath.vocabulary import NUMBERS, SIGNS, WORDS
 
 quick = settings(max_examples=60)
@@ -75,7 +75,7 @@ def test_worked_solutions_hold_in_both_renderings_and_in_any_order(config: DagCo
     dag = generate(config, rng)
     for rendering in RENDERINGS.values():
         steps, letters = worked(dag, rendering, rng)
-        assert check(rendering.join([*steps.values()]), dag, letters, rendering).error is None
+        assert check_steps(rendering.join([*steps.values()]), dag, letters, rendering).error is None
         assert from_meta(to_meta(dag, letters)) == (dag, letters)
 
 
@@ -92,9 +92,10 @@ def test_no_single_change_of_a_token_passes(seed: int) -> None:
     vocabulary = [*NUMBERS, *SIGNS, *WORDS[:2], *(n + mark for n in names for mark in ("", "=", ":"))]
     tokens = symbols.join([*steps.values()]).split()
     for at, true in enumerate(tokens):
-        assert not check(" ".join(tokens[:at] + tokens[at + 1 :]), dag, letters, symbols).valid
+        assert not check_steps(" ".join(tokens[:at] + tokens[at + 1 :]), dag, letters, symbols).valid
         for other in vocabulary:
-            if other != true and check(" ".join([*tokens[:at], other, *tokens[at + 1 :]]), dag, letters, symbols).valid:
+            text = " ".join([*tokens[:at], other, *tokens[at + 1 :]])
+            if other != true and check_steps(text, dag, letters, symbols).valid:
                 assert equal[true] == equal[other], (true, other)
 
 
@@ -107,7 +108,7 @@ def test_wrong_solutions_are_rejected(seed: int, name: str) -> None:
     keys, steps = [*by_key], [*by_key.values()]
 
     def valid(changed: list[str]) -> bool:
-        return check(rendering.join(changed), dag, letters, rendering).valid
+        return check_steps(rendering.join(changed), dag, letters, rendering).valid
 
     free = givens_of(dag) if name == "symbols" else set()  # in words only its step gives a given its letter
     for at, key in enumerate(keys):
@@ -150,7 +151,7 @@ def test_checker_reads_the_mathematics_not_the_letter() -> None:
         right + " c: 5": "c is stated without being worked out",
         "a: 5": "c was asked for but not solved",
     }.items():
-        assert check(text, dag, letters, RENDERINGS["symbols"]).error == error, text
+        assert check_steps(text, dag, letters, RENDERINGS["symbols"]).error == error, text
 
 
 @quick
@@ -160,9 +161,9 @@ def test_a_given_needs_no_step_and_everything_else_does(config: DagConfig, seed:
     dag = generate(config, rng)
     steps, letters = worked(dag, symbols, rng)
     derived = {k: step for k, step in steps.items() if k not in givens_of(dag)}
-    assert check(symbols.join([*derived.values()]), dag, letters, symbols).error is None
+    assert check_steps(symbols.join([*derived.values()]), dag, letters, symbols).error is None
     for key in derived:
-        assert not check(symbols.join([s for k, s in derived.items() if k != key]), dag, letters, symbols).valid
+        assert not check_steps(symbols.join([s for k, s in derived.items() if k != key]), dag, letters, symbols).valid
 
 
 def test_an_asked_given_needs_no_step_in_either_rendering() -> None:
@@ -178,9 +179,9 @@ def test_an_asked_given_needs_no_step_in_either_rendering() -> None:
     )
     letters = {"p": "a", "q": "b", "i": "c"}
     for rendering in RENDERINGS.values():
-        assert check("", dag, letters, rendering).valid
+        assert check_steps("", dag, letters, rendering).valid
         for asked in "qi":
-            assert not check("", replace(dag, asked=(asked,)), letters, rendering).valid
+            assert not check_steps("", replace(dag, asked=(asked,)), letters, rendering).valid
 
 
 def test_no_template_is_in_both_splits() -> None:

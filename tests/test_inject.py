@@ -35,7 +35,7 @@ from rlready.inject.worked import Worked, worked
 from rlready.report.page import render
 from rlready.tasks import open_task
 from rlready.tasks.dagmath.graph import binary_operations, references
-from rlready.tasks.dagmath.meta import from_meta, judge, rendering_of
+from rlready.tasks.dagmath.meta import from_meta, rendering_of, verify_solution
 from rlready.tasks.dagmath.passage import Analysis, Attempt, Step
 from rlready.tasks.dagmath.render import LETTERS
 from rlready.tasks.dagmath.vocabulary import NUMBERS, SIGNS, WORDS
@@ -126,11 +126,11 @@ def test_rows_with_behaviours_verify(seed: int, rendering: str, behaviours: set[
     row = one(source(seed, rendering))
     made, splice = inject_row(row, behaviours, p, "s")
     assert row.graph is not None
-    assert judge(row.graph, made.thinking, made.response).strict
+    assert verify_solution(row.graph, made.thinking, made.response).strict
     assert (splice.before, splice.text) == (row.thinking, made.thinking)
     assert (made.problem, made.response) == (row.problem, row.response)
     dag, letters = from_meta(row.graph)
-    passages = list(rendering_of(row.graph).read(made.thinking, dag, letters))
+    passages = list(rendering_of(row.graph).read_passages(made.thinking, dag, letters))
     assert sum(isinstance(x, Attempt) for x in passages) == splice.failed
     assert "analyse" in behaviours or not any(isinstance(x, Analysis) for x in passages)
     assert "explore" in behaviours or (splice.failed, splice.solved_early) == (0, 0)
@@ -155,10 +155,10 @@ def test_every_behaviour_is_written_and_a_lie_in_it_is_found(rendering: str) -> 
                 lie = " ".join([*words[:i], word.replace(word.rstrip("."), "12"), *words[i + 1 :]])
                 if kind in ("analyse", "compute") and number and word.rstrip(".") != "12":
                     text = made.thinking[:start] + lie + made.thinking[end:]
-                    assert not judge(row.graph, text, row.response).strict, lie
+                    assert not verify_solution(row.graph, text, row.response).strict, lie
                     lies[kind] += 1
         twice = rendering_of(row.graph).join([made.thinking, made.thinking])  # idle, but for attempts: those are false
-        assert judge(row.graph, twice, row.response).strict == (splice.failed == 0)
+        assert verify_solution(row.graph, twice, row.response).strict == (splice.failed == 0)
         lies["explore"] += splice.failed > 0
         if splice.counts["analyse"] + splice.failed:
             with pytest.raises(Unfit, match="already"):
@@ -173,7 +173,7 @@ def test_analysis_is_as_frequent_as_in_bridges_code() -> None:
     for row in worked(open_task(text), text):
         dag, letters = from_meta(row.graph or {})
         made, _ = inject_row(row, {"analyse"}, 0.0, row.problem.id)
-        passages = list(rendering_of(row.graph or {}).read(made.thinking, dag, letters))
+        passages = list(rendering_of(row.graph or {}).read_passages(made.thinking, dag, letters))
         analysed = {x.key for x in passages if isinstance(x, Analysis)}
         for step in passages:
             if isinstance(step, Step):
@@ -198,7 +198,7 @@ def test_permutations_are_the_same_problem_four_times(seed: int, rendering: str)
     assert len(asked) == len(told) == COPIES
     for other in (*asked, *told):
         assert other.graph is not None
-        assert judge(other.graph, other.thinking, other.response).strict
+        assert verify_solution(other.graph, other.thinking, other.response).strict
         assert other.response == row.response
     cut = " " if rendering == "symbols" else ". "
     assert all(other.thinking == row.thinking for other in asked)

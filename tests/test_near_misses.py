@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 
-from rlready.tasks.answers.verify import same_answer, settle
+from rlready.tasks.answers.verify import compare_in_advance, same_answer
 
 UNITS = ("km", "m", "cm", "kg", "g", "s", "min", "h", "feet", "miles", "dollars", "euros", "cents", "m^2", "m/s")
 LETTERS = "ABCDEFGHIJ"
@@ -277,7 +277,7 @@ def near_misses() -> Iterator[tuple[str, str]]:
 
 def test_no_near_miss_is_right() -> None:
     pairs = list(near_misses())
-    settle(pairs)
+    compare_in_advance(pairs)
     assert len(pairs) == COUNT
     assert [pair for pair in pairs if same_answer(*pair)] == []
 
@@ -286,5 +286,5 @@ def test_the_answers_they_miss_are_right() -> None:
     """Each in every mark: a verifier that finds all wrong would pass the other test."""
     rng = random.Random(1)
     pairs = [(gold, rng.choice(MARKS).format(gold)) for gold, _ in near_misses()]
-    settle(pairs)
+    compare_in_advance(pairs)
     assert [pair for pair in pairs if not same_answer(*pair)] == []

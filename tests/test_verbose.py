@@ -8,7 +8,7 @@ from rlready.core.errors import UserError
 from rlready.tasks import open_task
 from rlready.tasks.dagmath.graph import Dag
 from rlready.tasks.dagmath.meta import from_meta
-from rlready.tasks.dagmath.stepcheck import check
+from rlready.tasks.dagmath.stepcheck import check_steps
 from rlready.tasks.dagmath.symbols import Symbols
 from rlready.tasks.dagmath.vocabulary import NUMBERS, SIGNS, WORDS
 
@@ -55,7 +55,7 @@ def test_the_checker_sees_through_rechecks_and_slips(solved: tuple[Dag, dict[str
     slip = Symbols().slip(dag, key, letters, (value + 1) % 13)
 
     def error(*parts: str) -> str | None:
-        return check(" ".join(parts), dag, letters, Symbols()).error
+        return check_steps(" ".join(parts), dag, letters, Symbols()).error
 
     recheck = Symbols().recheck(dag, key, letters)
     assert error(*steps[: at + 1], recheck, *steps[at + 1 :]) is None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rlready.core.records import Problem
 from rlready.tasks import Task, open_task
 from rlready.tasks.answers import mathpool
-from rlready.tasks.answers.verify import same_answer, settle
+from rlready.tasks.answers.verify import compare_in_advance, same_answer
 
 SAME = [
     ("42", "The answer is 42, since 6*7 = 42."),
@@ -306,7 +306,7 @@ def test_a_long_wait_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 def test_many_formulas_are_settled_at_once() -> None:
     """After that, the verdicts are known without a process."""
     pairs = [(f"\\sqrt{{{4 * n}}}", f"#### 2\\sqrt{{{n + n % 2}}}") for n in range(2, 60)]
-    settle(pairs)
+    compare_in_advance(pairs)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mathpool.Pool, "_ask", None)
         assert [same_answer(*pair) for pair in pairs] == [n % 2 == 0 for n in range(2, 60)]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from rlready.tasks.dagmath.expression import show
+from rlready.tasks.dagmath.expression import expression_text
 from rlready.tasks.dagmath.generator import DagConfig, generate
 from rlready.tasks.dagmath.graph import evaluate, split_of, topological_order
 from rlready.tasks.dagmath.render import LETTERS, assign_letters
@@ -89,7 +89,7 @@ def drill(rng: random.Random) -> tuple[str, str]:
     sums: dict[str, tuple[str, int, int]] = {
         n: (rng.choice("+-*"), rng.randrange(modulus), rng.randrange(modulus)) for n in names
     }
-    shown = {n: show(e, {}) for n, e in sums.items()}
+    shown = {n: expression_text(e, {}) for n, e in sums.items()}
     values = {n: evaluate(e, {}, modulus) for n, e in sums.items()}
     order = rng.sample(names, len(names))
     prompt = " ".join([f"{n}= {shown[n]}" for n in names] + ["?", *order])

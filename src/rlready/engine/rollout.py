@@ -20,7 +20,7 @@ from rlready.engine.protocol import Engine, Request
 from rlready.models.chat import CLOSE
 from rlready.models.lm import LM
 from rlready.tasks import Task, Verdict
-from rlready.tasks.answers.verify import marked, settle
+from rlready.tasks.answers.verify import compare_in_advance, marked
 
 
 def split_text(text: str, close: str = CLOSE) -> tuple[str, str]:
@@ -42,7 +42,7 @@ def answer_of(sample: Sample, lm: LM) -> tuple[str, str]:
 
 def verify_all(task: Task, asked: Sequence[tuple[Problem, tuple[str, str]]]) -> list[Verdict]:
     """The verdicts on (thinking, answer) pairs; formulas among them are compared in parallel."""
-    settle((gold, text) for problem, (_, text) in asked if (gold := task.compares(problem)) is not None)
+    compare_in_advance((gold, text) for problem, (_, text) in asked if (gold := task.compares(problem)) is not None)
     return [task.verify(problem, *answer) for problem, answer in asked]
 
 

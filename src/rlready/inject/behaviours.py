@@ -10,7 +10,7 @@ from rlready.inject.errors import Contradiction, Unfit
 from rlready.inject.splice import Behaviour, Splice
 from rlready.inject.worked import Worked
 from rlready.tasks.answers.verify import exact_number, final_answer
-from rlready.tasks.dagmath.meta import judge
+from rlready.tasks.dagmath.meta import verify_solution
 
 
 def inject(row: Worked, behaviours: Collection[Behaviour], p: float, seed: str) -> tuple[Worked, Splice]:
@@ -25,7 +25,7 @@ def inject(row: Worked, behaviours: Collection[Behaviour], p: float, seed: str) 
         raise Unfit("without its annotations it begins or ends with white space")
     if row.graph is not None:
         made = graph.splice(row.solution, row.graph, behaviours, p, seed)
-        verdict = judge(row.graph, made.text, row.response)
+        verdict = verify_solution(row.graph, made.text, row.response)
         fault = "" if verdict.strict else verdict.reason
     else:
         answer = exact_number(final_answer(row.response))

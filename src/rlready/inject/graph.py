@@ -21,7 +21,7 @@ from rlready.tasks.dagmath.graph import Dag, binary_operations, references
 from rlready.tasks.dagmath.meta import from_meta, rendering_of
 from rlready.tasks.dagmath.passage import Step
 from rlready.tasks.dagmath.render import Rendering
-from rlready.tasks.dagmath.stepcheck import check
+from rlready.tasks.dagmath.stepcheck import check_steps
 
 ANALYSIS = (0.0, 0.1, 0.4, 0.8, 1.0)  # BRIDGE's code, level 2: by the number of operands; the last for all above
 
@@ -30,10 +30,10 @@ def steps_of(thinking: str, graph: Mapping[str, object]) -> dict[str, str]:
     """The text of every step by its parameter, in order; Unfit or Contradiction says why not."""
     dag, letters = from_meta(graph)
     rendering = rendering_of(graph)
-    verdict = check(thinking, dag, letters, rendering)
+    verdict = check_steps(thinking, dag, letters, rendering)
     if verdict.error:
         raise Contradiction(f"step {verdict.steps}: {verdict.error}")
-    passages = list(rendering.read(thinking, dag, letters))
+    passages = list(rendering.read_passages(thinking, dag, letters))
     steps = {p.key: p for p in passages if isinstance(p, Step)}
     if len(steps) < len(passages):
         raise Unfit("it shows such behaviours, or states a step twice, already")

@@ -1,4 +1,4 @@
-"""Examples and how they are cut into micro-batches: sorted by length, prompts together, bounded by tokens.
+"""Training examples and their division into micro-batches: sorted by length, by prompt, bounded by tokens.
 
 An example is a prompt, a response and, per response token, a mask, an advantage and a weight: the same for SFT
 and for RL.  Shapes: T response tokens; N masked-in tokens of a micro-batch, row by row.
@@ -50,7 +50,7 @@ class Batch:
 
 
 def supervised(prompt_ids: Sequence[int], response_ids: Sequence[int]) -> Example:
-    """An SFT example: advantage 1 on every response token; the weight is set by the batch it lands in."""
+    """An SFT example: advantage 1 on every response token; the weight is set by its batch."""
     ones = np.ones(len(response_ids), dtype=np.float32)
     return Example(prompt_ids, response_ids, ones.astype(np.uint8), ones, ones)
 
@@ -60,9 +60,9 @@ def micro_batches(
 ) -> Iterator[Batch]:
     """Examples sorted by length and cut into equal shares of tokens, none above ``most_tokens`` when padded.
 
-    Only a single row may be longer.  There are as few as can be, but a multiple of ``sharers``, so that those who
-    share the work end together.  The rows of one prompt stay together, sorted by the longest of them, so that its
-    encoding can be shared.
+    Only a single row may be longer.  There are as few as can be, but a multiple of ``sharers``, so that workers
+    that share them finish at the same time.  The rows of one prompt stay together, sorted by the longest of them, so
+    that its encoding can be shared.
     """
     longest: dict[tuple[int, ...], int] = {}
     prompts = [tuple(e.prompt_ids) for e in examples]

@@ -1,12 +1,12 @@
-"""A checkpoint's conversation format, as its chat template writes it: prompts, worked rows, thoughts, ends of turns.
+"""The conversation format of a checkpoint's chat template: prompts, worked rows, thoughts and ends of turns.
 
-Nothing here imitates a template: ``chat_template.py`` asks it once how it writes a thought and what ends a turn, and
-from then on every prompt and every worked row is rendered by the template itself.
+No template is imitated: ``chat_template.py`` finds out once how the template writes a thought and what ends a turn, and
+then the template renders every prompt and every worked row.
 
-Two things a template may leave open, and then a stated convention holds.  Some templates remove the thought from
-an assistant's turn (DeepSeek-R1's does), so that they never say how it is closed: where the prompt opens it with a line
-break, it is closed by one, and a blank line follows, as R1, QwQ and Qwen3 write.  Where no template writes thoughts at
-all, those that SFT here writes are used.  A template that writes today's date is given a fixed one, `TODAY`.
+A template may leave two things open, for which there are conventions.  Some templates remove the thought from an
+assistant's turn (DeepSeek-R1's does), so that they do not define how it is closed: if the prompt opens it with a line
+break, a line break closes it and a blank line follows, as R1, QwQ and Qwen3 write.  If a template writes no thoughts at
+all, the format that this package's SFT writes is used.  A template that writes today's date gets a fixed date, `TODAY`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 OPEN, CLOSE = "<think>", "</think>"
-KNOWN = (  # looked for in this order where a template does not write a thought itself
+KNOWN = (  # tried in this order if the template does not write a thought
     (OPEN, CLOSE),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
@@ -49,10 +49,10 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True)
 class Thought:
-    """How a thought is written, text by text: behind the generation prompt the opener, the thought, the closer.
+    """The texts around a thought: after the generation prompt come the opener, the thought and the closer.
 
-    ``before_open`` is what the template writes between its generation prompt and a turn's content; ``told``: all of it
-    by the chat template itself, otherwise by the convention that the module states.
+    ``before_open`` is what the template writes between its generation prompt and a turn's content; ``told``: whether
+    the chat template defines all of it; otherwise the convention in the module docstring applies.
     """
 
     opener: str = OPEN
@@ -67,7 +67,7 @@ class Thought:
         return self.opener + self.after_open + thinking + self.before_close + self.closer + self.after_close
 
     def tail(self, prompt: str) -> str:
-        """The end of a generation prompt that belongs to a thought: its opener, or its closer, too."""
+        """The end of a generation prompt that belongs to a thought: its opener, its closer, or both."""
         o, c = re.escape(self.opener), re.escape(self.closer)
         found = re.search(rf"(?:{o}\s*(?:{c}\s*)?|{c}\s*)\Z" if self.opener else rf"{c}\s*\Z", prompt)
         return found[0] if found else ""
@@ -75,7 +75,7 @@ class Thought:
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """The format of a tokenizer, as `chat_template.learn` found it.
+    """The format of a tokenizer, as `chat_template.learn_format` found it.
 
     ``key``: of a message, by which the template takes a thought (``content``: inside of it, ``parts``: as one of its
     parts); empty where it takes none.  ``tail``: what the generation prompt of a plain question ends in that belongs to
@@ -108,7 +108,7 @@ class ChatFormat:
         return bool(self.tail) and not self.opened
 
     def prompt(self, prompt: str, system: str = "", *, think: bool) -> str:
-        """The text up to where the response begins; with ``think`` a thought is open there."""
+        """The text before the response; with ``think``, it ends inside an open thought."""
         text = self.render(self._asked(prompt, system), generate=True)
         if prompt.strip() not in text:
             raise UserError(f"{self.source}: its chat template leaves out the prompt {prompt[:40]!r}")
@@ -122,9 +122,9 @@ class ChatFormat:
     def worked(self, row: Row, *, think: bool) -> tuple[str, str]:
         """A worked row as (prompt, response), the end of the turn included, as the template writes it.
 
-        ``think``: rows have thoughts; one without then has an empty one, unless its prompt closes it.  The opener
-        belongs to the response unless the prompt has it.  UserError where the template writes the prompt differently
-        once it is answered, or changes the response, and for a thought with delimiters of its own.
+        ``think``: rows have thoughts; a row without one gets an empty thought, unless the prompt closes it.  The opener
+        belongs to the response unless the prompt has it.  UserError if the template writes the prompt differently once
+        it is answered or changes the response, and for a thought with other delimiters.
         """
         t = self.thought
         if inside := next((mark for mark in (t.closer, t.opener) if mark and mark in (row.thinking or "")), None):
@@ -189,7 +189,7 @@ class ChatFormat:
         return [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
 
     def _turn(self, row: Row, asked: str, *, think: bool) -> tuple[str, bool]:
-        """(the whole conversation up to the end of the turn, whether it has an opener that no template wrote)."""
+        """(the conversation up to the end of the turn, whether its opener was added outside the template)."""
         turns, t, tail = self._asked(row.prompt, row.system), self.thought, self.thought.tail(asked)
         head, opens = asked.removesuffix(tail), bool(tail) and t.closer not in tail
         if row.turn and not (self.thinks and t.opener not in row.turn and t.closer not in row.turn):
@@ -216,7 +216,7 @@ class ChatFormat:
         return head + t.before_open + t.written(row.thinking or "") + answer, not opens
 
     def said(self, thinking: str, response: str) -> Message:
-        """An assistant's turn with a thought, as the template takes it."""
+        """An assistant's turn with a thought, in the form that the template takes."""
         if self.key == "parts":
             return {"content": [{"type": "thinking", "thinking": thinking}, {"type": "text", "text": response}]}
         if self.key == "content":
@@ -231,7 +231,7 @@ class ChatFormat:
         return text.removesuffix(self.after) + str(self.tokenizer.eos_token or "")
 
     def render(self, turns: Sequence[Message], *, generate: bool) -> str:
-        """A conversation as text; UserError in the template's own words if it raises."""
+        """A conversation as text; UserError with the template's message if it raises."""
         if self.parts:
             turns = [
                 turn | {"content": [{"type": "text", "text": turn["content"]}]}
@@ -247,7 +247,7 @@ class ChatFormat:
                     list(turns), tokenize=False, add_generation_prompt=generate, chat_template=template, **now
                 )
             )
-        except Exception as error:  # a template is a program; whatever it raises is about it
+        except Exception as error:  # a template is a program, which may raise any error
             line = " ".join(str(error).split())[:200] or type(error).__name__
             raise UserError(f"{self.source}: its chat template cannot be rendered: {line}") from None
 

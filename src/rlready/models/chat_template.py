@@ -1,8 +1,8 @@
-"""Ask a chat template how it writes a conversation, by rendering a question and an answer through it; `chat` uses that.
+"""Find out how a chat template writes a conversation, by rendering a question and an answer through it.
 
-Read off is what stands around the texts: how the generation prompt ends (does it open a thought, or close an empty
-one?), what opens and closes a thought and with which line breaks, which token ends a turn, and how the template takes a
-thought: by a key of the message, as a part of the content, or inside of it.
+`learn_format` determines the text around the messages: how the generation prompt ends (whether it opens a thought, or
+closes an empty one), what opens and closes a thought and with which line breaks, which token ends a turn, and how the
+template takes a thought: by a key of the message, as a part of the content, or inside the content.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 OPENER = "{% if add_generation_prompt %}{{ '" + OPEN + "' }}{% endif %}"
 THOUGHT, ANSWER = "Zq41thought", "Zq41answer"
 ASK = [{"role": "user", "content": QUESTION}]
-TOKEN = re.compile(r"<\S+>|\[\S+\]")  # what a token of a format looks like, if nothing calls it special
+TOKEN = re.compile(r"<\S+>|\[\S+\]")  # the form of a token of the format that is not marked as special
 HIDDEN = ("\ue000", "\ue001")  # in place of delimiters, from templates that remove thoughts
 
 
-def learn(tokenizer: PreTrainedTokenizerBase, source: str, given: Sequence[str] = ()) -> ChatFormat:
+def learn_format(tokenizer: PreTrainedTokenizerBase, source: str, given: Sequence[str] = ()) -> ChatFormat:
     """The conversation format of a tokenizer; ``given``: what opens and what closes a thought, if the user says so.
 
     Raises UserError if the template raises, leaves the question out, writes another prompt each time, or writes its
@@ -57,7 +57,7 @@ def with_thought(form: ChatFormat) -> ChatFormat:
     tokenizer, template = form.tokenizer, template_of(form.tokenizer)
     if form.closed:
         _set_template(tokenizer, "{%- set enable_thinking = true -%}{%- set thinking = true %}{{ '' }}" + template)
-        form = learn(tokenizer, form.source)
+        form = learn_format(tokenizer, form.source)
         if form.closed:
             raise UserError(
                 f"{form.source}: its generation prompt closes the thought before it begins, so that rows with thinking "
@@ -68,17 +68,17 @@ def with_thought(form: ChatFormat) -> ChatFormat:
     lead = form.thought.before_open.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
     opener = OPENER.replace(OPEN, lead + OPEN)
     _set_template(tokenizer, _with_thoughts(OPEN, CLOSE) + template + opener)
-    plainly = learn(tokenizer, form.source)
+    plainly = learn_format(tokenizer, form.source)
     if plainly.key:
         return plainly
     shown = "".join(f" | replace('{mark}', '{text}')" for mark, text in zip(HIDDEN, (OPEN, CLOSE), strict=True))
     captured = "{% set text %}" + template + "{% endset %}{{ text" + shown + " }}"
     _set_template(tokenizer, _with_thoughts(*HIDDEN) + captured + opener)
-    return learn(tokenizer, form.source)
+    return learn_format(tokenizer, form.source)
 
 
 def _with_thoughts(opener: str, closer: str) -> str:
-    """The beginning of a template under which a thought of its own becomes part of an assistant's content."""
+    """The beginning of a template that moves a separate thought into the content of the assistant's turn."""
     content = f"'{opener}\\n' + m.reasoning_content + '\\n{closer}\\n' + m.content"
     return (
         "{%- set ns = namespace(turns=[]) -%}{%- for m in messages -%}"
@@ -96,7 +96,7 @@ def _set_template(tokenizer: PreTrainedTokenizerBase, template: str) -> None:
 
 
 def _question_taken(form: ChatFormat) -> ChatFormat:
-    """The format under which the template writes the question: content as text, or in parts."""
+    """The format with which the template writes the question: content as text, or as parts."""
     error = None
     for parts in (False, True):
         attempt = replace(form, parts=parts)
@@ -109,7 +109,7 @@ def _question_taken(form: ChatFormat) -> ChatFormat:
 
 
 def _around_answer(form: ChatFormat) -> tuple[str, str]:
-    """What the template writes before and behind an answer; nothing if it writes none, which only worked rows need."""
+    """The text before and after an answer; both are empty if the template writes no answer."""
     try:
         text = form.render([*ASK, {"role": "assistant", "content": ANSWER}], generate=False)
     except UserError:
@@ -119,7 +119,10 @@ def _around_answer(form: ChatFormat) -> tuple[str, str]:
 
 
 def _thought_of(form: ChatFormat, prompt: str, before: str) -> ChatFormat:
-    """How the template writes a thought, and what of it the generation prompt has; ``before``: before an answer."""
+    """How the template writes a thought, and which part of it the generation prompt has already written.
+
+    ``before``: the text that the template writes before an answer.
+    """
     pairs = (Thought(opener, closer) for opener, closer in KNOWN)
     thought = next((pair for pair in pairs if pair.tail(prompt)), Thought())
     tail = thought.tail(prompt)
@@ -142,9 +145,9 @@ def _thought_of(form: ChatFormat, prompt: str, before: str) -> ChatFormat:
 
 
 def _told(form: ChatFormat, head: str) -> ChatFormat | None:
-    """The thought as the template itself writes it; None where it takes none, or passes content on as it is.
+    """The thought as the template writes it; None if it takes no thought, or copies the content unchanged.
 
-    ``head``: the generation prompt without what belongs to a thought.
+    ``head``: the generation prompt without the part that belongs to a thought.
     """
     template = template_of(form.tokenizer)
     inline = [pair for pair in KNOWN if any(mark in template for mark in pair)]
@@ -186,7 +189,7 @@ def _common(one: str, other: str) -> str:
 
 
 def _end_of_turn(tokenizer: PreTrainedTokenizerBase, after: str) -> str:
-    """The first token of a format behind an answer; empty where the template writes none."""
+    """The first special token after an answer; empty if the template writes none."""
     added = tokenizer.added_tokens_decoder.values()
     tokens = {str(token) for token in added if token.special or TOKEN.fullmatch(str(token))}
     tokens |= set(tokenizer.all_special_tokens)

@@ -1,7 +1,7 @@
 """Checkpoint folders and hub ids: load a causal language model from one, and save one.
 
 A folder is a Hugging Face checkpoint of any trainer, or holds a LoRA adapter, which is merged into its base.  It is
-checked, not believed: a model that would be measured with weights other than those trained is refused.
+verified: a model whose weights are not exactly those that were trained is refused.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
     A folder that holds a LoRA adapter is its base with the adapter merged into it.
     ``delimiters``: what opens and what closes a thought; none: what the template or the vocabulary says.
     Raises UserError when there is no such folder or hub id; when a file is missing, torn or not what its name says;
-    when the weights are not exactly those of the configuration, or not finite; when the model needs code of its own;
+    when the weights are not exactly those of the configuration, or not finite; when the model needs custom code;
     when the adapter does not fit its base; or when the delimiters are not two different texts or not those of the chat
     template.
     """
@@ -72,12 +72,12 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
     model.to(device)
     model.eval()
     lm = LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
-    lm.chat  # noqa: B018  # learned, and refused, before anything is measured
+    lm.chat  # noqa: B018  # an unusable chat template is refused before anything is measured
     return lm
 
 
 def load_without_weights(source: str, *, delimiters: Sequence[str] = ()) -> LM:
-    """The same with a model that has shapes only: for questions about its tokenizer and chat template."""
+    """As `load`, with a model that has shapes but no weights: for questions about tokenizer and chat template."""
     from transformers import AutoModelForCausalLM, GenerationConfig
 
     tokenizer = tokenizer_of(source)
@@ -173,7 +173,7 @@ def _config(folder: Path) -> Any:
 
     with _refused(str(folder / CONFIG), "describes no model"):
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-    config.return_dict = True  # how a trainer called the model is no part of it
+    config.return_dict = True  # settings of the trainer's call, not of the model
     config._attn_implementation = None
     return config
 
@@ -219,12 +219,12 @@ def _make_savable(model: Any, source: str) -> None:
 
 @contextmanager
 def _refused(source: str, what: str = "cannot be loaded as a causal language model") -> Iterator[None]:
-    """What Transformers cannot load is one line of ours, and all that it prints."""
+    """Turn errors of Transformers into a UserError of one line, and silence its warnings and progress bars."""
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()
     logging.set_verbosity(CRITICAL)
-    logging.disable_progress_bar()  # ours says more
+    logging.disable_progress_bar()  # the progress lines of this package say more
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
@@ -247,7 +247,7 @@ def embedded_folder() -> Path:
 
 
 def local_folder(source: str) -> Path | None:
-    """Where a model lies on this machine; None for a hub id."""
+    """The local folder of a model; None for a hub id."""
     path = embedded_folder() if source == EMBEDDED else Path(source)
     return path if os.path.exists(path) else None
 

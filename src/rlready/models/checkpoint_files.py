@@ -1,7 +1,7 @@
-"""The files of a checkpoint folder, looked at before any library reads them: what is wrong is named by its file.
+"""Check the files of a checkpoint folder before any library reads them, so that errors name the file.
 
-Contents are never believed: sizes are compared with the weights before anything is allocated, and no code that a
-folder brings is run.
+Contents are untrusted: sizes are compared with the weights before anything is allocated, and code in the folder is
+never run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rlready.runs.files import read_json
 
 CONFIG, ADAPTER = "config.json", "adapter_config.json"
 TOKENIZER = "tokenizer.json"
-VOCABULARIES = (TOKENIZER, "*.model", "vocab*", "*.tiktoken", "tekken.json")  # without one of them nothing is a token
+VOCABULARIES = (TOKENIZER, "*.model", "vocab*", "*.tiktoken", "tekken.json")  # a tokenizer needs one of them
 OBJECTS = (CONFIG, ADAPTER, "generation_config.json", "tokenizer_config.json")
 READ = (".json", ".jinja", ".txt", ".model", ".safetensors", ".bin")
 LAYERS = re.compile(r"(num|n)_(hidden_|decoder_)?layers?")
@@ -71,7 +71,7 @@ def check_files(folder: Path, source: str) -> None:
 
 
 def has_vocabulary(folder: Path) -> bool:
-    """Whether a folder holds the vocabulary of a tokenizer, not its settings alone."""
+    """Whether a folder holds the vocabulary of a tokenizer, not only its settings."""
     return any(True for pattern in VOCABULARIES for _ in folder.glob(pattern))
 
 
@@ -106,7 +106,7 @@ def check_config(folder: Path, source: str) -> None:
 
 
 def check_layers(folder: Path, held: dict[str, Held]) -> None:
-    """UserError where the configuration has more layers than the files have weights: building them would not end."""
+    """UserError if the configuration has more layers than the files have weights, before they are built."""
     config = read_json(folder / CONFIG)
     for part in (config, config.get("text_config")):
         for key, value in part.items() if isinstance(part, dict) else ():
@@ -115,13 +115,13 @@ def check_layers(folder: Path, held: dict[str, Held]) -> None:
 
 
 def check_weights_are_there(folder: Path, source: str) -> None:
-    """UserError for a folder without weights, naming what lies there instead."""
+    """UserError for a folder without weights, naming what it holds instead."""
     if not weight_files(folder):
         raise UserError(f"{source}: the folder has no weights (model.safetensors){_instead(folder)}")
 
 
 def _instead(folder: Path) -> str:
-    """What to do with the folders and files of other formats."""
+    """The end of an error line: what to do with folders and files of other formats."""
     for inner in ("huggingface", "actor/huggingface", "hf", "policy/weights"):
         if (folder / inner / CONFIG).is_file() and weight_files(folder / inner):
             return f"; name {folder / inner}"

@@ -1,4 +1,4 @@
-"""Log-probabilities of models that are not trained, by the fastest way that serves each."""
+"""Log-probabilities of models that are not trained, by the fastest method that supports each model."""
 
 from __future__ import annotations
 

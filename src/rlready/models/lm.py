@@ -1,9 +1,9 @@
 """A causal language model with its tokenizer: prompts, worked rows and forced texts as tokens.
 
-What a prompt and a worked row look like is asked of the chat template (``chat.py``, ``chat_template.py``); here it
-becomes tokens.  A text that continues another one is tokenised behind it, not alone: a tokenizer may put a space before
-what it takes for the beginning of a text.  Where the two would share a token, the prompt keeps the tokens that it has
-when a response is drawn.
+The chat template defines the text of prompts and worked rows (``chat.py``, ``chat_template.py``); this module converts
+it to tokens.  A text that continues another is tokenised after it, not alone, because a tokenizer may add a space to
+the beginning of a text.  If the two would share a token, the prompt keeps the tokens that it has when a response is
+sampled.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from rlready.models.chat import ChatFormat
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-ANCHORS = ("a", "\n", ".", ")")  # texts to tokenise a continuation behind, until one keeps its own tokens
+ANCHORS = ("a", "\n", ".", ")")  # texts to tokenise a continuation after, until one keeps its tokens
 
 
 @dataclass(frozen=True)
 class LM:
-    """A model with its tokenizer.  ``given`` are thought delimiters that the user says it has."""
+    """A model with its tokenizer.  ``given`` are the thought delimiters that the user set."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -38,8 +38,8 @@ class LM:
 
     @cached_property
     def chat(self) -> ChatFormat:
-        """The conversation format, learned from the chat template once; UserError as `chat_template.learn` raises."""
-        return chat_template.learn(self.tokenizer, self.source, self.given or ())
+        """The conversation format of the chat template; UserError as `chat_template.learn_format` raises."""
+        return chat_template.learn_format(self.tokenizer, self.source, self.given or ())
 
     @property
     def thinks(self) -> bool:
@@ -62,7 +62,7 @@ class LM:
         found = {ids} if isinstance(ids, int) else set(ids or ())
         if self.tokenizer.eos_token_id is not None:
             found.add(self.tokenizer.eos_token_id)
-        found = {i for i in found if i < self.vocabulary}  # no other can be drawn
+        found = {i for i in found if i < self.vocabulary}  # other tokens cannot be sampled
         end = self.chat.end
         if not found:
             hint = f"; its chat template ends a turn in {end}" if end else ""
@@ -100,7 +100,7 @@ class LM:
         return int(cast("Any", head).weight.shape[0])
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text; UserError for one that the tokenizer knows and the model does not."""
+        """The tokens of a text; UserError if the tokenizer gives a token that the model does not have."""
         ids: list[int] = list(self.tokenizer.encode(text, add_special_tokens=False))
         if self._more_tokens and (beyond := [i for i in ids if i >= self.vocabulary]):
             token = self.tokenizer.convert_ids_to_tokens(beyond[0])
@@ -138,7 +138,7 @@ class LM:
         return [after[len(before) :] for before, after in pairwise(texts)]
 
     def prompt_ids(self, prompt: str, system: str = "", *, think: bool) -> list[int]:
-        """Token ids up to where the response begins; ``think`` makes sure that a thought is open there."""
+        """Token ids before the response; with ``think``, they end inside an open thought."""
         return self.encode(self.chat.prompt(prompt, system, think=think))
 
     def worked_ids(self, row: Row, *, think: bool) -> tuple[list[int], list[int]]:
@@ -198,13 +198,13 @@ def head_of(model: Any) -> tuple[Any, Any]:
     if not getattr(model, "_rlready_head_checked", False):
         with torch.no_grad():
             ids = torch.arange(4, device=head.weight.device)[None]
-            ours = head(backbone(input_ids=ids, use_cache=False).last_hidden_state)
-            theirs = model(input_ids=ids, use_cache=False).logits
-        if not theirs.isfinite().all():
+            scored = head(backbone(input_ids=ids, use_cache=False).last_hidden_state)
+            logits = model(input_ids=ids, use_cache=False).logits
+        if not logits.isfinite().all():
             raise UserError(
                 f"{type(model).__name__}: its logits are not finite: a weight is NaN or infinite, or too large"
             )
-        if not torch.allclose(ours.float(), theirs.float(), atol=1e-3, rtol=1e-3):
+        if not torch.allclose(scored.float(), logits.float(), atol=1e-3, rtol=1e-3):
             raise UserError(
                 f"{type(model).__name__} changes its logits after the head (a cap or a scale), which is not supported"
             )

@@ -1,4 +1,4 @@
-"""Token log-probabilities by the module's own forward: what every model can do, and what a reader should read first.
+"""Token log-probabilities by the forward pass of the module, which works for every model.
 
 ``models/llama/logprob.py`` computes the same faster for models of the Llama family.  Log-probabilities are those at the
 sampling temperature.  Shapes: B rows, L columns, N scored tokens, D hidden.

@@ -1,6 +1,6 @@
 """Whether the weights in a checkpoint's files are those of the model that its configuration describes.
 
-Transformers fills what is missing with random numbers and leaves out what is left over; here both are refused by name.
+Transformers initialises missing weights randomly and ignores unused ones; here both are refused by name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ QUANTISED = (
     "its weights are quantised, though config.json does not say how; name the checkpoint it was made from, or "
     "dequantise it and save it in bfloat16"
 )
-# parts of names that tell whose weights they are
+# parts of names of weights in other formats
 OTHER = {
     ".qweight.": QUANTISED,
     ".weight_packed.": QUANTISED,

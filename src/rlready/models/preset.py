@@ -68,7 +68,7 @@ def model_facts(source: str, delimiters: Sequence[str] = ()) -> ModelTraits:
     An adapter has the facts of its base: it is merged, and all weights are trained.
     """
     from rlready.models import adapter
-    from rlready.models.chat_template import learn
+    from rlready.models.chat_template import learn_format
     from rlready.models.checkpoint import embedded_folder, local_folder, tokenizer_of
     from rlready.models.checkpoint_files import ADAPTER, CONFIG
     from rlready.models.hub import fetched
@@ -81,7 +81,7 @@ def model_facts(source: str, delimiters: Sequence[str] = ()) -> ModelTraits:
     return ModelTraits(
         parameters=sum(held.size for held in held_weights(base).values()),
         context=_context(config),
-        thinks=learn(tokenizer, source, delimiters).thinks,
+        thinks=learn_format(tokenizer, source, delimiters).thinks,
         embedded=all(config.get(key) == _text_config(embedded_folder() / CONFIG)[key] for key in SHAPE),
     )
 

@@ -1,4 +1,4 @@
-"""Which weights a checkpoint's files hold, by name and shape, from their headers: nothing is loaded, no pickle is run.
+"""Names and shapes of the weights in a checkpoint, from file headers: no weights are loaded, no pickle is run.
 
 The files are those that Transformers would load, in its order: safetensors before pickles, whole before in shards.
 """
@@ -50,7 +50,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def held_weights(folder: Path) -> dict[str, Held]:
-    """All tensors in a folder's weight files; UserError for a file that is torn, a pointer, or none of weights."""
+    """All tensors in a folder's weight files; UserError for a file that is incomplete, a pointer, or not weights."""
     found: dict[str, Held] = {}
     for file in weight_files(folder):
         found |= tensors_of(file)
@@ -117,7 +117,7 @@ def _pickled(file: Path) -> dict[str, Held]:
             f"{file}: not a pickle of tensors alone, and others are not opened as they can run code; save the model as "
             "safetensors (save_pretrained) where it was trained"
         ) from None
-    except Exception as error:  # a torn archive is told in as many ways as there are places to tear it
+    except Exception as error:  # an incomplete archive raises errors of many types
         raise UserError(f"{file}: torn, or not a file of weights ({_line(error)}); {AGAIN}") from None
     if not isinstance(content, Mapping) or not all(isinstance(v, torch.Tensor) for v in content.values()):
         raise UserError(f"{file}: holds other things than weights by name; save the model with save_pretrained")

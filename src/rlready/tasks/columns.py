@@ -1,7 +1,6 @@
-"""A table read by column, in batches of rows, so that a million rows cost neither Python objects nor memory.
+"""A table read by column in batches of rows, so that a million rows take little memory and few Python objects.
 
-A column is an Arrow array, or a list where the file is JSON.  What is asked of a scalar is asked once for each distinct
-value of a batch.
+A column is an Arrow array, or a list if the file is JSON.  Conversions run once for each distinct value of a batch.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 from rlready.core.errors import UserError
 from rlready.tasks.parquet import ParquetTable
 from rlready.tasks.strictjson import Fields, Refused
-from rlready.tasks.table import Origin, column_names, has, open_rows, value_of
+from rlready.tasks.table import Origin, column_names, has_column, open_rows, value_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,9 +29,9 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows: ``lines`` (N,) are their line or row numbers from 1, ``columns`` those asked for that are there.
+    """A batch of N rows: ``lines`` (N,) are their line or row numbers from 1.
 
-    ``named`` are all columns of the table, as an error line can show them.
+    ``columns`` are the requested columns that exist, ``named`` the names of all columns of the table.
     """
 
     origin: Origin
@@ -50,7 +49,7 @@ class Batch:
         columns = {}
         for name in names:
             if "." in name:
-                if any(has(row, name) for row in rows):
+                if any(has_column(row, name) for row in rows):
                     columns[name] = [value_of(row, name) for row in rows]
             elif name in there:
                 columns[name] = [row.get(name) for row in rows]
@@ -65,7 +64,7 @@ class Batch:
         return replace(self, lines=self.lines[index], columns=columns)
 
     def has_texts(self, name: str) -> bool:
-        """Whether a column holds nothing but plain texts and nulls; so does a missing one."""
+        """Whether a column holds only texts and nulls; True for a missing column."""
         import pyarrow as pa
 
         column = self.columns.get(name)
@@ -83,7 +82,7 @@ class Batch:
     def distinct(self, name: str) -> tuple[Ints, list[Any]]:
         """(codes (N,), values): each row has ``values[code]``; a missing column is null.
 
-        Values are in the order of their first appearance; those that cannot be hashed are listed once a row.
+        Values are in the order of their first appearance; values that cannot be hashed are repeated for every row.
         """
         column = self.columns.get(name)
         if column is None:
@@ -91,7 +90,7 @@ class Batch:
         return _distinct_values(column) if isinstance(column, list) else _distinct_array(column)
 
     def map(self, name: str, convert: Callable[[Any], Any], dtype: DTypeLike) -> NDArray[Any]:
-        """(N,) of what ``convert`` makes of every value; UserError with the line where it raises Refused."""
+        """(N,) values converted by ``convert``; UserError with the line number if it raises Refused."""
         codes, values = self.distinct(name)
         made = np.empty(len(values), dtype=dtype)
         for code, value in enumerate(values):
@@ -105,7 +104,7 @@ class Batch:
     def lists(self, name: str, kind: type[int] | type[float]) -> tuple[Ints, NDArray[Any]]:
         """(lengths (N,), all items (sum of lengths,)) of a column of lists of numbers; length -1 for null.
 
-        UserError with the line for what is no list of whole numbers (int), or of numbers (float).
+        UserError with the line number for a value that is not a list of whole numbers (int) or of numbers (float).
         """
         column = self.columns.get(name)
         if column is None:
@@ -151,7 +150,7 @@ def _parquet_batches(table: ParquetTable, names: Sequence[str]) -> Iterator[Batc
 
 
 def _field(column: Column, key: str) -> Column:
-    """What stands under a key in a column of objects."""
+    """The field ``key`` of a column of objects."""
     import pyarrow.compute as pc
 
     if isinstance(column, list):
@@ -182,7 +181,7 @@ def _distinct_values(values: list[Any]) -> tuple[Ints, list[Any]]:
 
 
 def _numbers_of(column: Column, kind: type[int] | type[float]) -> tuple[Ints, NDArray[Any]] | None:
-    """As `Batch.lists`, where Arrow's type says that all items are such numbers; else None."""
+    """As `Batch.lists` if the Arrow type guarantees that all items are such numbers; else None."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -26,12 +26,12 @@ from rlready.tasks.table import licence_beside, read_table
 
 INSTRUCTION = "Reason step by step, then give the final answer on a last line of the form: #### <number>"
 ANNOTATION = re.compile(r"<<[^<>]*>>")
-NOT_DIGITS = re.compile(r"[\s,$]|\+|\.\s*$")  # what people write around the digits of a number
+NOT_DIGITS = re.compile(r"[\s,$]|\+|\.\s*$")  # characters that surround the digits of a number
 
 
 @dataclass(frozen=True)
 class Gsm8kOptions:
-    """What a source string can set; ``split`` chooses the file of a folder or the split of a hub id."""
+    """Options of a source string; ``split`` chooses the file in a folder or the split of a hub id."""
 
     split: Literal["", "train", "test"] = ""
     calculator: Literal["strip", "keep"] = "strip"
@@ -40,7 +40,7 @@ class Gsm8kOptions:
 
 
 class Gsm8kTask(Task):
-    """Word problems with one number as answer; see the module."""
+    """Word problems with one number as answer; see the module docstring."""
 
     defaults = Gsm8kOptions()
     options: Gsm8kOptions

@@ -1,8 +1,8 @@
-"""What luck alone achieves; to be printed beside every accuracy and every pass@k (METHODS 3.3).
+"""The chance level: pass@k of guessing without reading the prompt, to be printed beside every pass@k.
 
-Ours.  A guesser who never reads the prompt does best with the k most common answers.  Which answers these
-are is learned on a reference sample and scored on other problems, so the figure is not flattered by the
-problems it is measured on; with few reference problems it errs low, never high on average.
+This estimator is a choice of this package.  Without reading the prompt, the best k guesses are the k most common
+answers.  They are found on a reference sample and scored on other problems, so that the estimate is not biased upwards
+by the problems it is measured on; with few reference problems it is too low on average, never too high.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 
 def majority(keys: Sequence[str]) -> tuple[str, float]:
-    """The most common answer and its share: the accuracy of a model that always says the same."""
+    """The most common answer and its share: the accuracy of a model that always gives the same answer."""
     if not keys:
         raise ValueError("no answers")
     ((answer, times),) = Counter(keys).most_common(1)
@@ -28,9 +28,9 @@ def guess_pass_at_k(reference: Sequence[str], keys: Sequence[str], k: int) -> fl
 
 
 def two_fold(keys: Sequence[str], k_values: Sequence[int]) -> dict[int, float]:
-    """``guess_pass_at_k`` where no reference is at hand: either half of the problems guesses for the other.
+    """``guess_pass_at_k`` without a reference sample: each half of the problems is the reference of the other.
 
-    0 for a single problem, as there is nothing to learn from.
+    It is 0 for a single problem, for which there is no reference.
     """
     halves = keys[::2], keys[1::2]
     if not halves[1]:

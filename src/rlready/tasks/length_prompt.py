@@ -1,7 +1,7 @@
-"""A length asked for in the prompt: "Think for at most {N} tokens.", so that the user can ask for short thoughts.
+"""A thinking length that the prompt asks for, as in "Think for at most {N} tokens."
 
-After L1 (Aggarwal & Welleck, arXiv 2503.04697) and s1's token-conditional control.  ``{N}`` stands for the tokens and
-``{N/8}`` for eighths of them, rounded to the nearest, for vocabularies that count no further.
+After L1 (Aggarwal & Welleck, arXiv 2503.04697) and s1's token-conditional control.  ``{N}`` is replaced by the
+number of tokens and ``{N/8}`` by an eighth of it, rounded, for vocabularies with few numbers.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def with_length_prompt(problem: Problem, length_prompt: str, tokens: int) -> Pro
 
 
 def length_text(length_prompt: str, tokens: int) -> str:
-    """The text with the length in the place of ``{N}``."""
+    """The text with ``{N}`` replaced by the number of tokens."""
     return LENGTH_PLACE.sub(lambda m: str(round(tokens / int(m[1] or 1))), length_prompt)
 
 
 def refuse_unknown_words(length_prompt: str, lengths: Sequence[int], lm: LM) -> None:
-    """UserError if the model's vocabulary has no words for one of the texts, so that it could not read the request."""
+    """UserError if a text for one of the lengths has a token that is unknown to the model."""
     for text in (length_text(length_prompt, n) for n in lengths):
         if lm.tokenizer.unk_token_id in lm.encode(text):
             raise UserError(

@@ -1,7 +1,7 @@
-"""Parquet as the rows that were written: JSON inside it is decoded, and 0.1 of 32 bits is 0.1.
+"""Read Parquet files with the values that were written: JSON inside them is decoded, and a 32-bit 0.1 is 0.1.
 
-``datasets`` stores a column of mixed types as JSON text, of the Arrow type ``arrow.json`` or by its own metadata; so
-may be what stands inside structs and lists.
+``datasets`` stores a column of mixed types as JSON text, which the Arrow type ``arrow.json`` or the metadata of
+``datasets`` marks; values inside structs and lists may be stored in the same way.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlready.core.errors import UserError
-from rlready.tasks.strictjson import Fields, Number, examine, loads
+from rlready.tasks.strictjson import Fields, Number, loads, refuse_unkeepable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,9 +24,9 @@ Decoder = Callable[[Any], object]
 
 
 class ParquetTable:
-    """A file that is read in batches of rows; UserError for one that cannot be read.
+    """A file that is read in batches of rows; UserError if it cannot be read.
 
-    ``columns`` are the names of its columns, and of those inside structs, as an error line can show them.
+    ``columns`` are the names of its columns and of the fields of structs.
     """
 
     def __init__(self, file: Path) -> None:
@@ -68,9 +68,9 @@ class ParquetTable:
         return kind in (pa.string(), pa.large_string()) and name not in self._decoders
 
     def batches(self, names: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, dict[str, list[object]]]]:
-        """Some columns, so many rows at a time as fit into `BYTES`, and the values of those columns that hold JSON.
+        """Batches of the columns ``names``, of about `BYTES` bytes, and the decoded values of JSON columns.
 
-        UserError by its row for JSON that is none.
+        UserError with the row number for invalid JSON.
         """
         done = 0
         for name in names:
@@ -96,7 +96,7 @@ class ParquetTable:
                 yield from plain
 
     def _chunks(self) -> list[pa.ColumnChunkMetaData]:
-        """What the file says of every column in every row group; a list of numbers counts as a column."""
+        """The metadata of every column in every row group; a list of numbers counts as a column."""
         meta = self._content.metadata
         return [meta.row_group(i).column(j) for i in range(meta.num_row_groups) for j in range(meta.num_columns)]
 
@@ -112,7 +112,7 @@ class ParquetTable:
             for at, value in enumerate(values):
                 try:
                     values[at] = self._decoders[column](value)
-                    examine({column: values[at]})
+                    refuse_unkeepable({column: values[at]})
                 except (ValueError, RecursionError) as error:
                     row = f"{self.file} row {done + at + 1}"
                     raise UserError(f"{row}: the JSON of {column} cannot be kept: {error}") from None
@@ -125,7 +125,7 @@ class ParquetTable:
             yield
         except UnicodeDecodeError:
             raise
-        except (pa.ArrowException, ValueError, OverflowError) as error:  # the last two: dates that Python has not
+        except (pa.ArrowException, ValueError, OverflowError) as error:  # the last two: dates outside Python's range
             raise UserError(f"{self.file}: not a Parquet file that can be read ({first_line(error)})") from None
 
 
@@ -136,7 +136,7 @@ def first_line(error: Exception) -> str:
 
 
 def _features(schema: pa.Schema) -> Fields:
-    """What ``datasets`` noted of each column; nothing where it did not write the file."""
+    """The features that ``datasets`` recorded for each column; empty if it did not write the file."""
     try:
         features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, KeyError, TypeError):
@@ -145,7 +145,7 @@ def _features(schema: pa.Schema) -> Fields:
 
 
 def _decoder(field: pa.Field, feature: object) -> Decoder | None:
-    """What makes a value of an Arrow field the value that was meant; None where that is the value itself."""
+    """A function from the stored value of an Arrow field to the original one; None if they are the same."""
     import numpy as np
     import pyarrow as pa
 
@@ -166,7 +166,7 @@ def _decoder(field: pa.Field, feature: object) -> Decoder | None:
 
 
 def _value(text: str) -> object:
-    """What stored JSON says; a number, true and false stay text, as ``datasets`` writes the text "4" as it writes 4."""
+    """Decode stored JSON; numbers and booleans stay text, because ``datasets`` writes "4" and 4 alike."""
     value = loads(text)
     return text if isinstance(value, (bool, int, float)) else value
 
@@ -183,7 +183,7 @@ def fields_of(kind: Any) -> list[str]:
 
 
 def _without_float32(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Numbers of 32 bits as 64 bits, by way of text: 0.1, not 0.10000000149011612."""
+    """32-bit floats as 64-bit ones, converted through text: 0.1, not 0.10000000149011612."""
     import pyarrow as pa
 
     columns = []
@@ -194,7 +194,7 @@ def _without_float32(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _widened(kind: Any, to: Any) -> Any:
-    """An Arrow type with another in the place of numbers of 32 bits, also inside it."""
+    """An Arrow type with every 32-bit float, also inside it, replaced by the type ``to``."""
     import pyarrow as pa
 
     if pa.types.is_float32(kind):

@@ -79,7 +79,7 @@ class Task(ABC):
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
         """Whether a response is correct, in bounded time and for any text; by default, by equality of final answers."""
         correct = same_answer(problem.answer, answer)
-        return Verdict(correct, None, "" if correct else "the answer is wrong", own_part(answer)[1])
+        return Verdict(correct, None, "" if correct else "the answer is incorrect", own_part(answer)[1])
 
     def compares(self, problem: Problem) -> str | None:
         """The reference answer if ``verify`` decides by ``same_answer``, so that texts can be compared in parallel.

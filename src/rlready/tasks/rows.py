@@ -1,19 +1,20 @@
-"""Anyone's rows: a JSONL, JSON or Parquet file or a data set on the hub, with a verifier named by import path.
+"""Rows of a JSONL, JSON or Parquet file or of a data set on the hub, with a verifier named by import path.
 
-``rows:PATH?verifier=pkg.module:function&prompt=question``.  Columns are prompt, response, thinking, answer and id
-unless named otherwise, with dots for one inside another: ``answer=reward_model.ground_truth``, which is read unasked
-where there is no answer.  Prompt and response are texts or lists of turns (`turns.py`).  Read as well are
-``completion``, ``messages``, ``conversations``, ``system`` and ``system_prompt``, and for the thought
-``reasoning_content`` and ``reasoning``; what stands in two of them must be the same in both.  A column that is named
-counts alone (``thinking=``: none), and where the prompt's is, no messages are read.
+``rows:PATH?verifier=pkg.module:function&prompt=question``.  The columns are prompt, response, thinking, answer and id
+unless options give other names.  A dot leads to a field inside a column, as in ``answer=reward_model.ground_truth``,
+which is also the default where there is no answer column.  Prompt and response are texts or lists of turns
+(`turns.py`).  The columns ``completion``, ``messages``, ``conversations``, ``system`` and ``system_prompt`` are read
+too, and ``reasoning_content`` and ``reasoning`` for the thought; a text that is given in two columns must be the same
+in both.  An option replaces these defaults: with ``thinking=COLUMN`` no other column is read for the thought
+(``thinking=``: none at all), and with ``prompt=COLUMN`` no messages are read.
 
-Texts are kept as they are, character for character, and a row that cannot be is refused by its line.  A response that
-begins with a thought (``<think>…</think>``) is taken apart, and kept whole in ``Row.turn``.  Left out: conversations
-of several questions, and rows with more to a prompt than its text (`unread.py`).
+Texts are kept character for character, and a row for which that is impossible is refused with its line number.  A
+response that begins with a thought (``<think>…</think>``) is split, and kept whole in ``Row.turn``.  Conversations of
+several questions are not supported, nor rows whose prompt is more than its text (`unread.py`).
 
-The verifier is called as ``function(problem, answer) -> bool``, with all other columns of the row in ``problem.meta``;
-without one the answer column is compared by ``verify.same_answer``, and where a ``dag`` column holds the graph of DAG
-maths, as ``rlready inject`` writes it, every step is checked too.
+The verifier is called as ``function(problem, answer) -> bool``, with all other columns of the row in ``problem.meta``.
+Without a verifier the answer column is compared by ``verify.same_answer``; and if a ``dag`` column holds the graph of a
+DAG maths problem, as ``rlready inject`` writes it, every step is checked too.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from rlready.core.records import Problem, Row
 from rlready.models.chat import KEYS
 from rlready.tasks.answers.extract import own_part
 from rlready.tasks.dagmath import meta as dagmeta
-from rlready.tasks.dagmath.meta import graph_of, judge, validate
+from rlready.tasks.dagmath.meta import graph_of, validate, verify_solution
 from rlready.tasks.protocol import Task, Verdict
 from rlready.tasks.source import Source, select
 from rlready.tasks.strictjson import Fields, Refused, digits
-from rlready.tasks.table import has, licence_beside, read_table, value_of
+from rlready.tasks.table import has_column, licence_beside, read_table, value_of
 from rlready.tasks.turns import MESSAGES, Chat, merge, read_system, read_turns, split_thought
 from rlready.tasks.unread import refuse_preferences, refuse_unread
 
@@ -49,7 +50,7 @@ GROUND_TRUTH = "reward_model.ground_truth"  # where verl keeps an answer
 
 @dataclass(frozen=True)
 class RowsOptions:
-    """What a source string can set; the names of columns, and for a hub id its configuration and split."""
+    """Options of a source string: names of columns and, for a hub id, its configuration (``name``) and split."""
 
     verifier: str = ""
     prompt: str = "prompt"
@@ -78,7 +79,7 @@ class _Item:
 
 
 class RowsTask(Task):
-    """Rows from a table; see the module."""
+    """Problems and worked rows from a table; see the module docstring."""
 
     defaults = RowsOptions()
     options: RowsOptions
@@ -95,15 +96,15 @@ class RowsTask(Task):
         self.columns = {key: getattr(self.options, key) for key in ("prompt", "response", "thinking", "answer", "id")}
         self.named = {key for key, column in self.columns.items() if column != getattr(self.defaults, key)}
         for key, column in self.columns.items():
-            if key in self.named and column:  # an empty name: no such column
+            if key in self.named and column:  # an empty name means that there is no such column
                 self.table.need(column)
 
     @property
     def description(self) -> str:
-        judge = f"judged by {self.options.verifier}" if self.verifier else "judged by equality of the final answer"
-        unasked = any(item.answer_column == GROUND_TRUTH != self.options.answer for item in self._items)
-        answers = f", answers from {GROUND_TRUTH}" if unasked else ""
-        return f"{len(self._items)} rows of {self.name.name}{answers}, {judge}."
+        how = f"verified by {self.options.verifier}" if self.verifier else "verified by equality of the final answer"
+        by_default = any(item.answer_column == GROUND_TRUTH != self.options.answer for item in self._items)
+        answers = f", answers from {GROUND_TRUTH}" if by_default else ""
+        return f"{len(self._items)} rows of {self.name.name}{answers}, {how}."
 
     def problems(self) -> list[Problem]:
         if self.verifier is None:
@@ -121,14 +122,16 @@ class RowsTask(Task):
         """By the verifier that the source names; if it raises, the user is warned and the response is incorrect."""
         if self.verifier is None:
             graph = graph_of(problem.meta)
-            return super().verify(problem, thinking, answer) if graph is None else judge(graph, thinking, answer)
+            if graph is not None:
+                return verify_solution(graph, thinking, answer)
+            return super().verify(problem, thinking, answer)
         try:
             correct = bool(self.verifier(problem, answer))
         except Exception as error:
             reason = f"{self.options.verifier} raised {type(error).__name__}: {error}"
             warnings.warn(reason, RuntimeWarning, stacklevel=2)
             return Verdict(False, None, reason)
-        return Verdict(correct, None, "" if correct else "the answer is wrong", own_part(answer)[1])
+        return Verdict(correct, None, "" if correct else "the answer is incorrect", own_part(answer)[1])
 
     def compares(self, problem: Problem) -> str | None:
         return problem.answer if self.verifier is None and graph_of(problem.meta) is None else None
@@ -189,21 +192,21 @@ class RowsTask(Task):
         )
 
     def _chats(self, line: int, row: Fields) -> dict[str, Chat]:
-        """What each column says of the conversation; UserError for rows that say more than can be read."""
+        """The part of the conversation in each column; UserError for rows with content that cannot be represented."""
         o, place = self.options, self.table.place(line)
         refuse_unread(row, place, o.prompt, {column.partition(".")[0] for column in self.columns.values()})
         if not self.named & {"prompt", "response"}:
             refuse_preferences(row, place, o.response)
         texts = {o.prompt: "prompt", o.response: "response"}
-        unasked = dict.fromkeys(SYSTEM, "system")
+        defaults = dict.fromkeys(SYSTEM, "system")
         if "response" not in self.named:
-            unasked["completion"] = "response"
+            defaults["completion"] = "response"
         if "thinking" in self.named:
             texts[o.thinking] = "thinking"
         else:
-            unasked |= dict.fromkeys(KEYS, "thinking")
+            defaults |= dict.fromkeys(KEYS, "thinking")
         named = {self.columns[key] for key in self.named}
-        texts |= {column: what for column, what in unasked.items() if column not in named}
+        texts |= {column: what for column, what in defaults.items() if column not in named}
         chats = {}
         for column, what in texts.items():
             value = value_of(row, column)
@@ -220,16 +223,16 @@ class RowsTask(Task):
         return chats
 
     def _no_prompt(self, line: int, row: Fields) -> NoReturn:
-        """Raise UserError with the likeliest reason."""
+        """Raise UserError with the most likely reason for the missing prompt."""
         place = self.table.place(line)
-        if not has(row, self.options.prompt) and not any(column in row for column in MESSAGES):
+        if not has_column(row, self.options.prompt) and not any(column in row for column in MESSAGES):
             if {"question", "answer"} <= row.keys() and "####" in str(row["answer"]):
                 raise UserError(f"{place}: columns of GSM8K; write gsm8k:{self.table.where}")
             self.table.text(line, row, self.options.prompt)
         raise UserError(f"{place}: the prompt is empty")
 
     def _answer(self, line: int, row: Fields) -> tuple[str, str]:
-        """(column, answer); the answer is empty where there is none, also for null and not-a-number."""
+        """(column, answer); the answer is empty if the column is missing, null or not-a-number."""
         column = self.options.answer
         if "answer" not in self.named and value_of(row, column) is None and value_of(row, GROUND_TRUTH) is not None:
             column = GROUND_TRUTH

@@ -1,9 +1,9 @@
-"""Which of a pool of worked rows to keep: the shortest, the longest, random ones, or half shortest and half longest.
+"""Choose from a pool of worked rows: the shortest, the longest, random ones, or half shortest and half longest.
 
 ``…&n=1000&select=shortest&of=4000`` keeps 1,000 of the first 4,000 rows of any source: ``dagmath``, ``gsm8k`` and
 ``rows`` alike.  The kinds are the *instance-level* choices of Kang et al. (arXiv 2510.01624), who vary which data an
-SFT run sees at a fixed recipe.  Ours: the length of a row is that of its thought and response in characters (no
-tokenizer is known here), and ties keep their order.
+SFT run sees at a fixed recipe.  A choice of this package: the length of a row is that of its thought and response in
+characters (no tokenizer is known here), and ties keep their order.
 
 Rows come in the order in which they were chosen (``halves``: shortest, longest, second shortest, ...), so that a
 smaller ``n`` is a prefix of a larger one.
@@ -34,7 +34,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Choice:
-    """What a source string can set: keep ``n`` of the first ``of`` rows (None: of all)."""
+    """Options of a source string: keep ``n`` of the first ``of`` rows (None: of all)."""
 
     select: Kind
     of: int | None = None
@@ -42,7 +42,7 @@ class Choice:
 
 
 class Selected(Task):
-    """A task cut down to chosen rows; see the module."""
+    """A task reduced to chosen rows; see the module docstring."""
 
     def __init__(self, source: Source, open_source: Callable[[Source], Task]) -> None:
         given = {key: value for key, value in source.options.items() if key in (*KEYS, "n")}
@@ -100,13 +100,13 @@ class Selected(Task):
 
     @cached_property
     def _chosen(self) -> list[int]:
-        """Places in the pool."""
+        """Indices of the chosen rows in the pool."""
         n, rows = self.choice.n or 0, self._rows
         if n > len(rows):
             raise UserError(f"{self.text}: n={n} is more than the {len(rows)} rows to choose from")
         places = list(range(len(rows)))
         if self.choice.select == "random":
-            seed = parse_source(self.pool.source).options.get("seed", "")  # as recorded, where a default is left out
+            seed = parse_source(self.pool.source).options.get("seed", "")  # of the canonical source, without defaults
             random.Random(f"choose:{seed}").shuffle(places)
             return places[:n]
         lengths = [len(row.thinking or "") + len(row.response) for row in rows]
@@ -115,5 +115,7 @@ class Selected(Task):
             return shortest[:n]
         if self.choice.select == "longest":
             return longest[:n]
-        ends = dict.fromkeys(i for pair in zip(shortest, longest, strict=True) for i in pair)  # a tie may be at both
+        ends = dict.fromkeys(
+            i for pair in zip(shortest, longest, strict=True) for i in pair
+        )  # a row may be in both lists
         return list(ends)[:n]

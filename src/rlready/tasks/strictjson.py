@@ -1,7 +1,7 @@
-"""JSON in which nothing is lost: numbers keep their digits, and what cannot be kept is refused.
+"""Parse JSON without loss: numbers keep their digits, and values that cannot be represented are refused.
 
-``json.loads`` reads 100000000000000000000.5 as another number, keeps the last of two equal keys, and takes half of a
-surrogate pair (``\\ud83d``) for a character, which no file in UTF-8 can hold.
+``json.loads`` rounds 100000000000000000000.5, keeps only the last of two equal keys, and accepts half of a surrogate
+pair (``\\ud83d``) as a character, though no UTF-8 file can contain it.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any, TypeAlias
 
 Fields: TypeAlias = dict[str, object]  # a row of a table, or an object of JSON: values by name
 
-DEEPEST = 100  # lists and objects inside each other
-PLAIN = 100  # digits before or behind the point up to which a number is written without an exponent
+DEEPEST = 100  # levels of nested lists and objects
+PLAIN = 100  # numbers with at most so many digits before or after the point are written without an exponent
 ODD = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Refused(ValueError):
-    """What is wrong with a value, for a line that says where it stands."""
+    """A value is refused; the message says why, and the caller adds where the value is."""
 
 
 class Number(float):
-    """A float that remembers how it was written, where that is not how Python writes it."""
+    """A float that keeps the text it was parsed from, if Python would write it differently."""
 
     text: str
 
@@ -34,20 +34,20 @@ class Number(float):
 
 
 def loads(text: str) -> Any:
-    """The value of a JSON text; JSONDecodeError for what is none, Refused for a key that is given twice.
+    """The value of a JSON text; JSONDecodeError if it is not JSON, Refused for a key that is given twice.
 
     Also raises ValueError for a whole number of thousands of digits, and RecursionError.
     """
     return json.loads(text, parse_float=_number, object_pairs_hook=_unique)
 
 
-def doubtful(text: str) -> bool:
-    """Whether the value of a JSON text has to be examined."""
+def may_be_unkeepable(text: str) -> bool:
+    """Whether `refuse_unkeepable` has to be called for the value of a JSON text."""
     return text.count("[") + text.count("{") > DEEPEST or ODD.search(text) is not None
 
 
-def examine(row: Fields) -> None:
-    """Refused for a text that UTF-8 cannot hold, and for nesting that no later stage could follow."""
+def refuse_unkeepable(row: Fields) -> None:
+    """Raise Refused for a text that UTF-8 cannot represent and for nesting beyond `DEEPEST` levels."""
     todo: list[tuple[str, int, object]] = [(column, 0, {column: inner}) for column, inner in row.items()]
     while todo:
         column, depth, value = todo.pop()
@@ -66,7 +66,7 @@ def examine(row: Fields) -> None:
 
 
 def digits(number: int | float | Decimal) -> str:
-    """A number as a person would write it, 0.00005 and not 5e-05; empty for not-a-number, Refused for infinity."""
+    """A number in plain decimal notation, 0.00005 and not 5e-05; empty for not-a-number, Refused for infinity."""
     text = number.text if isinstance(number, Number) else str(number)
     try:
         exact = Decimal(text)

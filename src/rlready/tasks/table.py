@@ -1,6 +1,6 @@
-"""Rows of JSONL, JSON and Parquet files, or of a data set on the hub, each with the line it stands on.
+"""Rows of JSONL, JSON and Parquet files, or of a data set on the hub, each with its line number.
 
-A column may be one inside another, named with dots: ``reward_model.ground_truth``.
+A dot in the name of a column leads to a field inside a column: ``reward_model.ground_truth``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 from rlready.core.errors import UserError
 from rlready.core.options import nearest
 from rlready.tasks.parquet import ParquetTable, first_line
-from rlready.tasks.strictjson import Fields, Refused, doubtful, examine, loads
+from rlready.tasks.strictjson import Fields, Refused, loads, may_be_unkeepable, refuse_unkeepable
 from rlready.tasks.turns import chat_key
 
 SHOWN = 5  # line numbers listed in an error
 LIST, LINES = "for a list of objects, name the file .json", "for one object a line, name the file .jsonl"
 RECORDS = 'to_json("rows.jsonl", orient="records", lines=True)'  # of a pandas.DataFrame
 SEPARATED = re.compile(r"(?![\[{'#]).*[\t,;].*")  # a first line of CSV or TSV
-NOT_TEXT = {  # how files begin that are not UTF-8 text
+NOT_TEXT = {  # the first bytes of files that are not UTF-8 text
     b"\x1f\x8b": "compressed with gzip; decompress it first (gunzip)",
     b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it first (unzstd)",
     b"PK\x03\x04": "a zip archive; unpack it first",
@@ -56,7 +56,7 @@ class Origin:
             raise UserError(f"{self.where}: {count} without {what} ({self.lines(lines)}); {fix}")
 
     def no_column(self, column: str, names: Sequence[str]) -> UserError:
-        """What to raise for a column that no row has, where those of ``names`` are."""
+        """The error for a column that no row has; ``names`` are the columns that exist."""
         return UserError(f"{self.where}: no column {column!r}; {nearest(column, list(map(_shown, names)))}")
 
 
@@ -67,8 +67,8 @@ class Table(Origin):
     rows: list[tuple[int, Fields]]
 
     def text(self, line: int, row: Fields, column: str) -> str:
-        """A value that must be text; UserError if it is missing or something else."""
-        if not has(row, column):
+        """A value that must be text; UserError if it is missing or of another type."""
+        if not has_column(row, column):
             names = list(map(_shown, column_names(row)))
             raise UserError(f"{self.place(line)}: no column {column!r}; {nearest(column, names)}")
         value = value_of(row, column)
@@ -77,7 +77,7 @@ class Table(Origin):
         return value
 
     def id(self, line: int, row: Fields, column: str) -> str | None:
-        """A value that names something, as `id_of` reads it; UserError for what does not."""
+        """An id, as `id_of` converts it; UserError for a value that cannot be an id."""
         try:
             return id_of(value_of(row, column), column)
         except Refused as error:
@@ -85,7 +85,7 @@ class Table(Origin):
 
     def need(self, column: str) -> None:
         """UserError if no row has the column."""
-        if not any(has(row, column) for _, row in self.rows):
+        if not any(has_column(row, column) for _, row in self.rows):
             raise self.no_column(column, column_names(self.rows[0][1]))
 
     def refuse(self, lines: Sequence[int], what: str, fix: str) -> None:
@@ -94,10 +94,10 @@ class Table(Origin):
 
 
 def id_of(value: object, column: str) -> str | None:
-    """Text, a whole number in digits, or what `chat_key` makes of a list of turns.
+    """An id as text: a text, a whole number in digits, or a list of turns by `chat_key`.
 
-    None if it is null; Refused for anything else.  5.0 is 5: a column of whole numbers becomes one of floats where
-    some are missing.
+    None if it is null; Refused for anything else.  5.0 becomes "5", because tools turn a column of integers into floats
+    when some are missing.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -110,13 +110,13 @@ def id_of(value: object, column: str) -> str | None:
     return str(int(value))
 
 
-def has(row: Fields, column: str) -> bool:
-    """Whether there is such a column, null or not."""
+def has_column(row: Fields, column: str) -> bool:
+    """Whether the row has the column, whose value may be null."""
     return column in row or _inside(row, column) is not None
 
 
 def value_of(row: Fields, column: str) -> object:
-    """A value, or None where the column is missing."""
+    """The value of a column, or None if the row has no such column."""
     if column in row:
         return row[column]
     parent = _inside(row, column)
@@ -132,11 +132,11 @@ def read_table(path: str, *, name: str | None = None, split: str = "train") -> T
 def open_rows(
     path: str, *, name: str | None = None, split: str = "train"
 ) -> tuple[Origin, Iterator[tuple[int, Fields]]]:
-    """Where the table at ``path`` is from, and its rows, one by one, each with its line or row number.
+    """The origin of the table at ``path``, and an iterator over its rows, each with its line or row number.
 
-    A path that does not exist but looks like owner/name is read from the hub.  UserError, with the line where there is
-    one, for what is no table, and for values that cannot be kept: a text that UTF-8 cannot hold, a key given twice,
-    nesting without end.
+    A path that does not exist but looks like owner/name is read from the hub.  Raises UserError, with the line if there
+    is one, for a file that is not a table and for values that cannot be represented: text that is not valid UTF-8, a
+    key given twice, and deep nesting.
     """
     file = Path(path)
     by_line = file.is_file() and file.suffix not in (".parquet", ".json")
@@ -181,7 +181,7 @@ def licence_beside(file: Path) -> str | None:
 
 
 def _inside(row: Fields, column: str) -> Fields | None:
-    """The object that holds the last of ``a.b.c``; None if there is none."""
+    """The object that contains the last field of ``a.b.c``; None if there is none."""
     *path, last = column.split(".")
     value: object = row
     for key in path:
@@ -190,12 +190,12 @@ def _inside(row: Fields, column: str) -> Fields | None:
 
 
 def column_names(row: Fields) -> list[str]:
-    """Names of columns, and of those inside them."""
+    """Names of the columns and of the fields inside them."""
     return [*row, *(f"{column}.{key}" for column, value in row.items() if isinstance(value, dict) for key in value)]
 
 
 def _shown(name: str) -> str:
-    """The name of a column as an error line can show it."""
+    """The name of a column in a form that fits into one line of an error."""
     return name if name.isprintable() else repr(name)
 
 
@@ -208,7 +208,7 @@ def _refuse_binary(file: Path) -> None:
 
 
 def _read_jsonl(file: Path) -> Iterator[tuple[int, object]]:
-    """Line numbers and values; a first row waits until there is a second, as one alone may hold all rows."""
+    """Line numbers and values; a single row is checked first, because it may be an object that holds all rows."""
     alone: tuple[int, object] | None = None
     count = 0
     with file.open("rb") as lines:
@@ -225,7 +225,7 @@ def _read_jsonl(file: Path) -> Iterator[tuple[int, object]]:
                 )
             if line.strip():
                 value = _json(line, where, f"each line must be one JSON object; {LIST}")
-                if isinstance(value, dict) and doubtful(line):
+                if isinstance(value, dict) and may_be_unkeepable(line):
                     _examine(value, where)
                 count += 1
                 if count == 1:
@@ -248,7 +248,7 @@ def _read_json(file: Path) -> Iterator[tuple[int, object]]:
     _refuse_wrapped(rows, file)
     if not isinstance(rows, list):
         raise UserError(f"{file}: expected a list of objects, not {type(rows).__name__}; {LINES}")
-    examined = doubtful(text)
+    examined = may_be_unkeepable(text)
     for number, row in enumerate(rows, start=1):
         if examined and isinstance(row, dict):
             _examine(row, f"{file} row {number}")
@@ -256,7 +256,7 @@ def _read_json(file: Path) -> Iterator[tuple[int, object]]:
 
 
 def _refuse_wrapped(value: object, file: Path) -> None:
-    """UserError, which says how to unpack it, for an object that holds all rows, in a list or by column."""
+    """UserError for an object that holds all rows, in a list or by column; it says how to unpack the object."""
     if not isinstance(value, dict) or not value:
         return
     held = list(value.values())
@@ -284,7 +284,7 @@ def _json(text: str, where: str, fix: str) -> Any:
 
 def _examine(row: Fields, where: str) -> None:
     try:
-        examine(row)
+        refuse_unkeepable(row)
     except Refused as error:
         raise UserError(f"{where}: {error}") from None
 
@@ -300,6 +300,6 @@ def _read_hub(path: str, name: str | None, split: str) -> Iterable[object]:
         ) from None
     try:
         data: Iterable[object] = datasets.load_dataset(path, name, split=split)
-    except Exception as error:  # the hub, the network and its libraries fail in many ways, all the user's to fix
+    except Exception as error:  # the hub, the network and their libraries raise errors of many types
         raise UserError(f"{path}: cannot be loaded from the hub: {' '.join(str(error).split())[:200]}") from None
     return data

@@ -1,8 +1,8 @@
-"""A chat of one question, as OpenAI, TRL, verl and ShareGPT write it: a list of turns, or one of its texts.
+"""Conversations of one question in the formats of OpenAI, TRL, verl and ShareGPT.
 
-Turns are ``{role, content}`` or ``{from, value}``; a content is text, or a list of parts of text.  The thought of an
-assistant is read from a key of its turn, from a part, or from its text, where that begins with a thought between
-delimiters.  What is none of these is refused and never left out.
+A turn is ``{role, content}`` or ``{from, value}``; its content is a text or a list of text parts.  The thought of the
+assistant is read from a key of its turn, from a part, or from its text if that begins with a thought between
+delimiters.  Anything else is refused, never silently ignored.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ ROLES = {
 }
 MESSAGES = ("messages", "conversations")  # columns with whole chats
 ORDER = ("system", "user", "assistant")
-EXPECTED = {  # by whose turn must be there
+EXPECTED = {  # by the role whose turn must be present
     "system": "system[, user[, assistant]]",
     "user": "[system,] user[, assistant]",
     "assistant": "[[system,] user,] assistant",
 }
 READ = ("role", "content", "from", "value")
 LEARNED = ("weight", "train", "training", "loss")  # flags of a turn: 0 or false where it is not to be learned
-ABOUT = ("name", "id", "model", "date", "timestamp", "finish_reason")  # keys of a turn that hold nothing it says
+ABOUT = ("name", "id", "model", "date", "timestamp", "finish_reason")  # keys of a turn that are not part of its text
 TEXTS, REASONING = ("text", "input_text", "output_text"), ("thinking", "reasoning")  # types of parts
 
 
 @dataclass(frozen=True)
 class Chat:
-    """The texts of a question and its answer; None for one that is not there."""
+    """The texts of a question and its answer; None for a missing one."""
 
     system: str | None = None
     prompt: str | None = None
@@ -46,9 +46,9 @@ class Chat:
 
 
 def read_turns(turns: object, where: str, *, last: str = "assistant") -> Chat:
-    """A list of turns; UserError, which begins with ``where``, for what is not one question.
+    """The texts of a list of turns; UserError, which begins with ``where``, if it is not one question.
 
-    ``last``: whose turn must be there; a question may still want its answer.
+    ``last``: the role whose turn must be present; a question need not have an answer.
     """
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         raise UserError(f"{where} must be a list of {{role, content}}, not {_type(turns)}")
@@ -67,7 +67,7 @@ def read_turns(turns: object, where: str, *, last: str = "assistant") -> Chat:
 
 
 def read_system(value: object, where: str) -> Chat:
-    """A system prompt that is text, a list of parts of it, or of turns; UserError, which begins with ``where``."""
+    """A system prompt: a text, a list of parts or a list of turns; UserError, which begins with ``where``."""
     if (
         isinstance(value, list)
         and value
@@ -81,7 +81,7 @@ def read_system(value: object, where: str) -> Chat:
 
 
 def merge(chats: Mapping[str, Chat], where: str) -> Chat:
-    """One chat of what several columns hold; UserError where two hold different texts of one kind."""
+    """The chat that several columns give together; UserError if two give different texts of one kind."""
     texts: dict[str, str] = {}
     source: dict[str, str] = {}
     for column, chat in chats.items():
@@ -94,10 +94,10 @@ def merge(chats: Mapping[str, Chat], where: str) -> Chat:
 
 
 def split_thought(text: str) -> tuple[str, str] | None:
-    """(thought, response) of a text that begins with a thought, both without the space around them; else None.
+    """(thought, response) of a text that begins with a thought, both stripped; None for another text.
 
-    The end of ``<think>`` alone is enough, as templates may open it in the prompt.  A thought that never ends leaves
-    no response.  ValueError for a thought that begins inside the text.
+    ``</think>`` alone is enough, because templates may open the thought in the prompt.  If a thought is not closed, the
+    response is empty.  ValueError for a thought that begins inside the text.
     """
     for at, (open_text, close_text) in enumerate(KNOWN):
         before, opened, rest = text.partition(open_text)
@@ -113,9 +113,9 @@ def split_thought(text: str) -> tuple[str, str] | None:
 
 
 def split_sample(text: str, close: str = CLOSE, pairs: Sequence[tuple[str, str]] = KNOWN) -> tuple[str, str]:
-    """(thought, answer) of a response: by the pair that opens it, whose end may be missing, else by the closer alone.
+    """(thought, answer) of a response, split at the closer of the pair that opens it, or at ``close``.
 
-    A thought that is opened and never ends leaves no answer; without an opener all is answer up to where one ends.
+    If a thought is opened and not closed, the answer is empty; without delimiters, the whole text is the answer.
     """
     if pair := next((pair for pair in pairs if text.lstrip().startswith(pair[0])), None):
         text, close = text.lstrip()[len(pair[0]) :], pair[1]
@@ -124,7 +124,7 @@ def split_sample(text: str, close: str = CLOSE, pairs: Sequence[tuple[str, str]]
 
 
 def chat_key(turns: Sequence[Mapping[str, object]]) -> str:
-    """A list of turns as a text that names it: what a user alone said, else JSON without null values."""
+    """A text that identifies a list of turns: the text of a single user turn, else JSON without null values."""
     match turns:
         case [{"role": "user", "content": str(text)}]:
             return text
@@ -179,7 +179,7 @@ def parts_of(content: object, where: str) -> tuple[str | None, str | None]:
 
 
 def _type(value: object) -> str:
-    """What something is that should have been a list of objects."""
+    """The type of a value that should have been a list of objects, for an error."""
     if isinstance(value, list):
         return f"list of {next(type(item).__name__ for item in value if not isinstance(item, dict))}"
     return type(value).__name__

@@ -1,4 +1,4 @@
-"""Columns of other tools that change what a prompt or a response means, and are not read: such rows are refused."""
+"""Refuse rows with columns of other tools that change the meaning of a prompt or response and are not supported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rlready.core.errors import UserError
 from rlready.tasks.strictjson import Fields
 from rlready.tasks.turns import MESSAGES
 
-UNREAD = {  # what becomes of a prompt without it
+UNREAD = {  # column: why it must not be ignored
     "tools": "the chat template writes tools into the prompt",
     "images": "only text is read",
     "videos": "only text is read",
@@ -20,9 +20,9 @@ ALPACA = ("instruction", "input")  # together they are the prompt
 
 
 def refuse_unread(row: Fields, place: str, prompt: str, named: Collection[str]) -> None:
-    """UserError for a row that holds more than its prompt and response, and says so by the name of a column.
+    """UserError for a row with a column that is part of its prompt but is not read.
 
-    ``named``: the columns that options name, which are read.
+    ``named``: the columns that are named in options, and therefore read.
     """
     for column, why in UNREAD.items():
         if column not in named and not is_empty(row.get(column)):
@@ -34,7 +34,7 @@ def refuse_unread(row: Fields, place: str, prompt: str, named: Collection[str]) 
 
 
 def refuse_preferences(row: Fields, place: str, response: str) -> None:
-    """UserError for a row that prefers one response to another, or labels it as good or bad."""
+    """UserError for a preference row: two responses of which one is preferred, or one with a label."""
     whole = any(row.get(column) is not None for column in (response, "completion", *MESSAGES))
     if {"chosen", "rejected"} <= row.keys() and not whole:
         fix = "response=chosen, or prompt=chosen where that is the whole conversation"
@@ -46,7 +46,7 @@ def refuse_preferences(row: Fields, place: str, response: str) -> None:
 
 
 def is_empty(value: object) -> bool:
-    """Whether a value says nothing: null, not-a-number, blank, an empty list, or a list or object of such values."""
+    """Whether a value is empty: null, not-a-number, blank, an empty list, or a list or object of such values."""
     if isinstance(value, dict):
         return all(map(is_empty, value.values()))
     if isinstance(value, list):

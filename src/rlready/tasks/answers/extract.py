@@ -1,17 +1,17 @@
-"""What a text marks as its answer.
+"""Extract the answer that a text marks as final.
 
-Read is what follows a thought (``</think>``), up to a turn that the text invents after its answer: "Question:",
-"Human:" and the like on a line of their own behind a marked answer, or a chat template's token.  In that, in this
-order:
+Only the text after the thought (``</think>``) is searched, up to a turn that the model invents after its answer:
+"Question:", "Human:" and the like on a separate line after a marked answer, or a token of a chat template.  The answer
+is, in this order:
 
 1. the last ``<answer>…</answer>`` if no other mark follows it;
-2. the first line that ``####`` begins: GSM8K's own extraction, too, takes the first, whatever is said after it;
-3. the last closed ``\\boxed{}``, with those that "and", "or" or a comma joins to it, and "or 6" behind it; none if
+2. the first line that begins with ``####``, as in the reference extraction of GSM8K, which ignores all later text;
+3. the last closed ``\\boxed{}``, with those that "and", "or" or a comma joins to it, and "or 6" after it; none if
    "is wrong" follows;
-4. what follows the last "answer is", "Answer:", "Final answer:" or "答案是";
+4. the text after the last "answer is", "Answer:", "Final answer:" or "答案是";
 5. the answer in a JSON object.
 
-A text without a mark gives its last number where a number is asked for, else its last formula, else all of it.
+If nothing is marked, the answer is the last number if a number is asked for, else the last formula, else the text.
 """
 
 from __future__ import annotations
@@ -96,19 +96,19 @@ WINDOW = 4000  # characters at the end of a text in which an answer without a ma
 
 
 def final_answer(text: str) -> str:
-    """What a text marks as its answer, or the whole text if it marks nothing."""
+    """The marked answer of a text, or the whole text if it marks none."""
     found = marked(text)
     return text.strip() if found is None else found
 
 
 def marked(text: str) -> str | None:
-    """What a text marks as its answer, without the mark-up around it; None if it marks nothing."""
+    """The marked answer of a text, without mark-up around it; None if the text marks none."""
     found = _marked(own_part(text)[0])
     return None if found is None else tidy(found)
 
 
 def own_part(text: str) -> tuple[str, bool]:
-    """(the text after its thought and before a turn that it invents, whether there is such a turn)."""
+    """(the text after its thought and before an invented turn, whether there is an invented turn)."""
     text = after_thought(text)
     if (found := TEMPLATE.search(text)) and text[: found.start()].strip():
         return own_part(text[: found.start()])[0], bool(text[found.end() :].strip())
@@ -119,7 +119,7 @@ def own_part(text: str) -> tuple[str, bool]:
 
 
 def unmarked(text: str, number: bool) -> str:
-    """The answer of a text that marks none; ``number``: a number is asked for."""
+    """The answer of a text that marks none; ``number``: whether a number is asked for."""
     text = own_part(text)[0].strip()
     if number and len(text) < LONGEST and quantity(plain(text)):
         return text
@@ -143,7 +143,7 @@ def unmarked(text: str, number: bool) -> str:
 
 
 def _alone(text: str, start: int, end: int) -> bool:
-    """Whether the number at this place is no part of a longer expression."""
+    """Whether the number at this position is not part of a longer expression."""
     before = BEFORE.search(text[max(0, start - 30) : start])
     if before and (before[1] is None or telling(before[1])):
         return False
@@ -190,13 +190,13 @@ def _after_phrase(text: str) -> str | None:
 
 
 def _final_words(text: str) -> str | None:
-    """What stands behind the last "final answer is"."""
+    """The text after the last "final answer is"; None if there is none."""
     after = re.split(r"final answer is:?", text, flags=re.IGNORECASE)
     return _sentence(after[-1]) if len(after) > 1 else None
 
 
 def _sentence(text: str) -> str:
-    """The answer in the words behind "answer is": up to the end of the sentence, after "is" where it says so."""
+    """The answer in the text after "answer is": up to the end of the sentence, and after a further "is"."""
     text = re.sub(r"^[\s:]*(?:(?:\*\*|__)(?=\s)[\s:]*)?", "", text)
     line = re.split(r"\n(?!\s*or\b)", text, maxsplit=1)[0]
     if line.strip() in ("\\[", "$$"):  # a formula on lines of its own
@@ -207,7 +207,7 @@ def _sentence(text: str) -> str:
 
 
 def _boxed(text: str) -> str | None:
-    """The inside of the last box that is closed, and of those that are joined to it, as a list."""
+    """The contents of the last closed box and of those joined to it, as a list."""
     spans: list[tuple[int, int, int]] = []  # start, start of the inside, end
     opened: list[re.Match[str]] = []
     if "box" not in text:
@@ -243,7 +243,7 @@ def _joins(between: str) -> bool:
 
 
 def tidy(answer: str) -> str:
-    """Without the mark-up around it: emphasis, dollar signs on both sides, the full stop of a sentence."""
+    """The answer without emphasis, dollar signs on both sides and the full stop of a sentence."""
     while len(answer) <= LONGEST and answer != (answer := _tidier(answer)):
         pass
     return answer.strip()

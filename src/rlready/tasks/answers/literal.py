@@ -1,6 +1,6 @@
-"""Answers that are no mathematics and are compared as they are written: dates, times of day, codes.
+"""Answers that are not mathematics and are compared as text: dates, times of day and codes.
 
-To a parser of formulas 2024-01-02 is a difference and NO2 a product.
+A formula parser would read 2024-01-02 as a difference and NO2 as a product.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COMMAND = re.compile(r"\\[A-Za-z]+")
 
 
 def moment(text: str) -> tuple[str, ...] | None:
-    """The date or the time of day that ``text``, in the plain notation, gives; None if it gives none."""
+    """The date or time of day in ``text`` (plain notation); None if it is neither."""
     if time := TIME.fullmatch(text):
         return time[1].lstrip("0"), time[2] or "00", time[3].lower()
     for pattern in DATES:
@@ -38,12 +38,12 @@ def moment(text: str) -> tuple[str, ...] | None:
 
 
 def same_code(one: str, other: str) -> bool | None:
-    """Whether two single values are the same code, but for marks of subscripts; None if neither is a code."""
+    """Whether two values are the same code, ignoring subscript mark-up; None if neither is a code."""
     if not _is_code(one) and not _is_code(other):
         return None
     return re.sub(r"[\s_{}]", "", one) == re.sub(r"[\s_{}]", "", other)
 
 
 def _is_code(text: str) -> bool:
-    """Digits joined by dashes, or digits after a letter, where a formula has a subscript, a power or a product."""
+    """Whether ``text`` is a code: digits joined by dashes, or digits directly after a letter."""
     return bool(JOINED.fullmatch(text) or CODE.search(COMMAND.sub(" ", text)))

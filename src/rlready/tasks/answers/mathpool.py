@@ -1,9 +1,9 @@
-"""Processes that compare formulas with sympy (``mathworker.py``): as many as there are cores, started when needed.
+"""A pool of processes that compare formulas with sympy (``mathworker.py``): one per core, started when needed.
 
-A question has one second of a process's CPU time, in two tries, the second in a fresh process; CPU time, so that a
-busy machine changes no verdict.  An answer that takes longer is wrong, and that is remembered.  Where a process is
-lost for another reason (killed, out of memory, stopped), the question is asked once more, of a new one, and if
-that is lost too, the answer counts as wrong this time, with a warning, and is asked about again.
+A question may take one second of CPU time in two tries, the second in a fresh process; the limit is on CPU time so that
+the load of the machine does not change the result.  An answer that takes longer is incorrect, and this result is
+cached.  If a process is lost for another reason (killed, out of memory, stopped), the question is sent to a new
+process; if that is lost too, the answer counts as incorrect with a warning, and the result is not cached.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from rlready.core.errors import UserError
 from rlready.core.progress import note, warn
 
 SECONDS = (0.3, 0.7)  # of CPU time for the first try and the second
-PATIENCE = 60.0  # seconds of wall time, by which something other than the question is wrong
+PATIENCE = 60.0  # seconds of wall time after which the process counts as lost
 START = 120.0
-QUIET = 2.0  # seconds of waiting after which a line says so
+QUIET = 2.0  # seconds of waiting after which a progress line is printed
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 Question = tuple[str, str, str, Fraction | None]  # kind, one text, another, one unit of the last digit
 
 
 class Worker:
-    """One process; ``ask`` gives its word, empty if it is lost."""
+    """One process; ``ask`` returns its answer, empty if the process is lost."""
 
     def __init__(self) -> None:
         script = Path(__file__).with_name("mathworker.py")
@@ -80,7 +80,7 @@ class Worker:
 
 
 class Pool:
-    """Workers of this process: a fork of it begins with none."""
+    """Worker processes and cached results; a fork of this process starts without any."""
 
     def __init__(self) -> None:
         self._forget()
@@ -92,7 +92,7 @@ class Pool:
         self.cache: dict[Question, bool] = {}
 
     def equal(self, question: Question) -> bool:
-        """Whether the two texts are equal; asked once, as samples of one problem repeat each other's answers."""
+        """Whether the two texts are equal; cached, because samples of one problem often give the same answer."""
         if self.owner != os.getpid():
             self._forget()
         if (known := self.cache.get(question)) is not None:
@@ -133,7 +133,7 @@ atexit.register(POOL.close)
 
 
 def in_parallel(questions: list[Question]) -> None:
-    """Ask all questions that are new, on as many processes as there are cores; ``POOL`` then knows the answers."""
+    """Ask all new questions in parallel, one process per core; ``POOL`` then has the results in its cache."""
     new = [q for q in dict.fromkeys(questions) if POOL.owner != os.getpid() or q not in POOL.cache]
     if not new:
         return

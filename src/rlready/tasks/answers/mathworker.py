@@ -1,15 +1,15 @@
-"""Run as a program by ``mathpool.py``: a JSON question a line in, one word a line out.
+"""The program that ``mathpool.py`` runs: it reads a JSON question per line and writes one word per line.
 
-It stands alone (no package imports), so that a process costs sympy and nothing else.  Started, it says ``ready``.
-A question ``[seconds, kind, one, other, step]`` is answered ``true``, ``false``, ``slow`` where it takes more CPU
-seconds than it may, or ``died`` where the system ended the process for another reason.
+It imports nothing from this package, so that a process loads only sympy.  After its start it writes ``ready``.  The
+answer to a question ``[seconds, kind, one, other, step]`` is ``true``, ``false``, ``slow`` if it takes more CPU seconds
+than allowed, or ``died`` if the system ended the process for another reason.
 
-Questions are answered by a child, because nothing but the end of a process ends a power such as ``9^{9^{9}}``: a
-profiling timer without a handler kills it, and the parent, which has sympy loaded, forks the next one in milliseconds.
-Memory is limited.
+A child process answers the questions, because only the end of a process stops a computation such as ``9^{9^{9}}``: a
+profiling timer without a handler kills the child, and the parent, which has sympy loaded, forks the next one in
+milliseconds.  Memory is limited.
 
-Equal are two values whose difference is exactly zero; two irrational ones that agree in 40 digits; two with variables
-that agree in 25 digits wherever they are defined, at points drawn once and for all.
+Two values are equal if their difference is exactly zero, if they are irrational and agree in 40 digits, or if they have
+variables and agree in 25 digits at every fixed test point where both are defined.
 """
 
 import json
@@ -26,7 +26,7 @@ from latex2sympy2_extended.latex2sympy2 import ConversionConfig, NormalizationCo
 from sympy import Eq, Ge, Gt, I, Le, Lt, MatrixBase, Ne, Rational
 
 MEMORY = 4 << 30
-LETTERS = 12  # variables of an answer at most
+LETTERS = 12  # maximum number of variables of an answer
 POINTS = [  # in (-3, 3), five with both signs and two positive, with digits that no answer has
     *(
         [(0.37, -2.41, 1.13, 2.77, -0.59)[(i + j) % 5] + 0.0123 * i + 0.00457 * j for j in range(LETTERS)]
@@ -45,7 +45,7 @@ FLIPPED = {Ge: Le, Gt: Lt}
 Step = tuple[int, int] | None  # one unit of the last digit of a decimal that may be rounded, as a fraction
 
 
-@lru_cache(512)  # the right answer comes with every sample
+@lru_cache(512)  # the reference answer is the same for all samples of a problem
 def expression(text: str) -> Any:
     """The sympy expression of ``text`` in LaTeX, decimals as exact fractions."""
     text = re.sub(rf"\^({DECIMAL.pattern})", r"^{\1}", text)
@@ -133,7 +133,7 @@ def serve() -> None:
         signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             equal = answer(*question)
-        except Exception:  # whatever sympy makes of it, it is not the right answer
+        except Exception:  # sympy raises errors of many types; none of these texts is a correct answer
             equal = False
         signal.setitimer(signal.ITIMER_PROF, 0)
         print("true" if equal is True else "false", flush=True)

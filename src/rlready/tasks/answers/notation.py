@@ -1,7 +1,7 @@
-"""One plain notation for what an answer may be written in: Unicode, Markdown and LaTeX become the same short text.
+"""The plain notation: answers in Unicode, Markdown and LaTeX become the same short text.
 
-``plain("**\\(\\dfrac{1}{2}\\)**.")`` is ``\\frac{1}{2}``.  Nothing is computed here, and nothing that carries meaning
-is dropped: brackets, signs and words stay.
+``plain("**\\(\\dfrac{1}{2}\\)**.")`` is ``\\frac{1}{2}``.  Nothing is computed, and everything
+that carries meaning is kept: brackets, signs and words.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SYMBOLS = {
     "ℝ": r"\mathbb{R}", "Ω": r"\Omega ", "。": ". ",
 }  # fmt: skip
 SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+", strict=True))
-RANGE = re.compile(r"(?<=\d)[–—](?=\d)")  # "3–5" is no difference
+RANGE = re.compile(r"(?<=\d)[–—](?=\d)")  # "3–5" is a range, not a difference
 ROOT = re.compile(r"(?:√|\\sqrt(?![a-zA-Z]))\s*(\d+(?:\.\d+)?)")  # the root of 13, not of 1, times 3
 REPEATING = re.compile(r"(\d*)\.(\d*)\\overline\s*\{\s*(\d+)\s*\}")
 LENGTH = re.compile(r"([^'\"]*\d)(['\"])")
@@ -56,7 +56,7 @@ EDGES = " \t\r\n.,;:!?\"'*`"
 
 @lru_cache(1 << 14)
 def plain(text: str) -> str:
-    """``text`` in the plain notation; linear in its length but for nested mark-up, so give it short texts only."""
+    """``text`` in the plain notation.  Nested mark-up takes more than linear time, so texts must be short."""
     text = RANGE.sub(" to ", text)
     text = ROOT.sub(r"\\sqrt{\1}", text)
     text = RAISED.sub(lambda m: "^{" + "".join(SUPERSCRIPTS[c] for c in m[0]) + "}", text)
@@ -100,7 +100,7 @@ def _character(c: str) -> str:
 
 
 def _without_edges(text: str) -> str:
-    """Without the full stop of a sentence and quotation marks around; a leading decimal point and ``n!`` stay."""
+    """``text`` without surrounding quotation marks and a final full stop; a leading decimal point and ``n!`` stay."""
     text = text.strip()
     if PRIMED.fullmatch(text):
         return text
@@ -112,7 +112,7 @@ def _without_edges(text: str) -> str:
 
 
 def split_top(text: str, separators: str) -> list[str]:
-    """The parts of ``text`` between those characters of ``separators`` that stand in no bracket."""
+    """The parts of ``text``, split at the characters of ``separators`` that are outside brackets."""
     parts, depth, start, at = [], 0, 0, 0
     while at < len(text):
         c = text[at]
@@ -131,7 +131,7 @@ def split_top(text: str, separators: str) -> list[str]:
 
 
 def enclosed(text: str) -> bool:
-    """Whether the bracket that ``text`` begins with is closed by its last character."""
+    """Whether the first character of ``text`` is a bracket that its last character closes."""
     if text[:1] not in ("(", "[", "{") or text[-1:] not in (")", "]", "}"):
         return False
     depth = 0
@@ -143,7 +143,7 @@ def enclosed(text: str) -> bool:
 
 
 def unwrapped(text: str) -> str:
-    """Without brackets that only group: ``(5)`` and ``{1,2}``, but not ``(1,2)``, ``[5]`` or ``\\{5\\}``."""
+    """``text`` without brackets that only group: ``(5)`` and ``{1,2}``, but not ``(1,2)``, ``[5]`` or ``\\{5\\}``."""
     while enclosed(text):
         inner = text[1:-1].strip()
         groups = text[0] + text[-1] == "{}" and not inner.endswith("\\")

@@ -1,4 +1,4 @@
-"""What of a text is no answer: the thought at its beginning and the turns that it invents at its end."""
+"""The parts of a text that are not its answer: the thought at the beginning, invented turns at the end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TURN = re.compile(
 
 
 def after_thought(text: str) -> str:
-    """``text`` without the thought that it begins with; empty if that is not closed."""
+    """``text`` without the thought at its beginning; empty if the thought is not closed."""
     if not MARKS.intersection(text):
         return text
     for opener, closer in THOUGHTS:

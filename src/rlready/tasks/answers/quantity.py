@@ -1,4 +1,4 @@
-"""Numbers in answers, exactly: as they are written, with what stands around them, as fractions of integers.
+"""Exact numbers in answers, as fractions of integers, with the units and words around them.
 
 A number may have thousands separators (commas or spaces in groups of three, LaTeX's ``{,}``), a currency, a scale word
 ("2.5 million"), a power of ten (``5e-05``, ``5\\times 10^{-5}``), a whole part before a fraction (``1 1/2``), a base
@@ -8,8 +8,8 @@ alone with two digits behind it, or after a lone zero (``1000,99``, ``0,111``); 
 One rule for percentages, whichever side has the sign: ``n%`` equals ``n%``, its value ``n/100`` and the bare digits
 ``n``; so 50% is 50, 0.5 and 1/2, though 50 is not 0.5.  (GSM8K writes 50 where a response writes 50%.)
 
-Equal is exactly equal.  Only a decimal stands also for a number that no decimal can give, such as 1/3 or the root of 2:
-one of at least five significant digits that is that number rounded to its last digit.
+Numbers are equal only if they are exactly equal, with one exception: a decimal with at least five significant digits
+equals a number without a finite decimal expansion, such as 1/3 or the root of 2, that rounds to it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ PREFIX = re.compile(r"(?:[^\W\d_](?:-(?=[^\W\d_]))?|[\s:'=])*?(?:(?<=\s)|(?<=[:=
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number as it is written; ``step``: one unit of its last digit if it is a decimal with ``digits`` of them."""
+    """A number as written; ``step``: one unit of its last digit if it is a decimal with ``digits`` of them."""
 
     value: Fraction
     percent: bool = False
@@ -67,7 +67,7 @@ class Quantity:
 
 
 def exact_number(text: str) -> Fraction | None:
-    """A number alone, exactly; a currency or percent sign may stand beside it, but no words."""
+    """The exact value of a single number, which may have a currency or percent sign but no words; else None."""
     if INTEGER.fullmatch(text) and len(text) <= LONGEST:
         return Fraction(int(text))
     found = quantity(plain(text)) if len(text) <= LONGEST else None
@@ -77,14 +77,14 @@ def exact_number(text: str) -> Fraction | None:
 
 
 def numbers(text: str) -> list[Fraction | None]:
-    """All plain numbers in a text, left to right; None for one too long to be meant."""
+    """All plain numbers in a text, left to right; None for one of more than `LONGEST` characters."""
     found = [m[0] for m in NUMBER.finditer(text.translate(SIGNS))]
     return [Fraction(n.replace(",", "")) if len(n) <= LONGEST else None for n in found]
 
 
 @lru_cache(1 << 14)
 def quantity(text: str, alone: bool = True) -> Quantity | None:
-    """The number that ``text``, in the plain notation, gives; None if it is none, or more than one.
+    """The number in ``text`` (plain notation); None if there is none, or more than one.
 
     ``alone``: it is a whole answer, not a member of a list: a comma may be a decimal point.
     """
@@ -177,12 +177,12 @@ def _same_value(one: Quantity, other: Quantity) -> bool:
 
 
 def rounding(number: Quantity) -> Fraction | None:
-    """One unit of the last digit of a decimal that may stand for a number that no decimal gives; else None."""
+    """One unit of the last digit of a decimal that may equal a number without a finite expansion; else None."""
     return number.step if number.digits >= DIGITS else None
 
 
 def endless(value: Fraction) -> bool:
-    """Whether no decimal gives the value exactly."""
+    """Whether the value has no finite decimal expansion."""
     rest = value.denominator
     for prime in (2, 5):
         while rest % prime == 0:

@@ -1,7 +1,7 @@
-"""Answers that are made of answers: lists, tuples, intervals, unions, matrices, inequalities and assignments.
+"""Answers that consist of several values: lists, tuples, intervals, unions, matrices, inequalities and assignments.
 
 ``1 < x <= 2`` and ``x \\in (1,2]`` become the interval ``(1,2]``; ``x = 5`` is 5 called x; ``1 \\pm \\sqrt{2}`` is two
-values.  What is left are single values, which ``same`` leaves to ``equal``.
+values.  Single values are compared by the argument ``equal`` of ``same``.
 """
 
 from __future__ import annotations

@@ -1,17 +1,18 @@
-"""Compare a final answer with the right one.
+"""Compare a final answer with the reference answer.
 
-``extract`` says what a text gives as its answer, ``notation`` makes one notation of Unicode, Markdown and LaTeX,
-``quantity`` compares numbers exactly and has the rule for percentages, ``structure`` takes lists, tuples, intervals and
-inequalities apart.  Formulas are left to sympy (``mathpool``), which decides whether they are the same value; decimals
-are fractions there, too, so no tolerance is absolute, and none is wider than a decimal's last digit.
+``extract`` finds the answer of a text, ``notation`` normalises Unicode, Markdown and LaTeX, ``quantity`` compares
+numbers exactly and has the rule for percentages, and ``structure`` splits lists, tuples, intervals and inequalities.
+Formulas are compared by sympy (``mathpool``), which decides whether they have the same value; decimals are fractions
+there too, so no tolerance is absolute, and none is wider than the last digit of a decimal.
 
-Dates, times of day and codes, which are no mathematics, are compared as text (``literal``), words without regard to
-case.  Words beside a number, and names before one, must agree where both sides have some.
+Dates, times of day and codes are compared as text (``literal``), words without regard to case.  Units and names beside
+a number must agree if both sides have them.
 
-A letter as the right answer (multiple choice, variables) is met by the letter in this case, alone or as an option is
-named: "(B)", "B. Paris", "option B"; never by a word or by two options.
+If the reference answer is a letter (multiple choice, variables), a correct answer is the same letter in the same case,
+alone or as the name of an option: "(B)", "B. Paris", "option B"; a word or two options are incorrect.
 
-Model text is untrusted: it is searched with linear patterns and computed with in processes that are stopped only.
+Text from a model is untrusted: it is searched with patterns of linear time and evaluated in processes that are killed
+after a time limit.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from rlready.tasks.answers.quantity import INTEGER, LONGEST, exact_number, quant
 from rlready.tasks.answers.structure import REALS, SUBSCRIPT, same, structure
 from rlready.tasks.answers.units import compatible, formula_and_unit
 
-__all__ = ["ballots", "exact_number", "final_answer", "marked", "same_answer", "settle", "voted"]
+__all__ = ["ballots", "compare_in_advance", "exact_number", "final_answer", "marked", "same_answer", "voted"]
 
 OPTION = re.compile(
     r"(?:(?:so|thus|hence|therefore),? *)?(?:(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:? *)?"
@@ -59,15 +60,15 @@ LETTERS = re.compile(r"[A-Za-z]{2,}")
 
 
 def same_answer(gold: str, text: str) -> bool:
-    """Whether ``text`` gives the answer ``gold``; what either marks as its answer is compared."""
+    """Whether the answer of ``text`` equals that of ``gold``; in both, the marked answer counts."""
     target, answer = _target(gold), _given(gold, text)
     if INTEGER.fullmatch(target) and INTEGER.fullmatch(answer) and len(answer) <= LONGEST >= len(target):
         return int(target) == int(answer)
     return _same(target, answer)
 
 
-def settle(pairs: Iterable[tuple[str, str]]) -> None:
-    """Compare the formulas of many (right answer, text) pairs in parallel; ``same_answer`` then knows the verdicts."""
+def compare_in_advance(pairs: Iterable[tuple[str, str]]) -> None:
+    """Compare the formulas of (reference answer, text) pairs in parallel; ``same_answer`` then uses the results."""
     asked: list[Question] = []
     for target, answer in dict.fromkeys((_target(gold), _given(gold, text)) for gold, text in pairs):
         if target != answer and not (INTEGER.fullmatch(target) and INTEGER.fullmatch(answer)):
@@ -76,9 +77,9 @@ def settle(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def voted(gold: str, text: str) -> str:
-    """The answer of a text in a form in which equal numbers are equal texts; empty if it gives none.
+    """The answer of a text, normalised so that equal numbers are equal texts; empty if there is none.
 
-    Of ``gold`` only the form matters: where that is a number, a text without a mark gives its last number.
+    ``gold`` only says whether a number is asked for: if so, the answer of a text without a mark is its last number.
     """
     answer = _given(gold, text)[:LONGEST]
     number = exact_number(answer)
@@ -88,8 +89,8 @@ def voted(gold: str, text: str) -> str:
 
 
 def ballots(answers: Sequence[str]) -> list[str]:
-    """The answers of one problem, each as the first of them that it equals: equal answers are one ballot."""
-    settle((one, other) for one in set(answers) for other in set(answers) if one < other and one)
+    """The answers of one problem, each replaced by the first that equals it, so that equal answers are one ballot."""
+    compare_in_advance((one, other) for one in set(answers) for other in set(answers) if one < other and one)
     first: dict[str, str] = {}
     for answer in answers:
         if answer not in first:
@@ -113,7 +114,7 @@ def _is_number(target: str) -> bool:
 
 
 def _given(gold: str, text: str) -> str:
-    """The answer that a text gives to a question with this right answer."""
+    """The answer of a text to a question whose reference answer is ``gold``."""
     found = marked(text)
     return tidy(extract.unmarked(text, _is_number(_target(gold)))) if found is None else found
 
@@ -123,13 +124,13 @@ def _same(target: str, answer: str) -> bool:
 
 
 def _compare(target: str, answer: str, asked: list[Question] | None) -> bool:
-    """The verdict; with a list, no process is asked: the questions for it are added to the list."""
+    """Whether the answers are equal; with a list ``asked``, questions for sympy are only appended to it."""
     if not answer or len(answer) > LONGEST or len(target) > LONGEST:
         return answer == target != ""
     one, other = plain(target) or target.strip(), plain(answer) or answer.strip()
     if _tight(one) == _tight(other):
         return True
-    # "10,12" is a decimal only where the other is no list
+    # "10,12" is a decimal only if the other is not a list
     left, right = quantity(one, bool(quantity(other, False))), quantity(other, bool(quantity(one, False)))
     if left and right:
         return same_quantity(left, right)
@@ -143,7 +144,7 @@ def _compare(target: str, answer: str, asked: list[Question] | None) -> bool:
 
 
 def _as_words(one: str, other: str) -> bool | None:
-    """The verdict on letters and words; None where both may be formulas."""
+    """Whether letters or words are equal; None if both may be formulas."""
     if REALS.fullmatch(one) or REALS.fullmatch(other):
         return None
     if LETTER.fullmatch(one) or LETTER.fullmatch(other):
@@ -181,7 +182,7 @@ def _equal(kind: str, one: str, other: str, asked: list[Question] | None) -> boo
 
 
 def _as_text(kind: str, one: str, other: str) -> bool | None:
-    """The verdict that two single texts have before any formula is compared; None if they have none."""
+    """Whether two single texts are equal, if that is known without comparing formulas; else None."""
     if _tight(one) == _tight(other):
         return True
     if kind == "value" and (left := quantity(one)) and (right := quantity(other)):
@@ -193,7 +194,7 @@ def _as_text(kind: str, one: str, other: str) -> bool | None:
 
 
 def _same_option(one: str, other: str) -> bool:
-    """Whether ``one`` is a letter, and ``other`` names the option of that letter and no other."""
+    """Whether ``one`` is a letter and ``other`` names that option and no other."""
     letter = LETTER.fullmatch(one)
     named = OPTION.fullmatch(other)
     if not letter or not named:
@@ -203,7 +204,7 @@ def _same_option(one: str, other: str) -> bool:
 
 
 def _tight(text: str) -> str:
-    """Without spaces that separate nothing."""
+    """``text`` without spaces that do not separate words or numbers."""
     return re.sub(r"(?<![\w.]) +| +(?![\w.\\])", "", text)
 
 
@@ -214,7 +215,7 @@ def _formula(text: str) -> str:
 
 
 def _wordy(text: str) -> bool:
-    """Whether ``text`` is words, not a formula, in which letters would be factors."""
+    """Whether ``text`` consists of words, not of a formula whose letters are factors."""
     bare = COMMAND.sub(" ", SUBSCRIPT.sub(" ", _formula(text)))
     return bool(WORDY.search(bare) or LETTERS.fullmatch(bare.strip()))
 

@@ -1,4 +1,4 @@
-"""Expressions as text and back, and worked out one operation at a time.  Text is parsed, never evaluated."""
+"""Format, parse and reduce expressions, one operation at a time.  Text is parsed, never evaluated as code."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from rlready.tasks.dagmath.graph import Dag, Expr, binary_operations, evaluate, references
 
-LONGEST = 100  # tokens of an expression: no true one comes near, and reading stays fast
+LONGEST = 100  # tokens of an expression; correct ones are far shorter, and parsing stays fast
 
 
-def show(expr: Expr, names: dict[str, str], nested: bool = False) -> str:
-    """An expression with a space between any two tokens, brackets only where they are needed."""
+def expression_text(expr: Expr, names: dict[str, str], nested: bool = False) -> str:
+    """An expression as text: a space between tokens, and only the brackets that are needed."""
     if isinstance(expr, tuple):
         op, left, right = expr
         product = op == "*"
-        text = f"{show(left, names, product)} {op} {show(right, names, True)}"
+        text = f"{expression_text(left, names, product)} {op} {expression_text(right, names, True)}"
         return f"( {text} )" if nested and not product else text
     return names[expr] if isinstance(expr, str) else str(expr)
 
@@ -41,7 +41,7 @@ def reduce_once(expr: Expr, modulus: int | None) -> Expr:
 
 
 def worked_chain(dag: Dag, key: str, *, short: bool = False) -> list[Expr]:
-    """definition, substitution, then (unless ``short``) one reduction at a time down to (not including) the value."""
+    """Definition, substitution, then (unless ``short``) one reduction at a time down to (not including) the value."""
     expr = dag.exprs[key]
     chain = [expr]
     if references(expr):
@@ -51,8 +51,8 @@ def worked_chain(dag: Dag, key: str, *, short: bool = False) -> list[Expr]:
     return chain
 
 
-def parse(tokens: Sequence[str], keys: dict[str, str]) -> Expr:
-    """Tokens to an expression, left associative; raises ValueError on anything else."""
+def parse_expression(tokens: Sequence[str], keys: dict[str, str]) -> Expr:
+    """Parse tokens as an expression, left associative; ValueError if they are not one."""
     if len(tokens) > LONGEST:
         raise ValueError(f"an expression is longer than {LONGEST} tokens")
     rest = list(tokens)
@@ -91,8 +91,8 @@ def parse(tokens: Sequence[str], keys: dict[str, str]) -> Expr:
     return expr
 
 
-def split(tokens: Sequence[str]) -> list[list[str]]:
-    """Tokens cut at every equals sign."""
+def split_at_equals(tokens: Sequence[str]) -> list[list[str]]:
+    """The tokens, split at every equals sign."""
     parts: list[list[str]] = [[]]
     for token in tokens:
         if token == "=":

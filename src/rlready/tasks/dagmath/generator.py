@@ -5,10 +5,10 @@ number of each A's B", each given by a sentence, and *abstract parameters*, "the
 <category>", which are sums over sub-items and follow from the hierarchy.  Every parameter the questions
 need is necessary, the needed operations add up to an exact number, and redundant premises are mixed in.
 
-Ours, where the paper differs or is silent: the graph is grown forwards, every new parameter preferring
-operands nobody uses yet, so that the parameters left unused at the end are exactly the ones asked for;
-several parameters may be asked at once (a larger answer space, so that luck is rare); a definition that
-merely repeats another parameter is left out, as it holds no arithmetic.
+Choices of this package, where the paper differs or is silent: the graph is grown forwards, and every new parameter
+prefers operands that are not used yet, so that the parameters left unused at the end are exactly the ones asked for;
+several parameters may be asked at once (a larger answer space, so that the chance level is low); a definition that
+only repeats another parameter is left out, because it has no arithmetic.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rlready.tasks.dagmath.graph import Dag, Expr, binary_operations, evaluate, operations, references, split_of
-from rlready.tasks.dagmath.hierarchy import THEMES, abstract, hierarchy
+from rlready.tasks.dagmath.hierarchy import THEMES, abstract_parameters, hierarchy
 
-PATIENCE = 5000  # draws in vain after which a configuration is held to be impossible
+PATIENCE = 5000  # unsuccessful draws after which a configuration counts as impossible
 
 
 @dataclass(frozen=True)
 class DagConfig:
-    """What to generate; all ranges are inclusive."""
+    """Settings of the generator; all ranges are inclusive."""
 
     ops: tuple[int, int] = (6, 8)
     asked: int = 1
@@ -81,14 +81,14 @@ def _draw(config: DagConfig, rng: random.Random) -> Dag:
     children = hierarchy(target + redundant, rng)
     edges = [f"{a}/{b}" for a, items in children.items() for b in items]
     rng.shuffle(edges)
-    sums = {k: e for k, e in abstract(children).items() if binary_operations(e) < config.max_terms}
+    sums = {k: e for k, e in abstract_parameters(children).items() if binary_operations(e) < config.max_terms}
 
     budget = _choose(config, target, edges, sums, rng)
     exprs, asked = _wire(config, budget, sums, rng)
     needed = tuple(exprs)
     _add_redundant(config, redundant, [e for e in edges if e not in exprs], exprs, rng)
     implied = [k for k in exprs if k in sums]
-    if sums and rng.random() < config.abstract:  # an abstract parameter nobody needs
+    if sums and rng.random() < config.abstract:  # an abstract parameter that no question needs
         spare = [k for k, e in sums.items() if k not in exprs and all(r in exprs for r in references(e))]
         if spare:
             key = rng.choice(spare)
@@ -151,7 +151,7 @@ def _choose(
 def _wire(
     config: DagConfig, budget: dict[str, int], sums: dict[str, Expr], rng: random.Random
 ) -> tuple[dict[str, Expr], list[str]]:
-    """Give every needed parameter its operands so that nothing needed is idle; returns exprs in order."""
+    """(expressions in order, asked parameters): operands for every needed parameter, so that each of them is used."""
     waiting = {k: set(references(sums[k])) if k in sums else set[str]() for k in budget}
     reserved = {r for k in budget if k in sums for r in references(sums[k])}
     exprs: dict[str, Expr] = {}
@@ -210,7 +210,7 @@ def _combine(
 
 
 def _add_redundant(config: DagConfig, count: int, free: list[str], exprs: dict[str, Expr], rng: random.Random) -> None:
-    """Premises no question needs; about half of them lean on each other only."""
+    """Add premises that no question needs; about half of them depend only on each other."""
     own: list[str] = []
     for key in free[:count]:
         pool = own if rng.random() < 0.5 else list(exprs)

@@ -22,9 +22,9 @@ TRAIN_BINS, BINS = 16, 23  # templates hash into 23 bins; the first 16 are train
 class Dag:
     """A problem as a graph.
 
-    ``exprs`` maps each parameter's key to its expression; ``names`` to (owner, item) as words; ``stated``
-    are the keys given by a sentence, in the order shown; ``implied`` the abstract ones that exist beside
-    them; ``needed`` the necessary ones in one topological order; ``values`` all values.
+    ``exprs`` maps each parameter's key to its expression and ``names`` to (owner, item) as words; ``stated`` are the
+    keys given by a sentence, in the order shown; ``implied`` the abstract ones; ``needed`` the necessary ones in one
+    topological order; ``values`` all values.
     """
 
     exprs: dict[str, Expr]

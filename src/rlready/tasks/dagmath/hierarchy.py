@@ -1,4 +1,4 @@
-"""The items that DAG maths counts: who holds what, in layers, and what follows from that alone (iGSM, 2407.20311)."""
+"""The hierarchy of items that DAG maths counts, in layers, and its abstract parameters (iGSM, arXiv 2407.20311)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ THEMES: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...] = (
 
 
 def hierarchy(edges: int, rng: random.Random) -> dict[str, list[str]]:
-    """children of every item "layer.index", with at least ``edges`` (A, B) pairs."""
+    """The children of every item "layer.index", with at least ``edges`` (A, B) pairs."""
     while True:
         widths = [rng.randint(2, 4) for _ in range(rng.randint(2, 4))]
         if sum(a * b for a, b in itertools.pairwise(widths)) >= edges:
@@ -48,7 +48,7 @@ def hierarchy(edges: int, rng: random.Random) -> dict[str, list[str]]:
     return children
 
 
-def abstract(children: dict[str, list[str]]) -> dict[str, Expr]:
+def abstract_parameters(children: dict[str, list[str]]) -> dict[str, Expr]:
     """Expressions of the abstract parameters "A/category": sums, over A's sub-items, of what they hold."""
     depth = max(int(k.split(".")[0]) for k in children)
     exprs: dict[str, Expr] = {}

@@ -1,6 +1,6 @@
-"""A graph as plain JSON values, so that it travels with its problem: in ``Problem.meta`` and in rows written to files.
+"""A graph as JSON values, so that it can be stored with its problem: in ``Problem.meta`` and in rows of files.
 
-Rows from a file may hold anything, so a graph that comes from one is held against itself before it is used.
+A row of a file may contain anything, so a graph that comes from one is validated before it is used.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from rlready.tasks.answers.extract import final_answer
 from rlready.tasks.answers.quantity import numbers
 from rlready.tasks.dagmath.graph import Dag, Expr, evaluate, references, topological_order
 from rlready.tasks.dagmath.render import RENDERINGS, Rendering
-from rlready.tasks.dagmath.stepcheck import check
+from rlready.tasks.dagmath.stepcheck import check_steps
 from rlready.tasks.protocol import Verdict
 
-DagJson: TypeAlias = Mapping[str, Any]  # what `to_meta` makes of a graph
+DagJson: TypeAlias = Mapping[str, Any]  # a graph as `to_meta` writes it
 
 COLUMN = "dag"  # of a row in a file
 OPERATORS = ("+", "-", "*")
@@ -39,7 +39,7 @@ def to_meta(dag: Dag, letters: Mapping[str, str], rendering: str = "symbols") ->
 
 
 def from_meta(meta: DagJson) -> tuple[Dag, dict[str, str]]:
-    """The graph and the variable names back, also after a journey through JSON (tuples as lists)."""
+    """The graph and the variable names of `to_meta`, also after a round trip through JSON (tuples become lists)."""
 
     def expr(value: Any) -> Expr:
         if isinstance(value, (list, tuple)):
@@ -61,7 +61,7 @@ def from_meta(meta: DagJson) -> tuple[Dag, dict[str, str]]:
 
 
 def graph_of(meta: Mapping[str, object]) -> DagJson | None:
-    """The graph in a problem's ``meta``, which it either is or holds as a column; None if there is none."""
+    """The graph in a problem's ``meta``, which is the graph or has a column with it; None if there is none."""
     found = meta if "exprs" in meta else meta.get(COLUMN)
     return found if isinstance(found, Mapping) and "exprs" in found else None
 
@@ -75,22 +75,22 @@ def answer_key(graph: DagJson) -> str:
     return " ".join(str(graph["values"][k]) for k in graph["asked"])
 
 
-def judge(graph: DagJson, thinking: str, answer: str) -> Verdict:
-    """Right if the answer states every asked value and no other; strict if every step of the thought holds too."""
+def verify_solution(graph: DagJson, thinking: str, answer: str) -> Verdict:
+    """Correct if the answer states every asked value and no other; strict if every step of the thought is correct."""
     dag, letters = from_meta(graph)
     rendering = rendering_of(graph)
     if graph.get("rendering", "symbols") == "symbols":
-        right = answer.split() == rendering.answer(dag, letters).split()
+        correct = answer.split() == rendering.answer(dag, letters).split()
     else:
-        right = numbers(final_answer(answer)) == [dag.values[k] for k in dag.asked]
-    if not right:
-        return Verdict(False, False, "the answer is wrong")
-    steps = check(thinking, dag, letters, rendering)
+        correct = numbers(final_answer(answer)) == [dag.values[k] for k in dag.asked]
+    if not correct:
+        return Verdict(False, False, "the answer is incorrect")
+    steps = check_steps(thinking, dag, letters, rendering)
     return Verdict(True, steps.valid, steps.error or "")
 
 
 def validate(graph: DagJson) -> None:
-    """ValueError with what is wrong with a graph from a file: form, cycles, loose ends, values."""
+    """ValueError with the first fault of a graph from a file: its form, cycles, unconnected parts or values."""
     try:
         dag, letters = from_meta(graph)
         for expr in dag.exprs.values():
@@ -129,7 +129,7 @@ def validate(graph: DagJson) -> None:
 
 
 def _writable(dag: Dag, letters: dict[str, str], rendering: Rendering) -> None:
-    """ValueError for what the rendering does not read back as it was written: an odd name, an expression unheard of."""
+    """ValueError for a graph whose steps the rendering cannot parse again, because of a name or an expression."""
     givens = {k for k in dag.stated if isinstance(dag.exprs[k], int)}
     parents = {k: dict.fromkeys(references(e)) for k, e in dag.exprs.items()}
     locked = {k: [p for p in keys if p not in givens] for k, keys in parents.items()}
@@ -138,13 +138,13 @@ def _writable(dag: Dag, letters: dict[str, str], rendering: Rendering) -> None:
         place, what = rendering.analysis(dag, key, letters)
         step = rendering.step(dag, key, letters)
         passages.append(step[:place] + what + step[place:])
-    verdict = check(rendering.join(passages), dag, letters, rendering)
+    verdict = check_steps(rendering.join(passages), dag, letters, rendering)
     if verdict.error:
         raise ValueError(f"it cannot be written as steps: {verdict.error}")
 
 
 def _entries(dag: Dag, letters: Mapping[str, str]) -> None:
-    """ValueError for a modulus, a value, a name or a letter that is none; KeyError or TypeError likewise."""
+    """ValueError, KeyError or TypeError for an invalid modulus, value, name or letter."""
     if dag.modulus is not None and (not isinstance(dag.modulus, int) or dag.modulus < 2):
         raise ValueError(f"the modulus must be null or a whole number from 2, not {dag.modulus!r}")
     whole = all(isinstance(dag.values[k], int) and dag.names[k] for k in dag.exprs)
@@ -154,7 +154,7 @@ def _entries(dag: Dag, letters: Mapping[str, str]) -> None:
 
 
 def _shape(expr: object) -> None:
-    """ValueError if this is no expression."""
+    """ValueError if ``expr`` is not an expression."""
     if isinstance(expr, tuple):
         if len(expr) != 3 or expr[0] not in OPERATORS:
             raise ValueError(f"{expr!r} is no sum, difference or product of two")

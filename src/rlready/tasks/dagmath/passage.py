@@ -1,4 +1,4 @@
-"""What a worked solution is made of, as read back from text: steps, and the behaviours that stand among them.
+"""The parts of a worked solution, as parsed from text: steps and the behaviours between them.
 
 The behaviours are those of BRIDGE (Cen et al., arXiv 2505.18917): a failed ``Attempt`` at a parameter whose parents
 are unsolved (exploration), an ``Analysis`` of what a step needs before it is taken, and sub-goal computation, every
@@ -14,9 +14,9 @@ from rlready.tasks.dagmath.graph import Expr
 
 @dataclass(frozen=True)
 class Step:
-    """A parameter worked out: the chain of expressions and the stated value.
+    """The computation of a parameter: the chain of expressions and the stated value.
 
-    ``name`` is the variable used for it and ``text`` the step as it stands.
+    ``name`` is the variable used for it and ``text`` the step as written.
     """
 
     key: str
@@ -28,7 +28,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Attempt:
-    """The claim that a parameter cannot be worked out yet because the ``missing`` ones are unsolved."""
+    """The claim that a parameter cannot be computed yet because the ``missing`` ones are unsolved."""
 
     key: str
     missing: tuple[str, ...]
@@ -36,7 +36,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What the step that follows needs: its definition ``restated``, or the values it rests on ``recalled``."""
+    """What the step that follows needs: its definition ``restated``, or the values it depends on ``recalled``."""
 
     key: str
     restated: Expr | None = None
@@ -45,7 +45,7 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Slip:
-    """A step that is called wrong right after it was taken: it does not count as solved."""
+    """A step that the solution withdraws as wrong: its parameter does not count as solved."""
 
     step: Step
 

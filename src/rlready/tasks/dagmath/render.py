@@ -1,7 +1,7 @@
 """The same graph as text, in words (for pretrained models) and in symbols (for a model of a million parameters).
 
-A rendering knows how to pose a problem, how to write one worked step and the behaviours around it, and how to read
-all of them back.  ``check`` reads a solution with it and verifies every step; text is parsed, never evaluated.
+A rendering writes a problem, a worked step and the behaviours around it, and parses all of them.  ``check_steps`` uses
+it to verify every step of a solution; text is parsed, never evaluated as code.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ LETTERS = string.ascii_lowercase
 
 
 class Rendering(Protocol):
-    """How a graph reads as text; ``letters`` maps parameter keys to the variable names of this problem."""
+    """How a graph is written as text; ``letters`` maps parameter keys to the variable names of this problem."""
 
     def prompt(self, dag: Dag, letters: dict[str, str]) -> str: ...
 
     def step(self, dag: Dag, key: str, letters: dict[str, str], *, short: bool = False) -> str:
-        """A worked step, every operation written out; ``short`` ones go from the values to the result at once."""
+        """A worked step with every operation written out, or, if ``short``, only the values and the result."""
         ...
 
     def attempt(self, dag: Dag, key: str, missing: Sequence[str], letters: dict[str, str]) -> str:
@@ -33,14 +33,14 @@ class Rendering(Protocol):
         ...
 
     def analysis(self, dag: Dag, key: str, letters: dict[str, str]) -> tuple[int, str]:
-        """What to insert into a step, and at which character, to say what it needs; "" where nothing is to be said."""
+        """(index, text): the text to insert into a step at this character to state what it needs; may be empty."""
         ...
 
     def join(self, steps: Sequence[str]) -> str: ...
     def answer(self, dag: Dag, letters: dict[str, str]) -> str: ...
 
-    def read(self, text: str, dag: Dag, letters: dict[str, str]) -> Iterator[Passage]:
-        """The passages of a solution; ValueError at what is none."""
+    def read_passages(self, text: str, dag: Dag, letters: dict[str, str]) -> Iterator[Passage]:
+        """The passages of a solution; ValueError at text that is not a passage."""
         ...
 
 

@@ -1,6 +1,6 @@
-"""The checker of every step of a solution, and of every behaviour among the steps, for both renderings.
+"""Check every step of a solution, and every behaviour between the steps, for both renderings.
 
-A rendering reads the passages back from text; here each is held against the graph.
+A rendering parses the passages from text; here each passage is compared with the graph.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from rlready.tasks.dagmath.render import Rendering
 
 
 @dataclass(frozen=True)
-class Check:
-    """Verdict on a solution: ``error`` is None when all holds, else what is wrong with the last of ``steps``.
+class StepCheck:
+    """The result for a solution: ``error`` is None if it is correct, else the fault of the last of ``steps``.
 
-    Counted as steps are failed attempts too.
+    Failed attempts count as steps too.
     """
 
     steps: int
@@ -42,7 +42,7 @@ def canonical(expr: Expr) -> object:
 
 
 def follows(part: Expr, whole: Expr, modulus: int | None) -> bool:
-    """Whether ``part`` is ``whole`` (numbers only) with some of its operations carried out, and rightly."""
+    """Whether ``part`` is ``whole`` (numbers only) with some of its operations carried out, and correctly."""
     if isinstance(part, int):
         return evaluate(part, {}, modulus) == evaluate(whole, {}, modulus)
     if isinstance(part, str) or not isinstance(whole, tuple):
@@ -50,37 +50,37 @@ def follows(part: Expr, whole: Expr, modulus: int | None) -> bool:
     return part[0] == whole[0] and follows(part[1], whole[1], modulus) and follows(part[2], whole[2], modulus)
 
 
-def check(text: str, dag: Dag, letters: dict[str, str], rendering: Rendering) -> Check:
+def check_steps(text: str, dag: Dag, letters: dict[str, str], rendering: Rendering) -> StepCheck:
     """Verify every step of a solution, and that every asked parameter is known at its end.
 
-    Known from the start are the givens, whose sentence in the prompt is a plain number; everything else has to
-    be solved, the abstract parameters too.  A step holds if its parameter is in the problem, its first expression
-    is the problem's own definition (the order of a sum or product is free), all it refers to is known, every
-    further expression follows from the values put into the definition, and the value is the true one.  To repeat a
-    right step is idle, not wrong.  A given may be stated in a step of its own; in words it must be where a later
-    step uses it, as only that gives it a letter.
+    The givens, which the prompt states as plain numbers, are known from the start; every other parameter has to be
+    solved, abstract ones included.  A step is correct if its parameter is in the problem, its first expression is the
+    definition in the problem (the order of a sum or product does not matter), every parameter it refers to is known,
+    every further expression follows from the values substituted into the definition, and the value is correct.
+    Repeating a correct step is allowed.  A step may state a given; in words it must do so if a later step uses the
+    given, because only such a step assigns it a letter.
 
-    A failed attempt holds if it names exactly the parents that are unsolved there, and there is one; an analysis if
-    it restates the definition of its step, or recalls exactly the values that its step rests on, all known by then.
-    A slip, a step called wrong at once, holds if its value is indeed wrong, and solves nothing.
+    A failed attempt is correct if it names exactly the parents that are unsolved at that point, at least one; an
+    analysis, if it restates the definition of its step, or recalls exactly the values that its step depends on, all
+    known by then.  A slip, a step withdrawn as wrong, is correct if its value is indeed wrong; it solves nothing.
     """
     known = {k for k in dag.stated if isinstance(dag.exprs[k], int)}
     steps = 0
     try:
-        for passage in rendering.read(text, dag, letters):
+        for passage in rendering.read_passages(text, dag, letters):
             steps += not isinstance(passage, Analysis)
             if error := _fault(passage, dag, letters, known):
-                return Check(steps + isinstance(passage, Analysis), error)
+                return StepCheck(steps + isinstance(passage, Analysis), error)
             if isinstance(passage, Step):
                 known.add(passage.key)
     except ValueError as error:
-        return Check(steps + 1, str(error))
+        return StepCheck(steps + 1, str(error))
     unsolved = [k for k in dag.asked if k not in known]
-    return Check(steps, f"{letters[unsolved[0]]} was asked for but not solved" if unsolved else None)
+    return StepCheck(steps, f"{letters[unsolved[0]]} was asked for but not solved" if unsolved else None)
 
 
 def _fault(passage: Passage, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:
-    """What is wrong with a passage, None if it holds."""
+    """The fault of a passage, or None if it is correct."""
     if isinstance(passage, Attempt):
         return _attempt_fault(passage, dag, letters, known)
     if isinstance(passage, Analysis):

@@ -1,20 +1,20 @@
 """Symbols: ``a: 5 b= a + 3 c= 2 * b ? c`` — one word a token, for a model of a million parameters.
 
 ``x:`` states a value, ``x=`` a definition, and a worked step is ``b= a + 3 = 5 + 3 b: 8``: definition,
-substitution, value.  Abstract parameters are written out, because a small model would spend itself on the
-hierarchy.  The behaviours, in words that the embedded model's vocabulary has spare (ours):
+substitution, value.  Abstract parameters are written out, because inferring the hierarchy is too hard for a small
+model.  The behaviours use words that the embedded model's vocabulary reserves for them (a choice of this package):
 
     try c needs b locked back        a failed attempt at c: b, its only unsolved parent, comes first
-    given b: 8 so c= 2 * b = ...     analysis: what c rests on, gathered before the step
-    wait check a: 5 right            re-checking: a step once more, for nothing
-    b= ... b: 9 wrong again b= ...   self-correction: a slip, taken back
+    given b: 8 so c= 2 * b = ...     analysis: the values that c depends on, before the step
+    wait check a: 5 right            re-checking: a step is repeated without need
+    b= ... b: 9 wrong again b= ...   self-correction: a wrong step, withdrawn
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rlready.tasks.dagmath.expression import parse, show, split, worked_chain
+from rlready.tasks.dagmath.expression import expression_text, parse_expression, split_at_equals, worked_chain
 from rlready.tasks.dagmath.graph import Dag, Expr, references
 from rlready.tasks.dagmath.passage import Analysis, Attempt, Passage, Slip, Step
 
@@ -24,7 +24,7 @@ class Symbols:
 
     def prompt(self, dag: Dag, letters: dict[str, str]) -> str:
         order = list(dag.stated)
-        for key in dag.implied:  # a fixed but scattered place, so that position tells nothing
+        for key in dag.implied:  # at a fixed pseudo-random index, so that the position carries no information
             order.insert(sum(map(ord, letters[key])) % (len(order) + 1), key)
         parts = [self._definition(dag.exprs[k], letters[k], letters) for k in order]
         return " ".join([*parts, "?", *(letters[k] for k in dag.asked)])
@@ -33,7 +33,7 @@ class Symbols:
         name, chain = letters[key], worked_chain(dag, key, short=short)
         if isinstance(chain[0], int):
             return f"{name}: {dag.values[key]}"
-        return f"{name}= {' = '.join(show(e, letters) for e in chain)} {name}: {dag.values[key]}"
+        return f"{name}= {' = '.join(expression_text(e, letters) for e in chain)} {name}: {dag.values[key]}"
 
     def attempt(self, dag: Dag, key: str, missing: Sequence[str], letters: dict[str, str]) -> str:
         return f"try {letters[key]} needs {' '.join(letters[k] for k in missing)} locked back"
@@ -56,15 +56,15 @@ class Symbols:
     def answer(self, dag: Dag, letters: dict[str, str]) -> str:
         return " ".join(f"{letters[k]}: {dag.values[k]}" for k in dag.asked)
 
-    def read(self, text: str, dag: Dag, letters: dict[str, str]) -> Iterator[Passage]:
+    def read_passages(self, text: str, dag: Dag, letters: dict[str, str]) -> Iterator[Passage]:
         return _Reader(text, {v: k for k, v in letters.items()}).passages()
 
     def _definition(self, expr: Expr, name: str, letters: dict[str, str]) -> str:
-        return f"{name}: {expr}" if isinstance(expr, int) else f"{name}= {show(expr, letters)}"
+        return f"{name}: {expr}" if isinstance(expr, int) else f"{name}= {expression_text(expr, letters)}"
 
 
 class _Reader:
-    """Passages of a text, token by token; ValueError where it is none."""
+    """Parses the passages of a text token by token; ValueError at a token that fits none."""
 
     def __init__(self, text: str, keys: dict[str, str]) -> None:
         self.tokens, self.keys, self.at = text.split(), keys, 0
@@ -102,7 +102,7 @@ class _Reader:
         while not self._next("so"):
             recalled.append((self._head(":"), self._number()))
         if not recalled:
-            raise ValueError("nothing stands between given and so")
+            raise ValueError("there is no value between given and so")
         return tuple(recalled)
 
     def _step(self) -> Step:
@@ -117,12 +117,12 @@ class _Reader:
                 self.at += 1
             if not self._next(f"{name}:"):
                 raise ValueError(f"the step of {name} does not end in its own value")
-            chain = [parse(part, self.keys) for part in split(body)]
+            chain = [parse_expression(part, self.keys) for part in split_at_equals(body)]
         value = self._number()
         return Step(key, tuple(chain), value, name, " ".join(self.tokens[start : self.at]))
 
     def _next(self, token: str) -> bool:
-        """Whether ``token`` stands here; if so, it is passed."""
+        """Whether the next token is ``token``; if so, it is consumed."""
         found = self.at < len(self.tokens) and self.tokens[self.at] == token
         self.at += found
         return found
@@ -148,7 +148,7 @@ class _Reader:
     def _number(self) -> int:
         if self.at == len(self.tokens):
             raise ValueError(f"a value is missing after {self.tokens[-1]!r}")
-        value = parse([self.tokens[self.at]], {})
+        value = parse_expression([self.tokens[self.at]], {})
         self.at += 1
         assert isinstance(value, int)
         return value

@@ -1,12 +1,12 @@
 """The DAG maths task: problems from the generator, worked rows, and a verifier of answers and of every step.
 
 ``dagmath?ops=8&asked=3&rendering=symbols&split=test&n=200&seed=5``; the keys are the fields of ``DagOptions``.
-In symbols the defaults are what the embedded model knows; in words those of BRIDGE's code
-(Cen et al., arXiv 2505.18917: no modulus, constants 0-9; it uses 15-20 operations).  Worked rows write every
-operation out; with ``working=short``, as in BRIDGE's vanilla rows, they go from the values to the result at
-once; with ``verbose=0.6`` they check and correct themselves over and over (symbols only).  Nothing is stored: a
-problem depends on the configuration, the split, the seed and its place only, so ``n=100`` is a prefix of ``n=200``.
-Left out: iGSM's prompts with the hierarchy spelled out.
+In symbols the defaults are those that the embedded model was trained on; in words they are those of BRIDGE's code
+(Cen et al., arXiv 2505.18917: no modulus, constants 0-9; it uses 15-20 operations).  Worked rows write out every
+operation; with ``working=short``, as in BRIDGE's vanilla rows, they go from the values to the result in one step; with
+``verbose=0.6`` they check and correct steps repeatedly (symbols only).  Problems are generated, not stored: each
+depends only on the configuration, the split, the seed and its index, so ``n=100`` is a prefix of ``n=200``.
+iGSM's prompts that state the hierarchy are not supported.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row
 from rlready.tasks.dagmath.generator import PATIENCE, DagConfig, stream
 from rlready.tasks.dagmath.graph import Dag, references, topological_order
-from rlready.tasks.dagmath.meta import answer_key, judge, to_meta
+from rlready.tasks.dagmath.meta import answer_key, to_meta, verify_solution
 from rlready.tasks.dagmath.render import LETTERS, RENDERINGS, assign_letters
 from rlready.tasks.dagmath.symbols import Symbols
-from rlready.tasks.dagmath.verbose import wordy
+from rlready.tasks.dagmath.verbose import verbose_steps
 from rlready.tasks.guess_baseline import guess_pass_at_k
 from rlready.tasks.protocol import Task, Verdict
 from rlready.tasks.source import Source, canonical, options_from
 
 ALPHABETS = {"symbols": LETTERS, "words": string.ascii_letters}
-REFERENCE, REFERENCE_SEED = 2000, -1  # problems the blind guesser learns from, and as many; a seed no source can name
+# Problems from which the chance level is learned, and as many to score it on; no source can have this seed.
+REFERENCE, REFERENCE_SEED = 2000, -1
 
 
 @dataclass(frozen=True)
 class DagOptions(DagConfig):
-    """What a source string can set, beside the generator's own fields."""
+    """Options of a source string: those of the generator, and how problems and worked rows are written."""
 
     rendering: Literal["symbols", "words"] = "symbols"
     strict: bool = False
@@ -68,7 +69,7 @@ PRESETS = {
 
 
 class DagTask(Task):
-    """Generated problems; see the module."""
+    """Generated problems; see the module docstring."""
 
     options: DagOptions
     licence = "Apache-2.0"  # made by this package
@@ -97,20 +98,20 @@ class DagTask(Task):
         return [row for _, row in self._made]
 
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
-        """Right if the answer states every asked value and no other; strict if every step of the thought holds too.
+        """Correct if the answer states every asked value and no other; strict if every step of the thought is correct.
 
         With ``strict=1`` in the source, only a strict solution is correct.
         """
-        verdict = judge(problem.meta, thinking, answer)
+        verdict = verify_solution(problem.meta, thinking, answer)
         return replace(verdict, correct=bool(verdict.strict)) if self.options.strict else verdict
 
     def answer_key(self, problem: Problem) -> str:
         return answer_key(problem.meta)
 
     def chance(self, k_values: Sequence[int]) -> dict[int, float]:
-        """The guesser knows the generator's settings: it learns from 2,000 problems made with them.
+        """The most common answers of 2,000 generated problems are scored on 2,000 more with the same settings.
 
-        It is scored on 2,000 more, not on the few of this source: chance is a property of the settings.
+        The problems of this source are not used, because the chance level is a property of the settings.
         """
         return {k: guess_pass_at_k(self._reference[:REFERENCE], self._reference[REFERENCE:], k) for k in k_values}
 
@@ -150,13 +151,13 @@ class DagTask(Task):
             short = o.working == "short"
             steps = [self.rendering.step(dag, k, letters, short=short) for k in order]
             if o.verbose and isinstance(self.rendering, Symbols):
-                steps = wordy(dag, order, letters, self.rendering, o.verbose, rng)
+                steps = verbose_steps(dag, order, letters, self.rendering, o.verbose, rng)
             meta = to_meta(dag, letters, o.rendering)
             yield Problem(name, prompt, answer, meta), Row(name, prompt, answer, self.rendering.join(steps))
 
 
 def _detours(dag: Dag, share: float, rng: random.Random) -> tuple[str, ...]:
-    """Redundant parameters worked out all the same, each with probability ``share``, with what they rest on."""
+    """Redundant parameters that are computed too, each with probability ``share``, and those they depend on."""
     chosen: dict[str, None] = {}
     for key in dag.redundant if share else ():
         if rng.random() < share:

@@ -1,8 +1,8 @@
-"""Worked solutions that cannot leave it at that: every step may be checked again, and some are taken back.
+"""Verbose worked solutions: every step may be checked again, and some steps are withdrawn and repeated.
 
-What fine-tuning on long reasoning traces does to a small model (Tarunokusumo & Cunha, arXiv 2510.21398: wordy, and no
-better for it) needs such traces; these are ours, in words that the embedded model's vocabulary has spare.  They stay
-right by the step checker: a step that is checked again is idle, and a slip is called wrong at once.
+They serve to study what fine-tuning on long reasoning traces does to a small model (Tarunokusumo & Cunha, arXiv
+2510.21398: longer and no better thoughts).  The rows are a choice of this package, in words that the embedded model's
+vocabulary reserves.  The step checker accepts them: repeating a step is allowed, and a slip is withdrawn at once.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from rlready.tasks.dagmath.graph import Dag
 from rlready.tasks.dagmath.symbols import Symbols
 
-SLIPS = 0.1  # of the share of re-checks: computed steps that are first taken wrongly
+SLIPS = 0.1  # of the share of re-checks: computed steps that are first written with a wrong value
 MOST = 4  # re-checks after one step
 
 
-def wordy(
+def verbose_steps(
     dag: Dag, order: Sequence[str], letters: dict[str, str], rendering: Symbols, share: float, rng: random.Random
 ) -> list[str]:
-    """The steps in their order; after each, with chance ``share``, one of those so far again, and so on."""
+    """The steps in order; after each, up to `MOST` earlier steps are repeated, each with probability ``share``."""
     parts: list[str] = []
     for at, key in enumerate(order):
         if not isinstance(dag.exprs[key], int) and rng.random() < SLIPS * share:

@@ -1,4 +1,4 @@
-"""The word-level tokenizer of the symbolic world, one token a word, in Hugging Face format."""
+"""The word-level tokenizer of the symbolic rendering, one token a word, in Hugging Face format."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<think>", "</think>", "<unk>")
 NUMBERS = tuple(str(i) for i in range(23))
 SIGNS = ("=", "+", "-", "*", "(", ")", "?")
-# words no problem uses, for behaviours written into solutions and for budgets stated in prompts
+# words that no problem uses: for behaviours in solutions and for thinking budgets in prompts
 WORDS = ("wait", "try", "needs", "locked", "back", "check", "given", "so", "right", "wrong", "again", "budget")
 
-# The prompt opens the thought; everything after is the model's.
+# The prompt opens the thought; the model generates everything after it.
 TEMPLATE = (
     "{{ '<bos>' }}"
     "{% for m in messages %}"

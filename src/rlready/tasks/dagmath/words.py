@@ -1,7 +1,7 @@
 """Words: sentences after iGSM's patterns, for pretrained models.
 
 Abstract parameters stay implicit, and "the difference of X and Y" is X - Y as written.  The behaviours (after
-BRIDGE's code, in our own sentences; it too restates conditions of the question only, not of abstract parameters):
+BRIDGE's code, in other sentences; it also restates only conditions of the question, not of abstract parameters):
 
     Let d be the number of each A's B. But the number of each C's D is not known yet, so d cannot be found now. ...
     Let d be the number of each A's B. It equals the sum of the number of ... and the number of .... d = a + b = 8.
@@ -12,11 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from rlready.tasks.dagmath.expression import parse, show, split, worked_chain
+from rlready.tasks.dagmath.expression import expression_text, parse_expression, split_at_equals, worked_chain
 from rlready.tasks.dagmath.graph import Dag, Expr, references
 from rlready.tasks.dagmath.passage import Analysis, Attempt, Passage, Step
 
-LONGEST_LINE = 2000  # characters: no true step comes near, and reading stays fast
+LONGEST_LINE = 2000  # characters; correct steps are far shorter, and parsing stays fast
 LINE = re.compile(r"Let (\w+) be the number of ([^.]+)\. (?:It equals ([^.]+)\. )?(.+)")
 VALUE = re.compile(r"(\w+) = (.+)\.")
 LOCKED = re.compile(r"But ([^.]+) (is|are) not known yet, so (\w+) cannot be found now\. I go back\.")
@@ -40,7 +40,7 @@ class Words:
 
     def step(self, dag: Dag, key: str, letters: dict[str, str], *, short: bool = False) -> str:
         chain = worked_chain(dag, key, short=short)
-        shown = [show(e, letters) for e in chain]
+        shown = [expression_text(e, letters) for e in chain]
         if shown[-1] != str(dag.values[key]):
             shown.append(str(dag.values[key]))
         return f"{self._opening(dag, key, letters)} {letters[key]} = {' = '.join(shown)}."
@@ -62,7 +62,7 @@ class Words:
     def answer(self, dag: Dag, letters: dict[str, str]) -> str:
         return ", ".join(str(dag.values[k]) for k in dag.asked)
 
-    def read(self, text: str, dag: Dag, letters: dict[str, str]) -> Iterator[Passage]:
+    def read_passages(self, text: str, dag: Dag, letters: dict[str, str]) -> Iterator[Passage]:
         named = {self._name(dag, k): k for k in dag.exprs}
         keys: dict[str, str] = {}
         for line in filter(None, (line.strip() for line in text.splitlines())):
@@ -76,7 +76,7 @@ class Words:
             if (locked := LOCKED.fullmatch(rest)) and locked[3] == letter and not restated:
                 yield Attempt(key, tuple(_term(term, named) for term in AND.split(locked[1])))
             elif (value := VALUE.fullmatch(rest)) and value[1] == letter:
-                *chain, last = (parse(part, keys) for part in split(value[2].split()))
+                *chain, last = (parse_expression(part, keys) for part in split_at_equals(value[2].split()))
                 if not isinstance(last, int):
                     raise ValueError(f"the step of {letter} does not end in a number")
                 yield Step(key, tuple(chain), last, letter, line)
