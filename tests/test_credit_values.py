@@ -13,9 +13,9 @@ import pytest
 from rlready.core.errors import UserError
 from rlready.core.records import Group, Problem, Row, Sample
 from rlready.credit import dense
-from rlready.credit.algorithms import ALGORITHMS
+from rlready.credit.algorithms import ALGORITHMS, Algorithm
 from rlready.credit.assign import credit
-from rlready.credit.outcome import centred, has_signal, leave_one_out, standardised
+from rlready.credit.outcome import centred, has_signal, leave_one_out, per_response_token, standardised
 from rlready.credit.probe import plant, planted_error
 from rlready.credit.reference import ReferencePair
 from rlready.credit.reward import RewardFn
@@ -59,6 +59,15 @@ def test_a_token_weighs(algorithm: str, expected: list[float]) -> None:
     normaliser = ALGORITHMS[algorithm].normaliser
     np.testing.assert_allclose(normaliser(np.array([2, 5, 0]), 6, 10), expected)
     assert len(normaliser(np.array([], dtype=np.int64), 6, 10)) == 0
+
+
+def test_clip_ranges_are_those_of_the_papers() -> None:
+    """0.2 to either side; DAPO's "clip-higher" raises the upper bound alone."""
+    ranges = {name: (algorithm.epsilon, algorithm.epsilon_high) for name, algorithm in ALGORITHMS.items()}
+    assert ranges.pop("dapo") == (0.2, 0.28)
+    assert set(ranges.values()) == {(0.2, 0.2)}
+    own = Algorithm("own", centred, per_response_token)
+    assert (own.epsilon, own.epsilon_high) == (0.2, 0.2)
 
 
 def group_of(rewards: list[float], right: list[bool], problem: str = "p") -> Group:
