@@ -17,6 +17,7 @@ from rlready.core.stats import simultaneous
 from rlready.influence.gram import gram, parameters_of
 from rlready.models.batch import supervised
 from rlready.models.heldout_loss import HeldOut, heldout_loss
+from rlready.readiness import overfitting
 from rlready.readiness.adaptive_sampling import Counts, plan, waves
 from rlready.readiness.comparison import compare
 from rlready.readiness.group_signal import histogram
@@ -257,6 +258,17 @@ def test_ranks_ties_and_the_sign() -> None:
         "Measure more problems, or run RL from the first few.",
         "Drop w and z: loss is significantly worse.",
     ]
+
+
+def test_an_interval_that_ends_at_0_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither between checkpoints nor in pass@1 since the least loss."""
+    values = np.array([0.5, 0.4])
+    found = rank("pass@8", values, lambda a, b: Estimate(0.1, 0.0, 0.2, 9), pass_1_C=values, overfitting=[None] * 2)
+    assert found.checkpoint(1, "b", "ab").advice == "tie"
+    monkeypatch.setattr(overfitting, "paired_figure", lambda *_, **__: Estimate(-0.1, -0.2, 0.0, 9))
+    _, later = against_minimum(losses_of(0.0, 0.2), [np.zeros(4)] * 2)
+    assert later is not None
+    assert later.onset
 
 
 def test_checkpoints_past_overfitting_come_last() -> None:
