@@ -12,7 +12,7 @@ from typing import Any
 
 from common import Goal, Row, main, timed
 from rlready.core.config import EvaluateConfig
-from rlready.core.presets import DEMO_TASK
+from rlready.core.presets import DEMO_TASK, EMBEDDED
 from rlready.core.records import Group
 from rlready.engine.budget import Budget
 from rlready.engine.decoder import Decoder
@@ -53,7 +53,7 @@ class Counting(TorchEngine):
 def run(quick: bool) -> list[Row]:
     lm = load("embedded")
     task = open_task(f"{DEMO_TASK}&split=test&seed=8", limit=8 if quick else 64)
-    config = EvaluateConfig()
+    config = EvaluateConfig(**EMBEDDED["evaluate"])
     budgets = [Budget(b, config.max_answer_tokens) for b in config.thinking_budgets]
     shared, apart = Counting(lm, forcing_for(lm)), Counting(lm, forcing_for(lm))
 

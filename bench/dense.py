@@ -21,7 +21,7 @@ from rlready.train.trainer import Trainer
 GOAL = Goal("Dense credit's extra seconds over a GRPO step, embedded model, 16 x 16, as a share", "<= 0.35")
 
 
-def frozen(start: str) -> ReferencePair:
+def pair_near(start: str) -> ReferencePair:
     """The start, and a reference a little beside it."""
     pair = ReferencePair(load(start), load(start))
     assert pair.reference is not None
@@ -44,9 +44,10 @@ def run(quick: bool) -> list[Row]:
     contest = Duel(tolerance=0.5 if quick else 0.1)
     with TemporaryDirectory() as folder:
         work = Work(str(embedded_folder()), f"{DEMO_TASK}&split=train&seed=3", rounds + 1, prompts=size, group=size)
-        sides = {"theirs": trainer(work, Path(folder) / "dense"), "ours": trainer(work, Path(folder) / "grpo")}
-        dense = sides["theirs"]
-        dense.config, dense.frozen = dense.config.replace(algorithm="dense"), frozen(work.start)
+        sides = {
+            "theirs": trainer(work, Path(folder) / "dense", pair_near(work.start)),
+            "ours": trainer(work, Path(folder) / "grpo"),
+        }
         for at in range(rounds + 1):
             for side, learner in sides.items():
                 contest.run(side, partial(step, work, learner, at))

@@ -18,6 +18,7 @@ from typing import Any
 from common import LR, Duel, Goal, Lap, Row, at_peak, needs
 from rlready.core.config import RLConfig
 from rlready.core.records import Problem
+from rlready.credit.reference import ReferencePair
 from rlready.engine.budget import Budget
 from rlready.engine.rollout import split_text
 from rlready.models.checkpoint import load, save
@@ -81,10 +82,10 @@ class Work:
         return self.response or self.thinking + self.answer
 
 
-def trainer(work: Work, folder: Path) -> Trainer:
-    """Our side, from the work's start."""
+def trainer(work: Work, folder: Path, pair: ReferencePair | None = None) -> Trainer:
+    """Our side, from the work's start; with ``pair`` it learns from dense rewards."""
     config = RLConfig(
-        algorithm="grpo",
+        algorithm="dense" if pair else "grpo",
         prompts_per_step=work.prompts,
         group_size=work.group,
         learning_rate=LR,
@@ -94,7 +95,7 @@ def trainer(work: Work, folder: Path) -> Trainer:
     )
     lm = load(work.start)
     learner = make_learner(lm, OptimizerSettings(LR, max_tokens_per_microbatch=config.max_tokens_per_microbatch))
-    made = Trainer(config, learner, None, folder / "samples")
+    made = Trainer(config, learner, None, folder / "samples", pair)
     if work.response:
         made.budget, made.cap = Budget(None, work.response), work.response
         made.forcing = replace(made.forcing, stop_ids=frozenset())

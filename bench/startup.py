@@ -15,7 +15,7 @@ IMPORT = Goal("seconds of `import rlready`, the interpreter's start included", "
 HELP = Goal("seconds of `rlready --help`", "< 0.5")
 CODE = {
     IMPORT: "import rlready",
-    HELP: "import sys, rlready.cli.main; sys.argv = ['rlready', '--help']; rlready.cli.main()",
+    HELP: "import sys; from rlready.cli.main import main; sys.argv = ['rlready', '--help']; main()",
 }
 ASK = "import atexit, sys; atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr)); "
 

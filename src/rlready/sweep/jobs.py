@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
 from rlready.core.errors import UserError
+from rlready.core.presets import BUDGETS
 from rlready.core.result import RESULT
 from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.sweep.grid import FILLED, Config, Grid, RLVariant, SFTVariant, Verb, size_of
@@ -149,7 +150,6 @@ def _jobs(grid: Grid) -> Iterator[Job]:
                 work = FIXED + COST["rl"] * rl.steps * rl.prompts_per_step * rl.group_size + COST["evaluate"] * tested
                 yield Job(f"rl/{name}", "rl", rl, work, start, tuned.from_end(i))
                 last = grid.evaluate
-                work = FIXED + COST["evaluate"] * size_of(last.problems, 200) * last.samples * len(
-                    last.thinking_budgets
-                )
+                budgets = len(last.thinking_budgets or BUDGETS)  # None: as many as every preset has
+                work = FIXED + COST["evaluate"] * size_of(last.problems, 200) * last.samples * budgets
                 yield Job(f"evaluate/{name}", "evaluate", last, work, f"rl/{name}")
