@@ -13,11 +13,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from common import Goal, Row, main
+from rlready.core.config import Config
+from rlready.core.records import Estimate
 from rlready.runs.files import write_json
+from rlready.runs.provenance import host, software
+from rlready.runs.record import DONE, RunRecord
 from rlready.sweep.grid import read_sweep_file
 from rlready.sweep.jobs import Job, checkpoints_of, finished, jobs_of
 from rlready.sweep.scheduler import Scheduler
 from rlready.sweep.status import Status
+from rlready.train.result import BestCheckpoint, Checkpoint, Evaluation, RLResult, SFTResult
 
 NEW = Goal("planning a sweep of 4,000 jobs, CPU seconds", "< 1")
 CONTINUED = Goal("the same, killed before its last job, CPU seconds", "< 1")
@@ -54,12 +59,54 @@ def pretend_done(out: Path, jobs: Sequence[Job]) -> None:
     """Write the folders of finished jobs, with records of a usual size."""
     for job in jobs:
         folder = out / job.key
-        checkpoints = [{"path": f"{folder}/checkpoints/step-{i}"} for i in range(1, 5)]
-        write_json(
-            folder / "result.json", {"checkpoints": checkpoints} if job.verb == "sft" else {"best": checkpoints[0]}
-        )
         config = job.config_from(checkpoints_of(out / job.start)) if job.start else job.config
-        write_json(folder / "record.json", {"status": "done", "seconds": 9.0, "config": config, "host": "x" * 3000})
+        write_json(folder / "result.json", sft_result(folder) if job.verb == "sft" else rl_result(folder))
+        write_json(folder / "record.json", record(job.verb, config))
+
+
+def sft_result(folder: Path) -> SFTResult:
+    loss = Estimate(0.5, 0.4, 0.6, 200, "examples")
+    checkpoints = [
+        Checkpoint(
+            name=f"step-{i}",
+            path=f"{folder}/checkpoints/step-{i}",
+            step=i,
+            epoch=i / 2,
+            samples=i / 4,
+            reference=False,
+            heldout_loss=loss,
+            heldout_loss_examples=loss,
+        )
+        for i in range(1, 5)
+    ]
+    return SFTResult(headline="", seed=0, steps=4, final_loss=0.5, checkpoints=checkpoints)
+
+
+def rl_result(folder: Path) -> RLResult:
+    accuracy = Estimate(0.5, 0.4, 0.6, 100, "problems")
+    best = BestCheckpoint(step=1, path=f"{folder}/checkpoints/step-1", accuracy=accuracy)
+    evaluations = [Evaluation(step=1, accuracy=accuracy, thinking_tokens=40.0)]
+    return RLResult(headline="", seed=0, steps=1, stopped="", drift="", best=best, evaluations=evaluations)
+
+
+def record(verb: str, config: Config) -> RunRecord:
+    return RunRecord(
+        verb=verb,
+        status=DONE,
+        start="2026-01-01T00:00:00+00:00",
+        part_of=None,
+        command="x" * 3000,
+        revision=None,
+        config=config.model_dump(mode="json"),
+        origins={},
+        seeds={},
+        software=software(),
+        host=host(),
+        data=[],
+        models=[],
+        attempts=[],
+        seconds=9.0,
+    )
 
 
 if __name__ == "__main__":
