@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -90,14 +91,19 @@ def rl_result(folder: Path) -> RLResult:
 
 
 def record(verb: str, config: Config) -> RunRecord:
+    return usual().model_copy(update={"verb": verb, "config": config.model_dump(mode="json")})
+
+
+@cache
+def usual() -> RunRecord:
     return RunRecord(
-        verb=verb,
+        verb="",
         status=DONE,
         start="2026-01-01T00:00:00+00:00",
         part_of=None,
         command="x" * 3000,
         revision=None,
-        config=config.model_dump(mode="json"),
+        config={},
         origins={},
         seeds={},
         software=software(),

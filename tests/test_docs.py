@@ -1,0 +1,127 @@
+"""Every command of the README and of the guides runs, on the embedded model and on small files of the names used there.
+
+The commands are those of the pages, with fewer steps and samples; settings that a page names keep their names.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rlready.cli.main import main
+from rlready.models.checkpoint import embedded_folder
+from rlready.tasks import open_task
+
+ROOT = Path(__file__).parents[1]
+TASK = "dagmath?ops=2&split=all"
+RESPONSE = {"thinking_budget": "8", "max_answer_tokens": "4"}
+SMALL = {
+    "sft": {"epochs": "1", "save_every": "1", "tokens_per_batch": "80"},
+    "readiness": {"samples": "4", "group_size": "2"} | RESPONSE,
+    "rl": {"steps": "1", "prompts_per_step": "2", "group_size": "2", "eval_every": "1", "eval_samples": "1"} | RESPONSE,
+    "evaluate": {"samples": "2", "thinking_budgets": "8,16", "max_answer_tokens": "4"},
+    "predict": {"splits": "10", "resamples": "50"},
+    "sweep": {"workers": "0"},
+}
+OFFLINE = ("completions.parquet", "samples-15", "samples-30")  # tables that take no sampling settings
+
+
+def commands(page: str) -> list[list[str]]:
+    """The words of every command of a page; lines that end in a backslash go on."""
+    text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
+    return [shlex.split(line) for line in re.findall(r"^    rlready (.*)$", text, re.MULTILINE)]
+
+
+def small(words: list[str]) -> list[str]:
+    """A command with small settings and its patterns of files expanded."""
+    verb, *rest = words
+    changes = {} if any(name in word for word in rest for name in OFFLINE) else dict(SMALL.get(verb, {}))
+    rest = [re.sub(r"&n=\d+", "&n=8", word) for word in rest]
+    kept = [word for word in rest if word.partition("=")[0] not in changes]
+    expanded = [path for word in kept for path in (sorted(glob.glob(word)) if "*" in word else [word])]
+    return [verb, *expanded, *(f"{name}={value}" for name, value in changes.items())]
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files and checkpoints that the pages name, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("CKPT", "SFT", "RL", "outputs/checkpoint-300", "my-sft/checkpoint-15", "my-sft/checkpoint-30"):
+        shutil.copytree(embedded_folder(), name)
+    shutil.copytree(embedded_folder(), "runs/rl/checkpoints/step-50")
+    rows = open_task(f"{TASK}&n=8&seed=1").rows()
+    lines = [
+        {"id": r.id, "prompt": r.prompt, "thinking": r.thinking, "response": r.response, "answer": "5"} for r in rows
+    ]
+    write("rows.jsonl", lines)
+    write("heldout.jsonl", lines[:3])
+    for name in ("problems", "train", "dev", "test"):
+        write(f"{name}.jsonl", [{key: line[key] for key in ("id", "prompt", "answer")} for line in lines[:4]])
+    for name in ("samples-15", "samples-30"):
+        drawn = [{"problem_id": f"p{i}", "sample_id": k, "correct": k < i} for i in range(4) for k in range(4)]
+        write(f"{name}.jsonl", drawn)
+    return tmp_path
+
+
+def write(name: str, lines: list[dict[str, object]]) -> None:
+    Path(name).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def run_all(page: str, skip: tuple[str, ...] = ()) -> None:
+    for words in commands(page):
+        if not any(part in " ".join(words) for part in skip):
+            assert main(small(words)) == 0, shlex.join(words)
+
+
+def test_the_readme(files: Path) -> None:
+    shutil.rmtree("runs")
+    *first, last = commands("README.md")
+    for words in first:
+        assert main(small(words)) == 0, shlex.join(words)
+    shutil.copytree("runs/rl/checkpoints/step-1", "runs/rl/checkpoints/step-50")
+    assert main(small(last)) == 0
+
+
+def test_which_checkpoint(files: Path) -> None:
+    write("outcomes.jsonl", [{"checkpoint": f"checkpoint-{n}", "outcome": 0.1 * n} for n in (15, 30)])
+    parquet("prompts", [{"prompt": "a: 1 ? a", "answer": "1"}, {"prompt": "b: 2 ? b", "answer": "2"}])
+    parquet("completions", [{"prompt": p, "completion": f"{i}"} for p in ("a: 1 ? a", "b: 2 ? b") for i in range(64)])
+    run_all("docs/which-checkpoint.md")
+
+
+def parquet(name: str, rows: list[dict[str, object]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(rows), f"{name}.parquet")
+
+
+def test_usage(files: Path) -> None:
+    shutil.rmtree("runs")
+    page = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
+    sums = "Ann has 2 apples and buys 3. She has 2+3=<<2+3=5>>5 apples. Half are 10/2=<<10/2=5>>5.\n#### 5"
+    write("train.jsonl", [{"question": "How many apples does Ann have?", "answer": sums}] * 3)
+    shutil.copy("rows.jsonl", "samples.jsonl")
+    block = re.search(r"^    \[sft\]\n(?:    .*\n)+", page, re.MULTILINE)
+    assert block
+    Path("sweep.toml").write_text(shrunk(re.sub(r"^    ", "", block[0], flags=re.MULTILINE)), encoding="utf-8")
+    run_all("docs/usage.md")
+    code = re.search(r"^    from pathlib.*(?:\n(?:    .*)?)+", page, re.MULTILINE)
+    assert code
+    small_code = code[0].replace("samples=4", "samples=4, problems=SOURCE, heldout=''")
+    exec(re.sub(r"^    ", "", small_code, flags=re.MULTILINE), {"SOURCE": f"{TASK}&n=2&seed=1"})
+
+
+def shrunk(sweep: str) -> str:
+    """A sweep file with the small settings of every stage."""
+    for verb in ("sft", "readiness", "rl", "evaluate"):
+        lines = [f"{k} = [{v}]" if "," in v else f"{k} = {v}" for k, v in SMALL[verb].items()]
+        lines = [line.replace("= [8,16]", "= [[8, 16]]") if verb != "evaluate" else line for line in lines]
+        sweep = sweep.replace(f"[{verb}]\n", "\n".join([f"[{verb}]", *lines, ""]))
+    return sweep
