@@ -32,6 +32,9 @@ SMALL = {
 OFFLINE = ("completions.parquet", "samples-15", "samples-30")  # tables that take no sampling settings
 
 
+IN_VOCABULARY = {"wait_text=Wait": "wait_text=budget", "length_prompt= Use {N} tokens.": "length_prompt= budget {N/8}"}
+
+
 def commands(page: str) -> list[list[str]]:
     """The words of every command of a page; lines that end in a backslash go on."""
     text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
@@ -42,7 +45,7 @@ def small(words: list[str]) -> list[str]:
     """A command with small settings and its patterns of files expanded."""
     verb, *rest = words
     changes = {} if any(name in word for word in rest for name in OFFLINE) else dict(SMALL.get(verb, {}))
-    rest = [re.sub(r"&n=\d+", "&n=8", word) for word in rest]
+    rest = [re.sub(r"&n=\d+", "&n=8", IN_VOCABULARY.get(word, word)) for word in rest]
     kept = [word for word in rest if word.partition("=")[0] not in changes]
     expanded = [path for word in kept for path in (sorted(glob.glob(word)) if "*" in word else [word])]
     return [verb, *expanded, *(f"{name}={value}" for name, value in changes.items())]
