@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlready.tasks.answers.quantity import Quantity, endless, exact_number, quantity, rounding, same_quantity
-from rlready.tasks.answers.verify import ballots, same_answer, settle, voted
+from rlready.tasks.answers.verify import ballots, same_answer, compare_in_advance, voted
 
 
 @pytest.mark.parametrize("text", ["{}", "#### {}", "\\boxed{{{}}}", "The answer is {}."])
@@ -100,5 +100,5 @@ def test_votes_are_by_value() -> None:
     assert voted("7", "it is 1,000.0") == voted("7", "#### 1000") == "1000"
     assert voted("7", "nothing") == ""
     assert voted("7", "#### 50%") != voted("7", "#### 0.5")
-    settle([("1/2", "0.5"), ("x+1", "1+x"), ("7", "7")])
+    compare_in_advance([("1/2", "0.5"), ("x+1", "1+x"), ("7", "7")])
     assert same_answer("x+1", "1+x")
