@@ -67,7 +67,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("problems", "train", "dev", "test"):
         write(f"{name}.jsonl", [{key: line[key] for key in ("id", "prompt", "answer")} for line in lines[:4]])
     for name in ("samples-15", "samples-30"):
-        drawn = [{"problem_id": f"p{i}", "sample_id": k, "correct": k < i} for i in range(4) for k in range(4)]
+        drawn = [{"problem_id": f"p{i}", "sample_id": k, "correct": k < i} for i in range(4) for k in range(64)]
         write(f"{name}.jsonl", drawn)
     return tmp_path
 
