@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlready.tasks.answers.quantity import Quantity, endless, exact_number, quantity, rounding, same_quantity
-from rlready.tasks.answers.verify import ballots, same_answer, compare_in_advance, voted
+from rlready.tasks.answers.verify import ballots, compare_in_advance, same_answer, voted
 
 
 @pytest.mark.parametrize("text", ["{}", "#### {}", "\\boxed{{{}}}", "The answer is {}."])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlready.core.config import Reward
+from rlready.core.config import Reward, RLConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Problem
 from rlready.credit.reward import (
@@ -100,5 +100,5 @@ def test_a_length_is_stated_in_the_prompt() -> None:
     )
     assert length_prompt.with_length_prompt(problem, " budget {N/8}", 40).prompt == "1 + 1 = budget 5"
     assert length_prompt.with_length_prompt(problem, "", 40) == problem
-    with pytest.raises(UserError, match="asks for no length"):
-        length_prompt.refuse_without_placeholder(" be brief")
+    with pytest.raises(UserError, match="states no length"):
+        RLConfig(length_prompt=" be brief")
