@@ -174,7 +174,7 @@ def test_differences_at_the_size_of_rounding_are_none() -> None:
     mask = np.ones((4, 1), dtype=bool)
     for apart, seen in ((0.9e-5, False), (1.1e-5, True)):
         value = np.array([[100.0], [100.0 * (1 - apart)], [1.0], [2.0]])
-        found = dense.against_group(value, mask, [2, 2])
+        found = dense.group_advantages(value, mask, [2, 2])
         assert found[:2].any() == seen
         assert found[2:].tolist() == [[-1], [1]]
 
@@ -184,9 +184,11 @@ def test_dense_and_outcome_credit_are_mixed_at_one_size() -> None:
     mask = np.array([[1, 1], [1, 0]], dtype=bool)
     outcome = np.array([1.0, -1.0])
     advantage = np.array([[2.0, -2.0], [2.0, 0.0]])
-    found = dense.mixed(advantage, outcome, mask, 0.25)
+    found = dense.mix_advantages(advantage, outcome, mask, 0.25)
     np.testing.assert_allclose(found, 0.25 * np.array([[1, -1], [1, 0]]) + 0.75 * np.array([[1, 1], [-1, 0]]))
-    np.testing.assert_allclose(dense.mixed(0 * advantage, outcome, mask, 0.25), 0.75 * np.array([[1, 1], [-1, 0]]))
+    np.testing.assert_allclose(
+        dense.mix_advantages(0 * advantage, outcome, mask, 0.25), 0.75 * np.array([[1, 1], [-1, 0]])
+    )
 
 
 # --- the probe ----------------------------------------------------------------------------------------------------
@@ -206,7 +208,7 @@ def test_the_probe_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     copies = [[0.5, -1.0, -1.0], [0.5, -2.0, -3.0]]
     scored(monkeypatch, [*originals, *copies], [*copies, *originals])
     probe = planted_error(ReferencePair(lm, None), rows)
-    assert probe.place == [1, 1]
+    assert probe.planted_at == [1, 1]
     # of the two other tokens, above the second one: (1 + 0.5) / 2 and 1 / 2
     assert probe.auc.value == pytest.approx((0.75 + 0.5) / 2)
     assert probe.top.value == 0.5  # none is below it in the first copy
@@ -243,7 +245,7 @@ def test_the_first_twenty_are_shown(tmp_path: Any) -> None:
     assert SHOWN == 20
     assert [r.name for r in shown] == [f"r{i}" for i in range(20)]
     example = supervised(*lm.worked_ids(Row("r", "a: 5 ? a", "a: 5"), think=False))
-    dense_of, _ = pair.score([example], micro_tokens=1000)
+    dense_of, _ = pair.score([example], max_tokens_per_microbatch=1000)
     np.testing.assert_allclose(shown[0].dense, dense_of[0], atol=1e-5)
     assert shown[0].total == pytest.approx(float(dense_of[0].sum()), abs=1e-5)
     assert "".join(shown[0].pieces).startswith("a")

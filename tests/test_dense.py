@@ -184,7 +184,7 @@ def test_the_baseline_leaves_the_gradient_unbiased(size: int, path: bool) -> Non
             grads[i, t, state] = np.eye(letters)[letter] - policy[state]
             chance[i] *= policy[state, letter]
             mask[i, t] = y[:t] != (0,)  # what follows one of the letters is forced
-    returns = dense.returns_of(np.where(mask, rng.normal(2, 1, mask.shape), 0.0), 0.9, path=path)
+    returns = dense.returns_of(np.where(mask, rng.normal(2, 1, mask.shape), 0.0), 0.9, full=path)
     groups = np.array(list(product(range(len(texts)), repeat=size)))
     rows = groups.ravel()
     advantage = dense.group_advantages(returns[rows], mask[rows], [size] * len(groups))
@@ -548,7 +548,7 @@ def test_bad_pairs_are_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a later checkpoint than"):
         load_pair(str(half), model)
     stranger = save_other(world(7), tmp_path / "other" / "step-1")
-    with pytest.raises(UserError, match="different runs"):
+    with pytest.raises(UserError, match="of different SFT runs"):
         load_pair(model, stranger)
     assert load_pair(model, stranger, force=True).reference is not None
     foreign = save_other(tiny_lm(), run / "checkpoints" / "foreign")
@@ -650,9 +650,9 @@ def test_a_copy_that_reads_the_same_is_left_out() -> None:
     lm = world(0)
     strange = [Row("x", "a: 5 ? a", "a: 901"), Row("y", "a: 5 ? a", "a: 902")]
     assert lm.encode("901") == lm.encode("902")
-    with pytest.raises(UserError, match="nothing to probe"):
+    with pytest.raises(UserError, match="nothing can be probed"):
         planted_error(ReferencePair(lm, None), strange)
-    with pytest.raises(UserError, match="nothing to probe"):
+    with pytest.raises(UserError, match="nothing can be probed"):
         planted_error(ReferencePair(lm, None), [Row("x", "a: 5 ? a", "a:")])
     probe = planted_error(ReferencePair(lm, None), [*strange, Row("z", "a: 5 ? a", "a: 5")])
     assert [row.id for row in probe.copies] == ["z"]
@@ -800,7 +800,7 @@ def test_entropy_and_divergence_are_those_at_the_budget(evidence: ModuleType, tm
     ids = lm.prompt_ids("a: 5 ? a", think=True)
     rows = []
     for setting, tokens in ((str(evidence.BUDGET), [8, 9, 10]), ("unconstrained", [11, 12, 13, 14])):
-        logp = frozen_logprobs([lm.model], [supervised(ids, tokens)], micro_tokens=100)[0][0] + (
+        logp = frozen_logprobs([lm.model], [supervised(ids, tokens)], max_tokens_per_microbatch=100)[0][0] + (
             setting == "unconstrained"
         )
         line = {"prompt": "a: 5 ? a", "tokens": tokens, "mask": [1] * len(tokens), "logprobs": logp.tolist()}

@@ -27,7 +27,7 @@ from rlready.models.llama import packed_linear as product
 from rlready.models.llama.kernels import loaded
 from rlready.models.llama.support import supports
 from rlready.models.lm import LM
-from rlready.tasks import Verdict
+from rlready.tasks import Task, Verdict
 from tiny import full_logits, tiny_lm, tiny_model
 
 LLAMA3_ROPE = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
@@ -269,10 +269,14 @@ def test_a_sample_is_the_same_however_it_is_drawn(monkeypatch: pytest.MonkeyPatc
     assert different <= 0.001 * total
 
 
-class Parity:
+class Parity(Task):
     """A task that believes what it is told about by chance."""
 
-    source, description, licence = "parity", "Whether the answer's length is even.", None
+    def __init__(self) -> None:
+        self.source = "parity"
+
+    def problems(self) -> list[Problem]:
+        return []
 
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
         return Verdict(len(answer) % 2 == 0)

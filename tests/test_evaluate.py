@@ -37,7 +37,7 @@ from rlready.evaluate.vote import Ballot, BlockShares, affordable, shares
 from rlready.models.checkpoint import load, save
 from rlready.models.lm import LM
 from rlready.runs.files import read_table
-from rlready.tasks import Verdict, open_task
+from rlready.tasks import Task, Verdict, open_task
 from rlready.tasks.answers.verify import ballots, final_answer, voted
 from tiny import tiny_lm, tiny_model
 
@@ -150,13 +150,19 @@ def test_waits_and_unconstrained_share_traces_without_a_difference(template: str
     plain, extended, biased = Budget(10, 4), Budget(10, 4, 2), Budget(10, 4, end_think_bias=1.0)
     budgets = [Budget(None, 20), plain, Budget(6, 4), extended, Budget(6, 4, 1), biased]
 
-    class Nothing:
+    class Nothing(Task):
+        def __init__(self) -> None:
+            self.source = "nothing"
+
+        def problems(self) -> list[Problem]:
+            return []
+
         def verify(self, problem: Problem, thinking: str, answer: str) -> Any:
             return Verdict(False)
 
     def drawn(some: list[Budget]) -> dict[Budget, list[list[int]]]:
         engine = TorchEngine(lm, forcing_for(lm, "W"))
-        found = draw_at_budgets(engine, lm, Nothing(), problems, some, Sampling(8, 1.0, 3))  # type: ignore[arg-type]
+        found = draw_at_budgets(engine, lm, Nothing(), problems, some, Sampling(8, 1.0, 3))
         return {b: [s.tokens.tolist() for g in groups for s in g.samples] for b, groups in found.items()}
 
     together = drawn(budgets)
@@ -281,11 +287,15 @@ def test_no_unknown_token_is_forced() -> None:
     assert by.close_ids == by.close_after_break_ids == tuple(lm.encode("</think>"))
 
 
-class Answers:
+class Answers(Task):
     """A task that compares all of the answer with the problem's, as tasks in symbols do, or what is marked in it."""
 
     def __init__(self, marks: bool = False) -> None:
         self.read = final_answer if marks else str.strip
+        self.source = "answers"
+
+    def problems(self) -> list[Problem]:
+        return []
 
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
         return Verdict(self.read(answer) == problem.answer)
@@ -433,7 +443,7 @@ def test_models_of_one_name_are_distinguished_and_compared_with_the_first(tmp_pa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_waits": (1, 1)}, "num_waits repeat"),
+        ({"num_waits": (1, 1)}, "num_waits contains a value twice"),
         ({"num_waits": ()}, "num_waits is empty"),
         ({"num_waits": (-1,)}, "negative"),
         ({"end_think_bias": (float("inf"),)}, "not a list of numbers"),
@@ -442,7 +452,7 @@ def test_models_of_one_name_are_distinguished_and_compared_with_the_first(tmp_pa
         ({"reference": "embedded"}, "nothing to decode away from"),
         ({"max_response_tokens": -1}, "max_response_tokens"),
         ({"thinking_budgets": (-4,)}, "at least 1"),
-        ({"thinking_budgets": (8, 8)}, "thinking_budgets repeat"),
+        ({"thinking_budgets": (8, 8)}, "thinking_budgets contains a value twice"),
         ({"samples": 0}, "samples"),
         ({"temperature": -0.5}, "temperature must not be negative"),
         ({"temperature": float("nan")}, "temperature = nan is not a number"),
@@ -457,7 +467,7 @@ def test_models_of_one_name_are_distinguished_and_compared_with_the_first(tmp_pa
         ),
         ({"num_waits": (1,), "wait_text": "wait wait wait", "thinking_budgets": (2, 3)}, "no wait would ever fit"),
         ({"num_waits": (1,), "wait_text": "try <eos>"}, "ends the response"),
-        ({"num_waits": (1,), "wait_text": "Wait"}, "no words"),
+        ({"num_waits": (1,), "wait_text": "Wait"}, "cannot encode the forced text"),
         ({"num_waits": (1,), "wait_text": "wait </think>"}, "delimiter"),
     ],
 )

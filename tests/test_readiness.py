@@ -351,7 +351,7 @@ def test_rows_of_the_demo_are_no_held_out_rows_of_other_problems(tmp_path: Path,
     config = config.replace(samples=4, sampling="full")
     result = readiness(config, tmp_path / "run")
     assert result.checkpoints[0].heldout_loss is None
-    assert capfd.readouterr().err.count("no held-out loss: the demo's rows are not like dagmath?ops=4-7") == 1
+    assert capfd.readouterr().err.count("no held-out loss: name worked examples of dagmath?ops=4-7") == 1
 
 
 def test_templates_that_cut_rows_otherwise_are_refused(tmp_path: Path, drawn: tuple[ReadinessResult, Path]) -> None:
