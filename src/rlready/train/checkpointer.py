@@ -1,7 +1,7 @@
 """Checkpoints of a run, and the state from which it continues exactly where it was.
 
-The state is saved as a whole folder (weights, optimiser, the run's own facts), atomically; everything else follows from
-the configuration and the step, so a run that was killed and started again ends with the same bits.
+The state is one folder (weights, optimiser, the run's counters) that is replaced atomically.  Everything else follows
+from the configuration and the step, so a run that was killed and started again ends with the same bits.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Checkpointer:
         return self.out / "state"
 
     def restore(self, fresh: S) -> S:
-        """Load weights and optimiser, and return the state that was saved; ``fresh`` where there is none."""
+        """Load weights and optimiser and return the saved state; return ``fresh`` if nothing was saved."""
         facts = self.folder / "facts.json"
         if not facts.exists():
             return fresh
@@ -43,7 +43,7 @@ class Checkpointer:
         return type(fresh).model_validate_json(facts.read_bytes())
 
     def save_state(self, state: BaseModel, *, now: bool = False) -> None:
-        """Save the state if ``STATE_SECONDS`` have passed since the last time, or ``now``."""
+        """Save the state if ``STATE_SECONDS`` have passed since the last save, or at once if ``now`` is true."""
         if not now and time.monotonic() - self._saved < STATE_SECONDS:
             return
 
@@ -59,10 +59,10 @@ class Checkpointer:
         self._saved = time.monotonic()
 
     def save_checkpoint(self, step: int, card: str) -> Path:
-        """Write a Hugging Face folder of the weights as they are, in fp32; returns its path.
+        """Write the current weights as a Hugging Face folder in fp32 and return its path.
 
-        In fp32 whatever ``dtype`` is: the next stage goes on from what was learned, not from its rounding, and loading
-        it in bfloat16 gives the weights that were sampled with.
+        The weights are fp32 whatever ``dtype`` is, so that the next stage continues without a rounding error; loading
+        the folder in bfloat16 gives the weights that were used for sampling.
         """
         path = self.out / "checkpoints" / f"step-{step}"
         write_folder(path, lambda folder: save(self.learner.lm, folder, card))

@@ -1,8 +1,8 @@
-"""Drift: what a reward blind to correctness does to a policy when its KL penalty is too weak.
+"""Drift: a reward that ignores correctness can collapse a policy whose KL penalty is too weak.
 
-The optimum of dense rewards is π_SFT^{1+1/βσ} / π_ref^{1/βσ}, σ the standard deviation of r̂ that they are divided by: a
-small β collapses entropy, and because E[r̂], the divergence of π_ref from π_SFT, is never negative, longer responses
-earn more.  So the entropy and thinking tokens of the first step are kept, and a step far from them is reported.  The
+The optimum of dense rewards is π_SFT^{1+1/βσ} / π_ref^{1/βσ}, where r̂ is divided by its standard deviation σ.  A small
+β therefore collapses the entropy, and because E[r̂], the divergence of π_ref from π_SFT, is never negative, longer
+responses earn more.  A step whose entropy or thinking tokens are far from those of the first step is reported.  The
 bounds are a choice of this package.
 """
 
@@ -16,14 +16,14 @@ LENGTHS = (0.6, 1.4)  # times the first step's thinking tokens
 
 @dataclass(frozen=True)
 class Watched:
-    """What is watched of a step: entropy in nats per chosen token, and mean thinking tokens."""
+    """The watched quantities of a step: entropy in nats per chosen token, and mean thinking tokens."""
 
     entropy: float
     thinking_tokens: float
 
 
 def drift(first: Watched, now: Watched) -> dict[str, str]:
-    """What has drifted between the first step and this one: which quantity, and how in words."""
+    """The quantities that have drifted since the first step, each with a description in words."""
     found = {}
     if now.entropy < COLLAPSE * first.entropy:
         found["entropy"] = f"entropy collapsed from {first.entropy:.3f} to {now.entropy:.3f} nats per token"

@@ -1,4 +1,4 @@
-"""The fast learner: models of the Llama family in fp32, with packed attention, shared prompts and a thread a core."""
+"""The fast learner for Llama-family models in fp32: packed attention, shared prompts and one thread per core."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rlready.models.llama.support import supports
 from rlready.models.lm import LM
 from rlready.train.learner import BatchLoss, Learner, OptimizerSettings, PlainLearner, Sums
 
-Gradients = list[torch.Tensor | None]  # in the order of the parameters; None where there is none
+Gradients = list[torch.Tensor | None]  # in the order of the parameters; None for a parameter without a gradient
 
 
 class FastLearner(PlainLearner):
-    """Equal to `PlainLearner` but for rounding; for a small model on a CPU, several times as fast."""
+    """Equal to `PlainLearner` up to rounding, and several times as fast for a small model on a CPU."""
 
     name: ClassVar[str] = "fast"
 
@@ -29,7 +29,7 @@ class FastLearner(PlainLearner):
         threads = learners(self.lm.model)
         most = split_tokens(self.settings.max_tokens_per_microbatch, threads)
         batches = list(micro_batches(examples, most, self.device, threads))
-        # which thread takes which batches is fixed, and so is every order of summation
+        # the assignment of batches to threads is fixed, so the order of every summation is too
         shares = [batches[i::threads] for i in range(min(threads, len(batches)))]
         parts = run_parallel([partial(self._gradients, share, loss_of, temperature) for share in shares], threads)
         with single_threaded(self.lm.model):
@@ -65,7 +65,7 @@ class FastLearner(PlainLearner):
 
 
 def make_learner(lm: LM, settings: OptimizerSettings, *, bfloat16: bool = False) -> Learner:
-    """The fast learner where it serves the model, in fp32; else the plain one."""
+    """The fast learner if it supports the model and trains in fp32, otherwise the plain one."""
     if supports(lm.model) and not bfloat16:
         return FastLearner(lm, settings)
     return PlainLearner(lm, settings, bfloat16=bfloat16)

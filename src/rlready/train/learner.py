@@ -1,6 +1,6 @@
 """The plain learner: log-probabilities by the module's forward pass, ``loss.backward()``, clip, AdamW.
 
-`fast_learner.FastLearner` does the same with packed attention and a thread a core; `make_learner` chooses.
+`fast_learner.FastLearner` does the same with packed attention and one thread per core; `make_learner` chooses.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from rlready.train.loss import LossOutput
 
 BETAS = (0.9, 0.95)  # of AdamW
 
-# from a micro-batch and its log-probabilities (N,) to its loss
+# maps a micro-batch and its log-probabilities (N,) to its loss
 BatchLoss = Callable[[Batch, Tensor], LossOutput]
 
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """AdamW's settings, and the most tokens of a forward pass, padding included."""
+    """AdamW's settings, and the maximum number of tokens in a forward pass, padding included."""
 
     learning_rate: float
     weight_decay: float = 0.0
@@ -46,7 +46,7 @@ class StepStats:
     entropy: float
     clip_ratio: float
     tokens: int
-    fed: int  # tokens of the forward pass: chosen or not, shared prompts once
+    fed: int  # tokens of the forward pass, forced ones and prompts included; a shared prompt counts once
 
 
 @dataclass
@@ -78,19 +78,19 @@ class Learner(Protocol):
     def step(
         self, examples: Sequence[Example], loss_of: BatchLoss, *, rate: float, temperature: float = 1.0
     ) -> StepStats:
-        """One optimiser step at ``rate`` times the learning rate; the loss is the sum over micro-batches.
+        """Take one optimiser step at ``rate`` times the learning rate; the loss is the sum over micro-batches.
 
-        Raises UserError, leaving weights and optimiser as they were, when the loss or the gradient is not finite.
+        Raises UserError if the loss or the gradient is not finite; weights and optimiser are then unchanged.
         """
         ...
 
     def logprobs(self, model: Any, rows: Sequence[Example], temperature: float) -> tuple[Tensor, Tensor]:
-        """Log-probability and entropy (N,) of the chosen tokens by ``model``, computed as for the model that learns."""
+        """Log-probability and entropy (N,) of the chosen tokens under ``model``, computed as in `step`."""
         ...
 
 
 class PlainLearner:
-    """Learner for every model that transformers loads, on any device.
+    """Learner for every model that transformers can load, on any device.
 
     With ``bfloat16`` the forward and backward passes run under autocast; weights and optimiser state stay in fp32.
     """
@@ -147,5 +147,5 @@ def token_count(examples: Iterable[Example]) -> int:
 
 
 def fed_tokens(rows: Sequence[Example]) -> int:
-    """Tokens of the rows with every prompt counted once."""
+    """Tokens of the rows; a prompt that several rows share counts once."""
     return sum(map(len, {tuple(r.prompt_ids) for r in rows})) + sum(len(r.response_ids) for r in rows)

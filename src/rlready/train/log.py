@@ -13,7 +13,7 @@ from rlready.credit.assign import DenseStats
 
 @dataclass(frozen=True)
 class SFTStepLog:
-    """``loss`` in nats per response token, ``tokens`` those it is a mean over; ``timing`` is from `Watch.measure`."""
+    """``loss`` is in nats per token, the mean over ``tokens`` response tokens; ``timing`` is from `Watch.measure`."""
 
     step: int
     epoch: float
@@ -26,7 +26,7 @@ class SFTStepLog:
 
 @dataclass(frozen=True)
 class HeldoutLog:
-    """Loss on the held-out rows in nats per token with its 95 % interval, and the checkpoint that has it."""
+    """Loss of a checkpoint on the held-out rows, in nats per token, with its 95 % interval."""
 
     step: int
     epoch: float
@@ -38,7 +38,7 @@ class HeldoutLog:
 
 @dataclass(frozen=True)
 class RolloutStats:
-    """Means over the rollouts of a step; ``run_on`` is the share that goes on into a turn of its own invention."""
+    """Means over the rollouts of a step; ``run_on`` is the share of responses that continue into an invented turn."""
 
     reward: float
     accuracy: float
@@ -67,11 +67,11 @@ class RolloutStats:
 
 @dataclass(frozen=True)
 class UpdateStats:
-    """The optimiser steps on one rollout batch; None where no group had a signal.
+    """The optimiser steps on one rollout batch; values are None if no group was informative.
 
-    ``loss``, ``grad_norm`` and ``entropy`` (nats per chosen token) are those of the last step, ``clip_ratio`` the mean
-    share of clipped tokens; ``trained_tokens`` are those of the examples, ``forward_tokens`` those that went through
-    the model, a shared prompt counted once, both over all steps.
+    ``loss``, ``grad_norm`` and ``entropy`` (nats per chosen token) are those of the last step; ``clip_ratio`` is the
+    mean share of clipped tokens.  Over all steps, ``trained_tokens`` counts the tokens of the examples, and
+    ``forward_tokens`` those that went through the model, where a shared prompt counts once.
     """
 
     loss: float | None = None
@@ -109,7 +109,7 @@ class EvaluationLog:
 
 
 def log_line(log: SFTStepLog | HeldoutLog | RLStepLog | EvaluationLog) -> dict[str, object]:
-    """The line as it is written: flat, with the fields of its parts beside its own."""
+    """The line as it is written: flat, with the fields of nested records at the top level."""
     line: dict[str, object] = {}
     for key, value in asdict(log).items():
         if isinstance(value, Mapping):

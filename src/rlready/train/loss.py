@@ -1,10 +1,10 @@
-"""The loss: token-weighted log-likelihood, with a clipped ratio where the data are not the policy's own.
+"""The loss: token-weighted log-likelihood, with a clipped importance ratio for off-policy data.
 
     L = − Σ w_t · min(ρ_t A_t, clip(ρ_t, 1−ε, 1+ε_high) A_t) + β Σ w_t · k3_t
 
 with ρ = π_θ/π_old.  SFT is A = 1 with the plain log-likelihood in place of ρ A, which has the same gradient.  A loss is
 a function of one record, `LossInputs`, and the run's `LossSettings`; ``loss=pkg.module:function`` names another one.
-Forced tokens never reach it: all tensors are (N,), one value per token that the policy chose.
+All tensors are (N,), one value per token that the policy chose: forced tokens are left out.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from rlready.core.import_path import load_object
 class LossInputs:
     """The chosen tokens of a micro-batch, each tensor (N,); log-probabilities in nats at the sampling temperature.
 
-    ``policy_logprobs`` alone carries a gradient.  ``sampler_logprobs`` are those that the tokens were drawn with; in
-    the first update after a rollout they are the policy's own, detached.  ``reference_logprobs`` is None without a KL
-    penalty.  ``weights`` hold the normaliser: the loss is a sum over tokens, added up over micro-batches.
-    ``sequence_ids`` tells the responses apart; all tokens of a response are in one micro-batch.
+    Only ``policy_logprobs`` carries a gradient.  ``sampler_logprobs`` are those of the sampling policy; in the first
+    update after a rollout they are ``policy_logprobs``, detached.  ``reference_logprobs`` is None without a KL penalty.
+    ``weights`` include the normaliser: the loss is a sum over tokens and over micro-batches.  ``sequence_ids`` gives
+    the response of each token; all tokens of a response are in one micro-batch.
     """
 
     policy_logprobs: Tensor
@@ -41,7 +41,7 @@ class LossInputs:
 
 @dataclass(frozen=True)
 class LossSettings:
-    """What a run sets of its loss: the ratio is clipped to [1 − ``epsilon``, 1 + ``epsilon_high``]."""
+    """The settings of the loss: the ratio is clipped to [1 − ``epsilon``, 1 + ``epsilon_high``]."""
 
     epsilon: float = 0.2
     epsilon_high: float = 0.2
@@ -50,7 +50,7 @@ class LossSettings:
 
 @dataclass(frozen=True)
 class LossOutput:
-    """A scalar loss with its gradient, and for the log the share of tokens whose ratio was clipped."""
+    """A scalar loss with its gradient, and the share of tokens whose ratio was clipped, for the log."""
 
     loss: Tensor
     clip_ratio: float = 0.0
@@ -60,12 +60,12 @@ Loss = Callable[[LossInputs, LossSettings], LossOutput]
 
 
 def likelihood_loss(policy_logprobs: Tensor, advantages: Tensor, weights: Tensor) -> Tensor:
-    """− Σ w A log π: SFT where A = 1."""
+    """− Σ w A log π, which is the SFT loss if A = 1."""
     return -(weights * advantages * policy_logprobs).sum()
 
 
 def policy_loss(inputs: LossInputs, settings: LossSettings) -> LossOutput:
-    """PPO's clipped surrogate, with the KL penalty where there is a reference: GRPO, Dr. GRPO, RLOO and DAPO."""
+    """PPO's clipped surrogate, plus the KL penalty if there is a reference: GRPO, Dr. GRPO, RLOO and DAPO."""
     ratio_N = torch.exp(inputs.policy_logprobs - inputs.sampler_logprobs)
     clipped_N = ratio_N.clamp(1 - settings.epsilon, 1 + settings.epsilon_high)
     plain_N, bounded_N = ratio_N * inputs.advantages, clipped_N * inputs.advantages
@@ -88,7 +88,7 @@ def kl_penalty(policy_logprobs: Tensor, reference_logprobs: Tensor, weights: Ten
 
 
 def loss_named(path: str) -> Loss:
-    """`policy_loss` for the empty string, else the function at an import path; UserError if it is no loss."""
+    """`policy_loss` for the empty string, else the function at an import path; UserError if it is not a loss."""
     if not path:
         return policy_loss
     found = load_object("loss", path)

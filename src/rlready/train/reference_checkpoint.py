@@ -15,7 +15,7 @@ from rlready.train.result import SFTResult
 
 
 def last_checkpoint(run: Path) -> Path:
-    """The checkpoint that an SFT run ended with; UserError if the folder is no finished run of sft."""
+    """The last checkpoint of an SFT run; UserError if the folder is not a finished run of ``rlready sft``."""
     result = _sft_result(run)
     if result is None:
         raise UserError(f"{run}: not the folder of a finished run of rlready sft")
@@ -25,8 +25,8 @@ def last_checkpoint(run: Path) -> Path:
 def find_reference(model: str, share: float) -> Path:
     """The checkpoint after ``share`` of the samples of the SFT run that ``model`` is a checkpoint of.
 
-    The nearest counts if it is at most three steps of the run away: sft keeps none beside one that it has anyway.
-    UserError if there is no such run, if it kept no checkpoint there, or if that was deleted since.
+    The nearest checkpoint is taken if it is at most three steps away, because ``rlready sft`` keeps no second
+    checkpoint next to a regular one.  Raises UserError if there is no such run, or no checkpoint there any more.
     """
     path = Path(model)
     run = _sft_result(path.resolve().parent.parent) if path.parent.name == "checkpoints" else None

@@ -1,11 +1,11 @@
 """Reinforcement learning with verifiable rewards, or with dense ones from an SFT run, from any checkpoint.
 
-``trainer.py`` has the step: sample a group per problem, verify, credit, update; here it is repeated, logged, evaluated
-and made resumable.  Thinking is capped in rollouts by closing the thought with forced tokens that get no gradient.
-``num_waits`` is 0: in a published replication forced extensions hurt (GSM8K, Qwen2.5-3B: 77.6 to 67.9; 7B: 84.1 to
-39.8), as the policy comes to expect them; extend at evaluation.  Checkpoints are chosen by the verifier on validation
-problems, never by the reward.  ``length_prompt`` can state a target length in the prompt; how well other lengths are
-kept is measured by ``rlready evaluate length_prompt=...``.
+``trainer.py`` has the step: sample a group per problem, verify, credit, update.  This file repeats it, logs, evaluates
+and resumes.  Rollouts cap thinking by closing the thought with forced tokens, which get no gradient.  ``num_waits`` is
+0 because forced extensions in training hurt in a published replication (GSM8K, Qwen2.5-3B: 77.6 to 67.9; 7B: 84.1 to
+39.8): the policy comes to expect them.  Extend thoughts at evaluation instead.  The verifier chooses the checkpoint on
+validation problems; the reward does not.  ``length_prompt`` can state a target length in the prompt; ``rlready evaluate
+length_prompt=...`` measures how well the model follows other lengths.
 
 Left out: value models, reward models, and asynchronous rollouts.
 """
@@ -41,10 +41,10 @@ from rlready.train.trainer import Trainer
 
 
 class RLState(BaseModel):
-    """What a run has done so far.
+    """The progress of a run.
 
-    ``zero_signal_steps`` counts the last steps in a row without a gradient, ``first`` is the first step with one,
-    ``drift`` what has drifted since, in words, by quantity.
+    ``zero_signal_steps`` counts the latest consecutive steps without a gradient, ``first`` holds the watched values of
+    the first step with one, and ``drift`` describes what has drifted since, by quantity.
     """
 
     step: int = 0
@@ -60,7 +60,10 @@ class RLState(BaseModel):
 
 
 def rl(config: RLConfig, out: Path) -> RLResult:
-    """Learn from rollouts; returns the result, with the checkpoint that the validation problems chose."""
+    """Train on rollouts and return the result, with the checkpoint of highest validation accuracy.
+
+    Raises UserError for settings, models or problems that do not fit, and if training cannot go on.
+    """
     with Run(out, "rl", config) as run:
         if run.finished:
             return RLResult.load(out)
@@ -107,7 +110,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
 
 
 def _trainer(config: RLConfig, run: Run) -> Trainer:
-    """The models of a run, loaded and noted in its record."""
+    """The trainer with the models of the run, which are loaded and entered in the run's record."""
     note(f"rl: loading {config.model}")
     pair = _reference_pair(config, run) if config.algorithm == "dense" else None
     lm = load(config.model, device=config.device, delimiters=config.delimiters)
@@ -124,7 +127,7 @@ def _trainer(config: RLConfig, run: Run) -> Trainer:
 
 
 def _check_thought(config: RLConfig, lm: LM) -> None:
-    """UserError for settings that count thinking tokens, by a model that does not think."""
+    """Raise UserError if settings count thinking tokens but the model has no thought."""
     for name in ("reward", "length_targets", "length_prompt", "answer_prefix", "num_waits"):
         if not lm.thinks and getattr(config, name) != RLConfig.model_fields[name].default:
             raise UserError(
@@ -134,7 +137,7 @@ def _check_thought(config: RLConfig, lm: LM) -> None:
 
 
 def _reference_pair(config: RLConfig, run: Run) -> ReferencePair:
-    """The two checkpoints that dense rewards are measured with, noted in the record."""
+    """The two checkpoints that dense rewards compare, entered in the run's record."""
     pair = load_pair(
         config.model,
         config.reference or str(find_reference(config.model, config.reference_at)),
@@ -156,7 +159,7 @@ def _evaluate(trainer: Trainer, task: Task, problems: Sequence[Problem], state: 
 
 
 def watch(state: RLState, line: RLStepLog, config: RLConfig) -> None:
-    """Stop a run that has no gradient; warn once when dense rewards make the policy drift, and stop then if asked."""
+    """Stop a run without a gradient; warn once if dense rewards make the policy drift (or stop, if so configured)."""
     state.zero_signal_steps = 0 if line.groups_informative else state.zero_signal_steps + 1
     if state.zero_signal_steps >= config.patience:
         state.stopped = _why_no_gradient(line, state.zero_signal_steps)

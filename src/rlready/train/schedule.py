@@ -14,7 +14,7 @@ def warmup(step: int, steps: int, ratio: float) -> float:
 
 
 def learning_rate_factor(step: int, steps: int, warmup_ratio: float, schedule: Schedule) -> float:
-    """Warm-up times decay to 0 at ``steps``."""
+    """The warm-up factor times the decay, which reaches 0 at ``steps``."""
     share = step / max(steps, 1)
     decay = {"constant": 1.0, "linear": 1 - share, "cosine": 0.5 * (1 + math.cos(math.pi * share))}[schedule]
     return warmup(step, steps, warmup_ratio) * decay

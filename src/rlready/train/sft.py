@@ -1,9 +1,9 @@
 """Supervised fine-tuning: response-only log-likelihood, checkpoints at fractions of an epoch.
 
 Every optimiser step takes about ``tokens_per_batch`` tokens of shuffled rows; the loss is the mean over the response
-tokens of the step.  At every checkpoint the loss of each held-out example is stored, because readiness compares these
-vectors, paired.  Left out: sequence packing (rows are sorted by length within a step instead), loss on the prompt, and
-stopping by validation loss: which checkpoint to use is what readiness answers.
+tokens of the step.  At every checkpoint the loss of each held-out example is stored, because readiness makes paired
+comparisons of them.  Left out: sequence packing (rows are sorted by length within a step instead), loss on the prompt,
+and early stopping by validation loss, because readiness selects the checkpoint.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from rlready.train.schedule import learning_rate_factor
 
 
 class ExampleLosses(BaseModel):
-    """Summed negative log-likelihood in nats and response tokens of every held-out example."""
+    """Summed negative log-likelihood in nats, and number of response tokens, of every held-out example."""
 
     nll: list[float]
     tokens: list[int]
@@ -54,7 +54,7 @@ class ExampleLosses(BaseModel):
 
 
 class SFTState(BaseModel):
-    """What a run has done so far; ``losses`` by the step of the checkpoint."""
+    """The progress of a run; ``losses`` are by the step of the checkpoint."""
 
     step: int = 0
     losses: dict[int, ExampleLosses] = {}
@@ -64,8 +64,8 @@ class SFTState(BaseModel):
 class Plan:
     """The optimiser steps of a run.
 
-    ``steps`` are lists of row numbers, ``per_epoch`` the mean number of steps in one epoch, ``shares`` (steps,) the
-    share of the samples seen after each; ``saves`` and ``references`` are the steps after which a checkpoint is kept.
+    ``steps`` are lists of row numbers, ``per_epoch`` is the mean number of steps in one epoch, and ``shares`` (steps,)
+    the share of the samples seen after each step.  A checkpoint is kept after the steps ``saves`` and ``references``.
     """
 
     steps: list[list[int]]
@@ -76,7 +76,10 @@ class Plan:
 
 
 def sft(config: SFTConfig, out: Path) -> SFTResult:
-    """Fine-tune on the rows of a task source; returns the result, with the path of every checkpoint."""
+    """Fine-tune on the rows of a task source and return the result, with the path of every checkpoint.
+
+    Raises UserError for settings, rows or models that do not fit.
+    """
     with Run(out, "sft", config) as run:
         if run.finished:
             return SFTResult.load(out)
@@ -132,7 +135,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
 def train_step(
     learner: Learner, batch: Sequence[Example], config: SFTConfig, plan: Plan, at: int
 ) -> tuple[SFTStepLog, int]:
-    """Step ``at`` of the plan, the first is 0: its line of the log, without timing, and the tokens it fed."""
+    """Take step ``at`` (from 0) of the plan; return its log line, without timing, and its forward pass's tokens."""
 
     def loss_of(batch: Batch, policy_logprobs: Tensor) -> LossOutput:
         return LossOutput(likelihood_loss(policy_logprobs, batch.advantage_N, batch.weight_N))
@@ -162,7 +165,7 @@ def checkpoint_steps(steps: int, per_epoch: float, every: float) -> set[int]:
 
 
 def reference_steps(shares: NDArray[np.float64], saves: set[int], keep_at: Sequence[float]) -> set[int]:
-    """Steps after which each share of the run's samples is seen, except where a save is at most one step away.
+    """Steps after which each share of the run's samples has been seen, unless a save is at most one step away.
 
     ``shares`` (steps,) are the shares of the samples seen after every step.
     """
@@ -175,7 +178,7 @@ def reference_steps(shares: NDArray[np.float64], saves: set[int], keep_at: Seque
 
 
 def weighted(examples: Sequence[Example]) -> list[Example]:
-    """Examples whose token weights make the loss the mean over the step's response tokens."""
+    """The examples with token weights that make the loss the mean over the step's response tokens."""
     total = sum(e.learned for e in examples)
     return [replace(e, weight=np.full(len(e.response_ids), 1 / total, dtype=np.float32)) for e in examples]
 

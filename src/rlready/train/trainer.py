@@ -125,7 +125,7 @@ class Trainer:
         )
 
     def update(self, credited: Credited, at: int) -> UpdateStats:
-        """``updates_per_batch`` optimiser steps, each on all examples."""
+        """Take ``updates_per_batch`` optimiser steps, each on all examples."""
         config, steps = self.config, []
         if not credited.examples:
             return UpdateStats()
