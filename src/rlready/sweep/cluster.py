@@ -1,8 +1,8 @@
-"""Jobs on a Ray cluster whose nodes share this disk.  The only file that knows Ray.
+"""Jobs on a Ray cluster whose nodes share this disk.  No other file imports Ray.
 
-Every job asks for its threads as Ray CPUs, and for a GPU where its device is one, so Ray places no more on a node than
-it has cores for; nodes that join while the sweep runs are used.  A worker that dies (out of memory, node lost) is tried
-once more: its run folder continues where it was.
+Every job requests its threads as Ray CPUs, and a GPU if it runs on one, so that Ray never overloads a node; nodes that
+join during the sweep are used.  The job of a worker that dies (out of memory, node lost) is tried once more and
+continues from its run folder.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What an executor of jobs is, and how a job runs once it has a process: one verb in its own run folder.
+"""The protocol of job executors, and how a job runs inside a process: one verb in one run folder.
 
-``InProcess`` runs one job after another here, ``processes.LocalProcesses`` gives each job a process of its own on this
-machine, and ``cluster.RayCluster`` sends jobs to the nodes of a Ray cluster.
+``InProcess`` runs the jobs one after another in this process, ``processes.LocalProcesses`` starts a process on this
+machine for each job, and ``cluster.RayCluster`` sends jobs to the nodes of a Ray cluster.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rlready.sweep.grid import Config, Verb
 
 @dataclass(frozen=True)
 class Submission:
-    """A job on its way to an executor; ``cwd`` is what relative paths in ``config`` start from."""
+    """A job as an executor receives it; relative paths in ``config`` are relative to ``cwd``."""
 
     key: str
     verb: Verb
@@ -31,7 +31,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class JobResult:
-    """How a job ended: ``problem`` is one line, "" where the job is done; ``seconds`` of wall time."""
+    """How a job ended: ``problem`` is one line, empty if the job is done; ``seconds`` is wall time."""
 
     key: str
     problem: str
@@ -46,15 +46,15 @@ class Executor(Protocol):
         ...
 
     def submit(self, job: Submission) -> None:
-        """Begin a job; only when there is a free slot."""
+        """Start a job; call this only if there is a free slot."""
         ...
 
     def wait(self) -> list[JobResult]:
-        """Jobs that have ended since the last call; returns after about a second where none has."""
+        """Jobs that have ended since the last call; returns an empty list after about a second if none has."""
         ...
 
     def close(self) -> None:
-        """Stop every job that still runs."""
+        """Stop every job that is still running."""
         ...
 
 
@@ -79,19 +79,19 @@ class InProcess:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """What the environment of a job's process must say before numerical libraries are loaded."""
+    """Environment variables that a job's process needs before it loads numerical libraries."""
     return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
 
 
 def execute(job: Submission) -> JobResult:
-    """Run a job in this process; an error, but for an interrupt, becomes the result's problem."""
+    """Run a job in this process; any error except an interrupt becomes the result's ``problem``."""
     began = time.monotonic()
     problem = ""
     try:
         run_verb(job)
     except UserError as error:
         problem = str(error)
-    except Exception as error:  # the other jobs go on
+    except Exception as error:  # the other jobs continue
         traceback.print_exc()
         problem = f"{type(error).__name__}: {error}"
     return JobResult(job.key, " ".join(problem.split()), time.monotonic() - began)

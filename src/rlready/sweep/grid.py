@@ -17,10 +17,10 @@
     [evaluate]
     samples = 4
 
-``[rl]`` may have ``[[rl.recipes]]`` too.  What differs in the seed alone is one recipe; ``{seed}`` in a text stands for
-it, so that the data of a run can follow: ``rows = "dagmath?n=500&seed={seed}"``.  Settings that measuring and
-learning must share are taken over where they are not given: readiness and evaluate sample with the temperature, budget,
-answer cap and final text of RL, readiness plans with its group, and takes the held-out rows of SFT.
+``[rl]`` may have ``[[rl.recipes]]`` too.  Runs that differ only in the seed are one recipe; ``{seed}`` in a string is
+replaced by the seed, so that the data can depend on it: ``rows = "dagmath?n=500&seed={seed}"``.  Settings that several
+verbs must share are copied unless given: readiness and evaluate sample with RL's temperature, thinking budget, answer
+cap and answer prefix; readiness uses RL's group size and the held-out rows of SFT.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Setting: TypeAlias = "str | int | float | bool | list[Setting] | dict[str, Setti
 Settings = dict[str, Setting]
 
 VERBS: tuple[Verb, ...] = get_args(Verb)
-FILLED: dict[Verb, str] = {"readiness": "checkpoints", "rl": "model", "evaluate": "models"}  # by the sweep itself
+FILLED: dict[Verb, str] = {"readiness": "checkpoints", "rl": "model", "evaluate": "models"}  # set by the sweep
 SHARED = ("temperature", "thinking_budget", "max_answer_tokens", "answer_prefix")
 WORDS = {"checkpoints": ("last", "all"), "measure": ("all", "starts")}
 PLAIN = re.compile(r"[\w.+=-]{1,24}")  # values short enough to be part of a folder's name
@@ -52,7 +52,7 @@ PLAIN = re.compile(r"[\w.+=-]{1,24}")  # values short enough to be part of a fol
 
 @dataclass(frozen=True)
 class SFTVariant:
-    """An SFT run to be made; ``recipe`` is its name without the seed, ``checkpoints`` are those RL starts from."""
+    """A planned SFT run; ``recipe`` is its name without the seed, ``checkpoints`` are those that RL starts from."""
 
     name: str
     recipe: str
@@ -63,7 +63,7 @@ class SFTVariant:
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """Places from 1 of the checkpoints that RL starts from."""
+        """Places, counted from 1, of the checkpoints that RL starts from."""
         if self.checkpoints == "last":
             return (self.saved,)
         if isinstance(self.checkpoints, str):
@@ -72,22 +72,22 @@ class SFTVariant:
 
     @property
     def measured(self) -> tuple[int, ...]:
-        """Places from 1 of the checkpoints whose readiness is measured."""
+        """Places, counted from 1, of the checkpoints whose readiness is measured."""
         return tuple(range(1, self.saved + 1)) if self.measure == "all" else self.starts
 
     @property
     def saved(self) -> int:
-        """How many checkpoints the SFT run will keep at most: one every ``save_every`` epochs, and the last."""
+        """The maximum number of checkpoints of the SFT run: one every ``save_every`` epochs, and the last."""
         return max(1, math.ceil(self.config.epochs / self.config.save_every - 1e-9))
 
     def from_end(self, place: int) -> int:
-        """A place as -1 for the last: with few steps an epoch some fall together, never the last."""
+        """A place counted from the end, -1 for the last: with few steps an epoch, earlier saves may coincide."""
         return place - self.saved - 1
 
 
 @dataclass(frozen=True)
 class RLVariant:
-    """An RL run to be made from each of the checkpoints; ``recipe`` is its name without the seed."""
+    """An RL run that is planned from each of the checkpoints; ``recipe`` is its name without the seed."""
 
     name: str
     recipe: str
@@ -96,7 +96,7 @@ class RLVariant:
 
 @dataclass(frozen=True)
 class Grid:
-    """Everything that a sweep file asks for; ``heldout_of_sft``: readiness takes the held-out rows of the SFT run."""
+    """The contents of a sweep file; with ``heldout_of_sft``, readiness uses the held-out rows of the SFT run."""
 
     sft: list[SFTVariant]
     rl: list[RLVariant]
@@ -105,21 +105,21 @@ class Grid:
     evaluate: EvaluateConfig
 
     def readiness_for(self, variant: SFTVariant) -> ReadinessConfig:
-        """Settings of the readiness of a checkpoint of this SFT run."""
+        """The readiness settings for the checkpoints of this SFT run."""
         take = self.heldout_of_sft and variant.config.heldout is not None
         return self.readiness.replace(heldout=variant.config.heldout) if take else self.readiness
 
 
 @dataclass(frozen=True)
 class _Recipe:
-    """One recipe of a verb's table, the settings that all share included; ``where`` is how errors name it."""
+    """One recipe of a verb's table, including the shared settings; ``where`` is its name in errors."""
 
     where: str
     settings: Settings
     default_name: str
 
     def take_text(self, key: str, default: str = "") -> str:
-        """Remove and return a setting that is no key of the verb."""
+        """Remove and return a setting that is not a key of the verb."""
         value = self.settings.pop(key, default)
         if not isinstance(value, str):
             raise UserError(f"{self.where}: {key} must be text, not {value!r}")
@@ -138,7 +138,7 @@ class _Recipe:
 
 
 def read_sweep_file(file: Path) -> Grid:
-    """The grid of a sweep file; UserError with the table and key that does not fit."""
+    """The grid of a sweep file; UserError names a table and key that are invalid."""
     try:
         raw = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -179,14 +179,14 @@ def _underscored(table: Settings) -> Settings:
 
 
 def _agreed(configs: Sequence[RLConfig]) -> Settings:
-    """What all RL runs sample with alike."""
+    """The sampling settings that all RL runs have in common."""
     first: Settings = {key: getattr(configs[0], key) for key in (*SHARED, "group_size")}
     alike = {key: value for key, value in first.items() if all(getattr(c, key) == value for c in configs)}
     return {key: value for key, value in alike.items() if value is not None}
 
 
 def _recipes(file: Path, verb: Verb, table: Settings, common: Settings) -> Iterator[_Recipe]:
-    """The recipes of a verb; one without a table of recipes."""
+    """The recipes of a verb; a verb without a table of recipes has one."""
     shared = common | {key: value for key, value in table.items() if key != "recipes"}
     recipes = table.get("recipes", [{}])
     if not isinstance(recipes, list) or not recipes:
@@ -230,7 +230,10 @@ def _check_places(where: str, variant: SFTVariant) -> None:
 def _combinations(
     cls: type[SFTConfig | RLConfig], base: str, recipe: _Recipe, seen: set[str]
 ) -> Iterator[tuple[str, str, Settings]]:
-    """(name without the seed, name, settings) of every combination of listed values; ``seen`` are names in use."""
+    """(name without the seed, name, settings) of every combination of listed values; ``seen`` are names in use.
+
+    Raises UserError for a name that is used twice.
+    """
     tuples = {name for name, field in cls.model_fields.items() if get_origin(plain_type(field.annotation)) is tuple}
     lists = {key: value for key, value in recipe.settings.items() if isinstance(value, list) and key not in tuples}
     for key, choices in lists.items():

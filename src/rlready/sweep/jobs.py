@@ -1,10 +1,10 @@
-"""The jobs of a sweep: each is one verb in one run folder, and shares with others what comes before it.
+"""The jobs of a sweep: each is one verb in one run folder, and jobs share the earlier stages.
 
     sft/A ──► readiness/A-1, readiness/A-2, ...
         └───► rl/A-2-R ──► evaluate/A-2-R
 
-One SFT run serves all its checkpoints, one readiness run all RL runs from a checkpoint.  A job begins when the one
-that it starts from is done; which checkpoint that left is only known then.
+One SFT run serves all its checkpoints, and one readiness run all RL runs from a checkpoint.  A job begins when the job
+that it starts from is done, because only then is the path of its checkpoint known.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.sweep.grid import FILLED, Config, Grid, RLVariant, SFTVariant, Verb, size_of
 from rlready.train.result import RLResult, SFTResult
 
-# seconds of one row, sample or rollout of the embedded model on one core: what is known before anything has run
+# seconds of one row, sample or rollout of the embedded model on one core: the estimate before any job has run
 COST: dict[Verb, float] = {"sft": 0.012, "readiness": 0.008, "rl": 0.016, "evaluate": 0.008}
 FIXED = 6.0  # seconds to start a job: imports, loading, problems
 
 
 @dataclass(frozen=True)
 class Job:
-    """``key`` is its folder in the sweep's; ``start`` the job whose checkpoint it takes, at ``place`` from the end, -1.
+    """A verb to run in the folder ``key`` of the sweep's folder.
 
-    ``work`` is a guess of its seconds, good for comparing jobs of one verb.
+    It takes the checkpoint of the job ``start`` at ``place``, where -1 is the last.  ``work`` is a rough estimate of
+    its seconds, which serves to compare jobs of one verb.
     """
 
     key: str
@@ -41,7 +42,7 @@ class Job:
     place: int = -1
 
     def config_from(self, checkpoints: Sequence[str]) -> Config:
-        """Its configuration, started from one of the checkpoints that ``start`` left; UserError where there is none."""
+        """The configuration, with the checkpoint that ``start`` wrote; UserError if that checkpoint is missing."""
         if -self.place > len(checkpoints):
             raise UserError(
                 f"{self.start} has too few steps for a checkpoint every save_every epochs and kept {len(checkpoints)}, "
@@ -61,7 +62,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Chain:
-    """One line of the table: RL from one checkpoint, with the folders of what belongs to it."""
+    """One line of the table: RL from one checkpoint, with the folders of its jobs."""
 
     sft: SFTVariant
     rl: RLVariant
@@ -71,7 +72,7 @@ class Chain:
 
 
 def jobs_of(grid: Grid) -> list[Job]:
-    """All jobs, a job after the one it starts from; UserError where two would share a folder."""
+    """All jobs, each after the one it starts from; UserError if two would share a folder."""
     jobs, keys = list(_jobs(grid)), set[str]()
     for job in jobs:
         if job.key in keys:
@@ -92,7 +93,7 @@ def chains_of(grid: Grid) -> list[Chain]:
 
 
 def checkpoints_of(folder: Path) -> list[str]:
-    """The checkpoints that a finished SFT run left, in the order of training; of an RL run the best one alone."""
+    """The checkpoints of a finished SFT run, in the order of training; for an RL run, only the best one."""
     if folder.parent.name == "rl":
         return [RLResult.load(folder).best.path]
     return [each.path for each in SFTResult.load(folder).checkpoints if not each.reference]
@@ -101,8 +102,8 @@ def checkpoints_of(folder: Path) -> list[str]:
 def finished(jobs: Sequence[Job], out: Path) -> dict[str, float]:
     """Seconds that each finished job took, by key; every file is read once.
 
-    A job is finished if its folder says so and what it starts from is finished.  Raises UserError where a folder holds
-    a run with other settings, which would have to be overwritten.
+    A job is finished if its folder says so and the job that it starts from is finished.  Raises UserError if a folder
+    holds a run with other settings, which the sweep would overwrite.
     """
     seconds: dict[str, float] = {}
     left: dict[str, list[str]] = {}
@@ -122,7 +123,7 @@ def finished(jobs: Sequence[Job], out: Path) -> dict[str, float]:
 
 
 def _same_settings(job: Job, folder: Path, record: RunRecord, config: Config) -> bool:
-    """Whether a folder holds this very job; False only where it started from another checkpoint."""
+    """Whether a folder holds this very job; False only if it started from another checkpoint."""
     differ = record.differences(config)
     for key in differ:
         if key != FILLED.get(job.verb):

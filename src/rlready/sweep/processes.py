@@ -1,7 +1,7 @@
-"""Jobs on this machine, each in a process of its own: one that crashes or runs out of memory fails alone.
+"""Jobs on this machine, each in a separate process, so that a crash or a lack of memory ends one job only.
 
-A job's process gets the job on its standard input, which stays open as long as the sweep lives, and writes all that it
-prints into ``logs/KEY.log`` of the sweep's folder.  See ``worker.py`` for its side.
+A job's process reads the job from its standard input, which stays open as long as the sweep lives, and writes its
+output to ``logs/KEY.log`` in the sweep's folder.  ``worker.py`` is the code that runs in it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 
 from rlready.sweep.executors import JobResult, Submission, environment
 
-POLL, WAIT = 0.05, 1.0  # seconds between looks at the processes, and the longest that ``wait`` takes
+POLL, WAIT = 0.05, 1.0  # seconds between two polls of the processes, and the longest that ``wait`` takes
 GRACE = 20.0  # seconds for a job to end after SIGTERM, before SIGKILL
-TAIL = 4096  # bytes of a log among which its last line is looked for
+TAIL = 4096  # bytes at the end of a log that are searched for its last line
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class _Running:
 
 
 class LocalProcesses:
-    """See ``executors.Executor``.  Where ``gpus`` are given, each job has one of them to itself."""
+    """See ``executors.Executor``.  If ``gpus`` are given, each job has exclusive use of one of them."""
 
     def __init__(self, workers: int, logs: Path, gpus: Sequence[str] = ()) -> None:
         self.logs = logs
@@ -63,8 +63,8 @@ class LocalProcesses:
             )
         self._running.append(_Running(job, process, log, gpu, time.monotonic()))
         assert process.stdin is not None
-        with suppress(BrokenPipeError):  # it ended at once: ``wait`` says why
-            pickle.dump(sys.path, process.stdin)  # a loss or task of the user's may stand beside the script
+        with suppress(BrokenPipeError):  # the process ended at once: ``wait`` reports why
+            pickle.dump(sys.path, process.stdin)  # a user's loss or task may be next to the script
             pickle.dump(job, process.stdin)
             process.stdin.flush()
 
@@ -77,7 +77,7 @@ class LocalProcesses:
         return [self._finish(each) for each in ended]
 
     def close(self) -> None:
-        """SIGTERM, on which a run leaves its folder ready to be continued; SIGKILL for what does not end."""
+        """Send SIGTERM, after which a run can be continued from its folder, then SIGKILL to what has not ended."""
         running, self._running = self._running, []
         try:
             for each in running:
@@ -100,7 +100,7 @@ class LocalProcesses:
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs of this machine, as CUDA_VISIBLE_DEVICES names them."""
+    """The GPUs of this machine, named as in CUDA_VISIBLE_DEVICES."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [gpu for gpu in named.split(",") if gpu.strip()]
@@ -110,7 +110,7 @@ def visible_gpus() -> list[str]:
 
 
 def _problem(ended: _Running) -> str:
-    """Why a process failed, in one line; "" for one that did not."""
+    """Why a process failed, in one line; empty if it succeeded."""
     code = ended.process.returncode
     if code == 0:
         return ""
@@ -132,7 +132,7 @@ def _last_line(log: Path) -> str:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End the job's process and whatever it started."""
+    """Kill the job's process and every process that it started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     if process.stdin:

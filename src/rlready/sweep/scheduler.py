@@ -1,4 +1,4 @@
-"""Which job runs next: each when the one that it starts from is done, later stages first so that chains end early."""
+"""Which job runs next: one whose predecessor is done, later stages first so that whole chains finish early."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Scheduler:
 
     def __init__(self, out: Path, jobs: Sequence[Job], status: Status, threads: int) -> None:
         self.out, self.status, self.threads = out, status, threads
-        self.problems: dict[str, str] = {}  # why jobs failed, by key
+        self.problems: dict[str, str] = {}  # by key, why a job failed
         self._started_by: dict[str, list[Job]] = {}
         self._places = {job.key: place for place, job in enumerate(jobs)}
         self._ready: list[tuple[int, int, Job, Config]] = []  # a heap; the second, a job's place, is unique
@@ -34,7 +34,7 @@ class Scheduler:
             self._release(key)
 
     def run(self, executor: Executor) -> None:
-        """Until nothing waits or runs; each job that ends adds a line to ``log.jsonl``."""
+        """Run until no job is waiting or running; each job that ends adds a line to ``log.jsonl``."""
         while self._ready or self._running:
             while self._ready and executor.free_slots():
                 _, _, job, config = heapq.heappop(self._ready)
@@ -54,7 +54,7 @@ class Scheduler:
             self._release(result.key)
 
     def _release(self, key: str) -> None:
-        """Make ready what starts from a job that is done."""
+        """Make the jobs ready that start from a job that is done."""
         waiting = self._started_by.get(key, [])
         checkpoints = checkpoints_of(self.out / key) if waiting else []
         for job in waiting:
@@ -67,7 +67,7 @@ class Scheduler:
         heapq.heappush(self._ready, (-VERBS.index(job.verb), self._places[job.key], job, config))
 
     def _fail(self, key: str, problem: str) -> None:
-        """Note the failure, and skip all that starts from the job."""
+        """Record the failure, and skip every job that depends on it."""
         self.problems[key] = problem
         self.status.change(key, "failed", why=problem)
         skipped = [key]

@@ -1,8 +1,8 @@
 """``rlready sweep FILE.toml``: a grid of SFT recipes, their checkpoints, RL recipes and seeds, run as jobs.
 
-Every job is one verb in its own run folder: killed anywhere, the same command continues, and nothing that is
-done is done again.  A job that fails takes only those with it that start from it; the others run on, the command then
-ends with an error, and given again tries the failed ones.  A file that has grown adds its new jobs to the same folder.
+Every job is one verb in one run folder.  After an interruption the same command continues, and finished jobs do not run
+again.  If a job fails, the jobs that start from it are skipped and the others run; the command then ends with an error,
+and the same command tries the failed jobs again.  Jobs that are added to the file later run in the same folder.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from rlready.sweep.scheduler import Scheduler
 from rlready.sweep.status import Status, duration, remaining
 from rlready.sweep.table import write_runs
 
-MANY, LONG = 1000, 86400.0  # jobs and seconds from which a sweep must be asked for twice
+MANY, LONG = 1000, 86400.0  # jobs and seconds from which a sweep must be confirmed
 
 
 @dataclass(frozen=True)
 class SweepRun:
-    """What stays the same of a sweep when it is continued: with more jobs, on other workers, or for longer."""
+    """The identity of a sweep: what stays the same if it is continued with more jobs or on other workers."""
 
     file: str
 
 
 def sweep(config: SweepConfig, out: Path) -> SweepResult:
-    """Run every job, or those that an earlier attempt left; the table of RL runs is ``runs.jsonl``.
+    """Run every job that is not yet done; the table of RL runs is ``runs.jsonl``.
 
-    Raises UserError where the file or the folder does not fit, before anything is written, and at the end where a job
-    has failed.
+    Raises UserError if the file is invalid or the folder holds another run, before anything is written, and at the end
+    if a job has failed.
     """
     if not config.file:
         raise UserError("name a sweep file: rlready sweep FILE.toml")
@@ -74,7 +74,7 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
 
 
 def _run_all(config: SweepConfig, out: Path, jobs: Sequence[Job], status: Status) -> dict[str, str]:
-    """Run what waits; returns why jobs failed, by key."""
+    """Run the jobs that are not done; returns the reasons of failed jobs, by key."""
     scheduler = Scheduler(out, jobs, status, config.threads)
     if all(state == "done" for state in status.states.values()):
         return {}
@@ -103,7 +103,7 @@ def _executor(config: SweepConfig, out: Path, jobs: Sequence[Job]) -> Executor:
 
 
 def _ask(config: SweepConfig, jobs: Sequence[Job], seconds: Mapping[str, float]) -> None:
-    """Say how much it is; UserError if that is so much that it may not be meant."""
+    """Print the size of the sweep; UserError if it is so large that the user must confirm it."""
     counts = Counter(job.verb for job in jobs)
     left = [job for job in jobs if job.key not in seconds]
     estimate = remaining(left, [(job, seconds[job.key]) for job in jobs if job.key in seconds], config.workers)
@@ -127,9 +127,9 @@ def _holds(out: Path, identity: SweepRun) -> bool:
 def _drop_outgrown_result(
     out: Path, identity: SweepRun, plan: str, file: str, seconds: Mapping[str, float], *, whole: bool
 ) -> None:
-    """Where the file has changed since, or a job is no longer done, the result is not of the whole: it goes.
+    """Delete the result if it no longer covers the sweep, because the file has changed or a job is no longer done.
 
-    Raises UserError, with nothing touched, where no job of the finished sweep is one of this file.
+    Raises UserError, before any change, if the file has none of the jobs of the finished sweep.
     """
     if not (_holds(out, identity) and (out / RESULT).is_file()):
         return

@@ -1,4 +1,4 @@
-"""How a sweep stands: a table of its stages, and the time left from what its jobs have taken so far."""
+"""The status of a sweep: a table of its stages, and the time left, estimated from the finished jobs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ EVERY = 20.0  # seconds between two tables
 
 
 class Status:
-    """The state of every job; draws a bar whose length is work, and now and then the table."""
+    """The state of every job; draws a progress bar in units of work, and from time to time the table."""
 
     def __init__(self, jobs: Sequence[Job], seconds: Mapping[str, float], workers: int) -> None:
-        """``seconds`` of jobs that an earlier attempt finished; ``workers``: jobs at a time."""
+        """``seconds`` are those of the jobs already finished; ``workers`` is the number of concurrent jobs."""
         self.jobs, self.workers = {job.key: job for job in jobs}, workers
         self.states: dict[str, State] = {job.key: "done" if job.key in seconds else "waiting" for job in jobs}
         self.seconds = dict(seconds)
@@ -30,7 +30,7 @@ class Status:
         self.bar = Progress("sweep", total=sum(job.work for job in jobs), unit="s of work", done=done)
 
     def change(self, key: str, state: State, seconds: float = 0.0, why: str = "") -> None:
-        """A job has begun (running) or ended (done, failed, skipped)."""
+        """Record that a job has begun (running) or ended (done, failed, skipped)."""
         self.states[key] = state
         if state == "running":
             return
@@ -67,15 +67,15 @@ class Status:
 
     @property
     def left(self) -> float:
-        """Seconds: the work of what is not done, at the speed of what is, on so many workers."""
+        """Estimated seconds left: the work that is not done, at the speed of the finished jobs."""
         left = [job for key, job in self.jobs.items() if self.states[key] in ("waiting", "running")]
         return remaining(left, [(self.jobs[key], seconds) for key, seconds in self.seconds.items()], self.workers)
 
 
 def remaining(jobs: Iterable[Job], done: Iterable[tuple[Job, float]], workers: int) -> float:
-    """Seconds for these jobs: their guessed work, scaled for each verb by what its guess was off so far.
+    """Seconds for these jobs: their estimated work, scaled for each verb by actual over estimated seconds so far.
 
-    ``done``: finished jobs and the seconds that each took; ``workers``: jobs at a time, 0 for one.
+    ``done`` are finished jobs with the seconds that each took; ``workers`` is the number of concurrent jobs, 0 for one.
     """
     guessed: dict[Verb, float] = dict.fromkeys(VERBS, 0.0)
     spent: dict[Verb, float] = dict.fromkeys(VERBS, 0.0)
@@ -89,7 +89,7 @@ def remaining(jobs: Iterable[Job], done: Iterable[tuple[Job, float]], workers: i
 
 
 def duration(seconds: float) -> str:
-    """ "40 s", "12 min", "3.5 hours", "2.1 days": as exact as a guess deserves."""
+    """Seconds in rounded units: "40 s", "12 min", "3.5 hours", "2.1 days"."""
     for size, unit in ((86400.0, "days"), (3600.0, "hours")):
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""The table a sweep ends with, ``runs.jsonl``: a line for each RL run that was evaluated, as ``predict`` reads it."""
+"""The table of a sweep, ``runs.jsonl``, which ``predict`` reads: a line for each RL run that was evaluated."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from rlready.sweep.jobs import Chain
 class RunRow:
     """One RL run from one checkpoint.
 
-    ``checkpoint`` is where RL started, ``outcome`` (``low`` to ``high``) the accuracy at the largest budget, ``cost``
-    the seconds of RL: of GPU where there was one, else of CPU.  ``recipe`` is the SFT run without its seed, ``seed``
-    that of RL, ``family`` names runs to be compared with each other.  ``sft`` and ``rl`` are names of runs,
-    ``readiness``, ``run`` and ``evaluate`` folders beside the table.
+    ``checkpoint`` is where RL started, ``outcome`` the accuracy at the largest budget with its interval (``low``,
+    ``high``), ``cost`` the GPU seconds of RL, or CPU seconds without a GPU.  ``recipe`` is the name of the SFT run
+    without its seed, ``seed`` that of RL; runs of one ``family`` are compared with each other.  ``sft`` and ``rl`` are
+    names of runs; ``readiness``, ``run`` and ``evaluate`` are folders, relative to the table.
     """
 
     checkpoint: str
@@ -48,7 +48,7 @@ class RunRow:
 
 
 def write_runs(out: Path, chains: Sequence[Chain], done: set[str]) -> list[RunRow]:
-    """Write and return the lines of the chains whose last job is done."""
+    """Write and return the rows of the chains whose last job is done."""
     several = len({chain.rl.recipe for chain in chains}) > 1
     rows = [_row(out, chain, several) for chain in chains if {chain.evaluate, chain.readiness} <= done]
     write_text(out / RUNS, "".join(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in rows))

@@ -1,7 +1,7 @@
 """The process of one job: ``python -m rlready.sweep.worker``, with ``sys.path`` and the job on standard input.
 
-Standard input ends when the sweep does, even if that is killed, and this process then ends too, with all that it
-started.  Exit codes: 0 done, 1 failed (the last line printed says why), 130 stopped.
+Standard input closes when the sweep ends, even if the sweep is killed; this process and all its children then end too.
+Exit codes: 0 done, 1 failed (the last line printed says why), 130 stopped.
 """
 
 from __future__ import annotations
