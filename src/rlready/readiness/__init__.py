@@ -1,4 +1,4 @@
-"""Readiness: what a checkpoint is worth as a start for RL, measured without training anything."""
+"""Readiness: how good a checkpoint is as a start for RL, measured without any training."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""Sampling that stops where the answer is known: most of pass@k's cost is drawing again what was right already.
+"""Adaptive sampling: a problem gets no more samples once one is right, since most of pass@k's cost is such samples.
 
-Every problem gets ``first`` draws; then only those without a success get more, in waves, until one comes or the cap is
-reached (METHODS section 5; waves and their sizes are ours).  A problem's wave goes on to its end, so that a batch of an
-engine is filled by several draws of one prompt.  As the random numbers of a draw depend on (seed, problem, sample)
-alone, the draws are a subset of those that a run without stopping makes, the same token for token.
+Every problem gets ``first`` draws; then only problems without a success get more, in waves, until one is right or the
+cap is reached (METHODS section 5; the waves and their sizes are a choice of this package).  A wave is always completed,
+so that several draws of one prompt fill an engine's batch.  As the random numbers of a draw depend on (seed, problem,
+sample) alone, the draws are a subset of those of a run without stopping, token for token.
 
-What may be estimated from which draws, because stopping at a success selects:
+Stopping at a success biases estimates, so each quantity uses only the draws that are valid for it:
 
     pass@k for k up to the cap, unsolved problems      all draws, by ``pass_at_k_stopped``
-    informative groups, group signal, p (1 - p),       the first ones, which no outcome decided: ``Counts.head``
+    informative groups, group signal, p (1 - p),       the first draws, whose number is fixed: ``Counts.head``
       solved problems, entropy, lengths, truncation
-    c / n over all draws                               nothing: it is biased
+    c / n over all draws                               never used: it is biased
 
 Shapes: P = problems.
 """
@@ -31,16 +31,17 @@ from rlready.readiness.passk import Floats, Ints, Shares, curve, pass_at_k_stopp
 Draw = Callable[[Sequence[int], int, int], NDArray[np.bool_]]
 Sampling = Literal["adaptive", "full"]
 LEAST_FIRST = 8
-# most samples that are all drawn unless min_samples is given: the whole counts are worth more there
+# up to this many samples all are drawn unless min_samples is given: complete counts are worth more there
 WORTH_STOPPING = 32
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What was drawn of each problem; all arrays (P,).
+    """The draws of each problem; all arrays are (P,).
 
-    ``since`` draws, all wrong, came before its last wave (0: it had only the first), ``drawn`` include that wave, and
-    ``correct`` of them were right.  ``first`` draws every problem got, ``cap`` is the most any could get.
+    ``since`` is the number of draws before the problem's last wave, all of them wrong (0 if it had one wave), ``drawn``
+    the number including that wave, and ``correct`` how many of these were right.  Every problem got ``first`` draws
+    and could get at most ``cap``.
     """
 
     first: int
@@ -51,7 +52,7 @@ class Counts:
 
     @property
     def head(self) -> tuple[Ints, Ints]:
-        """(n, c) of the draws that no outcome decided."""
+        """(n, c), both (P,), of the first draws, whose number does not depend on any outcome."""
         went_on = self.since > 0
         return np.where(went_on, self.first, self.drawn), np.where(went_on, 0, self.correct)
 
@@ -64,7 +65,7 @@ class Counts:
         return curve(self.pass_at_k(ks), ks)
 
     def shares(self, k: int) -> Shares:
-        """Shares of problems unsolved in k draws, partially solved, and solved in k of the first (all, if fewer)."""
+        """Shares of problems unsolved in k draws, partially solved, and solved in k of the first draws (or in all)."""
         n, c = self.head
         unsolved, solved = 1.0 - self.pass_at_k([k])[:, 0], within(c, n, min(k, int(n.min())))[:, -1]
         parts = (unsolved, 1.0 - unsolved - solved, solved)
@@ -72,7 +73,7 @@ class Counts:
 
 
 def waves(first: int, cap: int) -> list[tuple[int, int]]:
-    """The draws (from, to) of each wave: the first, then as many again as there are, up to the cap."""
+    """The draws (from, to) of each wave: every wave doubles the number of draws, up to the cap."""
     ends = [min(first, cap)]
     while ends[-1] < cap:
         ends.append(min(2 * ends[-1], cap))
@@ -80,19 +81,19 @@ def waves(first: int, cap: int) -> list[tuple[int, int]]:
 
 
 def plan(samples: int, group: int, sampling: Sampling, first: int = 0) -> list[tuple[int, int]]:
-    """The waves of up to ``samples`` draws: one, where all are drawn.
+    """The waves of up to ``samples`` draws; there is one wave if all are drawn.
 
-    ``first`` 0 takes ``group``, for which informative groups and group signal are then unbiased, and at least 8.
-    Without ``first``, "adaptive" stops at successes only above 32 samples.
+    With ``first`` = 0 the first wave has ``group`` draws, at least 8, so that informative groups and group signal are
+    unbiased; "adaptive" then stops at successes only above 32 samples.
     """
     stops = sampling == "adaptive" and (first > 0 or samples > WORTH_STOPPING)
     return waves(first or max(LEAST_FIRST, group), samples) if stops else [(0, samples)]
 
 
 def draw_until_right(problems: int, plan: Sequence[tuple[int, int]], draw: Draw) -> Counts:
-    """Draw the waves of a plan, each for the problems that are still without success.
+    """Draw the waves of a plan, each for the problems that do not yet have a success.
 
-    ``draw(which, from, to)`` returns (len(which), to - from): which draws of these problems were right.
+    ``draw(which, from, to)`` returns booleans (len(which), to - from): which draws of these problems were right.
     """
     since, drawn, correct = (np.zeros(problems, dtype=np.int64) for _ in range(3))
     for begin, end in plan:

@@ -1,4 +1,4 @@
-"""From the parts of all checkpoints to a result: figures of each, differences along SFT runs, and the ranking."""
+"""The result from the parts of all checkpoints: their figures, differences along SFT runs, and the ranking."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _checkpoint(
 
 
 def _changes(names: Sequence[str], losses: Sequence[HeldOut | None]) -> list[Estimate | None]:
-    """The loss of each checkpoint minus that of the one before it in its SFT run; None where one is not known."""
+    """The loss of each checkpoint minus that of the previous one in its SFT run; None if either is unknown."""
     runs = runs_of(names)
     before: dict[str, HeldOut] = {}
     found: list[Estimate | None] = []

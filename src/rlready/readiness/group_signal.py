@@ -1,6 +1,6 @@
-"""What RL could learn from: informative groups, which hold both right and wrong answers, and the group signal.
+"""Informative groups, which contain both right and wrong answers and so give RL a gradient, and the group signal.
 
-A group of g samples, j of them right, has α = j/g.  One RL step moves a problem's policy by a gradient of weight
+A group of g samples, j of them right, has α = j/g.  In an RL step the gradient of a problem has weight
 √(α(1-α)) with the credit of GRPO (Cen et al., arXiv 2505.18917) and α(1-α) without division by the standard deviation
 (Dr. GRPO); both are 0 unless the group is informative.  From n samples of a problem, c right, n chosen before drawing:
 
@@ -8,19 +8,19 @@ A group of g samples, j of them right, has α = j/g.  One RL step moves a proble
     group signal, E √(α(1-α))             Σ_j C(c, j) C(n - c, g - j) / C(n, g) · √(j/g (1 - j/g))     hypergeometric
     p (1 - p)                             c (n - c) / (n (n - 1))
 
-All three are unbiased for g <= n, as g of the n without replacement are distributed as g fresh ones (ours).
+All three are unbiased for g <= n, as g of the n without replacement are distributed as g fresh ones (derived here).
 
 **What has no unbiased estimate.**  √(p(1-p)) of the unknown p is not a polynomial, so nothing made of finitely many
-draws has it as its expectation.  The second line is its Bernstein polynomial of degree g: what a group of g really
-gets, and by concavity never more than √(p(1-p)); from g = 8 on it is at most 0.3/√g short (at p near 0.4/g).  The
-plug-in √(c/n (1 - c/n)) is the case g = n, with the same bias downward.
+draws has it as its expectation.  The second line estimates its Bernstein polynomial of degree g: the mean weight of a
+group of g.  By concavity it never exceeds √(p(1-p)), and from g = 8 on it is at most 0.3/√g below (at p near
+0.4/g).  The plug-in estimate √(c/n (1 - c/n)) is the case g = n, with the same downward bias.
 
-**Which draws.**  Where sampling stopped at successes only the first ones, which every problem got, serve here: p^g
-needs draws of solved problems, which were not made.  (Beyond them p^g still has an unbiased estimator, of no use: for
-g = 16 after 8 draws it counts a problem with one success as -429.)  `Counts.head` hands them over.
+**Which draws.**  If sampling stopped at successes, only the first draws, which every problem got, are used here
+(`Counts.head`): p^g needs further draws of solved problems, which were not made.  (An unbiased estimator of p^g exists
+beyond them but is useless: for g = 16 after 8 draws it counts a problem with one success as -429.)
 
-Functions named after a quantity return one estimate a problem; those that return a `Estimate` average them.
-Shapes: P = problems.  UserError where g is below 1 or above the least n.
+Functions named after a quantity return one estimate per problem; those that return an `Estimate` average them.
+Shapes: P = problems.  All raise UserError if g is below 1 or above the smallest n.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FIFTHS = 5
 
 
 def informative(n: ArrayLike, c: ArrayLike, group: int) -> Floats:
-    """(P,) chance that a group holds both right and wrong: without both, its relative credit is 0."""
+    """(P,) probability that a group contains both right and wrong answers; otherwise its relative credit is 0."""
     n_P, c_P = counts(n, c)
     refuse([group], int(n_P.min()))
     same_P = within(c_P, n_P, group)[:, -1] + within(n_P - c_P, n_P, group)[:, -1]
@@ -77,9 +77,9 @@ def mean_group_signal(n: ArrayLike, c: ArrayLike, group: int, seed: int = 0) -> 
 
 
 def histogram(n: ArrayLike, c: ArrayLike) -> list[HistogramBin]:
-    """Shares of problems by the share right of their samples: none, fifths by their middle, all.
+    """Shares of problems by the share of their samples that is right: none, fifths (named by their middle), all.
 
-    A fifth includes its lower end.  How far the shares scatter depends on n, as c / n scatters about p.
+    A fifth includes its lower end.  The width of the histogram depends on n, because c / n scatters about p.
     """
     n_P, c_P = counts(n, c)
     bin_P = np.where(c_P == 0, 0, np.where(c_P == n_P, FIFTHS + 1, 1 + FIFTHS * c_P // n_P))

@@ -1,4 +1,4 @@
-"""One checkpoint measured with its model: its held-out loss, and its samples, drawn now or read from a table."""
+"""Measure one checkpoint with its model: its held-out loss, and its samples, drawn now or read from a table."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ MICRO_TOKENS = 16384
 
 @dataclass
 class Measurer:
-    """What all checkpoints of a run are measured on.
+    """The task, problems and rows that all checkpoints of a run are measured on.
 
-    ``task`` is None where all samples are stored and known to be right or wrong; ``ids`` are the problems, in order.
-    ``vocabulary`` is that of the first model, and every other's.
+    ``task`` is None if all samples are stored and already verified; ``ids`` are the problems, in order.
+    ``vocabulary`` is that of the first model, which every other model must share.
     """
 
     config: ReadinessConfig
@@ -58,7 +58,7 @@ class Measurer:
     vocabulary: Vocabulary | None = None
 
     def compare_vocabularies(self, models: Iterable[str]) -> None:
-        """Refuse models that read text as different tokens, before any of them draws."""
+        """Raise UserError, before any model draws, if their vocabularies differ."""
         for source in models:
             tokenizer = tokenizer_of(source)
             mine = Vocabulary(model=source, tokens=len(tokenizer), digest=vocabulary_digest(tokenizer))
@@ -70,7 +70,7 @@ class Measurer:
                 )
 
     def model(self, number: int, name: str, source: str) -> Part:
-        """A checkpoint that draws its own samples; all of them are kept in ``parts/NUMBER.parquet``."""
+        """Draw and measure the samples of a checkpoint; all of them are kept in ``parts/NUMBER.parquet``."""
         lm = self._load(source)
         wanted = self.config.influence
         parameters = parameters_of(lm.model, self.config.influence_layers) if wanted else []  # refused before drawing
@@ -88,12 +88,12 @@ class Measurer:
         )
 
     def forget_waves(self, number: int) -> None:
-        """Delete what a killed run would continue from, once the part of the checkpoint is written."""
+        """Delete the waves, from which a killed run would continue, once the part of the checkpoint is written."""
         for leftover in self.parts.glob(f"{number}-wave-*.parquet"):
             leftover.unlink()
 
     def table(self, name: str, stored: Stored) -> Part:
-        """A checkpoint known by its samples; with ``model=`` also by its held-out loss."""
+        """Measure a checkpoint from stored samples, and its held-out loss if ``model=`` names the model."""
         lm = self._load(stored.options.model) if stored.options.model else None
         sampled = measure_table(self.config, self.run, stored, self.task, self.problems, self.ids, lm)
         return Part(
@@ -117,7 +117,7 @@ class Measurer:
         return ExampleLosses.of(heldout_loss(lm, encode(lm, self.held, self.config.heldout), MICRO_TOKENS))
 
     def _draw(self, number: int, lm: LM) -> list[SampleRow]:
-        """All samples, wave by wave; a wave that an earlier attempt finished is read again."""
+        """Draw all samples, wave by wave; a wave that an earlier attempt finished is read from its file."""
         config, task = self.config, self.task
         assert task is not None
         engine = open_engine("torch", lm, forcing_for(lm, answer_prefix=config.answer_prefix))
@@ -164,7 +164,7 @@ class Measurer:
         return rows
 
     def _influence(self, lm: LM, rows: Sequence[SampleRow], parameters: Sequence[Tensor]) -> InfluenceResult | None:
-        """From the first group of every problem, which no outcome decided."""
+        """Influence from the first group of every problem, which is drawn whatever its outcome."""
         if not parameters:
             return None
         if not supports(lm.model):

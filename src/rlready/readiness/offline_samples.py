@@ -1,24 +1,24 @@
-"""Samples that lie in a table already, ours or anyone's, in the place of a model that draws them.
+"""Stored samples, written by this package or any other tool, instead of a model that draws them.
 
 ``TABLE.parquet``, ``.jsonl`` or ``.json``, with options as in a task source: ``TABLE?problem=id&correct=passed``.
-A row is a sample; its columns, unless named otherwise, with dots for one inside another:
+A row is a sample.  Its columns, unless options name others (with dots for nested columns), are:
 
-    problem_id    the problem: its name, or its prompt, also as a list of turns (then problems= wants ``id=prompt``)
-    correct       true or false (1 or 0); where it is missing or null the sample is verified by the task, from
-    text          the response, also as a list of turns; a thought at its beginning, between ``<think>`` and
-                  ``</think>`` or other delimiters (`chat.KNOWN`, and the model's), is no answer; or from
+    problem_id    the problem: its id or its prompt, also as a list of turns (then problems= needs ``id=prompt``)
+    correct       true or false (1 or 0); if it is missing or null, the task verifies the sample from
+    text          the response, also as a list of turns; a leading thought between ``<think>`` and ``</think>`` or
+                  other delimiters (`chat.KNOWN`, and the model's) is not part of the answer; or from
     tokens        its token ids, read with the tokenizer of ``model=CHECKPOINT``
-    sample_id     its number; may be missing
-    wave          in which wave it was drawn, for samples that stop at a success (`sequential.py`); may be missing.
-                  ``planned`` beside it is the most samples a problem could get, else what the most got is taken
+    sample_id     its number; optional
+    wave          the wave it was drawn in, for samples that stop at a success (`adaptive_sampling.py`); optional;
+                  ``planned`` is then the maximum number of samples of a problem, by default the largest number seen
 
-``thinking`` (the thought, where ``text`` has none), ``thinking_tokens``, ``truncated`` or ``finish``, ``logprobs`` and
-``mask`` are used where they are.  ``model`` also gives the held-out loss, ``name`` what the table is called,
+``thinking`` (the thought, if ``text`` has none), ``thinking_tokens``, ``truncated`` or ``finish``, ``logprobs`` and
+``mask`` are used if present.  The option ``model`` also gives the held-out loss, ``name`` names the table,
 ``thinking_budget`` keeps the rows of one budget, ``filter`` those of one filter, ``n`` the first n problems.  Without
-``wave`` the number of samples of a problem must not depend on how they came out.
+``wave`` the number of samples of a problem must not depend on their outcomes.
 
-lm-eval's ``--log_samples`` has ``doc_id`` and ``resps`` for problem and text, all repeats of a problem in one row, and
-that row once for every filter: one filter must be chosen, and where there are repeats, the task verifies them.
+lm-eval's ``--log_samples`` names problem and text ``doc_id`` and ``resps``.  It writes all repeats of a problem in one
+row, once for every filter: one filter must be chosen, and if there are repeats, the task verifies them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ LM_EVAL = ("doc_id", "resps")  # columns of lm-eval for problem and text
 
 @dataclass(frozen=True)
 class TableOptions:
-    """What a source string can set: names of columns, then which rows, what they are called and whose they are."""
+    """The options of a source string: column names, the rows to keep, the name of the table and its model."""
 
     problem: str = "problem_id"
     correct: str = "correct"
@@ -72,7 +72,7 @@ class TableOptions:
 
 @dataclass(frozen=True)
 class Pending:
-    """A sample without a verdict: the ``at``-th of the table, from 0."""
+    """A sample that is still to be verified: number ``at`` of the table, from 0."""
 
     at: int
     line: int
@@ -85,8 +85,8 @@ class Pending:
 class Stored:
     """A table of samples; ``draws.correct`` is false for those that are ``pending``.
 
-    ``problem_ids`` are in the order of their first appearance, and places in ``draws`` are places among them; ``total``
-    counts the rows of the file.
+    ``problem_ids`` are in the order of first appearance, and ``draws.problem`` indexes them; ``total`` counts the rows
+    of the file.
     """
 
     path: str
@@ -103,7 +103,7 @@ class Stored:
 
     @property
     def first_unverified(self) -> str:
-        """Where the first row without a verdict stands; empty if all have one."""
+        """The location of the first unverified row; empty if all rows are verified."""
         return self.origin.place(self.pending[0].line) if self.pending else ""
 
 
@@ -113,13 +113,13 @@ def is_table(source: str) -> bool:
 
 
 def parse_table_source(source: str) -> tuple[str, TableOptions]:
-    """Path and options; UserError for an option that is none."""
+    """Path and options; UserError for an unknown option."""
     path, _, query = source.partition("?")
     return path, options_from(Source(source, "samples", path, options_of(source, query)), TableOptions())
 
 
 def read_samples(source: str) -> Stored:
-    """Read a table; UserError with the line for what is no sample, and for a sample that is given twice."""
+    """Read a table; UserError names the line of a row that is not a sample or that repeats one."""
     path, given = parse_table_source(source)
     usual, found = TableOptions(), None
     unread = given.text if _texts_unneeded(path, given) else ""
@@ -139,9 +139,9 @@ def read_samples(source: str) -> Stored:
 
 
 def settle(stored: Stored, task: Task | None, problems: Sequence[Problem], lm: LM | None) -> None:
-    """Fill in the verdicts that are missing, by the task.
+    """Verify the samples that are not yet marked right or wrong, by the task.
 
-    UserError for rows with neither verdict nor text nor tokens, and for counts that stopping at a success has biased.
+    Raises UserError for rows without ``correct``, text and tokens, and for counts that are biased by early stopping.
     """
     if stored.unverified and task:
         _verify(stored, task, {problem.id: problem for problem in problems}, lm)
@@ -149,7 +149,7 @@ def settle(stored: Stored, task: Task | None, problems: Sequence[Problem], lm: L
 
 
 def _verify(stored: Stored, task: Task, by_id: Mapping[str, Problem], lm: LM | None) -> None:
-    from rlready.engine.rollout import verify_all  # imports torch, which verdicts alone do not need
+    from rlready.engine.rollout import verify_all  # imports torch, which verified samples do not need
 
     pairs, close = ([(lm.open, lm.close), *KNOWN], lm.close) if lm else (KNOWN, CLOSE)
     bare, unread, asked = [], [], []
@@ -177,7 +177,7 @@ def _refuse_bare(origin: Origin, lines: Sequence[int], total: int) -> None:
 
 
 def _texts_unneeded(path: str, options: TableOptions) -> bool:
-    """Whether a file says that every sample has a verdict and its number, so that no response has to be read."""
+    """Whether a file's statistics show that every sample is verified and numbered, so that no response is needed."""
     if not path.endswith(".parquet") or not Path(path).is_file():
         return False
     table = ParquetTable(Path(path))
@@ -185,7 +185,7 @@ def _texts_unneeded(path: str, options: TableOptions) -> bool:
 
 
 def _with_lm_eval_names(options: TableOptions, batch: Batch) -> TableOptions:
-    """The options with lm-eval's names where the usual are missing."""
+    """The options with lm-eval's column names if the usual columns are missing."""
     usual = TableOptions()
     if options.problem == usual.problem and usual.problem not in batch.columns and "doc_id" in batch.columns:
         options = replace(options, problem="doc_id")
@@ -195,7 +195,7 @@ def _with_lm_eval_names(options: TableOptions, batch: Batch) -> TableOptions:
 
 
 class _Reader:
-    """Takes a table batch by batch; what only the whole table can tell is refused in the end."""
+    """Reads a table batch by batch; `finish` makes the checks that need the whole table."""
 
     def __init__(self, path: str, options: TableOptions, seen: set[str]) -> None:
         self.path, self.options = path, options
@@ -204,8 +204,8 @@ class _Reader:
         self.problems: dict[str, int] = {}
         self.numbers: dict[str, int] = {}  # a code for each sample_id
         self.filters: dict[str, None] = {}
-        self.parts: list[tuple[Draws, Ints, Ints]] = []  # with lines and codes of sample_ids, -1 for none
-        self.texts: list[tuple[Ints, Ints, Ints]] = []  # digests of (problem, text), verdicts, lines
+        self.parts: list[tuple[Draws, Ints, Ints]] = []  # with lines, and codes of sample_ids or -1
+        self.texts: list[tuple[Ints, Ints, Ints]] = []  # digests of (problem, text), correctness, lines
         self.pending: list[Pending] = []
         self.kept = self.unnumbered = False  # whether a row has the thinking budget, and whether one has no sample_id
 
@@ -263,7 +263,7 @@ class _Reader:
         return batch if keep.all() else batch.take(np.flatnonzero(keep))
 
     def _problem(self, value: Any) -> int:
-        """The place of a problem, -1 for one that comes after the first n."""
+        """The index of a problem; -1 after the first n problems."""
         name = id_of(value, self.options.problem)
         if name is None:
             raise Refused(f"{self.options.problem} must be text or a whole number, not {value}")
@@ -276,7 +276,7 @@ class _Reader:
         return -1 if name is None else self.numbers.setdefault(name, len(self.numbers))
 
     def _responses(self, batch: Batch, verdict: NDArray[np.int8], number: Ints) -> tuple[Batch, Ints, Ints]:
-        """(batch, index, number) with one text a row: ``index`` says from which row of the batch given."""
+        """(batch, index, number) with one text per row; ``index`` is the row of the given batch that it came from."""
         o, names = self.options, list(self.numbers)
         values = batch.values(o.text, np.arange(len(batch)))
         texts: list[str | None] = []
@@ -299,7 +299,7 @@ class _Reader:
         return replace(batch, columns={**batch.columns, o.text: texts}), taken, np.array(numbers, dtype=np.int64)
 
     def _keep_texts(self, batch: Batch, problem: Ints, verdict: NDArray[np.int8]) -> None:
-        """Keep what must be verified, and where samples have no number a digest of what has been."""
+        """Keep unverified texts, and digests of verified ones if samples have no number."""
         o, ids = self.options, list(self.problems)
         bare = np.flatnonzero(verdict < 0)
         texts, tokens = _with_thoughts(batch, o.text, bare), batch.values(o.tokens, bare)
@@ -315,7 +315,7 @@ class _Reader:
             self.texts.append((columns[0][there], columns[1][there], columns[2][there]))
 
     def _numbered(self, problem: Ints, number: Ints) -> Ints:
-        """The codes of all samples: one without a number has its place among those of its problem."""
+        """The codes of all samples; a sample without a number gets its position within its problem."""
         bare = np.flatnonzero(number < 0)
         if not len(bare):
             return number
@@ -330,7 +330,7 @@ class _Reader:
         return number
 
     def _refuse_columns(self) -> None:
-        """UserError for a column or rows that were asked for and are not there, and for several filters."""
+        """Raise UserError if requested columns or rows are missing, or if there are several filters."""
         o, usual, where = self.options, TableOptions(), self.origin.where
         wanted = [getattr(o, key) for key in NAMES if getattr(o, key) != getattr(usual, key)]
         for column in [*wanted, *(["filter"] if o.filter else [])]:
@@ -348,12 +348,12 @@ class _Reader:
             )
 
     def _refuse_twice(self, ids: Sequence[str], problem: Ints, lines: Ints, number: Ints) -> None:
-        """UserError for two rows with one sample of one problem."""
+        """Raise UserError if two rows have the same sample of the same problem."""
         key = problem * len(self.numbers) + number
         if np.diff(np.sort(key)).all():
             return
         before, line, at = _first_unequal(key, lines, lines)
-        if at < 0:  # one row's own responses
+        if at < 0:  # responses of the same row
             return
         budget = _budget_at(self.path, line) if "thinking_budget" in self.seen else None
         fix = f"; thinking_budget={budget} keeps the rows of one budget" if budget is not None else ""
@@ -361,7 +361,7 @@ class _Reader:
         raise UserError(f"{self.path}: sample {name} of problem {ids[problem[at]]!r} is given twice ({both}){fix}")
 
     def _refuse_judged_twice(self) -> None:
-        """UserError where one response is both right and wrong: the rows are then verdicts, several of each sample."""
+        """Raise UserError if a response is both right and wrong: the table then has several scores per sample."""
         if not self.texts:
             return
         digest, verdict, lines = (np.concatenate(arrays) for arrays in zip(*self.texts, strict=True))
@@ -375,9 +375,9 @@ class _Reader:
 
 
 def _first_unequal(key: Ints, value: Ints, lines: Ints) -> tuple[int, int, int]:
-    """The first row whose value is not that of the first row with its key; all (N,).
+    """The first row whose value differs from that of the first row with the same key; all arrays are (N,).
 
-    Returns the line of that first row, its own line and its place, which is -1 if there is no such row.
+    Returns the lines of the two rows and the index of the differing one, which is -1 if there is none.
     """
     _, first, group = np.unique(key, return_index=True, return_inverse=True)
     other = value != value[first][group]
@@ -394,7 +394,7 @@ def _budget_at(path: str, line: int) -> Any:
 
 
 def _with_thoughts(batch: Batch, column: str, index: Ints) -> list[str | None]:
-    """The texts of some rows; where the thought itself stands beside one that has none, the text begins with it."""
+    """The texts of some rows; a thought from the column ``thinking`` is put before a text that has none."""
     texts: list[str | None] = batch.values(column, index)
     thoughts = batch.values("thinking", index)
     for at, thought in enumerate(thoughts):
@@ -421,7 +421,7 @@ def _texts(value: Any, where: str, *, needed: bool) -> list[str | None]:
 
 
 def _verdict(value: Any) -> int:
-    """1 for right, 0 for wrong, -1 where it is still to be verified."""
+    """1 for right, 0 for wrong, -1 if the sample is still to be verified."""
     if value is None or (isinstance(value, bool | int | float) and value in (0, 1)):
         return -1 if value is None else int(value)
     known = "correct must be true or false, 1 or 0"
@@ -432,7 +432,7 @@ def _verdict(value: Any) -> int:
 
 
 def _refuse_stopped(stored: Stored) -> None:
-    """UserError where, without waves, every problem with fewer samples than the most ends in its only success."""
+    """Raise UserError for stopping at successes without waves: each shorter problem ends in its only success."""
     draws = stored.draws
     drawn_P = np.bincount(draws.problem, minlength=draws.problems)
     right_P = np.bincount(draws.problem[draws.correct], minlength=draws.problems)

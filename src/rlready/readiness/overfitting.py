@@ -1,13 +1,13 @@
 """Overfitting onset: which checkpoints of an SFT run, in the order of training, have a clearly risen held-out loss.
 
 After Kang et al. (arXiv 2510.01624): a checkpoint whose generalisation loss rises while its accuracy stays or rises is
-past its best as a start for RL.  They give no threshold; ours:
+past its best as a start for RL.  They give no threshold; this package uses two conditions:
 
-- *loss above its minimum*: the paired difference to the checkpoint of least loss, for checkpoints after it, is above 0
-  by an interval that holds for all pairs of checkpoints together (Bonferroni over C(C-1)/2).  The least of many noisy
-  losses is too low by selection, so that a plain 95 % interval would call a flat run overfitted far too often.
+- *loss above its minimum*: for a checkpoint after the one of least loss, the paired difference to it is above 0 by a
+  simultaneous interval for all pairs of checkpoints (Bonferroni over C(C-1)/2).  The least of many noisy losses is
+  biased low by selection, so that a plain 95 % interval would call a flat run overfitted far too often.
 - *accuracy flat or rising*: pass@1 is not clearly below that at the minimum (the 95 % interval of the paired difference
-  reaches 0).  Where it is, accuracy and loss agree and neither misleads: no onset.
+  reaches 0).  If it is clearly below, accuracy and loss agree, and accuracy does not mislead: no onset.
 
 Shapes: C = checkpoints, P = problems.
 """
@@ -28,7 +28,7 @@ from rlready.runs.checkpoint_order import place_in_run, runs_of
 def against_minimum(losses: Sequence[HeldOut], pass_1_CP: Sequence[Floats]) -> list[Overfitting | None]:
     """Each of C checkpoints of one run, in the order of training, against the one of least loss; None for that one.
 
-    UserError where losses cannot be compared (`HeldOut.minus`).
+    Raises UserError if losses cannot be compared (`HeldOut.minus`).
     """
     minimum = int(np.argmin([loss.nll.sum() / loss.tokens.sum() for loss in losses]))
     pairs = len(losses) * (len(losses) - 1) // 2
@@ -47,9 +47,9 @@ def against_minimum(losses: Sequence[HeldOut], pass_1_CP: Sequence[Floats]) -> l
 def along_runs(
     names: Sequence[str], losses: Sequence[HeldOut | None], pass_1_CP: Sequence[Floats]
 ) -> list[Overfitting | None]:
-    """`against_minimum` of every checkpoint among those of its SFT run, found by their names, in the order of steps.
+    """`against_minimum` for every checkpoint within its SFT run, which is found from the names, in the order of steps.
 
-    None where the name gives no step, or there is no loss.  UserError where losses of a run cannot be compared.
+    None if the name gives no step, or there is no loss.  Raises UserError if losses of a run cannot be compared.
     """
     found: list[Overfitting | None] = [None] * len(names)
     known = runs_of(names)

@@ -1,4 +1,4 @@
-"""What readiness measured of one checkpoint, kept as ``parts/N.json`` if the run is killed later, and for predict."""
+"""The measurements of one checkpoint, kept in ``parts/N.json`` for predict, and in case the run is killed later."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ExampleLosses(Record):
 
 
 class Vocabulary(Record):
-    """The tokens of ``model``: how many, and the SHA-256 of text and id of each."""
+    """The vocabulary of ``model``: its size, and a SHA-256 of the texts and ids of all tokens."""
 
     model: str
     tokens: int
@@ -38,7 +38,7 @@ class Vocabulary(Record):
 
 
 class Sampled(Record):
-    """What the samples of a checkpoint say; ``samples`` with ``tokens`` (None where unknown) were drawn in all."""
+    """Counts and figures of a checkpoint's samples: ``samples`` in all, with ``tokens`` tokens (None if unknown)."""
 
     counts: ProblemCounts
     stats: SampleStats
@@ -47,7 +47,7 @@ class Sampled(Record):
 
 
 class Part(Record):
-    """The checkpoint ``name`` on these ``problems`` (ids).
+    """The measurements of the checkpoint ``name`` on ``problems`` (ids).
 
     ``heldout`` is None without held-out rows or a model, ``vocabulary`` without a model.
     """

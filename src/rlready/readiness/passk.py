@@ -1,6 +1,6 @@
-"""pass@k: the chance that at least one of k samples of a problem is right, estimated without bias.
+"""pass@k: the probability that at least one of k samples of a problem is right, estimated without bias.
 
-c of n samples were right.  Given the problem's unknown chance p the samples are independent, so k of the n drawn
+c of n samples were right.  Given the problem's unknown solve rate p the samples are independent, so k of the n drawn
 without replacement are distributed as k fresh ones, and
 
     pass@k = 1 - F(n - c, k),    F(m, k) = C(m, k) / C(n, k) = Π_{j<k} (m - j) / (n - j)
@@ -8,17 +8,16 @@ without replacement are distributed as k fresh ones, and
 has the expectation 1 - (1 - p)^k for every k <= n (Chen et al., arXiv 2107.03374, whose code multiplies the c factors
 of the same number).  Plugging c/n into 1 - (1 - p)^k instead is biased.
 
-**Where sampling stopped at a success** (`adaptive_sampling.py`) c/n is biased too: to stop at a success is to stop
-while one is ahead.  Unbiased there is the indicator "a success within the first k draws", known for every k up to the
-cap, because no problem without success is given up before.  Of a wave, the draws made together, only the number of
-successes matters, not their order; so the indicator is replaced by its mean over all orders (Rao and Blackwell; the
+**If sampling stopped at a success** (`adaptive_sampling.py`), c/n is biased upward.  The indicator "a success within
+the first k draws" is unbiased and known for every k up to the cap, because a problem without success is drawn up to the
+cap.  The draws of a wave are made together, so only the number of successes matters, not their order, and the indicator
+is replaced by its mean over all orders (Rao and Blackwell; the
 plan is closed and the counts are sufficient, Girshick, Mosteller & Savage 1946, Ann. Math. Stat. 17:13).  With
 ``since`` draws before the last wave, all wrong, and c of the last b = drawn - since right, this is
 
     0 for k <= since,    1 - C(b - c, k - since) / C(b, k - since) up to drawn,    then 1 if c > 0
 
-which is the first formula where since = 0.  That pass@k can be had from sequential draws is in METHODS; the mean over
-orders is ours.
+which is the first formula if since = 0.  METHODS covers pass@k from sequential draws; the mean over orders is new here.
 
 Shapes: P = problems, K = values of k.  Counts are whole numbers, n (P,) or one for all.
 """
@@ -48,9 +47,9 @@ class Shares(NamedTuple):
 
 
 def pass_at_k(n: ArrayLike, c: ArrayLike, ks: Sequence[int]) -> Floats:
-    """(P, K) unbiased estimates of pass@k where n was chosen before drawing.
+    """(P, K) unbiased estimates of pass@k if n was chosen before drawing.
 
-    UserError for a k below 1 or above the least n; ValueError for impossible counts.
+    Raises UserError for a k below 1 or above the smallest n, and ValueError for impossible counts.
     """
     n_P, c_P = counts(n, c)
     refuse(ks, int(n_P.min()))
@@ -60,9 +59,9 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, ks: Sequence[int]) -> Floats:
 def pass_at_k_stopped(since: ArrayLike, drawn: ArrayLike, correct: ArrayLike, cap: int, ks: Sequence[int]) -> Floats:
     """(P, K) unbiased estimates of pass@k where a problem was drawn in waves and stopped after one with a success.
 
-    ``since`` (P,) draws, all wrong, came before a problem's last wave; ``drawn`` (P,) include it; ``correct`` (P,) of
-    its draws were right.  A problem without success must have all ``cap`` draws, else what its k-th would have been is
-    not known (ValueError, as for impossible counts).  UserError for k outside 1..cap.
+    ``since`` (P,) counts the draws before a problem's last wave, all wrong; ``drawn`` (P,) includes that wave, in which
+    ``correct`` (P,) draws were right.  Raises ValueError for impossible counts and for a problem without success that
+    has fewer than ``cap`` draws, as later outcomes are unknown; UserError for k outside 1..cap.
     """
     drawn_P, correct_P = counts(drawn, correct)
     since_P, wave_P = counts(drawn_P, since)[1], drawn_P - whole(since, "since")
@@ -73,7 +72,7 @@ def pass_at_k_stopped(since: ArrayLike, drawn: ArrayLike, correct: ArrayLike, ca
 
 
 def curve(estimates_PK: Floats, ks: Sequence[int], seed: int = 0) -> dict[int, Estimate]:
-    """Mean pass@k over problems for each k.  One seed draws the same resamples for all k, so the curves agree."""
+    """Mean pass@k over problems for each k.  The seed gives the same resamples for all k, so the curves agree."""
     return {k: mean_estimate(estimates_PK[:, i], bounds=(0.0, 1.0), seed=seed) for i, k in enumerate(ks)}
 
 
@@ -86,9 +85,9 @@ def powers(most: int) -> list[int]:
 
 
 def within(m_P: Ints, n_P: Ints, most: int) -> Floats:
-    """(P, most + 1) chances F(m, k), k = 0..most, that all of k drawn from n lie among m; beyond n it means nothing.
+    """(P, most + 1) probabilities F(m, k), k = 0..most, that all of k drawn from n are among m; undefined for k > n.
 
-    Stable: factors in [0, 1], until one is exactly 0 and makes all later products 0.
+    Numerically stable: all factors are in [0, 1], and one that is exactly 0 makes all later products 0.
     """
     j = np.arange(most)
     factors = np.maximum(m_P[:, None] - j, 0) / np.maximum(n_P[:, None] - j, 1)
@@ -125,7 +124,7 @@ def counts(n: ArrayLike, c: ArrayLike) -> tuple[Ints, Ints]:
 
 
 def refuse(ks: Sequence[int], least: int) -> None:
-    """UserError unless 1 <= k <= ``least`` for each k: beyond the least n there is no unbiased estimate."""
+    """Raise UserError unless 1 <= k <= ``least`` for each k: above the smallest n there is no unbiased estimate."""
     for k in ks:
         if not 1 <= k <= least:
             raise UserError(f"k = {k} needs n >= k samples of every problem and k >= 1; the least n is {least}")

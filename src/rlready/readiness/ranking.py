@@ -1,13 +1,13 @@
 """The ranking: which checkpoint RL should start from, and which are not significantly different from it.
 
-The one rule by which readiness and predict rank, after Kang et al. (arXiv 2510.01624): checkpoints past overfitting
-onset are dropped (`overfitting.py`), the others are ranked by pass@k at large k, 64 or as many samples as there are.
-Ours:
+Readiness and predict rank by the same rule, after Kang et al. (arXiv 2510.01624): checkpoints past overfitting onset
+are dropped (`overfitting.py`), the others are ranked by pass@k at large k, 64 or as many samples as there are.
+This package adds:
 
-- *Ties.*  Of equal pass@k, which are frequent where k is the number of samples, the higher pass@1 comes first, then the
+- *Ties.*  If pass@k is equal, which is frequent if k is the number of samples, the higher pass@1 comes first, then the
   earlier checkpoint.
-- *Not significantly different*: the paired difference to the first reaches 0 in an interval that holds for all pairs of
-  checkpoints together (Bonferroni), because the first was chosen as the best on the same problems: among twelve equal
+- *Not significantly different*: a simultaneous interval (Bonferroni over all pairs of checkpoints) of the paired
+  difference to the first includes 0.  The first was chosen as the best on the same problems: among twelve equal
   checkpoints a plain 95 % interval calls another one worse nearly every time.
 
 Shapes: C = checkpoints, P = problems.
@@ -26,16 +26,16 @@ from rlready.readiness.passk import Floats, powers
 from rlready.readiness.result import Advice, Overfitting, RankedCheckpoint
 
 LARGE = 64  # the paper's k
-DIGITS = 12  # means that agree so far differ by rounding alone
+DIGITS = 12  # means that agree to so many digits differ by rounding only
 NAMED = 4  # checkpoints listed in a sentence
 
 WORDS: dict[Advice, str] = {"rl": "RL first", "tie": "not significantly different", "drop": "drop"}
 ONSET = "past overfitting onset"
-Gap = Callable[[int, int], Estimate]  # how far one checkpoint is ahead of another, for all pairs together
+Gap = Callable[[int, int], Estimate]  # lead of one checkpoint over another, as a simultaneous interval for all pairs
 
 
 def large(most: int) -> int:
-    """The k of "pass@k at large k": 64, or the most that was sampled, if less."""
+    """The k of "pass@k at large k": 64, or the number of samples ``most`` if that is smaller."""
     return max(k for k in powers(most) if k <= LARGE)
 
 
@@ -56,10 +56,10 @@ def gap_of_shares(shares_CP: Floats, most: float = 1.0) -> Gap:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Checkpoints as starts for RL: ``order`` has their places, best first, those past overfitting onset last.
+    """Checkpoints as starts for RL: ``order`` has their indices, best first, those past overfitting onset last.
 
-    The other fields are in the order in which checkpoints were given: ``values`` (C,) of what they are ranked ``by``,
-    how far each is ``behind`` the first (None for itself), and its ``overfitting``.
+    The other fields are in the order in which checkpoints were given: ``values`` (C,) of the quantity that they are
+    ranked ``by``, the lead of the first over each (``behind``, None for the first), and their ``overfitting``.
     """
 
     by: str
@@ -74,7 +74,7 @@ class Ranking:
         return found is not None and found.onset
 
     def checkpoint(self, i: int, name: str, named: Sequence[str]) -> RankedCheckpoint:
-        """What a result says of one checkpoint's place; ``named`` are labels of all."""
+        """The record of one checkpoint's rank; ``named`` are the labels of all checkpoints."""
         return RankedCheckpoint(
             name=name,
             chosen=i == self.order[0],
@@ -87,7 +87,7 @@ class Ranking:
         )
 
     def sentences(self, named: Sequence[str]) -> list[str]:
-        """Where to start RL, what is not significantly different, and what to drop and why."""
+        """Sentences: where to start RL, what is not significantly different, and what to drop and why."""
         first, *others = self.order
         past = [named[i] for i in others if self.dropped(i)]
         ties = [named[i] for i in others if self._advice(i) == "tie"]
@@ -130,7 +130,7 @@ def rank(
     overfitting: Sequence[Overfitting | None],
     sign: int = 1,
 ) -> Ranking:
-    """The rule above; ``sign`` -1 where less is better.  At least one checkpoint is not past overfitting onset."""
+    """Rank by the rule above; ``sign`` is -1 if less is better.  One checkpoint at least must not be past onset."""
     score_C, tie_C = (np.round(v, DIGITS) for v in (sign * values_C, pass_1_C))
     dropped = [found is not None and found.onset for found in overfitting]
     order = sorted(range(len(values_C)), key=lambda i: (dropped[i], -score_C[i], -tie_C[i]))
@@ -139,7 +139,7 @@ def rank(
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first few, and how many more."""
+    """The first few names, and the number of the others."""
     shown, more = list(names[:NAMED]), len(names) - NAMED
     if more > 0:
         return f"{', '.join(shown)} and {more} more"

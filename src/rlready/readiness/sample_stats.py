@@ -1,14 +1,14 @@
-"""Verified samples of one checkpoint as columns, and what they say beside right and wrong.
+"""Verified samples of one checkpoint as columns, and their statistics besides correctness.
 
-The same for samples just drawn and for samples out of a table, whose rows may know less: what a row does not say is
-not a number here, and what no row says is None.  Entropy, lengths and truncation are taken from the first draws of
-every problem only (`adaptive_sampling.py` says why).
+Samples just drawn and samples from a table are treated alike.  A value that a row lacks is nan, and a statistic that no
+row has is None.  Entropy, lengths and truncation use the first draws of every problem only (`adaptive_sampling.py` says
+why).
 
 - *Entropy per token*: mean of -log π(y_t | s_t) over chosen tokens, at the sampling temperature.  Its expectation over
   the policy's own samples is the mean entropy of the next-token distribution, so the log-probs that samples carry are
-  enough (ours; a table without log-probs has none).
-- *Length by right and wrong*: mean tokens over all right samples, and over all wrong ones.  A problem weighs as much
-  as it has of them, so the two are of different problems; the interval is over problems.
+  sufficient (a choice of this package; a table without log-probs has no entropy).
+- *Length by right and wrong*: mean tokens over all right samples, and over all wrong ones.  A problem's weight is its
+  number of such samples, so the two means weigh problems differently; the interval is over problems.
 
 Shapes: N = samples, P = problems.
 """
@@ -44,16 +44,16 @@ FACTS = (
     "thinking_tokens",
     "truncated",
     *FINISH,
-)  # columns that are read
+)  # the columns that are read
 
 
 @dataclass(frozen=True)
 class Draws:
-    """All (N,).  ``problem`` is a place among P problems; floats are nan where unknown.
+    """Samples as arrays (N,).  ``problem`` is an index among P problems; unknown floats are nan.
 
-    ``planned`` is the most samples a problem could get, 0 if no row says so.  ``wave`` counts from 0; ``surprise`` is
-    the sum of -log-prob in nats over ``chosen`` tokens; ``length`` counts all tokens of the response and ``thinking``
-    those of its thought; ``truncated`` is 1 where the response was truncated.
+    ``planned`` is the maximum number of samples of a problem, 0 if no row gives it.  ``wave`` counts from 0;
+    ``surprise`` is the sum of -log-prob in nats over ``chosen`` tokens; ``length`` counts all tokens of the response
+    and ``thinking`` those of its thought; ``truncated`` is 1 if the response was truncated.
     """
 
     problems: int
@@ -80,7 +80,7 @@ class Draws:
 
     @staticmethod
     def of_batch(batch: Batch, problems: int, problem: Ints, correct: NDArray[np.bool_]) -> Draws:
-        """Rows with the columns `FACTS`; UserError with the line for a value that cannot be."""
+        """From rows with the columns `FACTS`; UserError names the line of an invalid value."""
         planned = batch.map("planned", partial(_whole, name="planned"), np.int64)
         length, _ = batch.lists("tokens", int)
         return Draws(
@@ -97,21 +97,21 @@ class Draws:
 
     @staticmethod
     def joined(parts: Sequence[Draws], problems: int) -> Draws:
-        """Draws of ``problems`` problems that were read in parts."""
+        """Join parts of the draws of ``problems`` problems."""
         names = [field.name for field in fields(Draws)[2:]]
         columns = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
         return Draws(problems, max(part.planned for part in parts), *columns)
 
     def among(self, own_ids: Sequence[str], problem_ids: Sequence[str]) -> Draws:
-        """The same, with the places of ``own_ids`` among ``problem_ids``, which are the same in another order."""
+        """The same draws, indexed by ``problem_ids`` instead of ``own_ids``, which are the same in another order."""
         place = {name: i for i, name in enumerate(problem_ids)}
         return replace(self, problem=np.array([place[name] for name in own_ids], dtype=np.int64)[self.problem])
 
     def counts(self, where: str) -> Counts:
-        """How often each problem was right, and after how many draws it was left.
+        """How often each problem was right, and after how many draws its sampling stopped.
 
-        Every problem has a sample.  UserError, which begins with ``where``, for what is not a run that stops at
-        successes: a problem without success that has fewer draws than another, or a success before its last wave.
+        Every problem must have a sample.  Raises UserError, which begins with ``where``, if sampling did not stop at
+        successes: a problem without success has fewer draws than another, or a success comes before its last wave.
         """
         last_P = np.zeros(self.problems, dtype=np.int64)
         np.maximum.at(last_P, self.problem, self.wave)
@@ -132,7 +132,7 @@ class Draws:
         return Counts(int(first.max()), cap, since, drawn, correct)
 
     def stats(self) -> SampleStats:
-        """Entropy, truncation and lengths, from the first draws; None where no row knows."""
+        """Entropy, truncation and lengths, from the first draws; None if no row has the value."""
         head, right = self.wave == 0, self.correct
         return SampleStats(
             entropy=self._ratio(self.surprise, self.chosen, head),
@@ -144,7 +144,7 @@ class Draws:
         )
 
     def _ratio(self, top_N: Floats, bottom_N: Floats | None, chosen_N: NDArray[np.bool_]) -> Estimate | None:
-        """Σ top / Σ bottom (or the mean of top) over the samples chosen, those that know it; interval over problems."""
+        """Σ top / Σ bottom (or the mean of top) over chosen samples that have the value; interval over problems."""
         known = chosen_N & np.isfinite(top_N)
         if bottom_N is not None:
             known &= bottom_N > 0
@@ -165,7 +165,7 @@ class Draws:
 
 
 def _surprise(batch: Batch) -> tuple[Floats, Floats]:
-    """(-log-prob summed over chosen tokens, how many they are), both (N,); of all tokens where no mask says which."""
+    """(-log-prob summed over chosen tokens, their number), both (N,); over all tokens if there is no mask."""
     lengths_N, logprobs = batch.lists("logprobs", float)
     masked_N, mask = batch.lists("mask", int)
     n = len(lengths_N)
@@ -182,7 +182,7 @@ def _surprise(batch: Batch) -> tuple[Floats, Floats]:
 
 
 def _truncated(batch: Batch) -> Floats:
-    """(N,) 1 where a response was truncated, also by what it was finished for."""
+    """(N,) 1 if a response was truncated, by ``truncated`` or by its finish reason."""
     found_N = batch.map("truncated", partial(_number, name="truncated"), np.float64)
     for name in FINISH:
         finish_N = batch.map(name, _cut, np.float64)

@@ -1,7 +1,7 @@
-"""The readiness of checkpoints: held-out loss, pass@k, and the share of groups that could teach RL anything.
+"""The readiness of checkpoints: held-out loss, pass@k, and the share of informative groups.
 
 After Kang et al. (arXiv 2510.01624): post-SFT accuracy misleads; the loss on held-out SFT rows and pass@k at large k
-say more about what RL will reach.  Checkpoints are taken in the order of training, each a model to draw samples from
+predict better what RL will reach.  Checkpoints are taken in the order of training, each a model to draw samples from
 or a table of samples drawn elsewhere, and measured on the same problems and rows: `measure.py` measures one of them,
 `comparison.py` makes the result of all, `ranking.py` has the rule by which they are ranked.
 """
@@ -36,7 +36,7 @@ CHANCE_AT = 64  # the chance level is also given at the k that Kang et al. use
 def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
     """Measure every checkpoint on the same problems and rows, and rank them as starts for RL.
 
-    UserError for settings, tables or models that cannot be measured or compared.
+    Raises UserError for settings, tables or models that cannot be measured or compared.
     """
     with Run(out, "readiness", config) as run:
         if run.finished:
@@ -55,7 +55,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
         if task:
             run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(ids), role="readiness")
         held = _held(config, run)
-        # tables first: they cost little, and what is refused should be before a model has drawn for hours
+        # tables first: they are cheap, and an error in one should come before a model has drawn samples for hours
         order = sorted(enumerate(names.items()), key=lambda item: item[1][0] not in tables)
         files = [out / "parts" / f"{number}.json" for number in range(len(names))]
         total = len(ids) * config.samples * (len(names) - len(tables))
@@ -93,7 +93,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
 
 
 def _names(checkpoints: Sequence[str]) -> dict[str, str]:
-    """What each checkpoint is called, and its source, in the order of training."""
+    """The source of each checkpoint by its name, in the order of training."""
     names: dict[str, str] = {}
     for source in in_training_order(checkpoints):
         name = source
@@ -117,7 +117,7 @@ def _check_ids(config: ReadinessConfig, ids: Sequence[str]) -> None:
 def _resolve(
     config: ReadinessConfig, models: Sequence[str], tables: Sequence[offline_samples.Stored], run: Run
 ) -> ReadinessConfig:
-    """Settings that were left to the models; problems stay open where all there is are tables of judged samples."""
+    """Fill in the settings that depend on the models; tables of verified samples alone need no problems."""
     bare = next((table for table in tables if table.unverified), None)
     if bare and not config.problems and not models:
         raise UserError(f"{bare.path}: {bare.first_unverified} is not judged yet: name its problems with problems=")
@@ -130,7 +130,7 @@ def _resolve(
 
 
 def _held(config: ReadinessConfig, run: Run) -> Sequence[Row]:
-    """Worked examples for the held-out loss; none where it is not asked for."""
+    """Worked examples for the held-out loss; empty if it is not requested."""
     if not config.heldout:
         return []
     task = open_task(config.heldout)
@@ -151,7 +151,7 @@ def _write_losses(path: Path, held: Sequence[Row], parts: Sequence[Part]) -> Non
 
 
 def _chance_level(task: Task | None, samples: int) -> dict[str, float]:
-    """What guessing gets at every k; empty where the answers of stored samples' problems are not known."""
+    """pass@k of guessing for every k; empty if the answers to the problems of stored samples are unknown."""
     ks = powers(samples)
     with suppress(UserError):
         if task:

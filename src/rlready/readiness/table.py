@@ -1,6 +1,6 @@
-"""One checkpoint measured by its samples alone: counts and figures, without a model.
+"""Measure one checkpoint from its samples alone: counts and figures, without a model.
 
-Neither torch nor transformers is imported here, which take longer than a million stored samples do.
+This file imports neither torch nor transformers, because that takes longer than reading a million stored samples.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def measure_table(
     ids: Sequence[str],
     lm: LM | None,
 ) -> Sampled:
-    """What a table of samples says, without a held-out loss; ``lm`` reads its tokens, if it is known whose they are.
+    """Counts and figures of a table of samples; ``lm``, if given, is the model whose tokenizer reads its tokens.
 
-    UserError unless it has samples of the same problems as ``ids``, and as many as are asked for.
+    Raises UserError unless it has samples of the same problems as ``ids``, and as many as requested.
     """
     run.note_data(id=stored.path, path=Path(stored.path), size=len(stored.draws.problem), role="samples")
     if strange := set(stored.problem_ids) ^ set(ids):
@@ -47,7 +47,7 @@ def measure_table(
 
 
 def measure_samples(config: ReadinessConfig, where: str, draws: Draws, ids: Sequence[str]) -> Sampled:
-    """Counts and figures of verified samples; UserError, which begins with ``where``, for fewer than are asked for."""
+    """Counts and figures of verified samples; UserError, beginning with ``where``, if fewer than requested."""
     counts = draws.counts(where)
     if counts.cap < config.samples:
         least = int(np.argmax(counts.drawn == counts.cap))
@@ -55,7 +55,7 @@ def measure_samples(config: ReadinessConfig, where: str, draws: Draws, ids: Sequ
             f"{where}: problem {ids[least]} has n = {counts.cap} samples, fewer than the k = {config.samples} that "
             f"samples= asks pass@k for; set samples={counts.cap} or draw more"
         )
-    tokens = draws.length.sum()  # nan unless every sample knows its own
+    tokens = draws.length.sum()  # nan unless every sample has its length
     return Sampled(
         counts=ProblemCounts.of(counts),
         stats=draws.stats(),
@@ -65,7 +65,7 @@ def measure_samples(config: ReadinessConfig, where: str, draws: Draws, ids: Sequ
 
 
 def _other_problems(config: ReadinessConfig, stored: Stored, ids: Sequence[str], strange: set[str]) -> UserError:
-    """What to raise for a table whose problems are not those of ``ids``; ``strange`` are only in one of the two."""
+    """The error for a table whose problems are not those of ``ids``; ``strange`` are only in one of the two."""
     missing = set(ids) - set(stored.problem_ids)
     what = f"has no sample of {len(missing)} of them" if missing else "has samples of others"
     named = config.problems != EMBEDDED["readiness"]["problems"]
