@@ -1,4 +1,4 @@
-"""Predict: from readiness and some RL outcomes to which checkpoint RL should start from, and with what certainty."""
+"""Predict: rank checkpoints as starts for RL, from readiness and some RL outcomes, and say how certain that is."""
 
 from __future__ import annotations
 

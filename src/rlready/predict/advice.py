@@ -1,7 +1,7 @@
 """What to do next, in words: which RL runs would calibrate the ranking, and how far predictors can be trusted.
 
-After Kang et al. (arXiv 2510.01624): calibrate with three or four RL runs.  Ours: they cover the predictor's range,
-where a fitted line is most certain.
+After Kang et al. (arXiv 2510.01624): calibrate with three or four RL runs.  This package chooses them to cover the
+predictor's range, which makes the fitted line most certain.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CALIBRATE = 4
 
 
 def calibrate(ranking: Ranking, labels: Sequence[str]) -> str:
-    """Which RL runs would turn the ranking into predicted outcomes, where no RL has been run."""
+    """Which RL runs would turn the ranking into predicted outcomes, if no RL has been run yet."""
     return (
         f"To predict outcomes in numbers, and to learn whether {ranking.by} can be trusted here, run RL from "
         f"{listed([labels[i] for i in _across(ranking)])}, which span its range, and name the results here."
@@ -49,7 +49,7 @@ def trust(family: Family, scores: Sequence[Score], by: str) -> str:
 
 
 def distributions(trained: Mapping[str, int]) -> str:
-    """Why losses are not compared."""
+    """A sentence that says why losses are not compared."""
     named = ", ".join(list(trained)[:NAMED]) + (", …" if len(trained) > NAMED else "")
     return (
         f"the checkpoints learned from {len(trained)} different distributions of rows ({named}), between which "
@@ -58,7 +58,7 @@ def distributions(trained: Mapping[str, int]) -> str:
 
 
 def _across(ranking: Ranking) -> list[int]:
-    """The worst, the best and evenly placed ones between, by the predictor's value; best first."""
+    """The worst, the best and evenly spaced checkpoints between, by the predictor's value; best first."""
     values = ranking.values
     left = [i for i in range(len(values)) if not ranking.dropped(i)]
     targets, chosen = np.linspace(values[left].min(), values[left].max(), min(CALIBRATE, len(left))), list[int]()

@@ -1,8 +1,8 @@
-"""Candidates: SFT checkpoints with what readiness measured, all on the same problems.
+"""Candidates: SFT checkpoints with their readiness, all measured on the same problems.
 
-Each knows, as far as its SFT run folder tells, from which *distribution* of rows it learned: the source of its rows
-without what only says how many or which random ones (n, seed, split, ``select=random``).  Held-out losses are
-comparable within one such distribution only (Kang et al., arXiv 2510.01624); ours is how it is told.
+If its SFT run folder is known, a candidate has the *distribution* of its training rows: the source of the rows without
+the options for their number or random choice (n, seed, split, ``select=random``).  Held-out losses are comparable
+within one distribution only (Kang et al., arXiv 2510.01624); this way of identifying it is a choice of this package.
 
 Shapes: P = problems.
 """
@@ -26,7 +26,7 @@ from rlready.tasks.source import parse_source
 
 # settings that samples must share to be compared
 SAME = ("problems", "temperature", "thinking_budget", "max_answer_tokens", "answer_prefix")
-COUNTING = ("n", "of", "seed", "split")  # of a source string: how many and which, not of what kind
+COUNTING = ("n", "of", "seed", "split")  # options of a source string for the number and choice of rows
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Candidates:
-    """All of them; ``group_size`` is the number of responses to a problem that RL is planned with.
+    """All candidates; ``group_size`` is the number of responses per problem that is planned for RL.
 
-    ``most`` is the largest k of which every candidate's pass@k was asked for and is known.
+    ``most`` is the largest k whose pass@k was requested and is known for every candidate.
     """
 
     all: list[Candidate]
@@ -62,7 +62,7 @@ class Candidates:
 
 
 class Settings(Record, extra="ignore"):
-    """The settings of readiness that say how its samples and losses came about."""
+    """The settings of readiness that determine its samples and losses."""
 
     problems: str
     temperature: float
@@ -74,14 +74,14 @@ class Settings(Record, extra="ignore"):
 
 
 class ReadinessRecord(Record, extra="ignore"):
-    """Of ``record.json`` of a readiness run what is used here."""
+    """The fields of a readiness run's ``record.json`` that are used here."""
 
     config: Settings
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A run folder of readiness with its settings, its result and what was measured of each checkpoint."""
+    """A run folder of readiness: its settings, its result and the measurements of each checkpoint."""
 
     folder: Path
     config: Settings
@@ -90,7 +90,7 @@ class Measured:
 
     @staticmethod
     def load(folder: Path) -> Measured:
-        """UserError where result or parts are missing or do not belong together."""
+        """Load a run folder; UserError if its result or parts are missing or do not belong together."""
         result = ReadinessResult.load(folder)
         parts = [Part.from_file(folder / "parts" / f"{i}.json") for i in range(len(result.checkpoints))]
         if [part.name for part in parts] != [checkpoint.name for checkpoint in result.checkpoints]:
@@ -99,7 +99,7 @@ class Measured:
 
 
 def read_candidates(folders: Sequence[Path]) -> Candidates:
-    """Candidates of readiness run folders; UserError where they are not measured alike, or fewer than two."""
+    """Candidates of readiness run folders; UserError if they are not measured alike, or fewer than two."""
     runs = [Measured.load(folder) for folder in folders]
     _refuse_unlike(runs)
     found = {part.name: _candidate(part, run.config.heldout) for run in runs for part in run.parts}
@@ -115,7 +115,7 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
 
 
 def _refuse_unlike(runs: Sequence[Measured]) -> None:
-    """UserError for other settings, problems or tokenizers, and for a checkpoint that was measured twice."""
+    """Raise UserError if settings, problems or tokenizers differ, or if a checkpoint was measured twice."""
     places: dict[str, Path] = {}
     vocabulary: tuple[str, str] | None = None
     for run in runs:
@@ -146,10 +146,10 @@ def _refuse_unlike(runs: Sequence[Measured]) -> None:
 
 
 def distribution(source: str) -> str:
-    """A source of rows without what only says how many or which random ones."""
+    """A source of rows without the options for their number or random choice."""
     try:
         parsed = parse_source(source)
-    except UserError:  # another trainer's words
+    except UserError:  # written by another trainer
         return source
     kept = {k: v for k, v in parsed.options.items() if k not in COUNTING and (k, v) != ("select", "random")}
     return f"{parsed.kind}:{parsed.path}?" + "&".join(f"{k}={v}" for k, v in sorted(kept.items()))

@@ -1,14 +1,14 @@
-"""From a predictor to an outcome in numbers: least squares, on halves of the runs and on three or four of them.
+"""Predict outcomes from a predictor by least squares, calibrated on half of the runs or on three or four of them.
 
 After Kang et al. (arXiv 2510.01624): a linear fit calibrated on some runs and scored on the rest, over random splits.
-Ours: 50/50 halves of *recipes*, so that no recipe is on both sides; R² = 1 - SSE/SST on the held half, SST about its
-own mean; intervals by weights on recipes (Bayesian bootstrap) carried through fit and score.
+This package splits *recipes* into halves, so that no recipe is on both sides; R² = 1 - SSE/SST on the test half, with
+SST about that half's mean; intervals by weights on recipes (Bayesian bootstrap) through fit and score.
 
-**A few runs** (the paper says 3-4), of as few recipes as have them, judged on the other recipes: ordinary least
+**A few runs** (the paper says 3-4), from as few recipes as possible, tested on the other recipes: ordinary least
 squares with prediction intervals
 ŷ ± t_{0.975, m-p} · s · √(1 + h),  h = xᵀ(XᵀX)⁻¹x,  m runs, p parameters.  With m = 3 and one predictor t is 12.7.
 
-Shapes: M = runs, F = features, S = splits, T = sets of m runs to calibrate with, N = places to predict.
+Shapes: M = runs, F = features, S = splits, T = sets of m calibration runs, N = points to predict.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from rlready.core.stats import TAIL, t_quantile
 from rlready.readiness.passk import Floats, Ints
 
 Mask = NDArray[np.bool_]
-RIDGE = 1e-9  # keeps a half with one distinct value solvable: its fit is the mean
+RIDGE = 1e-9  # makes a half with one distinct value solvable: its fit is the mean
 
 
 @dataclass(frozen=True)
 class Few:
-    """Calibrated with ``runs`` random runs, judged on those of other recipes: errors in units of the outcome.
+    """A fit calibrated with ``runs`` random runs and tested on other recipes: errors in units of the outcome.
 
-    ``covered``: share of outcomes within the 95 % prediction interval; ``half_width``: the median of its halves.
+    ``covered`` is the share of outcomes within the 95 % prediction interval, ``half_width`` its median half-width.
     """
 
     runs: int
@@ -39,7 +39,7 @@ class Few:
 
 
 def least_squares(x_MF: Floats, y_M: Floats, weights_SM: Floats) -> Floats:
-    """(S, M) predictions of every run by the fits that each row of weights makes."""
+    """(S, M) predictions for every run by the weighted fit with each row of ``weights_SM``."""
     spread = x_MF.std(0)
     design = np.column_stack([np.ones(len(x_MF)), (x_MF - x_MF.mean(0)) / np.where(spread > 0, spread, 1.0)])
     size = design.shape[1]
@@ -53,7 +53,7 @@ def least_squares(x_MF: Floats, y_M: Floats, weights_SM: Floats) -> Floats:
 
 
 def halves(recipe_M: Ints, splits: int, rng: np.random.Generator) -> Mask:
-    """(S, M): True where a run is on the calibrating side; about half of the recipes are, with all their runs."""
+    """(S, M): True if a run is in the calibration half, which has about half of the recipes with all their runs."""
     recipes = int(recipe_M.max()) + 1
     order = np.argsort(rng.random((splits, recipes)), axis=1)
     side: Mask = np.argsort(order, axis=1) < recipes // 2
@@ -61,7 +61,7 @@ def halves(recipe_M: Ints, splits: int, rng: np.random.Generator) -> Mask:
 
 
 def split_scores(x_MF: Floats, y_M: Floats, weights_M: Floats, half_SM: Mask) -> tuple[Floats, Floats]:
-    """(S,) R² and mean absolute error on the held side; R² is nan where all its outcomes are equal."""
+    """(S,) R² and mean absolute error on the test half; R² is nan if all its outcomes are equal."""
     inside, outside = weights_M * half_SM, weights_M * ~half_SM
     error_SM = y_M - least_squares(x_MF, y_M, inside)
     total = outside.sum(1)
@@ -75,7 +75,7 @@ def split_scores(x_MF: Floats, y_M: Floats, weights_M: Floats, half_SM: Mask) ->
 def predict_with_interval(x_TmF: Floats, y_Tm: Floats, x_NF: Floats) -> tuple[Floats, Floats]:
     """(T, N) predictions and half-widths of their 95 % intervals, from T sets of m runs, m above F + 1.
 
-    Both are nan where a set's runs lie too close together to draw a line through.
+    Both are nan if a set's runs are too close together to fit a line.
     """
     sets, runs, features = x_TmF.shape
     design = np.concatenate([np.ones((sets, runs, 1)), x_TmF], axis=2)
@@ -91,9 +91,9 @@ def predict_with_interval(x_TmF: Floats, y_Tm: Floats, x_NF: Floats) -> tuple[Fl
 
 
 def few(x_MF: Floats, y_M: Floats, recipe_M: Ints, runs: int, trials: int, rng: np.random.Generator) -> Few | None:
-    """What a calibration with so many runs is worth, of recipes drawn one by one until there are as many.
+    """The accuracy of a calibration with ``runs`` runs; recipes are drawn one by one until they have as many.
 
-    None where runs or the others are too few.
+    None if there are too few runs to calibrate with or to test on.
     """
     if runs <= x_MF.shape[1] + 1 or len(y_M) - runs < 2:
         return None

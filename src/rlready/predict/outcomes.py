@@ -1,17 +1,17 @@
-"""What RL reached from checkpoints, from any table of outcomes or from run folders.
+"""The outcomes of RL from checkpoints, read from tables or from run folders.
 
 A table (JSONL, JSON, Parquet) has the columns
 
-    checkpoint   as readiness names it, or as many last parts of its path as identify it
-    outcome      a number, more is better: accuracy after RL
-    cost         seconds of GPU or CPU that RL took; may be missing
-    seed         of RL; runs that differ in it alone are averaged
-    recipe       SFT recipe: runs of one recipe are not independent; if missing, a checkpoint's SFT run is its recipe
-    family       runs to be compared with each other: one scenario, one RL recipe; if missing, all are one family
+    checkpoint   the name in readiness, or enough of the last parts of its path to identify it
+    outcome      accuracy after RL, or another number of which more is better
+    cost         GPU or CPU seconds that RL took; optional
+    seed         seed of RL; runs that differ only in the seed are averaged
+    recipe       SFT recipe: runs of one recipe are not independent; by default a checkpoint's SFT run
+    family       runs that may be compared: one scenario, one RL recipe; by default all runs are one family
 
 A folder of ``rlready rl`` gives the accuracy of its best checkpoint on the validation problems.  If folders of
-``rlready evaluate`` are named too, the accuracy that they measured counts instead.  The cost is the run's CPU seconds,
-or its wall seconds times the number of GPUs if it had any.
+``rlready evaluate`` are named too, their accuracy is used instead.  The cost is the run's CPU seconds, or its wall
+seconds times the number of GPUs if it used any.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ RUNS = "runs.jsonl"  # a sweep's table
 
 @dataclass(frozen=True)
 class Outcome:
-    """One RL run: where it started, what it reached; ``readiness`` is the run folder that measured its start."""
+    """One RL run: its starting checkpoint and its outcome; ``readiness`` is the run folder that measured the former."""
 
     checkpoint: str
     value: float
@@ -51,7 +51,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Found:
-    """What ``runs=`` names: run folders of readiness, and outcomes; ``files`` are what was read, to be hashed."""
+    """The contents of ``runs=``: run folders of readiness, and outcomes; ``files`` are those read, to be hashed."""
 
     readiness: list[Path]
     outcomes: list[Outcome]
@@ -59,7 +59,7 @@ class Found:
 
 
 def find_runs(words: Sequence[str]) -> Found:
-    """Sort run folders and tables by what they hold; UserError for what is neither."""
+    """Sort run folders and tables by their contents; UserError for a path that is neither."""
     readiness: list[Path] = []
     tables: list[Path] = []
     folders: dict[str, list[Path]] = {"rl": [], "evaluate": []}
@@ -87,7 +87,7 @@ def find_runs(words: Sequence[str]) -> Found:
 
 
 def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[Outcome]]:
-    """Outcomes by the full name of their checkpoint; UserError for one without readiness or that is given twice."""
+    """Outcomes by the full name of their checkpoint; UserError for one without readiness and for a duplicate."""
     found: dict[str, list[Outcome]] = {}
     seen: dict[tuple[str, str, str], str] = {}
     for outcome in outcomes:
@@ -102,7 +102,7 @@ def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[st
 
 
 def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
-    """Runs and tables: a sweep stands for its table and what it measured, a composite run for the runs in it."""
+    """Runs and tables; a sweep is replaced by its table and readiness runs, a composite run by the runs in it."""
     for path in paths:
         if not path.exists():
             raise UserError(f"{path}: no such folder or file")
@@ -142,13 +142,13 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
     if cost is not None and (not _is_number(cost) or cost < 0):
         raise UserError(f"{place}: cost must be seconds, not {cost!r}")
     words = {key: "" if row.get(key) is None else str(row[key]) for key in ("seed", "recipe", "family", "readiness")}
-    if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table lies beside its runs
+    if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table is next to its runs
         words["readiness"] = str(folder / words["readiness"])
     return Outcome(table.text(line, row, "checkpoint"), float(value), cost, where=place, **words)
 
 
 def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]:
-    """The outcome of every RL run; once one was evaluated, only of those that were, as problems then differ."""
+    """The outcome of every RL run; if any was evaluated, only of those, because the problems differ otherwise."""
     measured: dict[Path, tuple[float, Path]] = {}
     on: dict[tuple[str, str], Path] = {}
     for folder in evaluate:
@@ -185,7 +185,7 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
 
 
 def cost_of(record: RunRecord) -> float:
-    """Seconds of GPU where the run had some, else of CPU."""
+    """GPU seconds if the run used a GPU, otherwise CPU seconds."""
     gpus = len(record.accelerators)
     return record.seconds * gpus if gpus else record.cpu_seconds
 

@@ -1,16 +1,16 @@
-"""What may predict the outcome of RL: one number a checkpoint, and its bootstrap over problems or examples.
+"""Predictors of the outcome of RL: one number per checkpoint, and its bootstrap over problems or examples.
 
 After Kang et al. (arXiv 2510.01624): post-SFT pass@1 is the *baseline*; generalisation loss (less is better) and pass@k
 at large k are the better predictors.  The group signal E √(α(1-α)) is after Cen et al. (arXiv 2505.18917), entropy
-after Aphale & Liu (2606.18487); the share of informative groups is ours.
+after Aphale & Liu (2606.18487); the share of informative groups is this package's choice.
 
-*combined* is ours, as the paper does not say how it joined the two: least squares on (loss, pass@k), both standardised
-over the checkpoints: three parameters, pass@k as it is rather than its log-odds, as in the paper's linear fits.  Where
-nothing is fitted (ranking, Spearman) it is the mean of the two standardised, so that it cannot flatter itself.
+*combined* is defined here, as the paper does not say how it joined the two: least squares on (loss, pass@k), both
+standardised over the checkpoints, with three parameters and with pass@k itself rather than its log-odds, as in the
+paper's linear fits.  If nothing is fitted (ranking, Spearman), it is the mean of the two, which cannot overfit.
 
-**Bootstrap.**  Bayesian, as in ``stats.py``: one set of weights over problems for all checkpoints, which keeps them
-paired, and at either bound half a pseudo-problem for each checkpoint apart, so that a draw is never certain because a
-few problems fell one way.  Entropy is known by its interval only: normal, not paired.
+**Bootstrap.**  Bayesian, as in ``stats.py``: one set of weights over problems serves all checkpoints, which keeps them
+paired.  Each checkpoint also gets half a pseudo-problem at either bound, so that a few problems with equal outcomes do
+not make a draw certain.  Only the interval of entropy is known: its draws are normal and not paired.
 
 Shapes: B = resamples, C = checkpoints, P = problems, E = held-out examples.
 """
@@ -35,10 +35,10 @@ NORMAL = 2 * 1.959964  # standard deviations in a 95 % interval
 
 @dataclass(frozen=True)
 class Predictor:
-    """``values`` (C,) and ``draws`` (B, C) of them; ``sign`` -1 where less is better.
+    """``values`` (C,) and their resamples ``draws`` (B, C); ``sign`` is -1 if less is better.
 
-    ``gap`` says how far one checkpoint is ahead of another, by an interval that holds for all pairs together.
-    ``features`` (C, F) are what a fit gets: the values, or two columns for *combined*.
+    ``gap`` gives the lead of one checkpoint over another, with a simultaneous interval for all pairs.
+    ``features`` (C, F) are the inputs of a fit: the values, or two columns for *combined*.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Predictor:
 
     @property
     def score(self) -> Floats:
-        """(C,) more is better."""
+        """(C,) values with the sign for which more is better."""
         return self.sign * self.values
 
     @property
@@ -58,13 +58,13 @@ class Predictor:
         return self.values[:, None] if self.features is None else self.features
 
     def p_better(self) -> Floats:
-        """(C, C) probability that the row's checkpoint is better than the column's by this predictor; ties halve."""
+        """(C, C) probability that the row's checkpoint is better than the column's; a tie counts as one half."""
         draws = self.sign * self.draws
         return np.array([(draws[:, i : i + 1] > draws).mean(0) + 0.5 * (draws[:, i : i + 1] == draws).mean(0)
                          for i in range(draws.shape[1])])  # fmt: skip
 
     def best(self) -> Floats:
-        """(C,) probability of being the best of all; ties share it."""
+        """(C,) probability of being the best of all, shared equally between ties."""
         draws = self.sign * self.draws
         top = draws == draws.max(1, keepdims=True)
         share: Floats = (top / top.sum(1, keepdims=True)).mean(0)
@@ -74,9 +74,9 @@ class Predictor:
 def predictors(
     candidates: Sequence[Candidate], *, most: int, group: int, compare_loss: bool, resamples: int, seed: int
 ) -> list[Predictor]:
-    """All that is known of every candidate; the baseline comes first, *combined* last.
+    """All predictors that are known for every candidate; the baseline comes first, *combined* last.
 
-    ``most`` is the largest k of pass@k.  ``compare_loss``: their losses are of the same rows and may be compared.
+    ``most`` is the largest k of pass@k; ``compare_loss`` says whether losses may be compared (same rows).
     """
     rng = np.random.default_rng([seed, 1])
     heads = [c.counts.head for c in candidates]
@@ -118,9 +118,9 @@ def predictors(
 
 
 def combined(loss: Predictor, passes: Predictor, units: int) -> Predictor:
-    """The mean of both standardised over checkpoints, less loss being better; both as features of a fit.
+    """The mean of both, standardised over checkpoints, with the loss negated; both are features of a fit.
 
-    ``units``: problems or held-out examples, whichever are fewer.
+    ``units`` is the number of problems or of held-out examples, whichever is smaller.
     """
     values = (standard(passes.values) - standard(loss.values)) / 2
     draws = (standard(passes.draws) - standard(loss.draws)) / 2
@@ -129,14 +129,14 @@ def combined(loss: Predictor, passes: Predictor, units: int) -> Predictor:
 
 
 def standard(values: Floats) -> Floats:
-    """Values (..., C) less their mean over checkpoints, in standard deviations; zeros where all are equal."""
+    """Values (..., C) standardised over checkpoints; zeros if all are equal."""
     deviation = values.std(-1, keepdims=True)
     standardised: Floats = (values - values.mean(-1, keepdims=True)) / np.where(deviation > 0, deviation, 1.0)
     return standardised
 
 
 def _drawn_gap(values_C: Floats, draws_BC: Floats, units: int) -> Gap:
-    """Differences by the quantiles of their draws, of what is no mean over problems or examples."""
+    """Differences with intervals from the quantiles of draws, for values that are not means over problems."""
     pairs = comparisons(len(values_C))
 
     def gap(a: int, b: int) -> Estimate:

@@ -1,26 +1,26 @@
 """How good a predictor was, once RL has been run: Spearman, out-of-sample fit, top-1 regret.
 
-The unit is a *run*: a checkpoint that RL started from, its outcome the mean over RL seeds.  Runs of one SFT recipe
-(other seeds, other checkpoints of it) resemble each other, so that what is resampled, halved and permuted is recipes.
+The unit is a *run*: a checkpoint that RL started from, whose outcome is the mean over RL seeds.  Runs of one SFT recipe
+(its seeds and checkpoints) are dependent, so that recipes, not runs, are resampled, halved and permuted.
 
-- **Spearman** over all runs (``scipy.stats.spearmanr``), nothing fitted: rank of the predictor in its own direction
-  against rank of the outcome.  Interval: Bayesian bootstrap over recipes, through weighted mid-ranks, stretched for
-  small numbers as in ``stats.py``, and where it is wider ±1.96 √((1 + ρ²/2)/(G - 3)) on Fisher's scale (Bonett & Wright
+- **Spearman** over all runs (``scipy.stats.spearmanr``), nothing fitted: rank of the predictor, signed so that more is
+  better, against rank of the outcome.  Interval: the wider of the Bayesian bootstrap over recipes (weighted mid-ranks,
+  stretched for small numbers as in ``stats.py``) and ±1.96 √((1 + ρ²/2)/(G - 3)) on Fisher's scale (Bonett & Wright
   2000, Psychometrika 65:23).
-  *Gain*: the bootstrap, paired, of the difference to the baseline (post-SFT pass@1).
-- **p**: share of permutations of recipes (ranks of their means) whose |ρ| is as large, by ``scipy.stats``'s
-  ``permutation_test``: of all orders up to 6 recipes, else of random ones; *p_any* asks so of the largest |ρ| of all
-  predictors (Westfall & Young 1993), as the best of a dozen always looks good.
-- **R², MAE**: ``fit.py``.  Intervals: the bootstrap, moved so that its median is the estimate (weights lower R² as
-  fewer recipes would) and stretched; uncentred quantiles cover R² at 65 to 85 %.
-- **Regret** (top-1): best outcome minus that of the run the predictor puts first.  *In cost*: seconds of RL
-  spent on the runs it puts before the best one.  Interval: bootstrap over recipes, a third as many drawn as there are,
-  since that of all is inconsistent for a maximum (m out of n; Bickel, Götze & van Zwet 1997, Stat. Sinica 7:1).
+  *Gain*: the difference to the baseline (post-SFT pass@1), with a paired bootstrap.
+- **p**: share of permutations of recipes (ranks of their means) with |ρ| at least as large, by ``scipy.stats``'s
+  ``permutation_test``: of all orders up to 6 recipes, else of random ones.  *p_any* is the same for the largest |ρ| of
+  all predictors (Westfall & Young 1993), which corrects for choosing the best of a dozen.
+- **R², MAE**: ``fit.py``.  Intervals: the bootstrap, shifted so that its median is the estimate (random weights lower
+  R² as fewer recipes would) and stretched; uncentred quantiles cover R² at 65 to 85 %.
+- **Regret** (top-1): best outcome minus that of the run that the predictor ranks first.  *In cost*: seconds of RL for
+  the runs ranked before the best one.  Interval: bootstrap over recipes, a third as many drawn as there are, because
+  the full bootstrap is inconsistent for a maximum (m out of n; Bickel, Götze & van Zwet 1997, Stat. Sinica 7:1).
 
 Simulated coverage of these 95 % intervals, 8 to 24 recipes: Spearman, gains and costs 95 % and more, R² and MAE 91 to
 99 %; regret 93 to 99 % from 12 recipes on, 87 % with 8, 75 % with 5, less where it is nearly always 0.
 
-All but Spearman, R² and the halves are ours in their definition.  Shapes: M = runs, G = recipes, B = resamples.
+This package defines all of these except Spearman, R² and the halves.  Shapes: M = runs, G = recipes, B = resamples.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ PERMUTATIONS, WEIGHTINGS, WEIGHTED_SPLITS = 4999, 200, 200
 
 @dataclass(frozen=True)
 class Family:
-    """Runs that may be compared: one scenario, one RL recipe.  ``place`` (M,) among the candidates.
+    """Runs that may be compared: one scenario, one RL recipe.  ``place`` (M,) are indices of candidates.
 
-    ``seeds`` (M,) is how many RL runs an outcome is the mean of.  ``cost`` is their sum, None where one is unknown;
-    ``seed_sd`` the standard deviation between RL seeds of one checkpoint, pooled, None without two of any.
+    ``seeds`` (M,) is the number of RL runs that an outcome is the mean of.  ``cost`` is their sum, None if any is
+    unknown; ``seed_sd`` is the pooled standard deviation between RL seeds, None if no checkpoint has two.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Family:
     seed_sd: float | None
 
     def estimates(self) -> list[Estimate]:
-        """Outcomes with Student's interval over seeds; its ends are not-a-number where no checkpoint has two."""
+        """Outcomes with Student's interval over seeds; its ends are nan if no checkpoint has two."""
         free = int((self.seeds - 1).sum())
         half = np.full(len(self.outcome), math.nan)
         if self.seed_sd is not None:
@@ -74,7 +74,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Score:
-    """A predictor's worth in one family; None where runs are too few or costs unknown."""
+    """The quality of a predictor in one family; fields are None if runs are too few or costs unknown."""
 
     predictor: str
     spearman: Estimate
@@ -92,9 +92,9 @@ class Score:
 
 
 def families(outcomes: Mapping[str, Sequence[Outcome]], sft: Mapping[str, str | None]) -> list[Family]:
-    """Runs by family, in the order of their first outcome; checkpoints in the order of ``sft``, which has their runs.
+    """Runs by family, in the order of their first outcome; checkpoints in the order of ``sft``, which gives their runs.
 
-    A checkpoint is of the recipe that its outcomes name, else of that of its SFT run, else its own.
+    A checkpoint's recipe is the one that its outcomes name, else its SFT run, else the checkpoint itself.
     """
     names = list(sft)
     order = dict.fromkeys(o.family for name in names for o in outcomes.get(name, ()))
@@ -124,7 +124,7 @@ def families(outcomes: Mapping[str, Sequence[Outcome]], sft: Mapping[str, str | 
 
 
 def score(found: Sequence[Predictor], family: Family, *, splits: int, resamples: int, seed: int) -> list[Score]:
-    """Scores of predictors whose values are of the family's runs, in its order; the first is the baseline."""
+    """Scores of predictors over the runs of a family, in its order; the first predictor is the baseline."""
     rng = np.random.default_rng([seed, 2])
     y, recipe = family.outcome, family.recipe
     recipes = int(recipe.max()) + 1
@@ -165,18 +165,18 @@ def score(found: Sequence[Predictor], family: Family, *, splits: int, resamples:
 
 
 def spearman(score_M: Floats, y_M: Floats) -> float:
-    """Rank correlation with mid-ranks; 0 where either side is all equal, for which it is not defined."""
+    """Rank correlation with mid-ranks; 0 if either side is constant, for which it is not defined."""
     from scipy.stats import spearmanr
 
     return float(spearmanr(score_M, y_M).statistic) if np.ptp(score_M) and np.ptp(y_M) else 0.0
 
 
 def weighted_spearman(score_M: Floats, y_M: Floats, weights_BM: Floats) -> Floats:
-    """(B,) correlations of weighted mid-ranks, which scipy lacks; 0 where either side is all equal."""
+    """(B,) correlations of weighted mid-ranks, which scipy lacks; 0 if either side is constant."""
     ranks = []
     for values in (score_M, y_M):
         below = (values[:, None] > values).astype(np.float64) + 0.5 * (values[:, None] == values)
-        ranks.append(weights_BM @ below.T)  # (B, M): the weight below each run, half of its equals'
+        ranks.append(weights_BM @ below.T)  # (B, M): the weight below each run, plus half that of its equals
     share = weights_BM / weights_BM.sum(1, keepdims=True)
     a, b = (r - (share * r).sum(1, keepdims=True) for r in ranks)
     norm = np.sqrt((share * a * a).sum(1) * (share * b * b).sum(1))
@@ -185,7 +185,7 @@ def weighted_spearman(score_M: Floats, y_M: Floats, weights_BM: Floats) -> Float
 
 
 def permutation_p(score_KM: Floats, y_M: Floats, recipe_M: Ints, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Two-sided p of every predictor, and that of the largest |ρ| of all (K,); recipes are exchanged as wholes."""
+    """(K,) two-sided p of every predictor, and (K,) p against the largest |ρ| of all; whole recipes are permuted."""
     from scipy.stats import permutation_test, rankdata
 
     sizes = np.bincount(recipe_M)
@@ -217,9 +217,9 @@ def permutation_p(score_KM: Floats, y_M: Floats, recipe_M: Ints, rng: np.random.
 
 
 def regrets(score_M: Floats, y_M: Floats, cost_M: Floats | None, present_BM: Floats) -> tuple[Floats, Floats | None]:
-    """(B,) outcome lost, and cost before the best run, among the runs present; a tie for first counts as its mean.
+    """(B,) regret, and cost before the best run, among the runs present; a tie for first counts as its mean.
 
-    ``present_BM`` is how often each run is there, which multiplies its cost.
+    ``present_BM`` is the multiplicity of each run, which multiplies its cost.
     """
     here = present_BM > 0
     best = np.where(here, y_M, -np.inf).max(1)
@@ -244,7 +244,7 @@ class _Fit:
 
 
 def _fit(each: Predictor, y: Floats, half_SM: Mask, weights_BM: Floats, recipes: int) -> _Fit | None:
-    """None where recipes are too few to halve, or no half has outcomes that differ."""
+    """The fit of one predictor; None if there are too few recipes to halve, or no half has outcomes that differ."""
     if recipes < SPLITTABLE:
         return None
     r2, mae = split_scores(each.inputs, y, np.ones_like(y), half_SM)
@@ -256,7 +256,7 @@ def _fit(each: Predictor, y: Floats, half_SM: Mask, weights_BM: Floats, recipes:
 
 
 def _correlation(value: float, draws: Floats, n: int) -> Estimate:
-    """The hull of both intervals, each on Fisher's scale: a resample of a perfect order is as perfect."""
+    """The hull of both intervals on Fisher's scale, because the bootstrap of a perfect order has no width."""
     most = 1 - 6 / (n * (n * n - 1)) if n > 1 else 0.5  # between perfect and one swap of neighbours
     centre = math.atanh(max(-most, min(most, value)))
     low, high = _stretched(centre, np.arctanh(np.clip(draws, -most, most)), n)
@@ -276,7 +276,7 @@ def _percentiles(value: float, draws: Floats, n: int) -> Estimate:
 
 
 def _centred(value: float, draws: Floats, n: int, least: float = -math.inf, most: float = math.inf) -> Estimate:
-    """Draws moved so that their median is the value: random weights lower R², as a fit from fewer recipes does."""
+    """Draws shifted so that their median is the value: random weights lower R², as a fit from fewer recipes does."""
     draws = draws[np.isfinite(draws)]
     low, high = _stretched(value, draws - np.median(draws) + value, n)
     return Estimate(value, max(least, low), min(most, high), n, "recipes")
@@ -289,7 +289,7 @@ def _stretched(value: float, draws: Floats, n: int) -> tuple[float, float]:
 
 
 def _fewer(recipes: int, resamples: int, rng: np.random.Generator) -> Floats:
-    """(B, G) how often each recipe is drawn with replacement, a third as many as there are; scaled to sum to G."""
+    """(B, G) counts of recipes, a third as many drawn with replacement as there are, scaled to sum to G."""
     size = max(2, math.ceil(recipes / 3))
     picks = rng.integers(0, recipes, (resamples, recipes))[:, :size]
     return np.array([np.bincount(row, minlength=recipes) for row in picks]) * (recipes / size)

@@ -1,7 +1,7 @@
 """``rlready predict``: rank checkpoints as starts for RL, and score the ranking where RL has been run.
 
-Reads run folders and tables, trains nothing.  Predictors and protocol are those of Kang et al. (arXiv 2510.01624); the
-files beside this one say where the paper is silent and the choice is ours.
+It reads run folders and tables and trains nothing.  Predictors and protocol follow Kang et al. (arXiv 2510.01624); the
+other files of this package name the choices that the paper leaves open.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ COMPARED = 12  # checkpoints that are compared pair by pair: a larger matrix is 
 
 
 def predict(config: PredictConfig, out: Path) -> PredictResult:
-    """Rank, score, advise; UserError for outcomes that fit no checkpoint, one checkpoint, or unlike measurements."""
+    """Rank the candidates, score the predictors and advise.
+
+    Raises UserError for an outcome without a checkpoint, a single checkpoint, or measurements that cannot be compared.
+    """
     with Run(out, "predict", config) as run:
         if run.finished:
             return PredictResult.load(out)
@@ -97,7 +100,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
 
 
 def _notes(measured: Candidates, whole: Sequence[Predictor], why: str) -> list[str]:
-    """What limits the comparison of all candidates; ``why`` their losses are not compared ("" if they are)."""
+    """What limits the comparison of all candidates; ``why`` says why losses are not compared ("" if they are)."""
     notes = [f"held-out losses are not compared: {why}."] if why else []
     guessed = [c for c in measured.all if c.trained is None]
     if any(p.name == LOSS for p in whole) and len({c.sft for c in measured.all}) > 1 and guessed:
@@ -109,7 +112,7 @@ def _notes(measured: Candidates, whole: Sequence[Predictor], why: str) -> list[s
 
 
 def _scores(config: PredictConfig, measured: Candidates, family: Family) -> tuple[list[Score], list[str]]:
-    """Scores of every predictor, none with too few runs or equal outcomes, and what limits them."""
+    """Scores of every predictor (empty with too few runs or equal outcomes), and what limits them."""
     mine = [measured.all[i] for i in family.place]
     few, why = _predictors(config, measured, mine, 1)
     name = family.name or "these runs"
@@ -126,7 +129,7 @@ def _scores(config: PredictConfig, measured: Candidates, family: Family) -> tupl
 def _predictors(
     config: PredictConfig, measured: Candidates, some: Sequence[Candidate], resamples: int
 ) -> tuple[list[Predictor], str]:
-    """Those of some candidates, and why their losses are not compared ("" if they are)."""
+    """The predictors of some candidates, and why their losses are not compared ("" if they are)."""
     trained = Counter(c.trained or UNKNOWN for c in some)
     losses = [c.loss for c in some if c.loss is not None]
     if len(losses) < len(some):
@@ -154,7 +157,7 @@ def _chosen(name: str, found: Sequence[Predictor]) -> Predictor:
 
 
 def _overfitting(candidates: Sequence[Candidate]) -> list[Overfitting | None]:
-    """The loss of every candidate along its SFT run, among those measured on the same held-out rows."""
+    """Overfitting of every candidate within its SFT run, among those measured on the same held-out rows."""
     found: dict[str, Overfitting | None] = {}
     for rows in dict.fromkeys(c.heldout for c in candidates):
         names, losses, pass_1 = zip(
@@ -165,7 +168,7 @@ def _overfitting(candidates: Sequence[Candidate]) -> list[Overfitting | None]:
 
 
 def _expected(by: Predictor, family: Family) -> list[Estimate] | None:
-    """Outcome of RL from every candidate with its 95 % prediction interval; None where runs are too few."""
+    """Outcome of RL from every candidate with its 95 % prediction interval; None if there are too few runs."""
     x = by.inputs
     runs = len(family.outcome)
     if runs < x.shape[1] + 2:
@@ -208,7 +211,7 @@ def _checkpoints(
 
 
 def _ranking(predictor: Predictor, by: str, shown: Sequence[str]) -> PredictorRanking:
-    """A predictor's order; which of its first few is better, in the order of the checkpoints, for the main ones."""
+    """A predictor's order and, for the main predictors, pairwise probabilities among its first few checkpoints."""
     order = np.argsort(-predictor.score, kind="stable")
     first = np.sort(order[:COMPARED])
     kept = predictor.name in (BASELINE, LOSS, COMBINED, by)
@@ -258,7 +261,7 @@ def _with_interval(predictor: Predictor, place: int) -> Estimate:
 
 
 def _line(x: Floats, y: Floats) -> list[list[float]] | None:
-    """Both ends, [x, y], of the least-squares line through all runs; None where there is none to draw."""
+    """Both ends, [x, y], of the least-squares line through all runs; None if no line can be fitted."""
     if len(x) < LEAST or float(np.ptp(x)) == 0:
         return None
     at = np.array([x.min(), x.max()])
