@@ -1,1 +1,1 @@
-"""Influence: what an update on one problem does for the others, from inner products of gradients."""
+"""Influence: how an update on one problem changes the others, from inner products of gradients."""

@@ -1,20 +1,19 @@
-"""Inner products of gradients of log-probabilities, by one batched backward for all of them.
+"""Inner products of gradients of log-probabilities (a Gram matrix), by one batched backward pass.
 
-Given are sets of responses, each to one prompt q; a set's gradient is ḡ = ∇ mean_i log π(o_i | q), log π the sum over
-chosen tokens: forced tokens and the prompt have no log-probability in it.  Wanted is K[a, b] = ⟨ḡ_a, ḡ_b⟩ over some
-parameters.
+Each set of responses belongs to one prompt q, and its gradient is ḡ = ∇ mean_i log π(o_i | q), where log π sums over
+chosen tokens: forced tokens and the prompt do not count.  The result is K[a, b] = ⟨ḡ_a, ḡ_b⟩ over some parameters.
 
-**Batched** (ours, the usual per-example gradients taken per set).  One forward and one backward serve many sets,
-prompts encoded once; at every weight the gradients of its outputs meet its inputs, and instead of summing over all
-tokens, each set's tokens are summed apart: the arithmetic of a plain backward, in smaller pieces.  Embedding, norms,
-biases and a tied head are all there.  For the Llama family (`backbone.py`); other models get one backward a set.
+**Batched** (per-example gradients, taken per set).  One forward and one backward pass serve many sets, with prompts
+encoded once.  At every weight, the products of output gradients and inputs are summed separately for each set instead
+of over all tokens: the arithmetic of a plain backward pass, in smaller pieces.  Embedding, norms, biases and tied heads
+are included.  This serves the Llama family (`models/llama/forward.py`); other models need one backward pass per set.
 
-**Memory.**  The gradients of all sets are held for as many parameters, and rows of one, at a time as fit into
-``memory`` bytes; if there are several times, forward and backward are repeated, backward only down to the lowest of
-them.  With ``rank`` the gradients are projected (`sketch.py`), and one time always does.
+**Memory.**  A pass holds the gradients of all sets for as many parameters, or rows of a parameter, as fit into
+``memory`` bytes.  If one pass is not enough, forward and backward are repeated, backward only down to the lowest
+parameter of the pass.  With ``rank`` the gradients are projected (`sketch.py`), and one pass is always enough.
 
 The result does not depend on the threads' timing: a set belongs to one thread, whose order is fixed.
-Left out: the "ghost" form, Σ_tt' (δ_t·δ_t')(x_t·x_t'), which needs all pairs of tokens: slower from a few hundred on.
+Left out: the "ghost" form, Σ_tt' (δ_t·δ_t')(x_t·x_t'), which is slower from a few hundred tokens on (all pairs).
 Shapes: S sets, N tokens of a micro-batch, C copies (2 projections, or 1).
 """
 
@@ -49,9 +48,9 @@ Sets = Sequence[Sequence[Example]]
 
 
 def parameters_of(model: Any, layers: Sequence[str] = ()) -> list[Tensor]:
-    """Parameters whose names contain one of ``layers`` as whole parts ("layers.3", "mlp"); all where none is named.
+    """Parameters whose names contain one of ``layers`` as whole parts ("layers.3", "mlp"); all if none is named.
 
-    UserError for a name that no parameter has.
+    Raises UserError for a name that no parameter has.
     """
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for layer in layers:
@@ -73,8 +72,8 @@ def gram(
 ) -> NDArray[np.float64]:
     """(C, S, S) inner products of the sets' gradients with respect to the parameters; no set is empty.
 
-    ``rank`` 0 is exact, one copy; else every matrix's gradient is projected to rank × rank numbers, by ``seed``,
-    twice.
+    ``rank`` = 0 is exact, with C = 1; otherwise every matrix's gradient is projected to rank × rank numbers, twice
+    (C = 2), with random signs from ``seed``.
     """
     total = torch.zeros(2 if rank else 1, len(sets), len(sets), dtype=torch.float64)
     parts: list[Callable[[], Kept]] = [partial(Projected.of, parameters, len(sets), rank, seed)]
@@ -90,7 +89,7 @@ def gram(
 def collect(
     model: Any, sets: Sets, kept: Kept, *, temperature: float = 1.0, max_tokens_per_microbatch: int = 16384
 ) -> None:
-    """Add the gradients of all sets to ``kept``, by threads beside each other where the model is small."""
+    """Add the gradients of all sets to ``kept``, in parallel threads if the model is small."""
     tokens = [sum(map(len, rows)) for rows in sets]
     fast, threads = supports(model), workers(model)
     most = split_tokens(max_tokens_per_microbatch, threads)
@@ -112,7 +111,7 @@ def collect(
 
 
 def _batched(model: Any, sets: Sets, kept: Kept, temperature: float, most: int, share: Sequence[int]) -> None:
-    """Many sets by one backward; the prompts of a share differ."""
+    """One backward pass for many sets; all prompts of a share differ."""
     _, head = head_of(model)
     device = head.weight.device
     work = [(at, row) for at in share for row in sets[at]]
@@ -133,7 +132,7 @@ def _batched(model: Any, sets: Sets, kept: Kept, temperature: float, most: int, 
 
 
 def _one_by_one(model: Any, sets: Sets, kept: Kept, temperature: float, most: int, share: Sequence[int]) -> None:
-    """A backward a set, for any model."""
+    """One backward pass per set, for any model."""
     parameters = list(kept.span)
     for at in share:
         for batch in micro_batches(sets[at], most, parameters[0].device):
@@ -145,7 +144,7 @@ def _one_by_one(model: Any, sets: Sets, kept: Kept, temperature: float, most: in
 
 
 class _Listener(Operations):
-    """The operations of a backbone on constants; what their outputs' gradients say of a parameter is kept."""
+    """The operations of a backbone with constant parameters; backward hooks collect the parameters' gradients."""
 
     def __init__(self, kept: Kept, owner_N: NDArray[np.int64]) -> None:
         self.kept, self.owner_N, self.runs = kept, owner_N, _runs(owner_N)
@@ -212,7 +211,7 @@ def _owners(packed: Packed, owner: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _runs(owner: NDArray[np.int64]) -> list[tuple[int, int, int]]:
-    """Neighbouring tokens of one set, as (set, from, to)."""
+    """Runs of consecutive tokens of one set, as (set, from, to)."""
     found, at = [], 0
     for one, tokens in groupby(owner.tolist()):
         end = at + len(list(tokens))
@@ -222,9 +221,9 @@ def _runs(owner: NDArray[np.int64]) -> list[tuple[int, int, int]]:
 
 
 def _fitting(parameters: Sequence[Tensor], sets: int, memory: int) -> list[dict[Tensor, slice]]:
-    """Rows of parameters, in order: as many at a time as have gradients of all sets within ``memory`` bytes.
+    """Rows of parameters for each pass, in order: as many as have gradients of all sets within ``memory`` bytes.
 
-    At least one row; never two parts of one parameter at a time, as a part that is not the last fills the memory.
+    A pass has at least one row, and never two parts of one parameter, as a part that is not the last fills the memory.
     """
     found: list[dict[Tensor, slice]] = []
     room = 0

@@ -1,6 +1,6 @@
-"""What an RL step on one problem does for the others: the influence of Cen et al. (arXiv 2505.18917).
+"""How an RL step on one problem changes the reward of the others: the influence of Cen et al. (arXiv 2505.18917).
 
-N rollouts of a problem q, a share α of them right; g = ∇ log π(o | q), ḡ⁺ and ḡ⁻ its means over right and wrong ones.
+Of N rollouts of a problem q a share α is right; g = ∇ log π(o | q), with means ḡ⁺ and ḡ⁻ over right and wrong rollouts.
 With GRPO's advantages, on-policy and without KL, the group's gradient is
 
     u(q) = √(α(1−α)) (ḡ⁺(q) − ḡ⁻(q))
@@ -10,19 +10,19 @@ and a step η on q changes the standardised reward of the others (a reward less 
 
     ΔJ = η ⟨mean_q' u(q'), u(q)⟩ = η √(α(1−α)) (K⁺ − K⁻),    K± = ⟨mean_q' u(q'), ḡ±(q)⟩
 
-so two mean gradients a problem are enough, never all pairs of rollouts.  Averaged over q it is the product of two
-factors, both needed to learn anything:
+so two mean gradients per problem are enough; pairs of rollouts are not needed.  Averaged over q it is the product of
+two factors:
 
     ΔJ / η = group signal × co-influence,
     group signal = mean √(α(1−α)),    co-influence = K⁺ − K⁻ weighted by √(α(1−α))
 
-**Ours.**  Problems serve as q and q' in turn, never both at once: a problem's influence on itself is no sign of
-learning anything.  A problem all right or all wrong has u = 0, counts in every mean over problems, and has no K±.
-Dots grow with gradient norms, so those of two checkpoints do not compare; the mean cosine of
-two informative problems does.
-Intervals are bootstrapped over problems, a pair weighing the product of its problems' weights; this holds for other
-problems like these, sampled once.  Where gradients are projected, ``error`` is what a cosine is off by, root mean
-square, from the difference of two independent projections.
+**Choices of this package.**  Every problem serves as q and as q', but a pair q = q' is left out: influence of a problem
+on itself is no evidence of learning.  A problem all right or all wrong has u = 0, counts in every mean over problems,
+and has no K±.  Inner products grow with gradient norms and cannot be compared between checkpoints; the mean cosine of
+two informative problems can.
+Intervals are bootstrapped over problems, where a pair has the product of its problems' weights; they hold for other
+problems of the same kind, each sampled once.  If gradients are projected, ``error`` is the root mean square error of a
+cosine, from the difference of two independent projections.
 
 With a sample standard deviation (N − 1) all is √((N−1)/N) as large, without division by it the weight is α(1−α).
 g is of the sum over tokens, not of their mean.  How Cen et al. chose parameters and problems is not public.
@@ -53,7 +53,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rollouts:
-    """One problem's: rows (N,) of one prompt and which of them are right."""
+    """The rollouts of one problem: rows (N,) of one prompt, and which of them are right."""
 
     rows: Sequence[Example]
     correct: NDArray[np.bool_]
@@ -86,7 +86,7 @@ class Rollouts:
 
 @dataclass(frozen=True)
 class Influence:
-    """Inner products of the informative problems' gradients; ``place`` (M,) is theirs among all P problems.
+    """Inner products of the informative problems' gradients; ``place`` (M,) are their indices among all P problems.
 
     ``group_signal`` (P,) is that of all problems.
 
@@ -159,7 +159,7 @@ def influence(
 ) -> Influence:
     """The influence of problems on each other, over these parameters; ``rank`` 0 is exact (`gram.py`).
 
-    UserError for fewer than two problems.
+    Raises UserError for fewer than two problems.
     """
     if len(groups) < 2:
         raise UserError(f"influence is that of problems on each other and needs at least 2 of them, got {len(groups)}")

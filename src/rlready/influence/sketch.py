@@ -1,4 +1,4 @@
-"""Where the gradients of sets of responses are kept until their inner products are taken: whole, or randomly projected.
+"""Storage of the gradients of sets of responses for their inner products: whole, or randomly projected.
 
 A weight W (out, in) meets a token as y = W x, so its gradient is Σ_t δ_t x_tᵀ with δ the gradient of y: two factors a
 token.  The row of an embedding is picked by a token, which makes the left factor an indicator.  Biases and norms are
@@ -7,7 +7,7 @@ vectors, with one factor.  A parameter that is used twice (a tied head) collects
 - ``Whole`` adds the products up, a set a row: exact, S gradients in memory, of some rows of a weight if need be.
 - ``Projected`` keeps A (Σ_t δ_t x_tᵀ) Bᵀ = Σ_t (A δ_t)(B x_t)ᵀ with random signs A (r, out) and B (r, in), divided by
   √r, so that the gradients are never made (LoGra, Choe et al., arXiv 2405.13954, with learned A and B in place of
-  signs).  As E AᵀA = E BᵀB = 1, inner products are unbiased; their error falls as 1/√r for gradients of low rank
+  the signs).  As E AᵀA = E BᵀB = 1, inner products are unbiased; their error falls as 1/√r for gradients of low rank
   and about as 1/r for those of high rank.  Vectors, and sides no longer than r, are kept whole.  Two independent
   projections are made (ours): their mean is the estimate, and half their difference is its error, measured without the
   exact gradient.
@@ -34,11 +34,11 @@ Runs = Sequence[tuple[int, int, int]]  # (set, from, to): which tokens are of a 
 
 @dataclass
 class Kept(ABC):
-    """What is kept of the gradients of some parameters: (C, S, K) numbers, ``span`` the columns of each parameter."""
+    """Stored gradients of some parameters: (C, S, K) numbers; ``span`` gives the columns of each parameter."""
 
     table: Tensor
     span: Mapping[Tensor, slice]
-    seen: set[Tensor] = field(default_factory=set)  # parameters that a gradient came for
+    seen: set[Tensor] = field(default_factory=set)  # parameters that received a gradient
 
     def __contains__(self, parameter: Tensor) -> bool:
         return parameter in self.span
