@@ -1,4 +1,4 @@
-"""Accuracy at every thinking budget: what a model can do with so many tokens, and what forcing, voting and RL add."""
+"""Evaluate: accuracy at every thinking budget, and the effect of forcing, voting and RL."""
 
 from __future__ import annotations
 

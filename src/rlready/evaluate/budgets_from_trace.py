@@ -1,8 +1,8 @@
 """The samples of every budget from one trace.
 
-A sample is drawn once, with the most it may spend; for a smaller budget its trace is replayed to where that budget
-ends, closed, and only the answer is generated.  As a draw depends on its position alone, this equals a separate run at
-every budget, and the budgets are paired.
+A sample is drawn once, at the largest budget.  For a smaller budget its trace is truncated there, the thought closed,
+and only the answer is generated.  As a draw's random numbers depend on its position alone, this equals a separate run
+at every budget, and the budgets are paired.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def draw_at_budgets(
 ) -> GroupsByBudget:
     """Groups at every budget: unconstrained ones first, then the largest, each smaller one from the next larger.
 
-    Thoughts with waits begin as those with fewer waits do, and all as the unconstrained one where its prompt is the
-    same; a different bias gives a different trace.
+    A thought with waits begins like one with fewer waits, and like the unconstrained thought if the prompts are equal;
+    a different bias gives a different trace.
     """
     found: GroupsByBudget = {}
     for budget in sorted(budgets, key=_order):
@@ -60,7 +60,7 @@ def _order(budget: Budget) -> tuple[bool, float, int, int]:
 
 
 def _parent(budget: Budget, found: GroupsByBudget) -> Budget | None:
-    """The budget already drawn whose traces go furthest along with this one's."""
+    """The budget already drawn that shares the longest part of its traces with this one."""
     fits = [
         b
         for b in found

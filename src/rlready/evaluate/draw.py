@@ -22,9 +22,9 @@ from rlready.tasks.length_prompt import refuse_unknown_words, with_length_prompt
 
 @dataclass(frozen=True)
 class Drawer:
-    """Draws a model's samples; ``plain`` is the engine of the model alone, ``engine`` may decode away from another.
+    """Draws a model's samples; ``plain`` is the engine of the model alone, ``engine`` may decode contrastively.
 
-    ``max_response`` is the most tokens of an unconstrained response.
+    ``max_response`` is the maximum number of tokens of an unconstrained response.
     """
 
     config: EvaluateConfig
@@ -41,7 +41,7 @@ class Drawer:
         budgets = {setting: self._budget(setting) for setting in settings.all}
         sampling = Sampling(self.config.samples, self.config.temperature, self.config.seed)
         forced = [s for s in settings.all if s.prompted is None]
-        # a trace of the model alone begins none of a contrastive policy's
+        # a contrastive policy cannot continue a trace of the model alone
         apart = () if self.engine is self.plain else (settings.unconstrained,)
         found = draw_at_budgets(self.plain, lm, self.task, problems, [budgets[s] for s in apart], sampling)
         rest = [budgets[s] for s in forced if s not in apart]
@@ -57,7 +57,7 @@ class Drawer:
         return drawn
 
     def _budget(self, setting: Setting) -> Budget:
-        """What a setting lets the model spend; without thoughts, its thinking budget is part of one response cap."""
+        """The budget of a setting; for a model without thoughts, thinking budget and answer share one response cap."""
         budget = setting.budget
         if budget.thinking_budget is None:
             return replace(budget, max_answer_tokens=self.max_response)
@@ -81,10 +81,10 @@ def drawer_for(
     problems: Sequence[Problem],
     contrast: Contrast | None = None,
 ) -> Drawer:
-    """Everything checked before anything is drawn.
+    """Check everything before the first draw, and return the drawer.
 
-    UserError where the model has no thought to which a setting applies, no words for a length prompt, or no room in
-    its context.
+    Raises UserError if a setting needs a thought that the model does not have, if there is no text for a length prompt,
+    or if the context is too short.
     """
     _check_thought(config, lm)
     refuse_unknown_words(config.length_prompt, [s.prompted or 0 for s in settings.length_prompted], lm)
@@ -107,9 +107,9 @@ def drawer_for(
 
 
 def unforced_lengths(tokens: Sequence[int], forcing: Forcing, opened: bool) -> tuple[int, int]:
-    """(thinking, answer) tokens of a response that nothing was forced on, over all its thoughts.
+    """(thinking, answer) tokens of a response without forced tokens, over all its thoughts.
 
-    Delimiters are in neither.  ``opened``: the prompt opens a thought.
+    Delimiters count as neither.  ``opened`` says whether the prompt opens a thought.
     """
     counts, inside, begin = {True: 0, False: 0}, opened, 0
     for at, token in enumerate(tokens):
@@ -122,7 +122,7 @@ def unforced_lengths(tokens: Sequence[int], forcing: Forcing, opened: bool) -> t
 
 
 def _check_thought(config: EvaluateConfig, lm: LM) -> None:
-    """UserError for settings that are about the thought, of a model that does not think."""
+    """Raise UserError if settings concern the thought but the model has none."""
     about = {
         "num_waits": any(config.num_waits),
         "end_think_bias": any(config.end_think_bias),
@@ -138,7 +138,7 @@ def _check_thought(config: EvaluateConfig, lm: LM) -> None:
 
 
 def _within_context(settings: Settings, lm: LM, problems: Sequence[Problem]) -> int:
-    """The most tokens of an unconstrained response that the context has room for after every one of these prompts."""
+    """The maximum number of tokens of an unconstrained response that fit in the context after any of the prompts."""
     most, where = max((len(lm.prompt_ids(p.prompt, p.system, think=False)), p.id) for p in problems)
     room = lm.context - most
     if room < 1:

@@ -1,4 +1,4 @@
-"""One model under every setting: what each problem's samples came to, as vectors over problems (N,)."""
+"""Measure one model under every setting: means over each problem's samples, as vectors over problems (N,)."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class ThoughtLengths(Record):
 
 
 class ModelMeasurements(Record):
-    """What one model's samples came to: ``vectors`` by setting, ``votes`` by main setting."""
+    """The measurements of one model: ``vectors`` by setting, ``votes`` by main setting."""
 
     model: str
     vectors: dict[str, Vectors]
@@ -101,7 +101,7 @@ class ModelMeasurements(Record):
 def measure(
     drawer: Drawer, problems: Sequence[Problem], samples_to: Path, update: Callable[[int], None]
 ) -> ModelMeasurements:
-    """Draw and judge; all samples go into the table ``samples_to``, and ``update`` is told how many are done."""
+    """Draw and verify; all samples are written to the table ``samples_to``; ``update`` gets the number of new ones."""
     settings, lm, num_samples = drawer.settings, drawer.lm, drawer.config.samples
     vectors = {setting.name: Vectors() for setting in settings.all}
     ballots_of: dict[str, list[list[Ballot]]] = {setting.name: [] for setting in settings.main}
@@ -137,7 +137,7 @@ def measure(
 
 
 def _ballots(lm: LM, task: Task, group: Group) -> list[Ballot]:
-    """A group's votes; answers that the task's own comparison calls equal are one, elsewhere equal texts are."""
+    """A group's votes; equal answers, by the task's comparison if it has one, else by their text, are one."""
     answers = [voted(group.problem.answer, answer_of(sample, lm)[1]) for sample in group.samples]
     if task.compares(group.problem) is not None:
         answers = ballots(answers)
@@ -147,7 +147,7 @@ def _ballots(lm: LM, task: Task, group: Group) -> list[Ballot]:
 def _votes(
     vectors: Mapping[str, Vectors], ballots_of: Mapping[str, Sequence[Sequence[Ballot]]], settings: Sequence[str]
 ) -> dict[str, VoteShares]:
-    """By main setting: as many responses as the tokens of one under the costliest of ``settings`` buy."""
+    """Vote shares by main setting, at the tokens of one response under the costliest of ``settings``."""
     total = max(vectors[name].tokens for name in settings)
     found = {}
     for name, by_problem in ballots_of.items():
@@ -160,7 +160,7 @@ def _votes(
 
 
 def example(lm: LM, setting: Setting, group: Group) -> Example:
-    """A group's first sample for reading: text by text what each token adds, and who chose it."""
+    """A group's first sample for reading: the text that each token adds, and whether the model chose it."""
     sample = group.samples[0]
     return Example(
         model=lm.source,

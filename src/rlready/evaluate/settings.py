@@ -1,4 +1,4 @@
-"""Which settings an evaluation compares: budgets, waits, biases, and budgets that are only asked for in the prompt."""
+"""The settings that an evaluation compares: budgets, waits, biases, and budgets that only the prompt requests."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Setting:
 class Settings:
     """All settings of an evaluation.
 
-    ``main`` are the budgets, without waits or bias if the configuration has such; the ``others`` and the
-    ``length_prompted`` ones are compared with the main setting of the same budget.
+    ``main`` are the budgets, without waits or bias if the configuration has that combination; ``others`` and
+    ``length_prompted`` are compared with the main setting of the same budget.
     """
 
     unconstrained: Setting

@@ -1,7 +1,7 @@
 """``rlready evaluate``: accuracy against thinking budget, for any checkpoints, on the same problems.
 
-Every model is also measured unconstrained: its own prompt, its own stop, no budget, and not decoded away from a
-reference.  Forcing makes many models look worse than they are, so nothing is compared without that line.
+Every model is also measured unconstrained: its usual prompt and stop, no budget, no contrastive decoding.  Forcing
+makes many models look worse than they are, so the results always include this baseline.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rlready.tasks import open_task
 def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
     """Every model under every setting, with paired differences to the first model and to the main settings.
 
-    Raises UserError for settings that make no sense, and where a template cannot honour a budget.
+    Raises UserError for settings that contradict each other, and if a template cannot honour a budget.
     """
     with Run(out, "evaluate", config) as run:
         if run.finished:

@@ -104,7 +104,7 @@ def _means(measured: ModelMeasurements, setting: Setting) -> Means:
 
 
 def _scores(measured: ModelMeasurements, first: ModelMeasurements, setting: Setting, settings: Settings) -> Scores:
-    """A model's figures, with its accuracy less the first model's, and less its own at the largest budget."""
+    """A model's figures, with the differences of its accuracy to the first model's and to the largest budget's."""
     accuracy, gain, change = measured.vectors[setting.name].accuracy, None, None
     if measured is not first:
         gain = paired_estimate(accuracy, first.vectors[setting.name].accuracy, bounds=SHARE)

@@ -7,7 +7,7 @@ used twice.
 
     majority_vote   right if the most common answer is (of equally common ones the first)
     most_likely     right if the response with the highest mean log-probability by the model itself is
-    any_right       right if at least one is: what a perfect judge could choose
+    any_right       right if at least one is: what a perfect verifier could choose
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def ballot(sample: Sample, answer: str) -> Ballot:
 
 
 def affordable(total: float, one: float, drawn: int) -> int:
-    """How many responses of ``one`` token each a ``total`` of tokens buys."""
+    """How many responses of ``one`` tokens each fit into ``total`` tokens: at least 1, at most ``drawn``."""
     return max(1, min(drawn, int(total / one + 1e-9) if one else drawn))
 
 
