@@ -1,4 +1,4 @@
-"""Behaviours written into worked rows, after BRIDGE (Cen et al., arXiv 2505.18917), and its baselines."""
+"""Inject: write behaviours into worked rows, after BRIDGE (Cen et al., arXiv 2505.18917), and its baselines."""
 
 from __future__ import annotations
 

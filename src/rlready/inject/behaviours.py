@@ -14,10 +14,10 @@ from rlready.tasks.dagmath.meta import verify_solution
 
 
 def inject(row: Worked, behaviours: Collection[Behaviour], p: float, seed: str) -> tuple[Worked, Splice]:
-    """The row with behaviours, and what was written into its thought, as the row shows it.
+    """The row with behaviours, and the splice of its thought, as the row shows it.
 
-    Verified before it is returned: the answer, every step and every behaviour hold, and without the behaviours the
-    solution is the one it was.  Raises Unfit or Contradiction for a row that gets none.
+    The result is verified: the answer, every step and every behaviour are correct, and removing the behaviours gives
+    the original solution.  Raises Unfit or Contradiction for a row that gets no behaviours.
     """
     if not row.solution:
         raise Unfit("it has no thought")
@@ -33,7 +33,7 @@ def inject(row: Worked, behaviours: Collection[Behaviour], p: float, seed: str) 
         fault = ""
         try:
             proserow.check_solution(row.problem.prompt, made.text, answer)
-        except (Contradiction, Unfit) as error:  # the row alone had passed: a fault of this program
+        except (Contradiction, Unfit) as error:  # the original row had passed: a bug in this program
             fault = str(error)
     shown = made.mapped(row.shown)
     if fault or made.before != row.solution or shown.before != row.thinking:

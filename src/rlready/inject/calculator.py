@@ -1,4 +1,4 @@
-"""GSM8K's calculator annotations, ``<<48/2=24>>`` (Cobbe et al., arXiv 2110.14168): read, checked, written out.
+"""Parse, check and write out GSM8K's calculator annotations, ``<<48/2=24>>`` (Cobbe et al., arXiv 2110.14168).
 
 Exact rational arithmetic; text is parsed, never evaluated.
 """
@@ -34,7 +34,7 @@ class Annotation:
 
 
 def read_annotation(text: str) -> Annotation:
-    """What stands between << and >>; ValueError if it is no calculation."""
+    """Parse the text between << and >>; ValueError if it is not a calculation."""
     left, equals, right = text.partition("=")
     if not equals or "=" in right or len(text) > LONGEST:
         raise ValueError("an annotation is not one calculation")
@@ -46,7 +46,7 @@ def read_annotation(text: str) -> Annotation:
 
 
 def arithmetic(text: str) -> Calc:
-    """A calculation as prose writes it, currency signs aside; ValueError if there is more to it."""
+    """Parse a calculation in prose, ignoring currency signs; ValueError if it contains anything else."""
     return _parse(_tokens(text.translate(PLAIN)))
 
 
@@ -66,7 +66,7 @@ def evaluate(calc: Calc) -> Fraction:
 
 
 def states(value: Fraction, text: str) -> bool:
-    """Whether the number ``text`` gives ``value``: exactly, or rounded or cut to the decimals that it shows."""
+    """Whether the number ``text`` states ``value``: exactly, or rounded or truncated to the decimals that it shows."""
     shown, places = number(text), len(text.rstrip(".").partition(".")[2])
     off, unit = abs(shown - value), Fraction(1, 10**places) if places else Fraction(0)
     cut = off < unit and shown * value >= 0 and abs(shown) <= abs(value)
@@ -74,7 +74,7 @@ def states(value: Fraction, text: str) -> bool:
 
 
 def reductions(calc: Calc) -> list[Calc]:
-    """What stands between the calculation and its value, one operation carried out at a time."""
+    """The intermediate calculations up to the value, each with one more operation carried out."""
     chain: list[Calc] = []
     while _operations(calc) > 1:
         calc = _reduced(calc)
@@ -83,7 +83,7 @@ def reductions(calc: Calc) -> list[Calc]:
 
 
 def write_calculation(calc: Calc) -> str:
-    """With a space around every operator; ValueError for a number with too many decimals to write."""
+    """The calculation with a space around every operator; ValueError for a number with too many decimals."""
     if isinstance(calc, Fraction):
         return decimal(calc)
     op, left, right = calc

@@ -1,12 +1,13 @@
 """Behaviours in a worked solution of DAG maths, in either rendering, each one a function.
 
 - *exploration*: a walk over the graph (``walk.py``) with failed attempts, each naming the parents that are missing.
-- *analysis*: what a step needs, said before it.  From BRIDGE's code: only at steps that have parents, with a
-  probability by the number of operands, a constant included: 0, .1, .4, .8, then 1 ("level 2", which the paper's data
-  used).  The code also restates the condition of a locked parameter; like the paper's text we do so for unlocked ones.
-- *sub-goal computation*: every operation written out where the solution went from the values to the result at once.
+- *analysis*: a sentence before a step that names what the step needs.  From BRIDGE's code: only at steps with parents,
+  with a probability by the number of operands, constants included: 0, .1, .4, .8, then 1 ("level 2", which the paper's
+  data used).  The code also restates the condition of a locked parameter; the paper's text and this file do so only for
+  unlocked ones.
+- *sub-goal computation*: every operation is written out where the solution went from values to result in one step.
 
-Every attempt is a true one: it is locked then and there, and the checker of steps (``stepcheck.py``) holds it to that.
+Every failed attempt is genuine: its step is locked at that moment, which the step checker (``stepcheck.py``) verifies.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def splice(
 
 
 class _Writer:
-    """Events of a walk to text."""
+    """Writes the events of a walk as text."""
 
     def __init__(
         self,

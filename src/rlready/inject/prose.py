@@ -2,9 +2,9 @@
 
 A step is a line with annotations and the lines without before it.  An operand was *given* if the question says the
 number, in digits or in words, and no step works it out; it comes *from* an earlier step if the number appears for the
-first time in the whole text as that step's result.  All else (a dozen, 60 minutes, a number that a sentence slips in)
-has no origin, and so has a number that people use without being told: nothing is claimed about those.  So "not worked
-out yet" is never said of a number that the question or an earlier line holds.
+first time in the whole text as that step's result.  Any other number (a dozen, 60 minutes, a number that a sentence
+introduces, common knowledge) has no origin, and nothing is claimed about it.  "Not worked out yet" is never said of
+a number that the question or an earlier line contains.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class ProseStep:
 
 
 def said(text: str) -> set[Fraction]:
-    """Every number that a text says: in digits, as a percentage also its share, and in words."""
+    """Every number in a text: in digits (a percentage also as a fraction) and in words."""
     found = {n for n in numbers(text) if n is not None}
     found |= {Fraction(m[1]) / 100 for m in PER_CENT.finditer(text)}
     return found | {n for word in WORD.findall(text.lower()) for n in SPOKEN.get(word, ())}
@@ -107,7 +107,7 @@ def solution(question: str, thinking: str, answer: Fraction | None) -> list[Pros
 
 
 def _calculations(block: list[str], step: int) -> tuple[Annotation, ...]:
-    """The annotations of a step, each of them right and followed by its result."""
+    """The annotations of a step, each checked to be right and to be followed by its result."""
     calcs = []
     for line in block:
         end = 0

@@ -1,4 +1,4 @@
-"""A worked solution with passages written into it, from which both texts can be read: before and after.
+"""A worked solution with inserted passages, which gives both the text before and the text after.
 
 A solution is a sequence of units, joined by a separator: its steps, and whole passages between them.  Inside a step,
 pieces may have been inserted too.  Whatever is inserted names the behaviour it shows.
@@ -28,7 +28,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Unit:
-    """A step with its ``place`` among the steps before, or (None) a passage that was not there."""
+    """A step with its ``place`` in the original order, or an inserted passage (None)."""
 
     pieces: tuple[Piece, ...]
     place: int | None = None

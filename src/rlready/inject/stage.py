@@ -43,7 +43,7 @@ ROWS = "rows.jsonl"
 
 @dataclass(frozen=True)
 class Rewrite:
-    """One row written, what it was, and what was added (None: nothing, or it is a permutation)."""
+    """A written row, the original row, and what was added (None if nothing was, or if the row is a permutation)."""
 
     before: Worked
     after: Worked
@@ -52,11 +52,11 @@ class Rewrite:
 
 @dataclass
 class Rewritten:
-    """All rows in the order written, as ``lines`` of the two files too; ``unfit`` counts reasons."""
+    """All rows in the order written, also as ``lines`` of the two files; ``unfit`` counts rows by reason."""
 
     rows_in: int
     rows: list[Rewrite] = field(default_factory=list)
-    lines: list[tuple[str, str]] = field(default_factory=list)  # a row, and what it was
+    lines: list[tuple[str, str]] = field(default_factory=list)  # a row, and its original
     unfit: Counter[str] = field(default_factory=Counter)
     doubtful: list[str] = field(default_factory=list)
 
@@ -198,7 +198,7 @@ def _result(
 
 
 def _lines(row: Rewrite) -> tuple[str, str]:
-    """A row, and what it was; TypeError or UnicodeEncodeError for what JSON in UTF-8 cannot hold."""
+    """The lines of a row and of its original; TypeError or UnicodeEncodeError if JSON in UTF-8 cannot hold it."""
     earlier = {
         "id": row.after.problem.id,
         "prompt": row.before.problem.prompt,

@@ -23,7 +23,7 @@ REDUNDANT = 0.3  # BRIDGE's code: share of the jumps that go to a redundant para
 
 @dataclass(frozen=True)
 class Solve:
-    """``early``: not its turn yet, or never its turn, but it could be solved."""
+    """``early``: the step is solved before its turn, or it is redundant and has no turn."""
 
     key: str
     early: bool = False

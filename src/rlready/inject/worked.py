@@ -1,4 +1,4 @@
-"""A worked row with all that is known of it: from a task, and to a line of the file written."""
+"""A worked row: read from a task, and written as a line of the output file."""
 
 from __future__ import annotations
 
