@@ -1,6 +1,6 @@
-"""Causal attention in training: rows attend to the prompt they share and to themselves, rotary positions included.
+"""Causal attention in training: rows attend to their shared prompt and to themselves, rotary positions included.
 
-One kernel over packed tokens where ``kernels.serves``; elsewhere torch's attention over padded tables of prompts and of
+It is one kernel over packed tokens if ``kernels.serves``, else torch's attention over padded tables of prompts and of
 rows.  Shapes: N packed tokens, Q of them queries, P prompts of at most L tokens, B rows of at most T response tokens, K
 key heads for H query heads, D their width.
 """
@@ -28,7 +28,7 @@ class Attention:
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, query_index: Tensor | None = None) -> Tensor:
         """(Q, H, D), (N, K, D), (N, K, D) to (Q, H * D).
 
-        ``query_index`` (Q,) are the packed tokens whose queries these are, `Packed.query_index`; all N if None.
+        ``query_index`` (Q,) gives the packed tokens of the queries, as `Packed.query_index`; None means all N tokens.
         """
         if serves(q, q.shape[-1]):
             mixed: Tensor = _Kernel.apply(q, k, v, self, query_index is not None)  # type: ignore[no-untyped-call]
@@ -63,7 +63,7 @@ class _Kernel(torch.autograd.Function):
 
     @staticmethod
     def _tokens(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor | float, ...]:
-        """The first arguments of both kernels."""
+        """The first arguments of the forward and the backward kernel."""
         attention, width = ctx.attention, q.shape[-1]
         segments = attention.packed.query_segments if ctx.some else attention.packed.segments
         sizes = (len(segments), segments, q.shape[1], k.shape[1], width)
@@ -71,8 +71,8 @@ class _Kernel(torch.autograd.Function):
 
 
 class _Tables:
-    """The same by torch's own attention: ``prompt_PL`` and ``seen_BS`` are the packed token of every place, and some
-    token in the padding; ``at_prompt`` and ``at_response`` the places of the packed tokens in (P, L) and (B, T)."""
+    """The same by torch's attention.  ``prompt_PL`` and ``seen_BS`` give the packed token of every place (an arbitrary
+    one in the padding), ``at_prompt`` and ``at_response`` the places of the packed tokens in (P, L) and (B, T)."""
 
     def __init__(self, packed: Packed, cos_ND: Tensor, sin_ND: Tensor) -> None:
         device = cos_ND.device
@@ -113,7 +113,7 @@ class _Tables:
 class _Spread(torch.autograd.Function):
     """Packed tokens (N, ...) in tables of prompts (P, L, ...) and of rows (B, T or S, ...).
 
-    What padding stands for gets no gradient, a prompt's token the sum of what it gets in all places.
+    Padding gets no gradient; a prompt token gets the sum over all of its places.
     """
 
     @staticmethod

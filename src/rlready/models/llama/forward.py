@@ -4,7 +4,7 @@ Rows that share a prompt share its tokens: attention of a response runs over [pr
 prompt's keys and values is the sum over its rows, so losses and gradients are exactly those of repeated prompts.  What
 follows the last layer's attention is computed only for tokens that a scored one depends on.
 
-For models that ``support.supports``; others go through their own forward pass, prompts repeated.
+For models that ``support.supports``; other models use their module's forward pass, with prompts repeated.
 Shapes: N packed tokens, M of them after the last attention.
 """
 
@@ -27,7 +27,7 @@ class Operations:
     """Every operation of a backbone that uses its parameters; a subclass can observe or replace them."""
 
     def distinct(self, ids_N: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The ids to begin with, and the place of every token's among them; None where they are the tokens' own."""
+        """The ids to embed, and every token's index among them; None if the ids are those of all tokens, in order."""
         ids, places_N = ids_N.unique(return_inverse=True)
         return (ids, places_N) if 2 * len(ids) <= len(ids_N) else (ids_N, None)
 
@@ -56,7 +56,7 @@ class Operations:
         return mlp(x, layers.gate_proj, layers.up_proj, layers.down_proj)
 
     def narrowed(self, tokens: Tensor) -> Operations:
-        """The operations where only these tokens are left."""
+        """The operations for the remaining ``tokens``."""
         return self
 
 
@@ -67,7 +67,7 @@ def hidden_states(model: Any, packed: Packed, operations: Operations = PLAIN) ->
     """(M, hidden) of the tokens ``packed.query_index`` after the last norm, with gradients to the parameters."""
     backbone, config = model.model, model.config
     width, eps = head_width(config), config.rms_norm_eps
-    # up to its queries, keys and values, the first layer knows nothing of a token but its id
+    # the first layer's queries, keys and values, before rotation, depend on a token's id only
     ids, places_N = operations.distinct(packed.ids_N) if len(backbone.layers) > 1 else (packed.ids_N, None)
     x = operations.embed(ids, backbone.embed_tokens.weight)
     cos, sin = (t[0, :, : width // 2].contiguous() for t in backbone.rotary_emb(x, packed.positions_N[None]))

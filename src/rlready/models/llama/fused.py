@@ -16,7 +16,7 @@ from rlready.models.llama.kernels import call, serves
 
 
 class _Linears(torch.autograd.Function):
-    """Several products with one input, whose gradient they sum without passes of their own."""
+    """Several products with one input, whose gradients are summed without a separate pass over memory."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, count: int, *parameters: Tensor | None) -> tuple[Tensor, ...]:
@@ -65,9 +65,9 @@ def _multiplied(a: Tensor, b: Tensor, into: Tensor, *, add: bool = False) -> Ten
 
 
 def add_outer(into_Sk: Tensor, runs: Sequence[tuple[int, int, int]], left_N: Tensor, right_N: Tensor) -> None:
-    """For every run (set, begin, end) of tokens, to that set's row of ``into`` is added Σ_t left_t right_tᵀ.
+    """For every run (set, begin, end) of tokens, add Σ_t left_t right_tᵀ to that set's row of ``into``.
 
-    Factors (N, out) and (N, in), rows of ``into`` (out * in,) and contiguous.
+    The factors are (N, out) and (N, in); the rows of ``into`` are (out * in,) and contiguous.
     """
     right_N, (high, wide) = right_N.contiguous(), (left_N.shape[1], right_N.shape[1])
     if not serves(into_Sk, wide) or left_N.stride(1) != 1:
@@ -90,7 +90,7 @@ def linears(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor | None
 
 
 class _Gated(torch.autograd.Function):
-    """SiLU(gate) * up, for whose gradient nothing is kept but the two: the widest tensors of a layer."""
+    """SiLU(gate) * up, which keeps only the two inputs for backward: the widest tensors of a layer."""
 
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ def gated(gate: Tensor, up: Tensor) -> Tensor:
 
 
 class _AddedNorm(torch.autograd.Function):
-    """x + more, if there is more, and its RMS norm in fp32 (fp64 stays)."""
+    """x + more (if given) and its RMS norm, in fp32 or, for fp64 inputs, in fp64."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, more: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
@@ -204,7 +204,7 @@ def gather(table: Tensor, places: Tensor) -> Tensor:
 
 
 class _Rotate(torch.autograd.Function):
-    """Rotary position embedding, the halves convention; the gradient turns back.
+    """Rotary position embedding in the halves convention; backward rotates by the negative angle.
 
     x (N, H, D); cos and sin (N, 1, D), the latter with its first half negated.
     """

@@ -69,7 +69,7 @@ def compiled() -> bool | None:
 def serves(x: Tensor, *widths: int) -> bool:
     """Whether the kernels compute on such a tensor in this thread, with innermost dimensions of these sizes.
 
-    Where torch would share an operation among threads, a kernel, which does not, might be slower.
+    A kernel is single-threaded, so it might be slower than an operation that torch runs on several threads.
     """
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and torch.get_num_threads() == 1
     return plain and not any(width % MULTIPLE for width in widths) and loaded() is not None
@@ -78,7 +78,7 @@ def serves(x: Tensor, *widths: int) -> bool:
 def call(name: str, *arguments: Tensor | float | None) -> None:
     """Call a kernel; tensors are passed as the addresses of their data, None as no address.
 
-    They must be contiguous: ValueError if one is not.  MemoryError where the kernel had no room for its own tables.
+    Raises ValueError if a tensor is not contiguous, and MemoryError if the kernel could not allocate its tables.
     """
     raw: list[float | None] = []
     for argument in arguments:
@@ -95,7 +95,7 @@ def call(name: str, *arguments: Tensor | float | None) -> None:
 def _compiled(compiler: list[str]) -> Path:
     """The shared library for these sources, this compiler and this processor, made where it is not there yet."""
     command = [*compiler, *FLAGS]
-    # what a compiler says of its target: its own version and the processor's instructions
+    # the compiler's description of its target: its version and the processor's instructions
     target = subprocess.run([*command, "-dM", "-E", "-x", "c", os.devnull], check=True, capture_output=True).stdout
     sources = [(HERE / name).read_bytes() for name in (*SOURCES, "vector.h")]
     key = hashlib.sha256(b"\0".join([repr(command).encode(), target, *sources])).hexdigest()[:16]

@@ -1,9 +1,9 @@
-"""Products of a decoder: a weight that every token of every row is multiplied with.
+"""Linear layers of a decoder with prepacked weights.
 
-Part of a product's time goes into laying out the weight anew: most of it for few rows and a weight beyond the cache, a
-tenth for hundreds of rows and a small one.  Laid out once, before the first token, it is read as it lies.  The
-operations that do so are those that torch's own compiler uses on x86, not its public interface: where they are missing,
-and for other devices and types, a product is the plain one.  Tested to be the same.
+A matrix product spends part of its time on packing the weight: most of it for few rows and a weight larger than the
+cache, a tenth for hundreds of rows and a small weight.  Here the weight is packed once, before the first token.  The
+operations are those that torch's compiler uses on x86 and are not public: if they are missing, and for other devices
+and types, the plain product is used.  Tests check that both agree.
 """
 
 from __future__ import annotations

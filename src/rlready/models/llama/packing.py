@@ -1,6 +1,6 @@
 """Rows laid out for one forward pass of training: every prompt once, then the responses, without padding.
 
-Rows that share a prompt share its tokens.  The last token of a row predicts nothing and is not fed.  Shapes: N packed
+Rows that share a prompt share its tokens.  The last token of a row predicts nothing and is left out.  Shapes: N packed
 tokens, S segments (the prompts, then the rows), Q queries of the last layer.
 """
 
@@ -44,12 +44,12 @@ class Packed:
 
     @cached_property
     def segments(self) -> Tensor:
-        """(S, 6) of each segment its begin and length, the begin and number of its queries, and those of its prompt."""
+        """(S, 6) per segment: begin and length, begin and number of its queries, begin and length of its prompt."""
         return self._segments(np.diff(self.cu_seqlens))
 
     @cached_property
     def query_segments(self) -> Tensor:
-        """The same where only the tokens of ``query_index`` are queries."""
+        """The same if only the tokens of ``query_index`` are queries."""
         return self._segments(self.num_queries)
 
     def _segments(self, num_queries: NDArray[np.int64]) -> Tensor:

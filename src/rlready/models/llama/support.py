@@ -28,5 +28,5 @@ def supports(model: Any) -> bool:
 
 
 def head_width(config: Any) -> int:
-    """Of a query, a key or a value of one head."""
+    """The width of a query, a key or a value of one head."""
     return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
