@@ -20,7 +20,7 @@ class BehaviourCount(Record):
 
 
 class InjectResult(Result):
-    """Facts of the rows written; lengths are a row's thought and response, in ``unit``."""
+    """The rows written; lengths are those of a row's thought and response, in ``unit``."""
 
     verb: Literal["inject"] = "inject"
     rows: str  # file of the rows, in the run folder
@@ -29,7 +29,7 @@ class InjectResult(Result):
     licence: str | None
     rows_in: int
     rows_out: int
-    unfit: dict[str, int]  # rows left as they are, counted by reason
+    unfit: dict[str, int]  # rows left unchanged, counted by reason
     doubtful: list[str]  # where the text of a solution contradicts its annotation
     behaviours: dict[Behaviour, BehaviourCount]
     failed_attempts: int  # of exploration

@@ -16,7 +16,7 @@ from rlready.readiness.result import DASH, RankedCheckpoint
 
 
 class RLOutcome(Record):
-    """One RL run: ``value`` is what it reached, ``cost`` seconds of GPU or CPU, None where unknown."""
+    """One RL run: ``value`` is its outcome, ``cost`` its GPU or CPU seconds, None if unknown."""
 
     family: str
     seed: str
@@ -47,7 +47,7 @@ class PredictorRanking(Record):
     """The order by one predictor, of labels, best first, and the probability of being the best of each checkpoint.
 
     ``p_better[i][j]``: probability that the i-th is better than the j-th of the predictor's first few, in the order of
-    the checkpoints; None for a predictor of minor interest.
+    the checkpoints; None except for the main predictors.
     """
 
     name: str
@@ -111,7 +111,7 @@ class PredictResult(Result):
 
 
 def _checkpoint_table(checkpoints: list[CheckpointPrediction], by: str) -> Table:
-    """A column stands only if some checkpoint has it."""
+    """The table of checkpoints; a column is left out if no checkpoint has a value in it."""
     ks = list(dict.fromkeys([1, large(max(checkpoints[0].pass_at_k))]))
     has_loss = any(row.heldout_loss for row in checkpoints)
     has_outcome, has_expected = any(row.outcomes for row in checkpoints), any(row.expected for row in checkpoints)

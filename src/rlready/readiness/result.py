@@ -40,7 +40,7 @@ class ProblemCounts(Record):
 
 
 class SampleStats(Record):
-    """What the samples say beside correctness, from the first samples of every problem; None where it is not known.
+    """Statistics of the first samples of every problem besides correctness; None if unknown.
 
     ``entropy`` is in nats per token, ``truncated`` a share of samples; lengths are mean tokens of the thought
     (``thinking``) and of the whole response (``length``), over right and over wrong samples.
@@ -57,8 +57,8 @@ class SampleStats(Record):
 class Overfitting(Record):
     """A checkpoint against the one of least held-out loss in its SFT run, which is at place ``minimum`` in that run.
 
-    ``loss_rise`` is in nats per token, with an interval that holds for all pairs of checkpoints together;
-    ``pass_1_change`` is the paired difference of pass@1.  ``onset``: the checkpoint is past overfitting onset.
+    ``loss_rise`` is in nats per token, with a simultaneous interval for all pairs of checkpoints; ``pass_1_change`` is
+    the paired difference of pass@1.  ``onset`` says whether the checkpoint is past overfitting onset.
     """
 
     minimum: int
@@ -70,8 +70,8 @@ class Overfitting(Record):
 class RankedCheckpoint(Record):
     """The place of a checkpoint among all: ``rank`` counts from 1, the ``chosen`` one is the first.
 
-    ``behind`` is how far the first is ahead of it, with an interval that holds for all pairs together, None for the
-    first.  ``advice``: start RL from it ("rl"), not significantly different from the first ("tie"), or "drop" it;
+    ``behind`` is the lead of the first checkpoint, with a simultaneous interval for all pairs, None for the first
+    itself.  ``advice``: start RL from it ("rl"), not significantly different from the first ("tie"), or "drop" it;
     ``next`` says so in words and ``why`` gives the reason.  ``overfitting`` is None for the checkpoint of least loss,
     and where no loss or no SFT run is known.
     """
@@ -92,14 +92,14 @@ class RankedCheckpoint(Record):
 
 
 class HistogramBin(Record):
-    """Share of ``problems`` of which about this ``share_right`` of the samples is right."""
+    """The share of ``problems`` for which about ``share_right`` of the samples is right."""
 
     share_right: float
     problems: Estimate
 
 
 class CheckpointReadiness(RankedCheckpoint, SampleStats):
-    """What was measured of one checkpoint.
+    """The measurements of one checkpoint.
 
     Losses are in nats per response token: ``heldout_loss`` the mean over tokens, ``heldout_loss_examples`` over
     examples, ``loss_change`` the paired difference to the checkpoint before it in its SFT run.  ``unsolved``,
@@ -128,8 +128,8 @@ class CheckpointReadiness(RankedCheckpoint, SampleStats):
 class ReadinessResult(Result):
     """Checkpoints in the order of training, measured on the same ``problems`` (ids) and ranked.
 
-    ``chance_level`` is what guessing gets, by "pass@k"; ``group_size`` that planned for RL, but no larger than the
-    samples of a problem; ``ranked_by`` the pass@k of the ranking and ``chosen`` the name of the first checkpoint.
+    ``chance_level`` is the score of guessing, by "pass@k"; ``group_size`` is that planned for RL, but no larger than
+    the samples of a problem; ``ranked_by`` is the pass@k of the ranking, ``chosen`` the name of the first checkpoint.
     ``per_problem`` has the counts behind every pass@k by the name of the checkpoint.
     """
 

@@ -1,4 +1,4 @@
-"""What a sweep ends with: the accuracy that RL reached from every starting checkpoint."""
+"""The result of a sweep: the accuracy that RL reached from every starting checkpoint."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SweepResult(Result):
 def summarise(
     out: Path, plan: str, jobs: Sequence[Job], rows: Sequence[RunRow], seconds: Mapping[str, float]
 ) -> SweepResult:
-    """The result of a sweep whose jobs are all done, each in so many ``seconds``."""
+    """The result of a sweep whose jobs are all done; ``seconds`` are their times by key."""
     short = labels([row.checkpoint for row in rows])
     groups: dict[tuple[str, str], list[RunRow]] = {}
     for row in rows:
@@ -79,5 +79,5 @@ def summarise(
 
 
 def _over_seeds(rows: Sequence[RunRow]) -> Estimate:
-    """Over seeds where there are several, else over problems."""
+    """The mean outcome, with an interval over seeds if there are several, else over problems."""
     return t_estimate([row.outcome for row in rows]) if len(rows) > 1 else rows[0].accuracy

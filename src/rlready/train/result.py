@@ -13,9 +13,9 @@ from rlready.core.result import Record, Result, Table
 class Checkpoint(Record):
     """A checkpoint of an SFT run.
 
-    ``samples`` is the share of the run's samples seen so far, ``reference`` whether it was kept to measure dense
-    rewards against and not at an interval of ``save_every``.  Losses are in nats per token; ``heldout_loss`` is the
-    mean over tokens, ``heldout_loss_examples`` the mean over examples.
+    ``samples`` is the share of the run's samples seen so far; ``reference`` says whether it was kept as the reference
+    of dense rewards rather than by ``save_every``.  Losses are in nats per token; ``heldout_loss`` is the mean over
+    tokens, ``heldout_loss_examples`` the mean over examples.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Checkpoint(Record):
 
 
 class SFTResult(Result):
-    """What an SFT run gave; ``final_loss`` is the training loss of the last step in nats per token."""
+    """The result of an SFT run; ``final_loss`` is the training loss of the last step in nats per token."""
 
     verb: Literal["sft"] = "sft"
     seed: int
@@ -52,7 +52,7 @@ class Evaluation(Record):
 
 
 class BestCheckpoint(Record):
-    """The RL checkpoint with the highest accuracy on the validation problems; the earliest of equals."""
+    """The RL checkpoint with the highest accuracy on the validation problems; the earliest if several are equal."""
 
     step: int
     path: str
@@ -60,7 +60,7 @@ class BestCheckpoint(Record):
 
 
 class RLResult(Result):
-    """What an RL run gave; ``stopped`` and ``drift`` say why it ended early and what drifted, empty if neither."""
+    """The result of an RL run; ``stopped`` says why it ended early and ``drift`` what drifted, empty if nothing."""
 
     verb: Literal["rl"] = "rl"
     seed: int
