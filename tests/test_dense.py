@@ -738,10 +738,10 @@ def test_show_credit_plants_errors(tuned: Path, tmp_path: Path, capsys: pytest.C
     assert all("changed at token" in r["name"] for r in shown["responses"])
     assert shown["probe"]["auc"]["n"] == 4
     assert main(["show", "--credit", str(tuned), f"probe={rows}"]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "others above it (AUC)" in line]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "other tokens with more credit (AUC)" in line]
     assert f"{shown['probe']['auc']['value']:.3f}" in line
     assert main(["show", "--credit", str(tuned), f"probe={wrong}"]) == 2
-    assert "no row ends in the right answer" in capsys.readouterr().err
+    assert "no row has a correct answer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

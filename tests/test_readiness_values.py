@@ -265,7 +265,7 @@ def test_an_interval_that_ends_at_0_is_no_difference(monkeypatch: pytest.MonkeyP
     values = np.array([0.5, 0.4])
     found = rank("pass@8", values, lambda a, b: Estimate(0.1, 0.0, 0.2, 9), pass_1_C=values, overfitting=[None] * 2)
     assert found.checkpoint(1, "b", "ab").advice == "tie"
-    monkeypatch.setattr(overfitting, "paired_figure", lambda *_, **__: Estimate(-0.1, -0.2, 0.0, 9))
+    monkeypatch.setattr(overfitting, "paired_estimate", lambda *_, **__: Estimate(-0.1, -0.2, 0.0, 9))
     _, later = against_minimum(losses_of(0.0, 0.2), [np.zeros(4)] * 2)
     assert later is not None
     assert later.onset

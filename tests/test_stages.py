@@ -96,7 +96,7 @@ def test_evaluate_pairs_models_and_budgets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"thinking_budgets": (8, 8)}, "repeat"),
+        ({"thinking_budgets": (8, 8)}, "contains a value twice"),
         ({"thinking_budgets": (0, 8)}, "at least 1"),
         ({"thinking_budgets": ()}, "thinking_budgets is empty"),
         ({"models": ("embedded", "embedded")}, "models contains a value twice"),
@@ -210,6 +210,8 @@ def test_a_run_on_changed_inputs_is_refused(tmp_path: Path, embedded_copy: str) 
     for changed in (problems, Path(embedded_copy) / "config.json"):
         before = changed.read_text()
         changed.write_text(before + "\n")
-        with pytest.raises(UserError, match=f"other content of {changed if changed == problems else embedded_copy}:"):
+        with pytest.raises(
+            UserError, match=f"whose input {changed if changed == problems else embedded_copy} has changed since"
+        ):
             evaluate(config, tmp_path / "run")
         changed.write_text(before)

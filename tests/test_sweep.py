@@ -16,16 +16,18 @@ from typing import Any
 
 import pytest
 
+from measured import write_record
 from rlready.cli.main import main
 from rlready.core.config import PredictConfig, RLConfig, SFTConfig, SweepConfig
 from rlready.core.errors import UserError
+from rlready.core.records import Estimate
+from rlready.core.result import Record
 from rlready.evaluate.result import EvaluateResult
 from rlready.predict.stage import predict
 from rlready.runs import lock
-from rlready.runs.files import read_json, write_json
+from rlready.runs.files import plain, read_json, write_json
 from rlready.runs.log import read_log
 from rlready.sweep import executors, processes, scheduler
-from rlready.sweep import jobs as jobs_module
 from rlready.sweep import stage as sweep_module
 from rlready.sweep.executors import JobResult, Submission
 from rlready.sweep.grid import read_sweep_file
@@ -33,6 +35,7 @@ from rlready.sweep.jobs import Job, chains_of, checkpoints_of, finished, jobs_of
 from rlready.sweep.processes import LocalProcesses
 from rlready.sweep.stage import sweep
 from rlready.sweep.status import Status, duration, remaining
+from rlready.train.result import BestCheckpoint, Checkpoint, Evaluation, RLResult, SFTResult
 from rlready.train.sft import sft as run_sft
 
 FILE = """
@@ -294,23 +297,43 @@ def test_the_status_counts_and_predicts() -> None:
 def pretend(out: Path, job: Job, left: str = "") -> None:
     """Write the folder of a job that is done, as far as a sweep reads it; ``left``: the job it starts from."""
     config = job.config_from(checkpoints_of(out / left)) if left else job.config
-    folder = out / job.key
-    result = {"checkpoints": [{"path": f"{folder}/{i}"} for i in range(2)], "best": {"path": f"{folder}/best"}}
-    if job.verb == "sft":
-        del result["best"]
+    folder, figure = out / job.key, Estimate(0.5, 0.4, 0.6, 9)
+    kept = [
+        Checkpoint(
+            name=str(i),
+            path=f"{folder}/{i}",
+            step=i + 1,
+            epoch=1.0,
+            samples=1.0,
+            reference=False,
+            heldout_loss=figure,
+            heldout_loss_examples=figure,
+        )
+        for i in range(2)
+    ]
+    best = BestCheckpoint(step=1, path=f"{folder}/best", accuracy=figure)
+    evaluations = [Evaluation(step=1, accuracy=figure, thinking_tokens=5.0)]
+    result = (
+        RLResult(headline="", seed=0, steps=1, stopped="", drift="", best=best, evaluations=evaluations)
+        if job.verb == "rl"
+        else SFTResult(headline="", seed=0, steps=2, final_loss=0.5, checkpoints=kept)
+    )
     write_json(folder / "result.json", result)
-    write_json(folder / "record.json", {"status": "done", "seconds": 2.0, "config": config})
+    write_record(folder, job.verb, config=plain(config))
+    write_json(folder / "record.json", read_json(folder / "record.json") | {"seconds": 2.0})
 
 
 def test_planning_reads_each_file_once_and_grows_with_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record a job, a result a job that others start from; eight times the jobs cost not much more than eight."""
     reads: Counter[Path] = Counter()
 
-    def counted(path: Path) -> Any:
-        reads[path] += 1
-        return read_json(path)
+    from_file = Record.from_file.__func__  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(jobs_module, "read_json", counted)
+    def counted(cls: type[Record], path: Path) -> Any:
+        reads[path] += 1
+        return from_file(cls, path)
+
+    monkeypatch.setattr(Record, "from_file", classmethod(counted))
     jobs = jobs_of(read_sweep_file(Path(write(tmp_path, rl_seed=list(range(20))))))
     for job in jobs:
         pretend(tmp_path / "out", job, job.start)
@@ -430,7 +453,7 @@ def test_a_stopped_sweep_stops_its_jobs(tmp_path: Path) -> None:
         parent.send_signal(signal.SIGINT)
         _, said = parent.communicate(timeout=60)
         assert parent.returncode == 130
-        assert "the same command continues" in said
+        assert "run the same command again to continue" in said
         assert not lock.is_locked(out / "sft/one")
         assert read_json(out / "sft/one/record.json")["status"] == "interrupted"
         assert read_json(out / "record.json")["status"] == "interrupted"
