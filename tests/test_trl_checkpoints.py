@@ -20,8 +20,9 @@ import torch
 import transformers
 
 import families
-from rlready import evaluate, readiness
 from rlready.core.config import EvaluateConfig, ReadinessConfig
+from rlready.evaluate import evaluate
+from rlready.readiness import readiness
 from test_chat import CHATML
 from tiny import tiny_model
 
@@ -167,12 +168,12 @@ def test_measured_as_transformers_measures(trained: tuple[Made, list[Path], Path
     greedy = EvaluateConfig(
         models=names, problems=rows, unconstrained=True, temperature=0.0, samples=1, max_response_tokens=LONGEST
     )
-    answers = evaluate(greedy, tmp_path / "e")["per_problem"]
+    answers = evaluate(greedy, tmp_path / "e").per_problem
     accuracies = []
     for name, checkpoint in zip(names, checkpoints, strict=True):
         loss, right = by_transformers(made, checkpoint)
         assert losses[name] == pytest.approx(loss, abs=1e-4)
-        assert [bool(share) for share in answers[name]["natural"]] == right
+        assert [bool(share) for share in answers[name]["unconstrained"]] == right
         accuracies.append(sum(right))
     assert accuracies[-1] >= len(SUMS) // 2, "the last checkpoint should have learned these sums"
     assert losses[names[0]] > losses[names[-1]]
