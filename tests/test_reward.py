@@ -24,7 +24,11 @@ from rlready.tasks import length_prompt
 
 GROUPS = st.lists(st.tuples(st.booleans(), st.integers(0, 40_000)), min_size=1, max_size=16)
 SHARES: tuple[Reward, ...] = ("arora_zanette", "grpo_lambda", "dapo_overlong")
-STRENGTHS = {kind: st.floats(0, 1 if kind in SHARES else 100) for kind in COEFFICIENT if kind != "correctness"}
+STRENGTHS = {
+    kind: st.none() | st.floats(0, 1 if kind in SHARES else 100, exclude_min=True)
+    for kind in COEFFICIENT
+    if kind != "correctness"
+}
 PAYS = st.one_of(
     *(st.builds(RewardFn, st.just(kind), strength) for kind, strength in STRENGTHS.items()), st.just(RewardFn())
 )

@@ -302,7 +302,7 @@ class RLConfig(Config):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        _check_reward_coef(self.reward, self.reward_coef)
+        check_reward_coef(self.reward, self.reward_coef)
         check_length_prompt(self.length_prompt)
         if self.algorithm != "dense":
             for name in DENSE_ONLY:
@@ -529,7 +529,10 @@ def check_length_prompt(text: str) -> None:
         )
 
 
-def _check_reward_coef(reward: Reward, coef: float | None) -> None:
+def check_reward_coef(reward: Reward, coef: float | None) -> None:
+    """UserError for a coefficient without effect, or one that could let a wrong answer outrank a correct one."""
+    if coef is not None and coef <= 0:
+        raise UserError(f"reward_coef must be above 0, got {coef:g}")
     if coef is not None and reward == "correctness":
         raise UserError(
             f"reward_coef={coef:g} does not apply to reward=correctness; choose another reward, such as arora_zanette"

@@ -27,8 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rlready.core.config import Reward
-from rlready.core.errors import UserError
+from rlready.core.config import Reward, check_reward_coef
 
 Floats = NDArray[np.float64]
 COEFFICIENT: dict[Reward, float] = {
@@ -74,31 +73,20 @@ def lcpo_max(correct: NDArray[np.bool_], thinking: NDArray[np.int64], a: float, 
 
 @dataclass(frozen=True)
 class RewardFn:
-    """A reward and its one coefficient; 0 takes that of the source.
+    """A reward and its one coefficient; None takes that of the source.
 
     Raises UserError where the coefficient could let a wrong answer outrank a correct one.
     """
 
     kind: Reward = "correctness"
-    coef: float = 0.0
+    coef: float | None = None
 
     def __post_init__(self) -> None:
-        shares = ("arora_zanette", "grpo_lambda", "dapo_overlong")
-        if self.coef < 0 or (self.kind in shares and self.coef > 1):
-            raise UserError(
-                f"reward_coef of reward={self.kind} must lie in [0, 1], so that no wrong answer outranks a correct "
-                f"one, got {self.coef}"
-                if self.kind in shares
-                else f"reward_coef must not be negative, got {self.coef}"
-            )
-        if self.kind == "correctness" and self.coef:
-            raise UserError(
-                f"reward_coef={self.coef} has no effect with reward=correctness; choose another, such as arora_zanette"
-            )
+        check_reward_coef(self.kind, self.coef)
 
     def __call__(self, correct: NDArray[np.bool_], thinking: NDArray[np.int64], target: int) -> Floats:
         """(G,) rewards of one group, from correctness (G,) and thinking tokens (G,)."""
-        a = self.coef or COEFFICIENT[self.kind]
+        a = COEFFICIENT[self.kind] if self.coef is None else self.coef
         if self.kind in ("correctness", "arora_zanette"):
             return arora_zanette(correct, thinking, a)
         if self.kind == "grpo_lambda":

@@ -61,7 +61,7 @@ class Trainer:
         self.forcing = forcing_for(self.lm, config.wait_text if config.num_waits else "", config.answer_prefix)
         self.engine = open_engine("torch", self.lm, self.forcing, bfloat16=config.dtype == "bfloat16")
         self.algorithm = algorithm_named(config.algorithm)
-        self.reward = RewardFn(config.reward, config.reward_coef or 0.0)
+        self.reward = RewardFn(config.reward, config.reward_coef)
         self.loss = loss_named(config.loss)
         self.loss_settings = LossSettings(
             self.algorithm.epsilon if config.epsilon is None else config.epsilon,
