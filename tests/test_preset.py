@@ -13,7 +13,7 @@ from rlready.core.errors import UserError
 from rlready.core.presets import EMBEDDED, ModelTraits, preset
 from rlready.models import preset as module
 from rlready.models.checkpoint import embedded_folder
-from rlready.models.preset import is_open, model_facts, resolve
+from rlready.models.preset import is_open, model_traits, resolve
 from rlready.runs.record import RunRecord
 from rlready.runs.run import Run
 
@@ -78,7 +78,7 @@ def test_a_gpu_computes_in_bfloat16() -> None:
 
 
 def test_the_embedded_model_keeps_its_settings_on_a_cpu() -> None:
-    facts = model_facts("embedded")
+    facts = model_traits("embedded")
     assert (facts.embedded, facts.thinks, facts.context) == (True, True, 512)
     for verb, settings in EMBEDDED.items():
         assert preset(verb, facts, "auto") == settings | {"device": "cpu", "dtype": "float32"}
@@ -86,14 +86,14 @@ def test_the_embedded_model_keeps_its_settings_on_a_cpu() -> None:
 
 
 def test_facts_come_from_headers_and_template(other: str, tmp_path: Path) -> None:
-    facts = model_facts(other)
+    facts = model_traits(other)
     assert (facts.parameters, facts.context, facts.embedded, facts.thinks) == (135_000_000, 8192, False, True)
     shutil.copytree(embedded_folder(), tmp_path / "checkpoint-7")
-    assert model_facts(str(tmp_path / "checkpoint-7")).embedded
+    assert model_traits(str(tmp_path / "checkpoint-7")).embedded
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": other}))
-    assert model_facts(str(adapter)) == facts
+    assert model_traits(str(adapter)) == facts
 
 
 @pytest.mark.parametrize(

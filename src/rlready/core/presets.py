@@ -72,8 +72,7 @@ def preset(verb: str, traits: ModelTraits, device: str) -> dict[str, Setting]:
     _, sft_rate, rl_rate, tokens = next(size for size in SIZES if traits.parameters < size[0])
     rate = (sft_rate if verb == "sft" else rl_rate) * (LORA if traits.lora else 1.0)
     thought, answer = _lengths(traits)
-    return {
-        "heldout" if verb == "readiness" else "": "",
+    chosen: dict[str, Setting] = {
         "learning_rate": rate,
         "tokens_per_batch": tokens,
         "thinking_budget": thought,
@@ -82,6 +81,7 @@ def preset(verb: str, traits: ModelTraits, device: str) -> dict[str, Setting]:
         "device": device,
         "dtype": "bfloat16" if device.startswith("cuda") else "float32",
     }
+    return chosen | {"heldout": ""} if verb == "readiness" else chosen
 
 
 def _lengths(traits: ModelTraits) -> tuple[int, int]:

@@ -34,12 +34,12 @@ def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] 
     and for what is wrong with the model's files.
     """
     delimiters = getattr(config, "delimiters", ())
-    source, facts = next(
-        (pair for pair in ((s, model_facts(s, delimiters)) for s in sources) if not pair[1].embedded),
-        (sources[0], model_facts(sources[0], delimiters)),
-    )
+    for source in sources:
+        traits = model_traits(source, delimiters)
+        if not traits.embedded:
+            break
     device = getattr(config, "device", "auto")
-    chosen = preset(run.verb, facts, device if device != "auto" or facts.embedded else best_device())
+    chosen = preset(run.verb, traits, device if device != "auto" or traits.embedded else best_device())
     _warn_of_rate(config, chosen, run.verb)
     open_settings = [name for name in type(config).model_fields if is_open(config, name) and name not in leave]
     values = {name: chosen[name] for name in open_settings if name in chosen}
@@ -50,7 +50,7 @@ def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] 
                 "only the embedded model has defaults"
             )
     if values:
-        size = "the embedded model" if facts.embedded else f"a model of {_count(facts.parameters)} parameters"
+        size = "the embedded model" if traits.embedded else f"a model of {_count(traits.parameters)} parameters"
         listed = ", ".join(f"{name}={_shown(value)}" for name, value in values.items() if value != "")
         note(f"{run.verb}: preset for {size}: {listed}")
     return run.resolve(config, values)
@@ -62,10 +62,10 @@ def is_open(config: Config, name: str) -> bool:
     return value == ("auto" if name == "device" else None)
 
 
-def model_facts(source: str, delimiters: Sequence[str] = ()) -> ModelTraits:
+def model_traits(source: str, delimiters: Sequence[str] = ()) -> ModelTraits:
     """Size, context and whether it thinks, from configuration, headers of the weights and chat template.
 
-    An adapter has the facts of its base: it is merged, and all weights are trained.
+    An adapter has the traits of its base: it is merged, and all weights are trained.
     """
     from rlready.models import adapter
     from rlready.models.chat_template import learn_format
