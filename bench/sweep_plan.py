@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from common import Goal, Row, main
-from rlready.core.config import Config
 from rlready.core.records import Estimate
+from rlready.core.settings import Config
 from rlready.runs.files import write_json
 from rlready.runs.provenance import host, software
 from rlready.runs.record import DONE, RunRecord

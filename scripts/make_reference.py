@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rlready.cli.schema import CONFIGS, RESULTS, model_of
-from rlready.core.options import shown_default, type_name
+from rlready.core.explain import type_name
+from rlready.core.options import shown_default
 from rlready.core.presets import EMBEDDED
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from rlready.core.config import Config, EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
+from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
 from rlready.core.presets import EMBEDDED, ModelTraits, preset
+from rlready.core.settings import Config
 from rlready.models import preset as module
 from rlready.models.checkpoint import embedded_folder
 from rlready.models.preset import is_open, model_traits, resolve

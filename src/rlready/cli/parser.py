@@ -15,9 +15,10 @@ from typing import Annotated, Any
 import typer
 
 from rlready.core import config
-from rlready.core.config import Config
 from rlready.core.errors import UserError
-from rlready.core.options import COMMAND_LINE, nearest, plain_type, shown_default, type_name
+from rlready.core.explain import nearest, plain_type, type_name
+from rlready.core.options import COMMAND_LINE, shown_default
+from rlready.core.settings import Config
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from rlready.core import config
-from rlready.core.config import Config
 from rlready.core.errors import UserError
-from rlready.core.options import nearest
+from rlready.core.explain import nearest
+from rlready.core.settings import Config
 from rlready.runs.results import RESULTS as TARGETS
 
 CONFIGS: Mapping[str, type[Config]] = {

@@ -9,111 +9,33 @@ whose default depends on the model that is trained or measured has the type `Pre
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Self, TypeVar
+from typing import Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from rlready.core.errors import UserError
 from rlready.core.presets import DEMO_TASK
+from rlready.core.settings import (
+    DENSE,
+    Config,
+    Delimiters,
+    Floats,
+    InnerShares,
+    NonNegativeInts,
+    PositiveInts,
+    Preset,
+    Share,
+    Texts,
+    dense_option,
+    option,
+)
 
-T = TypeVar("T")
 ReturnType = Literal["reward_to_go", "full_return", "uniform"]
 ScaleRewards = Literal["std", "zscore", "none"]
 Reward = Literal["correctness", "arora_zanette", "grpo_lambda", "dapo_overlong", "lcpo_exact", "lcpo_max"]
 Precision = Literal["float32", "bfloat16"]
-Share = Annotated[float, Field(ge=0, le=1)]
-InnerShare = Annotated[float, Field(gt=0, lt=1)]
-
 LENGTH_PLACE = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")  # the place of a length in a text
-DENSE_ONLY = (
-    *("reference", "reference_at", "force_reference", "return_type", "gamma", "scale_rewards", "reward_clip"),
-    *("beta", "dense_weight", "stop_on_drift"),
-)
 BOUNDED_REWARDS = ("arora_zanette", "grpo_lambda", "dapo_overlong")  # a coefficient above 1 would favour wrong answers
-
-if TYPE_CHECKING:
-    Preset = Annotated[T, "None until resolved"]  # code that computes with a configuration gets a resolved one
-else:
-    Preset = Optional
-
-
-def _tuple_of(kind: Callable[[str], Any]) -> BeforeValidator:
-    """Convert lists to tuples, and split a text, as given on the command line, at its commas."""
-
-    def convert(value: object) -> object:
-        if isinstance(value, str):
-            try:
-                return tuple(kind(part.strip()) for part in value.split(",") if part.strip())
-            except ValueError:
-                return value
-        return tuple(value) if isinstance(value, list) else value
-
-    return BeforeValidator(convert)
-
-
-Texts = Annotated[tuple[str, ...], _tuple_of(str)]
-PositiveInts = Annotated[tuple[PositiveInt, ...], _tuple_of(int)]
-NonNegativeInts = Annotated[tuple[NonNegativeInt, ...], _tuple_of(int)]
-Floats = Annotated[tuple[float, ...], _tuple_of(float)]
-InnerShares = Annotated[tuple[InnerShare, ...], _tuple_of(float)]
-
-
-def check_delimiters(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """The same texts; UserError unless there are none, or two different ones."""
-    if texts and (len(texts) != 2 or not all(texts) or texts[0] == texts[1]):
-        raise UserError(f"delimiters must be two different texts, OPEN,CLOSE; got {', '.join(map(repr, texts))}")
-    return texts
-
-
-Delimiters = Annotated[Texts, AfterValidator(check_delimiters)]
-
-
-def option(default: Any, text: str, **constraints: Any) -> Any:
-    """A field with its help text; ``constraints`` are passed to `pydantic.Field`."""
-    return Field(default, description=text, **constraints)
-
-
-class Config(BaseModel):
-    """Base of all configurations: frozen, without unknown settings and without conversion between types.
-
-    Raises UserError, in one line, for an unknown setting and for a value that is not allowed.
-    """
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        protected_namespaces=(),
-        defer_build=True,  # help needs the fields only
-    )
-
-    def __init__(self, **settings: Any) -> None:
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            from rlready.core.options import explain  # which reads the fields of this class
-
-            raise UserError(explain(error, type(self))) from None
-
-    def replace(self, **changes: Any) -> Self:
-        """A copy with other values of some settings, validated like a new one."""
-        given = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self)(**given | changes)
-
 
 DELIMITERS = (
     "Texts that open and close the thought, as OPEN,CLOSE. By default they are found in the chat template; set them "
@@ -245,40 +167,40 @@ class RLConfig(Config):
     length_prompt: str = option(
         "", "Text that is added to the prompt and states the target length, such as ' Use {N} tokens.' By default none."
     )
-    reference: str | None = option(
+    reference: str | None = dense_option(
         None,
         "Dense rewards: earlier checkpoint whose log-probabilities are subtracted; 'none' subtracts nothing. By "
         "default the one that the model's SFT run kept.",
     )
-    reference_at: Share = option(
+    reference_at: Share = dense_option(
         0.5, "Dense rewards: share of the SFT run's samples after which the reference was kept."
     )
-    force_reference: bool = option(
+    force_reference: bool = dense_option(
         False, "Dense rewards: accept a reference from another SFT run or with another tokenizer."
     )
-    return_type: ReturnType = option(
+    return_type: ReturnType = dense_option(
         "reward_to_go",
         "Dense rewards: the return of a token sums the rewards from that token to the end (reward_to_go) or of the "
         "whole response (full_return); uniform first distributes the rewards evenly over the tokens.",
     )
-    gamma: Share = option(
+    gamma: Share = dense_option(
         1.0, "Dense rewards: discount factor per token. With 0 a token is credited with its immediate reward only."
     )
-    scale_rewards: ScaleRewards = option(
+    scale_rewards: ScaleRewards = dense_option(
         "std",
         "Dense rewards: the rewards of a batch are divided by their standard deviation (std), standardised (zscore) "
         "or left as they are (none).",
     )
-    reward_clip: NonNegativeFloat = option(
+    reward_clip: NonNegativeFloat = dense_option(
         0.0, "Dense rewards: largest absolute value of a token's scaled reward. 0 means no clipping."
     )
-    beta: NonNegativeFloat = option(
+    beta: NonNegativeFloat = dense_option(
         1.0, "Dense rewards: weight of the KL divergence from the starting checkpoint in the reward, after scaling."
     )
-    dense_weight: Share = option(
+    dense_weight: Share = dense_option(
         1.0, "Dense rewards: their share of the advantage; the rest comes from the verifier's reward."
     )
-    stop_on_drift: bool = option(
+    stop_on_drift: bool = dense_option(
         False, "Dense rewards: stop the run if entropy collapses or lengths drift, instead of only warning."
     )
     temperature: PositiveFloat = option(1.0, "Sampling temperature of rollouts.")
@@ -305,8 +227,8 @@ class RLConfig(Config):
         check_reward_coef(self.reward, self.reward_coef)
         check_length_prompt(self.length_prompt)
         if self.algorithm != "dense":
-            for name in DENSE_ONLY:
-                if getattr(self, name) != type(self).model_fields[name].default:
+            for name, field in type(self).model_fields.items():
+                if field.json_schema_extra == DENSE and getattr(self, name) != field.default:
                     raise UserError(
                         f"{name} applies to algorithm=dense, not to algorithm={self.algorithm}; leave it out"
                     )

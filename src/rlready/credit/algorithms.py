@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rlready.core.errors import UserError
+from rlready.core.explain import nearest
 from rlready.core.import_path import load_object
-from rlready.core.options import nearest
 from rlready.credit.outcome import (
     Floats,
     Normaliser,

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlready.core.errors import UserError
-from rlready.core.options import nearest
+from rlready.core.explain import nearest
 from rlready.core.threads import run_parallel, split_tokens, workers
 from rlready.influence.sketch import Kept, Projected, Whole
 from rlready.models.batch import Example, micro_batches

@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import ConfigDict, Field, NonNegativeInt, ValidationError
 
 from rlready.core.errors import UserError
-from rlready.core.options import nearest
+from rlready.core.explain import nearest
 from rlready.core.result import Record, Table, first_error
 from rlready.inject.result import InjectResult
 from rlready.tasks.table import read_table

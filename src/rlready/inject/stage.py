@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rlready.core.config import InjectConfig
 from rlready.core.errors import UserError
-from rlready.core.options import nearest
+from rlready.core.explain import nearest
 from rlready.core.progress import Progress
 from rlready.core.stats import mean_estimate, paired_estimate
 from rlready.inject.behaviours import inject as inject_row

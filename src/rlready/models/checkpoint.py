@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from rlready.core.config import check_delimiters
 from rlready.core.errors import UserError
 from rlready.core.progress import note
+from rlready.core.settings import check_delimiters
 from rlready.models import adapter
 from rlready.models.checkpoint_files import (
     ADAPTER,

@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from rlready.core.config import Config
 from rlready.core.errors import UserError
 from rlready.core.presets import TOO_FAST, ModelTraits, Setting, preset
 from rlready.core.progress import note, warn
+from rlready.core.settings import Config
 from rlready.runs.files import read_json
 from rlready.runs.run import Run
 

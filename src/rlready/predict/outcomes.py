@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from rlready.core.errors import UserError
-from rlready.core.options import nearest
+from rlready.core.explain import nearest
 from rlready.core.progress import note
 from rlready.core.result import RESULT
 from rlready.evaluate.result import EvaluateResult

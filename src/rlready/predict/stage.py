@@ -15,7 +15,7 @@ import numpy as np
 
 from rlready.core.config import PredictConfig
 from rlready.core.errors import UserError
-from rlready.core.options import nearest
+from rlready.core.explain import nearest
 from rlready.core.progress import note
 from rlready.core.records import Estimate
 from rlready.core.stats import mean_estimate

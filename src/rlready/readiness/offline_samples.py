@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
-from rlready.core.options import nearest
+from rlready.core.explain import nearest
 from rlready.core.records import Problem
 from rlready.models.chat import CLOSE, KNOWN, OPEN
 from rlready.readiness.passk import Ints

@@ -19,11 +19,11 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
-from rlready.core.config import Config
 from rlready.core.errors import UserError
 from rlready.core.options import to_toml
 from rlready.core.progress import note
 from rlready.core.result import RESULT, Result
+from rlready.core.settings import Config
 from rlready.runs import lock, provenance
 from rlready.runs.files import LEFTOVER, clear_leftovers, os_errors_named, plain, write_json, write_text
 from rlready.runs.provenance import content_digest

@@ -36,7 +36,8 @@ from typing import Literal, TypeAlias, get_args, get_origin
 
 from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
-from rlready.core.options import fill_table, nearest, plain_type
+from rlready.core.explain import nearest, plain_type
+from rlready.core.options import fill_table
 
 Verb = Literal["sft", "readiness", "rl", "evaluate"]
 Config = SFTConfig | ReadinessConfig | RLConfig | EvaluateConfig

@@ -15,7 +15,7 @@ from shlex import quote
 from typing import Any
 
 from rlready.core.errors import UserError
-from rlready.core.options import nearest
+from rlready.core.explain import nearest
 from rlready.tasks.parquet import ParquetTable, first_line
 from rlready.tasks.strictjson import Fields, Refused, loads, may_be_unkeepable, refuse_unkeepable
 from rlready.tasks.turns import chat_key
