@@ -214,7 +214,7 @@ def test_thousands_of_jobs_are_asked_for_twice(tmp_path: Path, monkeypatch: pyte
         ("epochs = 2", "epochs = 2\nmeasure = 3", "measure = 3 is not all or starts"),
         ("epochs = 2", "epochs = 2\n[[sft.recipes]]\nname = 'one'\nseed = [0]", "two runs of the name one-s0"),
         ("samples = 4", "checkpoints = ['x']", r"\[readiness\]: checkpoints is what the sweep fills in"),
-        ("[readiness]", "[readiness", "cannot be read as TOML"),
+        ("[readiness]", "[readiness", "sweep.toml: not TOML: "),
     ],
 )
 def test_bad_files_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,6 +23,8 @@ from rlready.core.settings import Config
 C = TypeVar("C", bound=Config)
 
 COMMAND_LINE = "command line"
+TomlValue: TypeAlias = "str | int | float | bool | list[TomlValue] | dict[str, TomlValue]"
+TomlTable = dict[str, TomlValue]
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def fill_config(cls: type[C], file: Path | None, settings: Mapping[str, str]) ->
     values: dict[str, object] = {}
     origins = dict.fromkeys(cls.model_fields, "default")
     for where, origin, items in (
-        (str(file), "file", _read_toml(file) if file else {}),
+        (str(file), "file", read_toml(file) if file else {}),
         (COMMAND_LINE, COMMAND_LINE, settings),
     ):
         taken = _take(cls, where, items, text=origin == COMMAND_LINE)
@@ -94,7 +96,8 @@ def _adapter(cls: type[Config], name: str) -> TypeAdapter[Any]:
     return TypeAdapter(annotation, config={"strict": True, "allow_inf_nan": False})
 
 
-def _read_toml(file: Path) -> dict[str, object]:
+def read_toml(file: Path) -> TomlTable:
+    """The content of a TOML file; UserError for a file that is missing or not TOML."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

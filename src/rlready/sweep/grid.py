@@ -18,7 +18,7 @@
     samples = 4
 
 ``[rl]`` may have ``[[rl.recipes]]`` too.  Runs that differ only in the seed are one recipe; ``{seed}`` in a string is
-replaced by the seed, so that the data can depend on it: ``rows = "dagmath?n=500&seed={seed}"``.  Settings that several
+replaced by the seed, so that the data can depend on it: ``rows = "dagmath?n=500&seed={seed}"``.  TomlTable that several
 verbs must share are copied unless given: readiness and evaluate sample with RL's temperature, thinking budget, answer
 cap and answer prefix; readiness uses RL's group size and the held-out rows of SFT.
 """
@@ -27,22 +27,19 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest, plain_type
-from rlready.core.options import fill_table
+from rlready.core.options import TomlTable, fill_table, read_toml
 
 Verb = Literal["sft", "readiness", "rl", "evaluate"]
 Config = SFTConfig | ReadinessConfig | RLConfig | EvaluateConfig
-Setting: TypeAlias = "str | int | float | bool | list[Setting] | dict[str, Setting]"  # what TOML holds
-Settings = dict[str, Setting]
 
 VERBS: tuple[Verb, ...] = get_args(Verb)
 FILLED: dict[Verb, str] = {"readiness": "checkpoints", "rl": "model", "evaluate": "models"}  # set by the sweep
@@ -116,7 +113,7 @@ class _Recipe:
     """One recipe of a verb's table, including the shared settings; ``where`` is its name in errors."""
 
     where: str
-    settings: Settings
+    settings: TomlTable
     default_name: str
 
     def take_text(self, key: str, default: str = "") -> str:
@@ -140,12 +137,9 @@ class _Recipe:
 
 def read_sweep_file(file: Path) -> Grid:
     """The grid of a sweep file; UserError names a table and key that are invalid."""
-    try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as TOML: {error}") from None
-    tables: dict[Verb, Settings] = {verb: {} for verb in VERBS}
-    common: Settings = {}
+    raw = read_toml(file)
+    tables: dict[Verb, TomlTable] = {verb: {} for verb in VERBS}
+    common: TomlTable = {}
     for key, value in raw.items():
         if key in WORDS:
             common[key] = value
@@ -162,7 +156,7 @@ def read_sweep_file(file: Path) -> Grid:
     rl = list(_rl_variants(_recipes(file, "rl", tables["rl"], {})))
     agreed = _agreed([each.config for each in rl])
     sampling = {key: value for key, value in agreed.items() if key not in ("thinking_budget", "group_size")}
-    budgets: Settings = {"thinking_budgets": [agreed["thinking_budget"]]} if "thinking_budget" in agreed else {}
+    budgets: TomlTable = {"thinking_budgets": [agreed["thinking_budget"]]} if "thinking_budget" in agreed else {}
     readiness = fill_table(ReadinessConfig, f"{file} [readiness]", agreed | tables["readiness"])
     evaluate = fill_table(EvaluateConfig, f"{file} [evaluate]", sampling | budgets | tables["evaluate"])
     return Grid(sft, rl, readiness, "heldout" not in tables["readiness"], evaluate)
@@ -174,19 +168,19 @@ def size_of(source: str | None, default: int) -> int:
     return int(found[1]) if found else default
 
 
-def _underscored(table: Settings) -> Settings:
+def _underscored(table: TomlTable) -> TomlTable:
     """``eval-every`` may stand for ``eval_every``, as on the command line."""
     return {key.replace("-", "_"): value for key, value in table.items()}
 
 
-def _agreed(configs: Sequence[RLConfig]) -> Settings:
+def _agreed(configs: Sequence[RLConfig]) -> TomlTable:
     """The sampling settings that all RL runs have in common."""
-    first: Settings = {key: getattr(configs[0], key) for key in (*SHARED, "group_size")}
+    first: TomlTable = {key: getattr(configs[0], key) for key in (*SHARED, "group_size")}
     alike = {key: value for key, value in first.items() if all(getattr(c, key) == value for c in configs)}
     return {key: value for key, value in alike.items() if value is not None}
 
 
-def _recipes(file: Path, verb: Verb, table: Settings, common: Settings) -> Iterator[_Recipe]:
+def _recipes(file: Path, verb: Verb, table: TomlTable, common: TomlTable) -> Iterator[_Recipe]:
     """The recipes of a verb; a verb without a table of recipes has one."""
     shared = common | {key: value for key, value in table.items() if key != "recipes"}
     recipes = table.get("recipes", [{}])
@@ -230,7 +224,7 @@ def _check_places(where: str, variant: SFTVariant) -> None:
 
 def _combinations(
     cls: type[SFTConfig | RLConfig], base: str, recipe: _Recipe, seen: set[str]
-) -> Iterator[tuple[str, str, Settings]]:
+) -> Iterator[tuple[str, str, TomlTable]]:
     """(name without the seed, name, settings) of every combination of listed values; ``seen`` are names in use.
 
     Raises UserError for a name that is used twice.
