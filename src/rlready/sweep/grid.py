@@ -18,7 +18,7 @@
     samples = 4
 
 ``[rl]`` may have ``[[rl.recipes]]`` too.  Runs that differ only in the seed are one recipe; ``{seed}`` in a string is
-replaced by the seed, so that the data can depend on it: ``rows = "dagmath?n=500&seed={seed}"``.  TomlTable that several
+replaced by the seed, so that the data can depend on it: ``rows = "dagmath?n=500&seed={seed}"``.  Settings that several
 verbs must share are copied unless given: readiness and evaluate sample with RL's temperature, thinking budget, answer
 cap and answer prefix; readiness uses RL's group size and the held-out rows of SFT.
 """
