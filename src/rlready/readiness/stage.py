@@ -19,8 +19,9 @@ from rlready.core.progress import Progress, note
 from rlready.core.records import Row
 from rlready.core.result import TaskRecord
 from rlready.models.preset import is_open, resolve
-from rlready.readiness import offline_samples
 from rlready.readiness.comparison import compare
+from rlready.readiness.offline_reader import is_table, parse_table_source, read_samples
+from rlready.readiness.offline_samples import Stored
 from rlready.readiness.part import Part
 from rlready.readiness.passk import powers
 from rlready.readiness.result import ReadinessResult
@@ -44,10 +45,8 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
         names = _names(config.checkpoints)
         for doubt in order_warnings(names):
             note(f"readiness: {doubt}")
-        tables = {name: offline_samples.read_samples(s) for name, s in names.items() if offline_samples.is_table(s)}
-        config = _resolve(
-            config, [s for s in names.values() if not offline_samples.is_table(s)], list(tables.values()), run
-        )
+        tables = {name: read_samples(s) for name, s in names.items() if is_table(s)}
+        config = _resolve(config, [s for s in names.values() if not is_table(s)], list(tables.values()), run)
         task = open_task(config.problems) if config.problems else None
         problems = task.problems() if task else []
         ids = [p.id for p in problems] if task else next(iter(tables.values())).problem_ids
@@ -97,8 +96,8 @@ def _names(checkpoints: Sequence[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for source in in_training_order(checkpoints):
         name = source
-        if offline_samples.is_table(source):
-            path, options = offline_samples.parse_table_source(source)
+        if is_table(source):
+            path, options = parse_table_source(source)
             name = options.name or path
         if name in names:
             raise UserError(f"a checkpoint is named twice: {name}; tables of one path need name=")
@@ -114,9 +113,7 @@ def _check_ids(config: ReadinessConfig, ids: Sequence[str]) -> None:
         raise UserError(f"{config.problems}: influence needs at least 2 problems, got {len(ids)}")
 
 
-def _resolve(
-    config: ReadinessConfig, models: Sequence[str], tables: Sequence[offline_samples.Stored], run: Run
-) -> ReadinessConfig:
+def _resolve(config: ReadinessConfig, models: Sequence[str], tables: Sequence[Stored], run: Run) -> ReadinessConfig:
     """Fill in the settings that depend on the models; tables of verified samples alone need no problems."""
     bare = next((table for table in tables if table.unverified), None)
     if bare and not config.problems and not models:

@@ -15,7 +15,7 @@ from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.core.presets import EMBEDDED
 from rlready.core.records import Problem
-from rlready.readiness.offline_samples import Stored, settle
+from rlready.readiness.offline_samples import Stored, verify_pending
 from rlready.readiness.part import Sampled
 from rlready.readiness.result import ProblemCounts
 from rlready.readiness.sample_stats import Draws
@@ -42,7 +42,7 @@ def measure_table(
     run.note_data(id=stored.path, path=Path(stored.path), size=len(stored.draws.problem), role="samples")
     if strange := set(stored.problem_ids) ^ set(ids):
         raise _other_problems(config, stored, ids, strange)
-    settle(stored, task, problems, lm)
+    verify_pending(stored, task, problems, lm)
     return measure_samples(config, stored.path, stored.draws.among(stored.problem_ids, ids), ids)
 
 
