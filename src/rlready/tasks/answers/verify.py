@@ -27,7 +27,8 @@ from rlready.tasks.answers.literal import moment, same_code
 from rlready.tasks.answers.mathpool import POOL, Question, in_parallel
 from rlready.tasks.answers.notation import plain, split_top
 from rlready.tasks.answers.quantity import INTEGER, LONGEST, exact_number, quantity, rounding, same_quantity
-from rlready.tasks.answers.structure import REALS, SUBSCRIPT, same, structure
+from rlready.tasks.answers.same_structure import same
+from rlready.tasks.answers.structure import REALS, SUBSCRIPT, structure
 from rlready.tasks.answers.units import compatible, formula_and_unit
 
 __all__ = ["ballots", "compare_in_advance", "exact_number", "final_answer", "marked", "same_answer", "voted"]

@@ -1,0 +1,78 @@
+"""Whether two answers of several values are the same; single values are compared by the argument ``equal``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from rlready.tasks.answers.quantity import quantity
+from rlready.tasks.answers.structure import Group, Named, Node, Relation, Value
+
+Equal = Callable[[str, str, str], bool]  # (kind, one text, another): kinds are "value" and "relation"
+
+
+def same(one: Node, other: Node, equal: Equal) -> bool:
+    """Whether two answers are the same; the order counts in brackets, but not in lists and sets."""
+    if isinstance(one, Relation) or isinstance(other, Relation):
+        left, right = _relation(one), _relation(other)
+        return bool(left and right) and equal("relation", left, right)
+    if isinstance(one, Named) and isinstance(other, Named):
+        return _same_name(one, other) and same(one.value, other.value, equal)
+    if isinstance(one, Named):
+        return same(one.value, other, equal)
+    if isinstance(other, Named):
+        return same(one, other.value, equal)
+    values = isinstance(one, Value) + isinstance(other, Value)
+    if values == 2 or (values and one.text and other.text):
+        return equal("value", one.text, other.text)
+    return _same_groups(_listed(one), _listed(other), equal)
+
+
+def _listed(node: Value | Group) -> Group:
+    return node if isinstance(node, Group) else Group(",", ",", (node,))
+
+
+def _same_groups(one: Group, other: Group, equal: Equal) -> bool:
+    bare = [group.opening == "," for group in (one, other)]
+    strict = not any(bare) or "!=" in (one.opening, other.opening)
+    if strict and (one.opening, one.closing) != (other.opening, other.closing):
+        return False
+    joined = {one.joined, other.joined}
+    if "and" in joined and len(joined - {"", "and"}):
+        return False
+    if all(bare) and "cup" in joined and len(joined) > 1:
+        listed = other if one.joined == "cup" else one
+        if not any(isinstance(item, Named) for item in listed.items):
+            return False
+    names = [{name for item in group.items if (name := _called(item))} for group in (one, other)]
+    ordered = any(g.opening in "([|" for g in (one, other)) or (min(map(len, names)) == 0 and max(map(len, names)) > 1)
+    if ordered:
+        pairs = list(zip(one.items, other.items, strict=False))
+        return len(one.items) == len(other.items) and all(same(a, b, equal) for a, b in pairs)
+    return (
+        max(len(one.items), len(other.items)) <= 30
+        and all(any(same(a, b, equal) for b in other.items) for a in one.items)
+        and all(any(same(a, b, equal) for a in one.items) for b in other.items)
+    )
+
+
+def _called(node: Node) -> str:
+    """The name or the words before a member of a list."""
+    if isinstance(node, Value) and (number := quantity(node.text, False)):
+        return " ".join(sorted(number.label))
+    return node.name if isinstance(node, Named) else ""
+
+
+def _same_name(one: Named, other: Named) -> bool:
+    """Equal names; of a function with a number as value, whatever the argument is called: W(n) = 1, W(x) = 1."""
+    if one.name == other.name:
+        return True
+    functions = [re.fullmatch(r"(\w+)\([a-z]\)", named.name) for named in (one, other)]
+    if not (functions[0] and functions[1] and functions[0][1] == functions[1][1]):
+        return False
+    return all(isinstance(n.value, Value) and quantity(n.value.text) is not None for n in (one, other))
+
+
+def _relation(node: Node) -> str:
+    """A relation as text again; empty if the answer is none."""
+    return node.text if isinstance(node, Relation | Named) else ""
