@@ -413,7 +413,7 @@ def test_samples_of_other_tools(tmp_path: Path) -> None:
         ),
         ([{"problem_id": 1, "correct": float("nan")}], "", "s.jsonl:1: correct must be true or false, 1 or 0, not NaN"),
         ([{"problem_id": 1, "correct": 0.3}], "", "from which score on a sample is right"),
-        ([{"problem_id": 1, "text": "x"}], "", "s.jsonl:1 is not judged yet: name its problems with problems="),
+        ([{"problem_id": 1, "text": "x"}], "", "s.jsonl:1 is not verified yet: name its problems with problems="),
         ([{"problem_id": 1, "correct": 1, "logprobs": [None]}], "", "logprobs must be a list of numbers"),
     ):
         with pytest.raises(UserError, match=line):

@@ -108,7 +108,7 @@ def test_the_earliest_best_checkpoint_is_chosen(
     assert result.best.step == 10
     assert result.best.path == str(tmp_path / "run" / "checkpoints" / "step-10")
     assert result.headline == (
-        "dr_grpo, 12 steps: held-out accuracy 90.0% before, 60.0% at step 10, chosen by the verifier."
+        "dr_grpo, 12 steps: validation accuracy 90.0% before, 60.0% at step 10, chosen by the verifier."
     )
     assert [[row[0] for row in table.rows] for table in result.tables()] == [["0", "5", "10", "12"]]
     assert [line["step"] for line in read_log(tmp_path / "run" / "log.jsonl") if "reward" in line] == list(range(1, 13))

@@ -117,7 +117,7 @@ def _resolve(config: ReadinessConfig, models: Sequence[str], tables: Sequence[St
     """Fill in the settings that depend on the models; tables of verified samples alone need no problems."""
     bare = next((table for table in tables if table.unverified), None)
     if bare and not config.problems and not models:
-        raise UserError(f"{bare.path}: {bare.first_unverified} is not judged yet: name its problems with problems=")
+        raise UserError(f"{bare.path}: {bare.first_unverified} is not verified yet: name its problems with problems=")
     sources = [*models, *(table.options.model for table in tables if table.options.model)]
     leave = set() if models else {"problems"}
     if is_open(config, "heldout") and config.problems and not config.problems.startswith(DEMO_TASK):

@@ -78,7 +78,7 @@ def _other_problems(config: ReadinessConfig, stored: Stored, ids: Sequence[str],
             "problem=COLUMN behind the table and id=COLUMN behind the problems (id=prompt: the prompt itself)"
         )
     bare = stored.first_unverified
-    more = f"; {bare} is not judged yet: name its problems with problems=" if bare and not given else ""
+    more = f"; {bare} is not verified yet: name its problems with problems=" if bare and not given else ""
     return UserError(
         f"{stored.path}: checkpoints are compared on the same {len(ids)} problems, but this table {what} "
         f"(first: {min(missing or strange)}){more}"

@@ -73,4 +73,4 @@ class RLResult(Result):
     def tables(self) -> list[Table]:
         """Accuracy and thinking tokens at every evaluation."""
         rows = [[str(e.step), str(e.accuracy), f"{e.thinking_tokens:.1f}"] for e in self.evaluations]
-        return [Table(["step", "held-out accuracy", "thinking tokens"], rows)]
+        return [Table(["step", "validation accuracy", "thinking tokens"], rows)]

@@ -80,7 +80,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
                 f"{config.problems}: {len(problems)} problems are fewer than prompts_per_step={config.prompts_per_step}"
             )
         trainer = _trainer(config, run)
-        for each, size, role in ((task, len(problems), "rl"), (validation, len(held), "held-out problems")):
+        for each, size, role in ((task, len(problems), "rl"), (validation, len(held), "validation problems")):
             run.note_data(id=each.source, path=each.path, licence=each.licence, size=size, role=role)
         checkpointer = Checkpointer(out, trainer.learner)
         state = checkpointer.restore(RLState())
@@ -199,7 +199,7 @@ def _result(out: Path, config: RLConfig, state: RLState) -> RLResult:
     start, *after = state.evaluations
     best = max(after, key=lambda e: (e.accuracy.value, -e.step))
     headline = (
-        f"{config.algorithm}, {state.step} steps: held-out accuracy {start.accuracy.value:.1%} before, "
+        f"{config.algorithm}, {state.step} steps: validation accuracy {start.accuracy.value:.1%} before, "
         f"{best.accuracy.value:.1%} at step {best.step}, chosen by the verifier."
     )
     if state.stopped:

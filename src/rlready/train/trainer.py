@@ -132,7 +132,7 @@ class Trainer:
         for update in range(config.updates_per_batch):
             loss = partial(self.batch_loss, first=update == 0)
             rate = warmup(at, config.steps, WARMUP_RATIO)
-            steps.append(self.learner.step(credited.examples, loss, rate=rate, temperature=config.temperature or 1.0))
+            steps.append(self.learner.step(credited.examples, loss, rate=rate, temperature=config.temperature))
         self.engine.update_weights(self.lm)
         return UpdateStats(
             steps[-1].loss,
