@@ -9,6 +9,7 @@ import math
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -40,9 +41,11 @@ from rlready.report import page
 from rlready.report.axes import nice_ticks
 from rlready.report.claims import Claim
 from rlready.report.demo_result import DemoCheckpoint, DemoResult, ModelScores, StageSeconds
+from rlready.report.logs import LogLine
 from rlready.report.plots import Point, Series, line_chart
 from rlready.runs.files import plain, write_json
 from rlready.sweep.result import StartingCheckpoint, SweepResult
+from rlready.train.log import EvaluationLog, HeldoutLog, RLStepLog, RolloutStats, SFTStepLog, UpdateStats
 from rlready.train.result import BestCheckpoint, Checkpoint, Evaluation, RLResult, SFTResult
 
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}\x00\x1b\u202e🙂"
@@ -566,3 +569,9 @@ def test_text_keeps_its_lines_and_letters() -> None:
 )
 def test_a_claim_is_checked_against_its_value_or_its_whole_interval(target: str, met: bool) -> None:
     assert Claim("a gain", 1.0, -1.0, 3.0, 5, "seeds", target).met is met
+
+
+def test_every_field_that_charts_read_is_one_that_a_log_has() -> None:
+    written = {field.name for kind in (SFTStepLog, HeldoutLog, EvaluationLog, RLStepLog) for field in fields(kind)}
+    written |= {field.name for kind in (RolloutStats, UpdateStats) for field in fields(kind)}
+    assert LogLine.model_fields.keys() <= written
