@@ -133,13 +133,13 @@ def test_lengths_of_right_answers_alone_count() -> None:
 @pytest.mark.parametrize("kind", ["arora_zanette", "grpo_lambda", "dapo_overlong"])
 def test_shares_may_be_all_of_it(kind: Any) -> None:
     assert RewardFn(kind, 1.0).coef == 1
-    with pytest.raises(UserError, match=r"reward_coef of reward=.* must lie in \[0, 1\]"):
+    with pytest.raises(UserError, match=f"reward_coef of reward={kind} must be at most 1"):
         RewardFn(kind, 1.0001)
 
 
 def test_coefficients_per_token_have_no_upper_bound() -> None:
     assert RewardFn("lcpo_exact", 7.0).coef == RewardFn("lcpo_max", 7.0).coef == 7
-    with pytest.raises(UserError, match="reward_coef must not be negative"):
+    with pytest.raises(UserError, match="reward_coef must be above 0"):
         RewardFn("lcpo_exact", -0.1)
 
 
