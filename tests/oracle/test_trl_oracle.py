@@ -6,22 +6,15 @@ the update of ``rlready.train``, with micro-batches by length.  The gradients ar
 at the first update, on the policy's own samples, and at the second, off policy and partly clipped, where the weights
 have gone through the first on either side.
 
-Where TRL is not installed these tests are skipped, and test_trl_golden.py remains; RLREADY_ORACLE=1, which CI sets,
-makes that a failure.
+`make test-oracle` runs them in an environment that has TRL; test_trl_golden.py guards the same numbers without it.
 """
 
-import importlib.util
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-if importlib.util.find_spec("trl") is None and os.environ.get("RLREADY_ORACLE") != "1":
-    pytest.skip("TRL is not installed; RLREADY_ORACLE=1 makes this a failure", allow_module_level=True)
-
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
