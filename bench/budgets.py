@@ -1,8 +1,8 @@
-"""Five thinking budgets cut from one trace against five runs: `python bench/budgets.py`.
+"""Five thinking budgets from one trace against five separate runs: `python bench/budgets.py`.
 
-64 problems x 4 samples of the embedded model at the demo's budgets.  Counted are rows times decoding steps, forced
-tokens and rows that wait for their batch included.  The samples of the two must be the same, token by token.  What is
-read again, the beginning of a trace that is cut, is no decoding and is told beside it, and so are the seconds.
+64 problems x 4 samples of the embedded model at the demo's budgets.  The count is rows times decoding steps,
+including forced tokens and rows that wait for their batch.  Both ways must give the same samples, token by token.
+Prefilling the beginning of a truncated trace is not decoding; it is reported separately, as are the seconds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Counting(TorchEngine):
 
     def __init__(self, *words: Any, **named: Any) -> None:
         super().__init__(*words, **named)
-        self.decoded, self.read = list[int](), list[int]()  # one number a call: threads append without losing any
+        self.decoded, self.read = list[int](), list[int]()  # one number per call, as appending is thread-safe
 
     def decoders(self) -> Callable[[int], Decoder]:
         make = super().decoders()
@@ -68,7 +68,7 @@ def run(quick: bool) -> list[Row]:
     for budget in budgets:
         tokens = [[s.tokens.tolist() for g in found[how][budget] for s in g.samples] for how in ("shared", "apart")]
         if tokens[0] != tokens[1]:
-            raise RuntimeError(f"budget {budget.thinking_budget}: other samples than in a run of its own")
+            raise RuntimeError(f"budget {budget.thinking_budget}: other samples than in a separate run")
     alone = Counting(lm, forcing_for(lm))
     draw(alone, budgets[-1:])
     counts = {"decoded": [sum(e.decoded) for e in (shared, apart)], "read": [sum(e.read) for e in (shared, apart)]}

@@ -1,8 +1,8 @@
-"""What the benchmarks share: two sides timed in turn, the ratio with its spread, one row a claim.
+"""Shared by the benchmarks: two sides timed in turn, the ratio with its range, one row per claim.
 
-Every file here measures one claim and runs alone: ``python bench/NAME.py`` (``--quick`` checks the plumbing with tiny
-sizes).  A round runs ours and the peer, one right after the other in one process tree, and gives one ratio; a machine
-that is slow for a while slows both.  A row's value is the median ratio of the rounds after warm-up, low and high are
+Every file here measures one claim and runs alone: ``python bench/NAME.py`` (``--quick`` only checks that it runs, with
+tiny sizes).  A round runs rlready and its peer one right after the other and gives one ratio; a machine that is slow
+for a while slows both.  A row's value is the median ratio of the rounds after warm-up, low and high are
 the smallest and the largest.
 """
 
@@ -27,7 +27,7 @@ from rlready.report.claims import Claim
 
 MODELS = Path("runs")
 SMOLLM2 = MODELS / "smollm2"
-LR = 1e-6  # so small that the policy, and with it the work of a step, stays what it is
+LR = 1e-6  # so small that the policy, and with it the work of a step, does not change
 Row = dict[str, Any]
 
 
@@ -43,7 +43,7 @@ class Goal:
     target: str
 
     def row(self, values: Sequence[float], *, varies: str = "rounds", **details: Any) -> Row:
-        """The median of the values and their range, and what else is worth knowing."""
+        """The median of the values, their range, and further details."""
         middle = statistics.median(values)
         claim = Claim(self.claim, middle, min(values), max(values), len(values), varies, self.target)
         return asdict(claim) | {"met": claim.met, "details": details}
@@ -80,7 +80,7 @@ class Duel:
         return self._laps[side][self.warm :]
 
     def ratios(self) -> list[float]:
-        """Per round, the peer's seconds per token over ours; RuntimeError if the sides' work differs too much."""
+        """Per round, the peer's seconds per token over rlready's; RuntimeError if their work differs too much."""
         done = [sum(lap.work for lap in self.laps(side)) for side in ("ours", "theirs")]
         if abs(done[0] / done[1] - 1) > self.tolerance:
             raise RuntimeError(f"not the same work: {done[0]:.0f} and {done[1]:.0f} tokens")
@@ -98,8 +98,8 @@ class Duel:
 
 
 def at_peak(ratio: float, seconds: float, gigaflop: float) -> float:
-    """What a ratio would be if our side's products took no longer than the machine's matrix products do, and nothing
-    else took any time: how far from the target arithmetic alone keeps it."""
+    """Upper bound of a ratio: rlready's side takes only its matrix products at the measured GEMM peak, and no other
+    time."""
     from rlready.core.timing import gemm_peak
 
     return ratio * seconds / (gigaflop / gemm_peak(2048))
@@ -157,7 +157,7 @@ def parse(description: str | None, names: Sequence[str] = ()) -> argparse.Namesp
 
 
 def main(goals: Sequence[Goal], run: Callable[[bool], list[Row]]) -> None:
-    """The command line of one benchmark; exits 1 when it fails, its rows saying so."""
+    """The command line of one benchmark; exits with 1 if it fails, which its rows report."""
     words = parse(sys.modules["__main__"].__doc__)
     failed = False
     try:

@@ -1,7 +1,7 @@
-"""What dense credit adds to a GRPO step: `python bench/dense.py`.
+"""The cost that dense credit adds to a GRPO step: `python bench/dense.py`.
 
-The same start, problems, rollouts and update on both sides; dense credit scores every response with two frozen models
-more, prompts shared, before it.  Both sides learn from every response: what GRPO is paid is right and wrong in turn.
+Start, problems, rollouts and update are the same on both sides; before the update, dense credit also scores every
+response with two frozen models.  Both sides learn from every response: GRPO's rewards are 1 and 0 in turn.
 The value is the median of (dense seconds / GRPO seconds − 1) per token of the step, on the embedded model.
 """
 
@@ -22,7 +22,7 @@ GOAL = Goal("Dense credit's extra seconds over a GRPO step, embedded model, 16 x
 
 
 def pair_near(start: str) -> ReferencePair:
-    """The start, and a reference a little beside it."""
+    """The start, and a reference with slightly different weights."""
     pair = ReferencePair(load(start), load(start))
     assert pair.reference is not None
     generator = torch.Generator().manual_seed(0)

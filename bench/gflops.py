@@ -1,12 +1,12 @@
 """How close the update and decoding come to the machine's matrix products: `python bench/gflops.py`.
 
-Six million parameters, 16 x 16 responses of 48 tokens to prompts of 64.  Counted are the operations that the
-mathematics needs, a multiplication with its addition being two: every token that is fed, shared prompts once, through
+Six million parameters, 16 x 16 responses of 48 tokens to prompts of 64.  The count is of the operations that the
+mathematics needs, a multiply-add being two: every token that is fed, shared prompts once, through
 all layers, the head where a token is scored or drawn, and attention over the tokens that may be seen; backward counts
 twice forward.  What the update leaves out is not counted: the first layer's queries, keys and values of equal tokens,
-and what follows the last layer's keys and values where no scored token depends on it.  Timed is all of it: reading,
-drawing and accepting tokens, the loss, clipping, the optimiser.  The peak is a square fp32 product with all threads,
-measured in the same round.
+and what follows the last layer's keys and values where no scored token depends on it.  The time includes everything:
+prefill, sampling, the loss, clipping and the optimiser.  The peak is a square fp32 product with all threads, measured
+in the same round.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def gigaflops(work: Work, model: Any) -> float:
 
 
 def left_out(work: Work, model: Any) -> float:
-    """GFLOP of a forward pass of the update that are not done; of a prompt one token asks in the last layer.
+    """GFLOP that the update's forward pass skips; in the last layer one token of a prompt is a query.
 
-    The few distinct tokens of the first layer are taken for none.
+    The few distinct tokens of the first layer are not counted.
     """
     prompt, response, rows = (work.prompt_words or 0) + 2, work.response or 0, work.prompts * work.group
     layer = model.model.layers[0]

@@ -1,8 +1,8 @@
 """A GRPO step on either side: the same start, prompts, rewards, optimiser and number of threads.
 
-Ours is the step of ``rlready rl``, files included; TRL's is timed between its callbacks for the beginning and the end
-of a step, which leaves its data loading out.  The verifier runs on both sides; what is paid is right and wrong in
-turn, so that no group is without signal and ours, which drops such groups, learns from as many tokens as TRL.
+rlready's is the step of ``rlready rl``, files included; TRL's is timed between its callbacks for the beginning and the
+end of a step, which leaves out its data loading.  The verifier runs on both sides, but rewards are 1 and 0 in turn:
+rlready drops groups without signal, and so both learn from the same number of tokens.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Work:
     thinking: int = 64
     answer: int = 16
     response: int | None = None
-    prompt_words: int | None = None  # cut or repeat prompts to so many words
-    max_tokens_per_microbatch: int = 16384  # of ours; TRL's best is tried out
+    prompt_words: int | None = None  # truncate or repeat prompts to this many words
+    max_tokens_per_microbatch: int = 16384  # of rlready; the fastest for TRL is tried out
 
     @cached_property
     def task(self) -> InTurn:
@@ -83,7 +83,7 @@ class Work:
 
 
 def trainer(work: Work, folder: Path, pair: ReferencePair | None = None) -> Trainer:
-    """Our side, from the work's start; with ``pair`` it learns from dense rewards."""
+    """rlready's side, from the start of the work; with ``pair`` it learns from dense rewards."""
     config = RLConfig(
         algorithm="dense" if pair else "grpo",
         prompts_per_step=work.prompts,
@@ -149,7 +149,7 @@ def trl_steps(
 
 
 def fastest(work: Work, folder: Path, micros: Sequence[int]) -> int:
-    """The rows of a forward pass with which TRL is fastest, by the second of two steps."""
+    """The number of rows per forward pass with which TRL is fastest, by the second of two steps."""
     seconds: dict[int, float] = {}
     for micro in micros if len(micros) > 1 else ():
         trl_steps(work, folder, micro, 2, lambda _: None, lambda lap, m=micro: seconds.update({m: lap.seconds}))
@@ -164,7 +164,7 @@ def duel(
     warm: int = 1,
     tolerance: float,
 ) -> Row:
-    """Steps of ours and TRL's in turn; where ``micros`` are several, TRL's rows are chosen by two steps of each."""
+    """Steps of rlready and TRL in turn; of several ``micros``, TRL's is chosen by two steps of each."""
     needs("trl", "datasets")
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -185,7 +185,7 @@ def duel(
             lambda at: contest.run("ours", lambda: step(at)),
             lambda lap: contest.add("theirs", lap),
         )
-    where = [key for key in lines[-1].timing if key.startswith(("seconds", "gflops"))]  # what a step of ours goes into
+    where = [key for key in lines[-1].timing if key.startswith(("seconds", "gflops"))]  # of the time of a step
     parts = {key: median(line.timing[key] for line in lines[warm:]) for key in where}
     ratios = contest.ratios()
     sampling = parts["gflops_sampling"] * (parts["seconds_prefill"] + parts["seconds_decode"])

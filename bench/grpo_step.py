@@ -9,7 +9,7 @@ from grpo import Work, duel
 from rlready.core.presets import DEMO_TASK
 from rlready.models.checkpoint import embedded_folder
 
-GOAL = Goal("GRPO step, embedded model, 16 x 16: TRL's seconds per token over ours", ">= 4")
+GOAL = Goal("GRPO step, embedded model, 16 x 16: TRL's seconds per token over rlready's", ">= 4")
 
 
 def run(quick: bool) -> list[Row]:

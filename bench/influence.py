@@ -1,9 +1,9 @@
 """Exact influence against a plain forward and backward over the same tokens: `python bench/influence.py`.
 
-64 problems x 16 rollouts of the embedded model, every second rollout called right, so that no group is without signal.
-Plain is the update's own path: log-probabilities and their gradient over all rows, prompts encoded once, in as many
-threads.  Ours gives in addition two gradients a group and all their inner products; it encodes a prompt twice, once for
-the right rollouts and once for the wrong ones.
+64 problems x 16 rollouts of the embedded model, every second rollout counted as correct, so that every group has a
+signal.  The plain pass is that of the update: log-probabilities and their gradient over all rows, prompts encoded once,
+in as many threads.  Influence also gives two gradients per group and all their inner products; it encodes a prompt
+twice, once for the correct and once for the wrong rollouts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GOAL = Goal("exact influence, embedded model, 64 x 16: seconds over those of a p
 
 
 def rollouts(lm: LM, problems: int, group: int) -> list[Rollouts]:
-    """Groups of the model's own samples, half of each right."""
+    """Groups of the model's own samples, half of each correct."""
     found = open_task(f"{DEMO_TASK}&split=train&n={problems}&seed=6").problems()
     requests = requests_for(lm, found, group, Budget(64, 16))
     samples = TorchEngine(lm, forcing_for(lm)).sample(requests, temperature=1.0, seed=0)

@@ -1,8 +1,8 @@
 """Readiness from four tables of a million stored samples each: `python bench/offline_samples.py`.
 
-A table has 1,000 samples of each of 1,000 problems, with their verdicts, the length of their thoughts and whether they
-were truncated, in Parquet.  Measured are the CPU seconds, user and system, and the peak memory of the whole process,
-imports and comparison of the checkpoints included.  The same beside it for one table of a million lines of JSON.
+A table has 1,000 samples of each of 1,000 problems, with their correctness, thought length and truncation, in Parquet.
+The benchmark measures CPU seconds (user and system) and peak memory of the whole process, including imports and the
+comparison of the checkpoints; and the same for one table of a million lines of JSON.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Every benchmark, one after another, in processes of their own: `python bench/run.py --gsm8k PATH` (or `make bench`).
+"""Every benchmark, one after another, each in a separate process: `python bench/run.py --gsm8k PATH` (or `make bench`).
 
-Writes bench/result.json and bench/README.md; with ``--quick`` it only shows the table.  Where benchmarks
+Writes bench/result.json and bench/README.md; with ``--quick`` it only shows the table.  If benchmarks
 are named, `python bench/run.py sft budgets`, the rows of the others stay as they were measured last.
 """
 
@@ -42,8 +42,8 @@ PEERS = ("torch", "transformers", "trl")
 WORDS = """# Speed, side by side
 
 These are this package's claims about its speed. Each claim compares rlready with another program (the peer) that does
-the same work in the same minutes: a round runs both, one right after the other, and gives one ratio. The value is the
-median of the rounds after warm-up, and beside it stand the smallest and the largest. Seconds on one machine say little
+the same work in the same minutes: a round runs both, one right after the other, and gives one ratio. The table has
+the median, smallest and largest ratio of the rounds after warm-up. Seconds on one machine say little
 about another, so only the rows on start-up and on readiness at pass@256 are in seconds. The top of each file says what
 was compared and what counts as work.
 

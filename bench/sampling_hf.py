@@ -1,7 +1,7 @@
 """64 problems x 64 samples of the embedded model against Hugging Face `generate`: `python bench/sampling_hf.py`.
 
-Neither side forces anything: a response ends where the model ends it, or after 80 tokens.  `generate` gets neighbours
-in length together, in batches of 256 or 512 rows, whichever is faster; it returns no log-probabilities, ours does.
+Neither side forces anything: a response ends where the model ends it, or after 80 tokens.  `generate` gets prompts
+sorted by length, in batches of 256 or 512 rows, whichever is faster; unlike rlready it returns no log-probabilities.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rlready.models.checkpoint import load
 from rlready.models.lm import LM
 from rlready.tasks import open_task
 
-GOAL = Goal("sampling 64 x 64, embedded model: Hugging Face generate's seconds per token over ours", ">= 6")
+GOAL = Goal("sampling 64 x 64, embedded model: Hugging Face generate's seconds per token over rlready's", ">= 6")
 RESPONSE = 80
 
 

@@ -2,8 +2,8 @@
 
 Responses of exactly 12 tokens.  vLLM runs as a child process that samples on command, so that rounds take turns.
 It computes in bfloat16 where the processor does (the faster one where both were tried, on 2026-11-26), else in float32:
-emulated bfloat16 is minutes slower.  It returns no log-probabilities, ours does.  Its dependencies may live in an
-environment of their own: RLREADY_VLLM_PYTHON names its interpreter.
+emulated bfloat16 is minutes slower.  Unlike rlready it returns no log-probabilities.  Its dependencies may be in a
+separate environment: RLREADY_VLLM_PYTHON names its interpreter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rlready.engine.torch import TorchEngine
 from rlready.models.checkpoint import load
 from rlready.tasks import open_task
 
-GOAL = Goal("sampling 8 x 32, SmolLM2-135M: vLLM's seconds per token over ours", ">= 1.3")
+GOAL = Goal("sampling 8 x 32, SmolLM2-135M: vLLM's seconds per token over rlready's", ">= 1.3")
 CHILD = Path(__file__).with_name("vllm_child.py")
 SOURCE = "dagmath?ops=5&asked=3&rendering=words&split=test&seed=7"
 

@@ -1,7 +1,7 @@
 """SFT on the embedded model against TRL's: `python bench/sft.py`.
 
 Worked rows, 24 a step (about the 2048 tokens of `rlready sft`), the same rows in the same steps on both sides; loss on
-the response only.  TRL pads, or lays rows in one line without padding, whichever is faster; packing several rows into
+the response only.  TRL runs with or without padding, whichever is faster; packing several rows into
 one would change which rows a step has.  Work is counted in tokens of prompts and responses, padding left out.
 """
 

@@ -1,4 +1,4 @@
-"""How long until something answers: `python bench/startup.py`.
+"""Start-up time: `python bench/startup.py`.
 
 `import rlready` and `rlready --help`, each in a new process; neither may import torch.
 """

@@ -1,8 +1,8 @@
-"""How long a sweep plans before its first job begins: `python bench/sweep_plan.py`.
+"""The time that a sweep needs to plan before its first job begins: `python bench/sweep_plan.py`.
 
-A file of 4,000 jobs: one SFT run, its last checkpoint's readiness, 1,999 RL runs and their evaluations.  Counted are
-the CPU seconds from reading the file to the jobs that can begin: of a new sweep, and of one that was killed when all
-jobs but the last evaluation were done, so that every run folder must be looked at.
+A file of 4,000 jobs: one SFT run, its last checkpoint's readiness, 1,999 RL runs and their evaluations.  The benchmark
+measures CPU seconds from reading the file to the jobs that can begin: of a new sweep, and of one that was killed when
+all jobs but the last evaluation were done, so that every run folder must be looked at.
 """
 
 from __future__ import annotations

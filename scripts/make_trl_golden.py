@@ -1,10 +1,10 @@
-"""Write tests/data/trl_golden.json: what TRL's optimiser is given on a fixed batch, so that tests need no TRL.
+"""Write tests/data/trl_golden.json: TRL's losses and gradients on a fixed batch, for tests without TRL.
 
     pip install -e '.[trl]' && PYTHONPATH=tests python scripts/make_trl_golden.py
 
-Of every case in tests/trl_case.py, with and without a KL penalty: TRL's advantages, and at the first update (on policy)
-and at the second (off policy, partly clipped) its loss and its gradient of one weight matrix, through which the
-gradient of every token goes.
+For every case in tests/trl_case.py, with and without a KL penalty: TRL's advantages, and for the first update (on
+policy) and the second (off policy, partly clipped) its loss and the gradient of one weight matrix, to which every token
+contributes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Mutants of a Python source: each differs from it by one small fault of the kind that a slip of the hand makes.
+"""Mutants of a Python source: each differs from it by one small, typical mistake.
 
     constant    0.28 -> 0.56, 1 -> 2, True -> False; an axis or ddof goes to the other one
     compare     < -> <= and < -> >, == -> !=, in -> not in, is -> is not
@@ -8,9 +8,9 @@
     condition   ``if x`` -> ``if not x``
     swapped     min with max, mean with sum, any with all, floor with ceil
 
-Left alone, because no test ought to tell the difference: annotations, ``if TYPE_CHECKING``, what is raised, logged or
-printed, f-strings, numbers that only choose a random stream (seeds), and what only guards against misuse (``frozen``
-and ``strict``).
+Left alone, because no test should detect the difference: annotations, ``if TYPE_CHECKING``, what is raised, logged or
+printed, f-strings, numbers that only choose a random stream (seeds), and arguments that only guard against misuse
+(``frozen`` and ``strict``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Plant small faults one at a time and tell which of them the tests find: mutation testing of the maths.
+"""Mutation testing of the mathematics: plant small faults one at a time and report which the tests find.
 
     python scripts/mutate.py                                a sample of 25 mutants of every module in MODULES
     python scripts/mutate.py --modules 'credit/*.py' --sample 0      all mutants of some modules
@@ -7,11 +7,11 @@
 A first run of the tests, with a tracer, notes which lines every test reaches and how long it takes.  A mutant then gets
 only the tests that reach its line (all that use the module, if that line runs at import), the fastest first, up to
 the first failure.  It is killed if a test fails, if the module cannot be imported, or if the tests take three times as
-long as they did.  What no other test could tell is listed, with the reason, in ``mutants_equivalent.json`` beside this
-file, by the line before and after; such mutants do not count.
+long as they did.  Equivalent mutants, which no test can detect, are listed with the reason in
+``mutants_equivalent.json`` beside this file, by the line before and after, and do not count.
 
-All of it happens in a copy of the tree, in forks of one process that has torch and transformers loaded: a mutant costs
-a second or two beside its tests.  ``--out`` holds what is known so far, and a run that was stopped goes on from there.
+Everything runs in a copy of the tree, in forks of one process that has loaded torch and transformers: a mutant takes a
+second or two in addition to its tests.  ``--out`` holds the results so far, and a stopped run continues from there.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ MODULES = (
     *("**/credit/*.py", "**/train/*.py", "**/readiness/*.py", "**/influence/*.py", "**/stats.py", "**/verify.py"),
     *("**/quantity.py", "**/extract.py", "**/units.py"),
 )
-# not asked about mutants: what may fail for reasons of the machine, and whole runs that reach every line and check few
+# not used for mutants: tests that depend on the machine, and whole runs that reach every line but check few
 LEFT_OUT = tuple(
     f"test_{name}.py"
     for name in (
@@ -68,7 +68,7 @@ HEAVY = (
     "safetensors.torch",
 )
 QUIET = ["-q", "-x", "--no-header", "-p", "no:cacheprovider", "--tb=no"]
-GRACE = 60.0  # seconds beside three times the tests' own
+GRACE = 60.0  # seconds in addition to three times those of the tests
 Reach = dict[str, dict[str, Any]]  # of each test: "seconds", and for each module the lines it runs
 
 
@@ -93,7 +93,7 @@ class Tracer:
         return self.line
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """Setup is said of all tests of the file, as a fixture's work may be shared by them."""
+        """Lines run in setup count for all tests of the file, as they may share a fixture."""
         lines, self.now = self.now, {}
         if report.when == "setup":
             into = self.shared.setdefault(report.nodeid.partition("::")[0], {})
@@ -156,7 +156,7 @@ class Workshop:
             del sys.modules[name]  # what it imports stays loaded; it is imported anew, mutated, in every fork
 
     def fork(self, work: Callable[[], str], seconds: float) -> str | None:
-        """What ``work`` returns in a process of its own; None if that takes longer."""
+        """The result of ``work`` in a separate process; None if it takes too long."""
         reader, writer = os.pipe()
         child = os.fork()
         if not child:
@@ -251,9 +251,9 @@ def tests_for(mutant: Mutant, reach: Reach, seconds: float) -> dict[str, float]:
 
 
 def in_turns(tests: dict[str, float], killers: Counter[str]) -> Iterator[dict[str, float]]:
-    """The tests of one file first, as collecting many costs more than most tests: that which killed most so far.
+    """First the tests of the file that has killed most mutants so far, as collecting files costs more than most tests.
 
-    Else that with the most tests a second.
+    Otherwise the file with the most tests per second.
     """
     files: Counter[str] = Counter()
     seconds: dict[str, float] = defaultdict(float)
@@ -322,7 +322,7 @@ def main() -> None:
     results: dict[str, dict[str, Any]] = json.loads(store.read_text()) if store.exists() else {}
     reach_store = given.out.resolve() / "reach.json"
     picked, ids = sampled(given.modules, given.sample, given.seed)
-    # results of sources that have changed since say nothing any more
+    # results of sources that have changed since are void
     results = {key: r for key, r in results.items() if key in ids.get(r["module"], {key})}
     killers: dict[str, Counter[str]] = {}
     with tempfile.TemporaryDirectory() as folder:

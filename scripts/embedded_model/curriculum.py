@@ -1,4 +1,4 @@
-"""What the embedded model was pretrained on: from looking values up, over single steps, to short chains."""
+"""What the embedded model was pretrained on: from looking up values over single steps to short chains."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ IGNORE = -100
 class Problems(IterableDataset[list[tuple[list[int], int]]]):
     """Endless batches of (token ids, prompt length), training-split problems, stage by stage.
 
-    Batches are cut from length-sorted pools and shuffled, so that little is spent on padding.
+    Batches are taken from length-sorted pools and shuffled, so that there is little padding.
     """
 
     POOL = 8

@@ -1,9 +1,9 @@
 """Make the embedded base model: a Llama of about a million parameters, pretrained on easy symbolic problems.
 
 Its text is easier than the demo's task: fewer operations, fewer questions.  The curriculum goes from
-looking values up, over single steps, to short chains; problems come fresh from the generator, so nothing
-is seen twice.  Loss on the solution only, as the problems themselves are random.  Muon for the matrices,
-AdamW for the rest.  ``python scripts/embedded_model/pretrain.py --out DIR`` writes the checkpoint and ``record.json``.
+looking up values over single steps to short chains; problems are generated, so no problem is seen twice.  Loss on the
+solution only, as the problems themselves are random.  Muon for the matrices, AdamW for the rest.  ``python
+scripts/embedded_model/pretrain.py --out DIR`` writes the checkpoint and ``record.json``.
 """
 
 from __future__ import annotations
