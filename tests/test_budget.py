@@ -1,4 +1,4 @@
-"""The budget state machine without a model: never over budget, and a cut trace equals a separate run.
+"""The budget state machine without a model: never over budget, and a truncated trace equals a separate run.
 
 A fake policy, a deterministic function of everything before the draw, is driven through it as an
 engine does it.  It closes thoughts early, late, never, twice and by halves, in every tokenization.
@@ -47,17 +47,19 @@ GOING_ON = [
 
 def forcing(
     one_token: bool = False,
-    extension: tuple[int, ...] = WAIT,
-    final: tuple[int, ...] = (),
+    wait_ids: tuple[int, ...] = WAIT,
+    answer_prefix: tuple[int, ...] = (),
     opener: Delimiter | None = None,
 ) -> Forcing:
     """Delimiters of one token, or of several whose last one may also hold what follows."""
     if one_token:
         delimiter = Delimiter(CLOSE, ids_of(CLOSE), decode, [])
-        return Forcing(delimiter, ids_of("\n", CLOSE, "\n"), ids_of(CLOSE, "\n"), final, extension, STOPS, opener)
+        return Forcing(
+            delimiter, ids_of("\n", CLOSE, "\n"), ids_of(CLOSE, "\n"), answer_prefix, wait_ids, STOPS, opener
+        )
     delimiter = Delimiter(CLOSE, ids_of("</", "think", ">"), decode, PIECES)
     close = ids_of("</", "think", ">\n")
-    return Forcing(delimiter, (*ids_of("\n"), *close), close, final, extension, STOPS, opener)
+    return Forcing(delimiter, (*ids_of("\n"), *close), close, answer_prefix, wait_ids, STOPS, opener)
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def run(budget: Budget, by: Forcing, policy: Policy) -> Sample:
     return state.sample("p", 0, decode(state.tokens))
 
 
-def cut(budget: Budget, by: Forcing, policy: Policy, trace: Sample) -> Sample:
+def replayed(budget: Budget, by: Forcing, policy: Policy, trace: Sample) -> Sample:
     """The sample by replaying a trace and going on where it leaves off."""
     state = BudgetState(budget, by)
     done = state.replay(trace)
@@ -124,8 +126,8 @@ OPENER = Delimiter("ax", ids_of("a", "x"), decode, PIECES)  # what policies say 
 FORCINGS = st.builds(
     forcing,
     one_token=st.booleans(),
-    extension=st.sampled_from([WAIT, ids_of("\n", "Wait"), ids_of("Wait", "so", "a")]),
-    final=st.sampled_from([(), ids_of("so", "a")]),
+    wait_ids=st.sampled_from([WAIT, ids_of("\n", "Wait"), ids_of("Wait", "so", "a")]),
+    answer_prefix=st.sampled_from([(), ids_of("so", "a")]),
     opener=st.sampled_from([None, OPENER]),
 )
 SHARES = st.sampled_from([0.0, 0.02, 0.1, 0.3, 1.0])
@@ -165,7 +167,7 @@ def check(sample: Sample, budget: Budget, by: Forcing, policy: Policy) -> None:
     injected = [i for i in range(begin) if not mask[i]]
     size = len(by.wait_ids)
     assert len(injected) == sample.num_waits * size
-    resumed = {injected[k] + 1 for k in range(size - 1, len(injected), size)}  # first position after each extension
+    resumed = {injected[k] + 1 for k in range(size - 1, len(injected), size)}  # first position after each wait
     assert all(tuple(tokens[i - size : i]) == by.wait_ids for i in resumed)
     assert sample.forced_close or begin not in resumed or not decode(closing).lstrip().startswith(CLOSE)
     assert not (sample.forced_close and begin in resumed)
@@ -183,7 +185,7 @@ def check(sample: Sample, budget: Budget, by: Forcing, policy: Policy) -> None:
     assert by.opener is None or "ax" not in decode(tokens[end:-1])
 
 
-def test_every_sample_keeps_its_budget_and_its_accounts() -> None:
+def test_every_sample_keeps_its_budget_and_counts() -> None:
     seen: Counter[str] = Counter()
 
     @settings(max_examples=1600)
@@ -202,12 +204,12 @@ def test_every_sample_keeps_its_budget_and_its_accounts() -> None:
 
 
 def _kind(sample: Sample) -> str:
-    ending = "truncated" if sample.truncated else "closed by force" if sample.forced_close else "closed by itself"
+    ending = "truncated" if sample.truncated else "forced to close" if sample.forced_close else "closed by itself"
     broken = sample.forced_close and decode(sample.tokens[: sample.thinking_tokens].tolist()).endswith("\n")
     return ending + (" after a line break" if broken else "") + (", extended" if sample.num_waits else "")
 
 
-def test_a_cut_trace_equals_a_separate_run() -> None:
+def test_a_truncated_trace_equals_a_separate_run() -> None:
     """At every smaller cap: tokens, mask, log-probabilities, counters and flags; at the same cap the same sample."""
     cases: Counter[str] = Counter()
 
@@ -215,14 +217,14 @@ def test_a_cut_trace_equals_a_separate_run() -> None:
     @given(LARGE, FORCINGS, POLICIES)
     def holds(largest: Budget, by: Forcing, policy: Policy) -> None:
         trace = run(largest, by, policy)
-        assert facts(cut(largest, by, policy, trace)) == facts(trace)
+        assert facts(replayed(largest, by, policy, trace)) == facts(trace)
         for cap in range((largest.thinking_budget or 0) - 1, 0, -1):
             budget = replace(largest, thinking_budget=cap)
             alone = run(budget, by, policy)
-            assert facts(cut(budget, by, policy, trace)) == facts(alone)
+            assert facts(replayed(budget, by, policy, trace)) == facts(alone)
             check(alone, budget, by, policy)
             cases[_kind(alone)] += 1
-            trace = alone if policy.seed % 2 else trace  # cut from the largest, or each from the next larger
+            trace = alone if policy.seed % 2 else trace  # replayed from the largest, or each from the next larger
 
     holds()
     assert sum(cases.values()) >= 10_000, cases
@@ -236,26 +238,26 @@ def test_a_cut_trace_equals_a_separate_run() -> None:
     FORCINGS,
     POLICIES,
 )
-def test_any_trace_is_a_safe_beginning(one: Budget, other: Budget, by: Forcing, policy: Policy) -> None:
-    """Other answer caps, more extensions, a larger cap, no cap: what the trace cannot tell is drawn again."""
-    assert facts(cut(other, by, policy, run(one, by, policy))) == facts(run(other, by, policy))
-    assert facts(cut(one, by, policy, run(other, by, policy))) == facts(run(one, by, policy))
+def test_any_trace_can_be_replayed(one: Budget, other: Budget, by: Forcing, policy: Policy) -> None:
+    """Other answer limits, more waits, a larger cap, no cap: what the trace does not show is drawn again."""
+    assert facts(replayed(other, by, policy, run(one, by, policy))) == facts(run(other, by, policy))
+    assert facts(replayed(one, by, policy, run(other, by, policy))) == facts(run(one, by, policy))
 
 
-def test_a_natural_run_is_left_alone() -> None:
+def test_an_unconstrained_run_is_not_changed() -> None:
     by, policy = forcing(), Policy(seed=1, end=0.0, begin=0.3, go_on=0.9)
     sample = run(Budget(None, 12), by, policy)
     assert (sample.thinking_tokens, sample.answer_tokens, sample.finish) == (0, 12, "length")
     assert not sample.forced_close
     assert all(sample.mask)
-    # it can begin a run with a budget (after the same prompt), but what was forced cannot begin a natural one
-    assert facts(cut(Budget(5, 5), by, policy, sample)) == facts(run(Budget(5, 5), by, policy))
+    # it can begin a run with a budget (after the same prompt), but what was forced cannot begin an unconstrained one
+    assert facts(replayed(Budget(5, 5), by, policy, sample)) == facts(run(Budget(5, 5), by, policy))
     state = BudgetState(Budget(None, 5), by)
     assert not state.replay(run(Budget(5, 5), by, policy))
     assert not state.tokens
 
 
-def test_a_trace_from_other_odds_begins_nothing() -> None:
+def test_a_trace_with_another_bias_is_not_reused() -> None:
     by, policy = forcing(one_token=True), Policy(seed=1, end=0.0, begin=0.3, go_on=0.9)
     state = BudgetState(Budget(5, 5, end_think_bias=1.0), by)
     assert not state.replay(run(Budget(5, 5), by, policy))
@@ -286,7 +288,7 @@ class Script:
         ("a <eos> x <eos>", Budget(5, 3), "a\n</think>\nx<eos>", "1000011"),
         # ... or extended
         ("a <eos> x </think> x <eos>", Budget(5, 3, 1), "aWaitx</think>x<eos>", "101111"),
-        # no room for the extension and a token after it
+        # no room for the wait text and a token after it
         ("a a <|end|> x x x", Budget(3, 2, 1), "aa\n</think>\nxx", "11000011"),
         # a delimiter begun at the cap is waited for
         ("a a </ think >. <eos>", Budget(3, 2), "aa</think>.<eos>", "111111"),
@@ -295,7 +297,7 @@ class Script:
         ("a a </ <eos> <eos>", Budget(3, 2), "aa</\n</think>\n<eos>", "11100001"),
         # ... but one that begins beyond the cap is too late
         ("a a < < < /think> <eos>", Budget(3, 2), "aa<\n</think>\n<eos>", "11100001"),
-        # a delimiter of several tokens is taken back for an extension, also when it ends beyond the cap
+        # a delimiter of several tokens is removed for a wait, also when it ends beyond the cap
         ("a </ think > x <eos> <eos>", Budget(4, 2, 1), "aWaitx\n</think>\n<eos>", "10100001"),
         ("a < / think > x x <eos>", Budget(4, 2, 1), "aWaitxx\n</think>\n<eos>", "101100001"),
         # the second of two delimiters belongs to the answer
@@ -313,8 +315,8 @@ def test_scripts(said: str, budget: Budget, expected: str, marks: str) -> None:
     assert "".join(map(str, state.mask)) == marks
 
 
-def test_the_final_string_follows_a_truncated_thought_only() -> None:
-    by = forcing(final=ids_of("so"))
+def test_the_answer_prefix_follows_only_a_truncated_thought() -> None:
+    by = forcing(answer_prefix=ids_of("so"))
     never = Policy(seed=0, end=0.0, begin=0.0, go_on=0.0)
     assert decode(run(Budget(2, 1), by, never).tokens[2:-1]) == "\n</think>\nso"
     ends = Policy(seed=0, end=1.0, begin=0.0, go_on=0.0)
@@ -334,9 +336,9 @@ def test_bad_budgets_are_refused(bad: tuple[int, ...]) -> None:
         Budget(*bad)
 
 
-def test_extensions_need_something_to_put_in() -> None:
+def test_waits_need_a_wait_text() -> None:
     with pytest.raises(UserError, match="num_waits needs"):
-        BudgetState(Budget(5, 5, 1), forcing(extension=()))
+        BudgetState(Budget(5, 5, 1), forcing(wait_ids=()))
 
 
 def test_a_trace_of_another_template_is_refused() -> None:

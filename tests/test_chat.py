@@ -238,7 +238,7 @@ def test_a_template_that_cannot_be_used_is_one_line(template: Any, message: str)
     assert "\n" not in str(caught.value)
 
 
-def test_the_date_is_pinned_and_said() -> None:
+def test_the_date_is_fixed_and_reported() -> None:
     tokenizer = family("byte-level")
     tokenizer.chat_template = "{{ strftime_now('%d %b %Y %H:%M:%S') + '\n' }}" + CHATML
     form = learn_format(tokenizer, "it")
@@ -340,7 +340,7 @@ def test_an_inline_thought_is_never_lost(thinking: str) -> None:
         (NEWLINE, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n<think>", "\nwe add\n</think>\n5<|im_end|>"),
     ],
 )  # fmt: skip
-def test_what_sft_teaches_is_what_is_sampled_behind(template: str, asked: str, said: str) -> None:
+def test_sft_and_sampling_use_the_same_prompt(template: str, asked: str, said: str) -> None:
     """One opener, one closer, behind the prompt that transformers makes of the saved template; a row without a
     thought has an empty one."""
     tokenizer = family("byte-level")
@@ -426,7 +426,7 @@ def test_sft_on_thoughts_leaves_a_template_that_says_so(template: Any) -> None:
 
 @pytest.mark.parametrize("name", families.MADE)
 def test_a_continuation_has_the_tokens_it_has_behind_its_prompt(name: str) -> None:
-    """No space that nobody wrote, in worked rows and in what is forced."""
+    """No added spaces, in worked rows and in forced text."""
     tokenizer = family(name)
     lm = lm_of(tokenizer, KINDS["written by us"])
     said = "\nwe add 3\n</think>\nthe sum is 5<|im_end|>"
@@ -458,7 +458,7 @@ def test_a_thought_that_the_prompt_always_closes_cannot_be_learned() -> None:
         with_thought(LM(tiny_lm().model, tokenizer, "it"))
 
 
-def test_a_thought_whose_form_nobody_told_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_assumed_thought_format_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     tokenizer = family("byte-level")
     tokenizer.chat_template = CHATML
     lm = LM(tiny_lm(vocab_size=512).model, tokenizer, "it")

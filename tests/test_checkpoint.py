@@ -1,4 +1,4 @@
-"""A checkpoint folder is checked, not believed: it loads rightly, or one line names what is wrong with it."""
+"""A checkpoint folder is checked: it loads correctly, or one line names what is wrong with it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(good: Path, tmp_path: Path) -> Path:
-    """A copy of it to spoil."""
+    """A copy of it to damage."""
     return Path(shutil.copytree(good, tmp_path / "model"))
 
 
@@ -125,7 +125,7 @@ def pickled(content: Callable[[dict[str, torch.Tensor]], object]) -> Edit:
     return edit
 
 
-SPOILED: dict[str, tuple[Edit, str]] = {
+DAMAGED: dict[str, tuple[Edit, str]] = {
     "config cut": (cut(CONFIG, 0.5), "config.json: not JSON"),
     "config empty": (written(CONFIG, ""), "config.json: not JSON"),
     "config list": (written(CONFIG, "[]"), "config.json: should be a JSON object"),
@@ -134,23 +134,26 @@ SPOILED: dict[str, tuple[Edit, str]] = {
     "wrong type": (configured(hidden_size="x"), "config.json: describes no model: .*hidden_size"),
     "no type": (configured(model_type=None), "config.json: no model_type"),
     "unknown type": (configured(model_type="zz"), "model_type 'zz' is not known"),
-    "own code": (configured(model_type="zz", auto_map={"AutoConfig": "x.Y"}), "auto_map.*is not run"),
+    "own code": (configured(model_type="zz", auto_map={"AutoConfig": "x.Y"}), "auto_map.*is never run"),
     "encoder": (configured(model_type="t5"), "no causal language model of model_type 't5'"),
     "classifier": (configured(architectures=["LlamaForSequenceClassification"]), "a LlamaForSequenceClassification"),
     "gptq": (configured(quantization_config={"quant_method": "gptq"}), r"quantised \(gptq\)"),
     "end": (configured(eos_token_id="x"), "config.json: describes no model: .*eos_token_id"),
-    "huge": (configured(hidden_size=10**9), r"21 weights have other sizes.*\[58, 32\] in the file, \[58, 1000000000\]"),
+    "huge": (
+        configured(hidden_size=10**9),
+        r"21 weights differ in size from config.json.*\[58, 32\] in the file, \[58, 1000000000\]",
+    ),
     "deep": (configured(num_hidden_layers=10**9), "num_hidden_layers is 1000000000, but its files hold 21 weights"),
     "negative": (configured(num_hidden_layers=-1), "num_hidden_layers is -1"),
-    "wider": (configured(intermediate_size=41), "6 weights have other sizes than config.json gives them"),
-    "tokenizer cut": (cut("tokenizer.json", 0.5), "tokenizer.json: torn, or not a tokenizer"),
+    "wider": (configured(intermediate_size=41), "6 weights differ in size from config.json"),
+    "tokenizer cut": (cut("tokenizer.json", 0.5), "tokenizer.json: damaged, or not a tokenizer"),
     "tokenizer length": (written("tokenizer_config.json", '{"model_max_length": "x"}'), "tokenizer cannot be loaded"),
     "generation": (written("generation_config.json", "{"), "generation_config.json: not JSON"),
-    "template": (written("chat_template.jinja", "é".encode("latin1")), "chat_template.jinja: not a text in UTF-8"),
-    "weights cut": (cut(WEIGHTS, 0.5), "model.safetensors: torn"),
+    "template": (written("chat_template.jinja", "é".encode("latin1")), "chat_template.jinja: not UTF-8 text"),
+    "weights cut": (cut(WEIGHTS, 0.5), "model.safetensors: damaged"),
     "weights empty": (written(WEIGHTS, ""), "model.safetensors: the file is empty"),
     "weights pointer": (written(WEIGHTS, "version https://git-lfs.github.com/spec/v1\n"), "a Git LFS pointer"),
-    "weights header": (written(WEIGHTS, b"\xff" * 64), "model.safetensors: torn"),
+    "weights header": (written(WEIGHTS, b"\xff" * 64), "model.safetensors: damaged"),
     "weights pipe": (piped(WEIGHTS), "model.safetensors: not a regular file"),
     "weights gone": (lambda folder: (folder / WEIGHTS).unlink(), "the folder has no weights"),
     "not finite": (weighted(lambda w: w | {UP: w[UP] * float("nan")}), f"weight {UP} is not finite"),
@@ -168,11 +171,14 @@ SPOILED: dict[str, tuple[Edit, str]] = {
     "part": (weighted(lambda w: {k: v for k, v in w.items() if k != UP}), rf"^\S+ 1 weights .* \(first: {UP}\)"),
     "shape": (weighted(lambda w: w | {UP: w[UP][1:].clone()}), rf"first: {UP}, \[39, 32\] in the file, \[40, 32\]"),
     "reward model": (weighted(lambda w: w | {"score.weight": torch.ones(1, 32)}), "score.weight is the head of a rew"),
-    "too many": (weighted(lambda w: w | {"other.weight": torch.ones(1)}), r"1 weights .* not of Llama.*other\.weight"),
-    "module": (prefixed("module."), r"21 weights .* not in the checkpoint .*'module\.', which a wrapper has left"),
-    "compiled": (prefixed("_orig_mod."), r"'_orig_mod\.', which a wrapper has left"),
+    "too many": (
+        weighted(lambda w: w | {"other.weight": torch.ones(1)}),
+        r"1 weights .* not part of Llama.*other\.weight",
+    ),
+    "module": (prefixed("module."), r"21 weights .* not in the checkpoint .*'module\.', left by a wrapper"),
+    "compiled": (prefixed("_orig_mod."), r"'_orig_mod\.', left by a wrapper"),
     "peft": (prefixed("base_model.model."), r"begin with 'base_model\.model\.'"),
-    "outside": (sharded({UP: "../good/model.safetensors"}), "no file of weights in this folder"),
+    "outside": (sharded({UP: "../good/model.safetensors"}), "not a weight file in this folder"),
     "shard gone": (sharded({UP: "a.safetensors"}), "names a.safetensors, which is missing"),
     "no index": (sharded([]), "no index of weights"),
     "code": (pickled(lambda w: {"a": Code()}), "not a pickle of tensors alone"),
@@ -180,12 +186,12 @@ SPOILED: dict[str, tuple[Edit, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", SPOILED)
-def test_a_spoiled_folder_is_refused_in_a_line_that_names_the_cause(
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_folder_is_refused_in_a_line_that_names_the_cause(
     name: str, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder.parent)
-    edit, cause = SPOILED[name]
+    edit, cause = DAMAGED[name]
     edit(folder)
     assert re.search(cause, refusal(folder))
     assert capfd.readouterr().err == ""
@@ -204,13 +210,13 @@ def test_shards_and_pickles_of_tensors_load(folder: Path) -> None:
         assert all(torch.equal(state[name], weight) for name, weight in whole.items())
 
 
-def test_causal_masks_among_the_weights_are_none_of_them(tmp_path: Path) -> None:
+def test_causal_masks_are_not_weights(tmp_path: Path) -> None:
     save(LM(tiny_model("GPTJ", vocab_size=60, n_head=4, rotary_dim=4), tiny_tokenizer(), "old"), tmp_path, "card")
     mask = {"transformer.h.0.attn.bias": torch.ones(1, 1, 128, 128).tril().bool()}
     weighted(lambda weights: weights | mask | {"transformer.h.0.attn.masked_bias": torch.tensor(-1e9)})(tmp_path)
     load(str(tmp_path))
     weighted(lambda weights: weights | {"transformer.h.0.attn.bias": torch.ones(24)})(tmp_path)
-    assert "1 weights of the checkpoint are not of GPTJForCausalLM" in refusal(tmp_path)
+    assert "1 weights of the checkpoint are not part of GPTJForCausalLM" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("family", ["Llama", "GPT2"])
@@ -229,13 +235,13 @@ def test_a_tied_head_is_not_missing(family: str, tmp_path: Path) -> None:
         ("here/gone", "no such folder, and a hub id"),
         ("step_3", "no such folder, and a hub id"),
         ("some one/model", "no such folder, and a hub id"),
-        ("here/link", "a link to a folder that is not there"),
+        ("here/link", "a link to a missing folder"),
         ("here/file", "a file, not a checkpoint folder"),
-        ("owner/model", "no folder of that name here, and the hub cannot be reached"),
-        ("owner/none", "no folder of that name here, and the hub has no such model"),
+        ("owner/model", "no such folder, and the Hugging Face hub cannot be reached"),
+        ("owner/none", "no such folder, and no such model on the Hugging Face hub"),
     ],
 )
-def test_a_folder_that_is_not_there_is_said_at_once(
+def test_a_missing_folder_is_reported_at_once(
     name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -418,11 +424,11 @@ MISFITS: dict[str, tuple[Edit, str]] = {
     "names": (tensors(lambda w: {"x." + k: v for k, v in w.items()}), r"8 of the adapter's 8 weights .* \(first: x\."),
     "part": (tensors(lambda w: dict(list(w.items())[:3])), "5 weights of the adapter are not in its file"),
     "none": (tensors(lambda w: {}), "holds no weights"),
-    "shape": (tensors(lambda w: {k: v[:, :3].clone() for k, v in w.items()}), "of another base.*size mismatch"),
+    "shape": (tensors(lambda w: {k: v[:, :3].clone() for k, v in w.items()}), "does not fit its base.*size mismatch"),
     "rank": (settings_of(r=10**9), "has the rank 1000000000, but no weight"),
     "kind": (settings_of(peft_type="ZZ"), "peft_type 'ZZ' is not known"),
     "prompt": (settings_of(peft_type="PROMPT_TUNING", num_virtual_tokens=4), "PROMPT_TUNING has no weights that"),
-    "random": (settings_of(init_lora_weights="pissa_niter_4"), "PiSSA adapter .* every load has other weights"),
+    "random": (settings_of(init_lora_weights="pissa_niter_4"), "PiSSA adapter .* its weights differ at every load"),
     "task": (settings_of(task_type="SEQ_CLS"), "an adapter for SEQ_CLS"),
     "no base": (settings_of(base_model_name_or_path=None), "names no base model"),
     "base gone": (
@@ -456,7 +462,7 @@ def test_the_base_is_looked_for_here_and_beside_the_adapter(
     settings_of(base_model_name_or_path="owner/name")(folder)
     load(str(folder))
     assert (
-        "its base owner/name is no folder here, so it is fetched from the Hugging Face hub" in capsys.readouterr().err
+        "its base owner/name is not a local folder and is fetched from the Hugging Face hub" in capsys.readouterr().err
     )
 
 
@@ -588,13 +594,13 @@ def test_a_model_that_a_batch_samples_wrongly_is_refused(
 
 
 def test_what_cannot_be_scored_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Llama4ForCausalLM: has no backbone apart from its head"):
+    with pytest.raises(UserError, match="Llama4ForCausalLM: its backbone cannot be separated from its head"):
         head_of(tiny_model("Llama4Text", **CHUNKS))
     save(LM(tiny_model("Bert", vocab_size=60), tiny_tokenizer(), "bert"), tmp_path, "card")
-    assert "a BertLMHeadModel that reads the tokens to come is no causal language model" in refusal(tmp_path)
+    assert "not a causal language model: this BertLMHeadModel attends to later tokens" in refusal(tmp_path)
 
 
-def test_a_head_that_gives_no_numbers_is_not_called_a_cap() -> None:
+def test_a_head_with_infinite_logits_is_not_called_a_cap() -> None:
     model = tiny_lm().model
     with torch.no_grad():
         model.get_parameter(UP).fill_(float("nan"))
@@ -672,7 +678,7 @@ def test_numbered_folders_are_in_order_and_of_one_run() -> None:
 def test_the_context_of_longrope_ends_where_its_factors_change(
     original: int | None, context: int, kind: str, folder: Path
 ) -> None:
-    """They are those of a batch's longest row: beyond, what is measured of a row would depend on the others."""
+    """Beyond it the factors depend on the longest row of a batch, and so would the results of every row."""
     lm = load(str(folder))
     lm.model.config.rope_parameters = {"full_attention": {"rope_type": kind}}
     lm.model.config.original_max_position_embeddings = original
@@ -684,7 +690,7 @@ def test_the_context_of_longrope_ends_where_its_factors_change(
 
 @pytest.mark.parametrize("family", ["byte-level", "words"])
 def test_a_tokenizer_keeps_the_spaces_that_its_file_keeps(family: str, folder: Path) -> None:
-    """Transformers 5 reads DeepSeek's file of bytes with the pieces of Llama 2, as its tokenizer_class says."""
+    """Transformers 5 reads DeepSeek's byte-level file as one of Llama 2, as its tokenizer_class says."""
     made = families.family(family)
     made.chat_template = "{{ messages[0].content }}"
     made.save_pretrained(folder)
@@ -736,7 +742,7 @@ def test_a_tokenizer_may_know_more_tokens_than_the_model(folder: Path) -> None:
         (
             {"early_stopping": True},
             {},
-            "is not one that .* only its token ids are kept: .*early_stopping",
+            "cannot be saved.* only its token ids are kept: .*early_stopping",
         ),
         ({}, {"output_attentions": True, "output_hidden_states": True}, ""),
         ({}, {"_attn_implementation": "flash_attention_2", "return_dict": False}, ""),

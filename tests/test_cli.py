@@ -99,7 +99,7 @@ def read(*words: str) -> Typed:
     return typed
 
 
-def test_a_setting_in_every_spelling() -> None:
+def test_settings_in_every_spelling() -> None:
     for words in (
         ["--learning-rate", "1"],
         ["--learning_rate", "1"],
@@ -115,7 +115,7 @@ def test_a_setting_in_every_spelling() -> None:
     assert (typed.out, typed.config, typed.switches) == ("d", None, {"quiet"})
 
 
-def test_a_truth_is_a_switch_or_has_a_value() -> None:
+def test_a_boolean_is_a_switch_or_has_a_value() -> None:
     for words, value in (
         (["--yes"], "true"),
         (["--no-yes"], "false"),
@@ -126,9 +126,7 @@ def test_a_truth_is_a_switch_or_has_a_value() -> None:
     assert read("sweep", "--yes", "a.toml").arguments == ["a.toml"]
 
 
-def test_a_path_that_exists_is_a_place_though_it_has_an_equals_sign(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_existing_path_with_an_equals_sign_is_an_argument(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for folder in ("learning_rate=1e-5/checkpoint-10", "seed=0", "kl_coef=0.1"):
         Path(folder).mkdir(parents=True)
@@ -173,7 +171,7 @@ def test_a_verb_gets_its_configuration_and_prints_a_table(verbs, capsys, tmp_pat
     }
 
 
-def test_json_is_all_there_is_on_standard_output(verbs, capsys) -> None:
+def test_json_is_the_only_output(verbs, capsys) -> None:
     verbs.evaluate = evaluate
     for _ in range(2):  # computed, then found finished
         assert main(["evaluate", "--json", "--quiet"]) == 0
@@ -218,14 +216,14 @@ def test_show_and_report_take_folders(verbs, capsys) -> None:
         ("sft -x", "No such option: -x; see rlready sft --help"),
     ],
 )
-def test_bad_input_is_one_line_and_2(verbs, capsys, line: str, says: str) -> None:
+def test_bad_input_is_one_line_and_exit_code_2(verbs, capsys, line: str, says: str) -> None:
     assert main([*line.split(), "--quiet"]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err == f"rlready: {says}\n"
 
 
-def test_a_fault_of_the_program_keeps_its_traceback(verbs) -> None:
+def test_an_internal_error_keeps_its_traceback(verbs) -> None:
     verbs.sft = lambda config, out: 1 / 0
     with pytest.raises(ZeroDivisionError):
         main(["sft"])
@@ -251,7 +249,7 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_says_how_to_go_on_and_does(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_stopped_run_says_how_to_continue_and_continues(number: signal.Signals, tmp_path: Path) -> None:
     line = [sys.executable, "-c", STOPPABLE, "sft", "--out", str(tmp_path / "out")]
     heed = partial(signal.signal, number, signal.SIG_DFL)  # tests run in the background may have Ctrl-C ignored
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -266,7 +264,7 @@ def test_a_stopped_run_says_how_to_go_on_and_does(number: signal.Signals, tmp_pa
     assert subprocess.run(line, capture_output=True, text=True, check=True).stdout == "continued\nTrue\n"
 
 
-def test_a_reader_that_stops_reading_is_no_fault() -> None:
+def test_a_closed_pipe_is_not_an_error() -> None:
     code = (
         "import sys, types, rlready.cli.main as c; from rlready.core.result import Table; "
         "rows = [['x' * 99]] * 9999; c._call = lambda *a: types.SimpleNamespace(tables=lambda: [Table(['x'], rows)]); "

@@ -119,8 +119,8 @@ def test_rewards_with_their_sources_own_coefficients(kind: Any, expected: list[f
     np.testing.assert_allclose(RewardFn(kind)(RIGHT, thinking, 10), expected, atol=1e-6)
 
 
-def test_lengths_of_right_answers_alone_count() -> None:
-    """No right answer, or all of one length: nothing is divided by nothing."""
+def test_only_lengths_of_correct_answers_count() -> None:
+    """No correct answer, or all of one length: no division by zero."""
     thinking = np.array([8, 10, 9, 1000])
     none = RewardFn("arora_zanette")(np.zeros(4, dtype=bool), thinking, 10)
     assert none.tolist() == [0] * 4
@@ -163,7 +163,7 @@ def test_dense_rewards_are_scaled_over_chosen_tokens() -> None:
     np.testing.assert_allclose(dense.scaled(-reward, mask, "none", 2.0)[0], [[-1, -2, 0], [-2, 0, 0]])
 
 
-def test_a_total_is_spread_evenly() -> None:
+def test_uniform_returns_distribute_the_total_evenly() -> None:
     reward = np.array([[1.0, 3.0, 0.0], [0.0, 0.0, 0.0]])
     mask = np.array([[1, 1, 0], [0, 0, 0]], dtype=bool)
     assert dense.uniform(reward, mask).tolist() == [[2, 2, 0], [0, 0, 0]]

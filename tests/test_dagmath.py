@@ -124,7 +124,7 @@ def test_wrong_solutions_are_rejected(seed: int, name: str) -> None:
                 assert not valid([*steps[:before], steps[at], *steps[before:at], *steps[at + 1 :]]), "parent unsolved"
 
 
-def test_checker_reads_the_mathematics_not_the_letter() -> None:
+def test_the_checker_compares_the_mathematics_not_the_text() -> None:
     dag = Dag(
         exprs={"p": 5, "q": ("*", 0, "p"), "r": ("+", "p", "q")},
         names={k: (k.upper(), k) for k in "pqr"},

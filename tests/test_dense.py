@@ -126,7 +126,7 @@ def test_returns_are_what_the_formula_says(gamma: float) -> None:
         np.testing.assert_array_equal(dense.returns_of(reward, 0.0), reward)
 
 
-def test_scaling_clipping_spreading_and_mixing() -> None:
+def test_scaling_clipping_uniform_returns_and_mixing() -> None:
     rng = np.random.default_rng(2)
     mask = rng.random((6, 9)) > 0.3
     reward = np.where(mask, rng.normal(0.7, 3, (6, 9)), 0.0)
@@ -197,7 +197,7 @@ def test_the_baseline_leaves_the_gradient_unbiased(size: int, path: bool) -> Non
 
 
 def test_correlations_are_those_within_groups() -> None:
-    """Easy prompts have lower sums, right answers higher ones: pooled over prompts the sign is wrong."""
+    """Easy prompts have lower sums, correct answers higher ones: pooled over prompts the sign is wrong."""
     rng = np.random.default_rng(0)
     sizes = [8] * 6 + [5, 4]
     of_8 = np.arange(8) < np.array([1, 6, 2, 7, 1, 7])[:, None]  # right in six groups; all and none in the last two
@@ -276,7 +276,7 @@ def test_frozen_log_probs_are_those_of_the_one_path() -> None:
 
 
 def test_dense_credit_by_hand() -> None:
-    """Advantages are the formula's, forced tokens carry none, the weight is constant, the facts are right."""
+    """Advantages are the formula's, forced tokens carry none, the weight is constant, the statistics are correct."""
     lm, pair = world(0), ReferencePair(world(2), world(3))
     groups = drawn(lm)
     shape = dense.DenseConfig(scale_rewards="none", beta=0.3, gamma=0.95)
@@ -318,7 +318,7 @@ def test_no_reward_is_no_signal() -> None:
 
 
 @pytest.mark.parametrize("mix", [1.0, 0.5])
-def test_what_rounding_makes_of_equal_responses_is_no_signal(mix: float) -> None:
+def test_rounding_differences_are_no_signal(mix: float) -> None:
     lm, rng = world(0), np.random.default_rng(0)
     groups = []
     for group in drawn(lm, groups=2, size=7):
@@ -342,7 +342,7 @@ def test_without_a_reference_the_reward_is_the_likelihood() -> None:
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_contrast_draws_from_the_joint_policy(fast: bool) -> None:
+def test_contrastive_decoding_samples_from_the_joint_policy(fast: bool) -> None:
     """Log-probabilities are those of π^{1+w}/π_ref^w; w = 0 draws what the model alone draws."""
     lm, other = tiny_lm(seed=0), tiny_lm(seed=1)
     problems = [Problem(f"p{i}", "a + b" + "c" * i, "") for i in range(3)]
@@ -365,7 +365,7 @@ def test_contrast_draws_from_the_joint_policy(fast: bool) -> None:
         np.testing.assert_allclose(sample.logprobs[sample.mask > 0], joint[sample.mask > 0], atol=1e-4)
 
 
-def test_contrast_needs_one_tokenizer() -> None:
+def test_contrastive_decoding_needs_one_tokenizer() -> None:
     lm = tiny_lm()
     forcing = forcing_for(lm)
     with pytest.raises(UserError, match="different tokenizers"):
@@ -404,7 +404,7 @@ def _made(folder: Path) -> Path:
 
 @pytest.fixture
 def run(tuned: Path, tmp_path: Path) -> Path:
-    """A copy that may be spoilt."""
+    """A copy that may be damaged."""
     return Path(shutil.copytree(tuned, tmp_path / "sft"))
 
 
@@ -463,23 +463,23 @@ def test_reference_steps() -> None:
         SFTConfig(keep_at=(1.0,))
 
 
-ARMS: dict[str, dict[str, Any]] = {
+CONTROLS: dict[str, dict[str, Any]] = {
     "default": {},
     "two updates": {"updates_per_batch": 2},
-    "path": {"return_type": "full_return"},
-    "even": {"return_type": "uniform"},
+    "full return": {"return_type": "full_return"},
+    "uniform return": {"return_type": "uniform"},
     "a token": {"gamma": 0.0},
-    "no baseline": {"reference": "none"},
+    "no reference": {"reference": "none"},
     "early": {"reference_at": 0.25},
     "clipped": {"reward_clip": 1.0, "scale_rewards": "zscore"},
     "mixed": {"dense_weight": 0.5},
 }
 
 
-@pytest.mark.parametrize("arm", ARMS)
-def test_every_control_is_a_configuration(tuned: Path, tmp_path: Path, arm: str) -> None:
+@pytest.mark.parametrize("control", CONTROLS)
+def test_every_control_is_a_configuration(tuned: Path, tmp_path: Path, control: str) -> None:
     """Each takes steps with a gradient and logs how its rewards were made."""
-    rl(rl_config(tuned, steps=1, **ARMS[arm]), tmp_path / "rl")
+    rl(rl_config(tuned, steps=1, **CONTROLS[control]), tmp_path / "rl")
     (line,) = [x for x in read_log(tmp_path / "rl" / "log.jsonl") if "reward" in x]
     assert line["grad_norm"] > 0
     assert line["dense_scale"] > 0
@@ -504,7 +504,7 @@ def test_dense_resumed_equals_unbroken(tuned: Path, tmp_path: Path, monkeypatch:
     assert rl(rl_config(tuned), tmp_path / "broken").evaluations == whole.evaluations
 
 
-def test_drift_is_said_and_stops_if_asked(
+def test_drift_is_reported_and_stops_if_asked(
     tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = Watched(0.4, 40.0)
@@ -527,7 +527,7 @@ def test_drift_is_said_and_stops_if_asked(
     assert "beta=0" not in capsys.readouterr().err
 
 
-def test_every_kind_of_drift_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_kind_of_drift_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     state = RLState()
     for step, (entropy, thinking) in enumerate([(0.4, 40.0), (0.4, 58.0), (0.01, 60.0), (0.01, 61.0)], 1):
         state.step = step
@@ -541,23 +541,23 @@ def test_every_kind_of_drift_is_said_once(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_bad_pairs_are_refused(run: Path, tmp_path: Path) -> None:
-    """Each in a line that says how to fix it; what can be forced is."""
+    """Each in a line that says how to fix it; force accepts what can be accepted."""
     model, half = last(run), find_reference(last(run), 0.5)
     with pytest.raises(UserError, match="equals"):
         load_pair(model, model)
     with pytest.raises(UserError, match="is a later checkpoint than"):
         load_pair(str(half), model)
-    stranger = save_other(world(7), tmp_path / "other" / "step-1")
-    with pytest.raises(UserError, match="of different SFT runs"):
-        load_pair(model, stranger)
-    assert load_pair(model, stranger, force=True).reference is not None
+    other_run = save_other(world(7), tmp_path / "other" / "step-1")
+    with pytest.raises(UserError, match="from different SFT runs"):
+        load_pair(model, other_run)
+    assert load_pair(model, other_run, force=True).reference is not None
     foreign = save_other(tiny_lm(), run / "checkpoints" / "foreign")
     with pytest.raises(UserError, match="different tokenizers"):
         load_pair(model, foreign)
     with pytest.raises(UserError, match="too few tokens"):
         load_pair(model, foreign, force=True)
     with pytest.raises(UserError, match=r"not a checkpoint of a finished run.*reference=PATH"):
-        find_reference(stranger, 0.5)
+        find_reference(other_run, 0.5)
     shutil.rmtree(half)
     with pytest.raises(UserError, match=r"was deleted.*left: 0\.2"):
         find_reference(model, 0.5)
@@ -618,7 +618,7 @@ def test_one_number_is_planted() -> None:
     assert plant(Row("x", "?", "no figures"), pool, random.Random(0)) is None
 
 
-def test_the_probe_finds_what_the_credit_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_probe_finds_planted_errors_in_given_credit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Credit that punishes wrong numbers scores 1, its opposite 0, none at all 0.5."""
     lm = world(0)
     rows = open_task("dagmath?ops=3&split=all&n=12&seed=1").rows()
@@ -711,22 +711,22 @@ def test_show_credit_reads_texts_and_samples(
         ([str(tuned), str(tmp_path / "none.parquet")], "no such file"),
         ([str(tmp_path / "rl"), text], "not the folder of a finished run of rlready sft"),
         ([str(tuned), text, "reference_at=0.02"], "no checkpoint was kept"),
-        ([str(tuned), str(binary)], "not a text in UTF-8"),
-        ([str(tuned), text, "--out", str(rows)], "a file is in the way"),
+        ([str(tuned), str(binary)], "not UTF-8 text"),
+        ([str(tuned), text, "--out", str(rows)], "this is a file"),
     ):
         assert main(["show", "--credit", *words]) == 2
         assert message in capsys.readouterr().err
 
 
 def test_settings_of_dense_credit_are_refused_elsewhere(tmp_path: Path) -> None:
-    """Ignored, they would look as if they had been tried."""
+    """If they were ignored, they would seem to have been used."""
     for name, value in {"gamma": 0.5, "dense_weight": 0.5, "return_type": "full_return", "stop_on_drift": True}.items():
         with pytest.raises(UserError, match=f"{name} applies to algorithm=dense, not to algorithm=grpo"):
             rl(RLConfig(algorithm="grpo", **{name: value}), tmp_path / name)
 
 
 def test_show_credit_plants_errors(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In right rows only; the copies are shown, with how well the credit finds what was changed."""
+    """In correct rows only; the copies are shown, with how well the credit finds what was changed."""
     good = {"id": "good", "prompt": "a: 5 ? a", "thinking": "a: 5", "response": "a: 5", "answer": "a: 5"}
     rows, wrong = tmp_path / "rows.jsonl", tmp_path / "wrong.jsonl"
     many = [good | {"id": f"good{i}", "thinking": f"a: {i}"} for i in range(2, 6)]
@@ -747,15 +747,15 @@ def test_show_credit_plants_errors(tuned: Path, tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"tokens": 5}, "tokens should be a list of whole numbers"),
-        ({"tokens": "56"}, "tokens should be"),
+        ({"tokens": 5}, "tokens must be a list of whole numbers"),
+        ({"tokens": "56"}, "tokens must be"),
         ({"tokens": [7, -1]}, "token -1 is not in the model's vocabulary"),
         ({"tokens": [7, 10**6]}, "token 1000000 is not in the model's vocabulary"),
-        *(({"tokens": [7, 8], "mask": m}, "mask should be") for m in (5, "10", ["a", "b"], [2, 0], [-1, 0], [[1], 0])),
-        ({"tokens": [7, 8], "mask": [1]}, "2 tokens but 1 of mask"),
-        ({"response": "a: 5", "thinking": 3}, "thinking should be text"),
+        *(({"tokens": [7, 8], "mask": m}, "mask must be") for m in (5, "10", ["a", "b"], [2, 0], [-1, 0], [[1], 0])),
+        ({"tokens": [7, 8], "mask": [1]}, "2 tokens, but a mask of length 1"),
+        ({"response": "a: 5", "thinking": 3}, "thinking must be text"),
         ({"response": 5}, "has none of the columns"),
-        ({"pieces": 5}, "pieces should be"),
+        ({"pieces": 5}, "pieces must be"),
         ({"pieces": [["a: 5", 1]]}, "the tokenizer makes 2 tokens of 1 pieces"),
     ],
 )
@@ -790,7 +790,7 @@ def test_steps_saved_are_first_passage_against_first_passage(evidence: ModuleTyp
         "later": [(0, 0.3), (4, 0.5), (12, 0.7)],
         "never": [(0, 0.3), (4, 0.59)],
     }
-    assert [evidence.saved(curves, arm) for arm in curves] == [0, 0.5, -0.5, 1 - 52 / 8]
+    assert [evidence.saved(curves, variant) for variant in curves] == [0, 0.5, -0.5, 1 - 52 / 8]
     curves[evidence.VERIFIER] = [(0, 0.6), *verifier[1:]]
     assert evidence.saved(curves, "sooner") is None
 
@@ -831,9 +831,9 @@ def test_a_seed_of_another_protocol_is_refused(evidence: ModuleType) -> None:
     out.mkdir(parents=True)
     own = {"measured.json": evidence.PROTOCOL, "usual.json": evidence.USUAL}
     for name, protocol in own.items():
-        write_json(out / name, {"protocol": protocol, "arms": {}, "curves": {"dense": [[0, 0.5]]}})
+        write_json(out / name, {"protocol": protocol, "variants": {}, "curves": {"dense": [[0, 0.5]]}})
     found = evidence.measured(0)
-    assert (found["arms"], found["usual"]) == ({}, {"dense": [[0, 0.5]]})
+    assert (found["variants"], found["usual"]) == ({}, {"dense": [[0, 0.5]]})
     for name, protocol in own.items():
         for other in ({}, {"protocol": protocol | {"rates": [1e-3, 1.0]}}):
             write_json(out / name, other)
@@ -844,21 +844,23 @@ def test_a_seed_of_another_protocol_is_refused(evidence: ModuleType) -> None:
 
 def test_the_page_says_what_was_measured(evidence: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The seed that starts at the goal is named and left out; a correlation that no seed has is left blank."""
-    arms = ("SFT", "SFT continued", *evidence.DENSE, *evidence.VERIFIED, evidence.DECODED)
+    variants = ("SFT", "SFT continued", *evidence.DENSE, *evidence.VERIFIED, evidence.DECODED)
 
     def measured(seed: int) -> dict[str, Any]:
         start = 0.6 if seed == 3 else 0.2
         return {
-            "arms": {arm: dict.fromkeys(evidence.MEASURES, 0.1 * seed) | {"per_problem": [0.0, 1.0]} for arm in arms},
+            "variants": {
+                v: dict.fromkeys(evidence.MEASURES, 0.1 * seed) | {"per_problem": [0.0, 1.0]} for v in variants
+            },
             "probe": {
                 str(f): dict.fromkeys(evidence.PROBED, 0.3 if f == evidence.KNOWN else 0.5)
                 for f in (*evidence.FRACTIONS, evidence.KNOWN)
             },
-            "curves": {arm: [(0, start), (24, 0.4), (48, 0.5)] for arm in evidence.VERIFIED},
-            "usual": {arm: [(0, 0.3), (24, 0.5), (48, 0.5)] for arm in evidence.USUAL["verified"]},
+            "curves": {variant: [(0, start), (24, 0.4), (48, 0.5)] for variant in evidence.VERIFIED},
+            "usual": {variant: [(0, 0.3), (24, 0.5), (48, 0.5)] for variant in evidence.USUAL["verified"]},
             "diagnosed": {
                 "dense": {"dense_right": [0.25, None], "dense_length": [0.75, 0.5]},
-                "dense, no baseline (log π_SFT)": {"dense_right": [0.4, 0.4], "dense_length": [None, None]},
+                "dense, no reference (log π_SFT)": {"dense_right": [0.4, 0.4], "dense_length": [None, None]},
             },
             "stopped": {"dense": "no gradient for 8 steps"} if seed == 1 else {},
             "seconds": 1.0,

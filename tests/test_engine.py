@@ -270,7 +270,7 @@ def test_a_sample_is_the_same_however_it_is_drawn(monkeypatch: pytest.MonkeyPatc
 
 
 class Parity(Task):
-    """A task that believes what it is told about by chance."""
+    """A task that accepts answers of even length."""
 
     def __init__(self) -> None:
         self.source = "parity"
@@ -282,15 +282,15 @@ class Parity(Task):
         return Verdict(len(answer) % 2 == 0)
 
 
-@pytest.mark.parametrize("extensions", [0, 2])
+@pytest.mark.parametrize("num_waits", [0, 2])
 @pytest.mark.parametrize("template", ["opens", "knows"])
 @pytest.mark.parametrize("one_token", [True, False])
-def test_every_budget_from_one_trace(one_token: bool, template: str, extensions: int) -> None:
-    """``cut`` equals a separate run at every budget, whatever the delimiter and whoever opens the thought."""
+def test_every_budget_from_one_trace(one_token: bool, template: str, num_waits: int) -> None:
+    """A truncated trace equals a separate run at every budget, whatever the delimiter and whoever opens the thought."""
     lm = tiny_lm(one_token=one_token, template=template, seed=4)
     some = problems(12)
-    budgets = [Budget(cap, 5, extensions) for cap in (3, 9, 17, 33)]
-    engine = TorchEngine(lm, forcing_for(lm, "Wait" if extensions else ""), batch_size=64)
+    budgets = [Budget(cap, 5, num_waits) for cap in (3, 9, 17, 33)]
+    engine = TorchEngine(lm, forcing_for(lm, "Wait" if num_waits else ""), batch_size=64)
     found = draw_at_budgets(engine, lm, Parity(), some, budgets, Sampling(5, 1.1, 1))  # type: ignore[arg-type]
     assert {s.thinking_budget for b in budgets for g in found[b] for s in g.samples} == {3, 9, 17, 33}
     kinds = set()
@@ -298,15 +298,15 @@ def test_every_budget_from_one_trace(one_token: bool, template: str, extensions:
         requests = requests_for(lm, some, 5, budget)
         assert lm.decode(requests[0].prompt_ids).rstrip("\n").endswith("<think>")
         alone = engine.sample(requests, temperature=1.1, seed=1)
-        cuts = [replace(s, correct=None, reward=None) for g in found[budget] for s in g.samples]
-        assert differing(lm, requests, cuts, alone, 1.1, 1) <= 1
+        truncated = [replace(s, correct=None, reward=None) for g in found[budget] for s in g.samples]
+        assert differing(lm, requests, truncated, alone, 1.1, 1) <= 1
         kinds |= {(s.truncated, s.forced_close, s.num_waits > 0) for s in alone}
-        for sample in alone:  # no stop is drawn right after an extension: neither a second one nor the end follows
+        for sample in alone:  # no stop is drawn right after a wait: neither a second one nor the end follows
             thought = "".join(map(str, sample.mask[: sample.thinking_tokens].tolist()))
             assert {len(forced) for forced in re.findall("0+", thought)} <= {len("Wait")}
             assert not thought.endswith("0")
     endings = {(True, True), (False, True), (False, False)}
-    assert kinds >= {(*e, extended) for e in endings for extended in ((False, True) if extensions else (False,))}
+    assert kinds >= {(*e, extended) for e in endings for extended in ((False, True) if num_waits else (False,))}
 
 
 # ---------------------------------------------------------------------------------------------------- randomness
@@ -445,14 +445,14 @@ def test_a_budget_needs_delimiters() -> None:
         requests_for(lm, problems(1), 1, Budget(5, 5))
     assert budget_for(lm, 3, 2) == Budget(None, 5)  # one cap for the whole response
     assert budget_for(tiny_lm(), 3, 2, 1) == Budget(3, 2, 1)
-    natural = requests_for(lm, problems(1), 1, Budget(None, 5))
-    assert TorchEngine(lm, forcing_for(lm)).sample(natural, temperature=1.0, seed=0)[0].answer_tokens <= 5
+    unconstrained = requests_for(lm, problems(1), 1, Budget(None, 5))
+    assert TorchEngine(lm, forcing_for(lm)).sample(unconstrained, temperature=1.0, seed=0)[0].answer_tokens <= 5
 
 
-@pytest.mark.parametrize("extension", ["Wait</think>", "Wait <", "so</thi"])
-def test_an_extension_must_not_close_the_thought(extension: str) -> None:
+@pytest.mark.parametrize("wait_text", ["Wait</think>", "Wait <", "so</thi"])
+def test_the_wait_text_must_not_close_the_thought(wait_text: str) -> None:
     with pytest.raises(UserError, match="delimiter"):
-        forcing_for(tiny_lm(), extension)
+        forcing_for(tiny_lm(), wait_text)
 
 
 @pytest.mark.parametrize("texts", [("§", ""), ("", "§")])

@@ -1,4 +1,4 @@
-"""What an evaluation makes of samples: settings, metrics, votes, flips; and the cap, kept in 10,000 cases."""
+"""What an evaluation makes of samples: settings, metrics, votes, flips; and the budget, kept in 10,000 cases."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ MODELS: list[Callable[[], LM]] = [
 
 
 @pytest.mark.parametrize("number", range(len(MODELS)))
-def test_the_cap_is_never_exceeded(number: int) -> None:
-    """1,000 random cases of cap, answer cap, extensions, extension and bias for each model and template."""
+def test_the_budget_is_never_exceeded(number: int) -> None:
+    """1,000 random cases of budget, answer limit, waits, wait text and bias for each model and template."""
     lm, rng = MODELS[number](), np.random.default_rng(number)
     seen: Counter[str] = Counter()
-    for extension in ("W", "W\na"):
-        by = forcing_for(lm, extension, answer_prefix="so:")
+    for wait_text in ("W", "W\na"):
+        by = forcing_for(lm, wait_text, answer_prefix="so:")
         engine = TorchEngine(lm, by)
         requests = []
         for i in range(500):
@@ -84,7 +84,7 @@ def test_the_cap_is_never_exceeded(number: int) -> None:
 
 
 def _within(lm: LM, by: Forcing, budget: Budget, sample: Sample) -> None:
-    """From the tokens alone: what stands before the end of the thought is no more than the cap."""
+    """From the tokens alone: what stands before the end of the thought is no more than the budget."""
     assert sample.thinking_tokens <= (budget.thinking_budget or 0)
     assert sample.answer_tokens <= budget.max_answer_tokens
     tokens = sample.tokens.tolist()
@@ -124,7 +124,7 @@ def embedded() -> LM:
     return load("embedded")
 
 
-def test_the_grid_of_budgets_costs_little_more_than_the_largest(embedded: LM, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_budgets_cost_little_more_than_the_largest(embedded: LM, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sample for sample the same as separate runs, for at most 1.35 times the decode tokens of the largest budget."""
     monkeypatch.setattr("rlready.engine.torch.workers", lambda model, most: 1)
     task = open_task(TASK)
@@ -275,7 +275,7 @@ def test_a_model_without_delimiters_is_measured_unconstrained(tmp_path: Path) ->
     capped = evaluate(short, tmp_path / "capped").budgets[0].scores[str(folder)]
     assert (capped.thinking_tokens.value, capped.answer_tokens.value <= 2) == (0, True)
     assert capped.truncated.value > 0
-    with pytest.raises(UserError, match="answer_prefix is about the thought"):
+    with pytest.raises(UserError, match="answer_prefix needs a model that thinks"):
         evaluate(config.replace(unconstrained=False, answer_prefix="a"), tmp_path / "forced")
 
 
@@ -302,7 +302,7 @@ class Answers(Task):
 
 
 @pytest.mark.parametrize(
-    ("final", "marks", "said"),
+    ("answer_prefix", "marks", "said"),
     [
         ("", False, "5<eos>"),
         ("so: ", False, "5<eos>"),
@@ -312,10 +312,10 @@ class Answers(Task):
         ("so: ", True, "the answer is 5<think>"),
     ],
 )
-def test_what_is_judged_is_the_answer(final: str, marks: bool, said: str) -> None:
+def test_what_is_judged_is_the_answer(answer_prefix: str, marks: bool, said: str) -> None:
     """Not what elicited it, nor the thought that was begun after it; a mark that the verifier looks for stays."""
     lm = tiny_lm()
-    by = forcing_for(lm, answer_prefix=final)
+    by = forcing_for(lm, answer_prefix=answer_prefix)
     state = BudgetState(Budget(3, 20), by)
     for token in lm.encode("aaa"):
         state.accept(token, -1.0)

@@ -213,8 +213,8 @@ def test_memory_is_kept_whatever_the_largest_matrix(monkeypatch: pytest.MonkeyPa
     assert len(held) > 1
 
 
-def test_projections_are_unbiased_and_know_their_error() -> None:
-    """Many seeds average to the exact matrix, and the error told of each is what it is off by."""
+def test_projections_are_unbiased_and_estimate_their_error() -> None:
+    """Many seeds average to the exact matrix, and the reported error of each is its actual error."""
     model = tiny_model("Llama").double()
     groups = rollouts([[1, 0, 1, 0]] * 6)
     parameters = parameters_of(model)
@@ -245,11 +245,11 @@ def test_groups_without_signal_count_and_are_never_nan(model: Any) -> None:
     among = influence(model, groups, parameters_of(model)).step
     assert relative(among[[0, 1, 4]], alone * 2 / 4) < 1e-10
     assert (among[[2, 3]] == 0).all()
-    with pytest.raises(UserError, match="at least 2 of them, got 1"):
+    with pytest.raises(UserError, match="at least 2, got 1"):
         influence(model, groups[:1], parameters_of(model))
 
 
-def test_two_problems_are_too_few_for_an_interval_of_pairs(model: Any) -> None:
+def test_two_problems_are_too_few_for_an_interval(model: Any) -> None:
     """One pair weighs the same under any weights: no factor of two mixed problems, and a step as wide as one value."""
     groups = rollouts(RIGHT)
     mixed = [g for g in groups if g.informative][:2]
@@ -264,7 +264,7 @@ def test_two_problems_are_too_few_for_an_interval_of_pairs(model: Any) -> None:
             assert step.low < 0 < step.high
 
 
-def test_intervals_hold_the_truth_at_about_their_level() -> None:
+def test_intervals_have_about_their_nominal_coverage() -> None:
     """u(q) = common part + noise: the mean of products of two problems is known."""
     rng = np.random.default_rng(0)
     inside = 0
@@ -334,7 +334,7 @@ def drawn(lm: Any) -> list[Rollouts]:
     ]
 
 
-def test_readiness_tells_the_influence_of_what_it_drew(tmp_path: Path) -> None:
+def test_readiness_measures_influence_on_its_samples(tmp_path: Path) -> None:
     """In result, table and page; of the first group of every problem; dashes for a table of samples."""
     config = ReadinessConfig(heldout="", problems=PROBLEMS, samples=16, group_size=8, influence=True)
     readiness(config, tmp_path / "once")
@@ -365,7 +365,7 @@ def test_readiness_tells_the_influence_of_what_it_drew(tmp_path: Path) -> None:
         assert text in page
 
 
-def test_what_cannot_be_meant_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+def test_bad_settings_are_refused_before_sampling(tmp_path: Path) -> None:
     config = ReadinessConfig(heldout="", problems=PROBLEMS, samples=8, group_size=8, influence=True)
     for at, (changes, message) in enumerate(
         (

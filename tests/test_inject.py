@@ -1,4 +1,4 @@
-"""Injected rows: right to the last step, unchanged where nothing was added, and every lie in them found."""
+"""Injected rows: correct to the last step, unchanged where nothing was added, and every error in them is found."""
 
 import json
 import random
@@ -141,7 +141,7 @@ def test_rows_with_behaviours_verify(seed: int, rendering: str, behaviours: set[
 
 
 @pytest.mark.parametrize("rendering", ["symbols", "words"])
-def test_every_behaviour_is_written_and_a_lie_in_it_is_found(rendering: str) -> None:
+def test_every_behaviour_is_written_and_an_error_in_it_is_found(rendering: str) -> None:
     lies = Counter[str]()
     for seed in range(12):
         row = one(source(seed, rendering))
@@ -244,7 +244,7 @@ def test_prose_verifies_and_any_line_out_of_place_does_not(seed: int, p: float, 
     ("old", "new"),
     [("42 + 5", "41 + 6 - 1"), ("84 (from 7 * 12)", "85 (from 7 * 12)"), ("28 (from 84 / 3)", "28 (given)")],
 )
-def test_a_lie_in_prose_is_found(old: str, new: str) -> None:
+def test_an_error_in_prose_is_found(old: str, new: str) -> None:
     text = next(t for seed in range(60) if old in (t := prose(BAKER, seed=str(seed))))
     with pytest.raises((Contradiction, Unfit)):
         proserow.check_solution(QUESTION, text.replace(old, new), Fraction(47))

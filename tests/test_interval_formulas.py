@@ -1,4 +1,4 @@
-"""Intervals against their formulas, computed apart: other random numbers, many more of them, and tables of t."""
+"""Intervals against their formulas, computed separately: other random numbers, many more of them, and tables of t."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_quantiles_of_t_in_every_column() -> None:
     assert t_quantile(0.9995, 4) == pytest.approx(8.610302, abs=1e-5)
 
 
-def test_what_cannot_be_averaged() -> None:
+def test_invalid_values_are_refused() -> None:
     with pytest.raises(UserError, match="no numerators to average"):
         ratio_estimate([], [])
     with pytest.raises(UserError, match="3 and 2 denominators"):

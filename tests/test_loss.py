@@ -354,7 +354,7 @@ def test_a_token_without_context_is_refused() -> None:
         token_logprobs(symbolic_lm().model, [supervised([], [1, 2, 3])])
 
 
-def test_leave_one_out_is_what_it_says() -> None:
+def test_leave_one_out_by_hand() -> None:
     """RLOO's baseline is the mean of the other rewards, one by one."""
     rewards = np.random.default_rng(0).normal(size=7)
     brute = [r - np.mean([*rewards[:i], *rewards[i + 1 :]]) for i, r in enumerate(rewards)]
@@ -362,7 +362,7 @@ def test_leave_one_out_is_what_it_says() -> None:
     assert leave_one_out(np.ones(1)) == 0
 
 
-def test_the_clip_stops_only_what_goes_too_far() -> None:
+def test_the_clip_stops_only_ratios_beyond_its_range() -> None:
     """The gradient is −w·A·ρ, and 0 where a good token is already too likely or a bad one too unlikely."""
     low, high = 0.2, 0.28
     ratio, advantage = torch.meshgrid(torch.linspace(0.41, 1.79, 36), torch.tensor([-2.0, 0.0, 0.5]), indexing="ij")

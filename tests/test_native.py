@@ -213,7 +213,7 @@ def test_draws(vocabulary: int, temperature: float, monkeypatch: pytest.MonkeyPa
 
 @compiled
 @pytest.mark.usefixtures("target")
-def test_what_is_not_a_number_is_not_hidden() -> None:
+def test_nan_is_not_hidden() -> None:
     logits = torch.zeros(2, 40)
     logits[1, 7] = math.nan
     _, logp = draw(logits, 1.0, np.array([0.5, 0.5]))
@@ -225,7 +225,7 @@ def test_what_is_not_a_number_is_not_hidden() -> None:
 # ------------------------------------------------------------------------------------------- when they are used
 
 
-def test_who_is_served() -> None:
+def test_which_tensors_are_supported() -> None:
     x = torch.ones(2, 32)
     assert native.serves(x, 32) == (native.loaded() is not None)
     assert not native.serves(x, 24)

@@ -275,14 +275,14 @@ def near_misses() -> Iterator[tuple[str, str]]:
         )
 
 
-def test_no_near_miss_is_right() -> None:
+def test_no_near_miss_is_correct() -> None:
     pairs = list(near_misses())
     compare_in_advance(pairs)
     assert len(pairs) == COUNT
     assert [pair for pair in pairs if same_answer(*pair)] == []
 
 
-def test_the_answers_they_miss_are_right() -> None:
+def test_the_original_answers_are_correct() -> None:
     """Each in every mark: a verifier that finds all wrong would pass the other test."""
     rng = random.Random(1)
     pairs = [(gold, rng.choice(MARKS).format(gold)) for gold, _ in near_misses()]

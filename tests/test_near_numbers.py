@@ -68,7 +68,7 @@ def test_near_numbers(gold: str, answer: str, same: bool) -> None:
     assert same_answer(answer, gold) is same
 
 
-def test_what_no_decimal_gives() -> None:
+def test_numbers_without_a_finite_decimal() -> None:
     assert [endless(Fraction(1, n)) for n in (1, 2, 3, 4, 5, 6, 7, 8, 10, 15, 40)] == [
         *(False, False, True, False, False, True, True, False, False, True, False)
     ]

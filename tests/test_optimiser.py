@@ -1,4 +1,4 @@
-"""The optimiser by hand: AdamW's betas, decoupled weight decay, the norm that gradients are cut to, every rate."""
+"""The optimiser by hand: AdamW's betas, decoupled weight decay, gradient clipping, every rate."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def weights_of(model: Any) -> Weights:
 
 
 def adamw(start: Weights, gradients: list[Weights], rates: list[float], decay: float, most: float) -> Weights:
-    """AdamW (Loshchilov & Hutter, arXiv 1711.05101, algorithm 2) with betas 0.9 and 0.95, gradients cut to a norm."""
+    """AdamW (Loshchilov & Hutter, arXiv 1711.05101, algorithm 2) with betas 0.9 and 0.95, gradient norm clipped."""
     found = {k: w.clone() for k, w in start.items()}
     first, second = ({k: torch.zeros_like(w) for k, w in start.items()} for _ in range(2))
     for t, (gradient, rate) in enumerate(zip(gradients, rates, strict=True), 1):

@@ -76,7 +76,7 @@ def test_every_verbs_defaults_round_trip_and_have_help(cls: type[Config], tmp_pa
         assert text.endswith((".", ")")), (name, text)
 
 
-def test_line_wins_over_file_and_origins_say_so(tmp_path: Path) -> None:
+def test_the_command_line_takes_precedence_and_origins_record_it(tmp_path: Path) -> None:
     file = read(tmp_path, 'steps = 7\nrate = 1\nmodels = ["x,y", "z"]')
     filled = fill_config(Sample, file, {"steps": "1_000", "caps": "3, 4", "fast": "yes", "name": "a=b"})
     assert filled.value == Sample(
@@ -108,7 +108,7 @@ def test_line_wins_over_file_and_origins_say_so(tmp_path: Path) -> None:
         ("name=\udcff", "command line: name = '\\udcff' is not UTF-8 text"),
     ],
 )
-def test_a_word_that_does_not_fit_is_one_line(word: str, says: str) -> None:
+def test_an_invalid_setting_is_one_line(word: str, says: str) -> None:
     with pytest.raises(UserError) as refused:
         fill_config(Sample, None, dict([word.split("=", 1)]))
     assert str(refused.value) == says
@@ -159,7 +159,7 @@ def test_a_value_out_of_range_is_one_line(word: str, says: str) -> None:
         (lambda: ReadinessConfig(samples=2).replace(samples=0), "samples must be at least 1, got 0"),
     ],
 )
-def test_a_configuration_that_cannot_be_meant_is_refused(make: Callable[[], Config], says: str) -> None:
+def test_a_contradictory_configuration_is_refused(make: Callable[[], Config], says: str) -> None:
     with pytest.raises(UserError, match=re.escape(says)):
         make()
 

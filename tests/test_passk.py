@@ -69,7 +69,7 @@ def test_exact_with_1024_samples() -> None:
             assert group_signal(n, [right], g)[0] == pytest.approx(weight, rel=1e-9, abs=1e-12)
 
 
-def test_the_product_of_the_paper() -> None:
+def test_pass_at_k_equals_the_product_of_the_paper() -> None:
     for n, c, k in ((200, 13, 100), (64, 1, 5), (10, 7, 4), (10, 7, 3)):
         paper = 1.0 if n - c < k else 1.0 - np.prod(1.0 - k / np.arange(n - c + 1, n + 1))
         assert pass_at_k([n], [c], [k])[0, 0] == pytest.approx(paper, rel=1e-12)
@@ -150,7 +150,7 @@ def test_figures() -> None:
     assert dead.low == dead.value == 0 < dead.high
 
 
-def test_spread_of_a_group_falls_short_of_the_spread_of_p_by_no_more_than_said() -> None:
+def test_group_signal_is_below_the_standard_deviation_of_p_by_at_most_the_bound() -> None:
     """The Bernstein polynomial of √(p(1-p)): from below, at most 0.3/√g short."""
     p = np.linspace(0, 1, 4001)
     for g in (8, 16, 64):
@@ -168,7 +168,7 @@ def test_powers() -> None:
     assert powers(1) == [1]
 
 
-def test_refusals_name_n_and_k() -> None:
+def test_errors_name_n_and_k() -> None:
     for call in (
         lambda: pass_at_k([8, 4], [1, 1], [1, 5]),
         lambda: informative([8, 4], [1, 1], 5),

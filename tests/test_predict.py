@@ -282,7 +282,7 @@ def test_checkpoints_of_one_sft_run_are_one_recipe(tmp_path: Path) -> None:
 
 
 def test_a_sweep_is_also_what_it_measured(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """All its finished readiness, so that an onset can come before RL starts; one cut off is ranked with a warning."""
+    """All its finished readiness, so that an onset can precede RL; an interrupted sweep is ranked with a warning."""
     sweep = tmp_path / "sweep"
     found = [
         checkpoint(f"{sweep}/sft/one/checkpoints/step-{i + 1}", reach=0.8, skill=0.3 + 0.05 * i, seed=i, loss=loss)

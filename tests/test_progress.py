@@ -94,7 +94,7 @@ def test_text_cannot_control_the_terminal(terminal: Terminal) -> None:
         assert "\x1b[2J" not in stream.getvalue()
 
 
-def test_a_closed_stream_stops_nothing() -> None:
+def test_a_closed_stream_does_not_stop_a_run() -> None:
     stream = io.StringIO()
     screen = Screen(stream)
     with Progress("sft", total=4, screen=screen) as bar:
@@ -116,7 +116,7 @@ def test_quiet_keeps_warnings(terminal: Terminal) -> None:
         assert stream.getvalue() == "beta=0 removes the KL penalty\n"
 
 
-def test_the_plan_learns_the_machines_speed() -> None:
+def test_the_plan_adapts_to_the_speed_of_the_machine() -> None:
     clock = Clock()
     screen = Screen(io.StringIO(), clock)
     plan = Plan([("sft", 60.0), ("readiness", 30.0), ("rl", 100.0)], screen)

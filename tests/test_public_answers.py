@@ -1,4 +1,4 @@
-"""Other verifiers' own test cases get the verdicts that those expect, but for the ones listed with a reason."""
+"""Other verifiers' own test cases are judged as those verifiers expect, except those listed with a reason."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from rlready.tasks.answers.verify import compare_in_advance, same_answer
 FILE = Path(__file__).parent / "data" / "public_answers.jsonl"
 
 
-def test_public_cases_agree_but_for_the_listed() -> None:
+def test_public_cases_agree_except_those_listed() -> None:
     cases = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()[1:]]
     cases = [case for case in cases if "setting" not in case]
     compare_in_advance((case["gold"], case["answer"]) for case in cases)

@@ -51,7 +51,9 @@ def figures(row: CheckpointReadiness) -> dict[str, Any]:
     return {k: v for k, v in row if k not in skipped}
 
 
-def test_a_model_and_the_table_of_its_samples_say_the_same(drawn: tuple[ReadinessResult, Path], tmp_path: Path) -> None:
+def test_a_model_and_the_table_of_its_samples_give_equal_results(
+    drawn: tuple[ReadinessResult, Path], tmp_path: Path
+) -> None:
     """Mixed sources: our table with the loss of its model, one with text and other names, and one with tokens."""
     _, path = drawn
     rows = read_table(path)
@@ -140,7 +142,7 @@ def test_tables_alone_need_no_task(tmp_path: Path) -> None:
     assert [line[-1] for line in (printed.columns, *printed.rows)] == ["next", "drop", "RL first"]
 
 
-def test_columns_of_any_type_say_the_same(tmp_path: Path) -> None:
+def test_columns_of_any_type_give_equal_results(tmp_path: Path) -> None:
     """Verdicts, names and numbers as whole numbers, floats, texts or mixed, in every format, over several batches."""
     rng = np.random.default_rng(3)
     rows: list[dict[str, Any]] = []
@@ -182,7 +184,7 @@ def test_columns_of_any_type_say_the_same(tmp_path: Path) -> None:
         readiness(ReadinessConfig(checkpoints=(bad,), samples=64), tmp_path / "bad")
 
 
-def test_tables_alone_do_without_torch(tmp_path: Path) -> None:
+def test_tables_do_not_import_torch(tmp_path: Path) -> None:
     table = jsonl(tmp_path / "x.jsonl", [{"problem_id": i % 4, "correct": i % 3 == 0} for i in range(16)])
     code = (
         "import sys; from pathlib import Path; from rlready.core.config import ReadinessConfig\n"
@@ -237,7 +239,7 @@ def test_refused_tables(drawn: tuple[ReadinessResult, Path], tmp_path: Path) -> 
         readiness(DRAWN.replace(checkpoints=(other, other)), tmp_path / "twice")
 
 
-def test_more_than_was_drawn_is_known_only_where_it_is(drawn: tuple[ReadinessResult, Path], tmp_path: Path) -> None:
+def test_statistics_beyond_the_samples_are_left_out(drawn: tuple[ReadinessResult, Path], tmp_path: Path) -> None:
     """A stopped table answers up to its planned samples, and for a smaller k as a run for it would have."""
     result, path = drawn
     less = readiness(DRAWN.replace(heldout="", samples=8, checkpoints=(str(path),)), tmp_path / "less")
@@ -279,7 +281,7 @@ def test_onset_needs_a_clear_rise_and_an_accuracy_that_does_not_fall() -> None:
         against_minimum([losses[0], HeldOut(losses[1].nll, losses[1].tokens + 1)], flat[:2])
 
 
-def test_flat_runs_are_seldom_called_overfitted() -> None:
+def test_constant_runs_are_rarely_called_overfitted() -> None:
     """Eight checkpoints of equal loss: a plain interval against the least would find an onset in most runs."""
     flagged = plain = 0
     for seed in range(60):
@@ -293,7 +295,7 @@ def test_flat_runs_are_seldom_called_overfitted() -> None:
     assert plain >= 15
 
 
-def test_the_best_of_many_is_not_called_so_by_chance() -> None:
+def test_the_best_of_many_is_not_significant_by_chance() -> None:
     """Twelve equal checkpoints: how often some other is called significantly worse than the one chosen."""
     alone = together = 0
     for seed in range(60):
@@ -354,7 +356,9 @@ def test_rows_of_the_demo_are_no_held_out_rows_of_other_problems(tmp_path: Path,
     assert capfd.readouterr().err.count("no held-out loss: name worked examples of dagmath?ops=4-7") == 1
 
 
-def test_templates_that_cut_rows_otherwise_are_refused(tmp_path: Path, drawn: tuple[ReadinessResult, Path]) -> None:
+def test_templates_that_tokenise_rows_differently_are_refused(
+    tmp_path: Path, drawn: tuple[ReadinessResult, Path]
+) -> None:
     """One vocabulary, but not the same tokens of the same rows: nats per token do not compare."""
     lm = load("embedded")
     a = HeldOut(np.array([1.0, 2.0]), np.array([3, 4]))
@@ -364,7 +368,7 @@ def test_templates_that_cut_rows_otherwise_are_refused(tmp_path: Path, drawn: tu
     assert lm.thinks
 
 
-def test_draws_outlive_a_fault_in_the_influence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_are_kept_if_influence_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -386,7 +390,7 @@ def test_draws_outlive_a_fault_in_the_influence(tmp_path: Path, monkeypatch: pyt
     ("changes", "message"),
     [({"seed": -1}, "seed must not be negative"), ({"influence": True, "group_size": 1}, "must be at least 2")],
 )
-def test_what_influence_cannot_work_with_is_refused_before_drawing(
+def test_settings_without_influence_are_refused_before_sampling(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):

@@ -410,7 +410,7 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
     more = {key: fig(0.21) for key in ("entropy", "length_right", "length_wrong", "truncated")}
     points = [CheckpointReadiness(**readiness_of(i, **more, overfitting=onset if i == 3 else None)) for i in range(4)]
     full = text_of(tmp_path, readiness_result(checkpoints=points))
-    assert "entropy, nats per token tokens, right tokens, wrong truncated at the budget" in full
+    assert "entropy, nats per token tokens, correct tokens, wrong truncated at the budget" in full
     assert page.render(tmp_path).count(">past overfitting onset<") == 1
     rl = text_of(tmp_path, rl_result())
     assert "before RL 30.1 % [27.1, 33.1] n = 200 problems step 0 Validation, best of RL 50.1 %" in rl
@@ -421,9 +421,9 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
 
 def test_evaluations_of_every_kind(tmp_path: Path) -> None:
     free = BudgetScores(budget=None, scores={"a/b": budget(96).scores["sft"]})
-    natural = text_of(tmp_path, evaluate_result(budgets=[free]))
-    assert "Accuracy, no budget 48.5 %" in natural
-    assert "none b 48.5 %" in natural
+    unconstrained = text_of(tmp_path, evaluate_result(budgets=[free]))
+    assert "Accuracy, no budget 48.5 %" in unconstrained
+    assert "none b 48.5 %" in unconstrained
     fallen = budget(24).scores["sft"].model_copy(update={"change": fig(-0.1)})
     beside = text_of(tmp_path, evaluate_result(budgets=[BudgetScores(budget=24, scores={"a/b": fallen})]))
     assert "truncated at the budget unfinished minus the largest budget, points" in beside
@@ -461,7 +461,7 @@ def test_forced_tokens_are_marked_and_chosen_ones_are_not(tmp_path: Path) -> Non
     assert "b" * 9 in text
 
 
-def test_logs_at_the_top_of_a_stage_folder_resumed_and_torn(tmp_path: Path) -> None:
+def test_logs_of_a_resumed_run_with_an_incomplete_line(tmp_path: Path) -> None:
     sft, rl = logs()
     for verb, log, title in (("sft", sft, "SFT loss"), ("rl", rl, "Groups during RL")):
         folder = tmp_path / verb
@@ -486,7 +486,7 @@ def test_logs_at_the_top_of_a_stage_folder_resumed_and_torn(tmp_path: Path) -> N
         ],
     ],
 )
-def test_a_result_that_is_none_is_one_clear_line(tmp_path: Path, content: str, said: str) -> None:
+def test_an_invalid_result_is_one_clear_line(tmp_path: Path, content: str, said: str) -> None:
     with pytest.raises(UserError, match=r"cannot read .*result\.json"):
         page.write(tmp_path)
     (tmp_path / "result.json").write_text(content)

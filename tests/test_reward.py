@@ -1,4 +1,4 @@
-"""Length-aware rewards: the sources' formulas, and in no group does a wrong answer outrank a right one."""
+"""Length-aware rewards: the sources' formulas, and in no group does a wrong answer outrank a correct one."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ PAYS = st.one_of(
 
 @settings(max_examples=1500)
 @given(GROUPS, PAYS, st.integers(1, 40_000))
-def test_no_wrong_answer_outranks_a_right_one(group: list[tuple[bool, int]], pay: RewardFn, target: int) -> None:
-    """Whatever the lengths, the target and the coefficient; where all lengths are equal, right beats wrong clearly."""
+def test_no_wrong_answer_outranks_a_correct_one(group: list[tuple[bool, int]], pay: RewardFn, target: int) -> None:
+    """Whatever the lengths, the target and the coefficient; with equal lengths, correct clearly beats wrong."""
     correct = np.array([c for c, _ in group])
     thinking = np.array([n for _, n in group])
     reward = pay(correct, thinking, target)
@@ -51,7 +51,7 @@ def test_no_wrong_answer_outranks_a_right_one(group: list[tuple[bool, int]], pay
 
 @settings(max_examples=500)
 @given(GROUPS, PAYS)
-def test_of_right_answers_the_shorter_is_worth_at_least_as_much(group: list[tuple[bool, int]], pay: RewardFn) -> None:
+def test_shorter_correct_answers_earn_at_least_as_much(group: list[tuple[bool, int]], pay: RewardFn) -> None:
     """Beyond the target; ``lcpo_exact`` rewards what comes near it from either side."""
     correct = np.array([c for c, _ in group])
     thinking = np.array([n for _, n in group]) + 50
@@ -73,7 +73,7 @@ def test_formulas() -> None:
     assert (lcpo_max(correct, np.array([0, 999, 0, 20]), 0.1, 20) == [1, 0, 0, 0.5]).all()
 
 
-def test_the_selective_reward_minds_length_only_where_most_are_right() -> None:
+def test_grpo_lambda_rewards_length_only_in_mostly_correct_groups() -> None:
     thinking = np.array([10, 20, 30, 40])
     hard, easy = np.array([True, False, False, False]), np.array([True, True, False, False])
     assert hard.mean() < MOSTLY <= easy.mean()
@@ -92,12 +92,12 @@ def test_the_selective_reward_minds_length_only_where_most_are_right() -> None:
         ("dapo_overlong", 1.01),
     ],
 )
-def test_coefficients_that_could_turn_the_order_are_refused(kind: Reward, strength: float) -> None:
+def test_coefficients_that_could_reverse_the_order_are_refused(kind: Reward, strength: float) -> None:
     with pytest.raises(UserError, match="reward_coef"):
         RewardFn(kind, strength)
 
 
-def test_a_length_is_stated_in_the_prompt() -> None:
+def test_the_prompt_asks_for_a_length() -> None:
     problem = Problem("p", "1 + 1 =", "2")
     assert length_prompt.with_length_prompt(problem, " Think for at most {N} tokens.", 40).prompt.endswith(
         "= Think for at most 40 tokens."

@@ -200,7 +200,7 @@ def turns(*of: Mapping[str, Any], **more: Any) -> str:
 @pytest.mark.parametrize(
     ("row", "line"),
     [
-        (turns(USER, ASSISTANT, USER, ASSISTANT), "a conversation of several questions must be cut into one row each"),
+        (turns(USER, ASSISTANT, USER, ASSISTANT), "split a conversation of several questions into one row for each"),
         (turns(SYSTEM, ASSISTANT), "messages must be [system,] user[, assistant], not system, assistant"),
         (turns(USER, ASSISTANT | {"thoughts": "t"}), "the turn of the assistant has 'thoughts', which is not read"),
         (turns(USER, ASSISTANT | {"tool_calls": [{"a": 1}]}), "has 'tool_calls', which is not read"),
@@ -221,7 +221,7 @@ def turns(*of: Mapping[str, Any], **more: Any) -> str:
         (turns(USER, ASSISTANT | {"reasoning": "s", "thinking": "t"}), "give two different texts as thinking"),
         (
             turns(USER, ASSISTANT | {"reasoning": "s", "content": "<think>t</think>a"}),
-            "another thought than the one beside it",
+            "a thought that differs from the given one",
         ),
         ('{"prompt": "p", "response": "so <think>t</think>a"}', "the response has text before <think>"),
         ('{"prompt": "p", "chosen": "a", "rejected": "b"}', "a preference row (chosen, rejected)"),
@@ -235,7 +235,7 @@ def turns(*of: Mapping[str, Any], **more: Any) -> str:
             "not list; write it as one text, or leave it to a verifier",
         ),
         ('{"prompt": "p", "response": "r", "answer": {"a": 1}}', "not dict; name what is in it, answer=answer.KEY"),
-        ('{"prompt": "p", "response": "r", "answer": -Infinity}', "answer: infinity is no number"),
+        ('{"prompt": "p", "response": "r", "answer": -Infinity}', "answer: infinity is not a number"),
         ('{"prompt": "p", "response": "r", "id": 1.5}', "id must be text or a whole number, not '1.5'"),
         ('{"prompt": "p", "response": "r", "note": ["\\ud83d"]}', "'note' holds \\ud83d, half of a surrogate pair"),
         ('{"prompt": "p", "response": "r", "prompt": "q"}', "the key 'prompt' is given twice"),
@@ -338,7 +338,7 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
 
 
 def measured(path: Path, rows: Sequence[Mapping[str, Any]], query: str, **changes: Any) -> list[int]:
-    """How often each problem of these samples was right."""
+    """The number of correct samples of each problem."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     options = {"samples": 1, "group_size": 1, "heldout": ""} | changes
     config = ReadinessConfig(checkpoints=(f"{path}{query}",), **options)

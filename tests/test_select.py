@@ -20,7 +20,7 @@ def chosen(kind: str, n: int, of: int = 60) -> Task:
     return open_task(POOL.replace("n=60", f"n={n}&select={kind}&of={of}"))
 
 
-def test_each_kind_chooses_what_it_says() -> None:
+def test_each_kind_selects_the_documented_rows() -> None:
     """Lengths are those of the sorted pool; problems go with their rows; a smaller n is a prefix of a larger one."""
     pool = open_task(POOL)
     ordered = sorted(map(length, pool.rows()))
@@ -85,7 +85,7 @@ def test_rows_and_gsm8k_files(tmp_path: Path) -> None:
         ("select=random&n=5&of=many", "of=many is not a whole number"),
     ],
 )
-def test_bad_choices_are_one_clear_line(options: str, message: str) -> None:
+def test_bad_selections_are_one_clear_line(options: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         open_task(f"dagmath?{options}").rows()
     assert "\n" not in str(caught.value)

@@ -78,7 +78,7 @@ def test_show_prints_the_tables_of_every_run(tmp_path: Path) -> None:
 
 
 def test_evaluate_pairs_models_and_budgets(tmp_path: Path) -> None:
-    """All samples are kept; a budget that cuts nothing changes nothing; an unconstrained run forces nothing."""
+    """All samples are kept; a budget that truncates nothing changes nothing; an unconstrained run forces nothing."""
     config = EvaluateConfig(problems=EASY, thinking_budgets=(4, 64, 80), samples=3)
     result = evaluate(config, tmp_path / "forced")
     rows = read_table(tmp_path / "forced" / "parts" / "0.parquet")
@@ -105,7 +105,7 @@ def test_evaluate_pairs_models_and_budgets(tmp_path: Path) -> None:
         ({"problems": "missing.jsonl"}, "missing.jsonl"),
     ],
 )
-def test_evaluate_refuses(tmp_path: Path, change: dict[str, object], message: str) -> None:
+def test_evaluate_refuses_bad_settings(tmp_path: Path, change: dict[str, object], message: str) -> None:
     """Each in one line that names what is wrong."""
     config = EvaluateConfig(problems=EASY, thinking_budgets=(8,))
     with pytest.raises(UserError, match=message) as caught:
@@ -196,7 +196,7 @@ def test_an_adapter_is_its_base_with_the_adapter_merged(tmp_path: Path, monkeypa
 
 
 def test_a_run_on_changed_inputs_is_refused(tmp_path: Path, embedded_copy: str) -> None:
-    """Model and data that lie here are hashed, so that a run never mixes two contents under one name."""
+    """Local models and data are hashed, so that a run never mixes two contents under one name."""
     problems = tmp_path / "problems.jsonl"
     problems.write_text(json.dumps({"prompt": "a: 5 ? a", "answer": "a: 5"}) + "\n")
     config = EvaluateConfig(

@@ -1,4 +1,4 @@
-"""Interval estimates: known quantiles, simulated coverage, and what happens where there is little to go on."""
+"""Interval estimates: known quantiles, simulated coverage, and what happens with few values."""
 
 import math
 from collections.abc import Callable
@@ -113,7 +113,7 @@ def covered(draw: Case, sets: int = 1000) -> float:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_intervals_cover_the_truth_as_often_as_they_say(case: str) -> None:
+def test_intervals_have_their_nominal_coverage(case: str) -> None:
     """Of 1,000 sets an interval that covers 90 %, or 99.5 %, is found out with a chance above 99 %."""
     assert 0.925 <= covered(CASES[case]) <= 0.985
 
@@ -123,7 +123,7 @@ def test_samples_of_one_problem_are_not_independent() -> None:
     assert covered(lambda rng: clustered(rng, cluster=None), sets=100) < 0.8
 
 
-def test_the_percentile_bootstrap_fails_where_few_are_right() -> None:
+def test_the_percentile_bootstrap_fails_with_few_correct() -> None:
     """Why shares have an estimator of this package rather than ``scipy.stats.bootstrap``."""
     right = (np.random.default_rng(0).random((400, 20)) < 0.02).astype(float)
     usual = bootstrap((right,), np.mean, axis=-1, method="percentile", n_resamples=R, rng=1).confidence_interval
@@ -155,7 +155,7 @@ def test_one_value_still_covers_a_normal_mean() -> None:
 # --- clusters, ratios, pairs
 
 
-def test_copies_within_a_problem_add_nothing() -> None:
+def test_copies_within_a_problem_add_no_information() -> None:
     values = np.random.default_rng(3).normal(size=20)
     ids = [f"problem-{i:02d}" for i in range(20)]
     order = np.random.default_rng(4).permutation(100)
@@ -209,7 +209,7 @@ def test_equal_values() -> None:
     assert mean_estimate([0.5] * 20, bounds=(0, 1)).low < 0.5 < mean_estimate([0.5] * 20, bounds=(0, 1)).high
 
 
-def test_refusals_name_the_fault() -> None:
+def test_errors_name_the_cause() -> None:
     for figure in (mean_estimate, t_estimate):
         with pytest.raises(UserError, match="nothing was measured"):
             figure([])

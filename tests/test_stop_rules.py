@@ -48,7 +48,7 @@ def config(tmp_path: Path) -> RLConfig:
 
 
 class Script:
-    """Steps and evaluations as written, instead of rollouts: ``used`` groups of every step, held-out accuracies."""
+    """Steps and evaluations as written, instead of rollouts: ``used`` groups of every step, validation accuracies."""
 
     def __init__(self, patch: pytest.MonkeyPatch, used: list[int], accuracy: list[float] = [0.5] * 20) -> None:
         self.problems: list[list[str]] = []
@@ -78,7 +78,7 @@ def test_patience_counts_steps_in_a_row(
     assert result.steps == steps
     assert bool(result.stopped) == (steps < 12)
     if steps < 12:
-        reason = "no gradient for 3 steps: in the last one every group was all right, 25% truncated"
+        reason = "no gradient for 3 steps: in the last one every group was all correct, 25% truncated"
         assert result.stopped == reason
         assert result.headline.endswith(f"Stopped early: {reason}.")
 
@@ -114,7 +114,7 @@ def test_the_earliest_best_checkpoint_is_chosen(
     assert [line["step"] for line in read_log(tmp_path / "run" / "log.jsonl") if "reward" in line] == list(range(1, 13))
 
 
-def test_drift_is_told_of_beyond_its_bounds_and_not_at_them() -> None:
+def test_drift_is_reported_beyond_its_bounds_and_not_at_them() -> None:
     """Entropy below a quarter of the first step's, thinking outside 0.6 to 1.4 times the first step's."""
     first = Watched(2.0, 100.0)
 

@@ -97,7 +97,7 @@ def test_a_full_disk_behind_a_librarys_own_error(tmp_path: Path) -> None:
         write_folder(tmp_path / "checkpoint", fill)
 
 
-def test_a_fault_in_the_writer_is_not_put_down_to_the_disk(tmp_path: Path) -> None:
+def test_a_bug_in_the_writer_is_not_reported_as_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         write_folder(tmp_path / "checkpoint", lambda folder: 1 / 0)
     with pytest.raises(FileNotFoundError):
@@ -117,7 +117,7 @@ write_folder(Path(sys.argv[1]), fill)
 """
 
 
-def test_kill_in_the_middle_of_a_folder_leaves_the_one_before(tmp_path: Path) -> None:
+def test_a_kill_while_writing_a_folder_keeps_the_previous_one(tmp_path: Path) -> None:
     out = tmp_path / "run"
     with Run(out, "sft", Config()):
         write_folder(out / "step", lambda folder: write_text(folder / "a", "whole"))
@@ -133,7 +133,7 @@ def test_kill_in_the_middle_of_a_folder_leaves_the_one_before(tmp_path: Path) ->
         assert (out / "step" / "a").read_text() == "whole"
 
 
-def test_a_torn_line_is_passed_over_and_then_dropped(tmp_path: Path) -> None:
+def test_an_incomplete_line_is_skipped_and_then_removed(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     for step in range(4):
         append_line(log, {"step": step, "loss": np.float32(step)})
@@ -255,7 +255,7 @@ def test_one_process_holds_a_folder_until_it_ends(tmp_path: Path) -> None:
         assert [attempt.status for attempt in run.record.attempts] == ["killed", "running"]
 
 
-def test_the_lock_is_no_symbolic_link(tmp_path: Path) -> None:
+def test_a_lock_that_is_a_symbolic_link_is_refused(tmp_path: Path) -> None:
     """What it points to would be overwritten."""
     (tmp_path / "precious").write_text("content")
     (tmp_path / "run").mkdir()
@@ -265,7 +265,7 @@ def test_the_lock_is_no_symbolic_link(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text() == "content"
 
 
-def test_what_is_no_record_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_an_invalid_record_is_refused_in_one_line(tmp_path: Path) -> None:
     write_json(tmp_path / "record.json", {"verb": "sft"})
     with pytest.raises(UserError, match=r"record.json: start: field required \(\d+ more\); it is not the record"):
         Run(tmp_path, "sft", Config()).__enter__()

@@ -104,7 +104,7 @@ def test_shared_prefixes_run_once_and_predict_reads_the_table(tmp_path: Path, mo
     assert read_json(out / "record.json")["status"] == "interrupted"
     with watched(monkeypatch) as second:
         result = sweep(config, out)
-    assert first[3] in second  # that one was cut off
+    assert first[3] in second  # that one was interrupted
     assert not set(first[:3]) & set(second)
     assert result.jobs == {"sft": 1, "readiness": 2, "rl": 2, "evaluate": 2}
     assert sorted([*first[:3], *second]) == sorted(job.key for job in jobs_of(read_sweep_file(Path(config.file))))
@@ -135,7 +135,7 @@ def test_shared_prefixes_run_once_and_predict_reads_the_table(tmp_path: Path, mo
 
 
 def test_a_failing_job_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
-    """What starts from it is skipped, the rest runs on; mended, only what is missing runs."""
+    """What starts from it is skipped, the rest continues; once fixed, only what is missing runs."""
     missing, out = tmp_path / "later.jsonl", tmp_path / "sweep"
     config = SweepConfig(file=write(tmp_path, problems=[str(missing), PROBLEMS]), workers=0)
     with watched(monkeypatch) as first, pytest.raises(UserError) as caught:
@@ -166,7 +166,9 @@ def test_another_sweep_is_refused_before_anything_is_written(tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"holds a run with file = 'sweep.toml', not 'other.toml'"):
         sweep(SweepConfig(file=str(other), workers=0), out)
     other.replace(file)
-    with pytest.raises(UserError, match=r"holds a finished sweep of another .*sweep.toml, with which it shares no job"):
+    with pytest.raises(
+        UserError, match=r"holds a finished sweep of another .*sweep.toml, which shares no finished job"
+    ):
         sweep(SweepConfig(file=str(file), workers=0), out)
     with pytest.raises(UserError, match="holds a run of sft, not sweep"):
         sweep(SweepConfig(file=write(tmp_path), workers=0), out / "sft/one")
@@ -178,7 +180,7 @@ def content_of(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
-def test_thousands_of_jobs_are_asked_for_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+def test_thousands_of_jobs_need_confirmation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     """The line says how many and how long, and nothing was begun; a word lets it through."""
     file = write(tmp_path, rl_seed=list(range(2000)))
     assert main(["sweep", file, "--out", str(tmp_path / "sweep")]) == 2
@@ -189,7 +191,7 @@ def test_thousands_of_jobs_are_asked_for_twice(tmp_path: Path, monkeypatch: pyte
     assert not (tmp_path / "sweep").exists()
     monkeypatch.setattr(sweep_module, "MANY", 4)
     config = SweepConfig(file=write(tmp_path, problems=["missing.jsonl"]), workers=0)
-    with pytest.raises(UserError, match=r"makes 5 jobs .* to start all the same add --yes"):
+    with pytest.raises(UserError, match=r"makes 5 jobs .* to start anyway, add --yes"):
         sweep(config, tmp_path / "sweep")
     with pytest.raises(UserError, match="1 of 5 jobs failed"):
         sweep(config.replace(yes=True), tmp_path / "sweep")
@@ -205,14 +207,14 @@ def test_thousands_of_jobs_are_asked_for_twice(tmp_path: Path, monkeypatch: pyte
             r"\[rl\]: unknown key 'prompts_per_stp'; did you mean prompts_per_step",
         ),
         ("epochs = 2", 'epochs = "many"', r"recipes\]\] 1: epochs = 'many' is not a number"),
-        ("epochs = 2", "epochs = []", "a list of nothing"),
+        ("epochs = 2", "epochs = []", "an empty list leaves nothing to run"),
         ("epochs = 2", "epochs = 0", "epochs must be above 0"),
         ("save-every = 1", "save-every = 0", "save_every must be above 0"),
         ("epochs = 2", "epochs = 2\ncheckpoints = [3]", r"checkpoints = \[3\], but one-s0 keeps 2"),
         ("epochs = 2", "epochs = 2\ncheckpoints = [-3]", r"checkpoints = \[-3\], but one-s0 keeps 2"),
         ("epochs = 2", 'epochs = 2\ncheckpoints = "first"', "'first' is not last or all or places"),
         ("epochs = 2", "epochs = 2\nmeasure = 3", "measure = 3 is not all or starts"),
-        ("epochs = 2", "epochs = 2\n[[sft.recipes]]\nname = 'one'\nseed = [0]", "two runs of the name one-s0"),
+        ("epochs = 2", "epochs = 2\n[[sft.recipes]]\nname = 'one'\nseed = [0]", "two runs would have the name one-s0"),
         ("samples = 4", "checkpoints = ['x']", r"\[readiness\]: checkpoints is what the sweep fills in"),
         ("[readiness]", "[readiness", "sweep.toml: not TOML: "),
     ],
@@ -227,7 +229,7 @@ def test_bad_files_are_refused(tmp_path: Path, old: str, new: str, message: str)
     assert not (tmp_path / "sweep").exists()
 
 
-def test_settings_that_must_agree_are_taken_over(tmp_path: Path) -> None:
+def test_shared_settings_are_copied_between_verbs(tmp_path: Path) -> None:
     """Readiness and evaluation sample as RL does, and readiness measures on the held-out rows of SFT."""
     plan = read_sweep_file(Path(write(tmp_path, checkpoints="all")))
     (tuned,) = plan.sft
@@ -251,7 +253,7 @@ def test_settings_that_must_agree_are_taken_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tokens", "epochs", "save_every", "kept", "reference"), [(60, 1, 1, 2, True), (10**6, 2, 0.25, 2, False)]
 )
-def test_the_last_checkpoint_is_the_last(
+def test_the_last_checkpoint_can_be_chosen(
     tmp_path: Path, tokens: int, epochs: int, save_every: float, kept: int, reference: bool
 ) -> None:
     """Whether references are kept beside it, or the marks of an epoch of one step fall together."""
@@ -498,7 +500,7 @@ def until_ended(local: LocalProcesses) -> list[JobResult]:
     return results
 
 
-def test_gpus_are_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_job_gets_a_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each job sees one GPU, no two at a time the same; threads are what the sweep says."""
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\ncat > /dev/null &\necho $CUDA_VISIBLE_DEVICES $OMP_NUM_THREADS; exit 1\n")

@@ -1,4 +1,4 @@
-"""Sources, verifiers, luck, and one clear line for every bad input."""
+"""Sources, verifiers, the chance level, and one clear line for every bad input."""
 
 import json
 import sys
@@ -79,14 +79,14 @@ def test_words_answers_are_read_from_prose() -> None:
         assert not task.verify(problem, "", text).correct, text
 
 
-def test_luck_is_small_where_the_demo_is_played() -> None:
+def test_the_chance_level_of_the_demo_is_low() -> None:
     task = open_task(f"{DEMO}&split=test&n=400&seed=5")
     chance = task.chance([1, 8, 64])
     assert 0 <= chance[1] <= chance[8] <= chance[64] < 0.05
     assert majority([task.answer_key(p) for p in task.problems()])[1] < 0.02
 
 
-def test_luck_is_learnt_on_other_problems() -> None:
+def test_the_chance_level_is_estimated_on_other_problems() -> None:
     assert majority(["a", "b", "b"]) == ("b", 2 / 3)
     assert guess_pass_at_k(["a", "a", "b", "c"], ["a", "b", "c", "d"], 2) == 0.5
     assert two_fold([str(i) for i in range(10)], [100]) == {100: 0.0}
@@ -102,7 +102,7 @@ GSM8K = [
 ]
 
 
-def test_gsm8k_rows_and_verdicts(tmp_path: Path) -> None:
+def test_gsm8k_rows_and_verifier(tmp_path: Path) -> None:
     for split in ("train", "test"):
         write(tmp_path / f"{split}.jsonl", GSM8K)
     (tmp_path / "LICENSE").write_text("\nMIT License\n\nCopyright\n")

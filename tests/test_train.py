@@ -177,7 +177,7 @@ def test_every_algorithm_takes_steps(tiny: str, problems: Path, tmp_path: Path, 
     assert all(line["grad_norm"] > 0 for line in lines)
 
 
-def test_rl_stops_with_a_reason_when_nothing_can_be_learnt(tiny: str, problems: Path, tmp_path: Path) -> None:
+def test_rl_stops_with_a_reason_without_gradients(tiny: str, problems: Path, tmp_path: Path) -> None:
     """All wrong for ``patience`` steps: the run ends early and says why."""
     source = f"rows:{problems}?verifier=verifiers:never"
     config = rl_config(tiny, problems).replace(problems=source, validation=source, steps=20, patience=2)
@@ -206,7 +206,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tiny: str, tmp_path: Path, monk
 
 
 def test_rows_longer_than_the_context_are_named(tiny: str, tmp_path: Path) -> None:
-    """A cut answer would teach never to answer, so such rows are refused."""
+    """Truncated answers would teach a model not to answer, so such rows are refused."""
     rows = tmp_path / "long.jsonl"
     rows.write_text(json.dumps({"id": "long-one", "prompt": "? a", "response": "a: 1 " * 400}))
     config = sft_config(tiny).replace(rows=str(rows))
@@ -250,7 +250,7 @@ def test_checkpoint_steps() -> None:
 @pytest.mark.parametrize(
     ("parameters", "cores", "expected"), [(1 << 20, 64, 64), (1 << 27, 2, 2), (1 << 27, 16, 1), (1 << 30, 2, 1)]
 )
-def test_as_many_threads_update_as_may_hold_gradients(
+def test_the_number_of_update_threads_is_limited_by_memory(
     monkeypatch: pytest.MonkeyPatch, parameters: int, cores: int, expected: int
 ) -> None:
     """A thread a core, unless their gradients would be too many; micro-batches of all threads keep to the bound."""
@@ -261,7 +261,7 @@ def test_as_many_threads_update_as_may_hold_gradients(
 
 
 @pytest.mark.parametrize(("parameters", "within"), [(1 << 10, 1), (1 << 30, 3)])
-def test_a_small_model_is_left_to_one_thread(parameters: int, within: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiny_models_use_one_thread(parameters: int, within: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until the block ends."""
     counts = [3]
     monkeypatch.setattr(torch, "get_num_threads", lambda: counts[-1])

@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 def same(ours: torch.Tensor, theirs: list[float]) -> None:
     known = torch.tensor(theirs)
     size = known.abs().max().item()
-    assert size > 1e-3, "gradients too small to tell anything"
+    assert size > 1e-3, "gradients too small to compare"
     torch.testing.assert_close(ours.flatten(), known, rtol=0, atol=TOLERANCE * min(1.0, size))
 
 

@@ -1,4 +1,4 @@
-"""Wordy rows: longer, right by the step checker, in the vocabulary; what the checker makes of re-checks and slips."""
+"""Verbose rows: longer, correct and in the vocabulary; what the step checker makes of re-checks and slips."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rlready.tasks.dagmath.vocabulary import NUMBERS, SIGNS, WORDS
 PLAIN = "dagmath?ops=5&asked=3&n=60&seed=1"
 
 
-def test_wordy_rows_are_long_right_and_writable() -> None:
+def test_verbose_rows_are_long_correct_and_in_the_vocabulary() -> None:
     """The same problems and answers, two to four times as long, with all that a long trace has."""
     plain, wordy = open_task(PLAIN), open_task(PLAIN + "&verbose=0.6")
     assert [p.prompt for p in plain.problems()] == [p.prompt for p in wordy.problems()]
@@ -33,7 +33,7 @@ def test_wordy_rows_are_long_right_and_writable() -> None:
     assert {"wait", "check", "right", "wrong", "again"} <= set(words)
 
 
-def test_a_share_that_is_none_is_refused() -> None:
+def test_an_invalid_share_is_refused() -> None:
     for wrong, message in (("verbose=1.5", "probability"), ("verbose=0.5&rendering=words", "symbols")):
         with pytest.raises(UserError, match=message):
             open_task(f"dagmath?{wrong}")
@@ -61,7 +61,7 @@ def test_the_checker_sees_through_rechecks_and_slips(solved: tuple[Dag, dict[str
     assert error(*steps[: at + 1], recheck, *steps[at + 1 :]) is None
     assert error(*steps[:at], slip, *steps[at:]) is None
     assert error(*steps[:at], slip, *steps[at + 1 :]) is not None
-    assert "called wrong but right" in (error(*steps[:at], f"{steps[at]} wrong again", *steps[at:]) or "")
+    assert "called wrong but is correct" in (error(*steps[:at], f"{steps[at]} wrong again", *steps[at:]) or "")
     wrong = f"wait check {steps[at].rpartition(' ')[0]} {(value + 1) % 13} right"
     assert "is wrong" in (error(*steps[: at + 1], wrong, *steps[at + 1 :]) or "")
     assert error(*steps, "wait") is not None

@@ -251,7 +251,7 @@ def test_a_slow_answer_costs_a_second_of_cpu_also_in_a_thread() -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2, 4])
-def test_a_lost_process_changes_no_verdict(
+def test_a_lost_process_changes_no_judgement(
     times: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Killed once, the question is asked again; killed twice, it is wrong with a warning, but not for good."""
@@ -355,7 +355,7 @@ NASTY = (
 
 
 @pytest.mark.parametrize("text", NASTY, ids=range(len(NASTY)))
-def test_nasty_text_gets_a_verdict_soon(text: str, verifiers: list[tuple[Task, Problem]]) -> None:
+def test_adversarial_text_is_judged_quickly(text: str, verifiers: list[tuple[Task, Problem]]) -> None:
     for task, problem in verifiers:
         began = time.perf_counter()
         assert not task.verify(problem, text, text).correct
@@ -365,7 +365,7 @@ def test_nasty_text_gets_a_verdict_soon(text: str, verifiers: list[tuple[Task, P
 
 @settings(max_examples=40)
 @given(st.text(), st.lists(st.sampled_from(["a:", "b=", "a", "=", "+", "(", ")", "-", "5", "Let", ".", "\n"])))
-def test_any_text_gets_a_verdict(verifiers: list[tuple[Task, Problem]], text: str, words: list[str]) -> None:
+def test_any_text_is_judged(verifiers: list[tuple[Task, Problem]], text: str, words: list[str]) -> None:
     for task, problem in verifiers:
         assert task.verify(problem, " ".join(words), text).correct in (True, False)
         assert task.verify(problem, text, " ".join(words)).correct in (True, False)

@@ -147,5 +147,5 @@ def apart(ours: Gradients, theirs: Gradients) -> float:
     """Largest difference of any parameter's gradient, absolute or relative to its largest value, whichever is worse."""
     assert ours.keys() == theirs.keys()
     sizes = {k: theirs[k].abs().max().item() for k in theirs}
-    assert min(sizes.values()) > 1e-4, "gradients too small to tell anything"
+    assert min(sizes.values()) > 1e-4, "gradients too small to compare"
     return max((ours[k] - theirs[k]).abs().max().item() / min(1.0, sizes[k]) for k in ours)

@@ -50,7 +50,7 @@ RUNS = Path("runs/dense")
 STORED = "seeds.json"
 SEEDS = range(5)
 FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
-STEPS, LONG = 40, 48  # of the arms without and with a verifier
+STEPS, LONG = 40, 48  # of the variants without and with a verifier
 EVERY = 4  # steps between the evaluations of the latter
 ROWS, PROBLEMS, TEST, PROMPTS, GROUP = 2000, 4000, 200, 16, 8
 EPOCHS = 4
@@ -59,7 +59,7 @@ DENSE: dict[str, dict[str, Any]] = {
     "dense": {},
     "dense, full return": {"return_type": "full_return"},
     "dense, uniform (sequence level)": {"return_type": "uniform"},
-    "dense, no baseline (log π_SFT)": {"reference": "none"},
+    "dense, no reference (log π_SFT)": {"reference": "none"},
     "dense, reference at 10 %": {"reference_at": 0.1},
     "dense, reference at 25 %": {"reference_at": 0.25},
     "dense, reference at 75 %": {"reference_at": 0.75},
@@ -82,7 +82,7 @@ PROTOCOL: dict[str, Any] = {
     "dense": DENSE,
     "verified": VERIFIED,
 }
-USUAL = PROTOCOL | {  # the usual world, where RL learns fast: two of the arms
+USUAL = PROTOCOL | {  # the usual world, where RL learns fast: two of the variants
     "task": (DEMO_TASK, EPOCHS),
     "dense": {},
     "verified": {variant: VERIFIED[variant] for variant in (VERIFIER, "dense + verifier")},
@@ -162,7 +162,7 @@ def last_of(run: Path, learned: RLResult) -> str:
 
 
 def stopped(out: Path) -> dict[str, str]:
-    """Arms that ended early, and why."""
+    """Variants that ended early, and why."""
     why = {variant: read_json(out / slug(variant) / "result.json")["stopped"] for variant in (*DENSE, *VERIFIED)}
     return {variant: words for variant, words in why.items() if words}
 
@@ -223,7 +223,7 @@ def measured(seed: int) -> dict[str, Any]:
 
 
 def curve(run: Path) -> list[tuple[int, float]]:
-    """Held-out accuracy along a run of RL."""
+    """Validation accuracy along a run of RL."""
     return [(e["step"], e["accuracy"]["value"]) for e in read_json(run / "result.json")["evaluations"]]
 
 
@@ -245,14 +245,14 @@ def new_world(seed: int, out: Path) -> dict[str, Any]:
     test = source(seed, "test", TEST, 6)
     usual = EvaluateConfig(models=tuple(models.values()), problems=test, thinking_budgets=(BUDGET,), seed=seed)
     away = usual.replace(models=(start,), reference=str(find_reference(start, 0.5)), beta=BETA)
-    lm, arms = load(start), dict[str, Any]()
+    lm, variants = load(start), dict[str, Any]()
     for config, name in ((usual, "evaluate"), (away, "decoded")):
         drawn = evaluate(config, out / name)
         greedy = evaluate(config.replace(samples=1, temperature=0.0), out / f"{name}-greedy")
         for number, path in enumerate(config.models):
             variant = list(models)[number] if config is usual else DECODED
             row = drawn.budgets[0].scores[path]
-            arms[variant] = {
+            variants[variant] = {
                 "accuracy": row.accuracy.value,
                 "greedy": greedy.budgets[0].scores[path].accuracy.value,
                 "thinking": row.thinking_tokens.value,
@@ -270,7 +270,7 @@ def new_world(seed: int, out: Path) -> dict[str, Any]:
         about = "Right solutions with one number changed; blue: credit above 0, orange: below."
         write_text(HERE / "credit.html", page(readings, about))
     return {
-        "arms": arms,
+        "variants": variants,
         "probe": {
             str(f): {k: getattr(p, k).value for k in PROBED}
             for f, p in (probes | {KNOWN: planted_error(known_pair, known_rows, seed=seed)}).items()
@@ -287,9 +287,9 @@ def first(points: Sequence[tuple[int, float]], goal: float) -> int:
 
 
 def saved(curves: dict[str, Any], variant: str) -> float | None:
-    """Share of the verifier's steps to its last accuracy that an variant does not need; None if SFT has that already.
+    """Share of the verifier's steps to its last accuracy that a variant does not need; None if SFT has that already.
 
-    Both count to the first evaluation that reaches it, so that an variant that needs more steps has a negative share.
+    Both count to the first evaluation that reaches it, so that a variant that needs more steps has a negative share.
     """
     verifier = curves[VERIFIER]
     goal = verifier[-1][1]
@@ -301,7 +301,7 @@ def known(values: Iterable[float | None]) -> list[float]:
 
 
 def chart(curves: Sequence[dict[str, Any]], world: str) -> str:
-    """Held-out accuracy along RL of the arms with a verifier: means over seeds, a band of Student's t."""
+    """Validation accuracy along RL of the variants with a verifier: means over seeds, a band of Student's t."""
     series = []
     for number, variant in enumerate(curves[0]):
         found = []
@@ -309,7 +309,7 @@ def chart(curves: Sequence[dict[str, Any]], world: str) -> str:
             f = t_estimate([c[variant][at][1] for c in curves])
             found.append(Point(step, f.value, max(f.low, 0.0), min(f.high, 1.0)))
         series.append(Series(SHORT.get(variant, variant), found, tone=number, shape=number, band=True))
-    title = f"Held-out accuracy along RL with a verifier, {world}, {len(curves)} seeds"
+    title = f"Validation accuracy along RL with a verifier, {world}, {len(curves)} seeds"
     return standalone(line_chart(series, title=title, x_label="step", y_label="accuracy", percent=True))
 
 
@@ -340,12 +340,12 @@ def over_seeds(results: Results, value: Callable[[dict[str, Any]], float]) -> Es
 
 
 def gain(results: Results, variant: str, other: str, key: str = "accuracy") -> Estimate:
-    return over_seeds(results, lambda r: r["arms"][variant][key] - r["arms"][other][key])
+    return over_seeds(results, lambda r: r["variants"][variant][key] - r["variants"][other][key])
 
 
 def above(results: Results, variant: str, other: str) -> int:
     """Seeds in which the difference of accuracies, paired over problems, is significantly above zero."""
-    pairs = [(r["arms"][variant]["per_problem"], r["arms"][other]["per_problem"]) for r in results]
+    pairs = [(r["variants"][variant]["per_problem"], r["variants"][other]["per_problem"]) for r in results]
     return sum(paired_estimate(a, b, bounds=(0.0, 1.0)).low > 0 for a, b in pairs)
 
 
@@ -398,9 +398,9 @@ def accuracy_table(results: Results) -> str:
         "seeds significantly above continued SFT |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for variant in results[0]["arms"]:
+    for variant in results[0]["variants"]:
         accuracy, greedy, thinking, entropy, kl = (
-            t_estimate([r["arms"][variant][key] for r in results]).value for key in MEASURES
+            t_estimate([r["variants"][variant][key] for r in results]).value for key in MEASURES
         )
         minus = ("" if variant == x else points(gain(results, variant, x)) for x in ("SFT", "SFT continued"))
         lines.append(
@@ -491,9 +491,9 @@ was also run modulo 13, where RL learns fast, with all else equal. {ended_early(
 
 {accuracy_table(results)}
 
-![Held-out accuracy along RL with a verifier, modulo 17](figure.svg)
+![Validation accuracy along RL with a verifier, modulo 17](figure.svg)
 
-![Held-out accuracy along RL with a verifier, modulo 13](usual.svg)
+![Validation accuracy along RL with a verifier, modulo 13](usual.svg)
 
 ## Where the credit falls
 
@@ -525,18 +525,18 @@ def conclusions(results: Results) -> str:
         return t_estimate(known(r["diagnosed"][variant]["dense_right"][0] for r in results))
 
     def modulo_13(variant: str, at: int) -> Estimate:
-        """Held-out accuracy of a variant modulo 13, at its first or last evaluation."""
+        """Validation accuracy of a variant modulo 13, at its first or last evaluation."""
         return over_seeds(results, lambda r: r["usual"][variant][at][1])
 
     dense, undiscounted, mixed, mixed_0, verifier = (
         points(gain(results, variant, "SFT"))
         for variant in ("dense", "dense, γ = 0", "dense + verifier", "dense, γ = 0, + verifier", VERIFIER)
     )
-    start = over_seeds(results, lambda r: r["arms"]["SFT"]["accuracy"]).value
+    start = over_seeds(results, lambda r: r["variants"]["SFT"]["accuracy"]).value
     return f"""On a solution with one number changed, credit from a reference at half of the samples has an AUC of
 {probed(results, "0.5", "auc")}; log π_SFT alone, without a reference, has {probed(results, "0.5", "auc_sft")}. On the
 model's own samples the picture differs: at the first step of RL, Σr̂ correlates with correctness at
-{with_correctness("dense")}, log π_SFT at {with_correctness("dense, no baseline (log π_SFT)")}. The reward is what the
+{with_correctness("dense")}, log π_SFT at {with_correctness("dense, no reference (log π_SFT)")}. The reward is what the
 second half of SFT would add again, whether it is correct or not. Accuracy minus that of SFT is {dense} points for dense
 and {undiscounted} for γ = 0; with the verifier mixed in, it is {mixed} and {mixed_0}.
 

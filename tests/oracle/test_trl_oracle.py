@@ -1,10 +1,10 @@
-"""TRL as the oracle: on the same batch our losses, gradients and advantages are those of its own trainers.
+"""TRL as the oracle: on the same batch, losses, gradients and advantages equal those of its trainers.
 
-Both sides run their whole path.  TRL's ``train()`` is handed our rollouts by its ``rollout_func`` (forced tokens as
-``env_mask``), scores them, splits them over two accumulation steps, and takes its optimiser steps, plain SGD; ours is
-the update of ``rlready.train``, with micro-batches by length.  The gradients are compared as each optimiser gets them:
-at the first update, on the policy's own samples, and at the second, off policy and partly clipped, where the weights
-have gone through the first on either side.
+Both sides run their whole path.  TRL's ``train()`` is handed rollouts by its ``rollout_func`` (forced tokens as
+``env_mask``), scores them, splits them over two accumulation steps, and takes its optimiser steps, plain SGD; rlready's
+is the update of ``rlready.train``, with micro-batches by length.  The gradients are compared as each optimiser gets
+them: at the first update, on the policy's own samples, and at the second, off policy and partly clipped, where the
+weights have gone through the first on either side.
 
 `make test-oracle` runs them in an environment that has TRL; test_trl_golden.py guards the same numbers without it.
 """

@@ -207,7 +207,7 @@ def _headline(gain: Estimate, largest: Mapping[str, Scores], chance: float) -> s
     before, after = largest["sft"], largest["rl"]
     significant = "" if gain.low > 0 or gain.high < 0 else ", not significant"
     return (
-        f"RL took held-out accuracy from {before.accuracy.value:.1%} to {after.accuracy.value:.1%} "
+        f"RL took test accuracy from {before.accuracy.value:.1%} to {after.accuracy.value:.1%} "
         f"({gain.value * 100:+.1f} points, 95% interval {gain.low * 100:+.1f} to {gain.high * 100:+.1f}{significant}) "
         f"with {after.thinking_tokens.value:.0f} thinking tokens instead of {before.thinking_tokens.value:.0f}; the "
         f"chance level is {chance:.1%}."

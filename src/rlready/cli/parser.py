@@ -98,7 +98,7 @@ SWITCHES = {"json": "Print the result as JSON instead of tables.", "quiet": "Pri
 
 
 def parse_command_line(argv: Sequence[str], prog: str = "rlready") -> Typed | int:
-    """The command; the exit code if help, the version or completion was asked for, which has then been printed.
+    """The command, or the exit code after help, the version or completions have been printed.
 
     Raises UserError, in one line, for a command that is not understood.
     """
@@ -172,7 +172,7 @@ def _one_line(name: str, error: typer.TyperException) -> str:
 
 
 def _app(name: str) -> typer.Typer:
-    """All verbs; only ``name`` has its options, unless the shell asks for completion: then all have."""
+    """All verbs; only ``name`` gets its options, but for shell completion all do."""
     app = typer.Typer(
         help="Take a language model from SFT to RL with verifiable rewards, and know which checkpoint to start from.",
         no_args_is_help=True,

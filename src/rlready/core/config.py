@@ -307,8 +307,8 @@ class EvaluateConfig(Config):
     )
     reference: str = option(
         "",
-        "Contrastive decoding: checkpoint to decode away from; sampled is model^(1+1/beta) / reference^(1/beta). By "
-        "default decoding is plain.",
+        "Contrastive decoding: checkpoint to decode away from; samples follow model^(1+1/beta) / reference^(1/beta). "
+        "By default there is no reference.",
     )
     beta: PositiveFloat = option(
         1.0,

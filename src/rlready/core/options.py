@@ -109,7 +109,7 @@ def read_toml(file: Path) -> TomlTable:
 
 
 def _toml(value: Any) -> str:
-    if isinstance(value, str):  # JSON's escapes are TOML's, but for DEL
+    if isinstance(value, str):  # JSON's escapes are those of TOML, except for DEL
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(map(_toml, value))}]"

@@ -85,7 +85,7 @@ def preset(verb: str, traits: ModelTraits, device: str) -> dict[str, Setting]:
 
 
 def _lengths(traits: ModelTraits) -> tuple[int, int]:
-    """(thinking budget, tokens of the answer): half of the context at most, the other half is the prompt's."""
+    """(thinking budget, tokens of the answer): at most half of the context; the prompt has the rest."""
     if traits.thinks:
         return max(1, min(THOUGHT, traits.context * 3 // 8)), max(1, min(ANSWER, traits.context // 8))
     response = min(PLAIN_RESPONSE, traits.context // 2)

@@ -6,14 +6,14 @@ statistic is a ratio of sums over clusters, Σ_i s_i / Σ_i m_i  (a mean: m_i va
 - **Bayesian bootstrap** (Rubin 1981, Ann. Stat. 9:130): weights w_i ~ Exp(1), which is Dirichlet(1, ..., 1) once
   normalised: the smooth form of the multinomial bootstrap.
 - **Bounded values** (shares, pass@k): half a pseudo-cluster, weight Gamma(1/2), is added at either bound.  For one
-  0/1 value a problem this *is* Jeffreys' Beta(c + 1/2, n - c + 1/2) (Brown, Cai & DasGupta 2001, Stat.  Sci.  16:101):
+  0/1 value a problem this *is* Jeffreys' Beta(c + 1/2, n - c + 1/2) (Brown, Cai & DasGupta 2001, Stat. Sci. 16:101):
   0 right of 100 gives about [0, 0.025], not [0, 0].  For values between the bounds it is a choice of this package.
 - **Unbounded values** (lengths, losses): bootstrap quantiles, stretched about the value by
-  t_{n-1}/z · sqrt((n+1)/(n-1)): which keeps the skew and widens intervals that are too narrow at small n (a choice of
-  this package, after the "expanded percentile" of Hesterberg 2015, Am.  Stat.  69:371).
-- **Paired differences**: the union of the stretched interval and of one with half a pseudo-cluster at ±max|d| (a choice
-of
-  this package); without the second, a few problems that all changed in one direction count as significant too often.
+  t_{n-1}/z · sqrt((n+1)/(n-1)), which keeps the skew and widens intervals that are too narrow at small n (a choice of
+  this package, after the "expanded percentile" of Hesterberg 2015, Am. Stat. 69:371).
+- **Paired differences**: the union of the stretched interval and of one with half a pseudo-cluster at ±max|d| (a
+  choice of this package); without the second, a few problems that all changed in one direction count as significant too
+  often.
 
 Chosen by simulated coverage (n = 2 to 200; normal, log-normal, Bernoulli, U-shaped, sparse ±1) against plain and BCa
 bootstrap (``scipy.stats.bootstrap``) and Student's t: with 20 problems and a true share of 0.02 their coverage is 30 %,

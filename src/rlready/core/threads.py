@@ -2,7 +2,7 @@
 
 One thread per core, each with separate rows and single-threaded operations, is up to twice as fast for a model of a few
 million parameters, whose operations are too small to be worth splitting, and still 1.2 to 1.4 times as fast with a
-hundred million.  Torch releases the interpreter during an operation, so ordinary threads do.  The model size is limited
+hundred million.  Torch releases the GIL during an operation, so ordinary threads are enough.  The model size is limited
 because every thread reads all weights and, in an update, has gradients of the same size.
 """
 
@@ -23,14 +23,12 @@ T = TypeVar("T")
 SMALL = 1 << 24  # parameters
 READ = 1 << 28  # the same, if threads need no gradients
 GRADIENTS = 1 << 29  # parameters times threads, if they do: 2 GiB in fp32
-HANDOVER = (
-    1e-5  # seconds until a waiting thread gets the interpreter; Python's default, 5 ms, is as long as many operations
-)
+HANDOVER = 1e-5  # seconds until a waiting thread gets the GIL; Python's default, 5 ms, is as long as many operations
 SPLIT_TOKENS = 4096  # of a thread's micro-batch, at most
 
 
 def small(model: Any, most: int = SMALL) -> bool:
-    """Whether a model is on the processor and has at most so many parameters."""
+    """Whether a model is on the CPU and has at most ``most`` parameters."""
     parameters = list(model.parameters())
     return bool(sum(p.numel() for p in parameters) <= most and parameters[0].device.type == "cpu")
 

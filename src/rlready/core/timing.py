@@ -1,7 +1,7 @@
 """Where the time of a step goes, and how close its arithmetic came to the limit of the machine.
 
-``with span("decode"):`` adds to a table that a ``Watch`` reads, once a step.  Of threads that run in parallel each adds
-its part of a wall second, so that the table still sums to about the wall time.
+``with span("decode"):`` adds to a table that a ``Watch`` reads, once a step.  Threads that run in parallel each
+add a share of the wall time, so that the table still sums to about that time.
 """
 
 from __future__ import annotations

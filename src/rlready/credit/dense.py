@@ -5,7 +5,7 @@
     G_t = Σ_{k≥t} γ^{k−t} r_k
     A_t = G_t − mean of G_t over the group's other responses, those that chose a token at t if any did
 
-r̂ and the critic-free, undiscounted REINFORCE are those of Dense-Path REINFORCE (Li et al., arXiv 2510.02493, eq.  5),
+r̂ and the critic-free, undiscounted REINFORCE are those of Dense-Path REINFORCE (Li et al., arXiv 2510.02493, eq. 5),
 where π_ref has seen half of the samples.  The paper does not publish the rest; choices of this package are the mean of
 the other responses as baseline, σ, the clip, the KL term in the reward (so that the optimum is π_SFT^{1+1/βσ} /
 π_ref^{1/βσ}), the constant normaliser, and the mixture with a verifier.  All log-probabilities are those at the
@@ -91,11 +91,10 @@ def returns_of(reward_RT: Floats, gamma: float, *, full: bool = False) -> Floats
 def group_advantages(return_RT: Floats, mask_RT: Mask, sizes: Sequence[int]) -> Floats:
     """Advantages: returns less the mean of the others of their group at the same position, 0 where nothing was chosen.
 
-    ``sizes`` are the responses of each group, in the order of the rows.  Any baseline b that does not depend on the
-    response itself leaves the policy gradient unbiased: given s_t, E[b ∇log π(y_t|s_t)] = b Σ_y ∇π(y|s_t) = 0.  The
-    mean of the others at t is such a b.  The mean of all n responses at t is not: G_t less it is only 1 − 1/n of G_t
-    less the mean of the others, so it would scale the gradient by E[1 − 1/n_t], the smaller the fewer responses reach
-    t.
+    ``sizes`` are the numbers of responses in each group, in the order of the rows.  Any baseline b that does not depend
+    on the response itself leaves the policy gradient unbiased: given s_t, E[b ∇log π(y_t|s_t)] = b Σ_y ∇π(y|s_t) = 0.
+    The mean of the others at t is such a b.  The mean of all n responses at t is not: it would shrink the advantage to
+    1 − 1/n of its value, and most where few responses reach t.
 
     Where no other response chose a token, all others are the baseline: their returns there, 0 for rewards to go of a
     response that has ended, and 0 without others.  An advantage of 0 instead would be biased: it would drop the

@@ -1,10 +1,10 @@
-"""The planted-error probe: does dense credit fall where the error is?
+"""The planted-error probe: is the dense reward lowest at the error?
 
 In a correct solution one number is changed; the copy and the original are scored with the two checkpoints.  Li et al.
 (arXiv 2510.02493) show one such pair in their figure 1; here the effect is measured over many solutions:
 
     auc      how often another token of the copy has a higher r̂ than the planted one (ties count one half)
-    top      how often the planted one has the lowest r̂ of all
+    top      how often the planted one has the lowest r̂ in the copy
     ranked   how often Σr̂ of the original is above that of the copy
 
 and the same for log π_SFT alone, which shows what the reference contributes.  The number is drawn uniformly from those

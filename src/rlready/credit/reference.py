@@ -1,7 +1,7 @@
 """The two frozen checkpoints of one SFT run from which dense rewards are computed.
 
-Two checkpoints are of one run if they lie in one folder, as all trainers keep them.  ``train/reference_checkpoint.py``
-finds π_ref in a run of ``rlready sft``; checkpoints of other trainers are named.
+Two checkpoints belong to one run if they are in one folder, as all trainers save them.  In a run of ``rlready sft``,
+``train/reference_checkpoint.py`` finds π_ref; for other trainers the user names it.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def load_pair(
 ) -> ReferencePair:
     """π_SFT from ``model`` and π_ref from ``reference``, a checkpoint or ``none``, after some checks.
 
-    UserError if the two are equal or in the wrong order, and, unless forced, if they are of different runs or read
-    text as different tokens.
+    UserError if the two are equal or in the wrong order, and, unless forced, if they belong to different runs or have
+    different tokenizers.
     """
     if reference == NONE:
         return ReferencePair(load(model, device=device, dtype=dtype), None)
@@ -71,14 +71,14 @@ def _refuse_unrelated(model: str, reference: str, pair: ReferencePair, *, force:
         )
     if not same_run and not force:
         raise UserError(
-            f"{reference} and {model} lie in different folders, so they seem to be of different SFT runs, whose "
+            f"{reference} and {model} are in different folders, so they seem to come from different SFT runs, whose "
             "difference is not a reward; force_reference=true accepts it nevertheless"
         )
     if vocabulary_digest(pair.sft.tokenizer) != vocabulary_digest(pair.reference.tokenizer):
         fits = len(pair.sft.tokenizer) <= _vocabulary(pair.reference)
         if not force or not fits:
             raise UserError(
-                f"{reference} and {model} have different tokenizers, so a token is not the same text to both; "
+                f"{reference} and {model} have different tokenizers, so their tokens cannot be compared; "
                 + ("force_reference=true accepts it nevertheless" if fits else "the reference has too few tokens")
             )
     if equal(pair.sft, pair.reference):
@@ -94,7 +94,7 @@ def _place(path: Path) -> Path:
 
 
 def _is_after(name: str, other: str) -> bool:
-    """Whether two checkpoints' names, alike but for the step that trainers put at the end, say so."""
+    """Whether two names, equal but for the step at their end, say so."""
     one, two = (re.fullmatch(r"(.*?)(\d+)", n) for n in (name, other))
     return bool(one and two and one[1] == two[1] and int(one[2]) > int(two[2]))
 

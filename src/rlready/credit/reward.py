@@ -2,7 +2,7 @@
 
     correctness    c
     arora_zanette  c · (1 − a · σ((n − mean n_correct) / (std n_correct + 1e-7)))   a = 0.1
-    grpo_lambda    arora_zanette in groups at least half right, else c              a = 0.1
+    grpo_lambda    arora_zanette in groups at least half correct, else c            a = 0.1
     dapo_overlong  c + a · r,  r = 0 up to N − N/5, falling to −1 at N, −1 beyond   a = 1
     lcpo_exact     c − min(a · |N − n|, 1/2)                                        a = 3e-4
     lcpo_max       c · clip(a · (N − n) + 1/2, 0, 1)                                a = 3e-4
@@ -11,10 +11,10 @@ c is 1 for a correct answer and 0 for a wrong one, n is the number of thinking t
 of a is that of the source; a coefficient per token is meant for thoughts of thousands of tokens.  Sources:
 ``arora_zanette`` Arora & Zanette (arXiv 2502.04463), statistics over the group's correct responses; ``grpo_lambda``
 GRPO-λ (2505.18086, which says only that groups with "a high correct ratio" keep the length term: one half is a choice
-of this package); ``dapo_overlong`` DAPO (2503.14476, eq.  13, its cache a fifth of N as there); ``lcpo_exact`` and
+of this package); ``dapo_overlong`` DAPO (2503.14476, eq. 13, its cache a fifth of N as there); ``lcpo_exact`` and
 ``lcpo_max`` LCPO (L1, 2503.04697).
 
-In none of them does a wrong answer outrank a correct one of its group.  The penalty of ``lcpo_exact`` is bounded at 1/2
+No wrong answer gets a higher reward than a correct one of its group.  The penalty of ``lcpo_exact`` is bounded at 1/2
 for that reason: without the bound, which the source does not have, a wrong answer on target would beat a correct one
 that misses it by 1/a tokens.  A truncated response, which gets 0 in some sources, is verified here.  Left out:
 the rewards of Kimi k1.5 and the cosine reward, in which a longer wrong answer can earn more than a shorter one.

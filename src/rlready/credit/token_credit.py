@@ -77,7 +77,7 @@ def _scored(
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a text too long, or with a character that no file name has
+    except (OSError, ValueError):  # too long for a file name, or with a character that none can have
         return False
 
 
@@ -85,7 +85,7 @@ def _content(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text in UTF-8") from None
+        raise UserError(f"{path}: not UTF-8 text") from None
 
 
 def _text(lm: LM, text: str) -> tuple[str, str, Example]:
@@ -107,11 +107,11 @@ def _row(lm: LM, row: Mapping[str, object], where: str) -> tuple[str, str, Examp
     name = str(row.get("problem_id") or row.get("id") or where)
     prompt = row.get("prompt")
     if not isinstance(prompt, str):
-        raise UserError(f"{where}: has no column prompt, without which a response cannot be scored")
+        raise UserError(f"{where}: no column prompt, which scoring a response needs")
     if row.get("tokens") is not None:
         ids, mask = row["tokens"], row.get("mask")
         if not isinstance(ids, list) or not all(isinstance(t, int) for t in ids):
-            raise UserError(f"{where}: tokens should be a list of whole numbers")
+            raise UserError(f"{where}: tokens must be a list of whole numbers")
         think = row.get("thinking_budget") is not None
         return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), ids, where, mask)
     if row.get("pieces") is not None:
@@ -119,7 +119,7 @@ def _row(lm: LM, row: Mapping[str, object], where: str) -> tuple[str, str, Examp
         ids = lm.encode(text)
         if len(ids) != len(mask):  # then it is unknown which of its tokens were forced
             raise UserError(
-                f"{where}: the tokenizer makes {len(ids)} tokens of {len(mask)} pieces; give a table with tokens, mask"
+                f"{where}: the tokenizer makes {len(ids)} tokens of {len(mask)} pieces; give tokens and mask instead"
             )
         think = row.get("budget") is not None
         return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), ids, where, mask)
@@ -127,7 +127,7 @@ def _row(lm: LM, row: Mapping[str, object], where: str) -> tuple[str, str, Examp
     if not isinstance(response, str):
         raise UserError(f"{where}: has none of the columns tokens, pieces and response")
     if not isinstance(thinking, str | None):
-        raise UserError(f"{where}: thinking should be text, or left out")
+        raise UserError(f"{where}: thinking must be text, or left out")
     worked = Row(name, prompt, response, thinking)
     think = worked.thinking is not None
     return name, prompt, _example(lm, *lm.worked_ids(worked, think=think), where)
@@ -137,7 +137,7 @@ def _joined(pieces: object, where: str) -> tuple[str, list[object]]:
     """The text of the pieces of a response, and of each of them whether the model chose it (1) or it was forced (0)."""
     pairs = [(piece[0], piece[1]) for piece in pieces if _is_pair(piece)] if isinstance(pieces, list) else []
     if not isinstance(pieces, list) or len(pairs) < len(pieces):
-        raise UserError(f"{where}: pieces should be a list of [text, 0 or 1]")
+        raise UserError(f"{where}: pieces must be a list of [text, 0 or 1]")
     return "".join(text for text, _ in pairs), [chosen for _, chosen in pairs]
 
 
@@ -157,7 +157,7 @@ def _example(lm: LM, prompt: Sequence[int], ids: Sequence[int], where: str, mask
     if mask is None:
         return made
     if not isinstance(mask, list) or any(m not in (0, 1) for m in mask):
-        raise UserError(f"{where}: mask should be a list of 0 (forced) and 1 (chosen)")
+        raise UserError(f"{where}: mask must be a list of 0 (forced) and 1 (chosen)")
     if len(mask) != len(ids):
-        raise UserError(f"{where}: {len(ids)} tokens but {len(mask)} of mask")
+        raise UserError(f"{where}: {len(ids)} tokens, but a mask of length {len(mask)}")
     return Example(prompt, ids, np.asarray(mask, dtype=np.uint8), made.advantage, made.weight)

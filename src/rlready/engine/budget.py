@@ -233,7 +233,7 @@ class BudgetState:
         """
         budget, larger = self.budget.thinking_budget, trace.thinking_budget
         if (budget is None and larger is not None) or (budget and larger and larger < budget):
-            return False  # other prompt, or closed too early
+            return False  # another prompt, or closed too early
         if self.budget.end_think_bias != trace.end_think_bias:
             return False
         chosen, logprobs = trace.mask.tolist(), trace.logprobs.tolist()
@@ -247,7 +247,7 @@ class BudgetState:
                 continue
             if not self._queue and not self.insert_wait() and not self._ended(trace):
                 return False
-            if self._queue[0] != token:  # legitimate where the two diverge; an error if both were forced here
+            if self._queue[0] != token:  # expected where the two diverge; an error if both tokens were forced
                 waiting = self.phase == "think"
                 if trace.num_waits >= self.num_waits if waiting else trace.thinking_tokens == self.thinking_tokens:
                     raise ValueError(f"trace {trace.problem_id}/{trace.sample_id} was not made with this template")

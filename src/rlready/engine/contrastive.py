@@ -1,12 +1,12 @@
-"""Two models behind one sampler: decoding away from a reference, without training.
+"""Contrastive decoding: two models behind one sampler, without training.
 
     log π(y|s) = (1 + w) log π_SFT(y|s) − w log π_ref(y|s) + constant,      w = 1/β
 
 With a KL penalty, the optimum of dense rewards (Li et al., arXiv 2510.02493) is π_SFT^{1+1/β} / π_ref^{1/β} over whole
-responses, where β is in nats of r̂: training divides r̂ by its standard deviation σ, so a β of training is βσ here.
-This decoder takes the optimum token by token, as with γ = 0.  It is the baseline that shows what training adds.  Left
-out: a plausibility threshold, which contrastive decoding (Li et al., arXiv 2210.15097) needs for models that differ
-much.
+responses, where β is in nats of r̂.  Training divides r̂ by its standard deviation σ, so a β of training corresponds to
+βσ here. This decoder takes the optimum token by token, as with γ = 0.  It is the baseline that shows what training
+adds.  Left out: a plausibility threshold, which contrastive decoding (Li et al., arXiv 2210.15097) needs for models
+that differ much.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The Hugging Face decoder: any causal LM behind the four methods that batched sampling needs.
+"""The Hugging Face decoder: any causal LM behind the methods that batched sampling needs.
 
 Rows are right-aligned: all rows write the same new column of the cache, and a column without a token of a row
 (left padding, removed tokens) is a hole, masked out of attention; rotary positions count a row's valid

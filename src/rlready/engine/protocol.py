@@ -83,7 +83,7 @@ def forcing_for(lm: LM, wait_text: str = "", answer_prefix: str = "") -> Forcing
     budget, to elicit the answer.  For a model that does not think, nothing is forced.
 
     UserError if a text or a delimiter cannot be written in the model's vocabulary, if the wait text closes the thought,
-    if either text ends the response, or if the tokenizer does not give the closing delimiter back from its tokens.
+    if either text ends the response, or if decoding the closing delimiter's tokens does not give it back.
     """
     close = lm.close
     if not lm.thinks:

@@ -41,7 +41,7 @@ def answer_of(sample: Sample, lm: LM) -> tuple[str, str]:
 
 
 def verify_all(task: Task, asked: Sequence[tuple[Problem, tuple[str, str]]]) -> list[Verdict]:
-    """The verdicts on (thinking, answer) pairs; formulas among them are compared in parallel."""
+    """Verify (thinking, answer) pairs; formulas among them are compared in parallel."""
     compare_in_advance((gold, text) for problem, (_, text) in asked if (gold := task.compares(problem)) is not None)
     return [task.verify(problem, *answer) for problem, answer in asked]
 

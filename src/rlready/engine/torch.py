@@ -224,7 +224,7 @@ class TorchEngine(Engine):
             on and not math.isfinite(logprob) for on, logprob in zip(running, logprobs, strict=True)
         ):
             raise UserError(
-                f"{self.lm.source}: its logits are not finite, so its weights are broken; use another checkpoint"
+                f"{self.lm.source}: its logits are not finite, so its weights are damaged; use another checkpoint"
             )
         next_ids = []
         for at, state in enumerate(states):

@@ -132,8 +132,8 @@ def _check_thought(config: EvaluateConfig, lm: LM) -> None:
     for name, given in about.items():
         if given and not lm.thinks:
             raise UserError(
-                f"{name} is about the thought, but the chat template of {lm.source} opens none; leave {name} out, or "
-                "give delimiters=OPEN,CLOSE"
+                f"{name} needs a model that thinks, but the chat template of {lm.source} opens no thought; leave "
+                f"{name} out, or give delimiters=OPEN,CLOSE"
             )
 
 

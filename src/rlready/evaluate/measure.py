@@ -95,7 +95,7 @@ class ModelMeasurements(Record):
     votes: dict[str, VoteShares]
     lengths: ThoughtLengths
     examples: list[Example]
-    knows_steps: bool  # the task can tell whether every step is right
+    knows_steps: bool  # the task can tell whether every step is correct
 
 
 def measure(

@@ -15,8 +15,9 @@ from rlready.runs.checkpoint_order import labels
 class Measures(Record):
     """One model under one setting.
 
-    ``truncated``: share of thoughts that were closed at the budget; ``unfinished``: share of responses that were cut
-    off before they ended.  ``strict_accuracy``: share of responses with every step right, where the task can tell.
+    ``truncated``: share of thoughts that were closed at the budget; ``unfinished``: share of responses that were
+    stopped before they ended.  ``strict_accuracy``: share of responses with every step correct, where the task can
+    tell.
     """
 
     accuracy: Estimate
@@ -42,7 +43,7 @@ class BudgetScores(Record):
 
 
 class Variant(Record):
-    """How a model was made to spend its tokens, besides the budget."""
+    """Settings of decoding besides the budget."""
 
     model: str
     num_waits: int
@@ -93,7 +94,7 @@ class CurveMetrics(Variant):
 
 
 class Votes(Record):
-    """Parallel samples at one budget, as many as the tokens of one sample under the costliest setting buy."""
+    """Parallel samples at one budget, with as many tokens together as one sample under the costliest setting."""
 
     model: str
     budget: int | None
@@ -149,7 +150,7 @@ class EvaluateResult(Result):
     models: list[str]
     problems: list[str]
     per_problem: dict[str, dict[str, list[float]]]  # accuracy of each problem, by model and setting
-    budgets: list[BudgetScores] = Field(min_length=1)  # by growing budget
+    budgets: list[BudgetScores] = Field(min_length=1)  # in ascending order of budget
     unconstrained: dict[str, Scores]  # by model: its own prompt and stop, no budget
     settings: list[SettingScores]
     metrics: list[CurveMetrics]
@@ -161,7 +162,7 @@ class EvaluateResult(Result):
         short = labels(self.models)
         found = [self._scores_table(short)]
         if self.settings:
-            columns = ["setting", "model", "accuracy", "change", "wrong→right", "right→wrong", "thinking tokens"]
+            columns = ["setting", "model", "accuracy", "change", "wrong→correct", "correct→wrong", "thinking tokens"]
             title = f"Compared with {self.metrics[0].description} at the same budget: +waits, ~bias, length prompt"
             rows = [s.cells(short) for s in self.settings]
             found.append(Table([*columns, "length error"], rows, title))
@@ -169,7 +170,7 @@ class EvaluateResult(Result):
             columns = ["model", "setting", "control", "scaling (points per 1,000 tokens)", "performance", "at budget"]
             found.append(Table(columns, [m.cells(short) for m in self.metrics], "Control, scaling, performance"))
         if self.votes:
-            columns = ["budget", "model", "samples", "tokens", "majority vote", "most likely", "any right"]
+            columns = ["budget", "model", "samples", "tokens", "majority vote", "most likely", "any correct"]
             found.append(Table(columns, [v.cells(short) for v in self.votes], "Many samples at equal total tokens"))
         return found
 

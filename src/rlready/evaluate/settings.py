@@ -40,7 +40,7 @@ class Settings:
     """
 
     unconstrained: Setting
-    main: tuple[Setting, ...]  # by growing budget; the unconstrained setting alone if the configuration asks for that
+    main: tuple[Setting, ...]  # in ascending order of budget; or the unconstrained setting alone
     others: tuple[Setting, ...]
     length_prompted: tuple[Setting, ...]
 

@@ -5,9 +5,9 @@ many as were drawn.  After s1's comparison of sequential and parallel scaling (M
 different from it, the samples are split into consecutive blocks of n whose results are averaged, so that no sample is
 used twice.
 
-    majority_vote   right if the most common answer is (of equally common ones the first)
-    most_likely     right if the response with the highest mean log-probability by the model itself is
-    any_right       right if at least one is: what a perfect verifier could choose
+    majority_vote   the most common answer is correct (of equally common ones the first)
+    most_likely     the response with the highest mean log-probability under the model is correct
+    any_right       at least one is correct: what a perfect verifier could choose
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Ballot:
 
 @dataclass(frozen=True)
 class BlockShares:
-    """Shares of the blocks of one problem that are right."""
+    """Shares of the blocks of one problem that are correct."""
 
     majority_vote: float
     most_likely: float
@@ -50,7 +50,7 @@ def affordable(total: float, one: float, drawn: int) -> int:
 
 
 def shares(ballots: Sequence[Ballot], n: int) -> BlockShares:
-    """Shares of the blocks of ``n`` ballots that are right by vote, by likelihood and by at least one."""
+    """Shares of the blocks of ``n`` ballots that are correct by vote, by likelihood and by at least one."""
     blocks = [ballots[at : at + n] for at in range(0, len(ballots) - n + 1, n)]
     return BlockShares(
         majority_vote=float(np.mean([_elected(block).correct for block in blocks])),
@@ -60,7 +60,7 @@ def shares(ballots: Sequence[Ballot], n: int) -> BlockShares:
 
 
 def _elected(block: Sequence[Ballot]) -> Ballot:
-    """The first ballot with the most common answer; an empty answer is no vote while there are others."""
+    """The first ballot with the most common answer; empty answers count only if there are no others."""
     counts = Counter(b.answer for b in block if b.answer) or Counter(b.answer for b in block)
     winner = max(counts, key=lambda answer: counts[answer])
     return next(b for b in block if b.answer == winner)

@@ -1,6 +1,6 @@
 """How an RL step on one problem changes the reward of the others: the influence of Cen et al. (arXiv 2505.18917).
 
-Of N rollouts of a problem q a share α is right; g = ∇ log π(o | q), with means ḡ⁺ and ḡ⁻ over right and wrong rollouts.
+Of N rollouts of a problem q a share α is correct; g = ∇ log π(o | q), with means ḡ⁺ and ḡ⁻ over correct and wrong ones.
 With GRPO's advantages, on-policy and without KL, the group's gradient is
 
     u(q) = √(α(1−α)) (ḡ⁺(q) − ḡ⁻(q))
@@ -17,15 +17,16 @@ two factors:
     group signal = mean √(α(1−α)),    co-influence = K⁺ − K⁻ weighted by √(α(1−α))
 
 **Choices of this package.**  Every problem serves as q and as q', but a pair q = q' is left out: influence of a problem
-on itself is no evidence of learning.  A problem all right or all wrong has u = 0, counts in every mean over problems,
+on itself is no evidence of learning.  A solved or unsolved problem has u = 0, counts in every mean over problems,
 and has no K±.  Inner products grow with gradient norms and cannot be compared between checkpoints; the mean cosine of
 two informative problems can.
 Intervals are bootstrapped over problems, where a pair has the product of its problems' weights; they hold for other
 problems of the same kind, each sampled once.  If gradients are projected, ``error`` is the root mean square error of a
 cosine, from the difference of two independent projections.
 
-With a sample standard deviation (N − 1) all is √((N−1)/N) as large, without division by it the weight is α(1−α).
-g is of the sum over tokens, not of their mean.  How Cen et al. chose parameters and problems is not public.
+With the sample standard deviation (N − 1) all values are √((N−1)/N) times as large; without division by the standard
+deviation the weight is α(1−α).  g is the gradient of the sum over tokens, not of the mean.  How Cen et al. chose
+parameters and problems is not public.
 
 Shapes: P problems, M informative ones, C copies of a Gram matrix (`gram.py`).
 """
@@ -53,14 +54,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rollouts:
-    """The rollouts of one problem: rows (N,) of one prompt, and which of them are right."""
+    """The rollouts of one problem: rows (N,) of one prompt, and which of them are correct."""
 
     rows: Sequence[Example]
     correct: NDArray[np.bool_]
 
     @property
     def informative(self) -> bool:
-        """Whether some are right and some wrong."""
+        """Whether some are correct and some wrong."""
         return bool(self.correct.any() and not self.correct.all())
 
     @property
@@ -80,7 +81,7 @@ class Rollouts:
         return Rollouts(rows, np.array(correct, dtype=bool))
 
     def those(self, right: bool) -> list[Example]:
-        """The rows that are right, or those that are wrong."""
+        """The correct rows, or the wrong ones."""
         return [row for row, c in zip(self.rows, self.correct, strict=True) if c == right]
 
 
@@ -122,7 +123,7 @@ class Influence:
     def error(self) -> float:
         """Root mean square error of a cosine of two problems; 0 where exact.
 
-        Half the difference of two independent projections is what their mean is off by.
+        It is estimated as half the difference of two independent projections.
         """
         apart = self.cosines[0] - self.cosines[-1]
         others = apart[~np.eye(len(apart), dtype=bool)] / 2
@@ -162,7 +163,7 @@ def influence(
     Raises UserError for fewer than two problems.
     """
     if len(groups) < 2:
-        raise UserError(f"influence is that of problems on each other and needs at least 2 of them, got {len(groups)}")
+        raise UserError(f"influence is measured between problems and needs at least 2, got {len(groups)}")
     signal = np.array([group.group_signal for group in groups])
     place = np.flatnonzero([group.informative for group in groups])
     many = len(place)

@@ -1,4 +1,4 @@
-"""The influence of one checkpoint's problems on each other, as it stands in results."""
+"""The influence of one checkpoint's problems on each other, as written to results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rlready.core.result import Record
 
 
 class InfluenceEstimates(Record):
-    """Means over problems, some of them informative: with both right and wrong rollouts.  Terms: see `influence.py`.
+    """Means over problems, some of them informative: with both correct and wrong rollouts.  Terms: see `influence.py`.
 
     ``step`` is ΔJ / η, the product of ``group_signal`` and ``co_influence``, which is ``k_right`` - ``k_wrong``;
     ``cosine`` is the mean over pairs of informative problems.  ``step`` is None with fewer than two informative
@@ -23,7 +23,7 @@ class InfluenceEstimates(Record):
 
 
 class InfluenceResult(InfluenceEstimates):
-    """With what was measured: of ``problems``, ``all_right`` had only right and ``all_wrong`` only wrong rollouts.
+    """What was measured: of ``problems``, ``all_right`` had only correct and ``all_wrong`` only wrong rollouts.
 
     ``parameters`` is how many weights the gradients cover; ``error`` the root mean square error of the cosine of two
     problems, 0 where gradients are exact.

@@ -1,16 +1,16 @@
 """Storage of the gradients of sets of responses for their inner products: whole, or randomly projected.
 
-A weight W (out, in) meets a token as y = W x, so its gradient is Σ_t δ_t x_tᵀ with δ the gradient of y: two factors a
+A weight W (out, in) meets a token as y = W x, so its gradient is Σ_t δ_t x_tᵀ with δ the gradient of y: two factors per
 token.  The row of an embedding is picked by a token, which makes the left factor an indicator.  Biases and norms are
 vectors, with one factor.  A parameter that is used twice (a tied head) collects both uses in one place.
 
-- ``Whole`` adds the products up, a set a row: exact, S gradients in memory, of some rows of a weight if need be.
+- ``Whole`` adds up the products, one row per set: exact, S gradients in memory, of some rows of a weight if need be.
 - ``Projected`` keeps A (Σ_t δ_t x_tᵀ) Bᵀ = Σ_t (A δ_t)(B x_t)ᵀ with random signs A (r, out) and B (r, in), divided by
   √r, so that the gradients are never made (LoGra, Choe et al., arXiv 2405.13954, with learned A and B in place of
   the signs).  As E AᵀA = E BᵀB = 1, inner products are unbiased; their error falls as 1/√r for gradients of low rank
   and about as 1/r for those of high rank.  Vectors, and sides no longer than r, are kept whole.  Two independent
-  projections are made (ours): their mean is the estimate, and half their difference is its error, measured without the
-  exact gradient.
+  projections are made (a choice of this package): their mean is the estimate, and half their difference is its error,
+  measured without the exact gradient.
 
 Shapes: S sets, N tokens, r rank, K numbers kept a set, C copies (2 projections, or 1).
 """
@@ -171,7 +171,7 @@ def _table(sizes: Sequence[tuple[Tensor, int]], copies: int, sets: int) -> tuple
         at += size
     like = sizes[0][0]
     dtype = at_least_float(like[:0]).dtype
-    if like.device.type == "cpu":  # the system clears its pages where they are first used, by whoever does
+    if like.device.type == "cpu":  # the system clears memory pages when a thread first uses them
         return torch.from_numpy(np.zeros((copies, sets, at), dtype=str(dtype).removeprefix("torch."))), span
     return torch.zeros(copies, sets, at, dtype=dtype, device=like.device), span
 

@@ -21,9 +21,9 @@ COPY = re.compile(r"\.(modules_to_save|original_module|base_layer)(?=\.)")  # ho
 
 
 def base_of(folder: Path, source: str) -> Path:
-    """The folder of the model that an adapter was trained on; one of the hub is named before it is fetched.
+    """The folder of an adapter's base model; a note says when it is fetched from the hub.
 
-    A relative path is tried from here, from the adapter's folder and from the one above it.
+    A relative path is tried from the working directory, from the adapter's folder and from its parent.
     Raises UserError when the adapter names no base, or one that cannot be found or is an adapter, too.
     """
     config = read_json(folder / ADAPTER)
@@ -38,7 +38,9 @@ def base_of(folder: Path, source: str) -> Path:
         revision = config.get("revision")
         try:
             refuse_folder_names(name)
-            note(f"{source}: an adapter; its base {name} is no folder here, so it is fetched from the Hugging Face hub")
+            note(
+                f"{source}: an adapter; its base {name} is not a local folder and is fetched from the Hugging Face hub"
+            )
             found = fetched(name, weights=True, revision=revision if isinstance(revision, str) else None)
         except UserError as error:
             raise UserError(f"{source}: an adapter whose base model is not found: {error}") from None
@@ -67,15 +69,15 @@ def merged(model: Any, folder: Path, source: str) -> Any:
         raise UserError(f"{source}: an adapter of type {kind} has no weights that could be merged into its base")
     if str(getattr(config, "init_lora_weights", "")).startswith("pissa_niter"):
         raise UserError(
-            f"{source}: a PiSSA adapter whose base is changed by a randomised SVD (init_lora_weights), so that every "
-            "load has other weights; save it again with path_initial_model_for_weight_conversion, as a plain LoRA"
+            f"{source}: a PiSSA adapter whose base is changed by a randomised SVD (init_lora_weights), so its weights "
+            "differ at every load; save it again with path_initial_model_for_weight_conversion, as a plain LoRA"
         )
     if config.task_type not in (None, "CAUSAL_LM"):
         raise UserError(f"{source}: an adapter for {config.task_type}, not for a causal language model")
     ranks = (getattr(config, "r", 0), *(getattr(config, "rank_pattern", None) or {}).values())
     widest = max((size for each in held.values() for size in each.shape), default=0)
     if any(type(rank) is int and rank > widest for rank in ranks):
-        raise UserError(f"{folder / ADAPTER}: has the rank {max(ranks)}, but no weight of the adapter is as large")
+        raise UserError(f"{folder / ADAPTER}: has the rank {max(ranks)}, but no weight of the adapter is that large")
     _resize(model, held, source)
     config.inference_mode = True
     wrapped = PeftModelForCausalLM(model, config)
@@ -84,14 +86,14 @@ def merged(model: Any, folder: Path, source: str) -> Any:
         found = wrapped.load_adapter(str(folder), "default", torch_device="cpu")
     except RuntimeError as error:  # a list of all the sizes that do not match
         first = next((line for line in str(error).splitlines() if "size mismatch" in line), str(error))
-        raise UserError(f"{source}: an adapter of another base than {model.name_or_path}: {first.strip()}") from None
+        raise UserError(f"{source}: the adapter does not fit its base {model.name_or_path}: {first.strip()}") from None
     unfit = [key for key in found.unexpected_keys if COPY.sub("", key) not in held.keys() - {key}]
     if unfit:
         raise UserError(
-            f"{source}: {len(unfit)} of the adapter's {len(held)} weights belong to no part of its base "
+            f"{source}: {len(unfit)} of the adapter's {len(held)} weights match no part of its base "
             f"{model.name_or_path} (first: {min(unfit)})"
         )
-    # PEFT renames what Transformers has renamed; what it then misses, it tells of weights of the adapter's kind only
+    # PEFT follows Transformers' renames; it then reports only missing weights of the adapter's kind
     kind_of_weight = PEFT_TYPE_TO_PREFIX_MAPPING[config.peft_type]
     missing = {*found.missing_keys, *(key for key in wanted - held.keys() if kind_of_weight not in key)}
     if missing:
@@ -109,7 +111,7 @@ def merged(model: Any, folder: Path, source: str) -> Any:
 def _weights(folder: Path, source: str) -> dict[str, Held]:
     file = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
     if file is None:
-        raise UserError(f"{source}: an adapter without its weights, {WEIGHTS[0]}")
+        raise UserError(f"{source}: the adapter has no weights ({WEIGHTS[0]})")
     held = tensors_of(file)
     if not held:
         raise UserError(f"{file}: holds no weights")
@@ -117,7 +119,7 @@ def _weights(folder: Path, source: str) -> dict[str, Held]:
 
 
 def _resize(model: Any, held: dict[str, Held], source: str) -> None:
-    """Give the vocabulary the size that the adapter was trained with, where its file holds the embedding itself."""
+    """Give the vocabulary the size that the adapter was trained with, if its file holds the embedding."""
     names = {id(module): name for name, module in model.named_modules()}
     layers = [model.get_input_embeddings(), model.get_output_embeddings()]
     kept = {COPY.sub("", key): each.shape[0] for key, each in held.items() if each.shape}
@@ -127,14 +129,14 @@ def _resize(model: Any, held: dict[str, Held], source: str) -> None:
         return
     if size > old and not tied and None in sizes:
         raise UserError(
-            f"{source}: an adapter trained with {size - old} tokens more than its base, of which its file holds the "
-            "embedding or the head, not both; save it with save_embedding_layers=True"
+            f"{source}: the adapter was trained with {size - old} more tokens than its base, but its file holds only "
+            "the embedding or only the head; save it with save_embedding_layers=True"
         )
     model.resize_token_embeddings(size, mean_resizing=False)
 
 
 def _untie(model: Any) -> None:
-    """Part a tied embedding and head of which one gets something added, which would change the other as well."""
+    """Untie embedding and head if the adapter changes only one of them."""
     layers = [model.get_input_embeddings(), model.get_output_embeddings()]
     inner = [getattr(layer, "base_layer", layer) for layer in layers]
     if inner != layers and inner[0].weight is inner[1].weight:

@@ -58,7 +58,7 @@ def supervised(prompt_ids: Sequence[int], response_ids: Sequence[int]) -> Exampl
 def micro_batches(
     examples: Sequence[Example], most_tokens: int, device: str | torch.device, sharers: int = 1
 ) -> Iterator[Batch]:
-    """Examples sorted by length and cut into equal shares of tokens, none above ``most_tokens`` when padded.
+    """Examples sorted by length and divided into equal shares of tokens, none above ``most_tokens`` when padded.
 
     Only a single row may be longer.  There are as few as can be, but a multiple of ``sharers``, so that workers
     that share them finish at the same time.  The rows of one prompt stay together, sorted by the longest of them, so
@@ -76,7 +76,7 @@ def micro_batches(
 
 
 def _equal_shares(widths: NDArray[np.int64], most: int, sharers: int) -> list[NDArray[np.int64]]:
-    """Runs of rows of about equal sums of (falling) widths; rows times widest is within ``most``, but for one row."""
+    """Consecutive rows of falling width in about equal sums; rows x widest at most ``most``, but for a single row."""
     total, middle = widths.sum(), widths.cumsum() - widths / 2
     count = sharers
     while True:
@@ -104,7 +104,7 @@ def _batch(rows: list[Example], index: tuple[int, ...], device: str | torch.devi
 
 
 def epoch_steps(lengths: Sequence[int], tokens_per_step: int, seed: int, epoch: int) -> list[list[int]]:
-    """One epoch's optimiser steps as lists of row numbers: shuffled, then cut at about the token budget."""
+    """One epoch's optimiser steps as lists of row numbers: shuffled, then divided at about ``tokens_per_batch``."""
     order = np.random.default_rng([seed, epoch]).permutation(len(lengths))
     steps: list[list[int]] = [[]]
     size = 0

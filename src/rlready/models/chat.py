@@ -36,7 +36,7 @@ KNOWN = (  # tried in this order if the template does not write a thought
     ("<|im_start|>think", "<|im_start|>answer"),
 )
 KEYS = ("reasoning_content", "thinking", "reasoning")  # of a message, by which templates take a thought
-TODAY = datetime(2024, 7, 26)  # the date that Llama 3.1's template writes where it is told none
+TODAY = datetime(2024, 7, 26)  # the default date of Llama 3.1's template
 BARE = (  # for a tokenizer without a template: what `ChatFormat` writes for one
     "{{ bos_token or '' }}{% for m in messages %}{{ m.content }}"
     "{% if m.role == 'assistant' %}{{ eos_token }}{% elif m.role == 'system' %}{{ '\\n\\n' }}{% else %}{{ '\\n' }}"
@@ -77,12 +77,12 @@ class Thought:
 class ChatFormat:
     """The format of a tokenizer, as `chat_template.learn_format` found it.
 
-    ``key``: of a message, by which the template takes a thought (``content``: inside of it, ``parts``: as one of its
-    parts); empty where it takes none.  ``tail``: what the generation prompt of a plain question ends in that belongs to
-    a thought.  ``end``: the token that ends an assistant's turn, empty where the template writes none.  ``after``: what
-    the template writes behind an answer.  ``parts``: it wants content as a list of parts.  ``leads``: it writes the
-    opener of a thought before any content.  ``thinks``: the model is to begin with a thought, because its template
-    says so or because ``given`` delimiters do.
+    ``key``: the key of a message that the template reads a thought from (``content``: inside of it, ``parts``: as one
+    of its parts); empty if it reads none.  ``tail``: what the generation prompt of a plain question ends in that
+    belongs to a thought.  ``end``: the token that ends an assistant's turn, empty where the template writes none.
+    ``after``: what the template writes behind an answer.  ``parts``: it wants content as a list of parts.  ``leads``:
+    it writes the opener of a thought before any content.  ``thinks``: the model is to begin with a thought, because its
+    template says so or because ``given`` delimiters do.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -140,7 +140,7 @@ class ChatFormat:
         if prompt is None:
             raise UserError(
                 f"{self.source}: its chat template writes the prompt of row {row.id} differently once it is answered, "
-                "so the response cannot be told from the prompt; change the template"
+                "so prompt and response cannot be separated; change the template"
             )
         response = full[len(prompt) :]
         if lost := next((text for text in (row.thinking or "", row.response) if text.strip() not in response), None):
@@ -167,7 +167,7 @@ class ChatFormat:
         t, told = self.thought, self.describe()
         if self.thinks:
             how = "opened by the prompt" if self.opened else "opened by the decoder"
-            says = f"thinks between {t.opener} and {t.closer} ({how}; breaks by {told['thought_told_by']})"
+            says = f"thinks between {t.opener} and {t.closer} ({how}; line breaks by {told['thought_told_by']})"
         else:
             says = "opens no thought, so responses are sampled without a thinking budget"
             if any(text in self.tokenizer.get_added_vocab() for text in (t.opener, t.closer)):

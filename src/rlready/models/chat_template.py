@@ -26,7 +26,7 @@ HIDDEN = ("\ue000", "\ue001")  # in place of delimiters, from templates that rem
 
 
 def learn_format(tokenizer: PreTrainedTokenizerBase, source: str, given: Sequence[str] = ()) -> ChatFormat:
-    """The conversation format of a tokenizer; ``given``: what opens and what closes a thought, if the user says so.
+    """The conversation format of a tokenizer; ``given``: the delimiters that the user set, if any.
 
     Raises UserError if the template raises, leaves the question out, writes another prompt each time, or writes its
     thoughts between other delimiters than the given ones.
@@ -60,8 +60,8 @@ def with_thought(form: ChatFormat) -> ChatFormat:
         form = learn_format(tokenizer, form.source)
         if form.closed:
             raise UserError(
-                f"{form.source}: its generation prompt closes the thought before it begins, so that rows with thinking "
-                "cannot be learned behind it; change its chat template"
+                f"{form.source}: its generation prompt closes the thought before it begins, so rows with thoughts "
+                "cannot be learned; change its chat template"
             )
         return with_thought(form)
     template = (template or BARE).removesuffix("\n")  # which rendering leaves out at the end of a template, only there
@@ -137,7 +137,7 @@ def _thought_of(form: ChatFormat, prompt: str, before: str) -> ChatFormat:
         breaks = inside[: (len(inside) + 1) // 2]  # one on either side of a thought of no words
     elif template_of(form.tokenizer).endswith(OPENER):
         return form  # a template that SFT wrote before it wrote whole turns
-    else:  # the template takes no thought: what it writes between a closer and an answer is all it tells
+    else:  # the template takes no thought: it shows only the text between a closer and an answer
         found = re.search(rf"{re.escape(thought.closer)}(\s*)\Z", before)
         behind = found[1] if found else "\n\n"
         breaks = inside or ("" if found and not found[1] else "\n")

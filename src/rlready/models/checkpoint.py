@@ -50,8 +50,8 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
     """A model from ``embedded``, a Hugging Face folder or a hub id, ready for evaluation and training.
 
     A folder that holds a LoRA adapter is its base with the adapter merged into it.
-    ``delimiters``: what opens and what closes a thought; none: what the template or the vocabulary says.
-    Raises UserError when there is no such folder or hub id; when a file is missing, torn or not what its name says;
+    ``delimiters``: the texts that open and close a thought; by default those of the template or the vocabulary.
+    Raises UserError when there is no such folder or hub id; when a file is missing, damaged or not what its name says;
     when the weights are not exactly those of the configuration, or not finite; when the model needs custom code;
     when the adapter does not fit its base; or when the delimiters are not two different texts or not those of the chat
     template.
@@ -110,9 +110,9 @@ def tokenizer_of(source: str) -> PreTrainedTokenizerBase:
     try:
         with _refused(source, "its tokenizer cannot be loaded"):
             tokenizer = _tokenizer(folder)
-    except UserError:  # which tells of what was tried last, not of what is wrong
+    except UserError:  # its message is about the last attempt, not about the cause
         if (folder / TOKENIZER).exists():
-            with _refused(str(folder / TOKENIZER), "torn, or not a tokenizer"):
+            with _refused(str(folder / TOKENIZER), "damaged, or not a tokenizer"):
                 Tokenizer.from_file(str(folder / TOKENIZER))
         if not (folder / ADAPTER).exists():
             _config(folder)
@@ -123,9 +123,9 @@ def tokenizer_of(source: str) -> PreTrainedTokenizerBase:
 
 
 def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder, as its tokenizer.json has it where the class it names would lose spaces.
+    """The tokenizer of a folder, read from tokenizer.json directly if the class it names would lose spaces.
 
-    Transformers 5 gives a LlamaTokenizer the pieces of Llama 2, also where the file (DeepSeek's) has those of bytes.
+    Transformers 5 builds every LlamaTokenizer like that of Llama 2, even if the file (DeepSeek's) is byte-level.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -142,7 +142,7 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def _whole_model(folder: Path, source: str, dtype: str) -> Any:
-    """The model of a folder, where its weights are exactly those that its configuration asks for."""
+    """The model of a folder, whose weights must be exactly those of its configuration."""
     from transformers import AutoModelForCausalLM
 
     check_weights_are_there(folder, source)
@@ -180,9 +180,9 @@ def _config(folder: Path) -> Any:
 
 @torch.no_grad()
 def _refuse_broken(model: Any, source: str, dtype: str) -> None:
-    """UserError for weights that are not finite, and for a model that cannot read a token, or reads those to come."""
+    """UserError for weights or logits that are not finite, and for a model that is not causal."""
     for name, weight in model.named_parameters():
-        if weight.numel() and not torch.stack(weight.aminmax()).isfinite().all():  # one pass; NaN is both of them
+        if weight.numel() and not torch.stack(weight.aminmax()).isfinite().all():  # one pass; for NaN both are NaN
             raise UserError(
                 f"{source}: weight {name} is not finite in {dtype} (NaN or infinity); take an earlier checkpoint"
             )
@@ -190,15 +190,15 @@ def _refuse_broken(model: Any, source: str, dtype: str) -> None:
         last = min(2, len(model.get_input_embeddings().weight) - 1)
         logits = model(input_ids=torch.tensor([[0, 0], [0, last]]), use_cache=False).logits
     if not logits.isfinite().all():
-        raise UserError(f"{source}: its weights are finite in {dtype}, but the logits that they make are not")
+        raise UserError(f"{source}: its weights are finite in {dtype}, but its logits are not")
     first, other = logits[:, 0].float()
     rounding = 1e-3 if dtype == "float32" else 0.02  # a mixture of experts may add in another order
     if (first - other).norm() > rounding * (first - first.mean()).norm():
-        raise UserError(f"{source}: a {type(model).__name__} that reads the tokens to come is no causal language model")
+        raise UserError(f"{source}: not a causal language model: this {type(model).__name__} attends to later tokens")
 
 
 def _make_savable(model: Any, source: str) -> None:
-    """Repair the settings that Transformers reads but refuses to save: known before training, not at its first save."""
+    """Repair settings that Transformers loads but refuses to save, before training instead of at its first save."""
     model.config.output_attentions = model.config.output_hidden_states = False  # they are only more outputs
     generation = model.generation_config
     try:
@@ -211,7 +211,7 @@ def _make_savable(model: Any, source: str) -> None:
         except ValueError as error:
             ids = {key: getattr(generation, key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
             model.generation_config = type(generation)(**ids)
-            said = f"is not one that could be saved, so only its token ids are kept: {_line(error)}"
+            said = f"cannot be saved, so only its token ids are kept: {_line(error)}"
         note(f"{source}: generation_config.json {said}")
     with _refused(source, "its settings could not be saved after training"), TemporaryDirectory() as folder:
         model.config.save_pretrained(folder)

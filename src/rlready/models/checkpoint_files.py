@@ -67,7 +67,7 @@ def check_files(folder: Path, source: str) -> None:
         try:
             path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
-            raise UserError(f"{path}: not a text in UTF-8") from None
+            raise UserError(f"{path}: not UTF-8 text") from None
 
 
 def has_vocabulary(folder: Path) -> bool:
@@ -84,7 +84,7 @@ def check_config(folder: Path, source: str) -> None:
     kind = config["model_type"]
     if kind not in CONFIG_MAPPING:
         if config.get("auto_map"):
-            raise UserError(f"{place}: model_type {kind!r} needs code that comes with it (auto_map), which is not run")
+            raise UserError(f"{place}: model_type {kind!r} needs custom code (auto_map), which is never run")
         raise UserError(f"{place}: model_type {kind!r} is not known to this version of Transformers; upgrade it")
     architectures = config.get("architectures")
     head = next((a for a in architectures if HEADS.search(str(a))), None) if isinstance(architectures, list) else None
@@ -94,7 +94,7 @@ def check_config(folder: Path, source: str) -> None:
         raise UserError(f"{source}: Transformers has no causal language model of model_type {kind!r}")
     quantised = config.get("quantization_config") or config.get("compression_config")
     if quantised:
-        method = quantised.get("quant_method", "of a kind not named") if isinstance(quantised, dict) else "?"
+        method = quantised.get("quant_method", "method unknown") if isinstance(quantised, dict) else "?"
         raise UserError(
             f"{source}: its weights are quantised ({method}); name the checkpoint they were made from, or dequantise "
             "it and save it in bfloat16"

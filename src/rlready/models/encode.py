@@ -27,6 +27,6 @@ def encode(lm: LM, rows: Sequence[Row], source: str) -> list[Example]:
     if long:
         raise UserError(
             f"{source}: {len(long)} rows are longer than the context of {lm.context} tokens of {lm.source} "
-            f"(first: {', '.join(long[:3])}); leave them out, as a cut answer teaches to never answer"
+            f"(first: {', '.join(long[:3])}); leave them out, because truncated responses teach a model not to answer"
         )
     return examples

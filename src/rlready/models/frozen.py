@@ -42,7 +42,7 @@ def frozen_logprobs(
     return found
 
 
-@torch.no_grad()  # of this thread alone, so it stands here
+@torch.no_grad()  # holds for one thread only, so it is set here
 def _fill(found: list[NDArray[np.float32]], model: Any, batch: Batch, temperature: float) -> None:
     with span("frozen"):
         logp_N, _ = logprobs_of(model)(model, batch.rows, temperature)

@@ -1,10 +1,8 @@
-"""Generalisation loss: the SFT loss of a checkpoint on held-out SFT examples.
+"""Held-out loss: the SFT loss of a checkpoint on worked rows that it was not trained on.
 
-After Kang et al. (arXiv 2510.01624): the loss of a post-SFT checkpoint on rows of the SFT distribution it never
-saw.  Where the paper is silent, these are choices of this package: response tokens only; the main figure is the mean
-over tokens, the mean over examples is given too; the loss of every example is kept, so that two checkpoints are
-compared paired.
-Comparable within one SFT distribution only.
+This is the generalisation loss of Kang et al. (arXiv 2510.01624).  Choices of this package, where the paper is silent:
+only response tokens count; the main figure is the mean over tokens, and the mean over examples is given too; the loss
+of every example is kept for paired comparisons.  Losses are comparable within one distribution of SFT data only.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ class HeldOut:
     def minus(self, other: HeldOut) -> Estimate:
         """This checkpoint's loss minus another's on the same examples, nats per token, paired.
 
-        UserError unless both read every response as the same number of tokens: nats per other tokens do not compare.
+        UserError unless every response has the same number of tokens for both: nats per token depend on the tokens.
         """
         if not np.array_equal(self.tokens, other.tokens):
             raise UserError(

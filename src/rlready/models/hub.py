@@ -1,7 +1,7 @@
-"""A model that is no folder here: either a mistyped folder, said at once, or an id of the Hugging Face hub, fetched.
+"""Fetch a model from the Hugging Face hub; a name that looks like a mistyped folder is refused at once.
 
-The hub is asked once.  Where it cannot be reached, what an earlier run has fetched into the cache is used; else that is
-the answer, without the minute of retries that a download would make.
+The hub is asked once.  If it cannot be reached, the cached copy of an earlier run is used; without one the error comes
+at once, not after the minute of retries that a download would make.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rlready.core.errors import UserError
 from rlready.runs.checkpoint_names import numbered
 
 ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-SECONDS = 5.0  # for the one question whether the hub is there
+SECONDS = 5.0  # limit on the one request that shows whether the hub can be reached
 TOKENIZER = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
 WEIGHTS = ("*.safetensors",)
 PICKLED = ("*.bin",)
@@ -22,10 +22,10 @@ OTHER = ["*/*", "consolidated*", "training_args.bin"]  # other formats of the sa
 
 
 def fetched(source: str, *, weights: bool, revision: str | None = None) -> Path:
-    """The folder of the cache that holds a model of the hub, with its weights or without.
+    """The folder of the cache with a model of the hub, with or without its weights.
 
-    Raises UserError when the name is that of a folder that is not here, the hub has no such model or refuses it, or it
-    cannot be reached and the model was never fetched.
+    Raises UserError if the name looks like a folder, if the hub has no such model or refuses it, and if the hub cannot
+    be reached and the model is not in the cache.
     """
     refuse_folder_names(source)
     from huggingface_hub import HfApi, snapshot_download
@@ -37,10 +37,10 @@ def fetched(source: str, *, weights: bool, revision: str | None = None) -> Path:
         if weights and not any(file.rfilename.endswith(".safetensors") for file in files):
             patterns += PICKLED
     except GatedRepoError:
-        raise UserError(f"{source}: the hub asks for permission to fetch it; run `hf auth login`") from None
+        raise UserError(f"{source}: a gated model; accept its terms on the hub and run `hf auth login`") from None
     except RepositoryNotFoundError:
-        raise UserError(f"{source}: no folder of that name here, and the hub has no such model") from None
-    except Exception:  # the network's errors are those of whichever HTTP library the hub's client uses
+        raise UserError(f"{source}: no such folder, and no such model on the Hugging Face hub") from None
+    except Exception:  # network errors are those of the HTTP library that the hub's client uses
         offline = True
     try:
         return Path(
@@ -49,16 +49,16 @@ def fetched(source: str, *, weights: bool, revision: str | None = None) -> Path:
             )
         )
     except LocalEntryNotFoundError:
-        raise UserError(f"{source}: no folder of that name here, and the hub cannot be reached") from None
+        raise UserError(f"{source}: no such folder, and the Hugging Face hub cannot be reached") from None
     except Exception as error:
         line = " ".join(str(error).split())[:200]
         raise UserError(f"{source}: cannot be fetched from the hub: {line}") from error
 
 
 def refuse_folder_names(source: str) -> None:
-    """UserError for a name that is meant as a folder, or could be no model of the hub."""
+    """UserError for a name that looks like a folder, or cannot be a hub id."""
     if os.path.islink(source):
-        raise UserError(f"{source}: a link to a folder that is not there")
+        raise UserError(f"{source}: a link to a missing folder")
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
         raise UserError(f"{source}: no such folder")
     if numbered(source) or os.path.isdir(os.path.dirname(source) or "/nowhere") or not ID.fullmatch(source):

@@ -79,10 +79,10 @@ class LM:
 
     @cached_property
     def context(self) -> int:
-        """Most tokens of prompt and response together.
+        """Largest number of tokens of prompt and response together.
 
-        Of rotary positions of type longrope (Phi-3) the length before they were stretched: beyond it, all rows of a
-        batch have other positions, so that what is measured of a row would depend on the batch.
+        With longrope positions (Phi-3), the original length: beyond it all positions of a batch change, so that the
+        results of a row would depend on the other rows.
         """
         config = self.model.config.get_text_config()
         most = int(getattr(config, "max_position_embeddings", 0) or 1 << 30)
@@ -144,7 +144,7 @@ class LM:
     def worked_ids(self, row: Row, *, think: bool) -> tuple[list[int], list[int]]:
         """(prompt, response) of a worked row as token ids, the token that ends the turn included.
 
-        UserError where no token of the vocabulary ends a response, and as `ChatFormat.worked` raises.
+        UserError if no token of the vocabulary ends a response, and as `ChatFormat.worked` raises it.
         """
         prompt, response = self.chat.worked(row, think=think)
         ids = self.encode_behind(prompt, response)
@@ -156,7 +156,7 @@ class LM:
         return self.encode(prompt), ids
 
     def closing(self, *, broken: bool) -> str:
-        """What closes a thought by force, with the breaks around it; ``broken``: the thought ends in a line break."""
+        """The forced closing delimiter with the line breaks around it; ``broken``: the thought ends in a line break."""
         thought = self.chat.thought
         before = thought.before_close.replace("\n", "", 1) if broken else thought.before_close
         return before + thought.closer + thought.after_close
@@ -194,7 +194,9 @@ def head_of(model: Any) -> tuple[Any, Any]:
     """
     backbone, head = model.base_model, model.get_output_embeddings()
     if backbone is model or head is None:
-        raise UserError(f"{type(model).__name__}: has no backbone apart from its head, so scoring it is not supported")
+        raise UserError(
+            f"{type(model).__name__}: its backbone cannot be separated from its head, so scoring it is not supported"
+        )
     if not getattr(model, "_rlready_head_checked", False):
         with torch.no_grad():
             ids = torch.arange(4, device=head.weight.device)[None]

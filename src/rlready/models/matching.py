@@ -55,11 +55,11 @@ def refuse_unlike(source: str, held: Mapping[str, Held], wanted: Shapes) -> None
     coded = sorted(name for name in held.keys() & wanted.keys() if held[name].dtype not in FLOATS)
     if coded:
         raise UserError(
-            f"{source}: weight {coded[0]} is stored as {held[coded[0]].dtype}, so it is quantised or none; name the "
-            "checkpoint it was made from, or dequantise it and save it in bfloat16"
+            f"{source}: weight {coded[0]} is stored as {held[coded[0]].dtype}: it is quantised or not a weight; name "
+            "the checkpoint it was made from, or dequantise it and save it in bfloat16"
         )
     numbers, needed = sum(each.size for each in held.values()), sum(prod(s) for s in wanted.values())
-    if needed > 2 * numbers:  # less is told after loading, when names that Transformers changes are known
+    if needed > 2 * numbers:  # smaller differences are reported after loading, when Transformers' renames are known
         other = {name: (held[name].shape, s) for name, s in wanted.items() if name in held and held[name].shape != s}
         if other:
             raise UserError(_sizes(source, other))
@@ -82,11 +82,13 @@ def refuse_differences(source: str, model: str, held: Mapping[str, Held], wanted
     if found["mismatched_keys"]:
         raise UserError(_sizes(source, {name: (tuple(a), tuple(b)) for name, a, b in found["mismatched_keys"]}))
     if unused:
-        raise UserError(f"{source}: {len(unused)} weights of the checkpoint are not of {model} (first: {unused[0]})")
+        raise UserError(
+            f"{source}: {len(unused)} weights of the checkpoint are not part of {model} (first: {unused[0]})"
+        )
 
 
 def _is_mask(name: str, tensor: Held) -> bool:
-    """Whether a tensor is a causal mask, which older models (GPT-Neo, GPT-J) kept among their weights."""
+    """Whether a tensor is a causal mask, which older models (GPT-Neo, GPT-J) stored among their weights."""
     if name.endswith((".attn.bias", ".attention.bias")):
         return len(tensor.shape) == 4 and tensor.shape[:2] == (1, 1)
     return name.endswith((".attn.masked_bias", ".attention.masked_bias")) and tensor.size == 1
@@ -97,18 +99,18 @@ def _missing(source: str, names: Sequence[str], held: Mapping[str, Held], wanted
     for key in sorted(held.keys() - wanted.keys()):
         rest, wrapper = WRAPPERS.sub("", key), WRAPPERS.search(key)
         if wrapper and rest in wanted:
-            return f"{said}; its names hold {wrapper[0]!r}, which a wrapper has left: take it out and save again"
+            return f"{said}; its names contain {wrapper[0]!r}, left by a wrapper: remove it and save again"
         while "." in rest:
             rest = rest.partition(".")[2]
             if rest in wanted:
                 prefix = key[: -len(rest)]
-                return f"{said}; its names begin with {prefix!r} ({key}): take it off and save again"
+                return f"{said}; its names begin with {prefix!r} ({key}): remove it and save again"
     return f"{said}; save the whole model with save_pretrained"
 
 
 def _sizes(source: str, sizes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]) -> str:
     name = min(sizes)
     return (
-        f"{source}: {len(sizes)} weights have other sizes than config.json gives them (first: {name}, "
+        f"{source}: {len(sizes)} weights differ in size from config.json (first: {name}, "
         f"{list(sizes[name][0])} in the file, {list(sizes[name][1])} by config.json)"
     )

@@ -15,7 +15,7 @@ from rlready.runs.run import Run
 
 C = TypeVar("C", bound=Config)
 
-# what makes a checkpoint one of the embedded model: all that its training leaves as it is
+# keys that identify a checkpoint of the embedded model: training does not change them
 SHAPE = ("model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 DATA = {
     "rows": "worked examples to train on",

@@ -72,7 +72,7 @@ def tensors_of(file: Path) -> dict[str, Held]:
 def regular(path: Path) -> None:
     """UserError unless a path is a readable file: a named pipe would be waited for without end."""
     if not os.path.exists(path):
-        raise UserError(f"{path}: " + ("a link to a file that is not there" if path.is_symlink() else "no such file"))
+        raise UserError(f"{path}: " + ("a link to a missing file" if path.is_symlink() else "no such file"))
     if not os.path.isfile(path):
         raise UserError(f"{path}: not a regular file")
     try:
@@ -90,7 +90,7 @@ def _shards(index: Path) -> list[Path]:
     files = sorted(set(names.values()))
     for file in files:
         if Path(file).name != file or not file.endswith((".safetensors", ".bin")):
-            raise UserError(f"{index}: names {file!r}, which is no file of weights in this folder")
+            raise UserError(f"{index}: names {file!r}, which is not a weight file in this folder")
         if not os.path.lexists(index.parent / file):
             raise UserError(f"{index}: names {file}, which is missing; {AGAIN}")
     return [index.parent / file for file in files]
@@ -104,7 +104,7 @@ def _safe(file: Path) -> dict[str, Held]:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 (it is no mapping)
             return {name: Held(tuple(part.get_shape()), str(part.get_dtype())) for name, part in slices.items()}
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{file}: torn, or not a safetensors file ({error}); {AGAIN}") from None
+        raise UserError(f"{file}: damaged, or not a safetensors file ({error}); {AGAIN}") from None
 
 
 def _pickled(file: Path) -> dict[str, Held]:
@@ -118,7 +118,7 @@ def _pickled(file: Path) -> dict[str, Held]:
             "safetensors (save_pretrained) where it was trained"
         ) from None
     except Exception as error:  # an incomplete archive raises errors of many types
-        raise UserError(f"{file}: torn, or not a file of weights ({_line(error)}); {AGAIN}") from None
+        raise UserError(f"{file}: damaged, or not a file of weights ({_line(error)}); {AGAIN}") from None
     if not isinstance(content, Mapping) or not all(isinstance(v, torch.Tensor) for v in content.values()):
         raise UserError(f"{file}: holds other things than weights by name; save the model with save_pretrained")
     return {str(name): Held(tuple(v.shape), str(v.dtype).removeprefix("torch.")) for name, v in content.items()}

@@ -1,1 +1,1 @@
-"""What a run leaves for people to read."""
+"""Reports of run folders: a self-contained HTML page."""

@@ -1,4 +1,4 @@
-"""What the page shows of thinking budgets: accuracy for tokens, what other ways of spending them add, and lengths."""
+"""What the page shows of thinking budgets: accuracy by tokens, other ways to spend them, and lengths."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def main_setting(result: EvaluateResult) -> str:
 
 
 def _accuracy(result: Evaluated, names: Names) -> Markup:
-    """Accuracy against the mean thinking tokens that were really used: a point a budget, and unconstrained models."""
+    """Accuracy against the mean thinking tokens used: one point per budget, and unconstrained models."""
     series = []
     for i, model in enumerate(dict.fromkeys(model for b in result.budgets for model in b.scores)):
         points = [
@@ -116,14 +116,14 @@ def _settings_chart(result: EvaluateResult, model: str, names: Names) -> Markup:
 
 
 def _lengths(lengths: LengthHistogram, names: Names) -> list[Markup]:
-    """A histogram a model: thinking tokens at the largest budget, of right and of wrong responses."""
+    """A histogram per model: thinking tokens at the largest budget, of correct and of wrong responses."""
     middles = [(low + high - 1) / 2 for low, high in pairwise(lengths.edges)]
     charts = []
     for model, found in lengths.models.items():
         total = sum(found.right) + sum(found.wrong)
         series = [
             Series(kind, [Point(x, n / total) for x, n in zip(middles, counts, strict=False)], tone, shape)
-            for kind, counts, tone, shape in (("right", found.right, 2, 0), ("wrong", found.wrong, 3, 1))
+            for kind, counts, tone, shape in (("correct", found.right, 2, 0), ("wrong", found.wrong, 3, 1))
             if total
         ]
         charts.append(
@@ -133,7 +133,7 @@ def _lengths(lengths: LengthHistogram, names: Names) -> list[Markup]:
                 x_label="thinking tokens",
                 y_label="share of responses",
                 percent=True,
-                note="At the largest budget; right and wrong add up to all.",
+                note="At the largest budget; correct and wrong add up to all.",
             )
         )
     return charts
@@ -196,8 +196,8 @@ def _setting_columns(names: Names) -> list[Column[SettingScores]]:
         Column("setting", lambda s: s.description),
         Column("budget", lambda s: s.budget),
         Column("change of accuracy", lambda s: s.change, DIFFERENCE),
-        Column("wrong → right", lambda s: s.wrong_to_right, PERCENT),
-        Column("right → wrong", lambda s: s.right_to_wrong, PERCENT),
+        Column("wrong → correct", lambda s: s.wrong_to_right, PERCENT),
+        Column("correct → wrong", lambda s: s.right_to_wrong, PERCENT),
         Column("extended", lambda s: s.extended, PERCENT),
         Column("thinking tokens", lambda s: s.thinking_tokens, TOKENS),
         Column("length error", lambda s: s.length_error, PERCENT),
@@ -212,7 +212,7 @@ def _vote_columns(names: Names) -> list[Column[Votes]]:
         Column("tokens in all", lambda v: v.tokens, TOKENS),
         Column("majority vote", lambda v: v.majority_vote, PERCENT),
         Column("most likely", lambda v: v.most_likely, PERCENT),
-        Column("any right", lambda v: v.any_right, PERCENT),
+        Column("any correct", lambda v: v.any_right, PERCENT),
     ]
 
 

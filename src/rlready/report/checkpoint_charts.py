@@ -73,7 +73,7 @@ def influence_section(rows: Sequence[CheckpointReadiness]) -> list[Section]:
 
 
 def pass_at_k(rows: Rows, short: Mapping[str, str], chance_level: Mapping[str, float]) -> Markup:
-    """pass@k over k in doublings, and what guessing gets."""
+    """pass@k over k in doublings, and the chance level."""
     names = _starred(rows, short)
     curves = [
         [Point.of(k, f, f"{name}, pass@{k}", percent=True) for k, f in row.pass_at_k.items()]
@@ -102,11 +102,11 @@ def few_ks(pass_at_k: Mapping[int, Estimate], group_size: int | None = None) -> 
 
 
 def _histogram(rows: Sequence[CheckpointReadiness], short: Mapping[str, str]) -> Markup:
-    """How right rollouts are distributed over problems: what lies between 0 and 1 is what RL can learn from."""
+    """How correct rollouts are distributed over problems: RL can learn from those between 0 and 1."""
     names = _starred(rows, short)
     curves = [
         [
-            Point.of(bar.share_right, bar.problems, f"{name}, about {number(bar.share_right, True)} right", True)
+            Point.of(bar.share_right, bar.problems, f"{name}, about {number(bar.share_right, True)} correct", True)
             for bar in row.histogram
         ]
         for row, name in zip(rows, names, strict=True)
@@ -115,17 +115,18 @@ def _histogram(rows: Sequence[CheckpointReadiness], short: Mapping[str, str]) ->
     return line_chart(
         [*others, *named],
         title="Rollout accuracy of the problems",
-        x_label="share of a problem's rollouts that are right",
+        x_label="share of a problem's rollouts that are correct",
         y_label="problems",
         percent=True,
-        note="Points: none right, fifths by their middle, all right. Bands are 95 % intervals." + _apart_note(others),
+        note="Points: none correct, fifths at their middle, all correct. Bands are 95 % intervals."
+        + _apart_note(others),
     )
 
 
 def _by_order(
     rows: Sequence[CheckpointReadiness], figures: Sequence[Estimate | None], title: str, y_label: str, note: str
 ) -> Markup:
-    """A figure of every checkpoint in the order of training; none for a single checkpoint."""
+    """A chart of one figure over the checkpoints in the order of training; none for a single checkpoint."""
     short = labels(row.name for row in rows)
     points = [
         Point.of(i, figure, short[row.name])
@@ -148,7 +149,7 @@ def _starred(rows: Sequence[RankedCheckpoint], short: Mapping[str, str]) -> list
 def _apart(
     rows: Sequence[RankedCheckpoint], names: Sequence[str], curves: Sequence[list[Point]]
 ) -> tuple[list[Series], list[Series]]:
-    """A series a checkpoint, (named, background): with many only first, last and chosen stand out."""
+    """One series per checkpoint, (named, background): with many only first, last and chosen stand out."""
     named, others = list[Series](), list[Series]()
     for i, (row, name, points) in enumerate(zip(rows, names, curves, strict=True)):
         if len(rows) > MOST_NAMED and not row.chosen and 0 < i < len(rows) - 1:
@@ -180,14 +181,14 @@ def _columns(
         column("solved", lambda c: c.solved, PERCENT),
         column("group signal", lambda c: c.group_signal, THREE_DIGITS),
         column("entropy, nats per token", lambda c: c.entropy, THREE_DIGITS),
-        column("tokens, right", lambda c: c.length_right, TOKENS),
+        column("tokens, correct", lambda c: c.length_right, TOKENS),
         column("tokens, wrong", lambda c: c.length_wrong, TOKENS),
         column("truncated at the budget", lambda c: c.truncated, PERCENT),
     ]
 
 
 def pass_columns(rows: Sequence[Entry], ks: Sequence[int]) -> list[Column[Entry]]:
-    """pass@k of ``rows``, a column a k."""
+    """pass@k of ``rows``, one column per k."""
     return [Column(f"pass@{k}", partial(_pass, k), PERCENT) for k in ks]
 
 

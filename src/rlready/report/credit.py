@@ -90,6 +90,6 @@ def write_page(readings: Sequence[TokenCredit], about: str, folder: Path) -> Pat
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise UserError(f"{folder}: a file is in the way of the folder that the page goes into") from None
+        raise UserError(f"{folder}: this is a file, but the page needs a folder; choose another --out") from None
     write_text(path, page(readings, about))
     return path

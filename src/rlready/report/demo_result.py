@@ -1,4 +1,4 @@
-"""What ``rlready demo`` ends with: base, SFT and RL compared, and the readiness that chose where RL started."""
+"""The result of ``rlready demo``: base, SFT and RL compared, and the readiness that chose where RL started."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class DemoResult(Result):
 
     def tables(self) -> list[Table]:
         """The three models at the largest budget, and the difference of the last two."""
-        columns = ["model", "accuracy", "every step right", "thinking tokens", "greedy"]
+        columns = ["model", "accuracy", "every step correct", "thinking tokens", "greedy"]
         rows = [
             [
                 name,

@@ -1,7 +1,7 @@
 """What the report reads of a run folder.
 
-``result.json`` must be there and fit; the files beside it are optional, and lines that a killed run left torn
-are counted, not fatal.
+``result.json`` must exist and be valid; the files beside it are optional, and incomplete lines that a
+killed run left are counted, not fatal.
 """
 
 from __future__ import annotations
@@ -55,23 +55,23 @@ def read_folder(folder: Path) -> RunFolder:
 
 
 def _records(folder: Path, name: str, kind: type[Line], left_out: list[str]) -> list[Line]:
-    """The lines of a JSONL file; none without the file.  What does not fit is told in ``left_out``."""
-    path, found, torn = folder / name, list[Line](), 0
+    """The lines of a JSONL file; none without the file.  Lines that cannot be read are counted in ``left_out``."""
+    path, found, unreadable = folder / name, list[Line](), 0
     for line in path.read_bytes().split(b"\n") if path.is_file() else []:
         try:
             found += [kind.model_validate_json(line, strict=True)] if line.strip() else []
         except ValidationError as error:
             if error.errors()[0]["type"] == "json_invalid":
-                torn += 1
+                unreadable += 1
             else:
                 left_out.append(f"{name}: {first_error(error)}")
-    if torn:
-        left_out.append(f"{name}: {torn} unreadable line{'s' * (torn > 1)}")
+    if unreadable:
+        left_out.append(f"{name}: {unreadable} unreadable line{'s' * (unreadable > 1)}")
     return found
 
 
 def _record(folder: Path, left_out: list[str]) -> dict[str, object]:
-    """``record.json`` as it stands."""
+    """The content of ``record.json``."""
     path = folder / "record.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else {}

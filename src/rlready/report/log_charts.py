@@ -1,4 +1,4 @@
-"""What the page shows of training: the loss of SFT, and of RL what to look at when it goes well or ill.
+"""What the page shows of training: the loss of SFT, and of RL reward, length, groups and entropy.
 
 A chart is empty where the log has no such data.
 """
@@ -60,19 +60,19 @@ def _lengths(log: Log) -> Markup:
     tested = [Point(line.step, n) for line, n in along(log, lambda line: line.eval_thinking_tokens)]
     return line_chart(
         [
-            _curve("right", log, lambda line: line.thinking_tokens_correct, 2, 0),
+            _curve("correct", log, lambda line: line.thinking_tokens_correct, 2, 0),
             _curve("wrong", log, lambda line: line.thinking_tokens_wrong, 3, 1),
             Series("validation", tested, 1, 0),
         ],
         title="Thinking length during RL",
         x_label="RL step",
         y_label="mean thinking tokens",
-        note="Right and wrong rollouts apart: length that grows only where answers are wrong teaches nothing.",
+        note="Correct and wrong rollouts separately: thoughts that grow only in wrong ones are not better reasoning.",
     )
 
 
 def _groups(log: Log) -> Markup:
-    equal = any(line.groups_equal for line in log)  # neither all right nor all wrong, yet no credit
+    equal = any(line.groups_equal for line in log)  # neither all correct nor all wrong, yet without advantage
     return line_chart(
         [
             _curve("informative", log, lambda line: _share(line, line.groups_informative), 1, 0),
@@ -85,8 +85,8 @@ def _groups(log: Log) -> Markup:
         x_label="RL step",
         y_label="share of groups",
         percent=True,
-        note="Only informative groups, with right and wrong rollouts, have a gradient. Solved: all right. Unsolved: "
-        "all wrong. Truncated: share of rollouts that were cut at the budget.",
+        note="Only informative groups, with correct and wrong rollouts, have a gradient. Solved: all correct. "
+        "Unsolved: all wrong. Truncated: share of rollouts whose thought reached the budget.",
     )
 
 
@@ -128,4 +128,4 @@ def _loss_note(line: LogLine, loss: float) -> str:
 
 
 def _evaluation_note(line: LogLine, share: float) -> str:
-    return f"step {number(line.step)}: {number(round(share, 3), True)} of the validation problems right"
+    return f"step {number(line.step)}: validation accuracy {number(round(share, 3), True)}"

@@ -108,7 +108,7 @@ def _stages(result: DemoResult) -> Section:
     columns = [
         column("model", lambda row: row[0], heads=True),
         column("accuracy", lambda row: row[1].accuracy, PERCENT),
-        column("every step right", lambda row: row[1].strict_accuracy, PERCENT),
+        column("every step correct", lambda row: row[1].strict_accuracy, PERCENT),
         column("accuracy, greedy", lambda row: row[1].greedy_accuracy, PERCENT),
         column("thinking tokens", lambda row: row[1].thinking_tokens, TOKENS),
     ]

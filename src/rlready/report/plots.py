@@ -1,7 +1,7 @@
 """Charts of lines and points as inline SVG: text in, text out, no plotting library and no script.
 
 A chart is an HTML ``figure``: title, legend and one ``svg`` that scales with its column.  Colours are CSS
-variables of the page, so the same markup serves light and dark.  No series is told from another by colour
+variables of the page, so the same markup serves light and dark.  No series is distinguished by colour
 alone: each ``shape`` has its own dash and marker, and line ends carry their names.
 """
 
@@ -38,7 +38,7 @@ MARKERS = (
 class Point:
     """A value with its intervals, if it has any: low to high of y, left to right of x.
 
-    ``note`` is what a pointer resting on it is told.
+    ``note`` is the tooltip.
     """
 
     x: float
@@ -124,7 +124,7 @@ def line_chart(
 
 
 def standalone(chart: Markup) -> str:
-    """A chart as an SVG file of its own, light or dark as its viewer is."""
+    """A chart as a standalone SVG file, light or dark like its viewer."""
     _, _, rest = str(chart).partition('<svg class="plot"')
     body, _, _ = rest.partition("</svg>")
     style = (files("rlready.report") / "page.css").read_text(encoding="utf-8")
@@ -187,7 +187,7 @@ def _names(shown: Sequence[Series], axes: Axes) -> Iterable[str]:
     ends = sorted((axes.y(s.points[-1].y), i) for i, s in enumerate(shown))
     room = HEIGHT - BOTTOM - TOP
     if len(ends) * LABEL_GAP > room + LABEL_GAP:
-        return  # too many to tell apart: the legend has them
+        return  # too many for the margin: the legend has them
     ys: list[float] = []
     for y, _ in ends:
         ys.append(max(y, ys[-1] + LABEL_GAP) if ys else y)
@@ -213,7 +213,7 @@ def _legend_entry(series: Series) -> str:
 
 
 def _in_words(series: Series, x_label: str, percent: bool) -> str:
-    """The first and the last value, to four digits, for who cannot see the curve."""
+    """The first and the last value, to four digits, for screen readers."""
     first, last = series.points[0], series.points[-1]
     start, end = (number(float(f"{p.y:.4g}"), percent) for p in (first, last))
     count = f"{len(series.points)} points"
@@ -221,7 +221,7 @@ def _in_words(series: Series, x_label: str, percent: bool) -> str:
 
 
 def _short(name: str) -> str:
-    """A name short enough for the margin; the end of a path tells more than its start."""
+    """A name short enough for the margin; the end of a path identifies it better than its start."""
     if len(name) <= LABEL_CHARS:
         return name
     last = "…/" + name.rstrip("/").rsplit("/", 1)[-1]

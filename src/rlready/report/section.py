@@ -1,4 +1,4 @@
-"""The pieces that a page is made of: sections of charts and tables, with what a reader must know to read them."""
+"""The pieces that a page is made of: sections of charts and tables, with notes on how to read them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rlready.core.records import Estimate
 from rlready.report.figures import COUNT, Unit, independent_units
 from rlready.report.text import safe
 
-MOST_ON_ONE_LINE = 7  # columns; of more, intervals stand below their values
+MOST_ON_ONE_LINE = 7  # columns; in wider tables intervals are below their values
 Row = TypeVar("Row")
 Cell = Estimate | float | str | None  # text may be Markup
 
@@ -38,7 +38,7 @@ class Column(Generic[Row]):
 
     @property
     def head(self) -> str:
-        """The title; a unit that is a word stands here once and not in every cell."""
+        """The title, with the unit if it is a word, instead of in every cell."""
         return f"{self.title},{self.unit.suffix}" if self.unit.suffix.startswith(" ") else self.title
 
 
@@ -71,7 +71,7 @@ def table(
 
 
 def scrolling(name: str, content: Markup) -> Markup:
-    """What may be wider than the page."""
+    """A scrollable frame for content wider than the page."""
     return Markup('<div class="scroll" tabindex="0" role="region" aria-label="{}">\n{}\n</div>\n').format(
         safe(name), content
     )
@@ -82,7 +82,7 @@ def small(note: str) -> Markup:
 
 
 def titled_table(title: str, rows: Sequence[Row], columns: Sequence[Column[Row]]) -> Markup:
-    """A table under a heading of its own; empty without rows."""
+    """A table with a heading; empty without rows."""
     return Markup("<h3>{}</h3>\n").format(safe(title)) + table(title, [rows], columns) if rows else Markup("")
 
 

@@ -1,4 +1,4 @@
-"""What the page shows of ``rlready sweep``: what RL reached from every checkpoint."""
+"""What the page shows of ``rlready sweep``: accuracy after RL from every checkpoint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rlready.sweep.result import StartingCheckpoint, SweepResult
 
 
 def sweep_section(result: SweepResult) -> Section:
-    """Accuracy after RL by starting checkpoint, best first: a chart a family."""
+    """Accuracy after RL by starting checkpoint, best first: one chart per family."""
     column = Column[StartingCheckpoint]
     columns = [
         column("checkpoint", lambda s: s.checkpoint, heads=True),

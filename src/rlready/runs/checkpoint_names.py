@@ -48,6 +48,6 @@ def numbered(name: str, *, bare: bool = False) -> Numbered | None:
 
 
 def run_of_final(name: str) -> str | None:
-    """The folder whose final checkpoint a path is by its name; None for another name."""
+    """The run folder whose final model a path is, judging by its name; None for any other name."""
     path = PurePath(name)
     return str(path.parent) if FINAL.fullmatch(path.name) else None

@@ -14,7 +14,7 @@ NAME = ".lock"
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process has locked ``folder`` now; True if this disk cannot tell."""
+    """Whether a process has locked ``folder`` now; True if its file system has no locks."""
     try:
         lock = os.open(folder / NAME, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -49,7 +49,7 @@ def lock_folder(folder: Path) -> int:
         os.close(lock)
         raise UserError(f"{folder} is in use by process {holder}: wait for it, or choose another --out") from None
     except OSError as error:
-        note(f"{folder}: this disk has no locks ({error.strerror}); make sure that no other process uses the folder")
+        note(f"{folder}: the file system has no locks ({error.strerror}); let no other process use it")
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(os.getpid()).encode(), 0)
     return lock

@@ -29,7 +29,7 @@ def file_digest(path: Path) -> str:
 
 
 def folder_digest(path: Path) -> str:
-    """SHA-256 over the sorted relative names and contents of a folder's files, but for hidden ones.
+    """SHA-256 over the sorted relative names and contents of a folder's files, except hidden ones.
 
     Git and the Hugging Face hub keep hidden files there (``.git``, ``.cache``), which change although the content does
     not.

@@ -233,7 +233,7 @@ def _combinations(
     lists = {key: value for key, value in recipe.settings.items() if isinstance(value, list) and key not in tuples}
     for key, choices in lists.items():
         if not choices:
-            raise UserError(f"{recipe.where}: {key} = []: a list of nothing leaves nothing to run")
+            raise UserError(f"{recipe.where}: {key} = []: an empty list leaves nothing to run")
     for picks in product(*(enumerate(values, start=1) for values in lists.values())):
         chosen = {key: value for key, (_, value) in zip(lists, picks, strict=True)}
         suffix = [
@@ -244,7 +244,7 @@ def _combinations(
         name = re.sub(r"[^\w.+=-]", "_", "-".join([base, *suffix]))
         full = f"{name}-s{chosen['seed']}" if "seed" in chosen else name
         if full in seen:
-            raise UserError(f"{recipe.where}: there are two runs of the name {full}; give recipes different names")
+            raise UserError(f"{recipe.where}: two runs would have the name {full}; give recipes different names")
         seen.add(full)
         settings = recipe.settings | chosen
         seed = str(settings.get("seed", 0))

@@ -112,7 +112,7 @@ def _ask(config: SweepConfig, jobs: Sequence[Job], seconds: Mapping[str, float])
     said = f"{config.file} makes {len(jobs):,} jobs ({words}), of which {len(left):,} are to be run: "
     said += f"about {duration(estimate)} on {max(1, config.workers)} worker{'s' * (config.workers > 1)}{guess}"
     if (len(left) > MANY or estimate > LONG) and not config.yes:
-        raise UserError(f"{said}; to start all the same add --yes")
+        raise UserError(f"{said}; to start anyway, add --yes")
     note(f"sweep: {said}")
 
 
@@ -135,7 +135,7 @@ def _drop_outgrown_result(
         return
     if not seconds:
         raise UserError(
-            f"{out} holds a finished sweep of another {file}, with which it shares no job that is done: "
+            f"{out} holds a finished sweep of another {file}, which shares no finished job with this one: "
             "choose another --out, or delete it"
         )
     if not (whole and SweepResult.load(out).plan == plan):

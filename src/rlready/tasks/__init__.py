@@ -1,4 +1,4 @@
-"""Tasks: where problems, worked rows and verdicts come from.  Open one with ``open_task``."""
+"""Tasks: problems, worked rows and verifiers.  Open one with ``open_task``."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class Batch:
 
 
 def read_batches(path: str, names: Sequence[str]) -> Iterator[Batch]:
-    """The columns ``names`` of a table, as `table.read_table` reads it: the same files, the same refusals."""
+    """The columns ``names`` of a table, as `table.read_table` reads it: with the same formats and errors."""
     if Path(path).suffix == ".parquet" and Path(path).is_file():
         yield from _parquet_batches(ParquetTable(Path(path)), names)
         return
@@ -146,7 +146,7 @@ def _parquet_batches(table: ParquetTable, names: Sequence[str]) -> Iterator[Batc
         yield Batch(origin, np.arange(done + 1, done + batch.num_rows + 1), columns, table.columns)
         done += batch.num_rows
     if not done:
-        raise UserError(f"{origin.where}: empty, there is no row in it")
+        raise UserError(f"{origin.where}: empty, it has no rows")
 
 
 def _field(column: Column, key: str) -> Column:

@@ -1,4 +1,4 @@
-"""Rows of JSONL and JSON files, each with its number, and what is said of files that are neither."""
+"""Rows of JSONL and JSON files, each with its number, and the errors for files that are neither."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class ParquetTable:
         if not keys or top not in self._schema.names:
             return None
         kind = self._schema.field(top).type
-        for key in keys if top not in self._decoders else ():  # what JSON holds only its rows say
+        for key in keys if top not in self._decoders else ():  # the keys of JSON are known only from its rows
             if key not in fields_of(kind):
                 return None
             kind = kind.field(key).type
@@ -130,7 +130,7 @@ class ParquetTable:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a library's error message, cut to a length that fits into one of this package."""
+    """The first line of a library's error message, shortened to fit into an error line of this package."""
     line = (str(error).splitlines() or [type(error).__name__])[0][:200]
     return "".join(c for c in line if c.isprintable())
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the verifier says of a response.
+    """The verifier's judgement of a response.
 
     ``strict``: every step is correct too (None where the task cannot tell).  ``reason``: why the response is incorrect,
     if that is known.  ``run_on``: the text continues with an invented turn, such as a next question, which was not

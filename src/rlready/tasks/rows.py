@@ -167,7 +167,9 @@ class RowsTask(Task):
             raise UserError(f"{place}: the response {error}; a thought must come first") from None
         if inline is not None:
             if thinking is not None and thinking.strip() != inline[0]:
-                raise UserError(f"{place}: the response begins with another thought than the one beside it; remove one")
+                raise UserError(
+                    f"{place}: the response begins with a thought that differs from the given one; remove one"
+                )
             turn, (thinking, response) = response, inline
         column, answer = self._answer(line, row)
         name = self.table.id(line, row, o.id)

@@ -52,7 +52,7 @@ class Selected(Task):
         if self.choice.n is None:
             raise UserError(f"{source.text}: select= needs n=, the number of rows to keep")
         if self.choice.of is None and source.kind == "dagmath":
-            raise UserError(f"{source.text}: dagmath has no end; say how many rows to choose from with of=")
+            raise UserError(f"{source.text}: dagmath is endless; say how many rows to choose from with of=")
         rest = {key: value for key, value in source.options.items() if key not in given}
         pool = rest if self.choice.of is None else rest | {"n": str(self.choice.of)}
         self.pool = open_source(Source(source.text, source.kind, source.path, pool))
@@ -91,7 +91,7 @@ class Selected(Task):
         return self.pool.answer_key(problem)
 
     def chance(self, k_values: Sequence[int]) -> dict[int, float]:
-        """That of the whole pool, where there are more problems to estimate it from."""
+        """The chance level of the whole pool, whose larger number of problems gives a better estimate."""
         return self.pool.chance(k_values)
 
     @cached_property

@@ -99,7 +99,7 @@ def options_from(source: Source, default: Options) -> Options:
 
 
 def canonical(source: Source, options: DataclassInstance, default: DataclassInstance) -> str:
-    """The shortest source string that says the same: keys in the order of the options, defaults left out."""
+    """The shortest equivalent source string: keys in the order of the options, defaults left out."""
     given, usual = asdict(options), asdict(default)
     query = "&".join(f"{key}={_written(value)}" for key, value in given.items() if value != usual[key])
     head = f"{source.kind}:{source.path}" if source.path else source.kind

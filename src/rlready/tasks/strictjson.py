@@ -58,7 +58,9 @@ def refuse_unkeepable(row: Fields) -> None:
                 value.encode()
             except UnicodeEncodeError as error:
                 half = ascii(value[error.start])[1:-1]
-                raise Refused(f"{column!r} holds {half}, half of a surrogate pair and no text; remove it") from None
+                raise Refused(
+                    f"{column!r} holds {half}, half of a surrogate pair, which is not text; remove it"
+                ) from None
         elif isinstance(value, dict):
             todo += [(column, depth + 1, inner) for pair in value.items() for inner in pair]
         elif isinstance(value, list):
@@ -71,11 +73,11 @@ def digits(number: int | float | Decimal) -> str:
     try:
         exact = Decimal(text)
     except InvalidOperation:
-        raise Refused(f"the number {text[:40]} is out of reach") from None
+        raise Refused(f"the number {text[:40]} is too large") from None
     if exact.is_nan():
         return ""
     if exact.is_infinite():
-        raise Refused("infinity is no number")
+        raise Refused("infinity is not a number")
     return format(exact, "f") if abs(exact.adjusted()) < PLAIN else text
 
 

@@ -154,7 +154,7 @@ def _rows(origin: Origin, file: Path, name: str | None, split: str) -> Iterator[
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or first_line(error)}") from None
     if empty:
-        raise UserError(f"{path}: empty, there is no row in it")
+        raise UserError(f"{path}: empty, it has no rows")
 
 
 def licence_beside(file: Path) -> str | None:

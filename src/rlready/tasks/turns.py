@@ -56,7 +56,7 @@ def read_turns(turns: object, where: str, *, last: str = "assistant") -> Chat:
     roles = [ROLES.get(name, "") if isinstance(name, str) else "" for name in names]
     if last not in roles or roles != [role for role in ORDER if role in roles]:
         shown = ", ".join(name if role else repr(name) for name, role in zip(names, roles, strict=True))[:80] or "empty"
-        split = "; a conversation of several questions must be cut into one row each" if roles.count("user") > 1 else ""
+        split = "; split a conversation of several questions into one row for each" if roles.count("user") > 1 else ""
         raise UserError(f"{where} must be {EXPECTED[last]}, not {shown}{split}")
     texts: dict[str, str | None] = {}
     thinking = None

@@ -2,8 +2,8 @@
 
 ``trainer.py`` has the step: sample a group per problem, verify, credit, update.  This file repeats it, logs, evaluates
 and resumes.  Rollouts cap thinking by closing the thought with forced tokens, which get no gradient.  ``num_waits`` is
-0 because forced extensions in training hurt in a published replication (GSM8K, Qwen2.5-3B: 77.6 to 67.9; 7B: 84.1 to
-39.8): the policy comes to expect them.  Extend thoughts at evaluation instead.  The verifier chooses the checkpoint on
+0 because forced waits in training hurt in a published replication (GSM8K, Qwen2.5-3B: 77.6 to 67.9; 7B: 84.1 to
+39.8): the policy comes to expect them.  Use waits in evaluation instead.  The verifier chooses the checkpoint on
 validation problems; the reward does not.  ``length_prompt`` can state a target length in the prompt; ``rlready evaluate
 length_prompt=...`` measures how well the model follows other lengths.
 
@@ -177,7 +177,7 @@ def watch(state: RLState, line: RLStepLog, config: RLConfig) -> None:
 
 
 def _choose(problems: Sequence[Problem], config: RLConfig, at: int) -> list[Problem]:
-    """The problems of step ``at``: epochs of shuffled problems, cut into steps."""
+    """The problems of step ``at``: epochs of shuffled problems, divided into steps."""
     per_epoch = len(problems) // config.prompts_per_step
     order = np.random.default_rng([config.seed, 1, at // per_epoch]).permutation(len(problems))
     begin = (at % per_epoch) * config.prompts_per_step
@@ -187,7 +187,7 @@ def _choose(problems: Sequence[Problem], config: RLConfig, at: int) -> list[Prob
 def _why_no_gradient(line: RLStepLog, steps: int) -> str:
     kinds = {
         "every group was all wrong": line.groups_unsolved,
-        "every group was all right": line.groups_solved,
+        "every group was all correct": line.groups_solved,
         "rewards were equal within every group": line.groups_equal,
     }
     main = max(kinds, key=lambda k: kinds[k])

@@ -170,7 +170,7 @@ def at_least_float(x: Tensor) -> Tensor:
 
 def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """RMS norm over the last dimension."""
-    if not torch.is_grad_enabled() and not serves(x, x.shape[-1]):  # one pass where no gradient asks for the parts
+    if not torch.is_grad_enabled() and not serves(x, x.shape[-1]):  # one pass if no gradient needs the parts
         return F.rms_norm(x, x.shape[-1:], weight, eps)
     _, normed = _AddedNorm.apply(x, None, weight, eps)  # type: ignore[no-untyped-call]
     return normed  # type: ignore[no-any-return]

@@ -123,7 +123,9 @@ def validate(graph: DagJson) -> None:
             todo += uses[key]
     if odd := sorted(ancestors ^ {*dag.needed}):
         why = (
-            "needed, but not listed" if odd[0] in ancestors else "listed as needed, but no asked parameter rests on it"
+            "needed, but not listed"
+            if odd[0] in ancestors
+            else "listed as needed, but no asked parameter depends on it"
         )
         raise ValueError(f"the graph is not connected as it says: {letters[odd[0]]} ({odd[0]}) is {why}")
 
@@ -157,8 +159,8 @@ def _shape(expr: object) -> None:
     """ValueError if ``expr`` is not an expression."""
     if isinstance(expr, tuple):
         if len(expr) != 3 or expr[0] not in OPERATORS:
-            raise ValueError(f"{expr!r} is no sum, difference or product of two")
+            raise ValueError(f"{expr!r} is not a sum, difference or product of two")
         _shape(expr[1])
         _shape(expr[2])
     elif isinstance(expr, bool) or not isinstance(expr, (int, str)):
-        raise ValueError(f"{expr!r} is no expression")
+        raise ValueError(f"{expr!r} is not an expression")

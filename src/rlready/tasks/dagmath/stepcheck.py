@@ -87,7 +87,7 @@ def _fault(passage: Passage, dag: Dag, letters: dict[str, str], known: set[str])
         return _analysis_fault(passage, dag, letters, known)
     if isinstance(passage, Slip):
         right = passage.step.value == dag.values[passage.step.key]
-        return f"the value of {letters[passage.step.key]} is called wrong but right" if right else None
+        return f"the value of {letters[passage.step.key]} is called wrong but is correct" if right else None
     return _step_fault(passage, dag, letters, known)
 
 

@@ -141,7 +141,7 @@ class DagTask(Task):
             if prompt in seen:
                 vain += 1
                 if vain == PATIENCE:
-                    raise ValueError(f"there are hardly more than {len(seen)} different problems of this kind")
+                    raise ValueError(f"these settings give hardly more than {len(seen)} different problems")
                 continue
             vain = 0
             name = f"dag-{o.split}-{o.seed}-{len(seen):06d}"

@@ -87,7 +87,7 @@ def test_charts_hold_every_run_with_both_intervals(predicted: Path) -> None:
     assert one.high - one.value == pytest.approx(2.1199 * 0.01 / math.sqrt(3), rel=1e-3)
 
 
-def test_text_is_hostile_and_pieces_are_missing(predicted: Path, tmp_path: Path) -> None:
+def test_hostile_text_and_missing_parts(predicted: Path, tmp_path: Path) -> None:
     whole = json.loads((predicted / "result.json").read_text())
     kept = {"ranked_by": whole["ranked_by"], "predictors": whole["predictors"]}
     (tmp_path / "result.json").write_text(json.dumps(poison(whole) | kept))
@@ -151,7 +151,7 @@ def test_points_that_are_not_joined_have_no_line() -> None:
     assert chart.count("m0-3H") == 1
 
 
-def test_show_has_the_tables_and_knows_the_dead(predicted: Path, tmp_path: Path) -> None:
+def test_show_prints_tables_and_marks_killed_runs(predicted: Path, tmp_path: Path) -> None:
     assert [t.title for t in show_runs([predicted]).tables() if "Predictors of RL outcomes" in t.title]
     write_record(tmp_path, "rl", "running")
     assert "killed" in show_runs([tmp_path]).tables()[0].rows[0][2]

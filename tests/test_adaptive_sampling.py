@@ -24,7 +24,7 @@ PLANS = [waves(1, 4), waves(2, 7), waves(3, 6), [(0, 6)], [(0, 2), (2, 3), (3, 7
 
 
 def counted(right: NDArray[np.bool_], over: Sequence[tuple[int, int]]) -> Counts:
-    """The sequential run whose draws are the columns of ``right`` (P, cap), and nothing but those it asks for."""
+    """The adaptive run whose samples are the columns of ``right`` (P, cap), and nothing but those it asks for."""
 
     def draw(which: Sequence[int], begin: int, end: int) -> NDArray[np.bool_]:
         assert not right[np.array(which), :begin].any()  # only problems without a success are drawn again
@@ -35,7 +35,7 @@ def counted(right: NDArray[np.bool_], over: Sequence[tuple[int, int]]) -> Counts
 
 @pytest.mark.parametrize("over", PLANS)
 @pytest.mark.parametrize("p", [0.0, 0.07, 0.5, 0.93, 1.0])
-def test_exactly_unbiased_over_all_outcomes(over: list[tuple[int, int]], p: float) -> None:
+def test_estimates_are_exactly_unbiased(over: list[tuple[int, int]], p: float) -> None:
     """Every possible run of draws, weighed by its chance: the mean estimate is the truth, to rounding."""
     cap, first = over[-1][1], over[0][1]
     right = np.array(list(product([False, True], repeat=cap)))
@@ -55,7 +55,7 @@ def test_exactly_unbiased_over_all_outcomes(over: list[tuple[int, int]], p: floa
 
 
 def test_estimates_are_the_indicator_averaged_over_the_order_within_waves() -> None:
-    """Rao and Blackwell: the mean of "success within k" over all runs with the same counts, hence never more spread."""
+    """Rao and Blackwell: the mean of "success within k" over all runs with the same counts, with no larger variance."""
     right = np.array(list(product([False, True], repeat=7)))
     counts = counted(right, waves(2, 7))
     ks = list(range(1, 8))
@@ -119,8 +119,8 @@ def test_plans() -> None:
     assert plan(256, 4, "full") == [(0, 256)]
 
 
-def test_a_sequential_run_draws_a_subset_of_the_plain_one(tmp_path: Path) -> None:
-    """The same tokens, log-probabilities and verdicts; a killed run reads its finished waves and ends the same."""
+def test_an_adaptive_run_draws_a_subset_of_the_full_one(tmp_path: Path) -> None:
+    """The same tokens, log-probabilities and correctness; a killed run reads its finished waves and ends the same."""
     config = ReadinessConfig(
         heldout="", problems=HARD, samples=16, group_size=2, min_samples=2, thinking_budget=64, sampling="full"
     )
@@ -156,7 +156,7 @@ def test_a_sequential_run_draws_a_subset_of_the_plain_one(tmp_path: Path) -> Non
     assert not list((killed / "parts").glob("*wave*"))
 
 
-def test_refusals(tmp_path: Path) -> None:
+def test_bad_settings_are_refused(tmp_path: Path) -> None:
     for at, (change, message) in enumerate(
         (
             ({"min_samples": -1}, "min_samples must be at least 1"),
