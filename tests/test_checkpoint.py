@@ -128,7 +128,7 @@ def pickled(content: Callable[[dict[str, torch.Tensor]], object]) -> Edit:
 DAMAGED: dict[str, tuple[Edit, str]] = {
     "config cut": (cut(CONFIG, 0.5), "config.json: not JSON"),
     "config empty": (written(CONFIG, ""), "config.json: not JSON"),
-    "config list": (written(CONFIG, "[]"), "config.json: should be a JSON object"),
+    "config list": (written(CONFIG, "[]"), "config.json: must be a JSON object"),
     "config deep": (written(CONFIG, "[" * 10**5), "config.json: not JSON: nested too deeply"),
     "config pipe": (piped(CONFIG), "config.json: not a regular file"),
     "wrong type": (configured(hidden_size="x"), "config.json: describes no model: .*hidden_size"),
@@ -181,8 +181,8 @@ DAMAGED: dict[str, tuple[Edit, str]] = {
     "outside": (sharded({UP: "../good/model.safetensors"}), "not a weight file in this folder"),
     "shard gone": (sharded({UP: "a.safetensors"}), "names a.safetensors, which is missing"),
     "no index": (sharded([]), "no index of weights"),
-    "code": (pickled(lambda w: {"a": Code()}), "not a pickle of tensors alone"),
-    "nested": (pickled(lambda w: {"state_dict": w}), "holds other things than weights by name"),
+    "code": (pickled(lambda w: {"a": Code()}), "a pickle of more than tensors"),
+    "nested": (pickled(lambda w: {"state_dict": w}), "not a dictionary of weights by name"),
 }
 
 
@@ -231,10 +231,10 @@ def test_a_tied_head_is_not_missing(family: str, tmp_path: Path) -> None:
     ("name", "said"),
     [
         ("./gone", "no such folder"),
-        ("run/checkpoint-15", "no such folder, and a hub id of that name cannot be reached"),
-        ("here/gone", "no such folder, and a hub id"),
-        ("step_3", "no such folder, and a hub id"),
-        ("some one/model", "no such folder, and a hub id"),
+        ("run/checkpoint-15", "no such folder, and not looked up on the hub"),
+        ("here/gone", "no such folder, and not looked up on the hub"),
+        ("step_3", "no such folder, and not looked up on the hub"),
+        ("some one/model", "no such folder, and not looked up on the hub"),
         ("here/link", "a link to a missing folder"),
         ("here/file", "a file, not a checkpoint folder"),
         ("owner/model", "no such folder, and the Hugging Face hub cannot be reached"),

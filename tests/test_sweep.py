@@ -531,7 +531,7 @@ def test_ray_runs_the_same_sweep_on_a_second_node(tmp_path: Path) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         cluster.add_node(num_cpus=1)
-        with pytest.raises(UserError, match="threads=2 are more processors than any node"):
+        with pytest.raises(UserError, match="threads=2: no node of"):
             sweep(SweepConfig(file=file, ray=cluster.address, threads=2), tmp_path / "wide")
         with pytest.raises(UserError, match="1 of 7 jobs failed and 1"):
             sweep(SweepConfig(file=file, ray=cluster.address), tmp_path / "remote")

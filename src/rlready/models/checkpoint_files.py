@@ -60,7 +60,7 @@ def check_files(folder: Path, source: str) -> None:
         raise UserError(f"{source}: not a Hugging Face checkpoint folder, {CONFIG} is missing{_instead(folder)}")
     for name in OBJECTS:
         if (folder / name).exists() and not isinstance(read_json(folder / name), dict):
-            raise UserError(f"{folder / name}: should be a JSON object")
+            raise UserError(f"{folder / name}: must be a JSON object")
     if not (folder / ADAPTER).exists() and not isinstance(read_json(folder / CONFIG).get("model_type"), str):
         raise UserError(f"{folder / CONFIG}: no model_type, so the kind of model is not known")
     for path in folder.glob("*.jinja"):
@@ -102,7 +102,7 @@ def check_config(folder: Path, source: str) -> None:
     for path in (place, folder / "generation_config.json"):
         ends = read_json(path).get(EOS) if path.exists() else None
         if not all(type(end) is int for end in (ends if isinstance(ends, list) else [] if ends is None else [ends])):
-            raise UserError(f"{path}: {EOS} should be a token id or a list of them, not {str(ends)[:40]!r}")
+            raise UserError(f"{path}: {EOS} must be a token id or a list of them, not {str(ends)[:40]!r}")
 
 
 def check_layers(folder: Path, held: dict[str, Held]) -> None:

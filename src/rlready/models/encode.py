@@ -19,8 +19,8 @@ def encode(lm: LM, rows: Sequence[Row], source: str) -> list[Example]:
     if not (lm.chat.key or lm.chat.opened) and any(r.thinking is not None and not r.turn for r in rows):
         warn(
             f"{source}: warning: rows have thoughts, but the chat template of {lm.source} writes none, so they are "
-            f"written as rlready's own SFT would, {lm.open}\\n … \\n{lm.close}\\n; if the checkpoint learned another "
-            "form, give the rows as messages with the thought inside the content, as its trainer had them"
+            f"written as {lm.open}\\n … \\n{lm.close}\\n; if the checkpoint was trained otherwise, give the rows "
+            "as messages with the thought inside the content, as in its training data"
         )
     examples = [supervised(*lm.worked_ids(r, think=think)) for r in rows]
     long = [r.id for r, e in zip(rows, examples, strict=True) if len(e) > lm.context]

@@ -47,8 +47,8 @@ class HeldOut:
         """
         if not np.array_equal(self.tokens, other.tokens):
             raise UserError(
-                "two checkpoints read the held-out rows as different numbers of tokens, so their losses cannot be "
-                "compared; compare checkpoints of one tokenizer and one chat template"
+                "the held-out rows have different numbers of tokens for two checkpoints, so their losses cannot be "
+                "compared; compare checkpoints with the same tokenizer and chat template"
             )
         return ratio_estimate(self.nll - other.nll, self.tokens.astype(np.float64), varies="examples")
 

@@ -62,4 +62,4 @@ def refuse_folder_names(source: str) -> None:
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
         raise UserError(f"{source}: no such folder")
     if numbered(source) or os.path.isdir(os.path.dirname(source) or "/nowhere") or not ID.fullmatch(source):
-        raise UserError(f"{source}: no such folder, and a hub id of that name cannot be reached")
+        raise UserError(f"{source}: no such folder, and not looked up on the hub")

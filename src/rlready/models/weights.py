@@ -114,13 +114,13 @@ def _pickled(file: Path) -> dict[str, Held]:
         content = torch.load(file, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(file))
     except pickle.UnpicklingError:
         raise UserError(
-            f"{file}: not a pickle of tensors alone, and others are not opened as they can run code; save the model as "
+            f"{file}: a pickle of more than tensors, not opened because it could run code; save the model as "
             "safetensors (save_pretrained) where it was trained"
         ) from None
     except Exception as error:  # an incomplete archive raises errors of many types
-        raise UserError(f"{file}: damaged, or not a file of weights ({_line(error)}); {AGAIN}") from None
+        raise UserError(f"{file}: damaged, or not a weight file ({_line(error)}); {AGAIN}") from None
     if not isinstance(content, Mapping) or not all(isinstance(v, torch.Tensor) for v in content.values()):
-        raise UserError(f"{file}: holds other things than weights by name; save the model with save_pretrained")
+        raise UserError(f"{file}: not a dictionary of weights by name; save the model with save_pretrained")
     return {str(name): Held(tuple(v.shape), str(v.dtype).removeprefix("torch.")) for name, v in content.items()}
 
 

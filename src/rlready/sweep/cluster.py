@@ -34,7 +34,7 @@ class RayCluster:
         nodes: Any = ray.nodes
         if threads > max((n["Resources"].get("CPU", 0) for n in nodes() if n["Alive"]), default=0):
             ray.shutdown()
-            raise UserError(f"threads={threads} are more processors than any node of {address} has")
+            raise UserError(f"threads={threads}: no node of {address} has as many processors")
         self._resources: Any = ray.cluster_resources
         settings: Any = {"num_cpus": threads, "max_retries": 1, "runtime_env": {"env_vars": environment(threads)}}
         self._execute: Any = ray.remote(**settings)(_execute_quietly)

@@ -94,7 +94,7 @@ def _refuse_wrapped(value: object, file: Path) -> None:
     by_index = [isinstance(column, dict) and column and all(key.isdecimal() for key in column) for column in held]
     texts = [isinstance(column, list) and len(column) > 1 and isinstance(column[0], str) for column in held]
     if all(by_index) or all(texts) or {"columns", "data"} <= value.keys():
-        raise UserError(f"{file}: rows by column, as pandas writes them; write one a line instead: df.{RECORDS}")
+        raise UserError(f"{file}: rows by column, as pandas writes them; write one row per line: df.{RECORDS}")
     lists = [key for key in value if isinstance(value[key], list) and value[key]]
     if len(lists) == 1 and isinstance(first := value[lists[0]][0], dict) and not first.keys() & {"role", "from"}:
         take = f"jq -c {quote(f'.[{json.dumps(lists[0])}][]')} {quote(str(file))} > rows.jsonl"
