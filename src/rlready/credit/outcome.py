@@ -9,8 +9,11 @@ GRPO is after Shao et al. (2402.03300) with the sample standard deviation and ε
 2402.14740; DAPO 2503.14476 without its overlong shaping (a reward, not a credit).
 
 A group whose rewards are all equal has no signal.  It is dropped before the update, by exact equality, and
-counted.  Except in DAPO, which samples dynamically, the dropped responses still count in the normaliser, so
-dropping them saves time and does not change the gradient.
+counted.  In all but DAPO the dropped responses still count in the normaliser, so dropping them saves time and does not
+change the gradient.  DAPO's counts the kept responses only, as the paper does; the paper's dynamic sampling, which
+replaces a dropped group by another, is left out.
+
+Shapes: G responses of one group, R kept responses of a batch.
 """
 
 from __future__ import annotations
@@ -28,8 +31,8 @@ Ints = NDArray[np.int64]
 class Normaliser(Protocol):
     """The weight (R,) of one token of each kept response.
 
-    ``lengths`` (R,) are the numbers of their chosen tokens, ``responses`` is the number of all responses of the batch,
-    dropped ones included, and ``cap`` the largest number of tokens of a response.
+    ``lengths`` (R,) are the numbers of their tokens in the loss, ``responses`` is the number of all responses of the
+    batch, dropped ones included, and ``cap`` the largest number of tokens of a response.
     """
 
     def __call__(self, lengths: Ints, responses: int, cap: int) -> Floats: ...
@@ -41,19 +44,22 @@ def has_signal(rewards: Floats) -> bool:
 
 
 def standardised(rewards: Floats) -> Floats:
-    """(G,) GRPO advantages; zeros for a group of one."""
+    """Rewards (G,) to GRPO advantages (G,): minus the mean, over the sample standard deviation (ddof=1) plus 1e-4.
+
+    Zeros for a group of one.
+    """
     if len(rewards) < 2:
         return np.zeros_like(rewards)
     return np.asarray((rewards - rewards.mean()) / (rewards.std(ddof=1) + EPSILON))
 
 
 def centred(rewards: Floats) -> Floats:
-    """(G,) Dr. GRPO advantages; exactly 0 for equal rewards, whose mean may be off by rounding."""
+    """Rewards (G,) to Dr. GRPO advantages (G,): minus the mean; exactly 0 for equal rewards, whatever the rounding."""
     return np.asarray(rewards - rewards.mean()) if has_signal(rewards) else np.zeros_like(rewards)
 
 
 def leave_one_out(rewards: Floats) -> Floats:
-    """(G,) RLOO advantages: against the mean of the other responses; zeros for a group of one."""
+    """Rewards (G,) to RLOO advantages (G,): minus the mean of the other responses; zeros for a group of one."""
     if len(rewards) < 2:
         return np.zeros_like(rewards)
     return np.asarray((rewards - rewards.mean()) * (len(rewards) / (len(rewards) - 1)))

@@ -29,7 +29,8 @@ def open_engine(
 ) -> Engine:
     """An engine of this kind that samples from ``lm``.
 
-    ``bfloat16`` rounds the weights, whatever type they are trained in.  ``contrast`` is a second model to decode away
-    from; UserError if it has another vocabulary.
+    ``forcing`` says what is forced into responses: budgets, delimiters, waits and the answer prefix.  With ``bfloat16``
+    a copy of the weights is rounded and sampled from; those of ``lm`` stay as they are.  ``contrast`` is a second model
+    to decode away from; UserError if it has another vocabulary.
     """
     return ENGINES[kind](lm, forcing, bfloat16=bfloat16, contrast=contrast)

@@ -94,7 +94,12 @@ class CurveMetrics(Variant):
 
 
 class Votes(Record):
-    """Parallel samples at one budget, with as many tokens together as one sample under the costliest setting."""
+    """Several samples of each problem at one budget, for the tokens of one sample under the most expensive setting.
+
+    They are at least one and at most those drawn; ``budget`` is None for samples without a budget.  ``majority_vote``
+    is the accuracy of the most frequent answer, ``most_likely`` that of the sample with the highest mean
+    log-probability per token, and ``any_right`` the share of problems that at least one sample solves (pass@samples).
+    """
 
     model: str
     budget: int | None

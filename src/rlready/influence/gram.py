@@ -33,7 +33,7 @@ from torch import Tensor
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.threads import run_parallel, split_tokens, workers
-from rlready.influence.sketch import Kept, Projected, Whole
+from rlready.influence.sketch import Projected, StoredGradients, Whole
 from rlready.models.batch import Example, micro_batches
 from rlready.models.llama import fused as elementwise
 from rlready.models.llama.forward import Operations, hidden_states
@@ -76,7 +76,7 @@ def gram(
     (C = 2), with random signs from ``seed``.
     """
     total = torch.zeros(2 if rank else 1, len(sets), len(sets), dtype=torch.float64)
-    parts: list[Callable[[], Kept]] = [partial(Projected.of, parameters, len(sets), rank, seed)]
+    parts: list[Callable[[], StoredGradients]] = [partial(Projected.of, parameters, len(sets), rank, seed)]
     if not rank:
         parts = [partial(Whole.of, rows, len(sets)) for rows in _fitting(parameters, len(sets), memory)]
     for part in parts:
@@ -87,7 +87,7 @@ def gram(
 
 
 def collect(
-    model: Any, sets: Sets, kept: Kept, *, temperature: float = 1.0, max_tokens_per_microbatch: int = 16384
+    model: Any, sets: Sets, kept: StoredGradients, *, temperature: float = 1.0, max_tokens_per_microbatch: int = 16384
 ) -> None:
     """Add the gradients of all sets to ``kept``, in parallel threads if the model is small."""
     tokens = [sum(map(len, rows)) for rows in sets]
@@ -110,7 +110,9 @@ def collect(
         raise RuntimeError(f"{len(kept.span) - len(kept.seen)} parameters of {type(model).__name__} were not reached")
 
 
-def _batched(model: Any, sets: Sets, kept: Kept, temperature: float, most: int, share: Sequence[int]) -> None:
+def _batched(
+    model: Any, sets: Sets, kept: StoredGradients, temperature: float, most: int, share: Sequence[int]
+) -> None:
     """One backward pass for many sets; all prompts of a share differ."""
     _, head = head_of(model)
     device = head.weight.device
@@ -131,7 +133,9 @@ def _batched(model: Any, sets: Sets, kept: Kept, temperature: float, most: int, 
             total.backward()
 
 
-def _one_by_one(model: Any, sets: Sets, kept: Kept, temperature: float, most: int, share: Sequence[int]) -> None:
+def _one_by_one(
+    model: Any, sets: Sets, kept: StoredGradients, temperature: float, most: int, share: Sequence[int]
+) -> None:
     """One backward pass per set, for any model."""
     parameters = list(kept.span)
     for at in share:
@@ -146,7 +150,7 @@ def _one_by_one(model: Any, sets: Sets, kept: Kept, temperature: float, most: in
 class _Listener(Operations):
     """The operations of a backbone with constant parameters; backward hooks collect the parameters' gradients."""
 
-    def __init__(self, kept: Kept, owner_N: NDArray[np.int64]) -> None:
+    def __init__(self, kept: StoredGradients, owner_N: NDArray[np.int64]) -> None:
         self.kept, self.owner_N, self.runs = kept, owner_N, _runs(owner_N)
 
     def narrowed(self, tokens: Tensor) -> _Listener:

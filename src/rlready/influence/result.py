@@ -11,7 +11,8 @@ class InfluenceEstimates(Record):
 
     ``step`` is ΔJ / η, the product of ``group_signal`` and ``co_influence``, which is ``k_right`` - ``k_wrong``;
     ``cosine`` is the mean over pairs of informative problems.  ``step`` is None with fewer than two informative
-    problems, as there is no pair to measure; the last four with fewer than three, as one pair says nothing of others.
+    problems, as there is no pair; ``k_right``, ``k_wrong``, ``co_influence`` and ``cosine`` with fewer than three, as
+    one pair says nothing about others.
     """
 
     step: Estimate | None
@@ -23,10 +24,11 @@ class InfluenceEstimates(Record):
 
 
 class InfluenceResult(InfluenceEstimates):
-    """What was measured: of ``problems``, ``all_right`` had only correct and ``all_wrong`` only wrong rollouts.
+    """The estimates, and what they were measured on.
 
-    ``parameters`` is how many weights the gradients cover; ``error`` the root mean square error of the cosine of two
-    problems, 0 where gradients are exact.
+    Of ``problems``, ``all_right`` had only correct and ``all_wrong`` only wrong rollouts.  ``parameters`` is how many
+    weights the gradients cover.  ``error`` is the root mean square error that random projection adds to the cosine of
+    two problems; 0 where gradients are stored whole.
     """
 
     problems: int

@@ -33,8 +33,11 @@ Runs = Sequence[tuple[int, int, int]]  # (set, from, to): which tokens are of a 
 
 
 @dataclass
-class Kept(ABC):
-    """Stored gradients of some parameters: (C, S, K) numbers; ``span`` gives the columns of each parameter."""
+class StoredGradients(ABC):
+    """Gradients of S sets of responses: ``table`` (C, S, K) holds C copies of K numbers for each set.
+
+    ``span`` gives each parameter its columns of K.  ``runs`` below are (set, from, to): which of N tokens are of a set.
+    """
 
     table: Tensor
     span: Mapping[Tensor, slice]
@@ -49,7 +52,7 @@ class Kept(ABC):
 
     @abstractmethod
     def picked(self, weight: Tensor, runs: Runs, ids_N: Tensor, right_N: Tensor) -> None:
-        """Add the same for a left factor that picks row ``ids_N`` of the weight."""
+        """Add Σ_t e_id(t) right_tᵀ of every set, the gradient of an embedding: row ``ids_N[t]`` collects right_t."""
 
     @abstractmethod
     def whole(self, parameter: Tensor, owner: int, gradient: Tensor) -> None:
@@ -81,7 +84,7 @@ class Kept(ABC):
 
 
 @dataclass
-class Whole(Kept):
+class Whole(StoredGradients):
     """Every number of every gradient, in some rows of each parameter."""
 
     rows: Mapping[Tensor, slice] = field(default_factory=dict)
@@ -117,7 +120,7 @@ class Whole(Kept):
 
 
 @dataclass
-class Projected(Kept):
+class Projected(StoredGradients):
     """Two independent projections of every matrix; ``sides`` holds (A, B) of each, None for a side kept whole."""
 
     sides: Mapping[Tensor, Sequence[tuple[Tensor | None, Tensor | None]]] = field(default_factory=dict)

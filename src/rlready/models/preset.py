@@ -87,7 +87,7 @@ def model_traits(source: str, delimiters: Sequence[str] = ()) -> ModelTraits:
 
 
 def best_device() -> str:
-    """A CUDA GPU, else the GPU of a Mac, else the CPU."""
+    """``cuda`` if there is a CUDA GPU, else ``mps`` on a Mac that has one, else ``cpu``."""
     import torch
 
     if torch.cuda.is_available():

@@ -85,9 +85,10 @@ def powers(most: int) -> list[int]:
 
 
 def within(m_P: Ints, n_P: Ints, most: int) -> Floats:
-    """(P, most + 1) probabilities F(m, k), k = 0..most, that all of k drawn from n are among m; undefined for k > n.
+    """(P, most + 1) probabilities that k of n samples, k = 0..most, without replacement, are all among a certain m.
 
-    Numerically stable: all factors are in [0, 1], and one that is exactly 0 makes all later products 0.
+    That is C(m, k)/C(n, k) for k up to n, beyond which the numbers mean nothing; pass@k is 1 minus it with m the number
+    of wrong samples.  It is a product of factors in [0, 1], so nothing overflows.
     """
     j = np.arange(most)
     factors = np.maximum(m_P[:, None] - j, 0) / np.maximum(n_P[:, None] - j, 1)

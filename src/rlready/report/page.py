@@ -42,7 +42,7 @@ MOST_EXAMPLES = 300
 
 
 def write(folder: Path) -> Path:
-    """Write ``report.html`` into the run folder and say where it is; UserError as `render`."""
+    """Write ``report.html`` into the run folder and return its path; UserError as `render`."""
     path = Path(folder) / "report.html"
     write_text(path, render(Path(folder)))
     return path

@@ -44,7 +44,7 @@ def folder_digest(path: Path) -> str:
 
 
 def content_digest(path: Path) -> str:
-    """SHA-256 of a file or a folder."""
+    """SHA-256 in hex of a file, or of a folder's files by name, hidden ones and leftovers of writing apart."""
     return folder_digest(path) if path.is_dir() else file_digest(path)
 
 
@@ -58,6 +58,7 @@ def revision() -> Revision | None:
 
 
 def package_version(name: str) -> str | None:
+    """The version of an installed package; None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -59,7 +59,11 @@ class Executor(Protocol):
 
 
 class InProcess:
-    """One job after another in this process."""
+    """One job after another in this process.
+
+    ``submit`` only keeps the job; ``wait`` runs it, blocks until it ends and returns its result, or returns an empty
+    list at once if there is none; ``close`` drops a job that has not begun.
+    """
 
     def __init__(self) -> None:
         self._next: Submission | None = None

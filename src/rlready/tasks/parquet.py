@@ -130,7 +130,7 @@ class ParquetTable:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a library's error message, shortened to fit into an error line of this package."""
+    """The first line of a library's error message, at most 200 printable characters of it."""
     line = (str(error).splitlines() or [type(error).__name__])[0][:200]
     return "".join(c for c in line if c.isprintable())
 

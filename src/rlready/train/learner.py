@@ -51,7 +51,11 @@ class StepStats:
 
 @dataclass
 class Sums:
-    """Sums over micro-batches."""
+    """Sums over the micro-batches of one optimiser step.
+
+    ``loss`` as the loss function returns it; ``entropy`` in nats over the tokens in the loss; ``clipped`` the number of
+    tokens whose importance ratio was clipped; ``tokens`` those in the loss; ``fed`` those of the forward pass.
+    """
 
     loss: float = 0.0
     entropy: float = 0.0
@@ -60,6 +64,7 @@ class Sums:
     fed: int = 0
 
     def add(self, batch: Batch, output: LossOutput, entropy_N: Tensor) -> None:
+        """Add one micro-batch; ``entropy_N`` is the entropy at each of its N tokens in the loss."""
         self.loss += output.loss.item()
         self.entropy += entropy_N.sum().item()
         self.clipped += output.clip_ratio * len(entropy_N)
