@@ -362,7 +362,7 @@ def test_templates_that_tokenise_rows_differently_are_refused(
     """One vocabulary, but not the same tokens of the same rows: nats per token do not compare."""
     lm = load("embedded")
     a = HeldOut(np.array([1.0, 2.0]), np.array([3, 4]))
-    with pytest.raises(UserError, match="one tokenizer and one chat template"):
+    with pytest.raises(UserError, match="the same tokenizer and chat template"):
         a.minus(HeldOut(np.array([1.0, 2.0]), np.array([3, 5])))
     assert a.minus(HeldOut(np.array([1.5, 2.5]), np.array([3, 4]))).value == pytest.approx(-1 / 7)
     assert lm.thinks

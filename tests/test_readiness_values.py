@@ -41,7 +41,7 @@ def test_figures_of_samples_are_ratios_of_sums_over_the_first_draws() -> None:
     rows = [
         row("a", True, logprobs=[-1.0, -9.0, -2.0], mask=[1, 0, 1], tokens=[5, 6, 7], thinking_tokens=2, finish="stop"),
         row("a", False, logprobs=[-4.0], tokens=[5] * 9, thinking_tokens=8, truncated=True),
-        row("b", False, tokens=[5] * 3, thinking_tokens=2, finish_reason="length"),
+        row("b", False, tokens=[5] * 3, thinking_tokens=2, truncated=False, finish_reason="length"),
         row("b", False, logprobs=[-1.0, -1.0], mask=[1], finish="max_tokens"),  # a mask of another length
         row("b", False, 1, logprobs=[-50.0], tokens=[5] * 99, thinking_tokens=99, truncated=True),
     ]

@@ -410,7 +410,7 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
     more = {key: fig(0.21) for key in ("entropy", "length_right", "length_wrong", "truncated")}
     points = [CheckpointReadiness(**readiness_of(i, **more, overfitting=onset if i == 3 else None)) for i in range(4)]
     full = text_of(tmp_path, readiness_result(checkpoints=points))
-    assert "entropy, nats per token tokens, correct tokens, wrong truncated at the budget" in full
+    assert "entropy, nats per token tokens, correct tokens, wrong truncated" in full
     assert page.render(tmp_path).count(">past overfitting onset<") == 1
     rl = text_of(tmp_path, rl_result())
     assert "before RL 30.1 % [27.1, 33.1] n = 200 problems step 0 Validation, best of RL 50.1 %" in rl
@@ -426,7 +426,7 @@ def test_evaluations_of_every_kind(tmp_path: Path) -> None:
     assert "none b 48.5 %" in unconstrained
     fallen = budget(24).scores["sft"].model_copy(update={"change": fig(-0.1)})
     beside = text_of(tmp_path, evaluate_result(budgets=[BudgetScores(budget=24, scores={"a/b": fallen})]))
-    assert "truncated at the budget unfinished minus the largest budget, points" in beside
+    assert "truncated unfinished minus the largest budget, points" in beside
     assert "minus the first model" not in beside
     assert "−10.0 [−13.0, −7.0]" in beside
     shares = {key: fig(0.1) for key in ("change", "wrong_to_right", "right_to_wrong", "extended")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,23 +19,26 @@ from rlready.train.trainer import Trainer
 from test_loss import FLAT, MIXED, rollouts, symbolic_lm
 
 
-def sample(correct: bool, reward: float | None, thinking: int, tokens: int, *, truncated: bool = False) -> Sample:
+def sample(correct: bool, reward: float | None, thinking: int, tokens: int, **ending: Any) -> Sample:
     ids = np.full(tokens, 7, dtype=np.int32)
     ones, zeros = np.ones(tokens, dtype=np.uint8), np.zeros(tokens, dtype=np.float32)
     answer = tokens - thinking
-    return Sample("p", 0, ids, ones, zeros, thinking, answer, truncated=truncated, correct=correct, reward=reward)
+    return Sample("p", 0, ids, ones, zeros, thinking, answer, correct=correct, reward=reward, **ending)
 
 
 def test_rollouts_are_averaged_over_all_groups() -> None:
-    """Every rollout weighs the same; thinking also by correct and wrong, None where there are none of a kind."""
+    """Every rollout weighs the same; thinking also by correct and wrong, None where there are none of a kind.
+
+    A thought at its budget and a response at its limit are both truncated.
+    """
     groups = [
         Group(Problem("a", "", ""), [1], [sample(True, 0.9, 4, 9), sample(False, 0.0, 10, 12, truncated=True)]),
-        Group(Problem("b", "", ""), [1], [sample(True, 0.5, 6, 7), sample(True, None, 2, 4)]),
+        Group(Problem("b", "", ""), [1], [sample(True, 0.5, 6, 7), sample(True, None, 2, 4, finish="length")]),
     ]
     found = RolloutStats.of(groups)
     assert (found.reward, found.accuracy) == (pytest.approx(1.4 / 4), 0.75)
     assert (found.thinking_tokens, found.thinking_tokens_correct, found.thinking_tokens_wrong) == (5.5, 4.0, 10.0)
-    assert (found.truncated, found.run_on, found.generated_tokens) == (0.25, 0.0, 32)
+    assert (found.truncated, found.run_on, found.generated_tokens) == (0.5, 0.0, 32)
     assert RolloutStats.of(groups[1:]).thinking_tokens_wrong is None
     assert RolloutStats.of([Group(groups[0].problem, [1], groups[0].samples[1:])]).thinking_tokens_correct is None
 

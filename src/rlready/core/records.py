@@ -81,6 +81,11 @@ class Sample:
     reward: float | None = None
     run_on: bool = False  # continues into another turn, which the model invented and which is not verified
 
+    @property
+    def reached_limit(self) -> bool:
+        """Whether the thought reached its budget or the response its limit (TRL's ``clipped_ratio`` is their share)."""
+        return self.truncated or self.finish == "length"
+
     def scored(self, *, correct: bool, reward: float, strict: bool | None, run_on: bool = False) -> Sample:
         return replace(self, correct=correct, reward=reward, strict=strict, run_on=run_on)
 

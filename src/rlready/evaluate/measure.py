@@ -64,7 +64,7 @@ VALUES: dict[str, Callable[[Sample], float]] = {
     "strict": lambda s: bool(s.strict),
     "thinking": lambda s: s.thinking_tokens,
     "answer": lambda s: s.answer_tokens,
-    "truncated": lambda s: s.truncated if s.thinking_budget else s.finish == "length",
+    "truncated": lambda s: s.reached_limit,
     "unfinished": lambda s: s.finish == "length",
     "extended": lambda s: s.num_waits > 0,
 }

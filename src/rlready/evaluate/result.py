@@ -15,9 +15,9 @@ from rlready.runs.checkpoint_order import labels
 class Measures(Record):
     """One model under one setting.
 
-    ``truncated``: share of thoughts that were closed at the budget; ``unfinished``: share of responses that were
-    stopped before they ended.  ``strict_accuracy``: share of responses with every step correct, where the task can
-    tell.
+    ``truncated``: share of responses whose thought reached its budget, or that reached their limit; ``unfinished``:
+    share of responses that did not end by themselves.  ``strict_accuracy``: share of responses with every step
+    correct, where the task can tell.
     """
 
     accuracy: Estimate
@@ -180,7 +180,7 @@ class EvaluateResult(Result):
         return found
 
     def _scores_table(self, short: Mapping[str, str]) -> Table:
-        """``truncated``: thoughts that were closed at the budget; ``unfinished``: responses without an end."""
+        """``truncated``: the thought or the response reached its limit; ``unfinished``: the response did."""
         columns = ["budget", "model", "accuracy", "thinking tokens", "answer tokens", "truncated", "unfinished"]
         budgets = [(str(row.budget), row.scores) for row in self.budgets if row.budget is not None]
         differences = [("gain", f"minus {short[self.models[0]]}")] if len(self.models) > 1 else []

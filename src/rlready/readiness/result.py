@@ -42,8 +42,9 @@ class ProblemCounts(Record):
 class SampleStats(Record):
     """Statistics of the first samples of every problem besides correctness; None if unknown.
 
-    ``entropy`` is in nats per token, ``truncated`` a share of samples; lengths are mean tokens of the thought
-    (``thinking``) and of the whole response (``length``), over right and over wrong samples.
+    ``entropy`` is in nats per token.  ``truncated`` is the share of samples whose thought reached its budget, or that
+    reached their limit.  Lengths are mean tokens of the thought (``thinking``) and of the whole response (``length``),
+    over right and over wrong samples.
     """
 
     entropy: Estimate | None = None

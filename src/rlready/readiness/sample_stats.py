@@ -53,7 +53,7 @@ class Draws:
 
     ``planned`` is the maximum number of samples of a problem, 0 if no row gives it.  ``wave`` counts from 0;
     ``surprise`` is the sum of -log-prob in nats over ``chosen`` tokens; ``length`` counts all tokens of the response
-    and ``thinking`` those of its thought; ``truncated`` is 1 if the response was truncated.
+    and ``thinking`` those of its thought; ``truncated`` is 1 if the thought or the response reached its limit.
     """
 
     problems: int
@@ -182,15 +182,14 @@ def _surprise(batch: Batch) -> tuple[Floats, Floats]:
 
 
 def _truncated(batch: Batch) -> Floats:
-    """(N,) 1 if a response was truncated, by ``truncated`` or by its finish reason."""
+    """(N,) 1 if ``truncated`` or the finish reason says that the thought or the response reached its limit."""
     found_N = batch.map("truncated", partial(_number, name="truncated"), np.float64)
     for name in FINISH:
-        finish_N = batch.map(name, _cut, np.float64)
-        found_N = np.where(np.isnan(found_N), finish_N, found_N)
+        found_N = np.fmax(found_N, batch.map(name, _by_length, np.float64))  # fmax ignores nan beside a number
     return found_N
 
 
-def _cut(finish: Any) -> float:
+def _by_length(finish: Any) -> float:
     return UNKNOWN if finish is None else float(finish in ("length", "max_tokens"))
 
 

@@ -162,7 +162,7 @@ def _scores_table(result: Evaluated, names: Names) -> Markup:
         Column[BudgetRow]("accuracy", lambda row: row.scores.accuracy, PERCENT),
         Column[BudgetRow]("thinking tokens", lambda row: row.scores.thinking_tokens, TOKENS),
         Column[BudgetRow]("answer tokens", lambda row: row.scores.answer_tokens, TOKENS),
-        Column[BudgetRow]("truncated at the budget", lambda row: row.scores.truncated, PERCENT),
+        Column[BudgetRow]("truncated", lambda row: row.scores.truncated, PERCENT),
         Column[BudgetRow]("unfinished", lambda row: row.scores.unfinished, PERCENT),
         Column[BudgetRow]("minus the first model", lambda row: row.scores.gain, DIFFERENCE),
         Column[BudgetRow]("minus the largest budget", lambda row: row.scores.change, DIFFERENCE),

@@ -183,7 +183,7 @@ def _columns(
         column("entropy, nats per token", lambda c: c.entropy, THREE_DIGITS),
         column("tokens, correct", lambda c: c.length_right, TOKENS),
         column("tokens, wrong", lambda c: c.length_wrong, TOKENS),
-        column("truncated at the budget", lambda c: c.truncated, PERCENT),
+        column("truncated", lambda c: c.truncated, PERCENT),
     ]
 
 

@@ -38,7 +38,11 @@ class HeldoutLog:
 
 @dataclass(frozen=True)
 class RolloutStats:
-    """Means over the rollouts of a step; ``run_on`` is the share of responses that continue into an invented turn."""
+    """Means over the rollouts of a step.
+
+    ``truncated`` is the share of responses whose thought reached its budget, or that reached their limit (TRL's
+    ``clipped_ratio``); ``run_on`` the share of those that continue into an invented turn.
+    """
 
     reward: float
     accuracy: float
@@ -59,7 +63,7 @@ class RolloutStats:
             thinking_tokens=_mean([s.thinking_tokens for s in samples]),
             thinking_tokens_correct=_mean(correct) if correct else None,
             thinking_tokens_wrong=_mean(wrong) if wrong else None,
-            truncated=_mean([s.truncated for s in samples]),
+            truncated=_mean([s.reached_limit for s in samples]),
             run_on=_mean([s.run_on for s in samples]),
             generated_tokens=sum(len(s.tokens) for s in samples),
         )
