@@ -1,9 +1,9 @@
 """A pool of processes that compare formulas with sympy (``mathworker.py``): one per core, started when needed.
 
 A question may take one second of CPU time in two tries, the second in a fresh process; the limit is on CPU time so that
-the load of the machine does not change the result.  An answer that takes longer is incorrect, and this result is
-cached.  If a process is lost for another reason (killed, out of memory, stopped), the question is sent to a new
-process; if that is lost too, the answer counts as incorrect with a warning, and the result is not cached.
+the load of the machine does not change the result.  If a process is lost for another reason (killed, out of
+memory, stopped), the question is sent to a new process.  A question that is answered in neither try is undecided: it
+counts as unequal, but that is not cached longer than for one batch (``in_parallel``), in which it may stand often.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ class Pool:
         self.idle: list[Worker] = []
         self.busy = threading.Semaphore(CORES)
         self.cache: dict[Question, bool] = {}
+        self.open: set[Question] = set()  # asked in this batch, and undecided
+        self.undecided = 0  # how often ``equal`` could not decide
 
     def equal(self, question: Question) -> bool:
         """Whether the two texts are equal; cached, because samples of one problem often give the same answer."""
@@ -97,20 +99,26 @@ class Pool:
             self._forget()
         if (known := self.cache.get(question)) is not None:
             return known
+        if question in self.open:
+            self.undecided += 1
+            return False
         with self.busy:
             words: list[str] = []
             for seconds in SECONDS:
                 words.append(self._ask(seconds, question, new=words == [""]))
                 if words[-1] in ("true", "false"):
                     break
-        if words[-1] in ("true", "false", "slow"):
+        if words[-1] in ("true", "false"):
             if len(self.cache) > 1 << 17:
                 self.cache.clear()
             self.cache[question] = words[-1] == "true"
             return words[-1] == "true"
-        warn(
-            f"verifier: lost the process that compared {question[2][:60]!r} twice; the answer counts as wrong this time"
-        )
+        self.undecided += 1
+        if words[-1] != "slow":
+            warn(
+                f"verifier: lost the process that compared {question[2][:60]!r} twice; the answer counts as incorrect "
+                "this time"
+            )
         return False
 
     def _ask(self, seconds: float, question: Question, new: bool) -> str:
@@ -134,6 +142,7 @@ atexit.register(POOL.close)
 
 def in_parallel(questions: list[Question]) -> None:
     """Ask all new questions in parallel, one process per core; ``POOL`` then has the results in its cache."""
+    POOL.open.clear()
     new = [q for q in dict.fromkeys(questions) if POOL.owner != os.getpid() or q not in POOL.cache]
     if not new:
         return
@@ -143,3 +152,4 @@ def in_parallel(questions: list[Question]) -> None:
             if time.monotonic() - said > QUIET:
                 said = time.monotonic()
                 note(f"verifier: compared {done} of {len(new)} formulas in {said - began:.0f} s")
+    POOL.open.update(q for q in new if q not in POOL.cache)

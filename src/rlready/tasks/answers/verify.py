@@ -12,7 +12,7 @@ If the reference answer is a letter (multiple choice, variables), a correct answ
 alone or as the name of an option: "(B)", "B. Paris", "option B"; a word or two options are incorrect.
 
 Text from a model is untrusted: it is searched with patterns of linear time and evaluated in processes that are killed
-after a time limit.
+after a limit of CPU time; ``judge`` says if that left an answer undecided.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from rlready.tasks.answers.same_structure import same
 from rlready.tasks.answers.structure import REALS, SUBSCRIPT, structure
 from rlready.tasks.answers.units import compatible, formula_and_unit
 
-__all__ = ["ballots", "compare_in_advance", "exact_number", "final_answer", "marked", "same_answer", "voted"]
+__all__ = ["ballots", "compare_in_advance", "exact_number", "final_answer", "judge", "marked", "same_answer", "voted"]
 
 OPTION = re.compile(
     r"(?:(?:so|thus|hence|therefore),? *)?(?:(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:? *)?"
@@ -66,6 +66,12 @@ def same_answer(gold: str, text: str) -> bool:
     if INTEGER.fullmatch(target) and INTEGER.fullmatch(answer) and len(answer) <= LONGEST >= len(target):
         return int(target) == int(answer)
     return _same(target, answer)
+
+
+def judge(gold: str, text: str) -> bool | None:
+    """`same_answer`, or None if a formula could not be compared within the limits and nothing else decided."""
+    before = POOL.undecided
+    return same_answer(gold, text) or (None if POOL.undecided > before else False)
 
 
 def compare_in_advance(pairs: Iterable[tuple[str, str]]) -> None:
