@@ -1,30 +1,84 @@
-"""The user's objects that a setting names by import path, as ``pkg.module:name``."""
+"""The user's objects that a setting names by import path: ``pkg.module:name``, or ``FILE.py:name``."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import inspect
 import os
 import sys
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stdout, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from types import ModuleType
 
 from rlready.core.errors import UserError
+
+OnLoad = Callable[[str, str, Path], None]
+# called with the setting, the import path and each file with the object's code; a run records their content
+on_load: ContextVar[OnLoad] = ContextVar("on_load", default=lambda setting, path, file: None)
 
 
 def load_object(setting: str, path: str) -> object:
     """The object at ``path``; modules in the working directory are found too.
 
-    UserError, naming the setting, for a path of another form, a module that cannot be imported, or a name that the
-    module lacks.
+    What the module prints goes to standard error.  UserError, naming the setting, for a path of another form, a module
+    that cannot be imported, or a name that the module lacks.
     """
-    module_name, colon, name = path.partition(":")
+    module_name, colon, name = path.rpartition(":")
     if not (colon and module_name and name):
-        raise UserError(f"{setting}={path}: write it as pkg.module:name")
+        raise UserError(f"{setting}={path}: write it as pkg.module:name or FILE.py:name")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+    if module_name.endswith(".py") and not os.path.isfile(module_name):
+        raise UserError(f"{setting}={path}: no such file {module_name}")
     try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # whatever the user's module raises while it is imported
-        raise UserError(f"{setting}={path}: {module_name} cannot be imported: {error}") from error
+        with redirect_stdout(sys.stderr):
+            module = _import_file(module_name) if module_name.endswith(".py") else importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # whatever the user's module raises while it is imported
+        raise UserError(f"{setting}={path}: {module_name} cannot be imported: {_described(error)}") from error
     if not hasattr(module, name):
-        raise UserError(f"{setting}={path}: {module_name} has no {name!r}")
+        file = getattr(module, "__file__", None) or "built in"
+        other = "" if file.startswith(os.getcwd()) else f" ({file})"  # it may hide one of the user's
+        raise UserError(f"{setting}={path}: {module_name}{other} has no {name!r}")
     found: object = getattr(module, name)
+    for file in _files(module, found):
+        on_load.get()(setting, path, file)
     return found
+
+
+def _import_file(path: str) -> ModuleType:
+    """The module in a file, which may import its neighbours; imported once, under its absolute path as name."""
+    name = os.path.abspath(path)
+    if name not in sys.modules:
+        if os.path.dirname(name) not in sys.path:
+            sys.path.append(os.path.dirname(name))
+        spec = importlib.util.spec_from_file_location(name, name)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(sys.modules[name])
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
+
+
+def _files(module: ModuleType, found: object) -> list[Path]:
+    """The files of the module and, if it is another one, of the object's own code."""
+    files = [getattr(module, "__file__", None)]
+    with suppress(TypeError):  # built in
+        code = getattr(found, "func", found)  # of a functools.partial
+        code = inspect.unwrap(code) if inspect.isroutine(code) else code
+        files.append(inspect.getsourcefile(code if inspect.isroutine(code) or inspect.isclass(code) else type(code)))
+    return [Path(file) for file in dict.fromkeys(files) if file and os.path.isfile(file)]
+
+
+def _described(error: BaseException) -> str:
+    """An error with the line that raised it, unless its text says where or the module was not found at all."""
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = frames and not isinstance(error, SyntaxError) and "importlib" not in frames[-1].filename
+    return f"{type(error).__name__}: {error}" + (f" ({frames[-1].filename}:{frames[-1].lineno})" if inside else "")

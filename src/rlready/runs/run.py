@@ -20,6 +20,7 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from rlready.core.errors import UserError
+from rlready.core.import_path import OnLoad, on_load
 from rlready.core.options import to_toml
 from rlready.core.progress import note
 from rlready.core.result import RESULT, Result
@@ -81,10 +82,12 @@ class Run:
             os.close(self._lock)
             raise
         self._outer: Token[Run | None] = _running.set(self)
+        self._observer: Token[OnLoad] = on_load.set(self._note_code)
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
         _running.reset(self._outer)
+        on_load.reset(self._observer)
         try:
             if not self.finished:
                 self._end(error)
@@ -149,6 +152,11 @@ class Run:
         digest = self._digest(path)
         added = ModelNote(id=id, role=role, path=_text(path), sha256=digest, chat=chat, learner=learner)
         self._note(self.record.models, added)
+
+    def _note_code(self, setting: str, path: str, file: Path) -> None:
+        """Record the code that a setting names, such as a verifier; if it changes, the run is refused as for data."""
+        if not self.finished:
+            self.note_data(id=path, role=f"code of {setting}", path=file)
 
     def _note(self, notes: list[AnyNote], added: AnyNote) -> None:
         if added not in notes:  # a resumed run adds the same note again
