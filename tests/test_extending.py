@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from rlready.core.config import RLConfig
 from rlready.core.errors import UserError
 from rlready.credit.algorithms import ALGORITHMS, algorithm_named
 from rlready.runs.log import read_log
-from rlready.tasks import Task, open_task
+from rlready.tasks import Task, open_task, verify_all
 from rlready.train.loss import LossInputs, LossSettings, loss_named, policy_loss
 from rlready.train.rl import rl
 
@@ -25,7 +26,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The page's Python blocks as modules of the working directory, named as their first line says."""
     blocks = re.findall(r"```python\n# (\w+)\.py\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for name, code in blocks:
         assert code.count("\n") <= 20
         (tmp_path / f"{name}.py").write_text(code)
@@ -49,6 +50,14 @@ def test_the_page_runs(modules: Path, named: dict[str, str]) -> None:
     assert line["groups_informative"] > 0
     assert line["grad_norm"] > 0
     assert result.steps == 1
+
+
+def test_the_verifier_runs(modules: Path) -> None:
+    row = {"id": "r", "prompt": "Pi?", "answer": "3.14", "tolerance": 0.01}
+    (modules / "r.jsonl").write_text(json.dumps(row))
+    task = open_task("r.jsonl?verifier=my_verifiers:close")
+    asked = [(task.problems()[0], ("", text)) for text in ("It is 3.15", "It is 3.2", "no")]
+    assert [verdict.correct for verdict in verify_all(task, asked)] == [True, False, False]
 
 
 def test_the_task_runs(modules: Path) -> None:

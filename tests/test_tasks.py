@@ -170,13 +170,13 @@ def test_verifier_by_import_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     first, second = task.problems()
     assert task.verify(first, "", "yes").correct
     assert not task.verify(first, "", "certainly").correct
-    with pytest.warns(RuntimeWarning, match="mychecks:longest raised KeyError"):
-        assert not task.verify(second, "", "yes").correct
+    with pytest.raises(KeyError, match="most"):
+        task.verify(second, "", "yes")
     for name, line in {
         "mychecks": "write it as pkg.module:name",
         "nowhere:f": "nowhere cannot be imported",
         "mychecks:nothing": "has no 'nothing'",
-        "mychecks:one": "must take two arguments",
+        "mychecks:one": r"takes \(problem\), but must take \(problem, answer\)",
     }.items():
         with pytest.raises(UserError, match=line):
             open_task(f"rows:{path}?verifier={name}")

@@ -23,6 +23,7 @@ from rlready.cli.parser import VERBS, WRITES, Typed, Verb, parse_command_line
 from rlready.core.config import CreditConfig, TemplateConfig
 from rlready.core.errors import UserError
 from rlready.core.options import COMMAND_LINE, Filled, fill_config
+from rlready.core.text import visible
 from rlready.core.verbs import function
 
 
@@ -172,7 +173,7 @@ def _print(result: Any, *, as_json: bool) -> None:
 
 
 def _say(text: str, code: int) -> int:
-    print(f"rlready: {text}", file=sys.stderr)
+    print(f"rlready: {visible(text)}", file=sys.stderr)
     return code
 
 

@@ -152,11 +152,12 @@ def show_template(checkpoint: str, delimiters: Sequence[str] = ()) -> TemplateSh
 
 def _right_rows(source: str) -> list[Row]:
     """The worked rows of a source whose answer is correct; UserError if there are none."""
-    from rlready.tasks import open_task
+    from rlready.tasks import open_task, verify_all
 
     task = open_task(source)
-    pairs = zip(task.problems(), task.rows(), strict=True)
-    right = [row for problem, row in pairs if task.verify(problem, row.thinking or "", row.response).correct]
+    rows = task.rows()
+    asked = [(p, (r.thinking or "", r.response)) for p, r in zip(task.problems(), rows, strict=True)]
+    right = [row for row, verdict in zip(rows, verify_all(task, asked), strict=True) if verdict.correct]
     if not right:
         raise UserError(f"{source}: no row has a correct answer, so there is no solution to plant an error in")
     return right

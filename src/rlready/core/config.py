@@ -57,6 +57,11 @@ MAX_ANSWER_TOKENS = (
 )
 MICROBATCH = "Largest number of tokens in one forward pass, padding included; it limits the memory needed."
 SOURCE = "a file, a hub data set or a task such as gsm8k"
+VERIFIER = (
+    "With FILE?verifier=MODULE:FUNCTION, FUNCTION(problem, answer) returns whether an answer is correct: problem has "
+    "id, prompt, answer and meta (the other columns), and answer is the text after the thought. If it returns a score, "
+    "add &threshold=SCORE, the lowest that is correct. Reward functions of TRL and verl are accepted too."
+)
 
 
 class SFTConfig(Config):
@@ -119,7 +124,9 @@ class RLConfig(Config):
     """Reinforcement learning with verifiable rewards, starting from any checkpoint."""
 
     model: str = option("embedded", "Checkpoint to start from: embedded, a Hugging Face folder or a hub id.")
-    problems: Preset[str] = option(None, f"Problems to train on: {SOURCE}. Required unless the model is embedded.")
+    problems: Preset[str] = option(
+        None, f"Problems to train on: {SOURCE}. Required unless the model is embedded. {VERIFIER}"
+    )
     validation: Preset[str] = option(
         None,
         "Problems that are never trained on; the checkpoint with the highest accuracy on them is chosen. Required "
@@ -271,7 +278,7 @@ class EvaluateConfig(Config):
     """Accuracy at every thinking budget, and without a budget."""
 
     models: Texts = option(("embedded",), "Checkpoints to compare.", min_length=1)
-    problems: Preset[str] = option(None, f"Problems: {SOURCE}. Required unless the model is embedded.")
+    problems: Preset[str] = option(None, f"Problems: {SOURCE}. Required unless the model is embedded. {VERIFIER}")
     thinking_budgets: Preset[PositiveInts] = option(
         None,
         "Thinking budgets in tokens. By default up to the budget that is chosen from the chat template and the context "
@@ -355,7 +362,7 @@ class ReadinessConfig(Config):
     problems: Preset[str] = option(
         None,
         f"Problems to sample: {SOURCE}. Required unless the model is embedded or all samples come from tables that say "
-        "which are correct.",
+        f"which are correct. {VERIFIER}",
     )
     samples: PositiveInt = option(
         64, "Largest number of samples for each problem; pass@k is estimated for every k up to it."

@@ -80,14 +80,17 @@ class Sample:
     strict: bool | None = None  # whether every step is right, if the task can verify steps
     reward: float | None = None
     run_on: bool = False  # continues into another turn, which the model invented and which is not verified
+    undecided: bool = False  # the verifier raised or ran out of time, so that it counts as incorrect
 
     @property
     def reached_limit(self) -> bool:
         """Whether the thought reached its budget or the response its limit (TRL's ``clipped_ratio`` is their share)."""
         return self.truncated or self.finish == "length"
 
-    def scored(self, *, correct: bool, reward: float, strict: bool | None, run_on: bool = False) -> Sample:
-        return replace(self, correct=correct, reward=reward, strict=strict, run_on=run_on)
+    def scored(
+        self, *, correct: bool, reward: float, strict: bool | None, run_on: bool = False, undecided: bool = False
+    ) -> Sample:
+        return replace(self, correct=correct, reward=reward, strict=strict, run_on=run_on, undecided=undecided)
 
 
 class SampleRow(TypedDict, total=False):
@@ -115,6 +118,7 @@ class SampleRow(TypedDict, total=False):
     strict: bool | None
     reward: float
     run_on: bool
+    undecided: bool
     prompt: str
     setting: str
     wave: int

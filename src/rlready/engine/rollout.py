@@ -19,8 +19,8 @@ from rlready.credit.reward import RewardFn
 from rlready.engine.protocol import Engine, Request
 from rlready.models.chat import CLOSE
 from rlready.models.lm import LM
-from rlready.tasks import Task, Verdict
-from rlready.tasks.answers.verify import compare_in_advance, marked
+from rlready.tasks import Task, verify_all
+from rlready.tasks.answers.verify import marked
 
 
 def split_text(text: str, close: str = CLOSE) -> tuple[str, str]:
@@ -38,12 +38,6 @@ def answer_of(sample: Sample, lm: LM) -> tuple[str, str]:
     for stop in lm.stop_texts:
         text = text.removesuffix(stop)
     return split_text(text, lm.close)
-
-
-def verify_all(task: Task, asked: Sequence[tuple[Problem, tuple[str, str]]]) -> list[Verdict]:
-    """Verify (thinking, answer) pairs; formulas among them are compared in parallel."""
-    compare_in_advance((gold, text) for problem, (_, text) in asked if (gold := task.compares(problem)) is not None)
-    return [task.verify(problem, *answer) for problem, answer in asked]
 
 
 def as_verified(sample: Sample, lm: LM) -> Sample:
@@ -81,7 +75,10 @@ def draw_groups(
     for problem in problems:
         verdicts = [(sample, next(found)) for sample in by_problem[problem.id]]
         samples = [
-            s.scored(correct=v.correct, reward=float(v.correct), strict=v.strict, run_on=v.run_on) for s, v in verdicts
+            s.scored(
+                correct=v.correct, reward=float(v.correct), strict=v.strict, run_on=v.run_on, undecided=v.undecided
+            )
+            for s, v in verdicts
         ]
         groups.append(Group(problem, prompts[problem.id], samples))
     return groups

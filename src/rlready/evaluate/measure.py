@@ -38,6 +38,7 @@ class Vectors(Record):
     answer: list[float] = Field(default_factory=list)
     truncated: list[float] = Field(default_factory=list)
     unfinished: list[float] = Field(default_factory=list)
+    undecided: list[float] = Field(default_factory=list)
     extended: list[float] = Field(default_factory=list)
     wrong_to_right: list[float] = Field(default_factory=list)
     right_to_wrong: list[float] = Field(default_factory=list)
@@ -66,6 +67,7 @@ VALUES: dict[str, Callable[[Sample], float]] = {
     "answer": lambda s: s.answer_tokens,
     "truncated": lambda s: s.reached_limit,
     "unfinished": lambda s: s.finish == "length",
+    "undecided": lambda s: s.undecided,
     "extended": lambda s: s.num_waits > 0,
 }
 

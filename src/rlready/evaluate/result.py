@@ -16,8 +16,8 @@ class Measures(Record):
     """One model under one setting.
 
     ``truncated``: share of responses whose thought reached its budget, or that reached their limit; ``unfinished``:
-    share of responses that did not end by themselves.  ``strict_accuracy``: share of responses with every step
-    correct, where the task can tell.
+    share of responses that did not end by themselves; ``undecided``: share of responses that could not be verified,
+    which count as incorrect.  ``strict_accuracy``: share of responses with every step correct, where the task can tell.
     """
 
     accuracy: Estimate
@@ -25,6 +25,7 @@ class Measures(Record):
     answer_tokens: Estimate
     truncated: Estimate
     unfinished: Estimate
+    undecided: float = 0.0
     strict_accuracy: Estimate | None = None
 
 

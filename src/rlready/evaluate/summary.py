@@ -88,6 +88,7 @@ class Means(TypedDict):
     answer_tokens: Estimate
     truncated: Estimate
     unfinished: Estimate
+    undecided: float
     strict_accuracy: Estimate | None
 
 
@@ -99,6 +100,7 @@ def _means(measured: ModelMeasurements, setting: Setting) -> Means:
         "answer_tokens": mean_estimate(vectors.answer),
         "truncated": mean_estimate(vectors.truncated, bounds=SHARE),
         "unfinished": mean_estimate(vectors.unfinished, bounds=SHARE),
+        "undecided": sum(vectors.undecided) / len(vectors.accuracy),
         "strict_accuracy": mean_estimate(vectors.strict, bounds=SHARE) if measured.knows_steps else None,
     }
 

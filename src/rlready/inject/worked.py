@@ -13,6 +13,7 @@ from rlready.tasks.dagmath.meta import COLUMN, graph_of
 from rlready.tasks.gsm8k import Gsm8kTask
 from rlready.tasks.protocol import Task
 from rlready.tasks.source import Source, parse_source
+from rlready.tasks.verdicts import verify_all
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -56,10 +57,12 @@ def worked(task: Task, source: str) -> list[Worked]:
     """The rows of a task; UserError names the first whose response is not the right answer."""
     rows, problems, solutions = task.rows(), task.problems(), _annotated(source)
     found = []
-    for problem, row in zip(problems, rows, strict=True):
+    verdicts = verify_all(task, [(p, (r.thinking or "", r.response)) for p, r in zip(problems, rows, strict=True)])
+    for problem, row, verdict in zip(problems, rows, verdicts, strict=True):
         thinking = row.thinking or ""
-        if not task.verify(problem, thinking, row.response).correct:
-            raise UserError(f"{task.place(row.id)}: the response is not the right answer; fix the row or remove it")
+        if not verdict.correct:
+            why = f"could not be verified ({verdict.reason})" if verdict.undecided else "is not the right answer"
+            raise UserError(f"{task.place(row.id)}: the response {why}; fix the row or remove it")
         found.append(Worked(problem, thinking, row.response, solutions.get(row.id, thinking)))
     return found
 

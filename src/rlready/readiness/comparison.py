@@ -81,6 +81,7 @@ def _checkpoint(
         influence=part.influence,
         samples=part.sampled.samples,
         tokens=part.sampled.tokens,
+        undecided=part.sampled.undecided,
     )
 
 

@@ -78,12 +78,13 @@ class Measurer:
         rows = self._draw(number, lm)
         write_table(self.parts / f"{number}.parquet", rows)
         warn_run_ons(f"readiness: {source}", rows)
+        undecided = sum(row.get("undecided", False) for row in rows)  # a wave may be of an earlier version
         return Part(
             name=name,
             problems=list(self.ids),
             heldout=losses,
             vocabulary=self.vocabulary,
-            sampled=measure_samples(self.config, source, Draws.of(rows, self.ids), self.ids),
+            sampled=measure_samples(self.config, source, Draws.of(rows, self.ids), self.ids, undecided),
             influence=self._influence(lm, rows, parameters),
         )
 

@@ -12,7 +12,7 @@ from rlready.core.errors import UserError
 from rlready.core.records import Problem
 from rlready.models.chat import CLOSE, KNOWN
 from rlready.readiness.sample_stats import Draws
-from rlready.tasks import Task
+from rlready.tasks import Task, verify_all
 from rlready.tasks.table import Origin
 from rlready.tasks.turns import split_sample
 
@@ -74,19 +74,19 @@ class Stored:
         return self.origin.place(self.pending[0].line) if self.pending else ""
 
 
-def verify_pending(stored: Stored, task: Task | None, problems: Sequence[Problem], lm: LM | None) -> None:
-    """Verify the samples that are not yet marked right or wrong, by the task.
+def verify_pending(stored: Stored, task: Task | None, problems: Sequence[Problem], lm: LM | None) -> int:
+    """Verify the samples that are not yet marked right or wrong, by the task; returns how many stay undecided.
 
     Raises UserError for rows without ``correct``, text and tokens, and for counts that are biased by early stopping.
     """
+    undecided = 0
     if stored.unverified and task:
-        _verify(stored, task, {problem.id: problem for problem in problems}, lm)
+        undecided = _verify(stored, task, {problem.id: problem for problem in problems}, lm)
     _refuse_stopped(stored)
+    return undecided
 
 
-def _verify(stored: Stored, task: Task, by_id: Mapping[str, Problem], lm: LM | None) -> None:
-    from rlready.engine.rollout import verify_all  # imports torch, which verified samples do not need
-
+def _verify(stored: Stored, task: Task, by_id: Mapping[str, Problem], lm: LM | None) -> int:
     pairs, close = ([(lm.open, lm.close), *KNOWN], lm.close) if lm else (KNOWN, CLOSE)
     bare, unread, asked = [], [], []
     for sample in stored.pending:
@@ -104,7 +104,9 @@ def _verify(stored: Stored, task: Task, by_id: Mapping[str, Problem], lm: LM | N
         unread.append(sample.at)
         asked.append((by_id[sample.problem_id], split_sample(text, close, pairs)))
     refuse_unverifiable(stored.origin, bare, stored.total)
-    stored.draws.correct[unread] = [verdict.correct for verdict in verify_all(task, asked)]
+    verdicts = verify_all(task, asked)
+    stored.draws.correct[unread] = [verdict.correct for verdict in verdicts]
+    return sum(verdict.undecided for verdict in verdicts)
 
 
 def refuse_unverifiable(origin: Origin, lines: Sequence[int], total: int) -> None:

@@ -38,12 +38,16 @@ class Vocabulary(Record):
 
 
 class Sampled(Record):
-    """Counts and figures of a checkpoint's samples: ``samples`` in all, with ``tokens`` tokens (None if unknown)."""
+    """Counts and figures of a checkpoint's samples: ``samples`` in all, with ``tokens`` tokens (None if unknown).
+
+    ``undecided`` is how many of them could not be verified, and count as incorrect.
+    """
 
     counts: ProblemCounts
     stats: SampleStats
     samples: int
     tokens: int | None
+    undecided: int = 0
 
 
 class Part(Record):

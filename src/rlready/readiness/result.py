@@ -107,7 +107,7 @@ class CheckpointReadiness(RankedCheckpoint, SampleStats):
     ``partially_solved`` and ``solved`` are shares of problems in as many samples as were asked for; ``informative``
     (share of informative groups) and ``group_signal`` are those of groups of
     ``ReadinessResult.informative_group_size``; ``variance`` is the mean p(1 - p), None with one sample.
-    ``samples`` and ``tokens`` were drawn in all.
+    ``samples`` and ``tokens`` were drawn in all; ``undecided`` samples could not be verified and count as incorrect.
     """
 
     heldout_loss: Estimate | None
@@ -124,6 +124,7 @@ class CheckpointReadiness(RankedCheckpoint, SampleStats):
     influence: InfluenceResult | None
     samples: int
     tokens: int | None
+    undecided: int = 0
 
 
 class ReadinessResult(Result):
@@ -154,7 +155,12 @@ class ReadinessResult(Result):
         columns += ["group signal", "entropy", "tokens right", "wrong", "truncated"]
         columns += [*(["ΔJ/η", "co-influence", "cosine"] if influenced else []), "next"]
         named = labels(each.name for each in self.checkpoints)
-        return [Table(columns, [_cells(each, named[each.name], ks, influenced) for each in self.checkpoints])]
+        rows = [_cells(each, named[each.name], ks, influenced) for each in self.checkpoints]
+        if any(each.undecided for each in self.checkpoints):
+            columns.insert(-1, "not verified")
+            for row, each in zip(rows, self.checkpoints, strict=True):
+                row.insert(-1, f"{each.undecided} of {each.samples}")
+        return [Table(columns, rows)]
 
 
 def _cells(row: CheckpointReadiness, label: str, ks: list[int], influenced: bool) -> list[str]:

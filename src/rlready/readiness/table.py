@@ -42,11 +42,13 @@ def measure_table(
     run.note_data(id=stored.path, path=Path(stored.path), size=len(stored.draws.problem), role="samples")
     if strange := set(stored.problem_ids) ^ set(ids):
         raise _other_problems(config, stored, ids, strange)
-    verify_pending(stored, task, problems, lm)
-    return measure_samples(config, stored.path, stored.draws.among(stored.problem_ids, ids), ids)
+    undecided = verify_pending(stored, task, problems, lm)
+    return measure_samples(config, stored.path, stored.draws.among(stored.problem_ids, ids), ids, undecided)
 
 
-def measure_samples(config: ReadinessConfig, where: str, draws: Draws, ids: Sequence[str]) -> Sampled:
+def measure_samples(
+    config: ReadinessConfig, where: str, draws: Draws, ids: Sequence[str], undecided: int = 0
+) -> Sampled:
     """Counts and figures of verified samples; UserError, beginning with ``where``, if fewer than requested."""
     counts = draws.counts(where)
     if counts.cap < config.samples:
@@ -61,6 +63,7 @@ def measure_samples(config: ReadinessConfig, where: str, draws: Draws, ids: Sequ
         stats=draws.stats(),
         samples=len(draws.problem),
         tokens=int(tokens) if np.isfinite(tokens) else None,
+        undecided=undecided,
     )
 
 

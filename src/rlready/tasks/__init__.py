@@ -10,8 +10,9 @@ from rlready.tasks.protocol import Task, TaskOptions, Verdict
 from rlready.tasks.rows import RowsTask
 from rlready.tasks.select import KEYS, Selected
 from rlready.tasks.source import Source, parse_source
+from rlready.tasks.verdicts import verify_all
 
-__all__ = ["Task", "TaskOptions", "Verdict", "open_task"]
+__all__ = ["Task", "TaskOptions", "Verdict", "open_task", "verify_all"]
 
 TASKS: dict[str, type[Task]] = {"dagmath": DagTask, "gsm8k": Gsm8kTask, "rows": RowsTask}
 

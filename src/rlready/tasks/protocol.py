@@ -9,13 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row
 from rlready.tasks.answers.extract import final_answer, own_part
-from rlready.tasks.answers.verify import exact_number, same_answer
+from rlready.tasks.answers.verify import exact_number, judge
 from rlready.tasks.guess_baseline import two_fold
 from rlready.tasks.source import Source, canonical, options_from
 
@@ -29,13 +30,23 @@ class Verdict:
 
     ``strict``: every step is correct too (None where the task cannot tell).  ``reason``: why the response is incorrect,
     if that is known.  ``run_on``: the text continues with an invented turn, such as a next question, which was not
-    verified.
+    verified.  ``undecided``: the verifier raised or ran out of time; the response counts as incorrect.
     """
 
     correct: bool
     strict: bool | None = None
     reason: str = ""
     run_on: bool = False
+    undecided: bool = False
+
+
+@dataclass
+class Tally:
+    """The responses verified by a task so far, how many its verifier left undecided, and the first traceback."""
+
+    asked: int = 0
+    undecided: int = 0
+    traceback: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,10 @@ class Task(ABC):
         self.options = options_from(source, self.defaults)
         self.source = canonical(source, self.options, self.defaults)
 
+    @cached_property
+    def tally(self) -> Tally:
+        return Tally()
+
     @property
     def description(self) -> str:
         """One plain sentence."""
@@ -78,8 +93,9 @@ class Task(ABC):
 
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
         """Whether a response is correct, in bounded time and for any text; by default, by equality of final answers."""
-        correct = same_answer(problem.answer, answer)
-        return Verdict(correct, None, "" if correct else "the answer is incorrect", own_part(answer)[1])
+        correct = judge(problem.answer, answer)
+        reason = {None: "comparing its formula took too long", True: "", False: "the answer is incorrect"}[correct]
+        return Verdict(bool(correct), None, reason, own_part(answer)[1], undecided=correct is None)
 
     def compares(self, problem: Problem) -> str | None:
         """The reference answer if ``verify`` decides by ``same_answer``, so that texts can be compared in parallel.

@@ -12,17 +12,15 @@ Texts are kept character for character, and a row for which that is impossible i
 response that begins with a thought (``<think>…</think>``) is split, and kept whole in ``Row.turn``.  Conversations of
 several questions are not supported, nor rows whose prompt is more than its text (`unread.py`).
 
-The verifier is called as ``function(problem, answer) -> bool``, with all other columns of the row in ``problem.meta``.
-Without a verifier the answer column is compared by ``verify.same_answer``; and if a ``dag`` column holds the graph of a
-DAG maths problem, as ``rlready inject`` writes it, every step is checked too.
+The verifier is called as ``function(problem, answer)``, with all other columns of the row in ``problem.meta``, or as
+TRL or verl call theirs (`verifier.py`).  If it returns scores, ``threshold=`` is the lowest that is correct.  Without a
+verifier the answer column is compared by ``verify.same_answer``; and if a ``dag`` column holds the graph of a DAG maths
+problem, as ``rlready inject`` writes it, every step is checked too.
 """
 
 from __future__ import annotations
 
-import inspect
 import os
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -30,10 +28,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from rlready.core.errors import UserError
-from rlready.core.import_path import load_object
 from rlready.core.records import Problem, Row
 from rlready.models.chat import KEYS
-from rlready.tasks.answers.extract import own_part
 from rlready.tasks.dagmath import meta as dagmeta
 from rlready.tasks.dagmath.meta import graph_of, validate, verify_solution
 from rlready.tasks.protocol import Task, Verdict
@@ -42,17 +38,17 @@ from rlready.tasks.strictjson import Fields, Refused, digits
 from rlready.tasks.table import has_column, licence_beside, read_table, value_of
 from rlready.tasks.turns import MESSAGES, Chat, merge, read_system, read_turns, split_thought
 from rlready.tasks.unread import refuse_preferences, refuse_unread
+from rlready.tasks.verifier import GROUND_TRUTH, Columns, load_verifier
 
-Verifier = Callable[[Problem, str], bool]
 SYSTEM = ("system", "system_prompt")
-GROUND_TRUTH = "reward_model.ground_truth"  # where verl keeps an answer
 
 
 @dataclass(frozen=True)
 class RowsOptions:
-    """Options of a source string: names of columns and, for a hub id, its configuration (``name``) and split."""
+    """Options of a source string: the verifier, names of columns and, for a hub id, its configuration and split."""
 
     verifier: str = ""
+    threshold: float | None = None  # the lowest score of the verifier that is correct
     prompt: str = "prompt"
     response: str = "response"
     thinking: str = "thinking"
@@ -63,6 +59,10 @@ class RowsOptions:
     n: int | None = None
     seed: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not (self.verifier and self.threshold > 0):
+            raise ValueError("threshold= is the lowest score of a verifier= that is correct, and above 0")
+
 
 @dataclass(frozen=True)
 class _Item:
@@ -72,7 +72,7 @@ class _Item:
     response: str
     thinking: str | None
     answer: str
-    meta: Fields
+    meta: Columns
     system: str
     turn: str
     answer_column: str
@@ -83,6 +83,7 @@ class RowsTask(Task):
 
     defaults = RowsOptions()
     options: RowsOptions
+    _tried = False
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
@@ -91,8 +92,17 @@ class RowsTask(Task):
         self.licence = licence_beside(self.path) if self.path else None
         if self.path and source.options.keys() & {"name", "split"}:
             raise UserError(f"{source.text}: name= and split= are for a data set on the hub, but {self.path} is a file")
-        self.verifier = load_verifier(self.options.verifier) if self.options.verifier else None
-        self.table = read_table(source.path, name=self.options.name or None, split=self.options.split)
+        o = self.options
+        named = o.answer if o.answer != self.defaults.answer else None
+        self.verifier = load_verifier(o.verifier, o.threshold, o.prompt, named) if o.verifier else None
+        self.table = read_table(source.path, name=o.name or None, split=o.split)
+        for column in sorted(self.verifier.needs) if self.verifier else ():
+            if not any(column in row for _, row in self.table.rows):
+                known = ", ".join(self.table.rows[0][1])
+                raise UserError(
+                    f"verifier={o.verifier}: needs the argument {column!r}, but {self.table.where} has no such column; "
+                    f"known: {known}"
+                )
         self.columns = {key: getattr(self.options, key) for key in ("prompt", "response", "thinking", "answer", "id")}
         self.named = {key for key, column in self.columns.items() if column != getattr(self.defaults, key)}
         for key, column in self.columns.items():
@@ -111,7 +121,12 @@ class RowsTask(Task):
             bare = [i.line for i in self._items if not i.answer]
             fix = "add it, name its column with answer=COLUMN, or name a verifier=pkg.module:function"
             self.table.refuse(bare, "an answer to verify against", fix)
-        return [Problem(i.id, i.prompt, i.answer, i.meta, i.system) for i in self._items]
+        elif self.verifier.kind == "verl":
+            bare = [i.line for i in self._items if self.verifier.ground_truth(i.meta.row) is None]
+            self.table.refuse(bare, "a ground truth for the verifier", "add it, or name its column with answer=COLUMN")
+        found = [Problem(i.id, i.prompt, i.answer, i.meta, i.system) for i in self._items]
+        self._try(found[0])
+        return found
 
     def rows(self) -> list[Row]:
         bare = [i.line for i in self._items if not i.response.strip()]
@@ -119,19 +134,24 @@ class RowsTask(Task):
         return [Row(i.id, i.prompt, i.response, i.thinking, i.system, i.turn) for i in self._items]
 
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
-        """By the verifier that the source names; if it raises, the user is warned and the response is incorrect."""
+        """By the verifier that the source names."""
         if self.verifier is None:
             graph = graph_of(problem.meta)
             if graph is not None:
                 return verify_solution(graph, thinking, answer)
             return super().verify(problem, thinking, answer)
-        try:
-            correct = bool(self.verifier(problem, answer))
-        except Exception as error:
-            reason = f"{self.options.verifier} raised {type(error).__name__}: {error}"
-            warnings.warn(reason, RuntimeWarning, stacklevel=2)
-            return Verdict(False, None, reason)
-        return Verdict(correct, None, "" if correct else "the answer is incorrect", own_part(answer)[1])
+        return self.verifier(problem, thinking, answer)
+
+    def _try(self, problem: Problem) -> None:
+        """Ask the verifier about two texts, so that no hours of sampling come before a value that is no verdict."""
+        for answer in (problem.answer, "") if self.verifier and not self._tried else ():
+            try:
+                self.verify(problem, "", answer)
+            except UserError:
+                raise
+            except (Exception, SystemExit):
+                pass  # it may be this text only; `verify_all` counts those of the responses
+        self._tried = True
 
     def compares(self, problem: Problem) -> str | None:
         return problem.answer if self.verifier is None and graph_of(problem.meta) is None else None
@@ -174,7 +194,8 @@ class RowsTask(Task):
         column, answer = self._answer(line, row)
         name = self.table.id(line, row, o.id)
         used = {*chats, column, o.prompt, o.response, o.thinking, o.answer, o.id, *MESSAGES}
-        meta = {k: v for k, v in row.items() if k not in used}
+        meta = Columns({k: v for k, v in row.items() if k not in used})
+        meta.row = row
         if (graph := graph_of(meta)) is not None:
             try:
                 validate(graph)
@@ -250,23 +271,11 @@ class RowsTask(Task):
             except Refused as error:
                 raise UserError(f"{place}: {error}") from None
         if value is not None and not isinstance(value, str):
+            if self.verifier and self.verifier.kind != "problem":  # it gets the value as it is in the row
+                return column, ""
             fix = f"name what is in it, answer={column}.KEY" if isinstance(value, dict) else "write it as one text"
             raise UserError(
                 f"{place} must be one text or number, not {type(value).__name__}; {fix}, or leave it to a verifier, "
                 "which reads it in problem.meta, with answer= (none)"
             )
         return column, value if value and value.strip() else ""
-
-
-def load_verifier(name: str) -> Verifier:
-    """The function named ``pkg.module:function``; modules in the working directory are found too."""
-    function = load_object("verifier", name)
-    if not callable(function):
-        raise UserError(f"verifier={name}: must be a function")
-    try:
-        inspect.signature(function).bind(None, "")
-    except TypeError:
-        raise UserError(f"verifier={name}: must take two arguments, (problem, answer)") from None
-    except ValueError:  # a builtin without a signature
-        pass
-    return function

@@ -41,7 +41,8 @@ class RolloutStats:
     """Means over the rollouts of a step.
 
     ``truncated`` is the share of responses whose thought reached its budget, or that reached their limit (TRL's
-    ``clipped_ratio``); ``run_on`` the share of those that continue into an invented turn.
+    ``clipped_ratio``); ``run_on`` the share of those that continue into an invented turn,
+    ``undecided`` of those that could not be verified.
     """
 
     reward: float
@@ -52,6 +53,7 @@ class RolloutStats:
     truncated: float
     run_on: float
     generated_tokens: int
+    undecided: float = 0.0
 
     @classmethod
     def of(cls, groups: Sequence[Group]) -> RolloutStats:
@@ -66,6 +68,7 @@ class RolloutStats:
             truncated=_mean([s.reached_limit for s in samples]),
             run_on=_mean([s.run_on for s in samples]),
             generated_tokens=sum(len(s.tokens) for s in samples),
+            undecided=_mean([s.undecided for s in samples]),
         )
 
 
