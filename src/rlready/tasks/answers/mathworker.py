@@ -2,7 +2,7 @@
 
 It imports nothing from this package, so that a process loads only sympy.  After its start it writes ``ready``.  The
 answer to a question ``[seconds, kind, one, other, step]`` is ``true``, ``false``, ``slow`` if it takes more CPU seconds
-than allowed, or ``died`` if the system ended the process for another reason.
+or memory than allowed, or ``died`` if the system ended the process for another reason.
 
 A child process answers the questions, because only the end of a process stops a computation such as ``9^{9^{9}}``: a
 profiling timer without a handler kills the child, and the parent, which has sympy loaded, forks the next one in
@@ -133,10 +133,12 @@ def serve() -> None:
         signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             equal = answer(*question)
+        except MemoryError:
+            equal = None
         except Exception:  # sympy raises errors of many types; none of these texts is a correct answer
             equal = False
         signal.setitimer(signal.ITIMER_PROF, 0)
-        print("true" if equal is True else "false", flush=True)
+        print("slow" if equal is None else "true" if equal is True else "false", flush=True)
 
 
 def main() -> None:
