@@ -236,6 +236,15 @@ def test_a_verifier_that_raises_on_most_stops_the_run(
     assert not (folder / "runs" / "readiness" / "result.json").exists()
 
 
+def test_a_reward_function_that_reads_messages_says_what_it_got(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "plain.jsonl").write_text("\n".join(json.dumps(row | {"solution": row["answer"]}) for row in PLAIN))
+    with pytest.raises(UserError, match="gave no verdict on 3 of 3"):
+        judged(open_task("plain.jsonl?verifier=mine:messages"))
+    assert "write each prompt as a list of messages" in capsys.readouterr().err
+
+
 def test_scores_that_are_all_none_stop_the_run(folder: Path) -> None:
     with pytest.raises(UserError, match=r"gave no verdict on 3 of 3 responses .*None, which is no score"):
         judged(open_task("plain.jsonl?verifier=mine:unscored"))

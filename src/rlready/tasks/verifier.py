@@ -40,6 +40,10 @@ GROUND_TRUTH = "reward_model.ground_truth"  # where verl keeps an answer
 SIGNATURES = "(problem, answer), TRL's (completions, **kwargs) or verl's (data_source, solution_str, ground_truth)"
 RESPONSES = {"answer", "completion", "output", "pred", "prediction", "response", "solution", "text"}
 TRL_GIVES = {"prompts", "completions", "answer", "log_extra", "log_metric", "trainer_state"}
+TEXTS = (
+    "The completions were texts, because the prompts of the file are. If the function reads completion[0]['content'], "
+    "write each prompt as a list of messages."
+)
 VERL_GIVES = {"data_source", "solution_str", "ground_truth", "extra_info"}
 
 
@@ -74,7 +78,14 @@ class UserVerifier:
             else:
                 text = f"{thinking}{CLOSE}{answer}" if thinking else answer
                 given = self._trl(problem, text) if self.kind == "trl" else self._verl(problem, text)
-                value = self.function(**{k: v for k, v in given.items() if self.accepts is None or k in self.accepts})
+                try:
+                    value = self.function(
+                        **{k: v for k, v in given.items() if self.accepts is None or k in self.accepts}
+                    )
+                except TypeError as error:
+                    if given.get("completions") == [text]:
+                        error.add_note(TEXTS)
+                    raise
         where = f"verifier={self.name}"
         if self.kind == "trl":
             values = value.tolist() if hasattr(value, "tolist") else value
