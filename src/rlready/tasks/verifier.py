@@ -1,6 +1,6 @@
 """A verifier that the user names: how it is called, and what it may return.
 
-Three signatures are told apart by the names of the parameters:
+The names of the parameters say which of three signatures a function has:
 
 - ``(problem, answer)``: a `Problem` and the text after the thought.
 - TRL's reward functions, which have a parameter ``completions``: called with one completion at a time, by keyword, with
