@@ -295,6 +295,8 @@ class Script:
         ("a a < /think> <eos>", Budget(3, 2), "aa</think><eos>", "11111"),
         ("a a </ x <eos>", Budget(3, 2), "aa</\n</think>\n<eos>", "11100001"),
         ("a a </ <eos> <eos>", Budget(3, 2), "aa</\n</think>\n<eos>", "11100001"),
+        # ... also one that begins exactly at the cap
+        ("a a < < /think> <eos>", Budget(3, 2), "aa<</think><eos>", "111111"),
         # ... but one that begins beyond the cap is too late
         ("a a < < < /think> <eos>", Budget(3, 2), "aa<\n</think>\n<eos>", "11100001"),
         # a delimiter of several tokens is removed for a wait, also when it ends beyond the cap
