@@ -1,0 +1,197 @@
+"""What is read of a table of stored samples, row by row, without a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlready.core.config import ReadinessConfig
+from rlready.core.errors import UserError
+from rlready.readiness.offline_reader import read_samples
+from rlready.readiness.offline_samples import Stored
+from rlready.readiness.stage import readiness
+
+THOUGHT = "<think>{}</think>{}"
+
+
+def table(folder: Path, rows: Sequence[dict[str, Any]], query: str = "") -> str:
+    path = folder / "samples.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return f"{path}{query}"
+
+
+def read(folder: Path, rows: Sequence[dict[str, Any]], query: str = "") -> Stored:
+    return read_samples(table(folder, rows, query))
+
+
+def drawn(stored: Stored) -> list[tuple[str, bool]]:
+    """The problem of every sample, and whether it is right."""
+    pairs = zip(stored.draws.problem.tolist(), stored.draws.correct.tolist(), strict=True)
+    return [(stored.problem_ids[problem], correct) for problem, correct in pairs]
+
+
+def test_rows_are_samples_of_problems(tmp_path: Path) -> None:
+    rows = [{"problem_id": p, "correct": c} for p, c in (("b", 1), ("a", 0), ("b", False), ("c", True))]
+    found = read(tmp_path, rows)
+    assert (found.total, found.problem_ids, found.pending) == (4, ["b", "a", "c"], [])
+    assert drawn(found) == [("b", True), ("a", False), ("b", False), ("c", True)]
+    first = read(tmp_path, rows, "?n=2")
+    assert (first.total, first.problem_ids) == (4, ["b", "a"])
+    assert drawn(first) == [("b", True), ("a", False), ("b", False)]
+
+
+def test_what_is_not_verified_is_pending(tmp_path: Path) -> None:
+    """With its place among the samples, its line, its problem, and its thought before its text."""
+    rows: list[dict[str, Any]] = [
+        {"problem_id": "a", "correct": True, "text": "1"},
+        {"problem_id": "b", "text": "2", "thinking": "so"},
+        {"problem_id": "a", "correct": False, "text": "3"},
+        {"problem_id": "a", "text": THOUGHT.format("own", "4"), "thinking": "so"},
+        {"problem_id": "b", "tokens": [5, 6]},
+    ]
+    found = read(tmp_path, rows)
+    assert [(p.at, p.line, p.problem_id, p.text, p.tokens) for p in found.pending] == [
+        (1, 2, "b", THOUGHT.format("so", "2"), None),
+        (3, 4, "a", THOUGHT.format("own", "4"), None),
+        (4, 5, "b", None, [5, 6]),
+    ]
+    with pytest.raises(UserError, match=r"without text to verify \(line 6\)"):
+        read(tmp_path, [*rows, {"problem_id": "a"}])
+
+
+def test_several_responses_of_a_row_are_as_many_samples(tmp_path: Path) -> None:
+    """As lm-eval writes them, under its own column names."""
+    rows = [{"doc_id": i, "resps": [[f"{i}x", f"{i}y"]]} for i in range(2)]
+    found = read(tmp_path, rows)
+    assert [(p.at, p.line, p.problem_id, p.text) for p in found.pending] == [
+        (0, 1, "0", "0x"),
+        (1, 1, "0", "0y"),
+        (2, 2, "1", "1x"),
+        (3, 2, "1", "1y"),
+    ]
+    numbered = [row | {"sample_id": 7} for row in rows]
+    assert [p.text for p in read(tmp_path, numbered).pending] == ["0x", "0y", "1x", "1y"]
+    with pytest.raises(UserError, match="sample 7-0 of problem '0' is given twice"):
+        read(tmp_path, [*numbered, numbered[0]])
+    other = [row | {"said": "z"} for row in rows]
+    assert [p.text for p in read(tmp_path, other, "?text=said").pending] == ["z", "z"]
+    with pytest.raises(UserError, match="2 responses, but correct is one verdict"):
+        read(tmp_path, [row | {"correct": True} for row in rows])
+    alone = [{"doc_id": 0, "resps": [["x"]], "correct": True}]
+    assert drawn(read(tmp_path, alone)) == [("0", True)]
+    turns = [{"doc_id": 0, "resps": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}]
+    assert [p.text for p in read(tmp_path, turns).pending] == ["y"]
+    with pytest.raises(UserError, match="must be text, a list of turns or a list of responses, not '5'"):
+        read(tmp_path, [{"doc_id": 0, "resps": 5}])
+
+
+def test_rows_of_one_budget_and_of_one_filter(tmp_path: Path) -> None:
+    rows = [
+        {"problem_id": "a", "correct": budget == 8, "thinking_budget": budget, "filter": name}
+        for budget in (8, 16)
+        for name in ("strict", "loose")
+    ]
+    assert drawn(read(tmp_path, rows, "?thinking_budget=8&filter=loose")) == [("a", True)]
+    assert drawn(read(tmp_path, rows, "?thinking_budget=16&filter=strict")) == [("a", False)]
+    with pytest.raises(UserError, match=r"once for each filter \('strict', 'loose'\)"):
+        read(tmp_path, rows)
+    numbered = [row | {"sample_id": at} for at, row in enumerate(rows)]
+    assert len(drawn(read(tmp_path, numbered))) == 4
+    for query, message in (
+        ("?filter=lose", "no row has filter = lose; did you mean loose"),
+        ("?thinking_budget=9", "no row has thinking_budget = 9"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read(tmp_path, rows, query)
+    twice = [row | {"sample_id": 0} for row in rows[::2]]
+    with pytest.raises(UserError, match=r"given twice \(lines 1, 2\); thinking_budget=16 keeps the rows"):
+        read(tmp_path, twice)
+
+
+def test_samples_without_a_number_get_their_place(tmp_path: Path) -> None:
+    """Within their problem; a number that is given may be the place of another."""
+    rows: list[dict[str, Any]] = [{"problem_id": p, "correct": True} for p in ("a", "b", "a", "b")]
+    assert len(drawn(read(tmp_path, rows))) == 4
+    assert len(drawn(read(tmp_path, [*rows, {"problem_id": "a", "correct": True, "sample_id": 5}]))) == 5
+    with pytest.raises(UserError, match=r"sample 1 of problem 'b' is given twice \(lines 4, 5\)"):
+        read(tmp_path, [*rows, {"problem_id": "b", "correct": True, "sample_id": 1}])
+
+
+def test_one_response_is_not_both_right_and_wrong(tmp_path: Path) -> None:
+    """Unless samples are numbered, or the problems or thoughts differ."""
+    rows: list[dict[str, Any]] = [
+        {"problem_id": "a", "correct": True, "text": "1"},
+        {"problem_id": "a", "correct": True, "text": "1"},
+        {"problem_id": "b", "correct": False, "text": "1"},
+        {"problem_id": "a", "correct": False, "text": "2"},
+        {"problem_id": "a", "correct": False, "text": "1", "thinking": "so"},
+        {"problem_id": "a", "correct": False, "text": None},
+    ]
+    assert len(drawn(read(tmp_path, rows))) == 6
+    both = [*rows, {"problem_id": "a", "correct": False, "text": "1"}]
+    with pytest.raises(UserError, match=r"both right and wrong \(lines 1, 7\)"):
+        read(tmp_path, both)
+    assert len(drawn(read(tmp_path, [row | {"sample_id": at} for at, row in enumerate(both)]))) == 7
+
+
+@pytest.mark.parametrize(
+    ("verdict", "message"),
+    [
+        (2, "not '2'; write a column that says from which score on a sample is right"),
+        (0.5, "not '0.5'; write a column"),
+        ("yes", "not 'yes'$"),
+        (float("nan"), "NaN, which was not scored; make it null to have the text verified"),
+    ],
+)
+def test_verdicts_are_true_or_false(tmp_path: Path, verdict: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read(tmp_path, [{"problem_id": "a", "correct": verdict}])
+
+
+def test_waves_are_counted_from_0(tmp_path: Path) -> None:
+    rows = [{"problem_id": "a", "correct": False, "wave": 0}, {"problem_id": "a", "correct": True, "wave": 999_999}]
+    assert read(tmp_path, rows).draws.wave.tolist() == [0, 999_999]
+    for wave in (-1, 10**6, True, 0.5):
+        with pytest.raises(UserError, match=f"wave must be a whole number from 0, not '{wave}'"):
+            read(tmp_path, [rows[0], rows[1] | {"wave": wave}])
+
+
+def test_the_variance_needs_two_samples_of_every_problem(tmp_path: Path) -> None:
+    few, more = ("a",), ("a", "a")
+    for extra, known in ((few, False), (more, True)):
+        rows = [{"problem_id": p, "correct": i % 3 == 2} for i, p in enumerate((*extra, "b", "b", "b", "b"))]
+        config = ReadinessConfig(checkpoints=(table(tmp_path, rows),), samples=1, group_size=1)
+        (found,) = readiness(config, tmp_path / f"run-{known}").checkpoints
+        assert (found.variance is not None) is known
+
+
+def test_a_table_of_readiness_rounds_each_figure(tmp_path: Path) -> None:
+    """Shares to two digits, signals and entropies to three, lengths to whole tokens."""
+    rows = [
+        {"problem_id": i % 3, "correct": i == 4, "tokens": [7] * i**3, "truncated": i % 4 == 0, "logprobs": [-0.5]}
+        for i in range(9)
+    ]
+    config = ReadinessConfig(checkpoints=(table(tmp_path, rows),), samples=3, group_size=2)
+    (printed,) = readiness(config, tmp_path / "run").tables()
+    (row,) = printed.rows
+    figures = dict(zip(printed.columns, row, strict=True))
+    expected = {"unsolved": "0.67", "informative": "0.22", "group signal": "0.111", "entropy": "0.500"}
+    expected |= {"tokens right": "64", "wrong": "154", "truncated": "33%", "held-out loss": "–"}
+    assert {name: figures[name] for name in expected} == expected
+    assert [name for name in figures if name.startswith("pass@")] == ["pass@1", "pass@2", "pass@3"]
+
+
+def test_of_equally_good_checkpoints_that_with_the_higher_pass_1_is_first(tmp_path: Path) -> None:
+    sources = []
+    for name, right in (("few", 1), ("most", 3)):
+        (tmp_path / name).mkdir()
+        rows = [{"problem_id": i % 2, "correct": i // 2 < right} for i in range(8)]
+        sources.append(table(tmp_path / name, rows, f"?name={name}"))
+    config = ReadinessConfig(checkpoints=tuple(sources), samples=4, group_size=4)
+    few, most = readiness(config, tmp_path / "run").checkpoints
+    assert few.pass_at_k[4] == most.pass_at_k[4]
+    assert (few.rank, most.rank) == (2, 1)
