@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
+from rlready.core.progress import Progress
+from rlready.readiness import stage
 from rlready.readiness.adaptive_sampling import Counts, draw_until_right, plan, waves
 from rlready.readiness.group_signal import group_signal, informative, variance
 from rlready.readiness.passk import pass_at_k
@@ -119,8 +122,19 @@ def test_plans() -> None:
     assert plan(256, 4, "full") == [(0, 256)]
 
 
-def test_an_adaptive_run_draws_a_subset_of_the_full_one(tmp_path: Path) -> None:
-    """The same tokens, log-probabilities and correctness; a killed run reads its finished waves and ends the same."""
+def test_an_adaptive_run_draws_a_subset_of_the_full_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same tokens, log-probabilities and correctness; a killed run reads its finished waves and ends the same.
+
+    The total of the progress bar leaves out samples that were not needed and those of finished checkpoints.
+    """
+    bars: list[Progress] = []
+
+    class Seen(Progress):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            bars.append(self)
+
+    monkeypatch.setattr(stage, "Progress", Seen)
     config = ReadinessConfig(
         heldout="", problems=HARD, samples=16, group_size=2, min_samples=2, thinking_budget=64, sampling="full"
     )
@@ -154,6 +168,9 @@ def test_an_adaptive_run_draws_a_subset_of_the_full_one(tmp_path: Path) -> None:
     assert readiness(stopped, killed) == result
     assert (killed / "parts" / "0.parquet").read_bytes() == (tmp_path / "first" / "parts" / "0.parquet").read_bytes()
     assert not list((killed / "parts").glob("*wave*"))
+    (killed / "record.json").write_text(json.dumps(record | {"status": "interrupted"}))
+    assert readiness(stopped, killed) == result
+    assert [bar.total for bar in bars] == [len(plain), len(rows), len(rows), len(rows), 0]
 
 
 def test_bad_settings_are_refused(tmp_path: Path) -> None:

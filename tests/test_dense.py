@@ -317,6 +317,24 @@ def test_no_reward_is_no_signal() -> None:
     assert half.informative == sum(0 < sum(bool(s.correct) for s in g.samples) < 4 for g in groups) > 0
 
 
+def test_credit_of_one_response_is_a_signal() -> None:
+    """Two responses that are equal but for a last token of one: only that token has credit."""
+    lm = world(0)
+    (group,) = drawn(lm, groups=1, size=2)
+    tokens, ones = np.array([7, 8], dtype=np.int32), np.ones(2, dtype=np.uint8)
+    samples = [
+        replace(s, tokens=tokens[:n], mask=ones[:n], logprobs=np.zeros(n, dtype=np.float32))
+        for n, s in zip((1, 2), group.samples, strict=True)
+    ]
+    shape = dense.DenseConfig(beta=0.0, gamma=0.0)
+    pair = ReferencePair(world(2), world(3))
+    credited = dense_credit([replace(group, samples=samples)], pair, shape, cap=CAP, max_tokens_per_microbatch=200)
+    assert (credited.informative, credited.equal + credited.unsolved + credited.solved) == (1, 0)
+    short, long = credited.examples
+    assert (short.advantage[0], long.advantage[0]) == pytest.approx((0.0, 0.0), abs=1e-5)
+    assert abs(long.advantage[1]) > 1e-3
+
+
 @pytest.mark.parametrize("mix", [1.0, 0.5])
 def test_rounding_differences_are_no_signal(mix: float) -> None:
     lm, rng = world(0), np.random.default_rng(0)
@@ -764,6 +782,18 @@ def test_a_row_that_cannot_be_read_is_one_line(tmp_path: Path, columns: dict[str
     rows.write_text(json.dumps({"prompt": "a: 5 ? a"} | columns))
     with pytest.raises(UserError, match=f"rows.jsonl:1: {message}"):
         credit_of_inputs(ReferencePair(world(0), None), [str(rows)])
+
+
+def test_prompt_and_response_fit_the_context_together(tmp_path: Path) -> None:
+    lm, prompt = world(0), "a: 5 ? a"
+    room = lm.context - len(lm.prompt_ids(prompt, think=False))
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"prompt": prompt, "tokens": [7] * room}))
+    (found,) = credit_of_inputs(ReferencePair(lm, None), [str(rows)])
+    assert len(found.dense) == room
+    rows.write_text(json.dumps({"prompt": prompt, "tokens": [7] * (room + 1)}))
+    with pytest.raises(UserError, match="longer than the context"):
+        credit_of_inputs(ReferencePair(lm, None), [str(rows)])
 
 
 # --- the evidence -------------------------------------------------------------------------------------------------

@@ -222,7 +222,8 @@ def test_sft_trains_with_the_settings_given(start: str, tmp_path: Path, monkeypa
         tokens_per_batch=200,
         epochs=1.0,
     )
-    steps = sft(config, tmp_path / "run").steps
+    result = sft(config, tmp_path / "run")
+    steps = result.steps
     log = [line for line in read_log(tmp_path / "run" / "log.jsonl") if "loss" in line]
     assert len(seen) == len(log) == steps > 5
     ramp = round(0.4 * steps)
@@ -231,6 +232,10 @@ def test_sft_trains_with_the_settings_given(start: str, tmp_path: Path, monkeypa
     assert [line["learning_rate"] for line in log] == pytest.approx(rates)
     assert {s[1:] for s in seen} == {(0.2, (0.9, 0.95), 0.7)}
     assert [line["epoch"] for line in log] == pytest.approx([(i + 1) / steps for i in range(steps)])
+    for checkpoint in result.checkpoints:
+        assert checkpoint.epoch == round(checkpoint.step / steps, 4)
+    assert result.checkpoints[-1].samples == 1.0
+    assert result.final_loss == log[-1]["loss"]
 
 
 def test_rl_trains_with_the_settings_given(start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,6 +318,7 @@ def test_where_checkpoints_and_references_stand() -> None:
     """Half epochs and the end; references where their share is seen, unless a checkpoint is a step away."""
     assert checkpoint_steps(10, 10, 0.25) == {2, 5, 8, 10}
     assert checkpoint_steps(10, 4, 1.0) == {4, 8, 10}
+    assert checkpoint_steps(4, 1, 0.5) == {1, 2, 3, 4}  # more often than there are steps
     with pytest.raises(UserError, match="save_every"):
         SFTConfig(save_every=0.0)
     shares = np.arange(1, 21) / 20
