@@ -9,8 +9,8 @@
     swapped     min with max, mean with sum, any with all, floor with ceil
 
 Left alone, because no test should detect the difference: annotations, ``if TYPE_CHECKING``, what is raised, logged or
-printed, f-strings, numbers that only choose a random stream (seeds), and arguments that only guard against misuse
-(``frozen`` and ``strict``).
+printed, f-strings, numbers that only choose a random stream (seeds), sizes of caches, and arguments that only guard
+against misuse (``frozen`` and ``strict``).
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ SWAPS = {a: b for pair in (*_PAIRS, ("floor", "ceil")) for a, b in (pair, pair[:
 REDUCTIONS = {"sum", "mean", "std", "var", "max", "min", "any", "all", "argmax", "argmin", "cumsum", "prod"}
 SPOKEN = {"note", "warn", "print", "span", "Progress", "TypeVar"}  # calls whose arguments are words for a reader
 STREAMS = {"default_rng", "manual_seed", "Random"}  # calls whose numbers choose a random stream
+CACHES = {"lru_cache"}
 Place = tuple[int, int]
 
 
@@ -138,7 +139,7 @@ def _changeable(node: ast.AST, parent: ast.AST) -> Iterator[tuple[ast.AST, ast.A
     """Nodes below one that may be changed, each with its parent."""
     if isinstance(node, ast.Raise | ast.JoinedStr | ast.Assert | ast.pattern | ast.Import | ast.ImportFrom):
         return
-    if isinstance(node, ast.Call) and _name(node.func) in SPOKEN | STREAMS:
+    if isinstance(node, ast.Call) and _name(node.func) in SPOKEN | STREAMS | CACHES:
         return
     if isinstance(node, ast.keyword) and node.arg in ("seed", "varies", "frozen", "strict"):
         return
