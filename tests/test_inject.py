@@ -23,17 +23,28 @@ from rlready.core.errors import UserError
 from rlready.core.records import Problem
 from rlready.inject import proserow
 from rlready.inject.behaviours import inject as inject_row
-from rlready.inject.calculator import arithmetic, evaluate, read_annotation, reductions, states, write_calculation
+from rlready.inject.calculator import (
+    ANNOTATION,
+    arithmetic,
+    evaluate,
+    read_annotation,
+    reductions,
+    states,
+    write_calculation,
+)
 from rlready.inject.diff import BEFORE
 from rlready.inject.errors import Contradiction, Unfit
+from rlready.inject.operations import computations
 from rlready.inject.permute import COPIES, chains, premises
 from rlready.inject.prose import solution
-from rlready.inject.splice import BEHAVIOURS, Behaviour
+from rlready.inject.quantities import quantity
+from rlready.inject.splice import BEHAVIOURS, Behaviour, insert
 from rlready.inject.stage import inject
 from rlready.inject.walk import Fail, Solve, walk
 from rlready.inject.worked import Worked, worked
 from rlready.report.page import render
 from rlready.tasks import open_task
+from rlready.tasks.answers.verify import final_answer
 from rlready.tasks.dagmath.graph import binary_operations, references
 from rlready.tasks.dagmath.meta import from_meta, rendering_of, verify_solution
 from rlready.tasks.dagmath.passage import Analysis, Attempt, Step
@@ -46,9 +57,9 @@ QUESTION = (
 )
 LINES = (
     "She bakes 7*12=<<7*12=84>>84 rolls.",
-    "She gives 84/3=<<84/3=28>>28 of them away,",
-    "so 84-28=<<84-28=56>>56 are left.",
-    "They fill 56/4=<<56/4=14>>14 bags.",
+    "She gives 84/3=<<84/3=28>>28 rolls away.",
+    "So 84-28=<<84-28=56>>56 rolls are left.",
+    "She fills 56/4=<<56/4=14>>14 bags.",
     "She makes 14*3+5=$<<14*3+5=47>>47.",
 )
 BAKER = "\n".join(LINES)
@@ -218,11 +229,17 @@ def test_chains_of_a_row_with_room_are_all_different() -> None:
 
 def test_behaviours_in_prose_read_as_meant() -> None:
     found = "\n".join(prose(BAKER, seed=str(seed)) for seed in range(60))
-    assert "We need 84 (from 7 * 12) and 28 (from 84 / 3)." in found
-    assert "We need 56 (from 84 - 28) and 4 (given)." in found
-    assert "She makes 14*3+5= 42 + 5 = $<<14*3+5=47>>47." in found
-    assert "Let me try ? / 4 first. But that needs 84 - ?, not worked out yet, so I step back." in found
-    assert "Let me try ? * 3 + 5 first. But that needs ? / 4, not worked out yet, so I step back." in found
+    assert "From the steps above I know how many rolls she bakes (84) and how many rolls she gives away (28)." in found
+    assert 'From the question: "A baker fills 7 trays with 12 rolls each and gives a third of the rolls away."' in found
+    assert "She makes 14*3+5=42+5=$<<14*3+5=47>>47." in found
+    assert (
+        "Let me try to work out how many bags she fills first. "
+        "But that depends on how many rolls are left, which I do not know yet, so I step back.\nSo 84-28" in found
+    )
+    assert (
+        "Can I already work out the answer? Not yet: I still have to find out how many bags she fills. "
+        "Let me step back and do the other steps first." in found
+    )
 
 
 @settings(max_examples=60)
@@ -242,7 +259,12 @@ def test_prose_verifies_and_any_line_out_of_place_does_not(seed: int, p: float, 
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("42 + 5", "41 + 6 - 1"), ("84 (from 7 * 12)", "85 (from 7 * 12)"), ("28 (from 84 / 3)", "28 (given)")],
+    [
+        ("=42+5=", "=41+6-1="),
+        ("she bakes (84)", "she bakes (85)"),
+        ("trays with 12 rolls", "trays with 13 rolls"),
+        ("depends on how many rolls are left", "depends on how many rolls she bakes"),
+    ],
 )
 def test_an_error_in_prose_is_found(old: str, new: str) -> None:
     text = next(t for seed in range(60) if old in (t := prose(BAKER, seed=str(seed))))
@@ -250,25 +272,58 @@ def test_an_error_in_prose_is_found(old: str, new: str) -> None:
         proserow.check_solution(QUESTION, text.replace(old, new), Fraction(47))
 
 
-def test_a_number_that_is_written_out_is_known() -> None:
-    lines = ("7*12=<<7*12=84>>84", "14*3+5=<<14*3+5=47>>47", "84/2=<<84/2=42>>42", "42+5=<<42+5=47>>47")
-    row = Worked(Problem("x", QUESTION, "47"), "\n".join(lines), "#### 47", "\n".join(lines))
-    texts = [inject_row(row, ALL, 1.0, str(seed))[0].thinking for seed in range(20)]
-    assert all("= 42 + 5 =" in text for text in texts)
-    assert not any("Let me try ? + 5 first" in text for text in texts)
-    alone = [inject_row(row, {"explore"}, 1.0, str(seed))[0].thinking for seed in range(20)]
-    assert any("Let me try ? + 5 first" in text for text in alone)
-
-
 def test_numbers_that_are_not_known_yet_are_not_shown() -> None:
+    lines = [*LINES[:3], "She fills 56/4=<<56/4=14>>14 bags for the 56 rolls.", LINES[4]]
     for seed in range(60):
-        seen = QUESTION + " third 3"
-        for line in prose(BAKER, seed=str(seed)).split("\n"):
-            if line.startswith("Let me try"):
-                assert {w.strip(".,") for w in line.split() if w.strip(".,").isdigit()} <= {
-                    w.strip("$.,") for w in seen.replace("=", " ").replace(">>", " ").split()
-                }
+        seen = f"{QUESTION} third 3"
+        for line in prose("\n".join(lines), seed=str(seed)).split("\n"):
+            if proserow.INSERTED.fullmatch(line):
+                assert set(re.findall("[0-9]+", line)) <= set(re.findall("[0-9]+", seen))
             seen += f" {line}"
+
+
+def test_a_pronoun_is_used_only_where_it_means_the_same_person() -> None:
+    question = "Ann has 3 bags of 8 nuts. Bob has half as many nuts as Ann and eats 1. How many nuts are left in all?"
+    lines = (
+        "Ann has 3*8=<<3*8=24>>24 nuts.",
+        "Bob has 24/2=<<24/2=12>>12 nuts.",
+        "He keeps 12-1=<<12-1=11>>11 nuts.",
+        "In all 24+11=<<24+11=35>>35 nuts are left.",
+    )
+    texts = [
+        proserow.splice(question, "\n".join(lines), Fraction(35), {"explore"}, 1.0, str(seed)).text
+        for seed in range(30)
+    ]
+    halves = [text.split("\nBob has 24/2") for text in texts]
+    assert not any("how many nuts he keeps" in before for before, _ in halves)
+    assert any("how many nuts he keeps" in after for _, after in halves)
+
+
+def test_a_name_of_two_results_is_not_used_and_nothing_is_said_twice() -> None:
+    """Ann has nuts twice; the number 12 stands in two sentences; two steps need the cups and the fans."""
+    question = (
+        "Ann has 12 red cups of 17 nuts for Bob. Bob has 12 blue cups of 23 maps for each fan. Who has 41 fans in it?"
+    )
+    lines = (
+        "Ann has 12*17=<<12*17=204>>204 nuts.",
+        "Ann has 204+17=<<204+17=221>>221 nuts.",
+        "Bob has 221*12=<<221*12=2652>>2652 cups.",
+        "Bob has 2652+23=<<2652+23=2675>>2675 maps.",
+        "Bob needs 2652+2675=<<2652+2675=5327>>5327 fans.",
+        "Bob sold 2652+5327=<<2652+5327=7979>>7979 keys.",
+        "All in all 7979+2652+5327=<<7979+2652+5327=15958>>15958 things are there.",
+    )
+    texts = [
+        proserow.splice(question, "\n".join(lines), Fraction(15958), ALL, 1.0, str(seed)).text for seed in range(80)
+    ]
+    assert any("how many cups Bob has (2652)" in text for text in texts)
+    for text in texts:
+        assert "how many nuts Ann has" not in text
+        assert '"' not in text.split("\nBob has 221*12")[0].split("\n")[-1]
+        assert text.count("how many cups Bob has (2652)") <= 1
+        missing = re.findall(r"(?:depends on|find out|need to know) (how many \w+ Bob \w+)", text)
+        assert len(missing) == len({*missing})
+    assert any(text.count("Let me") > 1 for text in texts)
 
 
 @pytest.mark.parametrize(
@@ -278,6 +333,7 @@ def test_numbers_that_are_not_known_yet_are_not_shown() -> None:
         ("(5+3)*2/4=4", ["8 * 2 / 4", "16 / 4"]),
         ("10-(2+3)-1=4", ["10 - 5 - 1", "5 - 1"]),
         ("2*-3+1=-5", ["-6 + 1"]),
+        ("2*3+4*5+6=32", ["6 + 4 * 5 + 6", "6 + 20 + 6", "26 + 6"]),
         ("4/2=2", []),
     ],
 )
@@ -310,7 +366,9 @@ def test_a_contradiction_names_its_step(line: str, why: str) -> None:
         ("She makes 14*3=40+5=42+5=<<42+5=47>>47.", "equation .* does not hold"),
         ("She makes 14*3+6=$<<14*3+5=47>>47.", "equation .* does not hold"),
         ("14 x 3 + 6 = $<<14*3+5=47>>47.", "equation .* does not hold"),
-        (f"We need 7 (given).\n{BAKER}", "already"),
+        (f"I already know how many rolls she bakes (84).\n{BAKER}", "already"),
+        (f'{BAKER}"', "quotation mark"),
+        (f"{LINES[0]}   {LINES[1]}", "run of spaces"),
         ("x <<1/0=47>>47", "division by zero"),
     ],
 )
@@ -336,9 +394,119 @@ def test_what_stands_before_an_annotation_may_be_prose(before: str) -> None:
 
 def test_analysis_is_as_likely_as_all_operands_make_it() -> None:
     """Three, two of them constants: .8 and not the .1 of one."""
-    text = "It is 7*13*17=<<7*13*17=1547>>1547."
+    text = "The trays hold 7*13*17=<<7*13*17=1547>>1547 rolls."
     texts = [proserow.splice(QUESTION, text, Fraction(1547), {"analyse"}, 0.0, str(seed)).text for seed in range(100)]
-    assert 65 <= sum("We need 7 (given)." in made for made in texts) <= 95
+    assert 65 <= sum("7 trays with 12 rolls" in made for made in texts) <= 95
+
+
+@pytest.mark.parametrize(
+    ("sentence", "name"),
+    [
+        ("She bakes 7*12=<<7*12=84>>84 rolls.", "how many rolls she bakes"),
+        ("So in total, Ann has 3 + 4 = <<3+4=7>>7 red pens left.", "how many red pens Ann has left in total"),
+        ("On Monday, he paid $2 x 3 = $<<2*3=6>>6 for tea.", "how much he paid for tea on Monday"),
+        ("He earns $9 * 3 = $<<9*3=27>>27.", "how much money he earns"),
+        ("The total cost of the tea is $2 + $3 = $<<2+3=5>>5", "the total cost of the tea"),
+        ("There are 48 girls because 120 x .4 = <<120*.4=48>>48", "how many girls there are"),
+        ("Then add them to find how much he spends on tea: $2 + $3 = $<<2+3=5>>5", "how much he spends on tea"),
+        ("Ann is 3 * 4 = <<3*4=12>>12 years old.", "how old Ann is"),
+        ("6/2 = <<6/2=3>>3 boys are at home.", "how many boys are at home"),
+        ("Mr. Lee and he run 3*2=<<3*2=6>>6 miles.", None),  # no subject of one of the patterns
+        ("It costs 3*2=$<<3*2=6>>6.", None),  # what?
+        ("She has 3*2=<<3*2=6>>6.", None),  # of what?
+        ("She is 3*2=<<3*2=6>>6 weeks late.", None),
+        ("She has 3*2=<<3*2=6>>6 pens in that box.", None),
+        ("This is 3*2=<<3*2=6>>6 more apples than that.", None),
+        ("In two years Ann will be 3 times as old, so she will be 3*4=<<3*4=12>>12 years old.", None),  # when is lost
+        ("He sold 3*2=<<3*2=6>>6 pens and pencils.", None),  # pens and pencils, or pens?
+        ("He works 20/100*50=<<20/100*50=10>>10% of them.", None),
+    ],
+)
+def test_names_of_quantities(sentence: str, name: str | None) -> None:
+    found = quantity(sentence, sentence[sentence.index("<<") : sentence.index(">>") + 2])
+    assert (found.name if found else None) == name
+
+
+@pytest.mark.parametrize(
+    ("line", "written"),
+    [
+        ("5+10+14 = $<<5+10+14=29>>29", "5+10+14 = 15+14 = $29"),
+        ("$7.00 - $4.20 - $2.05 = $<<7-4.2-2.05=0.75>>0.75", "$7.00 - $4.20 - $2.05 = $2.80 - $2.05 = $0.75"),
+        ("1,200 + 300 + 2 = <<1200+300+2=1502>>1,502", "1,200 + 300 + 2 = 1,500 + 2 = 1,502"),
+        ("20 x 3/5=<<20*3/5=12>>12", "20 x 3/5=60 / 5=12"),
+        ("9 – 2 – 3 = <<9-2-3=4>>4", "9 – 2 – 3 = 7 – 3 = 4"),
+        ("$5 x 4 + $2 = $<<5*4+2=22>>22", "$5 x 4 + $2 = $22"),  # which of the numbers in between are dollars?
+        ("2 - 5 + 7 = <<2-5+7=4>>4", "2 - 5 + 7 = 4"),  # -3 pens
+        ("1/3*6+1 = <<1/3*6+1=3>>3", "1/3*6+1 = 3"),  # 0.333333
+        ("1+1+1+1+1+1+1 = <<1+1+1+1+1+1+1=7>>7", "1+1+1+1+1+1+1 = 7"),  # too long to read
+    ],
+)
+def test_operations_are_written_out_as_the_line_writes_them(line: str, written: str) -> None:
+    pieces = insert(line, [(place, what, "compute") for place, what in computations(line)])
+    assert ANNOTATION.sub("", "".join(piece.text for piece in pieces)) == written
+
+
+WHO = st.sampled_from(["Ann", "Bob", "Cleo", "The baker", "He", "While Ann", "It"])
+DOES = st.sampled_from(["has", "has", "needs", "bought", "is", "paid for"])
+WHAT = st.sampled_from(
+    [" cups", " red cups", " keys in the box", " keys left", "", "%", " more keys than Ann", " of it"]
+)
+
+
+@st.composite
+def annotated(draw: st.DrawFn) -> tuple[str, str, Fraction]:
+    """A question and a solution in the style of GSM8K; each step uses the last result and a number of the question."""
+    numbers = draw(st.lists(st.integers(13, 59), min_size=2, max_size=4, unique=True))
+    owners = [draw(st.sampled_from(["Ann", "Bob", "Cleo", "The baker"])) for _ in numbers]
+    told = [
+        f"{who} has {n} keys and cups in the box {box}." for who, n, box in zip(owners, numbers, "ABCD", strict=False)
+    ]
+    last, lines = Fraction(numbers[0]), []
+    for _ in range(draw(st.integers(2, 6))):
+        terms = [last, *draw(st.lists(st.sampled_from(numbers), min_size=1, max_size=3))]
+        calc = str(terms[0]) + "".join(f"{draw(st.sampled_from('+-*'))}{term}" for term in terms[1:])
+        if 1 <= (value := evaluate(arithmetic(calc))) < 10**6:
+            money, last = draw(st.sampled_from(["", "", "$"])), value
+            lines.append(f"{draw(WHO)} {draw(DOES)} {calc} = {money}<<{calc}={value}>>{value}{draw(WHAT)}.")
+    return f"{' '.join(told)} What is left?", "\n".join(lines) or "x", last
+
+
+@settings(max_examples=150)
+@given(annotated(), st.integers(0, 99))
+def test_what_is_written_into_prose_is_true_and_complete(row: tuple[str, str, Fraction], seed: int) -> None:
+    """Of any solution: no value without a name, every calculation holds, a failed attempt is followed by its steps."""
+    question, thinking, answer = row
+    try:
+        made, splice = inject_row(
+            Worked(Problem("x", question, str(answer)), thinking, f"#### {answer}", thinking), ALL, 1.0, str(seed)
+        )
+    except Unfit:
+        return
+    assert final_answer(made.response) == str(answer)
+    for start, end, _ in splice.spans:
+        said = made.thinking[start:end]
+        assert "?" not in re.sub(r"Can I already work out .*?\?", "", said), said
+        assert "given)" not in said
+        assert "  " not in said
+        assert not re.search(r"\b(?:[Ww]hile|it|this|that) (?:Ann|has|is|needs|bought)|[0-9]\.0\b|\$[^0-9]", said), said
+        for name in re.findall(r"(how (?:many|much|old) [^,.(]*)", said):
+            assert re.search(r"[a-z] [A-Za-z]+", name), name
+            assert not re.search(r"[0-9%*=]", name), name
+    for note in ANNOTATION.finditer(made.thinking):
+        calc = read_annotation(note[1])
+        assert evaluate(calc.calc) == calc.value
+        head = made.thinking[: note.start()].rsplit("\n", 1)[-1].rstrip(" $")
+        for written in head.split("=")[1:-1]:  # what was written out
+            assert evaluate(arithmetic(written)) == calc.value
+    lines = made.thinking.split("\n")
+    attempts = [i for i, line in enumerate(lines) if "step back" in line or "go back" in line]
+    assert len(attempts) == splice.failed
+    for i in attempts:
+        missing = re.search(r"(?:depends on|find out|need to know) (.*?)(?:, which|\. Let)", lines[i])
+        assert missing
+        assert i + 1 not in attempts
+        assert any(missing[1] not in line for line in lines[i + 1 :])  # steps follow
+        assert not any(missing[1] in line for line in lines[:i])  # it was not known, nor found missing, before
 
 
 # --------------------------------------------------------------------------------------------- the verb
@@ -407,13 +575,18 @@ def test_gsm8k_rows_lose_their_annotations_and_keep_their_answers(tmp_path: Path
     text = gsm8k(tmp_path / "train.jsonl", BAKER, "It is 47.", BAKER)
     result = inject(InjectConfig(rows=text, p=1.0), tmp_path / "i")
     assert result.unfit == {"it has no calculator annotations": 1}
+    assert (result.rows_in, result.rows_out) == (3, 2)
+    assert "no calculator annotations" in (tmp_path / "i" / "README.md").read_text()
     task, before = open_task(str(tmp_path / "i" / "rows.jsonl")), open_task(text)
-    for problem, row, old in zip(task.problems(), task.rows(), before.rows(), strict=True):
+    fit = [before.rows()[0], before.rows()[2]]
+    for problem, row, old in zip(task.problems(), task.rows(), fit, strict=True):
         assert "<<" not in (row.thinking or "")
         assert before.verify(problem, "", row.response).correct
         assert task.verify(problem, "", row.response).correct
         assert (row.id, row.prompt, row.response) == (old.id, old.prompt, old.response)
-    assert task.rows()[1] == before.rows()[1]
+    vanilla = inject(InjectConfig(rows=text, method="vanilla"), tmp_path / "v")
+    assert vanilla.unfit == result.unfit  # so that the two can be compared
+    assert open_task(str(tmp_path / "v" / "rows.jsonl")).rows() == fit
     kept = inject(InjectConfig(rows=f"{text}?calculator=keep", p=1.0), tmp_path / "k")
     assert kept.behaviours == result.behaviours
     assert "<<84/3=28>>" in (tmp_path / "k" / "rows.jsonl").read_text()
@@ -421,7 +594,7 @@ def test_gsm8k_rows_lose_their_annotations_and_keep_their_answers(tmp_path: Path
 
 @pytest.mark.parametrize("rendering", ["symbols", "words"])
 @pytest.mark.parametrize("change", ["{}\n", " {}", "{}  ", "blank"])
-def test_a_row_with_other_white_space_is_left_as_it_is(rendering: str, change: str) -> None:
+def test_a_row_with_other_white_space_is_unfit(rendering: str, change: str) -> None:
     row = one(source(1, rendering))
     cut = " " if rendering == "symbols" else "\n"
     text = row.thinking.replace(cut, 2 * cut, 1) if change == "blank" else change.format(row.thinking)
@@ -430,7 +603,7 @@ def test_a_row_with_other_white_space_is_left_as_it_is(rendering: str, change: s
         inject_row(replace(row, thinking=text, solution=text), ALL, 0.5, "s")
 
 
-def test_gsm8k_rows_that_begin_with_an_annotation_are_left_as_they_are(tmp_path: Path) -> None:
+def test_gsm8k_rows_that_begin_with_an_annotation_are_left_out(tmp_path: Path) -> None:
     begun = "<<14*3+5=47>> 47 dollars."
     result = inject(InjectConfig(rows=gsm8k(tmp_path / "t.jsonl", begun, BAKER)), tmp_path / "i")
     assert result.unfit == {"without its annotations it begins or ends with white space": 1}
@@ -497,8 +670,8 @@ def test_bad_input_is_one_clear_line(tmp_path: Path) -> None:
         assert re.search("^p (must|= nan)", refusal(good, tmp_path, p=p))
     assert "did you mean explore" in refusal(good, tmp_path, behaviours=("explor",))
     assert "method=vanilla" in refusal(good, tmp_path, behaviours=())
-    assert "no row can be used: it has no graph" in refusal(good, tmp_path, method="chains")
-    assert "no row can be used" in refusal(gsm8k(tmp_path / "n.jsonl", "It is 47."), tmp_path)
+    assert "no row is fit: it has no graph" in refusal(good, tmp_path, method="chains")
+    assert "no row is fit" in refusal(gsm8k(tmp_path / "n.jsonl", "It is 47."), tmp_path)
     assert "no such file" in refusal(f"gsm8k:{tmp_path}/missing.jsonl", tmp_path)
     (tmp_path / "empty.jsonl").write_text("")
     assert "empty" in refusal(str(tmp_path / "empty.jsonl"), tmp_path)
@@ -585,14 +758,16 @@ def _define(dag, expr, name: str = "Zoo") -> None:
 
 
 @pytest.mark.parametrize("method", ["behaviours", "vanilla", "premises", "chains"])
-def test_a_prompt_that_contradicts_its_graph_is_counted_and_left_alone(tmp_path: Path, method: Any) -> None:
+def test_a_row_whose_prompt_contradicts_its_graph_is_left_out(tmp_path: Path, method: Any) -> None:
     inject(InjectConfig(rows=source(1, "words").replace("n=1", "n=2"), method="vanilla"), tmp_path / "v")
     rows = [json.loads(line) for line in (tmp_path / "v" / "rows.jsonl").read_text().splitlines()]
     rows[1]["prompt"] = rows[1]["prompt"].replace("number", "share", 1)
     (tmp_path / "odd.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = inject(InjectConfig(rows=str(tmp_path / "odd.jsonl"), method=method), tmp_path / "o")
     assert result.unfit == {"its prompt is not that of its graph": 1}
-    assert json.loads((tmp_path / "o" / "rows.jsonl").read_text().splitlines()[-1]) == rows[1]
+    ids = {json.loads(line)["id"] for line in (tmp_path / "o" / "rows.jsonl").read_text().splitlines()}
+    assert ids
+    assert not any(id.startswith(rows[1]["id"]) for id in ids)
 
 
 def test_the_rows_as_they_were_are_never_written_over(tmp_path: Path) -> None:
@@ -625,7 +800,7 @@ def test_of_a_number_that_is_asked_and_worked_out_nothing_is_said() -> None:
     assert [step.origin for step in steps] == [{Fraction(2): None}, {Fraction(8): 0, Fraction(2): None}, {}]
 
 
-def test_a_row_whose_text_contradicts_its_annotation_is_passed_through_and_named(tmp_path: Path) -> None:
+def test_a_row_whose_text_contradicts_its_annotation_is_left_out_and_named(tmp_path: Path) -> None:
     texts = ["4*2=<<4*2=8>>8\n8/2=<<8/2=4>>4\n#### 4", "4*2=<<4*2=8>>8\n8/3=<<8/2=4>>4\n#### 4"]
     rows = tmp_path / "train.jsonl"
     rows.write_text("".join(json.dumps({"question": "4 boxes of 2 pens?", "answer": t}) + "\n" for t in texts))

@@ -25,8 +25,8 @@ def inject(row: Worked, behaviours: Collection[Behaviour], p: float, seed: str) 
         raise Unfit("without its annotations it begins or ends with white space")
     if row.graph is not None:
         made = graph.splice(row.solution, row.graph, behaviours, p, seed)
-        verdict = verify_solution(row.graph, made.text, row.response)
-        fault = "" if verdict.strict else verdict.reason
+        checked = verify_solution(row.graph, made.text, row.response)
+        fault = "" if checked.strict else checked.reason
     else:
         answer = exact_number(final_answer(row.response))
         made = proserow.splice(row.problem.prompt, row.solution, answer, behaviours, p, seed)

@@ -69,8 +69,8 @@ def states(value: Fraction, text: str) -> bool:
     """Whether the number ``text`` states ``value``: exactly, or rounded or truncated to the decimals that it shows."""
     shown, places = number(text), len(text.rstrip(".").partition(".")[2])
     off, unit = abs(shown - value), Fraction(1, 10**places) if places else Fraction(0)
-    cut = off < unit and shown * value >= 0 and abs(shown) <= abs(value)
-    return cut or off <= max(unit / 2, EXACT * max(Fraction(1), abs(value)))
+    truncated = off < unit and shown * value >= 0 and abs(shown) <= abs(value)
+    return truncated or off <= max(unit / 2, EXACT * max(Fraction(1), abs(value)))
 
 
 def reductions(calc: Calc) -> list[Calc]:
@@ -159,12 +159,17 @@ def _operations(calc: Calc) -> int:
 
 
 def _reduced(calc: Calc) -> Calc:
-    """The first operation carried out whose operands are numbers, brackets and products before sums."""
+    """The first operation carried out, in the order of reading, brackets and products before sums."""
     if isinstance(calc, Fraction):
         return calc
     op, left, right = calc
     if isinstance(left, Fraction) and isinstance(right, Fraction):
         return evaluate(calc)
-    if isinstance(left, tuple) and not (op in "+-" and left[0] in "+-" and isinstance(right, tuple)):
+    if isinstance(left, tuple) and (op in "*/" or _has_priority(left) or isinstance(right, Fraction)):
         return (op, _reduced(left), right)
-    return (op, left, _reduced(right)) if isinstance(right, tuple) else (op, _reduced(left), right)
+    return (op, left, _reduced(right))
+
+
+def _has_priority(calc: Calc) -> bool:
+    """Whether a bracket or a product in it comes before its sums."""
+    return isinstance(calc, tuple) and (calc[0] in "*/" or isinstance(calc[2], tuple) or _has_priority(calc[1]))

@@ -7,7 +7,7 @@ from rlready.core.options import to_toml
 from rlready.inject.result import InjectResult
 
 TITLES = {
-    "behaviours": "Worked rows with behaviours spliced into their solutions (after BRIDGE, arXiv 2505.18917).",
+    "behaviours": "Worked rows with behaviours inserted into their solutions (after BRIDGE, arXiv 2505.18917).",
     "vanilla": "Worked rows, unchanged and verified.",
     "premises": "Each row four times, its premises in another order (premise permutation).",
     "chains": "Each row four times, its steps in another topological order (reasoning chain).",
@@ -25,9 +25,9 @@ def data_card(config: InjectConfig, result: InjectResult) -> str:
 
     The licence is left out of the front matter: it follows from the source, whose licence is named where it is known.
     """
-    (table,) = result.tables()
+    table = result.tables()[0]
     parts = [
-        f"{result.rows_out} rows, made of the {result.rows_in} of `{result.source}`. "
+        f"{result.rows_out} rows, made from the {result.rows_in} of `{result.source}`. "
         f"{result.description} Licence of the source: {result.licence or 'unknown'}.",
     ]
     if config.method == "behaviours":
@@ -36,15 +36,17 @@ def data_card(config: InjectConfig, result: InjectResult) -> str:
     parts.append("\n".join(f"| {' | '.join(row)} |" for row in lines))
     if result.unfit:
         reasons = "\n".join(f"- {count}: {reason}" for reason, count in result.unfit.items())
-        parts.append(f"{sum(result.unfit.values())} rows are as they were:\n\n{reasons}")
+        parts.append(f"{sum(result.unfit.values())} rows are left out:\n\n{reasons}")
     if result.doubtful:
-        parts.append("Look at these:\n\n" + "\n".join(f"- {where}" for where in result.doubtful))
-    counted = f"Tokens are those of {config.tokenizer}." if config.tokenizer else "Words are separated by spaces."
+        parts.append(
+            "The text of these rows contradicts an annotation, so that they are left out:\n\n"
+            + "\n".join(f"- {where}" for where in result.doubtful)
+        )
+    units = f"Tokens are those of {config.tokenizer}." if config.tokenizer else "Words are separated by spaces."
     parts.append(
-        "Every row ends in the right answer. In every row that was changed, each step, each failed attempt and each "
-        "analysis was verified when it was written. Where a solution has calculator annotations, these were verified, "
-        "and so was what is written out between equals signs before them; a row with a plain equation that does not "
-        f"hold is left as it is. {counted}"
+        "Every row ends in the right answer, and each step, failed attempt and analysis was verified when it was "
+        "written. Where a solution has calculator annotations, these were verified, and so was what is written out "
+        f"between equals signs before them; a row with a plain equation that does not hold is left out. {units}"
     )
     return f"""---
 configs:

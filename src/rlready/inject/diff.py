@@ -115,10 +115,10 @@ def _lines(mark: str, text: str) -> list[list[str]]:
     for line in text.strip().split("\n"):
         line = _safe(line.rstrip())
         while len(line) > WIDE:
-            cut = line.rfind(" ", 1, WIDE)
-            cut = WIDE if cut < 0 else cut
-            lines.append(line[:cut])
-            line = line[cut:].lstrip()
+            end = line.rfind(" ", 1, WIDE)
+            end = WIDE if end < 0 else end
+            lines.append(line[:end])
+            line = line[end:].lstrip()
         lines.append(line)
     return [[mark if n == 0 else "", line] for n, line in enumerate(lines) if line or n == 0] if text.strip() else []
 

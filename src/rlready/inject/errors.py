@@ -2,11 +2,11 @@
 
 
 class Unfit(Exception):
-    """The row is passed through unchanged and counted; the message is the reason, without details."""
+    """The row is left out and counted; the message is the reason, without details."""
 
 
 class Doubtful(Unfit):
-    """The text of a solution contradicts its annotation: the row is unchanged and named; ``step`` counts from 1."""
+    """The text of a solution contradicts its annotation: the row is left out and named; ``step`` counts from 1."""
 
     def __init__(self, reason: str, step: int) -> None:
         super().__init__(reason)

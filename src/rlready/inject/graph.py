@@ -31,9 +31,9 @@ def steps_of(thinking: str, graph: Mapping[str, object]) -> dict[str, str]:
     """The text of every step by its parameter, in order; Unfit or Contradiction says why not."""
     dag, letters = from_meta(graph)
     rendering = rendering_of(graph)
-    verdict = check_steps(thinking, dag, letters, rendering)
-    if verdict.error:
-        raise Contradiction(f"step {verdict.steps}: {verdict.error}")
+    checked = check_steps(thinking, dag, letters, rendering)
+    if checked.error:
+        raise Contradiction(f"step {checked.steps}: {checked.error}")
     passages = list(rendering.read_passages(thinking, dag, letters))
     steps = {p.key: p for p in passages if isinstance(p, Step)}
     if len(steps) < len(passages):

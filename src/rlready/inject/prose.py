@@ -41,6 +41,8 @@ SPOKEN: dict[str, tuple[Fraction, ...]] = {
     **{word: (Fraction(n),) for word, n in {"dozen": 12, "dozens": 12, "hundred": 100, "thousand": 1000}.items()},
     "million": (Fraction(10**6),),
 }
+BROKEN = re.compile(r"\S[ \t]{3,}\S")
+QUOTE = re.compile(r'(?<![0-9])"')  # the other is an inch
 PLAIN_EQUATION = "an equation without an annotation does not hold"
 UNTOLD = frozenset(map(Fraction, (0, 1, 2, 7, 10, 12, 24, 30, 31, 52, 60, 100, 365, 1000)))
 
@@ -57,6 +59,11 @@ class ProseStep:
     @property
     def text(self) -> str:
         return "\n".join(self.lines)
+
+    @property
+    def notes(self) -> list[tuple[str, str]]:
+        """Each annotation as written, after the line that holds it, in the order of ``calcs``."""
+        return [(line, found[0]) for line in self.lines for found in ANNOTATION.finditer(line)]
 
     @property
     def operands(self) -> int:
@@ -78,6 +85,8 @@ def said(text: str) -> set[Fraction]:
 
 def solution(question: str, thinking: str, answer: Fraction | None) -> list[ProseStep]:
     """The steps of an annotated solution; Unfit or Contradiction says why there are none."""
+    if BROKEN.search(thinking) or len(QUOTE.findall(thinking)) % 2:
+        raise Unfit("it has a run of spaces, or a quotation mark without its partner")
     blocks: list[list[str]] = [[]]
     for line in thinking.split("\n"):
         blocks[-1].append(line)

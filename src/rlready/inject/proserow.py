@@ -1,41 +1,107 @@
 """Behaviours in a GSM8K solution, spliced in by its graph (``prose.py``), and the checker of what they claim.
 
-    Let me try 48 + ? first. But that needs 48 / 2, not worked out yet, so I step back.
-    We need 48 (given) and 24 (from 48 / 2).
+    Let me try to work out the answer first. But that depends on how many bags she packs, which I do not know yet, so I
+    step back.
+    The question says: "She packs the rest in bags of 4."
+    From the steps above I know how many rolls she bakes (84) and how many rolls she gives away (28).
     ... 5 + 3 * 2 = 5 + 6 = 11 apples.
 
 No paper has these sentences or this graph of prose.  Steps stay in their order, as a sentence refers to the one before,
-so what is tried too early is always locked.  Analysis has the probabilities of ``graph.py`` by the number of operands.
-An operation is written out only where a line goes from one calculation of several operations to its result at once.  A
-failed attempt shows the numbers known by then and a question mark for every other.
+so what is tried too early is always locked.  Analysis has the probabilities of ``graph.py`` by the number of operands
+and, as in BRIDGE's code, repeats the condition that the question states.  An operation is written out only where a line
+goes from one calculation of several operations to its result at once.  A quantity is always named (``quantities.py``),
+never shown as a bare number.  Where it has no name, or its name would say a number or mean a person too early, nothing
+is written.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate
 
-from rlready.inject.calculator import (
-    ANNOTATION,
-    Annotation,
-    decimal,
-    number,
-    read_annotation,
-    reductions,
-    write_calculation,
-)
 from rlready.inject.errors import Contradiction, Unfit
 from rlready.inject.graph import ANALYSIS
-from rlready.inject.prose import UNTOLD, ProseStep, solution
+from rlready.inject.operations import computations
+from rlready.inject.prose import ProseStep, said, solution
+from rlready.inject.quantities import Quantity, capitals, last_person, quantity, sentences, word_set
 from rlready.inject.splice import Behaviour, Insertion, Piece, Splice, Unit, insert
 from rlready.inject.walk import Fail, walk
 
-INSERTED = re.compile(r"Let me try .+ first\. But that needs .+, so I step back\.|We need \S+ \((?:given|from ).*\)\.")
-BLANK = re.compile(r"[\s$€£¢,]")
-CALCULATING = "0123456789.+-*/()"
+ATTEMPTS = (
+    "Let me try to work out {} first. But that depends on {}, which I do not know yet, so I step back.",
+    "Can I already work out {}? Not yet: I still have to find out {}. Let me step back and do the other steps first.",
+    "I could work out {} right away. Wait, for that I need to know {}, which I have not found yet. Let me go back.",
+)
+QUOTES = ("The question says:", "I read in the question:", "From the question:")
+RECALLS = ("From the steps above I know", "I already know", "I have already found out")
+INSERTED = re.compile(
+    "|".join([*(re.escape(text).replace(r"\{\}", ".+") for text in ATTEMPTS)])
+    + f'|(?:{"|".join(QUOTES)}) ".+"(?: (?:{"|".join(RECALLS)}) .+)?'
+    + rf"|(?:{'|'.join(RECALLS)}) .+ \(.+\)\."
+)
+CONTENT = re.compile(r"[A-Za-z]{3,}")
+COMMON = word_set(
+    "the and for how many much has have had was were are did does his her she they that this with from each total per "
+    "all there their will would can could than more who what which there into out"
+)
+QUOTED_WORDS = range(4, 31)
+NO_STATEMENT = re.compile(r"If |When |Calculate |Find |Determine |What |How |Assume |Assuming |Suppose ")
+SAME_WORDS = 4  # in a row: then the step says again what would be quoted
+REPEATED = 0.7  # share of a sentence's content words that the step says again: then it is not worth quoting
+
+
+@dataclass(frozen=True)
+class Row:
+    """A question, the steps of its solution, and the names of their results, by step and value."""
+
+    question: str
+    steps: Sequence[ProseStep]
+    names: dict[tuple[int, Fraction], Quantity]
+
+    @property
+    def asked(self) -> str:
+        """The sentence of the question that asks."""
+        return next((s for s in reversed(sentences(self.question)) if s.endswith("?")), "")
+
+    def above(self, done: int) -> str:
+        return "\n".join([self.question, *(step.text for step in self.steps[:done])])
+
+    def can_name(self, step: int, value: Fraction, done: int) -> Quantity | None:
+        """The name of a result of ``step`` where ``done`` steps are written, if it says nothing too early there."""
+        name = self.names.get((step, value))
+        if not name or not said(name.name) <= said(self.above(done)):
+            return None
+        if name.personal and last_person(self.above(done)) != name.person:
+            return None
+        if re.search(r"\bthe(?:y|ir)\b", name.name) and not re.search(r"\bthey\b", self.asked):
+            return None  # else it means who the question asks about
+        return name
+
+
+def read_row(question: str, thinking: str, answer: Fraction | None) -> Row:
+    """The row of an annotated solution; Unfit or Contradiction says why there is none."""
+    steps = solution(question, thinking, answer)
+    found = dict[tuple[int, Fraction], Quantity]()
+    for n, step in enumerate(steps):
+        above = "\n".join([question, *(earlier.text for earlier in steps[:n])])
+        for calc, (line, note) in zip(step.calcs, step.notes, strict=True):
+            if name := quantity(line, note):
+                person = last_person(f"{above}\n{step.text.partition(note)[0]}")
+                found[n, calc.value] = replace(name, person=person)
+    texts = [name.name for name in found.values()]
+    return Row(
+        question,
+        steps,
+        {
+            key: name
+            for key, name in found.items()
+            if texts.count(name.name) == 1 and capitals(name.name) <= capitals(question)  # "While Ann has" is no name
+        },
+    )
 
 
 def splice(
@@ -51,27 +117,27 @@ def splice(
     ]
     # what is written out says numbers, too: after it they are known
     full = ["".join(p.text for p in insert(step.text, chain)) for step, chain in zip(plain, chains, strict=True)]
-    steps = solution(question, "\n".join(full), answer)
-    rng = random.Random(f"{seed}:analyse")
-    units, done = [], 0
+    row = read_row(question, "\n".join(full), answer)
+    rng, wording = random.Random(f"{seed}:analyse"), random.Random(f"{seed}:wording")
+    units, done = list[Unit](), 0
     events = walk(
-        [str(n) for n in range(len(steps))],
-        {str(n): tuple(map(str, step.parents)) for n, step in enumerate(steps)},
+        [str(n) for n in range(len(row.steps))],
+        {str(n): tuple(map(str, step.parents)) for n, step in enumerate(row.steps)},
         random.Random(f"{seed}:explore"),
         p=p if "explore" in behaviours else 0.0,
-        movable=False,
+        can_try=lambda key, due: bool(attempts(row, int(key), int(due), _joined(units))),
     )
     for event in events:
         n = int(event.key)
         if isinstance(event, Fail):
-            units.append(Unit((Piece(attempt(steps, n, done), "explore"),)))
+            units.append(Unit((Piece(wording.choice(attempts(row, n, done, _joined(units))), "explore"),)))
             continue
-        wanted = rng.random() < ANALYSIS[min(steps[n].operands, len(ANALYSIS) - 1)]
-        what = analysis(steps, n) if wanted and "analyse" in behaviours else ""
-        before: list[Insertion] = [(0, f"{what}\n", "analyse")] if what else []
+        wanted = rng.random() < ANALYSIS[min(row.steps[n].operands, len(ANALYSIS) - 1)]
+        texts = analyses(row, n, _joined(units)) if wanted and "analyse" in behaviours else []
+        before: list[Insertion] = [(0, f"{wording.choice(texts)}\n", "analyse")] if texts else []
         units.append(Unit(insert(plain[n].text, before + chains[n]), n))
         done = n + 1
-    return Splice(tuple(units), "\n", failed=len(units) - len(steps))
+    return Splice(tuple(units), "\n", failed=len(units) - len(row.steps))
 
 
 def check_solution(question: str, text: str, answer: Fraction | None) -> None:
@@ -81,77 +147,93 @@ def check_solution(question: str, text: str, answer: Fraction | None) -> None:
     name what is missing then and there, an analysis what the step after it rests on and where that comes from.
     """
     lines = text.split("\n")
-    steps = solution(question, "\n".join(line for line in lines if not INSERTED.fullmatch(line)), answer)
-    ends = list(accumulate(len(step.lines) for step in steps))
+    row = read_row(question, "\n".join(line for line in lines if not INSERTED.fullmatch(line)), answer)
+    ends = list(accumulate(len(step.lines) for step in row.steps))
     passed = 0
-    for line in lines:
+    for i, line in enumerate(lines):
         if not INSERTED.fullmatch(line):
             passed += 1
             continue
         done = sum(end <= passed for end in ends)
-        locked = [n for n in range(done + 1, len(steps)) if any(m >= done for m in steps[n].parents)]
-        true = {attempt(steps, n, done) for n in locked}
-        if passed == (ends[done - 1] if done else 0) and done < len(steps):
-            true.add(analysis(steps, done))
+        above = "\n".join(lines[:i])
+        true = {attempt for n in range(done + 1, len(row.steps)) for attempt in attempts(row, n, done, above)}
+        if passed == (ends[done - 1] if done else 0) and done < len(row.steps):
+            true |= {*analyses(row, done, above)}
         if line not in true:
             raise Contradiction(f"before step {done + 1}: {line!r} does not hold")
 
 
-def attempt(steps: Sequence[ProseStep], n: int, done: int) -> str:
-    """A failed attempt at step ``n`` when ``done`` steps are solved and one that it needs is not."""
-    needs = {v: m for v, m in steps[n].origin.items() if m is not None and m >= done}
-    tried = next(c for c in steps[n].calcs if needs.keys() & {*c.operands})
-    sources = [_masked(steps, m, _source(steps, m, v), done) for v, m in needs.items()]
-    named = [s for s in dict.fromkeys(sources) if any(map(str.isdigit, s))]
-    missing = f"{_listed(named)}, not worked out yet" if named else "what is not worked out yet"
-    return f"Let me try {_masked(steps, n, tried, done)} first. But that needs {missing}, so I step back."
+def attempts(row: Row, n: int, done: int, above: str) -> list[str]:
+    """Ways to say that step ``n`` was tried after ``done`` steps, and failed; none where that cannot be said.
+
+    ``above`` is the text up to there: nothing is found missing twice.
+    """
+    last = n == len(row.steps) - 1
+    named = None if last else row.can_name(n, row.steps[n].calcs[-1].value, done)
+    target = "the answer" if last else named.name if named else ""
+    needs = {v: m for v, m in row.steps[n].origin.items() if m is not None and m >= done}
+    lacking = [name.name for v, m in needs.items() if (name := row.can_name(m, v, done))]
+    # what the question asks for is not what its answer needs
+    missing = [m for m in lacking if not _stems(m) <= _stems(row.asked) and m not in above and m != target]
+    return [text.format(target, _listed(missing[:2])) for text in ATTEMPTS] if missing and target else []
 
 
-def analysis(steps: Sequence[ProseStep], n: int) -> str:
-    """What step ``n`` needs and where that comes from; "" where nothing is known of it, or too long to say."""
-    try:
-        terms = [
-            f"{decimal(v)} ({'given' if m is None else f'from {write_calculation(_source(steps, m, v).calc)}'})"
-            for v, m in steps[n].origin.items()
-        ]
-    except ValueError:
-        return ""
-    return f"We need {_listed(terms)}." if terms else ""
+def analyses(row: Row, n: int, above: str) -> list[str]:
+    """Ways to say, after the text ``above``, what step ``n`` needs and where that comes from; none if it cannot be."""
+    quoted, recalled = _quotable(row, row.steps[n], above), _recalled(row, n, above)
+    also = '" It also says: "'.join(quoted)
+    found = []
+    for quote, recall in zip(QUOTES, RECALLS, strict=True):
+        parts = [f'{quote} "{also}"'] if quoted else []
+        parts += [f"{recall} {_listed(recalled)}."] if recalled else []
+        found += [" ".join(parts)] if parts else []
+    return found
 
 
-def computations(text: str) -> Iterator[tuple[int, str]]:
-    """(place, what) to insert so that every operation is written out."""
-    for found in ANNOTATION.finditer(text):
-        note = read_annotation(found[1])
-        head = text[: found.start()].rstrip(" $€£¢")
-        written, calculation = BLANK.sub("", head[:-1]), BLANK.sub("", "".join(note.tokens))
-        before = written.removesuffix(calculation)
-        if not head.endswith("=") or before == written or (before and before[-1] in CALCULATING):
-            continue
-        try:
-            chain = "".join(f" {write_calculation(calc)} =" for calc in reductions(note.calc))
-        except ValueError:  # a number in between has too many decimals
-            continue
-        if chain:
-            yield len(head), chain if text[len(head)] == " " else f"{chain} "
+def _recalled(row: Row, n: int, above: str) -> list[str]:
+    """The results that step ``n`` needs: all of them, or none.  That of the step before is not repeated on its own."""
+    needed = {v: m for v, m in row.steps[n].origin.items() if m is not None}
+    names = [name for v, m in needed.items() if (name := row.can_name(m, v, n))]
+    texts = [f"{name.name} ({name.shown})" for name in names]
+    complete = len(texts) == len(needed) and any(m < n - 1 for m in needed.values())
+    return texts if complete and not any(text in above for text in texts) else []
 
 
-def _source(steps: Sequence[ProseStep], m: int, value: Fraction) -> Annotation:
-    """The calculation of step ``m`` that gives ``value``."""
-    return next(c for c in steps[m].calcs if c.value == value)
+def _quotable(row: Row, step: ProseStep, above: str) -> list[str]:
+    """The sentences of the question that state the numbers which the step needs: all of them, or none."""
+    told, found = sentences(row.question), set[str]()
+    for value in (v for v, m in step.origin.items() if m is None):
+        stating = [s for s in told if value in said(s)]
+        if len(stating) != 1:
+            return []
+        found |= {*stating}
+    fit = len(found) <= 2 and all(_worth_quoting(s, step, above) for s in found)
+    return [s for s in told if s in found] if fit else []
 
 
-def _masked(steps: Sequence[ProseStep], n: int, calc: Annotation, done: int) -> str:
-    """A calculation of step ``n`` as far as its numbers are known after ``done`` steps."""
-    results = {c.value for step in steps for c in step.calcs}
+def _worth_quoting(sentence: str, step: ProseStep, above: str) -> bool:
+    """Whether it is a statement about what the step is about, not quoted yet and not said by the step itself."""
+    if (
+        not sentence.endswith(".")
+        or NO_STATEMENT.match(sentence)
+        or '"' in sentence
+        or len(sentence.split()) not in QUOTED_WORDS
+        or sentence in above
+    ):
+        return False
+    words, text = sentence.lower().rstrip(".").split(), " ".join(step.text.lower().split())
+    if any(" ".join(words[i : i + SAME_WORDS]) in text for i in range(len(words) - SAME_WORDS + 1)):
+        return False
+    stems, own = _stems(sentence), _stems(step.text)
+    return 2 <= len(stems & own) <= REPEATED * len(stems)
 
-    def known(value: Fraction) -> bool:
-        if value in steps[n].origin:
-            origin = steps[n].origin[value]
-            return origin is None or origin < done
-        return value in UNTOLD - results
 
-    return " ".join(t if t in "+-*/()" or known(number(t)) else "?" for t in calc.tokens)
+def _stems(text: str) -> set[str]:
+    return {word.lower()[:4] for word in CONTENT.findall(text) if word.lower() not in COMMON}
+
+
+def _joined(units: Sequence[Unit]) -> str:
+    return "\n".join(unit.text for unit in units)
 
 
 def _listed(terms: Sequence[str]) -> str:

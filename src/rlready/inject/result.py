@@ -29,8 +29,8 @@ class InjectResult(Result):
     licence: str | None
     rows_in: int
     rows_out: int
-    unfit: dict[str, int]  # rows left unchanged, counted by reason
-    doubtful: list[str]  # where the text of a solution contradicts its annotation
+    unfit: dict[str, int]  # rows left out, counted by reason
+    doubtful: list[str]  # rows left out whose text contradicts an annotation: file, line and step
     behaviours: dict[Behaviour, BehaviourCount]
     failed_attempts: int  # of exploration
     solved_early: int
@@ -40,7 +40,7 @@ class InjectResult(Result):
     length_added: Estimate
 
     def tables(self) -> list[Table]:
-        """How often each behaviour was added, and the mean length of a row before and after."""
+        """How often each behaviour was added, the mean length of a row before and after, and the rows left out."""
         rows = [[NAMES[b], str(count.times), str(count.rows), str(count.share)] for b, count in self.behaviours.items()]
         if "explore" in self.behaviours:
             rows.append(["  failed attempts", str(self.failed_attempts), "", ""])
@@ -48,4 +48,6 @@ class InjectResult(Result):
         for when, length in (("before", self.length_before), ("after", self.length_after)):
             interval = f"{length.value:.1f} [{length.low:.1f}, {length.high:.1f}]"
             rows.append([f"{self.unit} per row, {when}", interval, "", ""])
-        return [Table(["added", "times", "rows with it", "share of rows"], rows)]
+        left_out = [[reason, str(count)] for reason, count in self.unfit.items()]
+        tables = [Table(["added", "times", "rows with it", "share of rows"], rows)]
+        return [*tables, Table(["rows left out because", "rows"], left_out)] if left_out else tables

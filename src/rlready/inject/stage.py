@@ -1,7 +1,8 @@
 """``rlready inject``: worked rows with behaviours in them, or one of the baselines, verified and documented.
 
 Writes the rows (JSONL, read by ``rlready sft rows=...``), ``before.jsonl`` with what they were, and a data-set card.
-Nothing is written if one of the rows contradicts itself.
+Rows that cannot be verified, or that cannot be written well, are left out and counted, the same rows by ``behaviours``
+and ``vanilla``.  Nothing is written if one of the rows contradicts itself.
 """
 
 from __future__ import annotations
@@ -23,16 +24,13 @@ from rlready.inject.behaviours import inject as inject_row
 from rlready.inject.card import data_card
 from rlready.inject.diff import BEFORE
 from rlready.inject.errors import Contradiction, Doubtful, Unfit
-from rlready.inject.graph import steps_of
 from rlready.inject.permute import chains, premises
-from rlready.inject.prose import solution
 from rlready.inject.result import BehaviourCount, InjectResult
 from rlready.inject.splice import BEHAVIOURS, Behaviour, Splice
 from rlready.inject.worked import Worked, lengths, worked
 from rlready.runs.files import write_text
 from rlready.runs.run import Run
 from rlready.tasks import Task, open_task
-from rlready.tasks.answers.verify import exact_number, final_answer
 from rlready.tasks.dagmath.meta import from_meta, rendering_of
 
 if TYPE_CHECKING:
@@ -52,7 +50,7 @@ class Rewrite:
 
 @dataclass
 class Rewritten:
-    """All rows in the order written, also as ``lines`` of the two files; ``unfit`` counts rows by reason."""
+    """All rows in the order written, also as ``lines`` of the two files; ``unfit`` counts the others by reason."""
 
     rows_in: int
     rows: list[Rewrite] = field(default_factory=list)
@@ -64,8 +62,8 @@ class Rewritten:
 def inject(config: InjectConfig, out: Path) -> InjectResult:
     """Write the rows into ``out``, a folder or (named ``*.jsonl``) the file of rows in a folder of its own.
 
-    Returns what was added, to how many rows, and how many words or tokens it costs.  UserError for a row that
-    contradicts its own arithmetic or its graph, and where no row at all can be changed.
+    Returns what was added, to how many rows, and how many words or tokens longer they are.  UserError for a row that
+    contradicts its own arithmetic or its graph, and where no row at all is fit.
     """
     file = out if out.suffix == ".jsonl" else out / ROWS
     names = _behaviours(config)
@@ -84,7 +82,7 @@ def inject(config: InjectConfig, out: Path) -> InjectResult:
         before = worked(task, config.rows)
         made = _rewrite(task, before, config, names)
         if made.unfit.total() == len(before):
-            raise UserError(f"{task.source}: no row can be used: {made.unfit.most_common(1)[0][0]}")
+            raise UserError(f"{task.source}: no row is fit: {made.unfit.most_common(1)[0][0]}")
         run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(before), role="worked rows")
         result = _result(made, task, file.name, names if config.method == "behaviours" else (), tokenizer)
         for path, texts in zip((file, file.parent / BEFORE), zip(*made.lines, strict=True), strict=True):
@@ -106,7 +104,7 @@ def _rewrite(task: Task, before: Sequence[Worked], config: InjectConfig, names: 
                 made.unfit[str(reason)] += 1
                 if isinstance(reason, Doubtful):
                     made.doubtful.append(f"{place}, step {reason.step}: {reason}")
-                rewrites = [Rewrite(row, row)]
+                rewrites = []
             except Contradiction as error:
                 raise UserError(f"{place}: {error}; fix the row or remove it") from None
             try:
@@ -135,7 +133,7 @@ def _rewrites(row: Worked, config: InjectConfig, names: tuple[Behaviour, ...]) -
     if config.method == "behaviours":
         return [Rewrite(row, *inject_row(row, names, config.p, seed))]
     if config.method == "vanilla":
-        _examine(row)
+        inject_row(row, (), 0.0, seed)
         return [Rewrite(row, row)]
     permuted = {"premises": premises, "chains": chains}[config.method](row, random.Random(seed))
     return [Rewrite(row, _copy(other, n)) for n, other in enumerate(permuted, start=1)]
@@ -147,13 +145,6 @@ def _tokenizer(source: str) -> PreTrainedTokenizerBase | None:
     from rlready.models.checkpoint import tokenizer_of  # imports torch, which nothing else here needs
 
     return tokenizer_of(source)
-
-
-def _examine(row: Worked) -> None:
-    if row.graph is not None:
-        steps_of(row.solution, row.graph)
-    else:
-        solution(row.problem.prompt, row.solution, exact_number(final_answer(row.response)))
 
 
 def _copy(row: Worked, n: int) -> Worked:
@@ -177,8 +168,8 @@ def _result(
     unit: Literal["words", "tokens"] = "tokens" if tokenizer else "words"
     used = made.rows_in - made.unfit.total()
     return InjectResult(
-        headline=f"{len(made.rows)} rows from {made.rows_in}, {used} ({used / made.rows_in:.1%}) of them parsed and "
-        f"verified; {added.value:+.1f} {unit} per row ({added.value / before.value:+.1%}).",
+        headline=f"{len(made.rows)} rows written; {used} of {made.rows_in} ({used / made.rows_in:.1%}) were fit and "
+        f"verified, the others are left out; {added.value:+.1f} {unit} per row ({added.value / before.value:+.1%}).",
         rows=file,
         source=task.source,
         description=task.description,

@@ -8,14 +8,14 @@ failures never follow each other; if it can be solved already, it is solved ther
 
 Different from that code: the givens of a question, known from the start, are not tried; a step that is solved early is
 preceded by the givens it uses, as far as they have not been stated; the code draws again when it hits a solved
-parameter, here those are not drawn; and ``movable=False`` (for prose, whose sentences refer to the ones before) draws
-among locked steps only.
+parameter, here those are not drawn; and with ``can_try`` (for prose, whose sentences refer to the ones before) only
+locked steps are drawn of which the attempt can be written.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 REDUNDANT = 0.3  # BRIDGE's code: share of the jumps that go to a redundant parameter
@@ -45,11 +45,12 @@ def walk(
     p: float,
     givens: Collection[str] = (),
     redundant: Sequence[str] = (),
-    movable: bool = True,
+    can_try: Callable[[str, str], bool] | None = None,
 ) -> Iterator[Solve | Fail]:
     """Events in the order written; every step of ``order`` is solved exactly once, its parents before it.
 
     ``parents`` are those of each step and each redundant parameter; ``givens`` need not be solved to be used.
+    ``can_try`` is asked of a step and the step that is due.
     """
     due, solved, stated = list(order), set(givens), set[str]()
     settled = False
@@ -59,7 +60,7 @@ def walk(
 
     def draw() -> str | None:
         idle = [k for k in redundant if k not in solved]
-        later = [k for k in due[1:] if k not in solved and (movable or missing(k))]
+        later = [k for k in due[1:] if k not in solved and (not can_try or (missing(k) and can_try(k, due[0])))]
         if idle and rng.random() < REDUNDANT:
             return rng.choice(idle)
         return rng.choice(later) if later else None

@@ -27,7 +27,7 @@ from rlready.readiness.result import ReadinessResult
 from rlready.report.budget_charts import STAGES, budget_section, names_of
 from rlready.report.checkpoint_charts import influence_section, readiness_section, sft_section
 from rlready.report.demo_result import DemoResult, ModelScores
-from rlready.report.figures import PERCENT, SECONDS, TOKENS
+from rlready.report.figures import COUNT, PERCENT, SECONDS, TOKENS
 from rlready.report.folder import RunFolder, kinds, read_folder
 from rlready.report.headlines import headlines
 from rlready.report.log_charts import rl_charts
@@ -98,6 +98,8 @@ def _sections(run: RunFolder) -> Iterator[Section]:
             yield sweep_section(result)
         case InjectResult():
             yield _behaviours(result)
+            if result.unfit:
+                yield _left_out(result)
     if charts := side_by_side(rl_charts(run.rl_log)):
         yield Section("Reinforcement learning", [charts])
 
@@ -125,6 +127,12 @@ def _behaviours(result: InjectResult) -> Section:
     ]
     rows = [(NAMES[name], count) for name, count in result.behaviours.items()]
     return Section("What was added", [table("What was added", [rows], columns)])
+
+
+def _left_out(result: InjectResult) -> Section:
+    column = Column[tuple[str, int]]
+    columns = [column("reason", lambda row: row[0], heads=True), column("rows", lambda row: row[1], COUNT)]
+    return Section("Rows left out", [table("Rows left out", [[*result.unfit.items()]], columns)])
 
 
 @cache
