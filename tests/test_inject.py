@@ -412,6 +412,7 @@ def test_analysis_is_as_likely_as_all_operands_make_it() -> None:
         ("Ann is 3 * 4 = <<3*4=12>>12 years old.", "how old Ann is"),
         ("6/2 = <<6/2=3>>3 boys are at home.", "how many boys are at home"),
         ("Mr. Lee and he run 3*2=<<3*2=6>>6 miles.", None),  # no subject of one of the patterns
+        ("He had $9 - $3 = $<<9-3=6>>6 remaining money.", None),
         ("It costs 3*2=$<<3*2=6>>6.", None),  # what?
         ("She has 3*2=<<3*2=6>>6.", None),  # of what?
         ("She is 3*2=<<3*2=6>>6 weeks late.", None),

@@ -14,7 +14,7 @@ from rlready.tasks.dagmath.meta import verify_solution
 
 
 def inject(row: Worked, behaviours: Collection[Behaviour], p: float, seed: str) -> tuple[Worked, Splice]:
-    """The row with behaviours, and the splice of its thought, as the row shows it.
+    """The row with behaviours, and what was inserted into its thought, as the row shows it.
 
     The result is verified: the answer, every step and every behaviour are correct, and removing the behaviours gives
     the original solution.  Raises Unfit or Contradiction for a row that gets no behaviours.

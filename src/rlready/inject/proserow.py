@@ -1,4 +1,4 @@
-"""Behaviours in a GSM8K solution, spliced in by its graph (``prose.py``), and the checker of what they claim.
+"""Behaviours in a GSM8K solution, inserted by its graph (``prose.py``), and the checker of what they claim.
 
     Let me try to work out the answer first. But that depends on how many bags she packs, which I do not know yet, so I
     step back.

@@ -226,7 +226,7 @@ def _doing(clause: str, sign: str, tail: Sequence[str]) -> str:
         return ""
     if not sign:
         what, rest = _counting(tail)
-    elif tail and (tail[0] not in AFTER - {"more", "than", "total"} or "more" in tail):
+    elif tail and (tail[0] not in AFTER - {"more", "than", "total"} or {"more", "money"} & {*tail}):
         return ""
     else:
         asked = "how much" if verb in PRICE_VERBS else "how much money" if verb in MONEY_VERBS else ""
