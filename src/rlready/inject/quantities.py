@@ -123,7 +123,7 @@ class Quantity:
 
     @property
     def personal(self) -> bool:
-        """Whether a pronoun in the name needs somebody named before."""
+        """Whether a pronoun in the name needs a person named before."""
         return bool(PERSONAL.search(self.name))
 
 
