@@ -54,6 +54,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> Measured:
     with Run(out, "evaluate", config) as run:
         if run.finished:
             return Measured.load(out)
+        run.claim()
         result = Measured(verb="evaluate", headline="", accuracy=float("nan"))
         run.write_result(result)
         return result
@@ -162,7 +163,7 @@ def test_a_verb_gets_its_configuration_and_prints_a_table(verbs, capsys, tmp_pat
     assert printed.err.startswith(first)
     assert printed.err.endswith(last)
     record = read_json(tmp_path / "runs/evaluate/record.json")
-    assert record["command"] == "rlready evaluate runs/a x,y --seed 4 --thinking_budgets=1,2"
+    assert record["command"] == "rlready evaluate runs/a x,y --seed 4 --thinking_budgets=1,2 --out runs/evaluate"
     assert record["config"]["models"] == ["runs/a", "x,y"]
     assert {key for key, origin in record["origins"].items() if origin == "command line"} == {
         "models",
@@ -234,9 +235,12 @@ import sys, time, types, rlready
 from rlready.cli.main import main
 from rlready.core.result import Table
 from rlready.core.verbs import FUNCTIONS
+from rlready.runs.log import append_line
 from rlready.runs.run import Run
 def sft(config, out):
     with Run(out, "sft", config) as run:
+        run.claim()
+        append_line(out / "log.jsonl", {"step": 1})
         if run.record.attempts[1:]:
             return types.SimpleNamespace(tables=lambda: [Table(["continued"], [["True"]])])
         print("ready", flush=True)
@@ -258,7 +262,7 @@ def test_a_stopped_run_says_how_to_continue_and_continues(number: signal.Signals
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    again = f"rlready: stopped; run the same command again to continue: rlready sft --out {tmp_path / 'out'}"
+    again = f"rlready: stopped; to continue: rlready sft --out {tmp_path / 'out'}"
     assert err.splitlines()[-1] == again
     assert read_json(tmp_path / "out" / "record.json")["status"] == "interrupted"
     assert subprocess.run(line, capture_output=True, text=True, check=True).stdout == "continued\nTrue\n"

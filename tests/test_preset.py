@@ -15,6 +15,7 @@ from rlready.core.settings import Config
 from rlready.models import preset as module
 from rlready.models.checkpoint import embedded_folder
 from rlready.models.preset import is_open, model_traits, resolve
+from rlready.runs.log import append_line
 from rlready.runs.record import RunRecord
 from rlready.runs.run import Run
 
@@ -42,6 +43,8 @@ def cut_off(config: RLConfig, source: str, out: Path) -> RLConfig:
     """The resolved configuration of a run that is killed as soon as it has one."""
     with suppress(KeyboardInterrupt), Run(out, "rl", config) as run:
         resolved = resolve(config, [source], run)
+        run.claim()
+        append_line(out / "log.jsonl", {"step": 1})
         raise KeyboardInterrupt
     return resolved
 
@@ -152,7 +155,7 @@ def test_a_run_is_not_continued_on_another_device(other: str, tmp_path: Path, mo
         monkeypatch.setattr(module, "best_device", lambda device=device: device)
         if device == "cuda":
             cut_off(config, other, tmp_path / "run")
-    with pytest.raises(UserError, match="holds a run with device = 'cuda': set device=cuda, or choose another --out"):
+    with pytest.raises(UserError, match="holds a run with device = 'cuda': set device=cuda, or choose another folder"):
         cut_off(config, other, tmp_path / "run")
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from rlready.core.config import DemoConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Real
 from rlready.core.result import Result
+from rlready.core.settings import Config as Settings
 from rlready.runs import lock
 from rlready.runs.files import read_json, read_table, write_folder, write_json, write_table, write_text
 from rlready.runs.log import append_line, read_log, truncate_log
@@ -24,8 +25,7 @@ from rlready.runs.record import RunRecord
 from rlready.runs.run import Invocation, Run, invocation
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(Settings):
     lr: float = 0.1
     seed: int = 3
 
@@ -119,7 +119,8 @@ write_folder(Path(sys.argv[1]), fill)
 
 def test_a_kill_while_writing_a_folder_keeps_the_previous_one(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    with Run(out, "sft", Config()):
+    with Run(out, "sft", Config()) as run:
+        run.claim()
         write_folder(out / "step", lambda folder: write_text(folder / "a", "whole"))
         set_aside = out / "other.tmp-1-before"  # as if killed between the two renames
         set_aside.mkdir()
@@ -128,7 +129,8 @@ def test_a_kill_while_writing_a_folder_keeps_the_previous_one(tmp_path: Path) ->
     process.wait()
     assert (out / "step" / "a").read_text() == "whole"
     assert len(list(out.glob("step.tmp-*"))) == 1
-    with Run(out, "sft", Config()):
+    with Run(out, "sft", Config()) as run:
+        run.claim()
         assert sorted(p.name for p in out.iterdir() if p.is_dir()) == ["other", "step"]
         assert (out / "step" / "a").read_text() == "whole"
 
@@ -154,7 +156,9 @@ def test_a_run_records_what_it_did(tmp_path: Path) -> None:
     token = invocation.set(Invocation("rlready demo seed=3", config, {"lr": "default", "seed": "command line"}))
     try:
         with Run(tmp_path / "demo", "demo", config) as demo:
+            demo.claim()
             with Run(tmp_path / "demo" / "sft", "sft", Config(lr=0.2)) as run:
+                run.claim()
                 run.count("trained", 5)
                 run.count("trained", 6)
                 run.note_model(id="tiny", path=Path(__file__), role="start", learner="fast")
@@ -166,7 +170,7 @@ def test_a_run_records_what_it_did(tmp_path: Path) -> None:
         invocation.reset(token)
     outer, inner = record(tmp_path / "demo"), record(tmp_path / "demo" / "sft")
     assert outer["origins"] == {"lr": "default", "seed": "command line"}
-    assert inner["origins"] == {"lr": "caller", "seed": "caller"}
+    assert inner["origins"] == {"lr": "caller", "seed": "default"}
     assert (outer["part_of"], inner["part_of"]) == (None, "demo")
     assert inner["status"] == "done"
     assert inner["command"] == "rlready demo seed=3"
@@ -186,17 +190,21 @@ def test_a_run_records_what_it_did(tmp_path: Path) -> None:
 def test_a_failed_run_is_continued_and_all_attempts_count(tmp_path: Path) -> None:
     def broken() -> None:
         with Run(tmp_path, "rl", Config()) as run:
+            run.claim()
+            append_line(tmp_path / "log.jsonl", {"step": 1})
             run.count("generated", 10)
             raise ZeroDivisionError("a fault")
 
     with pytest.raises(ZeroDivisionError):
         broken()
     assert record(tmp_path)["status"] == "failed: ZeroDivisionError: a fault"
-    with pytest.raises(KeyboardInterrupt), Run(tmp_path, "rl", Config()) as run:
+    with suppress(KeyboardInterrupt), Run(tmp_path, "rl", Config()) as run:
+        run.claim()
         raise KeyboardInterrupt
     assert record(tmp_path)["status"] == "interrupted"
     with Run(tmp_path, "rl", Config()) as run:
         assert not run.finished
+        run.claim()
         run.count("generated", 7)
         run.write_result(Loss(loss=1.0))
     done = record(tmp_path)
@@ -209,6 +217,7 @@ def test_a_finished_run_is_found_and_any_other_is_refused(tmp_path: Path) -> Non
     out, model = tmp_path / "out", tmp_path / "model"
     write_text(model / "weights", "1")
     with Run(out, "sft", Config()) as run:
+        run.claim()
         run.note_model(id="model", role="base", path=model)
         run.write_result(Loss(loss=1.5))
     before = (out / "record.json").read_bytes()
@@ -217,7 +226,7 @@ def test_a_finished_run_is_found_and_any_other_is_refused(tmp_path: Path) -> Non
         assert run.record == RunRecord.load(out)
     assert Loss.load(out).loss == 1.5
     assert (out / "record.json").read_bytes() == before
-    with pytest.raises(UserError, match=r"with lr = 0.1, not 0.2: choose another --out, or delete it$"):
+    with pytest.raises(UserError, match=r"with lr = 0.1, not 0.2: choose another folder, or delete it$"):
         Run(out, "sft", Config(lr=0.2)).__enter__()
     with pytest.raises(UserError, match=r"holds a run of sft, not rl"):
         Run(out, "rl", Config()).__enter__()
@@ -238,8 +247,11 @@ HOLDING = """
 import sys, time
 from pathlib import Path
 from rlready.core.config import DemoConfig
+from rlready.runs.log import append_line
 from rlready.runs.run import Run
-with Run(Path(sys.argv[1]), "sft", DemoConfig()):
+with Run(Path(sys.argv[1]), "sft", DemoConfig()) as run:
+    run.claim()
+    append_line(run.out / "log.jsonl", {"step": 1})
     print("ready", flush=True)
     time.sleep(60)
 """

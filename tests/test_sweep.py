@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -172,6 +173,10 @@ def test_another_sweep_is_refused_before_anything_is_written(tmp_path: Path) -> 
         sweep(SweepConfig(file=str(file), workers=0), out)
     with pytest.raises(UserError, match="holds a run of sft, not sweep"):
         sweep(SweepConfig(file=write(tmp_path), workers=0), out / "sft/one")
+    held = lock.lock_folder(out)
+    with pytest.raises(UserError, match="is in use by process"):  # with more jobs, for which the result must go
+        sweep(SweepConfig(file=write(tmp_path, rl_seed=[0, 1]), workers=0), out)
+    os.close(held)
     assert content_of(out) == before
 
 
@@ -455,7 +460,7 @@ def test_a_stopped_sweep_stops_its_jobs(tmp_path: Path) -> None:
         parent.send_signal(signal.SIGINT)
         _, said = parent.communicate(timeout=60)
         assert parent.returncode == 130
-        assert "run the same command again to continue" in said
+        assert f"stopped; to continue: rlready sweep {tmp_path}" in said
         assert not lock.is_locked(out / "sft/one")
         assert read_json(out / "sft/one/record.json")["status"] == "interrupted"
         assert read_json(out / "record.json")["status"] == "interrupted"

@@ -127,6 +127,68 @@ def test_sft_resumed_equals_unbroken(
     assert steps == list(range(1, whole.steps + 1))
 
 
+def test_a_run_goes_on_where_its_files_have_moved_and_for_longer(
+    tiny: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RL with model and problems elsewhere and more steps, and SFT for more epochs: the weights of an unbroken run."""
+    config = rl_config(tiny, problems)
+    tuning = sft_config(tiny).replace(lr_scheduler_type="constant", warmup_ratio=0.0, keep_at=(), epochs=1.0)
+    whole = rl(config.replace(steps=6), tmp_path / "whole")
+    learnt = sft(tuning.replace(epochs=2.0), tmp_path / "learnt")
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpointer, "STATE_SECONDS", 0.0)
+        interrupted_at(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            rl(config, tmp_path / "rl")
+        interrupted_at(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            sft(tuning, tmp_path / "sft")
+    (tmp_path / "elsewhere").mkdir()
+    moved = {key: getattr(config, key).replace(str(tmp_path), f"{tmp_path}/elsewhere") for key in ("model", "problems")}
+    moved["validation"] = moved["problems"]
+    Path(tiny).rename(moved["model"])
+    problems.rename(tmp_path / "elsewhere" / problems.name)
+    longer = rl(config.replace(steps=6, **moved), tmp_path / "rl")
+    assert longer.evaluations == whole.evaluations
+    assert weights(Path(longer.best.path)).keys() == weights(Path(whole.best.path)).keys()
+    assert_equal(tmp_path / "rl" / "checkpoints" / "step-6", tmp_path / "whole" / "checkpoints" / "step-6")
+    assert [note["path"] for note in read_json(tmp_path / "rl" / "record.json")["models"]] == [moved["model"]]
+    more = sft(tuning.replace(epochs=2.0, model=moved["model"]), tmp_path / "sft")
+    assert more.steps == learnt.steps
+    assert_equal(Path(more.checkpoints[-1].path), Path(learnt.checkpoints[-1].path))
+    with pytest.raises(UserError, match="with steps = 6, not 7: choose another"):  # its state is gone
+        rl(config.replace(steps=7, **moved), tmp_path / "rl")
+
+
+def assert_equal(a: Path, b: Path) -> None:
+    """Assert that two checkpoints have the same weights, bit for bit."""
+    first, second = weights(a), weights(b)
+    assert all(torch.equal(first[name], second[name]) for name in first | second)
+
+
+def test_a_setting_that_matters_is_named_with_both_values_and_both_ways_on(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More epochs change a schedule that decays; fewer are fewer."""
+    config = sft_config(tiny)
+    with monkeypatch.context() as patch:
+        interrupted_at(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            sft(config, tmp_path / "run")
+    for changes, says in (({"epochs": 3.0}, "epochs = 1.5, not 3.0"), ({"seed": 4}, "seed = 0, not 4")):
+        with pytest.raises(UserError, match=f"holds a run with {says}: choose another folder, or delete it$"):
+            sft(config.replace(**changes), tmp_path / "run")
+
+
+def test_inputs_are_validated_before_a_folder_is_claimed(tiny: str, tmp_path: Path) -> None:
+    """What cannot be read leaves no folder."""
+    with pytest.raises(UserError, match=r"none\.jsonl"):
+        sft(sft_config(tiny).replace(rows=str(tmp_path / "none.jsonl")), tmp_path / "new" / "run")
+    with pytest.raises(UserError, match="fewer than prompts_per_step"):
+        rl(RLConfig(prompts_per_step=3, problems="dagmath?ops=2&split=all&n=2&seed=1"), tmp_path / "new" / "run")
+    assert not (tmp_path / "new").exists()
+
+
 def test_sft_learns_and_keeps_checkpoints(tiny: str, tmp_path: Path) -> None:
     """The held-out loss falls, checkpoints stand at fractions of an epoch, and a finished run is not run again."""
     config = sft_config(tiny).replace(epochs=3.0, learning_rate=3e-3)

@@ -14,6 +14,7 @@ from rlready.core.config import RLConfig
 from rlready.core.errors import UserError
 from rlready.core.import_path import load_object
 from rlready.readiness.result import ReadinessResult
+from rlready.runs.log import append_line
 from rlready.runs.record import RunRecord
 from rlready.runs.run import Run
 from rlready.tasks import Task, open_task, verify_all
@@ -288,9 +289,11 @@ def test_a_stopped_run_does_not_go_on_with_other_code(
     config = RLConfig(problems="plain.jsonl?verifier=mine:equal", loss="my_loss:loss")
 
     def attempt() -> None:
-        with suppress(KeyboardInterrupt), Run(folder / "run", "rl", config):
+        with suppress(KeyboardInterrupt), Run(folder / "run", "rl", config) as run:
             open_task(config.problems or "")
             load_object("loss", config.loss)
+            run.claim()
+            append_line(folder / "run" / "log.jsonl", {"step": 1})
             raise KeyboardInterrupt
 
     attempt()

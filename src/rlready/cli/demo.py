@@ -144,6 +144,7 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
     with Run(out, "demo", config) as run:
         if run.finished:
             return DemoResult.load(out)
+        run.claim()
         begun = time.monotonic()
         stages = Stages(config, out, sizes)
         tuned = stages.sft()

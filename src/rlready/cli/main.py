@@ -19,10 +19,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from rlready.cli.parser import VERBS, WRITES, Typed, Verb, parse_command_line
+from rlready.cli.parser import RUN_SWITCHES, VERBS, Typed, Verb, parse_command_line
 from rlready.core.config import CreditConfig, TemplateConfig
 from rlready.core.errors import UserError
 from rlready.core.options import COMMAND_LINE, Filled, fill_config
+from rlready.core.settings import Config
 from rlready.core.text import visible
 from rlready.core.verbs import function
 
@@ -30,16 +31,16 @@ from rlready.core.verbs import function
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    command = shlex.join(["rlready", *argv])
     try:
         with _terminated_as_interrupted():
             typed = parse_command_line(argv)
             if isinstance(typed, int):
                 return typed
-            _print(_call(typed, VERBS[typed.verb], command), as_json="json" in typed.switches)
+            _print(_call(typed, VERBS[typed.verb], argv), as_json="json" in typed.switches)
             return 0
-    except KeyboardInterrupt:
-        return _say(f"stopped; run the same command again to continue: {command}", 130)
+    except KeyboardInterrupt as stopped:
+        again = f"nothing was changed; to start again: {shlex.join(['rlready', *argv])}"
+        return _say(f"stopped; {stopped if str(stopped) else again}", 130)
     except UserError as error:
         return _say(" ".join(str(error).split()), 2)
     except BrokenPipeError:  # the reader of standard output has seen enough
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _call(typed: Typed, verb: Verb, command: str) -> Any:
+def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
     from rlready.core import progress
 
     progress.SCREEN.quiet = "quiet" in typed.switches
@@ -61,9 +62,33 @@ def _call(typed: Typed, verb: Verb, command: str) -> Any:
             )
         return function(typed.verb)(Path(typed.arguments[0]) if verb.positional == "run" else typed.arguments[0])
     filled = _fill(typed, verb)
-    out = Path(typed.out or f"{WRITES}/{typed.verb}")
-    progress.note(f"rlready {typed.verb}: writing to {out}")
-    return _run(typed.verb, filled, out, command)
+    out = _folder(typed, filled.value)
+    progress.note(f"rlready {typed.verb}: {'continuing' if 'resume' in typed.switches else 'writing to'} {out}")
+    return _run(typed, filled, out, _continuing(argv, typed, out))
+
+
+def _folder(typed: Typed, config: Config) -> Path:
+    """The run folder: ``--out``, with ``--resume`` an unfinished one, otherwise a new one."""
+    from rlready.runs.folders import new_folder, nothing_done, unfinished_folder
+
+    resume, overwrite = "resume" in typed.switches, "overwrite" in typed.switches
+    if overwrite and (resume or not typed.out):
+        raise UserError("--overwrite needs --out, the run folder to be replaced, and cannot be combined with --resume")
+    if typed.out is None:
+        return unfinished_folder(typed.verb, config) if resume else new_folder(typed.verb)
+    if resume and nothing_done(Path(typed.out)):
+        raise UserError(f"{typed.out} holds no run to be resumed; leave out --resume to start one there")
+    return Path(typed.out)
+
+
+def _continuing(argv: Sequence[str], typed: Typed, out: Path) -> str:
+    """The command line that continues this run: with its ``--out``, and without switches that would choose another."""
+    verb, *words = argv
+    switches = [f"--{switch}" for switch in RUN_SWITCHES]
+    end = words.index("--") if "--" in words else len(words)
+    kept = [word for word in words[:end] if word not in switches]
+    named = [] if typed.out else ["--out", str(out)]
+    return shlex.join(["rlready", verb, *kept, *named, *words[end:]])
 
 
 def _fill(typed: Typed, verb: Verb) -> Filled[Any]:
@@ -86,17 +111,22 @@ def _fill(typed: Typed, verb: Verb) -> Filled[Any]:
     return replace(filled, value=changed, origins=filled.origins | {verb.positional: COMMAND_LINE})
 
 
-def _run(name: str, filled: Filled[Any], out: Path, command: str) -> Any:
+def _run(typed: Typed, filled: Filled[Any], out: Path, command: str) -> Any:
     """Call the verb and write the report of its run folder."""
     from rlready.core import progress
     from rlready.runs import run as store
 
-    token = store.invocation.set(store.Invocation(command, filled.value, filled.origins))
+    name, overwrite = typed.verb, "overwrite" in typed.switches
+    token = store.invocation.set(store.Invocation(command, filled.value, filled.origins, overwrite))
     try:
         result = function(name)(filled.value, out)
     finally:
         store.invocation.reset(token)
-    page = function("report")(out.parent if out.is_file() else out)
+    folder = out.parent if out.is_file() else out
+    try:
+        page = function("report")(folder)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"the run is done; to write its page: rlready report {folder}") from None
     progress.note(f"rlready {name}: the report is {page}")
     return result
 

@@ -93,8 +93,11 @@ VERBS = {
 }
 COMPLETION = "_RLREADY_COMPLETE"  # set by the shell's completion of typer
 SETTINGS = "Settings"  # the part of the help for the configuration of the verb
-WRITES = "runs"  # where verbs with a configuration write, in a folder of their name
 SWITCHES = {"json": "Print the result as JSON instead of tables.", "quiet": "Print no progress, only warnings."}
+RUN_SWITCHES = {  # of verbs that write a run folder
+    "resume": "Continue the newest unfinished run of this command that has these settings.",
+    "overwrite": "Replace the run in --out; a folder that is not a run folder is never replaced.",
+}
 
 
 def parse_command_line(argv: Sequence[str], prog: str = "rlready") -> Typed | int:
@@ -201,7 +204,7 @@ def _command(name: str, verb: Verb, *, whole: bool) -> Callable[..., Typed]:
 
     def command(**read: Any) -> Typed:
         places, out, file = read.pop("words") or [], read.pop("out", None), read.pop("config", None)
-        switches = frozenset(key for key in (*SWITCHES, *verb.flags) if read.pop(key, False))
+        switches = frozenset(key for key in (*SWITCHES, *RUN_SWITCHES, *verb.flags) if read.pop(key, False))
         settings = {k: str(v).lower() if isinstance(v, bool) else v for k, v in read.items() if v is not None}
         return Typed(name, places, settings, switches, out, file)
 
@@ -230,13 +233,13 @@ def _parameters(name: str, verb: Verb) -> Iterator[inspect.Parameter]:
                 key, Annotated[str | None, typer.Option(dashed, metavar=kind, help=text, rich_help_panel=title)]
             )
     if verb.config or "credit" in verb.flags:
-        text = f"Run folder (default: {WRITES}/{name}). The same command continues a run that was stopped."
+        text = f"Run folder; a run that was stopped there continues. By default a new one, such as runs/{name}-2."
         text = text if verb.config else "With --credit: folder in which the view is also written as a page."
         yield _parameter("out", Annotated[str | None, typer.Option("--out", metavar="DIR", help=text)])
     if verb.config:
         text = "TOML file with settings; the command line takes precedence."
         yield _parameter("config", Annotated[str | None, typer.Option("--config", metavar="FILE", help=text)])
-    for switch, text in SWITCHES.items():
+    for switch, text in (RUN_SWITCHES | SWITCHES if verb.config else SWITCHES).items():
         yield _flag(switch, text, "Options", *(("-q",) if switch == "quiet" else ()))
 
 

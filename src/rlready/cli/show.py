@@ -29,7 +29,7 @@ from rlready.core.result import RESULT
 from rlready.core.text import visible
 from rlready.inject.diff import row_pairs
 from rlready.runs import lock
-from rlready.runs.record import RECORD, RUNNING, RunRecord
+from rlready.runs.record import DONE, RECORD, RUNNING, RunRecord
 from rlready.runs.results import load_result
 
 if TYPE_CHECKING:
@@ -71,11 +71,13 @@ def _status(path: Path) -> RunStatus:
             message = result.headline
         except UserError as error:
             message = str(error)
-    killed = record.status == RUNNING and not lock.is_locked(path)
+    ended = not lock.is_locked(path)
+    if ended and record.command and record.status != DONE:
+        message = f"to continue: {record.command}"
     return RunStatus(
         folder=str(path),
         verb=record.verb,
-        status="killed; the same command continues" if killed else record.status,
+        status="killed" if ended and record.status == RUNNING else record.status,
         seconds=record.seconds,
         message=message,
         record=record,

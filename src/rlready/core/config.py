@@ -95,6 +95,11 @@ class SFTConfig(Config):
     device: Preset[str] = option("auto", DEVICE)
     dtype: Preset[Precision] = option(None, DTYPE)
 
+    def extendable(self) -> tuple[str, ...]:
+        """Epochs, if neither the learning rate nor a kept reference depends on their number."""
+        alike = self.lr_scheduler_type == "constant" and not self.warmup_ratio and not self.keep_at
+        return ("epochs",) if alike else ()
+
 
 class InjectConfig(Config):
     """Prepare worked examples for RL: insert reasoning behaviours, or make a baseline; every step is verified."""
@@ -249,6 +254,10 @@ class RLConfig(Config):
                 "use return_type=reward_to_go"
             )
         return self
+
+    def extendable(self) -> tuple[str, ...]:
+        """Steps: the warm-up stays that of the number of steps that the run began with."""
+        return ("steps",)
 
 
 class CreditConfig(Config):

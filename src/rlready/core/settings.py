@@ -95,6 +95,10 @@ class Config(BaseModel):
         except ValidationError as error:
             raise UserError(explain(error, type(self))) from None
 
+    def extendable(self) -> tuple[str, ...]:
+        """Settings that say only how long a run goes on: an unfinished run continues with larger values of them."""
+        return ()
+
     def replace(self, **changes: Any) -> Self:
         """A copy with other values of some settings, validated like a new one."""
         given = {name: getattr(self, name) for name in self.model_fields_set}

@@ -42,6 +42,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
         run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(problems), role="test")
         if contrast:
             run.note_model(id=config.reference, path=local_folder(config.reference), role="decoded away from")
+        run.claim()
         measured = []
         with Progress("evaluate", total=len(config.models) * len(problems) * config.samples, unit="samples") as bar:
             for number, source in enumerate(config.models):

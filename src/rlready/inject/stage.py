@@ -85,6 +85,7 @@ def inject(config: InjectConfig, out: Path) -> InjectResult:
             raise UserError(f"{task.source}: no row is fit: {made.unfit.most_common(1)[0][0]}")
         run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(before), role="worked rows")
         result = _result(made, task, file.name, names if config.method == "behaviours" else (), tokenizer)
+        run.claim()
         for path, texts in zip((file, file.parent / BEFORE), zip(*made.lines, strict=True), strict=True):
             write_text(path, "".join(texts))
         write_text(file.parent / "README.md", data_card(config, result))

@@ -59,6 +59,7 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
             run.note_data(id=str(file), path=file, role="measurements")
         measured = read_candidates(found.readiness)
         result = _result(config, measured, match_outcomes(found.outcomes, measured.names))
+        run.claim()
         run.write_result(result)
         return result
 

@@ -65,6 +65,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
 
                 measure = Measurer(config, run, out / "parts", task, problems, ids, held, bar)
                 measure.compare_vocabularies(filter(None, models))
+            run.claim()
             for number, (name, source) in order:
                 if not files[number].exists():
                     note(f"readiness: {source}")

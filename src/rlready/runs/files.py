@@ -101,7 +101,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
                 before.rename(path)
             raise
         _sync(path.parent)
-    _remove(before)
+    remove(before)
 
 
 def clear_leftovers(folder: Path) -> None:
@@ -111,7 +111,15 @@ def clear_leftovers(folder: Path) -> None:
         if name and name[2] and left.exists() and not left.with_name(name[1]).exists():
             left.rename(left.with_name(name[1]))
         elif name:
-            _remove(left)
+            remove(left)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def plain(content: Any) -> Any:
@@ -158,12 +166,12 @@ def _atomic(path: Path, temporary: Path) -> Iterator[None]:
     """Prepare for writing ``temporary``; if writing fails, remove it and raise a UserError that says why."""
     with os_errors_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove(temporary)
+        remove(temporary)
     try:
         yield
     except BaseException as error:
         full = _is_full(path, error)
-        _remove(temporary)
+        remove(temporary)
         about_this = isinstance(error, OSError) and (
             error.filename is None or str(error.filename).startswith(str(path))
         )
@@ -191,13 +199,6 @@ def _is_full(path: Path, error: BaseException) -> bool:
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f"{path.name}.tmp-{os.getpid()}")
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue
+from pydantic_core import PydanticCustomError
 
 from rlready.core.result import Record
+from rlready.core.settings import Config
 from rlready.runs.files import plain
 
 RECORD = "record.json"
+CONFIG = "config.toml"
 DONE = "done"
 RUNNING = "running"
+OVERWRITTEN = "overwritten"
+DEFAULT = "default"  # the origin of a setting that was not given
 PRESET = "preset"  # the origin of a setting that was chosen for the model
 LEFT_OPEN = (None, "auto")
+SCHEMA = 1  # of this file; raised when a version writes what earlier ones cannot read
+
+
+def _readable(version: int) -> int:
+    if version > SCHEMA:
+        raise PydanticCustomError("schema", "A newer version of rlready wrote this; upgrade")
+    return version
 
 
 class Revision(Record):
@@ -90,7 +102,8 @@ class Attempt(Record):
 class RunRecord(Record):
     """The record of a run; it changes until the run ends.
 
-    ``status`` is "running", "done", "interrupted", or "failed: " with the reason; of an attempt also "killed".
+    ``status`` is "running", "done", "interrupted", "overwritten" while the folder is emptied for another run, or
+    "failed: " with the reason; of an attempt also "killed".  ``command`` starts or continues the run.
     ``start`` and ``end`` are times in UTC; ``seconds``, ``cpu_seconds`` and ``counts``, such as tokens "generated" and
     "trained", are sums over ``attempts``.  ``part_of`` is the verb whose seconds contain these, None for none;
     ``origins`` says where the value of each setting came from; ``kernels`` is whether the package's compiled
@@ -99,6 +112,7 @@ class RunRecord(Record):
 
     model_config = ConfigDict(frozen=False)
 
+    schema_version: Annotated[int, AfterValidator(_readable)] = SCHEMA
     verb: str
     status: str = RUNNING
     start: str
@@ -136,10 +150,18 @@ class RunRecord(Record):
         """The status without the reason for it."""
         return self.status.partition(":")[0]
 
-    def differences(self, config: object) -> list[str]:
-        """The settings in which this run differs from ``config``; settings left to the preset match what it chose."""
+    def differences(self, config: Config) -> list[str]:
+        """The settings in which this run differs from ``config``; settings left to the preset match what it chose.
+
+        A setting that is newer than the run had its default value, which is what runs did before there was the setting;
+        one that there is no more makes no difference if it had its default value.
+        """
         asked: dict[str, JsonValue] = plain(config)
-        both = self.config.keys() & asked.keys()
-        left_open = {key for key, value in asked.items() if value in LEFT_OPEN and self.origins.get(key) == PRESET}
-        differ = [key for key in self.config | asked if key not in both or self.config[key] != asked[key]]
-        return [key for key in differ if key not in left_open]
+        fields = type(config).model_fields
+        had = {name: plain(fields[name].default) for name in asked if not fields[name].is_required()} | self.config
+        return [
+            key
+            for key in had
+            if (had[key] != asked[key] if key in asked else self.origins.get(key) != DEFAULT)
+            and not (asked.get(key) in LEFT_OPEN and self.origins.get(key) == PRESET)
+        ]

@@ -1,7 +1,8 @@
 """The run folder of a verb and its ``record.json``: started, continued, found finished, or refused.
 
 ``with Run(out, "sft", config) as run:`` locks the folder for one process.  The same configuration continues a run
-that was interrupted and finds a finished one (``run.finished``); any other content of the folder is refused.
+that was interrupted and finds a finished one (``run.finished``); any other content of the folder is refused.  Nothing
+is changed in the folder before `Run.claim`, which a verb calls once it has found its inputs to fit.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -25,24 +26,45 @@ from rlready.core.options import to_toml
 from rlready.core.progress import note
 from rlready.core.result import RESULT, Result
 from rlready.core.settings import Config
+from rlready.core.text import visible
 from rlready.runs import lock, provenance
-from rlready.runs.files import LEFTOVER, clear_leftovers, os_errors_named, plain, write_json, write_text
+from rlready.runs.continuing import compare
+from rlready.runs.files import LEFTOVER, clear_leftovers, os_errors_named, plain, remove, write_json, write_text
+from rlready.runs.folders import nothing_done
 from rlready.runs.provenance import content_digest
-from rlready.runs.record import DONE, PRESET, RECORD, RUNNING, Attempt, DataNote, ModelNote, Note, RunRecord
+from rlready.runs.record import (
+    CONFIG,
+    DEFAULT,
+    DONE,
+    OVERWRITTEN,
+    PRESET,
+    RECORD,
+    RUNNING,
+    Attempt,
+    DataNote,
+    ModelNote,
+    Note,
+    RunRecord,
+)
 
 SAVE_EVERY = 30.0  # seconds between saves of the counters
-OTHER_FOLDER = "choose another --out, or delete it"
+STATE = "state"  # what an unfinished run continues from, removed when it is done
 AnyNote = TypeVar("AnyNote", bound=Note)
 C = TypeVar("C", bound=Config)
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """How the outermost verb was called; ``origins`` says where each value of ``config`` came from."""
+    """How the outermost verb was called; ``origins`` says where each value of ``config`` came from.
 
-    command: str = "python API"
-    config: object = None
+    ``command`` is the command line that continues the run, empty if it was called from Python; with ``overwrite`` a run
+    that is in the folder is replaced.
+    """
+
+    command: str = ""
+    config: Config | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
+    overwrite: bool = False
 
 
 invocation: ContextVar[Invocation] = ContextVar("invocation", default=Invocation())  # noqa: B039 (frozen)
@@ -50,36 +72,36 @@ _running: ContextVar[Run | None] = ContextVar("running", default=None)
 
 
 class Run:
-    """One verb in one folder, from entering to leaving the ``with`` block."""
+    """One verb in one folder, from entering to leaving the ``with`` block.
+
+    ``finished``: the folder holds the result of this very run.
+    """
 
     record: RunRecord  # once entered
-    _attempt: Attempt  # the last of the record's
+    finished = False
+    _claimed = False
     _earlier: RunRecord | None = None  # of the attempts before
+    _attempt: Attempt  # the last of the record's
 
-    def __init__(self, out: Path, verb: str, config: object) -> None:
+    def __init__(self, out: Path, verb: str, config: Config) -> None:
         self.out, self.verb, self.config = Path(out), verb, config
-        self.finished = False
         self._counts: Counter[str] = Counter()
 
     def __enter__(self) -> Run:
+        self._called, self._inside = invocation.get(), _running.get()
         with os_errors_named(self.out):
             self._refuse_foreign_files()
+            self._made = [folder for folder in (self.out, *self.out.parents) if not folder.exists()]
             self.out.mkdir(parents=True, exist_ok=True)
             self._lock = lock.lock_folder(self.out)
         try:
-            earlier = self._earlier = self._read_earlier()
-            if earlier:
-                self._refuse_other(earlier)
-                clear_leftovers(self.out)
-            self.finished = earlier is not None and earlier.status == DONE and (self.out / RESULT).exists()
-            if earlier and self.finished:
-                self.record = earlier
-                other = "" if earlier.revision == provenance.revision() else ", by another revision of the code"
-                note(f"{self.out}: finished {earlier.end}{other}; nothing computed again")
-            else:
-                self._begin(earlier)
+            found = self._read_record()
+            if found and not nothing_done(self.out) and not self._called.overwrite:
+                self._earlier = self._accepted(found)
+            if not self.finished:
+                self._begin()
         except BaseException:
-            os.close(self._lock)
+            self._leave_as_found()
             raise
         self._outer: Token[Run | None] = _running.set(self)
         self._observer: Token[OnLoad] = on_load.set(self._note_code)
@@ -88,14 +110,46 @@ class Run:
     def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
         _running.reset(self._outer)
         on_load.reset(self._observer)
+        if not self._claimed:
+            self._leave_as_found()
+            if self.finished and error is None:
+                other = "" if self.record.revision == provenance.revision() else ", by another revision of the code"
+                note(f"{self.out}: finished {self.record.end}{other}; nothing computed again")
+            return
         try:
-            if not self.finished:
-                self._end(error)
+            self._end(error)
         finally:
             os.close(self._lock)
+        if isinstance(error, (UserError, KeyboardInterrupt)):
+            self._say_how_to_continue(error)
+
+    @property
+    def continues(self) -> bool:
+        """Whether the folder holds this run already, finished or not."""
+        return self._earlier is not None
+
+    def claim(self) -> None:
+        """Take the folder for this run; call this once the inputs are found to fit, before anything is written.
+
+        What is there of an earlier attempt stays, but for the result of a finished run; a run that is overwritten is
+        deleted.  Raises UserError if an input of this run would be deleted with it.
+        """
+        if self._earlier:
+            clear_leftovers(self.out)
+            (self.out / RESULT).unlink(missing_ok=True)
+            note(f"{self.out}: continuing a run that was {self._earlier.attempts[-1].status.partition(':')[0]}")
+        else:
+            self._empty()
+        if self.finished:
+            self.finished = False
+            self._begin()
+        self._claimed = True
+        self._save()
+        write_text(self.out / CONFIG, to_toml(self.config))
 
     def write_result(self, result: Result) -> None:
-        """Store the verb's result."""
+        """Store the verb's result; the folder must have been claimed."""
+        assert self._claimed
         write_json(self.out / RESULT, result)
 
     def resolve(self, config: C, preset: Mapping[str, object]) -> C:
@@ -107,14 +161,10 @@ class Run:
             earlier = self._earlier
             if earlier and earlier.origins.get(key) == PRESET and earlier.config[key] != plain(value):
                 before = earlier.config[key]
-                raise UserError(
-                    f"{self.out} holds a run with {key} = {before!r}: set {key}={before}, or {OTHER_FOLDER}"
-                )
-        resolved = config.replace(**preset)
+                raise UserError(f"{self.out} holds a run with {key} = {before!r}: set {key}={before}, or {_ways_on()}")
+        self.config = resolved = config.replace(**preset)
         self.record.config = plain(resolved)
         self.record.origins |= dict.fromkeys(preset, PRESET)
-        self._save()
-        write_text(self.out / "config.toml", to_toml(resolved))
         return resolved
 
     def count(self, name: str, n: int) -> None:
@@ -177,8 +227,8 @@ class Run:
             if foreign:
                 raise UserError(f"{self.out} is not empty ({min(foreign)}) and not a run folder: choose another --out")
 
-    def _read_earlier(self) -> RunRecord | None:
-        """The record of earlier attempts, or None; UserError if the file is not a record."""
+    def _read_record(self) -> RunRecord | None:
+        """The record in the folder, or None; UserError if the file is not a record."""
         if not (self.out / RECORD).exists():
             return None
         try:
@@ -186,34 +236,43 @@ class Run:
         except UserError as error:
             raise UserError(f"{error}; it is not the record of a run: choose another --out") from None
 
-    def _refuse_other(self, earlier: RunRecord) -> None:
-        """UserError if the run has another verb or other settings, or if one of its inputs has changed since."""
-        if earlier.verb != self.verb:
-            raise UserError(f"{self.out} holds a run of {earlier.verb}, not {self.verb}: {OTHER_FOLDER}")
-        for key in earlier.differences(self.config):
-            values = f"{key} = {earlier.config.get(key)!r}, not {plain(self.config).get(key)!r}"
-            raise UserError(f"{self.out} holds a run with {values}: {OTHER_FOLDER}")
-        for each in earlier.notes:
-            path = Path(each.path or "")
-            if each.path and path.exists() and content_digest(path) != each.sha256:
-                raise UserError(f"{self.out} holds a run whose input {path} has changed since: {OTHER_FOLDER}")
+    def _accepted(self, earlier: RunRecord) -> RunRecord:
+        """The record of a run that this one continues; UserError if it has another verb or settings, or if one of its
+        inputs has changed since."""
+        self.record, self.finished = earlier, earlier.status == DONE and (self.out / RESULT).exists()
+        found = compare(earlier, self.verb, self.config)
+        if found.refusal:
+            goes_on = (
+                f"; to continue that run: {visible(earlier.command)}" if earlier.command and not self.finished else ""
+            )
+            raise UserError(f"{self.out} holds {found.refusal}: {_ways_on()}{goes_on}")
+        for each in found.moved:
+            note(f"{self.out}: {each.path} has moved; its content is the same")
+        for key in found.extended:
+            note(f"{self.out}: {key} is raised from {earlier.config[key]} to {plain(self.config)[key]}")
+        # what has moved is noted again, with its new path
+        earlier.data = [each for each in earlier.data if each not in found.moved]
+        earlier.models = [each for each in earlier.models if each not in found.moved]
+        return earlier
 
-    def _begin(self, earlier: RunRecord | None) -> None:
-        called, outer, now = invocation.get(), _running.get(), _now()
+    def _begin(self) -> None:
+        """Set up the record of a new attempt; it is written when the folder is claimed."""
+        earlier, called, now = self._earlier, self._called, _now()
         attempts = earlier.attempts if earlier else []
         for attempt in attempts:
             attempt.status = "killed" if attempt.status == RUNNING else attempt.status
         self._clock, self._cpu = time.monotonic(), provenance.cpu_seconds()
         self._attempt = Attempt(start=now, command=called.command, revision=provenance.revision())
         config: dict[str, JsonValue] = plain(self.config)
+        given = {key: "caller" if key in self.config.model_fields_set else DEFAULT for key in config}
         self.record = RunRecord(
             verb=self.verb,
             start=earlier.start if earlier else now,
-            part_of=outer.verb if outer else None,
+            part_of=self._inside.verb if self._inside else None,
             command=called.command,
             revision=self._attempt.revision,
             config=config,
-            origins=dict(called.origins) if called.config is self.config else dict.fromkeys(config, "caller"),
+            origins=dict(called.origins) if called.config is self.config else given,
             seeds={key: config[key] for key in config if key.rpartition("_")[2] in ("seed", "seeds")},
             software=provenance.software(),
             host=provenance.host(),
@@ -221,22 +280,61 @@ class Run:
             models=earlier.models if earlier else [],
             attempts=[*attempts, self._attempt],
         )
-        if attempts:
-            note(f"{self.out}: continuing a run that was {attempts[-1].status.partition(':')[0]}")
-        self._save()
-        write_text(self.out / "config.toml", to_toml(self.config))
+
+    def _empty(self) -> None:
+        """Delete what is in the folder, all of it of a run that is overwritten or has done nothing.
+
+        The record says so first and is deleted last, so that a kill in between leaves no run that seems whole.
+        """
+        for path in _paths_in(self.config):
+            if self.out.resolve() in (path.resolve(), *path.resolve().parents):
+                raise UserError(f"{self.out} cannot be overwritten: it holds an input of this run, {path}")
+        old = self._read_record()
+        if old:
+            old.status = OVERWRITTEN
+            write_json(self.out / RECORD, old)
+        with os_errors_named(self.out):
+            for path in self.out.iterdir():
+                if path.name not in (lock.NAME, RECORD):
+                    remove(path)
+                    if path.exists():
+                        raise UserError(f"cannot delete {path}: delete it yourself, or choose another --out")
+
+    def _leave_as_found(self) -> None:
+        """Release the folder, and remove it if this run has made it."""
+        os.close(self._lock)
+        if self._made:
+            with suppress(OSError):
+                (self.out / lock.NAME).unlink()
+                for folder in self._made:
+                    folder.rmdir()
+
+    def _say_how_to_continue(self, error: UserError | KeyboardInterrupt) -> None:
+        """Raise the error again with the command that continues this run, unless it was called from Python or another
+        run."""
+        command = self._called.command
+        if self._inside or not command:
+            return
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"to continue: {command}") from None
+        if not nothing_done(self.out):
+            raise UserError(f"{error}; once this is fixed, to continue: {command}") from error
 
     def _end(self, error: BaseException | None) -> None:
         self.record.end = _now()
         if error is None:
             self._save(DONE)
+            remove(self.out / STATE)
         else:
             why = " ".join(f"{type(error).__name__}: {error}".split())
             with suppress(UserError):  # a full disk: the error itself matters more
                 self._save("interrupted" if isinstance(error, KeyboardInterrupt) else f"failed: {why[:300]}")
 
     def _save(self, status: str = RUNNING) -> None:
+        """Write the record, once the folder is claimed."""
         self._saved = time.monotonic()
+        if not self._claimed:
+            return
         record, attempt = self.record, self._attempt
         record.status = attempt.status = status
         attempt.end = record.end
@@ -250,6 +348,20 @@ class Run:
         record.kernels = provenance.kernels()
         record.peak_memory_bytes = provenance.peak_memory_bytes()
         write_json(self.out / RECORD, record)
+
+
+def _ways_on() -> str:
+    if invocation.get().command:
+        return "choose another --out, or add --overwrite to replace it"
+    return "choose another folder, or delete it"
+
+
+def _paths_in(config: Config) -> Iterator[Path]:
+    """The existing files and folders that settings name, also in task sources."""
+    for value in plain(config).values():
+        for text in value if isinstance(value, list) else [value]:
+            path = text.partition("?")[0] if isinstance(text, str) else ""
+            yield from (Path(each) for each in (path, path.partition(":")[2]) if each and os.path.exists(each))
 
 
 def _text(path: Path | None) -> str | None:

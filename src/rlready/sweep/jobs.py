@@ -17,6 +17,7 @@ from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
 from rlready.core.errors import UserError
 from rlready.core.presets import BUDGETS
 from rlready.core.result import RESULT
+from rlready.runs.folders import nothing_done
 from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.sweep.grid import FILLED, Config, Grid, RLVariant, SFTVariant, Verb, size_of
 from rlready.train.result import RLResult, SFTResult
@@ -123,8 +124,10 @@ def finished(jobs: Sequence[Job], out: Path) -> dict[str, float]:
 
 
 def _same_settings(job: Job, folder: Path, record: RunRecord, config: Config) -> bool:
-    """Whether a folder holds this very job; False only if it started from another checkpoint."""
+    """Whether a folder holds this very job; False only if it started from another checkpoint, or has done nothing."""
     differ = record.differences(config)
+    if differ and nothing_done(folder):
+        return False
     for key in differ:
         if key != FILLED.get(job.verb):
             raise UserError(

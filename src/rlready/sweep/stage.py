@@ -10,15 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.core.config import SweepConfig
 from rlready.core.errors import UserError
 from rlready.core.progress import note
-from rlready.core.result import RESULT
-from rlready.runs.files import plain
-from rlready.runs.record import RECORD, RunRecord
+from rlready.core.settings import Config
 from rlready.runs.run import Run
 from rlready.sweep.executors import Executor, InProcess
 from rlready.sweep.grid import VERBS, read_sweep_file
@@ -31,8 +28,7 @@ from rlready.sweep.table import write_runs
 MANY, LONG = 1000, 86400.0  # jobs and seconds from which a sweep must be confirmed
 
 
-@dataclass(frozen=True)
-class SweepRun:
+class SweepRun(Config):
     """The identity of a sweep: what stays the same if it is continued with more jobs or on other workers."""
 
     file: str
@@ -41,21 +37,25 @@ class SweepRun:
 def sweep(config: SweepConfig, out: Path) -> SweepResult:
     """Run every job that is not yet done; the table of RL runs is ``runs.jsonl``.
 
-    Raises UserError if the file is invalid or the folder holds another run, before anything is written, and at the end
-    if a job has failed.
+    A finished sweep goes on if the file has changed since, or if a job is no longer done.  Raises UserError if the file
+    is invalid or the folder holds another run, before anything is changed, and at the end if a job has failed.
     """
     if not config.file:
         raise UserError("name a sweep file: rlready sweep FILE.toml")
     file = Path(config.file)
     grid = read_sweep_file(file)
     jobs, plan = jobs_of(grid), hashlib.sha256(repr(grid).encode()).hexdigest()
-    identity = SweepRun(file.name)
-    seconds = finished(jobs, out) if _holds(out, identity) else {}
-    _ask(config, jobs, seconds)
-    _drop_outgrown_result(out, identity, plan, config.file, seconds, whole=len(seconds) == len(jobs))
-    with Run(out, "sweep", identity) as run:
-        if run.finished:
+    with Run(out, "sweep", SweepRun(file=file.name)) as run:
+        seconds = finished(jobs, out) if run.continues else {}
+        if run.finished and not seconds:
+            raise UserError(
+                f"{out} holds a finished sweep of another {config.file}, which shares no finished job with this one: "
+                "choose another --out, or delete it"
+            )
+        if run.finished and len(seconds) == len(jobs) and SweepResult.load(out).plan == plan:
             return SweepResult.load(out)
+        _ask(config, jobs, seconds)
+        run.claim()
         run.note_data(id=config.file, sha256=hashlib.sha256(file.read_bytes()).hexdigest(), role="sweep file")
         status = Status(jobs, seconds, config.workers)
         problems = _run_all(config, out, jobs, status)
@@ -65,8 +65,7 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
             skipped = sum(state == "skipped" for state in status.states.values())
             raise UserError(
                 f"{len(problems)} of {len(jobs)} jobs failed and {skipped} that start from them were skipped; first "
-                f"{key}: {why}; the {len(rows)} runs that are done are in {out / 'runs.jsonl'}, "
-                "the same command tries again"
+                f"{key}: {why}; the {len(rows)} runs that are done are in {out / 'runs.jsonl'}"
             )
         result = summarise(out, plan, jobs, rows, status.seconds)
         run.write_result(result)
@@ -114,29 +113,3 @@ def _ask(config: SweepConfig, jobs: Sequence[Job], seconds: Mapping[str, float])
     if (len(left) > MANY or estimate > LONG) and not config.yes:
         raise UserError(f"{said}; to start anyway, add --yes")
     note(f"sweep: {said}")
-
-
-def _holds(out: Path, identity: SweepRun) -> bool:
-    """Whether the folder holds this sweep; anything else there is refused by ``Run``."""
-    if not (out / RECORD).is_file():
-        return False
-    record = RunRecord.load(out)
-    return record.verb == "sweep" and record.config == plain(identity)
-
-
-def _drop_outgrown_result(
-    out: Path, identity: SweepRun, plan: str, file: str, seconds: Mapping[str, float], *, whole: bool
-) -> None:
-    """Delete the result if it no longer covers the sweep, because the file has changed or a job is no longer done.
-
-    Raises UserError, before any change, if the file has none of the jobs of the finished sweep.
-    """
-    if not (_holds(out, identity) and (out / RESULT).is_file()):
-        return
-    if not seconds:
-        raise UserError(
-            f"{out} holds a finished sweep of another {file}, which shares no finished job with this one: "
-            "choose another --out, or delete it"
-        )
-    if not (whole and SweepResult.load(out).plan == plan):
-        (out / RESULT).unlink()

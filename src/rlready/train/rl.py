@@ -41,12 +41,13 @@ from rlready.train.trainer import Trainer
 
 
 class RLState(BaseModel):
-    """The progress of a run.
+    """The progress of a run, which began with ``planned_steps`` as its number of steps.
 
     ``zero_signal_steps`` counts the latest consecutive steps without a gradient, ``first`` holds the watched values of
     the first step with one, and ``drift`` describes what has drifted since, by quantity.
     """
 
+    planned_steps: int = 0
     step: int = 0
     zero_signal_steps: int = 0
     stopped: str = ""
@@ -82,8 +83,10 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         trainer = _trainer(config, run)
         for each, size, role in ((task, len(problems), "rl"), (validation, len(held), "validation problems")):
             run.note_data(id=each.source, path=each.path, licence=each.licence, size=size, role=role)
+        run.claim()
         checkpointer = Checkpointer(out, trainer.learner)
-        state = checkpointer.restore(RLState())
+        state = checkpointer.restore(RLState(planned_steps=config.steps))
+        trainer.planned_steps = state.planned_steps or config.steps
         trainer.engine.update_weights(trainer.lm)
         log = out / "log.jsonl"
         truncate_log(log, state.step if state.evaluations else -1)

@@ -101,6 +101,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         chat, path = lm.chat.describe(), local_folder(config.model)
         run.note_model(id=config.model, path=path, role="base", chat=chat, learner=learner.name)
         plan = planned(examples, config)
+        run.claim()
         checkpointer = Checkpointer(out, learner)
         state = checkpointer.restore(SFTState())
         log = out / "log.jsonl"
@@ -203,7 +204,7 @@ def _result(out: Path, config: SFTConfig, plan: Plan, state: SFTState, log: Sequ
             step=step,
             epoch=round(step / plan.per_epoch, 4),
             samples=round(float(plan.shares[step - 1]), 4),
-            reference=step not in plan.saves,
+            reference=step in plan.references,
             heldout_loss=losses.heldout.token_mean,
             heldout_loss_examples=losses.heldout.example_mean,
         )

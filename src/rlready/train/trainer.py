@@ -57,6 +57,7 @@ class Trainer:
         """``reference`` is the model of the KL penalty; ``pair`` measures dense rewards; ``samples`` is a folder."""
         self.config, self.learner, self.lm, self.reference = config, learner, learner.lm, reference
         self.samples, self.pair = samples, pair
+        self.planned_steps = config.steps  # of which a share is the warm-up
         self.budget = budget_for(self.lm, config.thinking_budget, config.max_answer_tokens, config.num_waits)
         self.forcing = forcing_for(self.lm, config.wait_text if config.num_waits else "", config.answer_prefix)
         self.engine = open_engine("torch", self.lm, self.forcing, bfloat16=config.dtype == "bfloat16")
@@ -131,7 +132,7 @@ class Trainer:
             return UpdateStats()
         for update in range(config.updates_per_batch):
             loss = partial(self.batch_loss, first=update == 0)
-            rate = warmup(at, config.steps, WARMUP_RATIO)
+            rate = warmup(at, self.planned_steps, WARMUP_RATIO)
             steps.append(self.learner.step(credited.examples, loss, rate=rate, temperature=config.temperature))
         self.engine.update_weights(self.lm)
         return UpdateStats(

@@ -1,0 +1,302 @@
+"""Which folder a command writes to, what it may continue there, and what it never touches."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rlready.cli.main import main
+from rlready.core.config import SFTConfig
+from rlready.core.errors import UserError
+from rlready.core.result import Result
+from rlready.core.settings import Config
+from rlready.core.verbs import FUNCTIONS
+from rlready.runs import lock
+from rlready.runs.files import read_json, write_json
+from rlready.runs.log import append_line
+from rlready.runs.run import STATE, Run
+
+
+class Done(Result):
+    verb: str = "sft"
+    headline: str = "Trained."
+
+
+class Fake:
+    """Verbs that read their inputs and then work, until ``ends`` says otherwise."""
+
+    ends: BaseException | None = None  # how the work ends
+    refused = ""  # what is wrong with the inputs
+    folders: list[Path]
+
+    def __init__(self) -> None:
+        self.folders = []
+
+    def verb(self, name: str) -> Any:
+        def run_verb(config: Config, out: Path) -> Any:
+            with Run(out, name, config) as run:
+                if not run.finished:
+                    if self.refused:
+                        raise UserError(self.refused)
+                    run.claim()
+                    self.folders.append(out)
+                    self.work(out)
+                    run.write_result(Done(verb=name))
+            return SimpleNamespace(tables=list)
+
+        return run_verb
+
+    def work(self, out: Path) -> None:
+        if isinstance(self.ends, ZeroDivisionError):
+            raise self.ends
+        append_line(out / "log.jsonl", {"step": 1})
+        (out / STATE).mkdir(exist_ok=True)
+        if self.ends:
+            raise self.ends
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fake:
+    """In a folder of its own, ``sft`` and ``rl`` stand for all verbs."""
+    module, verbs = ModuleType("fake_verbs"), Fake()
+    monkeypatch.setitem(sys.modules, "fake_verbs", module)
+    for name in ("sft", "rl"):
+        setattr(module, name, verbs.verb(name))
+        monkeypatch.setitem(FUNCTIONS, name, f"fake_verbs:{name}")
+    module.report = lambda folder: folder / "report.html"  # type: ignore[attr-defined]
+    monkeypatch.setitem(FUNCTIONS, "report", "fake_verbs:report")
+    monkeypatch.chdir(tmp_path)
+    return verbs
+
+
+def rlready(words: str, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """The exit code, and the last line of what was printed to standard error."""
+    code = main(words.split())
+    return code, (capfd.readouterr().err.splitlines() or [""])[-1]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != lock.NAME)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_without_out_every_run_has_a_folder_of_its_own(fake: Fake, capfd: Any) -> None:
+    for number in range(3):
+        assert rlready(f"sft seed={number}", capfd)[0] == 0
+    assert rlready("rl", capfd)[0] == 0
+    assert rlready("sft seed=2", capfd)[0] == 0
+    assert list(map(str, fake.folders)) == ["runs/sft", "runs/sft-2", "runs/sft-3", "runs/rl", "runs/sft-4"]
+    assert read_json(Path("runs/sft-3/record.json"))["command"] == "rlready sft seed=2 --out runs/sft-3"
+    assert not Path("runs/sft", STATE).exists()
+
+
+def test_a_run_that_has_only_begun_is_not_taken_over(fake: Fake, capfd: Any) -> None:
+    Path("runs/sft").mkdir(parents=True)
+    held = lock.lock_folder(Path("runs/sft"))
+    assert rlready("sft", capfd)[0] == 0
+    os.close(held)
+    assert list(map(str, fake.folders)) == ["runs/sft-2"]
+
+
+def test_a_failed_or_empty_start_is_taken_over_in_silence(fake: Fake, capfd: Any) -> None:
+    """By any settings and any verb; what has done work is not."""
+    fake.ends = ZeroDivisionError("a fault")
+    with pytest.raises(ZeroDivisionError):
+        main(["sft", "seed=1"])
+    assert set(content(Path("runs/sft"))) == {"record.json", "config.toml"}
+    fake.ends = KeyboardInterrupt()
+    assert rlready("sft seed=2", capfd)[0] == 130
+    assert rlready("sft seed=3", capfd)[0] == 130
+    assert list(map(str, fake.folders)) == ["runs/sft", "runs/sft", "runs/sft-2"]
+    record = read_json(Path("runs/sft/record.json"))
+    assert (record["config"]["seed"], len(record["attempts"])) == (2, 1)
+    fake.ends = None
+    Path("empty").mkdir()
+    for out in ("empty", "new"):
+        assert rlready(f"rl --out {out}", capfd)[0] == 0
+
+
+def test_what_is_refused_leaves_no_trace(fake: Fake, capfd: Any) -> None:
+    """Inputs are validated first: no new folder, and nothing in one that is there, even with --overwrite."""
+    fake.refused = "none.jsonl: no such file"
+    assert rlready("sft --out new/run", capfd) == (2, "rlready: none.jsonl: no such file")
+    assert rlready("sft", capfd)[0] == 2
+    assert not Path("new").exists()
+    assert not Path("runs").exists()
+    fake.refused = ""
+    assert rlready("sft seed=1 --out run", capfd)[0] == 0
+    before, fake.refused = content(Path("run")), "none.jsonl: no such file"
+    assert rlready("sft seed=2 --out run --overwrite", capfd)[0] == 2
+    assert content(Path("run")) == before
+
+
+def test_a_stopped_run_says_the_command_that_continues_it(fake: Fake, capfd: Any) -> None:
+    fake.ends = KeyboardInterrupt()
+    assert rlready("sft seed=1", capfd) == (130, "rlready: stopped; to continue: rlready sft seed=1 --out runs/sft")
+    assert rlready("sft seed=1 --resume", capfd)[1].endswith("to continue: rlready sft seed=1 --out runs/sft")
+    assert rlready("sft --out a --overwrite", capfd)[1].endswith("to continue: rlready sft --out a")
+    fake.ends = UserError("cannot write log.jsonl: no space left on the disk")
+    says = f"rlready: {fake.ends}; once this is fixed, to continue: rlready sft seed=1 --out runs/sft"
+    assert rlready("sft seed=1 --out runs/sft", capfd) == (2, says)
+    fake.ends = None
+    assert rlready("sft seed=1 --out runs/sft", capfd)[0] == 0
+    assert len(read_json(Path("runs/sft/record.json"))["attempts"]) == 4
+
+
+def test_other_settings_are_refused_with_every_way_on(fake: Fake, capfd: Any) -> None:
+    fake.ends = KeyboardInterrupt()
+    rlready("sft seed=1 --out run", capfd)
+    says = "rlready: run holds a run with seed = 1, not 2: choose another --out, or add --overwrite to replace it; "
+    says += "to continue that run: rlready sft seed=1 --out run"
+    assert rlready("sft seed=2 --out run", capfd) == (2, says)
+    assert "run holds a run of sft, not rl: choose" in rlready("rl --out run", capfd)[1]
+    assert main(["show", "run"]) == 0
+    assert "interrupted" in (shown := capfd.readouterr().out)
+    assert "to continue: rlready sft seed=1 --out run" in " ".join(shown.split())
+
+
+def test_resume_finds_the_newest_unfinished_run_with_these_settings(fake: Fake, capfd: Any) -> None:
+    fake.ends = KeyboardInterrupt()
+    for seed in (1, 1, 2):
+        rlready(f"sft seed={seed}", capfd)
+    fake.ends, fake.folders = None, []
+    code, says = rlready("sft seed=3 --resume", capfd)
+    assert code == 2
+    assert says.startswith(
+        "rlready: no unfinished run of sft in runs has these settings: runs/sft holds a run with seed"
+    )
+    for _ in range(2):
+        assert rlready("sft seed=1 --resume", capfd)[0] == 0
+    assert list(map(str, fake.folders)) == ["runs/sft-2", "runs/sft"]
+    assert "no unfinished run" in rlready("sft seed=1 --resume", capfd)[1]
+    assert rlready("sft --out new --resume", capfd)[1].startswith("rlready: new holds no run to be resumed")
+
+
+def test_overwrite_replaces_a_run_and_nothing_else(fake: Fake, capfd: Any) -> None:
+    fake.ends = KeyboardInterrupt()
+    rlready("sft seed=1 --out run", capfd)
+    Path("run/parts").mkdir()
+    Path("run/checkpoints").symlink_to(Path("elsewhere").absolute())
+    Path("elsewhere").mkdir()
+    Path("elsewhere/kept").touch()
+    fake.ends = None
+    assert rlready("rl --out run --overwrite", capfd)[0] == 0
+    assert set(content(Path("run"))) == {"record.json", "config.toml", "log.jsonl", "result.json"}
+    assert {path.name for path in Path("run").iterdir()} == {*content(Path("run")), lock.NAME}
+    assert len(read_json(Path("run/record.json"))["attempts"]) == 1
+    assert Path("elsewhere/kept").exists()
+    for name, text in (("notes.txt", "mine"), ("record.json", "{}")):
+        Path(f"with-{name}").mkdir()
+        Path(f"with-{name}", name).write_text(text)
+        assert rlready(f"sft --out with-{name} --overwrite", capfd)[0] == 2
+        assert content(Path(f"with-{name}")) == {name: text.encode()}
+    Path("run/checkpoints").mkdir()
+    code, says = rlready("rl model=run/checkpoints --out run --overwrite", capfd)
+    assert (code, says) == (2, "rlready: run cannot be overwritten: it holds an input of this run, run/checkpoints")
+    assert Path("run/result.json").exists()
+    assert "--overwrite needs --out" in rlready("sft --overwrite", capfd)[1]
+
+
+def test_half_of_an_overwritten_run_is_not_continued(fake: Fake, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while the old run was being deleted: neither the old nor the new run finds its remains."""
+    fake.ends = KeyboardInterrupt()
+    rlready("sft seed=1 --out run", capfd)
+    with monkeypatch.context() as patch:
+        patch.setattr("rlready.runs.run.remove", lambda path: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            main(["sft", "seed=2", "--out", "run", "--overwrite"])
+    assert Path("run/log.jsonl").exists()
+    assert read_json(Path("run/record.json"))["status"] == "overwritten"
+    fake.ends = ZeroDivisionError("before any work")
+    with pytest.raises(ZeroDivisionError):
+        main(["sft", "seed=1", "--out", "run"])
+    assert set(content(Path("run"))) == {"record.json", "config.toml"}
+
+
+class Newer(Config):
+    """Settings of a later version, which has dropped one and added two."""
+
+    lr: float = 0.1
+    added: int = 7
+    chosen: int | None = None
+
+
+def record_of_earlier_version(out: Path, **changes: Any) -> None:
+    class Older(Config):
+        lr: float = 0.1
+        dropped: str = "usual"
+
+    with suppress(KeyboardInterrupt), Run(out, "sft", Older(**changes)) as run:
+        run.claim()
+        append_line(out / "log.jsonl", {"step": 1})
+        raise KeyboardInterrupt
+
+
+def test_a_version_with_other_settings_continues_what_it_would_do_alike(tmp_path: Path) -> None:
+    record_of_earlier_version(tmp_path / "a")
+    with Run(tmp_path / "a", "sft", Newer()) as run:
+        assert run.continues
+    for config, says in ((Newer(added=8), "did not have the setting added = 8"), (Newer(chosen=3), "chosen = 3")):
+        with pytest.raises(UserError, match=f"a run of an earlier version, which .*{says}"):
+            Run(tmp_path / "a", "sft", config).__enter__()
+    record_of_earlier_version(tmp_path / "b", dropped="other")
+    with pytest.raises(UserError, match="with dropped = 'other', a setting that this version does not have: choose"):
+        Run(tmp_path / "b", "sft", Newer()).__enter__()
+
+
+def test_the_record_of_a_newer_version_is_refused_in_one_line(tmp_path: Path) -> None:
+    record_of_earlier_version(tmp_path / "a")
+    record = read_json(tmp_path / "a" / "record.json")
+    assert record.pop("schema_version") == 1
+    write_json(tmp_path / "a" / "record.json", record)  # as it was before there were versions
+    with Run(tmp_path / "a", "sft", Newer()) as run:
+        assert run.continues
+    write_json(tmp_path / "a" / "record.json", record | {"schema_version": 2, "of": "the future"})
+    before = content(tmp_path)
+    with pytest.raises(UserError, match="schema_version: a newer version of rlready wrote this; upgrade"):
+        Run(tmp_path / "a", "sft", Newer()).__enter__()
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("value", "moves", "text", "accepted"),
+    [
+        ("old/rows.jsonl", "new/rows.jsonl", "{}\n", True),
+        ("rows:old/rows.jsonl?n=2", "rows:new/rows.jsonl?n=2", "{}\n", True),
+        ("old", "new", "{}\n", True),
+        ("old/rows.jsonl?n=2", "new/rows.jsonl?n=3", "{}\n", False),
+        ("old/rows.jsonl", "new/rows.jsonl", "{} \n", False),
+        ("old/rows.jsonl", "new/other.jsonl", "{}\n", False),  # ids are made from the name
+        ("old/rows.jsonl", "new/none.jsonl", "{}\n", False),
+    ],
+)
+def test_a_file_that_has_moved_is_the_same_if_its_content_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, moves: str, text: str, accepted: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("old", "new"):
+        Path(folder).mkdir()
+    Path("old/rows.jsonl").write_text("{}\n")
+    with Run(Path("run"), "sft", SFTConfig(rows=value)) as run:
+        run.claim()
+        run.note_data(id=value, path=Path("old/rows.jsonl"), role="sft")
+        append_line(Path("run/log.jsonl"), {"step": 1})
+    for name in ("rows.jsonl", "other.jsonl"):
+        Path("new", name).write_text(text)
+    Path("old/rows.jsonl").write_text(json.dumps({"another": "file"}))
+    config = SFTConfig(rows=moves)
+    if not accepted:
+        with pytest.raises(UserError, match="holds a run with rows = "):
+            Run(Path("run"), "sft", config).__enter__()
+        return
+    with Run(Path("run"), "sft", config) as run:
+        run.claim()
+        run.note_data(id=moves, path=Path("new/rows.jsonl"), role="sft")
+    assert [note["path"] for note in read_json(Path("run/record.json"))["data"]] == ["new/rows.jsonl"]
