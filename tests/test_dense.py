@@ -38,9 +38,9 @@ from rlready.models.logprob import token_logprobs
 from rlready.report.credit import level, page, terminal
 from rlready.runs.files import read_json, write_json, write_table
 from rlready.runs.log import append_line, read_log
+from rlready.runs.pace import Pace
 from rlready.tasks import open_task
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
-from rlready.train import checkpointer
 from rlready.train import drift as drifting
 from rlready.train.drift import Watched, drift
 from rlready.train.learner import PlainLearner, StepStats
@@ -515,7 +515,7 @@ def test_dense_resumed_equals_unbroken(tuned: Path, tmp_path: Path, monkeypatch:
         return real(self, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpointer, "STATE_SECONDS", 0.0)
+        patch.setattr(Pace, "due", lambda self: True)
         patch.setattr(PlainLearner, "step", stop)
         with pytest.raises(KeyboardInterrupt):
             rl(rl_config(tuned), tmp_path / "broken")

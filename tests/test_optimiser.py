@@ -21,7 +21,10 @@ from rlready.credit.algorithms import ALGORITHMS
 from rlready.credit.assign import credit
 from rlready.models.batch import Batch, supervised
 from rlready.models.lm import head_of
+from rlready.runs.files import write_folder
 from rlready.runs.log import read_log
+from rlready.runs.pace import Pace
+from rlready.train import checkpointer as checkpointer_module
 from rlready.train.checkpointer import Checkpointer
 from rlready.train.fast_learner import FastLearner
 from rlready.train.learner import OptimizerSettings, PlainLearner, StepStats, fed_tokens, token_count
@@ -356,23 +359,32 @@ def test_groups_of_one_learn_nothing() -> None:
     assert not credit([group], ALGORITHMS["grpo"], cap=8).examples
 
 
-def test_state_is_saved_every_half_minute_and_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And is what was there when it was saved; a fresh folder has none."""
-    clock = [100.0]
+def test_saving_the_state_takes_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save of one second is due again after 30, one that takes no time after 10; there is one copy, the last."""
+    clock, seconds = [0.0], [1.0, 1.0, 0.0, 0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    learner = FastLearner(symbolic_lm(), OptimizerSettings(LR))
-    checkpointer = Checkpointer(tmp_path, learner)
+
+    def write(folder: Path, fill: Callable[[Path], None]) -> None:
+        write_folder(folder, fill)
+        saved.append(clock[0])
+        clock[0] += seconds[len(saved) - 1]
+
+    monkeypatch.setattr(checkpointer_module, "write_folder", write)
+    checkpointer = Checkpointer(tmp_path, FastLearner(symbolic_lm(), OptimizerSettings(LR)))
+    saved: list[float] = []
     assert checkpointer.restore(SFTState()) == SFTState()
-    for seconds, now, kept in (
-        (29.9, False, 0),
-        (30.0, False, 1),
-        (59.9, False, 1),
-        (59.9, True, 3),
-        (80.0, False, 3),
-    ):
-        clock[0] = 100.0 + seconds
-        checkpointer.save_state(SFTState(step={29.9: 9, 30.0: 1, 59.9: 3 if now else 2, 80.0: 4}[seconds]), now=now)
-        assert checkpointer.restore(SFTState()).step == kept
-    clock[0] = 100.0 + 59.9 + 30
-    checkpointer.save_state(SFTState(step=5))
-    assert checkpointer.restore(SFTState()).step == 5
+    while len(saved) < len(seconds):
+        clock[0] += 0.5
+        checkpointer.save_state(SFTState(step=len(saved) + 1))
+    assert saved == [10.0, 41.0, 72.0, 82.0]
+    assert checkpointer.restore(SFTState()).step == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_the_first_save_of_a_large_state_waits_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1.6 GB, as of 135 million parameters, take about five seconds."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    pace = Pace(size=1_600_000_000)
+    for clock[0], due in ((159.0, False), (161.0, True)):
+        assert pace.due() is due

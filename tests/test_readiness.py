@@ -18,6 +18,7 @@ from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.result import TaskRecord
 from rlready.core.stats import paired_estimate, simultaneous
+from rlready.engine import torch as torch_engine
 from rlready.models.checkpoint import load
 from rlready.models.heldout_loss import HeldOut
 from rlready.readiness.comparison import compare
@@ -28,6 +29,7 @@ from rlready.readiness.result import CheckpointReadiness, ProblemCounts, Readine
 from rlready.readiness.sample_stats import Draws
 from rlready.readiness.stage import readiness
 from rlready.runs.files import read_table, write_table
+from rlready.runs.pace import Pace
 from tiny import tiny_model, tiny_tokenizer
 
 HARD = "dagmath?ops=4-7&asked=2&split=all&n=8&seed=1"  # solved at once, late and never
@@ -383,7 +385,40 @@ def test_samples_are_kept_if_influence_fails(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(sys.modules[Measurer.__module__], "draw_groups", broken)
     (row,) = readiness(config, tmp_path / "run").checkpoints
     assert row.samples == 16
-    assert not list((tmp_path / "run" / "parts").glob("*-wave-*"))
+    assert not (tmp_path / "run" / "state").exists()
+
+
+@pytest.mark.parametrize("batches", [3, 9])
+def test_a_killed_measurement_continues_within_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: int
+) -> None:
+    """What was drawn is not drawn again, in the first wave or a later one, and all is as if unbroken, to the byte."""
+    drew: list[int] = []
+    measuring = sys.modules[Measurer.__module__]
+    real = measuring.draw_groups
+
+    def stop(*args: Any, **options: Any) -> Any:
+        if len(drew) == batches:
+            raise KeyboardInterrupt
+        groups = real(*args, **options)
+        drew.append(sum(len(group.samples) for group in groups))
+        return groups
+
+    monkeypatch.setattr(torch_engine, "BATCH_SIZE_OF_SMALL", 4)
+    monkeypatch.setattr(Pace, "due", lambda self: True)
+    whole = readiness(DRAWN, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(measuring, "draw_groups", stop)
+        with pytest.raises(KeyboardInterrupt):
+            readiness(DRAWN, tmp_path / "run")
+    before, drew[:] = sum(drew), []
+    batches = -1  # as many as are left
+    monkeypatch.setattr(measuring, "draw_groups", stop)
+    assert readiness(DRAWN, tmp_path / "run") == whole
+    assert sum(drew) == whole.checkpoints[0].samples - before
+    same = ("parts/0.parquet", "parts/0.json", "heldout.parquet", "result.json")
+    assert all((tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes() for name in same)
+    assert not (tmp_path / "run" / "state").exists()
 
 
 @pytest.mark.parametrize(

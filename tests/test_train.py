@@ -16,8 +16,8 @@ from rlready.core.errors import UserError
 from rlready.core.threads import learners, single_threaded, split_tokens
 from rlready.runs.files import read_json
 from rlready.runs.log import read_log
+from rlready.runs.pace import Pace
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
-from rlready.train import checkpointer
 from rlready.train.learner import PlainLearner, StepStats
 from rlready.train.rl import rl
 from rlready.train.sft import checkpoint_steps, sft
@@ -102,23 +102,25 @@ def interrupted_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(PlainLearner, "step", stop)
 
 
-@pytest.mark.parametrize(("saves", "dtype"), [(0.0, "float32"), (1e9, "float32"), (0.0, "bfloat16")])
+@pytest.mark.parametrize(("saved", "dtype"), [(True, "float32"), (False, "float32"), (True, "bfloat16")])
 def test_sft_resumed_equals_unbroken(
     tiny: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    saves: float,
+    saved: bool,
     dtype: Literal["float32", "bfloat16"],
 ) -> None:
-    """Bit-identical weights and losses, whether state is saved at every step or at checkpoints only."""
+    """Bit-identical weights and losses, whether state was saved at every step or never; the state is then removed."""
     config = sft_config(tiny).replace(dtype=dtype)
     whole = sft(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(checkpointer, "STATE_SECONDS", saves)
+        patch.setattr(Pace, "due", lambda self: saved)
         interrupted_at(patch, 5)
         with pytest.raises(KeyboardInterrupt):
             sft(config, tmp_path / "broken")
+    assert (tmp_path / "broken" / "state").exists() is saved
     resumed = sft(config, tmp_path / "broken")
+    assert not (tmp_path / "broken" / "state").exists()
     assert [c.heldout_loss for c in resumed.checkpoints] == [c.heldout_loss for c in whole.checkpoints]
     last = f"checkpoints/step-{whole.steps}"
     a, b = weights(tmp_path / "whole" / last), weights(tmp_path / "broken" / last)
@@ -136,7 +138,7 @@ def test_a_run_goes_on_where_its_files_have_moved_and_for_longer(
     whole = rl(config.replace(steps=6), tmp_path / "whole")
     learnt = sft(tuning.replace(epochs=2.0), tmp_path / "learnt")
     with monkeypatch.context() as patch:
-        patch.setattr(checkpointer, "STATE_SECONDS", 0.0)
+        patch.setattr(Pace, "due", lambda self: True)
         interrupted_at(patch, 4)
         with pytest.raises(KeyboardInterrupt):
             rl(config, tmp_path / "rl")
@@ -209,6 +211,7 @@ def test_rl_resumed_equals_unbroken(
     config = rl_config(tiny, problems).replace(dtype=dtype)
     whole = rl(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
+        patch.setattr(Pace, "due", lambda self: True)
         interrupted_at(patch, 4)
         with pytest.raises(KeyboardInterrupt):
             rl(config, tmp_path / "broken")

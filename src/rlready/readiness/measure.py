@@ -28,12 +28,13 @@ from rlready.models.heldout_loss import heldout_loss
 from rlready.models.llama.support import supports
 from rlready.models.lm import LM
 from rlready.readiness.adaptive_sampling import draw_until_right, plan
+from rlready.readiness.drawn import DrawnSamples
 from rlready.readiness.offline_samples import Stored
 from rlready.readiness.part import ExampleLosses, Part, Vocabulary
 from rlready.readiness.sample_stats import Draws
 from rlready.readiness.table import measure_samples, measure_table
 from rlready.runs.files import read_table, write_table
-from rlready.runs.run import Run
+from rlready.runs.run import STATE, Run
 from rlready.tasks import Task
 
 MICRO_TOKENS = 16384
@@ -75,8 +76,7 @@ class Measurer:
         wanted = self.config.influence
         parameters = parameters_of(lm.model, self.config.influence_layers) if wanted else []  # refused before drawing
         losses = self._loss(lm)
-        rows = self._draw(number, lm)
-        write_table(self.parts / f"{number}.parquet", rows)
+        rows = self._samples(number, lm)
         warn_run_ons(f"readiness: {source}", rows)
         undecided = sum(row.get("undecided", False) for row in rows)  # a wave may be of an earlier version
         return Part(
@@ -87,11 +87,6 @@ class Measurer:
             sampled=measure_samples(self.config, source, Draws.of(rows, self.ids), self.ids, undecided),
             influence=self._influence(lm, rows, parameters),
         )
-
-    def forget_waves(self, number: int) -> None:
-        """Delete the waves, from which a killed run would continue, once the part of the checkpoint is written."""
-        for leftover in self.parts.glob(f"{number}-wave-*.parquet"):
-            leftover.unlink()
 
     def table(self, name: str, stored: Stored) -> Part:
         """Measure a checkpoint from stored samples, and its held-out loss if ``model=`` names the model."""
@@ -117,25 +112,34 @@ class Measurer:
             return None
         return ExampleLosses.of(heldout_loss(lm, encode(lm, self.held, self.config.heldout), MICRO_TOKENS))
 
+    def _samples(self, number: int, lm: LM) -> list[SampleRow]:
+        """All samples, from ``parts/NUMBER.parquet`` if an earlier attempt has drawn them all."""
+        path = self.parts / f"{number}.parquet"
+        if path.exists():
+            rows = cast("list[SampleRow]", read_table(path))
+            self.bar.update(len(rows))
+        else:
+            rows = self._draw(number, lm)
+            write_table(path, rows)
+        self.bar.total = (self.bar.total or 0) - len(self.problems) * self.config.samples + len(rows)  # not needed
+        return rows
+
     def _draw(self, number: int, lm: LM) -> list[SampleRow]:
-        """Draw all samples, wave by wave; a wave that an earlier attempt finished is read from its file."""
+        """Draw all samples, wave by wave, in chunks of problems; those of an earlier attempt are not drawn again."""
         config, task = self.config, self.task
         assert task is not None
         engine = open_engine("torch", lm, forcing_for(lm, answer_prefix=config.answer_prefix))
         budget = budget_for(lm, config.thinking_budget, config.max_answer_tokens)
         requests = requests_for(lm, self.problems, config.samples, budget, engine.forcing.answer_prefix_ids)
         stages = plan(config.samples, config.group_size, config.sampling, config.min_samples or 0)
-        rows: list[SampleRow] = []
-        done = 0
+        drawn = DrawnSamples(self.run.out / STATE, number)
+        self.bar.update(len(drawn.rows))
+        wave = begun = 0
 
         def draw(which: Sequence[int], begin: int, end: int) -> NDArray[np.bool_]:
-            nonlocal done
-            path = self.parts / f"{number}-wave-{done}.parquet"
-            wave = cast("list[SampleRow]", read_table(path) if path.exists() else [])
-            if wave:
-                self.bar.update(len(wave))
+            nonlocal wave, begun
             chunk = max(1, engine.batch_size * workers(lm.model) // (end - begin))
-            for at in range(0, len(which) if not wave else 0, chunk):
+            for at in range((len(drawn.rows) - begun) // (end - begin), len(which), chunk):
                 some = which[at : at + chunk]
                 groups = draw_groups(
                     engine,
@@ -146,23 +150,17 @@ class Measurer:
                     temperature=config.temperature,
                     seed=config.seed,
                 )
-                new: list[SampleRow] = [
-                    {**sample_row(sample), "wave": done, "planned": config.samples}
-                    for group in groups
-                    for sample in group.samples
-                ]
-                self.run.count("generated", sum(len(row["tokens"]) for row in new))
-                self.bar.update(len(new))
-                wave += new
-            write_table(path, wave)
-            rows.extend(wave)
-            done += 1
-            return np.array([row["correct"] for row in wave], dtype=bool).reshape(len(which), end - begin)
+                samples = [sample for group in groups for sample in group.samples]
+                drawn.add([{**sample_row(sample), "wave": wave, "planned": config.samples} for sample in samples])
+                self.run.count("generated", sum(len(sample.tokens) for sample in samples))
+                self.bar.update(len(samples))
+            rows = drawn.rows[begun : begun + len(which) * (end - begin)]
+            wave, begun = wave + 1, begun + len(rows)
+            return np.array([row["correct"] for row in rows], dtype=bool).reshape(len(which), end - begin)
 
         with engine:
             draw_until_right(len(self.problems), stages, draw)
-        self.bar.total = (self.bar.total or 0) - len(self.problems) * config.samples + len(rows)  # what was not needed
-        return rows
+        return drawn.rows
 
     def _influence(self, lm: LM, rows: Sequence[SampleRow], parameters: Sequence[Tensor]) -> InfluenceResult | None:
         """Influence from the first group of every problem, which is drawn whatever its outcome."""

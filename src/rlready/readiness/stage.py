@@ -27,8 +27,8 @@ from rlready.readiness.passk import powers
 from rlready.readiness.result import ReadinessResult
 from rlready.readiness.table import measure_table
 from rlready.runs.checkpoint_order import in_training_order, order_warnings
-from rlready.runs.files import write_json, write_table
-from rlready.runs.run import Run
+from rlready.runs.files import remove, write_json, write_table
+from rlready.runs.run import STATE, Run
 from rlready.tasks import Task, open_task
 
 CHANCE_AT = 64  # the chance level is also given at the k that Kang et al. use
@@ -77,8 +77,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
                         sampled = measure_table(config, run, tables[name], task, problems, ids, None)
                         part = Part(name=name, problems=list(ids), sampled=sampled)
                     write_json(files[number], part)
-                    if name not in tables:
-                        measure.forget_waves(number)
+                    remove(out / STATE)
                 elif name not in tables:
                     bar.total = (bar.total or 0) - len(ids) * config.samples
         parts = [Part.from_file(file) for file in files]

@@ -1,12 +1,12 @@
 """Checkpoints of a run, and the state from which it continues exactly where it was.
 
-The state is one folder (weights, optimiser, the run's counters) that is replaced atomically.  Everything else follows
-from the configuration and the step, so a run that was killed and started again ends with the same bits.
+The state is one folder (weights, optimiser, the run's counters) that is replaced atomically, at a pace that costs about
+3 % of the time, and removed when the run is done.  Everything else follows from the configuration and the step, so a
+run that was killed and started again ends with the same bits.
 """
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,9 +15,11 @@ from pydantic import BaseModel
 
 from rlready.models.checkpoint import save
 from rlready.runs.files import write_folder
+from rlready.runs.pace import Pace
+from rlready.runs.run import STATE
 from rlready.train.learner import Learner
 
-STATE_SECONDS = 30.0
+COPIES = 3  # of the weights in a state: themselves, and the two moments of AdamW
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -26,11 +28,11 @@ class Checkpointer:
 
     def __init__(self, out: Path, learner: Learner) -> None:
         self.out, self.learner = out, learner
-        self._saved = time.monotonic()
+        self._pace = Pace(COPIES * sum(p.numel() * p.element_size() for p in learner.lm.model.parameters()))
 
     @property
     def folder(self) -> Path:
-        return self.out / "state"
+        return self.out / STATE
 
     def restore(self, fresh: S) -> S:
         """Load weights and optimiser and return the saved state; return ``fresh`` if nothing was saved."""
@@ -42,9 +44,9 @@ class Checkpointer:
         self.learner.optimizer.load_state_dict(saved["optimizer"])
         return type(fresh).model_validate_json(facts.read_bytes())
 
-    def save_state(self, state: BaseModel, *, now: bool = False) -> None:
-        """Save the state if ``STATE_SECONDS`` have passed since the last save, or at once if ``now`` is true."""
-        if not now and time.monotonic() - self._saved < STATE_SECONDS:
+    def save_state(self, state: BaseModel) -> None:
+        """Save the state if it is time to."""
+        if not self._pace.due():
             return
 
         def fill(folder: Path) -> None:
@@ -55,8 +57,8 @@ class Checkpointer:
             torch.save(tensors, folder / "tensors.pt")
             (folder / "facts.json").write_text(state.model_dump_json())
 
-        write_folder(self.folder, fill)
-        self._saved = time.monotonic()
+        with self._pace.saving():
+            write_folder(self.folder, fill)
 
     def save_checkpoint(self, step: int, card: str) -> Path:
         """Write the current weights as a Hugging Face folder in fp32 and return its path.

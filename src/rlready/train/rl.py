@@ -102,11 +102,10 @@ def rl(config: RLConfig, out: Path) -> RLResult:
                 progress.update(1, reward=line.rollouts.reward, thinking=line.rollouts.thinking_tokens)
                 state.step = line.step
                 watch(state, line, config)
-                save = state.step % config.eval_every == 0 or state.step == config.steps or bool(state.stopped)
-                if save:
+                if state.step % config.eval_every == 0 or state.step == config.steps or state.stopped:
                     checkpointer.save_checkpoint(state.step, card)
                     _evaluate(trainer, validation, held, state, log)
-                checkpointer.save_state(state, now=save)
+                checkpointer.save_state(state)
         result = _result(out, config, state)
         run.write_result(result)
         return result

@@ -117,8 +117,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
                 timing = watch.measure(weights, fed=fed) | {"gflops_peak": peak}
                 append_line(log, log_line(replace(line, timing=timing)))
                 progress.update(1, loss=line.loss)
-                save = line.step in plan.saves | plan.references
-                if save:
+                if line.step in plan.saves | plan.references:
                     loss = heldout_loss(lm, held, config.max_tokens_per_microbatch)
                     path = checkpointer.save_checkpoint(line.step, card)
                     state.losses[line.step] = ExampleLosses(nll=loss.nll.tolist(), tokens=loss.tokens.tolist())
@@ -126,7 +125,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
                     held_line = HeldoutLog(line.step, line.epoch, mean.value, mean.low, mean.high, path.name)
                     append_line(log, log_line(held_line))
                 state.step = line.step
-                checkpointer.save_state(state, now=save)
+                checkpointer.save_state(state)
         _write_losses(out, held_rows, state.losses)
         result = _result(out, config, plan, state, read_log(log))
         run.write_result(result)
