@@ -739,7 +739,7 @@ def test_show_credit_reads_texts_and_samples(
 def test_settings_of_dense_credit_are_refused_elsewhere(tmp_path: Path) -> None:
     """If they were ignored, they would seem to have been used."""
     for name, value in {"gamma": 0.5, "dense_weight": 0.5, "return_type": "full_return", "stop_on_drift": True}.items():
-        with pytest.raises(UserError, match=f"{name} applies to algorithm=dense, not to algorithm=grpo"):
+        with pytest.raises(UserError, match=f"{name} does not apply to algorithm=grpo; set algorithm=dense"):
             rl(RLConfig(algorithm="grpo", **{name: value}), tmp_path / name)
 
 

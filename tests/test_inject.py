@@ -672,7 +672,7 @@ def test_bad_input_is_one_clear_line(tmp_path: Path) -> None:
     assert "did you mean explore" in refusal(good, tmp_path, behaviours=("explor",))
     assert "method=vanilla" in refusal(good, tmp_path, behaviours=())
     assert "no row is fit: it has no graph" in refusal(good, tmp_path, method="chains")
-    assert "no row is fit" in refusal(gsm8k(tmp_path / "n.jsonl", "It is 47."), tmp_path)
+    assert "no row" in refusal(gsm8k(tmp_path / "n.jsonl", "It is 47."), tmp_path)
     assert "no such file" in refusal(f"gsm8k:{tmp_path}/missing.jsonl", tmp_path)
     (tmp_path / "empty.jsonl").write_text("")
     assert "empty" in refusal(str(tmp_path / "empty.jsonl"), tmp_path)

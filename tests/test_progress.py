@@ -45,7 +45,7 @@ def test_lines_in_a_file_are_few_and_say_rate_and_time_left() -> None:
     lines = stream.getvalue().splitlines()
     assert lines[1] == "sampling  200/1,000 tokens  100 tokens/s  0:08 left  loss 0.25"
     assert lines[-1] == "sampling  1,000/1,000 tokens  100 tokens/s  0:10 in all  loss 0.25"
-    assert len(lines) == 7
+    assert len(lines) == 6
 
 
 def test_a_line_names_the_bars_around_it() -> None:

@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 from rlready.cli.parser import RUN_SWITCHES, VERBS, Typed, Verb, parse_command_line
 from rlready.core.config import CreditConfig, TemplateConfig
+from rlready.core.device import check_device, out_of_memory
 from rlready.core.errors import UserError
 from rlready.core.options import COMMAND_LINE, Filled, fill_config
 from rlready.core.settings import Config
@@ -55,14 +56,16 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
     if typed.verb == "show":
         return _show(typed)
     if verb.config is None:
-        _refuse_settings(typed, verb)
-        if len(typed.arguments) != 1:
-            raise UserError(
-                f"rlready {typed.verb} needs one {'run folder' if verb.positional == 'run' else verb.positional}"
-            )
+        if typed.settings:
+            raise UserError(f"rlready {typed.verb} has no settings; got {next(iter(typed.settings))!r}")
+        if not typed.arguments:
+            raise UserError(f"rlready {typed.verb} needs one {_names() if typed.verb == 'schema' else 'run folder'}")
         return function(typed.verb)(Path(typed.arguments[0]) if verb.positional == "run" else typed.arguments[0])
     filled = _fill(typed, verb)
+    check_device(filled.value)
     out = _folder(typed, filled.value)
+    if out.is_file() and not (typed.verb == "inject" and out.suffix == ".jsonl"):
+        raise UserError(f"--out {out} is a file; name a folder")
     progress.note(f"rlready {typed.verb}: {'continuing' if 'resume' in typed.switches else 'writing to'} {out}")
     return _run(typed, filled, out, _continuing(argv, typed, out))
 
@@ -91,6 +94,12 @@ def _continuing(argv: Sequence[str], typed: Typed, out: Path) -> str:
     return shlex.join(["rlready", verb, *kept, *named, *words[end:]])
 
 
+def _names() -> str:
+    from rlready.cli.schema import NAMES
+
+    return f"of {', '.join(NAMES)}"
+
+
 def _fill(typed: Typed, verb: Verb) -> Filled[Any]:
     """The verb's configuration from file, settings and positional arguments."""
     assert verb.config is not None
@@ -102,10 +111,6 @@ def _fill(typed: Typed, verb: Verb) -> Filled[Any]:
         raise UserError(f"{COMMAND_LINE}: {typed.arguments[0]!r} is not key=value; see rlready {name} --help")
     if verb.positional in settings:
         raise UserError(f"{COMMAND_LINE}: {verb.positional} is given twice, as a setting and without its name")
-    if len(typed.arguments) > 1 and not verb.many:
-        raise UserError(
-            f"{COMMAND_LINE}: only one value of {verb.positional} is possible; leave out {typed.arguments[1]!r}"
-        )
     value = tuple(typed.arguments) if verb.many else typed.arguments[0]
     changed = filled.value.replace(**{verb.positional: value})
     return replace(filled, value=changed, origins=filled.origins | {verb.positional: COMMAND_LINE})
@@ -120,6 +125,10 @@ def _run(typed: Typed, filled: Filled[Any], out: Path, command: str) -> Any:
     token = store.invocation.set(store.Invocation(command, filled.value, filled.origins, overwrite))
     try:
         result = function(name)(filled.value, out)
+    except RuntimeError as error:
+        if advice := out_of_memory(error, filled.value):
+            raise UserError(f"{name}: {advice}") from error
+        raise
     finally:
         store.invocation.reset(token)
     folder = out.parent if out.is_file() else out
@@ -139,18 +148,16 @@ def _show(typed: Typed) -> Any:
             f"rlready show takes one view at a time, not {' and '.join(f'--{view}' for view in sorted(views))}"
         )
     view = next(iter(views), "")
+    _refuse_settings(typed, view)
     if view == "credit":
         return _show_credit(typed)
     if view == "template":
         from rlready.cli.show import show_template
 
         delimiters = fill_config(TemplateConfig, None, typed.settings).value.delimiters
-        if len(typed.arguments) != 1 or typed.out:
-            raise UserError(
-                "rlready show --template needs one checkpoint, a Hugging Face folder or a hub id, and no --out"
-            )
+        if len(typed.arguments) != 1:
+            raise UserError("rlready show --template needs one checkpoint, a Hugging Face folder or a hub id")
         return show_template(typed.arguments[0], delimiters)
-    _refuse_settings(typed, VERBS["show"])
     if not typed.arguments:
         raise UserError("rlready show needs a run folder")
     if view == "diff":
@@ -170,14 +177,16 @@ def _show_credit(typed: Typed) -> Any:
     return show_credit(Path(typed.arguments[0]), typed.arguments[1:], config, Path(typed.out) if typed.out else None)
 
 
-def _refuse_settings(typed: Typed, verb: Verb) -> None:
-    """UserError for a setting that the command does not take."""
-    given = [*typed.settings, *(["out"] if typed.out else [])]
-    if given:
-        with_flags = " without one of " + ", ".join(f"--{flag}" for flag in verb.flags) if verb.flags else ""
-        raise UserError(
-            f"rlready {typed.verb} takes {verb.positional.upper()} and no settings{with_flags}; got {given[0]!r}"
-        )
+def _refuse_settings(typed: Typed, view: str) -> None:
+    """UserError for a setting that belongs to another view of ``rlready show``, or to none."""
+    takes = {name: [*cls.model_fields] if cls else [] for name, (_, cls) in VERBS["show"].flags.items()}
+    takes["credit"].append("out")
+    for key in (*typed.settings, *(["out"] if typed.out else [])):
+        owner = next((name for name, keys in takes.items() if key in keys), "")
+        if owner and owner != view:
+            raise UserError(f"--{key.replace('_', '-')} belongs to rlready show --{owner}")
+        if not owner and not takes.get(view):
+            raise UserError(f"rlready show {f'--{view} ' if view else ''}has no settings; got {key!r}")
 
 
 def _print(result: Any, *, as_json: bool) -> None:

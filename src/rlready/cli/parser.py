@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ import typer
 
 from rlready.core import config
 from rlready.core.errors import UserError
-from rlready.core.explain import nearest, plain_type, type_name
+from rlready.core.explain import nearest, plain_type, similar, type_name
 from rlready.core.options import COMMAND_LINE, shown_default
 from rlready.core.settings import Config
 
@@ -63,14 +64,14 @@ def verb_of(cls: type[Config], positional: str = "", *, many: bool = True) -> Ve
 VERBS = {
     "demo": verb_of(config.DemoConfig),
     "inject": verb_of(config.InjectConfig, "rows", many=False),
-    "sft": verb_of(config.SFTConfig),
-    "rl": verb_of(config.RLConfig),
+    "sft": verb_of(config.SFTConfig, "model", many=False),
+    "rl": verb_of(config.RLConfig, "model", many=False),
     "evaluate": verb_of(config.EvaluateConfig, "models"),
     "readiness": verb_of(config.ReadinessConfig, "checkpoints"),
     "predict": verb_of(config.PredictConfig, "runs"),
     "sweep": verb_of(config.SweepConfig, "file", many=False),
     "show": Verb(
-        "Show run folders as tables, or one of the views --diff, --credit and --template.",
+        "Show run folders as tables. Or one of the views --diff, --credit and --template.",
         positional="runs",
         flags={
             "diff": ("RUN [ID...]: worked examples before and after inject; by default the first that changed.", None),
@@ -84,13 +85,15 @@ VERBS = {
             ),
         },
     ),
-    "report": Verb("Write the report of a run folder, one self-contained HTML page.", positional="run", many=False),
+    "report": Verb("Write the HTML report of a run folder. It is one page.", positional="run", many=False),
     "schema": Verb(
-        "Print the JSON schema of a configuration or a result, such as rl, RLConfig or RLResult.",
+        "Print the JSON schema of a configuration or a result. NAME is such as rl, RLConfig or RLResult.",
         positional="name",
         many=False,
     ),
 }
+PROGRAM = ("--version", "--help", "--install-completion", "--show-completion")  # options without a verb
+BOOLEANS = ("true", "false", "yes", "no", "on", "off", "1", "0")
 COMPLETION = "_RLREADY_COMPLETE"  # set by the shell's completion of typer
 SETTINGS = "Settings"  # the part of the help for the configuration of the verb
 SWITCHES = {"json": "Print the result as JSON instead of tables.", "quiet": "Print no progress, only warnings."}
@@ -106,9 +109,17 @@ def parse_command_line(argv: Sequence[str], prog: str = "rlready") -> Typed | in
     Raises UserError, in one line, for a command that is not understood.
     """
     name = argv[0] if argv else ""
+    if name.startswith("--") and name not in PROGRAM:
+        hint = similar(name, PROGRAM)
+        raise UserError(
+            f"unknown option {name}; {f'{hint} Options' if hint else 'options'} of a verb follow the verb: "
+            "rlready VERB --help"
+        )
     if name and not name.startswith("-") and name not in VERBS:
         raise UserError(f"unknown verb {name!r}; {nearest(name, VERBS)}")
     words, settings = _settings_in(name, argv)
+    if name in VERBS and not VERBS[name].many:
+        _refuse_a_second(VERBS[name].positional, words[1:])
     try:
         read = _app(name)(args=words, prog_name=prog, standalone_mode=False)
     except typer.TyperException as error:
@@ -118,9 +129,12 @@ def parse_command_line(argv: Sequence[str], prog: str = "rlready") -> Typed | in
         raise UserError(_one_line(name, error)) from None
     if not isinstance(read, Typed):
         return int(read or 0)
-    twice = next((key for key in settings if key in read.settings), "")
-    if twice:
-        raise UserError(f"{COMMAND_LINE}: {twice} is given twice")
+    empty = next((option for option in ("out", "config") if getattr(read, option) == ""), "")
+    if empty:
+        raise UserError(f"--{empty} is empty; name a {'folder' if empty == 'out' else 'file'} or leave it out")
+    verb = VERBS[name]
+    if "" in read.arguments and not verb.config:
+        raise UserError(f"{COMMAND_LINE}: {verb.positional} is empty")
     read.settings.update(settings)
     return read
 
@@ -131,33 +145,48 @@ def _settings_in(name: str, argv: Sequence[str]) -> tuple[list[str], dict[str, s
     An argument is ``key=value`` if an identifier stands before its first ``=``, unless it is an existing path, such as
     learning_rate=1e-5/checkpoint-10.  What follows ``--`` stays as it is.
     """
-    configs = VERBS[name].configs.values() if name in VERBS else ()
-    fields = {key: plain_type(f.annotation) for cls in configs for key, f in cls.model_fields.items()}
+    verb = VERBS.get(name, Verb(""))
+    fields = {key: plain_type(f.annotation) for cls in verb.configs.values() for key, f in cls.model_fields.items()}
     words: list[str] = []
     settings: dict[str, str] = {}
-    value_next = False
-    for at, word in enumerate(argv):
+    given: list[str] = []
+    rest = deque(argv)
+    while rest:
+        word = rest.popleft()
+        if word == "--":
+            words += [word, *rest]
+            break
         key, equals, value = word.removeprefix("--").partition("=")
         key = key.replace("-", "_")
-        if word == "--":
-            return [*words, *argv[at:]], settings
-        if value_next and word.startswith("--"):
-            raise UserError(f"{words[-1]} needs a value: {words[-1]} VALUE")
-        if value_next:
+        option = word.startswith("--")
+        if not option and not (equals and key.isidentifier() and not _is_path(word)):
             words.append(word)
-            value_next = False
-        elif word.startswith("--") and equals and fields.get(key) is bool:
+            continue
+        given.append(key if key in fields or not option else key.removeprefix("no_"))
+        kind = fields.get(given[-1], str if given[-1] in ("out", "config") else bool)
+        if not option or (fields.get(given[-1]) is bool and equals):
             settings[key] = value
-        elif word.startswith("--"):
-            words.append(f"--{key.replace('_', '-')}{equals}{value}")
-            value_next = not equals and (key in ("out", "config") or fields.get(key, bool) is not bool)
-        elif equals and key.isidentifier() and not _is_path(word):
-            settings[key] = value
-        else:
-            words.append(word)
-    if value_next:
-        raise UserError(f"{words[-1]} needs a value: {words[-1]} VALUE")
+            continue
+        dashed = f"--{key.replace('_', '-')}"
+        if kind is bool and given[-1] in fields and rest and rest[0].lower() in BOOLEANS:
+            raise UserError(f"{dashed} takes no value; write {dashed} or {given[-1]}={rest[0]}")
+        if kind is not bool and not equals:
+            if not rest or rest[0].startswith("--"):
+                raise UserError(f"{dashed} needs a value: {dashed} VALUE")
+            equals, value = "=", rest.popleft()
+        words.append(f"{dashed}{equals}{value}")
+    twice = next((key for key in given if given.count(key) > 1), "")
+    if twice:
+        raise UserError(f"{COMMAND_LINE}: {twice} is given twice")
     return words, settings
+
+
+def _refuse_a_second(positional: str, words: Sequence[str]) -> None:
+    """UserError for a second argument of a verb that takes one."""
+    end = words.index("--") if "--" in words else len(words)
+    arguments = [word for word in words[:end] if not word.startswith("-")] + [*words[end + 1 :]]
+    if len(arguments) > 1:
+        raise UserError(f"{COMMAND_LINE}: only one value of {positional} is possible; leave out {arguments[1]!r}")
 
 
 def _is_path(word: str) -> bool:
@@ -167,11 +196,17 @@ def _is_path(word: str) -> bool:
 
 def _one_line(name: str, error: typer.TyperException) -> str:
     """The error of typer in one line, with the nearest known option."""
-    option = getattr(error, "option_name", None)
-    if not option or not option.startswith("--"):
-        return f"{' '.join(error.format_message().split())}; see rlready {name} --help"
-    known = [f"--{key.replace('_', '-')}" for cls in VERBS[name].configs.values() for key in cls.model_fields]
-    return f"{COMMAND_LINE}: unknown option {option}; {nearest(option, known)}"
+    option, verb = getattr(error, "option_name", None), VERBS.get(name)
+    if not verb or not option or not option.startswith("--"):
+        return f"{' '.join(error.format_message().split())}; see rlready {f'{name} ' if verb else ''}--help"
+    known = [key for cls in verb.configs.values() for key in cls.model_fields]
+    if not known:
+        where = "; it writes into the run folder" if (name, option) == ("report", "--out") else ""
+        return (
+            f"rlready {name} has no {option}{where}; its options are {', '.join(f'--{switch}' for switch in SWITCHES)}"
+        )
+    known = [f"--{key.replace('_', '-')}" for key in [*known, *verb.flags, *SWITCHES, "out", "config"]]
+    return f"{COMMAND_LINE}: unknown option {option}; {nearest(option, known, f'see rlready {name} --help')}"
 
 
 def _app(name: str) -> typer.Typer:
@@ -185,7 +220,9 @@ def _app(name: str) -> typer.Typer:
     )
     app.callback()(_program)
     for each, verb in VERBS.items():
-        app.command(each, help=verb.about)(_command(each, verb, whole=each == name or COMPLETION in os.environ))
+        app.command(each, help=f"{verb.about}\n\n{_usage_of(verb)}")(
+            _command(each, verb, whole=each == name or COMPLETION in os.environ)
+        )
     return app
 
 
@@ -204,6 +241,7 @@ def _command(name: str, verb: Verb, *, whole: bool) -> Callable[..., Typed]:
 
     def command(**read: Any) -> Typed:
         places, out, file = read.pop("words") or [], read.pop("out", None), read.pop("config", None)
+        places = places if isinstance(places, list) else [places]
         switches = frozenset(key for key in (*SWITCHES, *RUN_SWITCHES, *verb.flags) if read.pop(key, False))
         settings = {k: str(v).lower() if isinstance(v, bool) else v for k, v in read.items() if v is not None}
         return Typed(name, places, settings, switches, out, file)
@@ -214,11 +252,16 @@ def _command(name: str, verb: Verb, *, whole: bool) -> Callable[..., Typed]:
     return command
 
 
+def _usage_of(verb: Verb) -> str:
+    """What the arguments of a verb are."""
+    same = f"{verb.positional.upper()} is the same as --{verb.positional}. " if verb.config and verb.positional else ""
+    return f"{same}Settings may also be given as key=value." if verb.config else ""
+
+
 def _parameters(name: str, verb: Verb) -> Iterator[inspect.Parameter]:
-    what = "Settings may also be given as key=value." if verb.config else ""
-    what = f"The same as --{verb.positional}. {what}" if verb.config and verb.positional else what
-    argument = typer.Argument(metavar=verb.positional.upper() or "KEY=VALUE", help=what or None, show_default=False)
-    yield _parameter("words", Annotated[list[str] | None, argument])
+    # hidden: its row of the help would be its type
+    argument = typer.Argument(metavar=verb.positional.upper() or "KEY=VALUE", show_default=False, hidden=True)
+    yield _parameter("words", Annotated[list[str] | None if verb.many else str | None, argument])
     for flag, (text, _) in verb.flags.items():
         yield _flag(flag, text, "Views")
     for title, cls in verb.configs.items():
@@ -257,4 +300,4 @@ def _flag(name: str, text: str, panel: str, *names: str) -> inspect.Parameter:
 def _help_of(text: str, default: object) -> str:
     """The description of a setting, followed by its default."""
     shown = shown_default(default)
-    return f"{text} Default: {shown}." if shown else text
+    return f"{text} [default: {shown}]" if shown else text

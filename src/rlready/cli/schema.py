@@ -24,7 +24,9 @@ CONFIGS: Mapping[str, type[Config]] = {
     "predict": config.PredictConfig,
     "sweep": config.SweepConfig,
 }
+BY_NAME: Mapping[str, type[BaseModel]] = {**CONFIGS, **{cls.__name__: cls for cls in CONFIGS.values()}}
 RESULTS = {name: module for module, _, name in (target.partition(":") for target in TARGETS.values())}
+NAMES = (*BY_NAME, *RESULTS)
 
 
 def schema_of(name: str) -> str:
@@ -34,10 +36,9 @@ def schema_of(name: str) -> str:
 
 def model_of(name: str) -> type[BaseModel]:
     """The model of a verb's configuration (``rl`` or ``RLConfig``) or of a result (``RLResult``)."""
-    by_name: dict[str, type[BaseModel]] = {**CONFIGS, **{cls.__name__: cls for cls in CONFIGS.values()}}
-    if name in by_name:
-        return by_name[name]
+    if name in BY_NAME:
+        return BY_NAME[name]
     if name not in RESULTS:
-        raise UserError(f"{name}: no such schema; {nearest(name, [*CONFIGS, *RESULTS])}")
+        raise UserError(f"{name}: no such schema; {nearest(name, NAMES)}")
     found: type[BaseModel] = getattr(importlib.import_module(RESULTS[name]), name)
     return found

@@ -9,24 +9,28 @@ whose default depends on the model that is trained or measured has the type `Pre
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Literal, Self
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from rlready.core.errors import UserError
+from rlready.core.explain import similar
 from rlready.core.presets import DEMO_TASK
 from rlready.core.settings import (
-    DENSE,
+    Conditions,
     Config,
     Delimiters,
+    Device,
     Floats,
     InnerShares,
     NonNegativeInts,
+    Place,
+    Places,
     PositiveInts,
     Preset,
     Share,
     Texts,
-    dense_option,
     option,
 )
 
@@ -35,6 +39,10 @@ ScaleRewards = Literal["std", "zscore", "none"]
 Reward = Literal["correctness", "arora_zanette", "grpo_lambda", "dapo_overlong", "lcpo_exact", "lcpo_max"]
 Precision = Literal["float32", "bfloat16"]
 LENGTH_PLACE = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")  # the place of a length in a text
+ALGORITHMS = ("grpo", "dr_grpo", "rloo", "dapo", "dense")
+TARGETED = ("dapo_overlong", "lcpo_exact", "lcpo_max")  # rewards with a target length
+OFF_POLICY: Conditions = {"updates_per_batch": (), "loss": ()}  # otherwise the importance ratio is 1
+BUDGETED: Conditions = {"unconstrained": (False,)}
 BOUNDED_REWARDS = ("arora_zanette", "grpo_lambda", "dapo_overlong")  # a coefficient above 1 would favour wrong answers
 
 DELIMITERS = (
@@ -64,12 +72,15 @@ VERIFIER = (
 )
 
 
-class SFTConfig(Config):
-    """Supervised fine-tuning on worked examples; only response tokens are in the loss."""
+dense_option = partial(option, applies_to={"algorithm": ("dense",)})
 
-    model: str = option("embedded", "Model to start from: embedded, a Hugging Face folder or a hub id.")
-    rows: Preset[str] = option(None, f"Worked examples to train on: {SOURCE}. Required unless the model is embedded.")
-    heldout: Preset[str] = option(
+
+class SFTConfig(Config):
+    """Supervised fine-tuning on worked examples. Only response tokens are in the loss."""
+
+    model: Place = option("embedded", "Model to start from: embedded, a Hugging Face folder or a hub id.")
+    rows: Preset[Place] = option(None, f"Worked examples to train on: {SOURCE}. Required unless the model is embedded.")
+    heldout: Preset[Place] = option(
         None,
         "Worked examples that are never trained on; their loss is measured at every checkpoint. Required unless the "
         "model is embedded.",
@@ -92,7 +103,7 @@ class SFTConfig(Config):
         "Shares of all training samples after which a checkpoint is also kept, as a reference for dense rewards.",
     )
     seed: NonNegativeInt = option(0, "Seed of the order of the examples.")
-    device: Preset[str] = option("auto", DEVICE)
+    device: Preset[Device] = option("auto", DEVICE)
     dtype: Preset[Precision] = option(None, DTYPE)
 
     def extendable(self) -> tuple[str, ...]:
@@ -102,7 +113,7 @@ class SFTConfig(Config):
 
 
 class InjectConfig(Config):
-    """Prepare worked examples for RL: insert reasoning behaviours, or make a baseline; every step is verified."""
+    """Prepare worked examples for RL. Inserts reasoning behaviours, or makes a baseline; every step is verified."""
 
     rows: str = option(
         "",
@@ -117,8 +128,13 @@ class InjectConfig(Config):
         ("explore", "analyse", "compute"),
         "Which behaviours to insert: explore (trial and error), analyse (state what a step needs), compute (write "
         "out every operation).",
+        applies_to={"method": ("behaviours",)},
     )
-    p: Share = option(0.1, "Probability, before each step, of first attempting a later step.")
+    p: Share = option(
+        0.1,
+        "Probability, before each step, of first attempting a later step.",
+        applies_to={"method": ("behaviours",)},
+    )
     tokenizer: str = option(
         "", "Checkpoint whose tokenizer counts the added length in tokens. By default words are counted."
     )
@@ -126,20 +142,20 @@ class InjectConfig(Config):
 
 
 class RLConfig(Config):
-    """Reinforcement learning with verifiable rewards, starting from any checkpoint."""
+    """Reinforcement learning with verifiable rewards. It starts from any checkpoint."""
 
-    model: str = option("embedded", "Checkpoint to start from: embedded, a Hugging Face folder or a hub id.")
-    problems: Preset[str] = option(
+    model: Place = option("embedded", "Checkpoint to start from: embedded, a Hugging Face folder or a hub id.")
+    problems: Preset[Place] = option(
         None, f"Problems to train on: {SOURCE}. Required unless the model is embedded. {VERIFIER}"
     )
-    validation: Preset[str] = option(
+    validation: Preset[Place] = option(
         None,
         "Problems that are never trained on; the checkpoint with the highest accuracy on them is chosen. Required "
         "unless the model is embedded.",
     )
     algorithm: str = option(
         "dr_grpo",
-        "Advantage, normaliser and clip range: grpo, dr_grpo, rloo, dapo, dense (a reward for each token, from two "
+        f"Advantage, normaliser and clip range: {', '.join(ALGORITHMS)} (a reward for each token, from two "
         "checkpoints of an SFT run), or your own as pkg.module:NAME.",
     )
     loss: str = option("", "Your own loss as pkg.module:function. By default the clipped policy loss.")
@@ -155,10 +171,14 @@ class RLConfig(Config):
     weight_decay: NonNegativeFloat = option(0.0, "Weight decay of AdamW.")
     max_grad_norm: PositiveFloat = option(1.0, "Gradients with a larger norm are scaled down to this norm.")
     epsilon: Share | None = option(
-        None, "The importance ratio is clipped from below at 1 - epsilon. By default the value of the algorithm, 0.2."
+        None,
+        "The importance ratio is clipped from below at 1 - epsilon. By default the value of the algorithm, 0.2.",
+        applies_to=OFF_POLICY,
     )
     epsilon_high: NonNegativeFloat | None = option(
-        None, "The importance ratio is clipped from above at 1 + epsilon_high. By default 0.28 for dapo, otherwise 0.2."
+        None,
+        "The importance ratio is clipped from above at 1 + epsilon_high. By default 0.28 for dapo, otherwise 0.2.",
+        applies_to=OFF_POLICY,
     )
     kl_coef: NonNegativeFloat = option(
         0.0, "Weight of the KL penalty towards the starting checkpoint (beta in TRL). With 0 no second model is loaded."
@@ -175,11 +195,12 @@ class RLConfig(Config):
         (),
         "Target lengths in thinking tokens for dapo_overlong, lcpo_exact and lcpo_max; one is chosen at random for "
         "each problem. By default the thinking budget.",
+        applies_to={"reward": TARGETED, "length_prompt": ()},
     )
     length_prompt: str = option(
         "", "Text that is added to the prompt and states the target length, such as ' Use {N} tokens.' By default none."
     )
-    reference: str | None = dense_option(
+    reference: Place | None = dense_option(
         None,
         "Dense rewards: earlier checkpoint whose log-probabilities are subtracted; 'none' subtracts nothing. By "
         "default the one that the model's SFT run kept.",
@@ -225,30 +246,34 @@ class RLConfig(Config):
         "How many times an early end of the thought is replaced in rollouts. Leave it at 0: a published replication "
         "(GSM8K, Qwen2.5 3B and 7B) saw accuracy fall from 77.6 to 67.9 and from 84.1 to 39.8.",
     )
-    wait_text: str = option("Wait", "Text that replaces the end of the thought; it is not in the loss.")
+    wait_text: str = option(
+        "Wait", "Text that replaces the end of the thought; it is not in the loss.", applies_to={"num_waits": ()}
+    )
     max_tokens_per_microbatch: PositiveInt = option(16384, MICROBATCH)
     eval_every: PositiveInt = option(10, "Number of steps between evaluations on the validation problems.")
     eval_samples: PositiveInt = option(4, "Number of samples for each validation problem.")
     patience: PositiveInt = option(8, "Stop after this many steps in a row without a gradient.")
     seed: NonNegativeInt = option(0, "Seed of the order of problems and of the rollouts.")
-    device: Preset[str] = option("auto", DEVICE)
+    device: Preset[Device] = option("auto", DEVICE)
     dtype: Preset[Precision] = option(None, DTYPE)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         check_reward_coef(self.reward, self.reward_coef)
         check_length_prompt(self.length_prompt)
+        check_algorithm(self.algorithm)
+        if self.loss and ":" not in self.loss:
+            raise UserError(f"loss={self.loss}: write it as pkg.module:name")
         if self.algorithm != "dense":
-            for name, field in type(self).model_fields.items():
-                if field.json_schema_extra == DENSE and getattr(self, name) != field.default:
-                    raise UserError(
-                        f"{name} applies to algorithm=dense, not to algorithm={self.algorithm}; leave it out"
-                    )
-        elif self.kl_coef:
+            return self
+        check_reference_at(self.reference, self.reference_at)
+        if self.kl_coef:
             raise UserError(
                 "kl_coef does not apply to algorithm=dense, which has a KL term inside its reward: use beta instead"
             )
-        elif self.return_type == "full_return" and self.gamma == 0:
+        if self.dense_weight == 1 and self.reward != "correctness":
+            raise UserError(f"reward={self.reward} does not apply to dense_weight=1; set dense_weight below 1")
+        if self.return_type == "full_return" and self.gamma == 0:
             raise UserError(
                 "return_type=full_return with gamma=0 credits only the first token of a response; "
                 "use return_type=reward_to_go"
@@ -263,7 +288,7 @@ class RLConfig(Config):
 class CreditConfig(Config):
     """The dense reward of every token of a text, shown as a colour."""
 
-    reference: str | None = option(
+    reference: Place | None = option(
         None,
         "Checkpoint whose log-probabilities are subtracted; 'none' subtracts nothing. By default the one that the SFT "
         "run kept.",
@@ -274,7 +299,12 @@ class CreditConfig(Config):
         "Worked examples: one number is changed in each, and the result says how often the lowest reward falls on it. "
         "By default none.",
     )
-    seed: NonNegativeInt = option(0, "Seed of which numbers are changed.")
+    seed: NonNegativeInt = option(0, "Seed of which numbers are changed.", applies_to={"probe": ()})
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        check_reference_at(self.reference, self.reference_at)
+        return self
 
 
 class TemplateConfig(Config):
@@ -286,8 +316,8 @@ class TemplateConfig(Config):
 class EvaluateConfig(Config):
     """Accuracy at every thinking budget, and without a budget."""
 
-    models: Texts = option(("embedded",), "Checkpoints to compare.", min_length=1)
-    problems: Preset[str] = option(None, f"Problems: {SOURCE}. Required unless the model is embedded. {VERIFIER}")
+    models: Places = option(("embedded",), "Checkpoints to compare.", min_length=1)
+    problems: Preset[Place] = option(None, f"Problems: {SOURCE}. Required unless the model is embedded. {VERIFIER}")
     thinking_budgets: Preset[PositiveInts] = option(
         None,
         "Thinking budgets in tokens. By default up to the budget that is chosen from the chat template and the context "
@@ -299,20 +329,25 @@ class EvaluateConfig(Config):
     )
     temperature: NonNegativeFloat = option(1.0, "Sampling temperature. 0 is greedy decoding.")
     max_answer_tokens: Preset[PositiveInt] = option(None, MAX_ANSWER_TOKENS)
-    answer_prefix: str = option("", ANSWER_PREFIX)
+    answer_prefix: str = option("", ANSWER_PREFIX, applies_to=BUDGETED)
     num_waits: NonNegativeInts = option(
-        (0,), "How many times an early end of the thought is replaced, such as 0,1,2,4.", min_length=1
+        (0,),
+        "How many times an early end of the thought is replaced, such as 0,1,2,4.",
+        min_length=1,
+        applies_to=BUDGETED,
     )
-    wait_text: str = option("Wait", "Text that replaces the end of the thought.")
+    wait_text: str = option("Wait", "Text that replaces the end of the thought.", applies_to={"num_waits": ()})
     end_think_bias: Floats = option(
         (0.0,),
         "Nats added to the log-odds of ending the thought, wherever the model decides that, such as 0,1,2.",
         min_length=1,
+        applies_to=BUDGETED,
     )
     length_prompt: str = option(
         "",
         "Text that is added to the prompt and asks for each budget, which is then not enforced, such as "
         "' Think for at most {N} tokens.' By default none.",
+        applies_to=BUDGETED,
     )
     delimiters: Delimiters = option((), DELIMITERS)
     unconstrained: bool = option(False, "Only measure the models without any budget or forcing.")
@@ -325,14 +360,16 @@ class EvaluateConfig(Config):
         "",
         "Contrastive decoding: checkpoint to decode away from; samples follow model^(1+1/beta) / reference^(1/beta). "
         "By default there is no reference.",
+        applies_to=BUDGETED,
     )
     beta: PositiveFloat = option(
         1.0,
         "Contrastive decoding: its inverse strength. Logits are shifted by (1/beta) times the log-ratio of model and "
         "reference, so smaller is stronger. To match an rl run, use its beta times the dense_scale in its log.",
+        applies_to={"reference": ()},
     )
     seed: NonNegativeInt = option(0, "Seed of the samples.")
-    device: Preset[str] = option("auto", DEVICE)
+    device: Preset[Device] = option("auto", DEVICE)
     dtype: Preset[Precision] = option(None, DTYPE)
 
     @model_validator(mode="after")
@@ -342,23 +379,18 @@ class EvaluateConfig(Config):
             if len(set(values)) != len(values):
                 raise UserError(f"{name} contains a value twice: {', '.join(map(str, values))}; give each value once")
         check_length_prompt(self.length_prompt)
-        if self.unconstrained and (any(self.num_waits) or any(self.end_think_bias) or self.length_prompt):
+        if self.temperature == 0 and self.samples > 1:
             raise UserError(
-                "unconstrained=true measures models without a budget: leave out num_waits, end_think_bias and "
-                "length_prompt"
-            )
-        if self.unconstrained and self.reference:
-            raise UserError(
-                "unconstrained=true cannot be combined with reference, which decodes away from another model: leave "
-                "one out"
+                f"samples={self.samples} does not apply to temperature=0, which draws the same response every time; "
+                "set samples=1"
             )
         return self
 
 
 class ReadinessConfig(Config):
-    """Measure how promising SFT checkpoints are as starting points for RL, without training."""
+    """Measure which SFT checkpoint RL should start from. Nothing is trained."""
 
-    checkpoints: Texts = option(
+    checkpoints: Places = option(
         ("embedded",),
         "Checkpoints in the order of training: Hugging Face folders, hub ids, or tables of samples from another "
         "program, such as TABLE.parquet?problem=id&correct=passed.",
@@ -368,7 +400,7 @@ class ReadinessConfig(Config):
         None,
         "Worked examples for the held-out loss. By default no held-out loss is measured, unless the model is embedded.",
     )
-    problems: Preset[str] = option(
+    problems: Preset[Place] = option(
         None,
         f"Problems to sample: {SOURCE}. Required unless the model is embedded or all samples come from tables that say "
         f"which are correct. {VERIFIER}",
@@ -382,7 +414,9 @@ class ReadinessConfig(Config):
         "above 32 or min_samples is set); full draws all samples.",
     )
     min_samples: PositiveInt | None = option(
-        None, "Number of samples for each problem before sampling may stop. By default group_size, but at least 8."
+        None,
+        "Number of samples for each problem before sampling may stop. By default group_size, but at least 8.",
+        applies_to={"sampling": ("adaptive",)},
     )
     temperature: PositiveFloat = option(1.0, "Sampling temperature.")
     thinking_budget: Preset[PositiveInt] = option(None, THINKING_BUDGET)
@@ -398,17 +432,26 @@ class ReadinessConfig(Config):
         "table of samples.",
     )
     influence_layers: Texts = option(
-        (), "Parts of the model whose gradients are compared, such as layers.3 or mlp. By default the whole model."
+        (),
+        "Parts of the model whose gradients are compared, such as layers.3 or mlp. By default the whole model.",
+        applies_to={"influence": (True,)},
     )
     influence_rank: NonNegativeInt = option(
-        0, "Project each matrix's gradient to rank x rank, for large models. 0 keeps the exact gradients."
+        0,
+        "Project each matrix's gradient to rank x rank, for large models. 0 keeps the exact gradients.",
+        applies_to={"influence": (True,)},
     )
     seed: NonNegativeInt = option(0, "Seed of the samples.")
-    device: Preset[str] = option("auto", DEVICE)
+    device: Preset[Device] = option("auto", DEVICE)
     dtype: Preset[Precision] = option(None, DTYPE)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if self.min_samples and self.min_samples > self.samples:
+            raise UserError(
+                f"min_samples={self.min_samples} is more than samples={self.samples}, the number at which sampling "
+                "ends; lower it"
+            )
         if self.influence and min(self.samples, self.group_size, self.min_samples or self.group_size) < 2:
             raise UserError(
                 "influence needs correct and wrong samples of a problem: samples, group_size and min_samples must be "
@@ -418,14 +461,14 @@ class ReadinessConfig(Config):
 
 
 class PredictConfig(Config):
-    """Rank checkpoints as starting points for RL, and score each predictor on RL runs that are done."""
+    """Rank checkpoints as starting points for RL. Where RL has been run, each predictor is scored."""
 
-    runs: Texts = option(
+    runs: Places = option(
         (),
         "Run folders (readiness, rl, evaluate, sweep) and tables of RL outcomes with the columns checkpoint and "
         "outcome and, if known, cost, seed, recipe and family.",
     )
-    rank_by: str | None = option(
+    rank_by: Place | None = option(
         None,
         "Predictor to rank by, such as pass@16, loss or combined. By default pass@k at the largest known k up to 64.",
     )
@@ -436,7 +479,7 @@ class PredictConfig(Config):
 
 
 class SweepConfig(Config):
-    """Run many SFT recipes and RL from their checkpoints; predict reads the resulting table."""
+    """Run many SFT recipes, and RL from their checkpoints. predict reads the resulting table."""
 
     file: str = option("", "Sweep file (TOML): settings of sft, readiness, rl and evaluate, and the recipes. Required.")
     workers: NonNegativeInt = option(
@@ -452,10 +495,22 @@ class SweepConfig(Config):
 
 
 class DemoConfig(Config):
-    """Run the whole SFT→RL pipeline on the embedded model: SFT, readiness, RL, evaluation, report."""
+    """Run the whole SFT→RL pipeline on the embedded model. SFT, readiness, RL, evaluation and report."""
 
-    task: str = option(DEMO_TASK, "Task of all stages: a task source without split, n and seed.")
+    task: Place = option(DEMO_TASK, "Task of all stages: a task source without split, n and seed.")
     seed: NonNegativeInt = option(0, "Seed of all stages.")
+
+    @model_validator(mode="after")
+    def _is_a_task_of_the_demo(self) -> Self:
+        kind, _, query = self.task.partition("?")
+        own = [key for part in query.split("&") if (key := part.partition("=")[0]) in ("split", "n", "seed", "detours")]
+        if kind != "dagmath":
+            raise UserError(f"task = {self.task!r}: the demo runs on generated DAG maths, such as {DEMO_TASK}")
+        if own:
+            raise UserError(
+                f"task = {self.task!r}: demo sets split, n, seed and detours itself; leave {' and '.join(own)} out"
+            )
+        return self
 
 
 def check_length_prompt(text: str) -> None:
@@ -465,6 +520,19 @@ def check_length_prompt(text: str) -> None:
             f"length_prompt={text!r} states no length; write {{N}} where the number of tokens belongs, or {{N/8}} for "
             "an eighth"
         )
+
+
+def check_algorithm(name: str) -> None:
+    """UserError unless it is the name of an algorithm or an import path."""
+    if name not in ALGORITHMS and ":" not in name:
+        hint = similar(name, ALGORITHMS) or "give your own algorithm as pkg.module:NAME"
+        raise UserError(f"algorithm={name} is not one of {', '.join(ALGORITHMS)}; {hint}")
+
+
+def check_reference_at(reference: str | None, share: float) -> None:
+    """UserError for a share that chooses the reference where it is named."""
+    if reference is not None and share != CreditConfig.model_fields["reference_at"].default:
+        raise UserError("reference_at does not apply where reference names the checkpoint; leave one of them out")
 
 
 def check_reward_coef(reward: Reward, coef: float | None) -> None:

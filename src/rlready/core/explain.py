@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -11,13 +11,60 @@ from pydantic_core import ErrorDetails
 
 KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 PLURALS = {str: "text", int: "whole numbers", float: "numbers"}
+SIMILAR = (
+    0.75  # of difflib's ratio: below, unrelated words are suggested (lr for rows); above, typing errors are missed
+)
+BATCH = ("tokens_per_batch", "prompts_per_step")
+RESPONSE = ("thinking_budget", "thinking_budgets", "max_answer_tokens")
+ELSEWHERE: dict[str, Sequence[str]] = {  # names of TRL, verl and Transformers, and the settings that they mean
+    "batch_size": BATCH,
+    "beta": ("kl_coef",),
+    "clip": ("epsilon",),
+    "clip_ratio": ("epsilon",),
+    "clip_ratio_high": ("epsilon_high",),
+    "clip_ratio_low": ("epsilon",),
+    "dataset": ("rows", "problems"),
+    "dataset_name": ("rows", "problems"),
+    "eval_dataset": ("heldout", "validation"),
+    "eval_steps": ("eval_every",),
+    "kl_loss_coef": ("kl_coef",),
+    "lr": ("learning_rate",),
+    "max_completion_length": RESPONSE,
+    "max_new_tokens": RESPONSE,
+    "max_steps": ("steps", "epochs"),
+    "max_tokens": RESPONSE,
+    "model_name_or_path": ("model", "models", "checkpoints"),
+    "num_epochs": ("epochs", "steps"),
+    "num_generations": ("group_size",),
+    "num_iterations": ("updates_per_batch",),
+    "num_train_epochs": ("epochs", "steps"),
+    "output_dir": ("out",),
+    "per_device_train_batch_size": BATCH,
+    "save_steps": ("save_every", "eval_every"),
+    "train_batch_size": BATCH,
+    "train_dataset": ("rows", "problems"),
+    "warmup_steps": ("warmup_ratio",),
+}
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of an error message: the known word that is nearest, or all known words."""
-    known = list(known)
-    close = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+def nearest(word: str, known: Collection[str], otherwise: str = "") -> str:
+    """The end of an error message: the known word that is meant, else ``otherwise``, by default all known words."""
+    return similar(word, known) or otherwise or f"known: {', '.join(known)}"
+
+
+def similar(word: str, known: Collection[str]) -> str:
+    """A question for the known word that is nearest, or that other trainers call so; empty if there is none."""
+    plain = {name.removeprefix("--").replace("-", "_"): name for name in known}
+    key = word.removeprefix("--").replace("-", "_")
+    close = [plain[name] for name in ELSEWHERE.get(key, ()) if name in plain]
+    close = close or get_close_matches(word, [*known], n=1, cutoff=SIMILAR)
+    return f"did you mean {' and '.join(close)}?" if close else ""
+
+
+def help_of(cls: type[BaseModel]) -> str:
+    """Where the settings of a configuration are listed."""
+    verb = cls.__name__.removesuffix("Config").lower()
+    return f"see rlready {'show' if verb in ('credit', 'template') else verb} --help"
 
 
 def explain(error: ValidationError, cls: type[BaseModel]) -> str:
@@ -25,7 +72,7 @@ def explain(error: ValidationError, cls: type[BaseModel]) -> str:
     first = error.errors(include_url=False)[0]
     name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
-        return f"unknown setting {name!r} of {cls.__name__}; {nearest(name, cls.model_fields)}"
+        return f"unknown setting {name!r} of {cls.__name__}; {nearest(name, cls.model_fields, help_of(cls))}"
     return describe(first, name, cls.model_fields[name].annotation, first["input"])
 
 
@@ -36,6 +83,9 @@ def describe(error: ErrorDetails, name: str, annotation: Any, raw: object) -> st
     number = float in (annotation, *map(plain_type, get_args(annotation)))
     if error["type"] == "too_short":
         return f"{name} is empty; give at least one value"
+    if error["type"] == "string_too_short":
+        model = name in ("model", "models", "checkpoints")
+        return f"{name} is empty; " + ("name a checkpoint folder, a hub id or embedded" if model else "leave it out")
     for bound, relation in (("gt", "above"), ("ge", "at least"), ("le", "at most"), ("lt", "below")):
         if bound in bounds:
             limit = bounds[bound]
@@ -45,14 +95,21 @@ def describe(error: ErrorDetails, name: str, annotation: Any, raw: object) -> st
             return f"{name} {wanted}, got {found:g}" if isinstance(found, float) else f"{name} {wanted}, got {found}"
     if get_origin(annotation) is Literal:
         choices = [str(choice) for choice in get_args(annotation)]
-        hint = f"; {nearest(raw, choices)}" if isinstance(raw, str) else ""
-        expected = f"one of {', '.join(choices)}{hint}"
+        hint = similar(raw, choices) if isinstance(raw, str) else ""
+        expected = f"one of {', '.join(choices)}{'; ' if hint else ''}{hint}"
     elif get_origin(annotation) is tuple:
         expected = f"a list of {PLURALS[plain_type(get_args(annotation)[0])]}, separated by commas"
     else:
         expected = KINDS[annotation]
     shown = repr(raw)
     return f"{name} = {shown if len(shown) <= 60 else shown[:57] + '...'} is not {expected}"
+
+
+def as_typed(value: object) -> str:
+    """A value as a user would type it; empty for None."""
+    if isinstance(value, tuple):
+        return ",".join(map(as_typed, value))
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def type_name(annotation: Any) -> str:

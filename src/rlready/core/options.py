@@ -17,7 +17,7 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from rlready.core.errors import UserError
-from rlready.core.explain import describe, nearest
+from rlready.core.explain import as_typed, describe, help_of, nearest
 from rlready.core.settings import Config
 
 C = TypeVar("C", bound=Config)
@@ -61,10 +61,7 @@ def to_toml(config: object) -> str:
 
 def shown_default(default: object) -> str:
     """A default as a user would type it; empty if the description of the setting says what the default does."""
-    if default is None or default in ("", (), "auto"):
-        return ""
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-    return shown.lower() if isinstance(default, bool) else shown
+    return "" if default == "auto" else as_typed(default)
 
 
 def _take(cls: type[Config], where: str, items: Mapping[str, object], *, text: bool) -> dict[str, object]:
@@ -76,7 +73,12 @@ def _take(cls: type[Config], where: str, items: Mapping[str, object], *, text: b
     for key, raw in items.items():
         name = key.replace("-", "_")
         if name not in cls.model_fields:
-            raise UserError(f"{where}: unknown key {key!r}; {nearest(name, cls.model_fields)}")
+            if isinstance(raw, dict):
+                raise UserError(
+                    f"{where}: settings of --config stand at the top level, without [{key}]; tables belong in a file "
+                    "for rlready sweep"
+                )
+            raise UserError(f"{where}: unknown key {key!r}; {nearest(name, cls.model_fields, help_of(cls))}")
         try:
             if isinstance(raw, str):
                 raw.encode()

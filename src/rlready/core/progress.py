@@ -32,6 +32,7 @@ class Screen:
         self.quiet = False  # only warnings are shown
         self.open: list[Progress] = []
         self.plan: Plan | None = None
+        self.shown = ""  # the progress that was printed last: name and count of its bar
         self._last = -PAUSE
         self._bars: Bars | None = None
 
@@ -53,6 +54,7 @@ class Screen:
                 self._bars.draw(self.open)
             else:
                 *outer, inner = self.open
+                self.shown = f"{inner.name} {inner.count}"
                 self.print("  ".join([*(f"{bar.name} {bar.count}" for bar in outer), str(inner)]))
 
     def print(self, text: str, *, warning: bool = False) -> None:
@@ -108,7 +110,7 @@ class Progress:
         self.screen.open.remove(self)
         if not self.screen.open:
             self.screen.clear()
-        if self.elapsed >= PAUSE:
+        if self.elapsed >= PAUSE and self.screen.shown != f"{self.name} {self.count}":
             self.screen.print(str(self))
 
     def update(self, n: float = 1, **metrics: object) -> None:

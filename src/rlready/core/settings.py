@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Optional, Self, TypeVar
 
 from pydantic import (
@@ -11,17 +12,20 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     NonNegativeInt,
     PositiveInt,
     ValidationError,
+    model_validator,
 )
 
 from rlready.core.errors import UserError
-from rlready.core.explain import explain
+from rlready.core.explain import ELSEWHERE, as_typed, explain
 
 T = TypeVar("T")
 Share = Annotated[float, Field(ge=0, le=1)]
 InnerShare = Annotated[float, Field(gt=0, lt=1)]
+Place = Annotated[str, Field(min_length=1)]  # a path, a hub id or a task: an empty one would be the working folder
 
 
 if TYPE_CHECKING:
@@ -45,6 +49,7 @@ def _tuple_of(kind: Callable[[str], Any]) -> BeforeValidator:
 
 
 Texts = Annotated[tuple[str, ...], _tuple_of(str)]
+Places = Annotated[tuple[Place, ...], _tuple_of(str)]
 PositiveInts = Annotated[tuple[PositiveInt, ...], _tuple_of(int)]
 NonNegativeInts = Annotated[tuple[NonNegativeInt, ...], _tuple_of(int)]
 Floats = Annotated[tuple[float, ...], _tuple_of(float)]
@@ -61,17 +66,29 @@ def check_delimiters(texts: tuple[str, ...]) -> tuple[str, ...]:
 Delimiters = Annotated[Texts, AfterValidator(check_delimiters)]
 
 
-def option(default: Any, text: str, **constraints: Any) -> Any:
-    """A field with its help text; ``constraints`` are passed to `pydantic.Field`."""
-    return Field(default, description=text, **constraints)
+DEVICE = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?")
+APPLIES_TO = "applies_to"  # key of a setting's conditions, in the schema too
 
 
-DENSE = {"algorithm": "dense"}  # marks a setting of rl, in the schema too, that other algorithms do not take
+def check_device(device: str) -> str:
+    """The same text; UserError unless it is ``auto`` or has the form of a PyTorch device."""
+    if not DEVICE.fullmatch(device):
+        raise UserError(f"device = {device!r} is not a PyTorch device; use auto, cpu, cuda or cuda:1")
+    return device
 
 
-def dense_option(default: Any, text: str, **constraints: Any) -> Any:
-    """As `option`, for a setting that applies to ``algorithm=dense`` only."""
-    return option(default, text, json_schema_extra=dict(DENSE), **constraints)
+Device = Annotated[str, AfterValidator(check_device)]
+Conditions = Mapping[str, Sequence[JsonValue]]  # values of other settings; none: any but the default
+
+
+def option(default: Any, text: str, *, applies_to: Conditions | None = None, **constraints: Any) -> Any:
+    """A field with its help text; ``constraints`` are passed to `pydantic.Field`.
+
+    The setting has an effect only if one of the conditions ``applies_to`` holds, which are in the schema too; otherwise
+    a value that is not its default is refused.
+    """
+    extra: dict[str, JsonValue] = {APPLIES_TO: {name: list(values) for name, values in (applies_to or {}).items()}}
+    return Field(default, description=text, json_schema_extra=extra if applies_to else None, **constraints)
 
 
 class Config(BaseModel):
@@ -98,6 +115,34 @@ class Config(BaseModel):
     def extendable(self) -> tuple[str, ...]:
         """Settings that say only how long a run goes on: an unfinished run continues with larger values of them."""
         return ()
+
+    @model_validator(mode="after")
+    def _every_setting_applies(self) -> Self:
+        for name, field in type(self).model_fields.items():
+            extra = field.json_schema_extra
+            if isinstance(extra, dict) and self._is_set(name):
+                conditions: Any = extra[APPLIES_TO]
+                if not any(self._holds(other, values) for other, values in conditions.items()):
+                    raise UserError(self._does_not_apply(name, conditions))
+        return self
+
+    def _is_set(self, name: str) -> bool:
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
+
+    def _holds(self, name: str, values: Sequence[JsonValue]) -> bool:
+        return getattr(self, name) in values if values else self._is_set(name)
+
+    def _does_not_apply(self, name: str, conditions: Conditions) -> str:
+        other = next(iter(conditions))
+        now = as_typed(getattr(self, other))
+        where = f"to {other}={now}" if now else f"without {other}"
+        ways = [
+            f"set {key}" + (f"={' or '.join(map(as_typed, values))}" if values else "")
+            for key, values in conditions.items()
+        ]
+        theirs = [key for key in ELSEWHERE.get(name, ()) if key in type(self).model_fields]
+        last = f"for TRL's {name} use {theirs[0]}" if theirs else "leave it out"
+        return f"{name} does not apply {where}; {', or '.join([*ways, last])}"
 
     def replace(self, **changes: Any) -> Self:
         """A copy with other values of some settings, validated like a new one."""

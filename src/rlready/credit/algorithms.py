@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rlready.core.config import check_algorithm
 from rlready.core.errors import UserError
-from rlready.core.explain import nearest
 from rlready.core.import_path import load_object
 from rlready.credit.outcome import (
     Floats,
@@ -58,11 +58,7 @@ def algorithm_named(name: str) -> Algorithm:
     """A built-in algorithm, or the `Algorithm` at an import path ``pkg.module:NAME``; UserError for anything else."""
     if name in ALGORITHMS:
         return ALGORITHMS[name]
-    if ":" not in name:
-        raise UserError(
-            f"algorithm={name} is not one of {', '.join(ALGORITHMS)}; {nearest(name, ALGORITHMS)}; "
-            "give your own algorithm as pkg.module:NAME"
-        )
+    check_algorithm(name)
     found = load_object("algorithm", name)
     if not isinstance(found, Algorithm):
         raise UserError(

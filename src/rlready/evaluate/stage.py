@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rlready.core.config import EvaluateConfig
 from rlready.core.errors import UserError
-from rlready.core.progress import Progress, note
+from rlready.core.progress import Progress, note, warn
 from rlready.credit.reference import equal
 from rlready.engine.contrastive import Contrast
 from rlready.evaluate.draw import drawer_for
@@ -34,6 +34,11 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
     with Run(out, "evaluate", config) as run:
         if run.finished:
             return EvaluateResult.load(out)
+        if config.unconstrained and config.thinking_budgets:
+            warn(
+                "evaluate: warning: thinking_budgets does not apply to unconstrained=true, which measures no budget; "
+                "set max_response_tokens to limit the responses"
+            )
         config = resolve(config, config.models, run)
         settings = settings_of(config)
         contrast = _contrast(config)

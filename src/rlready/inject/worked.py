@@ -55,7 +55,18 @@ class Worked:
 
 def worked(task: Task, source: str) -> list[Worked]:
     """The rows of a task; UserError names the first whose response is not the right answer."""
-    rows, problems, solutions = task.rows(), task.problems(), _annotated(source)
+    rows, solutions = task.rows(), _annotated(source)
+    try:
+        problems = task.problems()
+    except UserError:
+        problems = []
+        if any(ANNOTATION.search(row.thinking or "") for row in rows):
+            raise
+    if not any(row.thinking for row in rows) or not problems:
+        raise UserError(
+            f"{source}: inject needs a dag column or GSM8K calculator annotations (<<48/2=24>>), and a thought and an "
+            "answer"
+        )
     found = []
     verdicts = verify_all(task, [(p, (r.thinking or "", r.response)) for p, r in zip(problems, rows, strict=True)])
     for problem, row, verdict in zip(problems, rows, verdicts, strict=True):

@@ -166,8 +166,7 @@ class ChatFormat:
         """The format in one line of text."""
         t, told = self.thought, self.describe()
         if self.thinks:
-            how = "opened by the prompt" if self.opened else "opened by the decoder"
-            says = f"thinks between {t.opener} and {t.closer} ({how}; line breaks by {told['thought_told_by']})"
+            says = f"thinks between {t.opener} and {t.closer}"
         else:
             says = "opens no thought, so responses are sampled without a thinking budget"
             if any(text in self.tokenizer.get_added_vocab() for text in (t.opener, t.closer)):

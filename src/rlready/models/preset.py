@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from rlready.core.device import check_device
 from rlready.core.errors import UserError
 from rlready.core.presets import TOO_FAST, ModelTraits, Setting, preset
 from rlready.core.progress import note, warn
@@ -33,6 +34,7 @@ def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] 
     stay open.  Raises UserError where worked examples or problems are not named for any model but the embedded one,
     and for what is wrong with the model's files.
     """
+    check_device(config)
     delimiters = getattr(config, "delimiters", ())
     for source in sources:
         traits = model_traits(source, delimiters)

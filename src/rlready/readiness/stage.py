@@ -30,6 +30,7 @@ from rlready.runs.checkpoint_order import in_training_order, order_warnings
 from rlready.runs.files import remove, write_json, write_table
 from rlready.runs.run import STATE, Run
 from rlready.tasks import Task, open_task
+from rlready.tasks.source import TABLES
 
 CHANCE_AT = 64  # the chance level is also given at the k that Kang et al. use
 
@@ -99,8 +100,11 @@ def _names(checkpoints: Sequence[str]) -> dict[str, str]:
         if is_table(source):
             path, options = parse_table_source(source)
             name = options.name or path
+        elif Path(source).is_file():
+            raise UserError(f"{source}: a file, not a checkpoint folder; tables of samples end in {', '.join(TABLES)}")
         if name in names:
-            raise UserError(f"a checkpoint is named twice: {name}; tables of one path need name=")
+            way = "tables of one path need name=" if is_table(source) else "leave one out"
+            raise UserError(f"named twice: {name}; {way}")
         names[name] = source
     return names
 
@@ -121,7 +125,7 @@ def _resolve(config: ReadinessConfig, models: Sequence[str], tables: Sequence[St
     sources = [*models, *(table.options.model for table in tables if table.options.model)]
     leave = set() if models else {"problems"}
     if is_open(config, "heldout") and config.problems and not config.problems.startswith(DEMO_TASK):
-        note(f"readiness: no held-out loss: name worked examples of {config.problems} with heldout=")
+        note("readiness: no held-out loss; to measure it, set heldout=FILE")
         leave.add("heldout")
     return resolve(config, sources, run, leave) if sources else config
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from rlready.core.errors import UserError
 from rlready.core.result import RESULT, Result
 from rlready.runs.files import read_json
+from rlready.runs.record import RECORD, RunRecord
 
 # where each verb's result is defined; imported when one is read
 RESULTS = {
@@ -29,8 +30,22 @@ def result_type(verb: str) -> type[Result]:
     return found
 
 
+def refuse_unfinished(folder: Path) -> None:
+    """UserError for a path that is not the folder of a finished run."""
+    if not folder.exists():
+        raise UserError(f"{folder}: no such folder")
+    if (folder / RESULT).is_file():
+        return
+    if not (folder / RECORD).is_file():
+        raise UserError(f"{folder}: not a run folder, {RECORD} is missing")
+    command = RunRecord.load(folder).command
+    how = f": {command}" if command.startswith("rlready ") else ""
+    raise UserError(f"{folder}: the run has not finished; continue it with its own command{how}")
+
+
 def load_result(folder: Path) -> Result:
     """The result of a finished run; UserError if there is none, or if its verb is unknown."""
+    refuse_unfinished(folder)
     content = read_json(folder / RESULT)
     verb = content.get("verb") if isinstance(content, dict) else None
     if not isinstance(verb, str) or verb not in RESULTS:

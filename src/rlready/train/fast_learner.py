@@ -24,6 +24,7 @@ class FastLearner(PlainLearner):
     """Equal to `PlainLearner` up to rounding, and several times as fast for a small model on a CPU."""
 
     name: ClassVar[str] = "fast"
+    about: ClassVar[str] = "the fast path for small models on a CPU"
 
     def backward(self, examples: Sequence[Example], loss_of: BatchLoss, temperature: float) -> Sums:
         threads = learners(self.lm.model)

@@ -76,6 +76,7 @@ class Learner(Protocol):
     """A model and its optimiser."""
 
     name: ClassVar[str]
+    about: ClassVar[str]  # the name in words
     lm: LM
     optimizer: torch.optim.Optimizer
     device: torch.device
@@ -101,6 +102,7 @@ class PlainLearner:
     """
 
     name: ClassVar[str] = "plain"
+    about: ClassVar[str] = "PyTorch"
 
     def __init__(self, lm: LM, settings: OptimizerSettings, *, bfloat16: bool = False) -> None:
         self.lm, self.settings, self.bfloat16 = lm, settings, bfloat16

@@ -11,11 +11,13 @@ from pathlib import Path
 from rlready.core.errors import UserError
 from rlready.core.result import RESULT
 from rlready.runs.files import read_json
+from rlready.runs.results import refuse_unfinished
 from rlready.train.result import SFTResult
 
 
 def last_checkpoint(run: Path) -> Path:
     """The last checkpoint of an SFT run; UserError if the folder is not a finished run of ``rlready sft``."""
+    refuse_unfinished(run)
     result = _sft_result(run)
     if result is None:
         raise UserError(f"{run}: not the folder of a finished run of rlready sft")

@@ -22,6 +22,7 @@ from rlready.core.config import RLConfig
 from rlready.core.errors import UserError
 from rlready.core.progress import Progress, note, warn
 from rlready.core.records import Problem
+from rlready.credit.algorithms import algorithm_named
 from rlready.credit.reference import ReferencePair, load_pair
 from rlready.models.checkpoint import load, local_folder
 from rlready.models.lm import LM
@@ -35,6 +36,7 @@ from rlready.train.drift import Watched, drift
 from rlready.train.fast_learner import make_learner
 from rlready.train.learner import OptimizerSettings
 from rlready.train.log import EvaluationLog, RLStepLog, log_line
+from rlready.train.loss import loss_named
 from rlready.train.reference_checkpoint import find_reference
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
 from rlready.train.trainer import Trainer
@@ -65,6 +67,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
 
     Raises UserError for settings, models or problems that do not fit, and if training cannot go on.
     """
+    algorithm_named(config.algorithm), loss_named(config.loss)  # refused before a model is loaded
     with Run(out, "rl", config) as run:
         if run.finished:
             return RLResult.load(out)
@@ -79,6 +82,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         if len(problems) < config.prompts_per_step:
             raise UserError(
                 f"{config.problems}: {len(problems)} problems are fewer than prompts_per_step={config.prompts_per_step}"
+                f"; set prompts_per_step={len(problems)} or name more problems"
             )
         trainer = _trainer(config, run)
         for each, size, role in ((task, len(problems), "rl"), (validation, len(held), "validation problems")):
@@ -121,7 +125,7 @@ def _trainer(config: RLConfig, run: Run) -> Trainer:
         config.learning_rate, config.weight_decay, config.max_grad_norm, config.max_tokens_per_microbatch
     )
     learner = make_learner(lm, settings, bfloat16=config.dtype == "bfloat16")
-    note(f"rl: {lm.chat}; {learner.name} learner")
+    note(f"rl: {lm.chat}; training by {learner.about}")
     chat, path = lm.chat.describe(), local_folder(config.model)
     run.note_model(id=config.model, path=path, role="start", chat=chat, learner=learner.name)
     reference = load(config.model, device=config.device) if config.kl_coef > 0 else None

@@ -97,7 +97,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
             config.learning_rate, config.weight_decay, config.max_grad_norm, config.max_tokens_per_microbatch
         )
         learner = make_learner(lm, settings, bfloat16=config.dtype == "bfloat16")
-        note(f"sft: {lm.chat}; {learner.name} learner")
+        note(f"sft: {lm.chat}; training by {learner.about}")
         chat, path = lm.chat.describe(), local_folder(config.model)
         run.note_model(id=config.model, path=path, role="base", chat=chat, learner=learner.name)
         plan = planned(examples, config)

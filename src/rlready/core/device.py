@@ -1,0 +1,45 @@
+"""Whether a PyTorch device is there, and what to change if its memory is too small."""
+
+from __future__ import annotations
+
+import sys
+
+from rlready.core.errors import UserError
+from rlready.core.settings import Config
+
+# settings that lower the memory needed, those that change least about the result first
+MEMORY = (
+    "max_tokens_per_microbatch",
+    "max_answer_tokens",
+    "thinking_budget",
+    "thinking_budgets",
+    "max_response_tokens",
+)
+
+
+def check_device(config: Config) -> None:
+    """UserError if ``config`` names a device that this machine does not have; torch is not imported for the CPU."""
+    device = getattr(config, "device", "auto")
+    if device in ("auto", "cpu"):
+        return
+    import torch
+
+    kind, _, index = device.partition(":")
+    there = getattr(torch, kind).device_count()
+    name = {"cuda": "CUDA GPU", "mps": "GPU of a Mac", "xpu": "Intel GPU"}[kind]
+    if not there:
+        raise UserError(f"device = {device!r}: no {name} here; use device=auto or device=cpu")
+    if int(index or 0) >= there:
+        last = f" to {kind}:{there - 1}" if there > 1 else ""
+        raise UserError(f"device = {device!r}: the last {name} here is {kind}:{there - 1}; use {kind}:0{last}")
+
+
+def out_of_memory(error: Exception, config: Config) -> str:
+    """What to change about ``config`` if ``error`` says that memory is full, in one line; empty for other errors."""
+    torch = sys.modules.get("torch")
+    if not torch or not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
+        return ""
+    lower = [name for name in MEMORY if name in type(config).model_fields]
+    narrow = " or set dtype=bfloat16," if getattr(config, "dtype", None) == "float32" else ""
+    place = "GPU" if isinstance(error, torch.OutOfMemoryError) else "main"
+    return f"{place} memory is full: lower {' or '.join(lower)},{narrow} or use a device with more memory"
