@@ -233,6 +233,8 @@ def test_a_tied_head_is_not_missing(family: str, tmp_path: Path) -> None:
         ("./gone", "no such folder"),
         ("run/checkpoint-15", "no such folder, and not looked up on the hub"),
         ("here/gone", "no such folder, and not looked up on the hub"),
+        ("her/checkpoint-15", "no such folder, and not looked up on the hub; did you mean here?"),
+        ("./her/file", "no such folder; did you mean here/file?"),
         ("step_3", "no such folder, and not looked up on the hub"),
         ("some one/model", "no such folder, and not looked up on the hub"),
         ("here/link", "a link to a missing folder"),

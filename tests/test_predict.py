@@ -378,7 +378,7 @@ BAD: list[tuple[list[dict[str, Any]], str]] = [
     ([{"checkpoint": "step-9", "outcome": 0.5}], "may be any of 24"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": float("nan")}], ":1: outcome must be a finite number"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": None}], "not None"),
-    ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": "0.5"}], "finite number"),
+    ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": "half"}], "finite number"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "accuracy": 0.5}], "no column 'outcome'"),
     ([{"outcome": 0.5}], "no column 'checkpoint'"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "cost": -1}], "cost must be seconds"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -152,7 +153,7 @@ def test_answers_of_parquet(tmp_path: Path, kind: Any, value: object, want: str)
     pq.write_table(pa.table({"prompt": ["p"], name: pa.array([value], kind)}), tmp_path / "r.parquet")
     task = open_task(str(tmp_path / "r.parquet"))
     assert [p.answer for p in task.problems()] == [want]
-    assert ("answers from reward_model.ground_truth" in task.description) == (name == "reward_model")
+    assert ("answers from column 'reward_model.ground_truth'" in task.description) == (name == "reward_model")
 
 
 def test_json_inside_parquet_is_decoded(tmp_path: Path) -> None:
@@ -300,7 +301,6 @@ def test_whole_numbers_as_ids_are_their_digits(tmp_path: Path) -> None:
 def test_files_that_are_no_text(tmp_path: Path) -> None:
     row = json.dumps({"prompt": "p", "response": "é"}, ensure_ascii=False)
     for content, line in (
-        (b"\x1f\x8b\x08\x00", "compressed with gzip"),
         (row.encode("utf-16"), "UTF-16"),
         (b"PAR1", "a Parquet file; name it .parquet"),
         (b"\n" + row.encode("latin-1"), "r.jsonl:2: not UTF-8 text"),
@@ -310,14 +310,17 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
         (tmp_path / "r.jsonl").write_bytes(content)
         with pytest.raises(UserError, match=line):
             open_task(str(tmp_path / "r.jsonl"))
+    (tmp_path / "r.jsonl").write_bytes(gzip.compress(row.encode())[:-9])
+    with pytest.raises(UserError, match="cannot be read: Compressed file ended"):
+        open_task(str(tmp_path / "r.jsonl"))
     pandas = r'df\.to_json\("rows\.jsonl", orient="records", lines=True\)'
     for name, content, line in (
-        (
-            "r.csv",
-            "prompt,response\np,r\n",
-            r'pandas\.read_csv\(".*r\.csv", dtype=str, keep_default_na=False\)\.to_json',
-        ),
-        ("r.jsonl", "prompt\tresponse\np\tr\n", r'looks like CSV or TSV; .*sep="\\t"'),
+        ("r.jsonl", "prompt\tresponse\np\tr\n", r"looks like CSV or TSV; name the file \.csv"),
+        ("r.csv", "prompt,response\np,r,s\n", r"r\.csv row 1: 3 cells for 2 columns; quote cells that hold ','"),
+        ("r.csv", 'prompt,response\np,"r\n', r"r\.csv: not CSV near line 2 \(unexpected end of data\)"),
+        ("r.csv", "prompt,prompt\np,r\n", "its header names 'prompt' twice"),
+        ("r.csv", "prompt,response\n", "empty, it has no rows"),
+        ("r.csv.gz", "PAR1", "a Parquet file"),
         ("r.json", '{"prompt": {"0": "p"}, "response": {"0": "r"}}', pandas),
         ("r.jsonl", '{"prompt": {"0": "p"}, "response": {"0": "r"}}', pandas),
         ("r.json", '{"prompt": ["p", "q"], "response": ["r", "s"]}', pandas),

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub.errors import RepositoryNotFoundError
 
 from rlready.core.errors import UserError
 from rlready.core.records import Problem
@@ -126,17 +127,67 @@ def test_answers_of_gsm8k_keep_their_value(tmp_path: Path) -> None:
         assert open_task(f"gsm8k:{tmp_path / 'g.jsonl'}").problems()[0].answer == want
 
 
-def test_gsm8k_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_sets_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def load_dataset(*args: object, **options: object) -> list[dict[str, str]]:
         asked.append((args, options))
         return GSM8K
 
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    offline = SimpleNamespace(HF_HUB_OFFLINE=False)
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset, config=offline))
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *_, **__: None)
     task = open_task("gsm8k:openai/gsm8k?split=test")
-    assert asked == [(("openai/gsm8k", "main"), {"split": "test"})]
     assert (task.licence, len(task.problems())) == ("MIT", 3)
+    assert [p.answer for p in open_task("openai/gsm8k?config=main&revision=v1").problems()] == ["24", "2,280", "0"]
+    assert asked == [
+        (("openai/gsm8k", "main"), {"split": "test", "revision": None}),
+        (("openai/gsm8k", "main"), {"split": "train", "revision": "v1"}),
+    ]
+
+
+def test_the_hub_is_asked_once_and_only_for_hub_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "problems.jsonl", GSM8K)
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data/train.jsonl", GSM8K)
+    asked = []
+
+    def dataset_info(self: object, path: str, **_: object) -> None:
+        asked.append(path)
+        if path == "nobody/nothing":
+            raise RepositoryNotFoundError.__new__(RepositoryNotFoundError)
+        if path == "some/configs":
+            return
+        raise OSError("no route to host")
+
+    def load_dataset(path: str, *_: object, **__: object) -> None:
+        if path == "some/configs":
+            raise ValueError(
+                "Config name is missing.\nPlease pick one among the available configs: ['a', 'b']\nExample"
+            )
+        assert offline.HF_HUB_OFFLINE  # else it retries for half a minute
+        raise ConnectionError(f"Couldn't reach {path!r} on the Hub")
+
+    offline = SimpleNamespace(HF_HUB_OFFLINE=False)
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset, config=offline))
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", dataset_info)
+    for source, line in {
+        "problms.jsonl": "problms.jsonl: no such file or folder; did you mean problems.jsonl?",
+        "data/trian": "data/trian: no such file or folder; did you mean data/train.jsonl?",
+        "gsm8k:dat": "dat: no such file or folder; did you mean data?",
+        "problms": "problms: no such file or folder; did you mean problems.jsonl?",
+        "/nowhere/p.jsonl": "/nowhere/p.jsonl: no such file or folder; there is no /nowhere",
+        "~/n0thing.jsonl": "/n0thing.jsonl: no such file or folder",
+        "some/offline": "some/offline: no such file or folder, and the Hugging Face hub cannot be reached",
+        "nobody/nothing": "nobody/nothing: no such file or folder, and no such data set on the Hugging Face hub",
+        "some/configs": "some/configs: choose one of its configurations with ?config=: ['a', 'b']",
+    }.items():
+        with pytest.raises(UserError) as caught:
+            open_task(source)
+        assert line in str(caught.value)
+    assert asked == ["some/offline", "nobody/nothing", "some/configs"]
+    assert not offline.HF_HUB_OFFLINE
 
 
 def test_rows_of_every_kind_of_file_and_shape(tmp_path: Path) -> None:
@@ -226,7 +277,11 @@ GOOD = {"prompt": "p", "response": "r", "answer": "1"}
         ("", "r.jsonl: empty"),
         ('{"prompt": "p"}\n\n{"prompt": oops}\n', "r.jsonl:3: not JSON (Expecting value at column 12)"),
         ("[1, 2]\n", "r.jsonl:1: expected an object with named columns, not list"),
-        ('{"question": "p"}\n', "r.jsonl:1: no column 'prompt'; known: question"),
+        (
+            '{"q": "p", "a": 1}\n',
+            "instruction, input); its columns are q, a: name the right one, as in ",
+        ),
+        ('{"prompt": "p"}\n{"question": "p"}\n', "r.jsonl:2: no column 'prompt'; known: question"),
         ('{"prompt": ["p"]}\n', "r.jsonl:1: prompt must be a list of {role, content}, not list of str"),
         (
             '{"prompt": "p", "answer": [1, 2]}\n',
@@ -261,8 +316,7 @@ def test_bad_files(tmp_path: Path) -> None:
         unanswered: "a row without an answer to verify against (line 2)",
         f"gsm8k:{bad_number}": "g.jsonl:2: the answer does not end in '#### <number>'",
         f"gsm8k:{bad_number}?split=test": "split= chooses a file in a folder",
-        f"{unanswered}?split=test": "name= and split= are for a data set on the hub",
-        f"rows:{tmp_path}": "a folder; name a file in it",
+        f"{unanswered}?split=test": "split= is for a data set on the hub",
         str(tmp_path / "x.parquet"): "not a Parquet file",
         str(tmp_path / "x.json"): "expected a list of objects, not dict",
     }.items():

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING, TextIO
 
 from rlready.core.text import visible
@@ -80,6 +81,12 @@ SCREEN = Screen()
 def note(text: str) -> None:
     """Print a line for a person without breaking the bar."""
     SCREEN.print(text)
+
+
+@cache
+def note_once(text: str) -> None:
+    """`note`, but a second time in this process is silent."""
+    note(text)
 
 
 def warn(text: str) -> None:

@@ -21,10 +21,10 @@ from rlready.models.batch import Example, supervised
 from rlready.models.chat import OPEN
 from rlready.models.encode import encode
 from rlready.models.lm import LM
+from rlready.tasks.files import TABLES
 from rlready.tasks.table import read_table
 
 SHOWN = 20  # responses of a table, at most
-TABLES = (".parquet", ".jsonl", ".json")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def credit_of_inputs(
     found: list[tuple[str, str, Example]] = []
     for each in inputs:
         path = Path(each)
-        if path.suffix in TABLES:
+        if path.name.endswith(TABLES):
             found += _table(pair.sft, path)
         else:
             found.append(_text(pair.sft, _content(path) if _is_file(path) else each))

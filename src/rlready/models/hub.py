@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from rlready.core.errors import UserError
+from rlready.core.missing import did_you_mean
 from rlready.runs.checkpoint_names import numbered
 
 ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -60,6 +61,6 @@ def refuse_folder_names(source: str) -> None:
     if os.path.islink(source):
         raise UserError(f"{source}: a link to a missing folder")
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
-        raise UserError(f"{source}: no such folder")
+        raise UserError(f"{source}: no such folder{did_you_mean(source)}")
     if numbered(source) or os.path.isdir(os.path.dirname(source) or "/nowhere") or not ID.fullmatch(source):
-        raise UserError(f"{source}: no such folder, and not looked up on the hub")
+        raise UserError(f"{source}: no such folder, and not looked up on the hub{did_you_mean(source)}")

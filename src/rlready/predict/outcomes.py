@@ -28,7 +28,7 @@ from rlready.core.progress import note
 from rlready.core.result import RESULT
 from rlready.evaluate.result import EvaluateResult
 from rlready.runs.record import DONE, RECORD, RunRecord
-from rlready.tasks.source import TABLES
+from rlready.tasks.files import TABLES
 from rlready.tasks.table import Table, read_table
 from rlready.train.result import RLResult
 
@@ -107,7 +107,7 @@ def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
         if not path.exists():
             raise UserError(f"{path}: no such folder or file")
         if path.is_file():
-            if path.suffix not in TABLES:
+            if not path.name.endswith(TABLES):
                 raise UserError(f"{path}: a table of outcomes ends in {', '.join(TABLES)}")
             yield path
             continue
@@ -136,7 +136,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
     place = table.place(line)
     if "outcome" not in row:
         raise UserError(f"{place}: no column 'outcome'; {nearest('outcome', row)}")
-    value, cost = row["outcome"], row.get("cost")
+    value, cost = _number(row["outcome"]), _number(row.get("cost"))
     if not _is_number(value):
         raise UserError(f"{place}: outcome must be a finite number, not {value!r}; leave out runs that have none")
     if cost is not None and (not _is_number(cost) or cost < 0):
@@ -204,6 +204,14 @@ def _match(outcome: Outcome, names: Sequence[str]) -> str:
         f"{outcome.where}: an outcome of {outcome.checkpoint!r}, whose readiness was not measured; "
         + nearest(outcome.checkpoint, names)
     )
+
+
+def _number(value: object) -> object:
+    """A text as the number that it is, as in CSV; any other value as it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -1,6 +1,7 @@
 """Reads tables of stored samples, written by this package or any other tool.
 
-``TABLE.parquet``, ``.jsonl`` or ``.json``, with options as in a task source: ``TABLE?problem=id&correct=passed``.
+``TABLE.parquet``, ``.jsonl``, ``.json`` or ``.csv``, with options as in a task source, such as
+``TABLE?problem=id&correct=passed``.
 A row is a sample.  Its columns, unless options name others (with dots for nested columns), are:
 
     problem_id    the problem: its id or its prompt, also as a list of turns (then problems= needs ``id=prompt``)
@@ -39,8 +40,9 @@ from rlready.readiness.offline_samples import Pending, Stored, TableOptions, ref
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import FACTS, Draws
 from rlready.tasks.columns import Batch, read_batches
+from rlready.tasks.files import TABLES
 from rlready.tasks.parquet import ParquetTable
-from rlready.tasks.source import TABLES, Source, options_from, options_of
+from rlready.tasks.source import Source, options_from, options_of
 from rlready.tasks.strictjson import Refused
 from rlready.tasks.table import id_of
 from rlready.tasks.turns import read_turns, split_sample
@@ -329,6 +331,8 @@ def _texts(value: Any, where: str, *, needed: bool) -> list[str | None]:
 
 def _verdict(value: Any) -> int:
     """1 for right, 0 for wrong, -1 if the sample is still to be verified."""
+    if isinstance(value, str):
+        value = {"true": True, "false": False, "1": 1, "0": 0}.get(value.lower(), value)  # cells of CSV are texts
     if value is None or (isinstance(value, bool | int | float) and value in (0, 1)):
         return -1 if value is None else int(value)
     known = "correct must be true or false, 1 or 0"

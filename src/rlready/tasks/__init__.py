@@ -20,9 +20,10 @@ TASKS: dict[str, type[Task]] = {"dagmath": DagTask, "gsm8k": Gsm8kTask, "rows": 
 def open_task(source: str, *, limit: int | None = None) -> Task:
     """The task that a source string names, with at most ``limit`` problems.
 
-    Sources are ``dagmath?ops=8&asked=3``, ``gsm8k:PATH?split=test``, ``rows:PATH?verifier=pkg.module:function``, the
-    path of a JSONL, JSON or Parquet table, or ``pkg.module:MyTask?key=value`` for a subclass of `Task`; with
-    ``&n=1000&select=shortest&of=4000`` a choice of its rows.  Raises UserError for a string that is none of these.
+    Sources are ``dagmath?ops=8&asked=3``, ``gsm8k:PATH?split=test``, the path of a table or a folder of shards, a hub
+    id such as ``openai/gsm8k?config=main``, both with ``?verifier=pkg.module:function``, or
+    ``pkg.module:MyTask?key=value`` for a subclass of `Task`; with ``&n=1000&select=shortest&of=4000`` a choice of its
+    rows.  Raises UserError for a string that is none of these.
     """
     parsed = parse_source(source, limit)
     return Selected(parsed, _open) if parsed.options.keys() & set(KEYS) else _open(parsed)

@@ -1,10 +1,10 @@
 """GSM8K (Cobbe et al., arXiv 2110.14168): grade-school word problems with worked solutions.
 
-In ``gsm8k:PATH?split=test``, PATH is a JSONL file with ``question`` and ``answer``, a folder with train.jsonl and
-test.jsonl, or a hub id such as ``openai/gsm8k``; a local file or folder takes precedence.  The solution becomes the
-thought and its last line, ``#### number``, the response, so that a model learns to reason inside the thought and the
-thinking budget applies to the reasoning only.  Calculator annotations such as ``<<48/2=24>>`` are removed, because no
-calculator is called and they would only cost tokens; ``calculator=keep`` keeps them.
+In ``gsm8k:PATH?split=test``, PATH is a table with ``question`` and ``answer``, a folder with a table for each split, or
+a hub id such as ``openai/gsm8k``; a local file or folder takes precedence.  The solution becomes the thought and its
+last line, ``#### number``, the response, so that a model learns to reason inside the thought and the thinking budget
+applies to the reasoning only.  Calculator annotations such as ``<<48/2=24>>`` are removed, because no calculator is
+called and they would only cost tokens; ``calculator=keep`` keeps them.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row
 from rlready.tasks.answers.quantity import SIGNS
 from rlready.tasks.answers.verify import exact_number
+from rlready.tasks.files import local_data, stem_of
 from rlready.tasks.protocol import Task
 from rlready.tasks.source import Source, select
 from rlready.tasks.table import licence_beside, read_table
@@ -48,15 +48,12 @@ class Gsm8kTask(Task):
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self.split: str = self.options.split or "train"
-        file = Path(source.path)
-        if os.path.isdir(file):
-            file /= f"{self.split}.jsonl"
-        elif os.path.exists(file):
-            if self.options.split not in ("", file.stem):
-                raise UserError(f"{source.text}: split= chooses a file in a folder, but {file} is a file")
-            self.split = file.stem
-        self.path = file if os.path.exists(file) else None
-        self.table = read_table(str(file), name="main", split=self.split)
+        if os.path.isfile(source.path):
+            if self.options.split not in ("", stem_of(source.path)):
+                raise UserError(f"{source.text}: split= chooses a file in a folder, but {source.path} is a file")
+            self.split = stem_of(source.path)
+        self.path = local_data(source.path, self.split)
+        self.table = read_table(source.path, config="main", split=self.split)
         hub_licence = "MIT" if self.table.where == "openai/gsm8k" else None
         self.licence = licence_beside(self.path) if self.path else hub_licence
 

@@ -10,13 +10,13 @@ from shlex import quote
 from typing import Any
 
 from rlready.core.errors import UserError
+from rlready.tasks.files import open_plain
 from rlready.tasks.strictjson import Fields, Refused, loads, may_be_unkeepable, refuse_unkeepable
 
 LIST, LINES = "for a list of objects, name the file .json", "for one object a line, name the file .jsonl"
 RECORDS = 'to_json("rows.jsonl", orient="records", lines=True)'  # of a pandas.DataFrame
 SEPARATED = re.compile(r"(?![\[{'#]).*[\t,;].*")  # a first line of CSV or TSV
 NOT_TEXT = {  # the first bytes of files that are not UTF-8 text
-    b"\x1f\x8b": "compressed with gzip; decompress it first (gunzip)",
     b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it first (unzstd)",
     b"PK\x03\x04": "a zip archive; unpack it first",
     b"PAR1": "a Parquet file; name it .parquet",
@@ -27,7 +27,7 @@ NOT_TEXT = {  # the first bytes of files that are not UTF-8 text
 
 def refuse_binary(file: Path) -> None:
     """UserError for a file whose first bytes are those of another format than UTF-8 text."""
-    with file.open("rb") as content:
+    with open_plain(file) as content:
         head = content.read(4)
     for start, what in NOT_TEXT.items():
         if head.startswith(start):
@@ -41,18 +41,15 @@ def read_jsonl(file: Path) -> Iterator[tuple[int, object]]:
     """
     alone: tuple[int, object] | None = None
     count = 0
-    with file.open("rb") as lines:
+    with open_plain(file) as lines:
         for number, raw in enumerate(lines, start=1):
             where = f"{file}:{number}"
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError:
                 raise UserError(f"{where}: not UTF-8 text") from None
-            if number == 1 and (file.suffix in (".csv", ".tsv") or SEPARATED.match(line)):
-                how = "dtype=str, keep_default_na=False" + (r', sep="\t"' if "\t" in line else "")
-                raise UserError(
-                    f'{file}: looks like CSV or TSV; convert it: pandas.read_csv("{file}", {how}).{RECORDS}'
-                )
+            if number == 1 and SEPARATED.match(line):
+                raise UserError(f"{file}: looks like CSV or TSV; name the file .csv")
             if line.strip():
                 value = _json(line, where, f"each line must be one JSON object; {LIST}")
                 if isinstance(value, dict) and may_be_unkeepable(line):
@@ -73,8 +70,13 @@ def read_jsonl(file: Path) -> Iterator[tuple[int, object]]:
 
 
 def read_json_rows(file: Path) -> Iterator[tuple[int, object]]:
-    """Row numbers, from 1, and the values of a JSON list; UserError for any other content."""
-    text = file.read_text(encoding="utf-8-sig")
+    """Row numbers, from 1, and the values of a JSON list, or of one object a line; UserError for any other content."""
+    with open_plain(file) as content:
+        if _is_object(content.readline()) and content.readline().strip():
+            yield from read_jsonl(file)
+            return
+        content.seek(0)
+        text = content.read().decode("utf-8-sig")
     rows = _json(text if text.strip() else "[]", str(file), LINES)
     _refuse_wrapped(rows, file)
     if not isinstance(rows, list):
@@ -84,6 +86,14 @@ def read_json_rows(file: Path) -> Iterator[tuple[int, object]]:
         if examined and isinstance(row, dict):
             _examine(row, f"{file} row {number}")
         yield number, row
+
+
+def _is_object(line: bytes) -> bool:
+    """Whether a line is a whole JSON object."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _refuse_wrapped(value: object, file: Path) -> None:

@@ -1,8 +1,10 @@
-"""Rows of a JSONL, JSON or Parquet file or of a data set on the hub, with a verifier named by import path.
+"""Rows of a file, of a folder of shards or of a data set on the hub, with a verifier named by import path.
 
-``rows:PATH?verifier=pkg.module:function&prompt=question``.  The columns are prompt, response, thinking, answer and id
-unless options give other names.  A dot leads to a field inside a column, as in ``answer=reward_model.ground_truth``,
-which is also the default where there is no answer column.  Prompt and response are texts or lists of turns
+``PATH?verifier=pkg.module:function&prompt=question``, or ``owner/name?config=main&split=test&revision=v1``.  The
+columns are prompt, response, thinking, answer and id unless options give other names.  A dot leads to a field inside a
+column, as in ``answer=reward_model.ground_truth``.  Where a column is missing and no option names it, another usual
+name is tried (`guess.py`), which is said; such a column also stays in ``problem.meta``.  An answer that ends in a line
+``#### 42``, as those of GSM8K do, is what stands there.  Prompt and response are texts or lists of turns
 (`turns.py`).  The columns ``completion``, ``messages``, ``conversations``, ``system`` and ``system_prompt`` are read
 too, and ``reasoning_content`` and ``reasoning`` for the thought; a text that is given in two columns must be the same
 in both.  An option replaces these defaults: with ``thinking=COLUMN`` no other column is read for the thought
@@ -20,7 +22,7 @@ problem, as ``rlready inject`` writes it, every step is checked too.
 
 from __future__ import annotations
 
-import os
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -28,24 +30,29 @@ from pathlib import Path
 from typing import NoReturn
 
 from rlready.core.errors import UserError
+from rlready.core.explain import nearest
+from rlready.core.progress import note_once
 from rlready.core.records import Problem, Row
 from rlready.models.chat import KEYS
 from rlready.tasks.dagmath import meta as dagmeta
 from rlready.tasks.dagmath.meta import graph_of, validate, verify_solution
+from rlready.tasks.files import local_data, stem_of
+from rlready.tasks.guess import describe_columns, guess_columns, no_column
 from rlready.tasks.protocol import Task, Verdict
 from rlready.tasks.source import Source, select
 from rlready.tasks.strictjson import Fields, Refused, digits
-from rlready.tasks.table import has_column, licence_beside, read_table, value_of
+from rlready.tasks.table import column_names, has_column, licence_beside, read_table, value_of
 from rlready.tasks.turns import MESSAGES, Chat, merge, read_system, read_turns, split_thought
 from rlready.tasks.unread import refuse_preferences, refuse_unread
-from rlready.tasks.verifier import GROUND_TRUTH, Columns, load_verifier
+from rlready.tasks.verifier import Columns, load_verifier
 
 SYSTEM = ("system", "system_prompt")
+FINAL = re.compile(r"(?:^|\n)####[ \t]*(\S[^\n]*?)\s*$")  # the last line of an answer of GSM8K
 
 
 @dataclass(frozen=True)
 class RowsOptions:
-    """Options of a source string: the verifier, names of columns and, for a hub id, its configuration and split."""
+    """Options of a source string: the verifier, columns, ``split`` of a folder or hub id, and two more for a hub id."""
 
     verifier: str = ""
     threshold: float | None = None  # the lowest score of the verifier that is correct
@@ -54,8 +61,9 @@ class RowsOptions:
     thinking: str = "thinking"
     answer: str = "answer"
     id: str = "id"
-    name: str = ""
-    split: str = "train"
+    config: str = ""
+    split: str = ""
+    revision: str = ""
     n: int | None = None
     seed: int | None = None
 
@@ -75,7 +83,6 @@ class _Item:
     meta: Columns
     system: str
     turn: str
-    answer_column: str
 
 
 class RowsTask(Task):
@@ -88,14 +95,25 @@ class RowsTask(Task):
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self.name = Path(source.path)
-        self.path = self.name if os.path.exists(self.name) else None
+        self.path = local_data(source.path, self.options.split)
         self.licence = licence_beside(self.path) if self.path else None
-        if self.path and source.options.keys() & {"name", "split"}:
-            raise UserError(f"{source.text}: name= and split= are for a data set on the hub, but {self.path} is a file")
+        unread = {"config", "revision"} if self.name.is_dir() else {"config", "revision", "split"}
+        for key in sorted(source.options.keys() & unread if self.path else ()):
+            what = "a folder" if self.name.is_dir() else "a file"
+            raise UserError(f"{source.text}: {key}= is for a data set on the hub, but {self.name} is {what}")
         o = self.options
-        named = o.answer if o.answer != self.defaults.answer else None
-        self.verifier = load_verifier(o.verifier, o.threshold, o.prompt, named) if o.verifier else None
-        self.table = read_table(source.path, name=o.name or None, split=o.split)
+        self.table = read_table(source.path, config=o.config, split=o.split, revision=o.revision)
+        given = {key: getattr(o, key) for key in ("prompt", "response", "thinking", "answer", "id")}
+        self.named = {key for key, column in given.items() if column != getattr(self.defaults, key)}
+        for key, column in given.items():
+            if key in self.named and column:  # an empty name means that there is no such column
+                self.table.need(column)
+        self.guessed = guess_columns(self.table, self.named)
+        self.columns = given | self.guessed
+        prompt, answer = self.columns["prompt"], None
+        if "answer" in self.named | self.guessed.keys():
+            answer = self.columns["answer"]
+        self.verifier = load_verifier(o.verifier, o.threshold, prompt, answer) if o.verifier else None
         for column in sorted(self.verifier.needs) if self.verifier else ():
             if not any(column in row for _, row in self.table.rows):
                 known = ", ".join(self.table.rows[0][1])
@@ -103,22 +121,20 @@ class RowsTask(Task):
                     f"verifier={o.verifier}: needs the argument {column!r}, but {self.table.where} has no such column; "
                     f"known: {known}"
                 )
-        self.columns = {key: getattr(self.options, key) for key in ("prompt", "response", "thinking", "answer", "id")}
-        self.named = {key for key, column in self.columns.items() if column != getattr(self.defaults, key)}
-        for key, column in self.columns.items():
-            if key in self.named and column:  # an empty name means that there is no such column
-                self.table.need(column)
 
     @property
     def description(self) -> str:
         how = f"verified by {self.options.verifier}" if self.verifier else "verified by equality of the final answer"
-        by_default = any(item.answer_column == GROUND_TRUTH != self.options.answer for item in self._items)
-        answers = f", answers from {GROUND_TRUTH}" if by_default else ""
-        return f"{len(self._items)} rows of {self.name.name}{answers}, {how}."
+        guessed = describe_columns(self.table, self.guessed, ("prompt", "answer"))
+        return f"{len(self._items)} rows of {self.name.name}{', ' if guessed else ''}{guessed}, {how}."
 
     def problems(self) -> list[Problem]:
+        self._say("prompt", "answer", "id")
         if self.verifier is None:
             bare = [i.line for i in self._items if not i.answer]
+            if not any(has_column(row, self.columns["answer"]) for _, row in self.table.rows):
+                fix = ", or a verifier, ?verifier=pkg.module:function"
+                raise no_column(self.table, "answer", self.columns.values(), str(self.name), fix)
             fix = "add it, name its column with answer=COLUMN, or name a verifier=pkg.module:function"
             self.table.refuse(bare, "an answer to verify against", fix)
         elif self.verifier.kind == "verl":
@@ -129,9 +145,18 @@ class RowsTask(Task):
         return found
 
     def rows(self) -> list[Row]:
+        self._say("prompt", "response", "id")
         bare = [i.line for i in self._items if not i.response.strip()]
-        self.table.refuse(bare, "a response", "add it, name its column with response=COLUMN, or remove these rows")
+        fix = "add it, name its column with response=COLUMN, or remove these rows"
+        if len(bare) == len(self._items) and FINAL.search(str(value_of(self.table.rows[0][1], self.columns["answer"]))):
+            fix = f"for the solutions of GSM8K, write gsm8k:{self.name}"
+        self.table.refuse(bare, "a response", fix)
         return [Row(i.id, i.prompt, i.response, i.thinking, i.system, i.turn) for i in self._items]
+
+    def _say(self, *keys: str) -> None:
+        """Say once from which columns something is read, if they are not the usual ones."""
+        if self.guessed.keys() & set(keys):
+            note_once(f"{self.table.where}: reading {describe_columns(self.table, self.columns, keys)}")
 
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
         """By the verifier that the source names."""
@@ -175,7 +200,7 @@ class RowsTask(Task):
         return select(items, self.options.n, self.options.seed)
 
     def _item(self, line: int, row: Fields) -> _Item:
-        o, place = self.options, self.table.place(line)
+        columns, place = self.columns, self.table.place(line)
         chats = self._chats(line, row)
         chat = merge(chats, place)
         if not (chat.prompt or "").strip():
@@ -191,9 +216,8 @@ class RowsTask(Task):
                     f"{place}: the response begins with a thought that differs from the given one; remove one"
                 )
             turn, (thinking, response) = response, inline
-        column, answer = self._answer(line, row)
-        name = self.table.id(line, row, o.id)
-        used = {*chats, column, o.prompt, o.response, o.thinking, o.answer, o.id, *MESSAGES}
+        name = self.table.id(line, row, columns["id"])
+        used = {*chats, *columns.values(), *MESSAGES} - {*self.guessed.values()}
         meta = Columns({k: v for k, v in row.items() if k not in used})
         meta.row = row
         if (graph := graph_of(meta)) is not None:
@@ -203,29 +227,28 @@ class RowsTask(Task):
                 raise UserError(f"{place}: {error}") from None
         return _Item(
             line,
-            f"{self.name.stem}-{line:06d}" if name is None else name,
+            f"{stem_of(self.name.name)}-{line:06d}" if name is None else name,
             chat.prompt or "",
             response,
             thinking,
-            answer,
+            self._answer(line, row),
             meta,
             chat.system or "",
             turn,
-            column,
         )
 
     def _chats(self, line: int, row: Fields) -> dict[str, Chat]:
         """The part of the conversation in each column; UserError for rows with content that cannot be represented."""
-        o, place = self.options, self.table.place(line)
-        refuse_unread(row, place, o.prompt, {column.partition(".")[0] for column in self.columns.values()})
+        columns, place = self.columns, self.table.place(line)
+        refuse_unread(row, place, columns["prompt"], {column.partition(".")[0] for column in self.columns.values()})
         if not self.named & {"prompt", "response"}:
-            refuse_preferences(row, place, o.response)
-        texts = {o.prompt: "prompt", o.response: "response"}
+            refuse_preferences(row, place, columns["response"])
+        texts = {columns["prompt"]: "prompt", columns["response"]: "response"}
         defaults = dict.fromkeys(SYSTEM, "system")
         if "response" not in self.named:
             defaults["completion"] = "response"
         if "thinking" in self.named:
-            texts[o.thinking] = "thinking"
+            texts[columns["thinking"]] = "thinking"
         else:
             defaults |= dict.fromkeys(KEYS, "thinking")
         named = {self.columns[key] for key in self.named}
@@ -247,35 +270,35 @@ class RowsTask(Task):
 
     def _no_prompt(self, line: int, row: Fields) -> NoReturn:
         """Raise UserError with the most likely reason for the missing prompt."""
-        place = self.table.place(line)
-        if not has_column(row, self.options.prompt) and not any(column in row for column in MESSAGES):
-            if {"question", "answer"} <= row.keys() and "####" in str(row["answer"]):
-                raise UserError(f"{place}: columns of GSM8K; write gsm8k:{self.table.where}")
-            self.table.text(line, row, self.options.prompt)
-        raise UserError(f"{place}: the prompt is empty")
+        column = self.columns["prompt"]
+        if has_column(row, column) or any(name in row for name in MESSAGES):
+            raise UserError(f"{self.table.place(line)}: the prompt is empty")
+        if not any(has_column(other, name) for _, other in self.table.rows for name in (column, *MESSAGES)):
+            raise no_column(self.table, "prompt", (), str(self.name))
+        raise UserError(f"{self.table.place(line)}: no column {column!r}; {nearest(column, column_names(row))}")
 
-    def _answer(self, line: int, row: Fields) -> tuple[str, str]:
-        """(column, answer); the answer is empty if the column is missing, null or not-a-number."""
-        column = self.options.answer
-        if "answer" not in self.named and value_of(row, column) is None and value_of(row, GROUND_TRUTH) is not None:
-            column = GROUND_TRUTH
+    def _answer(self, line: int, row: Fields) -> str:
+        """The answer; empty if the column is missing, null or not-a-number."""
+        column = self.columns["answer"]
         value = value_of(row, column)
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
         if isinstance(value, bool):
-            return column, str(value).lower()
+            return str(value).lower()
         place = f"{self.table.place(line)}: {column}"
         if isinstance(value, (int, float, Decimal)):
             try:
-                return column, digits(value)
+                return digits(value)
             except Refused as error:
                 raise UserError(f"{place}: {error}") from None
         if value is not None and not isinstance(value, str):
             if self.verifier and self.verifier.kind != "problem":  # it gets the value as it is in the row
-                return column, ""
+                return ""
             fix = f"name what is in it, answer={column}.KEY" if isinstance(value, dict) else "write it as one text"
             raise UserError(
                 f"{place} must be one text or number, not {type(value).__name__}; {fix}, or leave it to a verifier, "
                 "which reads it in problem.meta, with answer= (none)"
             )
-        return column, value if value and value.strip() else ""
+        if value and (final := FINAL.search(value)):
+            return final[1]
+        return value if value and value.strip() else ""

@@ -11,10 +11,14 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
+from rlready.core.missing import did_you_mean
+from rlready.tasks.files import TABLES
+from rlready.tasks.hub import is_hub_id
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -23,7 +27,6 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Value = bool | int | float | str | tuple[int, int] | None  # of an option
 
-TABLES = (".jsonl", ".json", ".parquet")
 KINDS = ("dagmath", "gsm8k", "rows")
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 FORMS: dict[type, tuple[str, str]] = {
@@ -48,14 +51,17 @@ class Source:
 
 
 def parse_source(text: str, limit: int | None = None) -> Source:
-    """The parts of a source string; the path of a table alone is of kind ``rows``."""
+    """The parts of a source string; the path of a table alone, or a hub id, is of kind ``rows``."""
     head, _, query = text.partition("?")
-    kind, _, path = head.partition(":")
+    kind, colon, path = head.partition(":")
     if kind not in KINDS:
-        if head.endswith(TABLES) or os.path.isfile(head):
+        if head.endswith(TABLES) or os.path.exists(head) or is_hub_id(head):
             kind, path = "rows", head
         elif not IMPORT_PATH.fullmatch(head):
+            if not colon and not get_close_matches(kind, KINDS):
+                raise UserError(f"{head}: no such file or folder{did_you_mean(head)}")
             raise UserError(f"{text!r} is not a task source; its kind {kind!r} is unknown, {nearest(kind, KINDS)}")
+    path = os.path.expanduser(path)  # a shell leaves ~ as it is after problems=
     if (kind == "dagmath") == bool(path):
         raise UserError(f"{text}: " + ("dagmath takes no path" if path else f"name a file: {kind}:PATH"))
     return Source(text, kind, path, options_of(text, query), limit)

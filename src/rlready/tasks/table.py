@@ -1,4 +1,4 @@
-"""Rows of JSONL, JSON and Parquet files, or of a data set on the hub, each with its line number.
+"""Rows of JSONL, JSON, CSV and Parquet files, of a folder of them, or of a data set on the hub, each with its number.
 
 A dot in the name of a column leads to a field inside a column: ``reward_model.ground_truth``.
 """
@@ -6,13 +6,16 @@ A dot in the name of a column leads to a field inside a column: ``reward_model.g
 from __future__ import annotations
 
 import math
-import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
+from rlready.tasks.csvrows import read_csv
+from rlready.tasks.files import files_of, kind_of
+from rlready.tasks.hub import read_hub
 from rlready.tasks.jsonrows import LIST, read_json_rows, read_jsonl, refuse_binary
 from rlready.tasks.parquet import ParquetTable, first_line
 from rlready.tasks.strictjson import Fields, Refused
@@ -110,39 +113,36 @@ def value_of(row: Fields, column: str) -> object:
     return None if parent is None else parent[column.rpartition(".")[2]]
 
 
-def read_table(path: str, *, name: str | None = None, split: str = "train") -> Table:
+def read_table(path: str, *, config: str = "", split: str = "", revision: str = "") -> Table:
     """All rows of the table at ``path``; see `open_rows`."""
-    origin, rows = open_rows(path, name=name, split=split)
+    origin, rows = open_rows(path, config=config, split=split, revision=revision)
     return Table(origin.where, origin.unit, list(rows))
 
 
 def open_rows(
-    path: str, *, name: str | None = None, split: str = "train"
+    path: str, *, config: str = "", split: str = "", revision: str = ""
 ) -> tuple[Origin, Iterator[tuple[int, Fields]]]:
     """The origin of the table at ``path``, and an iterator over its rows, each with its line or row number.
 
-    A path that does not exist but looks like owner/name is read from the hub.  Raises UserError, with the line if there
-    is one, for a file that is not a table and for values that cannot be represented: text that is not valid UTF-8, a
-    key given twice, and deep nesting.
+    A folder is a table in shards (`files_of`).  A path that does not exist but looks like owner/name is read from the
+    hub: its configuration, split (by default train) and revision.  Raises UserError, with the line if there is one, for
+    a file that is not a table and for values that cannot be represented: text that is not valid UTF-8, a key given
+    twice, and deep nesting.
     """
     file = Path(path)
-    by_line = file.is_file() and file.suffix not in (".parquet", ".json")
+    by_line = file.is_file() and kind_of(file) not in (".parquet", ".json", ".csv", ".tsv")
     origin = Origin(str(file) if file.exists() else path, "line" if by_line else "row")
-    return origin, _rows(origin, file, name, split)
+    if not file.exists():
+        return origin, _rows(origin, enumerate(read_hub(path, config, split, revision), start=1))
+    files = files_of(path, split)
+    if len(files) == 1:
+        return origin, _rows(origin, _values(files[0]))
+    return origin, _rows(origin, enumerate((value for each in files for _, value in _values(each)), start=1))
 
 
-def _rows(origin: Origin, file: Path, name: str | None, split: str) -> Iterator[tuple[int, Fields]]:
+def _rows(origin: Origin, values: Iterable[tuple[int, object]]) -> Iterator[tuple[int, Fields]]:
     path, empty = origin.where, True
     try:
-        if file.is_dir():
-            raise UserError(f"{path}: a folder; name a file in it")
-        if not file.exists():
-            values: Iterable[tuple[int, object]] = enumerate(_read_hub(path, name, split), start=1)
-        elif file.suffix == ".parquet":
-            values = enumerate(ParquetTable(file).rows(), start=1)
-        else:
-            refuse_binary(file)
-            values = read_json_rows(file) if file.suffix == ".json" else read_jsonl(file)
         for line, value in values:
             if not isinstance(value, dict):
                 what = f"expected an object with named columns, not {type(value).__name__}"
@@ -150,16 +150,27 @@ def _rows(origin: Origin, file: Path, name: str | None, split: str) -> Iterator[
             empty = False
             yield line, value
     except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or first_line(error)}") from None
+        raise UserError(f"{path}: not UTF-8 text; save it as UTF-8") from None
+    except (OSError, EOFError, zlib.error) as error:  # the last two: gzip
+        why = getattr(error, "strerror", None) or first_line(error)
+        raise UserError(f"{path}: cannot be read: {why}") from None
     if empty:
         raise UserError(f"{path}: empty, it has no rows")
 
 
-def licence_beside(file: Path) -> str | None:
+def _values(file: Path) -> Iterator[tuple[int, object]]:
+    """The line or row number, from 1, and the value of every row of a file."""
+    kind = kind_of(file)
+    if kind == ".parquet":
+        yield from enumerate(ParquetTable(file).rows(), start=1)
+        return
+    refuse_binary(file)
+    yield from {".csv": read_csv, ".tsv": read_csv, ".json": read_json_rows}.get(kind, read_jsonl)(file)
+
+
+def licence_beside(data: Path) -> str | None:
     """The first line of a LICENSE file in the folder of the data, else None."""
-    folder = file.parent
+    folder = data if data.is_dir() else data.parent
     for name in ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE"):
         if (folder / name).is_file():
             lines = (folder / name).read_text(encoding="utf-8", errors="replace").splitlines()
@@ -184,19 +195,3 @@ def column_names(row: Fields) -> list[str]:
 def _shown(name: str) -> str:
     """The name of a column in a form that fits into one line of an error."""
     return name if name.isprintable() else repr(name)
-
-
-def _read_hub(path: str, name: str | None, split: str) -> Iterable[object]:
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", path) or path.endswith((".jsonl", ".json", ".parquet")):
-        raise UserError(f"{path}: no such file")
-    try:
-        import datasets
-    except ImportError:
-        raise UserError(
-            f"{path}: no such file; to read a data set of that name from the hub: pip install 'rlready[hub]'"
-        ) from None
-    try:
-        data: Iterable[object] = datasets.load_dataset(path, name, split=split)
-    except Exception as error:  # the hub, the network and their libraries raise errors of many types
-        raise UserError(f"{path}: cannot be loaded from the hub: {' '.join(str(error).split())[:200]}") from None
-    return data

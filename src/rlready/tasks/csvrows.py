@@ -1,0 +1,37 @@
+"""Rows of CSV and TSV files with a header: every cell is text, character for character, and an empty one is null."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from rlready.core.errors import UserError
+from rlready.tasks.files import open_plain
+
+SEPARATORS = (",", ";", "\t")  # the one that is most frequent in the header is meant
+LONGEST = 1 << 30  # characters of a cell; by default 131,072
+
+
+def read_csv(file: Path) -> Iterator[tuple[int, object]]:
+    """Row numbers, from 1 after the header, and rows; UserError for a row that does not fit the header."""
+    csv.field_size_limit(LONGEST)
+    with io.TextIOWrapper(open_plain(file), encoding="utf-8-sig", newline="") as content:
+        separator = max(SEPARATORS, key=content.readline().count)
+        content.seek(0)
+        rows = csv.reader(content, delimiter=separator, strict=True)
+        try:
+            names = next(rows, [])
+            twice = next((name for name in names if not name or names.count(name) > 1), None)
+            if twice is not None:
+                raise UserError(
+                    f"{file}: its header names {twice!r} twice" if twice else f"{file}: a column has no name"
+                )
+            for number, cells in enumerate(filter(None, rows), start=1):
+                if len(cells) != len(names):
+                    fix = f"quote cells that hold {separator!r} or line breaks"
+                    raise UserError(f"{file} row {number}: {len(cells)} cells for {len(names)} columns; {fix}")
+                yield number, {name: cell or None for name, cell in zip(names, cells, strict=True)}
+        except csv.Error as error:
+            raise UserError(f"{file}: not CSV near line {rows.line_num} ({error})") from None

@@ -1,0 +1,92 @@
+"""Which columns of a table hold prompts, answers, responses and ids, where they have other names than the usual ones.
+
+The first name of a list that is a column with a fitting value is taken, and what was taken is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from rlready.core.errors import UserError
+from rlready.tasks.table import Table, column_names, has_column, value_of
+from rlready.tasks.turns import MESSAGES
+from rlready.tasks.verifier import GROUND_TRUTH
+
+INDEX = "extra_info.index"  # where verl keeps an id
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a column may hold: names in the order in which they are tried, and the types of its values.
+
+    ``columns``: how the column is called in a sentence.
+    """
+
+    columns: str
+    names: tuple[str, ...]
+    types: tuple[type, ...]
+
+
+KINDS: Mapping[str, Kind] = {
+    "prompt": Kind("problems", ("prompt", "question", "problem", "query", "instruction", "input"), (str, list)),
+    "answer": Kind(
+        "answers",
+        ("answer", GROUND_TRUTH, "final_answer", "ground_truth", "target", "expected_answer", "gold", "solution"),
+        (str, int, float, Decimal, list),
+    ),
+    "response": Kind("responses", ("response", "output", "solution"), (str, list)),
+    "id": Kind("ids", ("id", INDEX), (str, int)),
+}
+
+
+def guess_columns(table: Table, named: Collection[str]) -> dict[str, str]:
+    """The column of each kind that is not ``named``, where it has not the usual name; upper case does not matter."""
+    known = set[str]().union(*(row for _, row in table.rows))
+    known |= {name for name in (GROUND_TRUTH, INDEX) if name.partition(".")[0] in known}
+    actual = {name.lower(): name for name in known} | {name: name for name in known}
+
+    def has(name: str, kind: Kind) -> bool:
+        return name in actual and _holds(table, actual[name], kind.types)
+
+    chats = any(has(column, KINDS["prompt"]) for column in MESSAGES)
+    found = {}
+    for key, kind in KINDS.items():
+        whole = chats if key == "prompt" else key == "response" and (chats or has("completion", kind))
+        if key not in named and not whole:
+            column = next((actual[name] for name in kind.names if has(name, kind)), kind.names[0])
+            if column != kind.names[0] and (key != "id" or _unique(table, column)):
+                found[key] = column
+    return found
+
+
+def describe_columns(table: Table, columns: Mapping[str, str], keys: Collection[str]) -> str:
+    """ "problems from column 'question', answers from 'answer'", without columns that the table does not have."""
+    there = [key for key in keys if any(has_column(row, columns.get(key, "")) for _, row in table.rows)]
+    parts = [f"{KINDS[key].columns} from {columns[key]!r}" for key in there]
+    return ", ".join(parts).replace(" from ", " from column ", 1)
+
+
+def no_column(table: Table, key: str, used: Collection[str], path: str, fix: str = "") -> UserError:
+    """The error for a table without a column of a kind: what columns it has, and the option that names one of them."""
+    names = column_names(table.rows[0][1])
+    plain = [name for name in names if name.replace(".", "_").isidentifier() and name not in used]
+    known = ", ".join(name if name.isprintable() else ascii(name) for name in names)
+    option = f'"{path}?{key}={plain[0] if plain else "COLUMN"}"'
+    return UserError(
+        f"{table.where}: no column of {KINDS[key].columns} ({', '.join(KINDS[key].names)}); its columns are {known}: "
+        f"name the right one, as in {option}{fix}"
+    )
+
+
+def _holds(table: Table, column: str, types: tuple[type, ...]) -> bool:
+    """Whether the first value of a column that is not null has one of the types."""
+    values = (value_of(row, column) for _, row in table.rows)
+    return isinstance(next((value for value in values if value is not None), None), types)
+
+
+def _unique(table: Table, column: str) -> bool:
+    """Whether every row has another id in a column."""
+    values = [value_of(row, column) for _, row in table.rows]
+    return None not in values and len(set(map(str, values))) == len(values)
