@@ -60,15 +60,9 @@ def evaluate(config: EvaluateConfig, out: Path) -> Measured:
         return result
 
 
-def test_the_api_is_plain_python() -> None:
+def test_importing_the_package_is_instant() -> None:
     code = (
         "import time; begin = time.process_time(); import rlready; assert time.process_time() - begin < 0.1\n"
-        "import types, rlready.readiness as readiness\n"
-        "assert type(readiness) is types.ModuleType and rlready.readiness is readiness\n"
-        "from rlready import RLConfig, SFTConfig, rl, sft\n"
-        "from rlready import DemoConfig, EvaluateConfig, InjectConfig, PredictConfig, ReadinessConfig, SweepConfig\n"
-        "from rlready.readiness import ReadinessConfig, readiness as measure\n"
-        "assert callable(rl) and callable(sft) and callable(measure) and type(rlready.readiness) is types.ModuleType\n"
         "assert rlready.__version__.count('.') == 2"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

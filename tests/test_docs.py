@@ -10,6 +10,7 @@ import json
 import re
 import shlex
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,17 @@ def test_the_readme(files: Path) -> None:
     assert main(small(last)) == 0
 
 
+def test_the_python_of_the_readme(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With small settings in place of the defaults."""
+    import rlready
+
+    for verb in ("readiness", "rl"):
+        small = {key: int(value) for key, value in SMALL[verb].items() if value.isdecimal()}
+        monkeypatch.setattr(rlready, verb, partial(getattr(rlready, verb), **small), raising=False)
+    python("README.md", "", "")
+    assert Path("runs/b/report.html").is_file()
+
+
 def test_which_checkpoint(files: Path) -> None:
     write("outcomes.jsonl", [{"checkpoint": f"checkpoint-{n}", "outcome": 0.1 * n} for n in (15, 30)])
     parquet("prompts", [{"prompt": "a: 1 ? a", "answer": "1"}, {"prompt": "b: 2 ? b", "answer": "2"}])
@@ -115,10 +127,14 @@ def test_usage(files: Path) -> None:
     assert block
     Path("sweep.toml").write_text(shrunk(re.sub(r"^    ", "", block[0], flags=re.MULTILINE)), encoding="utf-8")
     run_all("docs/usage.md")
-    code = re.search(r"^    from pathlib.*(?:\n(?:    .*)?)+", page, re.MULTILINE)
+    python("docs/usage.md", '["embedded"]', f'["embedded"], problems="{TASK}&n=2&seed=1", heldout=""')
+
+
+def python(page: str, *change: str) -> None:
+    """Run the Python of a page, with one change that makes it small."""
+    code = re.search(r"^    import rlready\n(?:    .*\n|\n)+", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
     assert code
-    small_code = code[0].replace("samples=4", "samples=4, problems=SOURCE, heldout=''")
-    exec(re.sub(r"^    ", "", small_code, flags=re.MULTILINE), {"SOURCE": f"{TASK}&n=2&seed=1"})
+    exec(re.sub(r"^    ", "", code[0], flags=re.MULTILINE).replace(*change), {})
 
 
 def shrunk(sweep: str) -> str:

@@ -15,8 +15,10 @@ ROOT = Path(__file__).parents[1]
 def test_the_reference_page_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "scripts")
     import make_reference
+    import make_stub
 
     assert (ROOT / "docs" / "reference.md").read_text() == make_reference.page(), f"run {make_reference.__file__}"
+    assert make_stub.STUB.read_text() == make_stub.stub(), f"run {make_stub.__file__}"
 
 
 @pytest.mark.parametrize("name", [*CONFIGS, *(cls.__name__ for cls in CONFIGS.values()), *RESULTS])

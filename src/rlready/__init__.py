@@ -1,18 +1,17 @@
 """From supervised fine-tuning to reinforcement learning.
 
-Every verb of the command line is a function here or in the package of its name, imported at first use so that
-``import rlready`` is instant; every configuration is here::
+Every verb of the command line that has settings is a function here; all are imported at first use, so that
+``import rlready`` is instant::
 
-    from rlready import SFTConfig, sft
-    from rlready.readiness import ReadinessConfig, readiness
+    result = rlready.readiness(checkpoints=["outputs/checkpoint-300"], problems="problems.jsonl", out="runs/a")
 
-A name such as ``rlready.readiness`` is the package, a plain module; the function is inside it.
+Settings are keyword arguments, a configuration such as `ReadinessConfig`, or a configuration and changes to it.  The
+result is a typed record such as `ReadinessResult`, and the run folder has its page.  Bad input raises `UserError`.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from rlready.core.lazy import lazy
 
@@ -21,24 +20,13 @@ from rlready.core.lazy import lazy
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-if TYPE_CHECKING:
-    from rlready.core.config import CreditConfig as CreditConfig
-    from rlready.core.config import DemoConfig as DemoConfig
-    from rlready.core.config import EvaluateConfig as EvaluateConfig
-    from rlready.core.config import InjectConfig as InjectConfig
-    from rlready.core.config import PredictConfig as PredictConfig
-    from rlready.core.config import ReadinessConfig as ReadinessConfig
-    from rlready.core.config import RLConfig as RLConfig
-    from rlready.core.config import SFTConfig as SFTConfig
-    from rlready.core.config import SweepConfig as SweepConfig
-    from rlready.core.config import TemplateConfig as TemplateConfig
-    from rlready.train.rl import rl as rl
-    from rlready.train.sft import sft as sft
-
 __version__ = "0.1.0"
-CONFIGS = ("Demo", "Inject", "SFT", "RL", "Evaluate", "Readiness", "Predict", "Sweep", "Credit", "Template")
+NAMES = ("Demo", "Inject", "SFT", "RL", "Evaluate", "Readiness", "Predict", "Sweep", "Credit", "Template")
 __getattr__ = lazy(
     __name__,
-    {f"{name}Config": "rlready.core.config" for name in CONFIGS}
-    | {"sft": "rlready.train.sft", "rl": "rlready.train.rl"},
+    {f"{name}Config": "rlready.core.config" for name in NAMES}
+    | {f"{name}Result": "rlready.runs.results" for name in NAMES[:8]}
+    | dict.fromkeys(("sft", "rl", "demo"), "rlready.core.verbs")
+    | {verb: f"rlready.{verb}" for verb in ("inject", "evaluate", "readiness", "predict", "sweep")}
+    | {"UserError": "rlready.core.errors"},
 )

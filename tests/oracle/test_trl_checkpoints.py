@@ -22,8 +22,8 @@ from trl import SFTConfig, SFTTrainer
 
 import families
 from rlready.core.config import EvaluateConfig, ReadinessConfig
-from rlready.evaluate import evaluate
-from rlready.readiness import readiness
+from rlready.evaluate.stage import evaluate
+from rlready.readiness.stage import readiness
 from test_chat import CHATML
 from tiny import tiny_model
 

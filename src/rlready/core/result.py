@@ -53,8 +53,9 @@ class Result(Record):
     name: ClassVar[str] = RESULT
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path | str) -> Self:
         """Read ``path``, a result file or a run folder with one; UserError says what is missing or wrong."""
+        path = Path(path)
         return cls.from_file(path / cls.name if path.is_dir() else path)
 
     def tables(self) -> list[Table]:

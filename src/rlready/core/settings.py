@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Optional, Self, TypeVar
 
 from pydantic import (
@@ -46,6 +47,13 @@ def _tuple_of(kind: Callable[[str], Any]) -> BeforeValidator:
         return tuple(value) if isinstance(value, list) else value
 
     return BeforeValidator(convert)
+
+
+def _as_texts(value: object) -> object:
+    """Paths as texts, also inside a list; a list, or what yields one, as a tuple."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return tuple(map(_as_texts, value)) if isinstance(value, (list, tuple, Iterator)) else value
 
 
 Texts = Annotated[tuple[str, ...], _tuple_of(str)]
@@ -108,7 +116,7 @@ class Config(BaseModel):
 
     def __init__(self, **settings: Any) -> None:
         try:
-            super().__init__(**settings)
+            super().__init__(**{name: _as_texts(value) for name, value in settings.items()})
         except ValidationError as error:
             raise UserError(explain(error, type(self))) from None
 

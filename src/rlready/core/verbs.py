@@ -1,8 +1,15 @@
-"""The function of every verb, by name: it is imported when it is called."""
+"""The function of every verb, by name: it is imported when it is called.
+
+In Python a verb is ``rlready.VERB(settings, out=...)``.  Where a package has the name of a verb, the package itself can
+be called; ``__init__.pyi``, which `scripts/make_stub.py` writes, tells type checkers and editors the settings.
+"""
 
 from __future__ import annotations
 
 import importlib
+import inspect
+import sys
+from types import ModuleType
 from typing import Any
 
 FUNCTIONS = {
@@ -24,3 +31,41 @@ def function(verb: str) -> Any:
     """The function ``verb(config, out)``."""
     module, _, name = FUNCTIONS[verb].partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+class Verb:
+    """A verb that is called as ``(config, out)``, as ``(out=..., **settings)``, or with a config and changes to it."""
+
+    __slots__ = ()
+    __name__: str
+
+    def __call__(self, config: object = None, out: object = None, **settings: object) -> Any:
+        call = importlib.import_module("rlready.cli.api").call_verb
+        return call(self.__name__.rpartition(".")[2], config, out, settings)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """For completion in notebooks."""
+        signature: inspect.Signature = importlib.import_module("rlready.cli.api").signature_of(
+            self.__name__.rpartition(".")[2]
+        )
+        return signature
+
+
+class VerbFunction(Verb):
+    """A verb without a package of its name."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+
+class VerbPackage(Verb, ModuleType):
+    """A package that is called as the verb of its name."""
+
+
+def callable_package(name: str) -> None:
+    """Make the package ``name``, which is being imported, a `VerbPackage`."""
+    sys.modules[name].__class__ = VerbPackage
+
+
+sft, rl, demo = VerbFunction("sft"), VerbFunction("rl"), VerbFunction("demo")

@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 
 from rlready.core.errors import UserError
+from rlready.core.lazy import lazy
 from rlready.core.result import RESULT, Result
 from rlready.runs.files import read_json
 from rlready.runs.record import RECORD, RunRecord
@@ -28,6 +29,9 @@ def result_type(verb: str) -> type[Result]:
     module, _, name = RESULTS[verb].partition(":")
     found: type[Result] = getattr(importlib.import_module(module), name)
     return found
+
+
+__getattr__ = lazy(__name__, {name: module for module, _, name in (where.partition(":") for where in RESULTS.values())})
 
 
 def refuse_unfinished(folder: Path) -> None:

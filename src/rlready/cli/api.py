@@ -1,0 +1,48 @@
+"""Verbs called from Python: ``rlready.VERB`` (`core.verbs`), with the same settings and run folders as commands."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rlready.cli.parser import WRITES
+from rlready.cli.schema import CONFIGS
+from rlready.core.errors import UserError
+from rlready.core.result import Result
+from rlready.core.settings import Config
+from rlready.core.verbs import function
+
+
+def call_verb(name: str, config: object, out: object, settings: Mapping[str, Any]) -> Result:
+    """Run a verb and write its page: ``config`` (None: the defaults) with changed ``settings``, in the folder ``out``.
+
+    Raises UserError, in one line, for a setting that is unknown or of a wrong type.
+    """
+    cls = CONFIGS[name]
+    if config is not None and not isinstance(config, cls):
+        raise UserError(f"rlready.{name} takes a {cls.__name__}, or settings by name, not {_shown(config)}")
+    if out is not None and not isinstance(out, (str, os.PathLike)):
+        raise UserError(f"rlready.{name}: out = {_shown(out)} is not a path")
+    filled: Config = cls(**settings) if config is None else config.replace(**settings)
+    folder = Path(os.fspath(out) if out else f"{WRITES}/{name}")
+    result: Result = function(name)(filled, folder)
+    function("report")(folder)
+    return result
+
+
+def signature_of(name: str) -> inspect.Signature:
+    """The parameters of a verb: a configuration, the run folder, and every setting by name."""
+    kind, cls = inspect.Parameter, CONFIGS[name]
+    both = [kind(each, kind.POSITIONAL_OR_KEYWORD, default=None) for each in ("config", "out")]
+    fields = cls.model_fields.items()
+    return inspect.Signature(
+        [*both, *(kind(key, kind.KEYWORD_ONLY, default=f.default, annotation=f.annotation) for key, f in fields)]
+    )
+
+
+def _shown(value: object) -> str:
+    shown = type(value).__name__ if isinstance(value, Config) else repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
