@@ -411,7 +411,7 @@ def test_rows_that_are_done_take_no_positions() -> None:
 def test_no_batch_of_a_thread_is_above_the_bound(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where prompts are fewer than threads, or do not share out evenly."""
     monkeypatch.setattr(torch_engine, "workers", lambda model, most: 4)
-    monkeypatch.setattr(torch_engine, "run_parallel", lambda calls, threads: [call() for call in calls])
+    monkeypatch.setattr(torch_engine, "run_parallel", lambda calls, *_: [call() for call in calls])
     sizes: list[int] = []
     run = TorchEngine._run
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rlready.cli.parser import WRITES
 from rlready.cli.schema import CONFIGS
 from rlready.core.errors import UserError
 from rlready.core.result import Result
 from rlready.core.settings import Config
 from rlready.core.verbs import function
+from rlready.runs.folders import new_folder
 
 
 def call_verb(name: str, config: object, out: object, settings: Mapping[str, Any]) -> Result:
@@ -27,7 +27,7 @@ def call_verb(name: str, config: object, out: object, settings: Mapping[str, Any
     if out is not None and not isinstance(out, (str, os.PathLike)):
         raise UserError(f"rlready.{name}: out = {_shown(out)} is not a path")
     filled: Config = cls(**settings) if config is None else config.replace(**settings)
-    folder = Path(os.fspath(out) if out else f"{WRITES}/{name}")
+    folder = Path(os.fspath(out)) if out else new_folder(name)
     result: Result = function(name)(filled, folder)
     function("report")(folder)
     return result

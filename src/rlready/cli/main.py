@@ -2,22 +2,18 @@
 
 Fills the verb's configuration, calls ``rlready.VERB`` and prints its tables.  It imports nothing heavy, so that
 ``--help`` is instant.  Exit codes: 0 done, 1 an internal error (with its traceback), 2 bad input (one line), 130
-stopped.
+stopped by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from rlready.cli.parser import RUN_SWITCHES, VERBS, Typed, Verb, parse_command_line
 from rlready.core.config import CreditConfig, TemplateConfig
@@ -25,15 +21,16 @@ from rlready.core.device import check_device, out_of_memory
 from rlready.core.errors import UserError
 from rlready.core.options import COMMAND_LINE, Filled, fill_config
 from rlready.core.settings import Config
+from rlready.core.stopping import STOPPED, exit_stopped, stopped_by_signals
 from rlready.core.text import visible
 from rlready.core.verbs import function
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    program, argv = argv is None, list(sys.argv[1:] if argv is None else argv)
     try:
-        with _terminated_as_interrupted():
+        with stopped_by_signals():
             typed = parse_command_line(argv)
             if isinstance(typed, int):
                 return typed
@@ -41,7 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
     except KeyboardInterrupt as stopped:
         again = f"nothing was changed; to start again: {shlex.join(['rlready', *argv])}"
-        return _say(f"stopped; {stopped if str(stopped) else again}", 130)
+        _say(f"stopped; {stopped if str(stopped) else again}", STOPPED)
+        if program:
+            exit_stopped()
+        return STOPPED
     except UserError as error:
         return _say(" ".join(str(error).split()), 2)
     except BrokenPipeError:  # the reader of standard output has seen enough
@@ -214,20 +214,3 @@ def _print(result: Any, *, as_json: bool) -> None:
 def _say(text: str, code: int) -> int:
     print(f"rlready: {visible(text)}", file=sys.stderr)
     return code
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C: the run folder is left ready to be continued."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

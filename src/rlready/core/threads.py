@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import torch
 
+from rlready.core.stopping import in_threads, nothing
 from rlready.core.timing import part_of
 
 T = TypeVar("T")
@@ -48,10 +49,10 @@ def split_tokens(most: int, workers: int) -> int:
     return most if workers == 1 else min(max(1, most // workers), SPLIT_TOKENS)
 
 
-def run_parallel(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
+def run_parallel(calls: Sequence[Callable[[], T]], workers: int, meanwhile: Callable[[], None] = nothing) -> list[T]:
     """The results of the calls in their order, computed by ``workers`` threads of single-threaded operations.
 
-    Returns when all have ended; raises the error of the first call that failed.
+    Returns when all have ended, and raises the error of a call that failed; see ``in_threads``.
     """
     if workers == 1 or len(calls) == 1:
         return [call() for call in calls]
@@ -65,12 +66,9 @@ def run_parallel(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
     threads, interval = torch.get_num_threads(), sys.getswitchinterval()
     torch.set_num_threads(1)  # the numerical library's own count is shared by all threads
     sys.setswitchinterval(HANDOVER)
-    futures = [_pool(workers).submit(work, call) for call in calls]
     try:
-        wait(futures)
-        return [future.result() for future in futures]
+        return in_threads(_pool(workers), [partial(work, call) for call in calls], meanwhile)
     finally:
-        wait(futures)  # also if Ctrl-C ended the first wait
         sys.setswitchinterval(interval)
         torch.set_num_threads(threads)
 

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rlready.core.stopping import heed_stop
 from rlready.engine.decoder import Columns
 from rlready.models.llama.fused import norm
 from rlready.models.llama.kernels import call, serves
@@ -112,6 +113,7 @@ class LlamaDecoder:
         turn = self.turns[positions_BM]
         attend = self._one(turn, begin) if new == 1 and self.by_column else self._many(part, turn, begin)
         for i, layer in enumerate(w.layers):
+            heed_stop()
             qkv = layer.qkv(norm(x, layer.norm_in, w.eps)).view(rows, new, -1, w.width)
             if layer.norm_q is not None and layer.norm_k is not None:
                 q, k, v = qkv.split([w.heads, w.kv_heads, w.kv_heads], dim=2)

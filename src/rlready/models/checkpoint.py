@@ -34,6 +34,7 @@ from rlready.models.checkpoint_files import (
     check_weights_are_there,
     has_vocabulary,
 )
+from rlready.models.heed_in_layers import heed_in_layers
 from rlready.models.hub import fetched
 from rlready.models.lm import LM
 from rlready.models.matching import refuse_differences, refuse_unlike
@@ -71,6 +72,7 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
     _make_savable(model, source)
     model.to(device)
     model.eval()
+    heed_in_layers(model)
     lm = LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
     lm.chat  # noqa: B018  # an unusable chat template is refused before anything is measured
     return lm

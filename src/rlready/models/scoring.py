@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from rlready.core.stopping import heed_stop
 from rlready.models.batch import Example
 from rlready.models.llama.fused import at_least_float
 
@@ -67,6 +68,7 @@ class _Chosen(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits_NV: Tensor, targets_N: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        heed_stop()
         wide_NV = at_least_float(logits_NV)
         logp_NV = torch.log_softmax(wide_NV if temperature == 1 else wide_NV / temperature, dim=-1)
         p_NV = logp_NV.exp()

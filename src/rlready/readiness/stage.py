@@ -30,7 +30,7 @@ from rlready.runs.checkpoint_order import in_training_order, order_warnings
 from rlready.runs.files import remove, write_json, write_table
 from rlready.runs.run import STATE, Run
 from rlready.tasks import Task, open_task
-from rlready.tasks.source import TABLES
+from rlready.tasks.files import TABLES
 
 CHANCE_AT = 64  # the chance level is also given at the k that Kang et al. use
 

@@ -11,30 +11,25 @@ import pickle
 import signal
 import sys
 import threading
-from types import FrameType
-from typing import NoReturn
 
+from rlready.core.stopping import exit_stopped, stopped_by_signals
 from rlready.sweep.executors import Submission, execute
 
 
 def main() -> int:
     """Run the job; returns the exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
     sys.path[:] = pickle.load(sys.stdin.buffer)
     job: Submission = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_sweep, daemon=True).start()
     try:
-        result = execute(job)
+        with stopped_by_signals():
+            result = execute(job)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-        return 130
+        exit_stopped()
     if result.problem:
         print(result.problem, file=sys.stderr, flush=True)
     return 1 if result.problem else 0
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _end_with_sweep() -> None:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rlready.core.stopping import heed_stop
 from rlready.models.llama.kernels import call, serves
 
 
@@ -20,6 +21,7 @@ class _Linears(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, count: int, *parameters: Tensor | None) -> tuple[Tensor, ...]:
+        heed_stop()
         weights: Sequence[Tensor] = parameters[:count]  # type: ignore[assignment]
         biases = parameters[count:]
         ctx.kernel = serves(x, *(size for w in weights for size in w.shape))
@@ -36,6 +38,7 @@ class _Linears(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        heed_stop()
         x, *weights = ctx.saved_tensors
         needed = ctx.needs_input_grad[2:]
         to_x, to_weights = None, list[Tensor | None]()

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from rlready.core.progress import note
+from rlready.core.stopping import heed_stop
 
 HERE = Path(__file__).parent
 SOURCES = ("product.c", "elementwise.c", "mlp.c", "attention.c", "decode.c")
@@ -80,6 +81,7 @@ def call(name: str, *arguments: Tensor | float | None) -> None:
 
     Raises ValueError if a tensor is not contiguous, and MemoryError if the kernel could not allocate its tables.
     """
+    heed_stop()
     raw: list[float | None] = []
     for argument in arguments:
         if isinstance(argument, Tensor):

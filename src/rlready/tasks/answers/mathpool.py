@@ -20,15 +20,19 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.progress import note, warn
+from rlready.core.stopping import heed_stop, in_threads
 
 SECONDS = (0.3, 0.7)  # of CPU time for the first try and the second
 PATIENCE = 60.0  # seconds of wall time after which the process counts as lost
 START = 120.0
 QUIET = 2.0  # seconds of waiting after which a progress line is printed
+POLL = 0.2  # seconds of waiting after which a stop is heeded
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 Question = tuple[str, str, str, Fraction | None]  # kind, one text, another, one unit of the last digit
@@ -63,11 +67,18 @@ class Worker:
 
     def _reply(self, seconds: float, doing: str) -> str:
         assert self.process.stdout is not None
-        for wait in (QUIET, seconds - QUIET):
-            if select.select([self.process.stdout], [], [], wait)[0]:
-                return self.process.stdout.readline().decode().strip()
-            if wait == QUIET:
-                note(f"verifier: still {doing} after {QUIET:.0f} s")
+        began, said = time.monotonic(), False
+        try:
+            while (waited := time.monotonic() - began) < seconds:
+                heed_stop()
+                if select.select([self.process.stdout], [], [], POLL)[0]:
+                    return self.process.stdout.readline().decode().strip()
+                if waited > QUIET and not said:
+                    note(f"verifier: still {doing} after {QUIET:.0f} s")
+                    said = True
+        except BaseException:  # its answer would be taken for that to the next question
+            self.close()
+            raise
         return ""
 
     def close(self) -> None:
@@ -147,9 +158,16 @@ def in_parallel(questions: list[Question]) -> None:
     if not new:
         return
     began = said = time.monotonic()
+    compared = count(1)
+
+    def compare(question: Question) -> None:
+        nonlocal said
+        POOL.equal(question)
+        done, now = next(compared), time.monotonic()
+        if now - said > QUIET:
+            said = now
+            note(f"verifier: compared {done} of {len(new)} formulas in {now - began:.0f} s")
+
     with ThreadPoolExecutor(min(CORES, len(new))) as threads:
-        for done, _ in enumerate(threads.map(POOL.equal, new), 1):
-            if time.monotonic() - said > QUIET:
-                said = time.monotonic()
-                note(f"verifier: compared {done} of {len(new)} formulas in {said - began:.0f} s")
+        in_threads(threads, [partial(compare, question) for question in new])
     POOL.open.update(q for q in new if q not in POOL.cache)
