@@ -351,8 +351,8 @@ def test_other_vocabularies_are_refused_before_anything_is_drawn(tmp_path: Path)
 
 
 def test_rows_of_the_demo_are_no_held_out_rows_of_other_problems(tmp_path: Path, capfd: Any) -> None:
-    config = ReadinessConfig(**{name: getattr(DRAWN, name) for name in DRAWN.model_fields_set - {"heldout"}})
-    config = config.replace(samples=4, sampling="full")
+    kept = DRAWN.model_fields_set - {"heldout", "min_samples", "sampling"}
+    config = ReadinessConfig(**{name: getattr(DRAWN, name) for name in kept}).replace(samples=4, sampling="full")
     result = readiness(config, tmp_path / "run")
     assert result.checkpoints[0].heldout_loss is None
     assert capfd.readouterr().err.count("no held-out loss; to measure it, set heldout=FILE") == 1

@@ -34,7 +34,7 @@ def demo(
     task: StrPath = "dagmath?ops=5&asked=3",
     seed: int = 0,
 ) -> DemoResult:
-    """Run the whole SFT→RL pipeline on the embedded model: SFT, readiness, RL, evaluation, report.
+    """Run the whole SFT→RL pipeline on the embedded model. SFT, readiness, RL, evaluation and report.
 
     task: Task of all stages: a task source without split, n and seed.
     seed: Seed of all stages.
@@ -51,7 +51,7 @@ def inject(
     tokenizer: StrPath = "",
     seed: int = 0,
 ) -> InjectResult:
-    """Prepare worked examples for RL: insert reasoning behaviours, or make a baseline; every step is verified.
+    """Prepare worked examples for RL. Inserts reasoning behaviours, or makes a baseline; every step is verified.
 
     rows: Worked examples: DAG maths, GSM8K, or your own file with a dag column or calculator annotations.
         Required.
@@ -85,7 +85,7 @@ def sft(
     device: StrPath = "auto",
     dtype: Literal["float32", "bfloat16"] | None = None,
 ) -> SFTResult:
-    """Supervised fine-tuning on worked examples; only response tokens are in the loss.
+    """Supervised fine-tuning on worked examples. Only response tokens are in the loss.
 
     model: Model to start from: embedded, a Hugging Face folder or a hub id.
     rows: Worked examples to train on: a file, a hub data set or a task such as gsm8k. Required unless the model
@@ -161,7 +161,7 @@ def rl(
     device: StrPath = "auto",
     dtype: Literal["float32", "bfloat16"] | None = None,
 ) -> RLResult:
-    """Reinforcement learning with verifiable rewards, starting from any checkpoint.
+    """Reinforcement learning with verifiable rewards. It starts from any checkpoint.
 
     model: Checkpoint to start from: embedded, a Hugging Face folder or a hub id.
     problems: Problems to train on: a file, a hub data set or a task such as gsm8k. Required unless the model is
@@ -316,7 +316,7 @@ def readiness(
     device: StrPath = "auto",
     dtype: Literal["float32", "bfloat16"] | None = None,
 ) -> ReadinessResult:
-    """Measure how promising SFT checkpoints are as starting points for RL, without training.
+    """Measure which SFT checkpoint RL should start from. Nothing is trained.
 
     checkpoints: Checkpoints in the order of training: Hugging Face folders, hub ids, or tables of samples from
         another program, such as TABLE.parquet?problem=id&correct=passed.
@@ -365,7 +365,7 @@ def predict(
     resamples: int = 2000,
     seed: int = 0,
 ) -> PredictResult:
-    """Rank checkpoints as starting points for RL, and score each predictor on RL runs that are done.
+    """Rank checkpoints as starting points for RL. Where RL has been run, each predictor is scored.
 
     runs: Run folders (readiness, rl, evaluate, sweep) and tables of RL outcomes with the columns checkpoint and
         outcome and, if known, cost, seed, recipe and family.
@@ -387,7 +387,7 @@ def sweep(
     ray: StrPath = "",
     yes: bool = False,
 ) -> SweepResult:
-    """Run many SFT recipes and RL from their checkpoints; predict reads the resulting table.
+    """Run many SFT recipes, and RL from their checkpoints. predict reads the resulting table.
 
     file: Sweep file (TOML): settings of sft, readiness, rl and evaluate, and the recipes. Required.
     workers: Number of jobs that run at the same time on this machine, each in a separate process, and each on a
