@@ -6,7 +6,7 @@
     dapo     as grpo                        every token weighs 1/(tokens of the batch)
 
 GRPO is after Shao et al. (2402.03300) with the sample standard deviation and ε = 1e-4; Dr. GRPO 2503.20783; RLOO
-2402.14740; DAPO 2503.14476 without its overlong shaping (a reward, not a credit).
+2402.14740; DAPO 2503.14476 without dynamic sampling and without its overlong shaping (a reward, not a credit).
 
 A group whose rewards are all equal has no signal.  It is dropped before the update, by exact equality, and
 counted.  In all but DAPO the dropped responses still count in the normaliser, so dropping them saves time and does not

@@ -44,6 +44,9 @@ class Trainer:
     the group's standard deviation (``algorithm=dr_grpo``) and further updates on the same rollouts
     (``updates_per_batch=1``: the ratio is 1, no token is clipped, and the policy's own log-probabilities serve as the
     sampler's).  Groups whose rewards are all equal have no gradient and are not fed to the model.
+
+    π_old of the first update is recomputed by the learner; later updates use the log-probabilities of the engine that
+    sampled, and no importance weight corrects for how these differ from the learner's.
     """
 
     def __init__(
