@@ -473,8 +473,10 @@ def test_a_merged_adapter_trains(adapter: Path, tmp_path: Path) -> None:
     problems.write_text("".join(f'{{"id": "{i}", "prompt": "a{i}", "answer": "{i}"}}\n' for i in range(2)))
     rows = tmp_path / "r.jsonl"
     rows.write_text("".join(f'{{"id": "{i}", "prompt": "a{i}", "response": "{i}"}}\n' for i in range(4)))
+    held = tmp_path / "h.jsonl"
+    held.write_text('{"id": "h", "prompt": "b", "response": "1"}')
     p, model = str(problems), str(adapter)
-    sft(SFTConfig(model=model, rows=str(rows), heldout=str(rows), epochs=1), tmp_path / "sft")
+    sft(SFTConfig(model=model, rows=str(rows), heldout=str(held), epochs=1), tmp_path / "sft")
     small = {"thinking_budget": 4, "max_answer_tokens": 4, "group_size": 2}
     rl(
         RLConfig(
@@ -762,7 +764,9 @@ def test_settings_that_could_not_be_saved_do_not_lose_the_training(
     configured(**config)(folder)
     rows = tmp_path / "r.jsonl"
     rows.write_text("".join(f'{{"id": "{i}", "prompt": "a{i}", "response": "{i}"}}\n' for i in range(2)))
-    result = sft(SFTConfig(model=str(folder), rows=str(rows), heldout=str(rows), epochs=1), tmp_path / "run")
+    held = tmp_path / "h.jsonl"
+    held.write_text('{"id": "h", "prompt": "b", "response": "1"}')
+    result = sft(SFTConfig(model=str(folder), rows=str(rows), heldout=str(held), epochs=1), tmp_path / "run")
     said = capsys.readouterr().err
     assert re.search(f"generation_config.json {noted}", said) if noted else "generation_config" not in said
     saved = load(result.checkpoints[-1].path)

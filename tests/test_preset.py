@@ -104,9 +104,7 @@ def test_facts_come_from_headers_and_template(other: str, tmp_path: Path) -> Non
     ("verb", "config", "missing"),
     [
         ("sft", SFTConfig(), "rows"),
-        ("sft", SFTConfig(rows="a.jsonl"), "heldout"),
         ("rl", RLConfig(), "problems"),
-        ("rl", RLConfig(problems="a.jsonl"), "validation"),
         ("readiness", ReadinessConfig(), "problems"),
         ("evaluate", EvaluateConfig(), "problems"),
     ],

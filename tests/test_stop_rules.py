@@ -13,10 +13,13 @@ from rlready.core.config import RLConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.runs.log import read_log
+from rlready.runs.record import RunRecord
 from rlready.train.drift import Watched, drift
 from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
+from rlready.train.result import GroupTotals, RLResult
 from rlready.train.rl import rl
 from rlready.train.trainer import Trainer
+from rlready.train.weight_change import WeightSample
 from test_loss import symbolic_lm
 
 ROLLOUTS = RolloutStats(0.5, 0.5, 5.0, None, None, truncated=0.25, run_on=0.0, generated_tokens=10)
@@ -55,6 +58,7 @@ class Script:
         self.used, self.accuracy = iter(used), iter(accuracy)
         patch.setattr(Trainer, "step", lambda trainer, task, problems, at: self.step(problems, at))
         patch.setattr(Trainer, "evaluate", lambda trainer, task, problems: self.evaluate())
+        patch.setattr(WeightSample, "changed", lambda sample: float(any(used)))
 
     def step(self, problems: list[Any], at: int) -> RLStepLog:
         self.problems.append([p.id for p in problems])
@@ -101,17 +105,44 @@ def test_an_epoch_takes_every_problem_once(config: RLConfig, tmp_path: Path, mon
 def test_the_earliest_best_checkpoint_is_chosen(
     config: RLConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Among those kept, the start not being one; evaluated every so many steps, and at the end."""
-    Script(monkeypatch, [1] * 12, [0.9, 0.2, 0.6, 0.6])
+    """Evaluated every so many steps, and at the end."""
+    Script(monkeypatch, [1] * 12, [0.5, 0.2, 0.6, 0.6])
     result = rl(config.replace(eval_every=5), tmp_path / "run")
     assert [e.step for e in result.evaluations] == [0, 5, 10, 12]
     assert result.best.step == 10
     assert result.best.path == str(tmp_path / "run" / "checkpoints" / "step-10")
     assert result.headline == (
-        "dr_grpo, 12 steps: validation accuracy 90.0% before, 60.0% at step 10, chosen by the verifier."
+        "dr_grpo, 12 steps: validation accuracy 50.0% before, 60.0% at step 10, chosen by the verifier."
     )
     assert [[row[0] for row in table.rows] for table in result.tables()] == [["0", "5", "10", "12"]]
     assert [line["step"] for line in read_log(tmp_path / "run" / "log.jsonl") if "reward" in line] == list(range(1, 13))
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "other"), [([0.5, 0.2, 0.5, 0.5], "50.0% at step 10"), ([0.9, 0.2, 0.6, 0.5], "60.0% at step 10")]
+)
+def test_the_start_is_chosen_unless_a_later_checkpoint_is_better(
+    config: RLConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accuracy: list[float], other: str
+) -> None:
+    Script(monkeypatch, [1] * 12, accuracy)
+    result = rl(config.replace(eval_every=5), tmp_path / "run")
+    assert (result.best.step, result.best.path) == (0, config.model)
+    assert f"not higher at any later checkpoint ({other}), so the starting checkpoint is chosen." in result.headline
+
+
+def test_a_run_without_any_gradient_says_so(config: RLConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with fewer steps than ``patience``: the kinds of groups, the responses at their limit, the weights."""
+    Script(monkeypatch, [0, 0])
+    result = rl(config.replace(steps=2, eval_every=1), tmp_path / "run")
+    assert result.headline == (
+        "dr_grpo, 2 steps: no step had a gradient: of 6 groups, 2 were all wrong and 4 were all correct; 6 of 24 "
+        "responses reached the thinking budget of 6 tokens or the limit of 9 tokens. Validation accuracy 50.0%. The "
+        "weights are unchanged."
+    )
+    assert (result.best.step, result.weights_changed, result.stopped) == (0, 0.0, "")
+    assert RunRecord.load(tmp_path / "run").warnings[-1] == result.headline
+    assert result.groups == GroupTotals(solved=4, unsolved=2, responses=24, at_limit=6)
+    assert RLResult.load(tmp_path / "run") == result
 
 
 def test_drift_is_reported_beyond_its_bounds_and_not_at_them() -> None:

@@ -17,6 +17,7 @@ from rlready.core.threads import learners, single_threaded, split_tokens
 from rlready.runs.files import read_json
 from rlready.runs.log import read_log
 from rlready.runs.pace import Pace
+from rlready.runs.record import RunRecord
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
 from rlready.train.learner import PlainLearner, StepStats
 from rlready.train.rl import rl
@@ -249,7 +250,28 @@ def test_rl_stops_with_a_reason_without_gradients(tiny: str, problems: Path, tmp
     result = rl(config, tmp_path / "run")
     assert result.steps == 2
     assert "all wrong" in result.stopped
-    assert "all wrong" in result.headline
+    assert "no step had a gradient: all 6 groups were all wrong" in result.headline
+    assert result.headline.endswith("The weights are unchanged.")
+    assert (result.best.step, result.best.path, result.weights_changed) == (0, config.model, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "changed", "why"),
+    [
+        ({}, True, ""),
+        ({"dtype": "bfloat16", "learning_rate": 1e-9}, False, "changed in bfloat16; learning_rate=1e-09 is too low"),
+        ({"max_grad_norm": 1e-15}, False, "max_grad_norm=1e-15 scales gradients down to the size of AdamW's epsilon"),
+    ],
+)
+def test_updates_that_change_nothing_are_said(
+    tiny: str, tmp_path: Path, changes: dict[str, Any], changed: bool, why: str
+) -> None:
+    result = sft(sft_config(tiny).replace(**changes), tmp_path / "run")
+    assert result.weights_changed is not None
+    assert (result.weights_changed > 0.5) is changed
+    assert why in result.headline
+    assert ("Warning" in result.headline) is not changed
+    assert [why in text for text in RunRecord.load(tmp_path / "run").warnings] == ([] if changed else [True])
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,7 +135,7 @@ def run(variant: Variant, seed: int, out: Path) -> dict[str, Any]:
         ),
         out / "rl",
     )
-    models = {"sft": start, "rl": learned.best.path}
+    models = {"sft": start, "rl": str(out / "rl" / "checkpoints" / f"step-{learned.steps}")}
     problems = {where: source(number, "test", TEST, salt + 3) for where, number in OPS.items()}
     found = {
         "steps": tuned.steps,

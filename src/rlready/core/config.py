@@ -78,12 +78,15 @@ dense_option = partial(option, applies_to={"algorithm": ("dense",)})
 class SFTConfig(Config):
     """Supervised fine-tuning on worked examples. Only response tokens are in the loss."""
 
-    model: Place = option("embedded", "Model to start from: embedded, a Hugging Face folder or a hub id.")
+    model: Place = option(
+        "embedded",
+        "Model to start from: embedded, a Hugging Face folder or a hub id. Required unless the data is DAG maths.",
+    )
     rows: Preset[Place] = option(None, f"Worked examples to train on: {SOURCE}. Required unless the model is embedded.")
-    heldout: Preset[Place] = option(
+    heldout: Preset[str] = option(
         None,
-        "Worked examples that are never trained on; their loss is measured at every checkpoint. Required unless the "
-        "model is embedded.",
+        "Worked examples that are never trained on; their loss is measured at every checkpoint. By default a tenth of "
+        "rows (at least 16, at most 200 and a third) is held out.",
     )
     epochs: PositiveFloat = option(2.0, "Number of passes over the examples.")
     learning_rate: Preset[PositiveFloat] = option(None, "Peak learning rate. By default chosen from the model's size.")
@@ -144,14 +147,17 @@ class InjectConfig(Config):
 class RLConfig(Config):
     """Reinforcement learning with verifiable rewards. It starts from any checkpoint."""
 
-    model: Place = option("embedded", "Checkpoint to start from: embedded, a Hugging Face folder or a hub id.")
+    model: Place = option(
+        "embedded",
+        "Checkpoint to start from: embedded, a Hugging Face folder or a hub id. Required unless the data is DAG maths.",
+    )
     problems: Preset[Place] = option(
         None, f"Problems to train on: {SOURCE}. Required unless the model is embedded. {VERIFIER}"
     )
-    validation: Preset[Place] = option(
+    validation: Preset[str] = option(
         None,
-        "Problems that are never trained on; the checkpoint with the highest accuracy on them is chosen. Required "
-        "unless the model is embedded.",
+        "Problems that are never trained on; the checkpoint with the highest accuracy on them is chosen. By default a "
+        "tenth of problems (at least 16, at most 200 and a third) is held out.",
     )
     algorithm: str = option(
         "dr_grpo",

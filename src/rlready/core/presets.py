@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rlready.core.errors import UserError
+from rlready.core.settings import Config
+
 Setting = str | int | float | tuple[int, ...]
 
 DEMO_TASK = "dagmath?ops=5&asked=3"
@@ -37,6 +40,20 @@ EMBEDDED: dict[str, dict[str, Setting]] = {
         "max_answer_tokens": 16,
     },
 }
+# settings that name data, and what each names
+DATA = {
+    "rows": "worked examples to train on",
+    "heldout": "worked examples for the held-out loss",
+    "problems": "problems",
+    "validation": "problems that choose the checkpoint",
+}
+# of data that is not named: no held-out loss in readiness; in training, a part of the training data is held out
+UNNAMED: dict[str, dict[str, Setting]] = {
+    "sft": {"heldout": ""},
+    "rl": {"validation": ""},
+    "readiness": {"heldout": ""},
+}
+MODELS = ("model", "models", "checkpoints")  # settings that name a model
 # parameters below which a size ends, SFT learning rate, RL learning rate, tokens in an SFT batch
 SIZES = (
     (0.2e9, 1e-4, 5e-6, 16_384),
@@ -81,7 +98,36 @@ def preset(verb: str, traits: ModelTraits, device: str) -> dict[str, Setting]:
         "device": device,
         "dtype": "bfloat16" if device.startswith("cuda") else "float32",
     }
-    return chosen | {"heldout": ""} if verb == "readiness" else chosen
+    return chosen | UNNAMED.get(verb, {})
+
+
+def own_data(config: Config) -> list[str]:
+    """The sources that a configuration names for its data, other than the task of the embedded model."""
+    named = [str(getattr(config, name)) for name in DATA if getattr(config, name, None)]
+    return [source for source in named if not _is_demo_task(source)]
+
+
+def foreign_data(config: Config) -> list[str]:
+    """The sources that a configuration names for its data, other than DAG maths."""
+    return [source for source in own_data(config) if not source.startswith("dagmath")]
+
+
+def refuse_forgotten_model(where: str, config: Config) -> None:
+    """UserError if a configuration names data but no model: the embedded one can read DAG maths only."""
+    setting = next((name for name in MODELS if name in type(config).model_fields), "")
+    foreign = foreign_data(config)
+    if setting and foreign and setting not in config.model_fields_set:
+        raise UserError(
+            f"{where}: {setting} is missing: name a checkpoint for {foreign[0]} with {setting}=; the default, the "
+            f"embedded model, can read DAG maths only ({setting}=embedded uses it all the same)"
+        )
+
+
+def _is_demo_task(source: str) -> bool:
+    """Whether a source is a sample of the task that the embedded model was made for."""
+    kind, _, query = source.partition("?")
+    options = {option for option in query.split("&") if option.partition("=")[0] not in ("split", "n", "seed")}
+    return f"{kind}?{'&'.join(sorted(options, reverse=True))}" == DEMO_TASK
 
 
 def _lengths(traits: ModelTraits) -> tuple[int, int]:

@@ -24,6 +24,7 @@ from rlready.runs.files import write_json
 from rlready.runs.log import append_line
 from rlready.runs.run import Run
 from rlready.tasks import open_task
+from rlready.tasks.overlap import warn_of_repeats
 
 
 def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
@@ -45,6 +46,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
         task = open_task(config.problems)
         problems = task.problems()
         run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(problems), role="test")
+        warn_of_repeats(run, "problems", problems)
         if contrast:
             run.note_model(id=config.reference, path=local_folder(config.reference), role="decoded away from")
         run.claim()

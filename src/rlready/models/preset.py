@@ -8,22 +8,26 @@ from typing import TypeVar
 
 from rlready.core.device import check_device
 from rlready.core.errors import UserError
-from rlready.core.presets import TOO_FAST, ModelTraits, Setting, preset
+from rlready.core.presets import (
+    DATA,
+    TOO_FAST,
+    UNNAMED,
+    ModelTraits,
+    Setting,
+    own_data,
+    preset,
+    refuse_forgotten_model,
+)
 from rlready.core.progress import note, warn
 from rlready.core.settings import Config
 from rlready.runs.files import read_json
+from rlready.runs.record import RECORD, RunRecord
 from rlready.runs.run import Run
 
 C = TypeVar("C", bound=Config)
 
 # keys that identify a checkpoint of the embedded model: training does not change them
 SHAPE = ("model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-DATA = {
-    "rows": "worked examples to train on",
-    "heldout": "worked examples for the held-out loss",
-    "problems": "problems",
-    "validation": "problems that choose the checkpoint",
-}
 CONTEXT = 2048  # tokens, of a model that names no limit
 
 
@@ -31,10 +35,12 @@ def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] 
     """The configuration with every setting that depends on the model, printed and recorded by ``run``.
 
     ``sources`` are the models, of which the first that is not the embedded one decides; ``leave`` names settings that
-    stay open.  Raises UserError where worked examples or problems are not named for any model but the embedded one,
-    and for what is wrong with the model's files.
+    stay open.  The embedded model, and what was trained from it on DAG maths, have default data, unless other data is
+    named.  Raises UserError where worked examples or problems are missing, or the model for them, and for what is wrong
+    with the model's files.
     """
     check_device(config)
+    refuse_forgotten_model(run.verb, config)
     delimiters = getattr(config, "delimiters", ())
     for source in sources:
         traits = model_traits(source, delimiters)
@@ -42,6 +48,8 @@ def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] 
             break
     device = getattr(config, "device", "auto")
     chosen = preset(run.verb, traits, device if device != "auto" or traits.embedded else best_device())
+    if traits.embedded and (own_data(config) or not all(map(_knows_only_dagmath, sources))):
+        chosen = {key: value for key, value in chosen.items() if key not in DATA} | UNNAMED.get(run.verb, {})
     _warn_of_rate(config, chosen, run.verb)
     open_settings = [name for name in type(config).model_fields if is_open(config, name) and name not in leave]
     values = {name: chosen[name] for name in open_settings if name in chosen}
@@ -49,7 +57,7 @@ def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] 
         if name in DATA and name not in values:
             raise UserError(
                 f"{run.verb}: {name} is missing: name the {DATA[name]} for {source}, as {name}=FILE.jsonl or a task; "
-                "only the embedded model has defaults"
+                "only the embedded model on its own task has defaults"
             )
     if values:
         size = "the embedded model" if traits.embedded else f"a model of {_count(traits.parameters)} parameters"
@@ -86,6 +94,21 @@ def model_traits(source: str, delimiters: Sequence[str] = ()) -> ModelTraits:
         thinks=learn_format(tokenizer, source, delimiters).thinks,
         embedded=all(config.get(key) == _text_config(embedded_folder() / CONFIG)[key] for key in SHAPE),
     )
+
+
+def _knows_only_dagmath(source: str, through: tuple[str, ...] = ()) -> bool:
+    """Whether a model is the embedded one, or was trained from it on DAG maths alone, by the records of runs."""
+    from rlready.models.checkpoint import local_folder
+
+    if source == "embedded":
+        return True
+    folder = local_folder(source)
+    if folder is None or source in through or not (folder.parent.parent / RECORD).is_file():
+        return False
+    record = RunRecord.load(folder.parent.parent)
+    trained = [each.id for each in record.data if each.role in ("sft", "rl")]
+    start = str(record.config.get("model"))
+    return all(id.startswith("dagmath") for id in trained) and _knows_only_dagmath(start, (*through, source))
 
 
 def best_device() -> str:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
-from rlready.core.presets import DEMO_TASK
 from rlready.core.progress import Progress, note
 from rlready.core.records import Row
 from rlready.core.result import TaskRecord
@@ -31,6 +30,7 @@ from rlready.runs.files import remove, write_json, write_table
 from rlready.runs.run import STATE, Run
 from rlready.tasks import Task, open_task
 from rlready.tasks.files import TABLES
+from rlready.tasks.overlap import warn_of_repeats
 
 CHANCE_AT = 64  # the chance level is also given at the k that Kang et al. use
 
@@ -54,6 +54,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
         _check_ids(config, ids)
         if task:
             run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(ids), role="readiness")
+            warn_of_repeats(run, "problems", problems)
         held = _held(config, run)
         # tables first: they are cheap, and an error in one should come before a model has drawn samples for hours
         order = sorted(enumerate(names.items()), key=lambda item: item[1][0] not in tables)
@@ -124,10 +125,10 @@ def _resolve(config: ReadinessConfig, models: Sequence[str], tables: Sequence[St
         raise UserError(f"{bare.path}: {bare.first_unverified} is not verified yet: name its problems with problems=")
     sources = [*models, *(table.options.model for table in tables if table.options.model)]
     leave = set() if models else {"problems"}
-    if is_open(config, "heldout") and config.problems and not config.problems.startswith(DEMO_TASK):
+    resolved = resolve(config, sources, run, leave) if sources else config
+    if is_open(config, "heldout") and config.problems and not resolved.heldout:
         note("readiness: no held-out loss; to measure it, set heldout=FILE")
-        leave.add("heldout")
-    return resolve(config, sources, run, leave) if sources else config
+    return resolved
 
 
 def _held(config: ReadinessConfig, run: Run) -> Sequence[Row]:

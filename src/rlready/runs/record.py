@@ -107,7 +107,7 @@ class RunRecord(Record):
     ``start`` and ``end`` are times in UTC; ``seconds``, ``cpu_seconds`` and ``counts``, such as tokens "generated" and
     "trained", are sums over ``attempts``.  ``part_of`` is the verb whose seconds contain these, None for none;
     ``origins`` says where the value of each setting came from; ``kernels`` is whether the package's compiled
-    kernels were used, None if they were not needed.
+    kernels were used, None if they were not needed; ``warnings`` are those about the run's data and outcome.
     """
 
     model_config = ConfigDict(frozen=False)
@@ -133,6 +133,7 @@ class RunRecord(Record):
     counts: dict[str, int] = Field(default_factory=dict)
     accelerators: list[Accelerator] = Field(default_factory=list)
     kernels: bool | None = None
+    warnings: list[str] = Field(default_factory=list)
     peak_memory_bytes: int = 0
 
     @classmethod

@@ -23,7 +23,7 @@ from pydantic import JsonValue
 from rlready.core.errors import UserError
 from rlready.core.import_path import OnLoad, on_load
 from rlready.core.options import to_toml
-from rlready.core.progress import note
+from rlready.core.progress import note, warn
 from rlready.core.result import RESULT, Result
 from rlready.core.settings import Config
 from rlready.core.text import visible
@@ -173,6 +173,13 @@ class Run:
         if time.monotonic() - self._saved > SAVE_EVERY:
             self._save()
 
+    def warn(self, text: str) -> None:
+        """Warn of something about the run's inputs or its outcome, and record it."""
+        warn(f"{self.verb}: warning: {text}")
+        if text not in self.record.warnings:
+            self.record.warnings.append(text)
+            self._save()
+
     def note_data(
         self,
         *,
@@ -278,6 +285,7 @@ class Run:
             host=provenance.host(),
             data=earlier.data if earlier else [],
             models=earlier.models if earlier else [],
+            warnings=earlier.warnings if earlier else [],
             attempts=[*attempts, self._attempt],
         )
 

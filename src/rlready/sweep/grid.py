@@ -37,6 +37,7 @@ from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTCo
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest, plain_type
 from rlready.core.options import TomlTable, fill_table, read_toml
+from rlready.core.presets import foreign_data, refuse_forgotten_model
 
 Verb = Literal["sft", "readiness", "rl", "evaluate"]
 Config = SFTConfig | ReadinessConfig | RLConfig | EvaluateConfig
@@ -159,7 +160,29 @@ def read_sweep_file(file: Path) -> Grid:
     budgets: TomlTable = {"thinking_budgets": [agreed["thinking_budget"]]} if "thinking_budget" in agreed else {}
     readiness = fill_table(ReadinessConfig, f"{file} [readiness]", agreed | tables["readiness"])
     evaluate = fill_table(EvaluateConfig, f"{file} [evaluate]", sampling | budgets | tables["evaluate"])
-    return Grid(sft, rl, readiness, "heldout" not in tables["readiness"], evaluate)
+    grid = Grid(sft, rl, readiness, "heldout" not in tables["readiness"], evaluate)
+    _refuse_missing_data(file, grid)
+    return grid
+
+
+def _refuse_missing_data(file: Path, grid: Grid) -> None:
+    """UserError for data that is missing where it has no default, so that no job runs before it is found."""
+    for variant in grid.sft:
+        config = variant.config
+        foreign = [config.model] if config.model != "embedded" else foreign_data(config)
+        if not foreign:
+            continue
+        if not config.rows:
+            raise UserError(f"{file} [sft]: rows is missing: name the worked examples to train {foreign[0]} on")
+        later: list[tuple[Verb, RLConfig | ReadinessConfig | EvaluateConfig]] = [
+            ("rl", each.config) for each in grid.rl
+        ]
+        for verb, settings in (*later, ("readiness", grid.readiness), ("evaluate", grid.evaluate)):
+            if not settings.problems:
+                raise UserError(
+                    f"{file} [{verb}]: problems is missing: only the embedded model on its own task has defaults, and "
+                    f"{variant.name} uses {foreign[0]}"
+                )
 
 
 def size_of(source: str | None, default: int) -> int:
@@ -200,6 +223,7 @@ def _sft_variants(recipes: Iterator[_Recipe]) -> Iterator[SFTVariant]:
         checkpoints, measure = recipe.take_places("checkpoints"), str(recipe.take_places("measure"))
         for name, full, settings in _combinations(SFTConfig, base, recipe, seen):
             config = fill_table(SFTConfig, recipe.where, settings)
+            refuse_forgotten_model(recipe.where, config)
             variant = SFTVariant(full, name, config, family, checkpoints, measure)
             _check_places(recipe.where, variant)
             yield variant

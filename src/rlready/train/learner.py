@@ -22,6 +22,7 @@ from rlready.models.logprob import token_logprobs
 from rlready.train.loss import LossOutput
 
 BETAS = (0.9, 0.95)  # of AdamW
+EPSILON = 1e-8  # of AdamW
 
 # maps a micro-batch and its log-probabilities (N,) to its loss
 BatchLoss = Callable[[Batch, Tensor], LossOutput]
@@ -80,6 +81,8 @@ class Learner(Protocol):
     lm: LM
     optimizer: torch.optim.Optimizer
     device: torch.device
+    settings: OptimizerSettings
+    bfloat16: bool
 
     def step(
         self, examples: Sequence[Example], loss_of: BatchLoss, *, rate: float, temperature: float = 1.0
@@ -109,7 +112,12 @@ class PlainLearner:
         self.parameters = [p for p in lm.model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
-            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=BETAS, fused=True
+            self.parameters,
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            betas=BETAS,
+            eps=EPSILON,
+            fused=True,
         )
 
     def step(

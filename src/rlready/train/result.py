@@ -8,6 +8,7 @@ from pydantic import Field
 
 from rlready.core.records import Estimate, Real
 from rlready.core.result import Record, Result, Table
+from rlready.train.log import RLStepLog
 
 
 class Checkpoint(Record):
@@ -29,13 +30,18 @@ class Checkpoint(Record):
 
 
 class SFTResult(Result):
-    """The result of an SFT run; ``final_loss`` is the training loss of the last step in nats per token."""
+    """The result of an SFT run.
+
+    ``final_loss`` is the training loss of the last step in nats per token, ``weights_changed`` the share of the weights
+    that differ from the base model's, in the precision of the arithmetic (None: a run before this was measured).
+    """
 
     verb: Literal["sft"] = "sft"
     seed: int
     steps: int
     final_loss: Real
     checkpoints: list[Checkpoint] = Field(min_length=1)
+    weights_changed: float | None = None
 
     def tables(self) -> list[Table]:
         """Held-out loss of every checkpoint."""
@@ -52,15 +58,50 @@ class Evaluation(Record):
 
 
 class BestCheckpoint(Record):
-    """The RL checkpoint with the highest accuracy on the validation problems; the earliest if several are equal."""
+    """The checkpoint with the highest accuracy on the validation problems; the earliest if several are equal.
+
+    Step 0 is the starting checkpoint, whose ``path`` is the model as the run named it.
+    """
 
     step: int
     path: str
     accuracy: Estimate
 
 
+class GroupTotals(Record):
+    """The groups of all steps by kind, and their responses; ``at_limit`` of them reached their limit of tokens."""
+
+    informative: int = 0
+    solved: int = 0
+    unsolved: int = 0
+    equal: int = 0
+    responses: int = 0
+    at_limit: int = 0
+
+    def plus(self, line: RLStepLog, group_size: int) -> GroupTotals:
+        """These and the groups of another step."""
+        counts = (line.groups_informative, line.groups_solved, line.groups_unsolved, line.groups_equal)
+        responses = sum(counts) * group_size
+        added = (*counts, responses, round(line.rollouts.truncated * responses))
+        totals = zip(type(self).model_fields, added, strict=True)
+        return GroupTotals(**{name: getattr(self, name) + more for name, more in totals})
+
+    def why_no_gradient(self, limit: str) -> str:
+        """Why no step had a gradient, in a sentence; ``limit`` describes what the responses reached."""
+        kinds = {"all wrong": self.unsolved, "all correct": self.solved, "of equal rewards": self.equal}
+        number = self.solved + self.unsolved + self.equal
+        only = [kind for kind, count in kinds.items() if count == number]
+        parts = [f"{count} were {kind}" for kind, count in kinds.items() if count]
+        groups = f"all {number} groups were {only[0]}" if only else f"of {number} groups, {' and '.join(parts)}"
+        return f"no step had a gradient: {groups}; {self.at_limit} of {self.responses} responses reached {limit}"
+
+
 class RLResult(Result):
-    """The result of an RL run; ``stopped`` says why it ended early and ``drift`` what drifted, empty if nothing."""
+    """The result of an RL run; ``stopped`` says why it ended early and ``drift`` what drifted, empty if nothing.
+
+    ``groups`` counts the groups of all steps, and ``weights_changed`` is the share of the weights that differ from the
+    starting checkpoint's, in the precision of the arithmetic (None: a run before these were measured).
+    """
 
     verb: Literal["rl"] = "rl"
     seed: int
@@ -69,6 +110,8 @@ class RLResult(Result):
     drift: str
     best: BestCheckpoint
     evaluations: list[Evaluation] = Field(min_length=1)
+    groups: GroupTotals | None = None
+    weights_changed: float | None = None
 
     def tables(self) -> list[Table]:
         """Accuracy and thinking tokens at every evaluation."""

@@ -30,23 +30,24 @@ from rlready.models.preset import resolve
 from rlready.runs.log import append_line, truncate_log
 from rlready.runs.model_card import model_card
 from rlready.runs.run import Run
-from rlready.tasks import Task, open_task
 from rlready.train.checkpointer import Checkpointer
+from rlready.train.data import Data, problems_of
 from rlready.train.drift import Watched, drift
 from rlready.train.fast_learner import make_learner
 from rlready.train.learner import OptimizerSettings
 from rlready.train.log import EvaluationLog, RLStepLog, log_line
 from rlready.train.loss import loss_named
 from rlready.train.reference_checkpoint import find_reference
-from rlready.train.result import BestCheckpoint, Evaluation, RLResult
+from rlready.train.result import BestCheckpoint, Evaluation, GroupTotals, RLResult
 from rlready.train.trainer import Trainer
+from rlready.train.weight_change import WeightSample, with_change
 
 
 class RLState(BaseModel):
     """The progress of a run, which began with ``planned_steps`` as its number of steps.
 
     ``zero_signal_steps`` counts the latest consecutive steps without a gradient, ``first`` holds the watched values of
-    the first step with one, and ``drift`` describes what has drifted since, by quantity.
+    the first step with one, ``drift`` describes what has drifted since, by quantity, and ``groups`` counts the groups.
     """
 
     planned_steps: int = 0
@@ -55,6 +56,7 @@ class RLState(BaseModel):
     stopped: str = ""
     evaluations: list[Evaluation] = []
     first: Watched | None = None
+    groups: GroupTotals = GroupTotals()
     drift: dict[str, str] = {}
 
     @property
@@ -77,40 +79,34 @@ def rl(config: RLConfig, out: Path) -> RLResult:
                 "rl: warning: beta=0 removes the KL penalty, so the policy can collapse to one response; set beta > 0 "
                 "or stop_on_drift=true"
             )
-        task, validation = open_task(config.problems), open_task(config.validation)
-        problems, held = task.problems(), validation.problems()
-        if len(problems) < config.prompts_per_step:
-            raise UserError(
-                f"{config.problems}: {len(problems)} problems are fewer than prompts_per_step={config.prompts_per_step}"
-                f"; set prompts_per_step={len(problems)} or name more problems"
-            )
+        data = problems_of(config, run)
         trainer = _trainer(config, run)
-        for each, size, role in ((task, len(problems), "rl"), (validation, len(held), "validation problems")):
-            run.note_data(id=each.source, path=each.path, licence=each.licence, size=size, role=role)
         run.claim()
+        before = WeightSample(trainer.learner)
         checkpointer = Checkpointer(out, trainer.learner)
         state = checkpointer.restore(RLState(planned_steps=config.steps))
         trainer.planned_steps = state.planned_steps or config.steps
         trainer.engine.update_weights(trainer.lm)
         log = out / "log.jsonl"
         truncate_log(log, state.step if state.evaluations else -1)
-        card = model_card("rl", config.model, [task.source], config)
+        card = model_card("rl", config.model, [data.task.source], config)
         with Progress("rl", total=config.steps, done=state.step, unit="steps") as progress, trainer.engine:
             if not state.evaluations:
-                _evaluate(trainer, validation, held, state, log)
+                _evaluate(trainer, data, state, log)
             while state.step < config.steps and not state.stopped:
-                line = trainer.step(task, _choose(problems, config, state.step), state.step)
+                line = trainer.step(data.task, _choose(data.training, config, state.step), state.step)
                 run.count("generated", line.rollouts.generated_tokens)
                 run.count("trained", line.update.trained_tokens)
                 append_line(log, log_line(line))
-                progress.update(1, reward=line.rollouts.reward, thinking=line.rollouts.thinking_tokens)
+                state.groups = state.groups.plus(line, config.group_size)
+                progress.update(1, **_shown(line))
                 state.step = line.step
                 watch(state, line, config)
                 if state.step % config.eval_every == 0 or state.step == config.steps or state.stopped:
                     checkpointer.save_checkpoint(state.step, card)
-                    _evaluate(trainer, validation, held, state, log)
+                    _evaluate(trainer, data, state, log)
                 checkpointer.save_state(state)
-        result = _result(out, config, state)
+        result = _result(out, config, state, trainer, before, run)
         run.write_result(result)
         return result
 
@@ -158,8 +154,18 @@ def _reference_pair(config: RLConfig, run: Run) -> ReferencePair:
     return pair
 
 
-def _evaluate(trainer: Trainer, task: Task, problems: Sequence[Problem], state: RLState, log: Path) -> None:
-    accuracy, thinking = trainer.evaluate(task, problems)
+def _shown(line: RLStepLog) -> dict[str, object]:
+    """What the progress line shows of a step."""
+    groups = line.groups_informative + line.groups_solved + line.groups_unsolved + line.groups_equal
+    return {
+        "reward": line.rollouts.reward,
+        "informative groups": f"{line.groups_informative}/{groups}",
+        "thinking": line.rollouts.thinking_tokens,
+    }
+
+
+def _evaluate(trainer: Trainer, data: Data[Problem], state: RLState, log: Path) -> None:
+    accuracy, thinking = trainer.evaluate(data.held_task, data.held)
     state.evaluations.append(Evaluation(step=state.step, accuracy=accuracy, thinking_tokens=thinking))
     append_line(log, log_line(EvaluationLog(state.step, accuracy.value, accuracy.low, accuracy.high, thinking)))
 
@@ -201,19 +207,37 @@ def _why_no_gradient(line: RLStepLog, steps: int) -> str:
     return f"no gradient for {steps} steps: in the last one {main}{truncated}"
 
 
-def _result(out: Path, config: RLConfig, state: RLState) -> RLResult:
+def _limit(trainer: Trainer) -> str:
+    """What a response that is cut off has reached."""
+    if trainer.lm.thinks:
+        return f"the thinking budget of {trainer.config.thinking_budget} tokens or the limit of {trainer.cap} tokens"
+    return f"the limit of {trainer.cap} tokens"
+
+
+def _outcome(state: RLState, best: Evaluation, limit: str) -> str:
+    """What the run did to the validation accuracy, or why it did nothing."""
     start, *after = state.evaluations
-    best = max(after, key=lambda e: (e.accuracy.value, -e.step))
-    headline = (
-        f"{config.algorithm}, {state.step} steps: validation accuracy {start.accuracy.value:.1%} before, "
-        f"{best.accuracy.value:.1%} at step {best.step}, chosen by the verifier."
+    before = f"validation accuracy {start.accuracy.value:.1%} before"
+    if not state.groups.informative:
+        return f"{state.groups.why_no_gradient(limit)}. Validation accuracy {start.accuracy.value:.1%}"
+    if best.step:
+        return f"{before}, {best.accuracy.value:.1%} at step {best.step}, chosen by the verifier"
+    other = max(after, key=lambda e: e.accuracy.value)
+    return (
+        f"{before} and not higher at any later checkpoint ({other.accuracy.value:.1%} at step {other.step}), so the "
+        "starting checkpoint is chosen"
     )
+
+
+def _result(out: Path, config: RLConfig, state: RLState, trainer: Trainer, before: WeightSample, run: Run) -> RLResult:
+    best = max(state.evaluations, key=lambda e: (e.accuracy.value, -e.step))
+    headline = f"{config.algorithm}, {state.step} steps: {_outcome(state, best, _limit(trainer))}."
     if state.stopped:
         headline += f" Stopped early: {state.stopped}."
     elif state.drift:
         headline += f" Warning: {state.drifted}."
-    path = str(out / "checkpoints" / f"step-{best.step}")
-    return RLResult(
+    path = str(out / "checkpoints" / f"step-{best.step}") if best.step else config.model
+    result = RLResult(
         headline=headline,
         seed=config.seed,
         steps=state.step,
@@ -221,4 +245,6 @@ def _result(out: Path, config: RLConfig, state: RLState) -> RLResult:
         drift=state.drifted,
         best=BestCheckpoint(step=best.step, path=path, accuracy=best.accuracy),
         evaluations=state.evaluations,
+        groups=state.groups,
     )
+    return with_change(result, before, run)

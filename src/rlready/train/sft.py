@@ -32,14 +32,15 @@ from rlready.runs.files import write_table
 from rlready.runs.log import append_line, read_log, truncate_log
 from rlready.runs.model_card import model_card
 from rlready.runs.run import Run
-from rlready.tasks import open_task
 from rlready.train.checkpointer import Checkpointer
+from rlready.train.data import rows_of
 from rlready.train.fast_learner import make_learner
 from rlready.train.learner import Learner, OptimizerSettings, token_count
 from rlready.train.log import HeldoutLog, SFTStepLog, log_line
 from rlready.train.loss import LossOutput, likelihood_loss
 from rlready.train.result import Checkpoint, SFTResult
 from rlready.train.schedule import learning_rate_factor
+from rlready.train.weight_change import WeightSample, with_change
 
 
 class ExampleLosses(BaseModel):
@@ -84,15 +85,13 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         if run.finished:
             return SFTResult.load(out)
         config = resolve(config, [config.model], run)
+        data = rows_of(config, run)
         note(f"sft: loading {config.model}")
-        task, held_task = open_task(config.rows), open_task(config.heldout)
         lm = load(config.model, device=config.device)
-        rows, held_rows = task.rows(), held_task.rows()
-        if any(r.thinking is not None for r in rows):
+        if any(r.thinking is not None for r in data.training):
             lm = with_thought(lm)
-        examples, held = encode(lm, rows, config.rows), encode(lm, held_rows, config.heldout)
-        for each, size, role in ((task, len(rows), "sft"), (held_task, len(held), "held-out loss")):
-            run.note_data(id=each.source, path=each.path, licence=each.licence, size=size, role=role)
+        examples = encode(lm, data.training, config.rows)
+        held = encode(lm, data.held, config.heldout or config.rows)
         settings = OptimizerSettings(
             config.learning_rate, config.weight_decay, config.max_grad_norm, config.max_tokens_per_microbatch
         )
@@ -100,13 +99,13 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         note(f"sft: {lm.chat}; training by {learner.about}")
         chat, path = lm.chat.describe(), local_folder(config.model)
         run.note_model(id=config.model, path=path, role="base", chat=chat, learner=learner.name)
-        plan = planned(examples, config)
+        plan, before = planned(examples, config), WeightSample(learner)
         run.claim()
         checkpointer = Checkpointer(out, learner)
         state = checkpointer.restore(SFTState())
         log = out / "log.jsonl"
         truncate_log(log, state.step)
-        card = model_card("sft", config.model, [task.source], config)
+        card = model_card("sft", config.model, [data.task.source], config)
         weights, peak = multiplied(lm.model), gemm_peak()
         with Progress("sft", total=len(plan.steps), done=state.step, unit="steps") as progress:
             for at in range(state.step, len(plan.steps)):
@@ -126,8 +125,8 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
                     append_line(log, log_line(held_line))
                 state.step = line.step
                 checkpointer.save_state(state)
-        _write_losses(out, held_rows, state.losses)
-        result = _result(out, config, plan, state, read_log(log))
+        _write_losses(out, data.held, state.losses)
+        result = with_change(_result(out, config, plan, state, read_log(log)), before, run)
         run.write_result(result)
         return result
 
