@@ -87,11 +87,12 @@ def sft(
 ) -> SFTResult:
     """Supervised fine-tuning on worked examples. Only response tokens are in the loss.
 
-    model: Model to start from: embedded, a Hugging Face folder or a hub id.
+    model: Model to start from: embedded, a Hugging Face folder or a hub id. Required unless the data is DAG
+        maths.
     rows: Worked examples to train on: a file, a hub data set or a task such as gsm8k. Required unless the model
         is embedded.
-    heldout: Worked examples that are never trained on; their loss is measured at every checkpoint. Required
-        unless the model is embedded.
+    heldout: Worked examples that are never trained on; their loss is measured at every checkpoint. By default a
+        tenth of rows (at least 16, at most 200 and a third) is held out.
     epochs: Number of passes over the examples.
     learning_rate: Peak learning rate. By default chosen from the model's size.
     lr_scheduler_type: How the learning rate decays after the warm-up.
@@ -163,14 +164,15 @@ def rl(
 ) -> RLResult:
     """Reinforcement learning with verifiable rewards. It starts from any checkpoint.
 
-    model: Checkpoint to start from: embedded, a Hugging Face folder or a hub id.
+    model: Checkpoint to start from: embedded, a Hugging Face folder or a hub id. Required unless the data is
+        DAG maths.
     problems: Problems to train on: a file, a hub data set or a task such as gsm8k. Required unless the model is
         embedded. With FILE?verifier=MODULE:FUNCTION, FUNCTION(problem, answer) returns whether an answer is
         correct: problem has id, prompt, answer and meta (the other columns), and answer is the text after the
         thought. If it returns a score, add &threshold=SCORE, the lowest that is correct. Reward functions of
         TRL and verl are accepted too.
     validation: Problems that are never trained on; the checkpoint with the highest accuracy on them is chosen.
-        Required unless the model is embedded.
+        By default a tenth of problems (at least 16, at most 200 and a third) is held out.
     algorithm: Advantage, normaliser and clip range: grpo, dr_grpo, rloo, dapo, dense (a reward for each token,
         from two checkpoints of an SFT run), or your own as pkg.module:NAME.
     loss: Your own loss as pkg.module:function. By default the clipped policy loss.
