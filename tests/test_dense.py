@@ -528,7 +528,7 @@ def test_drift_is_reported_and_stops_if_asked(
     first = Watched(0.4, 40.0)
     assert drift(first, Watched(0.3, 45.0)) == {}
     assert "entropy collapsed from 0.400 to 0.050" in drift(first, Watched(0.05, 45.0))["entropy"]
-    assert "thinking went from 40.0 to 60.0" in drift(first, Watched(0.3, 60.0))["thinking_tokens"]
+    assert "length went from 40.0 to 60.0" in drift(first, Watched(0.3, 60.0))["length"]
     monkeypatch.setattr(drifting, "COLLAPSE", 2.0)  # everything is a collapse
     loose = rl(rl_config(tuned, beta=0.0), tmp_path / "loose")
     said = capsys.readouterr().err
@@ -553,7 +553,7 @@ def test_every_kind_of_drift_is_reported_once(capsys: pytest.CaptureFixture[str]
         line = RLStepLog(step, rollouts, 1, 0, 0, 0, UpdateStats(0.0, 1.0, entropy, 0.0))
         watch(state, line, RLConfig(algorithm="dense"))
     said = capsys.readouterr().err
-    assert said.count("thinking went from 40.0 to 58.0 tokens at step 2") == 1
+    assert said.count("length went from 40.0 to 58.0 tokens at step 2") == 1
     assert said.count("entropy collapsed from 0.400 to 0.010 nats per token at step 3") == 1
     assert said.count("warning") == 2
 

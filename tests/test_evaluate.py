@@ -436,7 +436,7 @@ def test_models_of_one_name_are_distinguished_and_compared_with_the_first(tmp_pa
     )
     of = per_problem[models[1]]
     assert scores.change.value == pytest.approx(np.mean(of["unconstrained"]) - np.mean(of["48"]))
-    with pytest.raises(UserError, match="lower the budget"):
+    with pytest.raises(UserError, match="lower the thinking budget or max_answer_tokens"):
         evaluate(config.replace(thinking_budgets=(500,)), tmp_path / "long")
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,18 +62,21 @@ def test_a_larger_model_learns_slower_and_adapters_faster() -> None:
 
 
 def test_budgets_follow_the_template_and_the_context() -> None:
-    def lengths(context: int, *, thinks: bool) -> tuple[Any, Any]:
-        found = preset("rl", ModelTraits(1_500_000_000, context, thinks), "cpu")
-        return found["thinking_budget"], found["max_answer_tokens"]
+    def lengths(context: int, *, thinks: bool, budgeted: bool = False) -> tuple[Any, Any]:
+        found = preset("rl", ModelTraits(1_500_000_000, context, thinks), "cpu", budgeted=budgeted)
+        return found.get("thinking_budget", 0), found["max_answer_tokens"]
 
     assert lengths(32768, thinks=True) == (3072, 1024)
     assert lengths(2048, thinks=True) == (768, 256)
-    assert lengths(32768, thinks=False) == (768, 256)
-    assert lengths(1024, thinks=False) == (384, 128)
+    assert lengths(32768, thinks=False) == (0, 1024)  # one limit on the response
+    assert lengths(1024, thinks=False) == (0, 512)
+    assert lengths(32768, thinks=False, budgeted=True) == (0, 256)  # added to the budget that was set
     for context in (1, 7, 64, 512, 4096):
         for thinks in (True, False):
             assert sum(lengths(context, thinks=thinks)) <= max(2, context // 2)
-    assert preset("evaluate", MIDDLE, "cpu")["thinking_budgets"] == (48, 96, 192, 384, 768)
+    assert "thinking_budgets" not in preset("evaluate", MIDDLE, "cpu")
+    thinker = replace(MIDDLE, context=2048, thinks=True)
+    assert preset("evaluate", thinker, "cpu")["thinking_budgets"] == (48, 96, 192, 384, 768)
 
 
 def test_a_gpu_computes_in_bfloat16() -> None:

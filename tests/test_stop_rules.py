@@ -64,9 +64,9 @@ class Script:
         self.problems.append([p.id for p in problems])
         return RLStepLog(at + 1, ROLLOUTS, next(self.used), 2, 1, 0, UPDATE)
 
-    def evaluate(self) -> tuple[Estimate, float]:
+    def evaluate(self) -> tuple[Estimate, float, float]:
         value = next(self.accuracy)
-        return Estimate(value, value - 0.1, value + 0.1, 7, "problems"), 4.0
+        return Estimate(value, value - 0.1, value + 0.1, 7, "problems"), 4.0, 9.0
 
 
 @pytest.mark.parametrize(
@@ -154,8 +154,8 @@ def test_drift_is_reported_beyond_its_bounds_and_not_at_them() -> None:
 
     assert not found(0.5, 60.0) | found(0.5, 140.0) | found(9.0, 100.0)
     assert found(0.499, 100.0) == {"entropy"}
-    assert found(2.0, 59.9) == found(2.0, 140.1) == {"thinking_tokens"}
-    assert found(0.1, 200.0) == {"entropy", "thinking_tokens"}
+    assert found(2.0, 59.9) == found(2.0, 140.1) == {"length"}
+    assert found(0.1, 200.0) == {"entropy", "length"}
 
 
 def boundary_settings() -> Iterator[dict[str, Any]]:

@@ -57,11 +57,11 @@ DTYPE = (
 ANSWER_PREFIX = 'Text that is inserted after a thought that was truncated at its budget, such as "Final Answer:".'
 THINKING_BUDGET = (
     "Largest number of thinking tokens; a longer thought is truncated and closed there. By default chosen from the "
-    "chat template and the context length."
+    "chat template and the context length; none for a model that does not think."
 )
 MAX_ANSWER_TOKENS = (
-    "Largest number of tokens after the thought. A model that does not think may use the sum of this and the thinking "
-    "budget. By default chosen together with the thinking budget."
+    "Largest number of tokens after the thought, or of the whole response of a model that does not think (a thinking "
+    "budget is added to it, if you set one). By default chosen from the chat template and the context length."
 )
 MICROBATCH = "Largest number of tokens in one forward pass, padding included; it limits the memory needed."
 SOURCE = "a file, a hub data set or a task such as gsm8k"
@@ -100,6 +100,11 @@ class SFTConfig(Config):
         None, "Number of tokens, prompts included, in one optimiser step. By default chosen from the model's size."
     )
     max_tokens_per_microbatch: PositiveInt = option(16384, MICROBATCH)
+    delimiters: Delimiters = option(
+        (),
+        "Texts between which thoughts are written, as OPEN,CLOSE, if the chat template does not contain them; the "
+        "template that is saved then does.",
+    )
     save_every: PositiveFloat = option(0.5, "Number of epochs between checkpoints.")
     keep_at: InnerShares = option(
         (0.5,),
@@ -199,8 +204,8 @@ class RLConfig(Config):
     )
     length_targets: PositiveInts = option(
         (),
-        "Target lengths in thinking tokens for dapo_overlong, lcpo_exact and lcpo_max; one is chosen at random for "
-        "each problem. By default the thinking budget.",
+        "Target lengths for dapo_overlong, lcpo_exact and lcpo_max, in thinking tokens, or in tokens of the response "
+        "for a model that does not think; one is chosen at random for each problem. By default their limit.",
         applies_to={"reward": TARGETED, "length_prompt": ()},
     )
     length_prompt: str = option(
@@ -327,7 +332,8 @@ class EvaluateConfig(Config):
     thinking_budgets: Preset[PositiveInts] = option(
         None,
         "Thinking budgets in tokens. By default up to the budget that is chosen from the chat template and the context "
-        "length.",
+        "length. If no model thinks, limits of the whole response are compared: by default up to max_answer_tokens, "
+        "else each of these plus max_answer_tokens.",
         min_length=1,
     )
     samples: PositiveInt = option(
@@ -360,7 +366,7 @@ class EvaluateConfig(Config):
     max_response_tokens: PositiveInt | None = option(
         None,
         "Largest number of tokens of an unconstrained response. By default four times the sum of the largest "
-        "thinking budget and the answer, limited by the context length.",
+        "thinking budget and the answer, limited by the context length; if no model thinks, there are none by default.",
     )
     reference: str = option(
         "",

@@ -62,7 +62,7 @@ SIZES = (
 )
 LORA = 10.0  # times the learning rate of full fine-tuning
 THOUGHT, ANSWER = 3072, 1024  # tokens, for a model that thinks
-PLAIN_RESPONSE = 1024  # tokens, for a model that does not
+PLAIN_RESPONSE = 1024  # tokens, for a model that does not; a quarter of it where a thinking budget is added to it
 BUDGETS = (16, 8, 4, 2, 1)  # an evaluation's budgets: the largest divided by these
 TOO_FAST = 30.0  # multiple of the preset's learning rate above which a run gets a warning
 
@@ -78,9 +78,11 @@ class ModelTraits:
     lora: bool = False
 
 
-def preset(verb: str, traits: ModelTraits, device: str) -> dict[str, Setting]:
+def preset(verb: str, traits: ModelTraits, device: str, *, budgeted: bool = False) -> dict[str, Setting]:
     """The settings of ``verb`` for a model, on ``device`` ("auto": not chosen yet, for the embedded model a CPU).
 
+    A model that does not think gets one limit on its response, ``max_answer_tokens``, and no thinking budget;
+    ``budgeted``: the user set one, which is added to that limit.
     Problems, worked examples and validation problems are among them for the embedded model only.
     """
     if traits.embedded:
@@ -88,13 +90,10 @@ def preset(verb: str, traits: ModelTraits, device: str) -> dict[str, Setting]:
         return {**EMBEDDED[verb], "device": place, "dtype": "float32"}
     _, sft_rate, rl_rate, tokens = next(size for size in SIZES if traits.parameters < size[0])
     rate = (sft_rate if verb == "sft" else rl_rate) * (LORA if traits.lora else 1.0)
-    thought, answer = _lengths(traits)
     chosen: dict[str, Setting] = {
         "learning_rate": rate,
         "tokens_per_batch": tokens,
-        "thinking_budget": thought,
-        "thinking_budgets": tuple(sorted({max(1, thought // part) for part in BUDGETS})),
-        "max_answer_tokens": answer,
+        **_lengths(traits, budgeted),
         "device": device,
         "dtype": "bfloat16" if device.startswith("cuda") else "float32",
     }
@@ -130,10 +129,16 @@ def _is_demo_task(source: str) -> bool:
     return f"{kind}?{'&'.join(sorted(options, reverse=True))}" == DEMO_TASK
 
 
-def _lengths(traits: ModelTraits) -> tuple[int, int]:
-    """(thinking budget, tokens of the answer): at most half of the context; the prompt has the rest."""
-    if traits.thinks:
-        return max(1, min(THOUGHT, traits.context * 3 // 8)), max(1, min(ANSWER, traits.context // 8))
-    response = min(PLAIN_RESPONSE, traits.context // 2)
-    answer = max(1, response // 4)
-    return max(1, response - answer), answer
+def parts_of(limit: int) -> tuple[int, ...]:
+    """The limits that an evaluation compares by default, in ascending order, the largest last."""
+    return tuple(sorted({max(1, limit // part) for part in BUDGETS}))
+
+
+def _lengths(traits: ModelTraits, budgeted: bool) -> dict[str, Setting]:
+    """Limits on thought and answer, or on the response: at most half of the context; the prompt has the rest."""
+    if not traits.thinks:
+        response = max(1, min(PLAIN_RESPONSE, traits.context // 2))
+        return {"max_answer_tokens": max(1, response // 4) if budgeted else response}
+    thought = max(1, min(THOUGHT, traits.context * 3 // 8))
+    answer = max(1, min(ANSWER, traits.context // 8))
+    return {"thinking_budget": thought, "thinking_budgets": parts_of(thought), "max_answer_tokens": answer}

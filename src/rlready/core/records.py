@@ -87,6 +87,11 @@ class Sample:
         """Whether the thought reached its budget or the response its limit (TRL's ``clipped_ratio`` is their share)."""
         return self.truncated or self.finish == "length"
 
+    @property
+    def length(self) -> int:
+        """Tokens of the thought, or of the whole response if it has no thinking budget."""
+        return len(self.tokens) if self.thinking_budget is None else self.thinking_tokens
+
     def scored(
         self, *, correct: bool, reward: float, strict: bool | None, run_on: bool = False, undecided: bool = False
     ) -> Sample:

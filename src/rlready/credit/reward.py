@@ -1,4 +1,4 @@
-"""Rewards of a group: pure functions of which responses are correct and of their thinking tokens.
+"""Rewards of a group: pure functions of which responses are correct and of how long they are.
 
     correctness    c
     arora_zanette  c · (1 − a · σ((n − mean n_correct) / (std n_correct + 1e-7)))   a = 0.1
@@ -7,12 +7,12 @@
     lcpo_exact     c − min(a · |N − n|, 1/2)                                        a = 3e-4
     lcpo_max       c · clip(a · (N − n) + 1/2, 0, 1)                                a = 3e-4
 
-c is 1 for a correct answer and 0 for a wrong one, n is the number of thinking tokens, N the target length.  The value
-of a is that of the source; a coefficient per token is meant for thoughts of thousands of tokens.  Sources:
-``arora_zanette`` Arora & Zanette (arXiv 2502.04463), statistics over the group's correct responses; ``grpo_lambda``
-GRPO-λ (2505.18086, which says only that groups with "a high correct ratio" keep the length term: one half is a choice
-of this package); ``dapo_overlong`` DAPO (2503.14476, eq. 13, its cache a fifth of N as there); ``lcpo_exact`` and
-``lcpo_max`` LCPO (L1, 2503.04697).
+c is 1 for a correct answer and 0 for a wrong one, n is the number of thinking tokens (of response tokens, for a model
+that does not think), N the target length.  The value of a is that of the source; a coefficient per token is meant for
+thoughts of thousands of tokens.  Sources: ``arora_zanette`` Arora & Zanette (arXiv 2502.04463), statistics over the
+group's correct responses; ``grpo_lambda`` GRPO-λ (2505.18086, which says only that groups with "a high correct ratio"
+keep the length term: one half is a choice of this package); ``dapo_overlong`` DAPO (2503.14476, eq. 13, its cache a
+fifth of N as there); ``lcpo_exact`` and ``lcpo_max`` LCPO (L1, 2503.04697).
 
 No wrong answer gets a higher reward than a correct one of its group.  The penalty of ``lcpo_exact`` is bounded at 1/2
 for that reason: without the bound, which the source does not have, a wrong answer on target would beat a correct one
@@ -85,7 +85,7 @@ class RewardFn:
         check_reward_coef(self.kind, self.coef)
 
     def __call__(self, correct: NDArray[np.bool_], thinking: NDArray[np.int64], target: int) -> Floats:
-        """(G,) rewards of one group, from correctness (G,) and thinking tokens (G,)."""
+        """(G,) rewards of one group, from correctness (G,) and lengths (G,)."""
         a = COEFFICIENT[self.kind] if self.coef is None else self.coef
         if self.kind in ("correctness", "arora_zanette"):
             return arora_zanette(correct, thinking, a)

@@ -69,11 +69,11 @@ class Engine(Protocol):
         self.close()
 
 
-def budget_for(lm: LM, thinking_budget: int, max_answer_tokens: int, num_waits: int = 0) -> Budget:
+def budget_for(lm: LM, thinking_budget: int | None, max_answer_tokens: int, num_waits: int = 0) -> Budget:
     """The budget of a response; for a model that does not think, one limit on the whole response."""
     if lm.thinks:
         return Budget(thinking_budget, max_answer_tokens, num_waits)
-    return Budget(None, thinking_budget + max_answer_tokens)
+    return Budget(None, (thinking_budget or 0) + max_answer_tokens)
 
 
 def forcing_for(lm: LM, wait_text: str = "", answer_prefix: str = "") -> Forcing:
@@ -91,7 +91,7 @@ def forcing_for(lm: LM, wait_text: str = "", answer_prefix: str = "") -> Forcing
         return Forcing(never, (), (), (), (), lm.stop_ids)
     if close in wait_text or any(wait_text.endswith(close[:n]) for n in range(1, len(close))):
         raise UserError(f"wait_text={wait_text!r} contains or begins the thought delimiter {close!r}")
-    ids, opener_ids = _forced_ids(lm, close), _forced_ids(lm, lm.open)
+    ids, opener_ids = _forced_ids(lm, "delimiters", close), _forced_ids(lm, "delimiters", lm.open)
     closing = "a" + lm.closing(broken=False)
     several = len(ids) > 1 or len(opener_ids) > 1
     pieces = [lm.decode([i]) for i in range(min(len(lm.tokenizer), lm.vocabulary))] if several else []
@@ -105,8 +105,8 @@ def forcing_for(lm: LM, wait_text: str = "", answer_prefix: str = "") -> Forcing
         delimiter=delimiter,
         close_ids=close_ids,
         close_after_break_ids=_known(lm, lm.close_after_break_ids) or ids,
-        answer_prefix_ids=_forced_ids(lm, answer_prefix, closing),
-        wait_ids=_forced_ids(lm, wait_text),
+        answer_prefix_ids=_forced_ids(lm, "answer_prefix", answer_prefix, closing),
+        wait_ids=_forced_ids(lm, "wait_text", wait_text),
         stop_ids=lm.stop_ids,
         opener=Delimiter(lm.open, opener_ids, lm.decode, pieces) if lm.open else None,
     )
@@ -117,13 +117,17 @@ def _known(lm: LM, ids: Sequence[int]) -> tuple[int, ...]:
     return () if lm.tokenizer.unk_token_id in ids else tuple(ids)
 
 
-def _forced_ids(lm: LM, text: str, behind: str = "a\n") -> tuple[int, ...]:
+def _forced_ids(lm: LM, setting: str, text: str, behind: str = "a\n") -> tuple[int, ...]:
     ids = tuple(lm.encode_behind(behind, text)) if text else ()
     if text and (not ids or lm.tokenizer.unk_token_id in ids):
-        raise UserError(f"{lm.source}: its vocabulary cannot encode the forced text {text!r}")
+        raise UserError(
+            f"{lm.source}: its vocabulary cannot encode the forced text {text!r} ({setting}); choose other texts, of "
+            "tokens that it has, or leave the setting out"
+        )
     if lm.stop_ids & set(ids) and text != lm.close:
         raise UserError(
-            f"{lm.source}: the forced text {text!r} contains a token that ends the response; choose another text"
+            f"{lm.source}: the forced text {text!r} ({setting}) contains a token that ends the response; choose "
+            "another text"
         )
     return ids
 
@@ -145,9 +149,10 @@ def requests_for(
         ids = tuple(lm.prompt_ids(problem.prompt, problem.system, think=think))
         most = len(ids) + (budget.thinking_budget or 0) + forced + budget.max_answer_tokens
         if most > lm.context:
+            limits = "the thinking budget or max_answer_tokens" if think else "max_answer_tokens"
             raise UserError(
-                f"problem {problem.id}: its prompt of {len(ids)} tokens and the budget together have {most} tokens, "
-                f"more than the context of {lm.context} tokens of {lm.source}; lower the budget"
+                f"problem {problem.id}: its prompt of {len(ids)} tokens and the longest response together have {most} "
+                f"tokens, more than the context of {lm.context} tokens of {lm.source}; lower {limits}"
             )
         requests += [Request(problem.id, i, ids, budget) for i in range(samples)]
     return requests

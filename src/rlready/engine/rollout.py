@@ -85,12 +85,15 @@ def draw_groups(
 
 
 def rewarded(groups: Sequence[Group], reward: RewardFn, targets: Sequence[int]) -> list[Group]:
-    """The groups with the rewards of ``reward``; ``targets`` is a length in thinking tokens for each group."""
+    """The groups with the rewards of ``reward``; ``targets`` is a length for each group.
+
+    Lengths are thinking tokens, or tokens of the response where the model does not think.
+    """
     found = []
     for group, target in zip(groups, targets, strict=True):
         correct = np.array([bool(s.correct) for s in group.samples])
-        thinking = np.array([s.thinking_tokens for s in group.samples])
-        rewards = reward(correct, thinking, target).tolist()
+        lengths = np.array([s.length for s in group.samples])
+        rewards = reward(correct, lengths, target).tolist()
         samples = [replace(s, reward=r) for s, r in zip(group.samples, rewards, strict=True)]
         found.append(replace(group, samples=samples))
     return found

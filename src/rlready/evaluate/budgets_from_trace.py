@@ -55,8 +55,9 @@ def draw_at_budgets(
     return found
 
 
-def _order(budget: Budget) -> tuple[bool, float, int, int]:
-    return budget.thinking_budget is not None, budget.end_think_bias, budget.num_waits, -(budget.thinking_budget or 0)
+def _order(budget: Budget) -> tuple[bool, float, int, int, int]:
+    limits = -(budget.thinking_budget or 0), -budget.max_answer_tokens
+    return budget.thinking_budget is not None, budget.end_think_bias, budget.num_waits, *limits
 
 
 def _parent(budget: Budget, found: GroupsByBudget) -> Budget | None:

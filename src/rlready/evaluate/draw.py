@@ -12,12 +12,13 @@ from rlready.core.records import Group, Problem
 from rlready.engine.budget import Budget, Forcing
 from rlready.engine.contrastive import Contrast
 from rlready.engine.factory import open_engine
+from rlready.engine.precheck import wait_text_of
 from rlready.engine.protocol import Engine, budget_for, forcing_for, requests_for
 from rlready.evaluate.budgets_from_trace import Sampling, draw_at_budgets
 from rlready.evaluate.settings import Setting, Settings
 from rlready.models.lm import LM
 from rlready.tasks import Task
-from rlready.tasks.length_prompt import refuse_unknown_words, with_length_prompt
+from rlready.tasks.length_prompt import with_length_prompt
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Drawer:
         sampling = Sampling(self.config.samples, self.config.temperature, self.config.seed)
         forced = [s for s in settings.all if s.prompted is None]
         # a contrastive policy cannot continue a trace of the model alone
-        apart = () if self.engine is self.plain else (settings.unconstrained,)
+        apart = (settings.unconstrained,) if settings.unconstrained and self.engine is not self.plain else ()
         found = draw_at_budgets(self.plain, lm, self.task, problems, [budgets[s] for s in apart], sampling)
         rest = [budgets[s] for s in forced if s not in apart]
         found |= draw_at_budgets(self.engine, lm, self.task, problems, rest, sampling)
@@ -59,6 +60,8 @@ class Drawer:
     def _budget(self, setting: Setting) -> Budget:
         """The budget of a setting; for a model without thoughts, thinking budget and answer share one response cap."""
         budget = setting.budget
+        if setting.limit:
+            return budget
         if budget.thinking_budget is None:
             return replace(budget, max_answer_tokens=self.max_response)
         return budget if self.lm.thinks else budget_for(self.lm, budget.thinking_budget, budget.max_answer_tokens)
@@ -83,16 +86,13 @@ def drawer_for(
 ) -> Drawer:
     """Check everything before the first draw, and return the drawer.
 
-    Raises UserError if a setting needs a thought that the model does not have, if there is no text for a length prompt,
-    or if the context is too short.
+    Raises UserError if no wait fits in the budgets, or if the context is too short.
     """
-    _check_thought(config, lm)
-    refuse_unknown_words(config.length_prompt, [s.prompted or 0 for s in settings.length_prompted], lm)
     asked = problems
     if settings.length_prompted:
         asked = [with_length_prompt(p, config.length_prompt, settings.largest.tokens or 0) for p in problems]
     max_response = _within_context(settings, lm, asked)
-    forcing = forcing_for(lm, config.wait_text if any(config.num_waits) else "", config.answer_prefix)
+    forcing = forcing_for(lm, wait_text_of(config), config.answer_prefix)
     if len(forcing.wait_ids) >= (settings.largest.tokens or math.inf):
         raise UserError(
             f"wait_text={config.wait_text!r} has {len(forcing.wait_ids)} tokens, which is no fewer than the "
@@ -121,26 +121,10 @@ def unforced_lengths(tokens: Sequence[int], forcing: Forcing, opened: bool) -> t
     return counts[True], counts[False]
 
 
-def _check_thought(config: EvaluateConfig, lm: LM) -> None:
-    """Raise UserError if settings concern the thought but the model has none."""
-    about = {
-        "num_waits": any(config.num_waits),
-        "end_think_bias": any(config.end_think_bias),
-        "length_prompt": bool(config.length_prompt),
-        "answer_prefix": bool(config.answer_prefix),
-    }
-    for name, given in about.items():
-        if given and not lm.thinks:
-            raise UserError(
-                f"{name} needs a model that thinks, but the chat template of {lm.source} opens no thought; leave "
-                f"{name} out, or give delimiters=OPEN,CLOSE"
-            )
-
-
 def _within_context(settings: Settings, lm: LM, problems: Sequence[Problem]) -> int:
     """The maximum number of tokens of an unconstrained response that fit in the context after any of the prompts."""
     most, where = max((len(lm.prompt_ids(p.prompt, p.system, think=False)), p.id) for p in problems)
     room = lm.context - most
     if room < 1:
         raise UserError(f"problem {where}: a prompt of {most} tokens fills the context of {lm.source}")
-    return min(settings.unconstrained.budget.max_answer_tokens, room)
+    return min((settings.unconstrained or settings.largest).budget.max_answer_tokens, room)

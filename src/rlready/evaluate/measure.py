@@ -83,7 +83,7 @@ class VoteShares(Record):
 
 
 class ThoughtLengths(Record):
-    """Thinking tokens of every sample at the largest budget."""
+    """Thinking tokens of every sample at the largest budget, or tokens of the response if no model thinks."""
 
     right: list[int] = Field(default_factory=list)
     wrong: list[int] = Field(default_factory=list)
@@ -124,7 +124,8 @@ def measure(
                         examples.append(example(lm, setting, group))
                 if setting == settings.largest:
                     for s in group.samples:
-                        (lengths.right if s.correct else lengths.wrong).append(s.thinking_tokens)
+                        length = len(s.tokens) if setting.limit else s.thinking_tokens
+                        (lengths.right if s.correct else lengths.wrong).append(length)
         update(num_samples * len(problems[at : at + chunk]))
     write_table(samples_to, rows)
     warn_run_ons(f"evaluate: {lm.source}", rows)

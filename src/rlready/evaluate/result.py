@@ -147,7 +147,10 @@ class Example(Record):
 
 
 class EvaluateResult(Result):
-    """Scores at every budget, without one, and under every other setting; ``models`` in the order they were named."""
+    """Scores at every budget, without one, and under every other setting; ``models`` in the order they were named.
+
+    With ``response_limits`` no model thinks: budgets and lengths are tokens of the whole response.
+    """
 
     verb: Literal["evaluate"] = "evaluate"
     seed: int
@@ -157,6 +160,7 @@ class EvaluateResult(Result):
     problems: list[str]
     per_problem: dict[str, dict[str, list[float]]]  # accuracy of each problem, by model and setting
     budgets: list[BudgetScores] = Field(min_length=1)  # in ascending order of budget
+    response_limits: bool = False
     unconstrained: dict[str, Scores]  # by model: its own prompt and stop, no budget
     settings: list[SettingScores]
     metrics: list[CurveMetrics]
@@ -183,14 +187,17 @@ class EvaluateResult(Result):
     def _scores_table(self, short: Mapping[str, str]) -> Table:
         """``truncated``: the thought or the response reached its limit; ``unfinished``: the response did."""
         columns = ["budget", "model", "accuracy", "thinking tokens", "answer tokens", "truncated", "unfinished"]
+        if self.response_limits:
+            columns = ["response limit", "model", "accuracy", "response tokens", "truncated"]
         budgets = [(str(row.budget), row.scores) for row in self.budgets if row.budget is not None]
         differences = [("gain", f"minus {short[self.models[0]]}")] if len(self.models) > 1 else []
         differences += [("change", f"minus {budgets[-1][0]}")] if budgets else []
         rows = []
         for budget, scores in [*budgets, ("unconstrained", self.unconstrained)]:
             for model, s in scores.items():
-                cells = [f"{s.thinking_tokens.value:.1f}", f"{s.answer_tokens.value:.1f}"]
-                cells += [f"{s.truncated.value:.0%}", f"{s.unfinished.value:.0%}"]
+                cells = [] if self.response_limits else [f"{s.thinking_tokens.value:.1f}"]
+                cells += [f"{s.answer_tokens.value:.1f}", f"{s.truncated.value:.0%}"]
+                cells += [] if self.response_limits else [f"{s.unfinished.value:.0%}"]
                 cells += [str(getattr(s, key) or "") for key, _ in differences]
                 rows.append([budget, short[model], str(s.accuracy), *cells])
         return Table([*columns, *(title for _, title in differences)], rows)

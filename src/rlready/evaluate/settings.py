@@ -5,20 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rlready.core.config import EvaluateConfig
+from rlready.core.presets import parts_of
 from rlready.engine.budget import Budget
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One way to spend tokens; ``prompted``: the thinking tokens that the prompt asks for, where nothing is forced."""
+    """One way to spend tokens.
+
+    ``prompted``: the thinking tokens that the prompt asks for, where nothing is forced; ``limit``: the tokens of a
+    response, where no model thinks.
+    """
 
     budget: Budget
     prompted: int | None = None
+    limit: int | None = None
 
     @property
     def tokens(self) -> int | None:
-        """The thinking tokens that are allowed or asked for; None in the unconstrained setting."""
-        return self.prompted or self.budget.thinking_budget
+        """The tokens that are allowed or asked for; None in the unconstrained setting."""
+        return self.prompted or self.limit or self.budget.thinking_budget
 
     @property
     def name(self) -> str:
@@ -39,14 +45,15 @@ class Settings:
     ``length_prompted`` are compared with the main setting of the same budget.
     """
 
-    unconstrained: Setting
+    unconstrained: Setting | None  # None where no model thinks, unless it was asked for
     main: tuple[Setting, ...]  # in ascending order of budget; or the unconstrained setting alone
     others: tuple[Setting, ...]
     length_prompted: tuple[Setting, ...]
 
     @property
     def all(self) -> tuple[Setting, ...]:
-        return tuple(dict.fromkeys((self.unconstrained, *self.main, *self.others, *self.length_prompted)))
+        free = (self.unconstrained,) if self.unconstrained else ()
+        return tuple(dict.fromkeys((*free, *self.main, *self.others, *self.length_prompted)))
 
     @property
     def largest(self) -> Setting:
@@ -57,8 +64,10 @@ class Settings:
         return next(s for s in self.main if s.tokens == setting.tokens)
 
 
-def settings_of(config: EvaluateConfig) -> Settings:
-    """The settings that a configuration asks for."""
+def settings_of(config: EvaluateConfig, *, thinks: bool = True) -> Settings:
+    """The settings that a configuration asks for; ``thinks``: whether any of the models does."""
+    if not thinks:
+        return _response_limits(config)
     sizes = sorted(config.thinking_budgets)
     grid = {
         (waits, bias): [Setting(Budget(b, config.max_answer_tokens, waits, bias)) for b in sizes]
@@ -71,3 +80,14 @@ def settings_of(config: EvaluateConfig) -> Settings:
     first, *others = (grid[key] for key in sorted(grid, key=any))  # nothing but the budget comes first
     prompted = [Setting(unconstrained.budget, b) for b in sizes] if config.length_prompt else []
     return Settings(unconstrained, tuple(first), tuple(s for each in others for s in each), tuple(prompted))
+
+
+def _response_limits(config: EvaluateConfig) -> Settings:
+    """Limits of the whole response, for models that do not think."""
+    added = sorted(b + config.max_answer_tokens for b in config.thinking_budgets or ())
+    limits = added or parts_of(config.max_answer_tokens)
+    free = Setting(Budget(None, config.max_response_tokens or limits[-1]))
+    if config.unconstrained:
+        return Settings(free, (free,), (), ())
+    main = tuple(Setting(Budget(None, n), limit=n) for n in limits)
+    return Settings(free if config.max_response_tokens else None, main, (), ())

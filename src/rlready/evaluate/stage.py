@@ -13,10 +13,11 @@ from rlready.core.errors import UserError
 from rlready.core.progress import Progress, note, warn
 from rlready.credit.reference import equal
 from rlready.engine.contrastive import Contrast
+from rlready.engine.precheck import check_sampling
 from rlready.evaluate.draw import drawer_for
 from rlready.evaluate.measure import ModelMeasurements, measure
 from rlready.evaluate.result import EvaluateResult
-from rlready.evaluate.settings import settings_of
+from rlready.evaluate.settings import Settings, settings_of
 from rlready.evaluate.summary import summary
 from rlready.models.checkpoint import load, local_folder
 from rlready.models.preset import resolve
@@ -41,7 +42,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
                 "set max_response_tokens to limit the responses"
             )
         config = resolve(config, config.models, run)
-        settings = settings_of(config)
+        settings = settings_of(config, thinks=check_sampling(config, config.models))
         contrast = _contrast(config)
         task = open_task(config.problems)
         problems = task.problems()
@@ -50,6 +51,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
         if contrast:
             run.note_model(id=config.reference, path=local_folder(config.reference), role="decoded away from")
         run.claim()
+        _note_cost(config, settings)
         measured = []
         with Progress("evaluate", total=len(config.models) * len(problems) * config.samples, unit="samples") as bar:
             for number, source in enumerate(config.models):
@@ -80,3 +82,15 @@ def _contrast(config: EvaluateConfig) -> Contrast | None:
     if not config.reference:
         return None
     return Contrast(load(config.reference, device=config.device, dtype=config.dtype), 1 / config.beta)
+
+
+def _note_cost(config: EvaluateConfig, settings: Settings) -> None:
+    """Say what a sample of the progress bar stands for, and what unconstrained responses may cost."""
+    names = ", ".join(setting.name for setting in settings.all)
+    note(f"evaluate: {config.samples} samples of each problem, each under {len(settings.all)} settings: {names}")
+    if settings.unconstrained and not config.unconstrained:
+        most = settings.unconstrained.budget.max_answer_tokens
+        note(
+            f"evaluate: unconstrained responses may have up to {most:,} tokens, which takes time; max_response_tokens "
+            "sets another limit"
+        )

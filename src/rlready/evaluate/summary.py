@@ -45,11 +45,12 @@ def summary(
         BudgetScores(budget=s.tokens, scores={m.model: _scores(m, first, s, settings) for m in measured})
         for s in settings.main
     ]
-    unconstrained = {m.model: _scores(m, first, settings.unconstrained, settings) for m in measured}
+    free = [settings.unconstrained] if settings.unconstrained else []
+    unconstrained = {m.model: _scores(m, first, s, settings) for s in free for m in measured}
     others = [*settings.others, *settings.length_prompted]
-    kept = [*settings.main, settings.unconstrained]
+    kept = [*settings.main, *free]
     return EvaluateResult(
-        headline=_headline(config, budgets[-1].scores, unconstrained),
+        headline=_headline(config, settings.largest, budgets[-1].scores, unconstrained),
         seed=config.seed,
         task=TaskRecord(source=task.source, description=task.description),
         chance_level={f"pass@{k}": v for k, v in task.chance([1]).items()},
@@ -57,6 +58,7 @@ def summary(
         problems=[p.id for p in problems],
         per_problem={m.model: {s.name: m.vectors[s.name].accuracy for s in kept} for m in measured},
         budgets=budgets,
+        response_limits=settings.largest.limit is not None,
         unconstrained=unconstrained,
         settings=[_setting_scores(m, s, settings) for m in measured for s in others],
         metrics=[] if config.unconstrained else [line for m in measured for line in _metrics(m, settings)],
@@ -65,7 +67,9 @@ def summary(
     )
 
 
-def _headline(config: EvaluateConfig, largest: dict[str, Scores], unconstrained: dict[str, Scores]) -> str:
+def _headline(
+    config: EvaluateConfig, setting: Setting, largest: dict[str, Scores], unconstrained: dict[str, Scores]
+) -> str:
     """Accuracies at the largest budget and without one; the latter with the share of responses that had no end."""
     short = labels(largest)
     words = ", ".join(f"{short[model]} {s.accuracy.value:.1%}" for model, s in largest.items())
@@ -77,7 +81,8 @@ def _headline(config: EvaluateConfig, largest: dict[str, Scores], unconstrained:
         + (f" ({s.unfinished.value:.0%} unfinished)" if s.unfinished.value else "")
         for model, s in unconstrained.items()
     ]
-    return f"Accuracy at the largest budget{away}: {words}; without a budget: {', '.join(free)}."
+    where = f"with responses of at most {setting.limit:,} tokens" if setting.limit else "at the largest budget"
+    return f"Accuracy {where}{away}: {words}" + (f"; without a budget: {', '.join(free)}." if free else ".")
 
 
 class Means(TypedDict):
@@ -142,7 +147,7 @@ def _metrics(measured: ModelMeasurements, settings: Settings) -> list[CurveMetri
     lines = []
     for (waits, bias, prompted), along in curves.items():
         vectors = [measured.vectors[s.name] for s in along]
-        tokens = [float(np.mean(v.thinking)) for v in vectors]
+        tokens = [v.tokens if s.limit else float(np.mean(v.thinking)) for s, v in zip(along, vectors, strict=True)]
         found = curve([s.tokens or 0 for s in along], tokens, [v.accuracy for v in vectors])
         lines.append(
             CurveMetrics(

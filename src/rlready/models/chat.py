@@ -151,12 +151,15 @@ class ChatFormat:
         return prompt, response
 
     def describe(self) -> dict[str, JsonValue]:
-        """The format as JSON values, for the run record."""
+        """The format as JSON values, for the run record; a model that does not think has no thought."""
         t = self.thought
-        return {
-            "thinks": self.thinks,
+        delimited: dict[str, JsonValue] = {
             "thought": [t.opener + t.after_open, t.before_close + t.closer + t.after_close],
             "thought_told_by": "chat template" if t.told else "delimiters=" if self.given else "convention",
+        }
+        return {
+            "thinks": self.thinks,
+            **(delimited if self.thinks else {}),
             "generation_prompt": "opens a thought" if self.opened else "closes a thought" if self.closed else "plain",
             "end_of_turn": self.end or str(self.tokenizer.eos_token),
             "date": f"{TODAY:%Y-%m-%d}" if "strftime_now" in template_of(self.tokenizer) else None,

@@ -22,6 +22,9 @@ OPENER = "{% if add_generation_prompt %}{{ '" + OPEN + "' }}{% endif %}"
 THOUGHT, ANSWER = "Zq41thought", "Zq41answer"
 ASK = [{"role": "user", "content": QUESTION}]
 TOKEN = re.compile(r"<\S+>|\[\S+\]")  # the form of a token of the format that is not marked as special
+WRITTEN = re.compile(
+    r"content='(.+?)\\n' \+ m\.reasoning_content \+ '\\n(.+?)\\n' \+ m\.content"
+)  # by `_with_thoughts`
 HIDDEN = ("\ue000", "\ue001")  # in place of delimiters, from templates that remove thoughts
 
 
@@ -50,10 +53,13 @@ def learn_format(tokenizer: PreTrainedTokenizerBase, source: str, given: Sequenc
 def with_thought(form: ChatFormat) -> ChatFormat:
     """The format after SFT on rows that have thoughts; it is written into the tokenizer's template where it is missing.
 
+    It is that of the given delimiters, if there are any.
+
     Raises UserError where the generation prompt closes the thought and cannot be told not to.
     """
-    if form.thinks:
+    if form.thinks and (form.thought.told or form.tail or not form.given):
         return form
+    mark, end = (form.thought.opener, form.thought.closer) if form.given else (OPEN, CLOSE)
     tokenizer, template = form.tokenizer, template_of(form.tokenizer)
     if form.closed:
         _set_template(tokenizer, "{%- set enable_thinking = true -%}{%- set thinking = true %}{{ '' }}" + template)
@@ -66,12 +72,12 @@ def with_thought(form: ChatFormat) -> ChatFormat:
         return with_thought(form)
     template = (template or BARE).removesuffix("\n")  # which rendering leaves out at the end of a template, only there
     lead = form.thought.before_open.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
-    opener = OPENER.replace(OPEN, lead + OPEN)
-    _set_template(tokenizer, _with_thoughts(OPEN, CLOSE) + template + opener)
+    opener = OPENER.replace(OPEN, lead + mark)
+    _set_template(tokenizer, _with_thoughts(mark, end) + template + opener)
     plainly = learn_format(tokenizer, form.source)
     if plainly.key:
         return plainly
-    shown = "".join(f" | replace('{mark}', '{text}')" for mark, text in zip(HIDDEN, (OPEN, CLOSE), strict=True))
+    shown = "".join(f" | replace('{hidden}', '{text}')" for hidden, text in zip(HIDDEN, (mark, end), strict=True))
     captured = "{% set text %}" + template + "{% endset %}{{ text" + shown + " }}"
     _set_template(tokenizer, _with_thoughts(*HIDDEN) + captured + opener)
     return learn_format(tokenizer, form.source)
@@ -123,7 +129,8 @@ def _thought_of(form: ChatFormat, prompt: str, before: str) -> ChatFormat:
 
     ``before``: the text that the template writes before an answer.
     """
-    pairs = (Thought(opener, closer) for opener, closer in KNOWN)
+    own = WRITTEN.findall(template_of(form.tokenizer))
+    pairs = (Thought(opener, closer) for opener, closer in (*KNOWN, *own))
     thought = next((pair for pair in pairs if pair.tail(prompt)), Thought())
     tail = thought.tail(prompt)
     form = replace(form, thought=thought, tail=tail, leads=before.rstrip().endswith(thought.opener))

@@ -100,7 +100,12 @@ class LM:
         return int(cast("Any", head).weight.shape[0])
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text; UserError if the tokenizer gives a token that the model does not have."""
+        """The tokens of a text; UserError if it is not Unicode, or has a token that the model does not have."""
+        if lone := next((c for c in text if "\ud800" <= c <= "\udfff"), None) if not text.isascii() else None:
+            raise UserError(
+                f"the text {text[:80]!r} contains U+{ord(lone):04X}, half of a surrogate pair, which no tokenizer can "
+                "read; remove it from the data"
+            )
         ids: list[int] = list(self.tokenizer.encode(text, add_special_tokens=False))
         if self._more_tokens and (beyond := [i for i in ids if i >= self.vocabulary]):
             token = self.tokenizer.convert_ids_to_tokens(beyond[0])

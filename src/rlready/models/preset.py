@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,20 +35,18 @@ CONTEXT = 2048  # tokens, of a model that names no limit
 def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] = ()) -> C:
     """The configuration with every setting that depends on the model, printed and recorded by ``run``.
 
-    ``sources`` are the models, of which the first that is not the embedded one decides; ``leave`` names settings that
-    stay open.  The embedded model, and what was trained from it on DAG maths, have default data, unless other data is
-    named.  Raises UserError where worked examples or problems are missing, or the model for them, and for what is wrong
-    with the model's files.
+    ``sources`` are the models, of which the first that is not the embedded one decides, and whether any of them thinks;
+    ``leave`` names settings that stay open, as a thinking budget does if no model thinks.  The embedded model, and what
+    was trained from it on DAG maths, have default data, unless other data is named.  Raises UserError where worked
+    examples or problems are missing, or the model for them, and for what is wrong with the model's files.
     """
     check_device(config)
     refuse_forgotten_model(run.verb, config)
-    delimiters = getattr(config, "delimiters", ())
-    for source in sources:
-        traits = model_traits(source, delimiters)
-        if not traits.embedded:
-            break
+    source, traits = _deciding(sources, getattr(config, "delimiters", ()))
     device = getattr(config, "device", "auto")
-    chosen = preset(run.verb, traits, device if device != "auto" or traits.embedded else best_device())
+    place = device if device != "auto" or traits.embedded else best_device()
+    budgeted = bool(getattr(config, "thinking_budget", None) or getattr(config, "thinking_budgets", None))
+    chosen = preset(run.verb, traits, place, budgeted=budgeted)
     if traits.embedded and (own_data(config) or not all(map(_knows_only_dagmath, sources))):
         chosen = {key: value for key, value in chosen.items() if key not in DATA} | UNNAMED.get(run.verb, {})
     _warn_of_rate(config, chosen, run.verb)
@@ -61,9 +60,25 @@ def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] 
             )
     if values:
         size = "the embedded model" if traits.embedded else f"a model of {_count(traits.parameters)} parameters"
-        listed = ", ".join(f"{name}={_shown(value)}" for name, value in values.items() if value != "")
+        plain = "" if traits.thinks or budgeted else " (of the whole response, as the model does not think)"
+        after = {"max_answer_tokens": plain}
+        listed = ", ".join(f"{n}={_shown(value)}{after.get(n, '')}" for n, value in values.items() if value != "")
         note(f"{run.verb}: preset for {size}: {listed}")
     return run.resolve(config, values)
+
+
+def _deciding(sources: Sequence[str], delimiters: Sequence[str]) -> tuple[str, ModelTraits]:
+    """The first model that is not the embedded one, with its traits; it thinks if any of the models does."""
+    from rlready.models.chat_template import learn_format
+    from rlready.models.checkpoint import tokenizer_of
+
+    for source in sources:
+        traits = model_traits(source, delimiters)
+        if not traits.embedded:
+            break
+    others = () if traits.embedded or traits.thinks else [each for each in sources if each != source]
+    thinks = traits.thinks or any(learn_format(tokenizer_of(each), each, delimiters).thinks for each in others)
+    return source, replace(traits, thinks=thinks)
 
 
 def is_open(config: Config, name: str) -> bool:

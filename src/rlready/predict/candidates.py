@@ -66,7 +66,7 @@ class Settings(Record, extra="ignore"):
 
     problems: str
     temperature: float
-    thinking_budget: int
+    thinking_budget: int | None
     max_answer_tokens: int
     answer_prefix: str
     heldout: str

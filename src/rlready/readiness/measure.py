@@ -17,6 +17,7 @@ from rlready.core.progress import Progress, note
 from rlready.core.records import Problem, Row, SampleRow
 from rlready.core.threads import workers
 from rlready.engine.factory import open_engine
+from rlready.engine.precheck import check_sampling
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
 from rlready.engine.rollout import draw_groups, sample_row, warn_run_ons
 from rlready.influence.gram import parameters_of
@@ -57,6 +58,11 @@ class Measurer:
     held: Sequence[Row]
     bar: Progress
     vocabulary: Vocabulary | None = None
+
+    def check(self, models: Sequence[str]) -> None:
+        """Raise UserError, before any model is loaded, if the settings or the vocabularies do not fit."""
+        check_sampling(self.config, models)
+        self.compare_vocabularies(models)
 
     def compare_vocabularies(self, models: Iterable[str]) -> None:
         """Raise UserError, before any model draws, if their vocabularies differ."""

@@ -17,6 +17,7 @@ from rlready.core.errors import UserError
 from rlready.core.progress import Progress, note
 from rlready.core.records import Row
 from rlready.core.result import TaskRecord
+from rlready.core.truncation import warn_truncated
 from rlready.models.preset import is_open, resolve
 from rlready.readiness.comparison import compare
 from rlready.readiness.offline_reader import is_table, parse_table_source, read_samples
@@ -66,7 +67,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
                 from rlready.readiness.measure import Measurer  # imports torch, which tables alone do not need
 
                 measure = Measurer(config, run, out / "parts", task, problems, ids, held, bar)
-                measure.compare_vocabularies(filter(None, models))
+                measure.check([source for source in models if source])
             run.claim()
             for number, (name, source) in order:
                 if not files[number].exists():
@@ -89,6 +90,8 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
             description=task.description if task else f"Offline samples of {len(ids)} problems.",
         )
         result = compare(config, parts, about, _chance_level(task, config.samples))
+        truncated = {each.name: each.truncated.value for each in result.checkpoints if each.truncated}
+        warn_truncated("readiness", truncated, config)
         run.write_result(result)
         return result
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
+from rlready.core.records import Estimate
 from rlready.evaluate.result import (
     CurveMetrics,
     EvaluateResult,
@@ -40,14 +41,15 @@ def names_of(result: Evaluated) -> Names:
 
 def budget_section(result: Evaluated) -> Section:
     """Accuracy at each thinking budget, unconstrained, and under every other setting."""
-    names = names_of(result)
+    names, response = names_of(result), _by_response(result)
     evaluated = result if isinstance(result, EvaluateResult) else None
-    charts = [_accuracy(result, names), *_lengths(result.lengths, names)]
+    charts = [_accuracy(result, names), *_lengths(result.lengths, names, response=response)]
     charts += [_settings_chart(evaluated, model, names) for model in evaluated.models] if evaluated else []
     parts = [side_by_side(charts), _scores_table(result, names)]
     if evaluated and evaluated.metrics:
         parts += _setting_tables(evaluated, names)
-    return Section("Accuracy at each thinking budget", parts, ["budget", *(["settings"] if len(parts) > 2 else [])])
+    title = "Accuracy at each response limit" if response else "Accuracy at each thinking budget"
+    return Section(title, parts, ["budget", *(["settings"] if len(parts) > 2 else [])])
 
 
 def main_setting(result: EvaluateResult) -> str:
@@ -57,15 +59,21 @@ def main_setting(result: EvaluateResult) -> str:
 
 def _accuracy(result: Evaluated, names: Names) -> Markup:
     """Accuracy against the mean thinking tokens used: one point per budget, and unconstrained models."""
-    series = []
+    series, response = [], _by_response(result)
+    kind = "response" if response else "thinking"
     for i, model in enumerate(dict.fromkeys(model for b in result.budgets for model in b.scores)):
         points = [
-            _point(b.scores[model], f"{names(model)}, {_budget(b.budget)}") for b in result.budgets if model in b.scores
+            _point(b.scores[model], f"{names(model)}, {_budget(b.budget, response=response)}", response=response)
+            for b in result.budgets
+            if model in b.scores
         ]
         tone, shape = TONES.get(model, (i % NEUTRAL, i % 8))
         series.append(Series(names(model), sorted(points, key=lambda p: p.x), tone, shape, band=True))
-    if with_budgets := any(b.budget is not None for b in result.budgets):
-        free = [_point(s, f"{names(model)}, {UNCONSTRAINED}") for model, s in result.unconstrained.items()]
+    if with_budgets := any(b.budget is not None for b in result.budgets) and bool(result.unconstrained):
+        free = [
+            _point(s, f"{names(model)}, {UNCONSTRAINED}", response=response)
+            for model, s in result.unconstrained.items()
+        ]
         series.append(Series(UNCONSTRAINED, free, NEUTRAL, 3, joined=False))
     level = result.chance_level.get("pass@1")
     xs = [p.x for s in series for p in s.points if math.isfinite(p.x)]
@@ -75,8 +83,8 @@ def _accuracy(result: Evaluated, names: Names) -> Markup:
         series.append(Series("chance level", ends, NEUTRAL, 6, markers=False))
     return line_chart(
         series,
-        title="Accuracy against thinking tokens",
-        x_label="mean thinking tokens per problem",
+        title=f"Accuracy against {kind} tokens",
+        x_label=f"mean {kind} tokens per problem",
         y_label="accuracy",
         percent=True,
         note="One point per budget; bands are 95 % intervals. "
@@ -115,8 +123,8 @@ def _settings_chart(result: EvaluateResult, model: str, names: Names) -> Markup:
     )
 
 
-def _lengths(lengths: LengthHistogram, names: Names) -> list[Markup]:
-    """A histogram per model: thinking tokens at the largest budget, of correct and of wrong responses."""
+def _lengths(lengths: LengthHistogram, names: Names, *, response: bool) -> list[Markup]:
+    """A histogram per model: tokens at the largest budget, of correct and of wrong responses."""
     middles = [(low + high - 1) / 2 for low, high in pairwise(lengths.edges)]
     charts = []
     for model, found in lengths.models.items():
@@ -129,8 +137,8 @@ def _lengths(lengths: LengthHistogram, names: Names) -> list[Markup]:
         charts.append(
             line_chart(
                 series,
-                title=f"{names(model)}: length of thoughts",
-                x_label="thinking tokens",
+                title=f"{names(model)}: length of {'responses' if response else 'thoughts'}",
+                x_label=f"{'response' if response else 'thinking'} tokens",
                 y_label="share of responses",
                 percent=True,
                 note="At the largest budget; correct and wrong add up to all.",
@@ -150,24 +158,30 @@ class BudgetRow:
 
 def _scores_table(result: Evaluated, names: Names) -> Markup:
     by_budget = [("none" if b.budget is None else f"{b.budget:,}", b.scores) for b in result.budgets]
-    if any(b.budget is not None for b in result.budgets):
+    if any(b.budget is not None for b in result.budgets) and result.unconstrained:
         by_budget.append((UNCONSTRAINED, result.unconstrained))
     bodies = [
         [BudgetRow("" if i else budget, names(model), s) for i, (model, s) in enumerate(scores.items())]
         for budget, scores in by_budget
     ]
+    response = _by_response(result)
+    thinking = Column[BudgetRow]("thinking tokens", lambda row: row.scores.thinking_tokens, TOKENS)
     columns = [
-        Column[BudgetRow]("budget", lambda row: row.budget, heads=True),
+        Column[BudgetRow]("response limit" if response else "budget", lambda row: row.budget, heads=True),
         Column[BudgetRow]("model", lambda row: row.model, heads=True),
         Column[BudgetRow]("accuracy", lambda row: row.scores.accuracy, PERCENT),
-        Column[BudgetRow]("thinking tokens", lambda row: row.scores.thinking_tokens, TOKENS),
-        Column[BudgetRow]("answer tokens", lambda row: row.scores.answer_tokens, TOKENS),
+        *([] if response else [thinking]),
+        Column[BudgetRow]("response tokens" if response else "answer tokens", _answer_tokens, TOKENS),
         Column[BudgetRow]("truncated", lambda row: row.scores.truncated, PERCENT),
         Column[BudgetRow]("unfinished", lambda row: row.scores.unfinished, PERCENT),
         Column[BudgetRow]("minus the first model", lambda row: row.scores.gain, DIFFERENCE),
         Column[BudgetRow]("minus the largest budget", lambda row: row.scores.change, DIFFERENCE),
     ]
-    return table("Accuracy at each thinking budget", bodies, columns)
+    return table("Accuracy at each response limit" if response else "Accuracy at each thinking budget", bodies, columns)
+
+
+def _answer_tokens(row: BudgetRow) -> Estimate:
+    return row.scores.answer_tokens
 
 
 def _setting_tables(result: EvaluateResult, names: Names) -> list[Markup]:
@@ -216,11 +230,16 @@ def _vote_columns(names: Names) -> list[Column[Votes]]:
     ]
 
 
-def _budget(budget: int | None) -> str:
-    return "no budget" if budget is None else f"budget {budget:,}"
+def _budget(budget: int | None, *, response: bool = False) -> str:
+    return "no budget" if budget is None else f"{'limit' if response else 'budget'} {budget:,}"
 
 
-def _point(measured: Measures, note: str) -> Point:
-    tokens = measured.thinking_tokens.value
+def _by_response(result: Evaluated) -> bool:
+    """Whether budgets limit the whole response, because no model thinks."""
+    return isinstance(result, EvaluateResult) and result.response_limits
+
+
+def _point(measured: Measures, note: str, *, response: bool = False) -> Point:
+    tokens = (measured.answer_tokens if response else measured.thinking_tokens).value
     said = f"{note}, {number(round(tokens, 1))} tokens"
     return Point.of(tokens, measured.accuracy, said, percent=True)

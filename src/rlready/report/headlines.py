@@ -103,7 +103,8 @@ def _readiness(result: ReadinessResult) -> Iterator[Headline]:
 
 def _evaluate(result: EvaluateResult) -> Iterator[Headline]:
     names, largest = names_of(result), result.budgets[-1]
-    where = "Accuracy, no budget" if largest.budget is None else f"Accuracy at budget {largest.budget:,}"
+    kind = "limit" if result.response_limits else "budget"
+    where = "Accuracy, no budget" if largest.budget is None else f"Accuracy at {kind} {largest.budget:,}"
     for model, s in list(largest.scores.items())[:MOST_MODELS]:
         yield Headline(where, PERCENT, s.accuracy, names(model))
     yield from _chance(result.chance_level)

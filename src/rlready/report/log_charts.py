@@ -57,6 +57,14 @@ def _rewards(log: Log) -> list[Markup]:
 
 
 def _lengths(log: Log) -> Markup:
+    if not any(line.eval_thinking_tokens or line.thinking_tokens_correct or line.thinking_tokens_wrong for line in log):
+        tested = [Point(line.step, n) for line, n in along(log, lambda line: line.eval_response_tokens)]
+        return line_chart(
+            [_curve("rollouts", log, lambda line: line.response_tokens, 2, 0), Series("validation", tested, 1, 0)],
+            title="Response length during RL",
+            x_label="RL step",
+            y_label="mean response tokens",
+        )
     tested = [Point(line.step, n) for line, n in along(log, lambda line: line.eval_thinking_tokens)]
     return line_chart(
         [
@@ -86,7 +94,7 @@ def _groups(log: Log) -> Markup:
         y_label="share of groups",
         percent=True,
         note="Only informative groups, with correct and wrong rollouts, have a gradient. Solved: all correct. "
-        "Unsolved: all wrong. Truncated: share of rollouts whose thought reached the budget.",
+        "Unsolved: all wrong. Truncated: share of rollouts that reached a limit.",
     )
 
 

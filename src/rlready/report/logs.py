@@ -32,6 +32,7 @@ class LogLine(Record):
     accuracy: FiniteFloat | None = None
     thinking_tokens_correct: FiniteFloat | None = None
     thinking_tokens_wrong: FiniteFloat | None = None
+    response_tokens: FiniteFloat | None = None
     truncated: FiniteFloat | None = None
     entropy: FiniteFloat | None = None
     groups_informative: int | None = None
@@ -42,6 +43,7 @@ class LogLine(Record):
     eval_low: FiniteFloat | None = None
     eval_high: FiniteFloat | None = None
     eval_thinking_tokens: FiniteFloat | None = None
+    eval_response_tokens: FiniteFloat | None = None
 
 
 Log = Sequence[LogLine]

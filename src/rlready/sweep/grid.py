@@ -20,7 +20,7 @@
 ``[rl]`` may have ``[[rl.recipes]]`` too.  Runs that differ only in the seed are one recipe; ``{seed}`` in a string is
 replaced by the seed, so that the data can depend on it: ``rows = "dagmath?n=500&seed={seed}"``.  Settings that several
 verbs must share are copied unless given: readiness and evaluate sample with RL's temperature, thinking budget, answer
-cap and answer prefix; readiness uses RL's group size and the held-out rows of SFT.
+cap, answer prefix and delimiters; readiness uses RL's group size and the held-out rows of SFT.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Config = SFTConfig | ReadinessConfig | RLConfig | EvaluateConfig
 
 VERBS: tuple[Verb, ...] = get_args(Verb)
 FILLED: dict[Verb, str] = {"readiness": "checkpoints", "rl": "model", "evaluate": "models"}  # set by the sweep
-SHARED = ("temperature", "thinking_budget", "max_answer_tokens", "answer_prefix")
+SHARED = ("temperature", "thinking_budget", "max_answer_tokens", "answer_prefix", "delimiters")
 WORDS = {"checkpoints": ("last", "all"), "measure": ("all", "starts")}
 PLAIN = re.compile(r"[\w.+=-]{1,24}")  # values short enough to be part of a folder's name
 
@@ -198,9 +198,9 @@ def _underscored(table: TomlTable) -> TomlTable:
 
 def _agreed(configs: Sequence[RLConfig]) -> TomlTable:
     """The sampling settings that all RL runs have in common."""
-    first: TomlTable = {key: getattr(configs[0], key) for key in (*SHARED, "group_size")}
+    first = {key: getattr(configs[0], key) for key in (*SHARED, "group_size")}
     alike = {key: value for key, value in first.items() if all(getattr(c, key) == value for c in configs)}
-    return {key: value for key, value in alike.items() if value is not None}
+    return {key: value for key, value in alike.items() if value is not None and value != ()}
 
 
 def _recipes(file: Path, verb: Verb, table: TomlTable, common: TomlTable) -> Iterator[_Recipe]:

@@ -30,5 +30,6 @@ def refuse_unknown_words(length_prompt: str, lengths: Sequence[int], lm: LM) -> 
     for text in (length_text(length_prompt, n) for n in lengths):
         if lm.tokenizer.unk_token_id in lm.encode(text):
             raise UserError(
-                f"{lm.source}: its vocabulary has no words for {text!r}; {{N/8}} gives the length in eighths"
+                f"{lm.source}: its vocabulary has no words for {text!r} (length_prompt); choose other words, or "
+                "{N/8} for the length in eighths"
             )

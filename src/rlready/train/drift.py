@@ -2,7 +2,7 @@
 
 The optimum of dense rewards is π_SFT^{1+1/βσ} / π_ref^{1/βσ}, where r̂ is divided by its standard deviation σ.  A small
 β therefore collapses the entropy, and because E[r̂], the divergence of π_ref from π_SFT, is never negative, longer
-responses earn more.  A step whose entropy or thinking tokens are far from those of the first step is reported.  The
+responses earn more.  A step whose entropy or length is far from those of the first step is reported.  The
 bounds are a choice of this package.
 """
 
@@ -11,15 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 COLLAPSE = 0.25  # of the first step's entropy
-LENGTHS = (0.6, 1.4)  # times the first step's thinking tokens
+LENGTHS = (0.6, 1.4)  # times the first step's length
 
 
 @dataclass(frozen=True)
 class Watched:
-    """The watched quantities of a step: entropy in nats per chosen token, and mean thinking tokens."""
+    """The watched quantities of a step: entropy in nats per chosen token, and mean length in tokens."""
 
     entropy: float
-    thinking_tokens: float
+    length: float
 
 
 def drift(first: Watched, now: Watched) -> dict[str, str]:
@@ -27,7 +27,7 @@ def drift(first: Watched, now: Watched) -> dict[str, str]:
     found = {}
     if now.entropy < COLLAPSE * first.entropy:
         found["entropy"] = f"entropy collapsed from {first.entropy:.3f} to {now.entropy:.3f} nats per token"
-    low, high = (share * first.thinking_tokens for share in LENGTHS)
-    if not low <= now.thinking_tokens <= high:
-        found["thinking_tokens"] = f"thinking went from {first.thinking_tokens:.1f} to {now.thinking_tokens:.1f} tokens"
+    low, high = (share * first.length for share in LENGTHS)
+    if not low <= now.length <= high:
+        found["length"] = f"length went from {first.length:.1f} to {now.length:.1f} tokens"
     return found

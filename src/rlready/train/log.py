@@ -54,6 +54,7 @@ class RolloutStats:
     run_on: float
     generated_tokens: int
     undecided: float = 0.0
+    response_tokens: float = 0.0
 
     @classmethod
     def of(cls, groups: Sequence[Group]) -> RolloutStats:
@@ -69,6 +70,7 @@ class RolloutStats:
             run_on=_mean([s.run_on for s in samples]),
             generated_tokens=sum(len(s.tokens) for s in samples),
             undecided=_mean([s.undecided for s in samples]),
+            response_tokens=_mean([len(s.tokens) for s in samples]),
         )
 
 
@@ -106,13 +108,14 @@ class RLStepLog:
 
 @dataclass(frozen=True)
 class EvaluationLog:
-    """Accuracy on the validation problems with its 95 % interval, and mean thinking tokens."""
+    """Accuracy on the validation problems with its 95 % interval, and mean tokens of thoughts and of responses."""
 
     step: int
     eval_accuracy: float
     eval_low: float
     eval_high: float
     eval_thinking_tokens: float
+    eval_response_tokens: float
 
 
 def log_line(log: SFTStepLog | HeldoutLog | RLStepLog | EvaluationLog) -> dict[str, object]:

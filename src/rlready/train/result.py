@@ -50,11 +50,15 @@ class SFTResult(Result):
 
 
 class Evaluation(Record):
-    """Accuracy on the validation problems after ``step`` optimiser batches; step 0 is the starting checkpoint."""
+    """Accuracy on the validation problems after ``step`` optimiser batches; step 0 is the starting checkpoint.
+
+    Tokens are means over the samples, ``response_tokens`` of the whole response.
+    """
 
     step: int
     accuracy: Estimate
     thinking_tokens: float
+    response_tokens: float = 0.0
 
 
 class BestCheckpoint(Record):
@@ -114,6 +118,13 @@ class RLResult(Result):
     weights_changed: float | None = None
 
     def tables(self) -> list[Table]:
-        """Accuracy and thinking tokens at every evaluation."""
-        rows = [[str(e.step), str(e.accuracy), f"{e.thinking_tokens:.1f}"] for e in self.evaluations]
-        return [Table(["step", "validation accuracy", "thinking tokens"], rows)]
+        """Accuracy at every evaluation, with the tokens of thoughts, if there are any, and of responses."""
+        columns, rows = ["step", "validation accuracy"], [[str(e.step), str(e.accuracy)] for e in self.evaluations]
+        for name, tokens in (
+            ("thinking tokens", [e.thinking_tokens for e in self.evaluations]),
+            ("response tokens", [e.response_tokens for e in self.evaluations]),
+        ):
+            if any(tokens):
+                columns.append(name)
+                rows = [[*row, f"{n:.1f}"] for row, n in zip(rows, tokens, strict=True)]
+        return [Table(columns, rows)]

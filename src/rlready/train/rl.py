@@ -19,11 +19,12 @@ import numpy as np
 from pydantic import BaseModel
 
 from rlready.core.config import RLConfig
-from rlready.core.errors import UserError
 from rlready.core.progress import Progress, note, warn
 from rlready.core.records import Problem
+from rlready.core.truncation import warn_truncated
 from rlready.credit.algorithms import algorithm_named
 from rlready.credit.reference import ReferencePair, load_pair
+from rlready.engine.precheck import check_sampling
 from rlready.models.checkpoint import load, local_folder
 from rlready.models.lm import LM
 from rlready.models.preset import resolve
@@ -74,6 +75,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         if run.finished:
             return RLResult.load(out)
         config = resolve(config, [config.model], run)
+        check_sampling(config, [config.model])
         if config.algorithm == "dense" and config.beta == 0 and not config.stop_on_drift:
             warn(
                 "rl: warning: beta=0 removes the KL penalty, so the policy can collapse to one response; set beta > 0 "
@@ -99,13 +101,14 @@ def rl(config: RLConfig, out: Path) -> RLResult:
                 run.count("trained", line.update.trained_tokens)
                 append_line(log, log_line(line))
                 state.groups = state.groups.plus(line, config.group_size)
-                progress.update(1, **_shown(line))
+                progress.update(1, **_shown(line, trainer.lm))
                 state.step = line.step
                 watch(state, line, config)
                 if state.step % config.eval_every == 0 or state.step == config.steps or state.stopped:
                     checkpointer.save_checkpoint(state.step, card)
                     _evaluate(trainer, data, state, log)
                 checkpointer.save_state(state)
+        warn_truncated("rl", {"rollouts": state.groups.at_limit / max(1, state.groups.responses)}, config)
         result = _result(out, config, state, trainer, before, run)
         run.write_result(result)
         return result
@@ -116,7 +119,6 @@ def _trainer(config: RLConfig, run: Run) -> Trainer:
     note(f"rl: loading {config.model}")
     pair = _reference_pair(config, run) if config.algorithm == "dense" else None
     lm = load(config.model, device=config.device, delimiters=config.delimiters)
-    _check_thought(config, lm)
     settings = OptimizerSettings(
         config.learning_rate, config.weight_decay, config.max_grad_norm, config.max_tokens_per_microbatch
     )
@@ -126,16 +128,6 @@ def _trainer(config: RLConfig, run: Run) -> Trainer:
     run.note_model(id=config.model, path=path, role="start", chat=chat, learner=learner.name)
     reference = load(config.model, device=config.device) if config.kl_coef > 0 else None
     return Trainer(config, learner, reference, run.out / "samples", pair)
-
-
-def _check_thought(config: RLConfig, lm: LM) -> None:
-    """Raise UserError if settings count thinking tokens but the model has no thought."""
-    for name in ("reward", "length_targets", "length_prompt", "answer_prefix", "num_waits"):
-        if not lm.thinks and getattr(config, name) != RLConfig.model_fields[name].default:
-            raise UserError(
-                f"{name} needs a model that thinks, but the chat template of {config.model} opens no thought; leave "
-                f"{name} out, or give delimiters=OPEN,CLOSE"
-            )
 
 
 def _reference_pair(config: RLConfig, run: Run) -> ReferencePair:
@@ -154,20 +146,22 @@ def _reference_pair(config: RLConfig, run: Run) -> ReferencePair:
     return pair
 
 
-def _shown(line: RLStepLog) -> dict[str, object]:
+def _shown(line: RLStepLog, lm: LM) -> dict[str, object]:
     """What the progress line shows of a step."""
     groups = line.groups_informative + line.groups_solved + line.groups_unsolved + line.groups_equal
-    return {
-        "reward": line.rollouts.reward,
-        "informative groups": f"{line.groups_informative}/{groups}",
-        "thinking": line.rollouts.thinking_tokens,
-    }
+    rollouts = line.rollouts
+    length = {"thinking": rollouts.thinking_tokens} if lm.thinks else {"response": rollouts.response_tokens}
+    return {"reward": rollouts.reward, "informative groups": f"{line.groups_informative}/{groups}", **length}
 
 
 def _evaluate(trainer: Trainer, data: Data[Problem], state: RLState, log: Path) -> None:
-    accuracy, thinking = trainer.evaluate(data.held_task, data.held)
-    state.evaluations.append(Evaluation(step=state.step, accuracy=accuracy, thinking_tokens=thinking))
-    append_line(log, log_line(EvaluationLog(state.step, accuracy.value, accuracy.low, accuracy.high, thinking)))
+    accuracy, thinking, response = trainer.evaluate(data.held_task, data.held)
+    state.evaluations.append(
+        Evaluation(step=state.step, accuracy=accuracy, thinking_tokens=thinking, response_tokens=response)
+    )
+    append_line(
+        log, log_line(EvaluationLog(state.step, accuracy.value, accuracy.low, accuracy.high, thinking, response))
+    )
 
 
 def watch(state: RLState, line: RLStepLog, config: RLConfig) -> None:
@@ -176,7 +170,7 @@ def watch(state: RLState, line: RLStepLog, config: RLConfig) -> None:
     if state.zero_signal_steps >= config.patience:
         state.stopped = _why_no_gradient(line, state.zero_signal_steps)
     if config.algorithm == "dense" and line.update.entropy is not None:
-        now = Watched(line.update.entropy, line.rollouts.thinking_tokens)
+        now = Watched(line.update.entropy, line.rollouts.thinking_tokens or line.rollouts.response_tokens)
         state.first = state.first or now
         for what, words in drift(state.first, now).items():
             if what not in state.drift:

@@ -87,7 +87,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         config = resolve(config, [config.model], run)
         data = rows_of(config, run)
         note(f"sft: loading {config.model}")
-        lm = load(config.model, device=config.device)
+        lm = load(config.model, device=config.device, delimiters=config.delimiters)
         if any(r.thinking is not None for r in data.training):
             lm = with_thought(lm)
         examples = encode(lm, data.training, config.rows)

@@ -21,13 +21,14 @@ from rlready.credit.dense import DenseConfig
 from rlready.credit.reference import ReferencePair
 from rlready.credit.reward import RewardFn
 from rlready.engine.factory import open_engine
+from rlready.engine.precheck import length_targets, wait_text_of
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
 from rlready.engine.rollout import draw_groups, rewarded, sample_row
 from rlready.models.batch import Batch
 from rlready.models.lm import LM
 from rlready.runs.files import write_table
 from rlready.tasks import Task
-from rlready.tasks.length_prompt import refuse_unknown_words, with_length_prompt
+from rlready.tasks.length_prompt import with_length_prompt
 from rlready.train.learner import Learner, token_count
 from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
 from rlready.train.loss import LossInputs, LossOutput, LossSettings, loss_named
@@ -62,7 +63,7 @@ class Trainer:
         self.samples, self.pair = samples, pair
         self.planned_steps = config.steps  # of which a share is the warm-up
         self.budget = budget_for(self.lm, config.thinking_budget, config.max_answer_tokens, config.num_waits)
-        self.forcing = forcing_for(self.lm, config.wait_text if config.num_waits else "", config.answer_prefix)
+        self.forcing = forcing_for(self.lm, wait_text_of(config), config.answer_prefix)
         self.engine = open_engine("torch", self.lm, self.forcing, bfloat16=config.dtype == "bfloat16")
         self.algorithm = algorithm_named(config.algorithm)
         self.reward = RewardFn(config.reward, config.reward_coef)
@@ -72,9 +73,8 @@ class Trainer:
             self.algorithm.epsilon_high if config.epsilon_high is None else config.epsilon_high,
             config.kl_coef,
         )
-        self.targets = config.length_targets or (config.thinking_budget,)
-        refuse_unknown_words(config.length_prompt, self.targets, self.lm)
-        self.cap = config.thinking_budget + config.max_answer_tokens
+        self.cap = (config.thinking_budget or 0) + config.max_answer_tokens
+        self.targets = length_targets(config, self.lm)
         self.multiplied, self.gemm_peak = multiplied(self.lm.model), gemm_peak()
 
     def step(self, task: Task, problems: Sequence[Problem], at: int) -> RLStepLog:
@@ -162,13 +162,16 @@ class Trainer:
         )
         return self.loss(inputs, self.loss_settings)
 
-    def evaluate(self, task: Task, problems: Sequence[Problem]) -> tuple[Estimate, float]:
-        """Accuracy on validation problems with its interval, and mean thinking tokens; the same draws every time."""
+    def evaluate(self, task: Task, problems: Sequence[Problem]) -> tuple[Estimate, float, float]:
+        """Accuracy on validation problems with its interval, and mean tokens of the thoughts and of the responses.
+
+        The draws are the same every time.
+        """
         stated = self._stated(problems, [self.targets[i % len(self.targets)] for i in range(len(problems))])
         groups = self._draw(task, stated, self.config.eval_samples)
         correct = np.array([np.mean([bool(s.correct) for s in g.samples]) for g in groups])
-        thinking = float(np.mean([s.thinking_tokens for g in groups for s in g.samples]))
-        return mean_estimate(correct, bounds=(0.0, 1.0)), thinking
+        thinking, response = np.mean([(s.thinking_tokens, len(s.tokens)) for g in groups for s in g.samples], axis=0)
+        return mean_estimate(correct, bounds=(0.0, 1.0)), float(thinking), float(response)
 
     def _draw(self, task: Task, problems: Sequence[Problem], samples: int) -> list[Group]:
         requests = requests_for(self.lm, problems, samples, self.budget, self.forcing.answer_prefix_ids)
