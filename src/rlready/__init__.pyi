@@ -79,6 +79,7 @@ def sft(
     max_grad_norm: float = 1.0,
     tokens_per_batch: int | None = None,
     max_tokens_per_microbatch: int = 16384,
+    delimiters: StrPath | Iterable[StrPath] = (),
     save_every: float = 0.5,
     keep_at: Iterable[float] = (0.5,),
     seed: int = 0,
@@ -103,6 +104,8 @@ def sft(
         model's size.
     max_tokens_per_microbatch: Largest number of tokens in one forward pass, padding included; it limits the
         memory needed.
+    delimiters: Texts between which thoughts are written, as OPEN,CLOSE, if the chat template does not contain
+        them; the template that is saved then does.
     save_every: Number of epochs between checkpoints.
     keep_at: Shares of all training samples after which a checkpoint is also kept, as a reference for dense
         rewards.
@@ -193,8 +196,9 @@ def rl(
     reward: Reward of a response: correctness alone, or correctness with a length penalty that is named after
         its paper. No wrong answer ever gets a higher reward than a correct one of its group.
     reward_coef: Coefficient of the length penalty. By default the value in its paper.
-    length_targets: Target lengths in thinking tokens for dapo_overlong, lcpo_exact and lcpo_max; one is chosen
-        at random for each problem. By default the thinking budget.
+    length_targets: Target lengths for dapo_overlong, lcpo_exact and lcpo_max, in thinking tokens, or in tokens
+        of the response for a model that does not think; one is chosen at random for each problem. By default
+        their limit.
     length_prompt: Text that is added to the prompt and states the target length, such as ' Use {N} tokens.' By
         default none.
     reference: Dense rewards: earlier checkpoint whose log-probabilities are subtracted; 'none' subtracts
@@ -212,9 +216,11 @@ def rl(
     stop_on_drift: Dense rewards: stop the run if entropy collapses or lengths drift, instead of only warning.
     temperature: Sampling temperature of rollouts.
     thinking_budget: Largest number of thinking tokens; a longer thought is truncated and closed there. By
-        default chosen from the chat template and the context length. The closing tokens are not in the loss.
-    max_answer_tokens: Largest number of tokens after the thought. A model that does not think may use the sum
-        of this and the thinking budget. By default chosen together with the thinking budget.
+        default chosen from the chat template and the context length; none for a model that does not think. The
+        closing tokens are not in the loss.
+    max_answer_tokens: Largest number of tokens after the thought, or of the whole response of a model that does
+        not think (a thinking budget is added to it, if you set one). By default chosen from the chat template
+        and the context length.
     delimiters: Texts that open and close the thought, as OPEN,CLOSE. By default they are found in the chat
         template; set them if the template does not contain them.
     answer_prefix: Text that is inserted after a thought that was truncated at its budget, such as "Final
@@ -266,11 +272,13 @@ def evaluate(
         If it returns a score, add &threshold=SCORE, the lowest that is correct. Reward functions of TRL and
         verl are accepted too.
     thinking_budgets: Thinking budgets in tokens. By default up to the budget that is chosen from the chat
-        template and the context length.
+        template and the context length. If no model thinks, limits of the whole response are compared: by
+        default up to max_answer_tokens, else each of these plus max_answer_tokens.
     samples: Number of samples for each problem; majority vote and best-of-n choose among them.
     temperature: Sampling temperature. 0 is greedy decoding.
-    max_answer_tokens: Largest number of tokens after the thought. A model that does not think may use the sum
-        of this and the thinking budget. By default chosen together with the thinking budget.
+    max_answer_tokens: Largest number of tokens after the thought, or of the whole response of a model that does
+        not think (a thinking budget is added to it, if you set one). By default chosen from the chat template
+        and the context length.
     answer_prefix: Text that is inserted after a thought that was truncated at its budget, such as "Final
         Answer:".
     num_waits: How many times an early end of the thought is replaced, such as 0,1,2,4.
@@ -283,7 +291,8 @@ def evaluate(
         template; set them if the template does not contain them.
     unconstrained: Only measure the models without any budget or forcing.
     max_response_tokens: Largest number of tokens of an unconstrained response. By default four times the sum of
-        the largest thinking budget and the answer, limited by the context length.
+        the largest thinking budget and the answer, limited by the context length; if no model thinks, there are
+        none by default.
     reference: Contrastive decoding: checkpoint to decode away from; samples follow model^(1+1/beta) /
         reference^(1/beta). By default there is no reference.
     beta: Contrastive decoding: its inverse strength. Logits are shifted by (1/beta) times the log-ratio of
@@ -336,9 +345,10 @@ def readiness(
         least 8.
     temperature: Sampling temperature.
     thinking_budget: Largest number of thinking tokens; a longer thought is truncated and closed there. By
-        default chosen from the chat template and the context length.
-    max_answer_tokens: Largest number of tokens after the thought. A model that does not think may use the sum
-        of this and the thinking budget. By default chosen together with the thinking budget.
+        default chosen from the chat template and the context length; none for a model that does not think.
+    max_answer_tokens: Largest number of tokens after the thought, or of the whole response of a model that does
+        not think (a thinking budget is added to it, if you set one). By default chosen from the chat template
+        and the context length.
     delimiters: Texts that open and close the thought, as OPEN,CLOSE. By default they are found in the chat
         template; set them if the template does not contain them.
     answer_prefix: Text that is inserted after a thought that was truncated at its budget, such as "Final
