@@ -456,14 +456,14 @@ def test_models_of_one_name_are_distinguished_and_compared_with_the_first(tmp_pa
         ({"samples": 0}, "samples"),
         ({"temperature": -0.5}, "temperature must not be negative"),
         ({"temperature": float("nan")}, "temperature = nan is not a number"),
-        ({"unconstrained": True, "reference": "embedded"}, "leave one out"),
+        ({"unconstrained": True, "reference": "embedded"}, "reference does not apply to unconstrained=true"),
         ({"delimiters": ("<think>",)}, "OPEN,CLOSE"),
         ({"delimiters": ("x", "x")}, "OPEN,CLOSE"),
         ({"delimiters": ("[deep]", "[/deep]")}, "writes thoughts as <think> … </think>, not as"),
-        ({"unconstrained": True, "num_waits": (1,)}, "leave out num_waits, end_think_bias and length_prompt"),
+        ({"unconstrained": True, "num_waits": (1,)}, "num_waits does not apply to unconstrained=true"),
         (
             {"unconstrained": True, "length_prompt": " budget {N}"},
-            "leave out num_waits, end_think_bias and length_prompt",
+            "length_prompt does not apply to unconstrained=true",
         ),
         ({"num_waits": (1,), "wait_text": "wait wait wait", "thinking_budgets": (2, 3)}, "no wait would ever fit"),
         ({"num_waits": (1,), "wait_text": "try <eos>"}, "ends the response"),
@@ -485,7 +485,7 @@ def test_unsorted_budgets_are_sorted_and_everything_is_compared_with_budgets_alo
     assert [s.name for s in settings.others] == ["3+2", "9+2"]
     without = settings_of(config.replace(num_waits=(2, 1)))
     assert [s.name for s in without.main] == ["3+2", "9+2"]
-    alone = settings_of(config.replace(num_waits=(0,), unconstrained=True))
+    alone = settings_of(config.replace(num_waits=(0,), wait_text="Wait", unconstrained=True))
     assert alone.all == (settings.unconstrained,)
 
 

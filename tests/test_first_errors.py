@@ -16,6 +16,10 @@ from rlready.core.explain import similar
 from rlready.core.progress import Progress, Screen
 from rlready.core.settings import Config
 from rlready.credit.algorithms import ALGORITHMS
+from rlready.runs.files import write_json
+from rlready.runs.record import RunRecord
+from rlready.runs.results import load_result
+from rlready.runs.run import Run
 
 CPU_ONLY = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 
@@ -135,3 +139,13 @@ def test_progress_prints_its_end_once(capsys: pytest.CaptureFixture[str]) -> Non
     with Progress("sampling", total=4, screen=Screen(clock=lambda: next(times))) as bar:
         bar.update(4)
     assert capsys.readouterr().err.count("4/4") == 1
+
+
+def test_a_run_without_a_result_says_how_to_go_on(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), Run(tmp_path, "demo", DemoConfig()):
+        raise KeyboardInterrupt
+    (tmp_path / "log.jsonl").touch()
+    record = RunRecord.load(tmp_path).model_copy(update={"command": "rlready demo --out here"})
+    write_json(tmp_path / "record.json", record)
+    with pytest.raises(UserError, match="has not finished; continue it with its own command: rlready demo --out here"):
+        load_result(tmp_path)

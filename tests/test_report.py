@@ -487,7 +487,7 @@ def test_logs_of_a_resumed_run_with_an_incomplete_line(tmp_path: Path) -> None:
     ],
 )
 def test_an_invalid_result_is_one_clear_line(tmp_path: Path, content: str, said: str) -> None:
-    with pytest.raises(UserError, match=r"cannot read .*result\.json"):
+    with pytest.raises(UserError, match=r"not a run folder, record\.json is missing"):
         page.write(tmp_path)
     (tmp_path / "result.json").write_text(content)
     with pytest.raises(UserError) as error:

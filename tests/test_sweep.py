@@ -243,8 +243,8 @@ def test_shared_settings_are_copied_between_verbs(tmp_path: Path) -> None:
     assert plan.evaluate.thinking_budgets == (24,)
     warm = Path(write(tmp_path, rl_seed="[0]\ntemperature = 0.7"))
     assert (read_sweep_file(warm).readiness.temperature, read_sweep_file(warm).evaluate.temperature) == (0.7, 0.7)
-    warm.write_text(warm.read_text().replace("[evaluate]", "[evaluate]\ntemperature = 0.0"))
-    assert read_sweep_file(warm).evaluate.temperature == 0
+    warm.write_text(warm.read_text().replace("[evaluate]", "[evaluate]\ntemperature = 0.5"))
+    assert read_sweep_file(warm).evaluate.temperature == 0.5
     assert [v.config.rows[-6:] for v in read_sweep_file(Path(write(tmp_path, lr="1e-3\nseed = [7, 8]"))).sft] == [
         "seed=7",
         "seed=8",

@@ -341,7 +341,7 @@ class EvaluateConfig(Config):
     )
     temperature: NonNegativeFloat = option(1.0, "Sampling temperature. 0 is greedy decoding.")
     max_answer_tokens: Preset[PositiveInt] = option(None, MAX_ANSWER_TOKENS)
-    answer_prefix: str = option("", ANSWER_PREFIX, applies_to=BUDGETED)
+    answer_prefix: str = option("", ANSWER_PREFIX)
     num_waits: NonNegativeInts = option(
         (0,),
         "How many times an early end of the thought is replaced, such as 0,1,2,4.",
