@@ -71,9 +71,9 @@ class Worker:
         try:
             while (waited := time.monotonic() - began) < seconds:
                 heed_stop()
-                if select.select([self.process.stdout], [], [], POLL)[0]:
+                if select.select([self.process.stdout], [], [], min(POLL, QUIET, seconds - waited))[0]:
                     return self.process.stdout.readline().decode().strip()
-                if waited > QUIET and not said:
+                if waited >= QUIET and not said:
                     note(f"verifier: still {doing} after {QUIET:.0f} s")
                     said = True
         except BaseException:  # its answer would be taken for that to the next question
