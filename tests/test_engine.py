@@ -19,6 +19,7 @@ from rlready.engine.budget import Budget
 from rlready.engine.decoder import HFDecoder
 from rlready.engine.llama import LlamaDecoder, LlamaWeights
 from rlready.engine.protocol import Request, budget_for, forcing_for, requests_for
+from rlready.engine.rollout import Grader
 from rlready.engine.sampling import draw, stream_key, uniforms
 from rlready.engine.torch import TorchEngine
 from rlready.evaluate.budgets_from_trace import Sampling, draw_at_budgets
@@ -461,3 +462,26 @@ def test_forced_text_that_the_vocabulary_lacks_is_refused(texts: tuple[str, str]
         forcing_for(tiny_lm(), *texts)
     with pytest.raises(UserError, match="cannot encode"):
         forcing_for(load("embedded"), *texts)
+
+
+def test_a_verdict_given_early_is_not_asked_for_again() -> None:
+    """Unless it is undecided: one response without a verdict must not look like a verifier that never gives one."""
+    lm, asked = tiny_lm(seed=3), list[str]()
+
+    class Picky(Parity):
+        def verify(self, problem: Problem, thinking: str, answer: str) -> Any:
+            asked.append(answer)
+            if len(asked) == 1:
+                raise IndexError(answer)
+            return super().verify(problem, thinking, answer)
+
+    task, some = Picky(), problems(2)
+    requests = requests_for(lm, some, 4, Budget(12, 5))
+    grader = Grader(lm, task, some, requests)
+    samples = TorchEngine(lm, forcing_for(lm)).sample(requests, temperature=1.0, seed=0)
+    assert [grader.verdict(s).undecided for s in samples[:3]] == [True, False, False]
+    groups = grader.groups(samples)
+    assert [s.sample_id for g in groups for s in g.samples] == [*range(4), *range(4)]
+    assert not any(s.undecided for g in groups for s in g.samples)
+    assert len(asked) == 9
+    assert (task.tally.asked, task.tally.undecided) == (8, 0)

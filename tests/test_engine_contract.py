@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -77,6 +79,28 @@ def test_no_sample_exceeds_its_budget(opened: Open, one_token: bool, budget: Bud
     if budget.thinking_budget is not None:
         assert any(s.truncated for s in samples)
         assert all(s.thinking_tokens == budget.thinking_budget for s in samples if s.truncated)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_sample_is_reported_once_when_it_has_ended(opened: Open, threads: int) -> None:
+    """In the thread that asked, before the others have ended; one that a trace completes is reported, too."""
+    lm = tiny_lm(seed=4)
+    forcing = forcing_for(lm)
+    requests = requests_for(lm, problems(8), 4, Budget(30, 5))
+    torch.set_num_threads(threads)
+    with opened(lm, forcing) as engine:
+        (trace,) = engine.sample(requests[:1], temperature=1.0, seed=0)
+        requests[0] = replace(requests[0], trace=trace)
+        reported: list[tuple[int, Sample]] = []
+        samples = engine.sample(
+            requests, temperature=1.0, seed=0, ended=lambda s: reported.append((threading.get_ident(), s))
+        )
+    torch.set_num_threads(1)
+    assert {who for who, _ in reported} == {threading.get_ident()}
+    key = attrgetter("problem_id", "sample_id")
+    assert [(key(s), s.text) for s in sorted((s for _, s in reported), key=key)] == [(key(s), s.text) for s in samples]
+    if threads == 1:
+        assert np.corrcoef(range(len(reported)), [len(s.tokens) for _, s in reported])[0, 1] > 0.8
 
 
 def test_forced_tokens_are_masked_and_have_no_log_probability(opened: Open) -> None:

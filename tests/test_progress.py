@@ -9,6 +9,7 @@ import pytest
 
 from rlready.core.progress import Plan, Progress, Screen
 from rlready.core.result import Table
+from rlready.core.sampling_progress import SamplingProgress
 from rlready.core.tables import print_tables
 
 HOSTILE = "[red]\x1b[2Jx\u202e[/red]"
@@ -46,6 +47,50 @@ def test_lines_in_a_file_are_few_and_say_rate_and_time_left() -> None:
     assert lines[1] == "sampling  200/1,000 tokens  100 tokens/s  0:08 left  loss 0.25"
     assert lines[-1] == "sampling  1,000/1,000 tokens  100 tokens/s  0:10 in all  loss 0.25"
     assert len(lines) == 6
+
+
+def test_sampling_is_counted_in_tokens_as_they_are_decoded() -> None:
+    """The time left follows from tokens per ended sample and the latest rate; before, it is an upper bound."""
+    clock, stream = Clock(), io.StringIO()
+    with SamplingProgress("sampling", 40, 100, screen=Screen(stream, clock)) as bar:
+        bar.skip(20)  # of an earlier attempt
+        for _ in range(10):
+            bar.decoded(10, 0)
+            clock.now += 1
+        assert bar.status == "20/40 samples  10 tokens/s  up to 3:10 left"  # 20 samples of 100 tokens, 100 are done
+        bar.decoded(100, 4)
+        assert bar.status == "24/40 samples  20 tokens/s  0:40 left"  # 20 samples of 50 tokens, 200 are done
+        bar.small = True
+        assert "up to 0:40 left" in bar.status
+        for _ in range(100):  # faster now
+            bar.decoded(7, 0)
+            clock.now += 0.1
+        assert bar.mean == 100  # the ended samples were the short ones
+        for _ in range(60):
+            bar.decoded(1, 0)
+            clock.now += 1
+        bar.small = False
+        assert bar.status.startswith("24/40 samples  1 tokens/s")
+        bar.decoded(0, 16)
+        assert bar.share == 1
+    assert stream.getvalue().splitlines()[-1].startswith("sampling  40/40 samples")
+
+
+def test_a_bar_within_a_bar_is_shown_once_it_stays() -> None:
+    """The rollouts of a fast step must not hide the metrics of the run."""
+    clock, stream = Clock(), io.StringIO()
+    screen = Screen(stream, clock)
+    with Progress("rl", total=4, screen=screen) as outer, SamplingProgress("rollouts", 8, 5, screen=screen) as inner:
+        clock.now += 1.9
+        inner.decoded(5, 1)
+        clock.now += 0.05
+        inner.decoded(5, 1)
+        outer.update(1, reward=0.5)
+        clock.now += 2
+        inner.decoded(5, 1)
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "rl  0/4"
+    assert lines[1].startswith("rl 1/4  rollouts  3/8 samples")
 
 
 def test_a_line_names_the_bars_around_it() -> None:

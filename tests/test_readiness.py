@@ -15,10 +15,11 @@ import pytest
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
-from rlready.core.records import Estimate
+from rlready.core.records import Estimate, Group, Sample
 from rlready.core.result import TaskRecord
 from rlready.core.stats import paired_estimate, simultaneous
 from rlready.engine import torch as torch_engine
+from rlready.engine.rollout import Grader
 from rlready.models.checkpoint import load
 from rlready.models.heldout_loss import HeldOut
 from rlready.readiness.comparison import compare
@@ -382,7 +383,7 @@ def test_samples_are_kept_if_influence_fails(tmp_path: Path, monkeypatch: pytest
         patch.setattr(Measurer, "_influence", broken)
         with pytest.raises(KeyboardInterrupt):
             readiness(config, tmp_path / "run")
-    monkeypatch.setattr(sys.modules[Measurer.__module__], "draw_groups", broken)
+    monkeypatch.setattr(sys.modules[Measurer.__module__], "Grader", broken)
     (row,) = readiness(config, tmp_path / "run").checkpoints
     assert row.samples == 16
     assert not (tmp_path / "run" / "state").exists()
@@ -394,26 +395,24 @@ def test_a_killed_measurement_continues_within_a_checkpoint(
 ) -> None:
     """What was drawn is not drawn again, in the first wave or a later one, and all is as if unbroken, to the byte."""
     drew: list[int] = []
-    measuring = sys.modules[Measurer.__module__]
-    real = measuring.draw_groups
+    real = Grader.groups
 
-    def stop(*args: Any, **options: Any) -> Any:
+    def stop(grader: Grader, samples: Sequence[Sample]) -> list[Group]:
         if len(drew) == batches:
             raise KeyboardInterrupt
-        groups = real(*args, **options)
-        drew.append(sum(len(group.samples) for group in groups))
-        return groups
+        drew.append(len(samples))
+        return real(grader, samples)
 
     monkeypatch.setattr(torch_engine, "BATCH_SIZE_OF_SMALL", 4)
     monkeypatch.setattr(Pace, "due", lambda self: True)
     whole = readiness(DRAWN, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(measuring, "draw_groups", stop)
+        patch.setattr(Grader, "groups", stop)
         with pytest.raises(KeyboardInterrupt):
             readiness(DRAWN, tmp_path / "run")
     before, drew[:] = sum(drew), []
     batches = -1  # as many as are left
-    monkeypatch.setattr(measuring, "draw_groups", stop)
+    monkeypatch.setattr(Grader, "groups", stop)
     assert readiness(DRAWN, tmp_path / "run") == whole
     assert sum(drew) == whole.checkpoints[0].samples - before
     same = ("parts/0.parquet", "parts/0.json", "heldout.parquet", "result.json")

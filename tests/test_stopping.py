@@ -214,7 +214,7 @@ def test_a_run_that_is_stopped_while_threads_decode_ends_and_goes_on(folder: Pat
     begun = time.monotonic()
     assert process.wait(timeout=20) == 130
     assert time.monotonic() - begun < 3
-    assert "run the same command again" in process.stderr.read()
+    assert "stopped; to continue: rlready readiness" in process.stderr.read()
     assert not lock.is_locked(out)
     assert read_json(out / "record.json")["status"] == "interrupted"
     config = ReadinessConfig(checkpoints=(str(folder),), problems=str(problems), **settings)  # type: ignore[arg-type]

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 from rlready.core.text import visible
 
@@ -30,6 +31,7 @@ class Screen:
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self.clock = stream, clock
+        self.lock = threading.RLock()  # engines count from their threads
         self.quiet = False  # only warnings are shown
         self.open: list[Progress] = []
         self.plan: Plan | None = None
@@ -43,7 +45,8 @@ class Screen:
 
     def draw(self) -> None:
         """Show the open bars, unless they were shown a moment ago."""
-        with suppress(OSError, ValueError):  # hours of work must not stop because a stream cannot be written to
+        # hours of work must not stop because a stream cannot be written to
+        with self.lock, suppress(OSError, ValueError):
             terminal, now = self.stream.isatty() and os.environ.get("TERM") != "dumb", self.clock()
             if self.quiet or now - self._last < (PAUSE_ON_TERMINAL if terminal else PAUSE):
                 return
@@ -54,13 +57,14 @@ class Screen:
                 self._bars = self._bars or Bars(self.stream)
                 self._bars.draw(self.open)
             else:
-                *outer, inner = self.open
+                # a bar that has just opened within another one hides the other's numbers only if it stays
+                *outer, inner = [bar for at, bar in enumerate(self.open) if not at or bar.elapsed >= PAUSE]
                 self.shown = f"{inner.name} {inner.count}"
                 self.print("  ".join([*(f"{bar.name} {bar.count}" for bar in outer), str(inner)]))
 
     def print(self, text: str, *, warning: bool = False) -> None:
         """Print a line, above the bars if there are any."""
-        with suppress(OSError, ValueError):
+        with self.lock, suppress(OSError, ValueError):
             if self._bars:
                 self._bars.print(visible(text))
             elif warning or not self.quiet:
@@ -107,7 +111,7 @@ class Progress:
         self.start = self.done = done
         self.metrics: dict[str, object] = {}
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         self.began = self.screen.clock()
         self.screen.open.append(self)
         self.screen.draw()
@@ -142,17 +146,28 @@ class Progress:
         return self.elapsed * (1 / self.share - 1) if self.share > 0 else None
 
     @property
+    def at_most(self) -> bool:
+        """Whether the time left is an upper bound rather than an estimate."""
+        return False
+
+    @property
+    def rate(self) -> str:
+        """How much is done in a second; empty if nothing is."""
+        if self.elapsed > 0 and self.done > self.start:
+            return f"{_number((self.done - self.start) / self.elapsed)} {self.unit or 'steps'}/s"
+        return ""
+
+    @property
     def count(self) -> str:
         return _number(self.done) + (f"/{_number(self.total)}" if self.total else "")
 
     @property
     def status(self) -> str:
         """What is done, the rate, the time left, and the metrics."""
-        parts = [f"{self.count} {self.unit}".rstrip()]
-        if self.elapsed > 0 and self.done > self.start:
-            parts.append(f"{_number((self.done - self.start) / self.elapsed)} {self.unit or 'steps'}/s")
+        parts = [f"{self.count} {self.unit}".rstrip(), *filter(None, [self.rate])]
         if self.left is not None:
-            parts.append(f"{_clock(self.left)} left" if self.share < 1 else f"{_clock(self.elapsed)} in all")
+            left = f"{'up to ' * self.at_most}{_clock(self.left)} left"
+            parts.append(left if self.share < 1 else f"{_clock(self.elapsed)} in all")
         if self.screen.plan:
             parts.append(f"whole run: {_clock(self.screen.plan.left)} left")
         return "  ".join([*parts, *(f"{name} {_number(value)}" for name, value in self.metrics.items())])

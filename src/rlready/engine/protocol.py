@@ -7,7 +7,7 @@ from a model's template.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -18,6 +18,7 @@ from rlready.engine.budget import Budget, Forcing
 from rlready.engine.delimiter import Delimiter
 from rlready.models.lm import LM
 
+Ended = Callable[[Sample], None]
 NO_TOKEN = -1  # an id that no token has
 
 
@@ -46,11 +47,14 @@ class Engine(Protocol):
     forcing: Forcing
     batch_size: int
 
-    def sample(self, requests: Sequence[Request], *, temperature: float, seed: int) -> list[Sample]:
+    def sample(
+        self, requests: Sequence[Request], *, temperature: float, seed: int, ended: Ended | None = None
+    ) -> list[Sample]:
         """One sample per request, in their order.
 
         A sample depends on (weights, seed, problem id, sample id, budget, temperature) only, not on the batch.
-        ``temperature`` 0 takes the most likely token.  Raises RuntimeError if the engine is closed, or if the weights
+        ``temperature`` 0 takes the most likely token.  ``ended`` is called in this thread with every sample, soon after
+        its end, while others are decoded.  Raises RuntimeError if the engine is closed, or if the weights
         have changed since the last update.
         """
 

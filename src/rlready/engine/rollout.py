@@ -19,8 +19,9 @@ from rlready.credit.reward import RewardFn
 from rlready.engine.protocol import Engine, Request
 from rlready.models.chat import CLOSE
 from rlready.models.lm import LM
-from rlready.tasks import Task, verify_all
+from rlready.tasks import Task, Verdict, verify_all
 from rlready.tasks.answers.verify import marked
+from rlready.tasks.verdicts import verdict_on
 
 
 def split_text(text: str, close: str = CLOSE) -> tuple[str, str]:
@@ -65,23 +66,42 @@ def draw_groups(
     seed: int,
 ) -> list[Group]:
     """Sample and verify; one group per problem, in their order.  The reward is 1 for a correct sample, otherwise 0."""
-    by_problem: dict[str, list[Sample]] = {p.id: [] for p in problems}
-    prompts = {r.problem_id: r.prompt_ids for r in requests}
-    for sample in engine.sample(requests, temperature=temperature, seed=seed):
-        by_problem[sample.problem_id].append(sample)
-    with span("score"):
-        found = iter(verify_all(task, [(p, answer_of(s, lm)) for p in problems for s in by_problem[p.id]]))
-    groups = []
-    for problem in problems:
-        verdicts = [(sample, next(found)) for sample in by_problem[problem.id]]
-        samples = [
-            s.scored(
+    samples = engine.sample(requests, temperature=temperature, seed=seed)
+    return Grader(lm, task, problems, requests).groups(samples)
+
+
+class Grader:
+    """Verifies the samples of requests, each once; those given to ``verdict`` before all have ended, at that time."""
+
+    def __init__(self, lm: LM, task: Task, problems: Sequence[Problem], requests: Sequence[Request]) -> None:
+        self.lm, self.task = lm, task
+        self.problems = {problem.id: problem for problem in problems}
+        self.prompts = {r.problem_id: r.prompt_ids for r in requests}
+        self._verdicts: dict[tuple[str, int], Verdict] = {}
+
+    def verdict(self, sample: Sample) -> Verdict:
+        """Whether one sample is correct; ``groups`` verifies it again, and counts it, if that is undecided."""
+        verdict = verdict_on(self.task, self.problems[sample.problem_id], *answer_of(sample, self.lm))
+        if not verdict.undecided:
+            self._verdicts[sample.problem_id, sample.sample_id] = verdict
+            self.task.tally.asked += 1
+        return verdict
+
+    def groups(self, samples: Sequence[Sample]) -> list[Group]:
+        """One group per problem, in their order, of all samples."""
+        new = [s for s in samples if (s.problem_id, s.sample_id) not in self._verdicts]
+        with span("score"):
+            asked = [(self.problems[s.problem_id], answer_of(s, self.lm)) for s in new]
+            for s, verdict in zip(new, verify_all(self.task, asked), strict=True):
+                self._verdicts[s.problem_id, s.sample_id] = verdict
+        by_problem: dict[str, list[Sample]] = {name: [] for name in self.problems}
+        for s in samples:
+            v = self._verdicts[s.problem_id, s.sample_id]
+            scored = s.scored(
                 correct=v.correct, reward=float(v.correct), strict=v.strict, run_on=v.run_on, undecided=v.undecided
             )
-            for s, v in verdicts
-        ]
-        groups.append(Group(problem, prompts[problem.id], samples))
-    return groups
+            by_problem[s.problem_id].append(scored)
+        return [Group(self.problems[name], self.prompts[name], group) for name, group in by_problem.items()]
 
 
 def rewarded(groups: Sequence[Group], reward: RewardFn, targets: Sequence[int]) -> list[Group]:

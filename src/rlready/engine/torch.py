@@ -8,6 +8,7 @@ batches in parallel, one thread per core.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,8 @@ from torch import Tensor
 
 from rlready.core.errors import UserError
 from rlready.core.records import Sample
+from rlready.core.sampling_progress import decoded
+from rlready.core.stopping import heed_stop, nothing
 from rlready.core.threads import READ, run_parallel, small, workers
 from rlready.core.timing import span
 from rlready.engine.budget import BudgetState, Forcing
@@ -28,7 +31,7 @@ from rlready.engine.contrastive import Contrast, ContrastDecoder
 from rlready.engine.decoder import Decoder, HFDecoder, cache_bytes
 from rlready.engine.forward_check import refuse_unlike_forward
 from rlready.engine.llama import LlamaDecoder, LlamaWeights
-from rlready.engine.protocol import Engine, Request
+from rlready.engine.protocol import Ended, Engine, Request
 from rlready.engine.sampling import draw, stream_key, uniforms
 from rlready.engine.sampling_model import copy_weights, sampling_model
 from rlready.models.llama.support import supports
@@ -46,12 +49,18 @@ MakeDecoder = Callable[[int], Decoder]  # from a number of rows
 
 @dataclass(frozen=True)
 class _Batch:
-    """Rows that are decoded together: requests, their budget states, and the keys (B,) of their random numbers."""
+    """Rows that are decoded together: requests, their budget states, and the keys (B,) of their random numbers.
+
+    ``numbers`` are the rows' places among all requests, of which those that have ended are appended to ``done``.
+    """
 
     requests: list[Request]
     states: list[BudgetState]
     keys: NDArray[np.uint64]
     temperature: float
+    numbers: list[int]
+    done: deque[int]
+    after_step: Callable[[], None]
 
     @property
     def steered(self) -> bool:
@@ -100,40 +109,54 @@ class TorchEngine(Engine):
     def close(self) -> None:
         self._make_decoder, self.closed = None, True
 
-    def sample(self, requests: Sequence[Request], *, temperature: float, seed: int) -> list[Sample]:
+    def sample(
+        self, requests: Sequence[Request], *, temperature: float, seed: int, ended: Ended | None = None
+    ) -> list[Sample]:
         """As the protocol says; UserError for a model that cannot be sampled in a batch or gives infinite logits."""
         if self.closed or self._versions != self._weight_versions():
             raise RuntimeError("the engine is closed" if self.closed else "the weights changed without update_weights")
         try:
-            return self._sample(requests, temperature, seed)
+            return self._sample(requests, temperature, seed, ended)
         finally:
             self._versions = self._weight_versions()  # a forward pass may rescale the weights, as that of RWKV does
 
-    def _sample(self, requests: Sequence[Request], temperature: float, seed: int) -> list[Sample]:
+    def _sample(self, requests: Sequence[Request], temperature: float, seed: int, ended: Ended | None) -> list[Sample]:
         holes = any(r.trace or r.budget.thinking_budget is not None or r.budget.num_waits for r in requests)
         for model in self._models():
             if not (self.fast and supports(model)):
                 refuse_unlike_forward(model, holes=holes)
         states = [BudgetState(r.budget, self.forcing) for r in requests]
-        unfinished = []
+        unfinished, done = [], deque[int]()
         for i, (request, state) in enumerate(zip(requests, states, strict=True)):
             if request.trace is None or not state.replay(request.trace):
                 while state.forced() is not None:  # the tokens that close a truncated trace are fed with it
                     pass
                 unfinished.append(i)
+            else:
+                done.append(i)
+        decoded(0, len(done))
         threads = workers(self.lm.model, READ)
+
+        def sample_of(i: int) -> Sample:
+            return states[i].sample(requests[i].problem_id, requests[i].sample_id, self.lm.decode(states[i].tokens))
+
+        def report() -> None:
+            while ended and done:
+                ended(sample_of(done.popleft()))
+
+        parts = self._parts(requests, states, unfinished, threads)
+        alone = threads == 1 or len(parts) == 1  # then this thread decodes, and cannot wait for others
         batches = []
-        for part in self._parts(requests, states, unfinished, threads):
+        for part in parts:
             some = [requests[i] for i in part]
             keys = np.array([stream_key(seed, r.problem_id, r.sample_id) for r in some], dtype=np.uint64)
-            batches.append(_Batch(some, [states[i] for i in part], keys, temperature))
+            mine = [states[i] for i in part]
+            batches.append(_Batch(some, mine, keys, temperature, part, done, report if alone else nothing))
         if batches:
             make_decoder = self.decoders()
-            run_parallel([partial(self._run, make_decoder, batch) for batch in batches], threads)
-        return [
-            state.sample(r.problem_id, r.sample_id, self.lm.decode(state.tokens))
-            for r, state in zip(requests, states, strict=True)
-        ]
+            run_parallel([partial(self._run, make_decoder, batch) for batch in batches], threads, report)
+        report()
+        return [sample_of(i) for i in range(len(requests))]
 
     def _parts(
         self, requests: Sequence[Request], states: Sequence[BudgetState], unfinished: Sequence[int], threads: int
@@ -196,8 +219,12 @@ class TorchEngine(Engine):
         running = [True] * len(rows)
         steered = batch.steered
         while True:
+            heed_stop()
+            before = sum(running)
             next_ids = self._advance(decoder, logits_BV, batch, rows, running, steered)
             left = sum(running)
+            decoded(before, before - left)
+            batch.after_step()
             if not left:
                 return
             if left < KEEP * len(rows):
@@ -239,6 +266,8 @@ class TorchEngine(Engine):
                     if len(state.tokens) <= fed and not state.done:
                         state.forced()  # tokens were removed: the forced token that replaces them comes next
                 running[at] = not state.done
+                if state.done:
+                    batch.done.append(batch.numbers[rows[at]])
                 token = state.tokens[-1]
             next_ids.append(token)
         return torch.tensor(next_ids, device=self.device)

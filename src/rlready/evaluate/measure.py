@@ -100,10 +100,8 @@ class ModelMeasurements(Record):
     knows_steps: bool  # the task can tell whether every step is correct
 
 
-def measure(
-    drawer: Drawer, problems: Sequence[Problem], samples_to: Path, update: Callable[[int], None]
-) -> ModelMeasurements:
-    """Draw and verify; all samples are written to the table ``samples_to``; ``update`` gets the number of new ones."""
+def measure(drawer: Drawer, problems: Sequence[Problem], samples_to: Path) -> ModelMeasurements:
+    """Draw and verify; all samples are written to the table ``samples_to``."""
     settings, lm, num_samples = drawer.settings, drawer.lm, drawer.config.samples
     vectors = {setting.name: Vectors() for setting in settings.all}
     ballots_of: dict[str, list[list[Ballot]]] = {setting.name: [] for setting in settings.main}
@@ -126,7 +124,6 @@ def measure(
                     for s in group.samples:
                         length = len(s.tokens) if setting.limit else s.thinking_tokens
                         (lengths.right if s.correct else lengths.wrong).append(length)
-        update(num_samples * len(problems[at : at + chunk]))
     write_table(samples_to, rows)
     warn_run_ons(f"evaluate: {lm.source}", rows)
     return ModelMeasurements(

@@ -59,6 +59,12 @@ class Settings:
     def largest(self) -> Setting:
         return self.main[-1]
 
+    @property
+    def mean_limit(self) -> float:
+        """Most tokens of a sample, the mean over all settings."""
+        limits = [s.budget.max_answer_tokens + (s.budget.thinking_budget or 0) for s in self.all]
+        return sum(limits) / len(limits)
+
     def main_for(self, setting: Setting) -> Setting:
         """The main setting of the same budget."""
         return next(s for s in self.main if s.tokens == setting.tokens)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from rlready.core.config import EvaluateConfig
 from rlready.core.errors import UserError
-from rlready.core.progress import Progress, note, warn
+from rlready.core.progress import note, warn
+from rlready.core.sampling_progress import SamplingProgress, say_most
 from rlready.credit.reference import equal
 from rlready.engine.contrastive import Contrast
 from rlready.engine.precheck import check_sampling
@@ -53,7 +54,10 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
         run.claim()
         _note_cost(config, settings)
         measured = []
-        with Progress("evaluate", total=len(config.models) * len(problems) * config.samples, unit="samples") as bar:
+        samples = len(problems) * config.samples * len(settings.all)  # of each model
+        total, each = samples * len(config.models), settings.mean_limit
+        say_most("evaluate", total, each, "samples=, problems=...?n=, thinking_budgets= and max_response_tokens=")
+        with SamplingProgress("evaluate", total, each) as bar:
             for number, source in enumerate(config.models):
                 part = out / "parts" / f"{number}.json"
                 if not part.exists():  # a part is one model, kept if the run is killed later
@@ -64,10 +68,10 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
                         raise UserError(f"reference={config.reference} equals {source}: nothing to decode away from")
                     drawer = drawer_for(config, settings, lm, task, problems, contrast)
                     with drawer.plain, drawer.engine:
-                        measured_model = measure(drawer, problems, out / "parts" / f"{number}.parquet", bar.update)
+                        measured_model = measure(drawer, problems, out / "parts" / f"{number}.parquet")
                     write_json(part, measured_model)
                 else:
-                    bar.update(len(problems) * config.samples)
+                    bar.skip(samples)
                 measured.append(ModelMeasurements.model_validate_json(part.read_bytes()))
         (out / "examples.jsonl").unlink(missing_ok=True)
         for model in measured:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -13,13 +13,14 @@ from torch import Tensor
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
-from rlready.core.progress import Progress, note
-from rlready.core.records import Problem, Row, SampleRow
-from rlready.core.threads import workers
+from rlready.core.progress import note
+from rlready.core.records import Problem, Row, Sample, SampleRow
+from rlready.core.sampling_progress import SamplingProgress
+from rlready.core.threads import READ, workers
 from rlready.engine.factory import open_engine
 from rlready.engine.precheck import check_sampling
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
-from rlready.engine.rollout import draw_groups, sample_row, warn_run_ons
+from rlready.engine.rollout import Grader, sample_row, warn_run_ons
 from rlready.influence.gram import parameters_of
 from rlready.influence.influence import Rollouts, influence
 from rlready.influence.result import InfluenceResult
@@ -39,6 +40,7 @@ from rlready.runs.run import STATE, Run
 from rlready.tasks import Task
 
 MICRO_TOKENS = 16384
+FIRST_ROWS, GROWTH = 32, 4  # rows of the first part for each thread, and how many times as many each next one has
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Measurer:
     problems: Sequence[Problem]
     ids: Sequence[str]
     held: Sequence[Row]
-    bar: Progress
+    bar: SamplingProgress
     vocabulary: Vocabulary | None = None
 
     def check(self, models: Sequence[str]) -> None:
@@ -123,7 +125,7 @@ class Measurer:
         path = self.parts / f"{number}.parquet"
         if path.exists():
             rows = cast("list[SampleRow]", read_table(path))
-            self.bar.update(len(rows))
+            self.bar.skip(len(rows))
         else:
             rows = self._draw(number, lm)
             write_table(path, rows)
@@ -139,27 +141,24 @@ class Measurer:
         requests = requests_for(lm, self.problems, config.samples, budget, engine.forcing.answer_prefix_ids)
         stages = plan(config.samples, config.group_size, config.sampling, config.min_samples or 0)
         drawn = DrawnSamples(self.run.out / STATE, number)
-        self.bar.update(len(drawn.rows))
+        self.bar.skip(len(drawn.rows))
         wave = begun = 0
 
         def draw(which: Sequence[int], begin: int, end: int) -> NDArray[np.bool_]:
             nonlocal wave, begun
-            chunk = max(1, engine.batch_size * workers(lm.model) // (end - begin))
-            for at in range((len(drawn.rows) - begun) // (end - begin), len(which), chunk):
-                some = which[at : at + chunk]
-                groups = draw_groups(
-                    engine,
-                    lm,
-                    task,
-                    [self.problems[i] for i in some],
-                    [r for i in some for r in requests[i * config.samples + begin : i * config.samples + end]],
-                    temperature=config.temperature,
-                    seed=config.seed,
-                )
-                samples = [sample for group in groups for sample in group.samples]
+            rest = which[(len(drawn.rows) - begun) // (end - begin) :]
+            for part in growing(len(rest), end - begin, engine.batch_size, workers(lm.model, READ)):
+                some = rest[part]
+                self.bar.small = part.stop < len(rest) and len(some) * (end - begin) < engine.batch_size
+                wanted = [r for i in some for r in requests[i * config.samples + begin : i * config.samples + end]]
+                grader = Grader(lm, task, [self.problems[i] for i in some], wanted)
+                ended = None if drawn.rows else self._first_results(grader)
+                found = engine.sample(wanted, temperature=config.temperature, seed=config.seed, ended=ended)
+                samples = [sample for group in grader.groups(found) for sample in group.samples]
                 drawn.add([{**sample_row(sample), "wave": wave, "planned": config.samples} for sample in samples])
                 self.run.count("generated", sum(len(sample.tokens) for sample in samples))
-                self.bar.update(len(samples))
+                if not wave:  # later waves are of problems that are harder than the mean
+                    self._show([row["correct"] for row in drawn.rows])
             rows = drawn.rows[begun : begun + len(which) * (end - begin)]
             wave, begun = wave + 1, begun + len(rows)
             return np.array([row["correct"] for row in rows], dtype=bool).reshape(len(which), end - begin)
@@ -167,6 +166,19 @@ class Measurer:
         with engine:
             draw_until_right(len(self.problems), stages, draw)
         return drawn.rows
+
+    def _first_results(self, grader: Grader) -> Callable[[Sample], None]:
+        """Shows the verdict on each sample when it has ended, before the first part has."""
+        correct: list[bool] = []
+
+        def ended(sample: Sample) -> None:
+            correct.append(grader.verdict(sample).correct)
+            self._show(correct)
+
+        return ended
+
+    def _show(self, correct: Sequence[bool]) -> None:
+        self.bar.update(0, **{"pass@1 so far": f"{sum(correct) / len(correct):.1%} of {len(correct)} samples"})
 
     def _influence(self, lm: LM, rows: Sequence[SampleRow], parameters: Sequence[Tensor]) -> InfluenceResult | None:
         """Influence from the first group of every problem, which is drawn whatever its outcome."""
@@ -198,3 +210,12 @@ class Measurer:
             parameters=sum(p.numel() for p in parameters),
             error=found.error,
         )
+
+
+def growing(problems: int, samples: int, batch_size: int, threads: int) -> Iterator[slice]:
+    """Cut problems of so many samples into parts: a small one first, for early results, then up to full batches."""
+    at, rows = 0, FIRST_ROWS
+    while at < problems:
+        size = max(1, min(rows, batch_size) * threads // samples)
+        yield slice(at, at + size)
+        at, rows = at + size, rows * GROWTH

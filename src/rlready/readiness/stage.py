@@ -14,9 +14,10 @@ from pathlib import Path
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
-from rlready.core.progress import Progress, note
+from rlready.core.progress import note
 from rlready.core.records import Row
 from rlready.core.result import TaskRecord
+from rlready.core.sampling_progress import SamplingProgress, say_most
 from rlready.core.truncation import warn_truncated
 from rlready.models.preset import is_open, resolve
 from rlready.readiness.comparison import compare
@@ -61,7 +62,10 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
         order = sorted(enumerate(names.items()), key=lambda item: item[1][0] not in tables)
         files = [out / "parts" / f"{number}.json" for number in range(len(names))]
         total = len(ids) * config.samples * (len(names) - len(tables))
-        with Progress("readiness", total=total, unit="samples") as bar:
+        each = (config.thinking_budget or 0) + (config.max_answer_tokens or 0)  # open settings if all are tables
+        if total:
+            say_most("readiness", total, each, "samples=, problems=...?n= and thinking_budget=")
+        with SamplingProgress("readiness", total, each) as bar:
             models = [tables[name].options.model if name in tables else source for _, (name, source) in order]
             if any(models):
                 from rlready.readiness.measure import Measurer  # imports torch, which tables alone do not need

@@ -28,7 +28,7 @@ def verify_all(task: Task, asked: Sequence[tuple[Problem, tuple[str, str]]]) -> 
     That sympy does not decide in time stops nothing.
     """
     compare_in_advance((gold, text) for problem, (_, text) in asked if (gold := task.compares(problem)) is not None)
-    verdicts = [_verdict(task, problem, *answer) for problem, answer in asked]
+    verdicts = [verdict_on(task, problem, *answer) for problem, answer in asked]
     tally = task.tally
     tally.asked += len(asked)
     undecided = [(problem, v.reason) for (problem, _), v in zip(asked, verdicts, strict=True) if v.undecided]
@@ -48,7 +48,8 @@ def verify_all(task: Task, asked: Sequence[tuple[Problem, tuple[str, str]]]) -> 
     return verdicts
 
 
-def _verdict(task: Task, problem: Problem, thinking: str, answer: str) -> Verdict:
+def verdict_on(task: Task, problem: Problem, thinking: str, answer: str) -> Verdict:
+    """The verdict on one response, which is not counted in the task's tally."""
     try:
         return read_verdict(task.source, problem, task.verify(problem, thinking, answer))
     except UserError:

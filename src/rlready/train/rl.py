@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from rlready.core.config import RLConfig
 from rlready.core.progress import Progress, note, warn
 from rlready.core.records import Problem
+from rlready.core.sampling_progress import say_most
 from rlready.core.truncation import warn_truncated
 from rlready.credit.algorithms import algorithm_named
 from rlready.credit.reference import ReferencePair, load_pair
@@ -92,6 +93,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         log = out / "log.jsonl"
         truncate_log(log, state.step if state.evaluations else -1)
         card = model_card("rl", config.model, [data.task.source], config)
+        _say_most(config, len(data.held))
         with Progress("rl", total=config.steps, done=state.step, unit="steps") as progress, trainer.engine:
             if not state.evaluations:
                 _evaluate(trainer, data, state, log)
@@ -144,6 +146,14 @@ def _reference_pair(config: RLConfig, run: Run) -> ReferencePair:
         note(f"rl: dense rewards measured against {source}")
         run.note_model(id=source, path=local_folder(source), role="reference")
     return pair
+
+
+def _say_most(config: RLConfig, validation: int) -> None:
+    each = (config.thinking_budget or 0) + config.max_answer_tokens
+    rollouts, held = config.prompts_per_step * config.group_size, validation * config.eval_samples
+    limit = "thinking_budget=" if config.thinking_budget else "max_answer_tokens="
+    say_most("rl: a step", rollouts, each, f"prompts_per_step=, group_size= and {limit}")
+    say_most("rl: a validation", held, each, f"validation=...?n=, eval_samples= and {limit}")
 
 
 def _shown(line: RLStepLog, lm: LM) -> dict[str, object]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rlready.core.config import RLConfig
 from rlready.core.records import Estimate, Group, Problem
+from rlready.core.sampling_progress import SamplingProgress
 from rlready.core.stats import mean_estimate
 from rlready.core.timing import Watch, gemm_peak, multiplied
 from rlready.credit.algorithms import algorithm_named
@@ -102,7 +103,7 @@ class Trainer:
         targets = np.random.default_rng([self.config.seed, 2, at]).choice(self.targets, len(problems)).tolist()
         stated = self._stated(problems, targets)
         fresh = [replace(problem, id=f"{problem.id}@{at}") for problem in stated]  # other draws in every step
-        groups = rewarded(self._draw(task, fresh, self.config.group_size), self.reward, targets)
+        groups = rewarded(self._draw("rollouts", task, fresh, self.config.group_size), self.reward, targets)
         rows = [{**sample_row(s), "prompt": g.problem.prompt} for g in groups for s in g.samples]
         write_table(self.samples / f"step-{at + 1:05d}.parquet", rows)
         return groups
@@ -168,15 +169,16 @@ class Trainer:
         The draws are the same every time.
         """
         stated = self._stated(problems, [self.targets[i % len(self.targets)] for i in range(len(problems))])
-        groups = self._draw(task, stated, self.config.eval_samples)
+        groups = self._draw("validation", task, stated, self.config.eval_samples)
         correct = np.array([np.mean([bool(s.correct) for s in g.samples]) for g in groups])
         thinking, response = np.mean([(s.thinking_tokens, len(s.tokens)) for g in groups for s in g.samples], axis=0)
         return mean_estimate(correct, bounds=(0.0, 1.0)), float(thinking), float(response)
 
-    def _draw(self, task: Task, problems: Sequence[Problem], samples: int) -> list[Group]:
+    def _draw(self, name: str, task: Task, problems: Sequence[Problem], samples: int) -> list[Group]:
         requests = requests_for(self.lm, problems, samples, self.budget, self.forcing.answer_prefix_ids)
         temperature, seed = self.config.temperature, self.config.seed
-        return draw_groups(self.engine, self.lm, task, problems, requests, temperature=temperature, seed=seed)
+        with SamplingProgress(name, len(requests), self.cap):
+            return draw_groups(self.engine, self.lm, task, problems, requests, temperature=temperature, seed=seed)
 
     def _stated(self, problems: Sequence[Problem], targets: Sequence[int]) -> list[Problem]:
         """The problems with their target lengths in the prompt, where ``length_prompt`` says so."""
