@@ -343,8 +343,9 @@ def test_only_checkpoints_of_one_run_are_followed(tmp_path: Path) -> None:
 
 
 def test_other_vocabularies_are_refused_before_anything_is_drawn(tmp_path: Path) -> None:
-    tiny_tokenizer().save_pretrained(tmp_path / "other")
-    tiny_model("Llama").save_pretrained(tmp_path / "other")
+    tokenizer = tiny_tokenizer()
+    tokenizer.save_pretrained(tmp_path / "other")
+    tiny_model("Llama", vocab_size=len(tokenizer)).save_pretrained(tmp_path / "other")
     config = DRAWN.replace(checkpoints=("embedded", str(tmp_path / "other")))
     with pytest.raises(UserError, match=r"embedded and .*other have different vocabularies"):
         readiness(config, tmp_path / "run")

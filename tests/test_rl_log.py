@@ -54,7 +54,6 @@ def test_an_update_is_logged_over_all_its_steps(tmp_path: Path) -> None:
 
     lm = symbolic_lm()
     config = RLConfig(
-        model="",
         algorithm="dapo",
         updates_per_batch=3,
         thinking_budget=16,
@@ -85,7 +84,7 @@ def test_an_update_is_logged_over_all_its_steps(tmp_path: Path) -> None:
 
 def test_no_update_without_a_signal(tmp_path: Path) -> None:
     lm = symbolic_lm()
-    config = RLConfig(model="", thinking_budget=16, max_answer_tokens=4, learning_rate=1e-3)
+    config = RLConfig(thinking_budget=16, max_answer_tokens=4, learning_rate=1e-3)
     trainer = Trainer(config, FastLearner(lm, OptimizerSettings(1e-3)), None, tmp_path)
     assert trainer.update(credit(rollouts(lm, FLAT), trainer.algorithm, cap=20), 0) == UpdateStats()
 

@@ -153,7 +153,6 @@ def test_a_run_goes_on_where_its_files_have_moved_and_for_longer(
     problems.rename(tmp_path / "elsewhere" / problems.name)
     longer = rl(config.replace(steps=6, **moved), tmp_path / "rl")
     assert longer.evaluations == whole.evaluations
-    assert weights(Path(longer.best.path)).keys() == weights(Path(whole.best.path)).keys()
     assert_equal(tmp_path / "rl" / "checkpoints" / "step-6", tmp_path / "whole" / "checkpoints" / "step-6")
     assert [note["path"] for note in read_json(tmp_path / "rl" / "record.json")["models"]] == [moved["model"]]
     more = sft(tuning.replace(epochs=2.0, model=moved["model"]), tmp_path / "sft")
@@ -188,7 +187,8 @@ def test_inputs_are_validated_before_a_folder_is_claimed(tiny: str, tmp_path: Pa
     with pytest.raises(UserError, match=r"none\.jsonl"):
         sft(sft_config(tiny).replace(rows=str(tmp_path / "none.jsonl")), tmp_path / "new" / "run")
     with pytest.raises(UserError, match="fewer than prompts_per_step"):
-        rl(RLConfig(prompts_per_step=3, problems="dagmath?ops=2&split=all&n=2&seed=1"), tmp_path / "new" / "run")
+        few = "dagmath?ops=2&split=all&n=2&seed=1"
+        rl(RLConfig(prompts_per_step=3, problems=few, validation=few), tmp_path / "new" / "run")
     assert not (tmp_path / "new").exists()
 
 
