@@ -142,9 +142,8 @@ def test_progress_prints_its_end_once(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_run_without_a_result_says_how_to_go_on(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), Run(tmp_path, "demo", DemoConfig()):
-        raise KeyboardInterrupt
-    (tmp_path / "log.jsonl").touch()
+    with Run(tmp_path, "demo", DemoConfig()) as run:
+        run.claim()
     record = RunRecord.load(tmp_path).model_copy(update={"command": "rlready demo --out here"})
     write_json(tmp_path / "record.json", record)
     with pytest.raises(UserError, match="has not finished; continue it with its own command: rlready demo --out here"):

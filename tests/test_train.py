@@ -186,8 +186,8 @@ def test_inputs_are_validated_before_a_folder_is_claimed(tiny: str, tmp_path: Pa
     """What cannot be read leaves no folder."""
     with pytest.raises(UserError, match=r"none\.jsonl"):
         sft(sft_config(tiny).replace(rows=str(tmp_path / "none.jsonl")), tmp_path / "new" / "run")
+    few = "dagmath?ops=2&split=all&n=2&seed=1"
     with pytest.raises(UserError, match="fewer than prompts_per_step"):
-        few = "dagmath?ops=2&split=all&n=2&seed=1"
         rl(RLConfig(prompts_per_step=3, problems=few, validation=few), tmp_path / "new" / "run")
     assert not (tmp_path / "new").exists()
 
