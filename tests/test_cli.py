@@ -47,7 +47,11 @@ class Measured(Result):
     accuracy: Real
 
     def tables(self) -> list[Table]:
-        return [Table(["model", "accuracy"], [["runs/a", "0.5"], ["b", "10.25"]])]
+        columns, rows = ["model", "accuracy", "more"], [["runs/a", "0.5", "c"], ["b", "10.25", "d"]]
+        return [Table(columns, rows, narrow=["model", "accuracy"])]
+
+    def remarks(self) -> list[str]:
+        return ["It is 1 a."]
 
 
 def evaluate(config: EvaluateConfig, out: Path) -> Measured:
@@ -55,7 +59,8 @@ def evaluate(config: EvaluateConfig, out: Path) -> Measured:
         if run.finished:
             return Measured.load(out)
         run.claim()
-        result = Measured(verb="evaluate", headline="", accuracy=float("nan"))
+        said, command = "Accuracy 50 %.", "rlready show runs/a"
+        result = Measured(verb="evaluate", headline=said, next_command=command, accuracy=float("nan"))
         run.write_result(result)
         return result
 
@@ -152,10 +157,10 @@ def test_a_verb_gets_its_configuration_and_prints_a_table(verbs, capsys, tmp_pat
     verbs.evaluate = evaluate
     assert main(["evaluate", "runs/a", "x,y", "--seed", "4", "--thinking_budgets=1,2"]) == 0
     printed = capsys.readouterr()
-    assert printed.out == "model   accuracy\nruns/a       0.5\nb          10.25\n"
-    first, last = "rlready evaluate: writing to runs/evaluate\n", "evaluate: the report is runs/evaluate/report.html\n"
-    assert printed.err.startswith(first)
-    assert printed.err.endswith(last)
+    table = "model   accuracy\nruns/a       0.5\nb          10.25\n"
+    last = "It is 1 a.\nNext: rlready show runs/a\nReport: runs/evaluate/report.html\n"
+    assert printed.out == f"Accuracy 50 %.\n\n{table}\n{last}"
+    assert printed.err == "rlready evaluate: writing to runs/evaluate\n"
     record = read_json(tmp_path / "runs/evaluate/record.json")
     assert record["command"] == "rlready evaluate runs/a x,y --seed 4 --thinking_budgets=1,2 --out runs/evaluate"
     assert record["config"]["models"] == ["runs/a", "x,y"]
@@ -224,7 +229,7 @@ def test_an_internal_error_keeps_its_traceback(verbs) -> None:
 STOPPABLE = """
 import sys, time, types, rlready
 from rlready.cli.main import main
-from rlready.core.result import Table
+from rlready.core.result import Result
 from rlready.core.verbs import FUNCTIONS
 from rlready.runs.log import append_line
 from rlready.runs.run import Run
@@ -233,7 +238,7 @@ def sft(config, out):
         run.claim()
         append_line(out / "log.jsonl", {"step": 1})
         if run.record.attempts[1:]:
-            return types.SimpleNamespace(tables=lambda: [Table(["continued"], [["True"]])])
+            return Result(verb="sft", headline="continued")
         print("ready", flush=True)
         time.sleep(60)
 sys.modules["fake_verbs"] = types.ModuleType("fake_verbs")
@@ -256,7 +261,7 @@ def test_a_stopped_run_says_how_to_continue_and_continues(number: signal.Signals
     again = f"rlready: stopped; to continue: rlready sft --out {tmp_path / 'out'}"
     assert err.splitlines()[-1] == again
     assert read_json(tmp_path / "out" / "record.json")["status"] == "interrupted"
-    assert subprocess.run(line, capture_output=True, text=True, check=True).stdout == "continued\nTrue\n"
+    assert subprocess.run(line, capture_output=True, text=True, check=True).stdout.startswith("continued\n")
 
 
 def test_a_closed_pipe_is_not_an_error() -> None:

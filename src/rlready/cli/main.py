@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,14 @@ from rlready.core.settings import Config
 from rlready.core.stopping import STOPPED, exit_stopped, stopped_by_signals
 from rlready.core.text import visible
 from rlready.core.verbs import function
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The result of a run and the file of its report."""
+
+    result: Any
+    page: Path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -118,7 +126,6 @@ def _fill(typed: Typed, verb: Verb) -> Filled[Any]:
 
 def _run(typed: Typed, filled: Filled[Any], out: Path, command: str) -> Any:
     """Call the verb and write the report of its run folder."""
-    from rlready.core import progress
     from rlready.runs import run as store
 
     name, overwrite = typed.verb, "overwrite" in typed.switches
@@ -136,8 +143,7 @@ def _run(typed: Typed, filled: Filled[Any], out: Path, command: str) -> Any:
         page = function("report")(folder)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"the run is done; to write its page: rlready report {folder}") from None
-    progress.note(f"rlready {name}: the report is {page}")
-    return result
+    return Finished(result, page)
 
 
 def _show(typed: Typed) -> Any:
@@ -194,7 +200,9 @@ def _print(result: Any, *, as_json: bool) -> None:
     from rlready.runs.files import to_json
 
     try:
-        if isinstance(result, str):
+        if isinstance(result, Finished):
+            _print_finished(result, as_json=as_json)
+        elif isinstance(result, str):
             print(result)
         elif as_json:
             print(to_json({"written": str(result)} if isinstance(result, Path) else result))
@@ -209,6 +217,23 @@ def _print(result: Any, *, as_json: bool) -> None:
         raise
     except OSError as error:
         raise UserError(f"cannot print the result: {error.strerror}") from error
+
+
+def _print_finished(run: Finished, *, as_json: bool) -> None:
+    """The decision or result in a sentence, the tables, what to run next and where the report is."""
+    from rlready.core.progress import note
+    from rlready.core.tables import print_tables
+    from rlready.core.text import visible
+    from rlready.runs.files import to_json
+
+    if as_json:
+        print(to_json(run.result))
+        note(f"the report is {run.page}")
+        return
+    print(f"{visible(run.result.headline)}\n")
+    print_tables(run.result.tables())
+    last = [*run.result.remarks(), f"Next: {run.result.next_command}" if run.result.next_command else ""]
+    print("\n" + "\n".join(visible(line) for line in (*filter(None, last), f"Report: {run.page}")))
 
 
 def _say(text: str, code: int) -> int:

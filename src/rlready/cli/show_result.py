@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import JsonValue, SerializeAsAny
@@ -49,7 +50,7 @@ class RunsShown(ShowResult):
         for run in self.runs:
             for table in run.result.tables() if run.result else []:
                 title = ": ".join(filter(None, [run.folder, table.title]))
-                found.append(Table(table.columns, table.rows, title))
+                found.append(replace(table, title=title))
         return found
 
 

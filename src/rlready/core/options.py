@@ -23,6 +23,7 @@ from rlready.core.settings import Config
 C = TypeVar("C", bound=Config)
 
 COMMAND_LINE = "command line"
+DEFAULT = "default"  # the origin of a setting that was not given
 TomlValue: TypeAlias = "str | int | float | bool | list[TomlValue] | dict[str, TomlValue]"
 TomlTable = dict[str, TomlValue]
 
@@ -38,7 +39,7 @@ class Filled(Generic[C]):
 def fill_config(cls: type[C], file: Path | None, settings: Mapping[str, str]) -> Filled[C]:
     """Build a ``cls`` from its defaults, then ``file``, then ``settings``, texts as on the command line."""
     values: dict[str, object] = {}
-    origins = dict.fromkeys(cls.model_fields, "default")
+    origins = dict.fromkeys(cls.model_fields, DEFAULT)
     for where, origin, items in (
         (str(file), "file", read_toml(file) if file else {}),
         (COMMAND_LINE, COMMAND_LINE, settings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -15,11 +16,23 @@ RESULT = "result.json"
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it is printed: cells are text, one row as long as ``columns``."""
+    """A table as it is printed: cells are text, one row as long as ``columns``.
+
+    ``narrow`` names the columns, at most six, that are printed unless all are asked for; None for all.
+    """
 
     columns: list[str]
     rows: list[list[str]]
     title: str = ""
+    narrow: Sequence[str] | None = None
+
+    def narrowed(self) -> Table:
+        """The table with its narrow columns only."""
+        if self.narrow is None:
+            return self
+        places = [self.columns.index(name) for name in self.narrow]
+        rows = [[row[i] for i in places] for row in self.rows]
+        return Table([self.columns[i] for i in places], rows, self.title)
 
 
 class Record(BaseModel):
@@ -46,10 +59,11 @@ class TaskRecord(Record):
 
 
 class Result(Record):
-    """The result of one verb; ``headline`` states the outcome in a sentence."""
+    """The result of one verb: ``headline`` states the outcome in a sentence, ``next_command`` is what to run next."""
 
     verb: str
     headline: str
+    next_command: str = ""
     name: ClassVar[str] = RESULT
 
     @classmethod
@@ -59,7 +73,11 @@ class Result(Record):
         return cls.from_file(path / cls.name if path.is_dir() else path)
 
     def tables(self) -> list[Table]:
-        """What the command line prints."""
+        """What the command line prints below the headline."""
+        return []
+
+    def remarks(self) -> list[str]:
+        """Sentences that the command line prints below the tables."""
         return []
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from rlready.core.cells import DASH
 from rlready.core.result import Table
 from rlready.core.text import visible
 
 
-def print_tables(tables: Sequence[Table]) -> None:
-    """Print each table under its title, with numbers right-aligned.
+def print_tables(tables: Sequence[Table], *, wide: bool = False) -> None:
+    """Print each table under its title, with numbers right-aligned; ``wide`` prints the columns that are not narrow.
 
     On a terminal cells are wrapped to its width; in a file or a pipe a row is one line, with two spaces between
     columns.
     """
     formatted = _on_terminal if sys.stdout.isatty() else _in_file
-    print("\n".join(f"{visible(table.title)}\n" * bool(table.title) + formatted(table) for table in tables), end="")
+    shown = [table if wide else table.narrowed() for table in tables]
+    print("\n".join(f"{visible(table.title)}\n" * bool(table.title) + formatted(table) for table in shown), end="")
 
 
 def _in_file(table: Table) -> str:
@@ -47,7 +49,11 @@ def _columns(table: Table) -> list[tuple[list[str], bool]]:
     """The cells of each column, its name first, and whether all that are filled are numbers."""
     rows = [table.columns, *table.rows]
     columns = [[visible(cell) for cell in column] for column in zip(*rows, strict=True)]
-    return [(column, len(column) > 1 and all(map(_is_number, filter(None, column[1:])))) for column in columns]
+    return [(column, len(column) > 1 and all(map(_is_number, filter(_is_filled, column[1:])))) for column in columns]
+
+
+def _is_filled(cell: str) -> bool:
+    return cell not in ("", DASH)
 
 
 def _is_number(cell: str) -> bool:
