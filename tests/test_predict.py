@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
@@ -14,17 +15,19 @@ import pytest
 from scipy.special import betaincinv
 from scipy.stats import betabinom, kstest, spearmanr
 
-from measured import Simulated, checkpoint, write_parts, write_readiness, write_record
+from measured import PROBLEMS, Simulated, checkpoint, write_parts, write_readiness, write_record
 from rlready.core.config import PredictConfig, ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.result import TaskRecord
+from rlready.core.tables import print_tables
 from rlready.evaluate.result import BudgetScores, EvaluateResult, LengthHistogram, Scores
 from rlready.models.heldout_loss import HeldOut
 from rlready.predict import score as scoring
 from rlready.predict.candidates import Candidate, distribution
 from rlready.predict.fit import few, halves, least_squares, predict_with_interval, split_scores
 from rlready.predict.predictors import Predictor, predictors, standard
+from rlready.predict.result import PredictResult
 from rlready.predict.score import Family, Score, permutation_p, regrets, score, spearman, weighted_spearman
 from rlready.predict.stage import predict
 from rlready.readiness.adaptive_sampling import Counts, draw_until_right, plan
@@ -208,8 +211,9 @@ def test_readiness_and_predict_rank_alike(tmp_path: Path) -> None:
         assert ready.ranked_by == ranked.ranked_by == f"pass@{min(64, samples)}"
         for key in RankedCheckpoint.model_fields:
             assert [getattr(r, key) for r in ready.checkpoints] == [getattr(r, key) for r in ranked.checkpoints], key
-        assert ready.headline == " ".join(ranked.next_steps[:-1])
-        assert ranked.tables()[0].rows[0][0] == next(row.label for row in ranked.checkpoints if row.chosen)
+        assert (ready.headline, ready.rule, ready.next_command) == (ranked.headline, ranked.rule, "")
+        assert [ready.headline, *ready.reasons] == ranked.next_steps[:-1]
+        assert ranked.tables()[0].rows[0][0] == next(row.label for row in ranked.checkpoints if row.rank == 1)
         rows = [
             (row.past_onset, *(-round(row.pass_at_k[k].value, 9) for k in (min(64, samples), 1)))
             for row in ready.checkpoints
@@ -306,7 +310,7 @@ def test_few_runs_are_warned_about(tmp_path: Path) -> None:
     result = predict(
         PredictConfig(runs=(str(ready), table(tmp_path / "five.jsonl", rows)), resamples=200), tmp_path / "5"
     )
-    assert "5 runs are fewer than 8" in result.notes[0]
+    assert "5 SFT recipes are fewer than 8" in result.notes[0]
     two = table(tmp_path / "two.jsonl", rows[:2])
     result = predict(PredictConfig(runs=(str(ready), two), resamples=200), tmp_path / "2")
     assert "too few to score" in result.headline
@@ -614,3 +618,136 @@ def test_names() -> None:
     assert one != distribution("dagmath?ops=5&n=50&select=shortest&of=80")
     assert distribution("rows.jsonl?n=5") == distribution("rows:rows.jsonl")
     assert distribution("somebody's data") == "somebody's data"
+
+
+# ------------------------------------------------------------------------------------------ what is said of outcomes
+
+
+def one_run(folder: Path, losses: Sequence[float] = (0.5, 0.5, 0.5, 0.5)) -> list[Simulated]:
+    """Four checkpoints of one SFT run, each better than the one before."""
+    return [
+        checkpoint(f"{folder}/sft/checkpoints/step-{10 * (i + 1)}", reach=0.3 + 0.15 * i, skill=0.3, seed=i, loss=loss)
+        for i, loss in enumerate(losses)
+    ]
+
+
+def predicted(folder: Path, found: list[Simulated], rows: list[dict[str, Any]], **settings: Any) -> PredictResult:
+    ready = write_readiness(folder / "ready", found)
+    runs = (str(ready), table(folder / "rl.jsonl", rows)) if rows else (str(ready),)
+    return predict(PredictConfig(**{"runs": runs, "resamples": 200, "splits": 20} | settings), folder / "out")
+
+
+def test_one_sft_run_is_not_scored(tmp_path: Path) -> None:
+    """Its checkpoints are one recipe, in perfect order or not: no Spearman, no line and no expected outcome."""
+    found = one_run(tmp_path)
+    rows = [{"checkpoint": c.name, "outcome": 0.2 + 0.1 * i} for i, c in enumerate(found)]
+    result = predicted(tmp_path, found, rows)
+    assert result.headline == (
+        "Best of 4 after RL: step-40, 50.0 %. All from one SFT run: nothing to score yet; add recipes."
+    )
+    assert result.next_command == ""  # all have been tried
+    assert result.families[0].scores == []
+    assert set(result.families[0].lines.values()) == {None}
+    assert {row.expected for row in result.checkpoints} == {None}
+    (shown,) = result.tables()
+    assert shown.narrowed().columns == [
+        "checkpoint",
+        "pass@1 (%)",
+        "pass@64 (%)",
+        "held-out loss",
+        "after RL (%)",
+        "next",
+    ]
+    assert {row[-1] for row in shown.rows} == {"RL done"}
+    assert "add recipes" in " ".join(predicted(tmp_path / "bare", found, []).next_steps)
+
+
+def test_advice_uses_outcomes(tmp_path: Path) -> None:
+    """The best outcome comes first, beside that of the pick; what to run next is what has no outcome yet."""
+    found = one_run(tmp_path)
+    rows = [{"checkpoint": c.name, "outcome": v} for c, v in zip(found[1:], (0.5, 0.6, 0.4), strict=True)]
+    result = predicted(tmp_path, found, rows)
+    assert result.chosen == found[3].name
+    assert result.headline.startswith("Best of 3 after RL: step-30, 60.0 % (step-40, the pick by pass@64: 40.0 %).")
+    assert result.next_command == ""  # step-10 is significantly worse, and dropped
+    result = predicted(tmp_path / "more", found, rows[:1])
+    assert (
+        result.next_command
+        == f"rlready rl model={found[3].name} problems='{PROBLEMS}' thinking_budget=64".replace(
+            "problems='", "'problems="
+        )
+        + " max_answer_tokens=16"
+    )
+    assert "First by pass@64 of those without an outcome: step-40." in result.next_steps
+    assert "Only one checkpoint has an outcome" in result.headline
+
+
+def test_families_are_never_averaged(tmp_path: Path) -> None:
+    """Each family has a column of its own, and each its own best checkpoint; seeds of one family are averaged."""
+    found = one_run(tmp_path)
+    outcomes = [("a", 0.2, 0), ("a", 0.4, 1), ("b", 0.9, 0)]
+    rows = [{"checkpoint": found[1].name, "outcome": v, "family": f, "seed": s} for f, v, s in outcomes]
+    rows.append({"checkpoint": found[2].name, "outcome": 0.8, "family": "b"})
+    result = predicted(tmp_path, found, rows)
+    shown = result.tables()[0]
+    columns = ["after RL (%): a", "after RL (%): b"]
+    cells = {row[0]: [row[shown.columns.index(name)] for name in columns] for row in shown.rows}
+    assert cells == {
+        "step-10": ["–", "–"],
+        "step-20": ["30.0", "90.0"],
+        "step-30": ["–", "80.0"],
+        "step-40": ["–", "–"],
+    }
+    assert result.headline == "Best after RL: step-20, 30.0 % in a and step-20, 90.0 % in b."
+    assert shown.narrowed().columns[-3:] == [*columns, "next"]
+    many = [{"checkpoint": found[1].name, "outcome": 0.5, "family": f} for f in "abc"]
+    assert predicted(tmp_path / "c", found, many).headline.startswith("RL outcomes are of 3 families, which are not")
+
+
+def test_an_accuracy_stays_within_0_and_100_percent(tmp_path: Path) -> None:
+    """Predictions far beyond the calibrated range, and intervals over few runs; other outcomes are not limited."""
+    found = disagreeing(tmp_path)[:12]
+    order = sorted(found, key=lambda c: c.pass_64)
+    steep = {c.name: v for c, v in zip(order[3:9], (0.02, 0.1, 0.3, 0.7, 0.9, 0.98), strict=True)}
+    rows = [{"checkpoint": name, "outcome": v} for name, v in steep.items()]
+    result = predicted(tmp_path, found, rows)
+    expected = [row.expected for row in result.checkpoints if row.expected]
+    assert len(expected) == 12
+    assert all(0 <= e.low <= e.value <= e.high <= 1 for e in expected)
+    assert {e.value for e in expected} & {0.0, 1.0}
+    (family,) = result.families
+    assert 0 <= family.mean.low <= family.mean.high <= 1
+    hundred = predicted(tmp_path / "points", found, [r | {"outcome": 100 * r["outcome"]} for r in rows])
+    assert max(row.expected.high for row in hundred.checkpoints if row.expected) > 100
+    assert "after RL" in hundred.tables()[0].columns
+
+
+def test_few_recipes_show_less(tmp_path: Path) -> None:
+    """Below 8 recipes no fit is printed, below 5 no order can be significant, below 3 nothing is scored."""
+    found = disagreeing(tmp_path)[:8]
+    rows = after_rl(found, seeds=1)
+    tables = {}
+    for recipes, said in ((2, "too few to score"), (4, "no order can be significant"), (8, "random order|than pass@1")):
+        result = predicted(tmp_path / f"{recipes}", found, rows[:recipes])
+        assert re.search(said, result.headline)
+        tables[recipes] = [t.narrowed().columns for t in result.tables()[1:]]
+    assert tables == {
+        2: [],
+        4: [["predictor", "Spearman", "p, corrected", "regret (points)"]],
+        8: [["predictor", "Spearman", "minus pass@1's", "p, corrected", "held-out R²", "regret (points)"]],
+    }
+
+
+def test_narrow_tables_fit_100_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """At most six columns, whatever was measured; the headline has at most two sentences."""
+    found = disagreeing(tmp_path)
+    for name, some in (("all", after_rl(found)), ("none", []), ("few", after_rl(found[:4], seeds=1))):
+        result = predicted(tmp_path / name, found, some)
+        print_tables(result.tables())
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= 100
+        assert all(len(t.narrowed().columns) <= 6 for t in result.tables())
+        assert len(re.findall(r"[.:;] |\.$", result.headline)) <= 5
+        assert len(result.headline) <= 200
+    print_tables(result.tables(), wide=True)
+    assert "problems to decide" in capsys.readouterr().out

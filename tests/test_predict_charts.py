@@ -35,7 +35,7 @@ def predicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         found.append(checkpoint(name, reach=0.4 + 0.06 * i, skill=0.3 + 0.05 * j, seed=i, loss=0.9 - 0.1 * j + up))
         for seed in (0, 1, 2):
             value = 0.1 + 0.8 * found[-1].pass_64 + 0.01 * (seed - 1)
-            rows.append({"checkpoint": name, "outcome": value, "seed": seed, "cost": 60, "recipe": f"r{i // 2}"})
+            rows.append({"checkpoint": name, "outcome": value, "seed": seed, "cost": 60, "recipe": f"r{i}"})
     outcomes = folder / "rl.jsonl"
     outcomes.write_text("".join(json.dumps(row) + "\n" for row in rows))
     ready = write_readiness(folder / "ready", found)
@@ -52,14 +52,14 @@ def test_page_says_what_the_prediction_found(predicted: Path, tmp_path: Path) ->
     for step in result.next_steps:
         assert step in text
     chosen = next(c for c in result.checkpoints if c.chosen)
-    assert f"{chosen.label} ★ chosen RL first" in text
+    assert f"{chosen.label} ★ chosen RL done" in text
     assert sum(c.past_onset for c in result.checkpoints) == 1
     assert page.render(tmp_path).count('<span class="badge">past overfitting onset</span>') == 1
     scores = {s.predictor: s for s in result.families[0].scores}
     rho = scores["pass@64"].spearman
     shown = f"{rho.value:.2f} [{rho.low:.2f}, {rho.high:.2f}]".replace("-", "−")
     assert f"Spearman, pass@64 {shown}" in text
-    assert "24 RL runs from 8 checkpoints of 4 SFT recipes" in text
+    assert "24 RL runs from 8 checkpoints of 8 SFT recipes" in text
     assert "cost before the best" in text
 
 
@@ -112,7 +112,9 @@ def test_hostile_text_and_missing_parts(predicted: Path, tmp_path: Path) -> None
 def test_without_outcomes_there_is_a_ranking_and_no_score(predicted: Path, tmp_path: Path) -> None:
     whole = PredictResult.load(predicted)
     rows = [c.model_copy(update={"outcomes": [], "expected": None}) for c in whole.checkpoints]
-    text = text_of(tmp_path, whole.model_copy(update={"families": [], "checkpoints": rows}))
+    text = text_of(
+        tmp_path, whole.model_copy(update={"families": [], "checkpoints": rows, "headline": "", "next_steps": []})
+    )
     assert "The ranking, by pass@64" in text
     assert "Predictors against" not in text
     assert "Spearman" not in text

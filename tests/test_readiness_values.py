@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.result import TaskRecord
-from rlready.core.stats import simultaneous
+from rlready.core.stats import paired_estimate, simultaneous, t_quantile, units_to_decide
 from rlready.influence.gram import gram, parameters_of
 from rlready.models.batch import supervised
 from rlready.models.heldout_loss import HeldOut, heldout_loss
@@ -230,8 +231,8 @@ def test_large_k_and_pairs() -> None:
     ]
 
 
-def test_ranks_ties_and_the_sign() -> None:
-    """By value, then by pass@1, then as given; what rounding makes of equal values is a tie; less may be better."""
+def test_ranks_equals_and_the_sign() -> None:
+    """By value, then by pass@1, then as given; values that differ by rounding are equal; less may be better."""
     gaps: list[tuple[int, int]] = []
 
     def gap(a: int, b: int) -> Estimate:
@@ -239,32 +240,103 @@ def test_ranks_ties_and_the_sign() -> None:
         return Estimate(0.1, -0.1 if b == 1 else 0.01, 0.3, 9)
 
     values, pass_1 = np.array([0.5, 0.5 + 1e-14, 0.4, 0.5]), np.array([0.2, 0.3, 0.9, 0.2])
-    found = rank("pass@8", values, gap, pass_1_C=pass_1, overfitting=[None] * 4)
+    found = rank("wxyz", "pass@8", values, gap, pass_1_C=pass_1, overfitting=[None] * 4)
     assert found.order == [1, 0, 3, 2]
     assert gaps == [(1, 0), (1, 2), (1, 3)]
     assert found.behind[1] is None
-    less = rank("loss", values, gap, pass_1_C=pass_1, overfitting=[None] * 4, sign=-1)
+    assert found.headline() == "Start RL from x: the best pass@8, 50.0 %."
+    less = rank("wxyz", "loss", values, gap, pass_1_C=pass_1, overfitting=[None] * 4, sign=-1)
     assert less.order == [2, 1, 0, 3]
-    words = [less.checkpoint(i, "wxyz"[i], "wxyz") for i in range(4)]
+    words = [less.checkpoint(i, "wxyz"[i]) for i in range(4)]
     assert [w.advice for w in words] == ["drop", "tie", "rl", "drop"]
     assert [w.rank for w in words] == [3, 2, 1, 4]
     assert [w.chosen for w in words] == [False, False, True, False]
+    assert [w.next_in_brief for w in words] == ["drop", "tie", "RL first", "drop"]
     assert words[1].why.startswith("loss is not significantly worse than y's")
     assert words[0].why.startswith("loss is significantly worse than y's")
     assert words[2].why == "best loss"
-    assert less.sentences("wxyz") == [
-        "Start RL from y: its loss is the best, 0.400.",
-        "Not significantly different from it on these problems: x. "
-        "Measure more problems, or run RL from the first few.",
-        "Drop w and z: loss is significantly worse.",
-    ]
+    more = units_to_decide(Estimate(0.1, -0.1, 0.3, 9), comparisons(4))
+    assert [w.more_problems for w in words] == [None, more, None, None]
+    tie = f"y and x are not significantly different; {more} more problems would decide."
+    assert less.headline() == f"{tie} Start RL from y: the best loss."
+    assert less.drops() == ["Drop w and z: loss is significantly worse."]
+    assert less.drops(tried=[0]) == ["Drop z: loss is significantly worse."]
+
+
+STEPS = ("a/step-10", "a/step-20", "a/step-30", "b/step-5")
+
+
+def lead(value: float, error: float) -> Estimate:
+    """A lead with this standard error, as a simultaneous interval of four checkpoints on 100 problems."""
+    half = error * t_quantile(1 - 0.025 / 6, 99)
+    return Estimate(value, value - half, value + half, 100)
+
+
+@pytest.mark.parametrize(
+    ("values", "errors", "pick", "said"),
+    [
+        ((0.48, 0.49, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 0, "Start RL from step-10: it took fewer SFT steps than"),
+        ((0.46, 0.49, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 1, "Start RL from step-20: it took fewer SFT steps than"),
+        ((0.46, 0.46, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 2, "Start RL from step-30: the best pass@8."),
+        ((0.30, 0.30, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 2, "Start RL from step-30: the best pass@8, 50.0 %."),
+        ((0.20, 0.20, 0.50, 0.49), (0.03, 0.03, 0, 0.03), 2, "Start RL from step-30: the best pass@8."),
+    ],
+)
+def test_the_cheaper_of_a_tie_is_the_pick(
+    values: tuple[float, ...], errors: tuple[float, ...], pick: int, said: str
+) -> None:
+    """Fewest steps within one standard error of the best, in its run only; and a tie is the first thing said."""
+
+    def gap(a: int, b: int) -> Estimate:
+        return lead(values[a] - values[b], errors[b])
+
+    found = rank(STEPS, "pass@8", np.array(values), gap, pass_1_C=np.zeros(4), overfitting=[None] * 4)
+    assert found.pick == pick
+    assert found.order[0] == 2  # ranks stay those of the values
+    assert said in found.headline()
+    assert ("not significantly different" in found.headline().partition(".")[0]) is not said.endswith("%.")
+    assert [found.checkpoint(i, STEPS[i]).chosen for i in range(4)] == [i == pick for i in range(4)]
+
+
+def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
+    """No number of problems decides between equals; no correct sample means no reward; one checkpoint has no rank."""
+    values = np.array([0.5, 0.5])
+    found = rank("ab", "pass@8", values, lambda a, b: lead(0, 0.1), pass_1_C=values, overfitting=[None] * 2)
+    assert found.headline() == "a and b are not significantly different. Start RL from a: the best pass@8."
+    close = rank("ab", "pass@8", values, lambda a, b: lead(1e-4, 0.1), pass_1_C=values, overfitting=[None] * 2)
+    assert "; more than 10,000 more problems would decide." in close.headline()
+    none = rank("ab", "pass@8", 0 * values, lambda a, b: lead(0, 0.1), pass_1_C=values, overfitting=[None] * 2)
+    assert none.headline() == "No checkpoint solved a problem: RL would earn no reward."
+    one = rank("a", "pass@8", values[:1], lambda a, b: lead(0, 0.1), pass_1_C=values[:1], overfitting=[None])
+    assert one.headline() == "a: pass@8 is 50.0 %."
+
+
+def test_so_many_more_problems_decide_a_tie_in_four_of_five_cases() -> None:
+    """The power that is promised, if the difference of the checkpoints is the measured one."""
+
+    def difference(problems: int, seed: int) -> Estimate:
+        """Of two checkpoints that solve 60 % and 50 % of the problems, four in ten of them both."""
+        u = np.random.default_rng([4, seed]).random(problems)
+        a, b = u < 0.6, (u < 0.4) | (u > 0.9)
+        return simultaneous(paired_estimate(a, b, bounds=(0, 1), resamples=400), 3, span=1.0)
+
+    measured = [difference(60, i) for i in range(40)]
+    tied = [each for each in measured if each.low <= 0 < each.value]
+    assert all(units_to_decide(each, 3) > 0 for each in tied)
+    exact = Estimate(0.1, 0.1 - math.sqrt(0.29 / 60) * t_quantile(1 - 0.025 / 3, 59), 1, 60)  # σ² = 0.3 - 0.1²
+    needed = units_to_decide(exact, 3)
+    assert needed is not None
+    decided = np.mean([difference(60 + needed, 100 + i).low > 0 for i in range(150)])
+    assert 0.7 <= decided <= 0.9
+    assert units_to_decide(replace(exact, value=0.0), 3) is None
 
 
 def test_an_interval_that_ends_at_0_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither between checkpoints nor in pass@1 since the least loss."""
     values = np.array([0.5, 0.4])
-    found = rank("pass@8", values, lambda a, b: Estimate(0.1, 0.0, 0.2, 9), pass_1_C=values, overfitting=[None] * 2)
-    assert found.checkpoint(1, "b", "ab").advice == "tie"
+    gap = Estimate(0.1, 0.0, 0.2, 9)
+    found = rank("ab", "pass@8", values, lambda a, b: gap, pass_1_C=values, overfitting=[None] * 2)
+    assert found.checkpoint(1, "b").advice == "tie"
     monkeypatch.setattr(overfitting, "paired_estimate", lambda *_, **__: Estimate(-0.1, -0.2, 0.0, 9))
     _, later = against_minimum(losses_of(0.0, 0.2), [np.zeros(4)] * 2)
     assert later is not None
@@ -275,6 +347,7 @@ def test_checkpoints_past_overfitting_come_last() -> None:
     flat = np.array([0.0, 1.0] * 20)
     overfitting = against_minimum(losses_of(0.0, 0.2, 0.3), [flat] * 3)
     found = rank(
+        "abc",
         "pass@8",
         np.array([0.5, 0.9, 0.8]),
         lambda a, b: Estimate(0, -1, 1, 9),
@@ -283,10 +356,10 @@ def test_checkpoints_past_overfitting_come_last() -> None:
     )
     assert found.order == [0, 1, 2]
     assert [found.dropped(i) for i in range(3)] == [False, True, True]
-    place = found.checkpoint(1, "b", "abc")
+    place = found.checkpoint(1, "b")
     assert (place.advice, place.next) == ("drop", "drop: past overfitting onset")
     assert place.why.endswith("above its minimum, pass@1 +0.0 points")
-    assert "the best of those before overfitting onset, 0.500" in found.sentences("abc")[0]
+    assert found.headline() == "Start RL from a: the best pass@8 before overfitting onset, 50.0 %."
 
 
 def test_a_gap_is_a_paired_difference_for_all_pairs_together() -> None:

@@ -63,7 +63,7 @@ def readiness_of(i: int, **more: Any) -> dict[str, Any]:
     alpha = (0.04, 0.16, 0.33, 0.41)[i]
     fields = {
         **{"name": f"runs/sft/step-{43 * (i + 1)}", "chosen": i == 2, "rank": (4, 3, 1, 2)[i]},
-        **{"behind": None if i == 2 else fig(0.113), "advice": "rl" if i == 2 else "drop"},
+        **{"behind": None if i == 2 else fig(0.113), "more_problems": None, "advice": "rl" if i == 2 else "drop"},
         **{"next": "RL first" if i == 2 else "drop", "why": "best pass@64", "overfitting": None},
         "heldout_loss": fig((0.81, 0.62, 0.553, 0.571)[i], 0.02, 200, "rows"),
         **{"heldout_loss_examples": None, "loss_change": None, "variance": None, "influence": None},
@@ -127,6 +127,7 @@ def readiness_result(**more: Any) -> ReadinessResult:
     fields = {
         **{"headline": "Start RL from step-129.", "seed": 0, "task": TaskRecord(source="t", description="Sums.")},
         **{"chance_level": {}, "group_size": 16, "informative_group_size": 16, "ranked_by": "pass@64"},
+        **{"rule": "rank by pass@64.", "reasons": ["Drop step-43: pass@64 is significantly worse."]},
         **{"chosen": "runs/sft/step-129", "problems": [], "per_problem": {}},
         "checkpoints": [CheckpointReadiness(**readiness_of(i)) for i in range(4)],
     }

@@ -124,7 +124,7 @@ def test_readiness_measures_and_resumes(tmp_path: Path, embedded_copy: str) -> N
         thinking_budget=64,
     )
     result = readiness(config, tmp_path / "whole")
-    assert "Not significantly different" in result.headline
+    assert "not significantly different" in result.headline
     first, second = result.checkpoints
     assert first.pass_at_k == second.pass_at_k
     assert first.heldout_loss == second.heldout_loss

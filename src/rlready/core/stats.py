@@ -38,6 +38,7 @@ Floats = NDArray[np.float64]
 Bounds = tuple[float, float]
 
 TAIL = 0.025
+POWER = 0.8
 # Wall, Boen & Tweedie 2001, Am. Stat. 55:102: x ± 9.68|x| covers a normal mean with probability >= 95 % from a
 # single observation.  It is very wide, as n = 1 says little; finite, so that it can be stored; and never excludes 0.
 SINGLE = 9.68
@@ -128,10 +129,33 @@ def simultaneous(difference: Estimate, comparisons: int, span: float = math.inf)
     for such quantiles.  It is limited to ±``span``.  With it the best of many can be compared with the others although
     it was chosen as the best.
     """
-    df = max(1, difference.n - 1)
-    wider = t_quantile(1 - TAIL / max(1, comparisons), df) / t_quantile(1 - TAIL, df)
+    wider = _simultaneous_quantile(difference.n, comparisons) / _simultaneous_quantile(difference.n, 1)
     low, high = (difference.value + wider * (end - difference.value) for end in (difference.low, difference.high))
     return replace(difference, low=max(low, -span), high=min(high, span))
+
+
+def standard_error(difference: Estimate, comparisons: int) -> float:
+    """The standard error that the lower end of a simultaneous interval of a difference implies."""
+    return (difference.value - difference.low) / _simultaneous_quantile(difference.n, comparisons)
+
+
+def units_to_decide(difference: Estimate, comparisons: int) -> int | None:
+    """How many more units (problems) a simultaneous interval of this paired difference needs to exclude 0.
+
+    With 80 % power and a two-sided α of 0.05 for all ``comparisons`` together, if the true difference is the measured
+    one: N = (t_{1-α/2m} + z_{0.8})² σ²/d² (Miller, arXiv 2411.00640, section 5, with t for z), where σ is the standard
+    deviation of the paired differences per unit, √n times their standard error.  None if the difference is 0, so that
+    no number of units decides.
+    """
+    if difference.value <= 0:
+        return None
+    quantiles = _simultaneous_quantile(difference.n, comparisons) + NormalDist().inv_cdf(POWER)
+    needed = difference.n * (quantiles * standard_error(difference, comparisons) / difference.value) ** 2
+    return max(0, math.ceil(min(needed, 1e12)) - difference.n)
+
+
+def _simultaneous_quantile(n: int, comparisons: int) -> float:
+    return t_quantile(1 - TAIL / max(1, comparisons), max(1, n - 1))
 
 
 def weighted_estimate(

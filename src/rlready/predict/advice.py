@@ -10,42 +10,89 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rlready.core.records import Estimate
+from rlready.core.cells import decimal
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS
-from rlready.predict.score import ENOUGH, LEAST, Family, Score
+from rlready.predict.score import SIGNIFICANT, Family, Score
 from rlready.readiness.ranking import NAMED, Ranking, listed
 
 SKILL = 0.05  # p of the best of all predictors
 CALIBRATE = 4
+FAMILIES = 2  # whose best checkpoint the headline names
+ONE_RUN = "all from one SFT run: nothing to score yet; add recipes"
 
 
-def calibrate(ranking: Ranking, labels: Sequence[str]) -> str:
+def calibrate(ranking: Ranking, one_run: bool) -> str:
     """Which RL runs would turn the ranking into predicted outcomes, if no RL has been run yet."""
+    named = listed([ranking.labels[i] for i in _across(ranking)])
+    if one_run:
+        return f"The checkpoints are {ONE_RUN}. RL from {named} shows how far to trust {ranking.by} within this run."
     return (
-        f"To predict outcomes in numbers, and to learn whether {ranking.by} can be trusted here, run RL from "
-        f"{listed([labels[i] for i in _across(ranking)])}, which span its range, and name the results here."
+        f"To predict outcomes in numbers, and to learn whether {ranking.by} can be trusted here, run RL from {named}, "
+        "which span its range, and name the results here."
     )
 
 
+def reached(ranking: Ranking, families: Sequence[Family]) -> str:
+    """The checkpoint from which RL reached most, in each family, and that of the ranking where it is another one."""
+    if len(families) > FAMILIES:
+        return f"RL outcomes are of {len(families)} families, which are not compared with each other."
+    single = len(families) == 1
+    found = []
+    for family in families:
+        best = int(np.argmax(family.outcome))
+        place = int(family.place[best])
+        said = f"{ranking.labels[place]}, {family.shown(best)}" + ("" if single else f" in {family.name or 'unnamed'}")
+        pick = np.flatnonzero(family.place == ranking.pick)
+        if single and len(pick) and place != ranking.pick:
+            said += f" ({ranking.labels[ranking.pick]}, the pick by {ranking.by}: {family.shown(int(pick[0]))})"
+        found.append(said)
+    runs = f" of {len(families[0].outcome)}" if single else ""
+    return f"Best{runs} after RL: {' and '.join(found)}."
+
+
+def untried(ranking: Ranking, families: Sequence[Family]) -> int | None:
+    """The first checkpoint of the ranking that has no outcome yet; None if all have that are not to be dropped."""
+    tried = {int(i) for family in families for i in family.place}
+    first = [ranking.pick, *ranking.order]
+    return next((i for i in first if i not in tried and ranking.advice(i) != "drop"), None)
+
+
 def trust(family: Family, scores: Sequence[Score], by: str) -> str:
-    """How far the predictors of one family can be trusted."""
-    runs = f"{len(family.outcome)} runs" + (f" of {family.name}" if family.name else "")
-    if len(family.outcome) < LEAST:
-        return f"{runs}: too few to score a predictor, which takes at least {LEAST}, and {ENOUGH} to be reliable."
-    found = {s.predictor: s for s in scores}
-    if float(np.ptp(family.outcome)) == 0:
-        return f"{runs}: all outcomes are equal, there is nothing to predict."
-    shown = [found[name] for name in dict.fromkeys((by, LOSS, COMBINED)) if name in found and name != BASELINE]
-    words = [f"{s.predictor} {_rho(s.spearman)}" for s in shown]
-    said = f"Over {runs}, rank correlation with the outcome of RL: post-SFT pass@1 {_rho(found[BASELINE].spearman)}"
-    said += f"; {', '.join(words)}." if words else "."
+    """How far the predictors of one family can be trusted, in one short sentence."""
+    if not scores:
+        return _unscored(family)
+    if family.recipes < SIGNIFICANT:
+        return f"With {family.recipes} SFT recipes no order can be significant; add recipes."
     if min(s.p_any for s in scores) >= SKILL:
-        return said + " No predictor is significantly better than a random order."
-    clear = [s.predictor for s in shown if s.gain and s.gain.low > 0 and s.spearman.low > 0]
-    said += f" Significantly better than pass@1: {' and '.join(clear) or 'none'}."
-    if len(family.outcome) < ENOUGH:
-        said += f" With fewer than {ENOUGH} runs a good order may arise by chance."
-    return said
+        return "No predictor is significantly better than a random order."
+    clear = [s.predictor for s in _main(scores, by) if s.gain and s.gain.low > 0 and s.spearman.low > 0]
+    return f"Significantly better than pass@1: {' and '.join(clear) or 'none'}."
+
+
+def _unscored(family: Family) -> str:
+    if len(family.outcome) == 1:
+        return "Only one checkpoint has an outcome: nothing to score yet; add recipes."
+    if family.recipes == 1:
+        return f"{ONE_RUN[0].upper()}{ONE_RUN[1:]}."
+    if float(np.ptp(family.outcome)) == 0:
+        return "All outcomes are equal: there is nothing to predict."
+    return f"{family.recipes} SFT recipes are too few to score a predictor; add recipes."
+
+
+def correlations(family: Family, scores: Sequence[Score], by: str) -> str:
+    """Rank correlations of the main predictors; "" where there are none."""
+    if not scores:
+        return ""
+    words = [f"{s.predictor} {decimal(s.spearman, 2)}" for s in _main(scores, by)]
+    said = f"Over {family.recipes} SFT recipes{f' of {family.name}' if family.name else ''}, rank correlation with "
+    said += f"the outcome of RL: post-SFT pass@1 {decimal(scores[0].spearman, 2)}; {', '.join(words)}"
+    return said.removesuffix("; ") + "."
+
+
+def _main(scores: Sequence[Score], by: str) -> list[Score]:
+    """The scores of the predictor that ranks, of the loss and of both together, where they are known."""
+    found = {s.predictor: s for s in scores}
+    return [found[name] for name in dict.fromkeys((by, LOSS, COMBINED)) if name in found and name != BASELINE]
 
 
 def distributions(trained: Mapping[str, int]) -> str:
@@ -67,7 +114,3 @@ def _across(ranking: Ranking) -> list[int]:
         left.remove(nearest)
         chosen.append(nearest)
     return sorted(chosen, key=ranking.order.index)
-
-
-def _rho(estimate: Estimate) -> str:
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"

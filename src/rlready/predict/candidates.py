@@ -18,6 +18,7 @@ from rlready.core.records import Estimate
 from rlready.core.result import Record, TaskRecord
 from rlready.models.heldout_loss import HeldOut
 from rlready.readiness.adaptive_sampling import Counts
+from rlready.readiness.next_step import rl_command
 from rlready.readiness.part import Part
 from rlready.readiness.result import ReadinessResult
 from rlready.runs.checkpoint_order import runs_of, step_of
@@ -47,12 +48,15 @@ class Candidate:
 class Candidates:
     """All candidates; ``group_size`` is the number of responses per problem that is planned for RL.
 
-    ``most`` is the largest k whose pass@k was requested and is known for every candidate.
+    ``most`` is the largest k whose pass@k was requested and is known for every candidate, ``samples`` the largest that
+    was requested for any; ``commands`` run RL from each, by name.
     """
 
     all: list[Candidate]
     group_size: int
     most: int
+    samples: int
+    commands: dict[str, str]
     task: TaskRecord
     chance_level: dict[str, float]
 
@@ -73,17 +77,12 @@ class Settings(Record, extra="ignore"):
     samples: int
 
 
-class ReadinessRecord(Record, extra="ignore"):
-    """The fields of a readiness run's ``record.json`` that are used here."""
-
-    config: Settings
-
-
 @dataclass(frozen=True)
 class Measured:
-    """A run folder of readiness: its settings, its result and the measurements of each checkpoint."""
+    """A run folder of readiness: its record, settings and result, and the measurements of each checkpoint."""
 
     folder: Path
+    record: RunRecord
     config: Settings
     result: ReadinessResult
     parts: list[Part]
@@ -95,7 +94,8 @@ class Measured:
         parts = [Part.from_file(folder / "parts" / f"{i}.json") for i in range(len(result.checkpoints))]
         if [part.name for part in parts] != [checkpoint.name for checkpoint in result.checkpoints]:
             raise UserError(f"{folder}: its parts do not belong to its result; measure readiness again")
-        return Measured(folder, ReadinessRecord.from_file(folder / RECORD).config, result, parts)
+        record = RunRecord.load(folder)
+        return Measured(folder, record, Settings.model_validate(record.config), result, parts)
 
 
 def read_candidates(folders: Sequence[Path]) -> Candidates:
@@ -111,7 +111,15 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
     candidates = [replace(c, sft=c.sft or sft[name]) for name, c in found.items()]
     most = min([*(run.config.samples for run in runs), *(c.counts.cap for c in candidates)])
     first = runs[0].result
-    return Candidates(candidates, min(run.result.group_size for run in runs), most, first.task, first.chance_level)
+    return Candidates(
+        all=candidates,
+        group_size=min(run.result.group_size for run in runs),
+        most=most,
+        samples=max(run.config.samples for run in runs),
+        commands={p.name: rl_command(p, run.record.config, run.record.origins) for run in runs for p in run.parts},
+        task=first.task,
+        chance_level=first.chance_level,
+    )
 
 
 def _refuse_unlike(runs: Sequence[Measured]) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
+from rlready.core.cells import DASH, decimal, percent
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table, TaskRecord
-from rlready.predict.predictors import LOSS
-from rlready.predict.score import Score
+from rlready.predict.score import ENOUGH, Score
 from rlready.readiness.ranking import large
-from rlready.readiness.result import DASH, RankedCheckpoint
+from rlready.readiness.result import RankedCheckpoint
+
+MOST_COLUMNS = 6  # of a narrow table
 
 
 class RLOutcome(Record):
@@ -41,6 +44,15 @@ class CheckpointPrediction(RankedCheckpoint):
     p_best: float
     outcomes: list[RLOutcome]
     expected: Estimate | None
+
+    def after_rl(self, family: str) -> float | None:
+        """The mean outcome over the RL seeds of one family; None if it has none."""
+        values = [o.value for o in self.outcomes if o.family == family]
+        return float(np.mean(values)) if values else None
+
+    @property
+    def next_in_brief(self) -> str:
+        return self.next if self.outcomes else super().next_in_brief
 
 
 class PredictorRanking(Record):
@@ -84,11 +96,17 @@ class FamilyResult(Record):
     values: dict[str, list[float]]
     scores: list[Score]
 
+    @property
+    def shares(self) -> bool:
+        """Whether outcomes look like shares, so that they are printed in per cent and limited to 0 to 100 %."""
+        return all(0 <= p.outcome.value <= 1 for p in self.points)
+
 
 class PredictResult(Result):
     """Candidates ranked ``ranked_by`` one predictor, best first by ``rank``, and how far predictors can be trusted.
 
-    ``next_steps`` and ``notes`` are sentences: what to do, and what limits the comparison.
+    ``rule`` is the rule of the ranking in words, ``chosen`` the checkpoint that it picks.  ``next_steps`` and ``notes``
+    are sentences: what to do, of which the first is the headline, and what limits the comparison.
     """
 
     verb: Literal["predict"] = "predict"
@@ -97,6 +115,7 @@ class PredictResult(Result):
     chance_level: dict[str, float]
     group_size: int
     ranked_by: str
+    rule: str
     chosen: str
     next_steps: list[str]
     notes: list[str]
@@ -104,45 +123,73 @@ class PredictResult(Result):
     predictors: list[PredictorRanking]
     families: list[FamilyResult]
 
+    def remarks(self) -> list[str]:
+        """What to do besides the headline, and the rule of the ranking."""
+        return [*self.next_steps[1:], f"Rule: {self.rule}"]
+
     def tables(self) -> list[Table]:
         """Checkpoints with advice, best first, and for every family the predictors with their scores."""
         families = [family for family in self.families if family.scores]
-        return [_checkpoint_table(self.checkpoints, self.ranked_by), *map(_score_table, families)]
+        return [_checkpoint_table(self), *map(_score_table, families)]
 
 
-def _checkpoint_table(checkpoints: list[CheckpointPrediction], by: str) -> Table:
+def _checkpoint_table(result: PredictResult) -> Table:
     """The table of checkpoints; a column is left out if no checkpoint has a value in it."""
-    ks = list(dict.fromkeys([1, large(max(checkpoints[0].pass_at_k))]))
-    has_loss = any(row.heldout_loss for row in checkpoints)
-    has_outcome, has_expected = any(row.outcomes for row in checkpoints), any(row.expected for row in checkpoints)
-    columns = ["checkpoint", *(f"pass@{k}" for k in ks), *(["held-out loss"] if has_loss else []), f"best by {by}"]
-    columns += [*(["after RL"] if has_outcome else []), *(["expected"] if has_expected else []), "next"]
-    rows = []
-    for row in sorted(checkpoints, key=lambda row: row.rank):
-        cells = [row.label, *(str(row.pass_at_k[k]) for k in ks)]
-        cells += [str(row.heldout_loss or DASH)] * has_loss
-        cells.append(f"{row.p_best:.0%}")
-        cells += [f"{np.mean([o.value for o in row.outcomes]):.3f}" if row.outcomes else DASH] * has_outcome
-        cells += [str(row.expected or DASH)] * has_expected
-        rows.append([*cells, row.next])
-    return Table(columns, rows)
+    checkpoints = sorted(result.checkpoints, key=lambda row: row.rank)
+    k = large(max(checkpoints[0].pass_at_k))
+    families = [family.name for family in result.families]
+    reached = {name: f"after RL{_in_unit(result, name)}" + f": {name}" * bool(name) for name in families}
+    rows = [_checkpoint_cells(row, k, result.ranked_by, reached) for row in checkpoints]
+    columns = [name for name in rows[0] if any(row[name] not in ("", DASH) for row in rows)]
+    narrow = ["checkpoint", *dict.fromkeys(("pass@1 (%)", f"pass@{k} (%)")), result.ranked_by, "held-out loss"]
+    narrow = [name for name in dict.fromkeys(narrow) if name in columns]
+    last = [name for name in (*list(reached.values())[:2], "expected (%)", "expected", "next") if name in columns]
+    narrow = [*narrow[: MOST_COLUMNS - len(last)], *last]
+    return Table(columns, [[row[name] for name in columns] for row in rows], narrow=narrow)
+
+
+def _checkpoint_cells(row: CheckpointPrediction, k: int, by: str, reached: Mapping[str, str]) -> dict[str, str]:
+    """The cells of a checkpoint by column; ``reached`` names the column of every family's outcomes."""
+    loss = row.heldout_loss
+    cells = {"checkpoint": row.label}
+    cells |= {f"pass@{k} (%)": percent(row.pass_at_k[k]) for k in sorted({1, k})}
+    if not by.startswith("pass@"):
+        cells[by] = decimal(row.values[by])
+    cells |= {"held-out loss": decimal(loss.value if loss else None), f"P(best {by}) (%)": percent(row.p_best)}
+    for family, column in reached.items():
+        cells[column] = (percent if "%" in column else decimal)(row.after_rl(family))
+    unit = " (%)" if any("%" in column for column in reached.values()) else ""
+    cells[f"expected{unit}"] = (percent if unit else decimal)(row.expected)
+    more = "" if row.more_problems is None else f"{row.more_problems:,}"
+    return cells | {"problems to decide": more, "why": row.why, "next": row.next_in_brief}
 
 
 def _score_table(family: FamilyResult) -> Table:
-    costs = any(s.regret_cost for s in family.scores)
-    columns = ["predictor", "Spearman", "gain over pass@1", "p", "p, best of all", "out-of-sample R²", "mean error"]
-    columns += ["top-1 regret", *(["RL seconds before the best"] if costs else [])]
+    """Scores of the predictors; with few recipes only rank correlation and regret, which need no fit."""
+    unit, cell = (" (points)", percent) if family.shares else ("", decimal)
     rows = []
     for s in family.scores:
-        r2 = DASH if s.r2 is None else f"{_brief(s.r2)} ± {s.r2_sd:.2f}"
-        cells = [f"{s.predictor} (less is better)" if s.predictor == LOSS else s.predictor, _brief(s.spearman)]
-        cells += [DASH if s.gain is None else _brief(s.gain), f"{s.p:.2g}", f"{s.p_any:.2g}", r2]
-        cells += [str(s.mae or DASH), str(s.regret)]
-        cells += [DASH if s.regret_cost is None else f"{s.regret_cost.value:,.0f}"] * costs
+        cells = {"predictor": s.predictor, "Spearman": decimal(s.spearman, 2)}
+        if family.recipes >= ENOUGH:
+            cells |= {"minus pass@1's": decimal(s.gain, 2), "p, corrected": f"{s.p_any:.2g}", "p": f"{s.p:.2g}"}
+            cells |= {
+                "held-out R²": decimal(s.r2.value if s.r2 else None, 2),
+                "R² and 95 %": decimal(s.r2, 2),
+                f"mean error{unit}": cell(s.mae),
+            }
+        else:
+            cells["p, corrected"] = f"{s.p_any:.2g}"
+        cells[f"regret{unit}"] = cell(s.regret.value)
+        if s.regret_cost:
+            cells["RL seconds before the best"] = f"{s.regret_cost.value:,.0f}"
         rows.append(cells)
-    title = f"Predictors of RL outcomes over {family.runs} runs" + (f", {family.name}" if family.name else "")
-    return Table(columns, rows, title)
+    wide = ("p", "R² and 95 %", f"mean error{unit}", "RL seconds before the best")
+    title = f"Predictors of RL outcomes over {family.runs} checkpoints of {family.recipes} SFT recipes"
+    title += f", {family.name}" if family.name else ""
+    narrow = [name for name in rows[0] if name not in wide]
+    return Table(list(rows[0]), [list(row.values()) for row in rows], title, narrow)
 
 
-def _brief(estimate: Estimate) -> str:
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+def _in_unit(result: PredictResult, name: str) -> str:
+    """The unit of a family's outcomes, behind the name of a column."""
+    return " (%)" if next(family for family in result.families if family.name == name).shares else ""

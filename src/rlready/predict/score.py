@@ -27,11 +27,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
 
+from rlready.core.cells import decimal, percent
 from rlready.core.records import Estimate
 from rlready.core.stats import TAIL, t_quantile
 from rlready.predict.fit import Few, Mask, few, halves, split_scores
@@ -39,8 +40,9 @@ from rlready.predict.outcomes import Outcome
 from rlready.predict.predictors import Predictor
 from rlready.readiness.passk import Floats, Ints
 
-ENOUGH = 8  # runs below which scores are warned about
-LEAST = 3  # runs below which there is nothing to score
+ENOUGH = 8  # recipes below which scores are warned about, and fits are not printed
+LEAST = 3  # recipes below which there is nothing to score
+SIGNIFICANT = 5  # recipes: of fewer, no order has p < 0.05, because it is one of at most 4! = 24 and so is its reverse
 SPLITTABLE = 4  # recipes below which halves hold one
 FEW = (3, 4)
 PERMUTATIONS, WEIGHTINGS, WEIGHTED_SPLITS = 4999, 200, 200
@@ -62,6 +64,26 @@ class Family:
     seeds: Ints
     seed_sd: float | None
 
+    @property
+    def recipes(self) -> int:
+        return int(self.recipe.max()) + 1
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """(0, 1) if outcomes look like accuracies, which limits every prediction of them; None if they do not."""
+        return (0.0, 1.0) if ((self.outcome >= 0) & (self.outcome <= 1)).all() else None
+
+    def shown(self, i: int) -> str:
+        """The outcome of the i-th run as text."""
+        return f"{percent(self.outcome[i])} %" if self.bounds else decimal(self.outcome[i])
+
+    def limited(self, estimate: Estimate) -> Estimate:
+        """An estimate of an outcome within what an outcome can be."""
+        if self.bounds is None:
+            return estimate
+        value, low, high = (float(np.clip(x, *self.bounds)) for x in (estimate.value, estimate.low, estimate.high))
+        return replace(estimate, value=value, low=low, high=high)
+
     def estimates(self) -> list[Estimate]:
         """Outcomes with Student's interval over seeds; its ends are nan if no checkpoint has two."""
         free = int((self.seeds - 1).sum())
@@ -69,7 +91,7 @@ class Family:
         if self.seed_sd is not None:
             half = t_quantile(1 - TAIL, free) * self.seed_sd / np.sqrt(self.seeds)
         rows = zip(self.outcome, half, self.seeds, strict=True)
-        return [Estimate(float(y), float(y - h), float(y + h), int(n), "seeds") for y, h, n in rows]
+        return [self.limited(Estimate(float(y), float(y - h), float(y + h), int(n), "seeds")) for y, h, n in rows]
 
 
 @dataclass(frozen=True)
@@ -127,7 +149,7 @@ def score(found: Sequence[Predictor], family: Family, *, splits: int, resamples:
     """Scores of predictors over the runs of a family, in its order; the first predictor is the baseline."""
     rng = np.random.default_rng([seed, 2])
     y, recipe = family.outcome, family.recipe
-    recipes = int(recipe.max()) + 1
+    recipes = family.recipes
     weights_BM = rng.standard_exponential((resamples, recipes))[:, recipe]
     drawn_BM = _fewer(recipes, resamples, rng)[:, recipe]
     half_SM = halves(recipe, splits, rng)

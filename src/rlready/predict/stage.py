@@ -19,7 +19,7 @@ from rlready.core.explain import nearest
 from rlready.core.progress import note
 from rlready.core.records import Estimate
 from rlready.core.stats import mean_estimate
-from rlready.predict.advice import calibrate, distributions, trust
+from rlready.predict.advice import calibrate, correlations, distributions, reached, trust, untried
 from rlready.predict.candidates import Candidate, Candidates, read_candidates
 from rlready.predict.fit import predict_with_interval
 from rlready.predict.outcomes import Outcome, find_runs, match_outcomes
@@ -32,15 +32,15 @@ from rlready.predict.result import (
     PredictResult,
     RLOutcome,
 )
-from rlready.predict.score import ENOUGH, LEAST, Family, Score, families, score
+from rlready.predict.score import ENOUGH, LEAST, SPLITTABLE, Family, Score, families, score
 from rlready.readiness.overfitting import along_runs
 from rlready.readiness.passk import Floats, powers
 from rlready.readiness.ranking import Ranking, large, rank
 from rlready.readiness.result import Overfitting
-from rlready.runs.checkpoint_order import labels
 from rlready.runs.run import Run
 
 UNKNOWN = "unknown"
+DONE = "RL done"
 COMPARED = 12  # checkpoints that are compared pair by pair: a larger matrix is hard to read
 
 
@@ -66,13 +66,19 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
 
 def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, list[Outcome]]) -> PredictResult:
     names = measured.names
-    shown = list(labels(names).values())
     whole, why = _predictors(config, measured, measured.all, config.resamples)
     notes = _notes(measured, whole, why)
     by = _chosen(config.rank_by or f"pass@{large(measured.most)}", whole)
     ranking = rank(
-        by.name, by.values, by.gap, pass_1_C=whole[0].values, overfitting=_overfitting(measured.all), sign=by.sign
+        names,
+        by.name,
+        by.values,
+        by.gap,
+        pass_1_C=whole[0].values,
+        overfitting=_overfitting(measured.all),
+        sign=by.sign,
     )
+    shown = ranking.labels
     scored: list[tuple[Family, list[Score]]] = []
     for family in families(outcomes, {c.name: c.sft for c in measured.all}):
         scores, more = _scores(config, measured, family)
@@ -80,29 +86,51 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         notes += more
     for line in notes:
         note(f"predict: {line}")
-    steps = ranking.sentences(shown) + ([] if outcomes else [calibrate(ranking, shown)])
-    trusted = [trust(family, scores, by.name) for family, scores in scored]
+    steps = _next_steps(measured, ranking, scored)
+    following = untried(ranking, [family for family, _ in scored])
     return PredictResult(
-        headline=" ".join([*steps[:2], *trusted[:1]] if scored else steps[:3]),
+        headline=steps[0],
+        next_command="" if following is None or ranking.nothing_solved else measured.commands[names[following]],
         seed=config.seed,
         task=measured.task,
         chance_level=measured.chance_level,
         group_size=measured.group_size,
         ranked_by=by.name,
-        chosen=names[ranking.order[0]],
-        next_steps=[*steps, *trusted],
+        rule=ranking.rule,
+        chosen=names[ranking.pick],
+        next_steps=steps,
         notes=notes,
         checkpoints=_checkpoints(
-            measured, shown, whole, by, ranking, outcomes, _expected(by, scored[0][0]) if len(scored) == 1 else None
+            measured, whole, by, ranking, outcomes, _expected(by, *scored[0]) if len(scored) == 1 else None
         ),
         predictors=[_ranking(p, by.name, shown) for p in whole],
         families=[_family(config, measured, family, scores, by.name, shown) for family, scores in scored],
     )
 
 
+def _next_steps(measured: Candidates, ranking: Ranking, scored: Sequence[tuple[Family, Sequence[Score]]]) -> list[str]:
+    """The headline, then what else to do; what RL reached counts for more than the ranking."""
+    if not scored:
+        recipes = {c.sft or c.name for c in measured.all}
+        return [ranking.headline(), *ranking.drops(), calibrate(ranking, len(recipes) == 1)]
+    families = [family for family, _ in scored]
+    trusted = [
+        (f"{family.name}: " if len(scored) > 1 else "") + trust(family, scores, ranking.by) for family, scores in scored
+    ]
+    headline = " ".join([reached(ranking, families), *(trusted if len(scored) == 1 else [])])
+    details = [correlations(family, scores, ranking.by) for family, scores in scored]
+    others = [] if len(scored) == 1 else trusted
+    tried = {int(i) for family in families for i in family.place}
+    left = untried(ranking, families)
+    following = "" if left is None else f"First by {ranking.by} of those without an outcome: {ranking.labels[left]}."
+    return [headline, *filter(None, [following, *ranking.drops(tried), *others, *details])]
+
+
 def _notes(measured: Candidates, whole: Sequence[Predictor], why: str) -> list[str]:
     """What limits the comparison of all candidates; ``why`` says why losses are not compared ("" if they are)."""
     notes = [f"held-out losses are not compared: {why}."] if why else []
+    if large(measured.samples) > large(measured.most):
+        notes.append(f"only pass@k up to k = {measured.most} is known of all checkpoints; larger k are left out.")
     guessed = [c for c in measured.all if c.trained is None]
     if any(p.name == LOSS for p in whole) and len({c.sft for c in measured.all}) > 1 and guessed:
         notes.append(
@@ -120,10 +148,10 @@ def _scores(config: PredictConfig, measured: Candidates, family: Family) -> tupl
     notes = []
     if why and len(mine) < len(measured.all):
         notes.append(f"{name}: held-out losses are not compared: {why}.")
-    if 0 < len(mine) < ENOUGH:
-        notes.append(f"{name}: {len(mine)} runs are fewer than {ENOUGH}; scores of so few runs can mislead.")
-    if len(mine) < LEAST or float(np.ptp(family.outcome)) == 0:
+    if family.recipes < LEAST or float(np.ptp(family.outcome)) == 0:
         return [], notes
+    if family.recipes < ENOUGH:
+        notes.append(f"{name}: {family.recipes} SFT recipes are fewer than {ENOUGH}; scores of so few can mislead.")
     return score(few, family, splits=config.splits, resamples=config.resamples, seed=config.seed), notes
 
 
@@ -168,21 +196,21 @@ def _overfitting(candidates: Sequence[Candidate]) -> list[Overfitting | None]:
     return [found[c.name] for c in candidates]
 
 
-def _expected(by: Predictor, family: Family) -> list[Estimate] | None:
-    """Outcome of RL from every candidate with its 95 % prediction interval; None if there are too few runs."""
+def _expected(by: Predictor, family: Family, scores: Sequence[Score]) -> list[Estimate] | None:
+    """Outcome of RL from every candidate with its 95 % prediction interval; None if there are too few recipes."""
     x = by.inputs
     runs = len(family.outcome)
-    if runs < x.shape[1] + 2:
+    if not scores or family.recipes < max(SPLITTABLE, x.shape[1] + 2):
         return None
     (guess,), (half,) = predict_with_interval(x[family.place][None], family.outcome[None], x)
     if not np.isfinite(guess).all():
         return None
-    return [Estimate(float(g), float(g - h), float(g + h), runs, "runs") for g, h in zip(guess, half, strict=True)]
+    found = (Estimate(float(g), float(g - h), float(g + h), runs, "runs") for g, h in zip(guess, half, strict=True))
+    return [family.limited(each) for each in found]
 
 
 def _checkpoints(
     measured: Candidates,
-    shown: Sequence[str],
     whole: Sequence[Predictor],
     by: Predictor,
     ranking: Ranking,
@@ -192,8 +220,8 @@ def _checkpoints(
     best = by.best()
     return [
         CheckpointPrediction(
-            **dict(ranking.checkpoint(i, candidate.name, shown)),
-            label=shown[i],
+            **dict(ranking.checkpoint(i, candidate.name)) | ({"next": DONE} if candidate.name in outcomes else {}),
+            label=ranking.labels[i],
             sft=candidate.sft,
             step=candidate.step,
             trained=candidate.trained,
@@ -242,14 +270,14 @@ def _family(
         name=family.name,
         runs=len(family.outcome),
         rl_runs=int(family.seeds.sum()),
-        recipes=int(family.recipe.max()) + 1,
+        recipes=family.recipes,
         seed_sd=family.seed_sd,
-        mean=mean_estimate(family.outcome, cluster=family.recipe, varies="recipes"),
+        mean=mean_estimate(family.outcome, cluster=family.recipe, bounds=family.bounds, varies="recipes"),
         points=[
             Point(label=shown[i], predictors={p.name: _with_interval(p, j) for p in drawn}, outcome=outcomes[j])
             for j, i in enumerate(family.place)
         ],
-        lines={p.name: _line(p.values, family.outcome) for p in drawn},
+        lines={p.name: _line(p.values, family.outcome) if scores else None for p in drawn},
         values={name: p.values.tolist() for name, p in found.items()},
         scores=scores,
     )
@@ -263,7 +291,7 @@ def _with_interval(predictor: Predictor, place: int) -> Estimate:
 
 def _line(x: Floats, y: Floats) -> list[list[float]] | None:
     """Both ends, [x, y], of the least-squares line through all runs; None if no line can be fitted."""
-    if len(x) < LEAST or float(np.ptp(x)) == 0:
+    if float(np.ptp(x)) == 0:
         return None
     at = np.array([x.min(), x.max()])
     line: list[list[float]] = np.stack([at, np.polyval(np.polyfit(x, y, 1), at)], axis=1).tolist()

@@ -17,7 +17,7 @@ from rlready.readiness.part import Part
 from rlready.readiness.passk import powers
 from rlready.readiness.ranking import gap_of_shares, large, rank
 from rlready.readiness.result import CheckpointReadiness, RankedCheckpoint, ReadinessResult
-from rlready.runs.checkpoint_order import labels, runs_of
+from rlready.runs.checkpoint_order import runs_of
 
 
 def compare(
@@ -26,12 +26,13 @@ def compare(
     """The result of checkpoints that were measured on the same problems, in the order of training."""
     names, counts = [part.name for part in parts], [part.sampled.counts.counts for part in parts]
     losses = [part.heldout.heldout if part.heldout else None for part in parts]
-    named, k = list(labels(names).values()), large(config.samples)
+    k = large(config.samples)
     group_size = min(config.group_size, config.samples)
     informative_size = min(group_size, *(int(c.head[0].min()) for c in counts))
     pass_CPK = np.array([c.pass_at_k([1, k]) for c in counts])
     skill_CP, pass_1_CP = (np.ascontiguousarray(pass_CPK[:, :, i]) for i in (1, 0))
     ranking = rank(
+        names,
         f"pass@{k}",
         skill_CP.mean(1),
         gap_of_shares(skill_CP),
@@ -41,16 +42,18 @@ def compare(
     ks = sorted({*powers(config.samples), group_size})
     changes = _changes(names, losses)
     return ReadinessResult(
-        headline=" ".join(ranking.sentences(named)),
+        headline=ranking.headline(),
         seed=config.seed,
         task=task,
         chance_level=dict(chance_level),
         group_size=group_size,
         informative_group_size=informative_size,
         ranked_by=ranking.by,
-        chosen=names[ranking.order[0]],
+        rule=ranking.rule,
+        reasons=ranking.drops(),
+        chosen=names[ranking.pick],
         checkpoints=[
-            _checkpoint(ranking.checkpoint(i, part.name, named), part, counts[i], changes[i], ks, informative_size)
+            _checkpoint(ranking.checkpoint(i, part.name), part, counts[i], changes[i], ks, informative_size)
             for i, part in enumerate(parts)
         ],
         problems=parts[0].problems,

@@ -7,6 +7,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field
 
+from rlready.core.cells import DASH, decimal, percent
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table, TaskRecord
 from rlready.influence.result import InfluenceResult
@@ -14,7 +15,6 @@ from rlready.readiness.adaptive_sampling import Counts
 from rlready.runs.checkpoint_order import labels
 
 Advice = Literal["rl", "tie", "drop"]
-DASH = "–"
 
 
 class ProblemCounts(Record):
@@ -69,22 +69,29 @@ class Overfitting(Record):
 
 
 class RankedCheckpoint(Record):
-    """The place of a checkpoint among all: ``rank`` counts from 1, the ``chosen`` one is the first.
+    """The place of a checkpoint among all: ``rank`` counts from 1, RL is to start from the ``chosen`` one.
 
     ``behind`` is the lead of the first checkpoint, with a simultaneous interval for all pairs, None for the first
-    itself.  ``advice``: start RL from it ("rl"), not significantly different from the first ("tie"), or "drop" it;
-    ``next`` says so in words and ``why`` gives the reason.  ``overfitting`` is None for the checkpoint of least loss,
-    and where no loss or no SFT run is known.
+    itself; ``more_problems`` is how many more would decide between the two if they are not significantly different,
+    None if no number would.  ``advice``: start RL from it ("rl"), not significantly different from the first ("tie"),
+    or "drop" it; ``next`` says so in words and ``why`` gives the reason.  ``overfitting`` is None for the checkpoint of
+    least loss, and where no loss or no SFT run is known.
     """
 
     name: str
     chosen: bool
     rank: int
     behind: Estimate | None
+    more_problems: int | None
     advice: Advice
     next: str
     why: str
     overfitting: Overfitting | None
+
+    @property
+    def next_in_brief(self) -> str:
+        """The advice in a word or two, for a narrow column."""
+        return "drop: past onset" if self.past_onset else {"rl": "RL first", "tie": "tie", "drop": "drop"}[self.advice]
 
     @property
     def past_onset(self) -> bool:
@@ -131,8 +138,9 @@ class ReadinessResult(Result):
     """Checkpoints in the order of training, measured on the same ``problems`` (ids) and ranked.
 
     ``chance_level`` is the score of guessing, by "pass@k"; ``group_size`` is that planned for RL, but no larger than
-    the samples of a problem; ``ranked_by`` is the pass@k of the ranking, ``chosen`` the name of the first checkpoint.
-    ``per_problem`` has the counts behind every pass@k by the name of the checkpoint.
+    the samples of a problem; ``ranked_by`` is the pass@k of the ranking, ``rule`` the rule in words, ``reasons`` say
+    what to drop and why, ``chosen`` is the name of the checkpoint to start RL from.  ``per_problem`` has
+    the counts behind every pass@k by the name of the checkpoint.
     """
 
     verb: Literal["readiness"] = "readiness"
@@ -142,38 +150,52 @@ class ReadinessResult(Result):
     group_size: int
     informative_group_size: int
     ranked_by: str
+    rule: str
+    reasons: list[str]
     chosen: str
     checkpoints: list[CheckpointReadiness] = Field(min_length=1)
     problems: list[str]
     per_problem: dict[str, ProblemCounts]
 
+    def remarks(self) -> list[str]:
+        """What to drop and why, the rule of the ranking, and how many samples were not verified."""
+        drawn, undecided = sum(c.samples for c in self.checkpoints), sum(c.undecided for c in self.checkpoints)
+        unverified = f"{undecided} of {drawn} samples were not verified and count as incorrect."
+        rule = [f"Rule: {self.rule}"] if len(self.checkpoints) > 1 else []
+        return [*self.reasons, *([unverified] if undecided else []), *rule]
+
     def tables(self) -> list[Table]:
         """A row for each checkpoint, in the order of training."""
         k, samples = int(self.ranked_by.removeprefix("pass@")), max(self.checkpoints[0].pass_at_k)
         ks, influenced = sorted({1, self.group_size, k, samples}), any(each.influence for each in self.checkpoints)
-        columns = ["checkpoint", "held-out loss", *(f"pass@{k}" for k in ks), "unsolved", "informative"]
-        columns += ["group signal", "entropy", "tokens right", "wrong", "truncated"]
-        columns += [*(["ΔJ/η", "co-influence", "cosine"] if influenced else []), "next"]
-        named = labels(each.name for each in self.checkpoints)
-        rows = [_cells(each, named[each.name], ks, influenced) for each in self.checkpoints]
-        if any(each.undecided for each in self.checkpoints):
-            columns.insert(-1, "not verified")
-            for row, each in zip(rows, self.checkpoints, strict=True):
-                row.insert(-1, f"{each.undecided} of {each.samples}")
-        return [Table(columns, rows)]
+        names = labels(each.name for each in self.checkpoints)
+        rows = [_cells(each, names[each.name], ks, influenced) for each in self.checkpoints]
+        narrow = ["checkpoint", *dict.fromkeys(("pass@1 (%)", f"pass@{k} (%)")), "informative (%)"]
+        narrow += [*(["held-out loss"] if any(each.heldout_loss for each in self.checkpoints) else []), "next"]
+        return [Table(list(rows[0]), [list(row.values()) for row in rows], narrow=narrow)]
 
 
-def _cells(row: CheckpointReadiness, label: str, ks: list[int], influenced: bool) -> list[str]:
-    cells = [label, str(row.heldout_loss or DASH), *(str(row.pass_at_k[k]) for k in ks)]
-    cells += [_brief(row.unsolved, 2), _brief(row.informative, 2), _brief(row.group_signal, 3), _brief(row.entropy, 3)]
-    cells += [_brief(row.length_right, 0), _brief(row.length_wrong, 0)]
-    cells.append(f"{row.truncated.value:.0%}" if row.truncated else DASH)
+def _cells(row: CheckpointReadiness, label: str, ks: list[int], influenced: bool) -> dict[str, str]:
+    """The cells of a checkpoint by column."""
+    loss = row.heldout_loss
+    cells = {"checkpoint": label}
+    cells |= {f"pass@{k} (%)": percent(row.pass_at_k[k]) for k in ks}
+    cells |= {"held-out loss": decimal(loss.value if loss else None), "loss, 95 % interval": _interval(loss)}
+    shares = {"unsolved": row.unsolved, "informative": row.informative, "truncated": row.truncated}
+    cells |= {f"{name} (%)": percent(share.value if share else None) for name, share in shares.items()}
+    figures = {"group signal": row.group_signal, "entropy": row.entropy}
+    cells |= {name: decimal(figure.value if figure else None) for name, figure in figures.items()}
+    lengths = {"tokens if correct": row.length_right, "tokens if wrong": row.length_wrong}
+    cells |= {name: decimal(length.value if length else None, 0) for name, length in lengths.items()}
     if influenced:
         found = row.influence
         factors = (found.step, found.co_influence, found.cosine) if found else (None, None, None)
-        cells += [f"{f.value:.3g} [{f.low:.3g}, {f.high:.3g}]" if f else DASH for f in factors]
-    return [*cells, row.next]
+        for name, factor in zip(("ΔJ/η", "co-influence", "cosine"), factors, strict=True):
+            cells[name] = f"{factor.value:.3g} [{factor.low:.3g}, {factor.high:.3g}]" if factor else DASH
+    cells["not verified"] = str(row.undecided)
+    more = "" if row.more_problems is None else f"{row.more_problems:,}"
+    return cells | {"problems to decide": more, "why": row.why, "next": row.next_in_brief}
 
 
-def _brief(estimate: Estimate | None, digits: int) -> str:
-    return f"{estimate.value:.{digits}f}" if estimate else DASH
+def _interval(estimate: Estimate | None) -> str:
+    return DASH if estimate is None else f"[{estimate.low:.3f}, {estimate.high:.3f}]"

@@ -21,6 +21,7 @@ from rlready.core.sampling_progress import SamplingProgress, say_most
 from rlready.core.truncation import warn_truncated
 from rlready.models.preset import is_open, resolve
 from rlready.readiness.comparison import compare
+from rlready.readiness.next_step import rl_command
 from rlready.readiness.offline_reader import is_table, parse_table_source, read_samples
 from rlready.readiness.offline_samples import Stored
 from rlready.readiness.part import Part
@@ -93,7 +94,11 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
             source=task.source if task else next(iter(tables.values())).path,
             description=task.description if task else f"Offline samples of {len(ids)} problems.",
         )
-        result = compare(config, parts, about, _chance_level(task, config.samples))
+        compared = compare(config, parts, about, _chance_level(task, config.samples))
+        chosen = next(part for part in parts if part.name == compared.chosen)
+        solved = any(checkpoint.pass_at_k[max(checkpoint.pass_at_k)].value for checkpoint in compared.checkpoints)
+        command = rl_command(chosen, run.record.config, run.record.origins) if solved else ""
+        result = compared.model_copy(update={"next_command": command})
         truncated = {each.name: each.truncated.value for each in result.checkpoints if each.truncated}
         warn_truncated("readiness", truncated, config)
         run.write_result(result)

@@ -17,7 +17,7 @@ from rlready.report.figures import PERCENT, POINTS, THREE_DIGITS, TOKENS
 from rlready.report.log_charts import sft_loss
 from rlready.report.logs import Log
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
-from rlready.report.section import Column, Section, badges, side_by_side, table
+from rlready.report.section import Column, Section, badges, bullets, side_by_side, table
 from rlready.report.text import number
 from rlready.runs.checkpoint_order import labels
 from rlready.train.result import Checkpoint, SFTResult
@@ -51,9 +51,10 @@ def readiness_section(result: ReadinessResult | DemoResult, log: Log) -> Section
         _histogram(rows, short),
     ]
     columns = _columns(rows, short, ks)
+    said = [bullets(result.remarks(), "steps")] if isinstance(result, ReadinessResult) and result.remarks() else []
     return Section(
         "Which checkpoint to start RL from",
-        [side_by_side(charts), table("Checkpoints", [rows], columns, lambda c: c.chosen)],
+        [*said, side_by_side(charts), table("Checkpoints", [rows], columns, lambda c: c.chosen)],
         ["pass_at_k", "behind"],
     )
 

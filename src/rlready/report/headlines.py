@@ -17,7 +17,6 @@ from rlready.report.budget_charts import STAGES, names_of
 from rlready.report.checkpoint_charts import few_ks
 from rlready.report.demo_result import DemoResult
 from rlready.report.figures import COUNT, DIFFERENCE, PERCENT, POINTS, SECONDS, THREE_DIGITS, TOKENS, TWO_DIGITS, Unit
-from rlready.report.predict_charts import shares
 from rlready.runs.checkpoint_order import labels
 from rlready.sweep.result import SweepResult
 from rlready.train.result import RLResult, SFTResult
@@ -120,7 +119,7 @@ def _predict(result: PredictResult) -> Iterator[Headline]:
         for s in shown:
             yield Headline(f"Spearman, {s.predictor}", TWO_DIGITS, s.spearman, where)
         for s in shown:
-            unit = POINTS if shares(family) else THREE_DIGITS
+            unit = POINTS if family.shares else THREE_DIGITS
             yield Headline(f"Top-1 regret, {s.predictor}", unit, s.regret)
 
 

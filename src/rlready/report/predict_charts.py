@@ -13,7 +13,7 @@ from rlready.predict.fit import Few
 from rlready.predict.predictors import LOSS
 from rlready.predict.result import CheckpointPrediction, FamilyResult, PredictResult
 from rlready.predict.result import Point as FamilyPoint
-from rlready.predict.score import Score
+from rlready.predict.score import ENOUGH, Score
 from rlready.report.checkpoint_charts import few_ks, marked, pass_at_k, pass_columns
 from rlready.report.figures import (
     PERCENT,
@@ -52,30 +52,36 @@ def predict_sections(result: PredictResult) -> list[Section]:
     warning = bullets(result.notes, "warning") if result.notes else Markup("")
     return [
         Section("What to do", [bullets(result.next_steps, "steps"), warning]),
-        Section(f"The ranking, by {result.ranked_by}", _ranking(rows), ["pass_at_k", "onset"]),
+        Section(f"The ranking, by {result.ranked_by}", _ranking(rows, result), ["pass_at_k", "onset"]),
         *_better(result, rows),
         Section("Along SFT", [side_by_side(charts)]),
         *(_family(family, result) for family in result.families),
     ]
 
 
-def _ranking(rows: Sequence[CheckpointPrediction]) -> list[Markup]:
+def _ranking(rows: Sequence[CheckpointPrediction], result: PredictResult) -> list[Markup]:
     column = Column[CheckpointPrediction]
+    unit = PERCENT if all(family.shares for family in result.families) else THREE_DIGITS
     columns = [
         column("checkpoint", lambda c: marked(c.label, c), heads=True),
         column("next", lambda c: c.next),
         column("P(best)", lambda c: c.p_best, WHOLE_PERCENT),
         *pass_columns(rows, few_ks(rows[0].pass_at_k)),
         column("held-out loss", lambda c: c.heldout_loss, THREE_DIGITS),
-        column("after RL", lambda c: ", ".join(THREE_DIGITS.show(o.value) for o in c.outcomes) or None),
-        column("expected after RL", lambda c: c.expected, THREE_DIGITS),
+        *(_after_rl(family) for family in result.families),
+        column("expected after RL", lambda c: c.expected, unit),
         column("why", lambda c: c.why, wide=True),
     ]
-    shown = [table("The ranking", [rows], columns, lambda c: c.chosen)]
+    shown = [table("The ranking", [rows], columns, lambda c: c.chosen), small(f"Rule: {result.rule}")]
     if any(row.expected for row in rows):
         note = "Expected after RL: least squares on all runs; the 95 % prediction intervals take runs as independent."
         shown.append(small(note))
     return shown
+
+
+def _after_rl(family: FamilyResult) -> Column[CheckpointPrediction]:
+    header = f"after RL: {family.name}" if family.name else "after RL"
+    return Column(header, lambda c: c.after_rl(family.name), PERCENT if family.shares else THREE_DIGITS)
 
 
 def _better(result: PredictResult, ranked: Sequence[CheckpointPrediction]) -> list[Section]:
@@ -149,7 +155,7 @@ def _trajectory(checkpoints: Sequence[CheckpointPrediction], runs: Sequence[str]
 
 def _family(family: FamilyResult, result: PredictResult) -> Section:
     """Predictors against what RL reached, over runs that may be compared."""
-    unit = POINTS if shares(family) else THREE_DIGITS
+    unit = POINTS if family.shares else THREE_DIGITS
     said = (
         f"{family.rl_runs:,} RL runs from {family.runs:,} checkpoints of {family.recipes:,} SFT recipes, on average "
         f"{THREE_DIGITS.show(family.mean.value)} after RL"
@@ -159,11 +165,11 @@ def _family(family: FamilyResult, result: PredictResult) -> Section:
     chosen = next((c.label for c in result.checkpoints if c.chosen), None)
     parts = [paragraph(f"{said}."), side_by_side(outcomes(family, chosen))]
     if family.scores:
-        columns = _score_columns(unit)
+        columns = _score_columns(unit, fitted=family.recipes >= ENOUGH)
         parts.append(table("Predictors", [family.scores], columns, lambda s: s.predictor == result.ranked_by))
         parts += _calibration(family, unit)
     else:
-        parts.append(small("Too few runs, or all outcomes are equal: there is nothing to score."))
+        parts.append(small("Too few SFT recipes, or all outcomes are equal: there is nothing to score."))
     title = "Predictors against what RL reached" + (f": {family.name}" if family.name else "")
     return Section(title, parts, ["predictors", "regret"])
 
@@ -199,34 +205,38 @@ def _panel(name: str, points: Sequence[FamilyPoint], line: Sequence[Sequence[flo
     )
 
 
-def _score_columns(unit: Unit) -> list[Column[Score]]:
+def _score_columns(unit: Unit, *, fitted: bool) -> list[Column[Score]]:
+    """The columns of scores; those that need a fit only where there are enough recipes for one."""
     column = Column[Score]
+    fits = [
+        column("minus that of pass@1", lambda s: s.gain, RHO_GAIN),
+        column("out-of-sample R²", lambda s: s.r2, TWO_DIGITS),
+        column("± over halves", lambda s: s.r2_sd, TWO_DIGITS),
+        column("mean error", lambda s: s.mae, unit),
+    ]
     return [
         column(
             "predictor", lambda s: f"{s.predictor} (less is better)" if s.predictor == LOSS else s.predictor, heads=True
         ),
         column("Spearman", lambda s: s.spearman, TWO_DIGITS),
-        column("minus that of pass@1", lambda s: s.gain, RHO_GAIN),
         column("p", lambda s: s.p, THREE_DIGITS),
         column("p, best of all", lambda s: s.p_any, THREE_DIGITS),
-        column("out-of-sample R²", lambda s: s.r2, TWO_DIGITS),
-        column("± over halves", lambda s: s.r2_sd, TWO_DIGITS),
-        column("mean error", lambda s: s.mae, unit),
+        *(fits if fitted else []),
         column("top-1 regret", lambda s: s.regret, unit),
         column("cost before the best", lambda s: s.regret_cost, SECONDS),
     ]
 
 
 def _calibration(family: FamilyResult, unit: Unit) -> list[Markup]:
-    """Lines through a few runs, judged on all others; nothing where there were too few."""
+    """Lines through a few runs, tested on all others; nothing where there were too few."""
     runs = sorted({few.runs for s in family.scores for few in s.few})
-    if not runs:
+    if not runs or family.recipes < ENOUGH:
         return []
     columns = [Column[Score]("predictor", lambda s: s.predictor, heads=True)]
     for m in runs:
         columns += _calibration_columns(m, unit)
     note = (
-        "A line through so few random runs, judged on all others: its mean error, the half-width of its 95 % "
+        "A line through so few random runs, tested on all others: its mean error, the half-width of its 95 % "
         "prediction interval (median), and the share of outcomes within it."
     )
     scored = [s for s in family.scores if s.few]
@@ -242,8 +252,3 @@ def _calibration_columns(runs: int, unit: Unit) -> list[Column[Score]]:
         Column("± of the interval", lambda s: f.half_width if (f := few(s)) else None, unit),
         Column("within the 95 % interval", lambda s: f.covered if (f := few(s)) else None, PERCENT),
     ]
-
-
-def shares(family: FamilyResult) -> bool:
-    """Whether outcomes look like shares, so that differences of them are points."""
-    return all(0 <= p.outcome.value <= 1 for p in family.points)
