@@ -59,12 +59,12 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("CKPT", "SFT", "RL", "outputs/checkpoint-300", "my-sft/checkpoint-15", "my-sft/checkpoint-30"):
         shutil.copytree(embedded_folder(), name)
     shutil.copytree(embedded_folder(), "runs/rl/checkpoints/step-50")
-    rows = open_task(f"{TASK}&n=8&seed=1").rows()
+    rows = open_task(f"{TASK}&n=11&seed=1").rows()
     lines = [
         {"id": r.id, "prompt": r.prompt, "thinking": r.thinking, "response": r.response, "answer": "5"} for r in rows
     ]
-    write("rows.jsonl", lines)
-    write("heldout.jsonl", lines[:3])
+    write("rows.jsonl", lines[:8])
+    write("heldout.jsonl", lines[8:])
     for name in ("problems", "train", "dev", "test"):
         write(f"{name}.jsonl", [{key: line[key] for key in ("id", "prompt", "answer")} for line in lines[:4]])
     for name in ("samples-15", "samples-30"):

@@ -146,7 +146,7 @@ class Progress:
         return self.elapsed * (1 / self.share - 1) if self.share > 0 else None
 
     @property
-    def at_most(self) -> bool:
+    def is_upper_bound(self) -> bool:
         """Whether the time left is an upper bound rather than an estimate."""
         return False
 
@@ -166,7 +166,7 @@ class Progress:
         """What is done, the rate, the time left, and the metrics."""
         parts = [f"{self.count} {self.unit}".rstrip(), *filter(None, [self.rate])]
         if self.left is not None:
-            left = f"{'up to ' * self.at_most}{_clock(self.left)} left"
+            left = f"{'up to ' * self.is_upper_bound}{_clock(self.left)} left"
             parts.append(left if self.share < 1 else f"{_clock(self.elapsed)} in all")
         if self.screen.plan:
             parts.append(f"whole run: {_clock(self.screen.plan.left)} left")

@@ -42,7 +42,7 @@ class SamplingProgress(Progress):
         return min(self.each, self.tokens / ended) if ended > 0 else self.each
 
     @property
-    def at_most(self) -> bool:
+    def is_upper_bound(self) -> bool:
         return self.small or self.mean == self.each
 
     @property

@@ -8,7 +8,7 @@ or a table of samples drawn elsewhere, and measured on the same problems and row
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -90,19 +90,27 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
                     bar.total = (bar.total or 0) - len(ids) * config.samples
         parts = [Part.from_file(file) for file in files]
         _write_losses(out / "heldout.parquet", held, parts)
-        about = TaskRecord(
-            source=task.source if task else next(iter(tables.values())).path,
-            description=task.description if task else f"Offline samples of {len(ids)} problems.",
-        )
-        compared = compare(config, parts, about, _chance_level(task, config.samples))
-        chosen = next(part for part in parts if part.name == compared.chosen)
-        solved = any(checkpoint.pass_at_k[max(checkpoint.pass_at_k)].value for checkpoint in compared.checkpoints)
-        command = rl_command(chosen, run.record.config, run.record.origins) if solved else ""
-        result = compared.model_copy(update={"next_command": command})
-        truncated = {each.name: each.truncated.value for each in result.checkpoints if each.truncated}
-        warn_truncated("readiness", truncated, config)
+        result = _ranked(config, parts, task, tables, run)
         run.write_result(result)
         return result
+
+
+def _ranked(
+    config: ReadinessConfig, parts: Sequence[Part], task: Task | None, tables: Mapping[str, Stored], run: Run
+) -> ReadinessResult:
+    """The ranking of the measured checkpoints, with the command of RL from the first."""
+    about = TaskRecord(
+        source=task.source if task else next(iter(tables.values())).path,
+        description=task.description if task else f"Offline samples of {len(parts[0].problems)} problems.",
+    )
+    compared = compare(config, parts, about, _chance_level(task, config.samples))
+    chosen = next(part for part in parts if part.name == compared.chosen)
+    solved = any(checkpoint.pass_at_k[max(checkpoint.pass_at_k)].value for checkpoint in compared.checkpoints)
+    command = rl_command(chosen, run.record.config, run.record.origins) if solved else ""
+    result = compared.model_copy(update={"next_command": command})
+    truncated = {each.name: each.truncated.value for each in result.checkpoints if each.truncated}
+    warn_truncated("readiness", truncated, config)
+    return result
 
 
 def _names(checkpoints: Sequence[str]) -> dict[str, str]:
