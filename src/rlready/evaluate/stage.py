@@ -56,7 +56,8 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
         measured = []
         samples = len(problems) * config.samples * len(settings.all)  # of each model
         total, each = samples * len(config.models), settings.mean_limit
-        say_most("evaluate", total, each, "samples=, problems=...?n=, thinking_budgets= and max_response_tokens=")
+        limit = "thinking_budgets=" if config.thinking_budgets else "max_answer_tokens="
+        say_most("evaluate", total, each, f"samples=, problems=...?n=, {limit} and max_response_tokens=")
         with SamplingProgress("evaluate", total, each) as bar:
             for number, source in enumerate(config.models):
                 part = out / "parts" / f"{number}.json"

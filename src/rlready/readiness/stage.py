@@ -65,7 +65,8 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
         total = len(ids) * config.samples * (len(names) - len(tables))
         each = (config.thinking_budget or 0) + (config.max_answer_tokens or 0)  # open settings if all are tables
         if total:
-            say_most("readiness", total, each, "samples=, problems=...?n= and thinking_budget=")
+            limit = "thinking_budget=" if config.thinking_budget else "max_answer_tokens="
+            say_most("readiness", total, each, f"samples=, problems=...?n= and {limit}")
         with SamplingProgress("readiness", total, each) as bar:
             models = [tables[name].options.model if name in tables else source for _, (name, source) in order]
             if any(models):
