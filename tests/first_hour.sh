@@ -34,7 +34,7 @@ stopped() { timeout -s INT "$1" $RLREADY "${@:2}"; } # Ctrl-C after so many seco
 t 0 "readiness" rr --help
 t 0 "Number of RL steps" rr rl --help
 t 2 "did you mean readiness?" rr readyness outputs/checkpoint-80
-t 0 "does not think" rr show --template outputs/checkpoint-240
+t 0 "thinks no" rr show --template outputs/checkpoint-240
 # which checkpoint should RL start from?
 small=(samples=8 max_answer_tokens=8)
 t 2 "problems" rr readiness outputs/checkpoint-80 outputs/checkpoint-160
@@ -65,7 +65,7 @@ t 2 "prompts_per_step" rr rl "${rl[@]}" validation=dev.jsonl prompts-per-step=64
 t 2 "learning_rate" rr rl "${rl[@]}" validation=dev.jsonl learning_rate=-1
 t 0 "validation" rr rl "${rl[@]}" steps=2 # split from the problems
 t 0 "overlap" rr rl "${rl[@]}" validation=problems.jsonl steps=2 --out runs/same
-t 130 "--out runs/rl" stopped 12 rl "${rl[@]}" validation=dev.jsonl steps=2000 --out runs/rl
+t 130 "--out runs/long" stopped 12 rl "${rl[@]}" validation=dev.jsonl steps=2000 patience=2000 --out runs/long
 t 0 "validation accuracy" rr rl "${rl[@]}" validation=dev.jsonl steps=4 --out runs/rl4
 t 0 "validation accuracy" rr rl --model thinker/checkpoint-40 --problems problems.jsonl --validation dev.jsonl --steps 2 \
   --thinking-budget 16 --max-answer-tokens 8 --prompts-per-step 8 --group-size 4 --out runs/rl-thinker
@@ -74,7 +74,7 @@ t 0 "held-out loss" rr sft model=base rows=train.jsonl heldout=heldout.jsonl del
 t 2 "rows" rr sft model=base
 t 2 "column" rr sft model=base rows=problems.jsonl?response=reply heldout=heldout.jsonl
 # what it gained
-t 0 "accuracy" rr evaluate outputs/checkpoint-240 runs/rl4 problems=test.jsonl max_answer_tokens=8 --out runs/eval
+t 0 "accuracy" rr evaluate outputs/checkpoint-240 runs/rl4/checkpoints/step-4 problems=test.jsonl max_answer_tokens=8 --out runs/eval
 t 2 "test.json" rr evaluate outputs/checkpoint-240 problems=test.json
 t 0 "runs/eval" rr show runs/ready runs/rl4 runs/eval
 t 0 "report.html" rr report runs/eval

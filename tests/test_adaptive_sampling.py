@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
-from rlready.core.progress import Progress
+from rlready.core.sampling_progress import SamplingProgress
 from rlready.readiness import stage
 from rlready.readiness.adaptive_sampling import Counts, draw_until_right, plan, waves
 from rlready.readiness.group_signal import group_signal, informative, variance
@@ -127,19 +127,17 @@ def test_an_adaptive_run_draws_a_subset_of_the_full_one(tmp_path: Path, monkeypa
 
     The total of the progress bar leaves out samples that were not needed and those of finished checkpoints.
     """
-    bars: list[Progress] = []
+    bars: list[SamplingProgress] = []
 
-    class Seen(Progress):
+    class Seen(SamplingProgress):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             bars.append(self)
 
-    monkeypatch.setattr(stage, "Progress", Seen)
-    config = ReadinessConfig(
-        heldout="", problems=HARD, samples=16, group_size=2, min_samples=2, thinking_budget=64, sampling="full"
-    )
+    monkeypatch.setattr(stage, "SamplingProgress", Seen)
+    config = ReadinessConfig(heldout="", problems=HARD, samples=16, group_size=2, thinking_budget=64, sampling="full")
     readiness(config, tmp_path / "plain")
-    stopped = config.replace(sampling="adaptive")
+    stopped = config.replace(sampling="adaptive", min_samples=2)
     result = readiness(stopped, tmp_path / "first")
     key = ("problem_id", "sample_id")
     plain = {tuple(row[k] for k in key): row for row in read_table(tmp_path / "plain" / "parts" / "0.parquet")}
@@ -164,10 +162,11 @@ def test_an_adaptive_run_draws_a_subset_of_the_full_one(tmp_path: Path, monkeypa
     (killed / "record.json").write_text(json.dumps(record | {"status": "interrupted"}))
     (killed / "parts" / "0.json").unlink()
     (killed / "parts" / "0.parquet").rename(killed / "parts" / "all.parquet")
-    write_table(killed / "parts" / "0-wave-0.parquet", [row for row in rows if row["wave"] == 0])
+    (killed / "state").mkdir()
+    write_table(killed / "state" / "0-0.parquet", [row for row in rows if row["wave"] == 0])
     assert readiness(stopped, killed) == result
     assert (killed / "parts" / "0.parquet").read_bytes() == (tmp_path / "first" / "parts" / "0.parquet").read_bytes()
-    assert not list((killed / "parts").glob("*wave*"))
+    assert not (killed / "state").exists()
     (killed / "record.json").write_text(json.dumps(record | {"status": "interrupted"}))
     assert readiness(stopped, killed) == result
     assert [bar.total for bar in bars] == [len(plain), len(rows), len(rows), len(rows), 0]

@@ -63,7 +63,7 @@ def test_the_verifier_runs(modules: Path) -> None:
 def test_the_task_runs(modules: Path) -> None:
     """RL samples its problems and verifies the responses, all of which are incorrect: the model knows no such text."""
     source = "my_tasks:Sums?n=4"
-    result = rl(config(problems=source, validation=source), modules / "run")
+    result = rl(config(model="embedded", problems=source, validation=source), modules / "run")
     assert result.steps == 1
 
 

@@ -80,7 +80,6 @@ def test_a_newcomers_mistake_is_one_line_and_writes_nothing(
     ("make", "says"),
     [
         (lambda: RLConfig(length_targets=(64,)), "length_targets does not apply to reward=correctness; set reward="),
-        (lambda: RLConfig(epsilon=0.1), "epsilon does not apply to updates_per_batch=1"),
         (lambda: RLConfig(wait_text="Hm"), "wait_text does not apply to num_waits=0; set num_waits, or leave it out"),
         (lambda: RLConfig(algorithm="dense", reward="lcpo_max"), "reward=lcpo_max does not apply to dense_weight=1"),
         (lambda: RLConfig(algorithm="dense", reference="a", reference_at=0.1), "reference_at does not apply"),
@@ -103,7 +102,6 @@ def test_a_setting_without_effect_is_refused(make: Callable[[], Config], says: s
 
 def test_a_setting_with_effect_is_taken() -> None:
     assert RLConfig(length_targets=(64,), length_prompt="Use {N}.").length_targets == (64,)
-    assert RLConfig(epsilon=0.1, updates_per_batch=2).epsilon == 0.1
     assert EvaluateConfig(beta=0.5, reference="a").beta == 0.5
     assert EvaluateConfig(temperature=0.0, samples=1).samples == 1
     assert ReadinessConfig(influence=True, influence_rank=4).influence_rank == 4

@@ -41,7 +41,6 @@ Precision = Literal["float32", "bfloat16"]
 LENGTH_PLACE = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")  # the place of a length in a text
 ALGORITHMS = ("grpo", "dr_grpo", "rloo", "dapo", "dense")
 TARGETED = ("dapo_overlong", "lcpo_exact", "lcpo_max")  # rewards with a target length
-OFF_POLICY: Conditions = {"updates_per_batch": (), "loss": ()}  # otherwise the importance ratio is 1
 BUDGETED: Conditions = {"unconstrained": (False,)}
 BOUNDED_REWARDS = ("arora_zanette", "grpo_lambda", "dapo_overlong")  # a coefficient above 1 would favour wrong answers
 
@@ -184,12 +183,10 @@ class RLConfig(Config):
     epsilon: Share | None = option(
         None,
         "The importance ratio is clipped from below at 1 - epsilon. By default the value of the algorithm, 0.2.",
-        applies_to=OFF_POLICY,
     )
     epsilon_high: NonNegativeFloat | None = option(
         None,
         "The importance ratio is clipped from above at 1 + epsilon_high. By default 0.28 for dapo, otherwise 0.2.",
-        applies_to=OFF_POLICY,
     )
     kl_coef: NonNegativeFloat = option(
         0.0, "Weight of the KL penalty towards the starting checkpoint (beta in TRL). With 0 no second model is loaded."
