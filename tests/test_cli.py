@@ -171,6 +171,12 @@ def test_a_verb_gets_its_configuration_and_prints_a_table(verbs, capsys, tmp_pat
     }
 
 
+def test_wide_tables_have_all_columns(verbs, capsys) -> None:
+    verbs.evaluate = evaluate
+    assert main(["evaluate", "--wide"]) == 0
+    assert "model   accuracy  more\nruns/a       0.5  c\n" in capsys.readouterr().out
+
+
 def test_json_is_the_only_output(verbs, capsys) -> None:
     verbs.evaluate = evaluate
     for _ in range(2):  # computed, then found finished

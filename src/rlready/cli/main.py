@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             typed = parse_command_line(argv)
             if isinstance(typed, int):
                 return typed
-            _print(_call(typed, VERBS[typed.verb], argv), as_json="json" in typed.switches)
+            _print(_call(typed, VERBS[typed.verb], argv), typed.switches)
             return 0
     except KeyboardInterrupt as stopped:
         again = f"nothing was changed; to start again: {shlex.join(['rlready', *argv])}"
@@ -195,23 +195,23 @@ def _refuse_settings(typed: Typed, view: str) -> None:
             raise UserError(f"rlready show {f'--{view} ' if view else ''}has no settings; got {key!r}")
 
 
-def _print(result: Any, *, as_json: bool) -> None:
+def _print(result: Any, switches: Collection[str]) -> None:
     from rlready.core.tables import print_tables
     from rlready.runs.files import to_json
 
     try:
         if isinstance(result, Finished):
-            _print_finished(result, as_json=as_json)
+            _print_finished(result, switches)
         elif isinstance(result, str):
             print(result)
-        elif as_json:
+        elif "json" in switches:
             print(to_json({"written": str(result)} if isinstance(result, Path) else result))
         elif isinstance(result, Path):
             print(f"written  {result}")
         else:
             if text := getattr(result, "text", ""):
                 print(f"{text}\n")
-            print_tables(result.tables())
+            print_tables(result.tables(), wide="wide" in switches)
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -219,19 +219,19 @@ def _print(result: Any, *, as_json: bool) -> None:
         raise UserError(f"cannot print the result: {error.strerror}") from error
 
 
-def _print_finished(run: Finished, *, as_json: bool) -> None:
+def _print_finished(run: Finished, switches: Collection[str]) -> None:
     """The decision or result in a sentence, the tables, what to run next and where the report is."""
     from rlready.core.progress import note
     from rlready.core.tables import print_tables
     from rlready.core.text import visible
     from rlready.runs.files import to_json
 
-    if as_json:
+    if "json" in switches:
         print(to_json(run.result))
         note(f"the report is {run.page}")
         return
     print(f"{visible(run.result.headline)}\n")
-    print_tables(run.result.tables())
+    print_tables(run.result.tables(), wide="wide" in switches)
     last = [*run.result.remarks(), f"Next: {run.result.next_command}" if run.result.next_command else ""]
     print("\n" + "\n".join(visible(line) for line in (*filter(None, last), f"Report: {run.page}")))
 

@@ -96,7 +96,11 @@ PROGRAM = ("--version", "--help", "--install-completion", "--show-completion")  
 BOOLEANS = ("true", "false", "yes", "no", "on", "off", "1", "0")
 COMPLETION = "_RLREADY_COMPLETE"  # set by the shell's completion of typer
 SETTINGS = "Settings"  # the part of the help for the configuration of the verb
-SWITCHES = {"json": "Print the result as JSON instead of tables.", "quiet": "Print no progress, only warnings."}
+SWITCHES = {
+    "json": "Print the result as JSON instead of tables.",
+    "quiet": "Print no progress, only warnings.",
+    "wide": "Print all columns of the tables.",
+}
 RUN_SWITCHES = {  # of verbs that write a run folder
     "resume": "Continue the newest unfinished run of this command that has these settings.",
     "overwrite": "Replace the run in --out; a folder that is not a run folder is never replaced.",
