@@ -28,7 +28,7 @@ t() { # t CODE SENTENCE COMMAND...: what is printed to either stream, on one lin
   fi
 }
 rr() { $RLREADY "$@"; }
-stopped() { timeout -s INT "$1" $RLREADY "${@:2}"; } # Ctrl-C after so many seconds
+stopped() { timeout --preserve-status -s INT "$1" $RLREADY "${@:2}"; } # Ctrl-C after so many seconds
 
 # looking around
 t 0 "readiness" rr --help
