@@ -170,7 +170,7 @@ def test_the_variance_needs_two_samples_of_every_problem(tmp_path: Path) -> None
 
 
 def test_a_table_of_readiness_rounds_each_figure(tmp_path: Path) -> None:
-    """Shares to two digits, signals and entropies to three, lengths to whole tokens."""
+    """Shares in per cent with one decimal, signals and entropies to three, lengths to whole tokens."""
     rows = [
         {"problem_id": i % 3, "correct": i == 4, "tokens": [7] * i**3, "truncated": i % 4 == 0, "logprobs": [-0.5]}
         for i in range(9)
@@ -179,10 +179,10 @@ def test_a_table_of_readiness_rounds_each_figure(tmp_path: Path) -> None:
     (printed,) = readiness(config, tmp_path / "run").tables()
     (row,) = printed.rows
     figures = dict(zip(printed.columns, row, strict=True))
-    expected = {"unsolved": "0.67", "informative": "0.22", "group signal": "0.111", "entropy": "0.500"}
-    expected |= {"tokens right": "64", "wrong": "154", "truncated": "33%", "held-out loss": "–"}
+    expected = {"unsolved (%)": "66.7", "informative (%)": "22.2", "group signal": "0.111", "entropy": "0.500"}
+    expected |= {"tokens if correct": "64", "tokens if wrong": "154", "truncated (%)": "33.3", "held-out loss": "–"}
     assert {name: figures[name] for name in expected} == expected
-    assert [name for name in figures if name.startswith("pass@")] == ["pass@1", "pass@2", "pass@3"]
+    assert [name for name in figures if name.startswith("pass@")] == ["pass@1 (%)", "pass@2 (%)", "pass@3 (%)"]
 
 
 def test_of_equally_good_checkpoints_that_with_the_higher_pass_1_is_first(tmp_path: Path) -> None:
