@@ -39,8 +39,8 @@ class _Names:
 def problems_of(config: RLConfig, run: Run) -> Data[Problem]:
     """The training and the validation problems; UserError for too few.
 
-    Validation problems that are all training problems are warned of, not refused: whether RL can learn a few problems
-    at all is a common first test.
+    Where all validation problems are training problems, as all held-out rows of SFT may be training rows, this is
+    warned of and not refused: whether a few examples can be learned at all is a common first test.
     """
     names = _Names("problems", "validation", "rl", "validation problems", "problem")
     data = _data(config.problems, config.validation, names, run, lambda task: task.problems())
@@ -57,17 +57,9 @@ def problems_of(config: RLConfig, run: Run) -> Data[Problem]:
 
 
 def rows_of(config: SFTConfig, run: Run) -> Data[Row]:
-    """The training and the held-out rows; UserError if the held-out rows are all training rows.
-
-    The held-out loss chooses among checkpoints, and a loss on training rows would choose the most overfitted.
-    """
+    """The training and the held-out rows."""
     names = _Names("rows", "heldout", "sft", "held-out loss", "row")
     data = _data(config.rows, config.heldout, names, run, lambda task: task.rows())
-    if shared_prompts(data.training, data.held) == len(data.held):
-        raise UserError(
-            f"all {len(data.held)} rows of heldout={config.heldout} have the prompt of a row of rows={config.rows}: "
-            "name other rows, or leave heldout out, which splits it from rows"
-        )
     _warn_of_overlap(data, names, run)
     return data
 
