@@ -162,13 +162,15 @@ def test_what_was_guessed_is_said_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert said[2:] == [f"{alpaca}: reading problems from column 'instruction', responses from 'output'"]
 
 
-def test_ids_of_verl_are_read_if_they_differ(tmp_path: Path) -> None:
+def test_ids_of_verl_are_read_where_they_are_named(tmp_path: Path) -> None:
+    """The index counts within a split, so it is no id by itself."""
     rows = rows_of("verl")
     for at, row in enumerate(rows):
         row["extra_info"]["index"] = at + 7
-    assert [id for id, *_ in asked(str(parquet(tmp_path / "p.parquet", rows)))] == ["7", "8", "9", "10", "11", "12"]
-    rows[2]["extra_info"]["index"] = 7  # of another data source
-    assert asked(str(jsonl(tmp_path / "p.jsonl", rows)))[0][0] == "p-000001"
+    path = str(parquet(tmp_path / "p.parquet", rows))
+    assert asked(path)[0][0] == "p-000001"
+    named = asked(f"{path}?id=extra_info.index")
+    assert [id for id, *_ in named] == ["7", "8", "9", "10", "11", "12"]
 
 
 def test_splits_in_a_folder(tmp_path: Path) -> None:

@@ -14,8 +14,6 @@ from rlready.tasks.table import Table, column_names, has_column, value_of
 from rlready.tasks.turns import MESSAGES
 from rlready.tasks.verifier import GROUND_TRUTH
 
-INDEX = "extra_info.index"  # where verl keeps an id
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -37,14 +35,14 @@ KINDS: Mapping[str, Kind] = {
         (str, int, float, Decimal, list),
     ),
     "response": Kind("responses", ("response", "output", "solution"), (str, list)),
-    "id": Kind("ids", ("id", INDEX), (str, int)),
+    "id": Kind("ids", ("id",), (str, int)),
 }
 
 
 def guess_columns(table: Table, named: Collection[str]) -> dict[str, str]:
     """The column of each kind that is not ``named``, where it has not the usual name; upper case does not matter."""
     known = set[str]().union(*(row for _, row in table.rows))
-    known |= {name for name in (GROUND_TRUTH, INDEX) if name.partition(".")[0] in known}
+    known |= {GROUND_TRUTH} if GROUND_TRUTH.partition(".")[0] in known else set()
     actual = {name.lower(): name for name in known} | {name: name for name in known}
 
     def has(name: str, kind: Kind) -> bool:
@@ -56,7 +54,7 @@ def guess_columns(table: Table, named: Collection[str]) -> dict[str, str]:
         whole = chats if key == "prompt" else key == "response" and (chats or has("completion", kind))
         if key not in named and not whole:
             column = next((actual[name] for name in kind.names if has(name, kind)), kind.names[0])
-            if column != kind.names[0] and (key != "id" or _unique(table, column)):
+            if column != kind.names[0]:
                 found[key] = column
     return found
 
@@ -84,9 +82,3 @@ def _holds(table: Table, column: str, types: tuple[type, ...]) -> bool:
     """Whether the first value of a column that is not null has one of the types."""
     values = (value_of(row, column) for _, row in table.rows)
     return isinstance(next((value for value in values if value is not None), None), types)
-
-
-def _unique(table: Table, column: str) -> bool:
-    """Whether every row has another id in a column."""
-    values = [value_of(row, column) for _, row in table.rows]
-    return None not in values and len(set(map(str, values))) == len(values)
