@@ -4,10 +4,12 @@ import io
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from rlready.core.progress import Plan, Progress, Screen
+from rlready.cli.main import main
+from rlready.core.progress import SCREEN, Plan, Progress, Screen
 from rlready.core.result import Table
 from rlready.core.sampling_progress import SamplingProgress
 from rlready.core.tables import print_tables
@@ -216,3 +218,10 @@ def test_tables_on_a_terminal_wrap_their_cells(terminal: Terminal, monkeypatch: 
 def test_rich_is_imported_where_it_draws() -> None:
     code = "import sys, rlready.core.progress, rlready.core.tables; print('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_quiet_ends_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that calls the command line keeps its own progress afterwards."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "nosuch", "--quiet"]) == 2
+    assert not SCREEN.quiet

@@ -20,6 +20,7 @@ from rlready.core.config import CreditConfig, TemplateConfig
 from rlready.core.device import check_device, out_of_memory
 from rlready.core.errors import UserError
 from rlready.core.options import COMMAND_LINE, Filled, fill_config
+from rlready.core.progress import note, only_warnings
 from rlready.core.settings import Config
 from rlready.core.stopping import STOPPED, exit_stopped, stopped_by_signals
 from rlready.core.text import visible
@@ -42,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             typed = parse_command_line(argv)
             if isinstance(typed, int):
                 return typed
-            _print(_call(typed, VERBS[typed.verb], argv), typed.switches)
+            with only_warnings("quiet" in typed.switches):
+                _print(_call(typed, VERBS[typed.verb], argv), typed.switches)
             return 0
     except KeyboardInterrupt as stopped:
         again = f"nothing was changed; to start again: {shlex.join(['rlready', *argv])}"
@@ -58,9 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
-    from rlready.core import progress
-
-    progress.SCREEN.quiet = "quiet" in typed.switches
     if typed.verb == "show":
         return _show(typed)
     if verb.config is None:
@@ -74,7 +73,7 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
     out = _folder(typed, filled.value)
     if out.is_file() and not (typed.verb == "inject" and out.suffix == ".jsonl"):
         raise UserError(f"--out {out} is a file; name a folder")
-    progress.note(f"rlready {typed.verb}: {'continuing' if 'resume' in typed.switches else 'writing to'} {out}")
+    note(f"rlready {typed.verb}: {'continuing' if 'resume' in typed.switches else 'writing to'} {out}")
     return _run(typed, filled, out, _continuing(argv, typed, out))
 
 
@@ -221,7 +220,6 @@ def _print(result: Any, switches: Collection[str]) -> None:
 
 def _print_finished(run: Finished, switches: Collection[str]) -> None:
     """The decision or result in a sentence, the tables, what to run next and where the report is."""
-    from rlready.core.progress import note
     from rlready.core.tables import print_tables
     from rlready.core.text import visible
     from rlready.runs.files import to_json

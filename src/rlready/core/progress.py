@@ -82,6 +82,16 @@ class Screen:
 SCREEN = Screen()
 
 
+@contextmanager
+def only_warnings(on: bool = True) -> Iterator[None]:
+    """Print no progress meanwhile, only warnings; with ``on=False`` as usual."""
+    before, SCREEN.quiet = SCREEN.quiet, on
+    try:
+        yield
+    finally:
+        SCREEN.quiet = before
+
+
 def note(text: str) -> None:
     """Print a line for a person without breaking the bar."""
     SCREEN.print(text)
