@@ -11,9 +11,7 @@ from pydantic_core import ErrorDetails
 
 KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 PLURALS = {str: "text", int: "whole numbers", float: "numbers"}
-SIMILAR = (
-    0.75  # of difflib's ratio: below, unrelated words are suggested (lr for rows); above, typing errors are missed
-)
+SIMILAR = 0.75  # of difflib's ratio: below, unrelated words are suggested (rows for lr); above, typos are missed
 BATCH = ("tokens_per_batch", "prompts_per_step")
 RESPONSE = ("thinking_budget", "thinking_budgets", "max_answer_tokens")
 ELSEWHERE: dict[str, Sequence[str]] = {  # names of TRL, verl and Transformers, and the settings that they mean
@@ -53,11 +51,16 @@ def nearest(word: str, known: Collection[str], otherwise: str = "") -> str:
 
 
 def similar(word: str, known: Collection[str]) -> str:
-    """A question for the known word that is nearest, or that other trainers call so; empty if there is none."""
+    """A question for the known word that other trainers call so, that is nearest, or that alone has this part.
+
+    Empty if there is none.
+    """
     plain = {name.removeprefix("--").replace("-", "_"): name for name in known}
     key = word.removeprefix("--").replace("-", "_")
     close = [plain[name] for name in ELSEWHERE.get(key, ()) if name in plain]
     close = close or get_close_matches(word, [*known], n=1, cutoff=SIMILAR)
+    parts = [name for whole, name in plain.items() if f"_{key}_" in f"_{whole}_"]
+    close = close or (parts if len(parts) == 1 else [])
     return f"did you mean {' and '.join(close)}?" if close else ""
 
 
