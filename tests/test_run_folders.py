@@ -209,7 +209,7 @@ def test_half_of_an_overwritten_run_is_not_continued(fake: Fake, capfd: Any, mon
     fake.ends = KeyboardInterrupt()
     rlready("sft seed=1 --out run", capfd)
     with monkeypatch.context() as patch:
-        patch.setattr("rlready.runs.run.remove", lambda path: 1 / 0)
+        patch.setattr("rlready.runs.folders.remove", lambda path: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             main(["sft", "seed=2", "--out", "run", "--overwrite"])
     assert Path("run/log.jsonl").exists()

@@ -1,18 +1,20 @@
-"""Which run folder a command writes without ``--out``: a new numbered one, or with ``--resume`` an unfinished one.
+"""Folders of runs: which one a command writes without ``--out``, what one may hold, and how one is emptied.
 
-The folders of ``sft`` are ``runs/sft``, ``runs/sft-2``, ``runs/sft-3`` and so on.
+Without ``--out`` it is a new numbered one (``runs/sft``, ``runs/sft-2``, ...), or with ``--resume`` an unfinished one.
 """
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.settings import Config
 from rlready.runs import lock
 from rlready.runs.continuing import compare
-from rlready.runs.files import LEFTOVER
+from rlready.runs.files import LEFTOVER, os_errors_named, plain, remove, write_json
 from rlready.runs.record import CONFIG, DONE, OVERWRITTEN, RECORD, RunRecord
 
 RUNS = Path("runs")
@@ -71,3 +73,50 @@ def _numbered(verb: str, parent: Path) -> list[int]:
     """The numbers of the folders of ``verb``, with those of files of such a name."""
     names = [re.fullmatch(rf"{verb}(?:-([1-9][0-9]{{0,8}}))?", path.name) for path in parent.glob(f"{verb}*")]
     return [int(name[1] or 1) for name in names if name]
+
+
+def refuse_foreign_files(out: Path) -> None:
+    """UserError for a folder that holds files but no record of a run."""
+    if out.is_dir() and not (out / RECORD).exists():
+        foreign = [p.name for p in out.iterdir() if p.name != lock.NAME and not LEFTOVER.fullmatch(p.name)]
+        if foreign:
+            raise UserError(f"{out} is not empty ({min(foreign)}) and not a run folder: choose another --out")
+
+
+def read_record(out: Path) -> RunRecord | None:
+    """The record in a folder, or None; UserError if the file is not a record."""
+    if not (out / RECORD).exists():
+        return None
+    try:
+        return RunRecord.load(out)
+    except UserError as error:
+        raise UserError(f"{error}; it is not the record of a run: choose another --out") from None
+
+
+def empty_folder(out: Path, config: Config) -> None:
+    """Delete what is in a folder, all of it of a run that is overwritten or has done nothing.
+
+    The record says so first and is deleted last, so that a kill in between leaves no run that seems whole.  UserError
+    if an input that ``config`` names would be deleted.
+    """
+    for path in _paths_in(config):
+        if out.resolve() in (path.resolve(), *path.resolve().parents):
+            raise UserError(f"{out} cannot be overwritten: it holds an input of this run, {path}")
+    old = read_record(out)
+    if old:
+        old.status = OVERWRITTEN
+        write_json(out / RECORD, old)
+    with os_errors_named(out):
+        for path in out.iterdir():
+            if path.name not in (lock.NAME, RECORD):
+                remove(path)
+                if path.exists():
+                    raise UserError(f"cannot delete {path}: delete it yourself, or choose another --out")
+
+
+def _paths_in(config: Config) -> Iterator[Path]:
+    """The existing files and folders that settings name, also in task sources."""
+    for value in plain(config).values():
+        for text in value if isinstance(value, list) else [value]:
+            path = text.partition("?")[0] if isinstance(text, str) else ""
+            yield from (Path(each) for each in (path, path.partition(":")[2]) if each and os.path.exists(each))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -29,14 +29,13 @@ from rlready.core.settings import Config
 from rlready.core.text import visible
 from rlready.runs import lock, provenance
 from rlready.runs.continuing import compare
-from rlready.runs.files import LEFTOVER, clear_leftovers, os_errors_named, plain, remove, write_json, write_text
-from rlready.runs.folders import nothing_done
+from rlready.runs.files import clear_leftovers, os_errors_named, plain, remove, write_json, write_text
+from rlready.runs.folders import empty_folder, nothing_done, read_record, refuse_foreign_files
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import (
     CONFIG,
     DEFAULT,
     DONE,
-    OVERWRITTEN,
     PRESET,
     RECORD,
     RUNNING,
@@ -90,12 +89,12 @@ class Run:
     def __enter__(self) -> Run:
         self._called, self._inside = invocation.get(), _running.get()
         with os_errors_named(self.out):
-            self._refuse_foreign_files()
+            refuse_foreign_files(self.out)
             self._made = [folder for folder in (self.out, *self.out.parents) if not folder.exists()]
             self.out.mkdir(parents=True, exist_ok=True)
             self._lock = lock.lock_folder(self.out)
         try:
-            found = self._read_record()
+            found = read_record(self.out)
             if found and not nothing_done(self.out) and not self._called.overwrite:
                 self._earlier = self._accepted(found)
             if not self.finished:
@@ -139,7 +138,7 @@ class Run:
             (self.out / RESULT).unlink(missing_ok=True)
             note(f"{self.out}: continuing a run that was {self._earlier.attempts[-1].status.partition(':')[0]}")
         else:
-            self._empty()
+            empty_folder(self.out, self.config)
         if self.finished:
             self.finished = False
             self._begin()
@@ -227,22 +226,6 @@ class Run:
         known = (each.sha256 for each in self.record.notes if each.path == str(path))
         return next(known, None) or content_digest(path)
 
-    def _refuse_foreign_files(self) -> None:
-        """UserError for a folder that holds files but no record of a run."""
-        if self.out.is_dir() and not (self.out / RECORD).exists():
-            foreign = [p.name for p in self.out.iterdir() if p.name != lock.NAME and not LEFTOVER.fullmatch(p.name)]
-            if foreign:
-                raise UserError(f"{self.out} is not empty ({min(foreign)}) and not a run folder: choose another --out")
-
-    def _read_record(self) -> RunRecord | None:
-        """The record in the folder, or None; UserError if the file is not a record."""
-        if not (self.out / RECORD).exists():
-            return None
-        try:
-            return RunRecord.load(self.out)
-        except UserError as error:
-            raise UserError(f"{error}; it is not the record of a run: choose another --out") from None
-
     def _accepted(self, earlier: RunRecord) -> RunRecord:
         """The record of a run that this one continues; UserError if it has another verb or settings, or if one of its
         inputs has changed since."""
@@ -288,25 +271,6 @@ class Run:
             warnings=earlier.warnings if earlier else [],
             attempts=[*attempts, self._attempt],
         )
-
-    def _empty(self) -> None:
-        """Delete what is in the folder, all of it of a run that is overwritten or has done nothing.
-
-        The record says so first and is deleted last, so that a kill in between leaves no run that seems whole.
-        """
-        for path in _paths_in(self.config):
-            if self.out.resolve() in (path.resolve(), *path.resolve().parents):
-                raise UserError(f"{self.out} cannot be overwritten: it holds an input of this run, {path}")
-        old = self._read_record()
-        if old:
-            old.status = OVERWRITTEN
-            write_json(self.out / RECORD, old)
-        with os_errors_named(self.out):
-            for path in self.out.iterdir():
-                if path.name not in (lock.NAME, RECORD):
-                    remove(path)
-                    if path.exists():
-                        raise UserError(f"cannot delete {path}: delete it yourself, or choose another --out")
 
     def _leave_as_found(self) -> None:
         """Release the folder, and remove it if this run has made it."""
@@ -362,14 +326,6 @@ def _ways_on() -> str:
     if invocation.get().command:
         return "choose another --out, or add --overwrite to replace it"
     return "choose another folder, or delete it"
-
-
-def _paths_in(config: Config) -> Iterator[Path]:
-    """The existing files and folders that settings name, also in task sources."""
-    for value in plain(config).values():
-        for text in value if isinstance(value, list) else [value]:
-            path = text.partition("?")[0] if isinstance(text, str) else ""
-            yield from (Path(each) for each in (path, path.partition(":")[2]) if each and os.path.exists(each))
 
 
 def _text(path: Path | None) -> str | None:
