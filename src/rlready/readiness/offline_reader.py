@@ -28,7 +28,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,11 +47,7 @@ from rlready.tasks.strictjson import Refused
 from rlready.tasks.table import id_of
 from rlready.tasks.turns import read_turns, split_sample
 
-if TYPE_CHECKING:
-    pass
-
 NAMES = ("problem", "correct", "text", "tokens", "sample", "wave")  # options that name a column
-LM_EVAL = ("doc_id", "resps")  # columns of lm-eval for problem and text
 
 
 def is_table(source: str) -> bool:
