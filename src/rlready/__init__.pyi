@@ -110,7 +110,8 @@ def sft(
     keep_at: Shares of all training samples after which a checkpoint is also kept, as a reference for dense
         rewards.
     seed: Seed of the order of the examples.
-    device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one.
+    device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
+        embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,
         bfloat16 means float32 weights with bfloat16 arithmetic.
     """
@@ -232,9 +233,11 @@ def rl(
         memory needed.
     eval_every: Number of steps between evaluations on the validation problems.
     eval_samples: Number of samples for each validation problem.
-    patience: Stop after this many steps in a row without a gradient.
+    patience: Stop after this many steps in a row in which no group was informative, so that there was no
+        gradient.
     seed: Seed of the order of problems and of the rollouts.
-    device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one.
+    device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
+        embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,
         bfloat16 means float32 weights with bfloat16 arithmetic.
     """
@@ -299,7 +302,8 @@ def evaluate(
         model and reference, so smaller is stronger. To match an rl run, use its beta times the dense_scale in
         its log.
     seed: Seed of the samples.
-    device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one.
+    device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
+        embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,
         bfloat16 means float32 weights with bfloat16 arithmetic.
     """
@@ -339,8 +343,9 @@ def readiness(
         (the other columns), and answer is the text after the thought. If it returns a score, add
         &threshold=SCORE, the lowest that is correct. Reward functions of TRL and verl are accepted too.
     samples: Largest number of samples for each problem; pass@k is estimated for every k up to it.
-    sampling: adaptive stops sampling a problem once it has min_samples and one of them is correct (only if
-        samples is above 32 or min_samples is set); full draws all samples.
+    sampling: adaptive stops sampling a problem once one of its samples is correct, after a first wave of
+        min_samples (by default group_size, at least 8); with up to 32 samples and no min_samples it draws all,
+        as full does.
     min_samples: Number of samples for each problem before sampling may stop. By default group_size, but at
         least 8.
     temperature: Sampling temperature.
@@ -361,7 +366,8 @@ def readiness(
     influence_rank: Project each matrix's gradient to rank x rank, for large models. 0 keeps the exact
         gradients.
     seed: Seed of the samples.
-    device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one.
+    device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
+        embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,
         bfloat16 means float32 weights with bfloat16 arithmetic.
     """

@@ -48,7 +48,7 @@ DELIMITERS = (
     "Texts that open and close the thought, as OPEN,CLOSE. By default they are found in the chat template; set them "
     "if the template does not contain them."
 )
-DEVICE = "PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one."
+DEVICE = "PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the embedded model."
 DTYPE = (
     "Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training, bfloat16 means "
     "float32 weights with bfloat16 arithmetic."
@@ -260,7 +260,9 @@ class RLConfig(Config):
     max_tokens_per_microbatch: PositiveInt = option(16384, MICROBATCH)
     eval_every: PositiveInt = option(10, "Number of steps between evaluations on the validation problems.")
     eval_samples: PositiveInt = option(4, "Number of samples for each validation problem.")
-    patience: PositiveInt = option(8, "Stop after this many steps in a row without a gradient.")
+    patience: PositiveInt = option(
+        8, "Stop after this many steps in a row in which no group was informative, so that there was no gradient."
+    )
     seed: NonNegativeInt = option(0, "Seed of the order of problems and of the rollouts.")
     device: Preset[Device] = option("auto", DEVICE)
     dtype: Preset[Precision] = option(None, DTYPE)
@@ -419,8 +421,8 @@ class ReadinessConfig(Config):
     )
     sampling: Literal["adaptive", "full"] = option(
         "adaptive",
-        "adaptive stops sampling a problem once it has min_samples and one of them is correct (only if samples is "
-        "above 32 or min_samples is set); full draws all samples.",
+        "adaptive stops sampling a problem once one of its samples is correct, after a first wave of min_samples (by "
+        "default group_size, at least 8); with up to 32 samples and no min_samples it draws all, as full does.",
     )
     min_samples: PositiveInt | None = option(
         None,
