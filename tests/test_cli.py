@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+import rlready
 from rlready.cli.main import main
 from rlready.cli.parser import VERBS, Typed, parse_command_line
 from rlready.core.config import EvaluateConfig
@@ -169,6 +170,11 @@ def test_a_verb_gets_its_configuration_and_prints_a_table(verbs, capsys, tmp_pat
         "seed",
         "thinking_budgets",
     }
+
+
+def test_the_version_is_printed(capsys) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{rlready.__version__}\n"
 
 
 def test_wide_tables_have_all_columns(verbs, capsys) -> None:

@@ -230,14 +230,19 @@ def _app(name: str) -> typer.Typer:
     return app
 
 
-def _program(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         import rlready
 
         print(rlready.__version__)
         raise typer.Exit
+
+
+def _program(  # eager, as otherwise a missing command is found first
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None: ...
 
 
 def _command(name: str, verb: Verb, *, whole: bool) -> Callable[..., Typed]:
