@@ -7,14 +7,14 @@ stopped by Ctrl-C or SIGTERM.
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rlready.cli.output import Finished, print_result
 from rlready.cli.parser import RUN_SWITCHES, VERBS, Typed, Verb, parse_command_line
 from rlready.core.config import CreditConfig, TemplateConfig
 from rlready.core.device import check_device, out_of_memory
@@ -23,28 +23,24 @@ from rlready.core.options import COMMAND_LINE, Filled, fill_config
 from rlready.core.progress import note, only_warnings
 from rlready.core.settings import Config
 from rlready.core.stopping import STOPPED, exit_stopped, stopped_by_signals
-from rlready.core.text import visible
+from rlready.core.terminal import with_neutral_streams
 from rlready.core.verbs import function
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The result of a run and the file of its report."""
-
-    result: Any
-    page: Path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    program, argv = argv is None, list(sys.argv[1:] if argv is None else argv)
+    program, words = argv is None, list(sys.argv[1:] if argv is None else argv)
+    return with_neutral_streams(lambda: _main(words, program=program))
+
+
+def _main(argv: list[str], *, program: bool) -> int:
     try:
         with stopped_by_signals():
             typed = parse_command_line(argv)
             if isinstance(typed, int):
                 return typed
             with only_warnings("quiet" in typed.switches):
-                _print(_call(typed, VERBS[typed.verb], argv), typed.switches)
+                print_result(_call(typed, VERBS[typed.verb], argv), typed.switches)
             return 0
     except KeyboardInterrupt as stopped:
         again = f"nothing was changed; to start again: {shlex.join(['rlready', *argv])}"
@@ -54,9 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return STOPPED
     except UserError as error:
         return _say(" ".join(str(error).split()), 2)
-    except BrokenPipeError:  # the reader of standard output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
@@ -194,46 +187,6 @@ def _refuse_settings(typed: Typed, view: str) -> None:
             raise UserError(f"rlready show {f'--{view} ' if view else ''}has no settings; got {key!r}")
 
 
-def _print(result: Any, switches: Collection[str]) -> None:
-    from rlready.core.tables import print_tables
-    from rlready.runs.files import to_json
-
-    try:
-        if isinstance(result, Finished):
-            _print_finished(result, switches)
-        elif isinstance(result, str):
-            print(result)
-        elif "json" in switches:
-            print(to_json({"written": str(result)} if isinstance(result, Path) else result))
-        elif isinstance(result, Path):
-            print(f"written  {result}")
-        else:
-            if text := getattr(result, "text", ""):
-                print(f"{text}\n")
-            print_tables(result.tables(), wide="wide" in switches)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise UserError(f"cannot print the result: {error.strerror}") from error
-
-
-def _print_finished(run: Finished, switches: Collection[str]) -> None:
-    """The decision or result in a sentence, the tables, what to run next and where the report is."""
-    from rlready.core.tables import print_tables
-    from rlready.core.text import visible
-    from rlready.runs.files import to_json
-
-    if "json" in switches:
-        print(to_json(run.result))
-        note(f"the report is {run.page}")
-        return
-    print(f"{visible(run.result.headline)}\n")
-    print_tables(run.result.tables(), wide="wide" in switches)
-    last = [*run.result.remarks(), f"Next: {run.result.next_command}" if run.result.next_command else ""]
-    print("\n" + "\n".join(visible(line) for line in (*filter(None, last), f"Report: {run.page}")))
-
-
 def _say(text: str, code: int) -> int:
-    print(f"rlready: {visible(text)}", file=sys.stderr)
+    print(f"rlready: {text}", file=sys.stderr)
     return code

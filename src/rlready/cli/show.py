@@ -6,7 +6,9 @@ token of a text or of samples.  With ``--template``: how a checkpoint's chat tem
 
 from __future__ import annotations
 
-import sys
+import re
+import shlex
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +28,7 @@ from rlready.core.config import CreditConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Row
 from rlready.core.result import RESULT
+from rlready.core.terminal import has_colour
 from rlready.core.text import visible
 from rlready.inject.diff import row_pairs
 from rlready.runs import lock
@@ -47,12 +50,18 @@ def show_runs(paths: Sequence[Path], *, diff: Sequence[str] | None = None) -> Sh
     """
     if diff is not None:
         pairs = row_pairs(paths[0], diff)
-        return RowsShown(headline=f"{len(pairs)} rows before and after.", rows=pairs)
+        return RowsShown(headline=f"{len(pairs)} row{'s' * (len(pairs) > 1)} before and after.", rows=pairs)
     runs = [_status(path) for path in paths]
-    found = sum(run.record is not None for run in runs)
-    if not found:
+    if all(run.record is None for run in runs):
         raise UserError(f"{paths[0]}: not a run folder, {RECORD} is missing")
-    return RunsShown(headline=f"{found} runs.", runs=runs)
+    counts = Counter(re.split("[;:]", run.status)[0] for run in runs)
+    found = ", ".join(f"{n} {status}" for status, n in counts.items())
+    stopped = (run.record.command for run in runs if run.record and run.status.startswith(("killed", "interrupted")))
+    return RunsShown(
+        headline=f"{len(runs)} folder{'s' * (len(runs) > 1)}: {found}.",
+        next_command=next(filter(_is_own, stopped), ""),
+        runs=runs,
+    )
 
 
 def _status(path: Path) -> RunStatus:
@@ -85,6 +94,15 @@ def _status(path: Path) -> RunStatus:
     )
 
 
+def _is_own(command: str) -> bool:
+    """Whether a recorded command is one of rlready alone: the record of another's run may hold anything."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return False
+    return words[:1] == ["rlready"] and shlex.join(words) == command
+
+
 def show_credit(run: Path, inputs: Sequence[str], config: CreditConfig, out: Path | None = None) -> CreditShown:
     """r̂ of every token of texts and samples, by the last checkpoint of an SFT run; see ``credit/token_credit.py``.
 
@@ -107,7 +125,7 @@ def show_credit(run: Path, inputs: Sequence[str], config: CreditConfig, out: Pat
     about = f"Reward of a token: its log-probability under {model} minus that under {against}, in nats."
     return CreditShown(
         headline=about,
-        text=credit.terminal(responses, colour=sys.stdout.isatty()),
+        text=credit.terminal(responses, colour=has_colour()),
         responses=[
             TokenCredit(name=r.name, prompt=r.prompt, pieces=list(r.pieces), dense=r.dense.tolist(), sum=r.total)
             for r in responses
@@ -141,7 +159,7 @@ def show_template(checkpoint: str, delimiters: Sequence[str] = ()) -> TemplateSh
     prompt, response = lm.worked_ids(Row("example", "What is 6 times 7?", "#### 42", thought), think=lm.thinks)
     drawn = lm.prompt_ids("What is 6 times 7?", think=lm.thinks)
     example = TemplateExample(prompt=lm.pieces(prompt), in_loss=lm.pieces(response), sampled_after=lm.decode(drawn))
-    colour = ("\x1b[7m", "\x1b[0m") if sys.stdout.isatty() else ("", "")
+    colour = ("\x1b[7m", "\x1b[0m") if has_colour() else ("", "")
     tokens = "|".join(visible(piece).replace("\n", "\\n") for piece in example.in_loss)
     text = (
         f"A worked row; its {len(prompt)} prompt tokens are not in the loss:\n{visible(lm.decode(prompt))}\n\n"

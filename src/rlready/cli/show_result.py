@@ -9,7 +9,6 @@ from pydantic import JsonValue, SerializeAsAny
 
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table
-from rlready.core.text import visible
 from rlready.inject.diff import RowPair
 from rlready.runs.record import RunRecord
 
@@ -46,12 +45,17 @@ class RunsShown(ShowResult):
             [run.folder, run.verb, run.status, "" if run.seconds is None else f"{run.seconds:.0f}", run.message]
             for run in self.runs
         ]
-        found = [Table(["run", "verb", "status", "seconds", "headline"], lines)]
+        columns = ["run", "verb", "status", "seconds", "headline"]
+        found = [Table(columns, lines, narrow=columns[:4])]
         for run in self.runs:
-            for table in run.result.tables() if run.result else []:
-                title = ": ".join(filter(None, [run.folder, table.title]))
+            for at, table in enumerate(run.result.tables() if run.result else []):
+                title = ": ".join(filter(None, [run.folder, "" if at else run.message, table.title]))
                 found.append(replace(table, title=title))
         return found
+
+    def remarks(self) -> list[str]:
+        """What is known of runs without tables."""
+        return [f"{run.folder}: {run.message}" for run in self.runs if run.message and not run.result]
 
 
 class RowsShown(ShowResult):
@@ -100,7 +104,7 @@ class CreditShown(ShowResult):
         rows = []
         for r in self.responses:
             lowest = min(range(len(r.dense)), key=r.dense.__getitem__)
-            cells = [visible(r.name), f"{r.sum:+.2f}", str(len(r.pieces)), f"{r.dense[lowest]:+.2f}"]
+            cells = [r.name, f"{r.sum:+.2f}", str(len(r.pieces)), f"{r.dense[lowest]:+.2f}"]
             rows.append([*cells, repr(r.pieces[lowest])])
         found = [Table(["response", "sum of r̂ (nats)", "tokens", "lowest", "lowest at"], rows)]
         if probe := self.probe:
@@ -130,7 +134,7 @@ class TemplateShown(ShowResult):
     example: TemplateExample
 
     def tables(self) -> list[Table]:
-        return [Table(["what", "found"], [[k.replace("_", " "), visible(_plain(v))] for k, v in self.template.items()])]
+        return [Table(["what", "found"], [[k.replace("_", " "), _plain(v)] for k, v in self.template.items()])]
 
 
 def _plain(value: JsonValue) -> str:

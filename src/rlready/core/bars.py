@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from rlready.core.terminal import neutral, unwrapped
 from rlready.core.text import visible
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ class Bars:
     """A line for each open bar; ``stop`` removes them."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.console = Console(file=stream)
+        self.console = Console(file=unwrapped(stream))
         # what others write to the terminal goes above the bars, where the next drawing does not erase it
         beside = sys.stdout.isatty()
         self._live = Live(console=self.console, auto_refresh=False, transient=True, redirect_stdout=beside)
         self._live.start()
+        sys.stdout, sys.stderr = neutral(sys.stdout), neutral(sys.stderr)  # also what goes above the bars
         self.console.show_cursor()  # a killed process must not leave the terminal without one
 
     def draw(self, bars: Sequence[Progress]) -> None:
@@ -38,7 +40,7 @@ class Bars:
         self._live.update(grid, refresh=True)
 
     def print(self, text: str) -> None:
-        self.console.print(Text(text), soft_wrap=True)
+        self.console.print(Text(visible(text)), soft_wrap=True)
 
     def stop(self) -> None:
         self._live.stop()

@@ -2,7 +2,7 @@
 
 A terminal shows a bar for every open ``Progress``; a file or a pipe gets a line at its start and then one every two
 seconds at most.  A ``Plan`` adds the time left for several stages together: their expected seconds, scaled by the ratio
-of actual to expected seconds so far.  Text may come from a model or a file name: see ``visible``.
+of actual to expected seconds so far.  Text may come from a model or a file name: see `core.terminal`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Self, TextIO
 
-from rlready.core.text import visible
+from rlready.core.terminal import neutral
 
 if TYPE_CHECKING:
     from rlready.core.bars import Bars
@@ -41,7 +41,7 @@ class Screen:
 
     @property
     def stream(self) -> TextIO:
-        return self._stream or sys.stderr
+        return neutral(self._stream or sys.stderr, heedless=True)
 
     def draw(self) -> None:
         """Show the open bars, unless they were shown a moment ago."""
@@ -66,9 +66,9 @@ class Screen:
         """Print a line, above the bars if there are any."""
         with self.lock, suppress(OSError, ValueError):
             if self._bars:
-                self._bars.print(visible(text))
+                self._bars.print(text)
             elif warning or not self.quiet:
-                self.stream.write(visible(text) + "\n")
+                self.stream.write(text + "\n")
                 self.stream.flush()
 
     def clear(self) -> None:

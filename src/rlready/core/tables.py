@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rlready.core.cells import DASH
 from rlready.core.result import Table
+from rlready.core.terminal import has_colour, print_coloured
 from rlready.core.text import visible
 
 
@@ -18,7 +19,7 @@ def print_tables(tables: Sequence[Table], *, wide: bool = False) -> None:
     """
     formatted = _on_terminal if sys.stdout.isatty() else _in_file
     shown = [table if wide else table.narrowed() for table in tables]
-    print("\n".join(f"{visible(table.title)}\n" * bool(table.title) + formatted(table) for table in shown), end="")
+    print_coloured("\n".join(f"{visible(table.title)}\n" * bool(table.title) + formatted(table) for table in shown))
 
 
 def _in_file(table: Table) -> str:
@@ -34,10 +35,12 @@ def _on_terminal(table: Table) -> str:
     from rich.table import Table as Grid
     from rich.text import Text
 
-    console, grid = Console(), Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    console = Console(color_system="auto" if has_colour() else None)
+    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     columns = _columns(table)
+    fits = sum(max(map(len, column)) + 2 for column, _ in columns) <= console.width  # else rich would cut off digits
     for (name, *_), right in columns:
-        grid.add_column(Text(name), justify="right" if right else "left", no_wrap=right, overflow="fold")
+        grid.add_column(Text(name), justify="right" if right else "left", no_wrap=right and fits, overflow="fold")
     for cells in zip(*(column[1:] for column, _ in columns), strict=True):
         grid.add_row(*map(Text, cells))  # as text, not markup
     with console.capture() as printed:  # printed by the caller, so that a closed pipe is not rich's to handle

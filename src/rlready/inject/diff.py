@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, NonNegativeInt, ValidationError
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.result import Record, Table, first_error
+from rlready.core.text import visible
 from rlready.inject.result import InjectResult
 from rlready.tasks.table import read_table
 
@@ -72,7 +73,7 @@ class RowPair(Record):
             lines.append(["after", ""])
             for text, kind in self.pieces():
                 lines += _lines(f"{'>' if kind == MOVED else '+'} {kind}" if kind else "", text)
-        return Table(["", f"row {_safe(after.id)}"], [*lines, *_lines("response", after.response)])
+        return Table(["", f"row {after.id}"], [*lines, *_lines("response", after.response)])
 
 
 def row_pairs(run: Path, ids: Sequence[str]) -> list[RowPair]:
@@ -113,7 +114,7 @@ def _lines(mark: str, text: str) -> list[list[str]]:
     """The text in lines no wider than a terminal, the mark before the first."""
     lines = []
     for line in text.strip().split("\n"):
-        line = _safe(line.rstrip())
+        line = visible(line.rstrip())
         while len(line) > WIDE:
             end = line.rfind(" ", 1, WIDE)
             end = WIDE if end < 0 else end
@@ -121,8 +122,3 @@ def _lines(mark: str, text: str) -> list[list[str]]:
             line = line[end:].lstrip()
         lines.append(line)
     return [[mark if n == 0 else "", line] for n, line in enumerate(lines) if line or n == 0] if text.strip() else []
-
-
-def _safe(text: str) -> str:
-    """Rows are untrusted: control characters are shown as escapes, so that they cannot steer the terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

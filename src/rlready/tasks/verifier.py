@@ -28,7 +28,6 @@ import numpy as np
 from rlready.core.errors import UserError
 from rlready.core.import_path import load_object
 from rlready.core.records import Problem
-from rlready.core.text import visible
 from rlready.models.chat import CLOSE
 from rlready.tasks.answers.extract import own_part
 from rlready.tasks.protocol import Verdict
@@ -206,7 +205,7 @@ def _number(value: object) -> float | None:
 
 def _refusal(where: str, problem: Problem, value: object, fix: str) -> str:
     try:
-        shown = visible(reprlib.repr(value))
+        shown = reprlib.repr(value)
     except Exception:  # the user's class
         shown = "a value"
     return f"{where}: returned {shown} ({type(value).__name__}) for problem {problem.id}; {fix}"

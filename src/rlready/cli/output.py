@@ -1,0 +1,63 @@
+"""What a command prints: the decision or result in a sentence, tables, what to run next, and where the report is."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Set
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlready.core.errors import UserError
+from rlready.core.result import Result
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The result of a run and the file of its report."""
+
+    result: Result
+    page: Path
+
+
+def print_result(result: Finished | Result | Path | str, switches: Set[str] = frozenset()) -> None:
+    """Print what a verb returned, as JSON or, with ``wide``, with all columns of its tables.
+
+    UserError if standard output cannot be written to.
+    """
+    from rlready.core.progress import note
+    from rlready.core.terminal import print_json
+    from rlready.runs.files import to_json
+
+    try:
+        if isinstance(result, str):
+            print(result)
+        elif "json" in switches and isinstance(result, Finished):
+            print_json(to_json(result.result))
+            note(f"the report is {result.page}")
+        elif "json" in switches:
+            print_json(to_json({"written": str(result)} if isinstance(result, Path) else result))
+        elif isinstance(result, Path):
+            print(f"written  {result}")
+        elif isinstance(result, Finished):
+            command = result.result.next_command or shlex.join(["rlready", "show", str(result.page.parent), "--wide"])
+            _print_tables(result.result.model_copy(update={"next_command": command}), wide="wide" in switches)
+            print(f"Report: {result.page}")
+        else:
+            _print_tables(result, wide="wide" in switches)
+        sys.stdout.flush()
+    except OSError as error:
+        raise UserError(f"cannot print the result: {error.strerror}") from error
+
+
+def _print_tables(result: Result, *, wide: bool) -> None:
+    from rlready.core.tables import print_tables
+    from rlready.core.terminal import print_coloured
+
+    print(f"{result.headline}\n")
+    if text := getattr(result, "text", ""):
+        print_coloured(f"{text}\n\n")
+    print_tables(result.tables(), wide=wide)
+    last = [*result.remarks(), *([f"Next: {result.next_command}"] if result.next_command else [])]
+    if last or result.tables():
+        print("\n" + "\n".join(last), end="\n" if last else "")
