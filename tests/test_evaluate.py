@@ -17,6 +17,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerFast
 
+from rlready.core.cells import DASH
 from rlready.core.config import EvaluateConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Sample
@@ -424,11 +425,11 @@ def test_models_of_one_name_are_distinguished_and_compared_with_the_first(tmp_pa
     result = evaluate(config, tmp_path / "run")
     (table,) = [t for t in result.tables() if not t.title]
     rows = table.rows
-    assert table.columns[-3:] == ["unfinished", "minus a/step-1", "minus 48"]
+    assert table.columns[-3:] == ["unfinished (%)", "minus a/step-1 (points)", "minus 48 (points)"]
     assert [row[1] for row in rows] == ["a/step-1", "b/step-1"] * 2
-    assert [row[-2] == "" for row in rows] == [True, False] * 2
-    assert [row[-1] == "" for row in rows] == [True, True, False, False]
-    assert rows[2][-3] == "100%"
+    assert [row[-2] == DASH for row in rows] == [True, False] * 2
+    assert [row[-1] == DASH for row in rows] == [True, True, False, False]
+    assert rows[2][-3] == "100.0"
     assert "b/step-1 0.0% (100% unfinished)" in result.headline
     scores, per_problem = result.unconstrained[models[1]], result.per_problem
     assert scores.gain.value == pytest.approx(

@@ -616,7 +616,7 @@ def test_show_diff_does_not_steer_the_terminal(tmp_path: Path, capsys: pytest.Ca
     assert main(["show", "--diff", str(tmp_path / "i")]) == 0
     out = capsys.readouterr().out
     assert "\x1b" not in out
-    assert "\\x1b[2J" in out
+    assert "⟨U+001B⟩[2J" in out
 
 
 def test_the_report_shows_rows_before_and_after(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ def test_show_prints_the_tables_of_every_run(tmp_path: Path) -> None:
     assert [line[2] for line in first.rows] == ["not a run", "done"]
     assert first.rows[1][-1] == result.headline
     assert [(t.title, t.rows) for t in others] == [
-        (": ".join(filter(None, [str(run), t.title])), t.rows) for t in result.tables()
+        (": ".join(filter(None, [str(run), "" if at else result.headline, t.title])), t.rows)
+        for at, t in enumerate(result.tables())
     ]
     (run / "result.json").write_text('{"verb": "evaluate"}')
     assert "result.json: headline: field required" in show_runs([run]).tables()[0].rows[0][-1]

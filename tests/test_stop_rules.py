@@ -111,15 +111,13 @@ def test_the_earliest_best_checkpoint_is_chosen(
     assert [e.step for e in result.evaluations] == [0, 5, 10, 12]
     assert result.best.step == 10
     assert result.best.path == str(tmp_path / "run" / "checkpoints" / "step-10")
-    assert result.headline == (
-        "dr_grpo, 12 steps: validation accuracy 50.0% before, 60.0% at step 10, chosen by the verifier."
-    )
+    assert result.headline == "Validation accuracy 50.0 % before RL, 60.0 % at step 10, the best."
     assert [[row[0] for row in table.rows] for table in result.tables()] == [["0", "5", "10", "12"]]
     assert [line["step"] for line in read_log(tmp_path / "run" / "log.jsonl") if "reward" in line] == list(range(1, 13))
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "other"), [([0.5, 0.2, 0.5, 0.5], "50.0% at step 10"), ([0.9, 0.2, 0.6, 0.5], "60.0% at step 10")]
+    ("accuracy", "other"), [([0.5, 0.2, 0.5, 0.5], "50.0 % at step 10"), ([0.9, 0.2, 0.6, 0.5], "60.0 % at step 10")]
 )
 def test_the_start_is_chosen_unless_a_later_checkpoint_is_better(
     config: RLConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accuracy: list[float], other: str
@@ -127,7 +125,7 @@ def test_the_start_is_chosen_unless_a_later_checkpoint_is_better(
     Script(monkeypatch, [1] * 12, accuracy)
     result = rl(config.replace(eval_every=5), tmp_path / "run")
     assert (result.best.step, result.best.path) == (0, config.model)
-    assert f"not higher at any later checkpoint ({other}), so the starting checkpoint is chosen." in result.headline
+    assert f"not higher after it ({other}): the starting checkpoint is chosen." in result.headline
 
 
 def test_a_run_without_any_gradient_says_so(config: RLConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,8 +133,8 @@ def test_a_run_without_any_gradient_says_so(config: RLConfig, tmp_path: Path, mo
     Script(monkeypatch, [0, 0])
     result = rl(config.replace(steps=2, eval_every=1), tmp_path / "run")
     assert result.headline == (
-        "dr_grpo, 2 steps: no step had a gradient: of 6 groups, 2 were all wrong and 4 were all correct; 6 of 24 "
-        "responses reached the thinking budget of 6 tokens or the limit of 9 tokens. Validation accuracy 50.0%. The "
+        "No step had a gradient: of 6 groups, 2 were all wrong and 4 were all correct; 6 of 24 "
+        "responses reached the thinking budget of 6 tokens or the limit of 9 tokens. Validation accuracy 50.0 %. The "
         "weights are unchanged."
     )
     assert (result.best.step, result.weights_changed, result.stopped) == (0, 0.0, "")

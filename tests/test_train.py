@@ -250,7 +250,7 @@ def test_rl_stops_with_a_reason_without_gradients(tiny: str, problems: Path, tmp
     result = rl(config, tmp_path / "run")
     assert result.steps == 2
     assert "all wrong" in result.stopped
-    assert "no step had a gradient: all 6 groups were all wrong" in result.headline
+    assert "No step had a gradient: all 6 groups were all wrong" in result.headline
     assert result.headline.endswith("The weights are unchanged.")
     assert (result.best.step, result.best.path, result.weights_changed) == (0, config.model, 0.0)
 

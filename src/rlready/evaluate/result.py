@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from rlready.core.cells import decimal, percent
 from rlready.core.records import Estimate, Finish
 from rlready.core.result import Record, Result, Table, TaskRecord
 from rlready.runs.checkpoint_order import labels
@@ -74,10 +75,10 @@ class SettingScores(Measures, Variant):
 
     def cells(self, short: Mapping[str, str]) -> list[str]:
         """A row of the printed table; ``short`` are the names of models there."""
-        shares = [f"{share.value:.1%}" for share in (self.wrong_to_right, self.right_to_wrong)]
-        tokens = f"{self.thinking_tokens.value:.1f}"
-        error = f"{self.length_error.value:.0%}" if self.length_error else "–"
-        return [self.setting, short[self.model], f"{self.accuracy.value:.3f}", str(self.change), *shares, tokens, error]
+        shares = [percent(share.value) for share in (self.accuracy, self.wrong_to_right, self.right_to_wrong)]
+        error = percent(self.length_error.value if self.length_error else None)
+        tokens = decimal(self.thinking_tokens.value, 1)
+        return [self.setting, short[self.model], shares[0], percent(self.change), *shares[1:], tokens, error]
 
 
 class CurveMetrics(Variant):
@@ -90,7 +91,7 @@ class CurveMetrics(Variant):
 
     def cells(self, short: Mapping[str, str]) -> list[str]:
         """A row of the printed table."""
-        cells = [f"{self.control:.0%}", str(self.scaling or "–"), str(self.performance), str(self.best_budget)]
+        cells = [percent(self.control), decimal(self.scaling), percent(self.performance), str(self.best_budget)]
         return [short[self.model], self.description, *cells]
 
 
@@ -112,8 +113,8 @@ class Votes(Record):
 
     def cells(self, short: Mapping[str, str]) -> list[str]:
         """A row of the printed table."""
-        shares = [str(share) for share in (self.majority_vote, self.most_likely, self.any_right)]
-        return [str(self.budget or "none"), short[self.model], str(self.samples), f"{self.tokens:.0f}", *shares]
+        shares = [percent(share) for share in (self.majority_vote, self.most_likely, self.any_right)]
+        return [str(self.budget or "none"), short[self.model], str(self.samples), *shares, f"{self.tokens:.0f}"]
 
 
 class LengthCounts(Record):
@@ -172,32 +173,38 @@ class EvaluateResult(Result):
         short = labels(self.models)
         found = [self._scores_table(short)]
         if self.settings:
-            columns = ["setting", "model", "accuracy", "change", "wrong→correct", "correct→wrong", "thinking tokens"]
+            narrow = ["setting", "model", "accuracy (%)", "change (points)", "thinking tokens"]
+            columns = [*narrow[:-1], "wrong→correct (%)", "correct→wrong (%)", narrow[-1], "length error (%)"]
             title = f"Compared with {self.metrics[0].description} at the same budget: +waits, ~bias, length prompt"
             rows = [s.cells(short) for s in self.settings]
-            found.append(Table([*columns, "length error"], rows, title))
+            found.append(Table(columns, rows, title, narrow))
         if self.metrics:
-            columns = ["model", "setting", "control", "scaling (points per 1,000 tokens)", "performance", "at budget"]
-            found.append(Table(columns, [m.cells(short) for m in self.metrics], "Control, scaling, performance"))
+            columns = ["model", "setting", "control (%)", "scaling", "performance (%)", "at budget"]
+            title = "Control, scaling (points per 1,000 tokens) and performance (accuracy at the best budget)"
+            found.append(Table(columns, [m.cells(short) for m in self.metrics], title))
         if self.votes:
-            columns = ["budget", "model", "samples", "tokens", "majority vote", "most likely", "any correct"]
-            found.append(Table(columns, [v.cells(short) for v in self.votes], "Many samples at equal total tokens"))
+            columns = ["budget", "model", "samples", "majority vote (%)", "most likely (%)", "any correct (%)"]
+            rows = [v.cells(short) for v in self.votes]
+            found.append(Table([*columns, "tokens"], rows, "Many samples at equal total tokens", columns))
         return found
 
     def _scores_table(self, short: Mapping[str, str]) -> Table:
         """``truncated``: the thought or the response reached its limit; ``unfinished``: the response did."""
-        columns = ["budget", "model", "accuracy", "thinking tokens", "answer tokens", "truncated", "unfinished"]
         if self.response_limits:
-            columns = ["response limit", "model", "accuracy", "response tokens", "truncated"]
+            narrow = columns = ["response limit", "model", "accuracy (%)", "response tokens", "truncated (%)"]
+        else:
+            narrow = ["budget", "model", "accuracy (%)", "thinking tokens", "truncated (%)"]
+            columns = [*narrow[:4], "answer tokens", narrow[4], "unfinished (%)"]
         budgets = [(str(row.budget), row.scores) for row in self.budgets if row.budget is not None]
-        differences = [("gain", f"minus {short[self.models[0]]}")] if len(self.models) > 1 else []
-        differences += [("change", f"minus {budgets[-1][0]}")] if budgets else []
+        differences = [("gain", f"minus {short[self.models[0]]} (points)")] if len(self.models) > 1 else []
+        differences += [("change", f"minus {budgets[-1][0]} (points)")] if budgets else []
         rows = []
         for budget, scores in [*budgets, ("unconstrained", self.unconstrained)]:
             for model, s in scores.items():
-                cells = [] if self.response_limits else [f"{s.thinking_tokens.value:.1f}"]
-                cells += [f"{s.answer_tokens.value:.1f}", f"{s.truncated.value:.0%}"]
-                cells += [] if self.response_limits else [f"{s.unfinished.value:.0%}"]
-                cells += [str(getattr(s, key) or "") for key, _ in differences]
-                rows.append([budget, short[model], str(s.accuracy), *cells])
-        return Table([*columns, *(title for _, title in differences)], rows)
+                cells = [] if self.response_limits else [decimal(s.thinking_tokens.value, 1)]
+                cells += [decimal(s.answer_tokens.value, 1), percent(s.truncated.value)]
+                cells += [] if self.response_limits else [percent(s.unfinished.value)]
+                cells += [percent(getattr(s, key)) for key, _ in differences]
+                rows.append([budget, short[model], percent(s.accuracy), *cells])
+        narrow = [*narrow, *(title for _, title in differences[:1])]
+        return Table([*columns, *(title for _, title in differences)], rows, narrow=narrow)

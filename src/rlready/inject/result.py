@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from rlready.core.cells import decimal, percent
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table
 from rlready.inject.splice import Behaviour
@@ -41,13 +42,12 @@ class InjectResult(Result):
 
     def tables(self) -> list[Table]:
         """How often each behaviour was added, the mean length of a row before and after, and the rows left out."""
-        rows = [[NAMES[b], str(count.times), str(count.rows), str(count.share)] for b, count in self.behaviours.items()]
+        rows = [[NAMES[b], str(n.times), str(n.rows), percent(n.share)] for b, n in self.behaviours.items()]
         if "explore" in self.behaviours:
             rows.append(["  failed attempts", str(self.failed_attempts), "", ""])
             rows.append(["  solved early", str(self.solved_early), "", ""])
         for when, length in (("before", self.length_before), ("after", self.length_after)):
-            interval = f"{length.value:.1f} [{length.low:.1f}, {length.high:.1f}]"
-            rows.append([f"{self.unit} per row, {when}", interval, "", ""])
+            rows.append([f"{self.unit} per row, {when}", decimal(length, 1), "", ""])
         left_out = [[reason, str(count)] for reason, count in self.unfit.items()]
-        tables = [Table(["added", "times", "rows with it", "share of rows"], rows)]
+        tables = [Table(["added", "times", "rows with it", "share of rows (%)"], rows)]
         return [*tables, Table(["rows left out because", "rows"], left_out)] if left_out else tables

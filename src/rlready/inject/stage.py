@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -84,7 +85,7 @@ def inject(config: InjectConfig, out: Path) -> InjectResult:
         if made.unfit.total() == len(before):
             raise UserError(f"{task.source}: no row is fit: {made.unfit.most_common(1)[0][0]}")
         run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(before), role="worked rows")
-        result = _result(made, task, file.name, names if config.method == "behaviours" else (), tokenizer)
+        result = _result(made, task, file, names if config.method == "behaviours" else (), tokenizer)
         run.claim()
         for path, texts in zip((file, file.parent / BEFORE), zip(*made.lines, strict=True), strict=True):
             write_text(path, "".join(texts))
@@ -153,7 +154,7 @@ def _copy(row: Worked, n: int) -> Worked:
 
 
 def _result(
-    made: Rewritten, task: Task, file: str, names: Sequence[Behaviour], tokenizer: PreTrainedTokenizerBase | None
+    made: Rewritten, task: Task, file: Path, names: Sequence[Behaviour], tokenizer: PreTrainedTokenizerBase | None
 ) -> InjectResult:
     """How often each behaviour was written, and the lengths before and after."""
     splices = [row.splice for row in made.rows if row.splice]
@@ -171,7 +172,8 @@ def _result(
     return InjectResult(
         headline=f"{len(made.rows)} rows written; {used} of {made.rows_in} ({used / made.rows_in:.1%}) were fit and "
         f"verified, the others are left out; {added.value:+.1f} {unit} per row ({added.value / before.value:+.1%}).",
-        rows=file,
+        next_command=shlex.join(["rlready", "sft", "model=MODEL", f"rows={file}"]),
+        rows=file.name,
         source=task.source,
         description=task.description,
         licence=task.licence,

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from rlready.core.cells import decimal, percent
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table, TaskRecord
 from rlready.evaluate.result import BudgetScores, LengthHistogram, Scores
@@ -58,15 +59,15 @@ class DemoResult(Result):
 
     def tables(self) -> list[Table]:
         """The three models at the largest budget, and the difference of the last two."""
-        columns = ["model", "accuracy", "every step correct", "thinking tokens", "greedy"]
+        columns = ["model", "accuracy (%)", "every step correct (%)", "thinking tokens", "greedy (%)"]
         rows = [
             [
                 name,
-                str(m.accuracy),
-                str(m.strict_accuracy or "–"),
-                str(m.thinking_tokens),
-                str(m.greedy_accuracy or "–"),
+                percent(m.accuracy),
+                percent(m.strict_accuracy),
+                decimal(m.thinking_tokens, 1),
+                percent(m.greedy_accuracy),
             ]
             for name, m in (("base", self.base), ("sft", self.sft), ("rl", self.rl))
         ]
-        return [Table(columns, [*rows, ["rl − sft", str(self.rl_minus_sft), "", "", ""]])]
+        return [Table(columns, [*rows, ["rl − sft (points)", percent(self.rl_minus_sft), "", "", ""]])]

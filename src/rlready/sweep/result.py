@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from rlready.core.cells import percent
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table
 from rlready.core.stats import t_estimate
@@ -40,8 +42,8 @@ class SweepResult(Result):
 
     def tables(self) -> list[Table]:
         """A line for each starting checkpoint."""
-        columns = ["family", "checkpoint", "RL runs", "accuracy after RL", "seconds of RL"]
-        rows = [[s.family, s.checkpoint, str(s.runs), str(s.outcome), f"{s.cost:.0f}"] for s in self.starts]
+        columns = ["family", "checkpoint", "RL runs", "accuracy after RL (%)", "seconds of RL"]
+        rows = [[s.family, s.checkpoint, str(s.runs), percent(s.outcome), f"{s.cost:.0f}"] for s in self.starts]
         return [Table(columns, rows)]
 
 
@@ -67,9 +69,10 @@ def summarise(
     counts = Counter(job.verb for job in jobs)
     return SweepResult(
         headline=(
-            f"{len(rows)} RL runs from {len(short)} checkpoints of {counts['sft']} SFT runs; the highest mean accuracy "
-            f"is {best.outcome.value:.1%}, from {best.checkpoint}. Next: rlready predict {out}"
+            f"RL from {best.checkpoint} reached the highest mean accuracy, {percent(best.outcome.value)} %, of "
+            f"{len(rows)} RL runs from {len(short)} checkpoints of {counts['sft']} SFT runs."
         ),
+        next_command=shlex.join(["rlready", "predict", str(out)]),
         plan=plan,
         jobs=Counter[str](job.verb for job in jobs),
         seconds_of_jobs=sum(seconds.values()),

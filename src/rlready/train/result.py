@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from rlready.core.cells import decimal, percent
 from rlready.core.records import Estimate, Real
 from rlready.core.result import Record, Result, Table
 from rlready.train.log import RLStepLog
@@ -45,7 +46,7 @@ class SFTResult(Result):
 
     def tables(self) -> list[Table]:
         """Held-out loss of every checkpoint."""
-        rows = [[c.name, str(c.epoch), str(c.heldout_loss)] for c in self.checkpoints]
+        rows = [[c.name, str(c.epoch), decimal(c.heldout_loss)] for c in self.checkpoints]
         return [Table(["checkpoint", "epoch", "held-out loss (nats per token)"], rows)]
 
 
@@ -97,7 +98,7 @@ class GroupTotals(Record):
         only = [kind for kind, count in kinds.items() if count == number]
         parts = [f"{count} were {kind}" for kind, count in kinds.items() if count]
         groups = f"all {number} groups were {only[0]}" if only else f"of {number} groups, {' and '.join(parts)}"
-        return f"no step had a gradient: {groups}; {self.at_limit} of {self.responses} responses reached {limit}"
+        return f"No step had a gradient: {groups}; {self.at_limit} of {self.responses} responses reached {limit}"
 
 
 class RLResult(Result):
@@ -119,12 +120,15 @@ class RLResult(Result):
 
     def tables(self) -> list[Table]:
         """Accuracy at every evaluation, with the tokens of thoughts, if there are any, and of responses."""
-        columns, rows = ["step", "validation accuracy"], [[str(e.step), str(e.accuracy)] for e in self.evaluations]
+        columns, rows = (
+            ["step", "validation accuracy (%)"],
+            [[str(e.step), percent(e.accuracy)] for e in self.evaluations],
+        )
         for name, tokens in (
             ("thinking tokens", [e.thinking_tokens for e in self.evaluations]),
             ("response tokens", [e.response_tokens for e in self.evaluations]),
         ):
             if any(tokens):
                 columns.append(name)
-                rows = [[*row, f"{n:.1f}"] for row, n in zip(rows, tokens, strict=True)]
+                rows = [[*row, decimal(n, 1)] for row, n in zip(rows, tokens, strict=True)]
         return [Table(columns, rows)]

@@ -12,12 +12,14 @@ Left out: value models, reward models, and asynchronous rollouts.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel
 
+from rlready.core.cells import percent
 from rlready.core.config import RLConfig
 from rlready.core.progress import Progress, note, warn
 from rlready.core.records import Problem
@@ -221,28 +223,31 @@ def _limit(trainer: Trainer) -> str:
 def _outcome(state: RLState, best: Evaluation, limit: str) -> str:
     """What the run did to the validation accuracy, or why it did nothing."""
     start, *after = state.evaluations
-    before = f"validation accuracy {start.accuracy.value:.1%} before"
+    now = f"{percent(start.accuracy.value)} %"
     if not state.groups.informative:
-        return f"{state.groups.why_no_gradient(limit)}. Validation accuracy {start.accuracy.value:.1%}"
+        return f"{state.groups.why_no_gradient(limit)}. Validation accuracy {now}"
     if best.step:
-        return f"{before}, {best.accuracy.value:.1%} at step {best.step}, chosen by the verifier"
+        return f"Validation accuracy {now} before RL, {percent(best.accuracy.value)} % at step {best.step}, the best"
     other = max(after, key=lambda e: e.accuracy.value)
     return (
-        f"{before} and not higher at any later checkpoint ({other.accuracy.value:.1%} at step {other.step}), so the "
-        "starting checkpoint is chosen"
+        f"Validation accuracy {now} before RL, not higher after it ({percent(other.accuracy.value)} % at step "
+        f"{other.step}): the starting checkpoint is chosen"
     )
 
 
 def _result(out: Path, config: RLConfig, state: RLState, trainer: Trainer, before: WeightSample, run: Run) -> RLResult:
     best = max(state.evaluations, key=lambda e: (e.accuracy.value, -e.step))
-    headline = f"{config.algorithm}, {state.step} steps: {_outcome(state, best, _limit(trainer))}."
+    headline = f"{_outcome(state, best, _limit(trainer))}."
     if state.stopped:
         headline += f" Stopped early: {state.stopped}."
     elif state.drift:
         headline += f" Warning: {state.drifted}."
     path = str(out / "checkpoints" / f"step-{best.step}") if best.step else config.model
+    problems = [f"problems={config.validation or 'TEST'}"] if config.problems else []
+    compare = shlex.join(["rlready", "evaluate", config.model, path, *problems]) if best.step else ""
     result = RLResult(
         headline=headline,
+        next_command=compare,
         seed=config.seed,
         steps=state.step,
         stopped=state.stopped,

@@ -9,6 +9,7 @@ and early stopping by validation loss, because readiness selects the checkpoint.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -208,8 +209,13 @@ def _result(out: Path, config: SFTConfig, plan: Plan, state: SFTState, log: Sequ
         )
         for step, losses in state.losses.items()
     ]
+    best = min(checkpoints, key=lambda c: c.heldout_loss.value)
+    among = f", the lowest of {len(checkpoints)} checkpoints" if len(checkpoints) > 1 else ""
+    measured = [c.path for c in checkpoints if not c.reference] or [best.path]
+    problems = [] if config.model == "embedded" else ["problems=PROBLEMS"]
     return SFTResult(
-        headline=f"{state.step} steps; held-out loss {checkpoints[-1].heldout_loss} nats per token.",
+        headline=f"Held-out loss {best.heldout_loss.value:.3f} nats per token at {best.name}{among}.",
+        next_command=shlex.join(["rlready", "readiness", *measured, *problems]),
         seed=config.seed,
         steps=state.step,
         final_loss=[line["loss"] for line in log if "loss" in line][-1],
