@@ -80,7 +80,9 @@ class UpdateStats:
 
     ``loss``, ``grad_norm`` and ``entropy`` (nats per chosen token) are those of the last step; ``clip_ratio`` is the
     mean share of clipped tokens.  Over all steps, ``trained_tokens`` counts the tokens of the examples, and
-    ``forward_tokens`` those that went through the model, where a shared prompt counts once.
+    ``forward_tokens`` those that went through the model, where a shared prompt counts once.  ``mismatch`` and
+    ``mismatch_max`` are the mean and the largest |Δ log p| in nats between engine and learner before the first step,
+    and ``effective_samples`` the effective sample size of the weights exp(Δ log p), as a share of the tokens.
     """
 
     loss: float | None = None
@@ -89,6 +91,9 @@ class UpdateStats:
     clip_ratio: float | None = None
     trained_tokens: int = 0
     forward_tokens: int = 0
+    mismatch: float | None = None
+    mismatch_max: float | None = None
+    effective_samples: float | None = None
 
 
 @dataclass(frozen=True)

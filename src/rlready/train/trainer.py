@@ -33,6 +33,7 @@ from rlready.tasks.length_prompt import with_length_prompt
 from rlready.train.learner import Learner, token_count
 from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
 from rlready.train.loss import LossInputs, LossOutput, LossSettings, loss_named
+from rlready.train.mismatch import Mismatch
 from rlready.train.schedule import warmup
 
 WARMUP_RATIO = 0.05  # share of the steps spent warming up
@@ -48,7 +49,8 @@ class Trainer:
     sampler's).  Groups whose rewards are all equal have no gradient and are not fed to the model.
 
     π_old of the first update is recomputed by the learner; later updates use the log-probabilities of the engine that
-    sampled, and no importance weight corrects for how these differ from the learner's.
+    sampled, and no importance weight corrects for how these differ from the learner's.  How much they differ is logged,
+    and a difference beyond rounding stops the run.
     """
 
     def __init__(
@@ -132,13 +134,15 @@ class Trainer:
     def update(self, credited: Credited, at: int) -> UpdateStats:
         """Take ``updates_per_batch`` optimiser steps, each on all examples."""
         config, steps = self.config, []
+        mismatches: list[Mismatch] = []
         if not credited.examples:
             return UpdateStats()
         for update in range(config.updates_per_batch):
-            loss = partial(self.batch_loss, first=update == 0)
+            loss = partial(self.batch_loss, mismatches=None if update else mismatches)
             rate = warmup(at, self.planned_steps, WARMUP_RATIO)
             steps.append(self.learner.step(credited.examples, loss, rate=rate, temperature=config.temperature))
         self.engine.update_weights(self.lm)
+        mismatch = Mismatch.total(mismatches)
         return UpdateStats(
             steps[-1].loss,
             steps[-1].grad_norm,
@@ -146,13 +150,22 @@ class Trainer:
             sum(step.clip_ratio / len(steps) for step in steps),
             len(steps) * token_count(credited.examples),
             sum(step.fed for step in steps),
+            mismatch.mean,
+            mismatch.largest,
+            mismatch.effective,
         )
 
-    def batch_loss(self, batch: Batch, policy_logprobs: Tensor, *, first: bool) -> LossOutput:
-        """The loss of a micro-batch; in the ``first`` update the sampler is the policy itself."""
-        sampler_logprobs = policy_logprobs.detach() if first else batch.old_N
-        if sampler_logprobs is None:
-            raise ValueError("a second update needs the log-probabilities of the sampler")
+    def batch_loss(self, batch: Batch, policy_logprobs: Tensor, *, mismatches: list[Mismatch] | None) -> LossOutput:
+        """The loss of a micro-batch.
+
+        In the first update, which collects ``mismatches``, the policy is the one that sampled.
+        """
+        if batch.old_N is None:
+            raise ValueError("the examples lack the log-probabilities of the sampler")
+        sampler_logprobs = batch.old_N
+        if mismatches is not None:
+            mismatches.append(Mismatch.between(policy_logprobs, batch.old_N))
+            sampler_logprobs = policy_logprobs.detach()
         reference_logprobs = None
         if self.reference is not None:
             with torch.no_grad():
