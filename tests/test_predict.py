@@ -214,15 +214,16 @@ def test_readiness_and_predict_rank_alike(tmp_path: Path) -> None:
         assert (ready.headline, ready.rule, ready.next_command) == (ranked.headline, ranked.rule, "")
         assert [ready.headline, *ready.reasons] == ranked.next_steps[:-1]
         assert ranked.tables()[0].rows[0][0] == next(row.label for row in ranked.checkpoints if row.rank == 1)
+        large_k = min(64, samples)
         rows = [
-            (row.past_onset, *(-round(row.pass_at_k[k].value, 9) for k in (min(64, samples), 1)))
+            (row.advice == "unsolved", row.past_onset, *(-round(row.pass_at_k[k].value, 9) for k in (large_k, 1)))
             for row in ready.checkpoints
         ]
         by_rank = sorted(zip((row.rank for row in ready.checkpoints), rows, strict=True))
         assert [row for _, row in by_rank] == sorted(rows)
-        seen["past onset"] += any(turned for turned, _, _ in rows)
-        seen["past onset has the most"] += min(rows, key=lambda row: row[1:])[0]
-        seen["equal"] += len({skill for _, skill, _ in rows}) < len(rows)
+        seen["past onset"] += any(turned for _, turned, _, _ in rows)
+        seen["past onset has the most"] += min(rows, key=lambda row: row[2:])[1]
+        seen["equal"] += len({skill for _, _, skill, _ in rows}) < len(rows)
         for advice in ("tie", "drop"):
             seen[advice] += any(row.advice == advice for row in ready.checkpoints)
     assert min(seen.values()) >= 3, seen

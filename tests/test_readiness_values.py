@@ -23,8 +23,8 @@ from rlready.readiness.adaptive_sampling import Counts, plan, waves
 from rlready.readiness.comparison import compare
 from rlready.readiness.group_signal import histogram
 from rlready.readiness.overfitting import against_minimum, along_runs
-from rlready.readiness.passk import counts, pass_at_k, pass_at_k_stopped
-from rlready.readiness.ranking import comparisons, gap_of_shares, large, listed, rank
+from rlready.readiness.passk import Floats, counts, pass_at_k, pass_at_k_stopped
+from rlready.readiness.ranking import REMEDY, Ranking, comparisons, gap_of_shares, large, listed, rank
 from rlready.readiness.result import SampleStats
 from rlready.readiness.sample_stats import Draws
 from rlready.runs.checkpoint_order import order_warnings, step_of
@@ -239,13 +239,13 @@ def test_ranks_equals_and_the_sign() -> None:
         gaps.append((a, b))
         return Estimate(0.1, -0.1 if b == 1 else 0.01, 0.3, 9)
 
-    values, pass_1 = np.array([0.5, 0.5 + 1e-14, 0.4, 0.5]), np.array([0.2, 0.3, 0.9, 0.2])
-    found = rank("wxyz", "pass@8", values, gap, pass_1_C=pass_1, overfitting=[None] * 4)
+    values, pass_1 = np.array([0.5, 0.5 + 1e-14, 0.4, 0.5]), np.array([[0.2], [0.3], [0.9], [0.2]])
+    found = rank("wxyz", "pass@8", values, gap, pass_1_CP=pass_1, overfitting=[None] * 4)
     assert found.order == [1, 0, 3, 2]
     assert gaps == [(1, 0), (1, 2), (1, 3)]
     assert found.behind[1] is None
     assert found.headline() == "Start RL from x: the best pass@8, 50.0 %."
-    less = rank("wxyz", "loss", values, gap, pass_1_C=pass_1, overfitting=[None] * 4, sign=-1)
+    less = rank("wxyz", "loss", values, gap, pass_1_CP=pass_1, overfitting=[None] * 4, sign=-1)
     assert less.order == [2, 1, 0, 3]
     words = [less.checkpoint(i, "wxyz"[i]) for i in range(4)]
     assert [w.advice for w in words] == ["drop", "tie", "rl", "drop"]
@@ -290,7 +290,7 @@ def test_the_cheaper_of_a_tie_is_the_pick(
     def gap(a: int, b: int) -> Estimate:
         return lead(values[a] - values[b], errors[b])
 
-    found = rank(STEPS, "pass@8", np.array(values), gap, pass_1_C=np.zeros(4), overfitting=[None] * 4)
+    found = rank(STEPS, "pass@8", np.array(values), gap, pass_1_CP=np.full((4, 9), 0.1), overfitting=[None] * 4)
     assert found.pick == pick
     assert found.order[0] == 2  # ranks stay those of the values
     assert said in found.headline()
@@ -298,17 +298,62 @@ def test_the_cheaper_of_a_tie_is_the_pick(
     assert [found.checkpoint(i, STEPS[i]).chosen for i in range(4)] == [i == pick for i in range(4)]
 
 
+@pytest.mark.parametrize(
+    ("pass_1", "pick", "said"),
+    [
+        ((0.2, 0.2, 0.2, 0.9), 0, "it took fewer SFT steps than step-30"),  # step-5 is not in the tie
+        ((0.2, 0.4, 0.4, 0.9), 1, "it took fewer SFT steps than step-30"),
+        ((0.2, 0.2, 0.4, 0.9), 2, "the best pass@8"),
+        ((0.2, 0.4, 0.2, 0.9), 1, "its pass@1, 40.1 %, is significantly better than step-30's"),
+        ((0.4, 0.4, 0.2, 0.9), 0, "it took fewer SFT steps than step-20"),
+    ],
+)
+def test_pass_1_decides_a_tie_before_the_cost(pass_1: tuple[float, ...], pick: int, said: str) -> None:
+    """What is significantly worse in pass@1 than the best of the tie is out of it, the first as well."""
+    shares = np.array(pass_1)[:, None] + np.linspace(-0.02, 0.02, 30)
+    shares[1] += np.tile([0.02, -0.019], 15)  # so that the best pass@1 is step-20's, where step-10's is as good
+    values = np.array([0.49, 0.49, 0.50, 0.2])
+    found = rank(
+        STEPS,
+        "pass@8",
+        values,
+        lambda a, b: lead(values[a] - values[b], 0.03),
+        pass_1_CP=shares,
+        overfitting=[None] * 4,
+    )
+    assert found.pick == pick
+    assert found.order[0] == 2
+    assert found.headline().endswith(f"{said}.")
+    for i in range(3):
+        why = found.checkpoint(i, STEPS[i]).why
+        assert ("; pass@1 is significantly worse than" in why) is bool(pass_1[i] < max(pass_1[:3]))
+
+
 def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
     """No number of problems decides between equals; no correct sample means no reward; one checkpoint has no rank."""
-    values = np.array([0.5, 0.5])
-    found = rank("ab", "pass@8", values, lambda a, b: lead(0, 0.1), pass_1_C=values, overfitting=[None] * 2)
-    assert found.headline() == "a and b are not significantly different. Start RL from a: the best pass@8."
-    close = rank("ab", "pass@8", values, lambda a, b: lead(1e-4, 0.1), pass_1_C=values, overfitting=[None] * 2)
-    assert "; more than 10,000 more problems would decide." in close.headline()
-    none = rank("ab", "pass@8", 0 * values, lambda a, b: lead(0, 0.1), pass_1_C=values, overfitting=[None] * 2)
-    assert none.headline() == "No checkpoint solved a problem: RL would earn no reward."
-    one = rank("a", "pass@8", values[:1], lambda a, b: lead(0, 0.1), pass_1_C=values[:1], overfitting=[None])
-    assert one.headline() == "a: pass@8 is 50.0 %."
+    values, solved, skill = np.array([0.5, 0.5]), np.full((2, 9), 0.5), np.zeros(2)
+
+    def ranked(error: float, pass_1_CP: Floats = solved, values: Floats = values) -> Ranking:
+        count = len(values)
+        return rank("ab"[:count], "pass@8", values, lambda a, b: lead(error, 0.1),
+                    pass_1_CP=pass_1_CP, overfitting=[None] * count)  # fmt: skip
+
+    assert ranked(0).headline() == "a and b are not significantly different. Start RL from a: the best pass@8."
+    assert "; more than 10,000 more problems would decide." in ranked(1e-4).headline()
+    assert ranked(0, solved[:1], values[:1]).headline() == "a: pass@8 is 50.0 %."
+    none, one = ranked(0, 0 * solved, skill), ranked(0, 0 * solved[:1], skill[:1])
+    assert none.headline() == f"No checkpoint solved a problem: RL would have no signal. {REMEDY}"
+    assert one.headline() == f"a solved no problem: RL would have no signal. {REMEDY}"
+    assert [one.checkpoint(0, "a").advice, none.checkpoint(1, "b").next_in_brief] == ["unsolved", "no signal"]
+
+
+def test_a_checkpoint_that_solves_nothing_is_never_the_pick() -> None:
+    """Few problems do not make it significantly worse, and it is the cheapest."""
+    values, shares = np.array([0, 0.02, 0.02, 0.02]), np.array([[0.0], [0.01], [0.01], [0.01]]) * np.ones(50)
+    found = rank(STEPS, "pass@8", values, lambda a, b: lead(0.02, 0.03), pass_1_CP=shares, overfitting=[None] * 4)
+    assert (found.pick, found.order[-1]) == (1, 0)
+    assert found.checkpoint(0, STEPS[0]).next == "nothing solved: RL has no signal"
+    assert found.drops() == ["Drop step-10: no problem solved, so RL would have no signal."]
 
 
 def test_so_many_more_problems_decide_a_tie_in_four_of_five_cases() -> None:
@@ -335,7 +380,7 @@ def test_an_interval_that_ends_at_0_is_no_difference(monkeypatch: pytest.MonkeyP
     """Neither between checkpoints nor in pass@1 since the least loss."""
     values = np.array([0.5, 0.4])
     gap = Estimate(0.1, 0.0, 0.2, 9)
-    found = rank("ab", "pass@8", values, lambda a, b: gap, pass_1_C=values, overfitting=[None] * 2)
+    found = rank("ab", "pass@8", values, lambda a, b: gap, pass_1_CP=np.full((2, 9), 0.5), overfitting=[None] * 2)
     assert found.checkpoint(1, "b").advice == "tie"
     monkeypatch.setattr(overfitting, "paired_estimate", lambda *_, **__: Estimate(-0.1, -0.2, 0.0, 9))
     _, later = against_minimum(losses_of(0.0, 0.2), [np.zeros(4)] * 2)
@@ -351,7 +396,7 @@ def test_checkpoints_past_overfitting_come_last() -> None:
         "pass@8",
         np.array([0.5, 0.9, 0.8]),
         lambda a, b: Estimate(0, -1, 1, 9),
-        pass_1_C=np.zeros(3),
+        pass_1_CP=np.full((3, 9), 0.5),
         overfitting=overfitting,
     )
     assert found.order == [0, 1, 2]

@@ -54,7 +54,7 @@ def untried(ranking: Ranking, families: Sequence[Family]) -> int | None:
     """The first checkpoint of the ranking that has no outcome yet; None if all have that are not to be dropped."""
     tried = {int(i) for family in families for i in family.place}
     first = [ranking.pick, *ranking.order]
-    return next((i for i in first if i not in tried and ranking.advice(i) != "drop"), None)
+    return next((i for i in first if i not in tried and ranking.advice(i) in ("rl", "tie")), None)
 
 
 def trust(family: Family, scores: Sequence[Score], by: str) -> str:

@@ -74,7 +74,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         by.name,
         by.values,
         by.gap,
-        pass_1_C=whole[0].values,
+        pass_1_CP=np.array([c.counts.pass_at_k([1])[:, 0] for c in measured.all]),
         overfitting=_overfitting(measured.all),
         sign=by.sign,
     )

@@ -36,7 +36,7 @@ def compare(
         f"pass@{k}",
         skill_CP.mean(1),
         gap_of_shares(skill_CP),
-        pass_1_C=pass_1_CP.mean(1),
+        pass_1_CP=pass_1_CP,
         overfitting=along_runs(names, losses, list(pass_1_CP)),
     )
     ks = sorted({*powers(config.samples), group_size})

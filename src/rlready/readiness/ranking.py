@@ -9,11 +9,16 @@ This package adds:
 - *Not significantly different*: a simultaneous interval (Bonferroni over all pairs of checkpoints) of the paired
   difference to the first includes 0.  The first was chosen as the best on the same problems: among twelve equal
   checkpoints a plain 95 % interval calls another one worse nearly every time.
-- *The cheaper of a tie*: RL starts from the checkpoint with the fewest SFT steps among those that are not significantly
-  different from the first and at most one standard error of the paired difference behind it (the one-standard-error
-  rule of Breiman, Friedman, Olshen & Stone 1984, section 3.4.3).  Without the second condition 24 problems made a
-  checkpoint the pick that was 17 points worse (simulated: .30, .45, .52, .55; with it 5, by the best value 2).  Steps
-  count within the SFT run of the first only: those of two runs need not be of one size.
+- *A tie within one standard error*: checkpoints at most one standard error of the paired difference behind the first
+  (the one-standard-error rule of Breiman, Friedman, Olshen & Stone 1984, section 3.4.3) tie with it.  Being not
+  significantly different is not enough: 24 problems made a checkpoint the pick that was 17 points worse (simulated:
+  .30, .45, .52, .55; with one standard error 5, by the best value 2).
+- *Pass@1 decides the tie first*: out of it is what is significantly worse in pass@1 than its best, by the same paired
+  simultaneous interval.  The paper does not say what to do in a tie; in its tables pass@1 correlates with the outcome
+  too (Spearman .69 to .78), and overfitting, which makes it mislead, is dropped before where held-out loss is known.
+- *The cheaper decides it next*: RL starts from the checkpoint with the fewest SFT steps of those left in the SFT run of
+  the first (if pass@1 put that out, of the best in pass@1): steps of two runs need not be of one size.
+- *Unsolved*: a checkpoint of which no sample is correct comes last, as RL would have no signal.
 - *More problems* to decide a tie: `units_to_decide`.
 
 Shapes: C = checkpoints, P = problems.
@@ -36,7 +41,13 @@ LARGE = 64  # the paper's k
 DIGITS = 12  # means that agree to so many digits differ by rounding only
 NAMED = 4  # checkpoints listed in a sentence
 
-WORDS: dict[Advice, str] = {"rl": "RL first", "tie": "not significantly different", "drop": "drop"}
+WORDS: dict[Advice, str] = {
+    "rl": "RL first",
+    "tie": "not significantly different",
+    "drop": "drop",
+    "unsolved": "nothing solved: RL has no signal",
+}
+REMEDY = "Try easier problems, more SFT, or worked rows from rlready inject."
 ONSET = "past overfitting onset"
 MOST_PROBLEMS = 10_000  # more than this to decide a tie are not counted out
 Gap = Callable[[int, int], Estimate]  # lead of one checkpoint over another, as a simultaneous interval for all pairs
@@ -63,21 +74,40 @@ def gap_of_shares(shares_CP: Floats, most: float = 1.0) -> Gap:
 
 
 @dataclass(frozen=True)
+class Tie:
+    """What decides between the first and those within one standard error of it.
+
+    ``best`` has the best pass@1 of them; its lead over those in ``below`` is significant.  Of the others the ``pick``
+    has the fewest SFT steps in the SFT run of ``start``: the first, or ``best`` if the first is ``below``.
+    """
+
+    best: int
+    below: dict[int, Estimate]
+    start: int
+    pick: int
+
+
+@dataclass(frozen=True)
 class Ranking:
     """Checkpoints as starts for RL: ``order`` has their indices, best first, those past overfitting onset last.
 
-    ``pick`` is the index of the one to start from.  The other fields are in the order in which checkpoints were given:
-    ``labels`` (short names), ``values`` (C,) of the quantity that they are ranked ``by``, the lead of the first over
-    each (``behind``, None for the first), and their ``overfitting``.
+    ``pick`` is the index of the one to start from, by its ``tie``.  The other fields are in the order in which
+    checkpoints were given: ``labels`` (short names), ``values`` (C,) of the quantity that they are ranked ``by``,
+    ``pass_1`` (C,), the lead of the first over each (``behind``, None for the first), and their ``overfitting``.
     """
 
     by: str
     labels: Sequence[str]
     values: Floats
+    pass_1: Floats
     order: list[int]
-    pick: int
+    tie: Tie
     behind: list[Estimate | None]
     overfitting: Sequence[Overfitting | None]
+
+    @property
+    def pick(self) -> int:
+        return self.tie.pick
 
     def dropped(self, i: int) -> bool:
         """Whether a checkpoint is past overfitting onset."""
@@ -87,7 +117,8 @@ class Ranking:
     @property
     def rule(self) -> str:
         """The rule in a sentence, to be printed with the result."""
-        return f"drop what is {ONSET}; rank by {self.by}; in a tie within one standard error, fewest SFT steps first."
+        tie = "significantly better pass@1, then fewer SFT steps"
+        return f"drop what is {ONSET}; rank by {self.by}; within one standard error of the first: {tie}."
 
     def checkpoint(self, i: int, name: str) -> RankedCheckpoint:
         """The record of one checkpoint's rank."""
@@ -99,27 +130,27 @@ class Ranking:
             behind=self.behind[i],
             more_problems=self._more(i),
             advice=advice,
-            next=WORDS[advice] + (f": {ONSET}" if self.dropped(i) else ""),
+            next=WORDS[advice] + (f": {ONSET}" if advice == "drop" and self.dropped(i) else ""),
             why=self._why(i),
             overfitting=self.overfitting[i],
         )
 
     @property
     def nothing_solved(self) -> bool:
-        """Whether no sample of any checkpoint is correct, as far as the ranking knows."""
-        return self.by.startswith("pass@") and not self.values.any()
+        """Whether no sample of any checkpoint is correct."""
+        return not self.pass_1.any()
 
     def headline(self) -> str:
         """The decision in at most two short sentences: a tie if there is one, and where to start RL."""
         name, value = self.labels[self.pick], in_units(self.by, self.values[self.pick])
-        start, tied = f"Start RL from {name}", [i for i in self.order if self.advice(i) != "drop"]
+        start, tied = f"Start RL from {name}", [i for i in self.order if self.advice(i) in ("rl", "tie")]
         if self.nothing_solved:
-            return "No checkpoint solved a problem: RL would earn no reward."
+            who = "No checkpoint solved a problem" if len(self.order) > 1 else f"{name} solved no problem"
+            return f"{who}: RL would have no signal. {REMEDY}"
         if len(self.order) == 1:
             return f"{name}: {self.by} is {value}."
         if len(tied) > 1:
-            pick = f"it took fewer SFT steps than {self.labels[tied[0]]}" if self.pick != tied[0] else self._best()
-            return f"{self._tie(tied)} {start}: {pick}."
+            return f"{self._tied(tied)} {start}: {self._reason()}."
         return f"{start}: {self._best()}, {value}."
 
     def drops(self, tried: Collection[int] = ()) -> list[str]:
@@ -127,14 +158,27 @@ class Ranking:
         others = [i for i in self.order if self.advice(i) == "drop" and i not in tried]
         past = [self.labels[i] for i in others if self.dropped(i)]
         worse = [self.labels[i] for i in others if not self.dropped(i)]
+        unsolved = [] if self.nothing_solved else [self.labels[i] for i in self.order if self.advice(i) == "unsolved"]
         said = []
         if past:
             said.append(f"Drop {listed(past)}: {ONSET}, as held-out loss has risen while pass@1 has not fallen.")
         if worse:
             said.append(f"Drop {listed(worse)}: {self.by} is significantly worse.")
+        if unsolved:
+            said.append(f"Drop {listed(unsolved)}: no problem solved, so RL would have no signal.")
         return said
 
-    def _tie(self, tied: Sequence[int]) -> str:
+    def _reason(self) -> str:
+        """Why the pick is the one of a tie to start from."""
+        first = self.order[0]
+        if self.pick == first:
+            return self._best()
+        if self.pick != self.tie.start:
+            return f"it took fewer SFT steps than {self.labels[self.tie.start]}"
+        share = in_units("pass@1", self.pass_1[self.pick])
+        return f"its pass@1, {share}, is significantly better than {self.labels[first]}'s"
+
+    def _tied(self, tied: Sequence[int]) -> str:
         said = f"{listed([self.labels[i] for i in tied])} are not significantly different"
         found = [self._more(i) for i in tied[1:]]
         units = next((b.varies for b in (self.behind[i] for i in tied) if b), "problems")
@@ -145,31 +189,37 @@ class Ranking:
         return f"{said}; {max(filter(None, found)):,} more {units} would decide."
 
     def _best(self) -> str:
-        past = any(map(self.dropped, self.order))
+        past = any(map(self.dropped, self.order)) and not self.dropped(self.pick)
         return f"the best {self.by}" + (" before overfitting onset" if past else "")
 
     def _more(self, i: int) -> int | None:
         """How many more problems would decide between the first and this one; None if no number would."""
         behind = self.behind[i]
-        if behind is None or self.advice(i) == "drop":
+        if behind is None or self.advice(i) not in ("rl", "tie"):
             return None
         return units_to_decide(behind, comparisons(len(self.order)))
 
     def advice(self, i: int) -> Advice:
         behind = self.behind[i]
+        if not self.pass_1[i]:
+            return "unsolved"
         if i == self.pick:
             return "rl"
         return "drop" if self.dropped(i) or (behind is not None and behind.low > 0) else "tie"
 
     def _why(self, i: int) -> str:
         behind, found, first = self.behind[i], self.overfitting[i], self.labels[self.order[0]]
+        if not self.pass_1[i]:
+            return "no sample is correct, so every group of RL would earn the same reward"
         if found is not None and found.onset:
             change = f"pass@1 {found.pass_1_change.value * 100:+.1f} points"
             return f"{ONSET}: held-out loss is {found.loss_rise} above its minimum, {change}"
-        if behind is None:
-            return f"best {self.by}"
-        why = f"{self.by} is {'' if behind.low > 0 else 'not '}significantly worse than {first}'s: {behind} behind"
-        return f"{why}, with fewer SFT steps" if i == self.pick else why
+        why = f"best {self.by}"
+        if behind is not None:
+            why = f"{self.by} is {'' if behind.low > 0 else 'not '}significantly worse than {first}'s: {behind} behind"
+        if below := self.tie.below.get(i):
+            return f"{why}; pass@1 is significantly worse than {self.labels[self.tie.best]}'s: {below} behind"
+        return f"{why}, but {self._reason()}" if i == self.pick != self.order[0] else why
 
 
 def rank(
@@ -178,32 +228,45 @@ def rank(
     values_C: Floats,
     gap: Gap,
     *,
-    pass_1_C: Floats,
+    pass_1_CP: Floats,
     overfitting: Sequence[Overfitting | None],
     sign: int = 1,
 ) -> Ranking:
-    """Rank by the rule above; ``sign`` is -1 if less is better.  One checkpoint at least must not be past onset."""
-    score_C, tie_C = (np.round(v, DIGITS) for v in (sign * values_C, pass_1_C))
-    dropped = [found is not None and found.onset for found in overfitting]
-    order = sorted(range(len(values_C)), key=lambda i: (dropped[i], -score_C[i], -tie_C[i]))
+    """Rank by the rule above, with pass@1 of every problem; ``sign`` is -1 if less is better.
+
+    One checkpoint at least must not be past overfitting onset.
+    """
+    pass_1_C = pass_1_CP.mean(1)
+    score_C, equal_C = (np.round(v, DIGITS) for v in (sign * values_C, pass_1_C))
+    last = [(not pass_1_C[i], found is not None and found.onset) for i, found in enumerate(overfitting)]
+    order = sorted(range(len(values_C)), key=lambda i: (*last[i], -score_C[i], -equal_C[i]))
     first = order[0]
     behind = [None if i == first else gap(first, i) for i in range(len(order))]
-    pick = _fewest_steps(names, first, [i for i in order if not dropped[i] and _close(behind[i], len(order))])
-    return Ranking(by, list(labels(names).values()), values_C, order, pick, behind, overfitting)
+    close = [i for i in order if last[i] == last[first] and _within_one_error(behind[i], len(order))]
+    tie = _decide(names, close, pass_1_CP)
+    return Ranking(by, list(labels(names).values()), values_C, pass_1_C, order, tie, behind, overfitting)
 
 
-def _close(behind: Estimate | None, checkpoints: int) -> bool:
-    """Whether a checkpoint is neither significantly nor more than one standard error behind the first."""
-    if behind is None:
-        return True
-    return behind.low <= 0 and behind.value <= standard_error(behind, comparisons(checkpoints))
+def _within_one_error(behind: Estimate | None, checkpoints: int) -> bool:
+    """Whether a checkpoint is at most one standard error behind the first, and so not significantly worse."""
+    return behind is None or behind.value <= standard_error(behind, comparisons(checkpoints))
 
 
-def _fewest_steps(names: Sequence[str], first: int, close: Sequence[int]) -> int:
-    """The index of the earliest checkpoint in the first's SFT run among those ``close`` to it."""
+def _decide(names: Sequence[str], close: Sequence[int], pass_1_CP: Floats) -> Tie:
+    """Decide between those ``close`` to the first, which is the first of them."""
+    gap = gap_of_shares(pass_1_CP)
+    best = max(close, key=lambda i: float(pass_1_CP[i].mean()))
+    leads = {i: gap(best, i) for i in close if i != best}
+    below = {i: lead for i, lead in leads.items() if lead.low > 0}
+    start = best if close[0] in below else close[0]
+    return Tie(best, below, start, _fewest_steps(names, start, [i for i in close if i not in below]))
+
+
+def _fewest_steps(names: Sequence[str], start: int, left: Sequence[int]) -> int:
+    """The index of the earliest checkpoint in the SFT run of ``start`` among those that are ``left``."""
     runs = runs_of(names)
-    run = runs[names[first]]
-    return min((i for i in close if run and runs[names[i]] == run), key=lambda i: place_in_run(names[i]), default=first)
+    run = runs[names[start]]
+    return min((i for i in left if run and runs[names[i]] == run), key=lambda i: place_in_run(names[i]), default=start)
 
 
 def in_units(by: str, value: float) -> str:

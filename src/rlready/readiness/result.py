@@ -14,7 +14,7 @@ from rlready.influence.result import InfluenceResult
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.runs.checkpoint_order import labels
 
-Advice = Literal["rl", "tie", "drop"]
+Advice = Literal["rl", "tie", "drop", "unsolved"]
 
 
 class ProblemCounts(Record):
@@ -74,8 +74,9 @@ class RankedCheckpoint(Record):
     ``behind`` is the lead of the first checkpoint, with a simultaneous interval for all pairs, None for the first
     itself; ``more_problems`` is how many more would decide between the two if they are not significantly different,
     None if no number would.  ``advice``: start RL from it ("rl"), not significantly different from the first ("tie"),
-    or "drop" it; ``next`` says so in words and ``why`` gives the reason.  ``overfitting`` is None for the checkpoint of
-    least loss, and where no loss or no SFT run is known.
+    "drop" it, or "unsolved": no sample is correct, so that RL would have no signal; ``next`` says so in words and
+    ``why`` gives the reason.  ``overfitting`` is None for the checkpoint of least loss, and where no loss or no SFT run
+    is known.
     """
 
     name: str
@@ -91,7 +92,9 @@ class RankedCheckpoint(Record):
     @property
     def next_in_brief(self) -> str:
         """The advice in a word or two, for a narrow column."""
-        return "drop: past onset" if self.past_onset else {"rl": "RL first", "tie": "tie", "drop": "drop"}[self.advice]
+        if self.advice == "drop" and self.past_onset:
+            return "drop: past onset"
+        return {"rl": "RL first", "tie": "tie", "drop": "drop", "unsolved": "no signal"}[self.advice]
 
     @property
     def past_onset(self) -> bool:

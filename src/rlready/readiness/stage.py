@@ -105,9 +105,8 @@ def _ranked(
         description=task.description if task else f"Offline samples of {len(parts[0].problems)} problems.",
     )
     compared = compare(config, parts, about, _chance_level(task, config.samples))
-    chosen = next(part for part in parts if part.name == compared.chosen)
-    solved = any(checkpoint.pass_at_k[max(checkpoint.pass_at_k)].value for checkpoint in compared.checkpoints)
-    command = rl_command(chosen, run.record.config, run.record.origins) if solved else ""
+    chosen, part = next((c, p) for c, p in zip(compared.checkpoints, parts, strict=True) if c.chosen)
+    command = rl_command(part, run.record.config, run.record.origins) if chosen.advice == "rl" else ""
     result = compared.model_copy(update={"next_command": command})
     truncated = {each.name: each.truncated.value for each in result.checkpoints if each.truncated}
     warn_truncated("readiness", truncated, config)
