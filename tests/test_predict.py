@@ -412,6 +412,8 @@ def test_bad_measurements_are_one_clear_line(tmp_path: Path) -> None:
     running = write_readiness(tmp_path / "running", found[3:5])
     record = json.loads((running / "record.json").read_text())
     (running / "record.json").write_text(json.dumps(record | {"status": "running"}))
+    cut = write_readiness(tmp_path / "cut", found[3:5])
+    (cut / "result.json").unlink()
     shorter = write_readiness(tmp_path / "shorter", found[6:7])
     record = json.loads((shorter / "record.json").read_text())
     record["config"]["thinking_budget"] = 7
@@ -428,9 +430,10 @@ def test_bad_measurements_are_one_clear_line(tmp_path: Path) -> None:
         ([alone, again], "measured twice"),
         ([alone, unlike], "different temperature: 1.0 and 0.7"),
         ([alone, foreign], "sft-00.* and .*sft-05.* read text with different tokenizers, one and two"),
-        ([running], "no readiness was measured"),
-        ([tmp_path / "none"], "no such folder"),
-        ([tmp_path], "not a run folder"),
+        ([running], "running: the run has not finished; continue it with its own command"),
+        ([cut], "cut: the run has not finished"),
+        ([tmp_path / "none"], "no such folder or file; measure checkpoints first, rlready readiness "),
+        ([tmp_path], r"not a run folder, record\.json is missing; measure checkpoints first, rlready readiness "),
         ([alone, tmp_path / "alone/parts/0.json", tmp_path / "measured.txt"], "no such folder or file"),
     ]
     for i, (runs, message) in enumerate(cases):

@@ -28,11 +28,14 @@ from rlready.core.progress import note
 from rlready.core.result import RESULT
 from rlready.evaluate.result import EvaluateResult
 from rlready.runs.record import DONE, RECORD, RunRecord
+from rlready.runs.results import refuse_unfinished
 from rlready.tasks.files import TABLES
 from rlready.tasks.table import Table, read_table
 from rlready.train.result import RLResult
 
 RUNS = "runs.jsonl"  # a sweep's table
+MEASURE = "rlready readiness CHECKPOINT... problems=FILE --out runs/ready"
+FIRST = f"measure checkpoints first, {MEASURE}, then rank them, rlready predict runs/ready"
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,12 @@ class Found:
 
 
 def find_runs(words: Sequence[str]) -> Found:
-    """Sort run folders and tables by their contents; UserError for a path that is neither."""
+    """Sort run folders and tables by their contents; UserError for a path that is neither.
+
+    An unfinished run is left out, with a note; UserError if it is the only one of readiness.
+    """
     readiness: list[Path] = []
+    unfinished: list[Path] = []
     tables: list[Path] = []
     folders: dict[str, list[Path]] = {"rl": [], "evaluate": []}
     for path in _unfold(map(Path, words)):
@@ -70,7 +77,10 @@ def find_runs(words: Sequence[str]) -> Found:
         record = RunRecord.load(path)
         if record.status != DONE:
             note(f"predict: {path} is left out: {record.verb} has not finished ({record.short_status})")
-        elif record.verb == "readiness":
+            unfinished += [path] if record.verb == "readiness" else []
+            continue
+        refuse_unfinished(path)
+        if record.verb == "readiness":
             readiness.append(path)
         elif record.verb in folders:
             folders[record.verb].append(path)
@@ -81,6 +91,8 @@ def find_runs(words: Sequence[str]) -> Found:
             raise UserError(f"{outcome.where}: no readiness run in {folder}")
         if outcome.readiness and folder not in readiness:
             readiness.append(folder)
+    if unfinished and not readiness:
+        refuse_unfinished(unfinished[0])
     outcomes = listed + _from_folders(folders["rl"], folders["evaluate"])
     runs = [folder / RESULT for folder in (*readiness, *folders["rl"], *folders["evaluate"])]
     return Found(readiness, outcomes, [*tables, *runs])
@@ -105,14 +117,14 @@ def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
     """Runs and tables; a sweep is replaced by its table and readiness runs, a composite run by the runs in it."""
     for path in paths:
         if not path.exists():
-            raise UserError(f"{path}: no such folder or file")
+            raise UserError(f"{path}: no such folder or file; {FIRST}")
         if path.is_file():
             if not path.name.endswith(TABLES):
                 raise UserError(f"{path}: a table of outcomes ends in {', '.join(TABLES)}")
             yield path
             continue
         if not (path / RECORD).is_file():
-            raise UserError(f"{path}: not a run folder, {RECORD} is missing")
+            raise UserError(f"{path}: not a run folder, {RECORD} is missing; {FIRST}")
         record = RunRecord.load(path)
         if record.verb == "sweep":
             if not (path / RUNS).is_file():
