@@ -289,7 +289,14 @@ def test_a_model_that_was_fetched_before_needs_no_hub(
 @pytest.mark.parametrize(
     ("inside", "said"),
     [
-        ("checkpoint-9/config.json checkpoint-10/config.json", r"it holds 2 checkpoints, such as \S+checkpoint-10$"),
+        (
+            "checkpoint-9/config.json checkpoint-10/config.json",
+            r"it holds 2 checkpoints: \S+checkpoint-9, \S+checkpoint-10$",
+        ),
+        (
+            " ".join(f"step-{n}/config.json" for n in (5, 11, 7, 9, 8)),
+            r"it holds 5 checkpoints: \S+step-5 to \S+step-11$",
+        ),
         ("model_world_size_2_rank_0.pt", "verl's shards: python -m verl.model_merger .* --backend fsdp"),
         ("actor/model_world_size_2_rank_0.pt", r"--local_dir \S+/actor --target_dir OUT"),
         ("pytorch_model_fsdp_0/.metadata", r"accelerate merge-weights \S+pytorch_model_fsdp_0 OUT"),

@@ -22,6 +22,7 @@ from rlready.core.records import Estimate
 from rlready.core.result import TaskRecord
 from rlready.core.tables import print_tables
 from rlready.evaluate.result import BudgetScores, EvaluateResult, LengthHistogram, Scores
+from rlready.models.checkpoint import load
 from rlready.models.heldout_loss import HeldOut
 from rlready.predict import score as scoring
 from rlready.predict.candidates import Candidate, distribution
@@ -229,6 +230,13 @@ def test_readiness_and_predict_rank_alike(tmp_path: Path) -> None:
     assert min(seen.values()) >= 3, seen
 
 
+def test_a_run_folder_named_as_a_model_says_which_checkpoint_its_result_picks(tmp_path: Path) -> None:
+    folder = write_readiness(tmp_path / "ready", disagreeing(tmp_path)[:2])
+    picked = ReadinessResult.load(folder).chosen
+    with pytest.raises(UserError, match=rf"config\.json is missing; the result of this run picks {picked}$"):
+        load(str(folder))
+
+
 def test_losses_across_distributions_are_refused_unless_forced(tmp_path: Path) -> None:
     """Within one distribution they are compared, whatever the number of rows."""
     found = [
@@ -412,6 +420,7 @@ def test_bad_measurements_are_one_clear_line(tmp_path: Path) -> None:
     running = write_readiness(tmp_path / "running", found[3:5])
     record = json.loads((running / "record.json").read_text())
     (running / "record.json").write_text(json.dumps(record | {"status": "running"}))
+    (running / "result.json").unlink()
     cut = write_readiness(tmp_path / "cut", found[3:5])
     (cut / "result.json").unlink()
     shorter = write_readiness(tmp_path / "shorter", found[6:7])

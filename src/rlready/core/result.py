@@ -72,6 +72,11 @@ class Result(Record):
         path = Path(path)
         return cls.from_file(path / cls.name if path.is_dir() else path)
 
+    @property
+    def picked(self) -> str:
+        """The path of the checkpoint to go on from, as the result says; "" if it picks none."""
+        return ""
+
     def tables(self) -> list[Table]:
         """What the command line prints below the headline."""
         return []

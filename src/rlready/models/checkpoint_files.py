@@ -11,9 +11,12 @@ import re
 from pathlib import Path
 
 from rlready.core.errors import UserError
+from rlready.core.result import RESULT
 from rlready.models.weights import Held, regular, weight_files
 from rlready.runs.checkpoint_names import numbered
 from rlready.runs.files import read_json
+from rlready.runs.record import RECORD
+from rlready.runs.results import load_result
 
 CONFIG, ADAPTER = "config.json", "adapter_config.json"
 TOKENIZER = "tokenizer.json"
@@ -23,6 +26,7 @@ READ = (".json", ".jinja", ".txt", ".model", ".safetensors", ".bin")
 LAYERS = re.compile(r"(num|n)_(hidden_|decoder_)?layers?")
 HEADS = re.compile(r"For(Sequence|Token)Classification|ForQuestionAnswering|RewardModel|ValueHead|ForMaskedLM")
 EOS = "eos_token_id"
+NAMED = 4  # checkpoints of a folder that are listed in an error
 VERL = "verl's shards: python -m verl.model_merger merge --local_dir {parent} --target_dir OUT --backend"
 FSDP = "FSDP's shards: accelerate merge-weights"
 DEEPSPEED = "DeepSpeed's shards: python zero_to_fp32.py"
@@ -131,7 +135,8 @@ def _instead(folder: Path) -> str:
             if match:
                 return f"; it holds {what.format(match=match, parent=match.parent, folder=at)}"
     inside = [path.parent for pattern in ("*/", "checkpoints/*/") for path in folder.glob(pattern + CONFIG)]
-    if inside:
-        named = max(inside, key=lambda path: found.number if (found := numbered(str(path))) else -1)
-        return f"; it holds {len(inside)} checkpoints, such as {named}"
-    return ""
+    inside.sort(key=lambda path: found.number if (found := numbered(str(path))) else -1)
+    named = ", ".join(map(str, inside)) if len(inside) <= NAMED else f"{inside[0]} to {inside[-1]}"
+    holds = f"; it holds {len(inside)} checkpoint{'s' * (len(inside) > 1)}: {named}" if inside else ""
+    picked = load_result(folder).picked if (folder / RESULT).is_file() and (folder / RECORD).is_file() else ""
+    return f"{holds}; the result of this run picks {picked}" if picked else holds

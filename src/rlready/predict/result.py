@@ -123,6 +123,10 @@ class PredictResult(Result):
     predictors: list[PredictorRanking]
     families: list[FamilyResult]
 
+    @property
+    def picked(self) -> str:
+        return self.chosen
+
     def remarks(self) -> list[str]:
         """What to do besides the headline, and the rule of the ranking."""
         return [*self.next_steps[1:], f"Rule: {self.rule}"]

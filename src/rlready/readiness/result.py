@@ -160,6 +160,10 @@ class ReadinessResult(Result):
     problems: list[str]
     per_problem: dict[str, ProblemCounts]
 
+    @property
+    def picked(self) -> str:
+        return self.chosen
+
     def remarks(self) -> list[str]:
         """What to drop and why, the rule of the ranking, and how many samples were not verified."""
         drawn, undecided = sum(c.samples for c in self.checkpoints), sum(c.undecided for c in self.checkpoints)

@@ -118,6 +118,10 @@ class RLResult(Result):
     groups: GroupTotals | None = None
     weights_changed: float | None = None
 
+    @property
+    def picked(self) -> str:
+        return self.best.path
+
     def tables(self) -> list[Table]:
         """Accuracy at every evaluation, with the tokens of thoughts, if there are any, and of responses."""
         columns, rows = (
