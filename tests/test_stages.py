@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+import rlready.engine.torch as torch_engine
 from rlready.cli.demo import Sizes, demo
 from rlready.cli.show import show_runs
 from rlready.core.config import DemoConfig, EvaluateConfig, ReadinessConfig
 from rlready.core.errors import UserError
+from rlready.core.records import Group, Problem
+from rlready.evaluate.draw import Drawer
+from rlready.evaluate.settings import Setting
 from rlready.evaluate.stage import evaluate
 from rlready.models.checkpoint import load, save
 from rlready.models.llama.support import supports
@@ -21,6 +26,7 @@ from rlready.readiness.stage import readiness
 from rlready.report.demo_result import DemoResult
 from rlready.report.page import write as report
 from rlready.runs.files import read_table
+from rlready.runs.pace import Pace
 from tiny import tiny_lm
 
 SMALL = Sizes(
@@ -92,6 +98,38 @@ def test_evaluate_pairs_models_and_budgets(tmp_path: Path) -> None:
     free = evaluate(config.replace(unconstrained=True), tmp_path / "free")
     assert free.budgets[0].budget is None
     assert all(all(row["mask"]) for row in read_table(tmp_path / "free" / "parts" / "0.parquet"))
+
+
+def test_a_killed_evaluation_continues_within_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was drawn is not drawn again, and all is as if unbroken, to the byte."""
+    config = EvaluateConfig(
+        problems=EASY.replace("n=6", "n=4"),
+        thinking_budgets=(8,),
+        num_waits=(0, 1),
+        wait_text="wait",
+        length_prompt=" {N/8}",
+        samples=2,
+    )
+    monkeypatch.setattr(torch_engine, "BATCH_SIZE_OF_SMALL", 4)
+    monkeypatch.setattr(Pace, "due", lambda self: True)
+    whole = evaluate(config, tmp_path / "whole")
+    real, drew = Drawer.draw, list[str]()
+
+    def stop(drawer: Drawer, problems: Sequence[Problem]) -> dict[Setting, list[Group]]:
+        if len(drew) == 2:
+            raise KeyboardInterrupt
+        drew.extend(problem.id for problem in problems)
+        return real(drawer, problems)
+
+    monkeypatch.setattr(Drawer, "draw", stop)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(config, tmp_path / "run")
+    before, drew[:] = list(drew), []
+    assert evaluate(config, tmp_path / "run") == whole
+    assert [*before, *drew] == whole.problems
+    for name in ("parts/0.parquet", "parts/0.json", "examples.jsonl", "result.json"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not (tmp_path / "run" / "state").exists()
 
 
 @pytest.mark.parametrize(

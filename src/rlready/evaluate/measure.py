@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -17,6 +19,7 @@ from rlready.evaluate.result import Example
 from rlready.evaluate.settings import Setting
 from rlready.evaluate.vote import Ballot, affordable, ballot, shares
 from rlready.models.lm import LM
+from rlready.runs.drawn import DrawnSamples
 from rlready.runs.files import write_table
 from rlready.tasks import Task
 from rlready.tasks.answers.verify import ballots, voted
@@ -100,40 +103,62 @@ class ModelMeasurements(Record):
     knows_steps: bool  # the task can tell whether every step is correct
 
 
-def measure(drawer: Drawer, problems: Sequence[Problem], samples_to: Path) -> ModelMeasurements:
-    """Draw and verify; all samples are written to the table ``samples_to``."""
-    settings, lm, num_samples = drawer.settings, drawer.lm, drawer.config.samples
+def measure(drawer: Drawer, problems: Sequence[Problem], kept: DrawnSamples, samples_to: Path) -> ModelMeasurements:
+    """Draw and verify what is not ``kept`` of an earlier attempt; all samples go into the table ``samples_to``."""
+    settings, lm = drawer.settings, drawer.lm
     vectors = {setting.name: Vectors() for setting in settings.all}
     ballots_of: dict[str, list[list[Ballot]]] = {setting.name: [] for setting in settings.main}
     lengths, examples = ThoughtLengths(), list[Example]()
-    rows: list[SampleRow] = []
-    chunk = max(1, drawer.engine.batch_size // num_samples)
-    for at in range(0, len(problems), chunk):
-        drawn = drawer.draw(problems[at : at + chunk])
-        for setting, groups in drawn.items():
-            main = groups if setting == settings.unconstrained else drawn[settings.main_for(setting)]
-            for group, main_group in zip(groups, main, strict=True):
-                vectors[setting.name].add(setting, group, main_group)
+    for drawn in _problem_by_problem(drawer, problems, kept):
+        for setting, group in drawn.items():
+            main = group if setting == settings.unconstrained else drawn[settings.main_for(setting)]
+            vectors[setting.name].add(setting, group, main)
+            if setting in settings.main:
+                ballots_of[setting.name].append(_ballots(lm, drawer.task, group))
+                if len(examples) < SHOWN * len(settings.main):
+                    examples.append(example(lm, setting, group))
+            if setting == settings.largest:
                 for s in group.samples:
-                    rows.append({**sample_row(s), "setting": setting.name, "prompt": group.problem.prompt})
-                if setting in settings.main:
-                    ballots_of[setting.name].append(_ballots(lm, drawer.task, group))
-                    if len(examples) < SHOWN * len(settings.main):
-                        examples.append(example(lm, setting, group))
-                if setting == settings.largest:
-                    for s in group.samples:
-                        length = len(s.tokens) if setting.limit else s.thinking_tokens
-                        (lengths.right if s.correct else lengths.wrong).append(length)
-    write_table(samples_to, rows)
-    warn_run_ons(f"evaluate: {lm.source}", rows)
+                    length = len(s.tokens) if setting.limit else s.thinking_tokens
+                    (lengths.right if s.correct else lengths.wrong).append(length)
+    write_table(samples_to, kept.rows)
+    warn_run_ons(f"evaluate: {lm.source}", kept.rows)
     return ModelMeasurements(
         model=lm.source,
         vectors=vectors,
         votes=_votes(vectors, ballots_of, [setting.name for setting in (*settings.main, *settings.others)]),
         lengths=lengths,
         examples=examples,
-        knows_steps=any(row["strict"] is not None for row in rows),
+        knows_steps=any(row["strict"] is not None for row in kept.rows),
     )
+
+
+def _problem_by_problem(
+    drawer: Drawer, problems: Sequence[Problem], kept: DrawnSamples
+) -> Iterator[dict[Setting, Group]]:
+    """The groups of every problem by setting: first those that are kept, then those drawn now, which are kept too."""
+    settings, size = drawer.settings.all, drawer.config.samples
+    done = len(kept.rows) // (size * len(settings))
+    groups = iter(range(0, len(kept.rows), size))
+    for problem in problems[:done]:
+        samples = [[_sample(row) for row in kept.rows[at : at + size]] for at in islice(groups, len(settings))]
+        yield {setting: Group(problem, (), each) for setting, each in zip(settings, samples, strict=True)}
+    chunk = max(1, drawer.engine.batch_size // size)
+    for begin in range(done, len(problems), chunk):
+        drawn = drawer.draw(problems[begin : begin + chunk])
+        found = [dict(zip(settings, each, strict=True)) for each in zip(*(drawn[s] for s in settings), strict=True)]
+        kept.add([
+            {**sample_row(sample), "setting": setting.name, "prompt": group.problem.prompt}
+            for by_setting in found for setting, group in by_setting.items() for sample in group.samples
+        ])  # fmt: skip
+        yield from found
+
+
+def _sample(row: SampleRow) -> Sample:
+    """A sample from its row."""
+    fields: dict[str, Any] = {key: value for key, value in row.items() if key in Sample.__dataclass_fields__}
+    tokens, mask = np.array(row["tokens"], dtype=np.int32), np.array(row["mask"], dtype=np.uint8)
+    return Sample(**fields | {"tokens": tokens, "mask": mask, "logprobs": np.array(row["logprobs"], dtype=np.float32)})
 
 
 def _ballots(lm: LM, task: Task, group: Group) -> list[Ballot]:

@@ -168,6 +168,11 @@ class EvaluateResult(Result):
     votes: list[Votes]
     lengths: LengthHistogram
 
+    @property
+    def limit(self) -> str:
+        """What limits the tokens of a sample."""
+        return "response limit" if self.response_limits else "budget"
+
     def tables(self) -> list[Table]:
         """Accuracy by budget and model; then the other settings, the metrics of every curve and the votes, if any."""
         short = labels(self.models)
@@ -179,11 +184,11 @@ class EvaluateResult(Result):
             rows = [s.cells(short) for s in self.settings]
             found.append(Table(columns, rows, title, narrow))
         if self.metrics:
-            columns = ["model", "setting", "control (%)", "scaling", "performance (%)", "at budget"]
-            title = "Control, scaling (points per 1,000 tokens) and performance (accuracy at the best budget)"
+            columns = ["model", "setting", "control (%)", "scaling", "performance (%)", f"at {self.limit}"]
+            title = "Control, scaling (points per 1,000 tokens) and performance (accuracy at the best one)"
             found.append(Table(columns, [m.cells(short) for m in self.metrics], title))
         if self.votes:
-            columns = ["budget", "model", "samples", "majority vote (%)", "most likely (%)", "any correct (%)"]
+            columns = [self.limit, "model", "samples", "majority vote (%)", "most likely (%)", "any correct (%)"]
             rows = [v.cells(short) for v in self.votes]
             found.append(Table([*columns, "tokens"], rows, "Many samples at equal total tokens", columns))
         return found
@@ -191,9 +196,9 @@ class EvaluateResult(Result):
     def _scores_table(self, short: Mapping[str, str]) -> Table:
         """``truncated``: the thought or the response reached its limit; ``unfinished``: the response did."""
         if self.response_limits:
-            narrow = columns = ["response limit", "model", "accuracy (%)", "response tokens", "truncated (%)"]
+            narrow = columns = [self.limit, "model", "accuracy (%)", "response tokens", "truncated (%)"]
         else:
-            narrow = ["budget", "model", "accuracy (%)", "thinking tokens", "truncated (%)"]
+            narrow = [self.limit, "model", "accuracy (%)", "thinking tokens", "truncated (%)"]
             columns = [*narrow[:4], "answer tokens", narrow[4], "unfinished (%)"]
         budgets = [(str(row.budget), row.scores) for row in self.budgets if row.budget is not None]
         differences = [("gain", f"minus {short[self.models[0]]} (points)")] if len(self.models) > 1 else []

@@ -22,9 +22,10 @@ from rlready.evaluate.settings import Settings, settings_of
 from rlready.evaluate.summary import summary
 from rlready.models.checkpoint import load, local_folder
 from rlready.models.preset import resolve
-from rlready.runs.files import write_json
+from rlready.runs.drawn import DrawnSamples
+from rlready.runs.files import remove, write_json
 from rlready.runs.log import append_line
-from rlready.runs.run import Run
+from rlready.runs.run import STATE, Run
 from rlready.tasks import open_task
 from rlready.tasks.overlap import warn_of_repeats
 
@@ -68,9 +69,12 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
                     if contrast and equal(lm, contrast.reference):
                         raise UserError(f"reference={config.reference} equals {source}: nothing to decode away from")
                     drawer = drawer_for(config, settings, lm, task, problems, contrast)
+                    kept = DrawnSamples(out / STATE, number)
+                    bar.skip(len(kept.rows))
                     with drawer.plain, drawer.engine:
-                        measured_model = measure(drawer, problems, out / "parts" / f"{number}.parquet")
+                        measured_model = measure(drawer, problems, kept, out / "parts" / f"{number}.parquet")
                     write_json(part, measured_model)
+                    remove(out / STATE)
                 else:
                     bar.skip(samples)
                 measured.append(ModelMeasurements.model_validate_json(part.read_bytes()))

@@ -30,11 +30,11 @@ from rlready.models.heldout_loss import heldout_loss
 from rlready.models.llama.support import supports
 from rlready.models.lm import LM
 from rlready.readiness.adaptive_sampling import draw_until_right, plan
-from rlready.readiness.drawn import DrawnSamples
 from rlready.readiness.offline_samples import Stored
 from rlready.readiness.part import ExampleLosses, Part, Vocabulary
 from rlready.readiness.sample_stats import Draws
 from rlready.readiness.table import measure_samples, measure_table
+from rlready.runs.drawn import DrawnSamples
 from rlready.runs.files import read_table, write_table
 from rlready.runs.run import STATE, Run
 from rlready.tasks import Task

@@ -1,4 +1,4 @@
-"""The samples of the checkpoint that is being measured, from which a killed run continues.
+"""The samples of the checkpoint that readiness or evaluate is measuring, from which a killed run continues.
 
 They are in ``state/NUMBER-PART.parquet``, in the order in which they are drawn, which is fixed: what is kept is the
 beginning of what an unbroken run draws.
