@@ -8,6 +8,8 @@ import pytest
 from rlready.core.errors import UserError
 from rlready.core.records import Row
 from rlready.tasks import Task, open_task
+from rlready.tasks.held_out import held_out_of
+from rlready.tasks.overlap import split_off
 
 POOL = "dagmath?ops=3-8&asked=2&n=60&seed=4"
 
@@ -89,3 +91,17 @@ def test_bad_selections_are_one_clear_line(options: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         open_task(f"dagmath?{options}").rows()
     assert "\n" not in str(caught.value)
+
+
+def test_what_training_holds_out_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same rows that sft splits off its rows, whatever else is chosen of them."""
+    monkeypatch.chdir(tmp_path)
+    lines = [json.dumps({"id": f"r{i}", "prompt": f"{i}?", "response": "5", "answer": "5"}) for i in range(40)]
+    Path("rows.jsonl").write_text("\n".join(lines))
+    for source in ("rows.jsonl", "rows.jsonl?n=30", "rows.jsonl?n=30&select=random"):
+        task = open_task(held_out_of(source))
+        assert task.rows() == split_off(open_task(source).rows(), source, "heldout")[1]
+        assert [p.id for p in task.problems()] == [row.id for row in task.rows()]
+        assert open_task(task.source).rows() == task.rows()
+    with pytest.raises(UserError, match="held_out=0 is not 1; leave it out for all rows"):
+        open_task("rows.jsonl?held_out=0")

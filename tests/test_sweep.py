@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,10 @@ def test_shared_settings_are_copied_between_verbs(tmp_path: Path) -> None:
     ready = plan.readiness_for(tuned)
     assert (ready.thinking_budget, ready.group_size, ready.samples, ready.heldout) == (24, 4, 4, tuned.config.heldout)
     assert plan.evaluate.thinking_budgets == (24,)
+    own = tuned.config.replace(rows="rows.jsonl?n=8", heldout=None)
+    assert plan.readiness_for(replace(tuned, config=own)).heldout == "rows.jsonl?n=8&held_out=1"  # what sft splits off
+    default = tuned.config.replace(rows=None, heldout=None)
+    assert plan.readiness_for(replace(tuned, config=default)).heldout is None  # so has the demo's data
     warm = Path(write(tmp_path, rl_seed="[0]\ntemperature = 0.7"))
     assert (read_sweep_file(warm).readiness.temperature, read_sweep_file(warm).evaluate.temperature) == (0.7, 0.7)
     warm.write_text(warm.read_text().replace("[evaluate]", "[evaluate]\ntemperature = 0.5"))

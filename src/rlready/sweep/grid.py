@@ -37,7 +37,8 @@ from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTCo
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest, plain_type
 from rlready.core.options import TomlTable, fill_table, read_toml
-from rlready.core.presets import foreign_data, refuse_forgotten_model
+from rlready.core.presets import foreign_data, own_data, refuse_forgotten_model
+from rlready.tasks.held_out import held_out_of
 
 Verb = Literal["sft", "readiness", "rl", "evaluate"]
 Config = SFTConfig | ReadinessConfig | RLConfig | EvaluateConfig
@@ -104,9 +105,12 @@ class Grid:
     evaluate: EvaluateConfig
 
     def readiness_for(self, variant: SFTVariant) -> ReadinessConfig:
-        """The readiness settings for the checkpoints of this SFT run."""
-        take = self.heldout_of_sft and variant.config.heldout is not None
-        return self.readiness.replace(heldout=variant.config.heldout) if take else self.readiness
+        """The readiness settings for the checkpoints of this SFT run: its held-out rows, also if it splits them off."""
+        sft = variant.config
+        heldout = sft.heldout
+        if not heldout and sft.rows and (heldout is not None or own_data(sft)):
+            heldout = held_out_of(sft.rows)
+        return self.readiness if heldout is None or not self.heldout_of_sft else self.readiness.replace(heldout=heldout)
 
 
 @dataclass(frozen=True)

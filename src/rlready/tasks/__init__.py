@@ -6,6 +6,7 @@ from rlready.core.errors import UserError
 from rlready.core.import_path import load_object
 from rlready.tasks.dagmath.task import DagTask
 from rlready.tasks.gsm8k import Gsm8kTask
+from rlready.tasks.held_out import HELD_OUT, HeldOut
 from rlready.tasks.protocol import Task, TaskOptions, Verdict
 from rlready.tasks.rows import RowsTask
 from rlready.tasks.select import KEYS, Selected
@@ -23,13 +24,17 @@ def open_task(source: str, *, limit: int | None = None) -> Task:
     Sources are ``dagmath?ops=8&asked=3``, ``gsm8k:PATH?split=test``, the path of a table or a folder of shards, a hub
     id such as ``openai/gsm8k?config=main``, both with ``?verifier=pkg.module:function``, or
     ``pkg.module:MyTask?key=value`` for a subclass of `Task`; with ``&n=1000&select=shortest&of=4000`` a choice of its
-    rows.  Raises UserError for a string that is none of these.
+    rows, and with ``&held_out=1`` what training holds out of it.  Raises UserError for a string that is none of these.
     """
     parsed = parse_source(source, limit)
-    return Selected(parsed, _open) if parsed.options.keys() & set(KEYS) else _open(parsed)
+    return HeldOut(parsed, _open) if HELD_OUT in parsed.options else _open(parsed)
 
 
 def _open(source: Source) -> Task:
+    return Selected(source, _open_all) if source.options.keys() & set(KEYS) else _open_all(source)
+
+
+def _open_all(source: Source) -> Task:
     return (TASKS.get(source.kind) or _task_class(source))(source)
 
 
