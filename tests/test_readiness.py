@@ -432,3 +432,25 @@ def test_settings_without_influence_are_refused_before_sampling(
 ) -> None:
     with pytest.raises(UserError, match=message):
         readiness(ReadinessConfig(checkpoints=("embedded",)).replace(**changes), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"temperature": 0.5, "seed": 1}, "temperature, seed do not apply to tables of samples, from which nothing is "
+         "drawn; the command for rl takes over those that it has"),
+        ({"heldout": "dagmath?ops=2&n=2"}, "heldout does not apply to tables of samples, from which nothing is drawn, and "
+         "heldout and influence need model= behind a table"),
+        ({"heldout": "", "group_size": 2}, ""),
+    ],
+)  # fmt: skip
+def test_settings_that_do_not_apply_to_tables_are_said(
+    tmp_path: Path, changes: dict[str, Any], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"problem_id": f"p{i % 3}", "sample_id": i, "correct": i % 2 == 0} for i in range(12)]
+    table = tmp_path / "samples.jsonl"
+    table.write_text("\n".join(map(json.dumps, rows)))
+    result = readiness(ReadinessConfig(checkpoints=(str(table),), samples=4, **changes), tmp_path / "run")
+    assert result.checkpoints[0].pass_at_k[1].value == 0.5
+    said = [line for line in capsys.readouterr().err.splitlines() if "apply" in line]
+    assert said == [f"readiness: {says}"] * bool(says)

@@ -8,7 +8,7 @@ or a table of samples drawn elsewhere, and measured on the same problems and row
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from rlready.core.sampling_progress import SamplingProgress, say_most
 from rlready.core.truncation import warn_truncated
 from rlready.models.preset import is_open, resolve
 from rlready.readiness.comparison import compare
-from rlready.readiness.next_step import rl_command
+from rlready.readiness.next_step import SHARED, rl_command
 from rlready.readiness.offline_reader import is_table, parse_table_source, read_samples
 from rlready.readiness.offline_samples import Stored
 from rlready.readiness.part import Part
@@ -35,6 +35,11 @@ from rlready.tasks import Task, open_task
 from rlready.tasks.files import TABLES
 from rlready.tasks.overlap import warn_of_repeats
 
+SAMPLING = (
+    *("sampling", "min_samples", "temperature", "thinking_budget", "max_answer_tokens", "delimiters", "answer_prefix"),
+    "seed",
+)
+MEASURING = ("heldout", "influence", "device", "dtype")  # need a model, of which a table may name one
 CHANCE_AT = 64  # the chance level is also given at the k that Kang et al. use
 
 
@@ -144,11 +149,23 @@ def _resolve(config: ReadinessConfig, models: Sequence[str], tables: Sequence[St
     if bare and not config.problems and not models:
         raise UserError(f"{bare.path}: {bare.first_unverified} is not verified yet: name its problems with problems=")
     sources = [*models, *(table.options.model for table in tables if table.options.model)]
+    if not models:
+        _say_unused(config, SAMPLING if sources else (*SAMPLING, *MEASURING))
     leave = set() if models else {"problems"}
     resolved = resolve(config, sources, run, leave) if sources else config
     if is_open(config, "heldout") and config.problems and not resolved.heldout:
         note("readiness: no held-out loss; to measure it, set heldout=FILE")
     return resolved
+
+
+def _say_unused(config: ReadinessConfig, unused: Collection[str]) -> None:
+    """Tell which settings were set but do not apply, as no sample is drawn."""
+    given = [name for name in unused if name in config.model_fields_set and getattr(config, name)]
+    if given:
+        kept = "; the command for rl takes over those that it has" if any(name in SHARED for name in given) else ""
+        names = f"{', '.join(given)} {'does' if len(given) == 1 else 'do'}"
+        needs = ", and heldout and influence need model= behind a table" if {"heldout", "influence"} & {*given} else ""
+        note(f"readiness: {names} not apply to tables of samples, from which nothing is drawn{needs}{kept}")
 
 
 def _held(config: ReadinessConfig, run: Run) -> Sequence[Row]:
