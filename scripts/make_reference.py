@@ -6,6 +6,7 @@ python scripts/make_reference.py           # after a setting or a result has cha
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from rlready.cli.schema import CONFIGS, RESULTS, model_of
 from rlready.core.explain import type_name
 from rlready.core.options import shown_default
 from rlready.core.presets import EMBEDDED
+from rlready.core.result import Result
 
+SENTENCE = re.compile(r"(?<=[.;]) (?=[A-Z`])")
+COMMON = f"``verb`` is the command. ``seed`` is that of the run. {inspect.getdoc(Result)}"
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 HEAD = """# Reference: settings and results
 
@@ -48,19 +52,27 @@ def _settings(verb: str) -> Iterator[str]:
 
 def _fields(schema: Mapping[str, Any]) -> Iterator[str]:
     """The fields of a result, and below each the fields of its parts."""
-    yield "| Field | Type |\n|---|---|"
-    for name, part in _inner(schema, schema, ""):
-        yield f"| `{name}` | {_cell(_type(part))} |"
+    yield "| Field | Type | Meaning |\n|---|---|---|"
+    for name, part, meaning in _inner(schema, schema, ""):
+        yield f"| `{name}` | {_cell(_type(part))} | {_cell(meaning)} |"
 
 
-def _inner(schema: Mapping[str, Any], whole: Mapping[str, Any], place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _inner(
+    schema: Mapping[str, Any], whole: Mapping[str, Any], place: str
+) -> Iterator[tuple[str, Mapping[str, Any], str]]:
     for name, part in schema.get("properties", {}).items():
-        yield f"{place}{name}", part
+        yield f"{place}{name}", part, part.get("description") or _meaning(schema.get("description", ""), name)
         for other, mark in ((part, ""), (part.get("items", {}), "[]"), (part.get("additionalProperties", {}), ".*")):
             for each in [other, *other.get("anyOf", [])] if isinstance(other, dict) else []:
                 below = whole.get("$defs", {}).get(each.get("$ref", "").rpartition("/")[2])
                 if below and "Estimate" not in each["$ref"]:
                     yield from _inner(below, whole, f"{place}{name}{mark}.")
+
+
+def _meaning(docstring: str, name: str) -> str:
+    """The sentence of a model's docstring that names the field, or that of all results."""
+    sentences = SENTENCE.split(" ".join(f"{docstring} {COMMON}".split()))
+    return next((s.replace("``", "`") for s in sentences if f"``{name}``" in s), "")
 
 
 def _type(part: Mapping[str, Any]) -> str:
