@@ -1,13 +1,19 @@
-"""The kernels in C: each against the plain expression in double precision, and what is done without a compiler."""
+"""The kernels in C: each against the plain expression in double precision; how they are compiled, kept and checked."""
 
 from __future__ import annotations
 
 import copy
 import ctypes
 import math
+import os
 import platform
-from collections.abc import Iterator
+import pwd
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -18,6 +24,7 @@ from rlready.engine import sampling
 from rlready.engine.sampling import draw
 from rlready.models.batch import supervised
 from rlready.models.llama import fused as elementwise
+from rlready.models.llama import kernel_library
 from rlready.models.llama import kernels as native
 from rlready.models.llama.attention import Attention
 from rlready.models.llama.mlp import mlp
@@ -244,27 +251,192 @@ def test_only_contiguous_tensors() -> None:
         native.call("gated_forward", 16, x[:, :2], x, x)
 
 
+# ------------------------------------------------------------------------------------- compiled, kept and checked
+
+
+COMPILER = """#!/bin/sh
+[ "$PREDEFINED" ] && echo "$PREDEFINED"
+while [ $# -gt 0 ]; do
+    [ "$1" = -o ] && echo made >> "$0.log" && cp "$MADE" "$2"
+    shift
+done
+exit 0
+"""
+
+
+@pytest.fixture
+def made(tmp_path: Path, fresh: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache and a compiler that copies the kernels compiled before, and adds a line to this file."""
+    kernels = native.loaded()
+    assert kernels is not None
+    script = tmp_path / "compiler"
+    script.write_text(COMPILER)
+    script.chmod(0o700)
+    for name, value in {"CC": script, "MADE": kernels.functions._name, "XDG_CACHE_HOME": tmp_path / "cache"}.items():
+        monkeypatch.setenv(name, str(value))
+    native.loaded.cache_clear()
+    return tmp_path / "compiler.log"
+
+
+def load_again() -> bool:
+    native.loaded.cache_clear()
+    return native.loaded() is not None
+
+
+def rewrite(file: Path, content: bytes) -> None:
+    file.unlink()  # this process has it in its memory
+    file.write_bytes(content)
+
+
+def link(file: Path) -> None:
+    file.symlink_to(file.rename(file.with_name("elsewhere")))
+
+
+DAMAGE = {
+    "cut": lambda file: rewrite(file, file.read_bytes()[:20000]),  # to load this would end the process by SIGBUS
+    "empty": lambda file: rewrite(file, b""),
+    "changed": lambda file: rewrite(file, file.read_bytes()[:-1] + b"!"),
+    "link": link,
+    "writable": lambda file: file.chmod(0o666),
+    "of other sources": lambda file: file.rename(file.with_name(file.name[:-9] + "00000.so")),
+}
+
+
+@compiled
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_file_is_compiled_again(damage: Callable[[Path], object], made: Path, capsys) -> None:
+    assert load_again()
+    (file,) = (made.parent / "cache/rlready").iterdir()
+    damage(file)
+    assert load_again()
+    assert load_again()
+    assert made.read_text() == 2 * "made\n"
+    assert capsys.readouterr().err.count("is damaged or not this user's: the C kernels are compiled again") == 1
+
+
+@compiled
+def test_kernels_of_unlike_nodes_do_not_meet(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One home, and processors, compilers, flags or C libraries that differ."""
+    assert load_again()
+    monkeypatch.setenv("PREDEFINED", '#define __VERSION__ "9.1"')
+    assert load_again()
+    monkeypatch.setenv("CC", f"{made.parent}/compiler -g")
+    assert load_again()
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.99"))
+    assert load_again()
+    kernels = native.loaded()
+    assert len(list((made.parent / "cache/rlready").iterdir())) == 4
+    assert kernels is not None
+    assert kernels.build.split()[1] == "9.1"
+
+
+@compiled
+def test_others_cannot_write_the_cache(made: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    folder = made.parent / "cache/rlready"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    assert load_again()
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())] == [0o700, 0o600]
+    monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    assert load_again()
+    assert made.read_text() == 2 * "made\n"
+    assert f"{folder} belongs to another user, or others can write it; set XDG_CACHE_HOME" in capsys.readouterr().err
+
+
+@compiled
+@pytest.mark.parametrize("home", [None, "/dev/null"], ids=["no home", "no folder"])
+def test_without_a_cache_they_are_compiled_for_one_process(
+    home: str | None, made: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """Containers run as users that have no entry in the list of users."""
+
+    def nobody(uid: int) -> NoReturn:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    if home:
+        monkeypatch.setenv("HOME", home)
+    scratch = made.parent / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    assert load_again()
+    assert load_again()
+    assert made.read_text() == 2 * "made\n"
+    assert capsys.readouterr().err.count("the C kernels are compiled again by every command") == 2
+    assert list(scratch.iterdir()) == []
+
+
+@compiled
+def test_compiled_once_by_threads_and_processes_at_once(made: Path) -> None:
+    x = torch.ones(16)
+
+    def serves() -> bool:
+        torch.set_num_threads(1)
+        return native.serves(x, 16)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(lambda _: serves(), range(4)))
+        assert made.read_text() == "made\n"
+        (file,) = (made.parent / "cache/rlready").iterdir()
+        file.unlink()
+        command = [os.environ["CC"], *native.FLAGS]
+        both = pool.map(lambda _: kernel_library.library(command, list(native.SIGNATURES)), range(2))  # as processes do
+        assert {kernels.functions._name for kernels in both} == {str(file)}
+    assert list(file.parent.iterdir()) == [file]
+
+
+WRITES = """sh -c 'while [ $# -gt 0 ] && [ "$1" != -o ]; do shift; done; [ $# = 0 ] || %s $2' sh"""
+BAD = [
+    ("false", "false ended with exit code 1"),
+    ("/no/such/compiler", "/no/such/compiler cannot be started"),
+    ("cc 'x", "No closing quotation"),
+    ("true", "true wrote nothing"),
+    (WRITES % ": >", "what sh has made does not work (OSError: "),
+    pytest.param(WRITES % "cc -shared -x c /dev/null -o", "undefined symbol", marks=compiled),
+]
+
+
 @pytest.mark.usefixtures("fresh")
-@pytest.mark.parametrize("compiler", ["false", "/no/such/compiler"])
-def test_without_a_compiler(compiler: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Said once, and everything works."""
+@pytest.mark.parametrize(("compiler", "why"), BAD)
+def test_without_a_compiler(
+    compiler: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said once with the reason, everything works, and nothing is kept."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("CC", compiler)
     x, weight = numbers(4, 16), torch.ones(16)
     assert not native.serves(x, 16)
     assert not native.serves(x, 16)
-    assert capsys.readouterr().err.count("the C kernels cannot be compiled") == 1
+    said = capsys.readouterr().err
+    assert said.count("the C kernels are not used") == said.count("\n") == 1
+    assert why in said
+    assert native.in_use() == "none"
+    assert list(tmp_path.glob("rlready/*")) == []
     close(elementwise.norm(x, weight, 1e-6), x / x.square().mean(-1, keepdim=True).sqrt())
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_compiler_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """With the processes that it has started."""
+    monkeypatch.setattr(kernel_library, "PATIENCE", 0.5)
+    monkeypatch.setenv("CC", f"sh -c 'sleep 60 & echo $! > {tmp_path}/child; wait'")
+    assert native.loaded() is None
+    assert "sh has not ended after" in capsys.readouterr().err
+    status = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
+    assert not status.exists() or status.read_text().split()[2] == "Z"
 
 
 @compiled
 @pytest.mark.usefixtures("fresh")
 def test_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kept in the cache, by what it was made of; nothing else is left there."""
+    """Kept in the cache, by what it was made of; nothing else is left there.  Flags in CC cannot hide the kernels."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert native.loaded() is not None
-    (made,) = (tmp_path / "rlready").iterdir()
-    first = made.stat().st_mtime_ns
-    native.loaded.cache_clear()
-    assert native.loaded() is not None
+    monkeypatch.setenv("CC", "cc -fvisibility=hidden")
+    assert load_again()
+    (file,) = (tmp_path / "rlready").iterdir()
+    first = file.stat().st_mtime_ns
+    assert load_again()
     assert [f.stat().st_mtime_ns for f in (tmp_path / "rlready").iterdir()] == [first]
-    assert ctypes.CDLL(str(made)).multiply
+    assert ctypes.CDLL(str(file)).multiply

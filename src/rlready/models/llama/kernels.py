@@ -8,24 +8,19 @@ and for other types and devices, the callers use torch's operations instead.  ``
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 import shlex
-import subprocess
-import tempfile
+import threading
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from rlready.core.progress import note
 from rlready.core.stopping import heed_stop
+from rlready.models.llama.kernel_library import KernelError, Library, library
 
-HERE = Path(__file__).parent
-SOURCES = ("product.c", "elementwise.c", "mlp.c", "attention.c", "decode.c")
-FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-ffp-contract=fast", "-fno-math-errno")
+FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=default")
 MULTIPLE = 16  # of the sizes that kernels take: the most lanes of any processor's vectors
 P, N, F = ctypes.c_void_p, ctypes.c_long, ctypes.c_float
 SIGNATURES = {
@@ -41,30 +36,31 @@ SIGNATURES = {
     "decode_attention": [N, N, N, N, P, P, P, P, N, P, P, P, P, P, N, N, P],
     "draw": [N, N, P, F, P, P, P],
 }
+_first_use = threading.Lock()  # which may be in several threads
 
 
 @cache
-def loaded() -> Any:
-    """The compiled kernels; None where they cannot be compiled or kept, with one note."""
-    compiler = shlex.split(os.environ.get("CC") or "cc")
+def loaded() -> Library | None:
+    """The compiled kernels; None where they cannot be compiled or loaded, with one note."""
+    compiler = os.environ.get("CC", "").strip() or "cc"
     try:
-        functions = ctypes.CDLL(str(_compiled(compiler)))
-    except (OSError, subprocess.SubprocessError) as error:
-        why = f"{shlex.join(compiler)}: {type(error).__name__}"
-        note(
-            f"the C kernels cannot be compiled ({why}), so training is slower; set CC to a C compiler and "
-            "XDG_CACHE_HOME to a folder that can be written"
-        )
+        kernels = library([*shlex.split(compiler), *FLAGS], list(SIGNATURES))
+    except (KernelError, OSError, ValueError) as error:  # ValueError: a quote in CC that is not closed
+        fix = "" if isinstance(error, OSError) else f" (CC={compiler}); set CC to a C compiler that works"
+        note(f"the C kernels are not used, so training is slower: {error}{fix}")
         return None
     for name, arguments in SIGNATURES.items():
-        function = getattr(functions, name)
+        function = getattr(kernels.functions, name)
         function.argtypes, function.restype = arguments, ctypes.c_int
-    return functions
+    return kernels
 
 
-def compiled() -> bool | None:
-    """Whether there are kernels; None before their first use."""
-    return loaded() is not None if loaded.cache_info().currsize else None
+def in_use() -> str | None:
+    """What the kernels were compiled by and from, "none" if there are none; None before their first use."""
+    if not loaded.cache_info().currsize:
+        return None
+    kernels = loaded()
+    return kernels.build if kernels else "none"
 
 
 def serves(x: Tensor, *widths: int) -> bool:
@@ -73,7 +69,10 @@ def serves(x: Tensor, *widths: int) -> bool:
     A kernel is single-threaded, so it might be slower than an operation that torch runs on several threads.
     """
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and torch.get_num_threads() == 1
-    return plain and not any(width % MULTIPLE for width in widths) and loaded() is not None
+    if not plain or any(width % MULTIPLE for width in widths):
+        return False
+    with _first_use:
+        return loaded() is not None
 
 
 def call(name: str, *arguments: Tensor | float | None) -> None:
@@ -90,24 +89,7 @@ def call(name: str, *arguments: Tensor | float | None) -> None:
             raw.append(argument.data_ptr())
         else:
             raw.append(argument)
-    if getattr(loaded(), name)(*raw):
+    kernels = loaded()
+    assert kernels is not None  # see ``serves``
+    if getattr(kernels.functions, name)(*raw):
         raise MemoryError(f"{name}: no memory for its tables")
-
-
-def _compiled(compiler: list[str]) -> Path:
-    """The shared library for these sources, this compiler and this processor, made where it is not there yet."""
-    command = [*compiler, *FLAGS]
-    # the compiler's description of its target: its version and the processor's instructions
-    target = subprocess.run([*command, "-dM", "-E", "-x", "c", os.devnull], check=True, capture_output=True).stdout
-    sources = [(HERE / name).read_bytes() for name in (*SOURCES, "vector.h")]
-    key = hashlib.sha256(b"\0".join([repr(command).encode(), target, *sources])).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rlready"
-    made = folder / f"kernels-{key}.so"
-    if not made.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as name:
-            fresh = Path(name) / made.name
-            files = [str(HERE / source) for source in SOURCES]
-            subprocess.run([*command, "-shared", "-o", str(fresh), *files, "-lm"], check=True, capture_output=True)
-            fresh.replace(made)  # at once, also for others that compile it now
-    return made
