@@ -18,7 +18,7 @@ from rlready.core.errors import UserError
 from rlready.core.records import Real
 from rlready.core.result import Result
 from rlready.core.settings import Config as Settings
-from rlready.runs import lock
+from rlready.runs import lock, provenance
 from rlready.runs.files import read_json, read_table, write_folder, write_json, write_table, write_text
 from rlready.runs.log import append_line, read_log, truncate_log
 from rlready.runs.record import RunRecord
@@ -211,6 +211,71 @@ def test_a_failed_run_is_continued_and_all_attempts_count(tmp_path: Path) -> Non
     assert [attempt["status"].split(":")[0] for attempt in done["attempts"]] == ["failed", "interrupted", "done"]
     assert done["counts"] == {"generated": 17}
     assert done["seconds"] == pytest.approx(sum(attempt["seconds"] for attempt in done["attempts"]))
+
+
+class OnDevice(Config):
+    device: str = "cpu"
+
+
+def attempt(out: Path, config: Settings) -> dict:
+    with suppress(KeyboardInterrupt), Run(out, "rl", config) as run:
+        run.claim()
+        append_line(out / "log.jsonl", {"step": 1})
+        run.count("generated", 1)
+        raise KeyboardInterrupt
+    return record(out)
+
+
+def test_what_exact_numbers_depend_on_is_recorded_and_its_changes_are_said(tmp_path: Path, monkeypatch, capsys) -> None:
+    """One warning on continuation, kept in the record, whose other fields are those of the last attempt."""
+
+    def now(threads: int, kernels: str, torch: str) -> None:
+        software = provenance.software()
+        changed = software.model_copy(update={"packages": software.packages | {"torch": torch}})
+        monkeypatch.setattr(provenance, "threads", lambda: threads)
+        monkeypatch.setattr(provenance, "kernels", lambda load=False: kernels)
+        monkeypatch.setattr(provenance, "software", lambda: changed)
+
+    cpu, gpu = tmp_path / "cpu", tmp_path / "gpu"
+    for _ in range(2):
+        now(2, "cc 12.2.0 ab", "2.8.0")
+        attempt(gpu, OnDevice(device="cuda:0"))
+        assert attempt(cpu, OnDevice())["warnings"] == []
+    now(1, "none", "2.9.0")
+    assert attempt(cpu, OnDevice())["kernels"] is False
+    attempt(gpu, OnDevice(device="cuda:0"))
+    done = attempt(cpu, OnDevice())
+    warning = (
+        "continuing with torch 2.9.0 (before: 2.8.0), threads 1 (before: 2), kernels none (before: cc 12.2.0 ab): "
+        "results may differ from those of an unbroken run"
+    )
+    assert done["warnings"] == [warning]
+    assert (done["threads"], done["kernels_build"], done["software"]["packages"]["torch"]) == (1, "none", "2.9.0")
+    said = capsys.readouterr().err
+    assert said.count(f"rl: warning: {warning}\n") == 1
+    assert said.count("warning: continuing with torch 2.9.0 (before: 2.8.0): results may differ") == 1  # on the GPU
+
+
+def test_another_version_or_machine_is_said(tmp_path: Path) -> None:
+    attempt(tmp_path, OnDevice())
+    found = record(tmp_path)
+    found["software"] |= {"version": "0.0.9", "python": "3.10.1"}
+    found["revision"] = {"commit": "0123456789abcdef", "dirty": True}
+    found["host"]["cpu"] = "a processor"
+    write_json(tmp_path / "record.json", found)
+    (warning,) = attempt(tmp_path, OnDevice())["warnings"]
+    for before in ("(before: 0.0.9)", "(before: 3.10.1)", "(before: a processor)"):
+        assert before in warning
+    assert ("0123456789ab with uncommitted changes" in warning) == (provenance.revision() is not None)
+
+
+def test_the_kernels_are_recorded_before_a_kill_can_leave_a_state(tmp_path: Path, monkeypatch) -> None:
+    with Run(tmp_path, "rl", Config()) as run:
+        run.claim()
+        run.count("trained", 1)
+        monkeypatch.setattr(provenance, "kernels", lambda load=False: "cc 12.2.0 ab")
+        run.count("trained", 1)
+        assert record(tmp_path)["kernels_build"] == "cc 12.2.0 ab"
 
 
 def test_a_finished_run_is_found_and_any_other_is_refused(tmp_path: Path) -> None:

@@ -19,7 +19,10 @@ from rlready.runs.files import LEFTOVER
 from rlready.runs.record import Accelerator, Host, Revision, Software
 
 PACKAGE = Path(__file__).parents[1]
-PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "sympy", "latex2sympy2_extended")
+PACKAGES = (
+    *("torch", "transformers", "tokenizers", "safetensors", "numpy", "vllm"),
+    *("pyarrow", "sympy", "latex2sympy2_extended"),
+)
 
 
 def file_digest(path: Path) -> str:
@@ -94,10 +97,30 @@ def accelerators() -> list[Accelerator]:
     return [Accelerator(model=gpu.name, memory_bytes=gpu.total_memory) for gpu in found]
 
 
-def kernels() -> bool | None:
-    """Whether this process computes with the package's own kernels; None if they have not been needed yet."""
+def kernels(load: bool = False) -> str | None:
+    """The compiler and the digest of the package's own kernels, "none" if this process computes without them.
+
+    None if they have not been needed yet, unless ``load`` looks for them now.
+    """
     native = sys.modules.get("rlready.models.llama.kernels")
-    return native.compiled() if native is not None else None
+    if native is None:
+        return None
+    if load:
+        native.loaded()
+    found: str | None = native.in_use()
+    return found
+
+
+def threads() -> int | None:
+    """The number of threads that torch uses, None if it has not been imported."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else None
+
+
+def cpu_capability() -> str | None:
+    """The instruction set that torch uses, None if it has not been imported."""
+    torch = sys.modules.get("torch")
+    return torch.backends.cpu.get_cpu_capability() if torch else None
 
 
 def peak_memory_bytes() -> int:

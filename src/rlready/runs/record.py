@@ -35,6 +35,9 @@ class Revision(Record):
     commit: str
     dirty: bool
 
+    def __str__(self) -> str:
+        return self.commit[:12] + " with uncommitted changes" * self.dirty
+
 
 class Software(Record):
     """Versions of this package, of Python, and of the packages that results depend on; None if not installed."""
@@ -102,6 +105,10 @@ class Attempt(Record):
 class RunRecord(Record):
     """The record of a run; it changes until the run ends.
 
+    ``revision``, ``software``, ``host``, ``accelerators``, torch's number of ``threads`` and instruction set
+    ``cpu_capability``, and the compiler and digest of the kernels, ``kernels_build`` ("none" without kernels), are
+    those of the last attempt; what had been another before, `changes_since`, stands in ``warnings``.
+
     ``status`` is "running", "done", "interrupted", "overwritten" while the folder is emptied for another run, or
     "failed: " with the reason; of an attempt also "killed".  ``command`` starts or continues the run.
     ``start`` and ``end`` are times in UTC; ``seconds``, ``cpu_seconds`` and ``counts``, such as tokens "generated" and
@@ -132,7 +139,10 @@ class RunRecord(Record):
     cpu_seconds: float = 0.0
     counts: dict[str, int] = Field(default_factory=dict)
     accelerators: list[Accelerator] = Field(default_factory=list)
+    threads: int | None = None
+    cpu_capability: str | None = None
     kernels: bool | None = None
+    kernels_build: str | None = None
     warnings: list[str] = Field(default_factory=list)
     peak_memory_bytes: int = 0
 
@@ -150,6 +160,32 @@ class RunRecord(Record):
     def short_status(self) -> str:
         """The status without the reason for it."""
         return self.status.partition(":")[0]
+
+    def changes_since(self, before: RunRecord) -> list[str]:
+        """In words, what exact numbers depend on and what has changed since an attempt whose record was ``before``.
+
+        What is not known of both is left out, and what the device of the run does not use.
+        """
+        packages = self.software.packages.items()
+        pairs: dict[str, tuple[object, object]] = {
+            "rlready": (before.software.version, self.software.version),
+            "revision": (before.revision, self.revision),
+            "Python": (before.software.python, self.software.python),
+            **{name: (before.software.packages.get(name), now) for name, now in packages},
+        }
+        device = str(self.config.get("device"))
+        if device == "cpu":
+            pairs |= {
+                "threads": (before.threads, self.threads),
+                "kernels": (before.kernels_build, self.kernels_build),
+                "processor": (before.host.cpu, self.host.cpu),
+                "instruction set": (before.cpu_capability, self.cpu_capability),
+                "operating system": (before.host.os, self.host.os),
+            }
+        elif device.startswith("cuda"):
+            gpus = [" and ".join(sorted({gpu.model for gpu in each.accelerators})) for each in (before, self)]
+            pairs["GPU"] = (gpus[0], gpus[1])
+        return [f"{name} {now} (before: {then})" for name, (then, now) in pairs.items() if then and now and then != now]
 
     def differences(self, config: Config) -> list[str]:
         """The settings in which this run differs from ``config``; settings left to the preset match what it chose.

@@ -143,6 +143,12 @@ class Run:
             self.finished = False
             self._begin()
         self._claimed = True
+        self.record.threads, self.record.cpu_capability = provenance.threads(), provenance.cpu_capability()
+        if self._earlier:
+            self._note_machine(load_kernels=bool(self._earlier.kernels_build))
+            changes = ", ".join(self.record.changes_since(self._earlier))
+            if changes:  # recorded with what has changed
+                self.warn(f"continuing with {changes}: results may differ from those of an unbroken run")
         self._save()
         write_text(self.out / CONFIG, to_toml(self.config))
 
@@ -169,8 +175,8 @@ class Run:
     def count(self, name: str, n: int) -> None:
         """Add to a counter, such as tokens "generated" or "trained"; work that a kill discarded is counted too."""
         self._counts[name] += n
-        if time.monotonic() - self._saved > SAVE_EVERY:
-            self._save()
+        if time.monotonic() - self._saved > SAVE_EVERY or self.record.kernels_build != provenance.kernels():
+            self._save()  # with the kernels, once they are known: a kill may leave a state that they computed
 
     def warn(self, text: str) -> None:
         """Warn of something about the run's inputs or its outcome, and record it."""
@@ -316,10 +322,16 @@ class Run:
         record.seconds = round(sum(each.seconds for each in record.attempts), 3)
         record.cpu_seconds = round(sum(each.cpu_seconds for each in record.attempts), 3)
         record.counts = dict(sum((Counter(each.counts) for each in record.attempts), Counter[str]()))
-        record.accelerators = provenance.accelerators()
-        record.kernels = provenance.kernels()
         record.peak_memory_bytes = provenance.peak_memory_bytes()
+        self._note_machine()
         write_json(self.out / RECORD, record)
+
+    def _note_machine(self, load_kernels: bool = False) -> None:
+        """Record what computes, as far as it is known by now."""
+        record = self.record
+        record.accelerators = provenance.accelerators()
+        record.kernels_build = provenance.kernels(load_kernels)
+        record.kernels = record.kernels_build != "none" if record.kernels_build else None
 
 
 def _ways_on() -> str:

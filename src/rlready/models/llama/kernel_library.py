@@ -1,8 +1,8 @@
 """The shared library of the kernels: compiled, tried, kept in a cache, and checked before it is loaded.
 
-The cache, ``rlready`` in ``XDG_CACHE_HOME`` or ``~/.cache``, is a folder that nobody else can write.  A file's name has
-the digest of what it was made by and from, since nodes that share a home may differ, and the digest of its content: to
-load a file that was cut short would end the process.
+The cache, ``rlready`` in ``XDG_CACHE_HOME`` or ``~/.cache``, is a folder that only its user can write.  A file's name
+has the digest of what it was made by and from, since nodes that share a home may differ, and the digest of its content:
+to load a file that was cut short would end the process.
 """
 
 from __future__ import annotations
