@@ -18,6 +18,7 @@ def test_the_reference_page_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> No
     import make_stub
 
     assert (ROOT / "docs" / "reference.md").read_text() == make_reference.page(), f"run {make_reference.__file__}"
+    assert not re.findall(r"^.*\| +\|$", make_reference.page(), re.MULTILINE)  # everything has a meaning
     assert make_stub.STUB.read_text() == make_stub.stub(), f"run {make_stub.__file__}"
 
 
