@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from rlready.cli.main import main
+from rlready.cli.parser import VERBS, Typed, parse_command_line
+from rlready.core.options import fill_config
 from rlready.models.checkpoint import embedded_folder
 from rlready.tasks import open_task
 
@@ -144,3 +146,19 @@ def shrunk(sweep: str) -> str:
         lines = [line.replace("= [8,16]", "= [[8, 16]]") if verb != "evaluate" else line for line in lines]
         sweep = sweep.replace(f"[{verb}]\n", "\n".join([f"[{verb}]", *lines, ""]))
     return sweep
+
+
+PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_words_of_every_command_are_understood(page: str) -> None:
+    """Also of those that are not run, and of those inside sentences: verbs, options, settings and their values."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    inline = [shlex.split(line) for line in re.findall(r"`rlready ([a-z][^`]*)`", text)]
+    for words in [*commands(page), *inline]:
+        typed = parse_command_line([word for word in words if word not in ("...", "NAME")])
+        assert isinstance(typed, Typed), words
+        config = VERBS[typed.verb].config
+        if config:
+            fill_config(config, None, dict(typed.settings))
