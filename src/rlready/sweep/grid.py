@@ -38,6 +38,7 @@ from rlready.core.errors import UserError
 from rlready.core.explain import nearest, plain_type
 from rlready.core.options import TomlTable, fill_table, read_toml
 from rlready.core.presets import foreign_data, own_data, refuse_forgotten_model
+from rlready.models.preset import is_open
 from rlready.tasks.held_out import held_out_of
 
 Verb = Literal["sft", "readiness", "rl", "evaluate"]
@@ -107,10 +108,9 @@ class Grid:
     def readiness_for(self, variant: SFTVariant) -> ReadinessConfig:
         """The readiness settings for the checkpoints of this SFT run: its held-out rows, also if it splits them off."""
         sft = variant.config
-        heldout = sft.heldout
-        if not heldout and sft.rows and (heldout is not None or own_data(sft)):
-            heldout = held_out_of(sft.rows)
-        return self.readiness if heldout is None or not self.heldout_of_sft else self.readiness.replace(heldout=heldout)
+        if not self.heldout_of_sft or (is_open(sft, "heldout") and not own_data(sft)):
+            return self.readiness
+        return self.readiness.replace(heldout=sft.heldout or (held_out_of(sft.rows) if sft.rows else ""))
 
 
 @dataclass(frozen=True)
