@@ -238,6 +238,17 @@ def test_a_template_that_cannot_be_used_is_one_line(template: Any, message: str)
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("loops_for", ["true", "m.role == 'assistant'", "m.reasoning_content is defined"])
+def test_a_template_that_does_not_end_is_refused_in_time(loops_for: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it loops: other errors of a template make the next form of a conversation be tried."""
+    monkeypatch.setattr(chat, "RENDER_SECONDS", 0.2)
+    endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = CHATML + "{% for m in messages if " + loops_for + " %}" + endless + "{% endfor %}"
+    with pytest.raises(UserError, match="^name: its chat template does not end: one conversation takes"):
+        learn_format(tokenizer, "name")
+
+
 def test_the_date_is_fixed_and_reported() -> None:
     tokenizer = family("byte-level")
     tokenizer.chat_template = "{{ strftime_now('%d %b %Y %H:%M:%S') + '\n' }}" + CHATML

@@ -21,6 +21,8 @@ from pydantic import JsonValue
 
 from rlready.core.errors import UserError
 from rlready.core.records import Row
+from rlready.models.one_line import one_line
+from rlready.models.time_limit import OutOfTime, time_limit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -43,8 +45,13 @@ BARE = (  # for a tokenizer without a template: what `ChatFormat` writes for one
     "{% endif %}{% endfor %}"
 )
 QUESTION, SYSTEM = "Zq41question", "Zq41system"
+RENDER_SECONDS = 5.0  # limit on one conversation, which takes less than a millisecond
 
 Message = dict[str, Any]
+
+
+class TemplateError(UserError):
+    """A chat template raised an error: it may take the same conversation in another form."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +191,7 @@ class ChatFormat:
         turns = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
         try:
             taken = SYSTEM in self.render(turns, generate=True)
-        except UserError:
+        except TemplateError:
             taken = False
         if not taken:
             return [{"role": "user", "content": f"{system}\n\n{prompt}"}]
@@ -233,7 +240,7 @@ class ChatFormat:
         return text.removesuffix(self.after) + str(self.tokenizer.eos_token or "")
 
     def render(self, turns: Sequence[Message], *, generate: bool) -> str:
-        """A conversation as text; UserError with the template's message if it raises."""
+        """A conversation as text; TemplateError if the template raises, UserError if it does not end."""
         if self.parts:
             turns = [
                 turn | {"content": [{"type": "text", "text": turn["content"]}]}
@@ -244,14 +251,20 @@ class ChatFormat:
         template = template_of(self.tokenizer) or (None if self.tokenizer.chat_template else BARE)
         now: dict[str, Any] = {"strftime_now": TODAY.strftime} if template and "strftime_now" in template else {}
         try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    list(turns), tokenize=False, add_generation_prompt=generate, chat_template=template, **now
+            with time_limit(RENDER_SECONDS):
+                return str(
+                    self.tokenizer.apply_chat_template(
+                        list(turns), tokenize=False, add_generation_prompt=generate, chat_template=template, **now
+                    )
                 )
-            )
+        except OutOfTime:
+            raise UserError(
+                f"{self.source}: its chat template does not end: one conversation takes more than "
+                f"{RENDER_SECONDS:g} seconds; change the template"
+            ) from None
         except Exception as error:  # a template is a program, which may raise any error
-            line = " ".join(str(error).split())[:200] or type(error).__name__
-            raise UserError(f"{self.source}: its chat template cannot be rendered: {line}") from None
+            line = one_line(error) or type(error).__name__
+            raise TemplateError(f"{self.source}: its chat template cannot be rendered: {line}") from None
 
 
 def template_of(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -13,7 +13,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rlready.core.errors import UserError
-from rlready.models.chat import BARE, CLOSE, KEYS, KNOWN, OPEN, QUESTION, ChatFormat, Thought, template_of
+from rlready.models.chat import (
+    BARE,
+    CLOSE,
+    KEYS,
+    KNOWN,
+    OPEN,
+    QUESTION,
+    ChatFormat,
+    TemplateError,
+    Thought,
+    template_of,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -29,8 +40,8 @@ HIDDEN = ("\ue000", "\ue001")  # in place of delimiters, from templates that rem
 def learn_format(tokenizer: PreTrainedTokenizerBase, source: str, given: Sequence[str] = ()) -> ChatFormat:
     """The conversation format of a tokenizer; ``given``: the delimiters that the user set, if any.
 
-    Raises UserError if the template raises, leaves the question out, writes another prompt each time, or writes its
-    thoughts between other delimiters than the given ones.
+    Raises UserError if the template raises or does not end, leaves the question out, writes another prompt each time,
+    or writes its thoughts between other delimiters than the given ones.
     """
     form = _question_taken(ChatFormat(tokenizer, source, given=bool(given)))
     prompt = form.render(ASK, generate=True)
@@ -107,7 +118,7 @@ def _question_taken(form: ChatFormat) -> ChatFormat:
         try:
             if QUESTION in attempt.render(ASK, generate=True):
                 return attempt
-        except UserError as raised:
+        except TemplateError as raised:
             error = error or raised
     raise error or UserError(f"{form.source}: its chat template leaves out the question")
 
@@ -116,7 +127,7 @@ def _around_answer(form: ChatFormat) -> tuple[str, str]:
     """The text before and after an answer; both are empty if the template writes no answer."""
     try:
         text = form.render([*ASK, {"role": "assistant", "content": ANSWER}], generate=False)
-    except UserError:
+    except TemplateError:
         return "", ""
     before, _, after = text.rpartition(ANSWER)
     return before, after if before else ""
@@ -162,7 +173,7 @@ def _told(form: ChatFormat, head: str) -> ChatFormat | None:
         said = attempt.said(THOUGHT, ANSWER)
         try:
             text = form.render([*ASK, {"role": "assistant", **said}], generate=False)
-        except UserError:
+        except TemplateError:
             continue
         begin, end = text.find(THOUGHT), text.rfind(ANSWER)
         if begin < 0 or end < begin or "'type'" in text or '"type"' in text:
