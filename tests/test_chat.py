@@ -245,7 +245,7 @@ def test_a_template_that_does_not_end_is_refused_in_time(loops_for: str, monkeyp
     endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
     tokenizer = family("byte-level")
     tokenizer.chat_template = CHATML + "{% for m in messages if " + loops_for + " %}" + endless + "{% endfor %}"
-    with pytest.raises(UserError, match="^name: its chat template does not end: one conversation takes"):
+    with pytest.raises(UserError, match=r"^name: its chat template does not end: one conversation takes"):
         learn_format(tokenizer, "name")
 
 

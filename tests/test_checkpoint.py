@@ -36,6 +36,7 @@ from rlready.models.batch import supervised
 from rlready.models.checkpoint import load, save, tokenizer_of
 from rlready.models.lm import LM, head_of
 from rlready.models.logprob import token_logprobs
+from rlready.models.weights import ALLOW_PICKLE
 from rlready.readiness.stage import readiness
 from rlready.runs.checkpoint_names import numbered
 from rlready.runs.checkpoint_order import in_training_order, labels, order_warnings, runs_of
@@ -139,11 +140,31 @@ DAMAGED: dict[str, tuple[Edit, str]] = {
     "classifier": (configured(architectures=["LlamaForSequenceClassification"]), "a LlamaForSequenceClassification"),
     "gptq": (configured(quantization_config={"quant_method": "gptq"}), r"quantised \(gptq\)"),
     "end": (configured(eos_token_id="x"), "config.json: describes no model: .*eos_token_id"),
+    "number of heads": (
+        lambda folder: (folder / CONFIG).write_text(
+            re.sub(r'"num_attention_heads".*', "", (folder / CONFIG).read_text())
+        ),
+        "config.json: num_attention_heads is missing",
+    ),
+    "labels": (configured(num_labels=10**9), "num_labels is 1000000000, more than the 4096 that any model has"),
+    "token id": (
+        lambda folder: (folder / "tokenizer.json").write_text(
+            (folder / "tokenizer.json").read_text().replace('"a": ', '"a": 2147483648, "a2": ', 1)
+        ),
+        "tokenizer.json: the token 'a' has the id 2147483648: damaged; copy or fetch it again",
+    ),
+    "sampling": (
+        written("generation_config.json", '{"max_new_tokens": 0}'),
+        "_config.json: cannot be used: .*delete it",
+    ),
+    "long": (sharded({UP: "y" * 10**5}), "names 'y{199}…', which is not a weight file"),
+    "exponent": (weighted(lambda w: w | {UP: w[UP] + 1e34}), f"weight {UP} has a value of 1.0e.34: damaged; copy or"),
     "huge": (
         configured(hidden_size=10**9),
         r"21 weights differ in size from config.json.*\[58, 32\] in the file, \[58, 1000000000\]",
     ),
-    "deep": (configured(num_hidden_layers=10**9), "num_hidden_layers is 1000000000, but its files hold 21 weights"),
+    "deep": (configured(num_hidden_layers=10**9), "num_hidden_layers is 1000000000, more than the 4096 that any"),
+    "deeper": (configured(num_hidden_layers=22), "num_hidden_layers is 22, but its files hold 21 weights"),
     "negative": (configured(num_hidden_layers=-1), "num_hidden_layers is -1"),
     "wider": (configured(intermediate_size=41), "6 weights differ in size from config.json"),
     "tokenizer cut": (cut("tokenizer.json", 0.5), "tokenizer.json: damaged, or not a tokenizer"),
@@ -191,6 +212,7 @@ def test_a_damaged_folder_is_refused_in_a_line_that_names_the_cause(
     name: str, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder.parent)
+    monkeypatch.setenv(ALLOW_PICKLE, "1")
     edit, cause = DAMAGED[name]
     edit(folder)
     assert re.search(cause, refusal(folder))
@@ -198,13 +220,15 @@ def test_a_damaged_folder_is_refused_in_a_line_that_names_the_cause(
     assert not Path("unpickled").exists()
 
 
-def test_shards_and_pickles_of_tensors_load(folder: Path) -> None:
+def test_shards_and_pickles_of_tensors_load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = load_file(folder / WEIGHTS)
     lm = load(str(folder))
     lm.model.save_pretrained(folder / "shards", max_shard_size="30KB")
     lm.tokenizer.save_pretrained(folder / "shards")
     assert (folder / "shards" / INDEX).exists()
     pickled(lambda weights: weights)(folder)
+    assert re.search(r"model.bin: weights in a pickle, .*safetensors .*, or set .*ALLOW_PICKLE=1", refusal(folder))
+    monkeypatch.setenv(ALLOW_PICKLE, "1")
     for source in (folder, folder / "shards"):
         state = load(str(source)).model.state_dict()
         assert all(torch.equal(state[name], weight) for name, weight in whole.items())
@@ -435,6 +459,12 @@ MISFITS: dict[str, tuple[Edit, str]] = {
     "none": (tensors(lambda w: {}), "holds no weights"),
     "shape": (tensors(lambda w: {k: v[:, :3].clone() for k, v in w.items()}), "does not fit its base.*size mismatch"),
     "rank": (settings_of(r=10**9), "has the rank 1000000000, but no weight"),
+    "integers": (
+        tensors(lambda w: {k: v.to(torch.int8) for k, v in w.items()}),
+        r"weight \S+ is stored as I8, not in floating point",
+    ),
+    "scale": (settings_of(lora_alpha=0), "adapter_config.json: lora_alpha must be a number other than 0"),
+    "long name": (settings_of(base_model_name_or_path="x" * 5000), "base model is not found: x+…$"),
     "kind": (settings_of(peft_type="ZZ"), "peft_type 'ZZ' is not known"),
     "prompt": (settings_of(peft_type="PROMPT_TUNING", num_virtual_tokens=4), "PROMPT_TUNING has no weights that"),
     "random": (settings_of(init_lora_weights="pissa_niter_4"), "PiSSA adapter .* its weights differ at every load"),
@@ -456,6 +486,25 @@ def test_an_adapter_that_does_not_fit_its_base_is_refused(name: str, adapter: Pa
     edit(folder)
     with pytest.raises(UserError, match=cause):
         load(str(folder))
+
+
+def test_what_loads_but_is_hardly_meant_is_warned_of(
+    folder: Path, adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weighted(lambda w: w | {UP: 0 * w[UP]})(folder)
+    configured(rope_parameters={"rope_theto": 1e6, "rope_type": "default"})(folder)
+    load(str(folder))
+    untrained = Path(shutil.copytree(adapter, tmp_path / "adapter"))
+    tensors(lambda w: {name: 0 * each if "lora_B" in name else each for name, each in w.items()})(untrained)
+    load(str(untrained))
+    said = capsys.readouterr().err
+    assert f"1 matrices of weights are 0 throughout (first: {UP})" in said
+    assert (
+        "config.json: warning: Unrecognized keys in `rope_parameters` for 'rope_type'='default': {'rope_theto'}" in said
+    )
+    assert "adapter: warning: the adapter changes nothing: all its lora_B weights are 0, as before training" in said
+    load(str(adapter))
+    assert "warning" not in capsys.readouterr().err
 
 
 def test_the_base_is_looked_for_here_and_beside_the_adapter(

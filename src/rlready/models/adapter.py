@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import torch
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.progress import note, warn
 from rlready.models.checkpoint_files import ADAPTER, CONFIG
 from rlready.models.hub import fetched, refuse_folder_names
-from rlready.models.weights import Held, tensors_of
+from rlready.models.one_line import one_line
+from rlready.models.weights import FLOATS, Held, tensors_of
 from rlready.runs.files import read_json
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -30,7 +32,7 @@ def base_of(folder: Path, source: str) -> Path:
     name = config.get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         raise UserError(f"{folder / ADAPTER}: names no base model (base_model_name_or_path)")
-    folders = [path for at in (Path(), folder, folder.parent) if (path := at / name).is_dir()]
+    folders = [path for at in (Path(), folder, folder.parent) if os.path.isdir(path := at / name)]
     found = next((path for path in folders if (path / CONFIG).exists() or (path / ADAPTER).exists()), None)
     if not found and folders:
         raise UserError(f"{source}: an adapter whose base model {folders[0]} is a folder without {CONFIG}")
@@ -43,7 +45,7 @@ def base_of(folder: Path, source: str) -> Path:
             )
             found = fetched(name, weights=True, revision=revision if isinstance(revision, str) else None)
         except UserError as error:
-            raise UserError(f"{source}: an adapter whose base model is not found: {error}") from None
+            raise UserError(f"{source}: an adapter whose base model is not found: {one_line(error, 300)}") from None
     if (found / ADAPTER).exists():
         raise UserError(f"{source}: its base model {found} is an adapter, too; merge that into its base first")
     return found
@@ -56,14 +58,57 @@ def merged(model: Any, folder: Path, source: str) -> Any:
     weights do not all find their place in the base.
     """
     try:
-        from peft import PeftConfig, PeftModelForCausalLM, PeftType, get_peft_model_state_dict
+        from peft import PeftModelForCausalLM, get_peft_model_state_dict
         from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
     except ImportError:
         raise UserError(f"{source}: an adapter; to load it: pip install 'rlready[peft]'") from None
     held = _weights(folder, source)
-    kind = read_json(folder / ADAPTER).get("peft_type")
-    if kind not in {str(known.value) for known in PeftType}:
-        raise UserError(f"{folder / ADAPTER}: peft_type {kind!r} is not known to this version of PEFT; upgrade it")
+    config = _settings(folder, source, held)
+    _resize(model, held, source)
+    config.inference_mode = True
+    wrapped = PeftModelForCausalLM(model, config)
+    wanted = set(get_peft_model_state_dict(wrapped, save_embedding_layers=False))
+    try:
+        found = wrapped.load_adapter(str(folder), "default", torch_device="cpu")
+    except RuntimeError as error:  # a list of all the sizes that do not match
+        first = next((line for line in str(error).splitlines() if "size mismatch" in line), str(error))
+        raise UserError(
+            f"{source}: the adapter does not fit its base {model.name_or_path}: {one_line(first, 180)}"
+        ) from None
+    unfit = [key for key in found.unexpected_keys if COPY.sub("", key) not in held.keys() - {key}]
+    if unfit:
+        raise UserError(
+            f"{source}: {len(unfit)} of the adapter's {len(held)} weights match no part of its base "
+            f"{model.name_or_path} (first: {min(unfit)})"
+        )
+    # PEFT follows Transformers' renames; it then reports only missing weights of the adapter's kind
+    kind_of_weight = PEFT_TYPE_TO_PREFIX_MAPPING[config.peft_type]
+    missing = {*found.missing_keys, *(key for key in wanted - held.keys() if kind_of_weight not in key)}
+    if missing:
+        raise UserError(f"{source}: {len(missing)} weights of the adapter are not in its file (first: {min(missing)})")
+    trained = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
+    if all("lora_A" in name or ("lora_B" in name and not weight.any()) for name, weight in trained.items()):
+        warn(f"{source}: warning: the adapter changes nothing: all its lora_B weights are 0, as before training")
+    _untie(model)
+    whole = wrapped.merge_and_unload()
+    if whole.get_input_embeddings().weight is not whole.get_output_embeddings().weight:
+        whole.config.get_text_config().tie_word_embeddings = whole.config.tie_word_embeddings = False
+    for leftover in ("peft_config", "_hf_peft_config_loaded"):
+        if leftover in vars(whole):
+            delattr(whole, leftover)
+    return whole.requires_grad_(True)
+
+
+def _settings(folder: Path, source: str, held: dict[str, Held]) -> Any:
+    """The configuration of an adapter that can be merged, and always gives the same model."""
+    from peft import PeftConfig, PeftType
+
+    place, stated = folder / ADAPTER, read_json(folder / ADAPTER)
+    kind = stated.get("peft_type")
+    if kind not in [str(known.value) for known in PeftType]:
+        raise UserError(f"{place}: peft_type {one_line(kind)!r} is not known to this version of PEFT; upgrade it")
+    if kind == "LORA" and (type(stated.get("lora_alpha")) not in (int, float) or not stated["lora_alpha"]):
+        raise UserError(f"{place}: lora_alpha must be a number other than 0; it scales the whole adapter")
     config = PeftConfig.from_pretrained(str(folder))
     if config.is_prompt_learning or config.is_adaption_prompt:
         raise UserError(f"{source}: an adapter of type {kind} has no weights that could be merged into its base")
@@ -77,35 +122,8 @@ def merged(model: Any, folder: Path, source: str) -> Any:
     ranks = (getattr(config, "r", 0), *(getattr(config, "rank_pattern", None) or {}).values())
     widest = max((size for each in held.values() for size in each.shape), default=0)
     if any(type(rank) is int and rank > widest for rank in ranks):
-        raise UserError(f"{folder / ADAPTER}: has the rank {max(ranks)}, but no weight of the adapter is that large")
-    _resize(model, held, source)
-    config.inference_mode = True
-    wrapped = PeftModelForCausalLM(model, config)
-    wanted = set(get_peft_model_state_dict(wrapped, save_embedding_layers=False))
-    try:
-        found = wrapped.load_adapter(str(folder), "default", torch_device="cpu")
-    except RuntimeError as error:  # a list of all the sizes that do not match
-        first = next((line for line in str(error).splitlines() if "size mismatch" in line), str(error))
-        raise UserError(f"{source}: the adapter does not fit its base {model.name_or_path}: {first.strip()}") from None
-    unfit = [key for key in found.unexpected_keys if COPY.sub("", key) not in held.keys() - {key}]
-    if unfit:
-        raise UserError(
-            f"{source}: {len(unfit)} of the adapter's {len(held)} weights match no part of its base "
-            f"{model.name_or_path} (first: {min(unfit)})"
-        )
-    # PEFT follows Transformers' renames; it then reports only missing weights of the adapter's kind
-    kind_of_weight = PEFT_TYPE_TO_PREFIX_MAPPING[config.peft_type]
-    missing = {*found.missing_keys, *(key for key in wanted - held.keys() if kind_of_weight not in key)}
-    if missing:
-        raise UserError(f"{source}: {len(missing)} weights of the adapter are not in its file (first: {min(missing)})")
-    _untie(model)
-    whole = wrapped.merge_and_unload()
-    if whole.get_input_embeddings().weight is not whole.get_output_embeddings().weight:
-        whole.config.get_text_config().tie_word_embeddings = whole.config.tie_word_embeddings = False
-    for leftover in ("peft_config", "_hf_peft_config_loaded"):
-        if leftover in vars(whole):
-            delattr(whole, leftover)
-    return whole.requires_grad_(True)
+        raise UserError(f"{place}: has the rank {max(ranks)}, but no weight of the adapter is that large")
+    return config
 
 
 def _weights(folder: Path, source: str) -> dict[str, Held]:
@@ -115,6 +133,11 @@ def _weights(folder: Path, source: str) -> dict[str, Held]:
     held = tensors_of(file)
     if not held:
         raise UserError(f"{file}: holds no weights")
+    coded = next((name for name in sorted(held) if held[name].dtype not in FLOATS), None)
+    if coded:
+        raise UserError(
+            f"{file}: weight {coded} is stored as {held[coded].dtype}, not in floating point; save it again"
+        )
     return held
 
 

@@ -11,9 +11,10 @@ import json
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.resources import files
-from logging import CRITICAL
+from logging import CRITICAL, WARNING, Handler, LogRecord, getLogger
+from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
@@ -21,15 +22,17 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.progress import note, note_once, warn
 from rlready.core.settings import check_delimiters
 from rlready.models import adapter
 from rlready.models.checkpoint_files import (
     ADAPTER,
     CONFIG,
+    GENERATION,
     TOKENIZER,
     check_config,
     check_files,
+    check_heads,
     check_layers,
     check_weights_are_there,
     has_vocabulary,
@@ -38,12 +41,14 @@ from rlready.models.heed_in_layers import heed_in_layers
 from rlready.models.hub import fetched
 from rlready.models.lm import LM
 from rlready.models.matching import refuse_differences, refuse_unlike
-from rlready.models.weights import held_weights
+from rlready.models.one_line import one_line
+from rlready.models.weights import AGAIN, held_weights, weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 EMBEDDED = "embedded"
+LARGEST = 1e12  # no training gives such a weight; a flipped bit of the exponent gives more
 SPACED = "def f(x):\n    return x + 1"  # a text whose spaces a tokenizer may lose
 
 
@@ -80,16 +85,14 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
 
 def load_without_weights(source: str, *, delimiters: Sequence[str] = ()) -> LM:
     """As `load`, with a model that has shapes but no weights: for questions about tokenizer and chat template."""
-    from transformers import AutoModelForCausalLM, GenerationConfig
-
     tokenizer = tokenizer_of(source)
     folder = local_folder(source) or fetched(source, weights=False)
     base = adapter.base_of(folder, source) if (folder / ADAPTER).exists() else folder
     check_config(base, source)
-    with _refused(str(base / CONFIG), "describes no causal language model"), torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(_config(base), trust_remote_code=False)
-    with suppress(OSError):  # it need not have one
-        model.generation_config = GenerationConfig.from_pretrained(str(base), local_files_only=True)
+    if weight_files(base):  # of a model on the hub they are not fetched yet
+        check_layers(base, held_weights(base))
+    model = _plan(base, _config(base))
+    model.generation_config = _generation_config(base) or model.generation_config
     return LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
 
 
@@ -110,11 +113,11 @@ def tokenizer_of(source: str) -> PreTrainedTokenizerBase:
             f"{source}: the folder has no tokenizer ({TOKENIZER}); save it there with tokenizer.save_pretrained"
         )
     try:
-        with _refused(source, "its tokenizer cannot be loaded"):
+        with _refused(source, "its tokenizer cannot be loaded", "save it again with tokenizer.save_pretrained"):
             tokenizer = _tokenizer(folder)
     except UserError:  # its message is about the last attempt, not about the cause
         if (folder / TOKENIZER).exists():
-            with _refused(str(folder / TOKENIZER), "damaged, or not a tokenizer"):
+            with _refused(str(folder / TOKENIZER), "damaged, or not a tokenizer", AGAIN):
                 Tokenizer.from_file(str(folder / TOKENIZER))
         if not (folder / ADAPTER).exists():
             _config(folder)
@@ -152,9 +155,8 @@ def _whole_model(folder: Path, source: str, dtype: str) -> Any:
     held = held_weights(folder)
     check_layers(folder, held)
     config = _config(folder)
-    with _refused(str(folder / CONFIG), "describes no causal language model"), torch.device("meta"):
-        plan = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    wanted = {name: tuple(p.shape) for name, p in plan.named_parameters()}
+    _generation_config(folder)
+    wanted = {name: tuple(p.shape) for name, p in _plan(folder, config).named_parameters()}
     refuse_unlike(source, held, wanted)
     with _refused(source):
         model, found = cast("Any", AutoModelForCausalLM).from_pretrained(
@@ -170,11 +172,30 @@ def _whole_model(folder: Path, source: str, dtype: str) -> Any:
     return model
 
 
+def _plan(folder: Path, config: Any) -> Any:
+    """The model that a configuration describes, with shapes but no weights."""
+    from transformers import AutoModelForCausalLM
+
+    with _refused(str(folder / CONFIG), "describes no causal language model", AGAIN), torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+
+
+def _generation_config(folder: Path) -> Any:
+    """The settings of sampling that stand beside a model; None where it has none."""
+    from transformers import GenerationConfig
+
+    if not (folder / GENERATION).exists():
+        return None
+    with _refused(str(folder / GENERATION), "cannot be used", "correct or delete it"):
+        return GenerationConfig.from_pretrained(str(folder), local_files_only=True)
+
+
 def _config(folder: Path) -> Any:
     from transformers import AutoConfig
 
-    with _refused(str(folder / CONFIG), "describes no model"):
+    with _refused(str(folder / CONFIG), "describes no model", AGAIN), _warnings_noted(folder / CONFIG):
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    check_heads(folder, config)
     config.return_dict = True  # settings of the trainer's call, not of the model
     config._attn_implementation = None
     return config
@@ -182,17 +203,30 @@ def _config(folder: Path) -> Any:
 
 @torch.no_grad()
 def _refuse_broken(model: Any, source: str, dtype: str) -> None:
-    """UserError for weights or logits that are not finite, and for a model that is not causal."""
+    """UserError for weights or logits that no training leaves, and for a model that is not causal."""
+    zeros = list[str]()
     for name, weight in model.named_parameters():
-        if weight.numel() and not torch.stack(weight.aminmax()).isfinite().all():  # one pass; for NaN both are NaN
+        low, high = map(float, weight.aminmax()) if weight.numel() else (0.0, 1.0)  # one pass; for NaN both are NaN
+        if not isfinite(low) or not isfinite(high):
             raise UserError(
                 f"{source}: weight {name} is not finite in {dtype} (NaN or infinity); take an earlier checkpoint"
             )
+        if max(-low, high) > LARGEST:
+            raise UserError(f"{source}: weight {name} has a value of {max(-low, high):.1e}: damaged; {AGAIN}")
+        if low == high == 0 and weight.dim() > 1:
+            zeros.append(name)
+    if zeros:
+        warn(
+            f"{source}: warning: {len(zeros)} matrices of weights are 0 throughout (first: {zeros[0]}); "
+            f"if that is not meant, {AGAIN}"
+        )
     with _refused(source):
         last = min(2, len(model.get_input_embeddings().weight) - 1)
         logits = model(input_ids=torch.tensor([[0, 0], [0, last]]), use_cache=False).logits
     if not logits.isfinite().all():
-        raise UserError(f"{source}: its weights are finite in {dtype}, but its logits are not")
+        raise UserError(
+            f"{source}: its weights are finite in {dtype}, but its logits are not; take an earlier checkpoint"
+        )
     first, other = logits[:, 0].float()
     rounding = 1e-3 if dtype == "float32" else 0.02  # a mixture of experts may add in another order
     if (first - other).norm() > rounding * (first - first.mean()).norm():
@@ -214,13 +248,13 @@ def _make_savable(model: Any, source: str) -> None:
             ids = {key: getattr(generation, key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
             model.generation_config = type(generation)(**ids)
             said = f"cannot be saved, so only its token ids are kept: {_line(error)}"
-        note(f"{source}: generation_config.json {said}")
+        note(f"{source}: {GENERATION} {said}")
     with _refused(source, "its settings could not be saved after training"), TemporaryDirectory() as folder:
         model.config.save_pretrained(folder)
 
 
 @contextmanager
-def _refused(source: str, what: str = "cannot be loaded as a causal language model") -> Iterator[None]:
+def _refused(source: str, what: str = "cannot be loaded as a causal language model", to_do: str = "") -> Iterator[None]:
     """Turn errors of Transformers into a UserError of one line, and silence its warnings and progress bars."""
     from transformers.utils import logging
 
@@ -233,14 +267,33 @@ def _refused(source: str, what: str = "cannot be loaded as a causal language mod
     except UserError:
         raise
     except Exception as error:  # any: a file's content decides what goes wrong where
-        raise UserError(f"{source}: {what}: {_line(error)}") from error
+        raise UserError(f"{source}: {what}: {_line(error)}" + (f"; {to_do}" if to_do else "")) from error
     finally:
         logging.set_verbosity(verbosity)
 
 
+@contextmanager
+def _warnings_noted(file: Path) -> Iterator[None]:
+    """Pass on what Transformers warns of in a file, such as settings of rotary positions that it does not use."""
+
+    class Note(Handler):
+        def emit(self, record: LogRecord) -> None:
+            note_once(f"{file}: warning: {one_line(record.getMessage())}")
+
+    logger = getLogger("transformers")
+    handlers, level = logger.handlers, logger.level
+    logger.handlers = [Note()]
+    logger.setLevel(WARNING)
+    try:
+        yield
+    finally:
+        logger.handlers = handlers
+        logger.setLevel(level)
+
+
 def _line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or "no reason given"
-    return (text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}")[:300]
+    text = one_line(error, 300) or "no reason given"
+    return text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}"
 
 
 def embedded_folder() -> Path:

@@ -12,18 +12,23 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.result import RESULT
-from rlready.models.weights import Held, regular, weight_files
+from rlready.models.one_line import one_line
+from rlready.models.weights import AGAIN, Held, regular, weight_files
 from rlready.runs.checkpoint_names import numbered
 from rlready.runs.files import read_json
 from rlready.runs.record import RECORD
 from rlready.runs.results import load_result
 
-CONFIG, ADAPTER = "config.json", "adapter_config.json"
+CONFIG, ADAPTER, GENERATION = "config.json", "adapter_config.json", "generation_config.json"
 TOKENIZER = "tokenizer.json"
 VOCABULARIES = (TOKENIZER, "*.model", "vocab*", "*.tiktoken", "tekken.json")  # a tokenizer needs one of them
-OBJECTS = (CONFIG, ADAPTER, "generation_config.json", "tokenizer_config.json")
+OBJECTS = (CONFIG, ADAPTER, GENERATION, "tokenizer_config.json")
 READ = (".json", ".jinja", ".txt", ".model", ".safetensors", ".bin")
+COUNTS = re.compile(r"(num|n)_(\w+_)?(layers?|heads?|experts?|labels)")
+BIG_ID = re.compile(rb'(?<!\\)":\s*\d{8}')  # a token id, or another number, of eight digits or more
+MOST = 4096  # of what a configuration counts: twice what any model has, and little enough to be built
 LAYERS = re.compile(r"(num|n)_(hidden_|decoder_)?layers?")
+NUM_HEADS = re.compile(r"(\w+_)?(num|n)_(\w+_)?heads?|\w*attention_heads")
 HEADS = re.compile(r"For(Sequence|Token)Classification|ForQuestionAnswering|RewardModel|ValueHead|ForMaskedLM")
 EOS = "eos_token_id"
 NAMED = 4  # checkpoints of a folder that are listed in an error
@@ -63,15 +68,51 @@ def check_files(folder: Path, source: str) -> None:
     if not (folder / ADAPTER).exists() and not (folder / CONFIG).exists():
         raise UserError(f"{source}: not a Hugging Face checkpoint folder, {CONFIG} is missing{_instead(folder)}")
     for name in OBJECTS:
-        if (folder / name).exists() and not isinstance(read_json(folder / name), dict):
-            raise UserError(f"{folder / name}: must be a JSON object")
+        if (folder / name).exists():
+            _check_object(folder / name)
     if not (folder / ADAPTER).exists() and not isinstance(read_json(folder / CONFIG).get("model_type"), str):
-        raise UserError(f"{folder / CONFIG}: no model_type, so the kind of model is not known")
+        raise UserError(f"{folder / CONFIG}: no model_type, so the kind of model is not known; {AGAIN}")
+    if (folder / CONFIG).exists():
+        _check_counts(folder / CONFIG)
     for path in folder.glob("*.jinja"):
         try:
             path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
-            raise UserError(f"{path}: not UTF-8 text") from None
+            raise UserError(f"{path}: not UTF-8 text; {AGAIN}") from None
+    _check_token_ids(folder / TOKENIZER)
+
+
+def _check_object(path: Path) -> None:
+    try:
+        content = read_json(path)
+    except UserError as error:
+        raise UserError(f"{error}; {AGAIN}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must be a JSON object; {AGAIN}")
+
+
+def _check_counts(path: Path) -> None:
+    """UserError for more layers, heads, experts or labels than can be built: each is an object even without weights."""
+    config = read_json(path)
+    for part in (config, *(inner for inner in config.values() if isinstance(inner, dict))):
+        for key, value in part.items():
+            if COUNTS.fullmatch(key) and isinstance(value, int | float) and value > MOST:
+                raise UserError(f"{path}: {key} is {value}, more than the {MOST} that any model has; correct it")
+
+
+def _check_token_ids(path: Path) -> None:
+    """UserError for a token id that no vocabulary has: a table of that size would be allocated."""
+    if not path.exists() or not BIG_ID.search(path.read_bytes()):
+        return
+    content = read_json(path)
+    model = content.get("model") if isinstance(content, dict) else None
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    added = content.get("added_tokens") if isinstance(content, dict) else None
+    ids = [*vocabulary.items()] if isinstance(vocabulary, dict) else []
+    ids += [(each.get("content"), each.get("id")) for each in added or () if isinstance(each, dict)]
+    for token, number in ids:
+        if isinstance(number, int) and number >= 10**7:
+            raise UserError(f"{path}: the token {one_line(token)!r} has the id {number}: damaged; {AGAIN}")
 
 
 def has_vocabulary(folder: Path) -> bool:
@@ -85,7 +126,7 @@ def check_config(folder: Path, source: str) -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     place, config = folder / CONFIG, read_json(folder / CONFIG)
-    kind = config["model_type"]
+    kind = one_line(config["model_type"])
     if kind not in CONFIG_MAPPING:
         if config.get("auto_map"):
             raise UserError(f"{place}: model_type {kind!r} needs custom code (auto_map), which is never run")
@@ -93,17 +134,17 @@ def check_config(folder: Path, source: str) -> None:
     architectures = config.get("architectures")
     head = next((a for a in architectures if HEADS.search(str(a))), None) if isinstance(architectures, list) else None
     if head:
-        raise UserError(f"{source}: a {head}, not a causal language model; name the model it was trained from")
+        raise UserError(f"{source}: a {one_line(head)}, not a causal language model; name the one it was trained from")
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise UserError(f"{source}: Transformers has no causal language model of model_type {kind!r}")
     quantised = config.get("quantization_config") or config.get("compression_config")
     if quantised:
-        method = quantised.get("quant_method", "method unknown") if isinstance(quantised, dict) else "?"
+        method = one_line(quantised.get("quant_method", "method unknown")) if isinstance(quantised, dict) else "?"
         raise UserError(
             f"{source}: its weights are quantised ({method}); name the checkpoint they were made from, or dequantise "
             "it and save it in bfloat16"
         )
-    for path in (place, folder / "generation_config.json"):
+    for path in (place, folder / GENERATION):
         ends = read_json(path).get(EOS) if path.exists() else None
         if not all(type(end) is int for end in (ends if isinstance(ends, list) else [] if ends is None else [ends])):
             raise UserError(f"{path}: {EOS} must be a token id or a list of them, not {str(ends)[:40]!r}")
@@ -116,6 +157,13 @@ def check_layers(folder: Path, held: dict[str, Held]) -> None:
         for key, value in part.items() if isinstance(part, dict) else ():
             if LAYERS.fullmatch(key) and isinstance(value, int | float) and not 0 <= value <= len(held):
                 raise UserError(f"{folder / CONFIG}: {key} is {value}, but its files hold {len(held)} weights")
+
+
+def check_heads(folder: Path, config: object) -> None:
+    """UserError if a number of attention heads was left to its default: no shape of a weight shows that it is wrong."""
+    stated = any(NUM_HEADS.fullmatch(key) and "key_value" not in key for key in read_json(folder / CONFIG))
+    if hasattr(config, "num_attention_heads") and not getattr(config, "sub_configs", None) and not stated:
+        raise UserError(f"{folder / CONFIG}: num_attention_heads is missing; take the file from the base model")
 
 
 def check_weights_are_there(folder: Path, source: str) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
+from rlready.models.one_line import one_line
+from rlready.models.weights import check_pickle
 from rlready.runs.checkpoint_names import numbered
 
 ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -34,9 +36,15 @@ def fetched(source: str, *, weights: bool, revision: str | None = None) -> Path:
 
     patterns, offline = [*TOKENIZER, *(WEIGHTS if weights else ())], False
     try:
-        files = HfApi().model_info(source, revision=revision, timeout=SECONDS).siblings or []
-        if weights and not any(file.rfilename.endswith(".safetensors") for file in files):
+        files = [
+            each.rfilename for each in HfApi().model_info(source, revision=revision, timeout=SECONDS).siblings or []
+        ]
+        if weights and not any(name.endswith(".safetensors") for name in files):
+            if any(name.endswith(".bin") for name in files):
+                check_pickle(source)
             patterns += PICKLED
+    except UserError:
+        raise
     except GatedRepoError:
         raise UserError(f"{source}: a gated model; accept its terms on the hub and run `hf auth login`") from None
     except RepositoryNotFoundError:
@@ -52,8 +60,7 @@ def fetched(source: str, *, weights: bool, revision: str | None = None) -> Path:
     except LocalEntryNotFoundError:
         raise UserError(f"{source}: no such folder, and the Hugging Face hub cannot be reached") from None
     except Exception as error:
-        line = " ".join(str(error).split())[:200]
-        raise UserError(f"{source}: cannot be fetched from the hub: {line}") from error
+        raise UserError(f"{source}: cannot be fetched from the hub: {one_line(error)}") from error
 
 
 def refuse_folder_names(source: str) -> None:

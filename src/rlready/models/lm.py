@@ -62,7 +62,7 @@ class LM:
         found = {ids} if isinstance(ids, int) else set(ids or ())
         if self.tokenizer.eos_token_id is not None:
             found.add(self.tokenizer.eos_token_id)
-        found = {i for i in found if i < self.vocabulary}  # other tokens cannot be sampled
+        found = {i for i in found if 0 <= i < self.vocabulary}  # other tokens cannot be sampled
         end = self.chat.end
         if not found:
             hint = f"; its chat template ends a turn in {end}" if end else ""
@@ -103,8 +103,8 @@ class LM:
         """The tokens of a text; UserError if it is not Unicode, or has a token that the model does not have."""
         if lone := next((c for c in text if "\ud800" <= c <= "\udfff"), None) if not text.isascii() else None:
             raise UserError(
-                f"the text {text[:80]!r} contains U+{ord(lone):04X}, half of a surrogate pair, which no tokenizer can "
-                "read; remove it from the data"
+                f"{self.source}: the text {text[:80]!r} contains U+{ord(lone):04X}, half of a surrogate pair, which no "
+                "tokenizer can read; remove it from the data or the chat template"
             )
         ids: list[int] = list(self.tokenizer.encode(text, add_special_tokens=False))
         if self._more_tokens and (beyond := [i for i in ids if i >= self.vocabulary]):

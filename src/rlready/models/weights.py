@@ -1,5 +1,8 @@
 """Names and shapes of the weights in a checkpoint, from file headers: no weights are loaded, no pickle is run.
 
+A pickle is not even opened, unless the environment allows it: reading only its tensors runs no code by design, but
+PyTorch has had to close holes in that.
+
 The files are those that Transformers would load, in its order: safetensors before pickles, whole before in shards.
 """
 
@@ -7,7 +10,7 @@ from __future__ import annotations
 
 import os
 import pickle
-import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +18,14 @@ from math import prod
 from pathlib import Path
 
 from rlready.core.errors import UserError
+from rlready.models.one_line import one_line
 from rlready.runs.files import read_json
 
 SAFE, PICKLE = "model.safetensors", "pytorch_model.bin"
 INDEX = ".index.json"
 FLOATS = {"F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16"}
 AGAIN = "copy or fetch it again"
+ALLOW_PICKLE = "RLREADY_ALLOW_PICKLE"  # an environment variable
 
 
 @dataclass(frozen=True)
@@ -66,15 +71,29 @@ def tensors_of(file: Path) -> dict[str, Held]:
         raise UserError(f"{file}: the file is empty; {AGAIN}")
     if begin.startswith(b"version https://git-lfs"):
         raise UserError(f"{file}: a Git LFS pointer, not the weights; fetch them with `git lfs pull`")
-    return _safe(file) if file.suffix == ".safetensors" else _pickled(file)
+    if file.suffix == ".safetensors":
+        return _safe(file)
+    check_pickle(str(file))
+    return _pickled(file)
+
+
+def check_pickle(what: str) -> None:
+    """UserError for weights in a pickle, unless the environment allows them."""
+    if os.environ.get(ALLOW_PICKLE) != "1":
+        raise UserError(
+            f"{what}: weights in a pickle, a format that can run code when it is read; save them as safetensors "
+            f"(save_pretrained), or set the environment variable {ALLOW_PICKLE}=1 if you trust who made them"
+        )
 
 
 def regular(path: Path) -> None:
     """UserError unless a path is a readable file: a named pipe would be waited for without end."""
     if not os.path.exists(path):
-        raise UserError(f"{path}: " + ("a link to a missing file" if path.is_symlink() else "no such file"))
+        raise UserError(
+            f"{path}: " + ("a link to a missing file" if path.is_symlink() else "no such file") + f"; {AGAIN}"
+        )
     if not os.path.isfile(path):
-        raise UserError(f"{path}: not a regular file")
+        raise UserError(f"{path}: not a regular file; {AGAIN}")
     try:
         path.open("rb").close()
     except OSError as error:
@@ -90,9 +109,9 @@ def _shards(index: Path) -> list[Path]:
     files = sorted(set(names.values()))
     for file in files:
         if Path(file).name != file or not file.endswith((".safetensors", ".bin")):
-            raise UserError(f"{index}: names {file!r}, which is not a weight file in this folder")
+            raise UserError(f"{index}: names {one_line(file)!r}, which is not a weight file in this folder")
         if not os.path.lexists(index.parent / file):
-            raise UserError(f"{index}: names {file}, which is missing; {AGAIN}")
+            raise UserError(f"{index}: names {one_line(file)}, which is missing; {AGAIN}")
     return [index.parent / file for file in files]
 
 
@@ -104,14 +123,15 @@ def _safe(file: Path) -> dict[str, Held]:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 (it is no mapping)
             return {name: Held(tuple(part.get_shape()), str(part.get_dtype())) for name, part in slices.items()}
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{file}: damaged, or not a safetensors file ({error}); {AGAIN}") from None
+        raise UserError(f"{file}: damaged, or not a safetensors file ({one_line(error)}); {AGAIN}") from None
 
 
 def _pickled(file: Path) -> dict[str, Held]:
     import torch
 
     try:
-        content = torch.load(file, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(file))
+        with warnings.catch_warnings(action="ignore"):
+            content = torch.load(file, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(file))
     except pickle.UnpicklingError:
         raise UserError(
             f"{file}: a pickle of more than tensors, not opened because it could run code; save the model as "
@@ -125,4 +145,4 @@ def _pickled(file: Path) -> dict[str, Held]:
 
 
 def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: " + re.sub(r"\s+", " ", str(error))[:120]
+    return f"{type(error).__name__}: {one_line(error, 120)}"
