@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,8 +33,10 @@ from rlready.credit.token_credit import _example
 from rlready.engine.budget import Budget
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
+from rlready.models import checkpoint
 from rlready.models.batch import supervised
-from rlready.models.checkpoint import load, save, tokenizer_of
+from rlready.models.checkpoint import load, tokenizer_of
+from rlready.models.checksums import CHECKSUMS
 from rlready.models.lm import LM, head_of
 from rlready.models.logprob import token_logprobs
 from rlready.models.weights import ALLOW_PICKLE
@@ -48,6 +51,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 WEIGHTS, CONFIG, INDEX = "model.safetensors", "config.json", "model.safetensors.index.json"
 UP = "model.layers.0.mlp.up_proj.weight"
 Edit = Callable[[Path], object]
+
+
+def save(lm: LM, folder: Path, card: str) -> None:
+    """As other trainers save, without checksums."""
+    checkpoint.save(lm, folder, card)
+    (folder / CHECKSUMS).unlink()
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +227,33 @@ def test_a_damaged_folder_is_refused_in_a_line_that_names_the_cause(
     assert re.search(cause, refusal(folder))
     assert capfd.readouterr().err == ""
     assert not Path("unpickled").exists()
+
+
+FLIPPED = "not as it was saved, by its checksum; copy or fetch it again, or delete checksums.sha256 if you changed it"
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "said"),
+    [
+        (CONFIG, b"rms_norm", b"rmq_norm", f"config.json: {FLIPPED}"),
+        ("tokenizer.json", b'"a"', b'"c"', f"tokenizer.json: {FLIPPED}"),
+        (WEIGHTS, b"", b"", f"model.safetensors: {FLIPPED}"),
+        (CHECKSUMS, b"  model", b" (model", "checksums.sha256: not a list of checksums"),
+        (CHECKSUMS, b"  config", b"  konfig", "konfig.json: missing, but checksums.sha256 lists it"),
+    ],
+)
+def test_a_flipped_bit_of_a_saved_checkpoint_is_noticed(
+    name: str, before: bytes, after: bytes, said: str, tmp_path: Path
+) -> None:
+    """Most of these files can be read after the flip, and would give another model without a word."""
+    checkpoint.save(tiny_lm(), tmp_path, "card")
+    load(str(tmp_path))
+    (tmp_path / "README.md").write_text("another card")
+    subprocess.run(["shasum", "-a", "256", "-c", CHECKSUMS], check=True, cwd=tmp_path, capture_output=True)
+    content = (tmp_path / name).read_bytes()
+    flipped = content.replace(before, after, 1) if before else content[:-1] + bytes([content[-1] ^ 2])
+    (tmp_path / name).write_bytes(flipped)
+    assert said in refusal(tmp_path)
 
 
 def test_shards_and_pickles_of_tensors_load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

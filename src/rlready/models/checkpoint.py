@@ -37,6 +37,7 @@ from rlready.models.checkpoint_files import (
     check_weights_are_there,
     has_vocabulary,
 )
+from rlready.models.checksums import CARD, verify_checksums, write_checksums
 from rlready.models.heed_in_layers import heed_in_layers
 from rlready.models.hub import fetched
 from rlready.models.lm import LM
@@ -158,6 +159,7 @@ def _whole_model(folder: Path, source: str, dtype: str) -> Any:
     _generation_config(folder)
     wanted = {name: tuple(p.shape) for name, p in _plan(folder, config).named_parameters()}
     refuse_unlike(source, held, wanted)
+    verify_checksums(folder, weights=True)
     with _refused(source):
         model, found = cast("Any", AutoModelForCausalLM).from_pretrained(
             str(folder),
@@ -318,7 +320,8 @@ def vocabulary_digest(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def save(lm: LM, folder: Path, card: str) -> None:
-    """Write a Hugging Face folder with its model card into an existing, temporary folder."""
+    """Write a Hugging Face folder with its model card and checksums into an existing, temporary folder."""
     lm.model.save_pretrained(folder)
     lm.tokenizer.save_pretrained(folder)
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    (folder / CARD).write_text(card, encoding="utf-8")
+    write_checksums(folder)

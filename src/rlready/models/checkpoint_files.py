@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.result import RESULT
+from rlready.models.checksums import verify_checksums
 from rlready.models.one_line import one_line
 from rlready.models.weights import AGAIN, Held, regular, weight_files
 from rlready.runs.checkpoint_names import numbered
@@ -80,6 +81,7 @@ def check_files(folder: Path, source: str) -> None:
         except UnicodeDecodeError:
             raise UserError(f"{path}: not UTF-8 text; {AGAIN}") from None
     _check_token_ids(folder / TOKENIZER)
+    verify_checksums(folder, weights=False)
 
 
 def _check_object(path: Path) -> None:
@@ -105,11 +107,12 @@ def _check_token_ids(path: Path) -> None:
     if not path.exists() or not BIG_ID.search(path.read_bytes()):
         return
     content = read_json(path)
-    model = content.get("model") if isinstance(content, dict) else None
+    parts = content if isinstance(content, dict) else {}
+    model, added = parts.get("model"), parts.get("added_tokens")
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
-    added = content.get("added_tokens") if isinstance(content, dict) else None
     ids = [*vocabulary.items()] if isinstance(vocabulary, dict) else []
-    ids += [(each.get("content"), each.get("id")) for each in added or () if isinstance(each, dict)]
+    if isinstance(added, list):
+        ids += [(each.get("content"), each.get("id")) for each in added if isinstance(each, dict)]
     for token, number in ids:
         if isinstance(number, int) and number >= 10**7:
             raise UserError(f"{path}: the token {one_line(token)!r} has the id {number}: damaged; {AGAIN}")

@@ -23,10 +23,18 @@ PACKAGES = (
     *("torch", "transformers", "tokenizers", "safetensors", "numpy", "vllm"),
     *("pyarrow", "sympy", "latex2sympy2_extended"),
 )
+LARGE = 1 << 20  # bytes: a weight file that is verified, then recorded
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content."""
+    """SHA-256 of a file's content; a large file is read once in a process, unless its size or time changes."""
+    about = path.stat()
+    read = _digest if about.st_size > LARGE else _digest.__wrapped__
+    return read(path.resolve(), about.st_size, about.st_mtime_ns)
+
+
+@cache
+def _digest(path: Path, _size: int, _modified_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
