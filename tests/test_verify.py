@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlready.core.records import Problem
-from rlready.tasks import Task, open_task
+from rlready.tasks import Task, child, open_task
 from rlready.tasks.answers import mathpool
 from rlready.tasks.answers.verify import compare_in_advance, judge, same_answer
 
@@ -257,7 +257,7 @@ def test_a_slow_answer_is_asked_about_once_in_a_batch(monkeypatch: pytest.Monkey
         asked.append(question[2])
         return words[len(asked) - 1]
 
-    monkeypatch.setattr(mathpool.Worker, "ask", answer)
+    monkeypatch.setattr(mathpool.Worker, "compare", answer)
     pairs = [("\\sqrt{77}", "\\boxed{\\sqrt{7}\\sqrt{11}}")] * 5
     for verdict in (None, None, True):
         compare_in_advance(pairs)
@@ -271,15 +271,15 @@ def test_a_lost_process_changes_no_judgement(
 ) -> None:
     """Killed once, the question is asked again; killed twice, it is undecided with a warning, but not for good."""
     pool, kills = mathpool.Pool(), [None] * times
-    ask = mathpool.Worker.ask
+    compare = mathpool.Worker.compare
 
     def killed(worker: mathpool.Worker, seconds: float, question: mathpool.Question) -> str:
         if kills:
             kills.pop()
             os.killpg(worker.process.pid, signal.SIGKILL)
-        return ask(worker, seconds, question)
+        return compare(worker, seconds, question)
 
-    monkeypatch.setattr(mathpool.Worker, "ask", killed)
+    monkeypatch.setattr(mathpool.Worker, "compare", killed)
     question = ("value", "\\sqrt{12}", "2\\sqrt{3}", None)
     assert pool.equal(question) is (times < 2)
     assert ("counts as incorrect this time" in capsys.readouterr().err) is (times > 1)
@@ -310,7 +310,7 @@ def test_a_long_wait_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     """Also a stopped process, which costs no CPU time, ends."""
     pool = mathpool.Pool()
     pool.equal(("value", "x+1", "x+2", None))
-    monkeypatch.setattr(mathpool, "QUIET", 0.05)
+    monkeypatch.setattr(child, "QUIET", 0.05)
     monkeypatch.setattr(mathpool, "PATIENCE", 0.1)
     os.killpg(pool.idle[0].process.pid, signal.SIGSTOP)
     pool.equal(("value", "x+1", "1+x", None))

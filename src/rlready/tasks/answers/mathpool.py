@@ -9,12 +9,8 @@ counts as unequal, but that is not cached longer than for one batch (``in_parall
 from __future__ import annotations
 
 import atexit
-import contextlib
 import json
 import os
-import select
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -26,68 +22,31 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.progress import note, warn
-from rlready.core.stopping import heed_stop, in_threads
+from rlready.core.stopping import in_threads
+from rlready.tasks.child import QUIET, Child
 
 SECONDS = (0.3, 0.7)  # of CPU time for the first try and the second
 PATIENCE = 60.0  # seconds of wall time after which the process counts as lost
 START = 120.0
-QUIET = 2.0  # seconds of waiting after which a progress line is printed
-POLL = 0.2  # seconds of waiting after which a stop is heeded
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 Question = tuple[str, str, str, Fraction | None]  # kind, one text, another, one unit of the last digit
 
 
-class Worker:
-    """One process; ``ask`` returns its answer, empty if the process is lost."""
+class Worker(Child):
+    """One process that has sympy loaded; ``compare`` returns its answer, empty if the process is lost."""
 
     def __init__(self) -> None:
-        script = Path(__file__).with_name("mathworker.py")
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", str(script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # to be killed with its child
-        )
-        if self._reply(START, "starting sympy to compare formulas") != "ready":
+        super().__init__([sys.executable, "-P", str(Path(__file__).with_name("mathworker.py"))])
+        if self.line(START, "starting sympy to compare formulas") != b"ready":
             self.close()
             raise UserError("sympy did not start; check it with: python -c 'import latex2sympy2_extended'")
 
-    def ask(self, seconds: float, question: Question) -> str:
+    def compare(self, seconds: float, question: Question) -> str:
         kind, one, other, step = question
         line = json.dumps([seconds, kind, one, other, step and [step.numerator, step.denominator]])
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(line.encode() + b"\n")
-            self.process.stdin.flush()
-        except OSError:  # it died before it could read
-            return ""
-        return self._reply(PATIENCE, f"comparing {other[:60]!r} with {one[:60]!r}")
-
-    def _reply(self, seconds: float, doing: str) -> str:
-        assert self.process.stdout is not None
-        began, said = time.monotonic(), False
-        try:
-            while (waited := time.monotonic() - began) < seconds:
-                heed_stop()
-                if select.select([self.process.stdout], [], [], min(POLL, QUIET, seconds - waited))[0]:
-                    return self.process.stdout.readline().decode().strip()
-                if waited >= QUIET and not said:
-                    note(f"verifier: still {doing} after {QUIET:.0f} s")
-                    said = True
-        except BaseException:  # its answer would be taken for that to the next question
-            self.close()
-            raise
-        return ""
-
-    def close(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            with contextlib.suppress(OSError):  # something unsent
-                pipe and pipe.close()
+        doing = f"comparing {other[:60]!r} with {one[:60]!r}"
+        return self.ask(line.encode() + b"\n", PATIENCE, doing).decode()
 
 
 class Pool:
@@ -134,7 +93,7 @@ class Pool:
 
     def _ask(self, seconds: float, question: Question, new: bool) -> str:
         worker = self.idle.pop() if self.idle and not new else Worker()
-        word = worker.ask(seconds, question)
+        word = worker.compare(seconds, question)
         if word:
             self.idle.append(worker)
         else:
