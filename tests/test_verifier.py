@@ -22,7 +22,6 @@ from rlready.tasks import Task, open_task, verify_all
 MODULE = """
 import functools, sys
 import numpy as np
-import torch
 from types import SimpleNamespace
 from rlready.tasks import Verdict
 
@@ -71,7 +70,7 @@ def trl(prompts, completions, answer, level, log_extra, **kwargs):
     return [1.0 if c == a and n > 0 else 0.0 for c, a, n in zip(completions, answer, level)]
 
 def messages(completions, solution, **kwargs):
-    return torch.tensor([float(c[0]["content"] == str(s)) for c, s in zip(completions, solution)])
+    return np.array([float(c[0]["content"] == str(s)) for c, s in zip(completions, solution)])
 
 def unscored(completions, **kwargs):
     return [None] * len(completions)
@@ -102,7 +101,8 @@ no_argument = lambda: True
 swapped = lambda answer, gold: answer == gold
 half, minus_one, nan = always(0.5), always(-1.0), always(float("nan"))
 text, nothing, pair = always("wrong"), always(None), always((True, "fine"))
-listed, array, tensor = always([True]), always(np.array([1])), always(torch.tensor(True))
+listed, array = always([True]), always(np.array([1]))
+tensor = lambda problem, answer: __import__("torch").tensor(True)
 one, true_record = always(1.0), always(SimpleNamespace(correct=True))
 record, half_record = always(Verdict(True)), always(SimpleNamespace(correct=0.5))
 """

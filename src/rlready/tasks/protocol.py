@@ -30,7 +30,8 @@ class Verdict:
 
     ``strict``: every step is correct too (None where the task cannot tell).  ``reason``: why the response is incorrect,
     if that is known.  ``run_on``: the text continues with an invented turn, such as a next question, which was not
-    verified.  ``undecided``: the verifier raised or ran out of time; the response counts as incorrect.
+    verified.  ``undecided``: the verifier raised or ran out of time; the response counts as incorrect.  ``traceback``:
+    where it raised.
     """
 
     correct: bool
@@ -38,15 +39,18 @@ class Verdict:
     reason: str = ""
     run_on: bool = False
     undecided: bool = False
+    traceback: str = ""
 
 
 @dataclass
 class Tally:
-    """The responses verified by a task so far, how many its verifier left undecided, and the first traceback."""
+    """The responses verified by a task so far, and how many its verifier left undecided."""
 
     asked: int = 0
     undecided: int = 0
-    traceback: str = ""
+
+
+Asked = Sequence[tuple[Problem, tuple[str, str]]]  # responses to be verified, as (thinking, answer)
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,10 @@ class Task(ABC):
         correct = judge(problem.answer, answer)
         reason = {None: "comparing its formula took too long", True: "", False: "the answer is incorrect"}[correct]
         return Verdict(bool(correct), None, reason, own_part(answer)[1], undecided=correct is None)
+
+    def verify_batch(self, asked: Asked) -> Sequence[Verdict] | None:
+        """The verdicts on many responses, if that is faster than one at a time; None to call ``verify`` for each."""
+        return None
 
     def compares(self, problem: Problem) -> str | None:
         """The reference answer if ``verify`` decides by ``same_answer``, so that texts can be compared in parallel.

@@ -15,14 +15,16 @@ response that begins with a thought (``<think>…</think>``) is split, and kept 
 several questions are not supported, nor rows whose prompt is more than its text (`unread.py`).
 
 The verifier is called as ``function(problem, answer)``, with all other columns of the row in ``problem.meta``, or as
-TRL or verl call theirs (`verifier.py`).  If it returns scores, ``threshold=`` is the lowest that is correct.  Without a
-verifier the answer column is compared by ``verify.same_answer``; and if a ``dag`` column holds the graph of a DAG maths
-problem, as ``rlready inject`` writes it, every step is checked too.
+TRL or verl call theirs (`verifier.py`), in a separate process (`verifier_process.py`).  If it returns scores,
+``threshold=`` is the lowest that is correct.  Without a verifier the answer column is compared by
+``verify.same_answer``; and if a ``dag`` column holds the graph of a DAG maths problem, as ``rlready inject`` writes it,
+every step is checked too.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -38,13 +40,14 @@ from rlready.tasks.dagmath import meta as dagmeta
 from rlready.tasks.dagmath.meta import graph_of, validate, verify_solution
 from rlready.tasks.files import local_data, stem_of
 from rlready.tasks.guess import describe_columns, guess_columns, no_column
-from rlready.tasks.protocol import Task, Verdict
+from rlready.tasks.protocol import Asked, Task, Verdict
 from rlready.tasks.source import Source, select
 from rlready.tasks.strictjson import Fields, Refused, digits
 from rlready.tasks.table import column_names, has_column, licence_beside, read_table, value_of
 from rlready.tasks.turns import MESSAGES, Chat, merge, read_system, read_turns, split_thought
 from rlready.tasks.unread import refuse_preferences, refuse_unread
-from rlready.tasks.verifier import Columns, load_verifier
+from rlready.tasks.verifier import Columns, Named
+from rlready.tasks.verifier_process import BoundedVerifier, load_verifier
 
 SYSTEM = ("system", "system_prompt")
 FINAL = re.compile(r"(?:^|\n)####[ \t]*(\S[^\n]*?)\s*$")  # the last line of an answer of GSM8K
@@ -113,7 +116,7 @@ class RowsTask(Task):
         prompt, answer = self.columns["prompt"], None
         if "answer" in self.named | self.guessed.keys():
             answer = self.columns["answer"]
-        self.verifier = load_verifier(o.verifier, o.threshold, prompt, answer) if o.verifier else None
+        self.verifier = load_verifier(Named(o.verifier, o.threshold, prompt, answer)) if o.verifier else None
         for column in sorted(self.verifier.needs) if self.verifier else ():
             if not any(column in row for _, row in self.table.rows):
                 known = ", ".join(self.table.rows[0][1])
@@ -138,7 +141,7 @@ class RowsTask(Task):
             fix = "add it, name its column with answer=COLUMN, or name a verifier=pkg.module:function"
             self.table.refuse(bare, "an answer to verify against", fix)
         elif self.verifier.kind == "verl":
-            bare = [i.line for i in self._items if self.verifier.ground_truth(i.meta.row) is None]
+            bare = [i.line for i in self._items if self.verifier.named.ground_truth(i.meta.row) is None]
             self.table.refuse(bare, "a ground truth for the verifier", "add it, or name its column with answer=COLUMN")
         found = [Problem(i.id, i.prompt, i.answer, i.meta, i.system) for i in self._items]
         self._try(found[0])
@@ -166,6 +169,9 @@ class RowsTask(Task):
                 return verify_solution(graph, thinking, answer)
             return super().verify(problem, thinking, answer)
         return self.verifier(problem, thinking, answer)
+
+    def verify_batch(self, asked: Asked) -> Sequence[Verdict] | None:
+        return self.verifier.verify_batch(asked) if isinstance(self.verifier, BoundedVerifier) else None
 
     def _try(self, problem: Problem) -> None:
         """Ask the verifier about two texts, so that no hours of sampling come before a value that is no verdict."""

@@ -19,7 +19,7 @@ from typing import Literal
 
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row
-from rlready.tasks.protocol import Task, Verdict
+from rlready.tasks.protocol import Asked, Task, Verdict
 from rlready.tasks.source import Source, options_from, parse_source
 
 Kind = Literal["shortest", "longest", "random", "halves"]
@@ -80,6 +80,9 @@ class Selected(Task):
 
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
         return self.pool.verify(problem, thinking, answer)
+
+    def verify_batch(self, asked: Asked) -> Sequence[Verdict] | None:
+        return self.pool.verify_batch(asked)
 
     def compares(self, problem: Problem) -> str | None:
         return self.pool.compares(problem)

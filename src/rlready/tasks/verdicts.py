@@ -6,46 +6,43 @@ verdict on them, stops the run: its rewards would all be zero.
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Sequence
-from pathlib import Path
+from functools import cache
 
 from rlready.core.errors import UserError
 from rlready.core.progress import warn
 from rlready.core.records import Problem
 from rlready.tasks.answers.verify import compare_in_advance
-from rlready.tasks.protocol import Task, Verdict
-from rlready.tasks.verifier import read_verdict
-
-SHOWN = 200  # characters of an error
-PACKAGE = str(Path(__file__).parents[1])
+from rlready.tasks.protocol import Asked, Task, Verdict
+from rlready.tasks.verifier import read_verdict, undecided
 
 
-def verify_all(task: Task, asked: Sequence[tuple[Problem, tuple[str, str]]]) -> list[Verdict]:
+def verify_all(task: Task, asked: Asked) -> list[Verdict]:
     """The verdicts on (thinking, answer) pairs; formulas among them are compared in parallel.
 
     Raises UserError if the verifier returns what is no verdict, or if it has raised on most responses so far.
     That sympy does not decide in time stops nothing.
     """
     compare_in_advance((gold, text) for problem, (_, text) in asked if (gold := task.compares(problem)) is not None)
-    verdicts = [verdict_on(task, problem, *answer) for problem, answer in asked]
-    tally = task.tally
+    verdicts = task.verify_batch(asked) or [verdict_on(task, problem, *answer) for problem, answer in asked]
+    tally, missing = task.tally, [(p, v) for (p, _), v in zip(asked, verdicts, strict=True) if v.undecided]
     tally.asked += len(asked)
-    undecided = [(problem, v.reason) for (problem, _), v in zip(asked, verdicts, strict=True) if v.undecided]
-    tally.undecided += sum(task.compares(problem) is None for problem, _ in undecided)
+    tally.undecided += sum(task.compares(problem) is None for problem, _ in missing)
+    if not missing:
+        return [*verdicts]
+    traceback = next((verdict.traceback for _, verdict in missing if verdict.traceback), "")
+    if traceback:
+        _warn_once(traceback)
+    example = f"(problem {missing[0][0].id}: {missing[0][1].reason})"
     if 2 * tally.undecided > tally.asked:
-        if tally.traceback:
-            warn(tally.traceback)
         raise UserError(
-            f"{task.source}: the verifier gave no verdict on {tally.undecided} of {tally.asked} responses (problem "
-            f"{undecided[0][0].id}: {undecided[0][1]}); fix it{' as its traceback above says' * bool(tally.traceback)}"
+            f"{task.source}: the verifier gave no verdict on {tally.undecided} of {tally.asked} responses {example}; "
+            f"fix it{' as its traceback above says' * bool(traceback)}"
         )
-    if undecided:
-        warn(
-            f"{task.source}: warning: {len(undecided)} of {len(asked)} responses could not be verified and count as "
-            f"incorrect (problem {undecided[0][0].id}: {undecided[0][1]})"
-        )
-    return verdicts
+    warn(
+        f"{task.source}: warning: {len(missing)} of {len(asked)} responses could not be verified and count as "
+        f"incorrect {example}"
+    )
+    return [*verdicts]
 
 
 def verdict_on(task: Task, problem: Problem, thinking: str, answer: str) -> Verdict:
@@ -55,14 +52,9 @@ def verdict_on(task: Task, problem: Problem, thinking: str, answer: str) -> Verd
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # whatever the user's verifier raises
-        task.tally.traceback = task.tally.traceback or _traceback(error)
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:SHOWN]
-        return Verdict(False, None, f"it raised {said}", undecided=True)
+        return undecided(error)
 
 
-def _traceback(error: BaseException) -> str:
-    """The traceback from the first line outside of this package on; all of it if there is none."""
-    inner = error.__traceback__
-    while inner and inner.tb_frame.f_code.co_filename.startswith(PACKAGE):
-        inner = inner.tb_next
-    return "".join(traceback.format_exception(type(error), error, inner or error.__traceback__)).rstrip()
+@cache
+def _warn_once(text: str) -> None:
+    warn(text)

@@ -9,6 +9,8 @@ The names of the parameters say which of three signatures a function has:
   ``extra_info`` (verl 0.9.1, ``NaiveRewardManager``).
 
 The last two get the whole response, thought included, as in those libraries.
+
+Here a function is called in the process that has imported it, which is `verifier_worker.py`'s.
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ import inspect
 import math
 import reprlib
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from numbers import Real
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -37,12 +41,15 @@ from rlready.tasks.turns import MESSAGES
 
 GROUND_TRUTH = "reward_model.ground_truth"  # where verl keeps an answer
 SIGNATURES = "(problem, answer), TRL's (completions, **kwargs) or verl's (data_source, solution_str, ground_truth)"
+SHOWN = 200  # characters of an error
+PACKAGE = str(Path(__file__).parents[1])
 RESPONSES = {"answer", "completion", "output", "pred", "prediction", "response", "solution", "text"}
 TRL_GIVES = {"prompts", "completions", "answer", "log_extra", "log_metric", "trainer_state"}
 TEXTS = (
     "The completions were texts, because the prompts of the file are. If the function reads completion[0]['content'], "
     "write each prompt as a list of messages."
 )
+Kind = Literal["problem", "trl", "verl"]
 VERL_GIVES = {"data_source", "solution_str", "ground_truth", "extra_info"}
 
 
@@ -53,21 +60,33 @@ class Columns(dict[str, object]):
 
 
 @dataclass(frozen=True)
-class UserVerifier:
-    """The function at an import path.  A score of at least ``threshold`` is correct; None: it returns no scores.
+class Named:
+    """What a source string says of a verifier: its import path, and from which score on a response is correct.
 
-    ``needs`` are the parameters that only columns of the table can fill.  ``answer`` is the column of the answer if the
-    user named one, ``prompt`` that of the prompt.
+    ``threshold`` is None if it returns no scores.  ``answer`` is the column of the answer if the user named one,
+    ``prompt`` that of the prompt.
     """
 
-    name: str
-    function: Callable[..., object]
-    kind: Literal["problem", "trl", "verl"]
-    accepts: frozenset[str] | None  # names of parameters; None: any
-    needs: frozenset[str]
+    path: str
     threshold: float | None
     prompt: str
     answer: str | None
+
+    def ground_truth(self, row: Fields) -> object:
+        """verl's ``ground_truth`` as it is in the row, None if there is none."""
+        found = None if self.answer else value_of(row, GROUND_TRUTH)
+        return value_of(row, self.answer or "answer") if found is None else found
+
+
+@dataclass(frozen=True)
+class UserVerifier:
+    """The function at an import path; ``needs`` are the parameters that only columns of the table can fill."""
+
+    named: Named
+    function: Callable[..., object]
+    kind: Kind
+    accepts: frozenset[str] | None  # names of parameters; None: any
+    needs: frozenset[str]
 
     def __call__(self, problem: Problem, thinking: str, answer: str) -> Verdict:
         """The verdict on a response; UserError if the function returns what is no verdict."""
@@ -85,7 +104,7 @@ class UserVerifier:
                     if given.get("completions") == [text]:
                         error.add_note(TEXTS)
                     raise
-        where = f"verifier={self.name}"
+        where, threshold = f"verifier={self.named.path}", self.named.threshold
         if self.kind == "trl":
             values = value.tolist() if hasattr(value, "tolist") else value
             if not isinstance(values, (list, tuple)) or len(values) != 1:
@@ -93,16 +112,11 @@ class UserVerifier:
             if (value := values[0]) is None:
                 return Verdict(False, None, "it returned None, which is no score", undecided=True)
         elif self.kind == "verl" and isinstance(value, Mapping):
-            value = value["acc"] if "acc" in value and self.threshold is None else value.get("score", value)
-        return replace(read_verdict(where, problem, value, self.threshold), run_on=own_part(answer)[1])
-
-    def ground_truth(self, row: Fields) -> object:
-        """verl's ``ground_truth`` as it is in the row, None if there is none."""
-        found = None if self.answer else value_of(row, GROUND_TRUTH)
-        return value_of(row, self.answer or "answer") if found is None else found
+            value = value["acc"] if "acc" in value and threshold is None else value.get("score", value)
+        return replace(read_verdict(where, problem, value, threshold), run_on=own_part(answer)[1])
 
     def _trl(self, problem: Problem, text: str) -> dict[str, object]:
-        row, prompt = _row(problem), value_of(_row(problem), self.prompt)
+        row, prompt = _row(problem), value_of(_row(problem), self.named.prompt)
         chat = isinstance(prompt, list) or any(isinstance(row.get(column), list) for column in MESSAGES)
         if not isinstance(prompt, list):
             prompt = [{"role": "user", "content": problem.prompt}] if chat else problem.prompt
@@ -114,12 +128,12 @@ class UserVerifier:
     def _verl(self, problem: Problem, text: str) -> dict[str, object]:
         row = _row(problem)
         given = {"data_source": row.get("data_source") or "", "extra_info": row.get("extra_info") or {}}
-        return given | {"solution_str": text, "ground_truth": self.ground_truth(row)}
+        return given | {"solution_str": text, "ground_truth": self.named.ground_truth(row)}
 
 
-def load_verifier(name: str, threshold: float | None, prompt: str, answer: str | None) -> UserVerifier:
-    """The verifier at an import path; see `UserVerifier` for the rest.  UserError if it cannot be called as one."""
-    where, function = f"verifier={name}", load_object("verifier", name)
+def load_function(named: Named) -> UserVerifier:
+    """The verifier at an import path, imported into this process; UserError if it cannot be called as one."""
+    where, function = f"verifier={named.path}", load_object("verifier", named.path)
     if not callable(function):
         raise UserError(
             f"{where}: is of type {type(function).__name__}, but must be a function that takes {SIGNATURES}"
@@ -134,17 +148,17 @@ def load_verifier(name: str, threshold: float | None, prompt: str, answer: str |
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # a builtin without a signature
-        return UserVerifier(name, function, "problem", None, frozenset(), threshold, prompt, answer)
+        return UserVerifier(named, function, "problem", None, frozenset())
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     accepts = None if open_ended else frozenset(parameters)
     fixed = [key for key, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     required = {key for key in fixed if parameters[key].default is inspect.Parameter.empty}
     if "completions" in parameters:
-        return UserVerifier(name, function, "trl", accepts, frozenset(required - TRL_GIVES), threshold, prompt, answer)
+        return UserVerifier(named, function, "trl", accepts, frozenset(required - TRL_GIVES))
     if {"solution_str", "ground_truth"} <= parameters.keys():
         if more := sorted(required - VERL_GIVES):
             raise UserError(f"{where}: needs {more[0]}, which is none of verl's {', '.join(sorted(VERL_GIVES))}")
-        return UserVerifier(name, function, "verl", accepts, frozenset(), threshold, prompt, answer)
+        return UserVerifier(named, function, "verl", accepts, frozenset())
     shown = f"({', '.join(parameters)})"
     try:
         inspect.signature(function).bind(None, "")
@@ -155,7 +169,7 @@ def load_verifier(name: str, threshold: float | None, prompt: str, answer: str |
             f"{where}: takes {shown}, but is called with (problem, answer): the first is the problem, whose reference "
             "answer is problem.answer, and the second the text of the response"
         )
-    return UserVerifier(name, function, "problem", accepts, frozenset(), threshold, prompt, answer)
+    return UserVerifier(named, function, "problem", accepts, frozenset())
 
 
 def read_verdict(where: str, problem: Problem, value: object, threshold: float | None = None) -> Verdict:
@@ -180,6 +194,20 @@ def read_verdict(where: str, problem: Problem, value: object, threshold: float |
     elif threshold is None and _number(judged) is not None:
         fix += ", or say behind verifier= from which score on it is correct, such as &threshold=0.5"
     raise UserError(_refusal(where, problem, judged, fix))
+
+
+def undecided(error: BaseException) -> Verdict:
+    """The verdict on a response on which the verifier raised."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:SHOWN]
+    return Verdict(False, None, f"it raised {said}", undecided=True, traceback=_traceback(error))
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback from the first line outside of this package on; all of it if there is none."""
+    inner = error.__traceback__
+    while inner and inner.tb_frame.f_code.co_filename.startswith(PACKAGE):
+        inner = inner.tb_next
+    return "".join(traceback.format_exception(type(error), error, inner or error.__traceback__)).rstrip()
 
 
 def _correct(value: object, threshold: float | None) -> bool | None:
