@@ -352,6 +352,10 @@ def test_one_command_compares_everything(tmp_path: Path) -> None:
     )
     result = evaluate(config, tmp_path / "run")
     assert EvaluateResult.load(tmp_path / "run") == result
+    assert not result.remarks()
+    some = {model: s.model_copy(update={"undecided": 0.25}) for model, s in result.unconstrained.items()}
+    said = result.model_copy(update={"unconstrained": some}).remarks()
+    assert said == [f"{result.models[0]}: up to 25.0% of the responses were not verified and count as incorrect."]
     assert [row.budget for row in result.budgets] == [6, 12]
     assert {(s.budget, s.num_waits, s.end_think_bias, s.length_prompted) for s in result.settings} == {
         *((b, waits, bias, False) for b in (6, 12) for waits, bias in ((0, 1.0), (1, 0.0), (1, 1.0))),

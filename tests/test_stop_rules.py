@@ -16,7 +16,7 @@ from rlready.runs.log import read_log
 from rlready.runs.record import RunRecord
 from rlready.train.drift import Watched, drift
 from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
-from rlready.train.result import GroupTotals, RLResult
+from rlready.train.result import Evaluation, GroupTotals, RLResult
 from rlready.train.rl import rl
 from rlready.train.trainer import Trainer
 from rlready.train.weight_change import WeightSample
@@ -57,16 +57,17 @@ class Script:
         self.problems: list[list[str]] = []
         self.used, self.accuracy = iter(used), iter(accuracy)
         patch.setattr(Trainer, "step", lambda trainer, task, problems, at: self.step(problems, at))
-        patch.setattr(Trainer, "evaluate", lambda trainer, task, problems: self.evaluate())
+        patch.setattr(Trainer, "evaluate", lambda trainer, task, problems, step: self.evaluate(step))
         patch.setattr(WeightSample, "changed", lambda sample: float(any(used)))
 
     def step(self, problems: list[Any], at: int) -> RLStepLog:
         self.problems.append([p.id for p in problems])
         return RLStepLog(at + 1, ROLLOUTS, next(self.used), 2, 1, 0, UPDATE)
 
-    def evaluate(self) -> tuple[Estimate, float, float]:
+    def evaluate(self, step: int) -> Evaluation:
         value = next(self.accuracy)
-        return Estimate(value, value - 0.1, value + 0.1, 7, "problems"), 4.0, 9.0
+        accuracy = Estimate(value, value - 0.1, value + 0.1, 7, "problems")
+        return Evaluation(step=step, accuracy=accuracy, thinking_tokens=4.0, response_tokens=9.0)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,25 @@ def interrupted_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(PlainLearner, "step", stop)
 
 
+def test_rollouts_and_validation_responses_without_a_verdict_are_counted(
+    tiny: str, tmp_path: Path, problems: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = f"rows:{problems}?verifier=verifiers:shy"
+    result = rl(rl_config(tiny, problems).replace(problems=source, validation=source, steps=2), tmp_path / "rl")
+    lines = read_log(tmp_path / "rl" / "log.jsonl")
+    counts = [line["undecided"] * 12 for line in lines if "undecided" in line]
+    shares = [line["eval_undecided"] for line in lines if "eval_undecided" in line]
+    assert result.groups
+    assert result.groups.undecided == pytest.approx(sum(counts)) != 0
+    assert [e.undecided for e in result.evaluations] == shares
+    assert any(shares)
+    assert result.remarks() == [
+        f"{result.groups.undecided} of 24 rollouts were not verified and count as incorrect.",
+        f"Up to {max(shares):.1%} of the validation responses were not verified and count as incorrect.",
+    ]
+    assert capsys.readouterr().err.count("ValueError: too shy\n") == 1  # the traceback
+
+
 @pytest.mark.parametrize(("saved", "dtype"), [(True, "float32"), (False, "float32"), (True, "bfloat16")])
 def test_sft_resumed_equals_unbroken(
     tiny: str,

@@ -11,3 +11,10 @@ def even(problem: Problem, answer: str) -> bool:
 def never(problem: Problem, answer: str) -> bool:
     """Nothing is ever right."""
     return False
+
+
+def shy(problem: Problem, answer: str) -> bool:
+    """It raises on about a third of the answers."""
+    if sum(map(ord, answer)) % 3 == 0:
+        raise ValueError("too shy")
+    return even(problem, answer)

@@ -173,6 +173,17 @@ class EvaluateResult(Result):
         """What limits the tokens of a sample."""
         return "response limit" if self.response_limits else "budget"
 
+    def remarks(self) -> list[str]:
+        """How many responses of each model were not verified, under the setting with the most of them."""
+        budgets = [*(row.scores for row in self.budgets), self.unconstrained]
+        measures = [pair for scores in budgets for pair in scores.items()] + [(s.model, s) for s in self.settings]
+        most = {model: max(m.undecided for name, m in measures if name == model) for model in self.models}
+        return [
+            f"{model}: up to {share:.1%} of the responses were not verified and count as incorrect."
+            for model, share in most.items()
+            if share
+        ]
+
     def tables(self) -> list[Table]:
         """Accuracy by budget and model; then the other settings, the metrics of every curve and the votes, if any."""
         short = labels(self.models)

@@ -113,7 +113,8 @@ class RLStepLog:
 
 @dataclass(frozen=True)
 class EvaluationLog:
-    """Accuracy on the validation problems with its 95 % interval, and mean tokens of thoughts and of responses."""
+    """Accuracy on the validation problems with its 95 % interval, mean tokens of thoughts and of responses, and the
+    share of responses that could not be verified."""
 
     step: int
     eval_accuracy: float
@@ -121,6 +122,7 @@ class EvaluationLog:
     eval_high: float
     eval_thinking_tokens: float
     eval_response_tokens: float
+    eval_undecided: float
 
 
 def log_line(log: SFTStepLog | HeldoutLog | RLStepLog | EvaluationLog) -> dict[str, object]:

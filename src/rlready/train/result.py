@@ -53,13 +53,15 @@ class SFTResult(Result):
 class Evaluation(Record):
     """Accuracy on the validation problems after ``step`` optimiser batches; step 0 is the starting checkpoint.
 
-    Tokens are means over the samples, ``response_tokens`` of the whole response.
+    Tokens are means over the samples, ``response_tokens`` of the whole response; ``undecided`` is the share of samples
+    that could not be verified, which count as incorrect.
     """
 
     step: int
     accuracy: Estimate
     thinking_tokens: float
     response_tokens: float = 0.0
+    undecided: float = 0.0
 
 
 class BestCheckpoint(Record):
@@ -74,7 +76,10 @@ class BestCheckpoint(Record):
 
 
 class GroupTotals(Record):
-    """The groups of all steps by kind, and their responses; ``at_limit`` of them reached their limit of tokens."""
+    """The groups of all steps by kind, and their responses.
+
+    ``at_limit`` of them reached their limit of tokens, ``undecided`` could not be verified and count as incorrect.
+    """
 
     informative: int = 0
     solved: int = 0
@@ -82,12 +87,14 @@ class GroupTotals(Record):
     equal: int = 0
     responses: int = 0
     at_limit: int = 0
+    undecided: int = 0
 
     def plus(self, line: RLStepLog, group_size: int) -> GroupTotals:
         """These and the groups of another step."""
         counts = (line.groups_informative, line.groups_solved, line.groups_unsolved, line.groups_equal)
         responses = sum(counts) * group_size
-        added = (*counts, responses, round(line.rollouts.truncated * responses))
+        shares = (line.rollouts.truncated, line.rollouts.undecided)
+        added = (*counts, responses, *(round(share * responses) for share in shares))
         totals = zip(type(self).model_fields, added, strict=True)
         return GroupTotals(**{name: getattr(self, name) + more for name, more in totals})
 
@@ -121,6 +128,13 @@ class RLResult(Result):
     @property
     def picked(self) -> str:
         return self.best.path
+
+    def remarks(self) -> list[str]:
+        """How many responses were not verified."""
+        groups, share = self.groups or GroupTotals(), max(e.undecided for e in self.evaluations)
+        rollouts = f"{groups.undecided} of {groups.responses} rollouts were not verified and count as incorrect."
+        validation = f"Up to {share:.1%} of the validation responses were not verified and count as incorrect."
+        return [*([rollouts] if groups.undecided else []), *([validation] if share else [])]
 
     def tables(self) -> list[Table]:
         """Accuracy at every evaluation, with the tokens of thoughts, if there are any, and of responses."""

@@ -167,13 +167,18 @@ def _shown(line: RLStepLog, lm: LM) -> dict[str, object]:
 
 
 def _evaluate(trainer: Trainer, data: Data[Problem], state: RLState, log: Path) -> None:
-    accuracy, thinking, response = trainer.evaluate(data.held_task, data.held)
-    state.evaluations.append(
-        Evaluation(step=state.step, accuracy=accuracy, thinking_tokens=thinking, response_tokens=response)
+    found = trainer.evaluate(data.held_task, data.held, state.step)
+    state.evaluations.append(found)
+    line = EvaluationLog(
+        found.step,
+        found.accuracy.value,
+        found.accuracy.low,
+        found.accuracy.high,
+        found.thinking_tokens,
+        found.response_tokens,
+        found.undecided,
     )
-    append_line(
-        log, log_line(EvaluationLog(state.step, accuracy.value, accuracy.low, accuracy.high, thinking, response))
-    )
+    append_line(log, log_line(line))
 
 
 def watch(state: RLState, line: RLStepLog, config: RLConfig) -> None:

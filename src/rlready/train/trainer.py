@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rlready.core.config import RLConfig
-from rlready.core.records import Estimate, Group, Problem
+from rlready.core.records import Group, Problem
 from rlready.core.sampling_progress import SamplingProgress
 from rlready.core.stats import mean_estimate
 from rlready.core.timing import Watch, gemm_peak, multiplied
@@ -34,6 +34,7 @@ from rlready.train.learner import Learner, token_count
 from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
 from rlready.train.loss import LossInputs, LossOutput, LossSettings, loss_named
 from rlready.train.mismatch import Mismatch
+from rlready.train.result import Evaluation
 from rlready.train.schedule import warmup
 
 WARMUP_RATIO = 0.05  # share of the steps spent warming up
@@ -176,16 +177,17 @@ class Trainer:
         )
         return self.loss(inputs, self.loss_settings)
 
-    def evaluate(self, task: Task, problems: Sequence[Problem]) -> tuple[Estimate, float, float]:
-        """Accuracy on validation problems with its interval, and mean tokens of the thoughts and of the responses.
-
-        The draws are the same every time.
-        """
+    def evaluate(self, task: Task, problems: Sequence[Problem], step: int) -> Evaluation:
+        """Accuracy on validation problems after ``step`` steps; the draws are the same every time."""
         stated = self._stated(problems, [self.targets[i % len(self.targets)] for i in range(len(problems))])
         groups = self._draw("validation", task, stated, self.config.eval_samples)
         correct = np.array([np.mean([bool(s.correct) for s in g.samples]) for g in groups])
-        thinking, response = np.mean([(s.thinking_tokens, len(s.tokens)) for g in groups for s in g.samples], axis=0)
-        return mean_estimate(correct, bounds=(0.0, 1.0)), float(thinking), float(response)
+        each = [(s.thinking_tokens, len(s.tokens), s.undecided) for g in groups for s in g.samples]
+        thinking, response, undecided = np.mean(each, axis=0).tolist()
+        accuracy = mean_estimate(correct, bounds=(0.0, 1.0))
+        return Evaluation(
+            step=step, accuracy=accuracy, thinking_tokens=thinking, response_tokens=response, undecided=undecided
+        )
 
     def _draw(self, name: str, task: Task, problems: Sequence[Problem], samples: int) -> list[Group]:
         requests = requests_for(self.lm, problems, samples, self.budget, self.forcing.answer_prefix_ids)
