@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from rlready.cli.output import Finished, print_result
-from rlready.cli.parser import RUN_SWITCHES, VERBS, Typed, Verb, parse_command_line
+from rlready.cli.parser import VERBS, Typed, Verb, parse_command_line
+from rlready.cli.trust import refuse_code
 from rlready.core.config import CreditConfig, TemplateConfig
 from rlready.core.device import check_device, out_of_memory
 from rlready.core.errors import UserError
@@ -62,6 +63,8 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
             raise UserError(f"rlready {typed.verb} needs one {_names() if typed.verb == 'schema' else 'run folder'}")
         return function(typed.verb)(Path(typed.arguments[0]) if verb.positional == "run" else typed.arguments[0])
     filled = _fill(typed, verb)
+    if "trust_code" not in typed.switches:
+        refuse_code(filter(None, (typed.config, getattr(filled.value, "file", ""))))
     check_device(filled.value)
     out = _folder(typed, filled.value)
     if out.is_file() and not (typed.verb == "inject" and out.suffix == ".jsonl"):
@@ -87,9 +90,8 @@ def _folder(typed: Typed, config: Config) -> Path:
 def _continuing(argv: Sequence[str], typed: Typed, out: Path) -> str:
     """The command line that continues this run: with its ``--out``, and without switches that would choose another."""
     verb, *words = argv
-    switches = [f"--{switch}" for switch in RUN_SWITCHES]
     end = words.index("--") if "--" in words else len(words)
-    kept = [word for word in words[:end] if word not in switches]
+    kept = [word for word in words[:end] if word not in ("--resume", "--overwrite")]
     named = [] if typed.out else ["--out", str(out)]
     return shlex.join(["rlready", verb, *kept, *named, *words[end:]])
 

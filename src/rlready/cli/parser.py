@@ -104,6 +104,7 @@ SWITCHES = {
 RUN_SWITCHES = {  # of verbs that write a run folder
     "resume": "Continue the newest unfinished run of this command that has these settings.",
     "overwrite": "Replace the run in --out; a folder that is not a run folder is never replaced.",
+    "trust_code": "Run the code that the TOML file names: a verifier, task, loss or algorithm of yours.",
 }
 
 
@@ -292,7 +293,7 @@ def _parameters(name: str, verb: Verb) -> Iterator[inspect.Parameter]:
         text = "TOML file with settings; the command line takes precedence."
         yield _parameter("config", Annotated[str | None, typer.Option("--config", metavar="FILE", help=text)])
     for switch, text in (RUN_SWITCHES | SWITCHES if verb.config else SWITCHES).items():
-        yield _flag(switch, text, "Options", *(("-q",) if switch == "quiet" else ()))
+        yield _flag(switch.replace("_", "-"), text, "Options", *(("-q",) if switch == "quiet" else ()))
 
 
 def _parameter(name: str, annotation: Any) -> inspect.Parameter:
@@ -303,7 +304,7 @@ def _flag(name: str, text: str, panel: str, *names: str) -> inspect.Parameter:
     option = typer.Option(*(names or ()), help=text, rich_help_panel=panel, show_default=False)
     if not names or names == ("-q",):
         option = typer.Option(f"--{name}", *names, help=text, rich_help_panel=panel, show_default=False)
-    return _parameter(name, Annotated[bool | None, option])
+    return _parameter(name.replace("-", "_"), Annotated[bool | None, option])
 
 
 def _help_of(text: str, default: object) -> str:

@@ -1,0 +1,67 @@
+"""A file that comes from anywhere cannot have code run: a verifier, a task, a loss or an algorithm."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlready.cli.main import main
+from rlready.cli.trust import refuse_code
+from rlready.core.errors import UserError
+
+SWEEP = '[sft]\nmodel = "embedded"\n[[rl.recipes]]\nname = "a"\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ('problems = "p.jsonl?verifier=evil:f"', "problems = 'p.jsonl?verifier=evil:f'"),
+        ('problems = "p.jsonl?n=3&verifier=./evil.py:f"', "evil.py:f"),
+        ('validation = "evil.tasks:Task?n=3"', "validation = 'evil.tasks:Task"),
+        ('loss = "evil:loss"', "loss = 'evil:loss'"),
+        ('algorithm = "./evil.py:A"', "algorithm"),
+        (f'{SWEEP}problems = ["gsm8k:x", "evil:Task"]', "problems = 'evil:Task'"),
+        (f'{SWEEP}loss = [["evil:loss"]]', "loss"),
+    ],
+)
+def test_code_in_a_file_is_run_only_with_trust_code(tmp_path: Path, content: str, code: str) -> None:
+    (tmp_path / "f.toml").write_text(content)
+    with pytest.raises(UserError, match=r"f.toml names code to be run, .*add --trust-code") as refused:
+        refuse_code([str(tmp_path / "f.toml")])
+    assert code in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'problems = "gsm8k:train.jsonl?n=3"\nalgorithm = "dapo"\nanswer_prefix = "Answer:x"',
+        'rows = "dagmath?n=5"\nheldout = "owner/name?config=main"',
+        f'{SWEEP}problems = "~/p.jsonl"\nwait_text = "a:b"',
+    ],
+)
+def test_other_files_are_read_as_ever(tmp_path: Path, content: str) -> None:
+    (tmp_path / "f.toml").write_text(content)
+    refuse_code([str(tmp_path / "f.toml")])
+
+
+@pytest.mark.parametrize("command", [["readiness", "--config", "f.toml"], ["sweep", "s.toml"]])
+def test_nothing_is_imported_before_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    """With --trust-code it is, and the printed command that continues the run keeps it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "evil.py").write_text("from pathlib import Path\nPath('ran').touch()\nraise ValueError('evil')")
+    (tmp_path / "p.jsonl").write_text('{"prompt": "?", "answer": "1"}')
+    source = 'problems = "p.jsonl?verifier=evil:f"'
+    (tmp_path / "f.toml").write_text(f'checkpoints = ["embedded"]\n{source}')
+    (tmp_path / "s.toml").write_text(f"[readiness]\n{source}")
+    assert main(command) == 2
+    assert "names code to be run" in capsys.readouterr().err
+    assert not (tmp_path / "ran").exists()
+    if command[0] == "readiness":
+        assert main([*command, "--trust-code"]) == 2
+        assert "evil cannot be imported: ValueError: evil" in capsys.readouterr().err
+        assert (tmp_path / "ran").exists()
