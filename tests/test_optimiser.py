@@ -6,8 +6,10 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -370,7 +372,8 @@ def test_saving_the_state_takes_a_small_share_of_the_time(tmp_path: Path, monkey
         clock[0] += seconds[len(saved) - 1]
 
     monkeypatch.setattr(checkpointer_module, "write_folder", write)
-    checkpointer = Checkpointer(tmp_path, FastLearner(symbolic_lm(), OptimizerSettings(LR)))
+    run = SimpleNamespace(out=tmp_path, writing=lambda path: nullcontext(), refuse_changed=lambda *_: None)
+    checkpointer = Checkpointer(run, FastLearner(symbolic_lm(), OptimizerSettings(LR)))  # type: ignore[arg-type]
     saved: list[float] = []
     assert checkpointer.restore(SFTState()) == SFTState()
     while len(saved) < len(seconds):

@@ -21,6 +21,7 @@ from rlready.core.verbs import FUNCTIONS
 from rlready.runs import lock
 from rlready.runs.files import read_json, write_json
 from rlready.runs.log import append_line
+from rlready.runs.record import SCHEMA
 from rlready.runs.run import STATE, Run
 
 
@@ -254,11 +255,11 @@ def test_a_version_with_other_settings_continues_what_it_would_do_alike(tmp_path
 def test_the_record_of_a_newer_version_is_refused_in_one_line(tmp_path: Path) -> None:
     record_of_earlier_version(tmp_path / "a")
     record = read_json(tmp_path / "a" / "record.json")
-    assert record.pop("schema_version") == 1
+    assert record.pop("schema_version") == SCHEMA
     write_json(tmp_path / "a" / "record.json", record)  # as it was before there were versions
     with Run(tmp_path / "a", "sft", Newer()) as run:
         assert run.continues
-    write_json(tmp_path / "a" / "record.json", record | {"schema_version": 2, "of": "the future"})
+    write_json(tmp_path / "a" / "record.json", record | {"schema_version": SCHEMA + 1, "of": "the future"})
     before = content(tmp_path)
     with pytest.raises(UserError, match="schema_version: a newer version of rlready wrote this; upgrade"):
         Run(tmp_path / "a", "sft", Newer()).__enter__()

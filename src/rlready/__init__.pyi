@@ -160,6 +160,7 @@ def rl(
     wait_text: StrPath = "Wait",
     max_tokens_per_microbatch: int = 16384,
     eval_every: int = 10,
+    save_total_limit: int | None = None,
     eval_samples: int = 4,
     patience: int = 8,
     seed: int = 0,
@@ -232,6 +233,8 @@ def rl(
     max_tokens_per_microbatch: Largest number of tokens in one forward pass, padding included; it limits the
         memory needed.
     eval_every: Number of steps between evaluations on the validation problems.
+    save_total_limit: Largest number of checkpoints that are kept: the best on the validation problems, then the
+        newest. By default all; there is one for each evaluation.
     eval_samples: Number of samples for each validation problem.
     patience: Stop after this many steps in a row in which no group was informative, so that there was no
         gradient.

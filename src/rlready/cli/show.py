@@ -74,7 +74,7 @@ def _status(path: Path) -> RunStatus:
     except UserError as error:
         return RunStatus(folder=str(path), verb="–", status="not a run", message=str(error))
     result, message = None, ""
-    if (path / RESULT).is_file():
+    if (path / RESULT).exists():
         try:
             result = load_result(path)
             message = result.headline

@@ -259,6 +259,11 @@ class RLConfig(Config):
     )
     max_tokens_per_microbatch: PositiveInt = option(16384, MICROBATCH)
     eval_every: PositiveInt = option(10, "Number of steps between evaluations on the validation problems.")
+    save_total_limit: PositiveInt | None = option(
+        None,
+        "Largest number of checkpoints that are kept: the best on the validation problems, then the newest. By default "
+        "all; there is one for each evaluation.",
+    )
     eval_samples: PositiveInt = option(4, "Number of samples for each validation problem.")
     patience: PositiveInt = option(
         8, "Stop after this many steps in a row in which no group was informative, so that there was no gradient."

@@ -101,8 +101,8 @@ class Sample:
 class SampleRow(TypedDict, total=False):
     """A row of a table of samples: the fields of `Sample`, arrays as lists, and what the stage adds.
 
-    RL and evaluation add ``prompt``, and evaluation ``setting``.  Readiness adds ``wave``, that in which a sample was
-    drawn, and ``planned``, the largest number of samples that the problem could get.
+    RL and evaluation add ``prompt``, RL the ``step``, and evaluation ``setting``.  Readiness adds ``wave``, that in
+    which a sample was drawn, and ``planned``, the largest number of samples that the problem could get.
     """
 
     problem_id: str
@@ -125,6 +125,7 @@ class SampleRow(TypedDict, total=False):
     run_on: bool
     undecided: bool
     prompt: str
+    step: int
     setting: str
     wave: int
     planned: int

@@ -23,6 +23,7 @@ POLL = 0.2  # seconds between two calls of ``meanwhile``
 SAME = 0.5  # seconds in which signals are one request: `timeout` and `uv run` send what the terminal has sent, too
 
 _thread = threading.local()
+_received: list[float] = []  # when the first signal came
 
 
 class Stopped(BaseException):
@@ -34,6 +35,11 @@ def heed_stop() -> None:
     stop = getattr(_thread, "stop", None)
     if stop is not None and stop.is_set():
         raise Stopped
+
+
+def stop_requested() -> bool:
+    """Whether Ctrl-C or SIGTERM has come, also if a library has made another error of it, or none."""
+    return bool(_received)
 
 
 def nothing() -> None:
@@ -81,13 +87,13 @@ def stopped_by_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    first: list[float] = []
+    _received.clear()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if not first:
-            first.append(time.monotonic())
+        if not _received:
+            _received.append(time.monotonic())
             raise KeyboardInterrupt
-        if time.monotonic() - first[0] > SAME:
+        if time.monotonic() - _received[0] > SAME:
             os._exit(STOPPED)  # what is on disk is whole at any time
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -97,7 +103,9 @@ def stopped_by_signals() -> Iterator[None]:
     try:
         yield
     finally:
-        if not first:  # a stopped process may take a moment to end, in which a second signal must not be a traceback
+        if (
+            not _received
+        ):  # a stopped process may take a moment to end, in which a second signal must not be a traceback
             for number, handler in before.items():
                 signal.signal(number, handler)
 

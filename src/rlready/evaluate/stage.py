@@ -69,15 +69,18 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
                     if contrast and equal(lm, contrast.reference):
                         raise UserError(f"reference={config.reference} equals {source}: nothing to decode away from")
                     drawer = drawer_for(config, settings, lm, task, problems, contrast)
-                    kept = DrawnSamples(out / STATE, number)
+                    kept = DrawnSamples(run, number)
                     bar.skip(len(kept.rows))
                     with drawer.plain, drawer.engine:
                         measured_model = measure(drawer, problems, kept, out / "parts" / f"{number}.parquet")
-                    write_json(part, measured_model)
+                    with run.writing(part):
+                        write_json(part, measured_model)
+                    run.forget(out / STATE)
                     remove(out / STATE)
                 else:
                     bar.skip(samples)
-                measured.append(ModelMeasurements.model_validate_json(part.read_bytes()))
+                run.refuse_changed(part, "delete it to measure the model again")
+                measured.append(ModelMeasurements.from_file(part))
         (out / "examples.jsonl").unlink(missing_ok=True)
         for model in measured:
             for example in model.examples:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
-from rlready.core.result import Record, TaskRecord
+from rlready.core.result import RESULT, Record, TaskRecord
 from rlready.models.heldout_loss import HeldOut
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.readiness.next_step import rl_command
@@ -23,6 +23,7 @@ from rlready.readiness.part import Part
 from rlready.readiness.result import ReadinessResult
 from rlready.runs.checkpoint_order import runs_of, step_of
 from rlready.runs.record import RECORD, RunRecord
+from rlready.runs.results import refuse_damaged
 from rlready.tasks.source import parse_source
 
 # settings that samples must share to be compared
@@ -90,8 +91,12 @@ class Measured:
     @staticmethod
     def load(folder: Path) -> Measured:
         """Load a run folder; UserError if its result or parts are missing or do not belong together."""
+        refuse_damaged(folder, folder / RESULT)
         result = ReadinessResult.load(folder)
-        parts = [Part.from_file(folder / "parts" / f"{i}.json") for i in range(len(result.checkpoints))]
+        files = [folder / "parts" / f"{i}.json" for i in range(len(result.checkpoints))]
+        for file in files:
+            refuse_damaged(folder, file)
+        parts = [Part.from_file(file) for file in files]
         if [part.name for part in parts] != [checkpoint.name for checkpoint in result.checkpoints]:
             raise UserError(f"{folder}: its parts do not belong to its result; measure readiness again")
         record = RunRecord.load(folder)

@@ -36,7 +36,7 @@ from rlready.readiness.sample_stats import Draws
 from rlready.readiness.table import measure_samples, measure_table
 from rlready.runs.drawn import DrawnSamples
 from rlready.runs.files import read_table, write_table
-from rlready.runs.run import STATE, Run
+from rlready.runs.run import Run
 from rlready.tasks import Task
 
 MICRO_TOKENS = 16384
@@ -124,11 +124,13 @@ class Measurer:
         """All samples, from ``parts/NUMBER.parquet`` if an earlier attempt has drawn them all."""
         path = self.parts / f"{number}.parquet"
         if path.exists():
+            self.run.refuse_changed(path, "delete it to draw them again")
             rows = cast("list[SampleRow]", read_table(path))
             self.bar.skip(len(rows))
         else:
             rows = self._draw(number, lm)
-            write_table(path, rows)
+            with self.run.writing(path):
+                write_table(path, rows)
         self.bar.total = (self.bar.total or 0) - len(self.problems) * self.config.samples + len(rows)  # not needed
         return rows
 
@@ -140,7 +142,7 @@ class Measurer:
         budget = budget_for(lm, config.thinking_budget, config.max_answer_tokens)
         requests = requests_for(lm, self.problems, config.samples, budget, engine.forcing.answer_prefix_ids)
         stages = plan(config.samples, config.group_size, config.sampling, config.min_samples or 0)
-        drawn = DrawnSamples(self.run.out / STATE, number)
+        drawn = DrawnSamples(self.run, number)
         self.bar.skip(len(drawn.rows))
         wave = begun = 0
 

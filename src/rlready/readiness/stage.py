@@ -90,10 +90,14 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
                     else:
                         sampled = measure_table(config, run, tables[name], task, problems, ids, None)
                         part = Part(name=name, problems=list(ids), sampled=sampled)
-                    write_json(files[number], part)
+                    with run.writing(files[number]):
+                        write_json(files[number], part)
+                    run.forget(out / STATE)
                     remove(out / STATE)
                 elif name not in tables:
                     bar.total = (bar.total or 0) - len(ids) * config.samples
+        for file in files:
+            run.refuse_changed(file, "delete it to measure the checkpoint again")
         parts = [Part.from_file(file) for file in files]
         _write_losses(out / "heldout.parquet", held, parts)
         result = _ranked(config, parts, task, tables, run)

@@ -12,17 +12,20 @@ from typing import cast
 from rlready.core.records import SampleRow
 from rlready.runs.files import read_table, write_table
 from rlready.runs.pace import Pace
+from rlready.runs.run import STATE, Run
 
 
 class DrawnSamples:
     """The samples of checkpoint ``number``, with those of earlier attempts, in the order in which they are drawn."""
 
-    def __init__(self, folder: Path, number: int) -> None:
-        self.folder, self.number = folder, number
+    def __init__(self, run: Run, number: int) -> None:
+        """UserError for samples that are damaged."""
+        self.run, self.folder, self.number = run, run.out / STATE, number
         self.rows: list[SampleRow] = []
         self._new: list[SampleRow] = []
         self._pace = Pace()
         self._parts = 0
+        run.refuse_changed(self.folder, f"delete {self.folder} to draw them again")
         while (path := self._part(self._parts)).exists():
             self.rows += cast("list[SampleRow]", read_table(path))
             self._parts += 1
@@ -32,8 +35,9 @@ class DrawnSamples:
         self.rows += rows
         self._new += rows
         if self._pace.due():
-            with self._pace.saving():
-                write_table(self._part(self._parts), self._new)
+            path = self._part(self._parts)
+            with self._pace.saving(), self.run.writing(path):
+                write_table(path, self._new)
             self._parts += 1
             self._new = []
 

@@ -13,8 +13,8 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from rlready.core.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+REFUSED = (errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)  # as libraries put them in words, too
 NEARLY_NOTHING = 1 << 20  # with fewer free bytes, a failed write is attributed to the full disk
 LEFTOVER = re.compile(r"(.+)\.tmp-\d+(-before)?")
 
@@ -54,7 +55,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
+        raise UserError(_reason(path, error, "read")) from None
     except RecursionError:
         raise UserError(f"{path}: not JSON: nested too deeply") from None
     except ValueError as error:
@@ -71,6 +72,21 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     _write_file(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
 
+def merge_tables(paths: Sequence[Path], to: Path, last_step: int) -> None:
+    """Write the rows of several Parquet tables into one, up to ``last_step`` in their column ``step``."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    try:
+        tables = [pq.read_table(path, partitioning=None) for path in paths]
+        table = pa.concat_tables(tables, promote_options="permissive")
+        table = table.filter(pc.less_equal(table["step"], last_step))
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise UserError(f"cannot read {' or '.join(sorted({str(path.parent) for path in paths}))}: {error}") from None
+    _write_file(to, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+
 def read_table(path: Path) -> list[dict[str, Any]]:
     """The rows of a Parquet table."""
     import pyarrow as pa
@@ -78,8 +94,8 @@ def read_table(path: Path) -> list[dict[str, Any]]:
 
     try:
         rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"cannot read {path}: {error}") from None
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     return rows
 
 
@@ -91,35 +107,45 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         temporary.mkdir()
         fill(temporary)
         for inside in [*temporary.rglob("*"), temporary]:
-            _sync(inside)
+            sync(inside)
         try:
-            if path.exists():
+            if os.path.lexists(path):
                 path.rename(before)
             temporary.rename(path)
         except BaseException:
-            if not path.exists() and before.exists():
+            if not os.path.lexists(path) and os.path.lexists(before):
                 before.rename(path)
             raise
-        _sync(path.parent)
+        sync(path.parent)
     remove(before)
 
 
-def clear_leftovers(folder: Path) -> None:
-    """Remove what killed writers left under ``folder``, and restore what they had only renamed."""
-    for left in sorted(folder.rglob("*.tmp-*")):
+def clear_leftovers(paths: Iterable[Path]) -> None:
+    """Remove those of the paths that killed writers left, and restore what they had only renamed."""
+    for left in sorted(paths):
         name = LEFTOVER.fullmatch(left.name)
         if name and name[2] and left.exists() and not left.with_name(name[1]).exists():
-            left.rename(left.with_name(name[1]))
+            with os_errors_named(left):
+                left.rename(left.with_name(name[1]))
         elif name:
             remove(left)
 
 
+def discard(path: Path) -> None:
+    """Delete a folder, if it is there, so that a kill in between leaves no half of it under its name."""
+    if path.is_dir():
+        with os_errors_named(path, "delete"):
+            path.rename(_temporary(path))
+        remove(_temporary(path))
+
+
 def remove(path: Path) -> None:
-    """Delete a file or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    """Delete a file or a folder, if it is there; UserError if it cannot be deleted."""
+    with os_errors_named(path, "delete"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def plain(content: Any) -> Any:
@@ -144,21 +170,21 @@ def plain(content: Any) -> Any:
 
 
 @contextmanager
-def os_errors_named(path: Path) -> Iterator[None]:
-    """Turn an error of the operating system into one line for the user that names ``path``."""
+def os_errors_named(path: Path, what: str = "write") -> Iterator[None]:
+    """Turn an error of the operating system into one line for the user: what cannot be done with ``path``, and why."""
     try:
         yield
     except OSError as error:
-        raise UserError(_reason(path, error)) from error
+        raise UserError(_reason(path, error, what)) from error
 
 
 def _write_file(path: Path, fill: Callable[[Path], object]) -> None:
     temporary = _temporary(path)
     with _atomic(path, temporary):
         fill(temporary)
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
 
 
 @contextmanager
@@ -170,38 +196,45 @@ def _atomic(path: Path, temporary: Path) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        full = _is_full(path, error)
-        remove(temporary)
-        about_this = isinstance(error, OSError) and (
-            error.filename is None or str(error.filename).startswith(str(path))
-        )
-        if full or about_this:
-            raise UserError(_reason(path, error)) from error
+        found = _cause(path, error)
+        with suppress(UserError):  # the error itself matters more
+            remove(temporary)
+        if found and (found.filename is None or str(found.filename).startswith(str(path))):
+            raise UserError(_reason(path, found, "write")) from error
         raise
 
 
-def _reason(path: Path, error: BaseException) -> str:
-    reason = error.strerror if isinstance(error, OSError) and error.errno not in FULL else None
-    return f"cannot write {path}: {reason or 'no space left on the disk'}"
+def _reason(path: Path, error: OSError, what: str) -> str:
+    why = "no space left on the disk" if error.errno in FULL else error.strerror or str(error)
+    if error.errno == errno.EISDIR:
+        why = "a folder is in its place; delete it"
+    return f"cannot {what} {path}: {why}"
 
 
-def _is_full(path: Path, error: BaseException) -> bool:
-    """Whether the disk is full: libraries wrap the operating system's error in their own, or only hint at it."""
+def _cause(path: Path, error: BaseException) -> OSError | None:
+    """The operating system's error behind a library's own, which may only quote it; None for any other error."""
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
-        return False
+        return None
     cause: BaseException | None = error
     while cause is not None:
-        if (isinstance(cause, OSError) and cause.errno in FULL) or os.strerror(errno.ENOSPC) in str(cause):
-            return True
+        if isinstance(cause, OSError):
+            return cause
+        for code in (*FULL, *REFUSED):
+            if os.strerror(code) in str(cause):
+                return OSError(code, os.strerror(code))
         cause = cause.__cause__ or cause.__context__
-    return shutil.disk_usage(path.parent).free < NEARLY_NOTHING
+    with suppress(OSError):
+        if shutil.disk_usage(path.parent).free < NEARLY_NOTHING:
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return None
 
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f"{path.name}.tmp-{os.getpid()}")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until the content of a file, or the names in a folder, would survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

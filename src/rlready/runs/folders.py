@@ -14,7 +14,7 @@ from rlready.core.errors import UserError
 from rlready.core.settings import Config
 from rlready.runs import lock
 from rlready.runs.continuing import compare
-from rlready.runs.files import LEFTOVER, os_errors_named, plain, remove, write_json
+from rlready.runs.files import LEFTOVER, plain, remove, write_json
 from rlready.runs.record import CONFIG, DONE, OVERWRITTEN, RECORD, RunRecord
 
 RUNS = Path("runs")
@@ -49,7 +49,11 @@ def unfinished_folder(verb: str, config: Config, parent: Path = RUNS) -> Path:
         folder = _folder(verb, parent, number)
         if nothing_done(folder) or lock.is_locked(folder) or not (folder / RECORD).is_file():
             continue
-        record = RunRecord.load(folder)
+        try:
+            record = RunRecord.load(folder)
+        except UserError as error:
+            refused.append(str(error))
+            continue
         if record.status == DONE:
             continue
         refusal = compare(record, verb, config).refusal
@@ -93,12 +97,35 @@ def read_record(out: Path) -> RunRecord | None:
         raise UserError(f"{error}; it is not the record of a run: choose another --out") from None
 
 
+def own_entries(out: Path) -> list[Path]:
+    """Everything in a run folder, but not what is inside the folders of other runs in it, which may be running.
+
+    UserError for a symbolic link to another place, which would be written to.
+    """
+    found: list[Path] = []
+    for root, folders, files in os.walk(out):
+        found += (Path(root, name) for name in (*folders, *files))
+        folders[:] = [name for name in folders if not os.path.lexists(Path(root, name, lock.NAME))]
+    for path in found:
+        if path.is_symlink() and not path.resolve().is_relative_to(out.resolve()):
+            raise UserError(
+                f"{path} is a symbolic link out of the run folder: put what it points to in its place, or choose "
+                "another --out"
+            )
+    return found
+
+
 def empty_folder(out: Path, config: Config) -> None:
     """Delete what is in a folder, all of it of a run that is overwritten or has done nothing.
 
     The record says so first and is deleted last, so that a kill in between leaves no run that seems whole.  UserError
     if an input that ``config`` names would be deleted.
     """
+    held = next(
+        (file.parent for file in out.rglob(lock.NAME) if file.parent != out and lock.is_locked(file.parent)), None
+    )
+    if held:
+        raise UserError(f"{held} is in use: wait for it, or choose another --out")
     for path in _paths_in(config):
         if out.resolve() in (path.resolve(), *path.resolve().parents):
             raise UserError(f"{out} cannot be overwritten: it holds an input of this run, {path}")
@@ -106,12 +133,9 @@ def empty_folder(out: Path, config: Config) -> None:
     if old:
         old.status = OVERWRITTEN
         write_json(out / RECORD, old)
-    with os_errors_named(out):
-        for path in out.iterdir():
-            if path.name not in (lock.NAME, RECORD):
-                remove(path)
-                if path.exists():
-                    raise UserError(f"cannot delete {path}: delete it yourself, or choose another --out")
+    for path in out.iterdir():
+        if path.name not in (lock.NAME, RECORD):
+            remove(path)
 
 
 def _paths_in(config: Config) -> Iterator[Path]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.progress import note
+from rlready.runs.files import os_errors_named
 
 NAME = ".lock"
 
@@ -16,7 +17,7 @@ NAME = ".lock"
 def is_locked(folder: Path) -> bool:
     """Whether a process has locked ``folder`` now; True if its file system has no locks."""
     try:
-        lock = os.open(folder / NAME, os.O_RDONLY | os.O_NOFOLLOW)
+        lock = os.open(folder / NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     except OSError:
@@ -33,19 +34,19 @@ def is_locked(folder: Path) -> bool:
 def lock_folder(folder: Path) -> int:
     """Lock ``folder``; closing the returned descriptor releases it.
 
-    UserError if another process has locked it, or if the lock file is a symbolic link, whose target would be
-    overwritten.
+    UserError if another process has locked it, and for a lock file that is a symbolic link, whose target would be
+    overwritten, or no plain file.
     """
-    try:
-        lock = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        raise UserError(f"{folder / NAME} is a symbolic link: remove it, or choose another --out") from None
+    file = folder / NAME
+    if os.path.lexists(file) and not stat.S_ISREG(file.lstat().st_mode):
+        what = "a symbolic link" if file.is_symlink() else "not a plain file"
+        raise UserError(f"{file} is {what}: remove it, or choose another --out")
+    with os_errors_named(file):
+        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.read(lock, 20).decode() or "unknown"
+        holder = os.read(lock, 20).decode(errors="replace") or "unknown"
         os.close(lock)
         raise UserError(f"{folder} is in use by process {holder}: wait for it, or choose another --out") from None
     except OSError as error:

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from rlready.core.errors import UserError
-from rlready.runs.files import os_errors_named, plain, write_text
+from rlready.runs.files import os_errors_named, plain, sync, write_text
 
+LOG = "log.jsonl"
 BLOCK = 1 << 16
 
 
 def append_line(path: Path, content: object) -> None:
     """Append a line; on a full disk the log stays as it was."""
     line = _line(plain(content)).encode()
-    with os_errors_named(path), FileIO(path, "a+") as file:
+    with os_errors_named(path), FileIO(path, "a+", opener=_opener) as file:
         end = _end_of_whole_lines(file)
         file.truncate(end)
         try:
@@ -37,20 +38,48 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
-    except ValueError as error:
+        with os_errors_named(path, "read"):
+            lines = [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a log of JSON lines: {error}") from None
+    if not all(isinstance(line, dict) for line in lines):
+        raise UserError(f"{path}: not a log of JSON lines: a line is not an object")
+    return lines
+
+
+def sync_log(path: Path) -> None:
+    """Have the lines that are there survive a power cut."""
+    if path.exists():
+        sync(path)
 
 
 def truncate_log(path: Path, last_step: int) -> None:
-    """Remove all lines from the first whose ``step`` is beyond ``last_step``: those steps will run again."""
+    """Remove all lines from the first whose ``step`` is beyond ``last_step``: those steps will run again.
+
+    UserError if it is damaged, or if lines up to that step are missing.
+    """
     kept: list[str] = []
-    for line in read_log(path):
-        if line.get("step", last_step) > last_step:
+    reached = 0
+    advice = f"put the log back, or delete it and {path.parent / 'state'} to begin the run again"
+    try:
+        lines = read_log(path)
+    except UserError as error:
+        raise UserError(f"{error}; {advice}") from None
+    for line in lines:
+        step = line.get("step")
+        if not isinstance(step, int) or step > last_step:
             break
         kept.append(_line(line))
+        reached = step
+    if reached < last_step:
+        raise UserError(f"{path}: ends at step {reached}, but the state is that of step {last_step}; {advice}")
     if path.exists():
         write_text(path, "".join(kept))
+
+
+def _opener(path: str, flags: int) -> int:
+    """Open a log, but no symbolic link to a file elsewhere."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _line(content: Any) -> str:

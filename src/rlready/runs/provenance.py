@@ -15,7 +15,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from rlready.runs.files import LEFTOVER
+from rlready.runs.files import LEFTOVER, os_errors_named
 from rlready.runs.record import Accelerator, Host, Revision, Software
 
 PACKAGE = Path(__file__).parents[1]
@@ -27,10 +27,14 @@ LARGE = 1 << 20  # bytes: a weight file that is verified, then recorded
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content; a large file is read once in a process, unless its size or time changes."""
-    about = path.stat()
-    read = _digest if about.st_size > LARGE else _digest.__wrapped__
-    return read(path.resolve(), about.st_size, about.st_mtime_ns)
+    """SHA-256 of a file's content; a large file is read once in a process, unless its size or time changes.
+
+    UserError if it cannot be read.
+    """
+    with os_errors_named(path, "read"):
+        about = path.stat()
+        read = _digest if about.st_size > LARGE else _digest.__wrapped__
+        return read(path.resolve(), about.st_size, about.st_mtime_ns)
 
 
 @cache

@@ -20,7 +20,7 @@ OVERWRITTEN = "overwritten"
 DEFAULT = "default"  # the origin of a setting that was not given
 PRESET = "preset"  # the origin of a setting that was chosen for the model
 LEFT_OPEN = (None, "auto")
-SCHEMA = 1  # of this file; raised when a version writes what earlier ones cannot read
+SCHEMA = 2  # of this file; raised when a version writes what earlier ones cannot read
 
 
 def _readable(version: int) -> int:
@@ -115,6 +115,8 @@ class RunRecord(Record):
     "trained", are sums over ``attempts``.  ``part_of`` is the verb whose seconds contain these, None for none;
     ``origins`` says where the value of each setting came from; ``kernels`` is whether the package's compiled
     kernels were used, None if they were not needed; ``warnings`` are those about the run's data and outcome.
+    ``folder`` is the run folder as it was named, with which paths in the run's files begin; ``files`` are checksums of
+    files that are read again (`runs/checksums.py`).
     """
 
     model_config = ConfigDict(frozen=False)
@@ -145,6 +147,8 @@ class RunRecord(Record):
     kernels_build: str | None = None
     warnings: list[str] = Field(default_factory=list)
     peak_memory_bytes: int = 0
+    folder: str = ""
+    files: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import os
 from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.lazy import lazy
 from rlready.core.result import RESULT, Result
+from rlready.runs.checksums import refuse_changed
 from rlready.runs.files import read_json
 from rlready.runs.record import RECORD, RunRecord
 
+AGAIN = "delete it, and the command of the run makes it again"
 # where each verb's result is defined; imported when one is read
 RESULTS = {
     "demo": "rlready.report.demo_result:DemoResult",
@@ -40,6 +43,8 @@ def refuse_unfinished(folder: Path) -> None:
         raise UserError(f"{folder}: no such folder")
     if (folder / RESULT).is_file():
         return
+    if os.path.lexists(folder / RESULT):
+        raise UserError(f"{folder / RESULT}: not a file; {AGAIN}")
     if not (folder / RECORD).is_file():
         raise UserError(f"{folder}: not a run folder, {RECORD} is missing")
     command = RunRecord.load(folder).command
@@ -47,9 +52,19 @@ def refuse_unfinished(folder: Path) -> None:
     raise UserError(f"{folder}: the run has not finished; continue it with its own command{how}")
 
 
+def refuse_damaged(folder: Path, path: Path) -> None:
+    """UserError if a file of a run, or one in a folder of it, is not what the run has written, by its record."""
+    try:
+        known = RunRecord.load(folder).files
+    except UserError:  # a result without a record can be shown
+        known = {}
+    refuse_changed(folder, path, known, AGAIN)
+
+
 def load_result(folder: Path) -> Result:
     """The result of a finished run; UserError if there is none, or if its verb is unknown."""
     refuse_unfinished(folder)
+    refuse_damaged(folder, folder / RESULT)
     content = read_json(folder / RESULT)
     verb = content.get("verb") if isinstance(content, dict) else None
     if not isinstance(verb, str) or verb not in RESULTS:

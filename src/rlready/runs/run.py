@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,11 +26,15 @@ from rlready.core.options import to_toml
 from rlready.core.progress import note, warn
 from rlready.core.result import RESULT, Result
 from rlready.core.settings import Config
+from rlready.core.stopping import stop_requested
 from rlready.core.text import visible
 from rlready.runs import lock, provenance
+from rlready.runs.checksums import checksums, inside, refuse_changed
 from rlready.runs.continuing import compare
 from rlready.runs.files import clear_leftovers, os_errors_named, plain, remove, write_json, write_text
-from rlready.runs.folders import empty_folder, nothing_done, read_record, refuse_foreign_files
+from rlready.runs.folders import empty_folder, nothing_done, own_entries, read_record, refuse_foreign_files
+from rlready.runs.log import LOG, sync_log
+from rlready.runs.moved import rename_paths
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import (
     CONFIG,
@@ -109,8 +113,16 @@ class Run:
     def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
         _running.reset(self._outer)
         on_load.reset(self._observer)
+        stopped = isinstance(error, Exception) and stop_requested()  # a library has made an error of the interrupt
+        self._leave(KeyboardInterrupt() if stopped else error)
+        if stopped:
+            raise KeyboardInterrupt from error
+
+    def _leave(self, error: BaseException | None) -> None:
         if not self._claimed:
             self._leave_as_found()
+            if self.finished and isinstance(error, UserError):  # its result cannot be read
+                raise UserError(f"{error}; {_ways_on()}") from error
             if self.finished and error is None:
                 other = "" if self.record.revision == provenance.revision() else ", by another revision of the code"
                 note(f"{self.out}: finished {self.record.end}{other}; nothing computed again")
@@ -133,9 +145,14 @@ class Run:
         What is there of an earlier attempt stays, but for the result of a finished run; a run that is overwritten is
         deleted.  Raises UserError if an input of this run would be deleted with it.
         """
+        if stop_requested():  # and no interrupt has come through
+            raise KeyboardInterrupt
         if self._earlier:
-            clear_leftovers(self.out)
-            (self.out / RESULT).unlink(missing_ok=True)
+            entries = own_entries(self.out)
+            if self._earlier.folder not in ("", str(self.out)):
+                rename_paths(self.out, self._earlier.folder)
+            clear_leftovers(entries)
+            remove(self.out / RESULT)
             note(f"{self.out}: continuing a run that was {self._earlier.attempts[-1].status.partition(':')[0]}")
         else:
             empty_folder(self.out, self.config)
@@ -154,8 +171,28 @@ class Run:
 
     def write_result(self, result: Result) -> None:
         """Store the verb's result; the folder must have been claimed."""
+        with self.writing(self.out / RESULT):
+            write_json(self.out / RESULT, result)
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[None]:
+        """Record checksums of the file or folder that the block writes, for `refuse_changed`."""
         assert self._claimed
-        write_json(self.out / RESULT, result)
+        self.forget(path)
+        yield
+        self.record.files |= checksums(self.out, path)
+        self._save()
+
+    def forget(self, path: Path) -> None:
+        """Drop the checksums of a file or folder, before it is written anew or removed."""
+        kept = {name: sha for name, sha in self.record.files.items() if not inside(name, self.out, path)}
+        if kept != self.record.files:
+            self.record.files = kept
+            self._save()
+
+    def refuse_changed(self, path: Path, advice: str) -> None:
+        """UserError with ``advice`` if a file, or one in a folder, is not what this run has written there."""
+        refuse_changed(self.out, path, self.record.files, advice)
 
     def resolve(self, config: C, preset: Mapping[str, object]) -> C:
         """``config`` with its open settings taken from ``preset``, which is recorded as their origin.
@@ -235,13 +272,15 @@ class Run:
     def _accepted(self, earlier: RunRecord) -> RunRecord:
         """The record of a run that this one continues; UserError if it has another verb or settings, or if one of its
         inputs has changed since."""
-        self.record, self.finished = earlier, earlier.status == DONE and (self.out / RESULT).exists()
+        self.record, self.finished = earlier, earlier.status == DONE and os.path.lexists(self.out / RESULT)
         found = compare(earlier, self.verb, self.config)
         if found.refusal:
             goes_on = (
                 f"; to continue that run: {visible(earlier.command)}" if earlier.command and not self.finished else ""
             )
             raise UserError(f"{self.out} holds {found.refusal}: {_ways_on()}{goes_on}")
+        if self.finished:
+            self.refuse_changed(self.out / RESULT, _ways_on())
         for each in found.moved:
             note(f"{self.out}: {each.path} has moved; its content is the same")
         for key in found.extended:
@@ -275,6 +314,8 @@ class Run:
             data=earlier.data if earlier else [],
             models=earlier.models if earlier else [],
             warnings=earlier.warnings if earlier else [],
+            folder=str(self.out),
+            files=earlier.files if earlier else {},
             attempts=[*attempts, self._attempt],
         )
 
@@ -301,6 +342,9 @@ class Run:
     def _end(self, error: BaseException | None) -> None:
         self.record.end = _now()
         if error is None:
+            sync_log(self.out / LOG)
+            known, state = self.record.files, self.out / STATE
+            self.record.files = {name: sha for name, sha in known.items() if not inside(name, self.out, state)}
             self._save(DONE)
             remove(self.out / STATE)
         else:

@@ -17,6 +17,8 @@ from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
 from rlready.core.errors import UserError
 from rlready.core.presets import BUDGETS
 from rlready.core.result import RESULT
+from rlready.runs.checksums import refuse_changed
+from rlready.runs.continuing import compare
 from rlready.runs.folders import nothing_done
 from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.sweep.grid import FILLED, Config, Grid, RLVariant, SFTVariant, Verb, size_of
@@ -104,7 +106,7 @@ def finished(jobs: Sequence[Job], out: Path) -> dict[str, float]:
     """Seconds that each finished job took, by key; every file is read once.
 
     A job is finished if its folder says so and the job that it starts from is finished.  Raises UserError if a folder
-    holds a run with other settings, which the sweep would overwrite.
+    holds a run with other settings, which the sweep would overwrite, or a record or result that cannot be read.
     """
     seconds: dict[str, float] = {}
     left: dict[str, list[str]] = {}
@@ -113,7 +115,12 @@ def finished(jobs: Sequence[Job], out: Path) -> dict[str, float]:
         folder = out / job.key
         if (job.start and job.start not in left) or not (folder / RECORD).is_file():
             continue
-        record = RunRecord.load(folder)
+        again = f"delete {folder} to run that job again"
+        try:
+            record = RunRecord.load(folder)
+        except UserError as error:
+            raise UserError(f"{error}; {again}") from None
+        refuse_changed(folder, folder / RESULT, record.files, again)
         config = job.config_from(left[job.start]) if job.start else job.config
         same = _same_settings(job, folder, record, config)
         if same and record.status == DONE and (folder / RESULT).is_file():
@@ -126,16 +133,16 @@ def finished(jobs: Sequence[Job], out: Path) -> dict[str, float]:
 def _same_settings(job: Job, folder: Path, record: RunRecord, config: Config) -> bool:
     """Whether a folder holds this very job; False only if it started from another checkpoint, or has done nothing."""
     differ = record.differences(config)
-    if differ and nothing_done(folder):
+    if not differ:
+        return True
+    if differ == [FILLED.get(job.verb)] or nothing_done(folder):
         return False
-    for key in differ:
-        if key != FILLED.get(job.verb):
-            raise UserError(
-                f"{job.key}: {folder} holds a run with {key} = {record.config.get(key)!r}, not "
-                f"{getattr(config, key, None)!r}: give the recipe another name, choose another "
-                "--out, or delete that folder"
-            )
-    return not differ
+    if refusal := compare(record, job.verb, config).refusal:
+        raise UserError(
+            f"{job.key}: {folder} holds {refusal}: give the recipe another name, choose another --out, or delete that "
+            "folder"
+        )
+    return True
 
 
 def _jobs(grid: Grid) -> Iterator[Job]:

@@ -19,7 +19,7 @@ from rlready.core.settings import Config
 from rlready.runs.run import Run
 from rlready.sweep.executors import Executor, InProcess
 from rlready.sweep.grid import VERBS, read_sweep_file
-from rlready.sweep.jobs import Job, chains_of, finished, jobs_of
+from rlready.sweep.jobs import Chain, Job, chains_of, finished, jobs_of
 from rlready.sweep.result import SweepResult, summarise
 from rlready.sweep.scheduler import Scheduler
 from rlready.sweep.status import Status, duration, remaining
@@ -44,7 +44,8 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
         raise UserError("name a sweep file: rlready sweep FILE.toml")
     file = Path(config.file)
     grid = read_sweep_file(file)
-    jobs, plan = jobs_of(grid), hashlib.sha256(repr(grid).encode()).hexdigest()
+    jobs, chains = jobs_of(grid), chains_of(grid)
+    plan = _digest(jobs, chains)
     with Run(out, "sweep", SweepRun(file=file.name)) as run:
         seconds = finished(jobs, out) if run.continues else {}
         if run.finished and not seconds:
@@ -59,7 +60,7 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
         run.note_data(id=config.file, sha256=hashlib.sha256(file.read_bytes()).hexdigest(), role="sweep file")
         status = Status(jobs, seconds, config.workers)
         problems = _run_all(config, out, jobs, status)
-        rows = write_runs(out, chains_of(grid), {key for key, state in status.states.items() if state == "done"})
+        rows = write_runs(out, chains, {key for key, state in status.states.items() if state == "done"})
         if problems:
             key, why = next(iter(problems.items()))
             skipped = sum(state == "skipped" for state in status.states.values())
@@ -70,6 +71,13 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
         result = summarise(out, plan, jobs, rows, status.seconds)
         run.write_result(result)
         return result
+
+
+def _digest(jobs: Sequence[Job], chains: Sequence[Chain]) -> str:
+    """SHA-256 of what a sweep is; settings with their defaults have no part in it, as another version has others."""
+    settings = [(job.key, job.start, job.place, job.config.model_dump(exclude_defaults=True)) for job in jobs]
+    rows = [(each.evaluate, each.sft.recipe, each.sft.family, each.rl.recipe) for each in chains]
+    return hashlib.sha256(repr((settings, rows)).encode()).hexdigest()
 
 
 def _run_all(config: SweepConfig, out: Path, jobs: Sequence[Job], status: Status) -> dict[str, str]:

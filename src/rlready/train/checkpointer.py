@@ -1,22 +1,27 @@
 """Checkpoints of a run, and the state from which it continues exactly where it was.
 
 The state is one folder (weights, optimiser, the run's counters) that is replaced atomically, at a pace that costs about
-3 % of the time, and removed when the run is done.  Everything else follows from the configuration and the step, so a
-run that was killed and started again ends with the same bits.
+3 % of the time, and removed when the run is done.  Its checksums are in the run's record, and the log is on the disk
+before it.  Everything else follows from the configuration and the step, so a run that was killed and started again ends
+with the same bits.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from pydantic import BaseModel
 
+from rlready.core.errors import UserError
 from rlready.models.checkpoint import save
-from rlready.runs.files import write_folder
+from rlready.runs.files import discard, write_folder
+from rlready.runs.log import LOG, sync_log
 from rlready.runs.pace import Pace
-from rlready.runs.run import STATE
+from rlready.runs.run import STATE, Run
 from rlready.train.learner import Learner
 
 COPIES = 3  # of the weights in a state: themselves, and the two moments of AdamW
@@ -26,8 +31,8 @@ S = TypeVar("S", bound=BaseModel)
 class Checkpointer:
     """Checkpoints and resumable state of one run folder."""
 
-    def __init__(self, out: Path, learner: Learner) -> None:
-        self.out, self.learner = out, learner
+    def __init__(self, run: Run, learner: Learner) -> None:
+        self.run, self.out, self.learner = run, run.out, learner
         self._pace = Pace(COPIES * sum(p.numel() * p.element_size() for p in learner.lm.model.parameters()))
 
     @property
@@ -35,14 +40,21 @@ class Checkpointer:
         return self.out / STATE
 
     def restore(self, fresh: S) -> S:
-        """Load weights and optimiser and return the saved state; return ``fresh`` if nothing was saved."""
-        facts = self.folder / "facts.json"
-        if not facts.exists():
+        """Load weights and optimiser and return the saved state; return ``fresh`` if nothing was saved.
+
+        UserError for a state that is damaged or not of this run.
+        """
+        if not os.path.lexists(self.folder):
             return fresh
-        saved = torch.load(self.folder / "tensors.pt", weights_only=True, map_location=self.learner.device)
-        self.learner.lm.model.load_state_dict(saved["model"])
-        self.learner.optimizer.load_state_dict(saved["optimizer"])
-        return type(fresh).model_validate_json(facts.read_bytes())
+        advice = f"delete {self.folder} to begin the run again"
+        self.run.refuse_changed(self.folder, advice)
+        try:
+            saved = torch.load(self.folder / "tensors.pt", weights_only=True, map_location=self.learner.device)
+            self.learner.lm.model.load_state_dict(saved["model"])
+            self.learner.optimizer.load_state_dict(saved["optimizer"])
+            return type(fresh).model_validate_json((self.folder / "facts.json").read_bytes())
+        except Exception as error:  # any: a state without checksums may be anything
+            raise UserError(f"{self.folder}: not the state of this run ({type(error).__name__}): {advice}") from error
 
     def save_state(self, state: BaseModel) -> None:
         """Save the state if it is time to."""
@@ -57,8 +69,17 @@ class Checkpointer:
             torch.save(tensors, folder / "tensors.pt")
             (folder / "facts.json").write_text(state.model_dump_json())
 
-        with self._pace.saving():
+        with self._pace.saving(), self.run.writing(self.folder):
+            sync_log(self.out / LOG)  # which a power cut must not leave behind the state
             write_folder(self.folder, fill)
+
+    def delete(self, steps: Sequence[int]) -> None:
+        """Delete the checkpoints of these steps, if they are there."""
+        for step in steps:
+            discard(self._checkpoint(step))
+
+    def _checkpoint(self, step: int) -> Path:
+        return self.out / "checkpoints" / f"step-{step}"
 
     def save_checkpoint(self, step: int, card: str) -> Path:
         """Write the current weights as a Hugging Face folder in fp32 and return its path.
@@ -66,6 +87,6 @@ class Checkpointer:
         The weights are fp32 whatever ``dtype`` is, so that the next stage continues without a rounding error; loading
         the folder in bfloat16 gives the weights that were used for sampling.
         """
-        path = self.out / "checkpoints" / f"step-{step}"
+        path = self._checkpoint(step)
         write_folder(path, lambda folder: save(self.learner.lm, folder, card))
         return path

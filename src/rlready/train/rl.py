@@ -31,7 +31,7 @@ from rlready.engine.precheck import check_sampling
 from rlready.models.checkpoint import load, local_folder
 from rlready.models.lm import LM
 from rlready.models.preset import resolve
-from rlready.runs.log import append_line, truncate_log
+from rlready.runs.log import LOG, append_line, truncate_log
 from rlready.runs.model_card import model_card
 from rlready.runs.run import Run
 from rlready.train.checkpointer import Checkpointer
@@ -88,12 +88,13 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         trainer = _trainer(config, run)
         run.claim()
         before = WeightSample(trainer.learner)
-        checkpointer = Checkpointer(out, trainer.learner)
+        checkpointer = Checkpointer(run, trainer.learner)
         state = checkpointer.restore(RLState(planned_steps=config.steps))
         trainer.planned_steps = state.planned_steps or config.steps
         trainer.engine.update_weights(trainer.lm)
-        log = out / "log.jsonl"
+        log = out / LOG
         truncate_log(log, state.step if state.evaluations else -1)
+        trainer.samples.truncate(state.step)
         card = model_card("rl", config.model, [data.task.source], config)
         _say_most(config, len(data.held))
         with Progress("rl", total=config.steps, done=state.step, unit="steps") as progress, trainer.engine:
@@ -111,6 +112,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
                 if state.step % config.eval_every == 0 or state.step == config.steps or state.stopped:
                     checkpointer.save_checkpoint(state.step, card)
                     _evaluate(trainer, data, state, log)
+                    checkpointer.delete(superfluous(state.evaluations, config.save_total_limit))
                 checkpointer.save_state(state)
         warn_truncated("rl", {"rollouts": state.groups.at_limit / max(1, state.groups.responses)}, config)
         result = _result(out, config, state, trainer, before, run)
@@ -218,6 +220,17 @@ def _why_no_gradient(line: RLStepLog, steps: int) -> str:
     return f"no gradient for {steps} steps: in the last one {main}{truncated}"
 
 
+def superfluous(evaluations: Sequence[Evaluation], limit: int | None) -> list[int]:
+    """The steps of the checkpoints beyond ``limit``: all but the best and the newest."""
+    best = _best(evaluations).step
+    saved = sorted((e.step for e in evaluations if e.step), key=lambda step: (step != best, -step))
+    return saved[limit:] if limit else []
+
+
+def _best(evaluations: Sequence[Evaluation]) -> Evaluation:
+    return max(evaluations, key=lambda e: (e.accuracy.value, -e.step))
+
+
 def _limit(trainer: Trainer) -> str:
     """What a response that is cut off has reached."""
     if trainer.lm.thinks:
@@ -241,8 +254,13 @@ def _outcome(state: RLState, best: Evaluation, limit: str) -> str:
 
 
 def _result(out: Path, config: RLConfig, state: RLState, trainer: Trainer, before: WeightSample, run: Run) -> RLResult:
-    best = max(state.evaluations, key=lambda e: (e.accuracy.value, -e.step))
+    best = _best(state.evaluations)
+    there = [e for e in state.evaluations if not e.step or (out / "checkpoints" / f"step-{e.step}").is_dir()]
     headline = f"{_outcome(state, best, _limit(trainer))}."
+    if best not in there:
+        deleted, best = best, _best(there)
+        headline = f"The best checkpoint, step {deleted.step}, was deleted; the best one left is step {best.step}."
+        run.warn(headline)
     if state.stopped:
         headline += f" Stopped early: {state.stopped}."
     elif state.drift:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from rlready.core.config import SFTConfig
 from rlready.core.progress import Progress, note
-from rlready.core.records import Row
+from rlready.core.records import Real, Row
 from rlready.core.timing import Watch, gemm_peak, multiplied
 from rlready.models.batch import Batch, Example, epoch_steps
 from rlready.models.checkpoint import load, local_folder
@@ -30,7 +30,7 @@ from rlready.models.heldout_loss import HeldOut, heldout_loss
 from rlready.models.lm import with_thought
 from rlready.models.preset import resolve
 from rlready.runs.files import write_table
-from rlready.runs.log import append_line, read_log, truncate_log
+from rlready.runs.log import LOG, append_line, truncate_log
 from rlready.runs.model_card import model_card
 from rlready.runs.run import Run
 from rlready.train.checkpointer import Checkpointer
@@ -56,9 +56,10 @@ class ExampleLosses(BaseModel):
 
 
 class SFTState(BaseModel):
-    """The progress of a run; ``losses`` are by the step of the checkpoint."""
+    """The progress of a run; ``loss`` is that of the last step, and ``losses`` are by the step of the checkpoint."""
 
     step: int = 0
+    loss: Real = math.nan
     losses: dict[int, ExampleLosses] = {}
 
 
@@ -102,9 +103,9 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         run.note_model(id=config.model, path=path, role="base", chat=chat, learner=learner.name)
         plan, before = planned(examples, config), WeightSample(learner)
         run.claim()
-        checkpointer = Checkpointer(out, learner)
+        checkpointer = Checkpointer(run, learner)
         state = checkpointer.restore(SFTState())
-        log = out / "log.jsonl"
+        log = out / LOG
         truncate_log(log, state.step)
         card = model_card("sft", config.model, [data.task.source], config)
         weights, peak = multiplied(lm.model), gemm_peak()
@@ -124,10 +125,10 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
                     mean = loss.token_mean
                     held_line = HeldoutLog(line.step, line.epoch, mean.value, mean.low, mean.high, path.name)
                     append_line(log, log_line(held_line))
-                state.step = line.step
+                state.step, state.loss = line.step, line.loss
                 checkpointer.save_state(state)
         _write_losses(out, data.held, state.losses)
-        result = with_change(_result(out, config, plan, state, read_log(log)), before, run)
+        result = with_change(_result(out, config, plan, state), before, run)
         run.write_result(result)
         return result
 
@@ -195,7 +196,7 @@ def _write_losses(out: Path, held: Sequence[Row], losses: Mapping[int, ExampleLo
     )
 
 
-def _result(out: Path, config: SFTConfig, plan: Plan, state: SFTState, log: Sequence[Mapping[str, float]]) -> SFTResult:
+def _result(out: Path, config: SFTConfig, plan: Plan, state: SFTState) -> SFTResult:
     checkpoints = [
         Checkpoint(
             name=f"step-{step}",
@@ -208,6 +209,7 @@ def _result(out: Path, config: SFTConfig, plan: Plan, state: SFTState, log: Sequ
             heldout_loss_examples=losses.heldout.example_mean,
         )
         for step, losses in state.losses.items()
+        if (out / "checkpoints" / f"step-{step}").is_dir()  # it may have been deleted while the run had stopped
     ]
     best = min(checkpoints, key=lambda c: c.heldout_loss.value)
     among = f", the lowest of {len(checkpoints)} checkpoints" if len(checkpoints) > 1 else ""
@@ -218,6 +220,6 @@ def _result(out: Path, config: SFTConfig, plan: Plan, state: SFTState, log: Sequ
         next_command=shlex.join(["rlready", "readiness", *measured, *problems]),
         seed=config.seed,
         steps=state.step,
-        final_loss=[line["loss"] for line in log if "loss" in line][-1],
+        final_loss=state.loss,
         checkpoints=checkpoints,
     )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rlready.core.config import RLConfig
-from rlready.core.records import Group, Problem
+from rlready.core.records import Group, Problem, SampleRow
 from rlready.core.sampling_progress import SamplingProgress
 from rlready.core.stats import mean_estimate
 from rlready.core.timing import Watch, gemm_peak, multiplied
@@ -27,7 +27,6 @@ from rlready.engine.protocol import budget_for, forcing_for, requests_for
 from rlready.engine.rollout import draw_groups, rewarded, sample_row
 from rlready.models.batch import Batch
 from rlready.models.lm import LM
-from rlready.runs.files import write_table
 from rlready.tasks import Task
 from rlready.tasks.length_prompt import with_length_prompt
 from rlready.train.learner import Learner, token_count
@@ -35,6 +34,7 @@ from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
 from rlready.train.loss import LossInputs, LossOutput, LossSettings, loss_named
 from rlready.train.mismatch import Mismatch
 from rlready.train.result import Evaluation
+from rlready.train.samples import SampleFiles
 from rlready.train.schedule import warmup
 
 WARMUP_RATIO = 0.05  # share of the steps spent warming up
@@ -64,7 +64,7 @@ class Trainer:
     ) -> None:
         """``reference`` is the model of the KL penalty; ``pair`` measures dense rewards; ``samples`` is a folder."""
         self.config, self.learner, self.lm, self.reference = config, learner, learner.lm, reference
-        self.samples, self.pair = samples, pair
+        self.samples, self.pair = SampleFiles(samples), pair
         self.planned_steps = config.steps  # of which a share is the warm-up
         self.budget = budget_for(self.lm, config.thinking_budget, config.max_answer_tokens, config.num_waits)
         self.forcing = forcing_for(self.lm, wait_text_of(config), config.answer_prefix)
@@ -107,8 +107,8 @@ class Trainer:
         stated = self._stated(problems, targets)
         fresh = [replace(problem, id=f"{problem.id}@{at}") for problem in stated]  # other draws in every step
         groups = rewarded(self._draw("rollouts", task, fresh, self.config.group_size), self.reward, targets)
-        rows = [{**sample_row(s), "prompt": g.problem.prompt} for g in groups for s in g.samples]
-        write_table(self.samples / f"step-{at + 1:05d}.parquet", rows)
+        rows: list[SampleRow] = [{**sample_row(s), "prompt": g.problem.prompt} for g in groups for s in g.samples]
+        self.samples.write(at + 1, rows)
         return groups
 
     def credit(self, groups: Sequence[Group]) -> Credited:

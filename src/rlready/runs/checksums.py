@@ -1,0 +1,35 @@
+"""Checksums of the files that a run reads again: a file that has changed since is refused, not continued from.
+
+They are in ``record.json``, by the path in the run folder.  A file without one, of an earlier version or of a kill
+between the file and the record, is taken as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+
+from rlready.core.errors import UserError
+from rlready.runs.provenance import file_digest
+
+
+def checksums(folder: Path, path: Path) -> dict[str, str]:
+    """SHA-256 of the file ``path``, or of every file in it, by the path relative to the run's ``folder``."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return {file.relative_to(folder).as_posix(): file_digest(file) for file in files if file.is_file()}
+
+
+def inside(name: str, folder: Path, path: Path) -> bool:
+    """Whether a checksum, by its ``name``, is that of ``path`` or of a file in it."""
+    return PurePath(name).is_relative_to(path.relative_to(folder).as_posix())
+
+
+def refuse_changed(folder: Path, path: Path, known: Mapping[str, str], advice: str) -> None:
+    """UserError with ``advice`` if the file ``path`` is not that of its checksum, or one in it is not or is missing."""
+    for name, digest in known.items() if os.path.lexists(path) else ():
+        if not inside(name, folder, path):
+            continue
+        file = folder / name
+        if not file.is_file() or file_digest(file) != digest:
+            raise UserError(f"{file}: damaged, or not the file that the run has written: {advice}")

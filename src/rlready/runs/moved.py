@@ -1,0 +1,55 @@
+"""A run folder with other runs in it, a demo or a sweep, that is continued under another name.
+
+The runs inside know their checkpoints by paths that begin with the old name: it has moved, or the command was typed in
+another directory.  These paths are rewritten in every record, result and part.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path, PurePath
+from typing import Any
+
+from rlready.runs.files import read_json, to_json, write_text
+from rlready.runs.log import read_log
+from rlready.runs.record import RECORD
+
+KEPT = {"checkpoints", "state"}  # folders without paths
+
+
+def rename_paths(out: Path, before: str) -> None:
+    """In all JSON of ``out``, replace paths in the folder ``before`` by those in ``out``, where these exist.
+
+    The record of each run is first: its checksums of what will change are dropped before that is written, so that a
+    kill in between leaves nothing that seems damaged.
+    """
+    files = [
+        Path(folder, name)
+        for folder, folders, names in os.walk(out)
+        if folders.sort() or not KEPT & {*Path(folder).relative_to(out).parts}
+        for name in sorted(names, key=lambda name: name != RECORD)
+        if name.endswith((".json", ".jsonl"))
+    ]
+    for file in files:
+        lines = read_log(file) if file.suffix == ".jsonl" else [read_json(file)]
+        renamed = [_renamed(line, before, out) for line in lines]
+        if renamed == lines:
+            continue
+        if file.name == RECORD:
+            files_of = renamed[0].get("files", {})
+            renamed[0]["files"] = {name: sha for name, sha in files_of.items() if PurePath(name).parts[0] in KEPT}
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in renamed)
+        write_text(file, text if file.suffix == ".jsonl" else to_json(renamed[0]) + "\n")
+
+
+def _renamed(value: Any, before: str, out: Path) -> Any:
+    """A value of JSON in which every text, also a key, that is a path in ``before`` is one in ``out``."""
+    if isinstance(value, dict):
+        return {_renamed(key, before, out): _renamed(each, before, out) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_renamed(each, before, out) for each in value]
+    if isinstance(value, str) and value.startswith(f"{before}/") and "\n" not in value:
+        now = out / value[len(before) + 1 :]
+        return str(now) if os.path.exists(now) else value
+    return value

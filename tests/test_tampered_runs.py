@@ -1,0 +1,434 @@
+"""Run folders whose files were damaged, replaced, linked or moved: refused in one line, or with an equal result."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from rlready.cli.show import show_runs
+from rlready.core import stopping
+from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig, SweepConfig
+from rlready.core.errors import UserError
+from rlready.core.records import Estimate
+from rlready.core.result import Result
+from rlready.core.settings import Config
+from rlready.core.verbs import function
+from rlready.engine import torch as torch_engine
+from rlready.engine.rollout import Grader
+from rlready.evaluate import stage as evaluate_stage
+from rlready.report.page import write as report
+from rlready.runs import lock
+from rlready.runs.files import read_json, read_table, write_folder, write_json
+from rlready.runs.folders import empty_folder
+from rlready.runs.pace import Pace
+from rlready.runs.run import Run
+from rlready.sweep import executors
+from rlready.tasks.dagmath.vocabulary import build_tokenizer
+from rlready.train.learner import PlainLearner
+from rlready.train.result import Evaluation, RLResult
+from rlready.train.rl import rl, superfluous
+from rlready.train.samples import SampleFiles
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+ROWS = "dagmath?ops=2&split=all&n=12&seed=1"
+HELD = "dagmath?ops=2&split=all&n=4&seed=2"
+PROBLEMS = "dagmath?ops=2&split=all&n=4&seed=4"
+SWEEP = """
+[sft]
+model = "{model}"
+heldout = "{held}"
+tokens_per_batch = 200
+save_every = 2
+keep_at = []
+[[sft.recipes]]
+name = "one"
+rows = "{rows}"
+[readiness]
+problems = "{problems}"
+samples = 2
+[rl]
+problems = "{even}"
+validation = "{even}"
+steps = 1
+prompts_per_step = 2
+group_size = 2
+thinking_budget = 6
+max_answer_tokens = 3
+eval_samples = 1
+[evaluate]
+problems = "{problems}"
+samples = 1
+max_response_tokens = 12
+"""
+
+
+def stop_in(patch: pytest.MonkeyPatch, owner: Any, name: str, call: int) -> None:
+    """Ctrl-C in the ``call``-th call of a function; the state is saved whenever it can be."""
+    real, calls = getattr(owner, name), [0]
+
+    def stop(*args: Any, **kwargs: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == call:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    patch.setattr(Pace, "due", lambda self: True)
+    patch.setattr(owner, name, stop)
+
+
+STOPS: dict[str, tuple[Any, str, int]] = {
+    "sft": (PlainLearner, "step", 6),
+    "rl": (PlainLearner, "step", 4),
+    "readiness": (Grader, "groups", 3),
+    "evaluate": (evaluate_stage, "measure", 2),
+    "sweep": (executors, "run_verb", 3),
+}
+
+
+class Runs:
+    """A finished and a stopped run of every verb, each made when it is first asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.wanted = root, dict[str, Result]()
+        tokenizer = build_tokenizer()
+        torch.manual_seed(1)
+        sizes: dict[str, Any] = {
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+        }
+        special: dict[str, Any] = {
+            "pad_token_id": 0,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            "max_position_embeddings": 256,
+        }
+        model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), initializer_range=0.04, **sizes, **special))
+        model.save_pretrained(root / "tiny")
+        tokenizer.save_pretrained(root / "tiny")
+        self.model = str(root / "tiny")
+        lines = [{"id": f"p{i}", "prompt": f"a: {i} b: {i + 1} ? a", "answer": str(i)} for i in range(7)]
+        (root / "problems.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        self.even = f"rows:{root}/problems.jsonl?verifier=verifiers:even"
+        self.write_sweep(root / "sweep.toml")
+
+    def write_sweep(self, file: Path, **changes: str) -> None:
+        sources = {"model": self.model, "held": HELD, "rows": ROWS, "problems": PROBLEMS, "even": self.even} | changes
+        file.write_text(SWEEP.format(**sources))
+
+    def config(self, verb: str) -> Config:
+        match verb:
+            case "sft":
+                source: dict[str, Any] = {"rows": ROWS, "heldout": HELD, "tokens_per_batch": 200}
+                return SFTConfig(model=self.model, save_every=1.0, keep_at=(), **source)
+            case "rl":
+                sampling: dict[str, Any] = {
+                    "prompts_per_step": 3,
+                    "group_size": 4,
+                    "thinking_budget": 6,
+                    "max_answer_tokens": 3,
+                }
+                often: dict[str, Any] = {"steps": 4, "eval_every": 2, "eval_samples": 2, "learning_rate": 1e-2}
+                return RLConfig(model=self.model, problems=self.even, validation=self.even, **sampling, **often)
+            case "readiness":
+                drawn: dict[str, Any] = {"samples": 4, "group_size": 2, "thinking_budget": 8, "max_answer_tokens": 3}
+                return ReadinessConfig(checkpoints=(self.model,), heldout=HELD, problems=PROBLEMS, **drawn)
+            case "evaluate":
+                limits: dict[str, Any] = {"thinking_budgets": (4,), "max_answer_tokens": 3, "max_response_tokens": 12}
+                return EvaluateConfig(models=(self.model, "embedded"), problems=PROBLEMS, samples=2, **limits)
+        return SweepConfig(file=str(self.root / "sweep.toml"), workers=0)
+
+    def run(self, verb: str, out: Path) -> Result:
+        result: Result = function(verb)(self.config(verb), out)
+        return result
+
+    def folder(self, verb: str, state: str) -> Path:
+        """The folder of a run that is "done" or "stopped", always at one place, as results hold paths."""
+        kept, out = self.root / state / verb, self.root / "runs" / verb
+        if not kept.exists():
+            shutil.rmtree(out, ignore_errors=True)
+            if state == "done":
+                self.wanted[verb] = self.run(verb, out)
+            else:
+                with pytest.MonkeyPatch.context() as patch:
+                    stop_in(patch, *STOPS[verb])
+                    with pytest.raises(KeyboardInterrupt):
+                        self.run(verb, out)
+            kept.parent.mkdir(exist_ok=True)
+            out.rename(kept)
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(kept, out)
+        return out
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch_engine, "BATCH_SIZE_OF_SMALL", 4)  # several batches for each checkpoint
+        yield Runs(tmp_path_factory.mktemp("runs"))
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def linked(path: Path) -> None:
+    outside = next(parent for parent in path.parents if parent.name == "runs") / "elsewhere"
+    path.replace(outside)
+    path.symlink_to(outside)
+
+
+def as_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[: 2 * path.stat().st_size // 3]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "flipped": lambda path: path.write_bytes(flipped(path.read_bytes())),
+    "a folder": as_folder,
+    "a link": linked,
+    "foreign": lambda path: path.write_bytes(b'{"foreign": [1, 2]}\n'),
+    "binary": lambda path: path.write_bytes(b"\xff\xfe\x00\x80" * 50),
+}
+# of each file that is read again, some kinds of damage; all kinds of all files were tried by hand
+TRIED = {
+    "sft": {"state/tensors.pt": "flipped", "state/facts.json": "foreign", "log.jsonl": "truncated, a link, a folder"},
+    "rl": {"state/facts.json": "flipped", "state/tensors.pt": "emptied, a link", "log.jsonl": "foreign, flipped"},
+    "readiness": {
+        "state/0-1.parquet": "flipped, truncated",
+        "config.toml": "binary, a folder",
+        ".lock": "a link, binary",
+    },
+    "evaluate": {"parts/0.json": "flipped, emptied", "record.json": "truncated, a folder"},
+    "sweep": {"sft/one/result.json": "flipped", "sft/one/record.json": "binary", "rl/one-1-rl/result.json": "a folder"},
+}
+HARMLESS = {("readiness", "config.toml", "binary"), ("readiness", ".lock", "binary")}
+
+
+def said(call: Callable[[], object]) -> tuple[str, Any]:
+    """The line with which a call refuses, or an empty one and its result; any other error is a failure."""
+    try:
+        return "", call()
+    except UserError as error:
+        return str(error), None
+
+
+def compared(result: Result) -> dict[str, Any]:
+    """What a continued run must have in common with an unbroken one."""
+    found = result.model_dump(exclude={"seconds_of_jobs"})
+    return found | {"starts": [{**start, "cost": 0} for start in found.get("starts", [])]}
+
+
+@pytest.mark.parametrize("verb", TRIED)
+def test_a_stopped_run_with_a_damaged_file(runs: Runs, verb: str) -> None:
+    """Continued to the result of an unbroken run, or refused in a line that names the file and says what to do."""
+    runs.folder(verb, "done")
+    outside = runs.root / "runs" / "elsewhere"
+    for name, kind in [(name, kind) for name, kinds in TRIED[verb].items() for kind in kinds.split(", ")]:
+        out = runs.folder(verb, "stopped")
+        DAMAGE[kind](out / name)
+        before = outside.read_bytes() if outside.exists() else b""
+        line, result = said(lambda: runs.run(verb, out))  # noqa: B023
+        assert (verb, name, kind) in HARMLESS or name in line
+        assert "\n" not in line
+        assert not line or any(word in line for word in ("delete", "another", "put")), line
+        if (verb, name, kind) in HARMLESS:
+            assert compared(result) == compared(runs.wanted[verb])
+        assert before == (outside.read_bytes() if outside.exists() else b"")
+        outside.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_finished_run_with_a_damaged_result(runs: Runs, kind: str) -> None:
+    """Neither taken, shown nor reported."""
+    out = runs.folder("sft", "done")
+    DAMAGE[kind](out / "result.json")
+    harmless = kind == "a link"
+    for call in (lambda: runs.run("sft", out), lambda: report(out)):
+        assert harmless or "result.json" in said(call)[0]
+    assert harmless or "result.json" in show_runs([out]).tables()[0].rows[0][-1]
+    (out.parent / "elsewhere").unlink(missing_ok=True)
+
+
+def test_a_record_that_is_damaged_leaves_the_result_shown(runs: Runs) -> None:
+    for kind in ("truncated", "emptied", "binary", "a folder", "foreign"):
+        out = runs.folder("sft", "done")
+        DAMAGE[kind](out / "record.json")
+        assert "record.json" in said(lambda: runs.run("sft", out))[0]  # noqa: B023
+        assert "record.json" in said(lambda: show_runs([out]))[0]  # noqa: B023
+        assert said(lambda: report(out))[0] in ("", f"{out}: not a run folder, record.json is missing")  # noqa: B023
+
+
+def test_a_link_out_of_the_folder_is_refused(runs: Runs) -> None:
+    """What it points to would be written to; a link within the folder is harmless."""
+    out = runs.folder("sft", "stopped")
+    (out / "checkpoints").rename(out.parent / "disk")
+    (out / "checkpoints").symlink_to(out.parent / "disk")
+    assert "checkpoints is a symbolic link out of the run folder" in said(lambda: runs.run("sft", out))[0]
+    (out / "checkpoints").unlink()
+    (out.parent / "disk").rename(out / "checkpoints")
+    (out / "checkpoints" / "newest").symlink_to("step-3")
+    assert compared(runs.run("sft", out)) == compared(runs.wanted["sft"])
+
+
+def test_a_sweep_goes_on_in_another_place_and_from_another_directory(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done is not run again, and every path in the folder is one of the new place."""
+    runs.folder("sweep", "done")
+    out = runs.folder("sweep", "stopped")
+    (tmp_path / "disk").mkdir()
+    moved = out.rename(tmp_path / "disk" / "sweep")
+    monkeypatch.chdir(tmp_path)
+    ran: list[str] = []
+    real = executors.run_verb
+
+    def run_verb(job: executors.Submission) -> None:
+        ran.append(job.key)
+        real(job)
+
+    monkeypatch.setattr(executors, "run_verb", run_verb)
+    result = runs.run("sweep", moved.relative_to(tmp_path))
+    assert "sft/one" not in ran
+    assert len(ran) == 2
+    assert compared(result)["runs"] == compared(runs.wanted["sweep"])["runs"]
+    assert [s["outcome"] for s in compared(result)["starts"]] == [
+        s["outcome"] for s in compared(runs.wanted["sweep"])["starts"]
+    ]
+    monkeypatch.chdir(moved)
+    runs.write_sweep(runs.root / "sweep.toml", problems=PROBLEMS.replace("seed=4", "seed=5"))
+    with pytest.raises(UserError, match="holds a run with problems"):
+        runs.run("sweep", Path("."))
+    runs.write_sweep(runs.root / "sweep.toml")
+    assert runs.run("sweep", Path(".")) == result  # finished
+    texts = [path.read_text() for path in moved.rglob("*.json*") if not {"checkpoints"} & {*path.parts}]
+    assert not any(f'"{out}/' in text for text in texts)
+    assert any('"disk/sweep/sft/one/checkpoints' in text for text in texts)
+
+
+class Nothing(Config):
+    pass
+
+
+def test_temporary_files_of_a_living_run_inside_are_left(tmp_path: Path) -> None:
+    """An outer run removes its own leftovers alone, and an outer run that is overwritten waits for the inner one."""
+    inner = tmp_path / "sft"
+    with suppress(KeyboardInterrupt), Run(tmp_path, "demo", Nothing()) as run:
+        run.claim()
+        inner.mkdir()
+        raise KeyboardInterrupt
+    held = lock.lock_folder(inner)
+    for name in ("sft/log.tmp-1", "parts.tmp-1"):
+        (tmp_path / name).touch()
+    with Run(tmp_path, "demo", Nothing()) as run:
+        run.claim()
+    assert (inner / "log.tmp-1").exists()
+    assert not (tmp_path / "parts.tmp-1").exists()
+    with pytest.raises(UserError, match="sft is in use"):
+        empty_folder(tmp_path, Nothing())
+    os.close(held)
+
+
+def test_an_interrupt_that_a_library_turns_into_an_error_is_an_interrupt(tmp_path: Path, capfd: Any) -> None:
+    """Also one that it swallows: the run ends when it claims its folder."""
+
+    def broken(claims: bool) -> None:
+        with stopping.stopped_by_signals(), Run(tmp_path / "run", "sft", Nothing()) as run:
+            if claims:
+                run.claim()
+            with suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            run.claim()
+            raise UserError("tiny: its tokenizer cannot be loaded")
+
+    for claims in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            broken(claims)
+    assert read_json(tmp_path / "run" / "record.json")["status"] == "interrupted"
+    stopping._received.clear()
+
+
+def test_a_failed_deletion_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with Run(tmp_path, "sft", Nothing()) as run:
+        run.claim()
+        monkeypatch.setattr(Path, "unlink", refused)
+        with pytest.raises(UserError, match=r"cannot delete .*: Permission denied"):
+            run.claim()
+        monkeypatch.undo()
+
+
+def test_a_save_that_fails_is_one_line_whatever_the_library_makes_of_it(tmp_path: Path) -> None:
+    def save(folder: Path) -> None:
+        raise RuntimeError("Error while serializing: I/O error: Permission denied (os error 13)")
+
+    with pytest.raises(UserError, match=r"cannot write .*step-1: Permission denied$"):
+        write_folder(tmp_path / "step-1", save)
+
+
+def test_a_deleted_best_checkpoint_is_not_named(runs: Runs) -> None:
+    out = runs.folder("rl", "stopped")
+    facts = out / "state" / "facts.json"
+    state = read_json(facts)
+    state["evaluations"][-1]["accuracy"]["value"] = 1.0
+    write_json(facts, state)
+    record = read_json(out / "record.json")
+    write_json(out / "record.json", record | {"files": {}})
+    shutil.rmtree(out / "checkpoints" / "step-2")
+    result = runs.run("rl", out)
+    assert isinstance(result, RLResult)
+    assert result.best.step != 2
+    assert "The best checkpoint, step 2, was deleted; the best one left is step" in result.headline
+
+
+def test_the_best_and_the_newest_checkpoints_are_kept(runs: Runs, tmp_path: Path) -> None:
+    evaluations = [Evaluation(step=s, accuracy=Estimate(a, a, a, 4), thinking_tokens=0) for s, a in BEST]
+    assert superfluous(evaluations, None) == []
+    assert superfluous(evaluations, 2) == [3, 1]
+    config = runs.config("rl").replace(eval_every=1, save_total_limit=1)
+    assert isinstance(config, RLConfig)
+    result = rl(config, tmp_path / "run")
+    left = {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    assert left == {f"step-{result.best.step or 4}"}
+
+
+BEST = [(0, 0.1), (1, 0.3), (2, 0.5), (3, 0.4), (4, 0.2)]
+
+
+def test_samples_of_many_steps_are_in_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that goes on within the steps of a file has the samples of an unbroken one."""
+    monkeypatch.setattr("rlready.train.samples.SHARD", 3)
+    files = SampleFiles(tmp_path)
+    for step in range(1, 8):
+        files.write(step, [{"problem_id": f"p{step}", "tokens": [step], "strict": None if step % 2 else True}])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "step-00007.parquet",
+        "steps-00001-00003.parquet",
+        "steps-00004-00006.parquet",
+    ]
+    files.truncate(5)
+    assert not (tmp_path / "step-00007.parquet").exists()
+    for step in (6, 7):
+        files.write(step, [{"problem_id": f"again{step}", "tokens": [step], "strict": None}])
+    rows = [row for path in sorted(tmp_path.glob("steps*")) for row in read_table(path)]
+    assert [(row["step"], row["problem_id"]) for row in rows] == [
+        *((step, f"p{step}") for step in range(1, 6)),
+        (6, "again6"),
+    ]
