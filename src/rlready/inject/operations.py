@@ -37,6 +37,8 @@ def computations(text: str) -> Iterator[tuple[int, str]]:
             chain = [_styled(calc, line) for calc in reductions(note.calc)]
         except ValueError:  # not all of the calculation is written, or a number in between has too many decimals
             continue
+        if len(chain) > 1 and re.search(r"[0-9]/[0-9]", line):  # "1/2 + 1 + 1/2" would mix 0.5 and 1/2
+            continue
         before = " " if head.endswith(" =") else ""
         after = " " if before or text[len(head) :].startswith(" ") else ""
         if 0 < len(chain) <= LONGEST and all(chain):
@@ -57,10 +59,12 @@ def _styled(calc: Calc, line: str) -> str:
     comma = "," if re.search(r"[0-9],[0-9]{3}", line) else ""
     spelled: dict[Fraction, str] = {number(found): found for found in SPELLED.findall(line)}
     cents = re.search(r"\.[0-9]{2}(?![0-9])", line)
+    whole_cents = sign and all(re.fullmatch(r".*\.[0-9]{2}", n) for n in SPELLED.findall(line))  # "$16.00", not "$16"
 
     def written(found: re.Match[str]) -> str:
         whole, point, rest = found[0].partition(".")
-        rest = f"{rest:0<2}" if point and cents else rest
+        if whole_cents or (point and cents):
+            point, rest = ".", f"{rest:0<2}"
         return sign + spelled.get(number(found[0]), f"{int(whole):{comma}}{point}{rest}")
 
     text = NUMBER.sub(written, text)

@@ -10,12 +10,14 @@ a number that the question or an earlier line contains.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
 from rlready.inject.calculator import ANNOTATION, IN_PROSE, Annotation, arithmetic, evaluate, read_annotation, states
 from rlready.inject.errors import Contradiction, Doubtful, Unfit
+from rlready.inject.quantities import has_stranger
 from rlready.tasks.answers.quantity import numbers
 
 RESULT = re.compile(r"\s*[$€£¢]?\s*(-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|-?\.[0-9]+)")
@@ -42,19 +44,29 @@ SPOKEN: dict[str, tuple[Fraction, ...]] = {
     "million": (Fraction(10**6),),
 }
 BROKEN = re.compile(r"\S[ \t]{3,}\S")
+SLIP = re.compile(  # "the the", "1, 320", "6 cards - 1 cards", "He need", "will costs", "There a total"
+    r"\b(?!that|had)([a-z]+) \1\b|\b[0-9]{1,3}, [0-9]{3}\b|[-+=] 1 (?:people|[a-z]{3,}[a-rt-z]s)\b|`"
+    r"|\b(?:He|She) (?:have|need|spend)\b|\b(?:will|would) (?:costs|is)\b|\bThere a\b"
+)
+BECAUSE = re.compile(r"(.*[0-9].*) because [^a-z]*$")
 QUOTE = re.compile(r'(?<![0-9])"')  # the other is an inch
 PLAIN_EQUATION = "an equation without an annotation does not hold"
 UNTOLD = frozenset(map(Fraction, (0, 1, 2, 7, 10, 12, 24, 30, 31, 52, 60, 100, 365, 1000)))
+COMMON = UNTOLD | {  # what else a solution may calculate with unsaid: small numbers, shares, units of measure
+    *map(Fraction, (3, 4, 5, 6, 8, 14, 15, 16, 20, 28, 32, 36, 50, 90, 128, 180, 360, 2000, 3600, 5280)),
+    *map(Fraction, ("0.01", "0.05", "0.1", "0.25", "0.5", "0.75", "1.5")),
+}
 
 
 @dataclass(frozen=True)
 class ProseStep:
     """``lines`` ends with the line that calculates; ``origin`` has the step (by number) that an operand comes from,
-    or None for one that was given."""
+    or None for one that was given; ``unclear``: some operand is an earlier number, and which one is not certain."""
 
     lines: tuple[str, ...]
     calcs: tuple[Annotation, ...]
     origin: dict[Fraction, int | None]
+    unclear: bool
 
     @property
     def text(self) -> str:
@@ -87,6 +99,10 @@ def solution(question: str, thinking: str, answer: Fraction | None) -> list[Pros
     """The steps of an annotated solution; Unfit or Contradiction says why there are none."""
     if BROKEN.search(thinking) or len(QUOTE.findall(thinking)) % 2:
         raise Unfit("it has a run of spaces, or a quotation mark without its partner")
+    if SLIP.search(ANNOTATION.sub("", thinking)):
+        raise Unfit("it has a slip: a word twice, a wrong plural or verb, a stray sign or a space in a number")
+    if has_stranger(question, thinking):
+        raise Unfit("it names a person whom the question does not name")
     blocks: list[list[str]] = [[]]
     for line in thinking.split("\n"):
         blocks[-1].append(line)
@@ -100,19 +116,30 @@ def solution(question: str, thinking: str, answer: Fraction | None) -> list[Pros
     if answer is None or calcs[-1][-1].value != answer:
         raise Unfit("its answer is not the result of the last annotation")
 
-    given, first = said(question), dict[Fraction, int | None]()
-    worked_out = {c.value for step in calcs for c in step}
+    given, first, known = said(question), dict[Fraction, int | None](), {*said(question)}
+    worked_out = Counter(value for inside in calcs for value in {c.value for c in inside})
     steps = []
     for n, (block, inside) in enumerate(zip(blocks, calcs, strict=True)):
+        text = " ".join(block)
         results = {c.value for c in inside}
+        known |= results | said(" ".join(ANNOTATION.sub("", text).split("=")[1:]))
         operands = dict.fromkeys(v for c in inside for v in c.operands if v not in results)
-        # a number that is both in the question and a result is ambiguous
-        plain = [v for v in operands if not (v in given and v in worked_out)]
+        if any(_from_nowhere(v, known) for v in operands):
+            raise Unfit("it calculates with a number that comes from nowhere")
+        # a number that is both in the question and a result, or the result of two steps, is ambiguous
+        plain = [v for v in operands if not (v in given and v in worked_out) and worked_out[v] <= 1]
         origin = {v: None if v in given else first[v] for v in plain if v in given or first.get(v) is not None}
-        steps.append(ProseStep(tuple(block), inside, origin))
-        for value in said(" ".join(block)):
+        unclear = any(v not in origin and (v in worked_out or v not in UNTOLD) for v in operands)
+        steps.append(ProseStep(tuple(block), inside, origin, unclear))
+        for value in said(text):
             first.setdefault(value, n if value in results and value not in UNTOLD | given else None)
     return steps
+
+
+def _from_nowhere(value: Fraction, known: set[Fraction]) -> bool:
+    """Whether a number is neither common nor known, and no percentage, remainder or rounding of what is known."""
+    near = (value, 100 - value, 1 - value, 100 * value, value / 100, value - 1, value - 100)
+    return value not in COMMON and not known.intersection(near) and all(50 * abs(value - k) > abs(k) for k in known)
 
 
 def _calculations(block: list[str], step: int) -> tuple[Annotation, ...]:
@@ -129,10 +156,15 @@ def _calculations(block: list[str], step: int) -> tuple[Annotation, ...]:
             stated = found[1].partition("=")[2].strip()
             if not states(value, stated):
                 raise Contradiction(f"step {step}: {found[0]} is wrong")
-            if not _holds(line[end : found.start()], value):
+            before = line[end : found.start()]
+            if not _holds(before, value):
                 raise Doubtful("an equation before an annotation does not hold", step)
-            if _false(line[end : found.start()]):
+            if _false(before):
                 raise Doubtful(PLAIN_EQUATION, step)
+            if isinstance(calc.calc, Fraction) and not _calculates(before):
+                raise Unfit("an annotation calculates nothing")
+            if (claim := BECAUSE.fullmatch(before)) and value not in said(claim[1]):
+                raise Doubtful('what stands before "because" is another number', step)
             end = found.end()
             result = RESULT.match(line, found.end())
             if not result:
@@ -178,6 +210,14 @@ def _holds(before: str, value: Fraction) -> bool:
         if words:
             return True
     return True
+
+
+def _calculates(before: str) -> bool:
+    """Whether a calculation stands before the equals sign that leads up to an annotation."""
+    try:
+        return isinstance(arithmetic(_ending(before.rpartition("=")[0])[1]), tuple)
+    except ValueError:
+        return False
 
 
 def _ending(text: str) -> tuple[str, str]:

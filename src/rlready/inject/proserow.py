@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate
 
+from rlready.inject.calculator import ANNOTATION
 from rlready.inject.errors import Contradiction, Unfit
 from rlready.inject.graph import ANALYSIS
 from rlready.inject.operations import computations
@@ -49,7 +50,8 @@ COMMON = word_set(
     "all there their will would can could than more who what which there into out"
 )
 QUOTED_WORDS = range(4, 31)
-NO_STATEMENT = re.compile(r"If |When |Calculate |Find |Determine |What |How |Assume |Assuming |Suppose ")
+NO_STATEMENT = re.compile(r"If |When |And |But |So |Calculate |Find |Determine |What |How |Assume |Assuming |Suppose ")
+FOLLOWS = re.compile(r"[a-z]|(?:While|Whereas|Which|And|But|Or|This|That|These|Those|It|Because)\b")  # the line before
 SAME_WORDS = 4  # in a row: then the step says again what would be quoted
 REPEATED = 0.7  # share of a sentence's content words that the step says again: then it is not worth quoting
 
@@ -168,6 +170,8 @@ def attempts(row: Row, n: int, done: int, above: str) -> list[str]:
 
     ``above`` is the text up to there: nothing is found missing twice.
     """
+    if FOLLOWS.match(row.steps[done].text):
+        return []
     last = n == len(row.steps) - 1
     named = None if last else row.can_name(n, row.steps[n].calcs[-1].value, done)
     target = "the answer" if last else named.name if named else ""
@@ -175,12 +179,16 @@ def attempts(row: Row, n: int, done: int, above: str) -> list[str]:
     lacking = [name.name for v, m in needs.items() if (name := row.can_name(m, v, done))]
     # what the question asks for is not what its answer needs
     missing = [m for m in lacking if not _stems(m) <= _stems(row.asked) and m not in above and m != target]
+    missing = [m for m in missing if not any(m != other and m in other for other in missing)]
     return [text.format(target, _listed(missing[:2])) for text in ATTEMPTS] if missing and target else []
 
 
 def analyses(row: Row, n: int, above: str) -> list[str]:
     """Ways to say, after the text ``above``, what step ``n`` needs and where that comes from; none if it cannot be."""
-    quoted, recalled = _quotable(row, row.steps[n], above), _recalled(row, n, above)
+    step = row.steps[n]
+    if step.unclear or FOLLOWS.match(step.text) or not ANNOTATION.search(step.lines[0]):
+        return []
+    quoted, recalled = _quotable(row, step, above), _recalled(row, n, above)
     also = '" It also says: "'.join(quoted)
     found = []
     for quote, recall in zip(QUOTES, RECALLS, strict=True):

@@ -34,6 +34,7 @@ LEAD = re.compile(
 )
 LINK = re.compile(r".*\b(?:so|which means|that means|meaning|thus|therefore|hence)(?: that)?,? ")  # one of two clauses
 TOTAL = re.compile(r"\b(?:altogether|in total|in all|overall)\b", re.I)
+TOTALS = word_set("total overall combined")
 PREFIX = re.compile(
     r"(?:[Aa]fter|[Dd]uring|[Oo]n|[Ii]n|[Aa]t|[Ff]or|[Bb]efore|[Bb]y|[Oo]ver|When|If) "
     r"(?:[A-Za-z0-9' -]+, |(?:[a-z0-9'-]+ ){1,3}(?=he |she |[A-Z]))"
@@ -53,7 +54,11 @@ CALCULATION = re.compile(rf"(?:^| )(?:{OPERAND})(?: ?(?:[-–+*/xX×÷=]|\) ?[*x
 
 NAMED = (
     r"(?!(?:The|They|It|This|That|These|Those|Each|Both|All|You|We|Half|Since|If|Its|Their|There|His|Her|So|And|In|On|"
-    r"He|She|A|An|I|Then|Now|Next|But|Also|Together|Twice|After|At|For|By)\b)[A-Z][a-z]+"
+    r"He|She|A|An|I|Then|Now|Next|But|Also|Together|Twice|After|At|For|By|There|Let|Total|Same)\b)[A-Z][a-z]+"
+)
+ACTS = re.compile(
+    rf"\b({NAMED})(?= (?:has|had|have|made|makes|bought|buys|spent|spends|will|would|needs|is|was|can|could|"
+    r"got|gets|earns|earned|paid|pays|sold|sells|gave|gives|ate|eats|received|took|takes|used|uses)\b)"
 )
 SINGULAR = rf"(?:[Hh]e|[Ss]he|(?:(?:Mr|Mrs|Ms|Dr)\. )?{NAMED}(?: {NAMED})?)"
 PLURAL = rf"(?:[Tt]hey|{NAMED}(?:, {NAMED})*,? and {NAMED})"
@@ -86,11 +91,11 @@ PRICE_VERBS = word_set("pay pays paid cost costs charge charges charged")
 AFTER = word_set(  # words that end a noun phrase
     "to in on at from for per each every left during after by a an that total more than remaining altogether over "
     "daily weekly monthly when if before into away there until through under about together ago between without "
-    "the"
+    "the all"
 )
 NO_NOUN = word_set(
     "is are was were will can has had have does do did be been this less its his plus as us and or long tall old "
-    "high worth years with"
+    "high worth years with he she they it we you i"
 )
 PLURALS = word_set("people children feet men women mice fish sheep teeth geese deer")
 MEASURES = word_set(
@@ -101,8 +106,9 @@ MEASURES = word_set(
 VAGUE = re.compile(  # what refers to a sentence that may not be there, or needs one after it
     r"\b(?:it|its|them|this|that|these|those|such|former|latter|same|respectively|another|one|ones|"
     r"because|since|so|we|I|you|your|our|therefore|which|whose|means?|equals?|x|y|also|then|thus|but|who|extra|"
-    r"additional|new|next|other|others|now|already|rest|current|currently|again|still|different)\b"
+    r"additional|new|next|other|others|now|already|rest|current|currently|again|still|different|only)\b|\bthe each\b"
 )
+COUNTED = ("how many ", "the number of ", "the total number of ")  # the name says the unit
 UNITS = re.compile(r"(?: [a-z]+){1,2}")
 PERSONAL = re.compile(r"\b(?:he|she|his|her|him|they|their)\b")
 NAME = re.compile(r"\b[A-Z][a-z]+")
@@ -125,6 +131,12 @@ class Quantity:
     def personal(self) -> bool:
         """Whether a pronoun in the name needs a person named before."""
         return bool(PERSONAL.search(self.name))
+
+
+def has_stranger(question: str, solution: str) -> bool:
+    """Whether someone acts in the solution whom the question does not name."""
+    told = question.lower()
+    return any(name.lower() not in told and name not in NO_NAMES for name in ACTS.findall(solution))
 
 
 def capitals(text: str) -> set[str]:
@@ -162,7 +174,8 @@ def quantity(line: str, note: str) -> Quantity | None:
         clause, sign, value, tail = because[1], because[2], because[3], because[4]
     if asked := FINDING.fullmatch(clause.rstrip()):  # the name is there
         name, unit = re.split(r" by [a-z]+ing\b", asked[1])[0], tail if UNITS.fullmatch(tail) else ""
-        return _sound(name, sign + value, "" if sign else unit) if len(name.split()) > 2 else None
+        measured = sign or unit or name.startswith(COUNTED)
+        return _sound(name, sign + value, "" if sign else unit) if len(name.split()) > 2 and measured else None
     if re.search(r"[^A-Za-z0-9 '’-]|\b(?:and|or|so|because|since|which|while|but|as)\b", tail) or tail[:1].isalnum():
         return None
     return _sound(_name(clause.strip(), sign, tail.split()), sign + value, "" if sign else tail)
@@ -175,7 +188,7 @@ def _sound(name: str, value: str, unit: str) -> Quantity | None:
         return None
     if not name or VAGUE.search(name) or len(name.split()) > LONGEST or re.search(r"[^A-Za-z0-9 '’-]", plain):
         return None
-    return Quantity(name, value if name.startswith("how ") else value + unit)
+    return Quantity(name, value if name.startswith(COUNTED) else value + unit)
 
 
 def _name(clause: str, sign: str, tail: Sequence[str]) -> str:
@@ -197,12 +210,12 @@ def _name(clause: str, sign: str, tail: Sequence[str]) -> str:
         name = "" if NO_NOUN & {*found[1].split()} else _being(found[1], found[2], sign, tail)
     else:
         name = _doing(clause, sign, tail)
-    return name and f"{name}{total}{when}"
+    return name and f"{name}{'' if TOTALS & {*name.split()} else total}{when}"
 
 
 def _being(subject: str, verb: str, sign: str, tail: Sequence[str]) -> str:
     if subject.lower() == "there":
-        what, rest = ("", "") if sign or verb in {"is", "was"} else _counting(tail)
+        what, rest = ("", "") if sign or verb in {"is", "was"} else _counting(tail, verb)
         return f"{what} there {verb}{rest}" if what else ""
     words = subject.split()
     if list(tail) == ["years", "old"]:
@@ -219,13 +232,13 @@ def _doing(clause: str, sign: str, tail: Sequence[str]) -> str:
         or re.fullmatch(rf"({PLURAL}) ((?:{MODAL})[a-z]+)", clause)
         or re.fullmatch(rf"({PHRASE}) ((?:{MODAL})(?:{AFTER_PHRASE}|[a-z]+ed|{PAST}){PARTICLE})", clause)
     )
-    if not found or {"he", "she"} & {*found[1].split()[1:]}:
+    if not found or {"he", "she", "they"} & {*found[1].split()[1:]} or found[1].split()[0] in NO_NAMES - LOWERED:
         return ""
     verb = re.sub(f"{PARTICLE}$", "", found[2]).split()[-1]
-    if verb in (AFTER | NO_NOUN) - {"has", "have", "had"}:
-        return ""
+    if verb in (AFTER | NO_NOUN) - {"has", "have", "had"} or (verb.startswith("spen") and not sign and len(tail) < 2):
+        return ""  # "he spends 3 hours": on what?
     if not sign:
-        what, rest = _counting(tail)
+        what, rest = _counting(tail, verb)
     elif tail and (tail[0] not in AFTER - {"more", "than", "total"} or {"more", "money"} & {*tail}):
         return ""
     else:
@@ -243,15 +256,18 @@ def _counted(tail: Sequence[str]) -> str:
     return f"how many {found[1]}{found[2]}" if found and _plural(found[1].split()[-1]) else ""
 
 
-def _counting(tail: Sequence[str]) -> tuple[str, str]:
+def _counting(tail: Sequence[str], verb: str) -> tuple[str, str]:
     """("how many bags of rolls", " for the party"): what asks for the number, and what goes after the verb."""
-    end = next((i for i, word in enumerate(tail) if word in AFTER and not (i == 0 and word == "more")), len(tail))
+    spent = verb.startswith("spen")  # "30 minutes reading"
+    ends = (word in AFTER or (spent and word.endswith("ing")) for word in tail)
+    end = next((i for i, ended in enumerate(ends) if ended and not (i == 0 and tail[0] == "more")), len(tail))
     noun, rest = tail[:end], tail[end:]
     head = noun[: noun.index("of")] if "of" in noun else noun
-    more = rest[:1] == ["more"] and rest[1:2] not in (["than"], [])
-    if more or not head or len(noun) > 4 or NO_NOUN & {*noun} or not _plural(head[-1]):
+    more = "more " if rest[:2] == ["more", "than"] else ""  # "3 pens more than Bob": how many more pens than Bob
+    odd = (rest[:1] == ["more"] and not more) or any(word.startswith("-") for word in noun)
+    if odd or not head or len(noun) > 4 or NO_NOUN & {*noun} or not _plural(head[-1]):
         return "", ""
-    return f"how many {' '.join(noun)}", "".join(f" {word}" for word in rest)
+    return f"how many {more}{' '.join(noun)}", "".join(f" {word}" for word in rest[bool(more) :])
 
 
 def _plural(word: str) -> bool:
