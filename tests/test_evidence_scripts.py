@@ -46,7 +46,7 @@ def stored(module: ModuleType, folder: Path) -> tuple[Any, ...]:
     return (json.loads((folder / "seeds.json").read_text()),)
 
 
-@pytest.mark.parametrize("name", ["budgets", "dense", "influence", "inject", "pipeline", "predict"])
+@pytest.mark.parametrize("name", ["budgets", "dense", "influence", "inject", "inject-gsm8k", "pipeline", "predict"])
 def test_a_page_is_written_from_what_is_stored(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = ROOT / "evidence" / name
     module = imported(folder / "run.py", monkeypatch)
