@@ -55,12 +55,15 @@ class Child:
 
     def send(self, request: bytes, seconds: float) -> bool:
         """Whether the process has taken the request; it need not have read all of it."""
+        return self._closing_on_error(lambda: self._send(request, seconds))
+
+    def _send(self, request: bytes, seconds: float) -> bool:
         rest, end = memoryview(request), time.monotonic() + seconds
         while rest and time.monotonic() < end:
             try:
                 rest = rest[os.write(self._input, rest[:PIECE]) :]
             except BlockingIOError:  # it has not read the last piece yet
-                self._closing_on_error(lambda: self._read(0.001))
+                self._read(0.001)
             except OSError:  # it died before it could read
                 return False
         return not rest

@@ -102,23 +102,30 @@ class VerifierProcess:
 
     def verify(self, named: Named, asked: Sequence[tuple[Problem, str, str]]) -> list[Verdict]:
         """The verdicts on (problem, thinking, answer)."""
+        with self._lock:
+            try:
+                return self._verify(named, asked)
+            except BaseException:  # replies that are still to come would be taken for those to the next request
+                self.close()
+                raise
+
+    def _verify(self, named: Named, asked: Sequence[tuple[Problem, str, str]]) -> list[Verdict]:
         found: list[Verdict] = []
         tries = 0  # of the response that comes next
-        with self._lock:
-            while len(found) < len(asked):
-                before, batch = len(found), asked[len(found) : len(found) + BATCH]
-                for verdict in self._replies(named, batch):
-                    found.append(verdict)
-                    self._recent[named].append(False)
-                if len(found) == before + len(batch):
-                    continue
-                tries = tries + 1 if len(found) == before else 1
-                why, ended = self._lose()
-                if tries == 2 or not ended:
-                    found.append(Verdict(False, None, why, undecided=True))
-                    self._recent[named].append(True)
-                    self._stop_if_most_are_lost(named, asked[len(found) - 1][0], why)
-                    tries = 0
+        while len(found) < len(asked):
+            before, batch = len(found), asked[len(found) : len(found) + BATCH]
+            for verdict in self._replies(named, batch):
+                found.append(verdict)
+                self._recent[named].append(False)
+            if len(found) == before + len(batch):
+                continue
+            tries = tries + 1 if len(found) == before else 1
+            why, ended = self._lose()
+            if tries == 2 or not ended:
+                found.append(Verdict(False, None, why, undecided=True))
+                self._recent[named].append(True)
+                self._stop_if_most_are_lost(named, asked[len(found) - 1][0], why)
+                tries = 0
         return found
 
     def close(self) -> None:
