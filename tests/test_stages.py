@@ -78,7 +78,7 @@ def test_show_prints_the_tables_of_every_run(tmp_path: Path) -> None:
         for at, t in enumerate(result.tables())
     ]
     (run / "result.json").write_text('{"verb": "evaluate"}')
-    assert "result.json: headline: field required" in show_runs([run]).tables()[0].rows[0][-1]
+    assert "result.json: damaged, or not the file that the run has written" in show_runs([run]).tables()[0].rows[0][-1]
     for path, message in ((tmp_path, "not a run folder"), (tmp_path / "none", "no such folder")):
         with pytest.raises(UserError, match=message):
             show_runs([path])

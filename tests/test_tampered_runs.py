@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import html
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from rlready.cli.show import show_runs
 from rlready.core import stopping
-from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig, SweepConfig
+from rlready.core.config import EvaluateConfig, PredictConfig, ReadinessConfig, RLConfig, SFTConfig, SweepConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.result import Result
@@ -27,6 +28,7 @@ from rlready.core.verbs import function
 from rlready.engine import torch as torch_engine
 from rlready.engine.rollout import Grader
 from rlready.evaluate import stage as evaluate_stage
+from rlready.predict.stage import predict
 from rlready.report.page import write as report
 from rlready.runs import lock
 from rlready.runs.files import read_json, read_table, write_folder, write_json
@@ -40,6 +42,7 @@ from rlready.train.result import Evaluation, RLResult
 from rlready.train.rl import rl, superfluous
 from rlready.train.samples import SampleFiles
 
+EARLIER = Path(__file__).parent / "data" / "runs"  # by the schema version of their records, 1 without its number
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROWS = "dagmath?ops=2&split=all&n=12&seed=1"
 HELD = "dagmath?ops=2&split=all&n=4&seed=2"
@@ -319,6 +322,20 @@ def test_a_sweep_goes_on_in_another_place_and_from_another_directory(
     texts = [path.read_text() for path in moved.rglob("*.json*") if not {"checkpoints"} & {*path.parts}]
     assert not any(f'"{out}/' in text for text in texts)
     assert any('"disk/sweep/sft/one/checkpoints' in text for text in texts)
+
+
+@pytest.mark.parametrize("run", sorted(EARLIER.glob("*/*")), ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_runs_of_earlier_versions_are_shown_and_reported(run: Path, tmp_path: Path) -> None:
+    """Their records and results are read, and predict ranks what readiness has measured; their samples were removed."""
+    out = shutil.copytree(run, tmp_path / run.name)
+    (status,) = show_runs([out]).runs  # type: ignore[attr-defined]
+    assert (status.verb, status.status) == (run.name, "done")
+    assert status.result
+    assert status.message == status.result.headline
+    assert status.result.headline in html.unescape(report(out).read_text())
+    if run.name == "readiness":
+        ranked = predict(PredictConfig(runs=(str(out),), splits=10, resamples=50), tmp_path / "predict")
+        assert len(ranked.checkpoints) == 2
 
 
 class Nothing(Config):
