@@ -150,6 +150,13 @@ def test_a_stopped_run_says_the_command_that_continues_it(fake: Fake, capfd: Any
     assert len(read_json(Path("runs/sft/record.json"))["attempts"]) == 4
 
 
+def test_the_state_of_a_finished_run_is_removed_if_a_kill_has_left_it(fake: Fake, capfd: Any) -> None:
+    assert rlready("sft --out run", capfd)[0] == 0
+    (Path("run") / STATE).mkdir()
+    assert rlready("sft --out run", capfd)[1].startswith("run: finished")
+    assert not (Path("run") / STATE).exists()
+
+
 def test_other_settings_are_refused_with_every_way_on(fake: Fake, capfd: Any) -> None:
     fake.ends = KeyboardInterrupt()
     rlready("sft seed=1 --out run", capfd)

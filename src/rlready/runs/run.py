@@ -321,6 +321,8 @@ class Run:
 
     def _leave_as_found(self) -> None:
         """Release the folder, and remove it if this run has made it."""
+        if self.finished:  # and perhaps killed before this was removed
+            remove(self.out / STATE)
         os.close(self._lock)
         if self._made:
             with suppress(OSError):
