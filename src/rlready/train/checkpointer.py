@@ -66,7 +66,8 @@ class Checkpointer:
                 "model": self.learner.lm.model.state_dict(),
                 "optimizer": self.learner.optimizer.state_dict(),
             }
-            torch.save(tensors, folder / "tensors.pt")
+            with (folder / "tensors.pt").open("wb") as file:  # of a path, torch does not say why it cannot be written
+                torch.save(tensors, file)
             (folder / "facts.json").write_text(state.model_dump_json())
 
         with self._pace.saving(), self.run.writing(self.folder):
