@@ -122,6 +122,9 @@ def test_full_memory_names_settings_that_the_verb_has() -> None:
     full = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
     assert "lower max_tokens_per_microbatch or use" in out_of_memory(full, config.SFTConfig()).replace(",", "")
     assert "max_tokens_per_microbatch" not in out_of_memory(full, EvaluateConfig())
+    assert "main memory is full: lower max_tokens_per_microbatch" in out_of_memory(MemoryError(), config.SFTConfig())
+    mapped = RuntimeError("unable to mmap 4334976 bytes from file <model.safetensors>: Cannot allocate memory (12)")
+    assert out_of_memory(mapped, config.InjectConfig()) == "main memory is full: use a device with more memory"
     assert out_of_memory(RuntimeError("shapes differ"), RLConfig()) == ""
 
 

@@ -121,14 +121,16 @@ def _fill(typed: Typed, verb: Verb) -> Filled[Any]:
 def _run(typed: Typed, filled: Filled[Any], out: Path, command: str) -> Any:
     """Call the verb and write the report of its run folder."""
     from rlready.runs import run as store
+    from rlready.runs.folders import nothing_done
 
     name, overwrite = typed.verb, "overwrite" in typed.switches
     token = store.invocation.set(store.Invocation(command, filled.value, filled.origins, overwrite))
     try:
         result = function(name)(filled.value, out)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError, OSError) as error:
         if advice := out_of_memory(error, filled.value):
-            raise UserError(f"{name}: {advice}") from error
+            again = "" if nothing_done(out) else f"; with the same settings, to continue: {command}"
+            raise UserError(f"{name}: {advice}{again}") from error
         raise
     finally:
         store.invocation.reset(token)

@@ -37,9 +37,10 @@ def check_device(config: Config) -> None:
 def out_of_memory(error: Exception, config: Config) -> str:
     """What to change about ``config`` if ``error`` says that memory is full, in one line; empty for other errors."""
     torch = sys.modules.get("torch")
-    if not torch or not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
+    on_gpu = torch is not None and isinstance(error, torch.OutOfMemoryError)
+    if not (on_gpu or isinstance(error, MemoryError) or "allocate memory" in str(error)):
         return ""
     lower = [name for name in MEMORY if name in type(config).model_fields]
     narrow = " or set dtype=bfloat16," if getattr(config, "dtype", None) == "float32" else ""
-    place = "GPU" if isinstance(error, torch.OutOfMemoryError) else "main"
-    return f"{place} memory is full: lower {' or '.join(lower)},{narrow} or use a device with more memory"
+    less = f"lower {' or '.join(lower)},{narrow} or " if lower else ""
+    return f"{'GPU' if on_gpu else 'main'} memory is full: {less}use a device with more memory"
