@@ -21,6 +21,7 @@ from rlready.evaluate.stage import evaluate
 from rlready.readiness.result import ReadinessResult
 from rlready.readiness.stage import readiness
 from rlready.report.demo_result import DemoCheckpoint, DemoResult, ModelScores, StageSeconds
+from rlready.runs.files import remove
 from rlready.runs.log import append_line, read_log
 from rlready.runs.run import Run
 from rlready.train.result import RLResult, SFTResult
@@ -218,7 +219,7 @@ def _headline(gain: Estimate, largest: Mapping[str, Scores], chance: float) -> s
 def _copy_examples(out: Path, names: Mapping[str, str]) -> None:
     """Copy the samples that a reader can look at, with the models' names in place of their paths."""
     target = out / EXAMPLES
-    target.unlink(missing_ok=True)
+    remove(target)
     for line in read_log(out / "evaluate" / EXAMPLES):
         example = Example.model_validate(line)
         append_line(target, example.model_copy(update={"model": names[example.model]}))

@@ -81,7 +81,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
                     bar.skip(samples)
                 run.refuse_changed(part, "delete it to measure the model again")
                 measured.append(ModelMeasurements.from_file(part))
-        (out / "examples.jsonl").unlink(missing_ok=True)
+        remove(out / "examples.jsonl")
         for model in measured:
             for example in model.examples:
                 append_line(out / "examples.jsonl", example)
