@@ -20,7 +20,7 @@ from rlready.core.result import Result
 from rlready.core.settings import Config as Settings
 from rlready.runs import lock, provenance
 from rlready.runs.files import read_json, read_table, write_folder, write_json, write_table, write_text
-from rlready.runs.log import append_line, read_log, truncate_log
+from rlready.runs.log import append_line, read_log, sync_log, truncate_log
 from rlready.runs.record import RunRecord
 from rlready.runs.run import Invocation, Run, invocation
 
@@ -69,6 +69,13 @@ def test_tables_keep_keys_that_the_first_row_lacks(tmp_path: Path) -> None:
     ]
     write_table(tmp_path / "t.parquet", [])
     assert read_table(tmp_path / "t.parquet") == []
+
+
+def test_a_log_that_cannot_be_synced_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append_line(tmp_path / "log.jsonl", {"step": 1})
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(UserError, match=r"cannot write .*log\.jsonl: no space left on the disk"):
+        sync_log(tmp_path / "log.jsonl")
 
 
 WRITES = {

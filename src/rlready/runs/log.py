@@ -50,7 +50,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 def sync_log(path: Path) -> None:
     """Have the lines that are there survive a power cut."""
     if path.exists():
-        sync(path)
+        with os_errors_named(path):
+            sync(path)
 
 
 def truncate_log(path: Path, last_step: int) -> None:
