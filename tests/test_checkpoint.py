@@ -270,6 +270,15 @@ def test_shards_and_pickles_of_tensors_load(folder: Path, monkeypatch: pytest.Mo
         assert all(torch.equal(state[name], weight) for name, weight in whole.items())
 
 
+def test_a_panic_in_the_tokenizer_is_a_line(folder: Path) -> None:
+    """Tokenizers is written in Rust, whose panics are no Exception."""
+    file = folder / "tokenizer.json"
+    file.write_text(
+        file.read_text().replace('"continuing_subword_prefix": null', '"continuing_subword_prefix": "five5"')
+    )
+    assert "tokenizer.json: damaged, or not a tokenizer: PanicException" in refusal(folder)
+
+
 def test_causal_masks_are_not_weights(tmp_path: Path) -> None:
     save(LM(tiny_model("GPTJ", vocab_size=60, n_head=4, rotary_dim=4), tiny_tokenizer(), "old"), tmp_path, "card")
     mask = {"transformer.h.0.attn.bias": torch.ones(1, 1, 128, 128).tril().bool()}

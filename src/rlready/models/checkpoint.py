@@ -268,7 +268,9 @@ def _refused(source: str, what: str = "cannot be loaded as a causal language mod
             yield
     except UserError:
         raise
-    except Exception as error:  # any: a file's content decides what goes wrong where
+    except BaseException as error:  # any: a file's content decides what goes wrong where
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # one of Rust, in tokenizers
+            raise
         raise UserError(f"{source}: {what}: {_line(error)}" + (f"; {to_do}" if to_do else "")) from error
     finally:
         logging.set_verbosity(verbosity)
@@ -293,7 +295,7 @@ def _warnings_noted(file: Path) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     text = one_line(error, 300) or "no reason given"
     return text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}"
 
