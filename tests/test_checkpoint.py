@@ -508,6 +508,8 @@ MISFITS: dict[str, tuple[Edit, str]] = {
         tensors(lambda w: {k: v.to(torch.int8) for k, v in w.items()}),
         r"weight \S+ is stored as I8, not in floating point",
     ),
+    "endless pattern": (settings_of(target_modules="(.*)*(.*)*(.*)*x"), "can take for ever to match; list the modules"),
+    "many patterns": (settings_of(rank_pattern={".*" * 9: 4}), "can take for ever to match; list the modules"),
     "scale": (settings_of(lora_alpha=0), "adapter_config.json: lora_alpha must be a number other than 0"),
     "long name": (settings_of(base_model_name_or_path="x" * 5000), "base model is not found: x+…$"),
     "kind": (settings_of(peft_type="ZZ"), "peft_type 'ZZ' is not known"),

@@ -744,7 +744,8 @@ def test_the_report_shows_rows_before_and_after(tmp_path: Path) -> None:
 def test_the_report_reads_the_rows_that_the_result_names(tmp_path: Path) -> None:
     inject(InjectConfig(rows=gsm8k(tmp_path / "train.jsonl", BAKER), p=1.0), tmp_path / "i" / "mine.jsonl")
     assert "Rows before and after" in render(tmp_path / "i")
-    result = tmp_path / "i" / "result.json"
+    result, record = tmp_path / "i" / "result.json", tmp_path / "i" / "record.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"files": {}}))  # as if it had been so from the start
     result.write_text(result.read_text().replace('"mine.jsonl"', '"/elsewhere/mine.jsonl"'))  # only beside it is read
     assert "Rows before and after" in render(tmp_path / "i")
     result.write_text(result.read_text().replace('"/elsewhere/mine.jsonl"', '".."'))

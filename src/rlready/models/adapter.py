@@ -19,6 +19,8 @@ from rlready.runs.files import read_json
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 PREFIX = "base_model.model."
+NESTED = re.compile(r"\([^()]*[*+}][^()]*\)[*+{]")  # a repetition of a repetition
+MOST_REPETITIONS = 8
 COPY = re.compile(r"\.(modules_to_save|original_module|base_layer)(?=\.)")  # how PEFT names what it has wrapped
 
 
@@ -109,6 +111,7 @@ def _settings(folder: Path, source: str, held: dict[str, Held]) -> Any:
         raise UserError(f"{place}: peft_type {one_line(kind)!r} is not known to this version of PEFT; upgrade it")
     if kind == "LORA" and (type(stated.get("lora_alpha")) not in (int, float) or not stated["lora_alpha"]):
         raise UserError(f"{place}: lora_alpha must be a number other than 0; it scales the whole adapter")
+    _refuse_endless(place, stated)
     config = PeftConfig.from_pretrained(str(folder))
     if config.is_prompt_learning or config.is_adaption_prompt:
         raise UserError(f"{source}: an adapter of type {kind} has no weights that could be merged into its base")
@@ -124,6 +127,19 @@ def _settings(folder: Path, source: str, held: dict[str, Held]) -> Any:
     if any(type(rank) is int and rank > widest for rank in ranks):
         raise UserError(f"{place}: has the rank {max(ranks)}, but no weight of the adapter is that large")
     return config
+
+
+def _refuse_endless(place: Path, stated: dict[str, Any]) -> None:
+    """UserError for a pattern of module names that can take for ever to match; PEFT matches them without a limit."""
+    patterns = [stated.get("target_modules"), stated.get("exclude_modules")]
+    patterns += [*(stated.get("rank_pattern") or {}), *(stated.get("alpha_pattern") or {})]
+    for pattern in patterns:
+        if isinstance(pattern, str) and (
+            NESTED.search(pattern) or len(re.findall("[*+{]", pattern)) > MOST_REPETITIONS
+        ):
+            raise UserError(
+                f"{place}: the pattern {one_line(pattern, 100)!r} can take for ever to match; list the modules"
+            )
 
 
 def _weights(folder: Path, source: str) -> dict[str, Held]:
