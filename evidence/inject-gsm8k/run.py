@@ -40,15 +40,15 @@ Four rounds of 150 rows were read, each with fresh seeds, and the program was ch
 | round | seeds | spoilt | author's fault | what was changed after it |
 |---|---|---|---|---|
 | 1 | 11, 12, 13 | 4, 2, 7 | 5, 3, 3 | analyses and names, see below |
-| 2 | 31, 32, 33 | 1, 0, 0 | 2, 4, 6 | sums of fractions are not written out; rows with strangers are unfit |
+| 2 | 31, 32, 33 | 1, 0, 0 | 2, 4, 6 | sums of fractions stay as they are; rows with unknown persons are unfit |
 | 3 | 41, 42, 43 | 0, 0, 0 | 6, 6, 5 | rows with slips of grammar are unfit |
 | 4 | 51, 52, 53 | 0, 1, 0 | 7, 7, 8 | nothing |
 
-The 13 rows of the first round: seven recalled only some of the results that the step uses; one recalled a result of the same value as the one that was used; one quoted a sentence whose "4" was
-another four; one was ungrammatical ("how many minutes washing cars he spent"); one gave a length without its unit; two
-put a sentence between two halves of a thought. An analysis is now written only where the source of every number in the
-step is certain. The one spoilt row of the last round has a quoted sentence too many: it says "two fewer planks" where
-the step's 2 are bedrooms.
+The 13 rows of the first round: seven recalled only some of the results that the step uses; one recalled a result of
+the same value as the one that was used; one quoted a sentence whose "4" was another four; one was ungrammatical ("how
+many minutes washing cars he spent"); one gave a length without its unit; two put a sentence between two halves of a
+thought. An analysis is now written only where the source of every number in the step is certain. The one spoilt row
+of the last round has a quoted sentence too many: it says "two fewer planks" where the step's 2 are bedrooms.
 
 The author's faults that a program can see are unfit, in the table below: a calculation that contradicts its annotation,
 a number from nowhere, a number before "because" that is not the result, a person whom the question does not name, slips
