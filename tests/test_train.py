@@ -22,6 +22,7 @@ from rlready.tasks.dagmath.vocabulary import build_tokenizer
 from rlready.train.learner import PlainLearner, StepStats
 from rlready.train.rl import rl
 from rlready.train.sft import checkpoint_steps, sft
+from rlready.train.trainer import Trainer
 
 
 @pytest.fixture
@@ -245,6 +246,33 @@ def test_rl_resumed_equals_unbroken(
     assert any(not torch.equal(t, t.bfloat16().float()) for t in a.values())
     learners = {m["learner"] for m in read_json(tmp_path / "broken" / "record.json")["models"] if "learner" in m}
     assert learners == {"fast" if dtype == "float32" else "plain"}
+
+
+@pytest.mark.parametrize("during", ["sample", "update"])
+def test_rl_stopped_while_it_samples_loses_no_step(
+    tiny: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, during: str
+) -> None:
+    """In the third step, long before a state is due; one that is stopped in an update begins again from the last."""
+    config = rl_config(tiny, problems)
+    whole = rl(config, tmp_path / "whole")
+    real, calls = getattr(Trainer, during), [0]
+
+    def counted(self: Trainer, *args: object) -> object:
+        calls[0] += 1
+        if calls[0] == 3:
+            raise KeyboardInterrupt
+        return real(self, *args)
+
+    monkeypatch.setattr(Pace, "due", lambda self: False)
+    monkeypatch.setattr(Trainer, during, counted)
+    with pytest.raises(KeyboardInterrupt):
+        rl(config, tmp_path / "stopped")
+    assert (tmp_path / "stopped" / "state").exists() is (during == "sample")
+    resumed = rl(config, tmp_path / "stopped")
+    assert calls[0] == 3 + (2 if during == "sample" else 4)
+    assert resumed.evaluations == whole.evaluations
+    a, b = (weights(tmp_path / run / "checkpoints" / "step-4") for run in ("whole", "stopped"))
+    assert all(torch.equal(a[k], b[k]) for k in a)
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "rloo", "dapo"])

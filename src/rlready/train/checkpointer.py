@@ -1,9 +1,9 @@
 """Checkpoints of a run, and the state from which it continues exactly where it was.
 
 The state is one folder (weights, optimiser, the run's counters) that is replaced atomically, at a pace that costs about
-3 % of the time, and removed when the run is done.  Its checksums are in the run's record, and the log is on the disk
-before it.  Everything else follows from the configuration and the step, so a run that was killed and started again ends
-with the same bits.
+3 % of the time and when RL is stopped while it samples, and removed when the run is done.  Its checksums are in the
+run's record, and the log is on the disk before it.  Everything else follows from the configuration and the step, so a
+run that was killed and started again ends with the same bits.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from pydantic import BaseModel
 
 from rlready.core.errors import UserError
+from rlready.core.progress import note
 from rlready.models.checkpoint import save
 from rlready.runs.files import discard, write_folder
 from rlready.runs.log import LOG, sync_log
@@ -58,9 +59,15 @@ class Checkpointer:
 
     def save_state(self, state: BaseModel) -> None:
         """Save the state if it is time to."""
-        if not self._pace.due():
-            return
+        if self._pace.due():
+            self._save(state)
 
+    def save_stopped(self, state: BaseModel, step: int) -> None:
+        """Save the state of a run that is being stopped before its next step has changed anything."""
+        note(f"saving the state of step {step}, so that no step is lost; Ctrl-C again ends at once")
+        self._save(state)
+
+    def _save(self, state: BaseModel) -> None:
         def fill(folder: Path) -> None:
             tensors = {
                 "model": self.learner.lm.model.state_dict(),

@@ -101,7 +101,12 @@ def rl(config: RLConfig, out: Path) -> RLResult:
             if not state.evaluations:
                 _evaluate(trainer, data, state, log)
             while state.step < config.steps and not state.stopped:
-                line = trainer.step(data.task, _choose(data.training, config, state.step), state.step)
+                try:
+                    line = trainer.step(data.task, _choose(data.training, config, state.step), state.step)
+                except KeyboardInterrupt:
+                    if not trainer.updating:
+                        checkpointer.save_stopped(state, state.step)
+                    raise
                 run.count("generated", line.rollouts.generated_tokens)
                 run.count("trained", line.update.trained_tokens)
                 append_line(log, log_line(line))
@@ -156,7 +161,7 @@ def _say_most(config: RLConfig, validation: int) -> None:
     each = (config.thinking_budget or 0) + config.max_answer_tokens
     rollouts, held = config.prompts_per_step * config.group_size, validation * config.eval_samples
     limit = "thinking_budget=" if config.thinking_budget else "max_answer_tokens="
-    say_most("rl: a step", rollouts, each, f"prompts_per_step=, group_size= and {limit}")
+    say_most(f"rl: each of {config.steps} steps", rollouts, each, f"steps=, prompts_per_step=, group_size= and {limit}")
     say_most("rl: a validation", held, each, f"validation=...?n=, eval_samples= and {limit}")
 
 
@@ -266,8 +271,9 @@ def _result(out: Path, config: RLConfig, state: RLState, trainer: Trainer, befor
     elif state.drift:
         headline += f" Warning: {state.drifted}."
     path = str(out / "checkpoints" / f"step-{best.step}") if best.step else config.model
-    problems = [f"problems={config.validation or 'TEST'}"] if config.problems else []
-    compare = shlex.join(["rlready", "evaluate", config.model, path, *problems]) if best.step else ""
+    problems = [f"problems={config.validation or 'TEST.jsonl'}"] if config.problems else []
+    limit = [] if trainer.lm.thinks else [f"max_answer_tokens={trainer.cap}"]
+    compare = shlex.join(["rlready", "evaluate", config.model, path, *problems, *limit]) if best.step else ""
     result = RLResult(
         headline=headline,
         next_command=compare,

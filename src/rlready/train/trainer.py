@@ -66,6 +66,7 @@ class Trainer:
         self.config, self.learner, self.lm, self.reference = config, learner, learner.lm, reference
         self.samples, self.pair = SampleFiles(samples), pair
         self.planned_steps = config.steps  # of which a share is the warm-up
+        self.updating = False  # whether this step may have changed the weights
         self.budget = budget_for(self.lm, config.thinking_budget, config.max_answer_tokens, config.num_waits)
         self.forcing = forcing_for(self.lm, wait_text_of(config), config.answer_prefix)
         self.engine = open_engine("torch", self.lm, self.forcing, bfloat16=config.dtype == "bfloat16")
@@ -83,9 +84,10 @@ class Trainer:
 
     def step(self, task: Task, problems: Sequence[Problem], at: int) -> RLStepLog:
         """Step ``at``, the first is 0: sample, verify, credit, loss, optimiser step."""
-        watch = Watch()
+        watch, self.updating = Watch(), False
         groups = self.sample(task, problems, at)  # a group of responses per problem, verified and rewarded
         credited = self.credit(groups)  # the advantage and the weight of every token that the policy chose
+        self.updating = True
         update = self.update(credited, at)  # gradient steps on the loss
         rollouts = RolloutStats.of(groups)
         timing = watch.measure(self.multiplied, generated=rollouts.generated_tokens, fed=update.forward_tokens)
