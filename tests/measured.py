@@ -68,9 +68,10 @@ def write_readiness(folder: Path, found: Sequence[Simulated], *, samples: int = 
         parts.append(
             Part(
                 name=each.name,
+                model=each.name,
                 problems=ids,
                 heldout=ExampleLosses(nll=(20 * each.loss).tolist(), tokens=[20] * len(each.loss)),
-                vocabulary=Vocabulary(model=each.name, tokens=99, digest=each.vocabulary),
+                vocabulary=Vocabulary(model=found[0].name, tokens=99, digest=each.vocabulary),
                 sampled=Sampled(counts=counts, stats=SampleStats(), samples=samples * len(ids), tokens=None),
                 influence=None,
             )

@@ -227,7 +227,7 @@ def test_large_k_and_pairs() -> None:
     assert [large(n) for n in (1, 3, 63, 64, 65, 128, 256)] == [1, 3, 63, 64, 64, 64, 64]
     assert [comparisons(n) for n in (1, 2, 3, 12)] == [0, 1, 3, 66]
     assert [listed(list(names)) for names in ("a", "ab", "abcd", "abcde")] == [
-        *("a", "a and b", "a, b, c and d", "a, b, c, d and 1 more")
+        *("a", "a and b", "a, b, c and d", "a, b, c and 2 more")
     ]
 
 
@@ -257,7 +257,7 @@ def test_ranks_equals_and_the_sign() -> None:
     assert words[2].why == "best loss"
     more = units_to_decide(Estimate(0.1, -0.1, 0.3, 9), comparisons(4))
     assert [w.more_problems for w in words] == [None, more, None, None]
-    tie = f"y and x are not significantly different; {more} more problems would decide."
+    tie = f"y and x are not significantly different by loss; {more} more problems would decide."
     assert less.headline() == f"{tie} Start RL from y: the best loss."
     assert less.drops() == ["Drop w and z: loss is significantly worse."]
     assert less.drops(tried=[0]) == ["Drop z: loss is significantly worse."]
@@ -340,7 +340,9 @@ def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
         return rank("ab"[:count], "pass@8", values, lambda a, b: lead(error, 0.1),
                     pass_1_CP=pass_1_CP, overfitting=[None] * count)  # fmt: skip
 
-    assert ranked(0).headline() == "a and b are not significantly different. Start RL from a: the best pass@8."
+    assert (
+        ranked(0).headline() == "a and b are not significantly different by pass@8. Start RL from a: the best pass@8."
+    )
     assert "; more than 10,000 more problems would decide." in ranked(1e-4).headline()
     assert ranked(0, solved[:1], values[:1]).headline() == "a: pass@8 is 50.0 %."
     none, one = ranked(0, 0 * solved, skill), ranked(0, 0 * solved[:1], skill[:1])

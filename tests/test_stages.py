@@ -22,6 +22,7 @@ from rlready.evaluate.settings import Setting
 from rlready.evaluate.stage import evaluate
 from rlready.models.checkpoint import load, save
 from rlready.models.llama.support import supports
+from rlready.readiness.part import Part
 from rlready.readiness.stage import readiness
 from rlready.report.demo_result import DemoResult
 from rlready.report.page import write as report
@@ -170,6 +171,9 @@ def test_readiness_measures_and_resumes(tmp_path: Path, embedded_copy: str) -> N
     assert first.pass_at_k[4].value >= first.pass_at_k[1].value
     assert first.unsolved.value + first.partially_solved.value + first.solved.value == pytest.approx(1)
 
+    parts = [Part.from_file(tmp_path / "whole" / "parts" / f"{n}.json") for n in (0, 1)]
+    assert [each.model for each in parts] == ["embedded", embedded_copy]  # with which RL is named, though
+    assert len({each.vocabulary.model for each in parts if each.vocabulary}) == 1  # the vocabulary is of the first
     part = tmp_path / "whole" / "parts" / "0.json"
     record = json.loads((tmp_path / "whole" / "record.json").read_text())
     (tmp_path / "whole" / "record.json").write_text(json.dumps(record | {"status": "interrupted"}))

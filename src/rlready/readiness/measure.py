@@ -89,6 +89,7 @@ class Measurer:
         undecided = sum(row.get("undecided", False) for row in rows)  # a wave may be of an earlier version
         return Part(
             name=name,
+            model=source,
             problems=list(self.ids),
             heldout=losses,
             vocabulary=self.vocabulary,
@@ -102,6 +103,7 @@ class Measurer:
         sampled = measure_table(self.config, self.run, stored, self.task, self.problems, self.ids, lm)
         return Part(
             name=name,
+            model=stored.options.model,
             problems=list(self.ids),
             heldout=self._loss(lm) if lm else None,
             vocabulary=self.vocabulary if lm else None,

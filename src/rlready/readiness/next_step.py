@@ -22,7 +22,7 @@ def rl_command(part: Part, config: Mapping[str, JsonValue], origins: Mapping[str
     ``config`` and ``origins`` are those of the record of the run of readiness.  A table of samples does not say its
     model, which the user then has to fill in.
     """
-    words = [f"model={part.vocabulary.model if part.vocabulary else UNKNOWN_MODEL}"]
+    words = [f"model={part.model or UNKNOWN_MODEL}"]
     words.append(f"problems={config['problems'] or UNKNOWN_PROBLEMS}")
     for name in SHARED:
         value = config[name]

@@ -53,10 +53,12 @@ class Sampled(Record):
 class Part(Record):
     """The measurements of the checkpoint ``name`` on ``problems`` (ids).
 
-    ``heldout`` is None without held-out rows or a model, ``vocabulary`` without a model.
+    ``model`` is the folder or hub id of the checkpoint, empty for a table of samples that names none; ``heldout`` is
+    None without held-out rows or a model, ``vocabulary`` without a model.
     """
 
     name: str
+    model: str = ""
     problems: list[str]
     heldout: ExampleLosses | None = None
     vocabulary: Vocabulary | None = None

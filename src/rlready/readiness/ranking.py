@@ -179,7 +179,7 @@ class Ranking:
         return f"the best pass@1 of these, {in_units('pass@1', self.pass_1[self.pick])}"
 
     def _tied(self, tied: Sequence[int]) -> str:
-        said = f"{listed([self.labels[i] for i in tied])} are not significantly different"
+        said = f"{listed([self.labels[i] for i in tied])} are not significantly different by {self.by}"
         found = [self._more(i) for i in tied[1:]]
         units = next((b.varies for b in (self.behind[i] for i in tied) if b), "problems")
         if not any(each is not None for each in found):
@@ -276,7 +276,7 @@ def in_units(by: str, value: float) -> str:
 
 def listed(names: Sequence[str]) -> str:
     """The first few names, and the number of the others."""
-    shown, more = list(names[:NAMED]), len(names) - NAMED
-    if more > 0:
-        return f"{', '.join(shown)} and {more} more"
+    if len(names) > NAMED:
+        return f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} more"
+    shown = list(names)
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
