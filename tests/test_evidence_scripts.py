@@ -43,10 +43,13 @@ def stored(module: ModuleType, folder: Path) -> tuple[Any, ...]:
         return module.Stored.from_file(folder / "scores.json"), json.loads((folder / "runs.json").read_text())
     if folder.name == "pipeline":
         return (module.Stored.from_file(folder / "seeds.json"),)
-    return (json.loads((folder / "seeds.json").read_text()),)
+    name = "trials.json" if folder.name == "trust" else "seeds.json"
+    return (json.loads((folder / name).read_text()),)
 
 
-@pytest.mark.parametrize("name", ["budgets", "dense", "influence", "inject", "inject-gsm8k", "pipeline", "predict"])
+@pytest.mark.parametrize(
+    "name", ["budgets", "dense", "influence", "inject", "inject-gsm8k", "pipeline", "predict", "trust"]
+)
 def test_a_page_is_written_from_what_is_stored(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = ROOT / "evidence" / name
     module = imported(folder / "run.py", monkeypatch)
