@@ -752,6 +752,24 @@ def test_the_report_reads_the_rows_that_the_result_names(tmp_path: Path) -> None
     assert "Rows before and after" not in render(tmp_path / "i")
 
 
+@pytest.mark.parametrize("name", ["rows.jsonl", "before.jsonl"])
+def test_a_finished_run_is_not_taken_for_whole_if_its_rows_are_not(tmp_path: Path, name: str) -> None:
+    config, out = InjectConfig(rows=gsm8k(tmp_path / "train.jsonl", BAKER), p=1.0), tmp_path / "i"
+    result = inject(config, out)
+    assert inject(config, out) == result
+    whole = (out / name).read_bytes()
+    (out / name).write_bytes(whole[:-20])
+    with pytest.raises(
+        UserError, match="damaged, or not the file that the run has written: to make it again, add --ov"
+    ):
+        inject(config, out)
+    (out / name).unlink()
+    with pytest.raises(UserError, match=f"{name}: missing, although the run is finished"):
+        inject(config, out)
+    (out / name).write_bytes(whole)
+    assert inject(config, out) == result
+
+
 def refusal(rows: str, folder: Path, **options: object) -> str:
     out = folder / f"out-{len([*folder.iterdir()])}"
     with pytest.raises(UserError) as error:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 ROWS = "rows.jsonl"
+AGAIN = "to make it again, add --overwrite"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,10 @@ def inject(config: InjectConfig, out: Path) -> InjectResult:
             result = InjectResult.load(file.parent)
             if result.rows != file.name:
                 raise UserError(f"{file.parent} holds {result.rows}, not {file.name}: choose another --out")
+            for path in (file, file.parent / BEFORE):
+                if not path.is_file():
+                    raise UserError(f"{path}: missing, although the run is finished; {AGAIN}")
+                run.refuse_changed(path, AGAIN)
             return result
         tokenizer = _tokenizer(config.tokenizer)
         task = open_task(config.rows)
@@ -88,7 +93,8 @@ def inject(config: InjectConfig, out: Path) -> InjectResult:
         result = _result(made, task, file, names if config.method == "behaviours" else (), tokenizer)
         run.claim()
         for path, texts in zip((file, file.parent / BEFORE), zip(*made.lines, strict=True), strict=True):
-            write_text(path, "".join(texts))
+            with run.writing(path):
+                write_text(path, "".join(texts))
         write_text(file.parent / "README.md", data_card(config, result))
         run.write_result(result)
         return result
