@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rlready.core import config
-from rlready.core.config import EvaluateConfig, InnerShares, NonNegativeInts, PositiveInts, ReadinessConfig, RLConfig
+from rlready.core.config import EvaluateConfig, InnerShares, ReadinessConfig, RLConfig, TokenCounts, WaitCounts
 from rlready.core.errors import UserError
 from rlready.core.options import fill_config, to_toml
 from rlready.core.settings import Config, Share, Texts, option
@@ -24,7 +24,7 @@ class Sample(Config):
     fast: bool = option(False, "whether")
     kind: Literal["linear", "cosine"] = option("linear", "which")
     models: Texts = option(("a",), "some")
-    caps: NonNegativeInts = option((1, 2), "more")
+    caps: WaitCounts = option((1, 2), "more")
 
 
 class Bounded(Config):
@@ -33,7 +33,7 @@ class Bounded(Config):
     seed: int = option(0, "from 0 on", ge=0)
     share: Share = option(0.5, "between 0 and 1")
     inner: InnerShares = option((0.5,), "strictly between")
-    sizes: PositiveInts = option((1,), "from 1 on", min_length=1)
+    sizes: TokenCounts = option((1,), "from 1 on", min_length=1)
 
 
 def read(tmp_path: Path, text: str) -> Path:
@@ -54,7 +54,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
         fast=st.booleans(),
         kind=st.sampled_from(["linear", "cosine"]),
         models=st.lists(TEXT).map(tuple),
-        caps=st.lists(st.integers(min_value=0)).map(tuple),
+        caps=st.lists(st.integers(0, 1000)).map(tuple),
     )
 )
 def test_toml_round_trip(tmp_path_factory: pytest.TempPathFactory, value: Sample) -> None:
@@ -199,3 +199,36 @@ def test_a_file_that_does_not_fit_is_one_line(tmp_path: Path, text: str, says: s
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^cannot read .*none.toml: No such file or directory$"):
         fill_config(Sample, tmp_path / "none.toml", {})
+
+
+@pytest.mark.parametrize("cls", CONFIGS)
+def test_every_number_has_bounds(cls: type[Config]) -> None:
+    """Beyond them a number means nothing, and costs hours or all memory before the first step."""
+    for name, described in cls.model_json_schema()["properties"].items():
+        for kind in described.get("anyOf", [described]):
+            kind = kind.get("items", kind)
+            if kind.get("type") in ("number", "integer"):
+                assert kind.keys() & {"minimum", "exclusiveMinimum"}, name
+                assert kind.keys() & {"maximum", "exclusiveMaximum"}, name
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: config.PredictConfig(resamples=2147483648), "resamples must be at most 100,000, got 2147483648"),
+        (lambda: config.PredictConfig(splits=-1), "splits must be at least 1, got -1"),
+        (lambda: RLConfig(epsilon_high=-5.0), "epsilon_high must not be negative, got -5"),
+        (lambda: RLConfig(temperature=1e300), "temperature must be at most 100, got 1e+300"),
+        (lambda: RLConfig(seed=2**63), "seed must be at most 4,294,967,295"),
+        (lambda: config.SFTConfig(learning_rate=1e-300), "learning_rate must be at least 1e-12, got 1e-300"),
+        (lambda: config.SFTConfig(save_every=1e-4), "save_every=0.0001 would keep 20,000 checkpoints in 2 epochs"),
+        (
+            lambda: EvaluateConfig(temperature=1e-3),
+            "temperature must be 0 (greedy decoding) or at least 0.01, got 0.001",
+        ),
+        (lambda: EvaluateConfig(end_think_bias=(0.0, 1e9)), "end_think_bias must be at most 1000, got 1e+09"),
+    ],
+)
+def test_numbers_without_meaning_are_refused(make: Callable[[], Config], said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        make()

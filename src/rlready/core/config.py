@@ -12,25 +12,40 @@ import re
 from functools import partial
 from typing import Literal, Self
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import model_validator
 
 from rlready.core.errors import UserError
 from rlready.core.explain import similar
 from rlready.core.presets import DEMO_TASK
 from rlready.core.settings import (
+    Biases,
+    Coefficient,
     Conditions,
     Config,
+    Count,
     Delimiters,
     Device,
-    Floats,
+    Epochs,
+    GradNorm,
+    GreedyTemperature,
     InnerShares,
-    NonNegativeInts,
+    LearningRate,
     Place,
     Places,
-    PositiveInts,
+    PositiveCoefficient,
     Preset,
+    Processes,
+    Resamples,
+    Samples,
+    Seed,
     Share,
+    Temperature,
     Texts,
+    TokenCounts,
+    Tokens,
+    WaitCounts,
+    Waits,
+    WeightDecay,
     option,
 )
 
@@ -40,6 +55,7 @@ Reward = Literal["correctness", "arora_zanette", "grpo_lambda", "dapo_overlong",
 Precision = Literal["float32", "bfloat16"]
 LENGTH_PLACE = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")  # the place of a length in a text
 ALGORITHMS = ("grpo", "dr_grpo", "rloo", "dapo", "dense")
+MOST_CHECKPOINTS = 10_000  # of an SFT run
 TARGETED = ("dapo_overlong", "lcpo_exact", "lcpo_max")  # rewards with a target length
 BUDGETED: Conditions = {"unconstrained": (False,)}
 BOUNDED_REWARDS = ("arora_zanette", "grpo_lambda", "dapo_overlong")  # a coefficient above 1 would favour wrong answers
@@ -87,31 +103,40 @@ class SFTConfig(Config):
         "Worked examples that are never trained on; their loss is measured at every checkpoint. By default a tenth of "
         "rows (at least 16, at most 200 and a third) is held out.",
     )
-    epochs: PositiveFloat = option(2.0, "Number of passes over the examples.")
-    learning_rate: Preset[PositiveFloat] = option(None, "Peak learning rate. By default chosen from the model's size.")
+    epochs: Epochs = option(2.0, "Number of passes over the examples.")
+    learning_rate: Preset[LearningRate] = option(None, "Peak learning rate. By default chosen from the model's size.")
     lr_scheduler_type: Literal["constant", "linear", "cosine"] = option(
         "linear", "How the learning rate decays after the warm-up."
     )
     warmup_ratio: Share = option(0.05, "Share of the steps over which the learning rate rises from zero.")
-    weight_decay: NonNegativeFloat = option(0.0, "Weight decay of AdamW.")
-    max_grad_norm: PositiveFloat = option(1.0, "Gradients with a larger norm are scaled down to this norm.")
-    tokens_per_batch: Preset[PositiveInt] = option(
+    weight_decay: WeightDecay = option(0.0, "Weight decay of AdamW.")
+    max_grad_norm: GradNorm = option(1.0, "Gradients with a larger norm are scaled down to this norm.")
+    tokens_per_batch: Preset[Tokens] = option(
         None, "Number of tokens, prompts included, in one optimiser step. By default chosen from the model's size."
     )
-    max_tokens_per_microbatch: PositiveInt = option(16384, MICROBATCH)
+    max_tokens_per_microbatch: Tokens = option(16384, MICROBATCH)
     delimiters: Delimiters = option(
         (),
         "Texts between which thoughts are written, as OPEN,CLOSE, if the chat template does not contain them; the "
         "template that is saved then does.",
     )
-    save_every: PositiveFloat = option(0.5, "Number of epochs between checkpoints.")
+    save_every: Epochs = option(0.5, "Number of epochs between checkpoints.")
     keep_at: InnerShares = option(
         (0.5,),
         "Shares of all training samples after which a checkpoint is also kept, as a reference for dense rewards.",
     )
-    seed: NonNegativeInt = option(0, "Seed of the order of the examples.")
+    seed: Seed = option(0, "Seed of the order of the examples.")
     device: Preset[Device] = option("auto", DEVICE)
     dtype: Preset[Precision] = option(None, DTYPE)
+
+    @model_validator(mode="after")
+    def _keeps_what_a_disk_holds(self) -> Self:
+        if (number := self.epochs / self.save_every) > MOST_CHECKPOINTS:
+            raise UserError(
+                f"save_every={self.save_every:g} would keep {number:,.0f} checkpoints in {self.epochs:g} epochs, more "
+                f"than {MOST_CHECKPOINTS:,}; raise it"
+            )
+        return self
 
     def extendable(self) -> tuple[str, ...]:
         """Epochs, if neither the learning rate nor a kept reference depends on their number."""
@@ -145,7 +170,7 @@ class InjectConfig(Config):
     tokenizer: str = option(
         "", "Checkpoint whose tokenizer counts the added length in tokens. By default words are counted."
     )
-    seed: NonNegativeInt = option(0, "Seed of where behaviours are inserted, and of the orders of premises and chains.")
+    seed: Seed = option(0, "Seed of where behaviours are inserted, and of the orders of premises and chains.")
 
 
 class RLConfig(Config):
@@ -169,26 +194,26 @@ class RLConfig(Config):
         "checkpoints of an SFT run), or your own as pkg.module:NAME.",
     )
     loss: str = option("", "Your own loss as pkg.module:function. By default the clipped policy loss.")
-    steps: PositiveInt = option(50, "Number of RL steps; each samples one batch of rollouts.")
-    prompts_per_step: PositiveInt = option(16, "Number of problems in a batch of rollouts.")
-    group_size: int = option(16, "Number of rollouts for each problem (num_generations in TRL).", ge=2)
-    updates_per_batch: PositiveInt = option(
+    steps: Count = option(50, "Number of RL steps; each samples one batch of rollouts.")
+    prompts_per_step: Count = option(16, "Number of problems in a batch of rollouts.")
+    group_size: int = option(16, "Number of rollouts for each problem (num_generations in TRL).", ge=2, le=10_000)
+    updates_per_batch: Samples = option(
         1, "Number of optimiser steps on each batch of rollouts. Above 1 the importance ratio is clipped."
     )
-    learning_rate: Preset[PositiveFloat] = option(
+    learning_rate: Preset[LearningRate] = option(
         None, "Learning rate, constant after a short warm-up. By default chosen from the model's size."
     )
-    weight_decay: NonNegativeFloat = option(0.0, "Weight decay of AdamW.")
-    max_grad_norm: PositiveFloat = option(1.0, "Gradients with a larger norm are scaled down to this norm.")
+    weight_decay: WeightDecay = option(0.0, "Weight decay of AdamW.")
+    max_grad_norm: GradNorm = option(1.0, "Gradients with a larger norm are scaled down to this norm.")
     epsilon: Share | None = option(
         None,
         "The importance ratio is clipped from below at 1 - epsilon. By default the value of the algorithm, 0.2.",
     )
-    epsilon_high: NonNegativeFloat | None = option(
+    epsilon_high: Coefficient | None = option(
         None,
         "The importance ratio is clipped from above at 1 + epsilon_high. By default 0.28 for dapo, otherwise 0.2.",
     )
-    kl_coef: NonNegativeFloat = option(
+    kl_coef: Coefficient = option(
         0.0, "Weight of the KL penalty towards the starting checkpoint (beta in TRL). With 0 no second model is loaded."
     )
     reward: Reward = option(
@@ -196,10 +221,10 @@ class RLConfig(Config):
         "Reward of a response: correctness alone, or correctness with a length penalty that is named after its "
         "paper. No wrong answer ever gets a higher reward than a correct one of its group.",
     )
-    reward_coef: PositiveFloat | None = option(
+    reward_coef: PositiveCoefficient | None = option(
         None, "Coefficient of the length penalty. By default the value in its paper."
     )
-    length_targets: PositiveInts = option(
+    length_targets: TokenCounts = option(
         (),
         "Target lengths for dapo_overlong, lcpo_exact and lcpo_max, in thinking tokens, or in tokens of the response "
         "for a model that does not think; one is chosen at random for each problem. By default their limit.",
@@ -232,10 +257,10 @@ class RLConfig(Config):
         "Dense rewards: the rewards of a batch are divided by their standard deviation (std), standardised (zscore) "
         "or left as they are (none).",
     )
-    reward_clip: NonNegativeFloat = dense_option(
+    reward_clip: Coefficient = dense_option(
         0.0, "Dense rewards: largest absolute value of a token's scaled reward. 0 means no clipping."
     )
-    beta: NonNegativeFloat = dense_option(
+    beta: Coefficient = dense_option(
         1.0, "Dense rewards: weight of the KL divergence from the starting checkpoint in the reward, after scaling."
     )
     dense_weight: Share = dense_option(
@@ -244,12 +269,12 @@ class RLConfig(Config):
     stop_on_drift: bool = dense_option(
         False, "Dense rewards: stop the run if entropy collapses or lengths drift, instead of only warning."
     )
-    temperature: PositiveFloat = option(1.0, "Sampling temperature of rollouts.")
-    thinking_budget: Preset[PositiveInt] = option(None, THINKING_BUDGET + " The closing tokens are not in the loss.")
-    max_answer_tokens: Preset[PositiveInt] = option(None, MAX_ANSWER_TOKENS)
+    temperature: Temperature = option(1.0, "Sampling temperature of rollouts.")
+    thinking_budget: Preset[Tokens] = option(None, THINKING_BUDGET + " The closing tokens are not in the loss.")
+    max_answer_tokens: Preset[Tokens] = option(None, MAX_ANSWER_TOKENS)
     delimiters: Delimiters = option((), DELIMITERS)
     answer_prefix: str = option("", ANSWER_PREFIX)
-    num_waits: NonNegativeInt = option(
+    num_waits: Waits = option(
         0,
         "How many times an early end of the thought is replaced in rollouts. Leave it at 0: a published replication "
         "(GSM8K, Qwen2.5 3B and 7B) saw accuracy fall from 77.6 to 67.9 and from 84.1 to 39.8.",
@@ -257,18 +282,18 @@ class RLConfig(Config):
     wait_text: str = option(
         "Wait", "Text that replaces the end of the thought; it is not in the loss.", applies_to={"num_waits": ()}
     )
-    max_tokens_per_microbatch: PositiveInt = option(16384, MICROBATCH)
-    eval_every: PositiveInt = option(10, "Number of steps between evaluations on the validation problems.")
-    save_total_limit: PositiveInt | None = option(
+    max_tokens_per_microbatch: Tokens = option(16384, MICROBATCH)
+    eval_every: Count = option(10, "Number of steps between evaluations on the validation problems.")
+    save_total_limit: Count | None = option(
         None,
         "Largest number of checkpoints that are kept: the best on the validation problems, then the newest. By default "
         "all; there is one for each evaluation.",
     )
-    eval_samples: PositiveInt = option(4, "Number of samples for each validation problem.")
-    patience: PositiveInt = option(
+    eval_samples: Samples = option(4, "Number of samples for each validation problem.")
+    patience: Count = option(
         8, "Stop after this many steps in a row in which no group was informative, so that there was no gradient."
     )
-    seed: NonNegativeInt = option(0, "Seed of the order of problems and of the rollouts.")
+    seed: Seed = option(0, "Seed of the order of problems and of the rollouts.")
     device: Preset[Device] = option("auto", DEVICE)
     dtype: Preset[Precision] = option(None, DTYPE)
 
@@ -314,7 +339,7 @@ class CreditConfig(Config):
         "Worked examples: one number is changed in each, and the result says how often the lowest reward falls on it. "
         "By default none.",
     )
-    seed: NonNegativeInt = option(0, "Seed of which numbers are changed.", applies_to={"probe": ()})
+    seed: Seed = option(0, "Seed of which numbers are changed.", applies_to={"probe": ()})
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -333,27 +358,25 @@ class EvaluateConfig(Config):
 
     models: Places = option(("embedded",), "Checkpoints to compare.", min_length=1)
     problems: Preset[Place] = option(None, f"Problems: {SOURCE}. Required unless the model is embedded. {VERIFIER}")
-    thinking_budgets: Preset[PositiveInts] = option(
+    thinking_budgets: Preset[TokenCounts] = option(
         None,
         "Thinking budgets in tokens. By default up to the budget that is chosen from the chat template and the context "
         "length. If no model thinks, limits of the whole response are compared: by default up to max_answer_tokens, "
         "else each of these plus max_answer_tokens.",
         min_length=1,
     )
-    samples: PositiveInt = option(
-        4, "Number of samples for each problem; majority vote and best-of-n choose among them."
-    )
-    temperature: NonNegativeFloat = option(1.0, "Sampling temperature. 0 is greedy decoding.")
-    max_answer_tokens: Preset[PositiveInt] = option(None, MAX_ANSWER_TOKENS)
+    samples: Samples = option(4, "Number of samples for each problem; majority vote and best-of-n choose among them.")
+    temperature: GreedyTemperature = option(1.0, "Sampling temperature. 0 is greedy decoding.")
+    max_answer_tokens: Preset[Tokens] = option(None, MAX_ANSWER_TOKENS)
     answer_prefix: str = option("", ANSWER_PREFIX)
-    num_waits: NonNegativeInts = option(
+    num_waits: WaitCounts = option(
         (0,),
         "How many times an early end of the thought is replaced, such as 0,1,2,4.",
         min_length=1,
         applies_to=BUDGETED,
     )
     wait_text: str = option("Wait", "Text that replaces the end of the thought.", applies_to={"num_waits": ()})
-    end_think_bias: Floats = option(
+    end_think_bias: Biases = option(
         (0.0,),
         "Nats added to the log-odds of ending the thought, wherever the model decides that, such as 0,1,2.",
         min_length=1,
@@ -367,7 +390,7 @@ class EvaluateConfig(Config):
     )
     delimiters: Delimiters = option((), DELIMITERS)
     unconstrained: bool = option(False, "Only measure the models without any budget or forcing.")
-    max_response_tokens: PositiveInt | None = option(
+    max_response_tokens: Tokens | None = option(
         None,
         "Largest number of tokens of an unconstrained response. By default four times the sum of the largest "
         "thinking budget and the answer, limited by the context length; if no model thinks, there are none by default.",
@@ -378,13 +401,13 @@ class EvaluateConfig(Config):
         "By default there is no reference.",
         applies_to=BUDGETED,
     )
-    beta: PositiveFloat = option(
+    beta: PositiveCoefficient = option(
         1.0,
         "Contrastive decoding: its inverse strength. Logits are shifted by (1/beta) times the log-ratio of model and "
         "reference, so smaller is stronger. To match an rl run, use its beta times the dense_scale in its log.",
         applies_to={"reference": ()},
     )
-    seed: NonNegativeInt = option(0, "Seed of the samples.")
+    seed: Seed = option(0, "Seed of the samples.")
     device: Preset[Device] = option("auto", DEVICE)
     dtype: Preset[Precision] = option(None, DTYPE)
 
@@ -421,7 +444,7 @@ class ReadinessConfig(Config):
         f"Problems to sample: {SOURCE}. Required unless the model is embedded or all samples come from tables that say "
         f"which are correct. {VERIFIER}",
     )
-    samples: PositiveInt = option(
+    samples: Samples = option(
         64, "Largest number of samples for each problem; pass@k is estimated for every k up to it."
     )
     sampling: Literal["adaptive", "full"] = option(
@@ -429,17 +452,17 @@ class ReadinessConfig(Config):
         "adaptive stops sampling a problem once one of its samples is correct, after a first wave of min_samples (by "
         "default group_size, at least 8); with up to 32 samples and no min_samples it draws all, as full does.",
     )
-    min_samples: PositiveInt | None = option(
+    min_samples: Samples | None = option(
         None,
         "Number of samples for each problem before sampling may stop. By default group_size, but at least 8.",
         applies_to={"sampling": ("adaptive",)},
     )
-    temperature: PositiveFloat = option(1.0, "Sampling temperature.")
-    thinking_budget: Preset[PositiveInt] = option(None, THINKING_BUDGET)
-    max_answer_tokens: Preset[PositiveInt] = option(None, MAX_ANSWER_TOKENS)
+    temperature: Temperature = option(1.0, "Sampling temperature.")
+    thinking_budget: Preset[Tokens] = option(None, THINKING_BUDGET)
+    max_answer_tokens: Preset[Tokens] = option(None, MAX_ANSWER_TOKENS)
     delimiters: Delimiters = option((), DELIMITERS)
     answer_prefix: str = option("", ANSWER_PREFIX)
-    group_size: PositiveInt = option(
+    group_size: Samples = option(
         16, "Group size planned for RL: the share of informative groups is estimated for groups of this size."
     )
     influence: bool = option(
@@ -452,12 +475,14 @@ class ReadinessConfig(Config):
         "Parts of the model whose gradients are compared, such as layers.3 or mlp. By default the whole model.",
         applies_to={"influence": (True,)},
     )
-    influence_rank: NonNegativeInt = option(
+    influence_rank: int = option(
         0,
         "Project each matrix's gradient to rank x rank, for large models. 0 keeps the exact gradients.",
+        ge=0,
+        le=4096,
         applies_to={"influence": (True,)},
     )
-    seed: NonNegativeInt = option(0, "Seed of the samples.")
+    seed: Seed = option(0, "Seed of the samples.")
     device: Preset[Device] = option("auto", DEVICE)
     dtype: Preset[Precision] = option(None, DTYPE)
 
@@ -489,21 +514,21 @@ class PredictConfig(Config):
         "Predictor to rank by, such as pass@16, loss or combined. By default pass@k at the largest known k up to 64.",
     )
     force_loss: bool = option(False, "Compare held-out losses even if the checkpoints were trained on different data.")
-    splits: PositiveInt = option(1000, "Number of random halves for the out-of-sample fit.")
-    resamples: PositiveInt = option(2000, "Number of bootstrap resamples.")
-    seed: NonNegativeInt = option(0, "Seed of the halves, resamples and permutations.")
+    splits: Resamples = option(1000, "Number of random halves for the out-of-sample fit.")
+    resamples: Resamples = option(2000, "Number of bootstrap resamples.")
+    seed: Seed = option(0, "Seed of the halves, resamples and permutations.")
 
 
 class SweepConfig(Config):
     """Run many SFT recipes, and RL from their checkpoints. predict reads the resulting table."""
 
     file: str = option("", "Sweep file (TOML): settings of sft, readiness, rl and evaluate, and the recipes. Required.")
-    workers: NonNegativeInt = option(
+    workers: Processes = option(
         2,
         "Number of jobs that run at the same time on this machine, each in a separate process, and each on a separate "
         "GPU if jobs use GPUs. 0 runs them one after another in this process.",
     )
-    threads: PositiveInt = option(1, "Number of processor threads for each job.")
+    threads: int = option(1, "Number of processor threads for each job.", ge=1, le=1024)
     ray: str = option("", "Address of a Ray cluster whose nodes share this disk. By default jobs run on this machine.")
     yes: bool = option(
         False, "Start without confirmation even if there are more than a thousand jobs or it takes more than a day."
@@ -514,7 +539,7 @@ class DemoConfig(Config):
     """Run the whole SFT→RL pipeline on the embedded model. SFT, readiness, RL, evaluation and report."""
 
     task: Place = option(DEMO_TASK, "Task of all stages: a task source without split, n and seed.")
-    seed: NonNegativeInt = option(0, "Seed of all stages.")
+    seed: Seed = option(0, "Seed of all stages.")
 
     @model_validator(mode="after")
     def _is_a_task_of_the_demo(self) -> Self:

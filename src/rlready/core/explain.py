@@ -92,9 +92,12 @@ def describe(error: ErrorDetails, name: str, annotation: Any, raw: object) -> st
     for bound, relation in (("gt", "above"), ("ge", "at least"), ("le", "at most"), ("lt", "below")):
         if bound in bounds:
             limit = bounds[bound]
-            if bound == "gt" and not number:
+            if bound == "ge" and 0 < limit < 1 and isinstance(found, int | float) and found <= 0:
+                relation, limit = "above", 0
+            elif bound == "gt" and not number:
                 relation, limit = "at least", limit + 1
-            wanted = f"must be {relation} {limit:g}" if (bound, limit) != ("ge", 0) else "must not be negative"
+            shown = f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
+            wanted = f"must be {relation} {shown}" if (relation, limit) != ("at least", 0) else "must not be negative"
             return f"{name} {wanted}, got {found:g}" if isinstance(found, float) else f"{name} {wanted}, got {found}"
     if get_origin(annotation) is Literal:
         choices = [str(choice) for choice in get_args(annotation)]

@@ -14,8 +14,6 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
-    NonNegativeInt,
-    PositiveInt,
     ValidationError,
     model_validator,
 )
@@ -24,8 +22,24 @@ from rlready.core.errors import UserError
 from rlready.core.explain import ELSEWHERE, as_typed, explain
 
 T = TypeVar("T")
+# Every number has a lower and an upper bound: beyond them it has no meaning, and would cost hours or all memory.
 Share = Annotated[float, Field(ge=0, le=1)]
 InnerShare = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]  # of steps or problems
+Resamples = Annotated[int, Field(ge=1, le=100_000)]
+Samples = Annotated[int, Field(ge=1, le=10_000)]  # of one problem
+Tokens = Annotated[int, Field(ge=1, le=100_000_000)]
+Waits = Annotated[int, Field(ge=0, le=1000)]
+Bias = Annotated[float, Field(ge=-1000, le=1000)]  # nats
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # numpy's and Transformers' range
+Processes = Annotated[int, Field(ge=0, le=1024)]
+Epochs = Annotated[float, Field(ge=1e-4, le=1000)]
+LearningRate = Annotated[float, Field(ge=1e-12, le=1)]
+WeightDecay = Annotated[float, Field(ge=0, le=10)]
+GradNorm = Annotated[float, Field(ge=1e-6, le=1e9)]
+Coefficient = Annotated[float, Field(ge=0, le=1000)]
+PositiveCoefficient = Annotated[float, Field(ge=1e-6, le=1000)]
+Temperature = Annotated[float, Field(ge=0.01, le=100)]
 Place = Annotated[str, Field(min_length=1)]  # a path, a hub id or a task: an empty one would be the working folder
 
 
@@ -58,9 +72,9 @@ def _as_texts(value: object) -> object:
 
 Texts = Annotated[tuple[str, ...], _tuple_of(str)]
 Places = Annotated[tuple[Place, ...], _tuple_of(str)]
-PositiveInts = Annotated[tuple[PositiveInt, ...], _tuple_of(int)]
-NonNegativeInts = Annotated[tuple[NonNegativeInt, ...], _tuple_of(int)]
-Floats = Annotated[tuple[float, ...], _tuple_of(float)]
+TokenCounts = Annotated[tuple[Tokens, ...], _tuple_of(int)]
+WaitCounts = Annotated[tuple[Waits, ...], _tuple_of(int)]
+Biases = Annotated[tuple[Bias, ...], _tuple_of(float)]
 InnerShares = Annotated[tuple[InnerShare, ...], _tuple_of(float)]
 
 
@@ -74,6 +88,14 @@ def check_delimiters(texts: tuple[str, ...]) -> tuple[str, ...]:
 Delimiters = Annotated[Texts, AfterValidator(check_delimiters)]
 
 
+def check_greedy(temperature: float) -> float:
+    """The same temperature; UserError for one that is neither 0 nor one of `Temperature`."""
+    if 0 < temperature < 0.01:
+        raise UserError(f"temperature must be 0 (greedy decoding) or at least 0.01, got {temperature:g}")
+    return temperature
+
+
+GreedyTemperature = Annotated[float, Field(ge=0, le=100), AfterValidator(check_greedy)]
 DEVICE = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?")
 APPLIES_TO = "applies_to"  # key of a setting's conditions, in the schema too
 
