@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
-from rlready.core.result import RESULT, Record, TaskRecord
+from rlready.core.result import RESULT, Record, TaskRecord, first_error
 from rlready.models.heldout_loss import HeldOut
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.readiness.next_step import rl_command
@@ -67,15 +69,23 @@ class Candidates:
 
 
 class Settings(Record, extra="ignore"):
-    """The settings of readiness that determine its samples and losses."""
+    """The settings of readiness that determine its samples and losses; None: not needed, as all samples are stored."""
 
-    problems: str
+    problems: str | None
     temperature: float
     thinking_budget: int | None
-    max_answer_tokens: int
+    max_answer_tokens: int | None
     answer_prefix: str
-    heldout: str
+    heldout: str | None
     samples: int
+
+    @staticmethod
+    def of(record: RunRecord, folder: Path) -> Settings:
+        """The settings in a record; UserError if it is not that of a readiness run."""
+        try:
+            return Settings.model_validate(record.config)
+        except ValidationError as error:
+            raise UserError(f"{folder / RECORD}: config.{first_error(error)}") from None
 
 
 @dataclass(frozen=True)
@@ -100,14 +110,14 @@ class Measured:
         if [part.name for part in parts] != [checkpoint.name for checkpoint in result.checkpoints]:
             raise UserError(f"{folder}: its parts do not belong to its result; measure readiness again")
         record = RunRecord.load(folder)
-        return Measured(folder, record, Settings.model_validate(record.config), result, parts)
+        return Measured(folder, record, Settings.of(record, folder), result, parts)
 
 
 def read_candidates(folders: Sequence[Path]) -> Candidates:
     """Candidates of readiness run folders; UserError if they are not measured alike, or fewer than two."""
     runs = [Measured.load(folder) for folder in folders]
     _refuse_unlike(runs)
-    found = {part.name: _candidate(part, run.config.heldout) for run in runs for part in run.parts}
+    found = {part.name: _candidate(part, run.config.heldout or "") for run in runs for part in run.parts}
     if not found:
         raise UserError("no readiness was measured: name folders of rlready readiness runs")
     if len(found) == 1:
