@@ -34,6 +34,7 @@ from rlready.tasks.table import Table, read_table
 from rlready.train.result import RLResult
 
 RUNS = "runs.jsonl"  # a sweep's table
+LARGEST = 1e12  # of outcomes and seconds: squares and sums of them are exact enough
 MEASURE = "rlready readiness CHECKPOINT... problems=FILE --out runs/ready"
 FIRST = f"measure checkpoints first, {MEASURE}, then rank them, rlready predict runs/ready"
 
@@ -150,10 +151,11 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
         raise UserError(f"{place}: no column 'outcome'; {nearest('outcome', row)}")
     value, cost = _number(row["outcome"]), _number(row.get("cost"))
     if not _is_number(value):
-        raise UserError(f"{place}: outcome must be a finite number, not {value!r}; leave out runs that have none")
+        what = f"outcome must be a finite number, below {LARGEST:g}"
+        raise UserError(f"{place}: {what}, not {repr(value)[:40]}; leave out runs that have none")
     if cost is not None and (not _is_number(cost) or cost < 0):
-        raise UserError(f"{place}: cost must be seconds, not {cost!r}")
-    words = {key: "" if row.get(key) is None else str(row[key]) for key in ("seed", "recipe", "family", "readiness")}
+        raise UserError(f"{place}: cost must be seconds, not {repr(cost)[:40]}")
+    words = {key: _label(row.get(key), f"{place}: {key}") for key in ("seed", "recipe", "family", "readiness")}
     if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table is next to its runs
         words["readiness"] = str(folder / words["readiness"])
     return Outcome(table.text(line, row, "checkpoint"), float(value), cost, where=place, **words)
@@ -219,12 +221,21 @@ def _match(outcome: Outcome, names: Sequence[str]) -> str:
 
 
 def _number(value: object) -> object:
-    """A text as the number that it is, as in CSV; any other value as it is."""
+    """A whole number, or a text that is a number, as in CSV, as a float; any other value as it is."""
     try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
+        return float(value) if isinstance(value, str | int) and not isinstance(value, bool) else value
+    except (ValueError, OverflowError):
         return value
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, float) and abs(value) < LARGEST
+
+
+def _label(value: object, what: str) -> str:
+    """A name as text; empty for null and not-a-number, and 1 for 1.0, as a column with gaps has whole numbers."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if not isinstance(value, str | int | float):
+        raise UserError(f"{what} must be text or a number, not {str(value)[:40]!r}")
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
