@@ -15,6 +15,7 @@ Shapes: N = samples, P = problems.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -34,6 +35,8 @@ from rlready.tasks.strictjson import Refused
 from rlready.tasks.table import Origin
 
 UNKNOWN = float("nan")
+MOST = 1e9  # tokens of a thought, and nats of a token
+ROUNDING = 1e-2  # of a log-probability, in bfloat16
 FINISH = ("finish", "finish_reason")
 FACTS = (
     "wave",
@@ -90,7 +93,7 @@ class Draws:
             batch.map("wave", partial(_whole, name="wave"), np.int64),
             correct,
             *_surprise(batch),
-            batch.map("thinking_tokens", partial(_number, name="thinking_tokens"), np.float64),
+            batch.map("thinking_tokens", _tokens, np.float64),
             np.where(length < 0, UNKNOWN, length),
             _truncated(batch),
         )
@@ -167,6 +170,8 @@ class Draws:
 def _surprise(batch: Batch) -> tuple[Floats, Floats]:
     """(-log-prob summed over chosen tokens, their number), both (N,); over all tokens if there is no mask."""
     lengths_N, logprobs = batch.lists("logprobs", float)
+    if ((logprobs > ROUNDING) | ((logprobs < -MOST) & np.isfinite(logprobs))).any():
+        raise UserError(f"{batch.origin.where}: logprobs are not log-probabilities, which are at most 0")
     masked_N, mask = batch.lists("mask", int)
     n = len(lengths_N)
     known_N = (lengths_N >= 0) & ((masked_N < 0) | (masked_N == lengths_N))
@@ -183,7 +188,7 @@ def _surprise(batch: Batch) -> tuple[Floats, Floats]:
 
 def _truncated(batch: Batch) -> Floats:
     """(N,) 1 if ``truncated`` or the finish reason says that the thought or the response reached its limit."""
-    found_N = batch.map("truncated", partial(_number, name="truncated"), np.float64)
+    found_N = batch.map("truncated", _flag, np.float64)
     for name in FINISH:
         found_N = np.fmax(found_N, batch.map(name, _by_length, np.float64))  # fmax ignores nan beside a number
     return found_N
@@ -193,10 +198,22 @@ def _by_length(finish: Any) -> float:
     return UNKNOWN if finish is None else float(finish in ("length", "max_tokens"))
 
 
-def _number(value: Any, name: str) -> float:
-    if not isinstance(value, int | float | None):
-        raise Refused(f"{name} must be a number, not {str(value)[:40]!r}")
-    return UNKNOWN if value is None else float(value)
+def _tokens(value: Any) -> float:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return UNKNOWN
+    if not isinstance(value, int | float) or not 0 <= value < MOST:
+        raise Refused(f"thinking_tokens must be a number of tokens, not {str(value)[:40]!r}")
+    return float(value)
+
+
+def _flag(value: Any) -> float:
+    if isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.lower(), value)  # cells of CSV are texts
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return UNKNOWN
+    if not isinstance(value, int | float) or value not in (0, 1):
+        raise Refused(f"truncated must be true or false, not {str(value)[:40]!r}")
+    return float(value)
 
 
 def _whole(value: Any, name: str) -> int:

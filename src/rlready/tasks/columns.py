@@ -90,15 +90,17 @@ class Batch:
         return _distinct_values(column) if isinstance(column, list) else _distinct_array(column)
 
     def map(self, name: str, convert: Callable[[Any], Any], dtype: DTypeLike) -> NDArray[Any]:
-        """(N,) values converted by ``convert``; UserError with the line number if it raises Refused."""
+        """(N,) values converted by ``convert``; UserError with the line number if it raises Refused, or for a number
+        that is too large for ``dtype``."""
         codes, values = self.distinct(name)
         made = np.empty(len(values), dtype=dtype)
         for code, value in enumerate(values):
             try:
                 made[code] = convert(value)
-            except Refused as error:
+            except (Refused, OverflowError) as error:
                 line = int(self.lines[np.argmax(codes == code)])
-                raise UserError(f"{self.origin.place(line)}: {error}") from None
+                why = error if isinstance(error, Refused) else f"{name} = {str(value)[:40]} is too large"
+                raise UserError(f"{self.origin.place(line)}: {why}") from None
         return made[codes]
 
     def lists(self, name: str, kind: type[int] | type[float]) -> tuple[Ints, NDArray[Any]]:
@@ -119,7 +121,10 @@ class Batch:
                 place = self.origin.place(int(line))
                 raise UserError(f"{place}: {name} must be a list of {what}, not {str(value)[:40]!r}")
         lengths = np.array([-1 if value is None else len(value) for value in values], dtype=np.int64)
-        return lengths, np.array([float(item) for value in values if value for item in value])
+        try:
+            return lengths, np.array([float(item) for value in values if value for item in value])
+        except OverflowError:
+            raise UserError(f"{self.origin.where}: a number of {name} is too large") from None
 
 
 def read_batches(path: str, names: Sequence[str]) -> Iterator[Batch]:
