@@ -7,6 +7,7 @@ stopped by Ctrl-C or SIGTERM.
 
 from __future__ import annotations
 
+import errno
 import shlex
 import sys
 from collections.abc import Sequence
@@ -51,6 +52,10 @@ def _main(argv: list[str], *, program: bool) -> int:
         return STOPPED
     except UserError as error:
         return _say(" ".join(str(error).split()), 2)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return _say(f"{str(error.filename)[:60]}…: {error.strerror}; name an existing file or folder", 2)
 
 
 def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:

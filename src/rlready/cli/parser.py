@@ -113,6 +113,9 @@ def parse_command_line(argv: Sequence[str], prog: str = "rlready") -> Typed | in
 
     Raises UserError, in one line, for a command that is not understood.
     """
+    strange = next((word for word in argv if any("\ud800" <= c <= "\udfff" for c in word)), None)
+    if strange is not None:  # bytes that are not UTF-8; a record could not hold them
+        raise UserError(f"{COMMAND_LINE}: {strange!a} is not UTF-8 text; rename the file or folder")
     name = argv[0] if argv else ""
     if name.startswith("--") and name not in PROGRAM:
         hint = similar(name, PROGRAM)

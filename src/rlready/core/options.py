@@ -102,6 +102,8 @@ def _adapter(cls: type[Config], name: str) -> TypeAdapter[Any]:
 def read_toml(file: Path) -> TomlTable:
     """The content of a TOML file; UserError for a file that is missing or not TOML."""
     try:
+        if file.exists() and not file.is_file():
+            raise UserError(f"{file}: not a file")
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from None

@@ -48,6 +48,7 @@ VERBS: tuple[Verb, ...] = get_args(Verb)
 FILLED: dict[Verb, str] = {"readiness": "checkpoints", "rl": "model", "evaluate": "models"}  # set by the sweep
 SHARED = ("temperature", "thinking_budget", "max_answer_tokens", "answer_prefix", "delimiters")
 WORDS = {"checkpoints": ("last", "all"), "measure": ("all", "starts")}
+MOST = 20_000  # SFT runs of a recipe, and RL runs of a file
 PLAIN = re.compile(r"[\w.+=-]{1,24}")  # values short enough to be part of a folder's name
 
 
@@ -164,6 +165,8 @@ def read_sweep_file(file: Path) -> Grid:
     budgets: TomlTable = {"thinking_budgets": [agreed["thinking_budget"]]} if "thinking_budget" in agreed else {}
     readiness = fill_table(ReadinessConfig, f"{file} [readiness]", agreed | tables["readiness"])
     evaluate = fill_table(EvaluateConfig, f"{file} [evaluate]", sampling | budgets | tables["evaluate"])
+    if (runs := sum(len(each.starts) for each in sft) * len(rl)) > MOST:
+        raise UserError(f"{file}: makes {runs:,} runs of RL, more than {MOST:,}; shorten its lists")
     grid = Grid(sft, rl, readiness, "heldout" not in tables["readiness"], evaluate)
     _refuse_missing_data(file, grid)
     return grid
@@ -262,6 +265,8 @@ def _combinations(
     for key, choices in lists.items():
         if not choices:
             raise UserError(f"{recipe.where}: {key} = []: an empty list leaves nothing to run")
+    if (runs := math.prod(map(len, lists.values()))) > MOST:
+        raise UserError(f"{recipe.where}: its lists multiply to {runs:,} runs, more than {MOST:,}; shorten them")
     for picks in product(*(enumerate(values, start=1) for values in lists.values())):
         chosen = {key: value for key, (_, value) in zip(lists, picks, strict=True)}
         suffix = [

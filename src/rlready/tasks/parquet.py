@@ -125,7 +125,10 @@ class ParquetTable:
             yield
         except UnicodeDecodeError:
             raise
-        except (pa.ArrowException, ValueError, OverflowError) as error:  # the last two: dates outside Python's range
+        except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
+            if getattr(error, "strerror", None):  # of the file system, not of what is in the file
+                raise
+            # OSError: thrift, inside a page; ValueError and OverflowError: dates outside Python's range
             raise UserError(f"{self.file}: not a Parquet file that can be read ({first_line(error)})") from None
 
 

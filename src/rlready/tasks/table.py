@@ -135,6 +135,8 @@ def open_rows(
     if not file.exists():
         return origin, _rows(origin, enumerate(read_hub(path, config, split, revision), start=1))
     files = files_of(path, split)
+    if special := next((each for each in files if not each.is_file()), None):
+        raise UserError(f"{special}: not a file that can be read twice, such as a device or a pipe; save it as a file")
     if len(files) == 1:
         return origin, _rows(origin, _values(files[0]))
     return origin, _rows(origin, enumerate((value for each in files for _, value in _values(each)), start=1))

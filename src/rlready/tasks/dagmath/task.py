@@ -34,6 +34,7 @@ from rlready.tasks.source import Source, canonical, options_from
 ALPHABETS = {"symbols": LETTERS, "words": string.ascii_letters}
 # Problems from which the chance level is learned, and as many to score it on; no source can have this seed.
 REFERENCE, REFERENCE_SEED = 2000, -1
+MOST = 100_000  # problems, which take about 15 seconds
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class DagOptions(DagConfig):
             raise ValueError(f"verbose is a probability, got {self.verbose}")
         if self.verbose and (self.rendering != "symbols" or self.working == "short"):
             raise ValueError("verbose rows exist in symbols with full working only")
+        if self.n and self.n > MOST:
+            raise ValueError(f"n={self.n:,} is more than the {MOST:,} problems that a source can generate")
         most, alphabet = self.ops[1] + self.redundant[1] + 1, ALPHABETS[self.rendering]
         if most > len(alphabet):
             raise ValueError(f"up to {most} parameters, but {self.rendering} has only {len(alphabet)} variable names")
