@@ -32,7 +32,7 @@ def test_every_schema_is_printed_as_json(name: str, capsys: pytest.CaptureFixtur
 
 def test_constraints_are_in_the_schema() -> None:
     steps = CONFIGS["rl"].model_json_schema()["properties"]
-    assert steps["steps"]["exclusiveMinimum"] == 0
+    assert steps["steps"]["minimum"] == 1
     assert steps["group_size"]["minimum"] == 2
 
 

@@ -112,7 +112,7 @@ def test_the_earliest_best_checkpoint_is_chosen(
     assert [e.step for e in result.evaluations] == [0, 5, 10, 12]
     assert result.best.step == 10
     assert result.best.path == str(tmp_path / "run" / "checkpoints" / "step-10")
-    assert result.headline == "Validation accuracy 50.0 % before RL, 60.0 % at step 10, the best."
+    assert result.headline == "Accuracy on 7 validation problems: 50.0 % before RL, 60.0 % at step 10, the best."
     assert [[row[0] for row in table.rows] for table in result.tables()] == [["0", "5", "10", "12"]]
     assert [line["step"] for line in read_log(tmp_path / "run" / "log.jsonl") if "reward" in line] == list(range(1, 13))
 
@@ -135,8 +135,8 @@ def test_a_run_without_any_gradient_says_so(config: RLConfig, tmp_path: Path, mo
     result = rl(config.replace(steps=2, eval_every=1), tmp_path / "run")
     assert result.headline == (
         "No step had a gradient: of 6 groups, 2 were all wrong and 4 were all correct; 6 of 24 "
-        "responses reached the thinking budget of 6 tokens or the limit of 9 tokens. Validation accuracy 50.0 %. The "
-        "weights are unchanged."
+        "responses reached the thinking budget of 6 tokens or the limit of 9 tokens. Accuracy on 7 validation "
+        "problems: 50.0 %. The weights are unchanged."
     )
     assert (result.best.step, result.weights_changed, result.stopped) == (0, 0.0, "")
     assert RunRecord.load(tmp_path / "run").warnings[-1] == result.headline

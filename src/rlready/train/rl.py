@@ -246,14 +246,14 @@ def _limit(trainer: Trainer) -> str:
 def _outcome(state: RLState, best: Evaluation, limit: str) -> str:
     """What the run did to the validation accuracy, or why it did nothing."""
     start, *after = state.evaluations
-    now = f"{percent(start.accuracy.value)} %"
+    now, on = f"{percent(start.accuracy.value)} %", f"Accuracy on {start.accuracy.n} validation problems:"
     if not state.groups.informative:
-        return f"{state.groups.why_no_gradient(limit)}. Validation accuracy {now}"
+        return f"{state.groups.why_no_gradient(limit)}. {on} {now}"
     if best.step:
-        return f"Validation accuracy {now} before RL, {percent(best.accuracy.value)} % at step {best.step}, the best"
+        return f"{on} {now} before RL, {percent(best.accuracy.value)} % at step {best.step}, the best"
     other = max(after, key=lambda e: e.accuracy.value)
     return (
-        f"Validation accuracy {now} before RL, not higher after it ({percent(other.accuracy.value)} % at step "
+        f"{on} {now} before RL, not higher after it ({percent(other.accuracy.value)} % at step "
         f"{other.step}): the starting checkpoint is chosen"
     )
 
