@@ -429,7 +429,9 @@ def endless_sweep(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]
     """The command line's sweep, once its first job, SFT without end, runs in a process of its own."""
     file, out = Path(write(tmp_path)), tmp_path / "out"
     file.write_text(
-        file.read_text().replace("epochs = 2", "epochs = 1e6").replace("save-every = 1", "save-every = 1e6")
+        file.read_text()
+        .replace("epochs = 2", "epochs = 1000\ntokens_per_batch = 8")
+        .replace("save-every = 1", "save-every = 1000")
     )
     code = "import sys; from rlready.cli.main import main; sys.exit(main())"
     words = ["sweep", str(file), "--yes", "--out", str(out)]
