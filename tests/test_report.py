@@ -402,7 +402,8 @@ def mutations(value: Any) -> Iterator[Any]:
 
 def test_what_single_verbs_add(tmp_path: Path) -> None:
     ready = text_of(tmp_path, readiness_result())
-    assert "pass@1 pass@16 pass@64 behind the chosen, points informative groups unsolved partially solved" in ready
+    assert "pass@1 pass@16 pass@64 behind the first, points informative groups unsolved partially solved" in ready
+    assert "Behind the first is the paired difference to the first checkpoint of the ranking" in ready
     assert "11.3 [8.3, 14.3] 52.0 % [49.0, 55.0]" in ready
     assert "Chosen: pass@16" in ready
     assert "Held-out loss" in ready

@@ -175,7 +175,7 @@ def _columns(
         column("step", lambda c: c.step if isinstance(c, DemoCheckpoint) else None),
         column("held-out loss", lambda c: c.heldout_loss, THREE_DIGITS),
         *pass_columns(rows, ks),
-        column("behind the chosen", lambda c: c.behind, POINTS),
+        column("behind the first", lambda c: c.behind, POINTS),
         column("informative groups", lambda c: c.informative, PERCENT),
         column("unsolved", lambda c: c.unsolved, PERCENT),
         column("partially solved", lambda c: c.partially_solved, PERCENT),
