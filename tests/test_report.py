@@ -449,6 +449,9 @@ def test_evaluations_of_every_kind(tmp_path: Path) -> None:
     both = evaluate_result(models=[*two], budgets=[BudgetScores(budget=24, scores=two)])
     assert "24 a/step-1 " in (apart := text_of(tmp_path, both))
     assert " b/step-1 " in apart
+    two["runs/b/step-1"] = two["runs/b/step-1"].model_copy(update={"gain": fig(0.11)})
+    verdict = text_of(tmp_path, both.model_copy(update={"budgets": [BudgetScores(budget=24, scores=two)]}))
+    assert "Paired difference +11.0 points [+8.0, +14.0] n = 200 problems b/step-1 minus a/step-1" in verdict
 
 
 def test_forced_tokens_are_marked_and_chosen_ones_are_not(tmp_path: Path) -> None:

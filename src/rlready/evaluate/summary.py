@@ -7,6 +7,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from rlready.core.cells import percent
 from rlready.core.config import EvaluateConfig
 from rlready.core.records import Estimate, Problem
 from rlready.core.result import TaskRecord
@@ -70,19 +71,28 @@ def summary(
 def _headline(
     config: EvaluateConfig, setting: Setting, largest: dict[str, Scores], unconstrained: dict[str, Scores]
 ) -> str:
-    """Accuracies at the largest budget and without one; the latter with the share of responses that had no end."""
+    """Accuracies at the largest budget and without one, each with its difference to the first model's."""
     short = labels(largest)
-    words = ", ".join(f"{short[model]} {s.accuracy.value:.1%}" for model, s in largest.items())
+    words = ", ".join(_in_words(short[model], s) for model, s in largest.items())
     away = f", decoded away from {config.reference} (beta {config.beta:g})" if config.reference else ""
+    others = f" Differences are to {short[next(iter(largest))]}." if len(largest) > 2 else ""
     if config.unconstrained:
-        return f"Accuracy without a budget{away}: {words}."
+        return f"Accuracy without a budget{away}: {words}.{others}"
     free = [
-        f"{short[model]} {s.accuracy.value:.1%}"
-        + (f" ({s.unfinished.value:.0%} unfinished)" if s.unfinished.value else "")
+        _in_words(short[model], s) + (f" ({s.unfinished.value:.0%} unfinished)" if s.unfinished.value else "")
         for model, s in unconstrained.items()
     ]
     where = f"with responses of at most {setting.limit:,} tokens" if setting.limit else "at the largest budget"
-    return f"Accuracy {where}{away}: {words}" + (f"; without a budget: {', '.join(free)}." if free else ".")
+    return f"Accuracy {where}{away}: {words}" + (f"; without a budget: {', '.join(free)}." if free else ".") + others
+
+
+def _in_words(name: str, scores: Scores) -> str:
+    """``NAME 53.8 % (+11.2 points [4.2, 18.6])``; the difference is the paired one to the first model."""
+    words = f"{name} {percent(scores.accuracy.value)} %"
+    if scores.gain is None:
+        return words
+    value, interval = percent(scores.gain).split(" ", 1)
+    return f"{words} ({'+' * (scores.gain.value > 0)}{value} points {interval})"
 
 
 class Means(TypedDict):

@@ -106,6 +106,8 @@ def _evaluate(result: EvaluateResult) -> Iterator[Headline]:
     where = "Accuracy, no budget" if largest.budget is None else f"Accuracy at {kind} {largest.budget:,}"
     for model, s in list(largest.scores.items())[:MOST_MODELS]:
         yield Headline(where, PERCENT, s.accuracy, names(model))
+        if s.gain:
+            yield Headline("Paired difference", DIFFERENCE, s.gain, f"{names(model)} minus {names(result.models[0])}")
     yield from _chance(result.chance_level)
 
 
