@@ -386,8 +386,11 @@ def test_one_command_compares_everything(tmp_path: Path) -> None:
     assert result.unconstrained["embedded"].thinking_tokens.value > 6
     scores, *others = result.tables()
     assert [row[0] for row in scores.rows] == ["6", "12", "unconstrained"]
-    assert [len(table.rows) for table in others] == [8, 5, 2]
-    assert all(len(row) == len(table.columns) for table in result.tables() for row in table.rows)
+    assert [len(table.rows) for table in others] == [8, 5]  # every vote is of one sample
+    votes = [result.votes[0].model_copy(update={"samples": 2}), *result.votes[1:]]
+    tables = result.model_copy(update={"votes": votes}).tables()
+    assert len(tables[-1].rows) == len(result.votes) == 2
+    assert all(len(row) == len(table.columns) for table in tables for row in table.rows)
 
 
 def test_the_unconstrained_setting_is_not_decoded_away_from_a_reference(embedded: LM, tmp_path: Path) -> None:
@@ -524,4 +527,5 @@ def test_votes_of_a_task_with_a_verifier_of_its_own_compare_texts(
     """Formulas would be compared pair by pair, which cost a quarter of an evaluation's time."""
     monkeypatch.setattr(sys.modules["rlready.evaluate.measure"], "ballots", None)
     result = evaluate(EvaluateConfig(problems=EASY, thinking_budgets=(8,), samples=2), tmp_path / "run")
-    assert result.votes
+    assert [v.samples for v in result.votes] == [1]
+    assert not any("Many samples" in table.title for table in result.tables())  # a vote of one is none

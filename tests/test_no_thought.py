@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 from dataclasses import replace
@@ -20,7 +21,7 @@ from rlready.core.records import Group, Problem, Sample
 from rlready.core.truncation import warn_truncated
 from rlready.credit.reward import RewardFn
 from rlready.engine import precheck
-from rlready.engine.rollout import rewarded
+from rlready.engine.rollout import rewarded, sample_row, warn_run_ons
 from rlready.evaluate.result import EvaluateResult
 from rlready.evaluate.settings import settings_of
 from rlready.models.chat_template import learn_format, with_thought
@@ -49,7 +50,9 @@ def trl_folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("trl_folder", [False, True], ids=["plain", "thinks"], indirect=True)
-def test_the_readme_on_a_trl_output_folder(trl_folder: Path, request: pytest.FixtureRequest) -> None:
+def test_the_readme_on_a_trl_output_folder(
+    trl_folder: Path, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
+) -> None:
     """As typed, but for sizes: the limit of responses comes from the preset where the command sets none."""
     thinks = "thinks" in request.node.callspec.id
     for words in commands("README.md"):
@@ -63,10 +66,18 @@ def test_the_readme_on_a_trl_output_folder(trl_folder: Path, request: pytest.Fix
     result = EvaluateResult.load(Path("runs/eval"))
     assert result.response_limits is not thinks
     assert bool(result.unconstrained) is thinks
-    answer = 0 if thinks else 16  # what the preset adds to a budget that was set
-    assert [row.budget for row in result.budgets] == [8 + answer, 16 + answer]
-    for table in (result.tables()[0], result.tables()[-1]):  # of scores and of votes
-        assert table.columns[0] == ("budget" if thinks else "response limit")
+    assert [row.budget for row in result.budgets] == ([8, 16] if thinks else [4, 8, 16, 32, 64])
+    scores, *others = result.tables()
+    assert scores.columns[0] == ("budget" if thinks else "response limit")
+    assert any(table.title.startswith("Control") for table in others) is thinks
+    page = Path("runs/eval/report.html").read_text()
+    assert len(re.findall("of (?:8|16) thinking tokens" if thinks else "of 64 response tokens", page)) == 2 * 3 * (
+        1 + thinks
+    )
+    for word in ("Control", "length error", "forced, and the model", "A thinking budget", "largest budget"):
+        assert (word in page) is thinks, word
+    warned = "thinking_budgets does not apply, as no model thinks: max_answer_tokens=64 limits the whole response"
+    assert (warned in capfd.readouterr().err) is not thinks
 
 
 def test_response_limits_are_compared_unless_a_model_thinks() -> None:
@@ -74,6 +85,7 @@ def test_response_limits_are_compared_unless_a_model_thinks() -> None:
     settings = settings_of(config, thinks=False)
     assert [s.name for s in settings.main] == ["4", "8", "16", "32", "64"]
     assert settings.unconstrained is None
+    assert settings_of(config.replace(thinking_budgets=(32,)), thinks=False) == settings
     assert all(s.budget.thinking_budget is None and s.budget.max_answer_tokens == s.tokens for s in settings.all)
     free = settings_of(config.replace(max_response_tokens=90), thinks=False)
     assert [s.budget.max_answer_tokens for s in free.all] == [90, 4, 8, 16, 32, 64]
@@ -116,6 +128,17 @@ def test_many_truncated_responses_are_warned_of(capfd: pytest.CaptureFixture[str
     assert said.rstrip().endswith("; raise max_answer_tokens")
     warn_truncated("rl", {"rollouts": 0.21}, RLConfig(thinking_budget=8))
     assert "raise thinking_budget or max_answer_tokens" in capfd.readouterr().err
+
+
+def test_a_sample_that_runs_on_counts_once_and_the_warning_says_what_to_type(capfd: pytest.CaptureFixture[str]) -> None:
+    """At five limits the same response would be counted five times."""
+    rows = [sample_row(replace(response(4, thinking=None), sample_id=i, run_on=i == 1)) for i in range(3)]
+    warn_run_ons("evaluate", "my models/a", 5 * rows)
+    said = capfd.readouterr().err
+    assert said.startswith("evaluate: my models/a: warning: 1 of 3 responses continue into another turn")
+    assert said.endswith(": rlready show --template 'my models/a'\n")
+    warn_run_ons("evaluate", "a", rows[:1])
+    assert not capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

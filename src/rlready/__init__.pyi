@@ -278,8 +278,8 @@ def evaluate(
         If it returns a score, add &threshold=SCORE, the lowest that is correct. Reward functions of TRL and
         verl are accepted too.
     thinking_budgets: Thinking budgets in tokens. By default up to the budget that is chosen from the chat
-        template and the context length. If no model thinks, limits of the whole response are compared: by
-        default up to max_answer_tokens, else each of these plus max_answer_tokens.
+        template and the context length. They do not apply if no model thinks: then limits of the whole response
+        are compared, up to max_answer_tokens.
     samples: Number of samples for each problem; majority vote and best-of-n choose among them.
     temperature: Sampling temperature. 0 is greedy decoding.
     max_answer_tokens: Largest number of tokens after the thought, or of the whole response of a model that does

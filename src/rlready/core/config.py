@@ -361,8 +361,8 @@ class EvaluateConfig(Config):
     thinking_budgets: Preset[TokenCounts] = option(
         None,
         "Thinking budgets in tokens. By default up to the budget that is chosen from the chat template and the context "
-        "length. If no model thinks, limits of the whole response are compared: by default up to max_answer_tokens, "
-        "else each of these plus max_answer_tokens.",
+        "length. They do not apply if no model thinks: then limits of the whole response are compared, up to "
+        "max_answer_tokens.",
         min_length=1,
     )
     samples: Samples = option(4, "Number of samples for each problem; majority vote and best-of-n choose among them.")

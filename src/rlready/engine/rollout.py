@@ -6,6 +6,7 @@ checkpoints; the reward is what the policy maximises: correctness, less a length
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
@@ -119,13 +120,18 @@ def rewarded(groups: Sequence[Group], reward: RewardFn, targets: Sequence[int]) 
     return found
 
 
-def warn_run_ons(where: str, rows: Sequence[SampleRow]) -> None:
-    """Warn of samples that continue into another turn, which the model invents."""
-    count = sum(row["run_on"] for row in rows)
-    if count:
+def warn_run_ons(verb: str, model: str, rows: Sequence[SampleRow]) -> None:
+    """Warn of samples that continue into another turn, which the model invents; ``verb`` drew them from ``model``.
+
+    A sample counts once, under however many settings it was continued.
+    """
+    run_on = {(row["problem_id"], row["sample_id"]) for row in rows if row["run_on"]}
+    if run_on:
+        drawn = len({(row["problem_id"], row["sample_id"]) for row in rows})
         warn(
-            f"{where}: warning: {count} of {len(rows)} responses continue into another turn that the model invents; "
-            "only the text before it was verified. Does the end-of-turn token end each turn in the training data?"
+            f"{verb}: {model}: warning: {len(run_on)} of {drawn} responses continue into another turn that the model "
+            "invents; only the text before it was verified. SFT rows have to end in the token that ends a turn; to "
+            f"see it and a row with it: rlready show --template {shlex.quote(model)}"
         )
 
 

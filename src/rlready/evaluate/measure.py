@@ -24,7 +24,7 @@ from rlready.runs.files import write_table
 from rlready.tasks import Task
 from rlready.tasks.answers.verify import ballots, voted
 
-SHOWN = 12  # problems whose samples are kept for reading, one sample per model and main setting
+SHOWN = 12  # samples of a model that are kept for reading, times the main settings; of a problem the first sample
 
 
 class Vectors(Record):
@@ -107,22 +107,24 @@ def measure(drawer: Drawer, problems: Sequence[Problem], kept: DrawnSamples, sam
     """Draw and verify what is not ``kept`` of an earlier attempt; all samples go into the table ``samples_to``."""
     settings, lm = drawer.settings, drawer.lm
     vectors = {setting.name: Vectors() for setting in settings.all}
-    ballots_of: dict[str, list[list[Ballot]]] = {setting.name: [] for setting in settings.main}
+    voting = settings.main if settings.budgeted else ()
+    ballots_of: dict[str, list[list[Ballot]]] = {setting.name: [] for setting in voting}
+    read = (settings.largest,) if settings.largest.limit else settings.main  # smaller limits cut the same
     lengths, examples = ThoughtLengths(), list[Example]()
     for drawn in _problem_by_problem(drawer, problems, kept):
         for setting, group in drawn.items():
             main = group if setting == settings.unconstrained else drawn[settings.main_for(setting)]
             vectors[setting.name].add(setting, group, main)
-            if setting in settings.main:
+            if setting in voting:
                 ballots_of[setting.name].append(_ballots(lm, drawer.task, group))
-                if len(examples) < SHOWN * len(settings.main):
-                    examples.append(example(lm, setting, group))
+            if setting in read and len(examples) < SHOWN * len(settings.main):
+                examples.append(example(lm, setting, group))
             if setting == settings.largest:
                 for s in group.samples:
                     length = len(s.tokens) if setting.limit else s.thinking_tokens
                     (lengths.right if s.correct else lengths.wrong).append(length)
     write_table(samples_to, kept.rows)
-    warn_run_ons(f"evaluate: {lm.source}", kept.rows)
+    warn_run_ons("evaluate", lm.source, kept.rows)
     return ModelMeasurements(
         model=lm.source,
         vectors=vectors,
@@ -195,7 +197,7 @@ def example(lm: LM, setting: Setting, group: Group) -> Example:
         correct=bool(sample.correct),
         strict=sample.strict,
         finish=sample.finish,
-        truncated=sample.truncated,
+        truncated=sample.reached_limit,
         budget=setting.tokens,
         thinking_tokens=sample.thinking_tokens,
         pieces=list(zip(lm.pieces(sample.tokens.tolist()), sample.mask.tolist(), strict=True)),

@@ -173,6 +173,11 @@ class EvaluateResult(Result):
         """What limits the tokens of a sample."""
         return "response limit" if self.response_limits else "budget"
 
+    @property
+    def several(self) -> list[Votes]:
+        """The votes, unless every one of them is that of a single sample."""
+        return self.votes if any(v.samples > 1 for v in self.votes) else []
+
     def remarks(self) -> list[str]:
         """How many responses of each model were not verified, under the setting with the most of them."""
         budgets = [*(row.scores for row in self.budgets), self.unconstrained]
@@ -195,12 +200,12 @@ class EvaluateResult(Result):
             rows = [s.cells(short) for s in self.settings]
             found.append(Table(columns, rows, title, narrow))
         if self.metrics:
-            columns = ["model", "setting", "control (%)", "scaling", "performance (%)", f"at {self.limit}"]
+            columns = ["model", "setting", "control (%)", "scaling", "performance (%)", "at budget"]
             title = "Control, scaling (points per 1,000 tokens) and performance (accuracy at the best one)"
             found.append(Table(columns, [m.cells(short) for m in self.metrics], title))
-        if self.votes:
-            columns = [self.limit, "model", "samples", "majority vote (%)", "most likely (%)", "any correct (%)"]
-            rows = [v.cells(short) for v in self.votes]
+        if self.several:
+            columns = ["budget", "model", "samples", "majority vote (%)", "most likely (%)", "any correct (%)"]
+            rows = [v.cells(short) for v in self.several]
             found.append(Table([*columns, "tokens"], rows, "Many samples at equal total tokens", columns))
         return found
 

@@ -60,6 +60,11 @@ class Settings:
         return self.main[-1]
 
     @property
+    def budgeted(self) -> bool:
+        """Whether thinking budgets are compared, rather than limits of the response or nothing."""
+        return self.largest.budget.thinking_budget is not None
+
+    @property
     def mean_limit(self) -> float:
         """Most tokens of a sample, the mean over all settings."""
         limits = [s.budget.max_answer_tokens + (s.budget.thinking_budget or 0) for s in self.all]
@@ -90,10 +95,8 @@ def settings_of(config: EvaluateConfig, *, thinks: bool = True) -> Settings:
 
 def _response_limits(config: EvaluateConfig) -> Settings:
     """Limits of the whole response, for models that do not think."""
-    added = sorted(b + config.max_answer_tokens for b in config.thinking_budgets or ())
-    limits = added or parts_of(config.max_answer_tokens)
-    free = Setting(Budget(None, config.max_response_tokens or limits[-1]))
+    free = Setting(Budget(None, config.max_response_tokens or config.max_answer_tokens))
     if config.unconstrained:
         return Settings(free, (free,), (), ())
-    main = tuple(Setting(Budget(None, n), limit=n) for n in limits)
+    main = tuple(Setting(Budget(None, n), limit=n) for n in parts_of(config.max_answer_tokens))
     return Settings(free if config.max_response_tokens else None, main, (), ())

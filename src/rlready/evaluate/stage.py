@@ -44,7 +44,13 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
                 "set max_response_tokens to limit the responses"
             )
         config = resolve(config, config.models, run)
-        settings = settings_of(config, thinks=check_sampling(config, config.models))
+        thinks = check_sampling(config, config.models)
+        if config.thinking_budgets and not thinks and not config.unconstrained:
+            warn(
+                "evaluate: warning: thinking_budgets does not apply, as no model thinks: "
+                f"max_answer_tokens={config.max_answer_tokens} limits the whole response"
+            )
+        settings = settings_of(config, thinks=thinks)
         contrast = _contrast(config)
         task = open_task(config.problems)
         problems = task.problems()
@@ -57,7 +63,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
         measured = []
         samples = len(problems) * config.samples * len(settings.all)  # of each model
         total, each = samples * len(config.models), settings.mean_limit
-        limit = "thinking_budgets=" if config.thinking_budgets else "max_answer_tokens="
+        limit = "thinking_budgets=" if settings.budgeted else "max_answer_tokens="
         say_most("evaluate", total, each, f"samples=, problems=...?n=, {limit} and max_response_tokens=")
         with SamplingProgress("evaluate", total, each) as bar:
             for number, source in enumerate(config.models):

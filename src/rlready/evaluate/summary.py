@@ -49,7 +49,7 @@ def summary(
     free = [settings.unconstrained] if settings.unconstrained else []
     unconstrained = {m.model: _scores(m, first, s, settings) for s in free for m in measured}
     others = [*settings.others, *settings.length_prompted]
-    kept = [*settings.main, *free]
+    kept, several = [*settings.main, *free], config.samples > 1
     return EvaluateResult(
         headline=_headline(config, settings.largest, budgets[-1].scores, unconstrained),
         seed=config.seed,
@@ -62,8 +62,8 @@ def summary(
         response_limits=settings.largest.limit is not None,
         unconstrained=unconstrained,
         settings=[_setting_scores(m, s, settings) for m in measured for s in others],
-        metrics=[] if config.unconstrained else [line for m in measured for line in _metrics(m, settings)],
-        votes=[] if config.samples == 1 else [_votes(m, s) for m in measured for s in settings.main],
+        metrics=[line for m in measured for line in _metrics(m, settings)] if settings.budgeted else [],
+        votes=[_votes(m, s) for m in measured for s in settings.main] if settings.budgeted and several else [],
         lengths=_histogram(measured),
     )
 
@@ -157,7 +157,7 @@ def _metrics(measured: ModelMeasurements, settings: Settings) -> list[CurveMetri
     lines = []
     for (waits, bias, prompted), along in curves.items():
         vectors = [measured.vectors[s.name] for s in along]
-        tokens = [v.tokens if s.limit else float(np.mean(v.thinking)) for s, v in zip(along, vectors, strict=True)]
+        tokens = [float(np.mean(v.thinking)) for v in vectors]
         found = curve([s.tokens or 0 for s in along], tokens, [v.accuracy for v in vectors])
         lines.append(
             CurveMetrics(

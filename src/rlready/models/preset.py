@@ -45,7 +45,7 @@ def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] 
     source, traits = _deciding(sources, getattr(config, "delimiters", ()))
     device = getattr(config, "device", "auto")
     place = device if device != "auto" or traits.embedded else best_device()
-    budgeted = bool(getattr(config, "thinking_budget", None) or getattr(config, "thinking_budgets", None))
+    budgeted = getattr(config, "thinking_budget", None) is not None
     chosen = preset(run.verb, traits, place, budgeted=budgeted)
     if traits.embedded and (own_data(config) or not all(map(_knows_only_dagmath, sources))):
         chosen = {key: value for key, value in chosen.items() if key not in DATA} | UNNAMED.get(run.verb, {})

@@ -85,7 +85,7 @@ class Measurer:
         parameters = parameters_of(lm.model, self.config.influence_layers) if wanted else []  # refused before drawing
         losses = self._loss(lm)
         rows = self._samples(number, lm)
-        warn_run_ons(f"readiness: {source}", rows)
+        warn_run_ons("readiness", source, rows)
         undecided = sum(row.get("undecided", False) for row in rows)  # a wave may be of an earlier version
         return Part(
             name=name,

@@ -49,7 +49,7 @@ def budget_section(result: Evaluated) -> Section:
     if evaluated and evaluated.metrics:
         parts += _setting_tables(evaluated, names)
     title = "Accuracy at each response limit" if response else "Accuracy at each thinking budget"
-    return Section(title, parts, ["budget", *(["settings"] if len(parts) > 2 else [])])
+    return Section(title, parts, ["limit" if response else "budget", *(["settings"] if len(parts) > 2 else [])])
 
 
 def main_setting(result: EvaluateResult) -> str:
@@ -87,7 +87,7 @@ def _accuracy(result: Evaluated, names: Names) -> Markup:
         x_label=f"mean {kind} tokens per problem",
         y_label="accuracy",
         percent=True,
-        note="One point per budget; bands are 95 % intervals. "
+        note=f"One point per {'limit' if response else 'budget'}; bands are 95 % intervals. "
         + ("Unconstrained: each model's own prompt and stop, no budget. " if with_budgets else "")
         + ("Chance level: always giving the most common answer." if level is not None else ""),
     )
@@ -141,7 +141,7 @@ def _lengths(lengths: LengthHistogram, names: Names, *, response: bool) -> list[
                 x_label=f"{'response' if response else 'thinking'} tokens",
                 y_label="share of responses",
                 percent=True,
-                note="At the largest budget; correct and wrong add up to all.",
+                note=f"At the largest {'limit' if response else 'budget'}; correct and wrong add up to all.",
             )
         )
     return charts
@@ -166,6 +166,8 @@ def _scores_table(result: Evaluated, names: Names) -> Markup:
     ]
     response = _by_response(result)
     thinking = Column[BudgetRow]("thinking tokens", lambda row: row.scores.thinking_tokens, TOKENS)
+    unfinished = Column[BudgetRow]("unfinished", lambda row: row.scores.unfinished, PERCENT)
+    largest = f"minus the largest {'limit' if response else 'budget'}"
     columns = [
         Column[BudgetRow]("response limit" if response else "budget", lambda row: row.budget, heads=True),
         Column[BudgetRow]("model", lambda row: row.model, heads=True),
@@ -173,9 +175,9 @@ def _scores_table(result: Evaluated, names: Names) -> Markup:
         *([] if response else [thinking]),
         Column[BudgetRow]("response tokens" if response else "answer tokens", _answer_tokens, TOKENS),
         Column[BudgetRow]("truncated", lambda row: row.scores.truncated, PERCENT),
-        Column[BudgetRow]("unfinished", lambda row: row.scores.unfinished, PERCENT),
+        *([] if response else [unfinished]),
         Column[BudgetRow]("minus the first model", lambda row: row.scores.gain, DIFFERENCE),
-        Column[BudgetRow]("minus the largest budget", lambda row: row.scores.change, DIFFERENCE),
+        Column[BudgetRow](largest, lambda row: row.scores.change, DIFFERENCE),
     ]
     return table("Accuracy at each response limit" if response else "Accuracy at each thinking budget", bodies, columns)
 
@@ -189,7 +191,7 @@ def _setting_tables(result: EvaluateResult, names: Names) -> list[Markup]:
     return [
         titled_table("Each curve in three numbers", result.metrics, _metric_columns(names)),
         titled_table(compared, result.settings, _setting_columns(names)),
-        titled_table("Many samples at equal total tokens", result.votes, _vote_columns(names)),
+        titled_table("Many samples at equal total tokens", result.several, _vote_columns(names)),
     ]
 
 

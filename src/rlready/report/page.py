@@ -69,6 +69,8 @@ def render(folder: Path) -> str:
             rewritten=run.rewritten,
             examples=examples,
             examples_total=len(run.examples),
+            forced=any(not chosen for e in examples for _, chosen in e.pieces),
+            response_limits=isinstance(result, EvaluateResult) and result.response_limits,
             models=list(dict.fromkeys(e.model for e in examples)),
             named=named,
             record=run.record,
@@ -147,12 +149,20 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(duration=SECONDS.show, policy=_policy, compact=_compact, spans=_spans, kinds=kinds)
+    environment.filters["length_of"] = _length_of
     return environment
 
 
 def _spans(example: Example) -> list[tuple[str, bool]]:
     """A response as spans of text that were all chosen by the model or all forced by the decoder."""
     return [("".join(t for t, _ in span), bool(chosen)) for chosen, span in groupby(example.pieces, key=lambda p: p[1])]
+
+
+def _length_of(example: Example, response_limits: bool) -> str:
+    """``30 of 96 thinking tokens``; tokens of the response where there is no thought to limit."""
+    response = response_limits or (example.budget is None and not example.thinking_tokens)
+    tokens, kind = (len(example.pieces), "response") if response else (example.thinking_tokens, "thinking")
+    return f"{tokens}{'' if example.budget is None else f' of {example.budget}'} {kind} tokens"
 
 
 def _policy(script: str) -> str:
