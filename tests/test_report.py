@@ -407,6 +407,11 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
     assert "11.3 [8.3, 14.3] 52.0 % [49.0, 55.0]" in ready
     assert "Chosen: pass@16" in ready
     assert "Held-out loss" in ready
+    few = {"pass_at_k": {k: fig(0.5) for k in (1, 8)}}
+    eight = [CheckpointReadiness(**readiness_of(i, **few)) for i in range(4)]
+    guessed = {"pass@1": 0.02, "pass@8": 0.32, "pass@64": 0.6}
+    drawn = text_of(tmp_path, readiness_result(checkpoints=eight, chance_level=guessed))
+    assert "Chance level 2.0 % pass@8: 32.0 % " in drawn
     assert '">past overfitting onset<' not in page.render(tmp_path)
     onset = Overfitting(minimum=2, loss_rise=fig(0.1), pass_1_change=fig(0.0), onset=True)
     more = {key: fig(0.21) for key in ("entropy", "length_right", "length_wrong", "truncated")}

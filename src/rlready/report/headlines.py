@@ -97,7 +97,8 @@ def _readiness(result: ReadinessResult) -> Iterator[Headline]:
     if losses:
         loss, name = min(losses, key=lambda pair: pair[0].value)
         yield Headline("Lowest held-out loss", THREE_DIGITS, loss, name)
-    yield from _chance(result.chance_level)
+    drawn = [f"pass@{k}" for c in result.checkpoints[:1] for k in sorted(c.pass_at_k)]
+    yield from _chance({name: result.chance_level[name] for name in drawn if name in result.chance_level})
 
 
 def _evaluate(result: EvaluateResult) -> Iterator[Headline]:
