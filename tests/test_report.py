@@ -426,6 +426,22 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
     assert "exploration 4 3 33.0 % [30.0, 36.0]" in text_of(tmp_path, inject_result())
 
 
+def test_an_axis_of_checkpoints_has_their_names(tmp_path: Path) -> None:
+    """As many as fit."""
+
+    def axis(names: list[str]) -> tuple[list[str | None], str]:
+        rows = [CheckpointReadiness(**readiness_of(i % 4, name=name)) for i, name in enumerate(names)]
+        text_of(tmp_path, readiness_result(checkpoints=rows))
+        losses = next(svg for svg in svgs(page.render(tmp_path)) if svg.findtext("title") == "Held-out loss")
+        return [t.text for t in losses.iter("text") if t.get("text-anchor") == "middle"], losses.findtext("desc") or ""
+
+    ticks, said = axis(names := ["step-43", "step-86", "step-129", "step-172"])
+    assert ticks == [*names, "checkpoint, in order of training"]
+    assert "0.81 at checkpoint, in order of training step-43, 0.571 at step-172" in said
+    ticks, _ = axis([f"checkpoint-{1000 + i}" for i in range(20)])
+    assert ticks[:-1] == ["checkpoint-1000", "checkpoint-1006", "checkpoint-1012", "checkpoint-1018"]
+
+
 def test_evaluations_of_every_kind(tmp_path: Path) -> None:
     free = BudgetScores(budget=None, scores={"a/b": budget(96).scores["sft"]})
     unconstrained = text_of(tmp_path, evaluate_result(budgets=[free]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rlready.report.text import number, safe
@@ -40,20 +40,35 @@ class Axes:
     right: float
     percent: bool
     log2: bool
+    names: Mapping[float, str]
 
     @staticmethod
-    def fit(xs: Sequence[float], ys: Sequence[float], *, margin: int, percent: bool, log2: bool) -> Axes:
-        """Axes that hold all of ``xs`` and ``ys``, with room for ``margin`` characters on the right."""
+    def fit(
+        xs: Sequence[float],
+        ys: Sequence[float],
+        *,
+        margin: int,
+        percent: bool,
+        log2: bool,
+        names: Mapping[float, str],
+    ) -> Axes:
+        """Axes that hold all of ``xs`` and ``ys``, with room for ``margin`` characters on the right.
+
+        Where x has ``names``, its ticks are as many of these as fit beside each other.
+        """
         low, high = min(ys), max(ys)
         y_ticks = nice_ticks(0.0 if 0 < low <= 0.5 * high else low, high)
         xs = [math.log2(x) for x in xs] if log2 else xs
         whole = log2 or all(float(x).is_integer() for x in xs)
         span = max(xs) - min(xs)
-        room = 0.03 * span if span else max(0.5, 0.2 * abs(xs[0]))
+        room = 0.5 if names else 0.03 * span if span else max(0.5, 0.2 * abs(xs[0]))
         x0, x1 = min(xs) - room, max(xs) + room
         ticks = nice_ticks(min(xs), max(xs), 6, whole) if span else xs[:1]
         right = WIDTH - 18 - CHAR_WIDTH * margin
-        return Axes(x0, x1, y_ticks, [t for t in ticks if x0 <= t <= x1], right, percent, log2)
+        if names:
+            needed = CHAR_WIDTH * (1 + max(map(len, names.values()))) * (x1 - x0) / (right - LEFT)
+            ticks = sorted(names)[:: math.ceil(needed)]
+        return Axes(x0, x1, y_ticks, [t for t in ticks if x0 <= t <= x1], right, percent, log2, names)
 
     def x(self, value: float) -> float:
         value = math.log2(value) if self.log2 else value
@@ -74,7 +89,7 @@ class Axes:
             shown = 2.0**tick if self.log2 else tick
             yield f'<path class="grid zero" d="M{self.x(shown):g} {floor:g}v4"/>'
             yield f'<text class="tick" x="{self.x(shown):g}" y="{floor + 18:g}" text-anchor="middle">'
-            yield f"{number(shown)}</text>"
+            yield f"{safe(self.names.get(tick) or number(shown))}</text>"
         yield f'<text class="axis" x="2" y="13">{safe(y_label)}</text>'
         yield f'<text class="axis" x="{(LEFT + self.right) / 2:g}" y="{HEIGHT - 7:g}" text-anchor="middle">'
         yield f"{safe(x_label)}</text>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -130,7 +131,7 @@ def _by_order(
     """A chart of one figure over the checkpoints in the order of training; none for a single checkpoint."""
     short = labels(row.name for row in rows)
     points = [
-        Point.of(i, figure, short[row.name])
+        replace(Point.of(i, figure, short[row.name]), tick=short[row.name])
         for i, (figure, row) in enumerate(zip(figures, rows, strict=True), start=1)
         if figure
     ]

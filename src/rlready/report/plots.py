@@ -38,7 +38,7 @@ MARKERS = (
 class Point:
     """A value with its intervals, if it has any: low to high of y, left to right of x.
 
-    ``note`` is the tooltip.
+    ``note`` is the tooltip; ``tick`` names x on its axis, where x only counts.
     """
 
     x: float
@@ -48,6 +48,7 @@ class Point:
     note: str = ""
     left: float | None = None
     right: float | None = None
+    tick: str = ""
 
     @staticmethod
     def of(x: float, figure: Estimate, note: str, percent: bool = False) -> Point:
@@ -100,6 +101,7 @@ def line_chart(
         margin=max((len(_short(s.name)) for s in ends), default=0),
         percent=percent,
         log2=log2_x,
+        names={p.x: _short(p.tick) for p in points if p.tick},
     )
     slug = f"c{zlib.crc32(repr((title, shown)).encode('utf-8', 'replace')):08x}"
     described = "; ".join(_in_words(s, x_label, percent) for s in shown)
@@ -217,7 +219,8 @@ def _in_words(series: Series, x_label: str, percent: bool) -> str:
     first, last = series.points[0], series.points[-1]
     start, end = (number(float(f"{p.y:.4g}"), percent) for p in (first, last))
     count = f"{len(series.points)} points"
-    return f"{series.name}: {start} at {x_label} {number(first.x)}, {end} at {number(last.x)}, {count}"
+    here, there = (p.tick or number(p.x) for p in (first, last))
+    return f"{series.name}: {start} at {x_label} {here}, {end} at {there}, {count}"
 
 
 def _short(name: str) -> str:
