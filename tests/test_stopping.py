@@ -146,7 +146,7 @@ def test_scoring_stops_between_micro_batches(folder: Path) -> None:
 
 def test_comparing_formulas_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """No question of a queue is asked after Ctrl-C, and the processes that were asked are ended."""
-    monkeypatch.setattr(mathpool.Worker, "ask", lambda self, *_: self._reply(60.0, "comparing"))  # never answers
+    monkeypatch.setattr(mathpool.Worker, "ask", lambda self, *_: self.line(60.0, "comparing"))  # never answers
     with pytest.raises(KeyboardInterrupt), interrupted_in(0.5, within=10):  # in which the processes start, too
         mathpool.in_parallel([("formula", f"x+{i}", "y", None) for i in range(50)])
 
