@@ -212,8 +212,33 @@ def refused(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
 def test_columns_that_cannot_be_guessed(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
     line = refused(path, [{"aufgabe": "p", "loesung": "1", "\x1b[31m": 1}])
-    assert "its columns are aufgabe, loesung, '\\x1b[31m': name the right one, as in " in line
-    assert f'"{path}?prompt=aufgabe"' in line
+    assert "its columns are aufgabe, loesung, '\\x1b[31m': name the right ones, as in " in line
+    assert f'"{path}?prompt=aufgabe&answer=loesung"' in line
     line = refused(path, [{"question": "p", "loesung": "1"}])
-    assert f'"{path}?answer=loesung", or a verifier, ?verifier=pkg.module:function' in line
+    assert f'"{path}?answer=loesung", or a verifier=pkg.module:function in place of answer=' in line
     assert asked(f"{path}?answer=loesung") == [("p-000001", "p", "1")]
+
+
+@pytest.mark.parametrize(
+    ("given", "proposed"),
+    [
+        ("", "prompt=exercise&answer=result"),
+        ("?prompt=exercise", "prompt=exercise&answer=result"),
+        ("?answer=result&n=1", "answer=result&n=1&prompt=exercise"),
+        ("?n=1&seed=3", "n=1&seed=3&prompt=exercise&answer=result"),
+    ],
+)
+def test_a_proposal_names_all_missing_columns_and_works(given: str, proposed: str, tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "p.jsonl", [{"result": 1, "exercise": "p"}])
+    with pytest.raises(UserError) as caught:
+        asked(f"{path}{given}")
+    assert f'as in "{path}?{proposed}"' in str(caught.value)
+    assert asked(f"{path}?{proposed}") == [("p-000001", "p", "1")]
+
+
+def test_a_proposal_for_worked_rows_names_their_responses(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "p.jsonl", [{"exercise": "p", "worked": "r"}])
+    with pytest.raises(
+        UserError, match=r"no column of problems .* and none of responses .*\?prompt=exercise&response=wor"
+    ):
+        open_task(str(path)).rows()

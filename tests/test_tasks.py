@@ -278,7 +278,7 @@ GOOD = {"prompt": "p", "response": "r", "answer": "1"}
         ("[1, 2]\n", "r.jsonl:1: expected an object with named columns, not list"),
         (
             '{"q": "p", "a": 1}\n',
-            "instruction, input); its columns are q, a: name the right one, as in ",
+            "response, output, solution); its columns are q, a: name the right ones, as in ",
         ),
         ('{"prompt": "p"}\n{"question": "p"}\n', "r.jsonl:2: no column 'prompt'; known: question"),
         ('{"prompt": ["p"]}\n', "r.jsonl:1: prompt must be a list of {role, content}, not list of str"),

@@ -5,11 +5,12 @@ The first name of a list that is a column with a fitting value is taken, and wha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from rlready.core.errors import UserError
+from rlready.tasks.source import options_of
 from rlready.tasks.table import Table, column_names, has_column, value_of
 from rlready.tasks.turns import MESSAGES
 from rlready.tasks.verifier import GROUND_TRUTH
@@ -66,15 +67,22 @@ def describe_columns(table: Table, columns: Mapping[str, str], keys: Collection[
     return ", ".join(parts).replace(" from ", " from column ", 1)
 
 
-def no_column(table: Table, key: str, used: Collection[str], path: str, fix: str = "") -> UserError:
-    """The error for a table without a column of a kind: what columns it has, and the option that names one of them."""
+def no_columns(table: Table, source: str, keys: Sequence[str], used: Collection[str], fix: str = "") -> UserError:
+    """The error for a table without columns of some kinds: what columns it has, and ``source``, as it was given, with
+    the missing options."""
     names = column_names(table.rows[0][1])
     plain = [name for name in names if name.replace(".", "_").isidentifier() and name not in used]
+    head, _, query = source.partition("?")
+    options = options_of(source, query)
+    for key in keys:
+        options[key] = next((name for name in plain if _holds(table, name, KINDS[key].types)), "COLUMN")
+        plain = [name for name in plain if name != options[key]]
+    wanted = " and none of ".join(f"{KINDS[key].columns} ({', '.join(KINDS[key].names)})" for key in keys)
     known = ", ".join(name if name.isprintable() else ascii(name) for name in names)
-    option = f'"{path}?{key}={plain[0] if plain else "COLUMN"}"'
+    example = "&".join(f"{key}={value}" for key, value in options.items())
     return UserError(
-        f"{table.where}: no column of {KINDS[key].columns} ({', '.join(KINDS[key].names)}); its columns are {known}: "
-        f"name the right one, as in {option}{fix}"
+        f"{table.where}: no column of {wanted}; its columns are {known}: name the right "
+        f'{"one" if len(keys) == 1 else "ones"}, as in "{head}?{example}"{fix}'
     )
 
 

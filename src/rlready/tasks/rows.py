@@ -39,7 +39,7 @@ from rlready.models.chat import KEYS
 from rlready.tasks.dagmath import meta as dagmeta
 from rlready.tasks.dagmath.meta import graph_of, validate, verify_solution
 from rlready.tasks.files import local_data, stem_of
-from rlready.tasks.guess import describe_columns, guess_columns, no_column
+from rlready.tasks.guess import describe_columns, guess_columns, no_columns
 from rlready.tasks.protocol import Asked, Task, Verdict
 from rlready.tasks.source import Source, select
 from rlready.tasks.strictjson import Fields, Refused, digits
@@ -94,10 +94,11 @@ class RowsTask(Task):
     defaults = RowsOptions()
     options: RowsOptions
     _tried = False
+    _beside = ""  # what is read with the prompts: "answer", "response" or nothing
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
-        self.name = Path(source.path)
+        self.given, self.name = source.text, Path(source.path)
         self.path = local_data(source.path, self.options.split)
         self.licence = licence_beside(self.path) if self.path else None
         unread = {"config", "revision"} if self.name.is_dir() else {"config", "revision", "split"}
@@ -133,11 +134,11 @@ class RowsTask(Task):
 
     def problems(self) -> list[Problem]:
         self._say("prompt", "answer", "id")
+        self._beside = "" if self.verifier else "answer"
         if self.verifier is None:
             bare = [i.line for i in self._items if not i.answer]
-            if not any(has_column(row, self.columns["answer"]) for _, row in self.table.rows):
-                fix = ", or a verifier, ?verifier=pkg.module:function"
-                raise no_column(self.table, "answer", self.columns.values(), str(self.name), fix)
+            if not self._has("answer"):
+                raise self._no_columns("answer")
             fix = "add it, name its column with answer=COLUMN, or name a verifier=pkg.module:function"
             self.table.refuse(bare, "an answer to verify against", fix)
         elif self.verifier.kind == "verl":
@@ -149,6 +150,7 @@ class RowsTask(Task):
 
     def rows(self) -> list[Row]:
         self._say("prompt", "response", "id")
+        self._beside = "response"
         bare = [i.line for i in self._items if not i.response.strip()]
         fix = "add it, name its column with response=COLUMN, or remove these rows"
         if len(bare) == len(self._items) and FINAL.search(str(value_of(self.table.rows[0][1], self.columns["answer"]))):
@@ -279,9 +281,19 @@ class RowsTask(Task):
         column = self.columns["prompt"]
         if has_column(row, column) or any(name in row for name in MESSAGES):
             raise UserError(f"{self.table.place(line)}: the prompt is empty")
-        if not any(has_column(other, name) for _, other in self.table.rows for name in (column, *MESSAGES)):
-            raise no_column(self.table, "prompt", (), str(self.name))
+        if not self._has("prompt"):
+            beside = [self._beside] if self._beside and not self._has(self._beside) else []
+            raise self._no_columns("prompt", *beside)
         raise UserError(f"{self.table.place(line)}: no column {column!r}; {nearest(column, column_names(row))}")
+
+    def _has(self, key: str) -> bool:
+        """Whether any row has the column of a kind, or one that is read in its place."""
+        others = {"prompt": MESSAGES, "response": (*MESSAGES, "completion")}.get(key, ())
+        return any(has_column(row, name) for _, row in self.table.rows for name in (self.columns[key], *others))
+
+    def _no_columns(self, *keys: str) -> UserError:
+        fix = ", or a verifier=pkg.module:function in place of answer=" if "answer" in keys else ""
+        return no_columns(self.table, self.given, keys, self.columns.values(), fix)
 
     def _answer(self, line: int, row: Fields) -> str:
         """The answer; empty if the column is missing, null or not-a-number."""
