@@ -152,6 +152,14 @@ def test_every_verb_has_help_of_its_settings(verb: str, capsys: pytest.CaptureFi
             assert f"  --{key.replace('_', '-')} " in shown, key
 
 
+@pytest.mark.parametrize("words", [[], ["rl"]])
+def test_help_is_a_command_too(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--help"]) == 0
+    expected = capsys.readouterr().out
+    assert main(["help", *words]) == 0
+    assert capsys.readouterr().out == expected
+
+
 def test_the_shell_completes_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     words = {"COMP_WORDS": "rlready rl --learn", "COMP_CWORD": "2", "_RLREADY_COMPLETE": "complete_bash"}
     line = [sys.executable, "-c", "import sys, rlready.cli.main as c; sys.exit(c.main([]))"]
@@ -211,7 +219,7 @@ def test_show_and_report_take_folders(verbs, capsys) -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("redines", "unknown verb 'redines'; did you mean readiness?"),
+        ("redines", "unknown command 'redines' (rlready --help lists all); did you mean readiness?"),
         ("sft learning_rate=fast", "command line: learning_rate = 'fast' is not a number"),
         ("sft lerning_rate=1", "command line: unknown key 'lerning_rate'; did you mean learning_rate?"),
         ("sft --lerning-rate 1", "command line: unknown option --lerning-rate; did you mean --learning-rate?"),

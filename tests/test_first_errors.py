@@ -29,8 +29,8 @@ CPU_ONLY = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine ha
     [
         ("sft device=gpu", "device = 'gpu' is not a PyTorch device; use auto, cpu, cuda or cuda:1"),
         pytest.param("rl device=cuda", "'cuda': no CUDA GPU here; use device=auto or device=cpu", marks=CPU_ONLY),
-        ("--verison", "did you mean --version? Options of a verb follow the verb: rlready VERB --help"),
-        ("--verbose sft", "unknown option --verbose; options of a verb follow the verb: rlready VERB --help"),
+        ("--verison", "did you mean --version? Options of a command follow the command: rlready COMMAND --help"),
+        ("--verbose sft", "unknown option --verbose; options of a command follow the command: rlready COMMAND --help"),
         ("rl --batch-size 3", "unknown option --batch-size; did you mean --prompts-per-step?"),
         ("sft --output_dir x", "unknown option --output-dir; did you mean --out?"),
         ("sft --foo", "unknown option --foo; see rlready sft --help"),

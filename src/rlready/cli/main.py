@@ -1,4 +1,4 @@
-"""``rlready VERB ...``: a thin layer over the functions of the same names.
+"""``rlready COMMAND ...``: a thin layer over the functions of the same names.
 
 Fills the verb's configuration, calls ``rlready.VERB`` and prints its tables.  It imports nothing heavy, so that
 ``--help`` is instant.  Exit codes: 0 done, 1 an internal error (with its traceback), 2 bad input (one line), 130

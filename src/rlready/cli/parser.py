@@ -116,15 +116,17 @@ def parse_command_line(argv: Sequence[str], prog: str = "rlready") -> Typed | in
     strange = next((word for word in argv if any("\ud800" <= c <= "\udfff" for c in word)), None)
     if strange is not None:  # bytes that are not UTF-8; a record could not hold them
         raise UserError(f"{COMMAND_LINE}: {strange!a} is not UTF-8 text; rename the file or folder")
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:2], "--help"]
     name = argv[0] if argv else ""
     if name.startswith("--") and name not in PROGRAM:
         hint = similar(name, PROGRAM)
         raise UserError(
-            f"unknown option {name}; {f'{hint} Options' if hint else 'options'} of a verb follow the verb: "
-            "rlready VERB --help"
+            f"unknown option {name}; {f'{hint} Options' if hint else 'options'} of a command follow the command: "
+            "rlready COMMAND --help"
         )
     if name and not name.startswith("-") and name not in VERBS:
-        raise UserError(f"unknown verb {name!r}; {nearest(name, VERBS)}")
+        raise UserError(f"unknown command {name!r} (rlready --help lists all); {nearest(name, VERBS)}")
     words, settings = _settings_in(name, argv)
     if name in VERBS and not VERBS[name].many:
         _refuse_a_second(VERBS[name].positional, words[1:])

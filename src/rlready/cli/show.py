@@ -26,6 +26,7 @@ from rlready.cli.show_result import (
 )
 from rlready.core.config import CreditConfig
 from rlready.core.errors import UserError
+from rlready.core.missing import did_you_mean
 from rlready.core.records import Row
 from rlready.core.result import RESULT
 from rlready.core.terminal import has_colour
@@ -66,7 +67,7 @@ def show_runs(paths: Sequence[Path], *, diff: Sequence[str] | None = None) -> Sh
 
 def _status(path: Path) -> RunStatus:
     if not path.exists():
-        raise UserError(f"{path}: no such folder")
+        raise UserError(f"{path}: no such folder{did_you_mean(str(path))}")
     if not (path / RECORD).is_file():
         return RunStatus(folder=str(path), verb="–", status="not a run", message=f"{RECORD} is missing")
     try:
