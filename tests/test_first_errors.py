@@ -51,8 +51,13 @@ CPU_ONLY = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine ha
         ("show --reference none arun", "--reference belongs to rlready show --credit"),
         ("schema", "rlready schema needs one of demo, "),
         ("schema RLConfg", "RLConfg: no such schema; did you mean RLConfig?"),
-        ("report nosuch", "nosuch: no such folder"),
-        ("show nosuch", "nosuch: no such folder"),
+        ("report evall", "evall: no such folder; did you mean eval?"),
+        ("show evall", "evall: no such folder; did you mean eval?"),
+        ("predict evall", "then rank them, rlready predict runs/ready; did you mean eval?"),
+        (
+            "rl --out evall --resume",
+            "evall holds no run to be resumed; leave out --resume to start one there; did you mean",
+        ),
         ("sft --out file", "--out file is a file; name a folder"),
         ("sft --config c.toml", "c.toml: settings of --config stand at the top level, without [sft]; tables belong"),
         ("rl algorithm=ppo", "algorithm=ppo is not one of grpo, dr_grpo, rloo, dapo, dense; give your own algorithm"),
@@ -67,13 +72,14 @@ def test_a_newcomers_mistake_is_one_line_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
+    Path("eval").mkdir()
     Path("c.toml").write_text("[sft]\nepochs = 1\n")
     assert main([*line.split(), "--quiet"] if not line.startswith("--") else line.split()) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert says in printed.err
     assert len(printed.err.splitlines()) == 1
-    assert {path.name for path in tmp_path.iterdir()} == {"file", "c.toml"}
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "c.toml", "eval"}
 
 
 @pytest.mark.parametrize(

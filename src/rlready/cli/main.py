@@ -21,6 +21,7 @@ from rlready.cli.trust import refuse_code
 from rlready.core.config import CreditConfig, TemplateConfig
 from rlready.core.device import check_device, out_of_memory
 from rlready.core.errors import UserError
+from rlready.core.missing import did_you_mean
 from rlready.core.options import COMMAND_LINE, Filled, fill_config
 from rlready.core.progress import note, only_warnings
 from rlready.core.settings import Config
@@ -88,7 +89,8 @@ def _folder(typed: Typed, config: Config) -> Path:
     if typed.out is None:
         return unfinished_folder(typed.verb, config) if resume else new_folder(typed.verb)
     if resume and nothing_done(Path(typed.out)):
-        raise UserError(f"{typed.out} holds no run to be resumed; leave out --resume to start one there")
+        near = did_you_mean(typed.out) if not Path(typed.out).exists() else ""
+        raise UserError(f"{typed.out} holds no run to be resumed; leave out --resume to start one there{near}")
     return Path(typed.out)
 
 

@@ -24,6 +24,7 @@ from typing import TypeGuard
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
+from rlready.core.missing import did_you_mean
 from rlready.core.progress import note
 from rlready.core.result import RESULT
 from rlready.evaluate.result import EvaluateResult
@@ -118,7 +119,7 @@ def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
     """Runs and tables; a sweep is replaced by its table and readiness runs, a composite run by the runs in it."""
     for path in paths:
         if not path.exists():
-            raise UserError(f"{path}: no such folder or file; {FIRST}")
+            raise UserError(f"{path}: no such folder or file; {FIRST}{did_you_mean(str(path))}")
         if path.is_file():
             if not path.name.endswith(TABLES):
                 raise UserError(f"{path}: a table of outcomes ends in {', '.join(TABLES)}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.lazy import lazy
+from rlready.core.missing import did_you_mean
 from rlready.core.result import RESULT, Result
 from rlready.runs.checksums import refuse_changed
 from rlready.runs.files import read_json
@@ -40,7 +41,7 @@ __getattr__ = lazy(__name__, {name: module for module, _, name in (where.partiti
 def refuse_unfinished(folder: Path) -> None:
     """UserError for a path that is not the folder of a finished run."""
     if not folder.exists():
-        raise UserError(f"{folder}: no such folder")
+        raise UserError(f"{folder}: no such folder{did_you_mean(str(folder))}")
     if (folder / RESULT).is_file():
         return
     if os.path.lexists(folder / RESULT):
