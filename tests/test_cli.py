@@ -175,6 +175,8 @@ def test_a_verb_gets_its_configuration_and_prints_a_table(verbs, capsys, tmp_pat
     last = "It is 1 a.\nNext: rlready show runs/a\nReport: runs/evaluate/report.html\n"
     assert printed.out == f"Accuracy 50 %.\n\n{table}\n{last}"
     assert printed.err == "rlready evaluate: writing to runs/evaluate\n"
+    assert main(["evaluate", "runs/a", "--out", "runs/evaluate"]) == 2
+    assert capsys.readouterr().err.startswith("rlready: runs/evaluate holds a run with ")  # and is not written to
     record = read_json(tmp_path / "runs/evaluate/record.json")
     assert record["command"] == "rlready evaluate runs/a x,y --seed 4 --thinking_budgets=1,2 --out runs/evaluate"
     assert record["config"]["models"] == ["runs/a", "x,y"]

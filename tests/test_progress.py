@@ -4,12 +4,13 @@ import io
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from rlready.cli.main import main
-from rlready.core.progress import SCREEN, Plan, Progress, Screen
+from rlready.core.progress import SCREEN, Plan, Progress, Screen, breaking_silence, note
 from rlready.core.result import Table
 from rlready.core.sampling_progress import SamplingProgress
 from rlready.core.tables import print_tables
@@ -76,6 +77,18 @@ def test_sampling_is_counted_in_tokens_as_they_are_decoded() -> None:
         bar.decoded(0, 16)
         assert bar.share == 1
     assert stream.getvalue().splitlines()[-1].startswith("sampling  40/40 samples")
+
+
+def test_a_slow_start_is_told_unless_something_else_has_been(capsys: pytest.CaptureFixture[str]) -> None:
+    for said in ([], ["preset"]):
+        with breaking_silence("checking", after=0.01):
+            for text in said:
+                note(text)
+            time.sleep(0.1)
+    with breaking_silence("checking", after=0.1):
+        pass
+    time.sleep(0.15)
+    assert capsys.readouterr().err == "checking\npreset\n"
 
 
 def test_a_bar_within_a_bar_is_shown_once_it_stays() -> None:

@@ -23,7 +23,7 @@ from rlready.core.device import check_device, out_of_memory
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
 from rlready.core.options import COMMAND_LINE, Filled, fill_config
-from rlready.core.progress import note, only_warnings
+from rlready.core.progress import breaking_silence, only_warnings
 from rlready.core.settings import Config
 from rlready.core.stopping import STOPPED, exit_stopped, stopped_by_signals
 from rlready.core.terminal import with_neutral_streams
@@ -75,7 +75,6 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
     out = _folder(typed, filled.value)
     if out.is_file() and not (typed.verb == "inject" and out.suffix == ".jsonl"):
         raise UserError(f"--out {out} is a file; name a folder")
-    note(f"rlready {typed.verb}: {'continuing' if 'resume' in typed.switches else 'writing to'} {out}")
     return _run(typed, filled, out, _continuing(argv, typed, out))
 
 
@@ -133,7 +132,8 @@ def _run(typed: Typed, filled: Filled[Any], out: Path, command: str) -> Any:
     name, overwrite = typed.verb, "overwrite" in typed.switches
     token = store.invocation.set(store.Invocation(command, filled.value, filled.origins, overwrite))
     try:
-        result = function(name)(filled.value, out)
+        with breaking_silence(f"rlready {name}: checking the settings, the data and the models"):
+            result = function(name)(filled.value, out)
     except (RuntimeError, MemoryError, OSError) as error:
         if advice := out_of_memory(error, filled.value):
             again = "" if nothing_done(out) else f"; with the same settings, to continue: {command}"

@@ -36,6 +36,7 @@ class Screen:
         self.open: list[Progress] = []
         self.plan: Plan | None = None
         self.shown = ""  # the progress that was printed last: name and count of its bar
+        self.silent = True  # nothing has been shown yet
         self._last = -PAUSE
         self._bars: Bars | None = None
 
@@ -50,7 +51,7 @@ class Screen:
             terminal, now = self.stream.isatty() and os.environ.get("TERM") != "dumb", self.clock()
             if self.quiet or now - self._last < (PAUSE_ON_TERMINAL if terminal else PAUSE):
                 return
-            self._last = now
+            self._last, self.silent = now, False
             if terminal:
                 from rlready.core.bars import Bars
 
@@ -65,6 +66,7 @@ class Screen:
     def print(self, text: str, *, warning: bool = False) -> None:
         """Print a line, above the bars if there are any."""
         with self.lock, suppress(OSError, ValueError):
+            self.silent = False
             if self._bars:
                 self._bars.print(text)
             elif warning or not self.quiet:
@@ -80,6 +82,23 @@ class Screen:
 
 
 SCREEN = Screen()
+
+
+@contextmanager
+def breaking_silence(text: str, after: float = PAUSE / 2) -> Iterator[None]:
+    """Print a line if nothing else has been shown in the first seconds of the block, while libraries are imported."""
+
+    def speak() -> None:
+        if SCREEN.silent:
+            note(text)
+
+    SCREEN.silent, timer = True, threading.Timer(after, speak)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

@@ -156,6 +156,8 @@ class Run:
             note(f"{self.out}: continuing a run that was {self._earlier.attempts[-1].status.partition(':')[0]}")
         else:
             empty_folder(self.out, self.config)
+            if self._called.command and not self._inside:
+                note(f"rlready {self.verb}: writing to {self.out}")
         if self.finished:
             self.finished = False
             self._begin()
