@@ -211,6 +211,8 @@ def test_show_and_report_take_folders(verbs, capsys) -> None:
     verbs.show = lambda paths: Printed([Table(["runs"], [[str(len(paths))]])])
     verbs.report = lambda folder: folder / "report.html"
     assert main(["show", "a", "b"]) == 0
+    Path("a").mkdir()
+    Path("a/result.json").touch()
     assert main(["report", "a", "--json"]) == 0
     assert capsys.readouterr().out == 'Shown.\n\nruns\n   2\n\n{\n "written": "a/report.html"\n}\n'
     verbs.show = lambda paths: Printed([Table(["run"], [["a"]]), Table(["step", "loss"], [["1", "2.5"]], "a")])

@@ -1,5 +1,7 @@
 """What a newcomer mistypes: one line that says what is wrong and what to write instead, before anything is written."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -157,3 +159,24 @@ def test_a_run_without_a_result_says_how_to_go_on(tmp_path: Path) -> None:
     write_json(tmp_path / "record.json", record)
     with pytest.raises(UserError, match="has not finished; continue it with its own command: rlready demo --out here"):
         load_result(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("readiness model", "problems is missing: name the problems for model"),
+        ("readiness ./mode problems=dagmath?n=2", "mode: no such folder"),
+        ("readiness model problems=p.jsonl", 'as in "p.jsonl?prompt=exercise&answer=result"'),
+        ("evaluate model problems=p.json", "p.json: no such file or folder; did you mean p.jsonl?"),
+        ("report run", "run: no such folder"),
+    ],
+)
+def test_a_mistake_is_found_before_torch_is_imported(line: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text('{"model_type": "llama", "vocab_size": 9}')
+    (tmp_path / "p.jsonl").write_text('{"exercise": "1 + 1", "result": 2}\n')
+    code = "import sys; from rlready.cli.main import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    command = [sys.executable, "-c", code, *line.split()]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert says in done.stderr
+    assert done.stdout == "False\n"

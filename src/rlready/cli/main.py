@@ -23,6 +23,7 @@ from rlready.core.device import check_device, out_of_memory
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
 from rlready.core.options import COMMAND_LINE, Filled, fill_config
+from rlready.core.presets import own_data
 from rlready.core.progress import breaking_silence, only_warnings
 from rlready.core.settings import Config
 from rlready.core.stopping import STOPPED, exit_stopped, stopped_by_signals
@@ -63,15 +64,21 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
     if typed.verb == "show":
         return _show(typed)
     if verb.config is None:
+        from rlready.runs.results import refuse_unfinished
+
         if typed.settings:
             raise UserError(f"rlready {typed.verb} has no settings; got {next(iter(typed.settings))!r}")
         if not typed.arguments:
             raise UserError(f"rlready {typed.verb} needs one {_names() if typed.verb == 'schema' else 'run folder'}")
-        return function(typed.verb)(Path(typed.arguments[0]) if verb.positional == "run" else typed.arguments[0])
+        if verb.positional != "run":
+            return function(typed.verb)(typed.arguments[0])
+        refuse_unfinished(Path(typed.arguments[0]))  # before libraries are imported, which takes seconds
+        return function(typed.verb)(Path(typed.arguments[0]))
     filled = _fill(typed, verb)
     if "trust_code" not in typed.switches:
         refuse_code(filter(None, (typed.config, getattr(filled.value, "file", ""))))
     check_device(filled.value)
+    _find_data(filled.value)
     out = _folder(typed, filled.value)
     if out.is_file() and not (typed.verb == "inject" and out.suffix == ".jsonl"):
         raise UserError(f"--out {out} is a file; name a folder")
@@ -122,6 +129,17 @@ def _fill(typed: Typed, verb: Verb) -> Filled[Any]:
     value = tuple(typed.arguments) if verb.many else typed.arguments[0]
     changed = filled.value.replace(**{verb.positional: value})
     return replace(filled, value=changed, origins=filled.origins | {verb.positional: COMMAND_LINE})
+
+
+def _find_data(config: Config) -> None:
+    """UserError for data that is not there, before the command's libraries are imported, which takes seconds."""
+    if sources := own_data(config):
+        from rlready.tasks.hub import refuse_missing
+        from rlready.tasks.source import parse_source
+
+        for source in map(parse_source, sources):
+            if source.kind in ("rows", "gsm8k"):
+                refuse_missing(source.path)
 
 
 def _run(typed: Typed, filled: Filled[Any], out: Path, command: str) -> Any:

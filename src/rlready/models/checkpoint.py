@@ -12,7 +12,6 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 from logging import CRITICAL, WARNING, Handler, LogRecord, getLogger
 from math import isfinite
 from pathlib import Path
@@ -28,6 +27,7 @@ from rlready.models import adapter
 from rlready.models.checkpoint_files import (
     ADAPTER,
     CONFIG,
+    EMBEDDED_FOLDER,
     GENERATION,
     TOKENIZER,
     check_config,
@@ -302,7 +302,7 @@ def _line(error: BaseException) -> str:
 
 def embedded_folder() -> Path:
     """The folder of the model shipped inside the package."""
-    return Path(str(files("rlready"))) / "assets" / "embedded"
+    return EMBEDDED_FOLDER
 
 
 def local_folder(source: str) -> Path | None:

@@ -21,6 +21,7 @@ from rlready.runs.record import RECORD
 from rlready.runs.results import load_result
 
 CONFIG, ADAPTER, GENERATION = "config.json", "adapter_config.json", "generation_config.json"
+EMBEDDED_FOLDER = Path(__file__).parents[1] / "assets" / "embedded"  # the model shipped inside the package
 TOKENIZER = "tokenizer.json"
 VOCABULARIES = (TOKENIZER, "*.model", "vocab*", "*.tiktoken", "tekken.json")  # a tokenizer needs one of them
 OBJECTS = (CONFIG, ADAPTER, GENERATION, "tokenizer_config.json")

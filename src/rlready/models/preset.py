@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from rlready.core.presets import (
 )
 from rlready.core.progress import note, warn
 from rlready.core.settings import Config
+from rlready.models.checkpoint_files import ADAPTER, CONFIG, EMBEDDED_FOLDER, check_files
+from rlready.models.hub import fetched, refuse_folder_names
 from rlready.runs.files import read_json
 from rlready.runs.record import RECORD, RunRecord
 from rlready.runs.run import Run
@@ -42,6 +45,8 @@ def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] 
     """
     check_device(config)
     refuse_forgotten_model(run.verb, config)
+    open_settings = [name for name in type(config).model_fields if is_open(config, name) and name not in leave]
+    _refuse_in_advance(run.verb, open_settings, sources)
     source, traits = _deciding(sources, getattr(config, "delimiters", ()))
     device = getattr(config, "device", "auto")
     place = device if device != "auto" or traits.embedded else best_device()
@@ -50,14 +55,8 @@ def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] 
     if traits.embedded and (own_data(config) or not all(map(_knows_only_dagmath, sources))):
         chosen = {key: value for key, value in chosen.items() if key not in DATA} | UNNAMED.get(run.verb, {})
     _warn_of_rate(config, chosen, run.verb)
-    open_settings = [name for name in type(config).model_fields if is_open(config, name) and name not in leave]
     values = {name: chosen[name] for name in open_settings if name in chosen}
-    for name in open_settings:
-        if name in DATA and name not in values:
-            raise UserError(
-                f"{run.verb}: {name} is missing: name the {DATA[name]} for {source}, as {name}=FILE.jsonl or a task; "
-                "only the embedded model on its own task has defaults"
-            )
+    _refuse_missing_data(run.verb, [name for name in open_settings if name not in values], source)
     if values:
         size = "the embedded model" if traits.embedded else f"a model of {_count(traits.parameters)} parameters"
         plain = "" if traits.thinks or budgeted else " (of the whole response, as the model does not think)"
@@ -65,6 +64,33 @@ def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] 
         listed = ", ".join(f"{n}={_shown(value)}{after.get(n, '')}" for n, value in values.items() if value != "")
         note(f"{run.verb}: preset for {size}: {listed}")
     return run.resolve(config, values)
+
+
+def _refuse_in_advance(verb: str, open_settings: Sequence[str], sources: Sequence[str]) -> None:
+    """UserError for a folder that is not there or holds no model, and for data that is missing, as far as that is known
+    without torch, whose import takes seconds."""
+    for source in sources:
+        if source != "embedded" and os.path.exists(source):
+            check_files(Path(source), source)
+        elif source != "embedded":
+            refuse_folder_names(source)
+    other = next((each for each in sources if (Path(each) / CONFIG).is_file() and not _has_embedded_shape(each)), "")
+    if other:
+        _refuse_missing_data(verb, [name for name in open_settings if name not in UNNAMED.get(verb, {})], other)
+
+
+def _refuse_missing_data(verb: str, missing: Sequence[str], source: str) -> None:
+    for name in missing:
+        if name in DATA:
+            raise UserError(
+                f"{verb}: {name} is missing: name the {DATA[name]} for {source}, as {name}=FILE.jsonl or a task; "
+                "only the embedded model on its own task has defaults"
+            )
+
+
+def _has_embedded_shape(folder: Path | str) -> bool:
+    config, embedded = (_text_config(path / CONFIG) for path in (Path(folder), EMBEDDED_FOLDER))
+    return all(config.get(key) == embedded[key] for key in SHAPE)
 
 
 def _deciding(sources: Sequence[str], delimiters: Sequence[str]) -> tuple[str, ModelTraits]:
@@ -94,9 +120,7 @@ def model_traits(source: str, delimiters: Sequence[str] = ()) -> ModelTraits:
     """
     from rlready.models import adapter
     from rlready.models.chat_template import learn_format
-    from rlready.models.checkpoint import embedded_folder, local_folder, tokenizer_of
-    from rlready.models.checkpoint_files import ADAPTER, CONFIG
-    from rlready.models.hub import fetched
+    from rlready.models.checkpoint import local_folder, tokenizer_of
     from rlready.models.weights import held_weights
 
     tokenizer = tokenizer_of(source)
@@ -107,7 +131,7 @@ def model_traits(source: str, delimiters: Sequence[str] = ()) -> ModelTraits:
         parameters=sum(held.size for held in held_weights(base).values()),
         context=_context(config),
         thinks=learn_format(tokenizer, source, delimiters).thinks,
-        embedded=all(config.get(key) == _text_config(embedded_folder() / CONFIG)[key] for key in SHAPE),
+        embedded=_has_embedded_shape(base),
     )
 
 

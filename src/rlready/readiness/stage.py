@@ -15,7 +15,7 @@ from pathlib import Path
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.core.progress import note
-from rlready.core.records import Row
+from rlready.core.records import Problem, Row
 from rlready.core.result import TaskRecord
 from rlready.core.sampling_progress import SamplingProgress, say_most
 from rlready.core.truncation import warn_truncated
@@ -55,9 +55,9 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
         for doubt in order_warnings(names):
             note(f"readiness: {doubt}")
         tables = {name: read_samples(s) for name, s in names.items() if is_table(s)}
+        task, problems = _problems(config)  # refused before the files of a model are read
         config = _resolve(config, [s for s in names.values() if not is_table(s)], list(tables.values()), run)
-        task = open_task(config.problems) if config.problems else None
-        problems = task.problems() if task else []
+        task, problems = (task, problems) if task else _problems(config)
         ids = [p.id for p in problems] if task else next(iter(tables.values())).problem_ids
         _check_ids(config, ids)
         if task:
@@ -120,6 +120,11 @@ def _ranked(
     truncated = {each.name: each.truncated.value for each in result.checkpoints if each.truncated}
     warn_truncated("readiness", truncated, config)
     return result
+
+
+def _problems(config: ReadinessConfig) -> tuple[Task | None, list[Problem]]:
+    task = open_task(config.problems) if config.problems else None
+    return task, task.problems() if task else []
 
 
 def _names(checkpoints: Sequence[str]) -> dict[str, str]:

@@ -21,10 +21,15 @@ def is_hub_id(path: str) -> bool:
     return ID.fullmatch(path) is not None and not path.endswith(TABLES) and not os.path.isdir(Path(path).parent)
 
 
+def refuse_missing(path: str) -> None:
+    """UserError for a path that does not exist and cannot be a hub id."""
+    if not os.path.exists(path) and not is_hub_id(path):
+        raise UserError(f"{path}: no such file or folder{did_you_mean(path)}")
+
+
 def read_hub(path: str, config: str, split: str, revision: str) -> Iterable[object]:
     """The rows of a data set of the hub; UserError if ``path`` is no such data set, or the hub cannot be reached."""
-    if not is_hub_id(path):
-        raise UserError(f"{path}: no such file or folder{did_you_mean(path)}")
+    refuse_missing(path)
     try:
         import datasets
     except ImportError:
