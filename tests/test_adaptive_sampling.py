@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from rlready.core.sampling_progress import SamplingProgress
 from rlready.readiness import stage
 from rlready.readiness.adaptive_sampling import Counts, draw_until_right, plan, waves
 from rlready.readiness.group_signal import group_signal, informative, variance
+from rlready.readiness.measure import Measurer
 from rlready.readiness.passk import pass_at_k
 from rlready.readiness.stage import readiness
 from rlready.runs.files import read_table, write_table
@@ -183,3 +184,14 @@ def test_bad_settings_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             readiness(ReadinessConfig(problems=HARD).replace(**change), tmp_path / str(at))  # type: ignore[arg-type]
+
+
+def test_the_accuracy_so_far_names_its_checkpoint() -> None:
+    sources = ("none/checkpoint-1", "none/checkpoint-2")
+    bar, unused = SamplingProgress("readiness", 4, 8), cast(Any, None)
+    measurer = Measurer(ReadinessConfig(checkpoints=sources), unused, unused, None, [], [], [], bar)
+    for source in sources:
+        with pytest.raises(UserError, match="no such folder"):
+            measurer.model(0, source, source)
+        measurer._show([True, False])
+        assert [*bar.metrics] == [f"pass@1 of {source.removeprefix('none/')} so far"]

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rlready.cli.main import main
@@ -53,30 +54,47 @@ def test_lines_in_a_file_are_few_and_say_rate_and_time_left() -> None:
 
 
 def test_sampling_is_counted_in_tokens_as_they_are_decoded() -> None:
-    """The time left follows from tokens per ended sample and the latest rate; before, it is an upper bound."""
+    """The time left follows from the lengths in ended batches and the mean rate; before, it is an upper bound."""
     clock, stream = Clock(), io.StringIO()
     with SamplingProgress("sampling", 40, 100, screen=Screen(stream, clock)) as bar:
         bar.skip(20)  # of an earlier attempt
-        for _ in range(10):
-            bar.decoded(10, 0)
-            clock.now += 1
-        assert bar.status == "20/40 samples  10 tokens/s  up to 3:10 left"  # 20 samples of 100 tokens, 100 are done
-        bar.decoded(100, 4)
-        assert bar.status == "24/40 samples  20 tokens/s  0:40 left"  # 20 samples of 50 tokens, 200 are done
-        bar.small = True
-        assert "up to 0:40 left" in bar.status
-        for _ in range(100):  # faster now
-            bar.decoded(7, 0)
-            clock.now += 0.1
-        assert bar.mean == 100  # the ended samples were the short ones
-        for _ in range(60):
-            bar.decoded(1, 0)
-            clock.now += 1
-        bar.small = False
-        assert bar.status.startswith("24/40 samples  1 tokens/s")
-        bar.decoded(0, 16)
+        bar.decoded(0, 0, 0)  # nothing was replayed
+        for step in range(1, 11):
+            bar.decoded(4 if step <= 6 else 2, 2 * (step == 6), step)
+            clock.now += 0.5
+        assert bar.status == "22/40 samples  6 tokens/s  up to 4:38 left"  # 16 samples of 100 tokens, 2 have 90 left
+        bar.decoded(2, 2, 11)
+        assert bar.status.startswith("24/40 samples  7 tokens/s  0:20 left")
+        assert bar.tokens_left == pytest.approx(16 * (6 + 11) / 2)
+        bar.decoded(4, 0, 7)  # so 6 of 8 are longer than 6
+        assert bar.tokens_left == pytest.approx(12 * (6 + 0.75 * 5) + 4 * (11 - 7))
+        bar.decoded(4, 0, 12)  # longer than any before
+        assert bar.tokens_left == pytest.approx(12 * (6 + 0.75 * 5 + 0.5 * 2) + 4)
+        bar.decoded(4, 4, 13)
+        bar.decoded(12, 12, 8)
         assert bar.share == 1
     assert stream.getvalue().splitlines()[-1].startswith("sampling  40/40 samples")
+
+
+@pytest.mark.parametrize("spread", [0.2, 0.8])
+def test_the_time_left_to_sample_is_steady(spread: float) -> None:
+    """Batches of growing size, the first ones slower for each token: the end does not jump."""
+    clock, rng, seen = Clock(), np.random.default_rng(0), list[tuple[float, float]]()
+    lengths = np.clip(rng.lognormal(4, spread, 1200), 1, 1000).astype(int)
+    with SamplingProgress("sampling", 1200, 1000, screen=Screen(io.StringIO(), clock)) as bar:
+        for batch in np.split(lengths, [32, 160, 416, 672, 928]):
+            clock.now += 1
+            for step in range(1, int(batch.max()) + 1):
+                running = int((batch >= step).sum())
+                clock.now += 0.02 + running * 0.003
+                bar.decoded(running, int((batch == step).sum()), step)
+                if not bar.is_upper_bound and bar.left is not None:
+                    seen.append((clock.now, bar.left))
+    whole = clock.now - 100
+    ends = np.array([now + left for now, left in seen]) - 100
+    assert len(seen) > 100
+    assert np.abs(np.diff(ends))[10:].max() < 0.05 * whole  # before, the rate is that of one small batch
+    assert np.abs(ends - whole).max() < 0.4 * whole
 
 
 def test_a_slow_start_is_told_unless_something_else_has_been(capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,12 +115,12 @@ def test_a_bar_within_a_bar_is_shown_once_it_stays() -> None:
     screen = Screen(stream, clock)
     with Progress("rl", total=4, screen=screen) as outer, SamplingProgress("rollouts", 8, 5, screen=screen) as inner:
         clock.now += 1.9
-        inner.decoded(5, 1)
+        inner.decoded(8, 1, 1)
         clock.now += 0.05
-        inner.decoded(5, 1)
+        inner.decoded(7, 1, 2)
         outer.update(1, reward=0.5)
         clock.now += 2
-        inner.decoded(5, 1)
+        inner.decoded(6, 1, 3)
     lines = stream.getvalue().splitlines()
     assert lines[0] == "rl  0/4"
     assert lines[1].startswith("rl 1/4  rollouts  3/8 samples")

@@ -130,8 +130,11 @@ def warn(text: str) -> None:
 class Progress:
     """``with Progress("sampling", total=5000, unit="tokens") as p: p.update(64, loss=1.2)``.
 
-    ``done`` is what an earlier attempt had done: it counts as progress, but not for the rate.
+    ``done`` is what an earlier attempt had done: it counts as progress, but not for the rate.  ``is_upper_bound`` says
+    whether the time left is an upper bound rather than an estimate.
     """
+
+    is_upper_bound = False
 
     def __init__(
         self, name: str, total: float | None = None, unit: str = "", done: float = 0, screen: Screen = SCREEN
@@ -173,11 +176,6 @@ class Progress:
     def left(self) -> float | None:
         """Seconds left at the rate so far."""
         return self.elapsed * (1 / self.share - 1) if self.share > 0 else None
-
-    @property
-    def is_upper_bound(self) -> bool:
-        """Whether the time left is an upper bound rather than an estimate."""
-        return False
 
     @property
     def rate(self) -> str:

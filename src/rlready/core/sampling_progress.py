@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from rlready.core.progress import PAUSE, SCREEN, Progress, Screen, note
+from collections import Counter
+from threading import get_ident
 
-WINDOW = 30.0  # seconds over which the rate is taken, up to twice as many
+import numpy as np
+from numpy.typing import NDArray
+
+from rlready.core.progress import PAUSE, SCREEN, Progress, Screen, note
 
 
 class SamplingProgress(Progress):
     """A bar that an engine fills while it decodes.
 
-    ``each`` is the largest number of tokens of a sample.  The time left follows from the mean length of a sample: all
-    tokens by the number of ended samples, at most ``each``.  That is the maximum-likelihood estimate if every token is
-    equally likely to be the last one, also while samples are running.  It is called an upper bound while the batches
-    are ``small``, and will be faster, and until a sample has ended.
+    ``each`` is the largest number of tokens of a sample.  The time left follows from the mean rate and the expected
+    lengths of what is running and waiting: those of the Kaplan-Meier estimate, for which a sample that is running is
+    longer than it is now.  Until a batch has ended, samples are counted as ``each`` tokens, and the time left is an
+    upper bound.
     """
 
     def __init__(self, name: str, total: float, each: float, screen: Screen = SCREEN) -> None:
         super().__init__(name, total, "samples", screen=screen)
-        self.each, self.small = each, False
-        self.tokens = 0
-        self._marks: list[tuple[float, int]] = []  # (time, tokens), at most two, the older one at least WINDOW ago
+        self.each, self.tokens = each, 0
+        self.is_upper_bound = True
+        self._ended = Counter[int]()  # samples by length
+        self._running: dict[int, tuple[int, int]] = {}  # samples and their tokens, by the thread that decodes the batch
+        self._first: float | None = None  # when decoding began
 
-    def decoded(self, tokens: int, ended: int) -> None:
-        """Count new tokens, and samples that have ended."""
-        now = self.screen.clock()
-        if not self._marks or now - self._marks[-1][0] > WINDOW:
-            self._marks = [*self._marks[-1:], (now, self.tokens)]
-        self.tokens += tokens
+    def decoded(self, running: int, ended: int, step: int) -> None:
+        """Count one step of this thread's batch: ``running`` samples have got a token, and now have ``step``.
+
+        It was the last one of ``ended`` of them.
+        """
+        self._first = self._first or self.screen.clock()
+        self._running[get_ident()] = max(0, running - ended), step
+        if running <= ended:
+            del self._running[get_ident()]
+            self.is_upper_bound = self.is_upper_bound and not step
+        self._ended[step] += ended
+        self.tokens += running
         self.update(ended)
 
     def skip(self, samples: int) -> None:
@@ -36,42 +48,53 @@ class SamplingProgress(Progress):
         self.update(samples)
 
     @property
-    def mean(self) -> float:
-        """Expected tokens of a sample."""
-        ended = self.done - self.start
-        return min(self.each, self.tokens / ended) if ended > 0 else self.each
+    def tokens_left(self) -> float:
+        """Expected tokens of the samples that have not ended."""
+        waiting = max(0.0, (self.total or 0) - self.done - sum(left for left, _ in self._running.values()))
+        if self.is_upper_bound:
+            return waiting * self.each + sum(left * (self.each - step) for left, step in self._running.values())
+        longer = self._longer()
+        running = (left * longer[step:].sum() / longer[step] for left, step in self._running.values())
+        return float(waiting * longer.sum() + sum(running))
 
-    @property
-    def is_upper_bound(self) -> bool:
-        return self.small or self.mean == self.each
+    def _longer(self) -> NDArray[np.float64]:
+        """The share of samples with more than i tokens, for i from 0 to the largest number so far."""
+        ended = np.zeros(1 + max([0, *self._ended, *(step for _, step in self._running.values())]))
+        for length, samples in self._ended.items():
+            ended[length] = samples
+        reached = ended.copy()
+        for left, step in self._running.values():
+            reached[step] += left
+        at_risk = np.maximum(1, reached[::-1].cumsum()[::-1])
+        shares: NDArray[np.float64] = np.cumprod(1 - ended / at_risk)
+        return shares
 
     @property
     def share(self) -> float:
-        samples = (self.total or 0) - self.start
-        return min(1.0, self.tokens / (self.mean * samples)) if self.mean and samples > 0 else 0.0
+        left = self.tokens_left
+        return self.tokens / (self.tokens + left) if self.tokens else float(self.done >= (self.total or 0))
 
     @property
     def speed(self) -> float:
-        """Tokens per second lately; 0 if there were none, or too short a time."""
-        (begin, tokens), *_ = self._marks or [(0.0, self.tokens)]
-        spent = self.screen.clock() - begin
-        return (self.tokens - tokens) / spent if spent > PAUSE else 0.0
+        """Tokens per second since decoding began; 0 if that is too short a time."""
+        spent = self.screen.clock() - (self._first or self.screen.clock())
+        return self.tokens / spent if spent > PAUSE else 0.0
 
     @property
     def left(self) -> float | None:
-        return self.tokens * (1 / self.share - 1) / self.speed if self.share and self.speed else None
+        return self.tokens_left / self.speed if self.speed else None
 
     @property
     def rate(self) -> str:
         return f"{self.speed:,.0f} tokens/s" if self.speed else ""
 
 
-def decoded(tokens: int, ended: int) -> None:
-    """Count what the threads of an engine have decoded on the innermost bar for it, if there is one."""
+def decoded(running: int, ended: int, step: int) -> None:
+    """Count a step of an engine's thread on the innermost bar for it, if there is one: see `SamplingProgress`."""
     with SCREEN.lock:
         bar = next((bar for bar in reversed(SCREEN.open) if isinstance(bar, SamplingProgress)), None)
         if bar:
-            bar.decoded(tokens, ended)
+            bar.decoded(running, ended, step)
 
 
 def say_most(verb: str, samples: float, each: float, smaller: str) -> None:

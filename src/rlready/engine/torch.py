@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, groupby
+from itertools import chain, count, groupby
 from typing import Any
 
 import numpy as np
@@ -134,7 +134,7 @@ class TorchEngine(Engine):
                 unfinished.append(i)
             else:
                 done.append(i)
-        decoded(0, len(done))
+        decoded(0, len(done), 0)
         threads = workers(self.lm.model, READ)
 
         def sample_of(i: int) -> Sample:
@@ -218,12 +218,12 @@ class TorchEngine(Engine):
         rows = list(range(len(batch.states)))  # of the batch, for each row of the decoder
         running = [True] * len(rows)
         steered = batch.steered
-        while True:
+        for step in count(1):
             heed_stop()
             before = sum(running)
             next_ids = self._advance(decoder, logits_BV, batch, rows, running, steered)
             left = sum(running)
-            decoded(before, before - left)
+            decoded(before, before - left, step)
             batch.after_step()
             if not left:
                 return

@@ -34,6 +34,7 @@ from rlready.readiness.offline_samples import Stored
 from rlready.readiness.part import ExampleLosses, Part, Vocabulary
 from rlready.readiness.sample_stats import Draws
 from rlready.readiness.table import measure_samples, measure_table
+from rlready.runs.checkpoint_order import labels
 from rlready.runs.drawn import DrawnSamples
 from rlready.runs.files import read_table, write_table
 from rlready.runs.run import Run
@@ -60,6 +61,7 @@ class Measurer:
     held: Sequence[Row]
     bar: SamplingProgress
     vocabulary: Vocabulary | None = None
+    model_name = ""  # of the model that is drawing
 
     def check(self, models: Sequence[str]) -> None:
         """Raise UserError, before any model is loaded, if the settings or the vocabularies do not fit."""
@@ -80,6 +82,8 @@ class Measurer:
 
     def model(self, number: int, name: str, source: str) -> Part:
         """Draw and measure the samples of a checkpoint; all of them are kept in ``parts/NUMBER.parquet``."""
+        self.model_name = labels(self.config.checkpoints)[source]
+        self.bar.metrics.clear()
         lm = self._load(source)
         wanted = self.config.influence
         parameters = parameters_of(lm.model, self.config.influence_layers) if wanted else []  # refused before drawing
@@ -153,7 +157,6 @@ class Measurer:
             rest = which[(len(drawn.rows) - begun) // (end - begin) :]
             for part in growing(len(rest), end - begin, engine.batch_size, workers(lm.model, READ)):
                 some = rest[part]
-                self.bar.small = part.stop < len(rest) and len(some) * (end - begin) < engine.batch_size
                 wanted = [r for i in some for r in requests[i * config.samples + begin : i * config.samples + end]]
                 grader = Grader(lm, task, [self.problems[i] for i in some], wanted)
                 ended = None if drawn.rows else self._first_results(grader)
@@ -182,7 +185,8 @@ class Measurer:
         return ended
 
     def _show(self, correct: Sequence[bool]) -> None:
-        self.bar.update(0, **{"pass@1 so far": f"{sum(correct) / len(correct):.1%} of {len(correct)} samples"})
+        so_far = f"pass@1 of {self.model_name} so far" if len(self.config.checkpoints) > 1 else "pass@1 so far"
+        self.bar.update(0, **{so_far: f"{sum(correct) / len(correct):.1%} of {len(correct)} samples"})
 
     def _influence(self, lm: LM, rows: Sequence[SampleRow], parameters: Sequence[Tensor]) -> InfluenceResult | None:
         """Influence from the first group of every problem, which is drawn whatever its outcome."""
