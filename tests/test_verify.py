@@ -384,3 +384,14 @@ def test_any_text_is_judged(verifiers: list[tuple[Task, Problem]], text: str, wo
     for task, problem in verifiers:
         assert task.verify(problem, " ".join(words), text).correct in (True, False)
         assert task.verify(problem, text, " ".join(words)).correct in (True, False)
+
+
+def test_no_sympy_where_a_whole_number_meets_a_number_or_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[mathpool.Question] = []
+    monkeypatch.setattr(mathpool.POOL, "equal", lambda question: bool(asked.append(question)))
+    for answer in ("8", "-7", "3.5", "1/3", "50%", "1,000", "12 km", "0a", "4us", "Not V", "C(5,2)"):
+        assert not same_answer("7", f"#### {answer}"), answer
+    assert asked == []
+    for answer in ("2+5", "sqrt(49)", "7e^0", "7 x 1"):
+        same_answer("7", f"#### {answer}")
+    assert [other for _, _, other, _ in asked] == ["2+5", r"\sqrt{49}", "7e^0", "7 x 1"]

@@ -57,6 +57,7 @@ COMMAND = re.compile(r"\\(?:begin|end)\{[a-z]*\}|\\[a-zA-Z]+")
 WORDY = re.compile(r"[A-Za-z]{4}|[A-Za-z]{2,}[' ]+[A-Za-z]{2,}")
 CASED = re.compile(r"(\d\s?)[A-Za-z]{1,2}(?![A-Za-z])|[^\W\d_]+")  # a short word behind a number is a unit
 DIGIT = re.compile(r"\d")
+VARIABLE = re.compile(r"[A-DF-HJ-WYZa-df-hj-wyz]")  # not e, i and x
 LETTERS = re.compile(r"[A-Za-z]{2,}")
 
 
@@ -181,6 +182,8 @@ def _equal(kind: str, one: str, other: str, asked: list[Question] | None) -> boo
         step = rounding(known) if known else None
         if (known and (known.unit or known.percent)) or any(_wordy(t) or LETTER.fullmatch(t) for t in (one, other)):
             return len(one) > 1 < len(other) and _folded(one) == _folded(other)
+        if any(INTEGER.fullmatch(a) and _has_variable(b) for a, b in ((one, other), (other, one))):
+            return False  # which is sure without sympy, whose start takes seconds
     question = (kind, _formula(one), _formula(other), step)
     if asked is None:
         return POOL.equal(question)
@@ -225,6 +228,12 @@ def _wordy(text: str) -> bool:
     """Whether ``text`` consists of words, not of a formula whose letters are factors."""
     bare = COMMAND.sub(" ", SUBSCRIPT.sub(" ", _formula(text)))
     return bool(WORDY.search(bare) or LETTERS.fullmatch(bare.strip()))
+
+
+def _has_variable(text: str) -> bool:
+    """Whether a formula without commands has a letter that is neither a constant nor, as x may be, a sign."""
+    formula = _formula(text)
+    return "\\" not in formula and VARIABLE.search(formula) is not None
 
 
 def _folded(text: str) -> str:
