@@ -11,7 +11,7 @@ demo: $(READY)
 	@$(BIN)/rlready demo --out runs/demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # thousands of inputs of every kind, well-formed or not; failures are written as tests/fuzz/corpus.jsonl has them
 fuzz: $(READY)
