@@ -328,6 +328,7 @@ def main() -> int:
     parser.add_argument("--most", type=int, help="how many trials, in an order that does not depend on their time")
     options = parser.parse_args()
     began = time.monotonic()
+    options.journal = options.journal.absolute()  # trials change the working folder
     options.journal.parent.mkdir(parents=True, exist_ok=True)
     verb = options.only.partition("/")[0]
     names = [name for name in cases.CASES if re.search(verb, name)]
