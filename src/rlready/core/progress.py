@@ -7,6 +7,7 @@ of actual to expected seconds so far.  Text may come from a model or a file name
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
 import threading
@@ -88,17 +89,18 @@ SCREEN = Screen()
 def breaking_silence(text: str, after: float = PAUSE / 2) -> Iterator[None]:
     """Print a line if nothing else has been shown in the first seconds of the block, while libraries are imported."""
 
+    done = threading.Event()
+
     def speak() -> None:
-        if SCREEN.silent:
+        if not done.wait(after) and SCREEN.silent:
             note(text)
 
-    SCREEN.silent, timer = True, threading.Timer(after, speak)
-    timer.daemon = True
-    timer.start()
+    SCREEN.silent = True
+    _thread.start_new_thread(speak, ())  # Thread.start waits for ever for a thread that lacks the memory to begin
     try:
         yield
     finally:
-        timer.cancel()
+        done.set()
 
 
 @contextmanager
