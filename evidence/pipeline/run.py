@@ -168,6 +168,11 @@ in the table are over problems, those of the claims over seeds (Student's t).
 Mean accuracy is {sft_mean} after SFT and {rl_mean} after RL; counting only responses in which every step is correct, it
 is {sft_strict} and {rl_strict}.
 
+The machine was busy with other work in these runs, up to six times as long as alone: with an earlier revision the same
+seeds, alone on the two cores, took 115 to 118 s each. That revision started RL from step-41 in seed 2 and from step-124
+in seed 3, and ended at 48.4% and 54.1% there. How a tie is decided was changed because of seed 2, so the higher mean is
+no independent proof of the new rule.
+
 ## What it shows, and what it does not
 
 RL improves accuracy on problems whose templates were never trained on. Part of the gain at temperature 1 is sharpening:
