@@ -19,7 +19,6 @@ from rlready.runs.files import read_json
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 PREFIX = "base_model.model."
-NESTED = re.compile(r"\([^()]*[*+}][^()]*\)[*+{]")  # a repetition of a repetition
 MOST_REPETITIONS = 8
 COPY = re.compile(r"\.(modules_to_save|original_module|base_layer)(?=\.)")  # how PEFT names what it has wrapped
 
@@ -134,12 +133,26 @@ def _refuse_endless(place: Path, stated: dict[str, Any]) -> None:
     patterns = [stated.get("target_modules"), stated.get("exclude_modules")]
     patterns += [*(stated.get("rank_pattern") or {}), *(stated.get("alpha_pattern") or {})]
     for pattern in patterns:
-        if isinstance(pattern, str) and (
-            NESTED.search(pattern) or len(re.findall("[*+{]", pattern)) > MOST_REPETITIONS
-        ):
+        if isinstance(pattern, str) and (_nested(pattern) or len(re.findall("[*+{]", pattern)) > MOST_REPETITIONS):
             raise UserError(
                 f"{place}: the pattern {one_line(pattern, 100)!r} can take for ever to match; list the modules"
             )
+
+
+def _nested(pattern: str) -> bool:
+    """Whether a group with a repetition in it is itself repeated."""
+    groups = [False]  # whether the open groups have a repetition so far
+    for c, following in zip(pattern, f"{pattern[1:]} ", strict=True):
+        if c == "(":
+            groups.append(False)
+        elif c == ")" and len(groups) > 1:
+            inner = groups.pop()
+            if inner and following in "*+{":
+                return True
+            groups[-1] |= inner
+        elif c in "*+{":
+            groups[-1] = True
+    return False
 
 
 def _weights(folder: Path, source: str) -> dict[str, Held]:

@@ -97,6 +97,8 @@ def _check_object(path: Path) -> None:
 def _check_counts(path: Path) -> None:
     """UserError for more layers, heads, experts or labels than can be built: each is an object even without weights."""
     config = read_json(path)
+    if config.get("configuration_files"):
+        raise UserError(f"{path}: configuration_files names other files to be read in its place; remove that key")
     for part in (config, *(inner for inner in config.values() if isinstance(inner, dict))):
         for key, value in part.items():
             if COUNTS.fullmatch(key) and isinstance(value, int | float) and value > MOST:
