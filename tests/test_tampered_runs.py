@@ -211,7 +211,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 # of each file that is read again, some kinds of damage; all kinds of all files were tried by hand
 TRIED = {
     "sft": {"state/tensors.pt": "flipped", "state/facts.json": "foreign", "log.jsonl": "truncated, a link, a folder"},
-    "rl": {"state/facts.json": "flipped", "state/tensors.pt": "emptied, a link", "log.jsonl": "foreign, flipped"},
+    "rl": {"state/facts.json": "flipped", "state/tensors.pt": "emptied, a link", "log.jsonl": "foreign"},
     "readiness": {
         "state/0-1.parquet": "flipped, truncated",
         "config.toml": "binary, a folder",

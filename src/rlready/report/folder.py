@@ -19,6 +19,7 @@ from rlready.evaluate.result import Example
 from rlready.inject.diff import BEFORE, RowPair, RowText
 from rlready.inject.result import InjectResult
 from rlready.report.logs import LogLine
+from rlready.runs.folders import refuse_links
 from rlready.runs.results import load_result
 
 REWRITTEN = 3  # rows of an ``inject`` run that are shown
@@ -40,7 +41,8 @@ class RunFolder:
 
 
 def read_folder(folder: Path) -> RunFolder:
-    """Read a run folder; UserError if its ``result.json`` is missing or is not the result of a verb."""
+    """Read a run folder; UserError for a link out of it, and if ``result.json`` is no verb's result."""
+    refuse_links(folder)
     result, left_out = load_result(folder), list[str]()
 
     def records(name: str, kind: type[Line]) -> list[Line]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,36 +99,40 @@ def read_record(out: Path) -> RunRecord | None:
 
 
 def own_entries(out: Path) -> list[Path]:
-    """Everything in a run folder, but not what is inside the folders of other runs in it, which may be running.
-
-    UserError for a symbolic link to another place, which would be written to.
-    """
+    """Everything in a run folder, but not what is inside the folders of other runs in it, which may be running."""
     found: list[Path] = []
     for root, folders, files in os.walk(out):
         found += (Path(root, name) for name in (*folders, *files))
         folders[:] = [name for name in folders if not os.path.lexists(Path(root, name, lock.NAME))]
-    for path in found:
-        if path.is_symlink() and not path.resolve().is_relative_to(out.resolve()):
-            raise UserError(
-                f"{path} is a symbolic link out of the run folder: put what it points to in its place, or choose "
-                "another --out"
-            )
     return found
 
 
-def empty_folder(out: Path, config: Config) -> None:
+def refuse_links(folder: Path) -> None:
+    """UserError for a symbolic link out of a run folder, also in the runs inside: it would be written to, or shown."""
+    for root, folders, files in os.walk(folder):
+        for path in (Path(root, name) for name in (*folders, *files)):
+            if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+                raise UserError(
+                    f"{path} is a symbolic link out of the run folder: put what it points to in its place, or choose "
+                    "another folder"
+                )
+
+
+def empty_folder(out: Path, config: Config, command: str = "") -> None:
     """Delete what is in a folder, all of it of a run that is overwritten or has done nothing.
 
     The record says so first and is deleted last, so that a kill in between leaves no run that seems whole.  UserError
-    if an input that ``config`` names would be deleted.
+    if an input that ``config`` or ``command`` names would be deleted.
     """
     held = next(
         (file.parent for file in out.rglob(lock.NAME) if file.parent != out and lock.is_locked(file.parent)), None
     )
     if held:
         raise UserError(f"{held} is in use: wait for it, or choose another --out")
-    for path in _paths_in(config):
-        if out.resolve() in (path.resolve(), *path.resolve().parents):
+    inputs = [(path, path.resolve()) for path in _paths_in(plain(config))]
+    inputs += [(path, path.resolve().parent) for path in _paths_in(shlex.split(command))]  # one of the words is --out
+    for path, place in inputs:
+        if out.resolve() in (place, *place.parents):
             raise UserError(f"{out} cannot be overwritten: it holds an input of this run, {path}")
     old = read_record(out)
     if old:
@@ -138,9 +143,16 @@ def empty_folder(out: Path, config: Config) -> None:
             remove(path)
 
 
-def _paths_in(config: Config) -> Iterator[Path]:
-    """The existing files and folders that settings name, also in task sources."""
-    for value in plain(config).values():
-        for text in value if isinstance(value, list) else [value]:
-            path = text.partition("?")[0] if isinstance(text, str) else ""
-            yield from (Path(each) for each in (path, path.partition(":")[2]) if each and os.path.exists(each))
+def _paths_in(value: object) -> Iterator[Path]:
+    """The existing files and folders that settings or the words of a command name, also in task sources."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _paths_in(each)
+    elif isinstance(value, str):
+        for text in (value, value.partition("=")[2]):
+            path, _, query = text.partition("?")
+            code = query.partition("verifier=")[2].partition("&")[0].rpartition(":")[0]
+            named = (path, path.partition(":")[2], code, f"{code.replace('.', '/')}.py")
+            yield from (Path(each) for each in named if each and os.path.exists(each))

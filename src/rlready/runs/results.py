@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 from pathlib import Path
 
 from rlready.core.errors import UserError
@@ -49,8 +50,17 @@ def refuse_unfinished(folder: Path) -> None:
     if not (folder / RECORD).is_file():
         raise UserError(f"{folder}: not a run folder, {RECORD} is missing")
     command = RunRecord.load(folder).command
-    how = f": {command}" if command.startswith("rlready ") else ""
+    how = f": {command}" if is_own(command) else ""
     raise UserError(f"{folder}: the run has not finished; continue it with its own command{how}")
+
+
+def is_own(command: str) -> bool:
+    """Whether a recorded command is one of rlready alone: the record of another's run may hold anything."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return False
+    return words[:1] == ["rlready"] and shlex.join(words) == command
 
 
 def refuse_damaged(folder: Path, path: Path) -> None:

@@ -32,7 +32,14 @@ from rlready.runs import lock, provenance
 from rlready.runs.checksums import checksums, inside, refuse_changed
 from rlready.runs.continuing import compare
 from rlready.runs.files import clear_leftovers, os_errors_named, plain, remove, write_json, write_text
-from rlready.runs.folders import empty_folder, nothing_done, own_entries, read_record, refuse_foreign_files
+from rlready.runs.folders import (
+    empty_folder,
+    nothing_done,
+    own_entries,
+    read_record,
+    refuse_foreign_files,
+    refuse_links,
+)
 from rlready.runs.log import LOG, sync_log
 from rlready.runs.moved import rename_paths
 from rlready.runs.provenance import content_digest
@@ -148,6 +155,7 @@ class Run:
         if stop_requested():  # and no interrupt has come through
             raise KeyboardInterrupt
         if self._earlier:
+            refuse_links(self.out)
             entries = own_entries(self.out)
             if self._earlier.folder not in ("", str(self.out)):
                 rename_paths(self.out, self._earlier.folder)
@@ -155,7 +163,7 @@ class Run:
             remove(self.out / RESULT)
             note(f"{self.out}: continuing a run that was {self._earlier.attempts[-1].status.partition(':')[0]}")
         else:
-            empty_folder(self.out, self.config)
+            empty_folder(self.out, self.config, self._called.command)
             if self._called.command and not self._inside:
                 note(f"rlready {self.verb}: writing to {self.out}")
         if self.finished:
