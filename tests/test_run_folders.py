@@ -208,6 +208,13 @@ def test_overwrite_replaces_a_run_and_nothing_else(fake: Fake, capfd: Any) -> No
     code, says = rlready("rl model=run/checkpoints --out run --overwrite", capfd)
     assert (code, says) == (2, "rlready: run cannot be overwritten: it holds an input of this run, run/checkpoints")
     assert Path("run/result.json").exists()
+    Path("run/mine.toml").write_text("seed = 4")
+    code, says = rlready("sft --config run/mine.toml --out run --overwrite", capfd)
+    assert (code, says) == (2, "rlready: run cannot be overwritten: it holds an input of this run, run/mine.toml")
+    Path("run/judge.py").write_text("def f(problem, answer):\n    return True\n")
+    Path("p.jsonl").write_text('{"prompt": "?", "answer": "1"}\n')
+    code, says = rlready("rl problems=p.jsonl?n=1&verifier=run.judge:f --out run --overwrite", capfd)
+    assert (code, says) == (2, "rlready: run cannot be overwritten: it holds an input of this run, run/judge.py")
     assert "--overwrite needs --out" in rlready("sft --overwrite", capfd)[1]
 
 

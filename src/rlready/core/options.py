@@ -111,6 +111,8 @@ def read_toml(file: Path) -> TomlTable:
         raise UserError(f"{file}: not UTF-8 text, so not TOML") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{file}: not TOML: {error}") from None
+    except RecursionError:
+        raise UserError(f"{file}: nested too deeply to be read") from None
 
 
 def _toml(value: Any) -> str:

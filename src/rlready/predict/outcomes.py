@@ -29,7 +29,7 @@ from rlready.core.progress import note
 from rlready.core.result import RESULT
 from rlready.evaluate.result import EvaluateResult
 from rlready.runs.record import DONE, RECORD, RunRecord
-from rlready.runs.results import refuse_unfinished
+from rlready.runs.results import refuse_damaged, refuse_unfinished
 from rlready.tasks.files import TABLES
 from rlready.tasks.table import Table, read_table
 from rlready.train.result import RLResult
@@ -166,6 +166,8 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
     """The outcome of every RL run; if any was evaluated, only of those, because the problems differ otherwise."""
     measured: dict[Path, tuple[float, Path]] = {}
     on: dict[tuple[str, str], Path] = {}
+    for folder in (*rl, *evaluate):
+        refuse_damaged(folder, folder / RESULT)
     for folder in evaluate:
         result = EvaluateResult.load(folder)
         largest = result.budgets[-1]
