@@ -93,6 +93,19 @@ def test_bad_selections_are_one_clear_line(options: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("choice", ["held_out=1", "n=12&select=random"])
+def test_the_verifier_of_the_pool_gets_a_batch(tmp_path: Path, choice: str) -> None:
+    """One request for all responses, as of the whole file, and not one for each."""
+    (tmp_path / "judge.py").write_text("def same(problem, answer):\n    return answer == problem.answer\n")
+    lines = [json.dumps({"prompt": f"{i}?", "response": "5", "answer": "5"}) for i in range(40)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    task = open_task(f"{tmp_path}/rows.jsonl?verifier={tmp_path}/judge.py:same&{choice}")
+    problems = task.problems()
+    verdicts = task.verify_batch([(problem, ("", str(i % 2 + 4))) for i, problem in enumerate(problems)])
+    assert verdicts is not None
+    assert [verdict.correct for verdict in verdicts] == [i % 2 == 1 for i in range(len(problems))]
+
+
 def test_what_training_holds_out_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same rows that sft splits off its rows, whatever else is chosen of them."""
     monkeypatch.chdir(tmp_path)

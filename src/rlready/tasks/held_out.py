@@ -5,14 +5,15 @@ The choice is that of `split_off`, which depends on the prompts alone: another s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row
 from rlready.tasks.overlap import split_off
-from rlready.tasks.protocol import Task, Verdict
+from rlready.tasks.protocol import Task
 from rlready.tasks.source import Source
+from rlready.tasks.subset import Subset
 
 HELD_OUT = "held_out"
 
@@ -22,15 +23,14 @@ def held_out_of(source: str) -> str:
     return f"{source}{'&' if '?' in source else '?'}{HELD_OUT}=1"
 
 
-class HeldOut(Task):
+class HeldOut(Subset):
     """A task reduced to what is held out of it."""
 
     def __init__(self, source: Source, open_source: Callable[[Source], Task]) -> None:
         if source.options[HELD_OUT] != "1":
             raise UserError(f"{source.text}: {HELD_OUT}={source.options[HELD_OUT]} is not 1; leave it out for all rows")
         rest = {key: value for key, value in source.options.items() if key != HELD_OUT}
-        self.pool = open_source(replace(source, options=rest))
-        self.text, self.path, self.licence = source.text, self.pool.path, self.pool.licence
+        super().__init__(source, open_source(replace(source, options=rest)))
         self.source = held_out_of(self.pool.source)
 
     @property
@@ -42,18 +42,3 @@ class HeldOut(Task):
 
     def rows(self) -> list[Row]:
         return split_off(self.pool.rows(), self.text, HELD_OUT)[1]
-
-    def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
-        return self.pool.verify(problem, thinking, answer)
-
-    def compares(self, problem: Problem) -> str | None:
-        return self.pool.compares(problem)
-
-    def place(self, id: str) -> str:
-        return self.pool.place(id)
-
-    def answer_key(self, problem: Problem) -> str:
-        return self.pool.answer_key(problem)
-
-    def chance(self, k_values: Sequence[int]) -> dict[int, float]:
-        return self.pool.chance(k_values)

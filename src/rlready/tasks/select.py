@@ -12,15 +12,16 @@ smaller ``n`` is a prefix of a larger one.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row
-from rlready.tasks.protocol import Asked, Task, Verdict
+from rlready.tasks.protocol import Task
 from rlready.tasks.source import Source, options_from, parse_source
+from rlready.tasks.subset import Subset
 
 Kind = Literal["shortest", "longest", "random", "halves"]
 KEYS = ("select", "of")
@@ -41,7 +42,7 @@ class Choice:
     n: int | None = None
 
 
-class Selected(Task):
+class Selected(Subset):
     """A task reduced to chosen rows; see the module docstring."""
 
     def __init__(self, source: Source, open_source: Callable[[Source], Task]) -> None:
@@ -55,8 +56,7 @@ class Selected(Task):
             raise UserError(f"{source.text}: dagmath is endless; say how many rows to choose from with of=")
         rest = {key: value for key, value in source.options.items() if key not in given}
         pool = rest if self.choice.of is None else rest | {"n": str(self.choice.of)}
-        self.pool = open_source(Source(source.text, source.kind, source.path, pool))
-        self.text, self.path, self.licence = source.text, self.pool.path, self.pool.licence
+        super().__init__(source, open_source(Source(source.text, source.kind, source.path, pool)))
         self.source = self._source()
 
     def _source(self) -> str:
@@ -77,25 +77,6 @@ class Selected(Task):
 
     def rows(self) -> list[Row]:
         return [self._rows[i] for i in self._chosen]
-
-    def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
-        return self.pool.verify(problem, thinking, answer)
-
-    def verify_batch(self, asked: Asked) -> Sequence[Verdict] | None:
-        return self.pool.verify_batch(asked)
-
-    def compares(self, problem: Problem) -> str | None:
-        return self.pool.compares(problem)
-
-    def place(self, id: str) -> str:
-        return self.pool.place(id)
-
-    def answer_key(self, problem: Problem) -> str:
-        return self.pool.answer_key(problem)
-
-    def chance(self, k_values: Sequence[int]) -> dict[int, float]:
-        """The chance level of the whole pool, whose larger number of problems gives a better estimate."""
-        return self.pool.chance(k_values)
 
     @cached_property
     def _rows(self) -> list[Row]:
