@@ -31,7 +31,8 @@ from rlready.evaluate import stage as evaluate_stage
 from rlready.predict.stage import predict
 from rlready.report.page import write as report
 from rlready.runs import lock
-from rlready.runs.files import read_json, read_table, write_folder, write_json
+from rlready.runs.drawn import DrawnSamples
+from rlready.runs.files import read_json, read_table, write_folder, write_json, write_table
 from rlready.runs.folders import empty_folder
 from rlready.runs.pace import Pace
 from rlready.runs.run import Run
@@ -427,6 +428,49 @@ def test_the_best_and_the_newest_checkpoints_are_kept(runs: Runs, tmp_path: Path
 
 
 BEST = [(0, 0.1), (1, 0.3), (2, 0.5), (3, 0.4), (4, 0.2)]
+
+
+def test_what_a_kill_left_beside_a_merged_file_is_not_merged_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlready.train.samples.SHARD", 3)
+    files = SampleFiles(tmp_path)
+    for step in (1, 2, 3):
+        files.write(step, [{"problem_id": f"p{step}", "tokens": [step], "strict": None}])
+    write_table(tmp_path / "step-00002.parquet", [{"step": 2, "problem_id": "p2", "tokens": [2], "strict": None}])
+    files.truncate(2)
+    files.write(3, [{"problem_id": "again", "tokens": [3], "strict": None}])
+    (left,) = tmp_path.iterdir()
+    assert [(row["step"], row["problem_id"]) for row in read_table(left)] == [(1, "p1"), (2, "p2"), (3, "again")]
+
+
+def test_drawn_samples_that_were_deleted_leave_no_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As advised where they are damaged; the next attempt is stopped, too, and goes on from what it has drawn."""
+    monkeypatch.setattr(Pace, "due", lambda self: True)
+    for drawn in ([1, 2], [3], []):
+        with suppress(KeyboardInterrupt), Run(tmp_path, "readiness", Nothing()) as run:
+            run.claim()
+            samples = DrawnSamples(run, 0)
+            assert [row["sample_id"] for row in samples.rows] == ([3] if not drawn else [])
+            for n in drawn:
+                samples.add([{"problem_id": "p", "sample_id": n}])  # type: ignore[typeddict-item]
+            raise KeyboardInterrupt
+        if drawn == [1, 2]:
+            shutil.rmtree(tmp_path / "state")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("full"), OSError("a disk")])
+def test_a_state_is_not_blamed_for_a_machine_that_is_full(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fails(*args: object, **kwargs: object) -> None:
+        raise error
+
+    out = runs.folder("rl", "stopped")
+    monkeypatch.setattr(torch, "load", fails)
+    with pytest.raises(type(error)):
+        runs.run("rl", out)
+    assert (out / "state" / "tensors.pt").is_file()
 
 
 def test_samples_of_many_steps_are_in_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

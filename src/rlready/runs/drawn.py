@@ -25,6 +25,8 @@ class DrawnSamples:
         self._new: list[SampleRow] = []
         self._pace = Pace()
         self._parts = 0
+        if not self.folder.exists():  # deleted, as advised
+            run.forget(self.folder)
         run.refuse_changed(self.folder, f"delete {self.folder} to draw them again")
         while (path := self._part(self._parts)).exists():
             self.rows += cast("list[SampleRow]", read_table(path))

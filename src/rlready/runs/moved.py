@@ -24,13 +24,11 @@ def rename_paths(out: Path, before: str) -> None:
     The record of each run is first: its checksums of what will change are dropped before that is written, so that a
     kill in between leaves nothing that seems damaged.
     """
-    files = [
-        Path(folder, name)
-        for folder, folders, names in os.walk(out)
-        if folders.sort() or not KEPT & {*Path(folder).relative_to(out).parts}
-        for name in sorted(names, key=lambda name: name != RECORD)
-        if name.endswith((".json", ".jsonl"))
-    ]
+    files: list[Path] = []
+    for folder, folders, names in os.walk(out):
+        folders[:] = sorted({*folders} - KEPT)
+        ordered = sorted(names, key=lambda name: name != RECORD)
+        files += (Path(folder, name) for name in ordered if name.endswith((".json", ".jsonl")))
     for file in files:
         lines = read_log(file) if file.suffix == ".jsonl" else [read_json(file)]
         renamed = [_renamed(line, before, out) for line in lines]

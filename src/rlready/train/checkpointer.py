@@ -54,6 +54,8 @@ class Checkpointer:
             self.learner.lm.model.load_state_dict(saved["model"])
             self.learner.optimizer.load_state_dict(saved["optimizer"])
             return type(fresh).model_validate_json((self.folder / "facts.json").read_bytes())
+        except (MemoryError, OSError, torch.OutOfMemoryError):
+            raise  # says nothing of the state, which must not be deleted
         except Exception as error:  # any: a state without checksums may be anything
             raise UserError(f"{self.folder}: not the state of this run ({type(error).__name__}): {advice}") from error
 

@@ -52,6 +52,13 @@ class SampleFiles:
         return self.folder / f"{name}.parquet"
 
     def _files(self) -> dict[Path, tuple[int, int]]:
-        """The first and last step of every file."""
+        """The first and last step of every file, but of those that a merged file repeats: a kill has left them."""
         named = [(file, NAME.fullmatch(file.name)) for file in self.folder.glob("step*.parquet")]
-        return {file: (int(found[1]), int(found[2] or found[1])) for file, found in named if found}
+        spans = {file: (int(found[1]), int(found[2] or found[1])) for file, found in named if found}
+        kept: dict[Path, tuple[int, int]] = {}
+        for file, (first, last) in sorted(spans.items(), key=lambda item: (item[1][0], -item[1][1])):
+            if any(begin <= first and last <= end for begin, end in kept.values()):
+                remove(file)
+            else:
+                kept[file] = (first, last)
+        return kept
