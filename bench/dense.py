@@ -15,7 +15,8 @@ from common import Duel, Goal, Row, main
 from grpo import Work, trainer
 from rlready.core.presets import DEMO_TASK
 from rlready.credit.reference import ReferencePair
-from rlready.models.checkpoint import embedded_folder, load
+from rlready.models.checkpoint import load
+from rlready.models.checkpoint_files import EMBEDDED_FOLDER
 from rlready.train.trainer import Trainer
 
 GOAL = Goal("Dense credit's extra seconds over a GRPO step, embedded model, 16 x 16, as a share", "<= 0.35")
@@ -43,7 +44,7 @@ def run(quick: bool) -> list[Row]:
     size, rounds = (4, 1) if quick else (16, 8)
     contest = Duel(tolerance=0.5 if quick else 0.1)
     with TemporaryDirectory() as folder:
-        work = Work(str(embedded_folder()), f"{DEMO_TASK}&split=train&seed=3", rounds + 1, prompts=size, group=size)
+        work = Work(str(EMBEDDED_FOLDER), f"{DEMO_TASK}&split=train&seed=3", rounds + 1, prompts=size, group=size)
         sides = {
             "theirs": trainer(work, Path(folder) / "dense", pair_near(work.start)),
             "ours": trainer(work, Path(folder) / "grpo"),

@@ -7,14 +7,14 @@ cap and end where the model ends them.  Lengths differ a little, so the ratio is
 from common import Goal, Row, main
 from grpo import Work, duel
 from rlready.core.presets import DEMO_TASK
-from rlready.models.checkpoint import embedded_folder
+from rlready.models.checkpoint_files import EMBEDDED_FOLDER
 
 GOAL = Goal("GRPO step, embedded model, 16 x 16: TRL's seconds per token over rlready's", ">= 4")
 
 
 def run(quick: bool) -> list[Row]:
     size, rounds = (4, 1) if quick else (16, 9)
-    work = Work(str(embedded_folder()), f"{DEMO_TASK}&split=train&seed=3", rounds + 1, prompts=size, group=size)
+    work = Work(str(EMBEDDED_FOLDER), f"{DEMO_TASK}&split=train&seed=3", rounds + 1, prompts=size, group=size)
     micros = (size * size,) if quick else (32, 64, 128)
     return [duel(GOAL, work, micros=micros, tolerance=0.5 if quick else 0.1)]
 

@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 from common import LR, Duel, Goal, Lap, Row, at_peak, main, needs
 from rlready.core.presets import DEMO_TASK
 from rlready.core.timing import multiplied
-from rlready.models.checkpoint import embedded_folder, load
+from rlready.models.checkpoint import load
+from rlready.models.checkpoint_files import EMBEDDED_FOLDER
 from rlready.models.encode import encode
 from rlready.tasks import open_task
 from rlready.train.fast_learner import make_learner
@@ -64,7 +65,7 @@ def run(quick: bool) -> list[Row]:
             duel.add("theirs", Lap(sum(seconds[-each:]), tokens))
 
     with TemporaryDirectory() as name:
-        theirs = partial(trl_peer.sft, str(embedded_folder()), table, folder=Path(name), batch=BATCH)
+        theirs = partial(trl_peer.sft, str(EMBEDDED_FOLDER), table, folder=Path(name), batch=BATCH)
         for free in (False, True):
             spent: list[float] = []
             theirs(padding_free=free, steps=min(each, 8), before=lambda _: None, after=spent.append)

@@ -13,7 +13,7 @@ from rlready.core.options import fill_config
 from rlready.core.presets import EMBEDDED, UNNAMED
 from rlready.core.records import Problem
 from rlready.core.settings import Config
-from rlready.models.checkpoint import embedded_folder
+from rlready.models.checkpoint_files import EMBEDDED_FOLDER
 from rlready.models.preset import resolve
 from rlready.runs.record import RunRecord
 from rlready.runs.run import Run
@@ -46,7 +46,7 @@ def trained(folder: Path, rows: str) -> str:
     with Run(folder, "sft", SFTConfig(rows=rows)) as run:
         run.claim()
         run.note_data(id=rows, role="sft")
-    shutil.copytree(embedded_folder(), folder / "checkpoints" / "step-1")
+    shutil.copytree(EMBEDDED_FOLDER, folder / "checkpoints" / "step-1")
     return str(folder / "checkpoints" / "step-1")
 
 
@@ -86,7 +86,7 @@ def test_a_checkpoint_has_default_data_only_if_it_knows_nothing_else(tmp_path: P
     first = DATA[verb][0]
     dag = trained(tmp_path / "dag", "dagmath?ops=4")
     assert getattr(resolved(tmp_path / "a", verb, cls(**named(setting, dag)), dag), first) == EMBEDDED[verb][first]
-    shutil.copytree(embedded_folder(), tmp_path / "elsewhere")
+    shutil.copytree(EMBEDDED_FOLDER, tmp_path / "elsewhere")
     for model in (trained(tmp_path / "own", MINE), str(tmp_path / "elsewhere")):
         with pytest.raises(UserError, match=f"{first} is missing"):
             resolved(Path(model).parent / "out", verb, cls(**named(setting, model)), model)

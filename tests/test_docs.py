@@ -18,7 +18,7 @@ import pytest
 from rlready.cli.main import main
 from rlready.cli.parser import VERBS, Typed, parse_command_line
 from rlready.core.options import fill_config
-from rlready.models.checkpoint import embedded_folder
+from rlready.models.checkpoint_files import EMBEDDED_FOLDER
 from rlready.tasks import open_task
 
 ROOT = Path(__file__).parents[1]
@@ -59,8 +59,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files and checkpoints that the pages name, in the working directory."""
     monkeypatch.chdir(tmp_path)
     for name in ("CKPT", "SFT", "RL", "outputs/checkpoint-300", "my-sft/checkpoint-15", "my-sft/checkpoint-30"):
-        shutil.copytree(embedded_folder(), name)
-    shutil.copytree(embedded_folder(), "runs/rl/checkpoints/step-50")
+        shutil.copytree(EMBEDDED_FOLDER, name)
+    shutil.copytree(EMBEDDED_FOLDER, "runs/rl/checkpoints/step-50")
     rows = open_task(f"{TASK}&n=11&seed=1").rows()
     lines = [
         {"id": r.id, "prompt": r.prompt, "thinking": r.thinking, "response": r.response, "answer": "5"} for r in rows

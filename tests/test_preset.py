@@ -14,7 +14,7 @@ from rlready.core.errors import UserError
 from rlready.core.presets import EMBEDDED, ModelTraits, preset
 from rlready.core.settings import Config
 from rlready.models import preset as module
-from rlready.models.checkpoint import embedded_folder
+from rlready.models.checkpoint_files import EMBEDDED_FOLDER
 from rlready.models.preset import is_open, model_traits, resolve
 from rlready.runs.log import append_line
 from rlready.runs.record import RunRecord
@@ -29,7 +29,7 @@ SMALL, MIDDLE, LARGE = (
 def other(tmp_path: Path) -> str:
     """A folder with the files of a model of 135M parameters, whose weights are a hole in a file."""
     folder = tmp_path / "other"
-    shutil.copytree(embedded_folder(), folder)
+    shutil.copytree(EMBEDDED_FOLDER, folder)
     config = json.loads((folder / "config.json").read_text()) | {"hidden_size": 576, "max_position_embeddings": 8192}
     (folder / "config.json").write_text(json.dumps(config))
     size = 2 * 135_000_000
@@ -96,7 +96,7 @@ def test_the_embedded_model_keeps_its_settings_on_a_cpu() -> None:
 def test_facts_come_from_headers_and_template(other: str, tmp_path: Path) -> None:
     facts = model_traits(other)
     assert (facts.parameters, facts.context, facts.embedded, facts.thinks) == (135_000_000, 8192, False, True)
-    shutil.copytree(embedded_folder(), tmp_path / "checkpoint-7")
+    shutil.copytree(EMBEDDED_FOLDER, tmp_path / "checkpoint-7")
     assert model_traits(str(tmp_path / "checkpoint-7")).embedded
     adapter = tmp_path / "adapter"
     adapter.mkdir()

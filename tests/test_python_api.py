@@ -12,7 +12,7 @@ import pytest
 
 import rlready
 from rlready.cli.schema import CONFIGS
-from rlready.models.checkpoint import embedded_folder
+from rlready.models.checkpoint_files import EMBEDDED_FOLDER
 from rlready.runs.record import RunRecord
 from rlready.runs.results import result_type
 
@@ -21,9 +21,9 @@ SMALL: dict[str, Any] = {"samples": 4, "group_size": 2, "heldout": "", "problems
 
 
 def test_settings_by_name_and_a_configuration_are_the_same(tmp_path: Path) -> None:
-    paths = (path for path in [embedded_folder()])
+    paths = (path for path in [EMBEDDED_FOLDER])
     by_name = rlready.readiness(checkpoints=paths, out=str(tmp_path / "a"), **SMALL)
-    config = rlready.ReadinessConfig(checkpoints=(str(embedded_folder()),), **SMALL | {"samples": 8})
+    config = rlready.ReadinessConfig(checkpoints=(str(EMBEDDED_FOLDER),), **SMALL | {"samples": 8})
     changed = rlready.readiness(config, tmp_path / "b", samples=4)
     assert isinstance(by_name, rlready.ReadinessResult)
     assert by_name == changed == rlready.ReadinessResult.load(str(tmp_path / "a"))

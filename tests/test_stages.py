@@ -198,9 +198,9 @@ def test_checkpoints_of_two_tokenizers_are_refused(tmp_path: Path, embedded_copy
 def embedded_copy(tmp_path: Path) -> str:
     import shutil
 
-    from rlready.models.checkpoint import embedded_folder
+    from rlready.models.checkpoint_files import EMBEDDED_FOLDER
 
-    shutil.copytree(embedded_folder(), tmp_path / "copy")
+    shutil.copytree(EMBEDDED_FOLDER, tmp_path / "copy")
     return str(tmp_path / "copy")
 
 

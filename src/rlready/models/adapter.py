@@ -140,8 +140,8 @@ def _refuse_endless(place: Path, stated: dict[str, Any]) -> None:
 
 
 def _nested(pattern: str) -> bool:
-    """Whether a group with a repetition in it is itself repeated."""
-    groups = [False]  # whether the open groups have a repetition so far
+    """Whether a group with a repetition or a choice in it is itself repeated."""
+    groups = [False]  # whether the open groups have one so far
     for c, following in zip(pattern, f"{pattern[1:]} ", strict=True):
         if c == "(":
             groups.append(False)
@@ -150,7 +150,7 @@ def _nested(pattern: str) -> bool:
             if inner and following in "*+{":
                 return True
             groups[-1] |= inner
-        elif c in "*+{":
+        elif c in "*+{|":
             groups[-1] = True
     return False
 

@@ -15,6 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
@@ -188,14 +189,18 @@ class ChatFormat:
         """The turns of a question; a system turn goes before it, or into it where the template takes none."""
         if not system:
             return [{"role": "user", "content": prompt}]
-        turns = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
-        try:
-            taken = SYSTEM in self.render(turns, generate=True)
-        except TemplateError:
-            taken = False
-        if not taken:
+        if not self._takes_system:
             return [{"role": "user", "content": f"{system}\n\n{prompt}"}]
         return [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
+
+    @cached_property
+    def _takes_system(self) -> bool:
+        """Whether the template writes a system turn."""
+        turns = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
+        try:
+            return SYSTEM in self.render(turns, generate=True)
+        except TemplateError:
+            return False
 
     def _turn(self, row: Row, asked: str, *, think: bool) -> tuple[str, bool]:
         """(the conversation up to the end of the turn, whether its opener was added outside the template)."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note, note_once, warn
+from rlready.core.progress import note, warn, warn_once
 from rlready.core.settings import check_delimiters
 from rlready.models import adapter
 from rlready.models.checkpoint_files import (
@@ -282,7 +282,7 @@ def _warnings_noted(file: Path) -> Iterator[None]:
 
     class Note(Handler):
         def emit(self, record: LogRecord) -> None:
-            note_once(f"{file}: warning: {one_line(record.getMessage())}")
+            warn_once(f"{file}: warning: {one_line(record.getMessage())}")
 
     logger = getLogger("transformers")
     handlers, level = logger.handlers, logger.level
@@ -300,14 +300,9 @@ def _line(error: BaseException) -> str:
     return text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}"
 
 
-def embedded_folder() -> Path:
-    """The folder of the model shipped inside the package."""
-    return EMBEDDED_FOLDER
-
-
 def local_folder(source: str) -> Path | None:
     """The local folder of a model; None for a hub id."""
-    path = embedded_folder() if source == EMBEDDED else Path(source)
+    path = EMBEDDED_FOLDER if source == EMBEDDED else Path(source)
     return path if os.path.exists(path) else None
 
 
