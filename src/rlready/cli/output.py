@@ -57,7 +57,8 @@ def _print_tables(result: Result, *, wide: bool) -> None:
     print(f"{result.headline}\n")
     if text := getattr(result, "text", ""):
         print_coloured(f"{text}\n\n")
-    print_tables(result.tables(), wide=wide)
+    tables = result.tables()
+    print_tables(tables, wide=wide)
     last = [*result.remarks(), *([f"Next: {result.next_command}"] if result.next_command else [])]
-    if last or result.tables():
+    if last or tables:
         print("\n" + "\n".join(last), end="\n" if last else "")

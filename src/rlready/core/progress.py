@@ -129,6 +129,12 @@ def warn(text: str) -> None:
     SCREEN.print(text, warning=True)
 
 
+@cache
+def warn_once(text: str) -> None:
+    """`warn`, but a second time in this process is silent."""
+    warn(text)
+
+
 class Progress:
     """``with Progress("sampling", total=5000, unit="tokens") as p: p.update(64, loss=1.2)``.
 

@@ -39,7 +39,8 @@ WeightDecay = Annotated[float, Field(ge=0, le=10)]
 GradNorm = Annotated[float, Field(ge=1e-15, le=1e9)]
 Coefficient = Annotated[float, Field(ge=0, le=1000)]
 PositiveCoefficient = Annotated[float, Field(ge=1e-6, le=1000)]
-Temperature = Annotated[float, Field(ge=0.01, le=100)]
+COLDEST = 0.01  # the lowest temperature that is sampled at
+Temperature = Annotated[float, Field(ge=COLDEST, le=100)]
 Place = Annotated[str, Field(min_length=1)]  # a path, a hub id or a task: an empty one would be the working folder
 
 
@@ -90,8 +91,8 @@ Delimiters = Annotated[Texts, AfterValidator(check_delimiters)]
 
 def check_greedy(temperature: float) -> float:
     """The same temperature; UserError for one that is neither 0 nor one of `Temperature`."""
-    if 0 < temperature < 0.01:
-        raise UserError(f"temperature must be 0 (greedy decoding) or at least 0.01, got {temperature:g}")
+    if 0 < temperature < COLDEST:
+        raise UserError(f"temperature must be 0 (greedy decoding) or at least {COLDEST}, got {temperature:g}")
     return temperature
 
 

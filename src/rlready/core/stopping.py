@@ -103,9 +103,8 @@ def stopped_by_signals() -> Iterator[None]:
     try:
         yield
     finally:
-        if (
-            not _received
-        ):  # a stopped process may take a moment to end, in which a second signal must not be a traceback
+        # a stopped process may take a moment to end, in which a second signal must not be a traceback
+        if not _received:
             for number, handler in before.items():
                 signal.signal(number, handler)
 

@@ -119,7 +119,7 @@ def has_colour() -> bool:
 
 
 def _json_escape(match: re.Match[str]) -> str:
-    return json.dumps(match[0])[1:-1] if match[0] not in "\n\t" else match[0]
+    return json.dumps(match[0])[1:-1]
 
 
 def _opened(stream: TextIO | None, number: int) -> TextIO:

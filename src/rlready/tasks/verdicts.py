@@ -6,10 +6,8 @@ verdict on them, stops the run: its rewards would all be zero.
 
 from __future__ import annotations
 
-from functools import cache
-
 from rlready.core.errors import UserError
-from rlready.core.progress import warn
+from rlready.core.progress import warn, warn_once
 from rlready.core.records import Problem
 from rlready.tasks.answers.verify import compare_in_advance
 from rlready.tasks.protocol import Asked, Task, Verdict
@@ -31,7 +29,7 @@ def verify_all(task: Task, asked: Asked) -> list[Verdict]:
         return [*verdicts]
     traceback = next((verdict.traceback for _, verdict in missing if verdict.traceback), "")
     if traceback:
-        _warn_once(traceback)
+        warn_once(traceback)
     example = f"(problem {missing[0][0].id}: {missing[0][1].reason})"
     if 2 * tally.undecided > tally.asked:
         raise UserError(
@@ -53,8 +51,3 @@ def verdict_on(task: Task, problem: Problem, thinking: str, answer: str) -> Verd
         raise
     except (Exception, SystemExit) as error:  # whatever the user's verifier raises
         return undecided(error)
-
-
-@cache
-def _warn_once(text: str) -> None:
-    warn(text)

@@ -208,7 +208,8 @@ def _process_of(module: str) -> VerifierProcess:
     found = _PROCESSES.get(key)
     if found and found.changed:
         found.close()
-    if found is None or found.changed:
+        found = None
+    if found is None:
         found = _PROCESSES[key] = VerifierProcess(module)
     return found
 
