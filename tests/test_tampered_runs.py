@@ -457,6 +457,8 @@ def test_drawn_samples_that_were_deleted_leave_no_checksum(tmp_path: Path, monke
             raise KeyboardInterrupt
         if drawn == [1, 2]:
             shutil.rmtree(tmp_path / "state")
+            (tmp_path / "parts").mkdir()  # an earlier checkpoint was measured, so that the run is continued
+            (tmp_path / "parts" / "0.json").touch()
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("full"), OSError("a disk")])
