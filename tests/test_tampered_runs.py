@@ -475,6 +475,17 @@ def test_a_state_is_not_blamed_for_a_machine_that_is_full(
     assert (out / "state" / "tensors.pt").is_file()
 
 
+@pytest.mark.parametrize("name", ["facts.json", "tensors.pt"])
+def test_a_half_copied_state_is_named(runs: Runs, name: str) -> None:
+    """Also where the run was killed between the state and the record, which has no checksums of it then."""
+    out = runs.folder("rl", "stopped")
+    record = json.loads((out / "record.json").read_text())
+    (out / "record.json").write_text(json.dumps(record | {"files": {}}))
+    (out / "state" / name).unlink()
+    with pytest.raises(UserError, match=f"{out / 'state'}: not the state of this run"):
+        runs.run("rl", out)
+
+
 def test_samples_of_many_steps_are_in_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that goes on within the steps of a file has the samples of an unbroken one."""
     monkeypatch.setattr("rlready.train.samples.SHARD", 3)

@@ -25,6 +25,7 @@ from rlready.runs.pace import Pace
 from rlready.runs.run import STATE, Run
 from rlready.train.learner import Learner
 
+OF_THE_MACHINE = (MemoryError, OSError, torch.OutOfMemoryError)
 COPIES = 3  # of the weights in a state: themselves, and the two moments of AdamW
 S = TypeVar("S", bound=BaseModel)
 
@@ -54,9 +55,9 @@ class Checkpointer:
             self.learner.lm.model.load_state_dict(saved["model"])
             self.learner.optimizer.load_state_dict(saved["optimizer"])
             return type(fresh).model_validate_json((self.folder / "facts.json").read_bytes())
-        except (MemoryError, OSError, torch.OutOfMemoryError):
-            raise  # says nothing of the state, which must not be deleted
         except Exception as error:  # any: a state without checksums may be anything
+            if isinstance(error, OF_THE_MACHINE) and not isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise  # says nothing of the state, which must not be deleted
             raise UserError(f"{self.folder}: not the state of this run ({type(error).__name__}): {advice}") from error
 
     def save_state(self, state: BaseModel) -> None:
