@@ -14,9 +14,11 @@ import torch
 
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Sample
+from rlready.engine import graph
 from rlready.engine import torch as torch_engine
 from rlready.engine.budget import Budget
 from rlready.engine.decoder import HFDecoder
+from rlready.engine.graph import GraphDecoder
 from rlready.engine.llama import LlamaDecoder, LlamaWeights
 from rlready.engine.protocol import Request, budget_for, forcing_for, requests_for
 from rlready.engine.rollout import Grader
@@ -130,6 +132,17 @@ def test_the_fast_decoder_equals_the_model(name: str) -> None:
     with torch.no_grad():
         weights = LlamaWeights(model)
     assert largest_difference(LlamaDecoder(weights, 3), model) <= 1e-5
+
+
+@pytest.mark.parametrize("width", [2, 128])
+@pytest.mark.parametrize("name", FAST)
+def test_the_decoder_of_fixed_size_equals_the_model(name: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is the one on a GPU, where its steps are captured; here also where the cache has to grow."""
+    family, changes = FAST[name]
+    model = tiny_model(family, 1, **changes)
+    monkeypatch.setattr(graph, "WIDTH", width)
+    with torch.no_grad():
+        assert largest_difference(GraphDecoder(LlamaWeights(model), 3), model) <= 1e-5
 
 
 KERNEL = {"hidden_size": 32, "head_dim": 16}  # sizes that the kernels serve

@@ -43,7 +43,7 @@ class _Layer:
         attention, mlp = layer.self_attn, layer.mlp
         q, k, v = attention.q_proj, attention.k_proj, attention.v_proj
         normed = hasattr(attention, "q_norm")
-        scale = width**-0.5  # scale of the scores, multiplied into the queries, after their norm if there is one
+        scale = _folded_scale(q.weight, width)  # into the queries, after their norm if there is one
         first = 1.0 if normed else scale
         qkv_bias = None if q.bias is None else self._joined(q.bias, k.bias, v.bias, width, first)
         self.qkv = Product(self._joined(q.weight, k.weight, v.weight, width, first), qkv_bias)
@@ -71,6 +71,7 @@ class LlamaWeights:
         self.norm = model.model.norm.weight
         self.eps = config.rms_norm_eps
         self.rotary = model.model.rotary_emb
+        self.scale = self.width**-0.5 / _folded_scale(self.embedding, self.width)  # that is left to multiply with
 
     def turns(self, columns: int) -> Tensor:
         """(columns, D/2) unit complex numbers, one per position and pair (scaled where the model scales them)."""
@@ -111,7 +112,7 @@ class LlamaDecoder:
         w, (rows, new) = self.w, ids_BM.shape
         x = F.embedding(ids_BM.reshape(-1), w.embedding)  # (B * M, hidden)
         turn = self.turns[positions_BM]
-        attend = self._one(turn, begin) if new == 1 and self.by_column else self._many(part, turn, begin)
+        attend = self._attention(part, turn, begin)
         for i, layer in enumerate(w.layers):
             heed_stop()
             qkv = layer.qkv(norm(x, layer.norm_in, w.eps)).view(rows, new, -1, w.width)
@@ -121,6 +122,9 @@ class LlamaDecoder:
             x = layer.out.added(x, attend(i, qkv))
             x = layer.down.added(x, layer.gate.gated(layer.up, norm(x, layer.norm_mid, w.eps)))
         return w.head(norm(x.view(rows, new, -1)[:, -1], w.norm, w.eps))
+
+    def _attention(self, part: slice, turn: Tensor, begin: int) -> Attend:
+        return self._one(turn, begin) if turn.shape[1] == 1 and self.by_column else self._many(part, turn, begin)
 
     def _one(self, turn: Tensor, begin: int) -> Attend:
         """Attention of one new column of all rows, by the kernel: it rotates, writes the cache and attends."""
@@ -156,13 +160,10 @@ class LlamaDecoder:
         """Attention of any number of new columns of some rows, by operations of torch."""
         w, (rows, new) = self.w, turn.shape[:2]
         end = begin + new
-        # queries and keys are rotated, values are not: one product for all
-        still = turn.new_ones(rows, new, w.kv_heads, w.width // 2)
-        turns = torch.cat([turn[:, :, None].expand(-1, -1, w.heads + w.kv_heads, -1), still], dim=2)
-        mask = self._mask(part, new)
+        turns, mask = self._turns(turn), self._mask(part, new)
 
         def attend(i: int, qkv: Tensor) -> Tensor:
-            q, k, v = _turn(qkv, turns).split([w.heads, w.kv_heads, w.kv_heads], dim=2)
+            q, k, v = turned(qkv, turns).split([w.heads, w.kv_heads, w.kv_heads], dim=2)
             keys, values = self.keys[i][part], self.values[i][part]
             keys[:, :, begin:end] = k.transpose(1, 2)
             values[:, :, begin:end] = v.transpose(1, 2)
@@ -178,6 +179,12 @@ class LlamaDecoder:
             return attended.reshape(rows * new, -1)
 
         return attend
+
+    def _turns(self, turn: Tensor) -> Tensor:
+        """(B, M, H + 2K, D/2): queries and keys are rotated, values are not, by one product for all."""
+        still = turn.new_ones(*turn.shape[:2], self.w.kv_heads, turn.shape[-1])
+        queries = (turn * self.w.scale)[:, :, None].expand(-1, -1, self.w.heads, -1)
+        return torch.cat([queries, turn[:, :, None].expand(-1, -1, self.w.kv_heads, -1), still], dim=2)
 
     def branch(self, rows: Tensor, room: int) -> None:
         """Make what was fed so far the prompts that rows share."""
@@ -263,12 +270,17 @@ class LlamaDecoder:
         return like.new_empty(rows, self.w.kv_heads, room, self.w.width)
 
 
+def _folded_scale(weight: Tensor, width: int) -> float:
+    """The factor of the scores that is multiplied into the weights of the queries; rounded weights are left alone."""
+    return width**-0.5 if weight.dtype == torch.float32 else 1.0
+
+
 def _interleave(rows: Tensor, width: int) -> Tensor:
     """(H * D, ...) with the two halves of every head's D interleaved: 0, D/2, 1, D/2 + 1, ..."""
     return rows.view(-1, 2, width // 2, *rows.shape[1:]).transpose(1, 2).reshape(rows.shape)
 
 
-def _turn(x: Tensor, turn: Tensor) -> Tensor:
+def turned(x: Tensor, turn: Tensor) -> Tensor:
     """Rotary position embedding of interleaved pairs; x (B, M, H, D), turn (B, M, H, D/2) complex."""
     pairs = torch.view_as_complex(x.float().view(*x.shape[:-1], -1, 2))
     return torch.view_as_real(pairs * turn).flatten(-2).to(x.dtype)

@@ -30,6 +30,7 @@ from rlready.engine.budget import BudgetState, Forcing
 from rlready.engine.contrastive import Contrast, ContrastDecoder
 from rlready.engine.decoder import Decoder, HFDecoder, cache_bytes
 from rlready.engine.forward_check import refuse_unlike_forward
+from rlready.engine.graph import GraphDecoder
 from rlready.engine.llama import LlamaDecoder, LlamaWeights
 from rlready.engine.protocol import Ended, Engine, Request
 from rlready.engine.sampling import draw, stream_key, uniforms
@@ -203,7 +204,8 @@ class TorchEngine(Engine):
     def _decoders(lm: LM, fast: bool) -> MakeDecoder:
         if fast:
             with torch.no_grad():
-                return partial(LlamaDecoder, LlamaWeights(lm.model))
+                weights = LlamaWeights(lm.model)
+                return partial(GraphDecoder if weights.embedding.is_cuda else LlamaDecoder, weights)
         return partial(HFDecoder, lm.model)
 
     @torch.no_grad()
