@@ -72,12 +72,12 @@ class Rows:
         self.feed(prompts)
 
     def feed(self, parts: Sequence[list[int]]) -> None:
-        width = max(map(len, parts))
-        ids = torch.full((len(parts), width), 7)
-        valid = torch.zeros(len(parts), width, dtype=torch.bool)
+        width, device = max(map(len, parts)), self.model.device
+        ids = torch.full((len(parts), width), 7, device=device)
+        valid = torch.zeros(len(parts), width, dtype=torch.bool, device=device)
         for i, part in enumerate(parts):
             if part:
-                ids[i, -len(part) :], valid[i, -len(part) :] = torch.tensor(part), True
+                ids[i, -len(part) :], valid[i, -len(part) :] = torch.tensor(part, device=device), True
             self.rows[i] += part
         with torch.no_grad():
             logits = self.decoder.extend(ids, valid)
@@ -86,11 +86,11 @@ class Rows:
         self.worst = max(self.worst, difference.abs().max().item())
 
     def branch(self, rows: list[int]) -> None:
-        self.decoder.branch(torch.tensor(rows), 20)
+        self.decoder.branch(torch.tensor(rows, device=self.model.device), 20)
         self.rows = [list(self.rows[i]) for i in rows]
 
     def select(self, rows: list[int]) -> None:
-        self.decoder.select(torch.tensor(rows))
+        self.decoder.select(torch.tensor(rows, device=self.model.device))
         self.rows = [list(self.rows[i]) for i in rows]
 
     def forget(self, row: int, count: int) -> None:

@@ -16,17 +16,31 @@ from rlready.core.errors import UserError
 from rlready.core.records import Problem, Sample
 from rlready.engine.budget import Budget, Forcing
 from rlready.engine.factory import open_engine
+from rlready.engine.graph import GraphDecoder
+from rlready.engine.llama import LlamaWeights
 from rlready.engine.protocol import Engine, Request, forcing_for, requests_for
-from rlready.engine.torch import TorchEngine
+from rlready.engine.torch import MakeDecoder, TorchEngine
 from rlready.models.batch import Example
 from rlready.models.lm import LM
 from rlready.models.logprob import token_logprobs
 from tiny import favour, full_logits, tiny_lm
 
 Open = Callable[[LM, Forcing], Engine]
+
+
+class GraphEngine(TorchEngine):
+    """The engine with the decoder that it has on a GPU."""
+
+    @staticmethod
+    def _decoders(lm: LM, fast: bool) -> MakeDecoder:
+        with torch.no_grad():
+            return partial(GraphDecoder, LlamaWeights(lm.model))
+
+
 ENGINES: dict[str, Open] = {
     "torch, Llama decoder": partial(open_engine, "torch"),
     "torch, Hugging Face decoder": partial(TorchEngine, fast=False),
+    "torch, decoder for GPUs": GraphEngine,
 }
 BUDGETS = [Budget(12, 5), Budget(12, 5, 2), Budget(1, 1), Budget(None, 14)]
 

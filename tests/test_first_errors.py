@@ -128,7 +128,9 @@ def test_typing_errors_are_understood_and_unrelated_words_are_not() -> None:
 
 def test_full_memory_names_settings_that_the_verb_has() -> None:
     full = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-    assert "lower max_tokens_per_microbatch or use" in out_of_memory(full, config.SFTConfig()).replace(",", "")
+    said = out_of_memory(full, config.SFTConfig())
+    assert "lower max_tokens_per_microbatch from 16384 to 8192, or set gradient_checkpointing=true, or use" in said
+    assert "gradient_checkpointing" not in out_of_memory(full, config.SFTConfig(gradient_checkpointing=True))
     assert "max_tokens_per_microbatch" not in out_of_memory(full, EvaluateConfig())
     assert "main memory is full: lower max_tokens_per_microbatch" in out_of_memory(MemoryError(), config.SFTConfig())
     mapped = RuntimeError("unable to mmap 4334976 bytes from file <model.safetensors>: Cannot allocate memory (12)")

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlready.core.config import DEMO_TASK
 from rlready.engine.protocol import forcing_for
 from rlready.engine.torch import TorchEngine
-from rlready.models.batch import Batch, Example
+from rlready.models.batch import Batch, Example, supervised
 from rlready.models.checkpoint import load
 from rlready.models.encode import encode
 from rlready.models.frozen import frozen_logprobs
@@ -72,9 +73,34 @@ def test_the_fast_learner_equals_the_plain_one(temperature: float) -> None:
         assert (a - before).abs().max() > 1e-4
 
 
+@pytest.mark.parametrize("family", ["Llama", "GPTNeoX", "Gemma"])
+def test_recomputed_layers_have_the_same_gradients(family: str) -> None:
+    """And the model samples as before: outside an update nothing is recomputed."""
+    calls, gradients = [0, 0], []
+    for at, recompute in enumerate((False, True)):
+        torch.manual_seed(0)
+        lm = tiny_lm(family=family)
+        learner = PlainLearner(lm, replace(SETTINGS, gradient_checkpointing=recompute))
+        layer = next(m for m in lm.model.modules() if isinstance(m, GradientCheckpointingLayer))
+
+        def count(*_: object, at: int = at) -> None:
+            calls[at] += 1
+
+        layer.register_forward_pre_hook(count)
+        learner.backward(weighted([supervised([5, 6, 7], [8, 9, 10, 11])]), sft_loss, 1.0)
+        gradients.append([p.grad for p in learner.parameters])
+        lm.model.generate(torch.tensor([[5, 6]]), max_new_tokens=3)
+        assert not any(m.training for m in lm.model.modules())
+    assert calls[1] == calls[0] + 1
+    for kept, again in zip(*gradients, strict=True):
+        torch.testing.assert_close(kept, again, atol=0, rtol=0)
+
+
 def test_a_learner_is_chosen_by_model_and_precision() -> None:
     assert isinstance(make_learner(tiny_lm(), SETTINGS), FastLearner)
     assert make_learner(tiny_lm(), SETTINGS).name == "fast"
+    recompute = replace(SETTINGS, gradient_checkpointing=True)
+    assert type(make_learner(tiny_lm(), recompute)) is PlainLearner
     for lm, bfloat16 in ((tiny_lm(family="Gemma"), False), (tiny_lm(), True)):
         learner = make_learner(lm, SETTINGS, bfloat16=bfloat16)
         assert type(learner) is PlainLearner

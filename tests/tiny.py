@@ -104,6 +104,7 @@ def full_logits(model: Any, rows: Sequence[Sequence[int]]) -> torch.Tensor:
     ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
     for i, row in enumerate(rows):  # padded on the right, where causal attention cannot see it
         ids[i, : len(row)] = torch.tensor(list(row))
+    ids = ids.to(model.device)
     with torch.no_grad():
         logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
     return logits[torch.arange(len(rows)), torch.tensor([len(r) - 1 for r in rows])]

@@ -79,6 +79,7 @@ def sft(
     max_grad_norm: float = 1.0,
     tokens_per_batch: int | None = None,
     max_tokens_per_microbatch: int = 16384,
+    gradient_checkpointing: bool = False,
     delimiters: StrPath | Iterable[StrPath] = (),
     save_every: float = 0.5,
     keep_at: Iterable[float] = (0.5,),
@@ -104,6 +105,8 @@ def sft(
         model's size.
     max_tokens_per_microbatch: Largest number of tokens in one forward pass, padding included; it limits the
         memory needed.
+    gradient_checkpointing: Compute each layer again in the backward pass instead of keeping its activations:
+        much less memory, about a third more arithmetic.
     delimiters: Texts between which thoughts are written, as OPEN,CLOSE, if the chat template does not contain
         them; the template that is saved then does.
     save_every: Number of epochs between checkpoints.
@@ -159,6 +162,7 @@ def rl(
     num_waits: int = 0,
     wait_text: StrPath = "Wait",
     max_tokens_per_microbatch: int = 16384,
+    gradient_checkpointing: bool = False,
     eval_every: int = 10,
     save_total_limit: int | None = None,
     eval_samples: int = 4,
@@ -232,6 +236,8 @@ def rl(
     wait_text: Text that replaces the end of the thought; it is not in the loss.
     max_tokens_per_microbatch: Largest number of tokens in one forward pass, padding included; it limits the
         memory needed.
+    gradient_checkpointing: Compute each layer again in the backward pass instead of keeping its activations:
+        much less memory, about a third more arithmetic.
     eval_every: Number of steps between evaluations on the validation problems.
     save_total_limit: Largest number of checkpoints that are kept: the best on the validation problems, then the
         newest. By default all; there is one for each evaluation.

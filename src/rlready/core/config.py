@@ -79,6 +79,10 @@ MAX_ANSWER_TOKENS = (
     "budget is added to it, if you set one). By default chosen from the chat template and the context length."
 )
 MICROBATCH = "Largest number of tokens in one forward pass, padding included; it limits the memory needed."
+CHECKPOINTING = (
+    "Compute each layer again in the backward pass instead of keeping its activations: much less memory, about a third "
+    "more arithmetic."
+)
 SOURCE = "a file, a hub data set or a task such as gsm8k"
 VERIFIER = (
     "With FILE?verifier=MODULE:FUNCTION, FUNCTION(problem, answer) returns whether an answer is correct: problem has "
@@ -115,6 +119,7 @@ class SFTConfig(Config):
         None, "Number of tokens, prompts included, in one optimiser step. By default chosen from the model's size."
     )
     max_tokens_per_microbatch: Tokens = option(16384, MICROBATCH)
+    gradient_checkpointing: bool = option(False, CHECKPOINTING)
     delimiters: Delimiters = option(
         (),
         "Texts between which thoughts are written, as OPEN,CLOSE, if the chat template does not contain them; the "
@@ -283,6 +288,7 @@ class RLConfig(Config):
         "Wait", "Text that replaces the end of the thought; it is not in the loss.", applies_to={"num_waits": ()}
     )
     max_tokens_per_microbatch: Tokens = option(16384, MICROBATCH)
+    gradient_checkpointing: bool = option(False, CHECKPOINTING)
     eval_every: Count = option(10, "Number of steps between evaluations on the validation problems.")
     save_total_limit: Count | None = option(
         None,

@@ -40,7 +40,13 @@ def out_of_memory(error: Exception, config: Config) -> str:
     on_gpu = torch is not None and isinstance(error, torch.OutOfMemoryError)
     if not (on_gpu or isinstance(error, MemoryError) or "allocate memory" in str(error)):
         return ""
-    lower = [name for name in MEMORY if name in type(config).model_fields]
+    lower = [_halved(name, getattr(config, name)) for name in MEMORY if name in type(config).model_fields]
     narrow = " or set dtype=bfloat16," if getattr(config, "dtype", None) == "float32" else ""
-    less = f"lower {' or '.join(lower)},{narrow} or " if lower else ""
+    kept = " or set gradient_checkpointing=true," if getattr(config, "gradient_checkpointing", None) is False else ""
+    less = f"lower {' or '.join(lower)},{kept}{narrow} or " if lower else ""
     return f"{'GPU' if on_gpu else 'main'} memory is full: {less}use a device with more memory"
+
+
+def _halved(name: str, value: object) -> str:
+    """A setting with half its value, as far as it is one number: each halving about halves what it needs."""
+    return f"{name} from {value} to {value // 2}" if type(value) is int and value > 1 else name

@@ -27,11 +27,13 @@ def part_of(threads: int) -> None:
 
 @contextmanager
 def span(name: str) -> Iterator[None]:
-    """Count the seconds of the block under a name; spans are not nested."""
+    """Count the seconds of the block under a name, those of a GPU included; spans are not nested."""
+    _wait_for_gpu()
     begun = time.perf_counter()
     try:
         yield
     finally:
+        _wait_for_gpu()
         spent = (time.perf_counter() - begun) * getattr(_thread, "share", 1.0)
         with _lock:
             _table[name] += spent
@@ -68,6 +70,12 @@ class Watch:
         return line
 
 
+def _wait_for_gpu() -> None:
+    """A GPU works on while Python goes on: without waiting, its time would be counted where it is waited for."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
 def _take() -> dict[str, float]:
     """Seconds by name since the last call."""
     with _lock:
@@ -76,13 +84,18 @@ def _take() -> dict[str, float]:
     return found
 
 
-def gemm_peak(size: int = 1536, rounds: int = 5) -> float:
-    """GFLOP/s of a square fp32 matrix product on the CPU with torch's threads: the best of some rounds."""
-    a = torch.ones(size, size)
+def gemm_peak(size: int = 1536, rounds: int = 5, *, device: str = "cpu", bfloat16: bool = False) -> float:
+    """GFLOP/s of a square matrix product, on a CPU with torch's threads: the best of some rounds.
+
+    On a GPU ``size`` is multiplied by four, and in fp32 the cores for matrices may not be used, as in training.
+    """
+    size *= 4 if device != "cpu" else 1
+    a = torch.rand(size, size, device=device, dtype=torch.bfloat16 if bfloat16 else torch.float32)
     best = float("inf")
     for _ in range(rounds + 1):  # the first round is a warm-up
         begun = time.perf_counter()
         torch.mm(a, a)
+        _wait_for_gpu()
         best = min(best, time.perf_counter() - begun)
     return 2 * size**3 / best / 1e9
 

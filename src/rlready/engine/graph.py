@@ -127,7 +127,6 @@ class GraphDecoder(LlamaDecoder):
 
         return attend
 
-
     def _empty(self, rows: int, room: int) -> Tensor:
         return super()._empty(rows, room).zero_()  # attention reads columns that have not been written yet
 

@@ -43,7 +43,7 @@ BATCH_SIZE = 256  # largest number of rows in a batch
 BATCH_SIZE_OF_SMALL = 1024  # the same for a small model, whose operations are too short for small batches
 MIN_BATCH_SIZE = 8  # a batch is not split over threads below this
 CACHE_BYTES = 4 << 30  # of keys and values in all concurrent batches, on a CPU
-CACHE_SHARE = 4  # on a GPU they may use 1 / CACHE_SHARE of its memory
+CACHE_SHARE = 2  # on a GPU they may use 1 / CACHE_SHARE of the memory that tensors leave free
 
 MakeDecoder = Callable[[int], Decoder]  # from a number of rows
 
@@ -180,7 +180,8 @@ class TorchEngine(Engine):
         longest = max((len(r.prompt_ids) + self.forcing.max_tokens(r.budget) for r in requests), default=1)
         memory = CACHE_BYTES
         if self.device.type == "cuda":
-            memory = torch.cuda.get_device_properties(self.device).total_memory // CACHE_SHARE
+            total = torch.cuda.get_device_properties(self.device).total_memory
+            memory = (total - torch.cuda.memory_allocated(self.device)) // CACHE_SHARE
         return max(1, memory // (threads * longest * sum(map(cache_bytes, self._models()))))
 
     def _models(self) -> list[Any]:

@@ -22,8 +22,9 @@ Logprobs = Callable[[Any, Sequence[Example], float], tuple[Tensor, Tensor]]
 
 
 def logprobs_of(model: Any) -> Logprobs:
-    """`packed_logprobs` for a model that it serves, else `token_logprobs`."""
-    return packed_logprobs if supports(model) else token_logprobs
+    """`packed_logprobs` for a model that it serves, on a CPU, else `token_logprobs`."""
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    return packed_logprobs if on_cpu and supports(model) else token_logprobs
 
 
 def frozen_logprobs(

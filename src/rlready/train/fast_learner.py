@@ -66,7 +66,8 @@ class FastLearner(PlainLearner):
 
 
 def make_learner(lm: LM, settings: OptimizerSettings, *, bfloat16: bool = False) -> Learner:
-    """The fast learner if it supports the model and trains in fp32, otherwise the plain one."""
-    if supports(lm.model) and not bfloat16:
+    """The fast learner if it supports the model and trains in fp32 on a CPU, otherwise the plain one."""
+    on_cpu = next(lm.model.parameters()).device.type == "cpu"
+    if supports(lm.model) and on_cpu and not (bfloat16 or settings.gradient_checkpointing):
         return FastLearner(lm, settings)
     return PlainLearner(lm, settings, bfloat16=bfloat16)

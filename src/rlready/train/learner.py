@@ -13,13 +13,16 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from rlready.core.compiled import compile_layers
 from rlready.core.errors import UserError
+from rlready.core.progress import note
 from rlready.core.threads import single_threaded
-from rlready.core.timing import span
+from rlready.core.timing import gemm_peak, span
 from rlready.models.batch import Batch, Example, micro_batches
 from rlready.models.lm import LM
 from rlready.models.logprob import token_logprobs
 from rlready.train.loss import LossOutput
+from rlready.train.recompute import enable_recomputation, recomputed
 
 BETAS = (0.9, 0.95)  # of AdamW
 EPSILON = 1e-8  # of AdamW
@@ -30,12 +33,16 @@ BatchLoss = Callable[[Batch, Tensor], LossOutput]
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """AdamW's settings, and the maximum number of tokens in a forward pass, padding included."""
+    """AdamW's settings, and the maximum number of tokens in a forward pass, padding included.
+
+    ``gradient_checkpointing``: layers are computed again in the backward pass (`recompute.py`).
+    """
 
     learning_rate: float
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     max_tokens_per_microbatch: int = 16384
+    gradient_checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,7 @@ class PlainLearner:
     """Learner for every model that transformers can load, on any device.
 
     With ``bfloat16`` the forward and backward passes run under autocast; weights and optimiser state stay in fp32.
+    On a GPU the layers of a large model are then compiled.
     """
 
     name: ClassVar[str] = "plain"
@@ -111,6 +119,10 @@ class PlainLearner:
         self.lm, self.settings, self.bfloat16 = lm, settings, bfloat16
         self.parameters = [p for p in lm.model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
+        if settings.gradient_checkpointing:
+            enable_recomputation(lm.model, lm.source)
+        if bfloat16 and compile_layers(lm.model):  # without bfloat16 the engine samples from the same layers
+            note("compiling the layers for the GPU; the first steps take longer")
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
             self.parameters,
             lr=settings.learning_rate,
@@ -144,10 +156,10 @@ class PlainLearner:
         """Leave the gradient of the summed loss in the parameters."""
         sums = Sums()
         for batch in micro_batches(examples, self.settings.max_tokens_per_microbatch, self.device):
-            with span("logprobs"):
+            with span("logprobs"), recomputed(self.lm.model, active=self.settings.gradient_checkpointing):
                 logprobs_N, entropy_N = self.logprobs(self.lm.model, batch.rows, temperature)
                 output = loss_of(batch, logprobs_N)
-            with span("backward"):
+            with span("backward"), recomputed(self.lm.model, active=self.settings.gradient_checkpointing):
                 output.loss.backward()
             sums.add(batch, output, entropy_N)
         return sums
@@ -155,6 +167,11 @@ class PlainLearner:
     def logprobs(self, model: Any, rows: Sequence[Example], temperature: float) -> tuple[Tensor, Tensor]:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
             return token_logprobs(model, rows, temperature)
+
+
+def peak_of(learner: Learner) -> float:
+    """GFLOP/s of matrix products on the device and in the precision of a learner."""
+    return gemm_peak(device=learner.device.type, bfloat16=learner.bfloat16)
 
 
 def token_count(examples: Iterable[Example]) -> int:

@@ -131,7 +131,11 @@ def _trainer(config: RLConfig, run: Run) -> Trainer:
     pair = _reference_pair(config, run) if config.algorithm == "dense" else None
     lm = load(config.model, device=config.device, delimiters=config.delimiters)
     settings = OptimizerSettings(
-        config.learning_rate, config.weight_decay, config.max_grad_norm, config.max_tokens_per_microbatch
+        config.learning_rate,
+        config.weight_decay,
+        config.max_grad_norm,
+        config.max_tokens_per_microbatch,
+        config.gradient_checkpointing,
     )
     learner = make_learner(lm, settings, bfloat16=config.dtype == "bfloat16")
     note(f"rl: {lm.chat}; training by {learner.about}")

@@ -22,7 +22,7 @@ from torch import Tensor
 from rlready.core.config import SFTConfig
 from rlready.core.progress import Progress, note
 from rlready.core.records import Real, Row
-from rlready.core.timing import Watch, gemm_peak, multiplied
+from rlready.core.timing import Watch, multiplied
 from rlready.models.batch import Batch, Example, epoch_steps
 from rlready.models.checkpoint import load, local_folder
 from rlready.models.encode import encode
@@ -36,7 +36,7 @@ from rlready.runs.run import Run
 from rlready.train.checkpointer import Checkpointer
 from rlready.train.data import rows_of
 from rlready.train.fast_learner import make_learner
-from rlready.train.learner import Learner, OptimizerSettings, token_count
+from rlready.train.learner import Learner, OptimizerSettings, peak_of, token_count
 from rlready.train.log import HeldoutLog, SFTStepLog, log_line
 from rlready.train.loss import LossOutput, likelihood_loss
 from rlready.train.result import Checkpoint, SFTResult
@@ -95,7 +95,11 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         examples = encode(lm, data.training, config.rows)
         held = encode(lm, data.held, config.heldout or config.rows)
         settings = OptimizerSettings(
-            config.learning_rate, config.weight_decay, config.max_grad_norm, config.max_tokens_per_microbatch
+            config.learning_rate,
+            config.weight_decay,
+            config.max_grad_norm,
+            config.max_tokens_per_microbatch,
+            config.gradient_checkpointing,
         )
         learner = make_learner(lm, settings, bfloat16=config.dtype == "bfloat16")
         note(f"sft: {lm.chat}; training by {learner.about}")
@@ -108,7 +112,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         log = out / LOG
         truncate_log(log, state.step)
         card = model_card("sft", config.model, [data.task.source], config)
-        weights, peak = multiplied(lm.model), gemm_peak()
+        weights, peak = multiplied(lm.model), peak_of(learner)
         with Progress("sft", total=len(plan.steps), done=state.step, unit="steps") as progress:
             for at in range(state.step, len(plan.steps)):
                 watch = Watch()

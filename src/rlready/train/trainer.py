@@ -15,7 +15,7 @@ from rlready.core.config import RLConfig
 from rlready.core.records import Group, Problem, SampleRow
 from rlready.core.sampling_progress import SamplingProgress
 from rlready.core.stats import mean_estimate
-from rlready.core.timing import Watch, gemm_peak, multiplied
+from rlready.core.timing import Watch, multiplied
 from rlready.credit.algorithms import algorithm_named
 from rlready.credit.assign import Credited, credit, dense_credit
 from rlready.credit.dense import DenseConfig
@@ -29,7 +29,7 @@ from rlready.models.batch import Batch
 from rlready.models.lm import LM
 from rlready.tasks import Task
 from rlready.tasks.length_prompt import with_length_prompt
-from rlready.train.learner import Learner, token_count
+from rlready.train.learner import Learner, peak_of, token_count
 from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
 from rlready.train.loss import LossInputs, LossOutput, LossSettings, loss_named
 from rlready.train.mismatch import Mismatch
@@ -80,7 +80,7 @@ class Trainer:
         )
         self.cap = (config.thinking_budget or 0) + config.max_answer_tokens
         self.targets = length_targets(config, self.lm)
-        self.multiplied, self.gemm_peak = multiplied(self.lm.model), gemm_peak()
+        self.multiplied, self.gemm_peak = multiplied(self.lm.model), peak_of(learner)
 
     def step(self, task: Task, problems: Sequence[Problem], at: int) -> RLStepLog:
         """Step ``at``, the first is 0: sample, verify, credit, loss, optimiser step."""
