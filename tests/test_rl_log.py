@@ -11,8 +11,8 @@ import pytest
 from rlready.core.config import RLConfig
 from rlready.core.records import Group, Problem, Sample
 from rlready.credit.assign import DenseStats, credit
-from rlready.train.fast_learner import FastLearner
-from rlready.train.learner import OptimizerSettings, fed_tokens, token_count
+from rlready.train.fast_learner import FastLearner, fed_tokens
+from rlready.train.learner import OptimizerSettings, token_count
 from rlready.train.log import RLStepLog, RolloutStats, UpdateStats, log_line
 from rlready.train.loss import LossInputs, LossOutput, LossSettings
 from rlready.train.trainer import Trainer

@@ -5,14 +5,19 @@ run.  A graph starts them all at once, but only with the addresses and sizes tha
 room for the longest response from the beginning, the next column is a number on the device, and attention runs over the
 columns in use, rounded up.  A graph is captured anew when that width grows and when rows were removed.
 
+Attention over [shared prompt | own response] is that over each of the two, merged by their normalisers; a kernel of
+Triton computes it where there is one (``triton_attention.py``).
+
 Off a GPU the same step runs without a graph, for the tests.  Shapes as in ``llama.py``; R columns of room.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rlready.engine.llama import Attend, LlamaDecoder, LlamaWeights, turned
@@ -27,7 +32,8 @@ class GraphDecoder(LlamaDecoder):
         super().__init__(weights, rows)
         self._replay: Callable[[], object] | None = None
         self._used = self._width = 0  # columns in use, and those that attention runs over
-        self._pool = torch.cuda.graph_pool_handle() if weights.embedding.is_cuda else None
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._shared: list[tuple[Tensor, Tensor]] = []  # keys and values of the prompts, per layer (P, K, L, D)
 
     def extend(self, ids_BM: Tensor, valid_BM: Tensor) -> Tensor:
         if self.prompts is None or ids_BM.shape[1] > 1:
@@ -76,7 +82,8 @@ class GraphDecoder(LlamaDecoder):
 
     def _reserve(self, rows: int, columns: int) -> None:
         """As for any decoder, but all the room that is expected at once: a larger cache needs another graph."""
-        super()._reserve(rows, max(columns, self.room) if self.prompts is not None else columns)
+        columns = max(columns, self.room) if self.prompts is not None else columns
+        super()._reserve(rows, -(-columns // WIDTH) * WIDTH)
 
     def select(self, rows: Tensor) -> None:
         super().select(rows)
@@ -84,19 +91,34 @@ class GraphDecoder(LlamaDecoder):
 
     def _capture(self, ids_B1: Tensor, fresh_B1: Tensor) -> None:
         self._ids_B1, self._fresh_B1 = ids_B1.clone(), fresh_B1.clone()
-        if self._pool is None:
+        self._share()
+        queries = self._ids_B1.new_zeros(len(ids_B1), self.w.kv_heads, self.w.heads // self.w.kv_heads, self.w.width)
+        self._attend_both(0, queries.to(self.w.embedding.dtype), self.columns.valid_BT[:, : self._width])  # compiles
+        if not ids_B1.is_cuda:
             self._replay = self._step
             return
         graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            graph.capture_begin(self._pool, capture_error_mode="thread_local")
+            pool = self._graph.pool() if self._graph else None  # which ends with its last graph
+            graph.capture_begin(pool, capture_error_mode="thread_local")
             try:
                 self._step()
             finally:  # also when the run is being stopped, whose state is saved on this device
                 graph.capture_end()
         torch.cuda.current_stream().wait_stream(stream)
-        self._replay = graph.replay
+        self._graph, self._replay = graph, graph.replay
+
+    def _share(self) -> None:
+        """The prompts in the layout of `attention`, their length rounded up."""
+        prompts = self.prompts
+        assert prompts is not None
+        padding = prompts.columns[0].shape[-1] - prompts.length
+        self._shared = [
+            (columns.transpose(2, 3).contiguous(), F.pad(values, (0, 0, 0, padding)))
+            for columns, values in zip(prompts.columns, prompts.values, strict=True)
+        ]
+        self._shared_valid = F.pad(prompts.valid_PL, (0, padding))
 
     def _step(self) -> None:
         """One column of all rows; everything that changes from step to step is read from the device."""
@@ -110,25 +132,45 @@ class GraphDecoder(LlamaDecoder):
     def _attention(self, part: slice, turn: Tensor, begin: int) -> Attend:
         if not self._width or turn.shape[1] > 1:
             return super()._attention(part, turn, begin)
-        w, rows, prompts, width = self.w, len(turn), self.prompts, self._width
-        assert prompts is not None
-        turns = self._turns(turn)
-        valid_BW = self.columns.valid_BT[:, :width] | (self._place_R[:width] == self._at)  # a hole attends to itself
-        valid = torch.cat([prompts.valid_PL[prompts.owner_B], valid_BW], dim=1)[:, None, None]
-        mask = torch.zeros(valid.shape, dtype=w.embedding.dtype, device=valid.device)
-        mask = mask.masked_fill_(~valid, float("-inf"))
+        w, rows, turns = self.w, len(turn), self._turns(turn)
+        own = self.columns.valid_BT[:, : self._width] | (
+            self._place_R[: self._width] == self._at
+        )  # holes see themselves
 
         def attend(i: int, qkv: Tensor) -> Tensor:
             q, k, v = turned(qkv, turns).split([w.heads, w.kv_heads, w.kv_heads], dim=2)
             self.keys[i].index_copy_(2, self._at, k.transpose(1, 2))
             self.values[i].index_copy_(2, self._at, v.transpose(1, 2))
-            own = self.keys[i][:, :, :width], self.values[i][:, :, :width]
-            return self._attend(prompts, i, q.view(rows, w.kv_heads, -1, w.width), *own, mask).reshape(rows, -1)
+            return self._attend_both(i, q.view(rows, w.kv_heads, -1, w.width), own).reshape(rows, -1)
 
         return attend
 
+    def _attend_both(self, i: int, q_BKSD: Tensor, valid_BT: Tensor) -> Tensor:
+        """Attention of a layer over the prompt and the row's own columns; (B, K, S, D)."""
+        prompts, width = self.prompts, self._width
+        assert prompts is not None
+        own, normaliser = attention(q_BKSD, self.keys[i][:, :, :width], self.values[i][:, :, :width], valid_BT)
+        shared, other = attention(prompts.spread(q_BKSD), *self._shared[i], self._shared_valid)
+        shared, other = (prompts.gather(x, q_BKSD.shape[2]) for x in (shared, other[..., None]))
+        return own.lerp(shared, torch.sigmoid(other - normaliser[..., None]).to(own.dtype))
+
     def _empty(self, rows: int, room: int) -> Tensor:
         return super()._empty(rows, room).zero_()  # attention reads columns that have not been written yet
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention of (B, K, S, D) queries over (B, K, T, D) keys and values, and the log of its normaliser (B, K, S).
+
+    ``valid`` (B, T) says which columns a row sees.  Scores are not scaled.
+    """
+    if q.is_cuda and find_spec("triton") is not None:
+        from rlready.engine import triton_attention
+
+        if triton_attention.serves(q):
+            return triton_attention.attention(q, k, v, valid)
+    scores = (q @ k.transpose(2, 3)).masked_fill(~valid[:, None, None], float("-inf"))
+    normaliser = scores.float().logsumexp(-1)
+    return torch.softmax(scores, -1, dtype=torch.float32).to(q.dtype) @ v, normaliser
 
 
 def _rounded(columns: int) -> int:

@@ -61,7 +61,7 @@ class FastLearner(PlainLearner):
                     gradients[i] = gradient
                 elif gradient is not None:
                     held.add_(gradient)
-            sums.add(batch, output, entropy_N)
+            sums.add(output, entropy_N, fed_tokens(batch.rows))
         return gradients, sums
 
 
@@ -71,3 +71,8 @@ def make_learner(lm: LM, settings: OptimizerSettings, *, bfloat16: bool = False)
     if supports(lm.model) and on_cpu and not (bfloat16 or settings.gradient_checkpointing):
         return FastLearner(lm, settings)
     return PlainLearner(lm, settings, bfloat16=bfloat16)
+
+
+def fed_tokens(rows: Sequence[Example]) -> int:
+    """Tokens of the rows; a prompt that several rows share counts once."""
+    return sum(map(len, {tuple(r.prompt_ids) for r in rows})) + sum(len(r.response_ids) for r in rows)

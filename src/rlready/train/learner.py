@@ -71,13 +71,13 @@ class Sums:
     tokens: int = 0
     fed: int = 0
 
-    def add(self, batch: Batch, output: LossOutput, entropy_N: Tensor) -> None:
+    def add(self, output: LossOutput, entropy_N: Tensor, fed: int) -> None:
         """Add one micro-batch; ``entropy_N`` is the entropy at each of its N tokens in the loss."""
         self.loss += output.loss.item()
         self.entropy += entropy_N.sum().item()
         self.clipped += output.clip_ratio * len(entropy_N)
         self.tokens += len(entropy_N)
-        self.fed += fed_tokens(batch.rows)
+        self.fed += fed
 
 
 class Learner(Protocol):
@@ -161,7 +161,7 @@ class PlainLearner:
                 output = loss_of(batch, logprobs_N)
             with span("backward"), recomputed(self.lm.model, active=self.settings.gradient_checkpointing):
                 output.loss.backward()
-            sums.add(batch, output, entropy_N)
+            sums.add(output, entropy_N, token_count(batch.rows))
         return sums
 
     def logprobs(self, model: Any, rows: Sequence[Example], temperature: float) -> tuple[Tensor, Tensor]:
@@ -176,8 +176,3 @@ def peak_of(learner: Learner) -> float:
 
 def token_count(examples: Iterable[Example]) -> int:
     return sum(len(e) for e in examples)
-
-
-def fed_tokens(rows: Sequence[Example]) -> int:
-    """Tokens of the rows; a prompt that several rows share counts once."""
-    return sum(map(len, {tuple(r.prompt_ids) for r in rows})) + sum(len(r.response_ids) for r in rows)
