@@ -169,6 +169,36 @@ def test_other_settings_are_refused_with_every_way_on(fake: Fake, capfd: Any) ->
     assert "to continue: rlready sft seed=1 --out run" in " ".join(shown.split())
 
 
+def test_a_refused_command_is_not_proposed_again(fake: Fake, capfd: Any) -> None:
+    """The same words whose file of settings has changed, or whose input has: what would be refused is no advice."""
+    Path("f.toml").write_text("seed = 1")
+    fake.ends = KeyboardInterrupt()
+    rlready("sft --config f.toml --out run", capfd)
+    Path("f.toml").write_text("seed = 2")
+    ways = "choose another --out, or add --overwrite to replace it"
+    says = f"rlready: run holds a run with seed = 1, not 2: {ways}"
+    assert rlready("sft --config f.toml --out run", capfd) == (2, says)
+    record = read_json(Path("run/record.json"))
+    rows = {"id": "f", "role": "sft", "path": "f.toml", "sha256": "another", "size": 1}
+    write_json(Path("run/record.json"), record | {"data": [rows]})
+    says = f"rlready: run holds a run whose input f.toml has changed since: {ways}"
+    assert rlready("sft seed=1 --out run", capfd) == (2, says)
+
+
+def test_a_finished_run_adds_no_advice_to_another_refusal(fake: Fake) -> None:
+    with Run(Path("run"), "sft", SFTConfig()) as run:
+        run.claim()
+        run.write_result(Done())
+
+    def refuses() -> None:
+        with Run(Path("run"), "sft", SFTConfig()) as run:
+            assert run.stored(Done) == Done()
+            raise UserError("to start anyway, add --yes")
+
+    with pytest.raises(UserError, match=r"^to start anyway, add --yes$"):
+        refuses()
+
+
 def test_resume_finds_the_newest_unfinished_run_with_these_settings(fake: Fake, capfd: Any) -> None:
     fake.ends = KeyboardInterrupt()
     for seed in (1, 1, 2):

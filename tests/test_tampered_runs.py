@@ -35,6 +35,7 @@ from rlready.runs.drawn import DrawnSamples
 from rlready.runs.files import read_json, read_table, write_folder, write_json, write_table
 from rlready.runs.folders import empty_folder
 from rlready.runs.pace import Pace
+from rlready.runs.results import load_result
 from rlready.runs.run import Run
 from rlready.sweep import executors
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
@@ -413,7 +414,52 @@ def test_a_deleted_best_checkpoint_is_not_named(runs: Runs) -> None:
     result = runs.run("rl", out)
     assert isinstance(result, RLResult)
     assert result.best.step != 2
-    assert "The best checkpoint, step 2, was deleted; the best one left is step" in result.headline
+    assert "The best checkpoint, step 2, was deleted or replaced; the best one left is step" in result.headline
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_finished_run_says_which_checkpoints_are_gone(runs: Runs, how: str) -> None:
+    """The verb, `show` and the page: the next command leaves them out."""
+    out = runs.folder("sft", "done")
+    whole = runs.run("sft", out)
+    assert whole == runs.wanted["sft"]
+    first, *left = sorted((out / "checkpoints").iterdir())
+    shutil.rmtree(first)
+    if how == "replaced":
+        shutil.copytree(left[0], first)
+    for result in (runs.run("sft", out), load_result(out)):
+        assert result.headline.endswith(f"Warning: deleted or replaced since the run has ended: {first}.")
+        assert str(first) in whole.next_command
+        assert str(first) not in result.next_command
+        assert all(str(path) in result.next_command for path in left)
+    shutil.rmtree(out / "checkpoints")
+    assert runs.run("sft", out).next_command == ""
+    assert "Warning: deleted or replaced" in report(out).read_text()
+
+
+def test_an_edited_log_is_not_drawn(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    out = runs.folder("rl", "done")
+    assert "changed after the run" not in report(out).read_text()
+    log = out / "log.jsonl"
+    log.write_text(log.read_text().replace('"reward": ', '"reward": 1'))
+    page = report(out).read_text()
+    assert "<li>log.jsonl: changed after the run had ended</li>" in page
+    assert "Reinforcement learning</h2>" not in page
+    assert f"report: warning: {log} was changed after the run had ended" in capsys.readouterr().err
+
+
+def test_an_edited_table_of_a_sweep_is_refused_and_made_again(runs: Runs, tmp_path: Path) -> None:
+    out = runs.folder("sweep", "done")
+    table = out / "runs.jsonl"
+    before = table.read_text()
+    table.write_text(before.replace('"outcome": ', '"outcome": 1'))
+    with pytest.raises(
+        UserError, match=r"runs\.jsonl: damaged, .* delete it, and the command of the run makes it again"
+    ):
+        predict(PredictConfig(runs=(str(out),)), tmp_path / "predict")
+    table.unlink()
+    assert compared(runs.run("sweep", out)) == compared(runs.wanted["sweep"])
+    assert table.read_text() == before
 
 
 def test_the_best_and_the_newest_checkpoints_are_kept(runs: Runs, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from rlready.readiness.result import ReadinessResult
 from rlready.readiness.stage import readiness
 from rlready.report.demo_result import DemoCheckpoint, DemoResult, ModelScores, StageSeconds
 from rlready.runs.files import remove
-from rlready.runs.log import append_line, read_log
+from rlready.runs.log import EXAMPLES, append_line, read_log
 from rlready.runs.run import Run
 from rlready.train.result import RLResult, SFTResult
 from rlready.train.rl import rl
@@ -32,7 +32,6 @@ BUDGETS = (16, 28, 40, 52, 64)
 DETOURS = "&detours=0.5"  # worked rows also solve some parameters that were not asked for, which RL can unlearn
 # seconds each stage took on two cores; only used to say how much time is left
 STAGES = (("sft", 60.0), ("readiness", 40.0), ("rl", 170.0), ("evaluate", 30.0), ("greedy", 6.0))
-EXAMPLES = "examples.jsonl"
 Settings = TypeVar("Settings")
 Found = TypeVar("Found")
 
@@ -144,7 +143,7 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
     """Run all stages, or those that a killed run left undone; returns all numbers of the report."""
     with Run(out, "demo", config) as run:
         if run.finished:
-            return DemoResult.load(out)
+            return run.stored(DemoResult)
         run.claim()
         begun = time.monotonic()
         stages = Stages(config, out, sizes)

@@ -77,6 +77,11 @@ class Result(Record):
         """The path of the checkpoint to go on from, as the result says; "" if it picks none."""
         return ""
 
+    @property
+    def saved(self) -> list[str]:
+        """The paths of the checkpoints that the run has saved and the result tells to go on from."""
+        return []
+
     def tables(self) -> list[Table]:
         """What the command line prints below the headline."""
         return []

@@ -24,7 +24,7 @@ from rlready.models.checkpoint import load, local_folder
 from rlready.models.preset import resolve
 from rlready.runs.drawn import DrawnSamples
 from rlready.runs.files import remove, write_json
-from rlready.runs.log import append_line
+from rlready.runs.log import EXAMPLES, append_line
 from rlready.runs.run import STATE, Run
 from rlready.tasks import open_task
 from rlready.tasks.overlap import warn_of_repeats
@@ -37,7 +37,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
     """
     with Run(out, "evaluate", config) as run:
         if run.finished:
-            return EvaluateResult.load(out)
+            return run.stored(EvaluateResult)
         if config.unconstrained and config.thinking_budgets:
             warn(
                 "evaluate: warning: thinking_budgets does not apply to unconstrained=true, which measures no budget; "
@@ -87,10 +87,10 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
                     bar.skip(samples)
                 run.refuse_changed(part, "delete it to measure the model again")
                 measured.append(ModelMeasurements.from_file(part))
-        remove(out / "examples.jsonl")
+        remove(out / EXAMPLES)
         for model in measured:
             for example in model.examples:
-                append_line(out / "examples.jsonl", example)
+                append_line(out / EXAMPLES, example)
         result = summary(config, settings, task, problems, measured)
         run.write_result(result)
         return result

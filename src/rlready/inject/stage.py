@@ -75,7 +75,7 @@ def inject(config: InjectConfig, out: Path) -> InjectResult:
         raise UserError("name the worked rows: rlready inject ROWS, for example gsm8k:train.jsonl")
     with Run(file.parent, "inject", config) as run:
         if run.finished:
-            result = InjectResult.load(file.parent)
+            result = run.stored(InjectResult)
             if result.rows != file.name:
                 raise UserError(f"{file.parent} holds {result.rows}, not {file.name}: choose another --out")
             for path in (file, file.parent / BEFORE):

@@ -131,6 +131,7 @@ def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
         if record.verb == "sweep":
             if not (path / RUNS).is_file():
                 raise UserError(f"{path}: this sweep has no {RUNS} yet; run it to its end")
+            refuse_damaged(path, path / RUNS)
             if record.status != DONE:
                 note(f"predict: {path} has not finished ({record.short_status}): only what is done is ranked")
             yield path / RUNS

@@ -51,7 +51,7 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
     """
     with Run(out, "predict", config) as run:
         if run.finished:
-            return PredictResult.load(out)
+            return run.stored(PredictResult)
         if not config.runs:
             raise UserError("name run folders of rlready readiness, and tables or run folders with outcomes of RL")
         found = find_runs(config.runs)

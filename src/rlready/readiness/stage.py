@@ -50,7 +50,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
     """
     with Run(out, "readiness", config) as run:
         if run.finished:
-            return ReadinessResult.load(out)
+            return run.stored(ReadinessResult)
         names = _names(config.checkpoints)
         for doubt in order_warnings(names):
             note(f"readiness: {doubt}")

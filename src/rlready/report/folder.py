@@ -14,13 +14,16 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from rlready.core.progress import warn
 from rlready.core.result import Record, Result, first_error
 from rlready.evaluate.result import Example
 from rlready.inject.diff import BEFORE, RowPair, RowText
 from rlready.inject.result import InjectResult
 from rlready.report.logs import LogLine
+from rlready.runs.checksums import changed
 from rlready.runs.folders import refuse_links
-from rlready.runs.results import load_result
+from rlready.runs.log import EXAMPLES, LOG
+from rlready.runs.results import checksums_of, load_result
 
 REWRITTEN = 3  # rows of an ``inject`` run that are shown
 VERBS = ("sft", "rl")  # those that write a log
@@ -48,17 +51,24 @@ def read_folder(folder: Path) -> RunFolder:
     def records(name: str, kind: type[Line]) -> list[Line]:
         return _records(folder, name, kind, left_out)
 
-    sft_log, rl_log = (records("log.jsonl" if result.verb == v else f"{v}/log.jsonl", LogLine) for v in VERBS)
+    sft_log, rl_log = (records(LOG if result.verb == v else f"{v}/{LOG}", LogLine) for v in VERBS)
     rewritten = []
     if isinstance(result, InjectResult):
         rewritten = _rewritten(records(BEFORE, RowText), records(Path(result.rows).name, RowText))
-    examples, record = records("examples.jsonl", Example), _record(folder, left_out)
+    examples, record = records(EXAMPLES, Example), _record(folder, left_out)
     return RunFolder(result, sft_log, rl_log, examples, record, rewritten, left_out)
 
 
 def _records(folder: Path, name: str, kind: type[Line], left_out: list[str]) -> list[Line]:
-    """The lines of a JSONL file; none without the file.  Lines that cannot be read are counted in ``left_out``."""
+    """The lines of a JSONL file; none without the file, or if it was changed after the run.
+
+    Lines that cannot be read are counted in ``left_out``.
+    """
     path, found, unreadable = folder / name, list[Line](), 0
+    if path.exists() and changed(path.parent, path, checksums_of(path.parent)):
+        left_out.append(f"{name}: changed after the run had ended")
+        warn(f"report: warning: {path} was changed after the run had ended; it is left out of the page")
+        return []
     for line in path.read_bytes().split(b"\n") if path.is_file() else []:
         try:
             found += [kind.model_validate_json(line, strict=True)] if line.strip() else []

@@ -25,11 +25,18 @@ def inside(name: str, folder: Path, path: Path) -> bool:
     return PurePath(name).is_relative_to(path.relative_to(folder).as_posix())
 
 
+def changed(folder: Path, path: Path, known: Mapping[str, str]) -> Path | None:
+    """The first file that is missing or not that of its checksum: ``path`` itself, or one in it; None for none."""
+    if not os.path.lexists(path):
+        return path
+    files = (folder / name for name in known if inside(name, folder, path))
+    return next(
+        (f for f in files if not f.is_file() or file_digest(f) != known[f.relative_to(folder).as_posix()]), None
+    )
+
+
 def refuse_changed(folder: Path, path: Path, known: Mapping[str, str], advice: str) -> None:
-    """UserError with ``advice`` if the file ``path`` is not that of its checksum, or one in it is not or is missing."""
-    for name, digest in known.items() if os.path.lexists(path) else ():
-        if not inside(name, folder, path):
-            continue
-        file = folder / name
-        if not file.is_file() or file_digest(file) != digest:
-            raise UserError(f"{file}: damaged, or not the file that the run has written: {advice}")
+    """UserError with ``advice`` if ``path`` is there and `changed`."""
+    file = changed(folder, path, known) if os.path.lexists(path) else None
+    if file:
+        raise UserError(f"{file}: damaged, or not the file that the run has written: {advice}")

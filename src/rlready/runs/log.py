@@ -16,6 +16,8 @@ from rlready.core.errors import UserError
 from rlready.runs.files import os_errors_named, plain, sync, write_text
 
 LOG = "log.jsonl"
+EXAMPLES = "examples.jsonl"  # samples to read, of an evaluation
+DRAWN = (LOG, EXAMPLES)  # what a page shows beside the result
 BLOCK = 1 << 16
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import importlib
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from rlready.core.errors import UserError
 from rlready.core.lazy import lazy
 from rlready.core.missing import did_you_mean
 from rlready.core.result import RESULT, Result
-from rlready.runs.checksums import refuse_changed
+from rlready.runs.checksums import changed, refuse_changed
 from rlready.runs.files import read_json
 from rlready.runs.record import RECORD, RunRecord
 
+R = TypeVar("R", bound=Result)
 AGAIN = "delete it, and the command of the run makes it again"
 # where each verb's result is defined; imported when one is read
 RESULTS = {
@@ -65,11 +68,30 @@ def is_own(command: str) -> bool:
 
 def refuse_damaged(folder: Path, path: Path) -> None:
     """UserError if a file of a run, or one in a folder of it, is not what the run has written, by its record."""
+    refuse_changed(folder, path, checksums_of(folder), AGAIN)
+
+
+def checksums_of(folder: Path) -> Mapping[str, str]:
+    """The checksums in the record of a run; none without a record, since a result alone can be shown."""
     try:
-        known = RunRecord.load(folder).files
-    except UserError:  # a result without a record can be shown
-        known = {}
-    refuse_changed(folder, path, known, AGAIN)
+        return RunRecord.load(folder).files
+    except UserError:
+        return {}
+
+
+def checked(result: R, folder: Path, known: Mapping[str, str]) -> R:
+    """A result whose headline says which of its checkpoints are not what the run in ``folder`` has saved.
+
+    The next command leaves them out, and is empty if none is left.
+    """
+    named = {path: folder / "checkpoints" / Path(path).name for path in result.saved}
+    gone = {path: place for path, place in named.items() if changed(folder, place, known)}
+    if not gone:
+        return result
+    names = ", ".join(map(str, gone.values()))
+    headline = f"{result.headline} Warning: deleted or replaced since the run has ended: {names}."
+    left = [word for word in shlex.split(result.next_command) if word not in gone] if len(gone) < len(named) else []
+    return result.model_copy(update={"headline": headline, "next_command": shlex.join(left)})
 
 
 def load_result(folder: Path) -> Result:
@@ -80,4 +102,4 @@ def load_result(folder: Path) -> Result:
     verb = content.get("verb") if isinstance(content, dict) else None
     if not isinstance(verb, str) or verb not in RESULTS:
         raise UserError(f"{folder / RESULT}: not the result of a verb of rlready (its verb is {verb!r})")
-    return result_type(verb).load(folder)
+    return checked(result_type(verb).load(folder), folder, checksums_of(folder))

@@ -29,7 +29,7 @@ from rlready.core.settings import Config
 from rlready.core.stopping import stop_requested
 from rlready.core.text import visible
 from rlready.runs import lock, provenance
-from rlready.runs.checksums import checksums, inside, refuse_changed
+from rlready.runs.checksums import changed, checksums, inside, refuse_changed
 from rlready.runs.continuing import compare
 from rlready.runs.files import clear_leftovers, os_errors_named, plain, remove, write_json, write_text
 from rlready.runs.folders import (
@@ -40,7 +40,7 @@ from rlready.runs.folders import (
     refuse_foreign_files,
     refuse_links,
 )
-from rlready.runs.log import LOG, sync_log
+from rlready.runs.log import DRAWN, LOG, sync_log
 from rlready.runs.moved import rename_paths
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import (
@@ -56,11 +56,13 @@ from rlready.runs.record import (
     Note,
     RunRecord,
 )
+from rlready.runs.results import checked
 
 SAVE_EVERY = 30.0  # seconds between saves of the counters
 STATE = "state"  # what an unfinished run continues from, removed when it is done
 AnyNote = TypeVar("AnyNote", bound=Note)
 C = TypeVar("C", bound=Config)
+R = TypeVar("R", bound=Result)
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,6 @@ class Run:
     def _leave(self, error: BaseException | None) -> None:
         if not self._claimed:
             self._leave_as_found()
-            if self.finished and isinstance(error, UserError):  # its result cannot be read
-                raise UserError(f"{error}; {_ways_on()}") from error
             if self.finished and error is None:
                 other = "" if self.record.revision == provenance.revision() else ", by another revision of the code"
                 note(f"{self.out}: finished {self.record.end}{other}; nothing computed again")
@@ -179,6 +179,14 @@ class Run:
         self._save()
         write_text(self.out / CONFIG, to_toml(self.config))
 
+    def stored(self, kind: type[R]) -> R:
+        """The result of a finished run, which says so if its checkpoints are gone; UserError if it cannot be read."""
+        try:
+            result = kind.load(self.out)
+        except UserError as error:
+            raise UserError(f"{error}; {_ways_on()}") from error
+        return checked(result, self.out, self.record.files)
+
     def write_result(self, result: Result) -> None:
         """Store the verb's result; the folder must have been claimed."""
         with self.writing(self.out / RESULT):
@@ -203,6 +211,10 @@ class Run:
     def refuse_changed(self, path: Path, advice: str) -> None:
         """UserError with ``advice`` if a file, or one in a folder, is not what this run has written there."""
         refuse_changed(self.out, path, self.record.files, advice)
+
+    def changed(self, path: Path) -> bool:
+        """Whether a file or folder is not there any more, or not what this run has written there."""
+        return changed(self.out, path, self.record.files) is not None
 
     def resolve(self, config: C, preset: Mapping[str, object]) -> C:
         """``config`` with its open settings taken from ``preset``, which is recorded as their origin.
@@ -285,9 +297,9 @@ class Run:
         self.record, self.finished = earlier, earlier.status == DONE and os.path.lexists(self.out / RESULT)
         found = compare(earlier, self.verb, self.config)
         if found.refusal:
-            goes_on = (
-                f"; to continue that run: {visible(earlier.command)}" if earlier.command and not self.finished else ""
-            )
+            same = earlier.command == self._called.command or not earlier.differences(self.config)  # refused as well
+            ends = self.finished or same or not earlier.command
+            goes_on = "" if ends else f"; to continue that run: {visible(earlier.command)}"
             raise UserError(f"{self.out} holds {found.refusal}: {_ways_on()}{goes_on}")
         if self.finished:
             self.refuse_changed(self.out / RESULT, _ways_on())
@@ -357,6 +369,8 @@ class Run:
             sync_log(self.out / LOG)
             known, state = self.record.files, self.out / STATE
             self.record.files = {name: sha for name, sha in known.items() if not inside(name, self.out, state)}
+            for name in DRAWN:
+                self.record.files |= checksums(self.out, self.out / name)
             self._save(DONE)
             remove(self.out / STATE)
         else:

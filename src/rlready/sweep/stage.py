@@ -16,6 +16,7 @@ from rlready.core.config import SweepConfig
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.settings import Config
+from rlready.predict.outcomes import RUNS
 from rlready.runs.run import Run
 from rlready.sweep.executors import Executor, InProcess
 from rlready.sweep.grid import VERBS, read_sweep_file
@@ -53,20 +54,21 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
                 f"{out} holds a finished sweep of another {config.file}, which shares no finished job with this one: "
                 "choose another --out, or delete it"
             )
-        if run.finished and len(seconds) == len(jobs) and SweepResult.load(out).plan == plan:
-            return SweepResult.load(out)
+        complete = run.finished and len(seconds) == len(jobs) and not run.changed(out / RUNS)
+        if complete and (stored := run.stored(SweepResult)).plan == plan:
+            return stored
         _ask(config, jobs, seconds)
         run.claim()
         run.note_data(id=config.file, sha256=hashlib.sha256(file.read_bytes()).hexdigest(), role="sweep file")
         status = Status(jobs, seconds, config.workers)
         problems = _run_all(config, out, jobs, status)
-        rows = write_runs(out, chains, {key for key, state in status.states.items() if state == "done"})
+        rows = write_runs(run, chains, {key for key, state in status.states.items() if state == "done"})
         if problems:
             key, why = next(iter(problems.items()))
             skipped = sum(state == "skipped" for state in status.states.values())
             raise UserError(
                 f"{len(problems)} of {len(jobs)} jobs failed and {skipped} that start from them were skipped; first "
-                f"{key}: {why}; the {len(rows)} runs that are done are in {out / 'runs.jsonl'}"
+                f"{key}: {why}; the {len(rows)} runs that are done are in {out / RUNS}"
             )
         result = summarise(out, plan, jobs, rows, status.seconds)
         run.write_result(result)

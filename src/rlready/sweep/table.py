@@ -12,6 +12,7 @@ from rlready.evaluate.result import EvaluateResult
 from rlready.predict.outcomes import RUNS, cost_of
 from rlready.runs.files import plain, write_text
 from rlready.runs.record import RunRecord
+from rlready.runs.run import Run
 from rlready.sweep.jobs import Chain
 
 
@@ -47,11 +48,12 @@ class RunRow:
         return Estimate(self.outcome, self.low, self.high, self.n, self.varies)
 
 
-def write_runs(out: Path, chains: Sequence[Chain], done: set[str]) -> list[RunRow]:
+def write_runs(run: Run, chains: Sequence[Chain], done: set[str]) -> list[RunRow]:
     """Write and return the rows of the chains whose last job is done."""
     several = len({chain.rl.recipe for chain in chains}) > 1
-    rows = [_row(out, chain, several) for chain in chains if {chain.evaluate, chain.readiness} <= done]
-    write_text(out / RUNS, "".join(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in rows))
+    rows = [_row(run.out, chain, several) for chain in chains if {chain.evaluate, chain.readiness} <= done]
+    with run.writing(run.out / RUNS):
+        write_text(run.out / RUNS, "".join(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in rows))
     return rows
 
 

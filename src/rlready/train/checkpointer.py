@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.models.checkpoint import save
+from rlready.models.checksums import CHECKSUMS
 from rlready.runs.files import discard, write_folder
 from rlready.runs.log import LOG, sync_log
 from rlready.runs.pace import Pace
@@ -87,6 +88,7 @@ class Checkpointer:
     def delete(self, steps: Sequence[int]) -> None:
         """Delete the checkpoints of these steps, if they are there."""
         for step in steps:
+            self.run.forget(self._checkpoint(step))
             discard(self._checkpoint(step))
 
     def _checkpoint(self, step: int) -> Path:
@@ -99,5 +101,6 @@ class Checkpointer:
         the folder in bfloat16 gives the weights that were used for sampling.
         """
         path = self._checkpoint(step)
-        write_folder(path, lambda folder: save(self.learner.lm, folder, card))
+        with self.run.writing(path / CHECKSUMS):  # which has those of the other files
+            write_folder(path, lambda folder: save(self.learner.lm, folder, card))
         return path

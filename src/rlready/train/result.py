@@ -44,6 +44,10 @@ class SFTResult(Result):
     checkpoints: list[Checkpoint] = Field(min_length=1)
     weights_changed: float | None = None
 
+    @property
+    def saved(self) -> list[str]:
+        return [c.path for c in self.checkpoints]
+
     def tables(self) -> list[Table]:
         """Held-out loss of every checkpoint."""
         rows = [[c.name, str(c.epoch), decimal(c.heldout_loss)] for c in self.checkpoints]
@@ -128,6 +132,10 @@ class RLResult(Result):
     @property
     def picked(self) -> str:
         return self.best.path
+
+    @property
+    def saved(self) -> list[str]:
+        return [self.best.path] if self.best.step else []
 
     def remarks(self) -> list[str]:
         """How many responses were not verified."""

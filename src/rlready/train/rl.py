@@ -76,7 +76,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
     algorithm_named(config.algorithm), loss_named(config.loss)  # refused before a model is loaded
     with Run(out, "rl", config) as run:
         if run.finished:
-            return RLResult.load(out)
+            return run.stored(RLResult)
         config = resolve(config, [config.model], run)
         check_sampling(config, [config.model])
         if config.algorithm == "dense" and config.beta == 0 and not config.stop_on_drift:
@@ -264,11 +264,13 @@ def _outcome(state: RLState, best: Evaluation, limit: str) -> str:
 
 def _result(out: Path, config: RLConfig, state: RLState, trainer: Trainer, before: WeightSample, run: Run) -> RLResult:
     best = _best(state.evaluations)
-    there = [e for e in state.evaluations if not e.step or (out / "checkpoints" / f"step-{e.step}").is_dir()]
+    there = [e for e in state.evaluations if not e.step or not run.changed(out / "checkpoints" / f"step-{e.step}")]
     headline = f"{_outcome(state, best, _limit(trainer))}."
     if best not in there:
         deleted, best = best, _best(there)
-        headline = f"The best checkpoint, step {deleted.step}, was deleted; the best one left is step {best.step}."
+        headline = (
+            f"The best checkpoint, step {deleted.step}, was deleted or replaced; the best one left is step {best.step}."
+        )
         run.warn(headline)
     if state.stopped:
         headline += f" Stopped early: {state.stopped}."

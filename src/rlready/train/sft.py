@@ -85,7 +85,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
     """
     with Run(out, "sft", config) as run:
         if run.finished:
-            return SFTResult.load(out)
+            return run.stored(SFTResult)
         config = resolve(config, [config.model], run)
         data = rows_of(config, run)
         note(f"sft: loading {config.model}")
@@ -132,7 +132,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
                 state.step, state.loss = line.step, line.loss
                 checkpointer.save_state(state)
         _write_losses(out, data.held, state.losses)
-        result = with_change(_result(out, config, plan, state), before, run)
+        result = with_change(_result(run, config, plan, state), before, run)
         run.write_result(result)
         return result
 
@@ -200,11 +200,11 @@ def _write_losses(out: Path, held: Sequence[Row], losses: Mapping[int, ExampleLo
     )
 
 
-def _result(out: Path, config: SFTConfig, plan: Plan, state: SFTState) -> SFTResult:
+def _result(run: Run, config: SFTConfig, plan: Plan, state: SFTState) -> SFTResult:
     checkpoints = [
         Checkpoint(
             name=f"step-{step}",
-            path=str(out / "checkpoints" / f"step-{step}"),
+            path=str(run.out / "checkpoints" / f"step-{step}"),
             step=step,
             epoch=round(step / plan.per_epoch, 4),
             samples=round(float(plan.shares[step - 1]), 4),
@@ -213,7 +213,7 @@ def _result(out: Path, config: SFTConfig, plan: Plan, state: SFTState) -> SFTRes
             heldout_loss_examples=losses.heldout.example_mean,
         )
         for step, losses in state.losses.items()
-        if (out / "checkpoints" / f"step-{step}").is_dir()  # it may have been deleted while the run had stopped
+        if not run.changed(run.out / "checkpoints" / f"step-{step}")  # since the run had stopped
     ]
     best = min(checkpoints, key=lambda c: c.heldout_loss.value)
     among = f", the lowest of {len(checkpoints)} checkpoints" if len(checkpoints) > 1 else ""
