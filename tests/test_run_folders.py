@@ -219,7 +219,7 @@ def test_resume_finds_the_newest_unfinished_run_with_these_settings(fake: Fake, 
 def test_overwrite_replaces_a_run_and_nothing_else(fake: Fake, capfd: Any) -> None:
     fake.ends = KeyboardInterrupt()
     rlready("sft seed=1 --out run", capfd)
-    Path("run/parts").mkdir()
+    Path("run/state/facts.json").touch()
     Path("run/checkpoints").symlink_to(Path("elsewhere").absolute())
     Path("elsewhere").mkdir()
     Path("elsewhere/kept").touch()
@@ -248,12 +248,35 @@ def test_overwrite_replaces_a_run_and_nothing_else(fake: Fake, capfd: Any) -> No
     assert "--overwrite needs --out" in rlready("sft --overwrite", capfd)[1]
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "rl/log.jsonl", "checkpoints/notes.txt", "checkpoints/step-2/ready"])
+def test_overwrite_names_what_is_not_of_the_run(fake: Fake, capfd: Any, name: str) -> None:
+    """Notes, results of other commands and whole runs are never deleted."""
+    held = Path("run", name)
+    for out in ("elsewhere", "run"):
+        assert rlready(f"sft --out {out}", capfd)[0] == 0
+    Path("run/checkpoints/step-2").mkdir(parents=True)
+    if held.name == "ready":
+        Path("elsewhere").rename(held)
+    else:
+        held.parent.mkdir(exist_ok=True)
+        held.touch()
+    before = content(Path("run"))
+    code, says = rlready("sft seed=4 --out run --overwrite", capfd)
+    shown = "run/rl" if name.startswith("rl") else f"run/{name}"
+    assert (code, says) == (
+        2,
+        f"rlready: run cannot be overwritten: it also holds {shown}, not written by its run of sft: move that "
+        "elsewhere, or choose another --out",
+    )
+    assert content(Path("run")) == before
+
+
 def test_half_of_an_overwritten_run_is_not_continued(fake: Fake, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed while the old run was being deleted: neither the old nor the new run finds its remains."""
     fake.ends = KeyboardInterrupt()
     rlready("sft seed=1 --out run", capfd)
     with monkeypatch.context() as patch:
-        patch.setattr("rlready.runs.folders.remove", lambda path: 1 / 0)
+        patch.setattr("rlready.runs.overwrite.remove", lambda path: 1 / 0)
         assert rlready("sft seed=2 --out run --overwrite", capfd)[0] == 1
     assert Path("run/log.jsonl").exists()
     assert read_json(Path("run/record.json"))["status"] == "overwritten"

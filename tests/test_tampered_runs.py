@@ -33,8 +33,9 @@ from rlready.report.page import write as report
 from rlready.runs import lock
 from rlready.runs.drawn import DrawnSamples
 from rlready.runs.files import read_json, read_table, write_folder, write_json, write_table
-from rlready.runs.folders import empty_folder
+from rlready.runs.overwrite import empty_folder, foreign_entries
 from rlready.runs.pace import Pace
+from rlready.runs.record import RunRecord
 from rlready.runs.results import load_result
 from rlready.runs.run import Run
 from rlready.sweep import executors
@@ -342,6 +343,17 @@ def test_runs_of_earlier_versions_are_shown_and_reported(run: Path, tmp_path: Pa
 
 class Nothing(Config):
     pass
+
+
+@pytest.mark.parametrize("state", ["done", "stopped"])
+@pytest.mark.parametrize("verb", STOPS)
+def test_a_run_can_be_overwritten_whatever_it_has_written(runs: Runs, verb: str, state: str) -> None:
+    out = runs.folder(verb, state)
+    if state == "done":
+        report(out)
+    assert list(foreign_entries(out, RunRecord.load(out))) == []
+    empty_folder(out, Nothing())
+    assert {path.name for path in out.iterdir()} == {"record.json", lock.NAME}
 
 
 def test_temporary_files_of_a_living_run_inside_are_left(tmp_path: Path) -> None:

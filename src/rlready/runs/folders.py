@@ -1,4 +1,4 @@
-"""Folders of runs: which one a command writes without ``--out``, what one may hold, and how one is emptied.
+"""Folders of runs: which one a command writes without ``--out``, and what one may hold.
 
 Without ``--out`` it is a new numbered one (``runs/sft``, ``runs/sft-2``, ...), or with ``--resume`` an unfinished one.
 """
@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.settings import Config
 from rlready.runs import lock
 from rlready.runs.continuing import compare
-from rlready.runs.files import LEFTOVER, plain, remove, write_json
+from rlready.runs.files import LEFTOVER
 from rlready.runs.record import CONFIG, DONE, OVERWRITTEN, RECORD, RunRecord
 
 RUNS = Path("runs")
@@ -116,43 +114,3 @@ def refuse_links(folder: Path) -> None:
                     f"{path} is a symbolic link out of the run folder: put what it points to in its place, or choose "
                     "another folder"
                 )
-
-
-def empty_folder(out: Path, config: Config, command: str = "") -> None:
-    """Delete what is in a folder, all of it of a run that is overwritten or has done nothing.
-
-    The record says so first and is deleted last, so that a kill in between leaves no run that seems whole.  UserError
-    if an input that ``config`` or ``command`` names would be deleted.
-    """
-    held = next(
-        (file.parent for file in out.rglob(lock.NAME) if file.parent != out and lock.is_locked(file.parent)), None
-    )
-    if held:
-        raise UserError(f"{held} is in use: wait for it, or choose another --out")
-    inputs = [(path, path.resolve()) for path in _paths_in(plain(config))]
-    inputs += [(path, path.resolve().parent) for path in _paths_in(shlex.split(command))]  # one of the words is --out
-    for path, place in inputs:
-        if out.resolve() in (place, *place.parents):
-            raise UserError(f"{out} cannot be overwritten: it holds an input of this run, {path}")
-    old = read_record(out)
-    if old:
-        old.status = OVERWRITTEN
-        write_json(out / RECORD, old)
-    for path in out.iterdir():
-        if path.name not in (lock.NAME, RECORD):
-            remove(path)
-
-
-def _paths_in(value: object) -> Iterator[Path]:
-    """The existing files and folders that settings or the words of a command name, also in task sources."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        for each in value:
-            yield from _paths_in(each)
-    elif isinstance(value, str):
-        for text in (value, value.partition("=")[2]):
-            path, _, query = text.partition("?")
-            code = query.partition("verifier=")[2].partition("&")[0].rpartition(":")[0]
-            named = (path, path.partition(":")[2], code, f"{code.replace('.', '/')}.py")
-            yield from (Path(each) for each in named if each and os.path.exists(each))

@@ -33,7 +33,6 @@ from rlready.runs.checksums import changed, checksums, inside, refuse_changed
 from rlready.runs.continuing import compare
 from rlready.runs.files import clear_leftovers, os_errors_named, plain, remove, write_json, write_text
 from rlready.runs.folders import (
-    empty_folder,
     nothing_done,
     own_entries,
     read_record,
@@ -42,6 +41,7 @@ from rlready.runs.folders import (
 )
 from rlready.runs.log import DRAWN, LOG, sync_log
 from rlready.runs.moved import rename_paths
+from rlready.runs.overwrite import empty_folder
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import (
     CONFIG,
