@@ -11,9 +11,11 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from rlready.core.config import RLConfig, SFTConfig
+from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
 from rlready.core.threads import learners, single_threaded, split_tokens
+from rlready.evaluate.stage import evaluate
+from rlready.readiness.stage import readiness
 from rlready.runs.files import read_json
 from rlready.runs.log import read_log
 from rlready.runs.pace import Pace
@@ -319,6 +321,44 @@ def test_updates_that_change_nothing_are_said(
     assert why in result.headline
     assert ("Warning" in result.headline) is not changed
     assert [why in text for text in RunRecord.load(tmp_path / "run").warnings] == ([] if changed else [True])
+
+
+def test_problems_that_a_model_was_trained_on_are_said(
+    tiny: str, tmp_path: Path, problems: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By SFT, and by RL from its checkpoint; on the screen, in the result and in the record.  The data has moved."""
+    monkeypatch.chdir(tmp_path)
+    lines = [json.loads(line) for line in problems.read_text().splitlines()]
+    rows = [{"prompt": f" {line['prompt']}", "response": line["answer"], "id": f"r{i}"} for i, line in enumerate(lines)]
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows[:3])))
+    Path("held.jsonl").write_text(json.dumps(rows[3]))
+    tuned = sft(SFTConfig(model=tiny, rows="rows.jsonl", heldout="held.jsonl", epochs=1), Path("tuned"))
+    Path("rows.jsonl").unlink()
+    rl(rl_config(tuned.checkpoints[-1].path, problems).replace(problems=f"{problems}?n=5"), Path("rl"))
+    first = "3 of 7 {} have a prompt that the sft run tuned was trained on"
+    assert first.format("validation problems") in RunRecord.load(Path("rl")).warnings[-1]
+    trained = str(sorted(Path("rl/checkpoints").iterdir())[-1])
+    source: dict[str, Any] = {"problems": str(problems), "samples": 1}
+    settings: dict[str, Any] = {**source, "max_answer_tokens": 3, "max_response_tokens": 12, "thinking_budgets": (4,)}
+    config = EvaluateConfig(models=(trained,), **settings)
+    capsys.readouterr()
+    headline, second = (
+        evaluate(config, Path("evaluated")).headline,
+        "5 of 7 problems have a prompt that the rl run rl was",
+    )
+    for said in (headline, " ".join(RunRecord.load(Path("evaluated")).warnings)):
+        assert second in said
+        assert first.format("problems") in said
+    assert capsys.readouterr().err.count("evaluate: warning: ") == 2
+    assert evaluate(config, Path("evaluated")).headline == headline
+    ready = ReadinessConfig(checkpoints=(tuned.checkpoints[-1].path,), group_size=2, thinking_budget=4, **source)
+    warned = readiness(ready.replace(samples=2, max_answer_tokens=3), Path("ready")).headline
+    assert f"Warning: {first.format('problems')}" in warned
+    Path("rl/trained_prompts.txt").write_text("")
+    edited = evaluate(config, Path("again")).headline
+    assert "rl/trained_prompts.txt was changed or deleted, so it is not known which problems are in it" in edited
+    others = config.replace(models=(tiny,))
+    assert "Warning" not in evaluate(others, Path("others")).headline
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rlready.core.errors import UserError
 
 RESULT = "result.json"
+R = TypeVar("R", bound="Result")
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class Result(Record):
     def remarks(self) -> list[str]:
         """Sentences that the command line prints below the tables."""
         return []
+
+
+def with_warning(result: R, text: str) -> R:
+    """The result with a warning behind its headline; as it is without one."""
+    return result.model_copy(update={"headline": f"{result.headline} Warning: {text}."}) if text else result
 
 
 def first_error(error: ValidationError) -> str:

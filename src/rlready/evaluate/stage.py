@@ -11,6 +11,7 @@ from pathlib import Path
 from rlready.core.config import EvaluateConfig
 from rlready.core.errors import UserError
 from rlready.core.progress import note, warn
+from rlready.core.result import with_warning
 from rlready.core.sampling_progress import SamplingProgress, say_most
 from rlready.credit.reference import equal
 from rlready.engine.contrastive import Contrast
@@ -28,6 +29,7 @@ from rlready.runs.log import EXAMPLES, append_line
 from rlready.runs.run import STATE, Run
 from rlready.tasks import open_task
 from rlready.tasks.overlap import warn_of_repeats
+from rlready.tasks.trained_prompts import warn_of_trained
 
 
 def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
@@ -56,6 +58,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
         problems = task.problems()
         run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(problems), role="test")
         warn_of_repeats(run, "problems", problems)
+        trained = warn_of_trained(run, "problems", problems, config.models)
         if contrast:
             run.note_model(id=config.reference, path=local_folder(config.reference), role="decoded away from")
         run.claim()
@@ -91,7 +94,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
         for model in measured:
             for example in model.examples:
                 append_line(out / EXAMPLES, example)
-        result = summary(config, settings, task, problems, measured)
+        result = with_warning(summary(config, settings, task, problems, measured), trained)
         run.write_result(result)
         return result
 

@@ -16,7 +16,7 @@ from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.records import Problem, Row
-from rlready.core.result import TaskRecord
+from rlready.core.result import TaskRecord, with_warning
 from rlready.core.sampling_progress import SamplingProgress, say_most
 from rlready.core.truncation import warn_truncated
 from rlready.models.preset import is_open, resolve
@@ -34,6 +34,7 @@ from rlready.runs.run import STATE, Run
 from rlready.tasks import Task, open_task
 from rlready.tasks.files import TABLES
 from rlready.tasks.overlap import warn_of_repeats
+from rlready.tasks.trained_prompts import warn_of_trained
 
 SAMPLING = (
     *("sampling", "min_samples", "temperature", "thinking_budget", "max_answer_tokens", "delimiters", "answer_prefix"),
@@ -63,6 +64,8 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
         if task:
             run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(ids), role="readiness")
             warn_of_repeats(run, "problems", problems)
+        models = [*filter(None, (tables[n].options.model if n in tables else source for n, source in names.items()))]
+        trained = warn_of_trained(run, "problems", problems, models)
         held = _held(config, run)
         # tables first: they are cheap, and an error in one should come before a model has drawn samples for hours
         order = sorted(enumerate(names.items()), key=lambda item: item[1][0] not in tables)
@@ -73,12 +76,11 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
             limit = "thinking_budget=" if config.thinking_budget else "max_answer_tokens="
             say_most("readiness", total, each, f"samples=, problems=...?n= and {limit}")
         with SamplingProgress("readiness", total, each) as bar:
-            models = [tables[name].options.model if name in tables else source for _, (name, source) in order]
-            if any(models):
+            if models:
                 from rlready.readiness.measure import Measurer  # imports torch, which tables alone do not need
 
                 measure = Measurer(config, run, out / "parts", task, problems, ids, held, bar)
-                measure.check([source for source in models if source])
+                measure.check(models)
             run.claim()
             for number, (name, source) in order:
                 if not files[number].exists():
@@ -100,7 +102,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
             run.refuse_changed(file, "delete it to measure the checkpoint again")
         parts = [Part.from_file(file) for file in files]
         _write_losses(out / "heldout.parquet", held, parts)
-        result = _ranked(config, parts, task, tables, run)
+        result = with_warning(_ranked(config, parts, task, tables, run), trained)
         run.write_result(result)
         return result
 

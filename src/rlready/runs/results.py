@@ -12,7 +12,7 @@ from typing import TypeVar
 from rlready.core.errors import UserError
 from rlready.core.lazy import lazy
 from rlready.core.missing import did_you_mean
-from rlready.core.result import RESULT, Result
+from rlready.core.result import RESULT, Result, with_warning
 from rlready.runs.checksums import changed, refuse_changed
 from rlready.runs.files import read_json
 from rlready.runs.record import RECORD, RunRecord
@@ -89,9 +89,9 @@ def checked(result: R, folder: Path, known: Mapping[str, str]) -> R:
     if not gone:
         return result
     names = ", ".join(map(str, gone.values()))
-    headline = f"{result.headline} Warning: deleted or replaced since the run has ended: {names}."
     left = [word for word in shlex.split(result.next_command) if word not in gone] if len(gone) < len(named) else []
-    return result.model_copy(update={"headline": headline, "next_command": shlex.join(left)})
+    told = with_warning(result, f"deleted or replaced since the run has ended: {names}")
+    return told.model_copy(update={"next_command": shlex.join(left)})
 
 
 def load_result(folder: Path) -> Result:

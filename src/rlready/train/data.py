@@ -13,6 +13,7 @@ from rlready.core.records import Problem, Row
 from rlready.runs.run import Run
 from rlready.tasks import Task, open_task
 from rlready.tasks.overlap import Item, shared_ids, shared_prompts, split_off, warn_of_repeats
+from rlready.tasks.trained_prompts import warn_of_trained
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def problems_of(config: RLConfig, run: Run) -> Data[Problem]:
             "problems"
         )
     _warn_of_overlap(data, names, run)
+    warn_of_trained(run, "validation problems", data.held, [config.model])
     _say_validation_cost(config, len(data.held), run)
     return data
 

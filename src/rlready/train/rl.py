@@ -34,6 +34,7 @@ from rlready.models.preset import resolve
 from rlready.runs.log import LOG, append_line, truncate_log
 from rlready.runs.model_card import model_card
 from rlready.runs.run import Run
+from rlready.tasks.trained_prompts import write_trained
 from rlready.train.checkpointer import Checkpointer
 from rlready.train.data import Data, problems_of
 from rlready.train.drift import Watched, drift
@@ -87,6 +88,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         data = problems_of(config, run)
         trainer = _trainer(config, run)
         run.claim()
+        write_trained(run, data.training)
         before = WeightSample(trainer.learner)
         checkpointer = Checkpointer(run, trainer.learner)
         state = checkpointer.restore(RLState(planned_steps=config.steps))

@@ -33,6 +33,7 @@ from rlready.runs.files import write_table
 from rlready.runs.log import LOG, append_line, truncate_log
 from rlready.runs.model_card import model_card
 from rlready.runs.run import Run
+from rlready.tasks.trained_prompts import write_trained
 from rlready.train.checkpointer import Checkpointer
 from rlready.train.data import rows_of
 from rlready.train.fast_learner import make_learner
@@ -107,6 +108,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         run.note_model(id=config.model, path=path, role="base", chat=chat, learner=learner.name)
         plan, before = planned(examples, config), WeightSample(learner)
         run.claim()
+        write_trained(run, data.training)
         checkpointer = Checkpointer(run, learner)
         state = checkpointer.restore(SFTState())
         log = out / LOG
