@@ -27,6 +27,7 @@ from rlready.models.heldout_loss import HeldOut
 from rlready.predict import score as scoring
 from rlready.predict.candidates import Candidate, distribution
 from rlready.predict.fit import few, halves, least_squares, predict_with_interval, split_scores
+from rlready.predict.outcomes import refuse_unlike_content
 from rlready.predict.predictors import Predictor, predictors, standard
 from rlready.predict.result import PredictResult
 from rlready.predict.score import Family, Score, permutation_p, regrets, score, spearman, weighted_spearman
@@ -346,26 +347,16 @@ def rl_run(folder: Path, start: str, accuracy: float, **config: Any) -> Path:
     return best
 
 
-def test_outcomes_out_of_run_folders(tmp_path: Path) -> None:
-    """An RL run counts with its accuracy on the validation problems, or on those that it was evaluated on."""
-    found = disagreeing(tmp_path)[:3]
-    ready = write_readiness(tmp_path / "ready", found)
-    best = [rl_run(tmp_path / f"rl-{i}", each.name, 0.1 * (i + 1)) for i, each in enumerate(found)]
-    runs = (str(ready), *(str(tmp_path / f"rl-{i}") for i in range(3)))
-    result = predict(PredictConfig(runs=runs, resamples=50), tmp_path / "validation")
-    assert [[(o.value, o.cost, o.family) for o in c.outcomes] for c in result.checkpoints] == [
-        [(pytest.approx(0.1 * (i + 1)), 5.0, "")] for i in range(3)
-    ]
-    assert (result.families[0].runs, result.families[0].seed_sd) == (3, None)
-
+def evaluated(folder: Path, accuracies: dict[Path, float]) -> None:
+    """A finished evaluation with these accuracies at its one budget."""
     scores = {
         str(path): Scores(
-            **dict.fromkeys(("accuracy", "thinking_tokens", "answer_tokens"), Estimate(0.9 - 0.1 * i, 0, 1, 9)),
+            **dict.fromkeys(("accuracy", "thinking_tokens", "answer_tokens"), Estimate(value, 0, 1, 9)),
             **dict.fromkeys(("truncated", "unfinished"), Estimate(0, 0, 0, 9)),
         )
-        for i, path in enumerate(best[:2])
+        for path, value in accuracies.items()
     }
-    evaluated = EvaluateResult(
+    result = EvaluateResult(
         headline="",
         seed=0,
         task=TaskRecord(source="test", description=""),
@@ -380,10 +371,75 @@ def test_outcomes_out_of_run_folders(tmp_path: Path) -> None:
         votes=[],
         lengths=LengthHistogram(edges=[], models={}),
     )
-    write_json(tmp_path / "evaluate" / "result.json", evaluated)
-    write_record(tmp_path / "evaluate", "evaluate")
+    write_json(folder / "result.json", result)
+    write_record(folder, "evaluate")
+
+
+def test_outcomes_out_of_run_folders(tmp_path: Path) -> None:
+    """An RL run counts with its accuracy on the validation problems, or on those that it was evaluated on."""
+    found = disagreeing(tmp_path)[:3]
+    ready = write_readiness(tmp_path / "ready", found)
+    best = [rl_run(tmp_path / f"rl-{i}", each.name, 0.1 * (i + 1)) for i, each in enumerate(found)]
+    runs = (str(ready), *(str(tmp_path / f"rl-{i}") for i in range(3)))
+    result = predict(PredictConfig(runs=runs, resamples=50), tmp_path / "validation")
+    assert [[(o.value, o.cost, o.family) for o in c.outcomes] for c in result.checkpoints] == [
+        [(pytest.approx(0.1 * (i + 1)), 5.0, "")] for i in range(3)
+    ]
+    assert (result.families[0].runs, result.families[0].seed_sd) == (3, None)
+
+    evaluated(tmp_path / "evaluate", {path: 0.9 - 0.1 * i for i, path in enumerate(best[:2])})
     result = predict(PredictConfig(runs=(*runs, str(tmp_path / "evaluate")), resamples=50), tmp_path / "evaluated")
     assert [[o.value for o in c.outcomes] for c in result.checkpoints] == [[0.9], [pytest.approx(0.8)], []]
+
+
+def note(folder: Path, kind: str, **changes: str) -> None:
+    """Have the record of a run name an input."""
+    record = json.loads((folder / "record.json").read_text())
+    about: dict[str, Any] = {"id": "problems.jsonl", "path": changes.get("id", ""), "licence": "unknown", **changes}
+    about |= {"size": 9} if kind == "data" else {"chat": None, "learner": None}
+    (folder / "record.json").write_text(json.dumps(record | {kind: [*record[kind], about]}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "verbs", "role"),
+    [
+        ("models", ("readiness", "rl"), "start"),
+        ("data", ("evaluate", "evaluate"), "test"),
+        ("data", ("readiness", "readiness"), "held-out loss"),
+        ("data", ("rl", "rl"), "code of problems"),
+    ],
+)
+def test_different_content_under_one_name_is_refused(
+    tmp_path: Path, kind: str, verbs: tuple[str, str], role: str
+) -> None:
+    """A checkpoint, problems, rows or a verifier that was overwritten between two runs; the same content is fine."""
+    found = disagreeing(tmp_path)[:2]
+    ready = write_readiness(tmp_path / "ready", found)
+    folders = [tmp_path / f"{i}-{verb}" for i, verb in enumerate(verbs)]
+    for folder, verb in zip(folders, verbs, strict=True):
+        write_record(folder, verb)
+    name = found[0].name if kind == "models" else "problems.jsonl"
+    for digest in ("a", "a", "b"):
+        note(folders[digest == "b"], kind, id=name, role=role, sha256=digest)
+    with pytest.raises(
+        UserError, match=f"0-{verbs[0]} and .*1-{verbs[1]} have read different content under one name, "
+    ):
+        refuse_unlike_content(folders)
+    refuse_unlike_content([ready, folders[0]])
+
+
+def test_an_evaluation_of_a_run_that_was_overwritten_is_refused(tmp_path: Path) -> None:
+    found = disagreeing(tmp_path)[:2]
+    ready = write_readiness(tmp_path / "ready", found)
+    best = rl_run(tmp_path / "rl", found[0].name, 0.5)
+    evaluated(tmp_path / "evaluate", {best: 0.9})
+    runs = (str(ready), str(tmp_path / "evaluate"))
+    assert predict(PredictConfig(runs=runs, resamples=50), tmp_path / "a").checkpoints[0].outcomes
+    for folder, key, time in (("evaluate", "end", "T10"), ("rl", "start", "T11")):
+        path = tmp_path / folder / "record.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {key: f"2026-01-01{time}:00:00+00:00"}))
+    with pytest.raises(UserError, match=r"rl was overwritten after .*evaluate had evaluated it: evaluate .* again"):
+        predict(PredictConfig(runs=runs, resamples=50), tmp_path / "b")
 
 
 BAD: list[tuple[list[dict[str, Any]], str]] = [

@@ -42,7 +42,10 @@ FIRST = f"measure checkpoints first, {MEASURE}, then rank them, rlready predict 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One RL run: its starting checkpoint and its outcome; ``readiness`` is the run folder that measured the former."""
+    """One RL run: its starting checkpoint and its outcome.
+
+    ``readiness`` is the run folder that measured the former, ``runs`` are those of RL and of the evaluation, if known.
+    """
 
     checkpoint: str
     value: float
@@ -52,6 +55,7 @@ class Outcome:
     family: str = ""
     readiness: str = ""
     where: str = ""
+    runs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ class Found:
 
 
 def find_runs(words: Sequence[str]) -> Found:
-    """Sort run folders and tables by their contents; UserError for a path that is neither.
+    """Sort run folders and tables by their contents; UserError for a path that is neither, and for runs that have read
+    different content under one name.
 
     An unfinished run is left out, with a note; UserError if it is the only one of readiness.
     """
@@ -95,9 +100,25 @@ def find_runs(words: Sequence[str]) -> Found:
             readiness.append(folder)
     if unfinished and not readiness:
         refuse_unfinished(unfinished[0])
+    runs = [*readiness, *folders["rl"], *folders["evaluate"]]
+    refuse_unlike_content([*runs, *(run for outcome in listed for run in outcome.runs)])
     outcomes = listed + _from_folders(folders["rl"], folders["evaluate"])
-    runs = [folder / RESULT for folder in (*readiness, *folders["rl"], *folders["evaluate"])]
-    return Found(readiness, outcomes, [*tables, *runs])
+    return Found(readiness, outcomes, [*tables, *(folder / RESULT for folder in runs)])
+
+
+def refuse_unlike_content(folders: Iterable[Path]) -> None:
+    """UserError for a model, data of one role, or code, that has changed between two runs without another name."""
+    seen: dict[tuple[str, ...], tuple[str, Path]] = {}
+    for folder in dict.fromkeys(folders):
+        record = RunRecord.load(folder)
+        models = [(("", str(Path(each.path).resolve())), each) for each in record.models if each.path]
+        for key, each in [*models, *(((record.verb, each.role, each.id), each) for each in record.data)]:
+            first, there = seen.setdefault(key, (each.sha256 or "", folder))
+            if each.sha256 and first and each.sha256 != first:
+                raise UserError(
+                    f"{there} and {folder} have read different content under one name, {each.id}, which was changed "
+                    "between them: run one of them again, or leave it out"
+                )
 
 
 def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[Outcome]]:
@@ -160,7 +181,9 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
     words = {key: _label(row.get(key), f"{place}: {key}") for key in ("seed", "recipe", "family", "readiness")}
     if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table is next to its runs
         words["readiness"] = str(folder / words["readiness"])
-    return Outcome(table.text(line, row, "checkpoint"), float(value), cost, where=place, **words)
+    others = [folder / name for key in ("run", "evaluate") if isinstance(name := row.get(key), str)]
+    runs = tuple(each for each in others if (each / RECORD).is_file())
+    return Outcome(table.text(line, row, "checkpoint"), float(value), cost, where=place, runs=runs, **words)
 
 
 def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]:
@@ -175,7 +198,10 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
         on[result.task.source, str(largest.budget)] = folder
         for model in result.models:
             run = Path(model).resolve().parent.parent
-            if (run / RECORD).is_file() and RunRecord.load(run).verb == "rl":
+            trained = RunRecord.load(run) if (run / RECORD).is_file() else None
+            if trained and trained.verb == "rl":
+                if trained.start > (RunRecord.load(folder).end or trained.start):
+                    raise UserError(f"{run} was overwritten after {folder} had evaluated it: evaluate {model} again")
                 if run in measured:
                     raise UserError(f"{run} is evaluated twice, in {measured[run][1]} and {folder}: name one of them")
                 measured[run] = (largest.scores[model].accuracy.value, folder)
