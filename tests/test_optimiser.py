@@ -304,13 +304,13 @@ def test_what_cannot_train_is_refused_at_the_boundary() -> None:
 
 def test_epochs_are_cut_into_steps() -> None:
     """Ten rows of ten tokens, forty a step: three steps an epoch; every row once in each, in another order."""
-    rows = [supervised([i], [7] * 9) for i in range(10)]
-    found = planned(rows, SFTConfig(tokens_per_batch=40, epochs=2.0))
+    lengths = [10] * 10
+    found = planned(lengths, SFTConfig(tokens_per_batch=40, epochs=2.0))
     steps, per_epoch = found.steps, found.per_epoch
     assert (len(steps), per_epoch) == (6, 3.0)
     assert all(sorted(i for s in steps[a : a + 3] for i in s) == list(range(10)) for a in (0, 3))
     assert steps[:3] != steps[3:]
-    assert [len(planned(rows, SFTConfig(tokens_per_batch=40, epochs=e)).steps) for e in (0.01, 0.5, 1.0, 1.4)] == [
+    assert [len(planned(lengths, SFTConfig(tokens_per_batch=40, epochs=e)).steps) for e in (0.01, 0.5, 1.0, 1.4)] == [
         1,
         2,
         3,

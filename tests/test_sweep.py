@@ -32,6 +32,7 @@ from rlready.runs.log import read_log
 from rlready.sweep import executors, processes, scheduler
 from rlready.sweep import stage as sweep_module
 from rlready.sweep.executors import JobResult, Submission
+from rlready.sweep.few_steps import refuse_too_few_steps
 from rlready.sweep.grid import read_sweep_file
 from rlready.sweep.jobs import Job, chains_of, checkpoints_of, finished, jobs_of
 from rlready.sweep.processes import LocalProcesses
@@ -284,8 +285,14 @@ def test_the_last_checkpoint_can_be_chosen(
     missing = [job for job in rest if job.verb == "readiness" and -job.place > kept]
     assert bool(missing) is not reference
     for job in missing:
-        with pytest.raises(UserError, match=f"has too few steps .* and kept {kept}, none for {job.key}"):
+        with pytest.raises(UserError, match=f"has too few steps .* and keeps {kept}, none for {job.key}"):
             job.config_from(left)
+    if missing:
+        with pytest.raises(UserError, match=f"has too few steps .* and keeps {kept}, none for readiness/one-1;"):
+            sweep(SweepConfig(file=str(file), workers=0), tmp_path / "sweep")
+        assert not (tmp_path / "sweep").exists()
+    else:
+        refuse_too_few_steps([tuned, *rest], {})
 
 
 def test_the_status_counts_and_predicts() -> None:

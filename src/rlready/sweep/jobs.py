@@ -44,13 +44,17 @@ class Job:
     start: str = ""
     place: int = -1
 
+    def refuse_missing(self, kept: int) -> None:
+        """UserError if ``start`` keeps too few checkpoints for this job to have one."""
+        if -self.place > kept:
+            raise UserError(
+                f"{self.start} has too few steps for a checkpoint every save_every epochs and keeps {kept}, none for "
+                f'{self.key}; raise save_every, or keep measure = "starts" and checkpoints = "last"'
+            )
+
     def config_from(self, checkpoints: Sequence[str]) -> Config:
         """The configuration, with the checkpoint that ``start`` wrote; UserError if that checkpoint is missing."""
-        if -self.place > len(checkpoints):
-            raise UserError(
-                f"{self.start} has too few steps for a checkpoint every save_every epochs and kept {len(checkpoints)}, "
-                f'none for {self.key}; raise save_every, or keep measure = "starts" and checkpoints = "last"'
-            )
+        self.refuse_missing(len(checkpoints))
         path = checkpoints[self.place]
         match self.config:
             case ReadinessConfig():

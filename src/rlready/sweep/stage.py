@@ -19,6 +19,7 @@ from rlready.core.settings import Config
 from rlready.predict.outcomes import RUNS
 from rlready.runs.run import Run
 from rlready.sweep.executors import Executor, InProcess
+from rlready.sweep.few_steps import refuse_too_few_steps
 from rlready.sweep.grid import VERBS, read_sweep_file
 from rlready.sweep.jobs import Chain, Job, chains_of, finished, jobs_of
 from rlready.sweep.result import SweepResult, summarise
@@ -58,6 +59,7 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
         if complete and (stored := run.stored(SweepResult)).plan == plan:
             return stored
         _ask(config, jobs, seconds)
+        refuse_too_few_steps(jobs, seconds)
         run.claim()
         run.note_data(id=config.file, sha256=hashlib.sha256(file.read_bytes()).hexdigest(), role="sweep file")
         status = Status(jobs, seconds, config.workers)

@@ -106,7 +106,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         note(f"sft: {lm.chat}; training by {learner.about}")
         chat, path = lm.chat.describe(), local_folder(config.model)
         run.note_model(id=config.model, path=path, role="base", chat=chat, learner=learner.name)
-        plan, before = planned(examples, config), WeightSample(learner)
+        plan, before = planned([len(e) for e in examples], config), WeightSample(learner)
         run.claim()
         write_trained(run, data.training)
         checkpointer = Checkpointer(run, learner)
@@ -153,9 +153,8 @@ def train_step(
     return SFTStepLog(at + 1, (at + 1) / plan.per_epoch, done.loss, done.grad_norm, done.tokens, rate, {}), done.fed
 
 
-def planned(examples: Sequence[Example], config: SFTConfig) -> Plan:
-    """The plan of a run over the examples."""
-    lengths = [len(e) for e in examples]
+def planned(lengths: Sequence[int], config: SFTConfig) -> Plan:
+    """The plan of a run over examples of these lengths in tokens."""
     epochs = [epoch_steps(lengths, config.tokens_per_batch, config.seed, e) for e in range(math.ceil(config.epochs))]
     steps = [step for epoch in epochs for step in epoch]
     per_epoch = len(steps) / len(epochs)
