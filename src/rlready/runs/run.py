@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,44 +21,24 @@ from pydantic import JsonValue
 from rlready.core.errors import UserError
 from rlready.core.import_path import OnLoad, on_load
 from rlready.core.options import to_toml
-from rlready.core.progress import note, warn
+from rlready.core.progress import note
 from rlready.core.result import RESULT, Result
 from rlready.core.settings import Config
 from rlready.core.stopping import stop_requested
 from rlready.core.text import visible
 from rlready.runs import lock, provenance
-from rlready.runs.checksums import changed, checksums, inside, refuse_changed
+from rlready.runs.checksums import checksums, inside
 from rlready.runs.continuing import compare
 from rlready.runs.files import clear_leftovers, os_errors_named, plain, remove, write_json, write_text
-from rlready.runs.folders import (
-    nothing_done,
-    own_entries,
-    read_record,
-    refuse_foreign_files,
-    refuse_links,
-)
+from rlready.runs.folders import nothing_done, own_entries, read_record, refuse_foreign_files, refuse_links
 from rlready.runs.log import DRAWN, LOG, sync_log
 from rlready.runs.moved import rename_paths
 from rlready.runs.overwrite import empty_folder
-from rlready.runs.provenance import content_digest
-from rlready.runs.record import (
-    CONFIG,
-    DEFAULT,
-    DONE,
-    PRESET,
-    RECORD,
-    RUNNING,
-    Attempt,
-    DataNote,
-    ModelNote,
-    Note,
-    RunRecord,
-)
+from rlready.runs.record import CONFIG, DEFAULT, DONE, PRESET, RUNNING, Attempt, RunRecord
+from rlready.runs.recorder import Recorder, now
 from rlready.runs.results import checked
 
-SAVE_EVERY = 30.0  # seconds between saves of the counters
 STATE = "state"  # what an unfinished run continues from, removed when it is done
-AnyNote = TypeVar("AnyNote", bound=Note)
 C = TypeVar("C", bound=Config)
 R = TypeVar("R", bound=Result)
 
@@ -83,21 +61,18 @@ invocation: ContextVar[Invocation] = ContextVar("invocation", default=Invocation
 _running: ContextVar[Run | None] = ContextVar("running", default=None)
 
 
-class Run:
+class Run(Recorder):
     """One verb in one folder, from entering to leaving the ``with`` block.
 
     ``finished``: the folder holds the result of this very run.
     """
 
-    record: RunRecord  # once entered
     finished = False
-    _claimed = False
     _earlier: RunRecord | None = None  # of the attempts before
-    _attempt: Attempt  # the last of the record's
 
     def __init__(self, out: Path, verb: str, config: Config) -> None:
-        self.out, self.verb, self.config = Path(out), verb, config
-        self._counts: Counter[str] = Counter()
+        super().__init__(out, verb)
+        self.config = config
 
     def __enter__(self) -> Run:
         self._called, self._inside = invocation.get(), _running.get()
@@ -192,30 +167,6 @@ class Run:
         with self.writing(self.out / RESULT):
             write_json(self.out / RESULT, result)
 
-    @contextmanager
-    def writing(self, path: Path) -> Iterator[None]:
-        """Record checksums of the file or folder that the block writes, for `refuse_changed`."""
-        assert self._claimed
-        self.forget(path)
-        yield
-        self.record.files |= checksums(self.out, path)
-        self._save()
-
-    def forget(self, path: Path) -> None:
-        """Drop the checksums of a file or folder, before it is written anew or removed."""
-        kept = {name: sha for name, sha in self.record.files.items() if not inside(name, self.out, path)}
-        if kept != self.record.files:
-            self.record.files = kept
-            self._save()
-
-    def refuse_changed(self, path: Path, advice: str) -> None:
-        """UserError with ``advice`` if a file, or one in a folder, is not what this run has written there."""
-        refuse_changed(self.out, path, self.record.files, advice)
-
-    def changed(self, path: Path) -> bool:
-        """Whether a file or folder is not there any more, or not what this run has written there."""
-        return changed(self.out, path, self.record.files) is not None
-
     def resolve(self, config: C, preset: Mapping[str, object]) -> C:
         """``config`` with its open settings taken from ``preset``, which is recorded as their origin.
 
@@ -231,65 +182,10 @@ class Run:
         self.record.origins |= dict.fromkeys(preset, PRESET)
         return resolved
 
-    def count(self, name: str, n: int) -> None:
-        """Add to a counter, such as tokens "generated" or "trained"; work that a kill discarded is counted too."""
-        self._counts[name] += n
-        if time.monotonic() - self._saved > SAVE_EVERY or self.record.kernels_build != provenance.kernels():
-            self._save()  # with the kernels, once they are known: a kill may leave a state that they computed
-
-    def warn(self, text: str) -> None:
-        """Warn of something about the run's inputs or its outcome, and record it."""
-        warn(f"{self.verb}: warning: {text}")
-        if text not in self.record.warnings:
-            self.record.warnings.append(text)
-            self._save()
-
-    def note_data(
-        self,
-        *,
-        id: str,
-        role: str,
-        path: Path | None = None,
-        sha256: str | None = None,
-        size: int | None = None,
-        licence: str | None = None,
-    ) -> None:
-        """Record a data set.  See ``note_model`` for ``path``."""
-        digest, stated = sha256 or self._digest(path), licence or "unknown"
-        added = DataNote(id=id, role=role, path=_text(path), sha256=digest, licence=stated, size=size)
-        self._note(self.record.data, added)
-
-    def note_model(
-        self,
-        *,
-        id: str,
-        role: str,
-        path: Path | None = None,
-        chat: dict[str, JsonValue] | None = None,
-        learner: str | None = None,
-    ) -> None:
-        """Record a model.  With ``path`` the content is hashed, once in a run, and a later attempt that finds other
-        content there is refused."""
-        digest = self._digest(path)
-        added = ModelNote(id=id, role=role, path=_text(path), sha256=digest, chat=chat, learner=learner)
-        self._note(self.record.models, added)
-
     def _note_code(self, setting: str, path: str, file: Path) -> None:
         """Record the code that a setting names, such as a verifier; if it changes, the run is refused as for data."""
         if not self.finished:
             self.note_data(id=path, role=f"code of {setting}", path=file)
-
-    def _note(self, notes: list[AnyNote], added: AnyNote) -> None:
-        if added not in notes:  # a resumed run adds the same note again
-            notes.append(added)
-        self._save()
-
-    def _digest(self, path: Path | None) -> str | None:
-        """SHA-256 of the content of ``path``, from the record if this run has hashed it before."""
-        if path is None:
-            return None
-        known = (each.sha256 for each in self.record.notes if each.path == str(path))
-        return next(known, None) or content_digest(path)
 
     def _accepted(self, earlier: RunRecord) -> RunRecord:
         """The record of a run that this one continues; UserError if it has another verb or settings, or if one of its
@@ -314,17 +210,17 @@ class Run:
 
     def _begin(self) -> None:
         """Set up the record of a new attempt; it is written when the folder is claimed."""
-        earlier, called, now = self._earlier, self._called, _now()
+        earlier, called, begun = self._earlier, self._called, now()
         attempts = earlier.attempts if earlier else []
         for attempt in attempts:
             attempt.status = "killed" if attempt.status == RUNNING else attempt.status
         self._clock, self._cpu = time.monotonic(), provenance.cpu_seconds()
-        self._attempt = Attempt(start=now, command=called.command, revision=provenance.revision())
+        self._attempt = Attempt(start=begun, command=called.command, revision=provenance.revision())
         config: dict[str, JsonValue] = plain(self.config)
         given = {key: "caller" if key in self.config.model_fields_set else DEFAULT for key in config}
         self.record = RunRecord(
             verb=self.verb,
-            start=earlier.start if earlier else now,
+            start=earlier.start if earlier else begun,
             part_of=self._inside.verb if self._inside else None,
             command=called.command,
             revision=self._attempt.revision,
@@ -364,7 +260,7 @@ class Run:
             raise UserError(f"{error}; once this is fixed, to continue: {command}") from error
 
     def _end(self, error: BaseException | None) -> None:
-        self.record.end = _now()
+        self.record.end = now()
         if error is None:
             sync_log(self.out / LOG)
             known, state = self.record.files, self.out / STATE
@@ -378,41 +274,8 @@ class Run:
             with suppress(UserError):  # a full disk: the error itself matters more
                 self._save("interrupted" if isinstance(error, KeyboardInterrupt) else f"failed: {why[:300]}")
 
-    def _save(self, status: str = RUNNING) -> None:
-        """Write the record, once the folder is claimed."""
-        self._saved = time.monotonic()
-        if not self._claimed:
-            return
-        record, attempt = self.record, self._attempt
-        record.status = attempt.status = status
-        attempt.end = record.end
-        attempt.seconds = round(time.monotonic() - self._clock, 3)
-        attempt.cpu_seconds = round(provenance.cpu_seconds() - self._cpu, 3)
-        attempt.counts = dict(self._counts)
-        record.seconds = round(sum(each.seconds for each in record.attempts), 3)
-        record.cpu_seconds = round(sum(each.cpu_seconds for each in record.attempts), 3)
-        record.counts = dict(sum((Counter(each.counts) for each in record.attempts), Counter[str]()))
-        record.peak_memory_bytes = provenance.peak_memory_bytes()
-        self._note_machine()
-        write_json(self.out / RECORD, record)
-
-    def _note_machine(self, load_kernels: bool = False) -> None:
-        """Record what computes, as far as it is known by now."""
-        record = self.record
-        record.accelerators = provenance.accelerators()
-        record.kernels_build = provenance.kernels(load_kernels)
-        record.kernels = record.kernels_build != "none" if record.kernels_build else None
-
 
 def _ways_on() -> str:
     if invocation.get().command:
         return "choose another --out, or add --overwrite to replace it"
     return "choose another folder, or delete it"
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

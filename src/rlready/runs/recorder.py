@@ -1,0 +1,154 @@
+"""The record of a run while the run goes on: what it reads, counts, warns of and writes; saved as it changes."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import JsonValue
+
+from rlready.core.progress import warn
+from rlready.runs import provenance
+from rlready.runs.checksums import changed, checksums, inside, refuse_changed
+from rlready.runs.files import write_json
+from rlready.runs.provenance import content_digest
+from rlready.runs.record import RECORD, RUNNING, Attempt, DataNote, ModelNote, Note, RunRecord
+
+SAVE_EVERY = 30.0  # seconds between saves of the counters
+AnyNote = TypeVar("AnyNote", bound=Note)
+
+
+class Recorder:
+    """Keeps the ``record`` of a run in the folder ``out``; nothing is written before the run has claimed that.
+
+    ``_attempt`` is the last attempt of the record.
+    """
+
+    record: RunRecord
+    _claimed = False
+    _attempt: Attempt
+    _clock: float  # when the attempt began, in seconds
+    _cpu: float  # seconds that the process had used by then
+    _saved: float
+
+    def __init__(self, out: Path, verb: str) -> None:
+        self.out, self.verb = Path(out), verb
+        self._counts: Counter[str] = Counter()
+
+    def count(self, name: str, n: int) -> None:
+        """Add to a counter, such as tokens "generated" or "trained"; work that a kill discarded is counted too."""
+        self._counts[name] += n
+        if time.monotonic() - self._saved > SAVE_EVERY or self.record.kernels_build != provenance.kernels():
+            self._save()  # with the kernels, once they are known: a kill may leave a state that they computed
+
+    def warn(self, text: str) -> None:
+        """Warn of something about the run's inputs or its outcome, and record it."""
+        warn(f"{self.verb}: warning: {text}")
+        if text not in self.record.warnings:
+            self.record.warnings.append(text)
+            self._save()
+
+    def note_data(
+        self,
+        *,
+        id: str,
+        role: str,
+        path: Path | None = None,
+        sha256: str | None = None,
+        size: int | None = None,
+        licence: str | None = None,
+    ) -> None:
+        """Record a data set.  See ``note_model`` for ``path``."""
+        digest, stated = sha256 or self._digest(path), licence or "unknown"
+        added = DataNote(id=id, role=role, path=_text(path), sha256=digest, licence=stated, size=size)
+        self._note(self.record.data, added)
+
+    def note_model(
+        self,
+        *,
+        id: str,
+        role: str,
+        path: Path | None = None,
+        chat: dict[str, JsonValue] | None = None,
+        learner: str | None = None,
+    ) -> None:
+        """Record a model.  With ``path`` the content is hashed, once in a run, and a later attempt that finds other
+        content there is refused."""
+        digest = self._digest(path)
+        added = ModelNote(id=id, role=role, path=_text(path), sha256=digest, chat=chat, learner=learner)
+        self._note(self.record.models, added)
+
+    def _note(self, notes: list[AnyNote], added: AnyNote) -> None:
+        if added not in notes:  # a resumed run adds the same note again
+            notes.append(added)
+        self._save()
+
+    def _digest(self, path: Path | None) -> str | None:
+        """SHA-256 of the content of ``path``, from the record if this run has hashed it before."""
+        if path is None:
+            return None
+        known = (each.sha256 for each in self.record.notes if each.path == str(path))
+        return next(known, None) or content_digest(path)
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[None]:
+        """Record checksums of the file or folder that the block writes, for `refuse_changed`."""
+        assert self._claimed
+        self.forget(path)
+        yield
+        self.record.files |= checksums(self.out, path)
+        self._save()
+
+    def forget(self, path: Path) -> None:
+        """Drop the checksums of a file or folder, before it is written anew or removed."""
+        kept = {name: sha for name, sha in self.record.files.items() if not inside(name, self.out, path)}
+        if kept != self.record.files:
+            self.record.files = kept
+            self._save()
+
+    def changed(self, path: Path) -> bool:
+        """Whether a file or folder is not there any more, or not what this run has written there."""
+        return changed(self.out, path, self.record.files) is not None
+
+    def refuse_changed(self, path: Path, advice: str) -> None:
+        """UserError with ``advice`` if a file, or one in a folder, is not what this run has written there."""
+        refuse_changed(self.out, path, self.record.files, advice)
+
+    def _save(self, status: str = RUNNING) -> None:
+        """Write the record, once the folder is claimed."""
+        self._saved = time.monotonic()
+        if not self._claimed:
+            return
+        record, attempt = self.record, self._attempt
+        record.status = attempt.status = status
+        attempt.end = record.end
+        attempt.seconds = round(time.monotonic() - self._clock, 3)
+        attempt.cpu_seconds = round(provenance.cpu_seconds() - self._cpu, 3)
+        attempt.counts = dict(self._counts)
+        record.seconds = round(sum(each.seconds for each in record.attempts), 3)
+        record.cpu_seconds = round(sum(each.cpu_seconds for each in record.attempts), 3)
+        record.counts = dict(sum((Counter(each.counts) for each in record.attempts), Counter[str]()))
+        record.peak_memory_bytes = provenance.peak_memory_bytes()
+        self._note_machine()
+        write_json(self.out / RECORD, record)
+
+    def _note_machine(self, load_kernels: bool = False) -> None:
+        """Record what computes, as far as it is known by now."""
+        record = self.record
+        record.accelerators = provenance.accelerators()
+        record.kernels_build = provenance.kernels(load_kernels)
+        record.kernels = record.kernels_build != "none" if record.kernels_build else None
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
