@@ -312,6 +312,8 @@ def test_a_sweep_goes_on_in_another_place_and_from_another_directory(
     result = runs.run("sweep", moved.relative_to(tmp_path))
     assert "sft/one" not in ran
     assert len(ran) == 2
+    assert "trained_prompts.txt" in RunRecord.load(moved / "sft/one").files
+    assert list(foreign_entries(moved, RunRecord.load(moved))) == []
     assert compared(result)["runs"] == compared(runs.wanted["sweep"])["runs"]
     assert [s["outcome"] for s in compared(result)["starts"]] == [
         s["outcome"] for s in compared(runs.wanted["sweep"])["starts"]

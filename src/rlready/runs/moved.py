@@ -16,6 +16,7 @@ from rlready.runs.log import read_log
 from rlready.runs.record import RECORD
 
 KEPT = {"checkpoints", "state"}  # folders without paths
+TEXTS = (".json", ".jsonl")  # files with them
 
 
 def rename_paths(out: Path, before: str) -> None:
@@ -28,7 +29,7 @@ def rename_paths(out: Path, before: str) -> None:
     for folder, folders, names in os.walk(out):
         folders[:] = sorted({*folders} - KEPT)
         ordered = sorted(names, key=lambda name: name != RECORD)
-        files += (Path(folder, name) for name in ordered if name.endswith((".json", ".jsonl")))
+        files += (Path(folder, name) for name in ordered if name.endswith(TEXTS))
     for file in files:
         lines = read_log(file) if file.suffix == ".jsonl" else [read_json(file)]
         renamed = [_renamed(line, before, out) for line in lines]
@@ -36,9 +37,14 @@ def rename_paths(out: Path, before: str) -> None:
             continue
         if file.name == RECORD:
             files_of = renamed[0].get("files", {})
-            renamed[0]["files"] = {name: sha for name, sha in files_of.items() if PurePath(name).parts[0] in KEPT}
+            renamed[0]["files"] = {name: sha for name, sha in files_of.items() if not _may_change(name)}
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in renamed)
         write_text(file, text if file.suffix == ".jsonl" else to_json(renamed[0]) + "\n")
+
+
+def _may_change(name: str) -> bool:
+    """Whether a file, by its path in a run folder, may hold paths."""
+    return name.endswith(TEXTS) and PurePath(name).parts[0] not in KEPT
 
 
 def _renamed(value: Any, before: str, out: Path) -> Any:

@@ -26,7 +26,7 @@ WRITES = {
     "readiness": {"parts", "state", "heldout.parquet"},
     "rl": {"checkpoints", "samples", "state", LOG},
     "sft": {"checkpoints", "heldout.parquet", "state", LOG},
-    "sweep": {"sft", "readiness", "rl", "evaluate", "logs", LOG},
+    "sweep": {"sft", "readiness", "rl", "evaluate", "logs", "runs.jsonl", LOG},
 }
 EVERY = START | {RESULT, "report.html"}
 CHECKPOINT = re.compile(rf"step-\d+|{LEFTOVER.pattern}")
