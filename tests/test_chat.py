@@ -6,6 +6,7 @@ responses that end where the turn ends.
 
 from __future__ import annotations
 
+import resource
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -247,6 +248,58 @@ def test_a_template_that_does_not_end_is_refused_in_time(loops_for: str, monkeyp
     tokenizer.chat_template = CHATML + "{% for m in messages if " + loops_for + " %}" + endless + "{% endfor %}"
     with pytest.raises(UserError, match=r"^name: its chat template does not end: one conversation takes"):
         learn_format(tokenizer, "name")
+
+
+GROWN = "{% set ns = namespace(x=['a']) %}{% for i in range(40) %}{% set ns.x = MORE %}{% endfor %}{{ ns.x }}"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 7 ** (7 ** 9) }}",
+        "{{ 'a' * 8000000000 }}",
+        "{{ [1] * 8000000000 }}",
+        "{{ 'a'|center(8000000000) }}",
+        "{{ 'a'.ljust(8000000000) }}",
+        "{{ 2.5|round(8000000000) }}",
+        "{{ '%8000000000d' % 1 }}",
+        "{{ '%*d'|format(8000000000, 1) }}",
+        "{{ '{:8000000000}'.format(1) }}",
+        "{{ '{:{}}'.format(1, 8000000000) }}",
+        GROWN.replace("MORE", "ns.x + ns.x"),
+        GROWN.replace("MORE", "ns.x ~ ns.x"),
+        GROWN.replace("MORE", "[ns.x, ns.x]"),
+        GROWN.replace("MORE", "dict(a=ns.x, b=ns.x)"),
+        GROWN.replace("MORE", "ns.x|join('')|replace('a', 'aa')"),
+        GROWN.replace("set ns.x = MORE", "set ns.x").replace("{% endfor", "{{ ns.x }}{{ ns.x }}{% endset %}{% endfor"),
+    ],
+)
+def test_a_template_that_makes_too_much_is_refused(template: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No limit of time reaches a single operation in C: it must be refused before it is done."""
+    monkeypatch.setattr("rlready.models.template_bounds.LARGEST", 1 << 18)
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = CHATML + template
+    start = resource.getrusage(resource.RUSAGE_SELF)
+    with pytest.raises(UserError, match=r"^it: its chat template cannot be rendered: it makes .*than a conv"):
+        learn_format(tokenizer, "it")
+    end = resource.getrusage(resource.RUSAGE_SELF)
+    assert end.ru_utime - start.ru_utime < 4
+    assert end.ru_maxrss - start.ru_maxrss < 200_000  # kB
+
+
+def test_a_bounded_template_writes_what_jinja_writes() -> None:
+    operations = (
+        "{{ [1, 'b'] + [(2, 3)] }}{{ 1 ~ 'x' ~ none }}{{ '%03d|%s' % (7, 'y') }}{{ '{0:>5}'.format('z') }}{{ 3 ** 4 }}"
+        "{% for a, b in {'k': [1.5, {}]}.items() %}{{ a * 3 }}{{ b|tojson(indent=1) }}{% endfor %}{{ 7 % 4 }}"
+        "{{ messages|map(attribute='role')|join(',') }}{{ range(3)|list }}{{ '%s' % 1700000000 }}{{ 'a b'|indent(2) }}"
+    )
+    tokenizer = family("byte-level")
+    tokenizer.chat_template = operations + CHATML
+    assert (
+        learn_format(tokenizer, "it")
+        .prompt("Hi", think=False)
+        .startswith("[1, 'b', (2, 3)]1xNone007|y    z81kkk[\n 1.5,\n {}\n]3user[0, 1, 2]1700000000a b")
+    )
 
 
 def test_the_date_is_fixed_and_reported() -> None:

@@ -245,7 +245,9 @@ class ChatFormat:
         return text.removesuffix(self.after) + str(self.tokenizer.eos_token or "")
 
     def render(self, turns: Sequence[Message], *, generate: bool) -> str:
-        """A conversation as text; TemplateError if the template raises, UserError if it does not end."""
+        """The text of turns; TemplateError if the template raises or makes too much, UserError if it never ends."""
+        from rlready.models.template_bounds import bound_templates
+
         if self.parts:
             turns = [
                 turn | {"content": [{"type": "text", "text": turn["content"]}]}
@@ -256,7 +258,7 @@ class ChatFormat:
         template = template_of(self.tokenizer) or (None if self.tokenizer.chat_template else BARE)
         now: dict[str, Any] = {"strftime_now": TODAY.strftime} if template and "strftime_now" in template else {}
         try:
-            with time_limit(RENDER_SECONDS):
+            with time_limit(RENDER_SECONDS), bound_templates():
                 return str(
                     self.tokenizer.apply_chat_template(
                         list(turns), tokenize=False, add_generation_prompt=generate, chat_template=template, **now
