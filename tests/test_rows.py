@@ -22,6 +22,8 @@ from rlready.core.records import Row
 from rlready.models.chat import KNOWN
 from rlready.readiness.stage import readiness
 from rlready.tasks import open_task
+from rlready.tasks.parquet import ParquetTable
+from rlready.tasks.table import read_table
 from rlready.tasks.turns import split_sample, split_thought
 
 DELIMITERS = [text for pair in KNOWN for text in pair]
@@ -421,3 +423,52 @@ def test_samples_of_other_tools(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=line):
             measured(path, rows, query)
+
+
+def test_a_small_file_that_unfolds_to_a_large_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of a megabyte could fill all memory."""
+    monkeypatch.setattr("rlready.tasks.files.LEAST", 1 << 17)
+    long = "x" * (1 << 18)
+    for name, text in {
+        "line.jsonl": f'{{"prompt": "{long}"}}',
+        "lines.jsonl": '{"prompt": "x"}\n' * 10_000,
+        "list.json": f"[{' ' * len(long)}{{}}]",
+        "cell.csv": f'prompt\n"{long}"\n',
+    }.items():
+        (tmp_path / name).write_bytes(gzip.compress(text.encode()))
+        with pytest.raises(UserError, match=rf"{name}: unfolds to more than 100 times its size; .*gunzip"):
+            read_table(str(tmp_path / name))
+        (tmp_path / name).write_bytes(text.encode())
+        assert read_table(str(tmp_path / name)).rows
+
+
+def test_a_small_parquet_file_that_unfolds_to_a_large_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It unfolds by a dictionary, also inside a list, by compression, or by the objects that hold its rows."""
+    long, count = "x" * 10_000, 500
+    again = pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), [long])
+    for name, column in {
+        "text": pa.array([long] * count),
+        "category": again,
+        "turns": pa.array([[{"content": long}] * count]),
+        "plain": pa.array([long * count]),
+        "rows": pa.array([1] * 20_000),
+    }.items():
+        file = tmp_path / f"{name}.parquet"
+        pq.write_table(pa.table({"prompt": column}), file, compression="zstd")
+        with monkeypatch.context() as patch:
+            patch.setattr("rlready.tasks.parquet.LEAST", 1 << 22)
+            with pytest.raises(
+                UserError, match=rf"{name}.parquet: its rows need more than 0.0 GiB, 100 times its size"
+            ):
+                read_table(str(file))
+        assert read_table(str(file)).rows
+
+
+def test_texts_of_a_parquet_file_are_unfolded_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlready.tasks.parquet.AT_ONCE", 10_000)
+    pq.write_table(pa.table({"a": ["x" * 1000, "y"] * 50, "b": [[1]] * 100}), tmp_path / "t.parquet")
+    sizes = [batch.num_rows for batch, _ in ParquetTable(tmp_path / "t.parquet").batches(["a", "b"])]
+    assert max(sizes) <= 10
+    assert sum(sizes) == 100

@@ -13,6 +13,8 @@ from rlready.core.errors import UserError
 TEXT = (".jsonl", ".json", ".csv", ".tsv")
 TABLES = (*TEXT, *(f"{kind}.gz" for kind in TEXT), ".parquet")  # how the names of tables end
 GZIP = b"\x1f\x8b"
+TIMES, LEAST = 100, 1 << 26  # a compressed file may unfold to so many times its size, or to so many bytes
+PER_LINE = 200  # bytes of a row of Python objects without its values
 SHARD = re.compile(r"(^|[-_.])\d+([-_.]of[-_.]\d+)?(-[0-9a-f]{16})?$")  # the end of train-00000-of-00002
 
 
@@ -27,11 +29,38 @@ def stem_of(path: str) -> str:
     return name[: -len(next(end for end in TABLES if name.endswith(end)))] if name.endswith(TABLES) else Path(name).stem
 
 
+class Unfolded(gzip.GzipFile):
+    """The content of a file that is compressed with gzip; UserError if it is too large for the file."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file)
+        self.file, self.left = file, max(LEAST, TIMES * file.stat().st_size)
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._counted(super().read(self.left + 1 if size is None or size < 0 else size))
+
+    def readline(self, size: int | None = -1) -> bytes:
+        line = super().readline(self.left + 1 if size is None or size < 0 else size)
+        self.left -= PER_LINE
+        return self._counted(line)
+
+    def read1(self, size: int = -1) -> bytes:
+        return self._counted(super().read1(size))
+
+    def _counted(self, content: bytes) -> bytes:
+        self.left -= len(content)
+        if self.left < 0:
+            raise UserError(
+                f"{self.file}: unfolds to more than {TIMES} times its size; if that is right, gunzip it first"
+            )
+        return content
+
+
 def open_plain(file: Path) -> IO[bytes]:
     """The content of a file, decompressed if it is compressed with gzip."""
     with file.open("rb") as content:
         compressed = content.read(2) == GZIP
-    return gzip.open(file) if compressed else file.open("rb")  # type: ignore[return-value]  # it has the same methods
+    return Unfolded(file) if compressed else file.open("rb")  # type: ignore[return-value]  # it has the same methods
 
 
 def files_of(path: str, split: str = "") -> list[Path]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 JSON = "arrow.json"
 ROWS, BYTES = 1 << 17, 1 << 25  # read at a time: at most so many rows, and about so many bytes
+AT_ONCE = 1 << 28  # bytes that a batch has at most, if each of its texts is as long as the longest in a dictionary
+TIMES, LEAST = 100, 1 << 30  # a file may hold so many times its own size, or so many bytes
+NESTED = 8  # times that limit is allowed if every text of a list is as long as the longest in a dictionary
+PER_ROW = 400  # bytes of a row of Python objects without its values
 Decoder = Callable[[Any], object]
 
 
@@ -72,13 +77,15 @@ class ParquetTable:
 
         UserError with the row number for invalid JSON.
         """
-        done = 0
+        done, left = 0, self._limit
         for name in names:
             if JSON in str(self._schema.field(name).type) and name not in self._decoders:
                 kind = self._schema.field(name).type
                 raise UserError(f"{self.file}: the column {name} holds JSON inside {kind}, which is not read")
         with self._refusing():
             for batch in self._content.iter_batches(self._size(names), columns=list(names)):
+                left -= sum(map(_unfolded, batch.columns))
+                self._refuse_too_large(left)
                 widened = _without_float32(batch)
                 decoded = {name: widened.column(name).to_pylist() for name in names if name in self._decoders}
                 self._decode(decoded, done)
@@ -87,8 +94,11 @@ class ParquetTable:
 
     def rows(self) -> Iterator[Fields]:
         """All rows."""
+        left = self._limit
         with self._refusing():
             for batch, decoded in self.batches(self._schema.names):
+                left -= PER_ROW * batch.num_rows
+                self._refuse_too_large(left)
                 plain = batch.to_pylist()
                 for name, values in decoded.items():
                     for row, value in zip(plain, values, strict=True):
@@ -101,11 +111,43 @@ class ParquetTable:
         return [meta.row_group(i).column(j) for i in range(meta.num_row_groups) for j in range(meta.num_columns)]
 
     def _size(self, names: Sequence[str]) -> int:
-        """How many rows to read at a time."""
+        """How many rows to read at a time; UserError if the columns are too large for the file."""
         wanted = [c for c in self._chunks() if any(f"{c.path_in_schema}.".startswith(f"{name}.") for name in names)]
         size: int = sum(max(8 * c.num_values, c.total_uncompressed_size) for c in wanted)
+        self._refuse_too_large(self._limit - size)
         rows: int = self._content.metadata.num_rows
-        return min(ROWS, max(1, BYTES * rows // max(size, 1)))
+        return min(ROWS, max(1, BYTES * rows // max(size, 1)), max(1, AT_ONCE // max(self._longest(names), 1)))
+
+    def _longest(self, names: Sequence[str]) -> int:
+        """Bytes of the longest texts in the dictionaries of the columns, which a row repeats for a few bits each."""
+        import pyarrow.parquet as pq
+
+        schema, meta = self._content.schema, self._content.metadata
+        columns = [schema.column(i) for i in range(meta.num_columns)]
+        texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+        content = pq.ParquetFile(self.file, read_dictionary=texts)
+        longest = max(
+            (column.length for column in columns if column.physical_type == "FIXED_LEN_BYTE_ARRAY"), default=0
+        )
+        for group in range(meta.num_row_groups):
+            for batch in islice(content.iter_batches(1, row_groups=[group], columns=list(names)), 1):
+                longest = max(longest, sum(map(_longest_text, batch.columns)))
+        if any(column.max_repetition_level for column in columns):  # one row may hold all values
+            values = max((chunk.num_values for chunk in self._chunks()), default=0)
+            self._refuse_too_large(NESTED * self._limit - values * longest)
+        return longest
+
+    @property
+    def _limit(self) -> int:
+        """How many bytes the rows may have."""
+        return max(LEAST, TIMES * self.file.stat().st_size)
+
+    def _refuse_too_large(self, left: int) -> None:
+        if left < 0:
+            raise UserError(
+                f"{self.file}: its rows need more than {self._limit / 2**30:.1f} GiB, {TIMES} times its size or "
+                "more; write it again with only the rows and columns that you need"
+            )
 
     def _decode(self, decoded: dict[str, list[object]], done: int) -> None:
         for column, values in decoded.items():
@@ -136,6 +178,41 @@ def first_line(error: Exception) -> str:
     """The first line of a library's error message, at most 200 printable characters of it."""
     line = (str(error).splitlines() or [type(error).__name__])[0][:200]
     return "".join(c for c in line if c.isprintable())
+
+
+def _parts(array: pa.Array) -> list[pa.Array]:
+    """The arrays inside an array of structs, of lists or of an extension type; none for another type."""
+    import pyarrow as pa
+
+    if isinstance(array, pa.ExtensionArray):
+        return [array.storage]
+    if isinstance(array, pa.StructArray):
+        return list(array.flatten())
+    return [array.flatten()] if isinstance(array, (pa.ListArray, pa.LargeListArray, pa.FixedSizeListArray)) else []
+
+
+def _unfolded(array: pa.Array) -> int:
+    """Bytes of the values of an array, those of a dictionary as often as they are used."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(array, pa.DictionaryArray):
+        dictionary = array.dictionary
+        each = dictionary.nbytes // max(len(dictionary), 1)
+        if pa.types.is_primitive(dictionary.type):
+            return each * len(array)
+        return 8 * len(array) + (pc.sum(pc.take(pc.binary_length(dictionary), array.indices)).as_py() or 0)
+    return sum(map(_unfolded, _parts(array))) or int(array.nbytes)
+
+
+def _longest_text(array: pa.Array) -> int:
+    """Bytes of the longest values in the dictionaries of an array, one of each."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(array, pa.DictionaryArray) and not pa.types.is_primitive(array.dictionary.type):
+        return int(pc.max(pc.binary_length(array.dictionary)).as_py() or 0)
+    return sum(map(_longest_text, _parts(array)))
 
 
 def _features(schema: pa.Schema) -> Fields:
