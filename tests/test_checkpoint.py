@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -108,6 +109,15 @@ def weighted(change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]
     return lambda folder: save_file(change(load_file(folder / WEIGHTS)), folder / WEIGHTS)
 
 
+def normalised(*steps: dict[str, object]) -> Edit:
+    def edit(folder: Path) -> None:
+        content = json.loads((folder / "tokenizer.json").read_text())
+        normalizer = {"type": "Sequence", "normalizers": steps}
+        (folder / "tokenizer.json").write_text(json.dumps(content | {"normalizer": normalizer}))
+
+    return edit
+
+
 def prefixed(prefix: str) -> Edit:
     return weighted(lambda weights: {prefix + name: w for name, w in weights.items()})
 
@@ -162,6 +172,19 @@ DAMAGED: dict[str, tuple[Edit, str]] = {
             (folder / "tokenizer.json").read_text().replace('"a": ', '"a": 2147483648, "a2": ', 1)
         ),
         "tokenizer.json: the token 'a' has the id 2147483648: damaged; copy or fetch it again",
+    ),
+    "growing text": (
+        normalised(*[{"type": "Replace", "pattern": {"String": "e"}, "content": "ee"}] * 40),
+        "tokenizer.json: its normaliser, .* may make a text more than 4096 times as long",
+    ),
+    "growing where nothing is": (
+        normalised(*[{"type": "Replace", "pattern": {"Regex": "(?=e)"}, "content": "e"}] * 40),
+        "may make a text more than 4096 times as long",
+    ),
+    "growing bytes": (normalised(*[{"type": "ByteLevel"}] * 40), "may make a text more than 4096 times as long"),
+    "growing map": (
+        normalised({"type": "Precompiled", "precompiled_charsmap": b64encode(bytes(4) + b"e" * 9999).decode()}),
+        "may make a text more than 4096 times as long",
     ),
     "sampling": (
         written("generation_config.json", '{"max_new_tokens": 0}'),
@@ -883,3 +906,12 @@ def test_settings_that_could_not_be_saved_do_not_lose_the_training(
 def test_a_tokenizer_alone_needs_no_weights(folder: Path) -> None:
     (folder / WEIGHTS).unlink()
     assert len(tokenizer_of(str(folder))) == len(tiny_tokenizer())
+
+
+def test_a_usual_normaliser_is_taken(good: Path, tmp_path: Path) -> None:
+    """That of ALBERT, about the longest there is; its own map would not fit the test's vocabulary."""
+    folder = Path(shutil.copytree(good, tmp_path / "model"))
+    texts = [{"type": "Replace", "pattern": {"String": quote}, "content": '"'} for quote in ("``", "''")]
+    spaces = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}
+    normalised(*texts, {"type": "NFKD"}, {"type": "StripAccents"}, {"type": "Lowercase"}, spaces)(folder)
+    assert load(str(folder)).encode("``a''") == load(str(folder)).encode('"a"')

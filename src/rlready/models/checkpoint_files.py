@@ -14,6 +14,7 @@ from rlready.core.errors import UserError
 from rlready.core.result import RESULT
 from rlready.models.checksums import verify_checksums
 from rlready.models.one_line import one_line
+from rlready.models.tokenizer_file import check_tokenizer_file
 from rlready.models.weights import AGAIN, Held, regular, weight_files
 from rlready.runs.checkpoint_names import numbered
 from rlready.runs.files import read_json
@@ -27,7 +28,6 @@ VOCABULARIES = (TOKENIZER, "*.model", "vocab*", "*.tiktoken", "tekken.json")  # 
 OBJECTS = (CONFIG, ADAPTER, GENERATION, "tokenizer_config.json")
 READ = (".json", ".jinja", ".txt", ".model", ".safetensors", ".bin")
 COUNTS = re.compile(r"(num|n)_(\w+_)?(layers?|heads?|experts?|labels)")
-BIG_ID = re.compile(rb'(?<!\\)":\s*\d{8}')  # a token id, or another number, of eight digits or more
 MOST = 4096  # of what a configuration counts: twice what any model has, and little enough to be built
 LAYERS = re.compile(r"(num|n)_(hidden_|decoder_)?layers?")
 NUM_HEADS = re.compile(r"(\w+_)?(num|n)_(\w+_)?heads?|\w*attention_heads")
@@ -81,7 +81,7 @@ def check_files(folder: Path, source: str) -> None:
             path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             raise UserError(f"{path}: not UTF-8 text; {AGAIN}") from None
-    _check_token_ids(folder / TOKENIZER)
+    check_tokenizer_file(folder / TOKENIZER)
     verify_checksums(folder, weights=False)
 
 
@@ -103,22 +103,6 @@ def _check_counts(path: Path) -> None:
         for key, value in part.items():
             if COUNTS.fullmatch(key) and isinstance(value, int | float) and value > MOST:
                 raise UserError(f"{path}: {key} is {value}, more than the {MOST} that any model has; correct it")
-
-
-def _check_token_ids(path: Path) -> None:
-    """UserError for a token id that no vocabulary has: a table of that size would be allocated."""
-    if not path.exists() or not BIG_ID.search(path.read_bytes()):
-        return
-    content = read_json(path)
-    parts = content if isinstance(content, dict) else {}
-    model, added = parts.get("model"), parts.get("added_tokens")
-    vocabulary = model.get("vocab") if isinstance(model, dict) else None
-    ids = [*vocabulary.items()] if isinstance(vocabulary, dict) else []
-    if isinstance(added, list):
-        ids += [(each.get("content"), each.get("id")) for each in added if isinstance(each, dict)]
-    for token, number in ids:
-        if isinstance(number, int) and number >= 10**7:
-            raise UserError(f"{path}: the token {one_line(token)!r} has the id {number}: damaged; {AGAIN}")
 
 
 def has_vocabulary(folder: Path) -> bool:

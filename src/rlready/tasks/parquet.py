@@ -198,10 +198,10 @@ def _unfolded(array: pa.Array) -> int:
 
     if isinstance(array, pa.DictionaryArray):
         dictionary = array.dictionary
-        each = dictionary.nbytes // max(len(dictionary), 1)
+        each = int(dictionary.nbytes) // max(len(dictionary), 1)
         if pa.types.is_primitive(dictionary.type):
             return each * len(array)
-        return 8 * len(array) + (pc.sum(pc.take(pc.binary_length(dictionary), array.indices)).as_py() or 0)
+        return 8 * len(array) + int(pc.sum(pc.take(pc.binary_length(dictionary), array.indices)).as_py() or 0)
     return sum(map(_unfolded, _parts(array))) or int(array.nbytes)
 
 
