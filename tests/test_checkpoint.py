@@ -287,7 +287,9 @@ def test_shards_and_pickles_of_tensors_load(folder: Path, monkeypatch: pytest.Mo
     lm.tokenizer.save_pretrained(folder / "shards")
     assert (folder / "shards" / INDEX).exists()
     pickled(lambda weights: weights)(folder)
-    assert re.search(r"model.bin: weights in a pickle, .*safetensors .*, or set .*ALLOW_PICKLE=1", refusal(folder))
+    assert re.search(
+        r"model.bin: weights in a pickle, .*safetensors .*, or add --allow-pickle .*ALLOW_PICKLE=1", refusal(folder)
+    )
     monkeypatch.setenv(ALLOW_PICKLE, "1")
     for source in (folder, folder / "shards"):
         state = load(str(source)).model.state_dict()

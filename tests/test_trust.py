@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from rlready.cli.main import main
 from rlready.cli.trust import refuse_code
 from rlready.core.errors import UserError
+from rlready.models.checkpoint import save
+from rlready.models.checksums import CHECKSUMS
+from rlready.models.weights import ALLOW_PICKLE
 from rlready.report.folder import read_folder
 from rlready.runs.folders import refuse_links
 from rlready.runs.results import is_own
+from tiny import tiny_lm
 
 SWEEP = '[sft]\nmodel = "embedded"\n[[rl.recipes]]\nname = "a"\n'
 
@@ -87,3 +94,20 @@ def test_a_link_in_a_run_inside_another_is_refused(tmp_path: Path) -> None:
 def test_a_recorded_command_that_a_shell_would_take_for_more_is_not_proposed(command: str) -> None:
     assert not is_own(command)
     assert is_own("rlready sft 'rows=a b.jsonl' --out runs/a")
+
+
+def test_weights_in_a_pickle_are_read_only_with_allow_pickle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(ALLOW_PICKLE, raising=False)
+    (tmp_path / "model").mkdir()
+    save(tiny_lm(), tmp_path / "model", "card")
+    (tmp_path / "model" / CHECKSUMS).unlink()
+    weights = tmp_path / "model" / "model.safetensors"
+    torch.save(load_file(weights), tmp_path / "model" / "pytorch_model.bin")
+    weights.unlink()
+    command = ["show", "--template", str(tmp_path / "model")]
+    assert main(command) == 2
+    assert "add --allow-pickle" in capsys.readouterr().err
+    assert main([*command, "--allow-pickle"]) == 0
+    assert ALLOW_PICKLE not in os.environ

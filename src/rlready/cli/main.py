@@ -29,6 +29,7 @@ from rlready.core.settings import Config
 from rlready.core.stopping import STOPPED, exit_stopped, stopped_by_signals
 from rlready.core.terminal import with_neutral_streams
 from rlready.core.verbs import function
+from rlready.models.weights import pickles
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +44,7 @@ def _main(argv: list[str], *, program: bool) -> int:
             typed = parse_command_line(argv)
             if isinstance(typed, int):
                 return typed
-            with only_warnings("quiet" in typed.switches):
+            with only_warnings("quiet" in typed.switches), pickles(allowed="allow_pickle" in typed.switches):
                 print_result(_call(typed, VERBS[typed.verb], argv), typed.switches)
             return 0
     except KeyboardInterrupt as stopped:

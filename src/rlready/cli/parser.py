@@ -101,6 +101,9 @@ SWITCHES = {
     "quiet": "Print no progress, only warnings.",
     "wide": "Print all columns of the tables.",
 }
+MODEL_SWITCHES = {  # of verbs that load models
+    "allow_pickle": "Read weights in pickles, which can run code when they are read: only if you trust who made them.",
+}
 RUN_SWITCHES = {  # of verbs that write a run folder
     "resume": "Continue the newest unfinished run of this command that has these settings.",
     "overwrite": "Replace the run in --out; a folder that is not a run folder is never replaced.",
@@ -257,7 +260,9 @@ def _command(name: str, verb: Verb, *, whole: bool) -> Callable[..., Typed]:
     def command(**read: Any) -> Typed:
         places, out, file = read.pop("words") or [], read.pop("out", None), read.pop("config", None)
         places = places if isinstance(places, list) else [places]
-        switches = frozenset(key for key in (*SWITCHES, *RUN_SWITCHES, *verb.flags) if read.pop(key, False))
+        switches = frozenset(
+            key for key in (*SWITCHES, *MODEL_SWITCHES, *RUN_SWITCHES, *verb.flags) if read.pop(key, False)
+        )
         settings = {k: str(v).lower() if isinstance(v, bool) else v for k, v in read.items() if v is not None}
         return Typed(name, places, settings, switches, out, file)
 
@@ -297,7 +302,8 @@ def _parameters(name: str, verb: Verb) -> Iterator[inspect.Parameter]:
     if verb.config:
         text = "TOML file with settings; the command line takes precedence."
         yield _parameter("config", Annotated[str | None, typer.Option("--config", metavar="FILE", help=text)])
-    for switch, text in (RUN_SWITCHES | SWITCHES if verb.config else SWITCHES).items():
+    switches = (RUN_SWITCHES if verb.config else {}) | (MODEL_SWITCHES if verb.configs else {}) | SWITCHES
+    for switch, text in switches.items():
         yield _flag(switch.replace("_", "-"), text, "Options", *(("-q",) if switch == "quiet" else ()))
 
 

@@ -1,6 +1,6 @@
 """Names and shapes of the weights in a checkpoint, from file headers: no weights are loaded, no pickle is run.
 
-A pickle is not even opened, unless the environment allows it: reading only its tensors runs no code by design, but
+A pickle is not even opened, unless the user allows it: reading only its tensors runs no code by design, but
 PyTorch has had to close holes in that.
 
 The files are those that Transformers would load, in its order: safetensors before pickles, whole before in shards.
@@ -12,7 +12,8 @@ import os
 import pickle
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -25,7 +26,7 @@ SAFE, PICKLE = "model.safetensors", "pytorch_model.bin"
 INDEX = ".index.json"
 FLOATS = {"F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16"}
 AGAIN = "copy or fetch it again"
-ALLOW_PICKLE = "RLREADY_ALLOW_PICKLE"  # an environment variable
+ALLOW_PICKLE = "RLREADY_ALLOW_PICKLE"  # an environment variable, so that it holds for the jobs of a sweep, too
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,25 @@ def tensors_of(file: Path) -> dict[str, Held]:
 
 
 def check_pickle(what: str) -> None:
-    """UserError for weights in a pickle, unless the environment allows them."""
+    """UserError for weights in a pickle, unless the user allows them."""
     if os.environ.get(ALLOW_PICKLE) != "1":
         raise UserError(
             f"{what}: weights in a pickle, a format that can run code when it is read; save them as safetensors "
-            f"(save_pretrained), or set the environment variable {ALLOW_PICKLE}=1 if you trust who made them"
+            f"(save_pretrained), or add --allow-pickle (in Python, set {ALLOW_PICKLE}=1) if you trust who made them"
         )
+
+
+@contextmanager
+def pickles(*, allowed: bool) -> Iterator[None]:
+    """With ``allowed``, weights in pickles are read in the block, also by the processes that it starts."""
+    before = os.environ.get(ALLOW_PICKLE)
+    if allowed:
+        os.environ[ALLOW_PICKLE] = "1"
+    try:
+        yield
+    finally:
+        if allowed and before is None:
+            del os.environ[ALLOW_PICKLE]
 
 
 def regular(path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rlready.core.errors import UserError
+from rlready.models.weights import ALLOW_PICKLE
 from rlready.sweep.grid import Config, Verb
 
 
@@ -84,7 +85,8 @@ class InProcess:
 
 def environment(threads: int) -> dict[str, str]:
     """Environment variables that a job's process needs before it loads numerical libraries."""
-    return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+    kept = {ALLOW_PICKLE: os.environ[ALLOW_PICKLE]} if ALLOW_PICKLE in os.environ else {}
+    return kept | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
 
 
 def execute(job: Submission) -> JobResult:
