@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,19 @@ class Case:
     ours: dict[str, Any] = field(default_factory=dict)
     rewards: Sequence[Sequence[float]] = (*MIXED, FLAT[1])
     lr: float = LR
+    noise: float = 0.0
+
+    def sampled(self, groups: Sequence[Group]) -> list[Group]:
+        """The groups as if an engine had sampled them whose log-probabilities are off by up to ``noise`` nats."""
+        return [replace(g, samples=[self._sampled(sample) for sample in g.samples]) for g in groups]
+
+    def _sampled(self, sample: Sample) -> Sample:
+        wave = self.noise * np.sin(1 + np.arange(len(sample.tokens)) ** 2 + sample.sample_id)
+        return replace(sample, logprobs=(sample.logprobs + wave * sample.mask).astype(np.float32))
+
+
+def _weights(mode: str, cap: float) -> dict[str, Any]:
+    return {"vllm_importance_sampling_mode": mode, "vllm_importance_sampling_clip_max": cap}
 
 
 # TRL does not sample dynamically as DAPO does, which drops groups without signal: none is among its rewards
@@ -71,6 +84,19 @@ CASES = {
         "grpo",
         {"loss_type": "grpo", "scale_rewards": "group", "epsilon": 0.05, "epsilon_high": 0.4},
         {"epsilon": 0.05, "epsilon_high": 0.4},
+    ),
+    "token weights": Case(
+        "grpo",
+        {"loss_type": "grpo", "scale_rewards": "group"} | _weights("token_truncate", 1.1),
+        {"importance_correction": "token", "importance_cap": 1.1},
+        noise=0.12,
+    ),
+    "sequence weights": Case(
+        "dapo",
+        {"loss_type": "dapo", "scale_rewards": "group", "epsilon_high": 0.28} | _weights("sequence_truncate", 1.2),
+        {"importance_correction": "sequence", "importance_cap": 1.2},
+        rewards=SIGNAL,
+        noise=0.12,
     ),
 }
 
@@ -130,15 +156,20 @@ def learner(folder: Path, seen: Steps, lr: float = LR) -> FastLearner:
 
 
 def our_steps(folder: Path, groups: list[Group], case: Case, *, updates: int, kl: float) -> tuple[Steps, float]:
-    """The update of ``rlready rl``; its loss is the last step's.  Also the share of clipped tokens."""
+    """The update of ``rlready rl``; its loss is the last step's.  Also the share of clipped tokens.
+
+    Of the importance weights of a case with noise, some are truncated.
+    """
     seen = Steps()
     config = RLConfig(algorithm=case.algorithm, steps=1, updates_per_batch=updates, kl_coef=kl, temperature=TEMPERATURE)
     config = config.replace(thinking_budget=THOUGHT, max_answer_tokens=ANSWER, **case.ours)
     reference = load(str(folder / "reference")) if kl else None
     trainer = Trainer(config, learner(folder, seen, case.lr), reference, folder)
-    done = trainer.update(credit(groups, trainer.algorithm, cap=trainer.cap, keep_all=kl > 0), 0)
+    done = trainer.update(credit(case.sampled(groups), trainer.algorithm, cap=trainer.cap, keep_all=kl > 0), 0)
     assert done.loss is not None
     assert done.clip_ratio is not None
+    assert done.importance_truncated is not None
+    assert (0 < done.importance_truncated < 1) == (case.noise > 0)
     seen.losses = [done.loss]
     return seen, done.clip_ratio
 

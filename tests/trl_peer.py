@@ -109,8 +109,10 @@ def trl_steps(folder: Path, groups: list[Group], case: Case, *, updates: int, kl
         train_dataset=Dataset.from_dict({"prompt": [g.problem.id for g in groups]}),
         processing_class=load(str(folder / "start")).tokenizer,
         callbacks=[Watch(seen)],
-        rollout_func=Deal(groups),
+        rollout_func=Deal(case.sampled(groups)),
     )
+    if case.noise:  # as with vLLM, which only ``rollout_func`` would call
+        trainer.use_vllm, trainer._last_loaded_step = True, 0
     if kl:
         trainer.ref_model.load_state_dict(load(str(folder / "reference")).model.state_dict())
     watched(trainer, seen)

@@ -137,6 +137,8 @@ def rl(
     max_grad_norm: float = 1.0,
     epsilon: float | None = None,
     epsilon_high: float | None = None,
+    importance_correction: Literal["none", "token", "sequence"] = "token",
+    importance_cap: float = 2.0,
     kl_coef: float = 0.0,
     reward: Literal[
         "correctness", "arora_zanette", "grpo_lambda", "dapo_overlong", "lcpo_exact", "lcpo_max"
@@ -197,6 +199,10 @@ def rl(
         0.2.
     epsilon_high: The importance ratio is clipped from above at 1 + epsilon_high. By default 0.28 for dapo,
         otherwise 0.2.
+    importance_correction: Corrects the policy gradient where the engine that sampled and the learner differ in
+        rounding, by the ratio of their probabilities: of each token, or of the whole response (sequence). It is
+        1 where they agree.
+    importance_cap: Largest importance weight; a larger one is truncated to it.
     kl_coef: Weight of the KL penalty towards the starting checkpoint (beta in TRL). With 0 no second model is
         loaded.
     reward: Reward of a response: correctness alone, or correctness with a length penalty that is named after

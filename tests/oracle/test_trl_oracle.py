@@ -53,11 +53,13 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("updates", [1, 2])
 @pytest.mark.parametrize("kl", [0.0, 0.3])
-@pytest.mark.parametrize("name", ["grpo", "dr_grpo", "dapo"])
+@pytest.mark.parametrize("name", ["grpo", "dr_grpo", "dapo", "token weights", "sequence weights"])
 def test_policy_gradients_are_trls(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, kl: float, updates: int
 ) -> None:
     """GRPO, Dr. GRPO and DAPO, on and off policy, with and without a KL penalty; a wrong mask is seen.
+
+    Also with the truncated importance weights of an engine that is not the learner, of tokens and of responses.
 
     A group without signal is among them, which we drop and TRL does not; not for DAPO without KL, where we differ
     on purpose, as the algorithm samples such groups away.

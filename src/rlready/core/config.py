@@ -53,6 +53,7 @@ ReturnType = Literal["reward_to_go", "full_return", "uniform"]
 ScaleRewards = Literal["std", "zscore", "none"]
 Reward = Literal["correctness", "arora_zanette", "grpo_lambda", "dapo_overlong", "lcpo_exact", "lcpo_max"]
 Precision = Literal["float32", "bfloat16"]
+ImportanceCorrection = Literal["none", "token", "sequence"]
 LENGTH_PLACE = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")  # the place of a length in a text
 ALGORITHMS = ("grpo", "dr_grpo", "rloo", "dapo", "dense")
 MOST_CHECKPOINTS = 10_000  # of an SFT run
@@ -217,6 +218,17 @@ class RLConfig(Config):
     epsilon_high: Coefficient | None = option(
         None,
         "The importance ratio is clipped from above at 1 + epsilon_high. By default 0.28 for dapo, otherwise 0.2.",
+    )
+    importance_correction: ImportanceCorrection = option(
+        "token",
+        "Corrects the policy gradient where the engine that sampled and the learner differ in rounding, by the ratio "
+        "of their probabilities: of each token, or of the whole response (sequence). It is 1 where they agree.",
+    )
+    importance_cap: PositiveCoefficient = option(
+        2.0,
+        "Largest importance weight; a larger one is truncated to it.",
+        applies_to={"importance_correction": ("token", "sequence")},
+        ge=1,
     )
     kl_coef: Coefficient = option(
         0.0, "Weight of the KL penalty towards the starting checkpoint (beta in TRL). With 0 no second model is loaded."

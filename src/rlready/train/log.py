@@ -83,6 +83,7 @@ class UpdateStats:
     ``forward_tokens`` those that went through the model, where a shared prompt counts once.  ``mismatch`` and
     ``mismatch_max`` are the mean and the largest |Δ log p| in nats between engine and learner before the first step,
     and ``effective_samples`` the effective sample size of the weights exp(Δ log p), as a share of the tokens.
+    ``importance_truncated`` is the share of tokens whose importance weight was above ``importance_cap``.
     """
 
     loss: float | None = None
@@ -94,6 +95,7 @@ class UpdateStats:
     mismatch: float | None = None
     mismatch_max: float | None = None
     effective_samples: float | None = None
+    importance_truncated: float | None = None
 
 
 @dataclass(frozen=True)

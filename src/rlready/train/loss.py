@@ -25,14 +25,16 @@ from rlready.core.import_path import load_object
 class LossInputs:
     """The chosen tokens of a micro-batch, each tensor (N,); log-probabilities in nats at the sampling temperature.
 
-    Only ``policy_logprobs`` carries a gradient.  ``sampler_logprobs`` are those of the sampling policy; in the first
-    update after a rollout they are ``policy_logprobs``, detached.  ``reference_logprobs`` is None without a KL penalty.
-    ``weights`` include the normaliser: the loss is a sum over tokens and over micro-batches.  ``sequence_ids`` gives
-    the response of each token; all tokens of a response are in one micro-batch.
+    Only ``policy_logprobs`` carries a gradient.  ``old_logprobs`` are the learner's before the first update after a
+    rollout; in that update they are ``policy_logprobs``, detached.  ``reference_logprobs`` is None without a KL
+    penalty.  ``advantages`` include the importance weights of ``importance_correction`` (`mismatch.OldPolicy`), which
+    scale the policy gradient and not the KL penalty.  ``weights`` include the normaliser: the loss is a sum over tokens
+    and over micro-batches.  ``sequence_ids`` gives the response of each token; all tokens of a response are in one
+    micro-batch.
     """
 
     policy_logprobs: Tensor
-    sampler_logprobs: Tensor
+    old_logprobs: Tensor
     reference_logprobs: Tensor | None
     advantages: Tensor
     weights: Tensor
@@ -66,7 +68,7 @@ def likelihood_loss(policy_logprobs: Tensor, advantages: Tensor, weights: Tensor
 
 def policy_loss(inputs: LossInputs, settings: LossSettings) -> LossOutput:
     """PPO's clipped surrogate, plus the KL penalty if there is a reference: GRPO, Dr. GRPO, RLOO and DAPO."""
-    ratio_N = torch.exp(inputs.policy_logprobs - inputs.sampler_logprobs)
+    ratio_N = torch.exp(inputs.policy_logprobs - inputs.old_logprobs)
     clipped_N = ratio_N.clamp(1 - settings.epsilon, 1 + settings.epsilon_high)
     plain_N, bounded_N = ratio_N * inputs.advantages, clipped_N * inputs.advantages
     loss = -(inputs.weights * torch.minimum(plain_N, bounded_N)).sum()

@@ -1,18 +1,22 @@
-"""How far the log-probabilities of the engine that sampled are from those of the learner that trains on its samples.
+"""How far the log-probabilities of the engine that sampled are from those of the learner, and the correction for it.
 
-They are those of one model, so only rounding may differ.  A larger difference means other weights, another precision,
-another temperature or another prompt in one of the two: training then goes on without an error, in a wrong direction
-(Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL training").
+They are those of one model, so only rounding may differ.  Rounding of another engine or precision biases the gradient
+by the ratio w = π_old / π_sampler of the learner's probabilities before the update to the sampler's, so the policy
+gradient of a token, or of a response, is multiplied by min(w, cap), as a constant (Yao et al. 2025, "Your efficient RL
+framework secretly brings you off-policy RL training").  A larger difference means other weights, another temperature
+or another prompt in one of the two: training would go on without an error, in a wrong direction, so it is refused.
+Shapes: N tokens that the policy chose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from rlready.core.config import ImportanceCorrection
 from rlready.core.errors import UserError
 
 LIMIT = 0.1  # nats; engines in bfloat16 stay below 0.03
@@ -20,13 +24,17 @@ LIMIT = 0.1  # nats; engines in bfloat16 stay below 0.03
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Over ``tokens`` tokens, with d = log π_learner − log π_sampler: sums of |d|, w = exp(d) and w², and max |d|."""
+    """Over ``tokens`` tokens, with d = log π_learner − log π_sampler: sums of |d|, w = exp(d) and w², and max |d|.
+
+    ``truncated`` counts the tokens whose importance weight was above the cap.
+    """
 
     tokens: int = 0
     absolute: float = 0.0
     largest: float = 0.0
     weight: float = 0.0
     square: float = 0.0
+    truncated: int = 0
 
     @classmethod
     def between(cls, learner_N: Tensor, sampler_N: Tensor) -> Mismatch:
@@ -53,6 +61,7 @@ class Mismatch:
             max((m.largest for m in found), default=0.0),
             sum(m.weight for m in found),
             sum(m.square for m in found),
+            sum(m.truncated for m in found),
         )
 
     @property
@@ -64,3 +73,38 @@ class Mismatch:
     def effective(self) -> float:
         """The effective sample size as a share of the tokens: (Σ w)² / (N Σ w²), 1 if nothing differs."""
         return self.weight**2 / (self.tokens * self.square) if self.tokens else 1.0
+
+    @property
+    def truncated_ratio(self) -> float:
+        """The share of tokens whose importance weight was truncated."""
+        return self.truncated / max(1, self.tokens)
+
+
+@dataclass(frozen=True)
+class OldPolicy:
+    """The policy before the first update, on the tokens of a micro-batch, without gradient.
+
+    ``logprobs`` (N,) are the learner's, in nats; ``weights`` (N,) the truncated importance weights min(w, cap).
+    """
+
+    logprobs: Tensor
+    weights: Tensor
+    mismatch: Mismatch
+
+    @classmethod
+    def of(
+        cls, learner_N: Tensor, sampler_N: Tensor, sequence_N: Tensor, level: ImportanceCorrection, cap: float
+    ) -> OldPolicy:
+        """Weights at ``level``: every token's own w, the product over its response, or 1 (none).
+
+        ``sequence_N`` gives the response of each token.  Raises UserError as `Mismatch.between`.
+        """
+        old_N = learner_N.detach()
+        mismatch = Mismatch.between(old_N, sampler_N)
+        log_w_N = (old_N - sampler_N).double()
+        if level == "sequence":
+            _, row_N = sequence_N.unique(return_inverse=True)
+            log_w_N = log_w_N.new_zeros(len(log_w_N)).index_add(0, row_N, log_w_N)[row_N]
+        w_N = log_w_N.exp() if level != "none" else torch.ones_like(log_w_N)
+        truncated = int((w_N > cap).sum())
+        return cls(old_N, w_N.clamp(max=cap).to(old_N.dtype), replace(mismatch, truncated=truncated))

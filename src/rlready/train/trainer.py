@@ -32,7 +32,7 @@ from rlready.tasks.length_prompt import with_length_prompt
 from rlready.train.learner import Learner, peak_of, token_count
 from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
 from rlready.train.loss import LossInputs, LossOutput, LossSettings, loss_named
-from rlready.train.mismatch import Mismatch
+from rlready.train.mismatch import Mismatch, OldPolicy
 from rlready.train.result import Evaluation
 from rlready.train.samples import SampleFiles
 from rlready.train.schedule import warmup
@@ -46,12 +46,13 @@ class Trainer:
     This is GRPO (Shao et al., arXiv 2402.03300) with these parts deleted: the value model (as in GRPO), the reward
     model (a verifier takes its place), and, unless set, the KL penalty to a reference (``kl_coef``), the division by
     the group's standard deviation (``algorithm=dr_grpo``) and further updates on the same rollouts
-    (``updates_per_batch=1``: the ratio is 1, no token is clipped, and the policy's own log-probabilities serve as the
-    sampler's).  Groups whose rewards are all equal have no gradient and are not fed to the model.
+    (``updates_per_batch=1``: the ratio is 1 and no token is clipped).  Groups whose rewards are all equal have no
+    gradient and are not fed to the model.
 
-    π_old of the first update is recomputed by the learner; later updates use the log-probabilities of the engine that
-    sampled, and no importance weight corrects for how these differ from the learner's.  How much they differ is logged,
-    and a difference beyond rounding stops the run.
+    π_old is the learner's, as it computes it in the first update, and the importance weights of
+    ``importance_correction`` account for how the engine that sampled differs from it.  They are on by default, since
+    for an engine that does not differ they are 1 up to rounding.  How much it differs is logged, and a difference
+    beyond rounding stops the run.
     """
 
     def __init__(
@@ -137,15 +138,14 @@ class Trainer:
     def update(self, credited: Credited, at: int) -> UpdateStats:
         """Take ``updates_per_batch`` optimiser steps, each on all examples."""
         config, steps = self.config, []
-        mismatches: list[Mismatch] = []
+        old: dict[tuple[int, ...], OldPolicy] = {}
         if not credited.examples:
             return UpdateStats()
-        for update in range(config.updates_per_batch):
-            loss = partial(self.batch_loss, mismatches=None if update else mismatches)
-            rate = warmup(at, self.planned_steps, WARMUP_RATIO)
+        loss, rate = partial(self.batch_loss, old=old), warmup(at, self.planned_steps, WARMUP_RATIO)
+        for _ in range(config.updates_per_batch):
             steps.append(self.learner.step(credited.examples, loss, rate=rate, temperature=config.temperature))
         self.engine.update_weights(self.lm)
-        mismatch = Mismatch.total(mismatches)
+        mismatch = Mismatch.total(old[index].mismatch for index in sorted(old))  # threads fill it in any order
         return UpdateStats(
             steps[-1].loss,
             steps[-1].grad_norm,
@@ -156,26 +156,29 @@ class Trainer:
             mismatch.mean,
             mismatch.largest,
             mismatch.effective,
+            mismatch.truncated_ratio,
         )
 
-    def batch_loss(self, batch: Batch, policy_logprobs: Tensor, *, mismatches: list[Mismatch] | None) -> LossOutput:
-        """The loss of a micro-batch.
-
-        In the first update, which collects ``mismatches``, the policy is the one that sampled.
-        """
+    def batch_loss(self, batch: Batch, policy_logprobs: Tensor, *, old: dict[tuple[int, ...], OldPolicy]) -> LossOutput:
+        """The loss of a micro-batch; ``old`` is the policy before the first update, which that update fills in."""
         if batch.old_N is None:
             raise ValueError("the examples lack the log-probabilities of the sampler")
-        sampler_logprobs = batch.old_N
-        if mismatches is not None:
-            mismatches.append(Mismatch.between(policy_logprobs, batch.old_N))
-            sampler_logprobs = policy_logprobs.detach()
+        if batch.index not in old:
+            level, cap = self.config.importance_correction, self.config.importance_cap
+            old[batch.index] = OldPolicy.of(policy_logprobs, batch.old_N, batch.sequence_N, level, cap)
+        before = old[batch.index]
         reference_logprobs = None
         if self.reference is not None:
             with torch.no_grad():
                 model, temperature = self.reference.model, self.config.temperature
                 reference_logprobs, _ = self.learner.logprobs(model, batch.rows, temperature)
         inputs = LossInputs(
-            policy_logprobs, sampler_logprobs, reference_logprobs, batch.advantage_N, batch.weight_N, batch.sequence_N
+            policy_logprobs,
+            before.logprobs,
+            reference_logprobs,
+            before.weights * batch.advantage_N,
+            batch.weight_N,
+            batch.sequence_N,
         )
         return self.loss(inputs, self.loss_settings)
 
