@@ -334,7 +334,7 @@ def test_a_tied_head_is_not_missing(family: str, tmp_path: Path) -> None:
         ("some one/model", "no such folder, and not looked up on the hub"),
         ("here/link", "a link to a missing folder"),
         ("here/file", "a file, not a checkpoint folder"),
-        ("owner/model", "no such folder, and the Hugging Face hub cannot be reached"),
+        ("owner/model", "hub cannot be reached; where it can, run `hf download owner/model --local-dir DIR`, copy"),
         ("owner/none", "no such folder, and no such model on the Hugging Face hub"),
     ],
 )
@@ -731,6 +731,8 @@ def test_a_model_that_a_batch_samples_wrongly_is_refused(
 def test_what_cannot_be_scored_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Llama4ForCausalLM: its backbone cannot be separated from its head"):
         head_of(tiny_model("Llama4Text", **CHUNKS))
+    with pytest.raises(UserError, match="RobertaForCausalLM: its backbone cannot be separated from its head"):
+        head_of(tiny_model("Roberta", **ROBERTA))  # with a layer between the two
     save(LM(tiny_model("Bert", vocab_size=60), tiny_tokenizer(), "bert"), tmp_path, "card")
     assert "not a causal language model: this BertLMHeadModel attends to later tokens" in refusal(tmp_path)
 

@@ -145,6 +145,7 @@ def test_influence_is_the_mean_over_all_pairs_of_rollouts(model: Any) -> None:
         ("Qwen2", {}),
         ("Qwen3", {"head_dim": 8}),
         ("GPT2", {}),
+        ("Gemma2", {"head_dim": 8, "final_logit_softcapping": 1.0}),
     ],
 )
 def test_hooks_and_a_loop_give_the_same_gradients(family: str, changes: dict[str, Any]) -> None:

@@ -199,7 +199,8 @@ def _config(folder: Path) -> Any:
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
     check_heads(folder, config)
     config.return_dict = True  # settings of the trainer's call, not of the model
-    config._attn_implementation = None
+    capped = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
+    config._attn_implementation = "eager" if capped else None  # the default attention would leave out the cap
     return config
 
 

@@ -58,7 +58,10 @@ def fetched(source: str, *, weights: bool, revision: str | None = None) -> Path:
             )
         )
     except LocalEntryNotFoundError:
-        raise UserError(f"{source}: no such folder, and the Hugging Face hub cannot be reached") from None
+        raise UserError(
+            f"{source}: no such folder, and the Hugging Face hub cannot be reached; where it can, run "
+            f"`hf download {source} --local-dir DIR`, copy DIR to this machine and name it"
+        ) from None
     except Exception as error:
         raise UserError(f"{source}: cannot be fetched from the hub: {one_line(error)}") from error
 

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from torch import Tensor
 
 from rlready.core.errors import UserError
 from rlready.core.records import Row
@@ -24,6 +26,7 @@ from rlready.models.chat import ChatFormat
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_MEASURING = Lock()
 ANCHORS = ("a", "\n", ".", ")")  # texts to tokenise a continuation after, until one keeps its tokens
 
 
@@ -191,29 +194,81 @@ def with_thought(lm: LM) -> LM:
     return LM(lm.model, lm.tokenizer, lm.source, lm.given)
 
 
-def head_of(model: Any) -> tuple[Any, Any]:
-    """(backbone, head) of a causal LM: hidden states, and the linear map to logits.
+@dataclass(frozen=True)
+class CappedHead:
+    """A head whose logits the model multiplies by ``scale`` and then caps: logits z become cap · tanh(scale z / cap).
 
-    Some models scale or cap their logits after the head; scoring them here would be silently wrong, so the
-    two are compared once with the model's own forward, and UserError is raised if they differ.
+    So Gemma (cap), Cohere and Granite (scale) do after the linear layer.
     """
-    backbone, head = model.base_model, model.get_output_embeddings()
-    if backbone is model or head is None:
-        raise UserError(
-            f"{type(model).__name__}: its backbone cannot be separated from its head, so scoring it is not supported"
-        )
-    if not getattr(model, "_rlready_head_checked", False):
-        with torch.no_grad():
-            ids = torch.arange(4, device=head.weight.device)[None]
-            scored = head(backbone(input_ids=ids, use_cache=False).last_hidden_state)
-            logits = model(input_ids=ids, use_cache=False).logits
-        if not logits.isfinite().all():
-            raise UserError(
-                f"{type(model).__name__}: its logits are not finite: a weight is NaN or infinite, or too large"
-            )
-        if not torch.allclose(scored.float(), logits.float(), atol=1e-3, rtol=1e-3):
-            raise UserError(
-                f"{type(model).__name__} changes its logits after the head (a cap or a scale), which is not supported"
-            )
-        model._rlready_head_checked = True
-    return backbone, head
+
+    layer: Any
+    scale: float
+    cap: float | None
+
+    @property
+    def weight(self) -> Tensor:
+        """(V, D) weights of the linear layer."""
+        return cast("Tensor", self.layer.weight)
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(..., D) final hidden states to (..., V) logits."""
+        return self.after(self.layer(hidden))
+
+    def after(self, logits: Tensor) -> Tensor:
+        """What the model makes of the linear layer's output."""
+        logits = logits if self.scale == 1 else logits * self.scale
+        return logits if self.cap is None else torch.tanh(logits / self.cap) * self.cap
+
+
+def head_of(model: Any) -> tuple[Any, Any]:
+    """(backbone, head) of a causal LM: hidden states, and the map from them to logits, which has a ``weight`` (V, D).
+
+    The head is the model's linear layer, or a `CappedHead` around it if the model scales or caps its logits.  Which of
+    them is measured once; UserError if neither gives the model's own logits.
+    """
+    backbone, layer = model.base_model, model.get_output_embeddings()
+    if backbone is model or layer is None:
+        raise UserError(_inseparable(model))
+    with _MEASURING:  # one thread, as the hook of another would change logits that this one computes
+        if "_rlready_head" not in vars(model):
+            model._rlready_head = _measured_head(model, backbone, layer)
+    scale, cap = model._rlready_head
+    return backbone, layer if scale == 1 and cap is None else CappedHead(layer, scale, cap)
+
+
+@torch.no_grad()
+def _measured_head(model: Any, backbone: Any, layer: Any) -> tuple[float, float | None]:
+    """Scale and cap of a model's logits, from what it makes of given values in place of its linear layer's output.
+
+    At the size of random logits a cap changes nothing that rounding does not, so the model's logits cannot show it.
+    """
+    ids = torch.arange(4, device=layer.weight.device)[None]
+    probe = torch.linspace(-200, 200, layer.weight.shape[0], device=ids.device)
+    probe[0], probe[1] = 2.0**-10, 2.0**20  # the slope and the limit
+    given: list[Tensor] = []
+
+    def replace(_: Any, __: Any, output: Tensor) -> Tensor:
+        given.append(output)
+        return probe.expand(output.shape)
+
+    hook = layer.register_forward_hook(replace)
+    try:
+        found = model(input_ids=ids, use_cache=False).logits[0, -1].float()
+    finally:
+        hook.remove()
+    if given and not given[0].isfinite().all():
+        raise UserError(f"{type(model).__name__}: its logits are not finite: a weight is NaN or infinite, or too large")
+    own = layer(backbone(input_ids=ids, use_cache=False).last_hidden_state)
+    if not given or not torch.allclose(own.float(), given[0].float(), atol=1e-3, rtol=1e-3):
+        raise UserError(_inseparable(model))
+    slope, limit = float(found[0] / probe[0]), float(found[1])
+    capped = limit < 0.5 * slope * float(probe[1])
+    scale = 1.0 if abs(slope - 1) < 1e-5 else slope
+    head = CappedHead(layer, scale, limit if capped else None)
+    if not torch.allclose(head.after(probe), found, atol=1e-4, rtol=1e-4):
+        raise UserError(f"{type(model).__name__} changes its logits in a way that is neither a scale nor a cap")
+    return head.scale, head.cap
+
+
+def _inseparable(model: Any) -> str:
+    return f"{type(model).__name__}: its backbone cannot be separated from its head, so scoring it is not supported"
