@@ -29,6 +29,10 @@ from rlready.train.trainer import Trainer
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> str:
+    return random_model(tmp_path)
+
+
+def random_model(folder: Path) -> str:
     """A random model of the symbolic world with a folder of its own."""
     tokenizer = build_tokenizer()
     torch.manual_seed(1)
@@ -47,9 +51,9 @@ def tiny(tmp_path: Path) -> str:
             initializer_range=0.04,
         )
     )
-    model.save_pretrained(tmp_path / "tiny")
-    tokenizer.save_pretrained(tmp_path / "tiny")
-    return str(tmp_path / "tiny")
+    model.save_pretrained(folder / "tiny")
+    tokenizer.save_pretrained(folder / "tiny")
+    return str(folder / "tiny")
 
 
 def sft_config(model: str) -> SFTConfig:

@@ -76,6 +76,9 @@ def sft(
     lr_scheduler_type: Literal["constant", "linear", "cosine"] = "linear",
     warmup_ratio: float = 0.05,
     weight_decay: float = 0.0,
+    lora_r: int = 0,
+    lora_alpha: int | None = None,
+    lora_target_modules: StrPath | Iterable[StrPath] = (),
     max_grad_norm: float = 1.0,
     tokens_per_batch: int | None = None,
     max_tokens_per_microbatch: int = 16384,
@@ -100,6 +103,12 @@ def sft(
     lr_scheduler_type: How the learning rate decays after the warm-up.
     warmup_ratio: Share of the steps over which the learning rate rises from zero.
     weight_decay: Weight decay of AdamW.
+    lora_r: Rank of a LoRA adapter, which is trained in place of all weights; needs the package peft. An adapter
+        that the model has is trained further. With 0 all weights are trained, after merging an adapter.
+    lora_alpha: What the adapter adds is scaled by lora_alpha / lora_r. By default 32, or that of the adapter
+        that is trained further.
+    lora_target_modules: Names of the linear layers that get an adapter, such as q_proj,v_proj. By default all
+        but the head (all-linear in PEFT), or those of the adapter that is trained further.
     max_grad_norm: Gradients with a larger norm are scaled down to this norm.
     tokens_per_batch: Number of tokens, prompts included, in one optimiser step. By default chosen from the
         model's size.
@@ -116,7 +125,7 @@ def sft(
     device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
         embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,
-        bfloat16 means float32 weights with bfloat16 arithmetic.
+        bfloat16 means bfloat16 arithmetic, with float32 for the weights that are trained.
     """
 
 def rl(
@@ -134,6 +143,9 @@ def rl(
     updates_per_batch: int = 1,
     learning_rate: float | None = None,
     weight_decay: float = 0.0,
+    lora_r: int = 0,
+    lora_alpha: int | None = None,
+    lora_target_modules: StrPath | Iterable[StrPath] = (),
     max_grad_norm: float = 1.0,
     epsilon: float | None = None,
     epsilon_high: float | None = None,
@@ -194,6 +206,12 @@ def rl(
         clipped.
     learning_rate: Learning rate, constant after a short warm-up. By default chosen from the model's size.
     weight_decay: Weight decay of AdamW.
+    lora_r: Rank of a LoRA adapter, which is trained in place of all weights; needs the package peft. An adapter
+        that the model has is trained further. With 0 all weights are trained, after merging an adapter.
+    lora_alpha: What the adapter adds is scaled by lora_alpha / lora_r. By default 32, or that of the adapter
+        that is trained further.
+    lora_target_modules: Names of the linear layers that get an adapter, such as q_proj,v_proj. By default all
+        but the head (all-linear in PEFT), or those of the adapter that is trained further.
     max_grad_norm: Gradients with a larger norm are scaled down to this norm.
     epsilon: The importance ratio is clipped from below at 1 - epsilon. By default the value of the algorithm,
         0.2.
@@ -254,7 +272,7 @@ def rl(
     device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
         embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,
-        bfloat16 means float32 weights with bfloat16 arithmetic.
+        bfloat16 means bfloat16 arithmetic, with float32 for the weights that are trained.
     """
 
 def evaluate(
@@ -320,7 +338,7 @@ def evaluate(
     device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
         embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,
-        bfloat16 means float32 weights with bfloat16 arithmetic.
+        bfloat16 means bfloat16 arithmetic, with float32 for the weights that are trained.
     """
 
 def readiness(
@@ -384,7 +402,7 @@ def readiness(
     device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
         embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,
-        bfloat16 means float32 weights with bfloat16 arithmetic.
+        bfloat16 means bfloat16 arithmetic, with float32 for the weights that are trained.
     """
 
 def predict(

@@ -204,7 +204,9 @@ def _refuse_a_second(positional: str, words: Sequence[str]) -> None:
 
 def _is_path(word: str) -> bool:
     """Whether an argument is an existing path; without a separator, as ``seed=0``, only if it holds a model."""
-    return os.path.exists(word if os.sep in word else os.path.join(word, "config.json"))
+    if os.sep in word:
+        return os.path.exists(word)
+    return any(os.path.exists(os.path.join(word, name)) for name in ("config.json", "adapter_config.json"))
 
 
 def _one_line(name: str, error: typer.TyperException) -> str:

@@ -18,6 +18,7 @@ from rlready.core.errors import UserError
 from rlready.core.explain import similar
 from rlready.core.presets import DEMO_TASK
 from rlready.core.settings import (
+    Alpha,
     Biases,
     Coefficient,
     Conditions,
@@ -35,6 +36,7 @@ from rlready.core.settings import (
     PositiveCoefficient,
     Preset,
     Processes,
+    Rank,
     Resamples,
     Samples,
     Seed,
@@ -68,7 +70,7 @@ DELIMITERS = (
 DEVICE = "PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the embedded model."
 DTYPE = (
     "Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training, bfloat16 means "
-    "float32 weights with bfloat16 arithmetic."
+    "bfloat16 arithmetic, with float32 for the weights that are trained."
 )
 ANSWER_PREFIX = 'Text that is inserted after a thought that was truncated at its budget, such as "Final Answer:".'
 THINKING_BUDGET = (
@@ -85,6 +87,18 @@ CHECKPOINTING = (
     "more arithmetic."
 )
 SOURCE = "a file, a hub data set or a task such as gsm8k"
+LORA_R = (
+    "Rank of a LoRA adapter, which is trained in place of all weights; needs the package peft. An adapter that the "
+    "model has is trained further. With 0 all weights are trained, after merging an adapter."
+)
+LORA_ALPHA = (
+    "What the adapter adds is scaled by lora_alpha / lora_r. By default 32, or that of the adapter that is trained "
+    "further."
+)
+LORA_TARGET_MODULES = (
+    "Names of the linear layers that get an adapter, such as q_proj,v_proj. By default all but the head (all-linear in "
+    "PEFT), or those of the adapter that is trained further."
+)
 VERIFIER = (
     "With FILE?verifier=MODULE:FUNCTION, FUNCTION(problem, answer) returns whether an answer is correct: problem has "
     "id, prompt, answer and meta (the other columns), and answer is the text after the thought. If it returns a score, "
@@ -93,6 +107,7 @@ VERIFIER = (
 
 
 dense_option = partial(option, applies_to={"algorithm": ("dense",)})
+lora_option = partial(option, applies_to={"lora_r": ()})
 
 
 class SFTConfig(Config):
@@ -115,6 +130,9 @@ class SFTConfig(Config):
     )
     warmup_ratio: Share = option(0.05, "Share of the steps over which the learning rate rises from zero.")
     weight_decay: WeightDecay = option(0.0, "Weight decay of AdamW.")
+    lora_r: Rank = option(0, LORA_R)
+    lora_alpha: Alpha | None = lora_option(None, LORA_ALPHA)
+    lora_target_modules: Texts = lora_option((), LORA_TARGET_MODULES)
     max_grad_norm: GradNorm = option(1.0, "Gradients with a larger norm are scaled down to this norm.")
     tokens_per_batch: Preset[Tokens] = option(
         None, "Number of tokens, prompts included, in one optimiser step. By default chosen from the model's size."
@@ -210,6 +228,9 @@ class RLConfig(Config):
         None, "Learning rate, constant after a short warm-up. By default chosen from the model's size."
     )
     weight_decay: WeightDecay = option(0.0, "Weight decay of AdamW.")
+    lora_r: Rank = option(0, LORA_R)
+    lora_alpha: Alpha | None = lora_option(None, LORA_ALPHA)
+    lora_target_modules: Texts = lora_option((), LORA_TARGET_MODULES)
     max_grad_norm: GradNorm = option(1.0, "Gradients with a larger norm are scaled down to this norm.")
     epsilon: Share | None = option(
         None,

@@ -32,6 +32,8 @@ Tokens = Annotated[int, Field(ge=1, le=100_000_000)]
 Waits = Annotated[int, Field(ge=0, le=1000)]
 Bias = Annotated[float, Field(ge=-1000, le=1000)]  # nats
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # numpy's and Transformers' range
+Rank = Annotated[int, Field(ge=0, le=4096)]
+Alpha = Annotated[int, Field(ge=1, le=1_000_000)]
 Processes = Annotated[int, Field(ge=0, le=1024)]
 Epochs = Annotated[float, Field(ge=1e-4, le=1000)]
 LearningRate = Annotated[float, Field(ge=1e-12, le=1)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
 from rlready.models.batch import Example
-from rlready.models.checkpoint import load, vocabulary_digest
+from rlready.models.checkpoint import load, load_two, vocabulary_digest
 from rlready.models.frozen import frozen_logprobs
 from rlready.models.lm import LM
+from rlready.models.lora import Adapted
 from rlready.runs.checkpoint_names import numbered
 
 NONE = "none"  # no reference: r̂ = log π_SFT
@@ -37,24 +39,40 @@ class ReferencePair:
         self, rows: Sequence[Example], *, max_tokens_per_microbatch: int, temperature: float = 1.0
     ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
         """(r̂, log π_SFT) of the response tokens of every row, (T,) each in nats, 0 where forced."""
-        models = [lm.model for lm in (self.sft, self.reference) if lm is not None]
-        sft, *other = frozen_logprobs(
-            models, rows, max_tokens_per_microbatch=max_tokens_per_microbatch, temperature=temperature
+        score = partial(
+            frozen_logprobs, rows=rows, max_tokens_per_microbatch=max_tokens_per_microbatch, temperature=temperature
         )
+        lms = [lm for lm in (self.sft, self.reference) if lm is not None]
+        if any(isinstance(lm, Adapted) for lm in lms):  # they may share their base: one after the other
+            found = []
+            for lm in lms:
+                with lm.active():
+                    found += score([lm.model])
+        else:
+            found = score([lm.model for lm in lms])
+        sft, *other = found
         return [a - b for a, b in zip(sft, other[0], strict=True)] if other else sft, sft
 
 
 def load_pair(
-    model: str, reference: str, *, force: bool = False, device: str = "cpu", dtype: str = "float32"
+    model: str,
+    reference: str,
+    *,
+    force: bool = False,
+    device: str = "cpu",
+    dtype: str = "float32",
+    sft: LM | None = None,
 ) -> ReferencePair:
     """π_SFT from ``model`` and π_ref from ``reference``, a checkpoint or ``none``, after some checks.
+
+    ``sft`` is π_SFT if it is in memory already.  Adapters of one base share it.
 
     UserError if the two are equal or in the wrong order, and, unless forced, if they belong to different runs or have
     different tokenizers.
     """
     if reference == NONE:
-        return ReferencePair(load(model, device=device, dtype=dtype), None)
-    pair = ReferencePair(load(model, device=device, dtype=dtype), load(reference, device=device, dtype=dtype))
+        return ReferencePair(sft or load(model, device=device, dtype=dtype), None)
+    pair = ReferencePair(*load_two(model, reference, device=device, dtype=dtype, first=sft))
     _refuse_unrelated(model, reference, pair, force=force)
     return pair
 
@@ -105,5 +123,8 @@ def _vocabulary(lm: LM) -> int:
 
 def equal(a: LM, b: LM) -> bool:
     """Whether two models have the same weights."""
-    one, other = a.model.state_dict(), b.model.state_dict()
+    if isinstance(a, Adapted) and isinstance(b, Adapted):  # of one base
+        one, other = a.matrices(), b.matrices()
+    else:
+        one, other = a.model.state_dict(), b.model.state_dict()
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)

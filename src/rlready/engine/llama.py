@@ -29,7 +29,7 @@ from rlready.models.llama.fused import norm
 from rlready.models.llama.kernels import call, serves
 from rlready.models.llama.packed_linear import Product
 from rlready.models.llama.shared_prefix import Prompts
-from rlready.models.llama.support import head_width
+from rlready.models.llama.support import head_width, weight_of
 
 COLUMNS = 128  # initial columns of the cache, which then doubles up to what can be needed
 Attend = Callable[[int, Tensor], Tensor]  # a layer's number and its q, k, v (B, M, H + 2K, D) to (B * M, H * D)
@@ -46,9 +46,10 @@ class _Layer:
         scale = _folded_scale(q.weight, width)  # into the queries, after their norm if there is one
         first = 1.0 if normed else scale
         qkv_bias = None if q.bias is None else self._joined(q.bias, k.bias, v.bias, width, first)
-        self.qkv = Product(self._joined(q.weight, k.weight, v.weight, width, first), qkv_bias)
-        self.out = Product(attention.o_proj.weight, attention.o_proj.bias)
-        self.gate, self.up, self.down = (Product(m.weight, m.bias) for m in (mlp.gate_proj, mlp.up_proj, mlp.down_proj))
+        self.qkv = Product(self._joined(weight_of(q), weight_of(k), weight_of(v), width, first), qkv_bias)
+        self.out, self.gate, self.up, self.down = (
+            Product(weight_of(m), m.bias) for m in (attention.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj)
+        )
         self.norm_in, self.norm_mid = layer.input_layernorm.weight, layer.post_attention_layernorm.weight
         self.norm_q = _interleave(attention.q_norm.weight, width) * scale if normed else None
         self.norm_k = _interleave(attention.k_norm.weight, width) if normed else None
@@ -59,7 +60,10 @@ class _Layer:
 
 
 class LlamaWeights:
-    """The weights of a model in the layout of the decoder: copies, to be made again when the model has changed."""
+    """The weights of a model in the layout of the decoder: copies, to be made again when the model has changed.
+
+    Those of an adapter are added to those of its base.
+    """
 
     def __init__(self, model: Any) -> None:
         config = model.config
@@ -67,7 +71,7 @@ class LlamaWeights:
         self.width = head_width(config)
         self.layers = [_Layer(layer, self.width) for layer in model.model.layers]
         self.embedding = model.model.embed_tokens.weight
-        self.head = Product(model.lm_head.weight)
+        self.head = Product(weight_of(model.lm_head))
         self.norm = model.model.norm.weight
         self.eps = config.rms_norm_eps
         self.rotary = model.model.rotary_emb

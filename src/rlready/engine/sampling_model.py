@@ -8,11 +8,15 @@ from dataclasses import replace
 import torch
 
 from rlready.models.lm import LM
+from rlready.models.lora import Adapted
 
 
 def sampling_model(lm: LM, *, bfloat16: bool) -> LM:
-    """``lm`` itself, or a copy with its weights rounded to bfloat16; buffers, such as rotary frequencies, stay fp32."""
-    if not bfloat16:
+    """``lm`` itself, or a copy with its weights rounded to bfloat16; buffers, such as rotary frequencies, stay fp32.
+
+    A model with an adapter is not copied: its base is in bfloat16 already, and frozen.
+    """
+    if not bfloat16 or isinstance(lm, Adapted):
         return lm
     model = copy.deepcopy(lm.model)
     for parameter in model.parameters():

@@ -12,6 +12,7 @@ import torch
 from rlready.core.errors import UserError
 from rlready.core.progress import note, warn
 from rlready.models.checkpoint_files import ADAPTER, CONFIG
+from rlready.models.checksums import verify_checksums
 from rlready.models.hub import fetched, refuse_folder_names
 from rlready.models.one_line import one_line
 from rlready.models.weights import FLOATS, Held, tensors_of
@@ -20,6 +21,7 @@ from rlready.runs.files import read_json
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 PREFIX = "base_model.model."
 MOST_REPETITIONS = 8
+WITHOUT_PEFT = "to load it: pip install 'rlready[peft]'"
 COPY = re.compile(r"\.(modules_to_save|original_module|base_layer)(?=\.)")  # how PEFT names what it has wrapped
 
 
@@ -55,22 +57,43 @@ def base_of(folder: Path, source: str) -> Path:
 def merged(model: Any, folder: Path, source: str) -> Any:
     """A base model with the adapter of a folder added to its weights, ready to be trained as a whole.
 
-    Raises UserError without the package peft, for a kind of adapter that is not added to weights, and for one whose
-    weights do not all find their place in the base.
+    Raises UserError as `attached` does.
+    """
+    wrapped = attached(model, folder, source)
+    _untie(model)
+    whole = wrapped.merge_and_unload()
+    if whole.get_input_embeddings().weight is not whole.get_output_embeddings().weight:
+        whole.config.get_text_config().tie_word_embeddings = whole.config.tie_word_embeddings = False
+    for leftover in ("peft_config", "_hf_peft_config_loaded"):
+        if leftover in vars(whole):
+            delattr(whole, leftover)
+    return whole.requires_grad_(True)
+
+
+def attached(model: Any, folder: Path, source: str, *, name: str = "default", wrapped: Any = None) -> Any:
+    """PEFT's wrapper of a base model that has the adapter of a folder, frozen, beside its weights.
+
+    The adapter gets a ``name`` in ``wrapped``, if the model has a wrapper already.  Raises UserError without the
+    package peft, for a kind of adapter that is not added to weights, and for one whose weights do not all find their
+    place in the base.
     """
     try:
         from peft import PeftModelForCausalLM, get_peft_model_state_dict
         from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
     except ImportError:
-        raise UserError(f"{source}: an adapter; to load it: pip install 'rlready[peft]'") from None
-    held = _weights(folder, source)
+        raise UserError(f"{source}: an adapter; {WITHOUT_PEFT}") from None
+    held = weights_of(folder, source)
+    verify_checksums(folder, weights=True)
     config = _settings(folder, source, held)
-    _resize(model, held, source)
     config.inference_mode = True
-    wrapped = PeftModelForCausalLM(model, config)
-    wanted = set(get_peft_model_state_dict(wrapped, save_embedding_layers=False))
+    if wrapped is None:
+        _resize(model, held, source)
+        wrapped = PeftModelForCausalLM(model, config, adapter_name=name)
+    else:
+        wrapped.add_adapter(name, config)
+    wanted = set(get_peft_model_state_dict(wrapped, adapter_name=name, save_embedding_layers=False))
     try:
-        found = wrapped.load_adapter(str(folder), "default", torch_device="cpu")
+        found = wrapped.load_adapter(str(folder), name, torch_device=str(model.device))
     except RuntimeError as error:  # a list of all the sizes that do not match
         first = next((line for line in str(error).splitlines() if "size mismatch" in line), str(error))
         raise UserError(
@@ -87,17 +110,10 @@ def merged(model: Any, folder: Path, source: str) -> Any:
     missing = {*found.missing_keys, *(key for key in wanted - held.keys() if kind_of_weight not in key)}
     if missing:
         raise UserError(f"{source}: {len(missing)} weights of the adapter are not in its file (first: {min(missing)})")
-    trained = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
-    if all("lora_A" in name or ("lora_B" in name and not weight.any()) for name, weight in trained.items()):
+    trained = get_peft_model_state_dict(wrapped, adapter_name=name, save_embedding_layers=False)
+    if all("lora_A" in key or ("lora_B" in key and not weight.any()) for key, weight in trained.items()):
         warn(f"{source}: warning: the adapter changes nothing: all its lora_B weights are 0, as before training")
-    _untie(model)
-    whole = wrapped.merge_and_unload()
-    if whole.get_input_embeddings().weight is not whole.get_output_embeddings().weight:
-        whole.config.get_text_config().tie_word_embeddings = whole.config.tie_word_embeddings = False
-    for leftover in ("peft_config", "_hf_peft_config_loaded"):
-        if leftover in vars(whole):
-            delattr(whole, leftover)
-    return whole.requires_grad_(True)
+    return wrapped
 
 
 def _settings(folder: Path, source: str, held: dict[str, Held]) -> Any:
@@ -155,7 +171,7 @@ def _nested(pattern: str) -> bool:
     return False
 
 
-def _weights(folder: Path, source: str) -> dict[str, Held]:
+def weights_of(folder: Path, source: str) -> dict[str, Held]:
     file = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
     if file is None:
         raise UserError(f"{source}: the adapter has no weights ({WEIGHTS[0]})")

@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from logging import CRITICAL, WARNING, Handler, LogRecord, getLogger
 from math import isfinite
 from pathlib import Path
@@ -41,14 +42,27 @@ from rlready.models.checksums import CARD, verify_checksums, write_checksums
 from rlready.models.heed_in_layers import heed_in_layers
 from rlready.models.hub import fetched
 from rlready.models.lm import LM
+from rlready.models.lora import (
+    BASE,
+    START,
+    Adapted,
+    Lora,
+    beside,
+    continued_adapter,
+    new_adapter,
+    require_peft,
+    share_a_base,
+)
 from rlready.models.matching import refuse_differences, refuse_unlike
 from rlready.models.one_line import one_line
 from rlready.models.weights import AGAIN, held_weights, weight_files
+from rlready.runs.files import read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 EMBEDDED = "embedded"
+SNAPSHOTS = "snapshots"  # the folder of the hub's cache in which models are
 LARGEST = 1e12  # no training gives such a weight; a flipped bit of the exponent gives more
 SPACED = "def f(x):\n    return x + 1"  # a text whose spaces a tokenizer may lose
 
@@ -66,22 +80,84 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
     check_delimiters(tuple(delimiters))
     tokenizer = tokenizer_of(source)
     folder = local_folder(source) or fetched(source, weights=True)
+    model, _ = _base_model(folder, source, dtype)
     if (folder / ADAPTER).exists():
-        base = adapter.base_of(folder, source)
-        check_files(base, str(base))
-        model = _whole_model(base, str(base), dtype)
         with _refused(source):
             model = adapter.merged(model, folder, source)
-    else:
-        model = _whole_model(folder, source, dtype)
+    _make_ready(model, source, device, dtype)
+    lm = LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
+    lm.chat  # noqa: B018  # an unusable chat template is refused before anything is measured
+    return lm
+
+
+def load_adapted(
+    source: str, lora: Lora, *, device: str = "cpu", dtype: str = "float32", delimiters: Sequence[str] = ()
+) -> Adapted:
+    """As `load`, with a LoRA adapter to be trained and all other weights frozen.
+
+    The adapter is new, or that of ``source`` if it has one, which then is not merged.  The base has ``dtype``, the
+    adapter is in float32.  Raises UserError as `load` does, without the package peft, and if the settings do not fit
+    the model or its adapter.
+    """
+    require_peft()
+    check_delimiters(tuple(delimiters))
+    tokenizer = tokenizer_of(source)
+    folder = local_folder(source) or fetched(source, weights=True)
+    continued = (folder / ADAPTER).exists()
+    model, base = _base_model(folder, source, dtype)
+    named = str(read_json(folder / ADAPTER)["base_model_name_or_path"]) if continued else source
+    stated = named if base.parent.name == SNAPSHOTS else os.path.abspath(base)
+    with _refused(source):
+        if continued:
+            wrapped = continued_adapter(model, folder, source, lora, stated)
+        else:
+            wrapped = new_adapter(model, lora, stated)
+    _make_ready(model, source, device, dtype)
+    given = (delimiters[0], delimiters[1]) if delimiters else None
+    lm = Adapted(model, tokenizer, source, given, wrapped=wrapped, base=base, start=START if continued else BASE)
+    lm.chat  # noqa: B018  # as in load
+    return lm
+
+
+def load_two(
+    one: str, other: str, *, device: str = "cpu", dtype: str = "float32", first: LM | None = None
+) -> tuple[LM, LM]:
+    """Two models that are not trained, of which ``first`` is ``one`` if it is loaded already.
+
+    Two adapters of one base are not merged, so that the base is in memory once.  Raises UserError as `load` does.
+    """
+    folders = [local_folder(source) or fetched(source, weights=True) for source in (one, other)]
+    for folder, source in zip(folders, (one, other), strict=True):
+        check_files(folder, source)
+    if first is None and share_a_base(folders, (one, other)):
+        model, base = _base_model(folders[0], one, dtype)
+        with _refused(one):
+            wrapped = adapter.attached(model, folders[0], one, name=START)
+        _make_ready(model, one, device, dtype)
+        first = Adapted(model, tokenizer_of(one), one, wrapped=wrapped, base=base, adapter=START)
+    first = first or load(one, device=device, dtype=dtype)
+    with _refused(other):
+        second = beside(first, folders[1], other)
+    if second is None:
+        return first, load(other, device=device, dtype=dtype)
+    return first, replace(second, tokenizer=tokenizer_of(other))
+
+
+def _base_model(folder: Path, source: str, dtype: str) -> tuple[Any, Path]:
+    """The model of a folder, or that of the base of its adapter; and the folder that holds its weights."""
+    if not (folder / ADAPTER).exists():
+        return _whole_model(folder, source, dtype), folder
+    base = adapter.base_of(folder, source)
+    check_files(base, str(base))
+    return _whole_model(base, str(base), dtype), base
+
+
+def _make_ready(model: Any, source: str, device: str, dtype: str) -> None:
     _refuse_broken(model, source, dtype)
     _make_savable(model, source)
     model.to(device)
     model.eval()
     heed_in_layers(model)
-    lm = LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
-    lm.chat  # noqa: B018  # an unusable chat template is refused before anything is measured
-    return lm
 
 
 def load_without_weights(source: str, *, delimiters: Sequence[str] = ()) -> LM:
@@ -216,7 +292,7 @@ def _refuse_broken(model: Any, source: str, dtype: str) -> None:
             )
         if max(-low, high) > LARGEST:
             raise UserError(f"{source}: weight {name} has a value of {max(-low, high):.1e}: damaged; {AGAIN}")
-        if low == high == 0 and weight.dim() > 1:
+        if low == high == 0 and weight.dim() > 1 and "lora_B" not in name:  # with which an adapter begins
             zeros.append(name)
     if zeros:
         warn(
@@ -318,8 +394,12 @@ def vocabulary_digest(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def save(lm: LM, folder: Path, card: str) -> None:
-    """Write a Hugging Face folder with its model card and checksums into an existing, temporary folder."""
-    lm.model.save_pretrained(folder)
+    """Write a Hugging Face folder, or that of an adapter in PEFT's format, with its model card and checksums into an
+    existing, temporary folder."""
+    if isinstance(lm, Adapted):
+        lm.save(folder)
+    else:
+        lm.model.save_pretrained(folder)
     lm.tokenizer.save_pretrained(folder)
     (folder / CARD).write_text(card, encoding="utf-8")
     write_checksums(folder)

@@ -9,11 +9,12 @@ sampled.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from threading import Lock
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _MEASURING = Lock()
+L = TypeVar("L", bound="LM")
 ANCHORS = ("a", "\n", ".", ")")  # texts to tokenise a continuation after, until one keeps its tokens
 
 
@@ -38,6 +40,10 @@ class LM:
     tokenizer: PreTrainedTokenizerBase
     source: str
     given: tuple[str, str] | None = None
+
+    def active(self) -> AbstractContextManager[None]:
+        """A context in which ``model`` is this one, also where several share their weights (`lora.Adapted`)."""
+        return nullcontext()
 
     @cached_property
     def chat(self) -> ChatFormat:
@@ -188,10 +194,10 @@ class LM:
             )
 
 
-def with_thought(lm: LM) -> LM:
+def with_thought(lm: L) -> L:
     """The same model with a template that opens a thought, for SFT on rows that have one."""
     chat_template.with_thought(lm.chat)
-    return LM(lm.model, lm.tokenizer, lm.source, lm.given)
+    return replace(lm)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] 
     open_settings = [name for name in type(config).model_fields if is_open(config, name) and name not in leave]
     _refuse_in_advance(run.verb, open_settings, sources)
     source, traits = _deciding(sources, getattr(config, "delimiters", ()))
+    traits = replace(traits, lora=getattr(config, "lora_r", 0) > 0)
     device = getattr(config, "device", "auto")
     place = device if device != "auto" or traits.embedded else best_device()
     budgeted = getattr(config, "thinking_budget", None) is not None
@@ -59,6 +60,7 @@ def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] 
     _refuse_missing_data(run.verb, [name for name in open_settings if name not in values], source)
     if values:
         size = "the embedded model" if traits.embedded else f"a model of {_count(traits.parameters)} parameters"
+        size += " and a LoRA adapter" if traits.lora else ""
         plain = "" if traits.thinks or budgeted else " (of the whole response, as the model does not think)"
         after = {"max_answer_tokens": plain}
         listed = ", ".join(f"{n}={_shown(value)}{after.get(n, '')}" for n, value in values.items() if value != "")
@@ -116,7 +118,7 @@ def is_open(config: Config, name: str) -> bool:
 def model_traits(source: str, delimiters: Sequence[str] = ()) -> ModelTraits:
     """Size, context and whether it thinks, from configuration, headers of the weights and chat template.
 
-    An adapter has the traits of its base: it is merged, and all weights are trained.
+    An adapter has the traits of its base.
     """
     from rlready.models import adapter
     from rlready.models.chat_template import learn_format

@@ -13,14 +13,15 @@ def model_card(verb: str, base: str, data: Sequence[str], config: object) -> str
     The licence is left out of the front matter: it follows from the base model and the data, which this
     package cannot know.
     """
+    adapter = bool(getattr(config, "lora_r", 0))
     names = "\n".join(f"- `{source}`" for source in data)
     return f"""---
-library_name: transformers
+library_name: {"peft" if adapter else "transformers"}
 pipeline_tag: text-generation
 tags: [rlready, {verb}]
 ---
 
-# A checkpoint of `rlready {verb}`
+# {"A LoRA adapter" if adapter else "A checkpoint"} of `rlready {verb}`
 
 Started from `{base}`. The run's `record.json`, two folders up, says when, with what and for how long.
 

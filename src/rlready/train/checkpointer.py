@@ -1,9 +1,9 @@
 """Checkpoints of a run, and the state from which it continues exactly where it was.
 
-The state is one folder (weights, optimiser, the run's counters) that is replaced atomically, at a pace that costs about
-3 % of the time and when RL is stopped while it samples, and removed when the run is done.  Its checksums are in the
-run's record, and the log is on the disk before it.  Everything else follows from the configuration and the step, so a
-run that was killed and started again ends with the same bits.
+The state is one folder (the weights that are trained, optimiser, the run's counters) that is replaced atomically, at a
+pace that costs about 3 % of the time and when RL is stopped while it samples, and removed when the run is done.  Its
+checksums are in the run's record, and the log is on the disk before it.  Everything else follows from the configuration
+and the step, so a run that was killed and started again ends with the same bits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,18 @@ class Checkpointer:
 
     def __init__(self, run: Run, learner: Learner) -> None:
         self.run, self.out, self.learner = run, run.out, learner
-        self._pace = Pace(COPIES * sum(p.numel() * p.element_size() for p in learner.lm.model.parameters()))
+        self._frozen = {n for n, p in self._model.named_parameters(remove_duplicate=False) if not p.requires_grad}
+        self._pace = Pace(
+            COPIES * sum(p.numel() * p.element_size() for p in self._model.parameters() if p.requires_grad)
+        )
+
+    @property
+    def _model(self) -> torch.nn.Module:
+        return self.learner.lm.model
+
+    def _trained(self) -> dict[str, torch.Tensor]:
+        """The weights that change: all, or those of an adapter, whose base is read again."""
+        return {name: weight for name, weight in self._model.state_dict().items() if name not in self._frozen}
 
     @property
     def folder(self) -> Path:
@@ -53,7 +64,9 @@ class Checkpointer:
         self.run.refuse_changed(self.folder, advice)
         try:
             saved = torch.load(self.folder / "tensors.pt", weights_only=True, map_location=self.learner.device)
-            self.learner.lm.model.load_state_dict(saved["model"])
+            if saved["model"].keys() != self._trained().keys():
+                raise ValueError("other weights")
+            self._model.load_state_dict(saved["model"], strict=False)
             self.learner.optimizer.load_state_dict(saved["optimizer"])
             return type(fresh).model_validate_json((self.folder / "facts.json").read_bytes())
         except Exception as error:  # any: a state without checksums may be anything
@@ -74,7 +87,7 @@ class Checkpointer:
     def _save(self, state: BaseModel) -> None:
         def fill(folder: Path) -> None:
             tensors = {
-                "model": self.learner.lm.model.state_dict(),
+                "model": self._trained(),
                 "optimizer": self.learner.optimizer.state_dict(),
             }
             with (folder / "tensors.pt").open("wb") as file:  # of a path, torch does not say why it cannot be written
@@ -95,7 +108,7 @@ class Checkpointer:
         return self.out / "checkpoints" / f"step-{step}"
 
     def save_checkpoint(self, step: int, card: str) -> Path:
-        """Write the current weights as a Hugging Face folder in fp32 and return its path.
+        """Write the current weights as a Hugging Face folder in fp32, or an adapter alone, and return its path.
 
         The weights are fp32 whatever ``dtype`` is, so that the next stage continues without a rounding error; loading
         the folder in bfloat16 gives the weights that were used for sampling.

@@ -21,6 +21,7 @@ from rlready.core.timing import gemm_peak, span
 from rlready.models.batch import Batch, Example, micro_batches
 from rlready.models.lm import LM
 from rlready.models.logprob import token_logprobs
+from rlready.models.lora import Adapted
 from rlready.train.loss import LossOutput
 from rlready.train.recompute import enable_recomputation, recomputed
 
@@ -121,7 +122,8 @@ class PlainLearner:
         self.device = self.parameters[0].device
         if settings.gradient_checkpointing:
             enable_recomputation(lm.model, lm.source)
-        if bfloat16 and compile_layers(lm.model):  # without bfloat16 the engine samples from the same layers
+        copied = bfloat16 and not isinstance(lm, Adapted)  # otherwise the engine samples from the same layers
+        if copied and compile_layers(lm.model):
             note("compiling the layers for the GPU; the first steps take longer")
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
             self.parameters,

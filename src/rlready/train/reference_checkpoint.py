@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.result import RESULT
+from rlready.models.checkpoint_files import ADAPTER, CONFIG
 from rlready.runs.files import read_json
 from rlready.runs.results import refuse_unfinished
 from rlready.train.result import SFTResult
@@ -45,13 +46,17 @@ def find_reference(model: str, share: float) -> Path:
             f"choose another share, or run sft again with keep_at={share:g}"
         )
     found = path.parent / nearest.name
-    if not (found / "config.json").is_file():
-        left = [f"{c.samples:.2g}" for c in run.checkpoints if (path.parent / c.name / "config.json").is_file()]
+    if not _is_checkpoint(found):
+        left = [f"{c.samples:.2g}" for c in run.checkpoints if _is_checkpoint(path.parent / c.name)]
         raise UserError(
             f"{found}, the reference after {share:g} of the samples, was deleted; choose another share (left: "
             f"{', '.join(left)}), or name a checkpoint with reference=PATH"
         )
     return found
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (CONFIG, ADAPTER))
 
 
 def _sft_result(run: Path) -> SFTResult | None:

@@ -28,7 +28,7 @@ from rlready.core.truncation import warn_truncated
 from rlready.credit.algorithms import algorithm_named
 from rlready.credit.reference import ReferencePair, load_pair
 from rlready.engine.precheck import check_sampling
-from rlready.models.checkpoint import load, local_folder
+from rlready.models.checkpoint import local_folder
 from rlready.models.lm import LM
 from rlready.models.preset import resolve
 from rlready.runs.log import LOG, append_line, truncate_log
@@ -42,6 +42,7 @@ from rlready.train.fast_learner import make_learner
 from rlready.train.learner import OptimizerSettings
 from rlready.train.log import EvaluationLog, RLStepLog, log_line
 from rlready.train.loss import loss_named
+from rlready.train.policy import load_policy, load_starting_policy
 from rlready.train.reference_checkpoint import find_reference
 from rlready.train.result import BestCheckpoint, Evaluation, GroupTotals, RLResult
 from rlready.train.trainer import Trainer
@@ -129,9 +130,8 @@ def rl(config: RLConfig, out: Path) -> RLResult:
 
 def _trainer(config: RLConfig, run: Run) -> Trainer:
     """The trainer with the models of the run, which are loaded and entered in the run's record."""
-    note(f"rl: loading {config.model}")
-    pair = _reference_pair(config, run) if config.algorithm == "dense" else None
-    lm = load(config.model, device=config.device, delimiters=config.delimiters)
+    lm = load_policy("rl", config)
+    pair = _reference_pair(config, run, lm) if config.algorithm == "dense" else None
     settings = OptimizerSettings(
         config.learning_rate,
         config.weight_decay,
@@ -143,11 +143,11 @@ def _trainer(config: RLConfig, run: Run) -> Trainer:
     note(f"rl: {lm.chat}; training by {learner.about}")
     chat, path = lm.chat.describe(), local_folder(config.model)
     run.note_model(id=config.model, path=path, role="start", chat=chat, learner=learner.name)
-    reference = load(config.model, device=config.device) if config.kl_coef > 0 else None
+    reference = load_starting_policy(lm, config) if config.kl_coef > 0 else None
     return Trainer(config, learner, reference, run.out / "samples", pair)
 
 
-def _reference_pair(config: RLConfig, run: Run) -> ReferencePair:
+def _reference_pair(config: RLConfig, run: Run, lm: LM) -> ReferencePair:
     """The two checkpoints that dense rewards compare, entered in the run's record."""
     pair = load_pair(
         config.model,
@@ -155,6 +155,7 @@ def _reference_pair(config: RLConfig, run: Run) -> ReferencePair:
         force=config.force_reference,
         device=config.device,
         dtype=config.dtype,
+        sft=load_starting_policy(lm, config) if config.lora_r else None,
     )
     if pair.reference is not None:
         source = pair.reference.source

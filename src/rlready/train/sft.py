@@ -24,7 +24,7 @@ from rlready.core.progress import Progress, note
 from rlready.core.records import Real, Row
 from rlready.core.timing import Watch, multiplied
 from rlready.models.batch import Batch, Example, epoch_steps
-from rlready.models.checkpoint import load, local_folder
+from rlready.models.checkpoint import local_folder
 from rlready.models.encode import encode
 from rlready.models.heldout_loss import HeldOut, heldout_loss
 from rlready.models.lm import with_thought
@@ -40,6 +40,7 @@ from rlready.train.fast_learner import make_learner
 from rlready.train.learner import Learner, OptimizerSettings, peak_of, token_count
 from rlready.train.log import HeldoutLog, SFTStepLog, log_line
 from rlready.train.loss import LossOutput, likelihood_loss
+from rlready.train.policy import load_policy
 from rlready.train.result import Checkpoint, SFTResult
 from rlready.train.schedule import learning_rate_factor
 from rlready.train.weight_change import WeightSample, with_change
@@ -89,8 +90,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
             return run.stored(SFTResult)
         config = resolve(config, [config.model], run)
         data = rows_of(config, run)
-        note(f"sft: loading {config.model}")
-        lm = load(config.model, device=config.device, delimiters=config.delimiters)
+        lm = load_policy("sft", config)
         if any(r.thinking is not None for r in data.training):
             lm = with_thought(lm)
         examples = encode(lm, data.training, config.rows)

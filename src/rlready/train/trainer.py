@@ -169,7 +169,7 @@ class Trainer:
         before = old[batch.index]
         reference_logprobs = None
         if self.reference is not None:
-            with torch.no_grad():
+            with torch.no_grad(), self.reference.active():
                 model, temperature = self.reference.model, self.config.temperature
                 reference_logprobs, _ = self.learner.logprobs(model, batch.rows, temperature)
         inputs = LossInputs(

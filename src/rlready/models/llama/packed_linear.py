@@ -24,11 +24,13 @@ class Product:
     """x Wᵀ (+ b) with an (out, in) weight, for use without gradients."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        self.weight, self.bias = weight, bias
+        self.bias = bias
         self.laid_out: Any = None
         plain = weight.device.type != "cpu" or weight.dtype != torch.float32 or weight.numel() < LAID_OUT
         if not plain and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
             self.laid_out = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), ROWS)
+            weight = weight.new_empty(0)  # one that was joined or merged needs no memory any more
+        self.weight = weight
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias) if self.laid_out is None else self._fused(x, "none")

@@ -1,0 +1,26 @@
+"""The model that a run trains: all of its weights, or a LoRA adapter."""
+
+from __future__ import annotations
+
+from rlready.core.config import RLConfig, SFTConfig
+from rlready.core.progress import note
+from rlready.models.checkpoint import load, load_adapted
+from rlready.models.lm import LM
+from rlready.models.lora import BASE, Adapted, Lora
+
+
+def load_policy(verb: str, config: SFTConfig | RLConfig) -> LM:
+    """The model of a configuration, ready to be trained; UserError as `load` and `load_adapted` raise it."""
+    note(f"{verb}: loading {config.model}")
+    if not config.lora_r:
+        return load(config.model, device=config.device, delimiters=config.delimiters)
+    lora = Lora(config.lora_r, config.lora_alpha, config.lora_target_modules, config.seed)
+    lm = load_adapted(config.model, lora, device=config.device, dtype=config.dtype, delimiters=config.delimiters)
+    kind = "a new adapter is trained" if lm.start == BASE else f"the adapter of {config.model} is trained further"
+    note(f"{verb}: {kind}, the base is frozen: {lm.describe()}")
+    return lm
+
+
+def load_starting_policy(lm: LM, config: RLConfig) -> LM:
+    """The policy that training begins from, frozen: the base of an adapter, or a second model in memory."""
+    return lm.starting if isinstance(lm, Adapted) else load(config.model, device=config.device)
