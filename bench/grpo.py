@@ -21,8 +21,9 @@ from rlready.core.records import Problem
 from rlready.credit.reference import ReferencePair
 from rlready.engine.budget import Budget
 from rlready.engine.rollout import split_text
-from rlready.models.checkpoint import load, save
+from rlready.models.checkpoint import load, load_adapted, save
 from rlready.models.lm import LM
+from rlready.models.lora import Lora
 from rlready.tasks import Task, Verdict, open_task
 from rlready.train.fast_learner import make_learner
 from rlready.train.learner import OptimizerSettings
@@ -82,8 +83,8 @@ class Work:
         return self.response or self.thinking + self.answer
 
 
-def trainer(work: Work, folder: Path, pair: ReferencePair | None = None) -> Trainer:
-    """rlready's side, from the start of the work; with ``pair`` it learns from dense rewards."""
+def trainer(work: Work, folder: Path, pair: ReferencePair | None = None, rank: int = 0) -> Trainer:
+    """rlready's side, from the start of the work; with ``pair`` it learns from dense rewards, with ``rank`` by LoRA."""
     config = RLConfig(
         algorithm="dense" if pair else "grpo",
         prompts_per_step=work.prompts,
@@ -93,7 +94,7 @@ def trainer(work: Work, folder: Path, pair: ReferencePair | None = None) -> Trai
         max_answer_tokens=work.answer,
         max_tokens_per_microbatch=work.max_tokens_per_microbatch,
     )
-    lm = load(work.start)
+    lm = load_adapted(work.start, Lora(rank)) if rank else load(work.start)
     learner = make_learner(lm, OptimizerSettings(LR, max_tokens_per_microbatch=config.max_tokens_per_microbatch))
     made = Trainer(config, learner, None, folder / "samples", pair)
     if work.response:

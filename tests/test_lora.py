@@ -22,13 +22,13 @@ from rlready.engine.protocol import budget_for, forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.models.batch import Batch, supervised
 from rlready.models.checkpoint import load, load_adapted
-from rlready.models.llama.support import supports, weight_of
+from rlready.models.llama.support import weight_of
 from rlready.models.logprob import token_logprobs
 from rlready.models.lora import Adapted, Lora
 from rlready.runs.files import read_json
 from rlready.runs.log import read_log
 from rlready.runs.pace import Pace
-from rlready.train.fast_learner import make_learner
+from rlready.train.fast_learner import FastLearner, make_learner
 from rlready.train.learner import OptimizerSettings, PlainLearner
 from rlready.train.loss import LossOutput
 from rlready.train.rl import rl
@@ -100,25 +100,23 @@ def test_an_adapter_is_trained_saved_and_read_by_others(tiny: str, adapter: str)
     assert not {"config.json", "model.safetensors"} & files
     theirs = peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny), adapter).eval()
     ours = load(adapter)
-    assert supports(ours.model)
     assert (logits(theirs) - logits(ours.model)).abs().max() < 1e-5
     assert (logits(load(tiny).model) - logits(ours.model)).abs().max() > 0.1
     losses = [each["heldout_loss"]["value"] for each in result_of(Path(adapter).parents[1])["checkpoints"]]
     assert losses[-1] < losses[0] - 0.01
 
 
-def test_the_gradient_is_that_of_the_merged_weights(tiny: str, adapter: str) -> None:
+@pytest.mark.parametrize("learner", [PlainLearner, FastLearner])
+def test_the_gradient_is_that_of_the_merged_weights(learner: type[PlainLearner], adapter: str) -> None:
     """dL/dB = (alpha / r) dL/dW Aᵀ and dL/dA = (alpha / r) Bᵀ dL/dW, and nothing else has a gradient."""
 
     def loss(batch: Batch, logprobs: torch.Tensor) -> LossOutput:
         return LossOutput(-(logprobs * batch.weight_N).sum())
 
-    lm = load_adapted(adapter, Lora(4))
-    merged = load(adapter)
+    lm, merged = load_adapted(adapter, Lora(4)), load(adapter)
+    assert make_learner(lm, OptimizerSettings(1e-3)).name == "fast"
     for each in (lm, merged):
-        learner = make_learner(each, OptimizerSettings(1e-3))
-        assert learner.name == ("plain" if each is lm else "fast")
-        PlainLearner.backward(learner, ROWS, loss, 1.0)  # type: ignore[arg-type]
+        learner(each, OptimizerSettings(1e-3)).backward(ROWS, loss, 1.0)
     assert {name.split(".")[-3] for name, p in lm.model.named_parameters() if p.grad is not None} == {
         "lora_A",
         "lora_B",

@@ -92,7 +92,7 @@ class TorchEngine(Engine):
             contrast.refuse_other_vocabulary(lm)
         self.forcing, self.contrast, self.closed = forcing, contrast, False
         self.batch_size = batch_size or (BATCH_SIZE_OF_SMALL if small(lm.model) else BATCH_SIZE)
-        self.fast = fast and supports(lm.model, adapters=True)
+        self.fast = fast and supports(lm.model)
         self.device = next(lm.model.parameters()).device
         self.lm = sampling_model(lm, bfloat16=bfloat16)
         self.copied = self.lm is not lm
@@ -124,7 +124,7 @@ class TorchEngine(Engine):
     def _sample(self, requests: Sequence[Request], temperature: float, seed: int, ended: Ended | None) -> list[Sample]:
         holes = any(r.trace or r.budget.thinking_budget is not None or r.budget.num_waits for r in requests)
         for model in self._models():
-            if not (self.fast and supports(model, adapters=True)):
+            if not (self.fast and supports(model)):
                 refuse_unlike_forward(model, holes=holes)
         states = [BudgetState(r.budget, self.forcing) for r in requests]
         unfinished, done = [], deque[int]()

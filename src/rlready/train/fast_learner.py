@@ -15,6 +15,7 @@ from rlready.models.batch import Batch, Example, micro_batches
 from rlready.models.llama.logprob import packed_logprobs
 from rlready.models.llama.support import supports
 from rlready.models.lm import LM
+from rlready.models.lora import Adapted
 from rlready.train.learner import BatchLoss, Learner, OptimizerSettings, PlainLearner, Sums
 
 Gradients = list[torch.Tensor | None]  # in the order of the parameters; None for a parameter without a gradient
@@ -29,6 +30,8 @@ class FastLearner(PlainLearner):
     def backward(self, examples: Sequence[Example], loss_of: BatchLoss, temperature: float) -> Sums:
         threads = learners(self.lm.model)
         most = split_tokens(self.settings.max_tokens_per_microbatch, threads)
+        if isinstance(self.lm, Adapted):
+            threads = 1  # the loss may switch adapters, which it does for all threads
         batches = list(micro_batches(examples, most, self.device, threads))
         # the assignment of batches to threads is fixed, so the order of every summation is too
         shares = [batches[i::threads] for i in range(min(threads, len(batches)))]

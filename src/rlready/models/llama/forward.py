@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from rlready.models.llama import fused as elementwise
 from rlready.models.llama.attention import Attention
 from rlready.models.llama.mlp import mlp
 from rlready.models.llama.packing import Packed
-from rlready.models.llama.support import head_width
+from rlready.models.llama.support import active_adapters, head_width
 
 
 class Operations:
@@ -41,7 +42,8 @@ class Operations:
 
     def linears(self, x: Tensor, layers: Sequence[Any]) -> tuple[Tensor, ...]:
         """The products of several layers with the same input."""
-        return elementwise.linears(x, [layer.weight for layer in layers], [layer.bias for layer in layers])
+        products = elementwise.linears(x, [layer.weight for layer in layers], [layer.bias for layer in layers])
+        return tuple(_adapted(y, x, layer) for y, layer in zip(products, layers, strict=True))
 
     def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         """RMS norm over the last dimension."""
@@ -53,6 +55,9 @@ class Operations:
 
     def mlp(self, x: Tensor, layers: Any) -> Tensor:
         """A layer's gated MLP."""
+        if any(map(active_adapters, (layers.gate_proj, layers.up_proj, layers.down_proj))):
+            opened = elementwise.gated(*self.linears(x, [layers.gate_proj, layers.up_proj]))
+            return self.linear(opened, layers.down_proj)
         return mlp(x, layers.gate_proj, layers.up_proj, layers.down_proj)
 
     def narrowed(self, tokens: Tensor) -> Operations:
@@ -61,6 +66,14 @@ class Operations:
 
 
 PLAIN = Operations()
+
+
+def _adapted(y: Tensor, x: Tensor, layer: Any) -> Tensor:
+    """The product y of a layer with x, and what LoRA adds to it: y + (alpha / r) x Aᵀ Bᵀ."""
+    for name in active_adapters(layer):
+        a, b = (matrices[name].weight.to(x.dtype) for matrices in (layer.lora_A, layer.lora_B))
+        y = torch.addmm(y, F.linear(x, a), b.t(), alpha=layer.scaling[name])
+    return y
 
 
 def hidden_states(model: Any, packed: Packed, operations: Operations = PLAIN) -> Tensor:

@@ -11,19 +11,14 @@ FAMILY = {"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "MistralFo
 STATIC_ROPE = {"default", "linear", "llama3", "yarn"}
 
 
-def supports(model: Any, *, adapters: bool = False) -> bool:
-    """Whether the fast path computes exactly what this model's own forward does.
-
-    ``adapters``: also where layers have a LoRA adapter, for code that takes their weights by `weight_of`.
-    """
+def supports(model: Any) -> bool:
+    """Whether the fast path computes exactly what this model's own forward does, also if layers have LoRA adapters."""
     config = model.config
     rope = getattr(config, "rope_parameters", None) or {}
     sliding = getattr(config, "sliding_window", None) is not None
     layer_types = set(getattr(config, "layer_types", None) or ["full_attention"])
     layers = [m for n, m in model.named_modules() if n.endswith(("_proj", "lm_head"))]
-    if adapters:
-        layers = [getattr(m, "base_layer", m) for m in layers]
-    plain = all(type(m) is torch.nn.Linear for m in layers)
+    plain = all(type(getattr(m, "base_layer", m)) is torch.nn.Linear for m in layers)
     return (
         type(model).__name__ in FAMILY
         and config.hidden_act == "silu"
@@ -37,10 +32,15 @@ def supports(model: Any, *, adapters: bool = False) -> bool:
 def weight_of(layer: Any) -> Tensor:
     """The weight of a linear layer with what its LoRA adapter adds: W + (alpha / r) B A, computed in float32."""
     weight: Tensor = layer.weight
-    if not hasattr(layer, "base_layer"):
-        return weight
-    added = [layer.get_delta_weight(name).float() for name in layer.active_adapters if name in layer.lora_A]
-    return sum(added, start=weight.float()).to(weight.dtype)
+    added = [layer.get_delta_weight(name).float() for name in active_adapters(layer)]
+    return sum(added, start=weight.float()).to(weight.dtype) if added else weight
+
+
+def active_adapters(layer: Any) -> list[str]:
+    """The names of the adapters that add to the products of a linear layer; none for one without."""
+    if not hasattr(layer, "base_layer") or layer.disable_adapters:
+        return []
+    return [name for name in layer.active_adapters if name in layer.lora_A]
 
 
 def head_width(config: Any) -> int:
