@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
 WORTH = 50_000_000  # parameters of a model above which its layers are compiled: that takes about 20 s
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @cache
@@ -22,17 +23,17 @@ def can_compile() -> bool:
     return torch.cuda.is_available() and find_spec("triton") is not None and any(map(shutil.which, compiler))
 
 
-def compiled(function: F) -> F:
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """The function compiled at its first call, for tensors of any size; as it is where that is not possible."""
 
     @cache
-    def faster() -> F:
+    def faster() -> Callable[P, R]:
         return torch.compile(function, dynamic=True) if can_compile() else function
 
-    def call(*arguments: Any) -> Any:
-        return faster()(*arguments)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return faster()(*args, **kwargs)
 
-    return call  # type: ignore[return-value]
+    return call
 
 
 def compile_layers(model: Any) -> bool:

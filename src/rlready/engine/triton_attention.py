@@ -19,7 +19,7 @@ PROGRAMS = 8  # per multiprocessor
 BLOCK = 64  # columns that a program reads at a time
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def _attend(  # type: ignore[no-untyped-def]
     q, k, v, valid, out, normaliser,
     q_row, q_head, q_query, k_row, k_head, v_row, v_head, valid_row, columns, per_part, queries,

@@ -98,7 +98,8 @@ class _Chosen(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_N: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
         if grad_N.is_cuda:
-            return logits_gradient(*ctx.saved_tensors, grad_N, ctx.temperature), None, None
+            logits_NV, targets_N, normaliser_N = ctx.saved_tensors
+            return logits_gradient(logits_NV, targets_N, normaliser_N, grad_N, ctx.temperature), None, None
         p_NV, targets_N = ctx.saved_tensors
         scaled_N1 = (grad_N / ctx.temperature)[:, None]
         grad_NV = (p_NV * -scaled_N1).scatter_add_(1, targets_N[:, None], scaled_N1)
