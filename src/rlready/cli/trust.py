@@ -46,10 +46,8 @@ def _flat(value: TomlValue) -> Iterator[TomlValue]:
 
 
 def _names_code(key: str, value: str) -> bool:
-    from rlready.tasks.source import IMPORT_PATH, KINDS
+    from rlready.tasks.source import names_code
 
-    head, _, query = re.sub(r"\{[^{}]*\}", "0", value).partition("?")  # a sweep puts the seed there
-    if any(word.startswith("verifier=") for word in query.split("&")):
-        return True
-    named = IMPORT_PATH.fullmatch(head) and head.partition(":")[0] not in KINDS
-    return (key in CODE and ":" in value) or (key in SOURCES and bool(named))
+    if key in CODE:
+        return ":" in value
+    return (key in SOURCES or "?" in value) and names_code(re.sub(r"\{[^{}]*\}", "0", value))  # a sweep's seed

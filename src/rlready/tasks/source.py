@@ -50,6 +50,13 @@ class Source:
     limit: int | None = None
 
 
+def names_code(text: str) -> bool:
+    """Whether a source names code by import path: a task, or a verifier among its options."""
+    head, _, query = text.partition("?")
+    task = IMPORT_PATH.fullmatch(head) is not None and head.partition(":")[0] not in KINDS
+    return task or any(word.startswith("verifier=") for word in query.split("&"))
+
+
 def parse_source(text: str, limit: int | None = None) -> Source:
     """The parts of a source string; the path of a table alone, or a hub id, is of kind ``rows``."""
     head, _, query = text.partition("?")

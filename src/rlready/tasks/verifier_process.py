@@ -9,7 +9,6 @@ calls, the run stops.  All verifiers of a module share a process, which imports 
 from __future__ import annotations
 
 import atexit
-import hashlib
 import json
 import os
 import pickle
@@ -26,6 +25,7 @@ from rlready.core.errors import UserError
 from rlready.core.import_path import on_load
 from rlready.core.progress import note
 from rlready.core.records import Problem
+from rlready.runs.provenance import file_digest
 from rlready.tasks.child import Child
 from rlready.tasks.protocol import Asked, Verdict
 from rlready.tasks.verifier import Kind, Named, UserVerifier, load_function
@@ -232,7 +232,8 @@ def _parsed(line: bytes) -> list[Any]:
 
 
 def _digest(file: str) -> str:
+    """The digest of a file; empty if it is gone."""
     try:
-        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    except OSError:
+        return file_digest(Path(file))
+    except UserError:
         return ""
