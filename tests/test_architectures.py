@@ -12,7 +12,8 @@ import torch
 from rlready.core.config import RLConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Group, Problem, Sample
-from rlready.engine.protocol import Budget, requests_for
+from rlready.engine.protocol import Budget, forcing_for, requests_for
+from rlready.engine.torch import TorchEngine
 from rlready.models.batch import Example, supervised
 from rlready.models.checkpoint import load, save
 from rlready.models.lm import LM, head_of
@@ -88,6 +89,25 @@ def test_an_architecture_is_sampled_scored_and_trained(family: str, tmp_path: Pa
     assert done.grad_norm > 1e-3
     losses = [trainer.learner.step(weighted(rows), sft_loss, rate=1.0).loss for _ in range(2)]
     assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize("pad", [None, "<eos>"])
+def test_the_padding_token_is_never_used(pad: str | None, tmp_path: Path) -> None:
+    """A tokenizer without one, or whose padding ends a sequence: the samples and losses of one that has its own."""
+    found = []
+    for name, token in (("own", "<pad>"), ("other", pad)):
+        (tmp_path / name).mkdir()
+        tokenizer, model = tiny_tokenizer(), random_model("GPTNeoX")
+        tokenizer.pad_token = token
+        model.config.pad_token_id = tokenizer.pad_token_id
+        save(LM(model, tokenizer, name), tmp_path / name, "card")
+        lm = load(str(tmp_path / name))
+        requests = requests_for(lm, [Problem(f"p{i}", "x" * i, "") for i in range(1, 4)], 2, Budget(12, 6))
+        samples = TorchEngine(lm, forcing_for(lm)).sample(requests, temperature=TEMPERATURE, seed=0)
+        rows = [supervised(list(r.prompt_ids), s.tokens.tolist()) for r, s in zip(requests, samples, strict=True)]
+        loss = make_learner(lm, OptimizerSettings(1e-3)).step(weighted(rows), sft_loss, rate=1.0).loss
+        found.append(([s.tokens.tolist() for s in samples], lm.stop_ids, loss))
+    assert found[0] == found[1]
 
 
 def with_rewards(problems: list[Problem], rows: list[Example], samples: list[Sample]) -> list[Group]:

@@ -141,13 +141,15 @@ def test_a_cell_of_the_grid(name: str, kind: str) -> None:
         assert stops == ([len(tokens) - 1] if sample.finish == "stop" else [])
 
 
-def drawn(lm: LM, rows: Sequence[Row], end: int) -> list[Sample]:
+def drawn(lm: LM, rows: Sequence[Row], end: int, thinking_budget: int = 40) -> list[Sample]:
     """Responses of a model that was made to like a token."""
     ids = [lm.prompt_ids(row.prompt, think=lm.thinks) for row in rows]
     with torch.no_grad():
         hidden_D = torch.cat([lm.model.base_model(torch.tensor([i])).last_hidden_state[0] for i in ids]).mean(0)
         lm.model.get_output_embeddings().weight[end] = 0.8 * (len(lm.tokenizer) ** 0.5) * hidden_D / hidden_D.norm()
-    requests = requests_for(lm, [Problem(row.id, row.prompt, "") for row in rows], 8, budget_for(lm, 40, 40))
+    requests = requests_for(
+        lm, [Problem(row.id, row.prompt, "") for row in rows], 8, budget_for(lm, thinking_budget, 40)
+    )
     return TorchEngine(lm, forcing_for(lm)).sample(requests, temperature=1.0, seed=0)
 
 
@@ -173,6 +175,15 @@ def test_a_real_template(name: str) -> None:
         pairs.append((ask, full[len(ask) :]))
     loss = heldout_loss(lm, encode(lm, rows, "rows"), 4096).token_mean.value
     assert loss == pytest.approx(reference_loss(lm, pairs), abs=1e-4)
+    assert ("no chat template" in str(lm.chat)) is (name == "llama2")
+
+    end = lm.worked_ids(rows[0], think=thinks)[1][-1]
+    samples = drawn(lm, rows, end)
+    assert {s.finish for s in samples if s.tokens[-1] == end} == {"stop"}
+    assert all(s.thinking_tokens <= 40 and s.answer_tokens <= 40 for s in samples)
+    if thinks:  # the forced close is as the template writes it
+        samples = drawn(lm, rows, lm.encode("x")[0], thinking_budget=1)
+        assert {s.text.count("</think>\n\n") for s in samples if s.truncated} == {1}
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,10 @@ class ChatFormat:
             if any(text in self.tokenizer.get_added_vocab() for text in (t.opener, t.closer)):
                 says += f"; {t.opener} is in its vocabulary: delimiters={t.opener},{t.closer} asks for thoughts"
         date = f"; it writes the date, which is fixed to {told['date']}" if told["date"] else ""
-        return f"chat template of {self.source}: {says}; a turn ends in {told['end_of_turn']}{date}"
+        found = f"chat template of {self.source}"
+        if not self.tokenizer.chat_template:
+            found = f"{self.source} has no chat template, so a prompt is its text and a line break"
+        return f"{found}: {says}; a turn ends in {told['end_of_turn']}{date}"
 
     def _asked(self, prompt: str, system: str) -> list[Message]:
         """The turns of a question; a system turn goes before it, or into it where the template takes none."""
