@@ -17,7 +17,7 @@ from rlready.models.lm import LM
 from rlready.train import mismatch
 from rlready.train.fast_learner import FastLearner
 from rlready.train.learner import OptimizerSettings
-from rlready.train.mismatch import LIMIT, Mismatch, OldPolicy
+from rlready.train.mismatch import ENOUGH, LIMIT, Mismatch, OldPolicy
 from rlready.train.trainer import Trainer
 from test_loss import MIXED, rollouts, symbolic_lm
 
@@ -44,12 +44,19 @@ def test_sums_are_those_of_all_tokens() -> None:
 
 @pytest.mark.parametrize(("by", "stops"), [(0.9 * LIMIT, False), (1.1 * LIMIT, True), (-1.1 * LIMIT, True)])
 def test_the_limit_is_of_the_mean(by: float, stops: bool) -> None:
-    sampler = torch.tensor([-1.0, -2.0, -3.0])
+    """A micro-batch of few tokens says too little to stop before its step."""
+    sampler = torch.arange(ENOUGH) / -10
+    found = Mismatch.between(sampler + by, sampler)
+    assert found.mean == pytest.approx(abs(by), rel=1e-4)
+    found.refuse_large(least=ENOUGH + 1)
     if not stops:
-        assert Mismatch.between(sampler + by, sampler).mean == pytest.approx(abs(by))
+        found.refuse_large()
         return
-    with pytest.raises(UserError, match=r"different log-probabilities, by 0\.11 nats"):
-        Mismatch.between(sampler + by, sampler)
+    for least in (1, ENOUGH):
+        with pytest.raises(UserError, match=r"different log-probabilities, by 0\.11 nats"):
+            found.refuse_large(least=least)
+    with pytest.raises(UserError, match=r"by 0\.11 nats"):
+        OldPolicy.of(sampler + by, sampler, torch.zeros(ENOUGH), "token", 2.0)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +71,6 @@ def test_importance_weights_by_hand(
     level: ImportanceCorrection, weights: list[float], truncated: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """π_old / π_sampler of a token, or its product over the response, truncated from above only."""
-    monkeypatch.setattr(mismatch, "LIMIT", 1.0)
     sampler, ratio = torch.tensor([[0.5, 0.5, 0.4, 0.25, 0.8], [1.5, 0.7, 1.1, 1.2, 0.9]]).log()
     learner = (sampler + ratio).requires_grad_()
     found = OldPolicy.of(learner, sampler, torch.tensor([4, 2, 2, 4, 4]), level, 1.25)
@@ -101,8 +107,9 @@ def test_rounding_is_logged(tmp_path: Path) -> None:
     assert done.effective_samples == pytest.approx(1.0, abs=1e-6)
 
 
-def test_samples_of_other_weights_stop_the_run_before_a_step(tmp_path: Path) -> None:
+def test_samples_of_other_weights_stop_the_run_before_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the engine had missed an update of the weights."""
+    monkeypatch.setattr(mismatch, "ENOUGH", 1)
     trainer = trainer_of(lm := symbolic_lm(), tmp_path)
     before = [p.detach().clone() for p in lm.model.parameters()]
     other = rollouts(symbolic_lm(1), MIXED)

@@ -189,8 +189,8 @@ last faults were being fixed, each after the fixes of its own.
 
 A file of a model, a model in shards or a LoRA adapter is cut, replaced, removed or changed at random: one bit of it,
 one value of its JSON, or one tensor. Of {folders["tried"]:,} folders {folders["accepted"]:,} load with exactly the
-weights that their files hold, and {folders["refused"]:,} are refused in one line that names them, each within 10 seconds
-({folders["date"]}, revision {folders["commit"]}: `python evidence/trust/run.py --checkpoints`).
+weights that their files hold, and {folders["refused"]:,} are refused in one line that names them, each within 10
+seconds ({folders["date"]}, revision {folders["commit"]}: `python evidence/trust/run.py --checkpoints`).
 """
 
 

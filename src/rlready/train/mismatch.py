@@ -19,6 +19,7 @@ from torch import Tensor
 from rlready.core.config import ImportanceCorrection
 from rlready.core.errors import UserError
 
+ENOUGH = 256  # tokens of a micro-batch whose mean says enough to stop before the optimiser's step
 LIMIT = 0.1  # nats; engines in bfloat16 stay below 0.03
 
 
@@ -38,18 +39,20 @@ class Mismatch:
 
     @classmethod
     def between(cls, learner_N: Tensor, sampler_N: Tensor) -> Mismatch:
-        """The mismatch of N tokens that the policy chose; raises UserError if its mean is above `LIMIT`."""
-        d_N = (learner_N.detach() - sampler_N).double()
+        """The mismatch of N tokens that the policy chose."""
+        d_N = (learner_N.detach() - sampler_N).cpu().double()  # some GPUs have no fp64
         w_N = d_N.exp()
         sums = torch.stack([d_N.abs().sum(), d_N.abs().max(), w_N.sum(), (w_N**2).sum()]).tolist()
-        found = cls(len(d_N), *sums)
-        if found.mean > LIMIT:  # not for NaN, which the learner names
+        return cls(len(d_N), *sums)
+
+    def refuse_large(self, *, least: int = 1) -> None:
+        """UserError if the mean over at least ``least`` tokens is above `LIMIT`."""
+        if self.tokens >= least and self.mean > LIMIT:  # not for NaN, which the learner names
             raise UserError(
                 "the engine and the learner give the same tokens different log-probabilities, by "
-                f"{found.mean:.3g} nats on average (rounding stays below {LIMIT}), so one of them has other weights, "
+                f"{self.mean:.3g} nats on average (rounding stays below {LIMIT}), so one of them has other weights, "
                 "another precision or another prompt; the last checkpoint is intact: try dtype=float32"
             )
-        return found
 
     @classmethod
     def total(cls, parts: Iterable[Mismatch]) -> Mismatch:
@@ -97,11 +100,12 @@ class OldPolicy:
     ) -> OldPolicy:
         """Weights at ``level``: every token's own w, the product over its response, or 1 (none).
 
-        ``sequence_N`` gives the response of each token.  Raises UserError as `Mismatch.between`.
+        ``sequence_N`` gives the response of each token.  Raises UserError for a large mismatch of many tokens.
         """
         old_N = learner_N.detach()
         mismatch = Mismatch.between(old_N, sampler_N)
-        log_w_N = (old_N - sampler_N).double()
+        mismatch.refuse_large(least=ENOUGH)
+        log_w_N = (old_N - sampler_N).double() if old_N.device.type != "mps" else old_N - sampler_N
         if level == "sequence":
             _, row_N = sequence_N.unique(return_inverse=True)
             log_w_N = log_w_N.new_zeros(len(log_w_N)).index_add(0, row_N, log_w_N)[row_N]

@@ -144,8 +144,9 @@ class Trainer:
         loss, rate = partial(self.batch_loss, old=old), warmup(at, self.planned_steps, WARMUP_RATIO)
         for _ in range(config.updates_per_batch):
             steps.append(self.learner.step(credited.examples, loss, rate=rate, temperature=config.temperature))
-        self.engine.update_weights(self.lm)
         mismatch = Mismatch.total(old[index].mismatch for index in sorted(old))  # threads fill it in any order
+        mismatch.refuse_large()
+        self.engine.update_weights(self.lm)
         return UpdateStats(
             steps[-1].loss,
             steps[-1].grad_norm,
