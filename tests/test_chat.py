@@ -6,8 +6,10 @@ responses that end where the turn ends.
 
 from __future__ import annotations
 
+import _thread
 import resource
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from hypothesis import strategies as st
 from tokenizers.normalizers import Lowercase
 
 import families
+import rlready.models.time_limit
 from families import available, family
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row, Sample
@@ -31,6 +34,7 @@ from rlready.models.chat_template import OPENER, learn_format
 from rlready.models.encode import encode
 from rlready.models.heldout_loss import heldout_loss
 from rlready.models.lm import LM, with_thought
+from rlready.models.time_limit import OutOfTime, Watch, time_limit
 from test_rows import row_of, said
 from tiny import tiny_lm, tiny_model
 
@@ -259,6 +263,28 @@ def test_a_template_that_does_not_end_is_refused_in_time(loops_for: str, monkeyp
     tokenizer.chat_template = CHATML + "{% for m in messages if " + loops_for + " %}" + endless + "{% endfor %}"
     with pytest.raises(UserError, match=r"^name: its chat template does not end: one conversation takes"):
         learn_format(tokenizer, "name")
+
+
+def test_a_watching_thread_that_is_faster_than_the_one_that_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It once ended at once, and from then on no block had a limit."""
+    start = _thread.start_new_thread
+
+    def slowly(function: Any, arguments: Any) -> int:
+        started = start(function, arguments)
+        time.sleep(0.05)
+        return started
+
+    monkeypatch.setattr(_thread, "start_new_thread", slowly)
+    monkeypatch.setattr(rlready.models.time_limit, "WATCH", Watch())
+
+    def wait(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        with time_limit(0.1):
+            while time.monotonic() < end:
+                pass
+
+    with pytest.raises(OutOfTime):
+        wait(5)
 
 
 GROWN = "{% set ns = namespace(x=['a']) %}{% for i in range(40) %}{% set ns.x = MORE %}{% endfor %}{{ ns.x }}"

@@ -41,14 +41,15 @@ class Watch:
             self.running.pop(block, None)
 
     def _look(self) -> None:
-        while self.watched:
+        going = True  # not `watched`: it is still False where this thread is faster than the one that starts it
+        while going:
             time.sleep(POLL)
             with self.lock:
                 late = [block for block, (_, end) in self.running.items() if time.monotonic() > end]
                 for block in late:
                     thread, _ = self.running.pop(block)
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(OutOfTime))
-                self.watched = bool(self.running)
+                going = self.watched = bool(self.running)
 
 
 WATCH = Watch()
