@@ -67,11 +67,11 @@ def summed(journal: Path, soak: Path) -> dict[str, Any]:
 
 def damaged_folders() -> dict[str, Any]:
     """What became of damaged checkpoint folders; CalledProcessError if one is not refused or loaded as it should be."""
+    at = revision()
     with TemporaryDirectory() as folder:
         counts = Path(folder) / "counts.json"
         command = [sys.executable, "-m", "pytest", "-q", "tests/test_checkpoint_fuzz.py"]
         subprocess.run(command, env=os.environ | {"FUZZ_FOLDERS": str(FOLDERS), "FUZZ_OUT": str(counts)}, check=True)
-        at = revision()
         done = {"date": datetime.now(UTC).date().isoformat(), "commit": at.commit[:7] if at else "unknown"}
         return dict(read_json(counts)) | done
 
