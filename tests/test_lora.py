@@ -192,9 +192,10 @@ def test_sft_resumed_equals_unbroken(tiny: str, tmp_path: Path, monkeypatch: pyt
 
 
 def test_rl_of_an_adapter_resumed_equals_unbroken(
-    adapter: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: str, adapter: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = rl_config(adapter, problems).replace(lora_r=4, kl_coef=0.1)
+    """In bfloat16 too; a base that has changed meanwhile is refused, because the state does not hold it."""
+    config = rl_config(adapter, problems).replace(lora_r=4, kl_coef=0.1, dtype="bfloat16")
     whole = rl(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(Pace, "due", lambda self: True)
@@ -203,6 +204,12 @@ def test_rl_of_an_adapter_resumed_equals_unbroken(
             rl(config, tmp_path / "broken")
         saved = torch.load(tmp_path / "broken" / "state" / "tensors.pt")
         assert all(".default." in key for key in saved["model"])
+    file = Path(tiny) / "generation_config.json"
+    content = file.read_bytes()
+    file.write_bytes(content + b"\n")
+    with pytest.raises(UserError, match="changed"):
+        rl(config, tmp_path / "broken")
+    file.write_bytes(content)
     assert rl(config, tmp_path / "broken").evaluations == whole.evaluations
     assert_same(tmp_path / "whole", tmp_path / "broken")
     start, end = (load_file(Path(folder) / MATRICES) for folder in (adapter, last(tmp_path / "whole")))
@@ -217,7 +224,7 @@ def test_an_adapter_is_merged_where_all_weights_are_trained(adapter: str, tmp_pa
 
 
 def test_dense_rewards_of_adapters_share_one_base(adapter: str, problems: Path, tmp_path: Path) -> None:
-    """As two merged models give them; in RL of an adapter, the policy shares it, too."""
+    """As two merged models give them; in RL of an adapter, which finds the reference, the policy shares it, too."""
     earlier = str(Path(adapter).with_name("step-5"))
     pair = load_pair(adapter, earlier)
     assert isinstance(pair.sft, Adapted)
@@ -231,7 +238,7 @@ def test_dense_rewards_of_adapters_share_one_base(adapter: str, problems: Path, 
     assert np.abs(found[0][0]).max() > 1e-3
     with pytest.raises(UserError, match="the reference equals"):
         load_pair(adapter, adapter)
-    config = rl_config(adapter, problems).replace(algorithm="dense", reference=earlier, steps=2, eval_every=2)
+    config = rl_config(adapter, problems).replace(algorithm="dense", steps=2, eval_every=2)
     rewards = []
     for name, lora_r in (("lora", 4), ("whole", 0)):
         rl(config.replace(lora_r=lora_r), tmp_path / name)

@@ -59,6 +59,8 @@ def test_a_larger_model_learns_slower_and_adapters_faster() -> None:
     lora = ModelTraits(7_000_000_000, context=32768, thinks=False, lora=True)
     assert preset("rl", lora, "cpu")["learning_rate"] == pytest.approx(1e-5)
     assert preset("sft", lora, "cpu")["learning_rate"] == pytest.approx(1e-4)
+    embedded = ModelTraits(1_000_000, context=2048, thinks=True, embedded=True, lora=True)
+    assert preset("sft", embedded, "auto")["learning_rate"] == pytest.approx(1e-2)
 
 
 def test_budgets_follow_the_template_and_the_context() -> None:

@@ -60,6 +60,7 @@ SIZES = (
     (3e9, 2e-5, 1e-6, 32_768),
     (float("inf"), 1e-5, 1e-6, 65_536),
 )
+RATE = "learning_rate"
 LORA = 10.0  # times the learning rate of full fine-tuning
 THOUGHT, ANSWER = 3072, 1024  # tokens, for a model that thinks
 PLAIN_RESPONSE = 1024  # tokens, for a model that does not; a quarter of it where a thinking budget is added to it
@@ -85,13 +86,15 @@ def preset(verb: str, traits: ModelTraits, device: str, *, budgeted: bool = Fals
     ``budgeted``: the user set one, which is added to that limit.
     Problems, worked examples and validation problems are among them for the embedded model only.
     """
+    times = LORA if traits.lora else 1.0
     if traits.embedded:
         place = "cpu" if device == "auto" else device
-        return {**EMBEDDED[verb], "device": place, "dtype": "float32"}
+        rates = {key: times * value for key, value in EMBEDDED[verb].items() if key == RATE and type(value) is float}
+        return {**EMBEDDED[verb], **rates, "device": place, "dtype": "float32"}
     _, sft_rate, rl_rate, tokens = next(size for size in SIZES if traits.parameters < size[0])
-    rate = (sft_rate if verb == "sft" else rl_rate) * (LORA if traits.lora else 1.0)
+    rate = (sft_rate if verb == "sft" else rl_rate) * times
     chosen: dict[str, Setting] = {
-        "learning_rate": rate,
+        RATE: rate,
         "tokens_per_batch": tokens,
         **_lengths(traits, budgeted),
         "device": device,

@@ -172,8 +172,9 @@ def _instead(folder: Path) -> str:
             match = next(at.glob(pattern), None)
             if match:
                 return f"; it holds {what.format(match=match, parent=match.parent, folder=at)}"
-    inside = [path.parent for pattern in ("*/", "checkpoints/*/") for path in folder.glob(pattern + CONFIG)]
-    inside.sort(key=lambda path: found.number if (found := numbered(str(path))) else -1)
+    places = [at + name for at in ("*/", "checkpoints/*/") for name in (CONFIG, ADAPTER)]
+    inside = list({path.parent for place in places for path in folder.glob(place)})
+    inside.sort(key=lambda path: (found.number if (found := numbered(str(path))) else -1, path))
     named = ", ".join(map(str, inside)) if len(inside) <= NAMED else f"{inside[0]} to {inside[-1]}"
     holds = f"; it holds {len(inside)} checkpoint{'s' * (len(inside) > 1)}: {named}" if inside else ""
     picked = load_result(folder).picked if (folder / RESULT).is_file() and (folder / RECORD).is_file() else ""

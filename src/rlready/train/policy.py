@@ -7,17 +7,24 @@ from rlready.core.progress import note
 from rlready.models.checkpoint import load, load_adapted
 from rlready.models.lm import LM
 from rlready.models.lora import BASE, Adapted, Lora
+from rlready.runs.run import Run
 
 
-def load_policy(verb: str, config: SFTConfig | RLConfig) -> LM:
-    """The model of a configuration, ready to be trained; UserError as `load` and `load_adapted` raise it."""
-    note(f"{verb}: loading {config.model}")
+def load_policy(config: SFTConfig | RLConfig, run: Run) -> LM:
+    """The model of a run, ready to be trained; UserError as `load` and `load_adapted` raise it.
+
+    The base of an adapter that is trained further is entered in the record, because the state of a run leaves it out.
+    """
+    note(f"{run.verb}: loading {config.model}")
     if not config.lora_r:
         return load(config.model, device=config.device, delimiters=config.delimiters)
     lora = Lora(config.lora_r, config.lora_alpha, config.lora_target_modules, config.seed)
     lm = load_adapted(config.model, lora, device=config.device, dtype=config.dtype, delimiters=config.delimiters)
-    kind = "a new adapter is trained" if lm.start == BASE else f"the adapter of {config.model} is trained further"
-    note(f"{verb}: {kind}, the base is frozen: {lm.describe()}")
+    kind = "a new adapter is trained"
+    if lm.start != BASE:
+        kind = f"the adapter of {config.model} is trained further"
+        run.note_model(id=str(lm.base), path=lm.base, role="base of the adapter")
+    note(f"{run.verb}: {kind}, the base is frozen: {lm.describe()}")
     return lm
 
 

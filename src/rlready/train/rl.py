@@ -130,7 +130,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
 
 def _trainer(config: RLConfig, run: Run) -> Trainer:
     """The trainer with the models of the run, which are loaded and entered in the run's record."""
-    lm = load_policy("rl", config)
+    lm = load_policy(config, run)
     pair = _reference_pair(config, run, lm) if config.algorithm == "dense" else None
     settings = OptimizerSettings(
         config.learning_rate,

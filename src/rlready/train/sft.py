@@ -90,7 +90,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
             return run.stored(SFTResult)
         config = resolve(config, [config.model], run)
         data = rows_of(config, run)
-        lm = load_policy("sft", config)
+        lm = load_policy(config, run)
         if any(r.thinking is not None for r in data.training):
             lm = with_thought(lm)
         examples = encode(lm, data.training, config.rows)
