@@ -1,6 +1,6 @@
 """Peak memory of an RL step that trains a LoRA adapter over one that trains all weights: `python bench/lora.py`.
 
-SmolLM2-135M in fp32 on the CPU, 4 x 8 responses of exactly 128 tokens, rewards of 1 and 0 in turn, two steps, so that
+SmolLM2-135M in fp32 on the CPU, 4 x 8 responses of exactly 64 tokens, rewards of 1 and 0 in turn, two steps, so that
 the second has the optimiser's state; the rank is 16.  Each side is a process, and its peak is the largest resident set
 of its life, the interpreter, libraries and loading of the model included.
 """
@@ -45,7 +45,7 @@ def measured(rank: int, response: int) -> dict[str, float]:
 def run(quick: bool) -> list[Row]:
     needs("peft")
     smollm2()
-    response = 4 if quick else 128
+    response = 4 if quick else 64
     whole, adapter = measured(0, response), measured(RANK, response)
     if whole["tokens"] != adapter["tokens"]:
         raise RuntimeError(f"not the same work: {whole['tokens']} and {adapter['tokens']} tokens")

@@ -35,6 +35,7 @@ ORDER = (
     "grpo_step",
     "grpo_6m",
     "dense",
+    "lora",
     "sampling_vllm",
     "grpo_smollm2",
 )
