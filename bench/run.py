@@ -77,7 +77,8 @@ A step of RL on a GPU, beside TRL with vLLM, is measured by `bench/gpu.py`, whic
 
 def measured(names: Sequence[str], words: list[str]) -> tuple[list[Row], bool]:
     """The rows of these benchmarks, and whether all of them ran."""
-    rows, ran, when = list[Row](), True, {"date": datetime.now(UTC).date().isoformat(), "revision": revision()}
+    when = {"date": datetime.now(UTC).date().isoformat(), "revision": revision(), "cpu": host()["cpu"]}
+    rows, ran = list[Row](), True
     with TemporaryDirectory() as folder:
         for name in names:
             begun, out = time.monotonic(), Path(folder) / f"{name}.json"
@@ -92,27 +93,26 @@ def measured(names: Sequence[str], words: list[str]) -> tuple[list[Row], bool]:
 
 def line(row: Row) -> str:
     """A row of the table."""
+    when = f"{row['measured']['date']}, {row['measured']['cpu']}"
     name = f"[{row['claim']}]({Path(row['file']).name})"
     if row["value"] is None:
-        return f"| {name} | – | | | {row['target']} | {row['details']['missing']} | | {row['measured']['date']} |"
+        return f"| {name} | – | | | {row['target']} | {row['details']['missing']} | | {when} |"
     met = "met" if row["met"] else "**missed**"
     spread = f"{row['low']:.3g} to {row['high']:.3g}" if row["n"] > 1 else ""
     bound = f"{row['details']['at_peak']:.3g}" if "at_peak" in row["details"] else ""
-    counted = f"{row['n']} {row['varies']} | {row['target']} | {met} | {bound} | {row['measured']['date']}"
+    counted = f"{row['n']} {row['varies']} | {row['target']} | {met} | {bound} | {when}"
     return f"| {name} | {row['value']:.3g} | {spread} | {counted} |"
 
 
 def table(rows: Sequence[Row]) -> str:
-    head = ["| claim | median | smallest to largest | n | target | | at the peak | date |", "|---" * 8 + "|"]
+    head = ["| claim | median | smallest to largest | n | target | | at the peak | measured |", "|---" * 8 + "|"]
     return "\n".join([*head, *map(line, rows)])
 
 
 def page(result: dict[str, Any]) -> str:
     """README.md; ``result`` as ``result.json`` has it."""
     machine, minutes = result["machine"], result["seconds"] / 60
-    where = (
-        f"{result['date']}, {machine['cores']} cores of {machine['cpu']}, {machine['memory_bytes'] / 2**30:.0f} GiB, "
-    )
+    where = f"{machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, "
     where += f"{machine['os']}; " + ", ".join(f"{name} {version}" for name, version in result["packages"].items())
     where += f"; all benchmarks together take {minutes:.0f} minutes."
     return f"{WORDS}\n## Result\n\n{filled(where)}\n\n{table(result['claims'])}\n"
