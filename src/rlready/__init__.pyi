@@ -89,6 +89,7 @@ def sft(
     seed: int = 0,
     device: StrPath = "auto",
     dtype: Literal["float32", "bfloat16"] | None = None,
+    distributed: Literal["ddp", "fsdp"] = "ddp",
 ) -> SFTResult:
     """Supervised fine-tuning on worked examples. Only response tokens are in the loss.
 
@@ -126,6 +127,8 @@ def sft(
         embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,
         bfloat16 means bfloat16 arithmetic, with float32 for the weights that are trained.
+    distributed: What each of the processes that torchrun starts holds of weights, gradients and optimiser
+        state: all (ddp) or a shard (fsdp). It has no effect on one process.
     """
 
 def rl(
@@ -184,6 +187,7 @@ def rl(
     seed: int = 0,
     device: StrPath = "auto",
     dtype: Literal["float32", "bfloat16"] | None = None,
+    distributed: Literal["ddp", "fsdp"] = "ddp",
 ) -> RLResult:
     """Reinforcement learning with verifiable rewards. It starts from any checkpoint.
 
@@ -273,6 +277,8 @@ def rl(
         embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,
         bfloat16 means bfloat16 arithmetic, with float32 for the weights that are trained.
+    distributed: What each of the processes that torchrun starts holds of weights, gradients and optimiser
+        state: all (ddp) or a shard (fsdp). It has no effect on one process.
     """
 
 def evaluate(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlready.cli.schema import CONFIGS
+from rlready.core import distributed
 from rlready.core.errors import UserError
 from rlready.core.result import Result
 from rlready.core.settings import Config
@@ -27,9 +28,11 @@ def call_verb(name: str, config: object, out: object, settings: Mapping[str, Any
     if out is not None and not isinstance(out, (str, os.PathLike)):
         raise UserError(f"rlready.{name}: out = {_shown(out)} is not a path")
     filled: Config = cls(**settings) if config is None else config.replace(**settings)
-    folder = Path(os.fspath(out)) if out else new_folder(name)
+    if filled.several_processes:
+        distributed.join()
+    folder = Path(os.fspath(out)) if out else distributed.from_rank0(lambda: new_folder(name))
     result: Result = function(name)(filled, folder)
-    function("report")(folder)
+    distributed.from_rank0(lambda: function("report")(folder))
     return result
 
 

@@ -12,12 +12,15 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rlready.cli.output import Finished, print_result
 from rlready.cli.parser import VERBS, Typed, Verb, parse_command_line
+from rlready.cli.processes import in_processes
 from rlready.cli.trust import refuse_code
+from rlready.core import distributed
 from rlready.core.config import CreditConfig, TemplateConfig
 from rlready.core.device import check_device, out_of_memory
 from rlready.core.errors import UserError
@@ -35,7 +38,11 @@ from rlready.models.weights import pickles
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     program, words = argv is None, list(sys.argv[1:] if argv is None else argv)
-    return with_neutral_streams(lambda: _main(words, program=program))
+
+    def command() -> int:
+        return _main(words, program=program)
+
+    return with_neutral_streams(partial(in_processes, command) if distributed.is_launched() else command)
 
 
 def _main(argv: list[str], *, program: bool) -> int:
@@ -48,11 +55,16 @@ def _main(argv: list[str], *, program: bool) -> int:
                 print_result(_call(typed, VERBS[typed.verb], argv), typed.switches)
             return 0
     except KeyboardInterrupt as stopped:
-        again = f"nothing was changed; to start again: {shlex.join(['rlready', *argv])}"
+        unchanged = "" if distributed.is_launched() else "nothing was changed; "
+        again = f"{unchanged}to start again: {distributed.launcher()}{shlex.join(['rlready', *argv])}"
         _say(f"stopped; {stopped if str(stopped) else again}", STOPPED)
         if program:
             exit_stopped()
         return STOPPED
+    except RuntimeError as error:
+        if not distributed.is_lost(error):
+            raise
+        return _say("another process of the run has ended", 2)
     except UserError as error:
         return _say(" ".join(str(error).split()), 2)
     except OSError as error:
@@ -80,7 +92,7 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
         refuse_code(filter(None, (typed.config, getattr(filled.value, "file", ""))))
     check_device(filled.value)
     _find_data(filled.value)
-    out = _folder(typed, filled.value)
+    out = distributed.from_rank0(lambda: _folder(typed, filled.value))
     if out.is_file() and not (typed.verb == "inject" and out.suffix == ".jsonl"):
         raise UserError(f"--out {out} is a file; name a folder")
     return _run(typed, filled, out, _continuing(argv, typed, out))
@@ -107,7 +119,7 @@ def _continuing(argv: Sequence[str], typed: Typed, out: Path) -> str:
     end = words.index("--") if "--" in words else len(words)
     kept = [word for word in words[:end] if word not in ("--resume", "--overwrite")]
     named = [] if typed.out else ["--out", str(out)]
-    return shlex.join(["rlready", verb, *kept, *named, *words[end:]])
+    return distributed.launcher() + shlex.join(["rlready", verb, *kept, *named, *words[end:]])
 
 
 def _names() -> str:
@@ -161,6 +173,8 @@ def _run(typed: Typed, filled: Filled[Any], out: Path, command: str) -> Any:
     finally:
         store.invocation.reset(token)
     folder = out.parent if out.is_file() else out
+    if distributed.rank():
+        return result  # which rank 0 prints
     try:
         page = function("report")(folder)
     except KeyboardInterrupt:
@@ -218,5 +232,6 @@ def _refuse_settings(typed: Typed, view: str) -> None:
 
 
 def _say(text: str, code: int) -> int:
-    print(f"rlready: {text}", file=sys.stderr)
+    if distributed.speak_first():
+        print(f"rlready: {text}", file=sys.stderr)
     return code

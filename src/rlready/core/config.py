@@ -56,6 +56,7 @@ ScaleRewards = Literal["std", "zscore", "none"]
 Reward = Literal["correctness", "arora_zanette", "grpo_lambda", "dapo_overlong", "lcpo_exact", "lcpo_max"]
 Precision = Literal["float32", "bfloat16"]
 ImportanceCorrection = Literal["none", "token", "sequence"]
+Distributed = Literal["ddp", "fsdp"]
 LENGTH_PLACE = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")  # the place of a length in a text
 ALGORITHMS = ("grpo", "dr_grpo", "rloo", "dapo", "dense")
 MOST_CHECKPOINTS = 10_000  # of an SFT run
@@ -71,6 +72,10 @@ DEVICE = "PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there 
 DTYPE = (
     "Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training, bfloat16 means "
     "bfloat16 arithmetic, with float32 for the weights that are trained."
+)
+DISTRIBUTED = (
+    "What each of the processes that torchrun starts holds of weights, gradients and optimiser state: all (ddp) or a "
+    "shard (fsdp). It has no effect on one process."
 )
 ANSWER_PREFIX = 'Text that is inserted after a thought that was truncated at its budget, such as "Final Answer:".'
 THINKING_BUDGET = (
@@ -152,6 +157,8 @@ class SFTConfig(Config):
     seed: Seed = option(0, "Seed of the order of the examples.")
     device: Preset[Device] = option("auto", DEVICE)
     dtype: Preset[Precision] = option(None, DTYPE)
+    distributed: Distributed = option("ddp", DISTRIBUTED)
+    several_processes = True
 
     @model_validator(mode="after")
     def _keeps_what_a_disk_holds(self) -> Self:
@@ -335,6 +342,8 @@ class RLConfig(Config):
     seed: Seed = option(0, "Seed of the order of problems and of the rollouts.")
     device: Preset[Device] = option("auto", DEVICE)
     dtype: Preset[Precision] = option(None, DTYPE)
+    distributed: Distributed = option("ddp", DISTRIBUTED)
+    several_processes = True
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -524,6 +533,7 @@ class ReadinessConfig(Config):
     seed: Seed = option(0, "Seed of the samples.")
     device: Preset[Device] = option("auto", DEVICE)
     dtype: Preset[Precision] = option(None, DTYPE)
+    several_processes = True
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -34,6 +34,7 @@ class Screen:
         self._stream, self.clock = stream, clock
         self.lock = threading.RLock()  # engines count from their threads
         self.quiet = False  # only warnings are shown
+        self.mute = False  # nothing is shown: another process of the run shows it
         self.open: list[Progress] = []
         self.plan: Plan | None = None
         self.shown = ""  # the progress that was printed last: name and count of its bar
@@ -50,7 +51,7 @@ class Screen:
         # hours of work must not stop because a stream cannot be written to
         with self.lock, suppress(OSError, ValueError):
             terminal, now = self.stream.isatty() and os.environ.get("TERM") != "dumb", self.clock()
-            if self.quiet or now - self._last < (PAUSE_ON_TERMINAL if terminal else PAUSE):
+            if self.mute or self.quiet or now - self._last < (PAUSE_ON_TERMINAL if terminal else PAUSE):
                 return
             self._last, self.silent = now, False
             if terminal:
@@ -68,6 +69,8 @@ class Screen:
         """Print a line, above the bars if there are any."""
         with self.lock, suppress(OSError, ValueError):
             self.silent = False
+            if self.mute:
+                return
             if self._bars:
                 self._bars.print(text)
             elif warning or not self.quiet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Optional, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Optional, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -138,6 +138,7 @@ class Config(BaseModel):
         protected_namespaces=(),
         defer_build=True,  # help needs the fields only
     )
+    several_processes: ClassVar[bool] = False  # whether torchrun may start the verb as several processes
 
     def __init__(self, **settings: Any) -> None:
         try:

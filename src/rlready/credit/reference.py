@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rlready.core.distributed import share, united
 from rlready.core.errors import UserError
 from rlready.models.batch import Example
 from rlready.models.checkpoint import load, load_two, vocabulary_digest
@@ -38,9 +39,15 @@ class ReferencePair:
     def score(
         self, rows: Sequence[Example], *, max_tokens_per_microbatch: int, temperature: float = 1.0
     ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
-        """(r̂, log π_SFT) of the response tokens of every row, (T,) each in nats, 0 where forced."""
+        """(r̂, log π_SFT) of the response tokens of every row, (T,) each in nats, 0 where forced.
+
+        Several processes (torchrun) score a share each.
+        """
         score = partial(
-            frozen_logprobs, rows=rows, max_tokens_per_microbatch=max_tokens_per_microbatch, temperature=temperature
+            frozen_logprobs,
+            rows=share(rows),
+            max_tokens_per_microbatch=max_tokens_per_microbatch,
+            temperature=temperature,
         )
         lms = [lm for lm in (self.sft, self.reference) if lm is not None]
         if any(isinstance(lm, Adapted) for lm in lms):  # they may share their base: one after the other
@@ -51,7 +58,8 @@ class ReferencePair:
         else:
             found = score([lm.model for lm in lms])
         sft, *other = found
-        return [a - b for a, b in zip(sft, other[0], strict=True)] if other else sft, sft
+        rewards = [a - b for a, b in zip(sft, other[0], strict=True)] if other else sft
+        return united(rewards), united(sft)
 
 
 def load_pair(

@@ -39,6 +39,7 @@ from rlready.models.checkpoint_files import (
     has_vocabulary,
 )
 from rlready.models.checksums import CARD, verify_checksums, write_checksums
+from rlready.models.fsdp import is_sharded, reshard, shard_of, shards
 from rlready.models.heed_in_layers import heed_in_layers
 from rlready.models.hub import fetched
 from rlready.models.lm import LM
@@ -67,11 +68,14 @@ LARGEST = 1e12  # no training gives such a weight; a flipped bit of the exponent
 SPACED = "def f(x):\n    return x + 1"  # a text whose spaces a tokenizer may lose
 
 
-def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters: Sequence[str] = ()) -> LM:
+def load(
+    source: str, *, device: str = "cpu", dtype: str = "float32", delimiters: Sequence[str] = (), sharded: bool = False
+) -> LM:
     """A model from ``embedded``, a Hugging Face folder or a hub id, ready for evaluation and training.
 
     A folder that holds a LoRA adapter is its base with the adapter merged into it.
     ``delimiters``: the texts that open and close a thought; by default those of the template or the vocabulary.
+    ``sharded``: of several processes (torchrun) each reads and holds a shard of the weights (`models/fsdp.py`).
     Raises UserError when there is no such folder or hub id; when a file is missing, damaged or not what its name says;
     when the weights are not exactly those of the configuration, or not finite; when the model needs custom code;
     when the adapter does not fit its base; or when the delimiters are not two different texts or not those of the chat
@@ -80,7 +84,9 @@ def load(source: str, *, device: str = "cpu", dtype: str = "float32", delimiters
     check_delimiters(tuple(delimiters))
     tokenizer = tokenizer_of(source)
     folder = local_folder(source) or fetched(source, weights=True)
-    model, _ = _base_model(folder, source, dtype)
+    if sharded and (folder / ADAPTER).exists():
+        raise UserError(f"{source}: an adapter cannot be merged into shards: merge it and save, or use distributed=ddp")
+    model, _ = _base_model(folder, source, dtype, shards(device) if sharded else None)
     if (folder / ADAPTER).exists():
         with _refused(source):
             model = adapter.merged(model, folder, source)
@@ -143,10 +149,10 @@ def load_two(
     return first, replace(second, tokenizer=tokenizer_of(other))
 
 
-def _base_model(folder: Path, source: str, dtype: str) -> tuple[Any, Path]:
+def _base_model(folder: Path, source: str, dtype: str, distributed: Any = None) -> tuple[Any, Path]:
     """The model of a folder, or that of the base of its adapter; and the folder that holds its weights."""
     if not (folder / ADAPTER).exists():
-        return _whole_model(folder, source, dtype), folder
+        return _whole_model(folder, source, dtype, distributed), folder
     base = adapter.base_of(folder, source)
     check_files(base, str(base))
     return _whole_model(base, str(base), dtype), base
@@ -155,7 +161,10 @@ def _base_model(folder: Path, source: str, dtype: str) -> tuple[Any, Path]:
 def _make_ready(model: Any, source: str, device: str, dtype: str) -> None:
     _refuse_broken(model, source, dtype)
     _make_savable(model, source)
-    model.to(device)
+    if is_sharded(model):
+        model.config.distributed_config = None  # with which save_pretrained would gather weights, a tied head twice
+    else:
+        model.to(device)
     model.eval()
     heed_in_layers(model)
 
@@ -223,8 +232,8 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _whole_model(folder: Path, source: str, dtype: str) -> Any:
-    """The model of a folder, whose weights must be exactly those of its configuration."""
+def _whole_model(folder: Path, source: str, dtype: str, distributed: Any = None) -> Any:
+    """The model of a folder, whose weights must be exactly those of its configuration; ``distributed``: `shards`."""
     from transformers import AutoModelForCausalLM
 
     check_weights_are_there(folder, source)
@@ -245,6 +254,7 @@ def _whole_model(folder: Path, source: str, dtype: str) -> Any:
             local_files_only=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below, by name
+            distributed_config=distributed,
         )
     refuse_differences(source, type(model).__name__, held, wanted, found)
     return model
@@ -285,7 +295,8 @@ def _refuse_broken(model: Any, source: str, dtype: str) -> None:
     """UserError for weights or logits that no training leaves, and for a model that is not causal."""
     zeros = list[str]()
     for name, weight in model.named_parameters():
-        low, high = map(float, weight.aminmax()) if weight.numel() else (0.0, 1.0)  # one pass; for NaN both are NaN
+        part = shard_of(weight)
+        low, high = map(float, part.aminmax()) if part.numel() else (0.0, 1.0)  # one pass; for NaN both are NaN
         if not isfinite(low) or not isfinite(high):
             raise UserError(
                 f"{source}: weight {name} is not finite in {dtype} (NaN or infinity); take an earlier checkpoint"
@@ -301,7 +312,9 @@ def _refuse_broken(model: Any, source: str, dtype: str) -> None:
         )
     with _refused(source):
         last = min(2, len(model.get_input_embeddings().weight) - 1)
-        logits = model(input_ids=torch.tensor([[0, 0], [0, last]]), use_cache=False).logits
+        ids = torch.tensor([[0, 0], [0, last]], device=shard_of(model.get_input_embeddings().weight).device)
+        logits = model(input_ids=ids, use_cache=False).logits
+    reshard(model)
     if not logits.isfinite().all():
         raise UserError(
             f"{source}: its weights are finite in {dtype}, but its logits are not; take an earlier checkpoint"
@@ -393,13 +406,16 @@ def vocabulary_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()
 
 
-def save(lm: LM, folder: Path, card: str) -> None:
+def save(lm: LM, folder: Path, card: str, weights: dict[str, torch.Tensor] | None = None) -> None:
     """Write a Hugging Face folder, or that of an adapter in PEFT's format, with its model card and checksums into an
-    existing, temporary folder."""
+    existing, temporary folder.
+
+    ``weights`` are those of a sharded model, gathered by `whole_weights`.
+    """
     if isinstance(lm, Adapted):
         lm.save(folder)
     else:
-        lm.model.save_pretrained(folder)
+        lm.model.save_pretrained(folder, state_dict=weights)
     lm.tokenizer.save_pretrained(folder)
     (folder / CARD).write_text(card, encoding="utf-8")
     write_checksums(folder)

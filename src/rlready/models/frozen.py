@@ -14,6 +14,7 @@ from torch import Tensor
 from rlready.core.threads import READ, run_parallel, split_tokens, workers
 from rlready.core.timing import span
 from rlready.models.batch import Batch, Example, micro_batches
+from rlready.models.fsdp import fillers, is_sharded, sharded_logprobs
 from rlready.models.llama.logprob import packed_logprobs
 from rlready.models.llama.support import supports
 from rlready.models.logprob import token_logprobs
@@ -22,7 +23,9 @@ Logprobs = Callable[[Any, Sequence[Example], float], tuple[Tensor, Tensor]]
 
 
 def logprobs_of(model: Any) -> Logprobs:
-    """`packed_logprobs` for a model that it serves, on a CPU, else `token_logprobs`."""
+    """`packed_logprobs` for a model that it serves, on a CPU, `sharded_logprobs` if sharded, else `token_logprobs`."""
+    if is_sharded(model):
+        return sharded_logprobs
     on_cpu = next(model.parameters()).device.type == "cpu"
     return packed_logprobs if on_cpu and supports(model) else token_logprobs
 
@@ -39,7 +42,11 @@ def frozen_logprobs(
     batches = list(micro_batches(rows, most, next(models[0].parameters()).device, threads))
     found = [[np.zeros(len(row.response_ids), dtype=np.float32) for row in rows] for _ in models]
     pairs = [(model, into, batch) for batch in batches for model, into in zip(models, found, strict=True)]
+    to_keep_step = [(model, rows) for model in models for rows in fillers(model, batches)]
     run_parallel([partial(_fill, into, model, batch, temperature) for model, into, batch in pairs], threads)
+    with torch.no_grad():
+        for model, filler in to_keep_step:
+            logprobs_of(model)(model, filler, temperature)
     return found
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rlready.core.distributed import share, united
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.stats import mean_estimate, ratio_estimate
@@ -54,11 +55,15 @@ class HeldOut:
 
 
 def heldout_loss(lm: LM, examples: Sequence[Example], max_tokens_per_microbatch: int) -> HeldOut:
-    """The loss of every example, without gradients; UserError if one is not finite."""
+    """The loss of every example, without gradients; UserError if one is not finite.
+
+    Several processes (torchrun) compute a share each.
+    """
     from rlready.models.frozen import frozen_logprobs  # imports torch, which tables of samples do not need
 
-    logprobs = frozen_logprobs([lm.model], examples, max_tokens_per_microbatch=max_tokens_per_microbatch)[0]
-    nll = np.array([-part.sum(dtype=np.float64) for part in logprobs])
+    mine = share(examples)
+    logprobs = frozen_logprobs([lm.model], mine, max_tokens_per_microbatch=max_tokens_per_microbatch)[0]
+    nll = np.array(united([-float(part.sum(dtype=np.float64)) for part in logprobs]))
     tokens = np.array([e.learned for e in examples], dtype=np.int64)
     if not np.isfinite(nll).all():
         raise UserError(

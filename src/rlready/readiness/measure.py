@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlready.core.config import ReadinessConfig
+from rlready.core.distributed import from_rank0, local_device, share, united, world_size
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.records import Problem, Row, Sample, SampleRow
@@ -98,7 +99,7 @@ class Measurer:
             heldout=losses,
             vocabulary=self.vocabulary,
             sampled=measure_samples(self.config, source, Draws.of(rows, self.ids), self.ids, undecided),
-            influence=self._influence(lm, rows, parameters),
+            influence=from_rank0(lambda: self._influence(lm, rows, parameters)),
         )
 
     def table(self, name: str, stored: Stored) -> Part:
@@ -116,7 +117,7 @@ class Measurer:
 
     def _load(self, source: str) -> LM:
         config = self.config
-        lm = load(source, device=config.device, dtype=config.dtype, delimiters=config.delimiters)
+        lm = load(source, device=local_device(config.device), dtype=config.dtype, delimiters=config.delimiters)
         note(f"readiness: {lm.chat}")
         self.run.note_model(id=source, path=local_folder(source), role="checkpoint", chat=lm.chat.describe())
         return lm
@@ -129,7 +130,7 @@ class Measurer:
     def _samples(self, number: int, lm: LM) -> list[SampleRow]:
         """All samples, from ``parts/NUMBER.parquet`` if an earlier attempt has drawn them all."""
         path = self.parts / f"{number}.parquet"
-        if path.exists():
+        if from_rank0(path.exists):
             self.run.refuse_changed(path, "delete it to draw them again")
             rows = cast("list[SampleRow]", read_table(path))
             self.bar.skip(len(rows))
@@ -141,7 +142,10 @@ class Measurer:
         return rows
 
     def _draw(self, number: int, lm: LM) -> list[SampleRow]:
-        """Draw all samples, wave by wave, in chunks of problems; those of an earlier attempt are not drawn again."""
+        """Draw all samples, wave by wave, in chunks of problems; those of an earlier attempt are not drawn again.
+
+        Several processes (torchrun) divide the problems of a chunk.
+        """
         config, task = self.config, self.task
         assert task is not None
         engine = open_engine("torch", lm, forcing_for(lm, answer_prefix=config.answer_prefix))
@@ -155,13 +159,14 @@ class Measurer:
         def draw(which: Sequence[int], begin: int, end: int) -> NDArray[np.bool_]:
             nonlocal wave, begun
             rest = which[(len(drawn.rows) - begun) // (end - begin) :]
-            for part in growing(len(rest), end - begin, engine.batch_size, workers(lm.model, READ)):
-                some = rest[part]
+            threads = workers(lm.model, READ) * world_size()
+            for part in growing(len(rest), end - begin, engine.batch_size, threads):
+                some = share(rest[part])
                 wanted = [r for i in some for r in requests[i * config.samples + begin : i * config.samples + end]]
                 grader = Grader(lm, task, [self.problems[i] for i in some], wanted)
                 ended = None if drawn.rows else self._first_results(grader)
                 found = engine.sample(wanted, temperature=config.temperature, seed=config.seed, ended=ended)
-                samples = [sample for group in grader.groups(found) for sample in group.samples]
+                samples = [sample for group in united(grader.groups(found)) for sample in group.samples]
                 drawn.add([{**sample_row(sample), "wave": wave, "planned": config.samples} for sample in samples])
                 self.run.count("generated", sum(len(sample.tokens) for sample in samples))
                 if not wave:  # later waves are of problems that are harder than the mean

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rlready.core.config import ReadinessConfig
+from rlready.core.distributed import from_rank0, wait_for_all
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.records import Problem, Row
@@ -83,7 +84,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
                 measure.check(models)
             run.claim()
             for number, (name, source) in order:
-                if not files[number].exists():
+                if not from_rank0(files[number].exists):
                     note(f"readiness: {source}")
                     if name not in tables:
                         part = measure.model(number, name, source)
@@ -98,13 +99,19 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
                     remove(out / STATE)
                 elif name not in tables:
                     bar.total = (bar.total or 0) - len(ids) * config.samples
-        for file in files:
-            run.refuse_changed(file, "delete it to measure the checkpoint again")
-        parts = [Part.from_file(file) for file in files]
+        parts = _measured(files, run)
         _write_losses(out / "heldout.parquet", held, parts)
         result = with_warning(_ranked(config, parts, task, tables, run), trained)
         run.write_result(result)
         return result
+
+
+def _measured(files: Sequence[Path], run: Run) -> list[Part]:
+    """What was measured of the checkpoints; UserError if a file has changed since."""
+    wait_for_all()  # rank 0 has written them
+    for file in files:
+        run.refuse_changed(file, "delete it to measure the checkpoint again")
+    return [Part.from_file(file) for file in files]
 
 
 def _ranked(

@@ -2,7 +2,8 @@
 
 A reader never sees half of a file or folder, and a kill at any moment leaves the previous version.  Temporary
 names hold ``.tmp-``; ``clear_leftovers`` removes what a killed process left.  A full disk is a ``UserError``,
-with the temporary file removed and the previous version intact.
+with the temporary file removed and the previous version intact.  Of several processes of a run (torchrun) only rank 0
+changes files: on the others, the functions that write or delete do nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from rlready.core.distributed import rank
 from rlready.core.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -101,6 +103,8 @@ def read_table(path: Path) -> list[dict[str, Any]]:
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     """Replace the folder ``path`` by what ``fill`` writes into the empty folder that it is given."""
+    if rank():
+        return
     temporary = _temporary(path)
     before = temporary.with_name(temporary.name + "-before")
     with _atomic(path, temporary):
@@ -133,7 +137,7 @@ def clear_leftovers(paths: Iterable[Path]) -> None:
 
 def discard(path: Path) -> None:
     """Delete a folder, if it is there, so that a kill in between leaves no half of it under its name."""
-    if path.is_dir():
+    if path.is_dir() and rank() == 0:
         with os_errors_named(path, "delete"):
             path.rename(_temporary(path))
         remove(_temporary(path))
@@ -141,6 +145,8 @@ def discard(path: Path) -> None:
 
 def remove(path: Path) -> None:
     """Delete a file or a folder, if it is there; UserError if it cannot be deleted."""
+    if rank():
+        return
     with os_errors_named(path, "delete"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -179,6 +185,8 @@ def os_errors_named(path: Path, what: str = "write") -> Iterator[None]:
 
 
 def _write_file(path: Path, fill: Callable[[Path], object]) -> None:
+    if rank():
+        return
     temporary = _temporary(path)
     with _atomic(path, temporary):
         fill(temporary)

@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from rlready.core.distributed import rank
 from rlready.core.errors import UserError
 from rlready.runs.files import os_errors_named, plain, sync, write_text
 
@@ -22,7 +23,9 @@ BLOCK = 1 << 16
 
 
 def append_line(path: Path, content: object) -> None:
-    """Append a line; on a full disk the log stays as it was."""
+    """Append a line, on rank 0; on a full disk the log stays as it was."""
+    if rank():
+        return
     line = _line(plain(content)).encode()
     with os_errors_named(path), FileIO(path, "a+", opener=_opener) as file:
         end = _end_of_whole_lines(file)

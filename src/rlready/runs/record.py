@@ -105,9 +105,10 @@ class Attempt(Record):
 class RunRecord(Record):
     """The record of a run; it changes until the run ends.
 
-    ``revision``, ``software``, ``host``, ``accelerators``, torch's number of ``threads`` and instruction set
-    ``cpu_capability``, and the compiler and digest of the kernels, ``kernels_build`` ("none" without kernels), are
-    those of the last attempt; what had been another before, `changes_since`, stands in ``warnings``.
+    ``revision``, ``software``, ``host``, ``accelerators``, the number of ``processes`` (several under torchrun),
+    torch's number of ``threads`` and instruction set ``cpu_capability``, and the compiler and digest of the kernels,
+    ``kernels_build`` ("none" without kernels), are those of the last attempt; what had been another before,
+    `changes_since`, stands in ``warnings``.
 
     ``status`` is "running", "done", "interrupted", "overwritten" while the folder is emptied for another run, or
     "failed: " with the reason; of an attempt also "killed".  ``command`` starts or continues the run.
@@ -141,6 +142,7 @@ class RunRecord(Record):
     cpu_seconds: float = 0.0
     counts: dict[str, int] = Field(default_factory=dict)
     accelerators: list[Accelerator] = Field(default_factory=list)
+    processes: int = 1
     threads: int | None = None
     cpu_capability: str | None = None
     kernels: bool | None = None
@@ -176,6 +178,7 @@ class RunRecord(Record):
             "revision": (before.revision, self.revision),
             "Python": (before.software.python, self.software.python),
             **{name: (before.software.packages.get(name), now) for name, now in packages},
+            "processes": (before.processes, self.processes),
         }
         device = str(self.config.get("device"))
         if device == "cpu":

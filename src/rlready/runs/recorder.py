@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
+from rlready.core.distributed import rank
 from rlready.core.progress import warn
 from rlready.runs import provenance
 from rlready.runs.checksums import changed, checksums, inside, refuse_changed
@@ -26,6 +27,8 @@ AnyNote = TypeVar("AnyNote", bound=Note)
 class Recorder:
     """Keeps the ``record`` of a run in the folder ``out``; nothing is written before the run has claimed that.
 
+    Of several processes of a run (torchrun), rank 0 alone hashes and writes.
+
     ``_attempt`` is the last attempt of the record.
     """
 
@@ -34,7 +37,7 @@ class Recorder:
     _attempt: Attempt
     _clock: float  # when the attempt began, in seconds
     _cpu: float  # seconds that the process had used by then
-    _saved: float
+    _saved = 0.0
 
     def __init__(self, out: Path, verb: str) -> None:
         self.out, self.verb = Path(out), verb
@@ -90,7 +93,7 @@ class Recorder:
 
     def _digest(self, path: Path | None) -> str | None:
         """SHA-256 of the content of ``path``, from the record if this run has hashed it before."""
-        if path is None:
+        if path is None or rank():
             return None
         known = (each.sha256 for each in self.record.notes if each.path == str(path))
         return next(known, None) or content_digest(path)
@@ -99,6 +102,9 @@ class Recorder:
     def writing(self, path: Path) -> Iterator[None]:
         """Record checksums of the file or folder that the block writes, for `refuse_changed`."""
         assert self._claimed
+        if rank():
+            yield
+            return
         self.forget(path)
         yield
         self.record.files |= checksums(self.out, path)
@@ -106,6 +112,8 @@ class Recorder:
 
     def forget(self, path: Path) -> None:
         """Drop the checksums of a file or folder, before it is written anew or removed."""
+        if rank():
+            return
         kept = {name: sha for name, sha in self.record.files.items() if not inside(name, self.out, path)}
         if kept != self.record.files:
             self.record.files = kept
@@ -117,12 +125,13 @@ class Recorder:
 
     def refuse_changed(self, path: Path, advice: str) -> None:
         """UserError with ``advice`` if a file, or one in a folder, is not what this run has written there."""
-        refuse_changed(self.out, path, self.record.files, advice)
+        if rank() == 0:
+            refuse_changed(self.out, path, self.record.files, advice)
 
     def _save(self, status: str = RUNNING) -> None:
         """Write the record, once the folder is claimed."""
         self._saved = time.monotonic()
-        if not self._claimed:
+        if not self._claimed or rank():
             return
         record, attempt = self.record, self._attempt
         record.status = attempt.status = status

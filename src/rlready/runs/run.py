@@ -3,6 +3,9 @@
 ``with Run(out, "sft", config) as run:`` locks the folder for one process.  The same configuration continues a run
 that was interrupted and finds a finished one (``run.finished``); any other content of the folder is refused.  Nothing
 is changed in the folder before `Run.claim`, which a verb calls once it has found its inputs to fit.
+
+Of several processes that torchrun has started, rank 0 looks after the folder.  The others follow: they take over what
+it has found there, and neither write nor hash anything.
 """
 
 from __future__ import annotations
@@ -18,13 +21,23 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
+from rlready.core.distributed import (
+    ProcessLost,
+    from_rank0,
+    is_launched,
+    is_lost,
+    join,
+    rank,
+    wait_for_all,
+    world_size,
+)
 from rlready.core.errors import UserError
 from rlready.core.import_path import OnLoad, on_load
 from rlready.core.options import to_toml
 from rlready.core.progress import note
 from rlready.core.result import RESULT, Result
 from rlready.core.settings import Config
-from rlready.core.stopping import stop_requested
+from rlready.core.stopping import expect_stop, stop_requested
 from rlready.core.text import visible
 from rlready.runs import lock, provenance
 from rlready.runs.checksums import checksums, inside
@@ -76,6 +89,20 @@ class Run(Recorder):
 
     def __enter__(self) -> Run:
         self._called, self._inside = invocation.get(), _running.get()
+        if is_launched() and not self.config.several_processes:
+            raise UserError(f"rlready {self.verb} runs in one process: start it without torchrun")
+        join()
+        if rank() == 0:
+            self._open()
+        self.finished, self._earlier = from_rank0(lambda: (self.finished, self._earlier))
+        if rank():
+            self._follow()
+        self._outer: Token[Run | None] = _running.set(self)
+        self._observer: Token[OnLoad] = on_load.set(self._note_code)
+        return self
+
+    def _open(self) -> None:
+        """Lock the folder, and continue the run in it or set up a new one."""
         with os_errors_named(self.out):
             refuse_foreign_files(self.out)
             self._made = [folder for folder in (self.out, *self.out.parents) if not folder.exists()]
@@ -90,17 +117,31 @@ class Run(Recorder):
         except BaseException:
             self._leave_as_found()
             raise
-        self._outer: Token[Run | None] = _running.set(self)
-        self._observer: Token[OnLoad] = on_load.set(self._note_code)
-        return self
+
+    def _follow(self) -> None:
+        """Take over the record that rank 0 has found; a new one is set up, but never written."""
+        if self.finished and self._earlier:
+            self.record = self._earlier
+        else:
+            self._begin()
 
     def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
         _running.reset(self._outer)
         on_load.reset(self._observer)
-        stopped = isinstance(error, Exception) and stop_requested()  # a library has made an error of the interrupt
-        self._leave(KeyboardInterrupt() if stopped else error)
-        if stopped:
-            raise KeyboardInterrupt from error
+        known = error
+        if isinstance(error, Exception) and stop_requested():  # a library has made an error of the interrupt
+            known = KeyboardInterrupt()
+        elif is_lost(error):
+            expect_stop()
+            known = ProcessLost("another process of the run has ended")
+        if rank() == 0:
+            self._leave(known)
+        elif self._claimed and isinstance(known, (UserError, KeyboardInterrupt)):
+            self._say_how_to_continue(known)
+        if error is None:
+            wait_for_all()  # the folder is complete on all of them
+        elif known is not error and known is not None:
+            raise known from error
 
     def _leave(self, error: BaseException | None) -> None:
         if not self._claimed:
@@ -129,6 +170,12 @@ class Run(Recorder):
         """
         if stop_requested():  # and no interrupt has come through
             raise KeyboardInterrupt
+        if rank() == 0:
+            self._claim()
+        self._claimed, self.finished = True, False
+        self.record = from_rank0(lambda: self.record)
+
+    def _claim(self) -> None:
         if self._earlier:
             refuse_links(self.out)
             entries = own_entries(self.out)
@@ -146,6 +193,7 @@ class Run(Recorder):
             self._begin()
         self._claimed = True
         self.record.threads, self.record.cpu_capability = provenance.threads(), provenance.cpu_capability()
+        self.record.processes = world_size()
         if self._earlier:
             self._note_machine(load_kernels=bool(self._earlier.kernels_build))
             changes = ", ".join(self.record.changes_since(self._earlier))

@@ -4,6 +4,8 @@ The state is one folder (the weights that are trained, optimiser, the run's coun
 pace that costs about 3 % of the time and when RL is stopped while it samples, and removed when the run is done.  Its
 checksums are in the run's record, and the log is on the disk before it.  Everything else follows from the configuration
 and the step, so a run that was killed and started again ends with the same bits.
+
+Of several processes (torchrun) rank 0 writes the whole state, and all read it when the run continues.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from typing import TypeVar
 import torch
 from pydantic import BaseModel
 
+from rlready.core.distributed import from_rank0, gathered, wait_for_all, world_size
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.models.checkpoint import save
 from rlready.models.checksums import CHECKSUMS
+from rlready.models.fsdp import is_sharded, load_whole_state, whole_state, whole_weights
 from rlready.runs.files import discard, write_folder
 from rlready.runs.log import LOG, sync_log
 from rlready.runs.pace import Pace
@@ -58,16 +62,20 @@ class Checkpointer:
 
         UserError for a state that is damaged or not of this run.
         """
-        if not os.path.lexists(self.folder):
+        there = gathered(os.path.lexists(self.folder))
+        if not all(there):
+            if any(there):
+                raise UserError(f"{self.out} has to be on a disk that all processes share, to continue from its state")
             return fresh
         advice = f"delete {self.folder} to begin the run again"
         self.run.refuse_changed(self.folder, advice)
         try:
-            saved = torch.load(self.folder / "tensors.pt", weights_only=True, map_location=self.learner.device)
+            sharded = is_sharded(self._model)
+            place = "cpu" if sharded else self.learner.device
+            saved = torch.load(self.folder / "tensors.pt", weights_only=True, map_location=place, mmap=sharded)
             if saved["model"].keys() != self._trained().keys():
                 raise ValueError("other weights")
-            self._model.load_state_dict(saved["model"], strict=False)
-            self.learner.optimizer.load_state_dict(saved["optimizer"])
+            load_whole_state(self._model, self.learner.optimizer, saved)
             return type(fresh).model_validate_json((self.folder / "facts.json").read_bytes())
         except Exception as error:  # any: a state without checksums may be anything
             if isinstance(error, OF_THE_MACHINE) and not isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -76,20 +84,26 @@ class Checkpointer:
 
     def save_state(self, state: BaseModel) -> None:
         """Save the state if it is time to."""
-        if self._pace.due():
+        if from_rank0(self._pace.due):
             self._save(state)
 
     def save_stopped(self, state: BaseModel, step: int) -> None:
-        """Save the state of a run that is being stopped before its next step has changed anything."""
+        """Save the state of a run that is being stopped before its next step has changed anything.
+
+        Not that of several processes, which are stopped at different places.
+        """
+        if world_size() > 1:
+            return
         note(f"saving the state of step {step}, so that no step is lost; Ctrl-C again ends at once")
         self._save(state)
 
     def _save(self, state: BaseModel) -> None:
+        tensors = {
+            "model": whole_state(self._trained()),
+            "optimizer": whole_state(self.learner.optimizer.state_dict()),
+        }
+
         def fill(folder: Path) -> None:
-            tensors = {
-                "model": self._trained(),
-                "optimizer": self.learner.optimizer.state_dict(),
-            }
             with (folder / "tensors.pt").open("wb") as file:  # of a path, torch does not say why it cannot be written
                 torch.save(tensors, file)
             (folder / "facts.json").write_text(state.model_dump_json())
@@ -113,7 +127,8 @@ class Checkpointer:
         The weights are fp32 whatever ``dtype`` is, so that the next stage continues without a rounding error; loading
         the folder in bfloat16 gives the weights that were used for sampling.
         """
-        path = self._checkpoint(step)
+        path, weights = self._checkpoint(step), whole_weights(self._model)
         with self.run.writing(path / CHECKSUMS):  # which has those of the other files
-            write_folder(path, lambda folder: save(self.learner.lm, folder, card))
+            write_folder(path, lambda folder: save(self.learner.lm, folder, card, weights))
+        wait_for_all()
         return path

@@ -1,6 +1,7 @@
 """The plain learner: log-probabilities by the module's forward pass, ``loss.backward()``, clip, AdamW.
 
-`fast_learner.FastLearner` does the same with packed attention and one thread per core; `make_learner` chooses.
+`fast_learner.FastLearner` does the same with packed attention and one thread per core; `make_learner` chooses.  Several
+processes divide the examples of a step (`parallel.py`).
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ import torch
 from torch import Tensor
 
 from rlready.core.compiled import compile_layers
+from rlready.core.distributed import world_size
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.threads import single_threaded
 from rlready.core.timing import gemm_peak, span
 from rlready.models.batch import Batch, Example, micro_batches
+from rlready.models.fsdp import fillers, is_sharded, sharded_logprobs, sum_gradients, whole
 from rlready.models.lm import LM
 from rlready.models.logprob import token_logprobs
 from rlready.models.lora import Adapted
 from rlready.train.loss import LossOutput
+from rlready.train.parallel import examples_of_process, sum_over_processes
 from rlready.train.recompute import enable_recomputation, recomputed
 
 BETAS = (0.9, 0.95)  # of AdamW
@@ -120,9 +124,11 @@ class PlainLearner:
         self.lm, self.settings, self.bfloat16 = lm, settings, bfloat16
         self.parameters = [p for p in lm.model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
+        sum_gradients(lm.model)
         if settings.gradient_checkpointing:
             enable_recomputation(lm.model, lm.source)
-        copied = bfloat16 and not isinstance(lm, Adapted)  # otherwise the engine samples from the same layers
+        # otherwise the engine samples from the same layers, or FSDP has hooks in them
+        copied = bfloat16 and not isinstance(lm, Adapted) and not is_sharded(lm.model)
         if copied and compile_layers(lm.model):
             note("compiling the layers for the GPU; the first steps take longer")
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
@@ -137,9 +143,11 @@ class PlainLearner:
     def step(
         self, examples: Sequence[Example], loss_of: BatchLoss, *, rate: float, temperature: float = 1.0
     ) -> StepStats:
-        sums = self.backward(examples, loss_of, temperature)
+        sums = self.backward(examples_of_process(examples), loss_of, temperature)
+        loss, entropy, clipped, tokens, fed = sum_over_processes(self.lm.model, self.parameters, [*vars(sums).values()])
+        sums = Sums(loss, entropy, clipped, int(tokens), int(fed))
         with single_threaded(self.lm.model):
-            norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm))
+            norm = float(whole(torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)))
         if not math.isfinite(sums.loss) or not math.isfinite(norm):
             self.optimizer.zero_grad(set_to_none=True)
             raise UserError(
@@ -157,23 +165,29 @@ class PlainLearner:
     def backward(self, examples: Sequence[Example], loss_of: BatchLoss, temperature: float) -> Sums:
         """Leave the gradient of the summed loss in the parameters."""
         sums = Sums()
-        for batch in micro_batches(examples, self.settings.max_tokens_per_microbatch, self.device):
+        batches = list(micro_batches(examples, self.settings.max_tokens_per_microbatch, self.device))
+        to_keep_step = fillers(self.lm.model, batches)
+        for batch in batches:
             with span("logprobs"), recomputed(self.lm.model, active=self.settings.gradient_checkpointing):
                 logprobs_N, entropy_N = self.logprobs(self.lm.model, batch.rows, temperature)
                 output = loss_of(batch, logprobs_N)
             with span("backward"), recomputed(self.lm.model, active=self.settings.gradient_checkpointing):
                 output.loss.backward()
             sums.add(output, entropy_N, token_count(batch.rows))
+        for rows in to_keep_step:
+            with recomputed(self.lm.model, active=self.settings.gradient_checkpointing):
+                (0 * self.logprobs(self.lm.model, rows, temperature)[0].sum()).backward()
         return sums
 
     def logprobs(self, model: Any, rows: Sequence[Example], temperature: float) -> tuple[Tensor, Tensor]:
+        method = sharded_logprobs if is_sharded(model) else token_logprobs
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
-            return token_logprobs(model, rows, temperature)
+            return method(model, rows, temperature)
 
 
 def peak_of(learner: Learner) -> float:
-    """GFLOP/s of matrix products on the device and in the precision of a learner."""
-    return gemm_peak(device=learner.device.type, bfloat16=learner.bfloat16)
+    """GFLOP/s of matrix products on the device and in the precision of a learner, in all processes together."""
+    return gemm_peak(device=learner.device.type, bfloat16=learner.bfloat16) * world_size()
 
 
 def token_count(examples: Iterable[Example]) -> int:

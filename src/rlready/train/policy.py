@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from rlready.core.config import RLConfig, SFTConfig
+from rlready.core.distributed import local_device, runs_sharded
+from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.models.checkpoint import load, load_adapted
 from rlready.models.lm import LM
@@ -16,10 +18,13 @@ def load_policy(config: SFTConfig | RLConfig, run: Run) -> LM:
     The base of an adapter that is trained further is entered in the record, because the state of a run leaves it out.
     """
     note(f"{run.verb}: loading {config.model}")
+    device, sharded = local_device(config.device), runs_sharded(config.distributed)
     if not config.lora_r:
-        return load(config.model, device=config.device, delimiters=config.delimiters)
+        return load(config.model, device=device, delimiters=config.delimiters, sharded=sharded)
+    if sharded:
+        raise UserError("distributed=fsdp trains all weights; an adapter (lora_r) is small: use distributed=ddp")
     lora = Lora(config.lora_r, config.lora_alpha, config.lora_target_modules, config.seed)
-    lm = load_adapted(config.model, lora, device=config.device, dtype=config.dtype, delimiters=config.delimiters)
+    lm = load_adapted(config.model, lora, device=device, dtype=config.dtype, delimiters=config.delimiters)
     kind = "a new adapter is trained"
     if lm.start != BASE:
         kind = f"the adapter of {config.model} is trained further"
@@ -30,4 +35,11 @@ def load_policy(config: SFTConfig | RLConfig, run: Run) -> LM:
 
 def load_starting_policy(lm: LM, config: RLConfig) -> LM:
     """The policy that training begins from, frozen: the base of an adapter, or a second model in memory."""
-    return lm.starting if isinstance(lm, Adapted) else load(config.model, device=config.device)
+    return lm.starting if isinstance(lm, Adapted) else load(config.model, device=local_device(config.device))
+
+
+def load_sampler(config: RLConfig) -> LM | None:
+    """The model that gets a copy of the weights to sample from; None where the learner has whole weights itself."""
+    if not runs_sharded(config.distributed):
+        return None
+    return load(config.model, device=local_device(config.device), dtype=config.dtype)

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from rlready.core.cells import percent
 from rlready.core.config import RLConfig
+from rlready.core.distributed import across_processes, from_rank0, local_device
 from rlready.core.progress import Progress, note, warn
 from rlready.core.records import Problem
 from rlready.core.sampling_progress import say_most
@@ -42,7 +43,7 @@ from rlready.train.fast_learner import make_learner
 from rlready.train.learner import OptimizerSettings
 from rlready.train.log import EvaluationLog, RLStepLog, log_line
 from rlready.train.loss import loss_named
-from rlready.train.policy import load_policy, load_starting_policy
+from rlready.train.policy import load_policy, load_sampler, load_starting_policy
 from rlready.train.reference_checkpoint import find_reference
 from rlready.train.result import BestCheckpoint, Evaluation, GroupTotals, RLResult
 from rlready.train.trainer import Trainer
@@ -94,7 +95,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         checkpointer = Checkpointer(run, trainer.learner)
         state = checkpointer.restore(RLState(planned_steps=config.steps))
         trainer.planned_steps = state.planned_steps or config.steps
-        trainer.engine.update_weights(trainer.lm)
+        trainer.update_engine()
         log = out / LOG
         truncate_log(log, state.step if state.evaluations else -1)
         trainer.samples.truncate(state.step)
@@ -123,7 +124,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
                     checkpointer.delete(superfluous(state.evaluations, config.save_total_limit))
                 checkpointer.save_state(state)
         warn_truncated("rl", {"rollouts": state.groups.at_limit / max(1, state.groups.responses)}, config)
-        result = _result(out, config, state, trainer, before, run)
+        result = with_change(from_rank0(lambda: _result(out, config, state, trainer, run)), before, run)
         run.write_result(result)
         return result
 
@@ -140,11 +141,11 @@ def _trainer(config: RLConfig, run: Run) -> Trainer:
         config.gradient_checkpointing,
     )
     learner = make_learner(lm, settings, bfloat16=config.dtype == "bfloat16")
-    note(f"rl: {lm.chat}; training by {learner.about}")
+    note(f"rl: {lm.chat}; training by {learner.about}{across_processes(config.distributed)}")
     chat, path = lm.chat.describe(), local_folder(config.model)
     run.note_model(id=config.model, path=path, role="start", chat=chat, learner=learner.name)
     reference = load_starting_policy(lm, config) if config.kl_coef > 0 else None
-    return Trainer(config, learner, reference, run.out / "samples", pair)
+    return Trainer(config, learner, reference, run.out / "samples", pair, load_sampler(config))
 
 
 def _reference_pair(config: RLConfig, run: Run, lm: LM) -> ReferencePair:
@@ -153,7 +154,7 @@ def _reference_pair(config: RLConfig, run: Run, lm: LM) -> ReferencePair:
         config.model,
         config.reference or str(find_reference(config.model, config.reference_at)),
         force=config.force_reference,
-        device=config.device,
+        device=local_device(config.device),
         dtype=config.dtype,
         sft=load_starting_policy(lm, config) if config.lora_r else None,
     )
@@ -265,7 +266,7 @@ def _outcome(state: RLState, best: Evaluation, limit: str) -> str:
     )
 
 
-def _result(out: Path, config: RLConfig, state: RLState, trainer: Trainer, before: WeightSample, run: Run) -> RLResult:
+def _result(out: Path, config: RLConfig, state: RLState, trainer: Trainer, run: Run) -> RLResult:
     best = _best(state.evaluations)
     there = [e for e in state.evaluations if not e.step or not run.changed(out / "checkpoints" / f"step-{e.step}")]
     headline = f"{_outcome(state, best, _limit(trainer))}."
@@ -283,7 +284,7 @@ def _result(out: Path, config: RLConfig, state: RLState, trainer: Trainer, befor
     problems = [f"problems={config.validation or 'TEST.jsonl'}"] if config.problems else []
     limit = [] if trainer.lm.thinks else [f"max_answer_tokens={trainer.cap}"]
     compare = shlex.join(["rlready", "evaluate", config.model, path, *problems, *limit]) if best.step else ""
-    result = RLResult(
+    return RLResult(
         headline=headline,
         next_command=compare,
         seed=config.seed,
@@ -294,4 +295,3 @@ def _result(out: Path, config: RLConfig, state: RLState, trainer: Trainer, befor
         evaluations=state.evaluations,
         groups=state.groups,
     )
-    return with_change(result, before, run)

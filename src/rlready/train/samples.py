@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlready.core.distributed import rank
 from rlready.core.errors import UserError
 from rlready.core.progress import warn
 from rlready.core.records import SampleRow
@@ -16,14 +17,14 @@ NAME = re.compile(r"steps?-(\d+)(?:-(\d+))?\.parquet")
 
 
 class SampleFiles:
-    """The files in a folder."""
+    """The files in a folder, which rank 0 alone reads and writes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def truncate(self, last_step: int) -> None:
         """Delete the samples of all steps after this one: they will run again."""
-        for file, (first, last) in self._files().items():
+        for file, (first, last) in self._files().items() if rank() == 0 else ():
             if first > last_step:
                 remove(file)
             elif last > last_step:
@@ -32,6 +33,8 @@ class SampleFiles:
 
     def write(self, step: int, rows: Sequence[SampleRow]) -> None:
         """The samples of a step, counted from 1."""
+        if rank():
+            return
         write_table(self._path(step, step), [{"step": step, **row} for row in rows])
         if step % SHARD == 0:
             self._merge(step - SHARD + 1, step)

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from rlready.core.config import SFTConfig
+from rlready.core.distributed import across_processes, from_rank0
 from rlready.core.progress import Progress, note
 from rlready.core.records import Real, Row
 from rlready.core.timing import Watch, multiplied
@@ -103,7 +104,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
             config.gradient_checkpointing,
         )
         learner = make_learner(lm, settings, bfloat16=config.dtype == "bfloat16")
-        note(f"sft: {lm.chat}; training by {learner.about}")
+        note(f"sft: {lm.chat}; training by {learner.about}{across_processes(config.distributed)}")
         chat, path = lm.chat.describe(), local_folder(config.model)
         run.note_model(id=config.model, path=path, role="base", chat=chat, learner=learner.name)
         plan, before = planned([len(e) for e in examples], config), WeightSample(learner)
@@ -134,7 +135,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
                 state.step, state.loss = line.step, line.loss
                 checkpointer.save_state(state)
         _write_losses(out, data.held, state.losses)
-        result = with_change(_result(run, config, plan, state), before, run)
+        result = with_change(from_rank0(lambda: _result(run, config, plan, state)), before, run)
         run.write_result(result)
         return result
 

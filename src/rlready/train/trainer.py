@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rlready.core.config import RLConfig
+from rlready.core.distributed import gathered, share, united
 from rlready.core.records import Group, Problem, SampleRow
 from rlready.core.sampling_progress import SamplingProgress
 from rlready.core.stats import mean_estimate
@@ -26,6 +28,7 @@ from rlready.engine.precheck import length_targets, wait_text_of
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
 from rlready.engine.rollout import draw_groups, rewarded, sample_row
 from rlready.models.batch import Batch
+from rlready.models.fsdp import copy_whole_weights
 from rlready.models.lm import LM
 from rlready.tasks import Task
 from rlready.tasks.length_prompt import with_length_prompt
@@ -62,15 +65,21 @@ class Trainer:
         reference: LM | None,
         samples: Path,
         pair: ReferencePair | None = None,
+        sampler: LM | None = None,
     ) -> None:
-        """``reference`` is the model of the KL penalty; ``pair`` measures dense rewards; ``samples`` is a folder."""
+        """``reference`` is the model of the KL penalty; ``pair`` measures dense rewards; ``samples`` is a folder.
+
+        ``sampler`` gets a copy of the weights to sample from, where the learner has only shards of them.
+        """
+        self.sampler = sampler or learner.lm
         self.config, self.learner, self.lm, self.reference = config, learner, learner.lm, reference
         self.samples, self.pair = SampleFiles(samples), pair
         self.planned_steps = config.steps  # of which a share is the warm-up
         self.updating = False  # whether this step may have changed the weights
         self.budget = budget_for(self.lm, config.thinking_budget, config.max_answer_tokens, config.num_waits)
         self.forcing = forcing_for(self.lm, wait_text_of(config), config.answer_prefix)
-        self.engine = open_engine("torch", self.lm, self.forcing, bfloat16=config.dtype == "bfloat16")
+        rounded = config.dtype == "bfloat16" and sampler is None
+        self.engine = open_engine("torch", self.sampler, self.forcing, bfloat16=rounded)
         self.algorithm = algorithm_named(config.algorithm)
         self.reward = RewardFn(config.reward, config.reward_coef)
         self.loss = loss_named(config.loss)
@@ -144,9 +153,10 @@ class Trainer:
         loss, rate = partial(self.batch_loss, old=old), warmup(at, self.planned_steps, WARMUP_RATIO)
         for _ in range(config.updates_per_batch):
             steps.append(self.learner.step(credited.examples, loss, rate=rate, temperature=config.temperature))
-        mismatch = Mismatch.total(old[index].mismatch for index in sorted(old))  # threads fill it in any order
+        parts = [old[index].mismatch for index in sorted(old)]  # threads fill it in any order
+        mismatch = Mismatch.total(chain(*gathered(parts)))
         mismatch.refuse_large()
-        self.engine.update_weights(self.lm)
+        self.update_engine()
         return UpdateStats(
             steps[-1].loss,
             steps[-1].grad_norm,
@@ -159,6 +169,12 @@ class Trainer:
             mismatch.effective,
             mismatch.truncated_ratio,
         )
+
+    def update_engine(self) -> None:
+        """Have the engine sample from the weights of the learner."""
+        if self.sampler is not self.lm:
+            copy_whole_weights(self.lm.model, self.sampler.model)
+        self.engine.update_weights(self.sampler)
 
     def batch_loss(self, batch: Batch, policy_logprobs: Tensor, *, old: dict[tuple[int, ...], OldPolicy]) -> LossOutput:
         """The loss of a micro-batch; ``old`` is the policy before the first update, which that update fills in."""
@@ -196,10 +212,13 @@ class Trainer:
         )
 
     def _draw(self, name: str, task: Task, problems: Sequence[Problem], samples: int) -> list[Group]:
-        requests = requests_for(self.lm, problems, samples, self.budget, self.forcing.answer_prefix_ids)
+        """A group for each problem, in their order; of several processes each draws and verifies its share."""
+        mine = share(problems)
+        requests = requests_for(self.lm, mine, samples, self.budget, self.forcing.answer_prefix_ids)
         temperature, seed = self.config.temperature, self.config.seed
         with SamplingProgress(name, len(requests), self.cap):
-            return draw_groups(self.engine, self.lm, task, problems, requests, temperature=temperature, seed=seed)
+            groups = draw_groups(self.engine, self.lm, task, mine, requests, temperature=temperature, seed=seed)
+        return united(groups)
 
     def _stated(self, problems: Sequence[Problem], targets: Sequence[int]) -> list[Problem]:
         """The problems with their target lengths in the prompt, where ``length_prompt`` says so."""

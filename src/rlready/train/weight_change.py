@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import TypeVar
 
+import numpy as np
 import torch
 
+from rlready.core.distributed import gathered
+from rlready.models.fsdp import shard_of
 from rlready.runs.run import Run
 from rlready.train.learner import EPSILON, Learner
 from rlready.train.result import RLResult, SFTResult
@@ -29,8 +32,8 @@ class WeightSample:
         self._start = self._sample()
 
     def changed(self) -> float:
-        """The share of the sampled weights that differ from those before training."""
-        return float((self._sample() != self._start).float().mean())
+        """The share of the sampled weights that differ from those before training.  Collective."""
+        return float(np.mean(gathered(float((self._sample() != self._start).float().mean()))))
 
     def doubt(self, share: float) -> str:
         """What is wrong if too few weights changed, and what to do; empty if enough did."""
@@ -49,7 +52,9 @@ class WeightSample:
     def _sample(self) -> torch.Tensor:
         spacing = -(-self._total // SAMPLED) | 1  # odd, so that it does not fall on the same columns of every matrix
         dtype = torch.bfloat16 if self._learner.bfloat16 else torch.float32
-        return torch.cat([p.detach().flatten()[::spacing].to("cpu", dtype, copy=True) for p in self._parameters])
+        return torch.cat(
+            [shard_of(p.detach()).flatten()[::spacing].to("cpu", dtype, copy=True) for p in self._parameters]
+        )
 
 
 def with_change(result: R, before: WeightSample, run: Run) -> R:
