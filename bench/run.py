@@ -32,6 +32,7 @@ ORDER = (
     "influence",
     "sampling_hf",
     "sft",
+    "two_processes",
     "grpo_step",
     "grpo_6m",
     "dense",
