@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -187,7 +188,12 @@ class PlainLearner:
 
 def peak_of(learner: Learner) -> float:
     """GFLOP/s of matrix products on the device and in the precision of a learner, in all processes together."""
-    return gemm_peak(device=learner.device.type, bfloat16=learner.bfloat16) * world_size()
+    return _peak(learner.device.type, learner.bfloat16) * world_size()
+
+
+@cache
+def _peak(device: str, bfloat16: bool) -> float:
+    return gemm_peak(device=device, bfloat16=bfloat16)
 
 
 def token_count(examples: Iterable[Example]) -> int:
