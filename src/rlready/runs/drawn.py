@@ -7,8 +7,9 @@ beginning of what an unbroken run draws.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
+from rlready.core.errors import UserError
 from rlready.core.records import SampleRow
 from rlready.runs.files import read_table, write_table
 from rlready.runs.pace import Pace
@@ -16,7 +17,10 @@ from rlready.runs.run import STATE, Run
 
 
 class DrawnSamples:
-    """The samples of checkpoint ``number``, with those of earlier attempts, in the order in which they are drawn."""
+    """The samples of checkpoint ``number``, with those of earlier attempts, in the order in which they are drawn.
+
+    As a context manager it keeps all of them when a UserError ends the run, such as that of a server that has stopped.
+    """
 
     def __init__(self, run: Run, number: int) -> None:
         """UserError for samples that are damaged."""
@@ -37,11 +41,21 @@ class DrawnSamples:
         self.rows += rows
         self._new += rows
         if self._pace.due():
-            path = self._part(self._parts)
-            with self._pace.saving(), self.run.writing(path):
-                write_table(path, self._new)
-            self._parts += 1
-            self._new = []
+            self._save()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
+        if isinstance(error, UserError) and self._new:
+            self._save()
+
+    def _save(self) -> None:
+        path = self._part(self._parts)
+        with self._pace.saving(), self.run.writing(path):
+            write_table(path, self._new)
+        self._parts += 1
+        self._new = []
 
     def _part(self, part: int) -> Path:
         return self.folder / f"{self.number}-{part}.parquet"
