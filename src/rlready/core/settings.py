@@ -111,6 +111,22 @@ def check_device(device: str) -> str:
 
 
 Device = Annotated[str, AfterValidator(check_device)]
+ENGINES = ("torch", "vllm", "vllm-server")
+
+
+def is_url(engine: str) -> bool:
+    """Whether an engine is a server that runs already."""
+    return engine.startswith(("http://", "https://"))
+
+
+def check_engine_name(engine: str) -> str:
+    """The same text; UserError unless it names an engine or is the address of a server."""
+    if engine not in ENGINES and not is_url(engine):
+        raise UserError(f"engine = {engine!r} is not an engine; use torch, vllm, vllm-server or http://HOST:PORT")
+    return engine
+
+
+EngineName = Annotated[str, AfterValidator(check_engine_name)]
 Conditions = Mapping[str, Sequence[JsonValue]]  # values of other settings; none: any but the default
 
 

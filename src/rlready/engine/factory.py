@@ -1,36 +1,47 @@
-"""The one place where engines are made: a new kind of engine is one entry of ``ENGINES``."""
+"""The one place where engines are made."""
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
-
+from rlready.core.settings import is_url
 from rlready.engine.budget import Forcing
 from rlready.engine.contrastive import Contrast
 from rlready.engine.protocol import Engine
 from rlready.engine.torch import TorchEngine
 from rlready.models.lm import LM
-
-EngineKind = Literal["torch"]
-
-
-class OpenEngine(Protocol):
-    """What opens an engine; the arguments are those of ``open_engine``."""
-
-    def __call__(
-        self, lm: LM, forcing: Forcing, *, bfloat16: bool = False, contrast: Contrast | None = None
-    ) -> Engine: ...
-
-
-ENGINES: dict[EngineKind, OpenEngine] = {"torch": TorchEngine}
+from rlready.runs.run import Run
 
 
 def open_engine(
-    kind: EngineKind, lm: LM, forcing: Forcing, *, bfloat16: bool = False, contrast: Contrast | None = None
+    kind: str,
+    lm: LM,
+    forcing: Forcing,
+    *,
+    bfloat16: bool = False,
+    contrast: Contrast | None = None,
+    training: bool = False,
 ) -> Engine:
-    """An engine of this kind that samples from ``lm``.
+    """An engine of this kind that samples from ``lm``: torch, vllm, vllm-server, or the address of a server.
 
     ``forcing`` says what is forced into responses: budgets, delimiters, waits and the answer prefix.  With ``bfloat16``
     a copy of the weights is rounded and sampled from; those of ``lm`` stay as they are.  ``contrast`` is a second model
-    to decode away from; UserError if it has another vocabulary.
+    to decode away from, by torch alone; UserError if it has another vocabulary.  ``training``: the model learns
+    between samples.
     """
-    return ENGINES[kind](lm, forcing, bfloat16=bfloat16, contrast=contrast)
+    if kind == "torch":
+        return TorchEngine(lm, forcing, bfloat16=bfloat16, contrast=contrast)
+    if kind == "vllm":
+        from rlready.engine.vllm import VLLMEngine
+
+        return VLLMEngine(lm, forcing, bfloat16=bfloat16, training=training)
+    from rlready.engine.vllm_server import ServerEngine
+
+    return ServerEngine(lm, forcing, bfloat16=bfloat16, url=kind if is_url(kind) else "")
+
+
+def note_engine(kind: str, run: Run) -> None:
+    """Record what the engine of a run does not promise."""
+    if kind != "torch":
+        run.warn(
+            f"engine={kind}: what vLLM draws depends on what is drawn with it, so that a run which is stopped and "
+            "continued has other samples than an unbroken one, from the same distribution"
+        )

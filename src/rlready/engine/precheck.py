@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
 from rlready.core.errors import UserError
+from rlready.engine.available import check_engine
 from rlready.engine.budget import Budget, BudgetState
 from rlready.engine.protocol import forcing_for
 from rlready.models.checkpoint import load_without_weights
@@ -22,9 +23,10 @@ SamplingConfig = RLConfig | ReadinessConfig | EvaluateConfig
 def check_sampling(config: SamplingConfig, sources: Sequence[str]) -> bool:
     """Whether any of the models thinks.
 
-    Raises UserError if a setting needs a thought that a model does not have, and if a model's vocabulary cannot write a
-    delimiter, an answer prefix, a wait or a length prompt.
+    Raises UserError if the engine cannot be used here, if a setting needs a thought that a model does not have, and if
+    a model's vocabulary cannot write a delimiter, an answer prefix, a wait or a length prompt.
     """
+    check_engine(config.engine, config.device)
     models = [load_without_weights(source, delimiters=config.delimiters) for source in sources]
     for lm in models:
         if not lm.thinks:

@@ -98,8 +98,8 @@ def drawer_for(
             f"wait_text={config.wait_text!r} has {len(forcing.wait_ids)} tokens, which is no fewer than the "
             "largest budget: no wait would ever fit; choose a shorter text or a larger budget"
         )
-    plain = open_engine("torch", lm, forcing)
-    engine = open_engine("torch", lm, forcing, contrast=contrast) if contrast else plain
+    plain = open_engine(config.engine, lm, forcing)
+    engine = open_engine(config.engine, lm, forcing, contrast=contrast) if contrast else plain
     drawer = Drawer(config, settings, lm, task, plain, engine, max_response)
     if not config.unconstrained:  # every prompt leaves room for the largest budget
         requests_for(lm, problems, 1, drawer._budget(settings.largest), forcing.answer_prefix_ids)

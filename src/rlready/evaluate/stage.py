@@ -15,6 +15,7 @@ from rlready.core.result import with_warning
 from rlready.core.sampling_progress import SamplingProgress, say_most
 from rlready.credit.reference import equal
 from rlready.engine.contrastive import Contrast
+from rlready.engine.factory import note_engine
 from rlready.engine.precheck import check_sampling
 from rlready.evaluate.draw import drawer_for
 from rlready.evaluate.measure import ModelMeasurements, measure
@@ -62,7 +63,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
         if contrast:
             run.note_model(id=config.reference, path=local_folder(config.reference), role="decoded away from")
         run.claim()
-        _note_cost(config, settings)
+        _note_cost(run, config, settings)
         measured = []
         samples = len(problems) * config.samples * len(settings.all)  # of each model
         total, each = samples * len(config.models), settings.mean_limit
@@ -80,7 +81,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
                     drawer = drawer_for(config, settings, lm, task, problems, contrast)
                     kept = DrawnSamples(run, number)
                     bar.skip(len(kept.rows))
-                    with drawer.plain, drawer.engine:
+                    with drawer.plain, drawer.engine, kept:
                         measured_model = measure(drawer, problems, kept, out / "parts" / f"{number}.parquet")
                     with run.writing(part):
                         write_json(part, measured_model)
@@ -105,8 +106,10 @@ def _contrast(config: EvaluateConfig) -> Contrast | None:
     return Contrast(load(config.reference, device=config.device, dtype=config.dtype), 1 / config.beta)
 
 
-def _note_cost(config: EvaluateConfig, settings: Settings) -> None:
-    """Say what a sample of the progress bar stands for, and what unconstrained responses may cost."""
+def _note_cost(run: Run, config: EvaluateConfig, settings: Settings) -> None:
+    """Say what a sample of the progress bar stands for, what unconstrained responses may cost, and what the engine does
+    not promise."""
+    note_engine(config.engine, run)
     names = ", ".join(setting.name for setting in settings.all)
     note(f"evaluate: {config.samples} samples of each problem, each under {len(settings.all)} settings: {names}")
     if settings.unconstrained and not config.unconstrained:

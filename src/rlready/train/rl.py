@@ -28,6 +28,7 @@ from rlready.core.sampling_progress import say_most
 from rlready.core.truncation import warn_truncated
 from rlready.credit.algorithms import algorithm_named
 from rlready.credit.reference import ReferencePair, load_pair
+from rlready.engine.factory import note_engine
 from rlready.engine.precheck import check_sampling
 from rlready.models.checkpoint import local_folder
 from rlready.models.lm import LM
@@ -91,6 +92,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         trainer = _trainer(config, run)
         run.claim()
         write_trained(run, data.training)
+        note_engine(config.engine, run)
         before = WeightSample(trainer.learner)
         checkpointer = Checkpointer(run, trainer.learner)
         state = checkpointer.restore(RLState(planned_steps=config.steps))

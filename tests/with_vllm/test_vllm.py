@@ -1,0 +1,248 @@
+"""vLLM itself, its CPU build, as `make test-vllm` installs it: what it promises, the verbs, and servers."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import test_engine_contract as contract
+from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
+from rlready.core.errors import UserError
+from rlready.engine.budget import Budget
+from rlready.engine.factory import open_engine
+from rlready.engine.protocol import forcing_for, requests_for
+from rlready.engine.vllm import VLLMEngine
+from rlready.engine.vllm_server import ServerEngine
+from rlready.evaluate.stage import evaluate
+from rlready.models.batch import Example
+from rlready.models.checkpoint import load_adapted, save
+from rlready.models.logprob import token_logprobs
+from rlready.models.lora import Lora
+from rlready.readiness.stage import readiness
+from rlready.runs.files import read_table
+from rlready.tasks import open_task
+from rlready.train.rl import rl
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+vllm = partial(open_engine, "vllm")
+PROBLEMS = "dagmath?ops=5&split=test&seed=7&n=4"
+
+
+def test_the_same_requests_give_the_same_samples_and_leave_the_generators() -> None:
+    lm, budget = contract.tiny_lm(seed=4), Budget(12, 5)
+    before = torch.get_rng_state(), np.random.get_state()[2]
+    pairs = contract.drawn(vllm, lm, budget)
+    assert contract.tokens(contract.drawn(vllm, lm, budget)) == contract.tokens(pairs)
+    assert contract.tokens(contract.drawn(vllm, lm, budget, seed=1)) != contract.tokens(pairs)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1] == np.random.get_state()[2]
+    with vllm(lm, forcing_for(lm)) as engine:
+        requests = [replace(r, sample_id=r.sample_id + 8) for r, _ in pairs]
+        others = [s.tokens.tolist() for s in engine.sample(requests, temperature=1.1, seed=0)]
+    assert sum(a != b for a, b in zip(others, contract.tokens(pairs), strict=True)) > 32
+
+
+def test_smaller_budgets_continue_the_trace() -> None:
+    """What the smaller budget leaves of the trace is kept, and a sample that fits in it is the trace."""
+    lm = contract.tiny_lm(seed=4)
+    pairs = contract.drawn(vllm, lm, Budget(20, 5))
+    with vllm(lm, forcing_for(lm)) as engine:
+        requests = [replace(r, budget=Budget(9, 5), trace=trace) for r, trace in pairs]
+        cut = engine.sample(requests, temperature=1.1, seed=0)
+    for (_, trace), sample in zip(pairs, cut, strict=True):
+        n = min(9, trace.thinking_tokens)
+        assert sample.thinking_tokens == n
+        assert sample.tokens[:n].tolist() == trace.tokens[:n].tolist()
+        assert sample.truncated == (n == 9)
+        if trace.thinking_tokens < 9:
+            assert sample.tokens.tolist() == trace.tokens.tolist()
+    assert len({s.truncated for s in cut}) == 2
+
+
+def test_bans_and_biases_keep_the_distribution() -> None:
+    """The share of thoughts that end at once is the one that the odds say, for a bias of either sign."""
+    lm = contract.tiny_lm(seed=4)
+    requests = requests_for(lm, contract.problems(1), 400, Budget(1, 1))
+    (close,) = lm.encode(lm.close)
+    with torch.no_grad():
+        p = contract.full_logits(lm.model, [list(requests[0].prompt_ids)])[0].softmax(-1)[close].item()
+    with vllm(lm, forcing_for(lm)) as engine:
+        for bias in (3.0, -1.0):
+            biased = [replace(r, budget=Budget(1, 1, end_think_bias=bias)) for r in requests]
+            ends = [not s.forced_close for s in engine.sample(biased, temperature=1.0, seed=0)]
+            expected = p * np.exp(bias) / (1 + p * np.expm1(bias))
+            assert np.mean(ends) == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / 400))
+
+
+def test_weights_that_were_not_updated_stop_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload that leaves the old head, as vLLM 0.32 does with tied embeddings."""
+    lm = contract.tiny_lm(seed=4)
+    requests = requests_for(lm, contract.problems(4), 2, Budget(5, 5))
+    with vllm(lm, forcing_for(lm)) as engine:
+        engine.sample(requests, temperature=1.0, seed=0)
+        contract.shift_weights(lm, 0.2)
+        engine.update_weights(lm)
+        monkeypatch.setattr("rlready.engine.vllm._Program.load", lambda *_: None)
+        with pytest.raises(UserError, match=r"differ from the model's own by .* nats on average"):
+            engine.sample(requests, temperature=1.0, seed=0)
+
+
+def test_an_adapter_beside_its_base_is_sampled_from() -> None:
+    """The log-probabilities are those of the adapted model, which vLLM is not given as an adapter."""
+    lm = load_adapted("embedded", Lora(4))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, weight in lm.model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.02)
+    (problem,) = open_task(PROBLEMS, limit=1).problems()
+    requests = requests_for(lm, [problem], 4, Budget(12, 5))
+    with vllm(lm, forcing_for(lm)) as engine:
+        samples = engine.sample(requests, temperature=1.0, seed=0)
+    rows = [Example(requests[0].prompt_ids, s.tokens.tolist(), s.mask, s.logprobs, s.logprobs) for s in samples]
+    drawn = torch.tensor(np.concatenate([s.logprobs[s.mask == 1] for s in samples]))
+    with torch.no_grad():
+        assert (token_logprobs(lm.model, rows)[0] - drawn).abs().max() < 1e-4
+        with lm.starting.active():
+            assert (token_logprobs(lm.model, rows)[0] - drawn).abs().max() > 0.05
+
+
+def test_rl_with_vllm_is_close_to_the_learner(tmp_path: Path) -> None:
+    """The embedded model's head is tied: its log-probabilities are compared in every step."""
+    config = RLConfig(
+        problems="dagmath?ops=5&n=40", validation=PROBLEMS, engine="vllm", steps=3, prompts_per_step=4, group_size=4,
+        eval_every=3, eval_samples=1, thinking_budget=16, max_answer_tokens=8, device="cpu",
+    )  # fmt: skip
+    rl(config, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    means = [line["mismatch"] for line in lines if line.get("mismatch")]
+    assert means
+    assert max(means) < 1e-4
+    assert "draws depends on" in (tmp_path / "record.json").read_text()
+
+
+def test_readiness_and_evaluate_take_the_engine(tmp_path: Path) -> None:
+    settings = {"problems": PROBLEMS, "engine": "vllm", "samples": 4, "max_answer_tokens": 8}
+    found = readiness(ReadinessConfig(**settings, thinking_budget=24), tmp_path / "readiness")
+    assert found.checkpoints[0].pass_at_k
+    waits = EvaluateConfig(**settings, thinking_budgets=(8, 24), num_waits=(0, 1), wait_text="budget")
+    curve = evaluate(waits, tmp_path / "evaluate")
+    assert curve.models
+
+
+def test_in_process_engines_do_not_mix_their_weights() -> None:
+    one, other = contract.tiny_lm(seed=4), contract.tiny_lm(seed=7)
+    requests = requests_for(one, contract.problems(4), 2, Budget(5, 5))
+    with VLLMEngine(one, forcing_for(one)) as first, VLLMEngine(other, forcing_for(other)) as second:
+        before = [s.tokens.tolist() for s in first.sample(requests, temperature=1.0, seed=0)]
+        second.sample(requests, temperature=1.0, seed=0)
+        assert [s.tokens.tolist() for s in first.sample(requests, temperature=1.0, seed=0)] == before
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[ServerEngine]:
+    """An engine over a server that it has started, which the other tests name by its address."""
+    lm = contract.tiny_lm(seed=4)
+    with ServerEngine(lm, forcing_for(lm, "Wait")) as engine:
+        engine.sample(requests_for(lm, contract.problems(8), 1, Budget(30, 30)), temperature=1.0, seed=0)
+        yield engine
+
+
+def url_of(engine: ServerEngine) -> str:
+    assert engine._server
+    return engine._server.url
+
+
+def test_a_server_keeps_the_contract(started: ServerEngine) -> None:
+    opened = partial(open_engine, url_of(started))
+    for budget in contract.BUDGETS:
+        contract.test_no_sample_exceeds_its_budget(opened, True, budget)
+    pairs = contract.drawn(opened, contract.tiny_lm(seed=4), Budget(12, 5, 2), prefix="so:")
+    assert all(not s.logprobs[s.mask == 0].any() and s.logprobs[s.mask == 1].all() for _, s in pairs)
+    assert {s.num_waits for _, s in pairs} == {0, 1, 2}
+    contract.test_a_bias_shortens_thoughts_and_leaves_the_log_probabilities(opened)
+    contract.test_every_sample_is_reported_once_when_it_has_ended(opened, 2)
+
+
+def test_a_server_of_another_model_is_refused(started: ServerEngine) -> None:
+    with pytest.raises(UserError, match=r"serves another model than tiny Llama: .*engine=vllm-server"):
+        contract.drawn(partial(open_engine, url_of(started)), contract.tiny_lm(seed=5), Budget(5, 5))
+
+
+class Forwarder(ThreadingHTTPServer):
+    """An address that forwards to a server until ``left`` completions have been answered."""
+
+    request_queue_size = 1024
+
+    def __init__(self, url: str, left: int) -> None:
+        self.url, self.left = url, left
+        super().__init__(("127.0.0.1", 0), Forward)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Forward(BaseHTTPRequestHandler):
+    server: Forwarder
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        self.answer(None)
+
+    def do_POST(self) -> None:
+        self.server.left -= 1
+        if self.server.left >= 0:
+            self.answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def answer(self, body: bytes | None) -> None:
+        asked = urllib.request.Request(self.server.url + self.path, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(asked) as found:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(found.read())
+
+
+def test_a_run_whose_server_dies_is_continued(started: ServerEngine, tmp_path: Path) -> None:
+    """What was drawn before is kept, and drawn once."""
+    (tmp_path / "model").mkdir()
+    save(started.lm, tmp_path / "model", "")
+    lines = [{"id": f"p{n}", "prompt": f"{n}+1", "answer": "1"} for n in range(10)]
+    (tmp_path / "problems.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    dying = Forwarder(url_of(started), left=700)
+    url = f"http://127.0.0.1:{dying.server_port}"
+    config = ReadinessConfig(
+        checkpoints=(str(tmp_path / "model"),), problems=str(tmp_path / "problems.jsonl"), engine=url, samples=64,
+        sampling="full", max_answer_tokens=5, thinking_budget=12, device="cpu",
+    )  # fmt: skip
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match=r"does not answer .*what was drawn before is kept"):
+        readiness(config, out)
+    kept = [row["text"] for file in sorted((out / "state").rglob("*.parquet")) for row in read_table(file)]
+    assert 0 < len(kept) < 640
+    dying.left = 10_000  # it is started again
+    readiness(config, out)
+    dying.shutdown()
+    rows = read_table(out / "parts" / "0.parquet")
+    assert [row["text"] for row in rows[: len(kept)]] == kept
+    assert len({(row["problem_id"], row["sample_id"]) for row in rows}) == len(rows) == 640
+
+
+def test_a_server_that_dies_is_one_line(started: ServerEngine) -> None:
+    assert started._server
+    requests = requests_for(started.lm, contract.problems(4), 2, Budget(5, 5))
+    started._server.stop()
+    with pytest.raises(UserError, match=r"does not answer .*what was drawn before is kept"):
+        started.sample(requests, temperature=1.0, seed=0)
