@@ -38,6 +38,7 @@ ORDER = (
     "dense",
     "lora",
     "sampling_vllm",
+    "readiness_vllm",
     "grpo_smollm2",
 )
 PEERS = ("torch", "transformers", "trl")

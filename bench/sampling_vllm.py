@@ -47,9 +47,10 @@ class Child:
         self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._read()  # it is ready
 
-    def sample(self, prompts: Sequence[Sequence[int]], samples: int, response: int) -> Lap:
+    def sample(self, prompts: Sequence[Sequence[int]], samples: int, response: int, stop: Sequence[int] = ()) -> Lap:
         assert self.process.stdin is not None
-        command = {"prompts": [list(p) for p in prompts], "samples": samples, "response": response}
+        command: dict[str, Any] = {"prompts": [list(p) for p in prompts], "samples": samples, "response": response}
+        command["stop"] = list(stop)
         self.process.stdin.write(json.dumps(command) + "\n")
         self.process.stdin.flush()
         return Lap(**self._read())

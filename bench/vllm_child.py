@@ -8,7 +8,7 @@ import time
 # one process, no network, one thread per core, no busy waiting
 os.environ |= {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_CPU_KVCACHE_SPACE": "2",
+    "VLLM_CPU_KVCACHE_SPACE": "4",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "OMP_NUM_THREADS": str(os.cpu_count()),
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -27,7 +27,12 @@ def main(model: str, dtype: str, rows: int) -> None:
     for line in sys.stdin:
         command = json.loads(line)
         wanted = SamplingParams(
-            n=command["samples"], temperature=1.0, max_tokens=command["response"], ignore_eos=True, detokenize=False
+            n=command["samples"],
+            temperature=1.0,
+            max_tokens=command["response"],
+            stop_token_ids=command["stop"],
+            ignore_eos=True,
+            detokenize=False,
         )
         prompts = [{"prompt_token_ids": ids} for ids in command["prompts"]]
         begun = time.perf_counter()
