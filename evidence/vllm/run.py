@@ -1,0 +1,90 @@
+"""RL with rollouts from vLLM against those of the built-in engine: `.venv-vllm/bin/python evidence/vllm/run.py`.
+
+One SFT checkpoint of the embedded model, then 20 steps of RL for each engine and seed; only `engine` differs.  Every
+run is a separate process that resumes after a kill.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rlready.core.presets import DEMO_TASK
+from rlready.core.stats import t_estimate
+from rlready.report.claims import Claim, write_claims
+from rlready.runs.files import write_json
+from rlready.runs.log import read_log
+from rlready.runs.record import RunRecord
+
+HERE = Path(__file__).parent
+RUNS = Path("runs/evidence-vllm")
+ENGINES = ("torch", "vllm")
+SEEDS = range(5)
+LAST = 5  # steps whose mean reward is compared
+SFT = ("sft", f"rows={DEMO_TASK}&split=train&n=1000&seed=1", "heldout=", "epochs=1", "save_every=1")
+RL = ("steps=20", "eval_every=20", "eval_samples=2", f"validation={DEMO_TASK}&split=test&n=50&seed=4")
+Stored = Mapping[str, Sequence[Mapping[str, list[float]]]]  # by engine, per seed, each step's reward and mismatch
+
+
+def main() -> None:
+    verb("sft", *SFT)
+    model = max((RUNS / "sft" / "checkpoints").glob("step-*"), key=lambda path: int(path.name[5:]))
+    stored: dict[str, list[dict[str, list[float]]]] = {engine: [] for engine in ENGINES}
+    for seed in SEEDS:
+        for engine in ENGINES:
+            verb(f"{engine}-{seed}", "rl", f"model={model}", f"engine={engine}", f"seed={seed}", *RL)
+            steps = [line for line in read_log(RUNS / f"{engine}-{seed}" / "log.jsonl") if "reward" in line]
+            kept = {key: [float(line[key] or 0) for line in steps] for key in ("reward", "mismatch", "mismatch_max")}
+            stored[engine].append(kept)
+    write_json(HERE / "seeds.json", stored)
+    records = [RunRecord.load(folder) for folder in RUNS.iterdir() if folder.is_dir()]
+    report(stored, sum(record.seconds for record in records))
+
+
+def verb(name: str, *words: str) -> None:
+    line = [sys.executable, "-m", "rlready", *words, "--out", str(RUNS / name)]
+    subprocess.run(line, check=True, env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"})
+
+
+def report(stored: Stored, seconds: float | None) -> None:
+    last = {name: [float(np.mean(run["reward"][-LAST:])) for run in runs] for name, runs in stored.items()}
+    torch, vllm = t_estimate(last["torch"]), t_estimate(last["vllm"])
+    paired = t_estimate(np.subtract(last["vllm"], last["torch"]))
+    mismatch = t_estimate([float(np.mean(run["mismatch"])) for run in stored["vllm"]])
+    said = f"mean reward of the last {LAST} steps"
+    lower = Claim(
+        f"{said}, vLLM's less the lower end of the built-in engine's 95 % interval",
+        *(value - torch.low for value in (vllm.value, vllm.low, vllm.high)),
+        vllm.n,
+        "seeds",
+        ">= 0",
+    )
+    claims = [
+        lower,
+        Claim.of(f"{said}, vLLM minus the built-in engine", paired, "> -0.05"),
+        Claim.of("mean |Δ log p| between vLLM and the learner (nats)", mismatch, "< 0.001"),
+    ]
+    largest = max(max(run["mismatch_max"]) for run in stored["vllm"])
+    rows = [f"| {seed} | {last['torch'][seed]:.3f} | {last['vllm'][seed]:.3f} |" for seed in range(len(last["torch"]))]
+    words = f"""# RL with rollouts from vLLM
+
+The embedded model after one epoch of SFT on 1,000 rows, then {len(stored["vllm"][0]["reward"])} steps of RL of 16 x 16
+rollouts, once for each engine and seed. Only `engine` differs; the draws differ, too, as each engine has its own random
+numbers. The largest |Δ log p| of any token was {largest:.2g} nats.
+
+| seed | reward, torch | reward, vLLM |
+|---|---|---|
+{chr(10).join(rows)}
+"""
+    command = ".venv-vllm/bin/python evidence/vllm/run.py"
+    write_claims(HERE, command=command, seconds=seconds, claims=claims, words=words)
+
+
+if __name__ == "__main__":
+    main() if len(sys.argv) == 1 else report(json.loads((HERE / "seeds.json").read_text()), None)
