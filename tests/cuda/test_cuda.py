@@ -130,7 +130,8 @@ def test_sft_and_rl_run_on_the_gpu(tmp_path: Path) -> None:
         ended = subprocess.run(argv, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         lines = [line for line in read_log(tmp_path / verb / "log.jsonl") if "seconds" in line]
-        assert all(line["seconds_backward"] > 0 and line["gflops_peak"] > 1000 for line in lines)
+        spent = {"sft": "seconds_backward", "rl": "seconds_decode"}[verb]  # RL may find no informative group
+        assert all(line[spent] > 0 and line["gflops_peak"] > 1000 for line in lines)
 
 
 def test_a_full_gpu_is_one_line() -> None:
