@@ -47,7 +47,8 @@ def test_vllm_that_fits_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_vllm_under_torchrun_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(available, "_version", {"vllm": "0.33.0"}.get)
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "localhost"), ("MASTER_PORT", "1")):
+        monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match="engine=vllm does not work in the processes of torchrun"):
         check_engine("vllm", "cuda")
     check_engine("http://localhost:8000", "cuda")

