@@ -727,6 +727,8 @@ def test_the_report_shows_rows_before_and_after(tmp_path: Path) -> None:
     assert "&lt;em&gt;rolls" in page
     file = tmp_path / "i" / BEFORE
     lines = [json.loads(line) for line in file.read_text().splitlines()]
+    record = tmp_path / "i" / "record.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"files": {}}))  # as if it had been so from the start
     for spans, said in (
         ([[0, 5, '"><em>']], ""),
         ([[0, "?", "x"]], "inserted.0.1: input should be"),
