@@ -21,12 +21,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 __version__ = "0.1.0"
-NAMES = ("Demo", "Inject", "SFT", "RL", "Evaluate", "Readiness", "Predict", "Sweep", "Credit", "Template")
+NAMES = ("Demo", "Inject", "SFT", "RL", "Evaluate", "Readiness", "Predict", "Sweep", "Doctor", "Credit", "Template")
 __getattr__ = lazy(
     __name__,
     {f"{name}Config": "rlready.core.config" for name in NAMES}
-    | {f"{name}Result": "rlready.runs.results" for name in NAMES[:8]}
-    | dict.fromkeys(("sft", "rl", "demo"), "rlready.core.verbs")
+    | {f"{name}Result": "rlready.runs.results" for name in NAMES[:9]}
+    | dict.fromkeys(("sft", "rl", "demo", "doctor"), "rlready.core.verbs")
     | {verb: f"rlready.{verb}" for verb in ("inject", "evaluate", "readiness", "predict", "sweep")}
     | {"UserError": "rlready.core.errors"},
 )

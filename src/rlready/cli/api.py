@@ -13,12 +13,14 @@ from rlready.core import distributed
 from rlready.core.errors import UserError
 from rlready.core.result import Result
 from rlready.core.settings import Config
-from rlready.core.verbs import function
+from rlready.core.verbs import WITHOUT_FOLDER, function
 from rlready.runs.folders import new_folder
 
 
 def call_verb(name: str, config: object, out: object, settings: Mapping[str, Any]) -> Result:
     """Run a verb and write its page: ``config`` (None: the defaults) with changed ``settings``, in the folder ``out``.
+
+    Without ``out`` that is a new folder, or none for a verb of `WITHOUT_FOLDER`.
 
     Raises UserError, in one line, for a setting that is unknown or of a wrong type.
     """
@@ -28,6 +30,9 @@ def call_verb(name: str, config: object, out: object, settings: Mapping[str, Any
     if out is not None and not isinstance(out, (str, os.PathLike)):
         raise UserError(f"rlready.{name}: out = {_shown(out)} is not a path")
     filled: Config = cls(**settings) if config is None else config.replace(**settings)
+    if not out and name in WITHOUT_FOLDER:
+        only: Result = function(name)(filled)
+        return only
     if filled.several_processes:
         distributed.join()
     folder = Path(os.fspath(out)) if out else distributed.from_rank0(lambda: new_folder(name))

@@ -31,7 +31,7 @@ from rlready.core.progress import breaking_silence, only_warnings
 from rlready.core.settings import Config
 from rlready.core.stopping import STOPPED, exit_stopped, stopped_by_signals
 from rlready.core.terminal import with_neutral_streams
-from rlready.core.verbs import function
+from rlready.core.verbs import WITHOUT_FOLDER, function
 from rlready.models.weights import pickles
 
 
@@ -92,6 +92,8 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
         refuse_code(filter(None, (typed.config, getattr(filled.value, "file", ""))))
     check_device(filled.value)
     _find_data(filled.value)
+    if typed.verb in WITHOUT_FOLDER and typed.out is None and not typed.switches & {"resume", "overwrite"}:
+        return function(typed.verb)(filled.value)
     out = distributed.from_rank0(lambda: _folder(typed, filled.value))
     if out.is_file() and not (typed.verb == "inject" and out.suffix == ".jsonl"):
         raise UserError(f"--out {out} is a file; name a folder")

@@ -20,6 +20,7 @@ from rlready.core.errors import UserError
 from rlready.core.explain import nearest, plain_type, similar, type_name
 from rlready.core.options import COMMAND_LINE, shown_default
 from rlready.core.settings import Config
+from rlready.core.verbs import WITHOUT_FOLDER
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ VERBS = {
     "readiness": verb_of(config.ReadinessConfig, "checkpoints"),
     "predict": verb_of(config.PredictConfig, "runs"),
     "sweep": verb_of(config.SweepConfig, "file", many=False),
+    "doctor": verb_of(config.DoctorConfig, "model", many=False),
     "show": Verb(
         "Show run folders as tables. Or one of the views --diff, --credit and --template.",
         positional="runs",
@@ -298,7 +300,8 @@ def _parameters(name: str, verb: Verb) -> Iterator[inspect.Parameter]:
                 key, Annotated[str | None, typer.Option(dashed, metavar=kind, help=text, rich_help_panel=title)]
             )
     if verb.config or "credit" in verb.flags:
-        text = f"Run folder; a run that was stopped there continues. By default a new one, such as runs/{name}-2."
+        text = "By default none." if name in WITHOUT_FOLDER else f"By default a new one, such as runs/{name}-2."
+        text = f"Run folder; a run that was stopped there continues. {text}"
         text = text if verb.config else "With --credit: folder in which the view is also written as a page."
         yield _parameter("out", Annotated[str | None, typer.Option("--out", metavar="DIR", help=text)])
     if verb.config:

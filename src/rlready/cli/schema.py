@@ -23,6 +23,7 @@ CONFIGS: Mapping[str, type[Config]] = {
     "readiness": config.ReadinessConfig,
     "predict": config.PredictConfig,
     "sweep": config.SweepConfig,
+    "doctor": config.DoctorConfig,
 }
 BY_NAME: Mapping[str, type[BaseModel]] = {**CONFIGS, **{cls.__name__: cls for cls in CONFIGS.values()}}
 RESULTS = {name: module for module, _, name in (target.partition(":") for target in TARGETS.values())}

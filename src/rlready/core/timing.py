@@ -100,6 +100,18 @@ def gemm_peak(size: int = 1536, rounds: int = 5, *, device: str = "cpu", bfloat1
     return 2 * size**3 / best / 1e9
 
 
+def copy_peak(megabytes: int = 256, rounds: int = 3, *, device: str = "cpu") -> float:
+    """GB/s that copying reads and writes in memory: the best of some rounds."""
+    a = torch.ones(megabytes << 18, device=device)
+    b, best = torch.empty_like(a), float("inf")
+    for _ in range(rounds + 1):  # the first round is a warm-up
+        begun = time.perf_counter()
+        b.copy_(a)
+        _wait_for_gpu()
+        best = min(best, time.perf_counter() - begun)
+    return 2 * a.nbytes / best / 1e9
+
+
 def multiplied(model: Any) -> int:
     """Parameters that every token is multiplied with: all but the embedding, where it is not the head as well."""
     embedding = model.get_input_embeddings().weight

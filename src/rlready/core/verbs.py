@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 FUNCTIONS = {
+    "doctor": "rlready.cli.doctor:doctor",
     "demo": "rlready.cli.demo:demo",
     "inject": "rlready.inject.stage:inject",
     "sft": "rlready.train.sft:sft",
@@ -25,6 +26,7 @@ FUNCTIONS = {
     "report": "rlready.report.page:write",
     "schema": "rlready.cli.schema:schema_of",
 }
+WITHOUT_FOLDER = ("doctor",)  # verbs that write a run folder only where one is named
 
 
 def function(verb: str) -> Any:
@@ -68,4 +70,4 @@ def callable_package(name: str) -> None:
     sys.modules[name].__class__ = VerbPackage
 
 
-sft, rl, demo = VerbFunction("sft"), VerbFunction("rl"), VerbFunction("demo")
+sft, rl, demo, doctor = map(VerbFunction, ("sft", "rl", "demo", "doctor"))

@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from rlready.core.result import Table
 from rlready.core.text import visible
 from rlready.evaluate.result import EvaluateResult, Example
 from rlready.inject.result import NAMES, BehaviourCount, InjectResult
@@ -27,6 +29,7 @@ from rlready.readiness.result import ReadinessResult
 from rlready.report.budget_charts import STAGES, budget_section, names_of
 from rlready.report.checkpoint_charts import influence_section, readiness_section, sft_section
 from rlready.report.demo_result import DemoResult, ModelScores
+from rlready.report.doctor_result import DoctorResult
 from rlready.report.figures import COUNT, PERCENT, SECONDS, TOKENS
 from rlready.report.folder import RunFolder, kinds, read_folder
 from rlready.report.headlines import headlines
@@ -102,6 +105,8 @@ def _sections(run: RunFolder) -> Iterator[Section]:
             yield _behaviours(result)
             if result.unfit:
                 yield _left_out(result)
+        case DoctorResult():
+            yield from map(_as_printed, result.tables())
     if charts := side_by_side(rl_charts(run.rl_log)):
         yield Section("Reinforcement learning", [charts])
 
@@ -129,6 +134,11 @@ def _behaviours(result: InjectResult) -> Section:
     ]
     rows = [(NAMES[name], count) for name, count in result.behaviours.items()]
     return Section("What was added", [table("What was added", [rows], columns)])
+
+
+def _as_printed(printed: Table) -> Section:
+    columns = [Column[list[str]](name, itemgetter(at), heads=at == 0) for at, name in enumerate(printed.columns)]
+    return Section(printed.title, [table(printed.title, [printed.rows], columns)])
 
 
 def _left_out(result: InjectResult) -> Section:

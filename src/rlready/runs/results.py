@@ -22,6 +22,7 @@ AGAIN = "delete it, and the command of the run makes it again"
 # where each verb's result is defined; imported when one is read
 RESULTS = {
     "demo": "rlready.report.demo_result:DemoResult",
+    "doctor": "rlready.report.doctor_result:DoctorResult",
     "evaluate": "rlready.evaluate.result:EvaluateResult",
     "inject": "rlready.inject.result:InjectResult",
     "predict": "rlready.predict.result:PredictResult",
