@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from rlready.core.records import Estimate
+from rlready.tasks.dagmath.task import DagTask
+
 ROOT = Path(__file__).parents[1]
 BENCH = sorted(file for file in (ROOT / "bench").glob("*.py"))
 EVIDENCE = sorted((ROOT / "evidence").glob("*/run.py"))
@@ -73,3 +76,75 @@ def test_the_table_of_benchmarks_is_written_from_what_is_stored(monkeypatch: pyt
     run = imported(ROOT / "bench" / "run.py", monkeypatch)
     result = json.loads((ROOT / "bench" / "result.json").read_text())
     assert run.page(result) == (ROOT / "bench" / "README.md").read_text()
+
+
+@pytest.fixture
+def smollm2(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """``evidence/smollm2`` in a folder of its own, on the embedded model and its task: a seed takes seconds."""
+    module = imported(ROOT / "evidence" / "smollm2" / "run.py", monkeypatch)
+    changes = {"MODEL": "embedded", "TASK": "dagmath?asked=3", "HERE": tmp_path, "RUNS": tmp_path / "runs"}
+    for name, value in {**changes, "RATES": (1e-4, 5e-4)}.items():
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(DagTask, "chance", lambda task, k_values: dict.fromkeys(k_values, 0.01))  # takes seconds
+    return module
+
+
+def small(module: ModuleType) -> Any:
+    sizes = {"rows": 24, "heldout": 4, "tokens_per_batch": 512, "readiness_problems": 4, "steps": 1, "group": 4}
+    return module.Sizes(**sizes, validation=4, test=6, samples=1, pilot_problems=4)
+
+
+def test_the_pilot_steps_towards_the_wanted_accuracy(smollm2: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tried(accuracies: dict[int, float], rates: dict[float, float]) -> tuple[list[int], int, float]:
+        def rung(operations: int, sizes: object) -> Any:
+            accuracy = Estimate(accuracies[operations], 0.0, 1.0, 4)
+            return smollm2.Rung(operations=operations, accuracy=accuracy, seconds=(1.0, 1.0))
+
+        def trial(operations: int, rate: float, sizes: object) -> Any:
+            after = Estimate(rates[rate], 0.0, 1.0, 4)
+            return smollm2.Trial(learning_rate=rate, before=after, after=after, seconds=1.0)
+
+        monkeypatch.setattr(smollm2, "rung", rung)
+        monkeypatch.setattr(smollm2, "trial", trial)
+        found = smollm2.pilot()
+        return [r.operations for r in found.rungs], found.operations, found.learning_rate
+
+    slow, fast = {1e-4: 0.5, 5e-4: 0.4}, {1e-4: 0.4, 5e-4: 0.5}
+    assert tried({5: 0.3}, slow) == ([5], 5, 1e-4)
+    assert tried({5: 0.7, 6: 0.61}, fast) == ([5, 6], 6, 5e-4)
+    assert tried({5: 0.1, 4: 0.65}, slow) == ([5, 4], 4, 1e-4)  # 65 % is nearer to 60 % than 10 % is to 20 %
+
+
+def test_a_seed_goes_through_all_stages_and_is_not_run_again(
+    smollm2: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sizes = small(smollm2)
+    estimate = Estimate(0.3, 0.2, 0.4, 4)
+    trial = smollm2.Trial(learning_rate=5e-4, before=estimate, after=estimate, seconds=1.0)
+    rung = smollm2.Rung(operations=5, accuracy=estimate, seconds=(1.0, 1.0))
+    chosen = smollm2.Pilot(rungs=[rung], trials=[trial], operations=5, learning_rate=5e-4, hours=1.0)
+    monkeypatch.setattr(smollm2, "SEEDS", range(1))
+    smollm2.run_seeds(chosen, sizes)
+    (seed,) = smollm2.seeds_of(tmp_path)
+    at = {name: scores.accuracy.value for name, scores in seed.budgets[-1].scores.items()}
+    assert seed.gain.value == pytest.approx(at["RL from the pick"] - at["SFT, pick"])
+    assert seed.pick_minus_worst.value == pytest.approx(at["RL from the pick"] - at["RL from the worst"])
+    assert [row.budget for row in seed.budgets] == [20, 40, 60, 80]
+    ranks = {start.name: start.rank for start in seed.starts}
+    assert (ranks[seed.pick], ranks[seed.worst]) == (1, len(seed.starts))
+    assert not list((tmp_path / "runs").glob("*/*/checkpoints"))
+    smollm2.run_seeds(chosen, sizes)  # its checkpoints are gone, so a second run of it would fail
+    smollm2.report(chosen, smollm2.seeds_of(tmp_path), 1.0)
+    assert "| 0 | step-" in (tmp_path / "README.md").read_text()
+    assert (tmp_path / "figure.svg").is_file()
+
+
+def test_the_page_of_smollm2_is_written_from_what_is_stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = ROOT / "evidence" / "smollm2"
+    module = imported(folder / "run.py", monkeypatch)
+    monkeypatch.setattr(module, "HERE", tmp_path)
+    chosen, seeds = module.pilot_of(folder), module.seeds_of(folder)
+    if len(seeds) == len(module.SEEDS):
+        shutil.copy(folder / "result.json", tmp_path)
+    module.report(chosen, seeds, None)
+    assert (tmp_path / "README.md").read_text() == (folder / "README.md").read_text()
