@@ -57,7 +57,12 @@ def test_what_is_missing_is_named_with_a_command(tmp_path: Path) -> None:
     assert checks["chat template"].status == "warning"
     assert checks["chat template"].fix.startswith("hf download ")
     assert "no padding token, and none is needed" in checks["tokenizer"].found
+    assert checks["tokenizer"].status == "ok"
     assert checks["context"].status == "ok"
+    model.model.generation_config.eos_token_id = 20
+    model.model.save_pretrained(tmp_path / "base")
+    wrong = rlready.doctor(model=tmp_path / "base").checkpoint
+    assert "also ends in the ordinary token 'm'" in next(c.found for c in wrong if c.name == "tokenizer")
     (vllm,) = (check for check in found.machine if check.name == "vLLM")
     assert vllm.status == "ok" or "pip install 'rlready[vllm" in vllm.fix
     assert all(check.fix for check in (*found.machine, *found.checkpoint) if check.status == "missing")

@@ -49,10 +49,7 @@ def model_checks(lm: LM, device: str, length: int) -> Iterator[Check]:
         yield Check(name="chat template", status="ok", found=f"{chat}".removeprefix(f"chat template of {source}: "))
     else:
         yield Check(name="chat template", status="warning", found=f"{chat}", fix=fix)
-    pad = tokenizer.pad_token
-    ends = ", ".join(lm.stop_texts)
-    padding = f"padding {pad}" if pad else "no padding token, and none is needed"
-    yield Check(name="tokenizer", status="ok", found=f"a response ends in {ends}; {padding}")
+    yield _ends(lm)
     yield _vocabulary(lm)
     enough = length <= lm.context
     yield Check(
@@ -132,6 +129,21 @@ def _package(name: str, extra: str, use: str, package: str = "") -> Check:
     if version:
         return Check(name=name, status="ok", found=version)
     return Check(name=name, status="missing", found=f"not installed: it {use}", fix=f"pip install 'rlready[{extra}]'")
+
+
+def _ends(lm: LM) -> Check:
+    """The tokens that end a response; an ordinary one is most likely the default of a configuration."""
+    pad, eos = lm.tokenizer.pad_token, lm.tokenizer.eos_token_id
+    padding = f"padding {pad}" if pad else "no padding token, and none is needed"
+    ordinary = [lm.decode([stop]) for stop in sorted(lm.stop_ids - lm.tokenizer.added_tokens_decoder.keys() - {eos})]
+    if not ordinary:
+        return Check(name="tokenizer", status="ok", found=f"a response ends in {', '.join(lm.stop_texts)}; {padding}")
+    return Check(
+        name="tokenizer",
+        status="warning",
+        found=f"a response also ends in the ordinary token {', '.join(map(repr, ordinary))}; {padding}",
+        fix=f"set eos_token_id in config.json and generation_config.json to the tokenizer's, {eos}",
+    )
 
 
 def _vocabulary(lm: LM) -> Check:
