@@ -110,9 +110,9 @@ def test_the_pilot_steps_towards_the_wanted_accuracy(smollm2: ModuleType, monkey
         return [r.operations for r in found.rungs], found.operations, found.learning_rate
 
     slow, fast = {1e-4: 0.5, 5e-4: 0.4}, {1e-4: 0.4, 5e-4: 0.5}
-    assert tried({5: 0.3}, slow) == ([5], 5, 1e-4)
-    assert tried({5: 0.7, 6: 0.61}, fast) == ([5, 6], 6, 5e-4)
-    assert tried({5: 0.1, 4: 0.65}, slow) == ([5, 4], 4, 1e-4)  # 65 % is nearer to 60 % than 10 % is to 20 %
+    assert tried({4: 0.3}, slow) == ([4], 4, 1e-4)
+    assert tried({4: 0.7, 5: 0.61}, fast) == ([4, 5], 5, 5e-4)
+    assert tried({4: 0.1, 3: 0.65}, slow) == ([4, 3], 3, 1e-4)  # 65 % is nearer to 60 % than 10 % is to 20 %
 
 
 def test_a_seed_goes_through_all_stages_and_is_not_run_again(

@@ -42,7 +42,7 @@ PILOT, STORED = "pilot.json", "seeds.json"
 TASK = "dagmath?modulus=none&constants=0-9&max_value=99"
 SEEDS = range(3)
 PILOT_SEED = 100  # none of the seeds reported
-OPERATIONS, FIRST = (4, 5, 6), 5  # of a problem; the pilot begins with FIRST
+OPERATIONS, FIRST = (3, 4, 5), 4  # of a problem; the pilot begins with FIRST
 WANTED = (0.2, 0.6)  # accuracy after SFT
 RATES = (5e-6, 2e-5)  # learning rates of RL: the preset of this size of model, and four times that
 MODELS = ("SFT, pick", "SFT, worst", "RL from the pick", "RL from the worst")
@@ -53,9 +53,9 @@ START, WORST, LEARNED, LEARNED_WORST = MODELS
 class Sizes:
     """Sizes of the stages of a seed, and of the pilot."""
 
-    rows: int = 384
+    rows: int = 600
     heldout: int = 32
-    tokens_per_batch: int = 2048
+    tokens_per_batch: int = 1024
     readiness_problems: int = 32
     steps: int = 30
     group: int = 8  # prompts in a step, samples of each, and samples in readiness
@@ -142,7 +142,7 @@ def tuned(operations: int, seed: int, out: Path, sizes: Sizes) -> SFTResult:
         epochs=2.0,
         save_every=0.5,
         keep_at=(),
-        learning_rate=1e-4,
+        learning_rate=2e-4,
         tokens_per_batch=sizes.tokens_per_batch,
         max_tokens_per_microbatch=4096,
         seed=seed,
@@ -360,7 +360,7 @@ def claims_of(chosen: Pilot, seeds: list[Seed]) -> list[Claim]:
         Claim.of("RL from the pick minus RL from the worst, accuracy", apart, "interval > 0"),
         Claim.of("RL from the pick minus its SFT start, thinking tokens", longer, "<= 0"),
         *(Claim.of("accuracy after SFT, at the pick", tuning, target) for target in (">= 0.2", "<= 0.6")),
-        Claim("accuracy of guessing", chance, chance, chance, 2000, "problems", "< 0.05"),
+        Claim("accuracy of guessing", chance, chance, chance, 2000, "problems", "< 0.1"),
         Claim("hours of all seeds on two cores", hours, hours, hours, len(seeds), "seeds", "<= 6"),
     ]
 
@@ -373,14 +373,14 @@ of definitions in symbols, which are solved by substitution.
 
     {open_task(source(5, "test", 1, 0, 6)).problems()[0].prompt}
 
-Numbers are ordinary integers, constants are 0 to 9 and values at most 99. Worked rows write out every step.
+Numbers are ordinary integers, constants are 0 to 9 and values -98 to 98. Worked rows write out every step.
 
 ## Protocol
 
 It was fixed before any seed was run. Hypothesis: {FULL.steps} steps of RL with a verifier make the checkpoint that
 readiness ranks first more accurate on problems whose templates are in no training set.
 
-- **SFT**: {FULL.rows} worked rows, 2 epochs, learning rate 1e-4, {FULL.tokens_per_batch:,} tokens a batch, four
+- **SFT**: {FULL.rows} worked rows, 2 epochs, learning rate 2e-4, {FULL.tokens_per_batch:,} tokens a batch, four
   checkpoints.
 - **Readiness**: {FULL.readiness_problems} training problems, {FULL.group} samples of each. The *pick* is the checkpoint
   that it ranks first, the *worst* the one that it ranks last.
@@ -392,6 +392,9 @@ readiness ranks first more accurate on problems whose templates are in no traini
   Student's t interval over {len(SEEDS)} seeds must lie above zero. With so few seeds it is wide (4.3 standard errors),
   so that the seeds and their intervals over problems are printed, too.
 - **Secondary**: the same from the worst; RL from the pick against RL from the worst; thinking tokens.
+- **Cost** at 4 operations: a seed trains 430,000 tokens, prompts included, and samples as many. At 130 and 170 tokens a
+  CPU second (the first measured below, the second in [GSM8K](../smoke-gsm8k/README.md)) all seeds take 4.9 CPU hours,
+  or 3.1 hours on two idle cores at 80 % of both, and the pilot 0.9 to 1.4 hours.
 
 Between seeds the rows, the problems, their order and every sample differ; the base model does not.
 
@@ -405,11 +408,17 @@ def pilot_text(chosen: Pilot | None) -> str:
     rules = f"""## Pilot
 
 In words, the same generator has too few templates for a test split at 2 operations, and 5 test templates at 3; there, a
-thought takes 25 tokens a step. In symbols 200 test problems have 30 templates at 4 operations, 113 at 5 and 180 at 6,
+thought takes 25 tokens a step. In symbols 200 test problems have 5 templates at 3 operations, 30 at 4 and 113 at 5,
 with 12 tokens a step. Hence symbols. `run.py --pilot` chooses the rest on seed {PILOT_SEED}, which is not reported, by
 two rules: from {FIRST} operations upwards or downwards ({OPERATIONS[0]} to {OPERATIONS[-1]}) until accuracy after SFT
 is {WANTED[0]:.0%} to {WANTED[1]:.0%}, or else the nearest; and of {rates}, the learning rate of RL with the higher
 validation accuracy at the last step.
+
+Before that, one epoch of SFT on 112 rows at 5 operations (other rows, learning rate 1e-4, 17 steps of at most 1,024
+tokens, beside other work) trained 133 tokens a CPU second, prompts included. The loss fell from 1.78 to 0.24 nats per
+token and was 0.18 on held-out rows, but none of 16 test problems was solved, one sample each: the form of a worked row
+was learned, not which definition comes next. It shaped the protocol before that was fixed: 600 rows instead of 384,
+twice the learning rate, half the batch, and {FIRST} operations to begin with instead of 5.
 """
     if chosen is None:
         return rules + "\nThe pilot has not been run yet."
