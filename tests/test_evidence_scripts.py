@@ -51,7 +51,7 @@ def stored(module: ModuleType, folder: Path) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize(
-    "name", ["budgets", "dense", "influence", "inject", "inject-gsm8k", "pipeline", "predict", "trust"]
+    "name", ["budgets", "dense", "influence", "inject", "inject-gsm8k", "pipeline", "predict", "trust", "vllm"]
 )
 def test_a_page_is_written_from_what_is_stored(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = ROOT / "evidence" / name
