@@ -154,10 +154,15 @@ def memory_of(shape: Shape, work: Work, recipe: Recipe, machine: Machine) -> Mem
     return held if recipe.job == "sft" else replace(held, cache=_cache(shape, work, recipe, machine, held))
 
 
+def _shares(shape: Shape, recipe: Recipe, machine: Machine) -> int:
+    """Parts into which the learner for CPUs divides a micro-batch: as many as threads could compute in parallel."""
+    several = recipe.fast_learner(machine) and machine.threads * shape.parameters <= THREAD_GRADIENTS
+    return machine.threads if several else 1
+
+
 def _learners(shape: Shape, recipe: Recipe, machine: Machine) -> int:
-    """Threads that compute gradients in parallel."""
-    several = recipe.fast_learner(machine) and not recipe.lora_r
-    return machine.threads if several and machine.threads * shape.parameters <= THREAD_GRADIENTS else 1
+    """Threads that compute gradients in parallel; adapters are switched for all threads, so they have one."""
+    return 1 if recipe.lora_r else _shares(shape, recipe, machine)
 
 
 def _gradients_of(shape: Shape, recipe: Recipe, machine: Machine) -> int:
@@ -167,8 +172,9 @@ def _gradients_of(shape: Shape, recipe: Recipe, machine: Machine) -> int:
 
 def _fed_at_once(shape: Shape, work: Work, recipe: Recipe, machine: Machine) -> int:
     """Tokens of the micro-batches that are computed at a time."""
-    threads = _learners(shape, recipe, machine)
-    return min(recipe.microbatch, work.tokens, threads * THREAD_TOKENS if threads > 1 else recipe.microbatch)
+    shares = _shares(shape, recipe, machine)
+    most = min(recipe.microbatch // shares, THREAD_TOKENS) if shares > 1 else recipe.microbatch
+    return min(work.tokens, most * _learners(shape, recipe, machine))
 
 
 def rows_at_once(shape: Shape, work: Work, recipe: Recipe, machine: Machine, held: Memory) -> int:
