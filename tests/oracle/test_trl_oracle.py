@@ -79,6 +79,7 @@ def test_policy_gradients_are_trls(
     assert (clipped > 0) == (updates > 1)
 
     masked = with_one_forced_token_learned(groups)
+    monkeypatch.setattr(mismatch, "ENOUGH", 1)
     with pytest.raises(UserError, match="different log-probabilities"):  # the sampler has none of that token
         our_steps(folder, masked, case, updates=1, kl=kl)
     monkeypatch.setattr(mismatch, "LIMIT", math.inf)
