@@ -16,6 +16,8 @@ import torch
 from safetensors.torch import load_file
 
 import rlready
+from rlready.cli.main import main
+from rlready.core import distributed
 from rlready.models.batch import supervised
 from rlready.runs.files import read_table
 from rlready.runs.log import read_log
@@ -181,3 +183,32 @@ def test_examples_are_dealt_in_equal_tokens(monkeypatch: pytest.MonkeyPatch) -> 
     assert sorted(id(e) for part in dealt for e in part) == sorted(map(id, examples))
     loads = [sum(map(len, part)) for part in dealt]
     assert max(loads) - min(loads) <= max(map(len, examples))
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"learning_rate": "0.1"}, "other settings: learning_rate=0.1 instead of 0.001; "),
+        (
+            {"heldout": "h", "epochs": "2.0"},
+            "other settings: heldout=h instead of none, epochs=2.0 instead of 1.0; ",
+        ),
+        ({"out": "b"}, "other settings: out=b instead of none; "),
+        ({"overwrite": "true"}, "other settings: overwrite=true instead of none; "),
+        ({"command": "rl"}, "another command: command=rl instead of sft; "),
+    ],
+)
+def test_a_process_with_other_settings_is_refused(
+    other: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything that the processes do together, where other settings would be a wrong result or no end."""
+
+    def gathered(mine: dict[str, str]) -> list[dict[str, str]]:
+        return [mine, mine | {k: v for k, v in other.items() if ("command" in other) == ("command" in mine)}]
+
+    monkeypatch.setattr(distributed, "gathered", gathered)
+    assert main(["sft", "model=m", "rows=missing.jsonl", "learning_rate=0.001", "epochs=1"]) == 2
+    assert capsys.readouterr().err.startswith(f"rlready: process 1 was started with {said}")
+    settings = {"model": "m", "rows": "missing.jsonl", "learning_rate": 0.001, "epochs": 1.0}
+    with pytest.raises(rlready.UserError, match=f"^process 1 was started with {said}"):
+        rlready.sft(**settings)

@@ -16,7 +16,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -159,6 +159,22 @@ def from_rank0(make: Callable[[], T]) -> T:
     dist.broadcast_object_list(found, src=0)
     result: T = found[0]
     return result
+
+
+def refuse_differences(what: str, mine: Mapping[str, str]) -> None:
+    """Collective.  UserError, on all processes, if one has another value of a name than rank 0 has.
+
+    ``what`` such a process was started with: "other settings".
+    """
+    first, *others = gathered(dict(mine))
+    for number, other in enumerate(others, 1):
+        names = [name for name in first | other if first.get(name, "") != other.get(name, "")]
+        if names:
+            shown = [f"{name}={other.get(name) or 'none'} instead of {first.get(name) or 'none'}" for name in names[:3]]
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise UserError(
+                f"process {number} was started with {what}: {', '.join(shown)}{more}; start all with the same command"
+            )
 
 
 def wait_for_all() -> None:

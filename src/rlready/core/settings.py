@@ -162,6 +162,10 @@ class Config(BaseModel):
         except ValidationError as error:
             raise UserError(explain(error, type(self))) from None
 
+    def typed(self) -> dict[str, str]:
+        """Every setting as a user would type it; empty for None."""
+        return {name: as_typed(value) for name, value in self}
+
     def extendable(self) -> tuple[str, ...]:
         """Settings that say only how long a run goes on: an unfinished run continues with larger values of them."""
         return ()
