@@ -18,7 +18,9 @@ from safetensors.torch import load_file
 import rlready
 from rlready.cli.main import main
 from rlready.core import distributed
+from rlready.core.config import SFTConfig
 from rlready.models.batch import supervised
+from rlready.runs import run as runs
 from rlready.runs.files import read_table
 from rlready.runs.log import read_log
 from rlready.runs.record import RunRecord
@@ -209,6 +211,31 @@ def test_a_process_with_other_settings_is_refused(
     monkeypatch.setattr(distributed, "gathered", gathered)
     assert main(["sft", "model=m", "rows=missing.jsonl", "learning_rate=0.001", "epochs=1"]) == 2
     assert capsys.readouterr().err.startswith(f"rlready: process 1 was started with {said}")
-    settings = {"model": "m", "rows": "missing.jsonl", "learning_rate": 0.001, "epochs": 1.0}
+    settings: dict[str, Any] = {"model": "m", "rows": "missing.jsonl", "learning_rate": 0.001, "epochs": 1.0}
     with pytest.raises(rlready.UserError, match=f"^process 1 was started with {said}"):
         rlready.sft(**settings)
+
+
+def test_a_process_with_other_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as on another machine, before anything is written."""
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "out"
+    rows.write_text("{}")
+
+    def gathered(mine: Any) -> list[Any]:
+        return [mine, mine | {str(rows): "0" * 64} if str(rows) in (mine or {}) else mine]
+
+    monkeypatch.setattr(distributed, "gathered", gathered)
+    monkeypatch.setattr(runs, "world_size", lambda: 2)
+    said = rf"^process 1 has read other data \(SHA-256\): {rows}=0+ instead of "
+    with runs.Run(out, "sft", SFTConfig()) as own:
+        own.note_data(id="rows", role="training", path=rows)
+        with pytest.raises(rlready.UserError, match=said):
+            own.claim()
+    assert not out.exists()
+
+
+def test_a_process_with_other_presets_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "gathered", lambda mine: [mine, mine | {"device": "cpu"} if mine else mine])
+    said = r"^process 1 has other presets: device=cpu instead of cuda; all need "
+    with runs.Run(tmp_path / "out", "sft", SFTConfig()) as own, pytest.raises(rlready.UserError, match=said):
+        own.resolve(own.config, {"device": "cuda"})

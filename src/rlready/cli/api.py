@@ -35,8 +35,10 @@ def call_verb(name: str, config: object, out: object, settings: Mapping[str, Any
         return only
     if filled.several_processes:
         distributed.join()
-        distributed.refuse_differences("another command", {"command": name})
-        distributed.refuse_differences("other settings", filled.typed() | {"out": os.fspath(out) if out else ""})
+        distributed.refuse_differences("was started with another command", {"command": name})
+        distributed.refuse_differences(
+            "was started with other settings", filled.typed() | {"out": os.fspath(out) if out else ""}
+        )
     folder = Path(os.fspath(out)) if out else distributed.from_rank0(lambda: new_folder(name))
     result: Result = function(name)(filled, folder)
     distributed.from_rank0(lambda: function("report")(folder))

@@ -74,7 +74,7 @@ def _main(argv: list[str], *, program: bool) -> int:
 
 
 def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
-    distributed.refuse_differences("another command", {"command": typed.verb})
+    distributed.refuse_differences("was started with another command", {"command": typed.verb})
     if typed.verb == "show":
         return _show(typed)
     if verb.config is None:
@@ -90,7 +90,9 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
         return function(typed.verb)(Path(typed.arguments[0]))
     filled = _fill(typed, verb)
     switches = dict.fromkeys(sorted(typed.switches), "true")
-    distributed.refuse_differences("other settings", filled.value.typed() | {"out": typed.out or ""} | switches)
+    distributed.refuse_differences(
+        "was started with other settings", filled.value.typed() | {"out": typed.out or ""} | switches
+    )
     if "trust_code" not in typed.switches:
         refuse_code(filter(None, (typed.config, getattr(filled.value, "file", ""))))
     check_device(filled.value)

@@ -161,10 +161,10 @@ def from_rank0(make: Callable[[], T]) -> T:
     return result
 
 
-def refuse_differences(what: str, mine: Mapping[str, str]) -> None:
+def refuse_differences(what: str, mine: Mapping[str, str], way: str = "start all with the same command") -> None:
     """Collective.  UserError, on all processes, if one has another value of a name than rank 0 has.
 
-    ``what`` such a process was started with: "other settings".
+    ``what`` is said of such a process, such as "was started with other settings"; ``way``: how to go on.
     """
     first, *others = gathered(dict(mine))
     for number, other in enumerate(others, 1):
@@ -172,9 +172,7 @@ def refuse_differences(what: str, mine: Mapping[str, str]) -> None:
         if names:
             shown = [f"{name}={other.get(name) or 'none'} instead of {first.get(name) or 'none'}" for name in names[:3]]
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise UserError(
-                f"process {number} was started with {what}: {', '.join(shown)}{more}; start all with the same command"
-            )
+            raise UserError(f"process {number} {what}: {', '.join(shown)}{more}; {way}")
 
 
 def wait_for_all() -> None:

@@ -28,6 +28,7 @@ from rlready.core.distributed import (
     is_lost,
     join,
     rank,
+    refuse_differences,
     wait_for_all,
     world_size,
 )
@@ -170,10 +171,23 @@ class Run(Recorder):
         """
         if stop_requested():  # and no interrupt has come through
             raise KeyboardInterrupt
+        if world_size() > 1:
+            self._refuse_other_data()
         if rank() == 0:
             self._claim()
         self._claimed, self.finished = True, False
         self.record = from_rank0(lambda: self.record)
+
+    def _refuse_other_data(self) -> None:
+        """UserError if a process has read other data than rank 0, as on a machine with another file at the path."""
+        mine = {
+            each.path: each.sha256 or provenance.content_digest(Path(each.path))
+            for each in self.record.data
+            if each.path
+        }
+        needed = from_rank0(lambda: mine)
+        same = {path: mine.get(path, digest) for path, digest in needed.items()}
+        refuse_differences("has read other data (SHA-256)", same, "all need the same files")
 
     def _claim(self) -> None:
         if self._earlier:
@@ -218,7 +232,8 @@ class Run(Recorder):
     def resolve(self, config: C, preset: Mapping[str, object]) -> C:
         """``config`` with its open settings taken from ``preset``, which is recorded as their origin.
 
-        Raises UserError if the attempt that this one continues had other values, such as another device.
+        Raises UserError if the attempt that this one continues had other values, such as another device, or another
+        process has.
         """
         for key, value in preset.items():
             earlier = self._earlier
@@ -226,6 +241,7 @@ class Run(Recorder):
                 before = earlier.config[key]
                 raise UserError(f"{self.out} holds a run with {key} = {before!r}: set {key}={before}, or {_ways_on()}")
         self.config = resolved = config.replace(**preset)
+        refuse_differences("has other presets", resolved.typed(), "all need the same model files and kind of device")
         self.record.config = plain(resolved)
         self.record.origins |= dict.fromkeys(preset, PRESET)
         return resolved
