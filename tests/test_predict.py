@@ -392,6 +392,33 @@ def test_outcomes_out_of_run_folders(tmp_path: Path) -> None:
     assert [[o.value for o in c.outcomes] for c in result.checkpoints] == [[0.9], [pytest.approx(0.8)], []]
 
 
+def test_runs_are_found_from_another_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Paths in an evaluation are those of the directory in which it ran; one that belongs to no run is said."""
+    (tmp_path / "sub" / "deeper").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    found = [replace(each, name=f"sft-{i}/checkpoints/step-9") for i, each in enumerate(disagreeing(tmp_path)[:3])]
+    write_readiness(Path("ready"), found)
+    best = [rl_run(Path(f"rl-{i}"), each.name, 0.1 * (i + 1)) for i, each in enumerate(found)]
+    evaluated(Path("evaluate"), {path: 0.9 - 0.1 * i for i, path in enumerate(best)})
+    evaluated(Path("below"), {Path("..") / path: 0.9 - 0.1 * i for i, path in enumerate(best)})
+    for name, folder in (("ready", "ready"), ("evaluate", "evaluate"), ("../below", "below")):
+        record = json.loads(Path(folder, "record.json").read_text())
+        Path(folder, "record.json").write_text(json.dumps(record | {"folder": name}))
+    monkeypatch.chdir(tmp_path / "sub" / "deeper")
+    for folder in ("evaluate", "below"):
+        runs = tuple(f"../../{name}" for name in ("ready", "rl-0", "rl-1", "rl-2", folder))
+        result = predict(PredictConfig(runs=runs, resamples=50), Path("out", folder))
+        assert [[o.value for o in c.outcomes] for c in result.checkpoints] == [[0.9], [pytest.approx(0.8)], [0.7]]
+        assert result.checkpoints[0].trained  # by the record of the SFT run
+    assert "left out" not in capsys.readouterr().err
+    evaluated(Path("elsewhere"), {Path("gone/checkpoints/step-1"): 0.5})
+    result = predict(PredictConfig(runs=(*runs[:-1], "elsewhere"), resamples=50), Path("out", "elsewhere"))
+    assert result.checkpoints[0].outcomes[0].value == pytest.approx(0.1)
+    assert "elsewhere is left out: none of its models is a checkpoint of a run of rl" in capsys.readouterr().err
+
+
 def note(folder: Path, kind: str, **changes: str) -> None:
     """Have the record of a run name an input."""
     record = json.loads((folder / "record.json").read_text())

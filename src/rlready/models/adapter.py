@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from rlready.models.hub import fetched, refuse_folder_names
 from rlready.models.one_line import one_line
 from rlready.models.weights import FLOATS, Held, tensors_of
 from rlready.runs.files import read_json
+from rlready.runs.lineage import bases
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 PREFIX = "base_model.model."
@@ -28,14 +28,13 @@ COPY = re.compile(r"\.(modules_to_save|original_module|base_layer)(?=\.)")  # ho
 def base_of(folder: Path, source: str) -> Path:
     """The folder of an adapter's base model; a note says when it is fetched from the hub.
 
-    A relative path is tried from the working directory, from the adapter's folder and from its parent.
     Raises UserError when the adapter names no base, or one that cannot be found or is an adapter, too.
     """
     config = read_json(folder / ADAPTER)
     name = config.get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         raise UserError(f"{folder / ADAPTER}: names no base model (base_model_name_or_path)")
-    folders = [path for at in (Path(), folder, folder.parent) if os.path.isdir(path := at / name)]
+    folders = bases(folder, name)
     found = next((path for path in folders if (path / CONFIG).exists() or (path / ADAPTER).exists()), None)
     if not found and folders:
         raise UserError(f"{source}: an adapter whose base model {folders[0]} is a folder without {CONFIG}")

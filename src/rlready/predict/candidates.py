@@ -117,7 +117,7 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
     """Candidates of readiness run folders; UserError if they are not measured alike, or fewer than two."""
     runs = [Measured.load(folder) for folder in folders]
     _refuse_unlike(runs)
-    found = {part.name: _candidate(part, run.config.heldout or "") for run in runs for part in run.parts}
+    found = {part.name: _candidate(part, run) for run in runs for part in run.parts}
     if not found:
         raise UserError("no readiness was measured: name folders of rlready readiness runs")
     if len(found) == 1:
@@ -178,8 +178,8 @@ def distribution(source: str) -> str:
     return f"{parsed.kind}:{parsed.path}?" + "&".join(f"{k}={v}" for k, v in sorted(kept.items()))
 
 
-def _candidate(part: Part, heldout: str) -> Candidate:
-    run = Path(part.name).parent.parent
+def _candidate(part: Part, measured: Measured) -> Candidate:
+    run = measured.record.located(measured.folder, part.name).parent.parent
     record = RunRecord.load(run) if (run / RECORD).is_file() else None
     tuned = record if record and record.verb == "sft" else None
     return Candidate(
@@ -187,8 +187,8 @@ def _candidate(part: Part, heldout: str) -> Candidate:
         counts=part.sampled.counts.counts,
         loss=part.heldout.heldout if part.heldout else None,
         entropy=part.sampled.stats.entropy,
-        heldout=heldout,
+        heldout=measured.config.heldout or "",
         trained=distribution(str(tuned.config["rows"])) if tuned else None,
-        sft=str(run) if tuned else None,
+        sft=str(Path(part.name).parent.parent) if tuned else None,
         step=step_of(part.name),
     )

@@ -28,6 +28,7 @@ from rlready.core.missing import did_you_mean
 from rlready.core.progress import note
 from rlready.core.result import RESULT
 from rlready.evaluate.result import EvaluateResult
+from rlready.runs.lineage import run_of
 from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.runs.results import refuse_damaged, refuse_unfinished
 from rlready.tasks.files import TABLES
@@ -111,7 +112,7 @@ def refuse_unlike_content(folders: Iterable[Path]) -> None:
     seen: dict[tuple[str, ...], tuple[str, Path]] = {}
     for folder in dict.fromkeys(folders):
         record = RunRecord.load(folder)
-        models = [(("", str(Path(each.path).resolve())), each) for each in record.models if each.path]
+        models = [(("", str(record.located(folder, each.path).resolve())), each) for each in record.models if each.path]
         for key, each in [*models, *(((record.verb, each.role, each.id), each) for each in record.data)]:
             first, there = seen.setdefault(key, (each.sha256 or "", folder))
             if each.sha256 and first and each.sha256 != first:
@@ -193,18 +194,21 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
     for folder in (*rl, *evaluate):
         refuse_damaged(folder, folder / RESULT)
     for folder in evaluate:
-        result = EvaluateResult.load(folder)
+        result, record = EvaluateResult.load(folder), RunRecord.load(folder)
+        before = len(measured)
         largest = result.budgets[-1]
         on[result.task.source, str(largest.budget)] = folder
         for model in result.models:
-            run = Path(model).resolve().parent.parent
-            trained = RunRecord.load(run) if (run / RECORD).is_file() else None
-            if trained and trained.verb == "rl":
-                if trained.start > (RunRecord.load(folder).end or trained.start):
+            run = run_of(record.located(folder, model))
+            trained = RunRecord.load(run) if run and (run / RECORD).is_file() else None
+            if run and trained and trained.verb == "rl":
+                if trained.start > (record.end or trained.start):
                     raise UserError(f"{run} was overwritten after {folder} had evaluated it: evaluate {model} again")
                 if run in measured:
                     raise UserError(f"{run} is evaluated twice, in {measured[run][1]} and {folder}: name one of them")
                 measured[run] = (largest.scores[model].accuracy.value, folder)
+        if len(measured) == before:
+            note(f"predict: {folder} is left out: none of its models is a checkpoint of a run of rl that is found here")
     if len(on) > 1:
         both = " and ".join(map(str, list(on.values())[:2]))
         raise UserError(f"{both} evaluated on different problems or budgets; name folders that agree")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from pathlib import Path, PurePath
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
@@ -166,6 +167,23 @@ class RunRecord(Record):
     def short_status(self) -> str:
         """The status without the reason for it."""
         return self.status.partition(":")[0]
+
+    def located(self, folder: Path, name: str) -> Path:
+        """The path that this run, which now is in ``folder``, has called ``name``.
+
+        It is one in the directory in which the run was started, as far as the name of the run folder gives that away,
+        or else in the working directory.
+        """
+        parts = PurePath(os.path.normpath(self.folder)).parts
+        up = parts.count("..")  # that many last folders of the directory are not known
+        inner = parts[up:]
+        for place in (Path(os.path.abspath(folder)), folder.resolve()):
+            if self.folder and not os.path.isabs(self.folder) and place.parts[len(place.parts) - len(inner) :] == inner:
+                start = Path(*place.parts[: len(place.parts) - len(inner)], *["?"] * up)
+                found = Path(os.path.normpath(start / name))
+                if found.exists() or not os.path.exists(name):
+                    return found
+        return Path(name)
 
     def changes_since(self, before: RunRecord) -> list[str]:
         """In words, what exact numbers depend on and what has changed since an attempt whose record was ``before``.

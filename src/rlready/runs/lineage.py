@@ -1,0 +1,57 @@
+"""What a model was made from, by the records of runs and the configuration of its adapter; nothing is fetched."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from rlready.core.errors import UserError
+from rlready.runs.files import read_json
+from rlready.runs.record import RunRecord
+
+ADAPTER, MODEL = "adapter_config.json", "config.json"
+STEP = re.compile(r"step-\d+")
+
+
+def run_of(checkpoint: Path) -> Path | None:
+    """The folder of the run that has saved a checkpoint, RUN of RUN/checkpoints/step-N, through links; else None."""
+    path = checkpoint.resolve()
+    return path.parent.parent if path.parent.name == "checkpoints" and STEP.fullmatch(path.name) else None
+
+
+def bases(adapter: Path, name: str) -> list[Path]:
+    """The folders that the name of an adapter's base may mean: a relative path is tried from the working directory,
+    from the adapter's folder and from its parent."""
+    return [path for at in (Path(), adapter, adapter.parent) if os.path.isdir(path := at / name)]
+
+
+def base_folder(folder: Path) -> Path | None:
+    """The folder of an adapter's base on this machine; None for a folder without an adapter, and for a base of the
+    hub."""
+    with suppress(UserError):
+        stated = read_json(folder / ADAPTER) if (folder / ADAPTER).is_file() else None
+        name = stated.get("base_model_name_or_path") if isinstance(stated, dict) else None
+        if isinstance(name, str) and name:
+            return next((path for path in bases(folder, name) if (path / MODEL).exists()), None)
+    return None
+
+
+def models_behind(model: Path) -> Iterator[Path]:
+    """The folder of a model, and of each that it was made from: bases of adapters, and starts of the runs that have
+    trained it.  Paths are absolute; a checkpoint may have been deleted since, while its run is still there."""
+    waiting, seen = [model], set[Path]()
+    while waiting:
+        path = waiting.pop(0).resolve()
+        if path in seen:
+            continue
+        seen.add(path)
+        yield path
+        if run := run_of(path):
+            with suppress(UserError):  # a record that cannot be read
+                record = RunRecord.load(run)
+                waiting.append(record.located(run, str(record.config.get("model"))))
+        if base := base_folder(path):
+            waiting.append(base)
