@@ -21,6 +21,7 @@ from rlready.runs.log import read_log
 from rlready.runs.pace import Pace
 from rlready.runs.record import RunRecord
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
+from rlready.tasks.trained_prompts import _runs_behind
 from rlready.train.learner import PlainLearner, StepStats
 from rlready.train.rl import rl
 from rlready.train.sft import checkpoint_steps, sft
@@ -358,6 +359,17 @@ def test_problems_that_a_model_was_trained_on_are_said(
     ready = ReadinessConfig(checkpoints=(tuned.checkpoints[-1].path,), group_size=2, thinking_budget=4, **source)
     warned = readiness(ready.replace(samples=2, max_answer_tokens=3), Path("ready")).headline
     assert f"Warning: {first.format('problems')}" in warned
+    monkeypatch.chdir(Path(trained).parent)
+    inside = evaluate(config.replace(models=(Path(trained).name,)), Path("../../inside")).headline
+    monkeypatch.chdir(tmp_path)
+    assert "was changed or deleted" not in inside
+    assert f"sft run {tmp_path / 'tuned'} was" in inside
+    assert f"rl run {tmp_path / 'rl'} was" in inside
+    Path("elsewhere").mkdir()
+    Path("elsewhere/adapter_config.json").write_text(
+        json.dumps({"base_model_name_or_path": str(tmp_path / tuned.checkpoints[-1].path)})
+    )
+    assert [run for run, _ in _runs_behind("elsewhere")] == [Path("tuned")]
     Path("rl/trained_prompts.txt").write_text("")
     edited = evaluate(config, Path("again")).headline
     assert "rl/trained_prompts.txt was changed or deleted, so it is not known which problems are in it" in edited

@@ -5,6 +5,7 @@ They go with the run folder: the data may have moved or changed since, and nothi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import blake2b
@@ -14,6 +15,7 @@ from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row
 from rlready.runs.checksums import changed
 from rlready.runs.files import write_text
+from rlready.runs.lineage import models_behind, run_of
 from rlready.runs.record import RunRecord
 from rlready.runs.run import Run
 
@@ -55,11 +57,8 @@ def _hash(item: Problem | Row) -> str:
 
 
 def _runs_behind(model: str) -> Iterator[tuple[Path, RunRecord]]:
-    """The runs that trained a checkpoint, RUN/checkpoints/step-N: the last one, the one it started from, and so on."""
-    seen: set[Path] = set()
-    with suppress(UserError):  # a record that cannot be read
-        while (path := Path(model).resolve()).parent.name == "checkpoints" and path not in seen:
-            seen.add(path)
-            record = RunRecord.load(path.parent.parent)
-            yield Path(model).parent.parent, record
-            model = str(record.config.get("model"))
+    """The runs that trained a model, or one that it was made from, named from the working directory."""
+    for path in models_behind(Path(model)):
+        if run := run_of(path):
+            with suppress(UserError):  # a record that cannot be read
+                yield Path(os.path.relpath(run)) if run.is_relative_to(Path.cwd()) else run, RunRecord.load(run)
