@@ -305,6 +305,15 @@ def test_a_finished_run_is_found_and_any_other_is_refused(tmp_path: Path) -> Non
     write_text(model / ".git" / "index", "seen")
     with Run(out, "sft", Config()) as run:
         assert run.finished
+    write_text(tmp_path / "adapter" / "adapter_config.json", '{"base_model_name_or_path": "../model"}')
+    write_text(model / "config.json", "{}")
+    with Run(tmp_path / "tuned", "sft", Config()) as run:
+        run.claim()
+        run.note_model(id="adapter", role="base", path=tmp_path / "adapter")
+        run.write_result(Loss(loss=1.5))
+    (model / "config.json").unlink()
+    with pytest.raises(UserError, match=r"whose input .*adapter/../model has changed since: choose"):
+        Run(tmp_path / "tuned", "sft", Config()).__enter__()
     write_text(model / "weights", "2")
     with pytest.raises(UserError, match=r"whose input .*model has changed since: choose"):
         Run(out, "sft", Config()).__enter__()

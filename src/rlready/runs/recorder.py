@@ -17,9 +17,11 @@ from rlready.core.progress import warn
 from rlready.runs import provenance
 from rlready.runs.checksums import changed, checksums, inside, refuse_changed
 from rlready.runs.files import write_json
+from rlready.runs.lineage import base_folder
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import RECORD, RUNNING, Attempt, DataNote, ModelNote, Note, RunRecord
 
+BASE = "base of the adapter"  # the role of a model
 SAVE_EVERY = 30.0  # seconds between saves of the counters
 AnyNote = TypeVar("AnyNote", bound=Note)
 
@@ -81,10 +83,14 @@ class Recorder:
         learner: str | None = None,
     ) -> None:
         """Record a model.  With ``path`` the content is hashed, once in a run, and a later attempt that finds other
-        content there is refused."""
+        content there is refused; the same holds for the base of an adapter."""
         digest = self._digest(path)
         added = ModelNote(id=id, role=role, path=_text(path), sha256=digest, chat=chat, learner=learner)
         self._note(self.record.models, added)
+        if path and (base := base_folder(path)):
+            name, digest = str(base), self._digest(base)
+            added = ModelNote(id=name, role=BASE, path=name, sha256=digest, chat=None, learner=None)
+            self._note(self.record.models, added)
 
     def _note(self, notes: list[AnyNote], added: AnyNote) -> None:
         if added not in notes:  # a resumed run adds the same note again

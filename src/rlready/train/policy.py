@@ -9,13 +9,15 @@ from rlready.core.progress import note
 from rlready.models.checkpoint import load, load_adapted
 from rlready.models.lm import LM
 from rlready.models.lora import BASE, Adapted, Lora
+from rlready.runs import recorder
 from rlready.runs.run import Run
 
 
 def load_policy(config: SFTConfig | RLConfig, run: Run) -> LM:
     """The model of a run, ready to be trained; UserError as `load` and `load_adapted` raise it.
 
-    The base of an adapter that is trained further is entered in the record, because the state of a run leaves it out.
+    The base of an adapter that is trained further is entered in the record, also one of the hub, because the state of
+    a run leaves it out.
     """
     note(f"{run.verb}: loading {config.model}")
     device, sharded = local_device(config.device), runs_sharded(config.distributed)
@@ -28,7 +30,7 @@ def load_policy(config: SFTConfig | RLConfig, run: Run) -> LM:
     kind = "a new adapter is trained"
     if lm.start != BASE:
         kind = f"the adapter of {config.model} is trained further"
-        run.note_model(id=str(lm.base), path=lm.base, role="base of the adapter")
+        run.note_model(id=str(lm.base), path=lm.base, role=recorder.BASE)
     note(f"{run.verb}: {kind}, the base is frozen: {lm.describe()}")
     return lm
 
