@@ -245,6 +245,22 @@ def test_overwrite_replaces_a_run_and_nothing_else(fake: Fake, capfd: Any) -> No
     Path("p.jsonl").write_text('{"prompt": "?", "answer": "1"}\n')
     code, says = rlready("rl problems=p.jsonl?n=1&verifier=run.judge:f --out run --overwrite", capfd)
     assert (code, says) == (2, "rlready: run cannot be overwritten: it holds an input of this run, run/judge.py")
+    Path("adapter").mkdir()
+    Path("adapter/adapter_config.json").write_text('{"base_model_name_or_path": "../run/checkpoints"}')
+    Path("run/checkpoints/config.json").write_text("{}")
+    code, says = rlready("rl model=adapter --out run --overwrite", capfd)
+    place = Path("run/checkpoints").absolute()
+    assert (code, says) == (
+        2,
+        f"rlready: run cannot be overwritten: it holds {place}, from which an input of this run was made, adapter",
+    )
+    Path("rl/checkpoints/step-1").mkdir(parents=True)
+    record = read_json(Path("run/record.json"))
+    record["config"]["model"] = str(place / "step-2")
+    Path("rl/record.json").write_text(json.dumps(record))
+    code, says = rlready("sft model=rl/checkpoints/step-1 --out run --overwrite", capfd)
+    assert code == 2
+    assert f"holds {place / 'step-2'}, from which an input of this run was made, rl/checkpoints/step-1" in says
     assert "--overwrite needs --out" in rlready("sft --overwrite", capfd)[1]
 
 

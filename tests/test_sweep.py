@@ -29,6 +29,7 @@ from rlready.predict.stage import predict
 from rlready.runs import lock
 from rlready.runs.files import plain, read_json, write_json
 from rlready.runs.log import read_log
+from rlready.runs.run import Invocation, invocation
 from rlready.sweep import executors, processes, scheduler
 from rlready.sweep import stage as sweep_module
 from rlready.sweep.executors import JobResult, Submission
@@ -153,6 +154,30 @@ def test_a_failing_job_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         result = sweep(config, out)
     assert (len(first), second) == (6, ["rl/one-2-rl-problems1-s0", "evaluate/one-2-rl-problems1-s0"])
     assert result.runs == 2
+
+
+def test_the_rows_of_a_sweep_are_not_overwritten(tmp_path: Path) -> None:
+    """Neither is a file that the sweep file names with a seed in it."""
+    write_record(tmp_path / "rows-7", "inject")
+    (tmp_path / "rows-7/rows.jsonl").write_text(
+        "".join(json.dumps({"prompt": f"a: {i} ? a", "response": f"a: {i}"}) + "\n" for i in range(6))
+    )
+    file = Path(write(tmp_path))
+    rows = tmp_path / "rows-{seed}/rows.jsonl"
+    file.write_text(
+        file.read_text()
+        .replace("dagmath?ops=2&split=all&n=6&seed={seed}", f"{rows}")
+        .replace("save-", 'model = "embedded"\nseed = [7]\nsave-')
+    )
+    token = invocation.set(Invocation(overwrite=True))
+    try:
+        with pytest.raises(
+            UserError, match=r"rows-7 cannot be overwritten: it holds an input of this run, .*rows.jsonl"
+        ):
+            sweep(SweepConfig(file=str(file), workers=0), tmp_path / "rows-7")
+    finally:
+        invocation.reset(token)
+    assert (tmp_path / "rows-7/rows.jsonl").exists()
 
 
 def test_another_sweep_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -354,7 +354,7 @@ def test_a_run_can_be_overwritten_whatever_it_has_written(runs: Runs, verb: str,
     if state == "done":
         report(out)
     assert list(foreign_entries(out, RunRecord.load(out))) == []
-    empty_folder(out, Nothing())
+    empty_folder(out, [Nothing()])
     assert {path.name for path in out.iterdir()} == {"record.json", lock.NAME}
 
 
@@ -373,7 +373,7 @@ def test_temporary_files_of_a_living_run_inside_are_left(tmp_path: Path) -> None
     assert (inner / "log.tmp-1").exists()
     assert not (tmp_path / "parts.tmp-1").exists()
     with pytest.raises(UserError, match="sft is in use"):
-        empty_folder(tmp_path, Nothing())
+        empty_folder(tmp_path, [Nothing()])
     os.close(held)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
 
@@ -15,6 +15,7 @@ from rlready.core.settings import Config
 from rlready.runs import lock
 from rlready.runs.files import LEFTOVER, plain, remove, write_json
 from rlready.runs.folders import START, read_record
+from rlready.runs.lineage import models_behind
 from rlready.runs.log import DRAWN, LOG
 from rlready.runs.record import OVERWRITTEN, RECORD, RunRecord
 
@@ -32,22 +33,31 @@ EVERY = START | {RESULT, "report.html"}
 CHECKPOINT = re.compile(rf"step-\d+|{LEFTOVER.pattern}")
 
 
-def empty_folder(out: Path, config: Config, command: str = "") -> None:
+def empty_folder(out: Path, configs: Sequence[Config], command: str = "") -> None:
     """Delete what is in a folder, all of it of a run that is overwritten or has done nothing.
 
     The record says so first and is deleted last, so that a kill in between leaves no run that seems whole.  UserError
-    if an input that ``config`` or ``command`` names would be deleted, or anything else that this run has not written.
+    if an input that ``configs`` or ``command`` name would be deleted, a model that it was made from, or anything else
+    that this run has not written.
     """
     held = next(
         (file.parent for file in out.rglob(lock.NAME) if file.parent != out and lock.is_locked(file.parent)), None
     )
     if held:
         raise UserError(f"{held} is in use: wait for it, or choose another --out")
-    inputs = [(path, path.resolve()) for path in _paths_in(plain(config))]
-    inputs += [(path, path.resolve().parent) for path in _paths_in(shlex.split(command))]  # one of the words is --out
-    for path, place in inputs:
+    named = list(_paths_in(plain(list(configs))))
+    inputs = [(f"an input of this run, {path}", path.resolve()) for path in named]
+    inputs += [
+        (f"{place}, from which an input of this run was made, {path}", place)
+        for path in named
+        for place in models_behind(path)
+    ]
+    inputs += [  # one of the words is --out
+        (f"an input of this run, {path}", path.resolve().parent) for path in _paths_in(shlex.split(command))
+    ]
+    for what, place in inputs:
         if out.resolve() in (place, *place.parents):
-            raise UserError(f"{out} cannot be overwritten: it holds an input of this run, {path}")
+            raise UserError(f"{out} cannot be overwritten: it holds {what}")
     old = read_record(out)
     if old:
         others = sorted(map(str, foreign_entries(out, old)))
@@ -84,14 +94,19 @@ def foreign_entries(folder: Path, record: RunRecord) -> Iterator[Path]:
 
 def _paths_in(value: object) -> Iterator[Path]:
     """The existing files and folders that settings or the words of a command name, also in task sources."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        for each in value:
-            yield from _paths_in(each)
-    elif isinstance(value, str):
-        for text in (value, value.partition("=")[2]):
+    for word in dict.fromkeys(_texts_in(value)):
+        for text in (word, word.partition("=")[2]):
             path, _, query = text.partition("?")
             code = query.partition("verifier=")[2].partition("&")[0].rpartition(":")[0]
             named = (path, path.partition(":")[2], code, f"{code.replace('.', '/')}.py")
             yield from (Path(each) for each in named if each and os.path.exists(each))
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _texts_in(each)
+    elif isinstance(value, str):
+        yield value

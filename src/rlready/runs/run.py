@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -163,18 +163,18 @@ class Run(Recorder):
         """Whether the folder holds this run already, finished or not."""
         return self._earlier is not None
 
-    def claim(self) -> None:
+    def claim(self, jobs: Sequence[Config] = ()) -> None:
         """Take the folder for this run; call this once the inputs are found to fit, before anything is written.
 
         What is there of an earlier attempt stays, but for the result of a finished run; a run that is overwritten is
-        deleted.  Raises UserError if an input of this run would be deleted with it.
+        deleted.  Raises UserError if an input of this run, or of its ``jobs``, would be deleted with it.
         """
         if stop_requested():  # and no interrupt has come through
             raise KeyboardInterrupt
         if world_size() > 1:
             self._refuse_other_data()
         if rank() == 0:
-            self._claim()
+            self._claim(jobs)
         self._claimed, self.finished = True, False
         self.record = from_rank0(lambda: self.record)
 
@@ -189,7 +189,7 @@ class Run(Recorder):
         same = {path: mine.get(path, digest) for path, digest in needed.items()}
         refuse_differences("has read other data (SHA-256)", same, "all need the same files")
 
-    def _claim(self) -> None:
+    def _claim(self, jobs: Sequence[Config]) -> None:
         if self._earlier:
             refuse_links(self.out)
             entries = own_entries(self.out)
@@ -199,7 +199,7 @@ class Run(Recorder):
             remove(self.out / RESULT)
             note(f"{self.out}: continuing a run that was {self._earlier.attempts[-1].status.partition(':')[0]}")
         else:
-            empty_folder(self.out, self.config, self._called.command)
+            empty_folder(self.out, (self.config, *jobs), self._called.command)
             if self._called.command and not self._inside:
                 note(f"rlready {self.verb}: writing to {self.out}")
         if self.finished:

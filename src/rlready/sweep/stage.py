@@ -60,7 +60,7 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
             return stored
         _ask(config, jobs, seconds)
         refuse_too_few_steps(jobs, seconds)
-        run.claim()
+        run.claim([job.config for job in jobs])
         run.note_data(id=config.file, sha256=hashlib.sha256(file.read_bytes()).hexdigest(), role="sweep file")
         status = Status(jobs, seconds, config.workers)
         problems = _run_all(config, out, jobs, status)
