@@ -60,6 +60,10 @@ def test_engines_that_a_verb_does_not_have() -> None:
     for engine in ("vllm-server", "http://localhost:8000"):
         with pytest.raises(UserError, match="not sent to a server; use vllm or torch"):
             RLConfig(engine=engine)
+    for engine in ("http://", "http://[::1", "http://a b/", f"http://{'a' * 64}..b", "http://a:b", "http://a:1?b"):
+        with pytest.raises(UserError, match=r"engine = 'http://.*' is not .*address.*; use http://HOST:PORT") as error:
+            EvaluateConfig(engine=engine)
+        assert repr(engine) in str(error.value)
     with pytest.raises(UserError, match=r"serves one model, but 2 are named; name one, or use engine=vllm-server"):
         ReadinessConfig(engine="http://localhost:8000", checkpoints=("a", "b"))
     with pytest.raises(UserError, match=r"reference does not apply to engine=vllm; use engine=torch"):

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Optional, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -123,6 +124,14 @@ def check_engine_name(engine: str) -> str:
     """The same text; UserError unless it names an engine or is the address of a server."""
     if engine not in ENGINES and not is_url(engine):
         raise UserError(f"engine = {engine!r} is not an engine; use torch, vllm, vllm-server or http://HOST:PORT")
+    if is_url(engine):
+        try:
+            parts = urlsplit(engine)
+            host, _ = (parts.hostname or "").encode("idna"), parts.port  # both refuse what cannot be connected to
+        except ValueError as error:
+            raise UserError(f"engine = {engine!r} is not an address ({error}); use http://HOST:PORT") from None
+        if not host or not re.fullmatch(r"[!-~]+", engine) or set(engine) & set("@?#"):
+            raise UserError(f"engine = {engine!r} is not the address of a server; use http://HOST:PORT")
     return engine
 
 
