@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import queue
@@ -11,24 +12,33 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from math import inf
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from rlready.core.errors import UserError
 from rlready.core.progress import note
+from rlready.core.records import Sample
 from rlready.core.stopping import heed_stop
 from rlready.engine.budget import Forcing
 from rlready.engine.completions import BANNED, Completer, CompletionEngine, Continuation, Drawn
+from rlready.engine.protocol import Ended, Request
 from rlready.models.lm import LM
+from rlready.models.one_line import one_line
 
 WAIT = 0.2  # seconds between two looks at what has ended
-ANSWER_SECONDS = 3600.0  # the longest that one completion may take
+ANSWER_SECONDS = 3600.0  # the longest that no completion may come
+MODEL_SECONDS = 30.0  # the longest that a server may take to name its model
+SAY_SECONDS = {"/v1/models": 10.0, "/v1/completions": 30.0}  # between two lines that say what is waited for
+POSITIVE = 0.01  # nats by which rounding may lift a log-probability above 0
 START_SECONDS = 1800.0  # the longest that a server may take to start
 # the module is that of `vllm serve`, which does not run in the CPU build, as that has another package's name;
 # the server is sent SIGTERM when this process has ended, however it has (PR_SET_PDEATHSIG of Linux)
@@ -41,6 +51,13 @@ runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alte
 """
 ERROR = re.compile(r"\w*Error: .+")
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+class _NoAnswer(UserError):
+    """The server does not answer, or no longer."""
 
 
 class _Logprobs(BaseModel):
@@ -70,12 +87,25 @@ class ServerEngine(CompletionEngine):
 
     def __init__(self, lm: LM, forcing: Forcing, *, bfloat16: bool = False, url: str = "") -> None:
         super().__init__(lm, forcing, bfloat16=bfloat16)
-        self.url, self._longest = url, 0
+        self.url, self._longest, self._kept = url, 0, False
         self._server: Server | None = None
         self._client: _Client | None = None
         if url:
             self.name, self.dtype = f"the server at {url}", "bfloat16"  # which is not known: the wider bound
-            self._client = _Client(url, self.batch_size)
+            self._client = self._connect(url)
+
+    def sample(
+        self, requests: Sequence[Request], *, temperature: float, seed: int, ended: Ended | None = None
+    ) -> list[Sample]:
+        def keep(sample: Sample) -> None:
+            if ended:
+                ended(sample)
+                self._kept = True
+
+        try:
+            return super().sample(requests, temperature=temperature, seed=seed, ended=keep)
+        except _NoAnswer as error:
+            raise UserError(f"{error}: what was drawn before is kept" if self._kept else str(error)) from None
 
     def completer(self, longest: int, *, stale: bool) -> Completer:
         if not self.url and (self._server is None or stale or self._longest < longest):
@@ -83,7 +113,7 @@ class ServerEngine(CompletionEngine):
             self._longest = longest = min(self.lm.context, 1 << (longest - 1).bit_length())
             options = self.start_options(longest) | {"max_model_len": longest, "max_num_seqs": self.batch_size}
             self._server = Server(self.lm, self.dtype, options)
-            self._client = _Client(self._server.url, self.batch_size)
+            self._client = self._connect(self._server.url)
         assert self._client is not None
         return self._client
 
@@ -103,6 +133,9 @@ class ServerEngine(CompletionEngine):
         super().close()
         self._stop()
 
+    def _connect(self, url: str) -> _Client:
+        return _Client(url, self.batch_size, self.lm.model.config.get_text_config().vocab_size)
+
     def _stop(self) -> None:
         if self._client:
             self._client.close()
@@ -112,17 +145,25 @@ class ServerEngine(CompletionEngine):
 
 
 class _Client(Completer):
-    """Each continuation is one request, made by a thread of its own."""
+    """Each continuation is one request, made by one of at most ``most`` threads; token ids are below ``vocabulary``."""
 
-    def __init__(self, url: str, most: int) -> None:
+    def __init__(self, url: str, most: int, vocabulary: int) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
-        self._pool = ThreadPoolExecutor(most, "vllm-client")
+        self._most, self._vocabulary = most, vocabulary
+        # not an executor's threads: Python would wait for those that a server keeps waiting before it ends
+        self._threads: list[threading.Thread] = []
+        self._asked: queue.SimpleQueue[tuple[Continuation, int] | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[Drawn | UserError] = queue.SimpleQueue()
         self._round = 0  # requests of earlier rounds were aborted
-        self.model = _Models.model_validate_json(self._ask("/v1/models")).data[0].id
+        self._heard = self._said = time.monotonic()
+        self.model = self._first_model()
 
     def submit(self, asked: Continuation) -> None:
-        self._pool.submit(self._complete, asked, self._round)
+        self._heard = self._said = time.monotonic()
+        self._asked.put((asked, self._round))
+        if len(self._threads) < self._most:
+            self._threads.append(threading.Thread(target=self._work, name="vllm-client", daemon=True))
+            self._threads[-1].start()
 
     def drawn(self) -> tuple[list[Drawn], int]:
         found: list[Drawn] = []
@@ -134,6 +175,9 @@ class _Client(Completer):
                 found.append(ended)
                 ended = self._ended.get_nowait()
         except queue.Empty:
+            if found:
+                self._heard = self._said = time.monotonic()
+            self._say_waiting("/v1/completions", ANSWER_SECONDS)
             return found, 0
 
     def abort(self) -> None:
@@ -142,7 +186,43 @@ class _Client(Completer):
 
     def close(self) -> None:
         self.abort()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for _ in self._threads:
+            self._asked.put(None)
+
+    def _first_model(self) -> str:
+        """The name of the model that is served."""
+        found: queue.SimpleQueue[str | UserError] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                models = self._parsed(_Models, "/v1/models", self._ask("/v1/models", MODEL_SECONDS)).data
+                found.put(models[0].id if models else self._odd("/v1/models", "it names no model"))
+            except UserError as error:
+                found.put(error)
+
+        threading.Thread(target=ask, daemon=True).start()
+        while True:
+            try:
+                answer = found.get(timeout=WAIT)
+            except queue.Empty:
+                self._say_waiting("/v1/models", MODEL_SECONDS)
+                continue
+            if isinstance(answer, UserError):
+                raise answer
+            return answer
+
+    def _say_waiting(self, path: str, most: float) -> None:
+        """Say now and then that nothing has come; _NoAnswer after ``most`` seconds."""
+        now = time.monotonic()
+        if now - self._heard >= most:
+            raise self._no_answer(f"nothing from {path} in {most:.0f} s")
+        if now - self._said >= SAY_SECONDS[path]:
+            self._said = now
+            note(f"waiting for {self.url}{path} ({now - self._heard:.0f} s; it is given up after {most:.0f} s)")
+
+    def _work(self) -> None:
+        while asked := self._asked.get():
+            self._complete(*asked)
 
     def _complete(self, asked: Continuation, round: int) -> None:
         if round != self._round:
@@ -164,30 +244,67 @@ class _Client(Completer):
             # what the model's generation config may set otherwise
             **{"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0},
         }
+        path = "/v1/completions"
         try:
-            answer = self._ask("/v1/completions", json.dumps(wanted).encode())
-            (choice,) = _Completion.model_validate_json(answer).choices
-            at = [by_token[f"token_id:{token}"] for token in watched for by_token in choice.logprobs.top_logprobs]
-            ended.put(Drawn(asked.row, choice.token_ids, choice.logprobs.token_logprobs, at))
+            answer = self._parsed(_Completion, path, self._ask(path, ANSWER_SECONDS, json.dumps(wanted).encode()))
+            ended.put(self._checked(asked, path, answer))
         except UserError as error:
             ended.put(error)
-        except Exception as error:  # an answer that is not understood
-            ended.put(UserError(f"the server at {self.url} gave an unexpected answer ({error}); use vLLM 0.30 to 0.33"))
+        except Exception as error:
+            ended.put(self._odd(path, repr(error)))
 
-    def _ask(self, path: str, body: bytes | None = None) -> bytes:
-        request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"})
+    def _checked(self, asked: Continuation, path: str, answer: _Completion) -> Drawn:
+        """What was drawn; UserError unless it can be an answer to what was asked."""
+        if len(answer.choices) != 1:
+            raise self._odd(path, f"{len(answer.choices)} completions of one prompt")
+        ((tokens, logprobs),) = [(choice.token_ids, choice.logprobs) for choice in answer.choices]
+        if not 1 <= len(tokens) <= asked.max_tokens:
+            raise self._odd(path, f"{len(tokens)} tokens where 1 to {asked.max_tokens} were asked for")
+        beyond = [token for token in tokens if not 0 <= token < self._vocabulary]
+        if beyond:
+            raise self._odd(path, f"token {beyond[0]}, but the model's vocabulary has {self._vocabulary}")
+        watched = [] if asked.watched is None else [f"token_id:{asked.watched}"]
+        at = [by_token.get(name, inf) for name in watched for by_token in logprobs.top_logprobs]
+        for found in (logprobs.token_logprobs, *([at] if watched else [])):
+            if len(found) != len(tokens):
+                raise self._odd(path, f"{len(tokens)} tokens with {len(found)} log-probabilities")
+            wrong = [logprob for logprob in found if not -inf < logprob <= POSITIVE]
+            if wrong:
+                raise self._odd(path, f"a log-probability is {'missing' if wrong[0] == inf else wrong[0]}")
+        return Drawn(asked.row, tokens, logprobs.token_logprobs, at)
+
+    def _parsed(self, kind: type[Answer], path: str, answer: bytes) -> Answer:
         try:
-            with DIRECT.open(request, timeout=ANSWER_SECONDS) as answer:
+            return kind.model_validate_json(answer)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            begin = one_line(answer[:400].decode(errors="replace"), 60)
+            raise self._odd(path, f"{where}{': ' * bool(where)}{first['msg']}; it begins with {begin!r}") from None
+
+    def _odd(self, path: str, what: str) -> UserError:
+        return UserError(f"{self.url}{path} gave an unexpected answer ({one_line(what)}); use vLLM 0.30 to 0.33")
+
+    def _no_answer(self, why: str) -> _NoAnswer:
+        return _NoAnswer(f"the server at {self.url} does not answer ({why}); start it again and repeat the command")
+
+    def _ask(self, path: str, seconds: float, body: bytes | None = None) -> bytes:
+        try:
+            request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"})
+            with DIRECT.open(request, timeout=seconds) as answer:
                 return bytes(answer.read())
         except urllib.error.HTTPError as error:
-            said = error.read(300).decode(errors="replace").replace("\n", " ")
-            raise UserError(f"the server at {self.url} refused a request ({error.code}): {said}") from None
+            said = b""
+            with suppress(OSError, http.client.HTTPException):
+                said = error.read(300)
+            reason = one_line(said.decode(errors="replace") or error.reason, 300)
+            raise UserError(f"{self.url}{path} refused a request ({error.code}): {reason}") from None
+        except http.client.IncompleteRead as error:
+            raise self._no_answer(f"its answer from {path} ends after {len(error.partial)} bytes") from None
         except OSError as error:
-            reason = getattr(error, "reason", error)
-            raise UserError(
-                f"the server at {self.url} does not answer ({reason}); start it again and repeat the command: what was "
-                "drawn before is kept"
-            ) from None
+            raise self._no_answer(str(getattr(error, "reason", error))) from None
+        except (http.client.HTTPException, ValueError) as error:
+            raise self._odd(path, f"not HTTP: {error!r}") from None
 
 
 class Server:
