@@ -93,6 +93,7 @@ BASES: dict[str, dict[str, str]] = {
     "predict": {"runs": "{fixtures}/ready,{fixtures}/outcomes.jsonl", "splits": "20", "resamples": "20"},
     "sweep": {"file": "{fixtures}/sweep.toml", "workers": "0"},
     "demo": {},
+    "doctor": {"model": "embedded"},
 }
 NEEDED = {  # so that a setting applies, or has an effect
     "reward_coef": {"reward": "lcpo_exact"},
