@@ -79,7 +79,7 @@ A step of RL on a GPU, beside TRL with vLLM, is measured by `bench/gpu.py`, whic
 
 def measured(names: Sequence[str], words: list[str]) -> tuple[list[Row], bool]:
     """The rows of these benchmarks, and whether all of them ran."""
-    when = {"date": datetime.now(UTC).date().isoformat(), "revision": revision(), "cpu": host()["cpu"]}
+    when = {"date": datetime.now(UTC).date().isoformat(), "revision": revision(), "cpu": host().cpu}
     rows, ran = list[Row](), True
     with TemporaryDirectory() as folder:
         for name in names:
