@@ -60,17 +60,21 @@ def main() -> None:
     HERE.mkdir(exist_ok=True)
     known = [json.loads(line) for line in POINTS.read_text().splitlines()] if POINTS.exists() else []
     done = {(p["kind"], p["size"], p["side"]) for p in known}
-    for kind in given.only:
-        for side in ("rlready", "transformers") if kind in ("length", "vocabulary", "parameters") else ("rlready",):
-            for size in SIZES[kind]:
-                if (kind, size, side) not in done:
-                    argv = [sys.executable, __file__, "--point", kind, str(size), side]
-                    found = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
-                    line = json.dumps({"kind": kind, "size": size, "side": side} | found)
-                    print(line, flush=True)
-                    with POINTS.open("a") as file:
-                        file.write(line + "\n")
+    for kind, size, side in planned():
+        if kind in given.only and (kind, size, side) not in done:
+            argv = [sys.executable, __file__, "--point", kind, str(size), side]
+            found = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+            line = json.dumps({"kind": kind, "size": size, "side": side} | found)
+            print(line, flush=True)
+            with POINTS.open("a") as file:
+                file.write(line + "\n")
     write_page()
+
+
+def planned() -> list[tuple[str, int, str]]:
+    """Every point: what there is more of, its size, and the side."""
+    peers = dict.fromkeys(("length", "vocabulary", "parameters"), ("rlready", "transformers"))
+    return [(kind, size, side) for kind in SIZES for side in peers.get(kind, ("rlready",)) for size in SIZES[kind]]
 
 
 def point(kind: str, size: int, side: str) -> dict[str, float]:
@@ -238,6 +242,8 @@ def write_page() -> None:
         chart = line_chart(series, log2_x=True, **labels)
         write_text(HERE / f"{kind}.svg", standalone(chart))
         charts.append(f"![CPU seconds by {WHAT[kind]}]({kind}.svg)")
+    there = {(p["kind"], p["size"], p["side"]) for p in points}
+    missing = [f"{size:,} {WHAT[kind]} ({side})" for kind, size, side in planned() if (kind, size, side) not in there]
     head = "| more | | | sampling (CPU s) | update (CPU s) | readiness (CPU s) | memory (MiB) |"
     table = "\n".join([head, "|" + "---|" * 7, *rows])
     words = f"""# How the work grows
@@ -251,6 +257,8 @@ above what it had with the model loaded.
 {table}
 
 {chr(10).join(charts)}
+
+Not measured yet: {", ".join(missing) or "nothing"}.
 
 What it does not show: one thread, one machine and one run for each point, so no interval; GPUs; more than one process.
 """
