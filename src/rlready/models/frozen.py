@@ -16,7 +16,7 @@ from rlready.core.timing import span
 from rlready.models.batch import Batch, Example, micro_batches
 from rlready.models.fsdp import fillers, is_sharded, sharded_logprobs
 from rlready.models.llama.logprob import packed_logprobs
-from rlready.models.llama.support import supports
+from rlready.models.llama.support import packs
 from rlready.models.logprob import token_logprobs
 
 Logprobs = Callable[[Any, Sequence[Example], float], tuple[Tensor, Tensor]]
@@ -26,8 +26,7 @@ def logprobs_of(model: Any) -> Logprobs:
     """`packed_logprobs` for a model that it serves, on a CPU, `sharded_logprobs` if sharded, else `token_logprobs`."""
     if is_sharded(model):
         return sharded_logprobs
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    return packed_logprobs if on_cpu and supports(model) else token_logprobs
+    return packed_logprobs if packs(model) else token_logprobs
 
 
 def frozen_logprobs(
@@ -37,7 +36,7 @@ def frozen_logprobs(
 
     The models are on one device.
     """
-    threads = min(workers(model, READ) if supports(model) else 1 for model in models)
+    threads = min(workers(model, READ) if packs(model) else 1 for model in models)
     most = split_tokens(max_tokens_per_microbatch, threads)
     batches = list(micro_batches(rows, most, next(models[0].parameters()).device, threads))
     found = [[np.zeros(len(row.response_ids), dtype=np.float32) for row in rows] for _ in models]

@@ -13,7 +13,7 @@ from rlready.core.threads import learners, run_parallel, single_threaded, split_
 from rlready.core.timing import span
 from rlready.models.batch import Batch, Example, micro_batches
 from rlready.models.llama.logprob import packed_logprobs
-from rlready.models.llama.support import supports
+from rlready.models.llama.support import packs
 from rlready.models.lm import LM
 from rlready.models.lora import Adapted
 from rlready.train.learner import BatchLoss, Learner, OptimizerSettings, PlainLearner, Sums
@@ -70,8 +70,7 @@ class FastLearner(PlainLearner):
 
 def make_learner(lm: LM, settings: OptimizerSettings, *, bfloat16: bool = False) -> Learner:
     """The fast learner if it supports the model and trains in fp32 on a CPU, otherwise the plain one."""
-    on_cpu = next(lm.model.parameters()).device.type == "cpu"
-    if supports(lm.model) and on_cpu and not (bfloat16 or settings.gradient_checkpointing):
+    if packs(lm.model) and not (bfloat16 or settings.gradient_checkpointing):
         return FastLearner(lm, settings)
     return PlainLearner(lm, settings, bfloat16=bfloat16)
 

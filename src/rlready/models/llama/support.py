@@ -29,6 +29,12 @@ def supports(model: Any) -> bool:
     )
 
 
+def packs(model: Any) -> bool:
+    """Whether the log-probabilities of a model are computed by packed attention: one that the fast path serves, on a
+    CPU."""
+    return bool(next(model.parameters()).device.type == "cpu" and supports(model))
+
+
 def weight_of(layer: Any) -> Tensor:
     """The weight of a linear layer with what its LoRA adapter adds: W + (alpha / r) B A, computed in float32."""
     weight: Tensor = layer.weight
