@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from rlready.core import memory_plan as plan
+from rlready.core import threads
 from rlready.core.memory_plan import KEPT, Machine, Recipe, Shape, Work, memory_of, sampling_seconds, update_seconds
+from rlready.engine import torch as torch_engine
+from rlready.models import scoring
 from rlready.models.batch import supervised
 from rlready.models.llama.logprob import packed_logprobs
 from tiny import tiny_model
@@ -21,6 +25,15 @@ H200 = Machine(141 * 10**9, 0.75 * 989e12, 0.85 * 4.8e12, gpu=True)
 CPU = Machine(24 << 30, 194.5e9, 20e9, gpu=False, threads=2)
 STEP, SMALL = Work(16, 256, 256, 1024), Work(4, 32, 75, 128)
 RECIPE, LITTLE = Recipe("rl", bfloat16=True, microbatch=20_480), Recipe("rl", bfloat16=False, microbatch=1024)
+
+
+def test_the_constants_of_the_formulas_are_those_of_the_code() -> None:
+    """The formulas do without torch, which the places that they describe import."""
+    rows, of_gpu, of_cpu = torch_engine.BATCH_SIZE, torch_engine.CACHE_SHARE, torch_engine.CACHE_BYTES
+    assert (rows, of_gpu, of_cpu) == (plan.ROWS, plan.CACHE_SHARE, plan.CPU_CACHE)
+    assert (plan.GPU_LOGITS, plan.CPU_LOGITS) == (scoring.GPU_KEPT, 4 * scoring.KEPT_ELEMENTS)
+    assert (plan.GPU_CHUNK, plan.CPU_CHUNK) == (scoring.GPU_CHUNKS, 4 * scoring.CHUNK_ELEMENTS)
+    assert (plan.THREAD_GRADIENTS, plan.THREAD_TOKENS) == (threads.GRADIENTS, threads.SPLIT_TOKENS)
 
 
 def test_the_page_has_the_table_of_the_formulas(monkeypatch: pytest.MonkeyPatch) -> None:
