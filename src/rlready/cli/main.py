@@ -84,6 +84,8 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
             raise UserError(f"rlready {typed.verb} has no settings; got {next(iter(typed.settings))!r}")
         if not typed.arguments:
             raise UserError(f"rlready {typed.verb} needs one {_names() if typed.verb == 'schema' else 'run folder'}")
+        if verb.many:
+            return function(typed.verb)([Path(folder) for folder in typed.arguments])
         if verb.positional != "run":
             return function(typed.verb)(typed.arguments[0])
         refuse_unfinished(Path(typed.arguments[0]))  # before libraries are imported, which takes seconds

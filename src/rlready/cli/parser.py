@@ -87,6 +87,7 @@ VERBS = {
             ),
         },
     ),
+    "watch": Verb("Show how far runs are, their curves and what looks wrong, while they run.", positional="runs"),
     "report": Verb("Write the HTML report of a run folder. It is one page.", positional="run", many=False),
     "schema": Verb(
         "Print the JSON schema of a configuration or a result. NAME is such as rl, RLConfig or RLResult.",

@@ -17,9 +17,14 @@ def print_tables(tables: Sequence[Table], *, wide: bool = False) -> None:
     On a terminal cells are wrapped to its width; in a file or a pipe a row is one line, with two spaces between
     columns.
     """
+    print_coloured(tables_as_text(tables, wide=wide))
+
+
+def tables_as_text(tables: Sequence[Table], *, wide: bool = False) -> str:
+    """What `print_tables` prints; on a terminal with colours, and all else of it visible."""
     formatted = _on_terminal if sys.stdout.isatty() else _in_file
     shown = [table if wide else table.narrowed() for table in tables]
-    print_coloured("\n".join(f"{visible(table.title)}\n" * bool(table.title) + formatted(table) for table in shown))
+    return "\n".join(f"{visible(table.title)}\n" * bool(table.title) + formatted(table) for table in shown)
 
 
 def _in_file(table: Table) -> str:

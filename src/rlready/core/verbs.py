@@ -23,6 +23,7 @@ FUNCTIONS = {
     "predict": "rlready.predict.stage:predict",
     "sweep": "rlready.sweep.stage:sweep",
     "show": "rlready.cli.show:show_runs",
+    "watch": "rlready.cli.watch:watch",
     "report": "rlready.report.page:write",
     "schema": "rlready.cli.schema:schema_of",
 }

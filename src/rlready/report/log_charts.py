@@ -83,10 +83,10 @@ def _groups(log: Log) -> Markup:
     equal = any(line.groups_equal for line in log)  # neither all correct nor all wrong, yet without advantage
     return line_chart(
         [
-            _curve("informative", log, lambda line: _share(line, line.groups_informative), 1, 0),
-            _curve("solved", log, lambda line: _share(line, line.groups_solved), 2, 1),
-            _curve("unsolved", log, lambda line: _share(line, line.groups_unsolved), 3, 2),
-            *([_curve("equal rewards", log, lambda line: _share(line, line.groups_equal), 4, 4)] if equal else []),
+            _curve("informative", log, lambda line: line.informative, 1, 0),
+            _curve("solved", log, lambda line: line.share(line.groups_solved), 2, 1),
+            _curve("unsolved", log, lambda line: line.share(line.groups_unsolved), 3, 2),
+            *([_curve("equal rewards", log, lambda line: line.share(line.groups_equal), 4, 4)] if equal else []),
             _curve("truncated", log, lambda line: line.truncated, NEUTRAL, 3),
         ],
         title="Groups during RL",
@@ -96,12 +96,6 @@ def _groups(log: Log) -> Markup:
         note="Only informative groups, with correct and wrong rollouts, have a gradient. Solved: all correct. "
         "Unsolved: all wrong. Truncated: share of rollouts that reached a limit.",
     )
-
-
-def _share(line: LogLine, groups: int | None) -> float | None:
-    """Of all groups of the step; None for a line without groups."""
-    total = (line.groups_informative or 0) + line.groups_solved + line.groups_unsolved + line.groups_equal
-    return None if line.groups_informative is None or groups is None or total <= 0 else groups / total
 
 
 def _entropy(log: Log) -> Markup:

@@ -24,7 +24,9 @@ class LogLine(Record):
 
     step: int
     epoch: FiniteFloat | None = None
+    seconds: FiniteFloat | None = None
     loss: FiniteFloat | None = None
+    tokens: int | None = None
     heldout_loss: FiniteFloat | None = None
     heldout_low: FiniteFloat | None = None
     heldout_high: FiniteFloat | None = None
@@ -32,9 +34,12 @@ class LogLine(Record):
     accuracy: FiniteFloat | None = None
     thinking_tokens_correct: FiniteFloat | None = None
     thinking_tokens_wrong: FiniteFloat | None = None
+    thinking_tokens: FiniteFloat | None = None
     response_tokens: FiniteFloat | None = None
+    generated_tokens: int | None = None
     truncated: FiniteFloat | None = None
     entropy: FiniteFloat | None = None
+    mismatch: FiniteFloat | None = None
     groups_informative: int | None = None
     groups_solved: int = 0
     groups_unsolved: int = 0
@@ -44,6 +49,16 @@ class LogLine(Record):
     eval_high: FiniteFloat | None = None
     eval_thinking_tokens: FiniteFloat | None = None
     eval_response_tokens: FiniteFloat | None = None
+
+    @property
+    def informative(self) -> float | None:
+        """The share of informative groups among all groups of the step; None for a line without groups."""
+        return self.share(self.groups_informative)
+
+    def share(self, groups: int | None) -> float | None:
+        """Of all groups of the step; None for a line without groups."""
+        total = (self.groups_informative or 0) + self.groups_solved + self.groups_unsolved + self.groups_equal
+        return None if self.groups_informative is None or groups is None or total <= 0 else groups / total
 
 
 Log = Sequence[LogLine]

@@ -1,0 +1,154 @@
+"""``rlready watch``: runs while they run, on a terminal; it only reads them.
+
+In a file or a pipe it prints once.  A folder whose run contains others, of a sweep or the demo, stands for all of them.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import JsonValue, ValidationError
+
+from rlready.core.cells import DASH
+from rlready.core.errors import UserError
+from rlready.core.missing import did_you_mean
+from rlready.core.tables import tables_as_text
+from rlready.core.text import visible
+from rlready.report.alerts import STEPS, alerts
+from rlready.report.logs import LogLine, Value, along
+from rlready.report.watch_result import Curve, WatchedRun, WatchResult, drawn
+from rlready.runs import lock
+from rlready.runs.log import LOG
+from rlready.runs.record import RECORD, RUNNING, RunRecord
+
+PAUSE = 2.0  # seconds between two looks
+CURVES: dict[str, tuple[str, Value]] = {
+    "training loss": ("", lambda line: line.loss if line.informative is None else None),
+    "held-out loss": ("", lambda line: line.heldout_loss),
+    "reward": ("", lambda line: line.reward),
+    "accuracy of rollouts": ("%", lambda line: line.accuracy),
+    "validation accuracy": ("%", lambda line: line.eval_accuracy),
+    "thinking tokens": ("", lambda line: line.thinking_tokens),
+    "response tokens": ("", lambda line: line.response_tokens),
+    "truncated": ("%", lambda line: line.truncated),
+    "informative groups": ("%", lambda line: line.informative),
+    "entropy": ("", lambda line: line.entropy),
+    "mismatch": ("", lambda line: line.mismatch),
+}
+
+
+@dataclass
+class Tail:
+    """A log that is read on as it grows, and again from its start where a continued run has cut it."""
+
+    path: Path
+    lines: list[LogLine] = field(default_factory=list)
+    at: int = 0
+
+    def read(self) -> list[LogLine]:
+        """All whole lines so far; a line that cannot be read is left out."""
+        with suppress(OSError), self.path.open("rb") as file:
+            if file.seek(0, 2) < self.at:
+                self.lines, self.at = [], 0
+            file.seek(self.at)
+            *whole, _ = file.read().split(b"\n")
+            self.at += sum(len(line) + 1 for line in whole)
+            for line in whole:
+                with suppress(ValidationError):
+                    self.lines.append(LogLine.model_validate_json(line, strict=True))
+        return self.lines
+
+
+def watch(paths: Sequence[Path]) -> WatchResult:
+    """The runs in these folders at the end of the watching: when all have ended, or at Ctrl-C.
+
+    UserError for a folder that holds no run.
+    """
+    tails: dict[Path, Tail] = {}
+
+    def look() -> WatchResult:
+        return WatchResult.of([snapshot(folder, tails) for folder in folders_of(paths)])
+
+    found = look()
+    return _live(look, found) if sys.stdout.isatty() else found
+
+
+def _live(look: Callable[[], WatchResult], found: WatchResult) -> WatchResult:
+    """Draw until no run is left that runs, or Ctrl-C; returns the last look."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    from rlready.core.terminal import unwrapped
+
+    screen = Live(console=Console(file=unwrapped(sys.stdout)), auto_refresh=False, transient=True)
+    with suppress(KeyboardInterrupt), screen as live:
+        while any(run.status == RUNNING for run in found.runs):
+            live.update(Text.from_ansi(_as_text(found)), refresh=True)
+            time.sleep(PAUSE)
+            found = look()
+    return found
+
+
+def _as_text(found: WatchResult) -> str:
+    return "\n".join([visible(found.headline), "", tables_as_text(found.tables()), *map(visible, found.remarks())])
+
+
+def folders_of(paths: Sequence[Path]) -> list[Path]:
+    """The run folders among ``paths`` and within them."""
+    found = list[Path]()
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path}: no such folder{did_you_mean(str(path))}")
+        inside = sorted(record.parent for record in path.rglob(RECORD) if not record.is_symlink())
+        if not inside:
+            raise UserError(f"{path}: not a run folder, {RECORD} is missing")
+        found += [folder for folder in inside if folder not in found]
+    return found
+
+
+def snapshot(folder: Path, tails: dict[Path, Tail]) -> WatchedRun:
+    """A run as it is now."""
+    try:
+        record = RunRecord.load(folder)
+    except UserError as error:
+        return WatchedRun(folder=str(folder), verb=DASH, status="not readable", alerts=[str(error)])
+    log = tails.setdefault(folder, Tail(folder / LOG)).read()
+    running = record.status == RUNNING and lock.is_locked(folder)
+    steps = [line for line in log if line.seconds is not None]
+    done = _share_done(record.config, steps[-1]) if steps else None
+    spent = math.fsum(line.seconds or 0.0 for line in steps[-STEPS:])
+    tokens = sum(line.generated_tokens or line.tokens or 0 for line in steps[-STEPS:])
+    pace = spent / len(steps[-STEPS:]) if steps else None
+    return WatchedRun(
+        folder=str(folder),
+        verb=record.verb,
+        status="killed" if record.status == RUNNING and not running else record.status,
+        step=steps[-1].step if steps else None,
+        done=done,
+        seconds_left=pace * steps[-1].step * (1 - done) / done if running and pace and done else None,
+        tokens_per_second=tokens / spent if spent else None,
+        curves=list(_curves(log)),
+        alerts=alerts(log),
+    )
+
+
+def _share_done(config: dict[str, JsonValue], last: LogLine) -> float | None:
+    """The share of the steps of RL, or of the epochs of SFT."""
+    now, whole = (last.step, config.get("steps")) if last.epoch is None else (last.epoch, config.get("epochs"))
+    return min(1.0, now / whole) if isinstance(whole, int | float) and whole > 0 else None
+
+
+def _curves(log: list[LogLine]) -> Iterator[Curve]:
+    for name, (unit, value) in CURVES.items():
+        values = [known for _, known in along(log, value)]
+        if values and any(values):
+            ends = (values[:STEPS], values[-STEPS:])
+            first, last = (math.fsum(end) / len(end) for end in ends)
+            yield Curve(name=name, unit=unit, first=first, last=last, drawing=drawn(values))
