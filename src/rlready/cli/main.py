@@ -83,13 +83,16 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
         if typed.settings:
             raise UserError(f"rlready {typed.verb} has no settings; got {next(iter(typed.settings))!r}")
         if not typed.arguments:
-            raise UserError(f"rlready {typed.verb} needs one {_names() if typed.verb == 'schema' else 'run folder'}")
-        if verb.many:
-            return function(typed.verb)([Path(folder) for folder in typed.arguments])
-        if verb.positional != "run":
-            return function(typed.verb)(typed.arguments[0])
-        refuse_unfinished(Path(typed.arguments[0]))  # before libraries are imported, which takes seconds
-        return function(typed.verb)(Path(typed.arguments[0]))
+            needed = f"one {_names()}" if typed.verb == "schema" else "a run folder"
+            raise UserError(f"rlready {typed.verb} needs {needed}")
+        folders = [Path(argument) for argument in typed.arguments]
+        if typed.verb == "schema":
+            return function("schema")(typed.arguments[0])
+        if typed.verb == "watch":
+            return function("watch")(folders)
+        for folder in folders:  # before libraries are imported, which takes seconds
+            refuse_unfinished(folder)
+        return function("report")(*folders)
     filled = _fill(typed, verb)
     switches = dict.fromkeys(sorted(typed.switches), "true")
     distributed.refuse_differences(

@@ -88,7 +88,7 @@ VERBS = {
         },
     ),
     "watch": Verb("Show how far runs are, their curves and what looks wrong, while they run.", positional="runs"),
-    "report": Verb("Write the HTML report of a run folder. It is one page.", positional="run", many=False),
+    "report": Verb("Write the HTML page of a run folder, or one page that compares several.", positional="runs"),
     "schema": Verb(
         "Print the JSON schema of a configuration or a result. NAME is such as rl, RLConfig or RLResult.",
         positional="name",

@@ -56,7 +56,7 @@ class Axes:
 
         Where x has ``names``, its ticks are as many of these as fit beside each other.
         """
-        low, high = min(ys), max(ys)
+        low, high = min(ys), max(ys) if any(ys) else 1.0
         y_ticks = nice_ticks(0.0 if 0 < low <= 0.5 * high else low, high)
         xs = [math.log2(x) for x in xs] if log2 else xs
         whole = log2 or all(float(x).is_integer() for x in xs)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
@@ -28,6 +28,7 @@ from rlready.predict.result import PredictResult
 from rlready.readiness.result import ReadinessResult
 from rlready.report.budget_charts import STAGES, budget_section, names_of
 from rlready.report.checkpoint_charts import influence_section, readiness_section, sft_section
+from rlready.report.compare import compare
 from rlready.report.demo_result import DemoResult, ModelScores
 from rlready.report.doctor_result import DoctorResult
 from rlready.report.figures import COUNT, PERCENT, SECONDS, TOKENS
@@ -38,26 +39,41 @@ from rlready.report.predict_charts import predict_sections
 from rlready.report.section import Column, Section, side_by_side, table
 from rlready.report.sweep_charts import sweep_section
 from rlready.runs.files import write_text
+from rlready.runs.folders import new_folder
 from rlready.sweep.result import SweepResult
 from rlready.train.result import SFTResult
 
 MOST_EXAMPLES = 300
 
 
-def write(folder: Path) -> Path:
-    """Write ``report.html`` into the run folder and return its path; UserError as `render`."""
-    path = Path(folder) / "report.html"
-    write_text(path, render(Path(folder)))
+def write(folder: Path, *others: Path) -> Path:
+    """Write ``report.html`` and return its path; UserError as `render` and `compare`.
+
+    It goes into the run folder; the comparison with ``others`` goes into a new one, such as ``runs/report``.
+    """
+    path = (new_folder("report") if others else Path(folder)) / "report.html"
+    text = render_comparison([folder, *others]) if others else render(Path(folder))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text)
     return path
+
+
+def render_comparison(folders: Sequence[Path]) -> str:
+    """The page of several runs as text; UserError as `compare`."""
+    result, sections = compare(folders)
+    return _page(RunFolder(result, [], [], [], {}, [], []), sections)
 
 
 def render(folder: Path) -> str:
     """The page of a run folder as text; UserError if its ``result.json`` cannot be shown."""
     run = read_folder(folder)
+    return _page(run, list(_sections(run)))
+
+
+def _page(run: RunFolder, sections: Sequence[Section]) -> str:
     result = run.result
     every = -(-len(run.examples) // MOST_EXAMPLES) or 1
     examples = run.examples[::every]
-    sections = list(_sections(run))
     named = names_of(result) if isinstance(result, (DemoResult, EvaluateResult)) else str
     demo = result if isinstance(result, DemoResult) else None
     return (

@@ -1,0 +1,259 @@
+"""Several runs side by side: what differs in their settings, their curves, and paired differences of their accuracy.
+
+Differences are those to the first run that has a figure on the same problems.  Runs on other problems are marked, and
+not compared; runs of RL keep no accuracy of single problems, so that only their curves are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from rlready.core.errors import UserError
+from rlready.core.records import Estimate
+from rlready.core.result import Record, Result
+from rlready.core.stats import mean_estimate, paired_estimate, simultaneous
+from rlready.evaluate.result import EvaluateResult
+from rlready.readiness.result import ReadinessResult
+from rlready.report.figures import DASH, DIFFERENCE, PERCENT
+from rlready.report.folder import RunFolder, read_folder
+from rlready.report.logs import Value, along, smooth
+from rlready.report.plots import NEUTRAL, Point, Series, line_chart
+from rlready.report.section import Column, Section, bullets, side_by_side, table
+from rlready.runs.checkpoint_order import labels
+from rlready.runs.record import RunRecord
+
+CURVES: tuple[tuple[str, str, str, Value], ...] = (
+    ("Validation accuracy", "RL step", "accuracy", lambda line: line.eval_accuracy),
+    ("Reward", "RL step", "mean reward", lambda line: line.reward),
+    ("Thinking tokens", "RL step", "mean thinking tokens", lambda line: line.thinking_tokens),
+    ("Informative groups", "RL step", "share of groups", lambda line: line.informative),
+    ("Entropy", "RL step", "nats per token", lambda line: line.entropy),
+    ("Held-out loss", "step", "nats per token", lambda line: line.heldout_loss),
+    ("Training loss of SFT", "step", "nats per token", lambda line: line.loss if line.epoch is not None else None),
+)
+DATA = ("problems", "validation", "rows", "heldout")  # settings that name what a curve is measured on
+SHARES = ("accuracy", "share of groups")
+
+
+class Scored(Record):
+    """The accuracy of a model or checkpoint of a run, and its difference to the first; None if not comparable.
+
+    ``problems`` says which problems they were: figures with the same text are on the same ones.
+    """
+
+    run: str
+    model: str
+    what: str  # such as "accuracy at budget 64"
+    problems: str
+    accuracy: Estimate
+    difference: Estimate | None
+
+
+class ComparisonResult(Result):
+    """Runs side by side: settings that are not the same in all of them, by run, and the scores of each."""
+
+    verb: Literal["report"] = "report"
+    runs: list[str]
+    settings: dict[str, list[JsonValue]]
+    scores: list[Scored]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run folder with its short name and its record."""
+
+    name: str
+    folder: RunFolder
+    record: RunRecord
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """Accuracy of every problem (P,) of one model of a run."""
+
+    run: str
+    model: str
+    what: str
+    problems: str
+    ids: tuple[str, ...]
+    values: NDArray[np.float64]
+
+    @property
+    def key(self) -> tuple[str, str, tuple[str, ...]]:
+        """Equal for those that can be compared."""
+        return self.what, self.problems, self.ids
+
+
+def compare(folders: Sequence[Path]) -> tuple[ComparisonResult, list[Section]]:
+    """The comparison and the sections of its page.
+
+    UserError for a run that has not finished, cannot be read, or is named twice.
+    """
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UserError("rlready report: a run folder is named twice; name every run once")
+    names = labels(str(folder) for folder in folders)
+    runs = [Compared(names[str(folder)], read_folder(folder), RunRecord.load(folder)) for folder in folders]
+    settings = differing(runs)
+    scores = scored(runs)
+    result = ComparisonResult(
+        headline=_headline(runs, settings, scores), runs=[run.name for run in runs], settings=settings, scores=scores
+    )
+    return result, [*_sections(runs, result)]
+
+
+def differing(runs: Sequence[Compared]) -> dict[str, list[JsonValue]]:
+    """The settings that are not the same in all runs of a verb, with the value in each run; None for other verbs.
+
+    The revision of the code counts as a setting.
+    """
+    held = [run.record.config | {"code": str(run.record.revision or run.record.software.version)} for run in runs]
+    verbs = [run.record.verb for run in runs]
+    first = dict(zip(reversed(verbs), reversed(held), strict=True))
+    keys = {
+        key: None
+        for verb, config in zip(verbs, held, strict=True)
+        for key in config
+        if config[key] != first[verb].get(key)
+    }
+    return {key: [config.get(key) for config in held] for key in keys}
+
+
+def scored(runs: Sequence[Compared]) -> list[Scored]:
+    """The accuracies of all runs, each with its paired difference to the first on the same problems.
+
+    The intervals of the differences hold for all of them together.
+    """
+    found = [each for run in runs for each in _accuracies(run)]
+    first: dict[tuple[str, str, tuple[str, ...]], Accuracies] = {}
+    for each in found:
+        first.setdefault(each.key, each)
+    comparisons = max(1, len(found) - len(first))
+    scores = []
+    for each in found:
+        base, difference = first[each.key], None
+        if base is not each:
+            paired = paired_estimate(each.values, base.values, bounds=(0.0, 1.0))
+            difference = simultaneous(paired, comparisons, 1.0)
+        scores.append(
+            Scored(
+                run=each.run,
+                model=each.model,
+                what=each.what,
+                problems=each.problems,
+                accuracy=mean_estimate(each.values, bounds=(0.0, 1.0)),
+                difference=difference,
+            )
+        )
+    return scores
+
+
+def _accuracies(run: Compared) -> Iterator[Accuracies]:
+    match result := run.folder.result:
+        case EvaluateResult():
+            names = labels(result.models)
+            for model, settings in result.per_problem.items():
+                setting = str(result.budgets[-1].budget)
+                if setting in settings:
+                    what = "accuracy" if setting == "None" else f"accuracy at {result.limit} {setting}"
+                    yield _of(run, names[model], what, result.problems, settings[setting])
+        case ReadinessResult():
+            names = labels(result.per_problem)
+            for name, counts in result.per_problem.items():
+                shares = counts.counts.pass_at_k([1])[:, 0]
+                yield _of(run, names[name], "pass@1", result.problems, shares.tolist())
+
+
+def _of(run: Compared, model: str, what: str, ids: Sequence[str], values: Sequence[float]) -> Accuracies:
+    source = run.record.config.get("problems")
+    notes = [note for note in run.record.data if note.id == source] or run.record.data[:1]
+    content = (notes[0].sha256 or notes[0].id) if notes else str(source)
+    return Accuracies(run.name, model, what, content, tuple(ids), np.array(values))
+
+
+def _headline(runs: Sequence[Compared], settings: dict[str, list[JsonValue]], scores: Sequence[Scored]) -> str:
+    """What stands out in at most 15 words."""
+    apart = [s for s in scores if s.difference and s.difference.low * s.difference.high > 0]
+    compared = [s for s in scores if s.difference]
+    if apart:
+        most = max(apart, key=lambda s: abs(s.difference.value) if s.difference else 0.0)
+        assert most.difference
+        side = "above" if most.difference.value > 0 else "below"
+        return f"{most.run} is {abs(100 * most.difference.value):.0f} points {side} the first run in {most.what}."
+    if compared:
+        return f"{len(runs)} runs: no difference in {compared[0].what} is significant."
+    names = ", ".join(list(settings)[:3])
+    return f"{len(runs)} runs that differ in {names}." if names else f"{len(runs)} runs with the same settings."
+
+
+def _sections(runs: Sequence[Compared], result: ComparisonResult) -> Iterator[Section]:
+    column = Column[Compared]
+    columns = [
+        column("run", lambda run: run.name, heads=True),
+        column("verb", lambda run: run.folder.result.verb),
+        column("result", lambda run: run.folder.result.headline, wide=True),
+    ]
+    unread = [f"{run.name}: {line}" for run in runs for line in run.folder.left_out]
+    parts = [table("Runs", [list(runs)], columns)]
+    yield Section("Runs", [*parts, *([bullets(unread, "warning")] if unread else [])])
+    if result.scores:
+        yield _scores(result)
+    if charts := side_by_side(_curves(runs)):
+        other = [key for key in DATA if key in result.settings]
+        said = f"The runs differ in {' and '.join(other)}: a curve is of each run's own data."
+        yield Section("Curves", [charts, *([bullets([said], "warning")] if other else [])])
+    if result.settings:
+        yield _settings(result.runs, result.settings)
+
+
+def _scores(result: ComparisonResult) -> Section:
+    column = Column[Scored]
+    columns = [
+        column("run", lambda s: s.run, heads=True),
+        column("model", lambda s: s.model),
+        column("figure", lambda s: s.what),
+        column("value", lambda s: s.accuracy, PERCENT),
+        column("minus the first", lambda s: s.difference, DIFFERENCE),
+    ]
+    bodies: dict[tuple[str, str], list[Scored]] = {}
+    for each in result.scores:
+        bodies.setdefault((each.what, each.problems), []).append(each)
+    parts = [table("Accuracy on the same problems", [*bodies.values()], columns)]
+    kinds = {what for what, _ in bodies}
+    if len(bodies) > len(kinds):
+        said = "The runs are on different problems; a line separates those that are not compared with each other."
+        parts.append(bullets([said], "warning"))
+    return Section("Accuracy on the same problems", parts, ["simultaneous"])
+
+
+def _settings(runs: Sequence[str], settings: dict[str, list[JsonValue]]) -> Section:
+    columns = [Column[int]("run", lambda at: runs[at], heads=True)]
+    columns += [Column[int](key, partial(_value, values)) for key, values in settings.items()]
+    return Section("Settings that differ", [table("Settings that differ", [range(len(runs))], columns)])
+
+
+def _value(values: list[JsonValue], at: int) -> str:
+    value = values[at]
+    return DASH if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _curves(runs: Sequence[Compared]) -> Iterator[Markup]:
+    """A chart of each quantity that two runs at least have, a line a run."""
+    for title, x_label, y_label, value in CURVES:
+        evaluated = title in ("Validation accuracy", "Held-out loss")
+        series = list[Series]()
+        for run in runs:
+            log = [*run.folder.sft_log, *run.folder.rl_log]
+            points = [Point(line.step, y) for line, y in along(log, value)] if evaluated else smooth(log, value)
+            at = len(series)
+            series += [Series(run.name, points, at % NEUTRAL, at % NEUTRAL, markers=evaluated)] if points else []
+        if len(series) > 1:
+            yield line_chart(series, title=title, x_label=x_label, y_label=y_label, percent=y_label in SHARES)

@@ -1,0 +1,139 @@
+"""Several runs on one page: what differs, on which problems, and paired differences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rlready.cli.main import main
+from rlready.core.config import EvaluateConfig, RLConfig
+from rlready.core.errors import UserError
+from rlready.core.records import Estimate
+from rlready.core.result import Result, TaskRecord
+from rlready.core.settings import Config
+from rlready.core.stats import paired_estimate
+from rlready.evaluate.result import BudgetScores, EvaluateResult, LengthHistogram, Scores
+from rlready.report.compare import compare
+from rlready.runs.log import append_line
+from rlready.runs.run import Run
+from rlready.train.result import BestCheckpoint, Evaluation, RLResult
+
+IDS = [f"p{n}" for n in range(12)]
+BETTER, WORSE = [1.0] * 11 + [0.5], [0.5, 0.0] * 6
+
+
+def evaluated(values: list[float], ids: list[str]) -> EvaluateResult:
+    share = Estimate(0.5, 0.4, 0.6, len(values), "problems")
+    scores = Scores.model_construct(
+        **dict.fromkeys(Scores.model_fields, share) | {"undecided": 0.0, "gain": None, "change": None}
+    )
+    return EvaluateResult(
+        headline="Accuracy is <b>0.5</b>.",
+        seed=0,
+        task=TaskRecord(source="s", description="d"),
+        chance_level={},
+        models=["m"],
+        problems=ids,
+        per_problem={"m": {"8": values}},
+        budgets=[BudgetScores(budget=8, scores={"m": scores})],
+        unconstrained={},
+        settings=[],
+        metrics=[],
+        votes=[],
+        lengths=LengthHistogram(edges=[0, 1], models={}),
+    )
+
+
+def finished(
+    folder: Path, verb: str, config: Config, result: Result, log: list[dict[str, float]] | None = None
+) -> Path:
+    with Run(folder, verb, config) as run:
+        run.claim()
+        for line in log or []:
+            append_line(folder / "log.jsonl", line)
+        run.write_result(result)
+    return folder
+
+
+def evaluation(folder: Path, values: list[float], ids: list[str] = IDS, **settings: object) -> Path:
+    source = f"dagmath?seed={ids[0][1:]}"
+    config = EvaluateConfig(models=("embedded",), problems=source, **settings)  # type: ignore[arg-type]
+    return finished(folder, "evaluate", config, evaluated(values, ids))
+
+
+def learned(folder: Path, rate: float, accuracy: float, **settings: str) -> Path:
+    share = Estimate(accuracy, accuracy - 0.1, accuracy + 0.1, 8, "problems")
+    result = RLResult(
+        headline="RL is done.",
+        seed=0,
+        steps=2,
+        stopped="",
+        drift="",
+        best=BestCheckpoint(step=2, path="c", accuracy=share),
+        evaluations=[Evaluation(step=2, accuracy=share, thinking_tokens=5.0)],
+    )
+    log = [{"step": step, "reward": accuracy, "entropy": 0.5, "groups_informative": 2} for step in (1, 2)]
+    return finished(folder, "rl", RLConfig(learning_rate=rate, **settings), result, log)
+
+
+def test_differences_are_paired_and_only_on_the_same_problems(tmp_path: Path) -> None:
+    folders = [
+        evaluation(tmp_path / "a", WORSE),
+        evaluation(tmp_path / "b", BETTER, temperature=0.7),
+        evaluation(tmp_path / "c", BETTER, [f"p{n}" for n in range(5, 17)]),
+    ]
+    result, sections = compare(folders)
+    assert [s.difference is None for s in result.scores] == [True, False, True]
+    gain, expected = result.scores[1].difference, paired_estimate(BETTER, WORSE, bounds=(0.0, 1.0))
+    assert gain is not None
+    assert (gain.value, gain.low, gain.high) == pytest.approx((expected.value, expected.low, expected.high))
+    assert result.headline.startswith("b is 71 points above the first run")
+    assert len(result.headline.split()) <= 15
+    assert result.settings == {
+        "problems": ["dagmath?seed=0", "dagmath?seed=0", "dagmath?seed=5"],
+        "temperature": [1.0, 0.7, 1.0],
+    }
+    assert any("different problems" in part for section in sections for part in section.parts)
+
+
+def test_a_difference_that_may_be_chance_is_called_that(tmp_path: Path) -> None:
+    result, _ = compare([evaluation(tmp_path / "a", WORSE), evaluation(tmp_path / "b", [0.0, 0.5] * 6)])
+    assert "no difference in accuracy at budget 8 is significant" in result.headline
+
+
+def test_runs_of_rl_give_curves_and_their_settings(tmp_path: Path) -> None:
+    """A setting that the other verb has not got makes no difference."""
+    folders = [
+        learned(tmp_path / "a", 1e-5, 0.3),
+        learned(tmp_path / "b", 1e-4, 0.5),
+        evaluation(tmp_path / "c", WORSE),
+    ]
+    result, sections = compare(folders)
+    assert result.settings == {"learning_rate": [1e-5, 1e-4, None]}
+    curves = next(str(section.parts[0]) for section in sections if section.title == "Curves")
+    assert [title in curves for title in ("Reward", "Entropy", "Held-out loss")] == [True, True, False]
+
+
+def test_curves_on_other_data_are_marked(tmp_path: Path) -> None:
+    one, two = learned(tmp_path / "a", 1e-5, 0.3), learned(tmp_path / "b", 1e-5, 0.5, validation="dagmath?seed=3")
+    _, sections = compare([one, two])
+    marks = next(section.parts[1:] for section in sections if section.title == "Curves")
+    assert "differ in validation" in str(marks)
+
+
+def test_the_page_and_what_cannot_be_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = evaluation(tmp_path / "a", WORSE), evaluation(tmp_path / "b", BETTER)
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "a", "b"]) == 0
+    page = (tmp_path / "runs/report/report.html").read_text()
+    assert "&lt;b&gt;0.5&lt;/b&gt;" in page
+    assert main(["report", "a", "b"]) == 0
+    assert (tmp_path / "runs/report-2/report.html").exists()
+    with pytest.raises(UserError, match="named twice"):
+        compare([a, b, tmp_path / "b/../a"])
+    capsys.readouterr()
+    assert main(["report", "a", "none"]) == 2
+    assert "no such folder" in capsys.readouterr().err
