@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rlready.cli.main import main
-from rlready.core.config import SFTConfig
+from rlready.core.config import PredictConfig, SFTConfig
 from rlready.core.errors import UserError
 from rlready.core.result import Result
 from rlready.core.settings import Config
@@ -22,7 +22,7 @@ from rlready.runs import lock
 from rlready.runs.files import read_json, write_json
 from rlready.runs.log import append_line
 from rlready.runs.record import SCHEMA
-from rlready.runs.run import STATE, Run
+from rlready.runs.run import STATE, Invocation, Run, invocation
 
 
 class Done(Result):
@@ -261,6 +261,15 @@ def test_overwrite_replaces_a_run_and_nothing_else(fake: Fake, capfd: Any) -> No
     code, says = rlready("sft model=rl/checkpoints/step-1 --out run --overwrite", capfd)
     assert code == 2
     assert f"holds {place / 'step-2'}, from which an input of this run was made, rl/checkpoints/step-1" in says
+    start = {"id": "m", "role": "start", "path": str(place / "step-3"), "sha256": None, "chat": None, "learner": None}
+    Path("sweep/rl/job").mkdir(parents=True)
+    Path("sweep/record.json").write_text(json.dumps(record | {"verb": "sweep"}))
+    Path("sweep/rl/job/record.json").write_text(json.dumps(record | {"verb": "rl", "models": [start]}))
+    Path("sweep/runs.jsonl").touch()
+    for named in ("sweep/rl/job", "sweep", "sweep/runs.jsonl"):
+        code, says = rlready(f"rl problems={named} --out run --overwrite", capfd)
+        assert code == 2
+        assert f"holds {place / 'step-3'}, from which an input of this run was made, {named}" in says
     assert "--overwrite needs --out" in rlready("sft --overwrite", capfd)[1]
 
 
@@ -381,3 +390,18 @@ def test_a_file_that_has_moved_is_the_same_if_its_content_is(
         run.claim()
         run.note_data(id=moves, path=Path("new/rows.jsonl"), role="sft")
     assert [note["path"] for note in read_json(Path("run/record.json"))["data"]] == ["new/rows.jsonl"]
+
+
+def test_overwrite_spares_what_was_read_without_being_named(fake: Fake, capfd: Any) -> None:
+    """As the measurements that a table of outcomes names."""
+    rlready("sft seed=1 --out run", capfd)
+    before = content(Path("run"))
+    token = invocation.set(Invocation(overwrite=True))
+    try:
+        with suppress(UserError), Run(Path("run"), "predict", PredictConfig()) as run:
+            run.note_data(id="r", role="measurements", path=Path("run/result.json"))
+            with pytest.raises(UserError, match=r"run cannot be overwritten: it holds an input of this run, run/resul"):
+                run.claim()
+    finally:
+        invocation.reset(token)
+    assert content(Path("run")) == before

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.runs.files import read_json
-from rlready.runs.record import RunRecord
+from rlready.runs.record import RECORD, RunRecord
 
 ADAPTER, MODEL = "adapter_config.json", "config.json"
 STEP = re.compile(r"step-\d+")
@@ -55,3 +55,12 @@ def models_behind(model: Path) -> Iterator[Path]:
                 waiting.append(record.located(run, str(record.config.get("model"))))
         if base := base_folder(path):
             waiting.append(base)
+
+
+def models_of_runs(path: Path) -> Iterator[Path]:
+    """The models that the runs in a folder have read, or those in the folder of a file, such as a result or a table."""
+    folder = path if path.is_dir() else path.parent
+    for file in [folder / RECORD, *folder.glob(f"*/**/{RECORD}")] if (folder / RECORD).is_file() else ():
+        with suppress(UserError):  # a record that cannot be read
+            record = RunRecord.load(file.parent)
+            yield from (record.located(file.parent, each.path) for each in record.models if each.path)

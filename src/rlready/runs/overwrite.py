@@ -15,9 +15,9 @@ from rlready.core.settings import Config
 from rlready.runs import lock
 from rlready.runs.files import LEFTOVER, plain, remove, write_json
 from rlready.runs.folders import START, read_record
-from rlready.runs.lineage import models_behind
+from rlready.runs.lineage import models_behind, models_of_runs
 from rlready.runs.log import DRAWN, LOG
-from rlready.runs.record import OVERWRITTEN, RECORD, RunRecord
+from rlready.runs.record import OVERWRITTEN, RECORD, Note, RunRecord
 
 # what the run of a verb writes into its folder, besides what every run does and what its record has checksums of
 WRITES = {
@@ -33,24 +33,25 @@ EVERY = START | {RESULT, "report.html"}
 CHECKPOINT = re.compile(rf"step-\d+|{LEFTOVER.pattern}")
 
 
-def empty_folder(out: Path, configs: Sequence[Config], command: str = "") -> None:
+def empty_folder(out: Path, configs: Sequence[Config], command: str = "", noted: Sequence[Note] = ()) -> None:
     """Delete what is in a folder, all of it of a run that is overwritten or has done nothing.
 
     The record says so first and is deleted last, so that a kill in between leaves no run that seems whole.  UserError
-    if an input that ``configs`` or ``command`` name would be deleted, a model that it was made from, or anything else
-    that this run has not written.
+    if an input that ``configs``, ``command`` or ``noted`` name would be deleted, a model that it was made from or that
+    a run named there has read, or anything else that the run in the folder has not written.
     """
     held = next(
         (file.parent for file in out.rglob(lock.NAME) if file.parent != out and lock.is_locked(file.parent)), None
     )
     if held:
         raise UserError(f"{held} is in use: wait for it, or choose another --out")
-    named = list(_paths_in(plain(list(configs))))
+    named = list(_paths_in([plain(list(configs)), [each.path for each in noted]]))
     inputs = [(f"an input of this run, {path}", path.resolve()) for path in named]
     inputs += [
         (f"{place}, from which an input of this run was made, {path}", place)
         for path in named
-        for place in models_behind(path)
+        for start in (path, *models_of_runs(path))
+        for place in models_behind(start)
     ]
     inputs += [  # one of the words is --out
         (f"an input of this run, {path}", path.resolve().parent) for path in _paths_in(shlex.split(command))

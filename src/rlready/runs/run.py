@@ -199,7 +199,7 @@ class Run(Recorder):
             remove(self.out / RESULT)
             note(f"{self.out}: continuing a run that was {self._earlier.attempts[-1].status.partition(':')[0]}")
         else:
-            empty_folder(self.out, (self.config, *jobs), self._called.command)
+            empty_folder(self.out, (self.config, *jobs), self._called.command, self.record.notes)
             if self._called.command and not self._inside:
                 note(f"rlready {self.verb}: writing to {self.out}")
         if self.finished:
