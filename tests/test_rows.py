@@ -21,6 +21,7 @@ from rlready.core.errors import UserError
 from rlready.core.records import Row
 from rlready.models.chat import KNOWN
 from rlready.readiness.stage import readiness
+from rlready.runs.parquet_pages import page_sizes
 from rlready.tasks import open_task
 from rlready.tasks.parquet import ParquetTable
 from rlready.tasks.table import read_table
@@ -458,7 +459,7 @@ def test_a_small_parquet_file_that_unfolds_to_a_large_one_is_refused(
         file = tmp_path / f"{name}.parquet"
         pq.write_table(pa.table({"prompt": column}), file, compression="zstd")
         with monkeypatch.context() as patch:
-            patch.setattr("rlready.tasks.parquet.LEAST", 1 << 22)
+            patch.setattr("rlready.runs.parquet.LEAST", 1 << 22)
             with pytest.raises(
                 UserError, match=rf"{name}.parquet: its rows need more than 0.0 GiB, 100 times its size"
             ):
@@ -466,8 +467,47 @@ def test_a_small_parquet_file_that_unfolds_to_a_large_one_is_refused(
         assert read_table(str(file)).rows
 
 
+def test_a_large_page_of_a_parquet_file_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the metadata say of it; a column in one page is read if it is compressed as texts are."""
+    monkeypatch.setattr("rlready.runs.parquet.PAGE", 1 << 16)
+    varied = "".join(map(str, range(40_000)))
+    for codec, text, fits in (
+        ("zstd", "x" * (1 << 17), False),
+        ("gzip", "x" * (1 << 17), False),
+        ("zstd", varied, True),
+    ):
+        pq.write_table(pa.table({"prompt": ["y", text]}), file := tmp_path / "t.parquet", compression=codec)
+        if fits:
+            assert len(read_table(str(file)).rows) == 2
+            continue
+        with pytest.raises(UserError, match=r"t.parquet: its rows need more than 0.5 GiB, 100 times its size"):
+            read_table(str(file))
+
+
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "zstd"])
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_sizes_of_parquet_pages_are_those_that_arrow_has_written(tmp_path: Path, codec: str, version: str) -> None:
+    """With the headers they add up to the size of the column, before and after compression."""
+    some = pa.table({"a": [str(n) * (n % 9) for n in range(9000)], "b": [[n, 0.5] * (n % 3) for n in range(9000)]})
+    file = tmp_path / "t.parquet"
+    pq.write_table(some, file, compression=codec, data_page_version=version, data_page_size=1000, row_group_size=5000)
+    for chunk in ParquetTable(file).chunks():
+        pages = list(page_sizes(file, chunk))
+        headers = chunk.total_uncompressed_size - sum(size for size, _ in pages)
+        assert chunk.total_compressed_size - sum(compressed for _, compressed in pages) == headers
+        assert 10 * len(pages) < headers < 100 * len(pages)
+    damaged = bytearray(file.read_bytes())
+    for at in (4, 5, 6, 7):
+        damaged[at] = 0xFF
+    file.write_bytes(damaged)
+    with pytest.raises(UserError, match=r"t.parquet: not a Parquet file that can be read"):
+        read_table(str(file))
+
+
 def test_texts_of_a_parquet_file_are_unfolded_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlready.tasks.parquet.AT_ONCE", 10_000)
+    monkeypatch.setattr("rlready.runs.parquet.AT_ONCE", 10_000)
     pq.write_table(pa.table({"a": ["x" * 1000, "y"] * 50, "b": [[1]] * 100}), tmp_path / "t.parquet")
     sizes = [batch.num_rows for batch, _ in ParquetTable(tmp_path / "t.parquet").batches(["a", "b"])]
     assert max(sizes) <= 10

@@ -19,7 +19,7 @@ from rlready.core.records import Real
 from rlready.core.result import Result
 from rlready.core.settings import Config as Settings
 from rlready.runs import lock, provenance
-from rlready.runs.files import read_json, read_table, write_folder, write_json, write_table, write_text
+from rlready.runs.files import merge_tables, read_json, read_table, write_folder, write_json, write_table, write_text
 from rlready.runs.log import append_line, read_log, sync_log, truncate_log
 from rlready.runs.record import RunRecord
 from rlready.runs.run import Invocation, Run, invocation
@@ -49,6 +49,18 @@ def python(code: str, *words: object) -> subprocess.Popen:
 
 def full_disk(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_table_of_a_run_that_would_fill_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run folder may come from another user."""
+    rows = [{"step": n, "text": "x" * 1000} for n in range(5000)]
+    write_table(tmp_path / "t.parquet", rows)
+    assert read_table(tmp_path / "t.parquet") == rows
+    monkeypatch.setattr("rlready.runs.parquet.LEAST", 1 << 22)
+    with pytest.raises(UserError, match=r"t.parquet: its rows need more than 0.0 GiB, 100 times its size"):
+        read_table(tmp_path / "t.parquet")
+    with pytest.raises(UserError, match=r"t.parquet: its rows need more than 0.0 GiB, 100 times its size"):
+        merge_tables([tmp_path / "t.parquet"], tmp_path / "merged.parquet", 9)
 
 
 def test_json_holds_what_runs_produce(tmp_path: Path) -> None:

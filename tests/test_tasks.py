@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -128,14 +129,14 @@ def test_answers_of_gsm8k_keep_their_value(tmp_path: Path) -> None:
 
 
 def test_data_sets_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    """A real data set, in memory; a small download with large rows is refused."""
+    asked, size = [], 1 << 10
 
-    def load_dataset(*args: object, **options: object) -> list[dict[str, str]]:
+    def load_dataset(*args: object, **options: object) -> datasets.Dataset:
         asked.append((args, options))
-        return GSM8K
+        return datasets.Dataset.from_list(GSM8K, info=datasets.DatasetInfo(download_size=size))
 
-    offline = SimpleNamespace(HF_HUB_OFFLINE=False)
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset, config=offline))
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *_, **__: None)
     task = open_task("gsm8k:openai/gsm8k?split=test")
     assert (task.licence, len(task.problems())) == ("MIT", 3)
@@ -144,6 +145,11 @@ def test_data_sets_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         (("openai/gsm8k", "main"), {"split": "test", "revision": None}),
         (("openai/gsm8k", "main"), {"split": "train", "revision": "v1"}),
     ]
+    monkeypatch.setattr("rlready.runs.parquet.LEAST", 1 << 10)
+    assert len(open_task("openai/gsm8k?config=main").problems()) == 3
+    size = 10
+    with pytest.raises(UserError, match=r"openai/gsm8k: its rows need more than 0.0 GiB, 100 times its size or more"):
+        open_task("openai/gsm8k?config=main")
 
 
 def test_the_hub_is_asked_once_and_only_for_hub_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

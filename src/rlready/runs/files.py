@@ -24,6 +24,7 @@ from pydantic import BaseModel
 
 from rlready.core.distributed import rank
 from rlready.core.errors import UserError
+from rlready.runs.parquet import BoundedParquet
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)  # as libraries put them in words, too
@@ -80,8 +81,9 @@ def merge_tables(paths: Sequence[Path], to: Path, last_step: int) -> None:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    read = [BoundedParquet(path) for path in paths]
     try:
-        tables = [pq.read_table(path, partitioning=None) for path in paths]
+        tables = [pa.Table.from_batches(each.read(each.schema.names), each.schema) for each in read]
         table = pa.concat_tables(tables, promote_options="permissive")
         table = table.filter(pc.less_equal(table["step"], last_step))
     except (OSError, pa.ArrowException, KeyError) as error:
@@ -90,15 +92,9 @@ def merge_tables(paths: Sequence[Path], to: Path, last_step: int) -> None:
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
-    """The rows of a Parquet table."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
-    return rows
+    """The rows of a Parquet table; UserError if it cannot be read, or is too large for its file."""
+    with os_errors_named(path, "read"):
+        return list(BoundedParquet(path).rows())
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:

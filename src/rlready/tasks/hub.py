@@ -11,6 +11,7 @@ from pathlib import Path
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
 from rlready.models.hub import SECONDS
+from rlready.runs.parquet import PER_ROW, TIMES, most_bytes
 from rlready.tasks.files import TABLES
 
 ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -28,7 +29,10 @@ def refuse_missing(path: str) -> None:
 
 
 def read_hub(path: str, config: str, split: str, revision: str) -> Iterable[object]:
-    """The rows of a data set of the hub; UserError if ``path`` is no such data set, or the hub cannot be reached."""
+    """The rows of a data set of the hub.
+
+    UserError if ``path`` is no such data set, the hub cannot be reached, or the rows need too much memory.
+    """
     refuse_missing(path)
     try:
         import datasets
@@ -39,9 +43,7 @@ def read_hub(path: str, config: str, split: str, revision: str) -> Iterable[obje
     reachable = _on_the_hub(path, revision or None)
     try:
         with _offline(not reachable):
-            data: Iterable[object] = datasets.load_dataset(
-                path, config or None, split=split or "train", revision=revision or None
-            )
+            data = datasets.load_dataset(path, config or None, split=split or "train", revision=revision or None)
     except Exception as error:  # the hub, the network and their libraries raise errors of many types
         if isinstance(error, ConnectionError):
             raise UserError(f"{path}: no such file or folder, and the Hugging Face hub cannot be reached") from None
@@ -50,7 +52,14 @@ def read_hub(path: str, config: str, split: str, revision: str) -> Iterable[obje
             raise UserError(f"{path}: choose one of its configurations with ?config=: {found[1]}") from None
         fix = "; choose it with ?split=" if "nknown split" in said else ""
         raise UserError(f"{path}: cannot be loaded from the hub: {said[:200]}{fix}") from None
-    return data
+    most = most_bytes(data.download_size)
+    if data.data.nbytes + PER_ROW * data.num_rows > most:  # of Arrow's table, which is mapped from the disk
+        raise UserError(
+            f"{path}: its rows need more than {most / 2**30:.1f} GiB, {TIMES} times its size or more; choose another "
+            "split or configuration, or save the rows that you need as a file"
+        )
+    rows: Iterable[object] = data
+    return rows
 
 
 def _on_the_hub(path: str, revision: str | None) -> bool:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
+from rlready.runs.parquet import first_line
 from rlready.tasks.csvrows import read_csv
 from rlready.tasks.files import files_of, kind_of
 from rlready.tasks.hub import read_hub
 from rlready.tasks.jsonrows import LIST, read_json_rows, read_jsonl, refuse_binary
-from rlready.tasks.parquet import ParquetTable, first_line
+from rlready.tasks.parquet import ParquetTable
 from rlready.tasks.strictjson import Fields, Refused
 from rlready.tasks.turns import chat_key
 
