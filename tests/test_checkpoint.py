@@ -221,6 +221,10 @@ DAMAGED: dict[str, tuple[Edit, str]] = {
         weighted(lambda w: {f"base_model.model.{k}": v for k, v in w.items()} | {"a.lora_A.b.weight": torch.ones(1)}),
         "a LoRA adapter that is not merged",
     ),
+    "SentencePiece": (
+        lambda folder: (folder / "tokenizer.json").rename(folder / "tokenizer.model"),
+        r"the tokenizer is in tokenizer\.model alone; to add tokenizer\.json: .*\)\.save_pretrained\(",
+    ),
     "settings alone": (lambda folder: (folder / "tokenizer.json").unlink(), "the folder has no tokenizer"),
     "part": (weighted(lambda w: {k: v for k, v in w.items() if k != UP}), rf"^\S+ 1 weights .* \(first: {UP}\)"),
     "shape": (weighted(lambda w: w | {UP: w[UP][1:].clone()}), rf"first: {UP}, \[39, 32\] in the file, \[40, 32\]"),

@@ -24,7 +24,7 @@ from rlready.runs.results import load_result
 CONFIG, ADAPTER, GENERATION = "config.json", "adapter_config.json", "generation_config.json"
 EMBEDDED_FOLDER = Path(__file__).parents[1] / "assets" / "embedded"  # the model shipped inside the package
 TOKENIZER = "tokenizer.json"
-VOCABULARIES = (TOKENIZER, "*.model", "vocab*", "*.tiktoken", "tekken.json")  # a tokenizer needs one of them
+VOCABULARIES = (TOKENIZER, "vocab*", "*.tiktoken", "tekken.json")  # a tokenizer needs one of them
 OBJECTS = (CONFIG, ADAPTER, GENERATION, "tokenizer_config.json")
 READ = (".json", ".jinja", ".txt", ".model", ".safetensors", ".bin")
 COUNTS = re.compile(r"(num|n)_(\w+_)?(layers?|heads?|experts?|labels)")

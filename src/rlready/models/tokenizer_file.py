@@ -21,7 +21,15 @@ BY_TYPE = {"ByteLevel": 2, "NFC": 4, "NFD": 4, "NFKC": 18, "NFKD": 18}  # how ma
 
 def check_tokenizer_file(path: Path) -> None:
     """UserError for a token id that no vocabulary has, as a table of that size is allocated, and for a normaliser,
-    pre-tokeniser or decoder that makes a short text a very long one."""
+    pre-tokeniser or decoder that makes a short text a very long one; and for a SentencePiece model in its place, which
+    cannot be checked, and which Transformers reads only where two more packages are installed."""
+    other = "" if path.exists() else next((each.name for each in path.parent.glob("*.model")), "")
+    if other:
+        raise UserError(
+            f"{path.parent}: the tokenizer is in {one_line(other)} alone; to add {path.name}: pip install sentencepiece "
+            "protobuf, then in Python: from transformers import AutoTokenizer; "
+            f"AutoTokenizer.from_pretrained({str(path.parent)!r}).save_pretrained({str(path.parent)!r})"
+        )
     try:
         content = read_json(path) if path.exists() else {}
     except UserError:  # the library says more about it
