@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +20,7 @@ from rlready.engine.budget import Budget
 from rlready.engine.completions import Continuation, Drawn
 from rlready.engine.factory import open_engine
 from rlready.engine.protocol import forcing_for, requests_for
+from rlready.engine.vllm import _Program
 from rlready.engine.vllm_server import _Client
 
 
@@ -119,6 +121,34 @@ def test_an_odd_completion_is_refused(server: Server, message: str) -> None:
     server.completion = COMPLETIONS[message]
     assert odd(server, Continuation(0, [1], 3, 1.0, watched=7)).startswith(f"{server.url}/v1/completions gave an")
     assert message in odd(server, Continuation(0, [1], 3, 1.0, watched=7))
+
+
+ONE = {1: SimpleNamespace(logprob=-1.0), 7: SimpleNamespace(logprob=-1.5)}
+IN_PROCESS: dict[str, tuple[list[int], list[object] | None]] = {
+    "0 tokens where 1 to 3 were asked for": ([], []),
+    "token 50, but the model's vocabulary has 50": ([50], [{50: ONE[1], 7: ONE[7]}]),
+    "1 tokens with 2 log-probabilities": ([1], [ONE, ONE]),
+    "a log-probability is missing": ([1], None),
+    "a log-probability is missing ": ([1], [{2: ONE[1], 7: ONE[7]}]),
+    "a log-probability is missing  ": ([1], [{1: ONE[1]}]),
+    "a log-probability is nan": ([1], [{**ONE, 1: SimpleNamespace(logprob=float("nan"))}]),
+    "": ([1], [ONE]),
+}
+
+
+@pytest.mark.parametrize("message", IN_PROCESS)
+def test_vllm_in_the_process_is_checked_as_a_server_is(message: str) -> None:
+    tokens, logprobs = IN_PROCESS[message]
+    found = SimpleNamespace(token_ids=tokens, logprobs=logprobs)
+    ended = SimpleNamespace(request_id="4", finished=True, outputs=[found])
+    program = _Program(SimpleNamespace(llm_engine=SimpleNamespace(step=lambda: [ended])), "", 50, 9, 1)
+    program._asked[4] = Continuation(4, [1], 3, 1.0, watched=7)
+    if not message:
+        assert program.drawn() == ([Drawn(4, [1], [-1.0], [-1.5])], 1)
+        return
+    with pytest.raises(UserError, match=r"^vLLM gave an unexpected answer \(.*\); use vLLM 0\.30 to 0\.33$") as error:
+        program.drawn()
+    assert message.strip() in str(error.value)
 
 
 def odd(server: Server, asked: Continuation) -> str:

@@ -38,6 +38,7 @@ from rlready.engine.sampling import stream_key
 from rlready.models.batch import Example
 from rlready.models.lm import LM
 from rlready.models.logprob import token_logprobs
+from rlready.models.one_line import one_line
 
 PROBES, PROBE_TOKENS = 4, 8  # prompts and drawn tokens on which the weights are compared
 PROBE_TEMPERATURE = 1.5  # not 1, so that log-probabilities of another temperature show
@@ -45,6 +46,7 @@ BOUNDS = {"float32": 1e-3, "bfloat16": 0.05}  # nats: mean difference of log-pro
 BANNED = -100.0  # the lowest bias of a logit that vLLM accepts
 CACHE_BYTES, BLOCK = 4 << 30, 128  # of keys and values on a CPU, at most; tokens of a block of them
 SHARE, SHARE_IN_TRAINING = 0.85, 0.4  # of a GPU's free memory
+POSITIVE = 0.01  # nats by which rounding may lift a log-probability above 0
 LARGEST_BIAS = 700.0  # nats; e to the power of more overflows
 
 
@@ -72,6 +74,30 @@ class Drawn:
     tokens: Sequence[int]
     logprobs: Sequence[float]
     watched: Sequence[float] = ()
+
+
+def what_is_odd(asked: Continuation, drawn: Drawn, vocabulary: int) -> str:
+    """Why what was drawn cannot be an answer to what was asked, "" if it can; a log-probability of inf is missing.
+
+    Token ids are below ``vocabulary``.
+    """
+    if not 1 <= len(drawn.tokens) <= asked.max_tokens:
+        return f"{len(drawn.tokens)} tokens where 1 to {asked.max_tokens} were asked for"
+    beyond = [token for token in drawn.tokens if not 0 <= token < vocabulary]
+    if beyond:
+        return f"token {beyond[0]}, but the model's vocabulary has {vocabulary}"
+    for found in (drawn.logprobs, *([] if asked.watched is None else [drawn.watched])):
+        if len(found) != len(drawn.tokens):
+            return f"{len(drawn.tokens)} tokens with {len(found)} log-probabilities"
+        wrong = [logprob for logprob in found if not -math.inf < logprob <= POSITIVE]
+        if wrong:
+            return f"a log-probability is {'missing' if wrong[0] == math.inf else wrong[0]}"
+    return ""
+
+
+def unexpected(who: str, what: str) -> UserError:
+    """The error for an answer of a program that is not what was asked for."""
+    return UserError(f"{who} gave an unexpected answer ({one_line(what)}); use vLLM 0.30 to 0.33")
 
 
 class Completer(Protocol):

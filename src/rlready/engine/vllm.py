@@ -16,6 +16,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from torch import Tensor
 
 from rlready.core.errors import UserError
 from rlready.core.progress import note
-from rlready.engine.completions import BANNED, Completer, CompletionEngine, Continuation, Drawn
+from rlready.engine.completions import BANNED, Completer, CompletionEngine, Continuation, Drawn, unexpected, what_is_odd
 from rlready.models.lm import LM
 from rlready.models.one_line import one_line
 
@@ -38,14 +40,15 @@ ENVIRONMENT = {
 
 @dataclass
 class _Program(Completer):
-    """A running vLLM for models of one ``architecture``, up to ``longest`` tokens."""
+    """A running vLLM for models of one ``architecture``, up to ``longest`` tokens, each below ``vocabulary``."""
 
     llm: Any
     architecture: str
+    vocabulary: int
     longest: int
     rows: int  # the most that it draws at once
     holder: object = None  # the engine whose weights it has
-    _watched: dict[int, int | None] = field(default_factory=dict)  # by row that is drawn
+    _asked: dict[int, Continuation] = field(default_factory=dict)  # by row that is drawn
 
     def submit(self, asked: Continuation) -> None:
         from vllm import SamplingParams
@@ -62,22 +65,27 @@ class _Program(Completer):
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        self._watched[asked.row] = asked.watched
+        self._asked[asked.row] = asked
         self.llm.llm_engine.add_request(str(asked.row), {"prompt_token_ids": list(asked.prompt_ids)}, params)
 
     def drawn(self) -> tuple[list[Drawn], int]:
-        running = min(len(self._watched), self.rows)
+        running = min(len(self._asked), self.rows)
         return [self._drawn(output) for output in self.llm.llm_engine.step() if output.finished], running
 
     def _drawn(self, output: Any) -> Drawn:
-        row, (found,) = int(output.request_id), output.outputs
-        tokens, watched = list(found.token_ids), self._watched.pop(row)
-        logprobs = [at[token].logprob for token, at in zip(tokens, found.logprobs, strict=True)]
-        return Drawn(row, tokens, logprobs, [] if watched is None else [at[watched].logprob for at in found.logprobs])
+        """What was drawn; UserError unless it can be an answer to what was asked."""
+        asked, (found,) = self._asked.pop(int(output.request_id)), output.outputs
+        tokens, at = list(found.token_ids), found.logprobs or []
+        logprobs = [_logprob(by_token, token) for token, by_token in zip_longest(tokens, at)]
+        watched = [] if asked.watched is None else [_logprob(by_token, asked.watched) for by_token in at]
+        drawn = Drawn(asked.row, tokens, logprobs, watched)
+        if odd := what_is_odd(asked, drawn, self.vocabulary):
+            raise unexpected("vLLM", odd)
+        return drawn
 
     def abort(self) -> None:
-        self.llm.llm_engine.abort_request([str(row) for row in self._watched])
-        self._watched.clear()
+        self.llm.llm_engine.abort_request([str(row) for row in self._asked])
+        self._asked.clear()
 
     def load(self, lm: LM) -> None:
         """Copy the weights of a model; the head is among them also where it is the embedding.
@@ -96,6 +104,11 @@ class _Program(Completer):
         gc.collect()
 
 
+def _logprob(by_token: Any, token: int | None) -> float:
+    """The log-probability of a token among those that vLLM has returned at a position; inf if it is missing."""
+    return float(by_token[token].logprob) if by_token and token in by_token else inf
+
+
 _running: _Program | None = None
 
 
@@ -110,7 +123,8 @@ class VLLMEngine(CompletionEngine):
             _running = None
         if _running is None:
             longest = min(self.lm.context, 1 << (longest - 1).bit_length())  # later requests may be a little longer
-            _running = _Program(self._start(longest), architecture, longest, self.batch_size)
+            vocabulary = self.lm.model.config.get_text_config().vocab_size
+            _running = _Program(self._start(longest), architecture, vocabulary, longest, self.batch_size)
         if stale or _running.holder is not self:
             with self._failing("load the model"):
                 _running.load(self.lm)

@@ -29,7 +29,7 @@ from rlready.core.progress import note
 from rlready.core.records import Sample
 from rlready.core.stopping import heed_stop
 from rlready.engine.budget import Forcing
-from rlready.engine.completions import BANNED, Completer, CompletionEngine, Continuation, Drawn
+from rlready.engine.completions import BANNED, Completer, CompletionEngine, Continuation, Drawn, unexpected, what_is_odd
 from rlready.engine.protocol import Ended, Request
 from rlready.models.lm import LM
 from rlready.models.one_line import one_line
@@ -38,7 +38,6 @@ WAIT = 0.2  # seconds between two looks at what has ended
 ANSWER_SECONDS = 3600.0  # the longest that no completion may come
 MODEL_SECONDS = 30.0  # the longest that a server may take to name its model
 SAY_SECONDS = {"/v1/models": 10.0, "/v1/completions": 30.0}  # between two lines that say what is waited for
-POSITIVE = 0.01  # nats by which rounding may lift a log-probability above 0
 START_SECONDS = 1800.0  # the longest that a server may take to start
 # the module is that of `vllm serve`, which does not run in the CPU build, as that has another package's name;
 # the server is sent SIGTERM when this process has ended, however it has (PR_SET_PDEATHSIG of Linux)
@@ -258,20 +257,12 @@ class _Client(Completer):
         if len(answer.choices) != 1:
             raise self._odd(path, f"{len(answer.choices)} completions of one prompt")
         ((tokens, logprobs),) = [(choice.token_ids, choice.logprobs) for choice in answer.choices]
-        if not 1 <= len(tokens) <= asked.max_tokens:
-            raise self._odd(path, f"{len(tokens)} tokens where 1 to {asked.max_tokens} were asked for")
-        beyond = [token for token in tokens if not 0 <= token < self._vocabulary]
-        if beyond:
-            raise self._odd(path, f"token {beyond[0]}, but the model's vocabulary has {self._vocabulary}")
         watched = [] if asked.watched is None else [f"token_id:{asked.watched}"]
         at = [by_token.get(name, inf) for name in watched for by_token in logprobs.top_logprobs]
-        for found in (logprobs.token_logprobs, *([at] if watched else [])):
-            if len(found) != len(tokens):
-                raise self._odd(path, f"{len(tokens)} tokens with {len(found)} log-probabilities")
-            wrong = [logprob for logprob in found if not -inf < logprob <= POSITIVE]
-            if wrong:
-                raise self._odd(path, f"a log-probability is {'missing' if wrong[0] == inf else wrong[0]}")
-        return Drawn(asked.row, tokens, logprobs.token_logprobs, at)
+        drawn = Drawn(asked.row, tokens, logprobs.token_logprobs, at)
+        if odd := what_is_odd(asked, drawn, self._vocabulary):
+            raise self._odd(path, odd)
+        return drawn
 
     def _parsed(self, kind: type[Answer], path: str, answer: bytes) -> Answer:
         try:
@@ -283,7 +274,7 @@ class _Client(Completer):
             raise self._odd(path, f"{where}{': ' * bool(where)}{first['msg']}; it begins with {begin!r}") from None
 
     def _odd(self, path: str, what: str) -> UserError:
-        return UserError(f"{self.url}{path} gave an unexpected answer ({one_line(what)}); use vLLM 0.30 to 0.33")
+        return unexpected(f"{self.url}{path}", what)
 
     def _no_answer(self, why: str) -> _NoAnswer:
         return _NoAnswer(f"the server at {self.url} does not answer ({why}); start it again and repeat the command")

@@ -26,8 +26,8 @@ def check_tokenizer_file(path: Path) -> None:
     other = "" if path.exists() else next((each.name for each in path.parent.glob("*.model")), "")
     if other:
         raise UserError(
-            f"{path.parent}: the tokenizer is in {one_line(other)} alone; to add {path.name}: pip install sentencepiece "
-            "protobuf, then in Python: from transformers import AutoTokenizer; "
+            f"{path.parent}: the tokenizer is in {one_line(other)} alone; to add {path.name}: "
+            "pip install sentencepiece protobuf, then in Python: from transformers import AutoTokenizer; "
             f"AutoTokenizer.from_pretrained({str(path.parent)!r}).save_pretrained({str(path.parent)!r})"
         )
     try:
