@@ -51,6 +51,43 @@ def full_disk(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def test_inputs_of_a_run_with_an_absolute_folder_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From any directory, after it has moved, and without a name above the user's home in the record."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for folder in ("home/project", "shared/project", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "rows.jsonl").write_text(folder)
+
+    def run_in(directory: str, out: str) -> Path:
+        monkeypatch.chdir(tmp_path / directory)
+        with Run(tmp_path / out, "sft", Config()) as run:
+            run.claim()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        return tmp_path / out
+
+    def found(folder: Path) -> str:
+        return RunRecord.load(folder).located(folder, "rows.jsonl").read_text()
+
+    below, apart = run_in("home/project", "home/project/runs/a"), run_in("home/project", "scratch/a")
+    outside, hidden = run_in("shared/project", "shared/project/runs/a"), run_in("shared/project", "scratch/b")
+    assert [RunRecord.load(each).directory for each in (below, apart, outside, hidden)] == [
+        "../..",
+        "~/project",
+        "../..",
+        "",
+    ]
+    assert [found(each) for each in (below, apart, outside)] == ["home/project", "home/project", "shared/project"]
+    assert found(hidden) == "elsewhere"  # the working directory, as nothing is known
+    (tmp_path / "shared").rename(tmp_path / "moved")  # with its inputs
+    assert found(tmp_path / "moved/project/runs/a") == "shared/project"
+    apart.rename(tmp_path / "alone")
+    assert found(tmp_path / "alone") == "home/project"
+    below.rename(tmp_path / "a")  # away from its inputs: what is in the working directory
+    assert found(tmp_path / "a") == "elsewhere"
+    (tmp_path / "elsewhere/rows.jsonl").unlink()
+    assert not RunRecord.load(tmp_path / "a").located(tmp_path / "a", "rows.jsonl").exists()
+
+
 def test_a_table_of_a_run_that_would_fill_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run folder may come from another user."""
     rows = [{"step": n, "text": "x" * 1000} for n in range(5000)]

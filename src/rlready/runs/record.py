@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Annotated, Self
 
@@ -28,6 +29,17 @@ def _readable(version: int) -> int:
     if version > SCHEMA:
         raise PydanticCustomError("schema", "A newer version of rlready wrote this; upgrade")
     return version
+
+
+def directory_of(out: Path) -> str:
+    """The working directory, from a run folder above which it is, or from the user's home; "" elsewhere.
+
+    So the record holds no name that is not inside the folder that both are in.
+    """
+    here, home = Path.cwd(), Path(os.path.realpath(os.path.expanduser("~")))
+    if Path(os.path.abspath(out)).is_relative_to(here):
+        return os.path.relpath(here, out)
+    return str(PurePath("~", here.relative_to(home))) if here.is_relative_to(home) else ""
 
 
 class Revision(Record):
@@ -117,8 +129,9 @@ class RunRecord(Record):
     "trained", are sums over ``attempts``.  ``part_of`` is the verb whose seconds contain these, None for none;
     ``origins`` says where the value of each setting came from; ``kernels`` is whether the package's compiled
     kernels were used, None if they were not needed; ``warnings`` are those about the run's data and outcome.
-    ``folder`` is the run folder as it was named, with which paths in the run's files begin; ``files`` are checksums of
-    files that are read again (`runs/checksums.py`).
+    ``folder`` is the run folder as it was named, with which paths in the run's files begin, and ``directory`` is the
+    one from which it was named (`directory_of`); ``files`` are checksums of files that are read again
+    (`runs/checksums.py`).
     """
 
     model_config = ConfigDict(frozen=False)
@@ -151,6 +164,7 @@ class RunRecord(Record):
     warnings: list[str] = Field(default_factory=list)
     peak_memory_bytes: int = 0
     folder: str = ""
+    directory: str = ""
     files: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
@@ -171,19 +185,22 @@ class RunRecord(Record):
     def located(self, folder: Path, name: str) -> Path:
         """The path that this run, which now is in ``folder``, has called ``name``.
 
-        It is one in the directory in which the run was started, as far as the name of the run folder gives that away,
-        or else in the working directory.
+        It is one in the directory in which the run was started, as far as that is known, if there is such a path, or
+        none in the working directory.
         """
+        found = [Path(os.path.normpath(start / name)) for start in self._starts(folder)]
+        return next((path for path in [*found, Path(name)] if path.exists()), [*found, Path(name)][0])
+
+    def _starts(self, folder: Path) -> Iterator[Path]:
+        """The directories in which this run may have been started, by where it is now."""
         parts = PurePath(os.path.normpath(self.folder)).parts
         up = parts.count("..")  # that many last folders of the directory are not known
         inner = parts[up:]
         for place in (Path(os.path.abspath(folder)), folder.resolve()):
-            if self.folder and not os.path.isabs(self.folder) and place.parts[len(place.parts) - len(inner) :] == inner:
-                start = Path(*place.parts[: len(place.parts) - len(inner)], *["?"] * up)
-                found = Path(os.path.normpath(start / name))
-                if found.exists() or not os.path.exists(name):
-                    return found
-        return Path(name)
+            if os.path.isabs(self.folder) and self.directory:
+                yield place / os.path.expanduser(self.directory)
+            elif self.folder and place.parts[len(place.parts) - len(inner) :] == inner:
+                yield Path(*place.parts[: len(place.parts) - len(inner)], *["?"] * up)
 
     def changes_since(self, before: RunRecord) -> list[str]:
         """In words, what exact numbers depend on and what has changed since an attempt whose record was ``before``.

@@ -48,7 +48,7 @@ from rlready.runs.folders import nothing_done, own_entries, read_record, refuse_
 from rlready.runs.log import DRAWN, LOG, sync_log
 from rlready.runs.moved import rename_paths
 from rlready.runs.overwrite import empty_folder
-from rlready.runs.record import CONFIG, DEFAULT, DONE, PRESET, RUNNING, Attempt, RunRecord
+from rlready.runs.record import CONFIG, DEFAULT, DONE, PRESET, RUNNING, Attempt, RunRecord, directory_of
 from rlready.runs.recorder import Recorder, now
 from rlready.runs.results import checked
 
@@ -297,6 +297,7 @@ class Run(Recorder):
             models=earlier.models if earlier else [],
             warnings=earlier.warnings if earlier else [],
             folder=str(self.out),
+            directory=directory_of(self.out),
             files=earlier.files if earlier else {},
             attempts=[*attempts, self._attempt],
         )
