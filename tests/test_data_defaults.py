@@ -41,9 +41,9 @@ def resolved(tmp_path: Path, verb: str, config: Config, model: str = "embedded")
         return resolve(config, [model], run)
 
 
-def trained(folder: Path, rows: str) -> str:
-    """A checkpoint of an SFT run of the embedded model on ``rows``, as the run's record has it."""
-    with Run(folder, "sft", SFTConfig(rows=rows)) as run:
+def trained(folder: Path, rows: str, model: str = "embedded") -> str:
+    """A checkpoint of an SFT run of a model on ``rows``, as the run's record has it."""
+    with Run(folder, "sft", SFTConfig(rows=rows, model=model)) as run:
         run.claim()
         run.note_data(id=rows, role="sft")
     shutil.copytree(EMBEDDED_FOLDER, folder / "checkpoints" / "step-1")
@@ -91,6 +91,22 @@ def test_a_checkpoint_has_default_data_only_if_it_knows_nothing_else(tmp_path: P
         with pytest.raises(UserError, match=f"{first} is missing"):
             resolved(Path(model).parent / "out", verb, cls(**named(setting, model)), model)
     assert verb in UNNAMED
+
+
+def test_what_a_checkpoint_knows_does_not_depend_on_the_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor on the name: the model that a run started from is named from where that run was started."""
+    monkeypatch.chdir(tmp_path)
+    for name, rows in (("dag", "dagmath?ops=4"), ("own", MINE)):
+        again = trained(Path(name, "again"), "dagmath?ops=5", trained(Path(name), rows))
+        Path(f"link-{name}").symlink_to(tmp_path / again)
+    monkeypatch.chdir(tmp_path / "dag/again/checkpoints/step-1")
+    for number, model in enumerate((".", str(tmp_path / "link-dag"), "../../../../dag/again/checkpoints/step-1")):
+        found = resolved(tmp_path / f"out-{number}", "sft", SFTConfig(model=model), model)
+        assert found.rows == EMBEDDED["sft"]["rows"]
+    with pytest.raises(UserError, match="rows is missing"):
+        resolved(tmp_path / "out-own", "sft", SFTConfig(model="own"), str(tmp_path / "link-own"))
 
 
 @pytest.mark.parametrize(

@@ -446,8 +446,8 @@ def rl_config(run: Path, **changes: Any) -> RLConfig:
     return RLConfig(model=last(run), **(small | changes))
 
 
-def test_sft_keeps_its_references(tuned: Path) -> None:
-    """The checkpoints say their share of the samples, and the nearest to a fraction is found."""
+def test_sft_keeps_its_references(tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checkpoints say their share of the samples, and the nearest to a fraction is found, however named."""
     result = read_json(tuned / "result.json")
     shares = [c["samples"] for c in result["checkpoints"]]
     assert len(shares) == 4
@@ -456,6 +456,14 @@ def test_sft_keeps_its_references(tuned: Path) -> None:
         assert find_reference(last(tuned), fraction).name == checkpoint["name"]
     with pytest.raises(UserError, match=r"no checkpoint was kept within three steps of 0\.02"):
         find_reference(last(tuned), 0.02)
+    half = find_reference(last(tuned), 0.5)
+    (tmp_path / "link").symlink_to(last(tuned))
+    assert find_reference(str(tmp_path / "link"), 0.5) == half.resolve()
+    for place, model in ((tuned, f"checkpoints/{Path(last(tuned)).name}"), (Path(last(tuned)), ".")):
+        monkeypatch.chdir(place)
+        found = find_reference(model, 0.5)
+        assert not found.is_absolute()
+        assert found.resolve() == half.resolve()
 
 
 def test_every_reference_that_sft_keeps_is_found(run: Path) -> None:

@@ -25,6 +25,7 @@ from rlready.core.settings import Config
 from rlready.models.checkpoint_files import ADAPTER, CONFIG, EMBEDDED_FOLDER, check_files
 from rlready.models.hub import fetched, refuse_folder_names
 from rlready.runs.files import read_json
+from rlready.runs.lineage import run_of
 from rlready.runs.record import RECORD, RunRecord
 from rlready.runs.run import Run
 
@@ -137,19 +138,21 @@ def model_traits(source: str, delimiters: Sequence[str] = ()) -> ModelTraits:
     )
 
 
-def _knows_only_dagmath(source: str, through: tuple[str, ...] = ()) -> bool:
+def _knows_only_dagmath(source: str, through: tuple[Path, ...] = ()) -> bool:
     """Whether a model is the embedded one, or was trained from it on DAG maths alone, by the records of runs."""
     from rlready.models.checkpoint import local_folder
 
     if source == "embedded":
         return True
     folder = local_folder(source)
-    if folder is None or source in through or not (folder.parent.parent / RECORD).is_file():
+    run = run_of(folder) if folder else None
+    if run is None or run in through or not (run / RECORD).is_file():
         return False
-    record = RunRecord.load(folder.parent.parent)
+    record = RunRecord.load(run)
     trained = [each.id for each in record.data if each.role in ("sft", "rl")]
     start = str(record.config.get("model"))
-    return all(id.startswith("dagmath") for id in trained) and _knows_only_dagmath(start, (*through, source))
+    start = start if start == "embedded" else str(record.located(run, start))
+    return all(id.startswith("dagmath") for id in trained) and _knows_only_dagmath(start, (*through, run))
 
 
 def best_device() -> str:

@@ -6,12 +6,14 @@ eq. 5).  The result of ``rlready sft`` says which checkpoint that is.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.result import RESULT
 from rlready.models.checkpoint_files import ADAPTER, CONFIG
 from rlready.runs.files import read_json
+from rlready.runs.lineage import run_of
 from rlready.runs.results import refuse_unfinished
 from rlready.train.result import SFTResult
 
@@ -31,23 +33,24 @@ def find_reference(model: str, share: float) -> Path:
     The nearest checkpoint is taken if it is at most three steps away, because ``rlready sft`` keeps no second
     checkpoint next to a regular one.  Raises UserError if there is no such run, or no checkpoint there any more.
     """
-    path = Path(model)
-    run = _sft_result(path.resolve().parent.parent) if path.parent.name == "checkpoints" else None
-    if run is None:
+    folder = run_of(Path(model))
+    run = _sft_result(folder) if folder else None
+    if folder is None or run is None:
         raise UserError(
             f"{model}: not a checkpoint of a finished run of rlready sft, so no reference can be found; name an "
             "earlier checkpoint of the same training with reference=PATH"
         )
+    shown = folder if Path(model).is_absolute() else Path(os.path.relpath(folder))
     nearest = min(run.checkpoints, key=lambda c: abs(c.samples - share))
     if abs(nearest.samples - share) > 3 / run.steps:
         kept = ", ".join(f"{c.samples:.2g}" for c in run.checkpoints)
         raise UserError(
-            f"{path.parents[1]}: no checkpoint was kept within three steps of {share:g} of its samples (kept: {kept}); "
-            f"choose another share, or run sft again with keep_at={share:g}"
+            f"{shown}: no checkpoint was kept within three steps of {share:g} of its samples (kept: {kept}); choose "
+            f"another share, or run sft again with keep_at={share:g}"
         )
-    found = path.parent / nearest.name
+    found = shown / "checkpoints" / nearest.name
     if not _is_checkpoint(found):
-        left = [f"{c.samples:.2g}" for c in run.checkpoints if _is_checkpoint(path.parent / c.name)]
+        left = [f"{c.samples:.2g}" for c in run.checkpoints if _is_checkpoint(found.with_name(c.name))]
         raise UserError(
             f"{found}, the reference after {share:g} of the samples, was deleted; choose another share (left: "
             f"{', '.join(left)}), or name a checkpoint with reference=PATH"
