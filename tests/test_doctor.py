@@ -13,6 +13,7 @@ import rlready
 from rlready.cli import doctor
 from rlready.cli.main import main
 from rlready.models.checkpoint_files import EMBEDDED_FOLDER
+from rlready.runs.record import RunRecord
 from rlready.runs.run import Run
 from test_memory_plan import H200, QWEN, RECIPE, STEP
 from tiny import tiny_lm
@@ -66,6 +67,26 @@ def test_what_is_missing_is_named_with_a_command(tmp_path: Path) -> None:
     (vllm,) = (check for check in found.machine if check.name == "vLLM")
     assert vllm.status == "ok" or "pip install 'rlready[vllm" in vllm.fix
     assert all(check.fix for check in (*found.machine, *found.checkpoint) if check.status == "missing")
+
+
+def test_runs_warn_of_an_ordinary_token_that_ends_a_response(tmp_path: Path) -> None:
+    """As doctor does, and once for all checkpoints."""
+    model = tiny_lm(template="plain")
+    model.model.generation_config.eos_token_id = 20
+    for name in ("a", "b"):
+        model.model.save_pretrained(tmp_path / name)
+        model.tokenizer.save_pretrained(tmp_path / name)
+    for name, prompts in (("p", "12345"), ("v", "67")):
+        rows = [json.dumps({"prompt": prompt, "answer": "m"}) for prompt in prompts]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(rows))
+    both, small = (tmp_path / "a", tmp_path / "b"), {"problems": tmp_path / "p.jsonl", "max_answer_tokens": 2}
+    rlready.readiness(checkpoints=both, samples=2, group_size=2, out=tmp_path / "readiness", **small)
+    rlready.evaluate(models=both, samples=1, out=tmp_path / "evaluate", **small)
+    training = {"steps": 1, "prompts_per_step": 2, "group_size": 2, "validation": tmp_path / "v.jsonl"}
+    rlready.rl(model=both[0], out=tmp_path / "rl", **training, **small)
+    for verb in ("readiness", "evaluate", "rl"):
+        warnings = RunRecord.load(tmp_path / verb).warnings
+        assert len([each for each in warnings if "also ends in the ordinary token 'm'" in each]) == 1
 
 
 def test_a_job_that_does_not_fit_says_with_what_it_would() -> None:

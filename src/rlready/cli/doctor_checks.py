@@ -7,6 +7,7 @@ import platform
 import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import Literal
 
 import torch
 
@@ -17,6 +18,7 @@ from rlready.models.chat import template_of
 from rlready.models.llama import kernels
 from rlready.models.llama.support import supports
 from rlready.models.lm import LM
+from rlready.models.ordinary_stops import ordinary_stops
 from rlready.report.doctor_result import GIB, Check
 from rlready.runs.provenance import accelerators, host, package_version
 
@@ -132,18 +134,12 @@ def _package(name: str, extra: str, use: str, package: str = "") -> Check:
 
 
 def _ends(lm: LM) -> Check:
-    """The tokens that end a response; an ordinary one is most likely the default of a configuration."""
-    pad, eos = lm.tokenizer.pad_token, lm.tokenizer.eos_token_id
-    padding = f"padding {pad}" if pad else "no padding token, and none is needed"
-    ordinary = [lm.decode([stop]) for stop in sorted(lm.stop_ids - lm.tokenizer.added_tokens_decoder.keys() - {eos})]
-    if not ordinary:
-        return Check(name="tokenizer", status="ok", found=f"a response ends in {', '.join(lm.stop_texts)}; {padding}")
-    return Check(
-        name="tokenizer",
-        status="warning",
-        found=f"a response also ends in the ordinary token {', '.join(map(repr, ordinary))}; {padding}",
-        fix=f"set eos_token_id in config.json and generation_config.json to the tokenizer's, {eos}",
-    )
+    """The tokens that end a response."""
+    padding = f"padding {lm.tokenizer.pad_token}" if lm.tokenizer.pad_token else "no padding token, and none is needed"
+    found, fix = ordinary_stops(lm)
+    status: Literal["ok", "warning"] = "warning" if found else "ok"
+    found = found or f"a response ends in {', '.join(lm.stop_texts)}"
+    return Check(name="tokenizer", status=status, found=f"{found}; {padding}", fix=fix)
 
 
 def _vocabulary(lm: LM) -> Check:

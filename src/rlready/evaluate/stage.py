@@ -23,6 +23,8 @@ from rlready.evaluate.result import EvaluateResult
 from rlready.evaluate.settings import Settings, settings_of
 from rlready.evaluate.summary import summary
 from rlready.models.checkpoint import load, local_folder
+from rlready.models.lm import LM
+from rlready.models.ordinary_stops import warn_of_ordinary_stops
 from rlready.models.preset import resolve
 from rlready.runs.drawn import DrawnSamples
 from rlready.runs.files import remove, write_json
@@ -73,9 +75,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
             for number, source in enumerate(config.models):
                 part = out / "parts" / f"{number}.json"
                 if not part.exists():  # a part is one model, kept if the run is killed later
-                    lm = load(source, device=config.device, dtype=config.dtype, delimiters=config.delimiters)
-                    note(f"evaluate: {lm.chat}")
-                    run.note_model(id=source, path=local_folder(source), role="evaluated", chat=lm.chat.describe())
+                    lm = _load(run, config, source)
                     if contrast and equal(lm, contrast.reference):
                         raise UserError(f"reference={config.reference} equals {source}: nothing to decode away from")
                     drawer = drawer_for(config, settings, lm, task, problems, contrast)
@@ -98,6 +98,14 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
         result = with_warning(summary(config, settings, task, problems, measured), trained)
         run.write_result(result)
         return result
+
+
+def _load(run: Run, config: EvaluateConfig, source: str) -> LM:
+    lm = load(source, device=config.device, dtype=config.dtype, delimiters=config.delimiters)
+    note(f"evaluate: {lm.chat}")
+    run.note_model(id=source, path=local_folder(source), role="evaluated", chat=lm.chat.describe())
+    warn_of_ordinary_stops(run, lm)
+    return lm
 
 
 def _contrast(config: EvaluateConfig) -> Contrast | None:

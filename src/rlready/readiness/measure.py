@@ -30,6 +30,7 @@ from rlready.models.encode import encode
 from rlready.models.heldout_loss import heldout_loss
 from rlready.models.llama.support import supports
 from rlready.models.lm import LM
+from rlready.models.ordinary_stops import warn_of_ordinary_stops
 from rlready.readiness.adaptive_sampling import draw_until_right, plan
 from rlready.readiness.offline_samples import Stored
 from rlready.readiness.part import ExampleLosses, Part, Vocabulary
@@ -121,6 +122,7 @@ class Measurer:
         lm = load(source, device=local_device(config.device), dtype=config.dtype, delimiters=config.delimiters)
         note(f"readiness: {lm.chat}")
         self.run.note_model(id=source, path=local_folder(source), role="checkpoint", chat=lm.chat.describe())
+        warn_of_ordinary_stops(self.run, lm)
         return lm
 
     def _loss(self, lm: LM) -> ExampleLosses | None:

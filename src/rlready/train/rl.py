@@ -32,6 +32,7 @@ from rlready.engine.factory import note_engine
 from rlready.engine.precheck import check_sampling
 from rlready.models.checkpoint import local_folder
 from rlready.models.lm import LM
+from rlready.models.ordinary_stops import warn_of_ordinary_stops
 from rlready.models.preset import resolve
 from rlready.runs.log import LOG, append_line, truncate_log
 from rlready.runs.model_card import model_card
@@ -146,6 +147,7 @@ def _trainer(config: RLConfig, run: Run) -> Trainer:
     note(f"rl: {lm.chat}; training by {learner.about}{across_processes(config.distributed)}")
     chat, path = lm.chat.describe(), local_folder(config.model)
     run.note_model(id=config.model, path=path, role="start", chat=chat, learner=learner.name)
+    warn_of_ordinary_stops(run, lm)
     reference = load_starting_policy(lm, config) if config.kl_coef > 0 else None
     return Trainer(config, learner, reference, run.out / "samples", pair, load_sampler(config))
 
