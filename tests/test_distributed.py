@@ -167,6 +167,25 @@ def test_what_both_refuse_is_printed_once(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        ("[tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:40123", "another process of the run has ended"),
+        (
+            "[tcp/unbound_buffer.cc:84] Timed out waiting 3600000ms for recv operation to complete",
+            "another process of the run has not answered for 1:00:00",
+        ),
+        ("mat1 and mat2 shapes cannot be multiplied", ""),
+    ],
+)
+def test_a_process_that_is_gone_or_silent_is_named(monkeypatch: pytest.MonkeyPatch, message: str, why: str) -> None:
+    """By what gloo says in the others; a process alone has no others."""
+    assert distributed.why_lost(RuntimeError(message)) == ""
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    assert distributed.why_lost(RuntimeError(message)) == why
+    assert distributed.why_lost(ValueError(message)) == ""
+
+
 def test_other_verbs_run_in_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)

@@ -62,9 +62,10 @@ def _main(argv: list[str], *, program: bool) -> int:
             exit_stopped()
         return STOPPED
     except RuntimeError as error:
-        if not distributed.is_lost(error):
+        lost = distributed.why_lost(error)
+        if not lost:
             raise
-        return _say("another process of the run has ended", 2)
+        return _say(lost, 2)
     except UserError as error:
         return _say(" ".join(str(error).split()), 2)
     except OSError as error:

@@ -5,8 +5,9 @@ alone never touches ``torch.distributed``.  Rank 0 writes and prints; `runs/file
 decisions are made from data that every process has, or by rank 0 (`from_rank0`): a process that took another branch
 would leave the others waiting in a collective operation.  *Collective* marks what all have to call, in the same order.
 
-A process that fails ends all: the connection that breaks raises an error in the others (`is_lost`), torchrun sends them
-SIGTERM, and `end_after_signal` ends one that a GPU keeps waiting.  Of all processes the first to `speak_first` prints
+A process that fails or is killed ends all in seconds: the connection that breaks raises an error in the others
+(`why_lost`), torchrun sends them SIGTERM, and `end_after_signal` ends one that a GPU keeps waiting.  One that hangs
+ends them after `TIMEOUT`, and torchrun kills it 30 seconds later.  Of all processes the first to `speak_first` prints
 its line.
 """
 
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # which torchrun sets
-TIMEOUT = timedelta(hours=2)  # rank 0 may hash or load for long
+# the longest that processes wait for one that goes on alone: rank 0 hashes the inputs, and writes and hashes a state,
+# which takes about half an hour for 100 GB (8 billion parameters with AdamW) on a disk of 100 MB/s
+TIMEOUT = timedelta(hours=1)
 GRACE = 2.0  # seconds from SIGTERM until a process that is kept waiting ends at once
 # what the errors of gloo, NCCL and the store say of a process that has ended
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "ncclRemoteError", "got 0 bytes")
+SILENT = ("Timed out waiting", "before timing out", "wait timeout after")  # and of one that does not answer
 
 
 class ProcessLost(UserError):
@@ -191,10 +195,14 @@ def united(mine: Sequence[T]) -> list[T]:
     return [part[at] for at in range(len(parts[0])) for part in parts if at < len(part)]
 
 
-def is_lost(error: BaseException | None) -> bool:
-    """Whether an error says that another process of the run has ended."""
-    lost = isinstance(error, RuntimeError) and any(word in str(error) for word in LOST)
-    return world_size() > 1 and (lost or isinstance(error, ProcessLost))
+def why_lost(error: BaseException | None) -> str:
+    """What has become of another process of the run, if an error says that one is lost, else ""."""
+    if isinstance(error, ProcessLost):
+        return str(error)
+    said = str(error) if isinstance(error, RuntimeError) and world_size() > 1 else ""
+    if any(word in said for word in SILENT):
+        return f"another process of the run has not answered for {TIMEOUT}"
+    return "another process of the run has ended" if any(word in said for word in LOST) else ""
 
 
 def speak_first() -> bool:

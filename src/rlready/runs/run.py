@@ -25,11 +25,11 @@ from rlready.core.distributed import (
     ProcessLost,
     from_rank0,
     is_launched,
-    is_lost,
     join,
     rank,
     refuse_differences,
     wait_for_all,
+    why_lost,
     world_size,
 )
 from rlready.core.errors import UserError
@@ -132,9 +132,9 @@ class Run(Recorder):
         known = error
         if isinstance(error, Exception) and stop_requested():  # a library has made an error of the interrupt
             known = KeyboardInterrupt()
-        elif is_lost(error):
+        elif lost := why_lost(error):
             expect_stop()
-            known = ProcessLost("another process of the run has ended")
+            known = ProcessLost(lost)
         if rank() == 0:
             self._leave(known)
         elif self._claimed and isinstance(known, (UserError, KeyboardInterrupt)):
