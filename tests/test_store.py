@@ -234,7 +234,7 @@ def test_a_run_records_what_it_did(tmp_path: Path) -> None:
     assert inner["seeds"] == {"seed": 3}
     assert inner["counts"] == {"trained": 11}
     assert len(inner["models"][0]["sha256"]) == 64
-    assert [data["licence"] for data in inner["data"]] == ["unknown", "MIT"]
+    assert [data["licence"] for data in inner["data"]] == ["unknown", "mit"]
     assert read_json(tmp_path / "demo" / "sft" / "result.json")["loss"] is None
     assert math.isnan(Loss.load(tmp_path / "demo" / "sft").loss)
     assert inner["software"]["packages"]["numpy"] == np.__version__

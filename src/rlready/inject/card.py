@@ -5,6 +5,8 @@ from __future__ import annotations
 from rlready.core.config import InjectConfig
 from rlready.core.options import to_toml
 from rlready.inject.result import InjectResult
+from rlready.runs.model_card import hub_data, inputs_section, set_licence
+from rlready.runs.record import RunRecord
 
 TITLES = {
     "behaviours": "Worked rows with behaviours inserted into their solutions (after BRIDGE, arXiv 2505.18917).",
@@ -18,18 +20,41 @@ BEHAVIOURS = {
     "analyse": "*analysis*: what a step needs is said before it",
     "compute": "*sub-goal computation*: every arithmetic operation is written out",
 }
+SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}  # as the hub names them
 
 
-def data_card(config: InjectConfig, result: InjectResult) -> str:
-    """README.md beside the rows.
+def data_card(config: InjectConfig, result: InjectResult, record: RunRecord) -> str:
+    """README.md beside the rows: front matter, made by `huggingface_hub`, then what was done, and to what."""
+    from huggingface_hub import DatasetCardData
 
-    The licence is left out of the front matter: it follows from the source, whose licence is named where it is known.
-    """
+    data = DatasetCardData(
+        pretty_name=TITLES[config.method],
+        size_categories=next((name for most, name in SIZES.items() if result.rows_out < most), "1M<n<10M"),
+        source_datasets=[name for each in record.data if (name := hub_data(each))] or None,
+        task_categories=["text-generation"],
+        configs=[{"config_name": "default", "data_files": result.rows}],
+        tags=["rlready", config.method],
+    )
+    set_licence(data, record.output_licence)
+    parts = [*_parts(config, result), inputs_section(record)]
+    return f"""---
+{data}
+---
+
+# {TITLES[config.method]}
+
+{chr(10).join(part + chr(10) for part in parts)}
+## Configuration
+
+```toml
+{to_toml(config).strip()}
+```
+"""
+
+
+def _parts(config: InjectConfig, result: InjectResult) -> list[str]:
     table = result.tables()[0]
-    parts = [
-        f"{result.rows_out} rows, made from the {result.rows_in} of `{result.source}`. "
-        f"{result.description} Licence of the source: {result.licence or 'unknown'}.",
-    ]
+    parts = [f"{result.rows_out} rows, made from the {result.rows_in} of `{result.source}`. {result.description}"]
     if config.method == "behaviours":
         parts.append("\n".join(f"- {text}" for name, text in BEHAVIOURS.items() if name in config.behaviours))
     lines = (table.columns, ["---"] * len(table.columns), *table.rows)
@@ -48,19 +73,4 @@ def data_card(config: InjectConfig, result: InjectResult) -> str:
         "written. Where a solution has calculator annotations, these were verified, and so was what is written out "
         f"between equals signs before them; a row with a plain equation that does not hold is left out. {units}"
     )
-    return f"""---
-configs:
-- config_name: default
-  data_files: {result.rows}
-tags: [rlready, {config.method}]
----
-
-# {TITLES[config.method]}
-
-{chr(10).join(part + chr(10) for part in parts)}
-## Configuration
-
-```toml
-{to_toml(config).strip()}
-```
-"""
+    return parts

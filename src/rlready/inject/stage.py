@@ -30,6 +30,7 @@ from rlready.inject.result import BehaviourCount, InjectResult
 from rlready.inject.splice import BEHAVIOURS, Behaviour, Splice
 from rlready.inject.worked import Worked, lengths, worked
 from rlready.runs.files import write_text
+from rlready.runs.licences import UNKNOWN
 from rlready.runs.run import Run
 from rlready.tasks import Task, open_task
 from rlready.tasks.dagmath.meta import from_meta, rendering_of
@@ -89,13 +90,15 @@ def inject(config: InjectConfig, out: Path) -> InjectResult:
         made = _rewrite(task, before, config, names)
         if made.unfit.total() == len(before):
             raise UserError(f"{task.source}: no row is fit: {made.unfit.most_common(1)[0][0]}")
-        run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(before), role="worked rows")
-        result = _result(made, task, file, names if config.method == "behaviours" else (), tokenizer)
+        rows = run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(before), role="worked rows")
+        run.note_output_licence()
+        licence = None if rows.licence == UNKNOWN else rows.licence
+        result = _result(made, task, file, names if config.method == "behaviours" else (), tokenizer, licence)
         run.claim()
         for path, texts in zip((file, file.parent / BEFORE), zip(*made.lines, strict=True), strict=True):
             with run.writing(path):
                 write_text(path, "".join(texts))
-        write_text(file.parent / "README.md", data_card(config, result))
+        write_text(file.parent / "README.md", data_card(config, result, run.record))
         run.write_result(result)
         return result
 
@@ -160,7 +163,12 @@ def _copy(row: Worked, n: int) -> Worked:
 
 
 def _result(
-    made: Rewritten, task: Task, file: Path, names: Sequence[Behaviour], tokenizer: PreTrainedTokenizerBase | None
+    made: Rewritten,
+    task: Task,
+    file: Path,
+    names: Sequence[Behaviour],
+    tokenizer: PreTrainedTokenizerBase | None,
+    licence: str | None,
 ) -> InjectResult:
     """How often each behaviour was written, and the lengths before and after."""
     splices = [row.splice for row in made.rows if row.splice]
@@ -182,7 +190,7 @@ def _result(
         rows=file.name,
         source=task.source,
         description=task.description,
-        licence=task.licence,
+        licence=licence,
         rows_in=made.rows_in,
         rows_out=len(made.rows),
         unfit=dict(made.unfit.most_common()),

@@ -18,7 +18,7 @@ from rlready.runs.checkpoint_names import numbered
 
 ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 SECONDS = 5.0  # limit on the one request that shows whether the hub can be reached
-TOKENIZER = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken")
+TOKENIZER = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "README.md")
 WEIGHTS = ("*.safetensors",)
 PICKLED = ("*.bin",)
 OTHER = ["*/*", "consolidated*", "training_args.bin"]  # other formats of the same weights

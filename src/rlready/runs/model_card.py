@@ -1,37 +1,125 @@
-"""Model cards: what a saved checkpoint is, in the Hugging Face format, written by the stage that made it."""
+"""Model cards: what a saved checkpoint is, in the Hugging Face format, written by the stage that made it.
+
+The front matter is that of https://github.com/huggingface/hub-docs/blob/main/modelcard.md, made by `huggingface_hub`;
+intervals stand beside the values of its ``model-index``, among the arguments of the metric.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from rlready.core.options import to_toml
+from rlready.core.records import Estimate
+from rlready.core.settings import Config
+from rlready.core.text import visible
+from rlready.runs.front_matter import HUB_ID, hub_bases
+from rlready.runs.licences import UNKNOWN, OutputLicence, on_hub
+from rlready.runs.record import DataNote, RunRecord
+
+if TYPE_CHECKING:
+    from huggingface_hub import CardData, EvalResult
+
+SOURCE = re.compile(rf"(?:\w+:)?({HUB_ID.pattern})(?:\?.*)?", re.DOTALL)
 
 
-def model_card(verb: str, base: str, data: Sequence[str], config: object) -> str:
-    """README.md of a checkpoint folder: YAML front matter, then how it was made.
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured of a checkpoint on the data of a ``role``; ``metric`` is its id on the hub."""
 
-    The licence is left out of the front matter: it follows from the base model and the data, which this
-    package cannot know.
-    """
+    metric: Literal["loss", "accuracy"]
+    name: str
+    role: str
+    figure: Estimate
+    remark: str = ""
+
+
+def model_card(record: RunRecord, config: Config, checkpoint: str, measured: Measurement) -> str:
+    """README.md of a checkpoint folder: front matter, then the result, the inputs, their licences and the settings."""
+    from huggingface_hub import ModelCardData
+
+    start, *_ = (each for each in record.models if each.role in ("base", "start"))
+    trained = [each for each in record.data if each.role == record.verb]
     adapter = bool(getattr(config, "lora_r", 0))
-    names = "\n".join(f"- `{source}`" for source in data)
+    bases = hub_bases(Path(start.path)) if start.path else [start.id]
+    data = ModelCardData(
+        base_model=bases[0] if len(bases) == 1 else bases or None,
+        datasets=[name for each in trained if (name := hub_data(each))] or None,
+        eval_results=[_eval_result(measured, record)],
+        library_name="peft" if adapter else "transformers",
+        model_name=f"{record.verb}-{checkpoint}",
+        pipeline_tag="text-generation",
+        tags=["rlready", record.verb],
+    )
+    set_licence(data, record.output_licence)
+    figure, remark = measured.figure, f" {measured.remark}".rstrip()
     return f"""---
-library_name: {"peft" if adapter else "transformers"}
-pipeline_tag: text-generation
-tags: [rlready, {verb}]
+{data}
 ---
 
-# {"A LoRA adapter" if adapter else "A checkpoint"} of `rlready {verb}`
+# {"A LoRA adapter" if adapter else "A checkpoint"} of `rlready {record.verb}`, {checkpoint}
 
-Started from `{base}`. The run's `record.json`, two folders up, says when, with what and for how long.
+Started from {_code(start.id)}. The run's `record.json`, two folders up, says when, with what and for how long.
 
-## Data
+## Result
 
-{names}
+{measured.name.capitalize()}: {figure} (95 % interval, n = {figure.n} {figure.varies}).{remark}
 
+{inputs_section(record)}
 ## Configuration
 
 ```toml
 {to_toml(config).strip()}
 ```
 """
+
+
+def inputs_section(record: RunRecord) -> str:
+    """What the run has read, with its licence, and what follows for what it has made."""
+    lines = ["| input | role | licence | stated in |", "|---|---|---|---|"]
+    for each in record.notes:
+        lines.append(f"| {_code(each.id)} | {each.role} | {_cell(each.licence)} | {_cell(each.licence_from)} |")
+    found = record.output_licence
+    says = [f"Warning: {visible(flag)}." for flag in found.flags] if found else []
+    if found and found.unknown:
+        says.append(f"No licence is stated for {', '.join(map(_code, found.unknown))}: ask before you publish this.")
+    return "\n".join(["## Inputs and licences", "", *lines, "", *says, *([""] if says else [])])
+
+
+def set_licence(data: CardData, found: OutputLicence | None) -> None:
+    """Write the licence into the front matter of a card as the hub wants it; nothing if it is unknown."""
+    if found is not None and found.licence != UNKNOWN:
+        data["license"] = found.licence if on_hub(found.licence) else "other"
+        data["license_name"] = None if on_hub(found.licence) else found.licence
+
+
+def hub_data(data: DataNote) -> str | None:
+    """The hub id of a data set that is on the hub."""
+    found = SOURCE.fullmatch(data.id) if data.path is None else None
+    return found[1] if found else None
+
+
+def _eval_result(measured: Measurement, record: RunRecord) -> EvalResult:
+    from huggingface_hub import EvalResult
+
+    data = next(each for each in record.data if each.role == measured.role)
+    figure = measured.figure
+    return EvalResult(
+        task_type="text-generation",
+        dataset_type=hub_data(data) or "other",
+        dataset_name=visible(data.id),
+        metric_type=measured.metric,
+        metric_name=measured.name,
+        metric_value=float(figure.value),
+        metric_args={"confidence": 0.95, "low": float(figure.low), "high": float(figure.high), "n": int(figure.n)},
+    )
+
+
+def _code(text: str) -> str:
+    return f"`{_cell(text).replace('`', '')}`"
+
+
+def _cell(text: str) -> str:
+    return " ".join(visible(text).split()).replace("|", r"\|")

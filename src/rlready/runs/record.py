@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from rlready.core.result import Record
 from rlready.core.settings import Config
 from rlready.runs.files import plain
+from rlready.runs.licences import UNKNOWN, OutputLicence
 
 RECORD = "record.json"
 CONFIG = "config.toml"
@@ -78,13 +79,18 @@ class Accelerator(Record):
 
 
 class Note(Record):
-    """An input of the run: its role, and the SHA-256 of its content if it is on this machine."""
+    """An input of the run: its role, and the SHA-256 of its content if it is on this machine.
+
+    ``licence`` is an id of the Hugging Face hub or the name of a licence, or "unknown"; ``licence_from`` is where it is
+    stated, such as "README.md".
+    """
 
     id: str
     role: str
     path: str | None
     sha256: str | None
-    licence: str = "unknown"
+    licence: str = UNKNOWN
+    licence_from: str = ""
 
 
 class DataNote(Note):
@@ -131,7 +137,8 @@ class RunRecord(Record):
     kernels were used, None if they were not needed; ``warnings`` are those about the run's data and outcome.
     ``folder`` is the run folder as it was named, with which paths in the run's files begin, and ``directory`` is the
     one from which it was named (`directory_of`); ``files`` are checksums of files that are read again
-    (`runs/checksums.py`).
+    (`runs/checksums.py`).  ``output_licence`` follows from the licences of the inputs; None if the run makes neither
+    models nor data.
     """
 
     model_config = ConfigDict(frozen=False)
@@ -166,6 +173,7 @@ class RunRecord(Record):
     folder: str = ""
     directory: str = ""
     files: dict[str, str] = Field(default_factory=dict)
+    output_licence: OutputLicence | None = None
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -17,11 +17,15 @@ from rlready.core.progress import warn
 from rlready.runs import provenance
 from rlready.runs.checksums import changed, checksums, inside, refuse_changed
 from rlready.runs.files import write_json
+from rlready.runs.licences import Source, output_licence
 from rlready.runs.lineage import base_folder
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import RECORD, RUNNING, Attempt, DataNote, ModelNote, Note, RunRecord
+from rlready.runs.stated_licence import NOT_STATED, Stated, licence_of, licence_of_model, licence_on_hub
 
 BASE = "base of the adapter"  # the role of a model
+# roles of the inputs from which a run makes its models or data
+MADE_FROM = ("base", "start", BASE, "reference", "sft", "rl", "worked rows")
 SAVE_EVERY = 30.0  # seconds between saves of the counters
 AnyNote = TypeVar("AnyNote", bound=Note)
 
@@ -67,11 +71,19 @@ class Recorder:
         sha256: str | None = None,
         size: int | None = None,
         licence: str | None = None,
-    ) -> None:
-        """Record a data set.  See ``note_model`` for ``path``."""
-        digest, stated = sha256 or self._digest(path), licence or "unknown"
-        added = DataNote(id=id, role=role, path=_text(path), sha256=digest, licence=stated, size=size)
+    ) -> DataNote:
+        """Record a data set, with the ``licence`` that its task knows, or else the one stated at ``path``.
+
+        See ``note_model`` for ``path``.
+        """
+        stated = Stated(licence.lower(), "task") if licence else licence_of(path) if path else NOT_STATED
+        digest = sha256 or self._digest(path)
+        licence, where = stated
+        added = DataNote(
+            id=id, role=role, path=_text(path), sha256=digest, licence=licence, licence_from=where, size=size
+        )
         self._note(self.record.data, added)
+        return added
 
     def note_model(
         self,
@@ -84,17 +96,33 @@ class Recorder:
     ) -> None:
         """Record a model.  With ``path`` the content is hashed, once in a run, and a later attempt that finds other
         content there is refused; the same holds for the base of an adapter."""
-        digest = self._digest(path)
-        added = ModelNote(id=id, role=role, path=_text(path), sha256=digest, chat=chat, learner=learner)
-        self._note(self.record.models, added)
+        self._note_model(ModelNote(id=id, role=role, path=_text(path), sha256=None, chat=chat, learner=learner))
         if path and (base := base_folder(path)):
-            name, digest = str(base), self._digest(base)
-            added = ModelNote(id=name, role=BASE, path=name, sha256=digest, chat=None, learner=None)
-            self._note(self.record.models, added)
+            name = str(base)
+            self._note_model(ModelNote(id=name, role=BASE, path=name, sha256=None, chat=None, learner=None))
+
+    def _note_model(self, model: ModelNote) -> None:
+        path = Path(model.path) if model.path else None
+        licence, where = licence_of_model(path) if path else licence_on_hub(model.id, "model")
+        found = {"sha256": self._digest(path), "licence": licence, "licence_from": where}
+        self._note(self.record.models, model.model_copy(update=found))
+
+    def note_output_licence(self) -> None:
+        """Record under which licence the run's output may be published, once its inputs are noted; warn if hardly."""
+        made_from = [Source(id=each.id, licence=each.licence) for each in self.record.notes if each.role in MADE_FROM]
+        self.record.output_licence = output_licence(made_from)
+        if self.record.output_licence.flags:
+            self.warn(f"licence: {'; '.join(self.record.output_licence.flags)}")
 
     def _note(self, notes: list[AnyNote], added: AnyNote) -> None:
-        if added not in notes:  # a resumed run adds the same note again
-            notes.append(added)
+        """Add a note, or replace the one of the same input, which a resumed run notes again."""
+
+        def input_of(each: Note) -> tuple[str, ...]:
+            return (each.id, each.role, each.path or "", each.sha256 or "")
+
+        known = [input_of(each) for each in notes]
+        at = known.index(input_of(added)) if input_of(added) in known else len(notes)
+        notes[at : at + 1] = [added]
         self._save()
 
     def _digest(self, path: Path | None) -> str | None:

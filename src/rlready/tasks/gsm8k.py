@@ -20,11 +20,13 @@ from rlready.core.records import Problem, Row
 from rlready.tasks.answers.quantity import SIGNS
 from rlready.tasks.answers.verify import exact_number
 from rlready.tasks.files import local_data, stem_of
+from rlready.tasks.hub import hub_licence
 from rlready.tasks.protocol import Task
 from rlready.tasks.source import Source, select
-from rlready.tasks.table import licence_beside, read_table
+from rlready.tasks.table import read_table
 
 INSTRUCTION = "Reason step by step, then give the final answer on a last line of the form: #### <number>"
+KNOWN = {"openai/gsm8k": "mit"}  # licences, where the hub's card is not at hand
 ANNOTATION = re.compile(r"<<[^<>]*>>")
 NOT_DIGITS = re.compile(r"[\s,$]|\+|\.\s*$")  # characters that surround the digits of a number
 
@@ -54,8 +56,7 @@ class Gsm8kTask(Task):
             self.split = stem_of(source.path)
         self.path = local_data(source.path, self.split)
         self.table = read_table(source.path, config="main", split=self.split)
-        hub_licence = "MIT" if self.table.where == "openai/gsm8k" else None
-        self.licence = licence_beside(self.path) if self.path else hub_licence
+        self.licence = None if self.path else hub_licence(source.path) or KNOWN.get(source.path)
 
     @property
     def description(self) -> str:

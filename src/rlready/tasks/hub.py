@@ -12,6 +12,7 @@ from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
 from rlready.models.hub import SECONDS
 from rlready.runs.parquet import PER_ROW, TIMES, most_bytes
+from rlready.runs.stated_licence import licence_on_hub
 from rlready.tasks.files import TABLES
 
 ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -60,6 +61,12 @@ def read_hub(path: str, config: str, split: str, revision: str) -> Iterable[obje
         )
     rows: Iterable[object] = data
     return rows
+
+
+def hub_licence(path: str, revision: str = "") -> str | None:
+    """The licence in the card of a data set that was read; None if it states none."""
+    stated = licence_on_hub(path, "dataset", revision or None)
+    return stated.licence if stated.where else None
 
 
 def _on_the_hub(path: str, revision: str | None) -> bool:

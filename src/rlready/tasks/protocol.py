@@ -66,8 +66,8 @@ class Task(ABC):
 
     ``defaults`` is a dataclass instance: its fields, ``n`` among them, are the options that a source string can set,
     and ``options`` are their values.  ``source`` is the source string in its shortest form, so that equal tasks have
-    equal sources.  ``path`` is the local file that holds the data, ``licence`` the licence of the data; None: there is
-    none, or it is not stated.
+    equal sources.  ``path`` is the local file that holds the data, None if there is none.  ``licence`` is the licence
+    of the data, as an id of the Hugging Face hub; None: it is the one stated beside ``path``, if any.
     """
 
     defaults: ClassVar[DataclassInstance] = TaskOptions()

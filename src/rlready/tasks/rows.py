@@ -40,10 +40,11 @@ from rlready.tasks.dagmath import meta as dagmeta
 from rlready.tasks.dagmath.meta import graph_of, validate, verify_solution
 from rlready.tasks.files import local_data, stem_of
 from rlready.tasks.guess import describe_columns, guess_columns, no_columns
+from rlready.tasks.hub import hub_licence
 from rlready.tasks.protocol import Asked, Task, Verdict
 from rlready.tasks.source import Source, select
 from rlready.tasks.strictjson import Fields, Refused, digits
-from rlready.tasks.table import column_names, has_column, licence_beside, read_table, value_of
+from rlready.tasks.table import column_names, has_column, read_table, value_of
 from rlready.tasks.turns import MESSAGES, Chat, merge, read_system, read_turns, split_thought
 from rlready.tasks.unread import refuse_preferences, refuse_unread
 from rlready.tasks.verifier import Columns, Named
@@ -100,13 +101,13 @@ class RowsTask(Task):
         super().__init__(source)
         self.given, self.name = source.text, Path(source.path)
         self.path = local_data(source.path, self.options.split)
-        self.licence = licence_beside(self.path) if self.path else None
         unread = {"config", "revision"} if self.name.is_dir() else {"config", "revision", "split"}
         for key in sorted(source.options.keys() & unread if self.path else ()):
             what = "a folder" if self.name.is_dir() else "a file"
             raise UserError(f"{source.text}: {key}= is for a data set on the hub, but {self.name} is {what}")
         o = self.options
         self.table = read_table(source.path, config=o.config, split=o.split, revision=o.revision)
+        self.licence = None if self.path else hub_licence(source.path, o.revision)
         given = {key: getattr(o, key) for key in ("prompt", "response", "thinking", "answer", "id")}
         self.named = {key for key, column in given.items() if column != getattr(self.defaults, key)}
         for key, column in given.items():

@@ -171,16 +171,6 @@ def _values(file: Path) -> Iterator[tuple[int, object]]:
     yield from {".csv": read_csv, ".tsv": read_csv, ".json": read_json_rows}.get(kind, read_jsonl)(file)
 
 
-def licence_beside(data: Path) -> str | None:
-    """The first line of a LICENSE file in the folder of the data, else None."""
-    folder = data if data.is_dir() else data.parent
-    for name in ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE"):
-        if (folder / name).is_file() and not (folder / name).is_symlink():  # its first line is printed
-            lines = (folder / name).read_text(encoding="utf-8", errors="replace").splitlines()
-            return next((line.strip("# ").strip() for line in lines if line.strip("# ").strip()), None)
-    return None
-
-
 def _inside(row: Fields, column: str) -> Fields | None:
     """The object that contains the last field of ``a.b.c``; None if there is none."""
     *path, last = column.split(".")

@@ -35,7 +35,7 @@ from rlready.models.lm import LM
 from rlready.models.ordinary_stops import warn_of_ordinary_stops
 from rlready.models.preset import resolve
 from rlready.runs.log import LOG, append_line, truncate_log
-from rlready.runs.model_card import model_card
+from rlready.runs.model_card import Measurement, model_card
 from rlready.runs.run import Run
 from rlready.tasks.trained_prompts import write_trained
 from rlready.train.checkpointer import Checkpointer
@@ -102,7 +102,6 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         log = out / LOG
         truncate_log(log, state.step if state.evaluations else -1)
         trainer.samples.truncate(state.step)
-        card = model_card("rl", config.model, [data.task.source], config)
         _say_most(config, len(data.held))
         with Progress("rl", total=config.steps, done=state.step, unit="steps") as progress, trainer.engine:
             if not state.evaluations:
@@ -122,8 +121,8 @@ def rl(config: RLConfig, out: Path) -> RLResult:
                 state.step = line.step
                 watch(state, line, config)
                 if state.step % config.eval_every == 0 or state.step == config.steps or state.stopped:
-                    checkpointer.save_checkpoint(state.step, card)
                     _evaluate(trainer, data, state, log)
+                    checkpointer.save_checkpoint(state.step, _card(run, config, state))
                     checkpointer.delete(superfluous(state.evaluations, config.save_total_limit))
                 checkpointer.save_state(state)
         warn_truncated("rl", {"rollouts": state.groups.at_limit / max(1, state.groups.responses)}, config)
@@ -148,6 +147,7 @@ def _trainer(config: RLConfig, run: Run) -> Trainer:
     chat, path = lm.chat.describe(), local_folder(config.model)
     run.note_model(id=config.model, path=path, role="start", chat=chat, learner=learner.name)
     warn_of_ordinary_stops(run, lm)
+    run.note_output_licence()
     reference = load_starting_policy(lm, config) if config.kl_coef > 0 else None
     return Trainer(config, learner, reference, run.out / "samples", pair, load_sampler(config))
 
@@ -198,6 +198,15 @@ def _evaluate(trainer: Trainer, data: Data[Problem], state: RLState, log: Path) 
         found.undecided,
     )
     append_line(log, log_line(line))
+
+
+def _card(run: Run, config: RLConfig, state: RLState) -> str:
+    """The model card of the checkpoint that was measured last."""
+    *before, now = state.evaluations
+    start, best = (percent(value) for value in (before[0].accuracy.value, max(e.accuracy.value for e in before)))
+    remark = f"It was {start} % before RL; the highest before this step was {best} %."
+    measured = Measurement("accuracy", "validation accuracy", "validation problems", now.accuracy, remark)
+    return model_card(run.record, config, f"step-{now.step}", measured)
 
 
 def watch(state: RLState, line: RLStepLog, config: RLConfig) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor
 from rlready.core.config import SFTConfig
 from rlready.core.distributed import across_processes, from_rank0
 from rlready.core.progress import Progress, note
-from rlready.core.records import Real, Row
+from rlready.core.records import Estimate, Real, Row
 from rlready.core.timing import Watch, multiplied
 from rlready.models.batch import Batch, Example, epoch_steps
 from rlready.models.checkpoint import local_folder
@@ -32,7 +32,7 @@ from rlready.models.lm import with_thought
 from rlready.models.preset import resolve
 from rlready.runs.files import write_table
 from rlready.runs.log import LOG, append_line, truncate_log
-from rlready.runs.model_card import model_card
+from rlready.runs.model_card import Measurement, model_card
 from rlready.runs.run import Run
 from rlready.tasks.trained_prompts import write_trained
 from rlready.train.checkpointer import Checkpointer
@@ -107,6 +107,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         note(f"sft: {lm.chat}; training by {learner.about}{across_processes(config.distributed)}")
         chat, path = lm.chat.describe(), local_folder(config.model)
         run.note_model(id=config.model, path=path, role="base", chat=chat, learner=learner.name)
+        run.note_output_licence()
         plan, before = planned([len(e) for e in examples], config), WeightSample(learner)
         run.claim()
         write_trained(run, data.training)
@@ -114,7 +115,6 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         state = checkpointer.restore(SFTState())
         log = out / LOG
         truncate_log(log, state.step)
-        card = model_card("sft", config.model, [data.task.source], config)
         weights, peak = multiplied(lm.model), peak_of(learner)
         with Progress("sft", total=len(plan.steps), done=state.step, unit="steps") as progress:
             for at in range(state.step, len(plan.steps)):
@@ -127,9 +127,9 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
                 progress.update(1, loss=line.loss)
                 if line.step in plan.saves | plan.references:
                     loss = heldout_loss(lm, held, config.max_tokens_per_microbatch)
-                    path = checkpointer.save_checkpoint(line.step, card)
-                    state.losses[line.step] = ExampleLosses(nll=loss.nll.tolist(), tokens=loss.tokens.tolist())
                     mean = loss.token_mean
+                    path = checkpointer.save_checkpoint(line.step, _card(run, config, state, line.step, mean))
+                    state.losses[line.step] = ExampleLosses(nll=loss.nll.tolist(), tokens=loss.tokens.tolist())
                     held_line = HeldoutLog(line.step, line.epoch, mean.value, mean.low, mean.high, path.name)
                     append_line(log, log_line(held_line))
                 state.step, state.loss = line.step, line.loss
@@ -188,6 +188,14 @@ def weighted(examples: Sequence[Example]) -> list[Example]:
     """The examples with token weights that make the loss the mean over the step's response tokens."""
     total = sum(e.learned for e in examples)
     return [replace(e, weight=np.full(len(e.response_ids), 1 / total, dtype=np.float32)) for e in examples]
+
+
+def _card(run: Run, config: SFTConfig, state: SFTState, step: int, loss: Estimate) -> str:
+    """The model card of a checkpoint, with its held-out loss."""
+    before = [each.heldout.token_mean.value for each in state.losses.values()]
+    lowest = f"The lowest before this step was {min(before):.3f}." if before else ""
+    measured = Measurement("loss", "held-out loss (nats per token)", "held-out loss", loss, lowest)
+    return model_card(run.record, config, f"step-{step}", measured)
 
 
 def _write_losses(out: Path, held: Sequence[Row], losses: Mapping[int, ExampleLosses]) -> None:
