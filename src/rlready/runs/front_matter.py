@@ -10,6 +10,7 @@ from pathlib import Path
 
 CARD = "README.md"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+TRAINER = re.compile(r"checkpoint-\d+")
 MOST = 20_000  # characters that are read of a card or a licence
 
 
@@ -25,9 +26,15 @@ def front_matter(card: Path) -> Mapping[str, object]:
     return {}
 
 
+def card_of(folder: Path) -> Path:
+    """Where the card of a checkpoint is: for the checkpoint-N of a Hugging Face trainer, beside all of them."""
+    card = folder / CARD
+    return folder.parent / CARD if TRAINER.fullmatch(folder.name) and not card.is_file() else card
+
+
 def hub_bases(folder: Path) -> list[str]:
     """The hub ids of the models from which a checkpoint says that it was made."""
-    named = front_matter(folder / CARD).get("base_model")
+    named = front_matter(card_of(folder)).get("base_model")
     names = named if isinstance(named, list) else [named]
     return [name for name in names if isinstance(name, str) and HUB_ID.fullmatch(name) and not os.path.exists(name)]
 

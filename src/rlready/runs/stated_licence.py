@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from rlready.core.text import visible
-from rlready.runs.front_matter import CARD, beginning, front_matter, hub_bases
+from rlready.runs.front_matter import CARD, beginning, card_of, front_matter, hub_bases
 from rlready.runs.licences import UNKNOWN, terms_of
 from rlready.runs.lineage import models_behind
 
@@ -48,7 +48,7 @@ NOT_STATED = Stated(UNKNOWN, "")
 def licence_of(path: Path) -> Stated:
     """The licence of a file or folder; the stricter one where its card and its licence file differ."""
     folder = path if path.is_dir() else path.parent
-    card = licence_in_card(folder / CARD)
+    card = licence_in_card(card_of(folder))
     file = next((name for name in FILES if (folder / name).is_file()), "")
     text = _in_text(beginning(folder / file)) if file and not (folder / file).is_symlink() else ""
     found = [each for each in (card, Stated(text, file)) if each.licence not in ("", UNKNOWN)]
