@@ -80,6 +80,13 @@ def test_a_checkpoint_without_a_licence_has_that_of_its_base(tmp_path: Path) -> 
     assert hub_bases(tuned) == ["google/gemma-2b"]
 
 
+def test_the_card_of_a_trainer_is_beside_its_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\nbase_model: Qwen/Qwen2.5-1.5B\n---\n")
+    for name, licence, bases in (("checkpoint-20", "apache-2.0", ["Qwen/Qwen2.5-1.5B"]), ("other", "unknown", [])):
+        (tmp_path / name).mkdir()
+        assert (licence_of_model(tmp_path / name).licence, hub_bases(tmp_path / name)) == (licence, bases)
+
+
 @pytest.mark.parametrize(
     ("inputs", "licence", "flag", "unknown"),
     [
@@ -140,6 +147,7 @@ def test_licences_and_results_go_into_the_cards(tmp_path: Path, capfd: Any) -> N
     assert measured.metric_args == {"confidence": 0.95, "low": loss.low, "high": loss.high, "n": loss.n}
     assert (found.data.license, found.data.library_name) == ("cc-by-nd-4.0", "transformers")
     assert flag in found.text
+    assert "are equal to one of `rows:" in found.text
     assert "| `embedded` | base | apache-2.0 | metadata of the package rlready |" in found.text
 
 

@@ -29,6 +29,7 @@ from rlready.predict.stage import predict
 from rlready.runs import lock
 from rlready.runs.files import plain, read_json, write_json
 from rlready.runs.log import read_log
+from rlready.runs.record import RunRecord
 from rlready.runs.run import Invocation, invocation
 from rlready.sweep import executors, processes, scheduler
 from rlready.sweep import stage as sweep_module
@@ -131,6 +132,9 @@ def test_shared_prefixes_run_once_and_predict_reads_the_table(tmp_path: Path, mo
         evaluated = EvaluateResult.load(out / row["evaluate"])
         assert row["outcome"] == evaluated.budgets[-1].scores[evaluated.models[0]].accuracy.value
         assert read_json(out / row["run"] / "record.json")["config"]["model"] == row["checkpoint"]
+    of_one = RunRecord.load(out / "sft/one").overlaps
+    assert of_one
+    assert all(each in RunRecord.load(out).overlaps for each in of_one)
     out.rename(tmp_path / "moved")
     ranked = predict(PredictConfig(runs=(str(tmp_path / "moved"),), splits=10, resamples=50), tmp_path / "predict")
     assert {row.name for row in ranked.checkpoints} == {row["checkpoint"] for row in rows}

@@ -31,6 +31,7 @@ from rlready.runs.files import remove, write_json
 from rlready.runs.log import EXAMPLES, append_line
 from rlready.runs.run import STATE, Run
 from rlready.tasks import open_task
+from rlready.tasks.contamination import DataSet
 from rlready.tasks.overlap import warn_of_repeats
 from rlready.tasks.trained_prompts import warn_of_trained
 
@@ -61,7 +62,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
         problems = task.problems()
         run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(problems), role="test")
         warn_of_repeats(run, "problems", problems)
-        trained = warn_of_trained(run, "problems", problems, config.models)
+        trained = warn_of_trained(run, "problems", DataSet(task.source, task, problems), config.models)
         if contrast:
             run.note_model(id=config.reference, path=local_folder(config.reference), role="decoded away from")
         run.claim()

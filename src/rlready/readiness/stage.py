@@ -33,6 +33,7 @@ from rlready.runs.checkpoint_order import in_training_order, order_warnings
 from rlready.runs.files import remove, write_json, write_table
 from rlready.runs.run import STATE, Run
 from rlready.tasks import Task, open_task
+from rlready.tasks.contamination import DataSet
 from rlready.tasks.files import TABLES
 from rlready.tasks.overlap import warn_of_repeats
 from rlready.tasks.trained_prompts import warn_of_trained
@@ -62,11 +63,8 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
         task, problems = (task, problems) if task else _problems(config)
         ids = [p.id for p in problems] if task else next(iter(tables.values())).problem_ids
         _check_ids(config, ids)
-        if task:
-            run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(ids), role="readiness")
-            warn_of_repeats(run, "problems", problems)
         models = [*filter(None, (tables[n].options.model if n in tables else source for n, source in names.items()))]
-        trained = warn_of_trained(run, "problems", problems, models)
+        trained = _note_problems(run, task, problems, models)
         held = _held(config, run)
         # tables first: they are cheap, and an error in one should come before a model has drawn samples for hours
         order = sorted(enumerate(names.items()), key=lambda item: item[1][0] not in tables)
@@ -134,6 +132,15 @@ def _ranked(
 def _problems(config: ReadinessConfig) -> tuple[Task | None, list[Problem]]:
     task = open_task(config.problems) if config.problems else None
     return task, task.problems() if task else []
+
+
+def _note_problems(run: Run, task: Task | None, problems: Sequence[Problem], models: Sequence[str]) -> str:
+    """Enter the problems in the run's record; returns a warning of those that models were trained on, or ""."""
+    if task is None:
+        return ""
+    run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(problems), role="readiness")
+    warn_of_repeats(run, "problems", problems)
+    return warn_of_trained(run, "problems", DataSet(task.source, task, problems), models)
 
 
 def _names(checkpoints: Sequence[str]) -> dict[str, str]:

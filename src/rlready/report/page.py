@@ -35,6 +35,7 @@ from rlready.report.figures import COUNT, PERCENT, SECONDS, TOKENS
 from rlready.report.folder import RunFolder, kinds, read_folder
 from rlready.report.headlines import headlines
 from rlready.report.log_charts import rl_charts
+from rlready.report.overlap_section import overlap_section
 from rlready.report.predict_charts import predict_sections
 from rlready.report.section import Column, Section, side_by_side, table
 from rlready.report.sweep_charts import sweep_section
@@ -125,6 +126,7 @@ def _sections(run: RunFolder) -> Iterator[Section]:
             yield from map(_as_printed, result.tables())
     if charts := side_by_side(rl_charts(run.rl_log)):
         yield Section("Reinforcement learning", [charts])
+    yield from overlap_section(run.record)
 
 
 def _stages(result: DemoResult) -> Section:

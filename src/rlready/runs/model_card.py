@@ -17,7 +17,7 @@ from rlready.core.settings import Config
 from rlready.core.text import visible
 from rlready.runs.front_matter import HUB_ID, hub_bases
 from rlready.runs.licences import UNKNOWN, OutputLicence, on_hub
-from rlready.runs.record import DataNote, RunRecord
+from rlready.runs.record import DataNote, Overlap, RunRecord
 
 if TYPE_CHECKING:
     from huggingface_hub import CardData, EvalResult
@@ -55,6 +55,7 @@ def model_card(record: RunRecord, config: Config, checkpoint: str, measured: Mea
     )
     set_licence(data, record.output_licence)
     figure, remark = measured.figure, f" {measured.remark}".rstrip()
+    overlaps = "".join(f"{_overlap(each)}\n" for each in record.overlaps)
     return f"""---
 {data}
 ---
@@ -66,7 +67,7 @@ Started from {_code(start.id)}. The run's `record.json`, two folders up, says wh
 ## Result
 
 {measured.name.capitalize()}: {figure} (95 % interval, n = {figure.n} {figure.varies}).{remark}
-
+{overlaps}
 {inputs_section(record)}
 ## Configuration
 
@@ -85,7 +86,14 @@ def inputs_section(record: RunRecord) -> str:
     says = [f"Warning: {visible(flag)}." for flag in found.flags] if found else []
     if found and found.unknown:
         says.append(f"No licence is stated for {', '.join(map(_code, found.unknown))}: ask before you publish this.")
-    return "\n".join(["## Inputs and licences", "", *lines, "", *says, *([""] if says else [])])
+    return "\n\n".join(["## Inputs and licences", "\n".join(lines), *says]) + "\n"
+
+
+def _overlap(found: Overlap) -> str:
+    said = f"Of the {found.n} prompts of {_code(found.held)}, {found.exact} are equal to one of {_code(found.training)}"
+    if found.near is not None:
+        said += f", {found.near} are equal or nearly equal to one"
+    return f"{said}."
 
 
 def set_licence(data: CardData, found: OutputLicence | None) -> None:

@@ -106,6 +106,26 @@ class ModelNote(Note):
     learner: str | None
 
 
+class Overlap(Record):
+    """How many of ``n`` items that a model is measured on, ``held``, overlap with the ``n_training`` of ``training``.
+
+    Both are ids of data.  Prompts are compared: ``exact`` counts those that are equal up to white space, ``near`` those
+    that are near-duplicates, and ``shared_ngram`` those that share 13 words in a row with one that was trained on
+    (`tasks/ngrams.py` has the definitions and sources); each count includes the exact ones.  ``same_template`` counts
+    generated problems whose graph, without names and numbers, is that of a training problem.  None: not counted,
+    because the training data are not at hand or too large, or not generated.
+    """
+
+    training: str
+    held: str
+    n_training: int
+    n: int
+    exact: int
+    shared_ngram: int | None
+    near: int | None
+    same_template: int | None
+
+
 class Attempt(Record):
     """One execution of the command; see `RunRecord` for ``status`` and the units."""
 
@@ -138,7 +158,7 @@ class RunRecord(Record):
     ``folder`` is the run folder as it was named, with which paths in the run's files begin, and ``directory`` is the
     one from which it was named (`directory_of`); ``files`` are checksums of files that are read again
     (`runs/checksums.py`).  ``output_licence`` follows from the licences of the inputs; None if the run makes neither
-    models nor data.
+    models nor data.  ``overlaps`` are those of training and evaluation data.
     """
 
     model_config = ConfigDict(frozen=False)
@@ -174,6 +194,7 @@ class RunRecord(Record):
     directory: str = ""
     files: dict[str, str] = Field(default_factory=dict)
     output_licence: OutputLicence | None = None
+    overlaps: list[Overlap] = Field(default_factory=list)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -20,7 +20,7 @@ from rlready.runs.files import write_json
 from rlready.runs.licences import Source, output_licence
 from rlready.runs.lineage import base_folder
 from rlready.runs.provenance import content_digest
-from rlready.runs.record import RECORD, RUNNING, Attempt, DataNote, ModelNote, Note, RunRecord
+from rlready.runs.record import RECORD, RUNNING, Attempt, DataNote, ModelNote, Note, Overlap, RunRecord
 from rlready.runs.stated_licence import NOT_STATED, Stated, licence_of, licence_of_model, licence_on_hub
 
 BASE = "base of the adapter"  # the role of a model
@@ -113,6 +113,13 @@ class Recorder:
         self.record.output_licence = output_licence(made_from)
         if self.record.output_licence.flags:
             self.warn(f"licence: {'; '.join(self.record.output_licence.flags)}")
+
+    def note_overlap(self, found: Overlap) -> None:
+        """Record how training and evaluation data overlap, in place of what an earlier attempt found."""
+        pair = (found.training, found.held)
+        others = [each for each in self.record.overlaps if (each.training, each.held) != pair]
+        self.record.overlaps = [*others, found]
+        self._save()
 
     def _note(self, notes: list[AnyNote], added: AnyNote) -> None:
         """Add a note, or replace the one of the same input, which a resumed run notes again."""

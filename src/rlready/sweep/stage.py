@@ -17,6 +17,7 @@ from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.settings import Config
 from rlready.predict.outcomes import RUNS
+from rlready.runs.record import RunRecord
 from rlready.runs.run import Run
 from rlready.sweep.executors import Executor, InProcess
 from rlready.sweep.few_steps import refuse_too_few_steps
@@ -64,7 +65,11 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
         run.note_data(id=config.file, sha256=hashlib.sha256(file.read_bytes()).hexdigest(), role="sweep file")
         status = Status(jobs, seconds, config.workers)
         problems = _run_all(config, out, jobs, status)
-        rows = write_runs(run, chains, {key for key, state in status.states.items() if state == "done"})
+        done = {key for key, state in status.states.items() if state == "done"}
+        rows = write_runs(run, chains, done)
+        overlaps = [each for key in sorted(done) for each in RunRecord.load(out / key).overlaps]
+        for found in {(each.training, each.held): each for each in overlaps}.values():
+            run.note_overlap(found)
         if problems:
             key, why = next(iter(problems.items()))
             skipped = sum(state == "skipped" for state in status.states.values())

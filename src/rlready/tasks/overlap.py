@@ -30,12 +30,6 @@ def warn_of_repeats(run: Run, setting: str, items: Sequence[Problem | Row]) -> N
         run.warn(f"{setting}: {again} of {len(items)} repeat the text of an earlier one under another id")
 
 
-def shared_prompts(training: Sequence[Problem | Row], held: Sequence[Problem | Row]) -> int:
-    """How many held-out items have the prompt of a training item."""
-    known = {prompt_of(item) for item in training}
-    return sum(prompt_of(item) in known for item in held)
-
-
 def shared_ids(training: Sequence[Problem | Row], held: Sequence[Problem | Row]) -> int:
     """How many held-out items have the id of a training item with another prompt."""
     known = {item.id: prompt_of(item) for item in training}

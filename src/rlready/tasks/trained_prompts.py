@@ -1,6 +1,7 @@
 """The prompts that a run has trained on, as hashes in its folder, and a warning of problems that are among them.
 
-They go with the run folder: the data may have moved or changed since, and nothing that a record names is opened.
+They go with the run folder, because the data may have moved or changed since.  If a table of data is still what the
+record says, by its checksum, n-grams and near-duplicates are counted, too; no code that a record names is loaded.
 """
 
 from __future__ import annotations
@@ -16,10 +17,15 @@ from rlready.core.records import Problem, Row
 from rlready.runs.checksums import changed
 from rlready.runs.files import write_text
 from rlready.runs.lineage import models_behind, run_of
-from rlready.runs.record import RunRecord
+from rlready.runs.provenance import content_digest
+from rlready.runs.record import DataNote, Overlap, RunRecord
 from rlready.runs.run import Run
+from rlready.tasks import open_task
+from rlready.tasks.contamination import DataSet, apart, overlap_of, warn_of_near
+from rlready.tasks.source import names_code, parse_source
 
 PROMPTS = "trained_prompts.txt"
+MOST_BYTES = 200_000_000  # of a table that is read again
 
 
 def write_trained(run: Run, items: Sequence[Problem | Row]) -> None:
@@ -28,13 +34,14 @@ def write_trained(run: Run, items: Sequence[Problem | Row]) -> None:
         write_text(run.out / PROMPTS, "".join(f"{each}\n" for each in sorted(set(map(_hash, items)))))
 
 
-def warn_of_trained(run: Run, what: str, problems: Sequence[Problem], models: Iterable[str]) -> str:
-    """Warn of problems that the models were trained on, in any run that led to them; returns the warning, or "".
+def warn_of_trained(run: Run, what: str, held: DataSet, models: Iterable[str]) -> str:
+    """Warn of problems that the models were trained on, in any run that led to them, and record how many.
 
-    ``what`` is how the problems are called.  Runs of earlier versions, and those of other programs, are not known.
+    ``what`` is how the problems are called.  Returns the warning, or "".  Runs of earlier versions, and those of other
+    programs, are not known.
     """
-    found: list[str] = []
-    hashes = [_hash(problem) for problem in problems]
+    found, measured = list[str](), set[str]()
+    hashes = [_hash(problem) for problem in held.items]
     for folder, record in {folder: record for model in models for folder, record in _runs_behind(model)}.items():
         if PROMPTS not in record.files or not hashes:
             continue
@@ -47,9 +54,48 @@ def warn_of_trained(run: Run, what: str, problems: Sequence[Problem], models: It
                 f"{shared} of {len(hashes)} {what} have a prompt that the {record.verb} run {folder} was trained on, "
                 "so models trained there look better than they are; name others"
             )
+        if record.files[PROMPTS] not in measured:  # other runs on the same prompts add nothing
+            measured.add(record.files[PROMPTS])
+            overlap = _overlap(folder, record, trained, held, shared)
+            run.note_overlap(overlap)
+            warn_of_near(run, what, overlap)
     for text in found:
         run.warn(text)
     return "; ".join(found)
+
+
+def _overlap(folder: Path, record: RunRecord, trained: set[str], held: DataSet, shared: int) -> Overlap:
+    """The overlap with what a run was trained on: in full if the data are at hand, else the ``shared`` prompts."""
+    data = next(each for each in record.data if each.role == record.verb)
+    if there := _at_hand(folder, record, data, trained):
+        return overlap_of(there, held)
+    generated = parse_source(data.id).kind == "dagmath" and apart(open_task(data.id), held.task)
+    return Overlap(
+        training=data.id,
+        held=held.id,
+        n_training=len(trained),
+        n=len(held.items),
+        exact=shared,
+        shared_ngram=None,
+        near=None,
+        same_template=0 if generated else None,
+    )
+
+
+def _at_hand(folder: Path, record: RunRecord, data: DataNote, trained: set[str]) -> DataSet | None:
+    """What a run was trained on, if it is a table that is there, unchanged, and no code has to be loaded for it."""
+    path, source = record.located(folder, data.path) if data.path else None, parse_source(data.id)
+    if path is None or os.path.normpath(source.path) != str(data.path) or names_code(data.id):
+        return None
+    if not path.is_file() or path.stat().st_size > MOST_BYTES:
+        return None
+    with suppress(UserError):  # a table that cannot be read
+        if content_digest(path) == data.sha256:
+            _, joint, options = data.id.partition("?")
+            task = open_task(f"{source.kind}:{path}{joint}{options}")
+            items = task.rows() if record.verb == "sft" else task.problems()
+            return DataSet(data.id, task, [item for item in items if _hash(item) in trained])
+    return None
 
 
 def _hash(item: Problem | Row) -> str:

@@ -12,18 +12,27 @@ from rlready.core.progress import note
 from rlready.core.records import Problem, Row
 from rlready.runs.run import Run
 from rlready.tasks import Task, open_task
-from rlready.tasks.overlap import Item, shared_ids, shared_prompts, split_off, warn_of_repeats
+from rlready.tasks.contamination import DataSet, overlap_of, warn_of_near
+from rlready.tasks.overlap import Item, shared_ids, split_off, warn_of_repeats
 from rlready.tasks.trained_prompts import warn_of_trained
 
 
 @dataclass(frozen=True)
 class Data(Generic[Item]):
-    """The training items of ``task`` and the held-out ones of ``held_task``, which is the same task after a split."""
+    """The training items of ``task`` and the held-out ones of ``held_task``, which is the same task after a split.
+
+    ``held_id`` is what the record calls the held-out ones.
+    """
 
     task: Task
     held_task: Task
     training: list[Item]
     held: list[Item]
+    held_id: str
+
+    @property
+    def held_set(self) -> DataSet:
+        return DataSet(self.held_id, self.held_task, self.held)
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ def problems_of(config: RLConfig, run: Run) -> Data[Problem]:
             "problems"
         )
     _warn_of_overlap(data, names, run)
-    warn_of_trained(run, "validation problems", data.held, [config.model])
+    warn_of_trained(run, "validation problems", data.held_set, [config.model])
     _say_validation_cost(config, len(data.held), run)
     return data
 
@@ -86,14 +95,16 @@ def _data(source: str, held_source: str, names: _Names, run: Run, items_of: Call
         (held_task, held_id, len(held), names.held_role),
     ):
         run.note_data(id=id, path=each.path, licence=each.licence, size=size, role=role)
-    return Data(task, held_task, training, held)
+    return Data(task, held_task, training, held, held_id)
 
 
 def _warn_of_overlap(data: Data[Item], names: _Names, run: Run) -> None:
     for setting, items in ((names.training, data.training), (names.held, data.held)):
         warn_of_repeats(run, setting, items)
-    number = len(data.held)
-    shared = shared_prompts(data.training, data.held)
+    found = overlap_of(DataSet(data.task.source, data.task, data.training), data.held_set)
+    run.note_overlap(found)
+    warn_of_near(run, f"{names.held} {names.item}s", found)
+    number, shared = found.n, found.exact
     if shared:
         how_many = f"all {number}" if shared == number else f"{shared} of {number}"
         says = "shows no generalisation" if shared == number else "looks better than it is"

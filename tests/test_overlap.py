@@ -1,0 +1,109 @@
+"""Overlap of training and evaluation data: in the record of the run, as a warning, and on the page."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlready.core.config import SFTConfig
+from rlready.report.overlap_section import overlap_section
+from rlready.runs.record import Overlap, RunRecord
+from rlready.runs.run import Run
+from rlready.tasks import open_task
+from rlready.tasks.contamination import DataSet, overlap_of
+from rlready.tasks.trained_prompts import warn_of_trained, write_trained
+
+
+def question(i: int, change: str = "") -> str:
+    """50 random words; with ``change`` one of them is another."""
+    words = [f"word{n}" for n in random.Random(i).choices(range(500), k=50)]
+    return " ".join([*words[:30], change or words[30], *words[31:]])
+
+
+def table(path: Path, prompts: list[str]) -> str:
+    lines = [json.dumps({"prompt": p, "answer": "1", "response": "1"}) + "\n" for p in prompts]
+    path.write_text("".join(lines))
+    return str(path)
+
+
+def data_set(source: str) -> DataSet:
+    task = open_task(source)
+    return DataSet(task.source, task, task.problems())
+
+
+def trained(out: Path, source: str) -> str:
+    """The checkpoint of a run that has been trained on a source, without its weights."""
+    with Run(out, "sft", SFTConfig()) as run:
+        task = open_task(source)
+        run.note_data(id=task.source, path=task.path, role="sft", size=1)
+        run.claim()
+        write_trained(run, task.rows())
+    return str(out / "checkpoints" / "step-1")
+
+
+def measured(out: Path, held: DataSet, model: str) -> RunRecord:
+    with Run(out, "evaluate", SFTConfig()) as run:
+        run.claim()
+        warn_of_trained(run, "problems", held, [model])
+    return RunRecord.load(out)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str]:
+    """Training rows and test problems: one equal, one with another word, one in capitals."""
+    test = [question(2), question(3, "other"), question(4).upper(), *map(question, range(50, 60))]
+    return table(tmp_path / "train.jsonl", [question(i) for i in range(20)]), table(tmp_path / "test.jsonl", test)
+
+
+def test_what_a_run_was_trained_on_is_compared_if_it_is_at_hand(tmp_path: Path, files: tuple[str, str]) -> None:
+    rows, test = files
+    model, held = trained(tmp_path / "sft", rows), data_set(test)
+    record = measured(tmp_path / "a", held, model)
+    (found,) = record.overlaps
+    assert (found.exact, found.shared_ngram, found.near, found.same_template) == (1, 3, 3, None)
+    assert (found.n_training, found.n) == (20, 13)
+    assert any("2 of 13 problems are near-duplicates of training prompts" in each for each in record.warnings)
+
+    Path(rows).write_text(Path(rows).read_text() + "\n")  # no longer what was trained on
+    (found,) = measured(tmp_path / "b", held, model).overlaps
+    assert (found.exact, found.shared_ngram, found.near) == (1, None, None)
+    Path(rows).unlink()
+    (found,) = measured(tmp_path / "c", held, model).overlaps
+    assert (found.exact, found.shared_ngram, found.near, found.n_training) == (1, None, None, 20)
+
+
+def test_no_code_is_loaded_to_compare(tmp_path: Path, files: tuple[str, str], monkeypatch: Any) -> None:
+    rows, test = files
+    (tmp_path / "judge.py").write_text("def right(problem, answer):\n    return True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    model = trained(tmp_path / "sft", f"{rows}?verifier=judge:right")
+    (found,) = measured(tmp_path / "a", data_set(test), model).overlaps
+    assert (found.exact, found.near) == (1, None)
+
+
+def test_of_generated_problems_the_graphs_are_compared(tmp_path: Path) -> None:
+    source = "dagmath?ops=3&redundant=0&split={}&n=60&seed={}"
+    train, same, test = (data_set(source.format(*each)) for each in (("train", 1), ("train", 2), ("test", 3)))
+    assert (overlap_of(train, test).same_template, overlap_of(train, train).exact) == (0, 60)
+    assert 0 < (overlap_of(train, same).same_template or 0) <= 60
+    (found,) = measured(tmp_path / "a", test, trained(tmp_path / "sft", source.format("train", 1))).overlaps
+    assert (found.exact, found.near, found.same_template) == (0, None, 0)
+
+
+def test_the_page_says_how_much_overlaps() -> None:
+    counts: dict[str, Any] = {"n_training": 9, "n": 8, "exact": 1, "near": 2, "same_template": None}
+    hostile = Overlap(training="<b>rows", held="test\u202e", shared_ngram=3, **counts)
+    unknown = Overlap(training="b", held="c", shared_ngram=None, **{**counts, "near": None, "exact": 0})
+    (section,) = overlap_section({"overlaps": [json.loads(each.model_dump_json()) for each in (hostile, unknown)]})
+    page = "".join(section.parts)
+    assert "2 of 8 are equal or nearly equal to what was trained on (&lt;b&gt;rows)" in page
+    assert "<b>rows" not in page
+    assert "\u202e" not in page
+    assert [page.count(f">{cell}</td>") for cell in ("1 of 8", "3 of 8", "2 of 8", "0 of 8", "–")] == [1, 1, 1, 1, 2]
+    assert "Same graph" not in page
+    assert not list(overlap_section({}))
+    assert not list(overlap_section({"overlaps": [{"exact": "many"}]}))
