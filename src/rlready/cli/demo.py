@@ -153,6 +153,7 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
         models = {"base": "embedded", "sft": ready.chosen, "rl": learned.best.path}
         at_budgets = stages.evaluate(tuple(dict.fromkeys(models.values())))
         greedy = stages.greedy(tuple(dict.fromkeys((models["sft"], models["rl"]))))
+        run.note_overlaps_of(out / name for name in stages.seconds)
         gain = _gain(at_budgets, models)
         largest = _by_name(at_budgets.budgets[-1].scores, models)
         lengths = at_budgets.lengths

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from rlready.report.section import Column, Section, paragraph, small, table
 from rlready.runs.record import Overlap
 
+MOST_PAIRS = 20
 METHOD = (
     "Prompts are compared. Equal: up to white space. 13 words in a row: any 13 words of the prompt, or all of a "
     "shorter one, stand in one that was trained on (Brown et al. 2020, appendix C), without case and punctuation. "
@@ -31,6 +32,8 @@ def overlap_section(record: Mapping[str, object]) -> Iterator[Section]:
         found = TypeAdapter(list[Overlap]).validate_python(record.get("overlaps") or [])
     if not found:
         return
+    found.sort(key=_share, reverse=True)
+    shown, more = found[:MOST_PAIRS], max(0, len(found) - MOST_PAIRS)
     column = Column[Overlap]
 
     def of(count: Callable[[Overlap], int | None]) -> Callable[[Overlap], str]:
@@ -43,18 +46,22 @@ def overlap_section(record: Mapping[str, object]) -> Iterator[Section]:
         column("13 words in a row", of(lambda each: each.shared_ngram)),
         column("near-duplicates", of(lambda each: each.near)),
     ]
-    generated = any(each.same_template is not None for each in found)
+    generated = any(each.same_template is not None for each in shown)
     if generated:
         columns.append(column("same graph", of(lambda each: each.same_template)))
     title = "Overlap of training and test data"
-    parts = [paragraph(_summary(found)), table(title, [found], columns), small(METHOD)]
+    left_out = [small(f"{more} more pairs, which overlap no more than these, are in record.json.")] if more else []
+    parts = [paragraph(_summary(found[0])), table(title, [shown], columns), *left_out, small(METHOD)]
     yield Section(title, [*parts, small(GENERATED)] if generated else parts)
 
 
-def _summary(found: list[Overlap]) -> str:
-    """The worst of them in a sentence."""
-    worst = max(found, key=lambda each: (each.near or each.exact) / max(1, each.n))
-    some = worst.near if worst.near is not None else worst.exact
+def _share(found: Overlap) -> float:
+    """The share of prompts that are known to be equal or nearly equal."""
+    return (found.near or found.exact) / max(1, found.n)
+
+
+def _summary(worst: Overlap) -> str:
+    some = worst.near or worst.exact
     if not some:
         return "No problem or row that was measured is known to be equal or nearly equal to one that was trained on."
     return f"Of {worst.held}, {some} of {worst.n} are equal or nearly equal to what was trained on ({worst.training})."

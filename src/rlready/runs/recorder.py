@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,6 +120,12 @@ class Recorder:
         others = [each for each in self.record.overlaps if (each.training, each.held) != pair]
         self.record.overlaps = [*others, found]
         self._save()
+
+    def note_overlaps_of(self, folders: Iterable[Path]) -> None:
+        """Record the overlaps that the runs in these folders, which are parts of this one, have found."""
+        found = [each for folder in folders for each in RunRecord.load(folder).overlaps]
+        for each in {(each.training, each.held): each for each in found}.values():
+            self.note_overlap(each)
 
     def _note(self, notes: list[AnyNote], added: AnyNote) -> None:
         """Add a note, or replace the one of the same input, which a resumed run notes again."""

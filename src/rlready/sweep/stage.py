@@ -17,7 +17,6 @@ from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.settings import Config
 from rlready.predict.outcomes import RUNS
-from rlready.runs.record import RunRecord
 from rlready.runs.run import Run
 from rlready.sweep.executors import Executor, InProcess
 from rlready.sweep.few_steps import refuse_too_few_steps
@@ -67,9 +66,7 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
         problems = _run_all(config, out, jobs, status)
         done = {key for key, state in status.states.items() if state == "done"}
         rows = write_runs(run, chains, done)
-        overlaps = [each for key in sorted(done) for each in RunRecord.load(out / key).overlaps]
-        for found in {(each.training, each.held): each for each in overlaps}.values():
-            run.note_overlap(found)
+        run.note_overlaps_of(out / key for key in sorted(done))
         if problems:
             key, why = next(iter(problems.items()))
             skipped = sum(state == "skipped" for state in status.states.values())

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from rlready.core.errors import UserError
+from rlready.core.progress import only_warnings
 from rlready.core.records import Problem, Row
 from rlready.runs.checksums import changed
 from rlready.runs.files import write_text
@@ -89,7 +90,7 @@ def _at_hand(folder: Path, record: RunRecord, data: DataNote, trained: set[str])
         return None
     if not path.is_file() or path.stat().st_size > MOST_BYTES:
         return None
-    with suppress(UserError):  # a table that cannot be read
+    with suppress(UserError), only_warnings():  # that run has said which columns are read
         if content_digest(path) == data.sha256:
             _, joint, options = data.id.partition("?")
             task = open_task(f"{source.kind}:{path}{joint}{options}")
