@@ -5,9 +5,9 @@ definition of Brown et al. (arXiv 2005.14165, appendix C) with the N of lm-evalu
 if the Jaccard index of its 5-grams with those of one other text is at least 0.8 (Lee et al., arXiv 2107.06499, who
 estimate it by MinHash).  Letter case, white space and punctuation do not count.
 
-Ours: arithmetic signs are words; and words in 5-grams that are in more than 10 different texts of a set, or in more
-than half of them, are left out, because an instruction that all prompts share would otherwise make all of them overlap.
-A text with fewer than 13 words left is compared as a whole.
+Choices of this package: arithmetic signs are words; and words in 5-grams that are in more than 10 different texts of
+a set, or in more than half of them, are left out, because an instruction that all prompts share would otherwise make
+all of them overlap. A text with fewer than 13 words left is compared as a whole.
 
 Shapes: W = words of all texts, D = texts, G = n-grams.
 """
