@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.readiness.offline_reader import read_samples
-from rlready.readiness.offline_samples import Stored
+from rlready.readiness.offline_samples import Stored, verify_pending
 from rlready.readiness.stage import readiness
 
 THOUGHT = "<think>{}</think>{}"
@@ -100,7 +101,7 @@ def test_rows_of_one_budget_and_of_one_filter(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"once for each filter \('strict', 'loose'\)"):
         read(tmp_path, rows)
     numbered = [row | {"sample_id": at} for at, row in enumerate(rows)]
-    assert len(drawn(read(tmp_path, numbered))) == 4
+    assert len(drawn(read(tmp_path, numbered, "?thinking_budget=8"))) == 2
     for query, message in (
         ("?filter=lose", "no row has filter = lose; did you mean loose"),
         ("?thinking_budget=9", "no row has thinking_budget = 9"),
@@ -110,6 +111,79 @@ def test_rows_of_one_budget_and_of_one_filter(tmp_path: Path) -> None:
     twice = [row | {"sample_id": 0} for row in rows[::2]]
     with pytest.raises(UserError, match=r"given twice \(lines 1, 2\); thinking_budget=16 keeps the rows"):
         read(tmp_path, twice)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("thinking_budget", (64, 1024)),
+        ("thinking_budget", (None, 64)),
+        ("temperature", (0.6, 1.0)),
+        ("model", ("one", "other")),
+        ("step", (10, 20)),
+    ],
+)
+def test_samples_that_were_drawn_in_different_ways_are_not_counted_together(
+    tmp_path: Path, column: str, values: tuple[object, object]
+) -> None:
+    """Whatever their numbers are; a column that is the same throughout says nothing."""
+    rows = [{"problem_id": "a", "sample_id": i, "correct": i > 1, column: values[i % 2]} for i in range(4)]
+    with pytest.raises(UserError, match=f"samples of different {column} "):
+        read(tmp_path, rows)
+    assert len(drawn(read(tmp_path, [row | {column: values[1]} for row in rows]))) == 4
+
+
+def _stopping(least: int, successes: int = 1, batch: int = 1, *, at_success: bool = False) -> list[list[bool]]:
+    """The outcomes of 20 problems, at most 24 samples each, drawn in batches until enough of them are right."""
+    draw, rows = Random(0), list[list[bool]]()
+    for problem in range(20):
+        rows.append([])
+        while len(rows[-1]) < 24:
+            rows[-1] += [draw.random() < 0.1 + problem / 40 for _ in range(batch)]
+            enough = rows[-1][-1] if at_success else sum(rows[-1]) >= successes
+            if len(rows[-1]) >= least and enough:
+                break
+    return rows
+
+
+@pytest.mark.parametrize(
+    "drawn_until",
+    [
+        _stopping(4),  # four samples first
+        _stopping(1, successes=2),
+        _stopping(4, at_success=True),  # four samples first, then to the next success
+        _stopping(4, batch=4),
+        [[not right for right in each] for each in _stopping(2)],  # to a failure
+    ],
+)
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_samples_whose_outcomes_decided_when_to_stop_are_refused(
+    tmp_path: Path, drawn_until: list[list[bool]], shuffled: bool
+) -> None:
+    """In whatever order the rows are, if samples have numbers."""
+    rows: list[dict[str, Any]] = [
+        {"problem_id": f"p{p}", "sample_id": i, "correct": right}
+        for p, each in enumerate(drawn_until)
+        for i, right in enumerate(each)
+    ]
+    if shuffled:
+        Random(1).shuffle(rows)
+    with pytest.raises(UserError, match="sampling seems to have stopped at"):
+        verify_pending(read(tmp_path, rows), None, [], None)
+
+
+def test_numbers_of_samples_that_do_not_depend_on_outcomes_are_no_stopping(tmp_path: Path) -> None:
+    """Also if the table is sorted by outcome, so that each problem ends in its successes."""
+    draw = Random(0)
+    for _ in range(20):
+        rows = [
+            {"problem_id": f"p{p}", "correct": right}
+            for p in range(20)
+            for right in sorted(draw.random() < 0.2 + p / 40 for _ in range(draw.choice((6, 12))))
+        ]
+        assert verify_pending(read(tmp_path, rows), None, [], None) == 0
+        draw.shuffle(rows)
+        assert verify_pending(read(tmp_path, rows), None, [], None) == 0
 
 
 def test_samples_without_a_number_get_their_place(tmp_path: Path) -> None:

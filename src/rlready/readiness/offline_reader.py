@@ -47,6 +47,8 @@ from rlready.tasks.strictjson import Refused
 from rlready.tasks.table import id_of
 from rlready.tasks.turns import read_turns, split_sample
 
+# columns that say how samples were drawn: those of different ones have no common pass@k
+DRAWN_WITH = ("thinking_budget", "temperature", "top_p", "setting", "model", "checkpoint", "step")
 NAMES = ("problem", "correct", "text", "tokens", "sample", "wave")  # options that name a column
 
 
@@ -71,8 +73,8 @@ def read_samples(source: str) -> Stored:
         "doc_id",
         "resps",
         "thinking",
-        "thinking_budget",
         "filter",
+        *DRAWN_WITH,
     }
     for batch in read_batches(path, sorted({*names, *FACTS} - {unread})):
         found = found or _Reader(path, _with_lm_eval_names(given, batch), {unread})
@@ -109,6 +111,7 @@ class _Reader:
         self.problems: dict[str, int] = {}
         self.numbers: dict[str, int] = {}  # a code for each sample_id
         self.filters: dict[str, None] = {}
+        self.drawn_with: dict[str, dict[str, None]] = {column: {} for column in DRAWN_WITH}
         self.parts: list[tuple[Draws, Ints, Ints]] = []  # with lines, and codes of sample_ids or -1
         self.texts: list[tuple[Ints, Ints, Ints]] = []  # digests of (problem, text), correctness, lines
         self.pending: list[Pending] = []
@@ -143,14 +146,15 @@ class _Reader:
             np.concatenate(arrays)
             for arrays in zip(*((draws.problem, lines, number) for draws, lines, number in self.parts), strict=True)
         )
-        ids = list(self.problems)
-        self._refuse_twice(ids, problem, lines, self._numbered(problem, number))
+        ids, number = list(self.problems), self._numbered(problem, number)
+        self._refuse_twice(ids, problem, lines, number)
+        self._refuse_mixed()
         bare = [sample.line for sample in self.pending if sample.text is None and sample.tokens is None]
         refuse_unverifiable(self.origin, bare, self.total)
         if self.options.sample not in self.seen:
             self._refuse_judged_twice()
         draws = Draws.joined([draws for draws, _, _ in self.parts], len(ids))
-        return Stored(self.path, self.options, self.origin, self.total, ids, draws, self.pending)
+        return Stored(self.path, self.options, self.origin, self.total, ids, draws, self._order(number), self.pending)
 
     def _filtered(self, batch: Batch) -> Batch:
         """The rows of one thinking budget and one filter."""
@@ -165,6 +169,11 @@ class _Reader:
                 self.filters[str(values[code])] = None
         if o.filter:
             keep &= np.array([str(value) == o.filter for value in values])[codes]
+        for column, found in self.drawn_with.items() if keep.any() else ():
+            codes, values = batch.distinct(column)
+            several = [values[code] for code in np.unique(codes[keep])]
+            if all(isinstance(value, str | int | float | None) for value in several):
+                found |= {str(value): None for value in several if value is not None or column == "thinking_budget"}
         return batch if keep.all() else batch.take(np.flatnonzero(keep))
 
     def _problem(self, value: Any) -> int:
@@ -264,6 +273,23 @@ class _Reader:
         fix = f"; thinking_budget={budget} keeps the rows of one budget" if budget is not None else ""
         name, both = list(self.numbers)[number[at]], self.origin.lines([before, line])
         raise UserError(f"{self.path}: sample {name} of problem {ids[problem[at]]!r} is given twice ({both}){fix}")
+
+    def _refuse_mixed(self) -> None:
+        """Raise UserError if samples were drawn in different ways, which would be counted as those of one."""
+        for column, found in self.drawn_with.items():
+            if len(found) > 1:
+                names = ", ".join(map(repr, found))[:200]
+                way = "with thinking_budget=N, or " if column == "thinking_budget" else ""
+                raise UserError(
+                    f"{self.origin.where}: samples of different {column} ({names}) would be counted as samples of one; "
+                    f"keep the rows of one {way}in a table of its own"
+                )
+
+    def _order(self, number: Ints) -> Ints:
+        """(N,) ascending in the order of drawing: by sample_id if all are digits, otherwise as the rows of the table."""
+        if all(name.isdecimal() and len(name) < 19 for name in self.numbers):
+            return np.array([int(name) for name in self.numbers], dtype=np.int64)[number]
+        return np.arange(len(number))
 
     def _refuse_judged_twice(self) -> None:
         """Raise UserError if a response is both right and wrong: the table then has several scores per sample."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import log
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
 from rlready.core.records import Problem
 from rlready.models.chat import CLOSE, KNOWN
+from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import Draws
 from rlready.tasks import Task, verify_all
 from rlready.tasks.table import Origin
@@ -18,6 +21,8 @@ from rlready.tasks.turns import split_sample
 
 if TYPE_CHECKING:
     from rlready.models.lm import LM
+
+CHANCE = 0.05  # probability of the signs of stopping among samples whose number does not depend on outcomes
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Stored:
     """A table of samples; ``draws.correct`` is false for those that are ``pending``.
 
     ``problem_ids`` are in the order of first appearance, and ``draws.problem`` indexes them; ``total`` counts the rows
-    of the file.
+    of the file.  ``order`` (N,) ascends in the order in which the samples of a problem were drawn.
     """
 
     path: str
@@ -62,6 +67,7 @@ class Stored:
     total: int
     problem_ids: list[str]
     draws: Draws
+    order: Ints
     pending: list[Pending]
 
     @property
@@ -116,17 +122,56 @@ def refuse_unverifiable(origin: Origin, lines: Sequence[int], total: int) -> Non
 
 
 def _refuse_stopped(stored: Stored) -> None:
-    """Raise UserError for stopping at successes without waves: each shorter problem ends in its only success."""
+    """Raise UserError if, without waves, the outcomes of a problem seem to have decided when its sampling stopped."""
     draws = stored.draws
     drawn_P = np.bincount(draws.problem, minlength=draws.problems)
-    right_P = np.bincount(draws.problem[draws.correct], minlength=draws.problems)
-    last_P = np.zeros(draws.problems, dtype=np.int64)
-    np.maximum.at(last_P, draws.problem, np.arange(len(draws.problem)))
     short = drawn_P < drawn_P.max()
-    waved = bool(draws.planned) or bool(draws.wave.any())
-    if short.any() and not waved and (draws.correct[last_P] & (right_P == 1))[short].all():
-        raise UserError(
-            f"{stored.path}: sampling seems to have stopped at the first success ({int(short.sum())} of {len(short)} "
-            "problems have fewer samples and end in their only right one), which biases counts; add the column wave, "
-            "or draw all"
-        )
+    if not short.any() or draws.planned or draws.wave.any():
+        return
+    right_N = draws.correct[np.lexsort((stored.order, draws.problem))]
+    for what, stopped in (
+        ("the first success", _ends_in_only_hit(right_N, drawn_P)),
+        ("successes", _stopped_at(right_N, drawn_P)),
+        ("failures", _stopped_at(~right_N, drawn_P)),
+    ):
+        if stopped:
+            raise UserError(
+                f"{stored.path}: sampling seems to have stopped at {what} ({int(short.sum())} of {len(short)} problems "
+                "have fewer samples, and their outcomes show it), which biases counts; add the column wave, or draw all"
+            )
+
+
+def _ends_in_only_hit(hit_N: NDArray[np.bool_], drawn_P: Ints) -> bool:
+    """Whether each problem with fewer samples than others ends in its only hit; ``hit_N`` is problem by problem."""
+    end_P, short = np.cumsum(drawn_P), drawn_P < drawn_P.max()
+    return bool((hit_N[end_P - 1] & (np.add.reduceat(hit_N, end_P - drawn_P, dtype=int) == 1))[short].all())
+
+
+def _stopped_at(hit_N: NDArray[np.bool_], drawn_P: Ints) -> bool:
+    """Whether it is improbable that the number of samples of a problem does not depend on ``hit_N``, problem by problem.
+
+    Signs, of all problems with fewer samples than others: they end in a hit; they have more hits than any problem had
+    when it went on; they have the same number of hits among different numbers of samples.
+    """
+    end_P, short = np.cumsum(drawn_P), drawn_P < drawn_P.max()
+    total = np.concatenate([[0], np.cumsum(hit_N)])
+    hits_P = total[end_P] - total[end_P - drawn_P]
+    n, hits = drawn_P[short], hits_P[short]
+    in_order = total[end_P] - total[end_P - hits_P] == hits_P  # hits come last: the table is sorted by outcome
+    if hit_N[end_P - 1][short].all() and not in_order.all() and np.prod(hits / n) < CHANCE:
+        return True
+    from scipy.special import gammaln, xlogy  # not scipy.stats, which takes 0.6 s to import
+
+    numbers, level_P, problems = np.unique(drawn_P, return_inverse=True, return_counts=True)
+    went_on_P = np.concatenate([[0], numbers[:-1]])[level_P]  # samples after which it was decided to draw more
+    most = (total[end_P - drawn_P + went_on_P] - total[end_P - drawn_P]).max()
+    ways = gammaln(len(short) + 1) - gammaln(problems + 1).sum()  # log, to give these numbers of samples to problems
+    if hits.min() > most and ways > -log(CHANCE):
+        return True
+    if len(set(hits)) > 1 or len(set(n)) == 1:
+        return False
+    misses = n - hits
+    chance = (
+        gammaln(n + 1) - gammaln(hits + 1) - gammaln(misses + 1) + xlogy(hits, hits / n) + xlogy(misses, misses / n)
+    )
+    return float(chance.sum()) < log(CHANCE)  # of these numbers of hits at their most likely rates
