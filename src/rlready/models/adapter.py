@@ -10,7 +10,7 @@ import torch
 
 from rlready.core.errors import UserError
 from rlready.core.progress import note, warn
-from rlready.models.checkpoint_files import ADAPTER, CONFIG
+from rlready.models.checkpoint_files import ADAPTER, ADAPTER_WEIGHTS, CONFIG
 from rlready.models.checksums import verify_checksums
 from rlready.models.hub import fetched, refuse_folder_names
 from rlready.models.one_line import one_line
@@ -18,7 +18,6 @@ from rlready.models.weights import FLOATS, Held, tensors_of
 from rlready.runs.files import read_json
 from rlready.runs.lineage import bases
 
-WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 PREFIX = "base_model.model."
 MOST_REPETITIONS = 8
 WITHOUT_PEFT = "to load it: pip install 'rlready[peft]'"
@@ -171,9 +170,9 @@ def _nested(pattern: str) -> bool:
 
 
 def weights_of(folder: Path, source: str) -> dict[str, Held]:
-    file = next((folder / name for name in WEIGHTS if (folder / name).exists()), None)
+    file = next((folder / name for name in ADAPTER_WEIGHTS if (folder / name).exists()), None)
     if file is None:
-        raise UserError(f"{source}: the adapter has no weights ({WEIGHTS[0]})")
+        raise UserError(f"{source}: the adapter has no weights ({ADAPTER_WEIGHTS[0]})")
     held = tensors_of(file)
     if not held:
         raise UserError(f"{file}: holds no weights")

@@ -22,6 +22,7 @@ from rlready.runs.record import RECORD
 from rlready.runs.results import load_result
 
 CONFIG, ADAPTER, GENERATION = "config.json", "adapter_config.json", "generation_config.json"
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 EMBEDDED_FOLDER = Path(__file__).parents[1] / "assets" / "embedded"  # the model shipped inside the package
 TOKENIZER = "tokenizer.json"
 VOCABULARIES = (TOKENIZER, "vocab*", "*.tiktoken", "tekken.json")  # a tokenizer needs one of them
@@ -67,6 +68,7 @@ def check_files(folder: Path, source: str) -> None:
     for name in names:
         if name.endswith(READ):
             regular(folder / name)
+    _refuse_two_models(folder)
     if not (folder / ADAPTER).exists() and not (folder / CONFIG).exists():
         raise UserError(f"{source}: not a Hugging Face checkpoint folder, {CONFIG} is missing{_instead(folder)}")
     for name in OBJECTS:
@@ -83,6 +85,17 @@ def check_files(folder: Path, source: str) -> None:
             raise UserError(f"{path}: not UTF-8 text; {AGAIN}") from None
     check_tokenizer_file(folder / TOKENIZER)
     verify_checksums(folder, weights=False)
+
+
+def _refuse_two_models(folder: Path) -> None:
+    """UserError for a folder with a model and an adapter, one of which would be left out."""
+    adapter = next((name for name in (ADAPTER, *ADAPTER_WEIGHTS) if (folder / name).exists()), None)
+    whole = weight_files(folder) if adapter else []
+    if whole:
+        raise UserError(
+            f"{folder}: holds both a model ({whole[0].name}) and an adapter ({adapter}); move the adapter into a folder "
+            f"of its own, or delete the one that is not meant"
+        )
 
 
 def _check_object(path: Path) -> None:

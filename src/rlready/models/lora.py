@@ -21,7 +21,7 @@ from torch import Tensor
 
 from rlready.core.errors import UserError
 from rlready.models import adapter
-from rlready.models.checkpoint_files import ADAPTER
+from rlready.models.checkpoint_files import ADAPTER, ADAPTER_WEIGHTS
 from rlready.models.lm import LM
 from rlready.runs.files import read_json
 
@@ -118,7 +118,7 @@ class Adapted(LM):
 
         self.wrapped.peft_config[self.adapter].save_pretrained(folder)
         matrices = {name: weight.contiguous() for name, weight in self.matrices().items()}
-        save_file(matrices, folder / adapter.WEIGHTS[0], metadata={"format": "pt"})
+        save_file(matrices, folder / ADAPTER_WEIGHTS[0], metadata={"format": "pt"})
 
 
 def require_peft() -> None:

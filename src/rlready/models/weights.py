@@ -19,6 +19,7 @@ from math import prod
 from pathlib import Path
 
 from rlready.core.errors import UserError
+from rlready.core.progress import note_once
 from rlready.models.one_line import one_line
 from rlready.runs.files import read_json
 
@@ -44,22 +45,36 @@ class Held:
 def weight_files(folder: Path) -> list[Path]:
     """The files with the weights of a model; none where the folder holds none.
 
-    Raises UserError for an index that is not one, names a file outside the folder, or one that is missing.
+    Raises UserError for an index that is not one, names a file outside the folder, or one that is missing; and for an
+    index of other files beside a whole model, as the two may be of different models.
     """
     for name in (SAFE, PICKLE):
-        if os.path.lexists(folder / name):
-            return [folder / name]
-        index = folder / (name + INDEX)
-        if os.path.lexists(index):
+        whole, index = folder / name, folder / (name + INDEX)
+        if not os.path.lexists(whole) and not os.path.lexists(index):
+            continue
+        if name == SAFE and os.path.lexists(folder / PICKLE):
+            note_once(f"{folder}: weights are read from safetensors, not from {PICKLE} beside them")
+        if not os.path.lexists(whole):
             return _shards(index)
+        others = [file for file in _named(index) if file != name] if os.path.lexists(index) else []
+        if any(os.path.lexists(folder / file) for file in others):
+            raise UserError(
+                f"{folder}: holds {name} and, by {index.name}, other weights in {one_line(others[0], 80)}; delete those "
+                "that are not meant"
+            )
+        return [whole]
     return []
 
 
 def held_weights(folder: Path) -> dict[str, Held]:
-    """All tensors in a folder's weight files; UserError for a file that is incomplete, a pointer, or not weights."""
+    """All tensors in a folder's weight files; UserError for a file that is incomplete, a pointer, or not weights, and
+    for a tensor in two of them."""
     found: dict[str, Held] = {}
     for file in weight_files(folder):
-        found |= tensors_of(file)
+        held = tensors_of(file)
+        if twice := sorted(found.keys() & held.keys()):
+            raise UserError(f"{file}: holds {twice[0]}, which another file of the model holds too; {AGAIN}")
+        found |= held
     return found
 
 
@@ -114,13 +129,18 @@ def regular(path: Path) -> None:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _shards(index: Path) -> list[Path]:
+def _named(index: Path) -> list[str]:
+    """The files that an index names."""
     regular(index)
     content = read_json(index)
     names = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(names, dict) or not names or not all(isinstance(file, str) for file in names.values()):
         raise UserError(f"{index}: no index of weights: weight_map should name a file for every weight")
-    files = sorted(set(names.values()))
+    return sorted(set(names.values()))
+
+
+def _shards(index: Path) -> list[Path]:
+    files = _named(index)
     for file in files:
         if Path(file).name != file or not file.endswith((".safetensors", ".bin")):
             raise UserError(f"{index}: names {one_line(file)!r}, which is not a weight file in this folder")
