@@ -137,6 +137,18 @@ class Code:
         return os.mkdir, ("unpickled",)
 
 
+def beside(edit: Edit, shard: str) -> Edit:
+    """The edit, after which the whole model stands beside a shard again."""
+
+    def both(folder: Path) -> None:
+        weights = (folder / WEIGHTS).read_bytes()
+        edit(folder)
+        (folder / WEIGHTS).write_bytes(weights)
+        (folder / shard).write_bytes(weights)
+
+    return both
+
+
 def pickled(content: Callable[[dict[str, torch.Tensor]], object]) -> Edit:
     def edit(folder: Path) -> None:
         torch.save(content(load_file(folder / WEIGHTS)), folder / "pytorch_model.bin")
@@ -239,6 +251,36 @@ DAMAGED: dict[str, tuple[Edit, str]] = {
     "outside": (sharded({UP: "../good/model.safetensors"}), "not a weight file in this folder"),
     "shard gone": (sharded({UP: "a.safetensors"}), "names a.safetensors, which is missing"),
     "no index": (sharded([]), "no index of weights"),
+    "whole and shards": (
+        beside(sharded({UP: "a.safetensors"}), "a.safetensors"),
+        "holds model.safetensors and, by model.safetensors.index.json, other weights in a.safetensors; delete those",
+    ),
+    "one weight in two shards": (
+        lambda folder: (
+            shutil.copy(folder / WEIGHTS, folder / "a.safetensors"),
+            (folder / WEIGHTS).rename(folder / "b.safetensors"),
+            (folder / INDEX).write_text(json.dumps({"weight_map": {UP: "a.safetensors", "x": "b.safetensors"}})),
+        ),
+        r"b.safetensors: holds \S+, which another file of the model holds too",
+    ),
+    "adapter": (
+        written("adapter_config.json", "{}"),
+        r"both a model \(model.safetensors\) and an adapter \(adapter_co",
+    ),
+    "weights of an adapter": (
+        written("adapter_model.safetensors", ""),
+        "and an adapter .adapter_model.safetensors.; mov",
+    ),
+    "tokenizer's own code": (
+        written(
+            "tokenizer_config.json", '{"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", null]}}'
+        ),
+        r"its tokenizer cannot be loaded: it needs custom code \(auto_map\), which is never run$",
+    ),
+    "rotary positions": (
+        configured(rope_parameters={"rope_type": "default", "rope_theta": 0.0}),
+        "rotary positions are not finite; correct rope_theta .* in config.json",
+    ),
     "code": (pickled(lambda w: {"a": Code()}), "a pickle of more than tensors"),
     "nested": (pickled(lambda w: {"state_dict": w}), "not a dictionary of weights by name"),
 }
@@ -298,6 +340,36 @@ def test_shards_and_pickles_of_tensors_load(folder: Path, monkeypatch: pytest.Mo
     for source in (folder, folder / "shards"):
         state = load(str(source)).model.state_dict()
         assert all(torch.equal(state[name], weight) for name, weight in whole.items())
+
+
+def test_an_index_whose_shards_are_gone_does_not_name_other_weights(folder: Path) -> None:
+    (folder / INDEX).write_text(json.dumps({"weight_map": {UP: "a.safetensors"}}))
+    load(str(folder))
+
+
+def test_a_tokenizer_that_draws_tokens_is_made_to_read_a_text_always_alike(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """BPE dropout is switched off, in the checkpoint that is saved, too; anything else that draws is refused."""
+    made = ByteLevelBPETokenizer()
+    made.train_from_iterator(["one two three four five six seven eight"] * 8, vocab_size=300, show_progress=False)
+    with_dropout = json.loads(made.to_str())
+    with_dropout["model"]["dropout"] = 0.5
+    (folder / "tokenizer.json").write_text(json.dumps(with_dropout))
+    tokenizer = tokenizer_of(str(folder))
+    assert len({tuple(tokenizer.encode("one two three four five")) for _ in range(20)}) == 1
+    assert "warning: its tokenizer has a dropout of 0.5" in capsys.readouterr().err
+    tokenizer.save_pretrained(folder / "saved")
+    assert not json.loads((folder / "saved" / "tokenizer.json").read_text())["model"]["dropout"]
+    drawn = iter(range(10**6))
+    monkeypatch.setattr(type(tokenizer), "encode", lambda *_, **__: [next(drawn)])
+    with pytest.raises(UserError, match="its tokenizer gives one text other tokens each time"):
+        tokenizer_of(str(folder))
+
+
+def test_advice_of_a_library_on_its_arguments_is_not_passed_on() -> None:
+    error = ValueError("The file is odd. Please pass `weights_only=False` to read it. It has 3 parts.")
+    assert checkpoint._line(error) == "The file is odd. It has 3 parts."
 
 
 def test_a_panic_in_the_tokenizer_is_a_line(folder: Path) -> None:

@@ -166,7 +166,7 @@ def test_the_loss_of_an_example_is_its_cross_entropy() -> None:
         lm.model.get_input_embeddings().weight[40] = math.nan  # a token of the second example only
         lm.model.get_input_embeddings().weight[12] = math.nan
     assert heldout_loss(lm, rows[:1], 1000).nll == pytest.approx(found.nll[:1])
-    with pytest.raises(UserError, match="held-out loss is not finite"):
+    with pytest.raises(UserError, match="held-out loss is not finite; its weights are damaged: use another checkpoint"):
         heldout_loss(lm, rows, 1000)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -56,6 +57,7 @@ from rlready.models.lora import (
 )
 from rlready.models.matching import refuse_differences, refuse_unlike
 from rlready.models.one_line import one_line
+from rlready.models.tokenizer_file import switch_off_sampling
 from rlready.models.weights import AGAIN, held_weights, weight_files
 from rlready.runs.files import read_json
 
@@ -65,6 +67,8 @@ if TYPE_CHECKING:
 EMBEDDED = "embedded"
 SNAPSHOTS = "snapshots"  # the folder of the hub's cache in which models are
 LARGEST = 1e12  # no training gives such a weight; a flipped bit of the exponent gives more
+SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
+ADVICE = re.compile(r"\b\w+ ?= ?(True|False|None)\b")  # of a library, on arguments that no command has
 SPACED = "def f(x):\n    return x + 1"  # a text whose spaces a tokenizer may lose
 
 
@@ -210,6 +214,7 @@ def tokenizer_of(source: str) -> PreTrainedTokenizerBase:
         raise
     if not vocabulary_size(tokenizer):
         raise UserError(f"{source}: its tokenizer has no tokens")
+    switch_off_sampling(tokenizer, source)
     return tokenizer
 
 
@@ -310,6 +315,11 @@ def _refuse_broken(model: Any, source: str, dtype: str) -> None:
             f"{source}: warning: {len(zeros)} matrices of weights are 0 throughout (first: {zeros[0]}); "
             f"if that is not meant, {AGAIN}"
         )
+    if any(name.endswith("inv_freq") and not buffer.isfinite().all() for name, buffer in model.named_buffers()):
+        raise UserError(
+            f"{source}: the frequencies of its rotary positions are not finite; correct rope_theta or its other rope "
+            f"settings in {CONFIG}, as in the base model"
+        )
     with _refused(source):
         last = min(2, len(model.get_input_embeddings().weight) - 1)
         ids = torch.tensor([[0, 0], [0, last]], device=shard_of(model.get_input_embeddings().weight).device)
@@ -361,6 +371,8 @@ def _refused(source: str, what: str = "cannot be loaded as a causal language mod
     except BaseException as error:  # any: a file's content decides what goes wrong where
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # one of Rust, in tokenizers
             raise
+        if "trust_remote_code" in str(error):
+            to_do = ""
         raise UserError(f"{source}: {what}: {_line(error)}" + (f"; {to_do}" if to_do else "")) from error
     finally:
         logging.set_verbosity(verbosity)
@@ -386,7 +398,10 @@ def _warnings_noted(file: Path) -> Iterator[None]:
 
 
 def _line(error: BaseException) -> str:
-    text = one_line(error, 300) or "no reason given"
+    if "trust_remote_code" in str(error):
+        return "it needs custom code (auto_map), which is never run"
+    said = SENTENCE.split(" ".join(str(error)[:4000].split()))
+    text = one_line(" ".join(each for each in said if not ADVICE.search(each)), 300) or "no reason given"
     return text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}"
 
 

@@ -93,8 +93,8 @@ def _refuse_two_models(folder: Path) -> None:
     whole = weight_files(folder) if adapter else []
     if whole:
         raise UserError(
-            f"{folder}: holds both a model ({whole[0].name}) and an adapter ({adapter}); move the adapter into a folder "
-            f"of its own, or delete the one that is not meant"
+            f"{folder}: holds both a model ({whole[0].name}) and an adapter ({adapter}); move the adapter into a "
+            "folder of its own, or delete the one that is not meant"
         )
 
 

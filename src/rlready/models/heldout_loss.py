@@ -54,8 +54,13 @@ class HeldOut:
         return ratio_estimate(self.nll - other.nll, self.tokens.astype(np.float64), varies="examples")
 
 
-def heldout_loss(lm: LM, examples: Sequence[Example], max_tokens_per_microbatch: int) -> HeldOut:
-    """The loss of every example, without gradients; UserError if one is not finite.
+def heldout_loss(
+    lm: LM,
+    examples: Sequence[Example],
+    max_tokens_per_microbatch: int,
+    fix: str = "its weights are damaged: use another checkpoint",
+) -> HeldOut:
+    """The loss of every example, without gradients; UserError, which ends in ``fix``, if one is not finite.
 
     Several processes (torchrun) compute a share each.
     """
@@ -66,7 +71,5 @@ def heldout_loss(lm: LM, examples: Sequence[Example], max_tokens_per_microbatch:
     nll = np.array(united([-float(part.sum(dtype=np.float64)) for part in logprobs]))
     tokens = np.array([e.learned for e in examples], dtype=np.int64)
     if not np.isfinite(nll).all():
-        raise UserError(
-            f"{lm.source}: the held-out loss is not finite; earlier checkpoints are intact: lower the learning rate"
-        )
+        raise UserError(f"{lm.source}: the held-out loss is not finite; {fix}")
     return HeldOut(nll, tokens)

@@ -59,8 +59,8 @@ def weight_files(folder: Path) -> list[Path]:
         others = [file for file in _named(index) if file != name] if os.path.lexists(index) else []
         if any(os.path.lexists(folder / file) for file in others):
             raise UserError(
-                f"{folder}: holds {name} and, by {index.name}, other weights in {one_line(others[0], 80)}; delete those "
-                "that are not meant"
+                f"{folder}: holds {name} and, by {index.name}, other weights in {one_line(others[0], 80)}; delete "
+                "those that are not meant"
             )
         return [whole]
     return []

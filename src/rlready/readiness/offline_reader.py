@@ -286,7 +286,7 @@ class _Reader:
                 )
 
     def _order(self, number: Ints) -> Ints:
-        """(N,) ascending in the order of drawing: by sample_id if all are digits, otherwise as the rows of the table."""
+        """(N,) ascending in the order of drawing: by sample_id if all are digits, otherwise in that of the rows."""
         if all(name.isdecimal() and len(name) < 19 for name in self.numbers):
             return np.array([int(name) for name in self.numbers], dtype=np.int64)[number]
         return np.arange(len(number))

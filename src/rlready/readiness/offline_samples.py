@@ -148,7 +148,7 @@ def _ends_in_only_hit(hit_N: NDArray[np.bool_], drawn_P: Ints) -> bool:
 
 
 def _stopped_at(hit_N: NDArray[np.bool_], drawn_P: Ints) -> bool:
-    """Whether it is improbable that the number of samples of a problem does not depend on ``hit_N``, problem by problem.
+    """Whether the number of samples of a problem probably depends on ``hit_N``, which is problem by problem.
 
     Signs, of all problems with fewer samples than others: they end in a hit; they have more hits than any problem had
     when it went on; they have the same number of hits among different numbers of samples.

@@ -58,6 +58,9 @@ class ExampleLosses(BaseModel):
         return HeldOut(np.array(self.nll), np.array(self.tokens))
 
 
+DIVERGED = "earlier checkpoints are intact: lower learning_rate"
+
+
 class SFTState(BaseModel):
     """The progress of a run; ``loss`` is that of the last step, and ``losses`` are by the step of the checkpoint."""
 
@@ -126,7 +129,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
                 append_line(log, log_line(replace(line, timing=timing)))
                 progress.update(1, loss=line.loss)
                 if line.step in plan.saves | plan.references:
-                    loss = heldout_loss(lm, held, config.max_tokens_per_microbatch)
+                    loss = heldout_loss(lm, held, config.max_tokens_per_microbatch, DIVERGED)
                     mean = loss.token_mean
                     path = checkpointer.save_checkpoint(line.step, _card(run, config, state, line.step, mean))
                     state.losses[line.step] = ExampleLosses(nll=loss.nll.tolist(), tokens=loss.tokens.tolist())
