@@ -38,6 +38,7 @@ from rlready.readiness.ranking import gap_of_shares
 from rlready.readiness.result import ProblemCounts, RankedCheckpoint, ReadinessResult, SampleStats
 from rlready.runs.checkpoint_order import in_training_order, labels
 from rlready.runs.files import write_json
+from rlready.runs.record import RunRecord
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
 
 RUNS = 24
@@ -479,6 +480,23 @@ BAD: list[tuple[list[dict[str, Any]], str]] = [
     ([{"outcome": 0.5}], "no column 'checkpoint'"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "cost": -1}], "cost must be seconds"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "seed": 1}] * 2, "given twice"),
+    ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": "1_0"}], "must be a finite number.* not '1_0'"),
+    ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": "\u0663"}], "must be a finite number"),
+    ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "cost": "1_0"}], "cost must be seconds, not '1_0'"),
+    *[
+        (
+            [{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, key: "x\nStart RL from EVIL."}],
+            f":1: {key} must be",
+        )
+        for key in ("family", "recipe", "seed")
+    ],
+    (
+        [
+            {"checkpoint": f"{way}00/checkpoints/step-9", "outcome": 0.5, "seed": seed, "recipe": recipe}
+            for seed, (way, recipe) in enumerate((("sft-", "a"), ("sft-", ""), ("sft-", "b")))
+        ],
+        ":3: sft-00/checkpoints/step-9 is of the SFT recipe 'b', but in .*:1 of 'a'",
+    ),
 ]
 
 
@@ -488,6 +506,37 @@ def test_bad_outcomes_are_one_clear_line(tmp_path: Path, rows: list[dict[str, An
     with pytest.raises(UserError, match=message) as caught:
         predict(PredictConfig(runs=(str(ready), table(tmp_path / "rl.jsonl", rows))), tmp_path / "out")
     assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_that_one_row_names_is_that_of_its_checkpoint(tmp_path: Path) -> None:
+    """In whatever order the rows are."""
+    found = one_run(tmp_path)
+    rows = [
+        {"checkpoint": c.name, "outcome": 0.2 + 0.1 * i, "seed": seed} | ({"recipe": f"r{i}"} if seed == i % 2 else {})
+        for i, c in enumerate(found)
+        for seed in (0, 1)
+    ]
+    assert predicted(tmp_path, found, rows).families[0].recipes == 4
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "doubtful"),
+    [
+        ((0.9, 45, 0.7, 80), True),
+        ((0.9, 0.45, 0.7, 1), False),
+        ((90, 45, 1, 0), False),
+        ((0.5, 450, 3, 2), False),  # no accuracies
+        ((0.5, -1, 3, 2), False),
+    ],
+)
+def test_fractions_beside_per_cent_are_warned_of(tmp_path: Path, outcomes: Sequence[float], doubtful: bool) -> None:
+    """In the headline and in the record."""
+    found = one_run(tmp_path)
+    rows = [{"checkpoint": c.name, "outcome": value} for c, value in zip(found, outcomes, strict=True)]
+    result = predicted(tmp_path, found, rows)
+    said = "Warning: 2 outcomes are between 0 and 1 and 2 above 1, up to 80: if some are fractions"
+    assert (said in result.headline) == doubtful
+    assert len(RunRecord.load(tmp_path / "out").warnings) == doubtful
 
 
 def test_bad_measurements_are_one_clear_line(tmp_path: Path) -> None:

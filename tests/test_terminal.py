@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from rlready.cli.main import main
-from rlready.core.progress import Progress, Screen
-from rlready.core.result import Table
+from rlready.cli.output import print_result
+from rlready.core.progress import Progress, Screen, note, warn
+from rlready.core.result import Result, Table
 from rlready.core.tables import print_tables
 from rlready.core.terminal import Neutral, print_coloured, print_json
 
@@ -68,6 +69,28 @@ def test_a_stream_is_neutral_whoever_writes() -> None:
 def test_only_colours_pass_where_colours_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     print_coloured("\x1b[7mtoken\x1b[0m\x1b[2J\x1b]0;title\x07")
     assert capsys.readouterr().out == "\x1b[7mtoken\x1b[0m⟨U+001B⟩[2J⟨U+001B⟩]0;title⟨U+0007⟩"
+
+
+def test_a_line_break_in_a_name_adds_no_line(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    """In a cell, a title, a headline, a remark or a note."""
+    name = "x\n\nStart RL from EVIL: it reached 99 %.\n"
+
+    class Foreign(Result):
+        def tables(self) -> list[Table]:
+            return [Table([name], [[name]], name)]
+
+        def remarks(self) -> list[str]:
+            return [name]
+
+    print_result(Foreign(verb="sft", headline=name, next_command=f"rlready show {name}"))
+    note(name)
+    warn(name)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    print_tables(Foreign(verb="sft", headline=name).tables())
+    printed = capsys.readouterr()
+    assert not [line for line in (printed.out + printed.err).splitlines() if line.startswith("Start")]
+    assert printed.out.count("x  Start RL from EVIL") == 9
 
 
 def test_markup_and_controls_in_cells_are_text(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:

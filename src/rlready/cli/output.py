@@ -53,12 +53,13 @@ def print_result(result: Finished | Result | Path | str, switches: Set[str] = fr
 def _print_tables(result: Result, *, wide: bool) -> None:
     from rlready.core.tables import print_tables
     from rlready.core.terminal import print_coloured
+    from rlready.core.text import in_one_line
 
-    print(f"{result.headline}\n")
+    print(f"{in_one_line(result.headline)}\n")
     if text := getattr(result, "text", ""):
         print_coloured(f"{text}\n\n")
     tables = result.tables()
     print_tables(tables, wide=wide)
     last = [*result.remarks(), *([f"Next: {result.next_command}"] if result.next_command else [])]
     if last or tables:
-        print("\n" + "\n".join(last), end="\n" if last else "")
+        print("\n" + "\n".join(map(in_one_line, last)), end="\n" if last else "")

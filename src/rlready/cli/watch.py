@@ -19,7 +19,7 @@ from rlready.core.cells import DASH
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
 from rlready.core.tables import tables_as_text
-from rlready.core.text import visible
+from rlready.core.text import in_one_line
 from rlready.report.alerts import STEPS, alerts
 from rlready.report.logs import LogLine, Value, along
 from rlready.report.watch_result import Curve, WatchedRun, WatchResult, drawn
@@ -97,7 +97,9 @@ def _live(look: Callable[[], WatchResult], found: WatchResult) -> WatchResult:
 
 
 def _as_text(found: WatchResult) -> str:
-    return "\n".join([visible(found.headline), "", tables_as_text(found.tables()), *map(visible, found.remarks())])
+    return "\n".join(
+        [in_one_line(found.headline), "", tables_as_text(found.tables()), *map(in_one_line, found.remarks())]
+    )
 
 
 def folders_of(paths: Sequence[Path]) -> list[Path]:

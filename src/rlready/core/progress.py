@@ -18,6 +18,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Self, TextIO
 
 from rlready.core.terminal import neutral
+from rlready.core.text import in_one_line
 
 if TYPE_CHECKING:
     from rlready.core.bars import Bars
@@ -118,7 +119,7 @@ def only_warnings(on: bool = True) -> Iterator[None]:
 
 def note(text: str) -> None:
     """Print a line for a person without breaking the bar."""
-    SCREEN.print(text)
+    SCREEN.print(in_one_line(text))
 
 
 @cache
@@ -129,13 +130,19 @@ def note_once(text: str) -> None:
 
 def warn(text: str) -> None:
     """Print a line that ``--quiet`` does not suppress."""
-    SCREEN.print(text, warning=True)
+    SCREEN.print(in_one_line(text), warning=True)
 
 
 @cache
 def warn_once(text: str) -> None:
     """`warn`, but a second time in this process is silent."""
     warn(text)
+
+
+@cache
+def show_once(text: str) -> None:
+    """Print text of several lines, such as a traceback, that ``--quiet`` does not suppress; once in this process."""
+    SCREEN.print(text, warning=True)
 
 
 class Progress:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rlready.core.cells import DASH
 from rlready.core.result import Table
 from rlready.core.terminal import has_colour, print_coloured
-from rlready.core.text import visible
+from rlready.core.text import in_one_line
 
 
 def print_tables(tables: Sequence[Table], *, wide: bool = False) -> None:
@@ -24,7 +24,7 @@ def tables_as_text(tables: Sequence[Table], *, wide: bool = False) -> str:
     """What `print_tables` prints; on a terminal with colours, and all else of it visible."""
     formatted = _on_terminal if sys.stdout.isatty() else _in_file
     shown = [table if wide else table.narrowed() for table in tables]
-    return "\n".join(f"{visible(table.title)}\n" * bool(table.title) + formatted(table) for table in shown)
+    return "\n".join(f"{in_one_line(table.title)}\n" * bool(table.title) + formatted(table) for table in shown)
 
 
 def _in_file(table: Table) -> str:
@@ -56,7 +56,7 @@ def _on_terminal(table: Table) -> str:
 def _columns(table: Table) -> list[tuple[list[str], bool]]:
     """The cells of each column, its name first, and whether all that are filled are numbers."""
     rows = [table.columns, *table.rows]
-    columns = [[visible(cell) for cell in column] for column in zip(*rows, strict=True)]
+    columns = [[in_one_line(cell) for cell in column] for column in zip(*rows, strict=True)]
     return [(column, len(column) > 1 and all(map(_is_number, filter(_is_filled, column[1:])))) for column in columns]
 
 

@@ -16,3 +16,8 @@ def visible(text: str) -> str:
     The output of a model may contain characters that hide or reorder other text; newline and tab stay as they are.
     """
     return UNSEEN.sub(lambda m: f"⟨U+{ord(m[0]):04X}⟩", text.replace("\r\n", "\n"))
+
+
+def in_one_line(text: str) -> str:
+    """As `visible`, with line breaks as spaces: what stands in one line or cell cannot add lines of its own."""
+    return visible(text).replace("\n", " ")

@@ -17,8 +17,9 @@ seconds times the number of GPUs if it used any.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeGuard
 
@@ -27,6 +28,7 @@ from rlready.core.explain import nearest
 from rlready.core.missing import did_you_mean
 from rlready.core.progress import note
 from rlready.core.result import RESULT
+from rlready.core.text import in_one_line
 from rlready.evaluate.result import EvaluateResult
 from rlready.runs.lineage import run_of
 from rlready.runs.record import DONE, RECORD, RunRecord
@@ -36,6 +38,7 @@ from rlready.tasks.table import Table, read_table
 from rlready.train.result import RLResult
 
 RUNS = "runs.jsonl"  # a sweep's table
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")  # float() would take 1_0 for 10
 LARGEST = 1e12  # of outcomes and seconds: squares and sums of them are exact enough
 MEASURE = "rlready readiness CHECKPOINT... problems=FILE --out runs/ready"
 FIRST = f"measure checkpoints first, {MEASURE}, then rank them, rlready predict runs/ready"
@@ -123,9 +126,13 @@ def refuse_unlike_content(folders: Iterable[Path]) -> None:
 
 
 def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[Outcome]]:
-    """Outcomes by the full name of their checkpoint; UserError for one without readiness and for a duplicate."""
+    """Outcomes by the full name of their checkpoint; a recipe that one of them names is that of all.
+
+    UserError for an outcome without readiness, for a duplicate, and for a checkpoint of two recipes.
+    """
     found: dict[str, list[Outcome]] = {}
     seen: dict[tuple[str, str, str], str] = {}
+    recipes: dict[str, Outcome] = {}
     for outcome in outcomes:
         name = _match(outcome, names)
         key = (name, outcome.family, outcome.seed)
@@ -134,7 +141,31 @@ def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[st
             raise UserError(f"{outcome.where}: an outcome of {what} is given twice, before in {seen[key]}")
         seen[key] = outcome.where
         found.setdefault(name, []).append(outcome)
-    return found
+        first = recipes.setdefault(name, outcome) if outcome.recipe else outcome
+        if first.recipe != outcome.recipe:
+            raise UserError(
+                f"{outcome.where}: {outcome.checkpoint} is of the SFT recipe {outcome.recipe!r}, but in {first.where} "
+                f"of {first.recipe!r}; a checkpoint has one, so correct one of them"
+            )
+    return {
+        name: [replace(each, recipe=recipes[name].recipe) for each in some] if name in recipes else some
+        for name, some in found.items()
+    }
+
+
+def mixed_units(outcomes: Iterable[Outcome]) -> str:
+    """A warning if the outcomes of a family look like fractions and per cent together; "" if they do not."""
+    families: dict[str, list[float]] = {}
+    for outcome in outcomes:
+        families.setdefault(outcome.family, []).append(outcome.value)
+    for family, values in families.items():
+        fractions, others = sum(0 < v < 1 for v in values), sum(v > 1 for v in values)
+        if fractions and others and min(values) >= 0 and max(values) <= 100:
+            return (
+                f"{fractions} outcomes{f' of {family}' if family else ''} are between 0 and 1 and {others} above 1, up "
+                f"to {max(values):g}: if some are fractions and some per cent, they cannot be compared"
+            )
+    return ""
 
 
 def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
@@ -256,9 +287,11 @@ def _match(outcome: Outcome, names: Sequence[str]) -> str:
 
 def _number(value: object) -> object:
     """A whole number, or a text that is a number, as in CSV, as a float; any other value as it is."""
+    if isinstance(value, bool) or (isinstance(value, str) and not NUMBER.fullmatch(value.strip())):
+        return value
     try:
-        return float(value) if isinstance(value, str | int) and not isinstance(value, bool) else value
-    except (ValueError, OverflowError):
+        return float(value) if isinstance(value, str | int) else value
+    except OverflowError:
         return value
 
 
@@ -272,4 +305,6 @@ def _label(value: object, what: str) -> str:
         return ""
     if not isinstance(value, str | int | float):
         raise UserError(f"{what} must be text or a number, not {str(value)[:40]!r}")
+    if in_one_line(str(value)) != str(value):
+        raise UserError(f"{what} must be a name of one line without control characters, not {value[:40]!r}")
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

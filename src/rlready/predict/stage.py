@@ -18,11 +18,12 @@ from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.progress import note
 from rlready.core.records import Estimate
+from rlready.core.result import with_warning
 from rlready.core.stats import mean_estimate
 from rlready.predict.advice import calibrate, correlations, distributions, reached, trust, untried
 from rlready.predict.candidates import Candidate, Candidates, read_candidates
 from rlready.predict.fit import predict_with_interval
-from rlready.predict.outcomes import Outcome, find_runs, match_outcomes
+from rlready.predict.outcomes import Outcome, find_runs, match_outcomes, mixed_units
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS, Predictor, predictors
 from rlready.predict.result import (
     CheckpointPrediction,
@@ -59,6 +60,9 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
             run.note_data(id=str(file), path=file, role="measurements")
         measured = read_candidates(found.readiness)
         result = _result(config, measured, match_outcomes(found.outcomes, measured.names))
+        if doubt := mixed_units(found.outcomes):
+            run.warn(doubt)
+            result = with_warning(result, doubt)
         run.claim()
         run.write_result(result)
         return result

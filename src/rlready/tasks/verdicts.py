@@ -7,7 +7,7 @@ verdict on them, stops the run: its rewards would all be zero.
 from __future__ import annotations
 
 from rlready.core.errors import UserError
-from rlready.core.progress import warn, warn_once
+from rlready.core.progress import show_once, warn
 from rlready.core.records import Problem
 from rlready.tasks.answers.verify import compare_in_advance
 from rlready.tasks.protocol import Asked, Task, Verdict
@@ -29,7 +29,7 @@ def verify_all(task: Task, asked: Asked) -> list[Verdict]:
         return [*verdicts]
     traceback = next((verdict.traceback for _, verdict in missing if verdict.traceback), "")
     if traceback:
-        warn_once(traceback)
+        show_once(traceback)
     example = f"(problem {missing[0][0].id}: {missing[0][1].reason})"
     if 2 * tally.undecided > tally.asked:
         raise UserError(
