@@ -266,6 +266,44 @@ def test_columns_that_say_nothing_more_are_no_matter(tmp_path: Path) -> None:
     assert "c.jsonl:1: prompt=instruction leaves out the column input; join the two" in line
 
 
+QUESTION = {"question": "Which is red?", "answer": "B"}
+
+
+@pytest.mark.parametrize(
+    ("more", "column"),
+    [
+        ({"choices": ["A) sky", "B) blood"]}, "choices"),
+        ({"Options": {"text": ["sky", "blood"], "label": ["A", "B"]}}, "Options"),
+        ({"option_a": "sky", "option_b": "blood"}, "option_a"),
+        ({"A": "sky", "B": "blood"}, "A"),
+        ({"choices": [3, 4]}, "choices"),
+        ({"Context": "Blood is red."}, "Context"),
+        ({"passages": [{"title": "t", "text": "Blood is red."}]}, "passages"),
+        ({"instruction": "Answer with a letter."}, "instruction"),
+        ({"image": "a.png"}, "image"),
+    ],
+)
+def test_what_a_question_needs_is_in_the_prompt_or_the_row_is_refused(
+    tmp_path: Path, more: dict[str, object], column: str
+) -> None:
+    said = refusal(tmp_path / "p.jsonl", json.dumps(QUESTION | more))
+    assert f"p.jsonl:1: the column {column} is " in said
+    assert "remove" in said
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"question": "Which is red?\n A. the sky\n B. Blood", "choices": ["A) The  sky", "B) blood"]},
+        {"question": "Blood is red. Which is red?", "context": "Blood is red.", "options": None, "passage": " "},
+        {"A": 1, "a": "x", "optional": "x", "story_id": "x", "instruction": None},
+    ],
+)
+def test_columns_whose_text_is_in_the_prompt_are_no_matter(tmp_path: Path, more: dict[str, object]) -> None:
+    (tmp_path / "p.jsonl").write_text(json.dumps(QUESTION | more))
+    assert len(open_task(str(tmp_path / "p.jsonl")).problems()) == 1
+
+
 @pytest.mark.parametrize(
     "system",
     ["s", [{"type": "text", "text": "s"}], ["s"], [SYSTEM], [{"from": "system", "value": "s", "content": None}]],

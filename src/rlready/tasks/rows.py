@@ -46,7 +46,7 @@ from rlready.tasks.source import Source, select
 from rlready.tasks.strictjson import Fields, Refused, digits
 from rlready.tasks.table import column_names, has_column, read_table, value_of
 from rlready.tasks.turns import MESSAGES, Chat, merge, read_system, read_turns, split_thought
-from rlready.tasks.unread import refuse_preferences, refuse_unread
+from rlready.tasks.unread import refuse_left_out, refuse_preferences, refuse_unread
 from rlready.tasks.verifier import Columns, Named
 from rlready.tasks.verifier_process import BoundedVerifier, load_verifier
 
@@ -119,7 +119,8 @@ class RowsTask(Task):
         if "answer" in self.named | self.guessed.keys():
             answer = self.columns["answer"]
         self.verifier = load_verifier(Named(o.verifier, o.threshold, prompt, answer)) if o.verifier else None
-        for column in sorted(self.verifier.needs) if self.verifier else ():
+        self._needs = self.verifier.needs if self.verifier else frozenset[str]()
+        for column in sorted(self._needs):
             if not any(column in row for _, row in self.table.rows):
                 known = ", ".join(self.table.rows[0][1])
                 raise UserError(
@@ -214,6 +215,8 @@ class RowsTask(Task):
         chat = merge(chats, place)
         if not (chat.prompt or "").strip():
             self._no_prompt(line, row)
+        read = {*chats, *(column.partition(".")[0] for column in columns.values())}
+        refuse_left_out(row, place, f"{chat.system or ''} {chat.prompt}", read | self._needs)
         thinking, response, turn = chat.thinking, chat.response or "", ""
         try:
             inline = split_thought(response)

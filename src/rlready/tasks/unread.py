@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator
+from functools import cache
+from typing import Literal
 
 from rlready.core.errors import UserError
 from rlready.tasks.strictjson import Fields
 from rlready.tasks.turns import MESSAGES
 
-UNREAD = {  # column: why it must not be ignored
+UNREAD = {  # column, in whatever case: why it must not be ignored
     "tools": "the chat template writes tools into the prompt",
-    "images": "only text is read",
-    "videos": "only text is read",
+    **dict.fromkeys(("image", "images", "video", "videos", "audio", "audios"), "only text is read"),
     "history": "earlier turns belong to the prompt; write one row for each question",
     "chat_template_kwargs": "they change how the chat template writes the prompt",
 }
+PASSAGE = re.compile(r"contexts?|ctx(_[ab])?|passages?|articles?|paragraphs?|documents?|story|premise|instructions?")
+CHOICE = re.compile(
+    r"(answer_)?(choice|option|alternative)s?|endings?|distractors?|(mc|multiple)_?(choices?|options?)"
+    r"|(choice|option|ending|distractor|sol|op|incorrect[_ ]answer)[_ ]?([0-9]{1,2}|[a-j])"
+)
+LETTERS = ("A", "B", "C", "D", "E")  # columns of choices, as MMLU names them, if the first two are there
+MARK = re.compile(r"\s*\(?[A-Za-z0-9]{1,2}[).:]\s+")  # "A) " before a choice
 ALPACA = ("instruction", "input")  # together they are the prompt
 
 
@@ -24,13 +33,43 @@ def refuse_unread(row: Fields, place: str, prompt: str, named: Collection[str]) 
 
     ``named``: the columns that are named in options, and therefore read.
     """
-    for column, why in UNREAD.items():
-        if column not in named and not is_empty(row.get(column)):
+    left = [column for column, value in row.items() if column not in named and not is_empty(value)]
+    for column in left:
+        if why := UNREAD.get(column.lower()):
             raise UserError(f"{place}: the column {column} is not read ({why}); remove it, or these rows")
-    if prompt in ALPACA:
-        other = ALPACA[1 - ALPACA.index(prompt)]
-        if other not in named and not is_empty(row.get(other)):
-            raise UserError(f"{place}: prompt={prompt} leaves out the column {other}; join the two in one column")
+    for column in left if prompt.lower() in ALPACA else ():
+        if column.lower() in ALPACA and column != prompt:
+            raise UserError(f"{place}: prompt={prompt} leaves out the column {column}; join the two in one column")
+
+
+def refuse_left_out(row: Fields, place: str, prompt: str, named: Collection[str]) -> None:
+    """UserError for a row with choices, or a text that its question is about, which its ``prompt`` does not hold.
+
+    ``named``: the columns that are read.
+    """
+    letters = LETTERS if {*LETTERS[:2]} <= row.keys() else ()
+    for column, value in row.items():
+        kind = "choices" if column in letters else _kind(column)
+        if kind is None or column in named:
+            continue
+        there = _plain(prompt)
+        if any(_plain(MARK.sub("", text, count=1)) not in there for text in _texts(value)):
+            fix = (
+                "after the question, as in 'A) ... B) ...', with the letter as answer"
+                if kind == "choices"
+                else "into the prompt"
+            )
+            raise UserError(
+                f"{place}: the column {column} is left out of the prompt, which cannot be answered without it; write "
+                f"it {fix}, or remove the column"
+            )
+
+
+@cache
+def _kind(column: str) -> Literal["choices", "passage"] | None:
+    """What a column of this name holds that belongs to the prompt."""
+    name = column.lower()
+    return "choices" if CHOICE.fullmatch(name) else "passage" if PASSAGE.fullmatch(name) else None
 
 
 def refuse_preferences(row: Fields, place: str, response: str) -> None:
@@ -54,3 +93,16 @@ def is_empty(value: object) -> bool:
     if isinstance(value, str):
         return value.strip() in ("", "[]", "{}", "null")
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _texts(value: object) -> Iterator[str]:
+    """The texts and numbers in a value, however deep."""
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
+    elif not isinstance(value, bool) and not is_empty(value):
+        yield str(value)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).lower()
