@@ -13,6 +13,7 @@ from pydantic import Field
 
 from rlready.core.records import Group, Problem, Sample, SampleRow
 from rlready.core.result import Record
+from rlready.engine.repeats import repeats
 from rlready.engine.rollout import answer_of, sample_row, warn_run_ons
 from rlready.evaluate.draw import Drawer
 from rlready.evaluate.result import Example
@@ -101,6 +102,7 @@ class ModelMeasurements(Record):
     lengths: ThoughtLengths
     examples: list[Example]
     knows_steps: bool  # the task can tell whether every step is correct
+    doubt: str = ""  # what is wrong with the samples
 
 
 def measure(drawer: Drawer, problems: Sequence[Problem], kept: DrawnSamples, samples_to: Path) -> ModelMeasurements:
@@ -132,6 +134,7 @@ def measure(drawer: Drawer, problems: Sequence[Problem], kept: DrawnSamples, sam
         lengths=lengths,
         examples=examples,
         knows_steps=any(row["strict"] is not None for row in kept.rows),
+        doubt=repeats(kept.rows, drawer.config.temperature, drawer.config.engine),
     )
 
 

@@ -6,6 +6,7 @@ makes many models look worse than they are, so the results always include this b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rlready.core.config import EvaluateConfig
@@ -96,7 +97,10 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
         for model in measured:
             for example in model.examples:
                 append_line(out / EXAMPLES, example)
-        result = with_warning(summary(config, settings, task, problems, measured), trained)
+        result = with_warning(
+            summary(config, settings, task, problems, measured),
+            "; ".join(filter(None, [trained, *_doubts(run, measured)])),
+        )
         run.write_result(result)
         return result
 
@@ -107,6 +111,14 @@ def _load(run: Run, config: EvaluateConfig, source: str) -> LM:
     run.note_model(id=source, path=local_folder(source), role="evaluated", chat=lm.chat.describe())
     warn_of_ordinary_stops(run, lm)
     return lm
+
+
+def _doubts(run: Run, measured: Sequence[ModelMeasurements]) -> list[str]:
+    """Warn of models whose samples are not what they should be; returns what is said."""
+    found = [f"{model.model}: {model.doubt}" for model in measured if model.doubt]
+    for doubt in found:
+        run.warn(doubt)
+    return found
 
 
 def _contrast(config: EvaluateConfig) -> Contrast | None:

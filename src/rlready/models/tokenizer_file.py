@@ -6,7 +6,7 @@ from __future__ import annotations
 from base64 import b64decode
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rlready.core.errors import UserError
 from rlready.core.progress import warn_once
@@ -61,7 +61,7 @@ def check_tokenizer_file(path: Path) -> None:
 
 def switch_off_sampling(tokenizer: PreTrainedTokenizerBase, source: str) -> None:
     """Switch off BPE dropout, with a warning: prompts and losses would be random; UserError for another randomness."""
-    model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    model: Any = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
     if dropout := getattr(model, "dropout", None):
         warn_once(
             f"{source}: warning: its tokenizer has a dropout of {dropout:.2g}, which makes tokens random: not used"

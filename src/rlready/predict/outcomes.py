@@ -306,5 +306,5 @@ def _label(value: object, what: str) -> str:
     if not isinstance(value, str | int | float):
         raise UserError(f"{what} must be text or a number, not {str(value)[:40]!r}")
     if in_one_line(str(value)) != str(value):
-        raise UserError(f"{what} must be a name of one line without control characters, not {value[:40]!r}")
+        raise UserError(f"{what} must be a name of one line without control characters, not {str(value)[:40]!r}")
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

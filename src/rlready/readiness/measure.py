@@ -21,6 +21,7 @@ from rlready.core.threads import READ, workers
 from rlready.engine.factory import note_engine, open_engine
 from rlready.engine.precheck import check_sampling
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
+from rlready.engine.repeats import repeats
 from rlready.engine.rollout import Grader, sample_row, warn_run_ons
 from rlready.influence.gram import parameters_of
 from rlready.influence.influence import Rollouts, influence
@@ -93,6 +94,9 @@ class Measurer:
         losses = self._loss(lm)
         rows = self._samples(number, lm)
         warn_run_ons("readiness", source, rows)
+        if doubt := repeats(rows, self.config.temperature, self.config.engine):
+            doubt = f"{name}: {doubt}"
+            self.run.warn(doubt)
         undecided = sum(row.get("undecided", False) for row in rows)  # a wave may be of an earlier version
         return Part(
             name=name,
@@ -102,6 +106,7 @@ class Measurer:
             vocabulary=self.vocabulary,
             sampled=measure_samples(self.config, source, Draws.of(rows, self.ids), self.ids, undecided),
             influence=from_rank0(lambda: self._influence(lm, rows, parameters)),
+            doubt=doubt,
         )
 
     def table(self, name: str, stored: Stored) -> Part:

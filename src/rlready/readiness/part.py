@@ -54,7 +54,7 @@ class Part(Record):
     """The measurements of the checkpoint ``name`` on ``problems`` (ids).
 
     ``model`` is the folder or hub id of the checkpoint, empty for a table of samples that names none; ``heldout`` is
-    None without held-out rows or a model, ``vocabulary`` without a model.
+    None without held-out rows or a model, ``vocabulary`` without a model; ``doubt`` is what is wrong with samples.
     """
 
     name: str
@@ -64,3 +64,4 @@ class Part(Record):
     vocabulary: Vocabulary | None = None
     sampled: Sampled
     influence: InfluenceResult | None = None
+    doubt: str = ""

@@ -99,7 +99,8 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
                     bar.total = (bar.total or 0) - len(ids) * config.samples
         parts = _measured(files, run)
         _write_losses(out / "heldout.parquet", held, parts)
-        result = with_warning(_ranked(config, parts, task, tables, run), trained)
+        doubts = "; ".join(filter(None, [trained, *(part.doubt for part in parts)]))
+        result = with_warning(_ranked(config, parts, task, tables, run), doubts)
         run.write_result(result)
         return result
 
