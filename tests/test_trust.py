@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -111,3 +113,33 @@ def test_weights_in_a_pickle_are_read_only_with_allow_pickle(
     assert "add --allow-pickle" in capsys.readouterr().err
     assert main([*command, "--allow-pickle"]) == 0
     assert ALLOW_PICKLE not in os.environ
+
+
+def test_a_file_in_the_working_directory_is_not_imported_unasked(tmp_path: Path) -> None:
+    """Neither by the command, nor by the process of a verifier that is elsewhere."""
+    poison, mine = tmp_path / "poison", tmp_path / "mine"
+    for folder in (poison, mine):
+        folder.mkdir()
+    for name in ("json", "ctypes", "pickle", "typer", "torch", "peft", "nt"):
+        (poison / f"{name}.py").write_text(f"open({str(tmp_path / 'PWNED')!r}, 'w')")
+    (mine / "verify.py").write_text("import helper\ndef exact(problem, answer):\n    return problem.answer == answer\n")
+    (mine / "helper.py").write_text("")
+    (mine / "problems.jsonl").write_text('{"prompt": "1+1?", "answer": "2"}\n')
+    program = (
+        "from rlready.tasks import open_task, verify_all; import sys; task = open_task(sys.argv[1]); "
+        "print(verify_all(task, [(task.problems()[0], ('', '2'))])[0].correct)"
+    )
+    source = f"{mine}/problems.jsonl?verifier={mine}/verify.py:exact"
+    for words, printed in ((["-P", "-c", program, source], "True"), (["-m", "rlready", "schema", "sft"], "SFTConfig")):
+        if "-m" in words:
+            (poison / "nt.py").unlink()  # Python itself tries to import it, before any module
+        done = subprocess.run([sys.executable, *words], cwd=poison, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert printed in done.stdout
+    assert not (tmp_path / "PWNED").exists()
+
+
+def test_no_process_is_started_that_looks_for_modules_in_the_working_directory() -> None:
+    for file in (Path(__file__).parents[1] / "src").rglob("*.py"):
+        for words in re.findall(r"\[sys\.executable, [^\]]*", file.read_text()):
+            assert re.match(r'\[sys\.executable, "-[PI]"', words), (file, words)

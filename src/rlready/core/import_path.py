@@ -22,7 +22,7 @@ on_load: ContextVar[OnLoad] = ContextVar("on_load", default=lambda setting, path
 
 
 def load_object(setting: str, path: str) -> object:
-    """The object at ``path``; modules in the working directory are found too.
+    """The object at ``path``; a module that is installed nowhere is looked for in the working directory, too.
 
     What the module prints goes to standard error.  UserError, naming the setting, for a path of another form, a module
     that cannot be imported, or a name that the module lacks.
@@ -30,9 +30,9 @@ def load_object(setting: str, path: str) -> object:
     module_name, colon, name = path.rpartition(":")
     if not (colon and module_name and name):
         raise UserError(f"{setting}={path}: write it as pkg.module:name or FILE.py:name")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    if module_name.endswith(".py") and not os.path.isfile(module_name):
+    if not module_name.endswith(".py"):
+        _look_here_too(module_name.partition(".")[0])
+    elif not os.path.isfile(module_name):
         raise UserError(f"{setting}={path}: no such file {module_name}")
     try:
         with redirect_stdout(sys.stderr):
@@ -47,6 +47,17 @@ def load_object(setting: str, path: str) -> object:
     for file in _files(module, found):
         on_load.get()(setting, path, file)
     return found
+
+
+def _look_here_too(package: str) -> None:
+    """Put the working directory last on ``sys.path`` if ``package`` is nowhere else, or has parts in many places.
+
+    Otherwise it stays away: every optional module that a library tries to import would be looked for there.
+    """
+    if package not in sys.modules and os.getcwd() not in sys.path:
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            sys.path.append(os.getcwd())
 
 
 def _import_file(path: str) -> ModuleType:

@@ -320,7 +320,7 @@ class Server:
         given |= {"model": str(model), "dtype": dtype, "logprobs_mode": "processed_logprobs"}
         note(f"starting a vLLM server at {self.url}")
         words = [f"--{name.replace('_', '-')}" + f"={value}" * (value is not True) for name, value in given.items()]
-        words = [sys.executable, "-c", SERVE, *words]
+        words = [sys.executable, "-P", "-c", SERVE, *words]  # -P: not from the working directory
         with log.open("wb") as output:
             self._process = subprocess.Popen(words, stdout=output, stderr=output, start_new_session=True)
         self._wait(log)

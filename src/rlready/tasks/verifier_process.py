@@ -156,7 +156,7 @@ class VerifierProcess:
         """The kind of a verifier, the columns that it needs, and its files; UserError if it cannot be used."""
         if self._child is None or self._child.closed:
             self._imported.clear()
-            command = [sys.executable, "-c", PROGRAM, json.dumps(sys.path)]
+            command = [sys.executable, "-P", "-c", PROGRAM, json.dumps(sys.path)]  # -P: not from the working directory
             self._child = Child(command, self._show)
             self._child.send(pickle.dumps(MEMORY), START)
         reply = _parsed(self._child.ask(pickle.dumps(named), START, f"importing {self.module}"))
