@@ -273,8 +273,53 @@ def test_overwrite_replaces_a_run_and_nothing_else(fake: Fake, capfd: Any) -> No
     assert "--overwrite needs --out" in rlready("sft --overwrite", capfd)[1]
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "rl/log.jsonl", "checkpoints/notes.txt", "checkpoints/step-2/ready"])
-def test_overwrite_names_what_is_not_of_the_run(fake: Fake, capfd: Any, name: str) -> None:
+@pytest.mark.parametrize("kind", ["option", "home", "links", "link chain", "shards", "base"])
+def test_what_an_input_needs_is_not_overwritten(fake: Fake, capfd: Any, kind: str, monkeypatch: Any) -> None:
+    """A model behind any option of a source, in the home directory, or made of links into the folder."""
+    assert rlready("sft --out run", capfd)[0] == 0
+    checkpoint = Path("run/checkpoints/step-1")
+    checkpoint.mkdir(parents=True)
+    for name in ("model.safetensors", "part-1.jsonl"):
+        (checkpoint / name).write_text('{"prompt": "?", "answer": "1"}\n')
+    Path("t.jsonl").touch()
+    Path("best/inner").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    command, held = {
+        "option": ("rl problems=t.jsonl?name=run&model=run/checkpoints/step-1", "run/checkpoints/step-1"),
+        "home": ("rl model=~/run/checkpoints/step-1", str(checkpoint.absolute())),
+        "links": ("rl model=best", "best"),
+        "link chain": ("rl model=best", "best"),
+        "shards": ("rl problems=best?n=1", "best"),
+        "base": ("rl model=adapter", f"{Path('best').absolute()}, from which an input of this run was made, adapter"),
+    }[kind]
+    source = checkpoint.absolute() / ("part-1.jsonl" if kind == "shards" else "model.safetensors")
+    if kind == "link chain":  # it ends elsewhere, and goes through the folder
+        source.rename("kept")
+        source.symlink_to(Path("kept").absolute())
+    Path("best", source.name).symlink_to(source)
+    Path("best/config.json").write_text("{}")
+    Path("adapter").mkdir()
+    Path("adapter/adapter_config.json").write_text('{"base_model_name_or_path": "../best"}')
+    before = content(Path("run"))
+    code, says = rlready(f"{command} --out run --overwrite", capfd)
+    wanted = f"an input of this run, {held}" if kind != "base" else held
+    assert (code, says) == (2, f"rlready: run cannot be overwritten: it holds {wanted}")
+    assert content(Path("run")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("notes.txt", {}),
+        ("rl/log.jsonl", {}),
+        ("checkpoints/notes.txt", {}),
+        ("checkpoints/step-2/ready", {}),
+        ("checkpoints/step-2/ready", {"command": ""}),  # from Python
+        ("checkpoints/step-2/ready", {"command": "", "part_of": "sweep"}),  # copied from a sweep
+        ("checkpoints/step-2/ready", {"schema_version": "?"}),  # damaged
+    ],
+)
+def test_overwrite_names_what_is_not_of_the_run(fake: Fake, capfd: Any, name: str, made: dict[str, object]) -> None:
     """Notes, results of other commands and whole runs are never deleted."""
     held = Path("run", name)
     for out in ("elsewhere", "run"):
@@ -282,6 +327,8 @@ def test_overwrite_names_what_is_not_of_the_run(fake: Fake, capfd: Any, name: st
     Path("run/checkpoints/step-2").mkdir(parents=True)
     if held.name == "ready":
         Path("elsewhere").rename(held)
+        record = read_json(held / "record.json")
+        write_json(held / "record.json", record | made)
     else:
         held.parent.mkdir(exist_ok=True)
         held.touch()

@@ -30,6 +30,8 @@ WRITES = {
     "sweep": {"sft", "readiness", "rl", "evaluate", "logs", "runs.jsonl", LOG},
 }
 EVERY = START | {RESULT, "report.html"}
+DEPTH_OF_JOBS = {"demo": 1, "sweep": 2}  # of folders
+DEEPEST = 3  # folders below an input in which links are looked for
 CHECKPOINT = re.compile(rf"step-\d+|{LEFTOVER.pattern}")
 
 
@@ -45,18 +47,7 @@ def empty_folder(out: Path, configs: Sequence[Config], command: str = "", noted:
     )
     if held:
         raise UserError(f"{held} is in use: wait for it, or choose another --out")
-    named = list(_paths_in([plain(list(configs)), [each.path for each in noted]]))
-    inputs = [(f"an input of this run, {path}", path.resolve()) for path in named]
-    inputs += [
-        (f"{place}, from which an input of this run was made, {path}", place)
-        for path in named
-        for start in (path, *models_of_runs(path))
-        for place in models_behind(start)
-    ]
-    inputs += [  # one of the words is --out
-        (f"an input of this run, {path}", path.resolve().parent) for path in _paths_in(shlex.split(command))
-    ]
-    for what, place in inputs:
+    for what, place in _inputs(out.resolve(), configs, command, noted):
         if out.resolve() in (place, *place.parents):
             raise UserError(f"{out} cannot be overwritten: it holds {what}")
     old = read_record(out)
@@ -87,20 +78,74 @@ def foreign_entries(folder: Path, record: RunRecord) -> Iterator[Path]:
         elif path.name == "checkpoints" and not path.is_symlink():
             yield from (each for each in path.iterdir() if not CHECKPOINT.fullmatch(each.name))
     for file in folder.glob(f"*/**/{RECORD}"):
-        with suppress(UserError):  # a job whose record is damaged
-            inner = RunRecord.load(file.parent)
-            if inner.command and inner.part_of is None:
-                yield file.parent
+        if not _is_job(file.parent, folder, record.verb):
+            yield file.parent
+
+
+def _is_job(inner: Path, outer: Path, verb: str) -> bool:
+    """Whether a run is where the run of a verb has its jobs, and one of them as far as its record can be read."""
+    if len(inner.relative_to(outer).parts) != DEPTH_OF_JOBS.get(verb):
+        return False
+    with suppress(UserError):
+        return RunRecord.load(inner).part_of == verb
+    return True
+
+
+def _inputs(out: Path, configs: Sequence[Config], command: str, noted: Sequence[Note]) -> Iterator[tuple[str, Path]]:
+    """What an input of a run is, in words, and an absolute path that it needs: of each input, its links, what it was
+    made from, and the models of runs in it."""
+    for path in _paths_in([plain(list(configs)), [each.path for each in noted]]):
+        models = [model for start in (path, *models_of_runs(path)) for model in models_behind(start)]
+        for model in models:
+            made = "" if model == path.resolve() else f"{model}, from which an input of this run was made, {path}"
+            for place in (each for way in (path, model) for each in _places(way, out)):
+                yield made or f"an input of this run, {path}", place
+    for path in _paths_in(shlex.split(command)):
+        yield from ((f"an input of this run, {path}", each.parent) for each in _steps(path))  # one of them is --out
+
+
+def _places(path: Path, out: Path) -> Iterator[Path]:
+    """All places that a file or a folder needs to be read: its own, and those of the links in it."""
+    yield from _steps(path)
+    for link in _links_in(path, 0 if path.resolve() in out.parents else DEEPEST, out):
+        yield from _steps(link)
+
+
+def _links_in(folder: Path, depth: int, out: Path) -> Iterator[Path]:
+    """The links in a folder and ``depth`` levels below, but for those in ``out``; without depth, only links to files,
+    since a folder that holds many things is an input for its tables at most."""
+    with suppress(OSError):  # a file, or a folder that cannot be read
+        for path in folder.iterdir():
+            if path.is_symlink() and (depth or path.is_file()):
+                yield path
+            elif depth and path.is_dir() and path.resolve() != out:
+                yield from _links_in(path, depth - 1, out)
+
+
+def _steps(path: Path) -> Iterator[Path]:
+    """The absolute path, each one that its links lead to, and where it ends."""
+    yield path.resolve()
+    step = Path(os.path.abspath(path))
+    for _ in range(40):  # as many as Linux follows
+        yield from (step, step.parent.resolve() / step.name)
+        if not step.is_symlink():
+            return
+        step = step.parent / os.readlink(step)
 
 
 def _paths_in(value: object) -> Iterator[Path]:
     """The existing files and folders that settings or the words of a command name, also in task sources."""
     for word in dict.fromkeys(_texts_in(value)):
         for text in (word, word.partition("=")[2]):
-            path, _, query = text.partition("?")
-            code = query.partition("verifier=")[2].partition("&")[0].rpartition(":")[0]
-            named = (path, path.partition(":")[2], code, f"{code.replace('.', '/')}.py")
-            yield from (Path(each) for each in named if each and os.path.exists(each))
+            head, _, query = text.partition("?")
+            options = [option.partition("=") for option in query.split("&")]
+            # any other option without a slash is a label, such as name=x
+            named = [value for key, _, value in options if os.sep in value or key in ("model", "verifier")]
+            named = [text, head, head.partition(":")[2], *named]
+            code = [each.rpartition(":")[0] for each in named if ":" in each]
+            named += [each for each in code if each.endswith(".py")]
+            named += [each.replace(".", os.sep) + end for each in code for end in (".py", "/__init__.py")]
+            yield from (Path(each) for each in map(os.path.expanduser, named) if each and os.path.exists(each))
 
 
 def _texts_in(value: object) -> Iterator[str]:

@@ -152,7 +152,7 @@ class RunRecord(Record):
     ``status`` is "running", "done", "interrupted", "overwritten" while the folder is emptied for another run, or
     "failed: " with the reason; of an attempt also "killed".  ``command`` starts or continues the run.
     ``start`` and ``end`` are times in UTC; ``seconds``, ``cpu_seconds`` and ``counts``, such as tokens "generated" and
-    "trained", are sums over ``attempts``.  ``part_of`` is the verb whose seconds contain these, None for none;
+    "trained", are sums over ``attempts``.  ``part_of`` is the verb of which this is a job, None for none;
     ``origins`` says where the value of each setting came from; ``kernels`` is whether the package's compiled
     kernels were used, None if they were not needed; ``warnings`` are those about the run's data and outcome.
     ``folder`` is the run folder as it was named, with which paths in the run's files begin, and ``directory`` is the

@@ -62,13 +62,14 @@ class Invocation:
     """How the outermost verb was called; ``origins`` says where each value of ``config`` came from.
 
     ``command`` is the command line that continues the run, empty if it was called from Python; with ``overwrite`` a run
-    that is in the folder is replaced.
+    that is in the folder is replaced.  ``part_of`` is the verb of which this is a part in a separate process.
     """
 
     command: str = ""
     config: Config | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
+    part_of: str | None = None
 
 
 invocation: ContextVar[Invocation] = ContextVar("invocation", default=Invocation())  # noqa: B039 (frozen)
@@ -285,7 +286,7 @@ class Run(Recorder):
         self.record = RunRecord(
             verb=self.verb,
             start=earlier.start if earlier else begun,
-            part_of=self._inside.verb if self._inside else None,
+            part_of=self._inside.verb if self._inside else called.part_of,
             command=called.command,
             revision=self._attempt.revision,
             config=config,

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from rlready.core.errors import UserError
 from rlready.models.weights import ALLOW_PICKLE
+from rlready.runs.run import invocation
 from rlready.sweep.grid import Config, Verb
 
 
@@ -109,11 +110,12 @@ def run_verb(job: Submission) -> None:
 
     from rlready.core.verbs import function
 
-    before = torch.get_num_threads()
+    before, token = torch.get_num_threads(), invocation.set(replace(invocation.get(), part_of="sweep"))
     try:
         torch.set_num_threads(job.threads)
         if Path.cwd() != job.cwd:
             os.chdir(job.cwd)
         function(job.verb)(job.config, job.out)
     finally:
+        invocation.reset(token)
         torch.set_num_threads(before)
