@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rlready.core.errors import UserError
+from rlready.core.import_path import load_object, on_load
 from rlready.core.stopping import Stopped
 from rlready.tasks import Task, open_task, verifier_process, verify_all
 from rlready.tasks.verifier_process import BoundedVerifier
@@ -172,6 +173,54 @@ def test_code_that_changes_while_it_is_used_is_not_mixed(
     with pytest.raises(UserError, match="its code has changed while it was used; start the run again"):
         verify_all(task, [(first, ("", "5"))])
     assert verdicts(open_task("p.jsonl?verifier=nasty:exits")) == [True, True, True]
+
+
+def test_all_code_of_a_verifier_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what its module imports, from wherever, or only when it is called; and a change of it is noticed."""
+    (tmp_path / "own/pack").mkdir(parents=True)
+    (tmp_path / "lib").mkdir()
+    for name, text in {
+        "own/judge.py": "import elsewhere\nfrom pack.inner import DIGITS\ndef f(problem, answer):\n"
+        "    import late\n    return late.same(problem.answer, answer)",
+        "own/pack/inner.py": "DIGITS = 3",
+        "own/late.py": "def same(one, other):\n    return one == other",
+        "lib/elsewhere.py": "",
+        "own/p.jsonl": '{"prompt": "?", "answer": "5"}',
+    }.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path / "lib")
+    noted: dict[str, str] = {}
+    token = on_load.set(lambda setting, path, file: noted.update({path: file.name}))
+    try:
+        for _ in range(2):  # the second run has the process of the first
+            noted.clear()
+            source = f"{tmp_path}/own/p.jsonl?verifier={tmp_path}/own/judge.py:f"
+            task = open_task(source)
+            assert verify_all(task, [(task.problems()[0], ("", "5"))])[0].correct
+            path = f"{tmp_path}/own/judge.py:f"
+            assert noted == {
+                path: "judge.py",
+                f"{path} with pack/inner.py": "inner.py",
+                f"{path} with late.py": "late.py",
+                f"{path} with ../lib/elsewhere.py": "elsewhere.py",
+            }
+    finally:
+        on_load.reset(token)
+    (tmp_path / "own/late.py").write_text("def same(one, other):\n    return False")
+    task = open_task(source)
+    assert not verify_all(task, [(task.problems()[0], ("", "5"))])[0].correct
+
+
+def test_the_code_of_a_loss_has_its_imports(tmp_path: Path) -> None:
+    (tmp_path / "formula.py").write_text("import math, torch\ndef weight(x):\n    return math.exp(x)")
+    (tmp_path / "mine.py").write_text("from formula import weight\ndef loss(x):\n    return weight(x)")
+    noted: list[str] = []
+    token = on_load.set(lambda setting, path, file: noted.append(f"{path} {file.name}"))
+    try:
+        load_object("loss", f"{tmp_path}/mine.py:loss")
+    finally:
+        on_load.reset(token)
+    assert noted == [f"{tmp_path}/mine.py:loss mine.py", f"{tmp_path}/mine.py:loss with formula.py formula.py"]
 
 
 def test_a_verifier_ends_with_a_run_that_is_killed(folder: Path) -> None:

@@ -6,9 +6,11 @@ import importlib
 import importlib.util
 import inspect
 import os
+import site
 import sys
+import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -16,8 +18,12 @@ from types import ModuleType
 
 from rlready.core.errors import UserError
 
+LIBRARIES = {os.path.realpath(path) for path in (*site.getsitepackages(), site.getusersitepackages())} | {
+    *(os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    os.path.realpath(Path(__file__).parents[1]),
+}
 OnLoad = Callable[[str, str, Path], None]
-# called with the setting, the import path and each file with the object's code; a run records their content
+# called with the setting, the name of the code and its file, for each of `code_files`; a run records their content
 on_load: ContextVar[OnLoad] = ContextVar("on_load", default=lambda setting, path, file: None)
 
 
@@ -44,9 +50,15 @@ def load_object(setting: str, path: str) -> object:
         other = "" if file.startswith(os.getcwd()) else f" ({file})"  # it may hide one of the user's
         raise UserError(f"{setting}={path}: {module_name}{other} has no {name!r}")
     found: object = getattr(module, name)
-    for file in _files(module, found):
-        on_load.get()(setting, path, file)
+    note_code(on_load.get(), setting, path, code_files(module, found))
     return found
+
+
+def note_code(observer: OnLoad, setting: str, path: str, files: Sequence[Path]) -> None:
+    """Call ``observer`` for each file; the first, the object's module, has the import path as its name."""
+    for file in files:
+        name = "" if file == files[0] else f" with {os.path.relpath(file, files[0].parent)}"
+        observer(setting, path + name, file)
 
 
 def _look_here_too(package: str) -> None:
@@ -78,14 +90,39 @@ def _import_file(path: str) -> ModuleType:
     return sys.modules[name]
 
 
-def _files(module: ModuleType, found: object) -> list[Path]:
-    """The files of the module and, if it is another one, of the object's own code."""
-    files = [getattr(module, "__file__", None)]
+def code_files(module: ModuleType, found: object) -> list[Path]:
+    """The files of a module, of an object in it, and of the modules that they use as far as their values tell: those
+    that the user has written, not those of libraries and of this package."""
+    modules = [module]
     with suppress(TypeError):  # built in
         code = getattr(found, "func", found)  # of a functools.partial
         code = inspect.unwrap(code) if inspect.isroutine(code) else code
-        files.append(inspect.getsourcefile(code if inspect.isroutine(code) or inspect.isclass(code) else type(code)))
-    return [Path(file) for file in dict.fromkeys(files) if file and os.path.isfile(file)]
+        modules.append(
+            sys.modules[(code if inspect.isroutine(code) or inspect.isclass(code) else type(code)).__module__]
+        )
+    for each in modules:  # which grows
+        for value in list(vars(each).values()):
+            owner = value if inspect.isfunction(value) or inspect.isclass(value) else type(value)
+            used = value if isinstance(value, ModuleType) else sys.modules.get(str(owner.__module__))
+            if used and used not in modules and (_package(used) == _package(module) or is_of_user(used)):
+                modules.append(used)
+    return files_of(modules)
+
+
+def files_of(modules: Iterable[ModuleType]) -> list[Path]:
+    """The files of modules, each once."""
+    files = dict.fromkeys(getattr(module, "__file__", None) for module in modules)
+    return [Path(file) for file in files if file and os.path.isfile(file)]
+
+
+def is_of_user(module: ModuleType) -> bool:
+    """Whether a module has a file that is neither of a library that is installed nor of this package."""
+    file = getattr(module, "__file__", None)
+    return isinstance(file, str) and not any(Path(os.path.realpath(file)).is_relative_to(each) for each in LIBRARIES)
+
+
+def _package(module: ModuleType) -> str:
+    return module.__name__.partition(".")[0]
 
 
 def _described(error: BaseException) -> str:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from rlready.core.errors import UserError
-from rlready.core.import_path import on_load
+from rlready.core.import_path import note_code, on_load
 from rlready.core.progress import note
 from rlready.core.records import Problem
 from rlready.runs.provenance import file_digest
@@ -80,7 +80,8 @@ class VerifierProcess:
         self.module = module
         self._child: Child | None = None
         self._imported: set[Named] = set()  # by this child
-        self._code: dict[str, str] = {}  # files of the verifiers, and the digests of their content
+        self._code: dict[str, str] = {}  # files of the verifiers, and the digests of their content when imported
+        self._observer = on_load.get()  # of the run that has loaded the last verifier
         self._recent: dict[Named, deque[bool]] = {}  # whether the last calls were lost
         self._next = self._printed = 0
         self._lock = threading.Lock()
@@ -95,9 +96,8 @@ class VerifierProcess:
         with self._lock:
             kind, needs, files = self._import(named)
         self._recent[named] = deque(maxlen=RECENT)
-        self._code |= {file: _digest(file) for file in files}
-        for file in files:
-            on_load.get()("verifier", named.path, Path(file))
+        self._observer = on_load.get()
+        self._note(named, [*files, *self._code])
         return BoundedVerifier(named, kind, frozenset(needs), self)
 
     def verify(self, named: Named, asked: Sequence[tuple[Problem, str, str]]) -> list[Verdict]:
@@ -108,6 +108,11 @@ class VerifierProcess:
             except BaseException:  # replies that are still to come would be taken for those to the next request
                 self.close()
                 raise
+
+    def _note(self, named: Named, files: Sequence[str]) -> None:
+        """Keep the digests of files that a verifier has imported, its module first, and tell the run of them."""
+        self._code |= {file: _digest(file) for file in files if file not in self._code}
+        note_code(self._observer, "verifier", named.path, list(map(Path, dict.fromkeys(files))))
 
     def _verify(self, named: Named, asked: Sequence[tuple[Problem, str, str]]) -> list[Verdict]:
         found: list[Verdict] = []
@@ -150,7 +155,9 @@ class VerifierProcess:
                 return
             if reply[1]:
                 raise UserError(reply[1])
-            yield Verdict(*reply[2:])
+            if reply[-1]:
+                self._note(named, [*self._code, *reply[-1]])
+            yield Verdict(*reply[2:-1])
 
     def _import(self, named: Named) -> tuple[Kind, list[str], list[str]]:
         """The kind of a verifier, the columns that it needs, and its files; UserError if it cannot be used."""
@@ -165,7 +172,7 @@ class VerifierProcess:
         if reply[0]:
             raise UserError(reply[0])
         self._imported.add(named)
-        return reply[1], reply[2], reply[3]
+        return reply[1], reply[2], [*reply[3], *reply[4]]
 
     def _lose(self, seconds: float | None = None) -> tuple[str, bool]:
         """Why the process gave no reply, and whether it has ended; it is closed."""

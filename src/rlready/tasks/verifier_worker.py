@@ -1,8 +1,9 @@
 """The program of a process in which verifiers of the user run, as `verifier_process.py` starts it.
 
 Requests are pickled: a `Named` verifier to be imported, or a batch of responses for one.  Replies are lines of JSON,
-one for each response when it is verified.  The verifier sees neither stream: its standard input is empty, and what it
-prints goes to standard error.  On Linux the process ends with its parent, even in an endless loop.
+one for each response when it is verified, and each ends with the files of the user's modules that have been imported
+since the last.  The verifier sees neither stream: its standard input is empty, and what it prints goes to standard
+error.  On Linux the process ends with its parent, even in an endless loop.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import os
 import pickle
 import resource
 import signal
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.core.errors import UserError
-from rlready.core.import_path import on_load
+from rlready.core.import_path import files_of, is_of_user, on_load
 from rlready.core.records import Problem
 from rlready.tasks.verifier import Named, UserVerifier, load_function, undecided
 
@@ -46,7 +48,7 @@ def serve() -> None:
     memory: int = pickle.load(requests)
     with suppress(ValueError, OSError):  # a lower limit is set already
         resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
-    loaded: dict[Named, UserVerifier] = {}
+    loaded, known = dict[Named, UserVerifier](), set(sys.modules)
     while True:
         try:
             request: Named | Batch = pickle.load(requests)
@@ -55,11 +57,12 @@ def serve() -> None:
         for reply in [_load(request, loaded)] if isinstance(request, Named) else _verify(request, loaded):
             if os.getpid() != me:  # the verifier has forked, and this is the other one
                 os._exit(0)
+            reply.append(_new_code(known))
             replies.write(json.dumps(reply).encode() + b"\n")
 
 
 def _load(named: Named, loaded: dict[Named, UserVerifier]) -> list[object]:
-    """``["", kind, needs, files]``, or ``[refusal]``."""
+    """``["", kind, needs, files]``, or ``[refusal]``; `serve` adds files."""
     files: list[str] = []
     token = on_load.set(lambda setting, path, file: files.append(str(file)))
     try:
@@ -74,7 +77,8 @@ def _load(named: Named, loaded: dict[Named, UserVerifier]) -> list[object]:
 
 
 def _verify(batch: Batch, loaded: Mapping[Named, UserVerifier]) -> Iterator[list[object]]:
-    """``[number, "", *fields of the verdict]`` for each response, up to one that is refused, ``[number, refusal]``."""
+    """``[number, "", *fields of the verdict]`` for each response, up to one that is refused, ``[number, refusal]``;
+    `serve` adds files."""
     verifier = loaded[batch.named]
     for number, (problem, thinking, answer) in enumerate(batch.asked, batch.first):
         try:
@@ -89,6 +93,13 @@ def _verify(batch: Batch, loaded: Mapping[Named, UserVerifier]) -> Iterator[list
         strict = None if found.strict is None else bool(found.strict)
         reason = str(found.reason)[:REASON]
         yield [number, "", found.correct, strict, reason, bool(found.run_on), bool(found.undecided), found.traceback]
+
+
+def _new_code(known: set[str]) -> list[str]:
+    """The files of the user's modules whose names are not ``known``; all names are, from then on."""
+    new = set(sys.modules) - known
+    known |= new
+    return sorted(map(str, files_of(module for name in new if is_of_user(module := sys.modules[name]))))
 
 
 def _end_with_parent() -> None:
