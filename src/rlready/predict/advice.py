@@ -33,17 +33,20 @@ def calibrate(ranking: Ranking, one_run: bool) -> str:
 
 
 def reached(ranking: Ranking, families: Sequence[Family]) -> str:
-    """The checkpoint from which RL reached most, in each family, and that of the ranking where it is another one."""
+    """The checkpoints from which RL reached most, in each family, and that of the ranking where it is another one."""
     if len(families) > FAMILIES:
         return f"RL outcomes are of {len(families)} families, which are not compared with each other."
     single = len(families) == 1
     found = []
     for family in families:
-        best = int(np.argmax(family.outcome))
-        place = int(family.place[best])
-        said = f"{ranking.labels[place]}, {family.shown(best)}" + ("" if single else f" in {family.name or 'unnamed'}")
+        best = np.flatnonzero(np.isclose(family.outcome, family.outcome.max(), rtol=1e-9, atol=0.0))
+        places = sorted((int(place) for place in family.place[best]), key=ranking.order.index)
+        if single and 1 < len(best) == len(family.outcome):
+            return f"RL reached the same from all {len(best)} checkpoints, {family.shown(0)}."
+        said = f"{listed([ranking.labels[place] for place in places])}, {family.shown(int(best[0]))}"
+        said += " each" * (len(best) > 1) + ("" if single else f" in {family.name or 'unnamed'}")
         pick = np.flatnonzero(family.place == ranking.pick)
-        if single and len(pick) and place != ranking.pick:
+        if single and len(pick) and ranking.pick not in places:
             said += f" ({ranking.labels[ranking.pick]}, the pick by {ranking.by}: {family.shown(int(pick[0]))})"
         found.append(said)
     runs = f" of {len(families[0].outcome)}" if single else ""

@@ -10,15 +10,17 @@ from rlready.core.records import Estimate
 from rlready.core.result import Result
 from rlready.evaluate.result import EvaluateResult
 from rlready.inject.result import InjectResult
+from rlready.predict.advice import FAMILIES
 from rlready.predict.predictors import BASELINE
 from rlready.predict.result import PredictResult
+from rlready.readiness.ranking import listed
 from rlready.readiness.result import ReadinessResult
 from rlready.report.budget_charts import STAGES, names_of
 from rlready.report.checkpoint_charts import few_ks
 from rlready.report.demo_result import DemoResult
 from rlready.report.figures import COUNT, DIFFERENCE, PERCENT, POINTS, SECONDS, THREE_DIGITS, TOKENS, TWO_DIGITS, Unit
 from rlready.runs.checkpoint_order import labels
-from rlready.sweep.result import SweepResult
+from rlready.sweep.result import SweepResult, best_starts
 from rlready.train.result import RLResult, SFTResult
 
 MOST_MODELS = 4
@@ -66,8 +68,9 @@ def headlines(result: Result) -> Iterator[Headline]:
         case PredictResult():
             yield from _predict(result)
         case SweepResult():
-            best_start = max(result.starts, key=lambda s: s.outcome.value)
-            yield Headline("Best accuracy after RL", PERCENT, best_start.outcome, best_start.checkpoint)
+            for family, best_of in list(best_starts(result.starts).items())[:FAMILIES]:
+                label = "Best accuracy after RL" + f", {family}" * bool(family)
+                yield Headline(label, PERCENT, best_of[0].outcome, listed([s.checkpoint for s in best_of]))
             yield Headline("RL runs", COUNT, result.runs)
             yield Headline("Time of all jobs", SECONDS, result.seconds_of_jobs)
         case InjectResult():

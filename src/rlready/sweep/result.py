@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from rlready.core.cells import percent
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table
 from rlready.core.stats import t_estimate
+from rlready.predict.advice import FAMILIES
+from rlready.readiness.ranking import listed
 from rlready.runs.checkpoint_order import labels
 from rlready.sweep.jobs import Job
 from rlready.sweep.table import RunRow
@@ -65,13 +68,9 @@ def summarise(
         )
         for (family, checkpoint), group in groups.items()
     ]
-    best = max(starts, key=lambda s: s.outcome.value)
     counts = Counter(job.verb for job in jobs)
     return SweepResult(
-        headline=(
-            f"RL from {best.checkpoint} reached the highest mean accuracy, {percent(best.outcome.value)} %, of "
-            f"{len(rows)} RL runs from {len(short)} checkpoints of {counts['sft']} SFT runs."
-        ),
+        headline=_headline(starts, f"{len(rows)} RL runs from {len(short)} checkpoints of {counts['sft']} SFT runs"),
         next_command=shlex.join(["rlready", "predict", str(out)]),
         plan=plan,
         jobs=Counter[str](job.verb for job in jobs),
@@ -79,6 +78,34 @@ def summarise(
         runs=len(rows),
         starts=starts,
     )
+
+
+def best_starts(starts: Sequence[StartingCheckpoint]) -> dict[str, list[StartingCheckpoint]]:
+    """By family, the starts from which RL reached its highest mean accuracy: several if they are equal."""
+    families: dict[str, list[StartingCheckpoint]] = {}
+    for start in starts:
+        families.setdefault(start.family, []).append(start)
+    return {
+        name: [s for s in family if math.isclose(s.outcome.value, max(each.outcome.value for each in family))]
+        for name, family in families.items()
+    }
+
+
+def _headline(starts: Sequence[StartingCheckpoint], runs: str) -> str:
+    """Where RL reached most, in each of few families; ``runs`` says of how many."""
+    best = best_starts(starts)
+    if len(best) > FAMILIES:
+        return f"{runs}, of {len(best)} families, which are not compared with each other."
+    found = []
+    for name, family in best.items():
+        reached = f"{percent(family[0].outcome.value)} %" + " each" * (len(family) > 1)
+        found.append((listed([s.checkpoint for s in family]), reached + f", in {name or 'unnamed'}" * (len(best) > 1)))
+    if len(best) > 1:
+        return f"Highest mean accuracy after RL: {'; '.join(map(', '.join, found))} (of {runs})."
+    who, reached = found[0]
+    if 1 < len(starts) == len(best[starts[0].family]):
+        return f"RL from {who} reached the same mean accuracy, {reached}: {runs}."
+    return f"RL from {who} reached the highest mean accuracy, {reached}, of {runs}."
 
 
 def _over_seeds(rows: Sequence[RunRow]) -> Estimate:
