@@ -29,15 +29,17 @@ from rlready.predict.stage import predict
 from rlready.runs import lock
 from rlready.runs.files import plain, read_json, write_json
 from rlready.runs.log import read_log
-from rlready.runs.record import RunRecord
+from rlready.runs.provenance import content_digest
+from rlready.runs.record import DataNote, RunRecord
 from rlready.runs.run import Invocation, invocation
 from rlready.sweep import executors, processes, scheduler
 from rlready.sweep import stage as sweep_module
 from rlready.sweep.executors import JobResult, Submission
 from rlready.sweep.few_steps import refuse_too_few_steps
 from rlready.sweep.grid import read_sweep_file
-from rlready.sweep.jobs import Job, chains_of, checkpoints_of, finished, jobs_of
+from rlready.sweep.jobs import Job, chains_of, checkpoints_of, finished, jobs_of, refuse_mixed_inputs
 from rlready.sweep.processes import LocalProcesses
+from rlready.sweep.result import StartingCheckpoint, _headline
 from rlready.sweep.stage import sweep
 from rlready.sweep.status import Status, duration, remaining
 from rlready.train.result import BestCheckpoint, Checkpoint, Evaluation, RLResult, SFTResult
@@ -182,6 +184,56 @@ def test_the_rows_of_a_sweep_are_not_overwritten(tmp_path: Path) -> None:
     finally:
         invocation.reset(token)
     assert (tmp_path / "rows-7/rows.jsonl").exists()
+
+
+def test_jobs_with_unlike_inputs_are_not_compared(tmp_path: Path) -> None:
+    """A file that has changed between two jobs, or since a job that is done; what the sweep itself wrote may change."""
+    table, out = tmp_path / "test.jsonl", tmp_path / "sweep"
+    shas = {}
+    for text in ("new", "old"):
+        table.write_text(text)
+        shas[text] = content_digest(table)
+    records = {}
+    for key, text in (("evaluate/a", "old"), ("evaluate/b", "new"), ("evaluate/c", "old")):
+        write_record(out / key, "evaluate")
+        record = records[key] = RunRecord.load(out / key)
+        paths = {"test set": (table, shas[text]), "state": (out / "sft/a", text)}
+        record.data = [
+            DataNote(id="x", role=role, path=str(path), sha256=sha, size=1) for role, (path, sha) in paths.items()
+        ]
+    same = {key: records[key] for key in ("evaluate/a", "evaluate/c")}
+    refuse_mixed_inputs(out, same, changed=True)
+    with pytest.raises(UserError, match=r"test.jsonl has changed since evaluate/b read it: restore it, .* this job in"):
+        refuse_mixed_inputs(out, records)
+    table.write_text("new")
+    refuse_mixed_inputs(out, same)
+    with pytest.raises(UserError, match=r"has changed since evaluate/a and evaluate/c read it: .* these jobs in"):
+        refuse_mixed_inputs(out, same, changed=True)
+    table.unlink()
+    refuse_mixed_inputs(out, same, changed=True)
+    with pytest.raises(UserError, match=r"has changed since"):
+        refuse_mixed_inputs(out, records)
+
+
+def test_equal_outcomes_have_no_winner_and_families_are_not_compared() -> None:
+    def said(*outcomes: tuple[str, float]) -> str:
+        starts = [
+            StartingCheckpoint(family=f, checkpoint=f"c{i}", runs=1, outcome=Estimate(v, 0, 1, 4, "problems"), cost=1.0)
+            for i, (f, v) in enumerate(outcomes)
+        ]
+        return _headline(starts, "9 RL runs")
+
+    assert said(("", 0.2), ("", 0.3)) == "RL from c1 reached the highest mean accuracy, 30.0 %, of 9 RL runs."
+    assert said(("", 0.0), ("", 0.0)) == "RL from c0 and c1 reached the same mean accuracy, 0.0 % each: 9 RL runs."
+    assert said(("", 0.3), ("", 0.1 + 0.2), ("", 0.1)) == (
+        "RL from c0 and c1 reached the highest mean accuracy, 30.0 % each, of 9 RL runs."
+    )
+    assert said(("a", 0.2), ("b", 0.3), ("b", 0.1)) == (
+        "Highest mean accuracy after RL: c0, 20.0 %, in a; c1, 30.0 %, in b (of 9 RL runs)."
+    )
+    assert said(("a", 0.2), ("b", 0.3), ("c", 0.1)) == (
+        "9 RL runs, of 3 families, which are not compared with each other."
+    )
 
 
 def test_another_sweep_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ that it starts from is done, because only then is the path of its checkpoint kno
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
 from rlready.core.errors import UserError
 from rlready.core.presets import BUDGETS
 from rlready.core.result import RESULT
+from rlready.readiness.ranking import listed
 from rlready.runs.checksums import refuse_changed
 from rlready.runs.continuing import compare
 from rlready.runs.folders import nothing_done
+from rlready.runs.provenance import content_digest
 from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.sweep.grid import FILLED, Config, Grid, RLVariant, SFTVariant, Verb, size_of
 from rlready.train.result import RLResult, SFTResult
@@ -110,9 +112,11 @@ def finished(jobs: Sequence[Job], out: Path) -> dict[str, float]:
     """Seconds that each finished job took, by key; every file is read once.
 
     A job is finished if its folder says so and the job that it starts from is finished.  Raises UserError if a folder
-    holds a run with other settings, which the sweep would overwrite, or a record or result that cannot be read.
+    holds a run with other settings, which the sweep would overwrite, or a record or result that cannot be read, or if
+    an input has changed since.
     """
     seconds: dict[str, float] = {}
+    records: dict[str, RunRecord] = {}
     left: dict[str, list[str]] = {}
     starts = {job.start for job in jobs}
     for job in jobs:
@@ -128,10 +132,35 @@ def finished(jobs: Sequence[Job], out: Path) -> dict[str, float]:
         config = job.config_from(left[job.start]) if job.start else job.config
         same = _same_settings(job, folder, record, config)
         if same and record.status == DONE and (folder / RESULT).is_file():
-            seconds[job.key] = record.seconds
+            seconds[job.key], records[job.key] = record.seconds, record
             if job.key in starts:
                 left[job.key] = checkpoints_of(folder)
+    refuse_mixed_inputs(out, records, changed=True)
     return seconds
+
+
+def refuse_mixed_inputs(out: Path, records: Mapping[str, RunRecord], *, changed: bool = False) -> None:
+    """UserError if jobs, by key, have read different content at one path outside of the sweep's folder, or also, with
+    ``changed``, if what is there now is not what they have read."""
+    readers: dict[Path, dict[str, list[str]]] = {}
+    for key, record in records.items():
+        for each in record.notes:
+            path = record.located(out / key, each.path).resolve() if each.path else out.resolve()
+            if each.sha256 and not path.is_relative_to(out.resolve()):
+                readers.setdefault(path, {}).setdefault(each.sha256, []).append(key)
+    for path, by_content in readers.items():
+        if path.exists() and (changed or len(by_content) > 1):
+            by_content.pop(content_digest(path), None)
+        elif len(by_content) > 1:  # it is gone: those that read it first have the others against them
+            by_content.popitem()
+        else:
+            continue
+        keys = [key for keys in by_content.values() for key in dict.fromkeys(keys)]
+        if keys:
+            raise UserError(
+                f"{path} has changed since {listed(keys)} read it: restore it, choose another --out, or delete the "
+                f"folders of {'these jobs' if len(keys) > 1 else 'this job'} in {out}"
+            )
 
 
 def _same_settings(job: Job, folder: Path, record: RunRecord, config: Config) -> bool:

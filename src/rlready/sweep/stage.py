@@ -17,11 +17,12 @@ from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.settings import Config
 from rlready.predict.outcomes import RUNS
+from rlready.runs.record import RunRecord
 from rlready.runs.run import Run
 from rlready.sweep.executors import Executor, InProcess
 from rlready.sweep.few_steps import refuse_too_few_steps
 from rlready.sweep.grid import VERBS, read_sweep_file
-from rlready.sweep.jobs import Chain, Job, chains_of, finished, jobs_of
+from rlready.sweep.jobs import Chain, Job, chains_of, finished, jobs_of, refuse_mixed_inputs
 from rlready.sweep.result import SweepResult, summarise
 from rlready.sweep.scheduler import Scheduler
 from rlready.sweep.status import Status, duration, remaining
@@ -65,6 +66,7 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
         status = Status(jobs, seconds, config.workers)
         problems = _run_all(config, out, jobs, status)
         done = {key for key, state in status.states.items() if state == "done"}
+        refuse_mixed_inputs(out, {key: RunRecord.load(out / key) for key in done})
         rows = write_runs(run, chains, done)
         run.note_overlaps_of(out / key for key in sorted(done))
         if problems:
