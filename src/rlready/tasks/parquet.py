@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,8 @@ class ParquetTable(BoundedParquet):
 
     def __init__(self, file: Path) -> None:
         super().__init__(file)
+        if (twice := _named_twice(self.schema)) is not None:
+            raise UserError(f"{file}: two columns are named {twice!r}; write it again with one name for each")
         features = _features(self.schema)
         self._decoders = {f.name: decode for f in self.schema if (decode := _decoder(f, features.get(f.name)))}
         self.columns = [f.name for f in self.schema]
@@ -147,6 +151,24 @@ def fields_of(kind: Any) -> list[str]:
     import pyarrow as pa
 
     return [part.name for part in kind] if pa.types.is_struct(kind) else []
+
+
+def _named_twice(fields: Iterable[pa.Field]) -> str | None:
+    """The first name that two of the fields have, or two inside one of them."""
+    fields = list(fields)
+    seen = Counter(field.name for field in fields)
+    twice = (name for name, count in seen.items() if count > 1)
+    return next(chain(twice, (name for each in fields if (name := _named_twice(_inner(each))) is not None)), None)
+
+
+def _inner(field: pa.Field) -> list[pa.Field]:
+    """The fields inside a field that is a struct, or a list or a map of them."""
+    import pyarrow as pa
+
+    kind = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
+    if pa.types.is_map(kind):
+        return [kind.item_field]
+    return list(kind) if pa.types.is_struct(kind) else [kind.value_field] if hasattr(kind, "value_field") else []
 
 
 def _without_float32(batch: pa.RecordBatch) -> pa.RecordBatch:
