@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +21,7 @@ from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Row
 from rlready.models.chat import KNOWN
+from rlready.readiness.offline_reader import read_samples
 from rlready.readiness.stage import readiness
 from rlready.runs.parquet_pages import page_sizes
 from rlready.tasks import open_task
@@ -199,6 +201,36 @@ def test_columns_inside_columns(tmp_path: Path) -> None:
 
 def turns(*of: Mapping[str, Any], **more: Any) -> str:
     return json.dumps({"messages": of} | more)
+
+
+@pytest.mark.parametrize("place", ["columns", "no name", "struct", "list"])
+def test_a_parquet_column_named_twice_is_refused(tmp_path: Path, place: str) -> None:
+    name = "" if place == "no name" else "answer"
+    twice = [pa.array(["1"]), pa.array(["2"])]
+    struct = pa.StructArray.from_arrays(twice, fields=[pa.field(name, pa.string()) for _ in twice])
+    columns = {"struct": [struct], "list": [pa.ListArray.from_arrays(pa.array([0, 1]), struct)]}.get(place, twice)
+    names = ["prompt", *(["x"] if len(columns) == 1 else [name, name])]
+    pq.write_table(pa.Table.from_arrays([pa.array(["?"]), *columns], names=names), tmp_path / "p.parquet")
+    for read in (lambda: open_task(f"{tmp_path}/p.parquet"), lambda: read_samples(f"{tmp_path}/p.parquet")):
+        with pytest.raises(UserError, match=f"p.parquet: two columns are named '{name}'; write it again with one"):
+            read()
+
+
+def test_a_final_answer_is_found_in_linear_time(tmp_path: Path) -> None:
+    """Behind the last #### of an answer, however many spaces there are."""
+    spaces = " " * 100_000
+    rows = {
+        f"#### a{spaces}b": f"a{spaces}b",
+        f"x\n####{spaces}4 \n{spaces}": "4",
+        "#### 1\n2": "#### 1\n2",
+    }
+    (tmp_path / "p.jsonl").write_text(
+        "".join(json.dumps({"prompt": f"{i}?", "answer": answer}) + "\n" for i, answer in enumerate(rows))
+    )
+    began = time.process_time()
+    found = [problem.answer for problem in open_task(f"{tmp_path}/p.jsonl").problems()]
+    assert time.process_time() - began < 2
+    assert found == list(rows.values())
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ from rlready.tasks.verifier import Columns, Named
 from rlready.tasks.verifier_process import BoundedVerifier, load_verifier
 
 SYSTEM = ("system", "system_prompt")
-FINAL = re.compile(r"(?:^|\n)####[ \t]*(\S[^\n]*?)\s*$")  # the last line of an answer of GSM8K
+FINAL = re.compile(r"(?:^|\n)####[ \t]*(\S[^\n]*)\Z")  # the last line of an answer of GSM8K, which ends in no space
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,9 @@ class RowsTask(Task):
         self._beside = "response"
         bare = [i.line for i in self._items if not i.response.strip()]
         fix = "add it, name its column with response=COLUMN, or remove these rows"
-        if len(bare) == len(self._items) and FINAL.search(str(value_of(self.table.rows[0][1], self.columns["answer"]))):
+        if len(bare) == len(self._items) and FINAL.search(
+            str(value_of(self.table.rows[0][1], self.columns["answer"])).rstrip()
+        ):
             fix = f"for the solutions of GSM8K, write gsm8k:{self.name}"
         self.table.refuse(bare, "a response", fix)
         return [Row(i.id, i.prompt, i.response, i.thinking, i.system, i.turn) for i in self._items]
@@ -321,6 +323,6 @@ class RowsTask(Task):
                 f"{place} must be one text or number, not {type(value).__name__}; {fix}, or leave it to a verifier, "
                 "which reads it in problem.meta, with answer= (none)"
             )
-        if value and (final := FINAL.search(value)):
+        if value and (final := FINAL.search(value.rstrip())):
             return final[1]
         return value if value and value.strip() else ""
