@@ -3,7 +3,9 @@
 import json
 import random
 import re
+import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
@@ -472,6 +474,33 @@ def test_an_equation_in_prose_may_be_more_than_arithmetic(plain: str) -> None:
 )
 def test_what_stands_before_an_annotation_may_be_prose(before: str) -> None:
     assert prose(f"She makes {before} = $<<14*3+5=47>>47.", p=0.0)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (
+            "She has 1" + " + 1" * 300 + " = 301 eggs, 2+3=<<2+3=5>>5.",
+            "a calculation has more than 100 numbers and signs",
+        ),
+        ("(" * 300 + "2+3=<<2+3=5>>5", "a calculation has more than 100 numbers and signs"),
+        ("x" * 3000 + " 2+3=<<2+3=5>>5.", "its question or its solution is longer than 3,000 characters"),
+        ("1 + " * 740 + "2+3=<<2+3=5>>5", "a calculation has more than 100 numbers and signs"),
+    ],
+)
+def test_a_row_that_is_too_long_is_unfit(line: str, why: str) -> None:
+    with pytest.raises(Unfit, match=why):
+        solution("2 and 3?", line, Fraction(5))
+
+
+@pytest.mark.parametrize("unit", ["<<1+1=2>>2 ", "1,", "= 1 ", "In a, ", "A and "])
+def test_a_row_takes_seconds_at_most(unit: str) -> None:
+    """Whatever it says: some patterns need time that grows with the square of a sentence."""
+    end = "2+3=<<2+3=5>>5 eggs."
+    began = time.process_time()
+    with suppress(Unfit, Contradiction):
+        proserow.read_row(unit * (3000 // len(unit)), unit * ((3000 - len(end)) // len(unit)) + end, Fraction(5))
+    assert time.process_time() - began < 5
 
 
 def test_analysis_is_as_likely_as_all_operands_make_it() -> None:

@@ -1,6 +1,6 @@
 """Parse, check and write out GSM8K's calculator annotations, ``<<48/2=24>>`` (Cobbe et al., arXiv 2110.14168).
 
-Exact rational arithmetic; text is parsed, never evaluated.
+Exact rational arithmetic; text is parsed, never evaluated.  Unfit for a calculation that is too long to be read.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from rlready.inject.errors import Unfit
+
 ANNOTATION = re.compile(r"<<([^<>]*)>>")
 TOKEN = re.compile(r"\s*([0-9][0-9,]*(?:\.[0-9]*)?|\.[0-9]+|[-+*/()])")
 LONGEST, DIGITS = 200, 6  # characters of an annotation, and decimals of a number worth writing
+MOST_TOKENS = 100  # numbers, signs and brackets of a calculation: it is read by recursion
 
 IN_PROSE = "0123456789.,+-*/()xX×÷$€£¢ "  # what a calculation in prose is written with
 PLAIN = str.maketrans("xX×÷", "***/", "$€£¢")
@@ -121,6 +124,8 @@ def _tokens(text: str) -> list[str]:
 
 def _parse(tokens: list[str]) -> Calc:
     """Left associative; a sign is read before a number at the start or after a bracket."""
+    if len(tokens) > MOST_TOKENS:
+        raise Unfit(f"a calculation has more than {MOST_TOKENS} numbers and signs")
     rest = tokens[::-1]
 
     def atom() -> Calc:

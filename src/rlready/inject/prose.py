@@ -20,6 +20,7 @@ from rlready.inject.errors import Contradiction, Doubtful, Unfit
 from rlready.inject.quantities import has_stranger
 from rlready.tasks.answers.quantity import numbers
 
+LONGEST = 3_000  # characters of a question or a solution, about twice those of GSM8K: some patterns take quadratic time
 RESULT = re.compile(r"\s*[$€£¢]?\s*(-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|-?\.[0-9]+)")
 GOES_ON = re.compile(r"\s*(?:[-+*/xX×÷(%^0-9]|and |cents?\b)")  # after a number that is not all of a result
 UNKNOWN = re.compile(r"[xX]\s*(?:[-+)]|$)")  # the x of 4x + 12
@@ -97,6 +98,8 @@ def said(text: str) -> set[Fraction]:
 
 def solution(question: str, thinking: str, answer: Fraction | None) -> list[ProseStep]:
     """The steps of an annotated solution; Unfit or Contradiction says why there are none."""
+    if max(len(question), len(thinking)) > LONGEST:
+        raise Unfit(f"its question or its solution is longer than {LONGEST:,} characters")
     if BROKEN.search(thinking) or len(QUOTE.findall(thinking)) % 2:
         raise Unfit("it has a run of spaces, or a quotation mark without its partner")
     if SLIP.search(ANNOTATION.sub("", thinking)):
