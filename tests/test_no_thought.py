@@ -132,7 +132,8 @@ def test_many_truncated_responses_are_warned_of(capfd: pytest.CaptureFixture[str
 
 def test_a_sample_that_runs_on_counts_once_and_the_warning_says_what_to_type(capfd: pytest.CaptureFixture[str]) -> None:
     """At five limits the same response would be counted five times."""
-    rows = [sample_row(replace(response(4, thinking=None), sample_id=i, run_on=i == 1)) for i in range(3)]
+    samples = [replace(response(4, thinking=None), sample_id=i, run_on=i == 1) for i in range(3)]
+    rows = [sample_row(sample, Problem("p", "?", "1")) for sample in samples]
     warn_run_ons("evaluate", "my models/a", 5 * rows)
     said = capfd.readouterr().err
     assert said.startswith("evaluate: my models/a: warning: 1 of 3 responses continue into another turn")

@@ -99,10 +99,12 @@ class Sample:
 
 
 class SampleRow(TypedDict, total=False):
-    """A row of a table of samples: the fields of `Sample`, arrays as lists, and what the stage adds.
+    """A row of a table of samples: the fields of `Sample`, arrays as lists, ``prompt`` and ``answer`` of its problem,
+    and what the stage adds.
 
-    RL and evaluation add ``prompt``, RL the ``step``, and evaluation ``setting``.  Readiness adds ``wave``, that in
-    which a sample was drawn, and ``planned``, the largest number of samples that the problem could get.
+    RL adds the ``step``, with dense rewards also the ``advantages`` of the tokens, and evaluation ``setting``.
+    Readiness adds ``wave``, that in which a sample was drawn, and ``planned``, the largest number of samples that the
+    problem could get.
     """
 
     problem_id: str
@@ -125,7 +127,9 @@ class SampleRow(TypedDict, total=False):
     run_on: bool
     undecided: bool
     prompt: str
+    answer: str
     step: int
+    advantages: list[float]
     setting: str
     wave: int
     planned: int

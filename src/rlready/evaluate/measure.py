@@ -153,7 +153,7 @@ def _problem_by_problem(
         drawn = drawer.draw(problems[begin : begin + chunk])
         found = [dict(zip(settings, each, strict=True)) for each in zip(*(drawn[s] for s in settings), strict=True)]
         kept.add([
-            {**sample_row(sample), "setting": setting.name, "prompt": group.problem.prompt}
+            {**sample_row(sample, group.problem), "setting": setting.name}
             for by_setting in found for setting, group in by_setting.items() for sample in group.samples
         ])  # fmt: skip
         yield from found

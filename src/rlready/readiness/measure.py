@@ -175,9 +175,9 @@ class Measurer:
                 grader = Grader(lm, task, [self.problems[i] for i in some], wanted)
                 ended = None if drawn.rows else self._first_results(grader)
                 found = engine.sample(wanted, temperature=config.temperature, seed=config.seed, ended=ended)
-                samples = [sample for group in united(grader.groups(found)) for sample in group.samples]
-                drawn.add([{**sample_row(sample), "wave": wave, "planned": config.samples} for sample in samples])
-                self.run.count("generated", sum(len(sample.tokens) for sample in samples))
+                pairs = [(sample, group.problem) for group in united(grader.groups(found)) for sample in group.samples]
+                drawn.add([{**sample_row(*pair), "wave": wave, "planned": config.samples} for pair in pairs])
+                self.run.count("generated", sum(len(sample.tokens) for sample, _ in pairs))
                 if not wave:  # later waves are of problems that are harder than the mean
                     self._show([row["correct"] for row in drawn.rows])
             rows = drawn.rows[begun : begun + len(which) * (end - begin)]

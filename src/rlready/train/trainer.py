@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rlready.core.config import RLConfig
 from rlready.core.distributed import gathered, share, united
-from rlready.core.records import Group, Problem, SampleRow
+from rlready.core.records import Group, Problem
 from rlready.core.sampling_progress import SamplingProgress
 from rlready.core.stats import mean_estimate
 from rlready.core.timing import Watch, multiplied
@@ -119,8 +119,7 @@ class Trainer:
         stated = self._stated(problems, targets)
         fresh = [replace(problem, id=f"{problem.id}@{at}") for problem in stated]  # other draws in every step
         groups = rewarded(self._draw("rollouts", task, fresh, self.config.group_size), self.reward, targets)
-        rows: list[SampleRow] = [{**sample_row(s), "prompt": g.problem.prompt} for g in groups for s in g.samples]
-        self.samples.write(at + 1, rows)
+        self.samples.write(at + 1, [sample_row(s, g.problem) for g in groups for s in g.samples])
         return groups
 
     def credit(self, groups: Sequence[Group]) -> Credited:
