@@ -36,7 +36,7 @@ from rlready.models.frozen import frozen_logprobs
 from rlready.models.lm import LM
 from rlready.models.logprob import token_logprobs
 from rlready.report.credit import level, page, terminal
-from rlready.runs.files import read_json, write_json, write_table
+from rlready.runs.files import read_json, read_table, write_json, write_table
 from rlready.runs.log import append_line, read_log
 from rlready.runs.pace import Pace
 from rlready.tasks import open_task
@@ -714,6 +714,10 @@ def test_show_credit_reads_texts_and_samples(
     """Samples of an RL run, worked rows and a text, each with the sum of its rewards; the page stands alone."""
     rl(rl_config(tuned, steps=1), tmp_path / "rl")
     samples = str(tmp_path / "rl" / "samples" / "step-00001.parquet")
+    for row in read_table(Path(samples)):  # what the viewer colours
+        advantages, forced = np.array(row["advantages"]), np.array(row["mask"]) == 0
+        assert len(advantages) == len(row["tokens"])
+        assert not advantages[forced].any()
     rows = tmp_path / "rows.jsonl"
     rows.write_text(json.dumps({"id": "r1", "prompt": "a: 5 ? a", "thinking": "a: 5", "response": "a: 5"}))
     text = "a: 5 ? a<think>\na: 5\n</think>\na: 5<eos>"

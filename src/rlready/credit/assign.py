@@ -38,7 +38,10 @@ class DenseStats:
 @dataclass(frozen=True)
 class Credited:
     """Examples with a gradient, and the number of groups with a signal (``informative``), and without: all correct
-    (``solved``), all wrong (``unsolved``), or with other ``equal`` rewards."""
+    (``solved``), all wrong (``unsolved``), or with other ``equal`` rewards.
+
+    With dense rewards, ``token_advantages`` has those of the tokens (T,) of every sample, in the order of the groups.
+    """
 
     examples: list[Example]
     informative: int
@@ -46,6 +49,7 @@ class Credited:
     unsolved: int
     equal: int
     dense: DenseStats | None = None
+    token_advantages: Sequence[NDArray[np.float64]] = ()
 
 
 def credit(groups: Sequence[Group], algorithm: Algorithm, *, cap: int, keep_all: bool = False) -> Credited:
@@ -116,7 +120,8 @@ def dense_credit(
         kl=float(log_ratio_RT[mask_RT].mean()),
     )
     zero_signal = [g for g, on in zip(groups, informative, strict=True) if not on]
-    return replace(_counted(groups, zero_signal, examples), dense=stats)
+    advantages = [advantage_RT[i, : len(row.response_ids)] for i, row in enumerate(rows)]
+    return replace(_counted(groups, zero_signal, examples), dense=stats, token_advantages=advantages)
 
 
 def _unweighted(groups: Sequence[Group]) -> list[Example]:

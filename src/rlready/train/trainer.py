@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rlready.core.config import RLConfig
 from rlready.core.distributed import gathered, share, united
-from rlready.core.records import Group, Problem
+from rlready.core.records import Group, Problem, SampleRow
 from rlready.core.sampling_progress import SamplingProgress
 from rlready.core.stats import mean_estimate
 from rlready.core.timing import Watch, multiplied
@@ -97,6 +98,7 @@ class Trainer:
         watch, self.updating = Watch(), False
         groups = self.sample(task, problems, at)  # a group of responses per problem, verified and rewarded
         credited = self.credit(groups)  # the advantage and the weight of every token that the policy chose
+        self.samples.write(at + 1, _rows(groups, credited.token_advantages))
         self.updating = True
         update = self.update(credited, at)  # gradient steps on the loss
         rollouts = RolloutStats.of(groups)
@@ -114,13 +116,11 @@ class Trainer:
         )
 
     def sample(self, task: Task, problems: Sequence[Problem], at: int) -> list[Group]:
-        """``group_size`` responses to every problem, verified and rewarded; also written to the samples' folder."""
+        """``group_size`` responses to every problem, verified and rewarded."""
         targets = np.random.default_rng([self.config.seed, 2, at]).choice(self.targets, len(problems)).tolist()
         stated = self._stated(problems, targets)
         fresh = [replace(problem, id=f"{problem.id}@{at}") for problem in stated]  # other draws in every step
-        groups = rewarded(self._draw("rollouts", task, fresh, self.config.group_size), self.reward, targets)
-        self.samples.write(at + 1, [sample_row(s, g.problem) for g in groups for s in g.samples])
-        return groups
+        return rewarded(self._draw("rollouts", task, fresh, self.config.group_size), self.reward, targets)
 
     def credit(self, groups: Sequence[Group]) -> Credited:
         config = self.config
@@ -223,3 +223,11 @@ class Trainer:
         """The problems with their target lengths in the prompt, where ``length_prompt`` says so."""
         pairs = zip(problems, targets, strict=True)
         return [with_length_prompt(problem, self.config.length_prompt, target) for problem, target in pairs]
+
+
+def _rows(groups: Sequence[Group], token_advantages: Sequence[NDArray[np.float64]]) -> list[SampleRow]:
+    """The samples as rows of a table, with the advantages of the tokens, if each has its own, to four decimals."""
+    rows = [sample_row(s, g.problem) for g in groups for s in g.samples]
+    for row, advantages in zip(rows, token_advantages, strict=False):
+        row["advantages"] = advantages.round(4).tolist()
+    return rows
