@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
 import random
 import re
 from collections.abc import Iterator
 from dataclasses import fields
-from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -304,7 +301,8 @@ def test_full_folder_is_one_whole_page_that_loads_nothing(tmp_path: Path) -> Non
         assert not {"src", "href", "srcset", "data", "action"} & set(attributes), tag
         assert tag not in ("link", "iframe", "object", "img", "base")
     assert not re.search(r"https?:|url\(|@import|innerHTML", html)
-    assert [a["data-outcome"] for t, a in parsed.tags if a.get("class") == "sample"].count("wrong") == 26
+    assert [a.get("class") for _, a in parsed.tags].count("sample") == 6
+    assert parsed.text.count("✗ wrong") == 6
 
 
 def test_numbers_are_those_of_the_result(tmp_path: Path) -> None:
@@ -348,13 +346,13 @@ def test_hostile_text_in_every_field_stays_text(tmp_path: Path, verb: str) -> No
         result["budgets"][0]["scores"][HOSTILE] = result["budgets"][0]["scores"]["a/b"]
         result["chance_level"][HOSTILE] = 0.5
     (tmp_path / "result.json").write_text(json.dumps(result))
-    write_jsonl(tmp_path / "examples.jsonl", [poison(example(i)) for i in range(4)])
+    write_jsonl(tmp_path / "examples.jsonl", [poison(example(3 * i)) | {"correct": False} for i in range(4)])
     (tmp_path / "record.json").write_text(json.dumps({HOSTILE: HOSTILE + "\ud800", "nested": {HOSTILE: [HOSTILE]}}))
     for name in ("log.jsonl", "sft/log.jsonl", "rl/log.jsonl"):
         write_jsonl(tmp_path / name, [poison(row) | {"checkpoint": HOSTILE} for log in logs() for row in log])
     html = page.write(tmp_path).read_text(encoding="utf-8")
     parsed = Strict(html)
-    assert [tag for tag, _ in parsed.tags].count("script") == 1
+    assert "script" not in [tag for tag, _ in parsed.tags]
     assert not [tag for tag, a in parsed.tags if tag == "img" or any(name.startswith("on") for name in a)]
     assert parsed.text.count("alert(1)</script>") > 20
     assert "{{ 7*7 }}⟨U+0000⟩⟨U+001B⟩⟨U+202E⟩🙂⟨U+D800⟩" in parsed.text
@@ -479,8 +477,8 @@ def test_evaluations_of_every_kind(tmp_path: Path) -> None:
 def test_forced_tokens_are_marked_and_chosen_ones_are_not(tmp_path: Path) -> None:
     html = page.render(demo_folder(tmp_path))
     marked = re.findall(r'<mark class="forced">(.*?)</mark>', html, re.S)
-    assert marked == ["like this"] + 30 * ["\n&lt;/think&gt;\nFinal answer: "]
-    assert "c=4+1. d=c+7 so d=1<mark" in html
+    assert marked == ["like this"] + 2 * ["\n&lt;/think&gt;\nFinal answer: "]
+    assert "c=4+35. d=c+7 so d=1<mark" in html
     broken = [{"pieces": [["a", "b"]]}, {"pieces": "text"}, {"correct": "yes"}, {"pieces": [["b" * 9, 1]]}]
     write_jsonl(tmp_path / "examples.jsonl", [example(0) | row for row in broken])
     text = Strict(page.render(tmp_path)).text
@@ -557,13 +555,12 @@ def test_charts_say_what_the_logs_say(tmp_path: Path) -> None:
     assert "Training: means over 3 steps." in html
 
 
-def test_only_the_script_of_the_page_may_run(tmp_path: Path) -> None:
+def test_no_script_of_the_page_may_run(tmp_path: Path) -> None:
     html = page.render(demo_folder(tmp_path))
-    script = re.findall(r"<script>(.*?)</script>", html, re.S)
-    digest = base64.b64encode(hashlib.sha256(script[0].encode()).digest()).decode()
-    assert len(script) == 1
-    assert f"script-src 'sha256-{digest}'\"" in unescape(html)
-    assert "default-src 'none'" in html
+    policy = re.search(r'Content-Security-Policy" content="(.*?)"', html)
+    assert policy
+    assert policy[1] == "default-src 'none'; style-src 'unsafe-inline'"
+    assert "<script" not in html
 
 
 @given(st.floats(-1e60, 1e60), st.floats(-1e60, 1e60), st.booleans())

@@ -25,11 +25,7 @@ BELOW, ABOVE = (223, 215, 208, 202), (153, 117, 75, 33)  # of 256 colours, from 
 STYLE = """
 .credit { white-space: pre-wrap; line-height: 1.9; }
 .credit span { border-radius: 2px; }
-""" + "".join(
-    f".b{i} {{ background: color-mix(in srgb, var(--t1) {18 * i}%, transparent); }}\n"
-    f".a{i} {{ background: color-mix(in srgb, var(--t0) {18 * i}%, transparent); }}\n"
-    for i in range(1, LEVELS + 1)
-)
+"""
 
 
 def level(value: float, unit: float) -> int:
@@ -69,7 +65,9 @@ def page(readings: Sequence[TokenCredit], about: str) -> str:
         head = f"{r.name}: Σr̂ = {r.total:+.2f} nats over {len(r.pieces)} tokens"
         tokens = "".join(_span(p, float(v), unit) for p, v in zip(r.pieces, r.dense, strict=True))
         body.append(f'<section><h2>{safe(head)}</h2><p>{safe(r.prompt)}</p><p class="credit">{tokens}</p></section>')
-    css = (files("rlready.report") / "page.css").read_text(encoding="utf-8") + STYLE
+    css = (
+        "".join((files(__package__) / name).read_text(encoding="utf-8") for name in ("page.css", "credit.css")) + STYLE
+    )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Dense credit</title>'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"

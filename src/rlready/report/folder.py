@@ -42,6 +42,12 @@ class RunFolder:
     rewritten: list[RowPair]
     left_out: list[str]
 
+    @property
+    def algorithm(self) -> str:
+        """The algorithm of an RL run, "" of any other."""
+        config = self.record.get("config")
+        return str(config.get("algorithm", "")) if isinstance(config, dict) else ""
+
 
 def read_folder(folder: Path) -> RunFolder:
     """Read a run folder; UserError for a link out of it, and if ``result.json`` is no verb's result."""

@@ -1,14 +1,12 @@
 """The report of a run folder as one HTML page that needs no network.
 
 A section is there if its data are.  All of it is text that others wrote, model output above all: every value
-passes ``visible`` and autoescape on its way out, and the page's content policy lets no script run but
-the template's own and nothing load from anywhere.
+passes ``visible`` and autoescape on its way out, and the page's content policy lets no script run and nothing load from
+anywhere.  All samples are in the viewer beside it (`viewer.py`).
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -16,6 +14,7 @@ from importlib.resources import files
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from urllib.parse import urlencode
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
@@ -38,23 +37,32 @@ from rlready.report.log_charts import rl_charts
 from rlready.report.overlap_section import overlap_section
 from rlready.report.predict_charts import predict_sections
 from rlready.report.section import Column, Section, side_by_side, table
+from rlready.report.stored_samples import budget_name, stored_samples
 from rlready.report.sweep_charts import sweep_section
+from rlready.report.viewer import VIEWER, write_viewer
 from rlready.runs.files import write_text
 from rlready.runs.folders import new_folder
 from rlready.sweep.result import SweepResult
 from rlready.train.result import SFTResult
 
-MOST_EXAMPLES = 300
+MOST_EXAMPLES = 6  # wrong samples that are on the page itself
 
 
 def write(folder: Path, *others: Path) -> Path:
     """Write ``report.html`` and return its path; UserError as `render` and `compare`.
 
-    It goes into the run folder; the comparison with ``others`` goes into a new one, such as ``runs/report``.
+    It goes into the run folder, with a viewer if there are samples; the comparison with ``others`` goes into a new one,
+    such as ``runs/report``.
     """
-    path = (new_folder("report") if others else Path(folder)) / "report.html"
-    text = render_comparison([folder, *others]) if others else render(Path(folder))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if others:
+        path, text = new_folder("report") / "report.html", render_comparison([folder, *others])
+        path.parent.mkdir(parents=True, exist_ok=True)
+    else:
+        path, run = Path(folder) / "report.html", read_folder(Path(folder))
+        stored = stored_samples(path.parent, run.result, run.algorithm, run.left_out)
+        if stored.samples:
+            write_viewer(path.parent, run.result, stored)
+        text = _page(run, list(_sections(run)), len(stored.samples))
     write_text(path, text)
     return path
 
@@ -66,15 +74,16 @@ def render_comparison(folders: Sequence[Path]) -> str:
 
 
 def render(folder: Path) -> str:
-    """The page of a run folder as text; UserError if its ``result.json`` cannot be shown."""
+    """The page of a run folder as text, without a viewer; UserError if its ``result.json`` cannot be shown."""
     run = read_folder(folder)
     return _page(run, list(_sections(run)))
 
 
-def _page(run: RunFolder, sections: Sequence[Section]) -> str:
+def _page(run: RunFolder, sections: Sequence[Section], viewed: int = 0) -> str:
+    """The page, with links to the viewer if that has samples."""
     result = run.result
-    every = -(-len(run.examples) // MOST_EXAMPLES) or 1
-    examples = run.examples[::every]
+    wrong = [example for example in run.examples if not example.correct]
+    examples = wrong[:: -(-len(wrong) // MOST_EXAMPLES) or 1]
     named = names_of(result) if isinstance(result, (DemoResult, EvaluateResult)) else str
     demo = result if isinstance(result, DemoResult) else None
     return (
@@ -88,10 +97,9 @@ def _page(run: RunFolder, sections: Sequence[Section]) -> str:
             times=[("time", demo.seconds), *((s.name, s.seconds) for s in demo.stages)] if demo else [],
             rewritten=run.rewritten,
             examples=examples,
-            examples_total=len(run.examples),
+            viewed=viewed,
             forced=any(not chosen for e in examples for _, chosen in e.pieces),
             response_limits=isinstance(result, EvaluateResult) and result.response_limits,
-            models=list(dict.fromkeys(e.model for e in examples)),
             named=named,
             record=run.record,
             left_out=run.left_out,
@@ -176,8 +184,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(duration=SECONDS.show, policy=_policy, compact=_compact, spans=_spans, kinds=kinds)
-    environment.filters["length_of"] = _length_of
+    environment.filters.update(duration=SECONDS.show, compact=_compact, spans=_spans, kinds=kinds)
+    environment.filters.update(length_of=_length_of, link=_link)
     return environment
 
 
@@ -193,9 +201,11 @@ def _length_of(example: Example, response_limits: bool) -> str:
     return f"{tokens}{'' if example.budget is None else f' of {example.budget}'} {kind} tokens"
 
 
-def _policy(script: str) -> str:
-    """The source expression that lets this one inline script run."""
-    return "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
+def _link(example: Example, name: str) -> str:
+    """The address of an example, of a model of this name, in the viewer."""
+    budget = "unconstrained" if example.budget is None else str(example.budget)
+    values = {"problem": example.problem_id, "checkpoint": name, "budget": budget_name(budget)}
+    return f"{VIEWER}#{urlencode({**{key: visible(value) for key, value in values.items()}, 'sample': 0})}"
 
 
 def _compact(value: object) -> str:

@@ -22,6 +22,10 @@ class SampleFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def paths(self) -> list[Path]:
+        """The files, by step."""
+        return list(self._files())
+
     def truncate(self, last_step: int) -> None:
         """Delete the samples of all steps after this one: they will run again."""
         for file, (first, last) in self._files().items() if rank() == 0 else ():

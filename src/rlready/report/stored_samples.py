@@ -1,0 +1,118 @@
+"""The samples of a run with what a reader looks for in them: what was forced, what flipped, which groups teach."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from rlready.core.records import SampleRow
+from rlready.core.result import Result
+from rlready.credit.algorithms import ALGORITHMS
+from rlready.credit.outcome import has_signal
+from rlready.report.sample_tables import kept_problems, rows_of, tables_of, why_unreadable
+from rlready.report.token_texts import Piece, TokenTexts
+from rlready.train.result import RLResult
+
+Condition: TypeAlias = tuple[str, str]  # checkpoint and budget, as they are named on the page
+
+
+@dataclass
+class StoredSample:
+    """A sample; ``response`` is its text in pieces.
+
+    ``informative``: the rewards of its group, the samples of a problem under one condition, differ.  ``flipped``: the
+    sample of this number is correct under one condition and wrong under another.  ``credit`` is the advantage of all
+    tokens that the policy chose, where they share one.
+    """
+
+    problem: str
+    condition: Condition
+    row: SampleRow
+    response: list[Piece]
+    informative: bool = False
+    flipped: bool = False
+    credit: float | None = None
+
+
+@dataclass(frozen=True)
+class StoredSamples:
+    """Samples by problem, condition and number; ``total`` are stored, ``unmarked`` names the models without whose
+    tokenizer forced tokens are not known."""
+
+    samples: list[StoredSample]
+    total: int
+    unmarked: list[str]
+
+
+def stored_samples(folder: Path, result: Result, algorithm: str, left_out: list[str]) -> StoredSamples:
+    """The samples of a run; tables that cannot be read are named in ``left_out``.
+
+    ``algorithm`` is that of RL, whose advantages are computed again from the rewards.
+    """
+    faults = {table: why_unreadable(table) for table in tables_of(folder, result)}
+    left_out += [f"{table.path.relative_to(folder)}: {why}" for table, why in faults.items() if why]
+    tables = [table for table, why in faults.items() if not why]
+    problems, total = kept_problems(tables)
+    samples, unmarked = list[StoredSample](), dict[str, None]()
+    decoders: dict[str, TokenTexts] = {}
+    for table in tables:
+        decoder = decoders.setdefault(table.model, TokenTexts(table.model))
+        for row in rows_of(table.path, problems):
+            pieces = decoder.pieces(row)
+            if pieces is None:
+                unmarked[table.model] = None
+            problem, _, at = row["problem_id"].rpartition("@")  # RL calls a problem of a step ID@STEP, from 0
+            checkpoint = f"step {int(at) + 1}" if at.isdecimal() else ""
+            if table.checkpoint or not checkpoint:
+                problem, checkpoint = row["problem_id"], table.checkpoint
+            condition = checkpoint, budget_name(row.get("setting") or "")
+            samples.append(StoredSample(problem, condition, row, pieces or [Piece(row["text"])]))
+    _mark_groups(samples, algorithm)
+    if not isinstance(result, RLResult):  # where every step has other random numbers
+        _mark_flipped(samples)
+    problem_order = {name: i for i, name in enumerate(dict.fromkeys(s.problem for s in samples))}
+    checkpoints = {name: i for i, name in enumerate(dict.fromkeys(s.condition[0] for s in samples))}
+
+    def place(sample: StoredSample) -> tuple[int, int, float, str, int]:
+        checkpoint, budget = sample.condition
+        number = re.search(r"\d+", budget)  # those without one last
+        limit = int(number[0]) if number else math.inf
+        return problem_order[sample.problem], checkpoints[checkpoint], limit, budget, sample.row["sample_id"]
+
+    samples.sort(key=place)
+    return StoredSamples(samples, total, list(unmarked))
+
+
+def budget_name(setting: str) -> str:
+    """What the viewer calls a setting of an evaluation: "budget 64+1", or "unconstrained"."""
+    return f"budget {setting}" if setting[:1].isdigit() else setting
+
+
+def _mark_groups(samples: Sequence[StoredSample], algorithm: str) -> None:
+    """Which groups are informative, and the advantages of outcome rewards."""
+    groups = defaultdict[tuple[str, Condition], list[StoredSample]](list)
+    for sample in samples:
+        groups[sample.problem, sample.condition].append(sample)
+    for group in groups.values():
+        rewards = np.array([s.row["reward"] for s in group], dtype=np.float64)
+        informative = has_signal(rewards)
+        advantages = ALGORITHMS[algorithm].advantage(rewards).tolist() if algorithm in ALGORITHMS else []
+        for at, sample in enumerate(group):
+            sample.informative = informative
+            if informative and advantages and sample.row.get("advantages") is None:
+                sample.credit = advantages[at]
+
+
+def _mark_flipped(samples: Sequence[StoredSample]) -> None:
+    outcomes = defaultdict[tuple[str, int], set[bool]](set)
+    for sample in samples:
+        outcomes[sample.problem, sample.row["sample_id"]].add(sample.row["correct"])
+    for sample in samples:
+        sample.flipped = len(outcomes[sample.problem, sample.row["sample_id"]]) == 2

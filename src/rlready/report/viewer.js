@@ -1,0 +1,399 @@
+// The viewer of samples: a list that draws only the rows in sight, and the sample that was chosen, alone or beside the
+// same one of another checkpoint or budget.  Whatever comes from a run is set as text, never as markup.
+"use strict";
+(() => {
+  const FLAGS = ["correct", "truncated", "extended", "flipped", "informative", "undecided", "run_on"]; // as in viewer.py
+  const WORDS = { informative: "informative group", undecided: "not verified", run_on: "runs on" };
+  const BIT = Object.fromEntries(FLAGS.map((name, i) => [name, 1 << i]));
+  const KEPT = 40; // files of texts in memory
+  const LONGEST = 20000; // characters of a response that are shown at once
+  const MOST_CHIPS = 400; // samples of a problem that are shown as an overview
+  const LEVELS = 4;
+
+  const $ = (id) => document.getElementById(id);
+  const list = $("list"), rows = $("rows"), detail = $("detail"), query = $("query");
+  const selects = ["outcome", "checkpoint", "budget"].map($);
+  const rowHeight = () => (matchMedia("(max-width: 760px)").matches ? 60 : 52);
+  const number = new Intl.NumberFormat("en").format;
+
+  let index; // what viewer.py says of all samples
+  let view = []; // the samples that fit the filters, in order
+  let current = -1; // the sample that is shown
+  let beside = -1; // the condition that it is compared with
+  let coloured = true; // whether tokens have the colour of their credit
+  let searching = 0, showing = 0; // count searches and samples asked for: an older one stops
+
+  const make = (tag, attributes = {}, ...children) => {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name === "click") element.addEventListener("click", value); else element.setAttribute(name, value);
+    }
+    element.append(...children.filter((child) => child || child === 0));
+    return element;
+  };
+
+  // ---- files of texts: scripts that call samplesLoaded, the only thing that a page from a file may load
+  const loaded = new Map(), waiting = new Map();
+  const keepUrl = { createScriptURL: (url) => url };
+  const urls = window.trustedTypes ? trustedTypes.createPolicy("samples", keepUrl) : keepUrl;
+  window.samplesLoaded = (file, content) => waiting.get(file)?.(content);
+
+  const load = (file) => {
+    const found = loaded.get(file) ?? new Promise((resolve, reject) => {
+      const name = `samples_files/${file ? String(file).padStart(4, "0") : "index"}.js`;
+      const script = document.createElement("script");
+      waiting.set(file, resolve);
+      script.src = urls.createScriptURL(name);
+      script.onload = () => { script.remove(); waiting.delete(file); };
+      script.onerror = () => {
+        loaded.delete(file);
+        reject(new Error(`${name} is missing: keep the folder samples_files beside this page`));
+      };
+      document.head.append(script);
+    });
+    loaded.delete(file); // the last used are last
+    loaded.set(file, found);
+    if (loaded.size > KEPT) loaded.delete(loaded.keys().next().value);
+    return found;
+  };
+
+  const fileOf = (sample) => { // the last whose first sample is not behind it
+    let low = 0, high = index.first.length;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (index.first[middle] <= sample) low = middle; else high = middle;
+    }
+    return low + 1;
+  };
+  const textsOf = async (sample) => {
+    const file = fileOf(sample), content = await load(file);
+    const texts = content.samples[sample - index.first[file - 1]];
+    return { ...texts, prompt: content.prompts[texts.prompt], answer: content.answers[texts.answer] };
+  };
+
+  // ---- what is known of a sample without its text
+  const has = (sample, flag) => (index.flags[sample] & BIT[flag]) !== 0;
+  const conditionName = (condition) => index.conditions[condition].filter(Boolean).join(" · ");
+  const problemOf = (sample) => index.problems[index.problem[sample]];
+  const outcome = (sample) => has(sample, "correct")
+    ? make("span", { class: "outcome right" }, "✓ correct") : make("span", { class: "outcome wrong" }, "✗ wrong");
+  const badges = (sample) => FLAGS.slice(1).filter((flag) => has(sample, flag))
+    .map((flag) => make("span", { class: "badge" }, WORDS[flag] ?? flag));
+
+  const ofProblem = (sample) => { // the samples of its problem: they follow each other
+    let begin = sample, end = sample;
+    while (begin > 0 && index.problem[begin - 1] === index.problem[sample]) begin -= 1;
+    while (end < index.problem.length && index.problem[end] === index.problem[sample]) end += 1;
+    return Array.from({ length: end - begin }, (_, i) => begin + i);
+  };
+  const partner = (sample, condition) => { // the sample of that condition with its number, otherwise the first
+    const there = condition < 0 ? [] : ofProblem(sample).filter((other) => index.condition[other] === condition);
+    return there.find((other) => index.number[other] === index.number[sample]) ?? there[0] ?? -1;
+  };
+
+  // ---- filters and search
+  const wanted = () => query.value.trim().toLowerCase();
+  const fits = () => {
+    const [kind, checkpoint, budget] = selects.map((select) => select.value);
+    const must = [...document.querySelectorAll("#flags input:checked")].reduce((bits, box) => bits | BIT[box.name], 0);
+    const conditions = index.conditions.map(([c, b]) => (!checkpoint || c === checkpoint) && (!budget || b === budget));
+    return [...index.flags.keys()].filter((i) => conditions[index.condition[i]] && (index.flags[i] & must) === must
+      && (!kind || has(i, "correct") === (kind === "correct")));
+  };
+
+  const responseOf = (texts) => texts.response.map((piece) => piece[0]).join("");
+  const contains = (sample, texts, content, words) => [content.prompts[texts.prompt], responseOf(texts), problemOf(sample)]
+    .some((text) => text.toLowerCase().includes(words));
+
+  const refilter = async () => {
+    const mine = (searching += 1), words = wanted(), candidates = fits();
+    view = words ? [] : candidates;
+    list.scrollTop = 0;
+    refresh(words && "searching …");
+    for (let at = 0; words && at < candidates.length;) { // file by file
+      const file = fileOf(candidates[at]), content = await load(file).catch(fail);
+      if (mine !== searching || !content) return;
+      const end = index.first[file] ?? Infinity;
+      for (; at < candidates.length && candidates[at] < end; at += 1) {
+        const sample = candidates[at];
+        if (contains(sample, content.samples[sample - index.first[file - 1]], content, words)) view.push(sample);
+      }
+      refresh(at < candidates.length ? `searched ${Math.floor((100 * at) / candidates.length)} %` : "");
+    }
+  };
+
+  const refresh = (progress = "") => {
+    const all = index.flags.length;
+    const shown = view.length === all ? `${number(all)} samples` : `${number(view.length)} of ${number(all)} samples`;
+    $("count").textContent = progress ? `${shown}, ${progress}` : shown;
+    rows.style.height = `${view.length * rowHeight()}px`;
+    drawRows();
+    if (progress && view.length === 0) return;
+    if (!view.includes(current)) show(view[0] ?? -1, { open: false });
+  };
+
+  // ---- the list
+  const drawRows = () => {
+    const height = rowHeight(), first = Math.max(0, Math.floor(list.scrollTop / height) - 5);
+    const last = Math.min(view.length, first + Math.ceil(list.clientHeight / height) + 10);
+    rows.replaceChildren(...Array.from({ length: last - first }, (_, i) => row(view[first + i], first + i, height)));
+    const active = view.indexOf(current);
+    if (active >= first && active < last) list.setAttribute("aria-activedescendant", `sample-${current}`);
+    else list.removeAttribute("aria-activedescendant");
+  };
+
+  const row = (sample, at, height) => {
+    const facts = [conditionName(index.condition[sample]), `${number(index.tokens[sample])} tokens`];
+    const marks = FLAGS.slice(1, 4).filter((flag) => has(sample, flag));
+    const element = make("div",
+      {
+        id: `sample-${sample}`, role: "option", class: "row", "aria-selected": String(sample === current),
+        "aria-setsize": view.length, "aria-posinset": at + 1, click: () => { show(sample, { open: true }); list.focus(); },
+      },
+      make("span", { class: has(sample, "correct") ? "right" : "wrong" }, has(sample, "correct") ? "✓" : "✗"),
+      make("bdi", { class: "name" }, problemOf(sample)), make("span", { class: "no" }, `#${index.number[sample]}`),
+      make("span", { class: "about" }, [...facts, ...marks].join(" · ")));
+    element.style.top = `${at * height}px`;
+    element.style.height = `${height}px`;
+    return element;
+  };
+
+  const scrollToRow = (at) => {
+    const height = rowHeight(), top = at * height;
+    if (top < list.scrollTop) list.scrollTop = top;
+    else if (top + height > list.scrollTop + list.clientHeight) list.scrollTop = top + height - list.clientHeight;
+  };
+
+  // ---- the sample
+  const show = async (sample, { open }) => {
+    const mine = (showing += 1);
+    current = sample;
+    if (open) document.body.classList.add("reading");
+    if (sample < 0) {
+      detail.replaceChildren(make("p", { class: "empty" }, "No sample fits these filters."));
+      return;
+    }
+    const at = view.indexOf(sample), other = partner(sample, beside);
+    if (at >= 0) scrollToRow(at);
+    drawRows();
+    if (open) history.replaceState(null, "", link(sample));
+    try {
+      const [texts, against] = await Promise.all([textsOf(sample), other < 0 ? null : textsOf(other)]);
+      if (mine !== showing) return;
+      detail.replaceChildren(...page(sample, texts, other, against));
+      detail.scrollTop = 0;
+      highlight();
+    } catch (error) {
+      fail(error);
+    }
+  };
+
+  const link = (sample) => {
+    const [checkpoint, budget] = index.conditions[index.condition[sample]];
+    const values = { problem: problemOf(sample), checkpoint, budget, sample: index.number[sample], with: beside };
+    return `#${new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value !== -1))}`;
+  };
+
+  const page = (sample, texts, other, against) => {
+    const same = !against || against.prompt === texts.prompt;
+    const columns = [column(sample, texts, same), against && column(other, against, same)];
+    return [
+      make("button", { type: "button", class: "back", click: () => document.body.classList.remove("reading") }, "← List"),
+      make("h2", {}, make("bdi", {}, problemOf(sample))),
+      overview(sample, other),
+      make("div", { class: "columns" }, same ? titled("Problem", texts.prompt) : null, titled("Correct answer", texts.answer)),
+      make("div", { class: "columns" }, ...columns),
+      legend([texts, against].filter(Boolean)),
+    ];
+  };
+
+  const titled = (title, content) => make("div", {}, make("h3", {}, title), content ? make("pre", { dir: "auto" }, content)
+    : make("p", { class: "note" }, "Not stored by the version that made this run."));
+
+  const column = (sample, texts, same) => {
+    const facts = [`${texts.thinking_tokens ? `${number(texts.thinking_tokens)} thinking and ` : ""}${
+      number(texts.answer_tokens)} answer tokens`];
+    if (texts.finish !== "stop") facts.push(texts.finish === "length" ? "ended by its limit" : "reopened its thought");
+    if (texts.strict !== null) facts.push(texts.strict ? "every step correct" : "a step is wrong");
+    if (texts.reward !== null && texts.reward !== Number(has(sample, "correct"))) facts.push(`reward ${round(texts.reward)}`);
+    if (texts.credit !== null) facts.push(`advantage ${signed(texts.credit)}`);
+    return make("section", { class: "column" },
+      make("h3", {}, conditionName(index.condition[sample]), ` · sample ${index.number[sample]} `,
+        make("a", { href: link(sample), class: "permalink" }, "link")),
+      make("p", { class: "about" }, outcome(sample), ...badges(sample), facts.join(" · ")),
+      same ? null : titled("Problem", texts.prompt),
+      response(texts, LONGEST));
+  };
+
+  const response = (texts, most) => {
+    const total = responseOf(texts).length;
+    const element = make("pre", { class: "response", dir: "auto" });
+    let room = most;
+    for (const piece of texts.response) {
+      const content = piece[0].slice(0, room), forced = piece[1] === null;
+      room -= content.length;
+      const credit = forced ? null : piece[1] ?? texts.credit;
+      const shade = coloured && credit !== null ? level(credit) : 0;
+      if (content && forced) element.append(make("mark", { class: "forced" }, content));
+      else if (shade) element.append(make("span", { class: shadeClass(shade), title: signed(credit) }, content));
+      else element.append(content);
+    }
+    if (total <= most) return element;
+    const whole = () => all.replaceWith(response(texts, Infinity));
+    const all = make("div", {}, element, make("button", { type: "button", click: whole }, `Show all ${number(total)} characters`));
+    return all;
+  };
+
+  const round = (value) => value.toLocaleString("en", { maximumFractionDigits: 2 }).replace("-", "−");
+  const signed = (value) => (value > 0 ? "+" : "") + round(value);
+  const level = (credit) => (index.credit_unit
+    ? Math.sign(credit) * Math.min(LEVELS, Math.round((LEVELS * Math.abs(credit)) / index.credit_unit)) : 0);
+  const shadeClass = (shade) => (shade > 0 ? "a" : "b") + Math.abs(shade);
+
+  // a line for each checkpoint with every sample of the problem, budget by budget
+  const overview = (sample, other) => {
+    const mine = ofProblem(sample), cells = new Map();
+    for (const each of mine) cells.set(index.condition[each], [...(cells.get(index.condition[each]) ?? []), each]);
+    const wanted = [index.condition[sample], beside];
+    const shown = [...cells.keys()].filter((condition) => mine.length <= MOST_CHIPS || wanted.includes(condition));
+    const [checkpoints, budgets] = [0, 1].map((part) => [...new Set(shown.map((c) => index.conditions[c][part]))]);
+    const lines = checkpoints.map((checkpoint) => make("tr", {}, make("th", { scope: "row" }, checkpoint),
+      ...budgets.map((budget) => make("td", {}, ...shown
+        .filter((c) => index.conditions[c][0] === checkpoint && index.conditions[c][1] === budget)
+        .flatMap((c) => cells.get(c).slice(0, MOST_CHIPS).map((each) => chip(each, sample, other)))))));
+    const head = make("tr", {}, make("td", {}), ...budgets.map((budget) => make("th", { scope: "col" }, budget)));
+    const choice = make("select", { "aria-label": "Compare with" }, make("option", { value: -1 }, "compare with …"),
+      ...[...cells.keys()].filter((condition) => condition !== index.condition[sample])
+        .map((condition) => make("option", { value: condition }, conditionName(condition))));
+    choice.value = other < 0 ? "-1" : String(beside);
+    choice.addEventListener("change", () => compare(Number(choice.value)));
+    const frame = make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "All samples of this problem" },
+      make("table", { class: "overview" }, budgets.join("") && head, ...lines));
+    return make("div", {}, frame, cells.size > 1 && choice);
+  };
+
+  const chip = (each, sample, other) => {
+    const right = has(each, "correct"), chosen = each === sample || each === other;
+    const name = `Sample ${index.number[each]} of ${conditionName(index.condition[each])}, ${right ? "correct" : "wrong"}`;
+    return make("button", {
+      type: "button", title: name, "aria-label": name, "aria-pressed": String(chosen),
+      class: `chip ${right ? "right" : "wrong"}`, click: () => show(each, { open: true }),
+    }, right ? "✓" : "✗");
+  };
+
+  const compare = (condition) => { beside = condition; show(current, { open: true }); };
+
+  const legend = (shown) => {
+    const forced = shown.some((texts) => texts.response.some((piece) => piece[1] === null));
+    const credited = shown.some((t) => t.credit !== null || t.response.some((piece) => typeof piece[1] === "number"));
+    const box = make("input", { type: "checkbox" });
+    box.checked = coloured;
+    box.addEventListener("change", () => { coloured = box.checked; show(current, { open: false }); });
+    const scale = [-4, -3, -2, -1, 1, 2, 3, 4].map((shade) => make("span", { class: shadeClass(shade) }));
+    const limit = round(index.credit_unit);
+    return make("div", { class: "note legend" },
+      forced && make("p", {}, "The decoder forced ", make("mark", { class: "forced" }, "such tokens"), " and the model chose the rest."),
+      credited && make("p", {}, make("label", {}, box, "Colour by advantage"), ` −${limit} `,
+        make("span", { class: "scale" }, ...scale), ` +${limit}`),
+      index.unmarked.length > 0 && make("p", {},
+        `Forced tokens are not marked where the tokenizer was not found: ${index.unmarked.join(", ")}`));
+  };
+
+  const highlight = () => { // what was searched for, without a change of the text
+    if (!window.Highlight) return;
+    const words = wanted(), ranges = [];
+    const walker = document.createTreeWalker(detail, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); words && node && ranges.length < 1000; node = walker.nextNode()) {
+      const content = node.data.toLowerCase();
+      if (content.length !== node.data.length) continue; // places would be those of another text
+      for (let at = content.indexOf(words); at >= 0; at = content.indexOf(words, at + words.length)) {
+        const range = document.createRange();
+        range.setStart(node, at);
+        range.setEnd(node, at + words.length);
+        ranges.push(range);
+      }
+    }
+    CSS.highlights.set("found", new Highlight(...ranges));
+  };
+
+  // ---- keys, and links to a sample
+  const move = (by) => {
+    const at = view.indexOf(current), next = view[Math.max(0, Math.min(view.length - 1, at + by))];
+    if (next !== undefined && next !== current) show(next, { open: true });
+  };
+  const nextComparison = () => {
+    if (current < 0) return;
+    const others = [...new Set(ofProblem(current).map((each) => index.condition[each]))]
+      .filter((condition) => condition !== index.condition[current]);
+    compare([...others, -1][others.indexOf(beside) + 1] ?? -1);
+  };
+
+  const KEYS = {
+    j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1), c: nextComparison,
+    "/": () => query.focus(), "?": () => $("keys").showModal(), Escape: () => document.body.classList.remove("reading"),
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open || !KEYS[event.key] || !view.length) return;
+    const typing = event.target.matches("input[type=search], select");
+    if (typing && event.key !== "Escape") return;
+    if (event.key.startsWith("Arrow") && detail.contains(event.target)) return; // there they scroll
+    event.preventDefault();
+    if (typing) list.focus(); else KEYS[event.key]();
+  });
+
+  const follow = () => { // a link to a sample, or to samples that fit filters
+    const asked = new URLSearchParams(location.hash.slice(1));
+    if (!asked.has("sample")) {
+      for (const select of selects) select.value = asked.get(select.id) ?? "";
+      refilter();
+      return;
+    }
+    const problem = index.problems.indexOf(asked.get("problem"));
+    const wanted = [asked.get("checkpoint") ?? "", asked.get("budget") ?? ""].join("\n");
+    const condition = index.conditions.findIndex((each) => each.join("\n") === wanted);
+    const found = index.problem.findIndex((each, i) => each === problem && index.condition[i] === condition
+      && index.number[i] === Number(asked.get("sample")));
+    beside = Number(asked.get("with") ?? -1);
+    if (!view.includes(found)) { $("filters").reset(); view = fits(); }
+    current = found >= 0 ? found : view[0];
+    refresh();
+    if (found >= 0) show(found, { open: true });
+    else fail(new Error("The link is to a sample that is not here."));
+  };
+
+  const fail = (error) => {
+    [current, showing] = [-1, showing + 1];
+    drawRows();
+    detail.replaceChildren(make("p", { class: "warning" }, error.message));
+  };
+
+  const fill = (select, name, values) => {
+    select.append(make("option", { value: "" }, name), ...values.map((value) => make("option", { value }, value)));
+    select.hidden = values.length < 2;
+  };
+
+  const start = (content) => {
+    index = content;
+    document.title = `Samples · rlready ${index.verb}`;
+    $("about").textContent = [`rlready ${index.verb}`, index.task, index.total > index.flags.length
+      ? `${number(index.flags.length)} of ${number(index.total)} stored samples: those of every ${
+        Math.round(index.total / index.flags.length)}th problem` : ""].filter(Boolean).join(" · ");
+    fill($("checkpoint"), "all checkpoints", [...new Set(index.conditions.map((c) => c[0]))]);
+    fill($("budget"), "all budgets", [...new Set(index.conditions.map((c) => c[1]))].filter(Boolean));
+    for (const flag of FLAGS.slice(1)) {
+      if (!index.flags.some((flags) => flags & BIT[flag])) continue;
+      $("flags").append(make("label", {}, make("input", { type: "checkbox", name: flag }), ` ${WORDS[flag] ?? flag}`));
+    }
+    let due;
+    query.addEventListener("input", () => { clearTimeout(due); due = setTimeout(refilter, 250); });
+    $("filters").addEventListener("change", (event) => { if (event.target !== query) refilter(); });
+    $("filters").addEventListener("submit", (event) => { event.preventDefault(); list.focus(); });
+    $("help").addEventListener("click", () => $("keys").showModal());
+    list.addEventListener("scroll", drawRows, { passive: true });
+    window.addEventListener("resize", () => refresh());
+    window.addEventListener("hashchange", follow);
+    view = fits();
+    if (location.hash.length > 1) follow(); else refresh();
+  };
+  load(0).then(start).catch(fail);
+})();

@@ -1,0 +1,181 @@
+"""``samples.html``: a viewer of all samples that a run has stored, which needs neither a server nor a network.
+
+The page holds no sample.  Beside it, ``samples_files/index.js`` has the few numbers of each sample that filters need,
+and ``samples_files/0001.js`` and so on have the texts, which the page loads when they are looked at: as scripts, since
+a page that was opened from a file may load nothing else.  They hold data alone, ``samplesLoaded(NUMBER, JSON)``, made
+visible, and no tag can begin in it.  By the page's content policy no script runs but its own and those that it loads
+itself, and no text can become markup.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Template
+from pydantic import Field
+
+from rlready.core.result import Record, Result
+from rlready.core.text import visible
+from rlready.report.stored_samples import StoredSample, StoredSamples
+from rlready.report.token_texts import Piece
+from rlready.runs.files import write_folder, write_text
+
+VIEWER, FILES = "samples.html", "samples_files"
+PARTS = ("page.css", "credit.css", "viewer.css", "viewer.js", "viewer.html")
+CHUNK = 500_000  # characters of text in a file, about
+# the bits of a sample in the index, in the order in which viewer.js names them
+FLAGS = ("correct", "truncated", "extended", "flipped", "informative", "undecided", "run_on")
+
+
+class Index(Record):
+    """What the page knows of all samples; lists of the samples (N,) hold a value for each.
+
+    ``problem`` and ``condition`` are places in ``problems`` and ``conditions``, ``flags`` the bits of `FLAGS`,
+    ``tokens`` the length of the response without delimiters, ``first`` (F,) the first sample in each file of texts.
+    ``credit_unit`` is three standard deviations of the credit of tokens, 0 without any.
+    """
+
+    verb: str
+    task: str
+    total: int
+    unmarked: list[str]
+    conditions: list[tuple[str, str]]
+    problems: list[str]
+    credit_unit: float
+    problem: list[int]
+    condition: list[int]
+    number: list[int]
+    flags: list[int]
+    tokens: list[int]
+    first: list[int] = Field(default_factory=list)
+
+
+class SampleText(Record):
+    """What the page shows of one sample; ``prompt`` and ``answer`` are places in the texts of the file.
+
+    A piece of the ``response`` is ``[text]``, ``[text, null]`` if it was forced, or ``[text, credit]``.
+    """
+
+    prompt: int
+    answer: int
+    response: list[tuple[str] | tuple[str, float | None]]
+    finish: str
+    thinking_tokens: int
+    answer_tokens: int
+    reward: float | None
+    credit: float | None
+    strict: bool | None
+
+
+class Texts(Record):
+    """One file of texts: of samples that follow each other, with what they share once."""
+
+    prompts: list[str]
+    answers: list[str]
+    samples: list[SampleText]
+
+
+def write_viewer(folder: Path, result: Result, stored: StoredSamples) -> None:
+    """Write the page and its files into the run folder."""
+    index = _index(result, stored)
+
+    def fill(target: Path) -> None:
+        first = 0
+        for number, texts in enumerate(_files(stored.samples), start=1):
+            (target / f"{number:04d}.js").write_text(_script(number, texts), encoding="utf-8")
+            index.first.append(first)
+            first += len(texts.samples)
+        (target / "index.js").write_text(_script(0, index), encoding="utf-8")
+
+    write_folder(folder / FILES, fill)
+    parts = {name: files(__package__).joinpath(name).read_text(encoding="utf-8") for name in PARTS}
+    style = "".join(parts[name] for name in PARTS if name.endswith(".css"))
+    script = parts["viewer.js"]
+    hashes = {"style_hash": _source_hash(style), "script_hash": _source_hash(script)}
+    write_text(folder / VIEWER, Template(parts["viewer.html"]).render(style=style, script=script, **hashes))
+
+
+def _index(result: Result, stored: StoredSamples) -> Index:
+    samples = stored.samples
+    conditions = {key: i for i, key in enumerate(dict.fromkeys(s.condition for s in samples))}
+    problems = {key: i for i, key in enumerate(dict.fromkeys(s.problem for s in samples))}
+    task = getattr(result, "task", None)
+    credit = [s.credit for s in samples] + [p.credit for s in samples for p in s.response]
+    known = np.array([value for value in credit if value is not None])
+    return Index(
+        verb=result.verb,
+        task=visible(task.source) if task else "",
+        total=stored.total,
+        unmarked=[visible(model) for model in stored.unmarked],
+        conditions=[(visible(checkpoint), visible(budget)) for checkpoint, budget in conditions],
+        problems=[visible(name) for name in problems],
+        credit_unit=3 * float(known.std()) if len(known) else 0.0,
+        problem=[problems[s.problem] for s in samples],
+        condition=[conditions[s.condition] for s in samples],
+        number=[s.row["sample_id"] for s in samples],
+        flags=[_flags(s) for s in samples],
+        tokens=[s.row["thinking_tokens"] + s.row["answer_tokens"] for s in samples],
+    )
+
+
+def _flags(sample: StoredSample) -> int:
+    row = sample.row
+    truncated, extended = row["truncated"] or row["finish"] == "length", row["num_waits"] > 0
+    found = (
+        row["correct"],
+        truncated,
+        extended,
+        sample.flipped,
+        sample.informative,
+        row.get("undecided"),
+        row.get("run_on"),
+    )
+    return sum(1 << bit for bit, flag in enumerate(found) if flag)
+
+
+def _files(samples: Sequence[StoredSample]) -> Iterator[Texts]:
+    """The texts of all samples, in files of about `CHUNK` characters."""
+    prompts, answers, found, size = dict[str, int](), dict[str, int](), list[SampleText](), 0
+    for sample in samples:
+        if size > CHUNK:
+            yield Texts(prompts=list(prompts), answers=list(answers), samples=found)
+            prompts, answers, found, size = {}, {}, [], 0
+        prompt, answer = visible(sample.row.get("prompt") or ""), visible(sample.row.get("answer") or "")
+        size += len(sample.row["text"]) + (len(prompt) if prompt not in prompts else 0)
+        found.append(
+            SampleText(
+                prompt=prompts.setdefault(prompt, len(prompts)),
+                answer=answers.setdefault(answer, len(answers)),
+                response=[_piece(piece) for piece in sample.response],
+                finish=sample.row["finish"],
+                thinking_tokens=sample.row["thinking_tokens"],
+                answer_tokens=sample.row["answer_tokens"],
+                reward=sample.row["reward"],
+                credit=sample.credit,
+                strict=sample.row.get("strict"),
+            )
+        )
+    yield Texts(prompts=list(prompts), answers=list(answers), samples=found)
+
+
+def _piece(piece: Piece) -> tuple[str] | tuple[str, float | None]:
+    text = visible(piece.text)
+    if piece.forced:
+        return text, None
+    return (text,) if piece.credit is None else (text, round(piece.credit, 4))
+
+
+def _script(number: int, content: Record) -> str:
+    """A call with the content, in which no ``<`` can begin a tag."""
+    text = content.model_dump_json().replace("<", "\\u003c")
+    return f"samplesLoaded({number}, {text});\n"
+
+
+def _source_hash(source: str) -> str:
+    """The source expression of a content policy that lets this one inline script or style through."""
+    return "'sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode() + "'"

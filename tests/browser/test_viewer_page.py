@@ -1,0 +1,218 @@
+"""The viewer of samples in a browser: filters, search, comparison, links, keys, and text that means harm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from browser.conftest import PHONE, WIDE, too_wide, violations
+from rlready.core.result import TaskRecord
+from rlready.evaluate.result import EvaluateResult, LengthHistogram
+from rlready.report.page import write
+from rlready.runs.files import write_json, write_table
+from test_report import evaluate_result
+from test_viewer import HOSTILE
+
+MODELS, SETTINGS = ("runs/sft/checkpoints/step-2", "runs/rl/checkpoints/step-9"), ("64", "unconstrained")
+Opened = Callable[..., Page]
+
+
+def run_of(folder: Path, rows: Sequence[Sequence[dict[str, Any]]]) -> Path:
+    """The viewer of an evaluation with these samples of each model."""
+    result: EvaluateResult = evaluate_result(
+        models=list(MODELS[: len(rows)]),
+        lengths=LengthHistogram(edges=[], models={}),
+        task=TaskRecord(source="test.jsonl", description="Sums."),
+    )
+    write_json(folder / "result.json", result)
+    for number, each in enumerate(rows):
+        write_table(folder / "parts" / f"{number}.parquet", each)
+    write(folder)
+    return folder / "samples.html"
+
+
+def sample(problem: str, number: int, **more: Any) -> dict[str, Any]:
+    row = {
+        **{
+            "problem_id": problem,
+            "sample_id": number,
+            "text": f"a long thought about {problem}</think>7",
+            "answer": "7",
+        },
+        **{"prompt": f"What is {problem}?", "correct": True, "strict": None, "undecided": False, "run_on": False},
+        **{"finish": "stop", "truncated": False, "num_waits": 0, "thinking_tokens": 30, "answer_tokens": 2},
+        **{"tokens": [1, 2], "mask": [1, 1], "setting": "64"},
+    }
+    row |= more
+    return row | {"reward": float(row["correct"])}
+
+
+@pytest.fixture(scope="module")
+def viewer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models, two budgets, five problems with two samples each: a sample of p0 flips, all of p4 are wrong."""
+    rows = [
+        [
+            sample(
+                f"p{p}",
+                n,
+                setting=setting,
+                correct=p < 4 and (p, n, setting, m) != (0, 1, "64", 0),
+                text=f"{m} {setting} says {p}{n}",
+            )
+            for p in range(5)
+            for n in range(2)
+            for setting in SETTINGS
+        ]
+        for m in range(2)
+    ]
+    return run_of(tmp_path_factory.mktemp("run"), rows)
+
+
+def shown(page: Page) -> list[str]:
+    return page.locator("#detail .response").all_inner_texts()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_the_viewer_fits_its_window_and_can_be_read_by_everyone(
+    open_page: Opened, viewer: Path, size: dict[str, int], scheme: str
+) -> None:
+    page = open_page(viewer, size=size, scheme=scheme)
+    expect(page.locator("#count")).to_have_text("40 samples")
+    assert violations(page) == []
+    page.locator("[role=option]").nth(3).click()
+    page.get_by_label("Compare with").select_option(label="step-9 · unconstrained")
+    expect(page.locator("#detail .response")).to_have_count(2)
+    assert violations(page) == []
+    assert too_wide(page) <= 0
+    page.keyboard.press("?")
+    expect(page.locator("dialog")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_filters_and_search_find_what_they_say(open_page: Opened, viewer: Path) -> None:
+    page = open_page(viewer)
+    count = page.locator("#count")
+    page.get_by_label("Outcome").select_option("wrong")
+    expect(count).to_have_text("9 of 40 samples")
+    expect(page.locator("#detail .outcome")).to_have_text("✗ wrong")
+    page.get_by_label("flipped").check()
+    expect(count).to_have_text("1 of 40 samples")
+    assert shown(page) == ["0 64 says 01"]
+    page.get_by_label("Outcome").select_option("")
+    expect(count).to_have_text("4 of 40 samples")
+    page.locator("#budget").select_option("unconstrained")
+    page.locator("#checkpoint").select_option("step-9")
+    expect(count).to_have_text("1 of 40 samples")
+    assert shown(page) == ["1 unconstrained says 01"]
+    page.get_by_label("flipped").uncheck()
+    page.get_by_label("Search").fill("SAYS 3")
+    expect(count).to_have_text("2 of 40 samples")
+    page.get_by_label("Search").fill("nowhere")
+    expect(page.locator("#detail")).to_contain_text("No sample fits")
+
+
+def test_keys_move_compare_and_search(open_page: Opened, viewer: Path) -> None:
+    page = open_page(viewer)
+    expect(page.locator("#detail .response")).to_have_text("0 64 says 00")
+    page.keyboard.press("j")
+    expect(page.locator("#detail .response")).to_have_text("0 64 says 01")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("k")
+    expect(page.locator("[aria-selected=true]")).to_contain_text("#1")
+    page.keyboard.press("c")
+    expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "0 unconstrained says 01"])
+    page.keyboard.press("c")
+    expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 64 says 01"])
+    page.keyboard.press("/")
+    page.keyboard.type("jk?")
+    assert page.get_by_label("Search").input_value() == "jk?"
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Search")).not_to_be_focused()
+
+
+def test_an_address_leads_to_its_sample(open_page: Opened, viewer: Path) -> None:
+    page = open_page(viewer)
+    page.get_by_label("Sample 1 of step-9 · budget 64, correct").click()
+    expect(page.locator("#detail .response")).to_have_text("1 64 says 01")
+    fragment = page.evaluate("location.hash")
+    again = open_page(viewer, fragment=fragment)
+    expect(again.locator("#detail .response")).to_have_text("1 64 says 01")
+    expect(again.locator("[aria-selected=true]")).to_contain_text("step-9 · budget 64")
+    wrong = open_page(viewer, fragment="#outcome=wrong")
+    expect(wrong.locator("#count")).to_have_text("9 of 40 samples")
+    lost = open_page(viewer, fragment="#problem=none&sample=0")
+    expect(lost.locator("#detail")).to_contain_text("not here")
+
+
+def test_the_page_of_the_run_leads_to_its_samples(open_page: Opened, viewer: Path) -> None:
+    page = open_page(viewer.parent / "report.html")
+    page.get_by_role("link", name="All 40 samples").click()
+    expect(page.locator("#detail .response")).to_have_text("0 64 says 00")
+
+
+def test_hostile_text_is_shown_and_does_nothing(open_page: Opened, tmp_path: Path) -> None:
+    """Scripts, markup, control characters, and a line of a megabyte, in every text of a sample."""
+    hostile = dict.fromkeys(("problem_id", "text", "prompt", "answer"), HOSTILE)
+    rows = [sample("", 0, **hostile), sample("", 1, **hostile | {"text": "x" * 10**6})]
+    page = open_page(run_of(tmp_path, [rows]))
+    expect(page.locator("#detail .response")).to_contain_text("</script><script>alert(1)</script><!--⟨U+2028⟩⟨U+202E⟩")
+    assert page.locator("#detail img, #detail script, #rows img").count() == 0
+    page.keyboard.press("j")
+    more = page.get_by_role("button", name="Show all 1,000,000 characters")
+    expect(more).to_be_visible()
+    assert len(shown(page)[0]) == 20000
+    more.click()
+    assert len(shown(page)[0]) == 10**6
+    assert too_wide(page) <= 0
+
+
+def test_text_that_is_put_into_the_page_as_markup_is_refused(browser: Browser, viewer: Path) -> None:
+    """By the browser itself, which the page's policy tells so."""
+    page = browser.new_page()
+    page.goto(viewer.as_uri())
+    assert (
+        page.evaluate("(() => { try { document.body.innerHTML = '<b>'; } catch (e) { return e.name; } })()")
+        == "TypeError"
+    )
+
+
+@pytest.mark.parametrize("missing", ["index.js", "0001.js"])
+def test_a_missing_file_is_named(browser: Browser, viewer: Path, tmp_path: Path, missing: str) -> None:
+    for file in [viewer, *(viewer.parent / "samples_files").iterdir()]:
+        to = tmp_path / file.relative_to(viewer.parent)
+        to.parent.mkdir(exist_ok=True)
+        to.write_bytes(b"" if file.name == missing else file.read_bytes())
+    (tmp_path / "samples_files" / missing).unlink()
+    page = browser.new_page()
+    page.goto((tmp_path / "samples.html").as_uri())
+    expect(page.locator("#detail")).to_contain_text(f"samples_files/{missing} is missing")
+    page.close()
+
+
+def test_fifty_thousand_samples_show_the_first_within_a_second(open_page: Opened, tmp_path: Path) -> None:
+    text = "a thought of some length " * 20
+    rows = [sample(f"p{p}", n, text=f"{p} {n} {text}", correct=n > 3) for p in range(500) for n in range(100)]
+    viewer = run_of(tmp_path, [rows])
+    page = open_page(viewer)
+    page.locator("#detail .response").wait_for()
+    assert page.evaluate("performance.now()") < 1000  # milliseconds since the page was asked for
+    expect(page.locator("#count")).to_have_text("50,000 samples")
+    assert page.locator("[role=option]").count() < 100
+    page.locator("#list").evaluate("list => { list.scrollTop = list.scrollHeight; }")
+    page.locator("[role=option]").last.click()
+    expect(page.locator("#detail .response")).to_contain_text("499 99 a thought")
+    page.get_by_label("Search").fill("499 98 a thought")
+    expect(page.locator("#count")).to_have_text("1 of 50,000 samples", timeout=20_000)
+
+
+def test_a_printed_sample_is_whole(open_page: Opened, viewer: Path) -> None:
+    page = open_page(viewer)
+    page.locator("#detail .response").wait_for()
+    page.emulate_media(media="print")
+    assert not page.locator("#list").is_visible()
+    assert page.locator("#detail .response").is_visible()
