@@ -93,6 +93,18 @@ def edited(run: Path, rows: Sequence[dict[str, Any]]) -> Viewed:
     return Viewed(run)
 
 
+def test_without_its_tokenizer_a_response_is_plain_text_and_the_page_says_so(evaluated: Path, tmp_path: Path) -> None:
+    """No hub is asked for a model that is named in a result."""
+    run = copied(evaluated, tmp_path)
+    for model in ("gone/step-1", "no name of a model"):
+        text = (evaluated / "result.json").read_text(encoding="utf-8").replace('"embedded"', json.dumps(model))
+        (run / "result.json").write_text(text, encoding="utf-8")
+        page.write(run)
+        viewed = Viewed(run)
+        assert viewed.index["unmarked"] == [model]
+        assert {len(piece) for text in viewed.texts for piece in text["response"]} == {1}
+
+
 def test_flipped_and_informative_say_what_they_mean(evaluated: Path, tmp_path: Path) -> None:
     run = copied(evaluated, tmp_path)
     rows = read_table(run / "parts" / "0.parquet")

@@ -24,6 +24,17 @@ PICKLED = ("*.bin",)
 OTHER = ["*/*", "consolidated*", "training_args.bin"]  # other formats of the same weights
 
 
+def cached(source: str) -> Path | None:
+    """The folder of the cache with the tokenizer of a model of the hub, which is not asked; None if it is not there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(source, allow_patterns=[*TOKENIZER], local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError):
+        return None
+
+
 def fetched(source: str, *, weights: bool, revision: str | None = None) -> Path:
     """The folder of the cache with a model of the hub, with or without its weights.
 

@@ -34,11 +34,13 @@ class TokenTexts:
 
     @cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase | None:
-        from rlready.models.checkpoint import tokenizer_of
+        from rlready.models.checkpoint import local_folder, tokenizer_of
+        from rlready.models.hub import cached
 
+        folder = local_folder(self.model) or cached(self.model)
         try:
-            return tokenizer_of(self.model)
-        except UserError:  # it was moved or deleted: the text alone is shown
+            return tokenizer_of(str(folder)) if folder else None
+        except UserError:  # it was moved, or is no checkpoint any more: the text alone is shown
             return None
 
     @cached_property
