@@ -21,7 +21,7 @@ from rlready.core.settings import Config as Settings
 from rlready.runs import lock, provenance
 from rlready.runs.files import merge_tables, read_json, read_table, write_folder, write_json, write_table, write_text
 from rlready.runs.log import append_line, read_log, sync_log, truncate_log
-from rlready.runs.record import RunRecord
+from rlready.runs.record import Energy, RunRecord, is_edited, sealed
 from rlready.runs.run import Invocation, Run, invocation
 
 
@@ -318,11 +318,63 @@ def test_another_version_or_machine_is_said(tmp_path: Path) -> None:
     found["software"] |= {"version": "0.0.9", "python": "3.10.1"}
     found["revision"] = {"commit": "0123456789abcdef", "dirty": True}
     found["host"]["cpu"] = "a processor"
-    write_json(tmp_path / "record.json", found)
+    write_json(tmp_path / "record.json", sealed(found))
     (warning,) = attempt(tmp_path, OnDevice())["warnings"]
     for before in ("(before: 0.0.9)", "(before: 3.10.1)", "(before: a processor)"):
         assert before in warning
     assert ("0123456789ab with uncommitted changes" in warning) == (provenance.revision() is not None)
+
+
+def test_what_was_overwritten_stays_in_the_record(tmp_path: Path) -> None:
+    attempt(tmp_path, Config())
+    token = invocation.set(Invocation("rlready sft", overwrite=True))
+    try:
+        for lr in (0.2, 0.3):
+            attempt(tmp_path, Config(lr=lr))
+    finally:
+        invocation.reset(token)
+    kept = RunRecord.load(tmp_path)
+    assert [each.status for each in kept.overwritten] == ["interrupted", "interrupted"]
+    assert len(kept.attempts) == 1
+    assert kept.all_attempts == [*kept.overwritten, *kept.attempts]
+    assert kept.seconds == kept.attempts[0].seconds  # no sum contains them
+
+
+def test_a_record_edited_by_hand_is_noticed_and_a_continuation_says_so(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), Run(tmp_path, "rl", Config()) as run:
+        run.claim()
+        write_text(tmp_path / "log.jsonl", "")
+        raise KeyboardInterrupt
+    assert not is_edited(tmp_path)
+    write_json(tmp_path / "record.json", record(tmp_path) | {"cpu_seconds": 1e-3})
+    assert is_edited(tmp_path)
+    assert attempt(tmp_path, Config())["warnings"] == ["record.json was edited before the run was continued"]
+    assert not is_edited(tmp_path)
+
+
+class Meter:
+    """Stands for codecarbon, which is not installed here."""
+
+    energy = None
+
+    def stop(self) -> None:
+        self.energy = Energy(kwh=2.0, kg_co2e=0.5, country="DEU", tool="codecarbon 3")
+
+
+def test_the_energy_of_an_attempt_is_that_when_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlready.runs.run.start_meter", Meter)
+    attempt(tmp_path, Config())
+    assert RunRecord.load(tmp_path).attempts[0].energy == Energy(
+        kwh=2.0, kg_co2e=0.5, country="DEU", tool="codecarbon 3"
+    )
+
+
+def test_energy_without_codecarbon_is_one_line_and_nothing_is_lost(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("RLREADY_CARBON", "DEU")
+    monkeypatch.setitem(sys.modules, "codecarbon", None)
+    with pytest.raises(UserError, match=r"RLREADY_CARBON=DEU needs codecarbon: pip install 'rlready\[codecarbon\]'"):
+        attempt(tmp_path / "run", Config())
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_kernels_are_recorded_before_a_kill_can_leave_a_state(tmp_path: Path, monkeypatch) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from rlready.runs.files import read_json, to_json, write_text
 from rlready.runs.log import read_log
-from rlready.runs.record import RECORD
+from rlready.runs.record import RECORD, sealed
 
 KEPT = {"checkpoints", "state"}  # folders without paths
 TEXTS = (".json", ".jsonl")  # files with them
@@ -38,6 +38,7 @@ def rename_paths(out: Path, before: str) -> None:
         if file.name == RECORD:
             files_of = renamed[0].get("files", {})
             renamed[0]["files"] = {name: sha for name, sha in files_of.items() if not _may_change(name)}
+            renamed = [sealed(renamed[0])] if lines == [sealed(lines[0])] else renamed
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in renamed)
         write_text(file, text if file.suffix == ".jsonl" else to_json(renamed[0]) + "\n")
 

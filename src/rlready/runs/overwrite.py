@@ -13,7 +13,7 @@ from rlready.core.errors import UserError
 from rlready.core.result import RESULT
 from rlready.core.settings import Config
 from rlready.runs import lock
-from rlready.runs.files import LEFTOVER, plain, remove, write_json
+from rlready.runs.files import LEFTOVER, plain, remove
 from rlready.runs.folders import START, read_record
 from rlready.runs.lineage import models_behind, models_of_runs
 from rlready.runs.log import DRAWN, LOG
@@ -60,7 +60,7 @@ def empty_folder(out: Path, configs: Sequence[Config], command: str = "", noted:
                 f"{old.verb}: move that elsewhere, or choose another --out"
             )
         old.status = OVERWRITTEN
-        write_json(out / RECORD, old)
+        old.save(out)
     for path in out.iterdir():
         if path.name not in (lock.NAME, RECORD):
             remove(path)

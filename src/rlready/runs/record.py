@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePath
@@ -12,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from rlready.core.result import Record
 from rlready.core.settings import Config
-from rlready.runs.files import plain
+from rlready.runs.files import plain, read_json, to_json, write_json
 from rlready.runs.licences import UNKNOWN, OutputLicence
 
 RECORD = "record.json"
@@ -23,7 +24,7 @@ OVERWRITTEN = "overwritten"
 DEFAULT = "default"  # the origin of a setting that was not given
 PRESET = "preset"  # the origin of a setting that was chosen for the model
 LEFT_OPEN = (None, "auto")
-SCHEMA = 2  # of this file; raised when a version writes what earlier ones cannot read
+SCHEMA = 3  # of this file; raised when a version writes what earlier ones cannot read
 
 
 def _readable(version: int) -> int:
@@ -41,6 +42,18 @@ def directory_of(out: Path) -> str:
     if Path(os.path.abspath(out)).is_relative_to(here):
         return os.path.relpath(here, out)
     return str(PurePath("~", here.relative_to(home))) if here.is_relative_to(home) else ""
+
+
+def sealed(content: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """The content of a record with its checksum, by which an edit by hand is noticed; it is no protection."""
+    rest = {key: value for key, value in content.items() if key != "sha256"}
+    return rest | {"sha256": hashlib.sha256(to_json(rest).encode()).hexdigest()}
+
+
+def is_edited(folder: Path) -> bool:
+    """Whether ``record.json`` is not as the run has written it; False for the record of a version without checksum."""
+    content = read_json(folder / RECORD)
+    return bool(content.get("sha256")) and content != sealed(content)
 
 
 class Revision(Record):
@@ -126,6 +139,15 @@ class Overlap(Record):
     same_template: int | None
 
 
+class Energy(Record):
+    """The energy of an attempt as ``tool`` has measured it, and its emissions by the power mix of ``country``."""
+
+    kwh: float
+    kg_co2e: float
+    country: str
+    tool: str
+
+
 class Attempt(Record):
     """One execution of the command; see `RunRecord` for ``status`` and the units."""
 
@@ -139,6 +161,7 @@ class Attempt(Record):
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     counts: dict[str, int] = Field(default_factory=dict)
+    energy: Energy | None = None
 
 
 class RunRecord(Record):
@@ -158,7 +181,8 @@ class RunRecord(Record):
     ``folder`` is the run folder as it was named, with which paths in the run's files begin, and ``directory`` is the
     one from which it was named (`directory_of`); ``files`` are checksums of files that are read again
     (`runs/checksums.py`).  ``output_licence`` follows from the licences of the inputs; None if the run makes neither
-    models nor data.  ``overlaps`` are those of training and evaluation data.
+    models nor data.  ``overlaps`` are those of training and evaluation data.  ``overwritten`` are the attempts of the
+    runs that this one has replaced in its folder; no sum contains them.  ``sha256`` is that of the rest of the record.
     """
 
     model_config = ConfigDict(frozen=False)
@@ -195,11 +219,22 @@ class RunRecord(Record):
     files: dict[str, str] = Field(default_factory=dict)
     output_licence: OutputLicence | None = None
     overlaps: list[Overlap] = Field(default_factory=list)
+    overwritten: list[Attempt] = Field(default_factory=list)
+    sha256: str = ""
+
+    def save(self, folder: Path) -> None:
+        """Write the record into a run folder."""
+        write_json(folder / RECORD, sealed(plain(self)))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The record of a run folder; UserError where there is none, or it is not the record of a run."""
         return cls.from_file(folder / RECORD)
+
+    @property
+    def all_attempts(self) -> list[Attempt]:
+        """Those of the runs that were replaced in the folder, then those of this run."""
+        return [*self.overwritten, *self.attempts]
 
     @property
     def notes(self) -> list[Note]:

@@ -16,11 +16,11 @@ from rlready.core.distributed import rank
 from rlready.core.progress import warn
 from rlready.runs import provenance
 from rlready.runs.checksums import changed, checksums, inside, refuse_changed
-from rlready.runs.files import write_json
+from rlready.runs.energy import EnergyMeter
 from rlready.runs.licences import Source, output_licence
 from rlready.runs.lineage import base_folder
 from rlready.runs.provenance import content_digest
-from rlready.runs.record import RECORD, RUNNING, Attempt, DataNote, ModelNote, Note, Overlap, RunRecord
+from rlready.runs.record import RUNNING, Attempt, DataNote, ModelNote, Note, Overlap, RunRecord
 from rlready.runs.stated_licence import NOT_STATED, Stated, licence_of, licence_of_model, licence_on_hub
 
 BASE = "base of the adapter"  # the role of a model
@@ -41,6 +41,7 @@ class Recorder:
     record: RunRecord
     _claimed = False
     _attempt: Attempt
+    _meter: EnergyMeter | None = None
     _clock: float  # when the attempt began, in seconds
     _cpu: float  # seconds that the process had used by then
     _saved = 0.0
@@ -186,12 +187,13 @@ class Recorder:
         attempt.seconds = round(time.monotonic() - self._clock, 3)
         attempt.cpu_seconds = round(provenance.cpu_seconds() - self._cpu, 3)
         attempt.counts = dict(self._counts)
+        attempt.energy = self._meter.energy if self._meter else None
         record.seconds = round(sum(each.seconds for each in record.attempts), 3)
         record.cpu_seconds = round(sum(each.cpu_seconds for each in record.attempts), 3)
         record.counts = dict(sum((Counter(each.counts) for each in record.attempts), Counter[str]()))
         record.peak_memory_bytes = provenance.peak_memory_bytes()
         self._note_machine()
-        write_json(self.out / RECORD, record)
+        record.save(self.out)
 
     def _note_machine(self, load_kernels: bool = False) -> None:
         """Record what computes, as far as it is known by now."""

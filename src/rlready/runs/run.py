@@ -43,12 +43,24 @@ from rlready.core.text import visible
 from rlready.runs import lock, provenance
 from rlready.runs.checksums import checksums, inside
 from rlready.runs.continuing import compare
+from rlready.runs.energy import start_meter
 from rlready.runs.files import clear_leftovers, os_errors_named, plain, remove, write_json, write_text
 from rlready.runs.folders import nothing_done, own_entries, read_record, refuse_foreign_files, refuse_links
 from rlready.runs.log import DRAWN, LOG, sync_log
 from rlready.runs.moved import rename_paths
 from rlready.runs.overwrite import empty_folder
-from rlready.runs.record import CONFIG, DEFAULT, DONE, PRESET, RUNNING, Attempt, RunRecord, directory_of
+from rlready.runs.record import (
+    CONFIG,
+    DEFAULT,
+    DONE,
+    PRESET,
+    RECORD,
+    RUNNING,
+    Attempt,
+    RunRecord,
+    directory_of,
+    is_edited,
+)
 from rlready.runs.recorder import Recorder, now
 from rlready.runs.results import checked
 
@@ -146,6 +158,8 @@ class Run(Recorder):
             raise known from error
 
     def _leave(self, error: BaseException | None) -> None:
+        if self._meter:
+            self._meter.stop()
         if not self._claimed:
             self._leave_as_found()
             if self.finished and error is None:
@@ -191,6 +205,8 @@ class Run(Recorder):
         refuse_differences("has read other data (SHA-256)", same, "all need the same files")
 
     def _claim(self, jobs: Sequence[Config]) -> None:
+        self._meter = None if self._inside else start_meter()
+        edited = self._earlier is not None and is_edited(self.out)
         if self._earlier:
             refuse_links(self.out)
             entries = own_entries(self.out)
@@ -200,13 +216,18 @@ class Run(Recorder):
             remove(self.out / RESULT)
             note(f"{self.out}: continuing a run that was {self._earlier.attempts[-1].status.partition(':')[0]}")
         else:
+            old = read_record(self.out)
             empty_folder(self.out, (self.config, *jobs), self._called.command, self.record.notes)
+            if old:
+                self.record.overwritten = old.all_attempts
             if self._called.command and not self._inside:
                 note(f"rlready {self.verb}: writing to {self.out}")
         if self.finished:
             self.finished = False
             self._begin()
         self._claimed = True
+        if edited:
+            self.warn(f"{RECORD} was edited before the run was continued")
         self.record.threads, self.record.cpu_capability = provenance.threads(), provenance.cpu_capability()
         self.record.processes = world_size()
         if self._earlier:
@@ -300,6 +321,7 @@ class Run(Recorder):
             folder=str(self.out),
             directory=directory_of(self.out),
             files=earlier.files if earlier else {},
+            overwritten=earlier.overwritten if earlier else [],
             attempts=[*attempts, self._attempt],
         )
 
