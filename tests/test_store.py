@@ -341,10 +341,7 @@ def test_what_was_overwritten_stays_in_the_record(tmp_path: Path) -> None:
 
 
 def test_a_record_edited_by_hand_is_noticed_and_a_continuation_says_so(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), Run(tmp_path, "rl", Config()) as run:
-        run.claim()
-        write_text(tmp_path / "log.jsonl", "")
-        raise KeyboardInterrupt
+    attempt(tmp_path, Config())
     assert not is_edited(tmp_path)
     write_json(tmp_path / "record.json", record(tmp_path) | {"cpu_seconds": 1e-3})
     assert is_edited(tmp_path)

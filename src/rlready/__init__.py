@@ -21,12 +21,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 __version__ = "0.1.0"
-NAMES = ("Demo", "Inject", "SFT", "RL", "Evaluate", "Readiness", "Predict", "Sweep", "Doctor", "Credit", "Template")
+NAMES = (
+    *("Demo", "Inject", "SFT", "RL", "Evaluate", "Readiness", "Predict", "Sweep", "Doctor", "Checklist"),
+    *("Credit", "Template"),
+)
 __getattr__ = lazy(
     __name__,
     {f"{name}Config": "rlready.core.config" for name in NAMES}
-    | {f"{name}Result": "rlready.runs.results" for name in NAMES[:9]}
+    | {f"{name}Result": "rlready.runs.results" for name in NAMES[:10]}
     | dict.fromkeys(("sft", "rl", "demo", "doctor"), "rlready.core.verbs")
-    | {verb: f"rlready.{verb}" for verb in ("inject", "evaluate", "readiness", "predict", "sweep")}
+    | {verb: f"rlready.{verb}" for verb in ("inject", "evaluate", "readiness", "predict", "sweep", "checklist")}
     | {"UserError": "rlready.core.errors"},
 )

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from os import PathLike
 from typing import Literal
 
+from rlready.checklist.result import ChecklistResult as ChecklistResult
+from rlready.core.config import ChecklistConfig as ChecklistConfig
 from rlready.core.config import CreditConfig as CreditConfig
 from rlready.core.config import DemoConfig as DemoConfig
 from rlready.core.config import DoctorConfig as DoctorConfig
@@ -493,4 +495,21 @@ def doctor(
     lora_r: Rank of the LoRA adapter that training all weights is compared with; 0: none.
     device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
         embedded model.
+    """
+
+def checklist(
+    config: ChecklistConfig | None = None,
+    out: StrPath | None = None,
+    *,
+    runs: StrPath | Iterable[StrPath] = (),
+    form: Literal["neurips", "datasheet", "acl"] = "neurips",
+    format: Literal["md", "html", "tex", "toml"] = "md",
+    answers: StrPath = "",
+) -> ChecklistResult:
+    """Fill a reviewer's form from the records of runs. What no record holds is called unknown.
+
+    runs: Run folders, or folders that contain run folders. All of their compute is added up.
+    form: Form: the NeurIPS paper checklist, the datasheet of a data set made by inject, or ACL's checklist.
+    format: Markdown, HTML, LaTeX, or the skeleton of an answers file (toml).
+    answers: Your answers (TOML), for what only you know; format=toml writes the file with the open questions.
     """

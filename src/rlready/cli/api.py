@@ -13,7 +13,7 @@ from rlready.core import distributed
 from rlready.core.errors import UserError
 from rlready.core.result import Result
 from rlready.core.settings import Config
-from rlready.core.verbs import WITHOUT_FOLDER, function
+from rlready.core.verbs import WITHOUT_FOLDER, WRITES_FILE, function
 from rlready.runs.folders import new_folder
 
 
@@ -30,6 +30,9 @@ def call_verb(name: str, config: object, out: object, settings: Mapping[str, Any
     if out is not None and not isinstance(out, (str, os.PathLike)):
         raise UserError(f"rlready.{name}: out = {_shown(out)} is not a path")
     filled: Config = cls(**settings) if config is None else config.replace(**settings)
+    if name in WRITES_FILE:
+        written: Result = function(name)(filled, Path(os.fspath(out)) if out else None)
+        return written
     if not out and name in WITHOUT_FOLDER:
         only: Result = function(name)(filled)
         return only

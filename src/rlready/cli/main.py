@@ -27,11 +27,11 @@ from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
 from rlready.core.options import COMMAND_LINE, Filled, fill_config
 from rlready.core.presets import own_data
-from rlready.core.progress import breaking_silence, only_warnings
+from rlready.core.progress import breaking_silence, note, only_warnings
 from rlready.core.settings import Config
 from rlready.core.stopping import STOPPED, exit_stopped, stopped_by_signals
 from rlready.core.terminal import with_neutral_streams
-from rlready.core.verbs import WITHOUT_FOLDER, function
+from rlready.core.verbs import WITHOUT_FOLDER, WRITES_FILE, function
 from rlready.models.weights import pickles
 
 
@@ -95,6 +95,8 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
             refuse_unfinished(folder)
         return function("report")(*folders)
     filled = _fill(typed, verb)
+    if typed.verb in WRITES_FILE:
+        return _written(typed, filled.value)
     switches = dict.fromkeys(sorted(typed.switches), "true")
     distributed.refuse_differences(
         "was started with other settings", filled.value.typed() | {"out": typed.out or ""} | switches
@@ -109,6 +111,15 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
     if out.is_file() and not (typed.verb == "inject" and out.suffix == ".jsonl"):
         raise UserError(f"--out {out} is a file; name a folder")
     return _run(typed, filled, out, _continuing(argv, typed, out))
+
+
+def _written(typed: Typed, config: Config) -> Any:
+    """The path of the file that a verb has written; without ``--out`` the text, or with ``--json`` the result."""
+    result = function(typed.verb)(config, Path(typed.out) if typed.out else None)
+    note(result.headline)
+    if result.next_command:
+        note(f"Next: {result.next_command}")
+    return Path(typed.out) if typed.out else result if "json" in typed.switches else result.text.rstrip("\n")
 
 
 def _folder(typed: Typed, config: Config) -> Path:

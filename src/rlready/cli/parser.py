@@ -10,7 +10,7 @@ import inspect
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import typer
@@ -29,7 +29,7 @@ class Verb:
 
     ``positional`` is the setting that arguments without ``=`` give a value, or what they are if the verb has no
     configuration; ``many``: whether there may be several.  ``flags`` are switches of this verb, each with its help and
-    the configuration whose settings it takes.
+    the configuration whose settings it takes.  ``out``: what --out is, of a verb that writes no run folder.
     """
 
     about: str
@@ -37,6 +37,12 @@ class Verb:
     positional: str = ""
     many: bool = True
     flags: Mapping[str, tuple[str, type[Config] | None]] = field(default_factory=dict)
+    out: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """Whether the verb writes a run folder."""
+        return self.config is not None and not self.out
 
     @property
     def configs(self) -> dict[str, type[Config]]:
@@ -72,6 +78,9 @@ VERBS = {
     "predict": verb_of(config.PredictConfig, "runs"),
     "sweep": verb_of(config.SweepConfig, "file", many=False),
     "doctor": verb_of(config.DoctorConfig, "model", many=False),
+    "checklist": replace(
+        verb_of(config.ChecklistConfig, "runs"), out="File in which the form is written. By default it is printed."
+    ),
     "show": Verb(
         "Show run folders as tables. Or one of the views --diff, --credit and --template.",
         positional="runs",
@@ -86,6 +95,7 @@ VERBS = {
                 config.TemplateConfig,
             ),
         },
+        out="With --credit: folder in which the view is also written as a page.",
     ),
     "watch": Verb("Show how far runs are, their curves and what looks wrong, while they run.", positional="runs"),
     "report": Verb("Write the HTML page of a run folder, or one page that compares several.", positional="runs"),
@@ -300,15 +310,19 @@ def _parameters(name: str, verb: Verb) -> Iterator[inspect.Parameter]:
             yield _parameter(
                 key, Annotated[str | None, typer.Option(dashed, metavar=kind, help=text, rich_help_panel=title)]
             )
-    if verb.config or "credit" in verb.flags:
+    if verb.config or verb.out:
         text = "By default none." if name in WITHOUT_FOLDER else f"By default a new one, such as runs/{name}-2."
-        text = f"Run folder; a run that was stopped there continues. {text}"
-        text = text if verb.config else "With --credit: folder in which the view is also written as a page."
-        yield _parameter("out", Annotated[str | None, typer.Option("--out", metavar="DIR", help=text)])
+        text = verb.out or f"Run folder; a run that was stopped there continues. {text}"
+        yield _parameter(
+            "out",
+            Annotated[
+                str | None, typer.Option("--out", metavar="FILE" if verb.config and verb.out else "DIR", help=text)
+            ],
+        )
     if verb.config:
         text = "TOML file with settings; the command line takes precedence."
         yield _parameter("config", Annotated[str | None, typer.Option("--config", metavar="FILE", help=text)])
-    switches = (RUN_SWITCHES if verb.config else {}) | (MODEL_SWITCHES if verb.configs else {}) | SWITCHES
+    switches = (RUN_SWITCHES if verb.runs else {}) | (MODEL_SWITCHES if verb.runs or verb.flags else {}) | SWITCHES
     for switch, text in switches.items():
         yield _flag(switch.replace("_", "-"), text, "Options", *(("-q",) if switch == "quiet" else ()))
 

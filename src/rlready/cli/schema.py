@@ -24,6 +24,7 @@ CONFIGS: Mapping[str, type[Config]] = {
     "predict": config.PredictConfig,
     "sweep": config.SweepConfig,
     "doctor": config.DoctorConfig,
+    "checklist": config.ChecklistConfig,
 }
 BY_NAME: Mapping[str, type[BaseModel]] = {**CONFIGS, **{cls.__name__: cls for cls in CONFIGS.values()}}
 RESULTS = {name: module for module, _, name in (target.partition(":") for target in TARGETS.values())}

@@ -60,6 +60,8 @@ Reward = Literal["correctness", "arora_zanette", "grpo_lambda", "dapo_overlong",
 Precision = Literal["float32", "bfloat16"]
 ImportanceCorrection = Literal["none", "token", "sequence"]
 Distributed = Literal["ddp", "fsdp"]
+Form = Literal["neurips", "datasheet", "acl"]
+FormFormat = Literal["md", "html", "tex", "toml"]
 LENGTH_PLACE = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")  # the place of a length in a text
 ALGORITHMS = ("grpo", "dr_grpo", "rloo", "dapo", "dense")
 MOST_CHECKPOINTS = 10_000  # of an SFT run
@@ -601,6 +603,19 @@ class PredictConfig(Config):
     splits: Resamples = option(1000, "Number of random halves for the out-of-sample fit.")
     resamples: Resamples = option(2000, "Number of bootstrap resamples.")
     seed: Seed = option(0, "Seed of the halves, resamples and permutations.")
+
+
+class ChecklistConfig(Config):
+    """Fill a reviewer's form from the records of runs. What no record holds is called unknown."""
+
+    runs: Places = option((), "Run folders, or folders that contain run folders. All of their compute is added up.")
+    form: Form = option(
+        "neurips", "Form: the NeurIPS paper checklist, the datasheet of a data set made by inject, or ACL's checklist."
+    )
+    format: FormFormat = option("md", "Markdown, HTML, LaTeX, or the skeleton of an answers file (toml).")
+    answers: str = option(
+        "", "Your answers (TOML), for what only you know; format=toml writes the file with the open questions."
+    )
 
 
 class SweepConfig(Config):

@@ -22,12 +22,14 @@ FUNCTIONS = {
     "readiness": "rlready.readiness.stage:readiness",
     "predict": "rlready.predict.stage:predict",
     "sweep": "rlready.sweep.stage:sweep",
+    "checklist": "rlready.checklist.stage:checklist",
     "show": "rlready.cli.show:show_runs",
     "watch": "rlready.cli.watch:watch",
     "report": "rlready.report.page:write",
     "schema": "rlready.cli.schema:schema_of",
 }
 WITHOUT_FOLDER = ("doctor",)  # verbs that write a run folder only where one is named
+WRITES_FILE = ("checklist",)  # verbs that write a file, if one is named, and no run folder
 
 
 def function(verb: str) -> Any:

@@ -10,17 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib.resources import files
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from urllib.parse import urlencode
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
 from rlready.core.result import Table
-from rlready.core.text import visible
 from rlready.evaluate.result import EvaluateResult, Example
 from rlready.inject.result import NAMES, BehaviourCount, InjectResult
 from rlready.predict.result import PredictResult
@@ -39,6 +36,7 @@ from rlready.report.predict_charts import predict_sections
 from rlready.report.section import Column, Section, side_by_side, table
 from rlready.report.stored_samples import budget_name, stored_samples
 from rlready.report.sweep_charts import sweep_section
+from rlready.report.text import environment
 from rlready.report.viewer import VIEWER, write_viewer
 from rlready.runs.files import write_text
 from rlready.runs.folders import new_folder
@@ -175,18 +173,10 @@ def _left_out(result: InjectResult) -> Section:
 
 @cache
 def _environment() -> Environment:
-    folder = files(__package__)
-    environment = Environment(
-        loader=FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(duration=SECONDS.show, compact=_compact, spans=_spans, kinds=kinds)
-    environment.filters.update(length_of=_length_of, link=_link)
-    return environment
+    made = environment(__package__)
+    made.filters.update(duration=SECONDS.show, compact=_compact, spans=_spans, kinds=kinds)
+    made.filters.update(length_of=_length_of, link=_link)
+    return made
 
 
 def _spans(example: Example) -> list[tuple[str, bool]]:

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from rlready.core.text import visible
+
+
+def environment(package: str) -> Environment:
+    """Templates of a package; every value in them passes ``visible`` and is escaped on its way out."""
+    folder = files(package)
+    return Environment(
+        loader=FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def safe(text: str) -> Markup:

@@ -23,6 +23,7 @@ RUNNING = "running"
 OVERWRITTEN = "overwritten"
 DEFAULT = "default"  # the origin of a setting that was not given
 PRESET = "preset"  # the origin of a setting that was chosen for the model
+EDITED = f"{RECORD} was edited before the run was continued"  # a warning
 LEFT_OPEN = (None, "auto")
 SCHEMA = 3  # of this file; raised when a version writes what earlier ones cannot read
 

@@ -21,6 +21,7 @@ R = TypeVar("R", bound=Result)
 AGAIN = "delete it, and the command of the run makes it again"
 # where each verb's result is defined; imported when one is read
 RESULTS = {
+    "checklist": "rlready.checklist.result:ChecklistResult",
     "demo": "rlready.report.demo_result:DemoResult",
     "doctor": "rlready.report.doctor_result:DoctorResult",
     "evaluate": "rlready.evaluate.result:EvaluateResult",

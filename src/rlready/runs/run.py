@@ -53,8 +53,8 @@ from rlready.runs.record import (
     CONFIG,
     DEFAULT,
     DONE,
+    EDITED,
     PRESET,
-    RECORD,
     RUNNING,
     Attempt,
     RunRecord,
@@ -227,7 +227,7 @@ class Run(Recorder):
             self._begin()
         self._claimed = True
         if edited:
-            self.warn(f"{RECORD} was edited before the run was continued")
+            self.warn(EDITED)
         self.record.threads, self.record.cpu_capability = provenance.threads(), provenance.cpu_capability()
         self.record.processes = world_size()
         if self._earlier:

@@ -29,9 +29,7 @@ from rlready.models.lora import Adapted
 from rlready.train.loss import LossOutput
 from rlready.train.parallel import examples_of_process, sum_over_processes
 from rlready.train.recompute import enable_recomputation, recomputed
-
-BETAS = (0.9, 0.95)  # of AdamW
-EPSILON = 1e-8  # of AdamW
+from rlready.train.schedule import BETAS, EPSILON
 
 # maps a micro-batch and its log-probabilities (N,) to its loss
 BatchLoss = Callable[[Batch, Tensor], LossOutput]

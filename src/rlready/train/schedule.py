@@ -1,10 +1,12 @@
-"""Learning-rate schedules, as factors of the peak learning rate."""
+"""Learning-rate schedules, as factors of the peak learning rate, and the constants of the optimiser."""
 
 from __future__ import annotations
 
 import math
 from typing import Literal
 
+BETAS = (0.9, 0.95)  # of AdamW
+EPSILON = 1e-8  # of AdamW
 Schedule = Literal["constant", "linear", "cosine"]
 
 

@@ -11,8 +11,9 @@ import torch
 from rlready.core.distributed import gathered
 from rlready.models.fsdp import shard_of
 from rlready.runs.run import Run
-from rlready.train.learner import EPSILON, Learner
+from rlready.train.learner import Learner
 from rlready.train.result import RLResult, SFTResult
+from rlready.train.schedule import EPSILON
 
 SAMPLED = 1_000_000  # weights that are compared; of a smaller model all
 TOO_FEW = 0.01  # share of changed weights below which a run gets a warning

@@ -1,0 +1,105 @@
+"""The answers file: what only the author knows, in TOML.  Its skeleton is written by ``format=toml``.
+
+``[FORM.NUMBER]`` answers an item; ``[facts]`` and ``[licences]`` give facts that no record holds.  An empty text is no
+answer.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from rlready.checklist.forms import Form
+from rlready.checklist.result import AnsweredItem
+from rlready.checklist.runs import Runs, Told
+from rlready.core.errors import UserError
+from rlready.core.missing import did_you_mean
+from rlready.core.result import Record, first_error
+from rlready.core.text import visible
+
+HEAD = """# rlready checklist: your answers; an empty text is no answer.
+# They are used by: rlready checklist {runs} --form {form} --answers FILE
+"""
+
+
+class Answer(Record):
+    """The answer of an item and why."""
+
+    answer: str = ""
+    justification: str = ""
+
+
+class AuthorFacts(Record):
+    """Facts that records do not hold: where data and code are, and whose machines were used."""
+
+    address: str = ""
+    provider: str = ""
+
+
+class Answers(Record):
+    """The whole file: answers by form and number; ``licences`` by the id of the data set or model."""
+
+    facts: AuthorFacts = AuthorFacts()
+    licences: dict[str, str] = Field(default_factory=dict)
+    neurips: dict[str, Answer] = Field(default_factory=dict)
+    datasheet: dict[str, Answer] = Field(default_factory=dict)
+    acl: dict[str, Answer] = Field(default_factory=dict)
+
+    def of(self, form: str) -> dict[str, Answer]:
+        """The answers to one form."""
+        return {"neurips": self.neurips, "datasheet": self.datasheet, "acl": self.acl}[form]
+
+    def told(self, file: str) -> Told:
+        """The facts in it."""
+        facts = {name: text for name, text in self.facts if text}
+        return Told(file, facts, {name: text for name, text in self.licences.items() if text})
+
+
+def read_answers(path: Path, name: str, form: Form) -> Answers:
+    """The file; UserError for one that is not there or not TOML, and for an answer that the form does not allow."""
+    try:
+        answers = Answers.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        how = "write its skeleton with --format toml --out FILE"
+        raise UserError(f"answers = {path}: {error.strerror}{did_you_mean(str(path))}; {how}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a TOML file: {error}") from None
+    except ValidationError as error:
+        raise UserError(f"{path}: {first_error(error)}") from None
+    numbers = [item.number for item in form.items]
+    for number, given in answers.of(name).items():
+        where = f"{path}: [{name}.{number}]"
+        if number not in numbers:
+            raise UserError(f"{where}: this form has no item {number!r}; its items are {', '.join(numbers)}")
+        if given.answer and form.choices and given.answer not in form.choices:
+            raise UserError(f"{where}: answer = {given.answer!r}; choose one of {', '.join(form.choices)}")
+        if given.answer and form.choices and not given.justification.strip():
+            raise UserError(f"{where}: answer = {given.answer!r} needs a justification of a sentence or two")
+    return answers
+
+
+def skeleton(name: str, form: Form, items: list[AnsweredItem], runs: Runs, answers: Answers) -> str:
+    """The file with every question that the records leave open, and the answers that were given."""
+    lines = [HEAD.format(runs=" ".join(str(entry.folder) for entry in runs.counted[:1]), form=name), "[facts]"]
+    lines += [f"{key} = {_quoted(text)}" for key, text in answers.facts]
+    unknown = {note.id: answers.licences.get(note.id, "") for _, _, note in (*runs.data(), *runs.models())}
+    known = {note.id for _, _, note in (*runs.data(), *runs.models()) if note.licence != "unknown"}
+    lines += ["", "[licences]", *(f"{_quoted(k)} = {_quoted(text)}" for k, text in unknown.items() if k not in known)]
+    for item in items:
+        if item.status == "answered from records":
+            continue
+        given = answers.of(name).get(item.number, Answer())
+        choices = f" ({', '.join(form.choices)})" if form.choices else ""
+        lines += ["", f"[{name}.{item.number}]", f"# {item.title}: {item.question}{choices}"]
+        lines += [f"# {'unknown: ' + fact.missing if fact.missing else fact.text}"[:400] for fact in item.facts]
+        lines += [f"answer = {_quoted(given.answer)}"]
+        lines += [f"justification = {_quoted(given.justification)}"] if form.choices else []
+    return "".join(f"{visible(line)}\n".replace("\r", " ") for line in lines)
+
+
+def _quoted(text: str) -> str:
+    """A basic string of TOML, whose escapes are those of JSON."""
+    return json.dumps(text, ensure_ascii=True)

@@ -1,0 +1,141 @@
+"""Facts on machines, memory, time and energy: over every attempt of every run, whatever became of it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+
+from rlready.checklist.result import Evidence, Fact
+from rlready.checklist.runs import Entry, Runs
+from rlready.runs.record import OVERWRITTEN, RUNNING, SCHEMA, Attempt
+
+GIB = 1 << 30
+
+
+def machine(runs: Runs) -> list[Fact]:
+    """The classes of machine."""
+    texts = dict[str, list[Evidence]]()
+    for entry in runs.counted:
+        host, gpus = entry.record.host, Counter(gpu.model for gpu in entry.record.accelerators)
+        named = [f"{n} x {gpu}" for gpu, n in gpus.items()]
+        text = f"{host.cores} cores of {host.cpu} ({host.machine}), {host.os}"
+        text += f"; GPUs of the machine: {', '.join(named)}" if named else ", no GPU"
+        texts.setdefault(text, []).append(entry.of_record("host.cpu", host.cpu))
+        texts[text] += [entry.of_record("accelerators", ", ".join(named))] if named else []
+    return [Fact(name="Machine", text=text, evidence=evidence) for text, evidence in texts.items()]
+
+
+def memory(runs: Runs) -> list[Fact]:
+    """The memory of machines and GPUs, and the most that a run has used."""
+    most = max(runs.counted, key=lambda entry: entry.record.peak_memory_bytes)
+    host, gpus = most.record.host, {gpu.memory_bytes for entry in runs.counted for gpu in entry.record.accelerators}
+    text = f"{_gib(host.memory_bytes)} of memory, of which the largest run used {_gib(most.record.peak_memory_bytes)}"
+    text += f"; GPUs of {' and '.join(map(_gib, sorted(gpus)))}" if gpus else ""
+    keys = {"host.memory_bytes": host.memory_bytes, "peak_memory_bytes": most.record.peak_memory_bytes}
+    return [Fact(name="Memory", text=f"{text}.", evidence=[most.of_record(k, v) for k, v in keys.items()])]
+
+
+def time_per_run(runs: Runs) -> list[Fact]:
+    """How long each run has taken, by verb; parts of a run stand beside it."""
+    verbs = defaultdict[str, list[Entry]](list)
+    for entry in runs.entries:
+        verbs[entry.record.verb].append(entry)
+    parts = []
+    for verb, entries in verbs.items():
+        taken = sorted(entry.record.seconds for entry in entries)
+        each = duration(taken[0]) if len(taken) == 1 else f"{duration(taken[0])} to {duration(taken[-1])} each"
+        parts.append(f"{len(taken)} of {verb}: {each}")
+    evidence = [entry.of_record("seconds", entry.record.seconds) for entry in runs.entries]
+    return [Fact(name="Time of each run", text=f"Wall time of the runs: {'; '.join(parts)}.", evidence=evidence)]
+
+
+def total_compute(runs: Runs) -> list[Fact]:
+    """Wall, CPU and GPU time of all attempts, also of those that failed, were stopped, or were overwritten."""
+    rows = [(entry, attempt, status) for entry in runs.counted for attempt, status in _attempts(entry)]
+    by_status = defaultdict[str, list[float]](list)
+    for _, attempt, status in rows:
+        by_status[status].append(attempt.seconds)
+    gpu = sum(attempt.seconds * _gpus(entry) for entry, attempt, _ in rows)
+    wall, cpu = (_hours(getattr(each, name) for _, each, _ in rows) for name in ("seconds", "cpu_seconds"))
+    text = (
+        f"Runs: {len(runs.counted)}, attempts: {len(rows)}. They took {wall} h of wall time, {cpu} core-hours of CPU "
+        f"and {_hours([gpu])} GPU-hours. Attempts: "
+        + "; ".join(f"{len(taken)} {status}, {_hours(taken)} h" for status, taken in by_status.items())
+        + "."
+    )
+    if any(entry.record.processes > 1 for entry in runs.counted):
+        text += " Of runs in several processes, the CPU time is that of the first."
+    evidence = [entry.of_record("seconds", entry.record.seconds) for entry in runs.counted]
+    replaced = ((entry, len(entry.record.overwritten)) for entry in runs.counted)
+    evidence += [entry.of_record("overwritten", f"{n} attempts") for entry, n in replaced if n]
+    return [Fact(name="Total compute", text=text, evidence=evidence, missing="; ".join(_not_counted(runs)))]
+
+
+def _not_counted(runs: Runs) -> Iterator[str]:
+    """In words, what is not in the total."""
+    if runs.unread:
+        yield f"{len(runs.unread)} records cannot be read"
+    if any(entry.record.schema_version < SCHEMA for entry in runs.counted):
+        yield "an earlier version did not record runs that were overwritten"
+    servers = {str(url) for entry in runs.counted if str(url := entry.setting("engine")).startswith("http")}
+    if servers:
+        yield f"the compute of the server at {', '.join(sorted(servers))}"
+
+
+def energy(runs: Runs) -> list[Fact]:
+    """Energy and emissions, as far as codecarbon has measured them."""
+    attempts = [(entry, attempt) for entry in runs.counted for attempt, _ in _attempts(entry)]
+    measured = [(entry, attempt.energy) for entry, attempt in attempts if attempt.energy]
+    text, missing = "", "not measured; RLREADY_CARBON=DEU before a command measures it (extra codecarbon)"
+    if measured:
+        kwh, kg = sum(used.kwh for _, used in measured), sum(used.kg_co2e for _, used in measured)
+        tools = {f"{used.tool}, power mix of {used.country}" for _, used in measured}
+        text = f"{kwh:.3g} kWh, {kg:.3g} kg CO2e ({'; '.join(sorted(tools))})."
+        left = len(attempts) - len(measured)
+        missing = f"{left} of {len(attempts)} attempts were not measured" if left else ""
+    evidence = [entry.of_record("attempts.energy.kwh", used.kwh) for entry, used in measured]
+    return [Fact(name="Energy and emissions", text=text, evidence=evidence, missing=missing, extra=True)]
+
+
+def storage(runs: Runs) -> list[Fact]:
+    """What the run folders take on the disk."""
+    outer = [entry for entry in runs.entries if not any(o.folder in entry.folder.parents for o in runs.entries)]
+    sizes = {entry.folder: sum(f.stat().st_size for f in entry.folder.rglob("*") if f.is_file()) for entry in outer}
+    evidence = [Evidence(file=str(folder), key="", value=_gib(size)) for folder, size in sizes.items()]
+    text = f"The run folders take {_gib(sum(sizes.values()))}."
+    return [Fact(name="Storage", text=text, evidence=evidence, extra=True)]
+
+
+def provider(runs: Runs) -> list[Fact]:
+    """Whether the machines are a cluster of the author's or a cloud's."""
+    fact = runs.told.fact("provider", "Provider", "records hold no provider: internal cluster, or which cloud?")
+    return [fact.model_copy(update={"extra": True})]
+
+
+def _attempts(entry: Entry) -> Iterator[tuple[Attempt, str]]:
+    """Every attempt in a folder and what became of it."""
+    for attempt in entry.record.overwritten:
+        yield attempt, OVERWRITTEN
+    for attempt in entry.record.attempts:
+        status = attempt.status.partition(":")[0]
+        yield attempt, entry.status if status == RUNNING else status
+
+
+def _gpus(entry: Entry) -> int:
+    """The number of GPUs that a run has computed on: one for each process."""
+    return entry.record.processes if str(entry.setting("device")).startswith("cuda") else 0
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that fits."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _hours(seconds: Iterable[float]) -> str:
+    return f"{sum(seconds) / 3600:.3g}"
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.3g} GiB"

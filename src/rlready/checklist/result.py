@@ -1,0 +1,78 @@
+"""What ``rlready checklist`` returns: every item of a form, its facts, and the places in files that prove them."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from rlready.core.result import Record, Result, Table
+
+Status = Literal["answered from records", "drafted, to be confirmed", "unknown", "answered by you", "for you to answer"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+class Evidence(Record):
+    """Where a fact stands: ``key`` in ``file`` has ``value``; a file without a key is the fact itself."""
+
+    file: str
+    key: str
+    value: str
+
+
+class Fact(Record):
+    """One fact: ``text`` says it, with its evidence; ``missing`` is what is not known of it, "" for nothing.
+
+    The answer of an item does not need facts with ``extra``.
+    """
+
+    name: str
+    text: str
+    evidence: list[Evidence]
+    missing: str = ""
+    extra: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether nothing of it is missing."""
+        return not self.missing
+
+
+class AnsweredItem(Record):
+    """An item of the form: its ``number``, ``section`` ("" for none), ``title`` and ``question``.
+
+    ``status`` says where the answer comes from; ``answer`` is empty until the records or the answers file give one, and
+    ``justification`` is that of the answers file.
+    """
+
+    number: str
+    section: str
+    title: str
+    question: str
+    status: Status
+    answer: str
+    justification: str
+    facts: list[Fact]
+
+
+class ChecklistResult(Result):
+    """A filled form: ``form`` and its ``title``, the ``folders`` of the runs, and the document, ``text``.
+
+    ``notes`` are what the reader has to know of the runs, in sentences.
+    """
+
+    verb: Literal["checklist"] = "checklist"
+    form: str
+    title: str
+    folders: list[str]
+    notes: list[str]
+    items: list[AnsweredItem]
+    text: str
+
+    def share_known(self, number: str) -> float:
+        """The share of an item's facts of which nothing is missing."""
+        facts = next(item.facts for item in self.items if item.number == number)
+        return sum(fact.known for fact in facts) / len(facts)
+
+    def tables(self) -> list[Table]:
+        """The items with their status."""
+        rows = [[item.number, item.title, item.status, item.answer] for item in self.items]
+        return [Table(["item", "title", "status", "answer"], rows)]

@@ -1,0 +1,191 @@
+"""The runs in the folders that were named, with everything that bears on whether their records are evidence."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from pydantic import JsonValue
+
+from rlready.checklist.result import Evidence, Fact
+from rlready.core.errors import UserError
+from rlready.core.missing import did_you_mean
+from rlready.core.result import RESULT, Result
+from rlready.runs import lock
+from rlready.runs.files import LEFTOVER
+from rlready.runs.provenance import package_version
+from rlready.runs.record import DONE, EDITED, RECORD, RUNNING, SCHEMA, DataNote, ModelNote, RunRecord, is_edited
+from rlready.runs.results import load_result
+
+BY_HAND = f"{RECORD} was edited by hand: its checksum does not match, and no item is answered from records"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run; ``status`` is "killed" where the process of an unfinished run has ended.
+
+    ``counted``: its seconds are not those of another run here, which contains it or whose jobs are counted instead.
+    """
+
+    folder: Path
+    record: RunRecord
+    result: Result | None
+    status: str
+    counted: bool = True
+
+    def of_record(self, key: str, value: object) -> Evidence:
+        """Evidence in the record of the run."""
+        return Evidence(file=str(self.folder / RECORD), key=key, value=str(value))
+
+    def of_result(self, key: str, value: object) -> Evidence:
+        """Evidence in the result of the run."""
+        return Evidence(file=str(self.folder / RESULT), key=key, value=str(value))
+
+    def setting(self, name: str) -> JsonValue:
+        """A setting of the run; None if its verb has none of that name."""
+        return self.record.config.get(name)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What only the author knows, from the answers file: texts by the name of a fact, and licences by asset."""
+
+    file: str = ""
+    facts: dict[str, str] = field(default_factory=dict)
+    licences: dict[str, str] = field(default_factory=dict)
+
+    def fact(self, name: str, title: str, missing: str) -> Fact:
+        """A fact that is in no record."""
+        text = self.facts.get(name, "")
+        evidence = [Evidence(file=self.file, key=f"facts.{name}", value=text)] if text else []
+        return Fact(name=title, text=text, evidence=evidence, missing="" if text else missing)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """All runs; ``notes`` say what is wrong with some, ``unread`` are folders whose record cannot be read."""
+
+    entries: list[Entry]
+    notes: list[str]
+    unread: list[Path]
+    edited: bool
+    told: Told = Told()
+
+    @property
+    def counted(self) -> list[Entry]:
+        """The runs whose seconds add up to the total."""
+        return [entry for entry in self.entries if entry.counted]
+
+    def data(self) -> Iterator[tuple[Entry, str, DataNote]]:
+        """Every data set once, with a run that has read it and its key in the record; code of a setting is none."""
+        seen = set[tuple[str, str]]()
+        for entry in self.entries:
+            for at, note in enumerate(entry.record.data):
+                if (note.id, note.role) not in seen and not note.role.startswith("code of "):
+                    seen.add((note.id, note.role))
+                    yield entry, f"data[{at}]", note
+
+    def models(self) -> Iterator[tuple[Entry, str, ModelNote]]:
+        """Every model once that none of these runs has made."""
+        own, seen = {entry.folder.resolve() for entry in self.entries}, set[str]()
+        for entry in self.entries:
+            for at, note in enumerate(entry.record.models):
+                place = entry.record.located(entry.folder, note.path).resolve() if note.path else None
+                made = place is not None and not own.isdisjoint(place.parents)
+                if note.id not in seen and not made:
+                    seen.add(note.id)
+                    yield entry, f"models[{at}]", note
+
+
+def collect(paths: Sequence[str], told: Told) -> Runs:
+    """The runs in ``paths``, which are run folders or contain some, at any depth, also failed and unfinished ones.
+
+    UserError for a path that does not exist or in which there is no run, and for a record that was named and cannot be
+    read; one further inside is left out, and noted.
+    """
+    found, notes, unread = dict[Path, Entry](), list[str](), list[Path]()
+    for path in map(Path, paths):
+        for folder in _folders(path):
+            if folder.resolve() in found or folder in unread:
+                continue
+            try:
+                found[folder.resolve()] = _entry(folder, notes)
+            except UserError as error:
+                if folder == path:
+                    raise
+                unread.append(folder)
+                notes.append(f"{error}; the run is left out, so the total compute is incomplete")
+    if not found:
+        raise UserError(f"{paths[0]}: no record of a run in it can be read: {notes[0]}")
+    entries = _without_doubles(list(found.values()))
+    remarks = defaultdict[str, list[Path]](list)
+    for entry in entries:
+        for remark in _remarks(entry):
+            remarks[remark].append(entry.folder)
+    notes += [f"{_listed(folders)}: {remark}" for remark, folders in remarks.items()]
+    return Runs(entries, notes, unread, BY_HAND in remarks, told)
+
+
+def _listed(folders: list[Path]) -> str:
+    """The folders, of which the first three by name."""
+    more = f" and {len(folders) - 3} more" if len(folders) > 3 else ""
+    return f"{', '.join(map(str, folders[:3]))}{more}"
+
+
+def _folders(path: Path) -> list[Path]:
+    if not path.exists():
+        raise UserError(f"{path}: no such folder{did_you_mean(str(path))}")
+    inside = sorted(file.parent for file in path.rglob(RECORD) if not LEFTOVER.fullmatch(file.parent.name))
+    if not inside:
+        raise UserError(f"{path}: not a run folder, and there is none in it: {RECORD} is missing")
+    return inside
+
+
+def _entry(folder: Path, notes: list[str]) -> Entry:
+    """A run; a result that cannot be read is noted, and left out."""
+    record, result = RunRecord.load(folder), None
+    ended = record.status == RUNNING and not lock.is_locked(folder)
+    status = "killed" if ended else record.short_status
+    if status == DONE:
+        try:
+            result = load_result(folder)
+        except UserError as error:
+            notes.append(f"{error}; its figures are not used")
+    return Entry(folder, record, result, status)
+
+
+def _remarks(entry: Entry) -> Iterator[str]:
+    """What the reader has to know of a run."""
+    if entry.status != DONE:
+        yield f"{entry.status}; counted in the compute, its figures are not used"
+    if is_edited(entry.folder) or EDITED in entry.record.warnings:
+        yield BY_HAND
+    if entry.record.schema_version < SCHEMA:
+        yield "made by an earlier version, which did not record the runs that it replaced"
+    elif entry.record.software.version != package_version("rlready"):
+        yield f"made by rlready {entry.record.software.version}"
+
+
+def _without_doubles(entries: list[Entry]) -> list[Entry]:
+    """The entries, of which those are not counted whose seconds others contain.
+
+    A run that is part of another is contained in that.  The jobs of a sweep have processes of their own: they are
+    counted, and not the sweep, which waits for them.
+    """
+    done = []
+    for entry in entries:
+        around = [other for other in entries if other.folder in entry.folder.parents]
+        within = [other for other in entries if entry.folder in other.folder.parents]
+        contained = any(other.record.verb == entry.record.part_of for other in around)
+        jobs = entry.record.verb == "sweep" and any(other.record.part_of is None for other in within)
+        done.append(Entry(entry.folder, entry.record, entry.result, entry.status, not (contained or jobs)))
+    return done
+
+
+def link_to(file: str, folder: Path) -> str:
+    """The address of a file in a document in ``folder``: a relative path, so that both can be moved together."""
+    return quote(os.path.relpath(file, folder))

@@ -1,0 +1,138 @@
+"""Facts on what was run: data splits, settings and how they were chosen, optimiser and seeds."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+
+from rlready.checklist.result import Evidence, Fact
+from rlready.checklist.runs import Entry, Runs
+from rlready.core.options import COMMAND_LINE
+from rlready.predict.result import PredictResult
+from rlready.readiness.result import ReadinessResult
+from rlready.runs.record import CONFIG, DEFAULT, PRESET
+from rlready.train.result import RLResult
+from rlready.train.schedule import BETAS, EPSILON
+
+TRAINING = ("sft", "rl")
+# what a reader wants to see of a run; the others are in its config.toml
+SHOWN = (
+    *("model", "learning_rate", "lr_scheduler_type", "warmup_ratio", "weight_decay", "max_grad_norm", "epochs"),
+    *("tokens_per_batch", "steps", "algorithm", "reward", "prompts_per_step", "group_size", "kl_coef", "lora_r"),
+    *("samples", "temperature", "thinking_budget", "thinking_budgets", "max_answer_tokens", "dtype", "seed"),
+)
+ORIGINS = {
+    DEFAULT: "defaults",
+    PRESET: "chosen for the model by a preset",
+    COMMAND_LINE: "given on the command line",
+    "file": "given in a configuration file",
+    "caller": "given by the program that called it",
+}
+OPTIMISER = ("learning_rate", "lr_scheduler_type", "warmup_ratio", "weight_decay", "max_grad_norm")
+
+
+def splits(runs: Runs) -> list[Fact]:
+    """The data sets by role, with their sizes."""
+    parts, evidence, missing = list[str](), list[Evidence](), list[str]()
+    for entry, key, note in runs.data():
+        size = f"{note.size} rows or problems" if note.size else "size unknown"
+        parts.append(f"{note.role}: {note.id} ({size})")
+        evidence.append(entry.of_record(f"{key}.size", note.size))
+        missing += [] if note.size else [f"the size of {note.id}"]
+    unknown = "no run has read a data set" if not parts else "; ".join(missing)
+    return [Fact(name="Data splits", text="; ".join(parts), evidence=evidence, missing=unknown)]
+
+
+def configuration(runs: Runs) -> list[Fact]:
+    """The settings of every run."""
+    parts, evidence = list[str](), list[Evidence]()
+    for entry in runs.entries:
+        shown = [f"{name}={_typed(value)}" for name in SHOWN if (value := entry.setting(name)) not in (None, [], "")]
+        parts.append(f"{entry.folder} ({entry.record.verb}): {', '.join(shown) or 'no such settings'}")
+        evidence.append(Evidence(file=str(entry.folder / CONFIG), key="", value=f"{len(entry.record.config)} settings"))
+    text = f"Every setting of every run is in its {CONFIG}. The main ones: {'; '.join(parts)}."
+    return [Fact(name="Settings", text=text, evidence=evidence)]
+
+
+def chosen(runs: Runs) -> list[Fact]:
+    """Where the values came from, which others were tried in these runs, and what was selected by which figure."""
+    parts, evidence = list[str](), list[Evidence]()
+    for verb, entries in _by_verb(runs).items():
+        origins = defaultdict[str, set[str]](set)
+        for entry in entries:
+            for name, origin in entry.record.origins.items():
+                origins[ORIGINS.get(origin, origin)].add(name)
+            evidence.append(entry.of_record("origins", f"{len(entry.record.origins)} settings"))
+        counts = ", ".join(f"{len(names)} {origin}" for origin, names in origins.items())
+        parts.append(f"{verb}: {counts}")
+    tried = list(_tried(runs))
+    parts.append(f"Values tried in these runs: {'; '.join(tried)}" if tried else "One value of each setting was tried")
+    for entry in runs.entries:
+        for text, key, value in _selected(entry):
+            parts.append(text)
+            evidence.append(entry.of_result(key, value))
+    return [Fact(name="How they were chosen", text=f"{'. '.join(parts)}.", evidence=evidence)]
+
+
+def optimiser(runs: Runs) -> list[Fact]:
+    """The optimiser of the training runs."""
+    parts, evidence = list[str](), list[Evidence]()
+    for entry in runs.entries:
+        if entry.record.verb not in TRAINING:
+            continue
+        named = {name: value for name in OPTIMISER if (value := entry.setting(name)) is not None}
+        parts.append(f"{entry.folder}: {', '.join(f'{name}={_typed(value)}' for name, value in named.items())}")
+        evidence += [entry.of_record(f"config.{name}", value) for name, value in named.items()]
+    text = f"AdamW with betas {BETAS[0]} and {BETAS[1]} and epsilon {EPSILON:g}; {'; '.join(parts)}."
+    return [Fact(name="Optimiser", text=text, evidence=evidence)] if parts else []
+
+
+def seeds(runs: Runs) -> list[Fact]:
+    """The seeds of the runs, and over how many seeds a training recipe was repeated."""
+    found = [entry for entry in runs.entries if entry.record.seeds]
+    numbers = sorted({_typed(value) for entry in found for value in entry.record.seeds.values()})
+    evidence = [entry.of_record("seeds", _typed(entry.record.seeds)) for entry in found]
+    missing = "" if found else "no run has a seed"
+    return [
+        Fact(name="Seeds", text=f"Seeds: {', '.join(numbers)}." if found else "", evidence=evidence, missing=missing)
+    ]
+
+
+def repetitions(runs: Runs) -> dict[str, int]:
+    """For each training recipe (verb and settings without seeds), over how many seeds it was run to its end."""
+    recipes = defaultdict[str, set[str]](set)
+    for entry in runs.entries:
+        if entry.record.verb in TRAINING and entry.result:
+            own = {k: v for k, v in entry.record.config.items() if k not in entry.record.seeds}
+            recipes[f"{entry.record.verb} {_typed(own)}"].add(_typed(entry.record.seeds))
+    return {recipe: len(found) for recipe, found in recipes.items()}
+
+
+def _tried(runs: Runs) -> Iterator[str]:
+    for verb, entries in _by_verb(runs).items():
+        for name in SHOWN:
+            values = dict.fromkeys(_typed(value) for e in entries if (value := e.setting(name)) not in (None, []))
+            if len(values) > 1:
+                yield f"{verb} {name}: {', '.join(values)}"
+
+
+def _selected(entry: Entry) -> Iterator[tuple[str, str, object]]:
+    """What a run has selected and by which figure, with the place in its result."""
+    match entry.result:
+        case RLResult() as result:
+            yield f"{entry.folder}: {result.best.path} has the best validation accuracy", "best.path", result.best.path
+        case ReadinessResult() | PredictResult() as result if result.picked:
+            yield f"{entry.folder}: {result.picked} is ranked first as a start for RL", "headline", result.headline
+
+
+def _by_verb(runs: Runs) -> dict[str, list[Entry]]:
+    verbs = defaultdict[str, list[Entry]](list)
+    for entry in runs.entries:
+        verbs[entry.record.verb].append(entry)
+    return verbs
+
+
+def _typed(value: object) -> str:
+    """A value of JSON in one line."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

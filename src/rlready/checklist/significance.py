@@ -1,0 +1,131 @@
+"""Facts on results: what they claim, their intervals, what varies, and how far they reach."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from collections.abc import Collection, Iterator
+
+from pydantic import BaseModel
+
+from rlready.checklist.result import Evidence, Fact
+from rlready.checklist.runs import Runs
+from rlready.checklist.setting import repetitions
+from rlready.core.records import Estimate
+from rlready.core.result import TaskRecord
+
+BOOTSTRAP, STUDENT = "95 % bootstrap interval", "95 % Student's t interval"  # see core/stats.py
+SIMULTANEOUS = "simultaneous 95 % interval (Bonferroni)"
+MOST = 100  # figures of a run that are listed; all are counted
+TESTED = ("rl_minus_sft", "gain", "change", "behind")  # paired differences: significant if the interval is without 0
+
+
+def estimates(result: BaseModel) -> Iterator[tuple[str, Estimate]]:
+    """Every figure of a result that has an interval, with its key; those nearest to the top first."""
+    waiting = deque[tuple[str, object]]([("", result)])
+    while waiting:
+        key, value = waiting.popleft()
+        if isinstance(value, Estimate):
+            yield key, value
+        elif isinstance(value, BaseModel):
+            waiting += [(f"{key}.{name}".lstrip("."), each) for name, each in value]
+        elif isinstance(value, dict):
+            waiting += [(f"{key}.{name}", each) for name, each in value.items()]
+        elif isinstance(value, list):
+            waiting += [(f"{key}[{at}]", each) for at, each in enumerate(value)]
+
+
+def kind_of(key: str, figure: Estimate) -> str:
+    """The kind of an interval, by the key of its figure and what varies."""
+    if key.endswith("behind"):
+        return SIMULTANEOUS
+    return STUDENT if figure.varies == "seeds" else BOOTSTRAP
+
+
+def headlines(runs: Runs) -> list[Fact]:
+    """What each finished run says."""
+    found = [(entry, entry.result.headline) for entry in runs.entries if entry.result]
+    missing = "" if found else "no run has finished"
+    text = "Each claim of the paper needs one of these results. " if found else ""
+    text += " ".join(f"{entry.folder}: {headline}" for entry, headline in found)
+    evidence = [entry.of_result("headline", "") for entry, _ in found]
+    return [Fact(name="Results", text=text, evidence=evidence, missing=missing)]
+
+
+def intervals(runs: Runs) -> list[Fact]:
+    """The kind of the intervals, their n and what varies, for each finished run; a result without any is named."""
+    facts = list[Fact]()
+    for entry in runs.entries:
+        if entry.result is None:
+            continue
+        found, name = list(estimates(entry.result)), f"Intervals of {entry.folder}"
+        if not found:
+            facts.append(Fact(name=name, text="", evidence=[], missing="its result has no figure with an interval"))
+            continue
+        groups = Counter((kind_of(key, figure), figure.n, figure.varies) for key, figure in found)
+        parts = [f"{times} figures: {kind} over {n} {varies}" for (kind, n, varies), times in groups.items()]
+        tests = sum(key.rpartition(".")[2] in TESTED for key, _ in found)
+        paired = f"; {tests} of them are paired differences, significant where the interval excludes 0" * bool(tests)
+        evidence = [
+            entry.of_result(key, f"{figure}: {kind_of(key, figure)}, n = {figure.n} {figure.varies}")
+            for key, figure in found[:MOST]
+        ]
+        facts.append(Fact(name=name, text=f"{'; '.join(parts)}{paired}.", evidence=evidence))
+    none = Fact(name="Intervals", text="", evidence=[], missing="no run has finished")
+    return facts or [none]
+
+
+def variability(runs: Runs) -> list[Fact]:
+    """Which sources of variation the intervals contain, and over how many seeds training was repeated."""
+    varies = {figure.varies for entry in runs.entries if entry.result for _, figure in estimates(entry.result)}
+    if not varies:
+        return [Fact(name="What varies", text="", evidence=[], missing="no figure has an interval")]
+    times = repetitions(runs)
+    text = f"The intervals are over {', '.join(sorted(varies))}. "
+    if times:
+        text += f"Training recipes: {len(times)}, each run with {_range(times.values())}."
+        if min(times.values()) == 1:
+            text += " An interval over problems does not contain the variation between training runs of other seeds."
+    evidence = [
+        entry.of_record("seeds", json.dumps(entry.record.seeds)) for entry in runs.entries if entry.record.seeds
+    ]
+    return [Fact(name="What varies", text=text.strip(), evidence=evidence)]
+
+
+def scope(runs: Runs) -> list[Fact]:
+    """How much was run, as far as it bounds the claims."""
+    tasks, models = {note.id for _, _, note in runs.data()}, {note.id for _, _, note in runs.models()}
+    status = Counter(entry.status for entry in runs.entries)
+    times = repetitions(runs)
+    text = (
+        f"{len(runs.entries)} runs ({', '.join(f'{n} {name}' for name, n in status.items())}) on {len(tasks)} data sets"
+        f" and {len(models)} model{'s' * (len(models) != 1)}: {', '.join(sorted(models))}."
+        + (f" Each training recipe was run with {_range(times.values())}." if times else "")
+    )
+    evidence = [entry.of_record("status", entry.status) for entry in runs.entries]
+    return [Fact(name="Scope of the runs", text=text, evidence=evidence)]
+
+
+def warnings(runs: Runs) -> list[Fact]:
+    """The warnings that the runs have recorded."""
+    found = [(entry, text) for entry in runs.entries for text in entry.record.warnings]
+    text = " ".join(f"{entry.folder}: {warning}" for entry, warning in found) or "No run has recorded a warning."
+    evidence = [entry.of_record("warnings", len(entry.record.warnings)) for entry in runs.entries]
+    return [Fact(name="Warnings of the runs", text=text, evidence=evidence)]
+
+
+def tasks(runs: Runs) -> list[Fact]:
+    """The tasks in a sentence each, as far as results describe them."""
+    described = dict[str, Evidence]()
+    for entry in runs.entries:
+        task = getattr(entry.result, "task", None)
+        if isinstance(task, TaskRecord):
+            described.setdefault(task.description, entry.of_result("task.description", task.description))
+    missing = "" if described else "no result describes its task"
+    return [Fact(name="Tasks", text=" ".join(described), evidence=list(described.values()), missing=missing)]
+
+
+def _range(times: Collection[int]) -> str:
+    counts = sorted(set(times))
+    seeds = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"{seeds} seed{'s' * (seeds != '1')}"

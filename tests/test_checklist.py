@@ -1,0 +1,360 @@
+"""Reviewers' forms: what records answer and what they do not, over runs of every kind of end."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlready.checklist.answers import AuthorFacts
+from rlready.checklist.as_html import html
+from rlready.checklist.as_latex import latex
+from rlready.checklist.as_markdown import markdown
+from rlready.checklist.compute import total_compute
+from rlready.checklist.facts import FACTS
+from rlready.checklist.forms import load_form
+from rlready.checklist.provenance import licences, parameters
+from rlready.checklist.result import ChecklistResult, Evidence, Fact
+from rlready.checklist.runs import Told, collect
+from rlready.checklist.significance import intervals
+from rlready.checklist.stage import checklist
+from rlready.cli.demo import Sizes, demo
+from rlready.cli.main import main
+from rlready.core.config import ChecklistConfig, DemoConfig, InjectConfig
+from rlready.core.errors import UserError
+from rlready.inject.stage import inject
+from rlready.runs.files import read_json, write_json
+from rlready.runs.record import SCHEMA, Attempt, Energy, RunRecord, sealed
+
+SMALL = Sizes(
+    rows=24,
+    heldout=3,
+    epochs=0.5,
+    readiness_problems=2,
+    readiness_samples=4,
+    rl_steps=2,
+    validation=2,
+    eval_every=1,
+    prompts_per_step=2,
+    group_size=2,
+    test=3,
+)
+FORMS = {"neurips": 16, "datasheet": 50, "acl": 18}
+HOSTILE = "</script><script>alert(1)</script>`*_|#~$&%^{}\\\x00\x1b\u202e"
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small demo, and a data set that inject has made."""
+    folder = tmp_path_factory.mktemp("runs")
+    demo(DemoConfig(seed=3), folder / "demo", SMALL)
+    inject(InjectConfig(rows="dagmath?ops=2&split=all&n=6&seed=1"), folder / "inject")
+    return folder
+
+
+@pytest.fixture
+def runs(pipeline: Path, tmp_path: Path) -> Path:
+    """A copy that may be changed."""
+    return Path(shutil.copytree(pipeline, tmp_path / "runs"))
+
+
+def filled(*folders: Path, **settings: Any) -> ChecklistResult:
+    return checklist(ChecklistConfig(runs=tuple(map(str, folders)), **settings))
+
+
+def by_number(result: ChecklistResult) -> dict[str, tuple[str, str]]:
+    return {item.number: (item.status, item.answer) for item in result.items}
+
+
+def fact(facts: list[Fact]) -> Fact:
+    (only,) = facts
+    return only
+
+
+def edit(folder: Path, seal: bool = True, **changes: object) -> None:
+    """Change a record, with its checksum as if the run had written it."""
+    content = read_json(folder / "record.json") | changes
+    write_json(folder / "record.json", sealed(content) if seal else content)
+
+
+def test_setting_significance_and_compute_are_answered_from_the_records_of_a_demo_alone(pipeline: Path) -> None:
+    result = filled(pipeline / "demo")
+    found = by_number(result)
+    assert list(found) == [str(n) for n in range(1, 17)]
+    assert {n for n, (_, answer) in found.items() if answer} == {"6", "7", "8"}
+    assert {found[n] for n in ("6", "7", "8")} == {("answered from records", "Yes")}
+    left = {n for n, (status, _) in found.items() if status == "for you to answer"}
+    assert left == {"3", "9", "10", "11", "14", "15"}
+    assert min(result.share_known(n) for n in ("4", "5", "12")) >= 0.8
+    assert result.notes == []
+
+
+def test_evidence_is_where_it_is_said_to_be(pipeline: Path) -> None:
+    """Every key of JSON leads to the value."""
+    checked = 0
+    for item in filled(pipeline / "demo").items:
+        for each in [evidence for f in item.facts for evidence in f.evidence if f.known]:
+            assert Path(each.file).exists()
+            if re.fullmatch(r"[a-z_]+(\[\d+\]|\.[a-z_]+)*", each.key) and each.file.endswith("record.json"):
+                value: Any = read_json(Path(each.file))
+                for step in re.findall(r"\w+", each.key):
+                    value = value[int(step)] if step.isdecimal() else value[step]
+                checked += str(value) == each.value
+    assert checked > 30
+
+
+def test_every_interval_names_its_kind_n_and_what_varies(pipeline: Path) -> None:
+    facts = intervals(collect([str(pipeline / "demo")], Told()))
+    assert len(facts) == 6
+    for each in facts:
+        assert re.search(r"figures: .*95 % .*interval.* over \d+ (problems|examples)", each.text), each
+        assert all(re.search(r"interval.*, n = \d+ \w+$", place.value) for place in each.evidence)
+    whole = read_json(pipeline / "demo" / "result.json")["rl_minus_sft"]
+    first = facts[0].evidence[0]
+    assert (first.key, first.value.partition(" ")[0]) == ("rl_minus_sft", f"{whole['value']:.3f}")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_have_all_items_and_only_known_facts(form: str, pipeline: Path) -> None:
+    items = load_form(form).items
+    assert len({item.number for item in items}) == len(items) == FORMS[form]
+    assert {name for item in items for name in (*item.facts, *item.also)} <= FACTS.keys()
+    assert all((item.by == "author") != bool(item.facts) for item in items)
+    result = filled(pipeline, form=form)
+    for kind in (markdown, html, latex):
+        document = kind(result, Path())
+        assert all(f"{item.number}. {item.title}" in document for item in items)
+    if form == "datasheet":
+        assert len({item.section for item in result.items}) == 7
+
+
+def test_the_facts_of_all_forms_are_used() -> None:
+    assert FACTS.keys() == {f for form in FORMS for item in load_form(form).items for f in (*item.facts, *item.also)}
+
+
+def test_a_datasheet_of_what_inject_has_made(runs: Path) -> None:
+    result = filled(runs, form="datasheet")
+    answers = {item.number: item.answer for item in result.items}
+    n = len((runs / "inject" / "rows.jsonl").read_text().splitlines())
+    assert f"{n} rows" in answers["5"]
+    assert "answer (the label" in answers["8"]
+    assert f"0 of {n} rows repeat an earlier one" in answers["12"]
+    assert not answers["41"]  # drafted: the licence of the source is no licence of the rows
+    rows = runs / "inject" / "rows.jsonl"
+    rows.write_text(rows.read_text() + "{}\n")
+    with pytest.raises(UserError, match=r"rows\.jsonl: damaged, or not the file that the run has written"):
+        filled(runs, form="datasheet")
+    with pytest.raises(UserError, match="0 finished runs of inject are among the runs"):
+        filled(runs / "demo", form="datasheet")
+
+
+def test_a_record_without_licence_is_unknown_and_never_yes(runs: Path) -> None:
+    rows = RunRecord.load(runs / "demo" / "sft").data[0].model_copy(update={"licence": "unknown"})
+    edit(runs / "demo" / "sft", data=[rows.model_dump()])
+    named = {f.name: f for f in licences(collect([str(runs / "demo" / "sft")], Told()))}
+    (source,) = (name for name in named if "dagmath" in name)
+    assert not named[source].known
+    assert not named[source].text
+    assert by_number(filled(runs / "demo" / "sft"))["12"][1] == ""
+    told = Told("answers.toml", {}, {source.removeprefix("Licence of "): "MIT"})
+    known = next(f for f in licences(collect([str(runs / "demo" / "sft")], told)) if f.name == source)
+    assert (known.text, known.evidence[0].file) == ("MIT", "answers.toml")
+
+
+def test_the_total_has_every_attempt_once(runs: Path) -> None:
+    """Of a demo its parts are contained; failed, killed and overwritten attempts are added."""
+    attempt = Attempt(start="2026-01-01T00:00:00+00:00", command="", revision=None, seconds=3600.0, cpu_seconds=7200.0)
+    lost = [attempt.model_copy(update={"status": status}).model_dump() for status in ("failed: X", "running", "done")]
+    edit(runs / "demo", status="running", attempts=lost[:2], overwritten=lost[2:])
+    text = fact(total_compute(collect([str(runs / "demo"), str(runs)], Told()))).text
+    assert text.startswith("Runs: 2, attempts: 4. They took 3 h of wall time, 6 core-hours of CPU and 0 GPU-hours.")
+    assert "1 overwritten, 1 h; 1 failed, 1 h; 1 killed, 1 h; 1 done, " in text
+
+
+def test_gpus_count_by_the_processes_of_a_run_and_a_server_is_missing(runs: Path) -> None:
+    record = RunRecord.load(runs / "inject")
+    seconds = [record.attempts[0].model_copy(update={"seconds": 1800.0}).model_dump()]
+    edit(runs / "inject", attempts=seconds, processes=4, config=record.config | {"device": "cuda:0"})
+    assert " 2 GPU-hours" in fact(total_compute(collect([str(runs / "inject")], Told()))).text
+    edit(runs / "inject", config=record.config | {"engine": "http://host:8000"})
+    assert "the server at http://host:8000" in fact(total_compute(collect([str(runs / "inject")], Told()))).missing
+
+
+def test_energy_is_known_once_all_of_it_was_measured(runs: Path) -> None:
+    def energy() -> Fact:
+        return fact(FACTS["energy"](collect([str(runs / "inject")], Told())))
+
+    assert not energy().known
+    attempt = RunRecord.load(runs / "inject").attempts[0]
+    used = Energy(kwh=1.5, kg_co2e=0.25, country="DEU", tool="codecarbon 3.3.2")
+    measured = attempt.model_copy(update={"energy": used}).model_dump()
+    edit(runs / "inject", attempts=[measured, measured])
+    assert energy().text == "3 kWh, 0.5 kg CO2e (codecarbon 3.3.2, power mix of DEU)."
+    assert energy().known
+    edit(runs / "inject", attempts=[measured, attempt.model_dump()])
+    assert energy().missing == "1 of 2 attempts were not measured"
+
+
+def test_unfinished_earlier_and_edited_runs_are_said_and_not_trusted(runs: Path) -> None:
+    edit(runs / "demo" / "rl", status="failed: out of memory")
+    (note,) = filled(runs / "demo").notes
+    assert note == f"{runs / 'demo' / 'rl'}: failed; counted in the compute, its figures are not used"
+    edit(runs / "demo" / "rl", status="done", schema_version=SCHEMA - 1)
+    (note,) = filled(runs / "demo").notes
+    assert "made by an earlier version" in note
+    edit(runs / "demo" / "rl", schema_version=SCHEMA)
+    assert by_number(filled(runs / "demo"))["8"] == ("answered from records", "Yes")
+    edit(runs / "demo" / "rl", seal=False, seconds=1.0)
+    result = filled(runs / "demo")
+    assert "record.json was edited by hand" in result.notes[0]
+    assert {item.answer for item in result.items} == {""}
+
+
+def test_a_result_that_was_edited_is_not_used(runs: Path) -> None:
+    file = runs / "demo" / "rl" / "result.json"
+    file.write_text(file.read_text().replace("Accuracy", "Great accuracy"))
+    result = filled(runs / "demo" / "rl")
+    assert "damaged, or not the file that the run has written" in result.notes[0]
+    assert by_number(result)["7"][0] == "unknown"
+
+
+def test_a_record_that_cannot_be_read_makes_the_total_unknown(runs: Path) -> None:
+    (runs / "demo" / "rl" / "record.json").write_text("{")
+    result = filled(runs / "inject", runs / "demo")
+    assert by_number(result)["8"][0] == "unknown"
+    with pytest.raises(UserError, match=r"record\.json"):
+        filled(runs / "demo" / "rl")
+
+
+def test_parameters_are_counted_in_the_weights(pipeline: Path, tmp_path: Path) -> None:
+    from rlready.models.checkpoint import load
+
+    found = fact(parameters(collect([str(pipeline / "demo")], Told())))
+    assert found.text == f"{sum(p.numel() for p in load('embedded').model.parameters()):,} parameters"
+
+
+def test_answers_are_the_authors_alone(runs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "answers.toml"
+    checklist(ChecklistConfig(runs=(str(runs),), format="toml"), file)
+    questions = tomllib.loads(file.read_text())
+    assert questions["facts"].keys() == AuthorFacts.model_fields.keys()
+    assert questions["neurips"].keys() == {str(n) for n in range(1, 17)} - {"6", "7", "8"}
+    assert by_number(filled(runs, answers=str(file))) == by_number(filled(runs))  # an empty text is no answer
+    file.write_text(
+        '[neurips.3]\nanswer = "NA"\njustification = "No theory."\n[facts]\naddress = "https://example.org"\n'
+    )
+    result = filled(runs, answers=str(file))
+    assert by_number(result)["3"] == ("answered by you", "NA")
+    address = next(f for f in result.items[4].facts if f.name == "Public address")
+    assert (address.text, address.evidence[0].file) == ("https://example.org", str(file))
+    with pytest.raises(UserError, match="there is a file already"):
+        checklist(ChecklistConfig(runs=(str(runs),), format="toml"), file)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[neurips.3]\nanswer = 'yes'", "[neurips.3]: answer = 'yes'; choose one of Yes, No, NA"),
+        ("[neurips.3]\nanswer = 'NA'", "[neurips.3]: answer = 'NA' needs a justification of a sentence or two"),
+        ("[neurips.17]\nanswer = 'NA'", "[neurips.17]: this form has no item '17'; its items are 1, 2,"),
+        ("[neurips.3]\nanwser = 'NA'", "neurips.3.anwser: extra inputs are not permitted"),
+        ("[facts]\nlicense = 'MIT'", "facts.license: extra inputs are not permitted"),
+        ("neurips = ", "not a TOML file"),
+    ],
+)
+def test_wrong_answers_are_one_line(text: str, line: str, pipeline: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "a.toml").write_text(text)
+    assert main(["checklist", str(pipeline / "inject"), "--answers", str(tmp_path / "a.toml")]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert line in said
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["nowhere"], "nowhere: no such folder"),
+        (["empty"], "empty: not a run folder, and there is none in it: record.json is missing"),
+        ([], "name the run folders"),
+        (["runs", "form=icml"], "form = 'icml' is not one of neurips, datasheet, acl"),
+        (["runs", "--format", "pdf"], "format = 'pdf' is not one of md, html, tex, toml"),
+        (["runs", "--answers", "none.toml"], "answers = none.toml: No such file or directory; write its skeleton with"),
+        (["runs", "--out", "mine.md"], "mine.md: there is a file already, and it may hold your text"),
+        (["runs", "--out", "empty"], "--out empty is a folder; name a file in it, such as empty/checklist.md"),
+        (["runs", "--overwrite"], "unknown option --overwrite"),
+    ],
+)
+def test_wrong_commands_are_one_line_and_lose_nothing(
+    words: list[str], line: str, pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").symlink_to(pipeline / "inject")
+    Path("empty").mkdir()
+    Path("mine.md").write_text("mine")
+    assert main(["checklist", *words]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert line in said
+    assert Path("mine.md").read_text() == "mine"
+
+
+def test_the_commands_of_the_page(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    from test_docs import commands
+
+    monkeypatch.chdir(runs.parent)
+    for words in commands("docs/checklist.md"):
+        assert main(words) == 0, words
+        assert main([*words, "--json"] if "--out" not in words else ["checklist", "runs"]) == 0
+    assert Path("checklist.html").read_text().startswith("<!doctype html>")
+    out = capsys.readouterr().out
+    assert "# NeurIPS paper checklist" in out
+    assert '"status": "answered from records"' in out
+
+
+def hostile(result: ChecklistResult) -> ChecklistResult:
+    """The same with hostile text in every place that holds text of records or of the author."""
+    evidence = [Evidence(file="runs/record.json", key=HOSTILE, value=HOSTILE)]
+    facts = [Fact(name=HOSTILE, text=HOSTILE, evidence=evidence, missing=HOSTILE)]
+    changes = {"answer": HOSTILE, "justification": HOSTILE, "facts": facts}
+    items = [item.model_copy(update=changes) for item in result.items]
+    return result.model_copy(update={"items": items, "notes": [HOSTILE], "headline": HOSTILE})
+
+
+def test_hostile_text_is_inert_in_every_format(pipeline: Path) -> None:
+    result = hostile(filled(pipeline))
+    page = html(result, Path())
+    assert "<script" not in page
+    text = markdown(result, Path())
+    assert not re.search(r"(?<!\\)<script", re.sub(r"(`+) .*? \1", "", text))  # what is within backticks is text
+    assert not {"\x00", "\x1b", "\u202e"} & {*page, *text}
+
+
+def test_the_latex_is_balanced_and_everything_in_it_escaped(pipeline: Path) -> None:
+    for form in FORMS:
+        document = latex(hostile(filled(pipeline, form=form)), Path())
+        assert document.isascii()
+        stack: list[str] = []
+        for line in document.splitlines():
+            code = re.sub(r"(?<!\\)%.*", "", line)
+            bare = re.sub(r"\\.", "", code)
+            assert bare.count("{") == bare.count("}")
+            assert not re.search(r"[&#^_~]", re.sub(r"#1", "", bare)), line
+            assert bare.count("$") % 2 == 0
+            for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", code):
+                if kind == "begin":
+                    stack.append(name)
+                else:
+                    assert stack.pop() == name
+        assert not stack
+
+
+def test_python_returns_the_typed_result_and_writes_the_file(pipeline: Path, tmp_path: Path) -> None:
+    import rlready
+
+    result = rlready.checklist(runs=[pipeline / "inject"], format="tex", out=tmp_path / "a.tex")
+    assert isinstance(result, rlready.ChecklistResult)
+    assert (tmp_path / "a.tex").read_text() == result.text
+    assert json.loads(result.model_dump_json())["form"] == "neurips"
