@@ -25,6 +25,7 @@ from rlready.inject.behaviours import inject as inject_row
 from rlready.inject.card import data_card
 from rlready.inject.diff import BEFORE
 from rlready.inject.errors import Contradiction, Doubtful, Unfit
+from rlready.inject.metadata import write_metadata
 from rlready.inject.permute import chains, premises
 from rlready.inject.result import BehaviourCount, InjectResult
 from rlready.inject.splice import BEHAVIOURS, Behaviour, Splice
@@ -99,6 +100,7 @@ def inject(config: InjectConfig, out: Path) -> InjectResult:
             with run.writing(path):
                 write_text(path, "".join(texts))
         write_text(file.parent / "README.md", data_card(config, result, run.record))
+        write_metadata(file.parent, config, result, run.record, [row.after.columns() for row in made.rows])
         run.write_result(result)
         return result
 

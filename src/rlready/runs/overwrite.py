@@ -23,7 +23,7 @@ from rlready.runs.record import OVERWRITTEN, RECORD, Note, RunRecord
 WRITES = {
     "demo": {"sft", "readiness", "rl", "evaluate", "greedy", *DRAWN},
     "evaluate": {"parts", "state", *DRAWN},
-    "inject": {"README.md"},
+    "inject": {"README.md", "croissant.json", "ro-crate-metadata.json"},
     "readiness": {"parts", "state", "heldout.parquet"},
     "rl": {"checkpoints", "samples", "state", LOG},
     "sft": {"checkpoints", "heldout.parquet", "state", LOG},
