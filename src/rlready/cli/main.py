@@ -79,21 +79,7 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
     if typed.verb == "show":
         return _show(typed)
     if verb.config is None:
-        from rlready.runs.results import refuse_unfinished
-
-        if typed.settings:
-            raise UserError(f"rlready {typed.verb} has no settings; got {next(iter(typed.settings))!r}")
-        if not typed.arguments:
-            needed = f"one {_names()}" if typed.verb == "schema" else "a run folder"
-            raise UserError(f"rlready {typed.verb} needs {needed}")
-        folders = [Path(argument) for argument in typed.arguments]
-        if typed.verb == "schema":
-            return function("schema")(typed.arguments[0])
-        if typed.verb == "watch":
-            return function("watch")(folders)
-        for folder in folders:  # before libraries are imported, which takes seconds
-            refuse_unfinished(folder)
-        return function("report")(*folders)
+        return _call_without_settings(typed)
     filled = _fill(typed, verb)
     if typed.verb in WRITES_FILE:
         return _written(typed, filled.value)
@@ -111,6 +97,24 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
     if out.is_file() and not (typed.verb == "inject" and out.suffix == ".jsonl"):
         raise UserError(f"--out {out} is a file; name a folder")
     return _run(typed, filled, out, _continuing(argv, typed, out))
+
+
+def _call_without_settings(typed: Typed) -> Any:
+    from rlready.runs.results import refuse_unfinished
+
+    if typed.settings:
+        raise UserError(f"rlready {typed.verb} has no settings; got {next(iter(typed.settings))!r}")
+    if not typed.arguments:
+        needed = f"one {_names()}" if typed.verb == "schema" else "a run folder"
+        raise UserError(f"rlready {typed.verb} needs {needed}")
+    folders = [Path(argument) for argument in typed.arguments]
+    if typed.verb == "schema":
+        return function("schema")(typed.arguments[0])
+    if typed.verb == "watch":
+        return function("watch")(folders)
+    for folder in folders:  # before libraries are imported, which takes seconds
+        refuse_unfinished(folder)
+    return function("report")(*folders)
 
 
 def _written(typed: Typed, config: Config) -> Any:
