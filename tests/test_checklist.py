@@ -142,7 +142,7 @@ def test_a_datasheet_of_what_inject_has_made(runs: Path) -> None:
     answers = {item.number: item.answer for item in result.items}
     n = len((runs / "inject" / "rows.jsonl").read_text().splitlines())
     assert f"{n} rows" in answers["5"]
-    assert "answer (the label" in answers["8"]
+    assert answers["8"] == f"The column answer holds the correct answer, in {n} of {n} rows."
     assert f"0 of {n} rows repeat an earlier one" in answers["12"]
     assert not answers["41"]  # drafted: the licence of the source is no licence of the rows
     rows = runs / "inject" / "rows.jsonl"
@@ -358,3 +358,31 @@ def test_python_returns_the_typed_result_and_writes_the_file(pipeline: Path, tmp
     assert isinstance(result, rlready.ChecklistResult)
     assert (tmp_path / "a.tex").read_text() == result.text
     assert json.loads(result.model_dump_json())["form"] == "neurips"
+
+
+def test_of_a_sweep_the_jobs_are_counted_if_they_have_processes_of_their_own(runs: Path) -> None:
+    sweep, job = runs / "sweep", runs / "sweep" / "sft" / "one"
+    shutil.copytree(runs / "demo" / "sft", job)
+    shutil.copytree(runs / "demo", sweep, ignore=shutil.ignore_patterns("*[!n]"), dirs_exist_ok=True)
+    attempt = RunRecord.load(job).attempts[0].model_copy(update={"seconds": 7200.0})
+    for part_of, counted in ((None, 1), ("sweep", 0)):
+        edit(job, part_of=part_of, attempts=[attempt.model_dump()])
+        edit(sweep, verb="sweep", attempts=[attempt.model_copy(update={"seconds": 3600.0}).model_dump()])
+        text = fact(total_compute(collect([str(sweep)], Told()))).text
+        assert text.startswith(f"Runs: 1, attempts: 1. They took {1 + counted} h of wall time")
+
+
+def test_the_repetitions_of_a_recipe_are_its_seeds(runs: Path) -> None:
+    shutil.copytree(runs / "demo" / "sft", runs / "again")
+    record = RunRecord.load(runs / "again")
+    seeds = {"config": record.config | {"seed": 4}, "seeds": {"seed": 4}}
+    edit(runs / "again", **seeds)
+
+    def said() -> str:
+        return fact(FACTS["variability"](collect([str(runs / "demo" / "sft"), str(runs / "again")], Told()))).text
+
+    assert "Training recipes: 1, each run with 2 seeds." in said()
+    edit(runs / "again", config=seeds["config"] | {"learning_rate": 0.5})
+    assert "Training recipes: 2, each run with 1 seed. An interval over problems does not contain" in said()
+    tried = fact(FACTS["chosen"](collect([str(runs / "demo" / "sft"), str(runs / "again")], Told()))).text
+    assert "sft learning_rate: 0.001, 0.5" in tried

@@ -94,7 +94,8 @@ def skeleton(name: str, form: Form, items: list[AnsweredItem], runs: Runs, answe
         given = answers.of(name).get(item.number, Answer())
         choices = f" ({', '.join(form.choices)})" if form.choices else ""
         lines += ["", f"[{name}.{item.number}]", f"# {item.title}: {item.question}{choices}"]
-        lines += [f"# {'unknown: ' + fact.missing if fact.missing else fact.text}"[:400] for fact in item.facts]
+        for fact in item.facts:
+            lines += [f"# {fact.name}: {'unknown: ' + fact.missing if fact.missing else fact.text}"[:400]]
         lines += [f"answer = {_quoted(given.answer)}"]
         lines += [f"justification = {_quoted(given.justification)}"] if form.choices else []
     return "".join(f"{visible(line)}\n".replace("\r", " ") for line in lines)

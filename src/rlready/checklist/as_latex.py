@@ -50,7 +50,7 @@ def _item(item: AnsweredItem) -> Iterator[str]:
     if item.answer in ("Yes", "No", "NA"):
         answer = rf"\answer{item.answer}{{}}"
     else:
-        answer = _escaped(item.answer) or rf"\answerTODO{{}} ({item.status})"
+        answer = _escaped(item.short_answer) if item.answer else rf"\answerTODO{{}} ({item.status})"
     yield rf"\\ \textbf{{Answer:}} {answer} {_escaped(item.justification)}".rstrip()
     if item.facts:
         yield r"\begin{itemize}"

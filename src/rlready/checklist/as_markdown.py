@@ -28,10 +28,11 @@ def markdown(result: ChecklistResult, folder: Path) -> str:
 
 
 def _item(item: AnsweredItem, folder: Path) -> Iterator[str]:
-    yield f"### {item.number}. {item.title}"
+    yield f"{'###' if item.section else '##'} {item.number}. {item.title}"
     yield f"\n*{item.question}*\n"
     status = _red("unknown") if item.status == "unknown" else item.status
-    yield f"**{_escaped(item.answer) or '–'}** ({status}) {_escaped(item.justification)}".rstrip()
+    answer = f"**{_escaped(item.short_answer)}** · " if item.short_answer else ""
+    yield f"{answer}{status} {_escaped(item.justification)}".rstrip()
     yield ""
     for fact in item.facts:
         yield from _fact(fact, folder)

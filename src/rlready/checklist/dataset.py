@@ -19,8 +19,9 @@ MEANING = {
     "system": "the system message",
     "thinking": "the thought",
     "response": "what follows the thought",
-    "answer": "the label: the correct answer",
+    "answer": "the correct answer",
 }
+OTHER = "from the source"
 
 
 def data_set(runs: Runs) -> tuple[Entry, InjectResult]:
@@ -52,14 +53,31 @@ def row_counts(runs: Runs) -> list[Fact]:
 
 
 def row_columns(runs: Runs) -> list[Fact]:
-    """The columns, what they hold, and in how many rows each is missing."""
+    """The columns and what they hold."""
     file, rows = _rows(runs)
     has = Counter(name for row in rows for name, value in row.items() if value is not None)
-    parts = [
-        f"{name} ({MEANING.get(name, 'from the source')}; missing in {len(rows) - n} rows)" for name, n in has.items()
-    ]
-    evidence = [Evidence(file=str(file), key=name, value=f"{n} of {len(rows)} rows") for name, n in has.items()]
-    return [Fact(name="Columns", text=f"{'; '.join(parts)}.", evidence=evidence)]
+    text = f"{'; '.join(f'{name}: {MEANING.get(name, OTHER)}' for name in has)}."
+    evidence = [Evidence(file=str(file), key=name, value=f"in {n} of {len(rows)} rows") for name, n in has.items()]
+    return [Fact(name="Columns", text=text, evidence=evidence)]
+
+
+def row_label(runs: Runs) -> list[Fact]:
+    """The label, and in how many rows it is."""
+    file, rows = _rows(runs)
+    n = sum(row.get("answer") is not None for row in rows)
+    text = f"The column answer holds the correct answer, in {n} of {len(rows)} rows."
+    return [Fact(name="Label", text=text, evidence=[Evidence(file=str(file), key="answer", value=f"in {n} rows")])]
+
+
+def missing_values(runs: Runs) -> list[Fact]:
+    """The columns without a value in some rows."""
+    file, rows = _rows(runs)
+    columns = {name for row in rows for name in row}
+    lacking = {name: sum(row.get(name) is None for row in rows) for name in sorted(columns)}
+    found = [f"{name} in {n}" for name, n in lacking.items() if n]
+    text = f"Values that are missing, in rows of {len(rows)}: {', '.join(found) or 'none'}."
+    evidence = [Evidence(file=str(file), key=name, value=f"missing in {n}") for name, n in lacking.items()]
+    return [Fact(name="Missing values", text=text, evidence=evidence)]
 
 
 def left_out(runs: Runs) -> list[Fact]:

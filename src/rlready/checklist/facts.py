@@ -19,9 +19,9 @@ FACTS: dict[str, Callable[[Runs], list[Fact]]] = {
         *(provenance.revision, provenance.packages, provenance.commands, provenance.data_identity),
         *(provenance.model_identity, provenance.data_access, provenance.address, provenance.licences),
         *(provenance.checkpoints, provenance.new_assets, provenance.models_used, provenance.parameters),
-        *(dataset.made_from, dataset.row_counts, dataset.row_columns, dataset.left_out, dataset.row_relations),
-        *(dataset.row_splits, dataset.duplicates, dataset.verified, dataset.self_contained, dataset.generator),
-        *(dataset.sampling, dataset.time_frame, dataset.processing, dataset.raw_kept, dataset.used_by),
-        *(dataset.source_licence, dataset.version_hash),
+        *(dataset.made_from, dataset.row_counts, dataset.row_columns, dataset.row_label, dataset.missing_values),
+        *(dataset.left_out, dataset.row_relations, dataset.row_splits, dataset.duplicates, dataset.verified),
+        *(dataset.self_contained, dataset.generator, dataset.sampling, dataset.time_frame, dataset.processing),
+        *(dataset.raw_kept, dataset.used_by, dataset.source_licence, dataset.version_hash),
     )
 }

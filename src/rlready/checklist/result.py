@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 from rlready.core.result import Record, Result, Table
@@ -36,6 +37,11 @@ class Fact(Record):
         return not self.missing
 
 
+def text_of(facts: Sequence[Fact]) -> str:
+    """What facts say together."""
+    return " ".join(fact.text for fact in facts)
+
+
 class AnsweredItem(Record):
     """An item of the form: its ``number``, ``section`` ("" for none), ``title`` and ``question``.
 
@@ -51,6 +57,11 @@ class AnsweredItem(Record):
     answer: str
     justification: str
     facts: list[Fact]
+
+    @property
+    def short_answer(self) -> str:
+        """The answer, but "" where it is the text of the facts."""
+        return "" if self.answer == text_of(self.facts) else self.answer
 
 
 class ChecklistResult(Result):

@@ -16,6 +16,7 @@ from rlready.train.result import RLResult
 from rlready.train.schedule import BETAS, EPSILON
 
 TRAINING = ("sft", "rl")
+MOST = 12  # runs of which a text speaks one by one
 # what a reader wants to see of a run; the others are in its config.toml
 SHOWN = (
     *("model", "learning_rate", "lr_scheduler_type", "warmup_ratio", "weight_decay", "max_grad_norm", "epochs"),
@@ -44,6 +45,12 @@ def splits(runs: Runs) -> list[Fact]:
     return [Fact(name="Data splits", text="; ".join(parts), evidence=evidence, missing=unknown)]
 
 
+def first(parts: list[str]) -> list[str]:
+    """The first few, and how many more there are."""
+    more = [f"and {len(parts) - MOST} more"] if len(parts) > MOST else []
+    return [*parts[:MOST], *more]
+
+
 def configuration(runs: Runs) -> list[Fact]:
     """The settings of every run."""
     parts, evidence = list[str](), list[Evidence]()
@@ -51,7 +58,7 @@ def configuration(runs: Runs) -> list[Fact]:
         shown = [f"{name}={_typed(value)}" for name in SHOWN if (value := entry.setting(name)) not in (None, [], "")]
         parts.append(f"{entry.folder} ({entry.record.verb}): {', '.join(shown) or 'no such settings'}")
         evidence.append(Evidence(file=str(entry.folder / CONFIG), key="", value=f"{len(entry.record.config)} settings"))
-    text = f"Every setting of every run is in its {CONFIG}. The main ones: {'; '.join(parts)}."
+    text = f"Every setting of every run is in its {CONFIG}. The main ones: {'; '.join(first(parts))}."
     return [Fact(name="Settings", text=text, evidence=evidence)]
 
 
@@ -84,7 +91,7 @@ def optimiser(runs: Runs) -> list[Fact]:
         named = {name: value for name in OPTIMISER if (value := entry.setting(name)) is not None}
         parts.append(f"{entry.folder}: {', '.join(f'{name}={_typed(value)}' for name, value in named.items())}")
         evidence += [entry.of_record(f"config.{name}", value) for name, value in named.items()]
-    text = f"AdamW with betas {BETAS[0]} and {BETAS[1]} and epsilon {EPSILON:g}; {'; '.join(parts)}."
+    text = f"AdamW with betas {BETAS[0]} and {BETAS[1]} and epsilon {EPSILON:g}; {'; '.join(first(parts))}."
     return [Fact(name="Optimiser", text=text, evidence=evidence)] if parts else []
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from rlready.checklist.result import Evidence, Fact
 from rlready.checklist.runs import Runs
-from rlready.checklist.setting import repetitions
+from rlready.checklist.setting import first, repetitions
 from rlready.core.records import Estimate
 from rlready.core.result import TaskRecord
 
@@ -47,7 +47,7 @@ def headlines(runs: Runs) -> list[Fact]:
     found = [(entry, entry.result.headline) for entry in runs.entries if entry.result]
     missing = "" if found else "no run has finished"
     text = "Each claim of the paper needs one of these results. " if found else ""
-    text += " ".join(f"{entry.folder}: {headline}" for entry, headline in found)
+    text += " ".join(first([f"{entry.folder}: {headline}" for entry, headline in found]))
     evidence = [entry.of_result("headline", "") for entry, _ in found]
     return [Fact(name="Results", text=text, evidence=evidence, missing=missing)]
 
@@ -109,7 +109,7 @@ def scope(runs: Runs) -> list[Fact]:
 def warnings(runs: Runs) -> list[Fact]:
     """The warnings that the runs have recorded."""
     found = [(entry, text) for entry in runs.entries for text in entry.record.warnings]
-    text = " ".join(f"{entry.folder}: {warning}" for entry, warning in found) or "No run has recorded a warning."
+    text = " ".join(first([f"{entry.folder}: {each}" for entry, each in found])) or "No run has recorded a warning."
     evidence = [entry.of_record("warnings", len(entry.record.warnings)) for entry in runs.entries]
     return [Fact(name="Warnings of the runs", text=text, evidence=evidence)]
 

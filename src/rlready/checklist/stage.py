@@ -16,7 +16,7 @@ from rlready.checklist.as_latex import latex
 from rlready.checklist.as_markdown import markdown
 from rlready.checklist.facts import FACTS
 from rlready.checklist.forms import Form, Item, load_form
-from rlready.checklist.result import STATUSES, AnsweredItem, ChecklistResult, Fact, Status
+from rlready.checklist.result import STATUSES, AnsweredItem, ChecklistResult, Fact, Status, text_of
 from rlready.checklist.runs import Runs, collect
 from rlready.core.config import ChecklistConfig
 from rlready.core.errors import UserError
@@ -70,7 +70,7 @@ def _answered(item: Item, section: str, runs: Runs, given: Answer, choices: bool
     status = "answered by you" if given.answer else _status(item, facts, runs.edited)
     answer = given.answer
     if status == "answered from records":
-        answer = "Yes" if choices else " ".join(fact.text for fact in facts)
+        answer = "Yes" if choices else text_of(facts)
     return AnsweredItem(
         number=item.number,
         section=section,
