@@ -21,12 +21,13 @@ from rlready.checklist.forms import load_form
 from rlready.checklist.provenance import licences, parameters
 from rlready.checklist.result import ChecklistResult, Evidence, Fact
 from rlready.checklist.runs import Told, collect
-from rlready.checklist.significance import intervals
+from rlready.checklist.significance import intervals, kind_of
 from rlready.checklist.stage import checklist
 from rlready.cli.demo import Sizes, demo
 from rlready.cli.main import main
 from rlready.core.config import ChecklistConfig, DemoConfig, InjectConfig
 from rlready.core.errors import UserError
+from rlready.core.records import Estimate
 from rlready.inject.stage import inject
 from rlready.runs.files import read_json, write_json
 from rlready.runs.record import SCHEMA, Attempt, Energy, RunRecord, sealed
@@ -386,3 +387,15 @@ def test_the_repetitions_of_a_recipe_are_its_seeds(runs: Path) -> None:
     assert "Training recipes: 2, each run with 1 seed. An interval over problems does not contain" in said()
     tried = fact(FACTS["chosen"](collect([str(runs / "demo" / "sft"), str(runs / "again")], Told()))).text
     assert "sft learning_rate: 0.001, 0.5" in tried
+
+
+@pytest.mark.parametrize(
+    ("key", "varies", "kind"),
+    [
+        ("best.accuracy", "problems", "95 % bootstrap interval"),
+        ("starts[0].outcome", "seeds", "95 % Student's t interval"),
+        ("checkpoints[1].behind", "problems", "simultaneous 95 % interval (Bonferroni)"),
+    ],
+)
+def test_the_kind_of_an_interval_is_that_of_core_stats(key: str, varies: str, kind: str) -> None:
+    assert kind_of(key, Estimate(0.5, 0.4, 0.6, 8, varies)) == kind
