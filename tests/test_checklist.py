@@ -167,6 +167,21 @@ def test_a_record_without_licence_is_unknown_and_never_yes(runs: Path) -> None:
     assert (known.text, known.evidence[0].file) == ("MIT", "answers.toml")
 
 
+def test_terms_and_overlap_are_those_of_the_records(runs: Path) -> None:
+    folder = runs / "demo" / "sft"
+    flag = "data is under cc-by-nd-4.0: what is made from it may not be published: no derivatives"
+    made = {"licence": "cc-by-nd-4.0", "unknown": ["base"], "flags": [flag]}
+    counts = {"exact": 3, "shared_ngram": 4, "near": 5, "same_template": None, "n_training": 20, "n": 8}
+    edit(folder, output_licence=made, overlaps=[{"training": "a", "held": "b", **counts}])
+    found = collect([str(folder)], Told())
+    terms, overlap = fact(FACTS["terms"](found)), fact(FACTS["overlap"](found))
+    assert flag in terms.text
+    assert terms.missing == "the licence of base"
+    assert fact(FACTS["terms"](collect([str(folder)], Told("a.toml", {}, {"base": "MIT"})))).known
+    assert overlap.text == "b and a: 3 of 8 prompts are equal."
+    assert [each.value for each in overlap.evidence] == ["3", "4", "5"]
+
+
 def test_the_total_has_every_attempt_once(runs: Path) -> None:
     """Of a demo its parts are contained; failed, killed and overwritten attempts are added."""
     attempt = Attempt(start="2026-01-01T00:00:00+00:00", command="", revision=None, seconds=3600.0, cpu_seconds=7200.0)

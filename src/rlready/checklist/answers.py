@@ -19,6 +19,7 @@ from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
 from rlready.core.result import Record, first_error
 from rlready.core.text import visible
+from rlready.runs.licences import UNKNOWN
 
 HEAD = """# rlready checklist: your answers; an empty text is no answer.
 # They are used by: rlready checklist {runs} --form {form} --answers FILE
@@ -86,7 +87,7 @@ def skeleton(name: str, form: Form, items: list[AnsweredItem], runs: Runs, answe
     lines = [HEAD.format(runs=" ".join(str(entry.folder) for entry in runs.counted[:1]), form=name), "[facts]"]
     lines += [f"{key} = {_quoted(text)}" for key, text in answers.facts]
     unknown = {note.id: answers.licences.get(note.id, "") for _, _, note in (*runs.data(), *runs.models())}
-    known = {note.id for _, _, note in (*runs.data(), *runs.models()) if note.licence != "unknown"}
+    known = {note.id for _, _, note in (*runs.data(), *runs.models()) if note.licence != UNKNOWN}
     lines += ["", "[licences]", *(f"{_quoted(k)} = {_quoted(text)}" for k, text in unknown.items() if k not in known)]
     for item in items:
         if item.status == "answered from records":

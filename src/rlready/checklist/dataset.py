@@ -11,6 +11,7 @@ from rlready.checklist.runs import Entry, Runs
 from rlready.core.errors import UserError
 from rlready.inject.diff import BEFORE
 from rlready.inject.result import InjectResult
+from rlready.runs.licences import UNKNOWN
 from rlready.runs.results import AGAIN, refuse_damaged
 
 MEANING = {
@@ -204,7 +205,7 @@ def source_licence(runs: Runs) -> list[Fact]:
     entry, result = data_set(runs)
     told = runs.told.licences.get(result.source)
     if result.licence or not told:
-        evidence, text = [entry.of_result("licence", result.licence or "unknown")], result.licence or ""
+        evidence, text = [entry.of_result("licence", result.licence or UNKNOWN)], result.licence or ""
     else:
         evidence, text = [Evidence(file=runs.told.file, key=f'licences."{result.source}"', value=told)], told
     missing = "" if text else f"no licence stood beside {result.source}: look it up"

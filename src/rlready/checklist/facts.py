@@ -12,13 +12,13 @@ FACTS: dict[str, Callable[[Runs], list[Fact]]] = {
     each.__name__: each
     for each in (
         *(compute.machine, compute.memory, compute.time_per_run, compute.total_compute, compute.energy),
-        *(compute.storage, compute.provider),
-        *(setting.splits, setting.configuration, setting.chosen, setting.optimiser, setting.seeds),
+        *(compute.storage, compute.provider, provenance.parameters),
+        *(setting.splits, setting.configuration, setting.chosen, setting.optimiser, setting.seeds, setting.overlap),
         *(significance.headlines, significance.intervals, significance.variability, significance.scope),
         *(significance.warnings, significance.tasks),
         *(provenance.revision, provenance.packages, provenance.commands, provenance.data_identity),
         *(provenance.model_identity, provenance.data_access, provenance.address, provenance.licences),
-        *(provenance.checkpoints, provenance.new_assets, provenance.models_used, provenance.parameters),
+        *(provenance.terms, provenance.checkpoints, provenance.new_assets, provenance.models_used),
         *(dataset.made_from, dataset.row_counts, dataset.row_columns, dataset.row_label, dataset.missing_values),
         *(dataset.left_out, dataset.row_relations, dataset.row_splits, dataset.duplicates, dataset.verified),
         *(dataset.self_contained, dataset.generator, dataset.sampling, dataset.time_frame, dataset.processing),

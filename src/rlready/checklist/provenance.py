@@ -8,7 +8,9 @@ from pathlib import Path
 
 from rlready.checklist.result import Evidence, Fact
 from rlready.checklist.runs import Runs
+from rlready.checklist.setting import first
 from rlready.inject.result import InjectResult
+from rlready.runs.licences import UNKNOWN
 
 LONGEST = 100_000_000  # bytes of a header, as safetensors limits it
 ADDRESS = "records hold no public address of data and code; name it in the answers file"
@@ -92,17 +94,32 @@ def licences(runs: Runs) -> list[Fact]:
     """The licence of each data set and model, as it stood beside it; or as the author has looked it up."""
     facts = list[Fact]()
     for entry, key, note in (*runs.data(), *runs.models()):
-        if note.licence != "unknown":
-            text, evidence = note.licence, [entry.of_record(f"{key}.licence", note.licence)]
+        if note.licence != UNKNOWN:
+            where = f", stated in {note.licence_from}" if note.licence_from else ""
+            text, evidence = f"{note.licence}{where}", [entry.of_record(f"{key}.licence", note.licence)]
         elif note.id in runs.told.licences:
             text = runs.told.licences[note.id]
             evidence = [Evidence(file=runs.told.file, key=f'licences."{note.id}"', value=text)]
         else:
-            text, evidence = "", [entry.of_record(f"{key}.licence", "unknown")]
+            text, evidence = "", [entry.of_record(f"{key}.licence", UNKNOWN)]
         missing = "" if text else "no licence stood beside it: look it up"
         if not any(fact.name == f"Licence of {note.id}" for fact in facts):
             facts.append(Fact(name=f"Licence of {note.id}", text=text, evidence=evidence, missing=missing))
     return facts
+
+
+def terms(runs: Runs) -> list[Fact]:
+    """What the licences of inputs mean for what each run has made."""
+    parts, evidence, missing = list[str](), list[Evidence](), dict[str, None]()
+    for entry in runs.entries:
+        if found := entry.record.output_licence:
+            known = found.licence if found.licence != UNKNOWN else "a licence that depends on inputs without one"
+            parts.append(f"{entry.folder}: {'; '.join(found.flags) or known}")
+            evidence.append(entry.of_record("output_licence.licence", found.licence))
+            missing |= dict.fromkeys(each for each in found.unknown if each not in runs.told.licences)
+    left = f"the licence of {', '.join(missing)}" if missing else ""
+    text = f"What is made is under the strictest licence of its inputs. {'; '.join(first(parts))}." if parts else ""
+    return [Fact(name="Licence of what was made", text=text, evidence=evidence, missing=left)] if parts else []
 
 
 def checkpoints(runs: Runs) -> list[Fact]:

@@ -45,6 +45,21 @@ def splits(runs: Runs) -> list[Fact]:
     return [Fact(name="Data splits", text="; ".join(parts), evidence=evidence, missing=unknown)]
 
 
+def overlap(runs: Runs) -> list[Fact]:
+    """How training data overlap with what models are measured on, as far as it was counted."""
+    found = [(entry, at, each) for entry in runs.entries for at, each in enumerate(entry.record.overlaps)]
+    parts = [f"{each.held} and {each.training}: {each.exact} of {each.n} prompts are equal" for _, _, each in found]
+    evidence = [
+        entry.of_record(f"overlaps[{at}].{name}", value)
+        for entry, at, each in found
+        for name in ("exact", "shared_ngram", "near", "same_template")
+        if (value := getattr(each, name)) is not None
+    ]
+    text = f"{'; '.join(first(list(dict.fromkeys(parts))))}." if found else ""
+    missing = "" if found else "not counted by any of these runs"
+    return [Fact(name="Overlap with training data", text=text, evidence=evidence, missing=missing)]
+
+
 def first(parts: list[str]) -> list[str]:
     """The first few, and how many more there are."""
     more = [f"and {len(parts) - MOST} more"] if len(parts) > MOST else []
