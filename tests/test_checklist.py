@@ -247,6 +247,12 @@ def test_a_record_that_cannot_be_read_makes_the_total_unknown(runs: Path) -> Non
         filled(runs / "demo" / "rl")
 
 
+def test_too_many_folders_are_not_searched(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlready.checklist.runs.MOST", 3)
+    with pytest.raises(UserError, match="holds more than 3 folders; name the run folders, or the one they are in"):
+        filled(pipeline)
+
+
 def test_parameters_are_counted_in_the_weights(pipeline: Path, tmp_path: Path) -> None:
     from rlready.models.checkpoint import load
 
@@ -280,7 +286,7 @@ def test_answers_are_the_authors_alone(runs: Path, tmp_path: Path) -> None:
         ("[neurips.17]\nanswer = 'NA'", "[neurips.17]: this form has no item '17'; its items are 1, 2,"),
         ("[neurips.3]\nanwser = 'NA'", "neurips.3.anwser: extra inputs are not permitted"),
         ("[facts]\nlicense = 'MIT'", "facts.license: extra inputs are not permitted"),
-        ("neurips = ", "not a TOML file"),
+        ("neurips = ", "a.toml: not TOML: "),
     ],
 )
 def test_wrong_answers_are_one_line(text: str, line: str, pipeline: Path, tmp_path: Path, capsys) -> None:
@@ -298,7 +304,10 @@ def test_wrong_answers_are_one_line(text: str, line: str, pipeline: Path, tmp_pa
         ([], "name the run folders"),
         (["runs", "form=icml"], "form = 'icml' is not one of neurips, datasheet, acl"),
         (["runs", "--format", "pdf"], "format = 'pdf' is not one of md, html, tex, toml"),
-        (["runs", "--answers", "none.toml"], "answers = none.toml: No such file or directory; write its skeleton with"),
+        (
+            ["runs", "--answers", "none.toml"],
+            "answers = none.toml: no such file; to write its skeleton, add --format toml",
+        ),
         (["runs", "--out", "mine.md"], "mine.md: there is a file already, and it may hold your text"),
         (["runs", "--out", "empty"], "--out empty is a folder; name a file in it, such as empty/checklist.md"),
         (["runs", "--overwrite"], "unknown option --overwrite"),

@@ -98,6 +98,7 @@ BASES: dict[str, dict[str, str]] = {
     "sweep": {"file": "{fixtures}/sweep.toml", "workers": "0"},
     "demo": {},
     "doctor": {"model": "embedded"},
+    "checklist": {"runs": "{fixtures}/ready"},
 }
 NEEDED = {  # so that a setting applies, or has an effect
     "reward_coef": {"reward": "lcpo_exact"},

@@ -7,7 +7,6 @@ answer.
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -17,6 +16,7 @@ from rlready.checklist.result import AnsweredItem
 from rlready.checklist.runs import Runs, Told
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
+from rlready.core.options import read_toml
 from rlready.core.result import Record, first_error
 from rlready.core.text import visible
 from rlready.runs.licences import UNKNOWN
@@ -61,13 +61,11 @@ class Answers(Record):
 
 def read_answers(path: Path, name: str, form: Form) -> Answers:
     """The file; UserError for one that is not there or not TOML, and for an answer that the form does not allow."""
+    if not path.exists():
+        how = "to write its skeleton, add --format toml --out FILE and leave --answers out"
+        raise UserError(f"answers = {path}: no such file{did_you_mean(str(path))}; {how}")
     try:
-        answers = Answers.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        how = "write its skeleton with --format toml --out FILE"
-        raise UserError(f"answers = {path}: {error.strerror}{did_you_mean(str(path))}; {how}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a TOML file: {error}") from None
+        answers = Answers.model_validate(read_toml(path))
     except ValidationError as error:
         raise UserError(f"{path}: {first_error(error)}") from None
     numbers = [item.number for item in form.items]

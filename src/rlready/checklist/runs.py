@@ -21,6 +21,8 @@ from rlready.runs.provenance import package_version
 from rlready.runs.record import DONE, EDITED, RECORD, RUNNING, SCHEMA, DataNote, ModelNote, RunRecord, is_edited
 from rlready.runs.results import load_result
 
+MOST = 20_000  # folders in which runs are looked for
+OTHERS = (".git", "checkpoints", "state")  # folders in which no run is
 BY_HAND = f"{RECORD} was edited by hand: its checksum does not match, and no item is answered from records"
 
 
@@ -139,7 +141,13 @@ def _listed(folders: list[Path]) -> str:
 def _folders(path: Path) -> list[Path]:
     if not path.exists():
         raise UserError(f"{path}: no such folder{did_you_mean(str(path))}")
-    inside = sorted(file.parent for file in path.rglob(RECORD) if not LEFTOVER.fullmatch(file.parent.name))
+    inside = list[Path]()
+    for visited, (root, folders, names) in enumerate(os.walk(path), start=1):
+        if visited > MOST:
+            raise UserError(f"{path} holds more than {MOST:,} folders; name the run folders, or the one they are in")
+        folders[:] = sorted(name for name in folders if name not in OTHERS and not LEFTOVER.fullmatch(name))
+        if RECORD in names:
+            inside.append(Path(root))
     if not inside:
         raise UserError(f"{path}: not a run folder, and there is none in it: {RECORD} is missing")
     return inside
