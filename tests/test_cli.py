@@ -66,7 +66,9 @@ def evaluate(config: EvaluateConfig, out: Path) -> Measured:
             return Measured.load(out)
         run.claim()
         said, command = "Accuracy 50 %.", "rlready show runs/a"
-        result = Measured(verb="evaluate", headline=said, next_command=command, accuracy=float("nan"))
+        result = Measured(
+            verb="evaluate", headline=said, notes=["Of two models."], next_command=command, accuracy=float("nan")
+        )
         run.write_result(result)
         return result
 
@@ -173,7 +175,7 @@ def test_a_verb_gets_its_configuration_and_prints_a_table(verbs, capsys, tmp_pat
     printed = capsys.readouterr()
     table = "model   accuracy\nruns/a       0.5\nb          10.25\n"
     last = "It is 1 a.\nNext: rlready show runs/a\nReport: runs/evaluate/report.html\n"
-    assert printed.out == f"Accuracy 50 %.\n\n{table}\n{last}"
+    assert printed.out == f"Accuracy 50 %.\nOf two models.\n\n{table}\n{last}"
     assert printed.err == "rlready evaluate: writing to runs/evaluate\n"
     assert main(["evaluate", "runs/a", "--out", "runs/evaluate"]) == 2
     assert capsys.readouterr().err.startswith("rlready: runs/evaluate holds a run with ")  # and is not written to

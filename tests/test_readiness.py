@@ -80,7 +80,8 @@ def test_a_model_and_the_table_of_its_samples_give_equal_results(
     assert by_text.truncated == model.truncated
     assert by_text.heldout_loss is by_text.entropy is by_text.thinking_right is None
     assert by_tokens.heldout_loss == model.heldout_loss
-    assert "embedded, 0.parquet, text.jsonl and from-tokens are not significantly different by pass@" in result.headline
+    tied = "0.parquet, text.jsonl and from-tokens are not significantly different."
+    assert result.headline == f"Start RL from embedded; {tied}"
     assert [row.advice for row in result.checkpoints] == ["rl", "tie", "tie", "tie"]
     assert table.loss_change is None  # no names of one SFT run
     assert model.heldout_loss
@@ -140,8 +141,9 @@ def test_tables_alone_need_no_task(tmp_path: Path) -> None:
     assert early.behind.low > 0
     assert result.chance_level == {}
     assert result.task.description == "Offline samples of 60 problems."
-    assert result.headline == f"Start RL from late.jsonl: the best pass@8, {100 * late.pass_at_k[8].value:.1f} %."
-    assert result.reasons == ["Drop early.jsonl: pass@8 is significantly worse."]
+    assert result.headline == "Start RL from late.jsonl: the best pass@8, significantly ahead of early.jsonl."
+    best = f"late.jsonl has the best pass@8, {100 * late.pass_at_k[8].value:.1f} %."
+    assert result.reasons == [best, "Drop early.jsonl: pass@8 is significantly worse."]
     assert result.next_command == "rlready rl model=CHECKPOINT problems=PROBLEMS group_size=4"
     (printed,) = result.tables()
     assert [line[-1] for line in (printed.columns, *printed.rows)] == ["next", "drop", "RL first"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -244,7 +245,7 @@ def test_ranks_equals_and_the_sign() -> None:
     assert found.order == [1, 0, 3, 2]
     assert gaps == [(1, 0), (1, 2), (1, 3)]
     assert found.behind[1] is None
-    assert found.headline() == "Start RL from x: the best pass@8, 50.0 %."
+    assert found.headline() == "Start RL from x: the best pass@8, significantly ahead of the others."
     less = rank("wxyz", "loss", values, gap, pass_1_CP=pass_1, overfitting=[None] * 4, sign=-1)
     assert less.order == [2, 1, 0, 3]
     words = [less.checkpoint(i, "wxyz"[i]) for i in range(4)]
@@ -257,8 +258,11 @@ def test_ranks_equals_and_the_sign() -> None:
     assert words[2].why == "best loss"
     more = units_to_decide(Estimate(0.1, -0.1, 0.3, 9), comparisons(4))
     assert [w.more_problems for w in words] == [None, more, None, None]
-    tie = f"y and x are not significantly different by loss; {more} more problems would decide."
-    assert less.headline() == f"{tie} Start RL from y: the best loss."
+    assert less.headline() == "Start RL from y; x is not significantly different."
+    assert less.reasons()[:2] == [
+        "y has the best loss, 0.400.",
+        f"About {float(f'{more:.2g}'):,.0f} more problems would separate x from y at 80 % power.",
+    ]
     assert less.drops() == ["Drop w and z: loss is significantly worse."]
     assert less.drops(tried=[0]) == ["Drop z: loss is significantly worse."]
 
@@ -275,11 +279,11 @@ def lead(value: float, error: float) -> Estimate:
 @pytest.mark.parametrize(
     ("values", "errors", "pick", "said"),
     [
-        ((0.48, 0.49, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 0, "Start RL from step-10: it took fewer SFT steps than"),
-        ((0.46, 0.49, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 1, "Start RL from step-20: it took fewer SFT steps than"),
-        ((0.46, 0.46, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 2, "Start RL from step-30: the best pass@8."),
-        ((0.30, 0.30, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 2, "Start RL from step-30: the best pass@8, 50.0 %."),
-        ((0.20, 0.20, 0.50, 0.49), (0.03, 0.03, 0, 0.03), 2, "Start RL from step-30: the best pass@8."),
+        ((0.48, 0.49, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 0, "step-10 took fewer SFT steps than step-30."),
+        ((0.46, 0.49, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 1, "step-20 took fewer SFT steps than step-30."),
+        ((0.46, 0.46, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 2, "step-30 has the best pass@8, 50.0 %."),
+        ((0.30, 0.30, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 2, "step-30 has the best pass@8, 50.0 %."),
+        ((0.20, 0.20, 0.50, 0.49), (0.03, 0.03, 0, 0.03), 2, "step-30 has the best pass@8, 50.0 %."),
     ],
 )
 def test_the_cheaper_of_a_tie_is_the_pick(
@@ -293,19 +297,24 @@ def test_the_cheaper_of_a_tie_is_the_pick(
     found = rank(STEPS, "pass@8", np.array(values), gap, pass_1_CP=np.full((4, 9), 0.1), overfitting=[None] * 4)
     assert found.pick == pick
     assert found.order[0] == 2  # ranks stay those of the values
-    assert said in found.headline()
-    assert ("not significantly different" in found.headline().partition(".")[0]) is not said.endswith("%.")
+    assert found.reasons()[0] == said
+    tie = min(abs(values[i] - 0.5) for i in (0, 1, 3)) < 0.1
+    assert found.headline().startswith(f"Start RL from {STEPS[pick].rpartition('/')[2]}")
+    assert ("not significantly different" in found.headline()) is tie
+    other = STEPS[pick] if pick != 2 else STEPS[3] if values[3] > 0.4 else STEPS[0]  # where no value decides
+    name = other.rpartition("/")[2]
+    assert any(re.search(f"{name} (from|and) step-30", reason) for reason in found.reasons()) is tie
     assert [found.checkpoint(i, STEPS[i]).chosen for i in range(4)] == [i == pick for i in range(4)]
 
 
 @pytest.mark.parametrize(
     ("pass_1", "pick", "said"),
     [
-        ((0.2, 0.2, 0.2, 0.9), 0, "it took fewer SFT steps than step-30"),  # step-5 is not in the tie
-        ((0.2, 0.4, 0.4, 0.9), 1, "it took fewer SFT steps than step-30"),
-        ((0.2, 0.2, 0.4, 0.9), 2, "the best pass@8"),
-        ((0.2, 0.4, 0.2, 0.9), 1, "the best pass@1 of these, 40.1 %"),
-        ((0.4, 0.4, 0.2, 0.9), 0, "it took fewer SFT steps than step-20"),
+        ((0.2, 0.2, 0.2, 0.9), 0, "step-10 took fewer SFT steps than step-30"),  # step-5 is not in the tie
+        ((0.2, 0.4, 0.4, 0.9), 1, "step-20 took fewer SFT steps than step-30"),
+        ((0.2, 0.2, 0.4, 0.9), 2, "step-30 has the best pass@8, 50.0 %"),
+        ((0.2, 0.4, 0.2, 0.9), 1, "step-20 has the best pass@1 of these, 40.1 %"),
+        ((0.4, 0.4, 0.2, 0.9), 0, "step-10 took fewer SFT steps than step-20"),
     ],
 )
 def test_pass_1_decides_a_tie_before_the_cost(pass_1: tuple[float, ...], pick: int, said: str) -> None:
@@ -325,7 +334,7 @@ def test_pass_1_decides_a_tie_before_the_cost(pass_1: tuple[float, ...], pick: i
     )
     assert found.pick == pick
     assert found.order[0] == 2
-    assert found.headline().endswith(f"{said}.")
+    assert found.reasons()[0] == f"{said}."
     for i in range(3):
         why = found.checkpoint(i, STEPS[i]).why
         assert ("; pass@1 is more than one standard error below" in why) is bool(pass_1[i] < max(pass_1[:3]))
@@ -340,14 +349,15 @@ def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
         return rank("ab"[:count], "pass@8", values, lambda a, b: lead(error, 0.1),
                     pass_1_CP=pass_1_CP, overfitting=[None] * count)  # fmt: skip
 
-    assert (
-        ranked(0).headline() == "a and b are not significantly different by pass@8. Start RL from a: the best pass@8."
-    )
-    assert "; more than 10,000 more problems would decide." in ranked(1e-4).headline()
+    assert ranked(0).headline() == "Start RL from a; b is not significantly different."
+    for gap in (0, 1e-4):
+        said = "b and a cannot be separated: it would take over 10,000 more problems."
+        assert ranked(gap).reasons() == ["a has the best pass@8, 50.0 %.", said]
     assert ranked(0, solved[:1], values[:1]).headline() == "a: pass@8 is 50.0 %."
     none, one = ranked(0, 0 * solved, skill), ranked(0, 0 * solved[:1], skill[:1])
-    assert none.headline() == f"No checkpoint solved a problem: RL would have no signal. {REMEDY}"
-    assert one.headline() == f"a solved no problem: RL would have no signal. {REMEDY}"
+    assert none.headline() == "No checkpoint solved a problem: RL would have no signal."
+    assert one.headline() == "a solved no problem: RL would have no signal."
+    assert none.reasons() == one.reasons() == [REMEDY]
     assert [one.checkpoint(0, "a").advice, none.checkpoint(1, "b").next_in_brief] == ["unsolved", "no signal"]
 
 
@@ -408,7 +418,7 @@ def test_checkpoints_past_overfitting_come_last() -> None:
     place = found.checkpoint(1, "b")
     assert (place.advice, place.next) == ("drop", "drop: past overfitting onset")
     assert place.why.endswith("above its minimum, pass@1 +0.0 points")
-    assert found.headline() == "Start RL from a: the best pass@8 before overfitting onset, 50.0 %."
+    assert found.headline() == "Start RL from a: the best pass@8 before overfitting onset."
 
 
 def test_a_gap_is_a_paired_difference_for_all_pairs_together() -> None:

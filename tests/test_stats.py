@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import beta, bootstrap, ttest_1samp
 
 from rlready.core import stats
+from rlready.core.cells import decimals
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.stats import (
@@ -238,3 +239,13 @@ def test_the_seed_decides_and_memory_does_not(monkeypatch: pytest.MonkeyPatch) -
     assert other.low == pytest.approx(figure.low, abs=0.1)
     monkeypatch.setattr(stats, "CHUNK", 100)
     assert same(figure, mean_estimate(values, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("half", "scale", "digits"),
+    [(0.053, 100, 0), (0.034, 100, 1), (0.12, 100, 0), (0.0036, 100, 1), (0.02, 1, 3), (0.04, 1, 2), (0.0, 1, 1)],
+)
+def test_numbers_have_as_many_digits_as_their_interval_supports(half: float, scale: float, digits: int) -> None:
+    """Two significant ones of its half-width from 10 to 35, else one."""
+    assert decimals(Estimate(0.5, 0.5 - half, 0.5 + half, 9), scale) == digits
+    assert decimals(Estimate(0.5, math.nan, math.nan, 9), scale) == 1

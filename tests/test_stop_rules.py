@@ -85,7 +85,7 @@ def test_patience_counts_steps_in_a_row(
     if steps < 12:
         reason = "no gradient for 3 steps: in the last one every group was all correct, 25% truncated"
         assert result.stopped == reason
-        assert result.headline.endswith(f"Stopped early: {reason}.")
+        assert result.notes[-1] == f"Stopped early: {reason}."
 
 
 def test_an_epoch_takes_every_problem_once(config: RLConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,13 +112,13 @@ def test_the_earliest_best_checkpoint_is_chosen(
     assert [e.step for e in result.evaluations] == [0, 5, 10, 12]
     assert result.best.step == 10
     assert result.best.path == str(tmp_path / "run" / "checkpoints" / "step-10")
-    assert result.headline == "Accuracy on 7 validation problems: 50.0 % before RL, 60.0 % at step 10, the best."
+    assert result.headline == "Validation accuracy: 50 % before RL, 60 % at step 10, the best."
     assert [[row[0] for row in table.rows] for table in result.tables()] == [["0", "5", "10", "12"]]
     assert [line["step"] for line in read_log(tmp_path / "run" / "log.jsonl") if "reward" in line] == list(range(1, 13))
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "other"), [([0.5, 0.2, 0.5, 0.5], "50.0 % at step 10"), ([0.9, 0.2, 0.6, 0.5], "60.0 % at step 10")]
+    ("accuracy", "other"), [([0.5, 0.2, 0.5, 0.5], "50 % before, 50 %"), ([0.9, 0.2, 0.6, 0.5], "90 % before, 60 %")]
 )
 def test_the_start_is_chosen_unless_a_later_checkpoint_is_better(
     config: RLConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accuracy: list[float], other: str
@@ -126,20 +126,21 @@ def test_the_start_is_chosen_unless_a_later_checkpoint_is_better(
     Script(monkeypatch, [1] * 12, accuracy)
     result = rl(config.replace(eval_every=5), tmp_path / "run")
     assert (result.best.step, result.best.path) == (0, config.model)
-    assert f"not higher after it ({other}): the starting checkpoint is chosen." in result.headline
+    assert result.headline == f"RL did not raise validation accuracy: {other} at best after it."
 
 
 def test_a_run_without_any_gradient_says_so(config: RLConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also with fewer steps than ``patience``: the kinds of groups, the responses at their limit, the weights."""
     Script(monkeypatch, [0, 0])
     result = rl(config.replace(steps=2, eval_every=1), tmp_path / "run")
-    assert result.headline == (
-        "No step had a gradient: of 6 groups, 2 were all wrong and 4 were all correct; 6 of 24 "
-        "responses reached the thinking budget of 6 tokens or the limit of 9 tokens. Accuracy on 7 validation "
-        "problems: 50.0 %. The weights are unchanged."
-    )
+    assert result.headline == "RL learned nothing: no step had a gradient."
+    assert result.notes == [
+        "Groups were all wrong (2), all correct (4); 6 of 24 responses reached the thinking budget of 6 tokens or the "
+        "limit of 9 tokens.",
+        "The weights are unchanged.",
+    ]
     assert (result.best.step, result.weights_changed, result.stopped) == (0, 0.0, "")
-    assert RunRecord.load(tmp_path / "run").warnings[-1] == result.headline
+    assert RunRecord.load(tmp_path / "run").warnings[-1] == " ".join([result.headline, *result.notes])
     assert result.groups == GroupTotals(solved=4, unsolved=2, responses=24, at_limit=6)
     assert RLResult.load(tmp_path / "run") == result
 

@@ -304,8 +304,9 @@ def test_rl_stops_with_a_reason_without_gradients(tiny: str, problems: Path, tmp
     result = rl(config, tmp_path / "run")
     assert result.steps == 2
     assert "all wrong" in result.stopped
-    assert "No step had a gradient: all 6 groups were all wrong" in result.headline
-    assert result.headline.endswith("The weights are unchanged.")
+    assert result.headline == "RL learned nothing: no step had a gradient."
+    assert result.notes[0].startswith("Groups were all wrong (6); ")
+    assert result.notes[-1] == "The weights are unchanged."
     assert (result.best.step, result.best.path, result.weights_changed) == (0, config.model, 0.0)
 
 
@@ -323,8 +324,7 @@ def test_updates_that_change_nothing_are_said(
     result = sft(sft_config(tiny).replace(**changes), tmp_path / "run")
     assert result.weights_changed is not None
     assert (result.weights_changed > 0.5) is changed
-    assert why in result.headline
-    assert ("Warning" in result.headline) is not changed
+    assert [why in note for note in result.notes] == ([] if changed else [True])
     assert [why in text for text in RunRecord.load(tmp_path / "run").warnings] == ([] if changed else [True])
 
 
@@ -347,20 +347,18 @@ def test_problems_that_a_model_was_trained_on_are_said(
     settings: dict[str, Any] = {**source, "max_answer_tokens": 3, "max_response_tokens": 12, "thinking_budgets": (4,)}
     config = EvaluateConfig(models=(trained,), **settings)
     capsys.readouterr()
-    headline, second = (
-        evaluate(config, Path("evaluated")).headline,
-        "5 of 7 problems have a prompt that the rl run rl was",
-    )
-    for said in (headline, " ".join(RunRecord.load(Path("evaluated")).warnings)):
+    notes = evaluate(config, Path("evaluated")).notes
+    second = "5 of 7 problems have a prompt that the rl run rl was"
+    for said in (notes[-1], " ".join(RunRecord.load(Path("evaluated")).warnings)):
         assert second in said
         assert first.format("problems") in said
     assert capsys.readouterr().err.count("evaluate: warning: ") == 2
-    assert evaluate(config, Path("evaluated")).headline == headline
+    assert evaluate(config, Path("evaluated")).notes == notes
     ready = ReadinessConfig(checkpoints=(tuned.checkpoints[-1].path,), group_size=2, thinking_budget=4, **source)
-    warned = readiness(ready.replace(samples=2, max_answer_tokens=3), Path("ready")).headline
+    (warned,) = readiness(ready.replace(samples=2, max_answer_tokens=3), Path("ready")).notes
     assert f"Warning: {first.format('problems')}" in warned
     monkeypatch.chdir(Path(trained).parent)
-    inside = evaluate(config.replace(models=(Path(trained).name,)), Path("../../inside")).headline
+    inside = evaluate(config.replace(models=(Path(trained).name,)), Path("../../inside")).notes[-1]
     monkeypatch.chdir(tmp_path)
     assert "was changed or deleted" not in inside
     assert f"sft run {tmp_path / 'tuned'} was" in inside
@@ -371,10 +369,10 @@ def test_problems_that_a_model_was_trained_on_are_said(
     )
     assert [run for run, _ in _runs_behind("elsewhere")] == [Path("tuned")]
     Path("rl/trained_prompts.txt").write_text("")
-    edited = evaluate(config, Path("again")).headline
+    edited = evaluate(config, Path("again")).notes[-1]
     assert "rl/trained_prompts.txt was changed or deleted, so it is not known which problems are in it" in edited
     others = config.replace(models=(tiny,))
-    assert "Warning" not in evaluate(others, Path("others")).headline
+    assert not any("Warning" in note for note in evaluate(others, Path("others")).notes)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

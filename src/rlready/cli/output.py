@@ -55,7 +55,7 @@ def _print_tables(result: Result, *, wide: bool) -> None:
     from rlready.core.terminal import print_coloured
     from rlready.core.text import in_one_line
 
-    print(f"{in_one_line(result.headline)}\n")
+    print("\n".join(map(in_one_line, [result.headline, *result.notes])) + "\n")
     if text := getattr(result, "text", ""):
         print_coloured(f"{text}\n\n")
     tables = result.tables()

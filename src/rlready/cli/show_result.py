@@ -54,8 +54,9 @@ class RunsShown(ShowResult):
         return found
 
     def remarks(self) -> list[str]:
-        """What is known of runs without tables."""
-        return [f"{run.folder}: {run.message}" for run in self.runs if run.message and not run.result]
+        """What is known of runs without tables, and the notes of those with a result."""
+        bare = [f"{run.folder}: {run.message}" for run in self.runs if run.message and not run.result]
+        return [*bare, *(f"{run.folder}: {note}" for run in self.runs if run.result for note in run.result.notes)]
 
 
 class RowsShown(ShowResult):

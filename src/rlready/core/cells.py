@@ -22,6 +22,24 @@ def decimal(value: float | Estimate | None, digits: int = 3) -> str:
     return _cell(value, 1.0, digits)
 
 
+def decimals(estimate: Estimate, scale: float = 1.0) -> int:
+    """How many digits behind the point of an estimate times ``scale`` its interval supports, at most 3.
+
+    The half-width keeps two significant digits if they are 10 to 35, else one: the rule of the Particle Data Group for
+    errors (Review of Particle Physics, Introduction, section 5.3).  One digit without a finite interval.
+    """
+    half = scale * (estimate.high - estimate.low) / 2
+    if not 0 < half < math.inf:
+        return 1
+    exponent = math.floor(math.log10(half))
+    return min(3, max(0, int(half < 3.55 * 10.0**exponent) - exponent))
+
+
+def brief_percent(share: Estimate, *beside: Estimate) -> str:
+    """A share in per cent, without its unit, to as many digits as its interval and those ``beside`` it support."""
+    return f"{100 * share.value:.{min(decimals(each, 100) for each in (share, *beside))}f}"
+
+
 def _cell(value: float | Estimate | None, scale: float, digits: int) -> str:
     if isinstance(value, Estimate):
         low, high = (_cell(end, scale, digits) for end in (value.low, value.high))

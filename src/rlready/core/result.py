@@ -60,10 +60,14 @@ class TaskRecord(Record):
 
 
 class Result(Record):
-    """The result of one verb: ``headline`` states the outcome in a sentence, ``next_command`` is what to run next."""
+    """The result of one verb: ``headline`` is the outcome in at most 15 words, ``next_command`` is what to run next.
+
+    ``notes`` are the sentences without which the headline would mislead: warnings, and what limits it.
+    """
 
     verb: str
     headline: str
+    notes: list[str] = []
     next_command: str = ""
     name: ClassVar[str] = RESULT
 
@@ -93,8 +97,8 @@ class Result(Record):
 
 
 def with_warning(result: R, text: str) -> R:
-    """The result with a warning behind its headline; as it is without one."""
-    return result.model_copy(update={"headline": f"{result.headline} Warning: {text}."}) if text else result
+    """The result with one more note, which warns; as it is without a text."""
+    return result.model_copy(update={"notes": [*result.notes, f"Warning: {text}."]}) if text else result
 
 
 def first_error(error: ValidationError) -> str:

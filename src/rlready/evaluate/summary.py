@@ -7,11 +7,11 @@ from typing import TypedDict
 
 import numpy as np
 
-from rlready.core.cells import percent
+from rlready.core.cells import brief_percent, decimal, decimals
 from rlready.core.config import EvaluateConfig
 from rlready.core.records import Estimate, Problem
 from rlready.core.result import TaskRecord
-from rlready.core.stats import mean_estimate, paired_estimate
+from rlready.core.stats import mean_estimate, paired_estimate, simultaneous
 from rlready.evaluate.measure import ModelMeasurements
 from rlready.evaluate.metrics import curve
 from rlready.evaluate.result import (
@@ -51,7 +51,8 @@ def summary(
     others = [*settings.others, *settings.length_prompted]
     kept, several = [*settings.main, *free], config.samples > 1
     return EvaluateResult(
-        headline=_headline(config, settings.largest, budgets[-1].scores, unconstrained),
+        headline=_headline(settings.largest, budgets[-1].scores),
+        notes=_notes(config, unconstrained),
         seed=config.seed,
         task=TaskRecord(source=task.source, description=task.description),
         chance_level={f"pass@{k}": v for k, v in task.chance([1]).items()},
@@ -68,31 +69,41 @@ def summary(
     )
 
 
-def _headline(
-    config: EvaluateConfig, setting: Setting, largest: dict[str, Scores], unconstrained: dict[str, Scores]
-) -> str:
-    """Accuracies at the largest budget and without one, each with its difference to the first model's."""
+def _headline(setting: Setting, largest: dict[str, Scores]) -> str:
+    """Which model is more accurate at the largest budget, or without one, and whether significantly."""
     short = labels(largest)
-    words = ", ".join(_in_words(short[model], s) for model, s in largest.items())
-    away = f", decoded away from {config.reference} (beta {config.beta:g})" if config.reference else ""
-    others = f" Differences are to {short[next(iter(largest))]}." if len(largest) > 2 else ""
-    if config.unconstrained:
-        return f"Accuracy without a budget{away}: {words}.{others}"
-    free = [
-        _in_words(short[model], s) + (f" ({s.unfinished.value:.0%} unfinished)" if s.unfinished.value else "")
-        for model, s in unconstrained.items()
-    ]
-    where = f"with responses of at most {setting.limit:,} tokens" if setting.limit else "at the largest budget"
-    return f"Accuracy {where}{away}: {words}" + (f"; without a budget: {', '.join(free)}." if free else ".") + others
+    first, start = next(iter(largest.items()))
+    gains = {model: s.gain for model, s in largest.items() if s.gain}
+    where = "without a budget" if setting.tokens is None else f"at budget {setting.tokens:,}"
+    where = f"within {setting.limit:,} tokens" if setting.limit else where
+    if not gains:
+        return f"{short[first]} solves {brief_percent(start.accuracy)} % of {start.accuracy.n:,} problems {where}."
+    best = max(gains, key=lambda model: gains[model].value)
+    gain = simultaneous(gains[best], len(gains), span=1.0)
+    points, more = decimal(100 * abs(gain.value), decimals(gain, 100)), "more" if gain.value > 0 else "less"
+    significant = gain.low > 0 or gain.high < 0
+    if len(gains) == 1 and significant:
+        return f"{short[best]} is {points} points {more} accurate than {short[first]} {where}."
+    if len(gains) == 1:
+        return f"{short[best]} is not significantly {more} accurate than {short[first]} {where} ({points} points)."
+    if gain.value <= 0:
+        return f"{short[first]}, the first, is the most accurate of {len(largest)} models {where}."
+    above = f"{points} points" if significant else "not significantly"
+    return f"{short[best]} is the most accurate of {len(largest)} {where}, {above} above {short[first]}."
 
 
-def _in_words(name: str, scores: Scores) -> str:
-    """``NAME 53.8 % (+11.2 points [4.2, 18.6])``; the difference is the paired one to the first model."""
-    words = f"{name} {percent(scores.accuracy.value)} %"
-    if scores.gain is None:
-        return words
-    value, interval = percent(scores.gain).split(" ", 1)
-    return f"{words} ({'+' * (scores.gain.value > 0)}{value} points {interval})"
+def _notes(config: EvaluateConfig, unconstrained: dict[str, Scores]) -> list[str]:
+    """How responses were decoded, and what models do without a budget."""
+    notes = [f"Decoded away from {config.reference} (beta {config.beta:g})."] if config.reference else []
+    if unconstrained and not config.unconstrained:
+        short = labels(unconstrained)
+        free = ", ".join(
+            f"{short[model]} {brief_percent(s.accuracy)} %"
+            + (f" ({s.unfinished.value:.0%} unfinished)" if s.unfinished.value else "")
+            for model, s in unconstrained.items()
+        )
+        notes.append(f"Accuracy without a budget: {free}.")
+    return notes
 
 
 class Means(TypedDict):

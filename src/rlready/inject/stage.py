@@ -184,10 +184,9 @@ def _result(
     before, after = (mean_estimate(n, varies="rows") for n in (short, long))
     added = paired_estimate(long, short, varies="rows")
     unit: Literal["words", "tokens"] = "tokens" if tokenizer else "words"
-    used = made.rows_in - made.unfit.total()
     return InjectResult(
-        headline=f"{len(made.rows)} rows written; {used} of {made.rows_in} ({used / made.rows_in:.1%}) were fit and "
-        f"verified, the others are left out; {added.value:+.1f} {unit} per row ({added.value / before.value:+.1%}).",
+        headline=f"{len(made.rows)} rows written, {added.value:+.1f} {unit} per row "
+        f"({added.value / before.value:+.0%}); {made.unfit.total()} of {made.rows_in} left out.",
         next_command=shlex.join(["rlready", "sft", "model=MODEL", f"rows={file}"]),
         rows=file.name,
         source=task.source,

@@ -47,10 +47,10 @@ def reached(ranking: Ranking, families: Sequence[Family]) -> str:
         said += " each" * (len(best) > 1) + ("" if single else f" in {family.name or 'unnamed'}")
         pick = np.flatnonzero(family.place == ranking.pick)
         if single and len(pick) and ranking.pick not in places:
-            said += f" ({ranking.labels[ranking.pick]}, the pick by {ranking.by}: {family.shown(int(pick[0]))})"
+            there = family.shown(int(pick[0]))
+            said += f"; {ranking.labels[ranking.pick]}, the pick by {ranking.by}, reached {there}"
         found.append(said)
-    runs = f" of {len(families[0].outcome)}" if single else ""
-    return f"Best{runs} after RL: {' and '.join(found)}."
+    return f"RL reached most from {' and '.join(found)}."
 
 
 def untried(ranking: Ranking, families: Sequence[Family]) -> int | None:

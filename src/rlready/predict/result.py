@@ -106,7 +106,7 @@ class PredictResult(Result):
     """Candidates ranked ``ranked_by`` one predictor, best first by ``rank``, and how far predictors can be trusted.
 
     ``rule`` is the rule of the ranking in words, ``chosen`` the checkpoint that it picks.  ``next_steps`` and ``notes``
-    are sentences: what to do, of which the first is the headline, and what limits the comparison.
+    say what to do, of which the first is the headline, and what limits the comparison.
     """
 
     verb: Literal["predict"] = "predict"
@@ -118,7 +118,6 @@ class PredictResult(Result):
     rule: str
     chosen: str
     next_steps: list[str]
-    notes: list[str]
     checkpoints: list[CheckpointPrediction] = Field(min_length=1)
     predictors: list[PredictorRanking]
     families: list[FamilyResult]

@@ -32,7 +32,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from rlready.core.cells import decimal, percent
+from rlready.core.cells import brief_percent, decimal
 from rlready.core.records import Estimate
 from rlready.core.stats import TAIL, t_quantile
 from rlready.predict.fit import Few, Mask, few, halves, split_scores
@@ -75,7 +75,7 @@ class Family:
 
     def shown(self, i: int) -> str:
         """The outcome of the i-th run as text."""
-        return f"{percent(self.outcome[i])} %" if self.bounds else decimal(self.outcome[i])
+        return f"{brief_percent(self.estimates()[i])} %" if self.bounds else decimal(self.outcome[i])
 
     def limited(self, estimate: Estimate) -> Estimate:
         """An estimate of an outcome within what an outcome can be."""

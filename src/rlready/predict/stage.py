@@ -16,7 +16,6 @@ import numpy as np
 from rlready.core.config import PredictConfig
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.core.progress import note
 from rlready.core.records import Estimate
 from rlready.core.result import with_warning
 from rlready.core.stats import mean_estimate
@@ -88,8 +87,6 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         scores, more = _scores(config, measured, family)
         scored.append((family, scores))
         notes += more
-    for line in notes:
-        note(f"predict: {line}")
     steps = _next_steps(measured, ranking, scored)
     following = untried(ranking, [family for family, _ in scored])
     return PredictResult(
@@ -116,29 +113,27 @@ def _next_steps(measured: Candidates, ranking: Ranking, scored: Sequence[tuple[F
     """The headline, then what else to do; what RL reached counts for more than the ranking."""
     if not scored:
         recipes = {c.sft or c.name for c in measured.all}
-        return [ranking.headline(), *ranking.drops(), calibrate(ranking, len(recipes) == 1)]
+        return [ranking.headline(), *ranking.reasons(), calibrate(ranking, len(recipes) == 1)]
     families = [family for family, _ in scored]
     trusted = [
         (f"{family.name}: " if len(scored) > 1 else "") + trust(family, scores, ranking.by) for family, scores in scored
     ]
-    headline = " ".join([reached(ranking, families), *(trusted if len(scored) == 1 else [])])
     details = [correlations(family, scores, ranking.by) for family, scores in scored]
-    others = [] if len(scored) == 1 else trusted
     tried = {int(i) for family in families for i in family.place}
     left = untried(ranking, families)
     following = "" if left is None else f"First by {ranking.by} of those without an outcome: {ranking.labels[left]}."
-    return [headline, *filter(None, [following, *ranking.drops(tried), *others, *details])]
+    return [reached(ranking, families), *filter(None, [*trusted, following, *ranking.drops(tried), *details])]
 
 
 def _notes(measured: Candidates, whole: Sequence[Predictor], why: str) -> list[str]:
     """What limits the comparison of all candidates; ``why`` says why losses are not compared ("" if they are)."""
-    notes = [f"held-out losses are not compared: {why}."] if why else []
+    notes = [f"Held-out losses are not compared: {why}."] if why else []
     if large(measured.samples) > large(measured.most):
-        notes.append(f"only pass@k up to k = {measured.most} is known of all checkpoints; larger k are left out.")
+        notes.append(f"Only pass@k up to k = {measured.most} is known of all checkpoints; larger k are left out.")
     guessed = [c for c in measured.all if c.trained is None]
     if any(p.name == LOSS for p in whole) and len({c.sft for c in measured.all}) > 1 and guessed:
         notes.append(
-            f"it is not known which rows {len(guessed)} of {len(measured.all)} checkpoints learned from; "
+            f"It is not known which rows {len(guessed)} of {len(measured.all)} checkpoints learned from; "
             "their held-out losses are compared as if the rows were of one distribution."
         )
     return notes

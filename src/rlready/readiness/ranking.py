@@ -35,7 +35,7 @@ import numpy as np
 from rlready.core.records import Estimate
 from rlready.core.stats import paired_estimate, simultaneous, standard_error, units_to_decide
 from rlready.readiness.passk import Floats, powers
-from rlready.readiness.result import Advice, Overfitting, RankedCheckpoint
+from rlready.readiness.result import MOST_PROBLEMS, Advice, Overfitting, RankedCheckpoint, rival
 from rlready.runs.checkpoint_order import labels, place_in_run, runs_of
 
 LARGE = 64  # the paper's k
@@ -50,7 +50,6 @@ WORDS: dict[Advice, str] = {
 }
 REMEDY = "Try easier problems, more SFT, or worked rows from rlready inject."
 ONSET = "past overfitting onset"
-MOST_PROBLEMS = 10_000  # more than this to decide a tie are not counted out
 Gap = Callable[[int, int], Estimate]  # lead of one checkpoint over another, as a simultaneous interval for all pairs
 
 
@@ -142,17 +141,28 @@ class Ranking:
         return not self.pass_1.any()
 
     def headline(self) -> str:
-        """The decision in at most two short sentences: a tie if there is one, and where to start RL."""
-        name, value = self.labels[self.pick], in_units(self.by, self.values[self.pick])
-        start, tied = f"Start RL from {name}", [i for i in self.order if self.advice(i) in ("rl", "tie")]
+        """The decision in at most 15 words: where to start RL, and what is not significantly different."""
+        name = self.labels[self.pick]
+        tied = [self.labels[i] for i in self.order if self.advice(i) == "tie"]
         if self.nothing_solved:
             who = "No checkpoint solved a problem" if len(self.order) > 1 else f"{name} solved no problem"
-            return f"{who}: RL would have no signal. {REMEDY}"
+            return f"{who}: RL would have no signal."
         if len(self.order) == 1:
-            return f"{name}: {self.by} is {value}."
-        if len(tied) > 1:
-            return f"{self._tied(tied)} {start}: {self._reason()}."
-        return f"{start}: {self._best()}, {value}."
+            return f"{name}: {self.by} is {in_units(self.by, self.values[self.pick])}."
+        if tied:
+            verb = "is" if len(tied) == 1 else "are"
+            return f"Start RL from {name}; {listed(tied)} {verb} not significantly different."
+        others = self.labels[self.order[1]] if len(self.order) == 2 else "the others"
+        ahead = f", significantly ahead of {others}" if all(b is None or b.low > 0 for b in self.behind) else ""
+        return f"Start RL from {name}: {self._best()}{ahead}."
+
+    def reasons(self) -> list[str]:
+        """What stands behind the headline, in a sentence each: why this pick, what would decide a tie, what to drop."""
+        if self.nothing_solved:
+            return [REMEDY]
+        tied = any(self.advice(i) == "tie" for i in self.order)
+        why = f"{self.labels[self.pick]} {self._reason()}." if len(self.order) > 1 else ""
+        return [*filter(None, [why, self._more_to_decide() if tied else ""]), *self.drops()]
 
     def drops(self, tried: Collection[int] = ()) -> list[str]:
         """What to drop and why, in a sentence each, except those that RL was ``tried`` from."""
@@ -170,23 +180,23 @@ class Ranking:
         return said
 
     def _reason(self) -> str:
-        """Why the pick is the one of a tie to start from."""
+        """Why the pick is the one to start from, as what it does."""
         first = self.order[0]
         if self.pick == first:
-            return self._best()
+            return f"has {self._best()}, {in_units(self.by, self.values[first])}"
         if self.pick != self.tie.start:
-            return f"it took fewer SFT steps than {self.labels[self.tie.start]}"
-        return f"the best pass@1 of these, {in_units('pass@1', self.pass_1[self.pick])}"
+            return f"took fewer SFT steps than {self.labels[self.tie.start]}"
+        return f"has the best pass@1 of these, {in_units('pass@1', self.pass_1[self.pick])}"
 
-    def _tied(self, tied: Sequence[int]) -> str:
-        said = f"{listed([self.labels[i] for i in tied])} are not significantly different by {self.by}"
-        found = [self._more(i) for i in tied[1:]]
-        units = next((b.varies for b in (self.behind[i] for i in tied) if b), "problems")
-        if not any(each is not None for each in found):
-            return f"{said}."
-        if None in found or max(filter(None, found), default=0) > MOST_PROBLEMS:
-            return f"{said}; more than {MOST_PROBLEMS:,} more {units} would decide."
-        return f"{said}; {max(filter(None, found)):,} more {units} would decide."
+    def _more_to_decide(self) -> str:
+        """What it would cost to know whether the first is better than the pick, or than the next of the tie."""
+        other = rival([self.checkpoint(i, self.labels[i]) for i in self.order])
+        if other is None or other.behind is None:
+            return ""
+        first, units = self.labels[self.order[0]], other.behind.varies
+        if other.separable is None:
+            return f"{other.name} and {first} cannot be separated: it would take over {MOST_PROBLEMS:,} more {units}."
+        return f"About {other.separable:,} more {units} would separate {other.name} from {first} at 80 % power."
 
     def _best(self) -> str:
         past = any(map(self.dropped, self.order)) and not self.dropped(self.pick)
@@ -219,7 +229,7 @@ class Ranking:
             why = f"{self.by} is {'' if behind.low > 0 else 'not '}significantly worse than {first}'s: {behind} behind"
         if below := self.tie.below.get(i):
             return f"{why}; pass@1 is more than one standard error below {self.labels[self.tie.best]}'s: {below} behind"
-        return f"{why}, but {self._reason()}" if i == self.pick != self.order[0] else why
+        return f"{why}, but it {self._reason()}" if i == self.pick != self.order[0] else why
 
 
 def rank(
@@ -271,7 +281,12 @@ def _fewest_steps(names: Sequence[str], start: int, left: Sequence[int]) -> int:
 
 def in_units(by: str, value: float) -> str:
     """A value of a predictor as it is printed: shares in per cent."""
-    return f"{100 * value:.1f} %" if by.startswith("pass@") or by == "informative" else f"{value:.3f}"
+    return f"{100 * value:.1f} %" if is_share(by) else f"{value:.3f}"
+
+
+def is_share(by: str) -> bool:
+    """Whether a predictor is a share of problems or groups."""
+    return by.startswith("pass@") or by == "informative"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Sequence
+from typing import Literal, Self, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -14,7 +15,9 @@ from rlready.influence.result import InfluenceResult
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.runs.checkpoint_order import labels
 
+MOST_PROBLEMS = 10_000  # a pair that takes more of them is called inseparable
 Advice = Literal["rl", "tie", "drop", "unsolved"]
+Entry = TypeVar("Entry", bound="RankedCheckpoint")
 
 
 class ProblemCounts(Record):
@@ -97,9 +100,27 @@ class RankedCheckpoint(Record):
         return {"rl": "RL first", "tie": "tie", "drop": "drop", "unsolved": "no signal"}[self.advice]
 
     @property
+    def separable(self) -> int | None:
+        """About how many more problems would separate it from the first at 80 % power, to two digits; None if no
+        sensible number would."""
+        if self.more_problems is None or self.more_problems > MOST_PROBLEMS:
+            return None
+        return int(float(f"{self.more_problems:.2g}"))
+
+    @property
     def past_onset(self) -> bool:
         """Whether it is past overfitting onset."""
         return self.overfitting is not None and self.overfitting.onset
+
+
+def rival(checkpoints: Sequence[Entry]) -> Entry | None:
+    """The checkpoint whose distance to the first shows how sure the decision is; None if there is only one.
+
+    It is the pick if that is not the first, else the next that is not significantly different, else the next.
+    """
+    others = sorted((c for c in checkpoints if c.rank > 1), key=lambda c: c.rank)
+    groups = ([c for c in others if c.chosen], [c for c in others if c.advice == "tie"], others)
+    return next((group[0] for group in groups if group), None)
 
 
 class HistogramBin(Record):

@@ -82,7 +82,7 @@ def checksums_of(folder: Path) -> Mapping[str, str]:
 
 
 def checked(result: R, folder: Path, known: Mapping[str, str]) -> R:
-    """A result whose headline says which of its checkpoints are not what the run in ``folder`` has saved.
+    """A result whose notes say which of its checkpoints are not what the run in ``folder`` has saved.
 
     The next command leaves them out, and is empty if none is left.
     """

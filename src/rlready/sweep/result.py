@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from rlready.core.cells import percent
+from rlready.core.cells import brief_percent, percent
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table
 from rlready.core.stats import t_estimate
@@ -68,9 +68,8 @@ def summarise(
         )
         for (family, checkpoint), group in groups.items()
     ]
-    counts = Counter(job.verb for job in jobs)
     return SweepResult(
-        headline=_headline(starts, f"{len(rows)} RL runs from {len(short)} checkpoints of {counts['sft']} SFT runs"),
+        headline=_headline(starts),
         next_command=shlex.join(["rlready", "predict", str(out)]),
         plan=plan,
         jobs=Counter[str](job.verb for job in jobs),
@@ -91,21 +90,21 @@ def best_starts(starts: Sequence[StartingCheckpoint]) -> dict[str, list[Starting
     }
 
 
-def _headline(starts: Sequence[StartingCheckpoint], runs: str) -> str:
-    """Where RL reached most, in each of few families; ``runs`` says of how many."""
+def _headline(starts: Sequence[StartingCheckpoint]) -> str:
+    """Where RL reached most, in each of few families."""
     best = best_starts(starts)
     if len(best) > FAMILIES:
-        return f"{runs}, of {len(best)} families, which are not compared with each other."
+        return f"RL outcomes are of {len(best)} families, which are not compared with each other."
     found = []
     for name, family in best.items():
-        reached = f"{percent(family[0].outcome.value)} %" + " each" * (len(family) > 1)
-        found.append((listed([s.checkpoint for s in family]), reached + f", in {name or 'unnamed'}" * (len(best) > 1)))
+        reached = f"{brief_percent(family[0].outcome)} %" + " each" * (len(family) > 1)
+        found.append((listed([s.checkpoint for s in family]), reached + f" in {name or 'unnamed'}" * (len(best) > 1)))
     if len(best) > 1:
-        return f"Highest mean accuracy after RL: {'; '.join(map(', '.join, found))} (of {runs})."
+        return f"RL reached most from {' and '.join(map(', '.join, found))}."
     who, reached = found[0]
     if 1 < len(starts) == len(best[starts[0].family]):
-        return f"RL from {who} reached the same mean accuracy, {reached}: {runs}."
-    return f"RL from {who} reached the highest mean accuracy, {reached}, of {runs}."
+        return f"RL reached the same from all {len(starts)} checkpoints, {reached.removesuffix(' each')}."
+    return f"RL reached most from {who}, {reached}."
 
 
 def _over_seeds(rows: Sequence[RunRow]) -> Estimate:

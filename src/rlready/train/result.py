@@ -102,14 +102,11 @@ class GroupTotals(Record):
         totals = zip(type(self).model_fields, added, strict=True)
         return GroupTotals(**{name: getattr(self, name) + more for name, more in totals})
 
-    def why_no_gradient(self, limit: str) -> str:
-        """Why no step had a gradient, in a sentence; ``limit`` describes what the responses reached."""
-        kinds = {"all wrong": self.unsolved, "all correct": self.solved, "of equal rewards": self.equal}
-        number = self.solved + self.unsolved + self.equal
-        only = [kind for kind, count in kinds.items() if count == number]
-        parts = [f"{count} were {kind}" for kind, count in kinds.items() if count]
-        groups = f"all {number} groups were {only[0]}" if only else f"of {number} groups, {' and '.join(parts)}"
-        return f"No step had a gradient: {groups}; {self.at_limit} of {self.responses} responses reached {limit}"
+    @property
+    def kinds(self) -> str:
+        """How many of the groups without a gradient were of which kind."""
+        counts = {"all wrong": self.unsolved, "all correct": self.solved, "of equal rewards": self.equal}
+        return f"Groups were {', '.join(f'{kind} ({count})' for kind, count in counts.items() if count)}"
 
 
 class RLResult(Result):

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
-from rlready.core.cells import percent
+from rlready.core.cells import brief_percent, percent
 from rlready.core.config import RLConfig
 from rlready.core.distributed import across_processes, from_rank0, local_device
 from rlready.core.progress import Progress, note, warn
@@ -264,41 +264,45 @@ def _limit(trainer: Trainer) -> str:
     return f"the limit of {trainer.cap} tokens"
 
 
-def _outcome(state: RLState, best: Evaluation, limit: str) -> str:
+def _outcome(state: RLState, best: Evaluation) -> str:
     """What the run did to the validation accuracy, or why it did nothing."""
     start, *after = state.evaluations
-    now, on = f"{percent(start.accuracy.value)} %", f"Accuracy on {start.accuracy.n} validation problems:"
     if not state.groups.informative:
-        return f"{state.groups.why_no_gradient(limit)}. {on} {now}"
+        return "RL learned nothing: no step had a gradient."
+    reached = best.accuracy if best.step else max((e.accuracy for e in after), key=lambda a: a.value)
+    before, then = brief_percent(start.accuracy, reached), brief_percent(reached, start.accuracy)
     if best.step:
-        return f"{on} {now} before RL, {percent(best.accuracy.value)} % at step {best.step}, the best"
-    other = max(after, key=lambda e: e.accuracy.value)
-    return (
-        f"{on} {now} before RL, not higher after it ({percent(other.accuracy.value)} % at step "
-        f"{other.step}): the starting checkpoint is chosen"
-    )
+        return f"Validation accuracy: {before} % before RL, {then} % at step {best.step}, the best."
+    return f"RL did not raise validation accuracy: {before} % before, {then} % at best after it."
+
+
+def _notes(state: RLState, limit: str) -> list[str]:
+    """Why the run did nothing, ended early, or is to be doubted."""
+    groups, notes = state.groups, list[str]()
+    if not groups.informative:
+        notes.append(f"{groups.kinds}; {groups.at_limit} of {groups.responses} responses reached {limit}.")
+    if state.stopped:
+        notes.append(f"Stopped early: {state.stopped}.")
+    elif state.drift:
+        notes.append(f"Warning: {state.drifted}.")
+    return notes
 
 
 def _result(out: Path, config: RLConfig, state: RLState, trainer: Trainer, run: Run) -> RLResult:
     best = _best(state.evaluations)
     there = [e for e in state.evaluations if not e.step or not run.changed(out / "checkpoints" / f"step-{e.step}")]
-    headline = f"{_outcome(state, best, _limit(trainer))}."
+    headline, notes = _outcome(state, best), _notes(state, _limit(trainer))
     if best not in there:
         deleted, best = best, _best(there)
-        headline = (
-            f"The best checkpoint, step {deleted.step}, was deleted or replaced; the best one left is step {best.step}."
-        )
+        headline = f"The best checkpoint, step {deleted.step}, is gone; the best one left is step {best.step}."
         run.warn(headline)
-    if state.stopped:
-        headline += f" Stopped early: {state.stopped}."
-    elif state.drift:
-        headline += f" Warning: {state.drifted}."
     path = str(out / "checkpoints" / f"step-{best.step}") if best.step else config.model
     problems = [f"problems={config.validation or 'TEST.jsonl'}"] if config.problems else []
     limit = [] if trainer.lm.thinks else [f"max_answer_tokens={trainer.cap}"]
     compare = shlex.join(["rlready", "evaluate", config.model, path, *problems, *limit]) if best.step else ""
     return RLResult(
         headline=headline,
+        notes=notes,
         next_command=compare,
         seed=config.seed,
         steps=state.step,

@@ -229,11 +229,11 @@ def _result(run: Run, config: SFTConfig, plan: Plan, state: SFTState) -> SFTResu
         if not run.changed(run.out / "checkpoints" / f"step-{step}")  # since the run had stopped
     ]
     best = min(checkpoints, key=lambda c: c.heldout_loss.value)
-    among = f", the lowest of {len(checkpoints)} checkpoints" if len(checkpoints) > 1 else ""
+    among = f"the lowest held-out loss of {len(checkpoints)} checkpoints" if len(checkpoints) > 1 else "a held-out loss"
     measured = [c.path for c in checkpoints if not c.reference] or [best.path]
     problems = [] if config.model == "embedded" else ["problems=PROBLEMS"]
     return SFTResult(
-        headline=f"Held-out loss {best.heldout_loss.value:.3f} nats per token at {best.name}{among}.",
+        headline=f"{best.name} has {among}: {best.heldout_loss.value:.3f} nats per token.",
         next_command=shlex.join(["rlready", "readiness", *measured, *problems]),
         seed=config.seed,
         steps=state.step,

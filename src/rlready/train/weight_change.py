@@ -61,11 +61,11 @@ class WeightSample:
 def with_change(result: R, before: WeightSample, run: Run) -> R:
     """The result with the share of changed weights, and a warning if it is too small for training."""
     share = before.changed()
-    said = ""
+    notes: list[str] = [*result.notes]
     if isinstance(result, RLResult) and result.groups and not result.groups.informative:
-        said = "" if share else " The weights are unchanged."
-        run.warn(result.headline + said)
+        notes += [] if share else ["The weights are unchanged."]
+        run.warn(" ".join([result.headline, *notes]))
     elif doubt := before.doubt(share):
         run.warn(doubt)
-        said = f" Warning: {doubt}."
-    return result.model_copy(update={"weights_changed": share, "headline": result.headline + said})
+        notes.append(f"Warning: {doubt}.")
+    return result.model_copy(update={"weights_changed": share, "notes": notes})
