@@ -829,10 +829,13 @@ def test_advice_uses_outcomes(tmp_path: Path) -> None:
 def test_equal_outcomes_have_no_winner(tmp_path: Path) -> None:
     found = one_run(tmp_path)
     for outcomes, says in (
-        ((0.5, 0.5, 0.5), "RL reached the same from all 3 checkpoints, 50.0 %. "),
-        ((0.0, 0.0), "RL reached the same from all 2 checkpoints, 0.0 %. "),
-        ((0.5, 0.4, 0.1 + 0.2 + 0.2), "Best of 3 after RL: step-40 and step-20, 50.0 % each. "),
-        ((0.5, 0.5, 0.4), "Best of 3 after RL: step-30 and step-20, 50.0 % each (step-40, the pick by pass@64: 40"),
+        ((0.5, 0.5, 0.5), "RL reached the same from all 3 checkpoints, 50.0 %."),
+        ((0.0, 0.0), "RL reached the same from all 2 checkpoints, 0.0 %."),
+        ((0.5, 0.4, 0.1 + 0.2 + 0.2), "RL reached most from step-40 and step-20, 50.0 % each."),
+        (
+            (0.5, 0.5, 0.4),
+            "RL reached most from step-30 and step-20, 50.0 % each; step-40, the pick by pass@64, reached 40",
+        ),
     ):
         rows = [{"checkpoint": c.name, "outcome": v} for c, v in zip(found[1:], outcomes, strict=False)]
         assert predicted(tmp_path / str(outcomes), found, rows).headline.startswith(says)

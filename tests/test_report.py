@@ -308,12 +308,9 @@ def test_full_folder_is_one_whole_page_that_loads_nothing(tmp_path: Path) -> Non
 def test_numbers_are_those_of_the_result(tmp_path: Path) -> None:
     text = re.sub(r"\s+", " ", Strict(page.render(demo_folder(tmp_path))).text)
     for expected in (
-        *("RL accuracy 83.7 % [80.7, 86.7]", "SFT accuracy 41.3 % [38.3, 44.3]", "+42.4 points [+37.3, +47.5]"),
-        *(
-            "Thinking tokens, RL 48.0 [47.3, 48.7]",
-            "Base 70.3 · SFT 65.1",
-            "Chance level 0.02 % pass@64: 1.3 %",
-        ),
+        "Gain of RL over SFT at budget 96 +42 points 95 % interval +37 to +48, n = 200 problems",
+        "Thinking tokens after RL 48.0 95 % interval 47.3 to 48.7, n = 200 problems SFT: 65.1",
+        "Test accuracy after RL 83.7 % 95 % interval 80.7 to 86.7, n = 200 problems base model: 12.8 %",
         *(
             "step-129 ★ chosen 1.5 129 0.553 [0.533, 0.573]",
             "step-43 0.5 43",
@@ -401,16 +398,17 @@ def mutations(value: Any) -> Iterator[Any]:
 
 def test_what_single_verbs_add(tmp_path: Path) -> None:
     ready = text_of(tmp_path, readiness_result())
-    assert "pass@1 pass@16 pass@64 behind the first, points informative groups unsolved partially solved" in ready
+    assert "pass@1 pass@16 pass@64 behind the first, points" in ready
+    assert "checkpoint informative groups unsolved partially solved" in ready
     assert "Behind the first is the paired difference to the first checkpoint of the ranking" in ready
-    assert "11.3 [8.3, 14.3] 52.0 % [49.0, 55.0]" in ready
-    assert "Chosen: pass@16" in ready
+    assert "11.3 [8.3, 14.3]" in ready
+    assert "pass@64 of step-129 95.0 % 95 % interval 92.0 to 98.0, n = 64 problems" in ready
     assert "Held-out loss" in ready
     few = {"pass_at_k": {k: fig(0.5) for k in (1, 8)}}
     eight = [CheckpointReadiness(**readiness_of(i, **few)) for i in range(4)]
     guessed = {"pass@1": 0.02, "pass@8": 0.32, "pass@64": 0.6}
-    drawn = text_of(tmp_path, readiness_result(checkpoints=eight, chance_level=guessed))
-    assert "Chance level 2.0 % pass@8: 32.0 % " in drawn
+    text_of(tmp_path, readiness_result(checkpoints=eight, chance_level=guessed))
+    assert "chance level: 2\u202f% at samples per problem, k 1, 32\u202f% at 8" in page.render(tmp_path)
     assert '">past overfitting onset<' not in page.render(tmp_path)
     onset = Overfitting(minimum=2, loss_rise=fig(0.1), pass_1_change=fig(0.0), onset=True)
     more = {key: fig(0.21) for key in ("entropy", "length_right", "length_wrong", "truncated")}
@@ -419,7 +417,9 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
     assert "entropy, nats per token tokens, correct tokens, wrong truncated" in full
     assert page.render(tmp_path).count(">past overfitting onset<") == 1
     rl = text_of(tmp_path, rl_result())
-    assert "before RL 30.1 % [27.1, 33.1] n = 200 problems step 0 Validation, best of RL 50.1 %" in rl
+    assert (
+        "before RL 30.1 % 95 % interval 27.1 to 33.1, n = 200 problems Best validation accuracy, step 20 50.1 %" in rl
+    )
     sweep = text_of(tmp_path, sweep_result())
     assert "60.0 % [57.0, 63.0] 1 min 15 s" in sweep
     assert "exploration 4 3 33.0 % [30.0, 36.0]" in text_of(tmp_path, inject_result())
@@ -444,7 +444,7 @@ def test_an_axis_of_checkpoints_has_their_names(tmp_path: Path) -> None:
 def test_evaluations_of_every_kind(tmp_path: Path) -> None:
     free = BudgetScores(budget=None, scores={"a/b": budget(96).scores["sft"]})
     unconstrained = text_of(tmp_path, evaluate_result(budgets=[free]))
-    assert "Accuracy, no budget 48.5 %" in unconstrained
+    assert "Accuracy of b 48.5 % 95 % interval 45.5 to 51.5, n = 200 problems" in unconstrained
     assert "none b 48.5 %" in unconstrained
     fallen = budget(24).scores["sft"].model_copy(update={"change": fig(-0.1)})
     beside = text_of(tmp_path, evaluate_result(budgets=[BudgetScores(budget=24, scores={"a/b": fallen})]))
@@ -471,7 +471,7 @@ def test_evaluations_of_every_kind(tmp_path: Path) -> None:
     assert " b/step-1 " in apart
     two["runs/b/step-1"] = two["runs/b/step-1"].model_copy(update={"gain": fig(0.11)})
     verdict = text_of(tmp_path, both.model_copy(update={"budgets": [BudgetScores(budget=24, scores=two)]}))
-    assert "Paired difference +11.0 points [+8.0, +14.0] n = 200 problems b/step-1 minus a/step-1" in verdict
+    assert "Difference to a/step-1 at budget 24 +11.0 points 95 % interval +8.0 to +14.0, n = 200 problems" in verdict
 
 
 def test_forced_tokens_are_marked_and_chosen_ones_are_not(tmp_path: Path) -> None:
@@ -532,7 +532,7 @@ def test_numbers_that_are_not_finite_are_left_out_not_drawn(tmp_path: Path) -> N
     assert not re.search(r"\b(nan|inf)\b", drawn)
     demo = demo_result()
     unknown = demo.rl.model_copy(update={"accuracy": Estimate(nan, nan, inf, 0)})
-    assert "RL accuracy – [–, –]" in text_of(tmp_path, demo.model_copy(update={"rl": unknown}))
+    assert "Test accuracy after RL – base model: 12.8 %" in text_of(tmp_path, demo.model_copy(update={"rl": unknown}))
 
 
 def test_charts_say_what_the_logs_say(tmp_path: Path) -> None:

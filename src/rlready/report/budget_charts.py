@@ -43,7 +43,7 @@ def budget_section(result: Evaluated) -> Section:
     """Accuracy at each thinking budget, unconstrained, and under every other setting."""
     names, response = names_of(result), _by_response(result)
     evaluated = result if isinstance(result, EvaluateResult) else None
-    charts = [_accuracy(result, names), *_lengths(result.lengths, names, response=response)]
+    charts = _lengths(result.lengths, names, response=response)
     charts += [_settings_chart(evaluated, model, names) for model in evaluated.models] if evaluated else []
     parts = [side_by_side(charts), _scores_table(result, names)]
     if evaluated and evaluated.metrics:
@@ -57,9 +57,9 @@ def main_setting(result: EvaluateResult) -> str:
     return result.metrics[0].description if result.metrics else "budget alone"
 
 
-def _accuracy(result: Evaluated, names: Names) -> Markup:
+def accuracy_chart(result: Evaluated) -> Markup:
     """Accuracy against the mean thinking tokens used: one point per budget, and unconstrained models."""
-    series, response = [], _by_response(result)
+    series, response, names = list[Series](), _by_response(result), names_of(result)
     kind = "response" if response else "thinking"
     for i, model in enumerate(dict.fromkeys(model for b in result.budgets for model in b.scores)):
         points = [

@@ -18,7 +18,7 @@ from rlready.report.figures import PERCENT, POINTS, THREE_DIGITS, TOKENS
 from rlready.report.log_charts import sft_loss
 from rlready.report.logs import Log
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
-from rlready.report.section import Column, Section, badges, bullets, side_by_side, table
+from rlready.report.section import Column, Section, badges, bullets, side_by_side, table, titled_table
 from rlready.report.text import number
 from rlready.runs.checkpoint_order import labels
 from rlready.train.result import Checkpoint, SFTResult
@@ -29,15 +29,15 @@ Entry = TypeVar("Entry", CheckpointReadiness, CheckpointPrediction)
 LOSS_NOTE = "Bars are 95 % intervals over examples, which checkpoints share: differences are far more certain."
 
 
-def sft_section(result: SFTResult, log: Log) -> Section:
-    """The losses of an SFT run."""
+def sft_section(result: SFTResult) -> Section:
+    """The held-out loss of every checkpoint."""
     columns = [
         Column[Checkpoint]("checkpoint", lambda c: c.name, heads=True),
         Column[Checkpoint]("epoch", lambda c: f"{c.epoch:.3g}"),
         Column[Checkpoint]("step", lambda c: c.step),
         Column[Checkpoint]("held-out loss", lambda c: c.heldout_loss, THREE_DIGITS),
     ]
-    return Section("SFT", [side_by_side([sft_loss(log)]), table("Checkpoints", [result.checkpoints], columns)])
+    return Section("Checkpoints", [table("Checkpoints", [result.checkpoints], columns)])
 
 
 def readiness_section(result: ReadinessResult | DemoResult, log: Log) -> Section:
@@ -51,11 +51,16 @@ def readiness_section(result: ReadinessResult | DemoResult, log: Log) -> Section
         pass_at_k(rows, short, result.chance_level),
         _histogram(rows, short),
     ]
-    columns = _columns(rows, short, ks)
+    decisive, more = _columns(rows, short, ks)
     said = [bullets(result.remarks(), "steps")] if isinstance(result, ReadinessResult) and result.remarks() else []
     return Section(
         "Which checkpoint to start RL from",
-        [*said, side_by_side(charts), table("Checkpoints", [rows], columns, lambda c: c.chosen)],
+        [
+            *said,
+            table("Checkpoints", [rows], decisive, lambda c: c.chosen),
+            side_by_side(charts),
+            titled_table("What RL would learn from", rows, more, lambda c: c.chosen),
+        ],
         ["pass_at_k", "behind"],
     )
 
@@ -168,15 +173,19 @@ def _apart_note(others: Sequence[Series]) -> str:
 
 def _columns(
     rows: Sequence[CheckpointReadiness], short: Mapping[str, str], ks: Sequence[int]
-) -> list[Column[CheckpointReadiness]]:
+) -> tuple[list[Column[CheckpointReadiness]], list[Column[CheckpointReadiness]]]:
+    """What decides, and what explains it."""
     column = Column[CheckpointReadiness]
-    return [
+    decisive = [
         column("checkpoint", lambda c: marked(short[c.name], c), heads=True),
         column("epoch", lambda c: f"{c.epoch:.3g}" if isinstance(c, DemoCheckpoint) else None),
         column("step", lambda c: c.step if isinstance(c, DemoCheckpoint) else None),
         column("held-out loss", lambda c: c.heldout_loss, THREE_DIGITS),
         *pass_columns(rows, ks),
         column("behind the first", lambda c: c.behind, POINTS),
+    ]
+    more = [
+        column("checkpoint", lambda c: short[c.name], heads=True),
         column("informative groups", lambda c: c.informative, PERCENT),
         column("unsolved", lambda c: c.unsolved, PERCENT),
         column("partially solved", lambda c: c.partially_solved, PERCENT),
@@ -187,6 +196,7 @@ def _columns(
         column("tokens, wrong", lambda c: c.length_wrong, TOKENS),
         column("truncated", lambda c: c.truncated, PERCENT),
     ]
+    return decisive, more
 
 
 def pass_columns(rows: Sequence[Entry], ks: Sequence[int]) -> list[Column[Entry]]:

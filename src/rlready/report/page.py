@@ -28,8 +28,8 @@ from rlready.report.compare import compare
 from rlready.report.demo_result import DemoResult, ModelScores
 from rlready.report.doctor_result import DoctorResult
 from rlready.report.figures import COUNT, PERCENT, SECONDS, TOKENS
+from rlready.report.first_screen import numbers, picture
 from rlready.report.folder import RunFolder, kinds, read_folder
-from rlready.report.headlines import headlines
 from rlready.report.log_charts import rl_charts
 from rlready.report.overlap_section import overlap_section
 from rlready.report.predict_charts import predict_sections
@@ -41,7 +41,7 @@ from rlready.report.viewer import VIEWER, write_viewer
 from rlready.runs.files import write_text
 from rlready.runs.folders import new_folder
 from rlready.sweep.result import SweepResult
-from rlready.train.result import SFTResult
+from rlready.train.result import RLResult, SFTResult
 
 MOST_EXAMPLES = 6  # wrong samples that are on the page itself
 
@@ -89,7 +89,8 @@ def _page(run: RunFolder, sections: Sequence[Section], viewed: int = 0) -> str:
         .get_template("page.html")
         .render(
             result=result,
-            headlines=list(headlines(result)),
+            numbers=numbers(result),
+            picture=picture(run),
             sections=sections,
             notes={*(note for s in sections for note in s.notes), *(["hidden"] if examples else [])},
             times=[("time", demo.seconds), *((s.name, s.seconds) for s in demo.stages)] if demo else [],
@@ -116,7 +117,7 @@ def _sections(run: RunFolder) -> Iterator[Section]:
         case EvaluateResult():
             yield budget_section(result)
         case SFTResult():
-            yield sft_section(result, run.sft_log)
+            yield sft_section(result)
         case ReadinessResult():
             yield readiness_section(result, run.sft_log)
             yield from influence_section(result.checkpoints)
@@ -130,8 +131,9 @@ def _sections(run: RunFolder) -> Iterator[Section]:
                 yield _left_out(result)
         case DoctorResult():
             yield from map(_as_printed, result.tables())
-    if charts := side_by_side(rl_charts(run.rl_log)):
-        yield Section("Reinforcement learning", [charts])
+    charts = rl_charts(run.rl_log)
+    if drawn := side_by_side(charts[1:] if isinstance(run.result, RLResult) else charts):
+        yield Section("Reinforcement learning", [drawn])
     yield from overlap_section(run.record)
 
 

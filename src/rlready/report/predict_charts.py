@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from markupsafe import Markup
 
 from rlready.predict.fit import Few
 from rlready.predict.predictors import LOSS
 from rlready.predict.result import CheckpointPrediction, FamilyResult, PredictResult
-from rlready.predict.result import Point as FamilyPoint
 from rlready.predict.score import ENOUGH, Score
 from rlready.report.checkpoint_charts import few_ks, marked, pass_at_k, pass_columns
 from rlready.report.figures import (
@@ -41,6 +41,7 @@ from rlready.report.text import safe
 from rlready.runs.checkpoint_order import labels
 
 MOST_NAMED_RUNS = 6
+MOST_BARS = 20  # points of a chart that are drawn with their intervals
 BAD = 3  # the colour of what is past overfitting onset
 
 
@@ -49,9 +50,8 @@ def predict_sections(result: PredictResult) -> list[Section]:
     rows = sorted(result.checkpoints, key=lambda row: row.rank)
     names = {row.name: row.label for row in rows}
     charts = [*trajectories(result.checkpoints), pass_at_k(result.checkpoints, names, result.chance_level)]
-    warning = bullets(result.notes, "warning") if result.notes else Markup("")
     return [
-        Section("What to do", [bullets(result.next_steps, "steps"), warning]),
+        *([Section("What to do", [bullets(result.next_steps[1:], "steps")])] if result.next_steps[1:] else []),
         Section(f"The ranking, by {result.ranked_by}", _ranking(rows, result), ["pass_at_k", "onset"]),
         *_better(result, rows),
         Section("Along SFT", [side_by_side(charts)]),
@@ -162,8 +162,10 @@ def _family(family: FamilyResult, result: PredictResult) -> Section:
     )
     if family.seed_sd is not None:
         said += f"; the standard deviation between RL seeds of one checkpoint is {THREE_DIGITS.show(family.seed_sd)}"
-    chosen = next((c.label for c in result.checkpoints if c.chosen), None)
-    parts = [paragraph(f"{said}."), side_by_side(outcomes(family, chosen))]
+    chosen = _chosen(result)
+    first = family is result.families[0]  # whose outcomes by the predictor that ranks are the picture of the page
+    charts = outcomes(family, chosen, besides=result.ranked_by if first else "")
+    parts = [paragraph(f"{said}."), side_by_side(charts)]
     if family.scores:
         columns = _score_columns(unit, fitted=family.recipes >= ENOUGH)
         parts.append(table("Predictors", [family.scores], columns, lambda s: s.predictor == result.ranked_by))
@@ -174,21 +176,38 @@ def _family(family: FamilyResult, result: PredictResult) -> Section:
     return Section(title, parts, ["predictors", "regret"])
 
 
-def outcomes(family: FamilyResult, chosen: str | None) -> list[Markup]:
-    """A panel a predictor: outcome of RL against it, with the intervals of both and the fitted line."""
-    names = dict.fromkeys(name for p in family.points for name in p.predictors)
-    return [_panel(name, family.points, family.lines.get(name) or [], chosen) for name in names]
+def outcome_chart(result: PredictResult) -> Markup:
+    """Outcome of RL against the predictor that ranks, in the first family."""
+    family, name = result.families[0], result.ranked_by
+    return _panel(name, family, _chosen(result))
 
 
-def _panel(name: str, points: Sequence[FamilyPoint], line: Sequence[Sequence[float]], chosen: str | None) -> Markup:
-    first, others = list[Point](), list[Point]()
-    for point in points:
+def outcomes(family: FamilyResult, chosen: str | None, besides: str = "") -> list[Markup]:
+    """A panel for each predictor but ``besides``: outcome of RL, with the intervals of both and the fitted line."""
+    names = dict.fromkeys(name for p in family.points for name in p.predictors if name != besides)
+    return [_panel(name, family, chosen) for name in names]
+
+
+def _chosen(result: PredictResult) -> str | None:
+    """The label of the chosen checkpoint."""
+    return next((c.label for c in result.checkpoints if c.chosen), None)
+
+
+def _panel(name: str, family: FamilyResult, chosen: str | None) -> Markup:
+    """Outcome of RL against one predictor; of many runs without their intervals, which would cover each other."""
+    first, others, bars = list[Point](), list[Point](), len(family.points) <= MOST_BARS
+    for point in family.points:
         if x := point.predictors.get(name):
             y = point.outcome
             said = f"{point.label}: {name} {in_brief(x)}, after RL {in_brief(y)}"
-            drawn = Point(x.value, y.value, y.low, y.high, said, x.low, x.high)
+            drawn = Point(x.value, y.value, note=said)
+            drawn = replace(drawn, low=y.low, high=y.high, left=x.low, right=x.high) if bars else drawn
             (first if point.label == chosen else others).append(drawn)
-    seeds = any(math.isfinite(p.outcome.low) for p in points)
+    seeds = any(math.isfinite(p.outcome.low) for p in family.points)
+    note = "Bars are 95 % intervals: horizontal over problems or held-out examples" + (
+        ", vertical over RL seeds." if seeds else "; no checkpoint has two RL seeds, so there is no vertical one."
+    )
+    line = family.lines.get(name) or []
     return line_chart(
         [
             Series(
@@ -200,8 +219,8 @@ def _panel(name: str, points: Sequence[FamilyPoint], line: Sequence[Sequence[flo
         title=f"Outcome of RL against {name}",
         x_label=f"{name} before RL" + (", nats per token: less is better" if name == LOSS else ""),
         y_label="after RL",
-        note="Bars are 95 % intervals: horizontal over problems or held-out examples"
-        + (", vertical over RL seeds." if seeds else "; no checkpoint has two RL seeds, so there is no vertical one."),
+        percent=family.shares,
+        note=note if bars else "A point for each checkpoint.",
     )
 
 

@@ -81,9 +81,12 @@ def small(note: str) -> Markup:
     return Markup('<p class="note">{}</p>\n').format(safe(note) if not isinstance(note, Markup) else note)
 
 
-def titled_table(title: str, rows: Sequence[Row], columns: Sequence[Column[Row]]) -> Markup:
+def titled_table(
+    title: str, rows: Sequence[Row], columns: Sequence[Column[Row]], chosen: Callable[[Row], bool] | None = None
+) -> Markup:
     """A table with a heading; empty without rows."""
-    return Markup("<h3>{}</h3>\n").format(safe(title)) + table(title, [rows], columns) if rows else Markup("")
+    heading = Markup("<h3>{}</h3>\n").format(safe(title))
+    return heading + table(title, [rows], columns, chosen) if rows else Markup("")
 
 
 def paragraph(text: str) -> Markup:

@@ -1,0 +1,288 @@
+"""The first screen of the page, below the headline: one picture and three numbers, by what a reader came for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from markupsafe import Markup
+
+from rlready.core.cells import decimals
+from rlready.core.records import Estimate
+from rlready.core.result import Result
+from rlready.evaluate.result import EvaluateResult
+from rlready.inject.result import InjectResult
+from rlready.predict.advice import FAMILIES
+from rlready.predict.result import CheckpointPrediction, PredictResult
+from rlready.readiness.ranking import is_share, listed
+from rlready.readiness.result import MOST_PROBLEMS, CheckpointReadiness, ReadinessResult, rival
+from rlready.report.budget_charts import accuracy_chart, names_of
+from rlready.report.demo_result import DemoResult
+from rlready.report.figures import COUNT, DIFFERENCE, PERCENT, POINTS, SECONDS, THREE_DIGITS, TOKENS, TWO_DIGITS, Unit
+from rlready.report.folder import RunFolder
+from rlready.report.forest import ForestRow, Kind, forest
+from rlready.report.log_charts import rl_charts, sft_loss
+from rlready.report.predict_charts import outcome_chart
+from rlready.runs.checkpoint_order import labels
+from rlready.sweep.result import SweepResult, best_starts
+from rlready.train.result import RLResult, SFTResult
+
+NUMBERS = 3
+KINDS: dict[str, Kind] = {"rl": "chosen", "tie": "tie", "drop": "drop", "unsolved": "drop"}
+Row = CheckpointReadiness | CheckpointPrediction
+Ranked = ReadinessResult | PredictResult
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number, with its interval and as many digits as that supports if it is an estimate; ``note`` qualifies it."""
+
+    label: str
+    unit: Unit
+    value: Estimate | float | str
+    note: str = ""
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.value, str):
+            return self.value
+        return self._unit.number(self.value.value if isinstance(self.value, Estimate) else self.value)
+
+    @property
+    def suffix(self) -> str:
+        return "" if isinstance(self.value, str) else self.unit.suffix.strip()
+
+    @property
+    def interval(self) -> str:
+        """``95 % interval 71 to 82``; empty for a number without an interval."""
+        if not isinstance(self.value, Estimate) or not math.isfinite(self.value.high - self.value.low):
+            return ""
+        low, high = (self._unit.number(end) for end in (self.value.low, self.value.high))
+        return f"95\u202f% interval {low} to {high}"
+
+    @property
+    def n(self) -> str:
+        return f"n = {self.value.n:,} {self.value.varies}" if isinstance(self.value, Estimate) and self.value.n else ""
+
+    @property
+    def _unit(self) -> Unit:
+        if not isinstance(self.value, Estimate):
+            return self.unit
+        return replace(self.unit, digits=decimals(self.value, self.unit.scale))
+
+
+def numbers(result: Result) -> list[Number]:
+    """At most three: what was decided, how sure it is, and what it costs."""
+    return list(islice(_numbers(result), NUMBERS))
+
+
+def _numbers(result: Result) -> Iterator[Number]:
+    match result:
+        case DemoResult():
+            yield Number(f"Gain of RL over SFT{_at_budget(result)}", DIFFERENCE, result.rl_minus_sft)
+            tokens = TOKENS.show(result.sft.thinking_tokens.value)
+            yield Number("Thinking tokens after RL", TOKENS, result.rl.thinking_tokens, f"SFT: {tokens}")
+            base = PERCENT.show(result.base.accuracy.value)
+            yield Number("Test accuracy after RL", PERCENT, result.rl.accuracy, f"base model: {base}")
+        case PredictResult() if result.families:
+            yield from _outcome_numbers(result)
+        case ReadinessResult() | PredictResult():
+            yield from _ranking_numbers(result)
+        case EvaluateResult():
+            yield from _evaluate(result)
+        case RLResult():
+            yield from _rl(result)
+        case SFTResult():
+            yield from _sft(result)
+        case SweepResult():
+            for family, best in list(best_starts(result.starts).items())[:FAMILIES]:
+                label = "Best accuracy after RL" + f", {family}" * bool(family)
+                yield Number(label, PERCENT, best[0].outcome, listed([s.checkpoint for s in best]))
+            yield Number("RL runs", COUNT, result.runs, f"from {len(result.starts):,} checkpoints")
+            yield Number("Time of all jobs", SECONDS, result.seconds_of_jobs)
+        case InjectResult():
+            yield Number("Rows written", COUNT, result.rows_out, f"from {result.rows_in:,}")
+            yield Number(f"{result.unit.capitalize()} per row", TOKENS, result.length_after)
+            yield Number(f"{result.unit.capitalize()} added per row", TOKENS, result.length_added)
+
+
+def _rl(result: RLResult) -> Iterator[Number]:
+    """Validation accuracy before RL and at its best, and the tokens there."""
+    start, step = result.evaluations[0], result.best.step
+    best = next((e for e in result.evaluations if e.step == step), start)
+    yield Number("Validation accuracy before RL", PERCENT, start.accuracy)
+    yield Number(f"Best validation accuracy, step {step}", PERCENT, result.best.accuracy)
+    if start.thinking_tokens:
+        note = f"before RL: {TOKENS.show(start.thinking_tokens)}"
+        yield Number("Thinking tokens there", TOKENS, best.thinking_tokens, note)
+    elif start.response_tokens:
+        note = f"before RL: {TOKENS.show(start.response_tokens)}"
+        yield Number("Response tokens there", TOKENS, best.response_tokens, note)
+
+
+def _sft(result: SFTResult) -> Iterator[Number]:
+    """The lowest held-out loss, that of the last checkpoint, or of the first if the last is the best."""
+    best = min(result.checkpoints, key=lambda c: c.heldout_loss.value)
+    first, last = result.checkpoints[0], result.checkpoints[-1]
+    yield Number(f"Lowest held-out loss, {best.name}", THREE_DIGITS, best.heldout_loss)
+    if best is not last:
+        yield Number(f"Last checkpoint, {last.name}", THREE_DIGITS, last.heldout_loss)
+    elif best is not first:
+        yield Number(f"First checkpoint, {first.name}", THREE_DIGITS, first.heldout_loss)
+    yield Number("Training loss, last step", THREE_DIGITS, result.final_loss, f"{result.steps:,} steps")
+
+
+def _ranking_numbers(result: Ranked) -> Iterator[Number]:
+    """The chosen checkpoint, its distance to what is closest, and what it would cost to separate the two."""
+    by, short = result.ranked_by, _names(result)
+    rows: Sequence[Row] = result.checkpoints
+    chosen = next((c for c in rows if c.chosen), rows[0])
+    value = _pass_at(chosen).get(by)
+    yield Number(f"{by} of {short[chosen.name]}", PERCENT, value or _shown(chosen, by))
+    other = rival(rows)
+    if other and other.behind:
+        first = min(rows, key=lambda c: c.rank)
+        unit = POINTS if is_share(by) else THREE_DIGITS
+        yield Number(f"Lead of {short[first.name]} over {short[other.name]}", unit, other.behind)
+        if other.advice == "tie" or other.chosen:
+            known = other.separable is not None
+            note = "at 80 % power, if the lead is as measured" if known else f"it would take over {MOST_PROBLEMS:,}"
+            label = f"More {other.behind.varies} to separate the two"
+            yield Number(label, COUNT, "cannot be separated" if other.separable is None else other.separable, note)
+    if isinstance(chosen, CheckpointReadiness):
+        yield Number("Informative groups", PERCENT, chosen.informative, "some samples right, some wrong")
+        yield Number("Truncated samples", PERCENT, chosen.truncated or math.nan)
+    else:
+        yield Number(f"Probability that its {by} is the best", PERCENT, chosen.p_best)
+
+
+def _outcome_numbers(result: PredictResult) -> Iterator[Number]:
+    """The best outcome of RL, what the predictor's top-1 would have lost, and how well it orders outcomes."""
+    family = result.families[0]
+    unit, points = (PERCENT, POINTS) if family.shares else (THREE_DIGITS, THREE_DIGITS)
+    ranked = sorted(family.points, key=lambda p: -p.outcome.value)
+    for best in ranked[:1]:
+        yield Number(f"After RL from {best.label}", unit, best.outcome, family.name)
+    score = next((s for s in family.scores if s.predictor == result.ranked_by), None)
+    if score is None:
+        for worst in ranked[1:][-1:]:
+            yield Number(f"After RL from {worst.label}, the least", unit, worst.outcome)
+        yield Number("RL runs", COUNT, family.rl_runs, f"from {family.runs:,} checkpoints")
+        return
+    yield Number(f"Lost by following {result.ranked_by}", points, score.regret)
+    yield Number(f"Rank correlation of {result.ranked_by} with outcomes", TWO_DIGITS, score.spearman)
+
+
+def _at_budget(result: EvaluateResult | DemoResult) -> str:
+    """The largest budget, at which models are compared."""
+    budget = result.budgets[-1].budget
+    if budget is None:
+        return ""
+    return (
+        f" within {budget:,} tokens"
+        if isinstance(result, EvaluateResult) and result.response_limits
+        else f" at budget {budget:,}"
+    )
+
+
+def _evaluate(result: EvaluateResult) -> Iterator[Number]:
+    """Of the most accurate model but the first, or of the first if that is better than all of several."""
+    names, largest = names_of(result), result.budgets[-1].scores
+    if not largest:
+        return
+    first, *others = largest
+    best = max(others, key=lambda m: largest[m].accuracy.value, default=first)
+    if len(others) > 1 and largest[first].accuracy.value >= largest[best].accuracy.value:
+        best = first
+    scores = largest[best]
+    yield Number(f"Accuracy of {names(best)}", PERCENT, scores.accuracy)
+    if scores.gain:
+        yield Number(f"Difference to {names(first)}{_at_budget(result)}", DIFFERENCE, scores.gain)
+    if not result.response_limits:
+        start = f"{names(first)}: {TOKENS.show(largest[first].thinking_tokens.value)}" if best != first else ""
+        yield Number("Thinking tokens", TOKENS, scores.thinking_tokens, start)
+    yield Number("Truncated responses", PERCENT, scores.truncated)
+    yield Number("Response tokens" if result.response_limits else "Answer tokens", TOKENS, scores.answer_tokens)
+
+
+def picture(run: RunFolder) -> Markup:
+    """What the headline says, drawn; empty where there is nothing to draw."""
+    drawn = Markup("")
+    match result := run.result:
+        case DemoResult() | EvaluateResult():
+            drawn = accuracy_chart(result)
+        case PredictResult() if result.families:
+            drawn = outcome_chart(result)
+        case ReadinessResult() | PredictResult():
+            drawn = _ranking(result)
+        case RLResult():
+            drawn = next(iter(rl_charts(run.rl_log)), drawn)
+        case SFTResult():
+            drawn = sft_loss(run.sft_log)
+        case SweepResult():
+            drawn = _outcomes(result)
+    return drawn
+
+
+def _ranking(result: Ranked) -> Markup:
+    """Every checkpoint by its distance to the first, best first, and why the chosen one is chosen."""
+    by, short = result.ranked_by, _names(result)
+    ranked: list[Row] = sorted(result.checkpoints, key=lambda c: c.rank)
+    if len(ranked) < 2:
+        return Markup("")
+    rows = []
+    for c in ranked:
+        behind = c.behind or Estimate(0.0, 0.0, 0.0, 0)
+        place = {"at": -behind.value, "low": -behind.high, "high": -behind.low}
+        worse = ": significantly worse" if c.advice == "drop" and not c.past_onset else ""
+        highest = "the highest; " if c.rank == 1 else ""
+        said = "start RL here" if c.chosen else f"{highest}{c.next}{worse}"
+        rows.append(ForestRow(short[c.name], _shown(c, by), **place, kind=KINDS[c.advice], said=said))
+    why = result.next_steps[1:2] if isinstance(result, PredictResult) else result.reasons[:1]
+    note = (
+        f"{''.join(why)} Dots: distance to {short[ranked[0].name]} (line) on the same problems. A bar that reaches the "
+        "line: not significantly different. Bars are 95 % intervals for all pairs together."
+    )
+    return forest(rows, title=f"Checkpoints by {by}, best first", column=by, note=note, line=0.0)
+
+
+def _outcomes(result: SweepResult) -> Markup:
+    """Accuracy after RL from the checkpoints of the first family, best first; families are not compared."""
+    family, best = next(iter(best_starts(result.starts).items()))
+    ranked = sorted((s for s in result.starts if s.family == family), key=lambda s: -s.outcome.value)
+    rows = [
+        ForestRow(
+            s.checkpoint,
+            PERCENT.show(s.outcome.value),
+            s.outcome.value,
+            s.outcome.low,
+            s.outcome.high,
+            "chosen" if s in best else "tie",
+        )
+        for s in ranked
+    ]
+    note = "Bars are 95 % intervals over RL seeds, or over problems where there is one seed."
+    title = "Accuracy after RL, by starting checkpoint" + (f": {family}" if family else "")
+    return forest(rows, title=title, column="after RL", note=note)
+
+
+def _shown(row: Row, by: str) -> str:
+    """The value of the predictor that ranks."""
+    if isinstance(row, CheckpointPrediction):
+        value = row.values.get(by)
+    else:
+        value = figure.value if (figure := _pass_at(row).get(by)) else None
+    return (PERCENT if is_share(by) else THREE_DIGITS).show(value)
+
+
+def _names(result: Ranked) -> dict[str, str]:
+    """What checkpoints are called on the page."""
+    if isinstance(result, PredictResult):
+        return {c.name: c.label for c in result.checkpoints}
+    return labels(c.name for c in result.checkpoints)
+
+
+def _pass_at(row: Row) -> dict[str, Estimate]:
+    return {f"pass@{k}": figure for k, figure in row.pass_at_k.items()}

@@ -1,0 +1,66 @@
+"""A forest plot: one row for each checkpoint, with its value, and how far it lies from a reference as a bar.
+
+It is a table whose bars are placed in per cent of their cell, so that its text keeps its size on a phone, where the bar
+stands below the name.  What a row means is written in it: no row is known by its colour alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from markupsafe import Markup
+
+from rlready.report.text import safe
+
+Kind = Literal["chosen", "tie", "drop"]
+MOST_ROWS = 10
+
+
+@dataclass(frozen=True)
+class ForestRow:
+    """``value`` is printed; ``at``, ``low`` and ``high`` are places on the axis; ``said`` is what the row means."""
+
+    name: str
+    value: str
+    at: float
+    low: float
+    high: float
+    kind: Kind
+    said: str = ""
+
+
+def forest(rows: Sequence[ForestRow], *, title: str, column: str, note: str, line: float | None = None) -> Markup:
+    """The first ten rows and the chosen one, with a vertical line at ``line``; empty if no place is finite."""
+    shown = [row for i, row in enumerate(rows) if i < MOST_ROWS or row.kind == "chosen"]
+    places = [x for row in shown for x in (row.at, row.low, row.high) if math.isfinite(x)]
+    if not places:
+        return Markup("")
+    left, right = min(places), max(places)
+    room = 0.04 * (right - left) or 1.0
+
+    def place(x: float) -> float:
+        return round(100 * (x - left + room) / (right - left + 2 * room), 2)
+
+    body = Markup("\n").join(_row(row, place(row.at), place(row.low), place(row.high)) for row in shown)
+    kind, style = ("", "") if line is None else ("lined", f"--line: {place(line)}%")
+    more = f" {len(rows) - len(shown)} more are below." if len(rows) > len(shown) else ""
+    return Markup(
+        '<figure class="forest"><table class="{}" style="{}"><caption>{}</caption>\n'
+        '<thead><tr><th scope="col">checkpoint</th><th scope="col">{}</th><td></td></tr></thead>\n'
+        '<tbody>\n{}\n</tbody></table><p class="note">{}</p></figure>'
+    ).format(kind, style, safe(title), safe(column), body, safe(note + more))
+
+
+def _row(row: ForestRow, at: float, low: float, high: float) -> Markup:
+    bar = Markup("")
+    if math.isfinite(low) and math.isfinite(high) and low < high:
+        bar = Markup('<i class="whisker" style="left: {}%; width: {}%"></i>').format(low, round(high - low, 2))
+    dot = Markup('<i class="dot" style="left: {}%"></i>').format(at) if math.isfinite(at) else Markup("")
+    said = Markup('<span class="said">{}</span>').format(safe(row.said)) if row.said else Markup("")
+    return Markup(
+        '<tr class="{}"><th scope="row">{} {}</th><td class="value">{}</td>'
+        '<td class="bars"><span class="track" aria-hidden="true">{}{}</span></td></tr>'
+    ).format(row.kind, safe(row.name), said, safe(row.value), bar, dot)
