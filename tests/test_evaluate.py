@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast
 from rlready.core.cells import DASH
 from rlready.core.config import EvaluateConfig
 from rlready.core.errors import UserError
-from rlready.core.records import Problem, Sample
+from rlready.core.records import Estimate, Problem, Sample
 from rlready.engine.budget import Budget, BudgetState, Forcing
 from rlready.engine.decoder import Decoder
 from rlready.engine.protocol import Request, forcing_for, requests_for
@@ -32,9 +32,10 @@ from rlready.evaluate.budgets_from_trace import Sampling, draw_at_budgets
 from rlready.evaluate.draw import unforced_lengths
 from rlready.evaluate.measure import _ballots
 from rlready.evaluate.metrics import curve
-from rlready.evaluate.result import EvaluateResult
-from rlready.evaluate.settings import settings_of
+from rlready.evaluate.result import EvaluateResult, Scores
+from rlready.evaluate.settings import Setting, settings_of
 from rlready.evaluate.stage import evaluate
+from rlready.evaluate.summary import _headline
 from rlready.evaluate.vote import Ballot, BlockShares, affordable, shares
 from rlready.models.checkpoint import load, save
 from rlready.models.lm import LM
@@ -439,8 +440,9 @@ def test_models_of_one_name_are_distinguished_and_compared_with_the_first(tmp_pa
     assert [row[-1] == DASH for row in rows] == [True, True, False, False]
     assert rows[2][-3] == "100.0"
     gain = result.budgets[-1].scores[models[1]].gain
-    than = f"{'more' if gain.value > 0 else 'less'} accurate than a/step-1 at budget 48"
-    assert re.search(rf"^b/step-1 is not significantly {than} \(\d+(\.\d+)? points\)\.$", result.headline)
+    assert gain
+    assert result.headline.startswith("b/step-1 ")
+    assert result.headline.partition(" at budget 48")[1]
     assert re.search(r"b/step-1 0 % \(100% unfinished\)\.$", result.notes[-1])
     scores, per_problem = result.unconstrained[models[1]], result.per_problem
     assert scores.gain.value == pytest.approx(
@@ -526,3 +528,24 @@ def test_votes_of_a_task_with_a_verifier_of_its_own_compare_texts(
     result = evaluate(EvaluateConfig(problems=EASY, thinking_budgets=(8,), samples=2), tmp_path / "run")
     assert [v.samples for v in result.votes] == [1]
     assert not any("Many samples" in table.title for table in result.tables())  # a vote of one is none
+
+
+@pytest.mark.parametrize(
+    ("gains", "said"),
+    [
+        ((), "a solves 50 % of 9 problems at budget 64."),
+        ((0.0,), "b and a are equally accurate at budget 64."),
+        ((0.2,), "b is 20 points more accurate than a at budget 64."),
+        ((-0.2,), "b is 20 points less accurate than a at budget 64."),
+        ((0.01,), "b is not significantly more accurate than a at budget 64 (1 point)."),
+        ((0.2, 0.3), "c is the most accurate of 3 at budget 64, 30 points above a."),
+        ((0.01, 0.0), "b is the most accurate of 3 at budget 64, not significantly above a."),
+        ((-0.01, 0.0), "a, the first, is the most accurate of 3 models at budget 64."),
+    ],
+)
+def test_the_headline_says_which_model_is_better_and_whether_significantly(gains: tuple[float, ...], said: str) -> None:
+    one = Estimate(0.5, 0.46, 0.54, 9)
+    measures = dict.fromkeys(("accuracy", "thinking_tokens", "answer_tokens", "truncated", "unfinished"), one)
+    differences = [None, *(Estimate(gain, gain - 0.1, gain + 0.1, 9) for gain in gains)]
+    largest = {name: Scores(**measures, gain=gain) for name, gain in zip("abc", differences, strict=False)}
+    assert _headline(Setting(Budget(64, 16)), largest) == said

@@ -530,12 +530,12 @@ def test_a_recipe_that_one_row_names_is_that_of_its_checkpoint(tmp_path: Path) -
     ],
 )
 def test_fractions_beside_per_cent_are_warned_of(tmp_path: Path, outcomes: Sequence[float], doubtful: bool) -> None:
-    """In the headline and in the record."""
+    """In the notes and in the record."""
     found = one_run(tmp_path)
     rows = [{"checkpoint": c.name, "outcome": value} for c, value in zip(found, outcomes, strict=True)]
     result = predicted(tmp_path, found, rows)
     said = "Warning: 2 outcomes are between 0 and 1 and 2 above 1, up to 80: if some are fractions"
-    assert (said in result.headline) == doubtful
+    assert (said in " ".join(result.notes)) == doubtful
     assert len(RunRecord.load(tmp_path / "out").warnings) == doubtful
 
 
@@ -834,7 +834,7 @@ def test_equal_outcomes_have_no_winner(tmp_path: Path) -> None:
         ((0.5, 0.4, 0.1 + 0.2 + 0.2), "RL reached most from step-40 and step-20, 50.0 % each."),
         (
             (0.5, 0.5, 0.4),
-            "RL reached most from step-30 and step-20, 50.0 % each; step-40, the pick by pass@64, reached 40",
+            "RL reached most from step-30 and step-20, 50.0 % each; step-40, the pick by pass",
         ),
     ):
         rows = [{"checkpoint": c.name, "outcome": v} for c, v in zip(found[1:], outcomes, strict=False)]

@@ -80,15 +80,18 @@ def _headline(setting: Setting, largest: dict[str, Scores]) -> str:
         return f"{short[first]} solves {brief_percent(start.accuracy)} % of {start.accuracy.n:,} problems {where}."
     best = max(gains, key=lambda model: gains[model].value)
     gain = simultaneous(gains[best], len(gains), span=1.0)
-    points, more = decimal(100 * abs(gain.value), decimals(gain, 100)), "more" if gain.value > 0 else "less"
+    number, more = decimal(100 * abs(gain.value), decimals(gain, 100)), "more" if gain.value > 0 else "less"
+    points = f"{number} point{'s' * (number != '1')}"
     significant = gain.low > 0 or gain.high < 0
+    if len(gains) == 1 and gain.value == 0:
+        return f"{short[best]} and {short[first]} are equally accurate {where}."
     if len(gains) == 1 and significant:
-        return f"{short[best]} is {points} points {more} accurate than {short[first]} {where}."
+        return f"{short[best]} is {points} {more} accurate than {short[first]} {where}."
     if len(gains) == 1:
-        return f"{short[best]} is not significantly {more} accurate than {short[first]} {where} ({points} points)."
+        return f"{short[best]} is not significantly {more} accurate than {short[first]} {where} ({points})."
     if gain.value <= 0:
         return f"{short[first]}, the first, is the most accurate of {len(largest)} models {where}."
-    above = f"{points} points" if significant else "not significantly"
+    above = points if significant else "not significantly"
     return f"{short[best]} is the most accurate of {len(largest)} {where}, {above} above {short[first]}."
 
 
