@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment
 
 from rlready.core.result import Table
+from rlready.core.text import visible
 from rlready.evaluate.result import EvaluateResult, Example
 from rlready.inject.result import NAMES, BehaviourCount, InjectResult
 from rlready.predict.result import PredictResult
