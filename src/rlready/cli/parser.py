@@ -97,8 +97,8 @@ VERBS = {
         },
         out="With --credit: folder in which the view is also written as a page.",
     ),
-    "watch": Verb("Show how far runs are, their curves and what looks wrong, while they run.", positional="runs"),
-    "report": Verb("Write the HTML page of a run folder, or one page that compares several.", positional="runs"),
+    "watch": Verb("Watch runs while they run. Progress, curves and alerts.", positional="runs"),
+    "report": Verb("Write the HTML page of a run, or of several, compared.", positional="runs"),
     "schema": Verb(
         "Print the JSON schema of a configuration or a result. NAME is such as rl, RLConfig or RLResult.",
         positional="name",
