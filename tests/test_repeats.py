@@ -56,7 +56,7 @@ def test_repetitions_are_noticed(how: str) -> None:
 
 @pytest.mark.parametrize("verb", ["readiness", "evaluate"])
 def test_a_run_says_that_its_engine_repeats(verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In its headline, and in its record, also when the samples are read again."""
+    """In its notes, and in its record, also when the samples are read again."""
     draw = TorchEngine.sample
 
     def cached(self: TorchEngine, requests: Sequence[Request], **settings: Any) -> list[Sample]:
@@ -80,9 +80,9 @@ def test_a_run_says_that_its_engine_repeats(verb: str, tmp_path: Path, monkeypat
             EvaluateConfig(models=("embedded",), thinking_budgets=(16,), max_response_tokens=24, **small), out
         )
 
-    assert SAID not in run(tmp_path / "drawn").headline
+    assert SAID not in " ".join(run(tmp_path / "drawn").notes)
     monkeypatch.setattr(TorchEngine, "sample", cached)
-    assert SAID in run(tmp_path / "cached").headline
+    assert SAID in " ".join(run(tmp_path / "cached").notes)
     assert SAID in str(RunRecord.load(tmp_path / "cached").warnings)
     (tmp_path / "cached" / "result.json").unlink()
-    assert SAID in run(tmp_path / "cached").headline
+    assert SAID in " ".join(run(tmp_path / "cached").notes)
