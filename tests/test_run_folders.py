@@ -21,6 +21,7 @@ from rlready.core.verbs import FUNCTIONS
 from rlready.runs import lock
 from rlready.runs.files import read_json, write_json
 from rlready.runs.log import append_line
+from rlready.runs.moved import rename_paths
 from rlready.runs.record import SCHEMA
 from rlready.runs.run import STATE, Invocation, Run, invocation
 
@@ -452,3 +453,30 @@ def test_overwrite_spares_what_was_read_without_being_named(fake: Fake, capfd: A
     finally:
         invocation.reset(token)
     assert content(Path("run")) == before
+
+
+def test_a_moved_sweep_also_renames_paths_of_jobs_that_are_gone(tmp_path: Path) -> None:
+    """So that the jobs after one that is run again have the settings of before."""
+    out = tmp_path / "new"
+    out.mkdir()
+    before = {"model": "old/sft/a/checkpoints/step-1", "rows": "old/mine.jsonl"}
+    (out / "part.json").write_text(json.dumps(before))
+    rename_paths(out, "old")
+    assert read_json(out / "part.json") == before | {"model": str(out / "sft/a/checkpoints/step-1")}
+
+
+def test_a_job_that_is_refused_does_not_advise_to_overwrite_the_sweep(tmp_path: Path) -> None:
+    def start(seed: int) -> None:
+        with suppress(KeyboardInterrupt), Run(tmp_path / "job", "sft", SFTConfig(seed=seed)) as run:
+            run.claim()
+            append_line(tmp_path / "job/log.jsonl", {"step": 1})
+            raise KeyboardInterrupt
+
+    token = invocation.set(Invocation(command="rlready sweep s.toml --out s", part_of="sweep"))
+    try:
+        start(seed=0)
+        with pytest.raises(UserError, match=r"seed = 0, not 1: delete .*job to run that job again") as refused:
+            start(seed=1)
+    finally:
+        invocation.reset(token)
+    assert "--overwrite" not in str(refused.value)

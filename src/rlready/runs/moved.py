@@ -16,11 +16,13 @@ from rlready.runs.log import read_log
 from rlready.runs.record import RECORD, sealed
 
 KEPT = {"checkpoints", "state"}  # folders without paths
+JOBS = {("sft",), ("readiness",), ("rl",), ("evaluate",), ("greedy",)}  # folders of the runs of a demo or a sweep
 TEXTS = (".json", ".jsonl")  # files with them
 
 
 def rename_paths(out: Path, before: str) -> None:
-    """In all JSON of ``out``, replace paths in the folder ``before`` by those in ``out``, where these exist.
+    """In all JSON of ``out``, replace paths in the folder ``before`` by those in ``out``, where these exist or are of a
+    job, which may have been deleted to run again.
 
     The record of each run is first: its checksums of what will change are dropped before that is written, so that a
     kill in between leaves nothing that seems damaged.
@@ -56,5 +58,6 @@ def _renamed(value: Any, before: str, out: Path) -> Any:
         return [_renamed(each, before, out) for each in value]
     if isinstance(value, str) and value.startswith(f"{before}/") and "\n" not in value:
         now = out / value[len(before) + 1 :]
-        return str(now) if os.path.exists(now) else value
+        of_job = PurePath(value[len(before) + 1 :]).parts[:1] in JOBS
+        return str(now) if of_job or os.path.exists(now) else value
     return value

@@ -243,7 +243,7 @@ class Run(Recorder):
         try:
             result = kind.load(self.out)
         except UserError as error:
-            raise UserError(f"{error}; {_ways_on()}") from error
+            raise UserError(f"{error}; {self._ways_on()}") from error
         return checked(result, self.out, self.record.files)
 
     def write_result(self, result: Result) -> None:
@@ -261,7 +261,9 @@ class Run(Recorder):
             earlier = self._earlier
             if earlier and earlier.origins.get(key) == PRESET and earlier.config[key] != plain(value):
                 before = earlier.config[key]
-                raise UserError(f"{self.out} holds a run with {key} = {before!r}: set {key}={before}, or {_ways_on()}")
+                raise UserError(
+                    f"{self.out} holds a run with {key} = {before!r}: set {key}={before}, or {self._ways_on()}"
+                )
         self.config = resolved = config.replace(**preset)
         refuse_differences("has other presets", resolved.typed(), "all need the same model files and kind of device")
         self.record.config = plain(resolved)
@@ -282,9 +284,9 @@ class Run(Recorder):
             same = earlier.command == self._called.command or not earlier.differences(self.config)  # refused as well
             ends = self.finished or same or not earlier.command
             goes_on = "" if ends else f"; to continue that run: {visible(earlier.command)}"
-            raise UserError(f"{self.out} holds {found.refusal}: {_ways_on()}{goes_on}")
+            raise UserError(f"{self.out} holds {found.refusal}: {self._ways_on()}{goes_on}")
         if self.finished:
-            self.refuse_changed(self.out / RESULT, _ways_on())
+            self.refuse_changed(self.out / RESULT, self._ways_on())
         for each in found.moved:
             note(f"{self.out}: {each.path} has moved; its content is the same")
         for key in found.extended:
@@ -362,8 +364,10 @@ class Run(Recorder):
             with suppress(UserError):  # a full disk: the error itself matters more
                 self._save("interrupted" if isinstance(error, KeyboardInterrupt) else f"failed: {why[:300]}")
 
-
-def _ways_on() -> str:
-    if invocation.get().command:
-        return "choose another --out, or add --overwrite to replace it"
-    return "choose another folder, or delete it"
+    def _ways_on(self) -> str:
+        """What the user can do instead of continuing the run that is in the folder."""
+        if self._inside or self._called.part_of:
+            return f"delete {self.out} to run that job again"
+        if self._called.command:
+            return "choose another --out, or add --overwrite to replace it"
+        return "choose another folder, or delete it"
