@@ -64,7 +64,9 @@ def test_where_card_and_file_differ_the_stricter_counts(tmp_path: Path) -> None:
     (tmp_path / "LICENSE").write_text("Attribution-NonCommercial 4.0 International")
     assert licence_of(tmp_path) == ("cc-by-nc-4.0", "LICENSE but README.md says mit")
     (tmp_path / "LICENSE").unlink()
-    (tmp_path / "LICENSE").symlink_to("/etc/hostname")  # whose first line would be printed
+    outside = tmp_path.with_name(f"{tmp_path.name}-outside")
+    outside.write_text("secret\n")
+    (tmp_path / "LICENSE").symlink_to(outside)  # whose first line would be printed
     assert licence_of(tmp_path) == ("mit", "README.md")
 
 
