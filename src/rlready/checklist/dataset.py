@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 
 from rlready.checklist.result import Evidence, Fact
@@ -232,5 +233,11 @@ def _rows(runs: Runs) -> tuple[Path, list[dict[str, object]]]:
     file = entry.folder / result.rows
     if not file.is_file():
         raise UserError(f"{file}: missing; {AGAIN}")
-    refuse_damaged(entry.folder, file)
-    return file, [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+    return file, _read(entry.folder, file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)  # of the one data set that a form is about
+def _read(folder: Path, file: Path, _modified_ns: int) -> list[dict[str, object]]:
+    """The rows of a file, checked against the record of its run."""
+    refuse_damaged(folder, file)
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]

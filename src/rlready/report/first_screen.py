@@ -23,7 +23,7 @@ from rlready.report.demo_result import DemoResult
 from rlready.report.figures import COUNT, DIFFERENCE, PERCENT, POINTS, SECONDS, THREE_DIGITS, TOKENS, TWO_DIGITS, Unit
 from rlready.report.folder import RunFolder
 from rlready.report.forest import ForestRow, Kind, forest
-from rlready.report.log_charts import rl_charts, sft_loss
+from rlready.report.log_charts import reward_charts, sft_loss
 from rlready.report.predict_charts import outcome_chart
 from rlready.runs.checkpoint_order import labels
 from rlready.sweep.result import SweepResult, best_starts
@@ -218,7 +218,7 @@ def picture(run: RunFolder) -> Markup:
         case ReadinessResult() | PredictResult():
             drawn = _ranking(result)
         case RLResult():
-            drawn = next(iter(rl_charts(run.rl_log)), drawn)
+            drawn = reward_charts(run.rl_log)[0]
         case SFTResult():
             drawn = sft_loss(run.sft_log)
         case SweepResult():

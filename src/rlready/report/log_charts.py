@@ -30,10 +30,10 @@ def sft_loss(log: Log) -> Markup:
 
 def rl_charts(log: Log) -> list[Markup]:
     """Reward and accuracy, length by outcome, groups by outcome, entropy."""
-    return [*_rewards(log), _lengths(log), _groups(log), _entropy(log)]
+    return [*reward_charts(log), _lengths(log), _groups(log), _entropy(log)]
 
 
-def _rewards(log: Log) -> list[Markup]:
+def reward_charts(log: Log) -> list[Markup]:
     """Rewards that are shares share the chart of accuracies; those that are the accuracy are not drawn."""
     reward, training = (
         _curve(*of) for of in (("reward", log, _reward, 4, 1), ("training", log, _accuracy, NEUTRAL, 0))
