@@ -248,7 +248,7 @@ def test_a_record_that_cannot_be_read_makes_the_total_unknown(runs: Path) -> Non
 
 
 def test_too_many_folders_are_not_searched(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlready.checklist.runs.MOST", 3)
+    monkeypatch.setattr("rlready.runs.folders.MOST", 3)
     with pytest.raises(UserError, match="holds more than 3 folders; name the run folders, or the one they are in"):
         filled(pipeline)
 

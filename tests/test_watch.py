@@ -15,7 +15,7 @@ from rlready.core.config import RLConfig
 from rlready.core.errors import UserError
 from rlready.report.alerts import alerts
 from rlready.report.logs import LogLine
-from rlready.report.watch_result import clock, drawn
+from rlready.report.watch_result import drawn
 from rlready.runs.log import append_line
 from rlready.runs.run import Run
 
@@ -138,8 +138,7 @@ def test_on_a_terminal_it_watches_until_the_last_run_has_ended(tmp_path: Path, m
     assert watch([tmp_path / "rl"]).runs[0].status != "running"
 
 
-def test_drawings_and_clocks() -> None:
+def test_drawings() -> None:
     assert drawn([1.0, 1.0]) == "▁▁"
     assert drawn([0.0, 0.5, 1.0]) in ("▁▄█", "▁▅█")
     assert len(drawn([float(n) for n in range(1000)])) <= 24
-    assert [clock(s) for s in (40.2, 720, 12000)] == ["40 s", "12 min", "3 h 20 min"]

@@ -13,16 +13,12 @@ from pydantic import JsonValue
 
 from rlready.checklist.result import Evidence, Fact
 from rlready.core.errors import UserError
-from rlready.core.missing import did_you_mean
 from rlready.core.result import RESULT, Result
-from rlready.runs import lock
-from rlready.runs.files import LEFTOVER
+from rlready.runs.folders import folders_of_runs, status_of
 from rlready.runs.provenance import package_version
-from rlready.runs.record import DONE, EDITED, RECORD, RUNNING, SCHEMA, DataNote, ModelNote, RunRecord, is_edited
+from rlready.runs.record import DONE, EDITED, RECORD, SCHEMA, DataNote, ModelNote, RunRecord, is_edited
 from rlready.runs.results import load_result
 
-MOST = 20_000  # folders in which runs are looked for
-OTHERS = (".git", "checkpoints", "state")  # folders in which no run is
 BY_HAND = f"{RECORD} was edited by hand: its checksum does not match, and no item is answered from records"
 
 
@@ -111,7 +107,7 @@ def collect(paths: Sequence[str], told: Told) -> Runs:
     """
     found, notes, unread = dict[Path, Entry](), list[str](), list[Path]()
     for path in map(Path, paths):
-        for folder in _folders(path):
+        for folder in folders_of_runs(path):
             if folder.resolve() in found or folder in unread:
                 continue
             try:
@@ -138,26 +134,10 @@ def _listed(folders: list[Path]) -> str:
     return f"{', '.join(map(str, folders[:3]))}{more}"
 
 
-def _folders(path: Path) -> list[Path]:
-    if not path.exists():
-        raise UserError(f"{path}: no such folder{did_you_mean(str(path))}")
-    inside = list[Path]()
-    for visited, (root, folders, names) in enumerate(os.walk(path), start=1):
-        if visited > MOST:
-            raise UserError(f"{path} holds more than {MOST:,} folders; name the run folders, or the one they are in")
-        folders[:] = sorted(name for name in folders if name not in OTHERS and not LEFTOVER.fullmatch(name))
-        if RECORD in names:
-            inside.append(Path(root))
-    if not inside:
-        raise UserError(f"{path}: not a run folder, and there is none in it: {RECORD} is missing")
-    return inside
-
-
 def _entry(folder: Path, notes: list[str]) -> Entry:
     """A run; a result that cannot be read is noted, and left out."""
     record, result = RunRecord.load(folder), None
-    ended = record.status == RUNNING and not lock.is_locked(folder)
-    status = "killed" if ended else record.short_status
+    status = status_of(folder, record).partition(":")[0]
     if status == DONE:
         try:
             result = load_result(folder)

@@ -32,7 +32,8 @@ from rlready.core.terminal import has_colour
 from rlready.core.text import visible
 from rlready.inject.diff import row_pairs
 from rlready.runs import lock
-from rlready.runs.record import DONE, RECORD, RUNNING, RunRecord
+from rlready.runs.folders import status_of
+from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.runs.results import is_own, load_result
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _status(path: Path) -> RunStatus:
     return RunStatus(
         folder=str(path),
         verb=record.verb,
-        status="killed" if ended and record.status == RUNNING else record.status,
+        status=status_of(path, record),
         seconds=record.seconds,
         message=message,
         record=record,

@@ -17,15 +17,14 @@ from pydantic import JsonValue, ValidationError
 
 from rlready.core.cells import DASH
 from rlready.core.errors import UserError
-from rlready.core.missing import did_you_mean
 from rlready.core.tables import tables_as_text
 from rlready.core.text import in_one_line
 from rlready.report.alerts import STEPS, alerts
 from rlready.report.logs import LogLine, Value, along
 from rlready.report.watch_result import Curve, WatchedRun, WatchResult, drawn
-from rlready.runs import lock
+from rlready.runs.folders import folders_of_runs, status_of
 from rlready.runs.log import LOG
-from rlready.runs.record import RECORD, RUNNING, RunRecord
+from rlready.runs.record import RUNNING, RunRecord
 
 PAUSE = 2.0  # seconds between two looks
 CURVES: dict[str, tuple[str, Value]] = {
@@ -103,16 +102,8 @@ def _as_text(found: WatchResult) -> str:
 
 
 def folders_of(paths: Sequence[Path]) -> list[Path]:
-    """The run folders among ``paths`` and within them."""
-    found = list[Path]()
-    for path in paths:
-        if not path.exists():
-            raise UserError(f"{path}: no such folder{did_you_mean(str(path))}")
-        inside = sorted(record.parent for record in path.rglob(RECORD) if not record.is_symlink())
-        if not inside:
-            raise UserError(f"{path}: not a run folder, {RECORD} is missing")
-        found += [folder for folder in inside if folder not in found]
-    return found
+    """The run folders among ``paths`` and within them, each once."""
+    return list(dict.fromkeys(folder for path in paths for folder in folders_of_runs(path)))
 
 
 def snapshot(folder: Path, tails: dict[Path, Tail]) -> WatchedRun:
@@ -122,7 +113,7 @@ def snapshot(folder: Path, tails: dict[Path, Tail]) -> WatchedRun:
     except UserError as error:
         return WatchedRun(folder=str(folder), verb=DASH, status="not readable", alerts=[str(error)])
     log = tails.setdefault(folder, Tail(folder / LOG)).read()
-    running = record.status == RUNNING and lock.is_locked(folder)
+    status = status_of(folder, record)
     steps = [line for line in log if line.seconds is not None]
     done = _share_done(record.config, steps[-1]) if steps else None
     spent = math.fsum(line.seconds or 0.0 for line in steps[-STEPS:])
@@ -131,10 +122,10 @@ def snapshot(folder: Path, tails: dict[Path, Tail]) -> WatchedRun:
     return WatchedRun(
         folder=str(folder),
         verb=record.verb,
-        status="killed" if record.status == RUNNING and not running else record.status,
+        status=status,
         step=steps[-1].step if steps else None,
         done=done,
-        seconds_left=pace * steps[-1].step * (1 - done) / done if running and pace and done else None,
+        seconds_left=pace * steps[-1].step * (1 - done) / done if status == RUNNING and pace and done else None,
         tokens_per_second=tokens / spent if spent else None,
         curves=list(_curves(log)),
         alerts=alerts(log),

@@ -9,6 +9,7 @@ from typing import Literal
 
 from rlready.core.cells import DASH, decimal, percent
 from rlready.core.result import Record, Result, Table
+from rlready.sweep.status import duration
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 24  # characters of a drawn curve
@@ -64,7 +65,7 @@ class WatchResult(Result):
                 run.status,
                 DASH if run.step is None else str(run.step),
                 percent(run.done),
-                DASH if run.seconds_left is None else clock(run.seconds_left),
+                DASH if run.seconds_left is None else duration(run.seconds_left),
                 decimal(run.tokens_per_second, 0),
             ]
             for run in self.runs
@@ -95,11 +96,3 @@ def drawn(values: Sequence[float]) -> str:
     low, high = min(means), max(means)
     step = (high - low) / (len(BARS) - 1)
     return "".join(BARS[round((mean - low) / step) if step else 0] for mean in means)
-
-
-def clock(seconds: float) -> str:
-    """``40 s``, ``12 min`` or ``3 h 20 min``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

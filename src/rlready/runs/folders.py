@@ -10,13 +10,16 @@ import re
 from pathlib import Path
 
 from rlready.core.errors import UserError
+from rlready.core.missing import did_you_mean
 from rlready.core.settings import Config
 from rlready.runs import lock
 from rlready.runs.continuing import compare
 from rlready.runs.files import LEFTOVER
-from rlready.runs.record import CONFIG, DONE, OVERWRITTEN, RECORD, RunRecord
+from rlready.runs.record import CONFIG, DONE, OVERWRITTEN, RECORD, RUNNING, RunRecord
 
 RUNS = Path("runs")
+MOST = 20_000  # folders in which runs are looked for
+WITHOUT_RUNS = (".git", "checkpoints", "state")  # folders in which no run is
 START = {RECORD, CONFIG, lock.NAME}  # what a run writes before it has done any work
 
 
@@ -32,6 +35,27 @@ def nothing_done(folder: Path) -> bool:
     except UserError:
         return False
     return status == OVERWRITTEN or (status != DONE and names <= START)
+
+
+def status_of(folder: Path, record: RunRecord) -> str:
+    """The status of a run now: "killed" where the process of one that its record calls running has ended."""
+    return "killed" if record.status == RUNNING and not lock.is_locked(folder) else record.status
+
+
+def folders_of_runs(path: Path) -> list[Path]:
+    """The run folders that are ``path`` or in it, at any depth; UserError if there is none, or nothing there."""
+    if not path.exists():
+        raise UserError(f"{path}: no such folder{did_you_mean(str(path))}")
+    inside = list[Path]()
+    for visited, (root, folders, names) in enumerate(os.walk(path), start=1):
+        if visited > MOST:
+            raise UserError(f"{path} holds more than {MOST:,} folders; name the run folders, or the one they are in")
+        folders[:] = sorted(name for name in folders if name not in WITHOUT_RUNS and not LEFTOVER.fullmatch(name))
+        if RECORD in names:
+            inside.append(Path(root))
+    if not inside:
+        raise UserError(f"{path}: not a run folder, and there is none in it: {RECORD} is missing")
+    return inside
 
 
 def new_folder(verb: str, parent: Path = RUNS) -> Path:
