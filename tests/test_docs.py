@@ -119,24 +119,31 @@ def parquet(name: str, rows: list[dict[str, object]]) -> None:
     pq.write_table(pa.Table.from_pylist(rows), f"{name}.parquet")
 
 
-def test_usage(files: Path) -> None:
+def test_the_pages_of_the_commands(files: Path) -> None:
+    """In the order of the pipeline: pages name run folders of those before them."""
     shutil.rmtree("runs")
-    page = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
     sums = "Ann has 2 apples and buys 3. She has 2+3=<<2+3=5>>5 apples. Half are 10/2=<<10/2=5>>5.\n#### 5"
     write("train.jsonl", [{"question": "How many apples does Ann have?", "answer": sums}] * 3)
     shutil.copy("rows.jsonl", "samples.jsonl")
-    block = re.search(r"^    \[sft\]\n(?:    .*\n)+", page, re.MULTILINE)
-    assert block
-    Path("sweep.toml").write_text(shrunk(re.sub(r"^    ", "", block[0], flags=re.MULTILINE)), encoding="utf-8")
-    run_all("docs/usage.md", skip=("engine=",))  # with vLLM: tests/with_vllm
+    Path("sweep.toml").write_text(shrunk(fenced("docs/verbs/sweep.md", "toml")), encoding="utf-8")
+    first = ["docs/usage.md", "docs/run-folders.md", "docs/inputs.md", "docs/gpus.md", "docs/dense-rewards.md"]
+    verbs = [f"docs/verbs/{verb}.md" for verb in VERBS if verb not in ("demo", "schema")]  # test_stages.py has the demo
+    for page in [*first, *verbs]:
+        run_all(page, skip=("engine=",))  # with vLLM: tests/with_vllm
     python("docs/usage.md", '["embedded"]', f'["embedded"], problems="{TASK}&n=2&seed=1", heldout=""')
+
+
+def fenced(page: str, language: str) -> str:
+    """The block of a page in a language."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    block = re.search(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert block
+    return block[1]
 
 
 def python(page: str, *change: str) -> None:
     """Run the Python of a page, with one change that makes it small."""
-    code = re.search(r"^    import rlready\n(?:    .*\n|\n)+", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
-    assert code
-    exec(re.sub(r"^    ", "", code[0], flags=re.MULTILINE).replace(*change), {})
+    exec(fenced(page, "python").replace(*change), {})
 
 
 def shrunk(sweep: str) -> str:
@@ -148,7 +155,7 @@ def shrunk(sweep: str) -> str:
     return sweep
 
 
-PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES)
