@@ -18,12 +18,14 @@ import pytest
 from rlready.cli.main import main
 from rlready.cli.parser import VERBS, Typed, parse_command_line
 from rlready.core.options import fill_config
+from rlready.core.presets import EMBEDDED
 from rlready.models.checkpoint_files import EMBEDDED_FOLDER
 from rlready.tasks import open_task
 
 ROOT = Path(__file__).parents[1]
 TASK = "dagmath?ops=2&split=all"
-RESPONSE = {"thinking_budget": "8", "max_answer_tokens": "4"}
+SAMPLED = {"thinking_budget": 8, "max_answer_tokens": 4}
+RESPONSE = {name: str(value) for name, value in SAMPLED.items()}
 SMALL = {
     "sft": {"epochs": "1", "save_every": "1", "tokens_per_batch": "80"},
     "readiness": {"samples": "4", "group_size": "2"} | RESPONSE,
@@ -139,6 +141,30 @@ def fenced(page: str, language: str) -> str:
     block = re.search(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert block
     return block[1]
+
+
+def test_the_notebook_is_the_tutorial_and_runs(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With small settings, after which the last checkpoint gets the name that it has with those of the page."""
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import make_notebook
+
+    notebook = make_notebook.notebook()
+    assert make_notebook.NOTEBOOK.read_text(encoding="utf-8") == notebook, f"run {make_notebook.__file__}"
+    shutil.rmtree("runs")
+    for verb, preset in EMBEDDED.items():
+        few = {name: re.sub(r"&n=\d+", "&n=8", value) for name, value in preset.items() if isinstance(value, str)}
+        monkeypatch.setitem(EMBEDDED, verb, preset | few)
+    named = {"runs/sft": ["step-15", "step-30"], "runs/rl": ["step-20"], "runs/my-rl": ["step-4"]}
+    scope: dict[str, object] = {}
+    for cell in json.loads(notebook)["cells"]:
+        source = "".join(cell["source"]).replace("\\\n", " ")
+        if cell["cell_type"] == "code" and not source.startswith("!"):
+            exec(source.replace("samples=8", f"samples=8, **{SAMPLED}"), scope)
+        for line in re.findall(r"^!rlready (.*)$", source, re.MULTILINE):
+            assert main(small(shlex.split(line))) == 0, line
+            folder = Path(line.rpartition("--out ")[2])
+            for name in named.get(str(folder), []):
+                shutil.copytree(max((folder / "checkpoints").iterdir()), folder / "checkpoints" / name)
 
 
 def python(page: str, *change: str) -> None:
