@@ -4,9 +4,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 ORACLE := .venv-oracle
 VLLM := .venv-vllm
+DOCS := .venv-docs
 PIP_INSTALL := pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-oracle test-vllm test-browser torture soak fuzz tokenizers lint bench clean
+.PHONY: demo test test-oracle test-vllm test-browser docs torture soak fuzz tokenizers lint bench clean
 
 demo: $(READY)
 	@$(BIN)/rlready demo --out runs/demo
@@ -50,6 +51,17 @@ test-browser: .venv/.browser
 
 .venv/.browser: $(READY)
 	@$(BIN)/$(PIP_INSTALL) -e ".[browser]"
+	@touch $@
+
+# the documentation as a site, in build/site: links, anchors and formulas are checked, and nothing may need a network;
+# rlready, and so torch, is not installed for it
+docs: $(DOCS)/.ready
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
+DOCS_EXTRA := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])
+$(DOCS)/.ready: pyproject.toml constraints.txt
+	@test -x $(DOCS)/bin/pip || $(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/$(PIP_INSTALL) $$($(DOCS)/bin/python -c '$(DOCS_EXTRA)')
 	@touch $@
 
 # every verb killed at every change of a file and continued, for MINUTES, and RL for 5,000 steps; both go on after a

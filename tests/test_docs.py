@@ -184,6 +184,11 @@ def shrunk(sweep: str) -> str:
 PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
 
 
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    navigation = re.findall(r"(\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(f"docs/{page}" for page in navigation if page != "index.md") == PAGES[1:]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_the_words_of_every_command_are_understood(page: str) -> None:
     """Also of those that are not run, and of those inside sentences: verbs, options, settings and their values."""
