@@ -129,8 +129,9 @@ def test_the_pages_of_the_commands(files: Path) -> None:
     shutil.copy("rows.jsonl", "samples.jsonl")
     Path("sweep.toml").write_text(shrunk(fenced("docs/verbs/sweep.md", "toml")), encoding="utf-8")
     first = ["docs/usage.md", "docs/run-folders.md", "docs/inputs.md", "docs/gpus.md", "docs/dense-rewards.md"]
-    verbs = [f"docs/verbs/{verb}.md" for verb in VERBS if verb not in ("demo", "schema")]  # test_stages.py has the demo
-    for page in [*first, *verbs]:
+    verbs = re.findall(r"\((verbs/\w+\.md)\)", (ROOT / first[0]).read_text(encoding="utf-8"))
+    assert verbs.pop(0) == "verbs/demo.md"  # test_stages.py runs the demo
+    for page in [*first, *(f"docs/{verb}" for verb in verbs)]:
         run_all(page, skip=("engine=",))  # with vLLM: tests/with_vllm
     python("docs/usage.md", '["embedded"]', f'["embedded"], problems="{TASK}&n=2&seed=1", heldout=""')
 
@@ -182,6 +183,12 @@ def shrunk(sweep: str) -> str:
 
 
 PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
+
+
+def test_every_command_has_a_page() -> None:
+    rows = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8").splitlines()
+    for verb in VERBS.keys() - {"schema"}:
+        assert any(row.startswith("|") and f"`{verb}`" in row and ".md)" in row for row in rows), verb
 
 
 def test_every_page_is_in_the_navigation_of_the_site() -> None:
