@@ -7,7 +7,8 @@ that readiness was given as a table are not stored a second time.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -81,48 +82,45 @@ def _tables(folder: Path, result: Result) -> Iterator[SampleTable]:
                 yield SampleTable(path, "", saved)
 
 
-def kept_problems(tables: Sequence[SampleTable]) -> tuple[set[str], int]:
-    """The ids of the problems of these tables that are shown, and how many samples there are of all problems."""
-    samples, characters = dict[str, int](), 0
-    for table in tables:
-        problems, lengths = _checked(table.path)
-        characters += sum(lengths)
-        for problem in problems:
-            samples[problem] = samples.get(problem, 0) + 1
-    total = sum(samples.values())
-    every = max(1, math.ceil(total / MOST_SAMPLES), math.ceil(characters / MOST_CHARACTERS))
-    return set(list(samples)[::every]), total
+@dataclass(frozen=True)
+class Outline:
+    """What must be known of a table before its rows are chosen: of each sample (N,) the problem, and the characters."""
+
+    problems: list[str]
+    lengths: list[int]
 
 
-def why_unreadable(table: SampleTable) -> str:
-    """Why a table cannot be shown; "" if it can."""
-    run = table.path.parent.parent
-    if changed(run, table.path, checksums_of(run)):
-        return "changed after the run had ended"
-    try:
-        _checked(table.path)
-    except UserError as error:
-        return str(error)
-    return ""
-
-
-def _checked(path: Path) -> tuple[list[str], list[int]]:
-    """(N,) the problem of each sample and the length of its text; UserError unless the file is a table of samples."""
+def outline_of(table: SampleTable) -> Outline:
+    """The outline of a table; UserError says why it cannot be shown."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    path, run = table.path, table.path.parent.parent
+    if changed(run, path, checksums_of(run)):
+        raise UserError("changed after the run had ended")
     try:
         kinds = {field.name: str(field.type) for field in pq.read_schema(path)}
         wrong = [name for name, kind in (REQUIRED | TOKENS).items() if not kinds.get(name, "").startswith(kind)]
         wrong += [name for name, kind in OPTIONAL.items() if not kinds.get(name, "null").startswith((kind, "null"))]
-        table = pq.read_table(path, columns=[] if wrong else list(REQUIRED), partitioning=None)
+        content = pq.read_table(path, columns=[] if wrong else list(REQUIRED), partitioning=None)
     except (OSError, pa.ArrowException):
         raise UserError("damaged") from None
-    wrong = wrong or [name for name in REQUIRED if table[name].null_count]
+    wrong = wrong or [name for name in REQUIRED if content[name].null_count]
     if wrong:
         raise UserError(f"not a table of samples: see its column {wrong[0]}")
-    return table["problem_id"].to_pylist(), pc.utf8_length(table["text"]).to_pylist()
+    return Outline(content["problem_id"].to_pylist(), pc.utf8_length(content["text"]).to_pylist())
+
+
+def kept_problems(outlines: Iterable[Outline]) -> tuple[set[str], int]:
+    """The ids of the problems of these tables that are shown, and how many samples there are of all problems."""
+    samples, characters = Counter[str](), 0
+    for outline in outlines:
+        characters += sum(outline.lengths)
+        samples.update(outline.problems)
+    total = samples.total()
+    every = max(1, math.ceil(total / MOST_SAMPLES), math.ceil(characters / MOST_CHARACTERS))
+    return set(list(samples)[::every]), total
 
 
 def rows_of(path: Path, problems: Collection[str]) -> list[SampleRow]:

@@ -12,11 +12,12 @@ from typing import TypeAlias
 
 import numpy as np
 
+from rlready.core.errors import UserError
 from rlready.core.records import SampleRow
 from rlready.core.result import Result
 from rlready.credit.algorithms import ALGORITHMS
 from rlready.credit.outcome import has_signal
-from rlready.report.sample_tables import kept_problems, rows_of, tables_of, why_unreadable
+from rlready.report.sample_tables import Outline, SampleTable, kept_problems, outline_of, rows_of, tables_of
 from rlready.report.token_texts import Piece, TokenTexts
 from rlready.train.result import RLResult
 
@@ -56,10 +57,13 @@ def stored_samples(folder: Path, result: Result, algorithm: str, left_out: list[
 
     ``algorithm`` is that of RL, whose advantages are computed again from the rewards.
     """
-    faults = {table: why_unreadable(table) for table in tables_of(folder, result)}
-    left_out += [f"{table.path.relative_to(folder)}: {why}" for table, why in faults.items() if why]
-    tables = [table for table, why in faults.items() if not why]
-    problems, total = kept_problems(tables)
+    tables: dict[SampleTable, Outline] = {}
+    for table in tables_of(folder, result):
+        try:
+            tables[table] = outline_of(table)
+        except UserError as error:
+            left_out.append(f"{table.path.relative_to(folder)}: {error}")
+    problems, total = kept_problems(tables.values())
     samples, unmarked = list[StoredSample](), dict[str, None]()
     decoders: dict[str, TokenTexts] = {}
     for table in tables:
