@@ -167,9 +167,14 @@ def test_a_server_keeps_the_contract(started: ServerEngine) -> None:
     opened = partial(open_engine, url_of(started))
     for budget in contract.BUDGETS:
         contract.test_no_sample_exceeds_its_budget(opened, True, budget)
-    pairs = contract.drawn(opened, contract.tiny_lm(seed=4), Budget(12, 5, 2), prefix="so:")
-    assert all(not s.logprobs[s.mask == 0].any() and s.logprobs[s.mask == 1].all() for _, s in pairs)
-    assert {s.num_waits for _, s in pairs} == {0, 1, 2}
+    waits = set[int]()
+    for _ in range(10):  # a server's draws have no seed: one time in a few no sample of 64 has the second wait
+        pairs = contract.drawn(opened, contract.tiny_lm(seed=4), Budget(12, 5, 2), prefix="so:")
+        assert all(not s.logprobs[s.mask == 0].any() and s.logprobs[s.mask == 1].all() for _, s in pairs)
+        waits |= {s.num_waits for _, s in pairs}
+        if len(waits) > 2:
+            break
+    assert waits == {0, 1, 2}
     contract.test_a_bias_shortens_thoughts_and_leaves_the_log_probabilities(opened)
     contract.test_every_sample_is_reported_once_when_it_has_ended(opened, 2)
 
