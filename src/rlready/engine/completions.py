@@ -288,8 +288,18 @@ class CompletionEngine(Engine):
         return completer
 
     @torch.no_grad()
+    def _refuse_damaged(self, prompts: Sequence[tuple[int, ...]]) -> None:
+        """UserError for weights that give NaN, for which a program would only send odd answers."""
+        own = token_logprobs(self.lm.model, [_example(ids, ids[-1:]) for ids in prompts], PROBE_TEMPERATURE)[0]
+        if not own.isfinite().all():
+            raise UserError(
+                f"{self.lm.source}: its logits are not finite, so its weights are damaged; use another checkpoint"
+            )
+
+    @torch.no_grad()
     def _compare(self, completer: Completer, prompts: Sequence[tuple[int, ...]]) -> None:
         """UserError unless the completer gives the tokens that it draws the log-probabilities that the model does."""
+        self._refuse_damaged(prompts)
         self.reseed(0)
         for row, ids in enumerate(prompts):
             room = self.lm.context - len(ids)
@@ -297,16 +307,9 @@ class CompletionEngine(Engine):
         found: list[Drawn] = []
         while len(found) < len(prompts):
             found += completer.drawn()[0]
-        examples = []
-        for each in found:
-            ones = np.ones(len(each.tokens), dtype=np.float32)
-            examples.append(Example(prompts[each.row], each.tokens, ones.astype(np.uint8), ones, ones))
+        examples = [_example(prompts[each.row], each.tokens) for each in found]
         theirs = torch.tensor([logprob for each in found for logprob in each.logprobs])
         own, plain = (token_logprobs(self.lm.model, examples, t)[0].float().cpu() for t in (PROBE_TEMPERATURE, 1.0))
-        if not own.isfinite().all():
-            raise UserError(
-                f"{self.lm.source}: its logits are not finite, so its weights are damaged; use another checkpoint"
-            )
         difference, bound = float((own - theirs).abs().mean()), BOUNDS[self.dtype]
         if float((plain - theirs).abs().mean()) <= bound < difference:
             raise UserError(
@@ -351,3 +354,9 @@ def _seed_of(seed: int, requests: Sequence[Request]) -> int:
 def _versions(lm: LM) -> list[int]:
     """How often each weight was changed in place, as torch counts it."""
     return [p._version for p in lm.model.parameters()]
+
+
+def _example(prompt: Sequence[int], response: Sequence[int]) -> Example:
+    """A response all of whose tokens count."""
+    ones = np.ones(len(response), dtype=np.float32)
+    return Example(tuple(prompt), list(response), ones.astype(np.uint8), ones, ones)
