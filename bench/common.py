@@ -17,7 +17,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -46,10 +46,10 @@ class Goal:
         """The median of the values, their range, and further details."""
         middle = statistics.median(values)
         claim = Claim(self.claim, middle, min(values), max(values), len(values), varies, self.target)
-        return asdict(claim) | {"met": claim.met, "details": details}
+        return claim.stored() | {"details": details}
 
     def missing(self, why: str) -> Row:
-        row: Row = dict.fromkeys(("value", "low", "high", "met"))
+        row: Row = dict.fromkeys(("value", "low", "high", "met", "verdict"))
         return {"claim": self.claim, **row, "n": 0, "varies": "", "target": self.target, "details": {"missing": why}}
 
 
@@ -137,8 +137,8 @@ def gsm8k() -> str:
 def show(row: Row) -> str:
     if row["value"] is None:
         return f"{row['claim']}: {row['details']['missing']}"
-    verdict = "met" if row["met"] else "missed"
-    return f"{row['claim']}: {row['value']:.3g} ({row['low']:.3g} to {row['high']:.3g}), {row['target']}: {verdict}"
+    spread = f"{row['low']:.3g} to {row['high']:.3g}"
+    return f"{row['claim']}: {row['value']:.3g} ({spread}), {row['target']}: {row['verdict']}"
 
 
 def parse(description: str | None, names: Sequence[str] = ()) -> argparse.Namespace:

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from common import Row, parse
-from rlready.report.claims import filled
+from rlready.report.claims import filled, in_table
 from rlready.runs.files import read_json, write_json, write_text
 from rlready.runs.provenance import host, package_version, revision
 
@@ -99,10 +99,9 @@ def line(row: Row) -> str:
     name = f"[{row['claim']}]({Path(row['file']).name})"
     if row["value"] is None:
         return f"| {name} | – | | | {row['target']} | {row['details']['missing']} | | {when} |"
-    met = "met" if row["met"] else "**missed**"
     spread = f"{row['low']:.3g} to {row['high']:.3g}" if row["n"] > 1 else ""
     bound = f"{row['details']['at_peak']:.3g}" if "at_peak" in row["details"] else ""
-    counted = f"{row['n']} {row['varies']} | {row['target']} | {met} | {bound} | {when}"
+    counted = f"{row['n']} {row['varies']} | {row['target']} | {in_table(row['verdict'])} | {bound} | {when}"
     return f"| {name} | {row['value']:.3g} | {spread} | {counted} |"
 
 

@@ -64,7 +64,7 @@ def test_a_page_is_written_from_what_is_stored(name: str, monkeypatch: pytest.Mo
     assert {key: value for key, value in new.items() if key != "claims"} == {
         k: v for k, v in old.items() if k != "claims"
     }
-    assert [(c["claim"], c["met"]) for c in new["claims"]] == [(c["claim"], c["met"]) for c in old["claims"]]
+    assert [(c["claim"], c["verdict"]) for c in new["claims"]] == [(c["claim"], c["verdict"]) for c in old["claims"]]
     for claim, committed in zip(new["claims"], old["claims"], strict=True):
         for end in ("value", "low", "high"):
             assert claim[end] == pytest.approx(committed[end], rel=1e-9, abs=1e-9)

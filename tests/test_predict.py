@@ -26,7 +26,7 @@ from rlready.models.checkpoint import load
 from rlready.models.heldout_loss import HeldOut
 from rlready.predict import score as scoring
 from rlready.predict.candidates import Candidate, distribution
-from rlready.predict.fit import few, halves, least_squares, predict_with_interval, split_scores
+from rlready.predict.fit import errors_left_out, few, halves, least_squares, predict_with_interval, r2_of_halves
 from rlready.predict.outcomes import refuse_unlike_content
 from rlready.predict.predictors import Predictor, predictors, standard
 from rlready.predict.result import PredictResult
@@ -36,6 +36,7 @@ from rlready.readiness.adaptive_sampling import Counts, draw_until_right, plan
 from rlready.readiness.part import ExampleLosses, Part, Sampled
 from rlready.readiness.ranking import gap_of_shares
 from rlready.readiness.result import ProblemCounts, RankedCheckpoint, ReadinessResult, SampleStats
+from rlready.report import page
 from rlready.runs.checkpoint_order import in_training_order, labels
 from rlready.runs.files import write_json
 from rlready.runs.record import RunRecord
@@ -85,13 +86,14 @@ def test_reach_beats_accuracy_where_they_disagree(tmp_path: Path) -> None:
     assert good.gain.low > 1
     assert good.p_any < 0.01
     assert good.r2.value > 0.9
+    assert good.r2_halves > 0.9
     assert good.r2_gain.value == pytest.approx(good.r2.value - bad.r2.value)
     assert good.r2_gain.low > 0
     assert bad.r2_gain is None
     assert good.mae.value < 0.03
-    assert good.regret.value < 0.03
-    assert bad.regret.value > 0.2
-    assert bad.regret_cost.value > 10 * 121
+    assert good.regret < 0.03
+    assert bad.regret > 0.2
+    assert bad.regret_cost > 10 * 121
     assert all(f.covered > 0.85 for f in good.few)
     assert [f.runs for f in good.few] == [3, 4]
     assert scores["loss"].spearman.value < 0.6
@@ -633,10 +635,17 @@ def test_fits_are_those_of_least_squares() -> None:
     fits = least_squares(x, y, half.astype(float))
     for row, mask in zip(fits, half, strict=True):
         assert row == pytest.approx(design @ np.linalg.lstsq(design[mask], y[mask], rcond=None)[0], abs=1e-4)
-    r2, mae = split_scores(x, y, np.ones(10), half)
+    r2 = r2_of_halves(x, y, half)
     rest = ~half[0]
     assert r2[0] == pytest.approx(1 - ((y - fits[0])[rest] ** 2).sum() / ((y[rest] - y[rest].mean()) ** 2).sum())
-    assert mae[0] == pytest.approx(np.abs(y - fits[0])[rest].mean())
+    assert np.isnan(r2_of_halves(x, np.where(rest, 1.0, y), half[:1])).all()
+    recipe = np.repeat(np.arange(5), 2)
+    errors, plain = errors_left_out(x, y, recipe), errors_left_out(x[:, :0], y, recipe)
+    for g in range(5):
+        others, own = recipe != g, recipe == g
+        line = np.linalg.lstsq(design[others], y[others], rcond=None)[0]
+        assert errors[own] == pytest.approx(y[own] - design[own] @ line, abs=1e-4)
+        assert plain[own] == pytest.approx(y[own] - y[others].mean(), abs=1e-4)
     grouped = halves(np.array([0, 0, 1, 1, 2, 2, 3, 3]), 50, rng)
     assert (grouped[:, ::2] == grouped[:, 1::2]).all()
     (guess,), (width,) = predict_with_interval(x[None], 3 + x[None] @ [1.0, 1.0], x)
@@ -672,13 +681,28 @@ def test_few_runs_are_judged_on_other_recipes() -> None:
 
 def test_regret_counts_outcome_and_cost() -> None:
     y, cost = np.array([0.5, 0.9, 0.7]), np.array([10.0, 20.0, 40.0])
-    present = np.array([[1.0, 1, 1], [1, 0, 2]])
-    lost, spent = regrets(np.array([1.0, 2, 3]), y, cost, present)
-    assert lost == pytest.approx([0.2, 0.0])
-    assert spent == pytest.approx([40.0, 0.0])
-    lost, spent = regrets(np.array([3.0, 1, 3]), y, None, present)
-    assert lost == pytest.approx([0.9 - 0.6, 0.7 - 0.6])
-    assert spent is None
+    assert regrets(np.array([1.0, 2, 3]), y, cost) == (pytest.approx(0.2), 40)
+    assert regrets(np.array([1.0, 3, 2]), y, cost) == (0, 0)
+    assert regrets(np.array([3.0, 1, 3]), y, None) == (pytest.approx(0.9 - 0.6), None)
+
+
+def test_regret_is_shown_for_every_seed_of_sft(tmp_path: Path) -> None:
+    """A start for each of two seeds: the predictor's first among those of seed 1 is the best, of seed 2 the worst."""
+    found = disagreeing(tmp_path)[:8]
+    order = np.argsort([-c.pass_64 for c in found])
+    rows = [
+        {"checkpoint": found[i].name, "outcome": 0.5 - 0.01 * place if place % 2 else 0.3 + 0.02 * place}
+        | {"sft_seed": 1 + (place + 1) % 2}
+        for place, i in enumerate(order)
+    ]
+    ready = write_readiness(tmp_path / "ready", found)
+    result = predict(PredictConfig(runs=(str(ready), table(tmp_path / "rl.jsonl", rows))), tmp_path / "out")
+    score = next(s for s in result.families[0].scores if s.predictor == "pass@64")
+    assert score.regret_by_sft_seed == {"1": pytest.approx(0), "2": pytest.approx(0.12)}
+    assert score.regret == pytest.approx(0.49 - 0.3)
+    assert "0.0, 12.0" in [row[-1] for row in result.tables()[1].rows]
+    html = page.write(tmp_path / "out").read_text()
+    assert "by SFT seed: 0.0, 12.0" in html
 
 
 def test_permutation_p_is_uniform_without_skill() -> None:
@@ -714,8 +738,8 @@ def simulated_scores(sets: int, recipes: int = 12, skills: tuple[float, float] =
         y = rng.normal(size=recipes)
         x = [r * y + np.sqrt(1 - r * r) * rng.normal(size=recipes) for r in skills]
         found = [Predictor(f"{r}", v, v[None], gap_of_shares(v[None])) for r, v in zip(skills, x, strict=True)]
-        family = Family("", place, y, np.ones(recipes), place, np.ones(recipes, dtype=int), None)
-        scores.append(score(found, family, splits=30, resamples=300, seed=i)[1])
+        family = Family("", place, y, np.ones(recipes), place, np.ones(recipes, dtype=int), None, [""] * recipes)
+        scores.append(score(found, family, primary=found[1].name, splits=30, resamples=300, seed=i)[1])
     return scores
 
 
@@ -734,20 +758,46 @@ def test_intervals_of_scores_cover(monkeypatch: pytest.MonkeyPatch) -> None:
     rho = 6 / np.pi * np.arcsin(np.array([0.6, 0.8]) / 2)
     assert covers(scores, "spearman", rho[1]) >= 0.95
     assert 0.925 <= covers(scores, "gain", rho[1] - rho[0]) <= 0.985
-    assert 0.925 <= covers(scores, "regret") <= 0.985
-    assert covers(scores, "regret_cost") >= 0.95
     assert np.mean([each.spearman.low > 0 for each in scores]) > 0.6  # though wide, they find what is there
-    assert np.mean([each.regret_cost.high < 11 for each in scores if each.regret_cost]) > 0.3
 
 
 def test_intervals_of_fits_cover(monkeypatch: pytest.MonkeyPatch) -> None:
-    """R², its gain and the mean error; quantiles not moved to the estimate cover R² in 65 to 85 % of sets."""
-    for name, value in {"PERMUTATIONS": 9, "WEIGHTINGS": 40, "WEIGHTED_SPLITS": 30, "FEW": ()}.items():
+    """R², its gain and the mean error."""
+    for name, value in {"PERMUTATIONS": 9, "FEW": ()}.items():
         monkeypatch.setattr(scoring, name, value)
-    scores = simulated_scores(150)
+    scores = simulated_scores(300)
     for name in ("r2", "r2_gain", "mae"):
         assert covers(scores, name) >= 0.9, name
     assert np.mean([each.mae.high < 1.2 for each in scores if each.mae]) > 0.8
+
+
+@pytest.mark.parametrize("skill", [0.6, 0.9])
+def test_of_two_equally_good_predictors_neither_is_found_better(monkeypatch: pytest.MonkeyPatch, skill: float) -> None:
+    """2.5 % of sets a side are expected; with reweighted halves it was 10 % upwards and 11 % downwards."""
+    for name, value in {"PERMUTATIONS": 9, "FEW": ()}.items():
+        monkeypatch.setattr(scoring, name, value)
+    gains = [each.r2_gain for each in simulated_scores(600, skills=(skill, skill))]
+    assert np.mean([g.low > 0 for g in gains if g]) <= 0.045
+    assert np.mean([g.high < 0 for g in gains if g]) <= 0.045
+    assert np.mean([g.low > 0 or g.high < 0 for g in gains if g]) >= 0.015  # and not because they are endless
+
+
+def test_of_many_useless_predictors_none_is_found_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eleven and a baseline, none related to the outcome: their intervals hold together."""
+    for name, value in {"PERMUTATIONS": 9, "FEW": ()}.items():
+        monkeypatch.setattr(scoring, name, value)
+    found, place = [], np.arange(9)
+    for i in range(200):
+        rng = np.random.default_rng([7, i])
+        x = rng.normal(size=(12, 9))
+        predictors = [Predictor(str(k), v, v[None], gap_of_shares(v[None])) for k, v in enumerate(x)]
+        ones = np.ones(9, dtype=int)
+        family = Family("", place, rng.normal(size=9), None, place, ones, None, [""] * 9)
+        scores = score(predictors, family, primary="1", splits=9, resamples=300, seed=i)
+        found.append([any(getattr(s, gain).low > 0 for s in scores[1:]) for gain in ("gain", "r2_gain")])
+    by_rank, by_r2 = np.mean(found, axis=0)
+    assert by_rank <= 0.1
+    assert by_r2 <= 0.1
 
 
 def test_names() -> None:

@@ -588,11 +588,13 @@ def test_text_keeps_its_lines_and_letters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "met"),
-    [("> 0", True), (">= 2", False), ("interval > 0", False), ("interval > -2", True), ("interval < 3", False)],
+    ("target", "verdict"),
+    [("> 0", "met by the point only"), (">= 2", "missed"), ("> -2", "met"), ("< 3", "met by the point only")],
 )
-def test_a_claim_is_checked_against_its_value_or_its_whole_interval(target: str, met: bool) -> None:
-    assert Claim("a gain", 1.0, -1.0, 3.0, 5, "seeds", target).met is met
+def test_a_claim_is_met_by_its_whole_interval(target: str, verdict: str) -> None:
+    claim = Claim("a gain", 1.0, -1.0, 3.0, 5, "seeds", target)
+    assert claim.verdict == verdict
+    assert claim.stored()["met"] is (verdict == "met")
 
 
 def test_every_field_that_charts_read_is_one_that_a_log_has() -> None:

@@ -36,7 +36,7 @@ SEEDS = range(5)
 BUDGETS = (24, 48, 72, 96, 144)
 VERBOSE = "&verbose=0.6"
 MAIN = "arora_zanette"  # the run that the targets are about, chosen before the runs
-NO_WORSE = "interval >= -0.01"  # beside ">= 0": what the noise of the seeds leaves room for
+NO_WORSE = ">= -0.01"  # beside ">= 0": what the noise of the seeds leaves room for
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def claims_of(results: list[dict[str, Any]]) -> list[Claim]:
         Claim.of(
             f"share of SFT's thinking tokens saved by {MAIN}, unconstrained",
             t_estimate(saved(results, MAIN)),
-            "interval >= 0.5",
+            ">= 0.5",
         ),
         *(
             Claim.of(f"{MAIN} minus SFT accuracy, unconstrained", unconstrained, target)
@@ -194,7 +194,7 @@ def claims_of(results: list[dict[str, Any]]) -> list[Claim]:
             Claim.of(
                 f"share of SFT's thinking tokens saved by {model}, unconstrained",
                 t_estimate(saved(results, model)),
-                "interval > 0",
+                "> 0",
             ),
             Claim(
                 f"the least {model} minus SFT over budgets, each the mean of the seeds",
@@ -209,7 +209,7 @@ def claims_of(results: list[dict[str, Any]]) -> list[Claim]:
     for tokens in ASKED:
         pairs = zip(*(length_prompted(results, m, tokens, "off") for m in ("lcpo_exact", "sft")), strict=True)
         figure = t_estimate([a - b for a, b in pairs])
-        claims.append(Claim.of(f"control error at {tokens} tokens asked for, minus SFT's", figure, "interval < 0"))
+        claims.append(Claim.of(f"control error at {tokens} tokens asked for, minus SFT's", figure, "< 0"))
     longer = zip(
         *(length_prompted(results, "lcpo_exact", t, "thinking_tokens") for t in (ASKED[1], ASKED[0])), strict=True
     )
@@ -218,14 +218,14 @@ def claims_of(results: list[dict[str, Any]]) -> list[Claim]:
         Claim.of(
             f"tokens thought where {ASKED[1]} are asked for, minus where {ASKED[0]} are",
             t_estimate([a - b for a, b in longer]),
-            "interval > 0",
+            "> 0",
         ),
         Claim.of(
             "SFT on verbose rows: thinking tokens above those of SFT on terse ones, as a share",
             t_estimate(verbose),
-            "interval > 0",
+            "> 0",
         ),
-        Claim.of(f"{MAIN} minus RL without SFT, each at its best budget", t_estimate(ahead), "interval > 0"),
+        Claim.of(f"{MAIN} minus RL without SFT, each at its best budget", t_estimate(ahead), "> 0"),
     ]
 
 

@@ -355,9 +355,9 @@ def claims_of(chosen: Pilot, seeds: list[Seed]) -> list[Claim]:
     chance = open_task(source(chosen.operations, "test", 1, 0, 6)).chance([1])[1]
     hours = sum(seed.hours for seed in seeds)
     return [
-        Claim.of("primary: RL from the pick minus its SFT start, accuracy", after[0], "interval > 0"),
-        Claim.of("RL from the worst minus its SFT start, accuracy", after[1], "interval > 0"),
-        Claim.of("RL from the pick minus RL from the worst, accuracy", apart, "interval > 0"),
+        Claim.of("primary: RL from the pick minus its SFT start, accuracy", after[0], "> 0"),
+        Claim.of("RL from the worst minus its SFT start, accuracy", after[1], "> 0"),
+        Claim.of("RL from the pick minus RL from the worst, accuracy", apart, "> 0"),
         Claim.of("RL from the pick minus its SFT start, thinking tokens", longer, "<= 0"),
         *(Claim.of("accuracy after SFT, at the pick", tuning, target) for target in (">= 0.2", "<= 0.6")),
         Claim("accuracy of guessing", chance, chance, chance, 2000, "problems", "< 0.1"),

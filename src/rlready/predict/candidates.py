@@ -35,7 +35,10 @@ COUNTING = ("n", "of", "seed", "split")  # options of a source string for the nu
 
 @dataclass(frozen=True)
 class Candidate:
-    """One checkpoint; ``trained``, ``sft`` (the folder of its run) and ``step`` are None where unknown."""
+    """One checkpoint; ``trained``, ``sft`` (the folder of its run) and ``step`` are None where unknown.
+
+    ``sft_seed`` is the seed of its SFT run, "" where unknown.
+    """
 
     name: str
     counts: Counts
@@ -45,6 +48,7 @@ class Candidate:
     trained: str | None
     sft: str | None
     step: int | None
+    sft_seed: str = ""
 
 
 @dataclass(frozen=True)
@@ -191,4 +195,5 @@ def _candidate(part: Part, measured: Measured) -> Candidate:
         trained=distribution(str(tuned.config["rows"])) if tuned else None,
         sft=str(Path(part.name).parent.parent) if tuned else None,
         step=step_of(part.name),
+        sft_seed=str(tuned.config.get("seed", "")) if tuned else "",
     )

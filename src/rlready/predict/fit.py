@@ -1,8 +1,12 @@
-"""Predict outcomes from a predictor by least squares, calibrated on half of the runs or on three or four of them.
+"""Predict outcomes from a predictor by least squares, calibrated on some of the runs and scored on the others.
 
-After Kang et al. (arXiv 2510.01624): a linear fit calibrated on some runs and scored on the rest, over random splits.
-This package splits *recipes* into halves, so that no recipe is on both sides; R² = 1 - SSE/SST on the test half, with
-SST about that half's mean; intervals by weights on recipes (Bayesian bootstrap) through fit and score.
+**Halves.**  After Kang et al. (arXiv 2510.01624): a linear fit calibrated on half of the runs and scored on the rest,
+over random splits.  This package splits *recipes*, so that no recipe is on both sides; R² = 1 - SSE/SST on the test
+half, with SST about that half's mean.  Halves overlap, so their spread is no interval.
+
+**Leaving one recipe out** (this package): every recipe is predicted by the line through all others, which gives one
+squared error a recipe, the mean over its runs.  R² = Σ(b - e)/Σb, with e those errors and b those of the mean outcome
+of the other recipes: what a prediction without a predictor gets.
 
 **A few runs** (the paper says 3-4), from as few recipes as possible, tested on the other recipes: ordinary least
 squares with prediction intervals
@@ -60,16 +64,22 @@ def halves(recipe_M: Ints, splits: int, rng: np.random.Generator) -> Mask:
     return side[:, recipe_M]
 
 
-def split_scores(x_MF: Floats, y_M: Floats, weights_M: Floats, half_SM: Mask) -> tuple[Floats, Floats]:
-    """(S,) R² and mean absolute error on the test half; R² is nan if all its outcomes are equal."""
-    inside, outside = weights_M * half_SM, weights_M * ~half_SM
+def r2_of_halves(x_MF: Floats, y_M: Floats, half_SM: Mask) -> Floats:
+    """(S,) R² on the test half; nan if all its outcomes are equal."""
+    inside, outside = half_SM.astype(np.float64), (~half_SM).astype(np.float64)
     error_SM = y_M - least_squares(x_MF, y_M, inside)
-    total = outside.sum(1)
-    mean = (outside @ y_M) / total
+    mean = (outside @ y_M) / outside.sum(1)
     spread = (outside * (y_M - mean[:, None]) ** 2).sum(1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        r2 = 1 - (outside * error_SM**2).sum(1) / np.where(spread > 1e-15, spread, np.nan)
-    return r2, (outside * np.abs(error_SM)).sum(1) / total
+    r2: Floats = 1 - (outside * error_SM**2).sum(1) / np.where(spread > 1e-15, spread, np.nan)
+    return r2
+
+
+def errors_left_out(x_MF: Floats, y_M: Floats, recipe_M: Ints) -> Floats:
+    """(M,) outcome minus the prediction by the fit to the runs of all other recipes; x (M, 0) predicts their mean."""
+    recipes = np.arange(int(recipe_M.max()) + 1)
+    predictions_GM = least_squares(x_MF, y_M, (recipes[:, None] != recipe_M).astype(np.float64))
+    errors: Floats = y_M - predictions_GM[recipe_M, np.arange(len(y_M))]
+    return errors
 
 
 def predict_with_interval(x_TmF: Floats, y_Tm: Floats, x_NF: Floats) -> tuple[Floats, Floats]:

@@ -7,6 +7,7 @@ A table (JSONL, JSON, Parquet) has the columns
     cost         GPU or CPU seconds that RL took; optional
     seed         seed of RL; runs that differ only in the seed are averaged
     recipe       SFT recipe: runs of one recipe are not independent; by default a checkpoint's SFT run
+    sft_seed     seed of SFT, for regret by seed; by default that of a checkpoint's SFT run
     family       runs that may be compared: one scenario, one RL recipe; by default all runs are one family
 
 A folder of ``rlready rl`` gives the accuracy of its best checkpoint on the validation problems.  If folders of
@@ -38,6 +39,7 @@ from rlready.tasks.table import Table, read_table
 from rlready.train.result import RLResult
 
 RUNS = "runs.jsonl"  # a sweep's table
+LABELS = ("seed", "recipe", "family", "readiness", "sft_seed")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")  # float() would take 1_0 for 10
 LARGEST = 1e12  # of outcomes and seconds: squares and sums of them are exact enough
 MEASURE = "rlready readiness CHECKPOINT... problems=FILE --out runs/ready"
@@ -58,6 +60,7 @@ class Outcome:
     recipe: str = ""
     family: str = ""
     readiness: str = ""
+    sft_seed: str = ""
     where: str = ""
     runs: tuple[Path, ...] = ()
 
@@ -210,7 +213,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
         raise UserError(f"{place}: {what}, not {repr(value)[:40]}; leave out runs that have none")
     if cost is not None and (not _is_number(cost) or cost < 0):
         raise UserError(f"{place}: cost must be seconds, not {repr(cost)[:40]}")
-    words = {key: _label(row.get(key), f"{place}: {key}") for key in ("seed", "recipe", "family", "readiness")}
+    words = {key: _label(row.get(key), f"{place}: {key}") for key in LABELS}
     if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table is next to its runs
         words["readiness"] = str(folder / words["readiness"])
     others = [folder / name for key in ("run", "evaluate") if isinstance(name := row.get(key), str)]

@@ -182,11 +182,13 @@ def _score_table(family: FamilyResult) -> Table:
             }
         else:
             cells["p, corrected"] = f"{s.p_any:.2g}"
-        cells[f"regret{unit}"] = cell(s.regret.value)
-        if s.regret_cost:
-            cells["RL seconds before the best"] = f"{s.regret_cost.value:,.0f}"
+        cells[f"regret{unit}"] = cell(s.regret)
+        if s.regret_by_sft_seed:
+            cells["regret by SFT seed"] = ", ".join(cell(regret) for regret in s.regret_by_sft_seed.values())
+        if s.regret_cost is not None:
+            cells["RL seconds before the best"] = f"{s.regret_cost:,.0f}"
         rows.append(cells)
-    wide = ("p", "R² and 95 %", f"mean error{unit}", "RL seconds before the best")
+    wide = ("p", "R² and 95 %", f"mean error{unit}", "regret by SFT seed", "RL seconds before the best")
     title = f"Predictors of RL outcomes over {family.runs} checkpoints of {family.recipes} SFT recipes"
     title += f", {family.name}" if family.name else ""
     narrow = [name for name in rows[0] if name not in wide]

@@ -11,14 +11,20 @@ The unit is a *run*: a checkpoint that RL started from, whose outcome is the mea
 - **p**: share of permutations of recipes (ranks of their means) with |ρ| at least as large, by ``scipy.stats``'s
   ``permutation_test``: of all orders up to 6 recipes, else of random ones.  *p_any* is the same for the largest |ρ| of
   all predictors (Westfall & Young 1993), which corrects for choosing the best of a dozen.
-- **R², MAE**: ``fit.py``.  Intervals: the bootstrap, shifted so that its median is the estimate (random weights lower
-  R² as fewer recipes would) and stretched; uncentred quantiles cover R² at 65 to 85 %.
-- **Regret** (top-1): best outcome minus that of the run that the predictor ranks first.  *In cost*: seconds of RL for
-  the runs ranked before the best one.  Interval: bootstrap over recipes, a third as many drawn as there are, because
-  the full bootstrap is inconsistent for a maximum (m out of n; Bickel, Götze & van Zwet 1997, Stat. Sinica 7:1).
+- **R², mean error**: of the outcomes of every recipe, predicted by the line through all others (``fit.py``).  Both,
+  and the gain in R² over the baseline, are means of one value a recipe, with Student's t interval over recipes; the
+  denominator of R² counts as known.  Beside it stand the mean and standard deviation of R² over random halves, as in
+  Kang et al., without an interval.
+- **Regret** (top-1): best outcome minus that of the run that the predictor ranks first; *by SFT seed*, the same among
+  the runs of one seed.  *In cost*: seconds of RL for the runs ranked before the best one.  They are facts about these
+  runs and have no interval: the bootstrap of a maximum is inconsistent (Bickel, Götze & van Zwet 1997, Stat. Sinica
+  7:1), and three seeds are better printed than averaged.
 
-Simulated coverage of these 95 % intervals, 8 to 24 recipes: Spearman, gains and costs 95 % and more, R² and MAE 91 to
-99 %; regret 93 to 99 % from 12 recipes on, 87 % with 8, 75 % with 5, less where it is nearly always 0.
+**Many predictors.**  The one that ranks is the *primary* predictor, which is chosen before outcomes are known.  The
+intervals of the gains of all others hold together (Bonferroni), so that the best of a dozen can be looked for.
+
+Simulated coverage of these 95 % intervals, 8 to 24 recipes: Spearman and its gain 95 % and more, R² 89 to 99 %.  Of two
+equally good predictors one is found significantly better by R² in 0.3 to 4 % of sets a side.
 
 This package defines all of these except Spearman, R² and the halves.  Shapes: M = runs, G = recipes, B = resamples.
 """
@@ -34,8 +40,9 @@ import numpy as np
 
 from rlready.core.cells import brief_percent, decimal
 from rlready.core.records import Estimate
-from rlready.core.stats import TAIL, t_quantile
-from rlready.predict.fit import Few, Mask, few, halves, split_scores
+from rlready.core.stats import TAIL, simultaneous, t_estimate, t_quantile
+from rlready.predict.candidates import Candidate
+from rlready.predict.fit import Few, errors_left_out, few, halves, r2_of_halves
 from rlready.predict.outcomes import Outcome
 from rlready.predict.predictors import Predictor
 from rlready.readiness.passk import Floats, Ints
@@ -45,7 +52,7 @@ LEAST = 3  # recipes below which there is nothing to score
 SIGNIFICANT = 5  # recipes: of fewer, no order has p < 0.05, because it is one of at most 4! = 24 and so is its reverse
 SPLITTABLE = 4  # recipes below which halves hold one
 FEW = (3, 4)
-PERMUTATIONS, WEIGHTINGS, WEIGHTED_SPLITS = 4999, 200, 200
+PERMUTATIONS = 4999
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class Family:
 
     ``seeds`` (M,) is the number of RL runs that an outcome is the mean of.  ``cost`` is their sum, None if any is
     unknown; ``seed_sd`` is the pooled standard deviation between RL seeds, None if no checkpoint has two.
+    ``sft_seed`` has the seed of every run's SFT, "" where it is unknown.
     """
 
     name: str
@@ -63,6 +71,7 @@ class Family:
     recipe: Ints
     seeds: Ints
     seed_sd: float | None
+    sft_seed: Sequence[str]
 
     @property
     def recipes(self) -> int:
@@ -105,26 +114,30 @@ class Score:
     p_any: float
     r2: Estimate | None
     r2_gain: Estimate | None
-    r2_sd: float | None
-    r2_median: float | None
+    r2_halves: float | None
+    r2_halves_sd: float | None
     mae: Estimate | None
-    regret: Estimate
-    regret_cost: Estimate | None
+    regret: float
+    regret_by_sft_seed: dict[str, float]
+    regret_cost: float | None
     few: list[Few]
 
 
-def families(outcomes: Mapping[str, Sequence[Outcome]], sft: Mapping[str, str | None]) -> list[Family]:
-    """Runs by family, in the order of their first outcome; checkpoints in the order of ``sft``, which gives their runs.
+def families(outcomes: Mapping[str, Sequence[Outcome]], candidates: Sequence[Candidate]) -> list[Family]:
+    """Runs by family, in the order of their first outcome; checkpoints in the order of the candidates.
 
-    A checkpoint's recipe is the one that its outcomes name, else its SFT run, else the checkpoint itself.
+    A checkpoint's recipe is the one that its outcomes name, else its SFT run, else the checkpoint itself; its SFT seed
+    is the one that they name, else that of its SFT run.
     """
-    names = list(sft)
+    names = [c.name for c in candidates]
     order = dict.fromkeys(o.family for name in names for o in outcomes.get(name, ()))
     found = []
     for family in order:
         mine = [(i, [o for o in outcomes.get(n, ()) if o.family == family]) for i, n in enumerate(names)]
         runs = [(i, some) for i, some in mine if some]
-        _, recipe = np.unique([some[0].recipe or sft[names[i]] or names[i] for i, some in runs], return_inverse=True)
+        _, recipe = np.unique(
+            [some[0].recipe or candidates[i].sft or names[i] for i, some in runs], return_inverse=True
+        )
         costs = [[o.cost for o in some] for _, some in runs]
         values = [np.array([o.value for o in some]) for _, some in runs]
         free = sum(len(v) - 1 for v in values)
@@ -140,46 +153,62 @@ def families(outcomes: Mapping[str, Sequence[Outcome]], sft: Mapping[str, str | 
                 recipe,
                 np.array([len(v) for v in values]),
                 math.sqrt(within / free) if free else None,
+                [next((o.sft_seed for o in some if o.sft_seed), candidates[i].sft_seed) for i, some in runs],
             )
         )
     return found
 
 
-def score(found: Sequence[Predictor], family: Family, *, splits: int, resamples: int, seed: int) -> list[Score]:
-    """Scores of predictors over the runs of a family, in its order; the first predictor is the baseline."""
+def score(
+    found: Sequence[Predictor], family: Family, *, primary: str, splits: int, resamples: int, seed: int
+) -> list[Score]:
+    """Scores of predictors over the runs of a family, in its order; the first predictor is the baseline.
+
+    ``primary`` names the predictor whose gain needs no correction for the number of predictors.
+    """
     rng = np.random.default_rng([seed, 2])
     y, recipe = family.outcome, family.recipe
     recipes = family.recipes
     weights_BM = rng.standard_exponential((resamples, recipes))[:, recipe]
-    drawn_BM = _fewer(recipes, resamples, rng)[:, recipe]
     half_SM = halves(recipe, splits, rng)
     p, p_any = permutation_p(np.array([each.score for each in found]), y, recipe, rng)
     weighted = [weighted_spearman(each.score, y, weights_BM) for each in found]
     whole = [spearman(each.score, y) for each in found]
-    fitted = [_fit(each, y, half_SM, weights_BM[:WEIGHTINGS], recipes) for each in found]
+    fits = recipes >= SPLITTABLE
+    errors = [errors_left_out(each.inputs, y, recipe) for each in found] if fits else []
+    no_predictor = errors_left_out(np.empty((len(y), 0)), y, recipe)
+    searched = sum(each.name != primary for each in found[1:])
+
+    def explained(before_M: Floats, after_M: Floats) -> Estimate:
+        """How far errors shrink, as a share of those without a predictor."""
+        unit = _over_recipes(no_predictor**2, recipe).value
+        return _over_recipes((before_M**2 - after_M**2) / unit, recipe)
+
+    def corrected(gain: Estimate, name: str, span: float) -> Estimate:
+        return gain if name == primary else simultaneous(gain, searched, span)
+
     scores = []
-    for i, (each, fit) in enumerate(zip(found, fitted, strict=True)):
-        r2 = r2_gain = mae = None
-        if fit:
-            r2 = _centred(fit.r2, fit.r2_B, recipes, most=1.0)
-            mae = _centred(fit.mae, fit.mae_B, recipes, least=0.0)
-        if fit and i and (base := fitted[0]):
-            r2_gain = _centred(fit.r2 - base.r2, fit.r2_B - base.r2_B, recipes)
-        regret, costs = regrets(each.score, y, family.cost, np.vstack([np.ones_like(drawn_BM[:1]), drawn_BM]))
+    for i, each in enumerate(found):
+        gain = _difference(whole[i] - whole[0], weighted[i] - weighted[0], recipes) if i else None
+        r2_gain = explained(errors[0], errors[i]) if fits and i else None
+        r2_S = r2_of_halves(each.inputs, y, half_SM) if fits else np.array([math.nan])
+        halved = bool(np.isfinite(r2_S).any())
+        regret, cost = regrets(each.score, y, family.cost)
         scores.append(
             Score(
                 each.name,
                 _correlation(whole[i], weighted[i], recipes),
-                _difference(whole[i] - whole[0], weighted[i] - weighted[0], recipes) if i else None,
+                corrected(gain, each.name, 2.0) if gain else None,
                 float(p[i]),
                 float(p_any[i]),
-                r2,
-                r2_gain,
-                fit.r2_sd if fit else None,
-                fit.r2_median if fit else None,
-                mae,
-                _percentiles(regret[0], regret[1:], recipes),
-                None if costs is None else _percentiles(costs[0], costs[1:], recipes),
+                explained(no_predictor, errors[i]) if fits else None,
+                corrected(r2_gain, each.name, math.inf) if r2_gain else None,
+                float(np.nanmean(r2_S)) if halved else None,
+                float(np.nanstd(r2_S)) if halved else None,
+                _over_recipes(np.abs(errors[i]), recipe) if fits else None,
+                regret,
+                _by_seed(each.score, family),
+                cost,
                 [f for m in FEW if (f := few(each.inputs, y, recipe, m, splits, rng))],
             )
         )
@@ -238,43 +267,25 @@ def permutation_p(score_KM: Floats, y_M: Floats, recipe_M: Ints, rng: np.random.
     return found.pvalue, (seen + (largest_N1 >= found.statistic).sum(0)) / (seen + len(largest_N1))
 
 
-def regrets(score_M: Floats, y_M: Floats, cost_M: Floats | None, present_BM: Floats) -> tuple[Floats, Floats | None]:
-    """(B,) regret, and cost before the best run, among the runs present; a tie for first counts as its mean.
-
-    ``present_BM`` is the multiplicity of each run, which multiplies its cost.
-    """
-    here = present_BM > 0
-    best = np.where(here, y_M, -np.inf).max(1)
-    first = np.where(here, score_M, -np.inf) == np.where(here, score_M, -np.inf).max(1, keepdims=True)
-    regret = best - (first * y_M).sum(1) / first.sum(1)
+def regrets(score_M: Floats, y_M: Floats, cost_M: Floats | None) -> tuple[float, float | None]:
+    """Regret, and cost before the best run, None without costs; a tie for first counts as its mean."""
+    regret = y_M.max() - y_M[score_M == score_M.max()].mean()
     if cost_M is None:
-        return regret, None
-    best_score = np.where(here & (y_M >= best[:, None]), score_M, -np.inf).max(1)
-    return regret, (present_BM * (score_M > best_score[:, None])) @ cost_M
+        return float(regret), None
+    return float(regret), float(cost_M[score_M > score_M[y_M >= y_M.max()].max()].sum())
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """Means over halves, deviation and median of R² over them; and the means under weights on recipes (B,)."""
-
-    r2: float
-    mae: float
-    r2_sd: float
-    r2_median: float
-    r2_B: Floats
-    mae_B: Floats
+def _by_seed(score_M: Floats, family: Family) -> dict[str, float]:
+    """Regret among the runs of each SFT seed; empty unless there are two seeds of two runs or more."""
+    seeds = np.array(family.sft_seed)
+    found = {str(s): seeds == s for s in sorted(set(family.sft_seed)) if s}
+    found = {s: mine for s, mine in found.items() if mine.sum() > 1}
+    return {s: regrets(score_M[m], family.outcome[m], None)[0] for s, m in found.items()} if len(found) > 1 else {}
 
 
-def _fit(each: Predictor, y: Floats, half_SM: Mask, weights_BM: Floats, recipes: int) -> _Fit | None:
-    """The fit of one predictor; None if there are too few recipes to halve, or no half has outcomes that differ."""
-    if recipes < SPLITTABLE:
-        return None
-    r2, mae = split_scores(each.inputs, y, np.ones_like(y), half_SM)
-    if not np.isfinite(r2).any():
-        return None
-    drawn = [split_scores(each.inputs, y, w, half_SM[:WEIGHTED_SPLITS]) for w in weights_BM]
-    r2_B, mae_B = np.array([[np.nanmean(a), np.mean(b)] for a, b in drawn]).T
-    return _Fit(float(np.nanmean(r2)), float(mae.mean()), float(np.nanstd(r2)), float(np.nanmedian(r2)), r2_B, mae_B)
+def _over_recipes(values_M: Floats, recipe_M: Ints) -> Estimate:
+    """The mean over recipes of their runs' mean, with Student's t interval over recipes."""
+    return t_estimate(np.bincount(recipe_M, values_M) / np.bincount(recipe_M), varies="recipes")
 
 
 def _correlation(value: float, draws: Floats, n: int) -> Estimate:
@@ -292,26 +303,7 @@ def _difference(value: float, draws: Floats, n: int) -> Estimate:
     return Estimate(value, max(-2.0, low), min(2.0, high), n, "recipes")
 
 
-def _percentiles(value: float, draws: Floats, n: int) -> Estimate:
-    low, high = (float(q) for q in np.quantile(draws, [TAIL, 1 - TAIL]))
-    return Estimate(float(value), min(low, float(value)), max(high, float(value)), n, "recipes")
-
-
-def _centred(value: float, draws: Floats, n: int, least: float = -math.inf, most: float = math.inf) -> Estimate:
-    """Draws shifted so that their median is the value: random weights lower R², as a fit from fewer recipes does."""
-    draws = draws[np.isfinite(draws)]
-    low, high = _stretched(value, draws - np.median(draws) + value, n)
-    return Estimate(value, max(least, low), min(most, high), n, "recipes")
-
-
 def _stretched(value: float, draws: Floats, n: int) -> tuple[float, float]:
     low, high = (float(q) for q in np.quantile(draws, [TAIL, 1 - TAIL]))
     stretch = t_quantile(1 - TAIL, max(1, n - 2)) / NormalDist().inv_cdf(1 - TAIL) * math.sqrt((n + 1) / max(1, n - 1))
     return value - stretch * max(0.0, value - low), value + stretch * max(0.0, high - value)
-
-
-def _fewer(recipes: int, resamples: int, rng: np.random.Generator) -> Floats:
-    """(B, G) counts of recipes, a third as many drawn with replacement as there are, scaled to sum to G."""
-    size = max(2, math.ceil(recipes / 3))
-    picks = rng.integers(0, recipes, (resamples, recipes))[:, :size]
-    return np.array([np.bincount(row, minlength=recipes) for row in picks]) * (recipes / size)

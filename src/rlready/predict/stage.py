@@ -83,8 +83,8 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
     )
     shown = ranking.labels
     scored: list[tuple[Family, list[Score]]] = []
-    for family in families(outcomes, {c.name: c.sft for c in measured.all}):
-        scores, more = _scores(config, measured, family)
+    for family in families(outcomes, measured.all):
+        scores, more = _scores(config, measured, family, by.name)
         scored.append((family, scores))
         notes += more
     steps = _next_steps(measured, ranking, scored)
@@ -139,7 +139,7 @@ def _notes(measured: Candidates, whole: Sequence[Predictor], why: str) -> list[s
     return notes
 
 
-def _scores(config: PredictConfig, measured: Candidates, family: Family) -> tuple[list[Score], list[str]]:
+def _scores(config: PredictConfig, measured: Candidates, family: Family, primary: str) -> tuple[list[Score], list[str]]:
     """Scores of every predictor (empty with too few runs or equal outcomes), and what limits them."""
     mine = [measured.all[i] for i in family.place]
     few, why = _predictors(config, measured, mine, 1)
@@ -151,7 +151,8 @@ def _scores(config: PredictConfig, measured: Candidates, family: Family) -> tupl
         return [], notes
     if family.recipes < ENOUGH:
         notes.append(f"{name}: {family.recipes} SFT recipes are fewer than {ENOUGH}; scores of so few can mislead.")
-    return score(few, family, splits=config.splits, resamples=config.resamples, seed=config.seed), notes
+    sizes = {"splits": config.splits, "resamples": config.resamples, "seed": config.seed}
+    return score(few, family, primary=primary, **sizes), notes
 
 
 def _predictors(

@@ -11,20 +11,19 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import wrap
+from typing import Any, Literal
 
 from rlready.core.records import Estimate
 from rlready.runs.files import read_json, write_json, write_text
 from rlready.runs.provenance import host, revision
 
+Verdict = Literal["met", "met by the point only", "missed"]
 COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "==": operator.eq}
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One sentence with its number.
-
-    ``target`` is a comparison such as ">= 0.15", checked against the value; "interval > 0" against the whole interval.
-    """
+    """One sentence with its number; ``target`` is a comparison such as ">= 0.15"."""
 
     claim: str
     value: float
@@ -35,14 +34,26 @@ class Claim:
     target: str
 
     @property
-    def met(self) -> bool:
-        *interval, sign, bound = self.target.split()
-        ends = (self.low, self.high) if interval else (self.value,)
-        return all(COMPARE[sign](end, float(bound)) for end in ends)
+    def verdict(self) -> Verdict:
+        """Met by the whole interval, by the value only, or missed."""
+        sign, bound = self.target.split()
+        by_value, *by_ends = (COMPARE[sign](x, float(bound)) for x in (self.value, self.low, self.high))
+        if not by_value:
+            return "missed"
+        return "met" if all(by_ends) else "met by the point only"
+
+    def stored(self) -> dict[str, Any]:
+        """As ``result.json`` has it: ``met`` if the whole interval meets the target."""
+        return asdict(self) | {"met": self.verdict == "met", "verdict": self.verdict}
 
     @staticmethod
     def of(claim: str, figure: Estimate, target: str) -> Claim:
         return Claim(claim, figure.value, figure.low, figure.high, figure.n, figure.varies, target)
+
+
+def in_table(verdict: Verdict) -> str:
+    """A verdict as the pages have it: what was not met stands out."""
+    return verdict if verdict == "met" else f"**{verdict}**"
 
 
 def write_claims(folder: Path, *, command: str, seconds: float | None, claims: Sequence[Claim], words: str) -> None:
@@ -61,10 +72,10 @@ def write_claims(folder: Path, *, command: str, seconds: float | None, claims: S
             "date": datetime.now(UTC).date().isoformat(),
             "seconds": round(seconds),
         }
-    write_json(folder / "result.json", result | {"claims": [asdict(c) | {"met": c.met} for c in claims]})
+    write_json(folder / "result.json", result | {"claims": [c.stored() for c in claims]})
     rows = [
         f"| {c.claim} | {c.value:.4g} | {c.low:.4g} to {c.high:.4g} | {c.n} {c.varies} | {c.target} | "
-        f"{'met' if c.met else '**missed**'} |"
+        f"{in_table(c.verdict)} |"
         for c in claims
     ]
     table = "\n".join(["| claim | value | 95 % interval | n | target | |", "|---|---|---|---|---|---|", *rows])

@@ -171,7 +171,9 @@ def _outcome_numbers(result: PredictResult) -> Iterator[Number]:
             yield Number(f"After RL from {worst.label}, the least", unit, worst.outcome)
         yield Number("RL runs", COUNT, family.rl_runs, f"from {family.runs:,} checkpoints")
         return
-    yield Number(f"Lost by following {result.ranked_by}", points, score.regret)
+    by_seed = ", ".join(map(points.number, score.regret_by_sft_seed.values()))
+    note = f"by SFT seed: {by_seed}" if by_seed else ""
+    yield Number(f"Lost by following {result.ranked_by}", points, score.regret, note)
     yield Number(f"Rank correlation of {result.ranked_by} with outcomes", TWO_DIGITS, score.spearman)
 
 

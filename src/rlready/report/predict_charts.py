@@ -169,6 +169,7 @@ def _family(family: FamilyResult, result: PredictResult) -> Section:
     if family.scores:
         columns = _score_columns(unit, fitted=family.recipes >= ENOUGH)
         parts.append(table("Predictors", [family.scores], columns, lambda s: s.predictor == result.ranked_by))
+        parts.append(small(f"Intervals of gains over pass@1 hold for all predictors but {result.ranked_by} together."))
         parts += _calibration(family, unit)
     else:
         parts.append(small("Too few SFT recipes, or all outcomes are equal: there is nothing to score."))
@@ -230,7 +231,9 @@ def _score_columns(unit: Unit, *, fitted: bool) -> list[Column[Score]]:
     fits = [
         column("minus that of pass@1", lambda s: s.gain, RHO_GAIN),
         column("out-of-sample R²", lambda s: s.r2, TWO_DIGITS),
-        column("± over halves", lambda s: s.r2_sd, TWO_DIGITS),
+        column("R² minus that of pass@1", lambda s: s.r2_gain, TWO_DIGITS),
+        column("R² over halves", lambda s: s.r2_halves, TWO_DIGITS),
+        column("± over halves", lambda s: s.r2_halves_sd, TWO_DIGITS),
         column("mean error", lambda s: s.mae, unit),
     ]
     return [
@@ -242,6 +245,7 @@ def _score_columns(unit: Unit, *, fitted: bool) -> list[Column[Score]]:
         column("p, best of all", lambda s: s.p_any, THREE_DIGITS),
         *(fits if fitted else []),
         column("top-1 regret", lambda s: s.regret, unit),
+        column("regret by SFT seed", lambda s: ", ".join(map(unit.number, s.regret_by_sft_seed.values()))),
         column("cost before the best", lambda s: s.regret_cost, SECONDS),
     ]
 
