@@ -355,9 +355,9 @@ def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
         assert ranked(gap).reasons() == ["a has the best pass@8, 50.0 %.", said]
     assert ranked(0, solved[:1], values[:1]).headline() == "a: pass@8 is 50.0 %."
     none, one = ranked(0, 0 * solved, skill), ranked(0, 0 * solved[:1], skill[:1])
-    assert none.headline() == "No checkpoint solved a problem: RL would have no signal."
-    assert one.headline() == "a solved no problem: RL would have no signal."
-    assert none.reasons() == one.reasons() == [REMEDY]
+    assert none.headline() == "Do not start RL: no checkpoint solved any problem."
+    assert one.headline() == "Do not start RL: a solved no problem."
+    assert none.reasons() == one.reasons() == [f"Try {REMEDY}."]
     assert [one.checkpoint(0, "a").advice, none.checkpoint(1, "b").next_in_brief] == ["unsolved", "no signal"]
 
 

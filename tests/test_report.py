@@ -310,7 +310,7 @@ def test_numbers_are_those_of_the_result(tmp_path: Path) -> None:
     for expected in (
         "Gain of RL over SFT at budget 96 +42 points 95 % interval +37 to +48, n = 200 problems",
         "Thinking tokens after RL 48.0 95 % interval 47.3 to 48.7, n = 200 problems SFT: 65.1",
-        "Test accuracy after RL 83.7 % 95 % interval 80.7 to 86.7, n = 200 problems base model: 12.8 %",
+        "Test accuracy of the base model 12.8 % 95 % interval 9.8 to 15.8, n = 200 problems before SFT and RL",
         *(
             "step-129 ★ chosen 1.5 129 0.553 [0.533, 0.573]",
             "step-43 0.5 43",
@@ -425,6 +425,19 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
     assert "exploration 4 3 33.0 % [30.0, 36.0]" in text_of(tmp_path, inject_result())
 
 
+def test_a_page_of_unsolved_problems_recommends_nothing(tmp_path: Path) -> None:
+    nothing = {"chosen": False, "advice": "unsolved", "pass_at_k": dict.fromkeys(KS, Estimate(0.0, 0.0, 0.03, 64))}
+    rows = [CheckpointReadiness(**readiness_of(i, **nothing)) for i in range(4)]
+    page = text_of(
+        tmp_path, readiness_result(headline="Do not start RL: no checkpoint solved any problem.", checkpoints=rows)
+    )
+    assert "pass@64 of every checkpoint 0.0 % 95 % interval 0.0 to 3.0, n = 64" in page
+    assert "Samples of each problem, all wrong 64" in page
+    assert "Next: easier problems, more SFT, or worked rows from rlready inject." in page
+    for recommended in ("start RL here", "★ chosen", "Lead of"):
+        assert recommended not in page
+
+
 def test_an_axis_of_checkpoints_has_their_names(tmp_path: Path) -> None:
     """As many as fit."""
 
@@ -531,8 +544,8 @@ def test_numbers_that_are_not_finite_are_left_out_not_drawn(tmp_path: Path) -> N
     assert drawn.count('class="mark') == 3
     assert not re.search(r"\b(nan|inf)\b", drawn)
     demo = demo_result()
-    unknown = demo.rl.model_copy(update={"accuracy": Estimate(nan, nan, inf, 0)})
-    assert "Test accuracy after RL – base model: 12.8 %" in text_of(tmp_path, demo.model_copy(update={"rl": unknown}))
+    unknown = demo.model_copy(update={"base": demo.base.model_copy(update={"accuracy": Estimate(nan, nan, inf, 0)})})
+    assert "Test accuracy of the base model – before SFT" in text_of(tmp_path, unknown)
 
 
 def test_charts_say_what_the_logs_say(tmp_path: Path) -> None:

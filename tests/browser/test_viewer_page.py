@@ -128,6 +128,8 @@ def test_keys_move_compare_and_search(open_page: Opened, viewer: Path) -> None:
     expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "0 unconstrained says 01"])
     page.keyboard.press("c")
     expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 64 says 01"])
+    page.keyboard.press("w")
+    expect(page.locator("[aria-selected=true]")).to_contain_text("✗")
     page.keyboard.press("/")
     page.keyboard.type("jk?")
     assert page.get_by_label("Search").input_value() == "jk?"

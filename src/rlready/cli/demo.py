@@ -160,8 +160,9 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
         largest = _by_name(at_budgets.budgets[-1].scores, models)
         lengths = at_budgets.lengths
         result = DemoResult(
-            headline=_headline(gain, largest),
+            headline=_headline(gain, largest, at_budgets.budgets[-1].budget),
             notes=[SCOPE],
+            next_command="rlready readiness CHECKPOINT... problems=FILE",
             seed=config.seed,
             task=at_budgets.task,
             rl_minus_sft=gain,
@@ -208,13 +209,13 @@ def _checkpoints(tuned: SFTResult, ready: ReadinessResult) -> list[DemoCheckpoin
     ]
 
 
-def _headline(gain: Estimate, largest: Mapping[str, Scores]) -> str:
+def _headline(gain: Estimate, largest: Mapping[str, Scores], budget: int | None) -> str:
     before, after = largest["sft"], largest["rl"]
     start, end = brief_percent(before.accuracy, after.accuracy), brief_percent(after.accuracy, before.accuracy)
     if gain.low <= 0 <= gain.high:
         return f"RL did not change test accuracy significantly: {start} % before, {end} % after."
-    length = f"{after.thinking_tokens.value:.0f} thinking tokens instead of {before.thinking_tokens.value:.0f}"
-    return f"RL {'raised' if gain.value > 0 else 'lowered'} test accuracy from {start} % to {end} % with {length}."
+    verb = "raised" if gain.value > 0 else "lowered"
+    return f"RL {verb} test accuracy from {start} % to {end} % at a thinking budget of {budget}."
 
 
 def _copy_examples(out: Path, names: Mapping[str, str]) -> None:

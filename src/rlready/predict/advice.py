@@ -46,6 +46,9 @@ def reached(ranking: Ranking, families: Sequence[Family]) -> str:
         said = f"{listed([ranking.labels[place] for place in places])}, {family.shown(int(best[0]))}"
         said += " each" * (len(best) > 1) + ("" if single else f" in {family.name or 'unnamed'}")
         pick = np.flatnonzero(family.place == ranking.pick)
+        left = untried(ranking, families)
+        if single and left is not None and ranking.pick in places:
+            said += f"; {ranking.labels[left]} has not been tried"
         if single and len(pick) and ranking.pick not in places:
             there = family.shown(int(pick[0]))
             said += f"; {ranking.labels[ranking.pick]}, the pick by {ranking.by}, reached {there}"

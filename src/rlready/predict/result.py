@@ -126,6 +126,12 @@ class PredictResult(Result):
     def picked(self) -> str:
         return self.chosen
 
+    @property
+    def untried(self) -> str:
+        """The label of the first checkpoint of the ranking without an outcome that is not to be dropped; "" if none."""
+        left = [c for c in self.checkpoints if not c.outcomes and c.advice in ("rl", "tie")]
+        return min(left, key=lambda c: (not c.chosen, c.rank)).label if left else ""
+
     def remarks(self) -> list[str]:
         """What to do besides the headline, and the rule of the ranking."""
         return [*self.next_steps[1:], f"Rule: {self.rule}"]

@@ -48,7 +48,7 @@ WORDS: dict[Advice, str] = {
     "drop": "drop",
     "unsolved": "nothing solved: RL has no signal",
 }
-REMEDY = "Try easier problems, more SFT, or worked rows from rlready inject."
+REMEDY = "easier problems, more SFT, or worked rows from rlready inject"
 ONSET = "past overfitting onset"
 Gap = Callable[[int, int], Estimate]  # lead of one checkpoint over another, as a simultaneous interval for all pairs
 
@@ -125,7 +125,7 @@ class Ranking:
         advice = self.advice(i)
         return RankedCheckpoint(
             name=name,
-            chosen=i == self.pick,
+            chosen=i == self.pick and not self.nothing_solved,
             rank=self.order.index(i) + 1,
             behind=self.behind[i],
             more_problems=self._more(i),
@@ -145,8 +145,8 @@ class Ranking:
         name = self.labels[self.pick]
         tied = [self.labels[i] for i in self.order if self.advice(i) == "tie"]
         if self.nothing_solved:
-            who = "No checkpoint solved a problem" if len(self.order) > 1 else f"{name} solved no problem"
-            return f"{who}: RL would have no signal."
+            who = "no checkpoint solved any problem" if len(self.order) > 1 else f"{name} solved no problem"
+            return f"Do not start RL: {who}."
         if len(self.order) == 1:
             return f"{name}: {self.by} is {in_units(self.by, self.values[self.pick])}."
         if tied:
@@ -159,7 +159,7 @@ class Ranking:
     def reasons(self) -> list[str]:
         """What stands behind the headline, in a sentence each: why this pick, what would decide a tie, what to drop."""
         if self.nothing_solved:
-            return [REMEDY]
+            return [f"Try {REMEDY}."]
         tied = any(self.advice(i) == "tie" for i in self.order)
         why = f"{self.labels[self.pick]} {self._reason()}." if len(self.order) > 1 else ""
         return [*filter(None, [why, self._more_to_decide() if tied else ""]), *self.drops()]
@@ -172,7 +172,7 @@ class Ranking:
         unsolved = [] if self.nothing_solved else [self.labels[i] for i in self.order if self.advice(i) == "unsolved"]
         said = []
         if past:
-            said.append(f"Drop {listed(past)}: {ONSET}, as held-out loss has risen while pass@1 has not fallen.")
+            said.append(f"Drop {listed(past)}: {ONSET}, as held-out loss has risen, which pass@1 does not show.")
         if worse:
             said.append(f"Drop {listed(worse)}: {self.by} is significantly worse.")
         if unsolved:

@@ -122,8 +122,8 @@ def _ranked(
         description=task.description if task else f"Offline samples of {len(parts[0].problems)} problems.",
     )
     compared = compare(config, parts, about, _chance_level(task, config.samples))
-    chosen, part = next((c, p) for c, p in zip(compared.checkpoints, parts, strict=True) if c.chosen)
-    command = rl_command(part, run.record.config, run.record.origins) if chosen.advice == "rl" else ""
+    chosen = [part for c, part in zip(compared.checkpoints, parts, strict=True) if c.chosen]
+    command = "".join(rl_command(part, run.record.config, run.record.origins) for part in chosen)
     result = compared.model_copy(update={"next_command": command})
     truncated = {each.name: each.truncated.value for each in result.checkpoints if each.truncated}
     warn_truncated("readiness", truncated, config)

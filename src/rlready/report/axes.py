@@ -39,6 +39,7 @@ class Axes:
     x_ticks: Sequence[float]
     right: float
     percent: bool
+    percent_x: bool
     log2: bool
     names: Mapping[float, str]
 
@@ -49,6 +50,7 @@ class Axes:
         *,
         margin: int,
         percent: bool,
+        percent_x: bool,
         log2: bool,
         names: Mapping[float, str],
     ) -> Axes:
@@ -68,7 +70,8 @@ class Axes:
         if names:
             needed = CHAR_WIDTH * (1 + max(map(len, names.values()))) * (x1 - x0) / (right - LEFT)
             ticks = sorted(names)[:: math.ceil(needed)]
-        return Axes(x0, x1, y_ticks, [t for t in ticks if x0 <= t <= x1], right, percent, log2, names)
+        ticks = [t for t in ticks if x0 <= t <= x1]
+        return Axes(x0, x1, y_ticks, ticks, right, percent, percent_x, log2, names)
 
     def x(self, value: float) -> float:
         value = math.log2(value) if self.log2 else value
@@ -89,7 +92,7 @@ class Axes:
             shown = 2.0**tick if self.log2 else tick
             yield f'<path class="grid zero" d="M{self.x(shown):g} {floor:g}v4"/>'
             yield f'<text class="tick" x="{self.x(shown):g}" y="{floor + 18:g}" text-anchor="middle">'
-            yield f"{safe(self.names.get(tick) or number(shown))}</text>"
+            yield f"{safe(self.names.get(tick) or number(shown, self.percent_x))}</text>"
         yield f'<text class="axis" x="2" y="13">{safe(y_label)}</text>'
         yield f'<text class="axis" x="{(LEFT + self.right) / 2:g}" y="{HEIGHT - 7:g}" text-anchor="middle">'
         yield f"{safe(x_label)}</text>"

@@ -29,6 +29,7 @@ from rlready.runs.checkpoint_order import labels
 STAGES = {"base": "Base", "sft": "SFT", "rl": "RL"}
 TONES = {"base": (NEUTRAL, 2), "sft": (0, 1), "rl": (1, 0)}  # colour and shape; RL solid, it is the result
 UNCONSTRAINED = "unconstrained"
+DIAMOND = 3
 Evaluated = EvaluateResult | DemoResult
 Names = Callable[[str], str]
 
@@ -70,11 +71,10 @@ def accuracy_chart(result: Evaluated) -> Markup:
         tone, shape = TONES.get(model, (i % NEUTRAL, i % 8))
         series.append(Series(names(model), sorted(points, key=lambda p: p.x), tone, shape, band=True))
     if with_budgets := any(b.budget is not None for b in result.budgets) and bool(result.unconstrained):
-        free = [
-            _point(s, f"{names(model)}, {UNCONSTRAINED}", response=response)
-            for model, s in result.unconstrained.items()
-        ]
-        series.append(Series(UNCONSTRAINED, free, NEUTRAL, 3, joined=False))
+        tones = {s.name: s.tone for s in series}
+        for model, s in result.unconstrained.items():
+            point = _point(s, f"{names(model)}, {UNCONSTRAINED}", response=response)
+            series.append(Series(UNCONSTRAINED, [point], tones.get(names(model), NEUTRAL), DIAMOND, joined=False))
     level = result.chance_level.get("pass@1")
     xs = [p.x for s in series for p in s.points if math.isfinite(p.x)]
     if level is not None and xs:

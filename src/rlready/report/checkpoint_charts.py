@@ -97,7 +97,7 @@ def pass_at_k(rows: Rows, short: Mapping[str, str], chance_level: Mapping[str, f
         log2_x=True,
         note="Bands are 95 % intervals."
         + (" Chance level: guessing the k most common answers." if levels else "")
-        + _apart_note(others),
+        + _apart_note(rows, others),
     )
 
 
@@ -126,7 +126,7 @@ def _histogram(rows: Sequence[CheckpointReadiness], short: Mapping[str, str]) ->
         y_label="problems",
         percent=True,
         note="Points: none correct, fifths at their middle, all correct. Bands are 95 % intervals."
-        + _apart_note(others),
+        + _apart_note(rows, others),
     )
 
 
@@ -167,8 +167,9 @@ def _apart(
     return named, others
 
 
-def _apart_note(others: Sequence[Series]) -> str:
-    return " ★ chosen." + (f" Thin grey: the {len(others)} checkpoints in between." if others else "")
+def _apart_note(rows: Sequence[RankedCheckpoint], others: Sequence[Series]) -> str:
+    said = " ★ chosen." if any(row.chosen for row in rows) else ""
+    return said + (f" Thin grey: the {len(others)} checkpoints in between." if others else "")
 
 
 def _columns(

@@ -25,6 +25,7 @@ class Unit:
             return DASH
         scaled, sign = self.scale * value, "+" if self.signed else ""
         small = 0 < abs(scaled) < 0.5 * 10**-self.digits
+        scaled *= 1 + 1e-9  # halves are rounded away from 0, as readers expect, and not to the even digit
         text = f"{scaled:{sign}.1g}" if small else f"{scaled:{sign},.{self.digits}f}"
         return text.replace("-", "−")
 

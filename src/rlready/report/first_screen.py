@@ -16,7 +16,7 @@ from rlready.evaluate.result import EvaluateResult
 from rlready.inject.result import InjectResult
 from rlready.predict.advice import FAMILIES
 from rlready.predict.result import CheckpointPrediction, PredictResult
-from rlready.readiness.ranking import is_share, listed
+from rlready.readiness.ranking import REMEDY, is_share, listed
 from rlready.readiness.result import MOST_PROBLEMS, CheckpointReadiness, ReadinessResult, rival
 from rlready.report.budget_charts import accuracy_chart, names_of
 from rlready.report.demo_result import DemoResult
@@ -84,8 +84,7 @@ def _numbers(result: Result) -> Iterator[Number]:
             yield Number(f"Gain of RL over SFT{_at_budget(result)}", DIFFERENCE, result.rl_minus_sft)
             tokens = TOKENS.show(result.sft.thinking_tokens.value)
             yield Number("Thinking tokens after RL", TOKENS, result.rl.thinking_tokens, f"SFT: {tokens}")
-            base = PERCENT.show(result.base.accuracy.value)
-            yield Number("Test accuracy after RL", PERCENT, result.rl.accuracy, f"base model: {base}")
+            yield Number("Test accuracy of the base model", PERCENT, result.base.accuracy, "before SFT and RL")
         case PredictResult() if result.families:
             yield from _outcome_numbers(result)
         case ReadinessResult() | PredictResult():
@@ -134,11 +133,25 @@ def _sft(result: SFTResult) -> Iterator[Number]:
     yield Number("Training loss, last step", THREE_DIGITS, result.final_loss, f"{result.steps:,} steps")
 
 
+def next_words(result: Result) -> str:
+    """Why the next command is the next, where the headline does not say it, or what to do if there is none."""
+    match result:
+        case PredictResult() if result.families and result.untried:
+            return f"as {result.untried} has no outcome yet"
+        case ReadinessResult() | PredictResult():
+            chosen = next((c for c in result.checkpoints if c.chosen), None)
+            return f"RL from {_names(result)[chosen.name]}" if chosen else REMEDY
+    return ""
+
+
 def _ranking_numbers(result: Ranked) -> Iterator[Number]:
     """The chosen checkpoint, its distance to what is closest, and what it would cost to separate the two."""
     by, short = result.ranked_by, _names(result)
     rows: Sequence[Row] = result.checkpoints
-    chosen = next((c for c in rows if c.chosen), rows[0])
+    chosen = next((c for c in rows if c.chosen), None)
+    if chosen is None:
+        yield from _unsolved_numbers(result)
+        return
     value = _pass_at(chosen).get(by)
     yield Number(f"{by} of {short[chosen.name]}", PERCENT, value or _shown(chosen, by))
     other = rival(rows)
@@ -158,21 +171,36 @@ def _ranking_numbers(result: Ranked) -> Iterator[Number]:
         yield Number(f"Probability that its {by} is the best", PERCENT, chosen.p_best)
 
 
+def _unsolved_numbers(result: Ranked) -> Iterator[Number]:
+    """How rarely a problem can have been solved at most, from how many samples, and whether they had ended."""
+    first = result.checkpoints[0]
+    most = max(first.pass_at_k)
+    yield Number(f"pass@{most} of every checkpoint", PERCENT, first.pass_at_k[most])
+    yield Number(
+        "Samples of each problem, all wrong", COUNT, most, f"by each of {len(result.checkpoints):,} checkpoints"
+    )
+    if isinstance(first, CheckpointReadiness) and first.truncated:
+        yield Number("Truncated samples", PERCENT, first.truncated, "wrong if they end before an answer")
+
+
 def _outcome_numbers(result: PredictResult) -> Iterator[Number]:
     """The best outcome of RL, what the predictor's top-1 would have lost, and how well it orders outcomes."""
     family = result.families[0]
     unit, points = (PERCENT, POINTS) if family.shares else (THREE_DIGITS, THREE_DIGITS)
     ranked = sorted(family.points, key=lambda p: -p.outcome.value)
     for best in ranked[:1]:
-        yield Number(f"After RL from {best.label}", unit, best.outcome, family.name)
+        seeds = "" if math.isfinite(best.outcome.low) else "one RL seed, so no interval"
+        yield Number(
+            f"Outcome of RL from {best.label}", unit, best.outcome, ", ".join(filter(None, [family.name, seeds]))
+        )
     score = next((s for s in family.scores if s.predictor == result.ranked_by), None)
     if score is None:
         for worst in ranked[1:][-1:]:
-            yield Number(f"After RL from {worst.label}, the least", unit, worst.outcome)
+            yield Number(f"Outcome of RL from {worst.label}, the least", unit, worst.outcome)
         yield Number("RL runs", COUNT, family.rl_runs, f"from {family.runs:,} checkpoints")
         return
     by_seed = ", ".join(map(points.number, score.regret_by_sft_seed.values()))
-    note = f"by SFT seed: {by_seed}" if by_seed else ""
+    note = f"by SFT seed: {by_seed}" if by_seed else f"of {family.runs:,} checkpoints with an outcome"
     yield Number(f"Lost by following {result.ranked_by}", points, score.regret, note)
     yield Number(f"Rank correlation of {result.ranked_by} with outcomes", TWO_DIGITS, score.spearman)
 
@@ -232,7 +260,7 @@ def _ranking(result: Ranked) -> Markup:
     """Every checkpoint by its distance to the first, best first, and why the chosen one is chosen."""
     by, short = result.ranked_by, _names(result)
     ranked: list[Row] = sorted(result.checkpoints, key=lambda c: c.rank)
-    if len(ranked) < 2:
+    if len(ranked) < 2 or not any(c.chosen for c in ranked):
         return Markup("")
     rows = []
     for c in ranked:
@@ -241,13 +269,23 @@ def _ranking(result: Ranked) -> Markup:
         worse = ": significantly worse" if c.advice == "drop" and not c.past_onset else ""
         highest = "the highest; " if c.rank == 1 else ""
         said = "start RL here" if c.chosen else f"{highest}{c.next}{worse}"
-        rows.append(ForestRow(short[c.name], _shown(c, by), **place, kind=KINDS[c.advice], said=said))
+        gap = "" if c.behind is None else _gap(c.behind, POINTS if is_share(by) else THREE_DIGITS)
+        rows.append(ForestRow(short[c.name], _shown(c, by), **place, kind=KINDS[c.advice], said=said, gap=gap))
     why = result.next_steps[1:2] if isinstance(result, PredictResult) else result.reasons[:1]
     note = (
         f"{''.join(why)} Dots: distance to {short[ranked[0].name]} (line) on the same problems. A bar that reaches the "
         "line: not significantly different. Bars are 95 % intervals for all pairs together."
     )
-    return forest(rows, title=f"Checkpoints by {by}, best first", column=by, note=note, line=0.0)
+    title = f"Checkpoints by {by}, best first" + ("; overfitted ones last" if any(c.past_onset for c in ranked) else "")
+    return forest(
+        rows, title=title, columns=[by, "difference (points)" if is_share(by) else "difference"], note=note, line=0.0
+    )
+
+
+def _gap(behind: Estimate, unit: Unit) -> str:
+    """How far a checkpoint is from the first, with its interval: ``−6 [−14, +1]``."""
+    signed = replace(unit, digits=decimals(behind, unit.scale), signed=True)
+    return f"{signed.number(-behind.value)} [{signed.number(-behind.high)}, {signed.number(-behind.low)}]"
 
 
 def _outcomes(result: SweepResult) -> Markup:
@@ -267,7 +305,7 @@ def _outcomes(result: SweepResult) -> Markup:
     ]
     note = "Bars are 95 % intervals over RL seeds, or over problems where there is one seed."
     title = "Accuracy after RL, by starting checkpoint" + (f": {family}" if family else "")
-    return forest(rows, title=title, column="after RL", note=note)
+    return forest(rows, title=title, columns=["after RL"], note=note)
 
 
 def _shown(row: Row, by: str) -> str:

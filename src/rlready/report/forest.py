@@ -21,7 +21,8 @@ MOST_ROWS = 10
 
 @dataclass(frozen=True)
 class ForestRow:
-    """``value`` is printed; ``at``, ``low`` and ``high`` are places on the axis; ``said`` is what the row means."""
+    """``value`` is printed; ``at``, ``low`` and ``high`` are places on the axis; ``said`` is what the row means, and
+    ``gap`` its distance to the reference, both printed."""
 
     name: str
     value: str
@@ -30,10 +31,16 @@ class ForestRow:
     high: float
     kind: Kind
     said: str = ""
+    gap: str | None = None
 
 
-def forest(rows: Sequence[ForestRow], *, title: str, column: str, note: str, line: float | None = None) -> Markup:
-    """The first ten rows and the chosen one, with a vertical line at ``line``; empty if no place is finite."""
+def forest(
+    rows: Sequence[ForestRow], *, title: str, columns: Sequence[str], note: str, line: float | None = None
+) -> Markup:
+    """The first ten rows and the chosen one, with a vertical line at ``line``; empty if no place is finite.
+
+    ``columns`` name the values and, where rows have any, their gaps.
+    """
     shown = [row for i, row in enumerate(rows) if i < MOST_ROWS or row.kind == "chosen"]
     places = [x for row in shown for x in (row.at, row.low, row.high) if math.isfinite(x)]
     if not places:
@@ -46,12 +53,13 @@ def forest(rows: Sequence[ForestRow], *, title: str, column: str, note: str, lin
 
     body = Markup("\n").join(_row(row, place(row.at), place(row.low), place(row.high)) for row in shown)
     kind, style = ("", "") if line is None else ("lined", f"--line: {place(line)}%")
+    heads = Markup("").join(Markup('<th scope="col">{}</th>').format(safe(name)) for name in columns)
     more = f" {len(rows) - len(shown)} more are below." if len(rows) > len(shown) else ""
     return Markup(
         '<figure class="forest"><table class="{}" style="{}"><caption>{}</caption>\n'
-        '<thead><tr><th scope="col">checkpoint</th><th scope="col">{}</th><td></td></tr></thead>\n'
+        '<thead><tr><th scope="col">checkpoint</th>{}<td></td></tr></thead>\n'
         '<tbody>\n{}\n</tbody></table><p class="note">{}</p></figure>'
-    ).format(kind, style, safe(title), safe(column), body, safe(note + more))
+    ).format(kind, style, safe(title), heads, body, safe(note + more))
 
 
 def _row(row: ForestRow, at: float, low: float, high: float) -> Markup:
@@ -59,8 +67,9 @@ def _row(row: ForestRow, at: float, low: float, high: float) -> Markup:
     if math.isfinite(low) and math.isfinite(high) and low < high:
         bar = Markup('<i class="whisker" style="left: {}%; width: {}%"></i>').format(low, round(high - low, 2))
     dot = Markup('<i class="dot" style="left: {}%"></i>').format(at) if math.isfinite(at) else Markup("")
+    gap = "" if row.gap is None else Markup('<td class="gap">{}</td>').format(safe(row.gap))
     said = Markup('<span class="said">{}</span>').format(safe(row.said)) if row.said else Markup("")
     return Markup(
-        '<tr class="{}"><th scope="row">{} {}</th><td class="value">{}</td>'
+        '<tr class="{}"><th scope="row">{} {}</th><td class="value">{}</td>{}'
         '<td class="bars"><span class="track" aria-hidden="true">{}{}</span></td></tr>'
-    ).format(row.kind, safe(row.name), said, safe(row.value), bar, dot)
+    ).format(row.kind, safe(row.name), said, safe(row.value), gap, bar, dot)

@@ -81,13 +81,14 @@ def line_chart(
     x_label: str,
     y_label: str,
     percent: bool = False,
+    percent_x: bool = False,
     log2_x: bool = False,
     note: str = "",
 ) -> Markup:
     """A ``figure`` with the series as lines, or the empty string if no point is finite.
 
-    ``percent`` writes the y axis as 100·y %; ``log2_x`` spaces x by doublings (and leaves out x <= 0).
-    The y axis starts at 0 unless all values lie in the upper half of such an axis.
+    ``percent`` and ``percent_x`` write y and x as 100·y % and 100·x %; ``log2_x`` spaces x by doublings (and leaves out
+    x <= 0).  The y axis starts at 0 unless all values lie in the upper half of such an axis.
     """
     shown = [s for s in (_finite(s, log2_x) for s in series) if s.points]
     if not shown:
@@ -100,6 +101,7 @@ def line_chart(
         [v for p in points for v in (p.y, p.low, p.high) if v is not None],
         margin=max((len(_short(s.name)) for s in ends), default=0),
         percent=percent,
+        percent_x=percent_x,
         log2=log2_x,
         names={p.x: _short(p.tick) for p in points if p.tick},
     )
@@ -115,7 +117,8 @@ def line_chart(
         *_names(ends, axes),
         "</svg>",
     ]
-    legend = "".join(_legend_entry(s) for s in named) if len(named) > 1 else ""
+    entries = {s.name: s for s in reversed(named)}  # of series of one name the first
+    legend = "".join(_legend_entry(s) for s in reversed(entries.values())) if len(entries) > 1 else ""
     return Markup(
         f'<figure class="chart"><figcaption>{safe(title)}</figcaption>'
         + (f'<ul class="legend">{legend}</ul>' if legend else "")

@@ -14,6 +14,7 @@ from rlready.predict.fit import Few
 from rlready.predict.predictors import LOSS
 from rlready.predict.result import CheckpointPrediction, FamilyResult, PredictResult
 from rlready.predict.score import ENOUGH, Score
+from rlready.readiness.ranking import is_share
 from rlready.report.checkpoint_charts import few_ks, marked, pass_at_k, pass_columns
 from rlready.report.figures import (
     PERCENT,
@@ -215,12 +216,13 @@ def _panel(name: str, family: FamilyResult, chosen: str | None) -> Markup:
                 "least squares", [Point(end[0], end[1]) for end in line if len(end) == 2], NEUTRAL, 1, markers=False
             ),
             Series("RL runs", others, 0, 0, joined=False),
-            Series("from the chosen ★", first, 1, 3, joined=False),
+            Series(f"RL from {chosen}, the pick", first, 1, 3, joined=False),
         ],
         title=f"Outcome of RL against {name}",
         x_label=f"{name} before RL" + (", nats per token: less is better" if name == LOSS else ""),
-        y_label="after RL",
+        y_label="outcome of RL",
         percent=family.shares,
+        percent_x=is_share(name),
         note=note if bars else "A point for each checkpoint.",
     )
 

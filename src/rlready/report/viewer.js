@@ -3,6 +3,12 @@
 "use strict";
 (() => {
   const FLAGS = ["correct", "truncated", "extended", "flipped", "informative", "undecided", "run_on"]; // as in viewer.py
+  const MEANING = {
+    truncated: "cut off at its limit of tokens", extended: "made to think on by a forced “Wait”",
+    flipped: "the sample of this number is correct under one checkpoint or budget and wrong under another",
+    informative: "some samples of its group are right and some wrong, so that RL learns from it",
+    undecided: "the verifier came to no verdict", run_on: "went on after its answer",
+  };
   const WORDS = { informative: "informative group", undecided: "not verified", run_on: "runs on" };
   const BIT = Object.fromEntries(FLAGS.map((name, i) => [name, 1 << i]));
   const KEPT = 40; // files of texts in memory
@@ -78,7 +84,7 @@
   const outcome = (sample) => has(sample, "correct")
     ? make("span", { class: "outcome right" }, "✓ correct") : make("span", { class: "outcome wrong" }, "✗ wrong");
   const badges = (sample) => FLAGS.slice(1).filter((flag) => has(sample, flag))
-    .map((flag) => make("span", { class: "badge" }, WORDS[flag] ?? flag));
+    .map((flag) => make("span", { class: "badge", title: MEANING[flag] }, WORDS[flag] ?? flag));
 
   const ofProblem = (sample) => { // the samples of its problem: they follow each other
     let begin = sample, end = sample;
@@ -321,6 +327,10 @@
     const at = view.indexOf(current), next = view[Math.max(0, Math.min(view.length - 1, at + by))];
     if (next !== undefined && next !== current) show(next, { open: true });
   };
+  const nextWrong = () => {
+    const next = view.slice(view.indexOf(current) + 1).find((sample) => !has(sample, "correct"));
+    if (next !== undefined) show(next, { open: true });
+  };
   const nextComparison = () => {
     if (current < 0) return;
     const others = [...new Set(ofProblem(current).map((each) => index.condition[each]))]
@@ -329,7 +339,8 @@
   };
 
   const KEYS = {
-    j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1), c: nextComparison,
+    j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1), w: nextWrong,
+    c: nextComparison,
     "/": () => query.focus(), "?": () => $("keys").showModal(), Escape: () => document.body.classList.remove("reading"),
   };
   document.addEventListener("keydown", (event) => {
@@ -382,7 +393,8 @@
     fill($("budget"), "all budgets", [...new Set(index.conditions.map((c) => c[1]))].filter(Boolean));
     for (const flag of FLAGS.slice(1)) {
       if (!index.flags.some((flags) => flags & BIT[flag])) continue;
-      $("flags").append(make("label", {}, make("input", { type: "checkbox", name: flag }), ` ${WORDS[flag] ?? flag}`));
+      const box = make("input", { type: "checkbox", name: flag });
+      $("flags").append(make("label", { title: MEANING[flag] }, box, ` ${WORDS[flag] ?? flag}`));
     }
     let due;
     query.addEventListener("input", () => { clearTimeout(due); due = setTimeout(refilter, 250); });
