@@ -7,7 +7,7 @@ VLLM := .venv-vllm
 DOCS := .venv-docs
 PIP_INSTALL := pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-oracle test-vllm test-browser docs torture soak fuzz tokenizers lint bench clean
+.PHONY: demo lock test test-oracle test-vllm test-browser docs torture soak fuzz tokenizers lint bench clean
 
 demo: $(READY)
 	@$(BIN)/rlready demo --out runs/demo
@@ -91,14 +91,20 @@ bench: $(READY)
 	@$(BIN)/python bench/run.py $(if $(GSM8K),--gsm8k $(GSM8K))
 
 # torch first and alone: pip takes a CPU build where it is set up to find one
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "rlready needs Python 3.11 or newer; name one with: make PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "installing into .venv (once; torch is large)"
-	@$(BIN)/$(PIP_INSTALL) torch
-	@$(BIN)/$(PIP_INSTALL) -e ".[dev]"
+	@$(BIN)/$(PIP_INSTALL) -c requirements.lock torch
+	@$(BIN)/$(PIP_INSTALL) -c requirements.lock -e ".[dev]"
 	@touch $@
+
+# the lock from what constraints.txt gives in a new environment: torch's builds for GPUs and CPUs have one version
+lock:
+	@rm -rf .venv && : > requirements.lock && $(MAKE) --no-print-directory $(READY)
+	@echo "# Every package of the environment of \`make test\`, as pip freeze lists it there; \`make lock\` writes it again." > requirements.lock
+	@$(BIN)/pip freeze --exclude-editable | sed 's/+.*//' >> requirements.lock
 
 # what tools left behind; runs/ and the environments stay
 clean:

@@ -79,6 +79,8 @@ t 2 "test.json" rr evaluate outputs/checkpoint-240 problems=test.json
 t 0 "runs/eval" rr show runs/ready runs/rl4 runs/eval
 t 0 "report.html" rr report runs/eval
 t 2 "runs/nosuch" rr report runs/nosuch
+# the form of a conference
+t 0 "NeurIPS" rr checklist runs/rl4 runs/eval
 
 echo "$count commands, $failed failed"
 [[ $failed == 0 ]]
