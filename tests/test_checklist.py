@@ -7,9 +7,11 @@ import re
 import shutil
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from rlready.checklist.answers import AuthorFacts
 from rlready.checklist.as_html import html
@@ -30,6 +32,7 @@ from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.inject.stage import inject
 from rlready.runs.files import read_json, write_json
+from rlready.runs.provenance import accelerators
 from rlready.runs.record import SCHEMA, Attempt, Energy, RunRecord, sealed
 
 SMALL = Sizes(
@@ -199,6 +202,26 @@ def test_gpus_count_by_the_processes_of_a_run_and_a_server_is_missing(runs: Path
     assert " 2 GPU-hours" in fact(total_compute(collect([str(runs / "inject")], Told()))).text
     edit(runs / "inject", config=record.config | {"engine": "http://host:8000"})
     assert "the server at http://host:8000" in fact(total_compute(collect([str(runs / "inject")], Told()))).missing
+
+
+def test_the_peak_of_gpu_memory_is_said_where_there_was_one(runs: Path) -> None:
+    def memory() -> Fact:
+        return fact(FACTS["memory"](collect([str(runs / "inject")], Told())))
+
+    gpu = {"model": "H100", "memory_bytes": 80 << 30}
+    edit(runs / "inject", accelerators=[gpu])
+    assert memory().text.endswith("; GPUs of 80 GiB.")
+    edit(runs / "inject", accelerators=[gpu, gpu | {"peak_allocated_bytes": 3 << 30}])
+    assert "of which PyTorch allocated at most 3 GiB on one GPU" in memory().text
+    assert memory().evidence[-1].key == "accelerators[1].peak_allocated_bytes"
+
+
+def test_the_peak_of_gpu_memory_is_that_of_each_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda at: SimpleNamespace(name="G", total_memory=99))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda at: 7 * at)
+    assert [gpu.peak_allocated_bytes for gpu in accelerators()] == [0, 7]
 
 
 def test_energy_is_known_once_all_of_it_was_measured(runs: Path) -> None:

@@ -29,10 +29,19 @@ def memory(runs: Runs) -> list[Fact]:
     """The memory of machines and GPUs, and the most that a run has used."""
     most = max(runs.counted, key=lambda entry: entry.record.peak_memory_bytes)
     host, gpus = most.record.host, {gpu.memory_bytes for entry in runs.counted for gpu in entry.record.accelerators}
+    used = [
+        (gpu.peak_allocated_bytes, entry, f"accelerators[{at}].peak_allocated_bytes")
+        for entry in runs.counted
+        for at, gpu in enumerate(entry.record.accelerators)
+    ]
+    peak, allocating, place = max(used, key=lambda each: each[0], default=(0, most, ""))
     text = f"{_gib(host.memory_bytes)} of memory, of which the largest run used {_gib(most.record.peak_memory_bytes)}"
     text += f"; GPUs of {' and '.join(map(_gib, sorted(gpus)))}" if gpus else ""
+    text += f", of which PyTorch allocated at most {_gib(peak)} on one GPU in the first process of a run" * bool(peak)
     keys = {"host.memory_bytes": host.memory_bytes, "peak_memory_bytes": most.record.peak_memory_bytes}
-    return [Fact(name="Memory", text=f"{text}.", evidence=[most.of_record(k, v) for k, v in keys.items()])]
+    evidence = [most.of_record(k, v) for k, v in keys.items()]
+    evidence += [allocating.of_record(place, peak)] if peak else []
+    return [Fact(name="Memory", text=f"{text}.", evidence=evidence)]
 
 
 def time_per_run(runs: Runs) -> list[Fact]:

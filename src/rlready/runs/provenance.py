@@ -105,8 +105,13 @@ def accelerators() -> list[Accelerator]:
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return []
-    found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    return [Accelerator(model=gpu.name, memory_bytes=gpu.total_memory) for gpu in found]
+    found = [(torch.cuda.get_device_properties(at), at) for at in range(torch.cuda.device_count())]
+    return [
+        Accelerator(
+            model=gpu.name, memory_bytes=gpu.total_memory, peak_allocated_bytes=torch.cuda.max_memory_allocated(at)
+        )
+        for gpu, at in found
+    ]
 
 
 def kernels(load: bool = False) -> str | None:

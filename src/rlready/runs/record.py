@@ -86,10 +86,11 @@ class Host(Record):
 
 
 class Accelerator(Record):
-    """A GPU."""
+    """A GPU; ``peak_allocated_bytes`` is the most of its memory that tensors of this process have taken."""
 
     model: str
     memory_bytes: int
+    peak_allocated_bytes: int = 0
 
 
 class Note(Record):
