@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from rlready.cli.main import main
-from rlready.cli.watch import Tail, snapshot, watch
+from rlready.cli.watch import watch
 from rlready.core.config import RLConfig
 from rlready.core.errors import UserError
 from rlready.report.alerts import alerts
 from rlready.report.logs import LogLine
+from rlready.report.snapshot import Tail, snapshot
 from rlready.report.watch_result import drawn
 from rlready.runs.log import append_line
 from rlready.runs.run import Run

@@ -100,7 +100,7 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
 
 
 def _call_without_settings(typed: Typed) -> Any:
-    from rlready.runs.results import refuse_unfinished
+    from rlready.runs.results import is_finished, refuse_unfinished
 
     if typed.settings:
         raise UserError(f"rlready {typed.verb} has no settings; got {next(iter(typed.settings))!r}")
@@ -113,7 +113,7 @@ def _call_without_settings(typed: Typed) -> Any:
     if typed.verb == "watch":
         return function("watch")(folders)
     for folder in folders:  # before libraries are imported, which takes seconds
-        refuse_unfinished(folder)
+        (is_finished if len(folders) == 1 else refuse_unfinished)(folder)
     return function("report")(*folders)
 
 

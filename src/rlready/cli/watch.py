@@ -5,63 +5,19 @@ In a file or a pipe it prints once.  A folder whose run contains others, of a sw
 
 from __future__ import annotations
 
-import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import JsonValue, ValidationError
-
-from rlready.core.cells import DASH
-from rlready.core.errors import UserError
 from rlready.core.tables import tables_as_text
 from rlready.core.text import in_one_line
-from rlready.report.alerts import STEPS, alerts
-from rlready.report.logs import LogLine, Value, along
-from rlready.report.watch_result import Curve, WatchedRun, WatchResult, drawn
-from rlready.runs.folders import folders_of_runs, status_of
-from rlready.runs.log import LOG
-from rlready.runs.record import RUNNING, RunRecord
+from rlready.report.snapshot import Tail, snapshots
+from rlready.report.watch_result import WatchResult
+from rlready.runs.record import RUNNING
 
 PAUSE = 2.0  # seconds between two looks
-CURVES: dict[str, tuple[str, Value]] = {
-    "training loss": ("", lambda line: line.loss if line.informative is None else None),
-    "held-out loss": ("", lambda line: line.heldout_loss),
-    "reward": ("", lambda line: line.reward),
-    "accuracy of rollouts": ("%", lambda line: line.accuracy),
-    "validation accuracy": ("%", lambda line: line.eval_accuracy),
-    "thinking tokens": ("", lambda line: line.thinking_tokens),
-    "response tokens": ("", lambda line: line.response_tokens),
-    "truncated": ("%", lambda line: line.truncated),
-    "informative groups": ("%", lambda line: line.informative),
-    "entropy": ("", lambda line: line.entropy),
-    "mismatch": ("", lambda line: line.mismatch),
-}
-
-
-@dataclass
-class Tail:
-    """A log that is read on as it grows, and again from its start where a continued run has cut it."""
-
-    path: Path
-    lines: list[LogLine] = field(default_factory=list)
-    at: int = 0
-
-    def read(self) -> list[LogLine]:
-        """All whole lines so far; a line that cannot be read is left out."""
-        with suppress(OSError), self.path.open("rb") as file:
-            if file.seek(0, 2) < self.at:
-                self.lines, self.at = [], 0
-            file.seek(self.at)
-            *whole, _ = file.read().split(b"\n")
-            self.at += sum(len(line) + 1 for line in whole)
-            for line in whole:
-                with suppress(ValidationError):
-                    self.lines.append(LogLine.model_validate_json(line, strict=True))
-        return self.lines
 
 
 def watch(paths: Sequence[Path]) -> WatchResult:
@@ -72,7 +28,7 @@ def watch(paths: Sequence[Path]) -> WatchResult:
     tails: dict[Path, Tail] = {}
 
     def look() -> WatchResult:
-        return WatchResult.of([snapshot(folder, tails) for folder in folders_of(paths)])
+        return WatchResult.of(snapshots(paths, tails))
 
     found = look()
     return _live(look, found) if sys.stdout.isatty() else found
@@ -99,49 +55,3 @@ def _as_text(found: WatchResult) -> str:
     return "\n".join(
         [in_one_line(found.headline), "", tables_as_text(found.tables()), *map(in_one_line, found.remarks())]
     )
-
-
-def folders_of(paths: Sequence[Path]) -> list[Path]:
-    """The run folders among ``paths`` and within them, each once."""
-    return list(dict.fromkeys(folder for path in paths for folder in folders_of_runs(path)))
-
-
-def snapshot(folder: Path, tails: dict[Path, Tail]) -> WatchedRun:
-    """A run as it is now."""
-    try:
-        record = RunRecord.load(folder)
-    except UserError as error:
-        return WatchedRun(folder=str(folder), verb=DASH, status="not readable", alerts=[str(error)])
-    log = tails.setdefault(folder, Tail(folder / LOG)).read()
-    status = status_of(folder, record)
-    steps = [line for line in log if line.seconds is not None]
-    done = _share_done(record.config, steps[-1]) if steps else None
-    spent = math.fsum(line.seconds or 0.0 for line in steps[-STEPS:])
-    tokens = sum(line.generated_tokens or line.tokens or 0 for line in steps[-STEPS:])
-    pace = spent / len(steps[-STEPS:]) if steps else None
-    return WatchedRun(
-        folder=str(folder),
-        verb=record.verb,
-        status=status,
-        step=steps[-1].step if steps else None,
-        done=done,
-        seconds_left=pace * steps[-1].step * (1 - done) / done if status == RUNNING and pace and done else None,
-        tokens_per_second=tokens / spent if spent else None,
-        curves=list(_curves(log)),
-        alerts=alerts(log),
-    )
-
-
-def _share_done(config: dict[str, JsonValue], last: LogLine) -> float | None:
-    """The share of the steps of RL, or of the epochs of SFT."""
-    now, whole = (last.step, config.get("steps")) if last.epoch is None else (last.epoch, config.get("epochs"))
-    return min(1.0, now / whole) if isinstance(whole, int | float) and whole > 0 else None
-
-
-def _curves(log: list[LogLine]) -> Iterator[Curve]:
-    for name, (unit, value) in CURVES.items():
-        values = [known for _, known in along(log, value)]
-        if values and any(values):
-            ends = (values[:STEPS], values[-STEPS:])
-            first, last = (math.fsum(end) / len(end) for end in ends)
-            yield Curve(name=name, unit=unit, first=first, last=last, drawing=drawn(values))

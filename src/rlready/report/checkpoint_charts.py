@@ -41,28 +41,31 @@ def sft_section(result: SFTResult) -> Section:
 
 
 def readiness_section(result: ReadinessResult | DemoResult, log: Log) -> Section:
-    """Everything that was measured of the checkpoints, in the order of training."""
-    rows: Sequence[CheckpointReadiness] = result.checkpoints
+    """Everything that was measured of the checkpoints, and what follows."""
+    group_size = result.group_size if isinstance(result, ReadinessResult) else None
+    said = [bullets(result.remarks(), "steps")] if isinstance(result, ReadinessResult) and result.remarks() else []
+    parts = measured_parts(result.checkpoints, result.chance_level, group_size, log)
+    return Section("Which checkpoint to start RL from", [*said, *parts], ["pass_at_k", "behind"])
+
+
+def measured_parts(
+    rows: Sequence[CheckpointReadiness], chance_level: Mapping[str, float], group_size: int | None, log: Log
+) -> list[Markup]:
+    """Tables and charts of everything that was measured of the checkpoints, in the order of training."""
     short = labels(row.name for row in rows)
-    ks = few_ks(rows[0].pass_at_k, result.group_size if isinstance(result, ReadinessResult) else None)
+    ks = few_ks(rows[0].pass_at_k, group_size)
     losses = [row.heldout_loss for row in rows]
     charts = [
         sft_loss(log) or _by_order(rows, losses, "Held-out loss", "loss, nats per token", LOSS_NOTE),
-        pass_at_k(rows, short, result.chance_level),
+        pass_at_k(rows, short, chance_level),
         _histogram(rows, short),
     ]
     decisive, more = _columns(rows, short, ks)
-    said = [bullets(result.remarks(), "steps")] if isinstance(result, ReadinessResult) and result.remarks() else []
-    return Section(
-        "Which checkpoint to start RL from",
-        [
-            *said,
-            table("Checkpoints", [rows], decisive, lambda c: c.chosen),
-            side_by_side(charts),
-            titled_table("What RL would learn from", rows, more, lambda c: c.chosen),
-        ],
-        ["pass_at_k", "behind"],
-    )
+    return [
+        table("Checkpoints", [rows], decisive, lambda c: c.chosen),
+        side_by_side(charts),
+        titled_table("What RL would learn from", rows, more, lambda c: c.chosen),
+    ]
 
 
 def influence_section(rows: Sequence[CheckpointReadiness]) -> list[Section]:

@@ -1,7 +1,7 @@
 """What the report reads of a run folder.
 
-``result.json`` must exist and be valid; the files beside it are optional, and incomplete lines that a
-killed run left are counted, not fatal.
+``result.json`` must be valid, and exist if the run has finished; the files beside it are optional, and incomplete lines
+that a killed run left are counted, not fatal.
 """
 
 from __future__ import annotations
@@ -49,10 +49,13 @@ class RunFolder:
         return str(config.get("algorithm", "")) if isinstance(config, dict) else ""
 
 
-def read_folder(folder: Path) -> RunFolder:
-    """Read a run folder; UserError for a link out of it, and if ``result.json`` is no verb's result."""
+def read_folder(folder: Path, unfinished: Result | None = None) -> RunFolder:
+    """Read a run folder; UserError for a link out of it, and if ``result.json`` is no verb's result.
+
+    ``unfinished`` stands for the result that a run does not have yet.
+    """
     refuse_links(folder)
-    result, left_out = load_result(folder), list[str]()
+    result, left_out = unfinished or load_result(folder), list[str]()
 
     def records(name: str, kind: type[Line]) -> list[Line]:
         return _records(folder, name, kind, left_out)

@@ -11,13 +11,11 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from urllib.parse import urlencode
 
 from jinja2 import Environment
 
-from rlready.core.result import Table
 from rlready.core.text import visible
 from rlready.evaluate.result import EvaluateResult, Example
 from rlready.inject.result import NAMES, BehaviourCount, InjectResult
@@ -34,13 +32,15 @@ from rlready.report.folder import RunFolder, kinds, read_folder
 from rlready.report.log_charts import rl_charts
 from rlready.report.overlap_section import overlap_section
 from rlready.report.predict_charts import predict_sections
-from rlready.report.section import Column, Section, side_by_side, table
+from rlready.report.section import Column, Section, as_printed, side_by_side, table
 from rlready.report.stored_samples import budget_name, stored_samples
 from rlready.report.sweep_charts import sweep_section
 from rlready.report.text import environment
+from rlready.report.unfinished import UnfinishedResult, read_unfinished, unfinished_sections
 from rlready.report.viewer import VIEWER, write_viewer
 from rlready.runs.files import write_text
-from rlready.runs.folders import new_folder
+from rlready.runs.folders import PAGE, new_folder
+from rlready.runs.results import is_finished
 from rlready.sweep.result import SweepResult
 from rlready.train.result import RLResult, SFTResult
 
@@ -50,14 +50,19 @@ MOST_EXAMPLES = 6  # wrong samples that are on the page itself
 def write(folder: Path, *others: Path) -> Path:
     """Write ``report.html`` and return its path; UserError as `render` and `compare`.
 
-    It goes into the run folder, with a viewer if there are samples; the comparison with ``others`` goes into a new one,
-    such as ``runs/report``.
+    It goes into the run folder, with a viewer if the run has finished and has samples; the comparison with ``others``
+    goes into a new folder, such as ``runs/report``.
     """
     if others:
-        path, text = new_folder("report") / "report.html", render_comparison([folder, *others])
+        path, text = new_folder("report") / PAGE, render_comparison([folder, *others])
         path.parent.mkdir(parents=True, exist_ok=True)
     else:
-        path, run = Path(folder) / "report.html", read_folder(Path(folder))
+        path = Path(folder) / PAGE
+        if not is_finished(path.parent):
+            write_text(path, render(path.parent))
+            if not is_finished(path.parent):  # by now: a run that ends while this is written draws its own page later
+                return path
+        run = read_folder(path.parent)
         stored = stored_samples(path.parent, run.result, run.algorithm, run.left_out)
         if stored.samples:
             write_viewer(path.parent, run.result, stored)
@@ -74,7 +79,7 @@ def render_comparison(folders: Sequence[Path]) -> str:
 
 def render(folder: Path) -> str:
     """The page of a run folder as text, without a viewer; UserError if its ``result.json`` cannot be shown."""
-    run = read_folder(folder)
+    run = read_folder(folder) if is_finished(folder) else read_unfinished(folder)
     return _page(run, list(_sections(run)))
 
 
@@ -132,7 +137,9 @@ def _sections(run: RunFolder) -> Iterator[Section]:
             if result.unfit:
                 yield _left_out(result)
         case DoctorResult():
-            yield from map(_as_printed, result.tables())
+            yield from (Section(each.title, [as_printed(each, each.title)]) for each in result.tables())
+        case UnfinishedResult():
+            yield from unfinished_sections(run, result)
     charts = rl_charts(run.rl_log)
     if drawn := side_by_side(charts[1:] if isinstance(run.result, RLResult) else charts):
         yield Section("Reinforcement learning", [drawn])
@@ -162,11 +169,6 @@ def _behaviours(result: InjectResult) -> Section:
     ]
     rows = [(NAMES[name], count) for name, count in result.behaviours.items()]
     return Section("What was added", [table("What was added", [rows], columns)])
-
-
-def _as_printed(printed: Table) -> Section:
-    columns = [Column[list[str]](name, itemgetter(at), heads=at == 0) for at, name in enumerate(printed.columns)]
-    return Section(printed.title, [table(printed.title, [printed.rows], columns)])
 
 
 def _left_out(result: InjectResult) -> Section:

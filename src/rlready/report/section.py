@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Generic, TypeVar
 
 from markupsafe import Markup
 
 from rlready.core.records import Estimate
+from rlready.core.result import Table
 from rlready.report.figures import COUNT, Unit, independent_units
 from rlready.report.text import safe
 
@@ -87,6 +89,12 @@ def titled_table(
     """A table with a heading; empty without rows."""
     heading = Markup("<h3>{}</h3>\n").format(safe(title))
     return heading + table(title, [rows], columns, chosen) if rows else Markup("")
+
+
+def as_printed(printed: Table, name: str) -> Markup:
+    """A table of text, as the command line prints it."""
+    columns = [Column[list[str]](title, itemgetter(at), heads=at == 0) for at, title in enumerate(printed.columns)]
+    return table(name, [printed.rows], columns)
 
 
 def paragraph(text: str) -> Markup:

@@ -20,7 +20,8 @@ from rlready.runs.record import CONFIG, DONE, OVERWRITTEN, RECORD, RUNNING, RunR
 RUNS = Path("runs")
 MOST = 20_000  # folders in which runs are looked for
 WITHOUT_RUNS = (".git", "checkpoints", "state")  # folders in which no run is
-START = {RECORD, CONFIG, lock.NAME}  # what a run writes before it has done any work
+PAGE = "report.html"
+START = {RECORD, CONFIG, lock.NAME, PAGE}  # what may be there before a run has done any work
 
 
 def nothing_done(folder: Path) -> bool:

@@ -29,7 +29,7 @@ WRITES = {
     "sft": {"checkpoints", "heldout.parquet", "state", LOG},
     "sweep": {"sft", "readiness", "rl", "evaluate", "logs", "runs.jsonl", LOG},
 }
-EVERY = START | {RESULT, "report.html", "samples.html", "samples_files"}
+EVERY = START | {RESULT, "samples.html", "samples_files"}
 DEPTH_OF_JOBS = {"demo": 1, "sweep": 2}  # of folders
 DEEPEST = 3  # folders below an input in which links are looked for
 CHECKPOINT = re.compile(rf"step-\d+|{LEFTOVER.pattern}")

@@ -44,16 +44,23 @@ def result_type(verb: str) -> type[Result]:
 __getattr__ = lazy(__name__, {name: module for module, _, name in (where.partition(":") for where in RESULTS.values())})
 
 
-def refuse_unfinished(folder: Path) -> None:
-    """UserError for a path that is not the folder of a finished run."""
+def is_finished(folder: Path) -> bool:
+    """Whether a run folder holds a result; UserError for a path that is not a run folder."""
     if not folder.exists():
         raise UserError(f"{folder}: no such folder{did_you_mean(str(folder))}")
     if (folder / RESULT).is_file():
-        return
+        return True
     if os.path.lexists(folder / RESULT):
         raise UserError(f"{folder / RESULT}: not a file; {AGAIN}")
     if not (folder / RECORD).is_file():
         raise UserError(f"{folder}: not a run folder, {RECORD} is missing")
+    return False
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """UserError for a path that is not the folder of a finished run."""
+    if is_finished(folder):
+        return
     command = RunRecord.load(folder).command
     how = f": {command}" if is_own(command) else ""
     raise UserError(f"{folder}: the run has not finished; continue it with its own command{how}")
