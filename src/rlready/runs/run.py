@@ -35,17 +35,18 @@ from rlready.core.distributed import (
 from rlready.core.errors import UserError
 from rlready.core.import_path import OnLoad, on_load
 from rlready.core.options import to_toml
-from rlready.core.progress import note
+from rlready.core.progress import note, warn
 from rlready.core.result import RESULT, Result
 from rlready.core.settings import Config
 from rlready.core.stopping import expect_stop, stop_requested
 from rlready.core.text import visible
+from rlready.core.verbs import function
 from rlready.runs import lock, provenance
 from rlready.runs.checksums import checksums, inside
 from rlready.runs.continuing import compare
 from rlready.runs.energy import start_meter
 from rlready.runs.files import clear_leftovers, os_errors_named, plain, remove, write_json, write_text
-from rlready.runs.folders import nothing_done, own_entries, read_record, refuse_foreign_files, refuse_links
+from rlready.runs.folders import PAGE, nothing_done, own_entries, read_record, refuse_foreign_files, refuse_links
 from rlready.runs.log import DRAWN, LOG, sync_log
 from rlready.runs.moved import rename_paths
 from rlready.runs.overwrite import empty_folder
@@ -251,6 +252,18 @@ class Run(Recorder):
         with self.writing(self.out / RESULT):
             write_json(self.out / RESULT, result)
 
+    def draw_page(self) -> None:
+        """Draw the page of what is there so far; what keeps it from that is only warned of.
+
+        It is removed when the run is done: the page of the result is drawn by the caller of the outermost run.
+        """
+        if rank():
+            return
+        try:
+            function("report")(self.out)
+        except Exception as error:  # any: a page is not worth a run
+            warn(f"{self.verb}: warning: the page of the run so far was not drawn: {type(error).__name__}: {error}")
+
     def resolve(self, config: C, preset: Mapping[str, object]) -> C:
         """``config`` with its open settings taken from ``preset``, which is recorded as their origin.
 
@@ -357,12 +370,15 @@ class Run(Recorder):
             self.record.files = {name: sha for name, sha in known.items() if not inside(name, self.out, state)}
             for name in DRAWN:
                 self.record.files |= checksums(self.out, self.out / name)
+            remove(self.out / PAGE)
             self._save(DONE)
             remove(self.out / STATE)
         else:
             why = " ".join(f"{type(error).__name__}: {error}".split())
             with suppress(UserError):  # a full disk: the error itself matters more
                 self._save("interrupted" if isinstance(error, KeyboardInterrupt) else f"failed: {why[:300]}")
+            if (self.out / PAGE).exists():
+                self.draw_page()
 
     def _ways_on(self) -> str:
         """What the user can do instead of continuing the run that is in the folder."""

@@ -106,6 +106,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         with Progress("rl", total=config.steps, done=state.step, unit="steps") as progress, trainer.engine:
             if not state.evaluations:
                 _evaluate(trainer, data, state, log)
+                run.draw_page()
             while state.step < config.steps and not state.stopped:
                 try:
                     line = trainer.step(data.task, _choose(data.training, config, state.step), state.step)
@@ -124,6 +125,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
                     _evaluate(trainer, data, state, log)
                     checkpointer.save_checkpoint(state.step, _card(run, config, state))
                     checkpointer.delete(superfluous(state.evaluations, config.save_total_limit))
+                    run.draw_page()
                 checkpointer.save_state(state)
         warn_truncated("rl", {"rollouts": state.groups.at_limit / max(1, state.groups.responses)}, config)
         result = with_change(from_rank0(lambda: _result(out, config, state, trainer, run)), before, run)

@@ -135,6 +135,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
                     state.losses[line.step] = ExampleLosses(nll=loss.nll.tolist(), tokens=loss.tokens.tolist())
                     held_line = HeldoutLog(line.step, line.epoch, mean.value, mean.low, mean.high, path.name)
                     append_line(log, log_line(held_line))
+                    run.draw_page()
                 state.step, state.loss = line.step, line.loss
                 checkpointer.save_state(state)
         _write_losses(out, data.held, state.losses)
