@@ -79,7 +79,7 @@ max_response_tokens = 16
 """
 # fields that hold a time, or what follows from one: seconds, rates, costs, the attempts of a run, checksums of times
 TIMES = re.compile(
-    r"(cpu_)?seconds(_\w+)?|gflops_\w+|tokens_per_second|start|end|attempts|counts|cost|peak_memory_bytes|files"
+    r"(cpu_)?seconds(_\w+)?|gflops_\w+|tokens_per_second|start|end|attempts|overwritten|counts|cost|peak_memory_bytes|files"
     r"|startTime|datePublished"
 )
 FOOTER = re.compile(r"<footer>.*</footer>", re.DOTALL)  # of a page: its times, and the record, which is compared itself

@@ -32,10 +32,10 @@ def even(problem: object, answer: str) -> bool:
 class Watcher:
     """Stands in place of the function that appends a line to the log."""
 
-    def __init__(self, lines: Path, page_of: Path) -> None:
+    def __init__(self, lines: Path) -> None:
         from rlready.train import rl
 
-        self.append, self.lines, self.page_of = rl.append_line, lines, page_of
+        self.append, self.lines = rl.append_line, lines
         self.log_seconds, self.begun = 0.0, time.perf_counter()
         rl.append_line = self
 
@@ -57,29 +57,29 @@ class Watcher:
             "disk_bytes": sum(each.stat().st_size for each in files),
             "log_seconds": self.log_seconds / EVERY,
             "step_seconds": taken / EVERY,
-            "page_seconds": self.page_seconds(path),
+            "page_seconds": page_seconds(path.parent),
         }
         with self.lines.open("a") as out:
             out.write(json.dumps(line) + "\n")
         self.log_seconds, self.begun = 0.0, time.perf_counter()
 
-    def page_seconds(self, log: Path) -> float:
-        """CPU seconds of the page of a finished run with this log; in a fork, whose memory does not count here."""
-        from rlready.report.page import render
 
-        shutil.copy(log, self.page_of / "log.jsonl")
-        reader, writer = os.pipe()
-        if not os.fork():
-            gc.freeze()  # the run's objects are not the page's to collect
-            began = time.process_time()
-            render(self.page_of)
-            os.write(writer, str(time.process_time() - began).encode())
-            os._exit(0)
-        os.close(writer)
-        os.wait()
-        seconds = float(os.read(reader, 100))
-        os.close(reader)
-        return seconds
+def page_seconds(run: Path) -> float:
+    """CPU seconds of the page of the run so far; in a fork, whose memory does not count here."""
+    from rlready.report.page import render
+
+    reader, writer = os.pipe()
+    if not os.fork():
+        gc.freeze()  # the run's objects are not the page's to collect
+        began = time.process_time()
+        render(run)
+        os.write(writer, str(time.process_time() - began).encode())
+        os._exit(0)
+    os.close(writer)
+    os.wait()
+    seconds = float(os.read(reader, 100))
+    os.close(reader)
+    return seconds
 
 
 def main() -> int:
@@ -97,9 +97,7 @@ def main() -> int:
 
     source = f"{out / 'problems.jsonl'}?verifier=soak:even"
     command = ["rl", "model=embedded", f"problems={source}", f"validation={source}&n=1", *SETTINGS, "--quiet"]
-    if code := rlready([*command, "steps=1", "--out", str(out / "short")]):
-        return code
-    Watcher(out / "lines.jsonl", out / "short")
+    Watcher(out / "lines.jsonl")
     return rlready([*command, f"steps={options.steps}", "--out", str(out / "rl")])
 
 
