@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -27,7 +28,7 @@ from rlready.models.heldout_loss import HeldOut
 from rlready.predict import score as scoring
 from rlready.predict.candidates import Candidate, distribution
 from rlready.predict.fit import errors_left_out, few, halves, least_squares, predict_with_interval, r2_of_halves
-from rlready.predict.outcomes import refuse_unlike_content
+from rlready.predict.outcomes import find_runs, refuse_unlike_content
 from rlready.predict.predictors import Predictor, predictors, standard
 from rlready.predict.result import PredictResult
 from rlready.predict.score import Family, Score, permutation_p, regrets, score, spearman, weighted_spearman
@@ -350,7 +351,7 @@ def rl_run(folder: Path, start: str, accuracy: float, **config: Any) -> Path:
     return best
 
 
-def evaluated(folder: Path, accuracies: dict[Path, float]) -> None:
+def evaluated(folder: Path, accuracies: dict[Path, float], **config: Any) -> None:
     """A finished evaluation with these accuracies at its one budget."""
     scores = {
         str(path): Scores(
@@ -375,7 +376,7 @@ def evaluated(folder: Path, accuracies: dict[Path, float]) -> None:
         lengths=LengthHistogram(edges=[], models={}),
     )
     write_json(folder / "result.json", result)
-    write_record(folder, "evaluate")
+    write_record(folder, "evaluate", config=config)
 
 
 def test_outcomes_out_of_run_folders(tmp_path: Path) -> None:
@@ -393,6 +394,36 @@ def test_outcomes_out_of_run_folders(tmp_path: Path) -> None:
     evaluated(tmp_path / "evaluate", {path: 0.9 - 0.1 * i for i, path in enumerate(best[:2])})
     result = predict(PredictConfig(runs=(*runs, str(tmp_path / "evaluate")), resamples=50), tmp_path / "evaluated")
     assert [[o.value for o in c.outcomes] for c in result.checkpoints] == [[0.9], [pytest.approx(0.8)], []]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ({"temperature": 1.9}, {"temperature": 0.2}, "different temperature: 1.9 and 0.2"),
+        ({"max_answer_tokens": 2}, {"max_answer_tokens": 16}, "different max_answer_tokens: 2 and 16"),
+        ({"num_waits": [0]}, {"num_waits": [1, 2]}, "different num_waits: 0 and 1"),
+        ({"reference": "base"}, {"reference": ""}, "different reference: base and none"),
+        ({"samples": 1, "beta": 0.5, "num_waits": [0, 1]}, {"samples": 2, "beta": 1.0, "num_waits": [0]}, ""),
+    ],
+)
+def test_outcomes_are_of_evaluations_with_the_same_settings(
+    tmp_path: Path, one: dict[str, Any], other: dict[str, Any], said: str
+) -> None:
+    """In run folders, and in those that the table of a sweep names; settings without effect may differ."""
+    found = disagreeing(tmp_path)[:2]
+    ready = write_readiness(tmp_path / "ready", found)
+    rows = []
+    for i, (each, config) in enumerate(zip(found, (one, other), strict=True)):
+        best = rl_run(tmp_path / f"rl-{i}", each.name, 0.1)
+        evaluated(tmp_path / f"eval-{i}", {best: 0.9}, **{"num_waits": [0], "end_think_bias": [0.0], **config})
+        rows.append({"checkpoint": each.name, "outcome": 0.9, "run": f"rl-{i}", "evaluate": f"eval-{i}"})
+    folders = (str(tmp_path / "eval-0"), str(tmp_path / "eval-1"))
+    for runs in (folders, (table(tmp_path / "runs.jsonl", rows),)):
+        with pytest.raises(UserError, match=f"eval-0 and .*eval-1 evaluated with {said}") if said else nullcontext():
+            assert len(find_runs((str(ready), *runs)).outcomes) == 2
+    if said:  # families are not compared with each other
+        apart = [row | {"family": str(i)} for i, row in enumerate(rows)]
+        assert len(find_runs((str(ready), table(tmp_path / "apart.jsonl", apart))).outcomes) == 2
 
 
 def test_runs_are_found_from_another_directory(
@@ -480,6 +511,10 @@ BAD: list[tuple[list[dict[str, Any]], str]] = [
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": "half"}], "finite number"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "accuracy": 0.5}], "no column 'outcome'"),
     ([{"outcome": 0.5}], "no column 'checkpoint'"),
+    ([{"checkpoint": "a", "outcome": 1, "Seed": 1}, {"checkpoint": "a", "outcome": 1}], ":1: .*'Seed' .* mean seed[?]"),
+    ([{"checkpoint": "a", "outcome": 1, "seed": 0, "SFT-Seed": 1}], "'SFT-Seed' is not read; did you mean sft_seed[?]"),
+    ([{"checkpoint": "a", "outcome": 1}, {"checkpoint": "a", "outcome": 1, "familly": 1}], ":2: .* mean family[?]"),
+    ([{"checkpoint": "a", "outcome": 1, "seed": 0, "Seed": 1}], "'Seed' is not read"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "cost": -1}], "cost must be seconds"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "seed": 1}] * 2, "given twice"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": "1_0"}], "must be a finite number.* not '1_0'"),
@@ -510,6 +545,13 @@ def test_bad_outcomes_are_one_clear_line(tmp_path: Path, rows: list[dict[str, An
     assert "\n" not in str(caught.value)
 
 
+def test_columns_that_are_not_read_may_be_there(tmp_path: Path) -> None:
+    """Also beside one of nearly the same name."""
+    found = one_run(tmp_path)
+    rows = [{"checkpoint": c.name, "outcome": 0.5, "outcome_std": 0.1, "notes": "fine"} for c in found]
+    assert [c.outcomes[0].value for c in predicted(tmp_path, found, rows).checkpoints] == [0.5] * len(found)
+
+
 def test_a_recipe_that_one_row_names_is_that_of_its_checkpoint(tmp_path: Path) -> None:
     """In whatever order the rows are."""
     found = one_run(tmp_path)
@@ -524,21 +566,24 @@ def test_a_recipe_that_one_row_names_is_that_of_its_checkpoint(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("outcomes", "doubtful"),
     [
-        ((0.9, 45, 0.7, 80), True),
-        ((0.9, 0.45, 0.7, 1), False),
-        ((90, 45, 1, 0), False),
-        ((0.5, 450, 3, 2), False),  # no accuracies
-        ((0.5, -1, 3, 2), False),
+        ((0.9, 45, 0.7, 80), "2 outcomes are between 0 and 1 and 2 above 1, up to 80: if some are fractions"),
+        ((0.9, 0.45, 0.7, 1), ""),
+        ((90, 45, 1, 0), ""),
+        ((1, 62, 58, 71), "1 outcome is between 0 and 1 and 3 above 1, up to 71: if some are fractions"),
+        ((1, 3, 62, 71), ""),  # counts
+        ((0.5, 450, 3, 2), ""),  # no accuracies
+        ((0.5, -1, 3, 2), ""),
     ],
 )
-def test_fractions_beside_per_cent_are_warned_of(tmp_path: Path, outcomes: Sequence[float], doubtful: bool) -> None:
+def test_fractions_beside_per_cent_are_warned_of(
+    tmp_path: Path, outcomes: Sequence[float], doubtful: str | bool
+) -> None:
     """In the notes and in the record."""
     found = one_run(tmp_path)
     rows = [{"checkpoint": c.name, "outcome": value} for c, value in zip(found, outcomes, strict=True)]
     result = predicted(tmp_path, found, rows)
-    said = "Warning: 2 outcomes are between 0 and 1 and 2 above 1, up to 80: if some are fractions"
-    assert (said in " ".join(result.notes)) == doubtful
-    assert len(RunRecord.load(tmp_path / "out").warnings) == doubtful
+    assert (f"Warning: {doubtful}" in " ".join(result.notes)) == bool(doubtful)
+    assert len(RunRecord.load(tmp_path / "out").warnings) == bool(doubtful)
 
 
 def test_bad_measurements_are_one_clear_line(tmp_path: Path) -> None:

@@ -21,15 +21,17 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeGuard
 
 from rlready.core.errors import UserError
-from rlready.core.explain import nearest
+from rlready.core.explain import SIMILAR, nearest
 from rlready.core.missing import did_you_mean
 from rlready.core.progress import note
 from rlready.core.result import RESULT
 from rlready.core.text import in_one_line
+from rlready.evaluate.conditions import Conditions, conditions_of, unlike
 from rlready.evaluate.result import EvaluateResult
 from rlready.runs.lineage import run_of
 from rlready.runs.record import DONE, RECORD, RunRecord
@@ -40,7 +42,9 @@ from rlready.train.result import RLResult
 
 RUNS = "runs.jsonl"  # a sweep's table
 LABELS = ("seed", "recipe", "family", "readiness", "sft_seed")
+KNOWN = ("checkpoint", "outcome", "cost", *LABELS, "run", "evaluate")  # columns that are read
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")  # float() would take 1_0 for 10
+APART = 10  # times 1: smaller outcomes beside 1 may be counts
 LARGEST = 1e12  # of outcomes and seconds: squares and sums of them are exact enough
 MEASURE = "rlready readiness CHECKPOINT... problems=FILE --out runs/ready"
 FIRST = f"measure checkpoints first, {MEASURE}, then rank them, rlready predict runs/ready"
@@ -110,6 +114,8 @@ def find_runs(words: Sequence[str]) -> Found:
     runs = [*readiness, *folders["rl"], *folders["evaluate"]]
     refuse_unlike_content([*runs, *(run for outcome in listed for run in outcome.runs)])
     outcomes = listed + _from_folders(folders["rl"], folders["evaluate"])
+    for family in dict.fromkeys(outcome.family for outcome in listed):
+        refuse_unlike_conditions(run for outcome in listed if outcome.family == family for run in outcome.runs)
     return Found(readiness, outcomes, [*tables, *(folder / RESULT for folder in runs)])
 
 
@@ -126,6 +132,24 @@ def refuse_unlike_content(folders: Iterable[Path]) -> None:
                     f"{there} and {folder} have read different content under one name, {each.id}, which was changed "
                     "between them: run one of them again, or leave it out"
                 )
+
+
+def refuse_unlike_conditions(folders: Iterable[Path]) -> None:
+    """UserError for two evaluations whose accuracies are not comparable; run folders of other verbs are left out."""
+    first: tuple[Path, EvaluateResult, Conditions] | None = None
+    for folder in dict.fromkeys(folders):
+        record = RunRecord.load(folder)
+        if record.verb != "evaluate":
+            continue
+        result = EvaluateResult.load(folder)
+        here = conditions_of(record, result)
+        there, other, before = first = first or (folder, result, here)
+        differing = unlike(before, here) or (["problems"] if other.problems != result.problems else [])
+        if differing:
+            raise UserError(
+                f"{there} and {folder} evaluated with different {differing[0]}; evaluate all checkpoints alike, or "
+                "name folders that agree"
+            )
 
 
 def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[Outcome]]:
@@ -157,15 +181,21 @@ def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[st
 
 
 def mixed_units(outcomes: Iterable[Outcome]) -> str:
-    """A warning if the outcomes of a family look like fractions and per cent together; "" if they do not."""
+    """A warning if the outcomes of a family look like fractions and per cent together; "" if they do not.
+
+    An outcome of exactly 1 is taken for a fraction only if it lies apart: without 0, and far below all others.
+    """
     families: dict[str, list[float]] = {}
     for outcome in outcomes:
         families.setdefault(outcome.family, []).append(outcome.value)
     for family, values in families.items():
-        fractions, others = sum(0 < v < 1 for v in values), sum(v > 1 for v in values)
-        if fractions and others and min(values) >= 0 and max(values) <= 100:
+        fractions, others = [v for v in values if 0 < v <= 1], [v for v in values if v > 1]
+        apart = min(fractions, default=1.0) < 1 or (0 not in values and min(others, default=0.0) >= APART)
+        if fractions and others and apart and min(values) >= 0 and max(values) <= 100:
+            some = "1 outcome" if len(fractions) == 1 else f"{len(fractions)} outcomes"
+            are = "is" if len(fractions) == 1 else "are"
             return (
-                f"{fractions} outcomes{f' of {family}' if family else ''} are between 0 and 1 and {others} above 1, up "
+                f"{some}{f' of {family}' if family else ''} {are} between 0 and 1 and {len(others)} above 1, up "
                 f"to {max(values):g}: if some are fractions and some per cent, they cannot be compared"
             )
     return ""
@@ -200,7 +230,19 @@ def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
 
 def _from_table(path: Path) -> list[Outcome]:
     table = read_table(str(path))
+    first = {tuple(row): line for line, row in reversed(table.rows)}
+    for columns, line in reversed(first.items()):
+        _refuse_misnamed(columns, table.place(line))
     return [_row(table, line, row, path.parent) for line, row in table.rows]
+
+
+def _refuse_misnamed(columns: Sequence[str], place: str) -> None:
+    """UserError for a column that seems to be meant for one that is read; others may be there."""
+    for column in columns:
+        plain = re.sub(r"[\s-]+", "_", column.strip().lower())
+        close = get_close_matches(plain, () if column in KNOWN else KNOWN, n=1, cutoff=SIMILAR)
+        if close and (plain == close[0] or close[0] not in columns):
+            raise UserError(f"{place}: column {column!r} is not read; did you mean {close[0]}? Rename or remove it")
 
 
 def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outcome:
@@ -224,14 +266,12 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
 def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]:
     """The outcome of every RL run; if any was evaluated, only of those, because the problems differ otherwise."""
     measured: dict[Path, tuple[float, Path]] = {}
-    on: dict[tuple[str, str], Path] = {}
     for folder in (*rl, *evaluate):
         refuse_damaged(folder, folder / RESULT)
     for folder in evaluate:
         result, record = EvaluateResult.load(folder), RunRecord.load(folder)
         before = len(measured)
         largest = result.budgets[-1]
-        on[result.task.source, str(largest.budget)] = folder
         for model in result.models:
             run = run_of(record.located(folder, model))
             trained = RunRecord.load(run) if run and (run / RECORD).is_file() else None
@@ -243,9 +283,7 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
                 measured[run] = (largest.scores[model].accuracy.value, folder)
         if len(measured) == before:
             note(f"predict: {folder} is left out: none of its models is a checkpoint of a run of rl that is found here")
-    if len(on) > 1:
-        both = " and ".join(map(str, list(on.values())[:2]))
-        raise UserError(f"{both} evaluated on different problems or budgets; name folders that agree")
+    refuse_unlike_conditions(folder for _, folder in measured.values())
     for run in rl:
         if measured and run.resolve() not in measured:
             note(f"predict: {run} is left out: its checkpoint was not evaluated, but those of other runs were")

@@ -1,0 +1,76 @@
+"""What an accuracy depends on besides the model: only those that were measured alike are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from rlready.core.errors import UserError
+from rlready.evaluate.result import EvaluateResult
+from rlready.runs.record import RunRecord
+from rlready.tasks.source import parse_source
+
+CHOICE = ("n", "select")  # options for the choice of problems, whose ids tell more
+CONTENT = ("problems", "code of the verifier")  # conditions that are digests or long names
+VARIED = ("num_waits", "end_think_bias")
+Conditions = dict[str, JsonValue]
+
+
+def conditions_of(record: RunRecord, result: EvaluateResult) -> Conditions:
+    """The conditions, by name, of the accuracy at the largest budget, apart from the ids of the problems.
+
+    The number of samples is none of them, as the accuracy is an unbiased mean at any number; settings without effect
+    on this accuracy are left out.
+    """
+    config, budget = record.config, result.budgets[-1].budget
+    names = ["temperature"]
+    if budget is None:
+        names += ["unconstrained", "max_response_tokens"]
+    elif not result.response_limits:
+        names += ["max_answer_tokens", "answer_prefix", "reference", *(["beta"] if config.get("reference") else [])]
+    found = problems_of(record, "test") or {"problems": result.task.source}
+    found |= {result.limit: budget} | {name: config.get(name) for name in names}
+    return found if budget is None or result.response_limits else found | _variant(config)
+
+
+def problems_of(record: RunRecord, role: str) -> Conditions:
+    """The content of the problems that a run has noted in this role, and the options with which they were read.
+
+    Files of the same content are the same, wherever they are, and so are verifiers.  Empty if there are none.
+    """
+    noted = next((each for each in record.data if each.role == role), None)
+    if noted is None:
+        return {}
+    try:
+        source = parse_source(noted.id)
+    except UserError:  # of another version
+        return {"problems": noted.id}
+    left_out = {*CHOICE, "seed"} if noted.sha256 else {*CHOICE}
+    found: Conditions = {"problems": noted.sha256 or f"{source.kind}:{source.path}"}
+    found |= {key: value for key, value in source.options.items() if key not in left_out}
+    code = next((each.sha256 for each in record.data if each.id == found.get("verifier")), None)
+    if code:
+        found |= {"verifier": str(found["verifier"]).rpartition(":")[2], "code of the verifier": code}
+    return found
+
+
+def unlike(one: Mapping[str, JsonValue], other: Mapping[str, JsonValue]) -> list[str]:
+    """The conditions in which two accuracies differ, with both values where these are short."""
+    return [
+        key if key in CONTENT else f"{key}: {_shown(one.get(key))} and {_shown(other.get(key))}"
+        for key in {**one, **other}
+        if one.get(key) != other.get(key)
+    ]
+
+
+def _shown(value: JsonValue) -> str:
+    return "the default" if value is None else str(value) or "none"
+
+
+def _variant(config: Mapping[str, JsonValue]) -> Conditions:
+    """Waits and bias of the main setting: none if that is among those that were compared (`settings.settings_of`)."""
+    waits, biases = (value if isinstance(value := config.get(name), list) else [value] for name in VARIED)
+    plain = 0 in waits and 0 in biases
+    found: Conditions = dict(zip(VARIED, (0, 0.0) if plain else (waits[0], biases[0]), strict=True))
+    return found | ({"wait_text": config.get("wait_text")} if found["num_waits"] else {})
