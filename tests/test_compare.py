@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rlready.cli.main import main
-from rlready.core.config import EvaluateConfig, RLConfig
+from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.result import Result, TaskRecord
 from rlready.core.settings import Config
 from rlready.core.stats import paired_estimate
 from rlready.evaluate.result import BudgetScores, EvaluateResult, LengthHistogram, Scores
+from rlready.readiness.stage import readiness
 from rlready.report.compare import compare
 from rlready.runs.log import append_line
 from rlready.runs.run import Run
@@ -80,21 +83,79 @@ def learned(folder: Path, rate: float, accuracy: float, **settings: str) -> Path
 def test_differences_are_paired_and_only_on_the_same_problems(tmp_path: Path) -> None:
     folders = [
         evaluation(tmp_path / "a", WORSE),
-        evaluation(tmp_path / "b", BETTER, temperature=0.7),
+        evaluation(tmp_path / "b", BETTER, samples=8),
         evaluation(tmp_path / "c", BETTER, [f"p{n}" for n in range(5, 17)]),
     ]
     result, sections = compare(folders)
-    assert [s.difference is None for s in result.scores] == [True, False, True]
+    assert [(s.difference is None, s.base) for s in result.scores] == [(True, ""), (False, "m (a)"), (True, "")]
+    assert result.notes == ["c: not compared with a, as they differ in problems."]
     gain, expected = result.scores[1].difference, paired_estimate(BETTER, WORSE, bounds=(0.0, 1.0))
     assert gain is not None
     assert (gain.value, gain.low, gain.high) == pytest.approx((expected.value, expected.low, expected.high))
-    assert result.headline.startswith("b is 71 points above the first run")
+    assert result.headline.startswith("m (b) is 71 points above m (a) in accuracy at budget 8")
     assert len(result.headline.split()) <= 15
     assert result.settings == {
         "problems": ["dagmath?seed=0", "dagmath?seed=0", "dagmath?seed=5"],
-        "temperature": [1.0, 0.7, 1.0],
+        "samples": [4, 8, 4],
     }
-    assert any("different problems" in part for section in sections for part in section.parts)
+    assert any("did not measure alike" in part for section in sections for part in section.parts)
+
+
+def test_what_was_not_measured_alike_is_not_compared(tmp_path: Path) -> None:
+    """Settings of sampling that have an effect, the verifier and the options of the problems; a note says which."""
+    settings: list[dict[str, Any]] = [
+        {},
+        {"temperature": 0.7, "max_answer_tokens": 9},
+        {"num_waits": (1,)},
+        {"beta": 2.0},
+    ]
+    settings[-1] |= {"reference": "embedded", "wait_text": "Hm", "num_waits": (0, 1)}
+    folders = [evaluation(tmp_path / str(i), [WORSE, BETTER][i % 2], **each) for i, each in enumerate(settings)]
+    result, _ = compare(folders)
+    assert [s.difference for s in result.scores] == [None] * 4
+    assert result.notes == [
+        "1: not compared with 0, as they differ in temperature: 1.0 and 0.7; in max_answer_tokens: the default and 9.",
+        "2: not compared with 0, as they differ in num_waits: 0 and 1; in wait_text: the default and Wait.",
+        "3: not compared with 0, as they differ in reference: none and embedded; in beta: the default and 2.0.",
+    ]
+
+
+def offline(folder: Path, problems: str, tables: Sequence[str]) -> Path:
+    readiness(ReadinessConfig(checkpoints=tuple(tables), problems=problems, samples=2, heldout=""), folder)
+    return folder
+
+
+def test_verdicts_of_other_verifiers_or_answers_are_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the same problems and verifier are, wherever the files are."""
+    monkeypatch.chdir(tmp_path)
+    verifiers = "def lax(problem, answer):\n    return True\n\n\ndef strict(problem, answer):\n    return False\n"
+    Path("v.py").write_text(verifiers)
+    problems = "".join(f'{{"id": "{i}", "prompt": "Q{i}", "answer": "{i}", "alt": "{i + 1}"}}\n' for i in range(9))
+    samples = "".join(f'{{"problem_id": "{i}", "text": "{i + s}"}}\n' for i in range(9) for s in range(2))
+    Path("copy").mkdir()
+    for name, text in {"p": problems, "copy/p": problems, "s": samples, "t": samples}.items():
+        Path(f"{name}.jsonl").write_text(text)
+    queries = ("p.jsonl", "p.jsonl?answer=alt", "p.jsonl?verifier=v.py:lax", "p.jsonl?verifier=v.py:strict")
+    folders = [offline(tmp_path / f"r{i}", q, ["s.jsonl", "t.jsonl"]) for i, q in enumerate((*queries, "copy/p.jsonl"))]
+    result, _ = compare(folders)
+    assert {s.run for s in result.scores if s.difference} == {"r4"}
+    said = ["answer: the default and alt", "verifier: the default and lax", "verifier: the default and strict"]
+    assert [part in note for part, note in zip(said, result.notes, strict=True)] == [True] * 3
+
+
+def test_the_headline_is_of_two_runs(tmp_path: Path) -> None:
+    """Two models of the first run, or of another, are no difference between runs."""
+    for name, right in (("low", 0), ("high", 1)):
+        rows = [f'{{"problem_id": "{i}", "sample_id": {s}, "correct": {right}}}\n' for i in range(9) for s in range(2)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(rows))
+    tables = [str(tmp_path / f"{name}.jsonl") for name in ("low", "high")]
+    folder = tmp_path / "two"
+    readiness(ReadinessConfig(checkpoints=tuple(tables), samples=2), folder)
+    result, _ = compare([folder, learned(tmp_path / "rl", 1e-5, 0.3)])
+    assert [s.difference for s in result.scores] == [None, None]
+    assert "above" not in result.headline
 
 
 def test_a_difference_that_may_be_chance_is_called_that(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from pydantic import JsonValue
@@ -12,7 +13,7 @@ from rlready.runs.record import RunRecord
 from rlready.tasks.source import parse_source
 
 CHOICE = ("n", "select")  # options for the choice of problems, whose ids tell more
-CONTENT = ("problems", "code of the verifier")  # conditions that are digests or long names
+DIGEST = re.compile("[0-9a-f]{64}")
 VARIED = ("num_waits", "end_think_bias")
 Conditions = dict[str, JsonValue]
 
@@ -47,7 +48,7 @@ def problems_of(record: RunRecord, role: str) -> Conditions:
     except UserError:  # of another version
         return {"problems": noted.id}
     left_out = {*CHOICE, "seed"} if noted.sha256 else {*CHOICE}
-    found: Conditions = {"problems": noted.sha256 or f"{source.kind}:{source.path}"}
+    found: Conditions = {"problems": noted.sha256 or f"{source.kind}:{source.path}".rstrip(":")}
     found |= {key: value for key, value in source.options.items() if key not in left_out}
     code = next((each.sha256 for each in record.data if each.id == found.get("verifier")), None)
     if code:
@@ -56,11 +57,11 @@ def problems_of(record: RunRecord, role: str) -> Conditions:
 
 
 def unlike(one: Mapping[str, JsonValue], other: Mapping[str, JsonValue]) -> list[str]:
-    """The conditions in which two accuracies differ, with both values where these are short."""
+    """The conditions in which two accuracies differ, with both values unless these are digests."""
+    pairs = {key: (one.get(key), other.get(key)) for key in {**one, **other} if one.get(key) != other.get(key)}
     return [
-        key if key in CONTENT else f"{key}: {_shown(one.get(key))} and {_shown(other.get(key))}"
-        for key in {**one, **other}
-        if one.get(key) != other.get(key)
+        key if any(map(DIGEST.fullmatch, map(str, pair))) else f"{key}: {' and '.join(map(_shown, pair))}"
+        for key, pair in pairs.items()
     ]
 
 

@@ -164,7 +164,8 @@ class ReadinessResult(Result):
     ``chance_level`` is the score of guessing, by "pass@k"; ``group_size`` is that planned for RL, but no larger than
     the samples of a problem; ``ranked_by`` is the pass@k of the ranking, ``rule`` the rule in words, ``reasons`` say
     what to drop and why, ``chosen`` is the name of the checkpoint to start RL from.  ``per_problem`` has
-    the counts behind every pass@k by the name of the checkpoint.
+    the counts behind every pass@k by the name of the checkpoint.  ``conditions`` are, by column, those under which
+    samples were drawn, as their tables say.
     """
 
     verb: Literal["readiness"] = "readiness"
@@ -180,6 +181,7 @@ class ReadinessResult(Result):
     checkpoints: list[CheckpointReadiness] = Field(min_length=1)
     problems: list[str]
     per_problem: dict[str, ProblemCounts]
+    conditions: dict[str, str] = Field(default_factory=dict)
 
     @property
     def picked(self) -> str:

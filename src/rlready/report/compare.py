@@ -1,7 +1,8 @@
 """Several runs side by side: what differs in their settings, their curves, and paired differences of their accuracy.
 
-Differences are those to the first run that has a figure on the same problems.  Runs on other problems are marked, and
-not compared; runs of RL keep no accuracy of single problems, so that only their curves are.
+Differences are those to the first run that has measured a figure alike, on the same problems.  What was not measured
+alike (other problems, verifier or settings of sampling) is marked and not compared, and a note says why; runs of RL
+keep no accuracy of single problems, so that only their curves are compared.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result
 from rlready.core.stats import mean_estimate, paired_estimate, simultaneous
+from rlready.evaluate.conditions import Conditions, conditions_of, problems_of, unlike
 from rlready.evaluate.result import EvaluateResult
+from rlready.predict.candidates import SAME
+from rlready.readiness.offline_reader import is_table, parse_table_source
 from rlready.readiness.result import ReadinessResult
 from rlready.report.figures import DASH, DIFFERENCE, PERCENT
 from rlready.report.folder import RunFolder, read_folder
@@ -41,21 +45,23 @@ CURVES: tuple[tuple[str, str, str, Value], ...] = (
     ("Training loss of SFT", "step", "nats per token", lambda line: line.loss if line.epoch is not None else None),
 )
 DATA = ("problems", "validation", "rows", "heldout")  # settings that name what a curve is measured on
+ALONE = "tables of samples, whose problems only problems= identifies"  # a condition
 SHARES = ("accuracy", "share of groups")
 
 
 class Scored(Record):
-    """The accuracy of a model or checkpoint of a run, and its difference to the first; None if not comparable.
+    """The accuracy of a model or checkpoint of a run, and its difference to that of ``base`` in an earlier run.
 
-    ``problems`` says which problems they were: figures with the same text are on the same ones.
+    ``group`` counts from 0: figures of one group were measured alike.  None and "" if it is comparable with none.
     """
 
     run: str
     model: str
     what: str  # such as "accuracy at budget 64"
-    problems: str
+    group: int
     accuracy: Estimate
     difference: Estimate | None
+    base: str
 
 
 class ComparisonResult(Result):
@@ -78,19 +84,20 @@ class Compared:
 
 @dataclass(frozen=True)
 class Accuracies:
-    """Accuracy of every problem (P,) of one model of a run."""
+    """Accuracy of every problem (P,) of one model of a run, and the conditions under which it was measured."""
 
     run: str
+    verb: str
     model: str
     what: str
-    problems: str
+    conditions: Conditions
     ids: tuple[str, ...]
     values: NDArray[np.float64]
 
-    @property
-    def key(self) -> tuple[str, str, tuple[str, ...]]:
-        """Equal for those that can be compared."""
-        return self.what, self.problems, self.ids
+    def unlike(self, other: Accuracies) -> list[str]:
+        """The conditions that forbid a comparison; empty for those that can be compared."""
+        found = unlike(other.conditions, self.conditions)
+        return found or (["problems"] if self.ids != other.ids else [])
 
 
 def compare(folders: Sequence[Path]) -> tuple[ComparisonResult, list[Section]]:
@@ -103,9 +110,14 @@ def compare(folders: Sequence[Path]) -> tuple[ComparisonResult, list[Section]]:
     names = labels(str(folder) for folder in folders)
     runs = [Compared(names[str(folder)], read_folder(folder), RunRecord.load(folder)) for folder in folders]
     settings = differing(runs)
-    scores = scored(runs)
+    groups = measured_alike(runs)
+    scores = scored(groups)
     result = ComparisonResult(
-        headline=_headline(runs, settings, scores), runs=[run.name for run in runs], settings=settings, scores=scores
+        headline=_headline(runs, settings, scores),
+        notes=[*_not_alike(groups)],
+        runs=[run.name for run in runs],
+        settings=settings,
+        scores=scores,
     )
     return result, [*_sections(runs, result)]
 
@@ -127,56 +139,81 @@ def differing(runs: Sequence[Compared]) -> dict[str, list[JsonValue]]:
     return {key: [config.get(key) for config in held] for key in keys}
 
 
-def scored(runs: Sequence[Compared]) -> list[Scored]:
-    """The accuracies of all runs, each with its paired difference to the first on the same problems.
+def measured_alike(runs: Sequence[Compared]) -> list[list[Accuracies]]:
+    """The accuracies of all runs in groups that can be compared, in the order of the runs."""
+    groups: list[list[Accuracies]] = []
+    for each in (each for run in runs for each in _accuracies(run)):
+        group = next((group for group in groups if group[0].verb == each.verb and not each.unlike(group[0])), None)
+        if group is None:
+            groups.append(group := [])
+        group.append(each)
+    return groups
+
+
+def scored(groups: Sequence[Sequence[Accuracies]]) -> list[Scored]:
+    """The accuracies of all runs, each with its paired difference to the first of its group if that is another run's.
 
     The intervals of the differences hold for all of them together.
     """
-    found = [each for run in runs for each in _accuracies(run)]
-    first: dict[tuple[str, str, tuple[str, ...]], Accuracies] = {}
-    for each in found:
-        first.setdefault(each.key, each)
-    comparisons = max(1, len(found) - len(first))
+    comparisons = sum(each.run != group[0].run for group in groups for each in group)
     scores = []
-    for each in found:
-        base, difference = first[each.key], None
-        if base is not each:
-            paired = paired_estimate(each.values, base.values, bounds=(0.0, 1.0))
-            difference = simultaneous(paired, comparisons, 1.0)
-        scores.append(
-            Scored(
-                run=each.run,
-                model=each.model,
-                what=each.what,
-                problems=each.problems,
-                accuracy=mean_estimate(each.values, bounds=(0.0, 1.0)),
-                difference=difference,
+    for number, group in enumerate(groups):
+        for each in group:
+            base, difference = group[0], None
+            if each.run != base.run:
+                paired = paired_estimate(each.values, base.values, bounds=(0.0, 1.0))
+                difference = simultaneous(paired, comparisons, 1.0)
+            scores.append(
+                Scored(
+                    run=each.run,
+                    model=each.model,
+                    what=each.what,
+                    group=number,
+                    accuracy=mean_estimate(each.values, bounds=(0.0, 1.0)),
+                    difference=difference,
+                    base=f"{base.model} ({base.run})" if difference else "",
+                )
             )
-        )
     return scores
+
+
+def _not_alike(groups: Sequence[Sequence[Accuracies]]) -> Iterator[str]:
+    """Why groups are not compared with the first of their verb."""
+    first: dict[str, Accuracies] = {}
+    for group in groups:
+        base = first.setdefault(group[0].verb, group[0])
+        if reasons := group[0].unlike(base):
+            names = " and ".join(dict.fromkeys(each.run for each in group))
+            yield f"{names}: not compared with {base.run}, as they differ in {'; in '.join(reasons)}."
 
 
 def _accuracies(run: Compared) -> Iterator[Accuracies]:
     match result := run.folder.result:
         case EvaluateResult():
-            names = labels(result.models)
+            names, ids = labels(result.models), tuple(result.problems)
+            conditions = conditions_of(run.record, result)
             for model, settings in result.per_problem.items():
                 setting = str(result.budgets[-1].budget)
                 if setting in settings:
                     what = "accuracy" if setting == "None" else f"accuracy at {result.limit} {setting}"
-                    yield _of(run, names[model], what, result.problems, settings[setting])
+                    values = np.array(settings[setting])
+                    yield Accuracies(run.name, result.verb, names[model], what, conditions, ids, values)
         case ReadinessResult():
-            names = labels(result.per_problem)
+            names, ids = labels(result.per_problem), tuple(result.problems)
+            conditions = _conditions(run.record, result)
             for name, counts in result.per_problem.items():
                 shares = counts.counts.pass_at_k([1])[:, 0]
-                yield _of(run, names[name], "pass@1", result.problems, shares.tolist())
+                yield Accuracies(run.name, result.verb, names[name], "pass@1", conditions, ids, shares)
 
 
-def _of(run: Compared, model: str, what: str, ids: Sequence[str], values: Sequence[float]) -> Accuracies:
-    source = run.record.config.get("problems")
-    notes = [note for note in run.record.data if note.id == source] or run.record.data[:1]
-    content = (notes[0].sha256 or notes[0].id) if notes else str(source)
-    return Accuracies(run.name, model, what, content, tuple(ids), np.array(values))
+def _conditions(record: RunRecord, result: ReadinessResult) -> Conditions:
+    """The conditions of pass@1: the settings for models that drew samples, what tables of samples say of theirs."""
+    sources = record.config.get("checkpoints")
+    tables = [source for source in map(str, sources) if is_table(source)] if isinstance(sources, list) else []
+    found = problems_of(record, "readiness") or {ALONE: problems_of(record, "samples").get("problems")}
+    if len(tables) < len(result.checkpoints):
+        found |= {key: record.config.get(key) for key in SAME if key != "problems"}
+    return found | ({"correct": parse_table_source(tables[0])[1].correct} if tables else {}) | result.conditions
 
 
 def _headline(runs: Sequence[Compared], settings: dict[str, list[JsonValue]], scores: Sequence[Scored]) -> str:
@@ -187,7 +224,8 @@ def _headline(runs: Sequence[Compared], settings: dict[str, list[JsonValue]], sc
         most = max(apart, key=lambda s: abs(s.difference.value) if s.difference else 0.0)
         assert most.difference
         side = "above" if most.difference.value > 0 else "below"
-        return f"{most.run} is {abs(100 * most.difference.value):.0f} points {side} the first run in {most.what}."
+        points = f"{abs(100 * most.difference.value):.0f} points {side}"
+        return f"{most.model} ({most.run}) is {points} {most.base} in {most.what}."
     if compared:
         return f"{len(runs)} runs: no difference in {compared[0].what} is significant."
     names = ", ".join(list(settings)[:3])
@@ -223,13 +261,12 @@ def _scores(result: ComparisonResult) -> Section:
         column("value", lambda s: s.accuracy, PERCENT),
         column("minus the first", lambda s: s.difference, DIFFERENCE),
     ]
-    bodies: dict[tuple[str, str], list[Scored]] = {}
+    bodies: dict[int, list[Scored]] = {}
     for each in result.scores:
-        bodies.setdefault((each.what, each.problems), []).append(each)
+        bodies.setdefault(each.group, []).append(each)
     parts = [table("Accuracy on the same problems", [*bodies.values()], columns)]
-    kinds = {what for what, _ in bodies}
-    if len(bodies) > len(kinds):
-        said = "The runs are on different problems; a line separates those that are not compared with each other."
+    if result.notes:
+        said = "The runs did not measure alike; a line separates those that are not compared with each other."
         parts.append(bullets([said], "warning"))
     return Section("Accuracy on the same problems", parts, ["simultaneous"])
 
