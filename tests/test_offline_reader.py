@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,9 +13,13 @@ import pytest
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
+from rlready.predict.candidates import read_candidates
+from rlready.readiness.conditions import drawn_alike
 from rlready.readiness.offline_reader import read_samples
 from rlready.readiness.offline_samples import Stored, verify_pending
 from rlready.readiness.stage import readiness
+from rlready.runs.files import write_table
+from rlready.runs.record import RunRecord
 
 THOUGHT = "<think>{}</think>{}"
 
@@ -131,6 +136,75 @@ def test_samples_that_were_drawn_in_different_ways_are_not_counted_together(
     with pytest.raises(UserError, match=f"samples of different {column} "):
         read(tmp_path, rows)
     assert len(drawn(read(tmp_path, [row | {column: values[1]} for row in rows]))) == 4
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "queries", "said"),
+    [
+        ({"temperature": 0.1}, {"temperature": 1.5}, ("", ""), "of different temperature, 0.1 and 1.5"),
+        ({"top_k": 20}, {"top_k": -1}, ("", ""), "of different top_k, 20 and -1"),
+        ({"max_new_tokens": 64}, {"max_new_tokens": 128}, ("", ""), "of different max_new_tokens, 64 and 128"),
+        ({"thinking_budget": 64}, {"thinking_budget": None}, ("", ""), "of different thinking_budget, 64 and None"),
+        ({"filter": "a"}, {"filter": "b"}, ("?filter=a", "?filter=b"), "of different filter, a and b.*filter= behind"),
+        ({"filter": "a"}, {"filter": "b"}, ("", ""), "of different filter"),
+        ({"temperature": 1, "model": "x"}, {"temperature": "1.0", "model": "y"}, ("", ""), ""),
+        ({"temperature": 1}, {}, ("", ""), ""),  # not known
+        ({"thinking_budget": 64}, {}, ("?thinking_budget=64", ""), ""),
+    ],
+)
+def test_tables_are_ranked_only_if_their_samples_were_drawn_alike(
+    tmp_path: Path, one: dict[str, Any], other: dict[str, Any], queries: tuple[str, str], said: str
+) -> None:
+    """In one run of readiness, and in two that predict ranks."""
+    places = []
+    for name, columns, query in zip(("one", "other"), (one, other), queries, strict=True):
+        rows = [{"problem_id": i // 4, "sample_id": i % 4, "correct": i % 3 == 0, **columns} for i in range(20)]
+        (tmp_path / name).mkdir()
+        places.append(table(tmp_path / name, rows, query))
+        readiness(ReadinessConfig(checkpoints=(places[-1],), samples=4), tmp_path / name / "run")
+    with pytest.raises(UserError, match=f"samples.jsonl hold samples {said}") if said else nullcontext():
+        readiness(ReadinessConfig(checkpoints=tuple(places), samples=4), tmp_path / "both")
+    runs = [tmp_path / name / "run" for name in ("one", "other")]
+    with pytest.raises(UserError, match="of different") if said and None not in other.values() else nullcontext():
+        read_candidates(runs)
+
+
+@pytest.mark.parametrize(("column", "value", "alike"), [("temperature", 0.5, False), ("temperature", 1, True)])
+def test_tables_beside_a_model_are_of_its_settings(tmp_path: Path, column: str, value: float, alike: bool) -> None:
+    found = read(tmp_path, [{"problem_id": "a", "sample_id": i, "correct": i > 0, column: value} for i in range(2)])
+    with nullcontext() if alike else pytest.raises(UserError, match=r"model and table .* temperature, 1 and 0\.5"):
+        drawn_alike(ReadinessConfig(thinking_budget=64), ["model"], {"table": found})
+    drawn_alike(ReadinessConfig(thinking_budget=64), [], {"table": found})
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "all samples of every problem are equal"),
+        ({"text": "its own"}, ""),
+        ({"thinking": "its own"}, ""),
+        ({"temperature": 0.0, "text": None}, "drawn at temperature 0"),
+        ({"text": None}, ""),  # not known
+        ({"text": None, "tokens": [1, 2]}, "all samples of every problem are equal"),
+    ],
+)
+def test_samples_that_repeat_one_of_their_problem_are_warned_of(
+    tmp_path: Path, suffix: str, changes: dict[str, Any], said: str
+) -> None:
+    """In the notes and in the record; in a Parquet file, texts are read only if nothing else tells."""
+    rows: list[dict[str, Any]] = [
+        {"problem_id": str(i // 4), "sample_id": i % 4, "correct": i < 12, "text": str(i // 4)} for i in range(20)
+    ]
+    for i, row in enumerate(rows):
+        row |= {key: f"{value}{i}" if value == "its own" else value for key, value in changes.items()}
+    path = Path(table(tmp_path, rows))
+    if suffix == "parquet":
+        write_table(path := tmp_path / "samples.parquet", rows)
+    notes = readiness(ReadinessConfig(checkpoints=(str(path),), samples=4), tmp_path / "run").notes
+    warnings = RunRecord.load(tmp_path / "run").warnings
+    assert [said in " ".join(each) for each in (notes, warnings)] == [True, True]
+    assert ("such as pass@k" in str(notes)) == bool(said)
 
 
 def _stopping(least: int, successes: int = 1, batch: int = 1, *, at_success: bool = False) -> list[list[bool]]:

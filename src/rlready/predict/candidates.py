@@ -20,6 +20,7 @@ from rlready.core.records import Estimate
 from rlready.core.result import RESULT, Record, TaskRecord, first_error
 from rlready.models.heldout_loss import HeldOut
 from rlready.readiness.adaptive_sampling import Counts
+from rlready.readiness.conditions import UNLIMITED
 from rlready.readiness.next_step import rl_command
 from rlready.readiness.part import Part
 from rlready.readiness.result import ReadinessResult
@@ -144,6 +145,7 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
 def _refuse_unlike(runs: Sequence[Measured]) -> None:
     """Raise UserError if settings, problems or tokenizers differ, or if a checkpoint was measured twice."""
     places: dict[str, Path] = {}
+    stated: dict[str, tuple[Path, str]] = {}
     vocabulary: tuple[str, str] | None = None
     for run in runs:
         first = runs[0]
@@ -153,6 +155,13 @@ def _refuse_unlike(runs: Sequence[Measured]) -> None:
                 raise UserError(
                     f"{first.folder} and {run.folder} measured readiness with different {key}: {here} and {there}; "
                     "measure all checkpoints alike"
+                )
+        for key, value in run.result.conditions.items():
+            earlier, before = stated.setdefault(key, (run.folder, value))
+            if before != value and UNLIMITED not in (before, value):
+                raise UserError(
+                    f"{earlier} and {run.folder} have samples of different {key}: {before} and {value}; measure all "
+                    "checkpoints alike"
                 )
         for part in run.parts:
             if part.name in places:

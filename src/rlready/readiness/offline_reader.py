@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.models.chat import CLOSE, OPEN
+from rlready.readiness.conditions import COLUMNS, plain
 from rlready.readiness.offline_samples import Pending, Stored, TableOptions, refuse_unverifiable
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import FACTS, Draws
@@ -47,8 +48,9 @@ from rlready.tasks.strictjson import Refused
 from rlready.tasks.table import id_of
 from rlready.tasks.turns import read_turns, split_sample
 
-# columns that say how samples were drawn: those of different ones have no common pass@k
-DRAWN_WITH = ("thinking_budget", "temperature", "top_p", "setting", "model", "checkpoint", "step")
+# columns that say how and from what samples were drawn: those of different ones have no common pass@k
+DRAWN_WITH = (*(column for column in COLUMNS if column != "filter"), "model", "checkpoint", "step")
+FEW = 256  # rows of which responses are compared at once
 NAMES = ("problem", "correct", "text", "tokens", "sample", "wave")  # options that name a column
 
 
@@ -66,8 +68,18 @@ def parse_table_source(source: str) -> tuple[str, TableOptions]:
 def read_samples(source: str) -> Stored:
     """Read a table; UserError names the line of a row that is not a sample or that repeats one."""
     path, given = parse_table_source(source)
-    usual, found = TableOptions(), None
     unread = given.text if _texts_unneeded(path, given) else ""
+    reader = _read(path, given, unread)
+    stored = reader.finish()
+    drawn, right = (np.bincount(stored.draws.problem, w, len(reader.problems)) for w in (None, stored.draws.correct))
+    if unread and not reader.varied and not stored.copied and ((right == 0) | (right == drawn)).all():
+        return _read(path, given, "").finish()  # are all responses of each problem the same?
+    return stored
+
+
+def _read(path: str, given: TableOptions, unread: str) -> _Reader:
+    """A reader that has read the whole table without its column ``unread``."""
+    usual, found = TableOptions(), None
     names = {
         *(getattr(options, key) for options in (given, usual) for key in NAMES),
         "doc_id",
@@ -80,7 +92,7 @@ def read_samples(source: str) -> Stored:
         found = found or _Reader(path, _with_lm_eval_names(given, batch), {unread})
         found.add(batch)
     assert found  # an empty table is refused
-    return found.finish()
+    return found
 
 
 def _texts_unneeded(path: str, options: TableOptions) -> bool:
@@ -115,6 +127,9 @@ class _Reader:
         self.parts: list[tuple[Draws, Ints, Ints]] = []  # with lines, and codes of sample_ids or -1
         self.texts: list[tuple[Ints, Ints, Ints]] = []  # digests of (problem, text), correctness, lines
         self.pending: list[Pending] = []
+        self.responses: dict[int, int] = {}  # a digest of the first response of each problem
+        self.varied = False  # whether another response of a problem differs from the first
+        self.comparable = True  # whether every sample has a text or tokens
         self.kept = self.unnumbered = False  # whether a row has the thinking budget, and whether one has no sample_id
 
     def add(self, batch: Batch) -> None:
@@ -138,6 +153,7 @@ class _Reader:
         draws = Draws.of_batch(replace(batch, columns=facts), 0, problem, verdict == 1)
         self.parts.append((draws, batch.lines, number))
         self._keep_texts(batch, problem, verdict)
+        self._compare_responses(batch, problem)
         self.count += len(batch)
 
     def finish(self) -> Stored:
@@ -154,7 +170,26 @@ class _Reader:
         if self.options.sample not in self.seen:
             self._refuse_judged_twice()
         draws = Draws.joined([draws for draws, _, _ in self.parts], len(ids))
-        return Stored(self.path, self.options, self.origin, self.total, ids, draws, self._order(number), self.pending)
+        return Stored(
+            path=self.path,
+            options=self.options,
+            origin=self.origin,
+            total=self.total,
+            problem_ids=ids,
+            draws=draws,
+            order=self._order(number),
+            pending=self.pending,
+            conditions=self._conditions(),
+            copied=self.comparable and not self.varied and len(number) > len(ids),
+        )
+
+    def _conditions(self) -> dict[str, str]:
+        """What the columns say that was the same for all samples; without those that the table has not got."""
+        chosen = [self.options.filter] if self.options.filter else list(self.filters)
+        values = {**self.drawn_with, "filter": dict.fromkeys(chosen)}
+        return {
+            column: ", ".join(sorted(values[column])) for column in COLUMNS if column in self.seen and values[column]
+        }
 
     def _filtered(self, batch: Batch) -> Batch:
         """The rows of one thinking budget and one filter."""
@@ -173,7 +208,7 @@ class _Reader:
             codes, values = batch.distinct(column)
             several = [values[code] for code in np.unique(codes[keep])]
             if all(isinstance(value, str | int | float | None) for value in several):
-                found |= {str(value): None for value in several if value is not None or column == "thinking_budget"}
+                found |= {plain(value): None for value in several if value is not None or column == "thinking_budget"}
         return batch if keep.all() else batch.take(np.flatnonzero(keep))
 
     def _problem(self, value: Any) -> int:
@@ -227,6 +262,18 @@ class _Reader:
             there = np.array([text is not None for text in texts], dtype=bool)
             columns = np.array(digests, dtype=np.int64), verdict[judged].astype(np.int64), batch.lines[judged]
             self.texts.append((columns[0][there], columns[1][there], columns[2][there]))
+
+    def _compare_responses(self, batch: Batch, problem: Ints) -> None:
+        """Look for a problem with two different responses; once one is found, there is nothing more to look for."""
+        for begin in range(0, len(batch), FEW):
+            if self.varied or not self.comparable:
+                return
+            rows = np.arange(begin, min(begin + FEW, len(batch)))
+            columns = (batch.values(name, rows) for name in (self.options.text, "thinking", self.options.tokens))
+            for at, text, thinking, tokens in zip(problem[rows].tolist(), *columns, strict=True):
+                self.comparable &= text is not None or isinstance(tokens, list)
+                response = hash((str(thinking), str(tokens) if text is None else text))
+                self.varied |= self.responses.setdefault(at, response) != response
 
     def _numbered(self, problem: Ints, number: Ints) -> Ints:
         """The codes of all samples; a sample without a number gets its position within its problem."""

@@ -58,7 +58,8 @@ class Stored:
     """A table of samples; ``draws.correct`` is false for those that are ``pending``.
 
     ``problem_ids`` are in the order of first appearance, and ``draws.problem`` indexes them; ``total`` counts the rows
-    of the file.  ``order`` (N,) ascends in the order in which the samples of a problem were drawn.
+    of the file.  ``order`` (N,) ascends in the order in which the samples of a problem were drawn.  ``conditions`` are
+    those of the samples, by column (`conditions.COLUMNS`); ``copied``: whether all samples of every problem are equal.
     """
 
     path: str
@@ -69,6 +70,17 @@ class Stored:
     draws: Draws
     order: Ints
     pending: list[Pending]
+    conditions: dict[str, str]
+    copied: bool
+
+    @property
+    def doubt(self) -> str:
+        """What is wrong with the samples; "" if nothing is known to be."""
+        several = len(self.draws.problem) > self.draws.problems
+        if not several or not (self.copied or self.conditions.get("temperature") == "0"):
+            return ""
+        what = "all samples of every problem are equal" if self.copied else "the samples were drawn at temperature 0"
+        return f"{what}, so that figures of several samples, such as pass@k, are those of a single one"
 
     @property
     def unverified(self) -> bool:

@@ -22,6 +22,7 @@ from rlready.core.sampling_progress import SamplingProgress, say_most
 from rlready.core.truncation import warn_truncated
 from rlready.models.preset import is_open, resolve
 from rlready.readiness.comparison import compare
+from rlready.readiness.conditions import drawn_alike
 from rlready.readiness.next_step import SHARED, rl_command
 from rlready.readiness.offline_reader import is_table, parse_table_source, read_samples
 from rlready.readiness.offline_samples import Stored
@@ -61,6 +62,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
         task, problems = _problems(config)  # refused before the files of a model are read
         config = _resolve(config, [s for s in names.values() if not is_table(s)], list(tables.values()), run)
         task, problems = (task, problems) if task else _problems(config)
+        alike = drawn_alike(config, [s for s in names.values() if not is_table(s)], tables)
         ids = [p.id for p in problems] if task else next(iter(tables.values())).problem_ids
         _check_ids(config, ids)
         models = [*filter(None, (tables[n].options.model if n in tables else source for n, source in names.items()))]
@@ -91,6 +93,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
                     else:
                         sampled = measure_table(config, run, tables[name], task, problems, ids, None)
                         part = Part(name=name, problems=list(ids), sampled=sampled)
+                    part = _doubted(part, tables.get(name), run)
                     with run.writing(files[number]):
                         write_json(files[number], part)
                     run.forget(out / STATE)
@@ -100,9 +103,19 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
         parts = _measured(files, run)
         _write_losses(out / "heldout.parquet", held, parts)
         doubts = "; ".join(filter(None, [trained, *(part.doubt for part in parts)]))
-        result = with_warning(_ranked(config, parts, task, tables, run), doubts)
+        ranked = _ranked(config, parts, task, tables, run).model_copy(update={"conditions": alike})
+        result = with_warning(ranked, doubts)
         run.write_result(result)
         return result
+
+
+def _doubted(part: Part, table: Stored | None, run: Run) -> Part:
+    """The part, with what is wrong with the samples of its table, which is also warned of."""
+    if table is None or not table.doubt:
+        return part
+    doubt = f"{part.name}: {table.doubt}"
+    run.warn(doubt)
+    return part.model_copy(update={"doubt": doubt})
 
 
 def _measured(files: Sequence[Path], run: Run) -> list[Part]:

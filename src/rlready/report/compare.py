@@ -211,9 +211,11 @@ def _conditions(record: RunRecord, result: ReadinessResult) -> Conditions:
     sources = record.config.get("checkpoints")
     tables = [source for source in map(str, sources) if is_table(source)] if isinstance(sources, list) else []
     found = problems_of(record, "readiness") or {ALONE: problems_of(record, "samples").get("problems")}
+    found |= {"correct": parse_table_source(tables[0])[1].correct} if tables else {}
+    found |= result.conditions
     if len(tables) < len(result.checkpoints):
         found |= {key: record.config.get(key) for key in SAME if key != "problems"}
-    return found | ({"correct": parse_table_source(tables[0])[1].correct} if tables else {}) | result.conditions
+    return found
 
 
 def _headline(runs: Sequence[Compared], settings: dict[str, list[JsonValue]], scores: Sequence[Scored]) -> str:

@@ -1,0 +1,47 @@
+"""Under which conditions samples were drawn, as far as their tables say: only alike ones are ranked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from rlready.core.config import ReadinessConfig
+from rlready.core.errors import UserError
+
+if TYPE_CHECKING:
+    from rlready.readiness.offline_samples import Stored
+
+# columns that say how the samples of a problem were drawn or, filter, what of them was verified
+LENGTHS = ("thinking_budget", "max_answer_tokens", "max_tokens", "max_new_tokens")
+COLUMNS = (*LENGTHS, "temperature", "top_p", "top_k", "min_p", "num_waits", "end_think_bias", "setting", "filter")
+CHOSEN = ("thinking_budget", "filter")  # options of a table that keep some of its rows
+OF_MODELS = ("temperature", "thinking_budget")  # settings that a table may state of its samples too
+UNLIMITED = "None"  # a null thinking budget: of samples without one, or of a model that does not think
+
+
+def plain(value: str | int | float | None) -> str:
+    """A cell as text: numbers that are equal, such as 1, 1.0 and the text 1.0 of CSV, are the same."""
+    with suppress(ValueError):
+        number = float(str(value))
+        return str(int(number)) if math.isfinite(number) and number.is_integer() else str(number)
+    return str(value)
+
+
+def drawn_alike(config: ReadinessConfig, models: Sequence[str], tables: Mapping[str, Stored]) -> dict[str, str]:
+    """The conditions of all samples by column; UserError for two checkpoints that state different ones.
+
+    What a table does not state is not known, and not refused.
+    """
+    found = {key: (model, plain(getattr(config, key))) for model in models[:1] for key in OF_MODELS}
+    for name, table in tables.items():
+        for column, value in table.conditions.items():
+            first, there = found.setdefault(column, (name, value))
+            if there != value and (value != UNLIMITED or first in tables):
+                fix = f"keep alike ones with {column}= behind each table" if column in CHOSEN else "draw alike ones"
+                raise UserError(
+                    f"{first} and {name} hold samples of different {column}, {there} and {value}, and cannot be ranked "
+                    f"against each other; {fix}"
+                )
+    return {column: value for column, (_, value) in found.items()}
