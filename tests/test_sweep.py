@@ -122,6 +122,11 @@ def test_shared_prefixes_run_once_and_predict_reads_the_table(tmp_path: Path, mo
     with watched(monkeypatch) as fourth:
         assert sweep(config, out).starts == result.starts
     assert fourth == ["evaluate/one-1-rl-s0"]
+    (out / "rl/one-1-rl-s0/state").mkdir()  # as a kill leaves it that comes after the record is written
+    with watched(monkeypatch) as fifth:
+        assert sweep(config, out).starts == result.starts
+    assert fifth == ["rl/one-1-rl-s0"]
+    assert not (out / "rl/one-1-rl-s0/state").exists()
 
     config = SweepConfig(file=write(tmp_path, checkpoints="all", rl_seed=[0, 1]), workers=0)
     with watched(monkeypatch) as grown:

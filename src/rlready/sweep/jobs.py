@@ -23,6 +23,7 @@ from rlready.runs.continuing import compare
 from rlready.runs.folders import nothing_done
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import DONE, RECORD, RunRecord
+from rlready.runs.run import STATE
 from rlready.sweep.grid import FILLED, Config, Grid, RLVariant, SFTVariant, Verb, size_of
 from rlready.train.result import RLResult, SFTResult
 
@@ -132,7 +133,9 @@ def finished(jobs: Sequence[Job], out: Path) -> dict[str, float]:
         config = job.config_from(left[job.start]) if job.start else job.config
         same = _same_settings(job, folder, record, config)
         if same and record.status == DONE and (folder / RESULT).is_file():
-            seconds[job.key], records[job.key] = record.seconds, record
+            records[job.key] = record
+            if not (folder / STATE).exists():  # else it was killed before this was removed, which running it again does
+                seconds[job.key] = record.seconds
             if job.key in starts:
                 left[job.key] = checkpoints_of(folder)
     refuse_mixed_inputs(out, records, changed=True)
