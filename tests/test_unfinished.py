@@ -82,6 +82,25 @@ def test_a_stopped_run_is_shown_as_stopped_and_only_its_page_changes(runs: Runs)
     assert "Accuracy during RL" in text
 
 
+def test_a_run_that_is_stopped_after_its_result_leaves_the_page_to_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Inside another run it would get a viewer, which an unbroken one has not."""
+    drawn = list[Path]()
+    monkeypatch.setattr(page, "write", lambda folder: drawn.append(folder) or (folder / PAGE).touch())
+
+    def stopped() -> None:
+        with Run(tmp_path / "rl", "rl", RLConfig(steps=40)) as run:
+            run.claim()
+            run.draw_page()
+            (tmp_path / "rl/result.json").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert len(drawn) == 1
+
+
 def test_a_page_that_cannot_be_drawn_is_a_warning(
     runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

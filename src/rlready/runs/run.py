@@ -377,7 +377,7 @@ class Run(Recorder):
             why = " ".join(f"{type(error).__name__}: {error}".split())
             with suppress(UserError):  # a full disk: the error itself matters more
                 self._save("interrupted" if isinstance(error, KeyboardInterrupt) else f"failed: {why[:300]}")
-            if (self.out / PAGE).exists():
+            if (self.out / PAGE).exists() and not (self.out / RESULT).exists():  # whose page is not this one's to draw
                 self.draw_page()
 
     def _ways_on(self) -> str:
