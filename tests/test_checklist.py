@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tomllib
@@ -446,3 +447,34 @@ def test_the_repetitions_of_a_recipe_are_its_seeds(runs: Path) -> None:
 )
 def test_the_kind_of_an_interval_is_that_of_core_stats(key: str, varies: str, kind: str) -> None:
     assert kind_of(key, Estimate(0.5, 0.4, 0.6, 8, varies)) == kind
+
+
+@pytest.mark.parametrize("kind", ["md", "tex", "html"])
+def test_only_a_document_that_was_not_edited_is_replaced(pipeline: Path, tmp_path: Path, kind: str) -> None:
+    out = tmp_path / f"c.{kind}"
+    config = ChecklistConfig(runs=(str(pipeline / "inject"),), format=kind)
+    first = checklist(config, out).text
+    assert checklist(config, out).text == first == out.read_text()
+    script = "#!/bin/sh\n# makes c.md: rlready checklist runs\n"
+    for text in (
+        first + "my words\n",
+        "# How I use rlready checklist\n",
+        script,
+        "# rlready checklist: your answers\n",
+    ):
+        out.write_text(text)
+        with pytest.raises(UserError, match="may hold your text"):
+            checklist(config, out)
+        assert out.read_text() == text
+
+
+def test_answers_and_what_is_no_regular_file_are_not_written_to(pipeline: Path, tmp_path: Path) -> None:
+    given, fifo = tmp_path / "a.toml", tmp_path / "fifo"
+    given.write_text("")
+    os.mkfifo(fifo)
+    config = ChecklistConfig(runs=(str(pipeline / "inject"),), answers=str(given))
+    with pytest.raises(UserError, match="is the file of answers"):
+        checklist(config, given)
+    for out in (fifo, Path("/dev/full"), Path("/dev/zero")):
+        with pytest.raises(UserError, match="not a regular file"):
+            checklist(config, out)

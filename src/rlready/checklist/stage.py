@@ -6,6 +6,8 @@ no record holds is called unknown.
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shlex
 from collections import Counter
 from pathlib import Path
@@ -20,9 +22,10 @@ from rlready.checklist.result import STATUSES, AnsweredItem, ChecklistResult, Fa
 from rlready.checklist.runs import Runs, collect
 from rlready.core.config import ChecklistConfig
 from rlready.core.errors import UserError
-from rlready.runs.files import write_text
+from rlready.runs.files import os_errors_named, write_text
 
-MARK = b"rlready checklist"  # in the first line of each document
+# how each document begins, and the SHA-256 of what it was without this seal: by it, an edit is noticed
+SEALED = re.compile(rb"((?:<!-- |% |<!doctype html><!-- )rlready checklist) sha256 ([0-9a-f]{64})")
 RENDER = {"md": markdown, "html": html, "tex": latex}
 
 
@@ -35,7 +38,7 @@ def checklist(config: ChecklistConfig, out: Path | None = None) -> ChecklistResu
     if not config.runs:
         raise UserError("name the run folders, or a folder that holds them: rlready checklist runs")
     if out:
-        _refuse_to_replace(out, config.format)
+        _refuse_to_replace(out, config)
     form = load_form(config.form)
     answers = read_answers(Path(config.answers), config.form, form) if config.answers else Answers()
     runs = collect(config.runs, answers.told(config.answers))
@@ -57,7 +60,7 @@ def checklist(config: ChecklistConfig, out: Path | None = None) -> ChecklistResu
     if config.format == "toml":
         text = skeleton(config.form, form, items, runs, answers)
     else:
-        text = RENDER[config.format](result, out.parent if out else Path())
+        text = _sealed(RENDER[config.format](result, out.parent if out else Path()))
     if out:
         write_text(out, text)
     return result.model_copy(update={"text": text})
@@ -106,9 +109,31 @@ def _to_answer(config: ChecklistConfig) -> str:
     return shlex.join(["rlready", "checklist", *config.runs, *words])
 
 
-def _refuse_to_replace(out: Path, kind: str) -> None:
-    """UserError for a folder, for a file of answers, and for a file that this command has not written."""
+def _sealed(text: str) -> str:
+    """A document with its checksum in the first line."""
+    seal = f"rlready checklist sha256 {hashlib.sha256(text.encode()).hexdigest()}"
+    return text.replace("rlready checklist", seal, 1)
+
+
+def _is_ours(content: bytes) -> bool:
+    """Whether a file is a document of this command that was not edited since."""
+    found = SEALED.match(content)
+    if not found:
+        return False
+    return hashlib.sha256(found[1] + content[found.end() :]).hexdigest() == found[2].decode()
+
+
+def _refuse_to_replace(out: Path, config: ChecklistConfig) -> None:
+    """UserError for a folder, a device, a file of answers, and a file that is not as this command has written it."""
     if out.is_dir():
-        raise UserError(f"--out {out} is a folder; name a file in it, such as {out / f'checklist.{kind}'}")
-    if out.exists() and (kind == "toml" or MARK not in out.read_bytes()[:200]):
+        raise UserError(f"--out {out} is a folder; name a file in it, such as {out / f'checklist.{config.format}'}")
+    if not out.exists():
+        return
+    if not out.is_file():
+        raise UserError(f"--out {out}: not a regular file; choose another name, or leave out --out and redirect")
+    if config.answers and Path(config.answers).exists() and out.samefile(config.answers):
+        raise UserError(f"--out {out} is the file of answers; choose another name")
+    with os_errors_named(out, "read"):
+        ours = config.format != "toml" and _is_ours(out.read_bytes())
+    if not ours:
         raise UserError(f"--out {out}: there is a file already, and it may hold your text; choose another name")
