@@ -12,6 +12,8 @@ import pytest
 import rlready
 from rlready.cli import doctor
 from rlready.cli.main import main
+from rlready.core.errors import UserError
+from rlready.models import checkpoint
 from rlready.models.checkpoint_files import EMBEDDED_FOLDER
 from rlready.runs.record import RunRecord
 from rlready.runs.run import Run
@@ -111,3 +113,14 @@ def test_with_out_it_is_a_run(tmp_path: Path) -> None:
 def test_a_checkpoint_that_cannot_be_used_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "/nowhere/at/all"]) == 2
     assert capsys.readouterr().err.startswith("rlready: /nowhere/at/all: no such folder")
+
+
+def test_sizes_that_the_weights_do_not_have_are_refused_as_by_loading(tmp_path: Path) -> None:
+    """A vocabulary of 10**12 in config.json, from the header of the weights alone."""
+    folder = shutil.copytree(EMBEDDED_FOLDER, tmp_path / "model")
+    config = folder / "config.json"
+    config.chmod(0o644)
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"vocab_size": 10**12}))
+    for load in (checkpoint.load_without_weights, checkpoint.load):
+        with pytest.raises(UserError, match="1000000000000"):
+            load(str(folder))

@@ -179,9 +179,11 @@ def load_without_weights(source: str, *, delimiters: Sequence[str] = ()) -> LM:
     folder = local_folder(source) or fetched(source, weights=False)
     base = adapter.base_of(folder, source) if (folder / ADAPTER).exists() else folder
     check_config(base, source)
-    if weight_files(base):  # of a model on the hub they are not fetched yet
-        check_layers(base, held_weights(base))
+    held = held_weights(base) if weight_files(base) else {}  # of a model on the hub they are not fetched yet
+    check_layers(base, held)
     model = _plan(base, _config(base))
+    if held:
+        refuse_unlike(source, held, _shapes(model))
     model.generation_config = _generation_config(base) or model.generation_config
     return LM(model, tokenizer, source, (delimiters[0], delimiters[1]) if delimiters else None)
 
@@ -247,7 +249,7 @@ def _whole_model(folder: Path, source: str, dtype: str, distributed: Any = None)
     check_layers(folder, held)
     config = _config(folder)
     _generation_config(folder)
-    wanted = {name: tuple(p.shape) for name, p in _plan(folder, config).named_parameters()}
+    wanted = _shapes(_plan(folder, config))
     refuse_unlike(source, held, wanted)
     verify_checksums(folder, weights=True)
     with _refused(source):
@@ -271,6 +273,10 @@ def _plan(folder: Path, config: Any) -> Any:
 
     with _refused(str(folder / CONFIG), "describes no causal language model", AGAIN), torch.device("meta"):
         return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+
+
+def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
 
 
 def _generation_config(folder: Path) -> Any:
