@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from rlready.cli.main import main
 from rlready.cli.watch import watch
 from rlready.core.config import RLConfig
 from rlready.core.errors import UserError
+from rlready.core.tables import tables_as_text
 from rlready.report.alerts import alerts
 from rlready.report.logs import LogLine
 from rlready.report.snapshot import Tail, snapshot
 from rlready.report.watch_result import drawn
-from rlready.runs.log import append_line
+from rlready.runs.files import read_json, write_json
+from rlready.runs.log import append_line, read_log
 from rlready.runs.run import Run
 
 
@@ -143,3 +146,45 @@ def test_drawings() -> None:
     assert drawn([1.0, 1.0]) == "▁▁"
     assert drawn([0.0, 0.5, 1.0]) in ("▁▄█", "▁▅█")
     assert len(drawn([float(n) for n in range(1000)])) <= 24
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "link"])
+def test_a_log_that_is_no_regular_file_is_not_read(tmp_path: Path, kind: str) -> None:
+    log, elsewhere = tmp_path / "log.jsonl", tmp_path / "elsewhere"
+    elsewhere.write_text(json.dumps(line(1)) + "\n")
+    if kind == "pipe":
+        os.mkfifo(log)
+    else:
+        log.symlink_to("/dev/zero" if kind == "device" else elsewhere)
+    assert Tail(log).read() == []
+    with pytest.raises(UserError, match=r"log\.jsonl"):
+        read_log(log)
+
+
+def test_a_record_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "record.json")
+    (run,) = watch([tmp_path]).runs
+    assert "not a regular file" in run.alerts[0]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"reward": 1e308, "seconds": 1e308},
+        {"seconds": 5e-324},
+        {"generated_tokens": 10**400},
+        {"step": 10**400},
+        {"epoch": 1.0},
+    ],
+)
+def test_numbers_of_any_size_are_shown(tmp_path: Path, values: dict[str, float]) -> None:
+    """With settings that are as large."""
+    with Run(tmp_path, "rl", RLConfig(steps=4)) as run:
+        run.claim()
+        record = read_json(run.out / "record.json")
+        write_json(run.out / "record.json", record | {"config": record["config"] | {"epochs": 10**400}})
+        for step in range(1, 15):
+            append_line(run.out / "log.jsonl", line(step) | values)
+        (found,) = watch([tmp_path]).runs
+        assert found.verb == "rl"
+        assert tables_as_text(watch([tmp_path]).tables())

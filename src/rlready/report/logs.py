@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
-from pydantic import ConfigDict, FiniteFloat
+from pydantic import ConfigDict, Field
 
 from rlready.core.result import Record
 from rlready.report.plots import Point
 
 MOST_LINE_POINTS = 200
+LARGEST = 1e100  # so that sums and shares of values are finite; no run has any as large
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 Value = Callable[["LogLine"], float | None]
 
 
@@ -22,33 +26,33 @@ class LogLine(Record):
 
     model_config = ConfigDict(extra="ignore")
 
-    step: int
-    epoch: FiniteFloat | None = None
-    seconds: FiniteFloat | None = None
-    loss: FiniteFloat | None = None
-    tokens: int | None = None
-    heldout_loss: FiniteFloat | None = None
-    heldout_low: FiniteFloat | None = None
-    heldout_high: FiniteFloat | None = None
-    reward: FiniteFloat | None = None
-    accuracy: FiniteFloat | None = None
-    thinking_tokens_correct: FiniteFloat | None = None
-    thinking_tokens_wrong: FiniteFloat | None = None
-    thinking_tokens: FiniteFloat | None = None
-    response_tokens: FiniteFloat | None = None
-    generated_tokens: int | None = None
-    truncated: FiniteFloat | None = None
-    entropy: FiniteFloat | None = None
-    mismatch: FiniteFloat | None = None
-    groups_informative: int | None = None
-    groups_solved: int = 0
-    groups_unsolved: int = 0
-    groups_equal: int = 0
-    eval_accuracy: FiniteFloat | None = None
-    eval_low: FiniteFloat | None = None
-    eval_high: FiniteFloat | None = None
-    eval_thinking_tokens: FiniteFloat | None = None
-    eval_response_tokens: FiniteFloat | None = None
+    step: Count
+    epoch: Number | None = None
+    seconds: Number | None = None
+    loss: Number | None = None
+    tokens: Count | None = None
+    heldout_loss: Number | None = None
+    heldout_low: Number | None = None
+    heldout_high: Number | None = None
+    reward: Number | None = None
+    accuracy: Number | None = None
+    thinking_tokens_correct: Number | None = None
+    thinking_tokens_wrong: Number | None = None
+    thinking_tokens: Number | None = None
+    response_tokens: Number | None = None
+    generated_tokens: Count | None = None
+    truncated: Number | None = None
+    entropy: Number | None = None
+    mismatch: Number | None = None
+    groups_informative: Count | None = None
+    groups_solved: Count = 0
+    groups_unsolved: Count = 0
+    groups_equal: Count = 0
+    eval_accuracy: Number | None = None
+    eval_low: Number | None = None
+    eval_high: Number | None = None
+    eval_thinking_tokens: Number | None = None
+    eval_response_tokens: Number | None = None
 
     @property
     def informative(self) -> float | None:

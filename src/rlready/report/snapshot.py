@@ -12,8 +12,9 @@ from pydantic import JsonValue, ValidationError
 
 from rlready.core.cells import DASH
 from rlready.core.errors import UserError
+from rlready.core.regular import opened
 from rlready.report.alerts import STEPS, alerts
-from rlready.report.logs import LogLine, Value, along
+from rlready.report.logs import LARGEST, LogLine, Value, along
 from rlready.report.watch_result import Curve, WatchedRun, drawn
 from rlready.runs.folders import folders_of_runs, status_of
 from rlready.runs.log import LOG
@@ -43,8 +44,8 @@ class Tail:
     at: int = 0
 
     def read(self) -> list[LogLine]:
-        """All whole lines so far; a line that cannot be read is left out."""
-        with suppress(OSError), self.path.open("rb") as file:
+        """All whole lines so far; a line that cannot be read is left out, as is a log that is no regular file."""
+        with suppress(OSError), opened(self.path) as file:
             if file.seek(0, 2) < self.at:
                 self.lines, self.at = [], 0
             file.seek(self.at)
@@ -81,8 +82,10 @@ def snapshot(folder: Path, tails: dict[Path, Tail]) -> WatchedRun:
         status=status,
         step=steps[-1].step if steps else None,
         done=done,
-        seconds_left=pace * steps[-1].step * (1 - done) / done if status == RUNNING and pace and done else None,
-        tokens_per_second=tokens / spent if spent else None,
+        seconds_left=_finite(pace * steps[-1].step * (1 - done) / done)
+        if status == RUNNING and pace and done
+        else None,
+        tokens_per_second=_finite(tokens / spent) if spent else None,
         curves=list(_curves(log)),
         alerts=alerts(log),
     )
@@ -91,7 +94,12 @@ def snapshot(folder: Path, tails: dict[Path, Tail]) -> WatchedRun:
 def _share_done(config: dict[str, JsonValue], last: LogLine) -> float | None:
     """The share of the steps of RL, or of the epochs of SFT."""
     now, whole = (last.step, config.get("steps")) if last.epoch is None else (last.epoch, config.get("epochs"))
-    return min(1.0, now / whole) if isinstance(whole, int | float) and whole > 0 else None
+    return min(1.0, now / whole) if isinstance(whole, int | float) and 0 < whole < LARGEST else None
+
+
+def _finite(value: float) -> float | None:
+    """The value, or None where the numbers in a log lead to none."""
+    return value if abs(value) < LARGEST else None
 
 
 def _curves(log: list[LogLine]) -> Iterator[Curve]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from rlready.core.distributed import rank
 from rlready.core.errors import UserError
+from rlready.core.regular import opened
 from rlready.runs.files import os_errors_named, plain, sync, write_text
 
 LOG = "log.jsonl"
@@ -43,8 +44,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        with os_errors_named(path, "read"):
-            lines = [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+        with os_errors_named(path, "read"), opened(path) as file:
+            lines = [json.loads(line) for line in file.read().split(b"\n")[:-1]]
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a log of JSON lines: {error}") from None
     if not all(isinstance(line, dict) for line in lines):
