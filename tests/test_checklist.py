@@ -33,6 +33,7 @@ from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.inject.stage import inject
 from rlready.runs.files import read_json, write_json
+from rlready.runs.folders import folders_of_runs
 from rlready.runs.provenance import accelerators
 from rlready.runs.record import SCHEMA, Attempt, Energy, RunRecord, sealed
 
@@ -478,3 +479,29 @@ def test_answers_and_what_is_no_regular_file_are_not_written_to(pipeline: Path, 
     for out in (fifo, Path("/dev/full"), Path("/dev/zero")):
         with pytest.raises(UserError, match="not a regular file"):
             checklist(config, out)
+
+
+def test_a_copied_run_is_counted_once(runs: Path) -> None:
+    before = total_compute(collect([str(runs)], Told()))
+    shutil.copytree(runs / "demo", runs / "demo-backup")
+    shutil.copytree(runs / "inject", runs / "backups" / "inject")
+    shutil.copytree(runs / "demo" / "rl", runs / "a")
+    (runs / "b").symlink_to(runs / "demo" / "sft")
+    found = collect([str(runs)], Told())
+    assert [fact.text for fact in total_compute(found)] == [fact.text for fact in before]
+    assert any("is a copy of" in note for note in found.notes)
+
+
+def test_runs_behind_links_and_of_any_name_are_counted(runs: Path, tmp_path: Path) -> None:
+    """A link that leads around in a circle ends, and what is behind two links is one run."""
+    every = len(collect([str(runs)], Told()).entries)
+    shutil.move(runs / "demo", tmp_path / "elsewhere")
+    (runs / "linked").symlink_to(tmp_path / "elsewhere")
+    (runs / "again").symlink_to(tmp_path / "elsewhere")
+    (runs / "circle").symlink_to(runs)
+    shutil.move(runs / "inject", runs / "state")
+    (runs / "checkpoints").mkdir()
+    assert len(collect([str(runs)], Told()).entries) == every
+    assert {path.name for path in folders_of_runs(runs)} >= {"again", "state"}
+    shutil.move(runs / "state", runs / "checkpoints" / "inject")
+    assert len(collect([str(runs)], Told()).entries) == every

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from rlready.checklist.result import Evidence, Fact
 from rlready.core.errors import UserError
 from rlready.core.result import RESULT, Result
+from rlready.runs.files import to_json
 from rlready.runs.folders import folders_of_runs, status_of
 from rlready.runs.provenance import package_version
 from rlready.runs.record import DONE, EDITED, RECORD, SCHEMA, DataNote, ModelNote, RunRecord, is_edited
@@ -119,7 +120,7 @@ def collect(paths: Sequence[str], told: Told) -> Runs:
                 notes.append(f"{error}; the run is left out, so the total compute is incomplete")
     if not found:
         raise UserError(f"{paths[0]}: no record of a run in it can be read: {notes[0]}")
-    entries = _without_doubles(list(found.values()))
+    entries = _without_copies(_without_doubles(list(found.values())), notes)
     remarks = defaultdict[str, list[Path]](list)
     for entry in entries:
         for remark in _remarks(entry):
@@ -158,16 +159,32 @@ def _remarks(entry: Entry) -> Iterator[str]:
         yield f"made by rlready {entry.record.software.version}"
 
 
+def _without_copies(entries: list[Entry], notes: list[str]) -> list[Entry]:
+    """The entries without those that are copies of others, such as backups; the notes name each.
+
+    Two runs are one if verb, settings and attempts are equal, and with these the times at which they started and ended.
+    """
+    first = dict[str, Entry]()
+    for entry in sorted(entries, key=lambda entry: entry.counted):  # a part stays in the run that contains it
+        record = entry.record
+        key = to_json([record.verb, record.part_of, record.config, record.all_attempts])
+        other = first.setdefault(key, entry)
+        if other is not entry:
+            notes.append(f"{entry.folder} is a copy of {other.folder}: the run is counted once")
+    kept = {entry.folder for entry in first.values()}
+    return [entry for entry in entries if entry.folder in kept]
+
+
 def _without_doubles(entries: list[Entry]) -> list[Entry]:
     """The entries, of which those are not counted whose seconds others contain.
 
     A run that is part of another is contained in that.  The jobs of a sweep have processes of their own: they are
     counted, and not the sweep, which waits for them.
     """
-    done = []
+    done, at = [], {entry.folder: entry.folder.resolve() for entry in entries}
     for entry in entries:
-        around = [other for other in entries if other.folder in entry.folder.parents]
-        within = [other for other in entries if entry.folder in other.folder.parents]
+        around = [other for other in entries if at[other.folder] in at[entry.folder].parents]
+        within = [other for other in entries if at[entry.folder] in at[other.folder].parents]
         contained = any(other.record.verb == entry.record.part_of for other in around)
         jobs = entry.record.verb == "sweep" and any(other.record.part_of is None for other in within)
         done.append(Entry(entry.folder, entry.record, entry.result, entry.status, not (contained or jobs)))

@@ -19,7 +19,7 @@ from rlready.runs.record import CONFIG, DONE, OVERWRITTEN, RECORD, RUNNING, RunR
 
 RUNS = Path("runs")
 MOST = 20_000  # folders in which runs are looked for
-WITHOUT_RUNS = (".git", "checkpoints", "state")  # folders in which no run is
+WITHOUT_RUNS = ("checkpoints", "state")  # folders of a run in which no run is
 PAGE = "report.html"
 START = {RECORD, CONFIG, lock.NAME, PAGE}  # what may be there before a run has done any work
 
@@ -47,16 +47,28 @@ def folders_of_runs(path: Path) -> list[Path]:
     """The run folders that are ``path`` or in it, at any depth; UserError if there is none, or nothing there."""
     if not path.exists():
         raise UserError(f"{path}: no such folder{did_you_mean(str(path))}")
-    inside = list[Path]()
-    for visited, (root, folders, names) in enumerate(os.walk(path), start=1):
+    inside, walked = list[Path](), set[Path]()
+    for visited, (root, folders, names) in enumerate(os.walk(path, followlinks=True), start=1):
         if visited > MOST:
             raise UserError(f"{path} holds more than {MOST:,} folders; name the run folders, or the one they are in")
-        folders[:] = sorted(name for name in folders if name not in WITHOUT_RUNS and not LEFTOVER.fullmatch(name))
+        real, here = Path(root).resolve(), Path(root)
+        if real in walked:  # a link to what was walked already, perhaps to a folder around it
+            folders.clear()
+            continue
+        walked.add(real)
+        folders[:] = sorted(name for name in folders if _may_hold_runs(here, name, run=RECORD in names))
         if RECORD in names:
-            inside.append(Path(root))
+            inside.append(here)
     if not inside:
         raise UserError(f"{path}: not a run folder, and there is none in it: {RECORD} is missing")
     return inside
+
+
+def _may_hold_runs(parent: Path, name: str, *, run: bool) -> bool:
+    """Whether to look for runs in a folder; links of a run are not followed, only those beside runs."""
+    if LEFTOVER.fullmatch(name) or (run and (parent / name).is_symlink()):
+        return False
+    return (parent / name / RECORD).exists() or not (name == ".git" or (run and name in WITHOUT_RUNS))
 
 
 def new_folder(verb: str, parent: Path = RUNS) -> Path:
