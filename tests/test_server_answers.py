@@ -228,3 +228,23 @@ def test_a_server_that_does_not_answer(
     with pytest.raises(UserError, match=r"does not answer .*repeat the command$"):
         _Client(server.url, 2, 50)
     assert f"waiting for {server.url}/v1/models (0 s; it is given up after 0 s)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("length", ["", "Content-Length: 99999999999\r\n"])
+def test_an_endless_answer_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch, length: str) -> None:
+    monkeypatch.setattr(vllm_server, "LONGEST", 1000)
+    monkeypatch.setattr(_Client._ask, "__defaults__", (None, 1000))
+    monkeypatch.setattr(vllm_server, "PER_TOKEN", 100)
+    endless = f"HTTP/1.0 200 x\r\n{length}\r\n".encode() + b" " * 100_000
+    server.completion = endless
+    assert "more than 1,400 bytes" in odd(server, Continuation(0, [1], 3, 1.0, watched=7))
+    server.models = endless
+    with pytest.raises(UserError, match="more than 1,000 bytes"):
+        _Client(server.url, 2, 50)
+
+
+def test_a_redirect_is_not_followed(server: Server) -> None:
+    elsewhere = "http://localhost:1/v1/models"
+    server.models = f"HTTP/1.0 302 x\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n".encode()
+    with pytest.raises(UserError, match=f"sends requests on to {elsewhere}"):
+        _Client(server.url, 2, 50)

@@ -18,9 +18,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from email.message import Message
 from math import inf
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -49,8 +50,23 @@ if sys.platform == "linux":
 runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__", alter_sys=True)
 """
 ERROR = re.compile(r"\w*Error: .+")
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+LONGEST = 1 << 24  # bytes of any answer
+PER_TOKEN = 1 << 12  # and of a completion, for each token that it repeats or adds
 
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Prompts go to the server that was named, and to no other."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+    ) -> None:
+        raise UserError(
+            f"{req.full_url} sends requests on to {one_line(newurl, 200)}, which was not "
+            "named: give the address of the server itself"
+        )
+
+
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -243,9 +259,9 @@ class _Client(Completer):
             # what the model's generation config may set otherwise
             **{"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0},
         }
-        path = "/v1/completions"
+        path, most = "/v1/completions", LONGEST + PER_TOKEN * (len(asked.prompt_ids) + asked.max_tokens)
         try:
-            answer = self._parsed(_Completion, path, self._ask(path, ANSWER_SECONDS, json.dumps(wanted).encode()))
+            answer = self._parsed(_Completion, path, self._ask(path, ANSWER_SECONDS, json.dumps(wanted).encode(), most))
             ended.put(self._checked(asked, path, answer))
         except UserError as error:
             ended.put(error)
@@ -279,11 +295,16 @@ class _Client(Completer):
     def _no_answer(self, why: str) -> _NoAnswer:
         return _NoAnswer(f"the server at {self.url} does not answer ({why}); start it again and repeat the command")
 
-    def _ask(self, path: str, seconds: float, body: bytes | None = None) -> bytes:
+    def _ask(self, path: str, seconds: float, body: bytes | None = None, most: int = LONGEST) -> bytes:
+        """The answer, of at most so many bytes."""
         try:
             request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"})
             with DIRECT.open(request, timeout=seconds) as answer:
-                return bytes(answer.read())
+                # a length that is known is read as a whole, so that a shorter answer is noticed
+                content = b"" if (answer.length or 0) > most else answer.read(None if answer.length else most + 1)
+                if (answer.length or 0) > most or len(content) > most:
+                    raise self._odd(path, f"more than {most:,} bytes")
+                return bytes(content)
         except urllib.error.HTTPError as error:
             said = b""
             with suppress(OSError, http.client.HTTPException):
