@@ -1,6 +1,7 @@
 """Run folders: never half written, never silently reused, continued after any kind of end."""
 
 import errno
+import gc
 import json
 import math
 import os
@@ -21,6 +22,7 @@ from rlready.core.settings import Config as Settings
 from rlready.runs import lock, provenance
 from rlready.runs.files import merge_tables, read_json, read_table, write_folder, write_json, write_table, write_text
 from rlready.runs.log import append_line, read_log, sync_log, truncate_log
+from rlready.runs.parquet import BoundedParquet
 from rlready.runs.record import Energy, RunRecord, is_edited, sealed
 from rlready.runs.run import Invocation, Run, invocation
 
@@ -460,3 +462,17 @@ def test_an_invalid_record_is_refused_in_one_line(tmp_path: Path) -> None:
     write_json(tmp_path / "record.json", {"verb": "sft"})
     with pytest.raises(UserError, match=r"record.json: start: field required \(\d+ more\); it is not the record"):
         Run(tmp_path, "sft", Config()).__enter__()
+
+
+def test_a_table_that_was_read_leaves_no_garbage(tmp_path: Path) -> None:
+    """Metadata that hold each other are freed only when garbage is collected, in a long run after thousands of steps."""
+    write_table(tmp_path / "t.parquet", [{"step": 1, "text": "a", "tokens": [1, 2]}])
+    list(BoundedParquet(tmp_path / "t.parquet").rows())
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            list(BoundedParquet(tmp_path / "t.parquet").rows())
+        assert gc.collect() < 20
+    finally:
+        gc.enable()

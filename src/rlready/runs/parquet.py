@@ -74,19 +74,18 @@ class BoundedParquet:
 
     def _longest(self, names: Sequence[str]) -> int:
         """Bytes of the longest texts in the dictionaries of the columns, which a row repeats for a few bits each."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        schema, meta = self._content.schema, self._content.metadata
-        columns = [schema.column(i) for i in range(meta.num_columns)]
-        texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+        # by their Arrow types: the metadata and its Parquet schema hold each other, until the garbage is collected
+        leaves = [leaf for field in self.schema for leaf in _leaves(field.type)]
+        texts = list({c.path_in_schema: None for c in self.chunks() if c.physical_type == "BYTE_ARRAY"})
         content = pq.ParquetFile(self.file, read_dictionary=texts, buffer_size=BUFFER)
-        longest = max(
-            (column.length for column in columns if column.physical_type == "FIXED_LEN_BYTE_ARRAY"), default=0
-        )
-        for group in range(meta.num_row_groups):
+        longest = max((kind.byte_width for kind, _ in leaves if pa.types.is_fixed_size_binary(kind)), default=0)
+        for group in range(self._content.metadata.num_row_groups):
             for batch in islice(content.iter_batches(1, row_groups=[group], columns=list(names)), 1):
                 longest = max(longest, sum(map(_longest_text, batch.columns)))
-        if any(column.max_repetition_level for column in columns):  # one row may hold all values
+        if any(repeated for _, repeated in leaves):  # one row may hold all values
             values = max((chunk.num_values for chunk in self.chunks()), default=0)
             self._refuse_too_large(NESTED * self._limit - values * longest)
         return longest
@@ -128,6 +127,22 @@ def first_line(error: Exception) -> str:
     """The first line of a library's error message, at most 200 printable characters of it."""
     line = (str(error).splitlines() or [type(error).__name__])[0][:200]
     return "".join(c for c in line if c.isprintable())
+
+
+def _leaves(kind: pa.DataType, repeated: bool = False) -> Iterator[tuple[pa.DataType, bool]]:
+    """The types of the values inside a type, and whether a row may have several of them."""
+    import pyarrow as pa
+
+    if isinstance(kind, pa.BaseExtensionType):
+        yield from _leaves(kind.storage_type, repeated)
+    elif pa.types.is_dictionary(kind):
+        yield from _leaves(kind.value_type, repeated)
+    elif kind.num_fields:
+        repeated |= not pa.types.is_struct(kind)
+        for inside in range(kind.num_fields):
+            yield from _leaves(kind.field(inside).type, repeated)
+    else:
+        yield kind, repeated
 
 
 def _parts(array: pa.Array) -> list[pa.Array]:
