@@ -465,7 +465,7 @@ def test_an_invalid_record_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_table_that_was_read_leaves_no_garbage(tmp_path: Path) -> None:
-    """Metadata that hold each other are freed only when garbage is collected, in a long run after thousands of steps."""
+    """Metadata that hold each other are freed when garbage is collected: in a long run after thousands of steps."""
     write_table(tmp_path / "t.parquet", [{"step": 1, "text": "a", "tokens": [1, 2]}])
     list(BoundedParquet(tmp_path / "t.parquet").rows())
     gc.collect()
