@@ -137,6 +137,14 @@ def files(folder: Path) -> Iterator[tuple[str, Path]]:
             yield name, path
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether a record that can be read says that the run is done."""
+    try:
+        return bool(json.loads((folder / "record.json").read_bytes())["status"] == "done")
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 def content(folder: Path, was: str = "", now: str = "") -> dict[str, object]:
     """What must be the same of every file; ``was`` is replaced by ``now`` in texts, if the folder has moved."""
     found: dict[str, object] = {}

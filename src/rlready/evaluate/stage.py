@@ -84,7 +84,9 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
                     kept = DrawnSamples(run, number)
                     bar.skip(len(kept.rows))
                     with drawer.plain, drawer.engine, kept:
-                        measured_model = measure(drawer, problems, kept, out / "parts" / f"{number}.parquet")
+                        table = out / "parts" / f"{number}.parquet"
+                        with run.writing(table):
+                            measured_model = measure(drawer, problems, kept, table)
                     with run.writing(part):
                         write_json(part, measured_model)
                     run.forget(out / STATE)
