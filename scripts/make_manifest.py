@@ -17,7 +17,6 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = [*sorted((ROOT / "evidence").iterdir()), ROOT / "bench", ROOT / "bench/gpu", ROOT / "bench/scale"]
-EMBEDDED = "src/rlready/assets/embedded/model.safetensors"
 DATASETS = [
     {
         "id": "GSM8K, train",
@@ -41,10 +40,9 @@ ENVIRONMENT = {
     "python": ">=3.11",
     "lockfile": "requirements.lock",
     "container": "Dockerfile",
-    "hardware": "2 x86-64 cores with AVX-512 and 24 GiB; bench/gpu: one NVIDIA H200",
+    "hardware": "2 x86-64 cores and 24 GiB; bench/gpu: one NVIDIA H200",
     "precision": "float32 on a CPU. On a GPU bfloat16 by autocast, with trained weights, log-probabilities and the "
     "optimiser in float32 (docs/gpus.md, docs/presets.md)",
-    "cuda": "13.0 with PyTorch 2.13, for bench/gpu only",
 }
 SMOKE = {
     "command": "make demo",
@@ -80,8 +78,8 @@ def claims() -> list[dict[str, Any]]:
                     },
                     "status": "confirmed",
                 }
-                # all pages count their seeds from 0
-                | ({"seeds": list(range(claim["n"]))} if claim["varies"] == "seeds" else {})
+                # pages over seeds have 0 to 4; which ones a claim over fewer has is not in its result
+                | ({"seeds": list(range(5))} if claim["varies"] == "seeds" and claim["n"] == 5 else {})
             )
     return found
 
