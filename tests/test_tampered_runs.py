@@ -546,6 +546,14 @@ def test_a_half_copied_state_is_named(runs: Runs, name: str) -> None:
         runs.run("rl", out)
 
 
+def test_a_half_copied_checkpoint_is_named_before_the_run_goes_on(runs: Runs) -> None:
+    out = runs.folder("sft", "stopped")
+    assert (out / "state").is_dir()
+    (out / "checkpoints/step-3/tokenizer.json").unlink()
+    with pytest.raises(UserError, match="step-3/tokenizer.json: missing, but checksums"):
+        runs.run("sft", out)
+
+
 def test_samples_of_many_steps_are_in_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that goes on within the steps of a file has the samples of an unbroken one."""
     monkeypatch.setattr("rlready.train.samples.SHARD", 3)

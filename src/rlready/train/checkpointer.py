@@ -22,7 +22,7 @@ from rlready.core.distributed import from_rank0, gathered, wait_for_all, world_s
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.models.checkpoint import save
-from rlready.models.checksums import CHECKSUMS
+from rlready.models.checksums import CHECKSUMS, verify_checksums
 from rlready.models.fsdp import is_sharded, load_whole_state, whole_state, whole_weights
 from rlready.runs.files import discard, write_folder
 from rlready.runs.log import LOG, sync_log
@@ -60,7 +60,8 @@ class Checkpointer:
     def restore(self, fresh: S) -> S:
         """Load weights and optimiser and return the saved state; return ``fresh`` if nothing was saved.
 
-        UserError for a state that is damaged or not of this run.
+        UserError for a state that is damaged or not of this run, and for a checkpoint of which a file besides the
+        weights is missing or damaged.
         """
         there = gathered(os.path.lexists(self.folder))
         if not all(there):
@@ -69,6 +70,8 @@ class Checkpointer:
             return fresh
         advice = f"delete {self.folder} to begin the run again"
         self.run.refuse_changed(self.folder, advice)
+        for checkpoint in sorted((self.out / "checkpoints").glob("step-*")):  # not in half a copy
+            verify_checksums(checkpoint, weights=False)
         try:
             sharded = is_sharded(self._model)
             place = "cpu" if sharded else self.learner.device
