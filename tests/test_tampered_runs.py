@@ -550,7 +550,7 @@ def test_a_half_copied_checkpoint_is_named_before_the_run_goes_on(runs: Runs) ->
     out = runs.folder("sft", "stopped")
     assert (out / "state").is_dir()
     (out / "checkpoints/step-3/tokenizer.json").unlink()
-    with pytest.raises(UserError, match="step-3/tokenizer.json: missing, but checksums"):
+    with pytest.raises(UserError, match=r"step-3/tokenizer.json: missing, but checksums"):
         runs.run("sft", out)
 
 
