@@ -432,8 +432,8 @@ twice the learning rate, half the batch, and {FIRST} operations to begin with in
 |---|---|---|
 {chr(10).join([*rungs, *trials])}
 
-It chose {chosen.operations} operations and a learning rate of {chosen.learning_rate:g}. At the speed of its machine all
-seeds take {chosen.hours:.1f} hours."""
+It chose {chosen.operations} operations and a learning rate of {chosen.learning_rate:g}. It ran beside other
+work, at the lowest priority; at that speed all seeds take {chosen.hours:.1f} hours."""
 
 
 def results_text(seeds: list[Seed]) -> str:
