@@ -153,13 +153,16 @@ nine in ten of those of `sweep` and `demo`, which call the other verbs. Of {stor
 {table([head, *rows])}
 
 *Went on*: the run came to its end in spite of a fault. *Refused*: the folder was in use, or half of it was missing, and
-the run said so and changed nothing. *Half*: half-written files; *different*: files that differ from the unbroken run's;
+the run said so and changed nothing; or half of a finished run was copied, which is not continued. *Half*: half-written files; *different*: files that differ from the unbroken run's;
 *other*: runs that did not continue, or ended without a clear line.
 
 {listed}
 
-Earlier rounds had found faults that are fixed since, the last two of them in 554 trials the same day: a finished run of
-`inject` whose rows were cut was taken for whole, and a run without memory for a new thread waited for ever.
+The trials were done on the revisions of one day. What they found there was fixed, and the trial repeated: a job of a
+sweep kept its state if the last deletion had failed; a demo that was stopped after the result of its RL run, and before
+its record, left a viewer of samples; half a copy of a folder went on beside a checkpoint without its tokenizer. Earlier
+rounds had found, among others, a finished run of `inject` whose rows were cut and that was taken for whole, and a run
+without memory for a new thread that waited for ever.
 
 Losses that were planted to test the test, such as a write that is not atomic, a step that is skipped, an optimiser that
 is not restored: {sum(stored["planted"].values())} of {len(stored["planted"])} are found.
@@ -174,7 +177,8 @@ One process takes {stored["soak"][-1]["step"]:,} steps of RL with 2 groups of 2 
 {table([SOAK_HEAD, *map(soak_row, soak)])}
 
 Disk is that of the run folder: a checkpoint every 1,000 steps, and the rollouts. *Page* is the CPU time of the page of
-the log so far, *log* the time of writing a line. The long run was of an earlier revision of the same day.
+the run so far, *log* the time of writing a line. An earlier run of that day had grown by 5 %, because what was read of
+tables was only freed with Python's garbage.
 
 ## Odd inputs
 
