@@ -152,9 +152,10 @@ nine in ten of those of `sweep` and `demo`, which call the other verbs. Of {stor
 
 {table([head, *rows])}
 
-*Went on*: the run came to its end in spite of a fault. *Refused*: the folder was in use, or half of it was missing, and
-the run said so and changed nothing; or half of a finished run was copied, which is not continued. *Half*: half-written files; *different*: files that differ from the unbroken run's;
-*other*: runs that did not continue, or ended without a clear line.
+*Went on*: the run came to its end in spite of a fault. *Refused*: the folder was in use, or half of it was missing,
+and the run said so and changed nothing; or half of a finished run was copied, which is not continued. *Half*:
+half-written files; *different*: files that differ from the unbroken run's; *other*: runs that did not continue, or
+ended without a clear line.
 
 {listed}
 
