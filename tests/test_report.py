@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlready.core.cells import brief_percent, decimal, fixed, percent
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.result import TaskRecord
@@ -39,6 +40,7 @@ from rlready.report import page
 from rlready.report.axes import nice_ticks
 from rlready.report.claims import Claim
 from rlready.report.demo_result import DemoCheckpoint, DemoResult, ModelScores, StageSeconds
+from rlready.report.figures import PERCENT, THREE_DIGITS, Unit
 from rlready.report.logs import LogLine
 from rlready.report.plots import Point, Series, line_chart
 from rlready.runs.files import plain, write_json
@@ -593,6 +595,15 @@ def test_ticks_of_common_axes() -> None:
     assert nice_ticks(0, 0.97) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     assert nice_ticks(1, 3, whole=True) == [1, 2, 3]
     assert nice_ticks(5, 5) == pytest.approx([4.4, 4.6, 4.8, 5.0, 5.2, 5.4, 5.6])
+
+
+def test_a_number_reads_the_same_wherever_it_stands() -> None:
+    """In the headline, in the tables of the terminal and on the page: halves are rounded away from 0 in each."""
+    half = Estimate(0.565, 0.535, 0.625, 200)
+    assert [brief_percent(half), fixed(-2.5, 0), fixed(2.5, 0, "+")] == ["57", "-3", "+3"]
+    assert [Unit(100).number(0.565), Unit(100, signed=True).number(-0.025)] == ["57", "−3"]
+    assert [decimal(0.0625), percent(0.00125), PERCENT.number(0.00125)] == ["0.063", "0.1", "0.1"]
+    assert [decimal(1.0005), THREE_DIGITS.number(1.0005)] == ["1.001", "1.001"]
 
 
 def test_text_keeps_its_lines_and_letters() -> None:

@@ -12,6 +12,14 @@ from rlready.core.records import Estimate
 DASH = "–"
 
 
+def fixed(value: float, digits: int, options: str = "") -> str:
+    """A number with so many decimals; halves are rounded away from 0, as readers expect, not to the even digit.
+
+    ``options`` are those of a format: ``+`` for a sign of positive numbers, too, ``,`` between thousands.
+    """
+    return f"{value * (1 + 1e-9):{options}.{digits}f}"
+
+
 def percent(value: float | Estimate | None) -> str:
     """A share in per cent, without its unit; an estimate with its interval."""
     return _cell(value, 100.0, 1)
@@ -37,11 +45,11 @@ def decimals(estimate: Estimate, scale: float = 1.0) -> int:
 
 def brief_percent(share: Estimate, *beside: Estimate) -> str:
     """A share in per cent, without its unit, to as many digits as its interval and those ``beside`` it support."""
-    return f"{100 * share.value:.{min(decimals(each, 100) for each in (share, *beside))}f}"
+    return fixed(100 * share.value, min(decimals(each, 100) for each in (share, *beside)))
 
 
 def _cell(value: float | Estimate | None, scale: float, digits: int) -> str:
     if isinstance(value, Estimate):
         low, high = (_cell(end, scale, digits) for end in (value.low, value.high))
         return f"{_cell(value.value, scale, digits)} [{low}, {high}]"
-    return DASH if value is None or math.isnan(value) else f"{scale * value:.{digits}f}"
+    return DASH if value is None or math.isnan(value) else fixed(scale * value, digits)

@@ -32,6 +32,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rlready.core.cells import decimal, percent
 from rlready.core.records import Estimate
 from rlready.core.stats import paired_estimate, simultaneous, standard_error, units_to_decide
 from rlready.readiness.passk import Floats, powers
@@ -281,7 +282,7 @@ def _fewest_steps(names: Sequence[str], start: int, left: Sequence[int]) -> int:
 
 def in_units(by: str, value: float) -> str:
     """A value of a predictor as it is printed: shares in per cent."""
-    return f"{100 * value:.1f} %" if is_share(by) else f"{value:.3f}"
+    return f"{percent(value)} %" if is_share(by) else decimal(value)
 
 
 def is_share(by: str) -> bool:

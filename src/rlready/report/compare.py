@@ -18,6 +18,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from rlready.core.cells import DASH, fixed
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result
@@ -27,7 +28,7 @@ from rlready.evaluate.result import EvaluateResult
 from rlready.predict.candidates import SAME
 from rlready.readiness.offline_reader import is_table, parse_table_source
 from rlready.readiness.result import ReadinessResult
-from rlready.report.figures import DASH, DIFFERENCE, PERCENT
+from rlready.report.figures import DIFFERENCE, PERCENT
 from rlready.report.folder import RunFolder, read_folder
 from rlready.report.logs import Value, along, smooth
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
@@ -226,7 +227,7 @@ def _headline(runs: Sequence[Compared], settings: dict[str, list[JsonValue]], sc
         most = max(apart, key=lambda s: abs(s.difference.value) if s.difference else 0.0)
         assert most.difference
         side = "above" if most.difference.value > 0 else "below"
-        points = f"{abs(100 * most.difference.value):.0f} points {side}"
+        points = f"{fixed(abs(100 * most.difference.value), 0)} points {side}"
         return f"{most.model} ({most.run}) is {points} {most.base} in {most.what}."
     if compared:
         return f"{len(runs)} runs: no difference in {compared[0].what} is significant."

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rlready.core.cells import DASH, fixed
 from rlready.core.records import Estimate
-
-DASH = "–"
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,7 @@ class Unit:
             return DASH
         scaled, sign = self.scale * value, "+" if self.signed else ""
         small = 0 < abs(scaled) < 0.5 * 10**-self.digits
-        scaled *= 1 + 1e-9  # halves are rounded away from 0, as readers expect, and not to the even digit
-        text = f"{scaled:{sign}.1g}" if small else f"{scaled:{sign},.{self.digits}f}"
+        text = f"{scaled:{sign}.1g}" if small else fixed(scaled, self.digits, f"{sign},")
         return text.replace("-", "−")
 
     def show(self, value: float | None) -> str:
