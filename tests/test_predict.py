@@ -27,8 +27,9 @@ from rlready.models.checkpoint import load
 from rlready.models.heldout_loss import HeldOut
 from rlready.predict import score as scoring
 from rlready.predict.candidates import Candidate, distribution
+from rlready.predict.comparable import refuse_unlike_content
 from rlready.predict.fit import errors_left_out, few, halves, least_squares, predict_with_interval, r2_of_halves
-from rlready.predict.outcomes import find_runs, refuse_unlike_content
+from rlready.predict.outcomes import find_runs
 from rlready.predict.predictors import Predictor, predictors, standard
 from rlready.predict.result import PredictResult
 from rlready.predict.score import Family, Score, permutation_p, regrets, score, spearman, weighted_spearman

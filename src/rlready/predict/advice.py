@@ -32,8 +32,11 @@ def calibrate(ranking: Ranking, one_run: bool) -> str:
     )
 
 
-def reached(ranking: Ranking, families: Sequence[Family]) -> str:
-    """The checkpoints from which RL reached most, in each family, and that of the ranking where it is another one."""
+def reached(ranking: Ranking, families: Sequence[Family], left: int | None) -> str:
+    """The checkpoints from which RL reached most, in each family, and that of the ranking where it is another one.
+
+    ``left`` is what `untried` has found.
+    """
     if len(families) > FAMILIES:
         return f"RL outcomes are of {len(families)} families, which are not compared with each other."
     single = len(families) == 1
@@ -46,7 +49,6 @@ def reached(ranking: Ranking, families: Sequence[Family]) -> str:
         said = f"{listed([ranking.labels[place] for place in places])}, {family.shown(int(best[0]))}"
         said += " each" * (len(best) > 1) + ("" if single else f" in {family.name or 'unnamed'}")
         pick = np.flatnonzero(family.place == ranking.pick)
-        left = untried(ranking, families)
         if single and left is not None and ranking.pick in places:
             said += f"; {ranking.labels[left]} has not been tried"
         if single and len(pick) and ranking.pick not in places:

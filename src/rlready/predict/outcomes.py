@@ -31,8 +31,8 @@ from rlready.core.missing import did_you_mean
 from rlready.core.progress import note
 from rlready.core.result import RESULT
 from rlready.core.text import in_one_line
-from rlready.evaluate.conditions import Conditions, conditions_of, unlike
 from rlready.evaluate.result import EvaluateResult
+from rlready.predict.comparable import refuse_unlike_conditions, refuse_unlike_content
 from rlready.runs.lineage import run_of
 from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.runs.results import refuse_damaged, refuse_unfinished
@@ -44,7 +44,6 @@ RUNS = "runs.jsonl"  # a sweep's table
 LABELS = ("seed", "recipe", "family", "readiness", "sft_seed")
 KNOWN = ("checkpoint", "outcome", "cost", *LABELS, "run", "evaluate")  # columns that are read
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")  # float() would take 1_0 for 10
-APART = 10  # times 1: smaller outcomes beside 1 may be counts
 LARGEST = 1e12  # of outcomes and seconds: squares and sums of them are exact enough
 MEASURE = "rlready readiness CHECKPOINT... problems=FILE --out runs/ready"
 FIRST = f"measure checkpoints first, {MEASURE}, then rank them, rlready predict runs/ready"
@@ -119,39 +118,6 @@ def find_runs(words: Sequence[str]) -> Found:
     return Found(readiness, outcomes, [*tables, *(folder / RESULT for folder in runs)])
 
 
-def refuse_unlike_content(folders: Iterable[Path]) -> None:
-    """UserError for a model, data of one role, or code, that has changed between two runs without another name."""
-    seen: dict[tuple[str, ...], tuple[str, Path]] = {}
-    for folder in dict.fromkeys(folders):
-        record = RunRecord.load(folder)
-        models = [(("", str(record.located(folder, each.path).resolve())), each) for each in record.models if each.path]
-        for key, each in [*models, *(((record.verb, each.role, each.id), each) for each in record.data)]:
-            first, there = seen.setdefault(key, (each.sha256 or "", folder))
-            if each.sha256 and first and each.sha256 != first:
-                raise UserError(
-                    f"{there} and {folder} have read different content under one name, {each.id}, which was changed "
-                    "between them: run one of them again, or leave it out"
-                )
-
-
-def refuse_unlike_conditions(folders: Iterable[Path]) -> None:
-    """UserError for two evaluations whose accuracies are not comparable; run folders of other verbs are left out."""
-    first: tuple[Path, EvaluateResult, Conditions] | None = None
-    for folder in dict.fromkeys(folders):
-        record = RunRecord.load(folder)
-        if record.verb != "evaluate":
-            continue
-        result = EvaluateResult.load(folder)
-        here = conditions_of(record, result)
-        there, other, before = first = first or (folder, result, here)
-        differing = unlike(before, here) or (["problems"] if other.problems != result.problems else [])
-        if differing:
-            raise UserError(
-                f"{there} and {folder} evaluated with different {differing[0]}; evaluate all checkpoints alike, or "
-                "name folders that agree"
-            )
-
-
 def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[Outcome]]:
     """Outcomes by the full name of their checkpoint; a recipe that one of them names is that of all.
 
@@ -178,27 +144,6 @@ def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[st
         name: [replace(each, recipe=recipes[name].recipe) for each in some] if name in recipes else some
         for name, some in found.items()
     }
-
-
-def mixed_units(outcomes: Iterable[Outcome]) -> str:
-    """A warning if the outcomes of a family look like fractions and per cent together; "" if they do not.
-
-    An outcome of exactly 1 is taken for a fraction only if it lies apart: without 0, and far below all others.
-    """
-    families: dict[str, list[float]] = {}
-    for outcome in outcomes:
-        families.setdefault(outcome.family, []).append(outcome.value)
-    for family, values in families.items():
-        fractions, others = [v for v in values if 0 < v <= 1], [v for v in values if v > 1]
-        apart = min(fractions, default=1.0) < 1 or (0 not in values and min(others, default=0.0) >= APART)
-        if fractions and others and apart and min(values) >= 0 and max(values) <= 100:
-            some = "1 outcome" if len(fractions) == 1 else f"{len(fractions)} outcomes"
-            are = "is" if len(fractions) == 1 else "are"
-            return (
-                f"{some}{f' of {family}' if family else ''} {are} between 0 and 1 and {len(others)} above 1, up "
-                f"to {max(values):g}: if some are fractions and some per cent, they cannot be compared"
-            )
-    return ""
 
 
 def _unfold(paths: Iterable[Path]) -> Iterable[Path]:

@@ -106,7 +106,8 @@ class PredictResult(Result):
     """Candidates ranked ``ranked_by`` one predictor, best first by ``rank``, and how far predictors can be trusted.
 
     ``rule`` is the rule of the ranking in words, ``chosen`` the checkpoint that it picks.  ``next_steps`` and ``notes``
-    say what to do, of which the first is the headline, and what limits the comparison.
+    say what to do, of which the first is the headline, and what limits the comparison.  ``untried`` is the label of the
+    first of the ranking without an outcome that is not to be dropped, "" if there is none.
     """
 
     verb: Literal["predict"] = "predict"
@@ -117,6 +118,7 @@ class PredictResult(Result):
     ranked_by: str
     rule: str
     chosen: str
+    untried: str = ""
     next_steps: list[str]
     checkpoints: list[CheckpointPrediction] = Field(min_length=1)
     predictors: list[PredictorRanking]
@@ -125,12 +127,6 @@ class PredictResult(Result):
     @property
     def picked(self) -> str:
         return self.chosen
-
-    @property
-    def untried(self) -> str:
-        """The label of the first checkpoint of the ranking without an outcome that is not to be dropped; "" if none."""
-        left = [c for c in self.checkpoints if not c.outcomes and c.advice in ("rl", "tie")]
-        return min(left, key=lambda c: (not c.chosen, c.rank)).label if left else ""
 
     def remarks(self) -> list[str]:
         """What to do besides the headline, and the rule of the ranking."""

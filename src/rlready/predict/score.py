@@ -179,9 +179,10 @@ def score(
     no_predictor = errors_left_out(np.empty((len(y), 0)), y, recipe)
     searched = sum(each.name != primary for each in found[1:])
 
+    unit = _over_recipes(no_predictor**2, recipe).value
+
     def explained(before_M: Floats, after_M: Floats) -> Estimate:
         """How far errors shrink, as a share of those without a predictor."""
-        unit = _over_recipes(no_predictor**2, recipe).value
         return _over_recipes((before_M**2 - after_M**2) / unit, recipe)
 
     def corrected(gain: Estimate, name: str, span: float) -> Estimate:

@@ -21,8 +21,9 @@ from rlready.core.result import with_warning
 from rlready.core.stats import mean_estimate
 from rlready.predict.advice import calibrate, correlations, distributions, reached, trust, untried
 from rlready.predict.candidates import Candidate, Candidates, read_candidates
+from rlready.predict.comparable import mixed_units
 from rlready.predict.fit import predict_with_interval
-from rlready.predict.outcomes import Outcome, find_runs, match_outcomes, mixed_units
+from rlready.predict.outcomes import Outcome, find_runs, match_outcomes
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS, Predictor, predictors
 from rlready.predict.result import (
     CheckpointPrediction,
@@ -59,7 +60,7 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
             run.note_data(id=str(file), path=file, role="measurements")
         measured = read_candidates(found.readiness)
         result = _result(config, measured, match_outcomes(found.outcomes, measured.names))
-        if doubt := mixed_units(found.outcomes):
+        if doubt := mixed_units((outcome.family, outcome.value) for outcome in found.outcomes):
             run.warn(doubt)
             result = with_warning(result, doubt)
         run.claim()
@@ -87,8 +88,8 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         scores, more = _scores(config, measured, family, by.name)
         scored.append((family, scores))
         notes += more
-    steps = _next_steps(measured, ranking, scored)
     following = untried(ranking, [family for family, _ in scored])
+    steps = _next_steps(measured, ranking, scored, following)
     return PredictResult(
         headline=steps[0],
         next_command="" if following is None or ranking.nothing_solved else measured.commands[names[following]],
@@ -99,6 +100,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         ranked_by=by.name,
         rule=ranking.rule,
         chosen=names[ranking.pick],
+        untried="" if following is None else shown[following],
         next_steps=steps,
         notes=notes,
         checkpoints=_checkpoints(
@@ -109,7 +111,9 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
     )
 
 
-def _next_steps(measured: Candidates, ranking: Ranking, scored: Sequence[tuple[Family, Sequence[Score]]]) -> list[str]:
+def _next_steps(
+    measured: Candidates, ranking: Ranking, scored: Sequence[tuple[Family, Sequence[Score]]], left: int | None
+) -> list[str]:
     """The headline, then what else to do; what RL reached counts for more than the ranking."""
     if not scored:
         recipes = {c.sft or c.name for c in measured.all}
@@ -120,9 +124,8 @@ def _next_steps(measured: Candidates, ranking: Ranking, scored: Sequence[tuple[F
     ]
     details = [correlations(family, scores, ranking.by) for family, scores in scored]
     tried = {int(i) for family in families for i in family.place}
-    left = untried(ranking, families)
     following = "" if left is None else f"First by {ranking.by} of those without an outcome: {ranking.labels[left]}."
-    return [reached(ranking, families), *filter(None, [*trusted, following, *ranking.drops(tried), *details])]
+    return [reached(ranking, families, left), *filter(None, [*trusted, following, *ranking.drops(tried), *details])]
 
 
 def _notes(measured: Candidates, whole: Sequence[Predictor], why: str) -> list[str]:

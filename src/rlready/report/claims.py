@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import wrap
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import JsonValue
 
 from rlready.core.records import Estimate
 from rlready.runs.files import read_json, write_json, write_text
@@ -42,7 +44,7 @@ class Claim:
             return "missed"
         return "met" if all(by_ends) else "met by the point only"
 
-    def stored(self) -> dict[str, Any]:
+    def stored(self) -> dict[str, JsonValue]:
         """As ``result.json`` has it: ``met`` if the whole interval meets the target."""
         return asdict(self) | {"met": self.verdict == "met", "verdict": self.verdict}
 

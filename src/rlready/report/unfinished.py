@@ -74,9 +74,9 @@ def read_unfinished(folder: Path) -> RunFolder:
     if is_edited(folder):
         found = with_warning(found, "record.json was edited")
     if record.verb == "readiness":
-        found = found.model_copy(update=_readiness(folder, record, left_out))
+        found = _with_checkpoints(found, folder, record, left_out)
     elif record.verb == "evaluate":
-        found = found.model_copy(update=_evaluate(folder, record, left_out))
+        found = _with_models(found, folder, record, left_out)
     run = read_folder(folder, found.model_copy(update={"headline": f"Unfinished: {_progress(found, record.config)}."}))
     run.left_out.extend(left_out)
     return run
@@ -121,8 +121,10 @@ def _progress(found: UnfinishedResult, config: dict[str, JsonValue]) -> str:
     return f"step {run.step:,} of {config['steps']}" if run.done is not None else f"step {run.step:,}"
 
 
-def _readiness(folder: Path, record: RunRecord, left_out: list[str]) -> dict[str, object]:
-    """Fields of the result: the checkpoints that are measured, without rank, and what is left."""
+def _with_checkpoints(
+    found: UnfinishedResult, folder: Path, record: RunRecord, left_out: list[str]
+) -> UnfinishedResult:
+    """The result with the checkpoints that are measured, without rank, and what is left."""
     from rlready.readiness.comparison import compare  # imports torch
     from rlready.readiness.part import Part as CheckpointPart
 
@@ -131,15 +133,15 @@ def _readiness(folder: Path, record: RunRecord, left_out: list[str]) -> dict[str
     )
     parts, left = _parts(folder, record, CheckpointPart, in_training_order(config.checkpoints), left_out)
     if not parts:
-        return {"left": left}
+        return found.model_copy(update={"left": left})
     compared = compare(config, parts, TaskRecord(source="", description=""), {})
     unranked = {"chosen": False, "behind": None, "overfitting": None}
     rows = [each.model_copy(update=unranked) for each in compared.checkpoints]
-    return {"checkpoints": rows, "left": left, "group_size": compared.group_size}
+    return found.model_copy(update={"checkpoints": rows, "left": left, "group_size": compared.group_size})
 
 
-def _evaluate(folder: Path, record: RunRecord, left_out: list[str]) -> dict[str, object]:
-    """Fields of the result: the accuracies of the models that are measured, and what is left."""
+def _with_models(found: UnfinishedResult, folder: Path, record: RunRecord, left_out: list[str]) -> UnfinishedResult:
+    """The result with the accuracies of the models that are measured, and what is left."""
     from rlready.evaluate.measure import ModelMeasurements  # imports torch
 
     sources = record.config.get("models")
@@ -152,7 +154,7 @@ def _evaluate(folder: Path, record: RunRecord, left_out: list[str]) -> dict[str,
         )
         for part in parts
     ]
-    return {"models": models, "left": left}
+    return found.model_copy(update={"models": models, "left": left})
 
 
 def _parts(

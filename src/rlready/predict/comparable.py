@@ -1,0 +1,68 @@
+"""Which outcomes may be compared: of runs that have read the same content, evaluated alike, in one unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rlready.core.errors import UserError
+from rlready.evaluate.conditions import Conditions, conditions_of, unlike
+from rlready.evaluate.result import EvaluateResult
+from rlready.runs.record import RunRecord
+
+APART = 10  # times 1: smaller outcomes beside 1 may be counts
+
+
+def refuse_unlike_content(folders: Iterable[Path]) -> None:
+    """UserError for a model, data of one role, or code, that has changed between two runs without another name."""
+    seen: dict[tuple[str, ...], tuple[str, Path]] = {}
+    for folder in dict.fromkeys(folders):
+        record = RunRecord.load(folder)
+        models = [(("", str(record.located(folder, each.path).resolve())), each) for each in record.models if each.path]
+        for key, each in [*models, *(((record.verb, each.role, each.id), each) for each in record.data)]:
+            first, there = seen.setdefault(key, (each.sha256 or "", folder))
+            if each.sha256 and first and each.sha256 != first:
+                raise UserError(
+                    f"{there} and {folder} have read different content under one name, {each.id}, which was changed "
+                    "between them: run one of them again, or leave it out"
+                )
+
+
+def refuse_unlike_conditions(folders: Iterable[Path]) -> None:
+    """UserError for two evaluations whose accuracies are not comparable; run folders of other verbs are left out."""
+    first: tuple[Path, EvaluateResult, Conditions] | None = None
+    for folder in dict.fromkeys(folders):
+        record = RunRecord.load(folder)
+        if record.verb != "evaluate":
+            continue
+        result = EvaluateResult.load(folder)
+        here = conditions_of(record, result)
+        there, other, before = first = first or (folder, result, here)
+        differing = unlike(before, here) or (["problems"] if other.problems != result.problems else [])
+        if differing:
+            raise UserError(
+                f"{there} and {folder} evaluated with different {differing[0]}; evaluate all checkpoints alike, or "
+                "name folders that agree"
+            )
+
+
+def mixed_units(outcomes: Iterable[tuple[str, float]]) -> str:
+    """A warning if the outcomes of a family look like fractions and per cent together; "" if they do not.
+
+    ``outcomes`` are families and values.  A value of exactly 1 is taken for a fraction only if it lies apart: without
+    0, and far below all others.
+    """
+    families: dict[str, list[float]] = {}
+    for family, value in outcomes:
+        families.setdefault(family, []).append(value)
+    for family, values in families.items():
+        fractions, others = [v for v in values if 0 < v <= 1], [v for v in values if v > 1]
+        apart = min(fractions, default=1.0) < 1 or (0 not in values and min(others, default=0.0) >= APART)
+        if fractions and others and apart and min(values) >= 0 and max(values) <= 100:
+            some = "1 outcome" if len(fractions) == 1 else f"{len(fractions)} outcomes"
+            are = "is" if len(fractions) == 1 else "are"
+            return (
+                f"{some}{f' of {family}' if family else ''} {are} between 0 and 1 and {len(others)} above 1, up "
+                f"to {max(values):g}: if some are fractions and some per cent, they cannot be compared"
+            )
+    return ""
