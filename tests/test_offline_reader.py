@@ -169,6 +169,25 @@ def test_tables_are_ranked_only_if_their_samples_were_drawn_alike(
         read_candidates(runs)
 
 
+@pytest.mark.parametrize("texts", [True, False])
+def test_two_verdicts_of_the_same_responses_are_no_two_checkpoints(tmp_path: Path, texts: bool) -> None:
+    """A table of verdicts alone may have a column for each checkpoint."""
+    rows = [{"problem_id": str(i // 4), "sample_id": i % 4, "a": i % 3 == 0, "b": i % 2 == 0} for i in range(20)]
+    rows = [row | {"text": f"answer {i}"} for i, row in enumerate(rows)] if texts else rows
+    checkpoints = tuple(table(tmp_path, rows, f"?correct={name}&name={name}") for name in "ab")
+    with pytest.raises(UserError, match=r"a and b are the same samples of .* no two") if texts else nullcontext():
+        readiness(ReadinessConfig(checkpoints=checkpoints, samples=4), tmp_path / "run")
+
+
+@pytest.mark.parametrize(("column", "meant"), [("Temperature", "temperature"), ("trucated", "truncated"), ("note", "")])
+def test_a_column_that_seems_misnamed_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str, meant: str
+) -> None:
+    read(tmp_path, [{"problem_id": "a", "sample_id": i, "correct": i > 0, column: 0} for i in range(2)])
+    said = capsys.readouterr().err
+    assert (f"column {column!r} is not read; if it is {meant}, rename it" in said) if meant else not said
+
+
 @pytest.mark.parametrize(("column", "value", "alike"), [("temperature", 0.5, False), ("temperature", 1, True)])
 def test_tables_beside_a_model_are_of_its_settings(tmp_path: Path, column: str, value: float, alike: bool) -> None:
     found = read(tmp_path, [{"problem_id": "a", "sample_id": i, "correct": i > 0, column: value} for i in range(2)])

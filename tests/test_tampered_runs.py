@@ -30,6 +30,7 @@ from rlready.engine.rollout import Grader
 from rlready.evaluate import stage as evaluate_stage
 from rlready.predict.stage import predict
 from rlready.report.page import write as report
+from rlready.report.snapshot import snapshots
 from rlready.runs import lock
 from rlready.runs.drawn import DrawnSamples
 from rlready.runs.files import read_json, read_table, write_folder, write_json, write_table
@@ -41,7 +42,7 @@ from rlready.runs.run import Run
 from rlready.sweep import executors
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
 from rlready.train.learner import PlainLearner
-from rlready.train.result import Evaluation, RLResult
+from rlready.train.result import Evaluation, RLResult, SFTResult
 from rlready.train.rl import rl, superfluous
 from rlready.train.samples import SampleFiles
 
@@ -264,10 +265,9 @@ def test_a_finished_run_with_a_damaged_result(runs: Runs, kind: str) -> None:
     """Neither taken, shown nor reported."""
     out = runs.folder("sft", "done")
     DAMAGE[kind](out / "result.json")
-    harmless = kind == "a link"
     for call in (lambda: runs.run("sft", out), lambda: report(out)):
-        assert harmless or "result.json" in said(call)[0]
-    assert harmless or "result.json" in show_runs([out]).tables()[0].rows[0][-1]
+        assert "result.json" in said(call)[0]
+    assert "result.json" in show_runs([out]).tables()[0].rows[0][-1]
     (out.parent / "elsewhere").unlink(missing_ok=True)
 
 
@@ -278,6 +278,33 @@ def test_a_record_that_is_damaged_leaves_the_result_shown(runs: Runs) -> None:
         assert "record.json" in said(lambda: runs.run("sft", out))[0]  # noqa: B023
         assert "record.json" in said(lambda: show_runs([out]))[0]  # noqa: B023
         assert said(lambda: report(out))[0] in ("", f"{out}: not a run folder, record.json is missing")  # noqa: B023
+
+
+def test_a_page_without_a_record_says_so(runs: Runs) -> None:
+    out = runs.folder("sft", "done")
+    (out / "record.json").unlink()
+    assert "record.json: missing, so that nothing says what ran" in report(out).read_text(encoding="utf-8")
+
+
+def test_a_record_that_is_a_link_is_not_read(runs: Runs) -> None:
+    """It may be another's, or lead anywhere."""
+    out = runs.folder("sft", "done")
+    (out / "record.json").rename(out.parent / "elsewhere")
+    (out / "record.json").symlink_to("../elsewhere")
+    (run,) = snapshots([out], {})
+    assert run.status == "not readable"
+    assert "record.json: a symbolic link, which is not followed" in run.alerts[0]
+    with pytest.raises(UserError, match=r"record\.json: a symbolic link"):
+        RunRecord.load(out)
+
+
+@pytest.mark.parametrize("name", ["record.json", "result.json"])
+def test_a_file_too_large_for_a_run_is_not_read(runs: Runs, name: str) -> None:
+    out = runs.folder("sft", "done")
+    with (out / name).open("wb") as file:
+        file.truncate(1 << 40)  # sparse: it takes no room on the disk
+    with pytest.raises(UserError, match=rf"{name}: it has more than 256 MiB"):
+        (RunRecord if name == "record.json" else SFTResult).load(out)
 
 
 def test_a_link_out_of_the_folder_is_refused(runs: Runs) -> None:

@@ -97,9 +97,10 @@ def scope(runs: Runs) -> list[Fact]:
     tasks, models = {note.id for _, _, note in runs.data()}, {note.id for _, _, note in runs.models()}
     status = Counter(entry.status for entry in runs.entries)
     times = repetitions(runs)
+    ran, sets = len(runs.entries), len(tasks)
     text = (
-        f"{len(runs.entries)} runs ({', '.join(f'{n} {name}' for name, n in status.items())}) on {len(tasks)} data sets"
-        f" and {len(models)} model{'s' * (len(models) != 1)}: {', '.join(sorted(models))}."
+        f"{ran} run{'s' * (ran != 1)} ({', '.join(f'{n} {name}' for name, n in status.items())}) on {sets} data "
+        f"set{'s' * (sets != 1)} and {len(models)} model{'s' * (len(models) != 1)}: {', '.join(sorted(models))}."
         + (f" Each training recipe was run with {_range(times.values())}." if times else "")
     )
     evidence = [entry.of_record("status", entry.status) for entry in runs.entries]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -68,6 +69,15 @@ def similar(word: str, known: Collection[str]) -> str:
     parts = [name for whole, name in plain.items() if f"_{key}_" in f"_{whole}_"]
     close = close or (parts if len(parts) == 1 else [])
     return f"did you mean {' and '.join(close)}?" if close else ""
+
+
+def misnamed(names: Collection[str], known: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Names that are not known and seem to be meant for a known one, which is not there, each with the known one."""
+    for name in names:
+        plain = re.sub(r"[\s-]+", "_", name.strip().lower())
+        close = get_close_matches(plain, () if name in known else known, n=1, cutoff=SIMILAR)
+        if close and (plain == close[0] or close[0] not in names):
+            yield name, close[0]
 
 
 def help_of(cls: type[BaseModel]) -> str:

@@ -10,7 +10,7 @@ from typing import ClassVar, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rlready.core.errors import UserError
-from rlready.core.regular import opened
+from rlready.core.regular import read_whole
 
 RESULT = "result.json"
 R = TypeVar("R", bound="Result")
@@ -46,8 +46,7 @@ class Record(BaseModel):
     def from_file(cls, file: Path) -> Self:
         """Read a record from a JSON file; UserError says what is missing or wrong."""
         try:
-            with opened(file, links=True) as content:
-                return cls.model_validate_json(content.read(), strict=True)
+            return cls.model_validate_json(read_whole(file), strict=True)
         except OSError as error:
             raise UserError(f"{file}: {error.strerror}; name the folder of a finished run") from None
         except ValidationError as error:

@@ -21,12 +21,11 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeGuard
 
 from rlready.core.errors import UserError
-from rlready.core.explain import SIMILAR, nearest
+from rlready.core.explain import misnamed, nearest
 from rlready.core.missing import did_you_mean
 from rlready.core.progress import note
 from rlready.core.result import RESULT
@@ -183,11 +182,8 @@ def _from_table(path: Path) -> list[Outcome]:
 
 def _refuse_misnamed(columns: Sequence[str], place: str) -> None:
     """UserError for a column that seems to be meant for one that is read; others may be there."""
-    for column in columns:
-        plain = re.sub(r"[\s-]+", "_", column.strip().lower())
-        close = get_close_matches(plain, () if column in KNOWN else KNOWN, n=1, cutoff=SIMILAR)
-        if close and (plain == close[0] or close[0] not in columns):
-            raise UserError(f"{place}: column {column!r} is not read; did you mean {close[0]}? Rename or remove it")
+    for column, meant in misnamed(columns, KNOWN):
+        raise UserError(f"{place}: column {column!r} is not read; did you mean {meant}? Rename or remove it")
 
 
 def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outcome:

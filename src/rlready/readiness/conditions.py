@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlready.core.config import ReadinessConfig
@@ -34,6 +35,7 @@ def drawn_alike(config: ReadinessConfig, models: Sequence[str], tables: Mapping[
 
     What a table does not state is not known, and not refused.
     """
+    _refuse_same_samples(tables)
     found = {key: (model, plain(getattr(config, key))) for model in models[:1] for key in OF_MODELS}
     for name, table in tables.items():
         for column, value in table.conditions.items():
@@ -45,3 +47,17 @@ def drawn_alike(config: ReadinessConfig, models: Sequence[str], tables: Mapping[
                     f"against each other; {fix}"
                 )
     return {column: value for column, (_, value) in found.items()}
+
+
+def _refuse_same_samples(tables: Mapping[str, Stored]) -> None:
+    """UserError for the same responses under two names, which differ in who has judged them; verdicts alone may do."""
+    seen = dict[tuple[object, ...], str]()
+    for name, table in tables.items():
+        chosen = [getattr(table.options, key) for key in (*CHOSEN, "n")]
+        key = (Path(table.path).resolve(), table.responses, *chosen)
+        if table.responses and key in seen:
+            raise UserError(
+                f"{seen[key]} and {name} are the same samples of {table.path}, with verdicts from two columns, and no "
+                "two checkpoints; rank each of the verdicts in a run of its own"
+            )
+        seen[key] = name

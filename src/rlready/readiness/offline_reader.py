@@ -34,7 +34,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
-from rlready.core.explain import nearest
+from rlready.core.explain import misnamed, nearest
+from rlready.core.progress import warn_once
 from rlready.models.chat import CLOSE, OPEN
 from rlready.readiness.conditions import COLUMNS, plain
 from rlready.readiness.offline_samples import Pending, Stored, TableOptions, refuse_unverifiable
@@ -89,10 +90,18 @@ def _read(path: str, given: TableOptions, unread: str) -> _Reader:
         *DRAWN_WITH,
     }
     for batch in read_batches(path, sorted({*names, *FACTS} - {unread})):
-        found = found or _Reader(path, _with_lm_eval_names(given, batch), {unread})
+        if found is None:
+            found = _Reader(path, _with_lm_eval_names(given, batch), {unread})
+            _warn_of_misnamed(batch, {*names, *FACTS})
         found.add(batch)
     assert found  # an empty table is refused
     return found
+
+
+def _warn_of_misnamed(batch: Batch, known: set[str]) -> None:
+    """Say which columns seem to be meant for one that is read; a tool's own may be called alike."""
+    for column, meant in misnamed(batch.named, sorted(known)):
+        warn_once(f"warning: {batch.origin.where}: column {column!r} is not read; if it is {meant}, rename it")
 
 
 def _texts_unneeded(path: str, options: TableOptions) -> bool:
@@ -181,6 +190,7 @@ class _Reader:
             pending=self.pending,
             conditions=self._conditions(),
             copied=self.comparable and not self.varied and len(number) > len(ids),
+            responses=next((column for column in (self.options.text, self.options.tokens) if column in self.seen), ""),
         )
 
     def _conditions(self) -> dict[str, str]:

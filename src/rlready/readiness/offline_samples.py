@@ -59,7 +59,8 @@ class Stored:
 
     ``problem_ids`` are in the order of first appearance, and ``draws.problem`` indexes them; ``total`` counts the rows
     of the file.  ``order`` (N,) ascends in the order in which the samples of a problem were drawn.  ``conditions`` are
-    those of the samples, by column (`conditions.COLUMNS`); ``copied``: whether all samples of every problem are equal.
+    those of the samples, by column (`conditions.COLUMNS`); ``copied``: whether all samples of every problem are equal;
+    ``responses``: the column that holds them, "" in a table of verdicts alone.
     """
 
     path: str
@@ -72,6 +73,7 @@ class Stored:
     pending: list[Pending]
     conditions: dict[str, str]
     copied: bool
+    responses: str
 
     @property
     def doubt(self) -> str:

@@ -7,6 +7,7 @@ that a killed run left are counted, not fatal.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from rlready.core.progress import warn
+from rlready.core.regular import read_whole
 from rlready.core.result import Record, Result, first_error
 from rlready.evaluate.result import Example
 from rlready.inject.diff import BEFORE, RowPair, RowText
@@ -23,6 +25,7 @@ from rlready.report.logs import LogLine
 from rlready.runs.checksums import changed
 from rlready.runs.folders import refuse_links
 from rlready.runs.log import EXAMPLES, LOG
+from rlready.runs.record import RECORD
 from rlready.runs.results import checksums_of, load_result
 
 REWRITTEN = 3  # rows of an ``inject`` run that are shown
@@ -78,7 +81,7 @@ def _records(folder: Path, name: str, kind: type[Line], left_out: list[str]) -> 
         left_out.append(f"{name}: changed after the run had ended")
         warn(f"report: warning: {path} was changed after the run had ended; it is left out of the page")
         return []
-    for line in path.read_bytes().split(b"\n") if path.is_file() else []:
+    for line in _content(path, left_out).split(b"\n"):
         try:
             found += [kind.model_validate_json(line, strict=True)] if line.strip() else []
         except ValidationError as error:
@@ -91,15 +94,27 @@ def _records(folder: Path, name: str, kind: type[Line], left_out: list[str]) -> 
     return found
 
 
+def _content(path: Path, left_out: list[str]) -> bytes:
+    """The content of a file, nothing where there is none, or none that can be read."""
+    try:
+        return read_whole(path, links=True) if os.path.lexists(path) else b""
+    except OSError as error:
+        left_out.append(f"{path.name}: {error.strerror}")
+        return b""
+
+
 def _record(folder: Path, left_out: list[str]) -> dict[str, object]:
     """The content of ``record.json``."""
-    path = folder / "record.json"
+    content = _content(folder / RECORD, left_out)
+    if not os.path.lexists(folder / RECORD):
+        left_out.append(f"{RECORD}: missing, so that nothing says what ran, nor whether a file was changed since")
+        return {}
     try:
-        record = json.loads(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else {}
+        record = json.loads(content.decode(errors="replace")) if content else {}
     except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
-        left_out.append("record.json: no JSON object")
+        left_out.append(f"{RECORD}: no JSON object")
         return {}
     return record
 

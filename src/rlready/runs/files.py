@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 from rlready.core.distributed import rank
 from rlready.core.errors import UserError
-from rlready.core.regular import opened
+from rlready.core.regular import read_whole
 from rlready.runs.parquet import BoundedParquet
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -58,8 +58,7 @@ def to_json(content: object) -> str:
 def read_json(path: Path) -> Any:
     """The JSON in a file; UserError for a file that cannot be read, is not regular, or is not JSON."""
     try:
-        with opened(path, links=True) as file:
-            return json.loads(file.read().decode("utf-8"))
+        return json.loads(read_whole(path, links=True).decode("utf-8"))
     except OSError as error:
         raise UserError(_reason(path, error, "read")) from None
     except RecursionError:
