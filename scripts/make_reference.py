@@ -76,7 +76,8 @@ COMMON = {
     "since": "Samples of a problem before its last wave, all of them wrong; 0 if it had one wave.",
     "drawn": "Samples of a problem in all, the last wave included.",
     "correct": "Correct samples of a problem, all of its last wave; of an example, whether it is correct.",
-    "predictor": "Its name: pass@k, loss, combined, group_signal, informative or entropy.",
+    "predictor": "Its name: pass@k, cover@τ, group_signal, informative, entropy, distinct_answers, loss, combined, "
+    "reward@5, reward@10, extrapolated, or that of a column.",
     "predictors": "Values of the predictors by name, or their rankings.",
     "better": "Whether high or low values are better.",
     "order": "Labels of the checkpoints, best first.",

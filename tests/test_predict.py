@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from itertools import permutations
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from rlready.models.heldout_loss import HeldOut
 from rlready.predict import score as scoring
 from rlready.predict.candidates import Candidate, distribution
 from rlready.predict.comparable import refuse_unlike_content
+from rlready.predict.early import extrapolated
 from rlready.predict.fit import errors_left_out, few, halves, least_squares, predict_with_interval, r2_of_halves
 from rlready.predict.outcomes import find_runs
 from rlready.predict.predictors import Predictor, predictors, standard
@@ -35,6 +36,7 @@ from rlready.predict.result import PredictResult
 from rlready.predict.score import Family, Score, permutation_p, regrets, score, spearman, weighted_spearman
 from rlready.predict.stage import predict
 from rlready.readiness.adaptive_sampling import Counts, draw_until_right, plan
+from rlready.readiness.diversity import distinct_answers
 from rlready.readiness.part import ExampleLosses, Part, Sampled
 from rlready.readiness.ranking import gap_of_shares
 from rlready.readiness.result import ProblemCounts, RankedCheckpoint, ReadinessResult, SampleStats
@@ -397,6 +399,42 @@ def test_outcomes_out_of_run_folders(tmp_path: Path) -> None:
     assert [[o.value for o in c.outcomes] for c in result.checkpoints] == [[0.9], [pytest.approx(0.8)], []]
 
 
+def test_the_beginning_of_rl_predicts_its_end(tmp_path: Path) -> None:
+    """From the logs of RL folders, or of those that a table names."""
+    found = disagreeing(tmp_path)[:4]
+    ready = write_readiness(tmp_path / "ready", found)
+    for i, each in enumerate(found):
+        folder = tmp_path / f"rl-{i}"
+        rl_run(folder, each.name, 0.1 * (i + 1))
+        rewards = [0.1 + (0.1 * (i + 1)) / (1 + 20 / step) for step in range(1, 61)]
+        lines = [json.dumps({"step": step, "reward": reward}) for step, reward in enumerate(rewards, start=1)]
+        (folder / "log.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    rows = [{"checkpoint": each.name, "outcome": 0.1 * (i + 1), "run": f"rl-{i}"} for i, each in enumerate(found)]
+    for named in ([str(tmp_path / f"rl-{i}") for i in range(4)], [table(tmp_path / "rl.jsonl", rows)]):
+        result = predict(PredictConfig(runs=(str(ready), *named), splits=20), tmp_path / f"out-{len(named)}")
+        values = result.families[0].values
+        assert values["reward@5"] == pytest.approx([np.mean([0.1 + 0.1 * (i + 1) / (1 + 20 / t) for t in range(1, 6)])
+                                                    for i in range(4)])  # fmt: skip
+        assert values["reward@10"] > values["reward@5"]
+        ends = [0.1 + 0.1 * (i + 1) / (1 + 20 / 60) for i in range(4)]
+        assert values["extrapolated"] == pytest.approx(ends, abs=2e-3)
+
+
+@pytest.mark.parametrize("reward", [0.3, 0.0, 1.0, 2.5, -1.0])
+def test_curves_without_a_trend_end_where_they_began(reward: float) -> None:
+    assert extrapolated([reward] * 12, 60) == pytest.approx(reward, abs=1e-6)
+
+
+def test_distinct_answers_are_those_of_a_smaller_group() -> None:
+    """The mean over all groups of 3 of 6 samples."""
+    answers = ["1", "1", "1", "2", "", "7"]
+    groups = [len({*group}) for group in combinations(answers, 3)]
+    found = distinct_answers([answers, ["4"] * 6], 3)
+    assert found.value == pytest.approx((np.mean(groups) + 1) / 2)
+    with pytest.raises(UserError, match="k = 7"):
+        distinct_answers([answers], 7)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "said"),
     [
@@ -521,6 +559,14 @@ BAD: list[tuple[list[dict[str, Any]], str]] = [
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": "1_0"}], "must be a finite number.* not '1_0'"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": "\u0663"}], "must be a finite number"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "cost": "1_0"}], "cost must be seconds, not '1_0'"),
+    (
+        [{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "predictor:mine": "high"}],
+        "predictor:mine must be a finite number, .* not 'high'",
+    ),
+    (
+        [{"checkpoint": f"sft-0{i}/checkpoints/step-9", "outcome": 0.1 * i, "predictor:pass@1": i} for i in range(4)],
+        "predictor:pass@1 has the name of a predictor of rlready",
+    ),
     *[
         (
             [{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, key: "x\nStart RL from EVIL."}],
@@ -544,6 +590,21 @@ def test_bad_outcomes_are_one_clear_line(tmp_path: Path, rows: list[dict[str, An
     with pytest.raises(UserError, match=message) as caught:
         predict(PredictConfig(runs=(str(ready), table(tmp_path / "rl.jsonl", rows))), tmp_path / "out")
     assert "\n" not in str(caught.value)
+
+
+def test_predictors_of_the_users_own_are_scored_too(tmp_path: Path) -> None:
+    """Means over RL seeds; one that some outcomes lack is left out."""
+    found = disagreeing(tmp_path)
+    ready, rows = write_readiness(tmp_path / "ready", found), after_rl(found)
+    for i, row in enumerate(rows):
+        row |= {"predictor:mine": row["outcome"] + (0.2 if row["seed"] else -0.2), "predictor:of some": i or None}
+    result = predict(PredictConfig(runs=(str(ready), table(tmp_path / "rl.jsonl", rows)), splits=20), tmp_path / "out")
+    (family,) = result.families
+    mine = next(s for s in family.scores if s.predictor == "mine")
+    assert (mine.spearman.value, mine.regret) == (pytest.approx(1.0), 0.0)
+    assert family.values["mine"] == pytest.approx([point.outcome.value for point in family.points])
+    assert "of some" not in family.values
+    assert "mine" not in {p.name for p in result.predictors}  # without readiness it cannot rank
 
 
 def test_columns_that_are_not_read_may_be_there(tmp_path: Path) -> None:
@@ -640,6 +701,7 @@ def test_draws_of_predictors_cover() -> None:
     right_of_8 = np.array([betabinom.pmf(j, 8, a, b) for a, b in ab])
     truth = {"pass@1": right_of_8 @ j / 8, "pass@8": 1 - right_of_8[:, 0], "loss": losses}
     truth |= {"group_signal": right_of_8 @ np.sqrt(j / 8 * (1 - j / 8)), "informative": right_of_8[:, 1:8].sum(1)}
+    truth |= {"cover@0.2": right_of_8[:, 2:].sum(1), "cover@0.8": right_of_8[:, 7:].sum(1)}
     truth["combined"] = (standard(truth["pass@8"]) - standard(losses)) / 2
     hits: dict[str, list[Any]] = {name: [] for name in truth}
     for i in range(300):
@@ -650,7 +712,7 @@ def test_draws_of_predictors_cover() -> None:
             right = rng.binomial(8, betaincinv(a, b, problem))
             counts = Counts(8, 8, np.zeros(60, dtype=int), np.full(60, 8), right)
             heldout = HeldOut(tokens * loss * noise * rng.gamma(20, 0.05, 120), tokens)
-            found.append(Candidate("", counts, heldout, None, "", None, None, None))
+            found.append(Candidate("", counts, heldout, None, None, "", None, None, None))
         for each in predictors(found, most=8, group=8, compare_loss=True, resamples=300, seed=i):
             if each.name in truth:
                 low, high = np.quantile(each.draws, [0.025, 0.975], axis=0)
@@ -784,7 +846,7 @@ def simulated_scores(sets: int, recipes: int = 12, skills: tuple[float, float] =
         y = rng.normal(size=recipes)
         x = [r * y + np.sqrt(1 - r * r) * rng.normal(size=recipes) for r in skills]
         found = [Predictor(f"{r}", v, v[None], gap_of_shares(v[None])) for r, v in zip(skills, x, strict=True)]
-        family = Family("", place, y, np.ones(recipes), place, np.ones(recipes, dtype=int), None, [""] * recipes)
+        family = Family("", place, y, np.ones(recipes), place, np.ones(recipes, dtype=int), None, [""] * recipes, {})
         scores.append(score(found, family, primary=found[1].name, splits=30, resamples=300, seed=i)[1])
     return scores
 
@@ -838,7 +900,7 @@ def test_of_many_useless_predictors_none_is_found_better(monkeypatch: pytest.Mon
         x = rng.normal(size=(12, 9))
         predictors = [Predictor(str(k), v, v[None], gap_of_shares(v[None])) for k, v in enumerate(x)]
         ones = np.ones(9, dtype=int)
-        family = Family("", place, rng.normal(size=9), None, place, ones, None, [""] * 9)
+        family = Family("", place, rng.normal(size=9), None, place, ones, None, [""] * 9, {})
         scores = score(predictors, family, primary="1", splits=9, resamples=300, seed=i)
         found.append([any(getattr(s, gain).low > 0 for s in scores[1:]) for gain in ("gain", "r2_gain")])
     by_rank, by_r2 = np.mean(found, axis=0)

@@ -51,6 +51,7 @@ def jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
 
 def figures(row: CheckpointReadiness) -> dict[str, Any]:
     skipped = ("name", "chosen", "rank", "behind", "advice", "next", "why", "tokens", "loss_change", "overfitting")
+    skipped += ("distinct_answers",)  # of samples drawn here alone
     return {k: v for k, v in row if k not in skipped}
 
 

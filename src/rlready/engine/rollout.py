@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -54,6 +54,13 @@ def as_verified(sample: Sample, lm: LM) -> Sample:
         if marked(final + "0}") is None:  # with an answer and the closing brace of \boxed{
             text = head.removesuffix(final) + text[len(head) :]
     return replace(sample, text=text)
+
+
+def sample_of(row: SampleRow) -> Sample:
+    """The sample of a row."""
+    fields: dict[str, Any] = {key: value for key, value in row.items() if key in Sample.__dataclass_fields__}
+    tokens, mask = np.array(row["tokens"], dtype=np.int32), np.array(row["mask"], dtype=np.uint8)
+    return Sample(**fields | {"tokens": tokens, "mask": mask, "logprobs": np.array(row["logprobs"], dtype=np.float32)})
 
 
 def draw_groups(

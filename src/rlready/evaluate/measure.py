@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import Field
 
-from rlready.core.records import Group, Problem, Sample, SampleRow
+from rlready.core.records import Group, Problem, Sample
 from rlready.core.result import Record
 from rlready.engine.repeats import repeats
-from rlready.engine.rollout import answer_of, sample_row, warn_run_ons
+from rlready.engine.rollout import answer_of, sample_of, sample_row, warn_run_ons
 from rlready.evaluate.draw import Drawer
 from rlready.evaluate.result import Example
 from rlready.evaluate.settings import Setting
@@ -146,7 +145,7 @@ def _problem_by_problem(
     done = len(kept.rows) // (size * len(settings))
     groups = iter(range(0, len(kept.rows), size))
     for problem in problems[:done]:
-        samples = [[_sample(row) for row in kept.rows[at : at + size]] for at in islice(groups, len(settings))]
+        samples = [[sample_of(row) for row in kept.rows[at : at + size]] for at in islice(groups, len(settings))]
         yield {setting: Group(problem, (), each) for setting, each in zip(settings, samples, strict=True)}
     chunk = max(1, drawer.engine.batch_size // size)
     for begin in range(done, len(problems), chunk):
@@ -157,13 +156,6 @@ def _problem_by_problem(
             for by_setting in found for setting, group in by_setting.items() for sample in group.samples
         ])  # fmt: skip
         yield from found
-
-
-def _sample(row: SampleRow) -> Sample:
-    """A sample from its row."""
-    fields: dict[str, Any] = {key: value for key, value in row.items() if key in Sample.__dataclass_fields__}
-    tokens, mask = np.array(row["tokens"], dtype=np.int32), np.array(row["mask"], dtype=np.uint8)
-    return Sample(**fields | {"tokens": tokens, "mask": mask, "logprobs": np.array(row["logprobs"], dtype=np.float32)})
 
 
 def _ballots(lm: LM, task: Task, group: Group) -> list[Ballot]:

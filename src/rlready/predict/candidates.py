@@ -45,6 +45,7 @@ class Candidate:
     counts: Counts
     loss: HeldOut | None
     entropy: Estimate | None
+    distinct_answers: Estimate | None
     heldout: str
     trained: str | None
     sft: str | None
@@ -122,7 +123,8 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
     """Candidates of readiness run folders; UserError if they are not measured alike, or fewer than two."""
     runs = [Measured.load(folder) for folder in folders]
     _refuse_unlike(runs)
-    found = {part.name: _candidate(part, run) for run in runs for part in run.parts}
+    alike = len({run.result.informative_group_size for run in runs}) == 1
+    found = {part.name: _candidate(part, run, alike) for run in runs for part in run.parts}
     if not found:
         raise UserError("no readiness was measured: name folders of rlready readiness runs")
     if len(found) == 1:
@@ -191,7 +193,8 @@ def distribution(source: str) -> str:
     return f"{parsed.kind}:{parsed.path}?" + "&".join(f"{k}={v}" for k, v in sorted(kept.items()))
 
 
-def _candidate(part: Part, measured: Measured) -> Candidate:
+def _candidate(part: Part, measured: Measured, alike: bool) -> Candidate:
+    """A checkpoint; ``alike``: whether groups are equally large in all runs, so that their answers can be counted."""
     run = measured.record.located(measured.folder, part.name).parent.parent
     record = RunRecord.load(run) if (run / RECORD).is_file() else None
     tuned = record if record and record.verb == "sft" else None
@@ -200,6 +203,7 @@ def _candidate(part: Part, measured: Measured) -> Candidate:
         counts=part.sampled.counts.counts,
         loss=part.heldout.heldout if part.heldout else None,
         entropy=part.sampled.stats.entropy,
+        distinct_answers=part.sampled.stats.distinct_answers if alike else None,
         heldout=measured.config.heldout or "",
         trained=distribution(str(tuned.config["rows"])) if tuned else None,
         sft=str(Path(part.name).parent.parent) if tuned else None,

@@ -9,18 +9,19 @@ A table (JSONL, JSON, Parquet) has the columns
     recipe       SFT recipe: runs of one recipe are not independent; by default a checkpoint's SFT run
     sft_seed     seed of SFT, for regret by seed; by default that of a checkpoint's SFT run
     family       runs that may be compared: one scenario, one RL recipe; by default all runs are one family
+    predictor:…  a predictor of your own under any name, of which more is better; it is scored beside those of rlready
 
 A folder of ``rlready rl`` gives the accuracy of its best checkpoint on the validation problems.  If folders of
 ``rlready evaluate`` are named too, their accuracy is used instead.  The cost is the run's CPU seconds, or its wall
-seconds times the number of GPUs if it used any.
+seconds times the number of GPUs if it used any.  The beginning of its log gives predictors, too (`early.py`).
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeGuard
 
@@ -32,6 +33,7 @@ from rlready.core.result import RESULT
 from rlready.core.text import in_one_line
 from rlready.evaluate.result import EvaluateResult
 from rlready.predict.comparable import refuse_unlike_conditions, refuse_unlike_content
+from rlready.predict.early import early
 from rlready.runs.lineage import run_of
 from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.runs.results import refuse_damaged, refuse_unfinished
@@ -41,6 +43,7 @@ from rlready.train.result import RLResult
 
 RUNS = "runs.jsonl"  # a sweep's table
 LABELS = ("seed", "recipe", "family", "readiness", "sft_seed")
+OWN = "predictor:"  # begins the names of columns that hold predictors of the user's own
 KNOWN = ("checkpoint", "outcome", "cost", *LABELS, "run", "evaluate")  # columns that are read
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")  # float() would take 1_0 for 10
 LARGEST = 1e12  # of outcomes and seconds: squares and sums of them are exact enough
@@ -53,6 +56,7 @@ class Outcome:
     """One RL run: its starting checkpoint and its outcome.
 
     ``readiness`` is the run folder that measured the former, ``runs`` are those of RL and of the evaluation, if known.
+    ``predictors`` are those that are known of the run besides readiness, by name.
     """
 
     checkpoint: str
@@ -65,6 +69,7 @@ class Outcome:
     sft_seed: str = ""
     where: str = ""
     runs: tuple[Path, ...] = ()
+    predictors: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -201,7 +206,30 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
         words["readiness"] = str(folder / words["readiness"])
     others = [folder / name for key in ("run", "evaluate") if isinstance(name := row.get(key), str)]
     runs = tuple(each for each in others if (each / RECORD).is_file())
-    return Outcome(table.text(line, row, "checkpoint"), float(value), cost, where=place, runs=runs, **words)
+    trained = [each for each in runs if RunRecord.load(each).verb == "rl"]
+    stated = {name.removeprefix(OWN): _predictor(row[name], f"{place}: {name}") for name in row if name.startswith(OWN)}
+    return Outcome(
+        table.text(line, row, "checkpoint"),
+        float(value),
+        cost,
+        where=place,
+        runs=runs,
+        predictors={
+            **(early(trained[0]) if trained else {}),
+            **{name: number for name, number in stated.items() if number is not None},
+        },
+        **words,
+    )
+
+
+def _predictor(value: object, what: str) -> float | None:
+    """A predictor's value; None for null and not-a-number."""
+    number = _number(value)
+    if value is None or value == "" or (isinstance(number, float) and math.isnan(number)):
+        return None
+    if not _is_number(number):
+        raise UserError(f"{what} must be a finite number, below {LARGEST:g}, not {repr(value)[:40]}")
+    return number
 
 
 def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]:
@@ -240,6 +268,7 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
             str(record.config["seed"]),
             family=", ".join(f"{key}={each[key]}" for key in varied),
             where=str(run),
+            predictors=early(run),
         )
         for run, record, each in zip(runs, records, settings, strict=True)
     ]

@@ -2,7 +2,9 @@
 
 After Kang et al. (arXiv 2510.01624): post-SFT pass@1 is the *baseline*; generalisation loss (less is better) and pass@k
 at large k are the better predictors.  The group signal E √(α(1-α)) is after Cen et al. (arXiv 2505.18917), entropy
-after Aphale & Liu (2606.18487); the share of informative groups is this package's choice.
+after Aphale & Liu (2606.18487), distinct answers after AESL (`readiness/diversity.py`).  Cover@τ (2510.08325) is the
+share of problems of which at least the share τ of samples is right, 0.2 for breadth and 0.8 for reliability; it counts
+the samples as they are, so that few of them blur it.  The share of informative groups is this package's choice.
 
 *combined* is defined here, as the paper does not say how it joined the two: least squares on (loss, pass@k), both
 standardised over the checkpoints, with three parameters and with pass@k itself rather than its log-odds, as in the
@@ -10,7 +12,8 @@ paper's linear fits.  If nothing is fitted (ranking, Spearman), it is the mean o
 
 **Bootstrap.**  Bayesian, as in ``stats.py``: one set of weights over problems serves all checkpoints, which keeps them
 paired.  Each checkpoint also gets half a pseudo-problem at either bound, so that a few problems with equal outcomes do
-not make a draw certain.  Only the interval of entropy is known: its draws are normal and not paired.
+not make a draw certain.  Of entropy and of distinct answers only the interval is known: their draws are normal and not
+paired.
 
 Shapes: B = resamples, C = checkpoints, P = problems, E = held-out examples.
 """
@@ -29,6 +32,7 @@ from rlready.readiness.group_signal import group_signal, informative
 from rlready.readiness.passk import Floats, powers
 from rlready.readiness.ranking import Gap, comparisons, gap_of_shares, large
 
+COVER = (0.2, 0.8)  # shares of a problem's samples
 BASELINE, LOSS, COMBINED = "pass@1", "loss", "combined"
 NORMAL = 2 * 1.959964  # standard deviations in a 95 % interval
 
@@ -92,15 +96,18 @@ def predictors(
     ks = powers(most)
     passes_CPK = np.array([c.counts.pass_at_k(ks) for c in candidates])
     found = [shares(f"pass@{k}", np.ascontiguousarray(passes_CPK[:, :, i]), 1.0) for i, k in enumerate(ks)]
+    covered = {tau: np.array([c >= tau * n for n, c in heads], dtype=np.float64) for tau in COVER}
+    found += [shares(f"cover@{tau}", estimates, 1.0) for tau, estimates in covered.items()]
     if group > 1:
         found.append(shares("group_signal", np.array([group_signal(n, c, group) for n, c in heads]), 0.5))
         found.append(shares("informative", np.array([informative(n, c, group) for n, c in heads]), 1.0))
-    entropies = [c.entropy for c in candidates if c.entropy is not None]
-    if len(entropies) == len(candidates):
-        values = np.array([e.value for e in entropies])
-        noise = rng.standard_normal((resamples, len(values))) * [(e.high - e.low) / NORMAL for e in entropies]
-        draws = values + noise
-        found.append(Predictor("entropy", values, draws, _drawn_gap(values, draws, weights_BP.shape[1])))
+    for name in ("entropy", "distinct_answers"):
+        known = [each for c in candidates if (each := getattr(c, name)) is not None]
+        if len(known) == len(candidates):
+            values = np.array([each.value for each in known])
+            noise = rng.standard_normal((resamples, len(values))) * [(e.high - e.low) / NORMAL for e in known]
+            draws = values + noise
+            found.append(Predictor(name, values, draws, _drawn_gap(values, draws, weights_BP.shape[1])))
     losses = [c.loss for c in candidates if c.loss is not None] if compare_loss else []
     if len(losses) == len(candidates):
         nll_CE, tokens_CE = np.array([x.nll for x in losses]), np.array([x.tokens for x in losses], dtype=np.float64)
@@ -115,6 +122,11 @@ def predictors(
         passes = next(p for p in found if p.name == f"pass@{large(most)}")
         found += [loss, combined(loss, passes, units=min(weights_BP.shape[1], weights_BE.shape[1]))]
     return found
+
+
+def stated(name: str, values: Floats) -> Predictor:
+    """A predictor that comes with the outcomes of RL; no uncertainty of its values is known, so that it cannot rank."""
+    return Predictor(name, values, values[None], _drawn_gap(values, values[None], len(values)))
 
 
 def combined(loss: Predictor, passes: Predictor, units: int) -> Predictor:

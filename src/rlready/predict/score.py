@@ -61,7 +61,8 @@ class Family:
 
     ``seeds`` (M,) is the number of RL runs that an outcome is the mean of.  ``cost`` is their sum, None if any is
     unknown; ``seed_sd`` is the pooled standard deviation between RL seeds, None if no checkpoint has two.
-    ``sft_seed`` has the seed of every run's SFT, "" where it is unknown.
+    ``sft_seed`` has the seed of every run's SFT, "" where it is unknown.  ``stated`` has the predictors by name, (M,)
+    each, that come with the outcomes of all runs: means over RL seeds, like the outcomes.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Family:
     seeds: Ints
     seed_sd: float | None
     sft_seed: Sequence[str]
+    stated: Mapping[str, Floats]
 
     @property
     def recipes(self) -> int:
@@ -154,9 +156,20 @@ def families(outcomes: Mapping[str, Sequence[Outcome]], candidates: Sequence[Can
                 np.array([len(v) for v in values]),
                 math.sqrt(within / free) if free else None,
                 [next((o.sft_seed for o in some if o.sft_seed), candidates[i].sft_seed) for i, some in runs],
+                _stated([some for _, some in runs]),
             )
         )
     return found
+
+
+def _stated(runs: Sequence[Sequence[Outcome]]) -> dict[str, Floats]:
+    """The predictors that all outcomes come with, each (M,)."""
+    first, *others = (outcome.predictors for some in runs for outcome in some)
+    return {
+        name: np.array([np.mean([o.predictors[name] for o in some]) for some in runs])
+        for name in first
+        if all(name in other for other in others)
+    }
 
 
 def score(

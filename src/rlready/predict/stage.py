@@ -24,7 +24,7 @@ from rlready.predict.candidates import Candidate, Candidates, read_candidates
 from rlready.predict.comparable import mixed_units
 from rlready.predict.fit import predict_with_interval
 from rlready.predict.outcomes import Outcome, find_runs, match_outcomes
-from rlready.predict.predictors import BASELINE, COMBINED, LOSS, Predictor, predictors
+from rlready.predict.predictors import BASELINE, COMBINED, LOSS, Predictor, predictors, stated
 from rlready.predict.result import (
     CheckpointPrediction,
     FamilyResult,
@@ -146,6 +146,9 @@ def _scores(config: PredictConfig, measured: Candidates, family: Family, primary
     """Scores of every predictor (empty with too few runs or equal outcomes), and what limits them."""
     mine = [measured.all[i] for i in family.place]
     few, why = _predictors(config, measured, mine, 1)
+    if taken := family.stated.keys() & {p.name for p in few}:
+        raise UserError(f"predictor:{min(taken)} has the name of a predictor of rlready: give yours another")
+    few += [stated(*each) for each in family.stated.items()]
     name = family.name or "these runs"
     notes = []
     if why and len(mine) < len(measured.all):
@@ -267,6 +270,7 @@ def _family(
     """Points of the main predictors with outcomes, a line through them, and every score."""
     mine = [measured.all[i] for i in family.place]
     found = {p.name: p for p in _predictors(config, measured, mine, config.resamples)[0]}
+    every = {**{name: p.values for name, p in found.items()}, **family.stated}
     drawn = [found[name] for name in dict.fromkeys((BASELINE, LOSS, by)) if name in found]
     outcomes = family.estimates()
     return FamilyResult(
@@ -281,7 +285,7 @@ def _family(
             for j, i in enumerate(family.place)
         ],
         lines={p.name: _line(p.values, family.outcome) if scores else None for p in drawn},
-        values={name: p.values.tolist() for name, p in found.items()},
+        values={name: values.tolist() for name, values in every.items()},
         scores=scores,
     )
 

@@ -15,14 +15,14 @@ from rlready.core.config import ReadinessConfig
 from rlready.core.distributed import from_rank0, local_device, share, united, world_size
 from rlready.core.errors import UserError
 from rlready.core.progress import note
-from rlready.core.records import Problem, Row, Sample, SampleRow
+from rlready.core.records import Estimate, Problem, Row, Sample, SampleRow
 from rlready.core.sampling_progress import SamplingProgress
 from rlready.core.threads import READ, workers
 from rlready.engine.factory import note_engine, open_engine
 from rlready.engine.precheck import check_sampling
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
 from rlready.engine.repeats import repeats
-from rlready.engine.rollout import Grader, sample_row, warn_run_ons
+from rlready.engine.rollout import Grader, answer_of, sample_of, sample_row, warn_run_ons
 from rlready.influence.gram import parameters_of
 from rlready.influence.influence import Rollouts, influence
 from rlready.influence.result import InfluenceResult
@@ -33,6 +33,7 @@ from rlready.models.llama.support import supports
 from rlready.models.lm import LM
 from rlready.models.ordinary_stops import warn_of_ordinary_stops
 from rlready.readiness.adaptive_sampling import draw_until_right, plan
+from rlready.readiness.diversity import distinct_answers
 from rlready.readiness.offline_samples import Stored
 from rlready.readiness.part import ExampleLosses, Part, Vocabulary
 from rlready.readiness.sample_stats import Draws
@@ -42,6 +43,7 @@ from rlready.runs.drawn import DrawnSamples
 from rlready.runs.files import read_table, write_table
 from rlready.runs.run import Run
 from rlready.tasks import Task
+from rlready.tasks.answers.verify import voted
 
 MICRO_TOKENS = 16384
 FIRST_ROWS, GROWTH = 32, 4  # rows of the first part for each thread, and how many times as many each next one has
@@ -98,13 +100,16 @@ class Measurer:
             doubt = f"{name}: {doubt}"
             self.run.warn(doubt)
         undecided = sum(row.get("undecided", False) for row in rows)  # a wave may be of an earlier version
+        sampled = measure_samples(self.config, source, Draws.of(rows, self.ids), self.ids, undecided)
+        spread = {"distinct_answers": self._distinct_answers(lm, rows)}
+        sampled = sampled.model_copy(update={"stats": sampled.stats.model_copy(update=spread)})
         return Part(
             name=name,
             model=source,
             problems=list(self.ids),
             heldout=losses,
             vocabulary=self.vocabulary,
-            sampled=measure_samples(self.config, source, Draws.of(rows, self.ids), self.ids, undecided),
+            sampled=sampled,
             influence=from_rank0(lambda: self._influence(lm, rows, parameters)),
             doubt=doubt,
         )
@@ -201,6 +206,15 @@ class Measurer:
     def _show(self, correct: Sequence[bool]) -> None:
         so_far = f"pass@1 of {self.model_name} so far" if len(self.config.checkpoints) > 1 else "pass@1 so far"
         self.bar.update(0, **{so_far: f"{sum(correct) / len(correct):.1%} of {len(correct)} samples"})
+
+    def _distinct_answers(self, lm: LM, rows: Sequence[SampleRow]) -> Estimate:
+        """How many different answers a group spreads over, from the first draws of every problem."""
+        gold, answers = {problem.id: problem.answer for problem in self.problems}, dict[str, list[str]]()
+        for row in rows:
+            if row["wave"] == 0:
+                answer = voted(gold[row["problem_id"]], answer_of(sample_of(row), lm)[1])
+                answers.setdefault(row["problem_id"], []).append(answer)
+        return distinct_answers(answers.values(), min(self.config.group_size, *map(len, answers.values())))
 
     def _influence(self, lm: LM, rows: Sequence[SampleRow], parameters: Sequence[Tensor]) -> InfluenceResult | None:
         """Influence from the first group of every problem, which is drawn whatever its outcome."""

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from rlready.core.errors import UserError
 from rlready.core.explain import misnamed, nearest
 from rlready.core.progress import warn_once
+from rlready.core.records import SampleRow
 from rlready.models.chat import CLOSE, OPEN
 from rlready.readiness.conditions import COLUMNS, plain
 from rlready.readiness.offline_samples import Pending, Stored, TableOptions, refuse_unverifiable
@@ -92,7 +93,7 @@ def _read(path: str, given: TableOptions, unread: str) -> _Reader:
     for batch in read_batches(path, sorted({*names, *FACTS} - {unread})):
         if found is None:
             found = _Reader(path, _with_lm_eval_names(given, batch), {unread})
-            _warn_of_misnamed(batch, {*names, *FACTS})
+            _warn_of_misnamed(batch, {*names, *FACTS, *SampleRow.__annotations__})
         found.add(batch)
     assert found  # an empty table is refused
     return found

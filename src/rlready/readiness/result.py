@@ -45,12 +45,14 @@ class ProblemCounts(Record):
 class SampleStats(Record):
     """Statistics of the first samples of every problem besides correctness; None if unknown.
 
-    ``entropy`` is in nats per token.  ``truncated`` is the share of samples whose thought reached its budget, or that
-    reached their limit.  Lengths are mean tokens of the thought (``thinking``) and of the whole response (``length``),
-    over right and over wrong samples.
+    ``entropy`` is in nats per token.  ``distinct_answers`` is the expected number of different answers in a group of
+    ``ReadinessResult.informative_group_size`` samples, and only known of samples that were drawn here.  ``truncated``
+    is the share of samples whose thought reached its budget, or that reached their limit.  Lengths are mean tokens of
+    the thought (``thinking``) and of the whole response (``length``), over right and over wrong samples.
     """
 
     entropy: Estimate | None = None
+    distinct_answers: Estimate | None = None
     truncated: Estimate | None = None
     thinking_right: Estimate | None = None
     thinking_wrong: Estimate | None = None
@@ -213,7 +215,7 @@ def _cells(row: CheckpointReadiness, label: str, ks: list[int], influenced: bool
     cells |= {"held-out loss": decimal(loss.value if loss else None), "loss, 95 % interval": _interval(loss)}
     shares = {"unsolved": row.unsolved, "informative": row.informative, "truncated": row.truncated}
     cells |= {f"{name} (%)": percent(share.value if share else None) for name, share in shares.items()}
-    figures = {"group signal": row.group_signal, "entropy": row.entropy}
+    figures = {"group signal": row.group_signal, "entropy": row.entropy, "distinct answers": row.distinct_answers}
     cells |= {name: decimal(figure.value if figure else None) for name, figure in figures.items()}
     lengths = {"tokens if correct": row.length_right, "tokens if wrong": row.length_wrong}
     cells |= {name: decimal(length.value if length else None, 0) for name, length in lengths.items()}

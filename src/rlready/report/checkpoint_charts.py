@@ -196,6 +196,7 @@ def _columns(
         column("solved", lambda c: c.solved, PERCENT),
         column("group signal", lambda c: c.group_signal, THREE_DIGITS),
         column("entropy, nats per token", lambda c: c.entropy, THREE_DIGITS),
+        column("distinct answers", lambda c: c.distinct_answers, THREE_DIGITS),
         column("tokens, correct", lambda c: c.length_right, TOKENS),
         column("tokens, wrong", lambda c: c.length_wrong, TOKENS),
         column("truncated", lambda c: c.truncated, PERCENT),
