@@ -846,7 +846,7 @@ def simulated_scores(sets: int, recipes: int = 12, skills: tuple[float, float] =
         y = rng.normal(size=recipes)
         x = [r * y + np.sqrt(1 - r * r) * rng.normal(size=recipes) for r in skills]
         found = [Predictor(f"{r}", v, v[None], gap_of_shares(v[None])) for r, v in zip(skills, x, strict=True)]
-        family = Family("", place, y, np.ones(recipes), place, np.ones(recipes, dtype=int), None, [""] * recipes, {})
+        family = Family("", place, y, np.ones(recipes), place, np.ones(recipes, dtype=int), None, [""] * recipes)
         scores.append(score(found, family, primary=found[1].name, splits=30, resamples=300, seed=i)[1])
     return scores
 
@@ -900,7 +900,7 @@ def test_of_many_useless_predictors_none_is_found_better(monkeypatch: pytest.Mon
         x = rng.normal(size=(12, 9))
         predictors = [Predictor(str(k), v, v[None], gap_of_shares(v[None])) for k, v in enumerate(x)]
         ones = np.ones(9, dtype=int)
-        family = Family("", place, rng.normal(size=9), None, place, ones, None, [""] * 9, {})
+        family = Family("", place, rng.normal(size=9), None, place, ones, None, [""] * 9)
         scores = score(predictors, family, primary="1", splits=9, resamples=300, seed=i)
         found.append([any(getattr(s, gain).low > 0 for s in scores[1:]) for gain in ("gain", "r2_gain")])
     by_rank, by_r2 = np.mean(found, axis=0)

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -73,7 +73,7 @@ class Family:
     seeds: Ints
     seed_sd: float | None
     sft_seed: Sequence[str]
-    stated: Mapping[str, Floats]
+    stated: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def recipes(self) -> int:
