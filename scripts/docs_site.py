@@ -38,7 +38,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def formula(source: str, *_: object, **__: object) -> str:
     """LaTeX as MathML."""
-    return f'<div class="formula">{convert(source, display="block")}</div>'
+    return f'<div class="formula" role="region" aria-label="Formula" tabindex="0">{convert(source, display="block")}</div>'
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -48,6 +48,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in sorted({*OUTSIDE, *(target for target in linked if not target.startswith("docs/"))}):
         files.append(File.generated(config, in_site(path), abs_src_path=str(ROOT / path)))
     return files
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """A wide table scrolls in a box that the keyboard reaches; the theme's own box is out of its reach."""
+    opened = '<div class="wide" role="region" aria-label="Table" tabindex="0"><table class="plain">'
+    return html.replace("<table>", opened).replace("</table>", "</table></div>")
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
@@ -63,10 +69,13 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 
 def on_post_page(output: str, page: Page, **_: Any) -> str:
-    """Warn, which `mkdocs build --strict` refuses, of a page that would load something from a network."""
+    """Warn, which `mkdocs build --strict` refuses, of a page that would load something from a network.
+
+    The theme's search dialog gets a name, which it lacks.
+    """
     for found in re.findall(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=[\"']?(https?:[^\"' >]+)", output):
         LOG.warning(f"{page.file.src_uri} loads {found}")
-    return output
+    return output.replace('data-md-component="search"', 'data-md-component="search" aria-label="Search"')
 
 
 def in_site(path: str) -> str:
