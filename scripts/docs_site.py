@@ -38,7 +38,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def formula(source: str, *_: object, **__: object) -> str:
     """LaTeX as MathML."""
-    return f'<div class="formula" role="region" aria-label="Formula" tabindex="0">{convert(source, display="block")}</div>'
+    scrolls = 'class="formula" role="region" aria-label="Formula" tabindex="0"'
+    return f'<div {scrolls}>{convert(source, display="block")}</div>'
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -334,7 +334,7 @@ def seconds_of_all(folder: Path) -> float:
 def report(chosen: Pilot | None, seeds: list[Seed], seconds: float | None) -> None:
     """The page with its claims and figure; without all seeds, the protocol alone."""
     if len(seeds) < len(SEEDS):
-        return write_text(HERE / "README.md", filled(page(chosen, [])) + "\n")
+        return write_text(HERE / "README.md", filled(page(chosen, seeds)) + "\n")
     assert chosen
     write_text(HERE / "figure.svg", figure(seeds))
     command = "python evidence/smollm2/run.py"
@@ -437,8 +437,8 @@ work, at the lowest priority; at that speed all seeds take {chosen.hours:.1f} ho
 
 
 def results_text(seeds: list[Seed]) -> str:
-    if not seeds:
-        return "\nNo seed has been run yet."
+    if len(seeds) < len(SEEDS):
+        return f"\n{len(seeds)} of {len(SEEDS)} seeds have been run; results stand here when all have."
     rows = [
         f"| {s.seed} | {s.pick}, {s.worst} | " + " | ".join(f"{largest(s, model)[0]:.1%}" for model in MODELS) + f" | "
         f"{points(s.gain)} | {points(s.gain_worst)} | {points(s.pick_minus_worst)} | {s.hours:.1f} |"
