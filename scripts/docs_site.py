@@ -39,7 +39,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def formula(source: str, *_: object, **__: object) -> str:
     """LaTeX as MathML."""
     scrolls = 'class="formula" role="region" aria-label="Formula" tabindex="0"'
-    return f'<div {scrolls}>{convert(source, display="block")}</div>'
+    return f"<div {scrolls}>{convert(source, display='block')}</div>"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
