@@ -422,7 +422,7 @@ def test_the_beginning_of_rl_predicts_its_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reward", [0.3, 0.0, 1.0, 2.5, -1.0])
 def test_curves_without_a_trend_end_where_they_began(reward: float) -> None:
-    assert extrapolated([reward] * 12, 60) == pytest.approx(reward, abs=1e-6)
+    assert extrapolated(range(1, 13), [reward] * 12, 60) == pytest.approx(reward, abs=1e-6)
 
 
 def test_distinct_answers_are_those_of_a_smaller_group() -> None:

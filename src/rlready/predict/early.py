@@ -38,21 +38,22 @@ def early(run: Path) -> dict[str, float]:
     rewards = [float(logged[step]) for step in sorted(logged)]
     found = {f"reward@{n}": float(np.mean(rewards[:n])) for n in FIRST if n < len(rewards)}
     begin = rewards[: int(SHARE * len(rewards))]
-    return found | ({"extrapolated": extrapolated(begin, len(rewards))} if len(begin) >= LEAST else {})
+    if len(begin) < LEAST:
+        return found
+    return found | {"extrapolated": extrapolated(range(1, len(begin) + 1), begin, len(rewards))}
 
 
-def extrapolated(rewards: Sequence[float], step: int) -> float:
-    """The reward at a later step by the curve through the first ones, which are those of steps 1, 2, …"""
+def extrapolated(steps: Sequence[float], rewards: Sequence[float], step: float) -> float:
+    """The reward at a later step by the curve through those of the first ``steps``, which ascend from above 0."""
     from scipy.optimize import curve_fit
 
     def curve(t: Floats, first: float, last: float, half: float) -> Floats:
         return first + (last - first) / (1 + half / t)
 
-    y, t = np.array(rewards), np.arange(1.0, len(rewards) + 1)
+    y, t = np.array(rewards), np.array(steps, dtype=np.float64)
     low, high = min(0.0, float(y.min())), max(1.0, float(y.max()))
-    bounds = ([low, low, 1.0], [high, high, float(step)])
-    guess = (float(np.clip(y[0], low, high)), float(np.clip(y[-1], low, high)), (1.0 + step) / 2)
-    found, _ = curve_fit(curve, t, y, guess, bounds=bounds)
+    bounds = ([low, low, float(t[0])], [high, high, float(step)])
+    found, _ = curve_fit(curve, t, y, (float(y[0]), float(y[-1]), float(t[0] + step) / 2), bounds=bounds)
     return float(curve(np.array([float(step)]), *found)[0])
 
 
