@@ -140,8 +140,9 @@ def page(families: dict[str, list[Curve]], results: dict[str, dict[str, list[Sco
     sections = "\n\n".join(section(families[name], result) for name, result in results.items())
     return f"""# Public SFT→RL curves: does the SFT score choose the start?
 
-These outcomes alone were made outside this project: {sum(map(len, families.values()))} runs of DAPO from SFT checkpoints of Qwen2.5-7B, in {len(families)} families of SFT data, from RETU (arXiv 2512.11470). Figures were
-read from its public repository, LINs-lab/RETU, which states no licence; nothing else of it is here. A score is the mean
+These outcomes alone were made outside this project: {sum(map(len, families.values()))} runs of DAPO from SFT
+checkpoints of Qwen2.5-7B, in {len(families)} families of SFT data, from RETU (arXiv 2512.11470). Figures were read from
+its public repository, LINs-lab/RETU, which states no licence; nothing else of it is here. A score is the mean
 of six benchmarks ({", ".join(BENCHMARKS)}); compute is the source's own estimate.
 
 The *SFT score* is that of the start on the same benchmarks. A *score at 10%* is the mean of three evaluations after the
