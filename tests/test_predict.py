@@ -981,7 +981,8 @@ def test_advice_uses_outcomes(tmp_path: Path) -> None:
         + " max_answer_tokens=16"
     )
     assert "First by pass@64 of those without an outcome: step-40." in result.next_steps
-    assert "Next, as step-40 has no outcome yet:" in page.write(tmp_path / "more/out").read_text()
+    assert result.next_action == "Run RL from step-40, the first by pass@64 that has no outcome yet."
+    assert f"<b>Next:</b> {result.next_action} <code>" in page.write(tmp_path / "more/out").read_text()
     tie = [rows[1], {"checkpoint": found[3].name, "outcome": 0.7}]
     tied = predicted(tmp_path / "tie", [*found[2:], replace(found[3], name=found[3].name + "0")], tie)
     assert tied.headline == "RL reached most from step-40, 70.0 %; step-400 has not been tried."

@@ -23,9 +23,10 @@ from rlready.readiness import overfitting
 from rlready.readiness.adaptive_sampling import Counts, plan, waves
 from rlready.readiness.comparison import compare
 from rlready.readiness.group_signal import histogram
+from rlready.readiness.next_step import EASIER, LONGER, next_action
 from rlready.readiness.overfitting import against_minimum, along_runs
 from rlready.readiness.passk import Floats, counts, pass_at_k, pass_at_k_stopped
-from rlready.readiness.ranking import REMEDY, Ranking, comparisons, gap_of_shares, large, listed, rank
+from rlready.readiness.ranking import Ranking, comparisons, gap_of_shares, large, listed, rank
 from rlready.readiness.result import SampleStats
 from rlready.readiness.sample_stats import Draws
 from rlready.runs.checkpoint_order import order_warnings, step_of
@@ -259,10 +260,11 @@ def test_ranks_equals_and_the_sign() -> None:
     more = units_to_decide(Estimate(0.1, -0.1, 0.3, 9), comparisons(4))
     assert [w.more_problems for w in words] == [None, more, None, None]
     assert less.headline() == "Start RL from y; x is not significantly different."
-    assert less.reasons()[:2] == [
-        "y has the best loss, 0.400.",
-        f"About {float(f'{more:.2g}'):,.0f} more problems would separate x from y at 80 % power.",
-    ]
+    assert next_action(less) == (
+        "Start RL from y now: it has the best loss, 0.400. To separate x from y, measure about "
+        f"{float(f'{more:.2g}'):,.0f} more problems (enough in 4 cases of 5)."
+    )
+    assert next_action(found) == ""  # the headline leaves no choice
     assert less.drops() == ["Drop w and z: loss is significantly worse."]
     assert less.drops(tried=[0]) == ["Drop z: loss is significantly worse."]
 
@@ -303,7 +305,8 @@ def test_the_cheaper_of_a_tie_is_the_pick(
     assert ("not significantly different" in found.headline()) is tie
     other = STEPS[pick] if pick != 2 else STEPS[3] if values[3] > 0.4 else STEPS[0]  # where no value decides
     name = other.rpartition("/")[2]
-    assert any(re.search(f"{name} (from|and) step-30", reason) for reason in found.reasons()) is tie
+    assert bool(re.search(f"{name} (from|and) step-30", next_action(found))) is tie
+    assert next_action(found).startswith("Start RL from " + said.replace(" ", " now: it ", 1)) is tie
     assert [found.checkpoint(i, STEPS[i]).chosen for i in range(4)] == [i == pick for i in range(4)]
 
 
@@ -352,12 +355,13 @@ def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
     assert ranked(0).headline() == "Start RL from a; b is not significantly different."
     for gap in (0, 1e-4):
         said = "b and a cannot be separated: it would take over 10,000 more problems."
-        assert ranked(gap).reasons() == ["a has the best pass@8, 50.0 %.", said]
+        assert next_action(ranked(gap)) == f"Start RL from a now: it has the best pass@8, 50.0 %. {said}"
     assert ranked(0, solved[:1], values[:1]).headline() == "a: pass@8 is 50.0 %."
     none, one = ranked(0, 0 * solved, skill), ranked(0, 0 * solved[:1], skill[:1])
     assert none.headline() == "Do not start RL: no checkpoint solved any problem."
     assert one.headline() == "Do not start RL: a solved no problem."
-    assert none.reasons() == one.reasons() == [f"Try {REMEDY}."]
+    assert none.reasons() == one.reasons() == []
+    assert [next_action(none), next_action(one, 0.5), next_action(none, 0.6)] == [EASIER, EASIER, LONGER]
     assert [one.checkpoint(0, "a").advice, none.checkpoint(1, "b").next_in_brief] == ["unsolved", "no signal"]
 
 

@@ -40,7 +40,7 @@ from rlready.report import page
 from rlready.report.axes import nice_ticks
 from rlready.report.claims import Claim
 from rlready.report.demo_result import DemoCheckpoint, DemoResult, ModelScores, StageSeconds
-from rlready.report.figures import PERCENT, THREE_DIGITS, Unit
+from rlready.report.figures import PERCENT, THREE_DIGITS, Unit, roughly
 from rlready.report.logs import LogLine
 from rlready.report.plots import Point, Series, line_chart
 from rlready.runs.files import plain, write_json
@@ -427,6 +427,47 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
     assert "exploration 4 3 33.0 % [30.0, 36.0]" in text_of(tmp_path, inject_result())
 
 
+def test_what_to_do_next_stands_below_the_title(tmp_path: Path) -> None:
+    """Before notes, picture and numbers; the words before the command."""
+    told = {"headline": "Start.", "next_action": "Do it now.", "next_command": "rlready rl", "notes": ["Few problems."]}
+    assert "Start. Next: Do it now. rlready rl Few problems." in text_of(tmp_path, readiness_result(**told))
+    assert "Start. Next: rlready rl Few" in text_of(tmp_path, readiness_result(**told | {"next_action": ""}))
+
+
+def test_checkpoints_to_be_dropped_are_cut_from_a_long_picture(tmp_path: Path) -> None:
+    """A line says how many and where they are; what is not significantly different stays."""
+
+    def rows(advice: str) -> list[CheckpointReadiness]:
+        places = [(i, {"chosen": i == 0, "rank": i + 1, "advice": "rl" if i == 0 else advice}) for i in range(9)]
+        return [CheckpointReadiness(**readiness_of(i % 4, name=f"step-{i}", **place)) for i, place in places]
+
+    dropped = text_of(tmp_path, readiness_result(checkpoints=rows("drop")))
+    assert "5 more, all to be dropped, are in the table further down. Dots: distance to step-0" in dropped
+    assert page.render(tmp_path).count('<td class="bars">') == 4
+    text_of(tmp_path, readiness_result(checkpoints=rows("tie")))
+    assert page.render(tmp_path).count('<td class="bars">') == 9
+
+
+@pytest.mark.parametrize("counts", [{"generated": 9}, {}])
+def test_more_measuring_costs_as_much_time_as_it_did(tmp_path: Path, counts: dict[str, int]) -> None:
+    """By the run's record, if the run has drawn the samples."""
+    write_json(tmp_path / "record.json", {"status": "done", "seconds": 60.0, "counts": counts})
+    tied = [CheckpointReadiness(**readiness_of(i)) for i in range(4)]
+    tied[3] = tied[3].model_copy(update={"advice": "tie", "more_problems": 123})
+    shown = text_of(tmp_path, readiness_result(checkpoints=tied, problems=[f"p{i}" for i in range(24)]))
+    said = "More problems to separate the two 120 at 80 % power, if the lead is as measured"
+    assert said in shown
+    assert (f"{said}; about 5 min as fast as this run" in shown) is bool(counts)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h"), (4e5, "5 days")],
+)
+def test_a_rough_time_has_one_unit(seconds: float, said: str) -> None:
+    assert roughly(seconds) == said
+
+
 def test_a_page_of_unsolved_problems_recommends_nothing(tmp_path: Path) -> None:
     nothing = {"chosen": False, "advice": "unsolved", "pass_at_k": dict.fromkeys(KS, Estimate(0.0, 0.0, 0.03, 64))}
     rows = [CheckpointReadiness(**readiness_of(i, **nothing)) for i in range(4)]
@@ -435,8 +476,7 @@ def test_a_page_of_unsolved_problems_recommends_nothing(tmp_path: Path) -> None:
     )
     assert "pass@64 of every checkpoint 0.0 % 95 % interval 0.0 to 3.0, n = 64" in page
     assert "Samples of each problem, all wrong 64" in page
-    assert "Next: easier problems, more SFT, or worked rows from rlready inject." in page
-    for recommended in ("start RL here", "★ chosen", "Lead of"):
+    for recommended in ("start RL here", "★ chosen", "Lead of", "Rule:"):
         assert recommended not in page
 
 

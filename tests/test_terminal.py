@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rlready.cli.main import main
-from rlready.cli.output import print_result
+from rlready.cli.output import Finished, print_result
 from rlready.core.progress import Progress, Screen, note, warn
 from rlready.core.result import Result, Table
 from rlready.core.tables import print_tables
@@ -182,6 +182,15 @@ def test_the_decision_comes_first_then_six_columns_the_next_command_and_the_repo
     assert lines[2].split() == ["name", "a", "(%)", "b", "(%)", "c", "(%)", "d", "(%)", "e", "(%)"]
     assert lines[-2:] == ["Next: rlready show a", "Report: a/report.html"]
     assert run("", "--wide").stdout.splitlines()[2].endswith("h (%)")
+
+
+def test_words_say_what_to_do_next_and_the_command_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a command they stand alone: no other command is offered in its place."""
+    for command, run in (("rlready rl a", ["Run: rlready rl a"]), ("", [])):
+        result = Result(verb="readiness", headline="a.", next_action="Start RL from a now.", next_command=command)
+        print_result(Finished(result, Path("b/report.html")))
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[-2 - len(run) :] == ["Next: Start RL from a now.", *run, "Report: b/report.html"]
 
 
 def test_a_narrow_terminal_loses_no_digit() -> None:

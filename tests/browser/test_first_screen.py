@@ -18,6 +18,7 @@ from rlready.runs.files import write_json
 from test_report import HOSTILE, demo_folder, fig, sweep_result
 
 HEIGHT = 800
+NAMES = ("ready", "many", "predict", "tried", "sweep", "demo")
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for i, reach in enumerate((0.5, 0.7, 0.76, 0.78))
     ]
     ready = write_readiness(root / "ready", found)
+    nine = [
+        checkpoint(str(root / f"nine/checkpoints/step-{i}"), reach=0.1 + 0.09 * i, skill=0.3, seed=i) for i in range(9)
+    ]
+    write_readiness(root / "many", nine)
     rows = [{"checkpoint": c.name, "outcome": 0.1 + 0.8 * c.pass_64} for c in found]
     (root / "rl.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for name, runs in (("predict", [ready]), ("tried", [ready, root / "rl.jsonl"])):
@@ -40,10 +45,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (root / "sweep").mkdir()
     write_json(root / "sweep/result.json", sweep_result().model_copy(update={"starts": starts, "runs": 153}))
     demo_folder(root / "demo")
-    return {name: write(root / name) for name in ("ready", "predict", "tried", "sweep", "demo")}
+    return {name: write(root / name) for name in NAMES}
 
 
-@pytest.mark.parametrize("name", ["ready", "predict", "tried", "sweep", "demo"])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_page_fits_and_is_accessible(open_page: Callable[..., Page], pages: dict[str, Path], name: str) -> None:
     """Light and dark, wide and on a phone; at 1280 pixels no table has to be scrolled."""
     for scheme, size in (("light", WIDE), ("dark", WIDE), ("light", PHONE)):
@@ -63,6 +68,19 @@ def test_the_decision_needs_no_scrolling(open_page: Callable[..., Page], pages: 
         box = page.locator(part).bounding_box()
         assert box
         assert box["y"] + box["height"] <= HEIGHT
+
+
+@pytest.mark.parametrize("size", [{"width": 1280, "height": HEIGHT}, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize("name", ["many", "predict"])
+def test_what_to_do_next_needs_no_scrolling(
+    open_page: Callable[..., Page], pages: dict[str, Path], name: str, size: dict[str, int]
+) -> None:
+    """With nine checkpoints, and on a phone."""
+    title, following = (open_page(pages[name], size=size).locator(part).bounding_box() for part in ("h1", ".next"))
+    assert title
+    assert following
+    assert title["y"] < following["y"]
+    assert following["y"] + following["height"] <= size["height"]
 
 
 def test_bars_stand_where_their_numbers_are(open_page: Callable[..., Page], pages: dict[str, Path]) -> None:

@@ -40,14 +40,24 @@ def print_result(result: Finished | Result | Path | str, switches: Set[str] = fr
         elif isinstance(result, Path):
             print(f"written  {result}")
         elif isinstance(result, Finished):
-            command = result.result.next_command or shlex.join(["rlready", "show", str(result.page.parent), "--wide"])
-            _print_tables(result.result.model_copy(update={"next_command": command}), wide="wide" in switches)
+            shown = result.result
+            if not shown.next_action and not shown.next_command:
+                command = shlex.join(["rlready", "show", str(result.page.parent), "--wide"])
+                shown = shown.model_copy(update={"next_command": command})
+            _print_tables(shown, wide="wide" in switches)
             print(f"Report: {result.page}")
         else:
             _print_tables(result, wide="wide" in switches)
         sys.stdout.flush()
     except OSError as error:
         raise UserError(f"cannot print the result: {error.strerror}") from error
+
+
+def _next(result: Result) -> list[str]:
+    """What to do next; the command has a line of its own where words say why."""
+    action, command = result.next_action, result.next_command
+    words = [f"Next: {action or command}"] if action or command else []
+    return [*words, *([f"Run: {command}"] if action and command else [])]
 
 
 def _print_tables(result: Result, *, wide: bool) -> None:
@@ -60,6 +70,6 @@ def _print_tables(result: Result, *, wide: bool) -> None:
         print_coloured(f"{text}\n\n")
     tables = result.tables()
     print_tables(tables, wide=wide)
-    last = [*result.remarks(), *([f"Next: {result.next_command}"] if result.next_command else [])]
+    last = [*result.remarks(), *_next(result)]
     if last or tables:
         print("\n" + "\n".join(map(in_one_line, last)), end="\n" if last else "")

@@ -54,9 +54,11 @@ class RunsShown(ShowResult):
         return found
 
     def remarks(self) -> list[str]:
-        """What is known of runs without tables, and the notes of those with a result."""
+        """What is known of runs without tables; of those with a result their notes, and what to do next."""
         bare = [f"{run.folder}: {run.message}" for run in self.runs if run.message and not run.result]
-        return [*bare, *(f"{run.folder}: {note}" for run in self.runs if run.result for note in run.result.notes)]
+        told = [(run.folder, run.result) for run in self.runs if run.result]
+        notes = [f"{folder}: {note}" for folder, result in told for note in result.notes]
+        return [*bare, *notes, *(f"{folder}: Next: {each.next_action}" for folder, each in told if each.next_action)]
 
 
 class RowsShown(ShowResult):

@@ -63,12 +63,14 @@ class TaskRecord(Record):
 class Result(Record):
     """The result of one verb: ``headline`` is the outcome in at most 15 words, ``next_command`` is what to run next.
 
-    ``notes`` are the sentences without which the headline would mislead: warnings, and what limits it.
+    ``next_action`` says in sentences what to do next, and why, where the command alone does not; ``notes`` are the
+    sentences without which the headline would mislead: warnings, and what limits it.
     """
 
     verb: str
     headline: str
     notes: list[str] = []
+    next_action: str = ""
     next_command: str = ""
     name: ClassVar[str] = RESULT
 

@@ -129,8 +129,9 @@ class PredictResult(Result):
         return self.chosen
 
     def remarks(self) -> list[str]:
-        """What to do besides the headline, and the rule of the ranking."""
-        return [*self.next_steps[1:], f"Rule: {self.rule}"]
+        """What to do besides the headline, and the rule of the ranking, if it has decided."""
+        rule = [f"Rule: {self.rule}"] if any(c.chosen for c in self.checkpoints) else []
+        return [*self.next_steps[1:], *rule]
 
     def tables(self) -> list[Table]:
         """Checkpoints with advice, best first, and for every family the predictors with their scores."""

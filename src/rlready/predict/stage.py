@@ -34,6 +34,7 @@ from rlready.predict.result import (
     RLOutcome,
 )
 from rlready.predict.score import ENOUGH, LEAST, SPLITTABLE, Family, Score, families, score
+from rlready.readiness.next_step import next_action
 from rlready.readiness.overfitting import along_runs
 from rlready.readiness.passk import Floats, powers
 from rlready.readiness.ranking import Ranking, large, rank
@@ -92,6 +93,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
     steps = _next_steps(measured, ranking, scored, following)
     return PredictResult(
         headline=steps[0],
+        next_action=_next_action(ranking, scored, following),
         next_command="" if following is None or ranking.nothing_solved else measured.commands[names[following]],
         seed=config.seed,
         task=measured.task,
@@ -126,6 +128,15 @@ def _next_steps(
     tried = {int(i) for family in families for i in family.place}
     following = "" if left is None else f"First by {ranking.by} of those without an outcome: {ranking.labels[left]}."
     return [reached(ranking, families, left), *filter(None, [*trusted, following, *ranking.drops(tried), *details])]
+
+
+def _next_action(ranking: Ranking, scored: Sequence[object], left: int | None) -> str:
+    """Which checkpoint to run RL from, and why; where RL has been run, that is the first without an outcome."""
+    if not scored or ranking.nothing_solved:
+        return next_action(ranking)
+    if left is None:
+        return "No checkpoint is left that is worth a try: go on with the best outcome."
+    return f"Run RL from {ranking.labels[left]}, the first by {ranking.by} that has no outcome yet."
 
 
 def _notes(measured: Candidates, whole: Sequence[Predictor], why: str) -> list[str]:

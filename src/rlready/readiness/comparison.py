@@ -12,6 +12,7 @@ from rlready.core.result import TaskRecord
 from rlready.models.heldout_loss import HeldOut
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.readiness.group_signal import histogram, informative_share, mean_group_signal, mean_variance
+from rlready.readiness.next_step import next_action
 from rlready.readiness.overfitting import along_runs
 from rlready.readiness.part import Part
 from rlready.readiness.passk import powers
@@ -41,8 +42,10 @@ def compare(
     )
     ks = sorted({*powers(config.samples), group_size})
     changes = _changes(names, losses)
+    truncated = min(each.value if each else 0.0 for each in (part.sampled.stats.truncated for part in parts))
     return ReadinessResult(
         headline=ranking.headline(),
+        next_action=next_action(ranking, truncated),
         seed=config.seed,
         task=task,
         chance_level=dict(chance_level),

@@ -1,4 +1,4 @@
-"""What to run after readiness or predict: RL from the chosen checkpoint, with the settings that were measured."""
+"""What to do after readiness or predict: RL from the chosen checkpoint, with the settings that were measured."""
 
 from __future__ import annotations
 
@@ -9,11 +9,33 @@ from pydantic import JsonValue
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.options import DEFAULT
+from rlready.core.separation import to_separate
 from rlready.readiness.part import Part
+from rlready.readiness.ranking import Ranking
+from rlready.readiness.result import rival
 from rlready.runs.record import PRESET
 
 SHARED = ("temperature", "thinking_budget", "max_answer_tokens", "delimiters", "answer_prefix", "group_size")
 UNKNOWN_MODEL, UNKNOWN_PROBLEMS = "CHECKPOINT", "PROBLEMS"  # for the user to fill in
+MOSTLY = 0.5  # share of samples: if more are truncated, none of a checkpoint that solves nothing need be wrong
+EASIER = "Measure easier problems: on these, no sample would earn a reward that RL could learn from."
+LONGER = "Allow longer responses (thinking_budget, max_answer_tokens): most samples were cut off before an answer."
+
+
+def next_action(ranking: Ranking, truncated: float = 0.0) -> str:
+    """What to do next where the headline leaves a choice: in a tie, and if nothing was solved; else "".
+
+    In a tie RL can start at once, as the pick is at most one standard error behind the first.  ``truncated`` is the
+    least share of truncated samples of any checkpoint.
+    """
+    if ranking.nothing_solved:
+        return LONGER if truncated > MOSTLY else EASIER
+    other = rival([ranking.checkpoint(i, ranking.labels[i]) for i in ranking.order])
+    if other is None or other.behind is None or not any(ranking.advice(i) == "tie" for i in ranking.order):
+        return ""
+    pick, first = ranking.labels[ranking.pick], ranking.labels[ranking.order[0]]
+    more = to_separate(other.name, first, other.behind, other.more_problems)
+    return f"Start RL from {pick} now: it {ranking.reason()}. {more}"
 
 
 def rl_command(part: Part, config: Mapping[str, JsonValue], origins: Mapping[str, str]) -> str:

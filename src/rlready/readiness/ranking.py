@@ -36,7 +36,7 @@ from rlready.core.cells import decimal, percent
 from rlready.core.records import Estimate
 from rlready.core.stats import paired_estimate, simultaneous, standard_error, units_to_decide
 from rlready.readiness.passk import Floats, powers
-from rlready.readiness.result import MOST_PROBLEMS, Advice, Overfitting, RankedCheckpoint, rival
+from rlready.readiness.result import Advice, Overfitting, RankedCheckpoint
 from rlready.runs.checkpoint_order import labels, place_in_run, runs_of
 
 LARGE = 64  # the paper's k
@@ -49,7 +49,6 @@ WORDS: dict[Advice, str] = {
     "drop": "drop",
     "unsolved": "nothing solved: RL has no signal",
 }
-REMEDY = "easier problems, more SFT, or worked rows from rlready inject"
 ONSET = "past overfitting onset"
 Gap = Callable[[int, int], Estimate]  # lead of one checkpoint over another, as a simultaneous interval for all pairs
 
@@ -158,12 +157,11 @@ class Ranking:
         return f"Start RL from {name}: {self._best()}{ahead}."
 
     def reasons(self) -> list[str]:
-        """What stands behind the headline, in a sentence each: why this pick, what would decide a tie, what to drop."""
+        """What stands behind the headline, in a sentence each: why this pick, and what to drop."""
         if self.nothing_solved:
-            return [f"Try {REMEDY}."]
-        tied = any(self.advice(i) == "tie" for i in self.order)
-        why = f"{self.labels[self.pick]} {self._reason()}." if len(self.order) > 1 else ""
-        return [*filter(None, [why, self._more_to_decide() if tied else ""]), *self.drops()]
+            return []
+        why = [f"{self.labels[self.pick]} {self.reason()}."] if len(self.order) > 1 else []
+        return [*why, *self.drops()]
 
     def drops(self, tried: Collection[int] = ()) -> list[str]:
         """What to drop and why, in a sentence each, except those that RL was ``tried`` from."""
@@ -180,7 +178,7 @@ class Ranking:
             said.append(f"Drop {listed(unsolved)}: no problem solved, so RL would have no signal.")
         return said
 
-    def _reason(self) -> str:
+    def reason(self) -> str:
         """Why the pick is the one to start from, as what it does."""
         first = self.order[0]
         if self.pick == first:
@@ -188,16 +186,6 @@ class Ranking:
         if self.pick != self.tie.start:
             return f"took fewer SFT steps than {self.labels[self.tie.start]}"
         return f"has the best pass@1 of these, {in_units('pass@1', self.pass_1[self.pick])}"
-
-    def _more_to_decide(self) -> str:
-        """What it would cost to know whether the first is better than the pick, or than the next of the tie."""
-        other = rival([self.checkpoint(i, self.labels[i]) for i in self.order])
-        if other is None or other.behind is None:
-            return ""
-        first, units = self.labels[self.order[0]], other.behind.varies
-        if other.separable is None:
-            return f"{other.name} and {first} cannot be separated: it would take over {MOST_PROBLEMS:,} more {units}."
-        return f"About {other.separable:,} more {units} would separate {other.name} from {first} at 80 % power."
 
     def _best(self) -> str:
         past = any(map(self.dropped, self.order)) and not self.dropped(self.pick)
@@ -230,7 +218,7 @@ class Ranking:
             why = f"{self.by} is {'' if behind.low > 0 else 'not '}significantly worse than {first}'s: {behind} behind"
         if below := self.tie.below.get(i):
             return f"{why}; pass@1 is more than one standard error below {self.labels[self.tie.best]}'s: {below} behind"
-        return f"{why}, but it {self._reason()}" if i == self.pick != self.order[0] else why
+        return f"{why}, but it {self.reason()}" if i == self.pick != self.order[0] else why
 
 
 def rank(

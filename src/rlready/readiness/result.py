@@ -11,11 +11,11 @@ from pydantic import Field
 from rlready.core.cells import DASH, decimal, percent
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table, TaskRecord
+from rlready.core.separation import separable
 from rlready.influence.result import InfluenceResult
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.runs.checkpoint_order import labels
 
-MOST_PROBLEMS = 10_000  # a pair that takes more of them is called inseparable
 Advice = Literal["rl", "tie", "drop", "unsolved"]
 Entry = TypeVar("Entry", bound="RankedCheckpoint")
 
@@ -105,9 +105,7 @@ class RankedCheckpoint(Record):
     def separable(self) -> int | None:
         """About how many more problems would separate it from the first at 80 % power, to two digits; None if no
         sensible number would."""
-        if self.more_problems is None or self.more_problems > MOST_PROBLEMS:
-            return None
-        return int(float(f"{self.more_problems:.2g}"))
+        return separable(self.more_problems)
 
     @property
     def past_onset(self) -> bool:
@@ -165,9 +163,9 @@ class ReadinessResult(Result):
 
     ``chance_level`` is the score of guessing, by "pass@k"; ``group_size`` is that planned for RL, but no larger than
     the samples of a problem; ``ranked_by`` is the pass@k of the ranking, ``rule`` the rule in words, ``reasons`` say
-    what to drop and why, ``chosen`` is the name of the checkpoint to start RL from.  ``per_problem`` has
-    the counts behind every pass@k by the name of the checkpoint.  ``conditions`` are, by column, those under which
-    samples were drawn, as their tables say.
+    why the pick is the pick and what to drop, ``chosen`` is the name of the checkpoint to start RL from.
+    ``per_problem`` has the counts behind every pass@k by the name of the checkpoint.  ``conditions`` are, by column,
+    those under which samples were drawn, as their tables say.
     """
 
     verb: Literal["readiness"] = "readiness"
@@ -190,10 +188,11 @@ class ReadinessResult(Result):
         return self.chosen
 
     def remarks(self) -> list[str]:
-        """What to drop and why, the rule of the ranking, and how many samples were not verified."""
+        """What to drop and why, how many samples were not verified, and the rule of the ranking, if it has decided."""
         drawn, undecided = sum(c.samples for c in self.checkpoints), sum(c.undecided for c in self.checkpoints)
         unverified = f"{undecided} of {drawn} samples were not verified and count as incorrect."
-        rule = [f"Rule: {self.rule}"] if len(self.checkpoints) > 1 else []
+        decided = len(self.checkpoints) > 1 and any(c.chosen for c in self.checkpoints)
+        rule = [f"Rule: {self.rule}"] if decided else []
         return [*self.reasons, *([unverified] if undecided else []), *rule]
 
     def tables(self) -> list[Table]:

@@ -11,16 +11,27 @@ from markupsafe import Markup
 
 from rlready.core.cells import decimals
 from rlready.core.records import Estimate
-from rlready.core.result import Result
+from rlready.core.separation import MOST_PROBLEMS
 from rlready.evaluate.result import EvaluateResult
 from rlready.inject.result import InjectResult
 from rlready.predict.advice import FAMILIES
 from rlready.predict.result import CheckpointPrediction, PredictResult
-from rlready.readiness.ranking import REMEDY, is_share, listed
-from rlready.readiness.result import MOST_PROBLEMS, CheckpointReadiness, ReadinessResult, rival
+from rlready.readiness.ranking import is_share, listed
+from rlready.readiness.result import CheckpointReadiness, ReadinessResult, rival
 from rlready.report.budget_charts import accuracy_chart, names_of
 from rlready.report.demo_result import DemoResult
-from rlready.report.figures import COUNT, DIFFERENCE, PERCENT, POINTS, SECONDS, THREE_DIGITS, TOKENS, TWO_DIGITS, Unit
+from rlready.report.figures import (
+    COUNT,
+    DIFFERENCE,
+    PERCENT,
+    POINTS,
+    SECONDS,
+    THREE_DIGITS,
+    TOKENS,
+    TWO_DIGITS,
+    Unit,
+    roughly,
+)
 from rlready.report.folder import RunFolder
 from rlready.report.forest import ForestRow, Kind, forest
 from rlready.report.log_charts import reward_charts, sft_loss
@@ -73,13 +84,13 @@ class Number:
         return replace(self.unit, digits=decimals(self.value, self.unit.scale))
 
 
-def numbers(result: Result) -> list[Number]:
+def numbers(run: RunFolder) -> list[Number]:
     """At most three: what was decided, how sure it is, and what it costs."""
-    return list(islice(_numbers(result), NUMBERS))
+    return list(islice(_numbers(run), NUMBERS))
 
 
-def _numbers(result: Result) -> Iterator[Number]:
-    match result:
+def _numbers(run: RunFolder) -> Iterator[Number]:
+    match result := run.result:
         case DemoResult():
             yield Number(f"Gain of RL over SFT{_at_budget(result)}", DIFFERENCE, result.rl_minus_sft)
             tokens = TOKENS.show(result.sft.thinking_tokens.value)
@@ -88,7 +99,7 @@ def _numbers(result: Result) -> Iterator[Number]:
         case PredictResult() if result.families:
             yield from _outcome_numbers(result)
         case ReadinessResult() | PredictResult():
-            yield from _ranking_numbers(result)
+            yield from _ranking_numbers(result, _seconds_each(run))
         case EvaluateResult():
             yield from _evaluate(result)
         case RLResult():
@@ -133,18 +144,16 @@ def _sft(result: SFTResult) -> Iterator[Number]:
     yield Number("Training loss, last step", THREE_DIGITS, result.final_loss, f"{result.steps:,} steps")
 
 
-def next_words(result: Result) -> str:
-    """Why the next command is the next, where the headline does not say it, or what to do if there is none."""
-    match result:
-        case PredictResult() if result.families and result.untried:
-            return f"as {result.untried} has no outcome yet"
-        case ReadinessResult() | PredictResult():
-            chosen = next((c for c in result.checkpoints if c.chosen), None)
-            return f"RL from {_names(result)[chosen.name]}" if chosen else REMEDY
-    return ""
+def _seconds_each(run: RunFolder) -> float | None:
+    """How long one problem took, of all checkpoints together; None where the run itself drew no samples."""
+    result, counts, seconds = run.result, run.record.get("counts"), run.record.get("seconds")
+    drawn = isinstance(counts, dict) and counts.get("generated")
+    if not isinstance(result, ReadinessResult) or not result.problems or not drawn:
+        return None
+    return seconds / len(result.problems) if isinstance(seconds, float) and 0 < seconds < math.inf else None
 
 
-def _ranking_numbers(result: Ranked) -> Iterator[Number]:
+def _ranking_numbers(result: Ranked, seconds_each: float | None) -> Iterator[Number]:
     """The chosen checkpoint, its distance to what is closest, and what it would cost to separate the two."""
     by, short = result.ranked_by, _names(result)
     rows: Sequence[Row] = result.checkpoints
@@ -160,10 +169,12 @@ def _ranking_numbers(result: Ranked) -> Iterator[Number]:
         unit = POINTS if is_share(by) else THREE_DIGITS
         yield Number(f"Lead of {short[first.name]} over {short[other.name]}", unit, other.behind)
         if other.advice == "tie" or other.chosen:
-            known = other.separable is not None
-            note = "at 80 % power, if the lead is as measured" if known else f"it would take over {MOST_PROBLEMS:,}"
-            label = f"More {other.behind.varies} to separate the two"
-            yield Number(label, COUNT, "cannot be separated" if other.separable is None else other.separable, note)
+            label, more = f"More {other.behind.varies} to separate the two", other.separable
+            if more is None:
+                yield Number(label, COUNT, "cannot be separated", f"it would take over {MOST_PROBLEMS:,}")
+            else:
+                takes = f"; about {roughly(more * seconds_each)} as fast as this run" if seconds_each else ""
+                yield Number(label, COUNT, more, f"at 80 % power, if the lead is as measured{takes}")
     if isinstance(chosen, CheckpointReadiness):
         yield Number("Informative groups", PERCENT, chosen.informative, "some samples right, some wrong")
         yield Number("Truncated samples", PERCENT, chosen.truncated or math.nan)
@@ -257,7 +268,7 @@ def picture(run: RunFolder) -> Markup:
 
 
 def _ranking(result: Ranked) -> Markup:
-    """Every checkpoint by its distance to the first, best first, and why the chosen one is chosen."""
+    """Every checkpoint by its distance to the first, best first."""
     by, short = result.ranked_by, _names(result)
     ranked: list[Row] = sorted(result.checkpoints, key=lambda c: c.rank)
     if len(ranked) < 2 or not any(c.chosen for c in ranked):
@@ -271,9 +282,8 @@ def _ranking(result: Ranked) -> Markup:
         said = "start RL here" if c.chosen else f"{highest}{c.next}{worse}"
         gap = "" if c.behind is None else _gap(c.behind, POINTS if is_share(by) else THREE_DIGITS)
         rows.append(ForestRow(short[c.name], _shown(c, by), **place, kind=KINDS[c.advice], said=said, gap=gap))
-    why = result.next_steps[1:2] if isinstance(result, PredictResult) else result.reasons[:1]
     note = (
-        f"{''.join(why)} Dots: distance to {short[ranked[0].name]} (line) on the same problems. A bar that reaches the "
+        f"Dots: distance to {short[ranked[0].name]} (line) on the same problems. A bar that reaches the "
         "line: not significantly different. Bars are 95 % intervals for all pairs together."
     )
     title = f"Checkpoints by {by}, best first" + ("; overfitted ones last" if any(c.past_onset for c in ranked) else "")

@@ -17,6 +17,7 @@ from rlready.report.text import safe
 
 Kind = Literal["chosen", "tie", "drop"]
 MOST_ROWS = 10
+MOST_DROPPED = 4  # rows below which one that is to be dropped is not shown
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,13 @@ class ForestRow:
 def forest(
     rows: Sequence[ForestRow], *, title: str, columns: Sequence[str], note: str, line: float | None = None
 ) -> Markup:
-    """The first ten rows and the chosen one, with a vertical line at ``line``; empty if no place is finite.
+    """The first rows and the chosen one, with a vertical line at ``line``; empty if no place is finite.
 
-    ``columns`` name the values and, where rows have any, their gaps.
+    ``columns`` name the values and, where rows have any, their gaps.  Of many rows ten are shown, and a row to be
+    dropped only if it is among the first four, since it decides nothing.
     """
-    shown = [row for i, row in enumerate(rows) if i < MOST_ROWS or row.kind == "chosen"]
+    most = {"chosen": len(rows), "tie": MOST_ROWS, "drop": MOST_DROPPED}
+    shown = [row for i, row in enumerate(rows) if i < most[row.kind]]
     places = [x for row in shown for x in (row.at, row.low, row.high) if math.isfinite(x)]
     if not places:
         return Markup("")
@@ -54,12 +57,14 @@ def forest(
     body = Markup("\n").join(_row(row, place(row.at), place(row.low), place(row.high)) for row in shown)
     kind, style = ("", "") if line is None else ("lined", f"--line: {place(line)}%")
     heads = Markup("").join(Markup('<th scope="col">{}</th>').format(safe(name)) for name in columns)
-    more = f" {len(rows) - len(shown)} more are below." if len(rows) > len(shown) else ""
+    cut = [row for row in rows if row not in shown]
+    why = ", all to be dropped," if all(row.kind == "drop" for row in cut) else ""
+    more = f"{len(cut)} more{why} {'is' if len(cut) == 1 else 'are'} in the table further down. " if cut else ""
     return Markup(
         '<figure class="forest"><table class="{}" style="{}"><caption>{}</caption>\n'
         '<thead><tr><th scope="col">checkpoint</th>{}<td></td></tr></thead>\n'
         '<tbody>\n{}\n</tbody></table><p class="note">{}</p></figure>'
-    ).format(kind, style, safe(title), heads, body, safe(note + more))
+    ).format(kind, style, safe(title), heads, body, safe(more + note))
 
 
 def _row(row: ForestRow, at: float, low: float, high: float) -> Markup:

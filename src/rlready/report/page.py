@@ -27,7 +27,7 @@ from rlready.report.compare import compare
 from rlready.report.demo_result import DemoResult, ModelScores
 from rlready.report.doctor_result import DoctorResult
 from rlready.report.figures import COUNT, PERCENT, SECONDS, TOKENS
-from rlready.report.first_screen import next_words, numbers, picture
+from rlready.report.first_screen import numbers, picture
 from rlready.report.folder import RunFolder, kinds, read_folder
 from rlready.report.log_charts import rl_charts
 from rlready.report.overlap_section import overlap_section
@@ -95,9 +95,8 @@ def _page(run: RunFolder, sections: Sequence[Section], viewed: int = 0) -> str:
         .get_template("page.html")
         .render(
             result=result,
-            numbers=numbers(result),
+            numbers=numbers(run),
             picture=picture(run),
-            next_words=next_words(result),
             sections=sections,
             notes={*(note for s in sections for note in s.notes), *(["hidden"] if examples else [])},
             times=[("time", demo.seconds), *((s.name, s.seconds) for s in demo.stages)] if demo else [],

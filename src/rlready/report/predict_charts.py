@@ -73,7 +73,8 @@ def _ranking(rows: Sequence[CheckpointPrediction], result: PredictResult) -> lis
         column("expected after RL", lambda c: c.expected, unit),
         column("why", lambda c: c.why, wide=True),
     ]
-    shown = [table("The ranking", [rows], columns, lambda c: c.chosen), small(f"Rule: {result.rule}")]
+    shown = [table("The ranking", [rows], columns, lambda c: c.chosen)]
+    shown += [small(f"Rule: {result.rule}")] if any(row.chosen for row in rows) else []
     if any(row.expected for row in rows):
         note = "Expected after RL: least squares on all runs; the 95 % prediction intervals take runs as independent."
         shown.append(small(note))
