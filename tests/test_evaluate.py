@@ -29,13 +29,13 @@ from rlready.engine.rollout import draw_groups
 from rlready.engine.sampling import draw
 from rlready.engine.torch import TorchEngine
 from rlready.evaluate.budgets_from_trace import Sampling, draw_at_budgets
+from rlready.evaluate.decision import closest, headline, next_action
 from rlready.evaluate.draw import unforced_lengths
 from rlready.evaluate.measure import _ballots
 from rlready.evaluate.metrics import curve
-from rlready.evaluate.result import EvaluateResult, Scores
+from rlready.evaluate.result import BudgetScores, Closest, EvaluateResult, Scores
 from rlready.evaluate.settings import Setting, settings_of
 from rlready.evaluate.stage import evaluate
-from rlready.evaluate.summary import _headline
 from rlready.evaluate.vote import Ballot, BlockShares, affordable, shares
 from rlready.models.checkpoint import load, save
 from rlready.models.lm import LM
@@ -441,7 +441,7 @@ def test_models_of_one_name_are_distinguished_and_compared_with_the_first(tmp_pa
     assert rows[2][-3] == "100.0"
     gain = result.budgets[-1].scores[models[1]].gain
     assert gain
-    assert result.headline.startswith("b/step-1 ")
+    assert result.headline.startswith("a/step-1 and b/step-1 are ")
     assert result.headline.partition(" at budget 48")[1]
     assert re.search(r"b/step-1 0 % \(100% unfinished\)\.$", result.notes[-1])
     scores, per_problem = result.unconstrained[models[1]], result.per_problem
@@ -530,22 +530,74 @@ def test_votes_of_a_task_with_a_verifier_of_its_own_compare_texts(
     assert not any("Many samples" in table.title for table in result.tables())  # a vote of one is none
 
 
+TEN = np.arange(40) % 10 / 10  # accuracies of problems
+
+
 @pytest.mark.parametrize(
-    ("gains", "said"),
+    ("shifts", "said"),
     [
-        ((), "a solves 50 % of 9 problems at budget 64."),
-        ((0.0,), "b and a are equally accurate at budget 64."),
-        ((0.2,), "b is 20 points more accurate than a at budget 64."),
-        ((-0.2,), "b is 20 points less accurate than a at budget 64."),
-        ((0.01,), "b is not significantly more accurate than a at budget 64 (1 point)."),
-        ((0.2, 0.3), "c is the most accurate of 3 at budget 64, 30 points above a."),
-        ((0.01, 0.0), "b is the most accurate of 3 at budget 64, not significantly above a."),
-        ((-0.01, 0.0), "a, the first, is the most accurate of 3 models at budget 64."),
+        ((0.0,), "a solves 45 % of 40 problems at budget 64."),
+        ((0.0, 0.0), "a and b are equally accurate at budget 64."),
+        ((0.0, 0.1), "b is 10.0 points more accurate than a at budget 64."),
+        ((0.1, 0.0), "a is 10.0 points more accurate than b at budget 64."),
+        ((0.0, 0.1, 0.05), "b is best of 3 at budget 64, 5.0 points above c."),
     ],
 )
-def test_the_headline_says_which_model_is_better_and_whether_significantly(gains: tuple[float, ...], said: str) -> None:
-    one = Estimate(0.5, 0.46, 0.54, 9)
+def test_the_headline_compares_the_best_with_its_closest_rival(shifts: tuple[float, ...], said: str) -> None:
+    pair = closest({name: TEN + shift for name, shift in zip("abc", shifts, strict=False)})
+    one = Estimate(0.45, 0.4, 0.5, 40)
     measures = dict.fromkeys(("accuracy", "thinking_tokens", "answer_tokens", "truncated", "unfinished"), one)
-    differences = [None, *(Estimate(gain, gain - 0.1, gain + 0.1, 9) for gain in gains)]
-    largest = {name: Scores(**measures, gain=gain) for name, gain in zip("abc", differences, strict=False)}
-    assert _headline(Setting(Budget(64, 16)), largest) == said
+    largest = BudgetScores(budget=64, scores={name: Scores(**measures) for name in "abc"[: len(shifts)]})
+    names = {name: name for name in "abc"}
+    assert headline(Setting(Budget(64, 16)), largest, pair, names) == said
+
+
+def test_the_closest_pair_is_of_the_two_most_accurate() -> None:
+    """Its interval is that of all pairs; of equals the first named is the best; more problems decide only a tie."""
+    apart = closest({"a": TEN, "b": TEN + 0.05, "c": TEN + 0.1})
+    assert apart
+    assert (apart.best, apart.rival, apart.significant, apart.more_problems) == ("c", "b", True, None)
+    noisy = (TEN + np.repeat([0.35, -0.3], 20)).clip(0, 1)
+    two, three = closest({"a": TEN, "b": noisy}), closest({"a": TEN, "b": noisy, "c": 0 * TEN})
+    assert two
+    assert three
+    assert (two.best, two.rival, two.significant) == ("b", "a", False)
+    assert three.lead.low < two.lead.low
+    assert three.more_problems > two.more_problems > 0
+    equal = closest({"a": TEN, "b": TEN})
+    assert equal
+    assert (equal.best, equal.more_problems) == ("a", None)
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ("ab", "b and a are not significantly different at budget 64 (2 points)."),
+        ("abc", "b is best of 3 at budget 64, not significantly above a."),
+    ],
+)
+def test_a_lead_within_its_interval_is_not_one(models: str, said: str) -> None:
+    """What would separate the two is said, and a smaller budget that does as well."""
+    pair = Closest(best="b", rival="a", lead=Estimate(0.02, -0.1, 0.14, 40), more_problems=321)
+    ends = Estimate(0.45, 0.4, 0.5, 40)
+    measures = dict.fromkeys(("accuracy", "thinking_tokens", "answer_tokens", "truncated", "unfinished"), ends)
+
+    def scores(budget: int, change: Estimate | None) -> BudgetScores:
+        return BudgetScores(budget=budget, scores={name: Scores(**measures, change=change) for name in models})
+
+    names, setting = {name: name for name in "abc"}, Setting(Budget(64, 16))
+    budgets = [
+        scores(16, Estimate(-0.2, -0.3, -0.1, 40)),
+        scores(32, Estimate(-0.01, -0.1, 0.08, 40)),
+        scores(64, None),
+    ]
+    assert headline(setting, budgets[-1], pair, names) == said
+    more = "To separate b from a, measure about 320 more problems (enough in 4 cases of 5)."
+    cheaper = "Use b with a budget of 32 tokens, where it is about as accurate as with 64."
+    assert next_action(setting, budgets, pair, names) == f"{cheaper} {more}"
+    budgets[1] = budgets[0]
+    assert next_action(setting, budgets, pair, names) == f"Use b with a budget of 64 tokens. {more}"
+    limited = replace(setting, limit=64)
+    clear = pair.model_copy(update={"lead": Estimate(0.2, 0.1, 0.3, 40)})
+    assert next_action(limited, budgets, clear, names) == "Use b with a limit of 64 tokens."
+    assert next_action(setting, budgets[-1:], None, names) == ""

@@ -41,8 +41,9 @@ from rlready.readiness.part import ExampleLosses, Part, Sampled
 from rlready.readiness.ranking import gap_of_shares
 from rlready.readiness.result import ProblemCounts, RankedCheckpoint, ReadinessResult, SampleStats
 from rlready.report import page
-from rlready.runs.checkpoint_order import in_training_order, labels
+from rlready.runs.checkpoint_order import in_training_order, labels, staged_labels
 from rlready.runs.files import write_json
+from rlready.runs.lineage import stage_of
 from rlready.runs.record import RunRecord
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
 
@@ -906,6 +907,19 @@ def test_of_many_useless_predictors_none_is_found_better(monkeypatch: pytest.Mon
     by_rank, by_r2 = np.mean(found, axis=0)
     assert by_rank <= 0.1
     assert by_r2 <= 0.1
+
+
+def test_checkpoints_of_sft_and_rl_are_named_by_their_stage(tmp_path: Path) -> None:
+    """By the records of the runs that saved them; where all are of one stage, or it is not known, names say no more."""
+    for name, verb in (("one", "sft"), ("two", "rl"), ("three", "rl")):
+        (tmp_path / name / "checkpoints/step-9").mkdir(parents=True)
+        write_record(tmp_path / name, verb)
+    sft, rl, other = (str(tmp_path / name / "checkpoints/step-9") for name in ("one", "two", "three"))
+    stages = {name: stage_of(Path(name)) for name in ("embedded", sft, rl, other, str(tmp_path / "none/step-9"))}
+    assert list(stages.values()) == ["", "SFT", "RL", "RL", ""]
+    names = ["embedded", "SFT step-9", "RL two/step-9", "RL three/step-9", "step-9"]
+    assert list(staged_labels(stages).values()) == names
+    assert list(staged_labels({name: stages[name] for name in ("embedded", rl)}).values()) == ["embedded", "step-9"]
 
 
 def test_names() -> None:

@@ -26,6 +26,7 @@ from rlready.core.text import visible
 from rlready.core.timing import Watch
 from rlready.evaluate.result import (
     BudgetScores,
+    Closest,
     CurveMetrics,
     EvaluateResult,
     LengthCounts,
@@ -524,9 +525,18 @@ def test_evaluations_of_every_kind(tmp_path: Path) -> None:
     both = evaluate_result(models=[*two], budgets=[BudgetScores(budget=24, scores=two)])
     assert "24 a/step-1 " in (apart := text_of(tmp_path, both))
     assert " b/step-1 " in apart
-    two["runs/b/step-1"] = two["runs/b/step-1"].model_copy(update={"gain": fig(0.11)})
-    verdict = text_of(tmp_path, both.model_copy(update={"budgets": [BudgetScores(budget=24, scores=two)]}))
-    assert "Difference to a/step-1 at budget 24 +11.0 points 95 % interval +8.0 to +14.0, n = 200 problems" in verdict
+    pair = Closest(best="runs/b/step-1", rival="runs/a/step-1", lead=fig(0.11), more_problems=None)
+    verdict = text_of(tmp_path, both.model_copy(update={"closest": pair}))
+    assert "Accuracy of b/step-1 at budget 24 54.4 %" in verdict
+    named = dict(zip(two, ("SFT step-1", "RL step-1"), strict=True))
+    staged = text_of(tmp_path, both.model_copy(update={"closest": pair, "names": named}))
+    assert "Lead of RL step-1 over SFT step-1" in staged
+    assert "24 SFT step-1 " in staged
+    assert "Lead of b/step-1 over a/step-1 11.0 points 95 % interval 8.0 to 14.0, n = 200 problems" in verdict
+    assert "More problems" not in verdict
+    tied = pair.model_copy(update={"lead": fig(0.01), "more_problems": 321})
+    shown = text_of(tmp_path, both.model_copy(update={"closest": tied}))
+    assert "More problems to separate the two 320 at 80 % power" in shown
 
 
 def test_forced_tokens_are_marked_and_chosen_ones_are_not(tmp_path: Path) -> None:
@@ -598,7 +608,7 @@ def test_charts_say_what_the_logs_say(tmp_path: Path) -> None:
     assert "informative: 75\u202f% at RL step 0, 37.5\u202f% at 49, 50 points" in described["Groups during RL"]
     assert "wrong: " in described["Thinking length during RL"]
     assert ", 49 points" in described["Thinking length during RL"]  # one of the fifty is null
-    assert "RL: 54.36\u202f% at mean" in described["Accuracy against thinking tokens"]
+    assert "RL step-40: 54.36\u202f% at mean" in described["Accuracy against thinking tokens"]
     assert "step-129 ★: " in described["pass@k of each checkpoint"]
     assert (
         "chance level: 0.021\u202f% at samples per problem, k 1, 1.34\u202f% at 64"

@@ -147,10 +147,28 @@ class Example(Record):
     pieces: list[tuple[str, int]]
 
 
+class Closest(Record):
+    """The most accurate model at the largest budget and its closest ``rival``.
+
+    The interval of the ``lead``, paired over problems, holds for all pairs of models together; ``more_problems`` is how
+    many more would separate the two if they are not significantly different, None if no number would.
+    """
+
+    best: str
+    rival: str
+    lead: Estimate
+    more_problems: int | None
+
+    @property
+    def significant(self) -> bool:
+        return self.lead.low > 0
+
+
 class EvaluateResult(Result):
     """Scores at every budget, without one, and under every other setting; ``models`` in the order they were named.
 
-    With ``response_limits`` no model thinks: budgets and lengths are tokens of the whole response.
+    With ``response_limits`` no model thinks: budgets and lengths are tokens of the whole response.  ``names`` are
+    short ones of the models, with their stage where SFT and RL are compared; ``closest`` is None for a single model.
     """
 
     verb: Literal["evaluate"] = "evaluate"
@@ -158,15 +176,22 @@ class EvaluateResult(Result):
     task: TaskRecord
     chance_level: dict[str, float]
     models: list[str]
+    names: dict[str, str] = Field(default_factory=dict)
     problems: list[str]
     per_problem: dict[str, dict[str, list[float]]]  # accuracy of each problem, by model and setting
     budgets: list[BudgetScores] = Field(min_length=1)  # in ascending order of budget
+    closest: Closest | None = None
     response_limits: bool = False
     unconstrained: dict[str, Scores]  # by model: its own prompt and stop, no budget
     settings: list[SettingScores]
     metrics: list[CurveMetrics]
     votes: list[Votes]
     lengths: LengthHistogram
+
+    @property
+    def short(self) -> dict[str, str]:
+        """What models are called; results of older versions have no names."""
+        return self.names or labels(self.models)
 
     @property
     def limit(self) -> str:
@@ -191,7 +216,7 @@ class EvaluateResult(Result):
 
     def tables(self) -> list[Table]:
         """Accuracy by budget and model; then the other settings, the metrics of every curve and the votes, if any."""
-        short = labels(self.models)
+        short = self.short
         found = [self._scores_table(short)]
         if self.settings:
             narrow = ["setting", "model", "accuracy (%)", "change (points)", "thinking tokens"]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
 
-from rlready.core.cells import brief_percent, decimal, decimals
+from rlready.core.cells import brief_percent
 from rlready.core.config import EvaluateConfig
 from rlready.core.records import Estimate, Problem
 from rlready.core.result import TaskRecord
-from rlready.core.stats import mean_estimate, paired_estimate, simultaneous
+from rlready.core.stats import mean_estimate, paired_estimate
+from rlready.evaluate.decision import closest, headline, next_action
 from rlready.evaluate.measure import ModelMeasurements
 from rlready.evaluate.metrics import curve
 from rlready.evaluate.result import (
@@ -25,7 +27,8 @@ from rlready.evaluate.result import (
     Votes,
 )
 from rlready.evaluate.settings import Setting, Settings
-from rlready.runs.checkpoint_order import labels
+from rlready.runs.checkpoint_order import staged_labels
+from rlready.runs.lineage import stage_of
 from rlready.tasks import Task
 
 Measured = Sequence[ModelMeasurements]
@@ -50,16 +53,21 @@ def summary(
     unconstrained = {m.model: _scores(m, first, s, settings) for s in free for m in measured}
     others = [*settings.others, *settings.length_prompted]
     kept, several = [*settings.main, *free], config.samples > 1
+    short = staged_labels({m.model: stage_of(Path(m.model)) for m in measured})
+    pair = closest({m.model: m.vectors[settings.largest.name].accuracy for m in measured})
     return EvaluateResult(
-        headline=_headline(settings.largest, budgets[-1].scores),
-        notes=_notes(config, unconstrained),
+        headline=headline(settings.largest, budgets[-1], pair, short),
+        next_action=next_action(settings.largest, budgets, pair, short),
+        notes=_notes(config, unconstrained, short),
         seed=config.seed,
         task=TaskRecord(source=task.source, description=task.description),
         chance_level={f"pass@{k}": v for k, v in task.chance([1]).items()},
         models=[m.model for m in measured],
+        names=short,
         problems=[p.id for p in problems],
         per_problem={m.model: {s.name: m.vectors[s.name].accuracy for s in kept} for m in measured},
         budgets=budgets,
+        closest=pair,
         response_limits=settings.largest.limit is not None,
         unconstrained=unconstrained,
         settings=[_setting_scores(m, s, settings) for m in measured for s in others],
@@ -69,37 +77,10 @@ def summary(
     )
 
 
-def _headline(setting: Setting, largest: dict[str, Scores]) -> str:
-    """Which model is more accurate at the largest budget, or without one, and whether significantly."""
-    short = labels(largest)
-    first, start = next(iter(largest.items()))
-    gains = {model: s.gain for model, s in largest.items() if s.gain}
-    where = "without a budget" if setting.tokens is None else f"at budget {setting.tokens:,}"
-    where = f"within {setting.limit:,} tokens" if setting.limit else where
-    if not gains:
-        return f"{short[first]} solves {brief_percent(start.accuracy)} % of {start.accuracy.n:,} problems {where}."
-    best = max(gains, key=lambda model: gains[model].value)
-    gain = simultaneous(gains[best], len(gains), span=1.0)
-    number, more = decimal(100 * abs(gain.value), decimals(gain, 100)), "more" if gain.value > 0 else "less"
-    points = f"{number} point{'s' * (number != '1')}"
-    significant = gain.low > 0 or gain.high < 0
-    if len(gains) == 1 and gain.value == 0:
-        return f"{short[best]} and {short[first]} are equally accurate {where}."
-    if len(gains) == 1 and significant:
-        return f"{short[best]} is {points} {more} accurate than {short[first]} {where}."
-    if len(gains) == 1:
-        return f"{short[best]} is not significantly {more} accurate than {short[first]} {where} ({points})."
-    if gain.value <= 0:
-        return f"{short[first]}, the first, is the most accurate of {len(largest)} models {where}."
-    above = points if significant else "not significantly"
-    return f"{short[best]} is the most accurate of {len(largest)} {where}, {above} above {short[first]}."
-
-
-def _notes(config: EvaluateConfig, unconstrained: dict[str, Scores]) -> list[str]:
+def _notes(config: EvaluateConfig, unconstrained: dict[str, Scores], short: Mapping[str, str]) -> list[str]:
     """How responses were decoded, and what models do without a budget."""
     notes = [f"Decoded away from {config.reference} (beta {config.beta:g})."] if config.reference else []
     if unconstrained and not config.unconstrained:
-        short = labels(unconstrained)
         free = ", ".join(
             f"{short[model]} {brief_percent(s.accuracy)} %"
             + (f" ({s.unfinished.value:.0%} unfinished)" if s.unfinished.value else "")

@@ -24,9 +24,7 @@ from rlready.report.figures import DIFFERENCE, PERCENT, SLOPE, TOKENS, WHOLE_PER
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
 from rlready.report.section import Column, Section, side_by_side, table, titled_table
 from rlready.report.text import number
-from rlready.runs.checkpoint_order import labels
 
-STAGES = {"base": "Base", "sft": "SFT", "rl": "RL"}
 TONES = {"base": (NEUTRAL, 2), "sft": (0, 1), "rl": (1, 0)}  # colour and shape; RL solid, it is the result
 UNCONSTRAINED = "unconstrained"
 DIAMOND = 3
@@ -36,7 +34,7 @@ Names = Callable[[str], str]
 
 def names_of(result: Evaluated) -> Names:
     """What models are called on the page."""
-    short = STAGES if isinstance(result, DemoResult) else labels(result.models)
+    short = result.short
     return lambda model: short.get(model, model)
 
 

@@ -44,8 +44,15 @@ def readiness_section(result: ReadinessResult | DemoResult, log: Log) -> Section
     """Everything that was measured of the checkpoints, and what follows."""
     group_size = result.group_size if isinstance(result, ReadinessResult) else None
     said = [bullets(result.remarks(), "steps")] if isinstance(result, ReadinessResult) and result.remarks() else []
-    parts = measured_parts(result.checkpoints, result.chance_level, group_size, log)
+    parts = measured_parts(_named(result), result.chance_level, group_size, log)
     return Section("Which checkpoint to start RL from", [*said, *parts], ["pass_at_k", "behind"])
+
+
+def _named(result: ReadinessResult | DemoResult) -> Sequence[CheckpointReadiness]:
+    """The checkpoints; beside those of RL, on the page of the demo, as those of SFT."""
+    if isinstance(result, ReadinessResult):
+        return result.checkpoints
+    return [c.model_copy(update={"name": f"SFT {c.name}"}) for c in result.checkpoints]
 
 
 def measured_parts(

@@ -191,7 +191,7 @@ def _not_alike(groups: Sequence[Sequence[Accuracies]]) -> Iterator[str]:
 def _accuracies(run: Compared) -> Iterator[Accuracies]:
     match result := run.folder.result:
         case EvaluateResult():
-            names, ids = labels(result.models), tuple(result.problems)
+            names, ids = result.short, tuple(result.problems)
             conditions = conditions_of(run.record, result)
             for model, settings in result.per_problem.items():
                 setting = str(result.budgets[-1].budget)

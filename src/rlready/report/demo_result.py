@@ -57,6 +57,11 @@ class DemoResult(Result):
     stages: list[StageSeconds]
     seconds: float
 
+    @property
+    def short(self) -> dict[str, str]:
+        """What models are called."""
+        return {"base": "Base", "sft": f"SFT {self.chosen}", "rl": f"RL step-{self.rl_step}"}
+
     def tables(self) -> list[Table]:
         """The three models at the largest budget, and the difference of the last two."""
         columns = ["model", "accuracy (%)", "every step correct (%)", "thinking tokens", "greedy (%)"]
@@ -68,6 +73,6 @@ class DemoResult(Result):
                 decimal(m.thinking_tokens, 1),
                 percent(m.greedy_accuracy),
             ]
-            for name, m in (("base", self.base), ("sft", self.sft), ("rl", self.rl))
+            for name, m in zip(self.short.values(), (self.base, self.sft, self.rl), strict=True)
         ]
         return [Table(columns, [*rows, ["rl − sft (points)", percent(self.rl_minus_sft), "", "", ""]])]

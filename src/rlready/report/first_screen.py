@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from rlready.core.cells import decimals
 from rlready.core.records import Estimate
-from rlready.core.separation import MOST_PROBLEMS
+from rlready.core.separation import MOST_PROBLEMS, separable
 from rlready.evaluate.result import EvaluateResult
 from rlready.inject.result import InjectResult
 from rlready.predict.advice import FAMILIES
@@ -169,17 +169,21 @@ def _ranking_numbers(result: Ranked, seconds_each: float | None) -> Iterator[Num
         unit = POINTS if is_share(by) else THREE_DIGITS
         yield Number(f"Lead of {short[first.name]} over {short[other.name]}", unit, other.behind)
         if other.advice == "tie" or other.chosen:
-            label, more = f"More {other.behind.varies} to separate the two", other.separable
-            if more is None:
-                yield Number(label, COUNT, "cannot be separated", f"it would take over {MOST_PROBLEMS:,}")
-            else:
-                takes = f"; about {roughly(more * seconds_each)} as fast as this run" if seconds_each else ""
-                yield Number(label, COUNT, more, f"at 80 % power, if the lead is as measured{takes}")
+            yield _more_problems(other.behind.varies, other.separable, seconds_each)
     if isinstance(chosen, CheckpointReadiness):
         yield Number("Informative groups", PERCENT, chosen.informative, "some samples right, some wrong")
         yield Number("Truncated samples", PERCENT, chosen.truncated or math.nan)
     else:
         yield Number(f"Probability that its {by} is the best", PERCENT, chosen.p_best)
+
+
+def _more_problems(varies: str, more: int | None, seconds_each: float | None = None) -> Number:
+    """What it would cost to separate two that are not significantly different."""
+    label = f"More {varies} to separate the two"
+    if more is None:
+        return Number(label, COUNT, "cannot be separated", f"it would take over {MOST_PROBLEMS:,}")
+    takes = f"; about {roughly(more * seconds_each)} as fast as this run" if seconds_each else ""
+    return Number(label, COUNT, more, f"at 80 % power, if the lead is as measured{takes}")
 
 
 def _unsolved_numbers(result: Ranked) -> Iterator[Number]:
@@ -229,23 +233,20 @@ def _at_budget(result: EvaluateResult | DemoResult) -> str:
 
 
 def _evaluate(result: EvaluateResult) -> Iterator[Number]:
-    """Of the most accurate model but the first, or of the first if that is better than all of several."""
-    names, largest = names_of(result), result.budgets[-1].scores
+    """The most accurate model, its lead over its closest rival, and what would separate the two or what it costs."""
+    names, largest, pair = names_of(result), result.budgets[-1].scores, result.closest
     if not largest:
         return
-    first, *others = largest
-    best = max(others, key=lambda m: largest[m].accuracy.value, default=first)
-    if len(others) > 1 and largest[first].accuracy.value >= largest[best].accuracy.value:
-        best = first
-    scores = largest[best]
-    yield Number(f"Accuracy of {names(best)}", PERCENT, scores.accuracy)
-    if scores.gain:
-        yield Number(f"Difference to {names(first)}{_at_budget(result)}", DIFFERENCE, scores.gain)
+    best = pair.best if pair and pair.best in largest else max(largest, key=lambda m: largest[m].accuracy.value)
+    yield Number(f"Accuracy of {names(best)}{_at_budget(result)}", PERCENT, largest[best].accuracy)
+    if pair:
+        yield Number(f"Lead of {names(best)} over {names(pair.rival)}", POINTS, pair.lead)
+        if not pair.significant:
+            yield _more_problems(pair.lead.varies, separable(pair.more_problems))
     if not result.response_limits:
-        start = f"{names(first)}: {TOKENS.show(largest[first].thinking_tokens.value)}" if best != first else ""
-        yield Number("Thinking tokens", TOKENS, scores.thinking_tokens, start)
-    yield Number("Truncated responses", PERCENT, scores.truncated)
-    yield Number("Response tokens" if result.response_limits else "Answer tokens", TOKENS, scores.answer_tokens)
+        yield Number("Thinking tokens", TOKENS, largest[best].thinking_tokens)
+    yield Number("Truncated responses", PERCENT, largest[best].truncated)
+    yield Number("Response tokens" if result.response_limits else "Answer tokens", TOKENS, largest[best].answer_tokens)
 
 
 def picture(run: RunFolder) -> Markup:

@@ -21,7 +21,7 @@ from rlready.evaluate.result import EvaluateResult, Example
 from rlready.inject.result import NAMES, BehaviourCount, InjectResult
 from rlready.predict.result import PredictResult
 from rlready.readiness.result import ReadinessResult
-from rlready.report.budget_charts import STAGES, budget_section, names_of
+from rlready.report.budget_charts import budget_section, names_of
 from rlready.report.checkpoint_charts import influence_section, readiness_section, sft_section
 from rlready.report.compare import compare
 from rlready.report.demo_result import DemoResult, ModelScores
@@ -146,7 +146,7 @@ def _sections(run: RunFolder) -> Iterator[Section]:
 
 
 def _stages(result: DemoResult) -> Section:
-    rows = list(zip(STAGES.values(), (result.base, result.sft, result.rl), strict=True))
+    rows = list(zip(result.short.values(), (result.base, result.sft, result.rl), strict=True))
     column = Column[tuple[str, ModelScores]]
     columns = [
         column("model", lambda row: row[0], heads=True),

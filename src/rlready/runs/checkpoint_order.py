@@ -10,7 +10,7 @@ folder has one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
 from rlready.runs.checkpoint_names import PARENT, Numbered, numbered, run_of_final
@@ -95,6 +95,20 @@ def labels(names: Iterable[str]) -> dict[str, str]:
         if len(set(short.values())) == len(short):
             return short
     return {name: name for name in paths}
+
+
+def staged_labels(stages: Mapping[str, str]) -> dict[str, str]:
+    """Short names that begin with the stage, as in "SFT step-20" and "RL step-20", where checkpoints of two are named.
+
+    ``stages`` has that of every checkpoint, "" where it is not known.
+    """
+    if len(set(stages.values()) - {""}) < 2:
+        return labels(stages)
+    short: dict[str, str] = {}
+    for stage in set(stages.values()):
+        mine = labels(name for name, its in stages.items() if its == stage)
+        short |= {name: f"{stage} {label}".lstrip() for name, label in mine.items()}
+    return {name: short[name] for name in stages}
 
 
 def _numbered_folder(name: str) -> str:

@@ -14,12 +14,21 @@ from rlready.runs.record import RECORD, RunRecord
 
 ADAPTER, MODEL = "adapter_config.json", "config.json"
 STEP = re.compile(r"step-\d+")
+STAGES = {"sft": "SFT", "rl": "RL"}
 
 
 def run_of(checkpoint: Path) -> Path | None:
     """The folder of the run that has saved a checkpoint, RUN of RUN/checkpoints/step-N, through links; else None."""
     path = checkpoint.resolve()
     return path.parent.parent if path.parent.name == "checkpoints" and STEP.fullmatch(path.name) else None
+
+
+def stage_of(checkpoint: Path) -> str:
+    """ "SFT" or "RL" if a run of that kind has saved a checkpoint, by its record; else ""."""
+    run = run_of(checkpoint)
+    with suppress(UserError):
+        return STAGES.get(RunRecord.load(run).verb, "") if run else ""
+    return ""
 
 
 def bases(adapter: Path, name: str) -> list[Path]:

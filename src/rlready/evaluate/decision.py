@@ -1,0 +1,78 @@
+"""What an evaluation decides: which model is the most accurate, how far ahead of its closest rival, and what to use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from rlready.core.cells import brief_percent, decimal, decimals
+from rlready.core.records import Estimate
+from rlready.core.separation import to_separate
+from rlready.core.stats import standard_error, units_to_decide
+from rlready.evaluate.result import BudgetScores, Closest
+from rlready.evaluate.settings import Setting
+from rlready.readiness.ranking import comparisons, gap_of_shares
+
+
+def closest(accuracy: Mapping[str, Sequence[float]]) -> Closest | None:
+    """The two most accurate models, by the accuracy of every problem; None if there is only one.
+
+    The interval of the lead holds for all pairs together, as the two are chosen on these problems.
+    """
+    if len(accuracy) < 2:
+        return None
+    names, shares_CP = list(accuracy), np.array(list(accuracy.values()))
+    best, rival = np.argsort(-shares_CP.mean(1).round(12), kind="stable")[:2].tolist()
+    lead, pairs = gap_of_shares(shares_CP)(best, rival), comparisons(len(names))
+    more = units_to_decide(lead, pairs) if lead.low <= 0 else None
+    return Closest(best=names[best], rival=names[rival], lead=lead, more_problems=more)
+
+
+def headline(setting: Setting, largest: BudgetScores, pair: Closest | None, short: Mapping[str, str]) -> str:
+    """Which model is the most accurate at the largest budget, or without one, and whether significantly."""
+    where = "without a budget" if setting.tokens is None else f"at budget {setting.tokens:,}"
+    where = f"within {setting.limit:,} tokens" if setting.limit else where
+    if pair is None:
+        ((model, scores),) = largest.scores.items()
+        return f"{short[model]} solves {brief_percent(scores.accuracy)} % of {scores.accuracy.n:,} problems {where}."
+    best, rival, several = short[pair.best], short[pair.rival], len(largest.scores) > 2
+    number = decimal(100 * pair.lead.value, decimals(pair.lead, 100))
+    points = f"{number} point{'s' * (number != '1')}"
+    if several:
+        above = points if pair.significant else "not significantly"
+        return f"{best} is best of {len(largest.scores)} {where}, {above} above {rival}."
+    if pair.significant:
+        return f"{best} is {points} more accurate than {rival} {where}."
+    if pair.lead.value == 0:
+        return f"{best} and {rival} are equally accurate {where}."
+    return f"{best} and {rival} are not significantly different {where} ({points})."
+
+
+def next_action(
+    setting: Setting, budgets: Sequence[BudgetScores], pair: Closest | None, short: Mapping[str, str]
+) -> str:
+    """Which model to use at which budget, and what it would cost to know more; "" without a choice."""
+    model = pair.best if pair else next(iter(budgets[-1].scores))
+    enough = _enough(budgets, model)
+    if pair is None and len(budgets) == 1:
+        return ""
+    limit = "a limit" if setting.limit else "a budget"
+    said = f"Use {short[model]}" + ("" if enough is None else f" with {limit} of {enough:,} tokens")
+    if enough != budgets[-1].budget:
+        said += f", where it is about as accurate as with {budgets[-1].budget:,}"
+    if pair is None or pair.significant:
+        return f"{said}."
+    return f"{said}. {to_separate(short[pair.best], short[pair.rival], pair.lead, pair.more_problems)}"
+
+
+def _enough(budgets: Sequence[BudgetScores], model: str) -> int | None:
+    """The smallest budget at which a model is at most one standard error less accurate than at the largest."""
+    for row in budgets:
+        change = row.scores[model].change
+        if change is None:
+            return row.budget
+        loss = Estimate(-change.value, -change.high, -change.low, change.n)
+        if loss.value <= standard_error(loss, 1):
+            return row.budget
+    return budgets[-1].budget
