@@ -30,6 +30,7 @@ from rlready.predict.candidates import Candidate, distribution
 from rlready.predict.comparable import refuse_unlike_content
 from rlready.predict.early import extrapolated
 from rlready.predict.fit import errors_left_out, few, halves, least_squares, predict_with_interval, r2_of_halves
+from rlready.predict.meaning import Meaning, of_all
 from rlready.predict.outcomes import find_runs
 from rlready.predict.predictors import Predictor, predictors, standard
 from rlready.predict.result import PredictResult
@@ -46,6 +47,7 @@ from rlready.runs.files import write_json
 from rlready.runs.lineage import stage_of
 from rlready.runs.record import RunRecord
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
+from test_report import Strict
 
 RUNS = 24
 
@@ -387,17 +389,38 @@ def test_outcomes_out_of_run_folders(tmp_path: Path) -> None:
     """An RL run counts with its accuracy on the validation problems, or on those that it was evaluated on."""
     found = disagreeing(tmp_path)[:3]
     ready = write_readiness(tmp_path / "ready", found)
-    best = [rl_run(tmp_path / f"rl-{i}", each.name, 0.1 * (i + 1)) for i, each in enumerate(found)]
+    best = [rl_run(tmp_path / f"rl-{i}", each.name, 0.1 * (i + 1), temperature=0.7) for i, each in enumerate(found)]
     runs = (str(ready), *(str(tmp_path / f"rl-{i}") for i in range(3)))
     result = predict(PredictConfig(runs=runs, resamples=50), tmp_path / "validation")
     assert [[(o.value, o.cost, o.family) for o in c.outcomes] for c in result.checkpoints] == [
         [(pytest.approx(0.1 * (i + 1)), 5.0, "")] for i in range(3)
     ]
     assert (result.families[0].runs, result.families[0].seed_sd) == (3, None)
+    said = "validation accuracy, sampled at temperature 0.7, after RL step 1"
+    assert result.families[0].meaning == said
+    assert f"Outcome of RL: {said}." in result.remarks()
 
     evaluated(tmp_path / "evaluate", {path: 0.9 - 0.1 * i for i, path in enumerate(best[:2])})
     result = predict(PredictConfig(runs=(*runs, str(tmp_path / "evaluate")), resamples=50), tmp_path / "evaluated")
     assert [[o.value for o in c.outcomes] for c in result.checkpoints] == [[0.9], [pytest.approx(0.8)], []]
+    assert result.families[0].meaning == "accuracy on 9 problems at budget 8, sampled, after RL step 1"
+
+
+def test_what_outcomes_are_is_said_of_all_together(tmp_path: Path) -> None:
+    """Steps as a range; a table says only which of its columns was read, unless it names runs."""
+    some = [Meaning("accuracy", 48), Meaning("accuracy", 24), Meaning("validation accuracy"), Meaning("", 30)]
+    assert of_all(some) == "accuracy or validation accuracy, after RL steps 24 to 48"
+    assert of_all([Meaning()]) == ""
+    found = one_run(tmp_path)
+    result = predicted(tmp_path, found, [{"checkpoint": found[1].name, "outcome": 0.5}])
+    assert result.families[0].meaning == "column outcome of rl.jsonl"
+    rl_run(tmp_path / "run", found[1].name, 0.5, temperature=1.0)
+    rows = [{"checkpoint": found[1].name, "outcome": 0.5, "run": str(tmp_path / "run")}]
+    linked = predicted(tmp_path / "linked", found, rows)
+    assert linked.families[0].meaning == "validation accuracy, sampled at temperature 1, after RL step 1"
+    shown = Strict(page.write(tmp_path / "linked/out").read_text()).text
+    assert "not comparable with pass@64, for which one of 64 samples is enough; one RL seed" in shown
+    assert "from 1 checkpoint with an outcome; leaves out step-10, step-30 and step-40, untried" in shown
 
 
 def test_the_beginning_of_rl_predicts_its_end(tmp_path: Path) -> None:
@@ -996,7 +1019,7 @@ def test_advice_uses_outcomes(tmp_path: Path) -> None:
     )
     assert "First by pass@64 of those without an outcome: step-40." in result.next_steps
     assert result.next_action == "Run RL from step-40, the first by pass@64 that has no outcome yet."
-    assert f"<b>Next:</b> {result.next_action} <code>" in page.write(tmp_path / "more/out").read_text()
+    assert f"<b>Next:</b> {result.next_action}<br><code>" in page.write(tmp_path / "more/out").read_text()
     tie = [rows[1], {"checkpoint": found[3].name, "outcome": 0.7}]
     tied = predicted(tmp_path / "tie", [*found[2:], replace(found[3], name=found[3].name + "0")], tie)
     assert tied.headline == "RL reached most from step-40, 70.0 %; step-400 has not been tried."

@@ -148,7 +148,7 @@ class Example(Record):
 
 
 class Closest(Record):
-    """The most accurate model at the largest budget and its closest ``rival``.
+    """``best`` is the most accurate model at the largest budget, ``rival`` the next.
 
     The interval of the ``lead``, paired over problems, holds for all pairs of models together; ``more_problems`` is how
     many more would separate the two if they are not significantly different, None if no number would.

@@ -34,6 +34,8 @@ from rlready.core.text import in_one_line
 from rlready.evaluate.result import EvaluateResult
 from rlready.predict.comparable import refuse_unlike_conditions, refuse_unlike_content
 from rlready.predict.early import early
+from rlready.predict.meaning import Meaning, evaluated, of_runs, validated
+from rlready.runs.checkpoint_order import step_of
 from rlready.runs.lineage import run_of
 from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.runs.results import refuse_damaged, refuse_unfinished
@@ -56,7 +58,7 @@ class Outcome:
     """One RL run: its starting checkpoint and its outcome.
 
     ``readiness`` is the run folder that measured the former, ``runs`` are those of RL and of the evaluation, if known.
-    ``predictors`` are those that are known of the run besides readiness, by name.
+    ``predictors`` are those that are known of the run besides readiness, by name; ``meaning`` says what the outcome is.
     """
 
     checkpoint: str
@@ -70,6 +72,7 @@ class Outcome:
     where: str = ""
     runs: tuple[Path, ...] = ()
     predictors: Mapping[str, float] = field(default_factory=dict)
+    meaning: Meaning = Meaning()
 
 
 @dataclass(frozen=True)
@@ -218,6 +221,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
             **(early(trained[0]) if trained else {}),
             **{name: number for name, number in stated.items() if number is not None},
         },
+        meaning=of_runs(runs) if runs else Meaning(f"column outcome of {Path(table.where).name}"),
         **words,
     )
 
@@ -234,7 +238,7 @@ def _predictor(value: object, what: str) -> float | None:
 
 def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]:
     """The outcome of every RL run; if any was evaluated, only of those, because the problems differ otherwise."""
-    measured: dict[Path, tuple[float, Path]] = {}
+    measured: dict[Path, tuple[float, Path, str]] = {}
     for folder in (*rl, *evaluate):
         refuse_damaged(folder, folder / RESULT)
     for folder in evaluate:
@@ -249,10 +253,10 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
                     raise UserError(f"{run} was overwritten after {folder} had evaluated it: evaluate {model} again")
                 if run in measured:
                     raise UserError(f"{run} is evaluated twice, in {measured[run][1]} and {folder}: name one of them")
-                measured[run] = (largest.scores[model].accuracy.value, folder)
+                measured[run] = (largest.scores[model].accuracy.value, folder, model)
         if len(measured) == before:
             note(f"predict: {folder} is left out: none of its models is a checkpoint of a run of rl that is found here")
-    refuse_unlike_conditions(folder for _, folder in measured.values())
+    refuse_unlike_conditions(folder for _, folder, _ in measured.values())
     for run in rl:
         if measured and run.resolve() not in measured:
             note(f"predict: {run} is left out: its checkpoint was not evaluated, but those of other runs were")
@@ -269,6 +273,7 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
             family=", ".join(f"{key}={each[key]}" for key in varied),
             where=str(run),
             predictors=early(run),
+            meaning=evaluated(measured[run][1], step_of(measured[run][2])) if run in measured else validated(run),
         )
         for run, record, each in zip(runs, records, settings, strict=True)
     ]

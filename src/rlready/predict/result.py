@@ -80,12 +80,15 @@ class Point(Record):
 class FamilyResult(Record):
     """Runs whose outcomes may be compared: ``runs`` checkpoints of ``recipes``, from which ``rl_runs`` were made.
 
+    ``meaning`` says what an outcome is: which accuracy, sampled how, after which RL steps; "" if that is not known.
+
     ``seed_sd`` is the standard deviation between RL seeds of one checkpoint, None without two of any; ``lines`` has
     both ends, [x, y], of the least-squares line by predictor, None where there is none to draw; ``values`` are those of
     every predictor, in the order of ``points``; ``scores`` are empty with too few runs.
     """
 
     name: str
+    meaning: str = ""
     runs: int
     rl_runs: int
     recipes: int
@@ -95,6 +98,10 @@ class FamilyResult(Record):
     lines: dict[str, list[list[float]] | None]
     values: dict[str, list[float]]
     scores: list[Score]
+
+    @property
+    def title(self) -> str:
+        return "Outcome of RL" + (f", {self.name}" if self.name else "")
 
     @property
     def shares(self) -> bool:
@@ -129,9 +136,10 @@ class PredictResult(Result):
         return self.chosen
 
     def remarks(self) -> list[str]:
-        """What to do besides the headline, and the rule of the ranking, if it has decided."""
+        """What to do besides the headline, what outcomes of RL are, and the rule of the ranking, if it has decided."""
         rule = [f"Rule: {self.rule}"] if any(c.chosen for c in self.checkpoints) else []
-        return [*self.next_steps[1:], *rule]
+        outcomes = [f"{family.title}: {family.meaning}." for family in self.families if family.meaning]
+        return [*self.next_steps[1:], *outcomes, *rule]
 
     def tables(self) -> list[Table]:
         """Checkpoints with advice, best first, and for every family the predictors with their scores."""

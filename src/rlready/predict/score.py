@@ -43,6 +43,7 @@ from rlready.core.records import Estimate
 from rlready.core.stats import TAIL, simultaneous, t_estimate, t_quantile
 from rlready.predict.candidates import Candidate
 from rlready.predict.fit import Few, errors_left_out, few, halves, r2_of_halves
+from rlready.predict.meaning import of_all
 from rlready.predict.outcomes import Outcome
 from rlready.predict.predictors import Predictor
 from rlready.readiness.passk import Floats, Ints
@@ -62,7 +63,8 @@ class Family:
     ``seeds`` (M,) is the number of RL runs that an outcome is the mean of.  ``cost`` is their sum, None if any is
     unknown; ``seed_sd`` is the pooled standard deviation between RL seeds, None if no checkpoint has two.
     ``sft_seed`` has the seed of every run's SFT, "" where it is unknown.  ``stated`` has the predictors by name, (M,)
-    each, that come with the outcomes of all runs: means over RL seeds, like the outcomes.
+    each, that come with the outcomes of all runs: means over RL seeds, like the outcomes.  ``meaning``
+    says what those are.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Family:
     seed_sd: float | None
     sft_seed: Sequence[str]
     stated: Mapping[str, Floats] = field(default_factory=dict)
+    meaning: str = ""
 
     @property
     def recipes(self) -> int:
@@ -157,6 +160,7 @@ def families(outcomes: Mapping[str, Sequence[Outcome]], candidates: Sequence[Can
                 math.sqrt(within / free) if free else None,
                 [next((o.sft_seed for o in some if o.sft_seed), candidates[i].sft_seed) for i, some in runs],
                 _stated([some for _, some in runs]),
+                of_all(o.meaning for _, some in runs for o in some),
             )
         )
     return found

@@ -286,6 +286,7 @@ def _family(
     outcomes = family.estimates()
     return FamilyResult(
         name=family.name,
+        meaning=family.meaning,
         runs=len(family.outcome),
         rl_runs=int(family.seeds.sum()),
         recipes=family.recipes,

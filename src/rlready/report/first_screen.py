@@ -35,7 +35,7 @@ from rlready.report.figures import (
 from rlready.report.folder import RunFolder
 from rlready.report.forest import ForestRow, Kind, forest
 from rlready.report.log_charts import reward_charts, sft_loss
-from rlready.report.predict_charts import outcome_chart
+from rlready.report.predict_charts import outcome_chart, unlike_outcomes
 from rlready.runs.checkpoint_order import labels
 from rlready.sweep.result import SweepResult, best_starts
 from rlready.train.result import RLResult, SFTResult
@@ -204,20 +204,28 @@ def _outcome_numbers(result: PredictResult) -> Iterator[Number]:
     unit, points = (PERCENT, POINTS) if family.shares else (THREE_DIGITS, THREE_DIGITS)
     ranked = sorted(family.points, key=lambda p: -p.outcome.value)
     for best in ranked[:1]:
-        seeds = "" if math.isfinite(best.outcome.low) else "one RL seed, so no interval"
-        yield Number(
-            f"Outcome of RL from {best.label}", unit, best.outcome, ", ".join(filter(None, [family.name, seeds]))
-        )
+        yield Number(f"Outcome of RL from {best.label}", unit, best.outcome, _meaning(result, best.outcome))
     score = next((s for s in family.scores if s.predictor == result.ranked_by), None)
+    tried = f"{family.runs:,} checkpoint{'s' * (family.runs > 1)} with an outcome"
+    left = [c.label for c in result.checkpoints if c.after_rl(family.name) is None]
+    tried += f"; leaves out {listed(left)}, untried" if left else ""
     if score is None:
         for worst in ranked[1:][-1:]:
             yield Number(f"Outcome of RL from {worst.label}, the least", unit, worst.outcome)
-        yield Number("RL runs", COUNT, family.rl_runs, f"from {family.runs:,} checkpoints")
+        yield Number("RL runs", COUNT, family.rl_runs, f"from {tried}")
         return
     by_seed = ", ".join(map(points.number, score.regret_by_sft_seed.values()))
-    note = f"by SFT seed: {by_seed}" if by_seed else f"of {family.runs:,} checkpoints with an outcome"
+    note = f"of {tried}" + (f"; by SFT seed: {by_seed}" if by_seed else "")
     yield Number(f"Lost by following {result.ranked_by}", points, score.regret, note)
     yield Number(f"Rank correlation of {result.ranked_by} with outcomes", TWO_DIGITS, score.spearman)
+
+
+def _meaning(result: PredictResult, outcome: Estimate) -> str:
+    """What an outcome of the first family is, and what it is not."""
+    family = result.families[0]
+    seeds = "" if math.isfinite(outcome.low) else "one RL seed, so no interval"
+    apart = unlike_outcomes(result.ranked_by) if family.shares else ""
+    return "; ".join(filter(None, [family.name, family.meaning, apart, seeds]))
 
 
 def _at_budget(result: EvaluateResult | DemoResult) -> str:

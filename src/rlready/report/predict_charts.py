@@ -185,6 +185,12 @@ def outcome_chart(result: PredictResult) -> Markup:
     return _panel(name, family, _chosen(result))
 
 
+def unlike_outcomes(name: str) -> str:
+    """What keeps the value of a predictor apart from an accuracy after RL: it is a share of problems, too."""
+    k = name.removeprefix("pass@")
+    return f"not comparable with {name}, for which one of {k} samples is enough" if k not in (name, "1") else ""
+
+
 def outcomes(family: FamilyResult, chosen: str | None, besides: str = "") -> list[Markup]:
     """A panel for each predictor but ``besides``: outcome of RL, with the intervals of both and the fitted line."""
     names = dict.fromkeys(name for p in family.points for name in p.predictors if name != besides)
@@ -210,6 +216,9 @@ def _panel(name: str, family: FamilyResult, chosen: str | None) -> Markup:
     note = "Bars are 95 % intervals: horizontal over problems or held-out examples" + (
         ", vertical over RL seeds." if seeds else "; no checkpoint has two RL seeds, so there is no vertical one."
     )
+    note = note if bars else "A point for each checkpoint."
+    if about := "; ".join(filter(None, [family.meaning, unlike_outcomes(name) if family.shares else ""])):
+        note = f"{family.title}: {about}. {note}"
     line = family.lines.get(name) or []
     return line_chart(
         [
@@ -224,7 +233,7 @@ def _panel(name: str, family: FamilyResult, chosen: str | None) -> Markup:
         y_label="outcome of RL",
         percent=family.shares,
         percent_x=is_share(name),
-        note=note if bars else "A point for each checkpoint.",
+        note=note,
     )
 
 
