@@ -497,6 +497,20 @@ def test_an_axis_of_checkpoints_has_their_names(tmp_path: Path) -> None:
     assert ticks[:-1] == ["checkpoint-1000", "checkpoint-1006", "checkpoint-1012", "checkpoint-1018"]
 
 
+def test_sft_compares_checkpoints_on_the_same_examples(tmp_path: Path) -> None:
+    """The closest is named; the loss of the last batch is no number of the first screen, and no bar is promised."""
+    one = sft_result().checkpoints[0]
+    more = [one, *(one.model_copy(update={"name": f"step-{i}", "behind": fig(i / 100, 0.004)}) for i in (5, 3))]
+    more = [c.model_copy(update={"heldout_loss": fig(0.5 + (c.behind.value if c.behind else 0), 0.2)}) for c in more]
+    write_jsonl(tmp_path / "log.jsonl", logs()[0])
+    shown = text_of(tmp_path, sft_result().model_copy(update={"checkpoints": more}))
+    assert "Loss of step-3 above it 0.030 95 % interval 0.026 to 0.034, n = 200 problems on the same examples" in shown
+    assert "Last checkpoint, step-3" in shown
+    assert "Training loss, last step" not in shown
+    assert "Held-out: a point per checkpoint." in shown
+    assert 'class="bar' not in page.render(tmp_path)
+
+
 def test_evaluations_of_every_kind(tmp_path: Path) -> None:
     free = BudgetScores(budget=None, scores={"a/b": budget(96).scores["sft"]})
     unconstrained = text_of(tmp_path, evaluate_result(budgets=[free]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
+from rlready.core.records import Estimate
 from rlready.core.threads import learners, single_threaded, split_tokens
 from rlready.evaluate.stage import evaluate
 from rlready.readiness.stage import readiness
@@ -23,8 +25,9 @@ from rlready.runs.record import RunRecord
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
 from rlready.tasks.trained_prompts import _runs_behind
 from rlready.train.learner import PlainLearner, StepStats
+from rlready.train.result import Checkpoint
 from rlready.train.rl import rl
-from rlready.train.sft import checkpoint_steps, sft
+from rlready.train.sft import checkpoint_steps, headline, sft
 from rlready.train.trainer import Trainer
 
 
@@ -226,9 +229,40 @@ def test_sft_learns_and_keeps_checkpoints(tiny: str, tmp_path: Path) -> None:
     losses = [c.heldout_loss.value for c in result.checkpoints]
     assert losses[-1] < losses[0] - 0.1
     assert len(losses) >= 4
+    above = [c.behind and c.behind.value for c in result.checkpoints]
+    assert above == [None if loss == min(losses) else pytest.approx(loss - min(losses)) for loss in losses]
+    assert result.checkpoints[0].behind.low > 0  # each example has lost as much, though losses of examples differ
     before = (tmp_path / "run" / "result.json").stat().st_mtime_ns
     assert sft(config, tmp_path / "run") == result
     assert (tmp_path / "run" / "result.json").stat().st_mtime_ns == before
+
+
+def test_a_tie_of_held_out_losses_is_said() -> None:
+    """By the paired difference for all pairs; with many checkpoints only how many."""
+    figure = Estimate(0.5, 0.4, 0.6, 9)
+
+    def said(*behind: float) -> str:
+        found = [
+            Checkpoint(
+                name=f"step-{i}",
+                path="",
+                step=i,
+                epoch=1.0,
+                samples=1.0,
+                reference=False,
+                heldout_loss=replace(figure, value=0.5 + i / 100),
+                heldout_loss_examples=figure,
+                behind=None if i == 0 else Estimate(0.01, low, 0.1, 9),
+            )
+            for i, low in enumerate((0.0, *behind))
+        ]
+        return headline(found)
+
+    assert said() == "step-0 has a held-out loss: 0.500 nats per token."
+    assert said(0.001) == "step-0 has the lowest held-out loss of 2 checkpoints: 0.500 nats per token."
+    assert said(0.001, 0.0) == "step-0 has the lowest held-out loss; step-2 is not significantly different."
+    assert said(-1, -1) == "step-0 has the lowest held-out loss; step-1 and step-2 are not significantly different."
+    assert said(*[-1] * 4) == "step-0 has the lowest held-out loss; 4 others are not significantly different."
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

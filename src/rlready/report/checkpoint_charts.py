@@ -36,6 +36,7 @@ def sft_section(result: SFTResult) -> Section:
         Column[Checkpoint]("epoch", lambda c: f"{c.epoch:.3g}"),
         Column[Checkpoint]("step", lambda c: c.step),
         Column[Checkpoint]("held-out loss", lambda c: c.heldout_loss, THREE_DIGITS),
+        Column[Checkpoint]("above the lowest", lambda c: c.behind, THREE_DIGITS),
     ]
     return Section("Checkpoints", [table("Checkpoints", [result.checkpoints], columns)])
 

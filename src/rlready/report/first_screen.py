@@ -133,15 +133,17 @@ def _rl(result: RLResult) -> Iterator[Number]:
 
 
 def _sft(result: SFTResult) -> Iterator[Number]:
-    """The lowest held-out loss, that of the last checkpoint, or of the first if the last is the best."""
+    """The lowest held-out loss, its distance to the next, and the last checkpoint, or the first if the last is best."""
     best = min(result.checkpoints, key=lambda c: c.heldout_loss.value)
     first, last = result.checkpoints[0], result.checkpoints[-1]
     yield Number(f"Lowest held-out loss, {best.name}", THREE_DIGITS, best.heldout_loss)
+    others = [c for c in result.checkpoints if c.behind]
+    for near in sorted(others, key=lambda c: c.heldout_loss.value)[:1]:
+        yield Number(f"Loss of {near.name} above it", THREE_DIGITS, near.behind or math.nan, "on the same examples")
     if best is not last:
         yield Number(f"Last checkpoint, {last.name}", THREE_DIGITS, last.heldout_loss)
     elif best is not first:
         yield Number(f"First checkpoint, {first.name}", THREE_DIGITS, first.heldout_loss)
-    yield Number("Training loss, last step", THREE_DIGITS, result.final_loss, f"{result.steps:,} steps")
 
 
 def _seconds_each(run: RunFolder) -> float | None:

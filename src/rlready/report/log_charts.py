@@ -13,10 +13,12 @@ from rlready.report.text import number
 
 
 def sft_loss(log: Log) -> Markup:
-    """Training loss of every step, held-out loss of every checkpoint."""
+    """Training loss of every step, held-out loss of every checkpoint.
+
+    Intervals of the latter would be invisible beside the fall of the former, and checkpoints share their examples.
+    """
     heldout = [
-        Point(line.step, loss, line.heldout_low, line.heldout_high, _loss_note(line, loss))
-        for line, loss in along(log, lambda line: line.heldout_loss)
+        Point(line.step, loss, note=_loss_note(line, loss)) for line, loss in along(log, lambda line: line.heldout_loss)
     ]
     return line_chart(
         [_curve("training", log, lambda line: line.loss, NEUTRAL, 0), Series("held-out", heldout, 0, 0)],
@@ -24,7 +26,7 @@ def sft_loss(log: Log) -> Markup:
         x_label="step",
         y_label="loss, nats per token",
         note=_averaged(averaged(log, lambda line: line.loss))
-        + ("Bars are 95 % intervals, a point per checkpoint." if heldout else ""),
+        + ("Held-out: a point per checkpoint." if heldout else ""),
     )
 
 

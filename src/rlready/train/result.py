@@ -17,7 +17,8 @@ class Checkpoint(Record):
 
     ``samples`` is the share of the run's samples seen so far; ``reference`` says whether it was kept as the reference
     of dense rewards rather than by ``save_every``.  Losses are in nats per token; ``heldout_loss`` is the mean over
-    tokens, ``heldout_loss_examples`` the mean over examples.
+    tokens, ``heldout_loss_examples`` the mean over examples, ``behind`` how far the former is above the lowest of the
+    run, paired over examples with a simultaneous interval for all pairs, None for the lowest.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Checkpoint(Record):
     reference: bool
     heldout_loss: Estimate
     heldout_loss_examples: Estimate
+    behind: Estimate | None = None
 
 
 class SFTResult(Result):
@@ -50,8 +52,8 @@ class SFTResult(Result):
 
     def tables(self) -> list[Table]:
         """Held-out loss of every checkpoint."""
-        rows = [[c.name, str(c.epoch), decimal(c.heldout_loss)] for c in self.checkpoints]
-        return [Table(["checkpoint", "epoch", "held-out loss (nats per token)"], rows)]
+        rows = [[c.name, str(c.epoch), decimal(c.heldout_loss), decimal(c.behind)] for c in self.checkpoints]
+        return [Table(["checkpoint", "epoch", "held-out loss (nats per token)", "above the lowest"], rows)]
 
 
 class Evaluation(Record):

@@ -23,6 +23,7 @@ from rlready.core.config import SFTConfig
 from rlready.core.distributed import across_processes, from_rank0
 from rlready.core.progress import Progress, note
 from rlready.core.records import Estimate, Real, Row
+from rlready.core.stats import simultaneous
 from rlready.core.timing import Watch, multiplied
 from rlready.models.batch import Batch, Example, epoch_steps
 from rlready.models.checkpoint import local_folder
@@ -30,6 +31,7 @@ from rlready.models.encode import encode
 from rlready.models.heldout_loss import HeldOut, heldout_loss
 from rlready.models.lm import with_thought
 from rlready.models.preset import resolve
+from rlready.readiness.ranking import NAMED, comparisons, listed
 from rlready.runs.files import write_table
 from rlready.runs.log import LOG, append_line, truncate_log
 from rlready.runs.model_card import Measurement, model_card
@@ -215,6 +217,12 @@ def _write_losses(out: Path, held: Sequence[Row], losses: Mapping[int, ExampleLo
 
 
 def _result(run: Run, config: SFTConfig, plan: Plan, state: SFTState) -> SFTResult:
+    kept = {
+        step: losses.heldout
+        for step, losses in state.losses.items()
+        if not run.changed(run.out / "checkpoints" / f"step-{step}")  # since the run had stopped
+    }
+    lowest = min(kept, key=lambda step: kept[step].token_mean.value)
     checkpoints = [
         Checkpoint(
             name=f"step-{step}",
@@ -223,21 +231,32 @@ def _result(run: Run, config: SFTConfig, plan: Plan, state: SFTState) -> SFTResu
             epoch=round(step / plan.per_epoch, 4),
             samples=round(float(plan.shares[step - 1]), 4),
             reference=step in plan.references,
-            heldout_loss=losses.heldout.token_mean,
-            heldout_loss_examples=losses.heldout.example_mean,
+            heldout_loss=loss.token_mean,
+            heldout_loss_examples=loss.example_mean,
+            behind=None if step == lowest else simultaneous(loss.minus(kept[lowest]), comparisons(len(kept))),
         )
-        for step, losses in state.losses.items()
-        if not run.changed(run.out / "checkpoints" / f"step-{step}")  # since the run had stopped
+        for step, loss in kept.items()
     ]
-    best = min(checkpoints, key=lambda c: c.heldout_loss.value)
-    among = f"the lowest held-out loss of {len(checkpoints)} checkpoints" if len(checkpoints) > 1 else "a held-out loss"
-    measured = [c.path for c in checkpoints if not c.reference] or [best.path]
+    measured = [c.path for c in checkpoints if not c.reference] or [c.path for c in checkpoints if c.step == lowest]
     problems = [] if config.model == "embedded" else ["problems=PROBLEMS"]
     return SFTResult(
-        headline=f"{best.name} has {among}: {best.heldout_loss.value:.3f} nats per token.",
+        headline=headline(checkpoints),
+        next_action="Measure how good a start for RL each checkpoint is: held-out loss alone does not tell.",
         next_command=shlex.join(["rlready", "readiness", *measured, *problems]),
         seed=config.seed,
         steps=state.step,
         final_loss=state.loss,
         checkpoints=checkpoints,
     )
+
+
+def headline(checkpoints: Sequence[Checkpoint]) -> str:
+    """Which checkpoint has the lowest held-out loss, and which are not significantly different."""
+    best = min(checkpoints, key=lambda c: c.heldout_loss.value)
+    tied = [c.name for c in checkpoints if c.behind and c.behind.low <= 0]
+    if tied:
+        who = listed(tied) if len(tied) < NAMED else f"{len(tied)} others"
+        verb = "is" if len(tied) == 1 else "are"
+        return f"{best.name} has the lowest held-out loss; {who} {verb} not significantly different."
+    among = f"the lowest held-out loss of {len(checkpoints)} checkpoints" if len(checkpoints) > 1 else "a held-out loss"
+    return f"{best.name} has {among}: {best.heldout_loss.value:.3f} nats per token."
