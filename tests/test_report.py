@@ -420,9 +420,11 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
     assert "entropy, nats per token tokens, correct tokens, wrong truncated" in full
     assert page.render(tmp_path).count(">past overfitting onset<") == 1
     rl = text_of(tmp_path, rl_result())
-    assert (
-        "before RL 30.1 % 95 % interval 27.1 to 33.1, n = 200 problems Best validation accuracy, step 20 50.1 %" in rl
-    )
+    assert "Validation accuracy, RL step-20 50.1 % 95 % interval 47.1 to 53.1, n = 200 problems before RL: 30.1 %" in rl
+    assert "Gain on the same problems" not in rl  # of an older version
+    gained = rl_result().best.model_copy(update={"gain": fig(0.2)})
+    rl = text_of(tmp_path, rl_result().model_copy(update={"best": gained}))
+    assert "Gain on the same problems +20.0 points 95 % interval +17.0 to +23.0, n = 200 problems" in rl
     sweep = text_of(tmp_path, sweep_result())
     assert "60.0 % [57.0, 63.0] 1 min 15 s" in sweep
     assert "exploration 4 3 33.0 % [30.0, 36.0]" in text_of(tmp_path, inject_result())

@@ -18,6 +18,7 @@ from rlready.train.drift import Watched, drift
 from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
 from rlready.train.result import Evaluation, GroupTotals, RLResult
 from rlready.train.rl import rl
+from rlready.train.rl_summary import gain_of, headline, next_action
 from rlready.train.trainer import Trainer
 from rlready.train.weight_change import WeightSample
 from test_loss import symbolic_lm
@@ -112,9 +113,65 @@ def test_the_earliest_best_checkpoint_is_chosen(
     assert [e.step for e in result.evaluations] == [0, 5, 10, 12]
     assert result.best.step == 10
     assert result.best.path == str(tmp_path / "run" / "checkpoints" / "step-10")
-    assert result.headline == "Validation accuracy: 50 % before RL, 60 % at step 10, the best."
+    assert result.headline == "Validation accuracy is highest after RL: 50 % before, 60 % at RL step-10."
+    assert result.next_action == "Compare RL step-10 with the start on test problems."
     assert [[row[0] for row in table.rows] for table in result.tables()] == [["0", "5", "10", "12"]]
     assert [line["step"] for line in read_log(tmp_path / "run" / "log.jsonl") if "reward" in line] == list(range(1, 13))
+
+
+def evaluations(*values: float, low: float | None = None) -> list[Evaluation]:
+    """One at every tenth step; gains over the first have this lower end."""
+    return [
+        Evaluation(
+            step=10 * i,
+            accuracy=Estimate(value, value - 0.1, value + 0.1, 50),
+            gain=Estimate(value - values[0], low, value - values[0] + 0.1, 50) if i and low is not None else None,
+            thinking_tokens=4.0,
+        )
+        for i, value in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("low", "said"),
+    [
+        (0.06, "RL raised validation accuracy from 50 % to 70 % at RL step-20."),
+        (0.02, "Validation accuracy is not significantly higher after RL: 50 % before, 70 % at RL step-20."),
+    ],
+)
+def test_a_gain_is_significant_for_all_evaluations_together(low: float, said: str) -> None:
+    """The best was chosen among them: a lower end of 0.02 alone is not enough."""
+    found = evaluations(0.5, 0.6, 0.7, 0.6, low=low)
+    gain = gain_of(found[2], found)
+    assert gain
+    assert gain.low < low
+    assert headline(found[2], gain, found, GroupTotals(informative=1)) == said
+
+
+@pytest.mark.parametrize(
+    ("values", "rising"),
+    [
+        ((0.5, 0.6, 0.7), True),
+        ((0.5, 0.4, 0.6, 0.7), True),
+        ((0.5, 0.6, 0.5, 0.7), False),
+        ((0.5, 0.7, 0.6), False),
+        ((0.5, 0.6, 0.6), False),
+        ((0.5, 0.6), False),
+    ],
+)
+def test_a_curve_that_still_rose_may_rise_further(values: tuple[float, ...], rising: bool) -> None:
+    """If each of the last two evaluations was the highest so far."""
+    found = evaluations(*values)
+    best = max(found, key=lambda e: e.accuracy.value)
+    assert ("more steps may gain more" in next_action(best, found, GroupTotals(informative=1))) is rising
+
+
+def test_what_to_do_after_a_run_that_gained_nothing() -> None:
+    found = evaluations(0.5, 0.4)
+    assert next_action(found[0], found, GroupTotals(informative=1)).startswith("Go on with the starting checkpoint")
+    assert next_action(found[0], found, GroupTotals(solved=2, unsolved=1)).startswith("Take harder problems")
+    assert next_action(found[0], found, GroupTotals(solved=1, unsolved=2)).startswith("Take easier problems")
+    assert next_action(found[0], found, GroupTotals(solved=1, equal=2)).startswith("Change the reward")
 
 
 @pytest.mark.parametrize(

@@ -455,7 +455,7 @@ def test_a_deleted_best_checkpoint_is_not_named(runs: Runs) -> None:
     result = runs.run("rl", out)
     assert isinstance(result, RLResult)
     assert result.best.step != 2
-    assert result.headline.startswith("The best checkpoint, step 2, is gone; the best one left is step ")
+    assert result.headline.startswith("The best checkpoint, RL step-2, is gone; the best one left is RL step-")
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced"])

@@ -119,11 +119,13 @@ def _numbers(run: RunFolder) -> Iterator[Number]:
 
 
 def _rl(result: RLResult) -> Iterator[Number]:
-    """Validation accuracy before RL and at its best, and the tokens there."""
+    """Validation accuracy at its best, the gain over the start, and the tokens there."""
     start, step = result.evaluations[0], result.best.step
     best = next((e for e in result.evaluations if e.step == step), start)
-    yield Number("Validation accuracy before RL", PERCENT, start.accuracy)
-    yield Number(f"Best validation accuracy, step {step}", PERCENT, result.best.accuracy)
+    before = f"before RL: {PERCENT.show(start.accuracy.value)}"
+    yield Number(f"Validation accuracy, RL step-{step}", PERCENT, result.best.accuracy, before if step else "before RL")
+    if result.best.gain:
+        yield Number("Gain on the same problems", DIFFERENCE, result.best.gain)
     if start.thinking_tokens:
         note = f"before RL: {TOKENS.show(start.thinking_tokens)}"
         yield Number("Thinking tokens there", TOKENS, best.thinking_tokens, note)

@@ -46,11 +46,12 @@ def reward_charts(log: Log) -> list[Markup]:
     ]
     rewards = [reward] if reward.points != training.points else []
     shares = all(0 <= p.y <= 1 for p in reward.points)
+    both = shares and bool(rewards)
     accuracies = line_chart(
         [*(rewards if shares else []), training, Series("validation", tested, 1, 0)],
-        title="Reward and accuracy during RL" if shares and rewards else "Accuracy during RL",
+        title="Reward and accuracy during RL" if both else "Accuracy during RL",
         x_label="RL step",
-        y_label="share of rollouts",
+        y_label="share of correct responses" + ("; mean reward" if both else ""),
         percent=True,
         note=_averaged(averaged(log, _reward)) + ("Validation: bars are 95 % intervals." if tested else ""),
     )

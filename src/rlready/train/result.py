@@ -59,12 +59,14 @@ class SFTResult(Result):
 class Evaluation(Record):
     """Accuracy on the validation problems after ``step`` optimiser batches; step 0 is the starting checkpoint.
 
-    Tokens are means over the samples, ``response_tokens`` of the whole response; ``undecided`` is the share of samples
-    that could not be verified, which count as incorrect.
+    ``gain`` is the accuracy minus that of step 0, paired over problems, None for step 0 itself.  Tokens are means over
+    the samples, ``response_tokens`` of the whole response; ``undecided`` is the share of samples that could not be
+    verified, which count as incorrect.
     """
 
     step: int
     accuracy: Estimate
+    gain: Estimate | None = None
     thinking_tokens: float
     response_tokens: float = 0.0
     undecided: float = 0.0
@@ -73,12 +75,14 @@ class Evaluation(Record):
 class BestCheckpoint(Record):
     """The checkpoint with the highest accuracy on the validation problems; the earliest if several are equal.
 
-    Step 0 is the starting checkpoint, whose ``path`` is the model as the run named it.
+    Step 0 is the starting checkpoint, whose ``path`` is the model as the run named it.  ``gain`` is that over step 0,
+    with an interval for all evaluations together, None for step 0.
     """
 
     step: int
     path: str
     accuracy: Estimate
+    gain: Estimate | None = None
 
 
 class GroupTotals(Record):
@@ -146,8 +150,8 @@ class RLResult(Result):
     def tables(self) -> list[Table]:
         """Accuracy at every evaluation, with the tokens of thoughts, if there are any, and of responses."""
         columns, rows = (
-            ["step", "validation accuracy (%)"],
-            [[str(e.step), percent(e.accuracy)] for e in self.evaluations],
+            ["step", "validation accuracy (%)", "minus step 0 (points)"],
+            [[str(e.step), percent(e.accuracy), percent(e.gain)] for e in self.evaluations],
         )
         for name, tokens in (
             ("thinking tokens", [e.thinking_tokens for e in self.evaluations]),

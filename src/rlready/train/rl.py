@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
-from rlready.core.cells import brief_percent, percent
+from rlready.core.cells import percent
 from rlready.core.config import RLConfig
 from rlready.core.distributed import across_processes, from_rank0, local_device
 from rlready.core.progress import Progress, note, warn
@@ -48,6 +48,7 @@ from rlready.train.loss import loss_named
 from rlready.train.policy import load_policy, load_sampler, load_starting_policy
 from rlready.train.reference_checkpoint import find_reference
 from rlready.train.result import BestCheckpoint, Evaluation, GroupTotals, RLResult
+from rlready.train.rl_summary import gain_of, headline, next_action
 from rlready.train.trainer import Trainer
 from rlready.train.weight_change import WeightSample, with_change
 
@@ -55,14 +56,16 @@ from rlready.train.weight_change import WeightSample, with_change
 class RLState(BaseModel):
     """The progress of a run, which began with ``planned_steps`` as its number of steps.
 
-    ``zero_signal_steps`` counts the latest consecutive steps without a gradient, ``first`` holds the watched values of
-    the first step with one, ``drift`` describes what has drifted since, by quantity, and ``groups`` counts the groups.
+    ``before`` is the accuracy of every validation problem before RL, ``zero_signal_steps`` counts the latest
+    consecutive steps without a gradient, ``first`` holds the watched values of the first step with one, ``drift``
+    describes what has drifted since, by quantity, and ``groups`` counts the groups.
     """
 
     planned_steps: int = 0
     step: int = 0
     zero_signal_steps: int = 0
     stopped: str = ""
+    before: list[float] = []
     evaluations: list[Evaluation] = []
     first: Watched | None = None
     groups: GroupTotals = GroupTotals()
@@ -97,7 +100,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         before = WeightSample(trainer.learner)
         checkpointer = Checkpointer(run, trainer.learner)
         state = checkpointer.restore(RLState(planned_steps=config.steps))
-        trainer.planned_steps = state.planned_steps or config.steps
+        trainer.planned_steps, trainer.before = state.planned_steps or config.steps, state.before
         trainer.update_engine()
         log = out / LOG
         truncate_log(log, state.step if state.evaluations else -1)
@@ -189,6 +192,7 @@ def _shown(line: RLStepLog, lm: LM) -> dict[str, object]:
 
 def _evaluate(trainer: Trainer, data: Data[Problem], state: RLState, log: Path) -> None:
     found = trainer.evaluate(data.held_task, data.held, state.step)
+    state.before = trainer.before
     state.evaluations.append(found)
     line = EvaluationLog(
         found.step,
@@ -266,18 +270,6 @@ def _limit(trainer: Trainer) -> str:
     return f"the limit of {trainer.cap} tokens"
 
 
-def _outcome(state: RLState, best: Evaluation) -> str:
-    """What the run did to the validation accuracy, or why it did nothing."""
-    start, *after = state.evaluations
-    if not state.groups.informative:
-        return "RL learned nothing: no step had a gradient."
-    reached = best.accuracy if best.step else max((e.accuracy for e in after), key=lambda a: a.value)
-    before, then = brief_percent(start.accuracy, reached), brief_percent(reached, start.accuracy)
-    if best.step:
-        return f"Validation accuracy: {before} % before RL, {then} % at step {best.step}, the best."
-    return f"RL did not raise validation accuracy: {before} % before, {then} % at best after it."
-
-
 def _notes(state: RLState, limit: str) -> list[str]:
     """Why the run did nothing, ended early, or is to be doubted."""
     groups, notes = state.groups, list[str]()
@@ -293,24 +285,27 @@ def _notes(state: RLState, limit: str) -> list[str]:
 def _result(out: Path, config: RLConfig, state: RLState, trainer: Trainer, run: Run) -> RLResult:
     best = _best(state.evaluations)
     there = [e for e in state.evaluations if not e.step or not run.changed(out / "checkpoints" / f"step-{e.step}")]
-    headline, notes = _outcome(state, best), _notes(state, _limit(trainer))
+    notes, gain = _notes(state, _limit(trainer)), gain_of(best, state.evaluations)
+    said = headline(best, gain, state.evaluations, state.groups)
     if best not in there:
         deleted, best = best, _best(there)
-        headline = f"The best checkpoint, step {deleted.step}, is gone; the best one left is step {best.step}."
-        run.warn(headline)
+        gain = gain_of(best, state.evaluations)
+        said = f"The best checkpoint, RL step-{deleted.step}, is gone; the best one left is RL step-{best.step}."
+        run.warn(said)
     path = str(out / "checkpoints" / f"step-{best.step}") if best.step else config.model
     problems = [f"problems={config.validation or 'TEST.jsonl'}"] if config.problems else []
     limit = [] if trainer.lm.thinks else [f"max_answer_tokens={trainer.cap}"]
     compare = shlex.join(["rlready", "evaluate", config.model, path, *problems, *limit]) if best.step else ""
     return RLResult(
-        headline=headline,
+        headline=said,
         notes=notes,
+        next_action=next_action(best, state.evaluations, state.groups),
         next_command=compare,
         seed=config.seed,
         steps=state.step,
         stopped=state.stopped,
         drift=state.drifted,
-        best=BestCheckpoint(step=best.step, path=path, accuracy=best.accuracy),
+        best=BestCheckpoint(step=best.step, path=path, accuracy=best.accuracy, gain=gain),
         evaluations=state.evaluations,
         groups=state.groups,
     )

@@ -17,7 +17,7 @@ from rlready.core.config import RLConfig
 from rlready.core.distributed import gathered, share, united
 from rlready.core.records import Group, Problem, SampleRow
 from rlready.core.sampling_progress import SamplingProgress
-from rlready.core.stats import mean_estimate
+from rlready.core.stats import mean_estimate, paired_estimate
 from rlready.core.timing import Watch, multiplied
 from rlready.credit.algorithms import algorithm_named
 from rlready.credit.assign import Credited, credit, dense_credit
@@ -77,6 +77,7 @@ class Trainer:
         self.samples, self.pair = SampleFiles(samples), pair
         self.planned_steps = config.steps  # of which a share is the warm-up
         self.updating = False  # whether this step may have changed the weights
+        self.before: list[float] = []  # accuracy of every validation problem at step 0
         self.budget = budget_for(self.lm, config.thinking_budget, config.max_answer_tokens, config.num_waits)
         self.forcing = forcing_for(self.lm, wait_text_of(config), config.answer_prefix)
         rounded = config.dtype == "bfloat16" and sampler is None
@@ -205,9 +206,15 @@ class Trainer:
         correct = np.array([np.mean([bool(s.correct) for s in g.samples]) for g in groups])
         each = [(s.thinking_tokens, len(s.tokens), s.undecided) for g in groups for s in g.samples]
         thinking, response, undecided = np.mean(each, axis=0).tolist()
-        accuracy = mean_estimate(correct, bounds=(0.0, 1.0))
+        if not step:
+            self.before = correct.tolist()
         return Evaluation(
-            step=step, accuracy=accuracy, thinking_tokens=thinking, response_tokens=response, undecided=undecided
+            step=step,
+            accuracy=mean_estimate(correct, bounds=(0.0, 1.0)),
+            gain=paired_estimate(correct, self.before, bounds=(0.0, 1.0)) if step and self.before else None,
+            thinking_tokens=thinking,
+            response_tokens=response,
+            undecided=undecided,
         )
 
     def _draw(self, name: str, task: Task, problems: Sequence[Problem], samples: int) -> list[Group]:

@@ -1,0 +1,53 @@
+"""What a run of RL did to the validation accuracy, in words, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rlready.core.cells import brief_percent
+from rlready.core.records import Estimate
+from rlready.core.stats import simultaneous
+from rlready.train.result import Evaluation, GroupTotals
+
+RISING = "each of the last two evaluations was the highest so far"
+
+
+def gain_of(best: Evaluation, evaluations: Sequence[Evaluation]) -> Estimate | None:
+    """The gain of the best evaluation over the start, for all of them together, as it was chosen among them."""
+    return simultaneous(best.gain, len(evaluations) - 1, span=1.0) if best.gain else None
+
+
+def headline(best: Evaluation, gain: Estimate | None, evaluations: Sequence[Evaluation], groups: GroupTotals) -> str:
+    """What the run did to the validation accuracy, and whether significantly, or why it did nothing."""
+    start, *after = evaluations
+    if not groups.informative:
+        return "RL learned nothing: no step had a gradient."
+    reached = best.accuracy if best.step else max((e.accuracy for e in after), key=lambda a: a.value)
+    before, then = brief_percent(start.accuracy, reached), brief_percent(reached, start.accuracy)
+    if not best.step:
+        return f"RL did not raise validation accuracy: {before} % before, {then} % at best after it."
+    if gain and gain.low > 0:
+        return f"RL raised validation accuracy from {before} % to {then} % at RL step-{best.step}."
+    said = "is not significantly higher after RL" if gain else "is highest after RL"
+    return f"Validation accuracy {said}: {before} % before, {then} % at RL step-{best.step}."
+
+
+def next_action(best: Evaluation, evaluations: Sequence[Evaluation], groups: GroupTotals) -> str:
+    """What to do with the best checkpoint, or instead of this run; a curve that still rose may rise further."""
+    if not groups.informative:
+        advice = {
+            "Take easier problems, so that some responses of a group are correct.": groups.unsolved,
+            "Take harder problems, so that some responses of a group are wrong.": groups.solved,
+            "Change the reward, which was the same for all responses of a group.": groups.equal,
+        }
+        return max(advice, key=lambda words: advice[words])
+    more = f" Accuracy was still rising ({RISING}): more steps may gain more." if still_rising(evaluations) else ""
+    if not best.step:
+        return "Go on with the starting checkpoint: no later one was more accurate."
+    return f"Compare RL step-{best.step} with the start on test problems.{more}"
+
+
+def still_rising(evaluations: Sequence[Evaluation]) -> bool:
+    """Whether each of the last two evaluations was higher than all before it: of five equals by chance, 1 in 20."""
+    values = [e.accuracy.value for e in evaluations]
+    return len(values) > 2 and all(values[i] > max(values[:i]) for i in (len(values) - 2, len(values) - 1))
