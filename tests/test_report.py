@@ -311,12 +311,12 @@ def test_full_folder_is_one_whole_page_that_loads_nothing(tmp_path: Path) -> Non
 def test_numbers_are_those_of_the_result(tmp_path: Path) -> None:
     text = re.sub(r"\s+", " ", Strict(page.render(demo_folder(tmp_path))).text)
     for expected in (
-        "Gain of RL over SFT at budget 96 +42 points 95 % interval +37 to +48, n = 200 problems",
-        "Thinking tokens after RL 48.0 95 % interval 47.3 to 48.7, n = 200 problems SFT: 65.1",
+        "Gain of RL step-40 over SFT step-129 at budget 96 +42 points 95 % interval +37 to +48, n = 200 problems",
+        "Thinking tokens of RL step-40 48.0 95 % interval 47.3 to 48.7, n = 200 problems SFT step-129: 65.1",
         "Test accuracy of the base model 12.8 % 95 % interval 9.8 to 15.8, n = 200 problems before SFT and RL",
         *(
-            "step-129 ★ chosen 1.5 129 0.553 [0.533, 0.573]",
-            "step-43 0.5 43",
+            "SFT step-129 ★ chosen 1.5 129 0.553 [0.533, 0.573]",
+            "SFT step-43 0.5 43",
             "95 % intervals, n = 200 rows and n = 64 to 200 problems",
         ),
     ):
@@ -433,7 +433,7 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
 def test_what_to_do_next_stands_below_the_title(tmp_path: Path) -> None:
     """Before notes, picture and numbers; the words before the command."""
     told = {"headline": "Start.", "next_action": "Do it now.", "next_command": "rlready rl", "notes": ["Few problems."]}
-    assert "Start. Next: Do it now. rlready rl Few problems." in text_of(tmp_path, readiness_result(**told))
+    assert "Start. Next: Do it now.rlready rl Few problems." in text_of(tmp_path, readiness_result(**told))
     assert "Start. Next: rlready rl Few" in text_of(tmp_path, readiness_result(**told | {"next_action": ""}))
 
 

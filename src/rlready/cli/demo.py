@@ -162,6 +162,7 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
         result = DemoResult(
             headline=_headline(gain, largest, at_budgets.budgets[-1].budget),
             notes=[SCOPE],
+            next_action="Measure checkpoints of your own.",
             next_command="rlready readiness CHECKPOINT... problems=FILE",
             seed=config.seed,
             task=at_budgets.task,

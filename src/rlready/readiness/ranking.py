@@ -180,12 +180,11 @@ class Ranking:
 
     def reason(self) -> str:
         """Why the pick is the one to start from, as what it does."""
-        first = self.order[0]
-        if self.pick == first:
-            return f"has {self._best()}, {in_units(self.by, self.values[first])}"
+        if self.pick == self.order[0]:
+            return f"has {self._best()}"
         if self.pick != self.tie.start:
             return f"took fewer SFT steps than {self.labels[self.tie.start]}"
-        return f"has the best pass@1 of these, {in_units('pass@1', self.pass_1[self.pick])}"
+        return "has the best pass@1 of these"
 
     def _best(self) -> str:
         past = any(map(self.dropped, self.order)) and not self.dropped(self.pick)

@@ -9,7 +9,7 @@ from itertools import islice
 
 from markupsafe import Markup
 
-from rlready.core.cells import decimals
+from rlready.core.cells import brief_percent, decimals
 from rlready.core.records import Estimate
 from rlready.core.separation import MOST_PROBLEMS, separable
 from rlready.evaluate.result import EvaluateResult
@@ -92,9 +92,10 @@ def numbers(run: RunFolder) -> list[Number]:
 def _numbers(run: RunFolder) -> Iterator[Number]:
     match result := run.result:
         case DemoResult():
-            yield Number(f"Gain of RL over SFT{_at_budget(result)}", DIFFERENCE, result.rl_minus_sft)
+            sft, rl = (result.short[model] for model in ("sft", "rl"))
+            yield Number(f"Gain of {rl} over {sft}{_at_budget(result)}", DIFFERENCE, result.rl_minus_sft)
             tokens = TOKENS.show(result.sft.thinking_tokens.value)
-            yield Number("Thinking tokens after RL", TOKENS, result.rl.thinking_tokens, f"SFT: {tokens}")
+            yield Number(f"Thinking tokens of {rl}", TOKENS, result.rl.thinking_tokens, f"{sft}: {tokens}")
             yield Number("Test accuracy of the base model", PERCENT, result.base.accuracy, "before SFT and RL")
         case PredictResult() if result.families:
             yield from _outcome_numbers(result)
@@ -122,7 +123,7 @@ def _rl(result: RLResult) -> Iterator[Number]:
     """Validation accuracy at its best, the gain over the start, and the tokens there."""
     start, step = result.evaluations[0], result.best.step
     best = next((e for e in result.evaluations if e.step == step), start)
-    before = f"before RL: {PERCENT.show(start.accuracy.value)}"
+    before = f"before RL: {brief_percent(start.accuracy)} %"
     yield Number(f"Validation accuracy, RL step-{step}", PERCENT, result.best.accuracy, before if step else "before RL")
     if result.best.gain:
         yield Number("Gain on the same problems", DIFFERENCE, result.best.gain)
@@ -332,11 +333,10 @@ def _outcomes(result: SweepResult) -> Markup:
 
 
 def _shown(row: Row, by: str) -> str:
-    """The value of the predictor that ranks."""
-    if isinstance(row, CheckpointPrediction):
-        value = row.values.get(by)
-    else:
-        value = figure.value if (figure := _pass_at(row).get(by)) else None
+    """The value of the predictor that ranks, to as many digits as its interval supports, if it has one."""
+    if figure := _pass_at(row).get(by):
+        return replace(PERCENT, digits=decimals(figure, PERCENT.scale)).show(figure.value)
+    value = row.values.get(by) if isinstance(row, CheckpointPrediction) else None
     return (PERCENT if is_share(by) else THREE_DIGITS).show(value)
 
 
