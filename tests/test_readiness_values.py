@@ -299,7 +299,7 @@ def test_the_cheaper_of_a_tie_is_the_pick(
     found = rank(STEPS, "pass@8", np.array(values), gap, pass_1_CP=np.full((4, 9), 0.1), overfitting=[None] * 4)
     assert found.pick == pick
     assert found.order[0] == 2  # ranks stay those of the values
-    assert found.reasons()[0] == said
+    assert f"{found.labels[pick]} {found.reason()}." == said
     tie = min(abs(values[i] - 0.5) for i in (0, 1, 3)) < 0.1
     assert found.headline().startswith(f"Start RL from {STEPS[pick].rpartition('/')[2]}")
     assert ("not significantly different" in found.headline()) is tie
@@ -337,7 +337,7 @@ def test_pass_1_decides_a_tie_before_the_cost(pass_1: tuple[float, ...], pick: i
     )
     assert found.pick == pick
     assert found.order[0] == 2
-    assert found.reasons()[0] == f"{said}."
+    assert f"{found.labels[pick]} {found.reason()}" == said
     for i in range(3):
         why = found.checkpoint(i, STEPS[i]).why
         assert ("; pass@1 is more than one standard error below" in why) is bool(pass_1[i] < max(pass_1[:3]))
@@ -360,7 +360,7 @@ def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
     none, one = ranked(0, 0 * solved, skill), ranked(0, 0 * solved[:1], skill[:1])
     assert none.headline() == "Do not start RL: no checkpoint solved any problem."
     assert one.headline() == "Do not start RL: a solved no problem."
-    assert none.reasons() == one.reasons() == []
+    assert none.drops() == one.drops() == []
     assert [next_action(none), next_action(one, 0.5), next_action(none, 0.6)] == [EASIER, EASIER, LONGER]
     assert [one.checkpoint(0, "a").advice, none.checkpoint(1, "b").next_in_brief] == ["unsolved", "no signal"]
 

@@ -119,7 +119,7 @@ def _next_steps(
     """The headline, then what else to do; what RL reached counts for more than the ranking."""
     if not scored:
         recipes = {c.sft or c.name for c in measured.all}
-        return [ranking.headline(), *ranking.reasons(), calibrate(ranking, len(recipes) == 1)]
+        return [ranking.headline(), *ranking.drops(), calibrate(ranking, len(recipes) == 1)]
     families = [family for family, _ in scored]
     trusted = [
         (f"{family.name}: " if len(scored) > 1 else "") + trust(family, scores, ranking.by) for family, scores in scored

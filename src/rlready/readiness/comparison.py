@@ -53,7 +53,7 @@ def compare(
         informative_group_size=informative_size,
         ranked_by=ranking.by,
         rule=ranking.rule,
-        reasons=ranking.reasons(),
+        reasons=ranking.drops(),
         chosen=names[ranking.pick],
         checkpoints=[
             _checkpoint(ranking.checkpoint(i, part.name), part, counts[i], changes[i], ks, informative_size)

@@ -156,13 +156,6 @@ class Ranking:
         ahead = f", significantly ahead of {others}" if all(b is None or b.low > 0 for b in self.behind) else ""
         return f"Start RL from {name}: {self._best()}{ahead}."
 
-    def reasons(self) -> list[str]:
-        """What stands behind the headline, in a sentence each: why this pick, and what to drop."""
-        if self.nothing_solved:
-            return []
-        why = [f"{self.labels[self.pick]} {self.reason()}."] if len(self.order) > 1 else []
-        return [*why, *self.drops()]
-
     def drops(self, tried: Collection[int] = ()) -> list[str]:
         """What to drop and why, in a sentence each, except those that RL was ``tried`` from."""
         others = [i for i in self.order if self.advice(i) == "drop" and i not in tried]

@@ -44,7 +44,7 @@ def next_action(best: Evaluation, evaluations: Sequence[Evaluation], groups: Gro
     more = f" Accuracy was still rising ({RISING}): more steps may gain more." if still_rising(evaluations) else ""
     if not best.step:
         return "Go on with the starting checkpoint: no later one was more accurate."
-    return f"Compare RL step-{best.step} with the start on test problems.{more}"
+    return f"Compare RL step-{best.step} with the start, best on other problems than those of validation.{more}"
 
 
 def still_rising(evaluations: Sequence[Evaluation]) -> bool:
