@@ -152,7 +152,9 @@ def test_points_that_are_not_joined_have_no_line() -> None:
 
 
 def test_show_prints_tables_and_marks_killed_runs(predicted: Path, tmp_path: Path) -> None:
-    assert [t.title for t in show_runs([predicted]).tables() if "Predictors of RL outcomes" in t.title]
+    shown = show_runs([predicted])
+    assert [t.title for t in shown.tables() if "Predictors of RL outcomes" in t.title]
+    assert f"{predicted}: Next: {PredictResult.load(predicted).next_action}" in shown.remarks()
     write_record(tmp_path, "rl", "running")
     assert "killed" in show_runs([tmp_path]).tables()[0].rows[0][2]
     from rlready.runs import lock

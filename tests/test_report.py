@@ -550,6 +550,7 @@ def test_evaluations_of_every_kind(tmp_path: Path) -> None:
     assert "24 SFT step-1 " in staged
     assert "Lead of b/step-1 over a/step-1 11.0 points 95 % interval 8.0 to 14.0, n = 200 problems" in verdict
     assert "More problems" not in verdict
+    assert "Thinking tokens of b/step-1 30.3 95 % interval 29.2 to 31.4, n = 200 problems a/step-1: 27.3" in verdict
     tied = pair.model_copy(update={"lead": fig(0.01), "more_problems": 321})
     shown = text_of(tmp_path, both.model_copy(update={"closest": tied}))
     assert "More problems to separate the two 320 at 80 % power" in shown

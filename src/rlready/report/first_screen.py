@@ -257,7 +257,9 @@ def _evaluate(result: EvaluateResult) -> Iterator[Number]:
         if not pair.significant:
             yield _more_problems(pair.lead.varies, separable(pair.more_problems))
     if not result.response_limits:
-        yield Number("Thinking tokens", TOKENS, largest[best].thinking_tokens)
+        other = largest.get(pair.rival) if pair else None
+        note = f"{names(pair.rival)}: {TOKENS.show(other.thinking_tokens.value)}" if pair and other else ""
+        yield Number(f"Thinking tokens of {names(best)}", TOKENS, largest[best].thinking_tokens, note)
     yield Number("Truncated responses", PERCENT, largest[best].truncated)
     yield Number("Response tokens" if result.response_limits else "Answer tokens", TOKENS, largest[best].answer_tokens)
 
