@@ -1,4 +1,4 @@
-"""The first screen of the page, below the headline: one picture and three numbers, by what a reader came for."""
+"""The three numbers of the first screen, by what a reader came for; `picture.py` draws what stands beside them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-
-from markupsafe import Markup
 
 from rlready.core.cells import brief_percent, decimals
 from rlready.core.records import Estimate
@@ -18,7 +16,7 @@ from rlready.predict.advice import FAMILIES
 from rlready.predict.result import CheckpointPrediction, PredictResult
 from rlready.readiness.ranking import is_share, listed
 from rlready.readiness.result import CheckpointReadiness, ReadinessResult, rival
-from rlready.report.budget_charts import accuracy_chart, names_of
+from rlready.report.budget_charts import names_of
 from rlready.report.demo_result import DemoResult
 from rlready.report.figures import (
     COUNT,
@@ -33,15 +31,12 @@ from rlready.report.figures import (
     roughly,
 )
 from rlready.report.folder import RunFolder
-from rlready.report.forest import ForestRow, Kind, forest
-from rlready.report.log_charts import reward_charts, sft_loss
-from rlready.report.predict_charts import outcome_chart, unlike_outcomes
+from rlready.report.predict_charts import unlike_outcomes
 from rlready.runs.checkpoint_order import labels
 from rlready.sweep.result import SweepResult, best_starts
 from rlready.train.result import RLResult, SFTResult
 
 NUMBERS = 3
-KINDS: dict[str, Kind] = {"rl": "chosen", "tie": "tie", "drop": "drop", "unsolved": "drop"}
 Row = CheckpointReadiness | CheckpointPrediction
 Ranked = ReadinessResult | PredictResult
 
@@ -160,14 +155,14 @@ def _seconds_each(run: RunFolder) -> float | None:
 
 def _ranking_numbers(result: Ranked, seconds_each: float | None) -> Iterator[Number]:
     """The chosen checkpoint, its distance to what is closest, and what it would cost to separate the two."""
-    by, short = result.ranked_by, _names(result)
+    by, short = result.ranked_by, checkpoint_names(result)
     rows: Sequence[Row] = result.checkpoints
     chosen = next((c for c in rows if c.chosen), None)
     if chosen is None:
         yield from _unsolved_numbers(result)
         return
     value = _pass_at(chosen).get(by)
-    yield Number(f"{by} of {short[chosen.name]}", PERCENT, value or _shown(chosen, by))
+    yield Number(f"{by} of {short[chosen.name]}", PERCENT, value or shown_value(chosen, by))
     other = rival(rows)
     if other and other.behind:
         first = min(rows, key=lambda c: c.rank)
@@ -264,77 +259,7 @@ def _evaluate(result: EvaluateResult) -> Iterator[Number]:
     yield Number("Response tokens" if result.response_limits else "Answer tokens", TOKENS, largest[best].answer_tokens)
 
 
-def picture(run: RunFolder) -> Markup:
-    """What the headline says, drawn; empty where there is nothing to draw."""
-    drawn = Markup("")
-    match result := run.result:
-        case DemoResult() | EvaluateResult():
-            drawn = accuracy_chart(result)
-        case PredictResult() if result.families:
-            drawn = outcome_chart(result)
-        case ReadinessResult() | PredictResult():
-            drawn = _ranking(result)
-        case RLResult():
-            drawn = reward_charts(run.rl_log)[0]
-        case SFTResult():
-            drawn = sft_loss(run.sft_log)
-        case SweepResult():
-            drawn = _outcomes(result)
-    return drawn
-
-
-def _ranking(result: Ranked) -> Markup:
-    """Every checkpoint by its distance to the first, best first."""
-    by, short = result.ranked_by, _names(result)
-    ranked: list[Row] = sorted(result.checkpoints, key=lambda c: c.rank)
-    if len(ranked) < 2 or not any(c.chosen for c in ranked):
-        return Markup("")
-    rows = []
-    for c in ranked:
-        behind = c.behind or Estimate(0.0, 0.0, 0.0, 0)
-        place = {"at": -behind.value, "low": -behind.high, "high": -behind.low}
-        worse = ": significantly worse" if c.advice == "drop" and not c.past_onset else ""
-        highest = "the highest; " if c.rank == 1 else ""
-        said = "start RL here" if c.chosen else f"{highest}{c.next}{worse}"
-        gap = "" if c.behind is None else _gap(c.behind, POINTS if is_share(by) else THREE_DIGITS)
-        rows.append(ForestRow(short[c.name], _shown(c, by), **place, kind=KINDS[c.advice], said=said, gap=gap))
-    note = (
-        f"Dots: distance to {short[ranked[0].name]} (line) on the same problems. A bar that reaches the "
-        "line: not significantly different. Bars are 95 % intervals for all pairs together."
-    )
-    title = f"Checkpoints by {by}, best first" + ("; overfitted ones last" if any(c.past_onset for c in ranked) else "")
-    return forest(
-        rows, title=title, columns=[by, "difference (points)" if is_share(by) else "difference"], note=note, line=0.0
-    )
-
-
-def _gap(behind: Estimate, unit: Unit) -> str:
-    """How far a checkpoint is from the first, with its interval: ``−6 [−14, +1]``."""
-    signed = replace(unit, digits=decimals(behind, unit.scale), signed=True)
-    return f"{signed.number(-behind.value)} [{signed.number(-behind.high)}, {signed.number(-behind.low)}]"
-
-
-def _outcomes(result: SweepResult) -> Markup:
-    """Accuracy after RL from the checkpoints of the first family, best first; families are not compared."""
-    family, best = next(iter(best_starts(result.starts).items()))
-    ranked = sorted((s for s in result.starts if s.family == family), key=lambda s: -s.outcome.value)
-    rows = [
-        ForestRow(
-            s.checkpoint,
-            PERCENT.show(s.outcome.value),
-            s.outcome.value,
-            s.outcome.low,
-            s.outcome.high,
-            "chosen" if s in best else "tie",
-        )
-        for s in ranked
-    ]
-    note = "Bars are 95 % intervals over RL seeds, or over problems where there is one seed."
-    title = "Accuracy after RL, by starting checkpoint" + (f": {family}" if family else "")
-    return forest(rows, title=title, columns=["after RL"], note=note)
-
-
-def _shown(row: Row, by: str) -> str:
+def shown_value(row: Row, by: str) -> str:
     """The value of the predictor that ranks, to as many digits as its interval supports, if it has one."""
     if figure := _pass_at(row).get(by):
         return replace(PERCENT, digits=decimals(figure, PERCENT.scale)).show(figure.value)
@@ -342,7 +267,7 @@ def _shown(row: Row, by: str) -> str:
     return (PERCENT if is_share(by) else THREE_DIGITS).show(value)
 
 
-def _names(result: Ranked) -> dict[str, str]:
+def checkpoint_names(result: Ranked) -> dict[str, str]:
     """What checkpoints are called on the page."""
     if isinstance(result, PredictResult):
         return {c.name: c.label for c in result.checkpoints}

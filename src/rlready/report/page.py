@@ -27,10 +27,11 @@ from rlready.report.compare import compare
 from rlready.report.demo_result import DemoResult, ModelScores
 from rlready.report.doctor_result import DoctorResult
 from rlready.report.figures import COUNT, PERCENT, SECONDS, TOKENS
-from rlready.report.first_screen import numbers, picture
+from rlready.report.first_screen import numbers
 from rlready.report.folder import RunFolder, kinds, read_folder
 from rlready.report.log_charts import rl_charts
 from rlready.report.overlap_section import overlap_section
+from rlready.report.picture import picture
 from rlready.report.predict_charts import predict_sections
 from rlready.report.section import Column, Section, as_printed, side_by_side, table
 from rlready.report.stored_samples import budget_name, stored_samples

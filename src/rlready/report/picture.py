@@ -1,0 +1,96 @@
+"""The picture of the first screen: what the headline says, drawn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from markupsafe import Markup
+
+from rlready.core.cells import decimals
+from rlready.core.records import Estimate
+from rlready.evaluate.result import EvaluateResult
+from rlready.predict.result import PredictResult
+from rlready.readiness.ranking import is_share
+from rlready.readiness.result import ReadinessResult
+from rlready.report.budget_charts import accuracy_chart
+from rlready.report.demo_result import DemoResult
+from rlready.report.figures import PERCENT, POINTS, THREE_DIGITS, Unit
+from rlready.report.first_screen import Ranked, Row, checkpoint_names, shown_value
+from rlready.report.folder import RunFolder
+from rlready.report.forest import ForestRow, Kind, forest
+from rlready.report.log_charts import reward_charts, sft_loss
+from rlready.report.predict_charts import outcome_chart
+from rlready.sweep.result import SweepResult, best_starts
+from rlready.train.result import RLResult, SFTResult
+
+KINDS: dict[str, Kind] = {"rl": "chosen", "tie": "tie", "drop": "drop", "unsolved": "drop"}
+
+
+def picture(run: RunFolder) -> Markup:
+    """What the headline says, drawn; empty where there is nothing to draw."""
+    drawn = Markup("")
+    match result := run.result:
+        case DemoResult() | EvaluateResult():
+            drawn = accuracy_chart(result)
+        case PredictResult() if result.families:
+            drawn = outcome_chart(result)
+        case ReadinessResult() | PredictResult():
+            drawn = _ranking(result)
+        case RLResult():
+            drawn = reward_charts(run.rl_log)[0]
+        case SFTResult():
+            drawn = sft_loss(run.sft_log)
+        case SweepResult():
+            drawn = _outcomes(result)
+    return drawn
+
+
+def _ranking(result: Ranked) -> Markup:
+    """Every checkpoint by its distance to the first, best first."""
+    by, short = result.ranked_by, checkpoint_names(result)
+    ranked: list[Row] = sorted(result.checkpoints, key=lambda c: c.rank)
+    if len(ranked) < 2 or not any(c.chosen for c in ranked):
+        return Markup("")
+    rows = []
+    for c in ranked:
+        behind = c.behind or Estimate(0.0, 0.0, 0.0, 0)
+        place = {"at": -behind.value, "low": -behind.high, "high": -behind.low}
+        worse = ": significantly worse" if c.advice == "drop" and not c.past_onset else ""
+        highest = "the highest; " if c.rank == 1 else ""
+        said = "start RL here" if c.chosen else f"{highest}{c.next}{worse}"
+        gap = "" if c.behind is None else _gap(c.behind, POINTS if is_share(by) else THREE_DIGITS)
+        rows.append(ForestRow(short[c.name], shown_value(c, by), **place, kind=KINDS[c.advice], said=said, gap=gap))
+    note = (
+        f"Dots: distance to {short[ranked[0].name]} (line) on the same problems. A bar that reaches the "
+        "line: not significantly different. Bars are 95 % intervals for all pairs together."
+    )
+    title = f"Checkpoints by {by}, best first" + ("; overfitted ones last" if any(c.past_onset for c in ranked) else "")
+    return forest(
+        rows, title=title, columns=[by, "difference (points)" if is_share(by) else "difference"], note=note, line=0.0
+    )
+
+
+def _gap(behind: Estimate, unit: Unit) -> str:
+    """How far a checkpoint is from the first, with its interval: ``−6 [−14, +1]``."""
+    signed = replace(unit, digits=decimals(behind, unit.scale), signed=True)
+    return f"{signed.number(-behind.value)} [{signed.number(-behind.high)}, {signed.number(-behind.low)}]"
+
+
+def _outcomes(result: SweepResult) -> Markup:
+    """Accuracy after RL from the checkpoints of the first family, best first; families are not compared."""
+    family, best = next(iter(best_starts(result.starts).items()))
+    ranked = sorted((s for s in result.starts if s.family == family), key=lambda s: -s.outcome.value)
+    rows = [
+        ForestRow(
+            s.checkpoint,
+            PERCENT.show(s.outcome.value),
+            s.outcome.value,
+            s.outcome.low,
+            s.outcome.high,
+            "chosen" if s in best else "tie",
+        )
+        for s in ranked
+    ]
+    note = "Bars are 95 % intervals over RL seeds, or over problems where there is one seed."
+    title = "Accuracy after RL, by starting checkpoint" + (f": {family}" if family else "")
+    return forest(rows, title=title, columns=["after RL"], note=note)
