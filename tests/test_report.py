@@ -460,7 +460,7 @@ def test_more_measuring_costs_as_much_time_as_it_did(tmp_path: Path, counts: dic
     shown = text_of(tmp_path, readiness_result(checkpoints=tied, problems=[f"p{i}" for i in range(24)]))
     said = "More problems to separate the two 120 at 80 % power, if the lead is as measured"
     assert said in shown
-    assert (f"{said}; about 5 min as fast as this run" in shown) is bool(counts)
+    assert (f"{said}; about 5 min at the pace of this run" in shown) is bool(counts)
 
 
 @pytest.mark.parametrize(

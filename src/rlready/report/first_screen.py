@@ -182,7 +182,7 @@ def _more_problems(varies: str, more: int | None, seconds_each: float | None = N
     label = f"More {varies} to separate the two"
     if more is None:
         return Number(label, COUNT, "cannot be separated", f"it would take over {MOST_PROBLEMS:,}")
-    takes = f"; about {roughly(more * seconds_each)} as fast as this run" if seconds_each else ""
+    takes = f"; about {roughly(more * seconds_each)} at the pace of this run" if seconds_each else ""
     return Number(label, COUNT, more, f"at 80 % power, if the lead is as measured{takes}")
 
 
