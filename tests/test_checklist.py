@@ -241,6 +241,24 @@ def test_energy_is_known_once_all_of_it_was_measured(runs: Path) -> None:
     assert energy().missing == "1 of 2 attempts were not measured"
 
 
+def test_files_that_vanish_meanwhile_are_not_counted(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the temporary files of a living run do."""
+
+    def storage() -> str:
+        return next(f.text for item in filled(runs / "inject").items for f in item.facts if f.name == "Storage")
+
+    before, lstat = storage(), os.lstat
+    (runs / "inject" / "gone").write_bytes(bytes(1 << 24))
+
+    def vanished(path: Any, **words: Any) -> os.stat_result:
+        if str(path).endswith("gone"):
+            raise FileNotFoundError
+        return lstat(path, **words)
+
+    monkeypatch.setattr(os, "lstat", vanished)
+    assert storage() == before
+
+
 def test_unfinished_earlier_and_edited_runs_are_said_and_not_trusted(runs: Path) -> None:
     edit(runs / "demo" / "rl", status="failed: out of memory")
     (note,) = filled(runs / "demo").notes

@@ -347,6 +347,12 @@ def test_a_record_edited_by_hand_is_noticed_and_a_continuation_says_so(tmp_path:
     assert not is_edited(tmp_path)
     write_json(tmp_path / "record.json", record(tmp_path) | {"cpu_seconds": 1e-3})
     assert is_edited(tmp_path)
+    without = {key: value for key, value in record(tmp_path).items() if key != "sha256"}
+    write_json(tmp_path / "record.json", without)
+    assert is_edited(tmp_path)  # every record of this schema has a checksum
+    write_json(tmp_path / "record.json", without | {"schema_version": 2})
+    assert not is_edited(tmp_path)
+    write_json(tmp_path / "record.json", without)
     assert attempt(tmp_path, Config())["warnings"] == ["record.json was edited before the run was continued"]
     assert not is_edited(tmp_path)
 

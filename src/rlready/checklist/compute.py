@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 from rlready.checklist.result import Evidence, Fact
 from rlready.checklist.runs import Entry, Runs
@@ -83,7 +86,7 @@ def total_compute(runs: Runs) -> list[Fact]:
 def _not_counted(runs: Runs) -> Iterator[str]:
     """In words, what is not in the total."""
     if runs.unread:
-        yield f"{len(runs.unread)} records cannot be read"
+        yield f"{runs.unread} records or folders cannot be read"
     if any(entry.record.schema_version < SCHEMA for entry in runs.counted):
         yield "an earlier version did not record runs that were overwritten"
     servers = {str(url) for entry in runs.counted if str(url := entry.setting("engine")).startswith("http")}
@@ -109,7 +112,7 @@ def energy(runs: Runs) -> list[Fact]:
 def storage(runs: Runs) -> list[Fact]:
     """What the run folders take on the disk."""
     outer = [entry for entry in runs.entries if not any(o.folder in entry.folder.parents for o in runs.entries)]
-    sizes = {entry.folder: sum(f.stat().st_size for f in entry.folder.rglob("*") if f.is_file()) for entry in outer}
+    sizes = {entry.folder: _size(entry.folder) for entry in outer}
     evidence = [Evidence(file=str(folder), key="", value=_gib(size)) for folder, size in sizes.items()]
     text = f"The run folders take {_gib(sum(sizes.values()))}."
     return [Fact(name="Storage", text=text, evidence=evidence, extra=True)]
@@ -144,6 +147,16 @@ def duration(seconds: float) -> str:
 
 def _hours(seconds: Iterable[float]) -> str:
     return f"{sum(seconds) / 3600:.3g}"
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files in a folder; those that vanish meanwhile, as a living run's do, are not counted."""
+    size = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += os.lstat(os.path.join(root, name)).st_size
+    return size
 
 
 def _gib(size: int) -> str:

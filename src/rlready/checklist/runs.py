@@ -66,11 +66,11 @@ class Told:
 
 @dataclass(frozen=True)
 class Runs:
-    """All runs; ``notes`` say what is wrong with some, ``unread`` are folders whose record cannot be read."""
+    """All runs; ``notes`` say what is wrong with some, ``unread`` counts records and folders that cannot be read."""
 
     entries: list[Entry]
     notes: list[str]
-    unread: list[Path]
+    unread: int
     edited: bool
     told: Told = Told()
 
@@ -106,9 +106,9 @@ def collect(paths: Sequence[str], told: Told) -> Runs:
     UserError for a path that does not exist or in which there is no run, and for a record that was named and cannot be
     read; one further inside is left out, and noted.
     """
-    found, notes, unread = dict[Path, Entry](), list[str](), list[Path]()
+    found, notes, unread, unlisted = dict[Path, Entry](), list[str](), list[Path](), list[str]()
     for path in map(Path, paths):
-        for folder in folders_of_runs(path):
+        for folder in folders_of_runs(path, unlisted.append):
             if folder.resolve() in found or folder in unread:
                 continue
             try:
@@ -121,12 +121,13 @@ def collect(paths: Sequence[str], told: Told) -> Runs:
     if not found:
         raise UserError(f"{paths[0]}: no record of a run in it can be read: {notes[0]}")
     entries = _without_copies(_without_doubles(list(found.values())), notes)
+    notes += [f"{said}, so the total compute is incomplete" for said in unlisted]
     remarks = defaultdict[str, list[Path]](list)
     for entry in entries:
         for remark in _remarks(entry):
             remarks[remark].append(entry.folder)
     notes += [f"{_listed(folders)}: {remark}" for remark, folders in remarks.items()]
-    return Runs(entries, notes, unread, BY_HAND in remarks, told)
+    return Runs(entries, notes, len(unread) + len(unlisted), BY_HAND in remarks, told)
 
 
 def _listed(folders: list[Path]) -> str:

@@ -69,9 +69,19 @@ def _main(argv: list[str], *, program: bool) -> int:
     except UserError as error:
         return _say(" ".join(str(error).split()), 2)
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
+        line = _about_path(error)
+        if not line:
             raise
-        return _say(f"{str(error.filename)[:60]}…: {error.strerror}; name an existing file or folder", 2)
+        return _say(line, 2)
+
+
+def _about_path(error: OSError) -> str:
+    """The line about a path that was named, but cannot be used; "" for any other error."""
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{str(error.filename)[:60]}…: {error.strerror}; name an existing file or folder"
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}; give this user access to it, or name another path"
+    return ""
 
 
 def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:

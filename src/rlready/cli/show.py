@@ -54,7 +54,7 @@ def show_runs(paths: Sequence[Path], *, diff: Sequence[str] | None = None) -> Sh
         return RowsShown(headline=f"{len(pairs)} row{'s' * (len(pairs) > 1)} before and after.", rows=pairs)
     runs = [_status(path) for path in paths]
     if all(run.record is None for run in runs):
-        raise UserError(f"{paths[0]}: not a run folder, {RECORD} is missing")
+        raise UserError(f"{paths[0]}: not a run folder, {runs[0].message}")
     counts = Counter(re.split("[;:]", run.status)[0] for run in runs)
     found = ", ".join(f"{n} {status}" for status, n in counts.items())
     stopped = (run.record.command for run in runs if run.record and run.status.startswith(("killed", "interrupted")))

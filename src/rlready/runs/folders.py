@@ -5,12 +5,15 @@ Without ``--out`` it is a new numbered one (``runs/sft``, ``runs/sft-2``, ...), 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
+from rlready.core.progress import warn_once
 from rlready.core.settings import Config
 from rlready.runs import lock
 from rlready.runs.continuing import compare
@@ -43,12 +46,21 @@ def status_of(folder: Path, record: RunRecord) -> str:
     return "killed" if record.status == RUNNING and not lock.is_locked(folder) else record.status
 
 
-def folders_of_runs(path: Path) -> list[Path]:
-    """The run folders that are ``path`` or in it, at any depth; UserError if there is none, or nothing there."""
+def folders_of_runs(path: Path, left_out: Callable[[str], None] = warn_once) -> list[Path]:
+    """The run folders that are ``path`` or in it, at any depth; UserError if there is none, or nothing there.
+
+    Folders that cannot be listed, which may hold runs, are left out, and ``left_out`` is told of each.
+    """
     if not path.exists():
         raise UserError(f"{path}: no such folder{did_you_mean(str(path))}")
     inside, walked = list[Path](), set[Path]()
-    for visited, (root, folders, names) in enumerate(os.walk(path, followlinks=True), start=1):
+
+    def unlisted(error: OSError) -> None:
+        if Path(error.filename) == path:
+            raise UserError(f"{path}: cannot be listed: {error.strerror}")
+        left_out(f"{error.filename}: cannot be listed: {error.strerror}; runs in it are left out")
+
+    for visited, (root, folders, names) in enumerate(os.walk(path, onerror=unlisted, followlinks=True), start=1):
         if visited > MOST:
             raise UserError(f"{path} holds more than {MOST:,} folders; name the run folders, or the one they are in")
         real, here = Path(root).resolve(), Path(root)
@@ -68,7 +80,7 @@ def _may_hold_runs(parent: Path, name: str, *, run: bool) -> bool:
     """Whether to look for runs in a folder; links of a run are not followed, only those beside runs."""
     if LEFTOVER.fullmatch(name) or (run and (parent / name).is_symlink()):
         return False
-    return (parent / name / RECORD).exists() or not (name == ".git" or (run and name in WITHOUT_RUNS))
+    return not (name == ".git" or (run and name in WITHOUT_RUNS)) or os.path.exists(parent / name / RECORD)
 
 
 def new_folder(verb: str, parent: Path = RUNS) -> Path:
@@ -143,8 +155,16 @@ def own_entries(out: Path) -> list[Path]:
 
 
 def refuse_links(folder: Path) -> None:
-    """UserError for a symbolic link out of a run folder, also in the runs inside: it would be written to, or shown."""
-    for root, folders, files in os.walk(folder):
+    """UserError for a symbolic link out of a run folder, also in the runs inside: it would be written to, or shown.
+
+    UserError, too, for a folder that cannot be listed, whose content would be missing without a word.
+    """
+
+    def unlisted(error: OSError) -> None:
+        if error.errno != errno.ENOENT:  # a living run's temporary folder
+            raise UserError(f"{error.filename}: cannot be listed: {error.strerror}; give this user access to it")
+
+    for root, folders, files in os.walk(folder, onerror=unlisted):
         for path in (Path(root, name) for name in (*folders, *files)):
             if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
                 raise UserError(

@@ -26,6 +26,7 @@ PRESET = "preset"  # the origin of a setting that was chosen for the model
 EDITED = f"{RECORD} was edited before the run was continued"  # a warning
 LEFT_OPEN = (None, "auto")
 SCHEMA = 3  # of this file; raised when a version writes what earlier ones cannot read
+SEALED = 3  # the first schema whose records all have a checksum
 
 
 def _readable(version: int) -> int:
@@ -54,7 +55,8 @@ def sealed(content: dict[str, JsonValue]) -> dict[str, JsonValue]:
 def is_edited(folder: Path) -> bool:
     """Whether ``record.json`` is not as the run has written it; False for the record of a version without checksum."""
     content = read_json(folder / RECORD)
-    return bool(content.get("sha256")) and content != sealed(content)
+    unsealed = content.get("schema_version", 1) < SEALED and not content.get("sha256")
+    return not unsealed and content != sealed(content)
 
 
 class Revision(Record):
