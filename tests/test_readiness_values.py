@@ -52,6 +52,7 @@ def test_figures_of_samples_are_ratios_of_sums_over_the_first_draws() -> None:
     values = {key: figure and figure.value for key, figure in found}
     assert values == {
         "entropy": pytest.approx((1 + 2 + 4) / 3),
+        "distinct_answers": None,  # needs the answers
         "truncated": pytest.approx(3 / 4),
         "thinking_right": 2,
         "thinking_wrong": pytest.approx((8 + 2) / 2),
@@ -281,8 +282,18 @@ def lead(value: float, error: float) -> Estimate:
 @pytest.mark.parametrize(
     ("values", "errors", "pick", "said"),
     [
-        ((0.48, 0.49, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 0, "step-10 took fewer SFT steps than step-30."),
-        ((0.46, 0.49, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 1, "step-20 took fewer SFT steps than step-30."),
+        (
+            (0.48, 0.49, 0.50, 0.2),
+            (0.03, 0.03, 0, 0.03),
+            0,
+            "step-10 took the fewest steps of those close to step-30.",
+        ),
+        (
+            (0.46, 0.49, 0.50, 0.2),
+            (0.03, 0.03, 0, 0.03),
+            1,
+            "step-20 took the fewest steps of those close to step-30.",
+        ),
         ((0.46, 0.46, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 2, "step-30 has the best pass@8."),
         ((0.30, 0.30, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 2, "step-30 has the best pass@8."),
         ((0.20, 0.20, 0.50, 0.49), (0.03, 0.03, 0, 0.03), 2, "step-30 has the best pass@8."),
@@ -313,11 +324,15 @@ def test_the_cheaper_of_a_tie_is_the_pick(
 @pytest.mark.parametrize(
     ("pass_1", "pick", "said"),
     [
-        ((0.2, 0.2, 0.2, 0.9), 0, "step-10 took fewer SFT steps than step-30"),  # step-5 is not in the tie
-        ((0.2, 0.4, 0.4, 0.9), 1, "step-20 took fewer SFT steps than step-30"),
+        (
+            (0.2, 0.2, 0.2, 0.9),
+            0,
+            "step-10 took the fewest steps of those close to step-30",
+        ),  # step-5 is not in the tie
+        ((0.2, 0.4, 0.4, 0.9), 1, "step-20 took the fewest steps of those close to step-30"),
         ((0.2, 0.2, 0.4, 0.9), 2, "step-30 has the best pass@8"),
         ((0.2, 0.4, 0.2, 0.9), 1, "step-20 has the best pass@1 of these"),
-        ((0.4, 0.4, 0.2, 0.9), 0, "step-10 took fewer SFT steps than step-20"),
+        ((0.4, 0.4, 0.2, 0.9), 0, "step-10 took the fewest steps of those close to step-20"),
     ],
 )
 def test_pass_1_decides_a_tie_before_the_cost(pass_1: tuple[float, ...], pick: int, said: str) -> None:

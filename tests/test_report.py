@@ -458,7 +458,7 @@ def test_more_measuring_costs_as_much_time_as_it_did(tmp_path: Path, counts: dic
     tied = [CheckpointReadiness(**readiness_of(i)) for i in range(4)]
     tied[3] = tied[3].model_copy(update={"advice": "tie", "more_problems": 123})
     shown = text_of(tmp_path, readiness_result(checkpoints=tied, problems=[f"p{i}" for i in range(24)]))
-    said = "More problems to separate the two 120 at 80 % power, if the lead is as measured"
+    said = "More problems to separate the two 120 enough in 4 cases of 5, if the lead is as measured"
     assert said in shown
     assert (f"{said}; about 5 min at the pace of this run" in shown) is bool(counts)
 
@@ -506,7 +506,8 @@ def test_sft_compares_checkpoints_on_the_same_examples(tmp_path: Path) -> None:
     more = [c.model_copy(update={"heldout_loss": fig(0.5 + (c.behind.value if c.behind else 0), 0.2)}) for c in more]
     write_jsonl(tmp_path / "log.jsonl", logs()[0])
     shown = text_of(tmp_path, sft_result().model_copy(update={"checkpoints": more}))
-    assert "Loss of step-3 above it 0.030 95 % interval 0.026 to 0.034, n = 200 problems on the same examples" in shown
+    said = f"Loss of step-3 minus that of {one.name} 0.030 95 % interval 0.026 to 0.034, n = 200 problems"
+    assert f"{said} on the same examples" in shown
     assert "Last checkpoint, step-3" in shown
     assert "Training loss, last step" not in shown
     assert "Held-out: a point per checkpoint." in shown
@@ -553,7 +554,7 @@ def test_evaluations_of_every_kind(tmp_path: Path) -> None:
     assert "Thinking tokens of b/step-1 30.3 95 % interval 29.2 to 31.4, n = 200 problems a/step-1: 27.3" in verdict
     tied = pair.model_copy(update={"lead": fig(0.01), "more_problems": 321})
     shown = text_of(tmp_path, both.model_copy(update={"closest": tied}))
-    assert "More problems to separate the two 320 at 80 % power" in shown
+    assert "More problems to separate the two 320 enough in 4 cases of 5" in shown
 
 
 def test_forced_tokens_are_marked_and_chosen_ones_are_not(tmp_path: Path) -> None:

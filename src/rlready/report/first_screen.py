@@ -122,12 +122,13 @@ def _rl(result: RLResult) -> Iterator[Number]:
     yield Number(f"Validation accuracy, RL step-{step}", PERCENT, result.best.accuracy, before if step else "before RL")
     if result.best.gain:
         yield Number("Gain on the same problems", DIFFERENCE, result.best.gain)
+    there = f" tokens at RL step-{step}" if step else " tokens"
     if start.thinking_tokens:
         note = f"before RL: {TOKENS.show(start.thinking_tokens)}"
-        yield Number("Thinking tokens there", TOKENS, best.thinking_tokens, note)
+        yield Number(f"Thinking{there}", TOKENS, best.thinking_tokens, note)
     elif start.response_tokens:
         note = f"before RL: {TOKENS.show(start.response_tokens)}"
-        yield Number("Response tokens there", TOKENS, best.response_tokens, note)
+        yield Number(f"Response{there}", TOKENS, best.response_tokens, note)
 
 
 def _sft(result: SFTResult) -> Iterator[Number]:
@@ -137,7 +138,8 @@ def _sft(result: SFTResult) -> Iterator[Number]:
     yield Number(f"Lowest held-out loss, {best.name}", THREE_DIGITS, best.heldout_loss)
     others = [c for c in result.checkpoints if c.behind]
     for near in sorted(others, key=lambda c: c.heldout_loss.value)[:1]:
-        yield Number(f"Loss of {near.name} above it", THREE_DIGITS, near.behind or math.nan, "on the same examples")
+        label = f"Loss of {near.name} minus that of {best.name}"
+        yield Number(label, THREE_DIGITS, near.behind or math.nan, "on the same examples")
     if best is not last:
         yield Number(f"Last checkpoint, {last.name}", THREE_DIGITS, last.heldout_loss)
     elif best is not first:
@@ -183,7 +185,7 @@ def _more_problems(varies: str, more: int | None, seconds_each: float | None = N
     if more is None:
         return Number(label, COUNT, "cannot be separated", f"it would take over {MOST_PROBLEMS:,}")
     takes = f"; about {roughly(more * seconds_each)} at the pace of this run" if seconds_each else ""
-    return Number(label, COUNT, more, f"at 80 % power, if the lead is as measured{takes}")
+    return Number(label, COUNT, more, f"enough in 4 cases of 5, if the lead is as measured{takes}")
 
 
 def _unsolved_numbers(result: Ranked) -> Iterator[Number]:

@@ -56,8 +56,7 @@ def _ranking(result: Ranked) -> Markup:
         behind = c.behind or Estimate(0.0, 0.0, 0.0, 0)
         place = {"at": -behind.value, "low": -behind.high, "high": -behind.low}
         worse = ": significantly worse" if c.advice == "drop" and not c.past_onset else ""
-        highest = "the highest; " if c.rank == 1 else ""
-        said = "start RL here" if c.chosen else f"{highest}{c.next}{worse}"
+        said = "start RL here" if c.chosen else "the highest" if c.rank == 1 else f"{c.next}{worse}"
         gap = "" if c.behind is None else _gap(c.behind, POINTS if is_share(by) else THREE_DIGITS)
         rows.append(ForestRow(short[c.name], shown_value(c, by), **place, kind=KINDS[c.advice], said=said, gap=gap))
     note = (

@@ -9,11 +9,13 @@ from markupsafe import Markup, escape
 
 from rlready.core.text import visible
 
+SHORT = 16  # characters of a word that is kept whole, for which a phone has room
+
 
 def environment(package: str) -> Environment:
     """Templates of a package; every value in them passes ``visible`` and is escaped on its way out."""
     folder = files(package)
-    return Environment(
+    found = Environment(
         loader=FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
         autoescape=True,
         undefined=StrictUndefined,
@@ -21,11 +23,21 @@ def environment(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters["unbroken"] = unbroken
+    return found
 
 
 def safe(text: str) -> Markup:
     """``text`` made visible and escaped, for element content and quoted attributes."""
     return escape(visible(text))
+
+
+def unbroken(text: str) -> Markup:
+    """``text`` without line breaks at the hyphens of short words: names of checkpoints stay whole."""
+    whole = Markup('<span class="whole">{}</span>')
+    return Markup(" ").join(
+        whole.format(safe(word)) if "-" in word and len(word) <= SHORT else safe(word) for word in text.split(" ")
+    )
 
 
 def number(value: float, percent: bool = False) -> str:

@@ -9,7 +9,8 @@ from rlready.core.records import Estimate
 from rlready.core.stats import simultaneous
 from rlready.train.result import Evaluation, GroupTotals
 
-RISING = "each of the last two evaluations was the highest so far"
+RISING = "the last evaluation was the highest, by more than one standard error"
+ERRORS = 2 * 1.959964  # standard errors in a 95 % interval
 
 
 def gain_of(best: Evaluation, evaluations: Sequence[Evaluation]) -> Estimate | None:
@@ -44,10 +45,11 @@ def next_action(best: Evaluation, evaluations: Sequence[Evaluation], groups: Gro
     more = f" Accuracy was still rising ({RISING}): more steps may gain more." if still_rising(evaluations) else ""
     if not best.step:
         return "Go on with the starting checkpoint: no later one was more accurate."
-    return f"Compare RL step-{best.step} with the start, best on other problems than those of validation.{more}"
+    return f"Compare RL step-{best.step} with its start on problems that were not used for validation.{more}"
 
 
 def still_rising(evaluations: Sequence[Evaluation]) -> bool:
-    """Whether each of the last two evaluations was higher than all before it: of five equals by chance, 1 in 20."""
-    values = [e.accuracy.value for e in evaluations]
-    return len(values) > 2 and all(values[i] > max(values[:i]) for i in (len(values) - 2, len(values) - 1))
+    """Whether the last evaluation was above all others by more than one standard error of its accuracy."""
+    *before, last = (e.accuracy for e in evaluations)
+    most = max((each.value for each in before), default=last.value)
+    return len(before) > 1 and last.value - most > (last.high - last.low) / ERRORS
