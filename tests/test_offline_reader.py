@@ -179,6 +179,32 @@ def test_two_verdicts_of_the_same_responses_are_no_two_checkpoints(tmp_path: Pat
         readiness(ReadinessConfig(checkpoints=checkpoints, samples=4), tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("word", "truncated"),
+    [("length", 1.0), ("LENGTH", 1.0), ("MAX_TOKENS", 1.0), ("max_length", 1.0), ("STOP", 0.0), ("abort", None)],
+)
+def test_how_a_response_ended_is_read_in_any_case_and_not_guessed(
+    tmp_path: Path, word: str, truncated: float | None
+) -> None:
+    rows = [{"problem_id": "a", "sample_id": i, "correct": i > 0, "finish_reason": word} for i in range(4)]
+    found = read(tmp_path, rows).draws.stats().truncated
+    assert (found and found.value) == truncated
+
+
+def test_numbers_of_csv_are_read_as_those_of_other_formats(tmp_path: Path) -> None:
+    head = "problem_id,sample_id,correct,thinking_budget,thinking_tokens,wave,planned\n"
+    rows = [(f"p{i // 4}", i % 4, int(i % 3 == 0), 64 if i < 12 else "", i + 1, 0, 4) for i in range(16)]
+    (tmp_path / "s.csv").write_text(head + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    found = read_samples(f"{tmp_path / 's.csv'}?thinking_budget=64")
+    assert len(found.draws.problem) == 12
+    assert found.draws.thinking.tolist() == list(range(1, 13))
+    assert found.draws.planned == 4
+    bad = head + "p0,0,1,64,many,0,4\n"
+    (tmp_path / "bad.csv").write_text(bad)
+    with pytest.raises(UserError, match="thinking_tokens must be a number of tokens, not 'many'"):
+        read_samples(str(tmp_path / "bad.csv"))
+
+
 @pytest.mark.parametrize(("column", "meant"), [("Temperature", "temperature"), ("trucated", "truncated"), ("note", "")])
 def test_a_column_that_seems_misnamed_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str, meant: str

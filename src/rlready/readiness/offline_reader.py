@@ -207,7 +207,7 @@ class _Reader:
         o = self.options
         keep = np.ones(len(batch), dtype=bool)
         if o.thinking_budget is not None:
-            keep = batch.map("thinking_budget", lambda value: value == o.thinking_budget, bool)
+            keep = batch.map("thinking_budget", lambda value: plain(value) == str(o.thinking_budget), bool)
         self.kept |= bool(keep.any())
         codes, values = batch.distinct("filter")
         for code in np.flatnonzero(np.bincount(codes[keep], minlength=len(values))):

@@ -16,6 +16,7 @@ Shapes: N = samples, P = problems.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -38,6 +39,10 @@ UNKNOWN = float("nan")
 MOST = 1e9  # tokens of a thought, and nats of a token
 ROUNDING = 1e-2  # of a log-probability, in bfloat16
 FINISH = ("finish", "finish_reason")
+# words for how a response ended, in small letters: of this package, OpenAI's, Anthropic's and Gemini's interfaces, TGI
+CUT = ("length", "max_tokens", "max_length", "max_new_tokens", "max_output_tokens")
+ENDED = ("stop", "eos", "eos_token", "stop_sequence", "end_turn", "reopened")
+NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 FACTS = (
     "wave",
     "planned",
@@ -195,10 +200,20 @@ def _truncated(batch: Batch) -> Floats:
 
 
 def _by_length(finish: Any) -> float:
-    return UNKNOWN if finish is None else float(finish in ("length", "max_tokens"))
+    """1 for a response that reached its limit, 0 for one that ended by itself; a word that is not known is unknown."""
+    word = str(finish).lower()
+    return 1.0 if word in CUT else 0.0 if word in ENDED else UNKNOWN
+
+
+def _number(cell: Any) -> Any:
+    """A number that is a text, as in CSV; any other cell as it is."""
+    if isinstance(cell, str) and NUMBER.fullmatch(cell):
+        return float(cell) if "." in cell else int(cell)
+    return None if cell == "" else cell
 
 
 def _tokens(value: Any) -> float:
+    value = _number(value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return UNKNOWN
     if not isinstance(value, int | float) or not 0 <= value < MOST:
@@ -217,6 +232,7 @@ def _flag(value: Any) -> float:
 
 
 def _whole(value: Any, name: str) -> int:
+    value = _number(value)
     if value is None:
         return 0
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**6:
