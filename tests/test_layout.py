@@ -11,7 +11,7 @@ import rlready
 SOURCE = Path(rlready.__file__).parent
 # from the bottom up; a package imports from those before it and from itself
 ORDER = [
-    *("core", "runs", "models", "tasks", "credit", "engine", "influence", "readiness"),
+    *("core", "runs", "models", "tasks", "credit", "engine", "influence", "interchange", "readiness"),
     *("inject", "train", "evaluate", "predict", "sweep", "report", "checklist", "cli"),
 ]
 

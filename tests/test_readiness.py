@@ -242,7 +242,7 @@ def test_refused_tables(drawn: tuple[ReadinessResult, Path], tmp_path: Path) -> 
         with pytest.raises(UserError, match=message):
             readiness(DRAWN.replace(heldout="", checkpoints=("embedded", table)), tmp_path / name)
         assert not (tmp_path / name / "parts").exists()  # refused before the model drew anything
-    with pytest.raises(UserError, match=r"named twice: .*other\.jsonl; tables of one path need name="):
+    with pytest.raises(UserError, match=r"named twice: .*other\.jsonl; samples of one path need name="):
         readiness(DRAWN.replace(checkpoints=(other, other)), tmp_path / "twice")
 
 

@@ -384,8 +384,9 @@ def readiness(
 ) -> ReadinessResult:
     """Measure which SFT checkpoint RL should start from. Nothing is trained.
 
-    checkpoints: Checkpoints in the order of training: Hugging Face folders, hub ids, or tables of samples from
-        another program, such as TABLE.parquet?problem=id&correct=passed.
+    checkpoints: Checkpoints in the order of training: Hugging Face folders, hub ids, tables of samples, such as
+        TABLE.parquet?problem=id&correct=passed, or what another tool wrote: trl:OUTPUT_DIR, verl:DIR, prime-
+        rl:DIR, skyrl:FILE, lm-eval:FILE, inspect:LOG, lighteval:FILE.
     heldout: Worked examples for the held-out loss. By default no held-out loss is measured, unless the model is
         embedded.
     problems: Problems to sample: a file, a hub data set or a task such as gsm8k. Required unless the model is
@@ -393,7 +394,8 @@ def readiness(
         FUNCTION(problem, answer) returns whether an answer is correct: problem has id, prompt, answer and meta
         (the other columns), and answer is the text after the thought. If it returns a score, add
         &threshold=SCORE, the lowest that is correct. Reward functions of TRL and verl are accepted too.
-    samples: Largest number of samples for each problem; pass@k is estimated for every k up to it.
+    samples: Largest number of samples for each problem; pass@k is estimated for every k up to it. By default no
+        more than the stored samples of every problem.
     sampling: adaptive stops sampling a problem once one of its samples is correct, after a first wave of
         min_samples (by default group_size, at least 8); with up to 32 samples and no min_samples it draws all,
         as full does.

@@ -514,8 +514,9 @@ class ReadinessConfig(Config):
 
     checkpoints: Places = option(
         ("embedded",),
-        "Checkpoints in the order of training: Hugging Face folders, hub ids, or tables of samples from another "
-        "program, such as TABLE.parquet?problem=id&correct=passed.",
+        "Checkpoints in the order of training: Hugging Face folders, hub ids, tables of samples, such as "
+        "TABLE.parquet?problem=id&correct=passed, or what another tool wrote: trl:OUTPUT_DIR, verl:DIR, prime-rl:DIR, "
+        "skyrl:FILE, lm-eval:FILE, inspect:LOG, lighteval:FILE.",
         min_length=1,
     )
     heldout: Preset[str] = option(
@@ -528,7 +529,9 @@ class ReadinessConfig(Config):
         f"which are correct. {VERIFIER}",
     )
     samples: Samples = option(
-        64, "Largest number of samples for each problem; pass@k is estimated for every k up to it."
+        64,
+        "Largest number of samples for each problem; pass@k is estimated for every k up to it. By default no more than "
+        "the stored samples of every problem.",
     )
     sampling: Literal["adaptive", "full"] = option(
         "adaptive",

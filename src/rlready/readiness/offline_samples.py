@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import log
 from typing import TYPE_CHECKING
 
@@ -83,6 +83,24 @@ class Stored:
             return ""
         what = "all samples of every problem are equal" if self.copied else "the samples were drawn at temperature 0"
         return f"{what}, so that figures of several samples, such as pass@k, are those of a single one"
+
+    def only(self, ids: Collection[str]) -> Stored:
+        """Without the samples of other problems than ``ids``."""
+        kept = [name for name in self.problem_ids if name in ids]
+        if len(kept) == len(self.problem_ids):
+            return self
+        codes = np.array([name in ids for name in self.problem_ids], dtype=bool)
+        rows = np.flatnonzero(codes[self.draws.problem])
+        place = {row: at for at, row in enumerate(rows.tolist())}
+        draws = self.draws.take(rows)
+        draws = replace(draws, problems=len(kept), problem=(np.cumsum(codes) - 1)[draws.problem])
+        pending = [replace(each, at=place[each.at]) for each in self.pending if each.at in place]
+        return replace(self, problem_ids=kept, draws=draws, order=self.order[rows], pending=pending)
+
+    def renamed(self, names: Mapping[str, str]) -> Stored:
+        """With other ids of problems; one that is not in ``names`` stays."""
+        pending = [replace(p, problem_id=names.get(p.problem_id, p.problem_id)) for p in self.pending]
+        return replace(self, problem_ids=[names.get(name, name) for name in self.problem_ids], pending=pending)
 
     @property
     def unverified(self) -> bool:

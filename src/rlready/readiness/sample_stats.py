@@ -115,6 +115,17 @@ class Draws:
         place = {name: i for i, name in enumerate(problem_ids)}
         return replace(self, problem=np.array([place[name] for name in own_ids], dtype=np.int64)[self.problem])
 
+    def take(self, rows: Ints) -> Draws:
+        """Those at ``rows``, in that order, with the same problems."""
+        columns = (getattr(self, field.name)[rows] for field in fields(Draws)[2:])
+        return Draws(self.problems, self.planned, *columns)
+
+    @property
+    def most(self) -> int:
+        """The largest number of samples that every problem has, or might have had if sampling stops at successes."""
+        drawn = np.bincount(self.problem, minlength=self.problems)
+        return self.planned or int(drawn.max() if self.wave.any() else drawn.min())
+
     def counts(self, where: str) -> Counts:
         """How often each problem was right, and after how many draws its sampling stopped.
 

@@ -24,18 +24,16 @@ from rlready.models.preset import is_open, resolve
 from rlready.readiness.comparison import compare
 from rlready.readiness.conditions import drawn_alike
 from rlready.readiness.next_step import SHARED, rl_command
-from rlready.readiness.offline_reader import is_table, parse_table_source, read_samples
 from rlready.readiness.offline_samples import Stored
 from rlready.readiness.part import Part
 from rlready.readiness.passk import powers
 from rlready.readiness.result import ReadinessResult
+from rlready.readiness.sources import on_shared_problems, read_sources
 from rlready.readiness.table import measure_table
-from rlready.runs.checkpoint_order import in_training_order, order_warnings
 from rlready.runs.files import remove, write_json, write_table
 from rlready.runs.run import STATE, Run
 from rlready.tasks import Task, open_task
 from rlready.tasks.contamination import DataSet
-from rlready.tasks.files import TABLES
 from rlready.tasks.overlap import warn_of_repeats
 from rlready.tasks.trained_prompts import warn_of_trained
 
@@ -55,16 +53,15 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
     with Run(out, "readiness", config) as run:
         if run.finished:
             return run.stored(ReadinessResult)
-        names = _names(config.checkpoints)
-        for doubt in order_warnings(names):
-            note(f"readiness: {doubt}")
-        tables = {name: read_samples(s) for name, s in names.items() if is_table(s)}
+        names, tables = read_sources(config.checkpoints, problems_named=bool(config.problems))
+        drawn_from = [source for name, source in names.items() if name not in tables]
         task, problems = _problems(config)  # refused before the files of a model are read
-        config = _resolve(config, [s for s in names.values() if not is_table(s)], list(tables.values()), run)
+        config = _resolve(config, drawn_from, list(tables.values()), run)
         task, problems = (task, problems) if task else _problems(config)
-        alike = drawn_alike(config, [s for s in names.values() if not is_table(s)], tables)
-        ids = [p.id for p in problems] if task else next(iter(tables.values())).problem_ids
-        _check_ids(config, ids)
+        tables, problems = on_shared_problems(names, tables, problems)
+        config = _decide_samples(config, tables, run)
+        alike = drawn_alike(config, drawn_from, tables)
+        ids = _ids_of(config, [p.id for p in problems] if task else next(iter(tables.values())).problem_ids)
         models = [*filter(None, (tables[n].options.model if n in tables else source for n, source in names.items()))]
         trained = _note_problems(run, task, problems, models)
         held = _held(config, run)
@@ -85,7 +82,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
             run.claim()
             for number, (name, source) in order:
                 if not from_rank0(files[number].exists):
-                    note(f"readiness: {source}")
+                    note(f"readiness: {name}")
                     if name not in tables:
                         part = measure.model(number, name, source)
                     elif tables[name].options.model:
@@ -157,29 +154,25 @@ def _note_problems(run: Run, task: Task | None, problems: Sequence[Problem], mod
     return warn_of_trained(run, "problems", DataSet(task.source, task, problems), models)
 
 
-def _names(checkpoints: Sequence[str]) -> dict[str, str]:
-    """The source of each checkpoint by its name, in the order of training."""
-    names: dict[str, str] = {}
-    for source in in_training_order(checkpoints):
-        name = source
-        if is_table(source):
-            path, options = parse_table_source(source)
-            name = options.name or path
-        elif Path(source).is_file():
-            raise UserError(f"{source}: a file, not a checkpoint folder; tables of samples end in {', '.join(TABLES)}")
-        if name in names:
-            way = "tables of one path need name=" if is_table(source) else "leave one out"
-            raise UserError(f"named twice: {name}; {way}")
-        names[name] = source
-    return names
+def _decide_samples(config: ReadinessConfig, tables: Mapping[str, Stored], run: Run) -> ReadinessConfig:
+    """With ``samples`` lowered to what stored samples allow, if it was not set."""
+    if "samples" in config.model_fields_set or not tables:
+        return config
+    fewest = min(tables.values(), key=lambda table: table.draws.most)
+    if (most := fewest.draws.most) >= config.samples:
+        return config
+    note(f"readiness: samples={most}, which is how many a problem has in {fewest.path}")
+    return run.resolve(config, {"samples": most})
 
 
-def _check_ids(config: ReadinessConfig, ids: Sequence[str]) -> None:
+def _ids_of(config: ReadinessConfig, ids: Sequence[str]) -> Sequence[str]:
+    """The ids of the problems; UserError for two that are the same, and for too few."""
     if len(set(ids)) < len(ids):
         twice = next(name for i, name in enumerate(ids) if name in ids[:i])
         raise UserError(f"{config.problems}: problem {twice!r} is given twice; ids must differ")
     if config.influence and len(ids) < 2:
         raise UserError(f"{config.problems}: influence needs at least 2 problems, got {len(ids)}")
+    return ids
 
 
 def _resolve(config: ReadinessConfig, models: Sequence[str], tables: Sequence[Stored], run: Run) -> ReadinessConfig:

@@ -26,8 +26,8 @@ from rlready.core.stats import mean_estimate, paired_estimate, simultaneous
 from rlready.evaluate.conditions import Conditions, conditions_of, problems_of, unlike
 from rlready.evaluate.result import EvaluateResult
 from rlready.predict.candidates import SAME
-from rlready.readiness.offline_reader import is_table, parse_table_source
 from rlready.readiness.result import ReadinessResult
+from rlready.readiness.sources import is_stored, verdict_of
 from rlready.report.figures import DIFFERENCE, PERCENT
 from rlready.report.folder import RunFolder, read_folder
 from rlready.report.logs import Value, along, smooth
@@ -210,9 +210,9 @@ def _accuracies(run: Compared) -> Iterator[Accuracies]:
 def _conditions(record: RunRecord, result: ReadinessResult) -> Conditions:
     """The conditions of pass@1: the settings for models that drew samples, what tables of samples say of theirs."""
     sources = record.config.get("checkpoints")
-    tables = [source for source in map(str, sources) if is_table(source)] if isinstance(sources, list) else []
+    tables = [source for source in map(str, sources) if is_stored(source)] if isinstance(sources, list) else []
     found = problems_of(record, "readiness") or {ALONE: problems_of(record, "samples").get("problems")}
-    found |= {"correct": parse_table_source(tables[0])[1].correct} if tables else {}
+    found |= {"correct": verdict_of(tables[0])} if tables else {}
     found |= result.conditions
     if len(tables) < len(result.checkpoints):
         found |= {key: record.config.get(key) for key in SAME if key != "problems"}

@@ -2,7 +2,8 @@
 
 ``RUN/checkpoints/step-40`` (rlready), ``RUN/checkpoint-40`` (Transformers, TRL), ``RUN/step_40`` (open-instruct),
 ``RUN/global_step_40/actor/huggingface`` (verl), ``RUN/epoch-3``, ``RUN/epoch-3-step-40``, ``RUN/iter_0000040``
-(Megatron), ``RUN/ba40`` (Composer), ``RUN/step40-tokens4B`` (OLMo), ``RUN/hf_step_40``, ``RUN/checkpoints/40``.
+(Megatron), ``RUN/ba40`` (Composer), ``RUN/step40-tokens4B`` (OLMo), ``RUN/hf_step_40``, ``RUN/checkpoints/40``, and
+``RUN/steps-1-40``, of samples of several steps, of which the last counts.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import PurePath
 
 NUMBERED = re.compile(
     r"(?:hf[-_])?(?:(?:ep|epoch)[-_=]?\d+[-_])?"  # of an epoch and a step, the step counts
-    r"(global_?step|step|checkpoint|ckpt|epoch|ep|iter|ba|model(?=[-_]))[-_=]?(\d+)"
+    r"(global_?step|step|checkpoint|ckpt|epoch|ep|iter|ba|model(?=[-_]))(?:s-\d+)?[-_=]?(\d+)"
     r"(?:[-_](?:hf|merged|tokens\d+[a-z]?))?",
     re.IGNORECASE,
 )

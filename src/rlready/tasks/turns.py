@@ -132,6 +132,18 @@ def chat_key(turns: Sequence[Mapping[str, object]]) -> str:
     return json.dumps(bare, ensure_ascii=False, sort_keys=True, default=str)
 
 
+def asked_in(key: str) -> str:
+    """The question in a key that `chat_key` made: the text of its last user turn, or the key if that is no chat."""
+    if not key.startswith("[{"):
+        return key
+    try:
+        turns = json.loads(key)
+    except ValueError:
+        return key
+    asked = [turn.get("content") for turn in turns if isinstance(turn, dict) and turn.get("role") == "user"]
+    return asked[-1] if asked and isinstance(asked[-1], str) else key
+
+
 def _said(turn: Mapping[str, object], role: str, where: str) -> tuple[str | None, str | None]:
     """(text, thought) of a turn."""
     contents = [turn[key] for key in ("content", "value") if turn.get(key) is not None]

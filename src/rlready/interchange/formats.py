@@ -1,0 +1,85 @@
+"""Sources of samples that other tools wrote, ``FORMAT:PATH?options``, and which tool wrote a file or a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from rlready.core.errors import UserError
+from rlready.core.missing import did_you_mean
+from rlready.interchange import inspect
+from rlready.interchange.inspect import INSPECT
+from rlready.interchange.lighteval import LIGHTEVAL
+from rlready.interchange.lines import first_object
+from rlready.interchange.lm_eval import LM_EVAL
+from rlready.interchange.prime_rl import PRIME_RL
+from rlready.interchange.rollouts import Format, Request, ToolOptions
+from rlready.interchange.skyrl import SKYRL
+from rlready.interchange.trl import TRL
+from rlready.interchange.verl import VERL
+from rlready.tasks.columns import Batch
+from rlready.tasks.parquet import ParquetTable
+from rlready.tasks.source import Source, options_from, options_of
+
+FORMATS = {each.kind: each for each in (TRL, VERL, PRIME_RL, SKYRL, LM_EVAL, INSPECT, LIGHTEVAL)}
+
+
+def is_tool_source(source: str) -> bool:
+    """Whether a source begins with the name of a format, as in ``trl:runs/grpo``."""
+    return source.partition(":")[0] in FORMATS and ":" in source.partition("?")[0]
+
+
+def parse_tool_source(source: str) -> tuple[Format, Request]:
+    """The format and what to read; UserError for unknown options."""
+    head, _, query = source.partition("?")
+    kind, _, path = head.partition(":")
+    path = os.path.expanduser(path)
+    if not path:
+        raise UserError(f"{source}: name what to read, {kind}:PATH")
+    options = options_from(Source(source, kind, path, options_of(source, query)), ToolOptions())
+    return FORMATS[kind], Request(head, Path(path), options)
+
+
+def open_tool(format: Format, request: Request) -> Iterator[Batch]:
+    """The samples; UserError for a path that holds none of this format, which says the format that it holds."""
+    where, path = request.text, request.path
+    if request.options.thinking_budget is not None:
+        raise UserError(
+            f"{where}: thinking_budget= keeps the samples of one budget, which cannot be told: {format.no_budget}; "
+            "leave it out"
+        )
+    if not path.exists():
+        raise UserError(f"{where}: no such file or folder{did_you_mean(str(path))}")
+    files, other = format.files(path), recognise(path)
+    if other and other is not format:
+        raise UserError(f"{where}: these are samples of {other.tool}; read them with {other.kind}:{path}")
+    if not files:
+        raise UserError(f"{where}: no samples of {format.tool} there; {format.written}")
+    return format.read(request)
+
+
+def recognise(path: Path) -> Format | None:
+    """The format of the samples in a file or a folder; None if it is none of `FORMATS`."""
+    for format in FORMATS.values():
+        if found := format.files(path):
+            if format is INSPECT:
+                if inspect.is_log(found[0]):
+                    return format
+            elif format_of(_columns(found[0])) is format:
+                return format
+    return None
+
+
+def format_of(columns: Collection[str]) -> Format | None:
+    """The format that has these columns."""
+    return next((each for each in FORMATS.values() if each.columns <= {*columns}), None)
+
+
+def _columns(file: Path) -> list[str]:
+    if file.suffix == ".parquet":
+        try:
+            return list(ParquetTable(file).schema.names)
+        except UserError:
+            return []
+    return list(first_object(file))

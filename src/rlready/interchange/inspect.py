@@ -1,0 +1,180 @@
+"""Inspect's logs: ``.eval``, a zip archive with a file for each sample, and ``.json``, read without ``inspect_ai``.
+
+A sample has ``id``, ``epoch``, ``output`` (``choices`` with message and stop reason) and ``scores``, a value for each
+scorer: C, I, P or N, a number, or several by name.  Epochs are the samples of a problem.  A sample that ended in an
+error has no scores.  Long texts may stand in ``attachments``.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+from struct import Struct
+from typing import IO, Any
+
+import numpy as np
+
+from rlready.core.errors import UserError
+from rlready.interchange.lines import ROWS, LogReader
+from rlready.interchange.rollouts import Format, Request, choose_score, said, score_first
+from rlready.tasks.columns import Batch
+from rlready.tasks.table import Origin
+
+ENDINGS = (".eval", ".json")
+GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}  # inspect_ai's CORRECT, INCORRECT, PARTIAL and NOANSWER
+WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+ATTACHED = "attachment://"
+LARGEST = 1 << 28  # bytes of one sample
+ZSTD = 93  # the number of the compression in an archive
+LOCAL_HEADER = Struct("<26xHH")  # the lengths of a name and of what follows it, before a member of an archive
+
+
+def files_of(path: Path) -> list[Path]:
+    """The log that is named, or those of a folder."""
+    if path.is_file():
+        return [path] if path.suffix in ENDINGS else []
+    return sorted(file for ending in ENDINGS for file in path.glob(f"*{ending}") if is_log(file))
+
+
+def is_log(file: Path) -> bool:
+    """Whether a file begins as a log of Inspect does."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            return any(name in archive.namelist() for name in ("header.json", "_journal/start.json"))
+    with file.open("rb") as content:
+        head = content.read(1000)
+    return head.lstrip().startswith(b"{") and b'"version"' in head and b'"status"' in head
+
+
+def read(request: Request) -> Iterator[Batch]:
+    files = files_of(request.path)
+    if len(files) > 1:
+        raise UserError(f"{request.text}: holds {len(files)} logs (first: {files[0].name}); name one of them")
+    file, score, others, done = files[0], "", list[str](), 0
+    samples = _samples(file)
+    while some := list(islice(samples, ROWS)):
+        scores = [_scores(sample) for sample in some]
+        others = others or list(dict.fromkeys(name for each in scores for name in each))
+        score = score or choose_score(request, others)
+        outputs = [sample.get("output") or {} for sample in some]
+        choices = [(output.get("choices") or [{}])[0] for output in outputs]
+        columns: dict[str, list[Any]] = {
+            "problem_id": [sample.get("id") for sample in some],
+            "text": [
+                _text(choice, output, sample) for choice, output, sample in zip(choices, outputs, some, strict=True)
+            ],
+            "score": [each.get(score) for each in scores],
+            "finish_reason": [_reason(choice.get("stop_reason")) for choice in choices],
+        }
+        lines = np.arange(done + 1, done + len(some) + 1)
+        done += len(some)
+        names = score_first(score, others)
+        yield Batch(Origin(str(file), "sample"), lines, columns, names)
+
+
+def _samples(file: Path) -> Iterator[dict[str, Any]]:
+    """The samples of a log, one at a time; UserError for a file that is no log of Inspect."""
+    found = _from_archive(file) if zipfile.is_zipfile(file) else _from_json(file)
+    for sample in found:
+        if not isinstance(sample, dict) or "id" not in sample or "epoch" not in sample:
+            raise UserError(f"{file}: a sample without id and epoch, which Inspect writes")
+        yield sample
+
+
+def _from_archive(file: Path) -> Iterator[Any]:
+    try:
+        with file.open("rb") as content, zipfile.ZipFile(content) as archive:
+            for entry in archive.infolist():
+                if entry.filename.startswith("samples/") and entry.filename.endswith(".json"):
+                    if entry.file_size > LARGEST:
+                        raise UserError(f"{file}: {entry.filename} needs more than {LARGEST >> 20} MiB")
+                    unfolded = _zstd(content, entry) if entry.compress_type == ZSTD else archive.read(entry)
+                    yield _beginning(file, unfolded.decode())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        raise UserError(f"{file}: not a log that can be read ({str(error)[:100]})") from None
+
+
+def _zstd(content: IO[bytes], entry: zipfile.ZipInfo) -> bytes:
+    """A member of an archive in the compression of inspect_ai, which Python's library reads from 3.14 on."""
+    import pyarrow as pa
+
+    content.seek(entry.header_offset)
+    header = content.read(LOCAL_HEADER.size)
+    name, extra = LOCAL_HEADER.unpack(header)
+    content.seek(name + extra, os.SEEK_CUR)
+    packed = pa.BufferReader(content.read(entry.compress_size))
+    with pa.CompressedInputStream(packed, "zstd") as stream:  # of several frames, if it is large
+        return bytes(stream.read(entry.file_size))
+
+
+def _beginning(file: Path, text: str) -> dict[str, Any]:
+    """The members of a sample up to its scores; events, which are the bulk of it, come later."""
+    found: dict[str, Any] = {}
+    for key, value in LogReader(file, StringIO(text)).members(()):
+        found[key] = value
+        if key == "scores" and "output" in found and ATTACHED not in text:
+            break
+    return found
+
+
+def _from_json(file: Path) -> Iterator[Any]:
+    with file.open(encoding="utf-8") as content:
+        for key, value in LogReader(file, content).members(["samples"]):
+            if key == "samples":
+                yield value
+
+
+def _scores(sample: dict[str, Any]) -> dict[str, Any]:
+    """The values of all scorers; those that one scorer gives by name as ``scorer/name``."""
+    found: dict[str, Any] = {}
+    for scorer, score in (sample.get("scores") or {}).items():
+        value = score.get("value") if isinstance(score, dict) else score
+        if isinstance(value, dict):
+            found |= {f"{scorer}/{name}": _number(inner) for name, inner in value.items()}
+        else:
+            found[scorer] = _number(value)
+    return found
+
+
+def _number(value: Any) -> Any:
+    """A value as inspect_ai's metrics take it: a grade or a word as a number."""
+    if not isinstance(value, str):
+        return value
+    if value in GRADES or value.lower() in WORDS:
+        return GRADES.get(value, WORDS.get(value.lower()))
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def _text(choice: dict[str, Any], output: dict[str, Any], sample: dict[str, Any]) -> str | None:
+    """The response, with its thought before it."""
+    message = choice.get("message")
+    if isinstance(message, dict) and isinstance(message.get("content"), list):
+        parts = message["content"]
+        thought = "".join(str(part.get("reasoning") or "") for part in parts if part.get("type") == "reasoning")
+        message = message | {"reasoning": thought}
+    text = said([message]) if message else output.get("completion")
+    if isinstance(text, str) and text.startswith(ATTACHED):
+        text = (sample.get("attachments") or {}).get(text.removeprefix(ATTACHED), text)
+    return text
+
+
+def _reason(stop: Any) -> Any:
+    return "length" if stop in ("max_tokens", "model_length") else stop
+
+
+INSPECT = Format(
+    "inspect",
+    "Inspect",
+    frozenset({"version", "status", "eval"}),
+    files_of,
+    read,
+    "Inspect writes a log that ends in .eval or .json: name that file",
+    "Inspect does not log the limit of a thought, only whether the response was cut",
+)

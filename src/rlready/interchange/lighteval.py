@@ -1,0 +1,73 @@
+"""lighteval's details, ``details/MODEL/DATE/details_TASK_DATE.parquet``.
+
+A row is a document: ``doc`` (with ``id`` and ``query``), ``model_response`` (``text``, a list of responses, and
+``output_tokens``) and ``metric``, a number for each metric.  As a metric is one number for all responses of a document,
+several responses need ``problems=``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlready.core.errors import UserError
+from rlready.interchange.rollouts import Format, Request, choose_score, refuse_several, score_first
+from rlready.tasks.columns import Batch, read_batches
+from rlready.tasks.parquet import ParquetTable
+
+ID, QUERY, TEXT, TOKENS, METRIC = "doc.id", "doc.query", "model_response.text", "model_response.output_tokens", "metric"
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file that is named, or those of a folder."""
+    if path.is_file():
+        return [path] if path.suffix == ".parquet" else []
+    return sorted(path.rglob("details_*.parquet"))
+
+
+def read(request: Request) -> Iterator[Batch]:
+    files = files_of(request.path)
+    if len(files) > 1:
+        names = ", ".join(str(file.relative_to(request.path)) for file in files[:5])
+        raise UserError(f"{request.text}: holds the details of several tasks or dates ({names}); name one of the files")
+    table = ParquetTable(files[0])
+    metrics = [name.removeprefix("metric.") for name in table.columns if name.startswith("metric.")]
+    if not {"doc", "model_response", METRIC} <= {*table.schema.names}:
+        raise UserError(f"{files[0]}: no columns doc, model_response and metric, which lighteval writes")
+    score = choose_score(request, metrics)
+    for batch in read_batches(str(files[0]), [ID, QUERY, TEXT, TOKENS, f"{METRIC}.{score}"]):
+        every = np.arange(len(batch))
+        ids, queries, texts, tokens, scores = (
+            batch.values(name, every) for name in (ID, QUERY, TEXT, TOKENS, f"{METRIC}.{score}")
+        )
+        columns: dict[str, list[Any]] = {"problem_id": [], "text": [], "tokens": [], "score": []}
+        numbers = []
+        for at, line in enumerate(batch.lines.tolist()):
+            responses = texts[at] if isinstance(texts[at], list) and texts[at] else [texts[at]]
+            if len(responses) > 1 and not request.verified:
+                refuse_several(f"{files[0]} row {line}", len(responses), score)
+            drawn = tokens[at] if isinstance(tokens[at], list) and len(tokens[at]) == len(responses) else None
+            for number, response in enumerate(responses):
+                columns["problem_id"].append(ids[at] or queries[at])
+                columns["text"].append(response if isinstance(response, str) else None)
+                columns["tokens"].append(drawn[number] if drawn else None)
+                columns["score"].append(scores[at])
+                numbers.append(line)
+        if all(each is None for each in columns["tokens"]):
+            del columns["tokens"]
+        others = [name for name in metrics if name != score]
+        yield Batch(batch.origin, np.array(numbers, dtype=np.int64), columns, score_first(score, others))
+
+
+LIGHTEVAL = Format(
+    "lighteval",
+    "lighteval",
+    frozenset({"doc", "model_response", "metric"}),
+    files_of,
+    read,
+    "lighteval writes details_TASK_DATE.parquet with --save-details: name that file",
+    "lighteval does not log the limit of a thought",
+)

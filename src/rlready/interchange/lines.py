@@ -1,0 +1,121 @@
+"""JSON Lines and JSON logs of any size, a part at a time, read by the fast parser of Python's library.
+
+Scores and texts need no digits of numbers kept, unlike the tables of `tasks/jsonrows.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from rlready.core.errors import UserError
+from rlready.core.progress import note
+from rlready.tasks.files import open_plain
+
+ROWS = 2048  # at a time
+CHUNK = 1 << 20  # characters of a JSON log that are read at a time
+MOST = 1 << 28  # characters of one value of a JSON log
+
+
+def read_objects(file: Path) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
+    """Line numbers and objects; the last line is left out, with a note, if a crash has cut it.
+
+    UserError for any other line that is not an object of JSON.
+    """
+    lines: list[int] = []
+    rows: list[dict[str, Any]] = []
+    with open_plain(file) as content:
+        for line, raw in enumerate(content, start=1):
+            if not raw.strip():
+                continue
+            try:
+                row = json.loads(raw)
+            except (ValueError, RecursionError) as error:
+                if not raw.endswith(b"\n") and line > 1:
+                    note(f"{file}: its last line is incomplete, as a crash leaves it, and is left out")
+                    continue
+                raise UserError(f"{file}:{line}: not JSON ({str(error)[:100]}); each line must be one object") from None
+            if not isinstance(row, dict):
+                raise UserError(f"{file}:{line}: expected one JSON object on each line, not {type(row).__name__}")
+            lines.append(line)
+            rows.append(row)
+            if len(rows) == ROWS:
+                yield lines, rows
+                lines, rows = [], []
+    if rows:
+        yield lines, rows
+
+
+def first_object(file: Path) -> dict[str, Any]:
+    """The first object of a file of JSON Lines, or the first members of a JSON log; {} for any other file."""
+    try:
+        with open_plain(file) as content:
+            line = content.readline(MOST)
+        found = json.loads(line)
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError, RecursionError, UserError):
+        return {}
+
+
+class LogReader:
+    """Reads the members of one large JSON object, of which one is a list that is read item by item."""
+
+    def __init__(self, file: Path, content: IO[str]) -> None:
+        self.file, self._content, self._decoder = file, content, json.JSONDecoder()
+        self._text, self._at, self._ended = "", 0, False
+
+    def members(self, listed: Sequence[str]) -> Iterator[tuple[str, Any]]:
+        """(key, value) of each member; those that are ``listed`` are given item by item; None items are left out."""
+        self._take("{")
+        while self._peek() != "}":
+            key = self._value()
+            self._take(":")
+            if key in listed and self._peek() == "[":
+                self._take("[")
+                while self._peek() != "]":
+                    yield key, self._value()
+                    self._skip(",")
+                self._take("]")
+            else:
+                yield key, self._value()
+            self._skip(",")
+
+    def _peek(self) -> str:
+        while True:
+            while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
+                self._at += 1
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more():
+                raise UserError(f"{self.file}: ends in the middle of a value")
+
+    def _skip(self, mark: str) -> None:
+        if self._peek() == mark:
+            self._at += 1
+
+    def _take(self, mark: str) -> None:
+        if (found := self._peek()) != mark:
+            raise UserError(f"{self.file}: not a JSON log: {mark!r} expected, not {found!r}")
+        self._at += 1
+
+    def _value(self) -> Any:
+        self._peek()
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+                if end < len(self._text) or self._ended:  # a number may go on
+                    self._at = end
+                    return value
+            except (ValueError, RecursionError) as error:
+                if self._ended or len(self._text) - self._at > MOST or isinstance(error, RecursionError):
+                    raise UserError(f"{self.file}: not JSON that can be read ({str(error)[:100]})") from None
+            self._more(len(self._text) - self._at)
+
+    def _more(self, least: int = 0) -> bool:
+        """Read on, at least as much as is there already, so that a long value is not parsed again too often."""
+        read = self._content.read(max(CHUNK, least))
+        self._text, self._at = self._text[self._at :] + read, 0
+        self._ended = not read
+        return bool(read)

@@ -1,0 +1,89 @@
+"""lm-evaluation-harness's ``samples_TASK_DATE.jsonl``, written with ``--log_samples``.
+
+A row is a document: ``doc_id``, ``resps`` ([[r1, ..., rN]] with ``repeats: N``), ``filter``, ``metrics`` (the names of
+its metrics) and their values.  All responses are there once for each filter.  A metric is one number for all responses
+of a document: where there are several, only a task can verify them (``problems=``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlready.core.errors import UserError
+from rlready.core.explain import nearest
+from rlready.interchange.lines import read_objects
+from rlready.interchange.rollouts import Format, Request, choose_score, numeric, refuse_several, score_first
+from rlready.tasks.columns import Batch
+from rlready.tasks.table import Origin
+
+NOT_METRICS = ("doc_id",)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file that is named, or the only one with samples in a folder."""
+    if path.is_file():
+        return [path] if ".jsonl" in path.suffixes else []
+    return sorted(path.rglob("samples_*.jsonl"))
+
+
+def read(request: Request) -> Iterator[Batch]:
+    files = files_of(request.path)
+    if len(files) > 1:
+        names = ", ".join(str(file.relative_to(request.path)) for file in files[:5])
+        raise UserError(f"{request.text}: holds the samples of several tasks or dates ({names}); name one of the files")
+    file, score, others, filters = files[0], "", list[str](), dict[str, None]()
+    chosen = request.options.filter
+    for lines, rows in read_objects(file):
+        if "doc_id" not in rows[0] or "resps" not in rows[0]:
+            raise UserError(f"{file}:{lines[0]}: no 'doc_id' and 'resps', which lm-eval writes")
+        if not score:
+            stated = rows[0].get("metrics")
+            others = stated if isinstance(stated, list) else numeric(rows[0], NOT_METRICS)
+            score = choose_score(request, others)
+        filters |= {str(row.get("filter")): None for row in rows}
+        if request.verified:  # all filters have the same responses
+            chosen = chosen or next(iter(filters))
+        if len(filters) > 1 and not chosen:
+            names = ", ".join(filters)
+            raise UserError(f"{request.text}: every document is there for each filter ({names}); choose one: ?filter=")
+        columns: dict[str, list[Any]] = {"problem_id": [], "text": [], "score": []}
+        numbers = []
+        for line, row in zip(lines, rows, strict=True):
+            if chosen and str(row.get("filter")) != chosen:
+                continue
+            responses = responses_of(row.get("resps"))
+            if len(responses) > 1 and not request.verified:
+                refuse_several(f"{file}:{line}", len(responses), score)
+            for response in responses:
+                columns["problem_id"].append(row["doc_id"])
+                columns["text"].append(response)
+                columns["score"].append(row.get(score))
+                numbers.append(line)
+        yield Batch(Origin(str(file), "line"), np.array(numbers, dtype=np.int64), columns, score_first(score, others))
+    if chosen and chosen not in filters:
+        raise UserError(f"{request.text}: no row has filter = {chosen}; {nearest(chosen, list(filters))}")
+
+
+def responses_of(value: Any) -> list[str | None]:
+    """The texts of ``resps``, which is [[r1, ..., rN]]; a response that is no text, as a log-likelihood, is None."""
+    while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+        value = value[0]
+    items = value if isinstance(value, list) and value else [value]
+    if not all(isinstance(item, str) for item in items):
+        return [None]
+    return list(items)
+
+
+LM_EVAL = Format(
+    "lm-eval",
+    "lm-eval",
+    frozenset({"doc_id", "resps"}),
+    files_of,
+    read,
+    "lm-eval writes samples_TASK_DATE.jsonl with --log_samples: name that file",
+    "lm-eval logs neither tokens nor finish reasons",
+)

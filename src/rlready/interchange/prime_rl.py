@@ -1,0 +1,133 @@
+"""prime-rl's rollouts, ``OUTPUT/rollouts/step_N/{train,eval}/{all,effective}/traces.jsonl``, as verifiers writes them.
+
+A line is an episode: ``task`` (``key`` or ``hash`` names the problem) and ``traces``, of which one agent has one, with
+``rewards`` ({name: {score, weight}}, null where scoring has failed), ``stop_condition`` and ``nodes``, the messages
+with ``token_ids``, ``mask`` (sampled by the model) and the ``logprobs`` of sampled tokens.  ``effective`` holds those
+of ``all`` that were learned from and is not read beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlready.core.errors import UserError
+from rlready.interchange.lines import read_objects
+from rlready.interchange.rollouts import Format, Request, choose_score, said, score_first, step_of
+from rlready.tasks.columns import Batch
+from rlready.tasks.table import Origin
+
+TRACES = "traces.jsonl"
+LIMITS = ("max_turns", "max_input_tokens", "max_output_tokens", "max_total_tokens", "compaction_failed")  # verifiers'
+PURPOSES = ("train", "eval")
+
+
+def files_of(path: Path) -> list[Path]:
+    """The traces in a folder, or the file that is named."""
+    if path.is_file():
+        return [path] if ".jsonl" in path.suffixes else []
+    inside = path / "rollouts" if (path / "rollouts").is_dir() else path
+    found = sorted(inside.rglob(TRACES), key=lambda file: (_step(file), str(file)))
+    return [file for file in found if file.parent.name != "effective"] or found
+
+
+def read(request: Request) -> Iterator[Batch]:
+    files = files_of(request.path)
+    purpose = request.options.filter
+    there = [each for each in PURPOSES if any(each in file.parts for file in files)]
+    if purpose and purpose not in there:
+        raise UserError(f"{request.text}: no rollouts of {purpose}; there are those of {', '.join(there) or 'no kind'}")
+    if len(there) > 1 and not purpose:
+        raise UserError(f"{request.text}: has rollouts of train and of eval; choose: ?filter=eval, or ?filter=train")
+    score, others = "", list[str]()
+    for file in files:
+        if (purpose and purpose not in file.parts) or not request.options.wants(_step(file)):
+            continue
+        for lines, rows in read_objects(file):
+            traces = [_trace(row, f"{file}:{line}") for line, row in zip(lines, rows, strict=True)]
+            if not score:
+                others = list(dict.fromkeys(name for trace in traces for name in trace.get("rewards") or ()))
+                score = choose_score(request, others)
+            columns = {
+                "problem_id": [_problem(row, f"{file}:{line}") for line, row in zip(lines, rows, strict=True)],
+                "step": [_step(file)] * len(rows),
+                "text": [_text(trace) for trace in traces],
+                "score": [_score(trace, score) for trace in traces],
+                "truncated": [_truncated(trace) for trace in traces],
+            } | _tokens(traces)
+            numbers = np.array(lines, dtype=np.int64)
+            yield Batch(Origin(str(file), "line"), numbers, columns, score_first(score, others))
+
+
+def _step(file: Path) -> int:
+    """The step in the names of the folders of a file; 0 for none."""
+    return next((step_of(folder) or 0 for folder in file.parents if folder.name.startswith("step_")), 0)
+
+
+def _problem(episode: dict[str, Any], place: str) -> str:
+    task = episode.get("task")
+    found = (task.get("key") or task.get("hash")) if isinstance(task, dict) else None
+    if not isinstance(found, str | int):
+        raise UserError(f"{place}: no task.key and no task.hash, which verifiers writes")
+    return str(found)
+
+
+def _trace(episode: dict[str, Any], place: str) -> dict[str, Any]:
+    """The trace of an episode's only agent; {} if it failed before there was one."""
+    traces = episode.get("traces")
+    if not isinstance(traces, list) or not all(isinstance(trace, dict) for trace in traces):
+        raise UserError(f"{place}: no list 'traces', which verifiers writes")
+    if len(traces) > 1:
+        raise UserError(f"{place}: an episode of {len(traces)} agents, of which it is not known whose reward counts")
+    return traces[0] if traces else {}
+
+
+def _score(trace: dict[str, Any], name: str) -> float | None:
+    reward = (trace.get("rewards") or {}).get(name)
+    return reward.get("score") if isinstance(reward, dict) else reward
+
+
+def _truncated(trace: dict[str, Any]) -> bool | None:
+    if not trace:
+        return None
+    ends = [call.get("finish_reason") for call in trace.get("calls") or () if not call.get("error")]
+    return trace.get("stop_condition") in LIMITS or ends[-1:] == ["length"]
+
+
+def _sampled(trace: dict[str, Any]) -> list[dict[str, Any]]:
+    return [node for node in trace.get("nodes") or () if node.get("sampled")]
+
+
+def _text(trace: dict[str, Any]) -> str | None:
+    nodes = _sampled(trace)
+    return said([nodes[-1].get("message")]) if nodes else None
+
+
+def _tokens(traces: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """The sampled tokens of every response with their log-probabilities; {} if they were not stored."""
+    tokens: list[list[int] | None] = []
+    logprobs: list[list[float] | None] = []
+    for trace in traces:
+        mine: list[int] = []
+        surprise: list[float] = []
+        for node in _sampled(trace):
+            mine.extend(compress(node.get("token_ids") or (), node.get("mask") or ()))
+            surprise.extend(node.get("logprobs") or ())
+        tokens.append(mine or None)
+        logprobs.append(surprise if mine and len(surprise) == len(mine) else None)
+    return {"tokens": tokens, "logprobs": logprobs} if any(tokens) else {}
+
+
+PRIME_RL = Format(
+    "prime-rl",
+    "prime-rl",
+    frozenset({"task", "traces"}),
+    files_of,
+    read,
+    "prime-rl writes rollouts/step_N/.../traces.jsonl: name the output folder",
+    "prime-rl does not log the limit of a thought, only whether the response was cut",
+)

@@ -1,0 +1,168 @@
+"""What every reader of another tool's samples takes and gives.
+
+A reader gives batches whose columns are those of a table of samples: ``problem_id``, ``text``, ``score``, ``step``
+and, where the tool stores them, ``finish_reason``, ``truncated``, ``tokens`` and ``logprobs``.  A score is a number,
+and None or NaN where the sample was not scored; `verdicts` says what a score means.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlready.core.errors import UserError
+from rlready.core.explain import nearest
+from rlready.models.chat import CLOSE, KEYS, OPEN
+from rlready.tasks.columns import Batch
+from rlready.tasks.strictjson import Refused
+
+STEP = re.compile(r"(?:^|_)(?:step_?)?([0-9]{1,15})$")  # at the end of the name of a file or folder
+UNSCORED = -1
+
+
+@dataclass(frozen=True)
+class ToolOptions:
+    """The options of a source of another tool's samples.
+
+    ``step``: one step or a range of them, read as the samples of one policy; ``score``: the reward or metric that is
+    the verdict; ``threshold``: from which score on a sample is correct; ``filter``: lm-eval's filter, or train or eval
+    of prime-rl; ``n``, ``name`` and ``model`` as for a table.
+    """
+
+    step: tuple[int, int] | None = None
+    score: str = ""
+    threshold: float | None = None
+    filter: str = ""
+    thinking_budget: int | None = None
+    n: int | None = None
+    name: str = ""
+    model: str = ""
+
+    @property
+    def takes_scores(self) -> bool:
+        """Whether the tool's scores are asked for, though a task might verify the texts."""
+        return bool(self.score) or self.threshold is not None
+
+    def wants(self, step: int) -> bool:
+        return self.step is None or self.step[0] <= step <= self.step[1]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to read: ``text`` is the source as given, for error lines; ``verified``: the texts are verified here."""
+
+    text: str
+    path: Path
+    options: ToolOptions
+    verified: bool = False
+
+
+@dataclass(frozen=True)
+class Format:
+    """A tool's format.
+
+    ``columns`` are those that together no other tool writes; ``files``: the files below a path, none if there are none
+    of this format; ``written``: what the tool writes, and when;
+    ``no_budget``: why its samples do not say which thinking budget they had.
+    """
+
+    kind: str
+    tool: str
+    columns: frozenset[str]
+    files: Callable[[Path], Sequence[Path]]
+    read: Callable[[Request], Iterator[Batch]]
+    written: str
+    no_budget: str
+
+
+def choose_score(request: Request, names: Sequence[str], usual: str = "") -> str:
+    """The reward or metric that is the verdict: the one that is asked for, the usual one, or the only one.
+
+    UserError where there are several.
+    """
+    wanted, where = request.options.score, request.text
+    if wanted and wanted not in names:
+        raise UserError(f"{where}: no reward or metric {wanted!r}; {nearest(wanted, names)}")
+    if not wanted and not names and not request.verified:
+        raise UserError(f"{where}: its samples have no score; name the problems that verify them with problems=")
+    if wanted or len(names) < 2 or usual in names or request.verified:
+        return wanted or (usual if usual in names else next(iter(names), ""))
+    raise UserError(f"{where}: has the scores {', '.join(names)}; say which is the verdict, as in ?score={names[0]}")
+
+
+def score_first(score: str, names: Sequence[str]) -> list[str]:
+    """The names of the scores, that of the verdict first, as `verdicts` expects them."""
+    return [score, *(name for name in names if name != score)]
+
+
+def verdicts(batch: Batch, options: ToolOptions) -> NDArray[np.int8]:
+    """(N,) 1 for correct, 0 for wrong, `UNSCORED` for no score; UserError for a score whose meaning is not known."""
+    name, *others = batch.named
+
+    def verdict(value: Any) -> int:
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return UNSCORED
+        if not isinstance(value, bool | int | float):
+            raise Refused(f"{name} must be a number, not {str(value)[:40]!r}")
+        if options.threshold is not None:
+            return int(value >= options.threshold)
+        if value in (0, 1):
+            return int(value)
+        also = f" or choose another score ({', '.join(others[:8])}) with ?score=NAME" if others else ""
+        raise Refused(
+            f"{name} = {value:g} is neither 0 nor 1; say from which score on a sample is correct, as in ?threshold=1,"
+            f"{also or ' or name problems= to have the texts verified'}"
+        )
+
+    return batch.map("score", verdict, np.int8)
+
+
+def refuse_several(place: str, count: int, score: str) -> None:
+    """UserError for several responses that have one score together."""
+    raise UserError(
+        f"{place}: {count} responses, but {score} is one number for all of them; name the problems that verify them "
+        "with problems="
+    )
+
+
+def number(value: Any) -> float:
+    """A score as a number: a list, one reward for each token, is added up; NaN for none."""
+    if isinstance(value, list):
+        return math.fsum(map(number, value)) if value else math.nan
+    return math.nan if value is None else value
+
+
+def numeric(row: Mapping[str, Any], without: Sequence[str] = ()) -> list[str]:
+    """The names of the numbers in a row."""
+    return [key for key, value in row.items() if isinstance(value, bool | int | float) and key not in without]
+
+
+def step_of(path: Path) -> int | None:
+    """The step in the name of a file or folder; None for none."""
+    found = STEP.search(path.name.removesuffix(path.suffix))
+    return int(found[1]) if found else None
+
+
+def said(turns: Any) -> str | None:
+    """The text of a completion: a text, or the last turn of the assistant, with its thought before it."""
+    if not isinstance(turns, list):
+        return turns if isinstance(turns, str) else None
+    for turn in reversed(turns):
+        if isinstance(turn, dict) and turn.get("role") == "assistant":
+            thought = next((turn[key] for key in KEYS if isinstance(turn.get(key), str) and turn[key]), "")
+            return (f"{OPEN}{thought}{CLOSE}" if thought else "") + _content(turn.get("content"))
+    return None
+
+
+def _content(content: Any) -> str:
+    """The text of a turn's content: a text, or a list of parts."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""

@@ -1,0 +1,67 @@
+"""SkyRL's dumped evaluations, a file ``DATA_SOURCE.jsonl`` for each data set.
+
+A row has ``input_prompt``, which is the problem, ``output_response``, ``score`` (a number, or one for each token, which
+are added up), ``stop_reason``, ``env_class``, ``env_extras`` and ``data_source``.  Texts are decoded with their special
+tokens; the one that ends the turn is no part of the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlready.core.errors import UserError
+from rlready.interchange.lines import read_objects
+from rlready.interchange.rollouts import Format, Request, choose_score, number, step_of
+from rlready.tasks.columns import Batch
+from rlready.tasks.table import Origin
+
+SUMMARY = "aggregated_results.jsonl"
+END = re.compile(r"(?:<\|[\w ]{1,40}\|>|</s>|<eos>|<end_of_turn>)\s*\Z")
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file that is named, or those of a folder."""
+    if path.is_file():
+        return [path] if ".jsonl" in path.suffixes else []
+    return sorted(file for file in path.glob("*.jsonl") if file.name != SUMMARY)
+
+
+def read(request: Request) -> Iterator[Batch]:
+    files = files_of(request.path)
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files[:5])
+        raise UserError(f"{request.text}: holds several data sets ({names}); name one of the files")
+    score = choose_score(request, ["score"])
+    step = step_of(files[0].parent) or 0
+    for lines, rows in read_objects(files[0]):
+        for line, row in zip(lines, rows, strict=True):
+            if not isinstance(row.get("input_prompt"), str):
+                raise UserError(f"{files[0]}:{line}: no text 'input_prompt', which SkyRL writes")
+        columns: dict[str, list[Any]] = {
+            "problem_id": [row["input_prompt"] for row in rows],
+            "text": [_text(row.get("output_response")) for row in rows],
+            "step": [step] * len(rows),
+            "score": [number(row.get("score")) for row in rows],
+            "finish_reason": [row.get("stop_reason") for row in rows],
+        }
+        yield Batch(Origin(str(files[0]), "line"), np.array(lines, dtype=np.int64), columns, [score])
+
+
+def _text(response: Any) -> str | None:
+    return END.sub("", response) if isinstance(response, str) else None
+
+
+SKYRL = Format(
+    "skyrl",
+    "SkyRL",
+    frozenset({"input_prompt", "output_response"}),
+    files_of,
+    read,
+    "SkyRL writes DATA_SOURCE.jsonl when it dumps evaluations: name that file",
+    "SkyRL does not log the limit of a thought, only whether the response was cut",
+)

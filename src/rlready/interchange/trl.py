@@ -1,0 +1,95 @@
+"""TRL's completions: ``OUTPUT_DIR/completions/completions_00010.parquet``, written with ``log_completions=True``.
+
+A row has ``step``, ``prompt`` and ``completion`` (texts or lists of turns), a column of numbers named after each
+reward function, further columns, and ``advantage``.  It has no ids: the prompt is the problem.  A file holds the last
+batch that was generated when it was written, so that rows repeat in the next file where several steps learn from one
+batch, and those files are left out.  An evaluation writes into the same files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rlready.core.errors import UserError
+from rlready.core.progress import note
+from rlready.interchange.rollouts import Format, Request, choose_score, said, score_first, step_of
+from rlready.tasks.columns import Batch, Column
+from rlready.tasks.parquet import ParquetTable
+from rlready.tasks.table import Origin
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS = ("step", "prompt", "completion", "advantage")
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files of an output folder, of its folder ``completions``, or the file that is named, by step."""
+    if path.is_file():
+        return [path] if path.suffix == ".parquet" else []
+    inside = path / "completions" if (path / "completions").is_dir() else path
+    return sorted(inside.glob("completions_*.parquet"), key=lambda file: step_of(file) or 0)
+
+
+def read(request: Request) -> Iterator[Batch]:
+    before: list[pa.RecordBatch] = []
+    repeated, score = 0, ""
+    for file in files_of(request.path):
+        if file != request.path and not request.options.wants(step_of(file) or 0):
+            continue
+        table = ParquetTable(file)
+        if missing := {"prompt", "completion"} - {*table.schema.names}:
+            raise UserError(f"{file}: no column {min(missing)!r}, which TRL writes")
+        rewards = _rewards(table)
+        score = score or choose_score(request, rewards)
+        names = [name for name in dict.fromkeys((*COLUMNS, score)) if name in table.schema.names]
+        rows = [batch for batch, _ in table.batches(names)]
+        bare = [batch.drop_columns(["step"]) if "step" in names else batch for batch in rows]
+        if len(bare) == len(before) and all(map(_equal, bare, before)):
+            repeated += 1
+            continue
+        before, done = bare, 0
+        for batch in rows:
+            columns: dict[str, Column] = {"problem_id": batch.column("prompt"), "text": _texts(batch)}
+            if "step" in names:
+                columns["step"] = batch.column("step")
+            if score in names:
+                columns["score"] = batch.column(score)
+            lines = np.arange(done + 1, done + len(batch) + 1)
+            done += len(batch)
+            yield Batch(Origin(str(file), "row"), lines, columns, score_first(score, rewards))
+    if repeated:
+        note(f"{request.text}: {repeated} files repeat the rows of the one before and are left out")
+
+
+def _equal(one: pa.RecordBatch, other: pa.RecordBatch) -> bool:
+    return bool(one.equals(other))
+
+
+def _rewards(table: ParquetTable) -> list[str]:
+    """The columns of rewards, which are floats; so may be those that the user logs."""
+    import pyarrow as pa
+
+    return [field.name for field in table.schema if pa.types.is_floating(field.type) and field.name not in COLUMNS]
+
+
+def _texts(batch: pa.RecordBatch) -> Column:
+    import pyarrow as pa
+
+    column = batch.column("completion")
+    return column if column.type in (pa.string(), pa.large_string()) else list(map(said, column.to_pylist()))
+
+
+TRL = Format(
+    "trl",
+    "TRL",
+    frozenset({"prompt", "completion", "advantage"}),
+    files_of,
+    read,
+    "TRL writes completions/completions_*.parquet with log_completions=True",
+    "TRL logs neither tokens nor finish reasons, and its texts are without special tokens",
+)

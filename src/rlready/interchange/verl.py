@@ -1,0 +1,86 @@
+"""verl's rollouts: ``trainer.rollout_data_dir`` or ``validation_data_dir``, a file ``STEP.jsonl`` for each step.
+
+A row has ``input``, ``output``, ``gts``, ``score``, ``step``, whatever the reward function returned besides (often
+``acc``), and from verl 0.9 on ``uid``, which is ``{group}_{session}_{output}``.  The group is a random name that is new
+in every step, so that it only says which rows are of one prompt: the problem is the input of the group's first row.
+Where a session has several outputs, as in an agent's loop, its last one is the response, and it has the score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlready.core.errors import UserError
+from rlready.interchange.lines import read_objects
+from rlready.interchange.rollouts import Format, Request, choose_score, number, numeric, score_first, step_of
+from rlready.tasks.columns import Batch
+from rlready.tasks.table import Origin
+
+Rows = list[tuple[int, dict[str, Any]]]
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files of a folder that are named after steps, or the file that is named."""
+    if path.is_file():
+        return [path] if ".jsonl" in path.suffixes else []
+    return sorted((file for file in path.glob("*.jsonl") if file.stem.isdecimal()), key=lambda file: int(file.stem))
+
+
+def read(request: Request) -> Iterator[Batch]:
+    score, others = "", list[str]()
+    for file in files_of(request.path):
+        step = step_of(file) or 0
+        if not request.options.wants(step) and file != request.path:
+            continue
+        problems: dict[str, str] = {}  # by group
+        for lines, rows in read_objects(file):
+            if not score:
+                others = numeric(rows[0], ("step",))
+                score = choose_score(request, others, usual="score")
+            for line, row in zip(lines, rows, strict=True):
+                if not isinstance(row.get("input"), str):
+                    raise UserError(f"{file}:{line}: no text 'input', which verl writes")
+            kept = _last_outputs(list(zip(lines, rows, strict=True)))
+            columns: dict[str, list[Any]] = {
+                "problem_id": [problems.setdefault(_group(row), row["input"]) for _, row in kept],
+                "text": [row.get("output") for _, row in kept],
+                "step": [row.get("step", step) for _, row in kept],
+                "score": [number(row.get(score)) for _, row in kept],
+            }
+            numbers = np.array([line for line, _ in kept], dtype=np.int64)
+            yield Batch(Origin(str(file), "line"), numbers, columns, score_first(score, others))
+
+
+def _group(row: dict[str, Any]) -> str:
+    uid = row.get("uid")
+    return str(uid.rsplit("_", 2)[0]) if isinstance(uid, str) else str(row["input"])
+
+
+def _last_outputs(rows: Rows) -> Rows:
+    """The rows, without earlier outputs of a session, which are in consecutive rows."""
+    kept: Rows = []
+    session = None
+    for line, row in rows:
+        uid = row.get("uid")
+        mine = uid.rsplit("_", 1)[0] if isinstance(uid, str) and uid.count("_") > 1 else None
+        if mine is not None and mine == session:
+            kept[-1] = (line, row)
+        else:
+            kept.append((line, row))
+        session = mine
+    return kept
+
+
+VERL = Format(
+    "verl",
+    "verl",
+    frozenset({"input", "output", "score", "step"}),
+    files_of,
+    read,
+    "verl writes STEP.jsonl to trainer.rollout_data_dir and trainer.validation_data_dir: name that folder",
+    "verl logs neither tokens nor finish reasons, and its texts are without special tokens",
+)

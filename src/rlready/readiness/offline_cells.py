@@ -1,0 +1,53 @@
+"""What the cells of a table of samples mean: responses, thoughts and verdicts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rlready.core.errors import UserError
+from rlready.models.chat import CLOSE, OPEN
+from rlready.readiness.passk import Ints
+from rlready.tasks.columns import Batch
+from rlready.tasks.strictjson import Refused
+from rlready.tasks.turns import read_turns, split_sample
+
+
+def with_thoughts(batch: Batch, column: str, index: Ints) -> list[str | None]:
+    """The texts of some rows; a thought from the column ``thinking`` is put before a text that has none."""
+    texts: list[str | None] = batch.values(column, index)
+    thoughts = batch.values("thinking", index)
+    for at, thought in enumerate(thoughts):
+        text = texts[at]
+        if isinstance(thought, str) and text is not None and split_sample(text) == ("", text):
+            texts[at] = f"{OPEN}{thought}{CLOSE}{text}"
+    return texts
+
+
+def texts_of(value: Any, where: str, *, needed: bool) -> list[str | None]:
+    """The responses of a row: one text or list of turns, or lm-eval's [[r1, r2, ...]]; [None] for none."""
+    match value:
+        case None | str():
+            return [value]
+        case [[str(), *_] as several] | ([str(), *_] as several) if all(isinstance(text, str) for text in several):
+            return list(several)
+        case [dict(), *_]:
+            chat = read_turns(value, where)
+            thought = f"{OPEN}{chat.thinking}{CLOSE}" if chat.thinking else ""
+            return [thought + (chat.response or "")]
+    if needed:
+        raise UserError(f"{where} must be text, a list of turns or a list of responses, not {str(value)[:40]!r}")
+    return [None]
+
+
+def verdict_of(value: Any) -> int:
+    """1 for right, 0 for wrong, -1 if the sample is still to be verified."""
+    if isinstance(value, str):
+        value = {"true": True, "false": False, "1": 1, "0": 0}.get(value.lower(), value)  # cells of CSV are texts
+    if value is None or (isinstance(value, bool | int | float) and value in (0, 1)):
+        return -1 if value is None else int(value)
+    known = "correct must be true or false, 1 or 0"
+    if isinstance(value, float) and math.isnan(value):
+        raise Refused(f"{known}, not NaN, which was not scored; make it null to have the text verified")
+    fix = "; write a column that says from which score on a sample is right" if isinstance(value, int | float) else ""
+    raise Refused(f"{known}, not {str(value)[:40]!r}{fix}")

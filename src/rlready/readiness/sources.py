@@ -1,0 +1,116 @@
+"""What may stand in place of a checkpoint: samples drawn elsewhere, in a table or as another tool wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rlready.core.errors import UserError
+from rlready.core.progress import note
+from rlready.core.records import Problem
+from rlready.interchange.formats import is_tool_source, parse_tool_source, recognise
+from rlready.readiness.offline_reader import is_table, parse_table_source, read_samples
+from rlready.readiness.offline_samples import Stored
+from rlready.readiness.tool_samples import read_tool_samples
+from rlready.runs.checkpoint_order import in_training_order, order_warnings
+from rlready.tasks.files import TABLES
+from rlready.tasks.turns import asked_in
+
+CONFIG = "config.json"  # of a model
+
+
+def is_stored(source: str) -> bool:
+    """Whether a source names samples, not a model."""
+    return is_tool_source(source) or is_table(source)
+
+
+def verdict_of(source: str) -> str:
+    """The column or score that says which samples are correct; empty if a source names none."""
+    return (
+        parse_tool_source(source)[1].options.score if is_tool_source(source) else parse_table_source(source)[1].correct
+    )
+
+
+def read_sources(checkpoints: Sequence[str], *, problems_named: bool) -> tuple[dict[str, str], dict[str, Stored]]:
+    """(the source of each checkpoint by its name, in the order of training; the samples of those that are stored)."""
+    names: dict[str, str] = {}
+    tables: dict[str, Stored] = {}
+    for source in in_training_order(checkpoints):
+        found: dict[str, Stored | None] = {}
+        if is_tool_source(source):
+            found |= read_tool_samples(source, problems_named=problems_named)
+        elif is_table(source):
+            path, options = parse_table_source(source)
+            found[options.name or path] = read_samples(source)
+        else:
+            _refuse_samples(source)
+            found[source] = None
+        for name, stored in found.items():
+            if name in names:
+                way = "samples of one path need name=" if is_stored(source) else "leave one out"
+                raise UserError(f"named twice: {name}; {way}")
+            names[name] = source
+            if stored:
+                tables[name] = stored
+    for doubt in order_warnings(names):
+        note(f"readiness: {doubt}")
+    return names, tables
+
+
+def _refuse_samples(source: str) -> None:
+    """UserError for a path that holds no model but samples."""
+    path = Path(source)
+    known = recognise(path) if path.exists() and not (path / CONFIG).exists() else None
+    if known:
+        raise UserError(f"{source}: no checkpoint, but samples of {known.tool}; read them with {known.kind}:{source}")
+    if path.is_file():
+        raise UserError(f"{source}: a file, not a checkpoint folder; tables of samples end in {', '.join(TABLES)}")
+
+
+def on_shared_problems(
+    names: Mapping[str, str], tables: Mapping[str, Stored], problems: Sequence[Problem]
+) -> tuple[dict[str, Stored], list[Problem]]:
+    """Tables and problems, reduced to the problems that all of them have, if any samples are of another tool.
+
+    Such samples have the problems that happened to be drawn, and often no ids: theirs are then their prompts, which
+    get the ids of the named problems (those whose prompt they are, or alone contain).  UserError if none is shared.
+    """
+    tools = [name for name in tables if is_tool_source(names[name])]
+    if not tools:
+        return dict(tables), list(problems)
+    found = {name: _named_as(stored, problems) if name in tools else stored for name, stored in tables.items()}
+    there = [{problem.id for problem in problems}] if problems else []
+    there += [{*stored.problem_ids} for stored in found.values()]
+    shared = set.intersection(*there)
+    if not shared:
+        others = "the named problems" if problems else "the other checkpoints"
+        raise UserError(
+            f"{names[tools[0]].partition('?')[0]}: none of its problems is among those of {others}; the first is "
+            f"{found[tools[0]].problem_ids[0][:80]!r}"
+        )
+    most = max(map(len, there))
+    if len(shared) < most:
+        note(f"readiness: compared on the {len(shared)} problems that all have, of up to {most}")
+    kept = [problem for problem in problems if problem.id in shared]
+    return {name: stored.only(shared) for name, stored in found.items()}, kept
+
+
+def _named_as(stored: Stored, problems: Sequence[Problem]) -> Stored:
+    """With the ids of ``problems`` where those of the samples are prompts."""
+    ids = {problem.id for problem in problems}
+    prompts: dict[str, str] = {}
+    for problem in problems:
+        prompts[problem.prompt.strip()] = "" if problem.prompt.strip() in prompts else problem.id
+    names: dict[str, str] = {}
+    for mine in stored.problem_ids:
+        asked = asked_in(mine).strip()
+        if mine not in ids and (found := prompts.get(asked) or _inside(asked, prompts)):
+            names[mine] = found
+    unique = len({*names.values()}) == len(names)
+    return stored.renamed(names) if unique and not {*names.values()} & {*stored.problem_ids} else stored
+
+
+def _inside(asked: str, prompts: Mapping[str, str]) -> str:
+    """The id of the only prompt that a rendered conversation contains; "" for none, or for several."""
+    found = [id for prompt, id in prompts.items() if prompt and prompt in asked]
+    return found[0] if len(found) == 1 else ""

@@ -1,0 +1,134 @@
+"""Which samples of a training run or a log are those of one checkpoint, and on which problems checkpoints are compared.
+
+Every step of RL samples from another policy, and mostly from other problems, so that most steps cannot be compared.
+There are two ways to find checkpoints that can, and the one with more problems in common is taken:
+
+- *Steps*, at least two, that have exactly the same problems, as evaluations have.  Each is a checkpoint.
+- *Passes*: a pass is a run of steps in which no problem comes back; a new one begins at the first step with a problem
+  that the pass has had.  Each pass stands for one checkpoint: its samples are drawn by the policies of its steps, so
+  that its figures are their mean, and the training steps inside it blur them.  Passes are compared on the problems that
+  all of them have; one with fewer than half of the problems of the fullest, such as the last of a run that was stopped,
+  is left out.
+
+A run that never repeats a problem has no two policies that can be compared, and is refused.  Both ways are choices of
+this package.
+
+Shapes: N = samples, P = problems.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rlready.core.errors import UserError
+from rlready.core.progress import note
+from rlready.readiness.passk import Ints
+
+LEAST = 0.5  # share of the problems of the fullest pass that a pass needs
+SHOWN = 8  # passes that are listed in a note
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The samples of one checkpoint: ``rows`` among those that were divided, of the steps ``first`` to ``last``."""
+
+    rows: Ints
+    first: int
+    last: int
+
+    def name(self, base: str, *, several: bool) -> str:
+        """A name that shows the order of training; the base alone where it is the only checkpoint."""
+        if not several:
+            return base
+        steps = f"step-{self.last}" if self.first == self.last else f"steps-{self.first}-{self.last}"
+        return f"{base.rstrip('/')}/{steps}"
+
+
+def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool) -> list[Policy]:
+    """The checkpoints among samples, each without the problems whose groups are cut; ``one``: all are of one.
+
+    UserError, which begins with ``where``, if there are several steps that cannot be compared.
+    """
+    steps = np.unique(step_N)
+    if one or len(steps) == 1:
+        policies = [Policy(np.arange(len(step_N)), int(steps[0]), int(steps[-1]))]
+        return [_whole_groups(where, policy, problem_N) for policy in policies]
+    ways = [_same_steps(problem_N, step_N), _passes(problem_N, step_N)]
+    policies, shared = max(ways, key=lambda way: len(way[1]))  # the steps, if as many
+    if len(policies) < 2 or not len(shared):
+        low, high = steps[0], steps[-1]
+        raise UserError(
+            f"{where}: its {len(steps)} steps, {low} to {high}, are of as many policies and have no problems in "
+            f"common, so they cannot be compared; choose one, ?step={high}, or take several as one checkpoint, "
+            f"?step={low}-{high}"
+        )
+    _say(where, policies, len(steps), len(shared))
+    kept = np.isin(problem_N, shared)
+    policies = [replace(policy, rows=policy.rows[kept[policy.rows]]) for policy in policies]
+    return [_whole_groups(where, policy, problem_N) for policy in policies]
+
+
+def _same_steps(problem_N: Ints, step_N: Ints) -> tuple[list[Policy], Ints]:
+    """The steps that have the set of problems which most steps have, and these problems."""
+    groups: dict[bytes, list[Policy]] = {}
+    for step, rows in _by_step(step_N):
+        groups.setdefault(np.unique(problem_N[rows]).tobytes(), []).append(Policy(rows, step, step))
+    most = max(groups.values(), key=len)
+    return most, np.unique(problem_N[most[0].rows]) if len(most) > 1 else np.empty(0, dtype=np.int64)
+
+
+def _passes(problem_N: Ints, step_N: Ints) -> tuple[list[Policy], Ints]:
+    """The passes over the problems that are full enough, and the problems that all of them have."""
+    seen_P = np.full(int(problem_N.max()) + 1, -1, dtype=np.int64)
+    parts: list[list[tuple[int, Ints]]] = []
+    for step, rows in _by_step(step_N):
+        if not parts or (seen_P[problem_N[rows]] == len(parts) - 1).any():
+            parts.append([])
+        seen_P[problem_N[rows]] = len(parts) - 1
+        parts[-1].append((step, rows))
+    passes = [Policy(np.sort(np.concatenate([rows for _, rows in p])), p[0][0], p[-1][0]) for p in parts]
+    problems = [np.unique(problem_N[policy.rows]) for policy in passes]
+    least = LEAST * max(map(len, problems))
+    full = [(policy, mine) for policy, mine in zip(passes, problems, strict=True) if len(mine) >= least]
+    shared = full[0][1]
+    for _, mine in full:
+        shared = np.intersect1d(shared, mine)
+    return [policy for policy, _ in full], shared
+
+
+def _by_step(step_N: Ints) -> Iterator[tuple[int, Ints]]:
+    """(step, the rows of its samples in their order), from the first step on."""
+    order = np.argsort(step_N, kind="stable")
+    steps, begin = np.unique(step_N[order], return_index=True)
+    yield from zip(steps.tolist(), np.split(order, begin[1:]), strict=True)
+
+
+def _whole_groups(where: str, policy: Policy, problem_N: Ints) -> Policy:
+    """Without the problems that have fewer samples than most have, if those are fewer than half of all."""
+    mine = problem_N[policy.rows]
+    drawn_P = np.bincount(mine)
+    sizes, problems = np.unique(drawn_P[drawn_P > 0], return_counts=True)
+    usual = int(sizes[np.argmax(problems)])
+    cut = (drawn_P > 0) & (drawn_P < usual)
+    if not cut.any() or 2 * cut.sum() >= problems.sum():
+        return policy
+    note(
+        f"{where}: {int(cut.sum())} of {int(problems.sum())} problems have fewer samples than the usual {usual} "
+        f"(steps {policy.first} to {policy.last}) and are left out"
+    )
+    return Policy(policy.rows[~cut[mine]], policy.first, policy.last)
+
+
+def _say(where: str, policies: Sequence[Policy], steps: int, shared: int) -> None:
+    """Say which steps became checkpoints, and what that costs."""
+    spans = [f"{p.first} to {p.last}" if p.first < p.last else str(p.first) for p in policies]
+    listed = ", ".join(spans[:SHOWN]) + (", ..." if len(spans) > SHOWN else "")
+    passes = any(policy.first < policy.last for policy in policies)
+    blur = "; the samples of a pass are of the policies of all its steps" if passes else ""
+    note(
+        f"{where}: of its {steps} steps, {len(policies)} {'passes over' if passes else 'with'} the same problems stand "
+        f"for as many checkpoints (steps {listed}), compared on the {shared} problems that all have{blur}"
+    )

@@ -1,0 +1,164 @@
+"""Samples that another tool wrote, in place of checkpoints: collected, scored, and divided into checkpoints.
+
+The samples of one step are those of one policy.  A folder with several steps stands for several checkpoints if these
+have problems in common (`tool_policies.py`); ``step=`` chooses one step, or a range that is taken as one checkpoint.
+
+The task verifies the texts if problems are named.  The tool's own scores are taken if none are, if ``score=`` or
+``threshold=`` asks for them, or if no text was stored.  A sample that is not scored is left out, and so is a problem
+that has fewer scored samples than most have, because a crash has cut its group or because of such samples.  Both are
+counted and said.
+
+Shapes: N = samples, P = problems.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlready.core.errors import UserError
+from rlready.core.progress import note
+from rlready.interchange.formats import open_tool, parse_tool_source
+from rlready.interchange.rollouts import UNSCORED, Request, verdicts
+from rlready.readiness.offline_samples import Pending, Stored, TableOptions
+from rlready.readiness.passk import Ints
+from rlready.readiness.sample_stats import FACTS, Draws
+from rlready.readiness.tool_policies import divided
+from rlready.tasks.columns import Batch
+from rlready.tasks.strictjson import Refused
+from rlready.tasks.table import Origin, id_of
+
+MOST_STEPS = 10**15
+
+
+def read_tool_samples(source: str, *, problems_named: bool) -> dict[str, Stored]:
+    """The samples of each checkpoint that a source stands for, by its name, in the order of their steps."""
+    format, request = parse_tool_source(source)
+    request = replace(request, verified=problems_named and not request.options.takes_scores)
+    collector = _Collector(request)
+    for batch in open_tool(format, request):
+        collector.add(batch)
+    return collector.checkpoints(format.files(request.path))
+
+
+class _Collector:
+    """Collects the samples of all steps as arrays."""
+
+    def __init__(self, request: Request) -> None:
+        self.request, self.options = request, request.options
+        self.problems: dict[str, int] = {}
+        self.draws: list[Draws] = []
+        self.verdict: list[NDArray[np.int8]] = []
+        self.step: list[Ints] = []
+        self.line: list[Ints] = []
+        self.digest: list[Ints] = []  # of texts
+        self.texts: list[str | None] = []  # if they are to be verified
+        self.total = 0
+        self.unscored: Batch | None = None  # the first batch whose score was not read, because its text is verified
+
+    def add(self, batch: Batch) -> None:
+        self.total += len(batch)
+        step = batch.map("step", _step, np.int64)
+        batch = batch.take(np.flatnonzero(self._wanted(step))) if self.options.step else batch
+        step = step[self._wanted(step)]
+        problem = batch.map("problem_id", self._problem, np.int64)
+        if (problem < 0).any():
+            kept = np.flatnonzero(problem >= 0)
+            batch, problem, step = batch.take(kept), problem[kept], step[kept]
+        texts = batch.values("text", np.arange(len(batch)))
+        verdict = np.full(len(batch), UNSCORED, dtype=np.int8)
+        if not self.request.verified:
+            verdict = verdicts(batch, self.options)
+        else:
+            self.texts += texts
+        facts = replace(batch, columns={name: batch.columns[name] for name in FACTS if name in batch.columns})
+        self.draws.append(Draws.of_batch(facts, 0, problem, verdict == 1))
+        self.verdict.append(verdict)
+        self.step.append(step)
+        self.line.append(batch.lines)
+        self.digest.append(np.fromiter(map(hash, texts), dtype=np.int64, count=len(texts)))
+
+    def _wanted(self, step: Ints) -> NDArray[np.bool_]:
+        low, high = self.options.step or (0, MOST_STEPS)
+        return (low <= step) & (step <= high)
+
+    def _problem(self, value: Any) -> int:
+        """The index of a problem; -1 after the first n."""
+        name = id_of(value, "the problem")
+        if name is None:
+            raise Refused("a sample without its problem")
+        if self.options.n is not None and len(self.problems) == self.options.n and name not in self.problems:
+            return -1
+        return self.problems.setdefault(name, len(self.problems))
+
+    def checkpoints(self, files: Sequence[Path]) -> dict[str, Stored]:
+        where = self.request.text
+        if not self.problems:
+            chosen = "-".join(map(str, dict.fromkeys(self.options.step or ())))
+            raise UserError(f"{where}: has no samples" + (f" of step={chosen}" if chosen else ""))
+        draws = Draws.joined(self.draws, len(self.problems))
+        verdict, step = np.concatenate(self.verdict), np.concatenate(self.step)
+        line, digest = np.concatenate(self.line), np.concatenate(self.digest)
+        kept = np.arange(len(verdict))
+        if not self.request.verified:
+            kept = np.flatnonzero(verdict != UNSCORED)
+            if missing := len(verdict) - len(kept):
+                note(f"{where}: {missing} of {len(verdict)} samples were not scored and are left out")
+            if not len(kept):
+                raise UserError(f"{where}: none of its samples was scored; name problems= to have the texts verified")
+        policies = divided(where, draws.problem[kept], step[kept], one=self.options.step is not None)
+        if len(policies) > 1 and self.options.model:
+            raise UserError(f"{where}: model= is one checkpoint, but this is read as {len(policies)}; choose by ?step=")
+        found = {}
+        for policy in policies:
+            rows = kept[policy.rows]
+            name = policy.name(self.options.name or str(self.request.path), several=len(policies) > 1)
+            found[name] = self._stored(files, draws, rows, line, digest)
+        return found
+
+    def _stored(self, files: Sequence[Path], draws: Draws, rows: Ints, line: Ints, digest: Ints) -> Stored:
+        """The samples ``rows`` as those of one checkpoint."""
+        names, o = list(self.problems), self.options
+        there, problem = np.unique(draws.problem[rows], return_inverse=True)
+        ids = [names[code] for code in there]
+        pending = []
+        if self.request.verified:
+            pending = [
+                Pending(at, int(line[row]), ids[problem[at]], self.texts[row], None)
+                for at, row in enumerate(rows.tolist())
+            ]
+        first = digest[rows][np.unique(problem, return_index=True)[1]]
+        return Stored(
+            path=str(_common(files, self.request.path)),
+            options=TableOptions(filter=o.filter, n=o.n, name=o.name, model=o.model),
+            origin=Origin(self.request.text, "row"),
+            total=self.total,
+            problem_ids=ids,
+            draws=replace(draws.take(rows), problems=len(ids), problem=problem.astype(np.int64)),
+            order=np.arange(len(rows)),
+            pending=pending,
+            conditions={"filter": o.filter} if o.filter else {},
+            copied=bool((digest[rows] == first[problem]).all()) and len(rows) > len(ids),
+            responses="",
+        )
+
+
+def _step(value: Any) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 0:
+        raise Refused(f"step must be a whole number from 0, not {str(value)[:40]!r}")
+    return int(value)
+
+
+def _common(files: Sequence[Path], path: Path) -> Path:
+    """The folder that holds all files, which is hashed: of TRL's output not its checkpoints; or the only file."""
+    if len(files) == 1:
+        return files[0]
+    folders = {file.parent for file in files}
+    return folders.pop() if len(folders) == 1 else path / "rollouts" if (path / "rollouts").is_dir() else path

@@ -1,0 +1,454 @@
+"""Samples that other tools wrote, from their files to a ranking.
+
+In data/interchange, TRL 1.16.0 trained a tiny model for four steps (``conversation``: two epochs over four problems;
+``text``: with an evaluation of two problems at every second step, and a second reward that is None for some samples),
+inspect_ai 0.3.285 logged a model that answers from a list, lm-eval 0.4.13 wrote one and four repeats of three
+documents, and the models of verifiers 0.4.0 wrote prime-rl's episodes.  The files of verl 0.9.1, SkyRL 0.3.0 and
+lighteval 0.13.0 are made here with the fields that these write.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rlready.core.config import ReadinessConfig
+from rlready.core.errors import UserError
+from rlready.readiness.offline_samples import Stored
+from rlready.readiness.result import ReadinessResult
+from rlready.readiness.sources import read_sources
+from rlready.readiness.stage import readiness
+
+DATA = Path(__file__).parent / "data" / "interchange"
+LM_EVAL = DATA / "lm-eval" / "samples_sums1.jsonl"
+Row = dict[str, Any]
+
+
+def read(source: str, *, problems_named: bool = False) -> dict[str, Stored]:
+    return read_sources([source], problems_named=problems_named)[1]
+
+
+def counts(stored: Stored) -> dict[str, str]:
+    """The outcomes of each problem, in the order of the samples."""
+    found = dict.fromkeys(stored.problem_ids, "")
+    for problem, correct in zip(stored.draws.problem.tolist(), stored.draws.correct.tolist(), strict=True):
+        found[stored.problem_ids[problem]] += "10"[not correct]
+    return found
+
+
+def alone(source: str, *, problems_named: bool = False) -> Stored:
+    (stored,) = read(source, problems_named=problems_named).values()
+    return stored
+
+
+def ranked(folder: Path, *sources: str, **settings: Any) -> ReadinessResult:
+    return readiness(ReadinessConfig(checkpoints=sources, **settings), folder)
+
+
+def lines(path: Path, rows: Sequence[Row], end: str = "\n") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(map(json.dumps, rows)) + end)
+    return path
+
+
+def trl(folder: Path, step: int, rows: Sequence[tuple[str, str, float | None]], **more: Any) -> Path:
+    """A file of TRL's, of (prompt, completion, reward)."""
+    (folder / "completions").mkdir(parents=True, exist_ok=True)
+    prompts, said, rewards = zip(*rows, strict=True)
+    columns = {"prompt": prompts, "completion": said, "accuracy": pa.array(rewards, pa.float64())} | more
+    table = pa.table({"step": [step] * len(rows), **columns, "advantage": [0.0] * len(rows)})
+    pq.write_table(table, folder / "completions" / f"completions_{step:05d}.parquet")
+    return folder
+
+
+def verl_rows(step: int, outcomes: dict[str, str], **more: Any) -> list[Row]:
+    """Rows of verl's for each problem and its outcomes, such as 0110; groups have new names in every step."""
+    return [
+        {"input": problem, "output": f"{step} {problem} {n}", "gts": "4", "score": float(right), "step": step}
+        | {"uid": f"g{step}-{problem}_{n}_0"}
+        | more
+        for problem, rights in outcomes.items()
+        for n, right in enumerate(rights)
+    ]
+
+
+def test_a_folder_of_trl_is_ranked_by_one_command(tmp_path: Path) -> None:
+    """Two epochs are two passes over the problems, each a checkpoint; the number of samples decides k."""
+    passes = read(f"trl:{DATA}/trl/conversation")
+    assert [Path(name).name for name in passes] == ["steps-1-2", "steps-3-4"]
+    first, second = passes.values()
+    question = "What is {} + 1?"
+    assert counts(first) == {
+        question.format(1): "0101",
+        question.format(3): "0011",
+        question.format(2): "1011",
+        question.format(0): "0100",
+    }
+    assert counts(second)[question.format(3)] == "0000"
+    result = ranked(tmp_path / "run", f"trl:{DATA}/trl/conversation")
+    assert [Path(each.name).name for each in result.checkpoints] == ["steps-1-2", "steps-3-4"]
+    assert sorted(result.checkpoints[0].pass_at_k) == [1, 2, 4]
+    assert result.checkpoints[1].pass_at_k[4].value == 0.75
+
+
+def test_evaluations_of_trl_are_checkpoints_and_other_steps_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    found = read(f"trl:{DATA}/trl/text?score=correct")
+    assert [Path(name).name for name in found] == ["step-2", "step-4"]
+    assert [counts(each) for each in found.values()] == [
+        {"What is 1 + 1?": "0010", "What is 0 + 1?": "1101"},
+        {"What is 1 + 1?": "0001", "What is 0 + 1?": "0000"},
+    ]
+    assert "2 with the same problems stand for as many checkpoints (steps 2, 4)" in capsys.readouterr().err
+    one = read(f"trl:{DATA}/trl/text?score=correct&step=3")
+    assert list(one) == [f"{DATA}/trl/text"]
+    both = alone(f"trl:{DATA}/trl/text?score=correct&step=1-2")
+    assert counts(both)["What is 1 + 1?"] == "00000010"
+
+
+def test_a_reward_is_chosen_and_never_guessed(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"scores correct, maybe; say which is the verdict, as in \?score=correct"):
+        read(f"trl:{DATA}/trl/text")
+    with pytest.raises(UserError, match=r"no reward or metric 'corect'; did you mean correct\?"):
+        read(f"trl:{DATA}/trl/text?score=corect")
+    message = (
+        r"completions_00002.parquet row 2: maybe = 0.5 is neither 0 nor 1; .*\?threshold=1, or choose another score"
+    )
+    with pytest.raises(UserError, match=message + r" \(correct\)"):
+        read(f"trl:{DATA}/trl/text?score=maybe&step=2")
+    folder = trl(tmp_path, 1, [("a", "x", 0.5), ("a", "y", 0.4), ("b", "x", 0.1), ("b", "z", 1.5)])
+    assert counts(alone(f"trl:{folder}?threshold=0.5")) == {"a": "10", "b": "01"}
+
+
+def test_samples_without_a_score_are_left_out_and_counted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    found = alone(f"trl:{DATA}/trl/text?score=maybe&threshold=0.5&step=2")
+    assert counts(found) == {"What is 1 + 1?": "111", "What is 0 + 1?": "111"}
+    assert "2 of 8 samples were not scored and are left out" in capsys.readouterr().err
+    folder = trl(tmp_path, 1, [("a", "x", None), ("a", "y", None)])
+    with pytest.raises(UserError, match="none of its samples was scored"):
+        read(f"trl:{folder}")
+
+
+def test_files_of_trl_that_repeat_the_one_before_are_dropped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As several steps that learn from one batch write them."""
+    rows = [("a", "x", 1.0), ("a", "y", 0.0), ("b", "x", 1.0), ("b", "z", 1.0)]
+    for step in (1, 2, 3):
+        trl(tmp_path, step, rows)
+    trl(tmp_path, 4, [(p, f"{text} again", r) for p, text, r in rows])
+    assert [Path(name).name for name in read(f"trl:{tmp_path}")] == ["step-1", "step-4"]
+    assert "2 files repeat the rows of the one before" in capsys.readouterr().err
+
+
+def test_steps_without_common_problems_are_not_ranked(tmp_path: Path) -> None:
+    for step in (1, 2):
+        trl(tmp_path, step, [(f"{step}", "x", 1.0), (f"{step}", "y", 0.0)])
+    message = r"2 steps, 1 to 2, are of as many policies and have no problems in common, .*\?step=2, .*\?step=1-2"
+    with pytest.raises(UserError, match=message):
+        read(f"trl:{tmp_path}")
+    assert alone(f"trl:{tmp_path}?step=1-2").problem_ids == ["1", "2"]
+    with pytest.raises(UserError, match="has no samples of step=7"):
+        read(f"trl:{tmp_path}?step=7")
+
+
+def test_passes_are_compared_on_the_problems_of_all_and_a_short_last_one_is_dropped(tmp_path: Path) -> None:
+    """Problems come back in another order in every epoch, and the third epoch was stopped."""
+    epochs = (["ab", "cd", "ef"], ["fc", "ad", "be"], ["ce"])
+    for step, pair in enumerate((pair for epoch in epochs for pair in epoch), start=1):
+        lines(tmp_path / f"{step}.jsonl", verl_rows(step, dict.fromkeys(pair, "01")))
+    found = read(f"verl:{tmp_path}")
+    assert [Path(name).name for name in found] == ["steps-1-3", "steps-4-6"]
+    assert all(sorted(each.problem_ids) == list("abcdef") for each in found.values())
+
+
+def test_problems_of_verl_are_inputs_and_a_session_has_one_response(tmp_path: Path) -> None:
+    """Its groups are named anew in every step; of a session with two outputs the last one counts."""
+    rows = verl_rows(1, {"a": "01", "b": "11"})
+    later = rows[1] | {"uid": "g1-a_1_1", "input": "a, and more", "score": 0.0, "output": "last"}
+    lines(tmp_path / "1.jsonl", [*rows[:2], later, *rows[2:]])
+    lines(tmp_path / "2.jsonl", verl_rows(2, {"b": "00", "a": "10"}))
+    lines(tmp_path / "10.jsonl", verl_rows(10, {"a": "11", "b": "11"}))
+    found = read(f"verl:{tmp_path}")
+    assert [Path(name).name for name in found] == ["step-1", "step-2", "step-10"]
+    assert [counts(each) for each in found.values()] == [
+        {"a": "00", "b": "11"},
+        {"a": "10", "b": "00"},
+        {"a": "11", "b": "11"},
+    ]
+    older = [{key: row[key] for key in row if key != "uid"} for row in verl_rows(1, {"a": "01"})]
+    assert counts(alone(f"verl:{lines(tmp_path / 'old' / '1.jsonl', older)}")) == {"a": "01"}
+    mixed = [*verl_rows(1, {"a": "01"}), *verl_rows(2, {"a": "11"})]  # the policies of two steps in one file
+    assert len(read(f"verl:{lines(tmp_path / 'mixed.jsonl', mixed)}")) == 2
+    shaped = [row | {"score": 2 * row["score"] - 1, "acc": row["score"]} for row in rows]
+    path = lines(tmp_path / "shaped" / "1.jsonl", shaped)
+    with pytest.raises(UserError, match=r"score = -1 is neither 0 nor 1; .* or choose another score \(acc\)"):
+        read(f"verl:{path}")
+    assert counts(alone(f"verl:{path}?score=acc")) == {"a": "01", "b": "11"}
+
+
+def test_a_group_that_a_crash_has_cut_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = verl_rows(3, {"a": "0101", "b": "1111", "c": "00"})
+    path = lines(tmp_path / "3.jsonl", rows, end='\n{"input": "c", "outp')
+    assert counts(alone(f"verl:{path}")) == {"a": "0101", "b": "1111"}
+    said = capsys.readouterr().err
+    assert "3.jsonl: its last line is incomplete" in said
+    assert "1 of 3 problems have fewer samples than the usual 4" in said
+    path.write_text(path.read_text().replace('"gts"', "gts", 1))
+    with pytest.raises(UserError, match=r"3\.jsonl:1: not JSON"):
+        read(f"verl:{path}")
+
+
+def test_episodes_of_prime_rl(tmp_path: Path) -> None:
+    """Tokens and log-probabilities of sampled tokens only; what was learned from is not read a second time."""
+    stored = alone(f"prime-rl:{DATA}/prime-rl")
+    assert stored.problem_ids == ["sum-0", "sum-1"]  # one episode of sum-2 was not scored
+    assert len(stored.draws.problem) == 8
+    assert set(stored.draws.length.tolist()) == {3.0}
+    assert set(stored.draws.surprise.tolist()) == {0.875}
+    assert stored.draws.truncated.tolist() == [0, 0, 1, 0] * 2
+    texts = alone(f"prime-rl:{DATA}/prime-rl", problems_named=True).pending
+    assert texts[0].text is not None
+    assert texts[0].text.startswith("<think>we add</think>so ")
+    shutil.copytree(DATA / "prime-rl" / "rollouts", tmp_path / "rollouts")
+    shutil.copytree(tmp_path / "rollouts/step_1/train", tmp_path / "rollouts/step_1/eval")
+    with pytest.raises(UserError, match=r"rollouts of train and of eval; choose: \?filter=eval"):
+        read(f"prime-rl:{tmp_path}")
+    assert len(alone(f"prime-rl:{tmp_path}?filter=eval").draws.problem) == 8
+    file = tmp_path / "two.jsonl"
+    episode = json.loads((DATA / "prime-rl/rollouts/step_1/train/all/traces.jsonl").read_text().splitlines()[0])
+    lines(file, [episode | {"traces": episode["traces"] * 2}])
+    with pytest.raises(UserError, match=r"two\.jsonl:1: an episode of 2 agents"):
+        read(f"prime-rl:{file}")
+
+
+def test_evaluations_of_skyrl(tmp_path: Path) -> None:
+    """A score for each token is added up; the token that ends a turn is no part of the answer."""
+    row = {"stop_reason": "stop", "env_class": "gsm8k", "env_extras": {}, "data_source": "gsm8k"}
+    rows = [
+        row | {"input_prompt": "<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n", "output_response": text, "score": score}
+        for text, score in (("4<|im_end|>", [0.0, 1.0]), ("5<|im_end|>", 0.0))
+    ]
+    path = lines(tmp_path / "gsm8k.jsonl", [rows[0], rows[1] | {"stop_reason": "length"}])
+    stored = alone(f"skyrl:{path}")
+    assert list(counts(stored).values()) == ["10"]
+    assert stored.draws.truncated.tolist() == [0, 1]
+    assert [each.text for each in alone(f"skyrl:{path}", problems_named=True).pending] == ["4", "5"]
+    lines(tmp_path / "math.jsonl", rows)
+    with pytest.raises(UserError, match=r"several data sets \(gsm8k.jsonl, math.jsonl\)"):
+        read(f"skyrl:{tmp_path}")
+
+
+def test_samples_of_lm_eval(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"for each filter \(strict-match, flexible-extract\); choose one: \?filter="):
+        read(f"lm-eval:{LM_EVAL}")
+    stored = alone(f"lm-eval:{LM_EVAL}?filter=strict-match")
+    assert (stored.problem_ids, stored.conditions) == (["0", "1", "2"], {"filter": "strict-match"})
+    assert len(stored.draws.problem) == 3
+    several = DATA / "lm-eval" / "samples_sums4.jsonl"
+    with pytest.raises(UserError, match=r"sums4\.jsonl:1: 4 responses, but exact_match is one number for all"):
+        read(f"lm-eval:{several}?filter=strict-match")
+    problems = lines(
+        tmp_path / "problems.jsonl", [{"id": i, "prompt": f"What is {i}?", "answer": "4"} for i in range(3)]
+    )
+    result = ranked(tmp_path / "run", f"lm-eval:{several}", problems=str(problems))
+    assert sorted(result.checkpoints[0].pass_at_k) == [1, 2, 4]
+    assert result.checkpoints[0].samples == 12
+    with pytest.raises(UserError, match="no row has filter = strict; did you mean strict-match"):
+        read(f"lm-eval:{LM_EVAL}?filter=strict")
+
+
+@pytest.mark.parametrize("name", ["log.eval", "log.json"])
+def test_logs_of_inspect(name: str) -> None:
+    """Both forms hold the same samples; the archive is compressed with zstd."""
+    stored = alone(f"inspect:{DATA}/inspect/{name}")
+    assert counts(stored) == {"q0": "100", "q1": "010"}
+    assert sorted(stored.draws.truncated.tolist()) == [0, 0, 0, 1, 1, 1]
+    texts = [each.text for each in alone(f"inspect:{DATA}/inspect/{name}", problems_named=True).pending]
+    assert texts.count("ANSWER: 4") == 2
+
+
+def test_what_else_a_log_of_inspect_may_hold(tmp_path: Path) -> None:
+    """An error without scores, a scorer with several values, parts of a message, and a text that is attached."""
+    said = {"role": "assistant", "content": [{"type": "reasoning", "reasoning": "so"}, {"type": "text", "text": "4"}]}
+    attached = {"role": "assistant", "content": "attachment://abc"}
+    samples = [
+        {
+            "id": 1,
+            "epoch": 1,
+            "output": {"choices": [{"message": said}]},
+            "scores": {"judge": {"value": {"a": 1, "b": "P"}}},
+        },
+        {"id": 1, "epoch": 2, "output": {"choices": [{"message": attached}]}, "scores": {"judge": {"value": {"a": 0}}}},
+        {"id": 1, "epoch": 3, "output": {"choices": []}, "scores": {}, "error": {"message": "x"}},
+    ]
+    samples[1]["attachments"] = {"abc": "a long text"}
+    path = tmp_path / "log.eval"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.json", "{}")
+        for sample in samples:
+            archive.writestr(f"samples/1_epoch_{sample['epoch']}.json", json.dumps(sample))
+    with pytest.raises(UserError, match=r"scores judge/a, judge/b; say which is the verdict"):
+        read(f"inspect:{path}")
+    assert counts(alone(f"inspect:{path}?score=judge/a")) == {"1": "10"}
+    texts = [each.text for each in alone(f"inspect:{path}", problems_named=True).pending]
+    assert texts[:2] == ["<think>so</think>4", "a long text"]
+    log = tmp_path / "cut.json"
+    log.write_text((DATA / "inspect" / "log.json").read_text()[:40_000])
+    with pytest.raises(UserError, match=r"cut\.json: (not JSON|ends in the middle)"):
+        read(f"inspect:{log}")
+
+
+def test_details_of_lighteval(tmp_path: Path) -> None:
+    rows = [
+        {
+            "doc": {"id": str(i), "query": f"What is {i}?"},
+            "model_response": {"text": ["4", "5"][: 1 + several], "output_tokens": [[1, 2], [3]][: 1 + several]},
+            "metric": {"em": float(i % 2), "extractive_match": 1.0},
+        }
+        for several in (0, 1)
+        for i in range(2)
+    ]
+    single, double = tmp_path / "details_a_2026.parquet", tmp_path / "b" / "details_b_2026.parquet"
+    double.parent.mkdir()
+    pq.write_table(pa.Table.from_pylist(rows[:2]), single)
+    pq.write_table(pa.Table.from_pylist(rows[2:]), double)
+    assert counts(alone(f"lighteval:{single}?score=em")) == {"0": "0", "1": "1"}
+    assert alone(f"lighteval:{single}?score=em").draws.length.tolist() == [2, 2]
+    with pytest.raises(UserError, match="row 1: 2 responses, but em is one number"):
+        read(f"lighteval:{double}?score=em")
+    assert [p.text for p in alone(f"lighteval:{double}", problems_named=True).pending] == ["4", "5"] * 2
+    with pytest.raises(UserError, match="details of several tasks or dates"):
+        read(f"lighteval:{tmp_path}?score=em")
+
+
+def test_texts_are_verified_if_problems_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Prompts are matched with the problems, also inside a conversation; the tool's score is taken if asked for."""
+    problems = [{"id": f"p{i}", "prompt": f"What is {i} + 1?", "answer": str(i + 1)} for i in range(4)]
+    named = str(lines(tmp_path / "problems.jsonl", problems))
+    folder = trl(
+        tmp_path / "trl",
+        1,
+        [
+            ("What is 1 + 1?", "2", 0.0),
+            ("What is 1 + 1?", "3", 1.0),
+            ("What is 2 + 1?", "3", 0.0),
+            ("What is 2 + 1?", "3", 0.0),
+        ],
+    )
+    result = ranked(tmp_path / "verified", f"trl:{folder}", problems=named)
+    assert {name: c.counts.correct.tolist() for name, c in result.per_problem.items()} == {str(folder): [1, 2]}
+    assert result.problems == ["p1", "p2"]
+    assert "compared on the 2 problems that all have, of up to 4" in capsys.readouterr().err
+    scored = ranked(tmp_path / "scored", f"trl:{folder}?score=accuracy", problems=named)
+    assert scored.per_problem[str(folder)].counts.correct.tolist() == [1, 0]
+    rows = [row | {"input": f"user\n{row['input']}\nassistant\n"} for row in verl_rows(1, {"What is 3 + 1?": "00"})]
+    inside = lines(tmp_path / "verl" / "1.jsonl", [rows[0] | {"output": "#### 4"}, rows[1]])
+    result = ranked(tmp_path / "inside", f"verl:{inside}", problems=named)
+    assert (result.problems, result.checkpoints[0].pass_at_k[1].value) == (["p3"], 0.5)
+    other = str(lines(tmp_path / "other.jsonl", [{"id": "x", "prompt": "y", "answer": "1"}]))
+    with pytest.raises(
+        UserError, match="none of its problems is among those of the named problems; the first is 'What"
+    ):
+        ranked(tmp_path / "none", f"trl:{folder}", problems=other)
+
+
+def test_two_runs_are_compared_on_the_problems_that_both_have(tmp_path: Path) -> None:
+    one = lines(tmp_path / "one" / "1.jsonl", verl_rows(1, {"a": "0111", "b": "1111"}))
+    other = lines(tmp_path / "other" / "1.jsonl", verl_rows(1, {"b": "01", "c": "11"}))
+    result = ranked(tmp_path / "run", f"verl:{one}", f"verl:{other}")
+    assert result.problems == ["b"]
+    assert sorted(result.checkpoints[0].pass_at_k) == [1, 2]
+    with pytest.raises(UserError, match="named twice"):
+        ranked(tmp_path / "twice", f"verl:{one}", f"verl:{one}")
+
+
+def made(tmp_path: Path) -> dict[str, Path]:
+    """A path of each format."""
+    rows = [{"doc": {"id": "0"}, "model_response": {"text": ["4"]}, "metric": {"em": 1.0}}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "details_a.parquet")
+    skyrl = {"input_prompt": "a", "output_response": "b", "score": 1.0}
+    return {
+        "trl": DATA / "trl" / "conversation",
+        "verl": lines(tmp_path / "verl" / "1.jsonl", verl_rows(1, {"a": "01"})).parent,
+        "prime-rl": DATA / "prime-rl",
+        "skyrl": lines(tmp_path / "sky" / "gsm8k.jsonl", [skyrl]),
+        "lm-eval": LM_EVAL,
+        "inspect": DATA / "inspect" / "log.eval",
+        "lighteval": tmp_path / "details_a.parquet",
+    }
+
+
+def test_a_reader_names_the_right_one(tmp_path: Path) -> None:
+    """Whichever reader is pointed at whichever tool's samples, and where a checkpoint or a table is expected."""
+    paths = made(tmp_path)
+    for kind in paths:
+        for other, path in paths.items():
+            if kind != other:
+                with pytest.raises(UserError, match=f"read them with {other}:{path}"):
+                    read(f"{kind}:{path}")
+    for kind in ("trl", "verl", "prime-rl", "inspect"):
+        with pytest.raises(UserError, match=f"no checkpoint, but samples of .*; read them with {kind}:{paths[kind]}"):
+            read(str(paths[kind]))
+    for kind, tool in (("skyrl", "SkyRL"), ("lighteval", "lighteval")):
+        with pytest.raises(UserError, match=f"these are samples of {tool}; read them with {kind}:"):
+            read(str(paths[kind]))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no samples of TRL there; TRL writes completions/"):
+        read(f"trl:{tmp_path}/empty")
+    with pytest.raises(UserError, match="no such file or folder"):
+        read(f"verl:{tmp_path}/missing")
+    with pytest.raises(UserError, match="name what to read, trl:PATH"):
+        read("trl:")
+    with pytest.raises(UserError, match="unknown key 'scor'; did you mean score"):
+        read(f"trl:{DATA}/trl/text?scor=x")
+
+
+def test_a_budget_that_cannot_be_known_is_refused_with_its_reason() -> None:
+    with pytest.raises(
+        UserError, match=r"cannot be told: TRL logs neither tokens .* without special tokens; leave it out"
+    ):
+        read(f"trl:{DATA}/trl/conversation?thinking_budget=64")
+
+
+def test_a_table_without_ids_of_problems_says_how_to_name_them(tmp_path: Path) -> None:
+    table = lines(tmp_path / "x.jsonl", [{"question": "a", "correct": True}])
+    with pytest.raises(UserError, match=r"no column 'problem_id', so it is not known .* \?problem=COLUMN"):
+        read(str(table))
+
+
+def test_a_table_with_few_samples_needs_no_setting(tmp_path: Path) -> None:
+    rows = [{"problem_id": p, "correct": c} for p in "ab" for c in (True, False, True)]
+    table = str(lines(tmp_path / "x.jsonl", rows))
+    assert sorted(ranked(tmp_path / "open", table).checkpoints[0].pass_at_k) == [1, 2, 3]
+    with pytest.raises(UserError, match="n = 3 samples, fewer than the k = 64"):
+        ranked(tmp_path / "given", table, samples=64)
+    single = str(lines(tmp_path / "y.jsonl", rows[::3]))
+    assert sorted(ranked(tmp_path / "single", single).checkpoints[0].pass_at_k) == [1]
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: path.write_text("[1]\n"), "bad.jsonl:1: expected one JSON object on each line, not list"),
+        (lambda path: lines(path, [{"output": "x", "score": 1, "step": 1, "input": None}]), "1: no text 'input'"),
+        (
+            lambda path: lines(path, [row | {"score": "x"} for row in verl_rows(1, {"a": "0"})]),
+            "no reward|no score|number",
+        ),
+        (lambda path: lines(path, [row | {"step": 1.5} for row in verl_rows(1, {"a": "0"})]), "step must be a whole"),
+    ],
+)
+def test_rows_that_are_none_of_verl(write: Callable[[Path], Any], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    write(path)
+    with pytest.raises(UserError, match=message) as caught:
+        read(f"verl:{path}")
+    assert "\n" not in str(caught.value)
