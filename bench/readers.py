@@ -1,7 +1,7 @@
 """Readiness from a million samples of each tool that is read: `python bench/readers.py`.
 
 A file, or for trainers a folder of 1,000 steps, holds 1,000,000 samples, with responses of 200 characters, as the tool
-writes them: 1,000 problems with 1,000 samples each, or ten passes over 10,000 problems with 10 samples each.
+writes them: 1,000 problems with 1,000 samples each, or ten passes over these with 100 samples each.
 prime-rl's have 20 tokens each with log-probabilities; lm-eval and lighteval store one score for each document, so that
 a problem has one sample there.  The benchmark measures CPU seconds (user and system) and peak memory of a child process
 for each format, including imports, hashing and the ranking.
@@ -32,7 +32,7 @@ GOALS = {
     for what, target in TARGETS.items()
 }
 PROBLEMS, EACH = 1000, 1000  # problems, and samples of each
-PER_STEP, GROUP = 100, 10  # problems of a step of RL, and samples of each
+PER_STEP, GROUP = 10, 100  # problems of a step of RL, and samples of each
 QUESTION = "A train leaves at {} and arrives two hours later, after a stop of ten minutes. When did it arrive?"
 TOKENS = list(range(20))
 LOGPROBS = [-0.123456 * (i + 1) for i in range(20)]

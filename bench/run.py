@@ -28,6 +28,7 @@ ORDER = (
     "budgets",
     "readiness",
     "offline_samples",
+    "readers",
     "gflops",
     "influence",
     "sampling_hf",

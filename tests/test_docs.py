@@ -34,7 +34,8 @@ SMALL = {
     "predict": {"splits": "10", "resamples": "50"},
     "sweep": {"workers": "0"},
 }
-OFFLINE = ("completions.parquet", "samples-15", "samples-30")  # tables that take no sampling settings
+TRL = Path(__file__).parent / "data" / "interchange" / "trl" / "conversation"
+OFFLINE = ("trl:", "verl:", "lm-eval:", "samples-15", "samples-30")  # samples, which take no sampling settings
 
 
 IN_VOCABULARY = {"wait_text=Wait": "wait_text=budget", "length_prompt= Use {N} tokens.": "length_prompt= budget {N/8}"}
@@ -109,16 +110,21 @@ def test_the_python_of_the_readme(files: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_which_checkpoint(files: Path) -> None:
     write("outcomes.jsonl", [{"checkpoint": f"checkpoint-{n}", "outcome": 0.1 * n} for n in (15, 30)])
-    parquet("prompts", [{"prompt": "a: 1 ? a", "answer": "1"}, {"prompt": "b: 2 ? b", "answer": "2"}])
-    parquet("completions", [{"prompt": p, "completion": f"{i}"} for p in ("a: 1 ? a", "b: 2 ? b") for i in range(64)])
+    shutil.copytree(TRL, "runs/grpo")
     run_all("docs/which-checkpoint.md")
 
 
-def parquet(name: str, rows: list[dict[str, object]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    pq.write_table(pa.Table.from_pylist(rows), f"{name}.parquet")
+def test_samples_of_other_tools(files: Path) -> None:
+    for name in ("grpo", "grpo-1", "grpo-2"):
+        shutil.copytree(TRL, f"runs/{name}")
+    for run in ("sft-1", "sft-2"):
+        Path("val", run).mkdir(parents=True)
+        rows = [{"input": p, "output": "1", "score": -1.0, "acc": n % 2, "step": 1} for p in "ab" for n in range(4)]
+        write(f"val/{run}/1.jsonl", rows)
+    ids = [json.loads(line)["id"] for line in Path("problems.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [{"doc_id": id, "resps": [["4", "5"]], "filter": "none", "exact_match": 0.0} for id in ids]
+    write("samples_gsm8k_2026.jsonl", rows)
+    run_all("docs/samples.md")
 
 
 def test_the_pages_of_the_commands(files: Path) -> None:

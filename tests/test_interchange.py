@@ -132,8 +132,15 @@ def test_samples_without_a_score_are_left_out_and_counted(capsys: pytest.Capture
     assert counts(found) == {"What is 1 + 1?": "111", "What is 0 + 1?": "111"}
     assert "2 of 8 samples were not scored and are left out" in capsys.readouterr().err
     folder = trl(tmp_path, 1, [("a", "x", None), ("a", "y", None)])
-    with pytest.raises(UserError, match="none of its samples was scored"):
+    with pytest.raises(UserError, match="all of its 2 samples were not scored; name problems="):
         read(f"trl:{folder}")
+
+
+def test_samples_without_a_text_cannot_be_verified(tmp_path: Path) -> None:
+    path = lines(tmp_path / "1.jsonl", [row | {"output": None} for row in verl_rows(1, {"a": "01"})])
+    with pytest.raises(UserError, match=r"2 samples have no text to verify; leave out problems=, or .*\?score=NAME"):
+        read(f"verl:{path}", problems_named=True)
+    assert counts(alone(f"verl:{path}?score=score", problems_named=True)) == {"a": "01"}
 
 
 def test_files_of_trl_that_repeat_the_one_before_are_dropped(

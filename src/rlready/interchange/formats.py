@@ -18,6 +18,7 @@ from rlready.interchange.rollouts import Format, Request, ToolOptions
 from rlready.interchange.skyrl import SKYRL
 from rlready.interchange.trl import TRL
 from rlready.interchange.verl import VERL
+from rlready.models.one_line import one_line
 from rlready.tasks.columns import Batch
 from rlready.tasks.parquet import ParquetTable
 from rlready.tasks.source import Source, options_from, options_of
@@ -56,7 +57,15 @@ def open_tool(format: Format, request: Request) -> Iterator[Batch]:
         raise UserError(f"{where}: these are samples of {other.tool}; read them with {other.kind}:{path}")
     if not files:
         raise UserError(f"{where}: no samples of {format.tool} there; {format.written}")
-    return format.read(request)
+    return _refusing(format, request)
+
+
+def _refusing(format: Format, request: Request) -> Iterator[Batch]:
+    """The samples; UserError for values of another kind than the tool writes."""
+    try:
+        yield from format.read(request)
+    except (AttributeError, KeyError, IndexError, TypeError) as error:
+        raise UserError(f"{request.text}: not as {format.tool} writes it ({one_line(error)})") from None
 
 
 def recognise(path: Path) -> Format | None:

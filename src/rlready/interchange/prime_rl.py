@@ -18,7 +18,7 @@ import numpy as np
 from rlready.core.errors import UserError
 from rlready.interchange.lines import read_objects
 from rlready.interchange.rollouts import Format, Request, choose_score, said, score_first, step_of
-from rlready.tasks.columns import Batch
+from rlready.tasks.columns import Batch, Column
 from rlready.tasks.table import Origin
 
 TRACES = "traces.jsonl"
@@ -52,13 +52,14 @@ def read(request: Request) -> Iterator[Batch]:
             if not score:
                 others = list(dict.fromkeys(name for trace in traces for name in trace.get("rewards") or ()))
                 score = choose_score(request, others)
-            columns = {
+            sampled = [_sampled(trace) for trace in traces]
+            columns: dict[str, Column] = {
                 "problem_id": [_problem(row, f"{file}:{line}") for line, row in zip(lines, rows, strict=True)],
                 "step": [_step(file)] * len(rows),
-                "text": [_text(trace) for trace in traces],
+                "text": [said([nodes[-1].get("message")]) if nodes else None for nodes in sampled],
                 "score": [_score(trace, score) for trace in traces],
                 "truncated": [_truncated(trace) for trace in traces],
-            } | _tokens(traces)
+            } | _tokens(sampled)
             numbers = np.array(lines, dtype=np.int64)
             yield Batch(Origin(str(file), "line"), numbers, columns, score_first(score, others))
 
@@ -102,24 +103,38 @@ def _sampled(trace: dict[str, Any]) -> list[dict[str, Any]]:
     return [node for node in trace.get("nodes") or () if node.get("sampled")]
 
 
-def _text(trace: dict[str, Any]) -> str | None:
-    nodes = _sampled(trace)
-    return said([nodes[-1].get("message")]) if nodes else None
-
-
-def _tokens(traces: list[dict[str, Any]]) -> dict[str, list[Any]]:
+def _tokens(sampled: list[list[dict[str, Any]]]) -> dict[str, Column]:
     """The sampled tokens of every response with their log-probabilities; {} if they were not stored."""
-    tokens: list[list[int] | None] = []
-    logprobs: list[list[float] | None] = []
-    for trace in traces:
+    tokens, logprobs = list[int](), list[float]()
+    ends, known = [0], list[bool]()
+    for nodes in sampled:
         mine: list[int] = []
         surprise: list[float] = []
-        for node in _sampled(trace):
+        for node in nodes:
             mine.extend(compress(node.get("token_ids") or (), node.get("mask") or ()))
             surprise.extend(node.get("logprobs") or ())
-        tokens.append(mine or None)
-        logprobs.append(surprise if mine and len(surprise) == len(mine) else None)
-    return {"tokens": tokens, "logprobs": logprobs} if any(tokens) else {}
+        known.append(bool(mine) and len(surprise) == len(mine))
+        if known[-1]:
+            tokens += mine
+            logprobs += surprise
+        ends.append(len(tokens))
+    if not tokens:
+        return {}
+    return {"tokens": _lists(tokens, ends, known), "logprobs": _lists(logprobs, ends, known)}
+
+
+def _lists(flat: list[Any], ends: list[int], known: list[bool]) -> Column:
+    """A column of lists of numbers, cut from ``flat`` at ``ends``; null where not ``known``.
+
+    By way of an array, as Arrow takes several times as long to read lists of Python's numbers.
+    """
+    import pyarrow as pa
+
+    values = np.array(flat)
+    if values.dtype.kind not in "if":
+        raise TypeError("token_ids and logprobs must be lists of numbers")
+    mask = pa.array(~np.array(known, dtype=bool))
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(values), mask=mask)
 
 
 PRIME_RL = Format(

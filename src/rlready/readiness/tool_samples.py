@@ -4,16 +4,17 @@ The samples of one step are those of one policy.  A folder with several steps st
 have problems in common (`tool_policies.py`); ``step=`` chooses one step, or a range that is taken as one checkpoint.
 
 The task verifies the texts if problems are named.  The tool's own scores are taken if none are, if ``score=`` or
-``threshold=`` asks for them, or if no text was stored.  A sample that is not scored is left out, and so is a problem
-that has fewer scored samples than most have, because a crash has cut its group or because of such samples.  Both are
-counted and said.
+``threshold=`` asks for them.  A sample without a score, or without a text to verify, is left out, and so is a problem
+that then has fewer samples than most have, as one whose group was cut by a crash.  Both are counted and said.
 
 Shapes: N = samples, P = problems.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,9 @@ def read_tool_samples(source: str, *, problems_named: bool) -> dict[str, Stored]
     format, request = parse_tool_source(source)
     request = replace(request, verified=problems_named and not request.options.takes_scores)
     collector = _Collector(request)
-    for batch in open_tool(format, request):
-        collector.add(batch)
+    with _without_cycles():
+        for batch in open_tool(format, request):
+            collector.add(batch)
     return collector.checkpoints(format.files(request.path))
 
 
@@ -59,7 +61,6 @@ class _Collector:
         self.digest: list[Ints] = []  # of texts
         self.texts: list[str | None] = []  # if they are to be verified
         self.total = 0
-        self.unscored: Batch | None = None  # the first batch whose score was not read, because its text is verified
 
     def add(self, batch: Batch) -> None:
         self.total += len(batch)
@@ -70,12 +71,12 @@ class _Collector:
         if (problem < 0).any():
             kept = np.flatnonzero(problem >= 0)
             batch, problem, step = batch.take(kept), problem[kept], step[kept]
-        texts = batch.values("text", np.arange(len(batch)))
-        verdict = np.full(len(batch), UNSCORED, dtype=np.int8)
-        if not self.request.verified:
-            verdict = verdicts(batch, self.options)
-        else:
+        texts = [text if isinstance(text, str) else None for text in batch.values("text", np.arange(len(batch)))]
+        if self.request.verified:
             self.texts += texts
+            verdict = np.array([UNSCORED if text is None else 0 for text in texts], dtype=np.int8)
+        else:
+            verdict = verdicts(batch, self.options)
         facts = replace(batch, columns={name: batch.columns[name] for name in FACTS if name in batch.columns})
         self.draws.append(Draws.of_batch(facts, 0, problem, verdict == 1))
         self.verdict.append(verdict)
@@ -104,13 +105,14 @@ class _Collector:
         draws = Draws.joined(self.draws, len(self.problems))
         verdict, step = np.concatenate(self.verdict), np.concatenate(self.step)
         line, digest = np.concatenate(self.line), np.concatenate(self.digest)
-        kept = np.arange(len(verdict))
-        if not self.request.verified:
-            kept = np.flatnonzero(verdict != UNSCORED)
-            if missing := len(verdict) - len(kept):
-                note(f"{where}: {missing} of {len(verdict)} samples were not scored and are left out")
-            if not len(kept):
-                raise UserError(f"{where}: none of its samples was scored; name problems= to have the texts verified")
+        kept = np.flatnonzero(verdict != UNSCORED)
+        lack, fix = "were not scored", "name problems= to have the texts verified"
+        if self.request.verified:
+            lack, fix = "have no text to verify", "leave out problems=, or take a score of the tool with ?score=NAME"
+        if not len(kept):
+            raise UserError(f"{where}: all of its {len(verdict)} samples {lack}; {fix}")
+        if missing := len(verdict) - len(kept):
+            note(f"{where}: {missing} of {len(verdict)} samples {lack} and are left out")
         policies = divided(where, draws.problem[kept], step[kept], one=self.options.step is not None)
         if len(policies) > 1 and self.options.model:
             raise UserError(f"{where}: model= is one checkpoint, but this is read as {len(policies)}; choose by ?step=")
@@ -148,10 +150,23 @@ class _Collector:
         )
 
 
+@contextmanager
+def _without_cycles() -> Iterator[None]:
+    """Do not look for cycles of objects: rows of JSON have none, and it takes 40 % of the time of parsing them."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
 def _step(value: Any) -> int:
     if value is None:
         return 0
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 0:
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole or value < 0:
         raise Refused(f"step must be a whole number from 0, not {str(value)[:40]!r}")
     return int(value)
 
