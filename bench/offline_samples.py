@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,7 +27,7 @@ from pathlib import Path
 from rlready.core.config import ReadinessConfig
 from rlready.readiness.stage import readiness
 out, *tables = sys.argv[1:]
-readiness(ReadinessConfig(checkpoints=tuple(tables), group_size=8), Path(out))
+readiness(ReadinessConfig(checkpoints=tuple(tables), samples=64, group_size=8), Path(out))
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20, "torch" in sys.modules]))
 """
@@ -50,7 +49,7 @@ def samples(problems: int, each: int, seed: int) -> pa.Table:
     )
 
 
-def measured(out: Path, tables: Sequence[Path | str]) -> tuple[float, float]:
+def measured(out: Path, tables: list[Path]) -> tuple[float, float]:
     """CPU seconds and peak GiB of a process that measures these tables; RuntimeError if it imports torch."""
     words = [sys.executable, "-c", CODE, str(out), *map(str, tables)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)

@@ -4,6 +4,8 @@ A table (JSONL, JSON, Parquet) has the columns
 
     checkpoint   the name in readiness, or enough of the last parts of its path to identify it
     outcome      accuracy after RL, or another number of which more is better
+    curve        the learning curve of a run (`curves.py`), from the table's folder; ``outcome`` is then the word last,
+                 best or asymptote, by default last; ``metric`` names the number of a trainer's log
     cost         GPU or CPU seconds that RL took; optional
     seed         seed of RL; runs that differ only in the seed are averaged
     recipe       SFT recipe: runs of one recipe are not independent; by default a checkpoint's SFT run
@@ -19,11 +21,9 @@ seconds times the number of GPUs if it used any.  The beginning of its log gives
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeGuard
 
 from rlready.core.errors import UserError
 from rlready.core.explain import misnamed, nearest
@@ -32,7 +32,9 @@ from rlready.core.progress import note
 from rlready.core.result import RESULT
 from rlready.core.text import in_one_line
 from rlready.evaluate.result import EvaluateResult
+from rlready.predict.cells import LARGEST, is_number, number_of
 from rlready.predict.comparable import refuse_unlike_conditions, refuse_unlike_content
+from rlready.predict.curves import CHOICES, curve_file, outcome_of_curve
 from rlready.predict.early import early
 from rlready.predict.meaning import Meaning, evaluated, of_runs, validated
 from rlready.runs.checkpoint_order import step_of
@@ -46,9 +48,7 @@ from rlready.train.result import RLResult
 RUNS = "runs.jsonl"  # a sweep's table
 LABELS = ("seed", "recipe", "family", "readiness", "sft_seed")
 OWN = "predictor:"  # begins the names of columns that hold predictors of the user's own
-KNOWN = ("checkpoint", "outcome", "cost", *LABELS, "run", "evaluate")  # columns that are read
-NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")  # float() would take 1_0 for 10
-LARGEST = 1e12  # of outcomes and seconds: squares and sums of them are exact enough
+KNOWN = ("checkpoint", "outcome", "cost", *LABELS, "run", "evaluate", "curve", "metric")  # columns that are read
 MEASURE = "rlready readiness CHECKPOINT... problems=FILE --out runs/ready"
 FIRST = f"measure checkpoints first, {MEASURE}, then rank them, rlready predict runs/ready"
 
@@ -58,7 +58,8 @@ class Outcome:
     """One RL run: its starting checkpoint and its outcome.
 
     ``readiness`` is the run folder that measured the former, ``runs`` are those of RL and of the evaluation, if known.
-    ``predictors`` are those that are known of the run besides readiness, by name; ``meaning`` says what the outcome is.
+    ``curve`` says which value of which curve the outcome is, empty for a number that was given.  ``predictors`` are
+    those that are known of the run besides readiness, by name; ``meaning`` says what the outcome is.
     """
 
     checkpoint: str
@@ -70,6 +71,8 @@ class Outcome:
     readiness: str = ""
     sft_seed: str = ""
     where: str = ""
+    curve: str = ""
+    curve_file: Path | None = None
     runs: tuple[Path, ...] = ()
     predictors: Mapping[str, float] = field(default_factory=dict)
     meaning: Meaning = Meaning()
@@ -120,37 +123,11 @@ def find_runs(words: Sequence[str]) -> Found:
     runs = [*readiness, *folders["rl"], *folders["evaluate"]]
     refuse_unlike_content([*runs, *(run for outcome in listed for run in outcome.runs)])
     outcomes = listed + _from_folders(folders["rl"], folders["evaluate"])
+    _refuse_unlike_curves(listed)
     for family in dict.fromkeys(outcome.family for outcome in listed):
         refuse_unlike_conditions(run for outcome in listed if outcome.family == family for run in outcome.runs)
-    return Found(readiness, outcomes, [*tables, *(folder / RESULT for folder in runs)])
-
-
-def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[Outcome]]:
-    """Outcomes by the full name of their checkpoint; a recipe that one of them names is that of all.
-
-    UserError for an outcome without readiness, for a duplicate, and for a checkpoint of two recipes.
-    """
-    found: dict[str, list[Outcome]] = {}
-    seen: dict[tuple[str, str, str], str] = {}
-    recipes: dict[str, Outcome] = {}
-    for outcome in outcomes:
-        name = _match(outcome, names)
-        key = (name, outcome.family, outcome.seed)
-        if key in seen:
-            what = f"{outcome.checkpoint}, seed {outcome.seed}" if outcome.seed else outcome.checkpoint
-            raise UserError(f"{outcome.where}: an outcome of {what} is given twice, before in {seen[key]}")
-        seen[key] = outcome.where
-        found.setdefault(name, []).append(outcome)
-        first = recipes.setdefault(name, outcome) if outcome.recipe else outcome
-        if first.recipe != outcome.recipe:
-            raise UserError(
-                f"{outcome.where}: {outcome.checkpoint} is of the SFT recipe {outcome.recipe!r}, but in {first.where} "
-                f"of {first.recipe!r}; a checkpoint has one, so correct one of them"
-            )
-    return {
-        name: [replace(each, recipe=recipes[name].recipe) for each in some] if name in recipes else some
-        for name, some in found.items()
-    }
+    curves = list(dict.fromkeys(outcome.curve_file for outcome in listed if outcome.curve_file))
+    return Found(readiness, outcomes, [*tables, *curves, *(folder / RESULT for folder in runs)])
 
 
 def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
@@ -196,13 +173,14 @@ def _refuse_misnamed(columns: Sequence[str], place: str) -> None:
 
 def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outcome:
     place = table.place(line)
-    if "outcome" not in row:
+    if "outcome" not in row and not row.get("curve"):
         raise UserError(f"{place}: no column 'outcome'; {nearest('outcome', row)}")
-    value, cost = _number(row["outcome"]), _number(row.get("cost"))
-    if not _is_number(value):
+    value, curve, file = _from_curve(row, folder, place) if row.get("curve") else (number_of(row["outcome"]), "", None)
+    cost = number_of(row.get("cost"))
+    if not is_number(value):
         what = f"outcome must be a finite number, below {LARGEST:g}"
         raise UserError(f"{place}: {what}, not {repr(value)[:40]}; leave out runs that have none")
-    if cost is not None and (not _is_number(cost) or cost < 0):
+    if cost is not None and (not is_number(cost) or cost < 0):
         raise UserError(f"{place}: cost must be seconds, not {repr(cost)[:40]}")
     words = {key: _label(row.get(key), f"{place}: {key}") for key in LABELS}
     if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table is next to its runs
@@ -216,22 +194,45 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
         float(value),
         cost,
         where=place,
+        curve=curve,
+        curve_file=file,
         runs=runs,
         predictors={
             **(early(trained[0]) if trained else {}),
             **{name: number for name, number in stated.items() if number is not None},
         },
-        meaning=of_runs(runs) if runs else Meaning(f"column outcome of {Path(table.where).name}"),
+        meaning=of_runs(runs) if runs else Meaning(curve or f"column outcome of {Path(table.where).name}"),
         **words,
     )
 
 
+def _from_curve(row: dict[str, object], folder: Path, place: str) -> tuple[object, str, Path]:
+    """(the outcome that a learning curve has, which value of it this is, its file)."""
+    choice = next((each for each in CHOICES if each == (row.get("outcome") or CHOICES[0])), None)
+    if choice is None:
+        raise UserError(f"{place}: beside a curve, outcome must be {', '.join(CHOICES)}, not {row['outcome']!r}")
+    path = curve_file(folder / _label(row["curve"], f"{place}: curve"), place)
+    return *outcome_of_curve(path, choice, _label(row.get("metric"), f"{place}: metric"), place), path
+
+
+def _refuse_unlike_curves(outcomes: Sequence[Outcome]) -> None:
+    """UserError for two outcomes of a family that are other values of their curves, as last and best."""
+    first: dict[str, Outcome] = {}
+    for outcome in outcomes:
+        one, other = (each.curve.partition(" of ")[0] for each in (first.setdefault(outcome.family, outcome), outcome))
+        if one != other:
+            raise UserError(
+                f"{outcome.where}: the outcome is {other or 'a number'}, but in {first[outcome.family].where} it is "
+                f"{one or 'a number'}; take the same of all, or give them two families"
+            )
+
+
 def _predictor(value: object, what: str) -> float | None:
     """A predictor's value; None for null and not-a-number."""
-    number = _number(value)
+    number = number_of(value)
     if value is None or value == "" or (isinstance(number, float) and math.isnan(number)):
         return None
-    if not _is_number(number):
+    if not is_number(number):
         raise UserError(f"{what} must be a finite number, below {LARGEST:g}, not {repr(value)[:40]}")
     return number
 
@@ -283,36 +284,6 @@ def cost_of(record: RunRecord) -> float:
     """GPU seconds if the run used a GPU, otherwise CPU seconds."""
     gpus = len(record.accelerators)
     return record.seconds * gpus if gpus else record.cpu_seconds
-
-
-def _match(outcome: Outcome, names: Sequence[str]) -> str:
-    if outcome.checkpoint in names:
-        return outcome.checkpoint
-    parts, path = [part for part in outcome.checkpoint.split("/") if part], Path(outcome.checkpoint).resolve()
-    fits = [name for name in names if parts and name.split("/")[-len(parts) :] == parts]
-    fits = fits or [name for name in names if Path(name).resolve() == path]
-    if len(fits) == 1:
-        return fits[0]
-    if fits:
-        raise UserError(f"{outcome.where}: {outcome.checkpoint!r} may be any of {len(fits)} checkpoints, as {fits[0]}")
-    raise UserError(
-        f"{outcome.where}: an outcome of {outcome.checkpoint!r}, whose readiness was not measured; "
-        + nearest(outcome.checkpoint, names)
-    )
-
-
-def _number(value: object) -> object:
-    """A whole number, or a text that is a number, as in CSV, as a float; any other value as it is."""
-    if isinstance(value, bool) or (isinstance(value, str) and not NUMBER.fullmatch(value.strip())):
-        return value
-    try:
-        return float(value) if isinstance(value, str | int) else value
-    except OverflowError:
-        return value
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, float) and abs(value) < LARGEST
 
 
 def _label(value: object, what: str) -> str:

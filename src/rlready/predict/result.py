@@ -19,12 +19,17 @@ MOST_COLUMNS = 6  # of a narrow table
 
 
 class RLOutcome(Record):
-    """One RL run: ``value`` is its outcome, ``cost`` its GPU or CPU seconds, None if unknown."""
+    """One RL run: ``value`` is its outcome, ``cost`` its GPU or CPU seconds, None if unknown.
+
+    ``curve`` says which value of which learning curve the outcome is, such as "best reward of trainer_state.json",
+    and is empty for a number that was given.
+    """
 
     family: str
     seed: str
     value: float
     cost: float | None
+    curve: str = ""
 
 
 class CheckpointPrediction(RankedCheckpoint):

@@ -23,7 +23,8 @@ from rlready.predict.advice import calibrate, correlations, distributions, reach
 from rlready.predict.candidates import Candidate, Candidates, read_candidates
 from rlready.predict.comparable import mixed_units
 from rlready.predict.fit import predict_with_interval
-from rlready.predict.outcomes import Outcome, find_runs, match_outcomes
+from rlready.predict.matching import match_outcomes
+from rlready.predict.outcomes import Outcome, find_runs
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS, Predictor, predictors, stated
 from rlready.predict.result import (
     CheckpointPrediction,
@@ -247,7 +248,7 @@ def _checkpoints(
             values={p.name: float(p.values[i]) for p in whole},
             p_best=float(best[i]),
             outcomes=[
-                RLOutcome(family=o.family, seed=o.seed, value=o.value, cost=o.cost)
+                RLOutcome(family=o.family, seed=o.seed, value=o.value, cost=o.cost, curve=o.curve)
                 for o in outcomes.get(candidate.name, [])
             ],
             expected=expected[i] if expected else None,

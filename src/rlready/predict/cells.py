@@ -1,0 +1,23 @@
+"""Numbers in the cells of a table of outcomes."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeGuard
+
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")  # float() would take 1_0 for 10
+LARGEST = 1e12  # of outcomes and seconds: squares and sums of them are exact enough
+
+
+def number_of(value: object) -> object:
+    """A whole number, or a text that is a number, as in CSV, as a float; any other value as it is."""
+    if isinstance(value, bool) or (isinstance(value, str) and not NUMBER.fullmatch(value.strip())):
+        return value
+    try:
+        return float(value) if isinstance(value, str | int) else value
+    except OverflowError:
+        return value
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, float) and abs(value) < LARGEST

@@ -1,0 +1,128 @@
+"""The outcome of an RL run from its learning curve: its last value, its best, or where it levels off.
+
+A curve is TRL's or Transformers' ``trainer_state.json``, or a table with the columns ``step`` and ``outcome``.  Of the
+numbers that a trainer logs, the outcome is ``eval_reward``, else ``reward``, unless ``metric`` names another.
+
+- *last*: the value at the last step.
+- *best*: the largest value.  As a maximum over noisy values, it is too large, and more so in a longer run.
+- *asymptote*: A of the sigmoid of ScaleRL (arXiv 2510.13786) over steps t instead of compute,
+
+      R(t) = R_0 + (A - R_0) / (1 + (t_mid / t)^B)
+
+  by least squares over R_0, A, B and t_mid, with A up to 1 for values up to 1.  It is refused where the curve does not
+  determine it: before three quarters of its rise, or with a standard error of A above a tenth of the rise.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from rlready.core.errors import UserError
+from rlready.core.explain import nearest
+from rlready.predict.cells import is_number, number_of
+from rlready.readiness.passk import Floats
+from rlready.runs.checkpoint_order import step_of
+from rlready.tasks.table import read_table
+
+Choice = Literal["last", "best", "asymptote"]
+CHOICES: tuple[Choice, ...] = get_args(Choice)
+STATE = "trainer_state.json"
+USUAL = ("eval_reward", "reward")
+LEAST = 8  # points of a curve that is fitted
+RISEN = 0.75  # share of the rise that a curve must show
+LOOSE = 0.1  # standard error of the asymptote as a share of the rise, above which it is not determined
+
+
+def curve_file(path: Path, place: str) -> Path:
+    """The file of a curve; UserError, which begins with ``place``, if there is none.
+
+    Of a trainer's output folder it is that of the last checkpoint, if the folder itself has none.
+    """
+    if path.is_dir():
+        saved = sorted(path.glob(f"checkpoint-*/{STATE}"), key=lambda file: step_of(str(file.parent)) or 0)
+        path = path / STATE if (path / STATE).is_file() or not saved else saved[-1]
+    if not path.is_file():
+        raise UserError(f"{place}: no such file: {path}")
+    return path
+
+
+def outcome_of_curve(path: Path, choice: Choice, metric: str, place: str) -> tuple[float, str]:
+    """(the outcome, where it is from); UserError, which begins with ``place``, for a curve that has none."""
+    metric, points = _logged(path, metric) if path.name == STATE else ("outcome", _tabled(path))
+    if not points:
+        raise UserError(f"{place}: {path} has no values of {metric}")
+    steps = sorted(points)
+    t, y = np.array(steps, dtype=float), np.array([points[step] for step in steps])
+    if choice == "asymptote":
+        value = asymptote(t, y, f"{place}: {path}")
+    else:
+        value = float(y[-1] if choice == "last" else y.max())
+    return value, f"{choice} {metric} of {path}"
+
+
+def asymptote(t: Floats, y: Floats, where: str) -> float:
+    """The value at which a curve levels off; UserError, which begins with ``where``, if it is not determined."""
+    from scipy.optimize import OptimizeWarning, curve_fit
+
+    fix = "take its last or best value as outcome"
+    if len(t) < LEAST or t[0] <= 0:
+        raise UserError(f"{where}: {len(t)} steps, from {t[0]:g} on, show no asymptote; {fix}")
+    if np.ptp(y) == 0:
+        return float(y[0])
+
+    def curve(t: Floats, first: float, last: float, power: float, half: float) -> Floats:
+        return first + (last - first) / (1 + (half / t) ** power)
+
+    low, high = float(y.min()), float(y.max())
+    top = 1.0 if high <= 1 else high + (high - low)
+    bounds = ([low - (high - low), low, 0.1, t[0] / 2], [high, top, 10.0, 2 * t[-1]])
+    guess = (low, min(high, top), 1.0, float(np.median(t)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OptimizeWarning)
+        try:
+            (first, last, power, half), spread = curve_fit(curve, t, y, guess, bounds=bounds, maxfev=20_000)
+        except RuntimeError:
+            raise UserError(f"{where}: no sigmoid fits this curve; {fix}") from None
+    error = math.sqrt(spread[1, 1]) if np.isfinite(spread[1, 1]) else math.inf
+    risen = 1 / (1 + (half / t[-1]) ** power)
+    if risen < RISEN or error > LOOSE * abs(last - first):
+        raise UserError(f"{where}: does not level off, so its asymptote is not determined; {fix}")
+    return float(last)
+
+
+def _logged(path: Path, metric: str) -> tuple[str, dict[float, float]]:
+    """The values of a metric by step, from the history of a trainer, and the metric's name."""
+    try:
+        history = json.loads(path.read_text(encoding="utf-8"))["log_history"]
+        lines = [line for line in history if is_number(number_of(line["step"]))]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a {STATE} with a log_history ({str(error)[:80]})") from None
+    names = list(dict.fromkeys(name for line in lines for name, value in line.items() if is_number(number_of(value))))
+    if metric and metric not in names:
+        raise UserError(f"{path}: no metric {metric!r} was logged; {nearest(metric, names)}")
+    metric = metric or next((name for name in USUAL if name in names), "")
+    if not metric:
+        raise UserError(f"{path}: none of {', '.join(USUAL)} was logged; name another in the column metric")
+    return metric, {
+        float(line["step"]): float(line[metric]) for line in lines if is_number(number_of(line.get(metric)))
+    }
+
+
+def _tabled(path: Path) -> dict[float, float]:
+    """The column ``outcome`` by the column ``step``."""
+    table = read_table(str(path))
+    found: dict[float, float] = {}
+    for line, row in table.rows:
+        step, value = number_of(row.get("step")), number_of(row.get("outcome"))
+        if not is_number(step) or not is_number(value):
+            raise UserError(f"{table.place(line)}: step and outcome must be numbers")
+        if step in found:
+            raise UserError(f"{table.place(line)}: step {step:g} is given twice")
+        found[step] = value
+    return found

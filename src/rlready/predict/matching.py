@@ -1,0 +1,55 @@
+"""Which measured checkpoint each outcome is of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rlready.core.errors import UserError
+from rlready.core.explain import nearest
+from rlready.predict.outcomes import Outcome
+
+
+def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[Outcome]]:
+    """Outcomes by the full name of their checkpoint; a recipe that one of them names is that of all.
+
+    UserError for an outcome without readiness, for a duplicate, and for a checkpoint of two recipes.
+    """
+    found: dict[str, list[Outcome]] = {}
+    seen: dict[tuple[str, str, str], str] = {}
+    recipes: dict[str, Outcome] = {}
+    for outcome in outcomes:
+        name = _match(outcome, names)
+        key = (name, outcome.family, outcome.seed)
+        if key in seen:
+            what = f"{outcome.checkpoint}, seed {outcome.seed}" if outcome.seed else outcome.checkpoint
+            raise UserError(f"{outcome.where}: an outcome of {what} is given twice, before in {seen[key]}")
+        seen[key] = outcome.where
+        found.setdefault(name, []).append(outcome)
+        first = recipes.setdefault(name, outcome) if outcome.recipe else outcome
+        if first.recipe != outcome.recipe:
+            raise UserError(
+                f"{outcome.where}: {outcome.checkpoint} is of the SFT recipe {outcome.recipe!r}, but in {first.where} "
+                f"of {first.recipe!r}; a checkpoint has one, so correct one of them"
+            )
+    return {
+        name: [replace(each, recipe=recipes[name].recipe) for each in some] if name in recipes else some
+        for name, some in found.items()
+    }
+
+
+def _match(outcome: Outcome, names: Sequence[str]) -> str:
+    if outcome.checkpoint in names:
+        return outcome.checkpoint
+    parts, path = [part for part in outcome.checkpoint.split("/") if part], Path(outcome.checkpoint).resolve()
+    fits = [name for name in names if parts and name.split("/")[-len(parts) :] == parts]
+    fits = fits or [name for name in names if Path(name).resolve() == path]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise UserError(f"{outcome.where}: {outcome.checkpoint!r} may be any of {len(fits)} checkpoints, as {fits[0]}")
+    raise UserError(
+        f"{outcome.where}: an outcome of {outcome.checkpoint!r}, whose readiness was not measured; "
+        + nearest(outcome.checkpoint, names)
+    )

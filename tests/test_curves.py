@@ -1,0 +1,118 @@
+"""Outcomes of RL from learning curves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from measured import checkpoint, write_readiness
+from rlready.core.config import PredictConfig
+from rlready.core.errors import UserError
+from rlready.predict.curves import asymptote
+from rlready.predict.outcomes import find_runs
+from rlready.predict.stage import predict
+
+
+def sigmoid(last: float, steps: int = 200, noise: float = 0.0) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """A curve from 0.2 to ``last``, half of its rise at step 20, logged at every second step."""
+    t = np.arange(2.0, steps + 1, 2)
+    return t, 0.2 + (last - 0.2) / (1 + (20 / t) ** 1.5) + np.random.default_rng(0).normal(0, noise, len(t))
+
+
+def state(folder: Path, **metrics: list[float]) -> Path:
+    """A trainer's state with these metrics at steps 10, 20, …"""
+    folder.mkdir(parents=True)
+    history = [{"step": 10 * (i + 1), name: v} for name, values in metrics.items() for i, v in enumerate(values)]
+    (folder / "trainer_state.json").write_text(json.dumps({"log_history": [*history, {"step": 99, "train_loss": 0.1}]}))
+    return folder
+
+
+def outcomes(folder: Path, *rows: dict[str, Any]) -> list[tuple[float, str]]:
+    table = folder / "outcomes.jsonl"
+    table.write_text("".join(json.dumps({"checkpoint": f"c{i}"} | row) + "\n" for i, row in enumerate(rows)))
+    return [(o.value, o.curve.replace(str(folder), ".")) for o in find_runs([str(table)]).outcomes]
+
+
+def test_the_asymptote_of_a_sigmoid_is_found() -> None:
+    for last in (0.4, 0.7, 1.0):
+        assert asymptote(*sigmoid(last), "") == pytest.approx(last, abs=1e-3)
+        assert asymptote(*sigmoid(last, noise=0.01), "") == pytest.approx(last, abs=0.04)
+    assert asymptote(np.arange(1.0, 9), np.full(8, 0.5), "") == 0.5
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        (12, "6 steps, from 2 on, show no asymptote; take its last"),
+        (18, "does not level off"),
+        (30, "does not level off"),
+        (40, "does not level off"),
+    ],
+)
+def test_an_asymptote_that_the_curve_does_not_show_is_refused(steps: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        asymptote(*sigmoid(0.9, steps, noise=0.01), "run")
+
+
+def test_last_and_best_of_a_log_and_of_a_table(tmp_path: Path) -> None:
+    run = state(tmp_path / "grpo", reward=[0.1, 0.6, 0.5], eval_reward=[0.2, 0.4, 0.3])
+    (tmp_path / "run.csv").write_text("step,outcome\n1,0.1\n3,0.2\n2,0.7\n")
+    assert outcomes(
+        tmp_path, {"curve": "grpo"}, {"curve": "grpo", "outcome": "last", "metric": "reward", "family": "b"}
+    ) == [
+        (0.3, "last eval_reward of ./grpo/trainer_state.json"),
+        (0.5, "last reward of ./grpo/trainer_state.json"),
+    ]
+    assert outcomes(tmp_path, {"curve": "run.csv", "outcome": "best"}) == [(0.7, "best outcome of ./run.csv")]
+    assert outcomes(tmp_path, {"curve": "run.csv"})[0][0] == 0.2
+    for step in (9, 10):
+        state(tmp_path / "out" / f"checkpoint-{step}", reward=[step / 10])
+    assert outcomes(tmp_path, {"curve": "out"})[0][0] == 1.0
+    assert run.name in outcomes(tmp_path, {"curve": "grpo/trainer_state.json"})[0][1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"curve": "none"}], ":1: no such file: .*none"),
+        ([{"curve": "grpo", "outcome": "mean"}], "outcome must be last, best, asymptote, not 'mean'"),
+        ([{"curve": "grpo", "metric": "rewards"}], "no metric 'rewards' was logged; did you mean reward"),
+        (
+            [{"curve": "grpo"}, {"curve": "grpo", "outcome": "best"}],
+            ":2: the outcome is best reward, but .* it is last",
+        ),
+        ([{"curve": "grpo"}, {"outcome": 0.5}], ":2: the outcome is a number, but in .* it is last reward"),
+        ([{"curve": "bad.csv"}], "step and outcome must be numbers"),
+        ([{"curve": "twice.csv"}], "step 1 is given twice"),
+        ([{"curve": "sft"}], "none of eval_reward, reward was logged; name another in the column metric"),
+        ([{"curve": "broken"}], "not a trainer_state.json with a log_history"),
+    ],
+)
+def test_curves_without_an_outcome(rows: list[dict[str, Any]], message: str, tmp_path: Path) -> None:
+    state(tmp_path / "grpo", reward=[0.1, 0.6])
+    state(tmp_path / "sft", loss=[1.0])
+    (tmp_path / "bad.csv").write_text("step,outcome\n1,x\n")
+    (tmp_path / "twice.csv").write_text("step,outcome\n1,1\n1,2\n")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "trainer_state.json").write_text("{}")
+    with pytest.raises(UserError, match=message):
+        outcomes(tmp_path, *rows)
+
+
+def test_the_choice_is_in_the_result_and_its_file_in_the_record(tmp_path: Path) -> None:
+    found = [checkpoint(str(tmp_path / f"sft-{i}/checkpoints/step-9"), reach=0.5, skill=0.5, seed=i) for i in range(4)]
+    ready = write_readiness(tmp_path / "ready", found)
+    for i in range(4):
+        state(tmp_path / f"grpo-{i}", reward=[0.1, 0.2 * i])
+    table = tmp_path / "outcomes.jsonl"
+    rows = [{"checkpoint": c.name, "curve": f"grpo-{i}", "outcome": "best"} for i, c in enumerate(found)]
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = predict(PredictConfig(runs=(str(ready), str(table)), resamples=50), tmp_path / "out")
+    assert [c.outcomes[0].value for c in result.checkpoints] == [0.1, 0.2, 0.4, pytest.approx(0.6)]
+    assert {c.outcomes[0].curve.partition(" of ")[0] for c in result.checkpoints} == {"best reward"}
+    record = json.loads((tmp_path / "out" / "record.json").read_text())
+    assert sum("trainer_state.json" in str(each["path"]) for each in record["data"]) == 4
