@@ -434,7 +434,11 @@ def test_a_table_without_ids_of_problems_says_how_to_name_them(tmp_path: Path) -
 def test_a_table_with_few_samples_needs_no_setting(tmp_path: Path) -> None:
     rows = [{"problem_id": p, "correct": c} for p in "ab" for c in (True, False, True)]
     table = str(lines(tmp_path / "x.jsonl", rows))
-    assert sorted(ranked(tmp_path / "open", table).checkpoints[0].pass_at_k) == [1, 2, 3]
+    result = ranked(tmp_path / "open", table)
+    assert sorted(result.checkpoints[0].pass_at_k) == [1, 2, 3]
+    assert ranked(tmp_path / "open", table) == result  # the same command finds the finished run
+    with pytest.raises(UserError, match="holds a run with samples = 3, not 2"):
+        ranked(tmp_path / "open", table, samples=2)
     with pytest.raises(UserError, match="n = 3 samples, fewer than the k = 64"):
         ranked(tmp_path / "given", table, samples=64)
     single = str(lines(tmp_path / "y.jsonl", rows[::3]))

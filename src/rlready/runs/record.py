@@ -298,17 +298,17 @@ class RunRecord(Record):
         return [f"{name} {now} (before: {then})" for name, (then, now) in pairs.items() if then and now and then != now]
 
     def differences(self, config: Config) -> list[str]:
-        """The settings in which this run differs from ``config``; settings left to the preset match what it chose.
+        """The settings in which this run differs from ``config``; settings left open match what was chosen for them.
 
         A setting that is newer than the run had its default value, which is what runs did before there was the setting;
         one that there is no more makes no difference if it had its default value.
         """
         asked: dict[str, JsonValue] = plain(config)
-        fields = type(config).model_fields
+        fields, given = type(config).model_fields, config.model_fields_set
         had = {name: plain(fields[name].default) for name in asked if not fields[name].is_required()} | self.config
         return [
             key
             for key in had
             if (had[key] != asked[key] if key in asked else self.origins.get(key) != DEFAULT)
-            and not (asked.get(key) in LEFT_OPEN and self.origins.get(key) == PRESET)
+            and not ((asked.get(key) in LEFT_OPEN or key not in given) and self.origins.get(key) == PRESET)
         ]
