@@ -307,6 +307,13 @@ def test_what_else_a_log_of_inspect_may_hold(tmp_path: Path) -> None:
     assert counts(alone(f"inspect:{path}?score=judge/a")) == {"1": "10"}
     texts = [each.text for each in alone(f"inspect:{path}", problems_named=True).pending]
     assert texts[:2] == ["<think>so</think>4", "a long text"]
+    failed = {"version": 2, "status": "error", "eval": {}, "samples": [samples[2] | {"epoch": i} for i in range(600)]}
+    log = tmp_path / "failed.json"
+    log.write_text(json.dumps(failed | {"samples": [*failed["samples"], samples[1]]}))
+    assert counts(alone(f"inspect:{log}")) == {"1": "0"}  # though none of the first samples has a score
+    log.write_text(json.dumps(failed))
+    with pytest.raises(UserError, match="all of its 600 samples were not scored"):
+        read(f"inspect:{log}")
     log = tmp_path / "cut.json"
     log.write_text((DATA / "inspect" / "log.json").read_text()[:40_000])
     with pytest.raises(UserError, match=r"cut\.json: (not JSON|ends in the middle)"):

@@ -58,8 +58,8 @@ def read(request: Request) -> Iterator[Batch]:
     samples = _samples(file)
     while some := list(islice(samples, ROWS)):
         scores = [_scores(sample) for sample in some]
-        others = others or list(dict.fromkeys(name for each in scores for name in each))
-        score = score or choose_score(request, others)
+        if not others and (others := list({name: 0 for each in scores for name in each})):
+            score = choose_score(request, others)
         outputs = [sample.get("output") or {} for sample in some]
         choices = [(output.get("choices") or [{}])[0] for output in outputs]
         columns: dict[str, list[Any]] = {

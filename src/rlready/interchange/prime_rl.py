@@ -8,7 +8,8 @@ of ``all`` that were learned from and is not read beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -48,13 +49,13 @@ def read(request: Request) -> Iterator[Batch]:
         if (purpose and purpose not in file.parts) or not request.options.wants(_step(file)):
             continue
         for lines, rows in read_objects(file):
-            traces = [_trace(row, f"{file}:{line}") for line, row in zip(lines, rows, strict=True)]
-            if not score:
-                others = list(dict.fromkeys(name for trace in traces for name in trace.get("rewards") or ()))
+            place = partial("{}:{}".format, file)
+            traces = [_trace(row, line, place) for line, row in zip(lines, rows, strict=True)]
+            if not others and (others := list({name: 0 for trace in traces for name in trace.get("rewards") or ()})):
                 score = choose_score(request, others)
             sampled = [_sampled(trace) for trace in traces]
             columns: dict[str, Column] = {
-                "problem_id": [_problem(row, f"{file}:{line}") for line, row in zip(lines, rows, strict=True)],
+                "problem_id": [_problem(row, line, place) for line, row in zip(lines, rows, strict=True)],
                 "step": [_step(file)] * len(rows),
                 "text": [said([nodes[-1].get("message")]) if nodes else None for nodes in sampled],
                 "score": [_score(trace, score) for trace in traces],
@@ -69,21 +70,23 @@ def _step(file: Path) -> int:
     return next((step_of(folder) or 0 for folder in file.parents if folder.name.startswith("step_")), 0)
 
 
-def _problem(episode: dict[str, Any], place: str) -> str:
+def _problem(episode: dict[str, Any], line: int, place: Callable[[int], str]) -> str:
     task = episode.get("task")
     found = (task.get("key") or task.get("hash")) if isinstance(task, dict) else None
     if not isinstance(found, str | int):
-        raise UserError(f"{place}: no task.key and no task.hash, which verifiers writes")
+        raise UserError(f"{place(line)}: no task.key and no task.hash, which verifiers writes")
     return str(found)
 
 
-def _trace(episode: dict[str, Any], place: str) -> dict[str, Any]:
+def _trace(episode: dict[str, Any], line: int, place: Callable[[int], str]) -> dict[str, Any]:
     """The trace of an episode's only agent; {} if it failed before there was one."""
     traces = episode.get("traces")
     if not isinstance(traces, list) or not all(isinstance(trace, dict) for trace in traces):
-        raise UserError(f"{place}: no list 'traces', which verifiers writes")
+        raise UserError(f"{place(line)}: no list 'traces', which verifiers writes")
     if len(traces) > 1:
-        raise UserError(f"{place}: an episode of {len(traces)} agents, of which it is not known whose reward counts")
+        raise UserError(
+            f"{place(line)}: an episode of {len(traces)} agents, of which it is not known whose reward counts"
+        )
     return traces[0] if traces else {}
 
 
