@@ -215,7 +215,7 @@ def run(quick: bool) -> list[Row]:
     for name, write in WRITERS.items():
         with TemporaryDirectory() as folder:
             source = write(Path(folder) / "samples", problems, each)
-            used = [measured(source, problems * each) for _ in range(1 if quick else 3)]
+            used = [measured(source, problems * each) for _ in range(1 if quick else 2)]
         for at, what in enumerate(TARGETS):
             found.append(GOALS[name, what].row([each[at] for each in used], varies="runs", samples=problems * each))
             print(found[-1]["claim"], found[-1]["value"], file=sys.stderr, flush=True)

@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.interchange.lines import ROWS, LogReader
+from rlready.interchange.lines import LogReader
 from rlready.interchange.rollouts import Format, Request, choose_score, said, score_first
 from rlready.tasks.columns import Batch
 from rlready.tasks.table import Origin
@@ -28,6 +28,7 @@ ENDINGS = (".eval", ".json")
 GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}  # inspect_ai's CORRECT, INCORRECT, PARTIAL and NOANSWER
 WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 ATTACHED = "attachment://"
+ROWS = 256  # samples at a time
 LARGEST = 1 << 28  # bytes of one sample
 ZSTD = 93  # the number of the compression in an archive
 LOCAL_HEADER = Struct("<26xHH")  # the lengths of a name and of what follows it, before a member of an archive

@@ -17,7 +17,7 @@ from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.tasks.files import open_plain
 
-ROWS = 512  # at a time: more no longer fit into a processor's cache
+BYTES = 1 << 17  # of lines at a time: the objects of more do not fit into a processor's cache
 CHUNK = 1 << 20  # characters of a JSON log that are read at a time
 MOST = 1 << 28  # characters of one value of a JSON log
 
@@ -29,6 +29,7 @@ def read_objects(file: Path) -> Iterator[tuple[list[int], list[dict[str, Any]]]]
     """
     lines: list[int] = []
     rows: list[dict[str, Any]] = []
+    size = 0
     with open_plain(file) as content:
         for line, raw in enumerate(content, start=1):
             if not raw.strip():
@@ -44,9 +45,10 @@ def read_objects(file: Path) -> Iterator[tuple[list[int], list[dict[str, Any]]]]
                 raise UserError(f"{file}:{line}: expected one JSON object on each line, not {type(row).__name__}")
             lines.append(line)
             rows.append(row)
-            if len(rows) == ROWS:
+            size += len(raw)
+            if size >= BYTES:
                 yield lines, rows
-                lines, rows = [], []
+                lines, rows, size = [], [], 0
     if rows:
         yield lines, rows
 

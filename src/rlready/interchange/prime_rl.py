@@ -62,6 +62,7 @@ def read(request: Request) -> Iterator[Batch]:
                 "truncated": [_truncated(trace) for trace in traces],
             } | _tokens(sampled)
             numbers = np.array(lines, dtype=np.int64)
+            del rows, traces, sampled  # before the next are parsed, into the same memory
             yield Batch(Origin(str(file), "line"), numbers, columns, score_first(score, others))
 
 
