@@ -384,6 +384,12 @@ def test_two_runs_are_compared_on_the_problems_that_both_have(tmp_path: Path) ->
         ranked(tmp_path / "twice", f"verl:{one}", f"verl:{one}")
 
 
+def test_one_run_under_two_rewards_is_not_two_checkpoints(tmp_path: Path) -> None:
+    path = lines(tmp_path / "1.jsonl", verl_rows(1, {"a": "01", "b": "11"}, acc=1.0))
+    with pytest.raises(UserError, match="A and B are the same samples"):
+        ranked(tmp_path / "run", f"verl:{path}?score=score&name=A", f"verl:{path}?score=acc&name=B")
+
+
 def made(tmp_path: Path) -> dict[str, Path]:
     """A path of each format."""
     rows = [{"doc": {"id": "0"}, "model_response": {"text": ["4"]}, "metric": {"em": 1.0}}]

@@ -120,7 +120,9 @@ class _Collector:
         for policy in policies:
             rows = kept[policy.rows]
             name = policy.name(self.options.name or str(self.request.path), several=len(policies) > 1)
-            found[name] = self._stored(files, draws, rows, line, digest)
+            found[name] = replace(
+                self._stored(files, draws, rows, line, digest), responses=f"steps {policy.first} to {policy.last}"
+            )
         return found
 
     def _stored(self, files: Sequence[Path], draws: Draws, rows: Ints, line: Ints, digest: Ints) -> Stored:
