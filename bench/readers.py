@@ -15,7 +15,9 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -177,13 +179,19 @@ def inspect_eval(folder: Path, problems: int, each: int) -> str:
 
 
 def lighteval(folder: Path, problems: int, each: int) -> str:
-    rows = [
+    rows = (
         {"doc": {"id": str(p * each + n), "query": QUESTION.format(p)}, "metric": {"em": score}}
         | {"model_response": {"text": [text], "output_tokens": [TOKENS]}}
         for p, n, text, score in samples(problems, each)
-    ]
+    )
     folder.mkdir()
-    pq.write_table(pa.Table.from_pylist(rows), folder / "details_gsm8k_2026.parquet")
+    with ExitStack() as stack:
+        writer = None  # a part at a time, as a process begins with the peak memory of the one that starts it
+        while some := list(islice(rows, 10_000)):
+            part = pa.Table.from_pylist(some)
+            path = folder / "details_gsm8k_2026.parquet"
+            writer = writer or stack.enter_context(pq.ParquetWriter(path, part.schema))
+            writer.write_table(part)
     return f"lighteval:{folder}"
 
 

@@ -18,6 +18,7 @@ from rlready.interchange.rollouts import Format, Request, choose_score, refuse_s
 from rlready.tasks.columns import Batch, read_batches
 from rlready.tasks.parquet import ParquetTable
 
+ROWS = 4096  # at a time
 ID, QUERY, TEXT, TOKENS, METRIC = "doc.id", "doc.query", "model_response.text", "model_response.output_tokens", "metric"
 
 
@@ -38,11 +39,10 @@ def read(request: Request) -> Iterator[Batch]:
     if not {"doc", "model_response", METRIC} <= {*table.schema.names}:
         raise UserError(f"{files[0]}: no columns doc, model_response and metric, which lighteval writes")
     score = choose_score(request, metrics)
-    for batch in read_batches(str(files[0]), [ID, QUERY, TEXT, TOKENS, f"{METRIC}.{score}"]):
+    wanted = [ID, QUERY, TEXT, TOKENS, f"{METRIC}.{score}"]
+    for batch in (part for whole in read_batches(str(files[0]), wanted) for part in _parts(whole)):
         every = np.arange(len(batch))
-        ids, queries, texts, tokens, scores = (
-            batch.values(name, every) for name in (ID, QUERY, TEXT, TOKENS, f"{METRIC}.{score}")
-        )
+        ids, queries, texts, tokens, scores = (batch.values(name, every) for name in wanted)
         columns: dict[str, list[Any]] = {"problem_id": [], "text": [], "tokens": [], "score": []}
         numbers = []
         for at, line in enumerate(batch.lines.tolist()):
@@ -60,6 +60,12 @@ def read(request: Request) -> Iterator[Batch]:
             del columns["tokens"]
         others = [name for name in metrics if name != score]
         yield Batch(batch.origin, np.array(numbers, dtype=np.int64), columns, score_first(score, others))
+
+
+def _parts(batch: Batch) -> Iterator[Batch]:
+    """The batch in parts of `ROWS`, as lists of tokens take many times as much memory in Python."""
+    for begin in range(0, len(batch), ROWS):
+        yield batch.take(np.arange(begin, min(begin + ROWS, len(batch))))
 
 
 LIGHTEVAL = Format(
