@@ -39,6 +39,7 @@ from rlready.inject.result import BehaviourCount, InjectResult
 from rlready.readiness.result import CheckpointReadiness, Overfitting, ReadinessResult
 from rlready.report import page
 from rlready.report.axes import nice_ticks
+from rlready.report.budget_charts import TONES, styles_of
 from rlready.report.claims import Claim
 from rlready.report.demo_result import DemoCheckpoint, DemoResult, ModelScores, StageSeconds
 from rlready.report.figures import PERCENT, THREE_DIGITS, Unit, roughly
@@ -693,3 +694,15 @@ def test_every_field_that_charts_read_is_one_that_a_log_has() -> None:
     written = {field.name for kind in (SFTStepLog, HeldoutLog, EvaluationLog, RLStepLog) for field in fields(kind)}
     written |= {field.name for kind in (RolloutStats, UpdateStats) for field in fields(kind)}
     assert LogLine.model_fields.keys() <= written | Watch().measure(1).keys()
+
+
+def test_stages_look_the_same_on_every_page() -> None:
+    """SFT and RL have the colours that they have in the demo; what is no stage gets others."""
+    of_demo = styles_of(["Base", "SFT step-123", "RL step-48"])
+    assert of_demo == list(TONES.values())
+    other, *stages = styles_of(["embedded", "SFT step-123", "RL step-48"])
+    assert stages == of_demo[1:]
+    assert not {*other} & {part for style in stages for part in style}
+    several = styles_of(["SFT step-1", "SFT step-2", "RL a", *(f"m{i}" for i in range(12))])
+    assert several[2] == TONES["rl"]
+    assert several[0] != several[1]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 from markupsafe import Markup
 
@@ -21,7 +21,7 @@ from rlready.evaluate.result import (
 )
 from rlready.report.demo_result import DemoResult
 from rlready.report.figures import DIFFERENCE, PERCENT, SLOPE, TOKENS, WHOLE_PERCENT
-from rlready.report.plots import NEUTRAL, Point, Series, line_chart
+from rlready.report.plots import MARKERS, NEUTRAL, Point, Series, line_chart
 from rlready.report.section import Column, Section, side_by_side, table, titled_table
 from rlready.report.text import number
 
@@ -60,13 +60,14 @@ def accuracy_chart(result: Evaluated) -> Markup:
     """Accuracy against the mean thinking tokens used: one point per budget, and unconstrained models."""
     series, response, names = list[Series](), _by_response(result), names_of(result)
     kind = "response" if response else "thinking"
-    for i, model in enumerate(dict.fromkeys(model for b in result.budgets for model in b.scores)):
+    models = list(dict.fromkeys(model for b in result.budgets for model in b.scores))
+    styles = styles_of([names(model) for model in models])
+    for model, (tone, shape) in zip(models, styles, strict=True):
         points = [
             _point(b.scores[model], f"{names(model)}, {_budget(b.budget, response=response)}", response=response)
             for b in result.budgets
             if model in b.scores
         ]
-        tone, shape = TONES.get(model, (i % NEUTRAL, i % 8))
         series.append(Series(names(model), sorted(points, key=lambda p: p.x), tone, shape, band=True))
     if with_budgets := any(b.budget is not None for b in result.budgets) and bool(result.unconstrained):
         tones = {s.name: s.tone for s in series}
@@ -232,6 +233,16 @@ def _vote_columns(names: Names) -> list[Column[Votes]]:
 
 def _budget(budget: int | None, *, response: bool = False) -> str:
     return "no budget" if budget is None else f"{'limit' if response else 'budget'} {budget:,}"
+
+
+def styles_of(names: Sequence[str]) -> list[tuple[int, int]]:
+    """Colour and shape of each model: those of its stage, on every page, if no other model is of that stage."""
+    stages = [name.partition(" ")[0].lower() for name in names]
+    known = {stage: TONES[stage] for stage in stages if stage in TONES and stages.count(stage) == 1}
+    taken = set(known.values())
+    hues = cycle([hue for hue in range(NEUTRAL) if hue not in {each for each, _ in taken}])
+    shapes = cycle([shape for shape in range(len(MARKERS)) if shape not in {each for _, each in taken}])
+    return [known.get(stage) or (next(hues), next(shapes)) for stage in stages]
 
 
 def _by_response(result: Evaluated) -> bool:
