@@ -21,7 +21,7 @@ from mkdocs.structure.pages import Page
 
 LOG = get_plugin_logger("docs_site")
 ROOT = Path(__file__).parents[1]
-PATTERNS = ("README.md", "C*.md", "SECURITY.md", "bench/**/README.md", "evidence/*/README.md")
+PATTERNS = ("README.md", "C*.md", "SECURITY.md", "bench/**/README.md", "evidence/**/README.md")
 OUTSIDE = sorted(str(path.relative_to(ROOT)) for pattern in PATTERNS for path in ROOT.glob(pattern))
 LINK = re.compile(r"(?<=\]\()([^)#\s]+)")
 
