@@ -583,6 +583,10 @@ BAD: list[tuple[list[dict[str, Any]], str]] = [
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": "1_0"}], "must be a finite number.* not '1_0'"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": "\u0663"}], "must be a finite number"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "cost": "1_0"}], "cost must be seconds, not '1_0'"),
+    ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 1e-300}], "0 or 1e-12 to 1e[+]12 in size, not 1e-300"),
+    ([{"checkpoint": "a\0b", "outcome": 0.5}], ":1: checkpoint must be a name of one line"),
+    ([{"checkpoint": "a", "outcome": 0.5, "Predictor:x": 1}], "'Predictor:x' is not read; did you mean predictor:NAME"),
+    ([{"checkpoint": "a", "outcome": 0.5, "predictor_x": 1}], "'predictor_x' is not read; did you mean predictor:NAME"),
     (
         [{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "predictor:mine": "high"}],
         "predictor:mine must be a finite number, .* not 'high'",
@@ -616,7 +620,7 @@ def test_bad_outcomes_are_one_clear_line(tmp_path: Path, rows: list[dict[str, An
     assert "\n" not in str(caught.value)
 
 
-def test_predictors_of_the_users_own_are_scored_too(tmp_path: Path) -> None:
+def test_predictors_of_the_users_own_are_scored_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Means over RL seeds; one that some outcomes lack is left out."""
     found = disagreeing(tmp_path)
     ready, rows = write_readiness(tmp_path / "ready", found), after_rl(found)
@@ -628,6 +632,7 @@ def test_predictors_of_the_users_own_are_scored_too(tmp_path: Path) -> None:
     assert (mine.spearman.value, mine.regret) == (pytest.approx(1.0), 0.0)
     assert family.values["mine"] == pytest.approx([point.outcome.value for point in family.points])
     assert "of some" not in family.values
+    assert "the predictor of some is left out: 1 of 48 outcomes have none" in capsys.readouterr().err
     assert "mine" not in {p.name for p in result.predictors}  # without readiness it cannot rank
 
 

@@ -7,6 +7,7 @@ from typing import TypeGuard
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")  # float() would take 1_0 for 10
 LARGEST = 1e12  # of outcomes and seconds: squares and sums of them are exact enough
+SMALLEST = 1e-12  # of those that are not 0
 
 
 def number_of(value: object) -> object:
@@ -20,4 +21,5 @@ def number_of(value: object) -> object:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, float) and abs(value) < LARGEST
+    """Whether a value is a number whose square is neither too large nor too small to be one."""
+    return isinstance(value, float) and (value == 0 or SMALLEST < abs(value) < LARGEST)

@@ -32,7 +32,7 @@ from rlready.core.progress import note
 from rlready.core.result import RESULT
 from rlready.core.text import in_one_line
 from rlready.evaluate.result import EvaluateResult
-from rlready.predict.cells import LARGEST, is_number, number_of
+from rlready.predict.cells import LARGEST, SMALLEST, is_number, number_of
 from rlready.predict.comparable import refuse_unlike_conditions, refuse_unlike_content
 from rlready.predict.curves import CHOICES, curve_file, outcome_of_curve
 from rlready.predict.early import early
@@ -124,6 +124,7 @@ def find_runs(words: Sequence[str]) -> Found:
     refuse_unlike_content([*runs, *(run for outcome in listed for run in outcome.runs)])
     outcomes = listed + _from_folders(folders["rl"], folders["evaluate"])
     _refuse_unlike_curves(listed)
+    _say_left_out(listed)
     for family in dict.fromkeys(outcome.family for outcome in listed):
         refuse_unlike_conditions(run for outcome in listed if outcome.family == family for run in outcome.runs)
     curves = list(dict.fromkeys(outcome.curve_file for outcome in listed if outcome.curve_file))
@@ -167,6 +168,9 @@ def _from_table(path: Path) -> list[Outcome]:
 
 def _refuse_misnamed(columns: Sequence[str], place: str) -> None:
     """UserError for a column that seems to be meant for one that is read; others may be there."""
+    for column in columns:
+        if column.strip().lower().startswith("predictor") and not column.startswith(OWN):
+            raise UserError(f"{place}: column {column!r} is not read; did you mean {OWN}NAME? Rename or remove it")
     for column, meant in misnamed(columns, KNOWN):
         raise UserError(f"{place}: column {column!r} is not read; did you mean {meant}? Rename or remove it")
 
@@ -178,7 +182,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
     value, curve, file = _from_curve(row, folder, place) if row.get("curve") else (number_of(row["outcome"]), "", None)
     cost = number_of(row.get("cost"))
     if not is_number(value):
-        what = f"outcome must be a finite number, below {LARGEST:g}"
+        what = f"outcome must be a finite number, 0 or {SMALLEST:g} to {LARGEST:g} in size"
         raise UserError(f"{place}: {what}, not {repr(value)[:40]}; leave out runs that have none")
     if cost is not None and (not is_number(cost) or cost < 0):
         raise UserError(f"{place}: cost must be seconds, not {repr(cost)[:40]}")
@@ -190,7 +194,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
     trained = [each for each in runs if RunRecord.load(each).verb == "rl"]
     stated = {name.removeprefix(OWN): _predictor(row[name], f"{place}: {name}") for name in row if name.startswith(OWN)}
     return Outcome(
-        table.text(line, row, "checkpoint"),
+        _label(table.text(line, row, "checkpoint"), f"{place}: checkpoint"),
         float(value),
         cost,
         where=place,
@@ -213,6 +217,15 @@ def _from_curve(row: dict[str, object], folder: Path, place: str) -> tuple[objec
         raise UserError(f"{place}: beside a curve, outcome must be {', '.join(CHOICES)}, not {row['outcome']!r}")
     path = curve_file(folder / _label(row["curve"], f"{place}: curve"), place)
     return *outcome_of_curve(path, choice, _label(row.get("metric"), f"{place}: metric"), place), path
+
+
+def _say_left_out(outcomes: Sequence[Outcome]) -> None:
+    """Name the predictors that only some outcomes of a family come with, and which are not scored therefore."""
+    for family in dict.fromkeys(outcome.family for outcome in outcomes):
+        mine = [outcome.predictors for outcome in outcomes if outcome.family == family]
+        for name in dict.fromkeys(name for each in mine for name in each):
+            if without := sum(name not in each for each in mine):
+                note(f"predict: the predictor {name} is left out: {without} of {len(mine)} outcomes have none")
 
 
 def _refuse_unlike_curves(outcomes: Sequence[Outcome]) -> None:
