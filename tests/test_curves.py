@@ -90,6 +90,9 @@ def test_last_and_best_of_a_log_and_of_a_table(tmp_path: Path) -> None:
         ([{"curve": "twice.csv"}], "step 1 is given twice"),
         ([{"curve": "sft"}], "none of eval_reward, reward was logged; name another in the column metric"),
         ([{"curve": "broken"}], "not a trainer_state.json with a log_history"),
+        ([{"curve": "deep"}], "not a trainer_state.json with a log_history"),
+        ([{"curve": "nan"}], "reward at step 20 is 'nan', no finite number"),
+        ([{"curve": "grpo", "metric": "epoch"}], "no metric 'epoch' was logged"),
     ],
 )
 def test_curves_without_an_outcome(rows: list[dict[str, Any]], message: str, tmp_path: Path) -> None:
@@ -99,6 +102,9 @@ def test_curves_without_an_outcome(rows: list[dict[str, Any]], message: str, tmp
     (tmp_path / "twice.csv").write_text("step,outcome\n1,1\n1,2\n")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "trainer_state.json").write_text("{}")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "trainer_state.json").write_text("[" * 100_000)
+    state(tmp_path / "nan", reward=[0.1, float("nan"), 0.6])
     with pytest.raises(UserError, match=message):
         outcomes(tmp_path, *rows)
 

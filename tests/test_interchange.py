@@ -10,6 +10,7 @@ lighteval 0.13.0 are made here with the fields that these write.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable, Sequence
@@ -307,7 +308,12 @@ def test_what_else_a_log_of_inspect_may_hold(tmp_path: Path) -> None:
     assert counts(alone(f"inspect:{path}?score=judge/a")) == {"1": "10"}
     texts = [each.text for each in alone(f"inspect:{path}", problems_named=True).pending]
     assert texts[:2] == ["<think>so</think>4", "a long text"]
-    failed = {"version": 2, "status": "error", "eval": {}, "samples": [samples[2] | {"epoch": i} for i in range(600)]}
+    failed = {
+        "version": 2,
+        "status": "error",
+        "eval": {},
+        "samples": [samples[2] | {"epoch": i} for i in range(3, 603)],
+    }
     log = tmp_path / "failed.json"
     log.write_text(json.dumps(failed | {"samples": [*failed["samples"], samples[1]]}))
     assert counts(alone(f"inspect:{log}")) == {"1": "0"}  # though none of the first samples has a score
@@ -476,3 +482,136 @@ def test_rows_that_are_none_of_verl(write: Callable[[Path], Any], message: str, 
     with pytest.raises(UserError, match=message) as caught:
         read(f"verl:{path}")
     assert "\n" not in str(caught.value)
+
+
+def evaluated(epochs: Sequence[int], **more: Any) -> str:
+    """A log of Inspect of one problem that was solved in each epoch."""
+    samples = [
+        {"id": 1, "epoch": epoch, "output": {"choices": []}, "scores": {"judge": {"value": "C"}}} for epoch in epochs
+    ]
+    return json.dumps({"version": 2, "status": "success", "eval": {}, "samples": samples} | more)
+
+
+def trainer(folder: Path, *rewards: dict[str, list[float]]) -> Path:
+    """TRL's files of steps 1, 2, ..., with the rewards of two responses in each."""
+    for step, columns in enumerate(rewards, start=1):
+        trl(folder, step, [("1+1", f"{step} a", None), ("1+1", f"{step} b", None)], **columns)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "content", "message"),
+    [
+        ("inspect", "a.json", evaluated([1, 2, 1]), "id '1' and epoch 1 is given twice"),
+        ("inspect", "a.json", evaluated([1]) + evaluated([2]), "goes on after its end"),
+        ("verl", "1.jsonl", json.dumps({"input": "1", "output": "1", "acc": 1.0}), r"no 'score'.*\?score=: acc"),
+        (
+            "verl",
+            "1.jsonl",
+            "\n".join(json.dumps(row) for row in verl_rows(1, {"p": "1"}) * 2),
+            "1.jsonl:2: uid 'g1-p_0_0' is given twice",
+        ),
+        (
+            "verl",
+            "1.jsonl",
+            "\n".join(json.dumps(row) for row in verl_rows(1, {"p": "1"}) + verl_rows(1, {"q": "1"}, uid="g1-p_1_0")),
+            "1.jsonl:2: another input than the first of its group, 'g1-p'",
+        ),
+        (
+            "verl",
+            "1.jsonl?filter=a",
+            json.dumps(verl_rows(1, {"p": "1"})[0]),
+            "filter= does not apply to samples of verl",
+        ),
+        ("verl", "1.jsonl", json.dumps(verl_rows(1, {"p": "1"})[0] | {"step": 1e400}), "step must be a whole"),
+    ],
+)
+def test_what_is_given_twice_or_must_be_guessed_is_refused(
+    kind: str, name: str, content: str, message: str, tmp_path: Path
+) -> None:
+    path, _, options = name.partition("?")
+    (tmp_path / path).write_text(content)
+    with pytest.raises(UserError, match=message):
+        read(f"{kind}:{tmp_path / path}{'?' * bool(options)}{options}")
+
+
+def test_rewards_that_change_between_files_of_trl_are_not_guessed(tmp_path: Path) -> None:
+    folder = trainer(tmp_path, {"accuracy": [1.0, 0.0]}, {"accuracy": [1.0, 1.0], "form": [0.0, 0.0]})
+    with pytest.raises(
+        UserError, match=r"completions_00002\.parquet: has the rewards accuracy, form, but files before"
+    ):
+        read(f"trl:{folder}")
+    assert counts(alone(f"trl:{folder}?score=accuracy&step=2")) == {"1+1": "11"}
+    with pytest.raises(UserError, match="no reward or metric 'form'"):
+        read(f"trl:{folder}?score=form")
+
+
+def test_a_file_of_trl_that_repeats_missing_rewards_is_dropped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A NaN equals a NaN here, or the samples of a file that TRL wrote twice would count twice."""
+    rows = [("1+1", "a", 1.0), ("1+1", "b", float("nan"))]
+    for step in (1, 2):
+        trl(tmp_path, step, rows)
+    assert counts(alone(f"trl:{tmp_path}")) == {"1+1": "1"}
+    assert "repeat" in capsys.readouterr().err
+
+
+def test_a_session_of_verl_that_two_read_parts_share_is_one_response(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlready.interchange.lines.BYTES", 1)
+    rows = [
+        row | {"uid": f"g_{session}_{turn}", "score": float(turn == 2)}
+        for session in range(2)
+        for turn in range(3)
+        for row in verl_rows(1, {"p": "0"})
+    ]
+    assert counts(alone(f"verl:{lines(tmp_path / '1.jsonl', rows)}")) == {"p": "11"}
+
+
+def test_a_first_score_that_is_missing_is_no_other_number(tmp_path: Path) -> None:
+    rows = [row | {"acc": 0.0} for row in verl_rows(1, {"p": "11"})]
+    rows[0]["score"] = None
+    assert counts(alone(f"verl:{lines(tmp_path / '1.jsonl', rows)}")) == {"p": "1"}
+
+
+def test_an_evaluation_that_did_not_end_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.json").write_text(evaluated([1, 2], status="cancelled"))
+    read(f"inspect:{tmp_path / 'a.json'}")
+    assert "ended with the status 'cancelled', so that samples may be missing" in capsys.readouterr().err
+    (tmp_path / "a.json").write_text(evaluated([1, 2]))
+    read(f"inspect:{tmp_path / 'a.json'}")
+    assert not capsys.readouterr().err
+
+
+def test_repeated_rows_and_steps_that_are_copies_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    once = verl_rows(1, {"p": "10", "q": "01"})
+    assert not said_of(tmp_path / "a", capsys, once)
+    twice = [{name: value for name, value in row.items() if name != "uid"} for row in once * 2]
+    assert "every response is there 2 times" in said_of(tmp_path / "b", capsys, twice)
+    copied = [row | {"uid": "c" + row["uid"]} for row in once]
+    assert "the steps 1 and 2 have the same responses" in said_of(tmp_path / "c", capsys, once, copied)
+
+
+def said_of(folder: Path, capsys: pytest.CaptureFixture[str], *steps: list[Row]) -> str:
+    """What reading these steps of verl says."""
+    for step, rows in enumerate(steps, start=1):
+        lines(folder / f"{step}.jsonl", [row | {"step": step} for row in rows])
+    read(f"verl:{folder}")
+    return capsys.readouterr().err
+
+
+def test_an_id_of_zero_is_an_id(tmp_path: Path) -> None:
+    row = {"model_response": {"text": ["4"], "output_tokens": [[1]]}, "metric": {"em": 1.0}}
+    path = tmp_path / "details_a_2026.parquet"
+    pq.write_table(pa.Table.from_pylist([row | {"doc": {"id": n, "query": "the same"}} for n in (0, 1)]), path)
+    assert counts(alone(f"lighteval:{path}")) == {"0": "1", "1": "1"}
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
+def test_what_has_a_samples_name_but_is_no_file(make: Callable[[Path], Any], tmp_path: Path) -> None:
+    make(tmp_path / "2.jsonl")
+    lines(tmp_path / "1.jsonl", verl_rows(1, {"p": "1"}))
+    with pytest.raises(UserError, match=r"2\.jsonl: not a file that can be read"):
+        read(f"verl:{tmp_path}")

@@ -256,6 +256,10 @@ def test_a_failed_run_is_continued_and_all_attempts_count(tmp_path: Path) -> Non
     with pytest.raises(ZeroDivisionError):
         broken()
     assert record(tmp_path)["status"] == "failed: ZeroDivisionError: a fault"
+    with suppress(ValueError), Run(tmp_path, "rl", Config()) as run:
+        run.claim()
+        raise ValueError("no \ud800 text")  # half a character, which no file can hold
+    assert record(tmp_path)["status"].endswith(" text")
     with suppress(KeyboardInterrupt), Run(tmp_path, "rl", Config()) as run:
         run.claim()
         raise KeyboardInterrupt
@@ -266,7 +270,12 @@ def test_a_failed_run_is_continued_and_all_attempts_count(tmp_path: Path) -> Non
         run.count("generated", 7)
         run.write_result(Loss(loss=1.0))
     done = record(tmp_path)
-    assert [attempt["status"].split(":")[0] for attempt in done["attempts"]] == ["failed", "interrupted", "done"]
+    assert [attempt["status"].split(":")[0] for attempt in done["attempts"]] == [
+        "failed",
+        "failed",
+        "interrupted",
+        "done",
+    ]
     assert done["counts"] == {"generated": 17}
     assert done["seconds"] == pytest.approx(sum(attempt["seconds"] for attempt in done["attempts"]))
 

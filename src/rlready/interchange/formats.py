@@ -52,7 +52,13 @@ def open_tool(format: Format, request: Request) -> Iterator[Batch]:
         )
     if not path.exists():
         raise UserError(f"{where}: no such file or folder{did_you_mean(str(path))}")
-    files, other = format.files(path), recognise(path)
+    if request.options.filter and not format.filtered:
+        raise UserError(f"{where}: filter= does not apply to samples of {format.tool}; leave it out")
+    files = format.files(path)
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"{file}: not a file that can be read (a folder, a pipe or a broken link); remove it")
+    other = recognise(path)
     if other and other is not format:
         raise UserError(f"{where}: these are samples of {other.tool}; read them with {other.kind}:{path}")
     if not files:
@@ -64,14 +70,14 @@ def _refusing(format: Format, request: Request) -> Iterator[Batch]:
     """The samples; UserError for values of another kind than the tool writes."""
     try:
         yield from format.read(request)
-    except (AttributeError, KeyError, IndexError, TypeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"{request.text}: not as {format.tool} writes it ({one_line(error)})") from None
 
 
 def recognise(path: Path) -> Format | None:
     """The format of the samples in a file or a folder; None if it is none of `FORMATS`."""
     for format in FORMATS.values():
-        if found := format.files(path):
+        if found := [file for file in format.files(path) if file.is_file()]:
             if format is INSPECT:
                 if inspect.is_log(found[0]):
                     return format

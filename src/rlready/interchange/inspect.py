@@ -7,6 +7,7 @@ error has no scores.  Long texts may stand in ``attachments``.
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 from collections.abc import Iterator
@@ -19,8 +20,9 @@ from typing import IO, Any
 import numpy as np
 
 from rlready.core.errors import UserError
+from rlready.core.progress import note
 from rlready.interchange.lines import LogReader
-from rlready.interchange.rollouts import Format, Request, choose_score, said, score_first
+from rlready.interchange.rollouts import Format, Request, choose_score, only_file, said, score_first
 from rlready.tasks.columns import Batch
 from rlready.tasks.table import Origin
 
@@ -28,6 +30,7 @@ ENDINGS = (".eval", ".json")
 GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}  # inspect_ai's CORRECT, INCORRECT, PARTIAL and NOANSWER
 WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 ATTACHED = "attachment://"
+HEADER = "header.json"  # of an archive
 ROWS = 256  # samples at a time
 LARGEST = 1 << 28  # bytes of one sample
 ZSTD = 93  # the number of the compression in an archive
@@ -38,24 +41,22 @@ def files_of(path: Path) -> list[Path]:
     """The log that is named, or those of a folder."""
     if path.is_file():
         return [path] if path.suffix in ENDINGS else []
-    return sorted(file for ending in ENDINGS for file in path.glob(f"*{ending}") if is_log(file))
+    return sorted(file for ending in ENDINGS for file in path.glob(f"*{ending}") if file.is_file() and is_log(file))
 
 
 def is_log(file: Path) -> bool:
     """Whether a file begins as a log of Inspect does."""
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
-            return any(name in archive.namelist() for name in ("header.json", "_journal/start.json"))
+            return any(name in archive.namelist() for name in (HEADER, "_journal/start.json"))
     with file.open("rb") as content:
         head = content.read(1000)
     return head.lstrip().startswith(b"{") and b'"version"' in head and b'"status"' in head
 
 
 def read(request: Request) -> Iterator[Batch]:
-    files = files_of(request.path)
-    if len(files) > 1:
-        raise UserError(f"{request.text}: holds {len(files)} logs (first: {files[0].name}); name one of them")
-    file, score, others, done = files[0], "", list[str](), 0
+    file = only_file(request, files_of(request.path), "several logs")
+    score, others, done = "", list[str](), 0
     samples = _samples(file)
     while some := list(islice(samples, ROWS)):
         scores = [_scores(sample) for sample in some]
@@ -80,23 +81,41 @@ def read(request: Request) -> Iterator[Batch]:
 def _samples(file: Path) -> Iterator[dict[str, Any]]:
     """The samples of a log, one at a time; UserError for a file that is no log of Inspect."""
     found = _from_archive(file) if zipfile.is_zipfile(file) else _from_json(file)
+    seen = set[tuple[str, str]]()
     for sample in found:
         if not isinstance(sample, dict) or "id" not in sample or "epoch" not in sample:
             raise UserError(f"{file}: a sample without id and epoch, which Inspect writes")
+        key = str(sample["id"]), str(sample["epoch"])
+        if key in seen:
+            raise UserError(f"{file}: the sample of id {key[0][:80]!r} and epoch {key[1]} is given twice")
+        seen.add(key)
         yield sample
+
+
+def _say_unfinished(file: Path, status: object) -> None:
+    """Say that an evaluation has not ended well, so that samples may be missing."""
+    if status != "success":
+        note(f"{file}: this evaluation ended with the status {status!r}, so that samples may be missing")
 
 
 def _from_archive(file: Path) -> Iterator[Any]:
     try:
         with file.open("rb") as content, zipfile.ZipFile(content) as archive:
+            headed = HEADER in archive.namelist()  # a crash leaves none
+            header = json.loads(_entry(content, archive, archive.getinfo(HEADER))) if headed else {}
+            _say_unfinished(file, header.get("status", "unfinished"))
             for entry in archive.infolist():
                 if entry.filename.startswith("samples/") and entry.filename.endswith(".json"):
-                    if entry.file_size > LARGEST:
-                        raise UserError(f"{file}: {entry.filename} needs more than {LARGEST >> 20} MiB")
-                    unfolded = _zstd(content, entry) if entry.compress_type == ZSTD else archive.read(entry)
-                    yield _beginning(file, unfolded.decode())
+                    yield _beginning(file, _entry(content, archive, entry))
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         raise UserError(f"{file}: not a log that can be read ({str(error)[:100]})") from None
+
+
+def _entry(content: IO[bytes], archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str:
+    """The text of a member of an archive; UserError if it is too large to be read."""
+    if entry.file_size > LARGEST:
+        raise UserError(f"{content.name}: {entry.filename} needs more than {LARGEST >> 20} MiB")
+    return (_zstd(content, entry) if entry.compress_type == ZSTD else archive.read(entry)).decode()
 
 
 def _zstd(content: IO[bytes], entry: zipfile.ZipInfo) -> bytes:
@@ -127,6 +146,8 @@ def _from_json(file: Path) -> Iterator[Any]:
         for key, value in LogReader(file, content).members(["samples"]):
             if key == "samples":
                 yield value
+            elif key == "status":
+                _say_unfinished(file, value)
 
 
 def _scores(sample: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.interchange.rollouts import Format, Request, choose_score, refuse_several, score_first
+from rlready.interchange.rollouts import Format, Request, choose_score, only_file, refuse_several, score_first
 from rlready.tasks.columns import Batch, read_batches
 from rlready.tasks.parquet import ParquetTable
 
@@ -30,17 +30,14 @@ def files_of(path: Path) -> list[Path]:
 
 
 def read(request: Request) -> Iterator[Batch]:
-    files = files_of(request.path)
-    if len(files) > 1:
-        names = ", ".join(str(file.relative_to(request.path)) for file in files[:5])
-        raise UserError(f"{request.text}: holds the details of several tasks or dates ({names}); name one of the files")
-    table = ParquetTable(files[0])
+    file = only_file(request, files_of(request.path), "the details of several tasks or dates")
+    table = ParquetTable(file)
     metrics = [name.removeprefix("metric.") for name in table.columns if name.startswith("metric.")]
     if not {"doc", "model_response", METRIC} <= {*table.schema.names}:
-        raise UserError(f"{files[0]}: no columns doc, model_response and metric, which lighteval writes")
+        raise UserError(f"{file}: no columns doc, model_response and metric, which lighteval writes")
     score = choose_score(request, metrics)
     wanted = [ID, QUERY, TEXT, TOKENS, f"{METRIC}.{score}"]
-    for batch in (part for whole in read_batches(str(files[0]), wanted) for part in _parts(whole)):
+    for batch in (part for whole in read_batches(str(file), wanted) for part in _parts(whole)):
         every = np.arange(len(batch))
         ids, queries, texts, tokens, scores = (batch.values(name, every) for name in wanted)
         columns: dict[str, list[Any]] = {"problem_id": [], "text": [], "tokens": [], "score": []}
@@ -48,10 +45,10 @@ def read(request: Request) -> Iterator[Batch]:
         for at, line in enumerate(batch.lines.tolist()):
             responses = texts[at] if isinstance(texts[at], list) and texts[at] else [texts[at]]
             if len(responses) > 1 and not request.verified:
-                refuse_several(f"{files[0]} row {line}", len(responses), score)
+                refuse_several(f"{file} row {line}", len(responses), score)
             drawn = tokens[at] if isinstance(tokens[at], list) and len(tokens[at]) == len(responses) else None
             for number, response in enumerate(responses):
-                columns["problem_id"].append(ids[at] or queries[at])
+                columns["problem_id"].append(queries[at] if ids[at] in (None, "") else ids[at])
                 columns["text"].append(response if isinstance(response, str) else None)
                 columns["tokens"].append(drawn[number] if drawn else None)
                 columns["score"].append(scores[at])

@@ -86,14 +86,20 @@ class LogReader:
             else:
                 yield key, self._value()
             self._skip(",")
+        self._take("}")
+        if self._peek(ended=""):
+            raise UserError(f"{self.file}: goes on after its end, as two logs in one file would")
 
-    def _peek(self) -> str:
+    def _peek(self, ended: str | None = None) -> str:
+        """The next mark, ``ended`` after the last one; UserError there unless ``ended`` is given."""
         while True:
             while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
                 self._at += 1
             if self._at < len(self._text):
                 return self._text[self._at]
             if not self._more():
+                if ended is not None:
+                    return ended
                 raise UserError(f"{self.file}: ends in the middle of a value")
 
     def _skip(self, mark: str) -> None:

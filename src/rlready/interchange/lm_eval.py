@@ -16,7 +16,7 @@ import numpy as np
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.interchange.lines import read_objects
-from rlready.interchange.rollouts import Format, Request, choose_score, numeric, refuse_several, score_first
+from rlready.interchange.rollouts import Format, Request, choose_score, numeric, only_file, refuse_several, score_first
 from rlready.tasks.columns import Batch
 from rlready.tasks.table import Origin
 
@@ -31,11 +31,8 @@ def files_of(path: Path) -> list[Path]:
 
 
 def read(request: Request) -> Iterator[Batch]:
-    files = files_of(request.path)
-    if len(files) > 1:
-        names = ", ".join(str(file.relative_to(request.path)) for file in files[:5])
-        raise UserError(f"{request.text}: holds the samples of several tasks or dates ({names}); name one of the files")
-    file, score, others, filters = files[0], "", list[str](), dict[str, None]()
+    file = only_file(request, files_of(request.path), "the samples of several tasks or dates")
+    score, others, filters = "", list[str](), dict[str, None]()
     chosen = request.options.filter
     for lines, rows in read_objects(file):
         if "doc_id" not in rows[0] or "resps" not in rows[0]:
@@ -86,4 +83,5 @@ LM_EVAL = Format(
     read,
     "lm-eval writes samples_TASK_DATE.jsonl with --log_samples: name that file",
     "lm-eval logs neither tokens nor finish reasons",
+    filtered=True,
 )

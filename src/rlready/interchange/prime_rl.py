@@ -149,4 +149,5 @@ PRIME_RL = Format(
     read,
     "prime-rl writes rollouts/step_N/.../traces.jsonl: name the output folder",
     "prime-rl does not log the limit of a thought, only whether the response was cut",
+    filtered=True,
 )

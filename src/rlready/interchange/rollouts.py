@@ -70,7 +70,7 @@ class Format:
 
     ``columns`` are those that together no other tool writes; ``files``: the files below a path, none if there are none
     of this format; ``written``: what the tool writes, and when;
-    ``no_budget``: why its samples do not say which thinking budget they had.
+    ``no_budget``: why its samples do not say which thinking budget they had; ``filtered``: whether ``filter=`` applies.
     """
 
     kind: str
@@ -80,6 +80,15 @@ class Format:
     read: Callable[[Request], Iterator[Batch]]
     written: str
     no_budget: str
+    filtered: bool = False
+
+
+def only_file(request: Request, files: Sequence[Path], what: str) -> Path:
+    """The file; UserError if there are several, which hold ``what``."""
+    if len(files) > 1:
+        names = ", ".join(str(file.relative_to(request.path)) for file in files[:5])
+        raise UserError(f"{request.text}: holds {what} ({names}); name one of the files")
+    return files[0]
 
 
 def choose_score(request: Request, names: Sequence[str], usual: str = "") -> str:

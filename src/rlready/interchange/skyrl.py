@@ -16,7 +16,7 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.interchange.lines import read_objects
-from rlready.interchange.rollouts import Format, Request, choose_score, number, step_of
+from rlready.interchange.rollouts import Format, Request, choose_score, number, only_file, step_of
 from rlready.tasks.columns import Batch
 from rlready.tasks.table import Origin
 
@@ -32,16 +32,13 @@ def files_of(path: Path) -> list[Path]:
 
 
 def read(request: Request) -> Iterator[Batch]:
-    files = files_of(request.path)
-    if len(files) > 1:
-        names = ", ".join(file.name for file in files[:5])
-        raise UserError(f"{request.text}: holds several data sets ({names}); name one of the files")
+    file = only_file(request, files_of(request.path), "several data sets")
     score = choose_score(request, ["score"])
-    step = step_of(files[0].parent) or 0
-    for lines, rows in read_objects(files[0]):
+    step = step_of(file.parent) or 0
+    for lines, rows in read_objects(file):
         for line, row in zip(lines, rows, strict=True):
             if not isinstance(row.get("input_prompt"), str):
-                raise UserError(f"{files[0]}:{line}: no text 'input_prompt', which SkyRL writes")
+                raise UserError(f"{file}:{line}: no text 'input_prompt', which SkyRL writes")
         columns: dict[str, list[Any]] = {
             "problem_id": [row["input_prompt"] for row in rows],
             "text": [_text(row.get("output_response")) for row in rows],
@@ -49,7 +46,7 @@ def read(request: Request) -> Iterator[Batch]:
             "score": [number(row.get("score")) for row in rows],
             "finish_reason": [row.get("stop_reason") for row in rows],
         }
-        yield Batch(Origin(str(files[0]), "line"), np.array(lines, dtype=np.int64), columns, [score])
+        yield Batch(Origin(str(file), "line"), np.array(lines, dtype=np.int64), columns, [score])
 
 
 def _text(response: Any) -> str | None:

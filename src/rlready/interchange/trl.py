@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rlready.core.errors import UserError
+from rlready.core.explain import nearest
 from rlready.core.progress import note
 from rlready.interchange.rollouts import Format, Request, choose_score, said, score_first, step_of
 from rlready.tasks.columns import Batch, Column
@@ -37,6 +38,7 @@ def files_of(path: Path) -> list[Path]:
 
 def read(request: Request) -> Iterator[Batch]:
     before: list[pa.RecordBatch] = []
+    first: list[str] = []
     repeated, score = 0, ""
     for file in files_of(request.path):
         if file != request.path and not request.options.wants(step_of(file) or 0):
@@ -45,7 +47,15 @@ def read(request: Request) -> Iterator[Batch]:
         if missing := {"prompt", "completion"} - {*table.schema.names}:
             raise UserError(f"{file}: no column {min(missing)!r}, which TRL writes")
         rewards = _rewards(table)
+        first = first or rewards
+        if rewards != first and not request.options.score and not request.verified:
+            raise UserError(
+                f"{file}: has the rewards {', '.join(rewards) or 'none'}, but files before it {', '.join(first)}; say "
+                "which is the verdict with ?score=NAME"
+            )
         score = score or choose_score(request, rewards)
+        if score and score not in rewards and not request.verified:
+            raise UserError(f"{file}: no reward {score!r}; {nearest(score, rewards)}")
         names = [name for name in dict.fromkeys((*COLUMNS, score)) if name in table.schema.names]
         rows = [batch for batch, _ in table.batches(names)]
         bare = [batch.drop_columns(["step"]) if "step" in names else batch for batch in rows]
@@ -67,7 +77,21 @@ def read(request: Request) -> Iterator[Batch]:
 
 
 def _equal(one: pa.RecordBatch, other: pa.RecordBatch) -> bool:
-    return bool(one.equals(other))
+    """Whether two batches hold the same, also where they hold no number."""
+    if one.schema != other.schema or len(one) != len(other):
+        return False
+    pairs = zip(one.columns, other.columns, strict=True)
+    return all(a.equals(b) or (_floats(a) and _same_floats(a, b)) for a, b in pairs)
+
+
+def _floats(column: pa.Array) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_floating(column.type))
+
+
+def _same_floats(one: pa.Array, other: pa.Array) -> bool:
+    return np.array_equal(one.to_numpy(zero_copy_only=False), other.to_numpy(zero_copy_only=False), equal_nan=True)
 
 
 def _rewards(table: ParquetTable) -> list[str]:

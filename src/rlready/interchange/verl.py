@@ -37,22 +37,64 @@ def read(request: Request) -> Iterator[Batch]:
         if not request.options.wants(step) and file != request.path:
             continue
         problems: dict[str, str] = {}  # by group
-        for lines, rows in read_objects(file):
+        uids, before = set[str](), None
+        for part in _whole_sessions(read_objects(file)):
+            rows = [row for _, row in part]
             if not score:
-                others = numeric(rows[0], ("step",))
-                score = choose_score(request, others, usual="score")
-            for line, row in zip(lines, rows, strict=True):
+                score, others = _verdict_of(request, rows)
+            for line, row in part:
                 if not isinstance(row.get("input"), str):
                     raise UserError(f"{file}:{line}: no text 'input', which verl writes")
-            kept = _last_outputs(list(zip(lines, rows, strict=True)))
+                if row.get("uid") in uids:
+                    raise UserError(f"{file}:{line}: uid {row['uid']!r} is given twice; each output has its own")
+                uids |= {row["uid"]} if isinstance(row.get("uid"), str) else set()
+                session = _session(row)
+                if problems.setdefault(_group(row), row["input"]) != row["input"] and session != before:
+                    raise UserError(f"{file}:{line}: another input than the first of its group, {_group(row)!r}")
+                before = session
+            kept = _last_outputs(part)
             columns: dict[str, list[Any]] = {
-                "problem_id": [problems.setdefault(_group(row), row["input"]) for _, row in kept],
+                "problem_id": [problems[_group(row)] for _, row in kept],
                 "text": [row.get("output") for _, row in kept],
                 "step": [row.get("step", step) for _, row in kept],
                 "score": [number(row.get(score)) for _, row in kept],
             }
             numbers = np.array([line for line, _ in kept], dtype=np.int64)
             yield Batch(Origin(str(file), "line"), numbers, columns, score_first(score, others))
+
+
+def _whole_sessions(parts: Iterator[tuple[list[int], list[dict[str, Any]]]]) -> Iterator[Rows]:
+    """Parts of the rows between which no session is divided."""
+    left: Rows = []
+    for lines, rows in parts:
+        part = [*left, *zip(lines, rows, strict=True)]
+        last = _session(part[-1][1])
+        at = len(part)
+        while last is not None and at and _session(part[at - 1][1]) == last:
+            at -= 1
+        left = part[at:]
+        if at:
+            yield part[:at]
+    if left:
+        yield left
+
+
+def _verdict_of(request: Request, rows: list[dict[str, Any]]) -> tuple[str, list[str]]:
+    """The score that is the verdict, and all numbers of the rows; UserError if it must be guessed."""
+    names = list(dict.fromkeys(name for row in rows for name in numeric(row, ("step",))))
+    if any("score" in row for row in rows):
+        names = list(dict.fromkeys(["score", *names]))
+    elif not request.options.score and not request.verified:
+        raise UserError(
+            f"{request.text}: no 'score', which verl writes; choose a number with ?score=: {', '.join(names)}"
+        )
+    return choose_score(request, names, usual="score"), names
+
+
+def _session(row: dict[str, Any]) -> str | None:
+    """The session of an agent's loop, of which an output is one of several; None where rows have none."""
+    uid = row.get("uid")
+    return uid.rsplit("_", 1)[0] if isinstance(uid, str) and uid.count("_") > 1 else None
 
 
 def _group(row: dict[str, Any]) -> str:
@@ -65,8 +107,7 @@ def _last_outputs(rows: Rows) -> Rows:
     kept: Rows = []
     session = None
     for line, row in rows:
-        uid = row.get("uid")
-        mine = uid.rsplit("_", 1)[0] if isinstance(uid, str) and uid.count("_") > 1 else None
+        mine = _session(row)
         if mine is not None and mine == session:
             kept[-1] = (line, row)
         else:

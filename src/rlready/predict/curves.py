@@ -34,6 +34,7 @@ Choice = Literal["last", "best", "asymptote"]
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 STATE = "trainer_state.json"
 USUAL = ("eval_reward", "reward")
+NO_METRICS = ("step", "epoch")
 LEAST = 8  # points of a curve that is fitted
 RISEN = 0.75  # share of the rise that a curve must show
 LOOSE = 0.1  # standard error of the asymptote as a share of the rise, above which it is not determined
@@ -101,17 +102,25 @@ def _logged(path: Path, metric: str) -> tuple[str, dict[float, float]]:
     try:
         history = json.loads(path.read_text(encoding="utf-8"))["log_history"]
         lines = [line for line in history if is_number(number_of(line["step"]))]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not a {STATE} with a log_history ({str(error)[:80]})") from None
-    names = list(dict.fromkeys(name for line in lines for name, value in line.items() if is_number(number_of(value))))
+    logged = [(name, value) for line in lines for name, value in line.items() if name not in NO_METRICS]
+    names = list(dict.fromkeys(name for name, value in logged if is_number(number_of(value))))
     if metric and metric not in names:
         raise UserError(f"{path}: no metric {metric!r} was logged; {nearest(metric, names)}")
     metric = metric or next((name for name in USUAL if name in names), "")
     if not metric:
         raise UserError(f"{path}: none of {', '.join(USUAL)} was logged; name another in the column metric")
-    return metric, {
-        float(line["step"]): float(line[metric]) for line in lines if is_number(number_of(line.get(metric)))
-    }
+    found: dict[float, float] = {}
+    for line in lines:
+        if line.get(metric) is not None:
+            value = number_of(line[metric])
+            if not is_number(value):
+                raise UserError(
+                    f"{path}: {metric} at step {line['step']} is {str(line[metric])[:40]!r}, no finite number"
+                )
+            found[float(line["step"])] = value
+    return metric, found
 
 
 def _tabled(path: Path) -> dict[float, float]:

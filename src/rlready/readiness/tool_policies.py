@@ -74,7 +74,7 @@ def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool) -> list[Pol
 def _same_steps(problem_N: Ints, step_N: Ints) -> tuple[list[Policy], Ints]:
     """The steps that have the set of problems which most steps have, and these problems."""
     groups: dict[bytes, list[Policy]] = {}
-    for step, rows in _by_step(step_N):
+    for step, rows in by_step(step_N):
         groups.setdefault(np.unique(problem_N[rows]).tobytes(), []).append(Policy(rows, step, step))
     most = max(groups.values(), key=len)
     return most, np.unique(problem_N[most[0].rows]) if len(most) > 1 else np.empty(0, dtype=np.int64)
@@ -84,7 +84,7 @@ def _passes(problem_N: Ints, step_N: Ints) -> tuple[list[Policy], Ints]:
     """The passes over the problems that are full enough, and the problems that all of them have."""
     seen_P = np.full(int(problem_N.max()) + 1, -1, dtype=np.int64)
     parts: list[list[tuple[int, Ints]]] = []
-    for step, rows in _by_step(step_N):
+    for step, rows in by_step(step_N):
         if not parts or (seen_P[problem_N[rows]] == len(parts) - 1).any():
             parts.append([])
         seen_P[problem_N[rows]] = len(parts) - 1
@@ -99,7 +99,7 @@ def _passes(problem_N: Ints, step_N: Ints) -> tuple[list[Policy], Ints]:
     return [policy for policy, _ in full], shared
 
 
-def _by_step(step_N: Ints) -> Iterator[tuple[int, Ints]]:
+def by_step(step_N: Ints) -> Iterator[tuple[int, Ints]]:
     """(step, the rows of its samples in their order), from the first step on."""
     order = np.argsort(step_N, kind="stable")
     steps, begin = np.unique(step_N[order], return_index=True)

@@ -29,12 +29,13 @@ from rlready.interchange.rollouts import UNSCORED, Request, verdicts
 from rlready.readiness.offline_samples import Pending, Stored, TableOptions
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import FACTS, Draws
-from rlready.readiness.tool_policies import divided
+from rlready.readiness.tool_policies import by_step, divided
 from rlready.tasks.columns import Batch
 from rlready.tasks.strictjson import Refused
 from rlready.tasks.table import Origin, id_of
 
 MOST_STEPS = 10**15
+PRIME = 1_000_003  # which mixes numbers with digests of texts
 
 
 def read_tool_samples(source: str, *, problems_named: bool) -> dict[str, Stored]:
@@ -113,6 +114,7 @@ class _Collector:
             raise UserError(f"{where}: all of its {len(verdict)} samples {lack}; {fix}")
         if missing := len(verdict) - len(kept):
             note(f"{where}: {missing} of {len(verdict)} samples {lack} and are left out")
+        self._say_repeated(draws.problem[kept], step[kept], digest[kept])
         policies = divided(where, draws.problem[kept], step[kept], one=self.options.step is not None)
         if len(policies) > 1 and self.options.model:
             raise UserError(f"{where}: model= is one checkpoint, but this is read as {len(policies)}; choose by ?step=")
@@ -124,6 +126,23 @@ class _Collector:
                 self._stored(files, draws, rows, line, digest), responses=f"steps {policy.first} to {policy.last}"
             )
         return found
+
+    def _say_repeated(self, problem: Ints, step: Ints, digest: Ints) -> None:
+        """Say it if every response seems to be there several times, or two steps seem to be copies of each other."""
+        where = self.request.text
+        _, group = np.unique(problem * PRIME + step, return_inverse=True)
+        responses, times = np.unique(group * PRIME + digest, return_counts=True)
+        often = int(np.gcd.reduce(times))
+        if often > 1 and len(responses) > group.max() + 1:
+            note(
+                f"{where}: every response is there {often} times, or a multiple of that: if rows are repeated, remove "
+                "them, as each counts as a sample"
+            )
+        steps: dict[bytes, int] = {}
+        for each, rows in by_step(step):
+            mine = np.sort(problem[rows] * PRIME + digest[rows]).tobytes()
+            if (other := steps.setdefault(mine, each)) != each:
+                note(f"{where}: the steps {other} and {each} have the same responses: one seems to be a copy")
 
     def _stored(self, files: Sequence[Path], draws: Draws, rows: Ints, line: Ints, digest: Ints) -> Stored:
         """The samples ``rows`` as those of one checkpoint."""

@@ -374,7 +374,7 @@ class Run(Recorder):
             self._save(DONE)
             remove(self.out / STATE)
         else:
-            why = " ".join(f"{type(error).__name__}: {error}".split())
+            why = " ".join(visible(f"{type(error).__name__}: {error}").split())  # it may quote what is no text
             with suppress(UserError):  # a full disk: the error itself matters more
                 self._save("interrupted" if isinstance(error, KeyboardInterrupt) else f"failed: {why[:300]}")
             if (self.out / PAGE).exists() and not (self.out / RESULT).exists():  # whose page is not this one's to draw
