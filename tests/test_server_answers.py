@@ -111,6 +111,12 @@ COMPLETIONS = {
     "a log-probability is 5.0": completion([1, 2], [-1.0, 5.0]),
     "a log-probability is missing": completion([1, 2], TWO, [{"token_id:7": -1.0}, {}]),
     "2 tokens with 0 log-probabilities": completion([1, 2], TWO, []),
+    "a token was drawn whose log-probability is -1e+308": completion(
+        [1, 2], [-1.0, -1e308], [{"token_id:7": -1e9}] * 2
+    ),
+    "choices.0.token_ids.0: Input should be a valid integer": completion(["1", 2], TWO),
+    "choices.0.token_ids.1: Input should be a valid integer": completion([1, True], TWO),
+    "choices.0.logprobs.token_logprobs.0": completion([1, 2], ["-1", -2]),
     "choices.0.token_ids: Field required": http('{"choices": [{"text": "hello"}]}'),
     "0 completions of one prompt": http('{"choices": []}'),
 }

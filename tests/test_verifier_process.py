@@ -61,6 +61,14 @@ def interrupts(problem, answer):
         raise KeyboardInterrupt
     return equal(problem, answer)
 
+def replies(problem, answer):
+    for fd in range(3, 30) if answer == "5" else ():
+        try:
+            os.write(fd, b"no reply\\n")
+        except OSError:
+            pass
+    return equal(problem, answer)
+
 def hangs(problem, answer):
     Path("pid").write_text(str(os.getpid()))
     time.sleep(600)
@@ -99,6 +107,7 @@ def verdicts(task: Task) -> list[bool | str]:
         ("loops", "it took more than 2 s"),
         ("exits", "its process ended with exit code 0"),
         ("exits_once", True),
+        ("replies", "it writes to the pipe of the replies"),
         ("prints", False),
         ("moves", False),
         ("forks", False),

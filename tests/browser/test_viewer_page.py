@@ -149,6 +149,8 @@ def test_an_address_leads_to_its_sample(open_page: Opened, viewer: Path) -> None
     expect(wrong.locator("#count")).to_have_text("9 of 40 samples")
     lost = open_page(viewer, fragment="#problem=none&sample=0")
     expect(lost.locator("#detail")).to_contain_text("not here")
+    unknown = open_page(viewer, fragment="#checkpoint=zzz")
+    expect(unknown.locator("#detail")).to_contain_text("a checkpoint that is not here")
 
 
 def test_the_page_of_the_run_leads_to_its_samples(open_page: Opened, viewer: Path) -> None:

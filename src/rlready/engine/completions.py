@@ -46,6 +46,7 @@ BOUNDS = {"float32": 1e-3, "bfloat16": 0.05}  # nats: mean difference of log-pro
 BANNED = -100.0  # the lowest bias of a logit that vLLM accepts
 CACHE_BYTES, BLOCK = 4 << 30, 128  # of keys and values on a CPU, at most; tokens of a block of them
 SHARE, SHARE_IN_TRAINING = 0.85, 0.4  # of a GPU's free memory
+LEAST = -150.0  # nats; nothing draws a token that is less likely, as its probability in float32 is 0
 POSITIVE = 0.01  # nats by which rounding may lift a log-probability above 0
 LARGEST_BIAS = 700.0  # nats; e to the power of more overflows
 
@@ -92,6 +93,8 @@ def what_is_odd(asked: Continuation, drawn: Drawn, vocabulary: int) -> str:
         wrong = [logprob for logprob in found if not -math.inf < logprob <= POSITIVE]
         if wrong:
             return f"a log-probability is {'missing' if wrong[0] == math.inf else wrong[0]}"
+    if not asked.banned and min(drawn.logprobs) < LEAST:
+        return f"a token was drawn whose log-probability is {min(drawn.logprobs)}"
     return ""
 
 

@@ -23,7 +23,7 @@ from math import inf
 from pathlib import Path
 from typing import IO, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, StrictFloat, StrictInt, ValidationError
 
 from rlready.core.errors import UserError
 from rlready.core.progress import note
@@ -69,6 +69,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
 
 Answer = TypeVar("Answer", bound=BaseModel)
+Number = StrictFloat | StrictInt  # no text and no truth value
 
 
 class _NoAnswer(UserError):
@@ -76,12 +77,12 @@ class _NoAnswer(UserError):
 
 
 class _Logprobs(BaseModel):
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
+    token_logprobs: list[Number]
+    top_logprobs: list[dict[str, Number]]
 
 
 class _Choice(BaseModel):
-    token_ids: list[int]
+    token_ids: list[StrictInt]
     logprobs: _Logprobs
 
 

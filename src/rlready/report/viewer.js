@@ -357,6 +357,8 @@
     if (!asked.has("sample")) {
       for (const select of selects) select.value = asked.get(select.id) ?? "";
       refilter();
+      const unknown = selects.find((select) => asked.has(select.id) && select.value !== asked.get(select.id));
+      if (unknown) fail(new Error(`The link is to samples of a ${unknown.id} that is not here.`));
       return;
     }
     const problem = index.problems.indexOf(asked.get("problem"));

@@ -84,6 +84,7 @@ class VerifierProcess:
         self._observer = on_load.get()  # of the run that has loaded the last verifier
         self._recent: dict[Named, deque[bool]] = {}  # whether the last calls were lost
         self._next = self._printed = 0
+        self._mixed = False  # whether the last line that came is no reply
         self._lock = threading.Lock()
 
     @property
@@ -150,7 +151,9 @@ class VerifierProcess:
         if not self._child.send(pickle.dumps(Batch(named, batch, first)), SECONDS):
             return
         for number in range(first, self._next):
-            reply = _parsed(self._child.line(SECONDS, f"waiting for {named.path}"))
+            line = self._child.line(SECONDS, f"waiting for {named.path}")
+            reply = _parsed(line)
+            self._mixed = bool(line)  # unless it is a reply
             if not reply or reply[0] != number:
                 return
             if reply[1]:
@@ -180,6 +183,8 @@ class VerifierProcess:
         child, ended = self._child, self._child.lost
         self.close()
         code = child.process.returncode
+        if not ended and self._mixed:
+            return "it writes to the pipe of the replies", ended
         if not ended:
             return f"it took more than {seconds or SECONDS:g} s", ended
         if code == OUT_OF_MEMORY:
