@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,14 @@ def test_differences_are_paired_and_only_on_the_same_problems(tmp_path: Path) ->
         "samples": [4, 8, 4],
     }
     assert any("did not measure alike" in part for section in sections for part in section.parts)
+
+
+def test_a_copy_of_a_run_is_named(tmp_path: Path) -> None:
+    """Two runs with the same settings and figures are no copies."""
+    folders = [evaluation(tmp_path / name, BETTER) for name in "ab"]
+    assert compare(folders)[0].notes == []
+    shutil.copytree(folders[0], tmp_path / "c")
+    assert compare([*folders, tmp_path / "c"])[0].notes == ["c is a copy of a: leave one of them out."]
 
 
 def test_what_was_not_measured_alike_is_not_compared(tmp_path: Path) -> None:

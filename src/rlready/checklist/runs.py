@@ -14,7 +14,6 @@ from pydantic import JsonValue
 from rlready.checklist.result import Evidence, Fact
 from rlready.core.errors import UserError
 from rlready.core.result import RESULT, Result
-from rlready.runs.files import to_json
 from rlready.runs.folders import folders_of_runs, status_of
 from rlready.runs.provenance import package_version
 from rlready.runs.record import DONE, EDITED, RECORD, SCHEMA, DataNote, ModelNote, RunRecord, is_edited
@@ -161,15 +160,10 @@ def _remarks(entry: Entry) -> Iterator[str]:
 
 
 def _without_copies(entries: list[Entry], notes: list[str]) -> list[Entry]:
-    """The entries without those that are copies of others, such as backups; the notes name each.
-
-    Two runs are one if verb, settings and attempts are equal, and with these the times at which they started and ended.
-    """
+    """The entries without those that are copies of others, such as backups; the notes name each."""
     first = dict[str, Entry]()
     for entry in sorted(entries, key=lambda entry: entry.counted):  # a part stays in the run that contains it
-        record = entry.record
-        key = to_json([record.verb, record.part_of, record.config, record.all_attempts])
-        other = first.setdefault(key, entry)
+        other = first.setdefault(entry.record.identity, entry)
         if other is not entry:
             notes.append(f"{entry.folder} is a copy of {other.folder}: the run is counted once")
     kept = {entry.folder for entry in first.values()}

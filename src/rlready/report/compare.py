@@ -115,7 +115,7 @@ def compare(folders: Sequence[Path]) -> tuple[ComparisonResult, list[Section]]:
     scores = scored(groups)
     result = ComparisonResult(
         headline=_headline(runs, settings, scores),
-        notes=[*_not_alike(groups)],
+        notes=[*_copies(runs), *_not_alike(groups)],
         runs=[run.name for run in runs],
         settings=settings,
         scores=scores,
@@ -176,6 +176,14 @@ def scored(groups: Sequence[Sequence[Accuracies]]) -> list[Scored]:
                 )
             )
     return scores
+
+
+def _copies(runs: Sequence[Compared]) -> Iterator[str]:
+    """That a folder is a copy of another, whose figures differ from it in nothing."""
+    first: dict[str, str] = {}
+    for run in runs:
+        if (other := first.setdefault(run.record.identity, run.name)) != run.name:
+            yield f"{run.name} is a copy of {other}: leave one of them out."
 
 
 def _not_alike(groups: Sequence[Sequence[Accuracies]]) -> Iterator[str]:

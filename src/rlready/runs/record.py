@@ -241,6 +241,11 @@ class RunRecord(Record):
         return [*self.overwritten, *self.attempts]
 
     @property
+    def identity(self) -> str:
+        """What two records share only if the folder of one is a copy of the other's: with all times, all settings."""
+        return to_json([self.verb, self.part_of, self.config, self.all_attempts])
+
+    @property
     def notes(self) -> list[Note]:
         """What the run has read."""
         return [*self.models, *self.data]
