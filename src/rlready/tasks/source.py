@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Value = bool | int | float | str | tuple[int, int] | None  # of an option
 
-KINDS = ("dagmath", "gsm8k", "rows")
+KINDS = ("dagmath", "gsm8k", "gym", "rows")
+NAMED = {"gsm8k": "name a file: gsm8k:PATH", "gym": "name a data set: gym:NAME", "rows": "name a file: rows:PATH"}
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 FORMS: dict[type, tuple[str, str]] = {
     bool: ("[01]", "0 or 1"),
@@ -70,7 +71,7 @@ def parse_source(text: str, limit: int | None = None) -> Source:
             raise UserError(f"{text!r} is not a task source; its kind {kind!r} is unknown, {nearest(kind, KINDS)}")
     path = os.path.expanduser(path)  # a shell leaves ~ as it is after problems=
     if (kind == "dagmath") == bool(path):
-        raise UserError(f"{text}: " + ("dagmath takes no path" if path else f"name a file: {kind}:PATH"))
+        raise UserError(f"{text}: " + ("dagmath takes no path" if path else NAMED[kind]))
     return Source(text, kind, path, options_of(text, query), limit)
 
 
