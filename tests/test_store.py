@@ -400,6 +400,40 @@ def test_the_kernels_are_recorded_before_a_kill_can_leave_a_state(tmp_path: Path
         assert record(tmp_path)["kernels_build"] == "cc 12.2.0 ab"
 
 
+@pytest.mark.parametrize(
+    ("made", "out", "message"),
+    [
+        (
+            ("model/config.json", "model/model.safetensors"),
+            "model/eval",
+            "inside the model .*model, which it would change",
+        ),
+        (
+            ("a/adapter_config.json", "a/adapter_model.safetensors"),
+            "a/b/c",
+            "inside the model .*a, which it would change",
+        ),
+        (("run/record.json", "run/state/x"), "run/state/eval", "inside the state of a run, which may delete it"),
+        (("run/record.json",), "run/checkpoints/eval", "inside the checkpoints of a run, which may delete it"),
+    ],
+)
+def test_a_run_is_not_inside_a_model_or_what_another_run_deletes(
+    made: tuple[str, ...], out: str, message: str, tmp_path: Path
+) -> None:
+    for name in made:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=message), Run(tmp_path / out, "rl", Config()):
+        pass
+    assert not (tmp_path / out).exists()
+
+
+def test_a_run_may_be_beside_a_config_of_another_tool(tmp_path: Path) -> None:
+    (tmp_path / "config.json").touch()
+    with Run(tmp_path / "out", "rl", Config()):
+        pass
+
+
 def test_a_finished_run_is_found_and_any_other_is_refused(tmp_path: Path) -> None:
     out, model = tmp_path / "out", tmp_path / "model"
     write_text(model / "weights", "1")

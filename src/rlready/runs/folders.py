@@ -22,6 +22,7 @@ from rlready.runs.record import CONFIG, DONE, OVERWRITTEN, RECORD, RUNNING, RunR
 
 RUNS = Path("runs")
 MOST = 20_000  # folders in which runs are looked for
+MODEL = ("config.json", "adapter_config.json")  # one of these stands beside the weights
 WITHOUT_RUNS = ("checkpoints", "state")  # folders of a run in which no run is
 PAGE = "report.html"
 START = {RECORD, CONFIG, lock.NAME, PAGE}  # what may be there before a run has done any work
@@ -128,7 +129,13 @@ def _numbered(verb: str, parent: Path) -> list[int]:
 
 
 def refuse_foreign_files(out: Path) -> None:
-    """UserError for a folder that holds files but no record of a run."""
+    """UserError for a folder that holds files but no record of a run, or is inside a model or what a run deletes."""
+    inner = out.resolve()
+    for folder in inner.parents:
+        if any((folder / name).exists() for name in MODEL) and any(folder.glob("*.safetensors")):
+            raise UserError(f"{out} is inside the model {folder}, which it would change: choose another --out")
+        if folder.name in WITHOUT_RUNS and (folder.parent / RECORD).exists():
+            raise UserError(f"{out} is inside the {folder.name} of a run, which may delete it: choose another --out")
     if out.is_dir() and not (out / RECORD).exists():
         foreign = [p.name for p in out.iterdir() if p.name != lock.NAME and not LEFTOVER.fullmatch(p.name)]
         if foreign:
