@@ -465,6 +465,24 @@ def test_a_moved_sweep_also_renames_paths_of_jobs_that_are_gone(tmp_path: Path) 
     assert read_json(out / "part.json") == before | {"model": str(out / "sft/a/checkpoints/step-1")}
 
 
+def test_a_sweep_that_was_begun_in_its_own_folder_renames_paths_of_jobs_only(tmp_path: Path) -> None:
+    """With --out . its paths have no prefix; a verb is named like the folder of its jobs."""
+    (tmp_path / "result.json").write_text("{}")
+    before = {"model": "sft/a/checkpoints/step-1", "verb": "sft", "rows": "mine.jsonl", "file": "result.json"}
+    (tmp_path / "part.json").write_text(json.dumps(before))
+    rename_paths(tmp_path, ".")
+    assert read_json(tmp_path / "part.json") == before | {"model": str(tmp_path / "sft/a/checkpoints/step-1")}
+
+
+def test_the_name_of_a_run_folder_has_no_line_break(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match="holds a control character: choose another --out"),
+        Run(tmp_path / "a\nb", "sft", SFTConfig()),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_job_that_is_refused_does_not_advise_to_overwrite_the_sweep(tmp_path: Path) -> None:
     def start(seed: int) -> None:
         with suppress(KeyboardInterrupt), Run(tmp_path / "job", "sft", SFTConfig(seed=seed)) as run:

@@ -23,6 +23,7 @@ from rlready.runs.record import CONFIG, DONE, OVERWRITTEN, RECORD, RUNNING, RunR
 RUNS = Path("runs")
 MOST = 20_000  # folders in which runs are looked for
 MODEL = ("config.json", "adapter_config.json")  # one of these stands beside the weights
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 WITHOUT_RUNS = ("checkpoints", "state")  # folders of a run in which no run is
 PAGE = "report.html"
 START = {RECORD, CONFIG, lock.NAME, PAGE}  # what may be there before a run has done any work
@@ -129,7 +130,12 @@ def _numbered(verb: str, parent: Path) -> list[int]:
 
 
 def refuse_foreign_files(out: Path) -> None:
-    """UserError for a folder that holds files but no record of a run, or is inside a model or what a run deletes."""
+    """UserError for a folder that holds files but no record of a run, or is inside a model or what a run deletes.
+
+    UserError, too, for a name with a control character, such as a line break, which no list of paths can hold.
+    """
+    if CONTROL.search(str(out)):
+        raise UserError(f"--out: {str(out)!r} holds a control character: choose another --out")
     inner = out.resolve()
     for folder in inner.parents:
         if any((folder / name).exists() for name in MODEL) and any(folder.glob("*.safetensors")):

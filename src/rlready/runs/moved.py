@@ -56,8 +56,18 @@ def _renamed(value: Any, before: str, out: Path) -> Any:
         return {_renamed(key, before, out): _renamed(each, before, out) for key, each in value.items()}
     if isinstance(value, list):
         return [_renamed(each, before, out) for each in value]
-    if isinstance(value, str) and value.startswith(f"{before}/") and "\n" not in value:
-        now = out / value[len(before) + 1 :]
-        of_job = PurePath(value[len(before) + 1 :]).parts[:1] in JOBS
-        return str(now) if of_job or os.path.exists(now) else value
+    if isinstance(value, str) and "\n" not in value:
+        return _moved(value, before, out)
     return value
+
+
+def _moved(path: str, before: str, out: Path) -> str:
+    """A path in ``before`` as one in ``out``; below the working directory, which is no prefix, only those of jobs."""
+    here = before == "."
+    if not here and not path.startswith(f"{before}/"):
+        return path
+    inside = PurePath(path if here else path[len(before) + 1 :])
+    now = out / inside
+    if here:
+        return str(now) if inside.parts[:1] in JOBS and len(inside.parts) > 1 else path
+    return str(now) if inside.parts[:1] in JOBS or os.path.exists(now) else path
