@@ -34,7 +34,7 @@ from rlready.models.checkpoint import local_folder
 from rlready.models.lm import LM
 from rlready.models.ordinary_stops import warn_of_ordinary_stops
 from rlready.models.preset import resolve
-from rlready.runs.log import LOG, append_line, truncate_log
+from rlready.runs.log import LOG, truncate_log
 from rlready.runs.model_card import Measurement, model_card
 from rlready.runs.run import Run
 from rlready.tasks.trained_prompts import write_trained
@@ -43,12 +43,13 @@ from rlready.train.data import Data, problems_of
 from rlready.train.drift import Watched, drift
 from rlready.train.fast_learner import make_learner
 from rlready.train.learner import OptimizerSettings
-from rlready.train.log import EvaluationLog, RLStepLog, log_line
+from rlready.train.log import EvaluationLog, RLStepLog
 from rlready.train.loss import loss_named
 from rlready.train.policy import load_policy, load_sampler, load_starting_policy
 from rlready.train.reference_checkpoint import find_reference
 from rlready.train.result import BestCheckpoint, Evaluation, GroupTotals, RLResult
 from rlready.train.rl_summary import gain_of, headline, next_action
+from rlready.train.trackers import StepLog
 from rlready.train.trainer import Trainer
 from rlready.train.weight_change import WeightSample, with_change
 
@@ -102,11 +103,11 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         state = checkpointer.restore(RLState(planned_steps=config.steps))
         trainer.planned_steps, trainer.before = state.planned_steps or config.steps, state.before
         trainer.update_engine()
-        log = out / LOG
-        truncate_log(log, state.step if state.evaluations else -1)
+        truncate_log(out / LOG, state.step if state.evaluations else -1)
         trainer.samples.truncate(state.step)
         _say_most(config, len(data.held))
-        with Progress("rl", total=config.steps, done=state.step, unit="steps") as progress, trainer.engine:
+        steps = Progress("rl", total=config.steps, done=state.step, unit="steps")
+        with StepLog(run, state.step) as log, steps as progress, trainer.engine:
             if not state.evaluations:
                 _evaluate(trainer, data, state, log)
                 run.draw_page()
@@ -119,7 +120,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
                     raise
                 run.count("generated", line.rollouts.generated_tokens)
                 run.count("trained", line.update.trained_tokens)
-                append_line(log, log_line(line))
+                log.write(line)
                 state.groups = state.groups.plus(line, config.group_size)
                 progress.update(1, **_shown(line, trainer.lm))
                 state.step = line.step
@@ -190,7 +191,7 @@ def _shown(line: RLStepLog, lm: LM) -> dict[str, object]:
     return {"reward": rollouts.reward, "informative groups": f"{line.groups_informative}/{groups}", **length}
 
 
-def _evaluate(trainer: Trainer, data: Data[Problem], state: RLState, log: Path) -> None:
+def _evaluate(trainer: Trainer, data: Data[Problem], state: RLState, log: StepLog) -> None:
     found = trainer.evaluate(data.held_task, data.held, state.step)
     state.before = trainer.before
     state.evaluations.append(found)
@@ -203,7 +204,7 @@ def _evaluate(trainer: Trainer, data: Data[Problem], state: RLState, log: Path) 
         found.response_tokens,
         found.undecided,
     )
-    append_line(log, log_line(line))
+    log.write(line)
 
 
 def _card(run: Run, config: RLConfig, state: RLState) -> str:

@@ -33,7 +33,7 @@ from rlready.models.lm import with_thought
 from rlready.models.preset import resolve
 from rlready.readiness.ranking import NAMED, comparisons, listed
 from rlready.runs.files import write_table
-from rlready.runs.log import LOG, append_line, truncate_log
+from rlready.runs.log import LOG, truncate_log
 from rlready.runs.model_card import Measurement, model_card
 from rlready.runs.run import Run
 from rlready.tasks.trained_prompts import write_trained
@@ -41,11 +41,12 @@ from rlready.train.checkpointer import Checkpointer
 from rlready.train.data import rows_of
 from rlready.train.fast_learner import make_learner
 from rlready.train.learner import Learner, OptimizerSettings, peak_of, token_count
-from rlready.train.log import HeldoutLog, SFTStepLog, log_line
+from rlready.train.log import HeldoutLog, SFTStepLog
 from rlready.train.loss import LossOutput, likelihood_loss
 from rlready.train.policy import load_policy
 from rlready.train.result import Checkpoint, SFTResult
 from rlready.train.schedule import learning_rate_factor
+from rlready.train.trackers import StepLog
 from rlready.train.weight_change import WeightSample, with_change
 
 
@@ -118,17 +119,17 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         write_trained(run, data.training)
         checkpointer = Checkpointer(run, learner)
         state = checkpointer.restore(SFTState())
-        log = out / LOG
-        truncate_log(log, state.step)
+        truncate_log(out / LOG, state.step)
         weights, peak = multiplied(lm.model), peak_of(learner)
-        with Progress("sft", total=len(plan.steps), done=state.step, unit="steps") as progress:
+        steps = Progress("sft", total=len(plan.steps), done=state.step, unit="steps")
+        with StepLog(run, state.step) as log, steps as progress:
             for at in range(state.step, len(plan.steps)):
                 watch = Watch()
                 batch = weighted([examples[i] for i in plan.steps[at]])
                 line, fed = train_step(learner, batch, config, plan, at)
                 run.count("trained", token_count(batch))
                 timing = watch.measure(weights, fed=fed) | {"gflops_peak": peak}
-                append_line(log, log_line(replace(line, timing=timing)))
+                log.write(replace(line, timing=timing))
                 progress.update(1, loss=line.loss)
                 if line.step in plan.saves | plan.references:
                     loss = heldout_loss(lm, held, config.max_tokens_per_microbatch, DIVERGED)
@@ -136,7 +137,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
                     path = checkpointer.save_checkpoint(line.step, _card(run, config, state, line.step, mean))
                     state.losses[line.step] = ExampleLosses(nll=loss.nll.tolist(), tokens=loss.tokens.tolist())
                     held_line = HeldoutLog(line.step, line.epoch, mean.value, mean.low, mean.high, path.name)
-                    append_line(log, log_line(held_line))
+                    log.write(held_line)
                     run.draw_page()
                 state.step, state.loss = line.step, line.loss
                 checkpointer.save_state(state)

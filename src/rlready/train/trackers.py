@@ -1,0 +1,160 @@
+"""Trackers beside ``log.jsonl``: trackio, Weights & Biases and TensorBoard.
+
+The environment variable ``RLREADY_REPORT_TO`` names those that SFT and RL report to, as ``wandb,tensorboard``.  They
+get the numbers of ``log.jsonl``, under the names of TRL 1.16 where it logs the same.  Each writes where its users look:
+Weights & Biases to ``wandb`` and TensorBoard to ``tensorboard`` in the working directory (``WANDB_DIR`` and
+``TENSORBOARD_LOGGING_DIR`` name others), trackio to its cache.  Nothing is sent over the network, unless
+``WANDB_MODE=online`` or a setting of trackio's asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from math import isfinite
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from rlready.core.distributed import rank
+from rlready.core.errors import UserError
+from rlready.core.explain import nearest
+from rlready.core.progress import warn
+from rlready.runs.files import plain
+from rlready.runs.log import LOG, append_line
+from rlready.runs.run import Run
+from rlready.train.log import EvaluationLog, HeldoutLog, RLStepLog, SFTStepLog, log_line
+
+REPORT_TO = "RLREADY_REPORT_TO"
+PROJECT = "rlready"
+TRL_NAMES = {
+    "clip_ratio": "clip_ratio/region_mean",
+    "heldout_loss": "eval_loss",
+    "mismatch": "sampling/sampling_logp_difference/mean",
+    "mismatch_max": "sampling/sampling_logp_difference/max",
+    "response_tokens": "completions/mean_length",
+    "seconds": "step_time",
+    "truncated": "completions/clipped_ratio",
+}
+Line = SFTStepLog | HeldoutLog | RLStepLog | EvaluationLog
+
+
+class Tracker(Protocol):
+    """What a tracker is asked to do.  ``values`` are finite numbers by name."""
+
+    def log(self, values: Mapping[str, float], step: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class StepLog:
+    """The log of a run: a file, and the trackers that the environment names.
+
+    UserError for one that is unknown or not installed.  One that fails later is left out with a warning.
+    """
+
+    def __init__(self, run: Run, begun: int) -> None:
+        """``begun``: the steps that earlier attempts have done."""
+        self.path = run.out / LOG
+        names = list(dict.fromkeys(filter(None, map(str.strip, os.environ.get(REPORT_TO, "").split(",")))))
+        self._trackers: dict[str, Tracker] = {}
+        for name in names if rank() == 0 else ():
+            if name not in TRACKERS:
+                raise UserError(f"{REPORT_TO}={name}: no such tracker; {nearest(name, TRACKERS)}")
+            try:
+                with redirect_stdout(sys.stderr):  # standard output is for the result
+                    self._trackers[name] = TRACKERS[name](run.out, plain(run.config), begun)
+            except ImportError:
+                raise UserError(f"{REPORT_TO}={name}: not installed; pip install 'rlready[{name}]'") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        for name in list(self._trackers):
+            self._ask(name, lambda tracker: tracker.close())
+
+    def write(self, line: Line) -> None:
+        """Append a line to the file and report its numbers."""
+        flat = log_line(line)
+        append_line(self.path, flat)
+        values = reported(flat)
+        for name in list(self._trackers):
+            self._ask(name, lambda tracker: tracker.log(values, line.step))
+
+    def _ask(self, name: str, work: Any) -> None:
+        try:
+            with redirect_stdout(sys.stderr):
+                work(self._trackers[name])
+        except Exception as error:  # a run does not end because a tracker does
+            del self._trackers[name]
+            warn(f"{name} gets no more of this run, whose log.jsonl has all: {type(error).__name__}: {error}")
+
+
+def reported(line: Mapping[str, object]) -> dict[str, float]:
+    """The finite numbers of a line of the log but its step, by TRL's names where it logs the same."""
+    values = {
+        TRL_NAMES.get(name, name): float(value)
+        for name, value in line.items()
+        if name != "step" and isinstance(value, int | float) and isfinite(value)
+    }
+    kinds = [line.get(f"groups_{kind}") for kind in ("informative", "solved", "unsolved", "equal")]
+    counts = [count for count in kinds if isinstance(count, int)]
+    if sum(counts):
+        values["frac_reward_zero_std"] = 1 - counts[0] / sum(counts)
+    return values
+
+
+class _Trackio:
+    def __init__(self, out: Path, config: dict[str, Any], begun: int) -> None:
+        import trackio
+
+        self._trackio = trackio  # whose current run is this one
+        trackio.init(PROJECT, str(out), config=config, resume="allow", embed=False)
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        self._trackio.log(dict(values), step)
+
+    def close(self) -> None:
+        self._trackio.finish()
+
+
+class _Wandb:
+    def __init__(self, out: Path, config: dict[str, Any], begun: int) -> None:
+        import wandb
+
+        mode: Any = os.environ.get("WANDB_MODE", "offline")
+        quiet = wandb.Settings(silent=True)
+        self._run = wandb.init(project=PROJECT, name=str(out), config=config, mode=mode, settings=quiet)
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        self._run.log(dict(values), step)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+class _TensorBoard:
+    def __init__(self, out: Path, config: dict[str, Any], begun: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder = Path(os.environ.get("TENSORBOARD_LOGGING_DIR", "tensorboard")) / str(out).lstrip("./")
+        self._writer = SummaryWriter(str(folder), purge_step=begun + 1)
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+TRACKERS: dict[str, type[_Trackio] | type[_Wandb] | type[_TensorBoard]] = {
+    "tensorboard": _TensorBoard,
+    "trackio": _Trackio,
+    "wandb": _Wandb,
+}

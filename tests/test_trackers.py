@@ -1,0 +1,95 @@
+"""What trackers are told of a run; those that exist are tried in tests/oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlready.core.config import RLConfig
+from rlready.core.errors import UserError
+from rlready.runs.log import read_log
+from rlready.runs.run import Run
+from rlready.train import trackers
+from rlready.train.log import EvaluationLog, HeldoutLog
+from rlready.train.trackers import REPORT_TO, StepLog, reported
+
+
+class Told:
+    """A tracker that keeps what it is told, and breaks at step 3."""
+
+    def __init__(self, out: Path, config: dict[str, Any], begun: int) -> None:
+        print("hello")
+        self.lines: list[tuple[int, dict[str, float]]] = [(begun, {"steps": config["steps"]})]
+        self.closed = False
+        made.append(self)
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        if step == 3:
+            raise ValueError("full")
+        self.lines.append((step, dict(values)))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+made: list[Told] = []
+LINE = EvaluationLog(2, 0.5, 0.4, 0.6, 10.0, 12.0, 0.0)
+
+
+@pytest.fixture(autouse=True)
+def _told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(trackers.TRACKERS, "told", Told)
+    monkeypatch.setenv(REPORT_TO, "told")
+    made.clear()
+
+
+def write(out: Path, *lines: EvaluationLog | HeldoutLog) -> None:
+    with Run(out, "rl", RLConfig(steps=7)) as run:
+        run.claim()
+        with StepLog(run, 1) as log:
+            for line in lines:
+                log.write(line)
+
+
+def test_a_tracker_gets_the_lines_of_the_log_and_is_closed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, LINE)
+    assert made[0].lines == [(1, {"steps": 7}), (2, reported(read_log(tmp_path / "log.jsonl")[0]))]
+    assert made[0].closed
+    assert not capsys.readouterr().out
+
+
+def test_a_tracker_that_fails_does_not_end_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, LINE, HeldoutLog(3, 0.1, 1.0, 0.9, 1.1, "step-3"), EvaluationLog(4, 0.5, 0.4, 0.6, 10.0, 12.0, 0.0))
+    assert [line["step"] for line in read_log(tmp_path / "log.jsonl")] == [2, 3, 4]
+    assert [step for step, _ in made[0].lines] == [1, 2]
+    assert "told gets no more of this run, whose log.jsonl has all: ValueError: full" in capsys.readouterr().err
+
+
+def test_names_are_those_of_trl_where_it_logs_the_same() -> None:
+    line = {"step": 3, "reward": 0.5, "truncated": 0.25, "checkpoint": "step-3", "entropy": None, "loss": float("nan")}
+    groups = {"groups_informative": 3, "groups_solved": 1, "groups_unsolved": 2, "groups_equal": 2}
+    assert reported(line | groups) == {
+        "reward": 0.5,
+        "completions/clipped_ratio": 0.25,
+        "frac_reward_zero_std": 0.625,
+        **{name: float(count) for name, count in groups.items()},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("wandbb", "no such tracker; did you mean wandb"),
+        ("trackio", r"not installed; pip install 'rlready\[trackio\]'"),
+    ],
+)
+def test_a_tracker_that_cannot_be_used(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(REPORT_TO, f"told, {name}")
+    monkeypatch.setitem(__import__("sys").modules, "trackio", None)
+    with pytest.raises(UserError, match=message):
+        write(tmp_path)
