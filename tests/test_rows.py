@@ -556,6 +556,21 @@ def test_a_large_page_of_a_parquet_file_is_refused_before_it_is_unpacked(
             read_table(str(file))
 
 
+def test_a_parquet_file_with_maps_is_read_and_a_year_that_python_has_not_is_named(tmp_path: Path) -> None:
+    """As Spark, Polars and DuckDB write them, in columns that no task asks for."""
+    path = tmp_path / "t.parquet"
+    columns: dict[str, Any] = {"prompt": ["1+1", "1+2"], "answer": ["2", "3"]}
+    maps = pa.array([[("k", "v")], None], pa.map_(pa.string(), pa.string()))
+    pq.write_table(pa.table(columns | {"meta": maps}), path)
+    assert [p.answer for p in open_task(str(path)).problems()] == ["2", "3"]
+    late = pa.array([1 << 60, 0], pa.timestamp("ms"))
+    pq.write_table(pa.table(columns | {"when": late}), path)
+    with pytest.raises(
+        UserError, match=r"t\.parquet: the column when cannot be read .*; write it as text, or leave it"
+    ):
+        open_task(str(path)).problems()
+
+
 @pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "zstd"])
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 def test_sizes_of_parquet_pages_are_those_that_arrow_has_written(tmp_path: Path, codec: str, version: str) -> None:

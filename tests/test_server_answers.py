@@ -114,6 +114,8 @@ COMPLETIONS = {
     "a token was drawn whose log-probability is -1e+308": completion(
         [1, 2], [-1.0, -1e308], [{"token_id:7": -1e9}] * 2
     ),
+    "the log-probability of a token is -1e+308": completion([1, 2], TWO, [{"token_id:7": -1e308}] * 2),
+    "a log-probability is -inf ": completion([1, 2], TWO, [{"token_id:7": -(10**400)}] * 2),
     "choices.0.token_ids.0: Input should be a valid integer": completion(["1", 2], TWO),
     "choices.0.token_ids.1: Input should be a valid integer": completion([1, True], TWO),
     "choices.0.logprobs.token_logprobs.0": completion([1, 2], ["-1", -2]),
@@ -126,7 +128,13 @@ COMPLETIONS = {
 def test_an_odd_completion_is_refused(server: Server, message: str) -> None:
     server.completion = COMPLETIONS[message]
     assert odd(server, Continuation(0, [1], 3, 1.0, watched=7)).startswith(f"{server.url}/v1/completions gave an")
-    assert message in odd(server, Continuation(0, [1], 3, 1.0, watched=7))
+    assert message.strip() in odd(server, Continuation(0, [1], 3, 1.0, watched=7))
+
+
+def test_a_token_that_was_banned_is_refused(server: Server) -> None:
+    """Or a thought would end right after the text that was to extend it."""
+    server.completion = completion([5], [-0.5])
+    assert "token 5, which logit_bias forbids" in odd(server, Continuation(0, [1], 1, 1.0, banned=frozenset({5})))
 
 
 ONE = {1: SimpleNamespace(logprob=-1.0), 7: SimpleNamespace(logprob=-1.5)}

@@ -47,6 +47,7 @@ BANNED = -100.0  # the lowest bias of a logit that vLLM accepts
 CACHE_BYTES, BLOCK = 4 << 30, 128  # of keys and values on a CPU, at most; tokens of a block of them
 SHARE, SHARE_IN_TRAINING = 0.85, 0.4  # of a GPU's free memory
 LEAST = -150.0  # nats; nothing draws a token that is less likely, as its probability in float32 is 0
+LEAST_WATCHED = -1e6  # nats; of a token that is not drawn, more than logits in bfloat16 may differ by
 POSITIVE = 0.01  # nats by which rounding may lift a log-probability above 0
 LARGEST_BIAS = 700.0  # nats; e to the power of more overflows
 
@@ -82,20 +83,28 @@ def what_is_odd(asked: Continuation, drawn: Drawn, vocabulary: int) -> str:
 
     Token ids are below ``vocabulary``.
     """
+    return next(_oddities(asked, drawn, vocabulary), "")
+
+
+def _oddities(asked: Continuation, drawn: Drawn, vocabulary: int) -> Iterator[str]:
+    """What is odd, of which the first is told: what comes later may follow from it."""
     if not 1 <= len(drawn.tokens) <= asked.max_tokens:
-        return f"{len(drawn.tokens)} tokens where 1 to {asked.max_tokens} were asked for"
-    beyond = [token for token in drawn.tokens if not 0 <= token < vocabulary]
-    if beyond:
-        return f"token {beyond[0]}, but the model's vocabulary has {vocabulary}"
+        yield f"{len(drawn.tokens)} tokens where 1 to {asked.max_tokens} were asked for"
+    for token in drawn.tokens:
+        if not 0 <= token < vocabulary:
+            yield f"token {token}, but the model's vocabulary has {vocabulary}"
+        if token in asked.banned:
+            yield f"token {token}, which logit_bias forbids"
     for found in (drawn.logprobs, *([] if asked.watched is None else [drawn.watched])):
         if len(found) != len(drawn.tokens):
-            return f"{len(drawn.tokens)} tokens with {len(found)} log-probabilities"
-        wrong = [logprob for logprob in found if not -math.inf < logprob <= POSITIVE]
-        if wrong:
-            return f"a log-probability is {'missing' if wrong[0] == math.inf else wrong[0]}"
+            yield f"{len(drawn.tokens)} tokens with {len(found)} log-probabilities"
+        for logprob in found:
+            if not -math.inf < logprob <= POSITIVE:
+                yield f"a log-probability is {'missing' if logprob == math.inf else logprob}"
     if not asked.banned and min(drawn.logprobs) < LEAST:
-        return f"a token was drawn whose log-probability is {min(drawn.logprobs)}"
-    return ""
+        yield f"a token was drawn whose log-probability is {min(drawn.logprobs):.3g}"
+    if drawn.watched and min(drawn.watched) < LEAST_WATCHED:
+        yield f"the log-probability of a token is {min(drawn.watched):.3g}"
 
 
 def unexpected(who: str, what: str) -> UserError:

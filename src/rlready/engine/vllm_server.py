@@ -21,9 +21,9 @@ from contextlib import suppress
 from email.message import Message
 from math import inf
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Annotated, TypeVar
 
-from pydantic import BaseModel, StrictFloat, StrictInt, ValidationError
+from pydantic import BaseModel, Strict, StrictInt, ValidationError
 
 from rlready.core.errors import UserError
 from rlready.core.progress import note
@@ -69,7 +69,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
 
 Answer = TypeVar("Answer", bound=BaseModel)
-Number = StrictFloat | StrictInt  # no text and no truth value
+Number = Annotated[float, Strict()]  # no text and no truth value
 
 
 class _NoAnswer(UserError):

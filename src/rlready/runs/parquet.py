@@ -146,13 +146,15 @@ def _leaves(kind: pa.DataType, repeated: bool = False) -> Iterator[tuple[pa.Data
 
 
 def _parts(array: pa.Array) -> list[pa.Array]:
-    """The arrays inside an array of structs, of lists or of an extension type; none for another type."""
+    """The arrays inside an array of structs, of lists, of maps or of an extension type; none for another type."""
     import pyarrow as pa
 
     if isinstance(array, pa.ExtensionArray):
         return [array.storage]
     if isinstance(array, pa.StructArray):
         return list(array.flatten())
+    if isinstance(array, pa.MapArray):
+        return [array.keys, array.items]
     return [array.flatten()] if isinstance(array, (pa.ListArray, pa.LargeListArray, pa.FixedSizeListArray)) else []
 
 

@@ -89,11 +89,24 @@ class ParquetTable(BoundedParquet):
         """All rows."""
         with self.refusing():
             for batch, decoded in self.batches(self.schema.names, PER_ROW):
-                plain = batch.to_pylist()
+                plain = self._plain(batch)
                 for name, values in decoded.items():
                     for row, value in zip(plain, values, strict=True):
                         row[name] = value
                 yield from plain
+
+    def _plain(self, batch: pa.RecordBatch) -> list[Fields]:
+        """The rows of a batch; UserError for a column with values that Python has not, such as the year 10000."""
+        try:
+            return [*batch.to_pylist()]
+        except (ValueError, OverflowError):
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                try:
+                    column.to_pylist()
+                except (ValueError, OverflowError) as error:
+                    fix = "write it as text, or leave it out"
+                    raise UserError(f"{self.file}: the column {name} cannot be read ({error}); {fix}") from None
+            raise
 
     def _decode(self, decoded: dict[str, list[object]], done: int) -> None:
         for column, values in decoded.items():
