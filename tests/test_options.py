@@ -196,6 +196,19 @@ def test_a_file_that_does_not_fit_is_one_line(tmp_path: Path, text: str, says: s
     assert str(refused.value) == f"{file}: {says}"
 
 
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        ("1" + "0" * 5000, "not TOML: Exceeds the limit"),
+        ("0x1" + "0" * 5000, "seed must be at most 4,294,967,295, got a number of thousands of digits"),
+        ("1" + "0" * 4000, "seed must be at most 4,294,967,295, got 1" + "0" * 56 + r"\.\.\.$"),
+    ],
+)
+def test_a_number_of_thousands_of_digits_is_not_printed(tmp_path: Path, number: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        fill_config(config.SFTConfig, read(tmp_path, f"seed = {number}"), {})
+
+
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^cannot read .*none.toml: No such file or directory$"):
         fill_config(Sample, tmp_path / "none.toml", {})

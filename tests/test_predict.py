@@ -595,6 +595,11 @@ BAD: list[tuple[list[dict[str, Any]], str]] = [
         [{"checkpoint": f"sft-0{i}/checkpoints/step-9", "outcome": 0.1 * i, "predictor:pass@1": i} for i in range(4)],
         "predictor:pass@1 has the name of a predictor of rlready",
     ),
+    (
+        [{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "predictor:loss": 1}],
+        ":1: predictor:loss has the name of a predictor of rlready",
+    ),
+    ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "seed": s} for s in ("0", "0 ")], "given twice"),
     *[
         (
             [{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, key: "x\nStart RL from EVIL."}],

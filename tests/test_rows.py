@@ -597,3 +597,11 @@ def test_texts_of_a_parquet_file_are_unfolded_few_at_a_time(tmp_path: Path, monk
     sizes = [batch.num_rows for batch, _ in ParquetTable(tmp_path / "t.parquet").batches(["a", "b"])]
     assert max(sizes) <= 10
     assert sum(sizes) == 100
+
+
+@pytest.mark.parametrize("key", ["verifier", "prompt"])
+def test_an_option_that_is_empty_is_refused(key: str, tmp_path: Path) -> None:
+    """As from a shell variable that is not set."""
+    (tmp_path / "p.jsonl").write_text('{"prompt": "1+1", "answer": "2"}\n')
+    with pytest.raises(UserError, match=f"{key}= is empty; leave it out"):
+        open_task(f"{tmp_path / 'p.jsonl'}?{key}=")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rlready.cli.main import main
-from rlready.core.config import PredictConfig, SFTConfig
+from rlready.core.config import PredictConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
 from rlready.core.result import Result
 from rlready.core.settings import Config
@@ -22,7 +22,7 @@ from rlready.runs import lock
 from rlready.runs.files import read_json, write_json
 from rlready.runs.log import append_line
 from rlready.runs.moved import rename_paths
-from rlready.runs.record import SCHEMA
+from rlready.runs.record import SCHEMA, RunRecord
 from rlready.runs.run import STATE, Invocation, Run, invocation
 
 
@@ -481,6 +481,32 @@ def test_the_name_of_a_run_folder_has_no_line_break(tmp_path: Path) -> None:
     ):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_that_a_run_became_longer_is_in_its_record(tmp_path: Path) -> None:
+    """Its warm-up is that of the number of steps that it began with."""
+    with suppress(KeyboardInterrupt), Run(tmp_path, "rl", RLConfig(steps=2)) as run:
+        run.claim()
+        append_line(tmp_path / "log.jsonl", {"step": 1})
+        raise KeyboardInterrupt
+    with Run(tmp_path, "rl", RLConfig(steps=5)) as run:
+        run.claim()
+    (warning,) = RunRecord.load(tmp_path).warnings
+    assert warning.startswith("steps was raised from 2 to 5 while the run was stopped")
+
+
+def test_the_next_command_of_a_run_that_has_moved_names_todays_paths(tmp_path: Path) -> None:
+    """At the old ones may be another run."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    with Run(old, "sft", SFTConfig()) as run:
+        run.claim()
+        (old / "checkpoints/step-1").mkdir(parents=True)
+        command = f"rlready readiness {old}/checkpoints/step-1 problems=old"
+        run.write_result(Result(verb="sft", headline="", next_command=command))
+        assert run.stored(Result).next_command == command
+    old.rename(new)
+    with Run(new, "sft", SFTConfig()) as run:
+        assert run.stored(Result).next_command == f"rlready readiness {new}/checkpoints/step-1 problems=old"
 
 
 def test_a_job_that_is_refused_does_not_advise_to_overwrite_the_sweep(tmp_path: Path) -> None:

@@ -428,6 +428,36 @@ def test_a_run_is_not_inside_a_model_or_what_another_run_deletes(
     assert not (tmp_path / out).exists()
 
 
+def test_files_that_are_named_like_temporary_ones_are_not_ours_without_a_lock(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tmp-1").touch()
+    with (
+        pytest.raises(UserError, match=r"is not empty \(thesis\.tmp-1\) and not a run folder"),
+        Run(tmp_path, "rl", Config()),
+    ):
+        pass
+    (tmp_path / lock.NAME).touch()  # a run was killed here, before it wrote its record
+    with Run(tmp_path, "rl", Config()) as run:
+        run.claim()
+    assert not (tmp_path / "thesis.tmp-1").exists()
+
+
+def test_a_part_of_another_run_is_not_overwritten_alone(tmp_path: Path) -> None:
+    def start(part_of: str | None, *, overwrite: bool) -> None:
+        token = invocation.set(Invocation(part_of=part_of, overwrite=overwrite))
+        try:
+            with Run(tmp_path, "rl", Config()) as run:
+                run.claim()
+                append_line(tmp_path / "log.jsonl", {"step": 1})
+        finally:
+            invocation.reset(token)
+
+    start("sweep", overwrite=False)
+    with pytest.raises(UserError, match="cannot be overwritten: it is part of a run of sweep"):
+        start(None, overwrite=True)
+    assert (tmp_path / "log.jsonl").exists()
+    start("sweep", overwrite=True)
+
+
 def test_a_run_may_be_beside_a_config_of_another_tool(tmp_path: Path) -> None:
     (tmp_path / "config.json").touch()
     with Run(tmp_path / "out", "rl", Config()):

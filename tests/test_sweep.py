@@ -250,9 +250,7 @@ def test_another_sweep_is_refused_before_anything_is_written(tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"holds a run with file = 'sweep.toml', not 'other.toml'"):
         sweep(SweepConfig(file=str(other), workers=0), out)
     other.replace(file)
-    with pytest.raises(
-        UserError, match=r"holds a finished sweep of another .*sweep.toml, which shares no finished job"
-    ):
+    with pytest.raises(UserError, match=r"holds a finished sweep of another .*sweep.toml, which shares no job"):
         sweep(SweepConfig(file=str(file), workers=0), out)
     with pytest.raises(UserError, match="holds a run of sft, not sweep"):
         sweep(SweepConfig(file=write(tmp_path), workers=0), out / "sft/one")
@@ -261,6 +259,9 @@ def test_another_sweep_is_refused_before_anything_is_written(tmp_path: Path) -> 
         sweep(SweepConfig(file=write(tmp_path, rl_seed=[0, 1]), workers=0), out)
     os.close(held)
     assert content_of(out) == before
+    shutil.rmtree(out / "sft")  # as the line on a damaged job advises; the others are still this sweep's
+    sweep(SweepConfig(file=write(tmp_path), workers=0), out)
+    assert (out / "runs.jsonl").read_bytes() == before[out / "runs.jsonl"]
 
 
 def content_of(folder: Path) -> dict[Path, bytes]:

@@ -126,6 +126,12 @@ def test_what_a_verifier_does_stays_in_its_process(
     assert ("KeyboardInterrupt\n" in error) is (name == "interrupts")  # the traceback
 
 
+def test_a_relative_file_is_one_of_the_directory_of_the_run(folder: Path) -> None:
+    """Though another verifier of the same module has left it."""
+    assert verdicts(open_task("p.jsonl?verifier=nasty.py:moves")) == [True, False, True]
+    assert verdicts(open_task("p.jsonl?verifier=nasty.py:equal")) == [True, False, True]
+
+
 def test_a_leak_ends_at_the_limit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verifier_process, "SECONDS", 60.0)
     monkeypatch.setattr(verifier_process, "MEMORY", 1 << 29)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -114,7 +114,7 @@ def describe(error: ErrorDetails, name: str, annotation: Any, raw: object) -> st
                 relation, limit = "at least", limit + 1
             shown = f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
             wanted = f"must be {relation} {shown}" if (relation, limit) != ("at least", 0) else "must not be negative"
-            return f"{name} {wanted}, got {found:g}" if isinstance(found, float) else f"{name} {wanted}, got {found}"
+            return f"{name} {wanted}, got {f'{found:g}' if isinstance(found, float) else _shown(found, str)}"
     if get_origin(annotation) is Literal:
         choices = [str(choice) for choice in get_args(annotation)]
         hint = similar(raw, choices) if isinstance(raw, str) else ""
@@ -123,8 +123,16 @@ def describe(error: ErrorDetails, name: str, annotation: Any, raw: object) -> st
         expected = f"a list of {PLURALS[plain_type(get_args(annotation)[0])]}, separated by commas"
     else:
         expected = KINDS[annotation]
-    shown = repr(raw)
-    return f"{name} = {shown if len(shown) <= 60 else shown[:57] + '...'} is not {expected}"
+    return f"{name} = {_shown(raw)} is not {expected}"
+
+
+def _shown(value: object, written: Callable[[object], str] = repr) -> str:
+    """A value in at most 60 characters."""
+    try:
+        shown = written(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
 def as_typed(value: object) -> str:

@@ -109,8 +109,8 @@ def read_toml(file: Path) -> TomlTable:
         raise UserError(f"cannot read {file}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UserError(f"{file}: not UTF-8 text, so not TOML") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file}: not TOML: {error}") from None
+    except ValueError as error:  # tomllib's own, or that of a number with thousands of digits
+        raise UserError(f"{file}: not TOML: {str(error)[:200]}") from None
     except RecursionError:
         raise UserError(f"{file}: nested too deeply to be read") from None
 

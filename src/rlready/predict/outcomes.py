@@ -21,6 +21,7 @@ seconds times the number of GPUs if it used any.  The beginning of its log gives
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,9 @@ from rlready.train.result import RLResult
 
 RUNS = "runs.jsonl"  # a sweep's table
 LABELS = ("seed", "recipe", "family", "readiness", "sft_seed")
+TAKEN = re.compile(
+    r"(pass|cover|reward)@.*|group_signal|informative|entropy|distinct_answers|loss|combined|extrapolated.*"
+)  # the names of predictors that rlready has, whether or not they are known of some checkpoints
 OWN = "predictor:"  # begins the names of columns that hold predictors of the user's own
 KNOWN = ("checkpoint", "outcome", "cost", *LABELS, "run", "evaluate", "curve", "metric")  # columns that are read
 MEASURE = "rlready readiness CHECKPOINT... problems=FILE --out runs/ready"
@@ -193,6 +197,8 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
     runs = tuple(each for each in others if (each / RECORD).is_file())
     trained = [each for each in runs if RunRecord.load(each).verb == "rl"]
     stated = {name.removeprefix(OWN): _predictor(row[name], f"{place}: {name}") for name in row if name.startswith(OWN)}
+    if taken := [name for name in stated if TAKEN.fullmatch(name)]:
+        raise UserError(f"{place}: {OWN}{taken[0]} has the name of a predictor of rlready: give yours another")
     return Outcome(
         _label(table.text(line, row, "checkpoint"), f"{place}: checkpoint"),
         float(value),
@@ -300,11 +306,11 @@ def cost_of(record: RunRecord) -> float:
 
 
 def _label(value: object, what: str) -> str:
-    """A name as text; empty for null and not-a-number, and 1 for 1.0, as a column with gaps has whole numbers."""
+    """A name without spaces around it; "" for null and not-a-number, 1 for 1.0, as columns with gaps have it."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if not isinstance(value, str | int | float):
         raise UserError(f"{what} must be text or a number, not {str(value)[:40]!r}")
     if in_one_line(str(value)) != str(value):
         raise UserError(f"{what} must be a name of one line without control characters, not {str(value)[:40]!r}")
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()

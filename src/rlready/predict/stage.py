@@ -158,8 +158,6 @@ def _scores(config: PredictConfig, measured: Candidates, family: Family, primary
     """Scores of every predictor (empty with too few runs or equal outcomes), and what limits them."""
     mine = [measured.all[i] for i in family.place]
     few, why = _predictors(config, measured, mine, 1)
-    if taken := family.stated.keys() & {p.name for p in few}:
-        raise UserError(f"predictor:{min(taken)} has the name of a predictor of rlready: give yours another")
     few += [stated(*each) for each in family.stated.items()]
     name = family.name or "these runs"
     notes = []

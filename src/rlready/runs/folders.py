@@ -143,7 +143,8 @@ def refuse_foreign_files(out: Path) -> None:
         if folder.name in WITHOUT_RUNS and (folder.parent / RECORD).exists():
             raise UserError(f"{out} is inside the {folder.name} of a run, which may delete it: choose another --out")
     if out.is_dir() and not (out / RECORD).exists():
-        foreign = [p.name for p in out.iterdir() if p.name != lock.NAME and not LEFTOVER.fullmatch(p.name)]
+        ours = os.path.lexists(out / lock.NAME)  # which a run makes before any temporary file
+        foreign = [p.name for p in out.iterdir() if p.name != lock.NAME and not (ours and LEFTOVER.fullmatch(p.name))]
         if foreign:
             raise UserError(f"{out} is not empty ({min(foreign)}) and not a run folder: choose another --out")
 

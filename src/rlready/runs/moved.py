@@ -57,17 +57,21 @@ def _renamed(value: Any, before: str, out: Path) -> Any:
     if isinstance(value, list):
         return [_renamed(each, before, out) for each in value]
     if isinstance(value, str) and "\n" not in value:
-        return _moved(value, before, out)
+        return moved_path(value, before, out)
     return value
 
 
-def _moved(path: str, before: str, out: Path) -> str:
-    """A path in ``before`` as one in ``out``; below the working directory, which is no prefix, only those of jobs."""
+def moved_path(path: str, before: str, out: Path) -> str:
+    """A path in ``before`` as one in ``out``, if it is there or of a job.
+
+    Below the working directory, which is no prefix, only paths of jobs and of checkpoints are known as such.
+    """
     here = before == "."
     if not here and not path.startswith(f"{before}/"):
         return path
     inside = PurePath(path if here else path[len(before) + 1 :])
     now = out / inside
     if here:
-        return str(now) if inside.parts[:1] in JOBS and len(inside.parts) > 1 else path
+        ours = inside.parts[:1] in JOBS | {("checkpoints",)}
+        return str(now) if ours and len(inside.parts) > 1 else path
     return str(now) if inside.parts[:1] in JOBS or os.path.exists(now) else path

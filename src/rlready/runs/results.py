@@ -15,6 +15,7 @@ from rlready.core.missing import did_you_mean
 from rlready.core.result import RESULT, Result, with_warning
 from rlready.runs.checksums import changed, refuse_changed
 from rlready.runs.files import read_json
+from rlready.runs.moved import moved_path
 from rlready.runs.record import RECORD, RunRecord
 
 R = TypeVar("R", bound=Result)
@@ -81,18 +82,30 @@ def refuse_damaged(folder: Path, path: Path) -> None:
 
 
 def checksums_of(folder: Path) -> Mapping[str, str]:
-    """The checksums in the record of a run; none without a record, since a result alone can be shown."""
+    """The checksums in the record of a run; none without a record."""
+    record = record_of(folder)
+    return record.files if record else {}
+
+
+def record_of(folder: Path) -> RunRecord | None:
+    """The record of a run; None if there is none that can be read, since a result alone can be shown."""
     try:
-        return RunRecord.load(folder).files
+        return RunRecord.load(folder)
     except UserError:
-        return {}
+        return None
 
 
-def checked(result: R, folder: Path, known: Mapping[str, str]) -> R:
+def checked(result: R, folder: Path, record: RunRecord | None) -> R:
     """A result whose notes say which of its checkpoints are not what the run in ``folder`` has saved.
 
-    The next command leaves them out, and is empty if none is left.
+    The next command leaves them out, and is empty if none is left.  It names the paths of today if the run has moved:
+    at the old ones may be another run.
     """
+    if record and record.folder not in ("", str(folder)):
+        words = [moved_path(word, record.folder, folder) for word in shlex.split(result.next_command)]
+        now = [str(folder) if word == record.folder else word for word in words]
+        result = result.model_copy(update={"next_command": shlex.join(now)})
+    known: Mapping[str, str] = record.files if record else {}
     named = {path: folder / "checkpoints" / Path(path).name for path in result.saved}
     gone = {path: place for path, place in named.items() if changed(folder, place, known)}
     if not gone:
@@ -111,4 +124,4 @@ def load_result(folder: Path) -> Result:
     verb = content.get("verb") if isinstance(content, dict) else None
     if not isinstance(verb, str) or verb not in RESULTS:
         raise UserError(f"{folder / RESULT}: not the result of a verb of rlready (its verb is {verb!r})")
-    return checked(result_type(verb).load(folder), folder, checksums_of(folder))
+    return checked(result_type(verb).load(folder), folder, record_of(folder))

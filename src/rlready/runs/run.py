@@ -97,6 +97,7 @@ class Run(Recorder):
 
     finished = False
     _earlier: RunRecord | None = None  # of the attempts before
+    _lengthened: Sequence[str] = ()  # settings with which it goes on for longer, in words
 
     def __init__(self, out: Path, verb: str, config: Config) -> None:
         super().__init__(out, verb)
@@ -218,6 +219,8 @@ class Run(Recorder):
             note(f"{self.out}: continuing a run that was {self._earlier.attempts[-1].status.partition(':')[0]}")
         else:
             old = read_record(self.out)
+            if old and old.part_of and not (self._called.part_of or self._inside):
+                raise UserError(f"{self.out} cannot be overwritten: it is part of a run of {old.part_of}")
             empty_folder(self.out, (self.config, *jobs), self._called.command, self.record.notes)
             if old:
                 self.record.overwritten = old.all_attempts
@@ -227,6 +230,8 @@ class Run(Recorder):
             self.finished = False
             self._begin()
         self._claimed = True
+        for lengthened in self._lengthened:
+            self.warn(lengthened)
         if edited:
             self.warn(EDITED)
         self.record.threads, self.record.cpu_capability = provenance.threads(), provenance.cpu_capability()
@@ -245,7 +250,7 @@ class Run(Recorder):
             result = kind.load(self.out)
         except UserError as error:
             raise UserError(f"{error}; {self._ways_on()}") from error
-        return checked(result, self.out, self.record.files)
+        return checked(result, self.out, self.record)
 
     def write_result(self, result: Result) -> None:
         """Store the verb's result; the folder must have been claimed."""
@@ -302,8 +307,11 @@ class Run(Recorder):
             self.refuse_changed(self.out / RESULT, self._ways_on())
         for each in found.moved:
             note(f"{self.out}: {each.path} has moved; its content is the same")
-        for key in found.extended:
-            note(f"{self.out}: {key} is raised from {earlier.config[key]} to {plain(self.config)[key]}")
+        self._lengthened = [
+            f"{key} was raised from {earlier.config[key]} to {plain(self.config)[key]} while the run was stopped; its "
+            "schedule stays that of before"
+            for key in found.extended
+        ]
         # what has moved is noted again, with its new path
         earlier.data = [each for each in earlier.data if each not in found.moved]
         earlier.models = [each for each in earlier.models if each not in found.moved]

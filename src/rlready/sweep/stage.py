@@ -17,7 +17,7 @@ from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.settings import Config
 from rlready.predict.outcomes import RUNS
-from rlready.runs.record import RunRecord
+from rlready.runs.record import RECORD, RunRecord
 from rlready.runs.run import Run
 from rlready.sweep.executors import Executor, InProcess
 from rlready.sweep.few_steps import refuse_too_few_steps
@@ -51,9 +51,9 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
     plan = _digest(jobs, chains)
     with Run(out, "sweep", SweepRun(file=file.name)) as run:
         seconds = finished(jobs, out) if run.continues else {}
-        if run.finished and not seconds:
+        if run.finished and not any((out / job.key / RECORD).is_file() for job in jobs):
             raise UserError(
-                f"{out} holds a finished sweep of another {config.file}, which shares no finished job with this one: "
+                f"{out} holds a finished sweep of another {config.file}, which shares no job with this one: "
                 "choose another --out, or delete it"
             )
         complete = run.finished and len(seconds) == len(jobs) and not run.changed(out / RUNS)

@@ -88,12 +88,12 @@ def id_of(value: object, column: str) -> str | None:
     """An id as text: a text, a whole number in digits, or a list of turns by `chat_key`.
 
     None if it is null; Refused for anything else.  5.0 becomes "5", because tools turn a column of integers into floats
-    when some are missing.
+    when some are missing.  Spaces around a text do not count.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, str):
-        return value
+        return value.strip()
     if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
         return chat_key(value)
     if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):

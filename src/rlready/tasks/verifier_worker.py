@@ -48,22 +48,28 @@ def serve() -> None:
     memory: int = pickle.load(requests)
     with suppress(ValueError, OSError):  # a lower limit is set already
         resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    home = os.getcwd()
     loaded, known = dict[Named, UserVerifier](), set(sys.modules)
     while True:
         try:
             request: Named | Batch = pickle.load(requests)
         except EOFError:
             return
-        for reply in [_load(request, loaded)] if isinstance(request, Named) else _verify(request, loaded):
+        for reply in [_load(request, loaded, home)] if isinstance(request, Named) else _verify(request, loaded):
             if os.getpid() != me:  # the verifier has forked, and this is the other one
                 os._exit(0)
             reply.append(_new_code(known))
             replies.write(json.dumps(reply).encode() + b"\n")
 
 
-def _load(named: Named, loaded: dict[Named, UserVerifier]) -> list[object]:
-    """``["", kind, needs, files]``, or ``[refusal]``; `serve` adds files."""
+def _load(named: Named, loaded: dict[Named, UserVerifier], home: str) -> list[object]:
+    """``["", kind, needs, files]``, or ``[refusal]``; `serve` adds files.
+
+    The import begins in the directory ``home``, which another verifier may have left.
+    """
     files: list[str] = []
+    before = os.getcwd()
+    os.chdir(home)
     token = on_load.set(lambda setting, path, file: files.append(str(file)))
     try:
         verifier = loaded[named] = load_function(named)
@@ -73,6 +79,7 @@ def _load(named: Named, loaded: dict[Named, UserVerifier]) -> list[object]:
         return [f"verifier={named.path}: cannot be imported: {type(error).__name__}: {error}"]
     finally:
         on_load.reset(token)
+        os.chdir(before)
     return ["", verifier.kind, sorted(verifier.needs), files]
 
 
