@@ -569,3 +569,30 @@ def test_texts_beyond_the_longest_answer_are_equal_only_to_themselves() -> None:
 )
 def test_words_and_marks(gold: str, answer: str, expected: bool) -> None:
     assert same_answer(gold, f"#### {answer}") is expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "right", "wrong"),
+    [
+        (r"\sqrt[3]{8}", "2", "8"),
+        (r"\log_2 8", "3", "8"),
+        (r"\binom{4}{2}", "6", "2"),
+        (r"\lfloor 2.5 \rfloor", "2", "2.5"),
+        ("|-3|", "3", "-3"),
+        ("10^3", "1000", "3"),
+        ("2^3", "8", "3"),
+        ("∛27", "", "27"),
+        ("0.\\dot{3}", "", "3"),
+        ("10 \\bmod 3", "", "3"),
+        ("2 x 3", "", "3"),
+    ],
+)
+def test_a_formula_alone_is_not_its_last_number(answer: str, right: str, wrong: str) -> None:
+    """An empty ``right`` is a value that is not computed."""
+    assert not same_answer(wrong, answer)
+    assert not right or same_answer(right, answer)
+
+
+@pytest.mark.parametrize("text", ["2^3 = 8", "so 2^3 is 8", "\\sqrt{64}\n8", "8", r"2^3 \implies 8"])
+def test_a_text_that_goes_on_to_its_value_has_it(text: str) -> None:
+    assert same_answer("8", text)

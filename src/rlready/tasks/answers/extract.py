@@ -11,7 +11,8 @@ is, in this order:
 4. the text after the last "answer is", "Answer:", "Final answer:" or "答案是";
 5. the answer in a JSON object.
 
-If nothing is marked, the answer is the last number if a number is asked for, else the last formula, else the text.
+If nothing is marked, the answer is the text if it is a formula alone that its last number is only a part of, such as
+``2^3``; else the last number if a number is asked for, else the last formula, else the text.
 """
 
 from __future__ import annotations
@@ -88,6 +89,10 @@ AFTER = re.compile(
     r"|(?:or|at) (?:more|less|fewer|least|most))(?![a-zA-Z])|(?:th|rd|nd|st)\s+[a-z]|_|\sparts per"
     r"|\s?(?:per mille|‰|/(?!\s?[A-Za-z]{2})|[!^²³*+(\\√π]|pi\b)|(?!m[²³^])[a-zA-Z](?![a-zA-Z])"
 )
+PART = re.compile(
+    r"[\^|√∛∜]|\d\s?x\s?\d|\\(?:sqrt|log|ln|lg|[dt]?binom|lfloor|lceil|dot|overline|p?mod|bmod|gcd|lcm|exp|sin|cos|tan)(?![a-z])"
+)
+WORD = re.compile(r"(?<![\\a-zA-Z])[^\W\d_]{2,}|[=\n]|\\(?:text|mathrm|approx|implies|Rightarrow)")
 DASHES = str.maketrans({"−": "-", "’": "'", "\u00a0": " "})
 CHOSEN = re.compile(r"[(\[*]*([A-Z])[)\].:*]*\s*\n\s*\W*(?:explanation|reason|rationale|because)", re.IGNORECASE)
 LETTER = re.compile(r"\(?[A-Z]\)?")
@@ -121,7 +126,7 @@ def own_part(text: str) -> tuple[str, bool]:
 def unmarked(text: str, number: bool) -> str:
     """The answer of a text that marks none; ``number``: whether a number is asked for."""
     text = own_part(text)[0].strip()
-    if number and len(text) < LONGEST and quantity(plain(text)):
+    if number and len(text) < LONGEST and (quantity(plain(text)) or _is_formula(text)):
         return text
     end = BOLD.sub(r"\2", text[-WINDOW:].translate(DASHES))
     formulas = list(LATEX.finditer(end))
@@ -140,6 +145,11 @@ def unmarked(text: str, number: bool) -> str:
     if chosen := CHOSEN.match(text):
         return chosen[1]
     return inside if inside.strip() else text
+
+
+def _is_formula(text: str) -> bool:
+    """Whether a text has no words, and a sign by which its last number is only a part of its value."""
+    return PART.search(text) is not None and not WORD.search(text)
 
 
 def _alone(text: str, start: int, end: int) -> bool:
