@@ -209,6 +209,26 @@ def test_an_incomplete_line_is_skipped_and_then_removed(tmp_path: Path) -> None:
         read_log(log)
 
 
+@pytest.mark.parametrize(
+    ("steps", "message"), [("0134", "lacks step 2, but the state is that of step 4"), ("01223", "of step 2 twice")]
+)
+def test_a_log_with_steps_that_are_missing_or_doubled_is_not_continued(
+    steps: str, message: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.jsonl"
+    for step in map(int, steps):
+        append_line(log, {"step": step})
+    with pytest.raises(UserError, match=message):
+        truncate_log(log, max(map(int, steps)))
+
+
+def test_a_huge_log_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "log.jsonl").open("wb") as file:
+        file.truncate(1 << 33)
+    with pytest.raises(UserError, match="too large for a log of a run"):
+        read_log(tmp_path / "log.jsonl")
+
+
 def test_a_run_records_what_it_did(tmp_path: Path) -> None:
     config = Config()
     token = invocation.set(Invocation("rlready demo seed=3", config, {"lr": "default", "seed": "command line"}))

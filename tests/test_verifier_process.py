@@ -69,6 +69,15 @@ def replies(problem, answer):
             pass
     return equal(problem, answer)
 
+class Silent(Exception):
+    def __str__(self):
+        raise ValueError
+
+def raises(problem, answer):
+    if answer == "5":
+        raise Silent
+    return equal(problem, answer)
+
 def hangs(problem, answer):
     Path("pid").write_text(str(os.getpid()))
     time.sleep(600)
@@ -111,6 +120,7 @@ def verdicts(task: Task) -> list[bool | str]:
         ("prints", False),
         ("moves", False),
         ("forks", False),
+        ("raises", "it raised Silent"),
         ("interrupts", "it raised KeyboardInterrupt:"),
     ],
 )

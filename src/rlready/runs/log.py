@@ -21,6 +21,7 @@ LOG = "log.jsonl"
 EXAMPLES = "examples.jsonl"  # samples to read, of an evaluation
 DRAWN = (LOG, EXAMPLES)  # what a page shows beside the result
 BLOCK = 1 << 16
+LARGEST = 1 << 28  # bytes; a step has about a thousand
 
 
 def append_line(path: Path, content: object) -> None:
@@ -45,6 +46,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         return []
     try:
         with os_errors_named(path, "read"), opened(path) as file:
+            if os.fstat(file.fileno()).st_size > LARGEST:
+                raise UserError(f"{path}: too large for a log of a run ({LARGEST >> 20} MiB); remove it")
             lines = [json.loads(line) for line in file.read().split(b"\n")[:-1]]
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a log of JSON lines: {error}") from None
@@ -66,7 +69,7 @@ def truncate_log(path: Path, last_step: int) -> None:
     UserError if it is damaged, or if lines up to that step are missing.
     """
     kept: list[str] = []
-    reached = 0
+    steps = set[int]()
     advice = f"put the log back, or delete it and {path.parent / 'state'} to begin the run again"
     try:
         lines = read_log(path)
@@ -76,10 +79,12 @@ def truncate_log(path: Path, last_step: int) -> None:
         step = line.get("step")
         if not isinstance(step, int) or step > last_step:
             break
+        if kept and _line(line) == kept[-1]:
+            raise UserError(f"{path}: has a line of step {step} twice; {advice}")
         kept.append(_line(line))
-        reached = step
-    if reached < last_step:
-        raise UserError(f"{path}: ends at step {reached}, but the state is that of step {last_step}; {advice}")
+        steps.add(step)
+    if missing := {*range(1, last_step + 1)} - steps:
+        raise UserError(f"{path}: lacks step {min(missing)}, but the state is that of step {last_step}; {advice}")
     if path.exists():
         write_text(path, "".join(kept))
 

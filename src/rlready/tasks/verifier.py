@@ -198,7 +198,10 @@ def read_verdict(where: str, problem: Problem, value: object, threshold: float |
 
 def undecided(error: BaseException) -> Verdict:
     """The verdict on a response on which the verifier raised."""
-    said = " ".join(f"{type(error).__name__}: {error}".split())[:SHOWN]
+    try:
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:SHOWN]
+    except Exception:  # of the user's class
+        said = type(error).__name__
     return Verdict(False, None, f"it raised {said}", undecided=True, traceback=_traceback(error))
 
 
