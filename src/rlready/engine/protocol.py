@@ -144,19 +144,24 @@ def requests_for(
     Raises UserError if the template cannot delimit a thought, or a prompt and its budget exceed the context.
     """
     think = budget.thinking_budget is not None
-    forced = 0
     if think:
         lm.needs_thought("a thinking budget")
-        forced = max(len(lm.close_ids), len(lm.close_after_break_ids)) + len(answer_prefix_ids)
     requests = []
     for problem in problems:
         ids = tuple(lm.prompt_ids(problem.prompt, problem.system, think=think))
-        most = len(ids) + (budget.thinking_budget or 0) + forced + budget.max_answer_tokens
-        if most > lm.context:
-            limits = "the thinking budget or max_answer_tokens" if think else "max_answer_tokens"
-            raise UserError(
-                f"problem {problem.id}: its prompt of {len(ids)} tokens and the longest response together have {most} "
-                f"tokens, more than the context of {lm.context} tokens of {lm.source}; lower {limits}"
-            )
+        refuse_beyond_context(lm, f"problem {problem.id}", len(ids), budget, len(answer_prefix_ids))
         requests += [Request(problem.id, i, ids, budget) for i in range(samples)]
     return requests
+
+
+def refuse_beyond_context(lm: LM, name: str, prompt: int, budget: Budget, answer_prefix: int) -> None:
+    """UserError if a prompt of so many tokens and the longest response under a budget exceed the model's context."""
+    think = budget.thinking_budget is not None
+    forced = max(len(lm.close_ids), len(lm.close_after_break_ids)) + answer_prefix if think else 0
+    most = prompt + (budget.thinking_budget or 0) + forced + budget.max_answer_tokens
+    if most > lm.context:
+        limits = "the thinking budget or max_answer_tokens" if think else "max_answer_tokens"
+        raise UserError(
+            f"{name}: its prompt of {prompt} tokens and the longest response together have {most} tokens, more than "
+            f"the context of {lm.context} tokens of {lm.source}; lower {limits}"
+        )

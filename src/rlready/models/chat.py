@@ -120,8 +120,12 @@ class ChatFormat:
         text = self.render(self._asked(prompt, system), generate=True)
         if prompt.strip() not in text:
             raise UserError(f"{self.source}: its chat template leaves out the prompt {prompt[:40]!r}")
+        return self.with_thought_opened(text) if think else text
+
+    def with_thought_opened(self, text: str) -> str:
+        """A rendered prompt that ends inside an open thought, which is opened unless it ends there already."""
         t, tail = self.thought, self.thought.tail(text)
-        if not think or (tail and t.closer not in tail):
+        if tail and t.closer not in tail:
             return text
         # the break may be chosen by the model, unless it shares a token with the opener
         shared = t.told and t.opener not in self.tokenizer.get_added_vocab()
