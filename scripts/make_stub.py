@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from rlready import OTHERS
 from rlready.cli.schema import CONFIGS
 from rlready.core import config
 from rlready.core.explain import plain_type
@@ -32,7 +33,7 @@ def stub() -> str:
     imports |= {
         f"from {m} import {name} as {name}" for m, _, name in (each.partition(":") for each in RESULTS.values())
     }
-    imports |= {"from rlready.core.errors import UserError as UserError"}
+    imports |= {f"from {module} import {name} as {name}" for name, module in OTHERS.items()}
     verbs = "\n".join(map(_verb, CONFIGS))
     lines = [*sorted(imports, key=str.casefold), "", "StrPath = str | PathLike[str]", "__version__: str", "", verbs]
     return HEAD + "\n".join(lines)

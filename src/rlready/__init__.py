@@ -25,11 +25,16 @@ NAMES = (
     *("Demo", "Inject", "SFT", "RL", "Evaluate", "Readiness", "Predict", "Sweep", "Doctor", "Checklist"),
     *("Credit", "Template"),
 )
+OTHERS = {
+    "UserError": "rlready.core.errors",
+    "BudgetForcedRollout": "rlready.interchange.trl_rollout",
+    "ReadinessCallback": "rlready.readiness.callback",
+}
 __getattr__ = lazy(
     __name__,
     {f"{name}Config": "rlready.core.config" for name in NAMES}
     | {f"{name}Result": "rlready.runs.results" for name in NAMES[:10]}
     | dict.fromkeys(("sft", "rl", "demo", "doctor"), "rlready.core.verbs")
     | {verb: f"rlready.{verb}" for verb in ("inject", "evaluate", "readiness", "predict", "sweep", "checklist")}
-    | {"UserError": "rlready.core.errors"},
+    | OTHERS,
 )

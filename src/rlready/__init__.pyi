@@ -20,7 +20,9 @@ from rlready.core.config import TemplateConfig as TemplateConfig
 from rlready.core.errors import UserError as UserError
 from rlready.evaluate.result import EvaluateResult as EvaluateResult
 from rlready.inject.result import InjectResult as InjectResult
+from rlready.interchange.trl_rollout import BudgetForcedRollout as BudgetForcedRollout
 from rlready.predict.result import PredictResult as PredictResult
+from rlready.readiness.callback import ReadinessCallback as ReadinessCallback
 from rlready.readiness.result import ReadinessResult as ReadinessResult
 from rlready.report.demo_result import DemoResult as DemoResult
 from rlready.report.doctor_result import DoctorResult as DoctorResult

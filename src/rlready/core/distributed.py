@@ -17,7 +17,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -52,6 +54,7 @@ class _Group:
 
 
 _group: _Group | None = None  # set by `join`
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 
 def rank() -> int:
@@ -65,8 +68,18 @@ def world_size() -> int:
 
 
 def is_launched() -> bool:
-    """Whether torchrun has started this process as one of several."""
-    return all(name in os.environ for name in VARIABLES) and int(os.environ["WORLD_SIZE"]) > 1
+    """Whether torchrun has started this process as one of several that are to work together."""
+    return not _alone.get() and all(name in os.environ for name in VARIABLES) and int(os.environ["WORLD_SIZE"]) > 1
+
+
+@contextmanager
+def working_alone() -> Iterator[None]:
+    """Let this process work by itself, while others that torchrun has started with it do something else."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
 
 
 def join() -> None:

@@ -1,0 +1,85 @@
+"""Readiness of every checkpoint that a Hugging Face trainer saves, measured while it trains."""
+
+from __future__ import annotations
+
+import random
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+import rlready
+from rlready.core.config import ReadinessConfig
+from rlready.core.distributed import working_alone
+from rlready.core.errors import UserError
+from rlready.core.progress import warn
+from rlready.runs.run import Invocation, invocation
+from rlready.tasks import open_task
+
+
+class ReadinessCallback(TrainerCallback):
+    """Measures each checkpoint that a ``transformers.Trainer``, such as TRL's, has saved: OUTPUT_DIR/readiness/step-N.
+
+    The settings are those of `ReadinessConfig`, but for ``checkpoints``.  Each folder is a run folder, which replaces
+    that of an earlier training in the same OUTPUT_DIR, and ``rlready predict OUTPUT_DIR/readiness/*`` ranks them.
+
+    The process of rank 0 measures, on its device, and the others wait in their next exchange, for ``ddp_timeout``
+    seconds at most.  Training goes on with the random numbers that it would have had.  It also goes on if the
+    measurement fails, which is printed: the checkpoint is there, and can be measured later.
+
+    Raises UserError for settings, problems and rows that cannot be used, when it is made: before training has begun.
+    """
+
+    def __init__(self, problems: str | PathLike[str], **settings: Any) -> None:
+        if "checkpoints" in settings:
+            raise UserError("ReadinessCallback measures what the trainer saves: leave out checkpoints")
+        self.config = ReadinessConfig(problems=problems, **settings)  # type: ignore[arg-type]  # a path becomes text
+        open_task(self.config.problems).problems()
+        if self.config.heldout:
+            open_task(self.config.heldout).rows()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if not state.is_world_process_zero:
+            return
+        output = Path(args.output_dir or ".")
+        checkpoint = output / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+        try:
+            with working_alone(), _random_state_kept(), _overwriting():
+                rlready.readiness(
+                    self.config, checkpoints=[checkpoint], out=output / "readiness" / f"step-{state.global_step}"
+                )
+        except Exception as error:  # of any kind: hours of training are worth more than a measurement
+            known = isinstance(error, UserError)
+            reason = str(error) if known else f"{type(error).__name__}, whose traceback is above"
+            if not known:
+                traceback.print_exc()
+            warn(f"readiness of {checkpoint} was not measured, and training goes on: {reason}")
+
+
+@contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """The generators of Python, numpy and torch are afterwards as they were."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+@contextmanager
+def _overwriting() -> Iterator[None]:
+    token = invocation.set(Invocation(overwrite=True))
+    try:
+        yield
+    finally:
+        invocation.reset(token)
