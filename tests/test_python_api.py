@@ -64,6 +64,15 @@ def test_wrong_settings_are_one_line(
     assert not [*tmp_path.iterdir()]
 
 
+def test_what_is_given_to_the_trainers_of_trl_does_not_import_it() -> None:
+    code = (
+        "import sys, rlready\nfrom rlready import BudgetForcedRollout, ReadinessCallback\n"
+        f"ReadinessCallback({PROBLEMS!r}, samples=4)\nBudgetForcedRollout(thinking_budget=8, max_answer_tokens=4)\n"
+        "assert 'trl' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_the_order_of_imports_does_not_matter() -> None:
     code = (
         "import sys, rlready\nassert 'torch' not in sys.modules and 'pydantic' not in sys.modules\n"

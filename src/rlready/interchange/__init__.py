@@ -1,1 +1,4 @@
-"""Samples that other tools wrote, read as they are: a reader for each format, and none of the tools is imported."""
+"""Other tools: a reader for each format of samples that they write, and budget-forced rollouts inside TRL.
+
+None of the tools is imported.
+"""

@@ -32,6 +32,8 @@ NEUTRAL: Mapping[str, object] = {
     "min_p": None,
     "repetition_penalty": 1.0,
     "generation_kwargs": None,
+    "use_vllm": False,
+    "use_transformers_continuous_batching": False,
 }
 
 
