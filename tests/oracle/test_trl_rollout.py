@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +65,17 @@ def reward(completions: list[Any], thinking_tokens: list[int], **_: Any) -> list
     return [float(at % GROUP) for at in range(len(completions))]
 
 
-def trained(lm: Any, folder: Path, rollout: Any, *, steps: int = 2, prompts: Any = ASKED, **changes: Any) -> Watched:
+def trained(
+    lm: Any,
+    folder: Path,
+    rollout: Any,
+    *,
+    steps: int = 2,
+    prompts: Any = ASKED,
+    peft_config: Any = None,
+    **changes: Any,
+) -> Watched:
+    """A trainer after its steps; ``changes`` are settings of its ``GRPOConfig``."""
     settings = PLAIN | {
         "gradient_checkpointing": True,
         "gradient_accumulation_steps": 1,
@@ -73,7 +87,6 @@ def trained(lm: Any, folder: Path, rollout: Any, *, steps: int = 2, prompts: Any
         "learning_rate": 0.5,
         "output_dir": str(folder),
     }
-    peft_config = changes.pop("peft_config", None)
     trainer = Watched(
         model=lm.model,
         reward_funcs=reward,
@@ -85,6 +98,12 @@ def trained(lm: Any, folder: Path, rollout: Any, *, steps: int = 2, prompts: Any
     )
     trainer.train()
     return trainer
+
+
+def distance(inputs: dict[str, torch.Tensor], logps: torch.Tensor) -> float:
+    """The largest difference, of a token that the policy chose, to the log-probabilities of the rollout."""
+    chosen = (inputs["completion_mask"] * inputs["tool_mask"]).bool()
+    return float((logps.detach() - inputs["sampling_per_token_logps"])[chosen].abs().max())
 
 
 @pytest.mark.parametrize(
@@ -131,7 +150,7 @@ def test_two_steps_of_grpo(model: dict[str, Any], changes: dict[str, Any], tmp_p
         assert not at_forced.any()
         assert logps.grad[chosen].count_nonzero() > chosen.sum() / 2
         # those of the policy that learns: at the second step, of the weights after the first
-        assert (logps - inputs["sampling_per_token_logps"])[chosen].abs().max() < 1e-4
+        assert distance(inputs, logps) < 1e-4
     first, second = trainer.weights
     assert any((a - b).abs().max() > 1e-3 for a, b in zip(first, second, strict=True))
 
@@ -146,8 +165,38 @@ def test_the_second_rollout_would_differ_with_the_first_weights(tmp_path: Path) 
         ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
         mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
         old = trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, logps.shape[1])[0]
-    chosen = (inputs["completion_mask"] * inputs["tool_mask"]).bool()
-    assert (old - inputs["sampling_per_token_logps"])[chosen].abs().max() > 1e-2
+    assert distance(inputs, old) > 1e-2
+
+
+TWO = """
+import json, os, sys
+from pathlib import Path
+from test_trl_rollout import *
+
+half = {"per_device_train_batch_size": GROUP // 2, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
+trainer = trained(tiny_lm(), Path(sys.argv[1]), BudgetForcedRollout(**LIMITS), prompts=ASKED[:1], **half)
+apart = [distance(*each) for each in trainer.losses]
+found = {"apart": apart, "drawn": [each["completion_ids"] for each in trainer.sampled]}
+Path(sys.argv[1], os.environ["RANK"] + ".json").write_text(json.dumps(found))
+"""
+
+
+def test_two_processes_draw_different_samples_of_one_policy(tmp_path: Path) -> None:
+    """Each has half of the group of the only prompt."""
+    (tmp_path / "two.py").write_text(TWO)
+    folders = os.pathsep.join(str(folder) for folder in (Path(__file__).parent, Path(__file__).parents[1]))
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "two.py", "."],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": folders},
+        timeout=300,
+        check=True,
+    )
+    one, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert max(one["apart"] + other["apart"]) < 1e-4
+    for mine, theirs in zip(one["drawn"], other["drawn"], strict=True):
+        assert len(mine) == len(theirs) == GROUP // 2
+        assert not set(map(tuple, mine)) & set(map(tuple, theirs))
 
 
 def test_waits_and_prompts_that_are_texts(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ class ReadinessCallback(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if not state.is_world_process_zero:
             return
-        output = Path(args.output_dir or ".")
+        assert args.output_dir is not None  # the arguments have set it
+        output = Path(args.output_dir)
         checkpoint = output / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         try:
             with working_alone(), _random_state_kept(), _overwriting():
