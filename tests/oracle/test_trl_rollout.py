@@ -13,8 +13,10 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
+from trained_with_readiness import SMALL
 from trl import GRPOConfig, GRPOTrainer
 
+from rlready import ReadinessCallback
 from rlready.core.errors import UserError
 from rlready.interchange.trl_rollout import BudgetForcedRollout
 from tiny import tiny_lm
@@ -73,6 +75,7 @@ def trained(
     steps: int = 2,
     prompts: Any = ASKED,
     peft_config: Any = None,
+    callbacks: Any = (),
     **changes: Any,
 ) -> Watched:
     """A trainer after its steps; ``changes`` are settings of its ``GRPOConfig``."""
@@ -95,6 +98,7 @@ def trained(
         processing_class=lm.tokenizer,
         rollout_func=rollout,
         peft_config=peft_config,
+        callbacks=[*callbacks],
     )
     trainer.train()
     return trainer
@@ -166,6 +170,17 @@ def test_the_second_rollout_would_differ_with_the_first_weights(tmp_path: Path) 
         mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
         old = trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, logps.shape[1])[0]
     assert distance(inputs, old) > 1e-2
+
+
+def test_readiness_between_two_rollouts_changes_neither(tmp_path: Path) -> None:
+    saves = {"save_strategy": "steps", "save_steps": 1}
+    callback = ReadinessCallback("trained_with_readiness:Careless", **SMALL)
+    drawn = [
+        trained(tiny_lm(), tmp_path / name, BudgetForcedRollout(**LIMITS), callbacks=callbacks, **saves).sampled
+        for name, callbacks in {"plain": [], "measured": [callback]}.items()
+    ]
+    assert drawn[0] == drawn[1]
+    assert [path.name for path in sorted((tmp_path / "measured" / "readiness").iterdir())] == ["step-1", "step-2"]
 
 
 TWO = """
