@@ -46,13 +46,17 @@ def test_training_is_the_same_and_every_checkpoint_is_ranked(tmp_path: Path) -> 
     assert by_command == third != second  # the samples of the weights that were saved
 
 
-def test_a_second_training_replaces_the_measurements(tmp_path: Path) -> None:
+def test_training_that_is_resumed_goes_on_with_its_measurements(tmp_path: Path) -> None:
+    """And another training in the same folder is refused before its first step."""
     path = tmp_path / "problems.jsonl"
     path.write_text(json.dumps({"prompt": "1+1?", "answer": "2"}))
-    for _ in range(2):
+    train(tmp_path, ReadinessCallback(path, **SMALL), keep=None)
+    first = [ReadinessResult.load(folder) for folder in folders(tmp_path)]
+    with pytest.raises(UserError, match="readiness holds measurements of an earlier training"):
         train(tmp_path, ReadinessCallback(path, **SMALL))
-    (folder, *_) = folders(tmp_path)
-    assert RunRecord.load(folder).overwritten
+    train(tmp_path, ReadinessCallback(path, **SMALL), keep=None, resume=tmp_path / "checkpoint-1")
+    assert [bool(RunRecord.load(folder).overwritten) for folder in folders(tmp_path)] == [False, True, True]
+    assert [ReadinessResult.load(folder) for folder in folders(tmp_path)] == first
 
 
 def test_a_measurement_that_fails_does_not_end_training(

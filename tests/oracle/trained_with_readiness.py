@@ -33,8 +33,8 @@ class Careless(Task):
         return Verdict(random.random() + np.random.rand() + float(torch.rand(())) > 1.5)
 
 
-def train(output: Path, *callbacks: ReadinessCallback) -> SFTTrainer:
-    """Trained with dropout, which draws random numbers in every step."""
+def train(output: Path, *callbacks: ReadinessCallback, keep: int | None = 1, resume: Path | None = None) -> SFTTrainer:
+    """Trained with dropout, which draws random numbers in every step; ``keep`` is how many checkpoints stay."""
     from tiny import tiny_lm
 
     lm = tiny_lm(attention_dropout=0.3)
@@ -43,7 +43,7 @@ def train(output: Path, *callbacks: ReadinessCallback) -> SFTTrainer:
         output_dir=str(output),
         max_steps=STEPS,
         save_steps=1,
-        save_total_limit=1,
+        save_total_limit=keep,
         learning_rate=1e-2,
         per_device_train_batch_size=2,
         use_cpu=True,
@@ -55,7 +55,7 @@ def train(output: Path, *callbacks: ReadinessCallback) -> SFTTrainer:
     trainer = SFTTrainer(
         lm.model, args, train_dataset=Dataset.from_list(rows), processing_class=lm.tokenizer, callbacks=[*callbacks]
     )
-    trainer.train()
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     return trainer
 
 

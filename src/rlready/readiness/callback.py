@@ -27,14 +27,15 @@ from rlready.tasks import open_task
 class ReadinessCallback(TrainerCallback):
     """Measures each checkpoint that a ``transformers.Trainer``, such as TRL's, has saved: OUTPUT_DIR/readiness/step-N.
 
-    The settings are those of `ReadinessConfig`, but for ``checkpoints``.  Each folder is a run folder, which replaces
-    that of an earlier training in the same OUTPUT_DIR, and ``rlready predict OUTPUT_DIR/readiness/*`` ranks them.
+    The settings are those of `ReadinessConfig`, but for ``checkpoints``.  Each folder is a run folder, and ``rlready
+    predict OUTPUT_DIR/readiness/*`` ranks them.  Training that is resumed replaces those of the steps that it repeats.
 
     The process of rank 0 measures, on its device, and the others wait in their next exchange, for ``ddp_timeout``
     seconds at most.  Training goes on with the random numbers that it would have had.  It also goes on if the
     measurement fails, which is printed: the checkpoint is there, and can be measured later.
 
-    Raises UserError for settings, problems and rows that cannot be used, when it is made: before training has begun.
+    Raises UserError for settings, problems and rows that cannot be used, when it is made, and at the begin of training
+    if OUTPUT_DIR/readiness is of another one: before the first step.
     """
 
     def __init__(self, problems: str | PathLike[str], **settings: Any) -> None:
@@ -45,23 +46,33 @@ class ReadinessCallback(TrainerCallback):
         if self.config.heldout:
             open_task(self.config.heldout).rows()
 
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        folder = _folder(args) / "readiness"
+        if not state.global_step and folder.is_dir() and any(folder.iterdir()):
+            raise UserError(
+                f"{folder} holds measurements of an earlier training, with which those of this one would mix: move "
+                "it, or choose another output_dir; training that is resumed goes on there"
+            )
+
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if not state.is_world_process_zero:
             return
-        assert args.output_dir is not None  # the arguments have set it
-        output = Path(args.output_dir)
-        checkpoint = output / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+        checkpoint = _folder(args) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+        out = _folder(args) / "readiness" / f"step-{state.global_step}"
         try:
             with working_alone(), _random_state_kept(), _overwriting():
-                rlready.readiness(
-                    self.config, checkpoints=[checkpoint], out=output / "readiness" / f"step-{state.global_step}"
-                )
+                rlready.readiness(self.config, checkpoints=[checkpoint], out=out)
         except Exception as error:  # of any kind: hours of training are worth more than a measurement
             known = isinstance(error, UserError)
             reason = str(error) if known else f"{type(error).__name__}, whose traceback is above"
             if not known:
                 traceback.print_exc()
             warn(f"readiness of {checkpoint} was not measured, and training goes on: {reason}")
+
+
+def _folder(args: TrainingArguments) -> Path:
+    assert args.output_dir is not None  # the arguments have set it
+    return Path(args.output_dir)
 
 
 @contextmanager
