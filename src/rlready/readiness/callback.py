@@ -34,8 +34,8 @@ class ReadinessCallback(TrainerCallback):
     seconds at most.  Training goes on with the random numbers that it would have had.  It also goes on if the
     measurement fails, which is printed: the checkpoint is there, and can be measured later.
 
-    Raises UserError for settings, problems and rows that cannot be used, when it is made, and at the begin of training
-    if OUTPUT_DIR/readiness is of another one: before the first step.
+    Raises UserError for settings, problems and rows that cannot be used, when it is made, and before the first step
+    if OUTPUT_DIR/readiness has measurements of another training.
     """
 
     def __init__(self, problems: str | PathLike[str], **settings: Any) -> None:
