@@ -29,12 +29,13 @@ from rlready.predict import score as scoring
 from rlready.predict.candidates import Candidate, distribution
 from rlready.predict.comparable import refuse_unlike_content
 from rlready.predict.early import extrapolated
+from rlready.predict.family import Family
 from rlready.predict.fit import errors_left_out, few, halves, least_squares, predict_with_interval, r2_of_halves
 from rlready.predict.meaning import Meaning, of_all
 from rlready.predict.outcomes import find_runs
 from rlready.predict.predictors import Predictor, predictors, standard
 from rlready.predict.result import PredictResult
-from rlready.predict.score import Family, Score, permutation_p, regrets, score, spearman, weighted_spearman
+from rlready.predict.score import Score, permutation_p, regrets, score, spearman, weighted_spearman
 from rlready.predict.stage import predict
 from rlready.readiness.adaptive_sampling import Counts, draw_until_right, plan
 from rlready.readiness.diversity import distinct_answers

@@ -26,9 +26,10 @@ from rlready.core.stats import paired_estimate, simultaneous, t_estimate
 from rlready.evaluate.stage import evaluate
 from rlready.predict.candidates import Candidate
 from rlready.predict.early import early
-from rlready.predict.outcomes import Outcome
+from rlready.predict.family import Family, families
+from rlready.predict.outcome import Outcome
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS, Predictor, predictors, stated
-from rlready.predict.score import Family, Score, families, score
+from rlready.predict.score import Score, score
 from rlready.readiness.overfitting import along_runs
 from rlready.readiness.part import ExampleLosses, Part
 from rlready.readiness.passk import Floats, pass_at_k

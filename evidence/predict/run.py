@@ -25,9 +25,10 @@ from rlready.core.records import Estimate
 from rlready.core.result import Record
 from rlready.core.stats import paired_estimate, simultaneous
 from rlready.evaluate.result import EvaluateResult
+from rlready.predict.family import Family
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS, Predictor
 from rlready.predict.result import FamilyResult
-from rlready.predict.score import Family, Score, score
+from rlready.predict.score import Score, score
 from rlready.predict.stage import predict
 from rlready.readiness.ranking import gap_of_shares
 from rlready.readiness.result import ReadinessResult

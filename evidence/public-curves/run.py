@@ -17,8 +17,9 @@ import numpy as np
 
 from rlready.core.records import Estimate
 from rlready.predict.early import extrapolated
+from rlready.predict.family import Family
 from rlready.predict.predictors import stated
-from rlready.predict.score import Family, Score, score
+from rlready.predict.score import Score, score
 from rlready.readiness.passk import Floats
 from rlready.report.claims import Claim, write_claims
 from rlready.report.plots import MARKERS, NEUTRAL, Point, Series, line_chart, standalone

@@ -37,6 +37,7 @@ from .records import Estimate
 Floats = NDArray[np.float64]
 Bounds = tuple[float, float]
 
+NORMAL_WIDTH = 2 * 1.959964  # standard errors in a 95 % interval of a normal estimate
 TAIL = 0.025
 POWER = 0.8
 # Wall, Boen & Tweedie 2001, Am. Stat. 55:102: x ± 9.68|x| covers a normal mean with probability >= 95 % from a

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rlready.core.cells import decimal
+from rlready.predict.family import Family
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS
-from rlready.predict.score import SIGNIFICANT, Family, Score
+from rlready.predict.score import SIGNIFICANT, Score
 from rlready.readiness.ranking import NAMED, Ranking, listed
 
 SKILL = 0.05  # p of the best of all predictors

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.predict.outcomes import Outcome
+from rlready.predict.outcome import Outcome
 
 
 def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[Outcome]]:

@@ -1,17 +1,4 @@
-"""The outcomes of RL from checkpoints, read from tables or from run folders.
-
-A table (JSONL, JSON, Parquet) has the columns
-
-    checkpoint   the name in readiness, or enough of the last parts of its path to identify it
-    outcome      accuracy after RL, or another number of which more is better
-    curve        the learning curve of a run (`curves.py`), from the table's folder; ``outcome`` is then the word last,
-                 best or asymptote, by default last; ``metric`` names the number of a trainer's log
-    cost         GPU or CPU seconds that RL took; optional
-    seed         seed of RL; runs that differ only in the seed are averaged
-    recipe       SFT recipe: runs of one recipe are not independent; by default a checkpoint's SFT run
-    sft_seed     seed of SFT, for regret by seed; by default that of a checkpoint's SFT run
-    family       runs that may be compared: one scenario, one RL recipe; by default all runs are one family
-    predictor:…  a predictor of your own under any name, of which more is better; it is scored beside those of rlready
+"""The outcomes of RL from checkpoints, read from tables (`outcome_table.py`) or from run folders.
 
 A folder of ``rlready rl`` gives the accuracy of its best checkpoint on the validation problems.  If folders of
 ``rlready evaluate`` are named too, their accuracy is used instead.  The cost is the run's CPU seconds, or its wall
@@ -20,66 +7,30 @@ seconds times the number of GPUs if it used any.  The beginning of its log gives
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.core.errors import UserError
-from rlready.core.explain import misnamed, nearest
 from rlready.core.missing import did_you_mean
 from rlready.core.progress import note
 from rlready.core.result import RESULT
-from rlready.core.text import in_one_line
 from rlready.evaluate.result import EvaluateResult
-from rlready.predict.cells import LARGEST, SMALLEST, is_number, number_of
 from rlready.predict.comparable import refuse_unlike_conditions, refuse_unlike_content
-from rlready.predict.curves import CHOICES, curve_file, outcome_of_curve
 from rlready.predict.early import early
-from rlready.predict.meaning import Meaning, evaluated, of_runs, validated
+from rlready.predict.meaning import evaluated, validated
+from rlready.predict.outcome import Outcome
+from rlready.predict.outcome_table import read_outcomes
 from rlready.runs.checkpoint_order import step_of
 from rlready.runs.lineage import run_of
 from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.runs.results import refuse_damaged, refuse_unfinished
 from rlready.tasks.files import TABLES
-from rlready.tasks.table import Table, read_table
 from rlready.train.result import RLResult
 
 RUNS = "runs.jsonl"  # a sweep's table
-LABELS = ("seed", "recipe", "family", "readiness", "sft_seed")
-TAKEN = re.compile(
-    r"(pass|cover|reward)@.*|group_signal|informative|entropy|distinct_answers|loss|combined|extrapolated.*"
-)  # the names of predictors that rlready has, whether or not they are known of some checkpoints
-OWN = "predictor:"  # begins the names of columns that hold predictors of the user's own
-KNOWN = ("checkpoint", "outcome", "cost", *LABELS, "run", "evaluate", "curve", "metric")  # columns that are read
 MEASURE = "rlready readiness CHECKPOINT... problems=FILE --out runs/ready"
 FIRST = f"measure checkpoints first, {MEASURE}, then rank them, rlready predict runs/ready"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One RL run: its starting checkpoint and its outcome.
-
-    ``readiness`` is the run folder that measured the former, ``runs`` are those of RL and of the evaluation, if known.
-    ``curve`` says which value of which curve the outcome is, empty for a number that was given.  ``predictors`` are
-    those that are known of the run besides readiness, by name; ``meaning`` says what the outcome is.
-    """
-
-    checkpoint: str
-    value: float
-    cost: float | None = None
-    seed: str = ""
-    recipe: str = ""
-    family: str = ""
-    readiness: str = ""
-    sft_seed: str = ""
-    where: str = ""
-    curve: str = ""
-    curve_file: Path | None = None
-    runs: tuple[Path, ...] = ()
-    predictors: Mapping[str, float] = field(default_factory=dict)
-    meaning: Meaning = Meaning()
 
 
 @dataclass(frozen=True)
@@ -115,7 +66,7 @@ def find_runs(words: Sequence[str]) -> Found:
             readiness.append(path)
         elif record.verb in folders:
             folders[record.verb].append(path)
-    listed = [outcome for table in tables for outcome in _from_table(table)]
+    listed = [outcome for table in tables for outcome in read_outcomes(table)]
     for outcome in listed:
         folder = Path(outcome.readiness)
         if outcome.readiness and not (folder / RESULT).is_file():
@@ -162,69 +113,6 @@ def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
             yield path
 
 
-def _from_table(path: Path) -> list[Outcome]:
-    table = read_table(str(path))
-    first = {tuple(row): line for line, row in reversed(table.rows)}
-    for columns, line in reversed(first.items()):
-        _refuse_misnamed(columns, table.place(line))
-    return [_row(table, line, row, path.parent) for line, row in table.rows]
-
-
-def _refuse_misnamed(columns: Sequence[str], place: str) -> None:
-    """UserError for a column that seems to be meant for one that is read; others may be there."""
-    for column in columns:
-        if column.strip().lower().startswith("predictor") and not column.startswith(OWN):
-            raise UserError(f"{place}: column {column!r} is not read; did you mean {OWN}NAME? Rename or remove it")
-    for column, meant in misnamed(columns, KNOWN):
-        raise UserError(f"{place}: column {column!r} is not read; did you mean {meant}? Rename or remove it")
-
-
-def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outcome:
-    place = table.place(line)
-    if "outcome" not in row and not row.get("curve"):
-        raise UserError(f"{place}: no column 'outcome'; {nearest('outcome', row)}")
-    value, curve, file = _from_curve(row, folder, place) if row.get("curve") else (number_of(row["outcome"]), "", None)
-    cost = number_of(row.get("cost"))
-    if not is_number(value):
-        what = f"outcome must be a finite number, 0 or {SMALLEST:g} to {LARGEST:g} in size"
-        raise UserError(f"{place}: {what}, not {repr(value)[:40]}; leave out runs that have none")
-    if cost is not None and (not is_number(cost) or cost < 0):
-        raise UserError(f"{place}: cost must be seconds, not {repr(cost)[:40]}")
-    words = {key: _label(row.get(key), f"{place}: {key}") for key in LABELS}
-    if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table is next to its runs
-        words["readiness"] = str(folder / words["readiness"])
-    others = [folder / name for key in ("run", "evaluate") if isinstance(name := row.get(key), str)]
-    runs = tuple(each for each in others if (each / RECORD).is_file())
-    trained = [each for each in runs if RunRecord.load(each).verb == "rl"]
-    stated = {name.removeprefix(OWN): _predictor(row[name], f"{place}: {name}") for name in row if name.startswith(OWN)}
-    if taken := [name for name in stated if TAKEN.fullmatch(name)]:
-        raise UserError(f"{place}: {OWN}{taken[0]} has the name of a predictor of rlready: give yours another")
-    return Outcome(
-        _label(table.text(line, row, "checkpoint"), f"{place}: checkpoint"),
-        float(value),
-        cost,
-        where=place,
-        curve=curve,
-        curve_file=file,
-        runs=runs,
-        predictors={
-            **(early(trained[0]) if trained else {}),
-            **{name: number for name, number in stated.items() if number is not None},
-        },
-        meaning=of_runs(runs) if runs else Meaning(curve or f"column outcome of {Path(table.where).name}"),
-        **words,
-    )
-
-
-def _from_curve(row: dict[str, object], folder: Path, place: str) -> tuple[object, str, Path]:
-    """(the outcome that a learning curve has, which value of it this is, its file)."""
-    choice = next((each for each in CHOICES if each == (row.get("outcome") or CHOICES[0])), None)
-    if choice is None:
-        raise UserError(f"{place}: beside a curve, outcome must be {', '.join(CHOICES)}, not {row['outcome']!r}")
-    path = curve_file(folder / _label(row["curve"], f"{place}: curve"), place)
-    return *outcome_of_curve(path, choice, _label(row.get("metric"), f"{place}: metric"), place), path
-
-
 def _say_left_out(outcomes: Sequence[Outcome]) -> None:
     """Name the predictors that only some outcomes of a family come with, and which are not scored therefore."""
     for family in dict.fromkeys(outcome.family for outcome in outcomes):
@@ -244,16 +132,6 @@ def _refuse_unlike_curves(outcomes: Sequence[Outcome]) -> None:
                 f"{outcome.where}: the outcome is {other or 'a number'}, but in {first[outcome.family].where} it is "
                 f"{one or 'a number'}; take the same of all, or give them two families"
             )
-
-
-def _predictor(value: object, what: str) -> float | None:
-    """A predictor's value; None for null and not-a-number."""
-    number = number_of(value)
-    if value is None or value == "" or (isinstance(number, float) and math.isnan(number)):
-        return None
-    if not is_number(number):
-        raise UserError(f"{what} must be a finite number, below {LARGEST:g}, not {repr(value)[:40]}")
-    return number
 
 
 def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]:
@@ -303,14 +181,3 @@ def cost_of(record: RunRecord) -> float:
     """GPU seconds if the run used a GPU, otherwise CPU seconds."""
     gpus = len(record.accelerators)
     return record.seconds * gpus if gpus else record.cpu_seconds
-
-
-def _label(value: object, what: str) -> str:
-    """A name without spaces around it; "" for null and not-a-number, 1 for 1.0, as columns with gaps have it."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if not isinstance(value, str | int | float):
-        raise UserError(f"{what} must be text or a number, not {str(value)[:40]!r}")
-    if in_one_line(str(value)) != str(value):
-        raise UserError(f"{what} must be a name of one line without control characters, not {str(value)[:40]!r}")
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()

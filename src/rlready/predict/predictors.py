@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.core.records import Estimate
-from rlready.core.stats import TAIL, simultaneous
+from rlready.core.stats import NORMAL_WIDTH, TAIL, simultaneous
 from rlready.predict.candidates import Candidate
 from rlready.readiness.group_signal import group_signal, informative
 from rlready.readiness.passk import Floats, powers
@@ -34,7 +34,6 @@ from rlready.readiness.ranking import Gap, comparisons, gap_of_shares, large
 
 COVER = (0.2, 0.8)  # shares of a problem's samples
 BASELINE, LOSS, COMBINED = "pass@1", "loss", "combined"
-NORMAL = 2 * 1.959964  # standard deviations in a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def predictors(
         known = [each for c in candidates if (each := getattr(c, name)) is not None]
         if len(known) == len(candidates):
             values = np.array([each.value for each in known])
-            noise = rng.standard_normal((resamples, len(values))) * [(e.high - e.low) / NORMAL for e in known]
+            noise = rng.standard_normal((resamples, len(values))) * [(e.high - e.low) / NORMAL_WIDTH for e in known]
             draws = values + noise
             found.append(Predictor(name, values, draws, _drawn_gap(values, draws, weights_BP.shape[1])))
     losses = [c.loss for c in candidates if c.loss is not None] if compare_loss else []

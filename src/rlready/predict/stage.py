@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,33 +17,27 @@ from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.records import Estimate
 from rlready.core.result import with_warning
-from rlready.core.stats import mean_estimate
 from rlready.predict.advice import calibrate, correlations, distributions, reached, trust, untried
 from rlready.predict.candidates import Candidate, Candidates, read_candidates
 from rlready.predict.comparable import mixed_units
+from rlready.predict.entries import checkpoint_predictions, family_result, predictor_ranking
+from rlready.predict.family import Family, families
 from rlready.predict.fit import predict_with_interval
 from rlready.predict.matching import match_outcomes
-from rlready.predict.outcomes import Outcome, find_runs
-from rlready.predict.predictors import BASELINE, COMBINED, LOSS, Predictor, predictors, stated
+from rlready.predict.outcome import Outcome
+from rlready.predict.outcomes import find_runs
+from rlready.predict.predictors import LOSS, Predictor, predictors, stated
 from rlready.predict.result import (
-    CheckpointPrediction,
-    FamilyResult,
-    Point,
-    PredictorRanking,
     PredictResult,
-    RLOutcome,
 )
-from rlready.predict.score import ENOUGH, LEAST, SPLITTABLE, Family, Score, families, score
+from rlready.predict.score import ENOUGH, LEAST, SPLITTABLE, Score, score
 from rlready.readiness.next_step import next_action
 from rlready.readiness.overfitting import along_runs
-from rlready.readiness.passk import Floats, powers
 from rlready.readiness.ranking import Ranking, large, rank
 from rlready.readiness.result import Overfitting
 from rlready.runs.run import Run
 
 UNKNOWN = "unknown"
-DONE = "RL done"
-COMPARED = 12  # checkpoints that are compared pair by pair: a larger matrix is hard to read
 
 
 def predict(config: PredictConfig, out: Path) -> PredictResult:
@@ -106,11 +99,14 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         untried="" if following is None else shown[following],
         next_steps=steps,
         notes=notes,
-        checkpoints=_checkpoints(
+        checkpoints=checkpoint_predictions(
             measured, whole, by, ranking, outcomes, _expected(by, *scored[0]) if len(scored) == 1 else None
         ),
-        predictors=[_ranking(p, by.name, shown) for p in whole],
-        families=[_family(config, measured, family, scores, by.name, shown) for family, scores in scored],
+        predictors=[predictor_ranking(p, by.name, shown) for p in whole],
+        families=[
+            family_result(family, _of_family(config, measured, family, config.resamples)[0], scores, by.name, shown)
+            for family, scores in scored
+        ],
     )
 
 
@@ -156,12 +152,11 @@ def _notes(measured: Candidates, whole: Sequence[Predictor], why: str) -> list[s
 
 def _scores(config: PredictConfig, measured: Candidates, family: Family, primary: str) -> tuple[list[Score], list[str]]:
     """Scores of every predictor (empty with too few runs or equal outcomes), and what limits them."""
-    mine = [measured.all[i] for i in family.place]
-    few, why = _predictors(config, measured, mine, 1)
+    few, why = _of_family(config, measured, family, 1)
     few += [stated(*each) for each in family.stated.items()]
     name = family.name or "these runs"
     notes = []
-    if why and len(mine) < len(measured.all):
+    if why and len(family.place) < len(measured.all):
         notes.append(f"{name}: held-out losses are not compared: {why}.")
     if family.recipes < LEAST or float(np.ptp(family.outcome)) == 0:
         return [], notes
@@ -169,6 +164,13 @@ def _scores(config: PredictConfig, measured: Candidates, family: Family, primary
         notes.append(f"{name}: {family.recipes} SFT recipes are fewer than {ENOUGH}; scores of so few can mislead.")
     sizes = {"splits": config.splits, "resamples": config.resamples, "seed": config.seed}
     return score(few, family, primary=primary, **sizes), notes
+
+
+def _of_family(
+    config: PredictConfig, measured: Candidates, family: Family, resamples: int
+) -> tuple[list[Predictor], str]:
+    """`_predictors` of the checkpoints that a family's runs began with."""
+    return _predictors(config, measured, [measured.all[i] for i in family.place], resamples)
 
 
 def _predictors(
@@ -223,94 +225,3 @@ def _expected(by: Predictor, family: Family, scores: Sequence[Score]) -> list[Es
         return None
     found = (Estimate(float(g), float(g - h), float(g + h), runs, "runs") for g, h in zip(guess, half, strict=True))
     return [family.limited(each) for each in found]
-
-
-def _checkpoints(
-    measured: Candidates,
-    whole: Sequence[Predictor],
-    by: Predictor,
-    ranking: Ranking,
-    outcomes: dict[str, list[Outcome]],
-    expected: Sequence[Estimate] | None,
-) -> list[CheckpointPrediction]:
-    best = by.best()
-    return [
-        CheckpointPrediction(
-            **dict(ranking.checkpoint(i, candidate.name)) | ({"next": DONE} if candidate.name in outcomes else {}),
-            label=ranking.labels[i],
-            sft=candidate.sft,
-            step=candidate.step,
-            trained=candidate.trained,
-            heldout_loss=candidate.loss.token_mean if candidate.loss else None,
-            pass_at_k=candidate.counts.curve(powers(measured.most)),
-            values={p.name: float(p.values[i]) for p in whole},
-            p_best=float(best[i]),
-            outcomes=[
-                RLOutcome(family=o.family, seed=o.seed, value=o.value, cost=o.cost, curve=o.curve)
-                for o in outcomes.get(candidate.name, [])
-            ],
-            expected=expected[i] if expected else None,
-        )
-        for i, candidate in enumerate(measured.all)
-    ]
-
-
-def _ranking(predictor: Predictor, by: str, shown: Sequence[str]) -> PredictorRanking:
-    """A predictor's order and, for the main predictors, pairwise probabilities among its first few checkpoints."""
-    order = np.argsort(-predictor.score, kind="stable")
-    first = np.sort(order[:COMPARED])
-    kept = predictor.name in (BASELINE, LOSS, COMBINED, by)
-    return PredictorRanking(
-        name=predictor.name,
-        better="high" if predictor.sign > 0 else "low",
-        order=[shown[i] for i in order],
-        p_best=np.round(predictor.best(), 4).tolist(),
-        p_better=np.round(replace(predictor, draws=predictor.draws[:, first]).p_better(), 4).tolist() if kept else None,
-    )
-
-
-def _family(
-    config: PredictConfig,
-    measured: Candidates,
-    family: Family,
-    scores: list[Score],
-    by: str,
-    shown: Sequence[str],
-) -> FamilyResult:
-    """Points of the main predictors with outcomes, a line through them, and every score."""
-    mine = [measured.all[i] for i in family.place]
-    found = {p.name: p for p in _predictors(config, measured, mine, config.resamples)[0]}
-    every = {**{name: p.values for name, p in found.items()}, **family.stated}
-    drawn = [found[name] for name in dict.fromkeys((BASELINE, LOSS, by)) if name in found]
-    outcomes = family.estimates()
-    return FamilyResult(
-        name=family.name,
-        meaning=family.meaning,
-        runs=len(family.outcome),
-        rl_runs=int(family.seeds.sum()),
-        recipes=family.recipes,
-        seed_sd=family.seed_sd,
-        mean=mean_estimate(family.outcome, cluster=family.recipe, bounds=family.bounds, varies="recipes"),
-        points=[
-            Point(label=shown[i], predictors={p.name: _with_interval(p, j) for p in drawn}, outcome=outcomes[j])
-            for j, i in enumerate(family.place)
-        ],
-        lines={p.name: _line(p.values, family.outcome) if scores else None for p in drawn},
-        values={name: values.tolist() for name, values in every.items()},
-        scores=scores,
-    )
-
-
-def _with_interval(predictor: Predictor, place: int) -> Estimate:
-    value, draws = float(predictor.values[place]), predictor.draws[:, place]
-    low, high = (float(q) for q in np.quantile(draws, [0.025, 0.975]))
-    return Estimate(value, min(low, value), max(high, value), 0, "problems")
-
-
-def _line(x: Floats, y: Floats) -> list[list[float]] | None:
-    """Both ends, [x, y], of the least-squares line through all runs; None if no line can be fitted."""
-    if float(np.ptp(x)) == 0:
-        return None
-    at = np.array([x.min(), x.max()])
-    line: list[list[float]] = np.stack([at, np.polyval(np.polyfit(x, y, 1), at)], axis=1).tolist()
-    return line

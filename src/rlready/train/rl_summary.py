@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from rlready.core.cells import brief_percent
 from rlready.core.records import Estimate
-from rlready.core.stats import simultaneous
+from rlready.core.stats import NORMAL_WIDTH, simultaneous
 from rlready.train.result import Evaluation, GroupTotals
 
 RISING = "the last evaluation was the highest, by more than one standard error"
-ERRORS = 2 * 1.959964  # standard errors in a 95 % interval
 
 
 def gain_of(best: Evaluation, evaluations: Sequence[Evaluation]) -> Estimate | None:
@@ -52,4 +51,4 @@ def still_rising(evaluations: Sequence[Evaluation]) -> bool:
     """Whether the last evaluation was above all others by more than one standard error of its accuracy."""
     *before, last = (e.accuracy for e in evaluations)
     most = max((each.value for each in before), default=last.value)
-    return len(before) > 1 and last.value - most > (last.high - last.low) / ERRORS
+    return len(before) > 1 and last.value - most > (last.high - last.low) / NORMAL_WIDTH

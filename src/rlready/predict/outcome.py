@@ -1,0 +1,34 @@
+"""One RL run: the checkpoint that it starts from, and its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rlready.predict.meaning import Meaning
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One RL run: its starting checkpoint and its outcome.
+
+    ``readiness`` is the run folder that measured the former, ``runs`` are those of RL and of the evaluation, if known.
+    ``curve`` says which value of which curve the outcome is, empty for a number that was given.  ``predictors`` are
+    those that are known of the run besides readiness, by name; ``meaning`` says what the outcome is.
+    """
+
+    checkpoint: str
+    value: float
+    cost: float | None = None
+    seed: str = ""
+    recipe: str = ""
+    family: str = ""
+    readiness: str = ""
+    sft_seed: str = ""
+    where: str = ""
+    curve: str = ""
+    curve_file: Path | None = None
+    runs: tuple[Path, ...] = ()
+    predictors: Mapping[str, float] = field(default_factory=dict)
+    meaning: Meaning = Meaning()

@@ -1,0 +1,124 @@
+"""Outcomes of RL from a table.
+
+A table (JSONL, JSON, Parquet) has the columns
+
+    checkpoint   the name in readiness, or enough of the last parts of its path to identify it
+    outcome      accuracy after RL, or another number of which more is better
+    curve        the learning curve of a run (`curves.py`), from the table's folder; ``outcome`` is then the word last,
+                 best or asymptote, by default last; ``metric`` names the number of a trainer's log
+    cost         GPU or CPU seconds that RL took; optional
+    seed         seed of RL; runs that differ only in the seed are averaged
+    recipe       SFT recipe: runs of one recipe are not independent; by default a checkpoint's SFT run
+    sft_seed     seed of SFT, for regret by seed; by default that of a checkpoint's SFT run
+    family       runs that may be compared: one scenario, one RL recipe; by default all runs are one family
+    predictor:…  a predictor of your own under any name, of which more is better; it is scored beside those of rlready
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from rlready.core.errors import UserError
+from rlready.core.explain import misnamed, nearest
+from rlready.core.text import in_one_line
+from rlready.predict.cells import LARGEST, SMALLEST, is_number, number_of
+from rlready.predict.curves import CHOICES, curve_file, outcome_of_curve
+from rlready.predict.early import early
+from rlready.predict.meaning import Meaning, of_runs
+from rlready.predict.outcome import Outcome
+from rlready.runs.record import RECORD, RunRecord
+from rlready.tasks.table import Table, read_table
+
+LABELS = ("seed", "recipe", "family", "readiness", "sft_seed")
+TAKEN = re.compile(
+    r"(pass|cover|reward)@.*|group_signal|informative|entropy|distinct_answers|loss|combined|extrapolated.*"
+)  # the names of predictors that rlready has, whether or not they are known of some checkpoints
+OWN = "predictor:"  # begins the names of columns that hold predictors of the user's own
+KNOWN = ("checkpoint", "outcome", "cost", *LABELS, "run", "evaluate", "curve", "metric")  # columns that are read
+
+
+def read_outcomes(path: Path) -> list[Outcome]:
+    table = read_table(str(path))
+    first = {tuple(row): line for line, row in reversed(table.rows)}
+    for columns, line in reversed(first.items()):
+        _refuse_misnamed(columns, table.place(line))
+    return [_row(table, line, row, path.parent) for line, row in table.rows]
+
+
+def _refuse_misnamed(columns: Sequence[str], place: str) -> None:
+    """UserError for a column that seems to be meant for one that is read; others may be there."""
+    for column in columns:
+        if column.strip().lower().startswith("predictor") and not column.startswith(OWN):
+            raise UserError(f"{place}: column {column!r} is not read; did you mean {OWN}NAME? Rename or remove it")
+    for column, meant in misnamed(columns, KNOWN):
+        raise UserError(f"{place}: column {column!r} is not read; did you mean {meant}? Rename or remove it")
+
+
+def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outcome:
+    place = table.place(line)
+    if "outcome" not in row and not row.get("curve"):
+        raise UserError(f"{place}: no column 'outcome'; {nearest('outcome', row)}")
+    value, curve, file = _from_curve(row, folder, place) if row.get("curve") else (number_of(row["outcome"]), "", None)
+    cost = number_of(row.get("cost"))
+    if not is_number(value):
+        what = f"outcome must be a finite number, 0 or {SMALLEST:g} to {LARGEST:g} in size"
+        raise UserError(f"{place}: {what}, not {repr(value)[:40]}; leave out runs that have none")
+    if cost is not None and (not is_number(cost) or cost < 0):
+        raise UserError(f"{place}: cost must be seconds, not {repr(cost)[:40]}")
+    words = {key: _label(row.get(key), f"{place}: {key}") for key in LABELS}
+    if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table is next to its runs
+        words["readiness"] = str(folder / words["readiness"])
+    others = [folder / name for key in ("run", "evaluate") if isinstance(name := row.get(key), str)]
+    runs = tuple(each for each in others if (each / RECORD).is_file())
+    trained = [each for each in runs if RunRecord.load(each).verb == "rl"]
+    stated = {name.removeprefix(OWN): _predictor(row[name], f"{place}: {name}") for name in row if name.startswith(OWN)}
+    if taken := [name for name in stated if TAKEN.fullmatch(name)]:
+        raise UserError(f"{place}: {OWN}{taken[0]} has the name of a predictor of rlready: give yours another")
+    return Outcome(
+        _label(table.text(line, row, "checkpoint"), f"{place}: checkpoint"),
+        float(value),
+        cost,
+        where=place,
+        curve=curve,
+        curve_file=file,
+        runs=runs,
+        predictors={
+            **(early(trained[0]) if trained else {}),
+            **{name: number for name, number in stated.items() if number is not None},
+        },
+        meaning=of_runs(runs) if runs else Meaning(curve or f"column outcome of {Path(table.where).name}"),
+        **words,
+    )
+
+
+def _from_curve(row: dict[str, object], folder: Path, place: str) -> tuple[object, str, Path]:
+    """(the outcome that a learning curve has, which value of it this is, its file)."""
+    choice = next((each for each in CHOICES if each == (row.get("outcome") or CHOICES[0])), None)
+    if choice is None:
+        raise UserError(f"{place}: beside a curve, outcome must be {', '.join(CHOICES)}, not {row['outcome']!r}")
+    path = curve_file(folder / _label(row["curve"], f"{place}: curve"), place)
+    return *outcome_of_curve(path, choice, _label(row.get("metric"), f"{place}: metric"), place), path
+
+
+def _predictor(value: object, what: str) -> float | None:
+    """A predictor's value; None for null and not-a-number."""
+    number = number_of(value)
+    if value is None or value == "" or (isinstance(number, float) and math.isnan(number)):
+        return None
+    if not is_number(number):
+        raise UserError(f"{what} must be a finite number, below {LARGEST:g}, not {repr(value)[:40]}")
+    return number
+
+
+def _label(value: object, what: str) -> str:
+    """A name without spaces around it; "" for null and not-a-number, 1 for 1.0, as columns with gaps have it."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if not isinstance(value, str | int | float):
+        raise UserError(f"{what} must be text or a number, not {str(value)[:40]!r}")
+    if in_one_line(str(value)) != str(value):
+        raise UserError(f"{what} must be a name of one line without control characters, not {str(value)[:40]!r}")
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
