@@ -12,7 +12,7 @@ SOURCE = Path(rlready.__file__).parent
 # from the bottom up; a package imports from those before it and from itself
 ORDER = [
     *("core", "runs", "models", "tasks", "credit", "engine", "influence", "interchange", "readiness"),
-    *("inject", "train", "evaluate", "predict", "sweep", "report", "checklist", "cli"),
+    *("inject", "train", "evaluate", "predict", "export", "sweep", "report", "checklist", "cli"),
 ]
 
 

@@ -22,7 +22,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 __version__ = "0.1.0"
 NAMES = (
-    *("Demo", "Inject", "SFT", "RL", "Evaluate", "Readiness", "Predict", "Sweep", "Doctor", "Checklist"),
+    *("Demo", "Inject", "SFT", "RL", "Evaluate", "Readiness", "Predict", "Sweep", "Doctor", "Checklist", "Export"),
     *("Credit", "Template"),
 )
 OTHERS = {
@@ -33,8 +33,11 @@ OTHERS = {
 __getattr__ = lazy(
     __name__,
     {f"{name}Config": "rlready.core.config" for name in NAMES}
-    | {f"{name}Result": "rlready.runs.results" for name in NAMES[:10]}
+    | {f"{name}Result": "rlready.runs.results" for name in NAMES[:11]}
     | dict.fromkeys(("sft", "rl", "demo", "doctor"), "rlready.core.verbs")
-    | {verb: f"rlready.{verb}" for verb in ("inject", "evaluate", "readiness", "predict", "sweep", "checklist")}
+    | {
+        verb: f"rlready.{verb}"
+        for verb in ("inject", "evaluate", "readiness", "predict", "sweep", "checklist", "export")
+    }
     | OTHERS,
 )

@@ -10,6 +10,7 @@ from rlready.core.config import CreditConfig as CreditConfig
 from rlready.core.config import DemoConfig as DemoConfig
 from rlready.core.config import DoctorConfig as DoctorConfig
 from rlready.core.config import EvaluateConfig as EvaluateConfig
+from rlready.core.config import ExportConfig as ExportConfig
 from rlready.core.config import InjectConfig as InjectConfig
 from rlready.core.config import PredictConfig as PredictConfig
 from rlready.core.config import ReadinessConfig as ReadinessConfig
@@ -19,6 +20,7 @@ from rlready.core.config import SweepConfig as SweepConfig
 from rlready.core.config import TemplateConfig as TemplateConfig
 from rlready.core.errors import UserError as UserError
 from rlready.evaluate.result import EvaluateResult as EvaluateResult
+from rlready.export.result import ExportResult as ExportResult
 from rlready.inject.result import InjectResult as InjectResult
 from rlready.interchange.trl_rollout import BudgetForcedRollout as BudgetForcedRollout
 from rlready.predict.result import PredictResult as PredictResult
@@ -516,4 +518,17 @@ def checklist(
     form: Form: the NeurIPS paper checklist, the datasheet of a data set made by inject, or ACL's checklist.
     format: Markdown, HTML, LaTeX, or the skeleton of an answers file (toml).
     answers: Your answers (TOML), for what only you know; format=toml writes the file with the open questions.
+    """
+
+def export(
+    config: ExportConfig | None = None,
+    out: StrPath | None = None,
+    *,
+    run: StrPath = "",
+    to: Literal["trl", "verl", "prime-rl"] = "trl",
+) -> ExportResult:
+    """Hand a run of rl over to TRL, verl or prime-rl. Writes problems, reward, settings and a launch script.
+
+    run: Settings of rlready rl (TOML), or the folder of its run, which need not have finished. Required.
+    to: Tool that trains: trl, verl or prime-rl.
     """

@@ -21,7 +21,7 @@ from rlready.cli.parser import VERBS, Typed, Verb, parse_command_line
 from rlready.cli.processes import in_processes
 from rlready.cli.trust import refuse_code
 from rlready.core import distributed
-from rlready.core.config import CreditConfig, TemplateConfig
+from rlready.core.config import CreditConfig, ExportConfig, SweepConfig, TemplateConfig
 from rlready.core.device import check_device, out_of_memory
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
@@ -98,7 +98,7 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
         "was started with other settings", filled.value.typed() | {"out": typed.out or ""} | switches
     )
     if "trust_code" not in typed.switches:
-        refuse_code(filter(None, (typed.config, getattr(filled.value, "file", ""))))
+        refuse_code(filter(None, (typed.config, _settings_file(filled.value))))
     check_device(filled.value)
     _find_data(filled.value)
     if typed.verb in WITHOUT_FOLDER and typed.out is None and not typed.switches & {"resume", "overwrite"}:
@@ -107,6 +107,15 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
     if out.is_file() and not (typed.verb == "inject" and out.suffix == ".jsonl"):
         raise UserError(f"--out {out} is a file; name a folder")
     return _run(typed, filled, out, _continuing(argv, typed, out))
+
+
+def _settings_file(config: Config) -> str:
+    """The TOML file that a configuration names; "" for none."""
+    if isinstance(config, ExportConfig) and config.run:
+        from rlready.export.settings import settings_file
+
+        return str(settings_file(config.run))
+    return config.file if isinstance(config, SweepConfig) else ""
 
 
 def _call_without_settings(typed: Typed) -> Any:

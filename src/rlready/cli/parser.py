@@ -77,6 +77,7 @@ VERBS = {
     "readiness": verb_of(config.ReadinessConfig, "checkpoints"),
     "predict": verb_of(config.PredictConfig, "runs"),
     "sweep": verb_of(config.SweepConfig, "file", many=False),
+    "export": verb_of(config.ExportConfig, "run", many=False),
     "doctor": verb_of(config.DoctorConfig, "model", many=False),
     "checklist": replace(
         verb_of(config.ChecklistConfig, "runs"), out="File in which the form is written. By default it is printed."

@@ -25,6 +25,7 @@ CONFIGS: Mapping[str, type[Config]] = {
     "sweep": config.SweepConfig,
     "doctor": config.DoctorConfig,
     "checklist": config.ChecklistConfig,
+    "export": config.ExportConfig,
 }
 BY_NAME: Mapping[str, type[BaseModel]] = {**CONFIGS, **{cls.__name__: cls for cls in CONFIGS.values()}}
 RESULTS = {name: module for module, _, name in (target.partition(":") for target in TARGETS.values())}

@@ -62,6 +62,7 @@ ImportanceCorrection = Literal["none", "token", "sequence"]
 Distributed = Literal["ddp", "fsdp"]
 Form = Literal["neurips", "datasheet", "acl"]
 FormFormat = Literal["md", "html", "tex", "toml"]
+Tool = Literal["trl", "verl", "prime-rl"]
 LENGTH_PLACE = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")  # the place of a length in a text
 ALGORITHMS = ("grpo", "dr_grpo", "rloo", "dapo", "dense")
 MOST_CHECKPOINTS = 10_000  # of an SFT run
@@ -619,6 +620,15 @@ class ChecklistConfig(Config):
     answers: str = option(
         "", "Your answers (TOML), for what only you know; format=toml writes the file with the open questions."
     )
+
+
+class ExportConfig(Config):
+    """Hand a run of rl over to TRL, verl or prime-rl. Writes problems, reward, settings and a launch script."""
+
+    run: str = option(
+        "", "Settings of rlready rl (TOML), or the folder of its run, which need not have finished. Required."
+    )
+    to: Tool = option("trl", "Tool that trains: trl, verl or prime-rl.")
 
 
 class SweepConfig(Config):

@@ -22,6 +22,7 @@ FUNCTIONS = {
     "readiness": "rlready.readiness.stage:readiness",
     "predict": "rlready.predict.stage:predict",
     "sweep": "rlready.sweep.stage:sweep",
+    "export": "rlready.export.stage:export",
     "checklist": "rlready.checklist.stage:checklist",
     "show": "rlready.cli.show:show_runs",
     "watch": "rlready.cli.watch:watch",

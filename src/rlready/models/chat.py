@@ -117,7 +117,7 @@ class ChatFormat:
 
     def prompt(self, prompt: str, system: str = "", *, think: bool) -> str:
         """The text before the response; with ``think``, it ends inside an open thought."""
-        text = self.render(self._asked(prompt, system), generate=True)
+        text = self.render(self.asked(prompt, system), generate=True)
         if prompt.strip() not in text:
             raise UserError(f"{self.source}: its chat template leaves out the prompt {prompt[:40]!r}")
         return self.with_thought_opened(text) if think else text
@@ -192,7 +192,7 @@ class ChatFormat:
             found = f"{self.source} has no chat template, so a prompt is its text and a line break"
         return f"{found}: {says}; a turn ends in {told['end_of_turn']}{date}"
 
-    def _asked(self, prompt: str, system: str) -> list[Message]:
+    def asked(self, prompt: str, system: str = "") -> list[Message]:
         """The turns of a question; a system turn goes before it, or into it where the template takes none."""
         if not system:
             return [{"role": "user", "content": prompt}]
@@ -211,7 +211,7 @@ class ChatFormat:
 
     def _turn(self, row: Row, asked: str, *, think: bool) -> tuple[str, bool]:
         """(the conversation up to the end of the turn, whether its opener was added outside the template)."""
-        turns, t, tail = self._asked(row.prompt, row.system), self.thought, self.thought.tail(asked)
+        turns, t, tail = self.asked(row.prompt, row.system), self.thought, self.thought.tail(asked)
         head, opens = asked.removesuffix(tail), bool(tail) and t.closer not in tail
         if row.turn and not (self.thinks and t.opener not in row.turn and t.closer not in row.turn):
             # as it was written, unless between other delimiters than those of a model that thinks

@@ -37,7 +37,12 @@ CONTEXT = 2048  # tokens, of a model that names no limit
 
 
 def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] = ()) -> C:
-    """The configuration with every setting that depends on the model, printed and recorded by ``run``.
+    """The configuration with the settings of `preset_values`, which are recorded by ``run``."""
+    return run.resolve(config, preset_values(run.verb, config, sources, leave))
+
+
+def preset_values(verb: str, config: Config, sources: Sequence[str], leave: Collection[str] = ()) -> dict[str, Setting]:
+    """The settings of ``verb`` that depend on the model and are still open, which are printed.
 
     ``sources`` are the models, of which the first that is not the embedded one decides, and whether any of them thinks;
     ``leave`` names settings that stay open, as a thinking budget does if no model thinks.  The embedded model, and what
@@ -45,28 +50,28 @@ def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] 
     examples or problems are missing, or the model for them, and for what is wrong with the model's files.
     """
     check_device(config)
-    refuse_forgotten_model(run.verb, config)
+    refuse_forgotten_model(verb, config)
     open_settings = [name for name in type(config).model_fields if is_open(config, name) and name not in leave]
-    _refuse_in_advance(run.verb, open_settings, sources)
+    _refuse_in_advance(verb, open_settings, sources)
     source, traits = _deciding(sources, getattr(config, "delimiters", ()))
     traits = replace(traits, lora=getattr(config, "lora_r", 0) > 0)
     device = getattr(config, "device", "auto")
     place = device if device != "auto" or traits.embedded else best_device()
     budgeted = getattr(config, "thinking_budget", None) is not None
-    chosen = preset(run.verb, traits, place, budgeted=budgeted)
+    chosen = preset(verb, traits, place, budgeted=budgeted)
     if traits.embedded and (own_data(config) or not all(map(_knows_only_dagmath, sources))):
-        chosen = {key: value for key, value in chosen.items() if key not in DATA} | UNNAMED.get(run.verb, {})
-    _warn_of_rate(config, chosen, run.verb)
+        chosen = {key: value for key, value in chosen.items() if key not in DATA} | UNNAMED.get(verb, {})
+    _warn_of_rate(config, chosen, verb)
     values = {name: chosen[name] for name in open_settings if name in chosen}
-    _refuse_missing_data(run.verb, [name for name in open_settings if name not in values], source)
+    _refuse_missing_data(verb, [name for name in open_settings if name not in values], source)
     if values:
         size = "the embedded model" if traits.embedded else f"a model of {_count(traits.parameters)} parameters"
         size += " and a LoRA adapter" if traits.lora else ""
         plain = "" if traits.thinks or budgeted else " (of the whole response, as the model does not think)"
         after = {"max_answer_tokens": plain}
         listed = ", ".join(f"{n}={_shown(value)}{after.get(n, '')}" for n, value in values.items() if value != "")
-        note(f"{run.verb}: preset for {size}: {listed}")
-    return run.resolve(config, values)
+        note(f"{verb}: preset for {size}: {listed}")
+    return values
 
 
 def _refuse_in_advance(verb: str, open_settings: Sequence[str], sources: Sequence[str]) -> None:

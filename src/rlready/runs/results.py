@@ -26,6 +26,7 @@ RESULTS = {
     "demo": "rlready.report.demo_result:DemoResult",
     "doctor": "rlready.report.doctor_result:DoctorResult",
     "evaluate": "rlready.evaluate.result:EvaluateResult",
+    "export": "rlready.export.result:ExportResult",
     "inject": "rlready.inject.result:InjectResult",
     "predict": "rlready.predict.result:PredictResult",
     "readiness": "rlready.readiness.result:ReadinessResult",

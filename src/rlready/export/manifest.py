@@ -1,0 +1,43 @@
+"""What an exported reward needs to know: the tasks, the delimiters of a thought, and the reward."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from rlready.core.config import Reward
+from rlready.core.result import Record
+
+MANIFEST = "export.json"
+HERE = "{here}"  # stands for the export's folder in a source
+CODE = "code"  # the folder of the user's modules
+TOKENIZER = "tokenizer"
+IN_EXPORT = "model"  # the folder of a copy of the embedded model
+Split = Literal["train", "validation"]
+
+
+class Manifest(Record):
+    """``sources`` are the task sources by split, with `HERE` in place of the folder.
+
+    ``opener`` and ``closer`` delimit a thought, ``thinks`` says whether responses begin with one, ``stops`` are the
+    texts that may end a response.  ``reward`` with ``reward_coef`` is that of ``rlready rl``, for groups of
+    ``group_size``, or of ``eval_samples`` in validation.
+    """
+
+    sources: dict[Split, str]
+    thinks: bool
+    opener: str
+    closer: str
+    stops: list[str]
+    reward: Reward
+    reward_coef: float | None
+    group_size: int
+    eval_samples: int
+
+    def source(self, split: Split, folder: Path) -> str:
+        """The task source of a split, for an export that is in ``folder``."""
+        return self.sources[split].replace(HERE, str(folder))
+
+    def group(self, split: Split) -> int:
+        """Responses to a problem."""
+        return self.group_size if split == "train" else self.eval_samples

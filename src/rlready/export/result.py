@@ -1,0 +1,50 @@
+"""What ``rlready export`` returns: the files, the settings under the other tool's names, and those it does not have."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import JsonValue
+
+from rlready.core.config import Tool
+from rlready.core.result import Record, Result, Table
+
+
+class Translated(Record):
+    """The setting ``ours`` of ``rlready rl`` as the setting ``theirs`` of the tool, with its ``value`` there."""
+
+    ours: str
+    theirs: str
+    value: JsonValue
+
+
+class Untranslated(Record):
+    """A setting of ``rlready rl`` that the tool lacks, with its ``value``; ``why`` says what happens instead."""
+
+    ours: str
+    value: str
+    why: str
+
+
+class ExportResult(Result):
+    """The run that was handed over: its ``model``, its numbers of problems, and the files, by their names.
+
+    ``command`` starts the tool, in the folder of the export.
+    """
+
+    verb: Literal["export"] = "export"
+    tool: Tool
+    model: str
+    command: str
+    training_problems: int
+    validation_problems: int
+    files: list[str]
+    translated: list[Translated]
+    untranslated: list[Untranslated]
+
+    def tables(self) -> list[Table]:
+        """The settings that the tool does not have, and the others under both names."""
+        lacking = [[each.ours, each.value, each.why] for each in self.untranslated]
+        both = [[each.ours, each.theirs, str(each.value)] for each in self.translated]
+        tables = [Table(["setting", "value", f"not in {self.tool}"], lacking)] if lacking else []
+        return [*tables, Table(["setting", f"in {self.tool}", "value"], both)]

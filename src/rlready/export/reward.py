@@ -1,0 +1,122 @@
+"""The reward of an exported run: the verdict of the task's verifier, with the length reward if one is set.
+
+``reward.py`` of an export calls it in the trainer's process.  The task is opened from the files in the export, so that
+problems, verifier and verdicts are those of ``rlready rl``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rlready.core.records import Problem
+from rlready.credit.reward import RewardFn
+from rlready.engine.rollout import split_text
+from rlready.export.manifest import CODE, MANIFEST, TOKENIZER, Manifest, Split
+from rlready.tasks import Task, open_task, verify_all
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response to a problem; ``tokens`` are its token ids if the trainer gives them, ``target`` its target length."""
+
+    split: Split
+    problem_id: str
+    target: int
+    text: str = ""
+    tokens: Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a response is worth."""
+
+    text: str
+    correct: bool
+    reward: float
+
+
+class ExportedReward:
+    """The reward of the export in ``folder``; UserError if its files are damaged."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.manifest = folder, Manifest.from_file(folder / MANIFEST)
+        self.reward = RewardFn(self.manifest.reward, self.manifest.reward_coef)
+        self._tasks: dict[Split, tuple[Task, dict[str, Problem]]] = {}
+
+    def score(self, responses: Sequence[Response]) -> list[Scored]:
+        """Verdicts and rewards, in the order given; the responses of a group stand together.
+
+        UserError if the verifier raises on most responses, or returns what is no verdict.
+        """
+        return [scored for split, rows in groupby(responses, lambda r: r.split) for scored in self._of(split, [*rows])]
+
+    def _of(self, split: Split, rows: Sequence[Response]) -> Iterator[Scored]:
+        task, problems = self._opened(split)
+        texts = [row.text if row.tokens is None else self._decoded(row.tokens) for row in rows]
+        parts = [self.parts(text) for text in texts]
+        asked = [(problems[row.problem_id], part) for row, part in zip(rows, parts, strict=True)]
+        correct = np.array([verdict.correct for verdict in verify_all(task, asked)])
+        lengths = np.zeros(len(rows), dtype=np.int64)
+        if self.manifest.reward != "correctness":
+            lengths[:] = [self._length(*each) for each in zip(rows, texts, parts, strict=True)]
+        for group in groups_of([row.problem_id for row in rows], self.manifest.group(split)):
+            rewards = self.reward(correct[group], lengths[group], rows[group.start].target)
+            for text, right, reward in zip(texts[group], correct[group], rewards, strict=True):
+                yield Scored(text, bool(right), float(reward))
+
+    def parts(self, text: str) -> tuple[str, str]:
+        """(thinking, answer) of a response, without its delimiters, its end, and a thought after the answer."""
+        m = self.manifest
+        for stop in m.stops:
+            text = text.removesuffix(stop)
+        if m.opener and text.lstrip().startswith(m.opener):
+            text = text.lstrip().removeprefix(m.opener)
+        thinking, answer = split_text(text, m.closer)
+        return thinking, answer.partition(m.opener)[0] if m.opener and thinking else answer
+
+    def _length(self, row: Response, text: str, parts: tuple[str, str]) -> int:
+        """Tokens of the thought, or of the response if the model does not think or never closed its thought."""
+        closed = self.manifest.thinks and self.manifest.closer in text
+        if row.tokens is not None and not closed:
+            return len(row.tokens)
+        return len(self._tokenizer.encode(parts[0] if closed else text, add_special_tokens=False))
+
+    def _decoded(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, the special ones included: the delimiters of a thought may be among them."""
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def _opened(self, split: Split) -> tuple[Task, dict[str, Problem]]:
+        if split not in self._tasks:
+            code = str(self.folder / CODE)
+            if code not in sys.path:
+                sys.path.insert(0, code)
+            task = open_task(self.manifest.source(split, self.folder))
+            self._tasks[split] = task, {problem.id: problem for problem in task.problems()}
+        return self._tasks[split]
+
+    @cached_property
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        from rlready.models.checkpoint import tokenizer_of
+
+        return tokenizer_of(str(self.folder / TOKENIZER))
+
+
+def groups_of(ids: Sequence[str], size: int) -> Iterator[slice]:
+    """Where the groups are in a batch: runs of one problem, of at most ``size`` responses."""
+    start = 0
+    for _, run in groupby(ids):
+        end = start + len([*run])
+        for at in range(start, end, size):
+            yield slice(at, min(at + size, end))
+        start = end

@@ -1,0 +1,52 @@
+"""The settings of the run that is handed over: from a TOML file, or from the folder of a run of ``rlready rl``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rlready.core.config import RLConfig
+from rlready.core.errors import UserError
+from rlready.core.missing import did_you_mean
+from rlready.core.options import fill_config
+from rlready.models.preset import preset_values
+from rlready.runs.record import CONFIG, RECORD, RunRecord
+
+THERE = ("device", "dtype")  # what the machine decides on which the other tool runs
+
+
+def settings_file(run: str) -> Path:
+    """The TOML file that ``run`` names: itself, or that of a run folder; UserError if there is none."""
+    path = Path(run)
+    if not path.exists():
+        raise UserError(
+            f"{run}: no such file or folder{did_you_mean(run)}; name a TOML file with settings of rlready rl, or the "
+            "folder of its run"
+        )
+    if not path.is_dir():
+        return path
+    if not (path / RECORD).is_file() or RunRecord.load(path).verb != "rl":
+        raise UserError(f"{run}: not the folder of a run of rlready rl; name one, or a TOML file with its settings")
+    return path / CONFIG
+
+
+def settings_of(run: str) -> RLConfig:
+    """The settings with their presets; the model and the data of a run folder are looked for where the run found them.
+
+    UserError for a file that does not hold settings of ``rlready rl``.
+    """
+    config = fill_config(RLConfig, settings_file(run), {}).value
+    if Path(run).is_dir():
+        config = _located(config, RunRecord.load(Path(run)), Path(run))
+    return config.replace(**preset_values("rl", config, [config.model], leave=THERE))
+
+
+def _located(config: RLConfig, record: RunRecord, folder: Path) -> RLConfig:
+    changes = {}
+    for name in ("model", "problems", "validation"):
+        text = getattr(config, name) or ""
+        head = text.partition("?")[0]
+        path = head.removeprefix("rows:").removeprefix("gsm8k:")
+        named = path and path not in ("embedded", "dagmath") and not path.startswith("gym:")
+        if named and (found := record.located(folder, path)).exists():
+            changes[name] = text.replace(path, str(found), 1)
+    return config.replace(**changes)

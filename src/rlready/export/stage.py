@@ -1,0 +1,151 @@
+"""``rlready export``: a run of ``rlready rl`` as the problems, the reward and the settings of another trainer.
+
+The folder can be moved to the machine that trains; it needs rlready there for its verifier, and the model, which is
+named and not copied (but for the embedded one).  What the other tool does not have is printed, recorded and in the
+README: a run without it is another run.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import rlready
+from rlready.core.config import ExportConfig, RLConfig, Tool
+from rlready.core.errors import UserError
+from rlready.core.progress import note
+from rlready.export import trl
+from rlready.export.manifest import IN_EXPORT, MANIFEST, TOKENIZER, Manifest, Split
+from rlready.export.problems import Asked, asked_problems
+from rlready.export.result import ExportResult
+from rlready.export.settings import settings_of
+from rlready.export.translation import Translation, refuse_untranslatable
+from rlready.export.travel import copy_task, travelling
+from rlready.models.checkpoint import load_without_weights, local_folder
+from rlready.models.checkpoint_files import ADAPTER
+from rlready.models.lm import LM
+from rlready.runs.files import os_errors_named, write_json, write_text
+from rlready.runs.run import Run
+from rlready.train.data import problems_of
+
+AGAIN = "to make it again, add --overwrite"
+README = "README.md"
+
+
+@dataclass(frozen=True)
+class Writer:
+    """How a tool gets a run: its settings, its files by name, and the command that starts it in the folder."""
+
+    translate: Callable[[RLConfig, LM], Translation]
+    files: Callable[[Translation, str, LM, Sequence[Asked]], Mapping[str, str]]
+    command: str
+
+
+WRITERS: dict[Tool, Writer] = {"trl": Writer(trl.translate, trl.files, "sh launch.sh")}
+
+
+def export(config: ExportConfig, out: Path) -> ExportResult:
+    """Write the export into the folder ``out``.
+
+    UserError for settings that train something else in any other tool, and for a task whose verifier cannot travel.
+    """
+    if not config.run:
+        raise UserError("name the settings of a run: rlready export rl.toml, or the folder of a run of rlready rl")
+    if set("?&") & set(str(out.resolve())):
+        raise UserError(f"--out {out}: ? and & have a meaning in the sources of problems; choose another folder")
+    with Run(out, "export", config) as run:
+        if run.finished:
+            result = run.stored(ExportResult)
+            for name in result.files:
+                run.refuse_changed(out / name, AGAIN)
+            return result
+        settings = settings_of(config.run)
+        refuse_untranslatable(settings, config.to)
+        lm, model = _model(settings, run)
+        data = problems_of(settings, run)
+        asked = asked_problems(settings, lm, "train", data.training)
+        asked += asked_problems(settings, lm, "validation", data.held)
+        sources: dict[Split, str] = {"train": settings.problems, "validation": settings.validation or settings.problems}
+        manifest = _manifest(settings, lm, {split: travelling(run, split, text) for split, text in sources.items()})
+        writer = WRITERS[config.to]
+        translation = writer.translate(settings, lm)
+        files = dict(writer.files(translation, model, lm, asked))
+        run.claim()
+        for split, text in sources.items():
+            copy_task(run, split, text)
+        _copy_model(run, lm, model)
+        with run.writing(out / MANIFEST):
+            write_json(out / MANIFEST, manifest)
+        files[README] = _readme(config, translation, writer.command)
+        for name, text in files.items():
+            with run.writing(out / name):
+                write_text(out / name, text)
+        for each in translation.lacking:
+            note(f"export: {each.ours}={each.value} is not in {config.to}: {each.why}")
+        result = ExportResult(
+            headline=f"{len(data.training)} problems and the settings of a run of rl, for {config.to}.",
+            next_command=f"cd {shlex.quote(str(out))} && {writer.command}",
+            tool=config.to,
+            model=settings.model,
+            command=writer.command,
+            training_problems=len(data.training),
+            validation_problems=len(data.held),
+            files=[*files, MANIFEST],
+            translated=translation.translated,
+            untranslated=translation.lacking,
+        )
+        run.write_result(result)
+        return result
+
+
+def _model(settings: RLConfig, run: Run) -> tuple[LM, str]:
+    """The model without its weights, and how the tool finds it; UserError for an adapter."""
+    folder = local_folder(settings.model)
+    if folder and (folder / ADAPTER).exists():
+        raise UserError(
+            f"{settings.model}: a LoRA adapter; merge it into its base and save that, which other tools load"
+        )
+    lm = load_without_weights(settings.model, delimiters=settings.delimiters)
+    run.note_model(id=settings.model, path=folder, role="start", chat=lm.chat.describe())
+    if settings.model == "embedded":
+        return lm, IN_EXPORT
+    return lm, str(folder.resolve()) if folder else settings.model
+
+
+def _copy_model(run: Run, lm: LM, model: str) -> None:
+    """Save the tokenizer, with what its folder needs to be read, and the embedded model."""
+    place = run.out / TOKENIZER
+    with os_errors_named(place), run.writing(place):
+        lm.tokenizer.save_pretrained(str(place))
+        lm.model.config.save_pretrained(str(place))
+    if model == IN_EXPORT and (folder := local_folder("embedded")):
+        with os_errors_named(run.out / model), run.writing(run.out / model):
+            shutil.copytree(folder, run.out / model, dirs_exist_ok=True)
+
+
+def _manifest(settings: RLConfig, lm: LM, sources: dict[Split, str]) -> Manifest:
+    return Manifest(
+        sources=sources,
+        thinks=lm.thinks,
+        opener=lm.open,
+        closer=lm.close,
+        stops=lm.stop_texts,
+        reward=settings.reward,
+        reward_coef=settings.reward_coef,
+        group_size=settings.group_size,
+        eval_samples=settings.eval_samples,
+    )
+
+
+def _readme(config: ExportConfig, translation: Translation, command: str) -> str:
+    """Three lines: how to start it, what it needs, and what is different."""
+    lacking = "; ".join(f"{each.ours}={each.value} ({each.why})" for each in translation.lacking) or "nothing"
+    return (
+        f"`{command}` trains with {config.to}, with the settings of a run of `rlready rl`.\n"
+        f"It needs {config.to} and `rlready=={rlready.__version__}`, whose verifier is the reward (`reward.py`), and "
+        "writes `outputs/`.\n"
+        f"Not in {config.to}: {lacking}.\n"
+    )

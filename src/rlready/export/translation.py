@@ -1,0 +1,95 @@
+"""Settings of ``rlready rl`` under the names of another tool.
+
+Every setting is either translated or named as one that the tool does not have; those that have no effect in the run,
+such as an empty text, are neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue
+
+from rlready.core.config import RLConfig, Tool
+from rlready.core.errors import UserError
+from rlready.core.explain import as_typed
+from rlready.core.result import Record
+from rlready.credit.algorithms import ALGORITHMS
+from rlready.export.problems import opens_thought
+from rlready.export.result import Translated, Untranslated
+from rlready.models.lm import LM
+
+LORA_ALPHA = 32  # of an adapter for which no other is set
+
+
+@dataclass
+class Translation:
+    """The settings of a run as those of ``tool``; ``lacking`` says why a setting has no counterpart."""
+
+    tool: Tool
+    config: RLConfig
+    translated: list[Translated] = field(default_factory=list)
+    lacking: list[Untranslated] = field(default_factory=list)
+
+    def put(self, ours: str, **theirs: JsonValue) -> None:
+        """Settings of the tool by name (with ``__`` for a dot) that stand for the setting ``ours``."""
+        self.translated += [
+            Translated(ours=ours, theirs=name.replace("__", "."), value=v) for name, v in theirs.items()
+        ]
+
+    def lack(self, ours: str, why: str) -> None:
+        """Name a setting that the tool does not have, unless it has no effect in this run."""
+        value = getattr(self.config, ours)
+        if value not in (None, "", (), 0, False):
+            self.lacking.append(Untranslated(ours=ours, value=as_typed(value), why=why))
+
+    def values(self) -> Mapping[str, JsonValue]:
+        """The tool's settings."""
+        return {each.theirs: each.value for each in self.translated}
+
+
+class Clip(Record):
+    """The clip range of the importance ratio, [1 - ``low``, 1 + ``high``]."""
+
+    low: float
+    high: float
+
+
+def clip_range(config: RLConfig) -> Clip:
+    """The clip range of a run: its own, or that of its algorithm."""
+    algorithm = ALGORITHMS[config.algorithm]
+    return Clip(
+        low=algorithm.epsilon if config.epsilon is None else config.epsilon,
+        high=algorithm.epsilon_high if config.epsilon_high is None else config.epsilon_high,
+    )
+
+
+def response_limit(config: RLConfig) -> int:
+    """The largest number of tokens of a response."""
+    return (config.thinking_budget or 0) + config.max_answer_tokens
+
+
+def refuse_untranslatable(config: RLConfig, tool: Tool) -> None:
+    """UserError for what cannot be handed over to any tool: another run would be trained."""
+    if config.algorithm == "dense" or config.algorithm not in ALGORITHMS:
+        raise UserError(
+            f"algorithm={config.algorithm} has no counterpart in {tool}; choose grpo, dr_grpo, rloo or dapo"
+        )
+    if config.loss:
+        raise UserError(f"loss={config.loss}: a loss of your own has no counterpart in {tool}; leave it out")
+
+
+def lack_common(t: Translation, lm: LM) -> None:
+    """Name the settings that none of the tools has."""
+    t.lack("thinking_budget", "no thought is closed at a budget; the limit of a response includes it")
+    t.lack("answer_prefix", "no text is inserted after a thought")
+    t.lack("num_waits", "no end of a thought is replaced")
+    if t.config.num_waits:
+        t.lack("wait_text", "no end of a thought is replaced")
+    t.lack("delimiters", "the chat template is used as it is; reward.py splits responses by them")
+    if opens_thought(lm):
+        t.lacking.append(Untranslated(ours="prompt", value=lm.open, why="the model has to open its thought itself"))
+    t.lack("patience", "a run without a gradient goes on")
+    if len(t.config.length_targets) > 1:
+        t.lack("length_targets", "each problem keeps one of them, in place of one drawn at every step")

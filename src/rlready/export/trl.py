@@ -1,0 +1,212 @@
+"""An export for TRL 1.16: ``train.py`` with a GRPOConfig, problems in JSON lines, and a reward function.
+
+The loss is that of `credit.algorithms`, by TRL's names (``tests/oracle`` compares the gradients).  RLOO is Dr. GRPO's
+loss with rewards that weigh G/(G − 1): the mean of the other G − 1 responses is subtracted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from rlready.core.config import RLConfig
+from rlready.export.manifest import IN_EXPORT
+from rlready.export.problems import SPLITS, Asked, as_text, has_template
+from rlready.export.result import Translated
+from rlready.export.translation import LORA_ALPHA, Translation, clip_range, lack_common, response_limit
+from rlready.models.lm import LM
+from rlready.train.schedule import BETAS, EPSILON
+from rlready.train.trainer import WARMUP_RATIO
+
+ROWS = "{split}.jsonl"
+ADAPTER = "LoraConfig."
+SCRIPT = "train.py"
+LAUNCH = """#!/bin/sh
+# on several GPUs: accelerate launch train.py
+cd "$(dirname "$0")" && exec python train.py "$@"
+"""
+LOSS: dict[str, tuple[str, str]] = {  # loss_type and scale_rewards
+    "grpo": ("grpo", "group"),
+    "dr_grpo": ("dr_grpo", "none"),
+    "rloo": ("dr_grpo", "none"),
+    "dapo": ("dapo", "group"),
+}
+MODE = {"token": "token_truncate", "sequence": "sequence_truncate"}
+REWARD = '''"""The verdict of rlready's verifier on a response, with the length reward of the run; it needs rlready."""
+
+from pathlib import Path
+
+from rlready.export.reward import ExportedReward, Response
+
+_REWARD = ExportedReward(Path(__file__).resolve().parent)
+
+
+def rlready_reward(completion_ids, split, problem_id, length_target, log_extra=None, log_metric=None, **_):
+    """TRL's reward function: one reward for each completion; ``response`` is logged with its special tokens."""
+    columns = zip(split, problem_id, length_target, completion_ids, strict=True)
+    scored = _REWARD.score([Response(s, p, n, tokens=ids) for s, p, n, ids in columns])
+    if log_extra:
+        log_extra("problem_id", list(problem_id))
+        log_extra("response", [each.text for each in scored])
+    if log_metric:
+        log_metric("accuracy", sum(each.correct for each in scored) / len(scored))
+    return [each.reward for each in scored]
+'''
+HEAD = '''"""GRPO by TRL with the settings of a run of rlready rl; the comments are the names that they have there."""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from reward import rlready_reward
+from transformers import AutoTokenizer
+from trl import GRPOConfig, GRPOTrainer
+
+HERE = Path(__file__).resolve().parent
+PROCESSES = int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rows(name):
+    with open(HERE / name, encoding="utf-8") as lines:
+        return Dataset.from_list([json.loads(line) for line in lines])
+
+
+'''
+TRAINER = """trainer = GRPOTrainer(
+    model={model},
+    reward_funcs=rlready_reward,
+    args=args,
+    train_dataset=rows("train.jsonl"),
+    eval_dataset=rows("validation.jsonl"),
+    processing_class=AutoTokenizer.from_pretrained(HERE / "tokenizer"),{adapter}
+)
+
+if __name__ == "__main__":
+    trainer.train()
+    trainer.save_state()
+    trainer.save_model()
+"""
+
+
+def translate(config: RLConfig, lm: LM) -> Translation:
+    """The settings of GRPOConfig and, for an adapter, of PEFT's LoraConfig."""
+    t = Translation("trl", config)
+    updates, clip = config.updates_per_batch, clip_range(config)
+    loss_type, scale = LOSS[config.algorithm]
+    t.put("algorithm", loss_type=loss_type, scale_rewards=scale)
+    if config.algorithm == "rloo":
+        t.put("algorithm", reward_weights=[config.group_size / (config.group_size - 1)])
+    t.put("epsilon", epsilon=clip.low)
+    t.put("epsilon_high", epsilon_high=clip.high)
+    t.put("kl_coef", beta=config.kl_coef, use_bias_correction_kl=False)
+    t.put("steps", max_steps=config.steps * updates)
+    t.put("updates_per_batch", num_iterations=updates)
+    t.put("group_size", num_generations=config.group_size, per_device_train_batch_size=config.group_size)
+    t.put("prompts_per_step", gradient_accumulation_steps=config.prompts_per_step)
+    t.put("max_answer_tokens", max_completion_length=response_limit(config))
+    t.put("temperature", temperature=config.temperature, top_p=1.0, top_k=0)
+    t.put("seed", seed=config.seed)
+    _put_optimiser(t)
+    _put_evaluation(t)
+    _put_machine(t)
+    lack_common(t, lm)
+    return t
+
+
+def _put_optimiser(t: Translation) -> None:
+    """AdamW with a warm-up, which in Transformers begins at 0 and so lags one step."""
+    config = t.config
+    warm = round(config.steps * WARMUP_RATIO)
+    t.put("learning_rate", learning_rate=config.learning_rate, lr_scheduler_type="constant_with_warmup")
+    t.put("learning_rate", warmup_steps=warm * config.updates_per_batch if warm > 1 else 0)
+    t.put("learning_rate", adam_beta1=BETAS[0], adam_beta2=BETAS[1], adam_epsilon=EPSILON)
+    t.put("weight_decay", weight_decay=config.weight_decay)
+    t.put("max_grad_norm", max_grad_norm=config.max_grad_norm)
+    if config.lora_r:
+        t.put("lora_r", LoraConfig__r=config.lora_r)
+        t.put("lora_alpha", LoraConfig__lora_alpha=config.lora_alpha or LORA_ALPHA)
+        t.put("lora_target_modules", LoraConfig__target_modules=list(config.lora_target_modules) or "all-linear")
+
+
+def _put_evaluation(t: Translation) -> None:
+    config = t.config
+    every = config.eval_every * config.updates_per_batch
+    whole = config.eval_samples * max(1, config.group_size // config.eval_samples)
+    t.put("eval_every", eval_strategy="steps", eval_steps=every, eval_on_start=True)
+    t.put("eval_every", save_strategy="steps", save_steps=every)
+    t.put("eval_samples", num_generations_eval=config.eval_samples, per_device_eval_batch_size=whole)
+    if config.save_total_limit:
+        t.put("save_total_limit", save_total_limit=config.save_total_limit)
+        t.lack("save_total_limit", "the newest checkpoints are kept, and not the best one")
+
+
+def _put_machine(t: Translation) -> None:
+    config = t.config
+    t.put("gradient_checkpointing", gradient_checkpointing=config.gradient_checkpointing)
+    t.put("dtype", bf16=None if config.dtype is None else config.dtype == "bfloat16")
+    t.put("dtype", model_init_kwargs={"dtype": "float32"})
+    if config.device == "cpu":
+        t.put("device", use_cpu=True)
+    elif config.device != "auto":
+        t.lack("device", "the GPUs are those that CUDA_VISIBLE_DEVICES and accelerate choose")
+    if config.engine == "vllm":
+        mode = MODE.get(config.importance_correction, "token_truncate")
+        t.put("engine", use_vllm=True, vllm_mode="colocate")
+        t.put(
+            "importance_correction",
+            vllm_importance_sampling_correction=config.importance_correction != "none",
+            vllm_importance_sampling_mode=mode,
+        )
+        t.put("importance_cap", vllm_importance_sampling_clip_max=config.importance_cap)
+    else:
+        t.put("engine", use_vllm=False)
+        t.lack("importance_correction", "only samples of vLLM are corrected; those of Transformers need it hardly")
+        t.lack("importance_cap", "only samples of vLLM are corrected")
+    t.lack("max_tokens_per_microbatch", "micro-batches are one group each (per_device_train_batch_size)")
+    t.lack("distributed", "accelerate launch chooses between DDP, FSDP and DeepSpeed")
+
+
+def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[str, str]:
+    """The files by name: problems, reward, script and launcher; ``model`` is a path or an id, or `IN_EXPORT`."""
+    found = {
+        ROWS.format(split=split): "".join(
+            json.dumps(_row(each, lm), ensure_ascii=False) + "\n" for each in asked if each.split == split
+        )
+        for split in SPLITS
+    }
+    script = HEAD + _config(t) + "\n\n" + _trainer(t, model)
+    return found | {"reward.py": REWARD, SCRIPT: script, "launch.sh": LAUNCH}
+
+
+def _row(asked: Asked, lm: LM) -> dict[str, object]:
+    prompt = asked.messages if has_template(lm) else as_text(asked, lm)
+    return {
+        "prompt": prompt,
+        "answer": asked.problem.answer,
+        "split": asked.split,
+        "problem_id": asked.problem.id,
+        "length_target": asked.target,
+    }
+
+
+def _config(t: Translation) -> str:
+    """The lines of GRPOConfig, each with the name of the setting in rlready."""
+    lines = [f"    {e.theirs}={_written(e)},  # {e.ours}" for e in t.translated if not e.theirs.startswith(ADAPTER)]
+    own = ['output_dir=str(HERE / "outputs")', "log_completions=True", "logging_steps=1", 'report_to="none"']
+    return "\n".join(["args = GRPOConfig(", *(f"    {line}," for line in own), *lines, ")"])
+
+
+def _written(each: Translated) -> str:
+    if each.theirs == "gradient_accumulation_steps":
+        return f"{each.value} // PROCESSES"
+    return "torch.cuda.is_available()" if each.theirs == "bf16" and each.value is None else repr(each.value)
+
+
+def _trainer(t: Translation, model: str) -> str:
+    options = [f"{e.theirs.removeprefix(ADAPTER)}={e.value!r}" for e in t.translated if e.theirs.startswith(ADAPTER)]
+    adapter = f'\n    peft_config=LoraConfig({", ".join(options)}, task_type="CAUSAL_LM"),' if options else ""
+    imports = "from peft import LoraConfig\n\n" if options else ""
+    name = f'str(HERE / "{IN_EXPORT}")' if model == IN_EXPORT else repr(model)
+    return imports + TRAINER.format(model=name, adapter=adapter)
