@@ -15,6 +15,7 @@ from rlready.models.chat import Message, template_of
 from rlready.models.lm import LM
 from rlready.tasks.length_prompt import with_length_prompt
 
+Content = str | list[dict[str, object]]  # of a file: a text, or the rows of a Parquet table
 SPLITS: tuple[Split, ...] = ("train", "validation")
 
 

@@ -17,9 +17,9 @@ import rlready
 from rlready.core.config import ExportConfig, RLConfig, Tool
 from rlready.core.errors import UserError
 from rlready.core.progress import note
-from rlready.export import trl
+from rlready.export import trl, verl
 from rlready.export.manifest import IN_EXPORT, MANIFEST, TOKENIZER, Manifest, Split
-from rlready.export.problems import Asked, asked_problems
+from rlready.export.problems import Asked, Content, asked_problems
 from rlready.export.result import ExportResult
 from rlready.export.settings import settings_of
 from rlready.export.translation import Translation, refuse_untranslatable
@@ -27,7 +27,7 @@ from rlready.export.travel import copy_task, travelling
 from rlready.models.checkpoint import load_without_weights, local_folder
 from rlready.models.checkpoint_files import ADAPTER
 from rlready.models.lm import LM
-from rlready.runs.files import os_errors_named, write_json, write_text
+from rlready.runs.files import os_errors_named, write_json, write_table, write_text
 from rlready.runs.run import Run
 from rlready.train.data import problems_of
 
@@ -40,11 +40,14 @@ class Writer:
     """How a tool gets a run: its settings, its files by name, and the command that starts it in the folder."""
 
     translate: Callable[[RLConfig, LM], Translation]
-    files: Callable[[Translation, str, LM, Sequence[Asked]], Mapping[str, str]]
+    files: Callable[[Translation, str, LM, Sequence[Asked]], Mapping[str, Content]]
     command: str
 
 
-WRITERS: dict[Tool, Writer] = {"trl": Writer(trl.translate, trl.files, "sh launch.sh")}
+WRITERS: dict[Tool, Writer] = {
+    "trl": Writer(trl.translate, trl.files, "sh launch.sh"),
+    "verl": Writer(verl.translate, verl.files, "sh launch.sh"),
+}
 
 
 def export(config: ExportConfig, out: Path) -> ExportResult:
@@ -80,9 +83,12 @@ def export(config: ExportConfig, out: Path) -> ExportResult:
         with run.writing(out / MANIFEST):
             write_json(out / MANIFEST, manifest)
         files[README] = _readme(config, translation, writer.command)
-        for name, text in files.items():
+        for name, content in files.items():
             with run.writing(out / name):
-                write_text(out / name, text)
+                if isinstance(content, str):
+                    write_text(out / name, content)
+                else:
+                    write_table(out / name, content)
         for each in translation.lacking:
             note(f"export: {each.ours}={each.value} is not in {config.to}: {each.why}")
         result = ExportResult(

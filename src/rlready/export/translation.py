@@ -14,13 +14,12 @@ from pydantic import JsonValue
 from rlready.core.config import RLConfig, Tool
 from rlready.core.errors import UserError
 from rlready.core.explain import as_typed
-from rlready.core.result import Record
 from rlready.credit.algorithms import ALGORITHMS
 from rlready.export.problems import opens_thought
 from rlready.export.result import Translated, Untranslated
 from rlready.models.lm import LM
-
-LORA_ALPHA = 32  # of an adapter for which no other is set
+from rlready.models.lora import ALPHA
+from rlready.train.trainer import WARMUP_RATIO
 
 
 @dataclass
@@ -32,11 +31,9 @@ class Translation:
     translated: list[Translated] = field(default_factory=list)
     lacking: list[Untranslated] = field(default_factory=list)
 
-    def put(self, ours: str, **theirs: JsonValue) -> None:
-        """Settings of the tool by name (with ``__`` for a dot) that stand for the setting ``ours``."""
-        self.translated += [
-            Translated(ours=ours, theirs=name.replace("__", "."), value=v) for name, v in theirs.items()
-        ]
+    def put(self, ours: str, theirs: Mapping[str, JsonValue]) -> None:
+        """Settings of the tool, by name, that stand for the setting ``ours``."""
+        self.translated += [Translated(ours=ours, theirs=name, value=value) for name, value in theirs.items()]
 
     def lack(self, ours: str, why: str) -> None:
         """Name a setting that the tool does not have, unless it has no effect in this run."""
@@ -49,7 +46,8 @@ class Translation:
         return {each.theirs: each.value for each in self.translated}
 
 
-class Clip(Record):
+@dataclass(frozen=True)
+class Clip:
     """The clip range of the importance ratio, [1 - ``low``, 1 + ``high``]."""
 
     low: float
@@ -60,9 +58,24 @@ def clip_range(config: RLConfig) -> Clip:
     """The clip range of a run: its own, or that of its algorithm."""
     algorithm = ALGORITHMS[config.algorithm]
     return Clip(
-        low=algorithm.epsilon if config.epsilon is None else config.epsilon,
-        high=algorithm.epsilon_high if config.epsilon_high is None else config.epsilon_high,
+        algorithm.epsilon if config.epsilon is None else config.epsilon,
+        algorithm.epsilon_high if config.epsilon_high is None else config.epsilon_high,
     )
+
+
+def put_adapter(t: Translation, rank: str, alpha: str, modules: str) -> None:
+    """The settings of a LoRA adapter, if one is trained, under the three names that the tool has for them."""
+    config = t.config
+    if config.lora_r:
+        t.put("lora_r", {rank: config.lora_r})
+        t.put("lora_alpha", {alpha: config.lora_alpha or ALPHA})
+        t.put("lora_target_modules", {modules: list(config.lora_target_modules) or "all-linear"})
+
+
+def warmup_steps(config: RLConfig) -> int:
+    """Steps of RL over which the learning rate rises; from 0 in the other tools, so that it lags one step there."""
+    steps = round(config.steps * WARMUP_RATIO)
+    return steps if steps > 1 else 0
 
 
 def response_limit(config: RLConfig) -> int:
@@ -90,6 +103,8 @@ def lack_common(t: Translation, lm: LM) -> None:
     t.lack("delimiters", "the chat template is used as it is; reward.py splits responses by them")
     if opens_thought(lm):
         t.lacking.append(Untranslated(ours="prompt", value=lm.open, why="the model has to open its thought itself"))
+    if t.config.algorithm == "dapo":
+        t.lack("algorithm", "tokens of groups without signal count in the normaliser")
     t.lack("patience", "a run without a gradient goes on")
     if len(t.config.length_targets) > 1:
         t.lack("length_targets", "each problem keeps one of them, in place of one drawn at every step")

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 
 from rlready.core.config import RLConfig
 from rlready.export.manifest import IN_EXPORT
-from rlready.export.problems import SPLITS, Asked, as_text, has_template
+from rlready.export.problems import SPLITS, Asked, Content, as_text, has_template
 from rlready.export.result import Translated
-from rlready.export.translation import LORA_ALPHA, Translation, clip_range, lack_common, response_limit
+from rlready.export.translation import Translation, clip_range, lack_common, put_adapter, response_limit, warmup_steps
 from rlready.models.lm import LM
 from rlready.train.schedule import BETAS, EPSILON
-from rlready.train.trainer import WARMUP_RATIO
 
 ROWS = "{split}.jsonl"
 ADAPTER = "LoraConfig."
@@ -95,19 +94,19 @@ def translate(config: RLConfig, lm: LM) -> Translation:
     t = Translation("trl", config)
     updates, clip = config.updates_per_batch, clip_range(config)
     loss_type, scale = LOSS[config.algorithm]
-    t.put("algorithm", loss_type=loss_type, scale_rewards=scale)
+    t.put("algorithm", {"loss_type": loss_type, "scale_rewards": scale})
     if config.algorithm == "rloo":
-        t.put("algorithm", reward_weights=[config.group_size / (config.group_size - 1)])
-    t.put("epsilon", epsilon=clip.low)
-    t.put("epsilon_high", epsilon_high=clip.high)
-    t.put("kl_coef", beta=config.kl_coef, use_bias_correction_kl=False)
-    t.put("steps", max_steps=config.steps * updates)
-    t.put("updates_per_batch", num_iterations=updates)
-    t.put("group_size", num_generations=config.group_size, per_device_train_batch_size=config.group_size)
-    t.put("prompts_per_step", gradient_accumulation_steps=config.prompts_per_step)
-    t.put("max_answer_tokens", max_completion_length=response_limit(config))
-    t.put("temperature", temperature=config.temperature, top_p=1.0, top_k=0)
-    t.put("seed", seed=config.seed)
+        t.put("algorithm", {"reward_weights": [config.group_size / (config.group_size - 1)]})
+    t.put("epsilon", {"epsilon": clip.low})
+    t.put("epsilon_high", {"epsilon_high": clip.high})
+    t.put("kl_coef", {"beta": config.kl_coef, "use_bias_correction_kl": False})
+    t.put("steps", {"max_steps": config.steps * updates})
+    t.put("updates_per_batch", {"num_iterations": updates})
+    t.put("group_size", {"num_generations": config.group_size, "per_device_train_batch_size": config.group_size})
+    t.put("prompts_per_step", {"gradient_accumulation_steps": config.prompts_per_step})
+    t.put("max_answer_tokens", {"max_completion_length": response_limit(config)})
+    t.put("temperature", {"temperature": config.temperature, "top_p": 1.0, "top_k": 0})
+    t.put("seed", {"seed": config.seed})
     _put_optimiser(t)
     _put_evaluation(t)
     _put_machine(t)
@@ -116,61 +115,55 @@ def translate(config: RLConfig, lm: LM) -> Translation:
 
 
 def _put_optimiser(t: Translation) -> None:
-    """AdamW with a warm-up, which in Transformers begins at 0 and so lags one step."""
+    """AdamW with a warm-up."""
     config = t.config
-    warm = round(config.steps * WARMUP_RATIO)
-    t.put("learning_rate", learning_rate=config.learning_rate, lr_scheduler_type="constant_with_warmup")
-    t.put("learning_rate", warmup_steps=warm * config.updates_per_batch if warm > 1 else 0)
-    t.put("learning_rate", adam_beta1=BETAS[0], adam_beta2=BETAS[1], adam_epsilon=EPSILON)
-    t.put("weight_decay", weight_decay=config.weight_decay)
-    t.put("max_grad_norm", max_grad_norm=config.max_grad_norm)
-    if config.lora_r:
-        t.put("lora_r", LoraConfig__r=config.lora_r)
-        t.put("lora_alpha", LoraConfig__lora_alpha=config.lora_alpha or LORA_ALPHA)
-        t.put("lora_target_modules", LoraConfig__target_modules=list(config.lora_target_modules) or "all-linear")
+    warm = warmup_steps(config) * config.updates_per_batch
+    t.put("learning_rate", {"learning_rate": config.learning_rate, "lr_scheduler_type": "constant_with_warmup"})
+    t.put("learning_rate", {"warmup_steps": warm, "adam_beta1": BETAS[0], "adam_beta2": BETAS[1]})
+    t.put("learning_rate", {"adam_epsilon": EPSILON})
+    t.put("weight_decay", {"weight_decay": config.weight_decay})
+    t.put("max_grad_norm", {"max_grad_norm": config.max_grad_norm})
+    put_adapter(t, ADAPTER + "r", ADAPTER + "lora_alpha", ADAPTER + "target_modules")
 
 
 def _put_evaluation(t: Translation) -> None:
     config = t.config
     every = config.eval_every * config.updates_per_batch
     whole = config.eval_samples * max(1, config.group_size // config.eval_samples)
-    t.put("eval_every", eval_strategy="steps", eval_steps=every, eval_on_start=True)
-    t.put("eval_every", save_strategy="steps", save_steps=every)
-    t.put("eval_samples", num_generations_eval=config.eval_samples, per_device_eval_batch_size=whole)
+    t.put("eval_every", {"eval_strategy": "steps", "eval_steps": every, "eval_on_start": True})
+    t.put("eval_every", {"save_strategy": "steps", "save_steps": every})
+    t.put("eval_samples", {"num_generations_eval": config.eval_samples, "per_device_eval_batch_size": whole})
     if config.save_total_limit:
-        t.put("save_total_limit", save_total_limit=config.save_total_limit)
+        t.put("save_total_limit", {"save_total_limit": config.save_total_limit})
         t.lack("save_total_limit", "the newest checkpoints are kept, and not the best one")
 
 
 def _put_machine(t: Translation) -> None:
     config = t.config
-    t.put("gradient_checkpointing", gradient_checkpointing=config.gradient_checkpointing)
+    t.put("gradient_checkpointing", {"gradient_checkpointing": config.gradient_checkpointing})
     t.put("dtype", bf16=None if config.dtype is None else config.dtype == "bfloat16")
-    t.put("dtype", model_init_kwargs={"dtype": "float32"})
+    t.put("dtype", {"model_init_kwargs": {"dtype": "float32"}})
     if config.device == "cpu":
-        t.put("device", use_cpu=True)
+        t.put("device", {"use_cpu": True})
     elif config.device != "auto":
         t.lack("device", "the GPUs are those that CUDA_VISIBLE_DEVICES and accelerate choose")
     if config.engine == "vllm":
         mode = MODE.get(config.importance_correction, "token_truncate")
-        t.put("engine", use_vllm=True, vllm_mode="colocate")
-        t.put(
-            "importance_correction",
-            vllm_importance_sampling_correction=config.importance_correction != "none",
-            vllm_importance_sampling_mode=mode,
-        )
-        t.put("importance_cap", vllm_importance_sampling_clip_max=config.importance_cap)
+        t.put("engine", {"use_vllm": True, "vllm_mode": "colocate"})
+        t.put("importance_correction", {"vllm_importance_sampling_correction": config.importance_correction != "none"})
+        t.put("importance_correction", {"vllm_importance_sampling_mode": mode})
+        t.put("importance_cap", {"vllm_importance_sampling_clip_max": config.importance_cap})
     else:
-        t.put("engine", use_vllm=False)
+        t.put("engine", {"use_vllm": False})
         t.lack("importance_correction", "only samples of vLLM are corrected; those of Transformers need it hardly")
         t.lack("importance_cap", "only samples of vLLM are corrected")
     t.lack("max_tokens_per_microbatch", "micro-batches are one group each (per_device_train_batch_size)")
     t.lack("distributed", "accelerate launch chooses between DDP, FSDP and DeepSpeed")
 
 
-def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[str, str]:
+def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[str, Content]:
     """The files by name: problems, reward, script and launcher; ``model`` is a path or an id, or `IN_EXPORT`."""
-    found = {
+    found: dict[str, Content] = {
         ROWS.format(split=split): "".join(
             json.dumps(_row(each, lm), ensure_ascii=False) + "\n" for each in asked if each.split == split
         )
