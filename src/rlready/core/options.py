@@ -57,7 +57,7 @@ def fill_table(cls: type[C], where: str, items: Mapping[str, object]) -> C:
 
 def to_toml(config: object) -> str:
     """A configuration as TOML, without what is not set; ``fill_config`` reads it back to an equal one."""
-    return "".join(f"{name} = {_toml(value)}\n" for name, value in vars(config).items() if value is not None)
+    return "".join(f"{name} = {toml_value(value)}\n" for name, value in vars(config).items() if value is not None)
 
 
 def shown_default(default: object) -> str:
@@ -115,9 +115,12 @@ def read_toml(file: Path) -> TomlTable:
         raise UserError(f"{file}: nested too deeply to be read") from None
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A text, number, truth value, or list or mapping of them, as TOML."""
     if isinstance(value, str):  # JSON's escapes are those of TOML, except for DEL
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, (tuple, list)):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(toml_value, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {toml_value(each)}' for key, each in value.items())}}}"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -50,6 +50,11 @@ def as_text(asked: Asked, lm: LM) -> str:
     return bare if same else text
 
 
+def longest_prompt(lm: LM, asked: Sequence[Asked]) -> int:
+    """Tokens of the longest prompt."""
+    return max(len(lm.prompt_ids(each.problem.prompt, each.problem.system, think=False)) for each in asked)
+
+
 def opens_thought(lm: LM) -> bool:
     """Whether the prompt of ``rlready rl`` ends in an opened thought, and that of the chat template does not."""
     return lm.thinks and lm.chat.prompt("Why?", think=True) != lm.chat.prompt("Why?", think=False)

@@ -17,7 +17,7 @@ import rlready
 from rlready.core.config import ExportConfig, RLConfig, Tool
 from rlready.core.errors import UserError
 from rlready.core.progress import note
-from rlready.export import trl, verl
+from rlready.export import prime_rl, trl, verl
 from rlready.export.manifest import IN_EXPORT, MANIFEST, TOKENIZER, Manifest, Split
 from rlready.export.problems import Asked, Content, asked_problems
 from rlready.export.result import ExportResult
@@ -33,20 +33,21 @@ from rlready.train.data import problems_of
 
 AGAIN = "to make it again, add --overwrite"
 README = "README.md"
+START = "sh launch.sh"
 
 
 @dataclass(frozen=True)
 class Writer:
-    """How a tool gets a run: its settings, its files by name, and the command that starts it in the folder."""
+    """How a tool gets a run: its settings, and its files by name."""
 
     translate: Callable[[RLConfig, LM], Translation]
     files: Callable[[Translation, str, LM, Sequence[Asked]], Mapping[str, Content]]
-    command: str
 
 
 WRITERS: dict[Tool, Writer] = {
-    "trl": Writer(trl.translate, trl.files, "sh launch.sh"),
-    "verl": Writer(verl.translate, verl.files, "sh launch.sh"),
+    "trl": Writer(trl.translate, trl.files),
+    "verl": Writer(verl.translate, verl.files),
+    "prime-rl": Writer(prime_rl.translate, prime_rl.files),
 }
 
 
@@ -82,7 +83,7 @@ def export(config: ExportConfig, out: Path) -> ExportResult:
         _copy_model(run, lm, model)
         with run.writing(out / MANIFEST):
             write_json(out / MANIFEST, manifest)
-        files[README] = _readme(config, translation, writer.command)
+        files[README] = _readme(config, translation)
         for name, content in files.items():
             with run.writing(out / name):
                 if isinstance(content, str):
@@ -93,10 +94,10 @@ def export(config: ExportConfig, out: Path) -> ExportResult:
             note(f"export: {each.ours}={each.value} is not in {config.to}: {each.why}")
         result = ExportResult(
             headline=f"{len(data.training)} problems and the settings of a run of rl, for {config.to}.",
-            next_command=f"cd {shlex.quote(str(out))} && {writer.command}",
+            next_command=f"cd {shlex.quote(str(out))} && {START}",
             tool=config.to,
             model=settings.model,
-            command=writer.command,
+            command=START,
             training_problems=len(data.training),
             validation_problems=len(data.held),
             files=[*files, MANIFEST],
@@ -146,11 +147,11 @@ def _manifest(settings: RLConfig, lm: LM, sources: dict[Split, str]) -> Manifest
     )
 
 
-def _readme(config: ExportConfig, translation: Translation, command: str) -> str:
+def _readme(config: ExportConfig, translation: Translation) -> str:
     """Three lines: how to start it, what it needs, and what is different."""
     lacking = "; ".join(f"{each.ours}={each.value} ({each.why})" for each in translation.lacking) or "nothing"
     return (
-        f"`{command}` trains with {config.to}, with the settings of a run of `rlready rl`.\n"
+        f"`{START}` trains with {config.to}, with the settings of a run of `rlready rl`.\n"
         f"It needs {config.to} and `rlready=={rlready.__version__}`, whose verifier is the reward (`reward.py`), and "
         "writes `outputs/`.\n"
         f"Not in {config.to}: {lacking}.\n"

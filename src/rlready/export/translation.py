@@ -15,11 +15,13 @@ from rlready.core.config import RLConfig, Tool
 from rlready.core.errors import UserError
 from rlready.core.explain import as_typed
 from rlready.credit.algorithms import ALGORITHMS
-from rlready.export.problems import opens_thought
+from rlready.export.problems import has_template, opens_thought
 from rlready.export.result import Translated, Untranslated
 from rlready.models.lm import LM
 from rlready.models.lora import ALPHA
 from rlready.train.trainer import WARMUP_RATIO
+
+BY_GROUP = ("arora_zanette", "grpo_lambda")  # rewards that compare the responses of a group
 
 
 @dataclass
@@ -38,11 +40,11 @@ class Translation:
     def lack(self, ours: str, why: str) -> None:
         """Name a setting that the tool does not have, unless it has no effect in this run."""
         value = getattr(self.config, ours)
-        if value not in (None, "", (), 0, False):
+        if value or ours == "seed":
             self.lacking.append(Untranslated(ours=ours, value=as_typed(value), why=why))
 
-    def values(self) -> Mapping[str, JsonValue]:
-        """The tool's settings."""
+    def values(self) -> dict[str, JsonValue]:
+        """The tool's settings by name."""
         return {each.theirs: each.value for each in self.translated}
 
 
@@ -91,6 +93,24 @@ def refuse_untranslatable(config: RLConfig, tool: Tool) -> None:
         )
     if config.loss:
         raise UserError(f"loss={config.loss}: a loss of your own has no counterpart in {tool}; leave it out")
+
+
+def refuse_blind(config: RLConfig, lm: LM, tool: Tool) -> None:
+    """UserError for what a tool that gives the reward one text at a time, without special tokens, cannot train."""
+    if not has_template(lm):
+        raise UserError(
+            f"{config.model}: has no chat template, by which {tool} writes prompts; add one to the tokenizer"
+        )
+    if config.reward in BY_GROUP:
+        raise UserError(
+            f"reward={config.reward} compares the responses of a group, but {tool} asks for the reward of one at a "
+            "time; choose another reward, or export to trl"
+        )
+    if lm.thinks and lm.close in lm.tokenizer.all_special_tokens:
+        raise UserError(
+            f"{config.model}: {lm.close} is a special token, which {tool} leaves out of the text that is verified, so "
+            "that verdicts would differ; export to trl, or save the tokenizer with it as an ordinary added token"
+        )
 
 
 def lack_common(t: Translation, lm: LM) -> None:

@@ -141,7 +141,7 @@ def _put_evaluation(t: Translation) -> None:
 def _put_machine(t: Translation) -> None:
     config = t.config
     t.put("gradient_checkpointing", {"gradient_checkpointing": config.gradient_checkpointing})
-    t.put("dtype", bf16=None if config.dtype is None else config.dtype == "bfloat16")
+    t.put("dtype", {"bf16": None if config.dtype is None else config.dtype == "bfloat16"})
     t.put("dtype", {"model_init_kwargs": {"dtype": "float32"}})
     if config.device == "cpu":
         t.put("device", {"use_cpu": True})

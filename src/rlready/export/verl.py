@@ -14,10 +14,17 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from rlready.core.config import RLConfig
-from rlready.core.errors import UserError
 from rlready.export.manifest import IN_EXPORT, TOKENIZER
-from rlready.export.problems import SPLITS, Asked, Content, has_template
-from rlready.export.translation import Translation, clip_range, lack_common, put_adapter, response_limit, warmup_steps
+from rlready.export.problems import SPLITS, Asked, Content, longest_prompt
+from rlready.export.translation import (
+    Translation,
+    clip_range,
+    lack_common,
+    put_adapter,
+    refuse_blind,
+    response_limit,
+    warmup_steps,
+)
 from rlready.models.lm import LM
 from rlready.train.schedule import BETAS
 
@@ -28,7 +35,6 @@ LOSS: dict[str, tuple[str, bool, str]] = {  # estimator, division by the standar
     "rloo": ("rloo", False, "seq-mean-token-sum-norm"),
     "dapo": ("grpo", True, "token-mean"),
 }
-BY_GROUP = ("arora_zanette", "grpo_lambda")  # rewards that compare the responses of a group
 PLAIN = re.compile(r"[\w./:@+-]+")  # values that Hydra reads without quotes
 NEVER = 1e6  # a bound that no ratio reaches
 REWARD = '''"""The verdict of rlready's verifier on a response, with the length reward of the run; it needs rlready."""
@@ -106,24 +112,6 @@ def translate(config: RLConfig, lm: LM) -> Translation:
     return t
 
 
-def refuse_blind(config: RLConfig, lm: LM, tool: str) -> None:
-    """UserError for what a tool that gives the reward one text at a time, without special tokens, cannot train."""
-    if not has_template(lm):
-        raise UserError(
-            f"{config.model}: has no chat template, by which {tool} writes prompts; add one to the tokenizer"
-        )
-    if config.reward in BY_GROUP:
-        raise UserError(
-            f"reward={config.reward} compares the responses of a group, but {tool} asks for the reward of one at a "
-            "time; choose another reward, or export to trl"
-        )
-    if lm.thinks and lm.close in lm.tokenizer.all_special_tokens:
-        raise UserError(
-            f"{config.model}: {lm.close} is a special token, which {tool} leaves out of the text that is verified, so "
-            "that verdicts would differ; export to trl, or save the tokenizer with it as an ordinary added token"
-        )
-
-
 def _put_optimiser(t: Translation) -> None:
     config, optimiser = t.config, ACTOR + "optim."
     t.put("learning_rate", {optimiser + "lr": config.learning_rate, optimiser + "lr_scheduler_type": "constant"})
@@ -172,8 +160,9 @@ def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[st
     for split in SPLITS:
         mine = [each for each in asked if each.split == split]
         found[f"{split}.parquet"] = [_row(index, each, t.config) for index, each in enumerate(mine)]
-    longest = max(len(lm.prompt_ids(each.problem.prompt, each.problem.system, think=False)) for each in asked)
-    values = {"actor_rollout_ref.model.path": model, "data.max_prompt_length": longest} | OWN | dict(t.values())
+    values: dict[str, JsonValue] = {"actor_rollout_ref.model.path": model}
+    values["data.max_prompt_length"] = longest_prompt(lm, asked)
+    values |= OWN | t.values()
     lines = [f"    {name}={_written(value)}" for name, value in values.items() if name not in PLACES]
     lines += [f'    {name}="$HERE/{file}"' for name, file in PLACES.items()]
     if model == IN_EXPORT:
