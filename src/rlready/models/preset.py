@@ -38,6 +38,7 @@ CONTEXT = 2048  # tokens, of a model that names no limit
 
 def resolve(config: C, sources: Sequence[str], run: Run, leave: Collection[str] = ()) -> C:
     """The configuration with the settings of `preset_values`, which are recorded by ``run``."""
+    check_device(config)
     return run.resolve(config, preset_values(run.verb, config, sources, leave))
 
 
@@ -49,7 +50,6 @@ def preset_values(verb: str, config: Config, sources: Sequence[str], leave: Coll
     was trained from it on DAG maths, have default data, unless other data is named.  Raises UserError where worked
     examples or problems are missing, or the model for them, and for what is wrong with the model's files.
     """
-    check_device(config)
     refuse_forgotten_model(verb, config)
     open_settings = [name for name in type(config).model_fields if is_open(config, name) and name not in leave]
     _refuse_in_advance(verb, open_settings, sources)

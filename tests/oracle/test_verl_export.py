@@ -1,0 +1,48 @@
+"""verl's own configuration takes the overrides that ``rlready export`` has written."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from test_export import exported, here  # noqa: F401 (a fixture)
+
+pytestmark = pytest.mark.usefixtures("here")
+LORA = 'lora_r = 4\nlora_target_modules = ["q_proj", "v_proj"]\nsave_total_limit = 2\ngradient_checkpointing = true\n'
+
+
+def overrides(launch: Path) -> list[str]:
+    """What the launch script passes to verl."""
+    words = shlex.split(
+        launch.read_text().partition("main_ppo")[2].replace("$HERE", "/export").replace("${GPUS:-1}", "1")
+    )
+    return [word for word in words if "=" in word]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        'algorithm = "grpo"\nkl_coef = 0.1\n',
+        'algorithm = "dapo"\nimportance_correction = "none"\n' + LORA,
+        'algorithm = "rloo"\nreward = "lcpo_max"\n',
+    ],
+)
+def test_verl_reads_every_override(settings: str) -> None:
+    """Hydra refuses a name that the configuration does not have; the values that it has then are ours."""
+    result = exported(settings, "verl")
+    spec = importlib.util.find_spec("verl")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    folder = Path(spec.submodule_search_locations[0]) / "trainer" / "config"
+    with initialize_config_dir(str(folder), version_base=None):
+        config = compose("ppo_trainer", overrides=overrides(Path("out/launch.sh")))
+    for each in result.translated:
+        value: Any = OmegaConf.select(config, each.theirs)
+        assert (list(value) if isinstance(each.value, list) else value) == each.value, each.theirs
+    assert OmegaConf.select(config, "reward.custom_reward_function.path") == "/export/reward.py"

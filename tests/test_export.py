@@ -1,0 +1,218 @@
+"""What ``rlready export`` writes: every setting is accounted for, verdicts and rewards are those of ``rlready rl``."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import families
+from rlready.cli.main import main
+from rlready.core.config import ExportConfig, RLConfig, Tool
+from rlready.core.errors import UserError
+from rlready.credit.reward import RewardFn
+from rlready.export.result import ExportResult
+from rlready.export.reward import ExportedReward, Response
+from rlready.export.stage import export
+from rlready.models.chat_template import OPENER
+from rlready.train.rl import rl
+from test_chat import CHATML
+from tiny import tiny_model
+
+TOOLS: tuple[Tool, ...] = ("trl", "verl", "prime-rl")
+DENSE = {name for name, field in RLConfig.model_fields.items() if "algorithm" in str(field.json_schema_extra)}
+# what names the model and the data, and what is in the problems or in reward.py
+INSIDE = {"model", "problems", "validation", "reward", "reward_coef", "length_prompt", "loss"}
+OFF = {"answer_prefix", "num_waits", "wait_text", "length_targets", "delimiters"}  # without effect by default
+BASE = 'model = "model"\nproblems = "sums.jsonl"\nvalidation = "sums.jsonl?n=2"\nprompts_per_step = 2\ngroup_size = 2\n'
+VERIFIER = "def right(problem, answer):\n    return answer.strip() == f'<{problem.answer}>'\n"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with a model that thinks between ordinary tokens, four problems and a verifier."""
+    monkeypatch.chdir(tmp_path)
+    tokenizer = families.family("characters")
+    tokenizer.chat_template = CHATML + OPENER
+    tiny_model("Llama", vocab_size=len(tokenizer), hidden_size=16, head_dim=4).save_pretrained("model")
+    tokenizer.save_pretrained("model")
+    rows = [{"id": f"p{n}", "prompt": f"{n} + 1?", "answer": str(n + 1)} for n in range(4)]
+    Path("sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    Path("check.py").write_text(VERIFIER)
+    return tmp_path
+
+
+def exported(settings: str, to: Tool, out: str = "out") -> ExportResult:
+    Path("rl.toml").write_text(BASE + settings)
+    return export(ExportConfig(run="rl.toml", to=to), Path(out))
+
+
+def nested(file: Path, name: str) -> Any:
+    """The value of a dotted name in a TOML file."""
+    value: Any = tomllib.loads(file.read_text())
+    for part in name.split("."):
+        value = value[part]
+    return value
+
+
+@pytest.mark.parametrize("to", TOOLS)
+@pytest.mark.parametrize(
+    "settings", ["", 'engine = "vllm"\nlora_r = 4\nlora_alpha = 8\nlora_target_modules = ["q_proj"]\n']
+)
+def test_every_setting_is_translated_or_named(here: Path, to: Tool, settings: str) -> None:
+    everything = (
+        'device = "cuda"\ndtype = "float32"\nsave_total_limit = 2\nupdates_per_batch = 2\nkl_coef = 0.1\n'
+        'epsilon = 0.1\nepsilon_high = 0.3\ngradient_checkpointing = true\nnum_waits = 1\nanswer_prefix = "so"\n'
+        'seed = 3\nlength_targets = [8, 16]\nreward = "lcpo_max"\ndelimiters = ["<think>", "</think>"]\n'
+    )
+    result = exported(everything + settings, to)
+    named = {each.ours for each in [*result.translated, *result.untranslated]}
+    off = {"engine"} if settings else {"lora_r", "lora_alpha", "lora_target_modules"}  # prime-rl has vLLM only
+    assert set(RLConfig.model_fields) - named <= INSIDE | DENSE | off
+    readme = (here / "out" / "README.md").read_text()
+    assert readme.count("\n") == 3
+    assert all(f"{each.ours}={each.value}" in readme for each in result.untranslated)
+
+
+@pytest.mark.parametrize("to", TOOLS)
+def test_a_setting_without_effect_is_not_named(here: Path, to: Tool) -> None:
+    assert not OFF & {each.ours for each in exported("", to).untranslated}
+
+
+def test_an_export_that_was_moved_gives_the_verdicts_of_the_verifier(here: Path) -> None:
+    """Without the files that it was made from; a thought is not part of the answer."""
+    Path("rl.toml").write_text(BASE.replace('"sums.jsonl"', '"sums.jsonl?verifier=check.py:right"'))
+    export(ExportConfig(run="rl.toml"), Path("other"))
+    (here / "other").rename(here / "moved")
+    for name in ("sums.jsonl", "check.py"):
+        (here / name).unlink()
+    reward = ExportedReward(here / "moved")
+    texts = ["<think>\n<9>\n</think>\n<2>", "\nmaybe\n</think><2></s>", "</think>2", "<2>"]
+    scored = reward.score([Response("train", "p1", 1, text) for text in texts])
+    assert [each.reward for each in scored] == [1.0, 1.0, 0.0, 1.0]
+    assert reward.score([Response("validation", "p0", 1, "1")])[0].correct
+
+
+@pytest.mark.parametrize(("kind", "limits"), [("arora_zanette", ""), ("lcpo_exact", "length_targets = [12]\n")])
+def test_length_rewards_are_those_of_rl(here: Path, kind: Any, limits: str) -> None:
+    """Of whole groups, also where one problem has two; thoughts are measured in tokens."""
+    exported(f'reward = "{kind}"\n{limits}', "trl")
+    reward, target = ExportedReward(here / "out"), 12
+    thoughts, answers = ["abc", "a", "abcdefgh", "ab"], ["2", "2", "2", "3"]
+    texts = [f"{thought}</think>{answer}" for thought, answer in zip(thoughts, answers, strict=True)]
+    scored = reward.score([Response("train", "p1", target, text) for text in texts])
+    correct, lengths = np.array([True, True, True, False]), np.array([3, 1, 8, 2])
+    expected = [RewardFn(kind)(correct[at : at + 2], lengths[at : at + 2], target) for at in (0, 2)]
+    np.testing.assert_allclose([each.reward for each in scored], np.concatenate(expected))
+
+
+def test_verl_gets_parquet_overrides_and_a_reward(here: Path) -> None:
+    result = exported('algorithm = "dr_grpo"\nkl_coef = 0.5\nsteps = 7\n', "verl")
+    (first, *_), held = (
+        pq.read_table(here / "out" / f"{name}.parquet").to_pylist() for name in ("train", "validation")
+    )
+    assert first == {
+        "data_source": "sums.jsonl",
+        "prompt": [{"content": "0 + 1?", "role": "user"}],
+        "ability": "reasoning",
+        "reward_model": {"ground_truth": "1", "style": "rule"},
+        "extra_info": {"index": 0, "length_target": result_target(result), "problem_id": "p0", "split": "train"},
+    }
+    assert [row["extra_info"]["problem_id"] for row in held] == ["p0", "p1"]
+    words = shlex.split((here / "out" / "launch.sh").read_text().partition("exec")[2])
+    given = dict(word.split("=", 1) for word in words if "=" in word)
+    assert {name: given[name] for name in (each.theirs for each in result.translated)}.keys()
+    actor = "actor_rollout_ref.actor."
+    assert given[actor + "loss_agg_mode"] == "seq-mean-token-sum-norm"
+    assert given["algorithm.norm_adv_by_std_in_grpo"] == "False"
+    assert given[actor + "loss_scale_factor"] == given["data.max_response_length"]
+    assert (given[actor + "kl_loss_coef"], given["trainer.total_training_steps"]) == ("0.5", "7")
+    compute = runpy.run_path(str(here / "out" / "reward.py"))["compute_score"]
+    for text, right in (("so</think>1", 1.0), ("1</think>so", 0.0)):
+        assert compute("any", text, "1", first["extra_info"]) == {"score": right, "acc": right}
+
+
+def result_target(result: ExportResult) -> int:
+    """The target length without one: the thinking budget."""
+    return int(next(each.value for each in result.untranslated if each.ours == "thinking_budget"))
+
+
+def test_prime_rl_gets_toml_and_a_taskset(here: Path) -> None:
+    result = exported("steps = 7\n", "prime-rl")
+    file = here / "out" / "rl.toml"
+    assert all(nested(file, each.theirs) == each.value for each in result.translated)
+    (source,) = nested(file, "orchestrator.eval.source")
+    module = here / "out" / f"{source['env']['taskset']['id']}.py"
+    compile(module.read_text(), str(module), "exec")
+    rows = [json.loads(line) for line in (here / "out" / "train.jsonl").read_text().splitlines()]
+    assert [row["problem_id"] for row in rows] == ["p0", "p1", "p2", "p3"]
+    assert {"algorithm", "importance_cap"} <= {each.ours for each in result.untranslated}
+
+
+def test_a_run_folder_is_exported_with_what_it_trained_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From another working directory; what was chosen for it is kept."""
+    settings = {"steps": 1, "prompts_per_step": 2, "group_size": 2, "eval_samples": 1, "thinking_budget": 4}
+    rl(
+        RLConfig(model="model", problems="sums.jsonl", validation="sums.jsonl?n=2", max_answer_tokens=2, **settings),
+        Path("runs/rl"),
+    )
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    result = export(ExportConfig(run="../runs/rl", to="verl"), Path("out"))
+    values = {each.theirs: each.value for each in result.translated}
+    assert (values["data.max_response_length"], values["actor_rollout_ref.rollout.n"]) == (6, 2)
+    assert str(here / "model") in Path("out/launch.sh").read_text()
+
+
+def test_an_export_is_made_once(here: Path) -> None:
+    first = exported("", "trl")
+    assert exported("", "trl") == first
+    (here / "out" / "train.py").write_text("")
+    with pytest.raises(UserError, match=r"train\.py.*--overwrite"):
+        exported("", "trl")
+
+
+@pytest.mark.parametrize(
+    ("settings", "to", "said"),
+    [
+        ('algorithm = "dense"\n', "trl", "algorithm=dense has no counterpart in trl"),
+        ('loss = "mine:loss"\n', "verl", "loss=mine:loss: a loss of your own"),
+        ('reward = "arora_zanette"\n', "verl", "compares the responses of a group"),
+        ("kl_coeff = 1.0\n", "trl", "rl.toml: unknown key 'kl_coeff'"),
+    ],
+)
+def test_what_cannot_be_handed_over_is_refused(here: Path, settings: str, to: Tool, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        exported(settings, to)
+    assert not (here / "out").exists()
+
+
+def test_a_verifier_of_several_modules_cannot_travel(here: Path) -> None:
+    Path("helper.py").write_text("def same(a, b):\n    return a == b\n")
+    Path("check.py").write_text("import helper\n\n\ndef right(problem, answer):\n    return helper.same(answer, '1')\n")
+    Path("rl.toml").write_text(BASE.replace('"sums.jsonl"', '"sums.jsonl?verifier=check.py:right"'))
+    with pytest.raises(UserError, match=r"cannot travel: check.py:right is made of 2 files \(check.py, helper.py\)"):
+        export(ExportConfig(run="rl.toml"), Path("out"))
+
+
+def test_special_delimiters_are_refused_where_they_are_not_decoded(here: Path) -> None:
+    Path("rl.toml").write_text("steps = 1\n")
+    with pytest.raises(UserError, match="</think> is a special token, which verl leaves out"):
+        export(ExportConfig(run="rl.toml", to="verl"), Path("out"))
+
+
+def test_code_that_the_settings_name_is_run_only_if_asked(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("check.py").write_text("open('ran', 'w')\n" + VERIFIER)
+    Path("rl.toml").write_text(BASE.replace('"sums.jsonl"', '"sums.jsonl?verifier=check.py:right"'))
+    assert main(["export", "rl.toml", "--out", "out"]) == 2
+    assert "add --trust-code" in capsys.readouterr().err
+    assert not Path("ran").exists()
+    assert main(["export", "rl.toml", "--out", "out", "--trust-code"]) == 0
+    assert Path("ran").exists()
