@@ -5,6 +5,7 @@ python scripts/make_stub.py           # after a setting has changed
 
 from __future__ import annotations
 
+import keyword
 import textwrap
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -47,8 +48,9 @@ def _verb(verb: str) -> str:
     )
     settings = "".join(_setting(key, field.annotation, field.default) for key, field in cls.model_fields.items())
     result, sentence = RESULTS[verb].partition(":")[2], (cls.__doc__ or "").partition("\n")[0]
+    name = f"{verb}_" if keyword.iskeyword(verb) else verb
     return (
-        f"def {verb}(\n    config: {cls.__name__} | None = None,\n    out: StrPath | None = None,\n    *,\n{settings}"
+        f"def {name}(\n    config: {cls.__name__} | None = None,\n    out: StrPath | None = None,\n    *,\n{settings}"
         f') -> {result}:\n    """{sentence}\n\n{about}\n    """\n'
     )
 

@@ -22,7 +22,20 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 __version__ = "0.1.0"
 NAMES = (
-    *("Demo", "Inject", "SFT", "RL", "Evaluate", "Readiness", "Predict", "Sweep", "Doctor", "Checklist", "Export"),
+    *(
+        "Demo",
+        "Inject",
+        "SFT",
+        "RL",
+        "Evaluate",
+        "Readiness",
+        "Predict",
+        "Sweep",
+        "Doctor",
+        "Checklist",
+        "Export",
+        "Import",
+    ),
     *("Credit", "Template"),
 )
 OTHERS = {
@@ -33,8 +46,8 @@ OTHERS = {
 __getattr__ = lazy(
     __name__,
     {f"{name}Config": "rlready.core.config" for name in NAMES}
-    | {f"{name}Result": "rlready.runs.results" for name in NAMES[:11]}
-    | dict.fromkeys(("sft", "rl", "demo", "doctor"), "rlready.core.verbs")
+    | {f"{name}Result": "rlready.runs.results" for name in NAMES[:12]}
+    | dict.fromkeys(("sft", "rl", "demo", "doctor", "import_"), "rlready.core.verbs")
     | {
         verb: f"rlready.{verb}"
         for verb in ("inject", "evaluate", "readiness", "predict", "sweep", "checklist", "export")

@@ -11,6 +11,7 @@ from rlready.core.config import DemoConfig as DemoConfig
 from rlready.core.config import DoctorConfig as DoctorConfig
 from rlready.core.config import EvaluateConfig as EvaluateConfig
 from rlready.core.config import ExportConfig as ExportConfig
+from rlready.core.config import ImportConfig as ImportConfig
 from rlready.core.config import InjectConfig as InjectConfig
 from rlready.core.config import PredictConfig as PredictConfig
 from rlready.core.config import ReadinessConfig as ReadinessConfig
@@ -21,6 +22,7 @@ from rlready.core.config import TemplateConfig as TemplateConfig
 from rlready.core.errors import UserError as UserError
 from rlready.evaluate.result import EvaluateResult as EvaluateResult
 from rlready.export.result import ExportResult as ExportResult
+from rlready.export.result import ImportResult as ImportResult
 from rlready.inject.result import InjectResult as InjectResult
 from rlready.interchange.trl_rollout import BudgetForcedRollout as BudgetForcedRollout
 from rlready.predict.result import PredictResult as PredictResult
@@ -531,4 +533,24 @@ def export(
 
     run: Settings of rlready rl (TOML), or the folder of its run, which need not have finished. Required.
     to: Tool that trains: trl, verl or prime-rl.
+    """
+
+def import_(
+    config: ImportConfig | None = None,
+    out: StrPath | None = None,
+    *,
+    export: StrPath = "",
+    outcome: StrPath = "",
+    value: Literal["last", "best", "asymptote"] = "last",
+    metric: StrPath = "",
+    recipe: StrPath = "",
+) -> ImportResult:
+    """Bring the outcome of an exported run back. It adds a row to a table of outcomes, which predict reads.
+
+    export: Folder that rlready export has written. Required.
+    outcome: Accuracy after training, or its learning curve: the tool's output folder, trainer_state.json, or a
+        table with the columns step and outcome. By default the outputs in the export.
+    value: Which value of a curve is the outcome: its last, its best, or that at which it levels off.
+    metric: Number of trainer_state.json. By default eval_accuracy, which the exported reward logs for TRL.
+    recipe: SFT recipe of the checkpoint that training started from. By default that of its SFT run.
     """

@@ -78,6 +78,10 @@ VERBS = {
     "predict": verb_of(config.PredictConfig, "runs"),
     "sweep": verb_of(config.SweepConfig, "file", many=False),
     "export": verb_of(config.ExportConfig, "run", many=False),
+    "import": replace(
+        verb_of(config.ImportConfig, "export", many=False),
+        out="Table of outcomes (JSON lines). By default outcomes.jsonl beside the export.",
+    ),
     "doctor": verb_of(config.DoctorConfig, "model", many=False),
     "checklist": replace(
         verb_of(config.ChecklistConfig, "runs"), out="File in which the form is written. By default it is printed."

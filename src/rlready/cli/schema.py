@@ -26,6 +26,7 @@ CONFIGS: Mapping[str, type[Config]] = {
     "doctor": config.DoctorConfig,
     "checklist": config.ChecklistConfig,
     "export": config.ExportConfig,
+    "import": config.ImportConfig,
 }
 BY_NAME: Mapping[str, type[BaseModel]] = {**CONFIGS, **{cls.__name__: cls for cls in CONFIGS.values()}}
 RESULTS = {name: module for module, _, name in (target.partition(":") for target in TARGETS.values())}

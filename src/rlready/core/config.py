@@ -62,6 +62,7 @@ ImportanceCorrection = Literal["none", "token", "sequence"]
 Distributed = Literal["ddp", "fsdp"]
 Form = Literal["neurips", "datasheet", "acl"]
 FormFormat = Literal["md", "html", "tex", "toml"]
+CurveValue = Literal["last", "best", "asymptote"]
 Tool = Literal["trl", "verl", "prime-rl"]
 LENGTH_PLACE = re.compile(r"\{N(?:/([1-9][0-9]{0,5}))?\}")  # the place of a length in a text
 ALGORITHMS = ("grpo", "dr_grpo", "rloo", "dapo", "dense")
@@ -629,6 +630,24 @@ class ExportConfig(Config):
         "", "Settings of rlready rl (TOML), or the folder of its run, which need not have finished. Required."
     )
     to: Tool = option("trl", "Tool that trains: trl, verl or prime-rl.")
+
+
+class ImportConfig(Config):
+    """Bring the outcome of an exported run back. It adds a row to a table of outcomes, which predict reads."""
+
+    export: str = option("", "Folder that rlready export has written. Required.")
+    outcome: str = option(
+        "",
+        "Accuracy after training, or its learning curve: the tool's output folder, trainer_state.json, or a table with "
+        "the columns step and outcome. By default the outputs in the export.",
+    )
+    value: CurveValue = option(
+        "last", "Which value of a curve is the outcome: its last, its best, or that at which it levels off."
+    )
+    metric: str = option(
+        "", "Number of trainer_state.json. By default eval_accuracy, which the exported reward logs for TRL."
+    )
+    recipe: str = option("", "SFT recipe of the checkpoint that training started from. By default that of its SFT run.")
 
 
 class SweepConfig(Config):

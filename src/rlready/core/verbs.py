@@ -23,6 +23,7 @@ FUNCTIONS = {
     "predict": "rlready.predict.stage:predict",
     "sweep": "rlready.sweep.stage:sweep",
     "export": "rlready.export.stage:export",
+    "import": "rlready.export.outcome:import_outcome",
     "checklist": "rlready.checklist.stage:checklist",
     "show": "rlready.cli.show:show_runs",
     "watch": "rlready.cli.watch:watch",
@@ -30,7 +31,7 @@ FUNCTIONS = {
     "schema": "rlready.cli.schema:schema_of",
 }
 WITHOUT_FOLDER = ("doctor",)  # verbs that write a run folder only where one is named
-WRITES_FILE = ("checklist",)  # verbs that write a file, if one is named, and no run folder
+WRITES_FILE = ("checklist", "import")  # verbs that write a file, if one is named, and no run folder
 
 
 def function(verb: str) -> Any:
@@ -75,3 +76,4 @@ def callable_package(name: str) -> None:
 
 
 sft, rl, demo, doctor = map(VerbFunction, ("sft", "rl", "demo", "doctor"))
+import_ = VerbFunction("import")  # with the underscore that a keyword needs

@@ -9,6 +9,7 @@ from rlready.core.config import Reward
 from rlready.core.result import Record
 
 MANIFEST = "export.json"
+SETTINGS = "settings.toml"  # those of rlready rl, presets included
 HERE = "{here}"  # stands for the export's folder in a source
 CODE = "code"  # the folder of the user's modules
 TOKENIZER = "tokenizer"

@@ -48,3 +48,18 @@ class ExportResult(Result):
         both = [[each.ours, each.theirs, str(each.value)] for each in self.translated]
         tables = [Table(["setting", "value", f"not in {self.tool}"], lacking)] if lacking else []
         return [*tables, Table(["setting", f"in {self.tool}", "value"], both)]
+
+
+class ImportResult(Result):
+    """A row that was added to the table of outcomes in the file ``text``: ``outcome`` after RL from ``checkpoint``.
+
+    ``meaning`` says which value of which curve it is, empty for a number that was given.
+    """
+
+    verb: Literal["import"] = "import"
+    text: str
+    checkpoint: str
+    outcome: float
+    meaning: str
+    seed: int
+    family: str

@@ -16,9 +16,10 @@ from pathlib import Path
 import rlready
 from rlready.core.config import ExportConfig, RLConfig, Tool
 from rlready.core.errors import UserError
+from rlready.core.options import to_toml
 from rlready.core.progress import note
 from rlready.export import prime_rl, trl, verl
-from rlready.export.manifest import IN_EXPORT, MANIFEST, TOKENIZER, Manifest, Split
+from rlready.export.manifest import IN_EXPORT, MANIFEST, SETTINGS, TOKENIZER, Manifest, Split
 from rlready.export.problems import Asked, Content, asked_problems
 from rlready.export.result import ExportResult
 from rlready.export.settings import settings_of
@@ -83,6 +84,7 @@ def export(config: ExportConfig, out: Path) -> ExportResult:
         _copy_model(run, lm, model)
         with run.writing(out / MANIFEST):
             write_json(out / MANIFEST, manifest)
+        files[SETTINGS] = to_toml(settings)
         files[README] = _readme(config, translation)
         for name, content in files.items():
             with run.writing(out / name):

@@ -19,10 +19,11 @@ import json
 import math
 import warnings
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
+from rlready.core.config import CurveValue
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.predict.cells import is_number, number_of
@@ -30,8 +31,7 @@ from rlready.readiness.passk import Floats
 from rlready.runs.checkpoint_order import step_of
 from rlready.tasks.table import read_table
 
-Choice = Literal["last", "best", "asymptote"]
-CHOICES: tuple[Choice, ...] = get_args(Choice)
+CHOICES: tuple[CurveValue, ...] = get_args(CurveValue)
 STATE = "trainer_state.json"
 USUAL = ("eval_reward", "reward")
 NO_METRICS = ("step", "epoch")
@@ -53,7 +53,7 @@ def curve_file(path: Path, place: str) -> Path:
     return path
 
 
-def outcome_of_curve(path: Path, choice: Choice, metric: str, place: str) -> tuple[float, str]:
+def outcome_of_curve(path: Path, choice: CurveValue, metric: str, place: str) -> tuple[float, str]:
     """(the outcome, where it is from); UserError, which begins with ``place``, for a curve that has none."""
     metric, points = _logged(path, metric) if path.name == STATE else ("outcome", _tabled(path))
     if not points:

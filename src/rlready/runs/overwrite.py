@@ -23,6 +23,11 @@ from rlready.runs.record import OVERWRITTEN, RECORD, Note, RunRecord
 WRITES = {
     "demo": {"sft", "readiness", "rl", "evaluate", "greedy", *DRAWN},
     "evaluate": {"parts", "state", *DRAWN},
+    "export": {
+        *("README.md", "export.json", "settings.toml", "data", "code", "tokenizer", "model", "reward.py", "launch.sh"),
+        *("train.py", "train.jsonl", "validation.jsonl", "train.parquet", "validation.parquet"),
+        *("rl.toml", "rlready_taskset.py"),
+    },
     "inject": {"README.md", "croissant.json", "ro-crate-metadata.json"},
     "readiness": {"parts", "state", "heldout.parquet"},
     "rl": {"checkpoints", "samples", "state", LOG},

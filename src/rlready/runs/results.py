@@ -27,6 +27,7 @@ RESULTS = {
     "doctor": "rlready.report.doctor_result:DoctorResult",
     "evaluate": "rlready.evaluate.result:EvaluateResult",
     "export": "rlready.export.result:ExportResult",
+    "import": "rlready.export.result:ImportResult",
     "inject": "rlready.inject.result:InjectResult",
     "predict": "rlready.predict.result:PredictResult",
     "readiness": "rlready.readiness.result:ReadinessResult",

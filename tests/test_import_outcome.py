@@ -1,0 +1,98 @@
+"""``rlready import``: outcomes of exported runs in a table that ``rlready predict`` reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import rlready
+from rlready.core.config import ExportConfig, ImportConfig
+from rlready.core.errors import UserError
+from rlready.export.outcome import import_outcome
+from rlready.export.stage import export
+from rlready.predict.outcomes import Outcome, find_runs
+
+SETTINGS = 'problems = "dagmath?ops=5&n=8"\nvalidation = "dagmath?ops=5&n=4&split=test"\nprompts_per_step = 2\n'
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with an export in runs/a."""
+    monkeypatch.chdir(tmp_path)
+    exported("a", "seed = 1\n")
+    return tmp_path
+
+
+def exported(name: str, settings: str) -> None:
+    Path("rl.toml").write_text(SETTINGS + settings)
+    export(ExportConfig(run="rl.toml"), Path("runs") / name)
+
+
+def curve(path: Path, *values: float) -> None:
+    """What TRL saves: the accuracy, and a shaped reward, which is not the outcome."""
+    history = [{"step": n, "eval_accuracy": value, "eval_reward": value / 2} for n, value in enumerate(values)]
+    path.mkdir(parents=True)
+    (path / "trainer_state.json").write_text(json.dumps({"log_history": history}))
+
+
+def outcomes(table: str = "runs/outcomes.jsonl") -> list[Outcome]:
+    return find_runs([table]).outcomes
+
+
+def test_curves_and_numbers_are_read_by_predict(folder: Path) -> None:
+    """The outputs of TRL in the export by default, the accuracy in them, and one family for one recipe of RL."""
+    exported("b", "seed = 2\n")
+    exported("c", "steps = 9\n")
+    curve(Path("runs/a/outputs"), 0.2, 0.6, 0.5)
+    result = import_outcome(ImportConfig(export="runs/a", value="best", recipe="short"))
+    import_outcome(ImportConfig(export="runs/b", outcome="0.7"), Path("runs/outcomes.jsonl"))
+    import_outcome(ImportConfig(export="runs/c", outcome="0.1"))
+    assert (result.outcome, result.text) == (0.6, "runs/outcomes.jsonl")
+    first, second, third = outcomes_of_families()
+    assert (first.checkpoint, first.value, first.seed, first.recipe) == ("embedded", 0.6, "1", "short")
+    assert (second.value, second.seed) == (0.7, "2")
+    assert first.family == second.family != third.family
+
+
+def outcomes_of_families() -> list[Outcome]:
+    """All rows; in one family, numbers and curves are not compared, so each is read alone."""
+    found = []
+    for number, line in enumerate(Path("runs/outcomes.jsonl").read_text().splitlines()):
+        Path(f"runs/one-{number}.jsonl").write_text(line + "\n")
+        found += outcomes(f"runs/one-{number}.jsonl")
+    return found
+
+
+def test_an_outcome_that_is_imported_again_replaces_the_first() -> None:
+    """Rows of others stay as they are."""
+    Path("runs/outcomes.jsonl").write_text('{"checkpoint":  "other", "outcome": 0.3}\n')
+    for value in ("0.1", "0.2"):
+        rlready.import_(export="runs/a", outcome=value)
+    assert [each.value for each in outcomes()] == [0.3, 0.2]
+    assert Path("runs/outcomes.jsonl").read_text().startswith('{"checkpoint":  "other"')
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"export": "runs/a"}, "runs/a/outputs: no such file or folder"),
+        ({"export": "runs/a", "outcome": "nan"}, "must be a finite number"),
+        ({"export": "runs/a", "outcome": "0.5", "value": "best"}, "is a number; value and metric apply to a curve"),
+        ({"export": "runs/a", "outcome": "rl.toml"}, "not a learning curve"),
+        ({"export": "runs"}, "not a run folder"),
+        ({}, "name the folder of an export"),
+    ],
+)
+def test_bad_input_is_refused_and_nothing_written(settings: dict[str, str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        import_outcome(ImportConfig(**settings))
+    assert not Path("runs/outcomes.jsonl").exists()
+
+
+def test_a_table_of_something_else_stays(folder: Path) -> None:
+    Path("notes.jsonl").write_text("export\n")
+    with pytest.raises(UserError, match=r"notes\.jsonl:1: not a row"):
+        import_outcome(ImportConfig(export="runs/a", outcome="0.5"), Path("notes.jsonl"))
+    assert Path("notes.jsonl").read_text() == "export\n"
