@@ -19,7 +19,7 @@ class Translated(Record):
 
 
 class Untranslated(Record):
-    """A setting of ``rlready rl`` that the tool lacks, with its ``value``; ``why`` says what happens instead."""
+    """The setting ``ours`` of ``rlready rl``, which the tool lacks, with its ``value``; ``why`` says what happens."""
 
     ours: str
     value: str
@@ -27,9 +27,10 @@ class Untranslated(Record):
 
 
 class ExportResult(Result):
-    """The run that was handed over: its ``model``, its numbers of problems, and the files, by their names.
+    """The run that was handed over to ``tool``, from ``model``; ``command`` starts it in the folder of the export.
 
-    ``command`` starts the tool, in the folder of the export.
+    ``training_problems`` and ``validation_problems`` are numbers; ``files`` are names in the folder.  ``translated``
+    are the settings that the tool has, ``untranslated`` those that it lacks.
     """
 
     verb: Literal["export"] = "export"
