@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import keyword
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,7 @@ def test_settings_by_name_and_a_configuration_are_the_same(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("verb", CONFIGS)
 def test_every_verb_is_a_function_with_typed_settings(verb: str) -> None:
-    called = getattr(rlready, verb)
+    called = getattr(rlready, f"{verb}_" if keyword.iskeyword(verb) else verb)
     parameters = inspect.signature(called).parameters
     assert [*parameters] == ["config", "out", *CONFIGS[verb].model_fields]
     assert getattr(rlready, CONFIGS[verb].__name__) is CONFIGS[verb]

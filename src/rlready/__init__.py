@@ -22,20 +22,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 __version__ = "0.1.0"
 NAMES = (
-    *(
-        "Demo",
-        "Inject",
-        "SFT",
-        "RL",
-        "Evaluate",
-        "Readiness",
-        "Predict",
-        "Sweep",
-        "Doctor",
-        "Checklist",
-        "Export",
-        "Import",
-    ),
+    *("Demo", "Inject", "SFT", "RL", "Evaluate", "Readiness", "Predict", "Sweep", "Doctor", "Checklist"),
+    *("Export", "Import"),
     *("Credit", "Template"),
 )
 OTHERS = {
@@ -48,9 +36,7 @@ __getattr__ = lazy(
     {f"{name}Config": "rlready.core.config" for name in NAMES}
     | {f"{name}Result": "rlready.runs.results" for name in NAMES[:12]}
     | dict.fromkeys(("sft", "rl", "demo", "doctor", "import_"), "rlready.core.verbs")
-    | {
-        verb: f"rlready.{verb}"
-        for verb in ("inject", "evaluate", "readiness", "predict", "sweep", "checklist", "export")
-    }
+    | {verb: f"rlready.{verb}" for verb in ("inject", "evaluate", "readiness", "predict", "sweep", "export")}
+    | {"checklist": "rlready.checklist"}
     | OTHERS,
 )

@@ -44,11 +44,9 @@ class ExportResult(Result):
     untranslated: list[Untranslated]
 
     def tables(self) -> list[Table]:
-        """The settings that the tool does not have, and the others under both names."""
-        lacking = [[each.ours, each.value, each.why] for each in self.untranslated]
-        both = [[each.ours, each.theirs, str(each.value)] for each in self.translated]
-        tables = [Table(["setting", "value", f"not in {self.tool}"], lacking)] if lacking else []
-        return [*tables, Table(["setting", f"in {self.tool}", "value"], both)]
+        """The settings under both names."""
+        rows = [[each.ours, each.theirs, str(each.value)] for each in self.translated]
+        return [Table(["setting", f"in {self.tool}", "value"], rows, "Settings")]
 
 
 class ImportResult(Result):

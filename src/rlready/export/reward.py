@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +53,7 @@ class ExportedReward:
     def __init__(self, folder: Path) -> None:
         self.folder, self.manifest = folder, Manifest.from_file(folder / MANIFEST)
         self.reward = RewardFn(self.manifest.reward, self.manifest.reward_coef)
+        self._lock = Lock()
         self._tasks: dict[Split, tuple[Task, dict[str, Problem]]] = {}
 
     def score(self, responses: Sequence[Response]) -> list[Scored]:
@@ -59,7 +61,9 @@ class ExportedReward:
 
         UserError if the verifier raises on most responses, or returns what is no verdict.
         """
-        return [scored for split, rows in groupby(responses, lambda r: r.split) for scored in self._of(split, [*rows])]
+        with self._lock:  # verl asks from several threads
+            runs = [(split, [*rows]) for split, rows in groupby(responses, lambda response: response.split)]
+            return [scored for split, rows in runs for scored in self._of(split, rows)]
 
     def _of(self, split: Split, rows: Sequence[Response]) -> Iterator[Scored]:
         task, problems = self._opened(split)

@@ -19,8 +19,8 @@ def settings_file(run: str) -> Path:
     path = Path(run)
     if not path.exists():
         raise UserError(
-            f"{run}: no such file or folder{did_you_mean(run)}; name a TOML file with settings of rlready rl, or the "
-            "folder of its run"
+            f"{run}: no such file or folder; name a TOML file with settings of rlready rl, or the folder of its run"
+            f"{did_you_mean(run)}"
         )
     if not path.is_dir():
         return path

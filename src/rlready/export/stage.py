@@ -17,7 +17,6 @@ import rlready
 from rlready.core.config import ExportConfig, RLConfig, Tool
 from rlready.core.errors import UserError
 from rlready.core.options import to_toml
-from rlready.core.progress import note
 from rlready.export import prime_rl, trl, verl
 from rlready.export.manifest import IN_EXPORT, MANIFEST, SETTINGS, TOKENIZER, Manifest, Split
 from rlready.export.problems import Asked, Content, asked_problems
@@ -92,10 +91,9 @@ def export(config: ExportConfig, out: Path) -> ExportResult:
                     write_text(out / name, content)
                 else:
                     write_table(out / name, content)
-        for each in translation.lacking:
-            note(f"export: {each.ours}={each.value} is not in {config.to}: {each.why}")
         result = ExportResult(
             headline=f"{len(data.training)} problems and the settings of a run of rl, for {config.to}.",
+            notes=[f"Not in {config.to}: {each.ours}={each.value}; {each.why}." for each in translation.lacking],
             next_command=f"cd {shlex.quote(str(out))} && {START}",
             tool=config.to,
             model=settings.model,

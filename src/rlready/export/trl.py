@@ -155,7 +155,7 @@ def _put_machine(t: Translation) -> None:
         t.put("importance_cap", {"vllm_importance_sampling_clip_max": config.importance_cap})
     else:
         t.put("engine", {"use_vllm": False})
-        t.lack("importance_correction", "only samples of vLLM are corrected; those of Transformers need it hardly")
+        t.lack("importance_correction", "only samples of vLLM are corrected")
         t.lack("importance_cap", "only samples of vLLM are corrected")
     t.lack("max_tokens_per_microbatch", "micro-batches are one group each (per_device_train_batch_size)")
     t.lack("distributed", "accelerate launch chooses between DDP, FSDP and DeepSpeed")

@@ -18,6 +18,7 @@ from jinja2 import Environment
 
 from rlready.core.text import visible
 from rlready.evaluate.result import EvaluateResult, Example
+from rlready.export.result import ExportResult
 from rlready.inject.result import NAMES, BehaviourCount, InjectResult
 from rlready.predict.result import PredictResult
 from rlready.readiness.result import ReadinessResult
@@ -136,7 +137,7 @@ def _sections(run: RunFolder) -> Iterator[Section]:
             yield _behaviours(result)
             if result.unfit:
                 yield _left_out(result)
-        case DoctorResult():
+        case DoctorResult() | ExportResult():
             yield from (Section(each.title, [as_printed(each, each.title)]) for each in result.tables())
         case UnfinishedResult():
             yield from unfinished_sections(run, result)
