@@ -152,6 +152,7 @@ def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[st
     values: dict[str, JsonValue] = {
         "model.name": model,
         "tokenizer.name": TOKENIZER,
+        "orchestrator.renderer.name": "default",  # by the chat template
         "output_dir": "outputs",
         "seq_len": length,
         "inference.vllm.max_model_len": length,

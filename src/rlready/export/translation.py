@@ -68,10 +68,15 @@ def clip_range(config: RLConfig) -> Clip:
 def put_adapter(t: Translation, rank: str, alpha: str, modules: str) -> None:
     """The settings of a LoRA adapter, if one is trained, under the three names that the tool has for them."""
     config = t.config
-    if config.lora_r:
-        t.put("lora_r", {rank: config.lora_r})
-        t.put("lora_alpha", {alpha: config.lora_alpha or ALPHA})
+    if not config.lora_r:
+        return
+    t.put("lora_r", {rank: config.lora_r})
+    t.put("lora_alpha", {alpha: config.lora_alpha or ALPHA})
+    if config.lora_target_modules or t.tool != "prime-rl":
         t.put("lora_target_modules", {modules: list(config.lora_target_modules) or "all-linear"})
+    else:
+        why = "prime-rl adapts the modules of its own list"
+        t.lacking.append(Untranslated(ours="lora_target_modules", value="all-linear", why=why))
 
 
 def warmup_steps(config: RLConfig) -> int:

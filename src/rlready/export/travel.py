@@ -32,7 +32,7 @@ def travelling(run: Run, split: Split, text: str) -> str:
     for path in _code_paths(text):
         module, _, name = path.rpartition(":")
         if _module_file(run, text, path) and module.endswith(".py"):
-            options["verifier"] = f"{HERE}/{CODE}/{Path(module).name}:{name}"
+            options["verifier"] = f"{HERE}/{CODE}/{split}/{Path(module).name}:{name}"
     query = "&".join(f"{key}={value}" for key, value in options.items())
     return f"{head}?{query}" if query else head
 
@@ -45,7 +45,7 @@ def copy_task(run: Run, split: Split, text: str) -> None:
     for path in _code_paths(text):
         if file := _module_file(run, text, path):
             module = path.rpartition(":")[0]
-            name = Path(module).name if module.endswith(".py") else f"{module.replace('.', '/')}.py"
+            name = f"{split}/{Path(module).name}" if module.endswith(".py") else f"{module.replace('.', '/')}.py"
             _copy(run, file, run.out / CODE / name)
 
 
