@@ -82,6 +82,7 @@ def test_an_outcome_that_is_imported_again_replaces_the_first() -> None:
         ({"export": "runs/a", "outcome": "0.5", "value": "best"}, "is a number; value and metric apply to a curve"),
         ({"export": "runs/a", "outcome": "rl.toml"}, "not a learning curve"),
         ({"export": "runs"}, "not a run folder"),
+        ({"export": "runs/a", "outcome": "0.5", "recipe": "a\x1b[31m"}, "recipe must be a name of one line"),
         ({}, "name the folder of an export"),
     ],
 )

@@ -68,7 +68,7 @@ CONFIGS = [cls for cls in vars(config).values() if isinstance(cls, type) and iss
 
 @pytest.mark.parametrize("cls", CONFIGS)
 def test_every_verbs_defaults_round_trip_and_have_help(cls: type[Config], tmp_path: Path) -> None:
-    assert len(CONFIGS) == 12
+    assert len(CONFIGS) == 14
     assert fill_config(cls, read(tmp_path, to_toml(cls())), {}).value == cls()
     for name, field in cls.model_fields.items():
         text = field.description or ""

@@ -99,6 +99,8 @@ BASES: dict[str, dict[str, str]] = {
     "demo": {},
     "doctor": {"model": "embedded"},
     "checklist": {"runs": "{fixtures}/ready"},
+    "export": {"run": "{fixtures}/rl.toml"},
+    "import": {"export": "{fixtures}/export"},
 }
 NEEDED = {  # so that a setting applies, or has an effect
     "reward_coef": {"reward": "lcpo_exact"},

@@ -23,7 +23,7 @@ problems = "dagmath?ops=3&n=8"
 
 
 def make_tables(folder: Path) -> None:
-    """Tables of samples and outcomes, a sweep file, and runs of readiness, predict and inject on them; no model."""
+    """Tables of samples and outcomes, files of settings, and runs of readiness, predict, inject and export."""
     rng = random.Random(0)
     for at in range(3):
         rows = [
@@ -35,10 +35,12 @@ def make_tables(folder: Path) -> None:
     outcomes = [{"checkpoint": f"step-{at}", "outcome": 0.2 + 0.1 * at, "recipe": f"r{at}"} for at in range(3)]
     (folder / "outcomes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in outcomes))
     (folder / "sweep.toml").write_text(SWEEP)
+    (folder / "rl.toml").write_text('problems = "dagmath?ops=3&n=32"\nvalidation = "dagmath?ops=3&n=8&split=test"\n')
     tables = [f"{folder}/samples-{at}.jsonl?name=step-{at}" for at in range(3)]
     _run("readiness", *tables, "samples=8", "group_size=4", "--out", f"{folder}/ready")
     _run("predict", f"{folder}/ready", f"{folder}/outcomes.jsonl", "--out", f"{folder}/predict")
     _run("inject", "dagmath?ops=3&n=8", "--out", f"{folder}/inject")
+    _run("export", f"{folder}/rl.toml", "--out", f"{folder}/export")
 
 
 def make_runs(folder: Path) -> None:

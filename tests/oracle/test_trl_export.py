@@ -26,7 +26,7 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> GRPOTrainer:
     folder = tmp_path_factory.mktemp("export")
     (folder / "rl.toml").write_text(
         f'problems = "{TRAIN}"\nvalidation = "{HELD}"\nalgorithm = "dapo"\nsteps = {STEPS}\n'
-        f"prompts_per_step = {PROMPTS}\ngroup_size = {GROUP}\neval_samples = 2\neval_every = 1\nkl_coef = 0.1\n"
+        f"prompts_per_step = {PROMPTS}\ngroup_size = {GROUP}\neval_samples = 2\neval_every = 4\nkl_coef = 0.1\n"
         'learning_rate = 1e-4\nepsilon = 0.1\ntemperature = 0.9\nseed = 7\ndevice = "cpu"\n'
     )
     export(ExportConfig(run=str(folder / "rl.toml"), to="trl"), folder / "out")
@@ -56,6 +56,7 @@ def test_the_rewards_that_trl_logs_are_the_verdicts_of_the_verifier(trainer: GRP
     steps = [line for line in trainer.state.log_history if "reward" in line]
     assert [line["step"] for line in steps] == [1, 2]
     assert any(line["grad_norm"] for line in steps)
+    assert [line["step"] for line in trainer.state.log_history if "eval_accuracy" in line] == [0, STEPS]
 
 
 def test_the_loss_is_the_one_of_the_run(trainer: GRPOTrainer) -> None:

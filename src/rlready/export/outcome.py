@@ -14,6 +14,7 @@ from pathlib import Path
 from rlready.core.config import ImportConfig, RLConfig
 from rlready.core.errors import UserError
 from rlready.core.options import fill_config
+from rlready.core.text import in_one_line
 from rlready.export.manifest import SETTINGS
 from rlready.export.result import ExportResult, ImportResult
 from rlready.predict.cells import is_number
@@ -34,6 +35,9 @@ def import_outcome(config: ImportConfig, out: Path | None = None) -> ImportResul
     """
     if not config.export:
         raise UserError("name the folder of an export: rlready import runs/export outcome=0.52")
+    for name in ("recipe", "metric"):  # predict would refuse the table
+        if in_one_line(text := getattr(config, name)) != text:
+            raise UserError(f"{name} must be a name of one line without control characters, not {text[:40]!r}")
     folder = Path(config.export)
     refuse_unfinished(folder)
     exported, settings = ExportResult.load(folder), fill_config(RLConfig, folder / SETTINGS, {}).value

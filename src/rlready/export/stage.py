@@ -17,6 +17,7 @@ import rlready
 from rlready.core.config import ExportConfig, RLConfig, Tool
 from rlready.core.errors import UserError
 from rlready.core.options import to_toml
+from rlready.core.text import in_one_line
 from rlready.export import prime_rl, trl, verl
 from rlready.export.manifest import IN_EXPORT, MANIFEST, SETTINGS, TOKENIZER, Manifest, Split
 from rlready.export.problems import Asked, Content, asked_problems
@@ -149,10 +150,10 @@ def _manifest(settings: RLConfig, lm: LM, sources: dict[Split, str]) -> Manifest
 
 def _readme(config: ExportConfig, translation: Translation) -> str:
     """Three lines: how to start it, what it needs, and what is different."""
-    lacking = "; ".join(f"{each.ours}={each.value} ({each.why})" for each in translation.lacking) or "nothing"
+    lacking = "; ".join(f"{each.ours}={each.value} ({each.why})" for each in translation.lacking)
     return (
         f"`{START}` trains with {config.to}, with the settings of a run of `rlready rl`.\n"
         f"It needs {config.to} and `rlready=={rlready.__version__}`, whose verifier is the reward (`reward.py`), and "
         "writes `outputs/`.\n"
-        f"Not in {config.to}: {lacking}.\n"
+        f"Not in {config.to}: {in_one_line(lacking) or 'nothing'}.\n"
     )

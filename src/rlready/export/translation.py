@@ -128,6 +128,10 @@ def lack_common(t: Translation, lm: LM) -> None:
     t.lack("delimiters", "the chat template is used as it is; reward.py splits responses by them")
     if opens_thought(lm):
         t.lacking.append(Untranslated(ours="prompt", value=lm.open, why="the model has to open its thought itself"))
+    end, known = lm.chat.end, str(lm.tokenizer.eos_token)
+    if end and end != known:
+        why = f"a response ends in the eos_token of the tokenizer, {known}; save the tokenizer with {end} as that"
+        t.lacking.append(Untranslated(ours="model", value=end, why=why))
     if t.config.algorithm == "dapo":
         t.lack("algorithm", "tokens of groups without signal count in the normaliser")
     t.lack("patience", "a run without a gradient goes on")
