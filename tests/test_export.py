@@ -174,6 +174,9 @@ def test_a_run_folder_is_exported_with_what_it_trained_on(here: Path, monkeypatc
 def test_an_export_is_made_once(here: Path) -> None:
     first = exported("", "trl")
     assert exported("", "trl") == first
+    with pytest.raises(UserError, match=r"rl\.toml"):
+        exported("steps = 3\n", "trl")
+    exported("", "trl", "again")
     (here / "out" / "train.py").write_text("")
     with pytest.raises(UserError, match=r"train\.py.*--overwrite"):
         exported("", "trl")

@@ -22,7 +22,7 @@ from rlready.export import prime_rl, trl, verl
 from rlready.export.manifest import IN_EXPORT, MANIFEST, SETTINGS, TOKENIZER, Manifest, Split
 from rlready.export.problems import Asked, Content, asked_problems
 from rlready.export.result import ExportResult
-from rlready.export.settings import settings_of
+from rlready.export.settings import settings_file, settings_of
 from rlready.export.translation import Translation, refuse_untranslatable
 from rlready.export.travel import copy_task, travelling
 from rlready.models.checkpoint import load_without_weights, local_folder
@@ -67,6 +67,7 @@ def export(config: ExportConfig, out: Path) -> ExportResult:
             for name in result.files:
                 run.refuse_changed(out / name, AGAIN)
             return result
+        run.note_data(id=config.run, role="settings", path=settings_file(config.run))
         settings = settings_of(config.run)
         refuse_untranslatable(settings, config.to)
         lm, model = _model(settings, run)

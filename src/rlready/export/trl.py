@@ -67,6 +67,13 @@ HERE = Path(__file__).resolve().parent
 PROCESSES = int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def share(prompts):
+    """Micro-batches of each process; one is the group of one prompt."""
+    if prompts % PROCESSES:
+        raise SystemExit(f"{prompts} prompts cannot be divided among {PROCESSES} processes; start a divisor of them")
+    return prompts // PROCESSES
+
+
 def rows(name):
     with open(HERE / name, encoding="utf-8") as lines:
         return Dataset.from_list([json.loads(line) for line in lines])
@@ -193,7 +200,7 @@ def _config(t: Translation) -> str:
 
 def _written(each: Translated) -> str:
     if each.theirs == "gradient_accumulation_steps":
-        return f"{each.value} // PROCESSES"
+        return f"share({each.value})"
     return "torch.cuda.is_available()" if each.theirs == "bf16" and each.value is None else repr(each.value)
 
 
