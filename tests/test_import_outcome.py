@@ -65,6 +65,21 @@ def outcomes_of_families() -> list[Outcome]:
     return found
 
 
+def test_the_log_of_verl_is_a_curve() -> None:
+    """Its lines as verl's file logger writes them: validation is on some, and the reward is not the outcome."""
+    lines = [
+        {"step": 0, "data": {"val-core/a/b.jsonl?n=4/acc/mean@4": 0.25, "val-aux/a/b.jsonl?n=4/score/mean@4": 0.1}},
+        {"step": 1, "data": {"actor/pg_loss": 0.5}},
+        {"step": 2, "data": {"val-core/a/b.jsonl?n=4/acc/mean@4": 0.5, "val-core/a/b.jsonl?n=4/acc/best@4/mean": 0.9}},
+    ]
+    Path("runs/a/outputs").mkdir()
+    Path("runs/a/outputs/log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert import_outcome(ImportConfig(export="runs/a")).outcome == 0.5
+    with pytest.raises(UserError, match=r"metric=acc applies to trainer_state\.json"):
+        import_outcome(ImportConfig(export="runs/a", metric="acc"))
+    assert [each.value for each in outcomes()] == [0.5]
+
+
 def test_an_outcome_that_is_imported_again_replaces_the_first() -> None:
     """Rows of others stay as they are."""
     Path("runs/outcomes.jsonl").write_text('{"checkpoint":  "other", "outcome": 0.3}\n')

@@ -638,8 +638,8 @@ class ImportConfig(Config):
     export: str = option("", "Folder that rlready export has written. Required.")
     outcome: str = option(
         "",
-        "Accuracy after training, or its learning curve: the tool's output folder, trainer_state.json, or a table with "
-        "the columns step and outcome. By default the outputs in the export.",
+        "Accuracy after training, or its learning curve: the output folder of TRL or verl, trainer_state.json, or a "
+        "table with the columns step and outcome. By default the outputs in the export.",
     )
     value: CurveValue = option(
         "last", "Which value of a curve is the outcome: its last, its best, or that at which it levels off."

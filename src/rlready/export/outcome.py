@@ -15,6 +15,7 @@ from rlready.core.config import ImportConfig, RLConfig
 from rlready.core.errors import UserError
 from rlready.core.options import fill_config
 from rlready.core.text import in_one_line
+from rlready.export import verl
 from rlready.export.manifest import SETTINGS
 from rlready.export.result import ExportResult, ImportResult
 from rlready.predict.cells import is_number
@@ -74,6 +75,8 @@ def _outcome(config: ImportConfig, folder: Path, table: Path) -> tuple[float, st
     path = Path(config.outcome) if config.outcome else folder / OUTPUTS
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; name a number or a learning curve with outcome=")
+    if (path / verl.LOG).is_file():
+        path = _curve_of_verl(path / verl.LOG)
     if not (path.is_dir() or path.name == STATE or path.name.endswith(TABLES)):
         raise UserError(f"{path}: not a learning curve; name an output folder of TRL, {STATE}, a table or a number")
     if path.is_dir() and not any(path.glob(f"**/{STATE}")):
@@ -81,10 +84,31 @@ def _outcome(config: ImportConfig, folder: Path, table: Path) -> tuple[float, st
             f"{path}: holds no {STATE}, as TRL writes it; name a number, or a table with the columns step and outcome"
         )
     file = curve_file(path, "import")
+    if config.metric and file.name != STATE:
+        raise UserError(f"metric={config.metric} applies to {STATE}, but the curve is {file}; leave it out")
     metric = config.metric or (ACCURACY if file.name == STATE and f'"{ACCURACY}"' in file.read_text("utf-8") else "")
     value, meaning = outcome_of_curve(file, config.value, metric, "import")
     columns: dict[str, object] = {"curve": os.path.relpath(file, table.parent), "outcome": config.value}
     return value, meaning, columns | ({"metric": metric} if metric else {})
+
+
+def _curve_of_verl(log: Path) -> Path:
+    """The accuracies that verl 0.9.1 has logged in validation, as a table of steps and outcomes beside its log."""
+    rows = []
+    with os_errors_named(log, "read"):
+        lines = log.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            logged = json.loads(line)
+            found = [value for name, value in logged["data"].items() if verl.ACCURACY.fullmatch(name)]
+            rows += [{"step": logged["step"], "outcome": value} for value in found]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise UserError(f"{log}:{number}: not a line of verl's log; name a number with outcome=") from None
+    if not rows:
+        raise UserError(f"{log}: no validation was logged (val-core/…/acc/mean@N); name a number with outcome=")
+    table = log.with_name("accuracy.jsonl")
+    write_text(table, "".join(json.dumps(row) + "\n" for row in rows))
+    return table
 
 
 def _number(text: str) -> float | None:
