@@ -73,17 +73,17 @@ def test_every_setting_is_translated_or_named(here: Path, to: Tool, settings: st
         'seed = 3\nlength_targets = [8, 16]\nreward = "lcpo_max"\ndelimiters = ["<think>", "</think>"]\n'
     )
     result = exported(everything + settings, to)
-    named = {each.ours for each in [*result.translated, *result.untranslated]}
+    named = {each.setting for each in [*result.translated, *result.untranslated]}
     off = {"engine"} if settings else {"lora_r", "lora_alpha", "lora_target_modules"}  # prime-rl has vLLM only
     assert set(RLConfig.model_fields) - named <= INSIDE | DENSE | off
     readme = (here / "out" / "README.md").read_text()
     assert readme.count("\n") == 3
-    assert all(f"{each.ours}={each.value}" in readme for each in result.untranslated)
+    assert all(f"{each.setting}={each.value}" in readme for each in result.untranslated)
 
 
 @pytest.mark.parametrize("to", TOOLS)
 def test_a_setting_without_effect_is_not_named(here: Path, to: Tool) -> None:
-    assert not OFF & {each.ours for each in exported("", to).untranslated}
+    assert not OFF & {each.setting for each in exported("", to).untranslated}
 
 
 def test_an_export_that_was_moved_gives_the_verdicts_of_the_verifier(here: Path) -> None:
@@ -128,7 +128,7 @@ def test_verl_gets_parquet_overrides_and_a_reward(here: Path) -> None:
     assert [row["extra_info"]["problem_id"] for row in held] == ["p0", "p1"]
     words = shlex.split((here / "out" / "launch.sh").read_text().partition("exec")[2])
     given = dict(word.split("=", 1) for word in words if "=" in word)
-    assert {name: given[name] for name in (each.theirs for each in result.translated)}.keys()
+    assert {name: given[name] for name in (each.counterpart for each in result.translated)}.keys()
     actor = "actor_rollout_ref.actor."
     assert given[actor + "loss_agg_mode"] == "seq-mean-token-sum-norm"
     assert given["algorithm.norm_adv_by_std_in_grpo"] == "False"
@@ -141,19 +141,19 @@ def test_verl_gets_parquet_overrides_and_a_reward(here: Path) -> None:
 
 def result_target(result: ExportResult) -> int:
     """The target length without one: the thinking budget."""
-    return int(next(each.value for each in result.untranslated if each.ours == "thinking_budget"))
+    return int(next(each.value for each in result.untranslated if each.setting == "thinking_budget"))
 
 
 def test_prime_rl_gets_toml_and_a_taskset(here: Path) -> None:
     result = exported("steps = 7\n", "prime-rl")
     file = here / "out" / "rl.toml"
-    assert all(nested(file, each.theirs) == each.value for each in result.translated)
+    assert all(nested(file, each.counterpart) == each.value for each in result.translated)
     (source,) = nested(file, "orchestrator.eval.source")
     module = here / "out" / f"{source['env']['taskset']['id']}.py"
     compile(module.read_text(), str(module), "exec")
     rows = [json.loads(line) for line in (here / "out" / "train.jsonl").read_text().splitlines()]
     assert [row["problem_id"] for row in rows] == ["p0", "p1", "p2", "p3"]
-    assert {"algorithm", "importance_cap"} <= {each.ours for each in result.untranslated}
+    assert {"algorithm", "importance_cap"} <= {each.setting for each in result.untranslated}
 
 
 def test_a_run_folder_is_exported_with_what_it_trained_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_a_run_folder_is_exported_with_what_it_trained_on(here: Path, monkeypatc
     (here / "elsewhere").mkdir()
     monkeypatch.chdir(here / "elsewhere")
     result = export(ExportConfig(run="../runs/rl", to="verl"), Path("out"))
-    values = {each.theirs: each.value for each in result.translated}
+    values = {each.counterpart: each.value for each in result.translated}
     assert (values["data.max_response_length"], values["actor_rollout_ref.rollout.n"]) == (6, 2)
     assert str(here / "model") in Path("out/launch.sh").read_text()
 

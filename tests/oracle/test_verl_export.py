@@ -34,7 +34,7 @@ def overrides(launch: Path) -> list[str]:
     ],
 )
 def test_verl_reads_every_override(settings: str) -> None:
-    """Hydra refuses a name that the configuration does not have; the values that it has then are ours."""
+    """Hydra refuses a name that the configuration does not have; the values that it has then are setting."""
     result = exported(settings, "verl")
     spec = importlib.util.find_spec("verl")
     assert spec is not None
@@ -43,6 +43,6 @@ def test_verl_reads_every_override(settings: str) -> None:
     with initialize_config_dir(str(folder), version_base=None):
         config = compose("ppo_trainer", overrides=overrides(Path("out/launch.sh")))
     for each in result.translated:
-        value: Any = OmegaConf.select(config, each.theirs)
-        assert (list(value) if isinstance(each.value, list) else value) == each.value, each.theirs
+        value: Any = OmegaConf.select(config, each.counterpart)
+        assert (list(value) if isinstance(each.value, list) else value) == each.value, each.counterpart
     assert OmegaConf.select(config, "reward.custom_reward_function.path") == "/export/reward.py"

@@ -1,7 +1,7 @@
 """An export for prime-rl (its configuration of August 2026): ``rl.toml``, and a taskset for verifiers 0.4.
 
 prime-rl's loss is its own (DPPO with a KL term to the policy that sampled), and its rollouts may lag behind the policy:
-what belongs to our loss is named as lacking.
+what belongs to the loss of rlready is named as lacking.
 """
 
 from __future__ import annotations

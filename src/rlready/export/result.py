@@ -11,17 +11,17 @@ from rlready.core.result import Record, Result, Table
 
 
 class Translated(Record):
-    """The setting ``ours`` of ``rlready rl`` as the setting ``theirs`` of the tool, with its ``value`` there."""
+    """``setting`` of ``rlready rl`` as the setting ``counterpart`` of the tool, with its ``value`` there."""
 
-    ours: str
-    theirs: str
+    setting: str
+    counterpart: str
     value: JsonValue
 
 
 class Untranslated(Record):
-    """The setting ``ours`` of ``rlready rl``, which the tool lacks, with its ``value``; ``why`` says what happens."""
+    """``setting`` of ``rlready rl``, which the tool lacks, with its ``value``; ``why`` says what happens."""
 
-    ours: str
+    setting: str
     value: str
     why: str
 
@@ -45,7 +45,7 @@ class ExportResult(Result):
 
     def tables(self) -> list[Table]:
         """The settings under both names."""
-        rows = [[each.ours, each.theirs, str(each.value)] for each in self.translated]
+        rows = [[each.setting, each.counterpart, str(each.value)] for each in self.translated]
         return [Table(["setting", f"in {self.tool}", "value"], rows, "Settings")]
 
 

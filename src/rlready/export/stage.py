@@ -95,7 +95,7 @@ def export(config: ExportConfig, out: Path) -> ExportResult:
                     write_table(out / name, content)
         result = ExportResult(
             headline=f"{len(data.training)} problems and the settings of a run of rl, for {config.to}.",
-            notes=[f"Not in {config.to}: {each.ours}={each.value}; {each.why}." for each in translation.lacking],
+            notes=[f"Not in {config.to}: {each.setting}={each.value}; {each.why}." for each in translation.lacking],
             next_command=f"cd {shlex.quote(str(out))} && {START}",
             tool=config.to,
             model=settings.model,
@@ -151,7 +151,7 @@ def _manifest(settings: RLConfig, lm: LM, sources: dict[Split, str]) -> Manifest
 
 def _readme(config: ExportConfig, translation: Translation) -> str:
     """Three lines: how to start it, what it needs, and what is different."""
-    lacking = "; ".join(f"{each.ours}={each.value} ({each.why})" for each in translation.lacking)
+    lacking = "; ".join(f"{each.setting}={each.value} ({each.why})" for each in translation.lacking)
     return (
         f"`{START}` trains with {config.to}, with the settings of a run of `rlready rl`.\n"
         f"It needs {config.to} and `rlready=={rlready.__version__}`, whose verifier is the reward (`reward.py`), and "

@@ -33,19 +33,21 @@ class Translation:
     translated: list[Translated] = field(default_factory=list)
     lacking: list[Untranslated] = field(default_factory=list)
 
-    def put(self, ours: str, theirs: Mapping[str, JsonValue]) -> None:
-        """Settings of the tool, by name, that stand for the setting ``ours``."""
-        self.translated += [Translated(ours=ours, theirs=name, value=value) for name, value in theirs.items()]
+    def put(self, setting: str, counterpart: Mapping[str, JsonValue]) -> None:
+        """Settings of the tool, by name, that stand for ``setting``."""
+        self.translated += [
+            Translated(setting=setting, counterpart=name, value=value) for name, value in counterpart.items()
+        ]
 
-    def lack(self, ours: str, why: str) -> None:
+    def lack(self, setting: str, why: str) -> None:
         """Name a setting that the tool does not have, unless it has no effect in this run."""
-        value = getattr(self.config, ours)
-        if value or ours == "seed":
-            self.lacking.append(Untranslated(ours=ours, value=as_typed(value), why=why))
+        value = getattr(self.config, setting)
+        if value or setting == "seed":
+            self.lacking.append(Untranslated(setting=setting, value=as_typed(value), why=why))
 
     def values(self) -> dict[str, JsonValue]:
         """The tool's settings by name."""
-        return {each.theirs: each.value for each in self.translated}
+        return {each.counterpart: each.value for each in self.translated}
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def put_adapter(t: Translation, rank: str, alpha: str, modules: str) -> None:
         t.put("lora_target_modules", {modules: list(config.lora_target_modules) or "all-linear"})
     else:
         why = "prime-rl adapts the modules of its own list"
-        t.lacking.append(Untranslated(ours="lora_target_modules", value="all-linear", why=why))
+        t.lacking.append(Untranslated(setting="lora_target_modules", value="all-linear", why=why))
 
 
 def warmup_steps(config: RLConfig) -> int:
@@ -127,11 +129,11 @@ def lack_common(t: Translation, lm: LM) -> None:
         t.lack("wait_text", "no end of a thought is replaced")
     t.lack("delimiters", "the chat template is used as it is; reward.py splits responses by them")
     if opens_thought(lm):
-        t.lacking.append(Untranslated(ours="prompt", value=lm.open, why="the model has to open its thought itself"))
+        t.lacking.append(Untranslated(setting="prompt", value=lm.open, why="the model has to open its thought itself"))
     end, known = lm.chat.end, str(lm.tokenizer.eos_token)
     if end and end != known:
         why = f"a response ends in the eos_token of the tokenizer, {known}; save the tokenizer with {end} as that"
-        t.lacking.append(Untranslated(ours="model", value=end, why=why))
+        t.lacking.append(Untranslated(setting="model", value=end, why=why))
     if t.config.algorithm == "dapo":
         t.lack("algorithm", "tokens of groups without signal count in the normaliser")
     t.lack("patience", "a run without a gradient goes on")

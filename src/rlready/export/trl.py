@@ -193,19 +193,25 @@ def _row(asked: Asked, lm: LM) -> dict[str, object]:
 
 def _config(t: Translation) -> str:
     """The lines of GRPOConfig, each with the name of the setting in rlready."""
-    lines = [f"    {e.theirs}={_written(e)},  # {e.ours}" for e in t.translated if not e.theirs.startswith(ADAPTER)]
+    lines = [
+        f"    {e.counterpart}={_written(e)},  # {e.setting}"
+        for e in t.translated
+        if not e.counterpart.startswith(ADAPTER)
+    ]
     own = ['output_dir=str(HERE / "outputs")', "log_completions=True", "logging_steps=1", 'report_to="none"']
     return "\n".join(["args = GRPOConfig(", *(f"    {line}," for line in own), *lines, ")"])
 
 
 def _written(each: Translated) -> str:
-    if each.theirs == "gradient_accumulation_steps":
+    if each.counterpart == "gradient_accumulation_steps":
         return f"share({each.value})"
-    return "torch.cuda.is_available()" if each.theirs == "bf16" and each.value is None else repr(each.value)
+    return "torch.cuda.is_available()" if each.counterpart == "bf16" and each.value is None else repr(each.value)
 
 
 def _trainer(t: Translation, model: str) -> str:
-    options = [f"{e.theirs.removeprefix(ADAPTER)}={e.value!r}" for e in t.translated if e.theirs.startswith(ADAPTER)]
+    options = [
+        f"{e.counterpart.removeprefix(ADAPTER)}={e.value!r}" for e in t.translated if e.counterpart.startswith(ADAPTER)
+    ]
     adapter = f'\n    peft_config=LoraConfig({", ".join(options)}, task_type="CAUSAL_LM"),' if options else ""
     imports = "from peft import LoraConfig\n\n" if options else ""
     name = f'str(HERE / "{IN_EXPORT}")' if model == IN_EXPORT else repr(model)
