@@ -448,7 +448,7 @@ def test_a_run_is_not_inside_a_model_or_what_another_run_deletes(
     assert not (tmp_path / out).exists()
 
 
-def test_files_that_are_named_like_temporary_ones_are_not_ours_without_a_lock(tmp_path: Path) -> None:
+def test_files_that_are_named_like_temporary_ones_are_foreign_without_a_lock(tmp_path: Path) -> None:
     (tmp_path / "thesis.tmp-1").touch()
     with (
         pytest.raises(UserError, match=r"is not empty \(thesis\.tmp-1\) and not a run folder"),
