@@ -39,14 +39,18 @@ VERIFIER = "def right(problem, answer):\n    return answer.strip() == f'<{proble
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory, with a model that thinks between ordinary tokens, four problems and a verifier."""
     monkeypatch.chdir(tmp_path)
-    tokenizer = families.family("characters")
-    tokenizer.chat_template = CHATML + OPENER
-    tiny_model("Llama", vocab_size=len(tokenizer), hidden_size=16, head_dim=4).save_pretrained("model")
-    tokenizer.save_pretrained("model")
+    save_thinking_model("model")
     rows = [{"id": f"p{n}", "prompt": f"{n} + 1?", "answer": str(n + 1)} for n in range(4)]
     Path("sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     Path("check.py").write_text(VERIFIER)
     return tmp_path
+
+
+def save_thinking_model(folder: str) -> None:
+    tokenizer = families.family("characters")
+    tokenizer.chat_template = CHATML + OPENER
+    tiny_model("Llama", vocab_size=len(tokenizer), hidden_size=16, head_dim=4).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def exported(settings: str, to: Tool, out: str = "out") -> ExportResult:

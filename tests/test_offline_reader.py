@@ -15,7 +15,7 @@ from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.predict.candidates import read_candidates
 from rlready.readiness.conditions import drawn_alike
-from rlready.readiness.offline_reader import read_samples
+from rlready.readiness.offline_reader import parse_table_source, read_samples
 from rlready.readiness.offline_samples import Stored, verify_pending
 from rlready.readiness.stage import readiness
 from rlready.runs.files import write_table
@@ -388,3 +388,10 @@ def test_of_equally_good_checkpoints_that_with_the_higher_pass_1_is_first(tmp_pa
     few, most = readiness(config, tmp_path / "run").checkpoints
     assert few.pass_at_k[4] == most.pass_at_k[4]
     assert (few.rank, most.rank) == (2, 1)
+
+
+def test_problems_in_the_place_of_a_checkpoint_are_refused() -> None:
+    with pytest.raises(
+        UserError, match=r"is read as samples; if it holds problems, write problems=p.jsonl[?]answer=a$"
+    ):
+        parse_table_source("p.jsonl?answer=a")

@@ -29,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rlready.core.errors import UserError
 from rlready.core.explain import misnamed
 from rlready.core.progress import warn_once
 from rlready.core.records import SampleRow
@@ -40,6 +41,8 @@ from rlready.tasks.files import TABLES
 from rlready.tasks.parquet import ParquetTable
 from rlready.tasks.source import Source, options_from, options_of
 
+OF_PROBLEMS = {"verifier", "threshold", "prompt", "answer", "split", "config", "revision"}  # options of a task
+
 
 def is_table(source: str) -> bool:
     """Whether a checkpoint's name is that of a table of samples."""
@@ -47,9 +50,12 @@ def is_table(source: str) -> bool:
 
 
 def parse_table_source(source: str) -> tuple[str, TableOptions]:
-    """Path and options; UserError for an unknown option."""
+    """Path and options; UserError for an unknown option, such as one that problems have."""
     path, _, query = source.partition("?")
-    return path, options_from(Source(source, "samples", path, options_of(source, query)), TableOptions())
+    given = options_of(source, query)
+    if OF_PROBLEMS & given.keys():
+        raise UserError(f"{source}: is read as samples; if it holds problems, write problems={source}")
+    return path, options_from(Source(source, "samples", path, given), TableOptions())
 
 
 def read_samples(source: str) -> Stored:
