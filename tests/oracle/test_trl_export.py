@@ -18,6 +18,7 @@ from rlready.tasks import open_task
 TRAIN = "dagmath?ops=5&asked=2&split=train&n=40&seed=3"
 HELD = "dagmath?ops=5&asked=2&split=test&n=4&seed=4"
 GROUP, PROMPTS, STEPS = 4, 3, 2
+BUDGET = 36  # of which some thoughts need more
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,7 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> GRPOTrainer:
         f'problems = "{TRAIN}"\nvalidation = "{HELD}"\nalgorithm = "dapo"\nsteps = {STEPS}\n'
         f"prompts_per_step = {PROMPTS}\ngroup_size = {GROUP}\neval_samples = 2\neval_every = 4\nkl_coef = 0.1\n"
         'learning_rate = 1e-4\nepsilon = 0.1\ntemperature = 0.9\nseed = 7\ndevice = "cpu"\n'
+        f"thinking_budget = {BUDGET}\n"
     )
     export(ExportConfig(run=str(folder / "rl.toml"), to="trl"), folder / "out")
     sys.path.insert(0, str(folder / "out"))
@@ -44,15 +46,18 @@ def test_the_rewards_that_trl_logs_are_the_verdicts_of_the_verifier(trainer: GRP
     """In training and in validation, over correct and wrong responses; the loss is moved by them."""
     tasks = [open_task(source) for source in (TRAIN, HELD)]
     found = {problem.id: (task, problem) for task in tasks for problem in task.problems()}
-    rewards = []
+    rewards, thoughts = [], []
     for file in sorted(Path(trainer.args.output_dir).glob("completions/*.parquet")):
         for row in pq.read_table(file).to_pylist():
             task, problem = found[row["problem_id"]]
             assert problem.prompt == row["prompt"][0]["content"]
-            verdict = task.verify(problem, *split_text(row["response"].removesuffix("<eos>"), "</think>"))
+            thinking, answer = split_text(row["response"].removesuffix("<eos>"), "</think>")
+            thoughts.append(len(trainer.processing_class.encode(thinking, add_special_tokens=False)))
+            verdict = task.verify(problem, thinking, answer)
             assert row["rlready_reward"] == float(verdict.correct)
             rewards.append(row["rlready_reward"])
     assert {0.0, 1.0} == set(rewards)
+    assert max(thoughts) == BUDGET  # where rlready's engine has closed them
     steps = [line for line in trainer.state.log_history if "reward" in line]
     assert [line["step"] for line in steps] == [1, 2]
     assert any(line["grad_norm"] for line in steps)
@@ -66,5 +71,6 @@ def test_the_loss_is_the_one_of_the_run(trainer: GRPOTrainer) -> None:
     assert (trainer.num_generations, trainer.num_generations_eval, trainer.temperature) == (GROUP, 2, 0.9)
     args = trainer.args
     assert (args.max_steps, args.generation_batch_size, args.seed) == (STEPS, GROUP * PROMPTS, 7)
-    assert args.max_completion_length == 64 + 16
+    assert args.max_completion_length == BUDGET + 16
+    assert (trainer.rollout_func.budget.thinking_budget, trainer.rollout_func.budget.max_answer_tokens) == (BUDGET, 16)
     assert not args.use_bias_correction_kl

@@ -17,6 +17,7 @@ from rlready.export.manifest import TOKENIZER, Split
 from rlready.export.problems import SPLITS, Asked, Content, longest_prompt
 from rlready.export.translation import (
     Translation,
+    lack_budgets,
     lack_common,
     put_adapter,
     refuse_blind,
@@ -109,6 +110,7 @@ def translate(config: RLConfig, lm: LM) -> Translation:
         t.put("save_total_limit", {"ckpt.keep_last": config.save_total_limit})
         t.lack("save_total_limit", "the newest checkpoints are kept, and not the best one")
     _lack_machine(t)
+    lack_budgets(t, lm)
     lack_common(t, lm)
     return t
 

@@ -120,8 +120,8 @@ def refuse_blind(config: RLConfig, lm: LM, tool: Tool) -> None:
         )
 
 
-def lack_common(t: Translation, lm: LM) -> None:
-    """Name the settings that none of the tools has."""
+def lack_budgets(t: Translation, lm: LM) -> None:
+    """Name the settings of budget forcing, which a tool's own sampling does not have."""
     t.lack("thinking_budget", "no thought is closed at a budget; the limit of a response includes it")
     t.lack("answer_prefix", "no text is inserted after a thought")
     t.lack("num_waits", "no end of a thought is replaced")
@@ -130,6 +130,10 @@ def lack_common(t: Translation, lm: LM) -> None:
     t.lack("delimiters", "the chat template is used as it is; reward.py splits responses by them")
     if opens_thought(lm):
         t.lacking.append(Untranslated(setting="prompt", value=lm.open, why="the model has to open its thought itself"))
+
+
+def lack_common(t: Translation, lm: LM) -> None:
+    """Name the settings that none of the tools has."""
     end, known = lm.chat.end, str(lm.tokenizer.eos_token)
     if end and end != known:
         why = f"a response ends in the eos_token of the tokenizer, {known}; save the tokenizer with {end} as that"

@@ -13,12 +13,20 @@ from rlready.core.config import RLConfig
 from rlready.export.manifest import IN_EXPORT
 from rlready.export.problems import SPLITS, Asked, Content, as_text, has_template
 from rlready.export.result import Translated
-from rlready.export.translation import Translation, clip_range, lack_common, put_adapter, response_limit, warmup_steps
+from rlready.export.translation import (
+    Translation,
+    clip_range,
+    lack_budgets,
+    lack_common,
+    put_adapter,
+    response_limit,
+    warmup_steps,
+)
 from rlready.models.lm import LM
 from rlready.train.schedule import BETAS, EPSILON
 
 ROWS = "{split}.jsonl"
-ADAPTER = "LoraConfig."
+ADAPTER, ROLLOUT = "LoraConfig.", "BudgetForcedRollout."  # before settings that are not those of GRPOConfig
 SCRIPT = "train.py"
 LAUNCH = """#!/bin/sh
 # on several GPUs: accelerate launch train.py
@@ -86,7 +94,7 @@ TRAINER = """trainer = GRPOTrainer(
     args=args,
     train_dataset=rows("train.jsonl"),
     eval_dataset=rows("validation.jsonl"),
-    processing_class=AutoTokenizer.from_pretrained(HERE / "tokenizer"),{adapter}
+    processing_class=AutoTokenizer.from_pretrained(HERE / "tokenizer"),{more}
 )
 
 if __name__ == "__main__":
@@ -97,7 +105,7 @@ if __name__ == "__main__":
 
 
 def translate(config: RLConfig, lm: LM) -> Translation:
-    """The settings of GRPOConfig and, for an adapter, of PEFT's LoraConfig."""
+    """The settings of GRPOConfig, of `BudgetForcedRollout` and, for an adapter, of PEFT's LoraConfig."""
     t = Translation("trl", config)
     updates, clip = config.updates_per_batch, clip_range(config)
     loss_type, scale = LOSS[config.algorithm]
@@ -117,8 +125,26 @@ def translate(config: RLConfig, lm: LM) -> Translation:
     _put_optimiser(t)
     _put_evaluation(t)
     _put_machine(t)
+    if config.thinking_budget is None or config.engine == "vllm":
+        lack_budgets(t, lm)
+    else:
+        _put_rollout(t)
     lack_common(t, lm)
     return t
+
+
+def _put_rollout(t: Translation) -> None:
+    """Budget forcing by rlready's engine, where TRL does not sample by vLLM."""
+    config = t.config
+    t.put("thinking_budget", {ROLLOUT + "thinking_budget": config.thinking_budget})
+    t.put("max_answer_tokens", {ROLLOUT + "max_answer_tokens": config.max_answer_tokens})
+    if config.num_waits:
+        t.put("num_waits", {ROLLOUT + "num_waits": config.num_waits})
+        t.put("wait_text", {ROLLOUT + "wait_text": config.wait_text})
+    if config.answer_prefix:
+        t.put("answer_prefix", {ROLLOUT + "answer_prefix": config.answer_prefix})
+    if config.delimiters:
+        t.put("delimiters", {ROLLOUT + "delimiters": list(config.delimiters)})
 
 
 def _put_optimiser(t: Translation) -> None:
@@ -196,7 +222,7 @@ def _config(t: Translation) -> str:
     lines = [
         f"    {e.counterpart}={_written(e)},  # {e.setting}"
         for e in t.translated
-        if not e.counterpart.startswith(ADAPTER)
+        if not e.counterpart.startswith((ADAPTER, ROLLOUT))
     ]
     own = ['output_dir=str(HERE / "outputs")', "log_completions=True", "logging_steps=1", 'report_to="none"']
     return "\n".join(["args = GRPOConfig(", *(f"    {line}," for line in own), *lines, ")"])
@@ -209,10 +235,18 @@ def _written(each: Translated) -> str:
 
 
 def _trainer(t: Translation, model: str) -> str:
-    options = [
-        f"{e.counterpart.removeprefix(ADAPTER)}={e.value!r}" for e in t.translated if e.counterpart.startswith(ADAPTER)
-    ]
-    adapter = f'\n    peft_config=LoraConfig({", ".join(options)}, task_type="CAUSAL_LM"),' if options else ""
-    imports = "from peft import LoraConfig\n\n" if options else ""
     name = f'str(HERE / "{IN_EXPORT}")' if model == IN_EXPORT else repr(model)
-    return imports + TRAINER.format(model=name, adapter=adapter)
+    more, imports = "", ""
+    if options := _options(t, ADAPTER):
+        more += f'\n    peft_config=LoraConfig({options}, task_type="CAUSAL_LM"),'
+        imports = "from peft import LoraConfig\n\n"
+    if options := _options(t, ROLLOUT):
+        more += f"\n    rollout_func=BudgetForcedRollout({options}),"
+        imports += "from rlready import BudgetForcedRollout\n\n"
+    return imports + TRAINER.format(model=name, more=more)
+
+
+def _options(t: Translation, prefix: str) -> str:
+    """The arguments of a call with the settings whose names begin with ``prefix``."""
+    mine = [e for e in t.translated if e.counterpart.startswith(prefix)]
+    return ", ".join(f"{e.counterpart.removeprefix(prefix)}={e.value!r}" for e in mine)

@@ -19,6 +19,7 @@ from rlready.export.problems import SPLITS, Asked, Content, longest_prompt
 from rlready.export.translation import (
     Translation,
     clip_range,
+    lack_budgets,
     lack_common,
     put_adapter,
     refuse_blind,
@@ -109,6 +110,7 @@ def translate(config: RLConfig, lm: LM) -> Translation:
     _put_optimiser(t)
     _put_evaluation(t)
     _put_machine(t)
+    lack_budgets(t, lm)
     lack_common(t, lm)
     return t
 
