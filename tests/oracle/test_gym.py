@@ -14,6 +14,7 @@ from rlready.core.errors import UserError
 from rlready.readiness.stage import readiness
 from rlready.tasks import open_task, verify_all
 from rlready.tasks.gym import FORMULAS, NO_SOURCE, PARTIAL, STRIDE, score
+from rlready.tasks.harmless import harmless
 
 SOURCES = sorted(DATASETS.keys() - NO_SOURCE.keys())
 EVALUATES = re.compile(r"\b(?:eval|exec|\w*parse_expr|sympify)\(\s*(?:answer|user_\w+)\b")
@@ -27,8 +28,7 @@ def test_own_answers_are_correct_and_a_smaller_n_is_a_prefix(name: str) -> None:
     assert problems[:2] == open_task(f"gym:{name}?n=2&seed=7").problems()
     known = [p for p in problems if p.answer and "Integral" not in p.answer]  # which repeats the question
     assert all(score(p, f"so <answer>{p.answer}</answer>") for p in known)
-    if name != "game_of_life_halting":  # which takes whatever does not say True for False
-        assert not any(score(p, "<answer>?!</answer>") for p in known)
+    assert not any(score(p, "<answer>?!</answer>") for p in known)
 
 
 def test_what_evaluates_an_answer_is_listed() -> None:
@@ -58,6 +58,23 @@ def test_partial_scores_are_not_correct_and_verdicts_come_from_the_bounded_proce
     verdicts = verify_all(task, [(problem, ("", f"<answer>{text}</answer>")) for problem, text in texts])
     assert [v.correct for v in verdicts] == [True, False, False, True, False]
     assert not any(v.undecided for v in verdicts)
+
+
+def test_numbers_in_a_comment_or_of_ones_own_do_not_count() -> None:
+    """A scorer that looks for them in the text would reward them."""
+    (countdown,), (puzzle,) = (open_task(f"gym:{name}?n=1").problems() for name in ("countdown", "puzzle24"))
+    assert score(countdown, countdown.answer)
+    target = countdown.meta["metadata"]["target"]  # type: ignore[index]
+    numbers = " ".join(map(str, countdown.meta["metadata"]["numbers"]))  # type: ignore[index]
+    assert not score(countdown, f"<answer>{target} # {numbers}</answer>")
+    assert score(puzzle, puzzle.answer)
+    assert not score(puzzle, "<answer>4*6 + 1 - 1</answer>")
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_answers_of_the_data_sets_are_harmless(name: str) -> None:
+    problems = open_task(f"gym:{name}?n=100&seed=9").problems()
+    assert all(harmless(p.answer) or "Integral" in p.answer for p in problems)
 
 
 def test_seeds_have_no_problem_in_common() -> None:

@@ -46,7 +46,9 @@ SIMPLE = (int, float, bool, str)
 NO_SOURCE = {
     "composite": "it mixes others: name one of them",
     "codeio": "it draws other problems at every call",
+    "game_of_life_halting": "its scorer takes every answer without the word True for False",
 }
+PUZZLE = "puzzle24"  # whose scorer does not compare the numbers that are used with those given
 PARTIAL = ("binary_matrix", "n_queens", "spiral_matrix", "string_insertion")  # eval() earns less than 1 there
 FORMULAS = ("countdown", "intermediate_integration", "polynomial_multiplication", "puzzle24", "simple_integration")
 
@@ -105,10 +107,19 @@ def score(problem: Problem, answer: str) -> bool:
     final = tagged[-1].strip() if tagged else final_answer(answer)
     if name in FORMULAS and not harmless(final):
         return False
+    if name == PUZZLE and sorted(map(int, re.findall(r"\d+", final))) != sorted(_numbers(problem)):
+        return False
     try:
         return _scorer(name)(final, dict(problem.meta)) >= 1
     except Exception:  # most scorers check an answer's form by using it
         return False
+
+
+def _numbers(problem: Problem) -> list[int]:
+    """The numbers that a problem gives, each of which has to be used once."""
+    metadata = problem.meta["metadata"]
+    assert isinstance(metadata, dict)
+    return [int(number) for number in metadata["numbers"]]
 
 
 @cache
