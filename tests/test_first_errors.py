@@ -122,7 +122,7 @@ def test_typing_errors_are_understood_and_unrelated_words_are_not() -> None:
         assert similar(name[:1] + name[2] + name[1] + name[3:], known) == f"did you mean {name}?"
     for part, whole in (("group", "group_size"), ("rate", "learning_rate"), ("tokens", "")):
         assert similar(part, known) == (f"did you mean {whole}?" if whole else "")
-    for word in ("wandb", "num_workers", "use_vllm", "top_p", "data_path", "verbose"):
+    for word in ("wandb", "num_workers", "top_p", "data_path", "verbose"):
         assert similar(word, known) == ""
 
 

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rlready.core.config import RLConfig
 from rlready.core.errors import UserError
+from rlready.runs.files import plain
 from rlready.runs.log import read_log
 from rlready.runs.run import Run
 from rlready.train import trackers
 from rlready.train.log import EvaluationLog, HeldoutLog
-from rlready.train.trackers import REPORT_TO, StepLog, reported
+from rlready.train.trackers import REPORT_TO, StepLog, reported, run_name
 
 
 class Told:
     """A tracker that keeps what it is told, and breaks at step 3."""
 
-    def __init__(self, out: Path, config: dict[str, Any], begun: int) -> None:
+    def __init__(self, run: Run, begun: int) -> None:
         print("hello")
-        self.lines: list[tuple[int, dict[str, float]]] = [(begun, {"steps": config["steps"]})]
+        self.lines: list[tuple[int, dict[str, float]]] = [(begun, {"steps": plain(run.config)["steps"]})]
         self.closed = False
         made.append(self)
 
@@ -69,14 +69,36 @@ def test_a_tracker_that_fails_does_not_end_the_run(tmp_path: Path, capsys: pytes
 
 
 def test_names_are_those_of_trl_where_it_logs_the_same() -> None:
-    line = {"step": 3, "reward": 0.5, "truncated": 0.25, "checkpoint": "step-3", "entropy": None, "loss": float("nan")}
+    line = {"step": 3, "reward": 0.5, "seconds": 0.25, "checkpoint": "step-3", "entropy": None, "loss": float("nan")}
     groups = {"groups_informative": 3, "groups_solved": 1, "groups_unsolved": 2, "groups_equal": 2}
     assert reported(line | groups) == {
         "reward": 0.5,
-        "completions/clipped_ratio": 0.25,
+        "step_time": 0.25,
         "frac_reward_zero_std": 0.625,
         **{name: float(count) for name, count in groups.items()},
     }
+
+
+def test_none_is_no_tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(REPORT_TO, "none")
+    write(tmp_path, LINE)
+    assert not made
+
+
+def test_a_tracker_that_cannot_start_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(run: Run, begun: int) -> Told:
+        raise RuntimeError("no\nkey")
+
+    monkeypatch.setitem(trackers.TRACKERS, "told", refuse)
+    with pytest.raises(UserError, match=r"RLREADY_REPORT_TO=told: cannot be started: no key$"):
+        write(tmp_path, LINE)
+
+
+@pytest.mark.parametrize(("out", "name"), [("runs/rl", "runs/rl"), (".hid/run", ".hid/run"), ("../b", "b"), (".", "w")])
+def test_a_run_is_named_by_its_path_here(out: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "w").mkdir()
+    monkeypatch.chdir(tmp_path / "w")
+    assert run_name(Path(out)) == name
 
 
 @pytest.mark.parametrize(

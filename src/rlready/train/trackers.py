@@ -9,6 +9,7 @@ Weights & Biases to ``wandb`` and TensorBoard to ``tensorboard`` in the working 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from rlready.core.distributed import rank
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.progress import warn
+from rlready.core.text import in_one_line
 from rlready.runs.files import plain
 from rlready.runs.log import LOG, append_line
 from rlready.runs.run import Run
@@ -34,9 +36,7 @@ TRL_NAMES = {
     "heldout_loss": "eval_loss",
     "mismatch": "sampling/sampling_logp_difference/mean",
     "mismatch_max": "sampling/sampling_logp_difference/max",
-    "response_tokens": "completions/mean_length",
     "seconds": "step_time",
-    "truncated": "completions/clipped_ratio",
 }
 Line = SFTStepLog | HeldoutLog | RLStepLog | EvaluationLog
 
@@ -59,15 +59,18 @@ class StepLog:
         """``begun``: the steps that earlier attempts have done."""
         self.path = run.out / LOG
         names = list(dict.fromkeys(filter(None, map(str.strip, os.environ.get(REPORT_TO, "").split(",")))))
+        names = [name for name in names if name != "none"]
         self._trackers: dict[str, Tracker] = {}
         for name in names if rank() == 0 else ():
             if name not in TRACKERS:
                 raise UserError(f"{REPORT_TO}={name}: no such tracker; {nearest(name, TRACKERS)}")
             try:
                 with redirect_stdout(sys.stderr):  # standard output is for the result
-                    self._trackers[name] = TRACKERS[name](run.out, plain(run.config), begun)
+                    self._trackers[name] = TRACKERS[name](run, begun)
             except ImportError:
                 raise UserError(f"{REPORT_TO}={name}: not installed; pip install 'rlready[{name}]'") from None
+            except Exception as error:  # of the tracker's own kinds, as where it needs a key
+                raise UserError(f"{REPORT_TO}={name}: cannot be started: {in_one_line(str(error))[:300]}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -109,12 +112,18 @@ def reported(line: Mapping[str, object]) -> dict[str, float]:
     return values
 
 
+def run_name(out: Path) -> str:
+    """The path of a run below the working directory, or the name alone of one that is elsewhere."""
+    name = os.path.relpath(out)
+    return out.resolve().name if name.startswith(os.pardir) or name == os.curdir else name
+
+
 class _Trackio:
-    def __init__(self, out: Path, config: dict[str, Any], begun: int) -> None:
+    def __init__(self, run: Run, begun: int) -> None:
         import trackio
 
         self._trackio = trackio  # whose current run is this one
-        trackio.init(PROJECT, str(out), config=config, resume="allow", embed=False)
+        trackio.init(PROJECT, str(run.out), config=plain(run.config), resume="allow", embed=False)
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         self._trackio.log(dict(values), step)
@@ -124,12 +133,20 @@ class _Trackio:
 
 
 class _Wandb:
-    def __init__(self, out: Path, config: dict[str, Any], begun: int) -> None:
+    def __init__(self, run: Run, begun: int) -> None:
         import wandb
 
         mode: Any = os.environ.get("WANDB_MODE", "offline")
-        quiet = wandb.Settings(silent=True)
-        self._run = wandb.init(project=PROJECT, name=str(out), config=config, mode=mode, settings=quiet)
+        first = run.record.all_attempts[0].start if run.record.all_attempts else ""
+        self._run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            name=run_name(run.out),
+            id=hashlib.sha256(f"{first} {run.out.resolve()}".encode()).hexdigest()[:16],  # of all attempts
+            resume="allow",
+            config=plain(run.config),
+            mode=mode,
+            settings=wandb.Settings(silent=True),
+        )
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         self._run.log(dict(values), step)
@@ -139,10 +156,10 @@ class _Wandb:
 
 
 class _TensorBoard:
-    def __init__(self, out: Path, config: dict[str, Any], begun: int) -> None:
+    def __init__(self, run: Run, begun: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        folder = Path(os.environ.get("TENSORBOARD_LOGGING_DIR", "tensorboard")) / str(out).lstrip("./")
+        folder = Path(os.environ.get("TENSORBOARD_LOGGING_DIR", "tensorboard")) / run_name(run.out)
         self._writer = SummaryWriter(str(folder), purge_step=begun + 1)
 
     def log(self, values: Mapping[str, float], step: int) -> None:
