@@ -105,6 +105,7 @@ def test_the_command_line_takes_precedence_and_origins_record_it(tmp_path: Path)
         ("fast=maybe", "command line: fast = 'maybe' is not true or false"),
         ("kind=cosin", "command line: kind = 'cosin' is not one of linear, cosine; did you mean cosine?"),
         ("caps=1,b", "command line: caps = '1,b' is not a list of whole numbers, separated by commas"),
+        ("caps=1,,2", "command line: caps = '1,,2' is not a list of whole numbers, separated by commas"),
         ("name=\udcff", "command line: name = '\\udcff' is not UTF-8 text"),
     ],
 )

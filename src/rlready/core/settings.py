@@ -58,8 +58,9 @@ def _tuple_of(kind: Callable[[str], Any]) -> BeforeValidator:
 
     def convert(value: object) -> object:
         if isinstance(value, str):
+            *parts, last = (part.strip() for part in value.split(","))
             try:
-                return tuple(kind(part.strip()) for part in value.split(",") if part.strip())
+                return value if "" in parts else tuple(map(kind, [*parts, last] if last else parts))
             except ValueError:
                 return value
         return tuple(value) if isinstance(value, list) else value
