@@ -20,6 +20,7 @@ from rlready.evaluate.result import BudgetScores, EvaluateResult, LengthHistogra
 from rlready.readiness.stage import readiness
 from rlready.report.compare import compare
 from rlready.runs.log import append_line
+from rlready.runs.record import RunRecord
 from rlready.runs.run import Run
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
 
@@ -103,9 +104,14 @@ def test_differences_are_paired_and_only_on_the_same_problems(tmp_path: Path) ->
 
 
 def test_a_copy_of_a_run_is_named(tmp_path: Path) -> None:
-    """Two runs with the same settings and figures are no copies."""
+    """Two runs with the same figures are no copies."""
     folders = [evaluation(tmp_path / name, BETTER) for name in "ab"]
     assert compare(folders)[0].notes == []
+    for seconds, folder in enumerate(folders, start=1):
+        record = RunRecord.load(folder)
+        attempts = [each.model_copy(update={"seconds": seconds}) for each in record.attempts]
+        record.model_copy(update={"seconds": seconds, "attempts": attempts}).save(folder)
+    assert "copy" not in "".join(compare(folders)[0].notes)
     shutil.copytree(folders[0], tmp_path / "c")
     assert compare([*folders, tmp_path / "c"])[0].notes == ["c is a copy of a: leave one of them out."]
 

@@ -87,9 +87,9 @@ def test_a_checkpoint_has_default_data_only_if_it_knows_nothing_else(tmp_path: P
     dag = trained(tmp_path / "dag", "dagmath?ops=4")
     assert getattr(resolved(tmp_path / "a", verb, cls(**named(setting, dag)), dag), first) == EMBEDDED[verb][first]
     shutil.copytree(EMBEDDED_FOLDER, tmp_path / "elsewhere")
-    for model in (trained(tmp_path / "own", MINE), str(tmp_path / "elsewhere")):
+    for number, model in enumerate((trained(tmp_path / "own", MINE), str(tmp_path / "elsewhere"))):
         with pytest.raises(UserError, match=f"{first} is missing"):
-            resolved(Path(model).parent / "out", verb, cls(**named(setting, model)), model)
+            resolved(tmp_path / f"out-{number}", verb, cls(**named(setting, model)), model)
     assert verb in UNNAMED
 
 

@@ -96,8 +96,8 @@ def test_a_task_with_a_verifier_compares_no_answers(modules: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("my_tasks:Sum", "my_tasks has no 'Sum'; the built-in tasks are dagmath, gsm8k, rows"),
-        ("gsm8:Sums", "gsm8 cannot be imported.*; the built-in tasks are dagmath, gsm8k, rows"),
+        ("my_tasks:Sum", "my_tasks has no 'Sum'; the built-in tasks are dagmath, gsm8k, gym, rows"),
+        ("gsm8:Sums", "gsm8 cannot be imported.*; the built-in tasks are dagmath, gsm8k, gym, rows"),
         ("my_tasks:SumOptions", "must be a subclass of rlready.tasks.Task"),
         ("my_tasks:Sums?smallest=1", "unknown key 'smallest'; known: .*largest"),
     ],

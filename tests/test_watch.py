@@ -95,10 +95,11 @@ def test_a_run_that_is_running_and_one_that_was_killed(tmp_path: Path) -> None:
 
 
 def test_a_folder_stands_for_the_runs_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("a", "b\x1b[2J"):
+    for name in "ab":
         with Run(tmp_path / name, "rl", RLConfig()) as run:
             run.claim()
             append_line(tmp_path / name / "log.jsonl", line(1))
+    (tmp_path / "b").rename(tmp_path / "b\x1b[2J")
     (tmp_path / "a/record.json").write_text("{")
     found = watch([tmp_path, tmp_path / "a"])
     assert [run.status for run in found.runs].count("not readable") == 1

@@ -179,9 +179,12 @@ def scored(groups: Sequence[Sequence[Accuracies]]) -> list[Scored]:
 
 
 def _copies(runs: Sequence[Compared]) -> Iterator[str]:
-    """That a folder is a copy of another, whose figures differ from it in nothing."""
+    """That a folder is a copy of another, whose figures differ from it in nothing.
+
+    Two short runs may have equal records, as times are in seconds.
+    """
     first: dict[str, str] = {}
-    for run in runs:
+    for run in (run for run in runs if run.record.seconds >= 1):
         if (other := first.setdefault(run.record.identity, run.name)) != run.name:
             yield f"{run.name} is a copy of {other}: leave one of them out."
 
