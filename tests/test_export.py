@@ -22,6 +22,7 @@ from rlready.export.result import ExportResult
 from rlready.export.reward import ExportedReward, Response
 from rlready.export.stage import export
 from rlready.models.chat_template import OPENER
+from rlready.models.checkpoint import load_without_weights
 from rlready.train.rl import rl
 from test_chat import CHATML
 from tiny import tiny_model
@@ -143,6 +144,19 @@ def test_verl_gets_parquet_overrides_and_a_reward(here: Path) -> None:
         assert compute("any", text, "1", first["extra_info"]) == {"score": right, "acc": right}
 
 
+@pytest.mark.parametrize(
+    ("to", "name"),
+    [("verl", "actor_rollout_ref.actor.ppo_max_token_len_per_gpu"), ("prime-rl", "trainer.model.seq_len")],
+)
+def test_a_micro_batch_has_room_for_the_longest_sequence(here: Path, to: Tool, name: str) -> None:
+    """verl and prime-rl end with an error, or leave tokens out, where it has not."""
+    prompt = len(load_without_weights("model").prompt_ids("0 + 1?", "", think=False))
+    for tokens, expected in ((8, prompt + 100 + 16), (4000, 4000)):
+        settings = f"max_tokens_per_microbatch = {tokens}\nthinking_budget = 100\nmax_answer_tokens = 16\n"
+        result = exported(settings, to, f"out{tokens}")
+        assert {each.counterpart: each.value for each in result.translated}[name] == expected
+
+
 def result_target(result: ExportResult) -> int:
     """The target length without one: the thinking budget."""
     return int(next(each.value for each in result.untranslated if each.setting == "thinking_budget"))
@@ -152,6 +166,8 @@ def test_prime_rl_gets_toml_and_a_taskset(here: Path) -> None:
     result = exported("steps = 7\n", "prime-rl")
     file = here / "out" / "rl.toml"
     assert all(nested(file, each.counterpart) == each.value for each in result.translated)
+    assert "seq_len" not in tomllib.loads(file.read_text())  # prime-rl refuses it beside that of the trainer
+    assert nested(file, "orchestrator.seq_len") == nested(file, "inference.vllm.max_model_len")
     (source,) = nested(file, "orchestrator.eval.source")
     module = here / "out" / f"{source['env']['taskset']['id']}.py"
     compile(module.read_text(), str(module), "exec")

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 
 from pydantic import JsonValue
 
-from rlready.core.config import RLConfig
 from rlready.core.options import toml_value
 from rlready.export.manifest import TOKENIZER, Split
-from rlready.export.problems import SPLITS, Asked, Content, longest_prompt
+from rlready.export.problems import SPLITS, Asked, Content
 from rlready.export.translation import (
     Translation,
     lack_budgets,
@@ -85,10 +84,10 @@ cd "$(dirname "$0")" && PYTHONPATH="$PWD:$PYTHONPATH" exec rl @ rl.toml "$@"
 """
 
 
-def translate(config: RLConfig, lm: LM) -> Translation:
-    """The settings of ``rl.toml``; UserError for a reward or a model that prime-rl cannot use."""
-    refuse_blind(config, lm, "prime-rl")
-    t = Translation("prime-rl", config)
+def translate(t: Translation, lm: LM) -> None:
+    """Put the settings of ``rl.toml``; UserError for a reward or a model that prime-rl cannot use."""
+    config = t.config
+    refuse_blind(config, lm, t.tool)
     cap = response_limit(config)
     t.put("algorithm", {"orchestrator.algo.type": "grpo"})
     t.lack("algorithm", f"the advantage is the reward minus the mean of its group; {LOSS}, and rollouts may lag behind")
@@ -109,10 +108,9 @@ def translate(config: RLConfig, lm: LM) -> Translation:
     if config.save_total_limit:
         t.put("save_total_limit", {"ckpt.keep_last": config.save_total_limit})
         t.lack("save_total_limit", "the newest checkpoints are kept, and not the best one")
-    _lack_machine(t)
+    _put_machine(t)
     lack_budgets(t, lm)
     lack_common(t, lm)
-    return t
 
 
 def _put_optimiser(t: Translation) -> None:
@@ -128,8 +126,9 @@ def _put_optimiser(t: Translation) -> None:
     put_adapter(t, adapter + "rank", adapter + "alpha", adapter + "target_modules")
 
 
-def _lack_machine(t: Translation) -> None:
+def _put_machine(t: Translation) -> None:
     config = t.config
+    t.put("max_tokens_per_microbatch", {"trainer.model.seq_len": t.microbatch})  # packed up to it
     if config.gradient_checkpointing:
         t.put("gradient_checkpointing", {"trainer.model.ac.mode": "full"})
     if config.engine != "vllm":
@@ -141,7 +140,6 @@ def _lack_machine(t: Translation) -> None:
     if config.device != "auto":
         t.lack("device", "training needs GPUs, which the table deployment counts")
     t.lack("seed", "rollouts are not seeded")
-    t.lack("max_tokens_per_microbatch", "micro-batches are packed up to seq_len")
 
 
 def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[str, Content]:
@@ -150,14 +148,13 @@ def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[st
     for split in SPLITS:
         rows = (_row(each) for each in asked if each.split == split)
         found[f"{split}.jsonl"] = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    length = longest_prompt(lm, asked) + response_limit(t.config)
     values: dict[str, JsonValue] = {
         "model.name": model,
         "tokenizer.name": TOKENIZER,
         "orchestrator.renderer.name": "default",  # by the chat template
         "output_dir": "outputs",
-        "seq_len": length,
-        "inference.vllm.max_model_len": length,
+        "orchestrator.seq_len": t.longest_sequence,  # the shared seq_len would be refused beside the trainer's
+        "inference.vllm.max_model_len": t.longest_sequence,
         **t.values(),
         "orchestrator.train.source": [_source("train")],
         "orchestrator.eval.source": [_source("validation")],

@@ -20,7 +20,7 @@ from rlready.core.options import to_toml
 from rlready.core.text import in_one_line
 from rlready.export import prime_rl, trl, verl
 from rlready.export.manifest import IN_EXPORT, MANIFEST, SETTINGS, TOKENIZER, Manifest, Split
-from rlready.export.problems import Asked, Content, asked_problems
+from rlready.export.problems import Asked, Content, asked_problems, longest_prompt
 from rlready.export.result import ExportResult
 from rlready.export.settings import settings_file, settings_of
 from rlready.export.translation import Translation, refuse_untranslatable
@@ -41,7 +41,7 @@ START = "sh launch.sh"
 class Writer:
     """How a tool gets a run: its settings, and its files by name."""
 
-    translate: Callable[[RLConfig, LM], Translation]
+    translate: Callable[[Translation, LM], None]
     files: Callable[[Translation, str, LM, Sequence[Asked]], Mapping[str, Content]]
 
 
@@ -77,7 +77,8 @@ def export(config: ExportConfig, out: Path) -> ExportResult:
         sources: dict[Split, str] = {"train": settings.problems, "validation": settings.validation or settings.problems}
         manifest = _manifest(settings, lm, {split: travelling(run, split, text) for split, text in sources.items()})
         writer = WRITERS[config.to]
-        translation = writer.translate(settings, lm)
+        translation = Translation(config.to, settings, longest_prompt(lm, asked))
+        writer.translate(translation, lm)
         files = dict(writer.files(translation, model, lm, asked))
         run.claim()
         for split, text in sources.items():

@@ -26,10 +26,14 @@ BY_GROUP = ("arora_zanette", "grpo_lambda")  # rewards that compare the response
 
 @dataclass
 class Translation:
-    """The settings of a run as those of ``tool``; ``lacking`` says why a setting has no counterpart."""
+    """The settings of a run as those of ``tool``; ``lacking`` says why a setting has no counterpart.
+
+    ``longest_prompt`` is in tokens.
+    """
 
     tool: Tool
     config: RLConfig
+    longest_prompt: int
     translated: list[Translated] = field(default_factory=list)
     lacking: list[Untranslated] = field(default_factory=list)
 
@@ -44,6 +48,16 @@ class Translation:
         value = getattr(self.config, setting)
         if value or setting == "seed":
             self.lacking.append(Untranslated(setting=setting, value=as_typed(value), why=why))
+
+    @property
+    def longest_sequence(self) -> int:
+        """Tokens of the longest prompt with the longest response."""
+        return self.longest_prompt + response_limit(self.config)
+
+    @property
+    def microbatch(self) -> int:
+        """Tokens of a micro-batch, in which every sequence has room."""
+        return max(self.config.max_tokens_per_microbatch, self.longest_sequence)
 
     def values(self) -> dict[str, JsonValue]:
         """The tool's settings by name."""

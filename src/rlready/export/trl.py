@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from rlready.core.config import RLConfig
 from rlready.export.manifest import IN_EXPORT
 from rlready.export.problems import SPLITS, Asked, Content, as_text, has_template
 from rlready.export.result import Translated
@@ -104,9 +103,9 @@ if __name__ == "__main__":
 """
 
 
-def translate(config: RLConfig, lm: LM) -> Translation:
-    """The settings of GRPOConfig, of `BudgetForcedRollout` and, for an adapter, of PEFT's LoraConfig."""
-    t = Translation("trl", config)
+def translate(t: Translation, lm: LM) -> None:
+    """Put the settings of GRPOConfig, of `BudgetForcedRollout` and, for an adapter, of PEFT's LoraConfig."""
+    config = t.config
     updates, clip = config.updates_per_batch, clip_range(config)
     loss_type, scale = LOSS[config.algorithm]
     t.put("algorithm", {"loss_type": loss_type, "scale_rewards": scale})
@@ -130,7 +129,6 @@ def translate(config: RLConfig, lm: LM) -> Translation:
     else:
         _put_rollout(t)
     lack_common(t, lm)
-    return t
 
 
 def _put_rollout(t: Translation) -> None:

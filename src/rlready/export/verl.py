@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from rlready.core.config import RLConfig
 from rlready.export.manifest import IN_EXPORT, TOKENIZER
-from rlready.export.problems import SPLITS, Asked, Content, longest_prompt
+from rlready.export.problems import SPLITS, Asked, Content
 from rlready.export.translation import (
     Translation,
     clip_range,
@@ -83,10 +83,10 @@ OWN: dict[str, JsonValue] = {  # what is the same in every export
 }
 
 
-def translate(config: RLConfig, lm: LM) -> Translation:
-    """The overrides; UserError for a reward that verl cannot compute, and for a model that it cannot prompt or read."""
-    refuse_blind(config, lm, "verl")
-    t = Translation("verl", config)
+def translate(t: Translation, lm: LM) -> None:
+    """Put the overrides; UserError for a reward that verl cannot compute, and for a model that it cannot prompt or read."""
+    config = t.config
+    refuse_blind(config, lm, t.tool)
     estimator, by_deviation, normaliser = LOSS[config.algorithm]
     clip, cap = clip_range(config), response_limit(config)
     t.put("algorithm", {"algorithm.adv_estimator": estimator, "algorithm.norm_adv_by_std_in_grpo": by_deviation})
@@ -112,7 +112,6 @@ def translate(config: RLConfig, lm: LM) -> Translation:
     _put_machine(t)
     lack_budgets(t, lm)
     lack_common(t, lm)
-    return t
 
 
 def _put_optimiser(t: Translation) -> None:
@@ -141,10 +140,7 @@ def _put_machine(t: Translation) -> None:
     t.put("importance_correction", {"algorithm.rollout_correction.rollout_is": corrected})
     if corrected:
         t.put("importance_cap", {"algorithm.rollout_correction.rollout_is_threshold": config.importance_cap})
-    t.put(
-        "max_tokens_per_microbatch",
-        {ACTOR + "use_dynamic_bsz": True, ACTOR + "ppo_max_token_len_per_gpu": config.max_tokens_per_microbatch},
-    )
+    t.put("max_tokens_per_microbatch", {ACTOR + "use_dynamic_bsz": True, ACTOR + "ppo_max_token_len_per_gpu": t.microbatch})
     recompute = config.gradient_checkpointing
     t.put("gradient_checkpointing", {"actor_rollout_ref.model.enable_gradient_checkpointing": recompute})
     t.put("engine", {ROLLOUT + "name": "vllm"})
@@ -165,7 +161,7 @@ def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[st
         mine = [each for each in asked if each.split == split]
         found[f"{split}.parquet"] = [_row(index, each, t.config) for index, each in enumerate(mine)]
     values: dict[str, JsonValue] = {"actor_rollout_ref.model.path": model}
-    values["data.max_prompt_length"] = longest_prompt(lm, asked)
+    values["data.max_prompt_length"] = t.longest_prompt
     values |= OWN | t.values()
     lines = [f"    {name}={_written(value)}" for name, value in values.items() if name not in PLACES]
     lines += [f'    {name}="$HERE/{file}"' for name, file in PLACES.items()]
