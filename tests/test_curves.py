@@ -42,12 +42,14 @@ def test_the_asymptote_of_a_sigmoid_is_found() -> None:
         assert asymptote(*sigmoid(last), "") == pytest.approx(last, abs=1e-3)
         assert asymptote(*sigmoid(last, noise=0.01), "") == pytest.approx(last, abs=0.04)
     assert asymptote(np.arange(1.0, 9), np.full(8, 0.5), "") == 0.5
+    t, y = sigmoid(0.7)
+    assert asymptote(np.append(0, t), np.append(0.2, y), "") == asymptote(t, y, "")  # step 0 is before training
 
 
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        (12, "6 steps, from 2 on, show no asymptote; take its last"),
+        (12, "6 points after step 0, fewer than 8, show no asymptote; take its last"),
         (18, "does not level off"),
         (30, "does not level off"),
         (40, "does not level off"),
@@ -79,6 +81,7 @@ def test_last_and_best_of_a_log_and_of_a_table(tmp_path: Path) -> None:
     ("rows", "message"),
     [
         ([{"curve": "none"}], ":1: no such file: .*none"),
+        ([{"curve": "."}], ":1: .* holds no trainer_state.json"),
         ([{"curve": "grpo", "outcome": "mean"}], "outcome must be last, best, asymptote, not 'mean'"),
         ([{"curve": "grpo", "metric": "rewards"}], "no metric 'rewards' was logged; did you mean reward"),
         (

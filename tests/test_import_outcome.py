@@ -47,22 +47,30 @@ def test_curves_and_numbers_are_read_by_predict(folder: Path) -> None:
     exported("c", "steps = 9\n")
     curve(Path("runs/a/outputs"), 0.2, 0.6, 0.5)
     result = import_outcome(ImportConfig(export="runs/a", value="best", recipe="short"))
-    import_outcome(ImportConfig(export="runs/b", outcome="0.7"), Path("runs/outcomes.jsonl"))
-    import_outcome(ImportConfig(export="runs/c", outcome="0.1"))
+    import_outcome(ImportConfig(export="runs/b", outcome="runs/a/outputs", value="best"), Path("runs/outcomes.jsonl"))
+    import_outcome(ImportConfig(export="runs/c", outcome="runs/a/outputs", value="best"))
+    exported("d", "seed = 3\n")
+    import_outcome(ImportConfig(export="runs/d", outcome="0.7"))
     assert (result.outcome, result.text) == (0.6, "runs/outcomes.jsonl")
-    first, second, third = outcomes_of_families()
+    first, second, longer, number = outcomes()
     assert (first.checkpoint, first.value, first.seed, first.recipe) == ("embedded", 0.6, "1", "short")
-    assert (second.value, second.seed) == (0.7, "2")
-    assert first.family == second.family != third.family
+    assert second.seed == "2"
+    assert first.family == second.family
+    assert len({first.family, longer.family, number.family}) == 3
+    assert number.value == 0.7
 
 
-def outcomes_of_families() -> list[Outcome]:
-    """All rows; in one family, numbers and curves are not compared, so each is read alone."""
-    found = []
-    for number, line in enumerate(Path("runs/outcomes.jsonl").read_text().splitlines()):
-        Path(f"runs/one-{number}.jsonl").write_text(line + "\n")
-        found += outcomes(f"runs/one-{number}.jsonl")
-    return found
+def test_a_curve_of_a_run_that_has_not_ended() -> None:
+    """It is imported with a warning, unless it has only the evaluation before training."""
+    curve(Path("first"), 0.2)
+    with pytest.raises(UserError, match="has only the evaluation before training"):
+        import_outcome(ImportConfig(export="runs/a", outcome="first"))
+    curve(Path("part"), 0.2, 0.3)
+    assert import_outcome(ImportConfig(export="runs/a", outcome="part")).notes == [
+        "Warning: the curve ends at step 1 of 50: import it again when training has ended."
+    ]
+    curve(Path("whole"), *[0.3] * 51)
+    assert import_outcome(ImportConfig(export="runs/a", outcome="whole")).notes == []
 
 
 def test_the_log_of_verl_is_a_curve() -> None:
@@ -73,8 +81,12 @@ def test_the_log_of_verl_is_a_curve() -> None:
         {"step": 2, "data": {"val-core/a/b.jsonl?n=4/acc/mean@4": 0.5, "val-core/a/b.jsonl?n=4/acc/best@4/mean": 0.9}},
     ]
     Path("runs/a/outputs").mkdir()
-    Path("runs/a/outputs/log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    lines[2:2] = [{"step": 2, "data": {"val-core/a/b.jsonl?n=4/acc/mean@4": 0.4}}]  # before it was started again
+    for number, attempt in enumerate((lines[:3], lines[3:])):
+        text = "".join(json.dumps(line) + "\n" for line in attempt)
+        Path(f"runs/a/outputs/log-{number}.jsonl").write_text(text)
     assert import_outcome(ImportConfig(export="runs/a")).outcome == 0.5
+    assert Path("runs/a/outputs/accuracy.jsonl").read_text().count("\n") == 2
     with pytest.raises(UserError, match=r"metric=acc applies to trainer_state\.json"):
         import_outcome(ImportConfig(export="runs/a", metric="acc"))
     assert [each.value for each in outcomes()] == [0.5]
@@ -93,7 +105,8 @@ def test_an_outcome_that_is_imported_again_replaces_the_first() -> None:
     ("settings", "said"),
     [
         ({"export": "runs/a"}, "runs/a/outputs: no such file or folder"),
-        ({"export": "runs/a", "outcome": "nan"}, "must be a finite number"),
+        *(({"export": "runs/a", "outcome": text}, "58 % is 0.58") for text in ("nan", "58", "-1", "58%", "0,58")),
+        ({"export": "runs/a", "outcome": "runs"}, "import: runs holds no trainer_state.json"),
         ({"export": "runs/a", "outcome": "0.5", "value": "best"}, "is a number; value and metric apply to a curve"),
         ({"export": "runs/a", "outcome": "rl.toml"}, "not a learning curve"),
         ({"export": "runs"}, "not a run folder"),

@@ -7,23 +7,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import re
 import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.core.config import ImportConfig, RLConfig
 from rlready.core.errors import UserError
 from rlready.core.options import fill_config
+from rlready.core.result import with_warning
 from rlready.core.text import in_one_line
 from rlready.export import verl
 from rlready.export.manifest import SETTINGS
 from rlready.export.result import ExportResult, ImportResult
 from rlready.predict.cells import is_number
-from rlready.predict.curves import STATE, curve_file, outcome_of_curve
+from rlready.predict.curves import STATE, curve_file, read_curve
 from rlready.runs.files import os_errors_named, write_text
 from rlready.runs.results import refuse_unfinished
 from rlready.tasks.files import TABLES
 
+NUMERAL = re.compile(r"-?[\d.,]+\s*%?")  # what is meant as a number, such as 0,58 and 58 %
 TABLE, OUTPUTS = "outcomes.jsonl", "outputs"
 ACCURACY = "eval_accuracy"  # of validation, as the exported reward logs it
 NOT_RECIPE = ("model", "seed", "device", "dtype", "distributed")  # runs that differ in these only may be compared
@@ -46,85 +52,120 @@ def import_outcome(config: ImportConfig, out: Path | None = None) -> ImportResul
     if not table.name.endswith(".jsonl"):
         raise UserError(f"--out {table}: a table of outcomes ends in .jsonl")
     row: dict[str, object] = {"export": os.path.relpath(folder, table.parent), "checkpoint": exported.model}
-    value, meaning, columns = _outcome(config, folder, table)
-    row |= columns | {"seed": settings.seed, "family": _family(exported, settings)}
+    found = _outcome(config, folder, table)
+    row |= found.columns | {"seed": settings.seed, "family": _family(exported, settings, found)}
     if config.recipe:
         row["recipe"] = config.recipe
     lines = [line for line, export in _rows(table) if export != row["export"]]
     table.parent.mkdir(parents=True, exist_ok=True)
     write_text(table, "".join(f"{line}\n" for line in [*lines, json.dumps(row, ensure_ascii=False)]))
-    return ImportResult(
-        headline=f"The outcome {value:.4g} of RL from {exported.model} is in {table}.",
+    result = ImportResult(
+        headline=f"The outcome {found.value:.4g} of RL from {exported.model} is in {table}.",
         next_command=shlex.join(["rlready", "predict", "runs/ready", str(table)]),
         text=str(table),
         checkpoint=exported.model,
-        outcome=value,
-        meaning=meaning,
+        outcome=found.value,
+        meaning=found.meaning,
         seed=settings.seed,
         family=str(row["family"]),
     )
+    return with_warning(result, _unfinished(exported, found))
 
 
-def _outcome(config: ImportConfig, folder: Path, table: Path) -> tuple[float, str, dict[str, object]]:
-    """(the outcome, what it is, its columns); a curve is read now, so that one without a value is refused."""
+@dataclass(frozen=True)
+class _Outcome:
+    """The outcome, and its ``columns`` in the table; of a curve, what it is, and the last step."""
+
+    value: float
+    columns: dict[str, object]
+    meaning: str = ""
+    last_step: float = math.inf
+
+
+def _unfinished(exported: ExportResult, found: _Outcome) -> str:
+    """A warning of a curve that ends before the exported run does; empty for none."""
+    steps = next((each.value for each in exported.translated if each.setting == "steps"), 0)
+    if not isinstance(steps, int) or found.last_step >= steps:
+        return ""
+    return f"the curve ends at step {found.last_step:g} of {steps}: import it again when training has ended"
+
+
+def _outcome(config: ImportConfig, folder: Path, table: Path) -> _Outcome:
+    """The outcome; a curve is read now, so that one without a value after training is refused."""
     number = _number(config.outcome)
     if number is not None:
         if config.metric or config.value != "last":
             raise UserError(f"outcome={config.outcome} is a number; value and metric apply to a curve: leave them out")
-        return number, "", {"outcome": number}
+        return _Outcome(number, {"outcome": number})
     path = Path(config.outcome) if config.outcome else folder / OUTPUTS
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; name a number or a learning curve with outcome=")
-    if (path / verl.LOG).is_file():
-        path = _curve_of_verl(path / verl.LOG)
+    if logs := sorted(path.glob(verl.LOGS)):
+        path = _curve_of_verl(logs)
     if not (path.is_dir() or path.name == STATE or path.name.endswith(TABLES)):
         raise UserError(f"{path}: not a learning curve; name an output folder of TRL, {STATE}, a table or a number")
-    if path.is_dir() and not any(path.glob(f"**/{STATE}")):
-        raise UserError(
-            f"{path}: holds no {STATE}, as TRL writes it; name a number, or a table with the columns step and outcome"
-        )
     file = curve_file(path, "import")
     if config.metric and file.name != STATE:
         raise UserError(f"metric={config.metric} applies to {STATE}, but the curve is {file}; leave it out")
     metric = config.metric or (ACCURACY if file.name == STATE and f'"{ACCURACY}"' in file.read_text("utf-8") else "")
-    value, meaning = outcome_of_curve(file, config.value, metric, "import")
+    curve = read_curve(file, metric, "import")
+    last_step = float(curve.steps[-1])
+    if last_step <= 0:
+        raise UserError(f"{file}: has only the evaluation before training, at step {last_step:g}; train first")
     columns: dict[str, object] = {"curve": os.path.relpath(file, table.parent), "outcome": config.value}
-    return value, meaning, columns | ({"metric": metric} if metric else {})
+    columns |= {"metric": metric} if metric else {}
+    return _Outcome(curve.outcome(config.value, "import"), columns, curve.meaning(config.value), last_step)
 
 
-def _curve_of_verl(log: Path) -> Path:
-    """The accuracies that verl 0.9.1 has logged in validation, as a table of steps and outcomes beside its log."""
-    rows = []
+def _curve_of_verl(logs: Sequence[Path]) -> Path:
+    """The accuracies that verl 0.9.1 has logged in validation, as a table of steps and outcomes beside its logs.
+
+    There is one log for each attempt; of a step that several have logged, the last counts.
+    """
+    points = {step: value for log in logs for step, value in _validations(log)}
+    if not points:
+        raise UserError(f"{logs[0]}: no validation was logged (val-core/…/acc/mean@N); name a number with outcome=")
+    table = logs[0].with_name("accuracy.jsonl")
+    rows = ({"step": step, "outcome": value} for step, value in points.items())
+    write_text(table, "".join(json.dumps(row) + "\n" for row in rows))
+    return table
+
+
+def _validations(log: Path) -> Iterator[tuple[int, object]]:
+    """(step, accuracy) of each validation in a log of verl."""
     with os_errors_named(log, "read"):
         lines = log.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines, start=1):
         try:
             logged = json.loads(line)
-            found = [value for name, value in logged["data"].items() if verl.ACCURACY.fullmatch(name)]
-            rows += [{"step": logged["step"], "outcome": value} for value in found]
+            found = [(int(logged["step"]), v) for name, v in logged["data"].items() if verl.ACCURACY.fullmatch(name)]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise UserError(f"{log}:{number}: not a line of verl's log; name a number with outcome=") from None
-    if not rows:
-        raise UserError(f"{log}: no validation was logged (val-core/…/acc/mean@N); name a number with outcome=")
-    table = log.with_name("accuracy.jsonl")
-    write_text(table, "".join(json.dumps(row) + "\n" for row in rows))
-    return table
+        if len(found) > 1:
+            raise UserError(f"{log}:{number}: has {len(found)} validation accuracies; name a number with outcome=")
+        yield from found
 
 
 def _number(text: str) -> float | None:
     try:
         value = float(text)
     except ValueError:
-        return None
-    if not is_number(value):
-        raise UserError(f"outcome={text} must be a finite number")
+        if not NUMERAL.fullmatch(text) or Path(text).exists():
+            return None
+        value = math.nan
+    if not (is_number(value) and 0 <= value <= 1):
+        raise UserError(f"outcome={text}: a number must be a share, from 0 to 1: 58 % is 0.58")
     return value
 
 
-def _family(exported: ExportResult, settings: RLConfig) -> str:
-    """A name that runs have in common if they were exported to one tool with the same settings."""
+def _family(exported: ExportResult, settings: RLConfig, found: _Outcome) -> str:
+    """A name that outcomes have in common if they may be compared.
+
+    They are of runs that were exported to one tool with the same settings, and all numbers or the same value of curves.
+    """
     same = {key: value for key, value in settings.typed().items() if key not in NOT_RECIPE}
-    return f"{exported.tool}-{hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{exported.tool}-{digest} {found.meaning.partition(' of ')[0] or 'number'}"
 
 
 def _rows(table: Path) -> list[tuple[str, object]]:

@@ -37,7 +37,7 @@ LOSS: dict[str, tuple[str, bool, str]] = {  # estimator, division by the standar
     "dapo": ("grpo", True, "token-mean"),
 }
 PLAIN = re.compile(r"[\w./:@+-]+")  # values that Hydra reads without quotes
-LOG = "log.jsonl"  # of verl's file logger
+LOGS = "log*.jsonl"  # of verl's file logger, which begins its file anew: one for each attempt
 ACCURACY = re.compile(r"val-core/.*/acc/mean@\d+", re.DOTALL)  # in the log: that of the validation problems
 NEVER = 1e6  # a bound that no ratio reaches
 REWARD = '''"""The verdict of rlready's verifier on a response, with the length reward of the run; it needs rlready."""
@@ -59,7 +59,7 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_)
 LAUNCH = """#!/bin/sh
 # GPUS is the number of GPUs; further overrides may follow the command, such as trainer.nnodes=2
 HERE=$(cd "$(dirname "$0")" && pwd)
-export VERL_FILE_LOGGER_PATH="$HERE/outputs/log.jsonl"
+export VERL_FILE_LOGGER_PATH="$HERE/outputs/log-$(date -u +%Y%m%d-%H%M%S).jsonl"
 mkdir -p "$HERE/outputs"
 exec python -m verl.trainer.main_ppo \\
 {overrides}
@@ -140,7 +140,10 @@ def _put_machine(t: Translation) -> None:
     t.put("importance_correction", {"algorithm.rollout_correction.rollout_is": corrected})
     if corrected:
         t.put("importance_cap", {"algorithm.rollout_correction.rollout_is_threshold": config.importance_cap})
-    t.put("max_tokens_per_microbatch", {ACTOR + "use_dynamic_bsz": True, ACTOR + "ppo_max_token_len_per_gpu": t.microbatch})
+    t.put(
+        "max_tokens_per_microbatch",
+        {ACTOR + "use_dynamic_bsz": True, ACTOR + "ppo_max_token_len_per_gpu": t.microbatch},
+    )
     recompute = config.gradient_checkpointing
     t.put("gradient_checkpointing", {"actor_rollout_ref.model.enable_gradient_checkpointing": recompute})
     t.put("engine", {ROLLOUT + "name": "vllm"})

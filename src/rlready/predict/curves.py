@@ -9,7 +9,8 @@ numbers that a trainer logs, the outcome is ``eval_reward``, else ``reward``, un
 
       R(t) = R_0 + (A - R_0) / (1 + (t_mid / t)^B)
 
-  by least squares over R_0, A, B and t_mid, with A up to 1 for values up to 1.  It is refused where the curve does not
+  by least squares over R_0, A, B and t_mid, with A up to 1 for values up to 1.  Step 0, the evaluation before training,
+  is left out of the fit, since t_mid / t has no value there.  The asymptote is refused where the curve does not
   determine it: before three quarters of its rise, or with a standard error of A above a tenth of the rise.
 """
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -47,24 +49,45 @@ def curve_file(path: Path, place: str) -> Path:
     """
     if path.is_dir():
         saved = sorted(path.glob(f"checkpoint-*/{STATE}"), key=lambda file: step_of(str(file.parent)) or 0)
-        path = path / STATE if (path / STATE).is_file() or not saved else saved[-1]
+        found = next((file for file in (path / STATE, *reversed(saved)) if file.is_file()), None)
+        if not found:
+            raise UserError(
+                f"{place}: {path} holds no {STATE}, which TRL and Transformers write there or in a checkpoint-*; name "
+                "one, a table with the columns step and outcome, or a number"
+            )
+        return found
     if not path.is_file():
         raise UserError(f"{place}: no such file: {path}")
     return path
 
 
-def outcome_of_curve(path: Path, choice: CurveValue, metric: str, place: str) -> tuple[float, str]:
-    """(the outcome, where it is from); UserError, which begins with ``place``, for a curve that has none."""
+@dataclass(frozen=True)
+class Curve:
+    """The values of ``metric`` in a file, in ascending order of their steps; shapes [points]."""
+
+    path: Path
+    metric: str
+    steps: Floats
+    values: Floats
+
+    def outcome(self, choice: CurveValue, place: str) -> float:
+        """The value that ``choice`` names; UserError, which begins with ``place``, for an asymptote not determined."""
+        if choice == "asymptote":
+            return asymptote(self.steps, self.values, f"{place}: {self.path}")
+        return float(self.values[-1] if choice == "last" else self.values.max())
+
+    def meaning(self, choice: CurveValue) -> str:
+        """What the outcome is."""
+        return f"{choice} {self.metric} of {self.path}"
+
+
+def read_curve(path: Path, metric: str, place: str) -> Curve:
+    """The learning curve in a file; UserError, which begins with ``place``, for one without values."""
     metric, points = _logged(path, metric) if path.name == STATE else ("outcome", _tabled(path))
     if not points:
         raise UserError(f"{place}: {path} has no values of {metric}")
     steps = sorted(points)
-    t, y = np.array(steps, dtype=float), np.array([points[step] for step in steps])
-    if choice == "asymptote":
-        value = asymptote(t, y, f"{place}: {path}")
-    else:
-        value = float(y[-1] if choice == "last" else y.max())
-    return value, f"{choice} {metric} of {path}"
+    return Curve(path, metric, np.array(steps, dtype=float), np.array([points[step] for step in steps]))
 
 
 def asymptote(t: Floats, y: Floats, where: str) -> float:
@@ -72,8 +95,9 @@ def asymptote(t: Floats, y: Floats, where: str) -> float:
     from scipy.optimize import OptimizeWarning, curve_fit
 
     fix = "take its last or best value as outcome"
-    if len(t) < LEAST or t[0] <= 0:
-        raise UserError(f"{where}: {len(t)} steps, from {t[0]:g} on, show no asymptote; {fix}")
+    t, y = t[t > 0], y[t > 0]
+    if len(t) < LEAST:
+        raise UserError(f"{where}: {len(t)} points after step 0, fewer than {LEAST}, show no asymptote; {fix}")
     if np.ptp(y) == 0:
         return float(y[0])
 

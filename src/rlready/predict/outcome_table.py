@@ -25,7 +25,7 @@ from rlready.core.errors import UserError
 from rlready.core.explain import misnamed, nearest
 from rlready.core.text import in_one_line
 from rlready.predict.cells import LARGEST, SMALLEST, is_number, number_of
-from rlready.predict.curves import CHOICES, curve_file, outcome_of_curve
+from rlready.predict.curves import CHOICES, curve_file, read_curve
 from rlready.predict.early import early
 from rlready.predict.meaning import Meaning, of_runs
 from rlready.predict.outcome import Outcome
@@ -100,7 +100,8 @@ def _from_curve(row: dict[str, object], folder: Path, place: str) -> tuple[objec
     if choice is None:
         raise UserError(f"{place}: beside a curve, outcome must be {', '.join(CHOICES)}, not {row['outcome']!r}")
     path = curve_file(folder / _label(row["curve"], f"{place}: curve"), place)
-    return *outcome_of_curve(path, choice, _label(row.get("metric"), f"{place}: metric"), place), path
+    curve = read_curve(path, _label(row.get("metric"), f"{place}: metric"), place)
+    return curve.outcome(choice, place), curve.meaning(choice), path
 
 
 def _predictor(value: object, what: str) -> float | None:
