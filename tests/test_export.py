@@ -105,6 +105,17 @@ def test_an_export_that_was_moved_gives_the_verdicts_of_the_verifier(here: Path)
     assert reward.score([Response("validation", "p0", 1, "1")])[0].correct
 
 
+def test_problems_that_another_version_would_make_are_refused(here: Path) -> None:
+    exported("", "trl")
+    manifest = json.loads(Path("out/export.json").read_text())
+    Path("out/export.json").write_text(json.dumps(manifest | {"makers": "rlready 0.0.1"}))
+    assert ExportedReward(here / "out").score([Response("train", "p1", 1, "2")])[0].correct
+    table = here / "out" / "data" / "train" / "sums.jsonl"
+    table.write_text(table.read_text().replace('"answer": "4"', '"answer": "5"'))
+    with pytest.raises(UserError, match=r"are not those of the export, which rlready 0\.0\.1 made; here is rlready \d"):
+        ExportedReward(here / "out").score([Response("train", "p1", 1, "2")])
+
+
 @pytest.mark.parametrize(("kind", "limits"), [("arora_zanette", ""), ("lcpo_exact", "length_targets = [12]\n")])
 def test_length_rewards_are_those_of_rl(here: Path, kind: Any, limits: str) -> None:
     """Of whole groups, also where one problem has two; thoughts are measured in tokens."""

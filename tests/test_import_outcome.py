@@ -60,6 +60,22 @@ def test_curves_and_numbers_are_read_by_predict(folder: Path) -> None:
     assert number.value == 0.7
 
 
+def test_a_family_does_not_depend_on_the_machine_or_where_its_files_are() -> None:
+    row = '{"id": "p", "prompt": "1 + 1?", "answer": "%d"}\n'
+    families = []
+    for folder, answer, more in (("x", 2, ""), ("y/z", 2, "max_tokens_per_microbatch = 99\n"), ("v", 3, "")):
+        Path(folder).mkdir(parents=True)
+        Path(folder, "sums.jsonl").write_text(row % answer)
+        Path(folder, "check.py").write_text("def right(problem, answer):\n    return answer == problem.answer\n")
+        place = Path(folder).absolute() if more else folder
+        source = f"{place}/sums.jsonl?verifier={folder}/check.py:right"
+        more += 'model = "embedded"\n'
+        Path("rl.toml").write_text(f'problems = "{source}"\nvalidation = "{source}"\nprompts_per_step = 1\n{more}')
+        export(ExportConfig(run="rl.toml"), Path("runs") / folder)
+        families.append(import_outcome(ImportConfig(export=f"runs/{folder}", outcome="0.5")).family)
+    assert families[0] == families[1] != families[2]
+
+
 def test_a_curve_of_a_run_that_has_not_ended() -> None:
     """It is imported with a warning, unless it has only the evaluation before training."""
     curve(Path("first"), 0.2)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from rlready.core.config import Reward
+from rlready.core.records import Problem
 from rlready.core.result import Record
+from rlready.runs.provenance import package_version
 
 MANIFEST = "export.json"
 SETTINGS = "settings.toml"  # those of rlready rl, presets included
@@ -18,7 +23,8 @@ Split = Literal["train", "validation"]
 
 
 class Manifest(Record):
-    """``sources`` are the task sources by split, with `HERE` in place of the folder.
+    """``sources`` are the task sources by split, with `HERE` in place of the folder.  ``problems`` are the digests of
+    their problems, which ``makers`` have made.
 
     ``opener`` and ``closer`` delimit a thought, ``thinks`` says whether responses begin with one, ``stops`` are the
     texts that may end a response.  ``reward`` with ``reward_coef`` is that of ``rlready rl``, for groups of
@@ -26,6 +32,8 @@ class Manifest(Record):
     """
 
     sources: dict[Split, str]
+    problems: dict[Split, str]
+    makers: str
     thinks: bool
     opener: str
     closer: str
@@ -42,3 +50,17 @@ class Manifest(Record):
     def group(self, split: Split) -> int:
         """Responses to a problem."""
         return self.group_size if split == "train" else self.eval_samples
+
+
+def digest_of(problems: Sequence[Problem]) -> str:
+    """SHA-256 of what a response is to, and verified by: the ids, prompts and answers."""
+    digest = hashlib.sha256()
+    for each in problems:
+        digest.update(json.dumps([each.id, each.system, each.prompt, each.answer]).encode())
+    return digest.hexdigest()
+
+
+def makers() -> str:
+    """The installed versions of what generates problems."""
+    packages = {name: package_version(name) for name in ("rlready", "reasoning-gym")}
+    return " and ".join(f"{name} {version}" for name, version in packages.items() if version)

@@ -15,24 +15,29 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlready.core.config import ImportConfig, RLConfig
+from rlready.core.config import ImportConfig, RLConfig, Tool
 from rlready.core.errors import UserError
 from rlready.core.options import fill_config
 from rlready.core.result import with_warning
 from rlready.core.text import in_one_line
 from rlready.export import verl
-from rlready.export.manifest import SETTINGS
+from rlready.export.manifest import CODE, MANIFEST, SETTINGS, Manifest, Split
 from rlready.export.result import ExportResult, ImportResult
 from rlready.predict.cells import is_number
 from rlready.predict.curves import STATE, curve_file, read_curve
 from rlready.runs.files import os_errors_named, write_text
+from rlready.runs.record import RunRecord
 from rlready.runs.results import refuse_unfinished
 from rlready.tasks.files import TABLES
+from rlready.tasks.source import parse_source
 
 NUMERAL = re.compile(r"-?[\d.,]+\s*%?")  # what is meant as a number, such as 0,58 and 58 %
 TABLE, OUTPUTS = "outcomes.jsonl", "outputs"
+SOURCES: dict[str, Split] = {"problems": "train", "validation": "validation"}  # settings that name them
 ACCURACY = "eval_accuracy"  # of validation, as the exported reward logs it
-NOT_RECIPE = ("model", "seed", "device", "dtype", "distributed")  # runs that differ in these only may be compared
+# runs that differ in these only may be compared: the model, the seed, the machine, and what saves memory or disk there
+MACHINE = ("device", "dtype", "distributed", "max_tokens_per_microbatch", "gradient_checkpointing", "save_total_limit")
+NOT_RECIPE = ("model", "seed", *MACHINE)
 
 
 def import_outcome(config: ImportConfig, out: Path | None = None) -> ImportResult:
@@ -53,7 +58,7 @@ def import_outcome(config: ImportConfig, out: Path | None = None) -> ImportResul
         raise UserError(f"--out {table}: a table of outcomes ends in .jsonl")
     row: dict[str, object] = {"export": os.path.relpath(folder, table.parent), "checkpoint": exported.model}
     found = _outcome(config, folder, table)
-    row |= found.columns | {"seed": settings.seed, "family": _family(exported, settings, found)}
+    row |= found.columns | {"seed": settings.seed, "family": _family(folder, exported.tool, settings, found)}
     if config.recipe:
         row["recipe"] = config.recipe
     lines = [line for line, export in _rows(table) if export != row["export"]]
@@ -158,14 +163,21 @@ def _number(text: str) -> float | None:
     return value
 
 
-def _family(exported: ExportResult, settings: RLConfig, found: _Outcome) -> str:
+def _family(folder: Path, tool: Tool, settings: RLConfig, found: _Outcome) -> str:
     """A name that outcomes have in common if they may be compared.
 
-    They are of runs that were exported to one tool with the same settings, and all numbers or the same value of curves.
+    They are of runs that were exported to one tool with the same settings, problems and verifiers, wherever these were
+    read from, and all numbers or the same value of curves.
     """
-    same = {key: value for key, value in settings.typed().items() if key not in NOT_RECIPE}
-    digest = hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{exported.tool}-{digest} {found.meaning.partition(' of ')[0] or 'number'}"
+    same: dict[str, object] = {key: value for key, value in settings.typed().items() if key not in NOT_RECIPE}
+    manifest = Manifest.from_file(folder / MANIFEST)
+    for name, split in SOURCES.items():
+        if same[name]:
+            source = parse_source(manifest.sources[split])
+            same[name] = [source.kind, source.options, manifest.problems[split]]
+    code = {name: digest for name, digest in RunRecord.load(folder).files.items() if name.startswith(f"{CODE}/")}
+    digest = hashlib.sha256(json.dumps([same, code], sort_keys=True).encode()).hexdigest()[:8]
+    return f"{tool}-{digest} {found.meaning.partition(' of ')[0] or 'number'}"
 
 
 def _rows(table: Path) -> list[tuple[str, object]]:

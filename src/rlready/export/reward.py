@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rlready.core.errors import UserError
 from rlready.core.records import Problem
 from rlready.credit.reward import RewardFn
 from rlready.engine.rollout import split_text
-from rlready.export.manifest import CODE, MANIFEST, TOKENIZER, Manifest, Split
+from rlready.export.manifest import CODE, MANIFEST, TOKENIZER, Manifest, Split, digest_of, makers
 from rlready.tasks import Task, open_task, verify_all
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Scored:
 
 
 class ExportedReward:
-    """The reward of the export in ``folder``; UserError if its files are damaged."""
+    """The reward of the export in ``folder``; UserError if its files are damaged, or make other problems."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.manifest = folder, Manifest.from_file(folder / MANIFEST)
@@ -106,8 +107,17 @@ class ExportedReward:
             if code not in sys.path:
                 sys.path.insert(0, code)
             task = open_task(self.manifest.source(split, self.folder))
+            self._refuse_others(split, task)
             self._tasks[split] = task, {problem.id: problem for problem in task.problems()}
         return self._tasks[split]
+
+    def _refuse_others(self, split: Split, task: Task) -> None:
+        """UserError if the problems are not those of the export, as those of another version's generator may not be."""
+        if digest_of(task.problems()) != self.manifest.problems[split]:
+            raise UserError(
+                f"{self.folder}: the problems of {task.source} are not those of the export, which "
+                f"{self.manifest.makers} made; here is {makers()}: install the versions of the export, or export again"
+            )
 
     @cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase:

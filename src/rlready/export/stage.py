@@ -17,9 +17,10 @@ import rlready
 from rlready.core.config import ExportConfig, RLConfig, Tool
 from rlready.core.errors import UserError
 from rlready.core.options import to_toml
+from rlready.core.records import Problem
 from rlready.core.text import in_one_line
 from rlready.export import prime_rl, trl, verl
-from rlready.export.manifest import IN_EXPORT, MANIFEST, SETTINGS, TOKENIZER, Manifest, Split
+from rlready.export.manifest import IN_EXPORT, MANIFEST, SETTINGS, TOKENIZER, Manifest, Split, digest_of, makers
 from rlready.export.problems import Asked, Content, asked_problems, longest_prompt
 from rlready.export.result import ExportResult
 from rlready.export.settings import settings_file, settings_of
@@ -30,7 +31,8 @@ from rlready.models.checkpoint_files import ADAPTER
 from rlready.models.lm import LM
 from rlready.runs.files import os_errors_named, write_json, write_table, write_text
 from rlready.runs.run import Run
-from rlready.train.data import problems_of
+from rlready.tasks import Task
+from rlready.train.data import Data, problems_of
 
 AGAIN = "to make it again, add --overwrite"
 README = "README.md"
@@ -75,7 +77,9 @@ def export(config: ExportConfig, out: Path) -> ExportResult:
         asked = asked_problems(settings, lm, "train", data.training)
         asked += asked_problems(settings, lm, "validation", data.held)
         sources: dict[Split, str] = {"train": settings.problems, "validation": settings.validation or settings.problems}
-        manifest = _manifest(settings, lm, {split: travelling(run, split, text) for split, text in sources.items()})
+        manifest = _manifest(
+            settings, lm, data, {split: travelling(run, split, text) for split, text in sources.items()}
+        )
         writer = WRITERS[config.to]
         translation = Translation(config.to, settings, longest_prompt(lm, asked))
         writer.translate(translation, lm)
@@ -136,9 +140,12 @@ def _copy_model(run: Run, lm: LM, model: str) -> None:
             shutil.copytree(folder, run.out / model, dirs_exist_ok=True)
 
 
-def _manifest(settings: RLConfig, lm: LM, sources: dict[Split, str]) -> Manifest:
+def _manifest(settings: RLConfig, lm: LM, data: Data[Problem], sources: dict[Split, str]) -> Manifest:
+    tasks: dict[Split, Task] = {"train": data.task, "validation": data.held_task}
     return Manifest(
         sources=sources,
+        problems={split: digest_of(task.problems()) for split, task in tasks.items()},
+        makers=makers(),
         thinks=lm.thinks,
         opener=lm.open,
         closer=lm.close,

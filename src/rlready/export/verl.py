@@ -84,7 +84,7 @@ OWN: dict[str, JsonValue] = {  # what is the same in every export
 
 
 def translate(t: Translation, lm: LM) -> None:
-    """Put the overrides; UserError for a reward that verl cannot compute, and for a model that it cannot prompt or read."""
+    """Put the overrides; UserError for a reward that verl cannot compute, or a model that it cannot prompt or read."""
     config = t.config
     refuse_blind(config, lm, t.tool)
     estimator, by_deviation, normaliser = LOSS[config.algorithm]
