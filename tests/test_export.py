@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import shlex
 import tomllib
@@ -82,7 +83,10 @@ def test_every_setting_is_translated_or_named(here: Path, to: Tool, settings: st
     off = {"engine"} if settings else {"lora_r", "lora_alpha", "lora_target_modules"}  # prime-rl has vLLM only
     assert set(RLConfig.model_fields) - named <= INSIDE | DENSE | off
     readme = (here / "out" / "README.md").read_text()
-    assert readme.count("\n") == 3
+    named_files = set(re.findall(r"`([\w.]+\.py)`", readme))
+    assert named_files == {"rlready_taskset.py" if to == "prime-rl" else "reward.py"}
+    assert named_files < set(result.files)
+    assert "rlready import out" in readme
     assert all(f"{each.setting}={each.value}" in readme for each in result.untranslated)
 
 
@@ -209,8 +213,12 @@ def test_an_export_is_made_once(here: Path) -> None:
         exported("steps = 3\n", "trl")
     exported("", "trl", "again")
     (here / "out" / "train.py").write_text("")
-    with pytest.raises(UserError, match=r"train\.py.*--overwrite"):
+    with pytest.raises(UserError, match=r"train\.py: damaged.*--overwrite"):
         exported("", "trl")
+    exported("", "trl", "third")
+    (here / "third" / "data" / "train" / "sums.jsonl").unlink()
+    with pytest.raises(UserError, match=r"sums\.jsonl: deleted.*--overwrite"):
+        exported("", "trl", "third")
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,16 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> GRPOTrainer:
         f"thinking_budget = {BUDGET}\n"
     )
     export(ExportConfig(run=str(folder / "rl.toml"), to="trl"), folder / "out")
-    sys.path.insert(0, str(folder / "out"))
+    return trained(folder / "out")
+
+
+def trained(export_folder: Path) -> GRPOTrainer:
+    """The trainer of an exported script after it was run."""
+    sys.path.insert(0, str(export_folder))
     try:
-        found = runpy.run_path(str(folder / "out" / "train.py"), run_name="__main__")["trainer"]
+        found = runpy.run_path(str(export_folder / "train.py"), run_name="__main__")["trainer"]
     finally:
-        sys.path.remove(str(folder / "out"))
+        sys.path.remove(str(export_folder))
         sys.modules.pop("reward", None)
     assert isinstance(found, GRPOTrainer)
     return found
@@ -74,3 +79,16 @@ def test_the_loss_is_the_one_of_the_run(trainer: GRPOTrainer) -> None:
     assert args.max_completion_length == BUDGET + 16
     assert (trainer.rollout_func.budget.thinking_budget, trainer.rollout_func.budget.max_answer_tokens) == (BUDGET, 16)
     assert not args.use_bias_correction_kl
+
+
+def test_a_run_that_is_started_again_goes_on_from_its_last_checkpoint(trainer: GRPOTrainer) -> None:
+    """It ends if that is the last step; with more steps, the samples of the first are not drawn again."""
+    outputs = Path(trainer.args.output_dir)
+    script, first = outputs.parent / "train.py", sorted(outputs.glob("completions/*.parquet"))[1]
+    before = first.stat().st_mtime_ns
+    with pytest.raises(SystemExit, match="checkpoint-2: training has ended"):
+        trained(outputs.parent)
+    script.write_text(script.read_text().replace(f"max_steps={STEPS}", f"max_steps={STEPS + 1}"))
+    again = trained(outputs.parent)
+    assert [line["step"] for line in again.state.log_history if "reward" in line] == [1, 2, 3]
+    assert first.stat().st_mtime_ns == before

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 
 from pydantic import JsonValue
 
+from rlready.core.config import RLConfig
 from rlready.core.options import toml_value
 from rlready.export.manifest import TOKENIZER, Split
 from rlready.export.problems import SPLITS, Asked, Content
+from rlready.export.readme import Trainer
 from rlready.export.translation import (
     Translation,
     lack_budgets,
@@ -140,6 +142,18 @@ def _put_machine(t: Translation) -> None:
     if config.device != "auto":
         t.lack("device", "training needs GPUs, which the table deployment counts")
     t.lack("seed", "rollouts are not seeded")
+
+
+def trainer(config: RLConfig) -> Trainer:
+    """prime-rl, as the README of the export names it."""
+    return Trainer(
+        "prime-rl",
+        "git checkout 559b447 && uv sync --all-extras && . .venv/bin/activate  # August 2026; in a clone of prime-rl",
+        reward=f"{TASKSET}.py",
+        note="By default it needs two GPUs, one to train and one to sample.",
+        outcome="outcome=ACCURACY",
+        pip="uv pip",
+    )
 
 
 def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[str, Content]:

@@ -13,15 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import rlready
 from rlready.core.config import ExportConfig, RLConfig, Tool
 from rlready.core.errors import UserError
 from rlready.core.options import to_toml
 from rlready.core.records import Problem
-from rlready.core.text import in_one_line
 from rlready.export import prime_rl, trl, verl
 from rlready.export.manifest import IN_EXPORT, MANIFEST, SETTINGS, TOKENIZER, Manifest, Split, digest_of, makers
 from rlready.export.problems import Asked, Content, asked_problems, longest_prompt
+from rlready.export.readme import START, Trainer, readme
 from rlready.export.result import ExportResult
 from rlready.export.settings import settings_file, settings_of
 from rlready.export.translation import Translation, refuse_untranslatable
@@ -36,21 +35,21 @@ from rlready.train.data import Data, problems_of
 
 AGAIN = "to make it again, add --overwrite"
 README = "README.md"
-START = "sh launch.sh"
 
 
 @dataclass(frozen=True)
 class Writer:
-    """How a tool gets a run: its settings, and its files by name."""
+    """How a tool gets a run: its settings, its files by name, and what the README says of the tool."""
 
     translate: Callable[[Translation, LM], None]
     files: Callable[[Translation, str, LM, Sequence[Asked]], Mapping[str, Content]]
+    trainer: Callable[[RLConfig], Trainer]
 
 
 WRITERS: dict[Tool, Writer] = {
-    "trl": Writer(trl.translate, trl.files),
-    "verl": Writer(verl.translate, verl.files),
-    "prime-rl": Writer(prime_rl.translate, prime_rl.files),
+    "trl": Writer(trl.translate, trl.files, trl.trainer),
+    "verl": Writer(verl.translate, verl.files, verl.trainer),
+    "prime-rl": Writer(prime_rl.translate, prime_rl.files, prime_rl.trainer),
 }
 
 
@@ -65,10 +64,8 @@ def export(config: ExportConfig, out: Path) -> ExportResult:
         raise UserError(f"--out {out}: ? and & have a meaning in the sources of problems; choose another folder")
     with Run(out, "export", config) as run:
         if run.finished:
-            result = run.stored(ExportResult)
-            for name in result.files:
-                run.refuse_changed(out / name, AGAIN)
-            return result
+            _refuse_damaged(run)
+            return run.stored(ExportResult)
         run.note_data(id=config.run, role="settings", path=settings_file(config.run))
         settings = settings_of(config.run)
         refuse_untranslatable(settings, config.to)
@@ -91,7 +88,7 @@ def export(config: ExportConfig, out: Path) -> ExportResult:
         with run.writing(out / MANIFEST):
             write_json(out / MANIFEST, manifest)
         files[SETTINGS] = to_toml(settings)
-        files[README] = _readme(config, translation)
+        files[README] = readme(writer.trainer(settings), translation, out)
         for name, content in files.items():
             with run.writing(out / name):
                 if isinstance(content, str):
@@ -113,6 +110,14 @@ def export(config: ExportConfig, out: Path) -> ExportResult:
         )
         run.write_result(result)
         return result
+
+
+def _refuse_damaged(run: Run) -> None:
+    """UserError for a file of a finished export that was changed or deleted."""
+    for name in run.record.files:
+        if not (run.out / name).is_file():
+            raise UserError(f"{run.out / name}: deleted since the run has ended: {AGAIN}")
+        run.refuse_changed(run.out / name, AGAIN)
 
 
 def _model(settings: RLConfig, run: Run) -> tuple[LM, str]:
@@ -154,15 +159,4 @@ def _manifest(settings: RLConfig, lm: LM, data: Data[Problem], sources: dict[Spl
         reward_coef=settings.reward_coef,
         group_size=settings.group_size,
         eval_samples=settings.eval_samples,
-    )
-
-
-def _readme(config: ExportConfig, translation: Translation) -> str:
-    """Three lines: how to start it, what it needs, and what is different."""
-    lacking = "; ".join(f"{each.setting}={each.value} ({each.why})" for each in translation.lacking)
-    return (
-        f"`{START}` trains with {config.to}, with the settings of a run of `rlready rl`.\n"
-        f"It needs {config.to} and `rlready=={rlready.__version__}`, whose verifier is the reward (`reward.py`), and "
-        "writes `outputs/`.\n"
-        f"Not in {config.to}: {in_one_line(lacking) or 'nothing'}.\n"
     )

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from rlready.core.config import RLConfig
 from rlready.export.manifest import IN_EXPORT
 from rlready.export.problems import SPLITS, Asked, Content, as_text, has_template
+from rlready.export.readme import Trainer
 from rlready.export.result import Translated
 from rlready.export.translation import (
     Translation,
@@ -24,12 +26,17 @@ from rlready.export.translation import (
 from rlready.models.lm import LM
 from rlready.train.schedule import BETAS, EPSILON
 
+BF16 = "torch.cuda.is_available() and torch.cuda.is_bf16_supported()"
 ROWS = "{split}.jsonl"
 ADAPTER, ROLLOUT = "LoraConfig.", "BudgetForcedRollout."  # before settings that are not those of GRPOConfig
 SCRIPT = "train.py"
 LAUNCH = """#!/bin/sh
 # on several GPUs: accelerate launch train.py
-cd "$(dirname "$0")" && exec python train.py "$@"
+if [ $# -gt 0 ]; then
+    echo "launch.sh takes no arguments: change the settings in train.py" >&2
+    exit 2
+fi
+cd "$(dirname "$0")" && exec python train.py
 """
 LOSS: dict[str, tuple[str, str]] = {  # loss_type and scale_rewards
     "grpo": ("grpo", "group"),
@@ -68,6 +75,7 @@ import torch
 from datasets import Dataset
 from reward import rlready_reward
 from transformers import AutoTokenizer
+from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOConfig, GRPOTrainer
 
 HERE = Path(__file__).resolve().parent
@@ -97,7 +105,11 @@ TRAINER = """trainer = GRPOTrainer(
 )
 
 if __name__ == "__main__":
-    trainer.train()
+    os.makedirs(args.output_dir, exist_ok=True)
+    last = get_last_checkpoint(args.output_dir)
+    if last and int(last.rpartition("-")[2]) >= args.max_steps:
+        raise SystemExit(f"{{last}}: training has ended; to train again, move outputs/ away")
+    trainer.train(resume_from_checkpoint=last)
     trainer.save_state()
     trainer.save_model()
 """
@@ -192,6 +204,12 @@ def _put_machine(t: Translation) -> None:
     t.lack("distributed", "accelerate launch chooses between DDP, FSDP and DeepSpeed")
 
 
+def trainer(config: RLConfig) -> Trainer:
+    """TRL, as the README of the export names it."""
+    extras = [name for name, used in (("peft", config.lora_r), ("vllm", config.engine == "vllm")) if used]
+    return Trainer("TRL 1.16", f"pip install 'trl[{','.join(extras)}]==1.16.*'".replace("[]", ""))
+
+
 def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[str, Content]:
     """The files by name: problems, reward, script and launcher; ``model`` is a path or an id, or `IN_EXPORT`."""
     found: dict[str, Content] = {
@@ -222,14 +240,15 @@ def _config(t: Translation) -> str:
         for e in t.translated
         if not e.counterpart.startswith((ADAPTER, ROLLOUT))
     ]
-    own = ['output_dir=str(HERE / "outputs")', "log_completions=True", "logging_steps=1", 'report_to="none"']
+    own = ['output_dir=str(HERE / "outputs")', "logging_steps=1", 'report_to=os.environ.get("REPORT_TO", "none")']
+    own += ["log_completions=True", "num_completions_to_print=4"]
     return "\n".join(["args = GRPOConfig(", *(f"    {line}," for line in own), *lines, ")"])
 
 
 def _written(each: Translated) -> str:
     if each.counterpart == "gradient_accumulation_steps":
         return f"share({each.value})"
-    return "torch.cuda.is_available()" if each.counterpart == "bf16" and each.value is None else repr(each.value)
+    return BF16 if each.counterpart == "bf16" and each.value is None else repr(each.value)
 
 
 def _trainer(t: Translation, model: str) -> str:

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from rlready.core.config import RLConfig
 from rlready.export.manifest import IN_EXPORT, TOKENIZER
 from rlready.export.problems import SPLITS, Asked, Content
+from rlready.export.readme import Trainer
 from rlready.export.translation import (
     Translation,
     clip_range,
@@ -155,6 +156,11 @@ def _put_machine(t: Translation) -> None:
         t.lack("distributed", "weights are sharded by FSDP")
     if config.device != "auto":
         t.lack("device", "training needs GPUs, which trainer.n_gpus_per_node and CUDA_VISIBLE_DEVICES choose")
+
+
+def trainer(config: RLConfig) -> Trainer:
+    """verl, as the README of the export names it."""
+    return Trainer("verl 0.9.1", "pip install 'verl[vllm]==0.9.1'")
 
 
 def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[str, Content]:

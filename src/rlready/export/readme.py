@@ -1,0 +1,66 @@
+"""The README of an export: how to install what it needs, start it and bring its outcome back, and what is different."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import rlready
+from rlready.core.text import in_one_line
+from rlready.export.translation import Translation
+from rlready.tasks.source import parse_source
+
+START = "sh launch.sh"
+TEXT = """# RL by {tool} with the settings of a run of `rlready rl`
+
+    {install}
+    {pip} install {rlready}
+    {start}
+
+Training writes `outputs/`.{note}
+`/path/to/rlready` is a clone of rlready {version}, whose verifier is the reward (`{reward}`).
+Then, where this was exported,
+
+    rlready import {folder}{outcome}
+
+adds the outcome to a table for `rlready predict`.
+
+Not in {tool}: {lacking}.
+"""
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """What the README says of a tool: its name with the version, a command that installs it, and its reward's file.
+
+    ``note`` is a sentence about its machine, ``outcome`` the argument that ``rlready import`` needs, and ``pip`` what
+    installs packages into its environment.
+    """
+
+    name: str
+    install: str
+    reward: str = "reward.py"
+    note: str = ""
+    outcome: str = ""
+    pip: str = "pip"
+
+
+def readme(trainer: Trainer, translation: Translation, out: Path) -> str:
+    """The text, for an export into the folder ``out``."""
+    config = translation.config
+    generated = any(parse_source(text).kind == "gym" for text in (config.problems, config.validation) if text)
+    lacking = "; ".join(f"{each.setting}={each.value} ({each.why})" for each in translation.lacking)
+    return TEXT.format(
+        tool=trainer.name,
+        install=trainer.install,
+        pip=trainer.pip,
+        rlready="'/path/to/rlready[gym]'" if generated else "/path/to/rlready",
+        start=START,
+        note=trainer.note and f" {trainer.note}",
+        version=rlready.__version__,
+        reward=trainer.reward,
+        folder=shlex.quote(in_one_line(str(out))),
+        outcome=trainer.outcome and f" {trainer.outcome}",
+        lacking=in_one_line(lacking) or "nothing",
+    )
