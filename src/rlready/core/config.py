@@ -638,14 +638,14 @@ class ImportConfig(Config):
     export: str = option("", "Folder that rlready export has written. Required.")
     outcome: str = option(
         "",
-        "Accuracy after training, or its learning curve: the output folder of TRL or verl, trainer_state.json, or a "
-        "table with the columns step and outcome. By default the outputs in the export.",
+        "Accuracy after training, from 0 to 1, or its learning curve: the output folder of TRL or verl, "
+        "trainer_state.json, or a table with the columns step and outcome. By default the outputs in the export.",
     )
     value: CurveValue = option(
         "last", "Which value of a curve is the outcome: its last, its best, or that at which it levels off."
     )
     metric: str = option(
-        "", "Number of trainer_state.json. By default eval_accuracy, which the exported reward logs for TRL."
+        "", "Name of the logged value in trainer_state.json. By default eval_accuracy, which the exported reward logs."
     )
     recipe: str = option("", "SFT recipe of the checkpoint that training started from. By default that of its SFT run.")
 

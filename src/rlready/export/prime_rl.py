@@ -20,6 +20,7 @@ from rlready.export.translation import (
     Translation,
     lack_budgets,
     lack_common,
+    limit_name,
     put_adapter,
     refuse_blind,
     response_limit,
@@ -100,8 +101,8 @@ def translate(t: Translation, lm: LM) -> None:
     if config.updates_per_batch > 1:
         t.lack("updates_per_batch", "a batch is trained on once")
     t.put("group_size", {"orchestrator.group_size": config.group_size})
-    t.put("max_answer_tokens", {SAMPLING + "max_completion_tokens": cap})
-    t.put("max_answer_tokens", {EVALUATION + "sampling.max_completion_tokens": cap})
+    t.put(limit_name(config), {SAMPLING + "max_completion_tokens": cap})
+    t.put(limit_name(config), {EVALUATION + "sampling.max_completion_tokens": cap})
     t.put("temperature", {SAMPLING + "temperature": config.temperature})
     t.put("temperature", {EVALUATION + "sampling.temperature": config.temperature})
     _put_optimiser(t)
@@ -137,8 +138,6 @@ def _put_machine(t: Translation) -> None:
         t.lack("engine", "samples are drawn by vLLM")
     if config.dtype == "float32":
         t.lack("dtype", "arithmetic is bfloat16, with float32 for the weights that are trained")
-    if config.distributed != "fsdp":
-        t.lack("distributed", "weights are sharded by FSDP")
     if config.device != "auto":
         t.lack("device", "training needs GPUs, which the table deployment counts")
     t.lack("seed", "rollouts are not seeded")

@@ -11,7 +11,10 @@ from rlready.core.result import Record, Result, Table
 
 
 class Translated(Record):
-    """``setting`` of ``rlready rl`` as the setting ``counterpart`` of the tool, with its ``value`` there."""
+    """``setting`` of ``rlready rl`` as the setting ``counterpart`` of the tool, with its ``value`` there.
+
+    Of several that make up one of the tool, ``setting`` is their names with plus signs between them.
+    """
 
     setting: str
     counterpart: str

@@ -106,6 +106,11 @@ def response_limit(config: RLConfig) -> int:
     return (config.thinking_budget or 0) + config.max_answer_tokens
 
 
+def limit_name(config: RLConfig) -> str:
+    """The settings that make up the limit of a response."""
+    return "max_answer_tokens" if config.thinking_budget is None else "thinking_budget + max_answer_tokens"
+
+
 def refuse_untranslatable(config: RLConfig, tool: Tool) -> None:
     """UserError for what cannot be handed over to any tool: another run would be trained."""
     if config.algorithm == "dense" or config.algorithm not in ALGORITHMS:

@@ -19,6 +19,7 @@ from rlready.export.translation import (
     clip_range,
     lack_budgets,
     lack_common,
+    limit_name,
     put_adapter,
     response_limit,
     warmup_steps,
@@ -130,7 +131,7 @@ def translate(t: Translation, lm: LM) -> None:
     t.put("updates_per_batch", {"num_iterations": updates})
     t.put("group_size", {"num_generations": config.group_size, "per_device_train_batch_size": config.group_size})
     t.put("prompts_per_step", {"gradient_accumulation_steps": config.prompts_per_step})
-    t.put("max_answer_tokens", {"max_completion_length": response_limit(config)})
+    t.put(limit_name(config), {"max_completion_length": response_limit(config)})
     t.put("temperature", {"temperature": config.temperature, "top_p": 1.0, "top_k": 0})
     t.put("seed", {"seed": config.seed})
     _put_optimiser(t)
@@ -198,10 +199,9 @@ def _put_machine(t: Translation) -> None:
         t.put("importance_cap", {"vllm_importance_sampling_clip_max": config.importance_cap})
     else:
         t.put("engine", {"use_vllm": False})
-        t.lack("importance_correction", "only samples of vLLM are corrected")
-        t.lack("importance_cap", "only samples of vLLM are corrected")
     t.lack("max_tokens_per_microbatch", "micro-batches are one group each (per_device_train_batch_size)")
-    t.lack("distributed", "accelerate launch chooses between DDP, FSDP and DeepSpeed")
+    if config.distributed == "fsdp":
+        t.lack("distributed", "accelerate launch chooses between DDP, FSDP and DeepSpeed")
 
 
 def trainer(config: RLConfig) -> Trainer:

@@ -22,6 +22,7 @@ from rlready.export.translation import (
     clip_range,
     lack_budgets,
     lack_common,
+    limit_name,
     put_adapter,
     refuse_blind,
     response_limit,
@@ -105,7 +106,7 @@ def translate(t: Translation, lm: LM) -> None:
     t.put("prompts_per_step", {"data.train_batch_size": batch, ACTOR + "ppo_mini_batch_size": batch})
     t.put("updates_per_batch", {ACTOR + "ppo_epochs": config.updates_per_batch})
     t.put("group_size", {ROLLOUT + "n": config.group_size})
-    t.put("max_answer_tokens", {"data.max_response_length": cap})
+    t.put(limit_name(config), {"data.max_response_length": cap})
     t.put("temperature", {ROLLOUT + "temperature": config.temperature, ROLLOUT + "top_p": 1.0, ROLLOUT + "top_k": -1})
     t.put("seed", {"data.seed": config.seed, ROLLOUT + "seed": config.seed})
     _put_optimiser(t)
@@ -152,8 +153,6 @@ def _put_machine(t: Translation) -> None:
         t.lack("engine", "samples are drawn by vLLM")
     if config.dtype == "float32":
         t.lack("dtype", "arithmetic is bfloat16, with float32 for the weights that are trained")
-    if config.distributed != "fsdp":
-        t.lack("distributed", "weights are sharded by FSDP")
     if config.device != "auto":
         t.lack("device", "training needs GPUs, which trainer.n_gpus_per_node and CUDA_VISIBLE_DEVICES choose")
 
