@@ -17,8 +17,9 @@ WITHOUT_ROOTS_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_searc
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> Iterator[Path]:
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Two runs, of which the user may not enter the second."""
+    monkeypatch.chdir(tmp_path)  # below which their SFT run is recorded
     if os.geteuid() == 0 and not shutil.which("setpriv"):
         pytest.skip("root reads everything")
     found = [checkpoint(f"sft/checkpoints/step-{i}", reach=0.5, skill=0.3, seed=i, problems=8) for i in (1, 2)]
