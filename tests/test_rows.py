@@ -599,7 +599,7 @@ def test_texts_of_a_parquet_file_are_unfolded_few_at_a_time(tmp_path: Path, monk
     assert sum(sizes) == 100
 
 
-@pytest.mark.parametrize("key", ["verifier", "prompt"])
+@pytest.mark.parametrize("key", ["verifier", "prompt", "split"])
 def test_an_option_that_is_empty_is_refused(key: str, tmp_path: Path) -> None:
     """As from a shell variable that is not set."""
     (tmp_path / "p.jsonl").write_text('{"prompt": "1+1", "answer": "2"}\n')

@@ -29,7 +29,7 @@ from rlready.core.records import Problem
 from rlready.tasks.answers.extract import final_answer, own_part
 from rlready.tasks.harmless import harmless
 from rlready.tasks.protocol import Asked, Task, Verdict
-from rlready.tasks.source import Source, canonical, options_from
+from rlready.tasks.source import Source
 from rlready.tasks.verifier import Named
 from rlready.tasks.verifier_process import BoundedVerifier, load_verifier
 
@@ -60,9 +60,7 @@ class GymTask(Task):
 
     def __init__(self, source: Source) -> None:
         self.name = source.path
-        defaults = _defaults(source)
-        self.options = options_from(source, defaults)
-        self.source = canonical(source, self.options, defaults)
+        super().__init__(source, _defaults(source))
         given = dataclasses.asdict(self.options)
         self.n, seed = given.pop("n"), given.pop("seed")
         if self.n > STRIDE or seed > LARGEST_SEED:

@@ -74,9 +74,11 @@ class Task(ABC):
     path: Path | None = None
     licence: str | None = None
 
-    def __init__(self, source: Source) -> None:
-        self.options = options_from(source, self.defaults)
-        self.source = canonical(source, self.options, self.defaults)
+    def __init__(self, source: Source, defaults: DataclassInstance | None = None) -> None:
+        """``defaults`` in place of those of the class, where they depend on the source."""
+        usual = self.defaults if defaults is None else defaults
+        self.options = options_from(source, usual)
+        self.source = canonical(source, self.options, usual)
 
     @cached_property
     def tally(self) -> Tally:

@@ -105,10 +105,9 @@ class RowsTask(Task):
         for key in sorted(source.options.keys() & unread if self.path else ()):
             what = "a folder" if self.name.is_dir() else "a file"
             raise UserError(f"{source.text}: {key}= is for a data set on the hub, but {self.name} is {what}")
-        for key in ("verifier", "prompt", "config", "split", "revision"):
-            if source.options.get(key) == "":
-                raise UserError(f"{source.text}: {key}= is empty; leave it out")
         o = self.options
+        if not o.prompt:  # other columns may be missing
+            raise UserError(f"{source.text}: prompt= is empty; leave it out")
         self.table = read_table(source.path, config=o.config, split=o.split, revision=o.revision)
         self.licence = None if self.path else hub_licence(source.path, o.revision)
         given = {key: getattr(o, key) for key in ("prompt", "response", "thinking", "answer", "id")}

@@ -96,6 +96,8 @@ def options_from(source: Source, default: Options) -> Options:
     for key, text in source.options.items():
         if key not in hints:
             raise UserError(f"{source.text}: unknown key {key!r}; {nearest(key, hints)}")
+        if not text and getattr(default, key) == "":  # as from a shell variable that is not set
+            raise UserError(f"{source.text}: {key}= is empty; leave it out")
         try:
             values[key] = _convert(text, hints[key])
         except ValueError as error:
