@@ -115,3 +115,4 @@ def test_a_tracker_that_cannot_be_used(
     monkeypatch.setitem(__import__("sys").modules, "trackio", None)
     with pytest.raises(UserError, match=message):
         write(tmp_path)
+    assert all(each.closed for each in made)  # those that were started before

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from math import isfinite
 from pathlib import Path
@@ -60,17 +60,24 @@ class StepLog:
         self.path = run.out / LOG
         names = list(dict.fromkeys(filter(None, map(str.strip, os.environ.get(REPORT_TO, "").split(",")))))
         names = [name for name in names if name != "none"]
+        if unknown := [name for name in names if name not in TRACKERS]:
+            raise UserError(f"{REPORT_TO}={unknown[0]}: no such tracker; {nearest(unknown[0], TRACKERS)}")
         self._trackers: dict[str, Tracker] = {}
         for name in names if rank() == 0 else ():
-            if name not in TRACKERS:
-                raise UserError(f"{REPORT_TO}={name}: no such tracker; {nearest(name, TRACKERS)}")
             try:
                 with redirect_stdout(sys.stderr):  # standard output is for the result
                     self._trackers[name] = TRACKERS[name](run, begun)
             except ImportError:
+                self.close()
                 raise UserError(f"{REPORT_TO}={name}: not installed; pip install 'rlready[{name}]'") from None
             except Exception as error:  # of the tracker's own kinds, as where it needs a key
+                self.close()
                 raise UserError(f"{REPORT_TO}={name}: cannot be started: {in_one_line(str(error))[:300]}") from None
+
+    def close(self) -> None:
+        """Close the trackers."""
+        for name in list(self._trackers):
+            self._ask(name, lambda tracker: tracker.close())
 
     def __enter__(self) -> Self:
         return self
@@ -78,8 +85,7 @@ class StepLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        for name in list(self._trackers):
-            self._ask(name, lambda tracker: tracker.close())
+        self.close()
 
     def write(self, line: Line) -> None:
         """Append a line to the file and report its numbers."""
@@ -89,7 +95,7 @@ class StepLog:
         for name in list(self._trackers):
             self._ask(name, lambda tracker: tracker.log(values, line.step))
 
-    def _ask(self, name: str, work: Any) -> None:
+    def _ask(self, name: str, work: Callable[[Tracker], None]) -> None:
         try:
             with redirect_stdout(sys.stderr):
                 work(self._trackers[name])
@@ -137,11 +143,10 @@ class _Wandb:
         import wandb
 
         mode: Any = os.environ.get("WANDB_MODE", "offline")
-        first = run.record.all_attempts[0].start if run.record.all_attempts else ""
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=run_name(run.out),
-            id=hashlib.sha256(f"{first} {run.out.resolve()}".encode()).hexdigest()[:16],  # of all attempts
+            id=hashlib.sha256(f"{run.record.start} {run.out.resolve()}".encode()).hexdigest()[:16],  # of all attempts
             resume="allow",
             config=plain(run.config),
             mode=mode,
