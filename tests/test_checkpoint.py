@@ -185,6 +185,12 @@ DAMAGED: dict[str, tuple[Edit, str]] = {
         ),
         "tokenizer.json: the token 'a' has the id 2147483648: damaged; copy or fetch it again",
     ),
+    "shared id": (
+        lambda folder: (folder / "tokenizer.json").write_text(
+            re.sub(r'"a": (\d+)', r'"a": \1, "a2": \1', (folder / "tokenizer.json").read_text(), count=1)
+        ),
+        r"tokenizer.json: the tokens 'a' and 'a2' both have the id \d+: damaged; copy or fetch it again",
+    ),
     "growing text": (
         normalised(*[{"type": "Replace", "pattern": {"String": "e"}, "content": "ee"}] * 40),
         "tokenizer.json: its normaliser, .* may make a text more than 4096 times as long",

@@ -46,6 +46,7 @@ def check_tokenizer_file(path: Path) -> None:
     model, added = parts.get("model"), parts.get("added_tokens")
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
     ids = [*vocabulary.items()] if isinstance(vocabulary, dict) else []
+    _refuse_shared_id(path, ids)
     if isinstance(added, list):
         ids += [(each.get("content"), each.get("id")) for each in added if isinstance(each, dict)]
     for token, number in ids:
@@ -57,6 +58,18 @@ def check_tokenizer_file(path: Path) -> None:
             f"{path}: its normaliser, pre-tokeniser and decoder may make a text more than {MOST} times as long: no "
             f"tokeniser needs that; {AGAIN}"
         )
+
+
+def _refuse_shared_id(path: Path, ids: list[tuple[str, Content]]) -> None:
+    """UserError for a vocabulary in which two tokens have one id, so that one of them is decoded as the other."""
+    tokens: dict[Content, str] = {}
+    for token, number in ids:
+        first = tokens.setdefault(number, token) if isinstance(number, int) else token
+        if first != token:
+            raise UserError(
+                f"{path}: the tokens {one_line(first)!r} and {one_line(token)!r} both have the id {number}: damaged; "
+                f"{AGAIN}"
+            )
 
 
 def switch_off_sampling(tokenizer: PreTrainedTokenizerBase, source: str) -> None:
