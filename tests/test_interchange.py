@@ -326,6 +326,23 @@ def test_what_else_a_log_of_inspect_may_hold(tmp_path: Path) -> None:
         read(f"inspect:{log}")
 
 
+@pytest.mark.parametrize("events", [0, 20_000])  # read as a whole, and up to its scores
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_archive_of_inspect_is_refused(tmp_path: Path, compression: int, events: int) -> None:
+    path = tmp_path / "log.eval"
+    sample = {"id": 1, "epoch": 1, "output": {"completion": "four"}, "scores": {"match": {"value": "C"}}}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("samples/1_epoch_1.json", json.dumps(sample | {"events": "x" * events}))
+        (member,) = archive.infolist()
+    assert counts(alone(f"inspect:{path}")) == {"1": "1"}
+    content = bytearray(path.read_bytes())
+    data = member.header_offset + 30 + len(member.filename)
+    for at in range(data + 1, data + 30):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        with pytest.raises(UserError, match=r"log\.eval: not a log that can be read"):
+            read(f"inspect:{path}")
+
+
 def test_details_of_lighteval(tmp_path: Path) -> None:
     rows = [
         {
