@@ -41,9 +41,9 @@ def interpreter() -> str:
 class Child:
     """vLLM with a model loaded, which samples when it is asked to."""
 
-    def __init__(self, python: str, model: Path, dtype: str, rows: int) -> None:
+    def __init__(self, python: str, model: Path, dtype: str, rows: int, block: int = 0) -> None:
         self.dtype = dtype
-        words = [python, str(CHILD), str(model), dtype, str(rows)]
+        words = [python, str(CHILD), str(model), dtype, str(rows), str(block)]
         self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._read()  # it is ready
 

@@ -1,4 +1,4 @@
-"""vLLM as a child process: `vllm_child.py MODEL DTYPE ROWS`; a JSON command a line in, its seconds and tokens out."""
+"""vLLM as a child process: `vllm_child.py MODEL DTYPE ROWS BLOCK`; JSON commands in, seconds and tokens out."""
 
 import json
 import os
@@ -17,12 +17,14 @@ os.environ |= {
 }
 
 
-def main(model: str, dtype: str, rows: int) -> None:
+def main(model: str, dtype: str, rows: int, block: int) -> None:
+    """``block``: tokens of a block of keys and values; 0 leaves it to vLLM."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # vLLM's own output must not mix with the results
     from vllm import LLM, SamplingParams
 
-    llm = LLM(model=model, dtype=dtype, max_model_len=1024, max_num_seqs=rows, seed=0)
+    size = {"block_size": block} if block else {}
+    llm = LLM(model=model, dtype=dtype, max_model_len=1024, max_num_seqs=rows, seed=0, **size)
     print("{}", file=answers)
     for line in sys.stdin:
         command = json.loads(line)
@@ -43,4 +45,4 @@ def main(model: str, dtype: str, rows: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -44,7 +44,8 @@ PROBES, PROBE_TOKENS = 4, 8  # prompts and drawn tokens on which the weights are
 PROBE_TEMPERATURE = 1.5  # not 1, so that log-probabilities of another temperature show
 BOUNDS = {"float32": 1e-3, "bfloat16": 0.05}  # nats: mean difference of log-probabilities that rounding may make
 BANNED = -100.0  # the lowest bias of a logit that vLLM accepts
-CACHE_BYTES, BLOCK = 4 << 30, 128  # of keys and values on a CPU, at most; tokens of a block of them
+CACHE_BYTES = 4 << 30  # of keys and values on a CPU, at most
+BLOCK = 32  # tokens of a block of them on a CPU, the fewest; each sample computes the last, partial block of its prompt
 SHARE, SHARE_IN_TRAINING = 0.85, 0.4  # of a GPU's free memory
 LEAST = -150.0  # nats; nothing draws a token that is less likely, as its probability in float32 is 0
 LEAST_WATCHED = -1e6  # nats; of a token that is not drawn, more than logits in bfloat16 may differ by
@@ -226,14 +227,15 @@ class CompletionEngine(Engine):
         self.closed = True
 
     def start_options(self, longest: int) -> dict[str, int | float]:
-        """How much memory vLLM may use for sequences of ``longest`` tokens, and whether it compiles, which takes two
-        minutes on a CPU."""
+        """How much memory vLLM may use for sequences of ``longest`` tokens; on a CPU also the size of its blocks, and
+        that it does not compile, which takes two minutes."""
         device = self.lm.model.device
         if device.type == "cuda":
             free, total = torch.cuda.mem_get_info(device)
             return {"gpu_memory_utilization": (SHARE_IN_TRAINING if self.training else SHARE) * free / total}
         row = -(-longest // BLOCK) * BLOCK * cache_bytes(self.lm.model)
-        return {"kv_cache_memory_bytes": max(2 * row, min(self.batch_size * row, CACHE_BYTES)), "enforce_eager": True}
+        cache = max(2 * row, min(self.batch_size * row, CACHE_BYTES))
+        return {"kv_cache_memory_bytes": cache, "block_size": BLOCK, "enforce_eager": True}
 
     @abstractmethod
     def completer(self, longest: int, *, stale: bool) -> Completer:
