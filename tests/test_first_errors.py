@@ -1,5 +1,6 @@
 """What a newcomer mistypes: one line that says what is wrong and what to write instead, before anything is written."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -136,6 +137,15 @@ def test_full_memory_names_settings_that_the_verb_has() -> None:
     mapped = RuntimeError("unable to mmap 4334976 bytes from file <model.safetensors>: Cannot allocate memory (12)")
     assert out_of_memory(mapped, config.InjectConfig()) == "main memory is full: use a device with more memory"
     assert out_of_memory(RuntimeError("shapes differ"), RLConfig()) == ""
+
+
+def test_a_library_that_does_not_fit_into_memory_is_one_line() -> None:
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (400 << 20,) * 2); import rlready.cli.main as m"
+    )
+    words = [sys.executable, "-c", f"{code}; sys.exit(m.main(sys.argv[1:]))", "show", "--template", "embedded"]
+    done = subprocess.run(words, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "rlready: main memory is full: use a device with more memory\n")
 
 
 def test_the_summary_of_every_verb_fits_a_narrow_terminal() -> None:

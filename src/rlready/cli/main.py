@@ -61,22 +61,19 @@ def _main(argv: list[str], *, program: bool) -> int:
         if program:
             exit_stopped()
         return STOPPED
-    except RuntimeError as error:
-        lost = distributed.why_lost(error)
-        if not lost:
-            raise
-        return _say(lost, 2)
     except UserError as error:
         return _say(" ".join(str(error).split()), 2)
-    except OSError as error:
-        line = _about_path(error)
+    except Exception as error:
+        line = distributed.why_lost(error) or out_of_memory(error) or _about_path(error)
         if not line:
             raise
         return _say(line, 2)
 
 
-def _about_path(error: OSError) -> str:
+def _about_path(error: Exception) -> str:
     """The line about a path that was named, but cannot be used; "" for any other error."""
+    if not isinstance(error, OSError):
+        return ""
     if error.errno == errno.ENAMETOOLONG:
         return f"{str(error.filename)[:60]}…: {error.strerror}; name an existing file or folder"
     if isinstance(error, PermissionError) and error.filename is not None:

@@ -34,13 +34,14 @@ def check_device(config: Config) -> None:
         raise UserError(f"device = {device!r}: the last {name} here is {kind}:{there - 1}; use {kind}:0{last}")
 
 
-def out_of_memory(error: Exception, config: Config) -> str:
+def out_of_memory(error: Exception, config: Config | None = None) -> str:
     """What to change about ``config`` if ``error`` says that memory is full, in one line; empty for other errors."""
     torch = sys.modules.get("torch")
     on_gpu = torch is not None and isinstance(error, torch.OutOfMemoryError)
-    if not (on_gpu or isinstance(error, MemoryError) or "allocate memory" in str(error)):
+    not_mapped = isinstance(error, ImportError) and str(error).endswith("failed to map segment from shared object")
+    if not (on_gpu or not_mapped or isinstance(error, MemoryError) or "allocate memory" in str(error)):
         return ""
-    lower = [_halved(name, getattr(config, name)) for name in MEMORY if name in type(config).model_fields]
+    lower = [_halved(name, getattr(config, name)) for name in MEMORY if hasattr(config, name)]
     narrow = " or set dtype=bfloat16," if getattr(config, "dtype", None) == "float32" else ""
     kept = " or set gradient_checkpointing=true," if getattr(config, "gradient_checkpointing", None) is False else ""
     less = f"lower {' or '.join(lower)},{kept}{narrow} or " if lower else ""
