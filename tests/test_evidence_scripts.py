@@ -10,9 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rlready.core.records import Estimate
+from rlready.tasks import open_task
 from rlready.tasks.dagmath.task import DagTask
 
 ROOT = Path(__file__).parents[1]
@@ -162,3 +164,27 @@ def test_the_page_of_smollm2_is_written_from_what_is_stored(monkeypatch: pytest.
         shutil.copy(folder / "result.json", tmp_path)
     module.report(chosen, seeds, None)
     assert (tmp_path / "README.md").read_text() == (folder / "README.md").read_text()
+
+
+def test_the_first_wrong_token_of_a_thought_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = imported(ROOT / "evidence" / "dense-own-errors" / "run.py", monkeypatch)
+    task = open_task("dagmath?ops=5&asked=3&split=test&n=1&seed=1")
+    (problem,), (row,) = task.problems(), task.rows()
+    right = str(row.thinking).split()
+    assert module.first_wrong(right, problem) == (None, [at for at, word in enumerate(right) if word.isdigit()])
+    assert module.first_wrong(right[:-2], problem)[0] is None  # it ends too early, but is right so far
+    for at, word in enumerate(right):
+        numbers = [place for place in range(at) if right[place].isdigit()]
+        changed = [*right[:at], "12" if word != "12" else "11", *right[at + 1 :]]
+        assert module.first_wrong(changed, problem) == (at, numbers)
+    last = max(at for at, word in enumerate(right) if word.endswith("="))
+    assert right[last + 1] == "s"
+    assert module.first_wrong(right[last:], problem) == (0, [])  # before s is known
+    swapped = [*right]
+    swapped[last + 1], swapped[last + 3] = right[last + 3], right[last + 1]
+    assert module.first_wrong(swapped, problem) is None
+
+
+def test_the_area_counts_ties_as_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = imported(ROOT / "evidence" / "dense-own-errors" / "run.py", monkeypatch)
+    assert module.above(1.0, np.array([0.0, 1.0, 2.0, 3.0], dtype=np.float32)) == 0.625
