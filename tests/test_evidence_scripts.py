@@ -177,7 +177,7 @@ def test_the_first_wrong_token_of_a_thought_is_found(monkeypatch: pytest.MonkeyP
         numbers = [place for place in range(at) if right[place].isdigit()]
         changed = [*right[:at], "12" if word != "12" else "11", *right[at + 1 :]]
         assert module.first_wrong(changed, problem) == (at, numbers)
-    last = max(at for at, word in enumerate(right) if word.endswith("="))
+    last = max(at for at, word in enumerate(right) if word[0] != "=" and word[-1] == "=")
     assert right[last + 1] == "s"
     assert module.first_wrong(right[last:], problem) == (0, [])  # before s is known
     swapped = [*right]
