@@ -304,7 +304,7 @@ class CompletionEngine(Engine):
     @torch.no_grad()
     def _refuse_damaged(self, prompts: Sequence[tuple[int, ...]]) -> None:
         """UserError for weights that give NaN, for which a program would only send odd answers."""
-        own = token_logprobs(self.lm.model, [_example(ids, ids[-1:]) for ids in prompts], PROBE_TEMPERATURE)[0]
+        own = self._own([_example(ids, ids[-1:]) for ids in prompts[:1]], PROBE_TEMPERATURE)
         if not own.isfinite().all():
             raise UserError(
                 f"{self.lm.source}: its logits are not finite, so its weights are damaged; use another checkpoint"
@@ -323,15 +323,20 @@ class CompletionEngine(Engine):
             found += completer.drawn()[0]
         examples = [_example(prompts[each.row], each.tokens) for each in found]
         theirs = torch.tensor([logprob for each in found for logprob in each.logprobs])
-        own, plain = (token_logprobs(self.lm.model, examples, t)[0].float().cpu() for t in (PROBE_TEMPERATURE, 1.0))
-        difference, bound = float((own - theirs).abs().mean()), BOUNDS[self.dtype]
-        if float((plain - theirs).abs().mean()) <= bound < difference:
+        bound = BOUNDS[self.dtype]
+        difference = float((self._own(examples, PROBE_TEMPERATURE) - theirs).abs().mean())
+        if difference <= bound:
+            return
+        if float((self._own(examples, 1.0) - theirs).abs().mean()) <= bound:
             raise UserError(
                 f"{self.name} returns log-probabilities at temperature 1, not at that of sampling; start it with "
                 "--logprobs-mode processed_logprobs"
             )
-        if not difference <= bound:
-            raise self.wrong_weights(difference, bound)
+        raise self.wrong_weights(difference, bound)
+
+    def _own(self, examples: Sequence[Example], temperature: float) -> torch.Tensor:
+        """The model's own log-probabilities of the response tokens."""
+        return token_logprobs(self.lm.model, examples, temperature)[0].float().cpu()
 
 
 def _run(completer: Completer, rows: dict[int, _Row], temperature: float) -> Iterator[int]:
