@@ -11,8 +11,16 @@ import torch
 
 from rlready.cli.main import main
 from rlready.cli.parser import VERBS
-from rlready.core import config
-from rlready.core.config import CreditConfig, DemoConfig, EvaluateConfig, InjectConfig, ReadinessConfig, RLConfig
+from rlready.core.config import (
+    CreditConfig,
+    DemoConfig,
+    EvaluateConfig,
+    InjectConfig,
+    ReadinessConfig,
+    RLConfig,
+    SFTConfig,
+)
+from rlready.core.config.rl import ALGORITHMS as NAMED
 from rlready.core.device import out_of_memory
 from rlready.core.errors import UserError
 from rlready.core.explain import similar
@@ -129,13 +137,13 @@ def test_typing_errors_are_understood_and_unrelated_words_are_not() -> None:
 
 def test_full_memory_names_settings_that_the_verb_has() -> None:
     full = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-    said = out_of_memory(full, config.SFTConfig())
+    said = out_of_memory(full, SFTConfig())
     assert "lower max_tokens_per_microbatch from 16384 to 8192, or set gradient_checkpointing=true, or use" in said
-    assert "gradient_checkpointing" not in out_of_memory(full, config.SFTConfig(gradient_checkpointing=True))
+    assert "gradient_checkpointing" not in out_of_memory(full, SFTConfig(gradient_checkpointing=True))
     assert "max_tokens_per_microbatch" not in out_of_memory(full, EvaluateConfig())
-    assert "main memory is full: lower max_tokens_per_microbatch" in out_of_memory(MemoryError(), config.SFTConfig())
+    assert "main memory is full: lower max_tokens_per_microbatch" in out_of_memory(MemoryError(), SFTConfig())
     mapped = RuntimeError("unable to mmap 4334976 bytes from file <model.safetensors>: Cannot allocate memory (12)")
-    assert out_of_memory(mapped, config.InjectConfig()) == "main memory is full: use a device with more memory"
+    assert out_of_memory(mapped, InjectConfig()) == "main memory is full: use a device with more memory"
     assert out_of_memory(RuntimeError("shapes differ"), RLConfig()) == ""
 
 
@@ -154,7 +162,7 @@ def test_the_summary_of_every_verb_fits_a_narrow_terminal() -> None:
 
 
 def test_algorithms_that_settings_name_are_those_that_there_are() -> None:
-    assert tuple(ALGORITHMS) == config.ALGORITHMS
+    assert tuple(ALGORITHMS) == NAMED
 
 
 def test_progress_prints_its_end_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from rlready.core.config import DEMO_TASK
+from rlready.core.presets import DEMO_TASK
 from rlready.engine.protocol import forcing_for
 from rlready.engine.torch import TorchEngine
 from rlready.models.batch import Batch, Example, supervised

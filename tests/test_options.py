@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rlready.core import config
-from rlready.core.config import EvaluateConfig, InnerShares, ReadinessConfig, RLConfig, TokenCounts, WaitCounts
+from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
 from rlready.core.errors import UserError
 from rlready.core.options import fill_config, to_toml
-from rlready.core.settings import Config, Share, Texts, option
+from rlready.core.settings import Config, InnerShares, Share, Texts, TokenCounts, WaitCounts, option
 
 
 class Sample(Config):

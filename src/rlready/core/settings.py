@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Optional, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Optional, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -45,6 +45,8 @@ PositiveCoefficient = Annotated[float, Field(ge=1e-6, le=1000)]
 COLDEST = 0.01  # the lowest temperature that is sampled at
 Temperature = Annotated[float, Field(ge=COLDEST, le=100)]
 Place = Annotated[str, Field(min_length=1)]  # a path, a hub id or a task: an empty one would be the working folder
+Precision = Literal["float32", "bfloat16"]
+Distributed = Literal["ddp", "fsdp"]
 
 
 if TYPE_CHECKING:

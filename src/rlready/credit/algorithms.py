@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rlready.core.config import check_algorithm
+from rlready.core.config.rl import check_algorithm
 from rlready.core.errors import UserError
 from rlready.core.import_path import load_object
 from rlready.credit.outcome import (

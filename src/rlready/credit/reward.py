@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rlready.core.config import Reward, check_reward_coef
+from rlready.core.config.rl import Reward, check_reward_coef
 
 Floats = NDArray[np.float64]
 COEFFICIENT: dict[Reward, float] = {

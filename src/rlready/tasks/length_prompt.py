@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rlready.core.config import LENGTH_PLACE
+from rlready.core.config.checks import LENGTH_PLACE
 from rlready.core.errors import UserError
 from rlready.core.records import Problem
 from rlready.models.lm import LM
