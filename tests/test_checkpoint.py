@@ -36,10 +36,12 @@ from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.models import checkpoint
 from rlready.models.batch import supervised
-from rlready.models.checkpoint import load, tokenizer_of
+from rlready.models.checkpoint import load
 from rlready.models.checksums import CHECKSUMS
+from rlready.models.library_errors import line_of
 from rlready.models.lm import LM, head_of
 from rlready.models.logprob import token_logprobs
+from rlready.models.tokenizer import tokenizer_of
 from rlready.models.weights import ALLOW_PICKLE
 from rlready.readiness.stage import readiness
 from rlready.runs.checkpoint_names import numbered
@@ -375,7 +377,7 @@ def test_a_tokenizer_that_draws_tokens_is_made_to_read_a_text_always_alike(
 
 def test_advice_of_a_library_on_its_arguments_is_not_passed_on() -> None:
     error = ValueError("The file is odd. Please pass `weights_only=False` to read it. It has 3 parts.")
-    assert checkpoint._line(error) == "The file is odd. It has 3 parts."
+    assert line_of(error) == "The file is odd. It has 3 parts."
 
 
 def test_a_panic_in_the_tokenizer_is_a_line(folder: Path) -> None:

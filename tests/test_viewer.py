@@ -12,7 +12,7 @@ import pytest
 
 from rlready import EvaluateConfig, ReadinessConfig, evaluate, readiness
 from rlready.core.records import SampleRow
-from rlready.models.checkpoint import tokenizer_of
+from rlready.models.tokenizer import tokenizer_of
 from rlready.report import page, sample_tables, viewer
 from rlready.report.token_texts import Piece, TokenTexts
 from rlready.report.viewer import FLAGS

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from rlready.core.distributed import share, united
 from rlready.core.errors import UserError
 from rlready.models.batch import Example
-from rlready.models.checkpoint import load, load_two, vocabulary_digest
+from rlready.models.checkpoint import load, load_two
 from rlready.models.frozen import frozen_logprobs
 from rlready.models.lm import LM
 from rlready.models.lora import Adapted
+from rlready.models.tokenizer import vocabulary_digest
 from rlready.runs.checkpoint_names import numbered
 
 NONE = "none"  # no reference: r̂ = log π_SFT

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from rlready.core.errors import UserError
 from rlready.engine.decoder import Decoder
-from rlready.models.checkpoint import vocabulary_digest
 from rlready.models.lm import LM
+from rlready.models.tokenizer import vocabulary_digest
 
 
 @dataclass(frozen=True)

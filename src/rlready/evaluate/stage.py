@@ -23,7 +23,8 @@ from rlready.evaluate.measure import ModelMeasurements, measure
 from rlready.evaluate.result import EvaluateResult
 from rlready.evaluate.settings import Settings, settings_of
 from rlready.evaluate.summary import summary
-from rlready.models.checkpoint import load, local_folder
+from rlready.models.checkpoint import load
+from rlready.models.hub import local_folder
 from rlready.models.lm import LM
 from rlready.models.ordinary_stops import warn_of_ordinary_stops
 from rlready.models.preset import resolve

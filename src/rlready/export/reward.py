@@ -121,7 +121,7 @@ class ExportedReward:
 
     @cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase:
-        from rlready.models.checkpoint import tokenizer_of
+        from rlready.models.tokenizer import tokenizer_of
 
         return tokenizer_of(str(self.folder / TOKENIZER))
 

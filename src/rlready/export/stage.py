@@ -25,8 +25,9 @@ from rlready.export.result import ExportResult
 from rlready.export.settings import settings_file, settings_of
 from rlready.export.translation import Translation, refuse_untranslatable
 from rlready.export.travel import copy_task, travelling
-from rlready.models.checkpoint import load_without_weights, local_folder
+from rlready.models.checkpoint import load_without_weights
 from rlready.models.checkpoint_files import ADAPTER
+from rlready.models.hub import local_folder
 from rlready.models.lm import LM
 from rlready.runs.files import os_errors_named, write_json, write_table, write_text
 from rlready.runs.run import Run

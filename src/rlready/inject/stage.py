@@ -155,7 +155,7 @@ def _rewrites(row: Worked, config: InjectConfig, names: tuple[Behaviour, ...]) -
 def _tokenizer(source: str) -> PreTrainedTokenizerBase | None:
     if not source:
         return None
-    from rlready.models.checkpoint import tokenizer_of  # imports torch, which nothing else here needs
+    from rlready.models.tokenizer import tokenizer_of  # imports torch, which nothing else here needs
 
     return tokenizer_of(source)
 

@@ -114,9 +114,9 @@ class BudgetForcedRollout:
             model = model.get_base_model()
         if self._lm is None or self._forcing is None or self._lm.model is not model:
             _refuse_unfollowed(trainer, self.budget)
-            delimiters = self.config.delimiters
-            given = (delimiters[0], delimiters[1]) if delimiters else None
-            self._lm = LM(model, trainer.processing_class, model.name_or_path or type(model).__name__, given)
+            self._lm = LM(
+                model, trainer.processing_class, model.name_or_path or type(model).__name__, self.config.delimiters
+            )
             self._lm.needs_thought("a thinking budget")
             self._forcing = forcing_for(self._lm, wait_text_of(self.config), self.config.answer_prefix)
         return self._lm, self._forcing

@@ -1,4 +1,4 @@
-"""Fetch a model from the Hugging Face hub; a name that looks like a mistyped folder is refused at once.
+"""Find a model in a folder, or fetch it from the Hugging Face hub; a mistyped folder is refused at once.
 
 The hub is asked once.  If it cannot be reached, the cached copy of an earlier run is used; without one the error comes
 at once, not after the minute of retries that a download would make.
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
+from rlready.models.checkpoint_files import EMBEDDED_FOLDER
 from rlready.models.one_line import one_line
 from rlready.models.weights import check_pickle
 from rlready.runs.checkpoint_names import numbered
@@ -22,6 +23,17 @@ TOKENIZER = ("*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken", "README.md")
 WEIGHTS = ("*.safetensors",)
 PICKLED = ("*.bin",)
 OTHER = ["*/*", "consolidated*", "training_args.bin"]  # other formats of the same weights
+
+
+def local_folder(source: str) -> Path | None:
+    """The local folder of a model; None for a hub id."""
+    path = EMBEDDED_FOLDER if source == "embedded" else Path(source)
+    return path if os.path.exists(path) else None
+
+
+def folder_of(source: str, *, weights: bool) -> Path:
+    """The local folder of a model, or that of the cache, as `fetched`."""
+    return local_folder(source) or fetched(source, weights=weights)
 
 
 def cached(source: str) -> Path | None:

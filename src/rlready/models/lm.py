@@ -34,12 +34,12 @@ ANCHORS = ("a", "\n", ".", ")")  # texts to tokenise a continuation after, until
 
 @dataclass(frozen=True)
 class LM:
-    """A model with its tokenizer.  ``given`` are the thought delimiters that the user set."""
+    """A model with its tokenizer.  ``given`` are the thought delimiters that the user set, two texts or none."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     source: str
-    given: tuple[str, str] | None = None
+    given: tuple[str, ...] = ()
 
     def active(self) -> AbstractContextManager[None]:
         """A context in which ``model`` is this one, also where several share their weights (`lora.Adapted`)."""
@@ -48,7 +48,7 @@ class LM:
     @cached_property
     def chat(self) -> ChatFormat:
         """The conversation format of the chat template; UserError as `chat_template.learn_format` raises."""
-        return chat_template.learn_format(self.tokenizer, self.source, self.given or ())
+        return chat_template.learn_format(self.tokenizer, self.source, self.given)
 
     @property
     def thinks(self) -> bool:

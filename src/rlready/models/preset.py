@@ -23,7 +23,7 @@ from rlready.core.presets import (
 from rlready.core.progress import note, warn
 from rlready.core.settings import Config
 from rlready.models.checkpoint_files import ADAPTER, CONFIG, EMBEDDED_FOLDER, check_files
-from rlready.models.hub import fetched, refuse_folder_names
+from rlready.models.hub import folder_of, local_folder, refuse_folder_names
 from rlready.runs.files import read_json
 from rlready.runs.lineage import run_of
 from rlready.runs.record import RECORD, RunRecord
@@ -104,7 +104,7 @@ def _has_embedded_shape(folder: Path | str) -> bool:
 def _deciding(sources: Sequence[str], delimiters: Sequence[str]) -> tuple[str, ModelTraits]:
     """The first model that is not the embedded one, with its traits; it thinks if any of the models does."""
     from rlready.models.chat_template import learn_format
-    from rlready.models.checkpoint import tokenizer_of
+    from rlready.models.tokenizer import tokenizer_of
 
     for source in sources:
         traits = model_traits(source, delimiters)
@@ -128,11 +128,11 @@ def model_traits(source: str, delimiters: Sequence[str] = ()) -> ModelTraits:
     """
     from rlready.models import adapter
     from rlready.models.chat_template import learn_format
-    from rlready.models.checkpoint import local_folder, tokenizer_of
+    from rlready.models.tokenizer import tokenizer_of
     from rlready.models.weights import held_weights
 
     tokenizer = tokenizer_of(source)
-    folder = local_folder(source) or fetched(source, weights=True)
+    folder = folder_of(source, weights=True)
     base = adapter.base_of(folder, source) if (folder / ADAPTER).exists() else folder
     config = _text_config(base / CONFIG)
     return ModelTraits(
@@ -145,8 +145,6 @@ def model_traits(source: str, delimiters: Sequence[str] = ()) -> ModelTraits:
 
 def _knows_only_dagmath(source: str, through: tuple[Path, ...] = ()) -> bool:
     """Whether a model is the embedded one, or was trained from it on DAG maths alone, by the records of runs."""
-    from rlready.models.checkpoint import local_folder
-
     if source == "embedded":
         return True
     folder = local_folder(source)

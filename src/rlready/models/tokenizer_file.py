@@ -1,26 +1,18 @@
-"""Check a tokenizer: its file before any library reads it, as that decides how much memory is taken, and that a text
-has the same tokens each time."""
+"""Check the file of a tokenizer before any library reads it: it decides how much memory is taken."""
 
 from __future__ import annotations
 
 from base64 import b64decode
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TypeAlias
 
 from rlready.core.errors import UserError
-from rlready.core.progress import warn_once
 from rlready.models.one_line import one_line
 from rlready.models.weights import AGAIN
 from rlready.runs.files import read_json
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
 Content: TypeAlias = object  # of JSON
-
-PROBE = "Subword regularisation draws other tokens for internationalisation, 1234567890 + 987654321. " * 8
-READINGS = 4
 
 LARGEST_ID = 10**7
 MOST = 4096  # characters that one may become; those of ALBERT, about the longest chain there is, allow some 1,200
@@ -70,22 +62,6 @@ def _refuse_shared_id(path: Path, ids: list[tuple[str, Content]]) -> None:
                 f"{path}: the tokens {one_line(first)!r} and {one_line(token)!r} both have the id {number}: damaged; "
                 f"{AGAIN}"
             )
-
-
-def switch_off_sampling(tokenizer: PreTrainedTokenizerBase, source: str) -> None:
-    """Switch off BPE dropout, with a warning: prompts and losses would be random; UserError for another randomness."""
-    model: Any = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
-    if dropout := getattr(model, "dropout", None):
-        warn_once(
-            f"{source}: warning: its tokenizer has a dropout of {dropout:.2g}, which makes tokens random: not used"
-        )
-        model.dropout = None
-    read = [tokenizer.encode(PROBE, add_special_tokens=False) for _ in range(READINGS)]
-    if any(ids != read[0] for ids in read):
-        raise UserError(
-            f"{source}: its tokenizer gives one text other tokens each time, as for subword regularisation; switch "
-            "that off and save it again"
-        )
 
 
 def _steps(part: Content) -> list[dict[str, Content]]:

@@ -26,12 +26,14 @@ from rlready.engine.rollout import Grader, answer_of, sample_of, sample_row, war
 from rlready.influence.gram import parameters_of
 from rlready.influence.influence import Rollouts, influence
 from rlready.influence.result import InfluenceResult
-from rlready.models.checkpoint import load, local_folder, tokenizer_of, vocabulary_digest
+from rlready.models.checkpoint import load
 from rlready.models.encode import encode
 from rlready.models.heldout_loss import heldout_loss
+from rlready.models.hub import local_folder
 from rlready.models.llama.support import supports
 from rlready.models.lm import LM
 from rlready.models.ordinary_stops import warn_of_ordinary_stops
+from rlready.models.tokenizer import tokenizer_of, vocabulary_digest
 from rlready.readiness.adaptive_sampling import draw_until_right, plan
 from rlready.readiness.diversity import distinct_answers
 from rlready.readiness.offline_samples import Stored

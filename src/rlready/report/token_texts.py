@@ -34,8 +34,8 @@ class TokenTexts:
 
     @cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase | None:
-        from rlready.models.checkpoint import local_folder, tokenizer_of
-        from rlready.models.hub import cached
+        from rlready.models.hub import cached, local_folder
+        from rlready.models.tokenizer import tokenizer_of
 
         folder = local_folder(self.model) or cached(self.model)
         try:

@@ -30,7 +30,7 @@ from rlready.credit.algorithms import algorithm_named
 from rlready.credit.reference import ReferencePair, load_pair
 from rlready.engine.factory import note_engine
 from rlready.engine.precheck import check_sampling
-from rlready.models.checkpoint import local_folder
+from rlready.models.hub import local_folder
 from rlready.models.lm import LM
 from rlready.models.ordinary_stops import warn_of_ordinary_stops
 from rlready.models.preset import resolve

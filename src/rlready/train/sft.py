@@ -26,9 +26,9 @@ from rlready.core.records import Estimate, Real, Row
 from rlready.core.stats import simultaneous
 from rlready.core.timing import Watch, multiplied
 from rlready.models.batch import Batch, Example, epoch_steps
-from rlready.models.checkpoint import local_folder
 from rlready.models.encode import encode
 from rlready.models.heldout_loss import HeldOut, heldout_loss
+from rlready.models.hub import local_folder
 from rlready.models.lm import with_thought
 from rlready.models.preset import resolve
 from rlready.readiness.ranking import NAMED, comparisons, listed

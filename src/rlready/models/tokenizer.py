@@ -1,0 +1,101 @@
+"""The tokenizer of a checkpoint, loaded without its weights, and its vocabulary."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlready.core.errors import UserError
+from rlready.core.progress import warn_once
+from rlready.models import adapter
+from rlready.models.checkpoint_files import ADAPTER, TOKENIZER, check_files, has_vocabulary
+from rlready.models.hub import folder_of
+from rlready.models.library_errors import refused
+from rlready.models.model_config import config_of
+from rlready.models.weights import AGAIN
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SPACED = "def f(x):\n    return x + 1"  # a text whose spaces a tokenizer may lose
+PROBE = "Subword regularisation draws other tokens for internationalisation, 1234567890 + 987654321. " * 8
+READINGS = 4
+
+
+def tokenizer_of(source: str) -> PreTrainedTokenizerBase:
+    """The tokenizer that `load` takes, refused as there, without reading weights.
+
+    Of an adapter that has none, that of its base.
+    """
+    from tokenizers import Tokenizer
+
+    folder = folder_of(source, weights=False)
+    check_files(folder, source)
+    if (folder / ADAPTER).exists() and not has_vocabulary(folder):
+        folder = adapter.base_of(folder, source)
+        check_files(folder, str(folder))
+    if not has_vocabulary(folder):
+        raise UserError(
+            f"{source}: the folder has no tokenizer ({TOKENIZER}); save it there with tokenizer.save_pretrained"
+        )
+    try:
+        with refused(source, "its tokenizer cannot be loaded", "save it again with tokenizer.save_pretrained"):
+            tokenizer = _tokenizer(folder)
+    except UserError:  # its message is about the last attempt, not about the cause
+        if (folder / TOKENIZER).exists():
+            with refused(str(folder / TOKENIZER), "damaged, or not a tokenizer", AGAIN):
+                Tokenizer.from_file(str(folder / TOKENIZER))
+        if not (folder / ADAPTER).exists():
+            config_of(folder)
+        raise
+    if not vocabulary_size(tokenizer):
+        raise UserError(f"{source}: its tokenizer has no tokens")
+    _switch_off_sampling(tokenizer, source)
+    return tokenizer
+
+
+def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder, read from tokenizer.json directly if the class it names would lose spaces.
+
+    Transformers 5 builds every LlamaTokenizer like that of Llama 2, even if the file (DeepSeek's) is byte-level.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    def keeps_spaces(tokenizer: PreTrainedTokenizerBase) -> bool:
+        ids = tokenizer.encode(SPACED, add_special_tokens=False)
+        text = str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+        return list(filter(str.isspace, text)) == list(filter(str.isspace, SPACED))
+
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    if not keeps_spaces(tokenizer) and (folder / TOKENIZER).exists():
+        plain = PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True)
+        return plain if keeps_spaces(plain) else tokenizer
+    return tokenizer
+
+
+def _switch_off_sampling(tokenizer: PreTrainedTokenizerBase, source: str) -> None:
+    """Switch off BPE dropout, with a warning: prompts and losses would be random; UserError for another randomness."""
+    model: Any = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    if dropout := getattr(model, "dropout", None):
+        warn_once(
+            f"{source}: warning: its tokenizer has a dropout of {dropout:.2g}, which makes tokens random: not used"
+        )
+        model.dropout = None
+    read = [tokenizer.encode(PROBE, add_special_tokens=False) for _ in range(READINGS)]
+    if any(ids != read[0] for ids in read):
+        raise UserError(
+            f"{source}: its tokenizer gives one text other tokens each time, as for subword regularisation; switch "
+            "that off and save it again"
+        )
+
+
+def vocabulary_size(tokenizer: PreTrainedTokenizerBase) -> int:
+    """One more than the highest token id: a vocabulary may have gaps."""
+    return max(tokenizer.get_vocab().values(), default=-1) + 1
+
+
+def vocabulary_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of all tokens with their ids: equal for two models that read text as the same tokens."""
+    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()
