@@ -15,13 +15,14 @@ import test_engine_contract as contract
 from rlready.core.errors import UserError
 from rlready.core.progress import SCREEN
 from rlready.core.records import Sample
-from rlready.engine import vllm_server
+from rlready.engine import vllm_client
 from rlready.engine.budget import Budget
-from rlready.engine.completions import Continuation, Drawn
+from rlready.engine.completer import Continuation, Drawn
 from rlready.engine.factory import open_engine
 from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.vllm import _Program
-from rlready.engine.vllm_server import _Client
+from rlready.engine.vllm_client import Client
+from rlready.engine.vllm_server import ServerEngine
 
 
 class Server(ThreadingHTTPServer):
@@ -91,7 +92,7 @@ NO_MODELS = {
 def test_a_server_that_names_no_model(server: Server, message: str) -> None:
     server.models = NO_MODELS[message]
     with pytest.raises(UserError, match=message) as error:
-        _Client(server.url, 2, 50)
+        Client(server.url, 2, 50)
     assert server.url in str(error.value)
     assert "\n" not in str(error.value)
     assert "kept" not in str(error.value)
@@ -166,7 +167,7 @@ def test_vllm_in_the_process_is_checked_as_a_server_is(message: str) -> None:
 
 
 def odd(server: Server, asked: Continuation) -> str:
-    client = _Client(server.url, 2, 50)
+    client = Client(server.url, 2, 50)
     client.submit(asked)
     with pytest.raises(UserError, match=r"use vLLM 0\.30 to 0\.33$") as error:
         until_drawn(client)
@@ -174,7 +175,7 @@ def odd(server: Server, asked: Continuation) -> str:
     return str(error.value)
 
 
-def until_drawn(client: _Client) -> list[Drawn]:
+def until_drawn(client: Client) -> list[Drawn]:
     limit = time.monotonic() + 10
     while time.monotonic() < limit:
         if found := client.drawn()[0]:
@@ -184,7 +185,7 @@ def until_drawn(client: _Client) -> list[Drawn]:
 
 def test_a_completion_that_fits_is_accepted(server: Server) -> None:
     server.completion = completion([1, 49], TWO, [{"token_id:7": -1.5}, {"token_id:7": -9999.0}])
-    client = _Client(server.url, 2, 50)
+    client = Client(server.url, 2, 50)
     client.submit(Continuation(3, [1], 3, 1.0, watched=7))
     assert until_drawn(client) == [Drawn(3, [1, 49], TWO, [-1.5, -9999.0])]
     client.close()
@@ -203,7 +204,7 @@ def test_an_empty_answer_is_not_asked_for_again(server: Server) -> None:
 
 
 def test_what_was_drawn_is_kept_if_something_was(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vllm_server.ServerEngine, "_compare", lambda *_: None)
+    monkeypatch.setattr(ServerEngine, "_compare", lambda *_: None)
     lm = contract.tiny_lm(seed=4)
     requests = requests_for(lm, contract.problems(1), 2, Budget(None, 5))
     said = []
@@ -227,12 +228,12 @@ def test_a_server_that_does_not_answer(
     server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is said that it is waited for, and the wait ends; so it does for one that begins an answer."""
-    monkeypatch.setattr(vllm_server, "WAIT", 0.02)
-    monkeypatch.setattr(vllm_server, "MODEL_SECONDS", 0.5)
-    monkeypatch.setattr(vllm_server, "ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr(vllm_server, "SAY_SECONDS", {"/v1/models": 0.1, "/v1/completions": 0.1})
+    monkeypatch.setattr(vllm_client, "WAIT", 0.02)
+    monkeypatch.setattr(vllm_client, "MODEL_SECONDS", 0.5)
+    monkeypatch.setattr(vllm_client, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(vllm_client, "SAY_SECONDS", {"/v1/models": 0.1, "/v1/completions": 0.1})
     monkeypatch.setattr(SCREEN, "quiet", False)
-    client = _Client(server.url, 2, 50)
+    client = Client(server.url, 2, 50)
     server.completion = None
     client.submit(Continuation(0, [1], 3, 1.0))
     with pytest.raises(UserError, match=r"does not answer .*repeat the command$"):
@@ -240,25 +241,25 @@ def test_a_server_that_does_not_answer(
     assert f"waiting for {server.url}/v1/completions (0 s; it is given up after 0 s)" in capsys.readouterr().err
     server.models = None
     with pytest.raises(UserError, match=r"does not answer .*repeat the command$"):
-        _Client(server.url, 2, 50)
+        Client(server.url, 2, 50)
     assert f"waiting for {server.url}/v1/models (0 s; it is given up after 0 s)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("length", ["", "Content-Length: 99999999999\r\n"])
 def test_an_endless_answer_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch, length: str) -> None:
-    monkeypatch.setattr(vllm_server, "LONGEST", 1000)
-    monkeypatch.setattr(_Client._ask, "__defaults__", (None, 1000))
-    monkeypatch.setattr(vllm_server, "PER_TOKEN", 100)
+    monkeypatch.setattr(vllm_client, "LONGEST", 1000)
+    monkeypatch.setattr(Client._ask, "__defaults__", (None, 1000))
+    monkeypatch.setattr(vllm_client, "PER_TOKEN", 100)
     endless = f"HTTP/1.0 200 x\r\n{length}\r\n".encode() + b" " * 100_000
     server.completion = endless
     assert "more than 1,400 bytes" in odd(server, Continuation(0, [1], 3, 1.0, watched=7))
     server.models = endless
     with pytest.raises(UserError, match="more than 1,000 bytes"):
-        _Client(server.url, 2, 50)
+        Client(server.url, 2, 50)
 
 
 def test_a_redirect_is_not_followed(server: Server) -> None:
     elsewhere = "http://localhost:1/v1/models"
     server.models = f"HTTP/1.0 302 x\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n".encode()
     with pytest.raises(UserError, match=f"sends requests on to {elsewhere}"):
-        _Client(server.url, 2, 50)
+        Client(server.url, 2, 50)

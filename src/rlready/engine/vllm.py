@@ -26,7 +26,8 @@ from torch import Tensor
 
 from rlready.core.errors import UserError
 from rlready.core.progress import note
-from rlready.engine.completions import BANNED, Completer, CompletionEngine, Continuation, Drawn, unexpected, what_is_odd
+from rlready.engine.completer import BANNED, Completer, Continuation, Drawn, unexpected, what_is_odd
+from rlready.engine.completions import CompletionEngine
 from rlready.models.lm import LM
 from rlready.models.one_line import one_line
 
