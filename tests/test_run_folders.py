@@ -20,10 +20,11 @@ from rlready.core.settings import Config
 from rlready.core.verbs import FUNCTIONS
 from rlready.runs import lock
 from rlready.runs.files import read_json, write_json
+from rlready.runs.invocation import Invocation, invocation
 from rlready.runs.log import append_line
 from rlready.runs.moved import rename_paths
 from rlready.runs.record import SCHEMA, RunRecord
-from rlready.runs.run import STATE, Invocation, Run, invocation
+from rlready.runs.run import STATE, Run
 
 
 class Done(Result):

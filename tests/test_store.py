@@ -21,10 +21,11 @@ from rlready.core.result import Result
 from rlready.core.settings import Config as Settings
 from rlready.runs import lock, provenance
 from rlready.runs.files import merge_tables, read_json, read_table, write_folder, write_json, write_table, write_text
+from rlready.runs.invocation import Invocation, invocation
 from rlready.runs.log import append_line, read_log, sync_log, truncate_log
 from rlready.runs.parquet import BoundedParquet
 from rlready.runs.record import Energy, RunRecord, is_edited, sealed
-from rlready.runs.run import Invocation, Run, invocation
+from rlready.runs.run import Run
 
 
 class Config(Settings):

@@ -33,6 +33,7 @@ from rlready.core.stopping import STOPPED, exit_stopped, stopped_by_signals
 from rlready.core.terminal import with_neutral_streams
 from rlready.core.verbs import WITHOUT_FOLDER, WRITES_FILE, function
 from rlready.models.weights import pickles
+from rlready.runs.invocation import Invocation, invocation
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -201,11 +202,10 @@ def _find_data(config: Config) -> None:
 
 def _run(typed: Typed, filled: Filled[Any], out: Path, command: str) -> Any:
     """Call the verb and write the report of its run folder."""
-    from rlready.runs import run as store
     from rlready.runs.folders import nothing_done
 
     name, overwrite = typed.verb, "overwrite" in typed.switches
-    token = store.invocation.set(store.Invocation(command, filled.value, filled.origins, overwrite))
+    token = invocation.set(Invocation(command, filled.value, filled.origins, overwrite))
     try:
         with breaking_silence(f"rlready {name}: checking the settings, the data and the models"):
             result = function(name)(filled.value, out)
@@ -215,7 +215,7 @@ def _run(typed: Typed, filled: Filled[Any], out: Path, command: str) -> Any:
             raise UserError(f"{name}: {advice}{again}") from error
         raise
     finally:
-        store.invocation.reset(token)
+        invocation.reset(token)
     folder = out.parent if out.is_file() else out
     if distributed.rank():
         return result  # which rank 0 prints

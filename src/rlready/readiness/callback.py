@@ -20,7 +20,7 @@ from rlready.core.config import ReadinessConfig
 from rlready.core.distributed import working_alone
 from rlready.core.errors import UserError
 from rlready.core.progress import warn
-from rlready.runs.run import Invocation, invocation
+from rlready.runs.invocation import Invocation, invocation
 from rlready.tasks import open_task
 
 

@@ -26,7 +26,7 @@ SOURCE = re.compile(r"(\w+:|)([^?]*)(\?.*|)", re.DOTALL)  # the kind, the path a
 @dataclass(frozen=True)
 class Comparison:
     """``refusal`` says in words why the run cannot be continued, empty if it can; ``moved`` are inputs that have a new
-    path, and ``extended`` are settings that have become larger."""
+    path, and ``extended`` says in words which settings have become larger."""
 
     refusal: str = ""
     moved: list[Note] = field(default_factory=list)
@@ -44,7 +44,9 @@ def compare(earlier: RunRecord, verb: str, config: Config) -> Comparison:
         if at := _moved(earlier, before, now):
             moved.append(at)
         elif earlier.status != DONE and key in config.extendable() and _larger(now, before):
-            extended.append(key)
+            extended.append(
+                f"{key} was raised from {before} to {now} while the run was stopped; its schedule stays that of before"
+            )
         else:
             return Comparison(_difference(key, earlier.config, asked))
     for each in earlier.notes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from rlready.core.errors import UserError
@@ -54,3 +55,25 @@ def lock_folder(folder: Path) -> int:
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(os.getpid()).encode(), 0)
     return lock
+
+
+class HeldFolder:
+    """A folder that is locked, and made before if it is missing."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / NAME
+        self._made = [each for each in (folder, *folder.parents) if not each.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = lock_folder(folder)
+
+    def release(self) -> None:
+        os.close(self._lock)
+
+    def leave_as_found(self) -> None:
+        """Release the folder, and remove it if it was made."""
+        self.release()
+        if self._made:
+            with suppress(OSError):
+                self._file.unlink()
+                for each in self._made:
+                    each.rmdir()

@@ -12,15 +12,19 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
-from rlready.core.distributed import rank
+from rlready.core.distributed import from_rank0, rank, refuse_differences
 from rlready.core.progress import warn
+from rlready.core.result import RESULT, Result
+from rlready.core.settings import Config
 from rlready.runs import provenance
 from rlready.runs.checksums import changed, checksums, inside, refuse_changed
 from rlready.runs.energy import EnergyMeter
+from rlready.runs.files import plain, write_json
+from rlready.runs.invocation import Invocation
 from rlready.runs.licences import Source, output_licence
 from rlready.runs.lineage import base_folder
 from rlready.runs.provenance import content_digest
-from rlready.runs.record import RUNNING, Attempt, DataNote, ModelNote, Note, Overlap, RunRecord
+from rlready.runs.record import DEFAULT, RUNNING, Attempt, DataNote, ModelNote, Note, Overlap, RunRecord, directory_of
 from rlready.runs.stated_licence import NOT_STATED, Stated, licence_of, licence_of_model, licence_on_hub
 
 BASE = "base of the adapter"  # the role of a model
@@ -49,6 +53,37 @@ class Recorder:
     def __init__(self, out: Path, verb: str) -> None:
         self.out, self.verb = Path(out), verb
         self._counts: Counter[str] = Counter()
+
+    def _begin(self, config: Config, called: Invocation, earlier: RunRecord | None) -> None:
+        """Set up the record of a new attempt, after the ``earlier`` ones; it is written when the folder is claimed."""
+        begun = now()
+        attempts = earlier.attempts if earlier else []
+        for attempt in attempts:
+            attempt.status = "killed" if attempt.status == RUNNING else attempt.status
+        self._clock, self._cpu = time.monotonic(), provenance.cpu_seconds()
+        self._attempt = Attempt(start=begun, command=called.command, revision=provenance.revision())
+        settings: dict[str, JsonValue] = plain(config)
+        given = {key: "caller" if key in config.model_fields_set else DEFAULT for key in settings}
+        self.record = RunRecord(
+            verb=self.verb,
+            start=earlier.start if earlier else begun,
+            part_of=called.part_of,
+            command=called.command,
+            revision=self._attempt.revision,
+            config=settings,
+            origins=dict(called.origins) if called.config is config else given,
+            seeds={key: settings[key] for key in settings if key.rpartition("_")[2] in ("seed", "seeds")},
+            software=provenance.software(),
+            host=provenance.host(),
+            data=earlier.data if earlier else [],
+            models=earlier.models if earlier else [],
+            warnings=earlier.warnings if earlier else [],
+            folder=str(self.out),
+            directory=directory_of(self.out),
+            files=earlier.files if earlier else {},
+            overwritten=earlier.overwritten if earlier else [],
+            attempts=[*attempts, self._attempt],
+        )
 
     def count(self, name: str, n: int) -> None:
         """Add to a counter, such as tokens "generated" or "trained"; work that a kill discarded is counted too."""
@@ -139,6 +174,13 @@ class Recorder:
         notes[at : at + 1] = [added]
         self._save()
 
+    def _refuse_other_data(self) -> None:
+        """UserError if a process has read other data than rank 0, as on a machine with another file at the path."""
+        mine = {each.path: each.sha256 or content_digest(Path(each.path)) for each in self.record.data if each.path}
+        needed = from_rank0(lambda: mine)
+        same = {path: mine.get(path, digest) for path, digest in needed.items()}
+        refuse_differences("has read other data (SHA-256)", same, "all need the same files")
+
     def _digest(self, path: Path | None) -> str | None:
         """SHA-256 of the content of ``path``, from the record if this run has hashed it before."""
         if path is None or rank():
@@ -157,6 +199,11 @@ class Recorder:
         yield
         self.record.files |= checksums(self.out, path)
         self._save()
+
+    def write_result(self, result: Result) -> None:
+        """Store the verb's result; the folder must have been claimed."""
+        with self.writing(self.out / RESULT):
+            write_json(self.out / RESULT, result)
 
     def forget(self, path: Path) -> None:
         """Drop the checksums of a file or folder, before it is written anew or removed."""

@@ -11,15 +11,12 @@ it has found there, and neither write nor hash anything.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
-
-from pydantic import JsonValue
 
 from rlready.core.distributed import (
     ProcessLost,
@@ -41,51 +38,24 @@ from rlready.core.settings import Config
 from rlready.core.stopping import expect_stop, stop_requested
 from rlready.core.text import visible
 from rlready.core.verbs import function
-from rlready.runs import lock, provenance
+from rlready.runs import provenance
 from rlready.runs.checksums import checksums, inside
 from rlready.runs.continuing import compare
 from rlready.runs.energy import start_meter
-from rlready.runs.files import clear_leftovers, os_errors_named, plain, remove, write_json, write_text
+from rlready.runs.files import clear_leftovers, os_errors_named, plain, remove, write_text
 from rlready.runs.folders import PAGE, nothing_done, own_entries, read_record, refuse_foreign_files, refuse_links
+from rlready.runs.invocation import invocation
+from rlready.runs.lock import HeldFolder
 from rlready.runs.log import DRAWN, LOG, sync_log
 from rlready.runs.moved import rename_paths
 from rlready.runs.overwrite import empty_folder
-from rlready.runs.record import (
-    CONFIG,
-    DEFAULT,
-    DONE,
-    EDITED,
-    PRESET,
-    RUNNING,
-    Attempt,
-    RunRecord,
-    directory_of,
-    is_edited,
-)
+from rlready.runs.record import CONFIG, DONE, EDITED, PRESET, RunRecord, is_edited
 from rlready.runs.recorder import Recorder, now
 from rlready.runs.results import checked
 
 STATE = "state"  # what an unfinished run continues from, removed when it is done
 C = TypeVar("C", bound=Config)
 R = TypeVar("R", bound=Result)
-
-
-@dataclass(frozen=True)
-class Invocation:
-    """How the outermost verb was called; ``origins`` says where each value of ``config`` came from.
-
-    ``command`` is the command line that continues the run, empty if it was called from Python; with ``overwrite`` a run
-    that is in the folder is replaced.  ``part_of`` is the verb of which this is a part in a separate process.
-    """
-
-    command: str = ""
-    config: Config | None = None
-    origins: Mapping[str, str] = field(default_factory=dict)
-    overwrite: bool = False
-    part_of: str | None = None
-
-
-invocation: ContextVar[Invocation] = ContextVar("invocation", default=Invocation())  # noqa: B039 (frozen)
 _running: ContextVar[Run | None] = ContextVar("running", default=None)
 
 
@@ -105,6 +75,8 @@ class Run(Recorder):
 
     def __enter__(self) -> Run:
         self._called, self._inside = invocation.get(), _running.get()
+        if self._inside:
+            self._called = replace(self._called, part_of=self._inside.verb)
         if is_launched() and not self.config.several_processes:
             raise UserError(f"rlready {self.verb} runs in one process: start it without torchrun")
         join()
@@ -121,15 +93,13 @@ class Run(Recorder):
         """Lock the folder, and continue the run in it or set up a new one."""
         with os_errors_named(self.out):
             refuse_foreign_files(self.out)
-            self._made = [folder for folder in (self.out, *self.out.parents) if not folder.exists()]
-            self.out.mkdir(parents=True, exist_ok=True)
-            self._lock = lock.lock_folder(self.out)
+            self._held = HeldFolder(self.out)
         try:
             found = read_record(self.out)
             if found and not nothing_done(self.out) and not self._called.overwrite:
                 self._earlier = self._accepted(found)
             if not self.finished:
-                self._begin()
+                self._begin(self.config, self._called, self._earlier)
         except BaseException:
             self._leave_as_found()
             raise
@@ -139,7 +109,7 @@ class Run(Recorder):
         if self.finished and self._earlier:
             self.record = self._earlier
         else:
-            self._begin()
+            self._begin(self.config, self._called, self._earlier)
 
     def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
         _running.reset(self._outer)
@@ -171,7 +141,7 @@ class Run(Recorder):
         try:
             self._end(error)
         finally:
-            os.close(self._lock)
+            self._held.release()
         if isinstance(error, (UserError, KeyboardInterrupt)):
             self._say_how_to_continue(error)
 
@@ -195,17 +165,6 @@ class Run(Recorder):
         self._claimed, self.finished = True, False
         self.record = from_rank0(lambda: self.record)
 
-    def _refuse_other_data(self) -> None:
-        """UserError if a process has read other data than rank 0, as on a machine with another file at the path."""
-        mine = {
-            each.path: each.sha256 or provenance.content_digest(Path(each.path))
-            for each in self.record.data
-            if each.path
-        }
-        needed = from_rank0(lambda: mine)
-        same = {path: mine.get(path, digest) for path, digest in needed.items()}
-        refuse_differences("has read other data (SHA-256)", same, "all need the same files")
-
     def _claim(self, jobs: Sequence[Config]) -> None:
         self._meter = None if self._inside else start_meter()
         edited = self._earlier is not None and is_edited(self.out)
@@ -219,7 +178,7 @@ class Run(Recorder):
             note(f"{self.out}: continuing a run that was {self._earlier.attempts[-1].status.partition(':')[0]}")
         else:
             old = read_record(self.out)
-            if old and old.part_of and not (self._called.part_of or self._inside):
+            if old and old.part_of and not self._called.part_of:
                 raise UserError(f"{self.out} cannot be overwritten: it is part of a run of {old.part_of}")
             empty_folder(self.out, (self.config, *jobs), self._called.command, self.record.notes)
             if old:
@@ -228,7 +187,7 @@ class Run(Recorder):
                 note(f"rlready {self.verb}: writing to {self.out}")
         if self.finished:
             self.finished = False
-            self._begin()
+            self._begin(self.config, self._called, self._earlier)
         self._claimed = True
         for lengthened in self._lengthened:
             self.warn(lengthened)
@@ -249,13 +208,8 @@ class Run(Recorder):
         try:
             result = kind.load(self.out)
         except UserError as error:
-            raise UserError(f"{error}; {self._ways_on()}") from error
+            raise UserError(f"{error}; {self._called.ways_on(self.out)}") from error
         return checked(result, self.out, self.record)
-
-    def write_result(self, result: Result) -> None:
-        """Store the verb's result; the folder must have been claimed."""
-        with self.writing(self.out / RESULT):
-            write_json(self.out / RESULT, result)
 
     def draw_page(self) -> None:
         """Draw the page of what is there so far; what keeps it from that is only warned of.
@@ -275,13 +229,11 @@ class Run(Recorder):
         Raises UserError if the attempt that this one continues had other values, such as another device, or another
         process has.
         """
+        earlier = self._earlier
         for key, value in preset.items():
-            earlier = self._earlier
-            if earlier and earlier.origins.get(key) == PRESET and earlier.config[key] != plain(value):
-                before = earlier.config[key]
-                raise UserError(
-                    f"{self.out} holds a run with {key} = {before!r}: set {key}={before}, or {self._ways_on()}"
-                )
+            if earlier and earlier.origins.get(key) == PRESET and (before := earlier.config[key]) != plain(value):
+                ways = self._called.ways_on(self.out)
+                raise UserError(f"{self.out} holds a run with {key} = {before!r}: set {key}={before}, or {ways}")
         self.config = resolved = config.replace(**preset)
         refuse_differences("has other presets", resolved.typed(), "all need the same model files and kind of device")
         self.record.config = plain(resolved)
@@ -302,62 +254,21 @@ class Run(Recorder):
             same = earlier.command == self._called.command or not earlier.differences(self.config)  # refused as well
             ends = self.finished or same or not earlier.command
             goes_on = "" if ends else f"; to continue that run: {visible(earlier.command)}"
-            raise UserError(f"{self.out} holds {found.refusal}: {self._ways_on()}{goes_on}")
+            raise UserError(f"{self.out} holds {found.refusal}: {self._called.ways_on(self.out)}{goes_on}")
         if self.finished:
-            self.refuse_changed(self.out / RESULT, self._ways_on())
+            self.refuse_changed(self.out / RESULT, self._called.ways_on(self.out))
         for each in found.moved:
             note(f"{self.out}: {each.path} has moved; its content is the same")
-        self._lengthened = [
-            f"{key} was raised from {earlier.config[key]} to {plain(self.config)[key]} while the run was stopped; its "
-            "schedule stays that of before"
-            for key in found.extended
-        ]
+        self._lengthened = found.extended
         # what has moved is noted again, with its new path
         earlier.data = [each for each in earlier.data if each not in found.moved]
         earlier.models = [each for each in earlier.models if each not in found.moved]
         return earlier
 
-    def _begin(self) -> None:
-        """Set up the record of a new attempt; it is written when the folder is claimed."""
-        earlier, called, begun = self._earlier, self._called, now()
-        attempts = earlier.attempts if earlier else []
-        for attempt in attempts:
-            attempt.status = "killed" if attempt.status == RUNNING else attempt.status
-        self._clock, self._cpu = time.monotonic(), provenance.cpu_seconds()
-        self._attempt = Attempt(start=begun, command=called.command, revision=provenance.revision())
-        config: dict[str, JsonValue] = plain(self.config)
-        given = {key: "caller" if key in self.config.model_fields_set else DEFAULT for key in config}
-        self.record = RunRecord(
-            verb=self.verb,
-            start=earlier.start if earlier else begun,
-            part_of=self._inside.verb if self._inside else called.part_of,
-            command=called.command,
-            revision=self._attempt.revision,
-            config=config,
-            origins=dict(called.origins) if called.config is self.config else given,
-            seeds={key: config[key] for key in config if key.rpartition("_")[2] in ("seed", "seeds")},
-            software=provenance.software(),
-            host=provenance.host(),
-            data=earlier.data if earlier else [],
-            models=earlier.models if earlier else [],
-            warnings=earlier.warnings if earlier else [],
-            folder=str(self.out),
-            directory=directory_of(self.out),
-            files=earlier.files if earlier else {},
-            overwritten=earlier.overwritten if earlier else [],
-            attempts=[*attempts, self._attempt],
-        )
-
     def _leave_as_found(self) -> None:
-        """Release the folder, and remove it if this run has made it."""
         if self.finished:  # and perhaps killed before this was removed
             remove(self.out / STATE)
-        os.close(self._lock)
-        if self._made:
-            with suppress(OSError):
-                (self.out / lock.NAME).unlink()
-                for folder in self._made:
-                    folder.rmdir()
+        self._held.leave_as_found()
 
     def _say_how_to_continue(self, error: UserError | KeyboardInterrupt) -> None:
         """Raise the error again with the command that continues this run, unless it was called from Python or another
@@ -387,11 +298,3 @@ class Run(Recorder):
                 self._save("interrupted" if isinstance(error, KeyboardInterrupt) else f"failed: {why[:300]}")
             if (self.out / PAGE).exists() and not (self.out / RESULT).exists():  # whose page is not this one's to draw
                 self.draw_page()
-
-    def _ways_on(self) -> str:
-        """What the user can do instead of continuing the run that is in the folder."""
-        if self._inside or self._called.part_of:
-            return f"delete {self.out} to run that job again"
-        if self._called.command:
-            return "choose another --out, or add --overwrite to replace it"
-        return "choose another folder, or delete it"

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from rlready.core.errors import UserError
 from rlready.models.weights import ALLOW_PICKLE
-from rlready.runs.run import invocation
+from rlready.runs.invocation import invocation
 from rlready.sweep.grid import Config, Verb
 
 
