@@ -14,7 +14,8 @@ import pytest
 
 import rlready
 from rlready.cli.main import main
-from rlready.cli.parser import VERBS, Typed, parse_command_line
+from rlready.cli.parser import Typed, parse_command_line
+from rlready.cli.verbs import VERBS
 from rlready.core.config import EvaluateConfig
 from rlready.core.records import Real
 from rlready.core.result import Result, Table

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from rlready.cli.main import main
-from rlready.cli.parser import VERBS, Typed, parse_command_line
+from rlready.cli.parser import Typed, parse_command_line
+from rlready.cli.verbs import VERBS
 from rlready.core.options import fill_config
 from rlready.core.presets import EMBEDDED
 from rlready.models.checkpoint_files import EMBEDDED_FOLDER

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rlready.cli.main import main
-from rlready.cli.parser import VERBS
+from rlready.cli.verbs import VERBS
 from rlready.core.config import (
     CreditConfig,
     DemoConfig,

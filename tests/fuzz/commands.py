@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fuzz.harness import FIRST_STEP, Case, Nonsense
 from rlready.cli.main import main
-from rlready.cli.parser import VERBS
+from rlready.cli.verbs import VERBS
 from rlready.core.errors import UserError
 from rlready.core.explain import plain_type
 from rlready.core.settings import Config

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from rlready.cli.output import Finished, print_result
-from rlready.cli.parser import VERBS, Typed, Verb, parse_command_line
+from rlready.cli.parser import Typed, parse_command_line
 from rlready.cli.processes import in_processes
 from rlready.cli.trust import refuse_code
+from rlready.cli.verbs import VERBS, Verb
 from rlready.core import distributed
 from rlready.core.config import CreditConfig, ExportConfig, SweepConfig, TemplateConfig
 from rlready.core.device import check_device, out_of_memory
