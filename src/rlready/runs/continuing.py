@@ -56,6 +56,34 @@ def compare(earlier: RunRecord, verb: str, config: Config) -> Comparison:
     return Comparison(moved=moved, extended=extended)
 
 
+def changes(before: RunRecord, now: RunRecord) -> list[str]:
+    """In words, what exact numbers depend on and what has changed from one attempt to another.
+
+    What is not known of both is left out, and what the device of the run does not use.
+    """
+    packages = now.software.packages.items()
+    pairs: dict[str, tuple[object, object]] = {
+        "rlready": (before.software.version, now.software.version),
+        "revision": (before.revision, now.revision),
+        "Python": (before.software.python, now.software.python),
+        **{name: (before.software.packages.get(name), version) for name, version in packages},
+        "processes": (before.processes, now.processes),
+    }
+    device = str(now.config.get("device"))
+    if device == "cpu":
+        pairs |= {
+            "threads": (before.threads, now.threads),
+            "kernels": (before.kernels_build, now.kernels_build),
+            "processor": (before.host.cpu, now.host.cpu),
+            "instruction set": (before.cpu_capability, now.cpu_capability),
+            "operating system": (before.host.os, now.host.os),
+        }
+    elif device.startswith("cuda"):
+        gpus = [" and ".join(sorted({gpu.model for gpu in each.accelerators})) for each in (before, now)]
+        pairs["GPU"] = (gpus[0], gpus[1])
+    return [f"{name} {b} (before: {a})" for name, (a, b) in pairs.items() if a and b and a != b]
+
+
 def _difference(key: str, before: Mapping[str, JsonValue], asked: Mapping[str, JsonValue]) -> str:
     if key not in before:
         return f"a run of an earlier version, which did not have the setting {key} = {asked[key]!r}"

@@ -174,7 +174,7 @@ class RunRecord(Record):
     ``revision``, ``software``, ``host``, ``accelerators``, the number of ``processes`` (several under torchrun),
     torch's number of ``threads`` and instruction set ``cpu_capability``, and the compiler and digest of the kernels,
     ``kernels_build`` ("none" without kernels), are those of the last attempt; what had been another before,
-    `changes_since`, stands in ``warnings``.
+    `continuing.changes`, stands in ``warnings``.
 
     ``status`` is "running", "done", "interrupted", "overwritten" while the folder is emptied for another run, or
     "failed: " with the reason; of an attempt also "killed".  ``command`` starts or continues the run.
@@ -274,33 +274,6 @@ class RunRecord(Record):
                 yield place / os.path.expanduser(self.directory)
             elif self.folder and place.parts[len(place.parts) - len(inner) :] == inner:
                 yield Path(*place.parts[: len(place.parts) - len(inner)], *["?"] * up)
-
-    def changes_since(self, before: RunRecord) -> list[str]:
-        """In words, what exact numbers depend on and what has changed since an attempt whose record was ``before``.
-
-        What is not known of both is left out, and what the device of the run does not use.
-        """
-        packages = self.software.packages.items()
-        pairs: dict[str, tuple[object, object]] = {
-            "rlready": (before.software.version, self.software.version),
-            "revision": (before.revision, self.revision),
-            "Python": (before.software.python, self.software.python),
-            **{name: (before.software.packages.get(name), now) for name, now in packages},
-            "processes": (before.processes, self.processes),
-        }
-        device = str(self.config.get("device"))
-        if device == "cpu":
-            pairs |= {
-                "threads": (before.threads, self.threads),
-                "kernels": (before.kernels_build, self.kernels_build),
-                "processor": (before.host.cpu, self.host.cpu),
-                "instruction set": (before.cpu_capability, self.cpu_capability),
-                "operating system": (before.host.os, self.host.os),
-            }
-        elif device.startswith("cuda"):
-            gpus = [" and ".join(sorted({gpu.model for gpu in each.accelerators})) for each in (before, self)]
-            pairs["GPU"] = (gpus[0], gpus[1])
-        return [f"{name} {now} (before: {then})" for name, (then, now) in pairs.items() if then and now and then != now]
 
     def differences(self, config: Config) -> list[str]:
         """The settings in which this run differs from ``config``; settings left open match what was chosen for them.

@@ -40,7 +40,7 @@ from rlready.core.text import visible
 from rlready.core.verbs import function
 from rlready.runs import provenance
 from rlready.runs.checksums import checksums, inside
-from rlready.runs.continuing import compare
+from rlready.runs.continuing import changes, compare
 from rlready.runs.energy import start_meter
 from rlready.runs.files import clear_leftovers, os_errors_named, plain, remove, write_text
 from rlready.runs.folders import PAGE, nothing_done, own_entries, read_record, refuse_foreign_files, refuse_links
@@ -197,9 +197,9 @@ class Run(Recorder):
         self.record.processes = world_size()
         if self._earlier:
             self._note_machine(load_kernels=bool(self._earlier.kernels_build))
-            changes = ", ".join(self.record.changes_since(self._earlier))
-            if changes:  # recorded with what has changed
-                self.warn(f"continuing with {changes}: results may differ from those of an unbroken run")
+            changed = ", ".join(changes(self._earlier, self.record))
+            if changed:  # recorded with what has changed
+                self.warn(f"continuing with {changed}: results may differ from those of an unbroken run")
         self._save()
         write_text(self.out / CONFIG, to_toml(self.config))
 
