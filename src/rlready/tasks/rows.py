@@ -23,10 +23,8 @@ every step is checked too.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
@@ -35,7 +33,8 @@ from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.progress import note_once
 from rlready.core.records import Problem, Row
-from rlready.models.chat import KEYS
+from rlready.tasks.answer_column import FINAL, answer_of
+from rlready.tasks.conversation import chats_of
 from rlready.tasks.dagmath import meta as dagmeta
 from rlready.tasks.dagmath.meta import graph_of, validate, verify_solution
 from rlready.tasks.files import local_data, stem_of
@@ -43,15 +42,12 @@ from rlready.tasks.guess import describe_columns, guess_columns, no_columns
 from rlready.tasks.hub import hub_licence
 from rlready.tasks.protocol import Asked, Task, Verdict
 from rlready.tasks.source import Source, select
-from rlready.tasks.strictjson import Fields, Refused, digits
+from rlready.tasks.strictjson import Fields
 from rlready.tasks.table import column_names, has_column, read_table, value_of
-from rlready.tasks.turns import MESSAGES, Chat, merge, read_system, read_turns, split_thought
-from rlready.tasks.unread import refuse_left_out, refuse_preferences, refuse_unread
+from rlready.tasks.turns import MESSAGES, merge, split_thought
+from rlready.tasks.unread import refuse_left_out
 from rlready.tasks.verifier import Columns, Named
 from rlready.tasks.verifier_process import BoundedVerifier, load_verifier
-
-SYSTEM = ("system", "system_prompt")
-FINAL = re.compile(r"(?:^|\n)####[ \t]*(\S[^\n]*)\Z")  # the last line of an answer of GSM8K, which ends in no space
 
 
 @dataclass(frozen=True)
@@ -215,7 +211,7 @@ class RowsTask(Task):
 
     def _item(self, line: int, row: Fields) -> _Item:
         columns, place = self.columns, self.table.place(line)
-        chats = self._chats(line, row)
+        chats = chats_of(self.table, line, row, columns, self.named)
         chat = merge(chats, place)
         if not (chat.prompt or "").strip():
             self._no_prompt(line, row)
@@ -241,48 +237,18 @@ class RowsTask(Task):
                 validate(graph)
             except ValueError as error:
                 raise UserError(f"{place}: {error}") from None
+        as_it_is = self.verifier is not None and self.verifier.kind != "problem"
         return _Item(
             line,
             f"{stem_of(self.name.name)}-{line:06d}" if name is None else name,
             chat.prompt or "",
             response,
             thinking,
-            self._answer(line, row),
+            answer_of(row, columns["answer"], place, as_it_is=as_it_is),
             meta,
             chat.system or "",
             turn,
         )
-
-    def _chats(self, line: int, row: Fields) -> dict[str, Chat]:
-        """The part of the conversation in each column; UserError for rows with content that cannot be represented."""
-        columns, place = self.columns, self.table.place(line)
-        refuse_unread(row, place, columns["prompt"], {column.partition(".")[0] for column in self.columns.values()})
-        if not self.named & {"prompt", "response"}:
-            refuse_preferences(row, place, columns["response"])
-        texts = {columns["prompt"]: "prompt", columns["response"]: "response"}
-        defaults = dict.fromkeys(SYSTEM, "system")
-        if "response" not in self.named:
-            defaults["completion"] = "response"
-        if "thinking" in self.named:
-            texts[columns["thinking"]] = "thinking"
-        else:
-            defaults |= dict.fromkeys(KEYS, "thinking")
-        named = {self.columns[key] for key in self.named}
-        texts |= {column: what for column, what in defaults.items() if column not in named}
-        chats = {}
-        for column, what in texts.items():
-            value = value_of(row, column)
-            if isinstance(value, list) and what in ("prompt", "response"):
-                last = "user" if what == "prompt" else "assistant"
-                chats[column] = read_turns(value, f"{place}: {column}", last=last)
-            elif what == "system" and isinstance(value, (str, list, dict)):
-                chats[column] = read_system(value, f"{place}: {column}")
-            elif value is not None and what != "system":
-                chats[column] = Chat(**{what: self.table.text(line, row, column) or None})
-        for column in MESSAGES if "prompt" not in self.named else ():
-            if row.get(column) is not None:
-                chats[column] = read_turns(row[column], f"{place}: {column}", last="user")
-        return chats
 
     def _no_prompt(self, line: int, row: Fields) -> NoReturn:
         """Raise UserError with the most likely reason for the missing prompt."""
@@ -302,29 +268,3 @@ class RowsTask(Task):
     def _no_columns(self, *keys: str) -> UserError:
         fix = ", or a verifier=pkg.module:function in place of answer=" if "answer" in keys else ""
         return no_columns(self.table, self.given, keys, self.columns.values(), fix)
-
-    def _answer(self, line: int, row: Fields) -> str:
-        """The answer; empty if the column is missing, null or not-a-number."""
-        column = self.columns["answer"]
-        value = value_of(row, column)
-        if isinstance(value, list) and len(value) == 1:
-            value = value[0]
-        if isinstance(value, bool):
-            return str(value).lower()
-        place = f"{self.table.place(line)}: {column}"
-        if isinstance(value, (int, float, Decimal)):
-            try:
-                return digits(value)
-            except Refused as error:
-                raise UserError(f"{place}: {error}") from None
-        if value is not None and not isinstance(value, str):
-            if self.verifier and self.verifier.kind != "problem":  # it gets the value as it is in the row
-                return ""
-            fix = f"name what is in it, answer={column}.KEY" if isinstance(value, dict) else "write it as one text"
-            raise UserError(
-                f"{place} must be one text or number, not {type(value).__name__}; {fix}, or leave it to a verifier, "
-                "which reads it in problem.meta, with answer= (none)"
-            )
-        if value and (final := FINAL.search(value.rstrip())):
-            return final[1]
-        return value if value and value.strip() else ""
