@@ -10,14 +10,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from itertools import chain, count, groupby
+from itertools import count
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from rlready.core.errors import UserError
@@ -26,6 +24,7 @@ from rlready.core.sampling_progress import decoded
 from rlready.core.stopping import heed_stop, nothing
 from rlready.core.threads import READ, run_parallel, small, workers
 from rlready.core.timing import span
+from rlready.engine.batches import Batch, in_batches
 from rlready.engine.budget import BudgetState, Forcing
 from rlready.engine.contrastive import Contrast, ContrastDecoder
 from rlready.engine.decoder import Decoder, HFDecoder, cache_bytes
@@ -41,32 +40,10 @@ from rlready.models.lm import LM
 KEEP = 0.8  # remove ended rows from the batch when less than this share of its rows is running
 BATCH_SIZE = 256  # largest number of rows in a batch
 BATCH_SIZE_OF_SMALL = 1024  # the same for a small model, whose operations are too short for small batches
-MIN_BATCH_SIZE = 8  # a batch is not split over threads below this
 CACHE_BYTES = 4 << 30  # of keys and values in all concurrent batches, on a CPU
 CACHE_SHARE = 2  # on a GPU they may use 1 / CACHE_SHARE of the memory that tensors leave free
 
 MakeDecoder = Callable[[int], Decoder]  # from a number of rows
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Rows that are decoded together: requests, their budget states, and the keys (B,) of their random numbers.
-
-    ``numbers`` are the rows' places among all requests, of which those that have ended are appended to ``done``.
-    """
-
-    requests: list[Request]
-    states: list[BudgetState]
-    keys: NDArray[np.uint64]
-    temperature: float
-    numbers: list[int]
-    done: deque[int]
-    after_step: Callable[[], None]
-
-    @property
-    def steered(self) -> bool:
-        """Whether a budget has waits or a bias, so that some draws are not from the policy's own distribution."""
-        return any(s.budget.num_waits or s.budget.end_think_bias for s in self.states)
 
 
 class TorchEngine(Engine):
@@ -145,35 +122,20 @@ class TorchEngine(Engine):
             while ended and done:
                 ended(sample_of(done.popleft()))
 
-        parts = self._parts(requests, states, unfinished, threads)
+        most = min(self.batch_size, self._room([requests[i] for i in unfinished], threads))
+        parts = in_batches(requests, states, unfinished, threads=threads, most=most)
         alone = threads == 1 or len(parts) == 1  # then this thread decodes, and cannot wait for others
         batches = []
         for part in parts:
             some = [requests[i] for i in part]
             keys = np.array([stream_key(seed, r.problem_id, r.sample_id) for r in some], dtype=np.uint64)
             mine = [states[i] for i in part]
-            batches.append(_Batch(some, mine, keys, temperature, part, done, report if alone else nothing))
+            batches.append(Batch(some, mine, keys, temperature, part, done, report if alone else nothing))
         if batches:
             make_decoder = self.decoders()
             run_parallel([partial(self._run, make_decoder, batch) for batch in batches], threads, report)
         report()
         return [sample_of(i) for i in range(len(requests))]
-
-    def _parts(
-        self, requests: Sequence[Request], states: Sequence[BudgetState], unfinished: Sequence[int], threads: int
-    ) -> list[list[int]]:
-        """The unfinished requests in batches: neighbours in length share one, samples of one prompt are together."""
-        todo = sorted(
-            unfinished, key=lambda i: (len(requests[i].prompt_ids) + len(states[i].tokens), requests[i].prompt_ids, i)
-        )
-        most = min(self.batch_size, self._room([requests[i] for i in todo], threads))
-        size = min(most, max(MIN_BATCH_SIZE, math.ceil(len(todo) / threads)))
-        parts = [todo[at : at + size] for at in range(0, len(todo), size)]
-        if 1 < len(parts) <= threads:  # long and short prompts for each thread, so that all end at about the same time
-            prompts = [list(some) for _, some in groupby(todo, lambda i: requests[i].prompt_ids)]
-            dealt = [list(chain(*prompts[at :: len(parts)])) for at in range(len(parts))]
-            parts = dealt if all(0 < len(part) <= most for part in dealt) else parts
-        return parts
 
     def _room(self, requests: Sequence[Request], threads: int) -> int:
         """Rows of a batch, at least one, whose keys and values fit in memory at the requests' greatest length."""
@@ -210,14 +172,14 @@ class TorchEngine(Engine):
         return partial(HFDecoder, lm.model)
 
     @torch.no_grad()
-    def _run(self, make_decoder: MakeDecoder, batch: _Batch) -> None:
+    def _run(self, make_decoder: MakeDecoder, batch: Batch) -> None:
         """Decode one batch to its end."""
         with span("prefill"):
             decoder, logits_BV = self._prefill(make_decoder, batch)
         with span("decode"):
             self._decode(decoder, logits_BV, batch)
 
-    def _decode(self, decoder: Decoder, logits_BV: Tensor, batch: _Batch) -> None:
+    def _decode(self, decoder: Decoder, logits_BV: Tensor, batch: Batch) -> None:
         rows = list(range(len(batch.states)))  # of the batch, for each row of the decoder
         running = [True] * len(rows)
         steered = batch.steered
@@ -241,7 +203,7 @@ class TorchEngine(Engine):
         self,
         decoder: Decoder,
         logits_BV: Tensor,
-        batch: _Batch,
+        batch: Batch,
         rows: Sequence[int],
         running: list[bool],
         steered: bool,
@@ -276,7 +238,7 @@ class TorchEngine(Engine):
         return torch.tensor(next_ids, device=self.device)
 
     def _draw(
-        self, logits_BV: Tensor, batch: _Batch, rows: Sequence[int], running: Sequence[bool], steered: bool
+        self, logits_BV: Tensor, batch: Batch, rows: Sequence[int], running: Sequence[bool], steered: bool
     ) -> tuple[Tensor, Tensor]:
         """Tokens and their log-probabilities, both (B,), with the bans and biases of the budgets."""
         states = [batch.states[row] for row in rows]
@@ -290,7 +252,7 @@ class TorchEngine(Engine):
             bias = (end, bias_B) if end is not None and bias_B.any() else None
         return draw(logits_BV, batch.temperature, uniforms(batch.keys[rows], positions), banned, bias)
 
-    def _prefill(self, make_decoder: MakeDecoder, batch: _Batch) -> tuple[Decoder, Tensor]:
+    def _prefill(self, make_decoder: MakeDecoder, batch: Batch) -> tuple[Decoder, Tensor]:
         """Encode every distinct prompt once, copy its cache to its rows, then feed the tokens they already have."""
         requests, states = batch.requests, batch.states
         prompts = list(dict.fromkeys(r.prompt_ids for r in requests))
