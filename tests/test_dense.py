@@ -47,7 +47,8 @@ from rlready.train.learner import PlainLearner, StepStats
 from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
 from rlready.train.loss import LossInputs, LossSettings, policy_loss
 from rlready.train.reference_checkpoint import find_reference
-from rlready.train.rl import RLState, rl, watch
+from rlready.train.rl import rl
+from rlready.train.rl_state import RLState, watch
 from rlready.train.sft import reference_steps, sft
 from tiny import full_logits, tiny_lm, tiny_model
 

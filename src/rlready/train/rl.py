@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel
 
 from rlready.core.cells import percent
 from rlready.core.config import RLConfig
@@ -40,41 +39,18 @@ from rlready.runs.run import Run
 from rlready.tasks.trained_prompts import write_trained
 from rlready.train.checkpointer import Checkpointer
 from rlready.train.data import Data, problems_of
-from rlready.train.drift import Watched, drift
 from rlready.train.fast_learner import make_learner
 from rlready.train.learner import OptimizerSettings
 from rlready.train.log import EvaluationLog, RLStepLog
 from rlready.train.loss import loss_named
 from rlready.train.policy import load_policy, load_sampler, load_starting_policy
 from rlready.train.reference_checkpoint import find_reference
-from rlready.train.result import BestCheckpoint, Evaluation, GroupTotals, RLResult
+from rlready.train.result import BestCheckpoint, Evaluation, RLResult
+from rlready.train.rl_state import RLState, watch
 from rlready.train.rl_summary import gain_of, headline, next_action
 from rlready.train.trackers import StepLog
 from rlready.train.trainer import Trainer
 from rlready.train.weight_change import WeightSample, with_change
-
-
-class RLState(BaseModel):
-    """The progress of a run, which began with ``planned_steps`` as its number of steps.
-
-    ``before`` is the accuracy of every validation problem before RL, ``zero_signal_steps`` counts the latest
-    consecutive steps without a gradient, ``first`` holds the watched values of the first step with one, ``drift``
-    describes what has drifted since, by quantity, and ``groups`` counts the groups.
-    """
-
-    planned_steps: int = 0
-    step: int = 0
-    zero_signal_steps: int = 0
-    stopped: str = ""
-    before: list[float] = []
-    evaluations: list[Evaluation] = []
-    first: Watched | None = None
-    groups: GroupTotals = GroupTotals()
-    drift: dict[str, str] = {}
-
-    @property
-    def drifted(self) -> str:
-        return "; ".join(self.drift.values())
 
 
 def rl(config: RLConfig, out: Path) -> RLResult:
@@ -216,41 +192,12 @@ def _card(run: Run, config: RLConfig, state: RLState) -> str:
     return model_card(run.record, config, f"step-{now.step}", measured)
 
 
-def watch(state: RLState, line: RLStepLog, config: RLConfig) -> None:
-    """Stop a run without a gradient; warn once if dense rewards make the policy drift (or stop, if so configured)."""
-    state.zero_signal_steps = 0 if line.groups_informative else state.zero_signal_steps + 1
-    if state.zero_signal_steps >= config.patience:
-        state.stopped = _why_no_gradient(line, state.zero_signal_steps)
-    if config.algorithm == "dense" and line.update.entropy is not None:
-        now = Watched(line.update.entropy, line.rollouts.thinking_tokens or line.rollouts.response_tokens)
-        state.first = state.first or now
-        for what, words in drift(state.first, now).items():
-            if what not in state.drift:
-                state.drift[what] = f"{words} at step {state.step}"
-                warn(f"rl: warning: {state.drift[what]}; raise beta or take fewer steps")
-        if state.drift and config.stop_on_drift:
-            state.stopped = state.stopped or state.drifted
-    if state.stopped:
-        note(f"rl: stopped: {state.stopped}")
-
-
 def _choose(problems: Sequence[Problem], config: RLConfig, at: int) -> list[Problem]:
     """The problems of step ``at``: epochs of shuffled problems, divided into steps."""
     per_epoch = len(problems) // config.prompts_per_step
     order = np.random.default_rng([config.seed, 1, at // per_epoch]).permutation(len(problems))
     begin = (at % per_epoch) * config.prompts_per_step
     return [problems[i] for i in order[begin : begin + config.prompts_per_step]]
-
-
-def _why_no_gradient(line: RLStepLog, steps: int) -> str:
-    kinds = {
-        "every group was all wrong": line.groups_unsolved,
-        "every group was all correct": line.groups_solved,
-        "rewards were equal within every group": line.groups_equal,
-    }
-    main = max(kinds, key=lambda k: kinds[k])
-    truncated = f", {line.rollouts.truncated:.0%} truncated" if line.rollouts.truncated else ""
-    return f"no gradient for {steps} steps: in the last one {main}{truncated}"
 
 
 def superfluous(evaluations: Sequence[Evaluation], limit: int | None) -> list[int]:
