@@ -1,0 +1,229 @@
+"""Several runs side by side: what differs in their settings, their curves, and paired differences of their accuracy.
+
+Differences are those to the first run that has measured a figure alike, on the same problems.  What was not measured
+alike (other problems, verifier or settings of sampling) is marked and not compared, and a note says why; runs of RL
+keep no accuracy of single problems, so that only their curves are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from rlready.core.cells import fixed
+from rlready.core.errors import UserError
+from rlready.core.records import Estimate
+from rlready.core.result import Record, Result
+from rlready.core.stats import mean_estimate, paired_estimate, simultaneous
+from rlready.evaluate.conditions import Conditions, conditions_of, problems_of, unlike
+from rlready.evaluate.result import EvaluateResult
+from rlready.predict.candidates import SAME
+from rlready.readiness.result import ReadinessResult
+from rlready.readiness.sources import is_stored, verdict_of
+from rlready.report.folder import RunFolder, read_folder
+from rlready.runs.checkpoint_order import labels
+from rlready.runs.record import RunRecord
+
+ALONE = "tables of samples, whose problems only problems= identifies"  # a condition
+
+
+class Scored(Record):
+    """The accuracy of a model or checkpoint of a run, and its difference to that of ``base`` in an earlier run.
+
+    ``group`` counts from 0: figures of one group were measured alike.  None and "" if it is comparable with none.
+    """
+
+    run: str
+    model: str
+    what: str  # such as "accuracy at budget 64"
+    group: int
+    accuracy: Estimate
+    difference: Estimate | None
+    base: str
+
+
+class ComparisonResult(Result):
+    """Runs side by side: settings that are not the same in all of them, by run, and the scores of each."""
+
+    verb: Literal["report"] = "report"
+    runs: list[str]
+    settings: dict[str, list[JsonValue]]
+    scores: list[Scored]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run folder with its short name and its record."""
+
+    name: str
+    folder: RunFolder
+    record: RunRecord
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """Accuracy of every problem (P,) of one model of a run, and the conditions under which it was measured."""
+
+    run: str
+    verb: str
+    model: str
+    what: str
+    conditions: Conditions
+    ids: tuple[str, ...]
+    values: NDArray[np.float64]
+
+    def unlike(self, other: Accuracies) -> list[str]:
+        """The conditions that forbid a comparison; empty for those that can be compared."""
+        found = unlike(other.conditions, self.conditions)
+        return found or (["problems"] if self.ids != other.ids else [])
+
+
+def compared(folders: Sequence[Path]) -> tuple[ComparisonResult, list[Compared]]:
+    """The comparison, and the runs.
+
+    UserError for a run that has not finished, cannot be read, or is named twice.
+    """
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UserError("rlready report: a run folder is named twice; name every run once")
+    names = labels(str(folder) for folder in folders)
+    runs = [Compared(names[str(folder)], read_folder(folder), RunRecord.load(folder)) for folder in folders]
+    settings = differing(runs)
+    groups = measured_alike(runs)
+    scores = scored(groups)
+    result = ComparisonResult(
+        headline=_headline(runs, settings, scores),
+        notes=[*_copies(runs), *_not_alike(groups)],
+        runs=[run.name for run in runs],
+        settings=settings,
+        scores=scores,
+    )
+    return result, runs
+
+
+def differing(runs: Sequence[Compared]) -> dict[str, list[JsonValue]]:
+    """The settings that are not the same in all runs of a verb, with the value in each run; None for other verbs.
+
+    The revision of the code counts as a setting.
+    """
+    held = [run.record.config | {"code": str(run.record.revision or run.record.software.version)} for run in runs]
+    verbs = [run.record.verb for run in runs]
+    first = dict(zip(reversed(verbs), reversed(held), strict=True))
+    keys = {
+        key: None
+        for verb, config in zip(verbs, held, strict=True)
+        for key in config
+        if config[key] != first[verb].get(key)
+    }
+    return {key: [config.get(key) for config in held] for key in keys}
+
+
+def measured_alike(runs: Sequence[Compared]) -> list[list[Accuracies]]:
+    """The accuracies of all runs in groups that can be compared, in the order of the runs."""
+    groups: list[list[Accuracies]] = []
+    for each in (each for run in runs for each in _accuracies(run)):
+        group = next((group for group in groups if group[0].verb == each.verb and not each.unlike(group[0])), None)
+        if group is None:
+            groups.append(group := [])
+        group.append(each)
+    return groups
+
+
+def scored(groups: Sequence[Sequence[Accuracies]]) -> list[Scored]:
+    """The accuracies of all runs, each with its paired difference to the first of its group if that is another run's.
+
+    The intervals of the differences hold for all of them together.
+    """
+    comparisons = sum(each.run != group[0].run for group in groups for each in group)
+    scores = []
+    for number, group in enumerate(groups):
+        for each in group:
+            base, difference = group[0], None
+            if each.run != base.run:
+                paired = paired_estimate(each.values, base.values, bounds=(0.0, 1.0))
+                difference = simultaneous(paired, comparisons, 1.0)
+            scores.append(
+                Scored(
+                    run=each.run,
+                    model=each.model,
+                    what=each.what,
+                    group=number,
+                    accuracy=mean_estimate(each.values, bounds=(0.0, 1.0)),
+                    difference=difference,
+                    base=f"{base.model} ({base.run})" if difference else "",
+                )
+            )
+    return scores
+
+
+def _copies(runs: Sequence[Compared]) -> Iterator[str]:
+    """That a folder is a copy of another, whose figures differ from it in nothing.
+
+    Two short runs may have equal records, as times are in seconds.
+    """
+    first: dict[str, str] = {}
+    for run in (run for run in runs if run.record.seconds >= 1):
+        if (other := first.setdefault(run.record.identity, run.name)) != run.name:
+            yield f"{run.name} is a copy of {other}: leave one of them out."
+
+
+def _not_alike(groups: Sequence[Sequence[Accuracies]]) -> Iterator[str]:
+    """Why groups are not compared with the first of their verb."""
+    first: dict[str, Accuracies] = {}
+    for group in groups:
+        base = first.setdefault(group[0].verb, group[0])
+        if reasons := group[0].unlike(base):
+            names = " and ".join(dict.fromkeys(each.run for each in group))
+            yield f"{names}: not compared with {base.run}, as they differ in {'; in '.join(reasons)}."
+
+
+def _accuracies(run: Compared) -> Iterator[Accuracies]:
+    match result := run.folder.result:
+        case EvaluateResult():
+            names, ids = result.short, tuple(result.problems)
+            conditions = conditions_of(run.record, result)
+            for model, settings in result.per_problem.items():
+                setting = str(result.budgets[-1].budget)
+                if setting in settings:
+                    what = "accuracy" if setting == "None" else f"accuracy at {result.limit} {setting}"
+                    values = np.array(settings[setting])
+                    yield Accuracies(run.name, result.verb, names[model], what, conditions, ids, values)
+        case ReadinessResult():
+            names, ids = labels(result.per_problem), tuple(result.problems)
+            conditions = _conditions(run.record, result)
+            for name, counts in result.per_problem.items():
+                shares = counts.counts.pass_at_k([1])[:, 0]
+                yield Accuracies(run.name, result.verb, names[name], "pass@1", conditions, ids, shares)
+
+
+def _conditions(record: RunRecord, result: ReadinessResult) -> Conditions:
+    """The conditions of pass@1: the settings for models that drew samples, what tables of samples say of theirs."""
+    sources = record.config.get("checkpoints")
+    tables = [source for source in map(str, sources) if is_stored(source)] if isinstance(sources, list) else []
+    found = problems_of(record, "readiness") or {ALONE: problems_of(record, "samples").get("problems")}
+    found |= {"correct": verdict_of(tables[0])} if tables else {}
+    found |= result.conditions
+    if len(tables) < len(result.checkpoints):
+        found |= {key: record.config.get(key) for key in SAME if key != "problems"}
+    return found
+
+
+def _headline(runs: Sequence[Compared], settings: dict[str, list[JsonValue]], scores: Sequence[Scored]) -> str:
+    """What stands out in at most 15 words."""
+    apart = [s for s in scores if s.difference and s.difference.low * s.difference.high > 0]
+    compared = [s for s in scores if s.difference]
+    if apart:
+        most = max(apart, key=lambda s: abs(s.difference.value) if s.difference else 0.0)
+        assert most.difference
+        side = "above" if most.difference.value > 0 else "below"
+        points = f"{fixed(abs(100 * most.difference.value), 0)} points {side}"
+        return f"{most.model} ({most.run}) is {points} {most.base} in {most.what}."
+    if compared:
+        return f"{len(runs)} runs: no difference in {compared[0].what} is significant."
+    names = ", ".join(list(settings)[:3])
+    return f"{len(runs)} runs that differ in {names}." if names else f"{len(runs)} runs with the same settings."
