@@ -90,6 +90,11 @@ def read_curve(path: Path, metric: str, place: str) -> Curve:
     return Curve(path, metric, np.array(steps, dtype=float), np.array([points[step] for step in steps]))
 
 
+def saturating(t: Floats, first: float, last: float, power: float, half: float) -> Floats:
+    """The sigmoid R(t) with R_0 ``first``, A ``last``, B ``power`` and t_mid ``half``; t is above 0."""
+    return first + (last - first) / (1 + (half / t) ** power)
+
+
 def asymptote(t: Floats, y: Floats, where: str) -> float:
     """The value at which a curve levels off; UserError, which begins with ``where``, if it is not determined."""
     from scipy.optimize import OptimizeWarning, curve_fit
@@ -101,9 +106,6 @@ def asymptote(t: Floats, y: Floats, where: str) -> float:
     if np.ptp(y) == 0:
         return float(y[0])
 
-    def curve(t: Floats, first: float, last: float, power: float, half: float) -> Floats:
-        return first + (last - first) / (1 + (half / t) ** power)
-
     low, high = float(y.min()), float(y.max())
     top = 1.0 if high <= 1 else high + (high - low)
     bounds = ([low - (high - low), low, 0.1, t[0] / 2], [high, top, 10.0, 2 * t[-1]])
@@ -111,11 +113,11 @@ def asymptote(t: Floats, y: Floats, where: str) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OptimizeWarning)
         try:
-            (first, last, power, half), spread = curve_fit(curve, t, y, guess, bounds=bounds, maxfev=20_000)
+            (first, last, power, half), spread = curve_fit(saturating, t, y, guess, bounds=bounds, maxfev=20_000)
         except RuntimeError:
             raise UserError(f"{where}: no sigmoid fits this curve; {fix}") from None
     error = math.sqrt(spread[1, 1]) if np.isfinite(spread[1, 1]) else math.inf
-    risen = 1 / (1 + (half / t[-1]) ** power)
+    risen = saturating(t[-1], 0.0, 1.0, power, half)
     if risen < RISEN or error > LOOSE * abs(last - first):
         raise UserError(f"{where}: does not level off, so its asymptote is not determined; {fix}")
     return float(last)

@@ -8,7 +8,7 @@ RL itself has to begin before they are known, so that they choose which runs to 
 
       R(t) = R_0 + (A - R_0) / (1 + h/t),        A up to 1 for rewards up to 1
 
-  the sigmoid of ScaleRL (2510.13786) over steps instead of compute, with its exponent fixed at 1: a fifth of a run does
+  the sigmoid of ScaleRL (2510.13786) over steps (`curves.py`), with its exponent fixed at 1: a fifth of a run does
   not determine it.  Least squares over R_0, A and h by scipy.
 """
 
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rlready.predict.curves import saturating
 from rlready.readiness.passk import Floats
 from rlready.runs.log import LOG, read_log
 from rlready.runs.results import refuse_damaged
@@ -48,7 +49,7 @@ def extrapolated(steps: Sequence[float], rewards: Sequence[float], step: float) 
     from scipy.optimize import curve_fit
 
     def curve(t: Floats, first: float, last: float, half: float) -> Floats:
-        return first + (last - first) / (1 + half / t)
+        return saturating(t, first, last, 1.0, half)
 
     y, t = np.array(rewards), np.array(steps, dtype=np.float64)
     low, high = min(0.0, float(y.min())), max(1.0, float(y.max()))

@@ -1,4 +1,4 @@
-"""Several runs side by side: what differs in their settings, their curves, and paired differences of their accuracy.
+"""Several runs side by side: what differs in their settings, and paired differences of their accuracy.
 
 Differences are those to the first run that has measured a figure alike, on the same problems.  What was not measured
 alike (other problems, verifier or settings of sampling) is marked and not compared, and a note says why; runs of RL
