@@ -33,11 +33,11 @@ class Watcher:
     """Stands in place of the function that appends a line to the log."""
 
     def __init__(self, lines: Path) -> None:
-        from rlready.train import rl
+        from rlready.train import trackers
 
-        self.append, self.lines = rl.append_line, lines
+        self.append, self.lines = trackers.append_line, lines
         self.log_seconds, self.begun = 0.0, time.perf_counter()
-        rl.append_line = self
+        trackers.append_line = self
 
     def __call__(self, path: Path, content: dict[str, object]) -> None:
         began = time.perf_counter()
