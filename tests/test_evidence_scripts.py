@@ -59,6 +59,7 @@ def stored(module: ModuleType, folder: Path) -> tuple[Any, ...]:
     [
         "budgets",
         "dense",
+        "dense-own-errors",
         "influence",
         "inject",
         "inject-gsm8k",

@@ -32,7 +32,8 @@ from rlready.engine.rollout import draw_groups
 from rlready.engine.torch import TorchEngine
 from rlready.models.batch import supervised
 from rlready.report.claims import Claim, filled, write_claims
-from rlready.runs.files import read_json, write_json
+from rlready.report.plots import Point, Series, line_chart, standalone
+from rlready.runs.files import read_json, write_json, write_text
 from rlready.tasks import open_task
 from rlready.tasks.dagmath.graph import references
 from rlready.tasks.dagmath.meta import from_meta, rendering_of
@@ -209,6 +210,17 @@ def table(results: Results, world: str) -> str:
     return "\n".join(lines)
 
 
+def chart(results: Results) -> str:
+    """The AUC of r̂ at the first wrong token, by the share of SFT after which the reference was kept."""
+    series = []
+    for number, world in enumerate(WORLDS):
+        found = [(100 * f, over_seeds(results, world, f"{f:.0%}", TOKENS)) for f in FRACTIONS]
+        points = [Point(at, auc.value, auc.low, auc.high) for at, auc in found]
+        series.append(Series(world, points, tone=number, shape=number, band=True))
+    title = f"AUC of r̂ at the first wrong token, {len(SEEDS)} seeds; 0.5 is chance"
+    return standalone(line_chart(series, title=title, x_label="reference, % of the samples of SFT", y_label="AUC"))
+
+
 def counted(results: Results, world: str) -> str:
     found = results[world]
     total = {key: sum(each["counts"][key] for each in found) for key in found[0]["counts"]}
@@ -226,8 +238,8 @@ def protocol() -> str:
 ## Protocol
 
 It was fixed before the reported seeds were run. The [planted error](../dense/README.md#where-the-credit-falls) changes
-a number of a right solution into one that nobody would sample there. Here the errors are the model's own: the place
-where dense credit has to act in RL.
+a number of a right solution into one that the model would hardly sample there. Here the errors are the model's own: the
+place where dense credit has to act in RL.
 
 - **Models**: those of the page on [dense rewards](../dense/README.md): the embedded model, SFT on {ROWS:,} rows of DAG
   maths for {EPOCHS} epochs, modulo 17, which SFT has to teach, and modulo 13, which the model knows; seeds 0 to 4.
@@ -262,7 +274,9 @@ def report(results: Results, seconds: float | None) -> None:
 
 {words}
 
-AUCs of 0.5 are chance; intervals are over five seeds.
+An AUC of 0.5 is chance; intervals are over five seeds.
+
+![AUC of r̂ at the first wrong token, by reference](figure.svg)
 
 ### {TAUGHT.capitalize()}
 
@@ -275,7 +289,20 @@ AUCs of 0.5 are chance; intervals are over five seeds.
 {filled(counted(results, KNOWN))}
 
 {table(results, KNOWN)}
+
+## What it shows, and what it does not
+
+r̂ is what the rest of the SFT run added to the probability of a token. At the model's own errors that is hardly lower
+than at the right tokens before them, with any of the five references, so credit at a token does not say where a thought
+went wrong; nor do right responses have a higher Σr̂ than wrong ones to the same problem. The planted error is found
+because it is no token that the model would choose.
+
+That log π_SFT finds the errors says less than its AUC: a token sampled at temperature 1 where the model is unsure has a
+low probability, and where a model is unsure it errs. As a reward it makes the model surer of what it does already, and
+the page on [dense rewards](../dense/README.md) shows what RL gains from it. This is one symbolic world, with a model of
+a million parameters; the paper's gains are on instructions, which this page says nothing about.
 """
+    write_text(HERE / "figure.svg", chart(results))
     write_claims(HERE, command=COMMAND, seconds=seconds, claims=claims_of(results), words=page)
 
 
