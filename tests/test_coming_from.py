@@ -14,11 +14,33 @@ import pytest
 from rlready.cli.main import main
 from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
 from rlready.models.checkpoint_files import EMBEDDED_FOLDER
+from rlready.runs.log import read_log
 from rlready.tasks import open_task
 from test_docs import ROOT, TASK, commands, run_all, small, write
 from test_export import save_thinking_model
+from test_sweep_elsewhere import trained_by_verl
 
 PROBLEMS = [{"id": f"p{n}", "prompt": f"{n} + 1?", "answer": str(n + 1)} for n in range(4)]
+SWEEP = """
+[sft]
+model = "SFT"
+rows = "rows.jsonl"
+heldout = "rows.jsonl"
+epochs = [1, 2]
+save_every = 2
+[readiness]
+problems = "problems.jsonl"
+samples = 4
+[rl]
+backend = "export:verl"
+problems = "problems.jsonl"
+validation = "test.jsonl"
+steps = 1
+prompts_per_step = 2
+group_size = 2
+thinking_budget = 4
+max_answer_tokens = 4
+"""
 NAMES = {
     *RLConfig.model_fields,
     *ReadinessConfig.model_fields,
@@ -45,6 +67,7 @@ def test_the_page_of_verl(here: Path) -> None:
         save_thinking_model(name)
     for name in ("problems", "test"):
         write(f"{name}.jsonl", PROBLEMS)
+    write("rows.jsonl", [each | {"response": each["answer"]} for each in PROBLEMS])
     for run in ("sft-1", "sft-2"):
         Path("val", run).mkdir(parents=True)
         rows = [{"input": p, "output": "1", "score": -1.0, "acc": n % 2, "step": 1} for p in "ab" for n in range(4)]
@@ -66,7 +89,12 @@ def test_the_page_of_verl(here: Path) -> None:
     Path("rl.toml").write_text(
         'model = "SFT"\nproblems = "problems.jsonl"\nvalidation = "test.jsonl"\nprompts_per_step = 2\n'
     )
-    run_all("docs/coming-from/verl.md")
+    Path("sweep.toml").write_text(SWEEP)
+    for words in commands("docs/coming-from/verl.md"):
+        assert main(small(words)) == 0, words
+        for n, export in enumerate(sorted(Path("runs/sweep/export").glob("*"))):
+            trained_by_verl(export, 0.2, 0.4 + 0.1 * n)
+    assert [row["outcome"] for row in read_log(Path("runs/sweep/runs.jsonl"))] == [0.4, 0.5]
     (row,) = map(json.loads, Path("runs/outcomes.jsonl").read_text().splitlines())
     assert row["outcome"] == 0.61
 

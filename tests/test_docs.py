@@ -139,7 +139,7 @@ def test_the_pages_of_the_commands(files: Path) -> None:
     verbs = re.findall(r"\((verbs/\w+\.md)\)", (ROOT / first[0]).read_text(encoding="utf-8"))
     assert verbs.pop(0) == "verbs/demo.md"  # test_stages.py runs the demo
     for page in [*first, *(f"docs/{verb}" for verb in verbs)]:
-        run_all(page, skip=("engine=",))  # with vLLM: tests/with_vllm
+        run_all(page, skip=("engine=", "sweep-trl"))  # tests/with_vllm, test_sweep_elsewhere.py
     python("docs/usage.md", '["embedded"]', f'["embedded"], problems="{TASK}&n=2&seed=1", heldout=""')
 
 

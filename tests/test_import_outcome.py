@@ -100,7 +100,7 @@ def test_the_log_of_verl_is_a_curve() -> None:
     lines[2:2] = [{"step": 2, "data": {"val-core/a/b.jsonl?n=4/acc/mean@4": 0.4}}]  # before it was started again
     for number, attempt in enumerate((lines[:3], lines[3:])):
         text = "".join(json.dumps(line) + "\n" for line in attempt)
-        Path(f"runs/a/outputs/log-{number}.jsonl").write_text(text)
+        Path(f"runs/a/outputs/log-{number}.jsonl").write_text(text + '{"step": 3, "da')  # a kill
     assert import_outcome(ImportConfig(export="runs/a")).outcome == 0.5
     assert Path("runs/a/outputs/accuracy.jsonl").read_text().count("\n") == 2
     with pytest.raises(UserError, match=r"metric=acc applies to trainer_state\.json"):

@@ -22,6 +22,11 @@ IN_EXPORT = "model"  # the folder of a copy of the embedded model
 Split = Literal["train", "validation"]
 
 
+def is_relative(model: str) -> bool:
+    """Whether a model is named by its path from the export's folder: the copy in it, or a checkpoint of its sweep."""
+    return model == IN_EXPORT or model.startswith("../")
+
+
 class Manifest(Record):
     """``sources`` are the task sources by split, with `HERE` in place of the folder.  ``problems`` are the digests of
     their problems, which ``makers`` have made.

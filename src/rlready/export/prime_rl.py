@@ -22,7 +22,6 @@ from rlready.export.translation import (
     lack_common,
     limit_name,
     put_adapter,
-    refuse_blind,
     response_limit,
     warmup_steps,
 )
@@ -88,9 +87,8 @@ cd "$(dirname "$0")" && PYTHONPATH="$PWD:$PYTHONPATH" exec rl @ rl.toml "$@"
 
 
 def translate(t: Translation, lm: LM) -> None:
-    """Put the settings of ``rl.toml``; UserError for a reward or a model that prime-rl cannot use."""
+    """Put the settings of ``rl.toml``."""
     config = t.config
-    refuse_blind(config, lm, t.tool)
     cap = response_limit(config)
     t.put("algorithm", {"orchestrator.algo.type": "grpo"})
     t.lack("algorithm", f"the advantage is the reward minus the mean of its group; {LOSS}, and rollouts may lag behind")

@@ -22,12 +22,18 @@ Training writes `outputs/`.{note}
 `/path/to/rlready` is a clone of rlready {version}, whose verifier is the reward (`{reward}`).
 Then, where this was exported,
 
-    rlready import {folder}{outcome}
-
-adds the outcome to a table for `rlready predict`.
+{back}
 
 Not in {tool}: {lacking}.
 """
+
+BACK = """    rlready import {folder}{outcome}
+
+adds the outcome to a table for `rlready predict`."""
+TO_SWEEP = """    rlready import {folder}{outcome}
+
+tells it to the sweep of which this is a part."""
+READ_BY_SWEEP = "the command of the sweep, of which this is a part, reads the outcome from `outputs/`."
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,12 @@ class Trainer:
     pip: str = "pip"
 
 
-def readme(trainer: Trainer, translation: Translation, out: Path) -> str:
-    """The text, for an export into the folder ``out``."""
+def readme(trainer: Trainer, translation: Translation, out: Path, part_of: str | None) -> str:
+    """The text, for an export into the folder ``out``, which may be a part of a sweep."""
     config = translation.config
     generated = any(parse_source(text).kind == "gym" for text in (config.problems, config.validation) if text)
+    back = (TO_SWEEP if trainer.outcome else READ_BY_SWEEP) if part_of else BACK
+    outcome = trainer.outcome and f" {trainer.outcome}"
     lacking = "; ".join(f"{each.setting}={each.value} ({each.why})" for each in translation.lacking)
     return TEXT.format(
         tool=trainer.name,
@@ -60,7 +68,6 @@ def readme(trainer: Trainer, translation: Translation, out: Path) -> str:
         note=trainer.note and f" {trainer.note}",
         version=rlready.__version__,
         reward=trainer.reward,
-        folder=shlex.quote(in_one_line(str(out))),
-        outcome=trainer.outcome and f" {trainer.outcome}",
+        back=back.format(folder=shlex.quote(in_one_line(str(out))), outcome=outcome),
         lacking=in_one_line(lacking) or "nothing",
     )

@@ -1,17 +1,33 @@
-"""The settings of the run that is handed over: from a TOML file, or from the folder of a run of ``rlready rl``."""
+"""The settings of the run that is handed over: from a TOML file, from the folder of a run of ``rlready rl``, or from a
+sweep."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from rlready.core.config import RLConfig
+from rlready.core.config import RLConfig, Tool
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
 from rlready.core.options import fill_config
+from rlready.core.settings import option
 from rlready.models.preset import preset_values
 from rlready.runs.record import CONFIG, RECORD, RunRecord
 
 THERE = ("device", "dtype")  # what the machine decides on which the other tool runs
+
+
+class ElsewhereConfig(RLConfig):
+    """A run of RL that a sweep hands over: the settings of ``rlready rl``, and the tool that trains."""
+
+    to: Tool = option("trl", "Tool that trains: trl, verl or prime-rl.")
+
+    @property
+    def rl(self) -> RLConfig:
+        """The settings alone."""
+        return RLConfig(**{name: getattr(self, name) for name in RLConfig.model_fields})
+
+    def extendable(self) -> tuple[str, ...]:
+        return ()
 
 
 def settings_file(run: str) -> Path:

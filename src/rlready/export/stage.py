@@ -7,6 +7,7 @@ README: a run without it is another run.
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -22,13 +23,14 @@ from rlready.export.manifest import IN_EXPORT, MANIFEST, SETTINGS, TOKENIZER, Ma
 from rlready.export.problems import Asked, Content, asked_problems, longest_prompt
 from rlready.export.readme import START, Trainer, readme
 from rlready.export.result import ExportResult
-from rlready.export.settings import settings_file, settings_of
-from rlready.export.translation import Translation, refuse_untranslatable
+from rlready.export.settings import THERE, ElsewhereConfig, settings_file, settings_of
+from rlready.export.translation import Translation, refuse_blind, refuse_untranslatable
 from rlready.export.travel import copy_task, travelling
 from rlready.models.checkpoint import load_without_weights
 from rlready.models.checkpoint_files import ADAPTER
 from rlready.models.hub import local_folder
 from rlready.models.lm import LM
+from rlready.models.preset import preset_values
 from rlready.runs.files import os_errors_named, write_json, write_table, write_text
 from rlready.runs.run import Run
 from rlready.tasks import Task
@@ -40,37 +42,40 @@ README = "README.md"
 
 @dataclass(frozen=True)
 class Writer:
-    """How a tool gets a run: its settings, its files by name, and what the README says of the tool."""
+    """How a tool gets a run: its settings, its files by name, and what the README says of the tool.
+
+    ``blind``: it gives the reward one text at a time, without special tokens.
+    """
 
     translate: Callable[[Translation, LM], None]
     files: Callable[[Translation, str, LM, Sequence[Asked]], Mapping[str, Content]]
     trainer: Callable[[RLConfig], Trainer]
+    blind: bool = False
 
 
 WRITERS: dict[Tool, Writer] = {
     "trl": Writer(trl.translate, trl.files, trl.trainer),
-    "verl": Writer(verl.translate, verl.files, verl.trainer),
-    "prime-rl": Writer(prime_rl.translate, prime_rl.files, prime_rl.trainer),
+    "verl": Writer(verl.translate, verl.files, verl.trainer, blind=True),
+    "prime-rl": Writer(prime_rl.translate, prime_rl.files, prime_rl.trainer, blind=True),
 }
 
 
-def export(config: ExportConfig, out: Path) -> ExportResult:
+def export(config: ExportConfig | ElsewhereConfig, out: Path) -> ExportResult:
     """Write the export into the folder ``out``.
 
     UserError for settings that train something else in any other tool, and for a task whose verifier cannot travel.
     """
-    if not config.run:
+    if isinstance(config, ExportConfig) and not config.run:
         raise UserError("name the settings of a run: rlready export rl.toml, or the folder of a run of rlready rl")
-    if set("?&") & set(str(out.resolve())):
-        raise UserError(f"--out {out}: ? and & have a meaning in the sources of problems; choose another folder")
+    refuse_place(out)
     with Run(out, "export", config) as run:
         if run.finished:
             _refuse_damaged(run)
             return run.stored(ExportResult)
-        run.note_data(id=config.run, role="settings", path=settings_file(config.run))
-        settings = settings_of(config.run)
+        settings = _settings(config, run)
         refuse_untranslatable(settings, config.to)
         lm, model = _model(settings, run)
+        _refuse_if_blind(settings, config.to, lm)
         data = problems_of(settings, run)
         asked = asked_problems(settings, lm, "train", data.training)
         asked += asked_problems(settings, lm, "validation", data.held)
@@ -89,7 +94,7 @@ def export(config: ExportConfig, out: Path) -> ExportResult:
         with run.writing(out / MANIFEST):
             write_json(out / MANIFEST, manifest)
         files[SETTINGS] = to_toml(settings)
-        files[README] = readme(writer.trainer(settings), translation, out)
+        files[README] = readme(writer.trainer(settings), translation, out, run.record.part_of)
         for name, content in files.items():
             with run.writing(out / name):
                 if isinstance(content, str):
@@ -113,6 +118,33 @@ def export(config: ExportConfig, out: Path) -> ExportResult:
         return result
 
 
+def refuse_place(out: Path) -> None:
+    """UserError for a folder whose path could not stand in the source of a task."""
+    if set("?&") & set(str(out.resolve())):
+        raise UserError(f"--out {out}: ? and & have a meaning in the sources of problems; choose another folder")
+
+
+def refuse_in_advance(settings: RLConfig, tool: Tool) -> None:
+    """UserError for what `export` refuses whatever the weights are; ``settings.model`` may be one that SFT starts from,
+    whose tokenizer later checkpoints have."""
+    refuse_untranslatable(settings, tool)
+    if WRITERS[tool].blind:
+        _refuse_if_blind(settings, tool, load_without_weights(settings.model, delimiters=settings.delimiters))
+
+
+def _refuse_if_blind(settings: RLConfig, tool: Tool, lm: LM) -> None:
+    if WRITERS[tool].blind:
+        refuse_blind(settings, lm, tool)
+
+
+def _settings(config: ExportConfig | ElsewhereConfig, run: Run) -> RLConfig:
+    """The settings of the run that is handed over, presets included."""
+    if isinstance(config, ElsewhereConfig):
+        return run.resolve(config, preset_values("rl", config, [config.model], leave=THERE)).rl
+    run.note_data(id=config.run, role="settings", path=settings_file(config.run))
+    return settings_of(config.run)
+
+
 def _refuse_damaged(run: Run) -> None:
     """UserError for a file of a finished export that was changed or deleted."""
     for name in run.record.files:
@@ -132,6 +164,8 @@ def _model(settings: RLConfig, run: Run) -> tuple[LM, str]:
     run.note_model(id=settings.model, path=folder, role="start", chat=lm.chat.describe())
     if settings.model == "embedded":
         return lm, IN_EXPORT
+    if folder and run.record.part_of and folder.resolve().is_relative_to(run.out.resolve().parents[1]):
+        return lm, os.path.relpath(folder.resolve(), run.out.resolve())  # the sweep's folder may be moved as a whole
     return lm, str(folder.resolve()) if folder else settings.model
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 
 from rlready.core.config import RLConfig
-from rlready.export.manifest import IN_EXPORT
+from rlready.export.manifest import is_relative
 from rlready.export.problems import SPLITS, Asked, Content, as_text, has_template
 from rlready.export.readme import Trainer
 from rlready.export.result import Translated
@@ -211,7 +211,8 @@ def trainer(config: RLConfig) -> Trainer:
 
 
 def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[str, Content]:
-    """The files by name: problems, reward, script and launcher; ``model`` is a path or an id, or `IN_EXPORT`."""
+    """The files by name: problems, reward, script and launcher; ``model`` is an id or a path, also one from the
+    export's folder (`is_relative`)."""
     found: dict[str, Content] = {
         ROWS.format(split=split): "".join(
             json.dumps(_row(each, lm), ensure_ascii=False) + "\n" for each in asked if each.split == split
@@ -252,7 +253,7 @@ def _written(each: Translated) -> str:
 
 
 def _trainer(t: Translation, model: str) -> str:
-    name = f'str(HERE / "{IN_EXPORT}")' if model == IN_EXPORT else repr(model)
+    name = f"str(HERE / {model!r})" if is_relative(model) else repr(model)
     more, imports = "", ""
     if options := _options(t, ADAPTER):
         more += f'\n    peft_config=LoraConfig({options}, task_type="CAUSAL_LM"),'

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from rlready.core.config import RLConfig
-from rlready.export.manifest import IN_EXPORT, TOKENIZER
+from rlready.export.manifest import TOKENIZER, is_relative
 from rlready.export.problems import SPLITS, Asked, Content
 from rlready.export.readme import Trainer
 from rlready.export.translation import (
@@ -24,7 +24,6 @@ from rlready.export.translation import (
     lack_common,
     limit_name,
     put_adapter,
-    refuse_blind,
     response_limit,
     warmup_steps,
 )
@@ -86,9 +85,8 @@ OWN: dict[str, JsonValue] = {  # what is the same in every export
 
 
 def translate(t: Translation, lm: LM) -> None:
-    """Put the overrides; UserError for a reward that verl cannot compute, or a model that it cannot prompt or read."""
+    """Put the overrides."""
     config = t.config
-    refuse_blind(config, lm, t.tool)
     estimator, by_deviation, normaliser = LOSS[config.algorithm]
     clip, cap = clip_range(config), response_limit(config)
     t.put("algorithm", {"algorithm.adv_estimator": estimator, "algorithm.norm_adv_by_std_in_grpo": by_deviation})
@@ -163,7 +161,8 @@ def trainer(config: RLConfig) -> Trainer:
 
 
 def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[str, Content]:
-    """The files by name: problems, reward and launcher; ``model`` is a path or an id, or `IN_EXPORT`."""
+    """The files by name: problems, reward and launcher; ``model`` is an id or a path, also one from the export's folder
+    (`is_relative`)."""
     found: dict[str, Content] = {}
     for split in SPLITS:
         mine = [each for each in asked if each.split == split]
@@ -173,7 +172,7 @@ def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[st
     values |= OWN | t.values()
     lines = [f"    {name}={_written(value)}" for name, value in values.items() if name not in PLACES]
     lines += [f'    {name}="$HERE/{file}"' for name, file in PLACES.items()]
-    if model == IN_EXPORT:
+    if is_relative(model):
         lines[0] = f'    actor_rollout_ref.model.path="$HERE/{model}"'
     lines += ['    trainer.n_gpus_per_node="${GPUS:-1}"']
     launch = LAUNCH.format(overrides="\n".join(f"{line} \\" for line in lines))

@@ -10,6 +10,7 @@ A table (JSONL, JSON, Parquet) has the columns
     seed         seed of RL; runs that differ only in the seed are averaged
     recipe       SFT recipe: runs of one recipe are not independent; by default a checkpoint's SFT run
     sft_seed     seed of SFT, for regret by seed; by default that of a checkpoint's SFT run
+    meaning      what the outcome is, in words; optional
     family       runs that may be compared: one scenario, one RL recipe; by default all runs are one family
     predictor:…  a predictor of your own under any name, of which more is better; it is scored beside those of rlready
 """
@@ -37,7 +38,17 @@ TAKEN = re.compile(
     r"(pass|cover|reward)@.*|group_signal|informative|entropy|distinct_answers|loss|combined|extrapolated.*"
 )  # the names of predictors that rlready has, whether or not they are known of some checkpoints
 OWN = "predictor:"  # begins the names of columns that hold predictors of the user's own
-KNOWN = ("checkpoint", "outcome", "cost", *LABELS, "run", "evaluate", "curve", "metric")  # columns that are read
+KNOWN = (
+    "checkpoint",
+    "outcome",
+    "cost",
+    *LABELS,
+    "run",
+    "evaluate",
+    "curve",
+    "metric",
+    "meaning",
+)  # columns that are read
 
 
 def read_outcomes(path: Path) -> list[Outcome]:
@@ -71,7 +82,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
     words = {key: _label(row.get(key), f"{place}: {key}") for key in LABELS}
     if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table is next to its runs
         words["readiness"] = str(folder / words["readiness"])
-    others = [folder / name for key in ("run", "evaluate") if isinstance(name := row.get(key), str)]
+    others = [folder / name for key in ("run", "evaluate") if isinstance(name := row.get(key), str) and name]
     runs = tuple(each for each in others if (each / RECORD).is_file())
     trained = [each for each in runs if RunRecord.load(each).verb == "rl"]
     stated = {name.removeprefix(OWN): _predictor(row[name], f"{place}: {name}") for name in row if name.startswith(OWN)}
@@ -89,9 +100,16 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
             **(early(trained[0]) if trained else {}),
             **{name: number for name, number in stated.items() if number is not None},
         },
-        meaning=of_runs(runs) if runs else Meaning(curve or f"column outcome of {Path(table.where).name}"),
+        meaning=_meaning(row, curve, runs, table, place),
         **words,
     )
+
+
+def _meaning(row: dict[str, object], curve: str, runs: Sequence[Path], table: Table, place: str) -> Meaning:
+    stated = _label(row.get("meaning"), f"{place}: meaning")
+    if stated or not runs:
+        return Meaning(stated or curve or f"column outcome of {Path(table.where).name}")
+    return of_runs(runs)
 
 
 def _from_curve(row: dict[str, object], folder: Path, place: str) -> tuple[object, str, Path]:

@@ -105,7 +105,10 @@ def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
             refuse_damaged(path, path / RUNS)
             if record.status != DONE:
                 note(f"predict: {path} has not finished ({record.short_status}): only what is done is ranked")
-            yield path / RUNS
+            if (path / RUNS).stat().st_size:
+                yield path / RUNS
+            else:
+                note(f"predict: {path} has no outcome of RL yet: its checkpoints are ranked by readiness alone")
             yield from sorted(inside.parent for inside in path.glob(f"readiness/*/{RECORD}"))
         elif record.verb == "demo":
             yield from _unfold(sorted(inside.parent for inside in path.glob(f"*/{RECORD}")))

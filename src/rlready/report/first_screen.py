@@ -106,7 +106,8 @@ def _numbers(run: RunFolder) -> Iterator[Number]:
             for family, best in list(best_starts(result.starts).items())[:FAMILIES]:
                 label = "Best accuracy after RL" + f", {family}" * bool(family)
                 yield Number(label, PERCENT, best[0].outcome, listed([s.checkpoint for s in best]))
-            yield Number("RL runs", COUNT, result.runs, f"from {len(result.starts):,} checkpoints")
+            waiting = f", {len(result.waiting):,} more wait" if result.waiting else ""
+            yield Number("RL runs", COUNT, result.runs, f"from {len(result.starts):,} checkpoints{waiting}")
             yield Number("Time of all jobs", SECONDS, result.seconds_of_jobs)
         case InjectResult():
             yield Number("Rows written", COUNT, result.rows_out, f"from {result.rows_in:,}")

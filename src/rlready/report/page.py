@@ -36,7 +36,7 @@ from rlready.report.picture import picture
 from rlready.report.predict_charts import predict_sections
 from rlready.report.section import Column, Section, as_printed, side_by_side, table
 from rlready.report.stored_samples import budget_name, stored_samples
-from rlready.report.sweep_charts import sweep_section
+from rlready.report.sweep_charts import sweep_sections
 from rlready.report.text import environment
 from rlready.report.unfinished import UnfinishedResult, read_unfinished, unfinished_sections
 from rlready.report.viewer import VIEWER, write_viewer
@@ -132,7 +132,7 @@ def _sections(run: RunFolder) -> Iterator[Section]:
         case PredictResult():
             yield from predict_sections(result)
         case SweepResult():
-            yield sweep_section(result)
+            yield from sweep_sections(result)
         case InjectResult():
             yield _behaviours(result)
             if result.unfit:

@@ -77,6 +77,8 @@ def _gap(behind: Estimate, unit: Unit) -> str:
 
 def _outcomes(result: SweepResult) -> Markup:
     """Accuracy after RL from the checkpoints of the first family, best first; families are not compared."""
+    if not result.starts:
+        return Markup("")
     family, best = next(iter(best_starts(result.starts).items()))
     ranked = sorted((s for s in result.starts if s.family == family), key=lambda s: -s.outcome.value)
     rows = [

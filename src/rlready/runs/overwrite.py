@@ -32,7 +32,7 @@ WRITES = {
     "readiness": {"parts", "state", "heldout.parquet"},
     "rl": {"checkpoints", "samples", "state", LOG},
     "sft": {"checkpoints", "heldout.parquet", "state", LOG},
-    "sweep": {"sft", "readiness", "rl", "evaluate", "logs", "runs.jsonl", LOG},
+    "sweep": {"sft", "readiness", "rl", "export", "evaluate", "logs", "runs.jsonl", "train.sh", LOG},
 }
 EVERY = START | {RESULT, "samples.html", "samples_files"}
 DEPTH_OF_JOBS = {"demo": 1, "sweep": 2}  # of folders
@@ -74,7 +74,8 @@ def empty_folder(out: Path, configs: Sequence[Config], command: str = "", noted:
 def foreign_entries(folder: Path, record: RunRecord) -> Iterator[Path]:
     """What is in a run folder and was not written by its run: other files, and runs that are part of no other.
 
-    Only names are compared, so what is inside a checkpoint or the folder of a job is not looked at, but for runs.
+    Only names are compared, so what is inside a checkpoint or the folder of a job is not looked at, but for runs, and
+    for what another tool has trained from an export.
     """
     own = EVERY | WRITES.get(record.verb, set()) | {PurePath(name).parts[0] for name in record.files}
     for path in folder.iterdir():
@@ -82,6 +83,8 @@ def foreign_entries(folder: Path, record: RunRecord) -> Iterator[Path]:
             yield path
         elif path.name == "checkpoints" and not path.is_symlink():
             yield from (each for each in path.iterdir() if not CHECKPOINT.fullmatch(each.name))
+    if record.verb == "sweep":
+        yield from folder.glob("export/*/outputs")
     for file in folder.glob(f"*/**/{RECORD}"):
         if not _is_job(file.parent, folder, record.verb):
             yield file.parent

@@ -44,7 +44,7 @@ class RayCluster:
         return max(0, int(self._resources().get("CPU", 0)) // self.threads - len(self._running))
 
     def submit(self, job: Submission) -> None:
-        gpus = 1 if job.config.device.startswith("cuda") else 0
+        gpus = 1 if job.config.device.startswith("cuda") and job.verb != "export" else 0
         if gpus > self._resources().get("GPU", 0):
             raise UserError(f"{job.key} asks for device={job.config.device}, and no node of the cluster has a GPU")
         self._running[self._execute.options(num_gpus=gpus).remote(job)] = job

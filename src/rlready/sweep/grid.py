@@ -21,6 +21,8 @@
 replaced by the seed, so that the data can depend on it: ``rows = "dagmath?n=500&seed={seed}"``.  Settings that several
 verbs must share are copied unless given: readiness and evaluate sample with RL's temperature, thinking budget, answer
 cap, answer prefix and delimiters; readiness uses RL's group size and the held-out rows of SFT.
+
+With ``backend = "export:trl"`` (or verl, prime-rl) in ``[rl]`` that tool trains: the sweep exports each RL run.
 """
 
 from __future__ import annotations
@@ -33,19 +35,23 @@ from itertools import product
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
-from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
+from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig, Tool
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest, plain_type
 from rlready.core.options import TomlTable, fill_table, read_toml
 from rlready.core.presets import foreign_data, own_data, refuse_forgotten_model
+from rlready.export.settings import ElsewhereConfig
 from rlready.models.preset import is_open
+from rlready.sweep.backend import take_tool
 from rlready.tasks.held_out import held_out_of
 
-Verb = Literal["sft", "readiness", "rl", "evaluate"]
-Config = SFTConfig | ReadinessConfig | RLConfig | EvaluateConfig
+Verb = Literal["sft", "readiness", "rl", "export", "evaluate"]  # of jobs
+Config = SFTConfig | ReadinessConfig | RLConfig | ElsewhereConfig | EvaluateConfig
 
 VERBS: tuple[Verb, ...] = get_args(Verb)
-FILLED: dict[Verb, str] = {"readiness": "checkpoints", "rl": "model", "evaluate": "models"}  # set by the sweep
+TABLES: tuple[Verb, ...] = ("sft", "readiness", "rl", "evaluate")
+# set by the sweep
+FILLED: dict[Verb, str] = {"readiness": "checkpoints", "rl": "model", "export": "model", "evaluate": "models"}
 SHARED = ("temperature", "thinking_budget", "max_answer_tokens", "answer_prefix", "delimiters")
 WORDS = {"checkpoints": ("last", "all"), "measure": ("all", "starts")}
 MOST = 20_000  # SFT runs of a recipe, and RL runs of a file
@@ -98,13 +104,17 @@ class RLVariant:
 
 @dataclass(frozen=True)
 class Grid:
-    """The contents of a sweep file; with ``heldout_of_sft``, readiness uses the held-out rows of the SFT run."""
+    """The contents of a sweep file; with ``heldout_of_sft``, readiness uses the held-out rows of the SFT run.
+
+    ``tool`` trains by RL in place of rlready; nothing is evaluated then.
+    """
 
     sft: list[SFTVariant]
     rl: list[RLVariant]
     readiness: ReadinessConfig
     heldout_of_sft: bool
     evaluate: EvaluateConfig
+    tool: Tool | None = None
 
     def readiness_for(self, variant: SFTVariant) -> ReadinessConfig:
         """The readiness settings for the checkpoints of this SFT run: its held-out rows, also if it splits them off."""
@@ -144,20 +154,21 @@ class _Recipe:
 def read_sweep_file(file: Path) -> Grid:
     """The grid of a sweep file; UserError names a table and key that are invalid."""
     raw = read_toml(file)
-    tables: dict[Verb, TomlTable] = {verb: {} for verb in VERBS}
+    tables: dict[Verb, TomlTable] = {verb: {} for verb in TABLES}
     common: TomlTable = {}
     for key, value in raw.items():
         if key in WORDS:
             common[key] = value
-        elif key not in VERBS:
-            raise UserError(f"{file}: unknown key {key!r}; {nearest(key, (*VERBS, *WORDS))}")
+        elif key not in TABLES:
+            raise UserError(f"{file}: unknown key {key!r}; {nearest(key, (*TABLES, *WORDS))}")
         elif not isinstance(value, dict):
             raise UserError(f"{file}: {key} must be a table, [{key}]")
         else:
             tables[key] = _underscored(value)
     for verb, key in FILLED.items():
-        if key in tables[verb]:
+        if key in tables.get(verb, {}):
             raise UserError(f"{file} [{verb}]: {key} is what the sweep fills in; leave it out")
+    tool = take_tool(file, tables["rl"])
     sft = list(_sft_variants(_recipes(file, "sft", tables["sft"], common)))
     rl = list(_rl_variants(_recipes(file, "rl", tables["rl"], {})))
     agreed = _agreed([each.config for each in rl])
@@ -167,7 +178,7 @@ def read_sweep_file(file: Path) -> Grid:
     evaluate = fill_table(EvaluateConfig, f"{file} [evaluate]", sampling | budgets | tables["evaluate"])
     if (runs := sum(len(each.starts) for each in sft) * len(rl)) > MOST:
         raise UserError(f"{file}: makes {runs:,} runs of RL, more than {MOST:,}; shorten its lists")
-    grid = Grid(sft, rl, readiness, "heldout" not in tables["readiness"], evaluate)
+    grid = Grid(sft, rl, readiness, "heldout" not in tables["readiness"], evaluate, tool)
     _refuse_missing_data(file, grid)
     return grid
 
@@ -185,7 +196,7 @@ def _refuse_missing_data(file: Path, grid: Grid) -> None:
             ("rl", each.config) for each in grid.rl
         ]
         for verb, settings in (*later, ("readiness", grid.readiness), ("evaluate", grid.evaluate)):
-            if not settings.problems:
+            if not (settings.problems or (verb == "evaluate" and grid.tool)):
                 raise UserError(
                     f"{file} [{verb}]: problems is missing: only the embedded model on its own task has defaults, and "
                     f"{variant.name} uses {foreign[0]}"

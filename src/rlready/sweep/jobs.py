@@ -1,7 +1,7 @@
 """The jobs of a sweep: each is one verb in one run folder, and jobs share the earlier stages.
 
     sft/A ──► readiness/A-1, readiness/A-2, ...
-        └───► rl/A-2-R ──► evaluate/A-2-R
+        └───► rl/A-2-R ──► evaluate/A-2-R        or, where another tool trains,  export/A-2-R
 
 One SFT run serves all its checkpoints, and one readiness run all RL runs from a checkpoint.  A job begins when the job
 that it starts from is done, because only then is the path of its checkpoint known.
@@ -17,6 +17,7 @@ from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
 from rlready.core.errors import UserError
 from rlready.core.presets import BUDGETS
 from rlready.core.result import RESULT
+from rlready.export.settings import ElsewhereConfig
 from rlready.readiness.ranking import listed
 from rlready.runs.checksums import refuse_changed
 from rlready.runs.continuing import compare
@@ -72,7 +73,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Chain:
-    """One line of the table: RL from one checkpoint, with the folders of its jobs."""
+    """One line of the table: RL from one checkpoint, with the folders of its jobs.
+
+    Where another tool trains, ``run`` is the export, and ``evaluate`` is empty.
+    """
 
     sft: SFTVariant
     rl: RLVariant
@@ -94,7 +98,13 @@ def jobs_of(grid: Grid) -> list[Job]:
 def chains_of(grid: Grid) -> list[Chain]:
     """All lines of the table, in the order of the file."""
     return [
-        Chain(tuned, learned, f"readiness/{tuned.name}-{i}", f"rl/{name}", f"evaluate/{name}")
+        Chain(
+            tuned,
+            learned,
+            f"readiness/{tuned.name}-{i}",
+            f"{'export' if grid.tool else 'rl'}/{name}",
+            "" if grid.tool else f"evaluate/{name}",
+        )
         for tuned in grid.sft
         for i in tuned.starts
         for learned in grid.rl
@@ -192,11 +202,21 @@ def _jobs(grid: Grid) -> Iterator[Job]:
             yield Job(f"readiness/{tuned.name}-{i}", "readiness", ready, work, start, tuned.from_end(i))
         for i in tuned.starts:
             for learned in grid.rl:
-                name, rl = f"{tuned.name}-{i}-{learned.name}", learned.config
-                tested = size_of(rl.validation, 100) * rl.eval_samples * (1 + rl.steps / rl.eval_every)
-                work = FIXED + COST["rl"] * rl.steps * rl.prompts_per_step * rl.group_size + COST["evaluate"] * tested
-                yield Job(f"rl/{name}", "rl", rl, work, start, tuned.from_end(i))
-                last = grid.evaluate
-                budgets = len(last.thinking_budgets or BUDGETS)  # None: as many as every preset has
-                work = FIXED + COST["evaluate"] * size_of(last.problems, 200) * last.samples * budgets
-                yield Job(f"evaluate/{name}", "evaluate", last, work, f"rl/{name}")
+                yield from _rl_jobs(grid, tuned, i, learned)
+
+
+def _rl_jobs(grid: Grid, tuned: SFTVariant, place: int, learned: RLVariant) -> Iterator[Job]:
+    """RL from one checkpoint, and its evaluation; or its export, if another tool trains."""
+    name, start, rl = f"{tuned.name}-{place}-{learned.name}", f"sft/{tuned.name}", learned.config
+    if grid.tool:
+        given = {key: getattr(rl, key) for key in rl.model_fields_set}
+        config = ElsewhereConfig(**given, to=grid.tool)
+        yield Job(f"export/{name}", "export", config, FIXED, start, tuned.from_end(place))
+        return
+    tested = size_of(rl.validation, 100) * rl.eval_samples * (1 + rl.steps / rl.eval_every)
+    work = FIXED + COST["rl"] * rl.steps * rl.prompts_per_step * rl.group_size + COST["evaluate"] * tested
+    yield Job(f"rl/{name}", "rl", rl, work, start, tuned.from_end(place))
+    last = grid.evaluate
+    budgets = len(last.thinking_budgets or BUDGETS)  # None: as many as every preset has
+    work = FIXED + COST["evaluate"] * size_of(last.problems, 200) * last.samples * budgets
+    yield Job(f"evaluate/{name}", "evaluate", last, work, f"rl/{name}")

@@ -12,48 +12,66 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from rlready.core.cells import brief_percent, percent
+from rlready.core.cells import brief_percent, decimal, percent
+from rlready.core.config import Tool
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result, Table
 from rlready.core.stats import t_estimate
+from rlready.export.result import ExportResult
 from rlready.predict.advice import FAMILIES
 from rlready.readiness.ranking import listed
 from rlready.runs.checkpoint_order import labels
+from rlready.sweep.elsewhere import TRAIN, Elsewhere
 from rlready.sweep.jobs import Job
 from rlready.sweep.table import RunRow
 
 
 class StartingCheckpoint(Record):
-    """RL from one checkpoint: ``outcome`` is the accuracy over ``runs`` seeds, ``cost`` the mean seconds of a run."""
+    """RL from one checkpoint: ``outcome`` is the accuracy over ``runs`` seeds, ``cost`` the mean seconds of a run, null
+    if they are not known of all."""
 
     family: str
     checkpoint: str
     runs: int
     outcome: Estimate
-    cost: float
+    cost: float | None
 
 
 class SweepResult(Result):
-    """Outcomes by starting checkpoint; ``plan`` is a digest of the sweep's settings, ``jobs`` are counts by verb."""
+    """Outcomes by starting checkpoint; ``plan`` is a digest of the sweep's settings, ``jobs`` are counts by verb.
+
+    ``tool`` trains in place of rlready, null if none does; ``waiting`` are the exports of which it has no outcome yet.
+    """
 
     verb: Literal["sweep"] = "sweep"
     plan: str
     jobs: dict[str, int]
     seconds_of_jobs: float
     runs: int
-    starts: list[StartingCheckpoint] = Field(min_length=1)
+    starts: list[StartingCheckpoint]
+    tool: Tool | None = None
+    waiting: list[str] = Field(default_factory=list)
 
     def tables(self) -> list[Table]:
         """A line for each starting checkpoint."""
         columns = ["family", "checkpoint", "RL runs", "accuracy after RL (%)", "seconds of RL"]
-        rows = [[s.family, s.checkpoint, str(s.runs), percent(s.outcome), f"{s.cost:.0f}"] for s in self.starts]
-        return [Table(columns, rows)]
+        rows = [[s.family, s.checkpoint, str(s.runs), _percent(s.outcome), decimal(s.cost, 0)] for s in self.starts]
+        return [Table(columns, rows)] if rows else []
 
 
 def summarise(
-    out: Path, plan: str, jobs: Sequence[Job], rows: Sequence[RunRow], seconds: Mapping[str, float]
+    out: Path,
+    plan: str,
+    jobs: Sequence[Job],
+    rows: Sequence[RunRow],
+    seconds: Mapping[str, float],
+    tool: Tool | None,
+    elsewhere: Elsewhere,
 ) -> SweepResult:
-    """The result of a sweep whose jobs are all done; ``seconds`` are their times by key."""
+    """The result of a sweep whose jobs are all done; ``seconds`` are their times by key.
+
+    ``tool`` is the one that trains in place of rlready, with what there is of its runs ``elsewhere``.
+    """
     short = labels([row.checkpoint for row in rows])
     groups: dict[tuple[str, str], list[RunRow]] = {}
     for row in rows:
@@ -64,19 +82,30 @@ def summarise(
             checkpoint=short[checkpoint],
             runs=len(group),
             outcome=_over_seeds(group),
-            cost=float(np.mean([row.cost for row in group])),
+            cost=_mean([row.cost for row in group]),
         )
         for (family, checkpoint), group in groups.items()
     ]
+    waiting, said = list(elsewhere.waiting), _waiting(len(elsewhere.waiting), tool)
+    so_far = [f"{said}; outcomes are there of {len(rows)}."] if waiting and rows else []
+    exports = [*elsewhere.outcomes, *waiting]
     return SweepResult(
-        headline=_headline(starts),
-        next_command=shlex.join(["rlready", "predict", str(out)]),
+        headline=_headline(starts) if starts else f"{said}.",
+        notes=[*so_far, *dict.fromkeys(line for key in exports for line in ExportResult.load(out / key).notes)],
+        next_action=f"{said}, here or where this folder is copied to; then run this command again" if waiting else "",
+        next_command=shlex.join(["sh", str(out / TRAIN)] if waiting else ["rlready", "predict", str(out)]),
         plan=plan,
         jobs=Counter[str](job.verb for job in jobs),
         seconds_of_jobs=sum(seconds.values()),
         runs=len(rows),
         starts=starts,
+        tool=tool,
+        waiting=waiting,
     )
+
+
+def _waiting(exports: int, tool: Tool | None) -> str:
+    return f"{exports:,} export{'s wait' if exports > 1 else ' waits'} to be trained by {tool}"
 
 
 def best_starts(starts: Sequence[StartingCheckpoint]) -> dict[str, list[StartingCheckpoint]]:
@@ -105,6 +134,15 @@ def _headline(starts: Sequence[StartingCheckpoint]) -> str:
     if 1 < len(starts) == len(best[starts[0].family]):
         return f"RL reached the same from all {len(starts)} checkpoints, {reached.removesuffix(' each')}."
     return f"RL reached most from {who}, {reached}."
+
+
+def _mean(costs: Sequence[float | None]) -> float | None:
+    known = [cost for cost in costs if cost is not None]
+    return float(np.mean(known)) if len(known) == len(costs) else None
+
+
+def _percent(outcome: Estimate) -> str:
+    return percent(outcome if math.isfinite(outcome.low) else outcome.value)
 
 
 def _over_seeds(rows: Sequence[RunRow]) -> Estimate:

@@ -3,6 +3,9 @@
 Every job is one verb in one run folder.  After an interruption the same command continues, and finished jobs do not run
 again.  If a job fails, the jobs that start from it are skipped and the others run; the command then ends with an error,
 and the same command tries the failed jobs again.  Jobs that are added to the file later run in the same folder.
+
+Where another tool trains by RL, the sweep ends with its exports, and every later call takes up the outcomes that are
+there by then (`elsewhere.py`).
 """
 
 from __future__ import annotations
@@ -12,21 +15,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlready.core.config import SweepConfig
+from rlready.core.config import SweepConfig, Tool
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.settings import Config
+from rlready.export.noted import NOTED
 from rlready.predict.outcomes import RUNS
+from rlready.runs.files import write_text
 from rlready.runs.record import RECORD, RunRecord
 from rlready.runs.run import Run
+from rlready.sweep.elsewhere import Elsewhere, keep, look, refuse_exports
 from rlready.sweep.executors import Executor, InProcess
 from rlready.sweep.few_steps import refuse_too_few_steps
-from rlready.sweep.grid import VERBS, read_sweep_file
+from rlready.sweep.grid import VERBS, Grid, read_sweep_file
 from rlready.sweep.jobs import Chain, Job, chains_of, finished, jobs_of, refuse_mixed_inputs
 from rlready.sweep.result import SweepResult, summarise
 from rlready.sweep.scheduler import Scheduler
 from rlready.sweep.status import Status, duration, remaining
-from rlready.sweep.table import write_runs
+from rlready.sweep.table import RunRow, as_text, lost, rows_of
 
 MANY, LONG = 1000, 86400.0  # jobs and seconds from which a sweep must be confirmed
 
@@ -57,17 +63,18 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
                 "choose another --out, or delete it"
             )
         complete = run.finished and len(seconds) == len(jobs) and not run.changed(out / RUNS)
-        if complete and (stored := run.stored(SweepResult)).plan == plan:
+        if complete and (stored := run.stored(SweepResult)).plan == plan and _is_up_to_date(stored, out, chains):
             return stored
-        _ask(config, jobs, seconds)
+        _ask(config, jobs, seconds, grid)
         refuse_too_few_steps(jobs, seconds)
+        refuse_exports(file, grid, out)
         run.claim([job.config for job in jobs])
         run.note_data(id=config.file, sha256=hashlib.sha256(file.read_bytes()).hexdigest(), role="sweep file")
         status = Status(jobs, seconds, config.workers)
         problems = _run_all(config, out, jobs, status)
         done = {key for key, state in status.states.items() if state == "done"}
         refuse_mixed_inputs(out, {key: RunRecord.load(out / key) for key in done})
-        rows = write_runs(run, chains, done)
+        rows, found = _write_table(run, grid.tool, chains, done)
         run.note_overlaps_of(out / key for key in sorted(done))
         if problems:
             key, why = next(iter(problems.items()))
@@ -76,9 +83,40 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
                 f"{len(problems)} of {len(jobs)} jobs failed and {skipped} that start from them were skipped; first "
                 f"{key}: {why}; the {len(rows)} runs that are done are in {out / RUNS}"
             )
-        result = summarise(out, plan, jobs, rows, status.seconds)
+        result = summarise(out, plan, jobs, rows, status.seconds, grid.tool, found)
         run.write_result(result)
         return result
+
+
+def _is_up_to_date(stored: SweepResult, out: Path, chains: Sequence[Chain]) -> bool:
+    """Whether a finished sweep has the outcomes of another tool that there are now."""
+    if not stored.tool:
+        return True
+    done = {key for chain in chains for key in (chain.readiness, chain.run)}
+    found = look(out, chains, done)
+    rows = as_text(rows_of(out, chains, done, found))
+    same = stored.waiting == list(found.waiting) and rows == (out / RUNS).read_text(encoding="utf-8")
+    if same:
+        found.say()
+    return same
+
+
+def _write_table(
+    run: Run, tool: Tool | None, chains: Sequence[Chain], done: set[str]
+) -> tuple[list[RunRow], Elsewhere]:
+    """Write the outcomes that there are; those of another tool are kept in its exports, too."""
+    table = run.out / RUNS
+    found = look(run.out, chains, done) if tool else Elsewhere()
+    rows = rows_of(run.out, chains, done, found)
+    if tool:
+        found.say()
+        keep(run, tool, found)
+    for key, outcome in lost(table, rows).items():
+        gone = f"its recipe, its folder or its {NOTED} is gone"
+        note(f"sweep: the outcome of {key}, {outcome}, is not in {RUNS} any more: {gone}")
+    with run.writing(table):
+        write_text(table, as_text(rows))
+    return rows, found
 
 
 def _digest(jobs: Sequence[Job], chains: Sequence[Chain]) -> str:
@@ -117,7 +155,7 @@ def _executor(config: SweepConfig, out: Path, jobs: Sequence[Job]) -> Executor:
     return LocalProcesses(config.workers, out / "logs", gpus)
 
 
-def _ask(config: SweepConfig, jobs: Sequence[Job], seconds: Mapping[str, float]) -> None:
+def _ask(config: SweepConfig, jobs: Sequence[Job], seconds: Mapping[str, float], grid: Grid) -> None:
     """Print the size of the sweep; UserError if it is so large that the user must confirm it."""
     counts = Counter(job.verb for job in jobs)
     left = [job for job in jobs if job.key not in seconds]
@@ -128,4 +166,7 @@ def _ask(config: SweepConfig, jobs: Sequence[Job], seconds: Mapping[str, float])
     said += f"about {duration(estimate)} on {max(1, config.workers)} worker{'s' * (config.workers > 1)}{guess}"
     if (len(left) > MANY or estimate > LONG) and not config.yes:
         raise UserError(f"{said}; to start anyway, add --yes")
+    if grid.tool:
+        said += f"; RL is trained by {grid.tool}, in time of its own, and its validation there is the outcome, so that "
+        said += "nothing is evaluated here"
     note(f"sweep: {said}")
