@@ -67,5 +67,5 @@ def digest_of(problems: Sequence[Problem]) -> str:
 
 def makers() -> str:
     """The installed versions of what generates problems."""
-    packages = {name: package_version(name) for name in ("rlready", "reasoning-gym")}
+    packages = {name: package_version(name) for name in ("rlready", "reasoning-gym", "verifiers")}
     return " and ".join(f"{name} {version}" for name, version in packages.items() if version)

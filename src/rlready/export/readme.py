@@ -55,7 +55,8 @@ class Trainer:
 def readme(trainer: Trainer, translation: Translation, out: Path, part_of: str | None) -> str:
     """The text, for an export into the folder ``out``, which may be a part of a sweep."""
     config = translation.config
-    generated = any(parse_source(text).kind == "gym" for text in (config.problems, config.validation) if text)
+    kinds = {parse_source(text).kind for text in (config.problems, config.validation) if text}
+    extras = ",".join(sorted(kinds & {"gym", "verifiers"}))
     back = (TO_SWEEP if trainer.outcome else READ_BY_SWEEP) if part_of else BACK
     outcome = trainer.outcome and f" {trainer.outcome}"
     lacking = "; ".join(f"{each.setting}={each.value} ({each.why})" for each in translation.lacking)
@@ -63,7 +64,7 @@ def readme(trainer: Trainer, translation: Translation, out: Path, part_of: str |
         tool=trainer.name,
         install=trainer.install,
         pip=trainer.pip,
-        rlready="'/path/to/rlready[gym]'" if generated else "/path/to/rlready",
+        rlready=f"'/path/to/rlready[{extras}]'" if extras else "/path/to/rlready",
         start=START,
         note=trainer.note and f" {trainer.note}",
         version=rlready.__version__,

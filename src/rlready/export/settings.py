@@ -62,7 +62,7 @@ def _located(config: RLConfig, record: RunRecord, folder: Path) -> RLConfig:
         text = getattr(config, name) or ""
         head = text.partition("?")[0]
         path = head.removeprefix("rows:").removeprefix("gsm8k:")
-        named = path and path not in ("embedded", "dagmath") and not path.startswith("gym:")
+        named = path and path not in ("embedded", "dagmath") and not path.startswith(("gym:", "verifiers:"))
         if named and (found := record.located(folder, path)).exists():
             changes[name] = text.replace(path, str(found), 1)
     return config.replace(**changes)

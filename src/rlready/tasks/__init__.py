@@ -12,20 +12,28 @@ from rlready.tasks.protocol import Task, TaskOptions, Verdict
 from rlready.tasks.rows import RowsTask
 from rlready.tasks.select import KEYS, Selected
 from rlready.tasks.source import Source, parse_source
+from rlready.tasks.tasksets import TasksetTask
 from rlready.tasks.verdicts import verify_all
 
 __all__ = ["Task", "TaskOptions", "Verdict", "open_task", "verify_all"]
 
-TASKS: dict[str, type[Task]] = {"dagmath": DagTask, "gsm8k": Gsm8kTask, "gym": GymTask, "rows": RowsTask}
+TASKS: dict[str, type[Task]] = {
+    "dagmath": DagTask,
+    "gsm8k": Gsm8kTask,
+    "gym": GymTask,
+    "rows": RowsTask,
+    "verifiers": TasksetTask,
+}
 
 
 def open_task(source: str, *, limit: int | None = None) -> Task:
     """The task that a source string names, with at most ``limit`` problems.
 
-    Sources are ``dagmath?ops=8&asked=3``, ``gsm8k:PATH?split=test``, ``gym:chain_sum?n=100``, the path of a table or a
-    folder of shards, a hub id such as ``openai/gsm8k?config=main``, both with ``?verifier=pkg.module:function``, or
-    ``pkg.module:MyTask?key=value`` for a subclass of `Task`; with ``&n=1000&select=shortest&of=4000`` a choice of its
-    rows, and with ``&held_out=1`` what training holds out of it.  Raises UserError for a string that is none of these.
+    Sources are ``dagmath?ops=8&asked=3``, ``gsm8k:PATH?split=test``, ``gym:chain_sum?n=100``, ``verifiers:NAME``, the
+    path of a table or a folder of shards, a hub id such as ``openai/gsm8k?config=main``, both with
+    ``?verifier=pkg.module:function``, or ``pkg.module:MyTask?key=value`` for a subclass of `Task`; with
+    ``&n=1000&select=shortest&of=4000`` a choice of its rows, and with ``&held_out=1`` what training holds out of it.
+    Raises UserError for a string that is none of these.
     """
     parsed = parse_source(source, limit)
     return HeldOut(parsed, _open) if HELD_OUT in parsed.options else _open(parsed)

@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Value = bool | int | float | str | tuple[int, int] | None  # of an option
 
-KINDS = ("dagmath", "gsm8k", "gym", "rows")
-NAMED = {"gsm8k": "name a file: gsm8k:PATH", "gym": "name a data set: gym:NAME", "rows": "name a file: rows:PATH"}
+KINDS = ("dagmath", "gsm8k", "gym", "rows", "verifiers")
+NAMED = {
+    "gsm8k": "name a file: gsm8k:PATH",
+    "gym": "name a data set: gym:NAME",
+    "rows": "name a file: rows:PATH",
+    "verifiers": "name a taskset: verifiers:NAME",
+}
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 FORMS: dict[type, tuple[str, str]] = {
     bool: ("[01]", "0 or 1"),
@@ -52,9 +57,10 @@ class Source:
 
 
 def names_code(text: str) -> bool:
-    """Whether a source names code by import path: a task, or a verifier among its options."""
+    """Whether a source names code: a task by its import path, a package of verifiers, or a verifier in its options."""
     head, _, query = text.partition("?")
-    task = IMPORT_PATH.fullmatch(head) is not None and head.partition(":")[0] not in KINDS
+    kind = head.partition(":")[0]
+    task = kind == "verifiers" or (IMPORT_PATH.fullmatch(head) is not None and kind not in KINDS)
     return task or any(word.startswith("verifier=") for word in query.split("&"))
 
 
