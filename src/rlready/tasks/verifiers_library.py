@@ -65,9 +65,6 @@ def problems_of(where: str, name: str, settings: Mapping[str, Value], n: int | N
 
 def score(problem: Problem, answer: str) -> float:
     """The sum of a task's weighted rewards for the text of a response; UserError if one of them asks a judge model."""
-
-    from verifiers import v1 as vf
-
     settings = problem.meta["settings"]
     assert isinstance(settings, dict)
     taskset = _taskset(str(problem.meta["taskset"]), tuple(settings.items()))
