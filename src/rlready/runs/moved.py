@@ -15,7 +15,7 @@ from rlready.runs.files import read_json, to_json, write_text
 from rlready.runs.log import read_log
 from rlready.runs.record import RECORD, sealed
 
-# folders without paths of ours; the others are those of an export
+# folders in which no path stands; the last five are those of an export
 KEPT = {"checkpoints", "state", "outputs", "data", "code", "tokenizer", "model"}
 # folders of the runs of a demo or a sweep
 JOBS = {("sft",), ("readiness",), ("rl",), ("export",), ("evaluate",), ("greedy",)}
