@@ -343,6 +343,33 @@ def test_a_damaged_archive_of_inspect_is_refused(tmp_path: Path, compression: in
             read(f"inspect:{path}")
 
 
+def test_an_archive_of_inspect_may_be_odd_elsewhere(tmp_path: Path) -> None:
+    """A header that is nested too deeply, a damaged directory of members, and half of a surrogate pair."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    path = folder / "log.eval"
+    said = {"choices": [{"message": {"role": "assistant", "content": "four\ud83d"}}]}
+    sample = {"id": "\ud800", "epoch": 1, "output": said, "scores": {"match": {"value": "C"}}}
+    for header, problem in (("{}", ""), ("[" * 200_000, "recursion")):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("header.json", header)
+            archive.writestr("samples/1_epoch_1.json", json.dumps(sample))
+        if problem:
+            with pytest.raises(UserError, match=rf"log\.eval: not a log that can be read \(.*{problem}"):
+                read(f"inspect:{path}")
+        else:
+            assert counts(alone(f"inspect:{path}")) == {"?": "1"}
+            assert [each.text for each in alone(f"inspect:{path}", problems_named=True).pending] == ["four?"]
+    content = bytearray(path.read_bytes())
+    content[content.rfind(b"PK\1\2")] = 0
+    path.write_bytes(content)
+    for source in (f"inspect:{path}", f"inspect:{folder}"):
+        with pytest.raises(UserError, match=r"log\.eval: not a log that can be read"):
+            read(source)
+    with pytest.raises(UserError, match="read them with inspect:"):
+        read(str(folder))
+
+
 def test_details_of_lighteval(tmp_path: Path) -> None:
     rows = [
         {

@@ -39,6 +39,7 @@ ROWS = 256  # samples at a time
 LARGEST = 1 << 28  # bytes of one sample
 SMALL = 1 << 14  # characters of a sample that is read faster as a whole
 ZSTD = 93  # the number of the compression in an archive
+UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RecursionError, ValueError, OSError, zlib.error, StructError)
 LOCAL_HEADER = Struct("<26xHH")  # the lengths of a name and of what follows it, before a member of an archive
 
 
@@ -50,10 +51,13 @@ def files_of(path: Path) -> list[Path]:
 
 
 def is_log(file: Path) -> bool:
-    """Whether a file begins as a log of Inspect does."""
+    """Whether a file begins as a log of Inspect does, or has its name and is damaged."""
     if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            return any(name in archive.namelist() for name in (HEADER, "_journal/start.json"))
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return any(name in archive.namelist() for name in (HEADER, "_journal/start.json"))
+        except UNREADABLE:  # which `read` says
+            return file.suffix == ENDINGS[0]
     with file.open("rb") as content:
         head = content.read(1000)
     return head.lstrip().startswith(b"{") and b'"version"' in head and b'"status"' in head
@@ -70,9 +74,10 @@ def read(request: Request) -> Iterator[Batch]:
         outputs = [sample.get("output") or {} for sample in some]
         choices = [(output.get("choices") or [{}])[0] for output in outputs]
         columns: dict[str, list[Any]] = {
-            "problem_id": [sample.get("id") for sample in some],
+            "problem_id": [_whole(sample.get("id")) for sample in some],
             "text": [
-                _text(choice, output, sample) for choice, output, sample in zip(choices, outputs, some, strict=True)
+                _whole(_text(choice, output, sample))
+                for choice, output, sample in zip(choices, outputs, some, strict=True)
             ],
             "score": [each.get(score) for each in scores],
             "finish_reason": [_reason(choice.get("stop_reason")) for choice in choices],
@@ -112,7 +117,7 @@ def _from_archive(file: Path) -> Iterator[Any]:
             for entry in archive.infolist():
                 if entry.filename.startswith("samples/") and entry.filename.endswith(".json"):
                     yield _beginning(file, _entry(content, entry))
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, zlib.error, StructError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{file}: not a log that can be read ({str(error)[:100]})") from None
 
 
@@ -202,6 +207,11 @@ def _text(choice: dict[str, Any], output: dict[str, Any], sample: dict[str, Any]
     if isinstance(text, str) and text.startswith(ATTACHED):
         text = (sample.get("attachments") or {}).get(text.removeprefix(ATTACHED), text)
     return text
+
+
+def _whole(value: Any) -> Any:
+    """A text in which a question mark stands for half of a surrogate pair, as where a model's output was cut."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _reason(stop: Any) -> Any:
