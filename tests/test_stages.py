@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import rlready.engine.torch as torch_engine
-from rlready.cli.demo import Sizes, demo
+from rlready.cli.demo import Sizes, Stages, demo
 from rlready.cli.show import show_runs
 from rlready.core.config import DemoConfig, EvaluateConfig, ReadinessConfig
 from rlready.core.errors import UserError
@@ -28,6 +28,7 @@ from rlready.report.demo_result import DemoResult
 from rlready.report.page import write as report
 from rlready.runs.files import read_table
 from rlready.runs.pace import Pace
+from rlready.runs.record import RunRecord
 from tiny import tiny_lm
 
 SMALL = Sizes(
@@ -64,6 +65,18 @@ def test_the_whole_pipeline(tmp_path: Path) -> None:
     again = demo(DemoConfig(seed=3), tmp_path / "b", SMALL)
     times = {"seconds": 0.0, "stages": []}
     assert again.model_copy(update=times) == result.model_copy(update=times)
+
+
+def test_the_seconds_of_a_demo_are_those_of_all_attempts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Stages, "evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            demo(DemoConfig(), tmp_path, SMALL)
+    result = demo(DemoConfig(), tmp_path, SMALL)
+    assert {each.name: each.seconds for each in result.stages} == {
+        name: RunRecord.load(tmp_path / name).seconds for name in ("sft", "readiness", "rl", "evaluate", "greedy")
+    }
+    assert result.seconds == pytest.approx(sum(each.seconds for each in result.stages))
 
 
 def test_show_prints_the_tables_of_every_run(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ Every stage is the verb that a user would call, in a folder inside the demo's.
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from rlready.readiness.stage import readiness
 from rlready.report.demo_result import DemoCheckpoint, DemoResult, ModelScores, StageSeconds
 from rlready.runs.files import remove
 from rlready.runs.log import EXAMPLES, append_line, read_log
+from rlready.runs.record import RunRecord
 from rlready.runs.run import Run
 from rlready.train.result import RLResult, SFTResult
 from rlready.train.rl import rl
@@ -60,7 +61,10 @@ FULL = Sizes()
 
 
 class Stages:
-    """Runs the stages one after another, each in a folder of its name, and keeps how many ``seconds`` each took."""
+    """Runs the stages one after another, each in a folder of its name, and keeps how many ``seconds`` each took.
+
+    These are of all attempts, as a demo that is continued reads what is done already.
+    """
 
     def __init__(self, config: DemoConfig, out: Path, sizes: Sizes) -> None:
         self.config, self.out, self.sizes = config, out, sizes
@@ -123,10 +127,9 @@ class Stages:
         return self._run("greedy", evaluate, settings)
 
     def _run(self, name: str, verb: Callable[[Settings, Path], Found], settings: Settings) -> Found:
-        begun = time.monotonic()
         with self.plan.stage(name):
             found = verb(settings, self.out / name)
-        self.seconds[name] = time.monotonic() - begun
+        self.seconds[name] = RunRecord.load(self.out / name).seconds
         return found
 
     def _source(self, split: str, n: int, salt: int) -> str:
@@ -147,7 +150,6 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
         if run.finished:
             return run.stored(DemoResult)
         run.claim()
-        begun = time.monotonic()
         stages = Stages(config, out, sizes)
         tuned = stages.sft()
         ready = stages.readiness(tuned)
@@ -180,7 +182,7 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
             sft=_with_greedy(largest["sft"], greedy, models["sft"]),
             rl=_with_greedy(largest["rl"], greedy, models["rl"]),
             stages=[StageSeconds(name=name, seconds=seconds) for name, seconds in stages.seconds.items()],
-            seconds=time.monotonic() - begun,
+            seconds=math.fsum(stages.seconds.values()),
         )
         _copy_examples(out, {path: name for name, path in models.items()})
         run.write_result(result)

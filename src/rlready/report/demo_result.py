@@ -27,7 +27,7 @@ class ModelScores(Scores):
 
 
 class StageSeconds(Record):
-    """How long one stage took in this attempt."""
+    """How long one stage took in all its attempts."""
 
     name: str
     seconds: float
