@@ -239,6 +239,13 @@ def test_what_cannot_be_handed_over_is_refused(here: Path, settings: str, to: To
     assert not (here / "out").exists()
 
 
+def test_a_name_with_the_place_of_the_export_cannot_travel(here: Path) -> None:
+    (here / "sums.jsonl").rename("{here}.jsonl")
+    Path("rl.toml").write_text(BASE.replace("sums.jsonl", "{here}.jsonl"))
+    with pytest.raises(UserError, match=r"\{here\} stands for the folder of an export; rename"):
+        export(ExportConfig(run="rl.toml", to="trl"), Path("out"))
+
+
 def test_a_verifier_of_several_modules_cannot_travel(here: Path) -> None:
     Path("helper.py").write_text("def same(a, b):\n    return a == b\n")
     Path("check.py").write_text("import helper\n\n\ndef right(problem, answer):\n    return helper.same(answer, '1')\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,29 @@ def test_a_table_of_something_else_stays(folder: Path) -> None:
     with pytest.raises(UserError, match=r"notes\.jsonl:1: not a row"):
         import_outcome(ImportConfig(export="runs/a", outcome="0.5"), Path("notes.jsonl"))
     assert Path("notes.jsonl").read_text() == "export\n"
+
+
+def test_rows_end_at_line_feeds_alone() -> None:
+    row = json.dumps({"checkpoint": "a\u2028b", "outcome": 0.3}, ensure_ascii=False)
+    Path("runs/outcomes.jsonl").write_text(row + "\n")
+    import_outcome(ImportConfig(export="runs/a", outcome="0.5"))
+    assert Path("runs/outcomes.jsonl").read_text().startswith(row + "\n")
+
+
+def test_files_that_are_no_text_are_refused() -> None:
+    table, log = Path("runs/outcomes.jsonl"), Path("runs/a/outputs/log-1.jsonl")
+    table.write_bytes(b"\xff\n")
+    with pytest.raises(UserError, match=r"outcomes\.jsonl: not UTF-8 text"):
+        import_outcome(ImportConfig(export="runs/a", outcome="0.5"))
+    table.unlink()
+    os.mkfifo(table)
+    with pytest.raises(UserError, match=r"outcomes\.jsonl: not a file"):
+        import_outcome(ImportConfig(export="runs/a", outcome="0.5"))
+    log.parent.mkdir()
+    log.write_text('{"step": 1e400, "data": {"val-core/a/acc/mean@4": 0.5}}\n')
+    with pytest.raises(UserError, match=r"log-1\.jsonl:1: not a line of verl's log"):
+        import_outcome(ImportConfig(export="runs/a"))
+    log.unlink()
+    os.mkfifo(log)
+    with pytest.raises(UserError, match=r"log-1\.jsonl: not a file"):
+        import_outcome(ImportConfig(export="runs/a"))

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from rlready.export.verl import _written
 from test_export import exported, here  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -46,3 +48,12 @@ def test_verl_reads_every_override(settings: str) -> None:
         value: Any = OmegaConf.select(config, each.counterpart)
         assert (list(value) if isinstance(each.value, list) else value) == each.value, each.counterpart
     assert OmegaConf.select(config, "reward.custom_reward_function.path") == "/export/reward.py"
+
+
+@pytest.mark.parametrize(
+    "text", ["a b", "it's", "/a/${oc.env:HOME}", "a\\b", "a\\", "a\\'b", "a\\${b}", "\\\\", "$HOME", "[a,b]", "a=b"]
+)
+def test_hydra_reads_a_text_as_it_is(text: str) -> None:
+    (word,) = shlex.split(_written(text))
+    value = OverridesParser.create().parse_override(f"k={word}").value()
+    assert OmegaConf.to_container(OmegaConf.create({"k": value}), resolve=True) == {"k": text}

@@ -19,9 +19,9 @@ from rlready.core.result import with_warning
 from rlready.core.text import in_one_line
 from rlready.export.manifest import CODE, MANIFEST, SETTINGS, Manifest, Split
 from rlready.export.noted import NOTED, command_of, noted, refuse_sweep, sweep_of
-from rlready.export.outputs import Outcome, read_outcome
+from rlready.export.outputs import Outcome, read_outcome, text_of
 from rlready.export.result import ExportResult, ImportResult
-from rlready.runs.files import os_errors_named, write_json, write_text
+from rlready.runs.files import write_json, write_text
 from rlready.runs.record import RunRecord
 from rlready.runs.results import refuse_unfinished
 from rlready.tasks.source import parse_source
@@ -114,8 +114,7 @@ def _rows(table: Path) -> list[tuple[str, object]]:
     """The lines of a table that is there, each with its export; UserError if they are not JSON objects."""
     if not table.exists():
         return []
-    with os_errors_named(table, "read"):
-        lines = [line for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line for line in text_of(table, "strict").split("\n") if line.strip()]
     found = []
     for number, line in enumerate(lines, start=1):
         try:

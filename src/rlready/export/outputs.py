@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rlready.core.config import ImportConfig
 from rlready.core.errors import UserError
@@ -78,9 +79,19 @@ def read_outcome(config: ImportConfig, folder: Path) -> Outcome:
     return Outcome(curve.outcome(config.value, "import"), curve.meaning(config.value), file, metric, last_step)
 
 
+def text_of(file: Path, errors: Literal["replace", "strict"] = "replace") -> str:
+    """The text of a file; UserError for what is none, such as a named pipe, which would be waited for without end."""
+    if not file.is_file():
+        raise UserError(f"{file}: not a file")
+    try:
+        with os_errors_named(file, "read"):
+            return file.read_text(encoding="utf-8", errors=errors)
+    except UnicodeDecodeError:
+        raise UserError(f"{file}: not UTF-8 text") from None
+
+
 def _logs_accuracy(file: Path) -> bool:
-    with os_errors_named(file, "read"):
-        return f'"{ACCURACY}"' in file.read_text(encoding="utf-8", errors="replace")
+    return f'"{ACCURACY}"' in text_of(file)
 
 
 def _curve_of_verl(logs: Sequence[Path]) -> Path:
@@ -99,13 +110,12 @@ def _curve_of_verl(logs: Sequence[Path]) -> Path:
 
 def _validations(log: Path) -> Iterator[tuple[int, object]]:
     """(step, accuracy) of each validation in a log of verl."""
-    with os_errors_named(log, "read"):
-        *lines, _ = log.read_text(encoding="utf-8", errors="replace").split("\n")  # a kill may leave half of the last
+    *lines, _ = text_of(log).split("\n")  # a kill may leave half of the last
     for number, line in enumerate(lines, start=1):
         try:
             logged = json.loads(line)
             found = [(int(logged["step"]), v) for name, v in logged["data"].items() if verl.ACCURACY.fullmatch(name)]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
             raise UserError(f"{log}:{number}: not a line of verl's log; name a number with outcome=") from None
         if len(found) > 1:
             raise UserError(f"{log}:{number}: has {len(found)} validation accuracies; name a number with outcome=")

@@ -25,6 +25,8 @@ def travelling(run: Run, split: Split, text: str) -> str:
     The task must have been opened in ``run``.  UserError for code of the user's that is not one module.
     """
     source = parse_source(text)
+    if HERE in text:
+        raise UserError(f"{text}: {HERE} stands for the folder of an export; rename what has it in its name")
     head = text.partition("?")[0]
     if source.kind in ("rows", "gsm8k") and os.path.exists(source.path):
         head = f"{source.kind}:{HERE}/{DATA}/{split}/{_name(source.path)}"

@@ -38,6 +38,7 @@ LOSS: dict[str, tuple[str, bool, str]] = {  # estimator, division by the standar
     "dapo": ("grpo", True, "token-mean"),
 }
 PLAIN = re.compile(r"[\w./:@+-]+")  # values that Hydra reads without quotes
+ESCAPING = re.compile(r"(\\+)(?='|\$\{|$)")
 LOGS = "log*.jsonl"  # of verl's file logger, which begins its file anew: one for each attempt
 ACCURACY = re.compile(r"val-core/.*/acc/mean@\d+", re.DOTALL)  # in the log: that of the validation problems
 NEVER = 1e6  # a bound that no ratio reaches
@@ -205,7 +206,8 @@ def _written(value: JsonValue) -> str:
 
 
 def _hydra(value: JsonValue) -> str:
+    """A value in Hydra's quotes, in which a backslash counts before a quote, an interpolation and the end alone."""
     if isinstance(value, str) and not PLAIN.fullmatch(value):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        escaped = ESCAPING.sub(r"\1\1", value).replace("'", r"\'").replace("${", r"\${")
         return f"'{escaped}'"
     return str(value)
