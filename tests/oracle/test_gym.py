@@ -103,6 +103,12 @@ def test_a_source_that_cannot_be_used(source: str, message: str) -> None:
         open_task(source)
 
 
+def test_a_problem_that_cannot_be_made_is_a_line() -> None:
+    task = open_task("gym:chain_sum?n=2&min_digits=100000&max_digits=100001")
+    with pytest.raises(UserError, match=r"problem 0 cannot be made \(ValueError: Exceeds the limit"):
+        task.problems()
+
+
 def test_readiness_on_a_gym(tmp_path: Path) -> None:
     config = ReadinessConfig(
         checkpoints=("embedded",), problems="gym:basic_arithmetic?n=3", samples=2, max_answer_tokens=8

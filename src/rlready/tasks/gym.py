@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.records import Problem
+from rlready.models.one_line import one_line
 from rlready.tasks.answers.extract import final_answer, own_part
 from rlready.tasks.harmless import harmless
 from rlready.tasks.protocol import Asked, Task, Verdict
@@ -85,7 +86,11 @@ class GymTask(Task):
     def _problems(self) -> list[Problem]:
         found = []
         for index in range(self.n):
-            entry = self._data[index]
+            try:
+                entry = self._data[index]
+            except Exception as error:  # any: the options decide what goes wrong where
+                why = one_line(f"{type(error).__name__}: {error}", 200)
+                raise UserError(f"{self.source}: problem {index} cannot be made ({why})") from None
             prompt = f"{entry['question'].strip()}\n\n{INSTRUCTION}"
             answer = "" if entry["answer"] is None else str(entry["answer"])
             found.append(Problem(f"{self.name}-{index:05d}", prompt, answer, {**entry, "gym": self.name}))
