@@ -502,12 +502,12 @@ def test_the_next_command_of_a_run_that_has_moved_names_todays_paths(tmp_path: P
     with Run(old, "sft", SFTConfig()) as run:
         run.claim()
         (old / "checkpoints/step-1").mkdir(parents=True)
-        command = f"rlready readiness {old}/checkpoints/step-1 problems=old"
+        command = f"cd {old} && rlready readiness {old}/checkpoints/step-1 'problems=a b'"
         run.write_result(Result(verb="sft", headline="", next_command=command))
         assert run.stored(Result).next_command == command
     old.rename(new)
     with Run(new, "sft", SFTConfig()) as run:
-        assert run.stored(Result).next_command == f"rlready readiness {new}/checkpoints/step-1 problems=old"
+        assert run.stored(Result).next_command == command.replace(str(old), str(new))
 
 
 def test_a_job_that_is_refused_does_not_advise_to_overwrite_the_sweep(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -106,7 +106,7 @@ def checked(result: R, folder: Path, record: RunRecord | None) -> R:
     if record and record.folder not in ("", str(folder)):
         words = [moved_path(word, record.folder, folder) for word in shlex.split(result.next_command)]
         now = [str(folder) if word == record.folder else word for word in words]
-        result = result.model_copy(update={"next_command": shlex.join(now)})
+        result = result.model_copy(update={"next_command": _joined(now)})
     known: Mapping[str, str] = record.files if record else {}
     named = {path: folder / "checkpoints" / Path(path).name for path in result.saved}
     gone = {path: place for path, place in named.items() if changed(folder, place, known)}
@@ -115,7 +115,12 @@ def checked(result: R, folder: Path, record: RunRecord | None) -> R:
     names = ", ".join(map(str, gone.values()))
     left = [word for word in shlex.split(result.next_command) if word not in gone] if len(gone) < len(named) else []
     told = with_warning(result, f"deleted or replaced since the run has ended: {names}")
-    return told.model_copy(update={"next_command": shlex.join(left)})
+    return told.model_copy(update={"next_command": _joined(left)})
+
+
+def _joined(words: Sequence[str]) -> str:
+    """The command of these words, in which && stays an operator of the shell."""
+    return " ".join(word if word == "&&" else shlex.quote(word) for word in words)
 
 
 def load_result(folder: Path) -> Result:
