@@ -42,6 +42,7 @@ CASES: dict[str, list[str]] = {
     "predict": ["predict", "in/readiness", "in/outcomes.jsonl", "resamples=50", "splits=20"],
     "sweep": ["sweep", "in/sweep.toml", "workers=0"],
     "demo": ["demo"],
+    "export": ["export", "in/rl.toml", "to=trl"],
     "report": ["report", RUN],
 }  # fmt: skip
 SWEEP = f"""
@@ -76,6 +77,16 @@ samples = 2
 thinking_budgets = [8, 16]
 max_answer_tokens = 6
 max_response_tokens = 16
+"""
+EXPORTED = f"""
+model = "in/sft/checkpoints/step-2"
+problems = "in/problems.jsonl?n=6"
+validation = "{TASK}&n=2&seed=4"
+steps = 3
+prompts_per_step = 2
+group_size = 2
+thinking_budget = 16
+max_answer_tokens = 6
 """
 # fields that hold a time, or what follows from one: seconds, rates, costs, the attempts of a run, checksums of times
 TIMES = re.compile(
@@ -115,6 +126,7 @@ def make_inputs(forks: Forks, folder: Path) -> None:
     verbs = ("sft", "readiness", "rl", "evaluate", "inject")
     forks.warm([[*CASES[verb], "--out", f"in/{verb}"] for verb in verbs], folder)
     (folder / "in/sweep.toml").write_text(SWEEP)
+    (folder / "in/rl.toml").write_text(EXPORTED)
     outcomes = [{"checkpoint": f"in/sft/checkpoints/step-{step}", "outcome": 0.1 * step} for step in (1, 2)]
     (folder / "in/outcomes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in outcomes))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from rlready.models.checkpoint_files import ADAPTER
 from rlready.models.hub import local_folder
 from rlready.models.lm import LM
 from rlready.models.preset import preset_values
-from rlready.runs.files import os_errors_named, write_json, write_table, write_text
+from rlready.runs.files import copy, write_folder, write_json, write_table, write_text
 from rlready.runs.run import Run
 from rlready.tasks import Task
 from rlready.train.data import Data, problems_of
@@ -171,13 +170,16 @@ def _model(settings: RLConfig, run: Run) -> tuple[LM, str]:
 
 def _copy_model(run: Run, lm: LM, model: str) -> None:
     """Save the tokenizer, with what its folder needs to be read, and the embedded model."""
-    place = run.out / TOKENIZER
-    with os_errors_named(place), run.writing(place):
-        lm.tokenizer.save_pretrained(str(place))
-        lm.model.config.save_pretrained(str(place))
+
+    def save(folder: Path) -> None:
+        lm.tokenizer.save_pretrained(str(folder))
+        lm.model.config.save_pretrained(str(folder))
+
+    with run.writing(run.out / TOKENIZER):
+        write_folder(run.out / TOKENIZER, save)
     if model == IN_EXPORT and (folder := local_folder("embedded")):
-        with os_errors_named(run.out / model), run.writing(run.out / model):
-            shutil.copytree(folder, run.out / model, dirs_exist_ok=True)
+        with run.writing(run.out / model):
+            copy(folder, run.out / model)
 
 
 def _manifest(settings: RLConfig, lm: LM, data: Data[Problem], sources: dict[Split, str]) -> Manifest:

@@ -6,13 +6,12 @@ The copy is opened by the same source string with other paths, so that problems,
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.import_path import LIBRARIES
 from rlready.export.manifest import CODE, HERE, Split
-from rlready.runs.files import os_errors_named
+from rlready.runs.files import copy
 from rlready.runs.run import Run
 from rlready.tasks.source import KINDS, parse_source
 
@@ -84,9 +83,5 @@ def _module_file(run: Run, text: str, path: str) -> Path | None:
 
 
 def _copy(run: Run, source: Path, to: Path) -> None:
-    with os_errors_named(to, "copy"), run.writing(to):
-        to.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, to, dirs_exist_ok=True)
-        else:
-            shutil.copyfile(source, to)
+    with run.writing(to):
+        copy(source, to)

@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
         return list(BoundedParquet(path).rows())
 
 
-def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+def write_folder(path: Path, fill: Callable[[Path], object]) -> None:
     """Replace the folder ``path`` by what ``fill`` writes into the empty folder that it is given."""
     if rank():
         return
@@ -120,6 +121,14 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
             raise
         sync(path.parent)
     remove(before)
+
+
+def copy(source: Path, to: Path) -> None:
+    """Replace ``to`` by a copy of a file or a folder."""
+    if source.is_dir():
+        write_folder(to, partial(shutil.copytree, source, dirs_exist_ok=True))
+    else:
+        _write_file(to, lambda temporary: shutil.copyfile(source, temporary))
 
 
 def clear_leftovers(paths: Iterable[Path]) -> None:
