@@ -172,18 +172,41 @@ def test_the_first_wrong_token_of_a_thought_is_found(monkeypatch: pytest.MonkeyP
     task = open_task("dagmath?ops=5&asked=3&split=test&n=1&seed=1")
     (problem,), (row,) = task.problems(), task.rows()
     right = str(row.thinking).split()
-    assert module.first_wrong(right, problem) == (None, [at for at, word in enumerate(right) if word.isdigit()])
-    assert module.first_wrong(right[:-2], problem)[0] is None  # it ends too early, but is right so far
+    kinds, wrong = module.first_wrong(right, problem)
+    assert (len(kinds), wrong) == (len(right), None)
+    steps = {"s": ["name", *["term"] * 8, "value"], "h": ["name", "term"]}
+    assert kinds[:12] == steps["h"] + steps["s"]  # h: 2 s= 12 + h = 12 + 2 s: 1
+    assert module.first_wrong(right[:-2], problem) == (kinds[:-2], None)  # it ends too early, but is right so far
     for at, word in enumerate(right):
-        numbers = [place for place in range(at) if right[place].isdigit()]
         changed = [*right[:at], "12" if word != "12" else "11", *right[at + 1 :]]
-        assert module.first_wrong(changed, problem) == (at, numbers)
+        assert module.first_wrong(changed, problem) == (kinds[:at], kinds[at])
     last = max(at for at, word in enumerate(right) if word[0] != "=" and word[-1] == "=")
     assert right[last + 1] == "s"
-    assert module.first_wrong(right[last:], problem) == (0, [])  # before s is known
+    assert module.first_wrong(right[last:], problem) == ([], "name")  # before s is known
     swapped = [*right]
     swapped[last + 1], swapped[last + 3] = right[last + 3], right[last + 1]
     assert module.first_wrong(swapped, problem) is None
+
+
+def test_areas_compare_a_wrong_token_with_those_before_it_and_with_right_ones_of_its_kind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = imported(ROOT / "evidence" / "dense-own-errors" / "run.py", monkeypatch)
+    values = [np.array(each, dtype=np.float32) for each in ([3, 1, 2, 9], [5, 4, 3, 0], [4, 4, 4, 4])]
+    kinds = ["name", "term", "value"]
+    thoughts = [(0, kinds[:2], "value", [1]), (1, kinds, None, [1, 2]), (2, [], "name", [])]
+    found = module.areas_of(values, thoughts, np.array([False, True, False]))
+    assert {name: each for name, each in found.items() if each} == {
+        "tokens": [0.5],  # 2 among 3 and 1
+        "wrong value": [0.5],
+        "wrong answers": [0.5],
+        "numbers": [0.0],  # 2 against 1
+        "alike value": [1.0],  # 2 against 3, of the second thought
+        "right term": [1.0, 1.0],
+        "right value": [1.0],
+        "sum": [0.0, 0.0],  # 15 and 16 against 12
+        "mean": [0.0, 0.0],
+    }
 
 
 def test_the_area_counts_ties_as_halves(monkeypatch: pytest.MonkeyPatch) -> None:
