@@ -1,7 +1,7 @@
 """Readiness from a million samples of each tool that is read: `python bench/readers.py`.
 
-A file, or for trainers a folder of 1,000 steps, holds 1,000,000 samples, with responses of 200 characters, as the tool
-writes them: 1,000 problems with 1,000 samples each, or ten passes over these with 100 samples each.
+A file, or for trainers a folder of 1,000 steps, holds 1,000,000 samples in the tool's layout, with responses of 200
+characters, mostly blanks: 1,000 problems with 1,000 samples each, or ten passes over these with 100 samples each.
 prime-rl's have 20 tokens each with log-probabilities; lm-eval and lighteval store one score for each document, so that
 a problem has one sample there.  The benchmark measures CPU seconds (user and system) and peak memory of a child process
 that reads the samples with their scores, as readiness does before it ranks, imports included; ranking takes as long as

@@ -45,11 +45,16 @@ ORDER = (
 PEERS = ("torch", "transformers", "trl")
 WORDS = """# Speed, side by side
 
-These are this package's claims about its speed. Each claim compares rlready with another program (the peer) that does
-the same work in the same minutes: a round runs both, one right after the other, and gives one ratio. The table has
-the median, smallest and largest ratio of the rounds after warm-up. Seconds on one machine say little
-about another, so only the rows on start-up and on readiness at pass@256 are in seconds. The top of each file says what
-was compared and what counts as work.
+These are this package's claims about its speed. Most rows are ratios to another program (the peer) that does the same
+work in the same minutes: a round runs both, one right after the other, and gives one ratio. The table has the median,
+smallest and largest ratio of the rounds after warm-up. Start-up, readiness at pass@256 and the readers are absolute,
+in seconds or GiB, which say little about another machine; two rows are shares of the matrix-product peak, and *two
+processes* compares rlready with itself. The top of each file says what was compared and what counts as work.
+
+Three rows need a word more. Two processes of SFT are 1.66 times as fast as one with one thread, but one with two
+threads is 1.78 times as fast. Readiness by `engine=vllm` asks for smaller blocks of keys and values than vLLM does by
+itself on a CPU, which helps; a vLLM by hand with the same blocks is faster, so that the ratio to it is 1.22 to 1.46.
+And the readers' responses are 200 characters, mostly blanks, which compress well.
 
 *At the peak* is an upper bound: the ratio if rlready's side took only as long as its matrix products (without those of
 attention) at the measured GEMM peak. That peak is the speed of one large matrix product in torch, and the shares in the
