@@ -28,7 +28,7 @@ ACCURACY = "eval_accuracy"  # of validation, as the exported reward logs it
 class Outcome:
     """The outcome of a run; of a learning curve also its ``file``, the ``metric`` there, the last step, and what it is.
 
-    ``kind`` is what it has in common with outcomes that it may be compared with.
+    Only outcomes of one ``kind`` may be compared.
     """
 
     value: float

@@ -3,7 +3,7 @@
 Constraints on one setting stand at its field, constraints between settings in a validator of the model.  A setting
 whose default depends on the model that is trained or measured has the type `Preset`: it is None until
 ``models/preset.py`` has looked at that model.  This package imports nothing heavy, because ``rlready --help`` reads
-it, and its annotations are no texts, which pydantic would have to evaluate one by one.
+it; the annotations in its files are types and not strings, which pydantic would have to evaluate one by one.
 """
 
 from rlready.core.config.checklist import ChecklistConfig
