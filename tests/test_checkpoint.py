@@ -38,10 +38,10 @@ from rlready.models import checkpoint
 from rlready.models.batch import supervised
 from rlready.models.checkpoint import load
 from rlready.models.checksums import CHECKSUMS
-from rlready.models.library_errors import line_of
 from rlready.models.lm import LM, head_of
 from rlready.models.logprob import token_logprobs
 from rlready.models.tokenizer import tokenizer_of
+from rlready.models.transformers_errors import line_of
 from rlready.models.weights import ALLOW_PICKLE
 from rlready.readiness.stage import readiness
 from rlready.runs.checkpoint_names import numbered

@@ -33,7 +33,6 @@ from rlready.models.checksums import CARD, verify_checksums, write_checksums
 from rlready.models.fsdp import is_sharded, reshard, shard_of, shards
 from rlready.models.heed_in_layers import heed_in_layers
 from rlready.models.hub import folder_of
-from rlready.models.library_errors import line_of, refused
 from rlready.models.lm import LM
 from rlready.models.lora import (
     BASE,
@@ -49,6 +48,7 @@ from rlready.models.lora import (
 from rlready.models.matching import refuse_differences, refuse_unlike
 from rlready.models.model_config import config_of, generation_config_of, plan_of, shapes_of
 from rlready.models.tokenizer import tokenizer_of
+from rlready.models.transformers_errors import line_of, refused
 from rlready.models.weights import AGAIN, held_weights, weight_files
 from rlready.runs.files import read_json
 

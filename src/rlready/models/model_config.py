@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from rlready.models.checkpoint_files import CONFIG, GENERATION, check_heads
-from rlready.models.library_errors import refused, warnings_noted
+from rlready.models.transformers_errors import refused, warnings_noted
 from rlready.models.weights import AGAIN
 
 

@@ -12,8 +12,8 @@ from rlready.core.progress import warn_once
 from rlready.models import adapter
 from rlready.models.checkpoint_files import ADAPTER, TOKENIZER, check_files, has_vocabulary
 from rlready.models.hub import folder_of
-from rlready.models.library_errors import refused
 from rlready.models.model_config import config_of
+from rlready.models.transformers_errors import refused
 from rlready.models.weights import AGAIN
 
 if TYPE_CHECKING:
