@@ -32,7 +32,7 @@ from rlready.tasks.harmless import harmless
 from rlready.tasks.protocol import Asked, Task, Verdict
 from rlready.tasks.source import Source
 from rlready.tasks.verifier import Named
-from rlready.tasks.verifier_process import BoundedVerifier, load_verifier
+from rlready.tasks.verifier_process import load_verifier
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -101,7 +101,7 @@ class GymTask(Task):
         return self._verifier(problem, thinking, answer)
 
     def verify_batch(self, asked: Asked) -> Sequence[Verdict] | None:
-        return self._verifier.verify_batch(asked) if isinstance(self._verifier, BoundedVerifier) else None
+        return self._verifier.verify_batch(asked)
 
 
 def score(problem: Problem, answer: str) -> bool:

@@ -47,7 +47,7 @@ from rlready.tasks.table import column_names, has_column, read_table, value_of
 from rlready.tasks.turns import MESSAGES, merge, split_thought
 from rlready.tasks.unread import refuse_left_out
 from rlready.tasks.verifier import Columns, Named
-from rlready.tasks.verifier_process import BoundedVerifier, load_verifier
+from rlready.tasks.verifier_process import load_verifier
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class RowsTask(Task):
         return self.verifier(problem, thinking, answer)
 
     def verify_batch(self, asked: Asked) -> Sequence[Verdict] | None:
-        return self.verifier.verify_batch(asked) if isinstance(self.verifier, BoundedVerifier) else None
+        return self.verifier.verify_batch(asked) if self.verifier else None
 
     def _try(self, problem: Problem) -> None:
         """Ask the verifier about two texts, so that no hours of sampling come before a value that is no verdict."""

@@ -34,7 +34,7 @@ from rlready.core.import_path import load_object
 from rlready.core.records import Problem
 from rlready.models.chat import CLOSE
 from rlready.tasks.answers.extract import own_part
-from rlready.tasks.protocol import Verdict
+from rlready.tasks.protocol import Asked, Verdict
 from rlready.tasks.strictjson import Fields
 from rlready.tasks.table import value_of
 from rlready.tasks.turns import MESSAGES
@@ -87,6 +87,9 @@ class UserVerifier:
     kind: Kind
     accepts: frozenset[str] | None  # names of parameters; None: any
     needs: frozenset[str]
+
+    def verify_batch(self, _: Asked) -> None:
+        """None, as the function takes one response at a time."""
 
     def __call__(self, problem: Problem, thinking: str, answer: str) -> Verdict:
         """The verdict on a response; UserError if the function returns what is no verdict."""
