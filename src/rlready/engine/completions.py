@@ -132,9 +132,9 @@ class CompletionEngine(Engine):
         return completer
 
     @torch.no_grad()
-    def _refuse_damaged(self, prompts: Sequence[tuple[int, ...]]) -> None:
+    def _refuse_damaged(self, prompt: tuple[int, ...]) -> None:
         """UserError for weights that give NaN, for which a program would only send odd answers."""
-        own = self._own([_example(ids, ids[-1:]) for ids in prompts[:1]], PROBE_TEMPERATURE)
+        own = self._own([_example(prompt, prompt[-1:])], PROBE_TEMPERATURE)
         if not own.isfinite().all():
             raise UserError(
                 f"{self.lm.source}: its logits are not finite, so its weights are damaged; use another checkpoint"
@@ -143,7 +143,7 @@ class CompletionEngine(Engine):
     @torch.no_grad()
     def _compare(self, completer: Completer, prompts: Sequence[tuple[int, ...]]) -> None:
         """UserError unless the completer gives the tokens that it draws the log-probabilities that the model does."""
-        self._refuse_damaged(prompts)
+        self._refuse_damaged(prompts[0])
         self.reseed(0)
         for row, ids in enumerate(prompts):
             room = self.lm.context - len(ids)
