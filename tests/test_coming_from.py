@@ -16,31 +16,11 @@ from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
 from rlready.models.checkpoint_files import EMBEDDED_FOLDER
 from rlready.runs.log import read_log
 from rlready.tasks import open_task
-from test_docs import ROOT, TASK, commands, run_all, small, write
+from test_docs import ROOT, TASK, commands, run_all, small, sweep_by, write
 from test_export import save_thinking_model
 from test_sweep_elsewhere import trained_by_verl
 
 PROBLEMS = [{"id": f"p{n}", "prompt": f"{n} + 1?", "answer": str(n + 1)} for n in range(4)]
-SWEEP = """
-[sft]
-model = "SFT"
-rows = "rows.jsonl"
-heldout = "rows.jsonl"
-epochs = [1, 2]
-save_every = 2
-[readiness]
-problems = "problems.jsonl"
-samples = 4
-[rl]
-backend = "export:verl"
-problems = "problems.jsonl"
-validation = "test.jsonl"
-steps = 1
-prompts_per_step = 2
-group_size = 2
-thinking_budget = 4
-max_answer_tokens = 4
-"""
 NAMES = {
     *RLConfig.model_fields,
     *ReadinessConfig.model_fields,
@@ -89,7 +69,7 @@ def test_the_page_of_verl(here: Path) -> None:
     Path("rl.toml").write_text(
         'model = "SFT"\nproblems = "problems.jsonl"\nvalidation = "test.jsonl"\nprompts_per_step = 2\n'
     )
-    Path("sweep.toml").write_text(SWEEP)
+    Path("sweep.toml").write_text(sweep_by("verl", "SFT"))
     for words in commands("docs/coming-from/verl.md"):
         assert main(small(words)) == 0, words
         for n, export in enumerate(sorted(Path("runs/sweep/export").glob("*"))):

@@ -58,6 +58,32 @@ def small(words: list[str]) -> list[str]:
     return [verb, *expanded, *(f"{name}={value}" for name, value in changes.items())]
 
 
+def sweep_by(tool: str, model: str) -> str:
+    """A sweep file of two recipes whose RL a tool trains."""
+    return f"""
+[sft]
+model = "{model}"
+rows = "rows.jsonl"
+heldout = "rows.jsonl"
+epochs = [1, 2]
+save_every = 2
+[readiness]
+problems = "problems.jsonl"
+samples = 4
+[rl]
+backend = "export:{tool}"
+problems = "problems.jsonl"
+validation = "test.jsonl"
+steps = 1
+prompts_per_step = 2
+group_size = 2
+eval_samples = 1
+thinking_budget = 8
+max_answer_tokens = 4
+device = "cpu"
+"""
+
+
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files and checkpoints that the pages name, in the working directory."""

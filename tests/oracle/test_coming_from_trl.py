@@ -23,7 +23,7 @@ from rlready.models.checkpoint_files import EMBEDDED_FOLDER
 from rlready.readiness.result import ReadinessResult
 from rlready.sweep.result import SweepResult
 from rlready.tasks import open_task
-from test_docs import ROOT, TASK, commands, small
+from test_docs import ROOT, TASK, commands, small, sweep_by
 
 PAGE = "docs/coming-from/trl.md"
 QUICK: dict[str, Any] = {"use_cpu": True, "bf16": False, "report_to": "none", "disable_tqdm": True}
@@ -34,28 +34,6 @@ SMALLER = {  # in the Python of the page
     "max_completion_length=1280": "max_completion_length=40, num_generations=2, num_train_epochs=2, **QUICK",
     "thinking_budget=1024, max_answer_tokens=256": "thinking_budget=32, max_answer_tokens=8",
 }
-SWEEP = """
-[sft]
-model = "outputs/sft/checkpoint-300"
-rows = "rows.jsonl"
-heldout = "heldout.jsonl"
-epochs = [1, 2]
-save_every = 2
-[readiness]
-problems = "problems.jsonl"
-samples = 4
-[rl]
-backend = "export:trl"
-problems = "problems.jsonl"
-validation = "test.jsonl"
-steps = 1
-prompts_per_step = 2
-group_size = 2
-eval_samples = 1
-thinking_budget = 8
-max_answer_tokens = 4
-device = "cpu"
-"""
 TEXT = (ROOT / PAGE).read_text(encoding="utf-8")
 
 
@@ -88,7 +66,7 @@ def test_the_page_runs(files: Path) -> None:
         exec(code, {"QUICK": QUICK})
         last = max(Path("outputs", name).glob("checkpoint-*"))
         shutil.copytree(last, f"outputs/{name}/checkpoint-{300 if name == 'sft' else 500}")
-    Path("sweep.toml").write_text(SWEEP)
+    Path("sweep.toml").write_text(sweep_by("trl", "outputs/sft/checkpoint-300"))
     here = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     assert len(commands(PAGE)) == 9
     for words in commands(PAGE):
