@@ -408,6 +408,9 @@ it is shown for every SFT seed. These statistics replace those that were compute
 narrow; the values of other predictors (pass@k at other k, group signal, entropy) were not stored then, so they are
 left out.
 
+RL of 28 steps is short, and its thinking budget cut most thoughts of the models of the longest rows: [144 steps with an
+ample budget](../predict-plateau/README.md) rank the recipes otherwise.
+
 ## In short
 
 {chr(10).join(map(in_short, families))}
