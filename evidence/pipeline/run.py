@@ -221,10 +221,10 @@ validation and test problems, the order of rows and every sample differ; the emb
 the mean over 4 samples at temperature 1 of 200 test problems whose solution templates are in no training set. Intervals
 in the table are over problems, those of the claims over seeds (Student's t).
 
-**What RL adds beyond sharpening**, the primary test, was fixed before these runs: both models of each demo are sampled
-at the temperatures 0, 0.25, 0.5, 0.75 and 1 on 200 problems that nothing else has used ({SAMPLES} samples of each, one at
-0). Each model's best temperature is chosen there, and RL at its own is compared with SFT at its own on the demo's test
-problems. The accuracies at temperature 1 and greedy were known from earlier runs of the same seeds.
+**What RL adds beyond sharpening**, the primary test, was fixed before these runs: both models of each demo are
+sampled at the temperatures 0, 0.25, 0.5, 0.75 and 1 on 200 problems that nothing else has used ({SAMPLES} samples of
+each, one at 0). Each model's best temperature is chosen there, and RL at its own is compared with SFT at its own on
+the demo's test problems. The accuracies at temperature 1 and greedy were known from earlier runs of the same seeds.
 
 {chr(10).join(lines)}
 
