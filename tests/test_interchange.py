@@ -343,6 +343,20 @@ def test_a_damaged_archive_of_inspect_is_refused(tmp_path: Path, compression: in
             read(f"inspect:{path}")
 
 
+def test_an_archive_of_inspect_that_unfolds_to_too_much_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.eval"
+    sample = {"id": 1, "output": {"completion": "a" * (1 << 23)}, "scores": {"match": {"value": "C"}}}
+    for epochs in (4, 12):  # 32 MiB, which any file may unfold to, and 96 MiB
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for epoch in range(1, epochs + 1):
+                archive.writestr(f"samples/1_epoch_{epoch}.json", json.dumps(sample | {"epoch": epoch}))
+        if epochs == 4:
+            assert counts(alone(f"inspect:{path}")) == {"1": "1111"}
+        else:
+            with pytest.raises(UserError, match=r"log\.eval: unfolds to more than 100 times its size"):
+                read(f"inspect:{path}")
+
+
 def test_an_archive_of_inspect_may_be_odd_elsewhere(tmp_path: Path) -> None:
     """A header that is nested too deeply, a damaged directory of members, and half of a surrogate pair."""
     folder = tmp_path / "logs"

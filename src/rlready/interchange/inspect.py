@@ -11,14 +11,13 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import StringIO
-from itertools import islice
 from pathlib import Path
 from struct import Struct
 from struct import error as StructError
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 from pydantic_core import from_json
@@ -28,6 +27,7 @@ from rlready.core.progress import note
 from rlready.interchange.lines import LogReader
 from rlready.interchange.rollouts import Format, Request, choose_score, only_file, said, score_first
 from rlready.tasks.columns import Batch
+from rlready.tasks.files import LEAST, TIMES
 from rlready.tasks.table import Origin
 
 ENDINGS = (".eval", ".json")
@@ -35,8 +35,9 @@ GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}  # inspect_ai's CORRECT, INCOR
 WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 ATTACHED = "attachment://"
 HEADER = "header.json"  # of an archive
-ROWS = 256  # samples at a time
+ROWS, TOGETHER = 256, 1 << 25  # samples, or characters of them, at a time
 LARGEST = 1 << 28  # bytes of one sample
+NEEDED = {"id", "epoch", "output", "scores"}
 SMALL = 1 << 14  # characters of a sample that is read faster as a whole
 ZSTD = 93  # the number of the compression in an archive
 UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RecursionError, ValueError, OSError, zlib.error, StructError)
@@ -66,26 +67,48 @@ def is_log(file: Path) -> bool:
 def read(request: Request) -> Iterator[Batch]:
     file = only_file(request, files_of(request.path), "several logs")
     score, others, done = "", list[str](), 0
-    samples = _samples(file)
-    while some := list(islice(samples, ROWS)):
-        scores = [_scores(sample) for sample in some]
-        if not others and (others := list({name: 0 for each in scores for name in each})):
+    for some in _together(map(_row, _samples(file))):
+        if not others and (others := list({name: 0 for row in some for name in row.scores})):
             score = choose_score(request, others)
-        outputs = [sample.get("output") or {} for sample in some]
-        choices = [(output.get("choices") or [{}])[0] for output in outputs]
         columns: dict[str, list[Any]] = {
-            "problem_id": [_whole(sample.get("id")) for sample in some],
-            "text": [
-                _whole(_text(choice, output, sample))
-                for choice, output, sample in zip(choices, outputs, some, strict=True)
-            ],
-            "score": [each.get(score) for each in scores],
-            "finish_reason": [_reason(choice.get("stop_reason")) for choice in choices],
+            "problem_id": [row.problem_id for row in some],
+            "text": [row.text for row in some],
+            "score": [row.scores.get(score) for row in some],
+            "finish_reason": [row.finish_reason for row in some],
         }
         lines = np.arange(done + 1, done + len(some) + 1)
         done += len(some)
         names = score_first(score, others)
         yield Batch(Origin(str(file), "sample"), lines, columns, names)
+
+
+class _Row(NamedTuple):
+    """What is read of a sample, without its conversation."""
+
+    problem_id: Any
+    text: str | None
+    scores: dict[str, Any]
+    finish_reason: Any
+
+
+def _row(sample: dict[str, Any]) -> _Row:
+    output = sample.get("output") or {}
+    choice = (output.get("choices") or [{}])[0]
+    text = _whole(_text(choice, output, sample))
+    return _Row(_whole(sample.get("id")), text, _scores(sample), _reason(choice.get("stop_reason")))
+
+
+def _together(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
+    """Rows in batches that are bounded in number and in characters."""
+    some, held = list[_Row](), 0
+    for row in rows:
+        some.append(row)
+        held += len(str(row.text))
+        if len(some) == ROWS or held >= TOGETHER:
+            yield some
+            some, held = [], 0
+    if some:
+        yield some
 
 
 def _samples(file: Path) -> Iterator[dict[str, Any]]:
@@ -114,8 +137,15 @@ def _from_archive(file: Path) -> Iterator[Any]:
             headed = HEADER in archive.namelist()  # a crash leaves none
             header = json.loads(_entry(content, archive.getinfo(HEADER))) if headed else {}
             _say_unfinished(file, header.get("status", "unfinished"))
+            left = max(LEAST, TIMES * file.stat().st_size)
             for entry in archive.infolist():
                 if entry.filename.startswith("samples/") and entry.filename.endswith(".json"):
+                    left -= entry.file_size
+                    if left < 0:
+                        raise UserError(
+                            f"{file}: unfolds to more than {TIMES} times its size; if that is right, convert it to "
+                            ".json with `inspect log convert`"
+                        )
                     yield _beginning(file, _entry(content, entry))
     except UNREADABLE as error:
         raise UserError(f"{file}: not a log that can be read ({str(error)[:100]})") from None
@@ -151,14 +181,14 @@ def _unpacked(packed: bytes, entry: zipfile.ZipInfo) -> bytes:
 
 
 def _beginning(file: Path, text: str) -> dict[str, Any]:
-    """The members of a sample up to its scores; events, which are the bulk of it, come later."""
+    """The members of a sample up to those that are needed; events, which are the bulk of it, come later."""
     if len(text) < SMALL:
         with suppress(ValueError):  # the other parser accepts more, and says more of what it does not
             return cast("dict[str, Any]", from_json(text))
     found: dict[str, Any] = {}
     for key, value in LogReader(file, StringIO(text)).members(()):
         found[key] = value
-        if key == "scores" and "output" in found and ATTACHED not in text:
+        if found.keys() >= NEEDED and ATTACHED not in text:
             break
     return found
 
