@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,31 @@ def test_bad_input_is_refused_and_nothing_written(settings: dict[str, str], said
     with pytest.raises(UserError, match=said):
         import_outcome(ImportConfig(**settings))
     assert not Path("runs/outcomes.jsonl").exists()
+
+
+def test_imports_into_one_table_at_once_lose_no_row() -> None:
+    names = [f"many-{number}" for number in range(8)]
+    for number, name in enumerate(names):
+        exported(name, f"seed = {number}\n")
+    with ThreadPoolExecutor(len(names)) as pool:
+        configs = [ImportConfig(export=f"runs/{name}", outcome="0.5") for name in names]
+        list(pool.map(import_outcome, configs * 3))
+    assert sorted(outcome.seed for outcome in outcomes()) == [str(number) for number in range(8)]
+
+
+def test_a_folder_may_be_a_link_and_a_table_may_not(folder: Path) -> None:
+    """The path of a curve leads from where the table really is."""
+    (folder / "disk" / "deep").mkdir(parents=True)
+    Path("runs").rename("disk/deep/runs")
+    Path("runs").symlink_to("disk/deep/runs")
+    curve(Path("results"), 0.2, 0.6)
+    import_outcome(ImportConfig(export="runs/a", outcome="results"))
+    assert [outcome.value for outcome in outcomes()] == [0.6]
+    import_outcome(ImportConfig(export="disk/deep/runs/a", outcome="0.7"))
+    assert [outcome.value for outcome in outcomes()] == [0.7]
+    Path("link.jsonl").symlink_to("runs/outcomes.jsonl")
+    with pytest.raises(UserError, match=r"link\.jsonl is a symbolic link"):
+        import_outcome(ImportConfig(export="runs/a", outcome="0.7"), Path("link.jsonl"))
 
 
 def test_a_table_of_something_else_stays(folder: Path) -> None:

@@ -18,6 +18,7 @@ from rlready.predict.stage import predict
 from rlready.report.page import render
 from rlready.runs.log import read_log
 from rlready.runs.record import RunRecord
+from rlready.sweep import stage
 from rlready.sweep.result import SweepResult
 from rlready.sweep.stage import sweep
 from test_docs import commands, fenced, files, shrunk, small  # noqa: F401 (files is a fixture)
@@ -138,6 +139,27 @@ def test_an_outcome_stays_changes_or_goes_with_a_word(tmp_path: Path, capfd: Any
     assert "the outcome of export/one-2-rl-s0, 0.7, is not in runs.jsonl any more" in capfd.readouterr().err
     with pytest.raises(UserError, match=r"holds a run with to = 'trl', not 'verl'|special token"):
         sweep(written(tmp_path, "export:verl"), out)
+
+
+def test_an_outcome_that_is_imported_while_the_sweep_reads_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, config = tmp_path / "sweep", written(tmp_path)
+    sweep(config, out)
+    for key in EXPORTS:
+        trained(out / key, 0.2, 0.5)
+
+    def import_late(*args: Any) -> None:
+        import_outcome(ImportConfig(export=str(out / EXPORTS[0]), outcome="0.7"))
+        keep_all(*args)
+
+    keep_all = stage.keep_all
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "keep_all", import_late)
+        sweep(config, out)
+    assert [row["outcome"] for row in rows(out).values()] == [0.5, 0.5]
+    sweep(config, out)
+    assert [row["outcome"] for row in rows(out).values()] == [0.7, 0.5]
 
 
 def test_what_has_not_been_trained_to_its_end_waits(tmp_path: Path, capfd: Any) -> None:

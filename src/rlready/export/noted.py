@@ -17,6 +17,8 @@ from rlready.core.errors import UserError
 from rlready.core.result import Record
 from rlready.export.outputs import OUTPUTS, Outcome, read_outcome
 from rlready.export.result import ExportResult
+from rlready.runs.files import write_json
+from rlready.runs.lock import replacing_in
 from rlready.runs.record import RECORD, RunRecord
 from rlready.runs.results import is_own, record_of
 
@@ -40,8 +42,13 @@ class NotedOutcome(Record):
 
 def noted(config: ImportConfig, folder: Path, found: Outcome) -> NotedOutcome:
     """What is kept of the outcome that ``config`` names."""
-    curve = os.path.relpath(config.outcome or folder / OUTPUTS, folder) if found.file else ""
+    curve = path_from(folder, config.outcome or folder / OUTPUTS) if found.file else ""
     return NotedOutcome(outcome=found.value, kind=found.kind, curve=curve, value=config.value, metric=config.metric)
+
+
+def path_from(folder: Path, target: str | Path) -> str:
+    """``target`` by its path from ``folder``, which leads there even if one of both is behind a symbolic link."""
+    return os.path.relpath(os.path.realpath(target), os.path.realpath(folder))
 
 
 def sweep_of(folder: Path) -> Path | None:
@@ -71,12 +78,11 @@ def refuse_sweep(folder: Path) -> None:
         )
 
 
-def outcome_in(folder: Path) -> tuple[NotedOutcome | None, str]:
+def outcome_in(folder: Path, before: NotedOutcome | None) -> tuple[NotedOutcome | None, str]:
     """The outcome of a sweep's export, None while it waits for one, and what there is to say of it.
 
-    UserError if what is kept of it is damaged.
+    ``before`` is what is kept of it.
     """
-    before = _kept(folder / NOTED)
     if before and not before.curve:
         return before, ""
     if not before and not os.path.lexists(folder / OUTPUTS):
@@ -98,7 +104,16 @@ def outcome_in(folder: Path) -> tuple[NotedOutcome | None, str]:
     return noted(config, folder, found), "; ".join(said)
 
 
-def _kept(file: Path) -> NotedOutcome | None:
+def keep(folder: Path, outcome: NotedOutcome, before: NotedOutcome | None) -> None:
+    """Keep the outcome of a sweep's export, unless another one was imported since ``before`` was kept."""
+    with replacing_in(folder):
+        if kept(folder) == before != outcome:
+            write_json(folder / NOTED, outcome)
+
+
+def kept(folder: Path) -> NotedOutcome | None:
+    """What is kept of the outcome of a sweep's export; UserError if it is damaged."""
+    file = folder / NOTED
     if not os.path.lexists(file):
         return None
     try:

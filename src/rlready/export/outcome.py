@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +17,11 @@ from rlready.core.options import fill_config
 from rlready.core.result import with_warning
 from rlready.core.text import in_one_line
 from rlready.export.manifest import CODE, MANIFEST, SETTINGS, Manifest, Split
-from rlready.export.noted import NOTED, command_of, noted, refuse_sweep, sweep_of
+from rlready.export.noted import NOTED, command_of, noted, path_from, refuse_sweep, sweep_of
 from rlready.export.outputs import Outcome, read_outcome, text_of
 from rlready.export.result import ExportResult, ImportResult
 from rlready.runs.files import write_json, write_text
+from rlready.runs.lock import replacing_in
 from rlready.runs.record import RunRecord
 from rlready.runs.results import refuse_unfinished
 from rlready.tasks.source import parse_source
@@ -50,6 +50,8 @@ def import_outcome(config: ImportConfig, out: Path | None = None) -> ImportResul
     exported, settings = ExportResult.load(folder), fill_config(RLConfig, folder / SETTINGS, {}).value
     sweep = sweep_of(folder) if out is None else None
     place = folder / NOTED if sweep else out or folder.parent / TABLE
+    if place.is_symlink():
+        raise UserError(f"{place} is a symbolic link, which the table would replace: name what it points to")
     if sweep and config.recipe:
         raise UserError(f"recipe={config.recipe}: the sweep knows the recipes of its exports; leave it out")
     if not (sweep or place.name.endswith(".jsonl")):
@@ -57,10 +59,11 @@ def import_outcome(config: ImportConfig, out: Path | None = None) -> ImportResul
     found = read_outcome(config, folder)
     family = _family(folder, exported.tool, settings, found)
     if sweep:
-        write_json(place, noted(config, folder, found))
+        with replacing_in(folder):
+            write_json(place, noted(config, folder, found))
         next_command = command_of(sweep)
     else:
-        row: dict[str, object] = {"export": os.path.relpath(folder, place.parent), "checkpoint": exported.model}
+        row: dict[str, object] = {"export": path_from(place.parent, folder), "checkpoint": exported.model}
         row |= _columns(config, found, place) | {"seed": settings.seed, "family": family}
         _add_row(place, row | ({"recipe": config.recipe} if config.recipe else {}))
         next_command = shlex.join(["rlready", "predict", "runs/ready", str(place)])
@@ -82,15 +85,16 @@ def _columns(config: ImportConfig, found: Outcome, table: Path) -> dict[str, obj
     """The columns of a table that hold the outcome: a number, or the curve, which predict reads again."""
     if not found.file:
         return {"outcome": found.value}
-    columns: dict[str, object] = {"curve": os.path.relpath(found.file, table.parent), "outcome": config.value}
+    columns: dict[str, object] = {"curve": path_from(table.parent, found.file), "outcome": config.value}
     return columns | ({"metric": found.metric} if found.metric else {})
 
 
 def _add_row(table: Path, row: Mapping[str, object]) -> None:
     """Write a row in place of the one of the same export, if there is one."""
-    lines = [line for line, export in _rows(table) if export != row["export"]]
     table.parent.mkdir(parents=True, exist_ok=True)
-    write_text(table, "".join(f"{line}\n" for line in [*lines, json.dumps(row, ensure_ascii=False)]))
+    with replacing_in(table.parent):
+        lines = [line for line, export in _rows(table) if export != row["export"]]
+        write_text(table, "".join(f"{line}\n" for line in [*lines, json.dumps(row, ensure_ascii=False)]))
 
 
 def _family(folder: Path, tool: Tool, settings: RLConfig, found: Outcome) -> str:

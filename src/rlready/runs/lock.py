@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rlready.core.errors import UserError
@@ -13,6 +15,7 @@ from rlready.core.progress import note
 from rlready.runs.files import os_errors_named
 
 NAME = ".lock"
+LONGEST = 30.0  # seconds to wait for another process that replaces a file, which takes it milliseconds
 
 
 def is_locked(folder: Path) -> bool:
@@ -55,6 +58,32 @@ def lock_folder(folder: Path) -> int:
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(os.getpid()).encode(), 0)
     return lock
+
+
+@contextmanager
+def replacing_in(folder: Path) -> Iterator[None]:
+    """While a file of ``folder`` is read and replaced, let no other process do the same; waits until none does.
+
+    UserError if another process takes longer than ``LONGEST``.
+    """
+    with os_errors_named(folder):
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        end = time.monotonic() + LONGEST
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise UserError(f"{folder}: another process is replacing a file there: try again") from None
+                time.sleep(0.01)
+            except OSError as error:
+                note(f"{folder}: the file system has no locks ({error.strerror}); let no other process use it")
+                break
+        yield
+    finally:
+        os.close(lock)
 
 
 class HeldFolder:

@@ -11,10 +11,10 @@ from pathlib import Path
 from rlready.core.config import Tool
 from rlready.core.errors import UserError
 from rlready.core.progress import note
-from rlready.export.noted import NOTED, NotedOutcome, outcome_in
+from rlready.export.noted import NotedOutcome, keep, kept, outcome_in
 from rlready.export.readme import START
 from rlready.export.stage import refuse_in_advance, refuse_place
-from rlready.runs.files import remove, write_json, write_text
+from rlready.runs.files import remove, write_text
 from rlready.runs.run import Run
 from rlready.sweep.grid import Grid
 from rlready.sweep.jobs import Chain
@@ -29,9 +29,13 @@ cd "$(dirname "$0")" || exit
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """The outcomes that are there, and why others wait, by the keys of their exports; ``remarks`` are in sentences."""
+    """The outcomes that are there, and why others wait, by the keys of their exports; ``remarks`` are in sentences.
+
+    ``before`` are the outcomes that were kept before.
+    """
 
     outcomes: dict[str, NotedOutcome] = field(default_factory=dict)
+    before: dict[str, NotedOutcome | None] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
@@ -63,7 +67,8 @@ def look(out: Path, chains: Sequence[Chain], done: Collection[str]) -> Elsewhere
     """What there is of the exports that are written; of verl's logs, a table of accuracies is written beside them."""
     found = Elsewhere()
     for key in (chain.run for chain in chains if chain.run in done):
-        outcome, said = outcome_in(out / key)
+        before = found.before[key] = kept(out / key)
+        outcome, said = outcome_in(out / key, before)
         if outcome:
             found.outcomes[key] = outcome
         else:
@@ -73,10 +78,10 @@ def look(out: Path, chains: Sequence[Chain], done: Collection[str]) -> Elsewhere
     return found
 
 
-def keep(run: Run, tool: Tool, found: Elsewhere) -> None:
+def keep_all(run: Run, tool: Tool, found: Elsewhere) -> None:
     """Keep each outcome in its export, and write the script that trains those that wait."""
     for key, outcome in found.outcomes.items():
-        write_json(run.out / key / NOTED, outcome)
+        keep(run.out / key, outcome, found.before[key])
     script = run.out / TRAIN
     if not found.waiting:
         run.forget(script)

@@ -24,7 +24,7 @@ from rlready.predict.outcomes import RUNS
 from rlready.runs.files import write_text
 from rlready.runs.record import RECORD, RunRecord
 from rlready.runs.run import Run
-from rlready.sweep.elsewhere import Elsewhere, keep, look, refuse_exports
+from rlready.sweep.elsewhere import Elsewhere, keep_all, look, refuse_exports
 from rlready.sweep.executors import Executor, InProcess
 from rlready.sweep.few_steps import refuse_too_few_steps
 from rlready.sweep.grid import VERBS, Grid, read_sweep_file
@@ -110,7 +110,7 @@ def _write_table(
     rows = rows_of(run.out, chains, done, found)
     if tool:
         found.say()
-        keep(run, tool, found)
+        keep_all(run, tool, found)
     for key, outcome in lost(table, rows).items():
         gone = f"its recipe, its folder or its {NOTED} is gone"
         note(f"sweep: the outcome of {key}, {outcome}, is not in {RUNS} any more: {gone}")
