@@ -6,17 +6,23 @@ import inspect
 import struct
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import RecordWriter
 from trackio.sqlite_storage import SQLiteStorage
 from trl import GRPOTrainer
 from wandb.proto.wandb_internal_pb2 import Record
 
+from rlready.core.config import RLConfig
 from rlready.runs.log import read_log
-from rlready.train.trackers import REPORT_TO, TRL_NAMES, reported
+from rlready.runs.run import Run
+from rlready.train.log import EvaluationLog
+from rlready.train.trackers import REPORT_TO, TRL_NAMES, StepLog, reported
 
 COMMAND = [
     *("rl", "embedded", "problems=dagmath?ops=2&n=8&seed=1", "validation=dagmath?ops=2&n=2&seed=2", "steps=2"),
@@ -46,6 +52,26 @@ def test_a_run_of_rl_is_in_all_trackers(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("trackio.sqlite_storage.TRACKIO_DIR", tmp_path / "trackio")
     logs = SQLiteStorage.get_logs("rlready", "rl")
     assert [line["reward"] for line in logs if "reward" in line] == pytest.approx(rewards)
+
+
+def test_a_writer_of_tensorboard_that_fails_is_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It writes in a thread of its own, whose traceback would stand between the lines of the run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(REPORT_TO, "tensorboard")
+    hook = threading.excepthook
+    with Run(tmp_path / "rl", "rl", RLConfig()) as run:
+        run.claim()
+        with StepLog(run, 0) as log:
+            monkeypatch.setattr(RecordWriter, "write", lambda writer, data: 1 / 0)
+            for step in range(1, 200):
+                log.write(EvaluationLog(step, 0.5, 0.4, 0.6, 10.0, 12.0, 0.0))
+                time.sleep(0.01)
+    said = [line for line in capsys.readouterr().err.splitlines() if "tensorboard" in line or "Traceback" in line]
+    assert len(said) == 1
+    assert "tensorboard gets no more of this run, whose log.jsonl has all: ZeroDivisionError" in said[0]
+    assert threading.excepthook is hook
 
 
 def records(data: bytes) -> Iterator[Record]:

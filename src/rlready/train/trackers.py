@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from math import isfinite
@@ -161,18 +162,38 @@ class _Wandb:
 
 
 class _TensorBoard:
+    """TensorBoard writes in a thread of its own, whose failure is raised with the next line."""
+
     def __init__(self, run: Run, begun: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         folder = Path(os.environ.get("TENSORBOARD_LOGGING_DIR", "tensorboard")) / run_name(run.out)
-        self._writer = SummaryWriter(str(folder), purge_step=begun + 1)
+        self._failure: BaseException | None = None
+        self._others, threading.excepthook = threading.excepthook, self._failed
+        try:
+            self._writer = SummaryWriter(str(folder), purge_step=begun + 1)
+        except BaseException:
+            threading.excepthook = self._others
+            raise
+
+    def _failed(self, failure: threading.ExceptHookArgs) -> None:
+        if type(failure.thread).__module__.startswith("tensorboard"):
+            self._failure = failure.exc_value
+        else:
+            self._others(failure)
 
     def log(self, values: Mapping[str, float], step: int) -> None:
+        if self._failure:
+            self.close()
+            raise self._failure
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        self._writer.close()
+        try:
+            self._writer.close()
+        finally:
+            threading.excepthook = self._others
 
 
 TRACKERS: dict[str, type[_Trackio] | type[_Wandb] | type[_TensorBoard]] = {
