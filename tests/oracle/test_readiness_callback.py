@@ -57,6 +57,10 @@ def test_training_that_is_resumed_goes_on_with_its_measurements(tmp_path: Path) 
     train(tmp_path, ReadinessCallback(path, **SMALL), keep=None, resume=tmp_path / "checkpoint-1")
     assert [bool(RunRecord.load(folder).overwritten) for folder in folders(tmp_path)] == [False, True, True]
     assert [ReadinessResult.load(folder) for folder in folders(tmp_path)] == first
+    broken_off = folders(tmp_path)[0]
+    (broken_off / "result.json").unlink()  # as if the process was killed while it measured
+    train(tmp_path, ReadinessCallback(path, **SMALL), keep=None, resume=tmp_path / "checkpoint-1")
+    assert ReadinessResult.load(broken_off) == first[0]
 
 
 def test_a_measurement_that_fails_does_not_end_training(

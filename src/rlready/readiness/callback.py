@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from rlready.core.distributed import working_alone
 from rlready.core.errors import UserError
 from rlready.core.progress import warn
 from rlready.runs.invocation import Invocation, invocation
+from rlready.runs.results import is_finished
 from rlready.tasks import open_task
 
 
@@ -29,6 +30,7 @@ class ReadinessCallback(TrainerCallback):
 
     The settings are those of `ReadinessConfig`, but for ``checkpoints``.  Each folder is a run folder, and ``rlready
     predict OUTPUT_DIR/readiness/*`` ranks them.  Training that is resumed replaces those of the steps that it repeats.
+    It begins with the checkpoint that it starts from if measuring that one was broken off.
 
     The process of rank 0 measures, on its device, and the others wait in their next exchange, for ``ddp_timeout``
     seconds at most.  Training goes on with the random numbers that it would have had.  It also goes on if the
@@ -48,7 +50,13 @@ class ReadinessCallback(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder = _folder(args) / "readiness"
-        if not state.global_step and folder.is_dir() and any(folder.iterdir()):
+        if state.global_step:
+            with suppress(UserError):  # there is no measurement
+                if is_finished(_measured(args, state)):
+                    return
+            if _checkpoint(args, state).is_dir():
+                self.on_save(args, state, control)
+        elif folder.is_dir() and any(folder.iterdir()):
             raise UserError(
                 f"{folder} holds measurements of an earlier training, with which those of this one would mix: move "
                 "it, or choose another output_dir; training that is resumed goes on there"
@@ -57,17 +65,24 @@ class ReadinessCallback(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if not state.is_world_process_zero:
             return
-        checkpoint = _folder(args) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
-        out = _folder(args) / "readiness" / f"step-{state.global_step}"
+        checkpoint = _checkpoint(args, state)
         try:
             with working_alone(), _random_state_kept(), _overwriting():
-                rlready.readiness(self.config, checkpoints=[checkpoint], out=out)
+                rlready.readiness(self.config, checkpoints=[checkpoint], out=_measured(args, state))
         except Exception as error:  # of any kind: hours of training are worth more than a measurement
             known = isinstance(error, UserError)
             reason = str(error) if known else f"{type(error).__name__}, whose traceback is above"
             if not known:
                 traceback.print_exc()
             warn(f"readiness of {checkpoint} was not measured, and training goes on: {reason}")
+
+
+def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
+    return _folder(args) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+
+
+def _measured(args: TrainingArguments, state: TrainerState) -> Path:
+    return _folder(args) / "readiness" / f"step-{state.global_step}"
 
 
 def _folder(args: TrainingArguments) -> Path:
