@@ -110,6 +110,7 @@ def run(variant: Variant, seed: int, out: Path) -> dict[str, Any]:
     longer = tokens(file) / tokens(rows)
     tuned = sft(
         SFTConfig(
+            model="embedded",
             rows=file,
             heldout=source(ops, "test", 16, salt + 1),
             epochs=EPOCHS * variant.passes,
@@ -369,7 +370,9 @@ effect. Exploration or sub-goal computation alone is not significantly different
 .3) changes nothing further. Neither factor of the influence is larger before RL; the gain goes with low accuracy and
 high entropy at the start. The paper's final accuracies, twice that of vanilla, are not reproduced.
 
-This is a model of a million parameters in a symbolic world, with a short RL run at temperature 1. As in the paper,
+The world was chosen in a pilot because injection showed an effect there. RL is short, and 4 operations are what the
+embedded model was pretrained on: [6 operations](../inject-six/README.md), with longer SFT and RL, are an experiment of
+their own. This is a model of a million parameters in a symbolic world, at temperature 1. As in the paper,
 vanilla rows skip the operations that sub-goal computation writes out. The page says nothing about larger models.
 """
 
