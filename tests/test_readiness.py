@@ -147,6 +147,17 @@ def test_tables_alone_need_no_task(tmp_path: Path) -> None:
     assert result.next_command == "rlready rl model=CHECKPOINT problems=PROBLEMS group_size=4"
     (printed,) = result.tables()
     assert [line[-1] for line in (printed.columns, *printed.rows)] == ["next", "drop", "RL first"]
+    assert result.notes == []
+
+
+@pytest.mark.parametrize(("each", "said"), [(1, "groups of one sample,"), (4, "groups of 4 samples,")])
+def test_groups_that_are_smaller_than_those_of_rl_are_said(tmp_path: Path, each: int, said: str) -> None:
+    rows = [{"id": i, "passed": (i + j) % 2} for i in range(6) for j in range(each)]
+    source = jsonl(tmp_path / "samples.jsonl", rows) + "?problem=id&correct=passed"
+    result = readiness(ReadinessConfig(checkpoints=(source,), samples=each), tmp_path / "run")
+    (note,) = result.notes
+    assert f"is measured for {said}" in note
+    assert "of groups of 16 (group_size) more are" in note
 
 
 def test_columns_of_any_type_give_equal_results(tmp_path: Path) -> None:

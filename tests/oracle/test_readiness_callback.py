@@ -89,6 +89,7 @@ def test_a_measurement_that_fails_does_not_end_training(
         ({"problems": CARELESS, "heldout": "missing.jsonl"}, "missing.jsonl"),
         ({"problems": CARELESS, "sampels": 3}, "did you mean samples"),
         ({"problems": CARELESS, "checkpoints": ["a"]}, "leave out checkpoints"),
+        ({"problems": None}, "needs problems to measure"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_training(settings: dict[str, object], message: str) -> None:

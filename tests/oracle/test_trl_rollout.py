@@ -245,5 +245,7 @@ def test_what_cannot_be_followed_is_refused(
 def test_settings_out_of_range_are_refused_at_once() -> None:
     with pytest.raises(UserError, match="thinking_budget"):
         BudgetForcedRollout(thinking_budget=0, max_answer_tokens=4)
+    with pytest.raises(UserError, match="needs both thinking_budget and max_answer_tokens"):
+        BudgetForcedRollout(None, 8)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="wait_text does not apply"):
         BudgetForcedRollout(**LIMITS, wait_text="Hm")

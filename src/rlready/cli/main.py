@@ -57,8 +57,7 @@ def _main(argv: list[str], *, program: bool) -> int:
                 print_result(_call(typed, VERBS[typed.verb], argv), typed.switches)
             return 0
     except KeyboardInterrupt as stopped:
-        unchanged = "" if distributed.is_launched() else "nothing was changed; "
-        again = f"{unchanged}to start again: {distributed.launcher()}{shlex.join(['rlready', *argv])}"
+        again = f"to start again: {distributed.launcher()}{shlex.join(['rlready', *argv])}"
         _say(f"stopped; {stopped if str(stopped) else again}", STOPPED)
         if program:
             exit_stopped()

@@ -74,6 +74,8 @@ class BudgetForcedRollout:
         answer_prefix: str = "",
         delimiters: Sequence[str] = (),
     ) -> None:
+        if thinking_budget is None or max_answer_tokens is None:  # which a configuration takes as "choose one"
+            raise UserError("BudgetForcedRollout needs both thinking_budget and max_answer_tokens, in tokens")
         self.config = RLConfig(
             thinking_budget=thinking_budget,
             max_answer_tokens=max_answer_tokens,

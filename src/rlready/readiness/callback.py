@@ -41,6 +41,8 @@ class ReadinessCallback(TrainerCallback):
     """
 
     def __init__(self, problems: str | PathLike[str], **settings: Any) -> None:
+        if problems is None:  # a variable that a script has not set
+            raise UserError("ReadinessCallback needs problems to measure, such as problems.jsonl")
         if "checkpoints" in settings:
             raise UserError("ReadinessCallback measures what the trainer saves: leave out checkpoints")
         self.config = ReadinessConfig(problems=problems, **settings)  # type: ignore[arg-type]  # a path becomes text

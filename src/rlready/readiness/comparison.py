@@ -45,6 +45,7 @@ def compare(
     truncated = min(each.value if each else 0.0 for each in (part.sampled.stats.truncated for part in parts))
     return ReadinessResult(
         headline=ranking.headline(),
+        notes=_smaller_groups(informative_size, config.group_size),
         next_action=next_action(ranking, truncated),
         seed=config.seed,
         task=task,
@@ -62,6 +63,17 @@ def compare(
         problems=parts[0].problems,
         per_problem={part.name: part.sampled.counts for part in parts},
     )
+
+
+def _smaller_groups(size: int, planned: int) -> list[str]:
+    """A note where the groups of the figures are smaller than those of RL."""
+    if size >= planned:
+        return []
+    which = "of one sample, which never is" if size == 1 else f"of {size} samples"
+    return [
+        f"How often a group is informative is measured for groups {which}, as a problem has no more samples; "
+        f"of groups of {planned} (group_size) more are."
+    ]
 
 
 def _checkpoint(
