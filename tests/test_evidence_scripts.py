@@ -48,8 +48,9 @@ def stored(module: ModuleType, folder: Path) -> tuple[Any, ...]:
         return module.Stored.from_file(folder / "scores.json"), json.loads((folder / "runs.json").read_text())
     if folder.name == "public-curves":
         return ()
-    if folder.name == "pipeline":
-        return (module.Stored.from_file(folder / "seeds.json"),)
+    if folder.name in {"pipeline", "predict-plateau"}:
+        (file,) = (folder / name for name in ("seeds.json", "runs.json") if (folder / name).exists())
+        return (module.Stored.from_file(file),)
     name = "trials.json" if folder.name == "trust" else "seeds.json"
     return (json.loads((folder / name).read_text()),)
 
@@ -65,6 +66,7 @@ def stored(module: ModuleType, folder: Path) -> tuple[Any, ...]:
         "inject-gsm8k",
         "pipeline",
         "predict",
+        "predict-plateau",
         "public-curves",
         "trust",
         "vllm",
