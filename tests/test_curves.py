@@ -91,7 +91,7 @@ def test_last_and_best_of_a_log_and_of_a_table(tmp_path: Path) -> None:
         ([{"curve": "grpo"}, {"outcome": 0.5}], ":2: the outcome is a number, but in .* it is last reward"),
         ([{"curve": "bad.csv"}], "step and outcome must be numbers"),
         ([{"curve": "twice.csv"}], "step 1 is given twice"),
-        ([{"curve": "sft"}], "none of eval_reward, reward was logged; name another in the column metric"),
+        ([{"curve": "sft"}], "none of eval_reward, reward was logged; name another as the metric"),
         ([{"curve": "broken"}], "not a trainer_state.json with a log_history"),
         ([{"curve": "deep"}], "not a trainer_state.json with a log_history"),
         ([{"curve": "nan"}], "reward at step 20 is 'nan', no finite number"),

@@ -92,7 +92,10 @@ def test_a_curve_of_a_run_that_has_not_ended() -> None:
 
 
 def test_the_log_of_verl_is_a_curve() -> None:
-    """Its lines as verl's file logger writes them: validation is on some, and the reward is not the outcome."""
+    """Its lines as verl's file logger writes them: validation is on some, and the reward is not the outcome.
+
+    They are only read: the folder may be write-protected.
+    """
     lines = [
         {"step": 0, "data": {"val-core/a/b.jsonl?n=4/acc/mean@4": 0.25, "val-aux/a/b.jsonl?n=4/score/mean@4": 0.1}},
         {"step": 1, "data": {"actor/pg_loss": 0.5}},
@@ -103,11 +106,16 @@ def test_the_log_of_verl_is_a_curve() -> None:
     for number, attempt in enumerate((lines[:3], lines[3:])):
         text = "".join(json.dumps(line) + "\n" for line in attempt)
         Path(f"runs/a/outputs/log-{number}.jsonl").write_text(text + '{"step": 3, "da')  # a kill
-    assert import_outcome(ImportConfig(export="runs/a")).outcome == 0.5
-    assert Path("runs/a/outputs/accuracy.jsonl").read_text().count("\n") == 2
+    Path("runs/a/outputs").rename("dumps")
+    before = {file: file.read_bytes() for file in Path("dumps").iterdir()}
+    Path("dumps").chmod(0o555)
+    named = ImportConfig(export="runs/a", outcome="dumps", value="best")
+    assert import_outcome(named).outcome == 0.5
     with pytest.raises(UserError, match=r"metric=acc applies to trainer_state\.json"):
-        import_outcome(ImportConfig(export="runs/a", metric="acc"))
+        import_outcome(named.replace(metric="acc"))
     assert [each.value for each in outcomes()] == [0.5]
+    assert set(find_runs(["runs/outcomes.jsonl"]).files) >= {Path("runs/../dumps", file.name) for file in before}
+    assert {file: file.read_bytes() for file in Path("dumps").iterdir()} == before
 
 
 def test_an_outcome_that_is_imported_again_replaces_the_first() -> None:

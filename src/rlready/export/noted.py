@@ -42,7 +42,7 @@ class NotedOutcome(Record):
 
 def noted(config: ImportConfig, folder: Path, found: Outcome) -> NotedOutcome:
     """What is kept of the outcome that ``config`` names."""
-    curve = path_from(folder, config.outcome or folder / OUTPUTS) if found.file else ""
+    curve = path_from(folder, config.outcome or folder / OUTPUTS) if found.path else ""
     return NotedOutcome(outcome=found.value, kind=found.kind, curve=curve, value=config.value, metric=config.metric)
 
 

@@ -18,9 +18,9 @@ from rlready.core.result import with_warning
 from rlready.core.text import in_one_line
 from rlready.export.manifest import CODE, MANIFEST, SETTINGS, Manifest, Split
 from rlready.export.noted import NOTED, command_of, noted, path_from, refuse_sweep, sweep_of
-from rlready.export.outputs import Outcome, read_outcome, text_of
+from rlready.export.outputs import Outcome, read_outcome
 from rlready.export.result import ExportResult, ImportResult
-from rlready.runs.files import write_json, write_text
+from rlready.runs.files import text_of, write_json, write_text
 from rlready.runs.lock import replacing_in
 from rlready.runs.record import RunRecord
 from rlready.runs.results import refuse_unfinished
@@ -83,9 +83,9 @@ def import_outcome(config: ImportConfig, out: Path | None = None) -> ImportResul
 
 def _columns(config: ImportConfig, found: Outcome, table: Path) -> dict[str, object]:
     """The columns of a table that hold the outcome: a number, or the curve, which predict reads again."""
-    if not found.file:
+    if not found.path:
         return {"outcome": found.value}
-    columns: dict[str, object] = {"curve": path_from(table.parent, found.file), "outcome": config.value}
+    columns: dict[str, object] = {"curve": path_from(table.parent, found.path), "outcome": config.value}
     return columns | ({"metric": found.metric} if found.metric else {})
 
 

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from rlready.core.config import ImportConfig
 from rlready.core.errors import UserError
-from rlready.export import verl
 from rlready.export.result import ExportResult
+from rlready.predict import curves
 from rlready.predict.cells import is_number
-from rlready.predict.curves import STATE, curve_file, read_curve
-from rlready.runs.files import os_errors_named, write_text
+from rlready.predict.curves import STATE, read_curve
 from rlready.tasks.files import TABLES
 
 NUMERAL = re.compile(r"-?[\d.,]+\s*%?")  # what is meant as a number, such as 0,58 and 58 %
 OUTPUTS = "outputs"  # where the exported scripts let the tool write
-ACCURACY = "eval_accuracy"  # of validation, as the exported reward logs it
+USUAL = ("eval_accuracy", *curves.USUAL)  # the first is that of validation, as the exported reward logs it
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a run; of a learning curve also its ``file``, the ``metric`` there, the last step, and what it is.
+    """The outcome of a run; of a learning curve also its ``path``, the ``metric`` of TRL's, the last step, and what it
+    is.
 
     Only outcomes of one ``kind`` may be compared.
     """
 
     value: float
     meaning: str = ""
-    file: Path | None = None
+    path: Path | None = None
     metric: str = ""
     last_step: float = math.inf
 
@@ -62,64 +59,24 @@ def read_outcome(config: ImportConfig, folder: Path) -> Outcome:
     path = Path(config.outcome) if config.outcome else folder / OUTPUTS
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; name a number or a learning curve with outcome=")
-    if logs := sorted(path.glob(verl.LOGS)):
-        if (path / STATE).exists():
-            raise UserError(f"{path}: has {STATE} of TRL and {logs[0].name} of verl; name one of them with outcome=")
-        path = _curve_of_verl(logs)
     if not (path.is_dir() or path.name == STATE or path.name.endswith(TABLES)):
-        raise UserError(f"{path}: not a learning curve; name an output folder of TRL, {STATE}, a table or a number")
-    file = curve_file(path, "import")
-    if config.metric and file.name != STATE:
-        raise UserError(f"metric={config.metric} applies to {STATE}, but the curve is {file}; leave it out")
-    metric = config.metric or (ACCURACY if file.name == STATE and _logs_accuracy(file) else "")
-    curve = read_curve(file, metric, "import")
+        raise UserError(
+            f"{path}: not a learning curve; name an output folder of TRL or verl, {STATE}, a table or a number"
+        )
+    curve = read_curve(path, config.metric, "import", USUAL)
+    of_trl = curve.path.name == STATE
+    if config.metric and not of_trl:
+        raise UserError(f"metric={config.metric} applies to {STATE}, but the curve is {curve.path}; leave it out")
     last_step = float(curve.steps[-1])
     if last_step <= 0:
-        raise UserError(f"{file}: has only the evaluation before training, at step {last_step:g}; train first")
-    return Outcome(curve.outcome(config.value, "import"), curve.meaning(config.value), file, metric, last_step)
-
-
-def text_of(file: Path, errors: Literal["replace", "strict"] = "replace") -> str:
-    """The text of a file; UserError for what is none, such as a named pipe, which would be waited for without end."""
-    if not file.is_file():
-        raise UserError(f"{file}: not a file")
-    try:
-        with os_errors_named(file, "read"):
-            return file.read_text(encoding="utf-8", errors=errors)
-    except UnicodeDecodeError:
-        raise UserError(f"{file}: not UTF-8 text") from None
-
-
-def _logs_accuracy(file: Path) -> bool:
-    return f'"{ACCURACY}"' in text_of(file)
-
-
-def _curve_of_verl(logs: Sequence[Path]) -> Path:
-    """The accuracies that verl 0.9.1 has logged in validation, as a table of steps and outcomes beside its logs.
-
-    There is one log for each attempt; of a step that several have logged, the last counts.
-    """
-    points = {step: value for log in logs for step, value in _validations(log)}
-    if not points:
-        raise UserError(f"{logs[0]}: no validation was logged (val-core/…/acc/mean@N); name a number with outcome=")
-    table = logs[0].with_name("accuracy.jsonl")
-    rows = ({"step": step, "outcome": value} for step, value in points.items())
-    write_text(table, "".join(json.dumps(row) + "\n" for row in rows))
-    return table
-
-
-def _validations(log: Path) -> Iterator[tuple[int, object]]:
-    """(step, accuracy) of each validation in a log of verl."""
-    *lines, _ = text_of(log).split("\n")  # a kill may leave half of the last
-    for number, line in enumerate(lines, start=1):
-        try:
-            logged = json.loads(line)
-            found = [(int(logged["step"]), v) for name, v in logged["data"].items() if verl.ACCURACY.fullmatch(name)]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
-            raise UserError(f"{log}:{number}: not a line of verl's log; name a number with outcome=") from None
-        if len(found) > 1:
-            raise UserError(f"{log}:{number}: has {len(found)} validation accuracies; name a number with outcome=")
-        yield from found
+        raise UserError(f"{curve.path}: has only the evaluation before training, at step {last_step:g}; train first")
+    return Outcome(
+        curve.outcome(config.value, "import"),
+        curve.meaning(config.value),
+        curve.path,
+        curve.metric if of_trl else "",
+        last_step,
+    )
 
 
 def _number(text: str) -> float | None:

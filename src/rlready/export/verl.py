@@ -39,8 +39,6 @@ LOSS: dict[str, tuple[str, bool, str]] = {  # estimator, division by the standar
 }
 PLAIN = re.compile(r"[\w./:@+-]+")  # values that Hydra reads without quotes
 ESCAPING = re.compile(r"(\\+)(?='|\$\{|$)")
-LOGS = "log*.jsonl"  # of verl's file logger, which begins its file anew: one for each attempt
-ACCURACY = re.compile(r"val-core/.*/acc/mean@\d+", re.DOTALL)  # in the log: that of the validation problems
 NEVER = 1e6  # a bound that no ratio reaches
 REWARD = '''"""The verdict of rlready's verifier on a response, with the length reward of the run; it needs rlready."""
 

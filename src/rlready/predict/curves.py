@@ -1,7 +1,8 @@
 """The outcome of an RL run from its learning curve: its last value, its best, or where it levels off.
 
-A curve is TRL's or Transformers' ``trainer_state.json``, or a table with the columns ``step`` and ``outcome``.  Of the
-numbers that a trainer logs, the outcome is ``eval_reward``, else ``reward``, unless ``metric`` names another.
+A curve is TRL's or Transformers' ``trainer_state.json``, a folder with verl's logs (`verl_log.py`), or a table with the
+columns ``step`` and ``outcome``.  Of the numbers that TRL logs, the outcome is ``eval_reward``, else ``reward``, unless
+``metric`` names another.
 
 - *last*: the value at the last step.
 - *best*: the largest value.  As a maximum over noisy values, it is too large, and more so in a longer run.
@@ -19,6 +20,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -29,6 +31,7 @@ from rlready.core.config import CurveValue
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.predict.cells import is_number, number_of
+from rlready.predict.verl_log import LOGS, accuracies
 from rlready.readiness.passk import Floats
 from rlready.runs.checkpoint_order import step_of
 from rlready.tasks.table import read_table
@@ -42,30 +45,39 @@ RISEN = 0.75  # share of the rise that a curve must show
 LOOSE = 0.1  # standard error of the asymptote as a share of the rise, above which it is not determined
 
 
-def curve_file(path: Path, place: str) -> Path:
-    """The file of a curve; UserError, which begins with ``place``, if there is none.
+def curve_files(path: Path, place: str) -> list[Path]:
+    """The file of a curve, or all logs of verl; UserError, which begins with ``place``, if there is none.
 
-    Of a trainer's output folder it is that of the last checkpoint, if the folder itself has none.
+    Of TRL's output folder it is that of the last checkpoint, if the folder itself has none.
     """
     if path.is_dir():
+        logs = sorted(path.glob(LOGS))
+        if logs and (path / STATE).exists():
+            raise UserError(f"{place}: {path} has {STATE} of TRL and {logs[0].name} of verl: keep one of them there")
+        if logs:
+            return logs
         saved = sorted(path.glob(f"checkpoint-*/{STATE}"), key=lambda file: step_of(str(file.parent)) or 0)
         found = next((file for file in (path / STATE, *reversed(saved)) if file.is_file()), None)
         if not found:
             raise UserError(
-                f"{place}: {path} holds no {STATE}, which TRL and Transformers write there or in a checkpoint-*; name "
-                "one, a table with the columns step and outcome, or a number"
+                f"{place}: {path} holds no {STATE}, which TRL and Transformers write there or in a checkpoint-*, nor a "
+                f"{LOGS} of verl; name one, a table with the columns step and outcome, or a number"
             )
-        return found
+        return [found]
     if not path.is_file():
         raise UserError(f"{place}: no such file: {path}")
-    return path
+    return [path]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The values of ``metric`` in a file, in ascending order of their steps; shapes [points]."""
+    """The values of ``metric`` in a file or folder, in ascending order of their steps; shapes [points].
+
+    ``files`` are those that were read.
+    """
 
     path: Path
+    files: tuple[Path, ...]
     metric: str
     steps: Floats
     values: Floats
@@ -81,13 +93,22 @@ class Curve:
         return f"{choice} {self.metric} of {self.path}"
 
 
-def read_curve(path: Path, metric: str, place: str) -> Curve:
-    """The learning curve in a file; UserError, which begins with ``place``, for one without values."""
-    metric, points = _logged(path, metric) if path.name == STATE else ("outcome", _tabled(path))
+def read_curve(path: Path, metric: str, place: str, usual: Sequence[str] = USUAL) -> Curve:
+    """The learning curve in a file or folder; UserError, which begins with ``place``, for one without values.
+
+    ``usual`` are the metrics of `STATE` of which the first one there counts, unless ``metric`` names one.
+    """
+    files = curve_files(path, place)
+    if files[0].name == STATE:
+        path = files[0]
+        metric, points = _logged(path, metric, usual)
+    else:
+        metric, points = "outcome", accuracies(files) if path.is_dir() else _tabled(path)
     if not points:
         raise UserError(f"{place}: {path} has no values of {metric}")
     steps = sorted(points)
-    return Curve(path, metric, np.array(steps, dtype=float), np.array([points[step] for step in steps]))
+    values = np.array([points[step] for step in steps])
+    return Curve(path, tuple(files), metric, np.array(steps, dtype=float), values)
 
 
 def saturating(t: Floats, first: float, last: float, power: float, half: float) -> Floats:
@@ -123,7 +144,7 @@ def asymptote(t: Floats, y: Floats, where: str) -> float:
     return float(last)
 
 
-def _logged(path: Path, metric: str) -> tuple[str, dict[float, float]]:
+def _logged(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[float, float]]:
     """The values of a metric by step, from the history of a trainer, and the metric's name."""
     try:
         history = json.loads(path.read_text(encoding="utf-8"))["log_history"]
@@ -134,9 +155,9 @@ def _logged(path: Path, metric: str) -> tuple[str, dict[float, float]]:
     names = list(dict.fromkeys(name for name, value in logged if is_number(number_of(value))))
     if metric and metric not in names:
         raise UserError(f"{path}: no metric {metric!r} was logged; {nearest(metric, names)}")
-    metric = metric or next((name for name in USUAL if name in names), "")
+    metric = metric or next((name for name in usual if name in names), "")
     if not metric:
-        raise UserError(f"{path}: none of {', '.join(USUAL)} was logged; name another in the column metric")
+        raise UserError(f"{path}: none of {', '.join(usual)} was logged; name another as the metric")
     found: dict[float, float] = {}
     for line in lines:
         if line.get(metric) is not None:

@@ -28,7 +28,7 @@ class Outcome:
     sft_seed: str = ""
     where: str = ""
     curve: str = ""
-    curve_file: Path | None = None
+    curve_files: tuple[Path, ...] = ()
     runs: tuple[Path, ...] = ()
     predictors: Mapping[str, float] = field(default_factory=dict)
     meaning: Meaning = Meaning()

@@ -26,7 +26,7 @@ from rlready.core.errors import UserError
 from rlready.core.explain import misnamed, nearest
 from rlready.core.text import in_one_line
 from rlready.predict.cells import LARGEST, SMALLEST, is_number, number_of
-from rlready.predict.curves import CHOICES, curve_file, read_curve
+from rlready.predict.curves import CHOICES, read_curve
 from rlready.predict.early import early
 from rlready.predict.meaning import Meaning, of_runs
 from rlready.predict.outcome import Outcome
@@ -72,7 +72,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
     place = table.place(line)
     if "outcome" not in row and not row.get("curve"):
         raise UserError(f"{place}: no column 'outcome'; {nearest('outcome', row)}")
-    value, curve, file = _from_curve(row, folder, place) if row.get("curve") else (number_of(row["outcome"]), "", None)
+    value, curve, files = _from_curve(row, folder, place) if row.get("curve") else (number_of(row["outcome"]), "", ())
     cost = number_of(row.get("cost"))
     if not is_number(value):
         what = f"outcome must be a finite number, 0 or {SMALLEST:g} to {LARGEST:g} in size"
@@ -94,7 +94,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
         cost,
         where=place,
         curve=curve,
-        curve_file=file,
+        curve_files=files,
         runs=runs,
         predictors={
             **(early(trained[0]) if trained else {}),
@@ -112,14 +112,14 @@ def _meaning(row: dict[str, object], curve: str, runs: Sequence[Path], table: Ta
     return of_runs(runs)
 
 
-def _from_curve(row: dict[str, object], folder: Path, place: str) -> tuple[object, str, Path]:
-    """(the outcome that a learning curve has, which value of it this is, its file)."""
+def _from_curve(row: dict[str, object], folder: Path, place: str) -> tuple[object, str, tuple[Path, ...]]:
+    """(the outcome that a learning curve has, which value of it this is, its files)."""
     choice = next((each for each in CHOICES if each == (row.get("outcome") or CHOICES[0])), None)
     if choice is None:
         raise UserError(f"{place}: beside a curve, outcome must be {', '.join(CHOICES)}, not {row['outcome']!r}")
-    path = curve_file(folder / _label(row["curve"], f"{place}: curve"), place)
+    path = folder / _label(row["curve"], f"{place}: curve")
     curve = read_curve(path, _label(row.get("metric"), f"{place}: metric"), place)
-    return curve.outcome(choice, place), curve.meaning(choice), path
+    return curve.outcome(choice, place), curve.meaning(choice), curve.files
 
 
 def _predictor(value: object, what: str) -> float | None:

@@ -82,7 +82,7 @@ def find_runs(words: Sequence[str]) -> Found:
     _say_left_out(listed)
     for family in dict.fromkeys(outcome.family for outcome in listed):
         refuse_unlike_conditions(run for outcome in listed if outcome.family == family for run in outcome.runs)
-    curves = list(dict.fromkeys(outcome.curve_file for outcome in listed if outcome.curve_file))
+    curves = list(dict.fromkeys(file for outcome in listed for file in outcome.curve_files))
     return Found(readiness, outcomes, [*tables, *curves, *(folder / RESULT for folder in runs)])
 
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -66,6 +66,17 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: not JSON: nested too deeply") from None
     except ValueError as error:
         raise UserError(f"{path}: not JSON: {error}") from None
+
+
+def text_of(file: Path, errors: Literal["replace", "strict"] = "replace") -> str:
+    """The text of a file; UserError for what is none, such as a named pipe, which would be waited for without end."""
+    if not file.is_file():
+        raise UserError(f"{file}: not a file")
+    try:
+        with os_errors_named(file, "read"):
+            return file.read_text(encoding="utf-8", errors=errors)
+    except UnicodeDecodeError:
+        raise UserError(f"{file}: not UTF-8 text") from None
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

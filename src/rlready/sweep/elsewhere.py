@@ -64,7 +64,7 @@ def refuse_exports(file: Path, grid: Grid, out: Path) -> None:
 
 
 def look(out: Path, chains: Sequence[Chain], done: Collection[str]) -> Elsewhere:
-    """What there is of the exports that are written; of verl's logs, a table of accuracies is written beside them."""
+    """What there is of the exports that are written."""
     found = Elsewhere()
     for key in (chain.run for chain in chains if chain.run in done):
         before = found.before[key] = kept(out / key)

@@ -1,0 +1,46 @@
+"""The validation accuracies that verl 0.9.1 has logged by its file logger: a line of JSON for each step.
+
+The logger begins its file anew, so that a folder has one log for each attempt.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rlready.core.errors import UserError
+from rlready.predict.cells import is_number, number_of
+from rlready.runs.files import text_of
+
+LOGS = "log-*.jsonl"
+ACCURACY = re.compile(r"val-core/.*/acc/mean@\d+", re.DOTALL)  # the name of that of the validation problems
+INSTEAD = "give a number instead"
+
+
+def accuracies(logs: Sequence[Path]) -> dict[float, float]:
+    """Accuracies by step; of a step that several logs have, the last counts.  UserError for what is no such log."""
+    points = {step: value for log in logs for step, value in _validations(log)}
+    if not points:
+        raise UserError(f"{logs[0]}: no validation was logged (val-core/…/acc/mean@N); {INSTEAD}")
+    return points
+
+
+def _validations(log: Path) -> Iterator[tuple[float, float]]:
+    """(step, accuracy) of each validation in a log."""
+    *lines, _ = text_of(log).split("\n")  # a kill may leave half of the last
+    for number, line in enumerate(lines, start=1):
+        place = f"{log}:{number}"
+        try:
+            logged = json.loads(line)
+            step = int(logged["step"])
+            found = [number_of(value) for name, value in logged["data"].items() if ACCURACY.fullmatch(name)]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+            raise UserError(f"{place}: not a line of verl's log; {INSTEAD}") from None
+        if len(found) > 1:
+            raise UserError(f"{place}: has {len(found)} validation accuracies; {INSTEAD}")
+        for value in found:
+            if not is_number(value):
+                raise UserError(f"{place}: the validation accuracy is {str(value)[:40]!r}, no finite number; {INSTEAD}")
+            yield step, value
