@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +84,7 @@ def test_exports_wait_until_their_outcomes_are_there(
     assert "2 exports wait to be trained by trl" in result.next_action
     assert result.next_command == f"sh {out / 'train.sh'}"
     script = (out / "train.sh").read_text()
-    assert [line for line in script.splitlines() if line.startswith("sh ")] == [
-        f"sh {key}/launch.sh" for key in EXPORTS
-    ]
+    assert [line for line in script.splitlines() if line.startswith("train ")] == [f"train {key}" for key in EXPORTS]
     assert "export/one-2-rl-s1" in render(out)
     said = capfd.readouterr().err
     assert "makes 5 jobs (1 sft, 2 readiness, 2 export)" in said
@@ -116,6 +116,22 @@ def test_exports_wait_until_their_outcomes_are_there(
     assert content_of(out) == before
     (family,) = predict(PredictConfig(runs=(str(out),), splits=10, resamples=50), tmp_path / "predict").families
     assert (family.rl_runs, family.meaning) == (2, "last eval_accuracy of trl")
+
+
+def test_the_script_trains_all_it_can_and_names_those_that_failed(tmp_path: Path) -> None:
+    """Run with a stand-in for Python, with which TRL's launcher trains: it fails in the first export."""
+    out = tmp_path / "a sweep"
+    sweep(written(tmp_path), out)
+    python = tmp_path / "bin/python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\n[ "$FAILS" = "${PWD##*/}" ] && exit 3\nmkdir outputs\n')
+    python.chmod(0o755)
+    for fails, code, said in ((EXPORTS[0], 1, f"{EXPORTS[0]}: failed with exit code 3\n"), ("", 0, "")):
+        env = {"PATH": f"{python.parent}:{os.environ['PATH']}", "FAILS": Path(fails).name}
+        done = subprocess.run(["sh", out / "train.sh"], check=False, env=env, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (code, said)
+        assert [key for key in EXPORTS if (out / key / "outputs").exists()] == [key for key in EXPORTS if key != fails]
+        shutil.rmtree(out / EXPORTS[1] / "outputs")
 
 
 def test_an_outcome_stays_changes_or_goes_with_a_word(tmp_path: Path, capfd: Any) -> None:

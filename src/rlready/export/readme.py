@@ -11,7 +11,8 @@ from rlready.core.text import in_one_line
 from rlready.export.translation import Translation
 from rlready.tasks.source import parse_source
 
-START = "sh launch.sh"
+LAUNCH = "launch.sh"
+START = f"sh {LAUNCH}"
 TEXT = """# RL by {tool} with the settings of a run of `rlready rl`
 
     {install}

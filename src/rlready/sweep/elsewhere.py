@@ -12,7 +12,7 @@ from rlready.core.config import Tool
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.export.noted import NotedOutcome, keep, kept, outcome_in
-from rlready.export.readme import START
+from rlready.export.readme import LAUNCH
 from rlready.export.stage import refuse_in_advance, refuse_place
 from rlready.runs.files import remove, write_text
 from rlready.runs.run import Run
@@ -22,8 +22,18 @@ from rlready.sweep.jobs import Chain
 TRAIN = "train.sh"
 SCRIPT = """#!/bin/sh
 # Trains the exports of this sweep that wait, one after another; the README of each says what {tool} needs.
+# It goes on after one that failed, names those at the end, and then exits with 1.
 cd "$(dirname "$0")" || exit
+trap 'exit 130' INT
+failed=
+train() {{
+    sh "$1"/{launch} || failed="$failed$1: failed with exit code $?
+"
+}}
 {lines}
+[ -z "$failed" ] && exit
+printf %s "$failed" >&2
+exit 1
 """
 
 
@@ -88,6 +98,6 @@ def keep_all(run: Run, tool: Tool, found: Elsewhere) -> None:
         if os.path.lexists(script):
             remove(script)
         return
-    lines = "\n".join(START.replace("sh ", f"sh {shlex.quote(key)}/") for key in found.waiting)
+    lines = "\n".join(f"train {shlex.quote(key)}" for key in found.waiting)
     with run.writing(script):
-        write_text(script, SCRIPT.format(tool=tool, lines=lines))
+        write_text(script, SCRIPT.format(tool=tool, launch=LAUNCH, lines=lines))
