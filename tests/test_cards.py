@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
-from rlready.core.config import InjectConfig, SFTConfig
+from rlready.core.config import ExportConfig, InjectConfig, SFTConfig
+from rlready.export.stage import export
 from rlready.inject.stage import inject
 from rlready.runs.front_matter import hub_bases
 from rlready.runs.licences import Source, on_hub, output_licence, terms_of
@@ -153,6 +154,31 @@ def test_licences_and_results_go_into_the_cards(tmp_path: Path, capfd: Any) -> N
     assert "| `embedded` | base | apache-2.0 | metadata of the package rlready |" in found.text
 
 
+def test_an_export_has_the_licence_of_its_problems(tmp_path: Path, capfd: Any) -> None:
+    """Of those for validation too, which it holds as well; a licence that is not stated is named as such."""
+    row = json.dumps({"prompt": "1 + 1?", "answer": "2"}) + "\n"
+    for name in ("train", "dev"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "problems.jsonl").write_text(row)
+    sources = f'problems = "{tmp_path}/train/problems.jsonl"\nvalidation = "{tmp_path}/dev/problems.jsonl"\n'
+    (tmp_path / "rl.toml").write_text(f'model = "embedded"\n{sources}prompts_per_step = 1\n')
+    (tmp_path / "train/README.md").write_text("---\nlicense: mit\n---\n")
+    for licence, said in (
+        (None, f"No licence is stated for `rows:{tmp_path}/dev/problems.jsonl`: ask before you publish this."),
+        ("cc-by-nc-4.0", "may be published for non-commercial use only."),
+    ):
+        if licence:
+            (tmp_path / "dev/README.md").write_text(f"---\nlicense: {licence}\n---\n")
+        export(ExportConfig(run=str(tmp_path / "rl.toml")), out := tmp_path / f"export-{licence}")
+        card = DatasetCard.load(out / "README.md")
+        assert card.data.license == licence
+        assert f"`rows:{tmp_path}/train/problems.jsonl` | rl | mit | README.md |" in card.text
+        assert said in card.text
+        assert ("export: warning: licence: " in capfd.readouterr().err) == bool(licence)
+        (data,) = card.data.configs
+        assert [(out / each["path"]).read_text().count("\n") for each in data["data_files"]] == [1, 1]
+
+
 def test_cards_cost_no_start_up_time() -> None:
-    code = "import rlready.runs.model_card, rlready.inject.stage, sys; print('huggingface_hub' in sys.modules)"
+    code = "import rlready.inject.stage, rlready.export.stage, sys; print('huggingface_hub' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

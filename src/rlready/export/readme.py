@@ -1,19 +1,28 @@
-"""The README of an export: how to install what it needs, start it and bring its outcome back, and what is different."""
+"""The README of an export: how to install what it needs, start it and bring its outcome back, and what is different.
+
+It is also the card of the problems, in the Hugging Face format, with the licences of what the export was made from.
+"""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import rlready
 from rlready.core.text import in_one_line
+from rlready.export.problems import SPLITS
 from rlready.export.translation import Translation
+from rlready.runs.model_card import head_of, hub_sets, inputs_section
+from rlready.runs.record import RunRecord
+from rlready.tasks.files import TABLES
 from rlready.tasks.source import parse_source
 
 LAUNCH = "launch.sh"
 START = f"sh {LAUNCH}"
-TEXT = """# RL by {tool} with the settings of a run of `rlready rl`
+TEXT = """{head}
+# RL by {tool} with the settings of a run of `rlready rl`
 
     {install}
     {pip} install {rlready}
@@ -26,7 +35,8 @@ Then, where this was exported,
 {back}
 
 Not in {tool}: {lacking}.
-"""
+
+{inputs}"""
 
 BACK = """    rlready import {folder}{outcome}
 
@@ -53,15 +63,17 @@ class Trainer:
     pip: str = "pip"
 
 
-def readme(trainer: Trainer, translation: Translation, out: Path, part_of: str | None) -> str:
-    """The text, for an export into the folder ``out``, which may be a part of a sweep."""
+def readme(trainer: Trainer, translation: Translation, out: Path, record: RunRecord, files: Iterable[str]) -> str:
+    """The text, for an export into the folder ``out``, whose ``files`` are among others the tables of the problems."""
     config = translation.config
     kinds = {parse_source(text).kind for text in (config.problems, config.validation) if text}
     extras = ",".join(sorted(kinds & {"gym", "verifiers"}))
-    back = (TO_SWEEP if trainer.outcome else READ_BY_SWEEP) if part_of else BACK
+    back = (TO_SWEEP if trainer.outcome else READ_BY_SWEEP) if record.part_of else BACK
     outcome = trainer.outcome and f" {trainer.outcome}"
     lacking = "; ".join(f"{each.setting}={each.value} ({each.why})" for each in translation.lacking)
     return TEXT.format(
+        head=_head(record, files),
+        inputs=inputs_section(record),
         tool=trainer.name,
         install=trainer.install,
         pip=trainer.pip,
@@ -72,4 +84,20 @@ def readme(trainer: Trainer, translation: Translation, out: Path, part_of: str |
         reward=trainer.reward,
         back=back.format(folder=shlex.quote(in_one_line(str(out))), outcome=outcome),
         lacking=in_one_line(lacking) or "nothing",
+    )
+
+
+def _head(record: RunRecord, files: Iterable[str]) -> str:
+    from huggingface_hub import DatasetCardData
+
+    tables = {Path(name).stem: name for name in files if name.endswith(TABLES)}
+    splits = [{"split": split, "path": tables[split]} for split in SPLITS]
+    return head_of(
+        DatasetCardData(
+            source_datasets=hub_sets(record),
+            task_categories=["text-generation"],
+            configs=[{"config_name": "default", "data_files": splits}],
+            tags=["rlready", record.verb],
+        ),
+        record,
     )

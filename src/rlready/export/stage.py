@@ -33,7 +33,7 @@ from rlready.models.preset import preset_values
 from rlready.runs.files import copy, write_folder, write_json, write_table, write_text
 from rlready.runs.run import Run
 from rlready.tasks import Task
-from rlready.train.data import Data, problems_of
+from rlready.train.data import VALIDATION, Data, problems_of
 
 AGAIN = "to make it again, add --overwrite"
 README = "README.md"
@@ -87,13 +87,14 @@ def export(config: ExportConfig | ElsewhereConfig, out: Path) -> ExportResult:
         writer.translate(translation, lm)
         files = dict(writer.files(translation, model, lm, asked))
         run.claim()
+        run.note_output_licence(VALIDATION)
         for split, text in sources.items():
             copy_task(run, split, text)
         _copy_model(run, lm, model)
         with run.writing(out / MANIFEST):
             write_json(out / MANIFEST, manifest)
         files[SETTINGS] = to_toml(settings)
-        files[README] = readme(writer.trainer(settings), translation, out, run.record.part_of)
+        files[README] = readme(writer.trainer(settings), translation, out, run.record, list(files))
         for name, content in files.items():
             with run.writing(out / name):
                 if isinstance(content, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rlready.core.config import InjectConfig
 from rlready.core.options import to_toml
 from rlready.inject.result import InjectResult
-from rlready.runs.model_card import hub_data, inputs_section, set_licence
+from rlready.runs.model_card import head_of, hub_sets, inputs_section
 from rlready.runs.record import RunRecord
 
 TITLES = {
@@ -30,17 +30,13 @@ def data_card(config: InjectConfig, result: InjectResult, record: RunRecord) -> 
     data = DatasetCardData(
         pretty_name=TITLES[config.method],
         size_categories=next((name for most, name in SIZES.items() if result.rows_out < most), "1M<n<10M"),
-        source_datasets=[name for each in record.data if (name := hub_data(each))] or None,
+        source_datasets=hub_sets(record),
         task_categories=["text-generation"],
         configs=[{"config_name": "default", "data_files": result.rows}],
         tags=["rlready", config.method],
     )
-    set_licence(data, record.output_licence)
     parts = [*_parts(config, result), inputs_section(record)]
-    return f"""---
-{data}
----
-
+    return f"""{head_of(data, record)}
 # {TITLES[config.method]}
 
 {chr(10).join(part + chr(10) for part in parts)}

@@ -16,7 +16,7 @@ from rlready.core.records import Estimate
 from rlready.core.settings import Config
 from rlready.core.text import visible
 from rlready.runs.front_matter import HUB_ID, hub_bases
-from rlready.runs.licences import UNKNOWN, OutputLicence, on_hub
+from rlready.runs.licences import UNKNOWN, on_hub
 from rlready.runs.record import DataNote, Overlap, RunRecord
 
 if TYPE_CHECKING:
@@ -41,25 +41,20 @@ def model_card(record: RunRecord, config: Config, checkpoint: str, measured: Mea
     from huggingface_hub import ModelCardData
 
     start, *_ = (each for each in record.models if each.role in ("base", "start"))
-    trained = [each for each in record.data if each.role == record.verb]
     adapter = bool(getattr(config, "lora_r", 0))
     bases = hub_bases(Path(start.path)) if start.path else [start.id]
     data = ModelCardData(
         base_model=bases[0] if len(bases) == 1 else bases or None,
-        datasets=[name for each in trained if (name := hub_data(each))] or None,
+        datasets=hub_sets(record, record.verb),
         eval_results=[_eval_result(measured, record)],
         library_name="peft" if adapter else "transformers",
         model_name=f"{record.verb}-{checkpoint}",
         pipeline_tag="text-generation",
         tags=["rlready", record.verb],
     )
-    set_licence(data, record.output_licence)
     figure, remark = measured.figure, f" {measured.remark}".rstrip()
     overlaps = "".join(f"{_overlap(each)}\n" for each in record.overlaps)
-    return f"""---
-{data}
----
-
+    return f"""{head_of(data, record)}
 # {"A LoRA adapter" if adapter else "A checkpoint"} of `rlready {record.verb}`, {checkpoint}
 
 Started from {_code(start.id)}. The run's `record.json`, two folders up, says when, with what and for how long.
@@ -96,14 +91,21 @@ def _overlap(found: Overlap) -> str:
     return f"{said}."
 
 
-def set_licence(data: CardData, found: OutputLicence | None) -> None:
-    """Write the licence into the front matter of a card as the hub wants it; nothing if it is unknown."""
+def head_of(data: CardData, record: RunRecord) -> str:
+    """The front matter of a card, with the licence of what the run has made as the hub wants it, if it is known."""
+    found = record.output_licence
     if found is not None and found.licence != UNKNOWN:
         data["license"] = found.licence if on_hub(found.licence) else "other"
         data["license_name"] = None if on_hub(found.licence) else found.licence
+    return f"---\n{data}\n---\n"
 
 
-def hub_data(data: DataNote) -> str | None:
+def hub_sets(record: RunRecord, role: str = "") -> list[str] | None:
+    """The hub ids of a run's data sets, or of those in a role; None if none is on the hub."""
+    return [name for each in record.data if role in ("", each.role) and (name := _hub_data(each))] or None
+
+
+def _hub_data(data: DataNote) -> str | None:
     """The hub id of a data set that is on the hub."""
     found = SOURCE.fullmatch(data.id) if data.path is None else None
     return found[1] if found else None
@@ -116,7 +118,7 @@ def _eval_result(measured: Measurement, record: RunRecord) -> EvalResult:
     figure = measured.figure
     return EvalResult(
         task_type="text-generation",
-        dataset_type=hub_data(data) or "other",
+        dataset_type=_hub_data(data) or "other",
         dataset_name=visible(data.id),
         metric_type=measured.metric,
         metric_name=measured.name,

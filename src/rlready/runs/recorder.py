@@ -143,9 +143,13 @@ class Recorder:
         found = {"sha256": self._digest(path), "licence": licence, "licence_from": where}
         self._note(self.record.models, model.model_copy(update=found))
 
-    def note_output_licence(self) -> None:
-        """Record under which licence the run's output may be published, once its inputs are noted; warn if hardly."""
-        made_from = [Source(id=each.id, licence=each.licence) for each in self.record.notes if each.role in MADE_FROM]
+    def note_output_licence(self, *more: str) -> None:
+        """Record under which licence the run's output may be published, once its inputs are noted; warn if hardly.
+
+        ``more`` are roles of inputs of which it is made besides those of `MADE_FROM`.
+        """
+        roles = (*MADE_FROM, *more)
+        made_from = [Source(id=each.id, licence=each.licence) for each in self.record.notes if each.role in roles]
         self.record.output_licence = output_licence(made_from)
         if self.record.output_licence.flags:
             self.warn(f"licence: {'; '.join(self.record.output_licence.flags)}")

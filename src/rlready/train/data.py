@@ -16,6 +16,8 @@ from rlready.tasks.contamination import DataSet, overlap_of, warn_of_near
 from rlready.tasks.overlap import Item, shared_ids, split_off, warn_of_repeats
 from rlready.tasks.trained_prompts import warn_of_trained
 
+VALIDATION = "validation problems"  # their role in the record
+
 
 @dataclass(frozen=True)
 class Data(Generic[Item]):
@@ -52,7 +54,7 @@ def problems_of(config: RLConfig, run: Run) -> Data[Problem]:
     Where all validation problems are training problems, as all held-out rows of SFT may be training rows, this is
     warned of and not refused: whether a few examples can be learned at all is a common first test.
     """
-    names = _Names("problems", "validation", "rl", "validation problems", "problem")
+    names = _Names("problems", "validation", "rl", VALIDATION, "problem")
     data = _data(config.problems, config.validation, names, run, lambda task: task.problems())
     if len(data.training) < config.prompts_per_step:
         after = "" if config.validation else f", without the {len(data.held)} validation problems split from them,"
@@ -62,7 +64,7 @@ def problems_of(config: RLConfig, run: Run) -> Data[Problem]:
             "problems"
         )
     _warn_of_overlap(data, names, run)
-    warn_of_trained(run, "validation problems", data.held_set, [config.model])
+    warn_of_trained(run, VALIDATION, data.held_set, [config.model])
     _say_validation_cost(config, len(data.held), run)
     return data
 
