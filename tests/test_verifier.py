@@ -209,6 +209,11 @@ def test_anything_else_is_one_line_before_any_sampling(folder: Path, verifier: s
         ("import sys; sys.exit(0)", "SystemExit: 0"),
         ("def f(:", r"SyntaxError: invalid syntax \(broken.py, line 1\)"),
         ("f = 3", "is of type int, but must be a function"),
+        ("import torch\nf = torch.nn.Linear(1, 1)", r"is a reward model \(Linear\); name a function that decides by"),
+        (
+            "async def f(solution_str, ground_truth, reward_router_address): ...",
+            "needs reward_router_address, by which it asks a reward model of verl; name a function",
+        ),
         ("", "has no 'f'"),
     ],
 )

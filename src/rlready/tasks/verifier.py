@@ -21,7 +21,7 @@ import reprlib
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
@@ -51,6 +51,7 @@ TEXTS = (
 )
 Kind = Literal["problem", "trl", "verl"]
 VERL_GIVES = {"data_source", "solution_str", "ground_truth", "extra_info"}
+VERL_SERVES = {"reward_router_address", "reward_model_tokenizer"}  # given only where verl runs a reward model
 
 
 class Columns(dict[str, object]):
@@ -143,6 +144,8 @@ def load_function(named: Named) -> UserVerifier:
         )
     if inspect.isclass(function):
         raise UserError(f"{where}: is a class; name a function, or an instance that can be called")
+    if why := _asks_model(function):
+        raise UserError(f"{where}: {why}; name a function that decides by the text of a response alone")
     for each in (function, type(function).__call__):
         if inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each):
             raise UserError(f"{where}: is an async function; name an ordinary one, which may call it by asyncio.run")
@@ -173,6 +176,17 @@ def load_function(named: Named) -> UserVerifier:
             "answer is problem.answer, and the second the text of the response"
         )
     return UserVerifier(named, function, "problem", accepts, frozenset())
+
+
+def _asks_model(function: Callable[..., object]) -> str:
+    """How a reward asks a model that only the trainer runs, as far as its type and its parameters say; "" if not."""
+    if any(base.__module__.startswith("torch.nn.") for base in type(function).__mro__):
+        return f"is a reward model ({type(function).__name__})"
+    with suppress(TypeError, ValueError):  # a builtin without a signature
+        for name, parameter in inspect.signature(function).parameters.items():
+            if name in VERL_SERVES and parameter.default is parameter.empty:
+                return f"needs {name}, by which it asks a reward model of verl"
+    return ""
 
 
 def read_verdict(where: str, problem: Problem, value: object, threshold: float | None = None) -> Verdict:
