@@ -433,7 +433,7 @@ def test_texts_are_verified_if_problems_are_named(tmp_path: Path, capsys: pytest
     assert (result.problems, result.checkpoints[0].pass_at_k[1].value) == (["p3"], 0.5)
     other = str(lines(tmp_path / "other.jsonl", [{"id": "x", "prompt": "y", "answer": "1"}]))
     with pytest.raises(
-        UserError, match="none of its problems is among those of the named problems; the first is 'What"
+        UserError, match=r"has the id or the prompt of one of the named problems: the first is 'What.* here, 'x' there"
     ):
         ranked(tmp_path / "none", f"trl:{folder}", problems=other)
 

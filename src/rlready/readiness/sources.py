@@ -84,9 +84,11 @@ def on_shared_problems(
     shared = set.intersection(*there)
     if not shared:
         others = "the named problems" if problems else "the other checkpoints"
+        mine, *rest = (found[name].problem_ids[0] for name in sorted(found, key=lambda name: name != tools[0]))
+        theirs = problems[0].id if problems else rest[0]
         raise UserError(
-            f"{names[tools[0]].partition('?')[0]}: none of its problems is among those of {others}; the first is "
-            f"{found[tools[0]].problem_ids[0][:80]!r}"
+            f"{names[tools[0]].partition('?')[0]}: no problem has the id or the prompt of one of {others}: "
+            f"the first is {mine[:80]!r} here, {theirs[:80]!r} there"
         )
     most = max(map(len, there))
     if len(shared) < most:
