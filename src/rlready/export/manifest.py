@@ -18,6 +18,7 @@ SETTINGS = "settings.toml"  # those of rlready rl, presets included
 HERE = "{here}"  # stands for the export's folder in a source
 CODE = "code"  # the folder of the user's modules
 TOKENIZER = "tokenizer"
+LAUNCHER = "launch.sh"  # which starts the training
 IN_EXPORT = "model"  # the folder of a copy of the embedded model
 Split = Literal["train", "validation"]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.core.config import ImportConfig
 from rlready.core.errors import UserError
+from rlready.export.manifest import LAUNCHER
 from rlready.export.result import ExportResult
 from rlready.predict import curves
 from rlready.predict.cells import is_number
@@ -58,7 +60,8 @@ def read_outcome(config: ImportConfig, folder: Path) -> Outcome:
         return Outcome(number)
     path = Path(config.outcome) if config.outcome else folder / OUTPUTS
     if not path.exists():
-        raise UserError(f"{path}: no such file or folder; name a number or a learning curve with outcome=")
+        fix = "" if config.outcome else f"train first, sh {shlex.quote(str(folder / LAUNCHER))}, or "
+        raise UserError(f"{path}: no such file or folder; {fix}name a number or a learning curve with outcome=")
     if not (path.is_dir() or path.name == STATE or path.name.endswith(TABLES)):
         raise UserError(
             f"{path}: not a learning curve; name an output folder of TRL or verl, {STATE}, a table or a number"

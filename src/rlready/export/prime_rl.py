@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from rlready.core.config import RLConfig
 from rlready.core.options import toml_value
-from rlready.export.manifest import TOKENIZER, Split
+from rlready.export.manifest import LAUNCHER, TOKENIZER, Split
 from rlready.export.problems import SPLITS, Asked, Content
 from rlready.export.readme import Trainer
 from rlready.export.translation import (
@@ -171,7 +171,7 @@ def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[st
         "orchestrator.eval.source": [_source("validation")],
     }
     settings = "".join(f"{name} = {toml_value(value)}\n" for name, value in values.items())
-    return found | {"rl.toml": settings, f"{TASKSET}.py": CODE, "launch.sh": LAUNCH}
+    return found | {"rl.toml": settings, f"{TASKSET}.py": CODE, LAUNCHER: LAUNCH}
 
 
 def _source(split: Split) -> JsonValue:

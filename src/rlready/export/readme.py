@@ -12,6 +12,7 @@ from pathlib import Path
 
 import rlready
 from rlready.core.text import in_one_line
+from rlready.export.manifest import LAUNCHER
 from rlready.export.problems import SPLITS
 from rlready.export.translation import Translation
 from rlready.runs.model_card import head_of, hub_sets, inputs_section
@@ -19,8 +20,7 @@ from rlready.runs.record import RunRecord
 from rlready.tasks.files import TABLES
 from rlready.tasks.source import parse_source
 
-LAUNCH = "launch.sh"
-START = f"sh {LAUNCH}"
+START = f"sh {LAUNCHER}"
 TEXT = """{head}
 # RL by {tool} with the settings of a run of `rlready rl`
 

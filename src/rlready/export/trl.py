@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 
 from rlready.core.config import RLConfig
-from rlready.export.manifest import is_relative
+from rlready.export.manifest import LAUNCHER, is_relative
 from rlready.export.problems import SPLITS, Asked, Content, as_text, has_template
 from rlready.export.readme import Trainer
 from rlready.export.result import Translated
@@ -220,7 +220,7 @@ def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[st
         for split in SPLITS
     }
     script = HEAD + _config(t) + "\n\n" + _trainer(t, model)
-    return found | {"reward.py": REWARD, SCRIPT: script, "launch.sh": LAUNCH}
+    return found | {"reward.py": REWARD, SCRIPT: script, LAUNCHER: LAUNCH}
 
 
 def _row(asked: Asked, lm: LM) -> dict[str, object]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from rlready.core.config import RLConfig
-from rlready.export.manifest import TOKENIZER, is_relative
+from rlready.export.manifest import LAUNCHER, TOKENIZER, is_relative
 from rlready.export.problems import SPLITS, Asked, Content
 from rlready.export.readme import Trainer
 from rlready.export.translation import (
@@ -156,7 +156,8 @@ def _put_machine(t: Translation) -> None:
 
 def trainer(config: RLConfig) -> Trainer:
     """verl, as the README of the export names it."""
-    return Trainer("verl 0.9.1", "pip install 'verl[vllm]==0.9.1'")
+    note = "It takes one GPU, or as many as `GPUS` says: `GPUS=8 sh launch.sh`."
+    return Trainer("verl 0.9.1", "pip install 'verl[vllm]==0.9.1'", note=note)
 
 
 def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[str, Content]:
@@ -175,7 +176,7 @@ def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[st
         lines[0] = f'    actor_rollout_ref.model.path="$HERE/{model}"'
     lines += ['    trainer.n_gpus_per_node="${GPUS:-1}"']
     launch = LAUNCH.format(overrides="\n".join(f"{line} \\" for line in lines))
-    return found | {"reward.py": REWARD, "launch.sh": launch}
+    return found | {"reward.py": REWARD, LAUNCHER: launch}
 
 
 def _row(index: int, asked: Asked, config: RLConfig) -> dict[str, object]:

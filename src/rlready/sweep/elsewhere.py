@@ -11,8 +11,8 @@ from pathlib import Path
 from rlready.core.config import Tool
 from rlready.core.errors import UserError
 from rlready.core.progress import note
+from rlready.export.manifest import LAUNCHER
 from rlready.export.noted import NotedOutcome, keep, kept, outcome_in
-from rlready.export.readme import LAUNCH
 from rlready.export.stage import refuse_in_advance, refuse_place
 from rlready.runs.files import remove, write_text
 from rlready.runs.run import Run
@@ -100,4 +100,4 @@ def keep_all(run: Run, tool: Tool, found: Elsewhere) -> None:
         return
     lines = "\n".join(f"train {shlex.quote(key)}" for key in found.waiting)
     with run.writing(script):
-        write_text(script, SCRIPT.format(tool=tool, launch=LAUNCH, lines=lines))
+        write_text(script, SCRIPT.format(tool=tool, launch=LAUNCHER, lines=lines))
