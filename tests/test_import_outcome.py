@@ -110,6 +110,7 @@ def test_the_log_of_verl_is_a_curve() -> None:
     before = {file: file.read_bytes() for file in Path("dumps").iterdir()}
     Path("dumps").chmod(0o555)
     named = ImportConfig(export="runs/a", outcome="dumps", value="best")
+    assert import_outcome(named.replace(outcome="dumps/log-0.jsonl")).outcome == 0.4
     assert import_outcome(named).outcome == 0.5
     with pytest.raises(UserError, match=r"metric=acc applies to trainer_state\.json"):
         import_outcome(named.replace(metric="acc"))

@@ -548,8 +548,9 @@ def import_(
     """Bring the outcome of an exported run back. It adds a row to a table of outcomes, which predict reads.
 
     export: Folder that rlready export has written. Required.
-    outcome: Accuracy after training, from 0 to 1, or its learning curve: the output folder of TRL or verl,
-        trainer_state.json, or a table with the columns step and outcome. By default the outputs in the export.
+    outcome: Accuracy after training, from 0 to 1, or its learning curve: the output folder of TRL or verl, a
+        log of verl, trainer_state.json, or a table with the columns step and outcome. By default the outputs in
+        the export.
     value: Which value of a curve is the outcome: its last, its best, or that at which it levels off.
     metric: Name of the logged value in trainer_state.json. By default eval_accuracy, which the exported reward
         logs.

@@ -1,8 +1,8 @@
 """The outcome of an RL run from its learning curve: its last value, its best, or where it levels off.
 
-A curve is TRL's or Transformers' ``trainer_state.json``, a folder with verl's logs (`verl_log.py`), or a table with the
-columns ``step`` and ``outcome``.  Of the numbers that TRL logs, the outcome is ``eval_reward``, else ``reward``, unless
-``metric`` names another.
+A curve is TRL's or Transformers' ``trainer_state.json``, a log of verl or a folder of them (`verl_log.py`), or a table
+with the columns ``step`` and ``outcome``.  Of the numbers that TRL logs, the outcome is ``eval_reward``, else
+``reward``, unless ``metric`` names another.
 
 - *last*: the value at the last step.
 - *best*: the largest value.  As a maximum over noisy values, it is too large, and more so in a longer run.
@@ -31,7 +31,7 @@ from rlready.core.config import CurveValue
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.predict.cells import is_number, number_of
-from rlready.predict.verl_log import LOGS, accuracies
+from rlready.predict.verl_log import LOGS, accuracies, is_log
 from rlready.readiness.passk import Floats
 from rlready.runs.checkpoint_order import step_of
 from rlready.tasks.table import read_table
@@ -103,7 +103,7 @@ def read_curve(path: Path, metric: str, place: str, usual: Sequence[str] = USUAL
         path = files[0]
         metric, points = _logged(path, metric, usual)
     else:
-        metric, points = "outcome", accuracies(files) if path.is_dir() else _tabled(path)
+        metric, points = "outcome", accuracies(files) if path.is_dir() or is_log(path) else _tabled(path)
     if not points:
         raise UserError(f"{place}: {path} has no values of {metric}")
     steps = sorted(points)

@@ -1,6 +1,6 @@
 """The validation accuracies that verl 0.9.1 has logged by its file logger: a line of JSON for each step.
 
-The logger begins its file anew, so that a folder has one log for each attempt.
+The logger begins its file anew, so that the folder of an export has one log for each attempt.
 """
 
 from __future__ import annotations
@@ -11,12 +11,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rlready.core.errors import UserError
+from rlready.interchange.lines import first_object
 from rlready.predict.cells import is_number, number_of
 from rlready.runs.files import text_of
 
 LOGS = "log-*.jsonl"
 ACCURACY = re.compile(r"val-core/.*/acc/mean@\d+", re.DOTALL)  # the name of that of the validation problems
 INSTEAD = "give a number instead"
+
+
+def is_log(file: Path) -> bool:
+    """Whether a file begins as one of verl's file logger, which may have any name."""
+    return file.suffix == ".jsonl" and first_object(file).keys() == {"step", "data"}
 
 
 def accuracies(logs: Sequence[Path]) -> dict[float, float]:

@@ -23,7 +23,7 @@ class ImportConfig(Config):
     export: str = option("", "Folder that rlready export has written. Required.")
     outcome: str = option(
         "",
-        "Accuracy after training, from 0 to 1, or its learning curve: the output folder of TRL or verl, "
+        "Accuracy after training, from 0 to 1, or its learning curve: the output folder of TRL or verl, a log of verl, "
         "trainer_state.json, or a table with the columns step and outcome. By default the outputs in the export.",
     )
     value: CurveValue = option(
