@@ -160,7 +160,9 @@ def test_an_export_has_the_licence_of_its_problems(tmp_path: Path, capfd: Any) -
     for name in ("train", "dev"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "problems.jsonl").write_text(row)
-    sources = f'problems = "{tmp_path}/train/problems.jsonl"\nvalidation = "{tmp_path}/dev/problems.jsonl"\n'
+    (tmp_path / "check.py").write_text("def right(problem, answer):\n    return answer == problem.answer\n")
+    verified = f"problems.jsonl?verifier={tmp_path}/check.py:right"
+    sources = f'problems = "{tmp_path}/train/{verified}"\nvalidation = "{tmp_path}/dev/problems.jsonl"\n'
     (tmp_path / "rl.toml").write_text(f'model = "embedded"\n{sources}prompts_per_step = 1\n')
     (tmp_path / "train/README.md").write_text("---\nlicense: mit\n---\n")
     for licence, said in (
@@ -172,7 +174,8 @@ def test_an_export_has_the_licence_of_its_problems(tmp_path: Path, capfd: Any) -
         export(ExportConfig(run=str(tmp_path / "rl.toml")), out := tmp_path / f"export-{licence}")
         card = DatasetCard.load(out / "README.md")
         assert card.data.license == licence
-        assert f"`rows:{tmp_path}/train/problems.jsonl` | rl | mit | README.md |" in card.text
+        assert f"| `rows:{tmp_path}/train/{verified}` | rl | mit | README.md |" in card.text
+        assert "code of" not in card.text
         assert said in card.text
         assert ("export: warning: licence: " in capfd.readouterr().err) == bool(licence)
         (data,) = card.data.configs

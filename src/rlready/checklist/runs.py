@@ -83,7 +83,7 @@ class Runs:
         seen = set[tuple[str, str]]()
         for entry in self.entries:
             for at, note in enumerate(entry.record.data):
-                if (note.id, note.role) not in seen and not note.role.startswith("code of "):
+                if (note.id, note.role) not in seen and not note.is_code:
                     seen.add((note.id, note.role))
                     yield entry, f"data[{at}]", note
 

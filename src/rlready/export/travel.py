@@ -68,7 +68,7 @@ def _module_file(run: Run, text: str, path: str) -> Path | None:
         dict.fromkeys(
             Path(each.path)
             for each in run.record.data
-            if each.path and each.role.startswith("code of ") and each.id.partition(" with ")[0] == path
+            if each.path and each.is_code and each.id.partition(" with ")[0] == path
         )
     )
     if files and any(Path(os.path.realpath(files[0])).is_relative_to(library) for library in LIBRARIES):

@@ -53,7 +53,7 @@ def curve_files(path: Path, place: str) -> list[Path]:
     if path.is_dir():
         logs = sorted(path.glob(LOGS))
         if logs and (path / STATE).exists():
-            raise UserError(f"{place}: {path} has {STATE} of TRL and {logs[0].name} of verl: keep one of them there")
+            raise UserError(f"{place}: {path} has {STATE} of TRL and {logs[0].name} of verl: name one of them")
         if logs:
             return logs
         saved = sorted(path.glob(f"checkpoint-*/{STATE}"), key=lambda file: step_of(str(file.parent)) or 0)

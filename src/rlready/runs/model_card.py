@@ -73,9 +73,9 @@ Started from {_code(start.id)}. The run's `record.json`, two folders up, says wh
 
 
 def inputs_section(record: RunRecord) -> str:
-    """What the run has read, with its licence, and what follows for what it has made."""
+    """The models and data that the run has read, their licences, and what follows for what it has made."""
     lines = ["| input | role | licence | stated in |", "|---|---|---|---|"]
-    for each in record.notes:
+    for each in (note for note in record.notes if not note.is_code):
         lines.append(f"| {_code(each.id)} | {each.role} | {_cell(each.licence)} | {_cell(each.licence_from)} |")
     found = record.output_licence
     says = [f"Warning: {visible(flag)}." for flag in found.flags] if found else []

@@ -24,6 +24,7 @@ OVERWRITTEN = "overwritten"
 DEFAULT = "default"  # the origin of a setting that was not given
 PRESET = "preset"  # the origin of a setting that was chosen for the model
 EDITED = f"{RECORD} was edited before the run was continued"  # a warning
+CODE_OF = "code of "  # begins the role of code that a setting names, such as a verifier
 LEFT_OPEN = (None, "auto")
 SCHEMA = 3  # of this file; raised when a version writes what earlier ones cannot read
 SEALED = 3  # the first schema whose records all have a checksum
@@ -108,6 +109,10 @@ class Note(Record):
     sha256: str | None
     licence: str = UNKNOWN
     licence_from: str = ""
+
+    @property
+    def is_code(self) -> bool:
+        return self.role.startswith(CODE_OF)
 
 
 class DataNote(Note):

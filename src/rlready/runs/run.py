@@ -49,7 +49,7 @@ from rlready.runs.lock import HeldFolder
 from rlready.runs.log import DRAWN, LOG, sync_log
 from rlready.runs.moved import rename_paths
 from rlready.runs.overwrite import empty_folder
-from rlready.runs.record import CONFIG, DONE, EDITED, PRESET, RunRecord, is_edited
+from rlready.runs.record import CODE_OF, CONFIG, DONE, EDITED, PRESET, RunRecord, is_edited
 from rlready.runs.recorder import Recorder, now
 from rlready.runs.results import checked
 
@@ -243,7 +243,7 @@ class Run(Recorder):
     def _note_code(self, setting: str, path: str, file: Path) -> None:
         """Record the code that a setting names, such as a verifier; if it changes, the run is refused as for data."""
         if not self.finished:
-            self.note_data(id=path, role=f"code of {setting}", path=file)
+            self.note_data(id=path, role=f"{CODE_OF}{setting}", path=file)
 
     def _accepted(self, earlier: RunRecord) -> RunRecord:
         """The record of a run that this one continues; UserError if it has another verb or settings, or if one of its
