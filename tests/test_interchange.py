@@ -23,6 +23,7 @@ import pytest
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
+from rlready.interchange.formats import recognise
 from rlready.readiness.offline_samples import Stored
 from rlready.readiness.result import ReadinessResult
 from rlready.readiness.sources import read_sources
@@ -673,3 +674,8 @@ def test_what_has_a_samples_name_but_is_no_file(make: Callable[[Path], Any], tmp
     lines(tmp_path / "1.jsonl", verl_rows(1, {"p": "1"}))
     with pytest.raises(UserError, match=r"2\.jsonl: not a file that can be read"):
         read(f"verl:{tmp_path}")
+
+
+def test_a_run_folder_is_no_log_of_inspect() -> None:
+    """Its record has a status and versions, too."""
+    assert recognise(Path(__file__).parent / "data/runs/schema-2/sweep") is None

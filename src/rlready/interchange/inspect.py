@@ -31,6 +31,7 @@ from rlready.tasks.files import LEAST, TIMES
 from rlready.tasks.table import Origin
 
 ENDINGS = (".eval", ".json")
+BEGINNING = ("version", "status", "eval")  # the first members of a log
 GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}  # inspect_ai's CORRECT, INCORRECT, PARTIAL and NOANSWER
 WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 ATTACHED = "attachment://"
@@ -61,7 +62,7 @@ def is_log(file: Path) -> bool:
             return file.suffix == ENDINGS[0]
     with file.open("rb") as content:
         head = content.read(1000)
-    return head.lstrip().startswith(b"{") and b'"version"' in head and b'"status"' in head
+    return head.lstrip().startswith(b"{") and all(b'"%s"' % name.encode() in head for name in BEGINNING)
 
 
 def read(request: Request) -> Iterator[Batch]:
@@ -251,7 +252,7 @@ def _reason(stop: Any) -> Any:
 INSPECT = Format(
     "inspect",
     "Inspect",
-    frozenset({"version", "status", "eval"}),
+    frozenset(BEGINNING),
     files_of,
     read,
     "Inspect writes a log that ends in .eval or .json: name that file",
