@@ -87,9 +87,12 @@ def test_every_setting_is_translated_or_named(here: Path, to: Tool, settings: st
     assert set(RLConfig.model_fields) - named <= INSIDE | DENSE | off
     readme = (here / "out" / "README.md").read_text()
     named_files = set(re.findall(r"`([\w.]+\.py)`", readme))
-    assert named_files == {"rlready_taskset.py" if to == "prime-rl" else "reward.py"}
+    reward = {"rlready_taskset.py" if to == "prime-rl" else "reward.py"}
+    assert named_files == reward | ({"train.py"} if to == "trl" else set())
     assert named_files < set(result.files)
     assert "rlready import out" in readme
+    (names_model,) = re.findall(rf"from `{here / 'model'}` \(if you move this, change it in `([\w.]+)`\)", readme)
+    assert str(here / "model") in (here / "out" / names_model).read_text()
     assert all(f"{each.setting}={each.value}" in readme for each in result.untranslated)
 
 

@@ -28,6 +28,7 @@ from rlready.export.translation import (
 from rlready.models.lm import LM
 from rlready.train.schedule import BETAS
 
+RL_TOML = "rl.toml"
 TASKSET = "rlready_taskset"
 OPTIMISER, SAMPLING, EVALUATION = "trainer.optim.", "orchestrator.train.sampling.", "orchestrator.eval."
 LOSS = "the loss is prime-rl's own (DPPO)"
@@ -146,6 +147,7 @@ def trainer(config: RLConfig) -> Trainer:
     return Trainer(
         "prime-rl",
         "git checkout 559b447 && uv sync --all-extras && . .venv/bin/activate  # August 2026; in a clone of prime-rl",
+        RL_TOML,
         reward=f"{TASKSET}.py",
         note="By default it needs two GPUs, one to train and one to sample.",
         outcome="outcome=ACCURACY",
@@ -171,7 +173,7 @@ def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[st
         "orchestrator.eval.source": [_source("validation")],
     }
     settings = "".join(f"{name} = {toml_value(value)}\n" for name, value in values.items())
-    return found | {"rl.toml": settings, f"{TASKSET}.py": CODE, LAUNCHER: LAUNCH}
+    return found | {RL_TOML: settings, f"{TASKSET}.py": CODE, LAUNCHER: LAUNCH}
 
 
 def _source(split: Split) -> JsonValue:

@@ -28,13 +28,15 @@ TEXT = """{head}
     {pip} install {rlready}
     {start}
 
-Training writes `outputs/`.{note}
+Training starts from `{model}`{elsewhere} and writes `outputs/`.{note}
 `/path/to/rlready` is a clone of rlready {version}, whose verifier is the reward (`{reward}`).
-Then, where this was exported,
+Then, where this was exported{copied},
 
 {back}
 
-Not in {tool}: {lacking}.
+Not in {tool}:
+
+{lacking}
 
 {inputs}"""
 
@@ -49,28 +51,34 @@ READ_BY_SWEEP = "the command of the sweep, of which this is a part, reads the ou
 
 @dataclass(frozen=True)
 class Trainer:
-    """What the README says of a tool: its name with the version, a command that installs it, and its reward's file.
+    """What the README says of a tool: its name with the version, and a command that installs it.
 
-    ``note`` is a sentence about its machine, ``outcome`` the argument that ``rlready import`` needs, and ``pip`` what
-    installs packages into its environment.
+    ``settings`` is the file that names the model, ``reward`` that of the reward, ``note`` a sentence about its machine,
+    ``outcome`` the argument that ``rlready import`` needs, and ``pip`` what installs packages into its environment.
     """
 
     name: str
     install: str
+    settings: str
     reward: str = "reward.py"
     note: str = ""
     outcome: str = ""
     pip: str = "pip"
 
 
-def readme(trainer: Trainer, translation: Translation, out: Path, record: RunRecord, files: Iterable[str]) -> str:
-    """The text, for an export into the folder ``out``, whose ``files`` are among others the tables of the problems."""
+def readme(
+    trainer: Trainer, translation: Translation, model: str, out: Path, record: RunRecord, files: Iterable[str]
+) -> str:
+    """The text, for an export into the folder ``out``, whose ``files`` are among others the tables of the problems.
+
+    ``model`` is the model as the tool finds it.
+    """
     config = translation.config
     kinds = {parse_source(text).kind for text in (config.problems, config.validation) if text}
     extras = ",".join(sorted(kinds & {"gym", "verifiers"}))
     back = (TO_SWEEP if trainer.outcome else READ_BY_SWEEP) if record.part_of else BACK
     outcome = trainer.outcome and f" {trainer.outcome}"
-    lacking = "; ".join(f"{each.setting}={each.value} ({each.why})" for each in translation.lacking)
+    lacking = [in_one_line(f"- `{each.setting}={each.value}`: {each.why}") for each in translation.lacking]
     return TEXT.format(
         head=_head(record, files),
         inputs=inputs_section(record),
@@ -79,11 +87,14 @@ def readme(trainer: Trainer, translation: Translation, out: Path, record: RunRec
         pip=trainer.pip,
         rlready=f"'/path/to/rlready[{extras}]'" if extras else "/path/to/rlready",
         start=START,
+        model=in_one_line(model),
+        elsewhere=f" (if you move this, change it in `{trainer.settings}`)" if Path(model).is_absolute() else "",
+        copied="" if trainer.outcome else " (if you trained elsewhere, copy `outputs/` back first)",
         note=trainer.note and f" {trainer.note}",
         version=rlready.__version__,
         reward=trainer.reward,
         back=back.format(folder=shlex.quote(in_one_line(str(out))), outcome=outcome),
-        lacking=in_one_line(lacking) or "nothing",
+        lacking="\n".join(lacking) or "- nothing",
     )
 
 

@@ -94,7 +94,7 @@ def export(config: ExportConfig | ElsewhereConfig, out: Path) -> ExportResult:
         with run.writing(out / MANIFEST):
             write_json(out / MANIFEST, manifest)
         files[SETTINGS] = to_toml(settings)
-        files[README] = readme(writer.trainer(settings), translation, out, run.record, list(files))
+        files[README] = readme(writer.trainer(settings), translation, model, out, run.record, list(files))
         for name, content in files.items():
             with run.writing(out / name):
                 if isinstance(content, str):

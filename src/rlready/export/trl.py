@@ -207,7 +207,7 @@ def _put_machine(t: Translation) -> None:
 def trainer(config: RLConfig) -> Trainer:
     """TRL, as the README of the export names it."""
     extras = [name for name, used in (("peft", config.lora_r), ("vllm", config.engine == "vllm")) if used]
-    return Trainer("TRL 1.16", f"pip install 'trl[{','.join(extras)}]==1.16.*'".replace("[]", ""))
+    return Trainer("TRL 1.16", f"pip install 'trl[{','.join(extras)}]==1.16.*'".replace("[]", ""), SCRIPT)
 
 
 def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[str, Content]:

@@ -157,7 +157,7 @@ def _put_machine(t: Translation) -> None:
 def trainer(config: RLConfig) -> Trainer:
     """verl, as the README of the export names it."""
     note = "It takes one GPU, or as many as `GPUS` says: `GPUS=8 sh launch.sh`."
-    return Trainer("verl 0.9.1", "pip install 'verl[vllm]==0.9.1'", note=note)
+    return Trainer("verl 0.9.1", "pip install 'verl[vllm]==0.9.1'", LAUNCHER, note=note)
 
 
 def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[str, Content]:
