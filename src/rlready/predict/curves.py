@@ -51,19 +51,17 @@ def curve_files(path: Path, place: str) -> list[Path]:
     Of TRL's output folder it is that of the last checkpoint, if the folder itself has none.
     """
     if path.is_dir():
-        logs = sorted(path.glob(LOGS))
-        if logs and (path / STATE).exists():
-            raise UserError(f"{place}: {path} has {STATE} of TRL and {logs[0].name} of verl: name one of them")
-        if logs:
-            return logs
         saved = sorted(path.glob(f"checkpoint-*/{STATE}"), key=lambda file: step_of(str(file.parent)) or 0)
         found = next((file for file in (path / STATE, *reversed(saved)) if file.is_file()), None)
-        if not found:
+        logs = sorted(path.glob(LOGS))
+        if found and (log := next(filter(is_log, logs), None)):
+            raise UserError(f"{place}: {path} has {STATE} of TRL and {log.name} of verl: name one of them")
+        if not (found or logs):
             raise UserError(
                 f"{place}: {path} holds no {STATE}, which TRL and Transformers write there or in a checkpoint-*, nor a "
                 f"{LOGS} of verl; name one, a table with the columns step and outcome, or a number"
             )
-        return [found]
+        return [found] if found else logs
     if not path.is_file():
         raise UserError(f"{place}: no such file: {path}")
     return [path]
