@@ -21,12 +21,12 @@ MODELS, SETTINGS = ("runs/sft/checkpoints/step-2", "runs/rl/checkpoints/step-9")
 Opened = Callable[..., Page]
 
 
-def run_of(folder: Path, rows: Sequence[Sequence[dict[str, Any]]]) -> Path:
+def run_of(folder: Path, rows: Sequence[Sequence[dict[str, Any]]], source: str = "test.jsonl") -> Path:
     """The viewer of an evaluation with these samples of each model."""
     result: EvaluateResult = evaluate_result(
         models=list(MODELS[: len(rows)]),
         lengths=LengthHistogram(edges=[], models={}),
-        task=TaskRecord(source="test.jsonl", description="Sums."),
+        task=TaskRecord(source=source, description="Sums."),
     )
     write_json(folder / "result.json", result)
     for number, each in enumerate(rows):
@@ -92,6 +92,13 @@ def test_the_viewer_fits_its_window_and_can_be_read_by_everyone(
     page.keyboard.press("?")
     expect(page.locator("dialog")).to_be_visible()
     assert violations(page) == []
+
+
+def test_a_long_source_widens_no_phone(open_page: Opened, tmp_path: Path) -> None:
+    source = "dagmath?ops=5&asked=3&split=test&n=200&seed=1006 of these problems, as they were generated"
+    page = open_page(run_of(tmp_path / "run", [[sample("p0", 0)]], source), size=PHONE)
+    expect(page.locator("#count")).to_have_text("1 sample")
+    assert too_wide(page) <= 0
 
 
 def test_filters_and_search_find_what_they_say(open_page: Opened, viewer: Path) -> None:

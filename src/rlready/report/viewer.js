@@ -130,7 +130,8 @@
 
   const refresh = (progress = "") => {
     const all = index.flags.length;
-    const shown = view.length === all ? `${number(all)} samples` : `${number(view.length)} of ${number(all)} samples`;
+    const noun = all === 1 ? "sample" : "samples";
+    const shown = `${view.length === all ? "" : `${number(view.length)} of `}${number(all)} ${noun}`;
     $("count").textContent = progress ? `${shown}, ${progress}` : shown;
     rows.style.height = `${view.length * rowHeight()}px`;
     drawRows();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rlready.core.cells import brief_percent
@@ -9,6 +10,7 @@ from rlready.core.records import Estimate
 from rlready.core.stats import NORMAL_WIDTH, simultaneous
 from rlready.train.result import Evaluation, GroupTotals
 
+SEED = re.compile(r"([?&]seed=)(\d+)")  # of a source of generated problems
 RISING = "the last evaluation was the highest, by more than one standard error"
 
 
@@ -45,6 +47,12 @@ def next_action(best: Evaluation, evaluations: Sequence[Evaluation], groups: Gro
     if not best.step:
         return "Go on with the starting checkpoint: no later one was more accurate."
     return f"Compare RL step-{best.step} with its start on problems that were not used for validation.{more}"
+
+
+def other_problems(validation: str) -> str:
+    """Problems like those of validation, of another seed where they are generated; else a name to fill in."""
+    source, drawn = SEED.subn(lambda seed: f"{seed[1]}{int(seed[2]) + 1}", validation)
+    return source if drawn == 1 else "TEST.jsonl"
 
 
 def still_rising(evaluations: Sequence[Evaluation]) -> bool:
