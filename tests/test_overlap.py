@@ -105,5 +105,12 @@ def test_the_page_says_how_much_overlaps() -> None:
     assert "\u202e" not in page
     assert [page.count(f">{cell}</td>") for cell in ("1 of 8", "3 of 8", "2 of 8", "0 of 8", "–")] == [1, 1, 1, 1, 2]
     assert "Same graph" not in page
+    none = [Overlap(training="a", held="c", shared_ngram=0, **{**counts, "exact": 0, "near": 0}), unknown]
+    for pairs, said in (
+        (none[:1], "is equal or nearly equal"),
+        (none, "near-duplicates were looked for in 1 of these 2"),
+    ):
+        (section,) = overlap_section({"overlaps": [json.loads(each.model_dump_json()) for each in pairs]})
+        assert said in "".join(section.parts)
     assert not list(overlap_section({}))
     assert not list(overlap_section({"overlaps": [{"exact": "many"}]}))

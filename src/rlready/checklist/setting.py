@@ -78,7 +78,7 @@ def configuration(runs: Runs) -> list[Fact]:
 
 
 def chosen(runs: Runs) -> list[Fact]:
-    """Where the values came from, which others were tried in these runs, and what was selected by which figure."""
+    """Where the values came from, which differ between these runs, and what was selected by which figure."""
     parts, evidence = list[str](), list[Evidence]()
     for verb, entries in _by_verb(runs).items():
         origins = defaultdict[str, set[str]](set)
@@ -89,7 +89,8 @@ def chosen(runs: Runs) -> list[Fact]:
         counts = ", ".join(f"{len(names)} {origin}" for origin, names in origins.items())
         parts.append(f"{verb}: {counts}")
     tried = list(_tried(runs))
-    parts.append(f"Values tried in these runs: {'; '.join(tried)}" if tried else "One value of each setting was tried")
+    differ = f"Values that differ between these runs: {'; '.join(tried)}"
+    parts.append(differ if tried else "Each setting has one value in all of these runs")
     for entry in runs.entries:
         for text, key, value in _selected(entry):
             parts.append(text)
@@ -145,7 +146,11 @@ def _selected(entry: Entry) -> Iterator[tuple[str, str, object]]:
         case RLResult() as result:
             yield f"{entry.folder}: {result.best.path} has the best validation accuracy", "best.path", result.best.path
         case ReadinessResult() | PredictResult() as result if result.picked:
-            yield f"{entry.folder}: {result.picked} is ranked first as a start for RL", "headline", result.headline
+            yield (
+                f"{entry.folder}: {result.picked} is the start of RL",
+                "headline",
+                result.headline,
+            )
 
 
 def _by_verb(runs: Runs) -> dict[str, list[Entry]]:

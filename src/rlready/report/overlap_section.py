@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,8 +15,9 @@ METHOD = (
     "Prompts are compared. Equal: up to white space. 13 words in a row: any 13 words of the prompt, or all of a "
     "shorter one, stand in one that was trained on (Brown et al. 2020, appendix C), without case and punctuation. "
     "Near-duplicates: the Jaccard index of 5-grams with a single other prompt is at least 0.8 (Lee et al. 2022). Words "
-    "that stand in many prompts, such as instructions, are left out. Equal prompts are in all counts. A dash: the "
-    "training data were not at hand."
+    "that stand in many prompts, such as instructions, are left out. Equal prompts are in all counts. A dash: not "
+    "counted, as the training data were too large or not at hand. Of data that may have changed, or that code makes, "
+    "the run that trained has kept hashes of the prompts alone."
 )
 GENERATED = (
     "Same graph: for generated problems, the arithmetic of the solution without its names and numbers. The train and "
@@ -51,7 +52,7 @@ def overlap_section(record: Mapping[str, object]) -> Iterator[Section]:
         columns.append(column("same graph", of(lambda each: each.same_template)))
     title = "Overlap of training and test data"
     left_out = [small(f"{more} more pairs, which overlap no more than these, are in record.json.")] if more else []
-    parts = [paragraph(_summary(found[0])), table(title, [shown], columns), *left_out, small(METHOD)]
+    parts = [paragraph(_summary(found)), table(title, [shown], columns), *left_out, small(METHOD)]
     yield Section(title, [*parts, small(GENERATED)] if generated else parts)
 
 
@@ -60,8 +61,16 @@ def _share(found: Overlap) -> float:
     return (found.near or found.exact) / max(1, found.n)
 
 
-def _summary(worst: Overlap) -> str:
-    some = worst.near or worst.exact
-    if not some:
-        return "No problem or row that was measured is known to be equal or nearly equal to one that was trained on."
-    return f"Of {worst.held}, {some} of {worst.n} are equal or nearly equal to what was trained on ({worst.training})."
+def _summary(found: Sequence[Overlap]) -> str:
+    """What was found; ``found`` begins with the pair that overlaps most."""
+    worst, compared = found[0], sum(each.near is not None for each in found)
+    if some := worst.near or worst.exact:
+        return (
+            f"Of {worst.held}, {some} of {worst.n} are equal or nearly equal to what was trained on ({worst.training})."
+        )
+    if compared == len(found):
+        return "No problem or row that was measured is equal or nearly equal to one that was trained on."
+    return (
+        "No problem or row that was measured is known to be equal to one that was trained on; near-duplicates were "
+        f"looked for in {compared} of these {len(found)} pairs."
+    )
