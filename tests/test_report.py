@@ -114,7 +114,8 @@ def demo_result() -> DemoResult:
         lengths=LengthHistogram(edges=[0, 40, 80], models={"rl": LengthCounts(right=[9, 2], wrong=[1, 4])}),
         base=ModelScores(**base | {"accuracy": fig(0.1284), "thinking_tokens": tokens[0]}),
         sft=ModelScores(
-            **sft | {"accuracy": fig(0.4131), "strict_accuracy": fig(0.3879), "thinking_tokens": tokens[1]}
+            **sft | {"accuracy": fig(0.4131), "strict_accuracy": fig(0.3879), "thinking_tokens": tokens[1]},
+            greedy_accuracy=fig(0.6093),
         ),
         rl=ModelScores(
             **rl | {"accuracy": fig(0.8372), "strict_accuracy": fig(0.8017), "thinking_tokens": tokens[2]},
@@ -314,7 +315,7 @@ def test_numbers_are_those_of_the_result(tmp_path: Path) -> None:
     for expected in (
         "Gain of RL step-40 over SFT step-129 at budget 96 +42 points 95 % interval +37 to +48, n = 200 problems",
         "Thinking tokens of RL step-40 48.0 95 % interval 47.3 to 48.7, n = 200 problems SFT step-129: 65.1",
-        "Test accuracy of the base model 12.8 % 95 % interval 9.8 to 15.8, n = 200 problems before SFT and RL",
+        "Greedy accuracy of RL step-40 85.6 % 95 % interval 82.6 to 88.6, n = 200 problems SFT step-129: 60.9 %",
         *(
             "SFT step-129 ★ chosen 1.5 129 0.553 [0.533, 0.573]",
             "SFT step-43 0.5 43",
@@ -615,8 +616,9 @@ def test_numbers_that_are_not_finite_are_left_out_not_drawn(tmp_path: Path) -> N
     assert drawn.count('class="mark') == 3
     assert not re.search(r"\b(nan|inf)\b", drawn)
     demo = demo_result()
-    unknown = demo.model_copy(update={"base": demo.base.model_copy(update={"accuracy": Estimate(nan, nan, inf, 0)})})
-    assert "Test accuracy of the base model – before SFT" in text_of(tmp_path, unknown)
+    greedy = {"greedy_accuracy": Estimate(nan, nan, inf, 0)}
+    unknown = demo.model_copy(update={"rl": demo.rl.model_copy(update=greedy)})
+    assert "Greedy accuracy of RL step-40 – SFT" in text_of(tmp_path, unknown)
 
 
 def test_charts_say_what_the_logs_say(tmp_path: Path) -> None:

@@ -161,8 +161,9 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
         gain = _gain(at_budgets, models)
         largest = _by_name(at_budgets.budgets[-1].scores, models)
         lengths = at_budgets.lengths
+        before, after = (_with_greedy(largest[name], greedy, models[name]) for name in ("sft", "rl"))
         result = DemoResult(
-            headline=_headline(gain, largest, at_budgets.budgets[-1].budget),
+            headline=_headline(gain, before, after),
             notes=[SCOPE],
             next_action="Measure checkpoints of your own.",
             next_command="rlready readiness CHECKPOINT... problems=FILE",
@@ -179,8 +180,8 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
             unconstrained=_by_name(at_budgets.unconstrained, models),
             lengths=LengthHistogram(edges=lengths.edges, models=_by_name(lengths.models, models)),
             base=ModelScores(**dict(largest["base"])),
-            sft=_with_greedy(largest["sft"], greedy, models["sft"]),
-            rl=_with_greedy(largest["rl"], greedy, models["rl"]),
+            sft=before,
+            rl=after,
             stages=[StageSeconds(name=name, seconds=seconds) for name, seconds in stages.seconds.items()],
             seconds=math.fsum(stages.seconds.values()),
         )
@@ -212,13 +213,18 @@ def _checkpoints(tuned: SFTResult, ready: ReadinessResult) -> list[DemoCheckpoin
     ]
 
 
-def _headline(gain: Estimate, largest: Mapping[str, Scores], budget: int | None) -> str:
-    before, after = largest["sft"], largest["rl"]
+def _headline(gain: Estimate, before: ModelScores, after: ModelScores) -> str:
+    """What RL did to the accuracy of samples, and to that of greedy decoding, which sharpening alone does not raise."""
     start, end = brief_percent(before.accuracy, after.accuracy), brief_percent(after.accuracy, before.accuracy)
+    assert before.greedy_accuracy
+    assert after.greedy_accuracy
+    once = before.greedy_accuracy, after.greedy_accuracy
+    first, last = brief_percent(*once), brief_percent(*reversed(once))
     if gain.low <= 0 <= gain.high:
-        return f"RL did not change test accuracy significantly: {start} % before, {end} % after."
+        said = f"RL did not change test accuracy significantly: {start} % before, {end} % after"
+        return f"{said}, greedy {first} % and {last} %."
     verb = "raised" if gain.value > 0 else "lowered"
-    return f"RL {verb} test accuracy from {start} % to {end} % at a thinking budget of {budget}."
+    return f"RL {verb} test accuracy from {start} % to {end} % sampled, {first} % to {last} % greedy."
 
 
 def _copy_examples(out: Path, names: Mapping[str, str]) -> None:

@@ -38,7 +38,7 @@ def rl_charts(log: Log) -> list[Markup]:
 def reward_charts(log: Log) -> list[Markup]:
     """Rewards that are shares share the chart of accuracies; those that are the accuracy are not drawn."""
     reward, training = (
-        _curve(*of) for of in (("reward", log, _reward, 4, 1), ("training accuracy", log, _accuracy, NEUTRAL, 0))
+        _curve(*of) for of in (("reward", log, _reward, 4, 1), ("rollouts", log, _accuracy, NEUTRAL, 0))
     )
     tested = [
         Point(line.step, share, line.eval_low, line.eval_high, _evaluation_note(line, share))
