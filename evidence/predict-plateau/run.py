@@ -254,6 +254,15 @@ def starts(rows: Sequence[RunRow]) -> list[Candidate]:
     return list({row.checkpoint: row.candidate for row in rows}.values())
 
 
+Scores = dict[str, dict[str, tuple[Family, list[Score]]]]  # by part and outcome
+
+
+def all_scores(stored: Stored) -> Scores:
+    """The scores of both families for every outcome."""
+    parts = {part: of_part(stored, part) for part in (DATASET, INSTANCE)}
+    return {part: {outcome: scored(rows, outcome) for outcome in OUTCOMES} for part, rows in parts.items()}
+
+
 def scored(rows: Sequence[RunRow], outcome: str) -> tuple[Family, list[Score]]:
     """The scores of all predictors for one outcome; greedy accuracy before RL and the first rewards among them."""
     found = starts(rows)
@@ -346,13 +355,14 @@ def report(stored: Stored, seconds: float | None) -> None:
         return write_text(HERE / "README.md", filled(words) + "\n")
     for part in (DATASET, INSTANCE, TRAJECTORY):
         write_text(HERE / f"{part}.svg", figure(of_part(stored, part), part))
-    command = "python evidence/predict-plateau/run.py"
-    write_claims(HERE, command=command, seconds=seconds, claims=claims_of(stored), words=page(stored))
+    command, scores = "python evidence/predict-plateau/run.py", all_scores(stored)
+    claims, words = claims_of(stored, scores), page(stored, scores)
+    write_claims(HERE, command=command, seconds=seconds, claims=claims, words=words)
 
 
-def claims_of(stored: Stored) -> list[Claim]:
+def claims_of(stored: Stored, scores: Scores) -> list[Claim]:
     rows, course = of_part(stored, DATASET), of_part(stored, TRAJECTORY)
-    found = {s.predictor: s for s in scored(rows, OUTCOMES[0])[1]}
+    found = {s.predictor: s for s in scores[DATASET][OUTCOMES[0]][1]}
     claims = [
         Claim.of("primary: dataset, Spearman of pass@64 minus pass@1's", known(found[PRIMARY].gain), ">= 0.3"),
         Claim.of("dataset, Spearman of held-out loss minus pass@1's", known(found[LOSS].gain), ">= 0.3"),
@@ -418,13 +428,13 @@ after RL (50.0 against 54.6 %, difference −4.6 [−8.6, −0.5]). Both shaped 
 number of steps. A run of RL with these settings took 1.1 CPU seconds a step, hence about four CPU hours for all."""
 
 
-def page(stored: Stored) -> str:
+def page(stored: Stored, scores: Scores) -> str:
     parts = {part: of_part(stored, part) for part in (DATASET, INSTANCE, TRAJECTORY)}
     seconds = sum(stored.cpu_seconds.values())
-    sections = [section(parts[part], part) for part in (DATASET, INSTANCE)]
+    sections = [section(parts[part], part, scores[part]) for part in (DATASET, INSTANCE)]
     return f"""{protocol()} They took {seconds / 3600:.1f}.
 
-{in_short(stored)}
+{in_short(stored, scores)}
 
 {chr(10).join(sections)}
 {course_section(parts[TRAJECTORY])}
@@ -439,12 +449,12 @@ first rewards and the extrapolated curve are known only after RL has begun.
 """
 
 
-def in_short(stored: Stored) -> str:
+def in_short(stored: Stored, scores: Scores) -> str:
     """What the reported runs say, each sentence with its numbers."""
     rows, course = of_part(stored, DATASET), of_part(stored, TRAJECTORY)
-    found = {s.predictor: s for s in scored(rows, OUTCOMES[0])[1]}
+    found = {s.predictor: s for s in scores[DATASET][OUTCOMES[0]][1]}
     leads = leads_by_seed(rows, BASELINE)
-    others = {s.predictor: s for s in scored(of_part(stored, INSTANCE), OUTCOMES[0])[1]}
+    others = {s.predictor: s for s in scores[INSTANCE][OUTCOMES[0]][1]}
     first = (lead(course, rule) for rule in (BASELINE, "last checkpoint"))
     return f"""## In short
 
@@ -503,9 +513,8 @@ def leads_by_seed(rows: Sequence[RunRow], rule: str) -> list[float]:
     return [lead([row for row in rows if row.sft_seed == seed], rule).value for seed in (1, 2, 3)]
 
 
-def section(rows: Sequence[RunRow], part: str) -> str:
+def section(rows: Sequence[RunRow], part: str, results: dict[str, tuple[Family, list[Score]]]) -> str:
     """Ends first, then predictors, then pairs that RL reverses."""
-    results = {outcome: scored(rows, outcome) for outcome in OUTCOMES}
     family, scores = results[OUTCOMES[0]]
     order = sorted(scores, key=lambda s: -s.spearman.value)
     lines = [
