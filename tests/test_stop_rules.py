@@ -118,6 +118,7 @@ def test_the_earliest_best_checkpoint_is_chosen(
     assert result.next_command.endswith(" problems=TEST.jsonl")
     seeded = "dagmath?ops=5&split=test&n=64&seed=1005"
     assert other_problems(seeded) == "dagmath?ops=5&split=test&n=64&seed=1006"
+    assert other_problems("problems.jsonl?n=64&seed=1005") == "TEST.jsonl"  # which may have some of the same
     assert [[row[0] for row in table.rows] for table in result.tables()] == [["0", "5", "10", "12"]]
     assert [line["step"] for line in read_log(tmp_path / "run" / "log.jsonl") if "reward" in line] == list(range(1, 13))
 

@@ -10,7 +10,8 @@ from rlready.core.records import Estimate
 from rlready.core.stats import NORMAL_WIDTH, simultaneous
 from rlready.train.result import Evaluation, GroupTotals
 
-SEED = re.compile(r"([?&]seed=)(\d+)")  # of a source of generated problems
+GENERATED = ("dagmath?", "gym:")  # how the sources begin whose seed makes the problems
+SEED = re.compile(r"([?&]seed=)(\d+)")
 RISING = "the last evaluation was the highest, by more than one standard error"
 
 
@@ -50,9 +51,12 @@ def next_action(best: Evaluation, evaluations: Sequence[Evaluation], groups: Gro
 
 
 def other_problems(validation: str) -> str:
-    """Problems like those of validation, of another seed where they are generated; else a name to fill in."""
+    """Problems like those of validation, of another seed where they are generated; else a name to fill in.
+
+    The seed of a file only chooses among its problems, so that another one would choose some of the same.
+    """
     source, drawn = SEED.subn(lambda seed: f"{seed[1]}{int(seed[2]) + 1}", validation)
-    return source if drawn == 1 else "TEST.jsonl"
+    return source if validation.startswith(GENERATED) and drawn == 1 else "TEST.jsonl"
 
 
 def still_rising(evaluations: Sequence[Evaluation]) -> bool:
