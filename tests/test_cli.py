@@ -122,6 +122,7 @@ def test_settings_in_every_spelling() -> None:
     assert typed.arguments == ["a/b=c", "z=1"]
     assert typed.settings == {"samples": "-5", "answer_prefix": "x=y"}
     assert (typed.out, typed.config, typed.switches) == ("d", None, {"quiet"})
+    assert read("readiness", "--out=~/d").out == str(Path.home() / "d")  # which a shell leaves as it is
 
 
 def test_a_boolean_is_a_switch_or_has_a_value() -> None:

@@ -109,10 +109,20 @@ def test_an_export_that_was_moved_gives_the_verdicts_of_the_verifier(here: Path)
     for name in ("sums.jsonl", "check.py"):
         (here / name).unlink()
     reward = ExportedReward(here / "moved")
-    texts = ["<think>\n<9>\n</think>\n<2>", "\nmaybe\n</think><2></s>", "</think>2", "<2>"]
+    texts = ["<think>\n<9>\n</think>\n<2>", "\nmaybe\n</think><2></s>", "</think>2", "<2>", "</think><2><think>"]
     scored = reward.score([Response("train", "p1", 1, text) for text in texts])
-    assert [each.reward for each in scored] == [1.0, 1.0, 0.0, 1.0]
+    assert [each.reward for each in scored] == [1.0, 1.0, 0.0, 1.0, 1.0]
     assert reward.score([Response("validation", "p0", 1, "1")])[0].correct
+
+
+@pytest.mark.parametrize(("prefix", "verified"), [("so: ", "<2>"), (r"\boxed{", r"\boxed{<2>")])
+def test_what_is_forced_before_an_answer_is_not_verified(here: Path, prefix: str, verified: str) -> None:
+    """As in RL: unless a verifier finds the answer by it."""
+    exported(f"thinking_budget = 8\nmax_answer_tokens = 8\nanswer_prefix = {prefix!r}\n", "trl")
+    reward = ExportedReward(here / "out")
+    text = f"a</think>\n{prefix}<2>"
+    assert reward.parts(text, truncated=True)[1].strip() == verified
+    assert reward.parts(text)[1] == f"\n{prefix}<2>"  # what the model has written itself
 
 
 def test_problems_that_another_version_would_make_are_refused(here: Path) -> None:

@@ -78,6 +78,26 @@ def test_a_family_does_not_depend_on_the_machine_or_where_its_files_are() -> Non
     assert families[0] == families[1] != families[2]
 
 
+def test_an_export_that_was_edited_is_not_compared_with_others() -> None:
+    first = import_outcome(ImportConfig(export="runs/a", outcome="0.1"))
+    assert not first.notes
+    script = Path("runs/a/train.py")
+    script.write_text(script.read_text().replace("learning_rate=", "learning_rate=10 * "))
+    Path("runs/a/README.md").unlink()  # which trains nothing
+    result = import_outcome(ImportConfig(export="runs/a", outcome="0.2"))
+    assert result.family != first.family
+    (note,) = result.notes
+    assert note.startswith("Warning: runs/a: train.py changed since the export: its outcome has a family of its own")
+
+
+def test_a_table_keeps_its_permissions() -> None:
+    import_outcome(ImportConfig(export="runs/a", outcome="0.1"))
+    table = Path("runs/outcomes.jsonl")
+    table.chmod(0o600)
+    import_outcome(ImportConfig(export="runs/a", outcome="0.2"))
+    assert table.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_curve_of_a_run_that_has_not_ended() -> None:
     """It is imported with a warning, unless it has only the evaluation before training."""
     curve(Path("first"), 0.2)

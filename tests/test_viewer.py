@@ -137,6 +137,16 @@ def test_hostile_text_is_data_alone(evaluated: Path, tmp_path: Path) -> None:
         assert not re.search("[<\x00\x1b\u2028\u2029\u202e]", file.read_text(encoding="utf-8"))
 
 
+def test_files_of_the_user_stay(evaluated: Path, tmp_path: Path) -> None:
+    run = copied(evaluated, tmp_path)
+    mine, old = (run / "samples_files" / name for name in ("notes.txt", "0099.js"))
+    mine.write_text("mine")
+    old.write_text("of an earlier page")
+    page.write(run)
+    assert mine.read_text() == "mine"
+    assert not old.exists()
+
+
 def test_more_samples_than_fit_are_thinned_by_whole_problems(
     evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,9 +29,10 @@ def call_verb(name: str, config: object, out: object, settings: Mapping[str, Any
         raise UserError(f"rlready.{name} takes a {cls.__name__}, or settings by name, not {_shown(config)}")
     if out is not None and not isinstance(out, (str, os.PathLike)):
         raise UserError(f"rlready.{name}: out = {_shown(out)} is not a path")
+    out = os.path.expanduser(os.fspath(out)) if out else ""
     filled: Config = cls(**settings) if config is None else config.replace(**settings)
     if name in WRITES_FILE:
-        written: Result = function(name)(filled, Path(os.fspath(out)) if out else None)
+        written: Result = function(name)(filled, Path(out) if out else None)
         return written
     if not out and name in WITHOUT_FOLDER:
         only: Result = function(name)(filled)
@@ -39,10 +40,8 @@ def call_verb(name: str, config: object, out: object, settings: Mapping[str, Any
     if filled.several_processes:
         distributed.join()
         distributed.refuse_differences("was started with another command", {"command": name})
-        distributed.refuse_differences(
-            "was started with other settings", filled.typed() | {"out": os.fspath(out) if out else ""}
-        )
-    folder = Path(os.fspath(out)) if out else distributed.from_rank0(lambda: new_folder(name))
+        distributed.refuse_differences("was started with other settings", filled.typed() | {"out": out})
+    folder = Path(out) if out else distributed.from_rank0(lambda: new_folder(name))
     result: Result = function(name)(filled, folder)
     distributed.from_rank0(lambda: function("report")(folder))
     return result

@@ -193,6 +193,7 @@ def _command(name: str, verb: Verb, *, whole: bool) -> Callable[..., Typed]:
             key for key in (*SWITCHES, *MODEL_SWITCHES, *RUN_SWITCHES, *verb.flags) if read.pop(key, False)
         )
         settings = {k: str(v).lower() if isinstance(v, bool) else v for k, v in read.items() if v is not None}
+        out = out and os.path.expanduser(out)  # a shell leaves ~ as it is after --out=
         return Typed(name, places, settings, switches, out, file)
 
     parameters = list(_parameters(name, verb)) if whole else []

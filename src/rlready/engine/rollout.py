@@ -51,9 +51,14 @@ def as_verified(sample: Sample, lm: LM) -> Sample:
     if sample.truncated:
         head = lm.decode(sample.tokens[: -sample.answer_tokens].tolist())
         final = head.rpartition(lm.close)[2].lstrip()
-        if marked(final + "0}") is None:  # with an answer and the closing brace of \boxed{
+        if not finds_answers(final):
             text = head.removesuffix(final) + text[len(head) :]
     return replace(sample, text=text)
+
+
+def finds_answers(prefix: str) -> bool:
+    """Whether a verifier finds an answer by the text before it, as by ``\\boxed{``."""
+    return marked(prefix + "0}") is not None  # with an answer and the closing brace
 
 
 def sample_of(row: SampleRow) -> Sample:

@@ -14,6 +14,7 @@ from rlready.core.result import Record
 from rlready.runs.provenance import package_version
 
 MANIFEST = "export.json"
+README = "README.md"
 SETTINGS = "settings.toml"  # those of rlready rl, presets included
 HERE = "{here}"  # stands for the export's folder in a source
 CODE = "code"  # the folder of the user's modules
@@ -34,7 +35,8 @@ class Manifest(Record):
 
     ``opener`` and ``closer`` delimit a thought, ``thinks`` says whether responses begin with one, ``stops`` are the
     texts that may end a response.  ``reward`` with ``reward_coef`` is that of ``rlready rl``, for groups of
-    ``group_size``, or of ``eval_samples`` in validation.
+    ``group_size``, or of ``eval_samples`` in validation.  ``answer_prefix`` is forced after a thought that was
+    truncated, where the tool has budgets.
     """
 
     sources: dict[Split, str]
@@ -48,6 +50,7 @@ class Manifest(Record):
     reward_coef: float | None
     group_size: int
     eval_samples: int
+    answer_prefix: str = ""
 
     def source(self, split: Split, folder: Path) -> str:
         """The task source of a split, for an export that is in ``folder``."""

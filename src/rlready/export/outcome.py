@@ -16,12 +16,13 @@ from rlready.core.errors import UserError
 from rlready.core.options import fill_config
 from rlready.core.result import with_warning
 from rlready.core.text import in_one_line
-from rlready.export.manifest import CODE, MANIFEST, SETTINGS, Manifest, Split
+from rlready.export.manifest import CODE, MANIFEST, README, SETTINGS, Manifest, Split
 from rlready.export.noted import NOTED, command_of, noted, path_from, refuse_sweep, sweep_of
 from rlready.export.outputs import Outcome, read_outcome
 from rlready.export.result import ExportResult, ImportResult
 from rlready.runs.files import text_of, write_json, write_text
 from rlready.runs.lock import replacing_in
+from rlready.runs.provenance import file_digest
 from rlready.runs.record import RunRecord
 from rlready.runs.results import refuse_unfinished
 from rlready.tasks.source import parse_source
@@ -57,7 +58,8 @@ def import_outcome(config: ImportConfig, out: Path | None = None) -> ImportResul
     if not (sweep or place.name.endswith(".jsonl")):
         raise UserError(f"--out {place}: a table of outcomes ends in .jsonl")
     found = read_outcome(config, folder)
-    family = _family(folder, exported.tool, settings, found)
+    edited = _edited(folder)
+    family = _family(folder, exported.tool, settings, found, edited)
     if sweep:
         with replacing_in(folder):
             write_json(place, noted(config, folder, found))
@@ -78,7 +80,27 @@ def import_outcome(config: ImportConfig, out: Path | None = None) -> ImportResul
         family=family,
     )
     left = found.unfinished(exported)
-    return with_warning(result, f"{left}: import it again when training has ended" if left else "")
+    result = with_warning(result, f"{left}: import it again when training has ended" if left else "")
+    return with_warning(result, _said_of(folder, edited, "" if sweep else family))
+
+
+def _edited(folder: Path) -> dict[str, str]:
+    """The digests of the files that are not as they were exported, but for the README, which trains nothing."""
+    files = ((name, folder / name, digest) for name, digest in RunRecord.load(folder).files.items() if name != README)
+    there = ((name, file_digest(file), digest) for name, file, digest in files if file.is_file())
+    return {name: now for name, now, digest in there if now != digest}
+
+
+def _said_of(folder: Path, edited: Mapping[str, str], family: str) -> str:
+    """What a changed export means for the comparison with others; in a sweep, ``family`` is empty."""
+    if not edited:
+        return ""
+    then = (
+        f"its outcome has a family of its own, {family}; to compare several such runs, export with the new settings"
+        if family
+        else "the sweep compares it with those of unchanged exports all the same"
+    )
+    return f"{folder}: {', '.join(sorted(edited))} changed since the export: {then}"
 
 
 def _columns(config: ImportConfig, found: Outcome, table: Path) -> dict[str, object]:
@@ -97,11 +119,11 @@ def _add_row(table: Path, row: Mapping[str, object]) -> None:
         write_text(table, "".join(f"{line}\n" for line in [*lines, json.dumps(row, ensure_ascii=False)]))
 
 
-def _family(folder: Path, tool: Tool, settings: RLConfig, found: Outcome) -> str:
+def _family(folder: Path, tool: Tool, settings: RLConfig, found: Outcome, edited: Mapping[str, str]) -> str:
     """A name that outcomes have in common if they may be compared.
 
     They are of runs that were exported to one tool with the same settings, problems and verifiers, wherever these were
-    read from, and all numbers or the same value of curves.
+    read from, with the same files if they were ``edited`` since, and all numbers or the same value of curves.
     """
     same: dict[str, object] = {key: value for key, value in settings.typed().items() if key not in NOT_RECIPE}
     manifest = Manifest.from_file(folder / MANIFEST)
@@ -110,7 +132,8 @@ def _family(folder: Path, tool: Tool, settings: RLConfig, found: Outcome) -> str
             source = parse_source(manifest.sources[split])
             same[name] = [source.kind, source.options, manifest.problems[split]]
     code = {name: digest for name, digest in RunRecord.load(folder).files.items() if name.startswith(f"{CODE}/")}
-    digest = hashlib.sha256(json.dumps([same, code], sort_keys=True).encode()).hexdigest()[:8]
+    parts = [same, code, edited] if edited else [same, code]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
     return f"{tool}-{digest} {found.meaning.partition(' of ')[0] or 'number'}"
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from rlready.core.errors import UserError
 from rlready.core.records import Problem
 from rlready.credit.reward import RewardFn
-from rlready.engine.rollout import split_text
+from rlready.engine.rollout import finds_answers, split_text
 from rlready.export.manifest import CODE, MANIFEST, TOKENIZER, Manifest, Split, digest_of, makers
 from rlready.tasks import Task, open_task, verify_all
 
@@ -30,13 +30,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Response:
-    """A response to a problem; ``tokens`` are its token ids if the trainer gives them, ``target`` its target length."""
+    """A response to a problem; ``tokens`` are its token ids if the trainer gives them, ``target`` its target length,
+    ``truncated`` whether its thought was closed at its budget."""
 
     split: Split
     problem_id: str
     target: int
     text: str = ""
     tokens: Sequence[int] | None = None
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class ExportedReward:
     def _of(self, split: Split, rows: Sequence[Response]) -> Iterator[Scored]:
         task, problems = self._opened(split)
         texts = [row.text if row.tokens is None else self._decoded(row.tokens) for row in rows]
-        parts = [self.parts(text) for text in texts]
+        parts = [self.parts(text, truncated=row.truncated) for row, text in zip(rows, texts, strict=True)]
         asked = [(problems[row.problem_id], part) for row, part in zip(rows, parts, strict=True)]
         correct = np.array([verdict.correct for verdict in verify_all(task, asked)])
         lengths = np.zeros(len(rows), dtype=np.int64)
@@ -80,15 +82,20 @@ class ExportedReward:
             for text, right, reward in zip(texts[group], correct[group], rewards, strict=True):
                 yield Scored(text, bool(right), float(reward))
 
-    def parts(self, text: str) -> tuple[str, str]:
-        """(thinking, answer) of a response, without its delimiters, its end, and a thought after the answer."""
+    def parts(self, text: str, *, truncated: bool = False) -> tuple[str, str]:
+        """(thinking, answer) of a response, without its delimiters, its end, a thought after the answer, and what was
+        forced before it, unless a verifier finds the answer by that."""
         m = self.manifest
         for stop in m.stops:
             text = text.removesuffix(stop)
         if m.opener and text.lstrip().startswith(m.opener):
             text = text.lstrip().removeprefix(m.opener)
         thinking, answer = split_text(text, m.closer)
-        return thinking, answer.partition(m.opener)[0] if m.opener and thinking else answer
+        if m.opener and m.closer in text:
+            answer = answer.partition(m.opener)[0]
+        if truncated and not finds_answers(prefix := m.answer_prefix.strip()):
+            answer = answer.lstrip().removeprefix(prefix)
+        return thinking, answer
 
     def _length(self, row: Response, text: str, parts: tuple[str, str]) -> int:
         """Tokens of the thought, or of the response if the model does not think or never closed its thought."""

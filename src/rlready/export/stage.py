@@ -18,7 +18,17 @@ from rlready.core.errors import UserError
 from rlready.core.options import to_toml
 from rlready.core.records import Problem
 from rlready.export import prime_rl, trl, verl
-from rlready.export.manifest import IN_EXPORT, MANIFEST, SETTINGS, TOKENIZER, Manifest, Split, digest_of, makers
+from rlready.export.manifest import (
+    IN_EXPORT,
+    MANIFEST,
+    README,
+    SETTINGS,
+    TOKENIZER,
+    Manifest,
+    Split,
+    digest_of,
+    makers,
+)
 from rlready.export.problems import Asked, Content, asked_problems, longest_prompt
 from rlready.export.readme import START, Trainer, readme
 from rlready.export.result import ExportResult
@@ -36,7 +46,6 @@ from rlready.tasks import Task
 from rlready.train.data import VALIDATION, Data, problems_of
 
 AGAIN = "to make it again, add --overwrite"
-README = "README.md"
 
 
 @dataclass(frozen=True)
@@ -197,4 +206,5 @@ def _manifest(settings: RLConfig, lm: LM, data: Data[Problem], sources: dict[Spl
         reward_coef=settings.reward_coef,
         group_size=settings.group_size,
         eval_samples=settings.eval_samples,
+        answer_prefix=settings.answer_prefix,
     )

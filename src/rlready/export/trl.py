@@ -55,10 +55,15 @@ from rlready.export.reward import ExportedReward, Response
 _REWARD = ExportedReward(Path(__file__).resolve().parent)
 
 
-def rlready_reward(completion_ids, split, problem_id, length_target, log_extra=None, log_metric=None, **_):
-    """TRL's reward function: one reward for each completion; ``response`` is logged with its special tokens."""
-    columns = zip(split, problem_id, length_target, completion_ids, strict=True)
-    scored = _REWARD.score([Response(s, p, n, tokens=ids) for s, p, n, ids in columns])
+def rlready_reward(
+    completion_ids, split, problem_id, length_target, truncated=None, log_extra=None, log_metric=None, **_
+):
+    """TRL's reward function: one reward for each completion; ``response`` is logged with its special tokens.
+
+    ``truncated`` is a column of budget-forced rollouts.
+    """
+    columns = zip(split, problem_id, length_target, completion_ids, truncated or [False] * len(split), strict=True)
+    scored = _REWARD.score([Response(s, p, n, tokens=ids, truncated=cut) for s, p, n, ids, cut in columns])
     if log_extra:
         log_extra("problem_id", list(problem_id))
         log_extra("response", [each.text for each in scored])

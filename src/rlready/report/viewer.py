@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
+import shutil
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -92,12 +94,22 @@ def write_viewer(folder: Path, result: Result, stored: StoredSamples) -> None:
             first += len(texts.samples)
         (target / "index.js").write_text(_script(0, index), encoding="utf-8")
 
+        for kept in _of_the_user(folder / FILES):
+            (shutil.copytree if kept.is_dir() else shutil.copy2)(kept, target / kept.name)
+
     write_folder(folder / FILES, fill)
     parts = {name: files(__package__).joinpath(name).read_text(encoding="utf-8") for name in PARTS}
     style = "".join(parts[name] for name in PARTS if name.endswith(".css"))
     script = parts["viewer.js"]
     hashes = {"style_hash": _source_hash(style), "script_hash": _source_hash(script)}
     write_text(folder / VIEWER, Template(parts["viewer.html"]).render(style=style, script=script, **hashes))
+
+
+def _of_the_user(folder: Path) -> list[Path]:
+    """What stands in the folder of an earlier page beside its own files."""
+    if not folder.is_dir():
+        return []
+    return [each for each in folder.iterdir() if not re.fullmatch(r"(\d{4,}|index)\.js", each.name)]
 
 
 def _index(result: Result, stored: StoredSamples) -> Index:

@@ -208,6 +208,8 @@ def _write_file(path: Path, fill: Callable[[Path], object]) -> None:
     temporary = _temporary(path)
     with _atomic(path, temporary):
         fill(temporary)
+        if path.is_file():
+            shutil.copymode(path, temporary)
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
