@@ -467,6 +467,9 @@ def test_a_budget_needs_delimiters() -> None:
 def test_the_wait_text_must_not_close_the_thought(wait_text: str) -> None:
     with pytest.raises(UserError, match="delimiter"):
         forcing_for(tiny_lm(), wait_text)
+    if "</think>" in wait_text:
+        with pytest.raises(UserError, match="contains the thought delimiter '</think>'"):
+            forcing_for(tiny_lm(), "", wait_text)
 
 
 @pytest.mark.parametrize("texts", [("§", ""), ("", "§")])

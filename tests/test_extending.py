@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,6 +120,29 @@ def test_the_algorithm_is_what_the_page_says(modules: Path) -> None:
     np.testing.assert_array_equal(algorithm.advantage(np.array([0.0, 0.0, 1.0])), [0.0, 0.0, 1.0])
     np.testing.assert_array_equal(algorithm.normaliser(np.array([3, 1]), 4, 10), [0.25, 0.25])
     assert (algorithm.epsilon, algorithm.epsilon_high) == (0.1, 0.3)
+
+
+@pytest.mark.parametrize("returned", [None, 0.5, [1.0], np.zeros((2, 1)), np.array([1j, 0]), np.array([np.nan, 0.0])])
+def test_what_an_algorithm_returns_is_checked(returned: Any) -> None:
+    rewards, lengths = np.array([0.0, 1.0]), np.array([3, 4])
+    plain = ALGORITHMS["dr_grpo"]
+    advantage, normaliser = replace(plain, advantage=lambda r: returned), replace(plain, normaliser=lambda *_: returned)
+    with pytest.raises(UserError, match="algorithm dr_grpo: its advantage must return 2 finite numbers"):
+        advantage.advantages(rewards)
+    with pytest.raises(UserError, match="algorithm dr_grpo: its normaliser must return 2 finite numbers"):
+        normaliser.weights(lengths, 2, 8)
+
+
+@pytest.mark.parametrize("returned", ["None", "LossOutput(inputs.policy_logprobs)", "LossOutput(torch.zeros(()))"])
+def test_what_a_loss_returns_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, returned: str) -> None:
+    code = "import torch\nfrom rlready.train.loss import LossOutput\n\n\ndef odd(inputs, settings):\n    return "
+    (tmp_path / "odd_losses.py").write_text(code + returned)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "odd_losses", raising=False)
+    ones = torch.ones(2)
+    inputs = LossInputs(ones.clone().requires_grad_(), ones, None, ones, ones, torch.tensor([0, 1]))
+    with pytest.raises(UserError, match="loss=odd_losses:odd: must return an rlready"):
+        loss_named("odd_losses:odd")(inputs, LossSettings())
 
 
 def test_the_loss_is_what_the_page_says(modules: Path) -> None:

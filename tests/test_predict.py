@@ -587,6 +587,8 @@ BAD: list[tuple[list[dict[str, Any]], str]] = [
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 1e-300}], "0 or 1e-12 to 1e[+]12 in size, not 1e-300"),
     ([{"checkpoint": "a\0b", "outcome": 0.5}], ":1: checkpoint must be a name of one line"),
     ([{"checkpoint": "a", "outcome": 0.5, "Predictor:x": 1}], "'Predictor:x' is not read; did you mean predictor:NAME"),
+    ([{"checkpoint": "a", "outcome": 0.5, "predictor:": 1}], "'predictor:': give the predictor a name"),
+    ([{"checkpoint": "a", "outcome": 0.5, "predictor:x ": 1}], "'predictor:x ': give the predictor a name"),
     ([{"checkpoint": "a", "outcome": 0.5, "predictor_x": 1}], "'predictor_x' is not read; did you mean predictor:NAME"),
     (
         [{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "predictor:mine": "high"}],
@@ -631,7 +633,11 @@ def test_predictors_of_the_users_own_are_scored_too(tmp_path: Path, capsys: pyte
     found = disagreeing(tmp_path)
     ready, rows = write_readiness(tmp_path / "ready", found), after_rl(found)
     for i, row in enumerate(rows):
-        row |= {"predictor:mine": row["outcome"] + (0.2 if row["seed"] else -0.2), "predictor:of some": i or None}
+        row |= {
+            "predictor:mine": row["outcome"] + (0.2 if row["seed"] else -0.2),
+            "predictor:of some": i or None,
+            "predictor:of none": None,
+        }
     result = predict(PredictConfig(runs=(str(ready), table(tmp_path / "rl.jsonl", rows)), splits=20), tmp_path / "out")
     (family,) = result.families
     mine = next(s for s in family.scores if s.predictor == "mine")

@@ -86,9 +86,12 @@ InnerShares = Annotated[tuple[InnerShare, ...], _tuple_of(float)]
 
 
 def check_delimiters(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """The same texts; UserError unless there are none, or two different ones."""
-    if texts and (len(texts) != 2 or not all(texts) or texts[0] == texts[1]):
-        raise UserError(f"delimiters must be two different texts, OPEN,CLOSE; got {', '.join(map(repr, texts))}")
+    """The same texts; UserError unless there are none, or two of which neither contains the other."""
+    if texts and (len(texts) != 2 or not all(texts) or texts[0] in texts[1] or texts[1] in texts[0]):
+        raise UserError(
+            "delimiters must be two texts, OPEN,CLOSE, of which neither contains the other; got "
+            + ", ".join(map(repr, texts))
+        )
     return texts
 
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from rlready.core.config.rl import check_algorithm
 from rlready.core.errors import UserError
 from rlready.core.import_path import load_object
 from rlready.credit.outcome import (
     Floats,
+    Ints,
     Normaliser,
     centred,
     leave_one_out,
@@ -40,6 +43,23 @@ class Algorithm:
     epsilon_high: float = 0.2
     source: str = ""
 
+    def advantages(self, rewards: Floats) -> Floats:
+        """The advantages (G,) of a group; UserError unless ``advantage`` returns a finite number for each reward."""
+        return self._numbers("advantage", self.advantage(rewards), len(rewards))
+
+    def weights(self, lengths: Ints, responses: int, cap: int) -> Floats:
+        """The weights (R,) of tokens; UserError unless ``normaliser`` returns a finite number for each length."""
+        return self._numbers("normaliser", self.normaliser(lengths, responses, cap), len(lengths))
+
+    def _numbers(self, part: str, returned: object, count: int) -> Floats:
+        numbers = np.asarray(returned)
+        if numbers.shape != (count,) or numbers.dtype.kind not in "fiu" or not np.isfinite(numbers).all():
+            raise UserError(
+                f"algorithm {self.name}: its {part} must return {count} finite numbers, an array of shape ({count},), "
+                f"not {' '.join(repr(returned).split())[:60]}"
+            )
+        return numbers.astype(np.float64)
+
 
 ALGORITHMS = {
     algorithm.name: algorithm
@@ -64,4 +84,6 @@ def algorithm_named(name: str) -> Algorithm:
         raise UserError(
             f"algorithm={name} is a {type(found).__name__}, but must be an rlready.credit.algorithms.Algorithm"
         )
+    if not (0 <= found.epsilon <= 1 and 0 <= found.epsilon_high < np.inf):
+        raise UserError(f"algorithm={name}: epsilon must be from 0 to 1, and epsilon_high at least 0 and finite")
     return found

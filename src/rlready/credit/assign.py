@@ -58,10 +58,10 @@ def credit(groups: Sequence[Group], algorithm: Algorithm, *, cap: int, keep_all:
     zero_signal = [g for g in groups if not has_signal(g.rewards)]
     rows: list[tuple[Group, Sample, float]] = []
     for group in kept:
-        advantages = algorithm.advantage(group.rewards)
+        advantages = algorithm.advantages(group.rewards)
         rows += [(group, s, float(a)) for s, a in zip(group.samples, advantages, strict=True)]
     lengths = np.array([int(s.mask.sum()) for _, s, _ in rows], dtype=np.int64)
-    weights = algorithm.normaliser(lengths, sum(len(g.samples) for g in groups), cap)
+    weights = algorithm.weights(lengths, sum(len(g.samples) for g in groups), cap)
     examples = [
         Example(
             group.prompt_ids,
@@ -95,12 +95,12 @@ def dense_credit(
     log_ratio_RT = np.where(mask_RT, dense.table([s.logprobs for s in samples]) - dense.table(sft_R), 0.0)
     return_RT, scale = dense.returns(dense_RT, log_ratio_RT, mask_RT, config)
     algorithm = ALGORITHMS["dense"]
-    outcome_R = np.concatenate([algorithm.advantage(g.rewards) for g in groups])
+    outcome_R = np.concatenate([algorithm.advantages(g.rewards) for g in groups])
     advantage_RT = dense.group_advantages(return_RT, mask_RT, sizes)
     advantage_RT = dense.mix_advantages(advantage_RT, outcome_R, mask_RT, config.dense_weight)
     owner = np.repeat(np.arange(len(groups)), sizes)
     informative = np.bincount(owner, advantage_RT.any(1)) > 0
-    weights = algorithm.normaliser(mask_RT.sum(1), len(samples), cap)
+    weights = algorithm.weights(mask_RT.sum(1), len(samples), cap)
     examples = [
         replace(
             row,

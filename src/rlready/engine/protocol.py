@@ -95,6 +95,8 @@ def forcing_for(lm: LM, wait_text: str = "", answer_prefix: str = "") -> Forcing
         return Forcing(never, (), (), (), (), lm.stop_ids)
     if close in wait_text or any(wait_text.endswith(close[:n]) for n in range(1, len(close))):
         raise UserError(f"wait_text={wait_text!r} contains or begins the thought delimiter {close!r}")
+    if within := next((each for each in (close, lm.open) if each and each in answer_prefix), ""):
+        raise UserError(f"answer_prefix={answer_prefix!r} contains the thought delimiter {within!r}: leave that out")
     ids, opener_ids = _forced_ids(lm, "delimiters", close), _forced_ids(lm, "delimiters", lm.open)
     closing = "a" + lm.closing(broken=False)
     several = len(ids) > 1 or len(opener_ids) > 1

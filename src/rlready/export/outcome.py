@@ -141,7 +141,7 @@ def _rows(table: Path) -> list[tuple[str, object]]:
     """The lines of a table that is there, each with its export; UserError if they are not JSON objects."""
     if not table.exists():
         return []
-    lines = [line for line in text_of(table, "strict").split("\n") if line.strip()]
+    lines = [line for line in text_of(table, "strict").removeprefix("\ufeff").split("\n") if line.strip()]
     found = []
     for number, line in enumerate(lines, start=1):
         try:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.explain import misnamed, nearest
+from rlready.core.progress import note
 from rlready.core.text import in_one_line
 from rlready.predict.cells import LARGEST, SMALLEST, is_number, number_of
 from rlready.predict.curves import CHOICES, read_curve
@@ -56,7 +57,11 @@ def read_outcomes(path: Path) -> list[Outcome]:
     first = {tuple(row): line for line, row in reversed(table.rows)}
     for columns, line in reversed(first.items()):
         _refuse_misnamed(columns, table.place(line))
-    return [_row(table, line, row, path.parent) for line, row in table.rows]
+    outcomes = [_row(table, line, row, path.parent) for line, row in table.rows]
+    for column in dict.fromkeys(name for columns in first for name in columns if name.startswith(OWN)):
+        if all(column.removeprefix(OWN) not in outcome.predictors for outcome in outcomes):
+            note(f"predict: {path}: the predictor {column.removeprefix(OWN)} is left out: no outcome has one")
+    return outcomes
 
 
 def _refuse_misnamed(columns: Sequence[str], place: str) -> None:
@@ -64,6 +69,8 @@ def _refuse_misnamed(columns: Sequence[str], place: str) -> None:
     for column in columns:
         if column.strip().lower().startswith("predictor") and not column.startswith(OWN):
             raise UserError(f"{place}: column {column!r} is not read; did you mean {OWN}NAME? Rename or remove it")
+        if column.startswith(OWN) and (not column[len(OWN) :] or column != f"{OWN}{column[len(OWN) :].strip()}"):
+            raise UserError(f"{place}: column {column!r}: give the predictor a name without spaces around it")
     for column, meant in misnamed(columns, KNOWN):
         raise UserError(f"{place}: column {column!r} is not read; did you mean {meant}? Rename or remove it")
 

@@ -90,7 +90,8 @@ def kl_penalty(policy_logprobs: Tensor, reference_logprobs: Tensor, weights: Ten
 
 
 def loss_named(path: str) -> Loss:
-    """`policy_loss` for the empty string, else the function at an import path; UserError if it is not a loss."""
+    """`policy_loss` for the empty string, else the function at an import path; UserError if it is not a loss, and later
+    if it returns none."""
     if not path:
         return policy_loss
     found = load_object("loss", path)
@@ -98,4 +99,17 @@ def loss_named(path: str) -> Loss:
         inspect.signature(cast("Loss", found)).bind(None, None)
     except (TypeError, ValueError):
         raise UserError(f"loss={path}: must be a function of two arguments, (inputs, settings)") from None
-    return cast("Loss", found)
+    loss = cast("Loss", found)
+
+    def checked(inputs: LossInputs, settings: LossSettings) -> LossOutput:
+        output = loss(inputs, settings)
+        value = output.loss if isinstance(output, LossOutput) else None
+        learns = inputs.policy_logprobs.requires_grad
+        if not (isinstance(value, Tensor) and value.ndim == 0 and value.requires_grad == learns):
+            raise UserError(
+                f"loss={path}: must return an rlready.train.loss.LossOutput whose loss is a tensor of one number, "
+                "with a gradient"
+            )
+        return output
+
+    return checked
