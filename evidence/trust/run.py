@@ -1,7 +1,8 @@
 """The page of what happens to runs that are killed, and of a run that goes on for long: `python evidence/trust/run.py`.
 
 `make torture` and `make soak` measure, see tests/torture; this script sums their journals up in trials.json and writes
-the page.  ``--page`` only writes the page again; ``--checkpoints`` tries damaged checkpoint folders first.
+the page.  ``--page`` only writes the page again; ``--checkpoints`` tries damaged checkpoint folders first; ``--add
+JOURNAL`` adds the verbs of another journal, of a verb that is newer than the others'.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ COLUMNS = {
 }
 
 
-def summed(journal: Path, soak: Path) -> dict[str, Any]:
-    """By verb, how often runs ended and how, and what was found; the planted losses; the lines of the long run."""
+def trials_of(journal: Path) -> dict[str, Any]:
+    """By verb, how often runs ended and how, and what was found; the planted losses."""
     trials = {trial["id"]: trial for trial in map(json.loads, journal.read_text().splitlines())}
     verbs: dict[str, Counter[str]] = {}
     kinds: Counter[str] = Counter()
@@ -58,11 +59,30 @@ def summed(journal: Path, soak: Path) -> dict[str, Any]:
         "verbs": verbs,
         "kinds": kinds,
         "planted": planted,
-        "planned": trials["planned/all/0"]["survived"],
+        "planned": trials["planned/all/0"]["survived"] if "planned/all/0" in trials else 0,
         "found": found,
         "seconds": sum(trial["seconds"] for trial in trials.values()),
-        "soak": [json.loads(line) for line in soak.read_text().splitlines()],
     }
+
+
+def added(stored: dict[str, Any], journal: Path) -> dict[str, Any]:
+    """The sums with the verbs of another journal, all of whose trials were done."""
+    more, at = trials_of(journal), revision()
+    trials = sum(more["kinds"].values())
+    kinds = Counter(stored["kinds"]) + more["kinds"]
+    later = {verb: {"date": today(), "commit": at.commit[:7] if at else "unknown"} for verb in more["verbs"]}
+    return stored | {
+        "verbs": stored["verbs"] | more["verbs"],
+        "kinds": kinds,
+        "planned": stored["planned"] + trials,
+        "found": stored["found"] + more["found"],
+        "seconds": stored["seconds"] + more["seconds"],
+        "later": stored.get("later", {}) | later,
+    }
+
+
+def today() -> str:
+    return datetime.now(UTC).date().isoformat()
 
 
 def damaged_folders() -> dict[str, Any]:
@@ -72,7 +92,7 @@ def damaged_folders() -> dict[str, Any]:
         counts = Path(folder) / "counts.json"
         command = [sys.executable, "-m", "pytest", "-q", "tests/test_checkpoint_fuzz.py"]
         subprocess.run(command, env=os.environ | {"FUZZ_FOLDERS": str(FOLDERS), "FUZZ_OUT": str(counts)}, check=True)
-        done = {"date": datetime.now(UTC).date().isoformat(), "commit": at.commit[:7] if at else "unknown"}
+        done = {"date": today(), "commit": at.commit[:7] if at else "unknown"}
         return dict(read_json(counts)) | done
 
 
@@ -159,11 +179,11 @@ ended without a clear line.
 
 {listed}
 
-The trials were done on the revisions of one day. What they found there was fixed, and the trial repeated: a job of a
-sweep kept its state if the last deletion had failed; a demo that was stopped after the result of its RL run, and before
-its record, left a viewer of samples; half a copy of a folder went on beside a checkpoint without its tokenizer. Earlier
-rounds had found, among others, a finished run of `inject` whose rows were cut and that was taken for whole, and a run
-without memory for a new thread that waited for ever.
+The trials were done on the revisions of one day{later(stored)}. What they found there was fixed, and the trial
+repeated: a job of a sweep kept its state if the last deletion had failed; a demo that was stopped after the result of
+its RL run, and before its record, left a viewer of samples; half a copy of a folder went on beside a checkpoint without
+its tokenizer. Earlier rounds had found, among others, a finished run of `inject` whose rows were cut and that was taken
+for whole, and a run without memory for a new thread that waited for ever.
 
 Losses that were planted to test the test, such as a write that is not atomic, a step that is skipped, an optimiser that
 is not restored: {sum(stored["planted"].values())} of {len(stored["planted"])} are found.
@@ -199,6 +219,12 @@ seconds ({folders["date"]}, revision {folders["commit"]}: `python evidence/trust
 """
 
 
+def later(stored: dict[str, Any]) -> str:
+    """Which verbs were tried on another day."""
+    listed = [f"`{verb}` ({at['date']}, revision {at['commit']})" for verb, at in stored.get("later", {}).items()]
+    return f", but for those of {', '.join(listed)}" if listed else ""
+
+
 BAD = ["traceback", "warning", "hang", "nonsense"]
 
 
@@ -223,8 +249,12 @@ def main() -> None:
         stored = read_json(HERE / STORED) | {"checkpoints": damaged_folders()}
         write_json(HERE / STORED, stored)
         return report(stored, None)
-    stored = {"checkpoints": read_json(HERE / STORED)["checkpoints"]}
-    stored |= summed(JOURNAL, SOAK) | {"fuzz": read_json(HERE / "fuzz.json")}
+    if "--add" in sys.argv:
+        stored = json.loads(json.dumps(added(read_json(HERE / STORED), Path(sys.argv[sys.argv.index("--add") + 1]))))
+        write_json(HERE / STORED, stored)
+        return report(stored, None)
+    stored = {"checkpoints": read_json(HERE / STORED)["checkpoints"], "fuzz": read_json(HERE / "fuzz.json")}
+    stored |= trials_of(JOURNAL) | {"soak": [json.loads(line) for line in SOAK.read_text().splitlines()]}
     write_json(HERE / STORED, stored)
     return report(json.loads(json.dumps(stored)), stored["seconds"])
 
