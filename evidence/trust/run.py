@@ -59,22 +59,21 @@ def trials_of(journal: Path) -> dict[str, Any]:
         "verbs": verbs,
         "kinds": kinds,
         "planted": planted,
-        "planned": trials["planned/all/0"]["survived"] if "planned/all/0" in trials else 0,
+        "planned": sum(trial["survived"] for name, trial in trials.items() if name.startswith("planned/")),
         "found": found,
         "seconds": sum(trial["seconds"] for trial in trials.values()),
     }
 
 
 def added(stored: dict[str, Any], journal: Path) -> dict[str, Any]:
-    """The sums with the verbs of another journal, all of whose trials were done."""
+    """The sums with the verbs of another journal."""
     more, at = trials_of(journal), revision()
-    trials = sum(more["kinds"].values())
     kinds = Counter(stored["kinds"]) + more["kinds"]
     later = {verb: {"date": today(), "commit": at.commit[:7] if at else "unknown"} for verb in more["verbs"]}
     return stored | {
         "verbs": stored["verbs"] | more["verbs"],
         "kinds": kinds,
-        "planned": stored["planned"] + trials,
+        "planned": stored["planned"] + more["planned"],
         "found": stored["found"] + more["found"],
         "seconds": stored["seconds"] + more["seconds"],
         "later": stored.get("later", {}) | later,

@@ -345,8 +345,8 @@ def main() -> int:
         left = [trial for trial in trials if trial[0] not in done or done[trial[0]].found]
         print(f"{len(trials)} trials, {len(left)} to do; began after {time.monotonic() - began:.0f} s", flush=True)
         with options.journal.open("a") as journal:
-            if not options.only:
-                journal.write(json.dumps(asdict(Trial("planned/all/0", survived=len(trials)))) + "\n")
+            planned = re.sub(r"\W", "", verb) or "all"
+            journal.write(json.dumps(asdict(Trial(f"planned/{planned}/0", survived=len(trials)))) + "\n")
             for planted in check_plants(torture) if "sft" in names else []:
                 if not planted.survived:
                     print(f"{planted.id}: not found", flush=True)
