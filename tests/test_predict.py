@@ -16,7 +16,7 @@ import pytest
 from scipy.special import betaincinv
 from scipy.stats import betabinom, kstest, spearmanr
 
-from measured import PROBLEMS, Simulated, checkpoint, write_parts, write_readiness, write_record
+from measured import Simulated, checkpoint, write_parts, write_readiness, write_record
 from rlready.core.config import PredictConfig, ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
@@ -1029,13 +1029,12 @@ def test_advice_uses_outcomes(tmp_path: Path) -> None:
     result = predicted(tmp_path / "more", found, rows[:1])
     assert (
         result.next_command
-        == f"rlready rl model={found[3].name} problems='{PROBLEMS}' thinking_budget=64".replace(
-            "problems='", "'problems="
-        )
-        + " max_answer_tokens=16"
+        == f"rlready rl model={found[3].name} 'problems=dagmath?ops=5&asked=3&split=train&n=1000&seed=7' "
+        "thinking_budget=64 max_answer_tokens=16"
     )
+    assert result.next_action.endswith(" The command trains on problems of another seed than were measured here.")
     assert "First by pass@64 of those without an outcome: step-40." in result.next_steps
-    assert result.next_action == "Run RL from step-40, the first by pass@64 that has no outcome yet."
+    assert result.next_action.startswith("Run RL from step-40, the first by pass@64 that has no outcome yet. ")
     assert f"<b>Next:</b> {result.next_action}<br><code>" in page.write(tmp_path / "more/out").read_text()
     tie = [rows[1], {"checkpoint": found[3].name, "outcome": 0.7}]
     tied = predicted(tmp_path / "tie", [*found[2:], replace(found[3], name=found[3].name + "0")], tie)

@@ -144,7 +144,8 @@ def test_tables_alone_need_no_task(tmp_path: Path) -> None:
     assert result.task.description == "Offline samples of 60 problems."
     assert result.headline == "Start RL from late.jsonl: the best pass@8, significantly ahead of early.jsonl."
     assert result.reasons == ["Drop early.jsonl: pass@8 is significantly worse."]
-    assert result.next_command == "rlready rl model=CHECKPOINT problems=PROBLEMS group_size=4"
+    assert result.next_command == "rlready rl model=CHECKPOINT problems=TRAIN.jsonl group_size=4"
+    assert result.next_action == "TRAIN.jsonl stands for problems to train on: others than were measured here."
     (printed,) = result.tables()
     assert [line[-1] for line in (printed.columns, *printed.rows)] == ["next", "drop", "RL first"]
     assert result.notes == []

@@ -18,6 +18,7 @@ from rlready.tasks import open_task
 from rlready.tasks.dagmath.graph import template
 from rlready.tasks.dagmath.meta import from_meta
 from rlready.tasks.guess_baseline import guess_pass_at_k, majority, two_fold
+from rlready.tasks.other_problems import other_problems
 
 DEMO = "dagmath?ops=8&asked=3"
 WORDS = "dagmath?ops=8&asked=2&rendering=words&split=test&n=5"
@@ -41,6 +42,20 @@ def test_same_source_same_problems_and_n_is_a_prefix() -> None:
     assert [(r.id, r.prompt) for r in small.rows()] == [(p.id, p.prompt) for p in small.problems()]
     assert len({p.prompt for p in large.problems()}) == 40
     assert open_task(f"{DEMO}&seed=6&n=20").problems() != open_task(f"{DEMO}&seed=7&n=20").problems()
+
+
+def test_other_problems_are_like_those_of_the_source_and_none_of_them() -> None:
+    """Another seed of a file would choose some of the same."""
+    assert other_problems("dagmath?ops=5&split=test&n=64&seed=1005") == "dagmath?ops=5&split=test&n=64&seed=1006"
+    assert other_problems("dagmath") == "dagmath?seed=1"
+    assert other_problems("gym:chain_sum?seed=2&n=48", at_least=100) == "gym:chain_sum?seed=3&n=100"
+    source = "dagmath?ops=6&split=train&n=48&seed=1003"
+    found = other_problems(source, at_least=1000)
+    assert found
+    others = {problem.prompt for problem in open_task(found).problems()}
+    assert len(others) > 900
+    assert not others & {problem.prompt for problem in open_task(source).problems()}
+    assert other_problems("problems.jsonl?n=64&seed=1005") is None
 
 
 def test_train_and_test_share_no_template() -> None:

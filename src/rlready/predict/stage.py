@@ -31,7 +31,7 @@ from rlready.predict.result import (
     PredictResult,
 )
 from rlready.predict.score import ENOUGH, LEAST, SPLITTABLE, Score, score
-from rlready.readiness.next_step import next_action
+from rlready.readiness.next_step import explained, next_action
 from rlready.readiness.overfitting import along_runs
 from rlready.readiness.ranking import Ranking, large, rank
 from rlready.readiness.result import Overfitting
@@ -84,11 +84,12 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         scored.append((family, scores))
         notes += more
     following = untried(ranking, [family for family, _ in scored])
+    command = "" if following is None or ranking.nothing_solved else measured.commands[names[following]]
     steps = _next_steps(measured, ranking, scored, following)
     return PredictResult(
         headline=steps[0],
-        next_action=_next_action(ranking, scored, following),
-        next_command="" if following is None or ranking.nothing_solved else measured.commands[names[following]],
+        next_action=explained(_next_action(ranking, scored, following), command),
+        next_command=command,
         seed=config.seed,
         task=measured.task,
         chance_level=measured.chance_level,

@@ -14,9 +14,13 @@ from rlready.readiness.part import Part
 from rlready.readiness.ranking import Ranking
 from rlready.readiness.result import rival
 from rlready.runs.record import PRESET
+from rlready.tasks.other_problems import other_problems
 
 SHARED = ("temperature", "thinking_budget", "max_answer_tokens", "delimiters", "answer_prefix", "group_size")
-UNKNOWN_MODEL, UNKNOWN_PROBLEMS = "CHECKPOINT", "PROBLEMS"  # for the user to fill in
+UNKNOWN_MODEL, UNKNOWN_PROBLEMS = "CHECKPOINT", "TRAIN.jsonl"  # for the user to fill in
+TO_TRAIN = 1000  # generated problems, so that steps and prompts_per_step as they are by default meet few of them twice
+FILL_IN = f"{UNKNOWN_PROBLEMS} stands for problems to train on: others than were measured here."
+NEW_SEED = "The command trains on problems of another seed than were measured here."
 MOSTLY = 0.5  # share of samples: if more are truncated, none of a checkpoint that solves nothing need be wrong
 EASIER = "Measure easier problems: on these, no sample would earn a reward that RL could learn from."
 LONGER = "Allow longer responses (thinking_budget, max_answer_tokens): most samples were cut off before an answer."
@@ -38,14 +42,21 @@ def next_action(ranking: Ranking, truncated: float = 0.0) -> str:
     return f"Start RL from {pick} now: it {ranking.reason()}. {more}"
 
 
+def explained(action: str, command: str) -> str:
+    """What to do next, and which problems its command of RL names."""
+    said = (FILL_IN if f"problems={UNKNOWN_PROBLEMS}" in command else NEW_SEED) if command else ""
+    return " ".join(filter(None, [action, said]))
+
+
 def rl_command(part: Part, config: Mapping[str, JsonValue], origins: Mapping[str, str]) -> str:
-    """The command of RL from a measured checkpoint; what a preset chose is left to the preset.
+    """The command of RL from a measured checkpoint, on other problems; what a preset chose is left to the preset.
 
     ``config`` and ``origins`` are those of the record of the run of readiness.  A table of samples does not say its
     model, which the user then has to fill in.
     """
     words = [f"model={part.model or UNKNOWN_MODEL}"]
-    words.append(f"problems={config['problems'] or UNKNOWN_PROBLEMS}")
+    measured = str(config["problems"] or "")
+    words.append(f"problems={(measured and other_problems(measured, TO_TRAIN)) or UNKNOWN_PROBLEMS}")
     for name in SHARED:
         value = config[name]
         if origins.get(name) not in (DEFAULT, PRESET) and value != _default(name):

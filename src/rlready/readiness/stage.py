@@ -23,7 +23,7 @@ from rlready.core.truncation import warn_truncated
 from rlready.models.preset import is_open, resolve
 from rlready.readiness.comparison import compare
 from rlready.readiness.conditions import drawn_alike
-from rlready.readiness.next_step import SHARED, rl_command
+from rlready.readiness.next_step import SHARED, explained, rl_command
 from rlready.readiness.offline_samples import Stored
 from rlready.readiness.part import Part
 from rlready.readiness.passk import powers
@@ -134,7 +134,8 @@ def _ranked(
     compared = compare(config, parts, about, _chance_level(task, config.samples))
     chosen = [part for c, part in zip(compared.checkpoints, parts, strict=True) if c.chosen]
     command = "".join(rl_command(part, run.record.config, run.record.origins) for part in chosen)
-    result = compared.model_copy(update={"next_command": command})
+    action = explained(compared.next_action, command)
+    result = compared.model_copy(update={"next_action": action, "next_command": command})
     truncated = {each.name: each.truncated.value for each in result.checkpoints if each.truncated}
     warn_truncated("readiness", truncated, config)
     return result

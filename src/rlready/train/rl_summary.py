@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from rlready.core.cells import brief_percent
@@ -10,8 +9,6 @@ from rlready.core.records import Estimate
 from rlready.core.stats import NORMAL_WIDTH, simultaneous
 from rlready.train.result import Evaluation, GroupTotals
 
-GENERATED = ("dagmath?", "gym:")  # how the sources begin whose seed makes the problems
-SEED = re.compile(r"([?&]seed=)(\d+)")
 RISING = "the last evaluation was the highest, by more than one standard error"
 
 
@@ -48,15 +45,6 @@ def next_action(best: Evaluation, evaluations: Sequence[Evaluation], groups: Gro
     if not best.step:
         return "Go on with the starting checkpoint: no later one was more accurate."
     return f"Compare RL step-{best.step} with its start on problems that were not used for validation.{more}"
-
-
-def other_problems(validation: str) -> str:
-    """Problems like those of validation, of another seed where they are generated; else a name to fill in.
-
-    The seed of a file only chooses among its problems, so that another one would choose some of the same.
-    """
-    source, drawn = SEED.subn(lambda seed: f"{seed[1]}{int(seed[2]) + 1}", validation)
-    return source if validation.startswith(GENERATED) and drawn == 1 else "TEST.jsonl"
 
 
 def still_rising(evaluations: Sequence[Evaluation]) -> bool:
