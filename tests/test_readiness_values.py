@@ -286,13 +286,13 @@ def lead(value: float, error: float) -> Estimate:
             (0.48, 0.49, 0.50, 0.2),
             (0.03, 0.03, 0, 0.03),
             0,
-            "step-10 took the fewest steps of those close to step-30.",
+            "step-10 took the fewest steps of those within one standard error of step-30.",
         ),
         (
             (0.46, 0.49, 0.50, 0.2),
             (0.03, 0.03, 0, 0.03),
             1,
-            "step-20 took the fewest steps of those close to step-30.",
+            "step-20 took the fewest steps of those within one standard error of step-30.",
         ),
         ((0.46, 0.46, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 2, "step-30 has the best pass@8."),
         ((0.30, 0.30, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 2, "step-30 has the best pass@8."),
@@ -317,7 +317,9 @@ def test_the_cheaper_of_a_tie_is_the_pick(
     other = STEPS[pick] if pick != 2 else STEPS[3] if values[3] > 0.4 else STEPS[0]  # where no value decides
     name = other.rpartition("/")[2]
     assert bool(re.search(f"{name} (from|and) step-30", next_action(found))) is tie
-    assert next_action(found).startswith("Start RL from " + said.replace(" ", " now: it ", 1)) is tie
+    narrower = " (a narrower bound than the 95 % intervals)." if "fewest" in said else "."
+    action = "Start RL from " + said.replace(" ", " now: it ", 1).removesuffix(".") + narrower
+    assert next_action(found).startswith(action) is tie
     assert [found.checkpoint(i, STEPS[i]).chosen for i in range(4)] == [i == pick for i in range(4)]
 
 
@@ -327,12 +329,12 @@ def test_the_cheaper_of_a_tie_is_the_pick(
         (
             (0.2, 0.2, 0.2, 0.9),
             0,
-            "step-10 took the fewest steps of those close to step-30",
+            "step-10 took the fewest steps of those within one standard error of step-30",
         ),  # step-5 is not in the tie
-        ((0.2, 0.4, 0.4, 0.9), 1, "step-20 took the fewest steps of those close to step-30"),
+        ((0.2, 0.4, 0.4, 0.9), 1, "step-20 took the fewest steps of those within one standard error of step-30"),
         ((0.2, 0.2, 0.4, 0.9), 2, "step-30 has the best pass@8"),
         ((0.2, 0.4, 0.2, 0.9), 1, "step-20 has the best pass@1 of these"),
-        ((0.4, 0.4, 0.2, 0.9), 0, "step-10 took the fewest steps of those close to step-20"),
+        ((0.4, 0.4, 0.2, 0.9), 0, "step-10 took the fewest steps of those within one standard error of step-20"),
     ],
 )
 def test_pass_1_decides_a_tie_before_the_cost(pass_1: tuple[float, ...], pick: int, said: str) -> None:

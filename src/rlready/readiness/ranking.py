@@ -176,7 +176,7 @@ class Ranking:
         if self.pick == self.order[0]:
             return f"has {self._best()}"
         if self.pick != self.tie.start:
-            return f"took the fewest steps of those close to {self.labels[self.tie.start]}"
+            return f"took the fewest steps of those within one standard error of {self.labels[self.tie.start]}"
         return "has the best pass@1 of these"
 
     def _best(self) -> str:
