@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 
 import rlready.engine.torch as torch_engine
 from rlready.cli.demo import Sizes, Stages, demo
+from rlready.cli.demo_recipe import unlearned_form
 from rlready.cli.show import show_runs
 from rlready.core.config import DemoConfig, EvaluateConfig, ReadinessConfig
 from rlready.core.errors import UserError
@@ -26,7 +27,7 @@ from rlready.readiness.part import Part
 from rlready.readiness.stage import readiness
 from rlready.report.demo_result import DemoResult
 from rlready.report.page import write as report
-from rlready.runs.files import read_table
+from rlready.runs.files import read_table, write_table
 from rlready.runs.pace import Pace
 from rlready.runs.record import RunRecord
 from tiny import tiny_lm
@@ -61,6 +62,13 @@ def test_the_whole_pipeline(tmp_path: Path) -> None:
         assert (model.greedy_accuracy is None) == (name == "base")
     assert result.rl_minus_sft.value == pytest.approx(result.rl.accuracy.value - result.sft.accuracy.value)
     page = report(tmp_path / "a").read_text()
+    (rows, learned, rule) = result.recipe  # no model of these sizes has learned the form of an answer
+    assert "each with probability 0.5" in rows
+    assert "for 2 steps of 2 problems with 4 samples each, by algorithm dr_grpo at temperature 1. " in learned
+    assert "arora_zanette, is 0 for a wrong sample and between 0.8 and 1 for a correct one" in learned
+    assert "on 4 other problems with 8 samples each: drop what is past overfitting onset; rank by pass@8" in rule
+    assert "between 0.8 and 1" in page
+    assert "Every step correct: " in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     again = demo(DemoConfig(seed=3), tmp_path / "b", SMALL)
     times = {"seconds": 0.0, "stages": []}
@@ -271,3 +279,21 @@ def test_a_run_on_changed_inputs_is_refused(tmp_path: Path, embedded_copy: str) 
         ):
             evaluate(config, tmp_path / "run")
         changed.write_text(before)
+
+
+def answered(folder: Path, answers: Sequence[str]) -> Path:
+    """An evaluation with these answers of two models, four samples each, to a problem that asks for z and g."""
+    for at, answer in enumerate(answers):
+        rows = [{"text": f"z: 9 </think> {answer} <eos>", "answer": "z: 1 g: 2", "setting": "64"}] * 4
+        write_table(folder / "parts" / f"{at}.parquet", [*rows, rows[0] | {"setting": "16", "text": "cut"}])
+    return folder
+
+
+def test_the_demo_says_that_a_form_of_answer_is_unlearned_only_where_it_was_measured(tmp_path: Path) -> None:
+    """The values may be wrong; what counts is for which names they are."""
+    said = unlearned_form(answered(tmp_path / "a", ("z: 1", "z: 3 g: 3")), 64, "SFT step-2")
+    assert said.startswith(
+        "Base gives a value for everything that is asked in 0 of 4 samples at budget 64, SFT step-2 in 4 of 4"
+    )
+    assert not unlearned_form(answered(tmp_path / "b", ("z: 3 g: 3", "z: 1 g: 2")), 64, "SFT step-2")
+    assert not unlearned_form(answered(tmp_path / "c", ("z: 1", "g: 2")), 64, "SFT step-2")

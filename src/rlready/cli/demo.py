@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from rlready.cli.demo_recipe import recipe, unlearned_form
 from rlready.core.cells import brief_percent
 from rlready.core.config import DemoConfig, EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.progress import Plan
@@ -162,6 +163,8 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
         largest = _by_name(at_budgets.budgets[-1].scores, models)
         lengths = at_budgets.lengths
         before, after = (_with_greedy(largest[name], greedy, models[name]) for name in ("sft", "rl"))
+        started = f"SFT {Path(ready.chosen).name}"
+        form = unlearned_form(out / "evaluate", BUDGETS[-1], started) if "words" not in config.task else ""
         result = DemoResult(
             headline=_headline(gain, before, after),
             notes=[SCOPE],
@@ -169,6 +172,7 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
             next_command="rlready readiness CHECKPOINT... problems=FILE",
             seed=config.seed,
             task=at_budgets.task,
+            recipe=[*filter(None, [form]), *recipe(out, ready)],
             rl_minus_sft=gain,
             chance_level=ready.chance_level,
             chosen=Path(ready.chosen).name,

@@ -36,6 +36,7 @@ class StageSeconds(Record):
 class DemoResult(Result):
     """The SFT→RL pipeline; models are called "base", "sft" and "rl".
 
+    ``recipe`` says what was run, and why the base model scores as it does where that is known, in sentences;
     ``rl_minus_sft`` is the difference of accuracies at the largest budget, paired over problems; ``chosen`` the name of
     the checkpoint that RL started from, ``rl_step`` the step of the RL checkpoint with the best validation accuracy.
     """
@@ -43,6 +44,7 @@ class DemoResult(Result):
     verb: Literal["demo"] = "demo"
     seed: int
     task: TaskRecord
+    recipe: list[str] = Field(default_factory=list)
     rl_minus_sft: Estimate
     chance_level: dict[str, float]
     chosen: str

@@ -34,7 +34,7 @@ from rlready.report.log_charts import rl_charts
 from rlready.report.overlap_section import overlap_section
 from rlready.report.picture import picture
 from rlready.report.predict_charts import predict_sections
-from rlready.report.section import Column, Section, as_printed, side_by_side, table
+from rlready.report.section import Column, Section, as_printed, bullets, side_by_side, small, table
 from rlready.report.stored_samples import budget_name, stored_samples
 from rlready.report.sweep_charts import sweep_sections
 from rlready.report.text import environment
@@ -46,6 +46,7 @@ from rlready.runs.results import is_finished
 from rlready.sweep.result import SweepResult
 from rlready.train.result import RLResult, SFTResult
 
+EVERY_STEP = "Every step correct: the answer is correct, and each step of the thought is, too, when it is recomputed."
 MOST_EXAMPLES = 6  # wrong samples that are on the page itself
 
 
@@ -157,7 +158,8 @@ def _stages(result: DemoResult) -> Section:
         column("accuracy, greedy", lambda row: row[1].greedy_accuracy, PERCENT),
         column("thinking tokens", lambda row: row[1].thinking_tokens, TOKENS),
     ]
-    return Section("Base, SFT and RL", [table("Base, SFT and RL", [rows], columns)], ["paired"])
+    parts = [table("Base, SFT and RL", [rows], columns), small(EVERY_STEP), bullets(result.recipe, "steps")]
+    return Section("Base, SFT and RL", parts if result.recipe else parts[:-1], ["paired"])
 
 
 def _behaviours(result: InjectResult) -> Section:

@@ -1,0 +1,61 @@
+"""What the demo has run, in sentences with the values of its records, and why the base model scores as it does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from rlready.core.config import RLConfig, SFTConfig
+from rlready.models.chat import CLOSE
+from rlready.readiness.result import ReadinessResult
+from rlready.runs.files import read_table
+from rlready.runs.record import RunRecord
+
+FEW, MOST = (
+    0.05,
+    0.5,
+)  # shares of responses in the asked form: below the first a model has not learned it, above, it has
+STATED = re.compile(r"(\S+):")  # the name before a value, in symbols
+
+
+def recipe(out: Path, ready: ReadinessResult) -> list[str]:
+    """What SFT learned from, how RL was run, and by which rule it was started from ★, the chosen checkpoint."""
+    sft = SFTConfig.model_validate(RunRecord.load(out / "sft").config)
+    rl = RLConfig.model_validate(RunRecord.load(out / "rl").config)
+    samples, detours = max(ready.checkpoints[0].pass_at_k), str(sft.rows).rpartition("detours=")[2]
+    least = 1 - (rl.reward_coef or 0.0)
+    return [
+        f"SFT saw its worked rows for {sft.epochs:g} epochs. They have detours: steps that no question asks for, "
+        f"each with probability {detours}, which cost tokens and which RL can unlearn.",
+        f"RL ran for {rl.steps} steps of {rl.prompts_per_step} problems with {rl.group_size} samples each, by "
+        f"algorithm {rl.algorithm} at temperature {rl.temperature:g}. Its reward, {rl.reward}, is 0 for a wrong "
+        f"sample and between {least:g} and 1 for a correct one, lower the longer its thought is beside "
+        "those of the other correct samples of the problem.",
+        f"★ is the checkpoint that RL started from. The rule, on {len(ready.problems)} other problems with "
+        f"{samples} samples each: {ready.rule}",
+    ]
+
+
+def unlearned_form(evaluated: Path, budget: int, sft: str) -> str:
+    """A sentence if the base model hardly ever states a value for all that is asked and SFT mostly does; else "".
+
+    ``evaluated`` is the run that has the samples of the base model first, then those of ``sft``, as it is called.
+    """
+    (base, n), (tuned, of) = (_in_form(evaluated / "parts" / f"{at}.parquet", str(budget)) for at in (0, 1))
+    if base > FEW * n or tuned < MOST * of:
+        return ""
+    return (
+        f"Base gives a value for everything that is asked in {base:,} of {n:,} samples at budget {budget}, {sft} in "
+        f"{tuned:,} of {of:,}: the accuracy of Base shows that it has not learned this form of answer, not how well it "
+        "calculates."
+    )
+
+
+def _in_form(table: Path, setting: str) -> tuple[int, int]:
+    """In how many samples the names with a value are those that were asked for, and of how many."""
+    pairs = [
+        (row["text"].rpartition(CLOSE)[2], row.get("answer") or "")
+        for row in read_table(table)
+        if row["setting"] == setting
+    ]
+    return sum(STATED.findall(text) == STATED.findall(answer) for text, answer in pairs), len(pairs)
