@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -227,3 +228,16 @@ def test_a_printed_sample_is_whole(open_page: Opened, viewer: Path) -> None:
     page.emulate_media(media="print")
     assert not page.locator("#list").is_visible()
     assert page.locator("#detail .response").is_visible()
+
+
+def test_steps_are_judged_only_of_correct_answers(open_page: Opened, tmp_path: Path) -> None:
+    """A verifier looks at the steps of no other; a page without such verdicts does not speak of steps."""
+    rows = [sample("p0", n, correct=n < 2, strict=n == 0) for n in range(3)]
+    page = open_page(run_of(tmp_path / "a", [rows]))
+    for said in ("2 answer tokens · every step correct", "2 answer tokens · not every step correct", "2 answer tokens"):
+        expect(page.locator("#detail .column .about")).to_have_text(re.compile(f"{said}$"))
+        expect(page.locator(".legend")).to_contain_text("each step is recomputed")
+        page.keyboard.press("j")
+    page = open_page(run_of(tmp_path / "b", [[sample("p0", 0)]]))
+    expect(page.locator("#detail .response")).to_have_count(1)
+    expect(page.locator(".legend")).not_to_contain_text("step")

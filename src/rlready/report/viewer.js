@@ -221,7 +221,7 @@
     const facts = [`${texts.thinking_tokens ? `${number(texts.thinking_tokens)} thinking and ` : ""}${
       number(texts.answer_tokens)} answer tokens`];
     if (texts.finish !== "stop") facts.push(texts.finish === "length" ? "ended by its limit" : "reopened its thought");
-    if (texts.strict !== null) facts.push(texts.strict ? "every step correct" : "a step is wrong");
+    if (texts.strict !== null && has(sample, "correct")) facts.push(texts.strict ? "every step correct" : "not every step correct");
     if (texts.reward !== null && texts.reward !== Number(has(sample, "correct"))) facts.push(`reward ${round(texts.reward)}`);
     if (texts.credit !== null) facts.push(`advantage ${signed(texts.credit)}`);
     return make("section", { class: "column" },
@@ -300,6 +300,8 @@
     const limit = round(index.credit_unit);
     return make("div", { class: "note legend" },
       forced && make("p", {}, "The decoder forced ", make("mark", { class: "forced" }, "such tokens"), " and the model chose the rest."),
+      shown.some((texts) => texts.strict !== null) && make("p", {},
+        "Of a correct answer each step is recomputed: it may have been reached by wrong ones."),
       credited && make("p", {}, make("label", {}, box, "Colour by advantage"), ` −${limit} `,
         make("span", { class: "scale" }, ...scale), ` +${limit}`),
       index.unmarked.length > 0 && make("p", {},
