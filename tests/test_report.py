@@ -34,6 +34,7 @@ from rlready.evaluate.result import (
     Measures,
     Scores,
     SettingScores,
+    Votes,
 )
 from rlready.inject.result import BehaviourCount, InjectResult
 from rlready.readiness.result import CheckpointReadiness, Overfitting, ReadinessResult
@@ -514,6 +515,29 @@ def test_sft_compares_checkpoints_on_the_same_examples(tmp_path: Path) -> None:
     assert "Training loss, last step" not in shown
     assert "Held-out: a point per checkpoint." in shown
     assert 'class="bar' not in page.render(tmp_path)
+
+
+def test_slopes_have_as_many_digits_as_they_are_known_to_and_single_samples_no_vote(tmp_path: Path) -> None:
+    """1,327.248 points per 1,000 tokens, of thoughts of at most 64: more digits, and more tokens, than there are."""
+    slope = {"control": 1.0, "scaling": fig(1327.248, 202), "performance": fig(0.5), "best_budget": 64}
+    variant = {"model": "a/b", "end_think_bias": 0.0, "length_prompted": False, "num_waits": 0}
+    vote = {"model": "a/b", "tokens": 47.2, **{k: fig(0.4) for k in ("majority_vote", "most_likely", "any_right")}}
+    votes = [Votes(**vote, budget=64 // n, samples=n) for n in (1, 2)]
+    measured = [(cap, BudgetScores(budget=cap, scores={"a/b": budget(cap).scores["sft"]})) for cap in (64, 4096)]
+    for (cap, scores), per, said in zip(measured, (10, 1000), ("13.3 [11.3, 15.3]", "1327 [1125, 1529]"), strict=True):
+        metrics = [CurveMetrics(**variant, **slope)]
+        result = evaluate_result(budgets=[scores], metrics=metrics, votes=votes)
+        shown = text_of(tmp_path, result)
+        assert f"scaling, points per {per:,} tokens" in shown
+        assert f"+{said.replace('[', '[+').replace(', ', ', +')}" in shown.replace("1,", "1"), cap
+        (_, curves, several) = result.tables()
+        assert said in curves.rows[0]
+        assert f"(points per {per:,} tokens)" in curves.title
+        assert [row[2] for row in several.rows] == ["2"]
+        assert "Many samples at equal total tokens" in shown
+    single = evaluate_result(budgets=[measured[0][1]], metrics=metrics, votes=votes[:1])
+    assert "Many samples" not in text_of(tmp_path, single)
+    assert len(single.tables()) == 2
 
 
 def test_evaluations_of_every_kind(tmp_path: Path) -> None:

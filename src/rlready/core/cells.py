@@ -43,6 +43,11 @@ def decimals(estimate: Estimate, scale: float = 1.0) -> int:
     return min(3, max(0, int(half < 3.55 * 10.0**exponent) - exponent))
 
 
+def supported(estimate: Estimate | None, scale: float = 1.0) -> str:
+    """An estimate times ``scale`` with its interval, to as many digits as that supports."""
+    return DASH if estimate is None else _cell(estimate, scale, decimals(estimate, scale))
+
+
 def brief_percent(share: Estimate, *beside: Estimate) -> str:
     """A share in per cent, without its unit, to as many digits as its interval and those ``beside`` it support."""
     return fixed(100 * share.value, min(decimals(each, 100) for each in (share, *beside)))

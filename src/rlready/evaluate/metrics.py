@@ -22,7 +22,8 @@ from rlready.core.stats import mean_estimate
 
 Floats = NDArray[np.float64]
 APART = 1.0  # tokens
-UNIT = 100 * 1000  # accuracy per token to points per 1,000 tokens
+PER = 1000  # tokens to which Scaling refers
+UNIT = 100 * PER  # accuracy per token to points
 
 
 @dataclass(frozen=True)

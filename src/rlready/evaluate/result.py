@@ -7,10 +7,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from rlready.core.cells import decimal, percent
+from rlready.core.cells import decimal, percent, supported
 from rlready.core.records import Estimate, Finish
 from rlready.core.result import Record, Result, Table, TaskRecord
+from rlready.evaluate.metrics import PER
 from rlready.runs.checkpoint_order import labels
+
+FEW = 10  # tokens per which slopes are printed where no budget has `PER`
 
 
 class Measures(Record):
@@ -89,10 +92,13 @@ class CurveMetrics(Variant):
     performance: Estimate
     best_budget: int
 
-    def cells(self, short: Mapping[str, str]) -> list[str]:
-        """A row of the printed table."""
-        cells = [percent(self.control), decimal(self.scaling), percent(self.performance), str(self.best_budget)]
-        return [short[self.model], self.description, *cells]
+    def cells(self, short: Mapping[str, str], per: int) -> list[str]:
+        """A row of the printed table, with ``scaling`` per so many tokens."""
+        scaling = supported(self.scaling, per / PER)
+        return [
+            *(short[self.model], self.description, percent(self.control), scaling),
+            *(percent(self.performance), str(self.best_budget)),
+        ]
 
 
 class Votes(Record):
@@ -200,8 +206,13 @@ class EvaluateResult(Result):
 
     @property
     def several(self) -> list[Votes]:
-        """The votes, unless every one of them is that of a single sample."""
-        return self.votes if any(v.samples > 1 for v in self.votes) else []
+        """The votes of more than one sample; those of a single one repeat its accuracy."""
+        return [v for v in self.votes if v.samples > 1]
+
+    @property
+    def slope_tokens(self) -> int:
+        """The tokens per which ``scaling`` is printed: `PER`, or a few where all budgets are smaller."""
+        return PER if any((row.budget or PER) >= PER for row in self.budgets) else FEW
 
     def remarks(self) -> list[str]:
         """How many responses of each model were not verified, under the setting with the most of them."""
@@ -226,8 +237,9 @@ class EvaluateResult(Result):
             found.append(Table(columns, rows, title, narrow))
         if self.metrics:
             columns = ["model", "setting", "control (%)", "scaling", "performance (%)", "at budget"]
-            title = "Control, scaling (points per 1,000 tokens) and performance (accuracy at the best one)"
-            found.append(Table(columns, [m.cells(short) for m in self.metrics], title))
+            unit = f"points per {self.slope_tokens:,} tokens"
+            title = f"Control, scaling ({unit}) and performance (accuracy at the best one)"
+            found.append(Table(columns, [m.cells(short, self.slope_tokens) for m in self.metrics], title))
         if self.several:
             columns = ["budget", "model", "samples", "majority vote (%)", "most likely (%)", "any correct (%)"]
             rows = [v.cells(short) for v in self.several]

@@ -9,7 +9,9 @@ from itertools import cycle, pairwise
 
 from markupsafe import Markup
 
+from rlready.core.cells import decimals
 from rlready.core.records import Estimate
+from rlready.evaluate.metrics import PER
 from rlready.evaluate.result import (
     CurveMetrics,
     EvaluateResult,
@@ -20,7 +22,7 @@ from rlready.evaluate.result import (
     Votes,
 )
 from rlready.report.demo_result import DemoResult
-from rlready.report.figures import DIFFERENCE, PERCENT, SLOPE, TOKENS, WHOLE_PERCENT
+from rlready.report.figures import DIFFERENCE, PERCENT, TOKENS, WHOLE_PERCENT, Unit
 from rlready.report.plots import MARKERS, NEUTRAL, Point, Series, line_chart
 from rlready.report.section import Column, Section, side_by_side, table, titled_table
 from rlready.report.text import number
@@ -188,18 +190,21 @@ def _answer_tokens(row: BudgetRow) -> Estimate:
 def _setting_tables(result: EvaluateResult, names: Names) -> list[Markup]:
     compared = f"Compared with {main_setting(result)} at the same budget"
     return [
-        titled_table("Each curve in three numbers", result.metrics, _metric_columns(names)),
+        titled_table("Each curve in three numbers", result.metrics, _metric_columns(result, names)),
         titled_table(compared, result.settings, _setting_columns(names)),
         titled_table("Many samples at equal total tokens", result.several, _vote_columns(names)),
     ]
 
 
-def _metric_columns(names: Names) -> list[Column[CurveMetrics]]:
+def _metric_columns(result: EvaluateResult, names: Names) -> list[Column[CurveMetrics]]:
+    scale = result.slope_tokens / PER
+    known = [decimals(m.scaling, scale) for m in result.metrics if m.scaling]
+    slope = Unit(scale, min(known, default=0), signed=True)
     return [
         Column("model", lambda m: names(m.model), heads=True),
         Column("setting", lambda m: m.description),
         Column("control", lambda m: m.control, WHOLE_PERCENT),
-        Column("scaling, points per 1,000 tokens", lambda m: m.scaling, SLOPE),
+        Column(f"scaling, points per {result.slope_tokens:,} tokens", lambda m: m.scaling, slope),
         Column("performance", lambda m: m.performance, PERCENT),
         Column("at budget", lambda m: m.best_budget),
     ]

@@ -57,7 +57,7 @@ def roughly(seconds: float) -> str:
 
 PERCENT, WHOLE_PERCENT = Unit(100.0, 1, "\u202f%"), Unit(100.0, 0, "\u202f%")
 POINTS, DIFFERENCE = Unit(100.0, 1, " points"), Unit(100.0, 1, " points", signed=True)
-COUNT, TOKENS, SLOPE = Unit(), Unit(digits=1), Unit(digits=1, signed=True)
+COUNT, TOKENS = Unit(), Unit(digits=1)
 TWO_DIGITS, THREE_DIGITS, RHO_GAIN = Unit(digits=2), Unit(digits=3), Unit(digits=2, signed=True)
 SECONDS = Seconds()
 
