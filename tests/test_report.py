@@ -540,6 +540,15 @@ def test_slopes_have_as_many_digits_as_they_are_known_to_and_single_samples_no_v
     assert len(single.tables()) == 2
 
 
+def test_how_a_sample_ended_is_said_in_words(tmp_path: Path) -> None:
+    wrong = [example(0) | {"finish": finish, "correct": False} for finish in ("stop", "length", "reopened")]
+    write_jsonl(tmp_path / "examples.jsonl", wrong)
+    shown = text_of(tmp_path, demo_result())
+    assert "Endedby itself." in shown
+    assert "Endedat its limit of tokens." in shown
+    assert "Endedwhen its answer began another thought." in shown
+
+
 def test_evaluations_of_every_kind(tmp_path: Path) -> None:
     free = BudgetScores(budget=None, scores={"a/b": budget(96).scores["sft"]})
     unconstrained = text_of(tmp_path, evaluate_result(budgets=[free]))

@@ -160,7 +160,7 @@ def test_more_samples_than_fit_are_thinned_by_whole_problems(
     assert len(thinned.texts) == total // 2
     assert len(thinned.index["problems"]) == 2
     assert len(thinned.index["first"]) > 2
-    assert f"All {total // 2} samples" in (run / "report.html").read_text(encoding="utf-8")
+    assert f"Read {total // 2} samples" in (run / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_table_that_is_damaged_or_changed_is_named_and_left_out(evaluated: Path, tmp_path: Path) -> None:

@@ -145,6 +145,53 @@ def test_keys_move_compare_and_search(open_page: Opened, viewer: Path) -> None:
     expect(page.get_by_label("Search")).not_to_be_focused()
 
 
+def test_the_next_problem_is_a_key_and_a_button_away(open_page: Opened, viewer: Path) -> None:
+    """To the same sample of it, among those that fit the filters."""
+    page = open_page(viewer)
+    response = page.locator("#detail .response")
+    page.keyboard.press("p")  # there is none before the first
+    expect(response).to_have_text("0 64 says 00")
+    page.get_by_label("Sample 1 of step-9 · budget 64, correct").click()
+    page.keyboard.press("n")
+    expect(response).to_have_text("1 64 says 11")
+    page.get_by_role("button", name="Next problem").click()
+    expect(response).to_have_text("1 64 says 21")
+    page.get_by_role("button", name="Previous problem").click()
+    expect(response).to_have_text("1 64 says 11")
+    page.keyboard.press("p")
+    expect(response).to_have_text("1 64 says 01")
+    page.get_by_label("Outcome").select_option("wrong")
+    expect(response).to_have_text("0 64 says 01")
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    expect(response).to_have_text("0 64 says 41")
+    page.keyboard.press("n")  # nor behind the last
+    expect(response).to_have_text("0 64 says 41")
+
+
+def test_what_is_wrong_here_and_correct_beside_it_can_be_filtered(open_page: Opened, viewer: Path) -> None:
+    """Only while two are compared: of all others every sample is shown again."""
+    page = open_page(viewer)
+    outcome, count = page.get_by_label("Outcome"), page.locator("#count")
+    expect(outcome.locator("option[value=lost]")).to_be_disabled()
+    page.get_by_label("Compare with").select_option(label="step-9 · budget 64")
+    outcome.select_option("lost")
+    expect(count).to_have_text("1 of 40 samples")
+    expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 64 says 01"])
+    outcome.select_option("gained")
+    expect(count).to_have_text("0 of 40 samples")
+    outcome.select_option("lost")
+    expect(count).to_have_text("1 of 40 samples")
+    page.get_by_label("Compare with").select_option(label="step-9 · unconstrained")
+    expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 unconstrained says 01"])
+    expect(count).to_have_text("1 of 40 samples")
+    page.get_by_label("Compare with").select_option(label="compare with …")
+    expect(count).to_have_text("40 samples")
+    expect(outcome).to_have_value("")
+    expect(outcome.locator("option[value=gained]")).to_be_disabled()
+    expect(open_page(viewer, fragment="#outcome=lost").locator("#detail")).to_contain_text("whose outcome is not here")
+
+
 def test_an_address_leads_to_its_sample(open_page: Opened, viewer: Path) -> None:
     page = open_page(viewer)
     page.get_by_label("Sample 1 of step-9 · budget 64, correct").click()
@@ -158,12 +205,16 @@ def test_an_address_leads_to_its_sample(open_page: Opened, viewer: Path) -> None
     lost = open_page(viewer, fragment="#problem=none&sample=0")
     expect(lost.locator("#detail")).to_contain_text("not here")
     unknown = open_page(viewer, fragment="#checkpoint=zzz")
-    expect(unknown.locator("#detail")).to_contain_text("a checkpoint that is not here")
+    expect(unknown.locator("#detail")).to_contain_text("whose checkpoint is not here")
 
 
 def test_the_page_of_the_run_leads_to_its_samples(open_page: Opened, viewer: Path) -> None:
     page = open_page(viewer.parent / "report.html")
-    page.get_by_role("link", name="All 40 samples").click()
+    link = page.get_by_role("link", name="Read 40 samples")
+    box = link.bounding_box()
+    assert box
+    assert box["y"] < 100  # above the headline
+    link.click()
     expect(page.locator("#detail .response")).to_have_text("0 64 says 00")
 
 
@@ -208,13 +259,27 @@ def test_a_missing_file_is_named(browser: Browser, viewer: Path, tmp_path: Path,
 
 def test_fifty_thousand_samples_show_the_first_within_a_second(open_page: Opened, tmp_path: Path) -> None:
     text = "a thought of some length " * 20
-    rows = [sample(f"p{p}", n, text=f"{p} {n} {text}", correct=n > 3) for p in range(500) for n in range(100)]
+    rows = [
+        sample(f"p{p}", n % 50, setting=SETTINGS[n // 50], text=f"{p} {n} {text}", correct=n > 3)
+        for p in range(500)
+        for n in range(100)
+    ]
     viewer = run_of(tmp_path, [rows])
     page = open_page(viewer)
     page.locator("#detail .response").wait_for()
     assert page.evaluate("performance.now()") < 1000  # milliseconds since the page was asked for
     expect(page.locator("#count")).to_have_text("50,000 samples")
     assert page.locator("[role=option]").count() < 100
+    page.get_by_label("Compare with").select_option(label="step-2 · unconstrained")
+    taken = page.evaluate(
+        """() => { const begin = performance.now(), outcome = document.getElementById("outcome");
+        outcome.value = "lost"; outcome.dispatchEvent(new Event("change", { bubbles: true }));
+        return performance.now() - begin; }"""
+    )
+    expect(page.locator("#count")).to_have_text("2,000 of 50,000 samples")
+    assert taken < 300  # milliseconds
+    page.get_by_label("Compare with").select_option(label="compare with …")
+    expect(page.locator("#count")).to_have_text("50,000 samples")
     page.locator("#list").evaluate("list => { list.scrollTop = list.scrollHeight; }")
     page.locator("[role=option]").last.click()
     expect(page.locator("#detail .response")).to_contain_text("499 99 a thought")
@@ -234,10 +299,12 @@ def test_steps_are_judged_only_of_correct_answers(open_page: Opened, tmp_path: P
     """A verifier looks at the steps of no other; a page without such verdicts does not speak of steps."""
     rows = [sample("p0", n, correct=n < 2, strict=n == 0) for n in range(3)]
     page = open_page(run_of(tmp_path / "a", [rows]))
-    for said in ("2 answer tokens · every step correct", "2 answer tokens · not every step correct", "2 answer tokens"):
+    for said in ("2 answer tokens · every step correct", "2 answer tokens · not every step correct"):
         expect(page.locator("#detail .column .about")).to_have_text(re.compile(f"{said}$"))
         expect(page.locator(".legend")).to_contain_text("each step is recomputed")
         page.keyboard.press("j")
+    expect(page.locator("#detail .column .about")).to_have_text(re.compile("2 answer tokens$"))
+    expect(page.locator(".legend")).not_to_contain_text("step")
     page = open_page(run_of(tmp_path / "b", [[sample("p0", 0)]]))
     expect(page.locator("#detail .response")).to_have_count(1)
     expect(page.locator(".legend")).not_to_contain_text("step")

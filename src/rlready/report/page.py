@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment
 
+from rlready.core.records import Finish
 from rlready.core.text import visible
 from rlready.evaluate.result import EvaluateResult, Example
 from rlready.export.result import ExportResult
@@ -47,6 +48,11 @@ from rlready.sweep.result import SweepResult
 from rlready.train.result import RLResult, SFTResult
 
 EVERY_STEP = "Every step correct: the answer is correct, and each step of the thought is, too, when it is recomputed."
+ENDS: dict[Finish, str] = {
+    "stop": "by itself",
+    "length": "at its limit of tokens",
+    "reopened": "when its answer began another thought",
+}
 MOST_EXAMPLES = 6  # wrong samples that are on the page itself
 
 
@@ -109,6 +115,7 @@ def _page(run: RunFolder, sections: Sequence[Section], viewed: int = 0) -> str:
             forced=any(not chosen for e in examples for _, chosen in e.pieces),
             response_limits=isinstance(result, EvaluateResult) and result.response_limits,
             named=named,
+            ends=ENDS,
             record=run.record,
             left_out=run.left_out,
         )

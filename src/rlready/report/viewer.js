@@ -15,6 +15,7 @@
   const LONGEST = 20000; // characters of a response that are shown at once
   const MOST_CHIPS = 400; // samples of a problem that are shown as an overview
   const LEVELS = 4;
+  const DIFFERENT = { lost: false, gained: true }; // outcomes of a comparison: whether the sample here is correct
 
   const $ = (id) => document.getElementById(id);
   const list = $("list"), rows = $("rows"), detail = $("detail"), query = $("query");
@@ -26,6 +27,7 @@
   let view = []; // the samples that fit the filters, in order
   let current = -1; // the sample that is shown
   let beside = -1; // the condition that it is compared with
+  let here = -1; // the condition whose samples are compared by the filter of outcomes
   let coloured = true; // whether tokens have the colour of their credit
   let searching = 0, showing = 0; // count searches and samples asked for: an older one stops
 
@@ -102,9 +104,23 @@
   const fits = () => {
     const [kind, checkpoint, budget] = selects.map((select) => select.value);
     const must = [...document.querySelectorAll("#flags input:checked")].reduce((bits, box) => bits | BIT[box.name], 0);
+    const judged = kind in DIFFERENT ? differs(DIFFERENT[kind]) : (i) => has(i, "correct") === (kind === "correct");
     const conditions = index.conditions.map(([c, b]) => (!checkpoint || c === checkpoint) && (!budget || b === budget));
     return [...index.flags.keys()].filter((i) => conditions[index.condition[i]] && (index.flags[i] & must) === must
-      && (!kind || has(i, "correct") === (kind === "correct")));
+      && (!kind || judged(i)));
+  };
+  const differs = (right) => { // whether a sample of `here` is correct or wrong, as asked, and its partner is not
+    const same = new Map(), first = new Map(), key = (i) => index.problem[i] * 2 ** 32 + index.number[i];
+    index.condition.forEach((condition, i) => {
+      if (condition !== beside) return;
+      same.set(key(i), i);
+      if (!first.has(index.problem[i])) first.set(index.problem[i], i);
+    });
+    return (i) => {
+      if (index.condition[i] !== here || has(i, "correct") !== right) return false;
+      const other = same.get(key(i)) ?? first.get(index.problem[i]);
+      return other !== undefined && has(other, "correct") !== right;
+    };
   };
 
   const responseOf = (texts) => texts.response.map((piece) => piece[0]).join("");
@@ -206,11 +222,13 @@
     const columns = [column(sample, texts, same), against && column(other, against, same)];
     return [
       make("button", { type: "button", class: "back", click: () => document.body.classList.remove("reading") }, "← List"),
-      make("h2", {}, make("bdi", {}, problemOf(sample))),
+      make("div", { class: "problem" }, make("h2", {}, make("bdi", {}, problemOf(sample))),
+        make("button", { type: "button", click: () => moveProblem(-1) }, "Previous problem"),
+        make("button", { type: "button", click: () => moveProblem(1) }, "Next problem")),
       overview(sample, other),
       make("div", { class: "columns" }, same ? titled("Problem", texts.prompt) : null, titled("Correct answer", texts.answer)),
       make("div", { class: "columns" }, ...columns),
-      legend([texts, against].filter(Boolean)),
+      legend([texts, against].filter(Boolean), [sample, other].some((i) => i >= 0 && has(i, "correct"))),
     ];
   };
 
@@ -288,9 +306,19 @@
     }, right ? "✓" : "✗");
   };
 
-  const compare = (condition) => { beside = condition; show(current, { open: true }); };
+  const compare = (condition) => {
+    const filtered = selects[0].value in DIFFERENT;
+    beside = condition;
+    allowDifferent();
+    show(current, { open: true });
+    if (filtered) refilter();
+  };
+  const allowDifferent = () => { // the outcomes of a comparison can be chosen while there is one
+    for (const option of selects[0].options) if (option.value in DIFFERENT) option.disabled = beside < 0;
+    if (beside < 0 && selects[0].value in DIFFERENT) selects[0].value = "";
+  };
 
-  const legend = (shown) => {
+  const legend = (shown, correct) => {
     const forced = shown.some((texts) => texts.response.some((piece) => piece[1] === null));
     const credited = shown.some((t) => t.credit !== null || t.response.some((piece) => typeof piece[1] === "number"));
     const box = make("input", { type: "checkbox" });
@@ -300,7 +328,7 @@
     const limit = round(index.credit_unit);
     return make("div", { class: "note legend" },
       forced && make("p", {}, "The decoder forced ", make("mark", { class: "forced" }, "such tokens"), " and the model chose the rest."),
-      shown.some((texts) => texts.strict !== null) && make("p", {},
+      correct && shown.some((texts) => texts.strict !== null) && make("p", {},
         "Of a correct answer each step is recomputed: it may have been reached by wrong ones."),
       credited && make("p", {}, make("label", {}, box, "Colour by advantage"), ` −${limit} `,
         make("span", { class: "scale" }, ...scale), ` +${limit}`),
@@ -330,6 +358,17 @@
     const at = view.indexOf(current), next = view[Math.max(0, Math.min(view.length - 1, at + by))];
     if (next !== undefined && next !== current) show(next, { open: true });
   };
+  const moveProblem = (by) => { // to the same sample of the next problem in the list, otherwise to its first
+    let at = view.indexOf(current);
+    if (at < 0) return;
+    while (view[at] !== undefined && index.problem[view[at]] === index.problem[current]) at += by;
+    if (view[at] === undefined) return;
+    const problem = index.problem[view[at]], there = [];
+    for (; view[at] !== undefined && index.problem[view[at]] === problem; at += by) there.push(view[at]);
+    if (by < 0) there.reverse();
+    const same = there.filter((sample) => index.condition[sample] === index.condition[current]);
+    show(same.find((sample) => index.number[sample] === index.number[current]) ?? same[0] ?? there[0], { open: true });
+  };
   const nextWrong = () => {
     const next = view.slice(view.indexOf(current) + 1).find((sample) => !has(sample, "correct"));
     if (next !== undefined) show(next, { open: true });
@@ -343,7 +382,7 @@
 
   const KEYS = {
     j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1), w: nextWrong,
-    c: nextComparison,
+    n: () => moveProblem(1), p: () => moveProblem(-1), c: nextComparison,
     "/": () => query.focus(), "?": () => $("keys").showModal(), Escape: () => document.body.classList.remove("reading"),
   };
   document.addEventListener("keydown", (event) => {
@@ -359,9 +398,10 @@
     const asked = new URLSearchParams(location.hash.slice(1));
     if (!asked.has("sample")) {
       for (const select of selects) select.value = asked.get(select.id) ?? "";
+      allowDifferent();
       refilter();
       const unknown = selects.find((select) => asked.has(select.id) && select.value !== asked.get(select.id));
-      if (unknown) fail(new Error(`The link is to samples of a ${unknown.id} that is not here.`));
+      if (unknown) fail(new Error(`The link is to samples whose ${unknown.id} is not here.`));
       return;
     }
     const problem = index.problems.indexOf(asked.get("problem"));
@@ -370,6 +410,7 @@
     const found = index.problem.findIndex((each, i) => each === problem && index.condition[i] === condition
       && index.number[i] === Number(asked.get("sample")));
     beside = Number(asked.get("with") ?? -1);
+    allowDifferent();
     if (!view.includes(found)) { $("filters").reset(); view = fits(); }
     current = found >= 0 ? found : view[0];
     refresh();
@@ -403,7 +444,10 @@
     }
     let due;
     query.addEventListener("input", () => { clearTimeout(due); due = setTimeout(refilter, 250); });
-    $("filters").addEventListener("change", (event) => { if (event.target !== query) refilter(); });
+    $("filters").addEventListener("change", (event) => {
+      if (event.target === selects[0] && current >= 0) here = index.condition[current];
+      if (event.target !== query) refilter();
+    });
     $("filters").addEventListener("submit", (event) => { event.preventDefault(); list.focus(); });
     $("help").addEventListener("click", () => $("keys").showModal());
     list.addEventListener("scroll", drawRows, { passive: true });
