@@ -83,6 +83,12 @@ def total_compute(runs: Runs) -> list[Fact]:
     return [Fact(name="Total compute", text=text, evidence=evidence, missing="; ".join(_not_counted(runs)))]
 
 
+def other_runs(runs: Runs) -> list[Fact]:
+    """Runs that are not in these folders, of which only the author knows."""
+    missing = "runs in other folders, and deleted ones, are in no record: say what they took, or that there were none"
+    return [Fact(name="Other runs", text="", evidence=[], missing=missing)]
+
+
 def _not_counted(runs: Runs) -> Iterator[str]:
     """In words, what is not in the total."""
     if runs.unread:

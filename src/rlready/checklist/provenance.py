@@ -146,9 +146,15 @@ def new_assets(runs: Runs) -> list[Fact]:
 def models_used(runs: Runs) -> list[Fact]:
     """The models by their roles."""
     found = {f"{note.id} as {note.role}": entry.of_record(key, note.role) for entry, key, note in runs.models()}
-    text = f"Language models are what is trained and measured: {', '.join(found)}." if found else ""
+    text = f"The runs have loaded: {', '.join(found)}." if found else ""
     missing = "" if found else "no run has used a model"
     return [Fact(name="Models", text=text, evidence=list(found.values()), missing=missing)]
+
+
+def other_uses(runs: Runs) -> list[Fact]:
+    """What else language models were used for, of which only the author knows."""
+    missing = "whether language models also wrote data, code or text, or judged, is in no record"
+    return [Fact(name="Other uses", text="", evidence=[], missing=missing)]
 
 
 def parameters(runs: Runs) -> list[Fact]:

@@ -16,8 +16,9 @@ from rlready.core.result import TaskRecord
 
 BOOTSTRAP, STUDENT = "95 % bootstrap interval", "95 % Student's t interval"  # see core/stats.py
 SIMULTANEOUS = "simultaneous 95 % interval (Bonferroni)"
+CORRECTED = ("behind", "loss_rise", "best.gain", "closest.lead")  # keys of figures that are of several comparisons
 MOST = 100  # figures of a run that are listed; all are counted
-TESTED = ("rl_minus_sft", "gain", "change", "behind")  # paired differences: significant if the interval is without 0
+PAIRED = ("rl_minus_sft", "gain", "change", "behind", "lead")  # differences on the same problems or examples
 
 
 def estimates(result: BaseModel) -> Iterator[tuple[str, Estimate]]:
@@ -37,7 +38,7 @@ def estimates(result: BaseModel) -> Iterator[tuple[str, Estimate]]:
 
 def kind_of(key: str, figure: Estimate) -> str:
     """The kind of an interval, by the key of its figure and what varies."""
-    if key.endswith("behind"):
+    if key.endswith(CORRECTED):
         return SIMULTANEOUS
     return STUDENT if figure.varies == "seeds" else BOOTSTRAP
 
@@ -64,13 +65,14 @@ def intervals(runs: Runs) -> list[Fact]:
             continue
         groups = Counter((kind_of(key, figure), figure.n, figure.varies) for key, figure in found)
         parts = [f"{times} figures: {kind} over {n} {varies}" for (kind, n, varies), times in groups.items()]
-        tests = sum(key.rpartition(".")[2] in TESTED for key, _ in found)
-        paired = f"; {tests} of them are paired differences, significant where the interval excludes 0" * bool(tests)
+        tests = sum(key.rpartition(".")[2] in PAIRED for key, _ in found)
+        paired = f"; {tests} of them are paired differences" * bool(tests)
+        single = " An interval that is not called simultaneous holds for its figure alone." if len(found) > 1 else ""
         evidence = [
             entry.of_result(key, f"{figure}: {kind_of(key, figure)}, n = {figure.n} {figure.varies}")
             for key, figure in found[:MOST]
         ]
-        facts.append(Fact(name=name, text=f"{'; '.join(parts)}{paired}.", evidence=evidence))
+        facts.append(Fact(name=name, text=f"{'; '.join(parts)}{paired}.{single}", evidence=evidence))
     none = Fact(name="Intervals", text="", evidence=[], missing="no run has finished")
     return facts or [none]
 
@@ -92,6 +94,12 @@ def variability(runs: Runs) -> list[Fact]:
     return [Fact(name="What varies", text=text.strip(), evidence=evidence)]
 
 
+def shown_intervals(runs: Runs) -> list[Fact]:
+    """Whether the paper shows the intervals, which only the author can say."""
+    missing = "which of these intervals the paper shows, and whether it says what varies, is in no record"
+    return [Fact(name="In the paper", text="", evidence=[], missing=missing)]
+
+
 def scope(runs: Runs) -> list[Fact]:
     """How much was run, as far as it bounds the claims."""
     tasks, models = {note.id for _, _, note in runs.data()}, {note.id for _, _, note in runs.models()}
@@ -99,8 +107,9 @@ def scope(runs: Runs) -> list[Fact]:
     times = repetitions(runs)
     ran, sets = len(runs.entries), len(tasks)
     text = (
-        f"{ran} run{'s' * (ran != 1)} ({', '.join(f'{n} {name}' for name, n in status.items())}) on {sets} data "
-        f"set{'s' * (sets != 1)} and {len(models)} model{'s' * (len(models) != 1)}: {', '.join(sorted(models))}."
+        f"{ran} run folder{'s' * (ran != 1)} ({', '.join(f'{n} {name}' for name, n in status.items())}), {sets} source"
+        f"{'s' * (sets != 1)} of data, and {len(models)} model{'s' * (len(models) != 1)} that the runs did not make: "
+        f"{', '.join(sorted(models))}."
         + (f" Each training recipe was run with {_range(times.values())}." if times else "")
     )
     evidence = [entry.of_record("status", entry.status) for entry in runs.entries]
@@ -110,9 +119,18 @@ def scope(runs: Runs) -> list[Fact]:
 def warnings(runs: Runs) -> list[Fact]:
     """The warnings that the runs have recorded."""
     found = [(entry, text) for entry in runs.entries for text in entry.record.warnings]
-    text = " ".join(first([f"{entry.folder}: {each}" for entry, each in found])) or "No run has recorded a warning."
+    text = (
+        " ".join(first([f"{entry.folder}: {each}" for entry, each in found]))
+        or "No run has recorded one, which does not mean that there is nothing to warn of."
+    )
     evidence = [entry.of_record("warnings", len(entry.record.warnings)) for entry in runs.entries]
     return [Fact(name="Warnings of the runs", text=text, evidence=evidence)]
+
+
+def limits(runs: Runs) -> list[Fact]:
+    """What bounds the claims beyond the counts, which only the author can say."""
+    missing = "records hold counts and warnings; assumptions, scale and failed attempts are for you to discuss"
+    return [Fact(name="Limits", text="", evidence=[], missing=missing)]
 
 
 def tasks(runs: Runs) -> list[Fact]:
