@@ -1015,7 +1015,7 @@ def test_one_sft_run_is_not_scored(tmp_path: Path) -> None:
         "next",
     ]
     assert {row[-1] for row in shown.rows} == {"RL done"}
-    assert "add recipes" in " ".join(predicted(tmp_path / "bare", found, []).next_steps)
+    assert predicted(tmp_path / "bare", found, []).next_steps[-1].endswith("from at least 3 SFT recipes.")
 
 
 def test_advice_uses_outcomes(tmp_path: Path) -> None:
@@ -1032,7 +1032,7 @@ def test_advice_uses_outcomes(tmp_path: Path) -> None:
         == f"rlready rl model={found[3].name} 'problems=dagmath?ops=5&asked=3&split=train&n=1000&seed=7' "
         "thinking_budget=64 max_answer_tokens=16"
     )
-    assert result.next_action.endswith(" The command trains on problems of another seed than were measured here.")
+    assert result.next_action.endswith(" The command trains on new problems.")
     assert "First by pass@64 of those without an outcome: step-40." in result.next_steps
     assert result.next_action.startswith("Run RL from step-40, the first by pass@64 that has no outcome yet. ")
     assert f"<b>Next:</b> {result.next_action}<br><code>" in page.write(tmp_path / "more/out").read_text()

@@ -120,6 +120,25 @@ def test_without_outcomes_there_is_a_ranking_and_no_score(predicted: Path, tmp_p
     assert "after RL" not in text
 
 
+def test_without_outcomes_one_sft_run_has_only_what_readiness_has_not(tmp_path: Path) -> None:
+    """Three pages of loss and pass@k were those of readiness again."""
+    found = [
+        checkpoint(str(tmp_path / f"sft/checkpoints/step-{i}"), reach=reach, skill=0.3, seed=i, loss=0.9)
+        for i, reach in enumerate((0.5, 0.7, 0.76))
+    ]
+    result = predict(PredictConfig(runs=(str(write_readiness(tmp_path / "ready", found)),)), tmp_path / "out")
+    assert result.next_steps[-1].startswith("No outcome of RL is named, and all checkpoints are from one SFT run: ")
+    assert result.next_steps[-1].endswith("to score predictors, name RL runs from at least 3 SFT recipes.")
+    text = text_of(tmp_path, result)
+    for heading in ("What to do", "How certain the order is", "Which is better, by pass@64"):
+        assert heading in text
+    assert "probability of being the best" in text
+    for heading in ("The ranking", "Along SFT", "pass@k of each checkpoint"):
+        assert heading not in text
+    two = [c.model_copy(update={"sft": str(i)}) for i, c in enumerate(result.checkpoints)]
+    assert "Along SFT" in text_of(tmp_path, result.model_copy(update={"checkpoints": two}))
+
+
 def test_many_sft_runs_are_thin_lines(predicted: Path) -> None:
     first = PredictResult.load(predicted).checkpoints[0].model_copy(update={"heldout_loss": None, "pass_at_k": {}})
     rows = [

@@ -13,7 +13,7 @@ import numpy as np
 from rlready.core.cells import decimal
 from rlready.predict.family import Family
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS
-from rlready.predict.score import SIGNIFICANT, Score
+from rlready.predict.score import LEAST, SIGNIFICANT, Score
 from rlready.readiness.ranking import NAMED, Ranking, listed
 
 SKILL = 0.05  # p of the best of all predictors
@@ -26,7 +26,11 @@ def calibrate(ranking: Ranking, one_run: bool) -> str:
     """Which RL runs would turn the ranking into predicted outcomes, if no RL has been run yet."""
     named = listed([ranking.labels[i] for i in _across(ranking)])
     if one_run:
-        return f"The checkpoints are {ONE_RUN}. RL from {named} shows how far to trust {ranking.by} within this run."
+        return (
+            "No outcome of RL is named, and all checkpoints are from one SFT run: to readiness this adds only how "
+            f"certain the order is. RL from {named} shows how far to trust {ranking.by} within this run; to score "
+            f"predictors, name RL runs from at least {LEAST} SFT recipes."
+        )
     return (
         f"To predict outcomes in numbers, and to learn whether {ranking.by} can be trusted here, run RL from {named}, "
         "which span its range, and name the results here."

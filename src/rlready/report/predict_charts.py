@@ -27,18 +27,17 @@ from rlready.report.figures import (
     Unit,
 )
 from rlready.report.plots import NEUTRAL, Point, Series, in_brief, line_chart
+from rlready.report.predict_order import better_than, certainty
 from rlready.report.section import (
     Column,
     Section,
     bullets,
     paragraph,
-    scrolling,
     side_by_side,
     small,
     table,
     titled_table,
 )
-from rlready.report.text import safe
 from rlready.runs.checkpoint_order import labels
 
 MOST_NAMED_RUNS = 6
@@ -49,12 +48,15 @@ BAD = 3  # the colour of what is past overfitting onset
 def predict_sections(result: PredictResult) -> list[Section]:
     """What to do, the ranking, how sure its order is, losses along SFT, and how well predictors did."""
     rows = sorted(result.checkpoints, key=lambda row: row.rank)
+    to_do = [Section("What to do", [bullets(result.next_steps[1:], "steps")])] if result.next_steps[1:] else []
+    if not result.families and len({row.sft or row.name for row in rows}) == 1:
+        return [*to_do, certainty(rows), *better_than(result, rows)]
     names = {row.name: row.label for row in rows}
     charts = [*trajectories(result.checkpoints), pass_at_k(result.checkpoints, names, result.chance_level)]
     return [
-        *([Section("What to do", [bullets(result.next_steps[1:], "steps")])] if result.next_steps[1:] else []),
+        *to_do,
         Section(f"The ranking, by {result.ranked_by}", _ranking(rows, result), ["pass_at_k", "onset"]),
-        *_better(result, rows),
+        *better_than(result, rows),
         Section("Along SFT", [side_by_side(charts)]),
         *(_family(family, result) for family in result.families),
     ]
@@ -84,40 +86,6 @@ def _ranking(rows: Sequence[CheckpointPrediction], result: PredictResult) -> lis
 def _after_rl(family: FamilyResult) -> Column[CheckpointPrediction]:
     header = f"after RL: {family.name}" if family.name else "after RL"
     return Column(header, lambda c: c.after_rl(family.name), PERCENT if family.shares else THREE_DIGITS)
-
-
-def _better(result: PredictResult, ranked: Sequence[CheckpointPrediction]) -> list[Section]:
-    """How certain the order of the first few is: the probability that a row's checkpoint is better than a column's."""
-    by = next((p for p in result.predictors if p.name == result.ranked_by), None)
-    if by is None or not by.p_better:
-        return []
-    matrix, first = by.p_better, set(by.order[: len(by.p_better)])
-    place = {row.label: i for i, row in enumerate(row for row in result.checkpoints if row.label in first)}
-    names = [row.label for row in ranked if row.label in place]
-    if len(names) != len(matrix) or any(len(line) != len(matrix) for line in matrix):
-        return []
-    head = Markup("").join(Markup('<th scope="col">{}</th>').format(safe(name)) for name in names)
-    lines = Markup("").join(
-        Markup('<tr><th scope="row">{}</th>{}</tr>\n').format(
-            safe(a), Markup("").join(_chance(None if a == b else matrix[place[a]][place[b]]) for b in names)
-        )
-        for a in names
-    )
-    whole = Markup('<table class="matrix">\n<thead><tr><th scope="col">P(better than)</th>{}</tr></thead>\n')
-    title = f"Which is better, by {result.ranked_by}"
-    shown = scrolling(title, whole.format(head) + Markup("<tbody>\n{}</tbody>\n</table>").format(lines))
-    more = len(names) < len(ranked)
-    note = small(f"The first {len(names)} of {len(ranked)}.") if more else Markup("")
-    return [Section(title, [shown, note], ["better"])]
-
-
-def _chance(p: float | None) -> Markup:
-    shade = (
-        f"background: color-mix(in srgb, var(--t0) {round(35 * p)}%, transparent)"
-        if p is not None and 0 <= p <= 1
-        else ""
-    )
-    return Markup('<td style="{}">{}</td>').format(shade, WHOLE_PERCENT.show(p))
 
 
 def trajectories(checkpoints: Sequence[CheckpointPrediction]) -> list[Markup]:
