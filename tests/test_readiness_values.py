@@ -317,7 +317,7 @@ def test_the_cheaper_of_a_tie_is_the_pick(
     other = STEPS[pick] if pick != 2 else STEPS[3] if values[3] > 0.4 else STEPS[0]  # where no value decides
     name = other.rpartition("/")[2]
     assert bool(re.search(f"{name} (from|and) step-30", next_action(found))) is tie
-    narrower = " (a narrower bound than the 95 % intervals)." if "fewest" in said else "."
+    narrower = " (less than the 95 % intervals)." if "fewest" in said else "."
     action = "Start RL from " + said.replace(" ", " now: it ", 1).removesuffix(".") + narrower
     assert next_action(found).startswith(action) is tie
     assert [found.checkpoint(i, STEPS[i]).chosen for i in range(4)] == [i == pick for i in range(4)]
