@@ -329,7 +329,7 @@
     return make("div", { class: "note legend" },
       forced && make("p", {}, "The decoder forced ", make("mark", { class: "forced" }, "such tokens"), " and the model chose the rest."),
       correct && shown.some((texts) => texts.strict !== null) && make("p", {},
-        "Of a correct answer each step is recomputed: it may have been reached by wrong ones."),
+        "Where the answer is correct, each step is recomputed: wrong steps can lead to it, too."),
       credited && make("p", {}, make("label", {}, box, "Colour by advantage"), ` −${limit} `,
         make("span", { class: "scale" }, ...scale), ` +${limit}`),
       index.unmarked.length > 0 && make("p", {},
