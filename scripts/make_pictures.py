@@ -34,7 +34,7 @@ def draw(demo: Path) -> None:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for name, path, size in (("report", report, (1280, 780)), ("readiness", ready, (1280, 650))):
+        for name, path, size in (("report", report, (1280, 780)), ("readiness", ready, (1280, 675))):
             shoot(browser, path, name, size)
             shoot(browser, path, f"{name}-dark", size, scheme="dark")
             shoot(browser, path, f"{name}-phone", PHONE)
