@@ -77,16 +77,11 @@ def total_compute(runs: Runs) -> list[Fact]:
     )
     if any(entry.record.processes > 1 for entry in runs.counted):
         text += " Of runs in several processes, the CPU time is that of the first."
+    text += " Runs in other folders, and deleted ones, are not among them."
     evidence = [entry.of_record("seconds", entry.record.seconds) for entry in runs.counted]
     replaced = ((entry, len(entry.record.overwritten)) for entry in runs.counted)
     evidence += [entry.of_record("overwritten", f"{n} attempts") for entry, n in replaced if n]
     return [Fact(name="Total compute", text=text, evidence=evidence, missing="; ".join(_not_counted(runs)))]
-
-
-def other_runs(runs: Runs) -> list[Fact]:
-    """Runs that are not in these folders, of which only the author knows."""
-    missing = "runs in other folders, and deleted ones, are in no record: say what they took, or that there were none"
-    return [Fact(name="Other runs", text="", evidence=[], missing=missing)]
 
 
 def _not_counted(runs: Runs) -> Iterator[str]:

@@ -11,11 +11,11 @@ from rlready.checklist.runs import Runs
 FACTS: dict[str, Callable[[Runs], list[Fact]]] = {
     each.__name__: each
     for each in (
-        *(compute.machine, compute.memory, compute.time_per_run, compute.total_compute, compute.other_runs),
-        *(compute.energy, compute.storage, compute.provider, provenance.parameters),
+        *(compute.machine, compute.memory, compute.time_per_run, compute.total_compute, compute.energy),
+        *(compute.storage, compute.provider, provenance.parameters),
         *(setting.splits, setting.configuration, setting.chosen, setting.optimiser, setting.seeds, setting.overlap),
-        *(significance.headlines, significance.intervals, significance.variability, significance.shown_intervals),
-        *(significance.scope, significance.warnings, significance.limits, significance.tasks),
+        *(significance.headlines, significance.intervals, significance.variability, significance.scope),
+        *(significance.warnings, significance.limits, significance.tasks),
         *(provenance.revision, provenance.packages, provenance.commands, provenance.data_identity),
         *(provenance.model_identity, provenance.data_access, provenance.address, provenance.licences),
         *(provenance.terms, provenance.checkpoints, provenance.new_assets, provenance.models_used),

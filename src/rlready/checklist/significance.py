@@ -94,12 +94,6 @@ def variability(runs: Runs) -> list[Fact]:
     return [Fact(name="What varies", text=text.strip(), evidence=evidence)]
 
 
-def shown_intervals(runs: Runs) -> list[Fact]:
-    """Whether the paper shows the intervals, which only the author can say."""
-    missing = "which of these intervals the paper shows, and whether it says what varies, is in no record"
-    return [Fact(name="In the paper", text="", evidence=[], missing=missing)]
-
-
 def scope(runs: Runs) -> list[Fact]:
     """How much was run, as far as it bounds the claims."""
     tasks, models = {note.id for _, _, note in runs.data()}, {note.id for _, _, note in runs.models()}
