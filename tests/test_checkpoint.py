@@ -469,13 +469,15 @@ def test_a_model_that_was_fetched_before_needs_no_hub(
     ("inside", "said"),
     [
         (
-            "checkpoint-9/config.json checkpoint-10/config.json",
+            "checkpoint-9/config.json checkpoint-9/model.safetensors tokenizer/config.json "
+            "checkpoint-10/adapter_config.json checkpoint-10/adapter_model.safetensors",
             r"it holds 2 checkpoints: \S+checkpoint-9, \S+checkpoint-10$",
         ),
         (
-            " ".join(f"step-{n}/config.json" for n in (5, 11, 7, 9, 8)),
+            " ".join(f"step-{n}/{name}" for n in (5, 11, 7, 9, 8) for name in ("config.json", "pytorch_model.bin")),
             r"it holds 5 checkpoints: \S+step-5 to \S+step-11$",
         ),
+        ("tokenizer/config.json tokenizer/tokenizer.json", r"config\.json is missing$"),
         ("model_world_size_2_rank_0.pt", "verl's shards: python -m verl.model_merger .* --backend fsdp"),
         ("actor/model_world_size_2_rank_0.pt", r"--local_dir \S+/actor --target_dir OUT"),
         ("pytorch_model_fsdp_0/.metadata", r"accelerate merge-weights \S+pytorch_model_fsdp_0 OUT"),

@@ -15,7 +15,7 @@ from rlready.core.result import RESULT
 from rlready.models.checksums import verify_checksums
 from rlready.models.one_line import one_line
 from rlready.models.tokenizer_file import check_tokenizer_file
-from rlready.models.weights import AGAIN, Held, regular, weight_files
+from rlready.models.weights import AGAIN, PICKLE, SAFE, Held, regular, weight_files
 from rlready.runs.checkpoint_names import numbered
 from rlready.runs.files import read_json
 from rlready.runs.record import RECORD
@@ -23,6 +23,7 @@ from rlready.runs.results import load_result
 
 CONFIG, ADAPTER, GENERATION = "config.json", "adapter_config.json", "generation_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+WEIGHTS = (f"{SAFE}*", f"{PICKLE}*", *ADAPTER_WEIGHTS)  # with the names of their indices
 EMBEDDED_FOLDER = Path(__file__).parents[1] / "assets" / "embedded"  # the model shipped inside the package
 TOKENIZER = "tokenizer.json"
 VOCABULARIES = (TOKENIZER, "vocab*", "*.tiktoken", "tekken.json")  # a tokenizer needs one of them
@@ -186,9 +187,14 @@ def _instead(folder: Path) -> str:
             if match:
                 return f"; it holds {what.format(match=match, parent=match.parent, folder=at)}"
     places = [at + name for at in ("*/", "checkpoints/*/") for name in (CONFIG, ADAPTER)]
-    inside = list({path.parent for place in places for path in folder.glob(place)})
+    inside = [at for at in {path.parent for place in places for path in folder.glob(place)} if _holds_weights(at)]
     inside.sort(key=lambda path: (found.number if (found := numbered(str(path))) else -1, path))
     named = ", ".join(map(str, inside)) if len(inside) <= NAMED else f"{inside[0]} to {inside[-1]}"
     holds = f"; it holds {len(inside)} checkpoint{'s' * (len(inside) > 1)}: {named}" if inside else ""
     picked = load_result(folder).picked if (folder / RESULT).is_file() and (folder / RECORD).is_file() else ""
     return f"{holds}; the result of this run picks {picked}" if picked else holds
+
+
+def _holds_weights(folder: Path) -> bool:
+    """Whether a folder has weights of any format; one with a tokenizer may have a configuration, too."""
+    return any(True for pattern in (*WEIGHTS, *FOREIGN) for _ in folder.glob(pattern))
