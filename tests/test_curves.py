@@ -12,7 +12,7 @@ import pytest
 from measured import checkpoint, write_readiness
 from rlready.core.config import PredictConfig
 from rlready.core.errors import UserError
-from rlready.predict.curves import asymptote
+from rlready.predict.curves import Curve, asymptote
 from rlready.predict.outcomes import find_runs
 from rlready.predict.stage import predict
 
@@ -43,7 +43,8 @@ def test_the_asymptote_of_a_sigmoid_is_found() -> None:
         assert asymptote(*sigmoid(last, noise=0.01), "") == pytest.approx(last, abs=0.04)
     assert asymptote(np.arange(1.0, 9), np.full(8, 0.5), "") == 0.5
     t, y = sigmoid(0.7)
-    assert asymptote(np.append(0, t), np.append(0.2, y), "") == asymptote(t, y, "")  # step 0 is before training
+    curve = Curve(Path("run"), (), "outcome", np.append(0, t), np.append(1.0, y))
+    assert curve.outcome("asymptote", "") == asymptote(t, y, "")  # step 0 is before training
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_an_asymptote_that_the_curve_does_not_show_is_refused(steps: int, messag
 
 def test_last_and_best_of_a_log_and_of_a_table(tmp_path: Path) -> None:
     run = state(tmp_path / "grpo", reward=[0.1, 0.6, 0.5], eval_reward=[0.2, 0.4, 0.3])
-    (tmp_path / "run.csv").write_text("step,outcome\n1,0.1\n3,0.2\n2,0.7\n")
+    (tmp_path / "run.csv").write_text("step,outcome\n0,0.9\n1,0.1\n3,0.2\n2,0.7\n")  # step 0 is before training
     assert outcomes(
         tmp_path, {"curve": "grpo"}, {"curve": "grpo", "outcome": "last", "metric": "reward", "family": "b"}
     ) == [
@@ -91,6 +92,7 @@ def test_last_and_best_of_a_log_and_of_a_table(tmp_path: Path) -> None:
         ([{"curve": "grpo"}, {"outcome": 0.5}], ":2: the outcome is a number, but in .* it is last reward"),
         ([{"curve": "bad.csv"}], "step and outcome must be numbers"),
         ([{"curve": "twice.csv"}], "step 1 is given twice"),
+        ([{"curve": "start.csv"}], r"start\.csv has only the evaluation before training"),
         ([{"curve": "sft"}], "none of eval_reward, reward was logged; name another as the metric"),
         ([{"curve": "broken"}], "not a trainer_state.json with a log_history"),
         ([{"curve": "deep"}], "not a trainer_state.json with a log_history"),
@@ -103,6 +105,7 @@ def test_curves_without_an_outcome(rows: list[dict[str, Any]], message: str, tmp
     state(tmp_path / "sft", loss=[1.0])
     (tmp_path / "bad.csv").write_text("step,outcome\n1,x\n")
     (tmp_path / "twice.csv").write_text("step,outcome\n1,1\n1,2\n")
+    (tmp_path / "start.csv").write_text("step,outcome\n0,0.5\n")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "trainer_state.json").write_text("{}")
     (tmp_path / "deep").mkdir()

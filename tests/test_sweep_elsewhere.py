@@ -202,7 +202,7 @@ def test_what_has_not_been_trained_to_its_end_waits(tmp_path: Path, capfd: Any) 
         assert reason in said
     imported = import_outcome(ImportConfig(export=str(first), outcome="0.61"))
     assert (imported.outcome, imported.text) == (0.61, str(first / "outcome.json"))
-    trained(second, 0.1, 0.3, 0.2)
+    trained(second, 0.1, 0.3, 0.2, steps=2)
     import_outcome(ImportConfig(export=str(second), value="best"))
     assert sweep(config, out).waiting == []
     assert {row["family"]: row["outcome"] for row in rows(out).values()} == {

@@ -551,7 +551,7 @@ def import_(
     outcome: Accuracy after training, from 0 to 1, or its learning curve: the output folder of TRL or verl, a
         log of verl, trainer_state.json, or a table with the columns step and outcome. By default the outputs in
         the export.
-    value: Which value of a curve is the outcome: its last, its best, or that at which it levels off.
+    value: Which value of a curve is the outcome: its last, the best after step 0, or where it levels off.
     metric: Name of the logged value in trainer_state.json. By default eval_accuracy, which the exported reward
         logs.
     recipe: SFT recipe of the checkpoint that training started from. By default that of its SFT run.

@@ -70,15 +70,12 @@ def read_outcome(config: ImportConfig, folder: Path) -> Outcome:
     of_trl = curve.path.name == STATE
     if config.metric and not of_trl:
         raise UserError(f"metric={config.metric} applies to {STATE}, but the curve is {curve.path}; leave it out")
-    last_step = float(curve.steps[-1])
-    if last_step <= 0:
-        raise UserError(f"{curve.path}: has only the evaluation before training, at step {last_step:g}; train first")
     return Outcome(
         curve.outcome(config.value, "import"),
         curve.meaning(config.value),
         curve.path,
         curve.metric if of_trl else "",
-        last_step,
+        float(curve.steps[-1]),
     )
 
 

@@ -5,14 +5,15 @@ with the columns ``step`` and ``outcome``.  Of the numbers that TRL logs, the ou
 ``reward``, unless ``metric`` names another.
 
 - *last*: the value at the last step.
-- *best*: the largest value.  As a maximum over noisy values, it is too large, and more so in a longer run.
+- *best*: the largest value after step 0, the evaluation before training, which is no outcome of RL.  As a maximum over
+  noisy values, it is too large, and more so in a longer run.
 - *asymptote*: A of the sigmoid of ScaleRL (arXiv 2510.13786) over steps t instead of compute,
 
       R(t) = R_0 + (A - R_0) / (1 + (t_mid / t)^B)
 
-  by least squares over R_0, A, B and t_mid, with A up to 1 for values up to 1.  Step 0, the evaluation before training,
-  is left out of the fit, since t_mid / t has no value there.  The asymptote is refused where the curve does not
-  determine it: before three quarters of its rise, or with a standard error of A above a tenth of the rise.
+  by least squares over R_0, A, B and t_mid, with A up to 1 for values up to 1, from the values after step 0.  The
+  asymptote is refused where the curve does not determine it: before three quarters of its rise, or with a standard
+  error of A above a tenth of the rise.
 """
 
 from __future__ import annotations
@@ -81,10 +82,16 @@ class Curve:
     values: Floats
 
     def outcome(self, choice: CurveValue, place: str) -> float:
-        """The value that ``choice`` names; UserError, which begins with ``place``, for an asymptote not determined."""
+        """The value that ``choice`` names.
+
+        UserError, which begins with ``place``, for a curve without a value after step 0 or a determined asymptote.
+        """
+        steps, values = (each[self.steps > 0] for each in (self.steps, self.values))
+        if not len(steps):
+            raise UserError(f"{place}: {self.path} has only the evaluation before training, at step 0; train first")
         if choice == "asymptote":
-            return asymptote(self.steps, self.values, f"{place}: {self.path}")
-        return float(self.values[-1] if choice == "last" else self.values.max())
+            return asymptote(steps, values, f"{place}: {self.path}")
+        return float(values[-1] if choice == "last" else values.max())
 
     def meaning(self, choice: CurveValue) -> str:
         """What the outcome is."""
@@ -115,11 +122,10 @@ def saturating(t: Floats, first: float, last: float, power: float, half: float) 
 
 
 def asymptote(t: Floats, y: Floats, where: str) -> float:
-    """The value at which a curve levels off; UserError, which begins with ``where``, if it is not determined."""
+    """The value at which a curve levels off, t above 0; UserError, which begins with ``where``, if not determined."""
     from scipy.optimize import OptimizeWarning, curve_fit
 
     fix = "take its last or best value as outcome"
-    t, y = t[t > 0], y[t > 0]
     if len(t) < LEAST:
         raise UserError(f"{where}: {len(t)} points after step 0, fewer than {LEAST}, show no asymptote; {fix}")
     if np.ptp(y) == 0:

@@ -27,7 +27,7 @@ class ImportConfig(Config):
         "trainer_state.json, or a table with the columns step and outcome. By default the outputs in the export.",
     )
     value: CurveValue = option(
-        "last", "Which value of a curve is the outcome: its last, its best, or that at which it levels off."
+        "last", "Which value of a curve is the outcome: its last, the best after step 0, or where it levels off."
     )
     metric: str = option(
         "", "Name of the logged value in trainer_state.json. By default eval_accuracy, which the exported reward logs."
