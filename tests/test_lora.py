@@ -21,7 +21,7 @@ from rlready.credit.reference import ReferencePair, load_pair
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.models.batch import Batch, supervised
-from rlready.models.checkpoint import load, load_adapted
+from rlready.models.checkpoint import load, load_adapted, load_two
 from rlready.models.llama.support import weight_of
 from rlready.models.logprob import token_logprobs
 from rlready.models.lora import Adapted, Lora
@@ -306,3 +306,37 @@ def test_a_damaged_adapter_is_refused(adapter: str, tmp_path: Path) -> None:
     for read in (load, lambda source: load_adapted(source, Lora(4))):
         with pytest.raises(UserError, match=r"adapter_model\.safetensors: not as it was saved, by its checksum"):
             read(str(damaged))
+
+
+def test_an_adapter_beside_another_base_is_refused(tiny: str, tmp_path: Path) -> None:
+    """A base that was trained further in its place; one that was only moved, or whose card was edited, is the same."""
+    base = shutil.copytree(tiny, tmp_path / "base")
+    sft(sft_config(str(base)).replace(**LORA), tmp_path / "sft")
+    trained = last(tmp_path / "sft")
+    (base / "README.md").write_text("edited")
+    load(trained)
+    weights = base / "model.safetensors"
+    before = weights.read_bytes()
+    weights.write_bytes(before[:-4] + b"\x00\x00\x00\x40")
+    for read in (load, lambda source: load_adapted(source, Lora(4)), lambda source: load_two(str(base), source)):
+        with pytest.raises(UserError, match=r"its base .*/base has other weights than the adapter was trained on"):
+            read(trained)
+    moved = base.rename(tmp_path / "moved")
+    (moved / "model.safetensors").write_bytes(before)
+    config = Path(trained) / "adapter_config.json"
+    config.write_text(config.read_text().replace(str(base), str(moved)))
+    (Path(trained) / "checksums.sha256").unlink()
+    load(trained)
+
+
+def test_the_dropout_of_an_adapter_is_said_not_to_be_applied(
+    adapter: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = shutil.copytree(adapter, tmp_path / "theirs")
+    (theirs / "checksums.sha256").unlink()
+    config = theirs / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"lora_dropout": 0.1}))
+    lm = load_adapted(str(theirs), Lora(4))
+    assert "its lora_dropout of 0.1 is not applied here, and saved as 0" in capsys.readouterr().err
+    lm.save(tmp_path)
+    assert json.loads((tmp_path / "adapter_config.json").read_text())["lora_dropout"] == 0

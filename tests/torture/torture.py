@@ -245,6 +245,8 @@ class Torture:
         listed = sorted(path for path in folder.rglob("*") if path.is_file())
         if draw.random() < 0.5:
             draw.shuffle(listed)
+        if not listed:  # killed before its first file
+            return
         kept = draw.randint(0, len(listed) - 1)
         for path in listed[kept + 1 :]:
             path.unlink()

@@ -29,7 +29,7 @@ from rlready.models.checkpoint_files import (
     check_layers,
     check_weights_are_there,
 )
-from rlready.models.checksums import CARD, verify_checksums, write_checksums
+from rlready.models.checksums import CARD, verify_base, verify_checksums, write_base_checksum, write_checksums
 from rlready.models.fsdp import is_sharded, reshard, shard_of, shards
 from rlready.models.heed_in_layers import heed_in_layers
 from rlready.models.hub import folder_of
@@ -158,6 +158,7 @@ def _base_model(folder: Path, source: str, dtype: str, distributed: Any = None) 
         return _whole_model(folder, source, dtype, distributed), folder
     base = adapter.base_of(folder, source)
     check_files(base, str(base))
+    verify_base(folder, base, source)
     return _whole_model(base, str(base), dtype), base
 
 
@@ -268,6 +269,7 @@ def save(lm: LM, folder: Path, card: str, weights: dict[str, torch.Tensor] | Non
     """
     if isinstance(lm, Adapted):
         lm.save(folder)
+        write_base_checksum(folder, lm.base)
     else:
         lm.model.save_pretrained(folder, state_dict=weights)
     lm.tokenizer.save_pretrained(folder)

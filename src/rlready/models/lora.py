@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 
 from rlready.core.errors import UserError
+from rlready.core.progress import warn
 from rlready.models import adapter
 from rlready.models.checkpoint_files import ADAPTER, ADAPTER_WEIGHTS
+from rlready.models.checksums import verify_base
 from rlready.models.lm import LM
 from rlready.runs.files import read_json
 
@@ -176,6 +178,9 @@ def continued_adapter(model: Any, folder: Path, source: str, lora: Lora, base: s
     config = wrapped.peft_config[TRAINED]
     _refuse_other_settings(config, lora, source)
     _make_savable(config)
+    if config.lora_dropout:
+        warn(f"{source}: warning: its lora_dropout of {config.lora_dropout:g} is not applied here, and saved as 0")
+        config.lora_dropout = 0.0
     config.base_model_name_or_path = base
     wrapped.add_adapter(START, replace(config, inference_mode=True))
     weights = dict(model.named_parameters())
@@ -198,6 +203,7 @@ def beside(lm: LM, folder: Path, source: str) -> Adapted | None:
     if (folder / ADAPTER).exists():
         if not os.path.samefile(adapter.base_of(folder, source), lm.base) or not is_plain(folder, source):
             return None
+        verify_base(folder, lm.base, source)
         name, before = OTHER, lm.wrapped.active_adapter
         adapter.attached(lm.model, folder, source, name=name, wrapped=lm.wrapped)
         lm.wrapped.set_adapter(before, inference_mode=before != TRAINED)
