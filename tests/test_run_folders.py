@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rlready.cli.main import main
-from rlready.core.config import PredictConfig, RLConfig, SFTConfig
+from rlready.core.config import ExportConfig, PredictConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
 from rlready.core.result import Result
 from rlready.core.settings import Config
@@ -454,6 +454,21 @@ def test_overwrite_spares_what_was_read_without_being_named(fake: Fake, capfd: A
     finally:
         invocation.reset(token)
     assert content(Path("run")) == before
+
+
+def test_a_run_with_half_a_write_in_it_moves_and_goes_on(tmp_path: Path) -> None:
+    """Of a folder that a kill has left half-written, no file is read."""
+    with suppress(KeyboardInterrupt), Run(tmp_path / "old", "export", ExportConfig()) as run:
+        run.claim()
+        raise KeyboardInterrupt
+    moved = (tmp_path / "old").rename(tmp_path / "moved")
+    places = [moved / "tokenizer.tmp-1", moved / "sft" / "tokenizer.tmp-1"]
+    for place in places:
+        place.mkdir(parents=True)
+        (place / "tokenizer_config.json").write_text("")
+    with Run(moved, "export", ExportConfig()) as run:
+        run.claim()
+    assert not any(place.exists() for place in places)
 
 
 def test_a_moved_sweep_also_renames_paths_of_jobs_that_are_gone(tmp_path: Path) -> None:

@@ -170,10 +170,9 @@ class Run(Recorder):
         edited = self._earlier is not None and is_edited(self.out)
         if self._earlier:
             refuse_links(self.out)
-            entries = own_entries(self.out)
+            clear_leftovers(own_entries(self.out))
             if self._earlier.folder not in ("", str(self.out)):
                 rename_paths(self.out, self._earlier.folder)
-            clear_leftovers(entries)
             remove(self.out / RESULT)
             note(f"{self.out}: continuing a run that was {self._earlier.attempts[-1].status.partition(':')[0]}")
         else:
