@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -104,7 +103,7 @@ def test_a_run_that_has_only_begun_is_not_taken_over(fake: Fake, capfd: Any) -> 
     Path("runs/sft").mkdir(parents=True)
     held = lock.lock_folder(Path("runs/sft"))
     assert rlready("sft", capfd)[0] == 0
-    os.close(held)
+    lock.unlock(held)
     assert list(map(str, fake.folders)) == ["runs/sft-2"]
 
 

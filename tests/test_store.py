@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -546,6 +547,23 @@ def test_one_process_holds_a_folder_until_it_ends(tmp_path: Path) -> None:
     process.wait()
     with Run(tmp_path, "sft", DemoConfig()) as run:
         assert [attempt.status for attempt in run.record.attempts] == ["killed", "running"]
+
+
+def test_a_process_that_was_forked_does_not_keep_the_lock(tmp_path: Path) -> None:
+    """As workers of a data loader do, which may live longer than the run."""
+    held = lock.HeldFolder(tmp_path)
+    child = os.fork()
+    if not child:
+        held.release()  # as it would be where an error unwinds the stack
+        time.sleep(60)
+        os._exit(0)
+    try:
+        assert lock.is_locked(tmp_path)
+        held.release()
+        assert not lock.is_locked(tmp_path)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_a_lock_that_is_a_symbolic_link_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -257,7 +256,7 @@ def test_another_sweep_is_refused_before_anything_is_written(tmp_path: Path) -> 
     held = lock.lock_folder(out)
     with pytest.raises(UserError, match="is in use by process"):  # with more jobs, for which the result must go
         sweep(SweepConfig(file=write(tmp_path, rl_seed=[0, 1]), workers=0), out)
-    os.close(held)
+    lock.unlock(held)
     assert content_of(out) == before
     shutil.rmtree(out / "sft")  # as the line on a damaged job advises; the others are still this sweep's
     sweep(SweepConfig(file=write(tmp_path), workers=0), out)

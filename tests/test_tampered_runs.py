@@ -402,7 +402,7 @@ def test_temporary_files_of_a_living_run_inside_are_left(tmp_path: Path) -> None
     assert not (tmp_path / "parts.tmp-1").exists()
     with pytest.raises(UserError, match="sft is in use"):
         empty_folder(tmp_path, [Nothing()])
-    os.close(held)
+    lock.unlock(held)
 
 
 def test_an_interrupt_that_a_library_turns_into_an_error_is_an_interrupt(tmp_path: Path, capfd: Any) -> None:

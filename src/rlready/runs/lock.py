@@ -15,6 +15,7 @@ from rlready.core.progress import note
 from rlready.runs.files import os_errors_named
 
 NAME = ".lock"
+HELD = set[int]()  # descriptors of locks
 LONGEST = 30.0  # seconds to wait for another process that replaces a file, which takes it milliseconds
 
 
@@ -36,7 +37,7 @@ def is_locked(folder: Path) -> bool:
 
 
 def lock_folder(folder: Path) -> int:
-    """Lock ``folder``; closing the returned descriptor releases it.
+    """Lock ``folder``, until the returned descriptor is given to `unlock`.
 
     UserError if another process has locked it, and for a lock file that is a symbolic link, whose target would be
     overwritten, or no plain file.
@@ -57,7 +58,26 @@ def lock_folder(folder: Path) -> int:
         note(f"{folder}: the file system has no locks ({error.strerror}); let no other process use it")
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(os.getpid()).encode(), 0)
+    HELD.add(lock)
     return lock
+
+
+def unlock(lock: int) -> None:
+    """Release a lock of `lock_folder`, unless this process was forked from the one that holds it."""
+    if lock in HELD:
+        HELD.remove(lock)
+        with suppress(OSError):  # of a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_UN)  # also for a child that has not closed its copy yet
+        os.close(lock)
+
+
+def _leave_to_parent() -> None:
+    """Close the locks in a child, which would otherwise hold them for as long as it lives."""
+    while HELD:
+        os.close(HELD.pop())
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 @contextmanager
@@ -96,7 +116,7 @@ class HeldFolder:
         self._lock = lock_folder(folder)
 
     def release(self) -> None:
-        os.close(self._lock)
+        unlock(self._lock)
 
     def leave_as_found(self) -> None:
         """Release the folder, and remove it if it was made."""
