@@ -440,7 +440,7 @@ The {len(stored.seeds)} seeds took {hours:.1f} CPU hours.
 
 {table(stored)}
 
-![Mean accuracy against thinking tokens](figure.svg)
+![Accuracy at five thinking budgets](figure.svg)
 
 ## Lower temperatures and majority votes, without a budget
 
@@ -535,7 +535,8 @@ def figure(stored: Stored) -> str:
         for budget in BUDGETS:
             found = t_estimate([s.models[name].accuracy(budget) for s in stored.seeds])
             points.append(Point(budget, found.value, max(found.low, 0.0), min(found.high, 1.0)))
-        series.append(Series(name, points, tone=tone, shape=tone))
+        short = name.removeprefix("SFT, ") if name != PLAIN else name
+        series.append(Series(short, points, tone=tone, shape=tone))
     title = "Accuracy at five thinking budgets, temperature 1"
     return standalone(line_chart(series, title=title, x_label="thinking budget", y_label="accuracy", percent=True))
 
