@@ -7,11 +7,14 @@ import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from decimal import Decimal
 from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy.special import betaincinv
 from scipy.stats import betabinom, kstest, spearmanr
@@ -646,6 +649,14 @@ def test_predictors_of_the_users_own_are_scored_too(tmp_path: Path, capsys: pyte
     assert "of some" not in family.values
     assert "the predictor of some is left out: 1 of 48 outcomes have none" in capsys.readouterr().err
     assert "mine" not in {p.name for p in result.predictors}  # without readiness it cannot rank
+
+
+def test_outcomes_may_be_decimals_of_parquet(tmp_path: Path) -> None:
+    found = one_run(tmp_path)
+    ready, file = write_readiness(tmp_path / "ready", found), tmp_path / "rl.parquet"
+    pq.write_table(pa.Table.from_pylist([{"checkpoint": c.name, "outcome": Decimal("0.25")} for c in found]), file)
+    result = predict(PredictConfig(runs=(str(ready), str(file)), splits=20), tmp_path / "out")
+    assert [c.outcomes[0].value for c in result.checkpoints] == [0.25] * len(found)
 
 
 def test_columns_that_are_not_read_may_be_there(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import TypeGuard
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")  # float() would take 1_0 for 10
@@ -11,11 +12,11 @@ SMALLEST = 1e-12  # of those that are not 0
 
 
 def number_of(value: object) -> object:
-    """A whole number, or a text that is a number, as in CSV, as a float; any other value as it is."""
+    """A whole number, a decimal as in Parquet, or a text that is a number as in CSV, as a float; others as they are."""
     if isinstance(value, bool) or (isinstance(value, str) and not NUMBER.fullmatch(value.strip())):
         return value
     try:
-        return float(value) if isinstance(value, str | int) else value
+        return float(value) if isinstance(value, str | int | Decimal) else value
     except OverflowError:
         return value
 
