@@ -54,7 +54,19 @@ class TasksetTask(Task):
     @cached_property
     def _problems(self) -> list[Problem]:
         found: list[Problem] = self._library.problems_of(self.source, self.name, self._settings, self._n)
+        self._refuse_judge(found[0])
         return found
+
+    def _refuse_judge(self, problem: Problem) -> None:
+        """UserError if a reward asks a judge model for the reference answer: else it would be found after sampling.
+
+        Whatever else goes wrong here is for responses to show.
+        """
+        try:
+            self._verifier(problem, "", problem.answer or "0")
+        except UserError as error:
+            if self._library.JUDGE in str(error):
+                raise UserError(f"{self.source}: {error}") from None
 
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
         """By the task's rewards."""

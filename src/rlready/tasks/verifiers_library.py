@@ -33,6 +33,7 @@ SCORER = f"{__name__}:score"
 SIMPLE = (int, float, bool, str)
 HOOKS = ("setup", "finalize", "stage_verifier")  # of a task, which act in a runtime
 MOST = 100_000  # problems of a taskset
+JUDGE = "a reward asks a judge model"
 NEEDS = "so that its tasks are not answered by one text; it cannot be a source of problems"
 
 
@@ -89,7 +90,7 @@ def score(problem: Problem, answer: str) -> float:
         asyncio.run(task.score(trace))
     except vf.TaskError as error:
         if isinstance(error.__cause__, _JudgeAsked):
-            raise UserError(f"{problem.id}: a reward asks a judge model, {NEEDS}") from None
+            raise UserError(f"{problem.id}: {JUDGE}, {NEEDS}") from None
         raise
     if not math.isfinite(trace.reward):
         raise UserError(f"{problem.id}: the rewards of its task add up to {trace.reward}, which is no score")
