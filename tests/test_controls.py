@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from rlready.core.records import Group, Problem, Sample
+from rlready.credit.algorithms import ALGORITHMS
 from rlready.credit.reference import ReferencePair
 from rlready.models.batch import Example, supervised
 from rlready.models.checkpoint import load
@@ -57,7 +58,7 @@ def sample(thought: int, answer: int, *, cut: bool, reward: float) -> Sample:
     return Sample("p", 0, tokens, mask, zeros, thought, answer, truncated=cut, reward=reward)
 
 
-def test_a_token_has_the_mean_advantage_of_the_answers_after_it(
+def test_a_token_has_the_advantages_of_the_answers_after_it(
     budgets: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(budgets, "BUDGETS", (2, 4, 6))
@@ -77,6 +78,35 @@ def test_a_token_has_the_mean_advantage_of_the_answers_after_it(
     assert answered.mask.tolist() == [0, 0, 0, 0, 0, 1]
     assert answered.advantage[-1] == pytest.approx(half)
     assert {float(w) for each in (first, answered, whole) for w in each.weight} == {0.25}
+
+
+def test_a_thought_that_is_cut_at_the_largest_budget_has_its_answer_once(
+    budgets: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgets, "BUDGETS", (2, 4))
+    pairs = [([2, 2], [0.0, 0.0]), ([4, 4], [1.0, 0.0])]  # thoughts and rewards at each budget
+    groups = [
+        Group(Problem("p", "", ""), (7,), [sample(t, 1, cut=True, reward=r) for t, r in zip(*pair, strict=True)])
+        for pair in pairs
+    ]
+    right, wrong = budgets.credited(groups, 1.0)
+    assert right.advantage == pytest.approx([0.25] * 6)  # half above the mean, of two budgets
+    assert wrong.advantage == pytest.approx([-0.25] * 6)
+    assert right.mask.tolist() == [1, 1, 1, 1, 0, 1]
+
+
+def test_advantages_of_truncation_have_the_spread_of_the_batch(budgets: ModuleType) -> None:
+    trainer = object.__new__(budgets.Truncating)
+    trainer.algorithm, trainer.cap = ALGORITHMS["dr_grpo"], 8
+    rewards = ([1.0, 0.0], [1.0, 0.0, 0.0, 0.0])
+    groups = [
+        Group(Problem(str(i), "", ""), (1,), [sample(1, 1, cut=False, reward=r) for r in each])
+        for i, each in enumerate(rewards)
+    ]
+    centred = np.array([0.5, -0.5, 0.75, -0.25, -0.25, -0.25])
+    found = [example.advantage[0] for example in trainer.credit(groups).examples]
+    assert found == pytest.approx(centred / centred.std())
+    assert trainer.credit([]).examples == []
 
 
 def test_truncation_keeps_groups_with_a_signal_only(budgets: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

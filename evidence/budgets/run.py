@@ -309,8 +309,8 @@ stated, with 2 samples of each problem. The SFT data contain no such text.
 {beside_terse(results)}
 
 [The controls](../budgets-controls/README.md) have RL from terse rows, rejection sampling, RL at every budget,
-truncation, lower temperatures and majority votes: there the length reward beats rejection sampling, and RL from terse
-rows, RL at every budget and truncation beat the length reward.
+truncation, lower temperatures and majority votes. There *arora_zanette* is ahead of a form of rejection sampling; in
+the mean over budgets it is no more accurate than RL without a length reward, and less than the other three.
 
 The embedded model is small, and its verbosity was induced by the SFT data: the page shows that the method removes it,
 not how much of it a large model has. A thought is closed wherever it reaches its budget, so at small budgets accuracy
