@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rlready.core import config
-from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
+from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
 from rlready.core.options import fill_config, to_toml
 from rlready.core.settings import Config, InnerShares, Share, Texts, TokenCounts, WaitCounts, option
@@ -208,6 +208,14 @@ def test_a_file_that_does_not_fit_is_one_line(tmp_path: Path, text: str, says: s
 def test_a_number_of_thousands_of_digits_is_not_printed(tmp_path: Path, number: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         fill_config(config.SFTConfig, read(tmp_path, f"seed = {number}"), {})
+
+
+def test_a_setting_that_a_file_gives_twice_is_refused(tmp_path: Path) -> None:
+    """TOML itself takes these for two keys."""
+    file = tmp_path / "sft.toml"
+    file.write_text("learning_rate = 0.001\nlearning-rate = 0.5\n")
+    with pytest.raises(UserError, match=r"sft\.toml: learning_rate is given twice, once as 'learning-rate'"):
+        fill_config(SFTConfig, file, {})
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:

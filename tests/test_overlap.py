@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from rlready.core.config import SFTConfig
+from rlready.core.config import RLConfig, SFTConfig
+from rlready.export.settings import _located
 from rlready.report.overlap_section import overlap_section
 from rlready.runs.record import Overlap, RunRecord
 from rlready.runs.run import Run
@@ -83,6 +84,24 @@ def test_no_code_is_loaded_to_compare(tmp_path: Path, files: tuple[str, str], mo
     model = trained(tmp_path / "sft", f"{rows}?verifier=judge:right")
     (found,) = measured(tmp_path / "a", data_set(test), model).overlaps
     assert (found.exact, found.near) == (1, None)
+
+
+def test_a_folder_that_a_record_names_is_no_verifier(tmp_path: Path, files: tuple[str, str], monkeypatch: Any) -> None:
+    """A run from elsewhere may say that it was started in a folder with a name like options."""
+    rows, test = files
+    model = trained(tmp_path / "sft", rows)
+    (tmp_path / "judge.py").write_text("raise SystemExit('code of a run folder was run')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    odd = tmp_path / "x.jsonl?verifier=judge:right&answer="
+    odd.mkdir()
+    place = odd / Path(rows).name
+    place.write_bytes(Path(rows).read_bytes())
+    (tmp_path / "x.jsonl").write_bytes(Path(rows).read_bytes())
+    monkeypatch.setattr(RunRecord, "located", lambda record, folder, path: place)
+    (found,) = measured(tmp_path / "a", data_set(test), model).overlaps
+    assert (found.exact, found.near) == (1, None)
+    config = RLConfig(problems="train.jsonl", model="m")
+    assert _located(config, RunRecord.load(tmp_path / "sft"), tmp_path / "sft") == config
 
 
 def test_of_generated_problems_the_graphs_are_compared(tmp_path: Path) -> None:

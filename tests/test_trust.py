@@ -32,6 +32,7 @@ SWEEP = '[sft]\nmodel = "embedded"\n[[rl.recipes]]\nname = "a"\n'
         ('problems = "p.jsonl?verifier=evil:f"', "problems = 'p.jsonl?verifier=evil:f'"),
         ('problems = "p.jsonl?n=3&verifier=./evil.py:f"', "evil.py:f"),
         ('validation = "evil.tasks:Task?n=3"', "validation = 'evil.tasks:Task"),
+        ('problems = "p{.jsonl?verifier=evil:f&answer=a}"', "verifier=evil:f"),
         ('loss = "evil:loss"', "loss = 'evil:loss'"),
         ('algorithm = "./evil.py:A"', "algorithm"),
         (f'{SWEEP}problems = ["gsm8k:x", "evil:Task"]', "problems = 'evil:Task'"),

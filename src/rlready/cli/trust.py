@@ -6,7 +6,6 @@ it; a file may come from anywhere, and with it the module that it names.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -50,4 +49,5 @@ def _names_code(key: str, value: str) -> bool:
 
     if key in CODE:
         return ":" in value
-    return (key in SOURCES or "?" in value) and names_code(re.sub(r"\{[^{}]*\}", "0", value))  # a sweep's seed
+    source = key in SOURCES or "?" in value
+    return source and any(map(names_code, (value, value.replace("{seed}", "0"))))  # as a sweep fills it in

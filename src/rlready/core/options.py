@@ -80,6 +80,8 @@ def _take(cls: type[Config], where: str, items: Mapping[str, object], *, text: b
                     "for rlready sweep"
                 )
             raise UserError(f"{where}: unknown key {key!r}; {nearest(name, cls.model_fields, help_of(cls))}")
+        if name in values:
+            raise UserError(f"{where}: {name} is given twice, once as {key!r}")
         try:
             if isinstance(raw, str):
                 raw.encode()

@@ -63,6 +63,7 @@ def _located(config: RLConfig, record: RunRecord, folder: Path) -> RLConfig:
         head = text.partition("?")[0]
         path = head.removeprefix("rows:").removeprefix("gsm8k:")
         named = path and path not in ("embedded", "dagmath") and not path.startswith(("gym:", "verifiers:"))
-        if named and (found := record.located(folder, path)).exists():
+        # a folder of the record could be named like options, of which a verifier is code
+        if named and (found := record.located(folder, path)).exists() and "?" not in str(found):
             changes[name] = text.replace(path, str(found), 1)
     return config.replace(**changes)

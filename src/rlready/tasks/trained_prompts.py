@@ -86,8 +86,8 @@ def _overlap(folder: Path, record: RunRecord, trained: set[str], held: DataSet, 
 def _at_hand(folder: Path, record: RunRecord, data: DataNote, trained: set[str]) -> DataSet | None:
     """What a run was trained on, if it is a table that is there, unchanged, and no code has to be loaded for it."""
     path, source = record.located(folder, data.path) if data.path else None, parse_source(data.id)
-    if path is None or os.path.normpath(source.path) != str(data.path) or names_code(data.id):
-        return None
+    if path is None or os.path.normpath(source.path) != str(data.path) or names_code(data.id) or "?" in str(path):
+        return None  # a folder of the record could be named like options
     if not path.is_file() or path.stat().st_size > MOST_BYTES:
         return None
     with suppress(UserError), only_warnings():  # that run has said which columns are read
