@@ -47,7 +47,7 @@ t 0 "runs/readiness-2" rr readiness outputs/checkpoint-* problems=problems.parqu
 t 0 "checkpoint-" rr readiness outputs/checkpoint-* problems=problems.jsonl heldout=heldout.jsonl "${small[@]}" --out runs/ready
 t 2 "--overwrite" rr readiness outputs/checkpoint-* problems=problems.jsonl heldout=heldout.jsonl "${small[@]}" seed=1 --out runs/ready
 t 0 "checkpoint-" rr readiness outputs/checkpoint-* problems=problems.jsonl heldout=heldout.jsonl "${small[@]}" seed=1 --out runs/ready --overwrite
-t 0 "add recipes" rr predict runs/ready --out runs/predict
+t 0 "from at least 3 SFT recipes" rr predict runs/ready --out runs/predict
 t 0 "pass@1" rr readiness base problems=problems.jsonl "${small[@]}" --out runs/base
 t 0 "pass@1" rr readiness thinker/checkpoint-* problems=problems.jsonl "${small[@]}" thinking_budget=16 --out runs/thinker
 # a verifier of one's own
