@@ -95,6 +95,7 @@ def test_planted_overlap_is_found_behind_a_common_instruction() -> None:
         ("What is 1+2?", "WHAT  is 1 + 2", True),
         ("What is 1+2?", "What is 1-2?", False),
         ("ﬁve Ａ", "five a", True),  # NFKC
+        ("app\u00adles \u200bare", "apples a\u034fre\ufeff", True),
         ("三个苹果", "三个苹果。", True),
         ("", "", False),
         ("...", "?", False),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ from rlready.sweep.few_steps import refuse_too_few_steps
 from rlready.sweep.grid import read_sweep_file
 from rlready.sweep.jobs import Job, chains_of, checkpoints_of, finished, jobs_of, refuse_mixed_inputs
 from rlready.sweep.processes import LocalProcesses
-from rlready.sweep.result import StartingCheckpoint, _headline
+from rlready.sweep.result import StartingCheckpoint, _headline, _over_seeds
 from rlready.sweep.stage import sweep
 from rlready.sweep.status import Status, duration, remaining
 from rlready.train.result import BestCheckpoint, Checkpoint, Evaluation, RLResult, SFTResult
@@ -647,3 +648,16 @@ def test_ray_is_only_for_an_address(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"ray=head:6379 needs Ray: pip install 'rlready\[ray\]'"):
         sweep(SweepConfig(file=write(tmp_path), ray="head:6379"), tmp_path / "out")
+
+
+def test_the_interval_over_seeds_is_of_a_share() -> None:
+    """Within 0 and 1; of seeds with one value it is that of a run over problems, not of no width."""
+    run = Estimate(1.0, 0.73, 1.0, 8)
+
+    def row(outcome: float) -> Any:
+        return SimpleNamespace(outcome=outcome, accuracy=run)
+
+    assert _over_seeds([row(1.0), row(1.0)]) == run
+    found = _over_seeds([row(1.0), row(0.9)])
+    assert (found.value, found.high, found.varies) == (pytest.approx(0.95), 1.0, "seeds")
+    assert found.low == pytest.approx(0.95 - 12.7062 * 0.05, abs=1e-3)

@@ -265,6 +265,21 @@ def test_a_few_that_raise_are_counted(folder: Path, capsys: pytest.CaptureFixtur
     assert ReadinessResult.load(folder / "runs" / "readiness").checkpoints[0].undecided == 1
 
 
+def test_a_verifier_that_gives_equal_responses_two_verdicts_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "moody.py").write_text(
+        "asked = []\n\n\ndef odd(problem, answer):\n    asked.append(1)\n    return len(asked) % 2 == 1\n"
+    )
+    task = open_task("plain.jsonl?verifier=moody:odd")
+    problem, other = task.problems()[:2]
+    verify_all(task, [(problem, ("", "1")), (other, ("", "1"))])
+    assert "different verdicts" not in capsys.readouterr().err
+    verify_all(task, [(problem, ("", "1")), (problem, ("", "1"))])
+    said = f"the verifier gives equal responses different verdicts, as to {problem.id}"
+    assert said in capsys.readouterr().err
+
+
 def test_formulas_that_sympy_does_not_decide_are_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "samples.jsonl").write_text(
         "\n".join(json.dumps({"problem_id": p, "text": t}) for p, t in (("a", "\\boxed{9^{9^{9}}}"), ("b", "2")))

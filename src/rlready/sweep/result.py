@@ -6,6 +6,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -146,5 +147,8 @@ def _percent(outcome: Estimate) -> str:
 
 
 def _over_seeds(rows: Sequence[RunRow]) -> Estimate:
-    """The mean outcome, with an interval over seeds if there are several, else over problems."""
-    return t_estimate([row.outcome for row in rows]) if len(rows) > 1 else rows[0].accuracy
+    """The mean outcome, with an interval over seeds if there are several that differ, else over problems."""
+    if len({row.outcome for row in rows}) == 1:  # whose interval over seeds would have no width
+        return rows[0].accuracy
+    found = t_estimate([row.outcome for row in rows])
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))

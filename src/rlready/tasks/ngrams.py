@@ -3,7 +3,7 @@
 A text shares an n-gram if any N = 13 of its words in a row, or all of a shorter text, are in one of the other set: the
 definition of Brown et al. (arXiv 2005.14165, appendix C) with the N of lm-evaluation-harness.  It is a near-duplicate
 if the Jaccard index of its 5-grams with those of one other text is at least 0.8 (Lee et al., arXiv 2107.06499, who
-estimate it by MinHash).  Letter case, white space and punctuation do not count.
+estimate it by MinHash).  Letter case, white space, punctuation and invisible characters do not count.
 
 Choices of this package: arithmetic signs are words; and words in 5-grams that are in more than 10 different texts of
 a set, or in more than half of them, are left out, because an instruction that all prompts share would otherwise make
@@ -27,6 +27,10 @@ COMMON = 10  # texts of a set
 CHUNK = 100_000  # n-grams that are compared at once
 CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # whose characters count as words, because no spaces divide them
 WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+|[+\-−*/^=<>×÷√%]")
+# soft hyphens, joiners, marks of direction: characters of Unicode's category Cf, and U+034F
+INVISIBLE = re.compile(
+    "[\\u00ad\\u034f\\u061c\\u180e\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u2064\\u2066-\\u206f\\ufeff]"
+)
 FACTOR = 0x9E3779B97F4A7C15  # of the polynomial hash: odd
 Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
@@ -121,7 +125,7 @@ def _as_numbers(*sets: Sequence[str]) -> list[Texts]:
     vocabulary: dict[str, int] = {}
     ids, lengths = list[Ints](), list[Ints]()
     for texts in sets:
-        words = [WORD.findall(unicodedata.normalize("NFKC", text).casefold()) for text in texts]
+        words = [WORD.findall(unicodedata.normalize("NFKC", INVISIBLE.sub("", text)).casefold()) for text in texts]
         lengths.append(np.array([len(each) for each in words], dtype=np.int64))
         ids.append(
             np.array([vocabulary.setdefault(w, len(vocabulary)) for each in words for w in each], dtype=np.int64)

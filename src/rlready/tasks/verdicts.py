@@ -6,8 +6,10 @@ verdict on them, stops the run: its rewards would all be zero.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rlready.core.errors import UserError
-from rlready.core.progress import show_once, warn
+from rlready.core.progress import show_once, warn, warn_once
 from rlready.core.records import Problem
 from rlready.tasks.answers.verify import compare_in_advance
 from rlready.tasks.protocol import Asked, Task, Verdict
@@ -25,6 +27,7 @@ def verify_all(task: Task, asked: Asked) -> list[Verdict]:
     tally, missing = task.tally, [(p, v) for (p, _), v in zip(asked, verdicts, strict=True) if v.undecided]
     tally.asked += len(asked)
     tally.undecided += sum(task.compares(problem) is None for problem, _ in missing)
+    _warn_of_unlike(task, asked, verdicts)
     if not missing:
         return [*verdicts]
     traceback = next((verdict.traceback for _, verdict in missing if verdict.traceback), "")
@@ -41,6 +44,21 @@ def verify_all(task: Task, asked: Asked) -> list[Verdict]:
         f"incorrect {example}"
     )
     return [*verdicts]
+
+
+def _warn_of_unlike(task: Task, asked: Asked, verdicts: Sequence[Verdict]) -> None:
+    """Warn of a verifier that gives equal responses to a problem two verdicts: none of its figures can be repeated."""
+    first: dict[tuple[str, str, str], bool] = {}
+    for (problem, (thinking, answer)), verdict in zip(asked, verdicts, strict=True):
+        if (
+            not verdict.undecided
+            and first.setdefault((problem.id, thinking, answer), verdict.correct) != verdict.correct
+        ):
+            warn_once(
+                f"{task.source}: warning: the verifier gives equal responses different verdicts, as to {problem.id}; "
+                "make it depend on the problem and the response alone, else no figure can be repeated"
+            )
+            return
 
 
 def verdict_on(task: Task, problem: Problem, thinking: str, answer: str) -> Verdict:
