@@ -11,10 +11,8 @@ from rlready.readiness.result import ReadinessResult
 from rlready.runs.files import read_table
 from rlready.runs.record import RunRecord
 
-FEW, MOST = (
-    0.05,
-    0.5,
-)  # shares of responses in the asked form: below the first a model has not learned it, above, it has
+# shares of responses in the asked form: up to the first a model has not learned it, from the second on it has
+FEW, MOST = 0.05, 0.5
 STATED = re.compile(r"(\S+):")  # the name before a value, in symbols
 
 

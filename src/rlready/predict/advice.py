@@ -19,7 +19,6 @@ from rlready.readiness.ranking import NAMED, Ranking, listed
 SKILL = 0.05  # p of the best of all predictors
 CALIBRATE = 4
 FAMILIES = 2  # whose best checkpoint the headline names
-ONE_RUN = "all from one SFT run: nothing to score yet; add recipes"
 
 
 def calibrate(ranking: Ranking, one_run: bool) -> str:
@@ -86,7 +85,7 @@ def _unscored(family: Family) -> str:
     if len(family.outcome) == 1:
         return "Only one checkpoint has an outcome: nothing to score yet; add recipes."
     if family.recipes == 1:
-        return f"{ONE_RUN[0].upper()}{ONE_RUN[1:]}."
+        return "All from one SFT run: nothing to score yet; add recipes."
     if float(np.ptp(family.outcome)) == 0:
         return "All outcomes are equal: there is nothing to predict."
     return f"{family.recipes} SFT recipes are too few to score a predictor; add recipes."

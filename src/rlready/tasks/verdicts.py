@@ -50,10 +50,9 @@ def _warn_of_unlike(task: Task, asked: Asked, verdicts: Sequence[Verdict]) -> No
     """Warn of a verifier that gives equal responses to a problem two verdicts: none of its figures can be repeated."""
     first: dict[tuple[str, str, str], bool] = {}
     for (problem, (thinking, answer)), verdict in zip(asked, verdicts, strict=True):
-        if (
-            not verdict.undecided
-            and first.setdefault((problem.id, thinking, answer), verdict.correct) != verdict.correct
-        ):
+        if verdict.undecided or task.compares(problem) is not None:  # whose comparison always decides alike
+            continue
+        if first.setdefault((problem.id, thinking, answer), verdict.correct) != verdict.correct:
             warn_once(
                 f"{task.source}: warning: the verifier gives equal responses different verdicts, as to {problem.id}; "
                 "make it depend on the problem and the response alone, else no figure can be repeated"
