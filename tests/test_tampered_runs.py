@@ -386,6 +386,20 @@ def test_a_run_can_be_overwritten_whatever_it_has_written(runs: Runs, verb: str,
     assert {path.name for path in out.iterdir()} == {"record.json", lock.NAME}
 
 
+def test_a_checkpoint_that_is_not_of_the_run_is_not_overwritten(runs: Runs) -> None:
+    """A checkpoint from elsewhere under the name of one of the run's own, and a file that was put into one of those."""
+    out = runs.folder("sft", "done")
+    own = max((out / "checkpoints").glob("step-*"))
+    other = own.with_name("step-99")
+    shutil.copytree(own, other)
+    quantized = own / "model.gguf"
+    quantized.touch()
+    assert sorted(foreign_entries(out, RunRecord.load(out))) == sorted([other, quantized])
+    with pytest.raises(UserError, match=r"it also holds .*not written by its run of sft"):
+        empty_folder(out, [Nothing()])
+    assert quantized.exists()
+
+
 def test_temporary_files_of_a_living_run_inside_are_left(tmp_path: Path) -> None:
     """An outer run removes its own leftovers alone, and an outer run that is overwritten waits for the inner one."""
     inner = tmp_path / "sft"

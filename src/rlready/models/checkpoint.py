@@ -29,7 +29,7 @@ from rlready.models.checkpoint_files import (
     check_layers,
     check_weights_are_there,
 )
-from rlready.models.checksums import CARD, verify_base, verify_checksums, write_base_checksum, write_checksums
+from rlready.models.checksums import verify_base, verify_checksums, write_base_checksum, write_checksums
 from rlready.models.fsdp import is_sharded, reshard, shard_of, shards
 from rlready.models.heed_in_layers import heed_in_layers
 from rlready.models.hub import folder_of
@@ -50,6 +50,7 @@ from rlready.models.model_config import config_of, generation_config_of, plan_of
 from rlready.models.tokenizer import tokenizer_of
 from rlready.models.transformers_errors import line_of, refused
 from rlready.models.weights import AGAIN, held_weights, weight_files
+from rlready.runs.checksums import CARD
 from rlready.runs.files import read_json
 
 SNAPSHOTS = "snapshots"  # the folder of the hub's cache in which models are

@@ -8,15 +8,12 @@ lies elsewhere and may be replaced.
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.models.weights import AGAIN, regular, weight_files
+from rlready.runs.checksums import BASE, CARD, CHECKSUMS, LINE
 from rlready.runs.provenance import file_digest
-
-CHECKSUMS, CARD, BASE = "checksums.sha256", "README.md", "base.sha256"
-LINE = re.compile(r"([0-9a-f]{64}) [ *]([^/]+)")
 
 
 def write_checksums(folder: Path) -> None:

@@ -7,11 +7,16 @@ between the file and the record, is taken as it is.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from rlready.core.errors import UserError
 from rlready.runs.provenance import file_digest
+
+# in the folder of a checkpoint: the checksums of its files, its card, and the checksum of an adapter's base
+CHECKSUMS, CARD, BASE = "checksums.sha256", "README.md", "base.sha256"
+LINE = re.compile(r"([0-9a-f]{64}) [ *]([^/]+)")  # of the first
 
 
 def checksums(folder: Path, path: Path) -> dict[str, str]:

@@ -13,11 +13,12 @@ from rlready.core.errors import UserError
 from rlready.core.result import RESULT
 from rlready.core.settings import Config
 from rlready.runs import lock
+from rlready.runs.checksums import BASE, CARD, CHECKSUMS, LINE
 from rlready.runs.files import LEFTOVER, plain, remove
 from rlready.runs.folders import START, read_record
 from rlready.runs.lineage import models_behind, models_of_runs
 from rlready.runs.log import DRAWN, LOG
-from rlready.runs.record import OVERWRITTEN, RECORD, Note, RunRecord
+from rlready.runs.record import DONE, OVERWRITTEN, RECORD, Note, RunRecord
 
 # what the run of a verb writes into its folder, besides what every run does and what its record has checksums of
 WRITES = {
@@ -74,20 +75,38 @@ def empty_folder(out: Path, configs: Sequence[Config], command: str = "", noted:
 def foreign_entries(folder: Path, record: RunRecord) -> Iterator[Path]:
     """What is in a run folder and was not written by its run: other files, and runs that are part of no other.
 
-    Only names are compared, so what is inside a checkpoint or the folder of a job is not looked at, but for runs, and
-    for what another tool has trained from an export.
+    Only names are compared, those of checkpoints with the checksums that the run has of them; so nothing that somebody
+    has edited is noticed, and in the folder of a job only runs are, and what another tool has trained from an export.
     """
     own = EVERY | WRITES.get(record.verb, set()) | {PurePath(name).parts[0] for name in record.files}
     for path in folder.iterdir():
         if path.name not in own and not LEFTOVER.fullmatch(path.name):
             yield path
         elif path.name == "checkpoints" and not path.is_symlink():
-            yield from (each for each in path.iterdir() if not CHECKPOINT.fullmatch(each.name))
+            for checkpoint in path.iterdir():
+                yield from _foreign_in(checkpoint, record)
     if record.verb == "sweep":
         yield from folder.glob("export/*/outputs")
     for file in folder.glob(f"*/**/{RECORD}"):
         if not _is_job(file.parent, folder, record.verb):
             yield file.parent
+
+
+def _foreign_in(checkpoint: Path, record: RunRecord) -> Iterator[Path]:
+    """The checkpoint if its run has not saved it, or else the files in it that the run has not saved.
+
+    Before a run is done, its last checkpoint may be one of which the record does not know yet.
+    """
+    saved = {PurePath(name).parent.name for name in record.files if PurePath(name).name == CHECKSUMS}
+    unknown = saved and record.status == DONE and checkpoint.name not in saved
+    if not CHECKPOINT.fullmatch(checkpoint.name) or (unknown and not LEFTOVER.fullmatch(checkpoint.name)):
+        yield checkpoint
+        return
+    listing = checkpoint / CHECKSUMS
+    if not checkpoint.is_symlink() and listing.is_file():
+        lines = map(LINE.fullmatch, listing.read_text(encoding="utf-8", errors="replace").splitlines())
+        known = {CHECKSUMS, CARD, BASE, *(line[2] for line in lines if line)}
+        yield from (each for each in checkpoint.iterdir() if each.name not in known)
 
 
 def _is_job(inner: Path, outer: Path, verb: str) -> bool:

@@ -22,8 +22,9 @@ from rlready.core.distributed import from_rank0, gathered, wait_for_all, world_s
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.models.checkpoint import save
-from rlready.models.checksums import CHECKSUMS, verify_checksums
+from rlready.models.checksums import verify_checksums
 from rlready.models.fsdp import is_sharded, load_whole_state, whole_state, whole_weights
+from rlready.runs.checksums import CHECKSUMS
 from rlready.runs.files import discard, write_folder
 from rlready.runs.log import LOG, sync_log
 from rlready.runs.pace import Pace
