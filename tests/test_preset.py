@@ -175,3 +175,13 @@ def test_readiness_of_another_model_measures_no_held_out_loss_unasked(other: str
     config = ReadinessConfig(checkpoints=(other,), problems="a", device="cpu")
     with Run(tmp_path / "run", "readiness", config) as run:
         assert resolve(config, [other], run).heldout == ""
+
+
+def test_a_folder_called_embedded_is_not_the_embedded_model(tmp_path: Path, capfd: Any, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, named in enumerate([False, True]):
+        config = RLConfig(device="cpu")
+        with Run(tmp_path / str(number), "rl", config) as run:
+            resolve(config, ["embedded"], run)
+        assert ("write ./embedded for the folder of that name" in capfd.readouterr().err) is named
+        Path("embedded").mkdir(exist_ok=True)

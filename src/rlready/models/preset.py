@@ -82,6 +82,8 @@ def _refuse_in_advance(verb: str, open_settings: Sequence[str], sources: Sequenc
             check_files(Path(source), source)
         elif source != "embedded":
             refuse_folder_names(source)
+        elif os.path.isdir(source):
+            note("embedded is the model inside the package; write ./embedded for the folder of that name")
     other = next((each for each in sources if (Path(each) / CONFIG).is_file() and not _has_embedded_shape(each)), "")
     if other:
         _refuse_missing_data(verb, [name for name in open_settings if name not in UNNAMED.get(verb, {})], other)
