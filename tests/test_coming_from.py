@@ -1,4 +1,4 @@
-"""The pages for users of verl, lm-eval and s1: their commands of rlready run; that of TRL is in tests/oracle."""
+"""The pages for users of other tools: their commands of rlready run; that of TRL is in tests/oracle."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from rlready.runs.log import read_log
 from rlready.tasks import open_task
 from test_docs import ROOT, TASK, commands, run_all, small, sweep_by, write
 from test_export import save_thinking_model
-from test_sweep_elsewhere import trained_by_verl
+from test_sweep_elsewhere import trained_by_prime_rl, trained_by_verl
 
+DATA = Path(__file__).parent / "data" / "interchange"
 PROBLEMS = [{"id": f"p{n}", "prompt": f"{n} + 1?", "answer": str(n + 1)} for n in range(4)]
 NAMES = {
     *RLConfig.model_fields,
@@ -79,6 +80,32 @@ def test_the_page_of_verl(here: Path) -> None:
     assert row["outcome"] == 0.61
 
 
+def test_the_page_of_prime_rl(here: Path) -> None:
+    for name in ("SFT", "CKPT"):
+        shutil.rmtree(name, ignore_errors=True)
+        save_thinking_model(name)
+    for name in ("problems", "test"):
+        write(f"{name}.jsonl", PROBLEMS)
+    write("rows.jsonl", [each | {"response": each["answer"]} for each in PROBLEMS])
+    rollouts = DATA / "prime-rl/rollouts/step_1/train/all"
+    for run in ("sft-1", "sft-2", "grpo/rollouts/step_1/eval/all", "grpo/rollouts/step_9/eval/all"):
+        shutil.copytree(rollouts, f"outputs/{run}")  # of an evaluation by verifiers, and of prime-rl's
+    Path("rl.toml").write_text(
+        'model = "SFT"\nproblems = "problems.jsonl"\nvalidation = "test.jsonl"\nprompts_per_step = 2\nsteps = 2\n'
+        "eval_every = 2\n"
+    )
+    Path("sweep.toml").write_text(sweep_by("prime-rl", "SFT"))
+    for words in commands("docs/coming-from/prime-rl.md"):
+        assert main(small(words)) == 0, words
+        if Path("runs/prime/rl.toml").exists():
+            trained_by_prime_rl(Path("runs/prime"), 0.9, 0.2, 0.4)
+        for n, export in enumerate(sorted(Path("runs/sweep/export").glob("*"))):
+            trained_by_prime_rl(export, 0.2, 0.4 + 0.1 * n)
+    assert [row["outcome"] for row in read_log(Path("runs/sweep/runs.jsonl"))] == [0.4, 0.5]
+    (row,) = map(json.loads, Path("runs/outcomes.jsonl").read_text().splitlines())
+    assert row["curve"] == "prime/outputs/train--one--1a2b/metrics.jsonl"
+
+
 def test_the_page_of_lm_eval(here: Path) -> None:
     ids = [json.loads(line)["id"] for line in Path("problems.jsonl").read_text().splitlines()]
     rows = [{"doc_id": id, "resps": [["4", "5"]], "filter": "none", "exact_match": 0.0} for id in ids]
@@ -94,7 +121,7 @@ def test_the_page_of_s1(here: Path) -> None:
     assert main(small(last)) == 0
 
 
-@pytest.mark.parametrize("page", ["verl", "s1", "lm-eval"])
+@pytest.mark.parametrize("page", ["verl", "prime-rl", "s1", "lm-eval"])
 def test_settings_that_the_tables_name_exist(page: str) -> None:
     text = (ROOT / f"docs/coming-from/{page}.md").read_text(encoding="utf-8")
     mine = re.findall(r"^\|[^|]*(?:\\\|[^|]*)*\| (.*) \|$", text, re.MULTILINE)

@@ -78,6 +78,47 @@ def test_last_and_best_of_a_log_and_of_a_table(tmp_path: Path) -> None:
     assert run.name in outcomes(tmp_path, {"curve": "grpo/trainer_state.json"})[0][1]
 
 
+def prime_rl(file: Path, *lines: tuple[int, int, dict[str, float]]) -> str:
+    """A log of prime-rl, of evaluations at a step, by a version of the policy."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    logged: list[dict[str, float]] = [{"step": 1, "time": 0.5, "loss/mean": 0.1}]
+    for step, version, metrics in lines:
+        values = {f"eval/sums/effective/{name}": value for name, value in metrics.items()}
+        logged.append({"step": step, "time": 1.5, **values, "eval/sums/policy_version": version})
+    file.write_text("".join(json.dumps(line) + "\n" for line in logged) + '{"step": 9, "ti')
+    return str(file.relative_to(file.parents[1]))
+
+
+def test_evaluations_of_prime_rl(tmp_path: Path) -> None:
+    """The verdict before the reward; the evaluation before training is no outcome; the last at a step counts."""
+    both = [(1, 0, {"a/avg@4": 0.9, "a/metrics/correct/mean": 0.8}), (5, 4, {"a/metrics/correct/mean": 0.5})]
+    prime_rl(tmp_path / "runs" / "metrics.jsonl", *both, (8, 7, {"a/avg@4": 0.1, "a/metrics/correct/mean": 0.4}))
+    alone = prime_rl(tmp_path / "x" / "y.jsonl", (1, 0, {"a/avg@4": 0.9}), (6, 5, {"a/avg@4": 0.2, "a/pass@1": 0.3}))
+    again = prime_rl(tmp_path / "z" / "y.jsonl", (6, 5, {"a/avg@4": 0.2}), (6, 5, {"a/avg@4": 0.7}))
+    names = [("runs", "best"), (".", "last"), (alone, "best"), (again, "last")]
+    found = [outcomes(tmp_path, {"curve": name, "outcome": value})[0][0] for name, value in names]
+    assert found == [0.5, 0.4, 0.2, 0.7]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([(1, 0, {"a/avg@4": 0.9})], "has only the evaluation before training"),
+        ([(2, 1, {"a/pass@4": 0.9})], "no evaluation was logged"),
+        ([(2, 1, {"a/avg@4": 0.9, "b/avg@4": 0.1})], r"metrics\.jsonl:2: has 2 validation accuracies \(eval/sums"),
+        ([(2, 1, {"a/avg@4": float("nan")})], "avg@4 is 'nan', no finite number; give a number instead"),
+        ([(2, None, {"a/avg@4": 0.5})], "eval/sums/policy_version is 'None', no finite number"),
+    ],
+)
+def test_logs_of_prime_rl_without_an_outcome(lines: list[Any], message: str, tmp_path: Path) -> None:
+    prime_rl(tmp_path / "run" / "metrics.jsonl", *lines)
+    with pytest.raises(UserError, match=message):
+        outcomes(tmp_path, {"curve": "run"})
+    prime_rl(tmp_path / "run2" / "metrics.jsonl", *lines)
+    with pytest.raises(UserError, match=r"several runs, run/metrics\.jsonl and run2/metrics\.jsonl: name one of them"):
+        outcomes(tmp_path, {"curve": "."})
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

@@ -36,7 +36,8 @@ SMALL = {
     "sweep": {"workers": "0"},
 }
 TRL = Path(__file__).parent / "data" / "interchange" / "trl" / "conversation"
-OFFLINE = ("trl:", "verl:", "lm-eval:", "samples-15", "samples-30")  # samples, which take no sampling settings
+# samples, which take no sampling settings
+OFFLINE = ("trl:", "verl:", "prime-rl:", "lm-eval:", "samples-15", "samples-30")
 
 
 IN_VOCABULARY = {"wait_text=Wait": "wait_text=budget", "length_prompt= Use {N} tokens.": "length_prompt= budget {N/8}"}

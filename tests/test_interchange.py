@@ -231,6 +231,11 @@ def test_episodes_of_prime_rl(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"rollouts of train and of eval; choose: \?filter=eval"):
         read(f"prime-rl:{tmp_path}")
     assert len(alone(f"prime-rl:{tmp_path}?filter=eval").draws.problem) == 8
+    for run in ("one", "two"):
+        shutil.copytree(DATA / "prime-rl", tmp_path / "outputs" / run)
+    with pytest.raises(UserError, match=r"outputs: holds 2 runs \(one, two\): name the folder of each"):
+        read(f"prime-rl:{tmp_path / 'outputs'}")
+    assert len(alone(f"prime-rl:{tmp_path / 'outputs' / 'two'}").draws.problem) == 8
     file = tmp_path / "two.jsonl"
     episode = json.loads((DATA / "prime-rl/rollouts/step_1/train/all/traces.jsonl").read_text().splitlines()[0])
     lines(file, [episode | {"traces": episode["traces"] * 2}])

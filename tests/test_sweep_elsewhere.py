@@ -60,6 +60,18 @@ def trained_by_verl(export: Path, *accuracies: float) -> None:
     (export / "outputs/log-20260901-101500.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+def trained_by_prime_rl(export: Path, *accuracies: float, run: str = "train--one--1a2b") -> None:
+    """What prime-rl's monitor leaves: the evaluation before training is logged at step 1, and others by their steps."""
+    folder = export / "outputs" / run
+    folder.mkdir(parents=True, exist_ok=True)
+    lines: list[dict[str, float]] = [{"step": 1, "time": 1.5, "loss/mean": 0.01}]
+    for n, value in enumerate(accuracies):
+        name = "eval/validation/effective/rlready"
+        scores = {f"{name}/avg@4": value / 2, f"{name}/metrics/correct/mean": value}
+        lines.append({"step": max(n, 1), "time": 2.5, **scores, "eval/validation/policy_version": n})
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
 def spoil_verl(export: Path) -> None:
     """In place of TRL's state, a log of verl that is no text."""
     (export / "outputs/trainer_state.json").unlink()
@@ -190,7 +202,7 @@ def test_what_has_not_been_trained_to_its_end_waits(tmp_path: Path, capfd: Any) 
         "eval_accuracy at step 1 is 'nan', no finite number": lambda: trained(first, 0.2, math.nan),
         "not a trainer_state.json": lambda: (first / "outputs/trainer_state.json").write_bytes(b"\xff{"),
         "the curve ends at step 1 of 2": lambda: trained(first, 0.2, 0.5),
-        "has trainer_state.json of TRL and log-20260901-101500.jsonl of verl": lambda: trained_by_verl(first, 0.1, 0.5),
+        "of several runs, trainer_state.json and log-20260901-101500.jsonl": lambda: trained_by_verl(first, 0.1, 0.5),
         "log-20260901-101500.jsonl:1: not a line of verl's log": lambda: spoil_verl(first),
         "holds no trainer_state.json": (first / "outputs/log-20260901-101500.jsonl").unlink,
     }

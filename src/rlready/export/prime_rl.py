@@ -150,7 +150,6 @@ def trainer(config: RLConfig) -> Trainer:
         RL_TOML,
         reward=f"{TASKSET}.py",
         note="By default it needs two GPUs, one to train and one to sample.",
-        outcome="outcome=ACCURACY",
         pip="uv pip",
     )
 

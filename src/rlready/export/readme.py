@@ -30,7 +30,7 @@ TEXT = """{head}
 
 Training starts from `{model}`{elsewhere} and writes `outputs/`.{note}
 `/path/to/rlready` is a clone of rlready {version}, whose verifier is the reward (`{reward}`).
-Then, where this was exported{copied},
+Then, where this was exported (if you trained elsewhere, copy `outputs/` back first),
 
 {back}
 
@@ -40,12 +40,9 @@ Not in {tool}:
 
 {inputs}"""
 
-BACK = """    rlready import {folder}{outcome}
+BACK = """    rlready import {folder}
 
 adds the outcome to a table for `rlready predict`."""
-TO_SWEEP = """    rlready import {folder}{outcome}
-
-tells it to the sweep of which this is a part."""
 READ_BY_SWEEP = "the command of the sweep, of which this is a part, reads the outcome from `outputs/`."
 
 
@@ -54,7 +51,7 @@ class Trainer:
     """What the README says of a tool: its name with the version, and a command that installs it.
 
     ``settings`` is the file that names the model, ``reward`` that of the reward, ``note`` a sentence about its machine,
-    ``outcome`` the argument that ``rlready import`` needs, and ``pip`` what installs packages into its environment.
+    and ``pip`` what installs packages into its environment.
     """
 
     name: str
@@ -62,7 +59,6 @@ class Trainer:
     settings: str
     reward: str = "reward.py"
     note: str = ""
-    outcome: str = ""
     pip: str = "pip"
 
 
@@ -76,8 +72,7 @@ def readme(
     config = translation.config
     kinds = {parse_source(text).kind for text in (config.problems, config.validation) if text}
     extras = ",".join(sorted(kinds & {"gym", "verifiers"}))
-    back = (TO_SWEEP if trainer.outcome else READ_BY_SWEEP) if record.part_of else BACK
-    outcome = trainer.outcome and f" {trainer.outcome}"
+    back = READ_BY_SWEEP if record.part_of else BACK
     lacking = [in_one_line(f"- `{each.setting}={each.value}`: {each.why}") for each in translation.lacking]
     return TEXT.format(
         head=_head(record, files),
@@ -89,11 +84,10 @@ def readme(
         start=START,
         model=in_one_line(model),
         elsewhere=f" (if you move this, change it in `{trainer.settings}`)" if Path(model).is_absolute() else "",
-        copied="" if trainer.outcome else " (if you trained elsewhere, copy `outputs/` back first)",
         note=trainer.note and f" {trainer.note}",
         version=rlready.__version__,
         reward=trainer.reward,
-        back=back.format(folder=shlex.quote(in_one_line(str(out))), outcome=outcome),
+        back=back.format(folder=shlex.quote(in_one_line(str(out)))),
         lacking="\n".join(lacking) or "- nothing",
     )
 

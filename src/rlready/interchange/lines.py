@@ -55,6 +55,8 @@ def read_objects(file: Path) -> Iterator[tuple[list[int], list[dict[str, Any]]]]
 
 def first_object(file: Path) -> dict[str, Any]:
     """The first object of a file of JSON Lines, or the first members of a JSON log; {} for any other file."""
+    if not file.is_file():  # a named pipe would wait for a writer
+        return {}
     try:
         with open_plain(file) as content:
             line = content.readline(MOST)

@@ -3,11 +3,13 @@
 A line is an episode: ``task`` (``key`` or ``hash`` names the problem) and ``traces``, of which one agent has one, with
 ``rewards`` ({name: {score, weight}}, null where scoring has failed), ``stop_condition`` and ``nodes``, the messages
 with ``token_ids``, ``mask`` (sampled by the model) and the ``logprobs`` of sampled tokens.  ``effective`` holds those
-of ``all`` that were learned from and is not read beside it.
+of ``all`` that were learned from and is not read beside it.  ``OUTPUT`` is the folder of one run: ``output_dir`` holds
+a folder for each.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import compress
@@ -38,6 +40,10 @@ def files_of(path: Path) -> list[Path]:
 
 def read(request: Request) -> Iterator[Batch]:
     files = files_of(request.path)
+    runs = sorted({str(_run_of(file)) for file in files})
+    if len(runs) > 1:
+        some = ", ".join(os.path.relpath(run, request.path) for run in runs[:3]) + ", …" * (len(runs) > 3)
+        raise UserError(f"{request.text}: holds {len(runs)} runs ({some}): name the folder of each as a source")
     purpose = request.options.filter
     there = [each for each in PURPOSES if any(each in file.parts for file in files)]
     if purpose and purpose not in there:
@@ -64,6 +70,11 @@ def read(request: Request) -> Iterator[Batch]:
             numbers = np.array(lines, dtype=np.int64)
             del rows, traces, sampled  # before the next are parsed, into the same memory
             yield Batch(Origin(str(file), "line"), numbers, columns, score_first(score, others))
+
+
+def _run_of(file: Path) -> Path:
+    """The folder of the run that wrote a file: that with rollouts, or the file's own, of an evaluation by verifiers."""
+    return next((folder.parent for folder in file.parents if folder.name == "rollouts"), file.parent)
 
 
 def _step(file: Path) -> int:

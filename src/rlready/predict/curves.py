@@ -1,8 +1,8 @@
 """The outcome of an RL run from its learning curve: its last value, its best, or where it levels off.
 
-A curve is TRL's or Transformers' ``trainer_state.json``, a log of verl or a folder of them (`verl_log.py`), or a table
-with the columns ``step`` and ``outcome``.  Of the numbers that TRL logs, the outcome is ``eval_reward``, else
-``reward``, unless ``metric`` names another.
+A curve is TRL's or Transformers' ``trainer_state.json``, a log of verl or a folder of them (`verl_log.py`), a log of
+prime-rl (`prime_rl_log.py`), or a table with the columns ``step`` and ``outcome``.  Of the numbers that TRL logs, the
+outcome is ``eval_reward``, else ``reward``, unless ``metric`` names another.
 
 - *last*: the value at the last step.
 - *best*: the largest value after step 0, the evaluation before training, which is no outcome of RL.  As a maximum over
@@ -31,8 +31,9 @@ import numpy as np
 from rlready.core.config import CurveValue
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
+from rlready.predict import prime_rl_log, verl_log
 from rlready.predict.cells import is_number, number_of
-from rlready.predict.verl_log import LOGS, accuracies, is_log
+from rlready.predict.verl_log import LOGS
 from rlready.readiness.passk import Floats
 from rlready.runs.checkpoint_order import step_of
 from rlready.tasks.table import read_table
@@ -47,22 +48,26 @@ LOOSE = 0.1  # standard error of the asymptote as a share of the rise, above whi
 
 
 def curve_files(path: Path, place: str) -> list[Path]:
-    """The file of a curve, or all logs of verl; UserError, which begins with ``place``, if there is none.
+    """The file of a curve, or all logs of verl; UserError, which begins with ``place``, for none and for several runs.
 
     Of TRL's output folder it is that of the last checkpoint, if the folder itself has none.
     """
     if path.is_dir():
         saved = sorted(path.glob(f"checkpoint-*/{STATE}"), key=lambda file: step_of(str(file.parent)) or 0)
-        found = next((file for file in (path / STATE, *reversed(saved)) if file.is_file()), None)
+        state = next((file for file in (path / STATE, *reversed(saved)) if file.is_file()), None)
         logs = sorted(path.glob(LOGS))
-        if found and (log := next(filter(is_log, logs), None)):
-            raise UserError(f"{place}: {path} has {STATE} of TRL and {log.name} of verl: name one of them")
-        if not (found or logs):
+        of_verl = next(filter(verl_log.is_log, logs), None)
+        runs = [file for file in (state, of_verl, *prime_rl_log.logs_in(path)) if file]
+        if len(runs) > 1:
+            names = " and ".join(str(file.relative_to(path)) for file in runs)
+            raise UserError(f"{place}: {path} has the curves of several runs, {names}: name one of them")
+        if not (runs or logs):
             raise UserError(
-                f"{place}: {path} holds no {STATE}, which TRL and Transformers write there or in a checkpoint-*, nor a "
-                f"{LOGS} of verl; name one, a table with the columns step and outcome, or a number"
+                f"{place}: {path} holds no {STATE}, which TRL and Transformers write there or in a checkpoint-*, no "
+                f"{LOGS} of verl and no {prime_rl_log.LOG} of prime-rl; name one, a table with the columns step and "
+                "outcome, or a number"
             )
-        return [found] if found else logs
+        return logs if not runs or runs[0] in logs else runs
     if not path.is_file():
         raise UserError(f"{place}: no such file: {path}")
     return [path]
@@ -107,8 +112,12 @@ def read_curve(path: Path, metric: str, place: str, usual: Sequence[str] = USUAL
     if files[0].name == STATE:
         path = files[0]
         metric, points = _logged(path, metric, usual)
+    elif prime_rl_log.is_log(files[0]):
+        path = files[0]
+        metric, points = "outcome", prime_rl_log.accuracies(path)
     else:
-        metric, points = "outcome", accuracies(files) if path.is_dir() or is_log(path) else _tabled(path)
+        of_verl = path.is_dir() or verl_log.is_log(path)
+        metric, points = "outcome", verl_log.accuracies(files) if of_verl else _tabled(path)
     if not points:
         raise UserError(f"{place}: {path} has no values of {metric}")
     steps = sorted(points)

@@ -1,0 +1,75 @@
+"""The validation accuracies that prime-rl (August 2026) has logged in ``RUN/metrics.jsonl``: a line for each event.
+
+An evaluation is logged as ``eval/SOURCE/effective/AGENT/…``, of the responses without an error: the accuracy is
+``metrics/correct/mean``, the verdict that an exported taskset reports, or else ``avg@N``, the mean reward.  The
+evaluation before training is logged at step 1, with policy version 0; here it is at step 0.  At step N at most N-1
+updates were made: the weights after the last one are never evaluated.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rlready.core.errors import UserError
+from rlready.interchange.lines import first_object
+from rlready.predict.cells import is_number, number_of
+from rlready.predict.verl_log import INSTEAD
+from rlready.runs.files import text_of
+
+LOG = "metrics.jsonl"
+VERDICT = re.compile(r"eval/.+/effective/[^/]+/metrics/correct/mean", re.DOTALL)
+REWARD = re.compile(r"eval/.+/effective/[^/]+/avg@\d+", re.DOTALL)
+
+
+def is_log(file: Path) -> bool:
+    """Whether a file begins as prime-rl's log of metrics, which may have any name."""
+    first = first_object(file)
+    return file.suffix == ".jsonl" and first.keys() >= {"step", "time"} and "outcome" not in first
+
+
+def logs_in(folder: Path) -> list[Path]:
+    """The logs in the folder of a run, or in a folder of runs."""
+    return sorted(file for file in (*folder.glob(LOG), *folder.glob(f"*/{LOG}")) if is_log(file))
+
+
+def accuracies(log: Path) -> dict[float, float]:
+    """Accuracies by step, of which the last one logged counts.  UserError for what is no such log, and for several
+    evaluations at a step."""
+    lines = list(_evaluations(log))
+    for wanted in (VERDICT, REWARD):
+        points: dict[float, float] = {}
+        for place, line in lines:
+            found = {name: value for name, value in line.items() if wanted.fullmatch(name)}
+            if len(found) > 1:
+                raise UserError(f"{place}: has {len(found)} validation accuracies ({', '.join(found)}); {INSTEAD}")
+            for name, value in found.items():
+                version = f"{name.partition('/effective/')[0]}/policy_version"
+                before = _number(line.get(version), version, place) == 0
+                points[0.0 if before else _number(line["step"], "step", place)] = _number(value, name, place)
+        if points:
+            return points
+    raise UserError(f"{log}: no evaluation was logged (eval/…/effective/…/avg@N); {INSTEAD}")
+
+
+def _evaluations(log: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, line) of the lines of evaluations."""
+    *lines, _ = text_of(log).split("\n")  # a kill may leave half of the last
+    for number, line in enumerate(lines, start=1):
+        place = f"{log}:{number}"
+        try:
+            logged = json.loads(line)
+            if any(name.startswith("eval/") for name in logged):
+                yield place, {**logged, "step": logged["step"]}
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise UserError(f"{place}: not a line of prime-rl's {LOG}; {INSTEAD}") from None
+
+
+def _number(value: object, name: str, place: str) -> float:
+    number = number_of(value)
+    if not is_number(number):
+        raise UserError(f"{place}: {name} is {str(value)[:40]!r}, no finite number; {INSTEAD}")
+    return number
