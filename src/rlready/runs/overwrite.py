@@ -75,7 +75,7 @@ def empty_folder(out: Path, configs: Sequence[Config], command: str = "", noted:
 def foreign_entries(folder: Path, record: RunRecord) -> Iterator[Path]:
     """What is in a run folder and was not written by its run: other files, and runs that are part of no other.
 
-    Only names are compared, those of checkpoints with the checksums that the run has of them; so nothing that somebody
+    Only names are compared, those of checkpoints with the checksums that the run has of them; so nothing that a user
     has edited is noticed, and in the folder of a job only runs are, and what another tool has trained from an export.
     """
     own = EVERY | WRITES.get(record.verb, set()) | {PurePath(name).parts[0] for name in record.files}
