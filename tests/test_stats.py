@@ -79,6 +79,11 @@ def paired_shares(rng: np.random.Generator) -> tuple[Estimate, float]:
     return paired_estimate(a, b, resamples=R), 0.05
 
 
+def saturated_shares(rng: np.random.Generator) -> tuple[Estimate, float]:
+    exact = rng.uniform(0.98, 1, 60)  # of many samples a problem, the other of as few as k: 0 or 1
+    return paired_estimate(exact, rng.random(60) < exact, bounds=(0, 1), resamples=R), 0.0
+
+
 def paired_lengths(rng: np.random.Generator) -> tuple[Estimate, float]:
     problem = rng.normal(100, 30, 5)
     return paired_estimate(problem + rng.normal(20, 5, 5), problem + rng.normal(0, 5, 5), resamples=R), 20.0
@@ -117,6 +122,10 @@ def covered(draw: Case, sets: int = 1000) -> float:
 def test_intervals_have_their_nominal_coverage(case: str) -> None:
     """Of 1,000 sets an interval that covers 90 %, or 99.5 %, is found out with a chance above 99 %."""
     assert 0.925 <= covered(CASES[case]) <= 0.985
+
+
+def test_shares_of_few_samples_are_no_proof_against_many() -> None:
+    assert covered(saturated_shares) >= 0.925  # 44 % with a pseudo-cluster at the largest difference
 
 
 def test_samples_of_one_problem_are_not_independent() -> None:
