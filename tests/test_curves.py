@@ -169,3 +169,19 @@ def test_the_choice_is_in_the_result_and_its_file_in_the_record(tmp_path: Path) 
     assert {c.outcomes[0].curve.partition(" of ")[0] for c in result.checkpoints} == {"best reward"}
     record = json.loads((tmp_path / "out" / "record.json").read_text())
     assert sum("trainer_state.json" in str(each["path"]) for each in record["data"]) == 4
+    assert not result.notes or "end at steps" not in " ".join(result.notes)
+    state(tmp_path / "short", reward=[0.1])
+    rows[2]["curve"] = "short"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = predict(PredictConfig(runs=(str(ready), str(table)), resamples=50), tmp_path / "unequal")
+    assert f"end at steps 10 to 20, that of {found[2].name} first ({table}:3)" in " ".join(result.notes)
+    assert "Outcome of RL: best reward of learning curves, after RL steps 10 to 20." in result.remarks()
+
+
+def test_a_column_that_lacks_the_prefix_of_predictors_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcomes(tmp_path, {"outcome": 0.5, "greedy": 0.3, "predictor:loss2": 1.0, "comment": "good"})
+    said = capsys.readouterr().err
+    assert "column greedy is not read; named predictor:greedy it would be scored" in said
+    assert said.count("is not read") == 1

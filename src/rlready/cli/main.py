@@ -137,7 +137,8 @@ def _call_without_settings(typed: Typed) -> Any:
 def _written(typed: Typed, config: Config) -> Any:
     """The path of the file that a verb has written; without ``--out`` the text, or with ``--json`` the result."""
     result = function(typed.verb)(config, Path(typed.out) if typed.out else None)
-    note(result.headline)
+    for said in (result.headline, *result.notes):
+        note(said)
     if result.next_command:
         note(f"Next: {result.next_command}")
     return Path(typed.out) if typed.out else result if "json" in typed.switches else result.text.rstrip("\n")

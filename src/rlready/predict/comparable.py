@@ -8,6 +8,7 @@ from pathlib import Path
 from rlready.core.errors import UserError
 from rlready.evaluate.conditions import Conditions, conditions_of, unlike
 from rlready.evaluate.result import EvaluateResult
+from rlready.predict.outcome import Outcome
 from rlready.runs.record import RunRecord
 
 APART = 10  # times 1: smaller outcomes beside 1 may be counts
@@ -64,5 +65,23 @@ def mixed_units(outcomes: Iterable[tuple[str, float]]) -> str:
             return (
                 f"{some}{f' of {family}' if family else ''} {are} between 0 and 1 and {len(others)} above 1, up "
                 f"to {max(values):g}: if some are fractions and some per cent, they cannot be compared"
+            )
+    return ""
+
+
+def unequal_ends(outcomes: Iterable[Outcome]) -> str:
+    """A warning if learning curves of a family do not end at the same step; "" if they do."""
+    families: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.last_step is not None:
+            families.setdefault(outcome.family, []).append(outcome)
+    for family, mine in families.items():
+        steps = [each.last_step or 0 for each in mine]
+        if min(steps) < max(steps):
+            shortest = mine[steps.index(min(steps))]
+            return (
+                f"learning curves{f' of {family}' if family else ''} end at steps {min(steps):g} to {max(steps):g}, "
+                f"that of {shortest.checkpoint} first ({shortest.where}): outcomes after unequal training are no fair "
+                "comparison; leave out runs that have not ended"
             )
     return ""

@@ -14,8 +14,9 @@ class Outcome:
     """One RL run: its starting checkpoint and its outcome.
 
     ``readiness`` is the run folder that measured the former, ``runs`` are those of RL and of the evaluation, if known.
-    ``curve`` says which value of which curve the outcome is, empty for a number that was given.  ``predictors`` are
-    those that are known of the run besides readiness, by name; ``meaning`` says what the outcome is.
+    ``curve`` says which value of which curve the outcome is, empty for a number that was given; ``last_step`` is its
+    last.  ``predictors`` are those that are known of the run besides readiness, by name; ``meaning`` says what the
+    outcome is.
     """
 
     checkpoint: str
@@ -29,6 +30,7 @@ class Outcome:
     where: str = ""
     curve: str = ""
     curve_files: tuple[Path, ...] = ()
+    last_step: float | None = None
     runs: tuple[Path, ...] = ()
     predictors: Mapping[str, float] = field(default_factory=dict)
     meaning: Meaning = Meaning()

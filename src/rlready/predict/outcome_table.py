@@ -22,12 +22,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlready.core.config import CurveValue
 from rlready.core.errors import UserError
 from rlready.core.explain import misnamed, nearest
 from rlready.core.progress import note
 from rlready.core.text import in_one_line
 from rlready.predict.cells import LARGEST, SMALLEST, is_number, number_of
-from rlready.predict.curves import CHOICES, read_curve
+from rlready.predict.curves import CHOICES, Curve, read_curve
 from rlready.predict.early import early
 from rlready.predict.meaning import Meaning, of_runs
 from rlready.predict.outcome import Outcome
@@ -38,6 +39,7 @@ LABELS = ("seed", "recipe", "family", "readiness", "sft_seed")
 TAKEN = re.compile(
     r"(pass|cover|reward)@.*|group_signal|informative|entropy|distinct_answers|loss|combined|extrapolated.*"
 )  # the names of predictors that rlready has, whether or not they are known of some checkpoints
+RUNS = "runs.jsonl"  # a sweep's table
 OWN = "predictor:"  # begins the names of columns that hold predictors of the user's own
 KNOWN = (
     "checkpoint",
@@ -61,6 +63,10 @@ def read_outcomes(path: Path) -> list[Outcome]:
     for column in dict.fromkeys(name for columns in first for name in columns if name.startswith(OWN)):
         if all(column.removeprefix(OWN) not in outcome.predictors for outcome in outcomes):
             note(f"predict: {path}: the predictor {column.removeprefix(OWN)} is left out: no outcome has one")
+    if path.name != RUNS:
+        for column in dict.fromkeys(name for columns in first for name in columns if name not in KNOWN):
+            if not column.startswith(OWN) and any(is_number(number_of(row.get(column))) for _, row in table.rows):
+                note(f"predict: {path}: column {column} is not read; named {OWN}{column} it would be scored")
     return outcomes
 
 
@@ -79,7 +85,11 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
     place = table.place(line)
     if "outcome" not in row and not row.get("curve"):
         raise UserError(f"{place}: no column 'outcome'; {nearest('outcome', row)}")
-    value, curve, files = _from_curve(row, folder, place) if row.get("curve") else (number_of(row["outcome"]), "", ())
+    curve: Curve | None = None
+    value, choice = number_of(row.get("outcome")), CHOICES[0]
+    if row.get("curve"):
+        curve, choice = _curve(row, folder, place)
+        value = curve.outcome(choice, place)
     cost = number_of(row.get("cost"))
     if not is_number(value):
         what = f"outcome must be a finite number, 0 or {SMALLEST:g} to {LARGEST:g} in size"
@@ -100,33 +110,37 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
         float(value),
         cost,
         where=place,
-        curve=curve,
-        curve_files=files,
+        curve=curve.meaning(choice) if curve else "",
+        curve_files=curve.files if curve else (),
+        last_step=float(curve.steps[-1]) if curve else None,
         runs=runs,
         predictors={
             **(early(trained[0]) if trained else {}),
             **{name: number for name, number in stated.items() if number is not None},
         },
-        meaning=_meaning(row, curve, runs, table, place),
+        meaning=_meaning(row, curve, choice, runs, table, place),
         **words,
     )
 
 
-def _meaning(row: dict[str, object], curve: str, runs: Sequence[Path], table: Table, place: str) -> Meaning:
+def _meaning(
+    row: dict[str, object], curve: Curve | None, choice: str, runs: Sequence[Path], table: Table, place: str
+) -> Meaning:
     stated = _label(row.get("meaning"), f"{place}: meaning")
+    if curve and not stated:
+        return Meaning(f"{choice} {curve.metric} of learning curves", int(curve.steps[-1]))
     if stated or not runs:
-        return Meaning(stated or curve or f"column outcome of {Path(table.where).name}")
+        return Meaning(stated or f"column outcome of {Path(table.where).name}")
     return of_runs(runs)
 
 
-def _from_curve(row: dict[str, object], folder: Path, place: str) -> tuple[object, str, tuple[Path, ...]]:
-    """(the outcome that a learning curve has, which value of it this is, its files)."""
+def _curve(row: dict[str, object], folder: Path, place: str) -> tuple[Curve, CurveValue]:
+    """A learning curve, and which value of it is the outcome."""
     choice = next((each for each in CHOICES if each == (row.get("outcome") or CHOICES[0])), None)
     if choice is None:
         raise UserError(f"{place}: beside a curve, outcome must be {', '.join(CHOICES)}, not {row['outcome']!r}")
     path = folder / _label(row["curve"], f"{place}: curve")
-    curve = read_curve(path, _label(row.get("metric"), f"{place}: metric"), place)
-    return curve.outcome(choice, place), curve.meaning(choice), curve.files
+    return read_curve(path, _label(row.get("metric"), f"{place}: metric"), place), choice
 
 
 def _predictor(value: object, what: str) -> float | None:

@@ -20,7 +20,7 @@ from rlready.predict.comparable import refuse_unlike_conditions, refuse_unlike_c
 from rlready.predict.early import early
 from rlready.predict.meaning import evaluated, validated
 from rlready.predict.outcome import Outcome
-from rlready.predict.outcome_table import read_outcomes
+from rlready.predict.outcome_table import RUNS, read_outcomes
 from rlready.runs.checkpoint_order import step_of
 from rlready.runs.lineage import run_of
 from rlready.runs.record import DONE, RECORD, RunRecord
@@ -28,7 +28,6 @@ from rlready.runs.results import refuse_damaged, refuse_unfinished
 from rlready.tasks.files import TABLES
 from rlready.train.result import RLResult
 
-RUNS = "runs.jsonl"  # a sweep's table
 MEASURE = "rlready readiness CHECKPOINT... problems=FILE --out runs/ready"
 FIRST = f"measure checkpoints first, {MEASURE}, then rank them, rlready predict runs/ready"
 

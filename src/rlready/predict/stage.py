@@ -19,7 +19,7 @@ from rlready.core.records import Estimate
 from rlready.core.result import with_warning
 from rlready.predict.advice import calibrate, correlations, distributions, reached, trust, untried
 from rlready.predict.candidates import Candidate, Candidates, read_candidates
-from rlready.predict.comparable import mixed_units
+from rlready.predict.comparable import mixed_units, unequal_ends
 from rlready.predict.entries import checkpoint_predictions, family_result, predictor_ranking
 from rlready.predict.family import Family, families
 from rlready.predict.fit import predict_with_interval
@@ -55,7 +55,8 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
             run.note_data(id=str(file), path=file, role="measurements")
         measured = read_candidates(found.readiness)
         result = _result(config, measured, match_outcomes(found.outcomes, measured.names))
-        if doubt := mixed_units((outcome.family, outcome.value) for outcome in found.outcomes):
+        units = mixed_units((outcome.family, outcome.value) for outcome in found.outcomes)
+        for doubt in filter(None, (units, unequal_ends(found.outcomes))):
             run.warn(doubt)
             result = with_warning(result, doubt)
         run.claim()

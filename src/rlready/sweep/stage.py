@@ -20,7 +20,7 @@ from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.settings import Config
 from rlready.export.noted import NOTED
-from rlready.predict.outcomes import RUNS
+from rlready.predict.outcome_table import RUNS
 from rlready.runs.files import write_text
 from rlready.runs.record import RECORD, RunRecord
 from rlready.runs.run import Run
