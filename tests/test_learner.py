@@ -42,6 +42,20 @@ def grouped(examples: Sequence[Example]) -> list[Example]:
     return weighted([replace(e, prompt_ids=one.prompt_ids) for one, other in pairs for e in (one, other)])
 
 
+def test_no_gradient_depends_on_the_order_of_threads() -> None:
+    """Rows that share a prompt share its last token: indexing adds their gradients in the order of torch's threads."""
+    learner = FastLearner(load("embedded"), SETTINGS)
+    logprobs, _ = learner.logprobs(learner.lm.model, grouped(worked(learner.lm, 4)), 1.0)
+    seen, left = set[object](), [logprobs.grad_fn]
+    while left:
+        if (node := left.pop()) and node not in seen:
+            seen.add(node)
+            left += [following for following, _ in node.next_functions]
+    names = {type(node).__name__ for node in seen}
+    assert "IndexSelectBackward0" in names
+    assert "IndexBackward0" not in names
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_the_fast_learner_equals_the_plain_one(temperature: float) -> None:
     """Losses, clipped gradients and weights over three steps, to 1e-5; by SGD, for Adam divides by what is nearly 0."""

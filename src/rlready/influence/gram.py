@@ -120,7 +120,8 @@ def _batched(
     for batch in micro_batches([row for _, row in work], most, device):
         owner = np.array([work[i][0] for i in batch.index])
         packed = pack(batch.rows, device)
-        hidden_ND = hidden_states(model, packed, _Listener(kept, _owners(packed, owner)))[packed.context_index]
+        hidden_MD = hidden_states(model, packed, _Listener(kept, _owners(packed, owner)))
+        hidden_ND = hidden_MD.index_select(0, packed.context_index)
         runs = _runs(owner.repeat([row.learned for row in batch.rows]))
         sizes = [end - begin for _, begin, end in runs]
         parts = zip(runs, hidden_ND.split(sizes), chosen_ids(batch.rows, device).split(sizes), strict=True)

@@ -23,5 +23,6 @@ def packed_logprobs(model: Any, rows: Sequence[Example], temperature: float = 1.
     _, head = head_of(model)
     targets_N = chosen_ids(rows, head.weight.device)
     packed = pack(rows, head.weight.device)
-    hidden_ND = hidden_states(model, packed)[packed.context_index]
+    # as indexing would, but with a backward pass that adds in one order, whatever the number of threads
+    hidden_ND = hidden_states(model, packed).index_select(0, packed.context_index)
     return score(head, hidden_ND, targets_N, temperature, head.weight.shape[0])
