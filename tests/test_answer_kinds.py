@@ -189,6 +189,11 @@ DIFFERENT = {
     ],
 }
 SAME = {
+    "characters that nobody sees": [
+        *((f"5{unseen}", "The answer is 5.") for unseen in "\u200b\u00ad\u200e\ufeff\u2060"),
+        ("5", "\\boxed{5\u200b}"),
+        ("Paris", "Par\u00adis\u200b"),
+    ],
     "run-ons": [
         ("5", "\\boxed{5}" + after)
         for after in (

@@ -22,15 +22,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rlready.core.text import INVISIBLE
+
 N, SHINGLE, SIMILAR = 13, 5, 0.8
 COMMON = 10  # texts of a set
 CHUNK = 100_000  # n-grams that are compared at once
 CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # whose characters count as words, because no spaces divide them
 WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+|[+\-−*/^=<>×÷√%]")
-# soft hyphens, joiners, marks of direction: characters of Unicode's category Cf, and U+034F
-INVISIBLE = re.compile(
-    "[\\u00ad\\u034f\\u061c\\u180e\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u2064\\u2066-\\u206f\\ufeff]"
-)
 FACTOR = 0x9E3779B97F4A7C15  # of the polynomial hash: odd
 Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]

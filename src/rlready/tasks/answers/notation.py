@@ -10,6 +10,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from rlready.core.text import INVISIBLE
+
 SYMBOLS = {
     "−": "-", "‐": "-", "‑": "-", "–": "-", "—": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ",
     "÷": "/", "⁄": "/", "∕": "/", "≤": "<=", "⩽": "<=", "≥": ">=", "⩾": ">=", "≠": "!=", "≈": r"\approx ",
@@ -57,7 +59,7 @@ EDGES = " \t\r\n.,;:!?\"'*`"
 @lru_cache(1 << 14)
 def plain(text: str) -> str:
     """``text`` in the plain notation.  Nested mark-up takes more than linear time, so texts must be short."""
-    text = RANGE.sub(" to ", text)
+    text = RANGE.sub(" to ", INVISIBLE.sub("", text))
     text = ROOT.sub(r"\\sqrt{\1}", text)
     text = RAISED.sub(lambda m: "^{" + "".join(SUPERSCRIPTS[c] for c in m[0]) + "}", text)
     text = "".join(map(_character, text))
