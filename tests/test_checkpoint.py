@@ -10,6 +10,7 @@ import subprocess
 import time
 from base64 import b64encode
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -1005,3 +1006,10 @@ def test_a_usual_normaliser_is_taken(good: Path, tmp_path: Path) -> None:
     spaces = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}
     normalised(*texts, {"type": "NFKD"}, {"type": "StripAccents"}, {"type": "Lowercase"}, spaces)(folder)
     assert load(str(folder)).encode("``a''") == load(str(folder)).encode('"a"')
+
+
+def test_models_are_loaded_by_several_threads_at_once() -> None:
+    with ThreadPoolExecutor(4) as threads:
+        models = list(threads.map(lambda _: load("embedded").model, range(12)))
+    first = models[0].state_dict()
+    assert all(torch.equal(weight, first[name]) for model in models for name, weight in model.state_dict().items())

@@ -46,7 +46,7 @@ from rlready.models.lora import (
     share_a_base,
 )
 from rlready.models.matching import refuse_differences, refuse_unlike
-from rlready.models.model_config import config_of, generation_config_of, plan_of, shapes_of
+from rlready.models.model_config import BUILDING, config_of, generation_config_of, plan_of, shapes_of
 from rlready.models.tokenizer import tokenizer_of
 from rlready.models.transformers_errors import line_of, refused
 from rlready.models.weights import AGAIN, held_weights, weight_files
@@ -176,7 +176,7 @@ def _whole_model(folder: Path, source: str, dtype: str, distributed: Any = None)
     wanted = shapes_of(plan_of(folder, config))
     refuse_unlike(source, held, wanted)
     verify_checksums(folder, weights=True)
-    with refused(source):
+    with refused(source), BUILDING:
         model, found = cast("Any", AutoModelForCausalLM).from_pretrained(
             str(folder),
             config=config,

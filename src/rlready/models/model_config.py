@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ import torch
 from rlready.models.checkpoint_files import CONFIG, GENERATION, check_heads
 from rlready.models.transformers_errors import refused, warnings_noted
 from rlready.models.weights import AGAIN
+
+BUILDING = RLock()  # transformers changes modules of torch and its own while it builds a model
 
 
 def config_of(folder: Path) -> Any:
@@ -39,7 +42,7 @@ def plan_of(folder: Path, config: Any) -> Any:
     """The model that a configuration describes, with shapes but no weights."""
     from transformers import AutoModelForCausalLM
 
-    with refused(str(folder / CONFIG), "describes no causal language model", AGAIN), torch.device("meta"):
+    with BUILDING, refused(str(folder / CONFIG), "describes no causal language model", AGAIN), torch.device("meta"):
         return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
 
 

@@ -53,6 +53,8 @@ def tokenizer_of(source: str) -> PreTrainedTokenizerBase:
     if not vocabulary_size(tokenizer):
         raise UserError(f"{source}: its tokenizer has no tokens")
     _switch_off_sampling(tokenizer, source)
+    # a prompt that is too long is refused by this package, by its place
+    tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
     return tokenizer
 
 
