@@ -539,3 +539,18 @@ def test_a_job_that_is_refused_does_not_advise_to_overwrite_the_sweep(tmp_path: 
     finally:
         invocation.reset(token)
     assert "--overwrite" not in str(refused.value)
+
+
+def test_links_that_lead_nowhere_are_refused_as_the_run_folder(fake: Fake, capfd: Any) -> None:
+    Path("loop").symlink_to("loop")
+    Path("dangling").symlink_to("nowhere")
+    code, says = rlready("sft --out dangling", capfd)
+    assert (code, says) == (
+        2,
+        "rlready: --out dangling is a symbolic link to nowhere, which is not there: choose another --out",
+    )
+    for out in ("loop", "loop/run"):
+        code, says = rlready(f"sft --out {out}", capfd)
+        assert code == 2
+        assert f"rlready: --out {out} " in says
+        assert says.endswith(": choose another --out")

@@ -136,7 +136,14 @@ def refuse_foreign_files(out: Path) -> None:
     """
     if CONTROL.search(str(out)):
         raise UserError(f"--out: {str(out)!r} holds a control character: choose another --out")
-    inner = out.resolve()
+    if out.is_symlink() and not out.exists():
+        raise UserError(
+            f"--out {out} is a symbolic link to {os.readlink(out)}, which is not there: choose another --out"
+        )
+    try:
+        inner = out.resolve()
+    except (RuntimeError, OSError) as error:  # Python before 3.13 raises RuntimeError for links in a circle
+        raise UserError(f"--out {out} cannot be followed ({error}): choose another --out") from None
     for folder in inner.parents:
         if any((folder / name).exists() for name in MODEL) and any(folder.glob("*.safetensors")):
             raise UserError(f"{out} is inside the model {folder}, which it would change: choose another --out")
