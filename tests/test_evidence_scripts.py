@@ -216,3 +216,26 @@ def test_areas_compare_a_wrong_token_with_those_before_it_and_with_right_ones_of
 def test_the_area_counts_ties_as_halves(monkeypatch: pytest.MonkeyPatch) -> None:
     module = imported(ROOT / "evidence" / "dense-own-errors" / "run.py", monkeypatch)
     assert module.above(1.0, np.array([0.0, 1.0, 2.0, 3.0], dtype=np.float32)) == 0.625
+
+
+def test_starts_of_word_problems_from_sft_to_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On the embedded model: every stage runs, a second call only reads, and the page has the claims."""
+    module = imported(ROOT / "evidence" / "smollm2-words" / "run.py", monkeypatch)
+    changes = {"MODEL": "embedded", "TASK": "dagmath?asked=3&split=train", "HERE": tmp_path, "RUNS": tmp_path / "runs"}
+    sizes = {"HELDOUT": 4, "TOKENS_PER_BATCH": 256, "PROBLEMS": 4, "SAMPLES": 4, "STEPS": 1, "GROUP": 2, "TEST": 6}
+    families = {"many rows": (32, 2.0), "few rows": (16, 4.0)}
+    for name, value in {**changes, **sizes, "FAMILIES": families}.items():
+        monkeypatch.setattr(module, name, value)
+    found = module.measured()
+    assert len(found.starts) == 8
+    assert len(module.trained(found)) == 4
+    assert sum(start.chosen for start in module.trained(found)) == 1
+    assert module.measured() == found
+    module.report(found, found.cpu_seconds)
+    claims = json.loads((tmp_path / "result.json").read_text())["claims"]
+    assert len(claims) == 7
+    assert (tmp_path / "figure.svg").exists()
+    paths = [f"{family}-{step}" for family in "ab" for step in range(4)]
+    assert module.trained_from(paths, "a-2") == ["a-0", "a-2", "b-0", "b-3"]
+    assert module.trained_from(paths, "b-1") == ["a-0", "a-3", "b-1", "b-3"]
+    assert module.trained_from(paths, "b-3") == ["a-0", "a-3", "b-0", "b-3"]
