@@ -48,7 +48,7 @@ def stored(module: ModuleType, folder: Path) -> tuple[Any, ...]:
         return module.Stored.from_file(folder / "scores.json"), json.loads((folder / "runs.json").read_text())
     if folder.name == "public-curves":
         return ()
-    if folder.name in {"pipeline", "predict-plateau", "inject-six", "budgets-controls"}:
+    if folder.name in {"pipeline", "predict-plateau", "inject-six", "budgets-controls", "dense-controls"}:
         (file,) = (folder / name for name in ("seeds.json", "runs.json") if (folder / name).exists())
         return (module.Stored.from_file(file),)
     name = "trials.json" if folder.name == "trust" else "seeds.json"
@@ -61,6 +61,7 @@ def stored(module: ModuleType, folder: Path) -> tuple[Any, ...]:
         "budgets",
         "budgets-controls",
         "dense",
+        "dense-controls",
         "dense-own-errors",
         "influence",
         "inject",

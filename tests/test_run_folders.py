@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -554,3 +555,17 @@ def test_links_that_lead_nowhere_are_refused_as_the_run_folder(fake: Fake, capfd
         assert code == 2
         assert f"rlready: --out {out} " in says
         assert says.endswith(": choose another --out")
+
+
+def test_data_that_changes_while_it_is_read_is_refused(fake: Fake) -> None:
+    """What was read need not be what is hashed, and a continuation would go on with other rows."""
+    rows = Path("rows.jsonl")
+    rows.write_text("1")
+    time.sleep(0.02)  # the clock of a file system ticks every few milliseconds
+    with Run(Path("quiet"), "sft", SFTConfig()) as run:
+        run.note_data(id="rows", path=rows, role="sft")
+    with Run(Path("run"), "sft", SFTConfig()) as run:
+        time.sleep(0.02)
+        rows.write_text("12")
+        with pytest.raises(UserError, match=r"rows\.jsonl changed while sft was reading: start again"):
+            run.note_data(id="rows", path=rows, role="sft")

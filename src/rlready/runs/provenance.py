@@ -11,6 +11,7 @@ import platform
 import resource
 import subprocess
 import sys
+import time
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -61,6 +62,16 @@ def folder_digest(path: Path) -> str:
 def content_digest(path: Path) -> str:
     """SHA-256 in hex of a file, or of a folder's files by name, hidden ones and leftovers of writing apart."""
     return folder_digest(path) if path.is_dir() else file_digest(path)
+
+
+def changed_since(path: Path, begun: float) -> Path | None:
+    """A file, or one in a folder, that has changed since ``begun``, in seconds of `time.time`; None for none.
+
+    One from the future, as the clock of a file server may give it, does not count.
+    """
+    files = path.rglob("*") if path.is_dir() else [path]
+    now = time.time()
+    return next((file for file in files if file.is_file() and begun < file.stat().st_ctime <= now), None)
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from rlready.core.distributed import from_rank0, rank, refuse_differences
+from rlready.core.errors import UserError
 from rlready.core.progress import warn
 from rlready.core.result import RESULT, Result
 from rlready.core.settings import Config
@@ -61,6 +62,7 @@ class Recorder:
         for attempt in attempts:
             attempt.status = "killed" if attempt.status == RUNNING else attempt.status
         self._clock, self._cpu = time.monotonic(), provenance.cpu_seconds()
+        self._begun = time.time()
         self._attempt = Attempt(start=begun, command=called.command, revision=provenance.revision())
         settings: dict[str, JsonValue] = plain(config)
         given = {key: "caller" if key in config.model_fields_set else DEFAULT for key in settings}
@@ -110,10 +112,13 @@ class Recorder:
     ) -> DataNote:
         """Record a data set, with the ``licence`` that its task knows, or else the one stated at ``path``.
 
-        See ``note_model`` for ``path``.
+        See ``note_model`` for ``path``.  UserError if a file there has changed since this attempt began: what was read
+        need not be what is hashed.
         """
         stated = Stated(licence.lower(), "task") if licence else licence_of(path) if path else NOT_STATED
         digest = sha256 or self._digest(path)
+        if path and not sha256 and (new := provenance.changed_since(path, self._begun)):
+            raise UserError(f"{new} changed while {self.verb} was reading: start again when it is no longer written to")
         licence, where = stated
         added = DataNote(
             id=id, role=role, path=_text(path), sha256=digest, licence=licence, licence_from=where, size=size
