@@ -103,6 +103,20 @@ def test_differences_are_paired_and_only_on_the_same_problems(tmp_path: Path) ->
     assert any("did not measure alike" in part for section in sections for part in section.parts)
 
 
+@pytest.mark.parametrize(("name", "budget"), [("8~2", 8), ("8+1", 8), ("unconstrained", None)])
+def test_runs_without_the_plain_setting_are_compared(name: str, budget: int | None, tmp_path: Path) -> None:
+    folders = []
+    for run, values in (("a", WORSE), ("b", BETTER)):
+        found = evaluated(values, IDS)
+        (only,) = found.budgets
+        changes = {"per_problem": {"m": {name: values}}, "budgets": [only.model_copy(update={"budget": budget})]}
+        config = EvaluateConfig(models=("embedded",), problems="dagmath", end_think_bias=(2.0,))
+        folders.append(finished(tmp_path / run, "evaluate", config, found.model_copy(update=changes)))
+    result, _ = compare(folders)
+    assert result.scores[1].difference
+    assert result.scores[1].difference.low > 0
+
+
 def test_a_copy_of_a_run_is_named(tmp_path: Path) -> None:
     """Two runs with the same figures are no copies."""
     folders = [evaluation(tmp_path / name, BETTER) for name in "ab"]

@@ -7,7 +7,8 @@ keep no accuracy of single problems, so that only their curves are compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -187,18 +188,22 @@ def _accuracies(run: Compared) -> Iterator[Accuracies]:
         case EvaluateResult():
             names, ids = result.short, tuple(result.problems)
             conditions = conditions_of(run.record, result)
+            budget = result.budgets[-1].budget
             for model, settings in result.per_problem.items():
-                setting = str(result.budgets[-1].budget)
-                if setting in settings:
-                    what = "accuracy" if setting == "None" else f"accuracy at {result.limit} {setting}"
-                    values = np.array(settings[setting])
-                    yield Accuracies(run.name, result.verb, names[model], what, conditions, ids, values)
+                what = "accuracy" if budget is None else f"accuracy at {result.limit} {budget}"
+                if values := _main_setting(settings, "unconstrained" if budget is None else str(budget)):
+                    yield Accuracies(run.name, result.verb, names[model], what, conditions, ids, np.array(values))
         case ReadinessResult():
             names, ids = labels(result.per_problem), tuple(result.problems)
             conditions = _conditions(run.record, result)
             for name, counts in result.per_problem.items():
                 shares = counts.counts.pass_at_k([1])[:, 0]
                 yield Accuracies(run.name, result.verb, names[name], "pass@1", conditions, ids, shares)
+
+
+def _main_setting(settings: Mapping[str, list[float]], name: str) -> list[float] | None:
+    """The values of the setting that a result's budget stands for: the plain one, or with waits or a bias the first."""
+    return settings.get(name) or next((v for key, v in settings.items() if re.split("[+~]", key)[0] == name), None)
 
 
 def _conditions(record: RunRecord, result: ReadinessResult) -> Conditions:
