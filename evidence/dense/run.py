@@ -455,8 +455,8 @@ def ended_early(results: Results) -> str:
 CORRECTED = """
 > These figures were measured before two estimators were corrected. The baseline of a group included the response
 > itself, which scaled every advantage by 1 − 1/n (n responses that reach the position), and the correlation with
-> correctness was pooled over problems instead of taken within them. The runs have not been repeated since. In [another world,
-> with a positive control](../dense-controls/README.md), the corrected program finds that these rewards do harm.
+> correctness was pooled over problems instead of taken within them. The runs have not been repeated since. In [another
+> world, with a positive control](../dense-controls/README.md), the corrected program finds that these rewards do harm.
 """
 
 
