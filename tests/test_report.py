@@ -103,6 +103,7 @@ def demo_result() -> DemoResult:
         seed=0,
         task=TaskRecord(source="dagmath?ops=8&asked=3", description="Eight sums over a hidden graph, three answers."),
         rl_minus_sft=fig(0.4241, 0.051),
+        greedy_rl_minus_sft=fig(0.2468, 0.071),
         chance_level={"pass@1": 0.00021, "pass@64": 0.0134},
         chosen="step-129",
         rl_step=40,
@@ -316,7 +317,7 @@ def test_numbers_are_those_of_the_result(tmp_path: Path) -> None:
     for expected in (
         "Gain of RL step-40 over SFT step-129 at budget 96 +42 points 95 % interval +37 to +48, n = 200 problems",
         "Thinking tokens of RL step-40 48.0 95 % interval 47.3 to 48.7, n = 200 problems SFT step-129: 65.1",
-        "Greedy accuracy of RL step-40 85.6 % 95 % interval 82.6 to 88.6, n = 200 problems SFT step-129: 60.9 %",
+        "Greedy gain of RL step-40 over SFT step-129 +25 points 95 % interval +18 to +32, n = 200 problems",
         *(
             "SFT step-129 ★ chosen 1.5 129 0.553 [0.533, 0.573]",
             "SFT step-43 0.5 43",
@@ -649,9 +650,8 @@ def test_numbers_that_are_not_finite_are_left_out_not_drawn(tmp_path: Path) -> N
     assert drawn.count('class="mark') == 3
     assert not re.search(r"\b(nan|inf)\b", drawn)
     demo = demo_result()
-    greedy = {"greedy_accuracy": Estimate(nan, nan, inf, 0)}
-    unknown = demo.model_copy(update={"rl": demo.rl.model_copy(update=greedy)})
-    assert "Greedy accuracy of RL step-40 – SFT" in text_of(tmp_path, unknown)
+    unknown = demo.model_copy(update={"greedy_rl_minus_sft": Estimate(nan, nan, inf, 0)})
+    assert "Greedy gain of RL step-40 over SFT step-129 – " in text_of(tmp_path, unknown)
 
 
 def test_charts_say_what_the_logs_say(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import rlready.engine.torch as torch_engine
-from rlready.cli.demo import Sizes, Stages, demo
+from rlready.cli.demo import Sizes, Stages, _headline, demo
 from rlready.cli.demo_recipe import unlearned_form
 from rlready.cli.show import show_runs
 from rlready.core.config import DemoConfig, EvaluateConfig, ReadinessConfig
 from rlready.core.errors import UserError
-from rlready.core.records import Group, Problem
+from rlready.core.records import Estimate, Group, Problem
 from rlready.evaluate.draw import Drawer
 from rlready.evaluate.settings import Setting
 from rlready.evaluate.stage import evaluate
@@ -25,7 +25,7 @@ from rlready.models.checkpoint import load, save
 from rlready.models.llama.support import supports
 from rlready.readiness.part import Part
 from rlready.readiness.stage import readiness
-from rlready.report.demo_result import DemoResult
+from rlready.report.demo_result import DemoResult, ModelScores
 from rlready.report.page import write as report
 from rlready.runs.files import read_table, write_table
 from rlready.runs.pace import Pace
@@ -61,6 +61,12 @@ def test_the_whole_pipeline(tmp_path: Path) -> None:
         assert model.accuracy == result.budgets[-1].scores[name].accuracy
         assert (model.greedy_accuracy is None) == (name == "base")
     assert result.rl_minus_sft.value == pytest.approx(result.rl.accuracy.value - result.sft.accuracy.value)
+    assert result.greedy_rl_minus_sft
+    assert result.sft.greedy_accuracy
+    assert result.rl.greedy_accuracy
+    assert result.greedy_rl_minus_sft.value == pytest.approx(
+        result.rl.greedy_accuracy.value - result.sft.greedy_accuracy.value
+    )
     page = report(tmp_path / "a").read_text()
     (rows, learned, rule) = result.recipe  # no model of these sizes has learned the form of an answer
     assert "each with probability 0.5" in rows
@@ -297,3 +303,23 @@ def test_the_demo_says_that_a_form_of_answer_is_unlearned_only_where_it_was_meas
     )
     assert not unlearned_form(answered(tmp_path / "b", ("z: 3 g: 3", "z: 1 g: 2")), 64, "SFT step-2")
     assert not unlearned_form(answered(tmp_path / "c", ("z: 1", "g: 2")), 64, "SFT step-2")
+
+
+@pytest.mark.parametrize(
+    ("low", "said"),
+    [
+        (0.01, "RL raised test accuracy from 40 % to 60 % sampled, 55 % to 66 % greedy."),
+        (-0.01, "RL raised test accuracy from 40 % to 60 % sampled, greedy not significantly."),
+    ],
+)
+def test_the_headline_of_the_demo_claims_a_greedy_gain_only_if_it_is_significant(low: float, said: str) -> None:
+    def scored(accuracy: float, greedy: float) -> ModelScores:
+        sampled, decoded, count = (
+            Estimate(value, value - 0.05, value + 0.05, 200) for value in (accuracy, greedy, 50.0)
+        )
+        tokens = {"thinking_tokens": count, "answer_tokens": count}
+        shares = {"accuracy": sampled, "truncated": sampled, "unfinished": sampled}
+        return ModelScores(**tokens, **shares, greedy_accuracy=decoded)
+
+    gain, greedy_gain = Estimate(0.2, 0.1, 0.3, 200), Estimate(0.11, low, 0.2, 200)
+    assert _headline(gain, greedy_gain, scored(0.4, 0.55), scored(0.6, 0.66)) == said

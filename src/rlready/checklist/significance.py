@@ -18,7 +18,14 @@ BOOTSTRAP, STUDENT = "95 % bootstrap interval", "95 % Student's t interval"  # s
 SIMULTANEOUS = "simultaneous 95 % interval (Bonferroni)"
 CORRECTED = ("behind", "loss_rise", "best.gain", "closest.lead")  # keys of figures that are of several comparisons
 MOST = 100  # figures of a run that are listed; all are counted
-PAIRED = ("rl_minus_sft", "gain", "change", "behind", "lead")  # differences on the same problems or examples
+PAIRED = (
+    "rl_minus_sft",
+    "greedy_rl_minus_sft",
+    "gain",
+    "change",
+    "behind",
+    "lead",
+)  # differences on the same problems or examples
 
 
 def estimates(result: BaseModel) -> Iterator[tuple[str, Estimate]]:

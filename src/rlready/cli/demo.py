@@ -159,14 +159,14 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
         at_budgets = stages.evaluate(tuple(dict.fromkeys(models.values())))
         greedy = stages.greedy(tuple(dict.fromkeys((models["sft"], models["rl"]))))
         run.note_overlaps_of(out / name for name in stages.seconds)
-        gain = _gain(at_budgets, models)
+        gain, greedy_gain = _gain(at_budgets, models), _gain(greedy, models)
         largest = _by_name(at_budgets.budgets[-1].scores, models)
         lengths = at_budgets.lengths
         before, after = (_with_greedy(largest[name], greedy, models[name]) for name in ("sft", "rl"))
         started = f"SFT {Path(ready.chosen).name}"
         form = unlearned_form(out / "evaluate", BUDGETS[-1], started) if "words" not in config.task else ""
         result = DemoResult(
-            headline=_headline(gain, before, after),
+            headline=_headline(gain, greedy_gain, before, after),
             notes=[SCOPE],
             next_action="Measure checkpoints of your own.",
             next_command="rlready readiness CHECKPOINT... problems=FILE",
@@ -174,6 +174,7 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
             task=at_budgets.task,
             recipe=[*filter(None, [form]), *recipe(out, ready)],
             rl_minus_sft=gain,
+            greedy_rl_minus_sft=greedy_gain,
             chance_level=ready.chance_level,
             chosen=Path(ready.chosen).name,
             rl_step=learned.best.step,
@@ -198,8 +199,8 @@ def _by_name(by_path: Mapping[str, Found], models: Mapping[str, str]) -> dict[st
     return {name: by_path[path] for name, path in models.items()}
 
 
-def _gain(at_budgets: EvaluateResult, models: Mapping[str, str]) -> Estimate:
-    after, before = (at_budgets.per_problem[models[name]][str(BUDGETS[-1])] for name in ("rl", "sft"))
+def _gain(evaluated: EvaluateResult, models: Mapping[str, str]) -> Estimate:
+    after, before = (evaluated.per_problem[models[name]][str(BUDGETS[-1])] for name in ("rl", "sft"))
     return paired_estimate(after, before, bounds=(0.0, 1.0))
 
 
@@ -217,7 +218,7 @@ def _checkpoints(tuned: SFTResult, ready: ReadinessResult) -> list[DemoCheckpoin
     ]
 
 
-def _headline(gain: Estimate, before: ModelScores, after: ModelScores) -> str:
+def _headline(gain: Estimate, greedy_gain: Estimate, before: ModelScores, after: ModelScores) -> str:
     """What RL did to the accuracy of samples, and to that of greedy decoding, which sharpening alone does not raise."""
     start, end = brief_percent(before.accuracy, after.accuracy), brief_percent(after.accuracy, before.accuracy)
     assert before.greedy_accuracy
@@ -228,7 +229,10 @@ def _headline(gain: Estimate, before: ModelScores, after: ModelScores) -> str:
         said = f"RL did not change test accuracy significantly: {start} % before, {end} % after"
         return f"{said}, greedy {first} % and {last} %."
     verb = "raised" if gain.value > 0 else "lowered"
-    return f"RL {verb} test accuracy from {start} % to {end} % sampled, {first} % to {last} % greedy."
+    said = f"RL {verb} test accuracy from {start} % to {end} % sampled"
+    if greedy_gain.value * gain.value <= 0 or greedy_gain.low <= 0 <= greedy_gain.high:
+        return f"{said}, greedy not significantly."
+    return f"{said}, {first} % to {last} % greedy."
 
 
 def _copy_examples(out: Path, names: Mapping[str, str]) -> None:

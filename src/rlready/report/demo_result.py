@@ -37,8 +37,9 @@ class DemoResult(Result):
     """The SFT→RL pipeline; models are called "base", "sft" and "rl".
 
     ``recipe`` says what was run, and why the base model scores as it does where that is known, in sentences;
-    ``rl_minus_sft`` is the difference of accuracies at the largest budget, paired over problems; ``chosen`` the name of
-    the checkpoint that RL started from, ``rl_step`` the step of the RL checkpoint with the best validation accuracy.
+    ``rl_minus_sft`` is the difference of accuracies at the largest budget, paired over problems, and
+    ``greedy_rl_minus_sft`` that of greedy accuracies; ``chosen`` is the name of the checkpoint that RL started from,
+    ``rl_step`` the step of the RL checkpoint with the best validation accuracy.
     """
 
     verb: Literal["demo"] = "demo"
@@ -46,6 +47,7 @@ class DemoResult(Result):
     task: TaskRecord
     recipe: list[str] = Field(default_factory=list)
     rl_minus_sft: Estimate
+    greedy_rl_minus_sft: Estimate | None = None  # None in results of earlier versions
     chance_level: dict[str, float]
     chosen: str
     rl_step: int
@@ -77,4 +79,5 @@ class DemoResult(Result):
             ]
             for name, m in zip(self.short.values(), (self.base, self.sft, self.rl), strict=True)
         ]
-        return [Table(columns, [*rows, ["rl − sft (points)", percent(self.rl_minus_sft), "", "", ""]])]
+        greedy = percent(self.greedy_rl_minus_sft) if self.greedy_rl_minus_sft else ""
+        return [Table(columns, [*rows, ["rl − sft (points)", percent(self.rl_minus_sft), "", "", greedy]])]

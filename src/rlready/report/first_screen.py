@@ -91,9 +91,8 @@ def _numbers(run: RunFolder) -> Iterator[Number]:
             yield Number(f"Gain of {rl} over {sft}{_at_budget(result)}", DIFFERENCE, result.rl_minus_sft)
             tokens = TOKENS.show(result.sft.thinking_tokens.value)
             yield Number(f"Thinking tokens of {rl}", TOKENS, result.rl.thinking_tokens, f"{sft}: {tokens}")
-            if result.sft.greedy_accuracy and result.rl.greedy_accuracy:
-                greedy = f"{sft}: {brief_percent(result.sft.greedy_accuracy, result.rl.greedy_accuracy)} %"
-                yield Number(f"Greedy accuracy of {rl}", PERCENT, result.rl.greedy_accuracy, greedy)
+            if result.greedy_rl_minus_sft:
+                yield Number(f"Greedy gain of {rl} over {sft}", DIFFERENCE, result.greedy_rl_minus_sft)
         case PredictResult() if result.families:
             yield from _outcome_numbers(result)
         case ReadinessResult() | PredictResult():
