@@ -150,7 +150,7 @@ def test_ranking_without_outcomes(tmp_path: Path) -> None:
     result = predict(PredictConfig(runs=(str(write_readiness(tmp_path / "ready", found)),)), tmp_path / "out")
     assert predict(PredictConfig(runs=(str(tmp_path / "ready"),)), tmp_path / "out") == result  # read back
     advice = {row.label: row.advice for row in result.checkpoints}
-    assert advice["sft/step-30"] == "drop"
+    assert advice["sft/step-30"] == "drop: significantly worse"
     assert "above its minimum" in result.checkpoints[2].why
     assert sorted([advice["sft/step-10"], advice["step-20"] if "step-20" in advice else advice["sft/step-20"]]) == [
         "rl",

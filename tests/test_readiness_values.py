@@ -23,7 +23,7 @@ from rlready.readiness import overfitting
 from rlready.readiness.adaptive_sampling import Counts, plan, waves
 from rlready.readiness.comparison import compare
 from rlready.readiness.group_signal import histogram
-from rlready.readiness.next_step import EASIER, LONGER, next_action
+from rlready.readiness.next_step import CHEAPER, EASIER, LONGER, next_action
 from rlready.readiness.overfitting import against_minimum, along_runs
 from rlready.readiness.passk import Floats, counts, pass_at_k, pass_at_k_stopped
 from rlready.readiness.ranking import Ranking, comparisons, gap_of_shares, large, listed, rank
@@ -260,7 +260,7 @@ def test_ranks_equals_and_the_sign() -> None:
     assert words[2].why == "best loss"
     more = units_to_decide(Estimate(0.1, -0.1, 0.3, 9), comparisons(4))
     assert [w.more_problems for w in words] == [None, more, None, None]
-    assert less.headline() == "Start RL from y; x is not significantly different."
+    assert less.headline() == "Start RL from y; loss on 9 problems cannot rule out x."
     assert next_action(less) == (
         "Start RL from y now: it has the best loss. To separate x from y, measure about "
         f"{float(f'{more:.2g}'):,.0f} more problems (enough in 4 cases of 5)."
@@ -313,12 +313,13 @@ def test_the_cheaper_of_a_tie_is_the_pick(
     assert f"{found.labels[pick]} {found.reason()}." == said
     tie = min(abs(values[i] - 0.5) for i in (0, 1, 3)) < 0.1
     assert found.headline().startswith(f"Start RL from {STEPS[pick].rpartition('/')[2]}")
-    assert ("not significantly different" in found.headline()) is tie
+    assert ("; pass@8 on 100 problems cannot rule out step" in found.headline()) is tie
     other = STEPS[pick] if pick != 2 else STEPS[3] if values[3] > 0.4 else STEPS[0]  # where no value decides
     name = other.rpartition("/")[2]
     assert bool(re.search(f"{name} (from|and) step-30", next_action(found))) is tie
-    narrower = " (less than the 95 % intervals)." if "fewest" in said else "."
-    action = "Start RL from " + said.replace(" ", " now: it ", 1).removesuffix(".") + narrower
+    behind = f"{100 * (0.5 - values[pick]):.1f} points behind step-30 in pass@8"
+    checked = f" ({behind}, standard error 3.0 points). {CHEAPER} " if "fewest" in said else ". "
+    action = "Start RL from " + said.replace(" ", " now: it ", 1).removesuffix(".") + checked
     assert next_action(found).startswith(action) is tie
     assert [found.checkpoint(i, STEPS[i]).chosen for i in range(4)] == [i == pick for i in range(4)]
 
@@ -357,7 +358,29 @@ def test_pass_1_decides_a_tie_before_the_cost(pass_1: tuple[float, ...], pick: i
     assert f"{found.labels[pick]} {found.reason()}" == said
     for i in range(3):
         why = found.checkpoint(i, STEPS[i]).why
-        assert ("; pass@1 is more than one standard error below" in why) is bool(pass_1[i] < max(pass_1[:3]))
+        worse, below = (f"; pass@1 is {how}" in why for how in ("significantly worse", "more than one standard error"))
+        assert (worse or below) is bool(pass_1[i] < max(pass_1[:3]))
+        assert (found.advice(i) == "drop") is worse is (i in found.dominated)
+    assert 2 not in found.dominated  # the first is the best by what ranks
+
+
+def test_what_pass_k_cannot_rule_out_pass_1_may() -> None:
+    """Behind the pick in pass@k, not significantly, and significantly worse in pass@1: to be dropped, and said so."""
+    noise, names = np.linspace(-0.05, 0.05, 30), [f"run/step-{i}" for i in (10, 20, 30)]
+
+    def ranked(values: tuple[float, float, float], pass_1: tuple[float, float, float]) -> Ranking:
+        shares = np.array(pass_1)[:, None] + np.stack([noise, noise[::-1], noise])
+        return rank(names, "pass@8", np.array(values), lambda a, b: lead(values[a] - values[b], 0.03),
+                    pass_1_CP=shares, overfitting=[None] * 3)  # fmt: skip
+
+    found = ranked((0.45, 0.49, 0.5), (0.2, 0.4, 0.4))
+    assert found.headline() == "Start RL from step-20; pass@8 on 100 problems cannot rule out step-30."
+    assert found.drops() == ["Drop step-10: pass@8 is no better than step-20's, pass@1 significantly worse."]
+    assert found.checkpoint(0, names[0]).next == "drop: pass@1 significantly worse"
+    assert "; pass@1 is significantly worse than step-20's: 20.0 [" in found.checkpoint(0, names[0]).why
+    assert ranked((0.45, 0.49, 0.5), (0.4, 0.4, 0.4)).drops() == []
+    ahead = ranked((0.5, 0.49, 0.48), (0.2, 0.4, 0.4))  # the best by pass@8 is not dropped for its pass@1
+    assert (ahead.pick, ahead.drops()) == (1, [])
 
 
 def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
@@ -369,7 +392,7 @@ def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
         return rank("ab"[:count], "pass@8", values, lambda a, b: lead(error, 0.1),
                     pass_1_CP=pass_1_CP, overfitting=[None] * count)  # fmt: skip
 
-    assert ranked(0).headline() == "Start RL from a; b is not significantly different."
+    assert ranked(0).headline() == "Start RL from a; pass@8 on 100 problems cannot rule out b."
     for gap in (0, 1e-4):
         said = "b and a cannot be separated: it would take over 10,000 more problems."
         assert next_action(ranked(gap)) == f"Start RL from a now: it has the best pass@8. {said}"

@@ -191,7 +191,7 @@ def test_readiness_measures_and_resumes(tmp_path: Path, embedded_copy: str) -> N
         thinking_budget=64,
     )
     result = readiness(config, tmp_path / "whole")
-    assert "not significantly different" in result.headline
+    assert "; pass@4 on 6 problems cannot rule out " in result.headline
     first, second = result.checkpoints
     assert first.pass_at_k == second.pass_at_k
     assert first.heldout_loss == second.heldout_loss

@@ -19,6 +19,8 @@ This package adds:
   samples solve nearly every problem: SmolLM2 with 63 % and 73 % pass@1 had 92 % and 94 % pass@8 on 50 problems.
 - *The cheaper decides it next*: RL starts from the checkpoint with the fewest SFT steps of those left in the SFT run of
   the first (if pass@1 put that out, of the best in pass@1): steps of two runs need not be of one size.
+- *Dominated*: a checkpoint that ranks below the pick and is significantly worse than it in pass@1 (simultaneous
+  interval of all pairs) is to be dropped, even if pass@k of so few problems does not separate the two.
 - *Unsolved*: a checkpoint of which no sample is correct comes last, as RL would have no signal.
 - *More problems* to decide a tie: `units_to_decide`.
 
@@ -32,16 +34,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlready.core.cells import decimal, percent
 from rlready.core.records import Estimate
 from rlready.core.stats import paired_estimate, simultaneous, standard_error, units_to_decide
 from rlready.readiness.passk import Floats, powers
 from rlready.readiness.result import Advice, Overfitting, RankedCheckpoint
+from rlready.readiness.units import in_units, lead_in_units
 from rlready.runs.checkpoint_order import labels, place_in_run, runs_of
 
 LARGE = 64  # the paper's k
 DIGITS = 12  # means that agree to so many digits differ by rounding only
 NAMED = 4  # checkpoints listed in a sentence
+HEADED = 3  # and in a headline
 
 WORDS: dict[Advice, str] = {
     "rl": "RL first",
@@ -49,7 +52,7 @@ WORDS: dict[Advice, str] = {
     "drop": "drop",
     "unsolved": "nothing solved: RL has no signal",
 }
-ONSET = "past overfitting onset"
+ONSET, WORSE, WORSE_1 = "past overfitting onset", "significantly worse", "pass@1 significantly worse"  # why to drop
 Gap = Callable[[int, int], Estimate]  # lead of one checkpoint over another, as a simultaneous interval for all pairs
 
 
@@ -94,6 +97,7 @@ class Ranking:
     ``pick`` is the index of the one to start from, by its ``tie``.  The other fields are in the order in which
     checkpoints were given: ``labels`` (short names), ``values`` (C,) of the quantity that they are ranked ``by``,
     ``pass_1`` (C,), the lead of the first over each (``behind``, None for the first), and their ``overfitting``.
+    ``dominated`` has the lead of the pick in pass@1 over those that rank below it and are significantly worse in it.
     """
 
     by: str
@@ -104,6 +108,7 @@ class Ranking:
     tie: Tie
     behind: list[Estimate | None]
     overfitting: Sequence[Overfitting | None]
+    dominated: dict[int, Estimate]
 
     @property
     def pick(self) -> int:
@@ -130,7 +135,7 @@ class Ranking:
             behind=self.behind[i],
             more_problems=self._more(i),
             advice=advice,
-            next=WORDS[advice] + (f": {ONSET}" if advice == "drop" and self.dropped(i) else ""),
+            next=WORDS[advice] + (f": {self._drop_reason(i)}" if advice == "drop" else ""),
             why=self._why(i),
             overfitting=self.overfitting[i],
         )
@@ -141,7 +146,7 @@ class Ranking:
         return not self.pass_1.any()
 
     def headline(self) -> str:
-        """The decision in at most 15 words: where to start RL, and what is not significantly different."""
+        """The decision in at most 15 words: where to start RL, and what the figure that ranks cannot rule out."""
         name = self.labels[self.pick]
         tied = [self.labels[i] for i in self.order if self.advice(i) == "tie"]
         if self.nothing_solved:
@@ -150,8 +155,9 @@ class Ranking:
         if len(self.order) == 1:
             return f"{name}: {self.by} is {in_units(self.by, self.values[self.pick])}."
         if tied:
-            verb = "is" if len(tied) == 1 else "are"
-            return f"Start RL from {name}; {listed(tied)} {verb} not significantly different."
+            n = next(f"{b.n:,} {b.varies}" for b in self.behind if b)
+            others = listed(tied) if len(tied) <= HEADED else f"{len(tied)} others"
+            return f"Start RL from {name}; {self.by} on {n} cannot rule out {others}."
         others = self.labels[self.order[1]] if len(self.order) == 2 else "the others"
         ahead = f", significantly ahead of {others}" if all(b is None or b.low > 0 for b in self.behind) else ""
         return f"Start RL from {name}: {self._best()}{ahead}."
@@ -159,14 +165,14 @@ class Ranking:
     def drops(self, tried: Collection[int] = ()) -> list[str]:
         """What to drop and why, in a sentence each, except those that RL was ``tried`` from."""
         others = [i for i in self.order if self.advice(i) == "drop" and i not in tried]
-        past = [self.labels[i] for i in others if self.dropped(i)]
-        worse = [self.labels[i] for i in others if not self.dropped(i)]
+        why = {
+            ONSET: f"{ONSET}, as held-out loss has risen, which pass@1 does not show",
+            WORSE: f"{self.by} is significantly worse",
+            WORSE_1: f"{self.by} is no better than {self.labels[self.pick]}'s, pass@1 significantly worse",
+        }
+        found = {reason: [self.labels[i] for i in others if self._drop_reason(i) == reason] for reason in why}
+        said = [f"Drop {listed(names)}: {why[reason]}." for reason, names in found.items() if names]
         unsolved = [] if self.nothing_solved else [self.labels[i] for i in self.order if self.advice(i) == "unsolved"]
-        said = []
-        if past:
-            said.append(f"Drop {listed(past)}: {ONSET}, as held-out loss has risen, which pass@1 does not show.")
-        if worse:
-            said.append(f"Drop {listed(worse)}: {self.by} is significantly worse.")
         if unsolved:
             said.append(f"Drop {listed(unsolved)}: no problem solved, so RL would have no signal.")
         return said
@@ -178,6 +184,23 @@ class Ranking:
         if self.pick != self.tie.start:
             return f"took the fewest steps of those within one standard error of {self.labels[self.tie.start]}"
         return "has the best pass@1 of these"
+
+    def error(self) -> str:
+        """How far the pick is behind the first and the standard error of that, by which the rule can be checked."""
+        if (behind := self.behind[self.pick]) is None:
+            return ""
+        first, error = self.labels[self.order[0]], standard_error(behind, comparisons(len(self.order)))
+        gap, most = (lead_in_units(self.by, each) for each in (behind.value, error))
+        return f"{gap} behind {first} in {self.by}, standard error {most}"
+
+    def _drop_reason(self, i: int) -> str:
+        """Why a checkpoint is to be dropped, in brief."""
+        return ONSET if self.dropped(i) else WORSE if self._below(i) else WORSE_1
+
+    def _below(self, i: int) -> bool:
+        """Whether a checkpoint is significantly worse than the first in the figure that ranks."""
+        behind = self.behind[i]
+        return behind is not None and behind.low > 0
 
     def _best(self) -> str:
         past = any(map(self.dropped, self.order)) and not self.dropped(self.pick)
@@ -191,12 +214,11 @@ class Ranking:
         return units_to_decide(behind, comparisons(len(self.order)))
 
     def advice(self, i: int) -> Advice:
-        behind = self.behind[i]
         if not self.pass_1[i]:
             return "unsolved"
         if i == self.pick:
             return "rl"
-        return "drop" if self.dropped(i) or (behind is not None and behind.low > 0) else "tie"
+        return "drop" if self.dropped(i) or self._below(i) or i in self.dominated else "tie"
 
     def _why(self, i: int) -> str:
         behind, found, first = self.behind[i], self.overfitting[i], self.labels[self.order[0]]
@@ -207,10 +229,15 @@ class Ranking:
             return f"{ONSET}: held-out loss is {found.loss_rise} above its minimum, {change}"
         why = f"best {self.by}"
         if behind is not None:
-            why = f"{self.by} is {'' if behind.low > 0 else 'not '}significantly worse than {first}'s: {behind} behind"
+            said, gap = "" if self._below(i) else "not ", lead_in_units(self.by, behind)
+            why = f"{self.by} is {said}significantly worse than {first}'s: {gap} behind"
+        if lead := self.dominated.get(i):
+            pick = self.labels[self.pick]
+            return f"{why}; pass@1 is significantly worse than {pick}'s: {lead_in_units('pass@1', lead)} behind"
         if below := self.tie.below.get(i):
-            return f"{why}; pass@1 is more than one standard error below {self.labels[self.tie.best]}'s: {below} behind"
-        return f"{why}, but it {self.reason()}" if i == self.pick != self.order[0] else why
+            gap, best = lead_in_units("pass@1", below), self.labels[self.tie.best]
+            return f"{why}; pass@1 is more than one standard error below {best}'s: {gap} behind"
+        return f"{why}, but it {self.reason()} ({self.error()})" if i == self.pick != self.order[0] else why
 
 
 def rank(
@@ -235,7 +262,10 @@ def rank(
     behind = [None if i == first else gap(first, i) for i in range(len(order))]
     close = [i for i in order if last[i] == last[first] and _within_one_error(behind[i], len(order))]
     tie = _decide(names, close, pass_1_CP)
-    return Ranking(by, list(labels(names).values()), values_C, pass_1_C, order, tie, behind, overfitting)
+    lead = gap_of_shares(pass_1_CP)
+    below = order[order.index(tie.pick) + 1 :]
+    dominated = {i: found for i in below if (found := lead(tie.pick, i)).low > 0}
+    return Ranking(by, list(labels(names).values()), values_C, pass_1_C, order, tie, behind, overfitting, dominated)
 
 
 def _within_one_error(behind: Estimate | None, checkpoints: int) -> bool:
@@ -258,16 +288,6 @@ def _fewest_steps(names: Sequence[str], start: int, left: Sequence[int]) -> int:
     runs = runs_of(names)
     run = runs[names[start]]
     return min((i for i in left if run and runs[names[i]] == run), key=lambda i: place_in_run(names[i]), default=start)
-
-
-def in_units(by: str, value: float) -> str:
-    """A value of a predictor as it is printed: shares in per cent."""
-    return f"{percent(value)} %" if is_share(by) else decimal(value)
-
-
-def is_share(by: str) -> bool:
-    """Whether a predictor is a share of problems or groups."""
-    return by.startswith("pass@") or by == "informative"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -14,8 +14,9 @@ from rlready.evaluate.result import EvaluateResult
 from rlready.inject.result import InjectResult
 from rlready.predict.advice import FAMILIES
 from rlready.predict.result import CheckpointPrediction, PredictResult
-from rlready.readiness.ranking import is_share, listed
+from rlready.readiness.ranking import listed
 from rlready.readiness.result import CheckpointReadiness, ReadinessResult, rival
+from rlready.readiness.units import is_share
 from rlready.report.budget_charts import names_of
 from rlready.report.demo_result import DemoResult
 from rlready.report.figures import (

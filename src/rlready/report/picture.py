@@ -10,8 +10,8 @@ from rlready.core.cells import decimals
 from rlready.core.records import Estimate
 from rlready.evaluate.result import EvaluateResult
 from rlready.predict.result import PredictResult
-from rlready.readiness.ranking import is_share
 from rlready.readiness.result import ReadinessResult
+from rlready.readiness.units import is_share
 from rlready.report.budget_charts import accuracy_chart
 from rlready.report.demo_result import DemoResult
 from rlready.report.figures import PERCENT, POINTS, THREE_DIGITS, Unit
@@ -55,13 +55,12 @@ def _ranking(result: Ranked) -> Markup:
     for c in ranked:
         behind = c.behind or Estimate(0.0, 0.0, 0.0, 0)
         place = {"at": -behind.value, "low": -behind.high, "high": -behind.low}
-        worse = ": significantly worse" if c.advice == "drop" and not c.past_onset else ""
-        said = "start RL here" if c.chosen else "the highest" if c.rank == 1 else f"{c.next}{worse}"
+        said = "start RL here" if c.chosen else "the highest" if c.rank == 1 else c.next
         gap = "" if c.behind is None else _gap(c.behind, POINTS if is_share(by) else THREE_DIGITS)
         rows.append(ForestRow(short[c.name], shown_value(c, by), **place, kind=KINDS[c.advice], said=said, gap=gap))
     note = (
         f"Dots: distance to {short[ranked[0].name]} (line) on the same problems. A bar that reaches the "
-        "line: not significantly different. Bars are 95 % intervals for all pairs together."
+        f"line: not significantly different in {by}. Bars are 95 % intervals for all pairs together."
     )
     title = f"Checkpoints by {by}, best first" + ("; overfitted ones last" if any(c.past_onset for c in ranked) else "")
     return forest(

@@ -14,7 +14,7 @@ from rlready.predict.fit import Few
 from rlready.predict.predictors import LOSS
 from rlready.predict.result import CheckpointPrediction, FamilyResult, PredictResult
 from rlready.predict.score import ENOUGH, Score
-from rlready.readiness.ranking import is_share
+from rlready.readiness.units import is_share
 from rlready.report.checkpoint_charts import few_ks, marked, pass_at_k, pass_columns
 from rlready.report.figures import (
     PERCENT,

@@ -1,0 +1,21 @@
+"""Values of predictors as they are printed: shares of problems or groups in per cent, their differences in points."""
+
+from __future__ import annotations
+
+from rlready.core.cells import decimal, percent
+from rlready.core.records import Estimate
+
+
+def in_units(by: str, value: float) -> str:
+    """A value of a predictor as it is printed: shares in per cent."""
+    return f"{percent(value)} %" if is_share(by) else decimal(value)
+
+
+def lead_in_units(by: str, lead: float | Estimate) -> str:
+    """A difference of two values of a predictor as it is printed: those of shares in points."""
+    return f"{percent(lead)} points" if is_share(by) else decimal(lead)
+
+
+def is_share(by: str) -> bool:
+    """Whether a predictor is a share of problems or groups."""
+    return by.startswith("pass@") or by == "informative"
