@@ -457,14 +457,14 @@ def test_checkpoints_to_be_dropped_are_cut_from_a_long_picture(tmp_path: Path) -
 
 @pytest.mark.parametrize("counts", [{"generated": 9}, {}])
 def test_more_measuring_costs_as_much_time_as_it_did(tmp_path: Path, counts: dict[str, int]) -> None:
-    """By the run's record, if the run has drawn the samples."""
-    write_json(tmp_path / "record.json", {"status": "done", "seconds": 60.0, "counts": counts})
+    """By the run's record, if the run has drawn the samples; of its four checkpoints two are measured on."""
+    write_json(tmp_path / "record.json", {"status": "done", "seconds": 120.0, "counts": counts})
     tied = [CheckpointReadiness(**readiness_of(i)) for i in range(4)]
     tied[3] = tied[3].model_copy(update={"advice": "tie", "more_problems": 123})
     shown = text_of(tmp_path, readiness_result(checkpoints=tied, problems=[f"p{i}" for i in range(24)]))
     said = "More problems to separate the two 120 enough in 4 cases of 5, if the lead is as measured"
     assert said in shown
-    assert (f"{said}; about 5 min at the pace of this run" in shown) is bool(counts)
+    assert (f"{said}; about 5 min for these two at the pace of this run" in shown) is bool(counts)
 
 
 @pytest.mark.parametrize(

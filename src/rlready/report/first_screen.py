@@ -150,12 +150,13 @@ def _sft(result: SFTResult) -> Iterator[Number]:
 
 
 def _seconds_each(run: RunFolder) -> float | None:
-    """How long one problem took, of all checkpoints together; None where the run itself drew no samples."""
+    """How long one problem took of one checkpoint, on average; None where the run itself drew no samples."""
     result, counts, seconds = run.result, run.record.get("counts"), run.record.get("seconds")
     drawn = isinstance(counts, dict) and counts.get("generated")
     if not isinstance(result, ReadinessResult) or not result.problems or not drawn:
         return None
-    return seconds / len(result.problems) if isinstance(seconds, float) and 0 < seconds < math.inf else None
+    measured = len(result.problems) * len(result.checkpoints)
+    return seconds / measured if isinstance(seconds, float) and 0 < seconds < math.inf else None
 
 
 def _ranking_numbers(result: Ranked, seconds_each: float | None) -> Iterator[Number]:
@@ -187,7 +188,7 @@ def _more_problems(varies: str, more: int | None, seconds_each: float | None = N
     label = f"More {varies} to separate the two"
     if more is None:
         return Number(label, COUNT, "cannot be separated", f"it would take over {MOST_PROBLEMS:,}")
-    takes = f"; about {roughly(more * seconds_each)} at the pace of this run" if seconds_each else ""
+    takes = f"; about {roughly(2 * more * seconds_each)} for these two at the pace of this run" if seconds_each else ""
     return Number(label, COUNT, more, f"enough in 4 cases of 5, if the lead is as measured{takes}")
 
 
