@@ -150,7 +150,7 @@ def test_ranking_without_outcomes(tmp_path: Path) -> None:
     result = predict(PredictConfig(runs=(str(write_readiness(tmp_path / "ready", found)),)), tmp_path / "out")
     assert predict(PredictConfig(runs=(str(tmp_path / "ready"),)), tmp_path / "out") == result  # read back
     advice = {row.label: row.advice for row in result.checkpoints}
-    assert advice["sft/step-30"] == "drop: significantly worse"
+    assert advice["sft/step-30"] == "drop"
     assert "above its minimum" in result.checkpoints[2].why
     assert sorted([advice["sft/step-10"], advice["step-20"] if "step-20" in advice else advice["sft/step-20"]]) == [
         "rl",
@@ -170,7 +170,7 @@ def test_ranking_without_outcomes(tmp_path: Path) -> None:
     for name in ("loss", "combined"):
         lead = predict(PredictConfig(runs=(str(tmp_path / "ready"),), rank_by=name), tmp_path / name)
         assert lead.chosen == found[1].name
-        assert lead.checkpoints[3].next == "drop"
+        assert lead.checkpoints[3].next == "drop: significantly worse"
         assert lead.checkpoints[2].next == "drop: past overfitting onset"
 
 
@@ -404,6 +404,11 @@ def test_outcomes_out_of_run_folders(tmp_path: Path) -> None:
     assert result.families[0].meaning == said
     assert f"Outcome of RL: {said}." in result.remarks()
 
+    shown = Strict(page.write(tmp_path / "validation").read_text()).text
+    assert {(p.outcome.n, p.outcome.varies) for p in result.families[0].points} == {(9, "problems")}
+    assert "one RL seed: the interval is over problems" in shown
+    assert "vertical over problems, as each has one RL seed." in shown
+
     evaluated(tmp_path / "evaluate", {path: 0.9 - 0.1 * i for i, path in enumerate(best[:2])})
     result = predict(PredictConfig(runs=(*runs, str(tmp_path / "evaluate")), resamples=50), tmp_path / "evaluated")
     assert [[o.value for o in c.outcomes] for c in result.checkpoints] == [[0.9], [pytest.approx(0.8)], []]
@@ -422,7 +427,12 @@ def test_what_outcomes_are_is_said_of_all_together(tmp_path: Path) -> None:
     rows = [{"checkpoint": found[1].name, "outcome": 0.5, "run": str(tmp_path / "run")}]
     linked = predicted(tmp_path / "linked", found, rows)
     assert linked.families[0].meaning == "validation accuracy, sampled at temperature 1, after RL step 1"
-    shown = Strict(page.write(tmp_path / "linked/out").read_text()).text
+    html = page.write(tmp_path / "linked/out").read_text()
+    shown = Strict(html).text
+    assert "1 RL run from 1 checkpoint of 1 SFT recipe, on average 50.0\u202f% after RL" in shown
+    assert "Outcome of RL against" not in html  # a chart needs three points
+    assert linked.headline.startswith("RL from step-20 reached 50.0 %; ")
+    assert "step-40 RL next" in re.sub(r"\s+", " ", shown)
     assert "not comparable with pass@64, for which one of 64 samples is enough; one RL seed" in shown
     assert "from 1 checkpoint with an outcome; leaves out step-10, step-30 and step-40, untried" in shown
 

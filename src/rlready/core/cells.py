@@ -20,6 +20,11 @@ def fixed(value: float, digits: int, options: str = "") -> str:
     return f"{value * (1 + 1e-9):{options}.{digits}f}"
 
 
+def counted(n: int, noun: str) -> str:
+    """``1 run``, ``2,000 runs``."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
 def percent(value: float | Estimate | None) -> str:
     """A share in per cent, without its unit; an estimate with its interval."""
     return _cell(value, 100.0, 1)

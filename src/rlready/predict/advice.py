@@ -44,6 +44,9 @@ def reached(ranking: Ranking, families: Sequence[Family], left: int | None) -> s
     if len(families) > FAMILIES:
         return f"RL outcomes are of {len(families)} families, which are not compared with each other."
     single = len(families) == 1
+    tried = "" if left is None else f"; {ranking.labels[left]} has not been tried"
+    if single and len(families[0].outcome) == 1:
+        return f"RL from {ranking.labels[int(families[0].place[0])]} reached {families[0].shown(0)}{tried}."
     found = []
     for family in families:
         best = np.flatnonzero(np.isclose(family.outcome, family.outcome.max(), rtol=1e-9, atol=0.0))
@@ -53,8 +56,8 @@ def reached(ranking: Ranking, families: Sequence[Family], left: int | None) -> s
         said = f"{listed([ranking.labels[place] for place in places])}, {family.shown(int(best[0]))}"
         said += " each" * (len(best) > 1) + ("" if single else f" in {family.name or 'unnamed'}")
         pick = np.flatnonzero(family.place == ranking.pick)
-        if single and left is not None and ranking.pick in places:
-            said += f"; {ranking.labels[left]} has not been tried"
+        if single and ranking.pick in places:
+            said += tried
         if single and len(pick) and ranking.pick not in places:
             there = family.shown(int(pick[0]))
             said += f"; {ranking.labels[ranking.pick]}, the pick by {ranking.by}, reached {there}"

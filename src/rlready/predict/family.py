@@ -25,7 +25,7 @@ class Family:
     unknown; ``seed_sd`` is the pooled standard deviation between RL seeds, None if no checkpoint has two.
     ``sft_seed`` has the seed of every run's SFT, "" where it is unknown.  ``stated`` has the predictors by name, (M,)
     each, that come with the outcomes of all runs: means over RL seeds, like the outcomes.  ``meaning``
-    says what those are.
+    says what those are; ``over_problems`` are the outcomes of single runs with their intervals over problems, if known.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Family:
     sft_seed: Sequence[str]
     stated: Mapping[str, Floats] = field(default_factory=dict)
     meaning: str = ""
+    over_problems: Sequence[Estimate | None] = ()
 
     @property
     def recipes(self) -> int:
@@ -60,13 +61,17 @@ class Family:
         return replace(estimate, value=value, low=low, high=high)
 
     def estimates(self) -> list[Estimate]:
-        """Outcomes with Student's interval over seeds; its ends are nan if no checkpoint has two."""
+        """Outcomes with Student's interval over seeds; if no checkpoint has two, with that over problems, or nan."""
         free = int((self.seeds - 1).sum())
         half = np.full(len(self.outcome), math.nan)
         if self.seed_sd is not None:
             half = t_quantile(1 - TAIL, free) * self.seed_sd / np.sqrt(self.seeds)
         rows = zip(self.outcome, half, self.seeds, strict=True)
-        return [self.limited(Estimate(float(y), float(y - h), float(y + h), int(n), "seeds")) for y, h, n in rows]
+        found = [self.limited(Estimate(float(y), float(y - h), float(y + h), int(n), "seeds")) for y, h, n in rows]
+        if self.seed_sd is not None:
+            return found
+        known = self.over_problems or [None] * len(found)
+        return [one or each for one, each in zip(known, found, strict=True)]
 
 
 def families(outcomes: Mapping[str, Sequence[Outcome]], candidates: Sequence[Candidate]) -> list[Family]:
@@ -102,6 +107,7 @@ def families(outcomes: Mapping[str, Sequence[Outcome]], candidates: Sequence[Can
                 [next((o.sft_seed for o in some if o.sft_seed), candidates[i].sft_seed) for i, some in runs],
                 _stated([some for _, some in runs]),
                 of_all(o.meaning for _, some in runs for o in some),
+                [some[0].over_problems if len(some) == 1 else None for _, some in runs],
             )
         )
     return found

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rlready.core.records import Estimate
 from rlready.predict.meaning import Meaning
 
 
@@ -16,7 +17,7 @@ class Outcome:
     ``readiness`` is the run folder that measured the former, ``runs`` are those of RL and of the evaluation, if known.
     ``curve`` says which value of which curve the outcome is, empty for a number that was given; ``last_step`` is its
     last.  ``predictors`` are those that are known of the run besides readiness, by name; ``meaning`` says what the
-    outcome is.
+    outcome is; ``over_problems`` has its interval over the problems that it was measured on, where that is known.
     """
 
     checkpoint: str
@@ -34,3 +35,4 @@ class Outcome:
     runs: tuple[Path, ...] = ()
     predictors: Mapping[str, float] = field(default_factory=dict)
     meaning: Meaning = Meaning()
+    over_problems: Estimate | None = None

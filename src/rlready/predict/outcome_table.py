@@ -119,6 +119,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
             **{name: number for name, number in stated.items() if number is not None},
         },
         meaning=_meaning(row, curve, choice, runs, table, place),
+        over_problems=None,  # a table has values alone
         **words,
     )
 

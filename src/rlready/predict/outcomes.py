@@ -14,6 +14,7 @@ from pathlib import Path
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
 from rlready.core.progress import note
+from rlready.core.records import Estimate
 from rlready.core.result import RESULT
 from rlready.evaluate.result import EvaluateResult
 from rlready.predict.comparable import refuse_unlike_conditions, refuse_unlike_content
@@ -138,7 +139,7 @@ def _refuse_unlike_curves(outcomes: Sequence[Outcome]) -> None:
 
 def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]:
     """The outcome of every RL run; if any was evaluated, only of those, because the problems differ otherwise."""
-    measured: dict[Path, tuple[float, Path, str]] = {}
+    measured: dict[Path, tuple[Estimate, Path, str]] = {}
     for folder in (*rl, *evaluate):
         refuse_damaged(folder, folder / RESULT)
     for folder in evaluate:
@@ -153,7 +154,7 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
                     raise UserError(f"{run} was overwritten after {folder} had evaluated it: evaluate {model} again")
                 if run in measured:
                     raise UserError(f"{run} is evaluated twice, in {measured[run][1]} and {folder}: name one of them")
-                measured[run] = (largest.scores[model].accuracy.value, folder, model)
+                measured[run] = (largest.scores[model].accuracy, folder, model)
         if len(measured) == before:
             note(f"predict: {folder} is left out: none of its models is a checkpoint of a run of rl that is found here")
     refuse_unlike_conditions(folder for _, folder, _ in measured.values())
@@ -164,18 +165,20 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
     records = [RunRecord.load(run) for run in runs]
     settings = [{k: str(v) for k, v in r.config.items() if k not in ("model", "seed")} for r in records]
     varied = [key for key in (settings[0] if settings else ()) if len({s.get(key) for s in settings}) > 1]
+    accuracies = [measured[run][0] if run in measured else RLResult.load(run).best.accuracy for run in runs]
     return [
         Outcome(
             str(record.config["model"]),
-            measured[run][0] if run in measured else RLResult.load(run).best.accuracy.value,
+            accuracy.value,
             cost_of(record),
             str(record.config["seed"]),
             family=", ".join(f"{key}={each[key]}" for key in varied),
             where=str(run),
             predictors=early(run),
             meaning=evaluated(measured[run][1], step_of(measured[run][2])) if run in measured else validated(run),
+            over_problems=accuracy,
         )
-        for run, record, each in zip(runs, records, settings, strict=True)
+        for run, record, each, accuracy in zip(runs, records, settings, accuracies, strict=True)
     ]
 
 

@@ -75,7 +75,7 @@ class PredictorRanking(Record):
 
 
 class Point(Record):
-    """A run of a family: its predictors by name, and its outcome with an interval over RL seeds."""
+    """A run of a family: its predictors by name, and its outcome with an interval over RL seeds, or over problems."""
 
     label: str
     predictors: dict[str, Estimate]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from rlready.core.cells import brief_percent, decimals
+from rlready.core.cells import brief_percent, counted, decimals
 from rlready.core.records import Estimate
 from rlready.core.separation import MOST_PROBLEMS, separable
 from rlready.evaluate.result import EvaluateResult
@@ -212,7 +212,7 @@ def _outcome_numbers(result: PredictResult) -> Iterator[Number]:
     for best in ranked[:1]:
         yield Number(f"Outcome of RL from {best.label}", unit, best.outcome, _meaning(result, best.outcome))
     score = next((s for s in family.scores if s.predictor == result.ranked_by), None)
-    tried = f"{family.runs:,} checkpoint{'s' * (family.runs > 1)} with an outcome"
+    tried = f"{counted(family.runs, 'checkpoint')} with an outcome"
     left = [c.label for c in result.checkpoints if c.after_rl(family.name) is None]
     tried += f"; leaves out {listed(left)}, untried" if left else ""
     if score is None:
@@ -229,7 +229,8 @@ def _outcome_numbers(result: PredictResult) -> Iterator[Number]:
 def _meaning(result: PredictResult, outcome: Estimate) -> str:
     """What an outcome of the first family is, and what it is not."""
     family = result.families[0]
-    seeds = "" if math.isfinite(outcome.low) else "one RL seed, so no interval"
+    seeds = "one RL seed: the interval is over problems" if outcome.varies == "problems" else ""
+    seeds = seeds if math.isfinite(outcome.low) else "one RL seed, and no interval over problems is known"
     apart = unlike_outcomes(result.ranked_by) if family.shares else ""
     return "; ".join(filter(None, [family.name, family.meaning, apart, seeds]))
 

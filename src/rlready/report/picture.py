@@ -32,8 +32,8 @@ def picture(run: RunFolder) -> Markup:
     match result := run.result:
         case DemoResult() | EvaluateResult():
             drawn = accuracy_chart(result)
-        case PredictResult() if result.families:
-            drawn = outcome_chart(result)
+        case PredictResult() if result.families and (chart := outcome_chart(result)):
+            drawn = chart
         case ReadinessResult() | PredictResult():
             drawn = _ranking(result)
         case RLResult():
@@ -55,7 +55,7 @@ def _ranking(result: Ranked) -> Markup:
     for c in ranked:
         behind = c.behind or Estimate(0.0, 0.0, 0.0, 0)
         place = {"at": -behind.value, "low": -behind.high, "high": -behind.low}
-        said = "start RL here" if c.chosen else "the highest" if c.rank == 1 else c.next
+        said = _said(c, result)
         gap = "" if c.behind is None else _gap(c.behind, POINTS if is_share(by) else THREE_DIGITS)
         rows.append(ForestRow(short[c.name], shown_value(c, by), **place, kind=KINDS[c.advice], said=said, gap=gap))
     note = (
@@ -66,6 +66,13 @@ def _ranking(result: Ranked) -> Markup:
     return forest(
         rows, title=title, columns=[by, "difference (points)" if is_share(by) else "difference"], note=note, line=0.0
     )
+
+
+def _said(row: Row, result: Ranked) -> str:
+    """What a row means: where RL has been run, what is next, else where to start it."""
+    if isinstance(result, PredictResult) and result.families:
+        return "RL next" if checkpoint_names(result)[row.name] == result.untried else row.next
+    return "start RL here" if row.chosen else "the highest" if row.rank == 1 else row.next
 
 
 def _gap(behind: Estimate, unit: Unit) -> str:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from markupsafe import Markup
 
+from rlready.core.cells import DASH, counted
 from rlready.predict.fit import Few
 from rlready.predict.predictors import LOSS
 from rlready.predict.result import CheckpointPrediction, FamilyResult, PredictResult
@@ -41,6 +42,7 @@ from rlready.report.section import (
 from rlready.runs.checkpoint_order import labels
 
 MOST_NAMED_RUNS = 6
+LEAST_POINTS = 3  # of a chart of outcomes
 MOST_BARS = 20  # points of a chart that are drawn with their intervals
 BAD = 3  # the colour of what is past overfitting onset
 
@@ -67,7 +69,7 @@ def _ranking(rows: Sequence[CheckpointPrediction], result: PredictResult) -> lis
     unit = PERCENT if all(family.shares for family in result.families) else THREE_DIGITS
     columns = [
         column("checkpoint", lambda c: marked(c.label, c), heads=True),
-        column("next", lambda c: c.next),
+        column("next", lambda c: _next(c, result)),
         column("P(best)", lambda c: c.p_best, WHOLE_PERCENT),
         *pass_columns(rows, few_ks(rows[0].pass_at_k)),
         column("held-out loss", lambda c: c.heldout_loss, THREE_DIGITS),
@@ -83,9 +85,17 @@ def _ranking(rows: Sequence[CheckpointPrediction], result: PredictResult) -> lis
     return shown
 
 
+def _next(row: CheckpointPrediction, result: PredictResult) -> str:
+    """What to do with a checkpoint; that one is not significantly different from the first is said by its reason."""
+    if row.advice == "tie" and not row.outcomes:
+        return "RL next" if row.label == result.untried else DASH
+    return row.next
+
+
 def _after_rl(family: FamilyResult) -> Column[CheckpointPrediction]:
     header = f"after RL: {family.name}" if family.name else "after RL"
-    return Column(header, lambda c: c.after_rl(family.name), PERCENT if family.shares else THREE_DIGITS)
+    reached = {p.label: p.outcome if math.isfinite(p.outcome.low) else p.outcome.value for p in family.points}
+    return Column(header, lambda c: reached.get(c.label), PERCENT if family.shares else THREE_DIGITS)
 
 
 def trajectories(checkpoints: Sequence[CheckpointPrediction]) -> list[Markup]:
@@ -125,13 +135,13 @@ def _trajectory(checkpoints: Sequence[CheckpointPrediction], runs: Sequence[str]
 
 def _family(family: FamilyResult, result: PredictResult) -> Section:
     """Predictors against what RL reached, over runs that may be compared."""
-    unit = POINTS if family.shares else THREE_DIGITS
+    unit, value = (POINTS, PERCENT) if family.shares else (THREE_DIGITS, THREE_DIGITS)
     said = (
-        f"{family.rl_runs:,} RL runs from {family.runs:,} checkpoints of {family.recipes:,} SFT recipes, on average "
-        f"{THREE_DIGITS.show(family.mean.value)} after RL"
+        f"{counted(family.rl_runs, 'RL run')} from {counted(family.runs, 'checkpoint')} of "
+        f"{counted(family.recipes, 'SFT recipe')}, on average {value.show(family.mean.value)} after RL"
     )
     if family.seed_sd is not None:
-        said += f"; the standard deviation between RL seeds of one checkpoint is {THREE_DIGITS.show(family.seed_sd)}"
+        said += f"; the standard deviation between RL seeds of one checkpoint is {unit.show(family.seed_sd)}"
     chosen = _chosen(result)
     first = family is result.families[0]  # whose outcomes by the predictor that ranks are the picture of the page
     charts = outcomes(family, chosen, besides=result.ranked_by if first else "")
@@ -148,8 +158,10 @@ def _family(family: FamilyResult, result: PredictResult) -> Section:
 
 
 def outcome_chart(result: PredictResult) -> Markup:
-    """Outcome of RL against the predictor that ranks, in the first family."""
+    """Outcome of RL against the predictor that ranks, in the first family; empty if that has too few points."""
     family, name = result.families[0], result.ranked_by
+    if len(family.points) < LEAST_POINTS:
+        return Markup("")
     return _panel(name, family, _chosen(result))
 
 
@@ -161,6 +173,8 @@ def unlike_outcomes(name: str) -> str:
 
 def outcomes(family: FamilyResult, chosen: str | None, besides: str = "") -> list[Markup]:
     """A panel for each predictor but ``besides``: outcome of RL, with the intervals of both and the fitted line."""
+    if len(family.points) < LEAST_POINTS:
+        return []
     names = dict.fromkeys(name for p in family.points for name in p.predictors if name != besides)
     return [_panel(name, family, chosen) for name in names]
 
@@ -180,10 +194,11 @@ def _panel(name: str, family: FamilyResult, chosen: str | None) -> Markup:
             drawn = Point(x.value, y.value, note=said)
             drawn = replace(drawn, low=y.low, high=y.high, left=x.low, right=x.high) if bars else drawn
             (first if point.label == chosen else others).append(drawn)
-    seeds = any(math.isfinite(p.outcome.low) for p in family.points)
-    note = "Bars are 95 % intervals: horizontal over problems or held-out examples" + (
-        ", vertical over RL seeds." if seeds else "; no checkpoint has two RL seeds, so there is no vertical one."
-    )
+    over = {p.outcome.varies for p in family.points if math.isfinite(p.outcome.low)}
+    upright = "; no checkpoint has two RL seeds, so there is no vertical one."
+    upright = ", vertical over problems, as each has one RL seed." if "problems" in over else upright
+    upright = ", vertical over RL seeds." if "seeds" in over else upright
+    note = f"Bars are 95 % intervals: horizontal over problems or held-out examples{upright}"
     note = note if bars else "A point for each checkpoint."
     if about := "; ".join(filter(None, [family.meaning, unlike_outcomes(name) if family.shares else ""])):
         note = f"{family.title}: {about}. {note}"
