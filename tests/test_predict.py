@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -20,8 +21,9 @@ from scipy.special import betaincinv
 from scipy.stats import betabinom, kstest, spearmanr
 
 from measured import Simulated, checkpoint, write_parts, write_readiness, write_record
-from rlready.core.config import PredictConfig, ReadinessConfig
+from rlready.core.config import PredictConfig, ReadinessConfig, RLConfig
 from rlready.core.errors import UserError
+from rlready.core.options import fill_config, to_toml
 from rlready.core.records import Estimate
 from rlready.core.result import TaskRecord
 from rlready.core.tables import print_tables
@@ -47,9 +49,9 @@ from rlready.readiness.ranking import gap_of_shares
 from rlready.readiness.result import ProblemCounts, RankedCheckpoint, ReadinessResult, SampleStats
 from rlready.report import page
 from rlready.runs.checkpoint_order import in_training_order, labels, staged_labels
-from rlready.runs.files import write_json
+from rlready.runs.files import plain, write_json
 from rlready.runs.lineage import stage_of
-from rlready.runs.record import RunRecord
+from rlready.runs.record import CONFIG, RunRecord
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
 from test_report import Strict
 
@@ -435,6 +437,30 @@ def test_what_outcomes_are_is_said_of_all_together(tmp_path: Path) -> None:
     assert "step-40 RL next" in re.sub(r"\s+", " ", shown)
     assert "not comparable with pass@64, for which one of 64 samples is enough; one RL seed" in shown
     assert "from 1 checkpoint with an outcome; leaves out step-10, step-30 and step-40, untried" in shown
+
+
+def test_the_next_run_has_the_settings_of_the_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the model, so that the outcomes are of one family; a folder that is not at hand is not named."""
+    monkeypatch.chdir(tmp_path)
+    found = one_run(tmp_path)
+    config = RLConfig(
+        model=found[1].name, problems="dagmath?ops=5&seed=9", steps=7, reward="arora_zanette", algorithm="grpo", seed=3
+    )
+    best = rl_run(tmp_path / "rl", found[1].name, 0.5, **plain(config))
+    (tmp_path / "rl" / CONFIG).write_text(to_toml(config))
+    ready = str(write_readiness(tmp_path / "ready", found))
+    result = predict(PredictConfig(runs=(ready, "rl"), resamples=50), tmp_path / "out")
+    command, *words = shlex.split(result.next_command)
+    assert (command, words[:2]) == ("rlready", ["rl", "--config"])
+    (model,) = words[3:]
+    assert fill_config(RLConfig, Path(words[2]), dict([model.split("=", 1)])).value == config.replace(
+        model=found[3].name
+    )
+    assert result.next_action.endswith(" The same problems and settings as rl, so that the outcomes can be compared.")
+    evaluated(tmp_path / "eval", {best: 0.9})
+    result = predict(PredictConfig(runs=(ready, "eval"), resamples=50), tmp_path / "evaluated")
+    assert result.next_action.endswith(" Then evaluate the checkpoint that it chooses as in eval.")
+    assert result.next_command.endswith(f"model={found[3].name}")
 
 
 def test_the_beginning_of_rl_predicts_its_end(tmp_path: Path) -> None:

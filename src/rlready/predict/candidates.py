@@ -21,7 +21,7 @@ from rlready.core.result import RESULT, Record, TaskRecord, first_error
 from rlready.models.heldout_loss import HeldOut
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.readiness.conditions import UNLIMITED
-from rlready.readiness.next_step import rl_command
+from rlready.readiness.next_step import UNKNOWN_MODEL, rl_command
 from rlready.readiness.part import Part
 from rlready.readiness.result import ReadinessResult
 from rlready.runs.checkpoint_order import runs_of, step_of
@@ -38,7 +38,7 @@ COUNTING = ("n", "of", "seed", "split")  # options of a source string for the nu
 class Candidate:
     """One checkpoint; ``trained``, ``sft`` (the folder of its run) and ``step`` are None where unknown.
 
-    ``sft_seed`` is the seed of its SFT run, "" where unknown.
+    ``sft_seed`` is the seed of its SFT run, "" where unknown; ``model`` is what a command of RL names to start from it.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Candidate:
     sft: str | None
     step: int | None
     sft_seed: str = ""
+    model: str = UNKNOWN_MODEL
 
 
 @dataclass(frozen=True)
@@ -209,4 +210,5 @@ def _candidate(part: Part, measured: Measured, alike: bool) -> Candidate:
         sft=str(Path(part.name).parent.parent) if tuned else None,
         step=step_of(part.name),
         sft_seed=str(tuned.config.get("seed", "")) if tuned else "",
+        model=part.model or UNKNOWN_MODEL,
     )

@@ -177,6 +177,7 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
             predictors=early(run),
             meaning=evaluated(measured[run][1], step_of(measured[run][2])) if run in measured else validated(run),
             over_problems=accuracy,
+            runs=(run, measured[run][1]) if run in measured else (run,),
         )
         for run, record, each, accuracy in zip(runs, records, settings, accuracies, strict=True)
     ]

@@ -27,9 +27,8 @@ from rlready.predict.matching import match_outcomes
 from rlready.predict.outcome import Outcome
 from rlready.predict.outcomes import find_runs
 from rlready.predict.predictors import LOSS, Predictor, predictors, stated
-from rlready.predict.result import (
-    PredictResult,
-)
+from rlready.predict.repeat import repeated
+from rlready.predict.result import PredictResult
 from rlready.predict.score import ENOUGH, LEAST, SPLITTABLE, Score, score
 from rlready.readiness.next_step import explained, next_action
 from rlready.readiness.overfitting import along_runs
@@ -85,11 +84,16 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         scored.append((family, scores))
         notes += more
     following = untried(ranking, [family for family, _ in scored])
-    command = "" if following is None or ranking.nothing_solved else measured.commands[names[following]]
+    command, does = "", ""
+    if following is not None and not ranking.nothing_solved:
+        earlier = (outcome for some in outcomes.values() for outcome in some)
+        command, does = repeated(earlier, measured.all[following].model)
+        command = command or measured.commands[names[following]]
+    action = _next_action(ranking, scored, following)
     steps = _next_steps(measured, ranking, scored, following)
     return PredictResult(
         headline=steps[0],
-        next_action=explained(_next_action(ranking, scored, following), command),
+        next_action=f"{action} {does}" if does else explained(action, command),
         next_command=command,
         seed=config.seed,
         task=measured.task,
