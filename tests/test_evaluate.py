@@ -448,6 +448,13 @@ def test_models_of_one_name_are_distinguished_and_compared_with_the_first(tmp_pa
     assert scores.gain.value == pytest.approx(
         np.subtract(*(per_problem[m]["unconstrained"] for m in models[::-1])).mean()
     )
+    assert result.budgets[-1].scores[models[1]].gain_over_previous is None  # with two it is the gain
+    three = evaluate(config.replace(models=(*models, "embedded")), tmp_path / "three")
+    by_model, found = three.budgets[-1].scores, three.per_problem
+    assert [by_model[model].gain_over_previous is None for model in three.models] == [True, False, False]
+    assert by_model["embedded"].gain_over_previous.value == pytest.approx(
+        np.subtract(*(found[model]["48"] for model in ("embedded", models[1]))).mean()
+    )
     of = per_problem[models[1]]
     assert scores.change.value == pytest.approx(np.mean(of["unconstrained"]) - np.mean(of["48"]))
     with pytest.raises(UserError, match="lower the thinking budget or max_answer_tokens"):
@@ -594,10 +601,17 @@ def test_a_lead_within_its_interval_is_not_one(models: str, said: str) -> None:
     assert headline(setting, budgets[-1], pair, names) == said
     more = "To separate b from a, measure about 320 more problems (enough in 4 cases of 5)."
     cheaper = "Use b with a budget of 32 tokens, where it is about as accurate as with 64."
-    assert next_action(setting, budgets, pair, names) == f"{cheaper} {more}"
+    assert next_action(setting, budgets, pair, names, {}) == f"{cheaper} {more}"
     budgets[1] = budgets[0]
-    assert next_action(setting, budgets, pair, names) == f"Use b with a budget of 64 tokens. {more}"
+    assert next_action(setting, budgets, pair, names, {}) == f"Use b with a budget of 64 tokens. {more}"
+    free = {"b": scores(0, Estimate(-0.01, -0.1, 0.08, 40)).scores["b"]}
+    also = (
+        "Use b with a budget of 64 tokens; without one it is about as accurate, with 0.5 thinking tokens instead of 0.5"
+    )
+    assert next_action(setting, budgets, pair, names, free) == f"{also}. {more}"
+    worse = {"b": scores(0, Estimate(-0.2, -0.3, -0.1, 40)).scores["b"]}
+    assert next_action(setting, budgets, pair, names, worse) == next_action(setting, budgets, pair, names, {})
     limited = replace(setting, limit=64)
     clear = pair.model_copy(update={"lead": Estimate(0.2, 0.1, 0.3, 40)})
-    assert next_action(limited, budgets, clear, names) == "Use b with a limit of 64 tokens."
-    assert next_action(setting, budgets[-1:], None, names) == ""
+    assert next_action(limited, budgets, clear, names, {}) == "Use b with a limit of 64 tokens."
+    assert next_action(setting, budgets[-1:], None, names, {}) == ""

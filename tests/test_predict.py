@@ -50,7 +50,7 @@ from rlready.readiness.result import ProblemCounts, RankedCheckpoint, ReadinessR
 from rlready.report import page
 from rlready.runs.checkpoint_order import in_training_order, labels, staged_labels
 from rlready.runs.files import plain, write_json
-from rlready.runs.lineage import stage_of
+from rlready.runs.lineage import stages_of
 from rlready.runs.record import CONFIG, RunRecord
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
 from test_report import Strict
@@ -1000,13 +1000,13 @@ def test_checkpoints_of_sft_and_rl_are_named_by_their_stage(tmp_path: Path) -> N
     """By the records of the runs that saved them; where all are of one stage, or it is not known, names say no more."""
     for name, verb in (("one", "sft"), ("two", "rl"), ("three", "rl")):
         (tmp_path / name / "checkpoints/step-9").mkdir(parents=True)
-        write_record(tmp_path / name, verb)
+        write_record(tmp_path / name, verb, config={"model": "embedded" if verb == "sft" else "one"})
     sft, rl, other = (str(tmp_path / name / "checkpoints/step-9") for name in ("one", "two", "three"))
-    stages = {name: stage_of(Path(name)) for name in ("embedded", sft, rl, other, str(tmp_path / "none/step-9"))}
-    assert list(stages.values()) == ["", "SFT", "RL", "RL", ""]
-    names = ["embedded", "SFT step-9", "RL two/step-9", "RL three/step-9", "step-9"]
+    stages = stages_of(("embedded", sft, rl, other, str(tmp_path / "none/step-9")))
+    assert list(stages.values()) == ["Base", "SFT", "RL", "RL", ""]
+    names = ["Base embedded", "SFT step-9", "RL two/step-9", "RL three/step-9", "step-9"]
     assert list(staged_labels(stages).values()) == names
-    assert list(staged_labels({name: stages[name] for name in ("embedded", rl)}).values()) == ["embedded", "step-9"]
+    assert stages_of((str(tmp_path / "none/step-9"), rl)) == {str(tmp_path / "none/step-9"): "", rl: "RL"}
 
 
 def test_names() -> None:

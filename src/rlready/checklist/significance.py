@@ -22,6 +22,7 @@ PAIRED = (
     "rl_minus_sft",
     "greedy_rl_minus_sft",
     "gain",
+    "gain_over_previous",
     "change",
     "behind",
     "lead",

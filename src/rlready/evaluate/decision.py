@@ -10,7 +10,7 @@ from rlready.core.cells import brief_percent, decimal, decimals
 from rlready.core.records import Estimate
 from rlready.core.separation import to_separate
 from rlready.core.stats import standard_error, units_to_decide
-from rlready.evaluate.result import BudgetScores, Closest
+from rlready.evaluate.result import BudgetScores, Closest, Scores
 from rlready.evaluate.settings import Setting
 from rlready.readiness.ranking import comparisons, gap_of_shares
 
@@ -50,7 +50,11 @@ def headline(setting: Setting, largest: BudgetScores, pair: Closest | None, shor
 
 
 def next_action(
-    setting: Setting, budgets: Sequence[BudgetScores], pair: Closest | None, short: Mapping[str, str]
+    setting: Setting,
+    budgets: Sequence[BudgetScores],
+    pair: Closest | None,
+    short: Mapping[str, str],
+    unconstrained: Mapping[str, Scores],
 ) -> str:
     """Which model to use at which budget, and what it would cost to know more; "" without a choice."""
     model = pair.best if pair else next(iter(budgets[-1].scores))
@@ -61,6 +65,13 @@ def next_action(
     said = f"Use {short[model]}" + ("" if enough is None else f" with {limit} of {enough:,} tokens")
     if enough != budgets[-1].budget:
         said += f", where it is about as accurate as with {budgets[-1].budget:,}"
+    free = unconstrained.get(model)
+    if enough is not None and free and free.change and _as_accurate(free.change):
+        tokens = [
+            decimal(each.thinking_tokens.value, 1)
+            for each in (free, next(row for row in budgets if row.budget == enough).scores[model])
+        ]
+        said += f"; without one it is about as accurate, with {tokens[0]} thinking tokens instead of {tokens[1]}"
     if pair is None or pair.significant:
         return f"{said}."
     return f"{said}. {to_separate(short[pair.best], short[pair.rival], pair.lead, pair.more_problems)}"
@@ -72,7 +83,12 @@ def _enough(budgets: Sequence[BudgetScores], model: str) -> int | None:
         change = row.scores[model].change
         if change is None:
             return row.budget
-        loss = Estimate(-change.value, -change.high, -change.low, change.n)
-        if loss.value <= standard_error(loss, 1):
+        if _as_accurate(change):
             return row.budget
     return budgets[-1].budget
+
+
+def _as_accurate(change: Estimate) -> bool:
+    """Whether a change of accuracy is a loss of at most one standard error."""
+    loss = Estimate(-change.value, -change.high, -change.low, change.n)
+    return loss.value <= standard_error(loss, 1)

@@ -37,6 +37,7 @@ class Scores(Measures):
     """One model at one budget, or without any."""
 
     gain: Estimate | None = None  # accuracy minus the first model's, paired over problems; None for the first model
+    gain_over_previous: Estimate | None = None  # minus that of the model before it, where there are more than two
     change: Estimate | None = None  # accuracy minus the model's own at the largest budget; None at that budget
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
@@ -28,7 +27,7 @@ from rlready.evaluate.result import (
 )
 from rlready.evaluate.settings import Setting, Settings
 from rlready.runs.checkpoint_order import staged_labels
-from rlready.runs.lineage import stage_of
+from rlready.runs.lineage import stages_of
 from rlready.tasks import Task
 
 Measured = Sequence[ModelMeasurements]
@@ -41,23 +40,19 @@ def summary(
 ) -> EvaluateResult:
     """The result of the models ``measured``.
 
-    Every model but the first has its ``gain`` over that one, and every budget but the largest its ``change`` from that
-    one, both paired over problems.
+    Every model but the first has its ``gain`` over that one, every one of several its ``gain_over_previous`` over the
+    model before it, and every budget but the largest its ``change`` from that one, all paired over problems.
     """
-    first = measured[0]
-    budgets = [
-        BudgetScores(budget=s.tokens, scores={m.model: _scores(m, first, s, settings) for m in measured})
-        for s in settings.main
-    ]
+    budgets = [BudgetScores(budget=s.tokens, scores=_all_scores(measured, s, settings)) for s in settings.main]
     free = [settings.unconstrained] if settings.unconstrained else []
-    unconstrained = {m.model: _scores(m, first, s, settings) for s in free for m in measured}
+    unconstrained = _all_scores(measured, free[0], settings) if free else {}
     others = [*settings.others, *settings.length_prompted]
     kept, several = [*settings.main, *free], config.samples > 1
-    short = staged_labels({m.model: stage_of(Path(m.model)) for m in measured})
+    short = staged_labels(stages_of(m.model for m in measured))
     pair = closest({m.model: m.vectors[settings.largest.name].accuracy for m in measured})
     return EvaluateResult(
         headline=headline(settings.largest, budgets[-1], pair, short),
-        next_action=next_action(settings.largest, budgets, pair, short),
+        next_action=next_action(settings.largest, budgets, pair, short, unconstrained),
         notes=_notes(config, unconstrained, short),
         seed=config.seed,
         task=TaskRecord(source=task.source, description=task.description),
@@ -115,14 +110,25 @@ def _means(measured: ModelMeasurements, setting: Setting) -> Means:
     }
 
 
-def _scores(measured: ModelMeasurements, first: ModelMeasurements, setting: Setting, settings: Settings) -> Scores:
-    """A model's figures, with the differences of its accuracy to the first model's and to the largest budget's."""
-    accuracy, gain, change = measured.vectors[setting.name].accuracy, None, None
-    if measured is not first:
-        gain = paired_estimate(accuracy, first.vectors[setting.name].accuracy, bounds=SHARE)
-    if setting != settings.largest:
-        change = paired_estimate(accuracy, measured.vectors[settings.largest.name].accuracy, bounds=SHARE)
-    return Scores(**_means(measured, setting), gain=gain, change=change)
+def _all_scores(measured: Measured, setting: Setting, settings: Settings) -> dict[str, Scores]:
+    """Figures by model, with the differences of accuracy to other models and to the largest budget."""
+
+    def over(at: int, other: int) -> Estimate:
+        one, two = (measured[i].vectors[setting.name].accuracy for i in (at, other))
+        return paired_estimate(one, two, bounds=SHARE)
+
+    found = {}
+    for at, m in enumerate(measured):
+        change, largest = None, m.vectors[settings.largest.name].accuracy
+        if setting != settings.largest:
+            change = paired_estimate(m.vectors[setting.name].accuracy, largest, bounds=SHARE)
+        found[m.model] = Scores(
+            **_means(m, setting),
+            gain=over(at, 0) if at else None,
+            gain_over_previous=over(at, at - 1) if at and len(measured) > 2 else None,
+            change=change,
+        )
+    return found
 
 
 def _setting_scores(measured: ModelMeasurements, setting: Setting, settings: Settings) -> SettingScores:

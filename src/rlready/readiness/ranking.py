@@ -168,7 +168,7 @@ class Ranking:
         why = {
             ONSET: f"{ONSET}, as held-out loss has risen, which pass@1 does not show",
             WORSE: f"{self.by} is significantly worse",
-            WORSE_1: f"{self.by} is no better than {self.labels[self.pick]}'s, pass@1 significantly worse",
+            WORSE_1: f"{self.by} is no better than {self.labels[self.pick]}'s and pass@1 significantly worse",
         }
         found = {reason: [self.labels[i] for i in others if self._drop_reason(i) == reason] for reason in why}
         said = [f"Drop {listed(names)}: {why[reason]}." for reason, names in found.items() if names]

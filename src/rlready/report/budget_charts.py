@@ -178,6 +178,7 @@ def _scores_table(result: Evaluated, names: Names) -> Markup:
         Column[BudgetRow]("truncated", lambda row: row.scores.truncated, PERCENT),
         *([] if response else [unfinished]),
         Column[BudgetRow]("minus the first model", lambda row: row.scores.gain, DIFFERENCE),
+        Column[BudgetRow]("minus the model before", lambda row: row.scores.gain_over_previous, DIFFERENCE),
         Column[BudgetRow](largest, lambda row: row.scores.change, DIFFERENCE),
     ]
     return table("Accuracy at each response limit" if response else "Accuracy at each thinking budget", bodies, columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +29,24 @@ def stage_of(checkpoint: Path) -> str:
     with suppress(UserError):
         return STAGES.get(RunRecord.load(run).verb, "") if run else ""
     return ""
+
+
+def stages_of(models: Iterable[str]) -> dict[str, str]:
+    """The stage of each model by `stage_of`; "Base" for one from which the run of another of them has started."""
+    stages = {model: stage_of(Path(model)) for model in models}
+    starts = {start for model, stage in stages.items() if stage for start in _starts(Path(model))}
+    own = {
+        model: stage or "Base" * bool({model, str(Path(model).resolve())} & starts) for model, stage in stages.items()
+    }
+    return own
+
+
+def _starts(checkpoint: Path) -> Iterator[str]:
+    """What the run that has saved a checkpoint has started from: its name and its folder."""
+    if run := run_of(checkpoint):
+        record = RunRecord.load(run)
+        name = str(record.config.get("model"))
+        yield from (name, str(record.located(run, name).resolve()))
 
 
 def bases(adapter: Path, name: str) -> list[Path]:
