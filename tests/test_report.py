@@ -605,6 +605,29 @@ def test_forced_tokens_are_marked_and_chosen_ones_are_not(tmp_path: Path) -> Non
     assert "b" * 9 in text
 
 
+def test_wrong_samples_are_those_of_the_largest_budget_that_another_model_has_solved(tmp_path: Path) -> None:
+    """Before the others of that budget, and of no smaller one, which a budget alone makes wrong."""
+    write_json(tmp_path / "result.json", demo_result())
+
+    def shown(*rows: tuple[str, int, bool]) -> list[str]:
+        examples = [
+            example(i) | {"model": model, "problem_id": f"p{i // 2}", "budget": budget, "correct": right}
+            for i, (model, budget, right) in enumerate(rows)
+        ]
+        write_jsonl(tmp_path / "examples.jsonl", examples)
+        return re.findall(r'<bdi class="id">(p\d+)</bdi>', page.render(tmp_path))
+
+    small, unsolved, solved = (
+        [("sft", 24, False)] * 20,
+        [("sft", 96, False)] * 20,
+        [("sft", 96, False), ("rl", 96, True)],
+    )
+    assert shown(*small, *unsolved, *solved)[0] == "p20"
+    assert len(shown(*small, *unsolved, *solved)) == 6
+    assert shown(*small, *solved) == ["p10"]
+    assert shown(*small, *solved * 6) == [f"p{i}" for i in range(10, 16)]
+
+
 def test_logs_of_a_resumed_run_with_an_incomplete_line(tmp_path: Path) -> None:
     sft, rl = logs()
     for verb, log, title in (("sft", sft, "SFT loss"), ("rl", rl, "Groups during RL")):

@@ -95,8 +95,7 @@ def render(folder: Path) -> str:
 def _page(run: RunFolder, sections: Sequence[Section], viewed: int = 0) -> str:
     """The page, with links to the viewer if that has samples."""
     result = run.result
-    wrong = [example for example in run.examples if not example.correct]
-    examples = wrong[:: -(-len(wrong) // MOST_EXAMPLES) or 1]
+    examples = _wrong(run)
     named = names_of(result) if isinstance(result, (DemoResult, EvaluateResult)) else str
     demo = result if isinstance(result, DemoResult) else None
     return (
@@ -111,6 +110,7 @@ def _page(run: RunFolder, sections: Sequence[Section], viewed: int = 0) -> str:
             times=[("time", demo.seconds), *((s.name, s.seconds) for s in demo.stages)] if demo else [],
             rewritten=run.rewritten,
             examples=examples,
+            several=len({e.model for e in run.examples}) > 1,
             viewed=viewed,
             forced=any(not chosen for e in examples for _, chosen in e.pieces),
             response_limits=isinstance(result, EvaluateResult) and result.response_limits,
@@ -120,6 +120,19 @@ def _page(run: RunFolder, sections: Sequence[Section], viewed: int = 0) -> str:
             left_out=run.left_out,
         )
     )
+
+
+def _wrong(run: RunFolder) -> list[Example]:
+    """A few wrong samples at the largest budget: first of problems that another model has solved there."""
+    budgets = run.result.budgets if isinstance(run.result, (DemoResult, EvaluateResult)) else []
+    there = [e for e in run.examples if budgets and e.budget == budgets[-1].budget] or run.examples
+    solved = {e.problem_id for e in there if e.correct}
+    chosen = list[Example]()
+    for beside in (True, False):
+        some = [e for e in there if not e.correct and (e.problem_id in solved) is beside]
+        if room := MOST_EXAMPLES - len(chosen):
+            chosen += some[:: -(-len(some) // room) or 1]
+    return chosen
 
 
 def _sections(run: RunFolder) -> Iterator[Section]:
