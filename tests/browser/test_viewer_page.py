@@ -192,6 +192,37 @@ def test_what_is_wrong_here_and_correct_beside_it_can_be_filtered(open_page: Ope
     expect(open_page(viewer, fragment="#outcome=lost").locator("#detail")).to_contain_text("whose outcome is not here")
 
 
+def test_problems_that_only_the_other_has_solved_can_be_filtered(open_page: Opened, tmp_path: Path) -> None:
+    """All samples of p1, which the first model never solves; p0 it solves once, and nobody solves p2."""
+    solved = [{("p0", 1)}, {("p0", 0), ("p1", 1)}]
+    rows = [[sample(p, n, correct=(p, n) in mine) for p in ("p0", "p1", "p2") for n in range(2)] for mine in solved]
+    page = open_page(run_of(tmp_path, rows))
+    outcome = page.get_by_label("Outcome")
+    expect(outcome.locator("optgroup")).to_have_attribute("label", re.compile("compare with"))
+    page.get_by_label("Compare with").select_option(label="step-9 · budget 64")
+    outcome.select_option("unsolved")
+    expect(page.locator("#count")).to_have_text("2 of 12 samples")
+    expect(page.locator("#detail h2")).to_have_text("p1")
+
+
+def test_filters_stay_when_the_page_is_loaded_again(open_page: Opened, viewer: Path) -> None:
+    """With the sample that was shown, a comparison and its filter."""
+    page = open_page(viewer)
+    page.get_by_label("Compare with").select_option(label="step-9 · budget 64")
+    page.get_by_label("Outcome").select_option("lost")
+    page.get_by_label("flipped").check()
+    page.get_by_label("Search").fill("says 0")
+    expect(page).to_have_url(re.compile("search=says"))
+    page.reload()
+    expect(page.locator("#count")).to_have_text("1 of 40 samples")
+    expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 64 says 01"])
+    expect(page.get_by_label("Outcome")).to_have_value("lost")
+    expect(page.get_by_label("flipped")).to_be_checked()
+    expect(page.get_by_label("Search")).to_have_value("says 0")
+    link = page.get_by_role("link", name="link", exact=True).first  # to the sample alone
+    expect(link).not_to_have_attribute("href", re.compile("filter"))
+
+
 def test_an_address_leads_to_its_sample(open_page: Opened, viewer: Path) -> None:
     page = open_page(viewer)
     page.get_by_label("Sample 1 of step-9 · budget 64, correct").click()

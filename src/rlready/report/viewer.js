@@ -15,7 +15,7 @@
   const LONGEST = 20000; // characters of a response that are shown at once
   const MOST_CHIPS = 400; // samples of a problem that are shown as an overview
   const LEVELS = 4;
-  const DIFFERENT = { lost: false, gained: true }; // outcomes of a comparison: whether the sample here is correct
+  const DIFFERENT = { lost: false, gained: true, unsolved: false }; // outcomes of a comparison: whether correct here
 
   const $ = (id) => document.getElementById(id);
   const list = $("list"), rows = $("rows"), detail = $("detail"), query = $("query");
@@ -104,7 +104,8 @@
   const fits = () => {
     const [kind, checkpoint, budget] = selects.map((select) => select.value);
     const must = [...document.querySelectorAll("#flags input:checked")].reduce((bits, box) => bits | BIT[box.name], 0);
-    const judged = kind in DIFFERENT ? differs(DIFFERENT[kind]) : (i) => has(i, "correct") === (kind === "correct");
+    const judged = kind === "unsolved" ? neverSolved()
+      : kind in DIFFERENT ? differs(DIFFERENT[kind]) : (i) => has(i, "correct") === (kind === "correct");
     const conditions = index.conditions.map(([c, b]) => (!checkpoint || c === checkpoint) && (!budget || b === budget));
     return [...index.flags.keys()].filter((i) => conditions[index.condition[i]] && (index.flags[i] & must) === must
       && (!kind || judged(i)));
@@ -121,6 +122,13 @@
       const other = same.get(key(i)) ?? first.get(index.problem[i]);
       return other !== undefined && has(other, "correct") !== right;
     };
+  };
+
+  const neverSolved = () => { // whether a sample of `here` is of a problem that only the condition beside it has solved
+    const solvedBy = (condition) => new Set([...index.condition.keys()]
+      .filter((i) => index.condition[i] === condition && has(i, "correct")).map((i) => index.problem[i]));
+    const mine = solvedBy(here), there = solvedBy(beside);
+    return (i) => index.condition[i] === here && !mine.has(index.problem[i]) && there.has(index.problem[i]);
   };
 
   const responseOf = (texts) => texts.response.map((piece) => piece[0]).join("");
@@ -199,7 +207,7 @@
     const at = view.indexOf(sample), other = partner(sample, beside);
     if (at >= 0) scrollToRow(at);
     drawRows();
-    if (open) history.replaceState(null, "", link(sample));
+    if (open) remember();
     try {
       const [texts, against] = await Promise.all([textsOf(sample), other < 0 ? null : textsOf(other)]);
       if (mine !== showing) return;
@@ -211,11 +219,24 @@
     }
   };
 
-  const link = (sample) => {
+  // ---- the address: a sample and filters
+  const boxes = () => [...document.querySelectorAll("#flags input")];
+  const FILTER = "filter."; // begins the keys of filters beside those of a sample
+  const filters = () => [...selects.map((select) => [FILTER + select.id, select.value]),
+    [`${FILTER}flags`, boxes().filter((box) => box.checked).map((box) => box.name).join(",")],
+    [`${FILTER}search`, query.value.trim()]];
+  const setFilters = (asked, prefix) => {
+    for (const select of selects) select.value = asked.get(prefix + select.id) ?? "";
+    const checked = (asked.get(`${prefix}flags`) ?? "").split(",");
+    for (const box of boxes()) box.checked = checked.includes(box.name);
+    query.value = asked.get(`${prefix}search`) ?? "";
+  };
+  const link = (sample, more = []) => {
     const [checkpoint, budget] = index.conditions[index.condition[sample]];
     const values = { problem: problemOf(sample), checkpoint, budget, sample: index.number[sample], with: beside };
-    return `#${new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value !== -1))}`;
+    return `#${new URLSearchParams([...Object.entries(values), ...more].filter(([, v]) => v !== "" && v !== -1))}`;
   };
+  const remember = () => { if (current >= 0) history.replaceState(null, "", link(current, filters())); };
 
   const page = (sample, texts, other, against) => {
     const same = !against || against.prompt === texts.prompt;
@@ -311,7 +332,7 @@
     beside = condition;
     allowDifferent();
     show(current, { open: true });
-    if (filtered) refilter();
+    if (filtered) refilter().then(remember);
   };
   const allowDifferent = () => { // the outcomes of a comparison can be chosen while there is one
     for (const option of selects[0].options) if (option.value in DIFFERENT) option.disabled = beside < 0;
@@ -397,7 +418,7 @@
   const follow = () => { // a link to a sample, or to samples that fit filters
     const asked = new URLSearchParams(location.hash.slice(1));
     if (!asked.has("sample")) {
-      for (const select of selects) select.value = asked.get(select.id) ?? "";
+      setFilters(asked, "");
       allowDifferent();
       refilter();
       const unknown = selects.find((select) => asked.has(select.id) && select.value !== asked.get(select.id));
@@ -405,11 +426,18 @@
       return;
     }
     const problem = index.problems.indexOf(asked.get("problem"));
-    const wanted = [asked.get("checkpoint") ?? "", asked.get("budget") ?? ""].join("\n");
-    const condition = index.conditions.findIndex((each) => each.join("\n") === wanted);
+    const named = [asked.get("checkpoint") ?? "", asked.get("budget") ?? ""].join("\n");
+    const condition = index.conditions.findIndex((each) => each.join("\n") === named);
     const found = index.problem.findIndex((each, i) => each === problem && index.condition[i] === condition
       && index.number[i] === Number(asked.get("sample")));
     beside = Number(asked.get("with") ?? -1);
+    if (found >= 0 && [...asked.keys()].some((key) => key.startsWith(FILTER))) {
+      [current, here] = [found, condition];
+      setFilters(asked, FILTER);
+      allowDifferent();
+      refilter().then(() => show(found, { open: true }));
+      return;
+    }
     allowDifferent();
     if (!view.includes(found)) { $("filters").reset(); view = fits(); }
     current = found >= 0 ? found : view[0];
@@ -443,10 +471,10 @@
       $("flags").append(make("label", { title: MEANING[flag] }, box, ` ${WORDS[flag] ?? flag}`));
     }
     let due;
-    query.addEventListener("input", () => { clearTimeout(due); due = setTimeout(refilter, 250); });
+    query.addEventListener("input", () => { clearTimeout(due); due = setTimeout(() => refilter().then(remember), 250); });
     $("filters").addEventListener("change", (event) => {
       if (event.target === selects[0] && current >= 0) here = index.condition[current];
-      if (event.target !== query) refilter();
+      if (event.target !== query) refilter().then(remember);
     });
     $("filters").addEventListener("submit", (event) => { event.preventDefault(); list.focus(); });
     $("help").addEventListener("click", () => $("keys").showModal());
