@@ -77,11 +77,14 @@ def total_compute(runs: Runs) -> list[Fact]:
     )
     if any(entry.record.processes > 1 for entry in runs.counted):
         text += " Of runs in several processes, the CPU time is that of the first."
-    text += " Runs in other folders, and deleted ones, are not among them."
+    text += (
+        " Runs in other folders, and deleted ones, such as preliminary or failed ones, are not among them: add them."
+    )
     evidence = [entry.of_record("seconds", entry.record.seconds) for entry in runs.counted]
     replaced = ((entry, len(entry.record.overwritten)) for entry in runs.counted)
     evidence += [entry.of_record("overwritten", f"{n} attempts") for entry, n in replaced if n]
-    return [Fact(name="Total compute", text=text, evidence=evidence, missing="; ".join(_not_counted(runs)))]
+    missing = "; ".join(_not_counted(runs))
+    return [Fact(name="Total compute", text=text, evidence=evidence, missing=missing, confirm=True)]
 
 
 def _not_counted(runs: Runs) -> Iterator[str]:

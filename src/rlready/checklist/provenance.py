@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 from rlready.checklist.result import Evidence, Fact
@@ -54,7 +55,9 @@ def data_identity(runs: Runs) -> list[Fact]:
     facts = []
     for entry, key, note in runs.data():
         generated = note.path is None and "seed=" in note.id
-        text = f"SHA-256 {note.sha256}" if note.sha256 else "generated: the id holds generator, size and seed"
+        holds = "generator, size and seed" if re.search(r"[?&]n=\d", note.id) else "generator and seed"
+        size = f"; {note.size:,} rows or problems" * bool(note.size) if "size" not in holds else ""
+        text = f"SHA-256 {note.sha256}" if note.sha256 else f"generated: the id holds {holds}{size}"
         known = bool(note.sha256) or generated or "revision=" in note.id
         facts.append(
             Fact(

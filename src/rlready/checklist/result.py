@@ -22,7 +22,8 @@ class Evidence(Record):
 class Fact(Record):
     """One fact: ``text`` says it, with its evidence; ``missing`` is what is not known of it, "" for nothing.
 
-    The answer of an item does not need facts with ``extra``.
+    With ``confirm`` the text says what records cannot know, so that the author has to confirm the answer.  The answer
+    of an item does not need facts with ``extra``.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Fact(Record):
     evidence: list[Evidence]
     missing: str = ""
     extra: bool = False
+    confirm: bool = False
 
     @property
     def known(self) -> bool:

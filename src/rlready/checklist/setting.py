@@ -55,7 +55,9 @@ def overlap(runs: Runs) -> list[Fact]:
         for name in ("exact", "shared_ngram", "near", "same_template")
         if (value := getattr(each, name)) is not None
     ]
-    text = f"{'; '.join(first(list(dict.fromkeys(parts))))}." if found else ""
+    pairs = {(each.held, each.training): each.near is not None for _, _, each in found}
+    near = f"Near-duplicates were looked for in {sum(pairs.values())} of {len(pairs)} pairs."
+    text = f"{'; '.join(first(list(dict.fromkeys(parts))))}. {near}" if found else ""
     missing = "" if found else "not counted by any of these runs"
     return [Fact(name="Overlap with training data", text=text, evidence=evidence, missing=missing)]
 
@@ -95,7 +97,8 @@ def chosen(runs: Runs) -> list[Fact]:
         for text, key, value in _selected(entry):
             parts.append(text)
             evidence.append(entry.of_result(key, value))
-    return [Fact(name="How they were chosen", text=f"{'. '.join(parts)}.", evidence=evidence)]
+    text = f"Why these values, by a search, from a paper or as they were, is in no record: say it. {'. '.join(parts)}."
+    return [Fact(name="How they were chosen", text=text, evidence=evidence, confirm=True)]
 
 
 def optimiser(runs: Runs) -> list[Fact]:
