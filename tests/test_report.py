@@ -682,6 +682,7 @@ def test_charts_say_what_the_logs_say(tmp_path: Path) -> None:
     described = {
         svg.findtext("title"): svg.findtext("desc") or "" for svg in svgs(page.render(folder)) if svg.get("role")
     }
+    assert "share of groups; truncated: of rollouts" in page.render(demo_folder(tmp_path))
     assert "informative: 75\u202f% at RL step 0, 37.5\u202f% at 49, 50 points" in described["Groups during RL"]
     assert "wrong: " in described["Thinking length during RL"]
     assert ", 49 points" in described["Thinking length during RL"]  # one of the fifty is null
@@ -731,6 +732,22 @@ def test_a_number_reads_the_same_wherever_it_stands() -> None:
     assert [Unit(100).number(0.565), Unit(100, signed=True).number(-0.025)] == ["57", "−3"]
     assert [decimal(0.0625), percent(0.00125), PERCENT.number(0.00125)] == ["0.063", "0.1", "0.1"]
     assert [decimal(1.0005), THREE_DIGITS.number(1.0005)] == ["1.001", "1.001"]
+
+
+def test_the_ends_of_an_interval_have_the_digits_of_its_value() -> None:
+    """Only where the value itself would be rounded to 0 they have as many as it needs."""
+    slope = Unit(100, 1, signed=True)
+    assert slope.interval(Estimate(0.0, 0.0, 1e-6, 9)) == "[+0.0, +0.0]"
+    assert PERCENT.interval(Estimate(0.001, 0.0002, 0.013, 9)) == "[0.0, 1.3]"
+    assert PERCENT.interval(Estimate(0.0002, 0.0001, 0.013, 9)) == "[0.01, 1.3]"
+    assert PERCENT.interval(Estimate(0.5, math.nan, math.inf, 9)) == "[–, –]"
+
+
+def test_readiness_gives_distinct_answers_to_three_digits_at_most(tmp_path: Path) -> None:
+    rows = [CheckpointReadiness(**readiness_of(i) | {"distinct_answers": fig(11.044, 0.8)}) for i in range(2)]
+    text = text_of(tmp_path, readiness_result(checkpoints=rows))
+    assert "11.0 [10.2, 11.8]" in text
+    assert "11.044" not in text
 
 
 def test_text_keeps_its_lines_and_letters() -> None:

@@ -214,8 +214,9 @@ def _cells(row: CheckpointReadiness, label: str, ks: list[int], influenced: bool
     cells |= {"held-out loss": decimal(loss.value if loss else None), "loss, 95 % interval": _interval(loss)}
     shares = {"unsolved": row.unsolved, "informative": row.informative, "truncated": row.truncated}
     cells |= {f"{name} (%)": percent(share.value if share else None) for name, share in shares.items()}
-    figures = {"group signal": row.group_signal, "entropy": row.entropy, "distinct answers": row.distinct_answers}
+    figures = {"group signal": row.group_signal, "entropy": row.entropy}
     cells |= {name: decimal(figure.value if figure else None) for name, figure in figures.items()}
+    cells["distinct answers"] = decimal(row.distinct_answers.value if row.distinct_answers else None, 1)
     lengths = {"tokens if correct": row.length_right, "tokens if wrong": row.length_wrong}
     cells |= {name: decimal(length.value if length else None, 0) for name, length in lengths.items()}
     if influenced:

@@ -14,7 +14,7 @@ from rlready.influence.result import InfluenceResult
 from rlready.predict.result import CheckpointPrediction
 from rlready.readiness.result import CheckpointReadiness, RankedCheckpoint, ReadinessResult
 from rlready.report.demo_result import DemoCheckpoint, DemoResult
-from rlready.report.figures import PERCENT, POINTS, THREE_DIGITS, TOKENS
+from rlready.report.figures import ONE_DIGIT, PERCENT, POINTS, THREE_DIGITS, TOKENS
 from rlready.report.log_charts import sft_loss
 from rlready.report.logs import Log
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
@@ -204,7 +204,7 @@ def _columns(
         column("solved", lambda c: c.solved, PERCENT),
         column("group signal", lambda c: c.group_signal, THREE_DIGITS),
         column("entropy, nats per token", lambda c: c.entropy, THREE_DIGITS),
-        column("distinct answers", lambda c: c.distinct_answers, THREE_DIGITS),
+        column("distinct answers", lambda c: c.distinct_answers, ONE_DIGIT),
         column("tokens, correct", lambda c: c.length_right, TOKENS),
         column("tokens, wrong", lambda c: c.length_wrong, TOKENS),
         column("truncated", lambda c: c.truncated, PERCENT),

@@ -19,20 +19,29 @@ class Unit:
     signed: bool = False
 
     def number(self, value: float | None) -> str:
-        """The value without its suffix."""
+        """The value without its suffix; one that would be rounded to 0 has a digit more than others."""
         if value is None or not abs(value) < 1e15:  # not-a-number, too
             return DASH
-        scaled, sign = self.scale * value, "+" if self.signed else ""
-        small = 0 < abs(scaled) < 0.5 * 10**-self.digits
-        text = f"{scaled:{sign}.1g}" if small else fixed(scaled, self.digits, f"{sign},")
-        return text.replace("-", "−")
+        return self._small(value) or self._rounded(value)
 
     def show(self, value: float | None) -> str:
         text = self.number(value)
         return text if text == DASH else text + self.suffix
 
     def interval(self, figure: Estimate) -> str:
-        return f"[{self.number(figure.low)}, {self.number(figure.high)}]"
+        """Both ends, to as many digits as the value."""
+        show = self.number if self._small(figure.value) else self._rounded
+        low, high = (show(end) if abs(end) < 1e15 else DASH for end in (figure.low, figure.high))
+        return f"[{low}, {high}]"
+
+    def _rounded(self, value: float) -> str:
+        return fixed(self.scale * value, self.digits, "+," if self.signed else ",").replace("-", "−")
+
+    def _small(self, value: float) -> str:
+        """A value that would be rounded to 0, to one significant digit; "" for any other."""
+        scaled = self.scale * value
+        small = 0 < abs(scaled) < 0.5 * 10**-self.digits
+        return f"{scaled:{'+' if self.signed else ''}.1g}".replace("-", "−") if small else ""
 
 
 class Seconds(Unit):
@@ -57,7 +66,7 @@ def roughly(seconds: float) -> str:
 
 PERCENT, WHOLE_PERCENT = Unit(100.0, 1, "\u202f%"), Unit(100.0, 0, "\u202f%")
 POINTS, DIFFERENCE = Unit(100.0, 1, " points"), Unit(100.0, 1, " points", signed=True)
-COUNT, TOKENS = Unit(), Unit(digits=1)
+COUNT, TOKENS, ONE_DIGIT = Unit(), Unit(digits=1), Unit(digits=1)
 TWO_DIGITS, THREE_DIGITS, RHO_GAIN = Unit(digits=2), Unit(digits=3), Unit(digits=2, signed=True)
 SECONDS = Seconds()
 

@@ -94,10 +94,10 @@ def _groups(log: Log) -> Markup:
         ],
         title="Groups during RL",
         x_label="RL step",
-        y_label="share of groups",
+        y_label="share of groups; truncated: of rollouts",
         percent=True,
         note="Only informative groups, with correct and wrong rollouts, have a gradient. Solved: all correct. "
-        "Unsolved: all wrong. Truncated: share of rollouts that reached a limit.",
+        "Unsolved: all wrong. Truncated: reached a limit.",
     )
 
 
