@@ -626,6 +626,15 @@ def test_wrong_samples_are_those_of_the_largest_budget_that_another_model_has_so
     assert len(shown(*small, *unsolved, *solved)) == 6
     assert shown(*small, *solved) == ["p10"]
     assert shown(*small, *solved * 6) == [f"p{i}" for i in range(10, 16)]
+    lost = (
+        ("base", 96, False),
+        ("rl", 96, True),
+        ("sft", 96, True),
+        ("sft", 96, False),
+        ("sft", 96, False),
+        ("rl", 96, True),
+    )
+    assert shown(*lost) == ["p1", "p2", "p0"]  # that of a model that solves nothing is behind those of others
 
 
 def test_logs_of_a_resumed_run_with_an_incomplete_line(tmp_path: Path) -> None:

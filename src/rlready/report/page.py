@@ -123,13 +123,15 @@ def _page(run: RunFolder, sections: Sequence[Section], viewed: int = 0) -> str:
 
 
 def _wrong(run: RunFolder) -> list[Example]:
-    """A few wrong samples at the largest budget: first of problems that another model has solved there."""
+    """A few wrong samples at the largest budget: first of problems that another model has solved there, and of models
+    that solve some."""
     budgets = run.result.budgets if isinstance(run.result, (DemoResult, EvaluateResult)) else []
     there = [e for e in run.examples if budgets and e.budget == budgets[-1].budget] or run.examples
-    solved = {e.problem_id for e in there if e.correct}
+    solved, able = ({getattr(e, name) for e in there if e.correct} for name in ("problem_id", "model"))
     chosen = list[Example]()
-    for beside in (True, False):
-        some = [e for e in there if not e.correct and (e.problem_id in solved) is beside]
+    for beside, skilled in ((True, True), (True, False), (False, True), (False, False)):
+        of_kind = (e for e in there if ((e.problem_id in solved), (e.model in able)) == (beside, skilled))
+        some = [e for e in of_kind if not e.correct]
         if room := MOST_EXAMPLES - len(chosen):
             chosen += some[:: -(-len(some) // room) or 1]
     return chosen
