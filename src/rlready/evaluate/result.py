@@ -34,10 +34,14 @@ class Measures(Record):
 
 
 class Scores(Measures):
-    """One model at one budget, or without any."""
+    """One model at one budget, or without any.
+
+    ``gain_over_previous`` is its accuracy minus that of the model named before it, paired over problems; None for the
+    first, and where there are only two.
+    """
 
     gain: Estimate | None = None  # accuracy minus the first model's, paired over problems; None for the first model
-    gain_over_previous: Estimate | None = None  # minus that of the model before it, where there are more than two
+    gain_over_previous: Estimate | None = None
     change: Estimate | None = None  # accuracy minus the model's own at the largest budget; None at that budget
 
 
