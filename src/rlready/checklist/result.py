@@ -22,8 +22,7 @@ class Evidence(Record):
 class Fact(Record):
     """One fact: ``text`` says it, with its evidence; ``missing`` is what is not known of it, "" for nothing.
 
-    With ``confirm`` the text says what records cannot know, so that the author has to confirm the answer.  The answer
-    of an item does not need facts with ``extra``.
+    The answer of an item does not need facts with ``extra``.
     """
 
     name: str
@@ -31,7 +30,6 @@ class Fact(Record):
     evidence: list[Evidence]
     missing: str = ""
     extra: bool = False
-    confirm: bool = False
 
     @property
     def known(self) -> bool:

@@ -98,7 +98,7 @@ def chosen(runs: Runs) -> list[Fact]:
             parts.append(text)
             evidence.append(entry.of_result(key, value))
     text = f"Why these values, by a search, from a paper or as they were, is in no record: say it. {'. '.join(parts)}."
-    return [Fact(name="How they were chosen", text=text, evidence=evidence, confirm=True)]
+    return [Fact(name="How they were chosen", text=text, evidence=evidence)]
 
 
 def optimiser(runs: Runs) -> list[Fact]:

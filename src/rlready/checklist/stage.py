@@ -1,7 +1,7 @@
 """``rlready checklist``: a form for reviewers or users, filled from the records of runs.
 
-An item is answered Yes only if every fact that it needs stands in a record, and none is left to be confirmed; NA comes
-from the answers file alone; what no record holds is called unknown.
+An item is answered Yes only if every fact that it needs stands in a record; NA comes from the answers file alone; what
+no record holds is called unknown.
 """
 
 from __future__ import annotations
@@ -87,15 +87,13 @@ def _answered(item: Item, section: str, runs: Runs, given: Answer, choices: bool
 
 
 def _status(item: Item, facts: list[Fact], edited: bool) -> Status:
-    """What the records say to an item; nothing is answered from records if one was edited, or facts are to be
-    confirmed."""
-    needed, confirm = [fact.known for fact in facts if not fact.extra], any(f.confirm for f in facts if not f.extra)
+    """What the records say to an item; nothing is answered from records if one was edited."""
+    needed = [fact.known for fact in facts if not fact.extra]
     if item.by == "author":
         return "for you to answer"
     if not any(needed) or (item.by == "records" and not all(needed)):
         return "unknown"
-    from_records = item.by == "records" and not edited and not confirm
-    return "answered from records" if from_records else "drafted, to be confirmed"
+    return "answered from records" if item.by == "records" and not edited else "drafted, to be confirmed"
 
 
 def _headline(form: Form, items: list[AnsweredItem]) -> str:
