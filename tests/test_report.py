@@ -596,7 +596,7 @@ def test_evaluations_of_every_kind(tmp_path: Path) -> None:
 def test_forced_tokens_are_marked_and_chosen_ones_are_not(tmp_path: Path) -> None:
     html = page.render(demo_folder(tmp_path))
     marked = re.findall(r'<mark class="forced">(.*?)</mark>', html, re.S)
-    assert marked == ["like this"] + 2 * ["\n&lt;/think&gt;\nFinal answer: "]
+    assert marked == ["like this"] + 3 * ["\n&lt;/think&gt;\nFinal answer: "]
     assert "c=4+35. d=c+7 so d=1<mark" in html
     broken = [{"pieces": [["a", "b"]]}, {"pieces": "text"}, {"correct": "yes"}, {"pieces": [["b" * 9, 1]]}]
     write_jsonl(tmp_path / "examples.jsonl", [example(0) | row for row in broken])
