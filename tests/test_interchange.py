@@ -439,9 +439,72 @@ def test_texts_are_verified_if_problems_are_named(tmp_path: Path, capsys: pytest
     assert (result.problems, result.checkpoints[0].pass_at_k[1].value) == (["p3"], 0.5)
     other = str(lines(tmp_path / "other.jsonl", [{"id": "x", "prompt": "y", "answer": "1"}]))
     with pytest.raises(
-        UserError, match=r"has the id or the prompt of one of the named problems: the first is 'What.* here, 'x' there"
+        UserError,
+        match=r"has the id or the prompt of one of the named problems: the first is 'What.* here, 'x' there; give",
     ):
         ranked(tmp_path / "none", f"trl:{folder}", problems=other)
+
+
+def question(number: int) -> str:
+    return f"What is {number} + 1?"
+
+
+def asking(kind: str, folder: Path, documents: Sequence[tuple[int | str, str]]) -> str:
+    """A source of a tool that asked (id, prompt) of each document and got the answers 1, 2, ..."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / {"lm-eval": "samples_x.jsonl", "inspect": "log.json", "lighteval": "details_x.parquet"}[kind]
+    rows: list[Row] = []
+    for at, (id, prompt) in enumerate(documents):
+        said = str(at + 1)
+        if kind == "lm-eval":
+            arguments = {"gen_args_0": {"arg_0": f"Examples.\n\nQ: {prompt}\nA:", "arg_1": {}}}
+            rows.append({"doc_id": id, "doc": {}, "arguments": arguments, "resps": [[said]], "metrics": ["m"], "m": 1})
+        elif kind == "inspect":
+            turns = [{"role": "user", "content": [{"type": "text", "text": prompt}]}]
+            output = {"choices": [{"message": {"role": "assistant", "content": said}}]}
+            rows.append({"id": id, "epoch": 1, "input": turns, "output": output, "scores": {"m": {"value": "C"}}})
+        else:
+            doc, response = {"id": str(id), "query": prompt}, {"text": [said], "output_tokens": [[1]]}
+            rows.append({"doc": doc, "model_response": response, "metric": {"m": 1.0}})
+    if kind == "lm-eval":
+        lines(path, rows)
+    elif kind == "inspect":
+        path.write_text(json.dumps({"version": 2, "status": "success", "eval": {}, "samples": rows}))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    return f"{kind}:{path}"
+
+
+def solved(source: str, folder: Path, problems: Sequence[Row]) -> dict[str, int]:
+    """How many of the samples of each named problem are correct, by the ids of the problems."""
+    named = lines(folder / "problems.jsonl", problems)
+    result = ranked(folder / "run", source, problems=str(named))
+    (per_problem,) = result.per_problem.values()
+    return dict(zip(result.problems, per_problem.counts.correct.tolist(), strict=True))
+
+
+KINDS = pytest.mark.parametrize("kind", ["lm-eval", "inspect", "lighteval"])
+
+
+@KINDS
+def test_prompts_are_matched_where_ids_are_not(kind: str, tmp_path: Path) -> None:
+    """Also where one prompt is a part of another one: `1 + 1?` of `11 + 1?`."""
+    source = asking(kind, tmp_path, [(i, question(i)) for i in range(12)])
+    problems = [{"prompt": f"{i} + 1?", "answer": str(i + 1)} for i in (11, 1, 5)]
+    assert list(solved(source, tmp_path, problems).values()) == [1, 1, 1]
+
+
+def test_turns_of_lm_eval_and_attachments_of_inspect_are_read_as_prompts(tmp_path: Path) -> None:
+    turns = json.dumps([{"role": "user", "content": "Q: a\nA:"}])
+    problems = [{"prompt": "Q: a\nA:", "answer": "1"}]
+    for at, asked in enumerate(({"arguments": [[[turns], {}]]}, {"doc": {"question": "Q: a\nA:", "answer": "1"}})):
+        rows = [{"doc_id": 0, "resps": [["1"]], "metrics": ["m"], "m": 1, **asked}]
+        path = lines(tmp_path / str(at) / "samples_x.jsonl", rows)
+        assert list(solved(f"lm-eval:{path}", tmp_path / str(at), problems).values()) == [1]
+    sample = {"id": 7, "epoch": 1, "input": "attachment://x", "output": {"completion": "1"}, "scores": {}}
+    log = {"version": 2, "status": "success", "eval": {}, "samples": [sample | {"attachments": {"x": "Q: a\nA:"}}]}
+    (tmp_path / "log.json").write_text(json.dumps(log))
+    assert list(solved(f"inspect:{tmp_path / 'log.json'}", tmp_path / "log", problems).values()) == [1]
 
 
 def test_two_runs_are_compared_on_the_problems_that_both_have(tmp_path: Path) -> None:

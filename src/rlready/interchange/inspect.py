@@ -1,8 +1,8 @@
 """Inspect's logs: ``.eval``, a zip archive with a file for each sample, and ``.json``, read without ``inspect_ai``.
 
-A sample has ``id``, ``epoch``, ``output`` (``choices`` with message and stop reason) and ``scores``, a value for each
-scorer: C, I, P or N, a number, or several by name.  Epochs are the samples of a problem.  A sample that ended in an
-error has no scores.  Long texts may stand in ``attachments``.
+A sample has ``id``, ``epoch``, ``input`` (what was asked), ``output`` (``choices`` with message and stop reason) and
+``scores``, a value for each scorer: C, I, P or N, a number, or several by name.  Epochs are the samples of a problem.
+A sample that ended in an error has no scores.  Long texts may stand in ``attachments``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pydantic_core import from_json
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.interchange.lines import LogReader
-from rlready.interchange.rollouts import Format, Request, choose_score, only_file, said, score_first
+from rlready.interchange.rollouts import Format, Request, asked, choose_score, only_file, said, score_first
 from rlready.tasks.columns import Batch
 from rlready.tasks.files import LEAST, TIMES
 from rlready.tasks.table import Origin
@@ -73,6 +73,7 @@ def read(request: Request) -> Iterator[Batch]:
             score = choose_score(request, others)
         columns: dict[str, list[Any]] = {
             "problem_id": [row.problem_id for row in some],
+            "prompt": [row.prompt for row in some],
             "text": [row.text for row in some],
             "score": [row.scores.get(score) for row in some],
             "finish_reason": [row.finish_reason for row in some],
@@ -87,6 +88,7 @@ class _Row(NamedTuple):
     """What is read of a sample, without its conversation."""
 
     problem_id: Any
+    prompt: str | None
     text: str | None
     scores: dict[str, Any]
     finish_reason: Any
@@ -95,8 +97,10 @@ class _Row(NamedTuple):
 def _row(sample: dict[str, Any]) -> _Row:
     output = sample.get("output") or {}
     choice = (output.get("choices") or [{}])[0]
-    text = _whole(_text(choice, output, sample))
-    return _Row(_whole(sample.get("id")), text, _scores(sample), _reason(choice.get("stop_reason")))
+    prompt, text = _attached(asked(sample.get("input")), sample), _text(choice, output, sample)
+    return _Row(
+        _whole(sample.get("id")), _whole(prompt), _whole(text), _scores(sample), _reason(choice.get("stop_reason"))
+    )
 
 
 def _together(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
@@ -235,6 +239,11 @@ def _text(choice: dict[str, Any], output: dict[str, Any], sample: dict[str, Any]
         thought = "".join(str(part.get("reasoning") or "") for part in parts if part.get("type") == "reasoning")
         message = message | {"reasoning": thought}
     text = said([message]) if message else output.get("completion")
+    return _attached(text, sample)
+
+
+def _attached(text: str | None, sample: dict[str, Any]) -> str | None:
+    """A text, or the attachment for which it stands."""
     if isinstance(text, str) and text.startswith(ATTACHED):
         text = (sample.get("attachments") or {}).get(text.removeprefix(ATTACHED), text)
     return text

@@ -40,7 +40,7 @@ def read(request: Request) -> Iterator[Batch]:
     for batch in (part for whole in read_batches(str(file), wanted) for part in _parts(whole)):
         every = np.arange(len(batch))
         ids, queries, texts, tokens, scores = (batch.values(name, every) for name in wanted)
-        columns: dict[str, list[Any]] = {"problem_id": [], "text": [], "tokens": [], "score": []}
+        columns: dict[str, list[Any]] = {"problem_id": [], "prompt": [], "text": [], "tokens": [], "score": []}
         numbers = []
         for at, line in enumerate(batch.lines.tolist()):
             responses = texts[at] if isinstance(texts[at], list) and texts[at] else [texts[at]]
@@ -49,6 +49,7 @@ def read(request: Request) -> Iterator[Batch]:
             drawn = tokens[at] if isinstance(tokens[at], list) and len(tokens[at]) == len(responses) else None
             for number, response in enumerate(responses):
                 columns["problem_id"].append(queries[at] if ids[at] in (None, "") else ids[at])
+                columns["prompt"].append(queries[at])
                 columns["text"].append(response if isinstance(response, str) else None)
                 columns["tokens"].append(drawn[number] if drawn else None)
                 columns["score"].append(scores[at])

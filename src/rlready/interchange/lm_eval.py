@@ -16,7 +16,16 @@ import numpy as np
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.interchange.lines import read_objects
-from rlready.interchange.rollouts import Format, Request, choose_score, numeric, only_file, refuse_several, score_first
+from rlready.interchange.rollouts import (
+    Format,
+    Request,
+    asked,
+    choose_score,
+    numeric,
+    only_file,
+    refuse_several,
+    score_first,
+)
 from rlready.tasks.columns import Batch
 from rlready.tasks.table import Origin
 
@@ -47,7 +56,7 @@ def read(request: Request) -> Iterator[Batch]:
         if len(filters) > 1 and not chosen:
             names = ", ".join(filters)
             raise UserError(f"{request.text}: every document is there for each filter ({names}); choose one: ?filter=")
-        columns: dict[str, list[Any]] = {"problem_id": [], "text": [], "score": []}
+        columns: dict[str, list[Any]] = {"problem_id": [], "prompt": [], "text": [], "score": []}
         numbers = []
         for line, row in zip(lines, rows, strict=True):
             if chosen and str(row.get("filter")) != chosen:
@@ -55,14 +64,28 @@ def read(request: Request) -> Iterator[Batch]:
             responses = responses_of(row.get("resps"))
             if len(responses) > 1 and not request.verified:
                 refuse_several(f"{file}:{line}", len(responses), score)
+            prompt = _prompt_of(row)
             for response in responses:
                 columns["problem_id"].append(row["doc_id"])
+                columns["prompt"].append(prompt)
                 columns["text"].append(response)
                 columns["score"].append(row.get(score))
                 numbers.append(line)
         yield Batch(Origin(str(file), "line"), np.array(numbers, dtype=np.int64), columns, score_first(score, others))
     if chosen and chosen not in filters:
         raise UserError(f"{request.text}: no row has filter = {chosen}; {nearest(chosen, list(filters))}")
+
+
+def _prompt_of(row: dict[str, Any]) -> str:
+    """What was asked: the prompt of the first request in ``arguments``, else the texts of ``doc``."""
+    first = row.get("arguments")
+    while isinstance(first, dict) or (isinstance(first, list) and first and not isinstance(first[0], dict)):
+        first = next(iter(first.values() if isinstance(first, dict) else first), None)
+    if prompt := asked(first):
+        return prompt
+    doc = row.get("doc")
+    texts = doc.values() if isinstance(doc, dict) else [doc]
+    return "\n".join(text for text in texts if isinstance(text, str))
 
 
 def responses_of(value: Any) -> list[str | None]:

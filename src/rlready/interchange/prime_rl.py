@@ -20,7 +20,7 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.interchange.lines import read_objects
-from rlready.interchange.rollouts import Format, Request, choose_score, said, score_first, step_of
+from rlready.interchange.rollouts import Format, Request, asked, choose_score, said, score_first, step_of
 from rlready.tasks.columns import Batch, Column
 from rlready.tasks.table import Origin
 
@@ -62,6 +62,7 @@ def read(request: Request) -> Iterator[Batch]:
             sampled = [_sampled(trace) for trace in traces]
             columns: dict[str, Column] = {
                 "problem_id": [_problem(row, line, place) for line, row in zip(lines, rows, strict=True)],
+                "prompt": [_prompt(row) for row in rows],
                 "step": [_step(file)] * len(rows),
                 "text": [said([nodes[-1].get("message")]) if nodes else None for nodes in sampled],
                 "score": [_score(trace, score) for trace in traces],
@@ -88,6 +89,11 @@ def _problem(episode: dict[str, Any], line: int, place: Callable[[int], str]) ->
     if not isinstance(found, str | int):
         raise UserError(f"{place(line)}: no task.key and no task.hash, which verifiers writes")
     return str(found)
+
+
+def _prompt(episode: dict[str, Any]) -> str | None:
+    data = episode["task"].get("data")
+    return asked(data.get("prompt")) if isinstance(data, dict) else None
 
 
 def _trace(episode: dict[str, Any], line: int, place: Callable[[int], str]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What every reader of another tool's samples takes and gives.
 
 A reader gives batches whose columns are those of a table of samples: ``problem_id``, ``text``, ``score``, ``step``
-and, where the tool stores them, ``finish_reason``, ``truncated``, ``tokens`` and ``logprobs``.  A score is a number,
+and, where the tool stores them, ``finish_reason``, ``truncated``, ``tokens`` and ``logprobs``; where the problem is not
+its prompt, also ``prompt``, a text that holds what was asked.  A score is a number,
 and None or NaN where the sample was not scored; `verdicts` says what a score means.
 """
 
@@ -22,6 +23,7 @@ from rlready.core.explain import nearest
 from rlready.models.chat import CLOSE, KEYS, OPEN
 from rlready.tasks.columns import Batch
 from rlready.tasks.strictjson import Refused
+from rlready.tasks.turns import asked_in
 
 STEP = re.compile(r"(?:^|_)(?:step_?)?([0-9]{1,15})$")  # at the end of the name of a file or folder
 UNSCORED = -1
@@ -168,6 +170,14 @@ def said(turns: Any) -> str | None:
             thought = next((turn[key] for key in KEYS if isinstance(turn.get(key), str) and turn[key]), "")
             return (f"{OPEN}{thought}{CLOSE}" if thought else "") + _content(turn.get("content"))
     return None
+
+
+def asked(prompt: Any) -> str | None:
+    """The question of a prompt: a text, or the last turn of the user, also where the turns are written as JSON."""
+    if isinstance(prompt, str):
+        return asked_in(prompt)
+    turns = [turn for turn in prompt if isinstance(turn, dict)] if isinstance(prompt, list) else []
+    return next((_content(turn.get("content")) for turn in reversed(turns) if turn.get("role") == "user"), None)
 
 
 def _content(content: Any) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import log
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,13 @@ class Pending:
     tokens: list[int] | None
 
 
+class Asked(NamedTuple):
+    """What was asked: the text that holds the prompt, and the file and line of its first sample."""
+
+    text: str
+    place: str
+
+
 @dataclass(frozen=True)
 class Stored:
     """A table of samples; ``draws.correct`` is false for those that are ``pending``.
@@ -60,7 +67,8 @@ class Stored:
     ``problem_ids`` are in the order of first appearance, and ``draws.problem`` indexes them; ``total`` counts the rows
     of the file.  ``order`` (N,) ascends in the order in which the samples of a problem were drawn.  ``conditions`` are
     those of the samples, by column (`conditions.COLUMNS`); ``copied``: whether all samples of every problem are equal;
-    ``responses``: the column that holds them, "" in a table of verdicts alone.
+    ``responses``: the column that holds them, "" in a table of verdicts alone; ``asked``: what was asked, by problem,
+    where another tool stores that beside the ids.
     """
 
     path: str
@@ -74,6 +82,7 @@ class Stored:
     conditions: dict[str, str]
     copied: bool
     responses: str
+    asked: Mapping[str, Asked] = field(default_factory=dict)
 
     @property
     def doubt(self) -> str:

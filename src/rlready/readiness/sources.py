@@ -11,10 +11,10 @@ from rlready.core.records import Problem
 from rlready.interchange.formats import is_tool_source, parse_tool_source, recognise
 from rlready.readiness.offline_reader import is_table, parse_table_source, read_samples
 from rlready.readiness.offline_samples import Stored
+from rlready.readiness.problem_match import Prompts, matched
 from rlready.readiness.tool_samples import read_tool_samples
 from rlready.runs.checkpoint_order import in_training_order, order_warnings
 from rlready.tasks.files import TABLES
-from rlready.tasks.turns import asked_in
 
 CONFIG = "config.json"  # of a model
 
@@ -72,47 +72,29 @@ def on_shared_problems(
 ) -> tuple[dict[str, Stored], list[Problem]]:
     """Tables and problems, reduced to the problems that all of them have, if any samples are of another tool.
 
-    Such samples have the problems that happened to be drawn, and often no ids: theirs are then their prompts, which
-    get the ids of the named problems (those whose prompt they are, or alone contain).  UserError if none is shared.
+    Such samples have the problems that happened to be drawn, which get the ids of the named problems
+    (`problem_match.py`).  UserError if none is shared.
     """
     tools = [name for name in tables if is_tool_source(names[name])]
     if not tools:
         return dict(tables), list(problems)
-    found = {name: _named_as(stored, problems) if name in tools else stored for name, stored in tables.items()}
+    prompts = Prompts(problems)
+    found = {name: matched(stored, prompts) if name in tools else stored for name, stored in tables.items()}
     there = [{problem.id for problem in problems}] if problems else []
     there += [{*stored.problem_ids} for stored in found.values()]
     shared = set.intersection(*there)
     if not shared:
-        others = "the named problems" if problems else "the other checkpoints"
+        others, fix = "the other checkpoints", "compare samples of the same problems"
+        if problems:
+            others, fix = "the named problems", "give these the ids of the samples, or the prompts that were asked"
         mine, *rest = (found[name].problem_ids[0] for name in sorted(found, key=lambda name: name != tools[0]))
         theirs = problems[0].id if problems else rest[0]
         raise UserError(
             f"{names[tools[0]].partition('?')[0]}: no problem has the id or the prompt of one of {others}: "
-            f"the first is {mine[:80]!r} here, {theirs[:80]!r} there"
+            f"the first is {mine[:80]!r} here, {theirs[:80]!r} there; {fix}"
         )
     most = max(map(len, there))
     if len(shared) < most:
         note(f"readiness: compared on the {len(shared)} problems that all have, of up to {most}")
     kept = [problem for problem in problems if problem.id in shared]
     return {name: stored.only(shared) for name, stored in found.items()}, kept
-
-
-def _named_as(stored: Stored, problems: Sequence[Problem]) -> Stored:
-    """With the ids of ``problems`` where those of the samples are prompts."""
-    ids = {problem.id for problem in problems}
-    prompts: dict[str, str] = {}
-    for problem in problems:
-        prompts[problem.prompt.strip()] = "" if problem.prompt.strip() in prompts else problem.id
-    names: dict[str, str] = {}
-    for mine in stored.problem_ids:
-        asked = asked_in(mine).strip()
-        if mine not in ids and (found := prompts.get(asked) or _inside(asked, prompts)):
-            names[mine] = found
-    unique = len({*names.values()}) == len(names)
-    return stored.renamed(names) if unique and not {*names.values()} & {*stored.problem_ids} else stored
-
-
-def _inside(asked: str, prompts: Mapping[str, str]) -> str:
-    """The id of the only prompt that a rendered conversation contains; "" for none, or for several."""
-    found = [id for prompt, id in prompts.items() if prompt and prompt in asked]
-    return found[0] if len(found) == 1 else ""

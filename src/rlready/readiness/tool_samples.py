@@ -26,7 +26,7 @@ from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.interchange.formats import open_tool, parse_tool_source
 from rlready.interchange.rollouts import UNSCORED, Request, verdicts
-from rlready.readiness.offline_samples import Pending, Stored, TableOptions
+from rlready.readiness.offline_samples import Asked, Pending, Stored, TableOptions
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import FACTS, Draws
 from rlready.readiness.tool_policies import by_step, divided
@@ -42,7 +42,7 @@ def read_tool_samples(source: str, *, problems_named: bool) -> dict[str, Stored]
     """The samples of each checkpoint that a source stands for, by its name, in the order of their steps."""
     format, request = parse_tool_source(source)
     request = replace(request, verified=problems_named and not request.options.takes_scores)
-    collector = _Collector(request)
+    collector = _Collector(request, problems_named=problems_named)
     with _without_cycles():
         for batch in open_tool(format, request):
             collector.add(batch)
@@ -52,9 +52,11 @@ def read_tool_samples(source: str, *, problems_named: bool) -> dict[str, Stored]
 class _Collector:
     """Collects the samples of all steps as arrays."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, *, problems_named: bool) -> None:
         self.request, self.options = request, request.options
+        self.problems_named = problems_named
         self.problems: dict[str, int] = {}
+        self.asked: dict[int, Asked] = {}  # by problem
         self.draws: list[Draws] = []
         self.verdict: list[NDArray[np.int8]] = []
         self.step: list[Ints] = []
@@ -72,6 +74,8 @@ class _Collector:
         if (problem < 0).any():
             kept = np.flatnonzero(problem >= 0)
             batch, problem, step = batch.take(kept), problem[kept], step[kept]
+        if self.problems_named:
+            self._note_asked(batch, problem)
         texts = [text if isinstance(text, str) else None for text in batch.values("text", np.arange(len(batch)))]
         if self.request.verified:
             self.texts += texts
@@ -97,6 +101,13 @@ class _Collector:
         if self.options.n is not None and len(self.problems) == self.options.n and name not in self.problems:
             return -1
         return self.problems.setdefault(name, len(self.problems))
+
+    def _note_asked(self, batch: Batch, problem: Ints) -> None:
+        """Keep what the first sample of each problem asks, to compare it with the named problems."""
+        codes, rows = np.unique(problem, return_index=True)
+        for code, line, text in zip(codes.tolist(), batch.lines[rows], batch.values("prompt", rows), strict=True):
+            if isinstance(text, str):
+                self.asked.setdefault(code, Asked(text, batch.origin.place(int(line))))
 
     def checkpoints(self, files: Sequence[Path]) -> dict[str, Stored]:
         where = self.request.text
@@ -168,6 +179,7 @@ class _Collector:
             conditions={"filter": o.filter} if o.filter else {},
             copied=bool((digest[rows] == first[problem]).all()) and len(rows) > len(ids),
             responses="",
+            asked={names[code]: self.asked[code] for code in there.tolist() if code in self.asked},
         )
 
 
