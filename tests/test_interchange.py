@@ -487,11 +487,42 @@ KINDS = pytest.mark.parametrize("kind", ["lm-eval", "inspect", "lighteval"])
 
 
 @KINDS
+def test_ids_that_are_those_of_other_problems_are_refused(kind: str, tmp_path: Path) -> None:
+    """The tool counts from 0 and the problems from 1, so that each response would be verified by the next answer."""
+    source = asking(kind, tmp_path, [(i, question(i)) for i in range(12)])
+    problems = [{"id": i + 1, "prompt": question(i), "answer": str(i + 1)} for i in range(12)]
+    message = (
+        r"11 of 12 problems have the id of another one: .*(samples_x|log|details_x).* has the id '1' and asks '.*is 1 "
+        r"\+ 1\?.*', as problem '2' does, but '1' asks 'What is 0 \+ 1\?'; give the problems the ids of the samples"
+    )
+    with pytest.raises(UserError, match=message) as caught:
+        solved(source, tmp_path / "other", problems)
+    assert "\n" not in str(caught.value)
+    longer = [problem | {"prompt": f"Q: {problem['prompt']} A:"} for problem in problems]  # than what was asked
+    if kind != "lm-eval":
+        with pytest.raises(UserError, match="11 of 12 problems have the id of another one"):
+            solved(source, tmp_path / "longer", longer)
+    right = [problem | {"id": i} for i, problem in enumerate(problems)]
+    assert solved(source, tmp_path / "right", right) == {str(i): 1 for i in range(12)}
+    last = [*right[:-2], right[-1] | {"id": 10}, right[-2] | {"id": 11}]  # two that are confused
+    with pytest.raises(UserError, match="2 of 12 problems have the id of another one"):
+        solved(source, tmp_path / "last", last)
+
+
+@KINDS
 def test_prompts_are_matched_where_ids_are_not(kind: str, tmp_path: Path) -> None:
     """Also where one prompt is a part of another one: `1 + 1?` of `11 + 1?`."""
     source = asking(kind, tmp_path, [(i, question(i)) for i in range(12)])
     problems = [{"prompt": f"{i} + 1?", "answer": str(i + 1)} for i in (11, 1, 5)]
     assert list(solved(source, tmp_path, problems).values()) == [1, 1, 1]
+
+
+@KINDS
+def test_ids_that_prompts_do_not_contradict_are_trusted(kind: str, tmp_path: Path) -> None:
+    """A template may rephrase a prompt, and examples in front of it, here of problem 3, may be problems themselves."""
+    asked = [(i, f"{question(3)} 4. Add 1 to {i}" if i != 3 else question(3)) for i in range(4)]
+    problems = [{"id": i, "prompt": question(i), "answer": str(i + 1)} for i in range(4)]
+    assert sum(solved(asking(kind, tmp_path, asked), tmp_path, problems).values()) == 4
 
 
 def test_turns_of_lm_eval_and_attachments_of_inspect_are_read_as_prompts(tmp_path: Path) -> None:

@@ -79,7 +79,10 @@ def on_shared_problems(
     if not tools:
         return dict(tables), list(problems)
     prompts = Prompts(problems)
-    found = {name: matched(stored, prompts) if name in tools else stored for name, stored in tables.items()}
+    found = {
+        name: matched(names[name].partition("?")[0], stored, prompts) if name in tools else stored
+        for name, stored in tables.items()
+    }
     there = [{problem.id for problem in problems}] if problems else []
     there += [{*stored.problem_ids} for stored in found.values()]
     shared = set.intersection(*there)
