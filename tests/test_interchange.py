@@ -115,6 +115,30 @@ def test_evaluations_of_trl_are_checkpoints_and_other_steps_are_left_out(capsys:
     assert counts(both)["What is 1 + 1?"] == "00000010"
 
 
+def test_evaluations_are_not_mixed_with_the_steps_of_training_between_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though passes would have more problems in common."""
+    training = {1: "abc", 3: "def", 5: "abd"}
+    for step in range(1, 7):
+        trl(tmp_path, step, [(p, f"{p}{step}{n}", 1.0) for p in training.get(step, "xy") for n in "01"])
+    found = read(f"trl:{tmp_path}")
+    assert [Path(name).name for name in found] == ["step-2", "step-4", "step-6"]
+    assert all(each.problem_ids == ["x", "y"] for each in found.values())
+    assert "3 evaluations of the same problems stand for as many checkpoints (steps 2, 4, 6)" in (
+        said := capsys.readouterr().err
+    )
+    assert "; the other 3 are left out" in said
+
+
+@pytest.mark.parametrize("steps", ["ab cd ef ab cd", "ab cd ef ab ce df ad be cf"])
+def test_steps_of_training_with_the_same_problems_are_no_evaluations(steps: str, tmp_path: Path) -> None:
+    """In the same order in every epoch, or by chance."""
+    for step, problems in enumerate(steps.split(), start=1):
+        lines(tmp_path / f"{step}.jsonl", verl_rows(step, dict.fromkeys(problems, "01")))
+    assert "steps-1-3" in [Path(name).name for name in read(f"verl:{tmp_path}")]
+
+
 def test_a_reward_is_chosen_and_never_guessed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"scores correct, maybe; say which is the verdict, as in \?score=correct"):
         read(f"trl:{DATA}/trl/text")

@@ -3,7 +3,9 @@
 Every step of RL samples from another policy, and mostly from other problems, so that most steps cannot be compared.
 There are two ways to find checkpoints that can, and the one with more problems in common is taken:
 
-- *Steps*, at least two, that have exactly the same problems, as evaluations have.  Each is a checkpoint.
+- *Steps*, at least two, that have exactly the same problems, as evaluations have.  Each is a checkpoint.  They are
+  taken in any case if they seem to be evaluations between steps of training, which a pass would mix: no other step has
+  one of their problems, and no two others have the same problems.
 - *Passes*: a pass is a run of steps in which no problem comes back; a new one begins at the first step with a problem
   that the pass has had.  Each pass stands for one checkpoint: its samples are drawn by the policies of its steps, so
   that its figures are their mean, and the training steps inside it blur them.  Passes are compared on the problems that
@@ -56,8 +58,12 @@ def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool) -> list[Pol
     if one or len(steps) == 1:
         policies = [Policy(np.arange(len(step_N)), int(steps[0]), int(steps[-1]))]
         return [_whole_groups(where, policy, problem_N) for policy in policies]
-    ways = [_same_steps(problem_N, step_N), _passes(problem_N, step_N)]
-    policies, shared = max(ways, key=lambda way: len(way[1]))  # the steps, if as many
+    same = _same_steps(problem_N, step_N)
+    policies, shared = same[0], _problems_of(same[0], problem_N)
+    evaluated = _are_evaluations(same, problem_N)
+    if not evaluated:
+        ways = [(policies, shared), _passes(problem_N, step_N)]
+        policies, shared = max(ways, key=lambda way: len(way[1]))  # the steps, if as many
     if len(policies) < 2 or not len(shared):
         low, high = steps[0], steps[-1]
         raise UserError(
@@ -65,19 +71,32 @@ def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool) -> list[Pol
             f"common, so they cannot be compared; choose one, ?step={high}, or take several as one checkpoint, "
             f"?step={low}-{high}"
         )
-    _say(where, policies, len(steps), len(shared))
+    _say(where, policies, steps, len(shared), evaluated=evaluated)
     kept = np.isin(problem_N, shared)
     policies = [replace(policy, rows=policy.rows[kept[policy.rows]]) for policy in policies]
     return [_whole_groups(where, policy, problem_N) for policy in policies]
 
 
-def _same_steps(problem_N: Ints, step_N: Ints) -> tuple[list[Policy], Ints]:
-    """The steps that have the set of problems which most steps have, and these problems."""
+def _same_steps(problem_N: Ints, step_N: Ints) -> list[list[Policy]]:
+    """The steps, those with exactly the same problems together, the most numerous of these first."""
     groups: dict[bytes, list[Policy]] = {}
     for step, rows in by_step(step_N):
         groups.setdefault(np.unique(problem_N[rows]).tobytes(), []).append(Policy(rows, step, step))
-    most = max(groups.values(), key=len)
-    return most, np.unique(problem_N[most[0].rows]) if len(most) > 1 else np.empty(0, dtype=np.int64)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def _problems_of(policies: Sequence[Policy], problem_N: Ints) -> Ints:
+    """The problems that several policies have, which are the same; none for a single policy."""
+    return np.unique(problem_N[policies[0].rows]) if len(policies) > 1 else np.empty(0, dtype=np.int64)
+
+
+def _are_evaluations(same: Sequence[Sequence[Policy]], problem_N: Ints) -> bool:
+    """Whether the first steps of `_same_steps` are evaluations, and the others steps of training between them."""
+    first, *others = same
+    if len(first) < 2 or not others or len(others[0]) > 1:
+        return False
+    rows = np.concatenate([policy.rows for (policy,) in others])
+    return not np.isin(problem_N[rows], _problems_of(first, problem_N)).any()
 
 
 def _passes(problem_N: Ints, step_N: Ints) -> tuple[list[Policy], Ints]:
@@ -122,13 +141,16 @@ def _whole_groups(where: str, policy: Policy, problem_N: Ints) -> Policy:
     return Policy(policy.rows[~cut[mine]], policy.first, policy.last)
 
 
-def _say(where: str, policies: Sequence[Policy], steps: int, shared: int) -> None:
+def _say(where: str, policies: Sequence[Policy], steps: Ints, shared: int, *, evaluated: bool) -> None:
     """Say which steps became checkpoints, and what that costs."""
     spans = [f"{p.first} to {p.last}" if p.first < p.last else str(p.first) for p in policies]
     listed = ", ".join(spans[:SHOWN]) + (", ..." if len(spans) > SHOWN else "")
     passes = any(policy.first < policy.last for policy in policies)
-    blur = "; the samples of a pass are of the policies of all its steps" if passes else ""
+    left = sum(not any(policy.first <= step <= policy.last for policy in policies) for step in steps.tolist())
+    notes = ["the samples of a pass are of the policies of all its steps"] * passes
+    notes += [f"the other {left} are left out"] * bool(left)
+    what = "evaluations of" if evaluated else "passes over" if passes else "with"
     note(
-        f"{where}: of its {steps} steps, {len(policies)} {'passes over' if passes else 'with'} the same problems stand "
-        f"for as many checkpoints (steps {listed}), compared on the {shared} problems that all have{blur}"
+        f"{where}: of its {len(steps)} steps, {len(policies)} {what} the same problems stand for as many checkpoints "
+        f"(steps {listed}), compared on the {shared} problems that all have{''.join(f'; {each}' for each in notes)}"
     )
