@@ -181,6 +181,16 @@ def test_files_of_trl_that_repeat_the_one_before_are_dropped(
     assert "2 files repeat the rows of the one before" in capsys.readouterr().err
 
 
+def test_evaluations_whose_only_answers_coincide_are_no_repeats(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Policies that are sure of every answer write the same rows."""
+    for step in (0, 1, 2):
+        trl(tmp_path, step, [("a", "x", 1.0), ("a", "x", 1.0), ("b", "y", 0.0), ("b", "y", 0.0)])
+    assert [Path(name).name for name in read(f"trl:{tmp_path}")] == ["step-0", "step-1", "step-2"]
+    assert "repeat the rows" not in capsys.readouterr().err
+
+
 def test_steps_without_common_problems_are_not_ranked(tmp_path: Path) -> None:
     for step in (1, 2):
         trl(tmp_path, step, [(f"{step}", "x", 1.0), (f"{step}", "y", 0.0)])

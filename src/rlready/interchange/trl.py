@@ -3,7 +3,8 @@
 A row has ``step``, ``prompt`` and ``completion`` (texts or lists of turns), a column of numbers named after each
 reward function, further columns, and ``advantage``.  It has no ids: the prompt is the problem.  A file holds the last
 batch that was generated when it was written, so that rows repeat in the next file where several steps learn from one
-batch, and those files are left out.  An evaluation writes into the same files.
+batch, and those files are left out.  An evaluation writes into the same files.  Equal rows in which no problem has two
+different responses are kept, as evaluations of different policies that are sure of every answer coincide.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def read(request: Request) -> Iterator[Batch]:
         names = [name for name in dict.fromkeys((*COLUMNS, score)) if name in table.schema.names]
         rows = [batch for batch, _ in table.batches(names)]
         bare = [batch.drop_columns(["step"]) if "step" in names else batch for batch in rows]
-        if len(bare) == len(before) and all(map(_equal, bare, before)):
+        if len(bare) == len(before) and all(map(_equal, bare, before)) and _differ(bare):
             repeated += 1
             continue
         before, done = bare, 0
@@ -74,6 +75,13 @@ def read(request: Request) -> Iterator[Batch]:
             yield Batch(Origin(str(file), "row"), lines, columns, score_first(score, rewards))
     if repeated:
         note(f"{request.text}: {repeated} files repeat the rows of the one before and are left out")
+
+
+def _differ(rows: list[pa.RecordBatch]) -> bool:
+    """Whether some problem has two different responses."""
+    said: dict[str, object] = {}
+    pairs = (pair for batch in rows for pair in zip(*map(batch.column, ("prompt", "completion")), strict=True))
+    return any(said.setdefault(str(prompt), completion) != completion for prompt, completion in pairs)
 
 
 def _equal(one: pa.RecordBatch, other: pa.RecordBatch) -> bool:
