@@ -63,6 +63,13 @@ CPU_ONLY = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine ha
         ("schema", "rlready schema needs one of demo, "),
         ("schema RLConfg", "RLConfg: no such schema; did you mean RLConfig?"),
         ("report evall", "evall: no such folder; did you mean eval?"),
+        *(
+            (
+                line,
+                "does not read; rank them first: rlready readiness trl:eval --out runs/ready",
+            )
+            for line in ("evaluate trl:eval", "report trl:eval", "predict trl:eval", "rl model=trl:eval")
+        ),
         ("show evall", "evall: no such folder; did you mean eval?"),
         ("predict evall", "then rank them, rlready predict runs/ready; did you mean eval?"),
         (

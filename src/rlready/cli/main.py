@@ -86,6 +86,7 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
     distributed.refuse_differences("was started with another command", {"command": typed.verb})
     if typed.verb == "show":
         return _show(typed)
+    _refuse_samples(typed)
     if verb.config is None:
         return _call_without_settings(typed)
     filled = _fill(typed, verb)
@@ -105,6 +106,15 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
     if out.is_file() and not (typed.verb == "inject" and out.suffix == ".jsonl"):
         raise UserError(f"--out {out} is a file; name a folder")
     return _run(typed, filled, out, _continuing(argv, typed, out))
+
+
+def _refuse_samples(typed: Typed) -> None:
+    """UserError for samples of another tool in place of a model or a run, which only readiness reads."""
+    named = [word for word in (*typed.arguments, typed.settings.get("model", "")) if ":" in word]
+    if named and typed.verb != "readiness":
+        from rlready.interchange.formats import refuse_samples
+
+        refuse_samples(named, typed.verb)
 
 
 def _settings_file(config: Config) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+import shlex
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from rlready.core.errors import UserError
@@ -29,6 +30,16 @@ FORMATS = {each.kind: each for each in (TRL, VERL, PRIME_RL, SKYRL, LM_EVAL, INS
 def is_tool_source(source: str) -> bool:
     """Whether a source begins with the name of a format, as in ``trl:runs/grpo``."""
     return source.partition(":")[0] in FORMATS and ":" in source.partition("?")[0]
+
+
+def refuse_samples(sources: Iterable[str], verb: str) -> None:
+    """UserError for a source of another tool's samples where ``verb`` needs something else."""
+    for source in filter(is_tool_source, sources):
+        tool = FORMATS[source.partition(":")[0]].tool
+        raise UserError(
+            f"{source}: samples of {tool}, which {verb} does not read; rank them first: "
+            f"rlready readiness {shlex.quote(source)} --out runs/ready"
+        )
 
 
 def parse_tool_source(source: str) -> tuple[Format, Request]:
