@@ -145,11 +145,17 @@ def test_a_reward_is_chosen_and_never_guessed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no reward or metric 'corect'; did you mean correct\?"):
         read(f"trl:{DATA}/trl/text?score=corect")
     message = (
-        r"completions_00002.parquet row 2: maybe = 0.5 is neither 0 nor 1; .*\?threshold=1, or choose another score"
+        r"completions_00002.parquet row 2: maybe = 0.5 is neither 0 nor 1; .*\?threshold=0.5, or choose another score"
     )
     with pytest.raises(UserError, match=message + r" \(correct\)"):
         read(f"trl:{DATA}/trl/text?score=maybe&step=2")
-    folder = trl(tmp_path, 1, [("a", "x", 0.5), ("a", "y", 0.4), ("b", "x", 0.1), ("b", "z", 1.5)])
+    folder = trl(tmp_path, 1, [("a", "x", 0.02), ("a", "y", -1.0), ("b", "x", 0.0), ("b", "z", float("nan"))])
+    with pytest.raises(UserError, match=r"from which score on, of -1 to 0.02 here, .* as in \?threshold=0.02, or name"):
+        read(f"trl:{folder}")
+    (folder / "completions" / "completions_00002.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"00002\.parquet: not a Parquet file .*; if it was cut, .*, or remove it"):
+        read(f"trl:{folder}?threshold=0.5")
+    folder = trl(tmp_path / "graded", 1, [("a", "x", 0.5), ("a", "y", 0.4), ("b", "x", 0.1), ("b", "z", 1.5)])
     assert counts(alone(f"trl:{folder}?threshold=0.5")) == {"a": "10", "b": "01"}
 
 
@@ -295,14 +301,16 @@ def test_evaluations_of_skyrl(tmp_path: Path) -> None:
 
 
 def test_samples_of_lm_eval(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"for each filter \(strict-match, flexible-extract\); choose one: \?filter="):
+    with pytest.raises(
+        UserError, match=r"for each filter \(strict-match, flexible-extract\); choose one, as in \?filter=strict"
+    ):
         read(f"lm-eval:{LM_EVAL}")
     stored = alone(f"lm-eval:{LM_EVAL}?filter=strict-match")
     assert (stored.problem_ids, stored.conditions) == (["0", "1", "2"], {"filter": "strict-match"})
     assert len(stored.draws.problem) == 3
     several = DATA / "lm-eval" / "samples_sums4.jsonl"
     with pytest.raises(UserError, match=r"sums4\.jsonl:1: 4 responses, but exact_match is one number for all"):
-        read(f"lm-eval:{several}?filter=strict-match")
+        read(f"lm-eval:{several}")  # a filter would not help
     problems = lines(
         tmp_path / "problems.jsonl", [{"id": i, "prompt": f"What is {i}?", "answer": "4"} for i in range(3)]
     )
@@ -696,7 +704,13 @@ def trainer(folder: Path, *rewards: dict[str, list[float]]) -> Path:
     [
         ("inspect", "a.json", evaluated([1, 2, 1]), "id '1' and epoch 1 is given twice"),
         ("inspect", "a.json", evaluated([1]) + evaluated([2]), "goes on after its end"),
-        ("verl", "1.jsonl", json.dumps({"input": "1", "output": "1", "acc": 1.0}), r"no 'score'.*\?score=: acc"),
+        (
+            "verl",
+            "1.jsonl",
+            json.dumps({"input": "1", "output": "1", "acc": 1.0}),
+            r"no 'score'.*\?score=acc \(there are acc\)",
+        ),
+        ("verl", "1.jsonl", json.dumps({"input": "1", "output": "1", "step": 1}), "no 'score'.* with problems=$"),
         (
             "verl",
             "1.jsonl",

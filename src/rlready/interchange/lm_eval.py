@@ -49,23 +49,26 @@ def read(request: Request) -> Iterator[Batch]:
         if not score:
             stated = rows[0].get("metrics")
             others = stated if isinstance(stated, list) else numeric(rows[0], NOT_METRICS)
-            score = choose_score(request, others)
+        responses = [responses_of(row.get("resps")) for row in rows]
+        if not request.verified:  # before a metric or a filter is asked for, which would not help
+            _refuse_several(file, lines, responses, next(iter(others), "a metric"))
+        score = score or choose_score(request, others)
         filters |= {str(row.get("filter")): None for row in rows}
         if request.verified:  # all filters have the same responses
             chosen = chosen or next(iter(filters))
         if len(filters) > 1 and not chosen:
             names = ", ".join(filters)
-            raise UserError(f"{request.text}: every document is there for each filter ({names}); choose one: ?filter=")
+            raise UserError(
+                f"{request.text}: every document is there for each filter ({names}); choose one, as in "
+                f"?filter={next(iter(filters))}"
+            )
         columns: dict[str, list[Any]] = {"problem_id": [], "prompt": [], "text": [], "score": []}
         numbers = []
-        for line, row in zip(lines, rows, strict=True):
+        for line, row, several in zip(lines, rows, responses, strict=True):
             if chosen and str(row.get("filter")) != chosen:
                 continue
-            responses = responses_of(row.get("resps"))
-            if len(responses) > 1 and not request.verified:
-                refuse_several(f"{file}:{line}", len(responses), score)
             prompt = _prompt_of(row)
-            for response in responses:
+            for response in several:
                 columns["problem_id"].append(row["doc_id"])
                 columns["prompt"].append(prompt)
                 columns["text"].append(response)
@@ -74,6 +77,13 @@ def read(request: Request) -> Iterator[Batch]:
         yield Batch(Origin(str(file), "line"), np.array(numbers, dtype=np.int64), columns, score_first(score, others))
     if chosen and chosen not in filters:
         raise UserError(f"{request.text}: no row has filter = {chosen}; {nearest(chosen, list(filters))}")
+
+
+def _refuse_several(file: Path, lines: list[int], responses: list[list[str | None]], score: str) -> None:
+    """UserError for the first document with several responses."""
+    for line, several in zip(lines, responses, strict=True):
+        if len(several) > 1:
+            refuse_several(f"{file}:{line}", len(several), score)
 
 
 def _prompt_of(row: dict[str, Any]) -> str:

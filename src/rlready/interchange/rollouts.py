@@ -126,9 +126,12 @@ def verdicts(batch: Batch, options: ToolOptions) -> NDArray[np.int8]:
             return int(value >= options.threshold)
         if value in (0, 1):
             return int(value)
+        known = [each for each in batch.distinct("score")[1] if isinstance(each, int | float)]
+        low, high = np.nanmin(known), np.nanmax(known)
         also = f" or choose another score ({', '.join(others[:8])}) with ?score=NAME" if others else ""
         raise Refused(
-            f"{name} = {value:g} is neither 0 nor 1; say from which score on a sample is correct, as in ?threshold=1,"
+            f"{name} = {value:g} is neither 0 nor 1; say from which score on, of {low:g} to {high:g} here, a sample is "
+            f"correct, as in ?threshold={min(1, high):g},"
             f"{also or ' or name problems= to have the texts verified'}"
         )
 

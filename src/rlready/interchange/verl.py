@@ -85,9 +85,12 @@ def _verdict_of(request: Request, rows: list[dict[str, Any]]) -> tuple[str, list
     if any("score" in row for row in rows):
         names = list(dict.fromkeys(["score", *names]))
     elif not request.options.score and not request.verified:
-        raise UserError(
-            f"{request.text}: no 'score', which verl writes; choose a number with ?score=: {', '.join(names)}"
+        fix = (
+            f"choose a number, as in ?score={names[0]} (there are {', '.join(names)})"
+            if names
+            else ("name the problems that verify its texts with problems=")
         )
+        raise UserError(f"{request.text}: no 'score', which verl writes; {fix}")
     return choose_score(request, names, usual="score"), names
 
 

@@ -115,7 +115,10 @@ class BoundedParquet:
             if getattr(error, "strerror", None):  # of the file system, not of what is in the file
                 raise
             # OSError: thrift, inside a page; ValueError and OverflowError: dates outside Python's range
-            raise UserError(f"{self.file}: not a Parquet file that can be read ({first_line(error)})") from None
+            raise UserError(
+                f"{self.file}: not a Parquet file that can be read ({first_line(error)}); if it was cut, write or copy "
+                "it again, or remove it"
+            ) from None
 
 
 def most_bytes(size: int) -> int:
