@@ -149,8 +149,8 @@ def test_a_reward_is_chosen_and_never_guessed(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=message + r" \(correct\)"):
         read(f"trl:{DATA}/trl/text?score=maybe&step=2")
-    folder = trl(tmp_path, 1, [("a", "x", 0.02), ("a", "y", -1.0), ("b", "x", 0.0), ("b", "z", float("nan"))])
-    with pytest.raises(UserError, match=r"from which score on, of -1 to 0.02 here, .* as in \?threshold=0.02, or name"):
+    folder = trl(tmp_path, 1, [("a", "x", 0.02), ("a", "y", 1 / 60), ("b", "x", 0.0), ("b", "z", float("nan"))])
+    with pytest.raises(UserError, match=r"from which score on, of 0 to 0.02 here, .* as in \?threshold=0.01, or name"):
         read(f"trl:{folder}")
     (folder / "completions" / "completions_00002.parquet").write_bytes(b"PAR1")
     with pytest.raises(UserError, match=r"00002\.parquet: not a Parquet file .*; if it was cut, .*, or remove it"):

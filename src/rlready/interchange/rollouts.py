@@ -131,7 +131,7 @@ def verdicts(batch: Batch, options: ToolOptions) -> NDArray[np.int8]:
         also = f" or choose another score ({', '.join(others[:8])}) with ?score=NAME" if others else ""
         raise Refused(
             f"{name} = {value:g} is neither 0 nor 1; say from which score on, of {low:g} to {high:g} here, a sample is "
-            f"correct, as in ?threshold={min(1, high):g},"
+            f"correct, as in ?threshold={(low + high) / 2:.2g},"
             f"{also or ' or name problems= to have the texts verified'}"
         )
 
