@@ -1,0 +1,125 @@
+"""Which named problem a sample of another tool is of: by its id, by its prompt, and never against its prompt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rlready.core.config import ReadinessConfig
+from rlready.core.errors import UserError
+from rlready.readiness.stage import readiness
+
+Row = dict[str, Any]
+
+
+def lines(path: Path, rows: Sequence[Row]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def question(number: int) -> str:
+    return f"What is {number} + 1?"
+
+
+def asking(kind: str, folder: Path, documents: Sequence[tuple[int | str, str]]) -> str:
+    """A source of a tool that asked (id, prompt) of each document and got the answers 1, 2, ..."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / {"lm-eval": "samples_x.jsonl", "inspect": "log.json", "lighteval": "details_x.parquet"}[kind]
+    rows: list[Row] = []
+    for at, (id, prompt) in enumerate(documents):
+        said = str(at + 1)
+        if kind == "lm-eval":
+            arguments = {"gen_args_0": {"arg_0": f"Examples.\n\nQ: {prompt}\nA:", "arg_1": {}}}
+            rows.append({"doc_id": id, "doc": {}, "arguments": arguments, "resps": [[said]], "metrics": ["m"], "m": 1})
+        elif kind == "inspect":
+            turns = [{"role": "user", "content": [{"type": "text", "text": prompt}]}]
+            output = {"choices": [{"message": {"role": "assistant", "content": said}}]}
+            rows.append({"id": id, "epoch": 1, "input": turns, "output": output, "scores": {"m": {"value": "C"}}})
+        else:
+            doc, response = {"id": str(id), "query": prompt}, {"text": [said], "output_tokens": [[1]]}
+            rows.append({"doc": doc, "model_response": response, "metric": {"m": 1.0}})
+    if kind == "lm-eval":
+        lines(path, rows)
+    elif kind == "inspect":
+        path.write_text(json.dumps({"version": 2, "status": "success", "eval": {}, "samples": rows}))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    return f"{kind}:{path}"
+
+
+def solved(source: str, folder: Path, problems: Sequence[Row]) -> dict[str, int]:
+    """How many of the samples of each named problem are correct, by the ids of the problems."""
+    named = lines(folder / "problems.jsonl", problems)
+    result = readiness(ReadinessConfig(checkpoints=(source,), problems=str(named)), folder / "run")
+    (per_problem,) = result.per_problem.values()
+    return dict(zip(result.problems, per_problem.counts.correct.tolist(), strict=True))
+
+
+KINDS = pytest.mark.parametrize("kind", ["lm-eval", "inspect", "lighteval"])
+
+
+@KINDS
+def test_ids_that_are_those_of_other_problems_are_refused(kind: str, tmp_path: Path) -> None:
+    """The tool counts from 0 and the problems from 1, so that each response would be verified by the next answer."""
+    source = asking(kind, tmp_path, [(i, question(i)) for i in range(12)])
+    problems = [{"id": i + 1, "prompt": question(i), "answer": str(i + 1)} for i in range(12)]
+    message = (
+        r"11 of 12 problems have the id of another one: .*(samples_x|log|details_x).* has the id '1' and asks '.*is 1 "
+        r"\+ 1\?.*', as problem '2' does, but '1' asks 'What is 0 \+ 1\?'; give the problems the ids of the samples"
+    )
+    with pytest.raises(UserError, match=message) as caught:
+        solved(source, tmp_path / "other", problems)
+    assert "\n" not in str(caught.value)
+    longer = [problem | {"prompt": f"Q: {problem['prompt']} A:"} for problem in problems]  # than what was asked
+    if kind != "lm-eval":
+        with pytest.raises(UserError, match="11 of 12 problems have the id of another one"):
+            solved(source, tmp_path / "longer", longer)
+    right = [problem | {"id": i} for i, problem in enumerate(problems)]
+    assert solved(source, tmp_path / "right", right) == {str(i): 1 for i in range(12)}
+    last = [*right[:-2], right[-1] | {"id": 10}, right[-2] | {"id": 11}]  # two that are confused
+    with pytest.raises(UserError, match="2 of 12 problems have the id of another one"):
+        solved(source, tmp_path / "last", last)
+
+
+@KINDS
+def test_prompts_are_matched_where_ids_are_not(kind: str, tmp_path: Path) -> None:
+    """Also where one prompt is a part of another one: `1 + 1?` of `11 + 1?`."""
+    source = asking(kind, tmp_path, [(i, question(i)) for i in range(12)])
+    problems = [{"prompt": f"{i} + 1?", "answer": str(i + 1)} for i in (11, 1, 5)]
+    assert list(solved(source, tmp_path, problems).values()) == [1, 1, 1]
+
+
+@KINDS
+def test_ids_that_prompts_do_not_contradict_are_trusted(kind: str, tmp_path: Path) -> None:
+    """A template may rephrase a prompt, and examples in front of it, here of problem 3, may be problems themselves."""
+    asked = [(i, f"{question(3)} 4. Add 1 to {i}" if i != 3 else question(3)) for i in range(4)]
+    problems = [{"id": i, "prompt": question(i), "answer": str(i + 1)} for i in range(4)]
+    assert sum(solved(asking(kind, tmp_path, asked), tmp_path, problems).values()) == 4
+
+
+def test_turns_of_lm_eval_and_attachments_of_inspect_are_read_as_prompts(tmp_path: Path) -> None:
+    turns = json.dumps([{"role": "user", "content": "Q: a\nA:"}])
+    problems = [{"prompt": "Q: a\nA:", "answer": "1"}]
+    for at, asked in enumerate(({"arguments": [[[turns], {}]]}, {"doc": {"question": "Q: a\nA:", "answer": "1"}})):
+        rows = [{"doc_id": 0, "resps": [["1"]], "metrics": ["m"], "m": 1, **asked}]
+        path = lines(tmp_path / str(at) / "samples_x.jsonl", rows)
+        assert list(solved(f"lm-eval:{path}", tmp_path / str(at), problems).values()) == [1]
+    sample = {"id": 7, "epoch": 1, "input": "attachment://x", "output": {"completion": "1"}, "scores": {}}
+    log = {"version": 2, "status": "success", "eval": {}, "samples": [sample | {"attachments": {"x": "Q: a\nA:"}}]}
+    (tmp_path / "log.json").write_text(json.dumps(log))
+    assert list(solved(f"inspect:{tmp_path / 'log.json'}", tmp_path / "log", problems).values()) == [1]
+
+
+def test_tasks_of_prime_rl_are_matched_by_prompt(tmp_path: Path) -> None:
+    source = f"prime-rl:{Path(__file__).parent / 'data' / 'interchange' / 'prime-rl'}?score=correct"
+    problems = [{"prompt": f"What is {i} + {4 - i}?", "answer": "4"} for i in range(2)]
+    assert len(solved(source, tmp_path, problems)) == 2
+    with pytest.raises(UserError, match="2 of 2 problems have the id of another one"):
+        solved(source, tmp_path / "other", [problem | {"id": f"sum-{1 - i}"} for i, problem in enumerate(problems)])
