@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pytest
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
+from rlready.readiness.problem_match import Finder
 from rlready.readiness.stage import readiness
 
 Row = dict[str, Any]
@@ -123,3 +125,15 @@ def test_tasks_of_prime_rl_are_matched_by_prompt(tmp_path: Path) -> None:
     assert len(solved(source, tmp_path, problems)) == 2
     with pytest.raises(UserError, match="2 of 2 problems have the id of another one"):
         solved(source, tmp_path / "other", [problem | {"id": f"sum-{1 - i}"} for i, problem in enumerate(problems)])
+
+
+def test_texts_of_any_length_are_found() -> None:
+    """As a plain search finds them, at both ends and where texts repeat and overlap."""
+    random = Random(0)
+    for _ in range(200):
+        whole = "".join(random.choices("ab", k=60))
+        begins = [random.randrange(55) for _ in range(5)]
+        texts = {whole[begin : begin + random.randint(1, 40)] for begin in begins} | {"abc", "b" * 20}
+        there = {text for text in texts if text in whole}
+        longest = {text for text in there if not any(text != other and text in other for other in there)}
+        assert {*Finder(texts).inside(whole)} == longest

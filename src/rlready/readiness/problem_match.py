@@ -22,25 +22,27 @@ SHOWN = 80  # characters of a prompt in an error line
 
 
 class Finder:
-    """Finds which of many texts, none of them empty, a longer one holds; it reads that once for all of them."""
+    """Finds which of many texts, none of them empty, a longer one holds; it reads that once for all but short ones."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        texts = list(texts)
-        self._length = min([PIECE, *map(len, texts)])
+        self._short: list[str] = []
         self._by_piece: dict[str, list[tuple[int, str]]] = {}  # where the piece begins, and the text
         for text in texts:
-            begin = (len(text) - self._length) // 2  # prompts are most alike at both ends
-            self._by_piece.setdefault(text[begin : begin + self._length], []).append((begin, text))
+            if len(text) < PIECE:
+                self._short.append(text)
+                continue
+            begin = (len(text) - PIECE) // 2  # prompts are most alike at both ends
+            self._by_piece.setdefault(text[begin : begin + PIECE], []).append((begin, text))
 
     def inside(self, whole: str) -> list[str]:
         """The texts that ``whole`` holds, without those that are a part of another one."""
-        places = range(len(whole) - self._length + 1) if self._by_piece else ()
         found = {
             text
-            for at in places
-            for begin, text in self._by_piece.get(whole[at : at + self._length], ())
+            for at in (range(len(whole) - PIECE + 1) if self._by_piece else ())
+            for begin, text in self._by_piece.get(whole[at : at + PIECE], ())
             if at >= begin and whole.startswith(text, at - begin)
         }
+        found.update(text for text in self._short if text in whole)
         return [text for text in found if not any(text != other and text in other for other in found)]
 
 
