@@ -174,6 +174,17 @@ def test_verdicts_of_other_verifiers_or_answers_are_not_compared(
     assert [part in note for part, note in zip(said, result.notes, strict=True)] == [True] * 3
 
 
+@pytest.mark.parametrize("changes", [{}, {"response_limits": True}])
+def test_samples_that_another_model_has_changed_are_not_compared(changes: dict[str, bool], tmp_path: Path) -> None:
+    folders = []
+    for run, settings in (("plain", {}), ("contrast", {"reference": "other", "beta": 0.2})):
+        config = EvaluateConfig(models=("embedded",), problems="dagmath", **settings)  # type: ignore[arg-type]
+        folders.append(finished(tmp_path / run, "evaluate", config, evaluated(WORSE, IDS).model_copy(update=changes)))
+    result, _ = compare(folders)
+    assert [each.difference for each in result.scores] == [None, None]
+    assert "reference" in result.notes[0]
+
+
 def test_the_headline_is_of_two_runs(tmp_path: Path) -> None:
     """Two models of the first run, or of another, are no difference between runs."""
     for name, right in (("low", 0), ("high", 1)):

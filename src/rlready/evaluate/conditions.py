@@ -28,8 +28,9 @@ def conditions_of(record: RunRecord, result: EvaluateResult) -> Conditions:
     names = ["temperature"]
     if budget is None:
         names += ["unconstrained", "max_response_tokens"]
-    elif not result.response_limits:
-        names += ["max_answer_tokens", "answer_prefix", "reference", *(["beta"] if config.get("reference") else [])]
+    else:
+        names += [] if result.response_limits else ["max_answer_tokens", "answer_prefix"]
+        names += ["reference", *(["beta"] if config.get("reference") else [])]
     found = problems_of(record, "test") or {"problems": result.task.source}
     found |= {result.limit: budget} | {name: config.get(name) for name in names}
     return found if budget is None or result.response_limits else found | _variant(config)
