@@ -297,6 +297,7 @@ def test_thousands_of_jobs_need_confirmation(tmp_path: Path, monkeypatch: pytest
         ),
         ("epochs = 2", 'epochs = "many"', r"recipes\]\] 1: epochs = 'many' is not a number"),
         ("epochs = 2", "epochs = []", "an empty list leaves nothing to run"),
+        ("epochs = 2", "epochs = [1, 2, 1.0]", r"epochs has 1\.0 twice: each of its values is one run"),
         ("epochs = 2", "epochs = 0", "epochs must be above 0"),
         ("save-every = 1", "save-every = 0", "save_every must be above 0"),
         ("epochs = 2", "epochs = 2\ncheckpoints = [3]", r"checkpoints = \[3\], but one-s0 keeps 2"),

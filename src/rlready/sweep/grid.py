@@ -276,6 +276,9 @@ def _combinations(
     for key, choices in lists.items():
         if not choices:
             raise UserError(f"{recipe.where}: {key} = []: an empty list leaves nothing to run")
+        twice = [value for at, value in enumerate(choices) if value in choices[:at]]
+        if twice:
+            raise UserError(f"{recipe.where}: {key} has {twice[0]} twice: each of its values is one run")
     if (runs := math.prod(map(len, lists.values()))) > MOST:
         raise UserError(f"{recipe.where}: its lists multiply to {runs:,} runs, more than {MOST:,}; shorten them")
     for picks in product(*(enumerate(values, start=1) for values in lists.values())):
