@@ -23,6 +23,7 @@ import pytest
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
+from rlready.core.progress import PAUSE, SCREEN
 from rlready.interchange.formats import recognise
 from rlready.readiness.offline_samples import Stored
 from rlready.readiness.result import ReadinessResult
@@ -82,7 +83,9 @@ def verl_rows(step: int, outcomes: dict[str, str], **more: Any) -> list[Row]:
     ]
 
 
-def test_a_folder_of_trl_is_ranked_by_one_command(tmp_path: Path) -> None:
+def test_a_folder_of_trl_is_ranked_by_one_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Two epochs are two passes over the problems, each a checkpoint; the number of samples decides k."""
     passes = read(f"trl:{DATA}/trl/conversation")
     assert [Path(name).name for name in passes] == ["steps-1-2", "steps-3-4"]
@@ -95,7 +98,9 @@ def test_a_folder_of_trl_is_ranked_by_one_command(tmp_path: Path) -> None:
         question.format(0): "0100",
     }
     assert counts(second)[question.format(3)] == "0000"
+    monkeypatch.setattr(SCREEN, "_last", -PAUSE)  # nothing was shown a moment ago
     result = ranked(tmp_path / "run", f"trl:{DATA}/trl/conversation")
+    assert "0 samples" not in capsys.readouterr().err
     assert [Path(each.name).name for each in result.checkpoints] == ["steps-1-2", "steps-3-4"]
     assert sorted(result.checkpoints[0].pass_at_k) == [1, 2, 4]
     assert result.checkpoints[1].pass_at_k[4].value == 0.75
@@ -110,7 +115,13 @@ def test_evaluations_of_trl_are_checkpoints_and_other_steps_are_left_out(capsys:
     ]
     assert "2 with the same problems stand for as many checkpoints (steps 2, 4)" in capsys.readouterr().err
     one = read(f"trl:{DATA}/trl/text?score=correct&step=3")
-    assert list(one) == [f"{DATA}/trl/text"]
+    assert list(one) == [f"{DATA}/trl/text/step-3"]
+    named = [f"trl:{DATA}/trl/text?score=correct&step={step}" for step in ("1-2", "3-4&name=later", 2)]
+    assert list(read_sources(named, problems_named=False)[0]) == [
+        f"{DATA}/trl/text/steps-1-2",
+        "later",
+        f"{DATA}/trl/text/step-2",
+    ]
     both = alone(f"trl:{DATA}/trl/text?score=correct&step=1-2")
     assert counts(both)["What is 1 + 1?"] == "00000010"
 

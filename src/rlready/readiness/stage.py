@@ -9,7 +9,7 @@ or a table of samples drawn elsewhere, and measured on the same problems and row
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from rlready.core.config import ReadinessConfig
@@ -71,9 +71,9 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
         total = len(ids) * config.samples * (len(names) - len(tables))
         each = (config.thinking_budget or 0) + (config.max_answer_tokens or 0)  # open settings if all are tables
         if total:
-            limit = "thinking_budget=" if config.thinking_budget else "max_answer_tokens="
-            say_most("readiness", total, each, f"samples=, problems=...?n= and {limit}")
-        with SamplingProgress("readiness", total, each) as bar:
+            _say_most(config, total, each)
+        bar = SamplingProgress("readiness", total, each)
+        with bar if total else nullcontext():  # which would say 0 samples where there are only stored ones
             if models:
                 from rlready.readiness.measure import Measurer  # imports torch, which tables alone do not need
 
@@ -104,6 +104,11 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
         result = with_warning(ranked, doubts)
         run.write_result(result)
         return result
+
+
+def _say_most(config: ReadinessConfig, total: int, each: int) -> None:
+    limit = "thinking_budget=" if config.thinking_budget else "max_answer_tokens="
+    say_most("readiness", total, each, f"samples=, problems=...?n= and {limit}")
 
 
 def _doubted(part: Part, table: Stored | None, run: Run) -> Part:

@@ -41,9 +41,9 @@ class Policy:
     first: int
     last: int
 
-    def name(self, base: str, *, several: bool) -> str:
-        """A name that shows the order of training; the base alone where it is the only checkpoint."""
-        if not several:
+    def name(self, base: str, *, stepped: bool) -> str:
+        """A name that shows the order of training, or the base alone."""
+        if not stepped:
             return base
         steps = f"step-{self.last}" if self.first == self.last else f"steps-{self.first}-{self.last}"
         return f"{base.rstrip('/')}/{steps}"

@@ -132,7 +132,8 @@ class _Collector:
         found = {}
         for policy in policies:
             rows = kept[policy.rows]
-            name = policy.name(self.options.name or str(self.request.path), several=len(policies) > 1)
+            stepped = len(policies) > 1 or (self.options.step is not None and not self.options.name)
+            name = policy.name(self.options.name or str(self.request.path), stepped=stepped)
             found[name] = replace(
                 self._stored(files, draws, rows, line, digest), responses=f"steps {policy.first} to {policy.last}"
             )
