@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Sequence
@@ -284,7 +285,9 @@ def test_episodes_of_prime_rl(tmp_path: Path) -> None:
     assert len(alone(f"prime-rl:{tmp_path}?filter=eval").draws.problem) == 8
     for run in ("one", "two"):
         shutil.copytree(DATA / "prime-rl", tmp_path / "outputs" / run)
-    with pytest.raises(UserError, match=r"outputs: holds 2 runs \(one, two\): name the folder of each"):
+    with pytest.raises(
+        UserError, match=r"outputs: holds 2 runs; name each: rlready readiness prime-rl:\S*outputs/one prime"
+    ):
         read(f"prime-rl:{tmp_path / 'outputs'}")
     assert len(alone(f"prime-rl:{tmp_path / 'outputs' / 'two'}").draws.problem) == 8
     file = tmp_path / "two.jsonl"
@@ -307,8 +310,11 @@ def test_evaluations_of_skyrl(tmp_path: Path) -> None:
     assert stored.draws.truncated.tolist() == [0, 1]
     assert [each.text for each in alone(f"skyrl:{path}", problems_named=True).pending] == ["4", "5"]
     lines(tmp_path / "math.jsonl", rows)
-    with pytest.raises(UserError, match=r"several data sets \(gsm8k.jsonl, math.jsonl\)"):
-        read(f"skyrl:{tmp_path}")
+    with pytest.raises(UserError, match=r"several data sets; .*: rlready readiness '(.*)' '(.*)'$") as caught:
+        read(f"skyrl:{tmp_path}?n=1")
+    sources = re.findall("'(.*?)'", str(caught.value))
+    assert sources == [f"skyrl:{tmp_path}/{name}.jsonl?n=1" for name in ("gsm8k", "math")]
+    assert len(read_sources(sources, problems_named=False)[1]) == 2
 
 
 def test_samples_of_lm_eval(tmp_path: Path) -> None:
@@ -544,6 +550,8 @@ def test_a_reader_names_the_right_one(tmp_path: Path) -> None:
     for kind, tool in (("skyrl", "SkyRL"), ("lighteval", "lighteval")):
         with pytest.raises(UserError, match=f"these are samples of {tool}; read them with {kind}:"):
             read(str(paths[kind]))
+    with pytest.raises(UserError, match=f"its folders have some: rlready readiness trl:{DATA}/trl/conversation trl:"):
+        read(f"trl:{DATA}/trl")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no samples of TRL there; TRL writes completions/"):
         read(f"trl:{tmp_path}/empty")

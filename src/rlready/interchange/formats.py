@@ -50,7 +50,7 @@ def parse_tool_source(source: str) -> tuple[Format, Request]:
     if not path:
         raise UserError(f"{source}: name what to read, {kind}:PATH")
     options = options_from(Source(source, kind, path, options_of(source, query)), ToolOptions())
-    return FORMATS[kind], Request(head, Path(path), options)
+    return FORMATS[kind], Request(head, Path(path), options, query)
 
 
 def open_tool(format: Format, request: Request) -> Iterator[Batch]:
@@ -73,7 +73,9 @@ def open_tool(format: Format, request: Request) -> Iterator[Batch]:
     if other and other is not format:
         raise UserError(f"{where}: these are samples of {other.tool}; read them with {other.kind}:{path}")
     if not files:
-        raise UserError(f"{where}: no samples of {format.tool} there; {format.written}")
+        inside = sorted(each for each in path.glob("*") if each.is_dir() and _holds(format, each))
+        fix = f"its folders have some: {request.each(inside)}" if inside else format.written
+        raise UserError(f"{where}: no samples of {format.tool} there; {fix}")
     return _refusing(format, request)
 
 
@@ -87,14 +89,15 @@ def _refusing(format: Format, request: Request) -> Iterator[Batch]:
 
 def recognise(path: Path) -> Format | None:
     """The format of the samples in a file or a folder; None if it is none of `FORMATS`."""
-    for format in FORMATS.values():
-        if found := [file for file in format.files(path) if file.is_file()]:
-            if format is INSPECT:
-                if inspect.is_log(found[0]):
-                    return format
-            elif format_of(_columns(found[0])) is format:
-                return format
-    return None
+    return next((format for format in FORMATS.values() if _holds(format, path)), None)
+
+
+def _holds(format: Format, path: Path) -> bool:
+    """Whether the first file of a format's names has what its tool writes."""
+    found = next((file for file in format.files(path) if file.is_file()), None)
+    if found is None:
+        return False
+    return inspect.is_log(found) if format is INSPECT else format_of(_columns(found)) is format
 
 
 def format_of(columns: Collection[str]) -> Format | None:

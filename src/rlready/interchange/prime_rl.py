@@ -9,7 +9,6 @@ a folder for each.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import compress
@@ -40,10 +39,9 @@ def files_of(path: Path) -> list[Path]:
 
 def read(request: Request) -> Iterator[Batch]:
     files = files_of(request.path)
-    runs = sorted({str(_run_of(file)) for file in files})
+    runs = sorted({_run_of(file) for file in files})
     if len(runs) > 1:
-        some = ", ".join(os.path.relpath(run, request.path) for run in runs[:3]) + ", …" * (len(runs) > 3)
-        raise UserError(f"{request.text}: holds {len(runs)} runs ({some}): name the folder of each as a source")
+        raise UserError(f"{request.text}: holds {len(runs)} runs; name each: {request.each(runs)}")
     purpose = request.options.filter
     there = [each for each in PURPOSES if any(each in file.parts for file in files)]
     if purpose and purpose not in there:

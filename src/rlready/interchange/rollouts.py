@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from rlready.tasks.turns import asked_in
 
 STEP = re.compile(r"(?:^|_)(?:step_?)?([0-9]{1,15})$")  # at the end of the name of a file or folder
 UNSCORED = -1
+SHOWN = 8  # sources in a command
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,22 @@ class ToolOptions:
 
 @dataclass(frozen=True)
 class Request:
-    """What to read: ``text`` is the source as given, for error lines; ``verified``: the texts are verified here."""
+    """What to read: ``text`` is the source without its options, for error lines, and ``query`` is these.
+
+    ``verified``: the texts are verified here.
+    """
 
     text: str
     path: Path
     options: ToolOptions
+    query: str = ""
     verified: bool = False
+
+    def each(self, paths: Sequence[Path]) -> str:
+        """The command that reads each path as a checkpoint, with the options of this source."""
+        kind, options = self.text.partition(":")[0], f"?{self.query}" if self.query else ""
+        sources = [shlex.quote(f"{kind}:{path}{options}") for path in paths[:SHOWN]]
+        return f"rlready readiness {' '.join(sources)}{' ...' if len(paths) > SHOWN else ''}"
 
 
 @dataclass(frozen=True)
@@ -88,8 +100,10 @@ class Format:
 def only_file(request: Request, files: Sequence[Path], what: str) -> Path:
     """The file; UserError if there are several, which hold ``what``."""
     if len(files) > 1:
-        names = ", ".join(str(file.relative_to(request.path)) for file in files[:5])
-        raise UserError(f"{request.text}: holds {what} ({names}); name one of the files")
+        raise UserError(
+            f"{request.text}: holds {what}; name one of the files, or each that is of a checkpoint: "
+            f"{request.each(files)}"
+        )
     return files[0]
 
 
