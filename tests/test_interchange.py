@@ -100,7 +100,10 @@ def test_a_folder_of_trl_is_ranked_by_one_command(
     }
     assert counts(second)[question.format(3)] == "0000"
     monkeypatch.setattr(SCREEN, "_last", -PAUSE)  # nothing was shown a moment ago
-    result = ranked(tmp_path / "run", f"trl:{DATA}/trl/conversation")
+    shutil.copytree(DATA / "trl" / "conversation", tmp_path / "grpo")
+    (tmp_path / "grpo" / "checkpoint-2").mkdir()
+    result = ranked(tmp_path / "run", f"trl:{tmp_path}/grpo")
+    assert f"model={tmp_path}/grpo/checkpoint-2 " in result.next_command  # which TRL saved at the last step of the pass
     assert "0 samples" not in capsys.readouterr().err
     assert [Path(each.name).name for each in result.checkpoints] == ["steps-1-2", "steps-3-4"]
     assert sorted(result.checkpoints[0].pass_at_k) == [1, 2, 4]

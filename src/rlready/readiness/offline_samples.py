@@ -68,7 +68,8 @@ class Stored:
     of the file.  ``order`` (N,) ascends in the order in which the samples of a problem were drawn.  ``conditions`` are
     those of the samples, by column (`conditions.COLUMNS`); ``copied``: whether all samples of every problem are equal;
     ``responses``: the column that holds them, "" in a table of verdicts alone; ``asked``: what was asked, by problem,
-    where another tool stores that beside the ids.
+    where another tool stores that beside the ids; ``saved``: the checkpoint that a trainer saved at their last step, or
+    "".
     """
 
     path: str
@@ -83,6 +84,7 @@ class Stored:
     copied: bool
     responses: str
     asked: Mapping[str, Asked] = field(default_factory=dict)
+    saved: str = ""
 
     @property
     def doubt(self) -> str:

@@ -53,7 +53,7 @@ class Sampled(Record):
 class Part(Record):
     """The measurements of the checkpoint ``name`` on ``problems`` (ids).
 
-    ``model`` is the folder or hub id of the checkpoint, empty for a table of samples that names none; ``heldout`` is
+    ``model`` is the folder or hub id of the checkpoint, empty for samples of which it is not known; ``heldout`` is
     None without held-out rows or a model, ``vocabulary`` without a model; ``doubt`` is what is wrong with samples.
     """
 

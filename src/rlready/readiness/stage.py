@@ -89,7 +89,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
                         part = measure.table(name, tables[name])
                     else:
                         sampled = measure_table(config, run, tables[name], task, problems, ids, None)
-                        part = Part(name=name, problems=list(ids), sampled=sampled)
+                        part = Part(name=name, model=tables[name].saved, problems=list(ids), sampled=sampled)
                     part = _doubted(part, tables.get(name), run)
                     with run.writing(files[number]):
                         write_json(files[number], part)

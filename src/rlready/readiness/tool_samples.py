@@ -135,7 +135,9 @@ class _Collector:
             stepped = len(policies) > 1 or (self.options.step is not None and not self.options.name)
             name = policy.name(self.options.name or str(self.request.path), stepped=stepped)
             found[name] = replace(
-                self._stored(files, draws, rows, line, digest), responses=f"steps {policy.first} to {policy.last}"
+                self._stored(files, draws, rows, line, digest),
+                responses=f"steps {policy.first} to {policy.last}",
+                saved=_saved(files[0], policy.last),
             )
         return found
 
@@ -203,6 +205,12 @@ def _step(value: Any) -> int:
     if isinstance(value, bool) or not whole or value < 0:
         raise Refused(f"step must be a whole number from 0, not {str(value)[:40]!r}")
     return int(value)
+
+
+def _saved(file: Path, step: int) -> str:
+    """The checkpoint that TRL saved at a step, in the folder whose completions a file is among; "" if there is none."""
+    saved = file.parent.parent / f"checkpoint-{step}"
+    return str(saved) if file.parent.name == "completions" and saved.is_dir() else ""
 
 
 def _common(files: Sequence[Path], path: Path) -> Path:
