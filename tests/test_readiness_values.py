@@ -23,7 +23,7 @@ from rlready.readiness import overfitting
 from rlready.readiness.adaptive_sampling import Counts, plan, waves
 from rlready.readiness.comparison import compare
 from rlready.readiness.group_signal import histogram
-from rlready.readiness.next_step import CHEAPER, EASIER, LONGER, next_action
+from rlready.readiness.next_step import EASIER, LONGER, next_action
 from rlready.readiness.overfitting import against_minimum, along_runs
 from rlready.readiness.passk import Floats, counts, pass_at_k, pass_at_k_stopped
 from rlready.readiness.ranking import Ranking, comparisons, gap_of_shares, large, listed, rank
@@ -318,7 +318,7 @@ def test_the_cheaper_of_a_tie_is_the_pick(
     name = other.rpartition("/")[2]
     assert bool(re.search(f"{name} (from|and) step-30", next_action(found))) is tie
     behind = f"{100 * (0.5 - values[pick]):.1f} points behind step-30 in pass@8"
-    checked = f" ({behind}, standard error 3.0 points). {CHEAPER} " if "fewest" in said else ". "
+    checked = f" ({behind}, standard error 3.0 points). " if "fewest" in said else ". "
     action = "Start RL from " + said.replace(" ", " now: it ", 1).removesuffix(".") + checked
     assert next_action(found).startswith(action) is tie
     assert [found.checkpoint(i, STEPS[i]).chosen for i in range(4)] == [i == pick for i in range(4)]

@@ -21,7 +21,6 @@ UNKNOWN_MODEL, UNKNOWN_PROBLEMS = "CHECKPOINT", "TRAIN.jsonl"  # for the user to
 TO_TRAIN = 1000  # generated problems, so that steps and prompts_per_step as they are by default meet few of them twice
 FILL_IN = f"{UNKNOWN_PROBLEMS} stands for problems to train on: others than were measured here."
 NEW_SEED = "The command trains on new problems."
-CHEAPER = "Fewer steps are preferred: further SFT has no measured gain here, and can overfit."
 MOSTLY = 0.5  # share of samples: if more are truncated, none of a checkpoint that solves nothing need be wrong
 EASIER = "Measure easier problems: on these, no sample would earn a reward that RL could learn from."
 LONGER = "Allow longer responses (thinking_budget, max_answer_tokens): most samples were cut off before an answer."
@@ -41,8 +40,7 @@ def next_action(ranking: Ranking, truncated: float = 0.0) -> str:
     pick, first = ranking.labels[ranking.pick], ranking.labels[ranking.order[0]]
     more = to_separate(other.name, first, other.behind, other.more_problems)
     error = f" ({ranking.error()})" if ranking.error() else ""
-    cheaper = f" {CHEAPER}" if ranking.pick != ranking.tie.start else ""
-    return f"Start RL from {pick} now: it {ranking.reason()}{error}.{cheaper} {more}"
+    return f"Start RL from {pick} now: it {ranking.reason()}{error}. {more}"
 
 
 def explained(action: str, command: str) -> str:

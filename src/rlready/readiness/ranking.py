@@ -123,7 +123,7 @@ class Ranking:
     def rule(self) -> str:
         """The rule in a sentence, to be printed with the result."""
         close = "of those within one standard error of the best, and then of the best pass@1, take the fewest steps"
-        return f"drop what is {ONSET}; rank by {self.by}; {close}."
+        return f"drop what is {ONSET}; rank by {self.by}; {close}, as further SFT can overfit."
 
     def checkpoint(self, i: int, name: str) -> RankedCheckpoint:
         """The record of one checkpoint's rank."""
