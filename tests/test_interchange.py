@@ -212,6 +212,19 @@ def test_evaluations_whose_only_answers_coincide_are_no_repeats(
     assert "repeat the rows" not in capsys.readouterr().err
 
 
+def test_a_step_with_twice_as_many_samples_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As two policies in one file, whose figures would be means of both."""
+    for step, samples in ((1, "0101"), (2, "01010111")):
+        lines(tmp_path / f"{step}.jsonl", verl_rows(step, {"a": samples, "b": samples}))
+    assert len(read(f"verl:{tmp_path}")) == 2
+    said = capsys.readouterr().err
+    assert "warning: step 2 with 8 samples of a problem, step 1 with 4 samples of a problem: if two runs" in said
+    for step in (1, 2):
+        lines(tmp_path / f"{step}.jsonl", verl_rows(step, {"a": "0101", "b": "0111"}))
+    read(f"verl:{tmp_path}")
+    assert "if two runs" not in capsys.readouterr().err
+
+
 def test_steps_without_common_problems_are_not_ranked(tmp_path: Path) -> None:
     for step in (1, 2):
         trl(tmp_path, step, [(f"{step}", "x", 1.0), (f"{step}", "y", 0.0)])

@@ -74,7 +74,20 @@ def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool) -> list[Pol
     _say(where, policies, steps, len(shared), evaluated=evaluated)
     kept = np.isin(problem_N, shared)
     policies = [replace(policy, rows=policy.rows[kept[policy.rows]]) for policy in policies]
-    return [_whole_groups(where, policy, problem_N) for policy in policies]
+    policies = [_whole_groups(where, policy, problem_N) for policy in policies]
+    _say_unequal(where, policies, problem_N)
+    return policies
+
+
+def _say_unequal(where: str, policies: Sequence[Policy], problem_N: Ints) -> None:
+    """Say that a problem has twice as many samples in some checkpoints, which two policies may have drawn."""
+    each = [len(policy.rows) / len(np.unique(problem_N[policy.rows])) for policy in policies]
+    most, least = (pick(range(len(each)), key=each.__getitem__) for pick in (max, min))
+    if each[most] >= 2 * each[least]:
+        (m, few) = (f"step {policies[at].last} with {each[at]:g} samples of a problem" for at in (most, least))
+        note(
+            f"{where}: warning: {m}, {few}: if two runs have written there, their policies are mixed; name one of them"
+        )
 
 
 def _same_steps(problem_N: Ints, step_N: Ints) -> list[list[Policy]]:
