@@ -15,7 +15,7 @@ import rlready.engine.torch as torch_engine
 from rlready.cli.demo import Sizes, Stages, _headline, demo
 from rlready.cli.demo_recipe import unlearned_form
 from rlready.cli.show import show_runs
-from rlready.core.config import DemoConfig, EvaluateConfig, ReadinessConfig
+from rlready.core.config import DemoConfig, EvaluateConfig, PredictConfig, ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate, Group, Problem
 from rlready.evaluate.draw import Drawer
@@ -23,6 +23,7 @@ from rlready.evaluate.settings import Setting
 from rlready.evaluate.stage import evaluate
 from rlready.models.checkpoint import load, save
 from rlready.models.llama.support import supports
+from rlready.predict.stage import predict
 from rlready.readiness.part import Part
 from rlready.readiness.stage import readiness
 from rlready.report.demo_result import DemoResult, ModelScores
@@ -76,6 +77,9 @@ def test_the_whole_pipeline(tmp_path: Path) -> None:
     assert "between 0.8 and 1" in page
     assert "Every step correct: " in page
     assert "http://" not in page.replace("http://www.w3.org", "")
+    ranked = predict(PredictConfig(runs=(str(tmp_path / "a"),), splits=10, resamples=50), tmp_path / "predict")
+    (outcome,) = (outcome for each in ranked.checkpoints for outcome in each.outcomes)
+    assert outcome.value == result.rl.accuracy.value  # of samples: the greedy responses are no second outcome
     again = demo(DemoConfig(seed=3), tmp_path / "b", SMALL)
     times = {"seconds": 0.0, "stages": []}
     assert again.model_copy(update=times) == result.model_copy(update=times)

@@ -111,7 +111,9 @@ def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
                 note(f"predict: {path} has no outcome of RL yet: its checkpoints are ranked by readiness alone")
             yield from sorted(inside.parent for inside in path.glob(f"readiness/*/{RECORD}"))
         elif record.verb == "demo":
-            yield from _unfold(sorted(inside.parent for inside in path.glob(f"*/{RECORD}")))
+            inside = sorted(file.parent for file in path.glob(f"*/{RECORD}"))
+            # the greedy responses of the same models are no second outcome
+            yield from _unfold(run for run in inside if RunRecord.load(run).config.get("temperature") != 0)
         else:
             yield path
 
