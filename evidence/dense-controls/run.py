@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from rlready.core.config import EvaluateConfig, RLConfig, SFTConfig
@@ -38,6 +38,7 @@ from rlready.evaluate.stage import evaluate
 from rlready.models.batch import Example
 from rlready.models.checkpoint import load, save
 from rlready.models.lm import LM
+from rlready.predict.score import spearman
 from rlready.report.claims import Claim, filled, write_claims
 from rlready.report.plots import Point, Series, line_chart, standalone
 from rlready.runs.files import read_json, read_table, write_json, write_text
@@ -180,9 +181,23 @@ class Seed(Record):
     cpu_seconds: float
 
 
+class Rollouts(Record):
+    """Of a variant's rollouts, means over seeds: the root mean square of the tokens' advantages at step 1, None if each
+    response has one, and −log π of a chosen token in nats, at step 1 and over the last four steps."""
+
+    size: float | None
+    surprise: tuple[float, float]
+
+
 class Stored(Record):
     teacher: dict[str, Scored] = Field(default_factory=dict, description="after SFT, and after RL")
     seeds: list[Seed]
+    rollouts: dict[str, Rollouts] = Field(default_factory=dict, description="added after the results")
+    dense_correlation: tuple[float, float] = Field(
+        default=(0.0, 0.0),
+        description="at step 1, Σr̂ of a response with correctness within groups; the same with length, its square and "
+        "whether the thought was closed by force held fixed",
+    )
 
 
 def source(split: str, n: int, seed: int, salt: int) -> str:
@@ -331,9 +346,48 @@ def main() -> None:
         for found in pool.map(trained, SEEDS):
             done.append(found)
             print(f"dense-controls: seed {found.seed} done", file=sys.stderr)
-    stored = Stored(teacher=above, seeds=done)
+    stored = diagnosed(Stored(teacher=above, seeds=done))
     write_json(HERE / STORED, stored)
     report(stored, spent + sum(each.cpu_seconds for each in done))
+
+
+def diagnosed(stored: Stored) -> Stored:
+    """With what the saved rollouts show besides; added after the results."""
+    found = {}
+    for name in LEARNED:
+        files = [sorted((folder(seed, name) / "samples").glob("*.parquet")) for seed in SEEDS]
+        first = [read_table(each[0]) for each in files]
+        last = [row for each in files for file in each[-4:] for row in read_table(file)]
+        sizes = [np.sqrt(np.mean(chosen(rows, "advantages") ** 2)) for rows in first if "advantages" in rows[0]]
+        size = float(np.mean(sizes)) if sizes else None
+        begun = -float(np.mean([chosen(rows, "logprobs").mean() for rows in first]))
+        found[name] = Rollouts(size=size, surprise=(begun, -float(chosen(last, "logprobs").mean())))
+    every = [read_table(folder(seed, DENSE) / "samples" / "step-00001.parquet") for seed in SEEDS]
+    pairs = [correlations(rows) for rows in every]
+    both = (float(np.mean([raw for raw, _ in pairs])), float(np.mean([held for _, held in pairs])))
+    return stored.model_copy(update={"rollouts": found, "dense_correlation": both})
+
+
+def chosen(rows: Sequence[dict[str, Any]], column: str) -> NDArray[np.float64]:
+    """The values of a column at the tokens that the model chose."""
+    return np.concatenate([np.array(row[column])[np.array(row["mask"], dtype=bool)] for row in rows])
+
+
+def correlations(rows: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """Of the first advantage of a response, which is its centred Σr̂ at step 1, with correctness within groups: raw, and
+    with length, its square and a forced close held fixed."""
+    groups = np.unique([row["problem_id"] for row in rows], return_inverse=True)[1]
+
+    def centred(values: ArrayLike) -> NDArray[np.float64]:
+        x = np.array(values, dtype=np.float64)
+        return x - (np.bincount(groups, x) / np.bincount(groups))[groups]
+
+    length = np.array([float(sum(row["mask"])) for row in rows])
+    held = np.column_stack([centred(x) for x in (length, length**2, [row["forced_close"] for row in rows])])
+    first = centred([row["advantages"][int(np.argmax(row["mask"]))] for row in rows])
+    right = centred([row["correct"] for row in rows])
+    one, other = (x - held @ np.linalg.lstsq(held, x, rcond=None)[0] for x in (first, right))
+    return float(np.corrcoef(first, right)[0, 1]), float(np.corrcoef(one, other)[0, 1])
 
 
 def minus(stored: Stored, name: str, other: str, measure: Callable[[Scored], float]) -> Estimate:
@@ -347,11 +401,6 @@ def sampled(model: Scored) -> float:
 
 def once(model: Scored) -> float:
     return model.once
-
-
-def covered(model: Scored) -> float:
-    """The share of problems that at least one sample solves."""
-    return float(np.mean([digit != "0" for digit in model.right]))
 
 
 def report(stored: Stored, seconds: float | None) -> None:
@@ -484,38 +533,70 @@ def meaning(stored: Stored) -> str:
         return signed(minus(stored, name, other, measure))
 
     own = f"{DENSE}, γ = 0"
+    alike = [DENSE, NOISE, PROMPT, EARLY, TEACHER, HALFWAY, DISTILLED]  # γ = 1
+    gains = np.array([minus(stored, name, SFT, sampled).value for name in alike])
+    order = spearman(np.array([ranked(stored, name) for name in alike]), gains)
+    raw, held = stored.dense_correlation
     return f"""- **RL can gain here, and this code can gain with dense rewards.** The verifier adds {said(VERIFIER)}
   points. Rewards of the same form as *{DENSE}*, the log-ratio of two models, add {said(PRIMARY)} where the two are the
-  teacher after and before its RL; that is {said(PRIMARY, CONTINUED)} more than as many steps of SFT at RL's learning
-  rate add, and {said(PRIMARY, NOISE)} more than permuted rewards. This is no gain without a verifier: the teacher was
-  trained with one. Distillation from it ends {said(DISTILLED, VERIFIER)} from the verifier.
-- **SFT is not at its best here.** In the pilots, of one seed, 4 epochs instead of 2 gave 55.2 % on test problems
-  instead of 43.6 %, more than the positive control's gain and near the verifier's.
+  teacher after and before its RL, and with γ = 1, which *{DENSE}* has, {said(TEACHER)}. This is no gain without a
+  verifier: the teacher was trained with one. Over {CONTINUED} they add {said(PRIMARY, CONTINUED)}, which misses the
+  target of 3 as an interval, and {said(TEACHER, CONTINUED)}. Distillation from that teacher, with γ = 1, ends
+  {said(DISTILLED, VERIFIER)} from the verifier.
+- **SFT is not at its best here.** On the pilot's seed an SFT of 4 epochs had 55.2 % on test problems, one of 2 epochs
+  43.6 %; on that seed the positive control with γ = 0 added 10.5 points. Two further epochs of SFT may be worth more
+  than the positive control.
 - **In this setting rewards from the model's own SFT do harm, and their size alone does not explain it.** Assigned to
-  tokens of the batch at random, which keeps their mean and so a reward for length, they end {said(NOISE, CONTINUED)}
-  from {CONTINUED}; in their places they take {-minus(stored, DENSE, SFT, sampled).value:.1f} points from SFT. Within
-  groups their sum is lower for correct responses ({ranked(stored, DENSE):+.2f}), by length or otherwise, as length was
-  not held fixed. The correlation does not predict the gain: that of the teacher's SFT minus half of it is
-  {ranked(stored, HALFWAY):+.2f}, that of the positive control {ranked(stored, PRIMARY):+.2f}.
-- **With γ = 0 the loss is {minus(stored, own, DENSE, sampled).value:.1f} points smaller.** That drops later tokens from
-  the rewards and from the KL term, which were not separated. What remains is {said(own)} from SFT and
-  {said(own, CONTINUED)} from {CONTINUED}. Minus another prompt's r̂, or with the first {FIRST:.0%} of a response, from
-  which less is learned, the loss is smaller and not gone.
-- **A pair that knows more did not reach the target.** The ratio of two checkpoints of the teacher's SFT adds
-  {said(HALFWAY)}, greedy {said(HALFWAY, SFT, once)}; it is {said(HALFWAY, TEACHER)} from the positive control at the
-  same γ = 1. The sizes of the rewards were not made equal, so that a weaker reward is not excluded.
+  tokens of the batch at random, which keeps their size, they end {said(NOISE)} from SFT, in their places
+  {said(DENSE)}: a difference of {said(DENSE, NOISE)}. Within groups their sum is lower for correct responses, and
+  length does not explain that: at step 1 the correlation is {raw:+.2f}, and {held:+.2f} with length, its square and
+  forced closing held fixed. Over the seven variants with γ = 1 this correlation orders the gains nearly as they come
+  out (Spearman {order:.2f}, computed after the results); the teacher's SFT minus half of it is the exception.
+- **With γ = 0 the loss is {said(own, DENSE)} smaller.** That drops later tokens from the rewards and from the KL term,
+  which were not separated. What remains is {said(own)} from SFT and {said(own, NOISE)} from the permuted rewards. Minus
+  another prompt's r̂, or with the first {FIRST:.0%} of a response, where the other tokens are not learned from, the loss
+  is smaller and not gone.
+- **A pair that knows more was not seen to help.** The ratio of two checkpoints of the teacher's SFT adds
+  {said(HALFWAY)}, which excludes neither 0 nor 3, greedy {said(HALFWAY, SFT, once)}; it is {said(HALFWAY, TEACHER)}
+  from the positive control at the same γ = 1. Its advantages are the larger of the two (table), so that too small a
+  reward is not the reason.
 - **Much of the gains at temperature 1 may be sharpening.** SFT has {share(stored, SFT, once)} greedy and
   {share(stored, SFT, sampled)} sampled. Greedy, the verifier and the positive control add {said(VERIFIER, SFT, once)}
   and {said(PRIMARY, SFT, once)}, and over {CONTINUED}, which lost accuracy, {said(VERIFIER, CONTINUED, once)} and
-  {said(PRIMARY, CONTINUED, once)}. Problems that one of {SAMPLES} samples solves: {said(VERIFIER, SFT, covered)} and
-  {said(PRIMARY, SFT, covered)}. Other temperatures were not measured.
+  {said(PRIMARY, CONTINUED, once)}. All that gain become surer (table); being surer is not enough, as the teacher's SFT
+  minus half of it shows. *{DENSE.capitalize()}* becomes less sure and loses greedy accuracy, too. Other temperatures
+  were not measured.
 
-Notes on the protocol, added after the results. *{CONTINUED}* has a tenth of SFT's learning rate and is not the best
-that SFT can do. *{HALFWAY}* takes the checkpoints of 4 and of 8 epochs of {TEACHER_ROWS:,} rows, *{DENSE}* those of 1
-and 2 epochs of {ROWS:,}; the KL term refers to the student's SFT in both. *{VERIFIER}* has no KL term. Σr̂ is without
-the KL term: for *{DISTILLED}* it is log π_teacher − log π_SFT. That permuted rewards miss "< 0" says that they do no
-harm. The world, the teacher and γ = 0 were chosen by the pilots; on these seeds γ = 0 is {said(PRIMARY, TEACHER)} from
-γ = 1."""
+{rollout_table(stored)}
+
+Notes on the protocol, added after the results:
+
+- *{CONTINUED}* is 72 steps at a tenth of SFT's learning rate, about 2,000 rows that were seen before, where RL has
+  18,432 responses. It controls for steps at this rate, not for what further SFT can do.
+- *{NOISE}* are the rewards of *{DENSE}*, with γ = 1; those of the positive control were not permuted.
+- *{HALFWAY}* takes the checkpoints of 4 and of 8 epochs of {TEACHER_ROWS:,} rows, *{DENSE}* those of 1 and 2 epochs of
+  {ROWS:,}; the KL term refers to the student's SFT in both. *{VERIFIER}* has no KL term.
+- Σr̂ is without the KL term: for *{DISTILLED}* it is log π_teacher − log π_SFT.
+- The world, the teacher and γ = 0 were chosen by the pilots, where the primary difference was 10.5 points already. On
+  these seeds γ = 0 is {said(PRIMARY, TEACHER)} from γ = 1. The targets of secondary claims stood in the script then.
+- That permuted rewards miss "< 0" says that they do no harm.
+- The runs were made with the script of the protocol, but for a race between two processes; result.json names the
+  revision that wrote the page."""
+
+
+def rollout_table(stored: Stored) -> str:
+    lines = [
+        "What the saved rollouts show besides, means over seeds: the size of a token's advantage (root mean square at",
+        "step 1, where all variants have the same rollouts), and −log π of a chosen token in nats, in the last four",
+        f"steps; at step 1 it is {stored.rollouts[VERIFIER].surprise[0]:.3f} for all.",
+        "",
+        "| variant | advantage | −log π |",
+        "|---|---|---|",
+    ]
+    for name, found in stored.rollouts.items():
+        size = "" if found.size is None else f"{found.size:.1f}"
+        lines.append(f"| {name} | {size} | {found.surprise[1]:.3f} |")
+    return "\n".join(lines)
 
 
 def ranked(stored: Stored, name: str) -> float:
@@ -558,7 +639,10 @@ def figure(stored: Stored) -> str:
 
 if __name__ == "__main__":
     file = HERE / STORED
-    if sys.argv[1:] == ["--page"]:
+    if sys.argv[1:] == ["--diagnose"]:
+        write_json(file, diagnosed(Stored.from_file(file)))
+        report(Stored.from_file(file), None)
+    elif sys.argv[1:] == ["--page"]:
         report(Stored.from_file(file) if file.exists() else Stored(seeds=[]), None)
     else:
         main()
