@@ -127,7 +127,7 @@ def test_the_page_says_how_much_overlaps() -> None:
     none = [Overlap(training="a", held="c", shared_ngram=0, **{**counts, "exact": 0, "near": 0}), unknown]
     for pairs, said in (
         (none[:1], "is equal or nearly equal"),
-        (none, "near-duplicates were looked for in 1 of these 2"),
+        (none, "near-duplicates were looked for in 1 of 2"),
     ):
         (section,) = overlap_section({"overlaps": [json.loads(each.model_dump_json()) for each in pairs]})
         assert said in "".join(section.parts)

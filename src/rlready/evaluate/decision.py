@@ -67,11 +67,7 @@ def next_action(
         said += f", where it is about as accurate as with {budgets[-1].budget:,}"
     free = unconstrained.get(model)
     if enough is not None and free and free.change and _as_accurate(free.change):
-        tokens = [
-            decimal(each.thinking_tokens.value, 1)
-            for each in (free, next(row for row in budgets if row.budget == enough).scores[model])
-        ]
-        said += f"; without one it is about as accurate, with {tokens[0]} thinking tokens instead of {tokens[1]}"
+        said += "; without one it is about as accurate"
     if pair is None or pair.significant:
         return f"{said}."
     return f"{said}. {to_separate(short[pair.best], short[pair.rival], pair.lead, pair.more_problems)}"

@@ -255,7 +255,8 @@ def _evaluate(result: EvaluateResult) -> Iterator[Number]:
     best = pair.best if pair and pair.best in largest else max(largest, key=lambda m: largest[m].accuracy.value)
     yield Number(f"Accuracy of {names(best)}{_at_budget(result)}", PERCENT, largest[best].accuracy)
     if pair:
-        yield Number(f"Lead of {names(best)} over {names(pair.rival)}", POINTS, pair.lead)
+        together = "for all pairs together" if len(largest) > 2 else ""
+        yield Number(f"Lead of {names(best)} over {names(pair.rival)}", POINTS, pair.lead, together)
         if not pair.significant:
             yield _more_problems(pair.lead.varies, separable(pair.more_problems))
     if not result.response_limits:

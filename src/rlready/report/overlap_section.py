@@ -70,7 +70,8 @@ def _summary(found: Sequence[Overlap]) -> str:
         )
     if compared == len(found):
         return "No problem or row that was measured is equal or nearly equal to one that was trained on."
+    where = f"looked for in {compared} of {len(found)} pairs" if compared else "not looked for"
     return (
         "No problem or row that was measured is known to be equal to one that was trained on; near-duplicates were "
-        f"looked for in {compared} of these {len(found)} pairs."
+        f"{where}."
     )

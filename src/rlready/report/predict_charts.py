@@ -128,8 +128,7 @@ def _trajectory(checkpoints: Sequence[CheckpointPrediction], runs: Sequence[str]
         percent=not loss,
         note="Crosses: past overfitting onset: above the minimum by the paired difference, while pass@1 has not fallen."
         if past
-        else "No checkpoint is past overfitting onset: none has a loss above the minimum by a paired interval while "
-        "pass@1 has not fallen.",
+        else "No sign of overfitting: where pass@1 has not fallen, no loss is significantly above the minimum.",
     )
 
 
