@@ -13,9 +13,9 @@ statistic is a ratio of sums over clusters, Σ_i s_i / Σ_i m_i  (a mean: m_i va
   this package, after the "expanded percentile" of Hesterberg 2015, Am. Stat. 69:371).
 - **Paired differences**: the union of the stretched interval and of one with half a pseudo-cluster at ±max|d| (a
   choice of this package); without the second, a few problems that all changed in one direction count as significant too
-  often.  Where one side is at its bounds for every problem, as pass@k of k samples is, what was not observed may be as
-  large as the bounds allow, and the pseudo-cluster is there: 100 problems that 4 of 4 samples solved are no evidence
-  against a pass@4 of 0.9999 from 64 samples.
+  often.  What was not observed may be larger: as large as a ``step``, the most that one sample changes the value of a
+  problem, which is k/n for pass@k from n samples.  The pseudo-cluster is at least there: 100 problems that 4 of 4
+  samples solved are no evidence against a pass@4 of 0.9999 from 64 samples.
 
 Chosen by simulated coverage (n = 2 to 200; normal, log-normal, Bernoulli, U-shaped, sparse ±1) against plain and BCa
 bootstrap (``scipy.stats.bootstrap``) and Student's t: with 20 problems and a true share of 0.02 their coverage is 30 %,
@@ -105,6 +105,7 @@ def paired_estimate(
     *,
     cluster: ArrayLike | None = None,
     bounds: Bounds | None = None,
+    step: float = 0.0,
     seed: int = 0,
     resamples: int = 2000,
     varies: str = "problems",
@@ -112,14 +113,14 @@ def paired_estimate(
     """Mean of a - b, both (N,) on the same problems in the same order, with a bootstrap interval over them.
 
     ``bounds`` are those of a and of b ((0, 1) if both hold 0 and 1 only): they limit the interval, and give it a
-    width if no problem changed.  Raises UserError for no or unequal lengths, ValueError as `mean_estimate`.
+    width if no problem changed.  ``step`` is the most that one sample changes a value.  Raises UserError for no or
+    unequal lengths, ValueError as `mean_estimate`.
     """
     left, right = _vectors(values=a, paired_values=b)
     bounds = _bounds(np.concatenate([left, right]), bounds)
     span = bounds[1] - bounds[0] if bounds else math.inf
     sums, sizes = _clusters(left - right, np.ones_like(left), cluster)
-    coarse = bounds is not None and any(np.isin(side, bounds).all() for side in (left, right))
-    reach = span if coarse else float(np.abs(sums / sizes).max()) or (span if bounds else 0.0)
+    reach = max(step, float(np.abs(sums / sizes).max())) or (span if bounds else 0.0)
     one, two = (
         _estimate(sums, sizes, r, seed=seed, resamples=resamples, varies=varies) for r in (None, (-reach, reach))
     )

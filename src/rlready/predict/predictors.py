@@ -87,14 +87,16 @@ def predictors(
     weights_BP = rng.standard_exponential((resamples, len(candidates[0].counts.drawn)))
     ends_BC2 = rng.standard_gamma(0.5, (resamples, len(candidates), 2))
 
-    def shares(name: str, estimates_CP: Floats, bound: float) -> Predictor:
+    fewest = min(c.counts.cap for c in candidates)
+
+    def shares(name: str, estimates_CP: Floats, bound: float, step: float = 0.0) -> Predictor:
         top = weights_BP @ estimates_CP.T + bound * ends_BC2[:, :, 0]
         draws = top / (weights_BP.sum(1)[:, None] + ends_BC2.sum(2))
-        return Predictor(name, estimates_CP.mean(1), draws, gap_of_shares(estimates_CP, bound))
+        return Predictor(name, estimates_CP.mean(1), draws, gap_of_shares(estimates_CP, bound, step))
 
     ks = powers(most)
     passes_CPK = np.array([c.counts.pass_at_k(ks) for c in candidates])
-    found = [shares(f"pass@{k}", np.ascontiguousarray(passes_CPK[:, :, i]), 1.0) for i, k in enumerate(ks)]
+    found = [shares(f"pass@{k}", np.ascontiguousarray(passes_CPK[:, :, i]), 1.0, k / fewest) for i, k in enumerate(ks)]
     covered = {tau: np.array([c >= tau * n for n, c in heads], dtype=np.float64) for tau in COVER}
     found += [shares(f"cover@{tau}", estimates, 1.0) for tau, estimates in covered.items()]
     if group > 1:

@@ -17,7 +17,7 @@ from typing import Any
 from rlready.core.errors import UserError
 from rlready.interchange.lines import first_object
 from rlready.predict.cells import is_number, number_of
-from rlready.predict.verl_log import INSTEAD
+from rlready.predict.verl_log import INSTEAD, whole_lines
 from rlready.runs.files import text_of
 
 LOG = "metrics.jsonl"
@@ -57,8 +57,7 @@ def accuracies(log: Path) -> dict[float, float]:
 
 def _evaluations(log: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, line) of the lines of evaluations."""
-    *lines, _ = text_of(log).split("\n")  # a kill may leave half of the last
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(whole_lines(text_of(log)), start=1):
         place = f"{log}:{number}"
         try:
             logged = json.loads(line)

@@ -20,6 +20,16 @@ ACCURACY = re.compile(r"val-core/.*/acc/mean@\d+", re.DOTALL)  # the name of tha
 INSTEAD = "give a number instead"
 
 
+def whole_lines(text: str) -> list[str]:
+    """The lines of a log, without the last if a kill has left half of it."""
+    *lines, last = text.split("\n")
+    try:
+        json.loads(last)
+    except ValueError:
+        return lines
+    return [*lines, last]
+
+
 def is_log(file: Path) -> bool:
     """Whether a file begins as one of verl's file logger, which may have any name."""
     return file.suffix == ".jsonl" and first_object(file).keys() == {"step", "data"}
@@ -35,8 +45,7 @@ def accuracies(logs: Sequence[Path]) -> dict[float, float]:
 
 def _validations(log: Path) -> Iterator[tuple[float, float]]:
     """(step, accuracy) of each validation in a log."""
-    *lines, _ = text_of(log).split("\n")  # a kill may leave half of the last
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(whole_lines(text_of(log)), start=1):
         place = f"{log}:{number}"
         try:
             logged = json.loads(line)

@@ -36,7 +36,7 @@ def compare(
         names,
         f"pass@{k}",
         skill_CP.mean(1),
-        gap_of_shares(skill_CP),
+        gap_of_shares(skill_CP, step=k / min(c.cap for c in counts)),
         pass_1_CP=pass_1_CP,
         overfitting=along_runs(names, losses, list(pass_1_CP)),
     )

@@ -66,12 +66,13 @@ def comparisons(checkpoints: int) -> int:
     return checkpoints * (checkpoints - 1) // 2
 
 
-def gap_of_shares(shares_CP: Floats, most: float = 1.0) -> Gap:
-    """Differences of means over the same problems, of values between 0 and ``most``."""
+def gap_of_shares(shares_CP: Floats, most: float = 1.0, step: float = 0.0) -> Gap:
+    """Differences of means over the same problems, of values between 0 and ``most``; ``step`` as `paired_estimate`."""
     pairs = comparisons(len(shares_CP))
 
     def gap(a: int, b: int) -> Estimate:
-        return simultaneous(paired_estimate(shares_CP[a], shares_CP[b], bounds=(0.0, most)), pairs, span=most)
+        difference = paired_estimate(shares_CP[a], shares_CP[b], bounds=(0.0, most), step=step)
+        return simultaneous(difference, pairs, span=most)
 
     return gap
 
