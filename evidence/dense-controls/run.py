@@ -196,7 +196,7 @@ class Stored(Record):
     dense_correlation: tuple[float, float] = Field(
         default=(0.0, 0.0),
         description="at step 1, Σr̂ of a response with correctness within groups; the same with length, its square and "
-        "whether the thought was closed by force held fixed",
+        "whether its thought was forced to close held fixed",
     )
 
 
