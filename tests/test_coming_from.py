@@ -42,13 +42,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_page_of_verl(here: Path) -> None:
+def prepare_sums() -> None:
+    """Models that think, problems and rows that they can read."""
     for name in ("SFT", "CKPT"):
         shutil.rmtree(name, ignore_errors=True)
         save_thinking_model(name)
     for name in ("problems", "test"):
         write(f"{name}.jsonl", PROBLEMS)
     write("rows.jsonl", [each | {"response": each["answer"]} for each in PROBLEMS])
+
+
+def test_the_page_of_verl(here: Path) -> None:
+    prepare_sums()
     for run in ("sft-1", "sft-2"):
         Path("val", run).mkdir(parents=True)
         rows = [{"input": p, "output": "1", "score": -1.0, "acc": n % 2, "step": 1} for p in "ab" for n in range(4)]
@@ -81,12 +86,7 @@ def test_the_page_of_verl(here: Path) -> None:
 
 
 def test_the_page_of_prime_rl(here: Path) -> None:
-    for name in ("SFT", "CKPT"):
-        shutil.rmtree(name, ignore_errors=True)
-        save_thinking_model(name)
-    for name in ("problems", "test"):
-        write(f"{name}.jsonl", PROBLEMS)
-    write("rows.jsonl", [each | {"response": each["answer"]} for each in PROBLEMS])
+    prepare_sums()
     rollouts = DATA / "prime-rl/rollouts/step_1/train/all"
     for run in ("sft-1", "sft-2", "grpo/rollouts/step_1/eval/all", "grpo/rollouts/step_9/eval/all"):
         shutil.copytree(rollouts, f"outputs/{run}")  # of an evaluation by verifiers, and of prime-rl's

@@ -110,6 +110,7 @@ def test_evaluations_of_prime_rl(tmp_path: Path) -> None:
         ([(2, 1, {"a/pass@4": 0.9})], "no evaluation was logged"),
         ([(2, 1, {"a/avg@4": 0.9, "b/avg@4": 0.1})], r"metrics\.jsonl:2: has 2 validation accuracies \(eval/sums"),
         ([(2, 1, {"a/avg@4": float("nan")})], "avg@4 is 'nan', no finite number; give a number instead"),
+        ([(None, 1, {"a/avg@4": 0.5})], "step is 'None', no finite number"),
         ([(2, None, {"a/avg@4": 0.5})], "eval/sums/policy_version is 'None', no finite number"),
     ],
 )

@@ -49,7 +49,7 @@ def accuracies(log: Path) -> dict[float, float]:
             for name, value in found.items():
                 version = f"{name.partition('/effective/')[0]}/policy_version"
                 before = _number(line.get(version), version, place) == 0
-                points[0.0 if before else _number(line["step"], "step", place)] = _number(value, name, place)
+                points[0.0 if before else _number(line.get("step"), "step", place)] = _number(value, name, place)
         if points:
             return points
     raise UserError(f"{log}: no evaluation was logged (eval/…/effective/…/avg@N); {INSTEAD}")
@@ -62,8 +62,8 @@ def _evaluations(log: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             logged = json.loads(line)
             if any(name.startswith("eval/") for name in logged):
-                yield place, {**logged, "step": logged["step"]}
-        except (ValueError, KeyError, TypeError, RecursionError):
+                yield place, dict(logged)
+        except (ValueError, TypeError, AttributeError, RecursionError):
             raise UserError(f"{place}: not a line of prime-rl's {LOG}; {INSTEAD}") from None
 
 

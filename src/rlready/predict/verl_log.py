@@ -25,7 +25,7 @@ def whole_lines(text: str) -> list[str]:
     *lines, last = text.split("\n")
     try:
         json.loads(last)
-    except ValueError:
+    except (ValueError, RecursionError):
         return lines
     return [*lines, last]
 
